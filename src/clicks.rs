@@ -1,0 +1,98 @@
+//! Counting. A [`Counter`] takes one relaxed atomic add per click; a [`Tally`] is what a drain of
+//! many counters yields, on its way to the log.
+//!
+//! The loss bound: clicks live only in memory until the next drain, so a crash loses at most one
+//! flush interval of them, and a clean stop, which drains last, loses none.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::model::id::Id;
+
+/// The clicks of one link: those in the log (`flushed`) and those since (`pending`).
+///
+/// Two numbers, since one atomic operation must both count and tell the first click after a
+/// drain from the others: `pending` rising from 0 is that signal, with no second shared write.
+/// Between [`Counter::drain`]'s two steps a reader may miss the drained clicks; readers that must
+/// not (the API) hold the drain lock of whoever drains.
+#[derive(Debug)]
+pub struct Counter {
+    pending: AtomicU64,
+    flushed: AtomicU64,
+}
+
+impl Counter {
+    /// A counter whose first `flushed` clicks are in the log.
+    pub fn new(flushed: u64) -> Counter {
+        Counter { pending: AtomicU64::new(0), flushed: AtomicU64::new(flushed) }
+    }
+
+    /// Counts one click. True when it is the first since the last drain: the caller queues the
+    /// counter for the next one.
+    pub fn count(&self) -> bool {
+        self.pending.fetch_add(1, Ordering::Relaxed) == 0
+    }
+
+    /// Moves the pending clicks over and returns the new total; `None` when there were none.
+    pub fn drain(&self) -> Option<u64> {
+        let pending = self.pending.swap(0, Ordering::Relaxed);
+        if pending == 0 {
+            return None;
+        }
+        Some(self.flushed.fetch_add(pending, Ordering::Relaxed) + pending)
+    }
+
+    /// All clicks so far.
+    pub fn total(&self) -> u64 {
+        self.flushed.load(Ordering::Relaxed) + self.pending.load(Ordering::Relaxed)
+    }
+}
+
+/// Absolute totals of the links that were clicked since the last drain.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Tally(pub Vec<(Id, u64)>);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn the_first_click_after_a_drain_says_so() {
+        let counter = Counter::new(7);
+        assert_eq!(counter.drain(), None);
+        assert!(counter.count());
+        assert!(!counter.count());
+        assert_eq!(counter.total(), 9);
+        assert_eq!(counter.drain(), Some(9));
+        assert!(counter.count());
+        assert_eq!(counter.total(), 10);
+    }
+
+    #[test]
+    fn nothing_is_lost_or_doubled_while_draining() {
+        let counter = Counter::new(0);
+        let firsts = AtomicU64::new(0);
+        let drains = thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50_000 {
+                        firsts.fetch_add(u64::from(counter.count()), Ordering::Relaxed);
+                    }
+                });
+            }
+            scope
+                .spawn(|| (0..10_000).filter(|_| counter.drain().is_some()).count())
+                .join()
+                .expect("no panic")
+        });
+        let last = u64::from(counter.drain().is_some());
+        assert_eq!(counter.total(), 200_000);
+        assert_eq!(
+            firsts.load(Ordering::Relaxed),
+            drains as u64 + last,
+            "one signal per drain that found clicks"
+        );
+    }
+}

@@ -1,0 +1,187 @@
+//! Time as a value. The only file that asks the system what time it is; everything else takes
+//! `now` as an argument, so that expiry, limits and tombstones can be tested at any instant.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// An instant in milliseconds since 1970-01-01T00:00:00Z, as coarse as the APIs show it.
+///
+/// Bounded to the years 0001 to 9999, so that every value prints as RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// 0001-01-01T00:00:00Z.
+const MIN_MILLIS: i64 = -62_135_596_800_000;
+/// 9999-12-31T23:59:59.999Z.
+const MAX_MILLIS: i64 = 253_402_300_799_999;
+
+/// Civil times throughout: jiff's own instants end a day before the year 9999 does, and
+/// "9999-12-31T23:59:59Z" is what clients write for "never".
+const EPOCH: jiff::civil::DateTime = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+
+impl Timestamp {
+    /// The instant so many milliseconds after 1970, clamped to the years 0001 to 9999.
+    pub fn from_millis(millis: i64) -> Timestamp {
+        Timestamp(millis.clamp(MIN_MILLIS, MAX_MILLIS))
+    }
+
+    /// Milliseconds since 1970; negative before it.
+    pub fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// This instant moved by `millis`, clamped to the years 0001 to 9999.
+    #[must_use]
+    pub fn plus_millis(self, millis: i64) -> Timestamp {
+        Timestamp::from_millis(self.0.saturating_add(millis))
+    }
+
+    /// The same instant for `httpdate`, which knows nothing before 1970.
+    pub fn as_system_time(self) -> SystemTime {
+        let millis = u64::try_from(self.0).unwrap_or(0);
+        UNIX_EPOCH + std::time::Duration::from_millis(millis)
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds: `2024-01-15T10:30:00.000Z`, as all three APIs print it.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let local = EPOCH.saturating_add(jiff::SignedDuration::from_millis(self.0));
+        write!(f, "{local:.3}Z")
+    }
+}
+
+/// The text is not an ISO 8601 instant within the years 0001 to 9999.
+#[derive(Debug, thiserror::Error)]
+#[error("must be an ISO 8601 date and time such as 2026-12-31T23:59:59Z")]
+pub struct NotATimestamp;
+
+/// Accepts RFC 3339 with any offset, and, since clients send them, a local date and time or a
+/// bare date, both read as UTC. A leap second (`:60`) and impossible dates are errors.
+impl FromStr for Timestamp {
+    type Err = NotATimestamp;
+
+    fn from_str(text: &str) -> Result<Timestamp, NotATimestamp> {
+        // jiff reads `:60` as `:59`; an instant that silently moves is worse than an error.
+        if text.len() > 40 || text.contains(":60") || offset_hours(text) > 23 {
+            return Err(NotATimestamp);
+        }
+        let millis = match text.strip_suffix(['Z', 'z']) {
+            Some(utc) if utc.contains(['T', 't', ' ']) => local_as_utc(utc)?,
+            Some(_) => return Err(NotATimestamp),
+            None => match text.parse::<jiff::Timestamp>() {
+                Ok(stamp) => stamp.as_millisecond(),
+                Err(_) => local_as_utc(text)?,
+            },
+        };
+        if (MIN_MILLIS..=MAX_MILLIS).contains(&millis) { Ok(Timestamp(millis)) } else { Err(NotATimestamp) }
+    }
+}
+
+/// The hours of a numeric offset, 0 without one. RFC 3339 ends at 23; jiff reads up to 25.
+fn offset_hours(text: &str) -> u32 {
+    let time = text.get(10..).unwrap_or("");
+    let hours = time.rsplit_once(['+', '-']).and_then(|(_, offset)| offset.get(..2));
+    hours.and_then(|hours| hours.parse().ok()).unwrap_or(0)
+}
+
+/// `2026-12-31` or `2026-12-31T23:59:59`, taken as UTC.
+fn local_as_utc(text: &str) -> Result<i64, NotATimestamp> {
+    // A zone that jiff could not read ("+25:00", "[Mars/Base]") must not be dropped in silence.
+    let after_date = text.get(10..).unwrap_or("");
+    if after_date.contains(['+', '-', '[', 'Z', 'z']) {
+        return Err(NotATimestamp);
+    }
+    let local: jiff::civil::DateTime = text.parse().map_err(|_| NotATimestamp)?;
+    let since = local.duration_since(EPOCH);
+    i64::try_from(since.as_millis()).map_err(|_| NotATimestamp)
+}
+
+/// Where `now` comes from: the system, or a hand that a test moves.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Option<Arc<AtomicI64>>);
+
+impl Clock {
+    /// The system's wall clock.
+    pub fn system() -> Clock {
+        Clock(None)
+    }
+
+    /// A clock that stands still at `start` until [`Clock::set`] moves it.
+    pub fn fixed(start: Timestamp) -> Clock {
+        Clock(Some(Arc::new(AtomicI64::new(start.0))))
+    }
+
+    /// The current instant. Wall time: it may jump in both directions.
+    pub fn now(&self) -> Timestamp {
+        if let Some(hand) = &self.0 {
+            return Timestamp(hand.load(Ordering::Relaxed));
+        }
+        let millis = match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+            Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |m| -m),
+        };
+        Timestamp::from_millis(millis)
+    }
+
+    /// Moves a fixed clock; the system's clock ignores it.
+    pub fn set(&self, now: Timestamp) {
+        if let Some(hand) = &self.0 {
+            hand.store(now.0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parses_and_prints() {
+        let rows = [
+            ("2024-01-15T10:30:00.000Z", "2024-01-15T10:30:00.000Z"),
+            ("2024-01-15T10:30:00Z", "2024-01-15T10:30:00.000Z"),
+            ("2024-01-15T12:30:00+02:00", "2024-01-15T10:30:00.000Z"),
+            ("2024-01-15T10:30:00.1239Z", "2024-01-15T10:30:00.123Z"),
+            ("2024-01-15T10:30:00", "2024-01-15T10:30:00.000Z"),
+            ("2024-01-15", "2024-01-15T00:00:00.000Z"),
+            ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00.000Z"),
+            ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
+        ];
+        for (text, want) in rows {
+            let got = text.parse::<Timestamp>().map(|t| t.to_string());
+            assert_eq!(got.ok().as_deref(), Some(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_instant() {
+        for text in [
+            "",
+            "tomorrow",
+            "2024-02-30",
+            "2024-02-30T00:00:00Z",
+            "9999-12-31T23:59:60Z",
+            "0000-01-01T00:00:00Z",
+            "0000-01-01",
+            "+010000-01-01T00:00:00Z",
+            "2024-01-15T10:30:00+25:00",
+            "1705314600000",
+            "2024-01-15T24:00:00Z",
+            "2024-01-15T10:30:00[Mars/Base]",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fixed_clock_moves_only_by_hand() {
+        let clock = Clock::fixed(Timestamp::from_millis(5));
+        assert_eq!(clock.now().as_millis(), 5);
+        clock.clone().set(Timestamp::from_millis(9));
+        assert_eq!(clock.now().as_millis(), 9);
+    }
+}

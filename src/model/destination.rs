@@ -1,0 +1,431 @@
+//! [`Destination`]: where a link leads. Parsed by the WHATWG URL rules (as browsers read it),
+//! stored normalised, and always a legal header value: visible ASCII, no controls.
+//!
+//! Schemes are an allow-list checked on the *parsed* scheme; a `javascript:` in any spelling is
+//! refused since it is not on the list, not since it was recognised.
+
+use std::fmt;
+
+use url::Url;
+
+use crate::model::Invalid;
+
+/// Longest destination in bytes, as given and as normalised. Browsers agree on little beyond
+/// 8 KB, and response heads stay within common proxies' buffers; a longer one is refused.
+pub const MAX_BYTES: usize = 8 * 1024;
+
+/// What a destination is made of; decides the schemes it may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkType {
+    /// A web address: http, https, and what the configuration adds.
+    #[default]
+    Url,
+    /// An e-mail address or `mailto:` URI.
+    Mailto,
+    /// A telephone number or `tel:` URI.
+    Tel,
+    /// A telephone number or `sms:` URI.
+    Sms,
+}
+
+/// Schemes that plain destinations may have beyond `http` and `https` (`links.extra_schemes`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExtraSchemes(Vec<String>);
+
+/// Schemes that run code in the visitor's page or read the visitor's files: never allowed, even
+/// by configuration.
+const DANGEROUS: &[&str] =
+    &["javascript", "data", "vbscript", "file", "blob", "view-source", "filesystem", "about"];
+
+impl ExtraSchemes {
+    /// Each must be a scheme by RFC 3986 3.1, in lower case, and not one that browsers execute.
+    pub fn new(schemes: Vec<String>) -> Result<ExtraSchemes, Invalid> {
+        for scheme in &schemes {
+            let shape = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+                && scheme
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b));
+            if !shape {
+                return Err(Invalid::new("extra_schemes", "must be schemes in lower case, such as \"ftp\""));
+            }
+            if DANGEROUS.contains(&scheme.as_str()) {
+                return Err(Invalid::new(
+                    "extra_schemes",
+                    format!("must not contain {scheme:?}, which browsers execute"),
+                ));
+            }
+        }
+        Ok(ExtraSchemes(schemes))
+    }
+}
+
+/// A normalised, absolute URL: visible ASCII, at most [`MAX_BYTES`], scheme on the allow-list, no
+/// user name or password.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Destination(Box<str>);
+
+impl Destination {
+    /// Parses what a client gave for `field`.
+    pub fn parse(
+        field: &'static str,
+        text: &str,
+        kind: LinkType,
+        extra: &ExtraSchemes,
+    ) -> Result<Destination, Invalid> {
+        let refuse = |why: &str| Err(Invalid::new(field, why));
+        if text.is_empty() {
+            return refuse("must not be empty");
+        }
+        if text.len() > MAX_BYTES {
+            return refuse("must be at most 8192 bytes");
+        }
+        // `url` would strip these in silence; what is stored must be what was meant.
+        if text.chars().any(char::is_control) {
+            return refuse("must not contain control characters");
+        }
+        if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
+            return refuse("must not begin or end with white space");
+        }
+        let normal = match kind {
+            LinkType::Url => web_address(field, text, extra)?,
+            LinkType::Mailto => mail_address(field, text)?,
+            LinkType::Tel => format!("tel:{}", phone_number(field, without_scheme(text, "tel:"))?),
+            LinkType::Sms => text_message(field, without_scheme(text, "sms:"))?,
+        };
+        if normal.len() > MAX_BYTES {
+            return refuse("must be at most 8192 bytes after normalisation");
+        }
+        debug_assert!(normal.bytes().all(|b| (0x21..0x7f).contains(&b)), "{normal}");
+        Ok(Destination(normal.into()))
+    }
+
+    /// A web page or image of ours or the link's: http or https only.
+    pub fn parse_web(field: &'static str, text: &str) -> Result<Destination, Invalid> {
+        Destination::parse(field, text, LinkType::Url, &ExtraSchemes::default())
+    }
+
+    /// Restores what [`Destination::parse`] once accepted, from the store. The rules may have
+    /// become stricter since; a stored link keeps working.
+    pub fn from_stored(text: Box<str>) -> Destination {
+        Destination(text)
+    }
+
+    /// Its text: a legal header value.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The parts, for looking at host and path.
+    pub fn to_url(&self) -> Option<Url> {
+        Url::parse(&self.0).ok()
+    }
+
+    /// This destination with the UTM parameters set: an equal name already there is replaced,
+    /// not doubled; the rest of the query, its spelling and the fragment stay as they are.
+    #[must_use]
+    pub fn with_utm(&self, utm: &Utm) -> Destination {
+        if utm.is_empty() {
+            return self.clone();
+        }
+        let (rest, fragment) = match self.0.split_once('#') {
+            Some((rest, fragment)) => (rest, Some(fragment)),
+            None => (&*self.0, None),
+        };
+        let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let kept = query.split('&').filter(|pair| {
+            let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
+            !pair.is_empty() && !utm.pairs().any(|(ours, _)| ours == name)
+        });
+        let mut text = String::with_capacity(self.0.len() + 64);
+        text.push_str(base);
+        let mut separator = '?';
+        let ours = utm.pairs().map(|(name, value)| {
+            let value: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+            format!("{name}={value}")
+        });
+        for pair in kept.map(str::to_owned).chain(ours) {
+            text.push(separator);
+            text.push_str(&pair);
+            separator = '&';
+        }
+        if let Some(fragment) = fragment {
+            text.push('#');
+            text.push_str(fragment);
+        }
+        Destination(text.into())
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The five campaign parameters, kept apart from the destination so that a change of one keeps
+/// the other (DECISIONS 11).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Utm {
+    /// `utm_source`.
+    pub source: Option<Box<str>>,
+    /// `utm_medium`.
+    pub medium: Option<Box<str>>,
+    /// `utm_campaign`.
+    pub campaign: Option<Box<str>>,
+    /// `utm_term`.
+    pub term: Option<Box<str>>,
+    /// `utm_content`.
+    pub content: Option<Box<str>>,
+}
+
+impl Utm {
+    fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("utm_source", &self.source),
+            ("utm_medium", &self.medium),
+            ("utm_campaign", &self.campaign),
+            ("utm_term", &self.term),
+            ("utm_content", &self.content),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| value.as_deref().map(|value| (name, value)))
+    }
+
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        self.pairs().next().is_none()
+    }
+}
+
+fn web_address(field: &'static str, text: &str, extra: &ExtraSchemes) -> Result<String, Invalid> {
+    let refuse = |why: String| Err(Invalid::new(field, why));
+    let url = match Url::parse(text) {
+        Ok(url) => url,
+        Err(url::ParseError::RelativeUrlWithoutBase) => {
+            return refuse("must be an absolute URL such as https://example.com/page".to_owned());
+        }
+        Err(error) => return refuse(format!("is not a valid URL: {error}")),
+    };
+    let web = matches!(url.scheme(), "http" | "https");
+    if !web && !extra.0.iter().any(|scheme| scheme == url.scheme()) {
+        return refuse(format!(
+            "must use one of these schemes: {}",
+            ["http", "https"]
+                .into_iter()
+                .chain(extra.0.iter().map(String::as_str))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ));
+    }
+    if web && url.host_str().is_none_or(str::is_empty) {
+        return refuse("must have a host".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return refuse("must not contain a user name or password".to_owned());
+    }
+    Ok(visible(url.as_str()))
+}
+
+fn without_scheme<'a>(text: &'a str, scheme: &str) -> &'a str {
+    match text.get(..scheme.len()) {
+        Some(start) if start.eq_ignore_ascii_case(scheme) => &text[scheme.len()..],
+        _ => text,
+    }
+}
+
+/// RFC 6068: `mailto:` with one or more addresses, and header fields after `?`.
+fn mail_address(field: &'static str, text: &str) -> Result<String, Invalid> {
+    let rest = without_scheme(text, "mailto:");
+    let addresses = rest.split('?').next().unwrap_or("");
+    let fine = addresses.split(',').all(|address| {
+        address.split_once('@').is_some_and(|(user, host)| {
+            !user.is_empty()
+                && !host.is_empty()
+                && !host.contains('@')
+                && !address.contains([':', '/', '<', '>', ' '])
+        })
+    });
+    if !fine {
+        return Err(Invalid::new(field, "must be an e-mail address such as jane@example.com"));
+    }
+    Ok(visible(&format!("mailto:{rest}")))
+}
+
+/// RFC 3966 without its visual separators: an optional `+`, digits, `*` and `#`, and parameters
+/// such as `;ext=12`.
+fn phone_number(field: &'static str, text: &str) -> Result<String, Invalid> {
+    let (number, parameters) = match text.split_once(';') {
+        Some((number, parameters)) => (number, Some(parameters)),
+        None => (text, None),
+    };
+    let digits: String = number.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')' | '/')).collect();
+    let subscriber = digits.strip_prefix('+').unwrap_or(&digits);
+    let fine = (2..=32).contains(&subscriber.len())
+        && subscriber.bytes().all(|b| b.is_ascii_digit() || b == b'*' || b == b'#');
+    let tail_fine =
+        parameters.is_none_or(|p| p.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._=;%+".contains(&b)));
+    if !fine || !tail_fine {
+        return Err(Invalid::new(field, "must be a telephone number such as +49 30 1234"));
+    }
+    // A bare `#` would start a fragment.
+    let digits = digits.replace('#', "%23");
+    Ok(parameters.map_or_else(|| digits.clone(), |p| format!("{digits};{p}")))
+}
+
+/// RFC 5724: one or more numbers, and a text after `?body=`.
+fn text_message(field: &'static str, text: &str) -> Result<String, Invalid> {
+    let (numbers, query) = match text.split_once('?') {
+        Some((numbers, query)) => (numbers, Some(query)),
+        None => (text, None),
+    };
+    let numbers = numbers
+        .split(',')
+        .map(|number| phone_number(field, number))
+        .collect::<Result<Vec<_>, _>>()?
+        .join(",");
+    Ok(visible(&query.map_or_else(|| format!("sms:{numbers}"), |q| format!("sms:{numbers}?{q}"))))
+}
+
+/// Percent-encodes what `url` leaves raw in opaque paths and fragments but a header or an HTML
+/// attribute should not carry.
+fn visible(text: &str) -> String {
+    const RAW: &percent_encoding::AsciiSet =
+        &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`');
+    percent_encoding::utf8_percent_encode(text, RAW).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(kind: LinkType, text: &str) -> Result<String, String> {
+        Destination::parse("url", text, kind, &ExtraSchemes::default())
+            .map(|d| d.to_string())
+            .map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn web_addresses_are_normalised() {
+        let rows = [
+            ("https://example.com", "https://example.com/"),
+            ("HTTPS://Example.COM:443/a b?c=d e#f g", "https://example.com/a%20b?c=d%20e#f%20g"),
+            ("https://e.test/é😀?q=ü#ß", "https://e.test/%C3%A9%F0%9F%98%80?q=%C3%BC#%C3%9F"),
+            ("http://аррӏе.com/", "http://xn--80ak6aa92e.com/"),
+            ("http://evil.test\\@good.test/", "http://evil.test/@good.test/"),
+            ("https:evil.test", "https://evil.test/"),
+            ("http://127.1/", "http://127.0.0.1/"),
+        ];
+        for (text, want) in rows {
+            assert_eq!(parse(LinkType::Url, text).as_deref(), Ok(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn web_addresses_refused() {
+        let schemes = "url: must use one of these schemes: http, https";
+        let absolute = "url: must be an absolute URL such as https://example.com/page";
+        let control = "url: must not contain control characters";
+        let rows = [
+            ("", "url: must not be empty"),
+            ("javascript:alert(1)", schemes),
+            (" javascript:alert(1)", "url: must not begin or end with white space"),
+            ("java\tscript:alert(1)", control),
+            ("JaVaScRiPt:alert(1)", schemes),
+            ("\u{1}javascript:alert(1)", control),
+            ("data:text/html,<script>", schemes),
+            ("vbscript:x", schemes),
+            ("file:///etc/passwd", schemes),
+            ("blob:https://e.test/x", schemes),
+            ("view-source:https://e.test", schemes),
+            ("intent://x", schemes),
+            ("mailto:a@b.c", schemes),
+            ("//evil.test", absolute),
+            ("\\\\evil.test", absolute),
+            ("/x", absolute),
+            ("example.com", absolute),
+            ("https://", "url: is not a valid URL: empty host"),
+            ("https://e.test/\r\nSet-Cookie: a=b", control),
+            ("https://e.test/\0", control),
+            ("https://good.test@evil.test/", "url: must not contain a user name or password"),
+            ("https://u:p@evil.test/", "url: must not contain a user name or password"),
+        ];
+        for (text, want) in rows {
+            assert_eq!(parse(LinkType::Url, text).err().as_deref(), Some(want), "{text:?}");
+        }
+        let long = format!("https://e.test/{}", "x".repeat(MAX_BYTES));
+        assert_eq!(parse(LinkType::Url, &long).err().as_deref(), Some("url: must be at most 8192 bytes"));
+    }
+
+    #[test]
+    fn addresses_and_numbers() {
+        let rows = [
+            (LinkType::Mailto, "jane@example.com", Ok("mailto:jane@example.com")),
+            (
+                LinkType::Mailto,
+                "MAILTO:jane@example.com?subject=Hi there",
+                Ok("mailto:jane@example.com?subject=Hi%20there"),
+            ),
+            (
+                LinkType::Mailto,
+                "javascript:alert@1",
+                Err("url: must be an e-mail address such as jane@example.com"),
+            ),
+            (LinkType::Mailto, "jane", Err("url: must be an e-mail address such as jane@example.com")),
+            (LinkType::Tel, "+49 (30) 12-34", Ok("tel:+49301234")),
+            (LinkType::Tel, "tel:+1-555;ext=12", Ok("tel:+1555;ext=12")),
+            (LinkType::Tel, "tel:+1<script>", Err("url: must be a telephone number such as +49 30 1234")),
+            (LinkType::Tel, "*31#5551234", Ok("tel:*31%235551234")),
+            (LinkType::Sms, "+15551234?body=hi \"you\"", Ok("sms:+15551234?body=hi%20%22you%22")),
+            (LinkType::Sms, "https://e.test", Err("url: must be a telephone number such as +49 30 1234")),
+        ];
+        for (kind, text, want) in rows {
+            assert_eq!(parse(kind, text).as_deref().map_err(String::as_str), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn extra_schemes_are_checked() {
+        let ftp = ExtraSchemes::new(vec!["ftp".to_owned()]).expect("a harmless scheme");
+        let parsed = Destination::parse("url", "ftp://e.test/x", LinkType::Url, &ftp);
+        assert_eq!(parsed.map(|d| d.to_string()).as_deref(), Ok("ftp://e.test/x"));
+        for bad in ["javascript", "Ftp", "", "a b", "data"] {
+            assert!(ExtraSchemes::new(vec![bad.to_owned()]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn utm_parameters_replace_their_equals() {
+        let utm = Utm { source: Some("e mail".into()), campaign: Some("x&y".into()), ..Utm::default() };
+        let rows = [
+            ("https://e.test/", "https://e.test/?utm_source=e+mail&utm_campaign=x%26y"),
+            ("https://e.test/?a=1", "https://e.test/?a=1&utm_source=e+mail&utm_campaign=x%26y"),
+            (
+                "https://e.test/?utm_source=old&a=%20&b",
+                "https://e.test/?a=%20&b&utm_source=e+mail&utm_campaign=x%26y",
+            ),
+            (
+                "https://e.test/p?utm_medium=m#f?x",
+                "https://e.test/p?utm_medium=m&utm_source=e+mail&utm_campaign=x%26y#f?x",
+            ),
+        ];
+        for (url, want) in rows {
+            let destination = Destination::parse_web("url", url).expect("a valid row");
+            assert_eq!(destination.with_utm(&utm).as_str(), want, "{url}");
+            assert_eq!(destination.with_utm(&Utm::default()).as_str(), url, "{url}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_is_a_header_value_and_parses_to_itself(text in "(https?:|mailto:|tel:)?(//)?[\\PC\\x00-\\x20]{0,40}") {
+            for kind in [LinkType::Url, LinkType::Mailto, LinkType::Tel, LinkType::Sms] {
+                if let Ok(once) = parse(kind, &text) {
+                    prop_assert!(once.bytes().all(|b| (0x21..0x7f).contains(&b)), "{}", once);
+                    prop_assert_eq!(parse(kind, &once), Ok(once));
+                }
+            }
+        }
+    }
+}

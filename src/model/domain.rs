@@ -1,0 +1,183 @@
+//! [`Domain`]: a host that links live on, and [`HostName`], its validated name.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::clock::Timestamp;
+use crate::model::Invalid;
+use crate::model::destination::Destination;
+use crate::model::id::Id;
+use crate::model::short_code::ShortCode;
+use crate::model::workspace::WorkspaceNumber;
+
+/// A domain's number inside the store: links are keyed by it, so that renaming a domain, or
+/// changing `public_url`, breaks no link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DomainNumber(pub u32);
+
+impl DomainNumber {
+    /// The default domain, made on first start; its name is the host of `public_url`.
+    pub const DEFAULT: DomainNumber = DomainNumber(0);
+}
+
+/// The default domain's fixed id.
+pub const DEFAULT_ID: Id = Id::from_bits(0);
+
+/// A DNS name in ASCII lower case (punycode for others), without port or trailing dot.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostName(Box<str>);
+
+impl HostName {
+    /// Parses `go.example.com`, `GO.Example.com.`, `bücher.example`. IP addresses are refused:
+    /// they reach the default domain however Waypost is bound.
+    pub fn parse(field: &'static str, text: &str) -> Result<HostName, Invalid> {
+        let refuse = || {
+            Invalid::new(field, "must be a host name such as go.example.com, without scheme, port or path")
+        };
+        let text = text.strip_suffix('.').unwrap_or(text);
+        let Ok(url::Host::Domain(name)) = url::Host::parse(text) else { return Err(refuse()) };
+        let labels_fit = name.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        });
+        if name.len() > 253 || !labels_fit {
+            return Err(refuse());
+        }
+        Ok(HostName(name.into()))
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A host that links live on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Domain {
+    /// Key of its links in the store.
+    pub number: DomainNumber,
+    /// What the APIs call it by.
+    pub id: Id,
+    /// Its name; `None` only for the default domain, whose name follows `public_url`.
+    pub name: Option<HostName>,
+    /// Owner; `None` for the default domain, which every workspace may use.
+    pub workspace: Option<WorkspaceNumber>,
+    /// What its short URLs begin with; `https://<name>` when unset.
+    pub base_url: Option<Destination>,
+    /// Whether `/Sale` and `/sale` are two codes. Fixed once the domain has links.
+    pub case_sensitive: bool,
+    /// Where unknown codes lead instead of the 404 page.
+    pub not_found_url: Option<Destination>,
+    /// Where expired links lead instead of the 410 page.
+    pub expired_url: Option<Destination>,
+    /// Where `/` leads.
+    pub root_url: Option<Destination>,
+    /// When it was found or declared to be ours.
+    pub verified_at: Option<Timestamp>,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+impl Domain {
+    /// The code as this domain keys it: folded when case does not matter.
+    pub fn key_of(&self, code: ShortCode) -> ShortCode {
+        if self.case_sensitive { code } else { code.folded() }
+    }
+
+    /// [`Domain::key_of`] for a canonical spelling taken from a request.
+    pub fn fold<'a>(&self, canonical: Cow<'a, str>) -> Cow<'a, str> {
+        if self.case_sensitive || !canonical.bytes().any(|b| b.is_ascii_uppercase()) {
+            return canonical;
+        }
+        Cow::Owned(canonical.to_ascii_lowercase())
+    }
+
+    /// Applies one change.
+    pub fn apply(&mut self, edit: DomainEdit, has_links: bool) -> Result<(), Invalid> {
+        match edit {
+            DomainEdit::CaseSensitive(on) if on != self.case_sensitive && has_links => {
+                return Err(Invalid::new("caseSensitive", "cannot change once the domain has links"));
+            }
+            DomainEdit::CaseSensitive(on) => self.case_sensitive = on,
+            DomainEdit::BaseUrl(url) => {
+                if let Some(parts) = url.as_ref().and_then(Destination::to_url)
+                    && (parts.path() != "/" || parts.query().is_some() || parts.fragment().is_some())
+                {
+                    return Err(Invalid::new(
+                        "baseUrl",
+                        "must be scheme and host only, such as https://go.example.com",
+                    ));
+                }
+                self.base_url = url;
+            }
+            DomainEdit::NotFoundUrl(url) => self.not_found_url = url,
+            DomainEdit::ExpiredUrl(url) => self.expired_url = url,
+            DomainEdit::RootUrl(url) => self.root_url = url,
+        }
+        Ok(())
+    }
+}
+
+/// One change of a domain; `None` clears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DomainEdit {
+    /// Sets [`Domain::case_sensitive`].
+    CaseSensitive(bool),
+    /// Sets [`Domain::base_url`].
+    BaseUrl(Option<Destination>),
+    /// Sets [`Domain::not_found_url`].
+    NotFoundUrl(Option<Destination>),
+    /// Sets [`Domain::expired_url`].
+    ExpiredUrl(Option<Destination>),
+    /// Sets [`Domain::root_url`].
+    RootUrl(Option<Destination>),
+}
+
+/// A domain to be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainDraft {
+    /// Its name.
+    pub name: HostName,
+    /// What is set from the start.
+    pub edits: Vec<DomainEdit>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_names() {
+        let rows = [
+            ("go.example.com", Some("go.example.com")),
+            ("GO.Example.com.", Some("go.example.com")),
+            ("bücher.example", Some("xn--bcher-kva.example")),
+            ("localhost", Some("localhost")),
+            ("a_b.test", Some("a_b.test")),
+            ("", None),
+            (".", None),
+            ("127.0.0.1", None),
+            ("0x7f.1", None),
+            ("[::1]", None),
+            ("a b", None),
+            ("a..b", None),
+            ("-a.b", None),
+            ("a.b:80", None),
+            ("https://a.b", None),
+            ("a/b", None),
+            ("x@y.test", None),
+        ];
+        for (text, want) in rows {
+            assert_eq!(HostName::parse("domain", text).ok().as_ref().map(HostName::as_str), want, "{text}");
+        }
+    }
+}

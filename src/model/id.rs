@@ -1,0 +1,180 @@
+//! Identifiers. [`Id`] is ours: 20 characters `[0-9A-Za-z]` that sort by time of creation, held in
+//! 16 bytes. [`ForeignId`] is what clients of the three vendors may have hard-coded: 1 to 64
+//! characters `[A-Za-z0-9_-]`. [`IdSource`] draws them so that no later id sorts before an
+//! earlier one, even when the clock steps back.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::clock::Timestamp;
+use crate::model::Invalid;
+
+/// Digits in the order of their bytes, so that the text sorts as the number does.
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Characters of an id's text.
+const LENGTH: usize = 20;
+
+/// Bits below the milliseconds: 48 bits of time (8,900 years) above 71 of chance stay under
+/// 62^20, so that 20 digits always suffice.
+const RANDOM_BITS: u32 = 71;
+
+/// An identifier that Waypost drew: milliseconds since 1970, then chance.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(u128);
+
+impl Id {
+    /// From its number, as the table's keys hold it.
+    pub const fn from_bits(bits: u128) -> Id {
+        Id(bits)
+    }
+
+    /// Its number; numbers sort as texts do.
+    pub fn bits(self) -> u128 {
+        self.0
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [b'0'; LENGTH];
+        let mut rest = self.0;
+        for digit in text.iter_mut().rev() {
+            *digit = DIGITS[(rest % 62) as usize];
+            rest /= 62;
+        }
+        f.write_str(std::str::from_utf8(&text).expect("the digits are ASCII"))
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not 20 characters `[0-9A-Za-z]`: no object of ours has this id.
+#[derive(Debug, thiserror::Error)]
+#[error("is not an id")]
+pub struct NotAnId;
+
+impl FromStr for Id {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Id, NotAnId> {
+        if text.len() != LENGTH {
+            return Err(NotAnId);
+        }
+        let mut bits: u128 = 0;
+        for byte in text.bytes() {
+            let digit = DIGITS.iter().position(|d| *d == byte).ok_or(NotAnId)?;
+            // 62^20 < 2^120: twenty digits cannot overflow.
+            bits = bits * 62 + digit as u128;
+        }
+        Ok(Id(bits))
+    }
+}
+
+/// An identifier that may come from elsewhere: a company's, workspace's, campaign's, snapshot's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ForeignId(Box<str>);
+
+impl ForeignId {
+    /// 1 to 64 characters `[A-Za-z0-9_-]` (DECISIONS 7).
+    pub fn parse(field: &'static str, text: &str) -> Result<ForeignId, Invalid> {
+        let fits = (1..=64).contains(&text.len());
+        if fits && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+            return Ok(ForeignId(text.into()));
+        }
+        Err(Invalid::new(field, "must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -"))
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Id> for ForeignId {
+    fn from(id: Id) -> ForeignId {
+        ForeignId(id.to_string().into())
+    }
+}
+
+impl fmt::Display for ForeignId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Draws ids in ascending order.
+///
+/// Within one millisecond, and while the clock stands behind the last id, the next id is the
+/// last one plus a random step: later always sorts later.
+#[derive(Debug)]
+pub struct IdSource {
+    last: u128,
+}
+
+/// Largest step between two ids of one millisecond: wide enough not to be guessed, small enough
+/// that 2^31 of them fit into a millisecond's range.
+const STEP_BITS: u32 = 40;
+
+impl IdSource {
+    /// Starts after `last`, the newest id that exists.
+    pub fn after(last: Option<Id>) -> IdSource {
+        IdSource { last: last.map_or(0, Id::bits) }
+    }
+
+    /// The next id. `chance` is 128 bits from the system's generator.
+    pub fn next(&mut self, now: Timestamp, chance: u128) -> Id {
+        let millis = u128::try_from(now.as_millis()).unwrap_or(0) & ((1 << 48) - 1);
+        let fresh = (millis << RANDOM_BITS) | (chance >> (128 - RANDOM_BITS));
+        self.last = if fresh > self.last && fresh >> RANDOM_BITS > self.last >> RANDOM_BITS {
+            fresh
+        } else {
+            self.last + 1 + (chance & ((1 << STEP_BITS) - 1))
+        };
+        Id(self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn later_sorts_later_whatever_the_clock_does() {
+        let mut source = IdSource::after(None);
+        let mut last = String::new();
+        for (row, millis) in [1_000, 1_000, 1_001, 5, 0, -7, 2_000].into_iter().enumerate() {
+            let id = source.next(Timestamp::from_millis(millis), u128::MAX).to_string();
+            assert!(id > last, "row {row}: {id} after {last}");
+            assert_eq!(id.len(), 20, "row {row}");
+            last = id;
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_id() {
+        for text in ["", "short", "00000000000000000000x", "0000000000000000000_", "é000000000000000000"] {
+            assert!(text.parse::<Id>().is_err(), "{text}");
+        }
+        for text in ["", "a b", "é", &"x".repeat(65)] {
+            let error = ForeignId::parse("id", text).map_err(|e| e.to_string());
+            let want = "id: must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -";
+            assert_eq!(error.err().as_deref(), Some(want), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_number_are_inverse_and_sort_alike(a in 0..(1_u128 << 119), b in 0..(1_u128 << 119)) {
+            let (a, b) = (Id::from_bits(a), Id::from_bits(b));
+            prop_assert_eq!(a.to_string().parse::<Id>().ok(), Some(a));
+            prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! [`Link`]: the thing managed. [`Draft`]: a link before it exists. [`Edit`]: one change; a patch
+//! is a list of them, and so is everything a draft sets, so each field's rule stands once, in
+//! [`Options::apply`]. [`Standing`]: what a link is at an instant.
+
+use std::fmt;
+
+use crate::clock::Timestamp;
+use crate::model::destination::{Destination, LinkType, Utm};
+use crate::model::domain::DomainNumber;
+use crate::model::id::{ForeignId, Id};
+use crate::model::short_code::ShortCode;
+use crate::model::workspace::WorkspaceNumber;
+use crate::model::{Invalid, plain_text};
+
+/// Longest title in characters (a browser shows some 60, search engines cut at 200).
+pub const TITLE_MAX: usize = 500;
+/// Longest description in characters.
+pub const DESCRIPTION_MAX: usize = 2_000;
+/// Longest note in characters.
+pub const NOTES_MAX: usize = 4_000;
+/// Longest UTM value in characters.
+pub const UTM_MAX: usize = 500;
+/// Most webhook URLs of one link: each click is sent to every one (DESIGN 4.8).
+pub const WEBHOOKS_MAX: usize = 5;
+/// Most tags of one link: each costs an index entry.
+pub const TAGS_MAX: usize = 50;
+/// Longest password in bytes: hashing more is work for a stranger to order.
+pub const PASSWORD_MAX: usize = 1_024;
+/// Largest `maxClicks`: 2^53 - 1, the last whole number that every JSON reader keeps exactly.
+pub const CLICKS_MAX: u64 = (1 << 53) - 1;
+
+/// The status of a redirect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RedirectStatus {
+    /// 301 Moved Permanently.
+    MovedPermanently,
+    /// 302 Found: the default, since a permanent one stays in browsers after an edit.
+    #[default]
+    Found,
+    /// 307 Temporary Redirect.
+    TemporaryRedirect,
+    /// 308 Permanent Redirect.
+    PermanentRedirect,
+}
+
+impl RedirectStatus {
+    /// The number on the status line.
+    pub fn code(self) -> u16 {
+        match self {
+            RedirectStatus::MovedPermanently => 301,
+            RedirectStatus::Found => 302,
+            RedirectStatus::TemporaryRedirect => 307,
+            RedirectStatus::PermanentRedirect => 308,
+        }
+    }
+
+    /// From the number on the status line.
+    pub fn from_code(code: u16) -> Option<RedirectStatus> {
+        [301, 302, 307, 308].iter().position(|c| *c == code).map(|at| {
+            [Self::MovedPermanently, Self::Found, Self::TemporaryRedirect, Self::PermanentRedirect][at]
+        })
+    }
+
+    /// Whether browsers may keep it.
+    pub fn is_permanent(self) -> bool {
+        matches!(self, RedirectStatus::MovedPermanently | RedirectStatus::PermanentRedirect)
+    }
+}
+
+/// A password's Argon2id hash in PHC form. Not comparable with `==`.
+#[derive(Clone)]
+pub struct PasswordHash(pub Box<str>);
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(..)")
+    }
+}
+
+/// A password in clear, on its way to being hashed: 1 to [`PASSWORD_MAX`] bytes, never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(Box<str>);
+
+impl Password {
+    /// Checks its length.
+    pub fn parse(text: &str) -> Result<Password, Invalid> {
+        match text.len() {
+            0 => Err(Invalid::new("password", "must not be empty")),
+            1..=PASSWORD_MAX => Ok(Password(text.into())),
+            _ => Err(Invalid::new("password", "must be at most 1024 bytes")),
+        }
+    }
+
+    /// What is to be hashed.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+/// The thing managed.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// What the APIs call it by; later links have later ids.
+    pub id: Id,
+    /// Its owner.
+    pub workspace: WorkspaceNumber,
+    /// Where it lives.
+    pub domain: DomainNumber,
+    /// Its path there, as the domain keys it.
+    pub code: ShortCode,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// The key that made it; `None` for the key in the environment.
+    pub created_by: Option<Id>,
+    /// Everything that can be changed.
+    pub options: Options,
+}
+
+/// Everything about a link that can be changed, at its defaults until set.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it leads, without the UTM parameters.
+    pub destination: Destination,
+    /// What the destination is.
+    pub link_type: LinkType,
+    /// How it redirects.
+    pub status: RedirectStatus,
+    /// Display name; with description and image, what previews show.
+    pub title: Option<Box<str>>,
+    /// What previews show.
+    pub description: Option<Box<str>>,
+    /// What previews show: an http(s) URL.
+    pub image: Option<Destination>,
+    /// Off: 404.
+    pub is_active: bool,
+    /// Shown in a frame under the short URL.
+    pub cloaked: bool,
+    /// Asked for before the redirect.
+    pub password: Option<PasswordHash>,
+    /// 404 before.
+    pub valid_since: Option<Timestamp>,
+    /// 410 from then on.
+    pub expires_at: Option<Timestamp>,
+    /// 410 after so many counted clicks.
+    pub max_clicks: Option<u64>,
+    /// Where it leads once expired or used up.
+    pub expired_url: Option<Destination>,
+    /// The visitor's query is appended.
+    pub forward_parameters: bool,
+    /// What follows the code in the path is appended.
+    pub forward_path: bool,
+    /// Known bots get 403.
+    pub block_bots: bool,
+    /// Known bots are counted.
+    pub count_bots: bool,
+    /// UTM parameters.
+    pub utm: Utm,
+    /// Meta pixel to fire.
+    pub meta_pixel_id: Option<Box<str>>,
+    /// Google tag to fire.
+    pub google_tag_id: Option<Box<str>>,
+    /// Told about each counted click.
+    pub webhook_urls: Vec<Destination>,
+    /// Labels, each once, in the order given.
+    pub tags: Vec<Id>,
+    /// Campaign.
+    pub campaign: Option<ForeignId>,
+    /// For the owner's eyes.
+    pub notes: Option<Box<str>>,
+}
+
+/// One change of a link; `None` clears.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // Each sets the field of `Options` of its name.
+pub enum Edit {
+    Destination(Destination),
+    LinkType(LinkType),
+    Status(RedirectStatus),
+    Title(Option<Box<str>>),
+    Description(Option<Box<str>>),
+    Image(Option<Destination>),
+    IsActive(bool),
+    Cloaked(bool),
+    Password(Option<PasswordHash>),
+    ValidSince(Option<Timestamp>),
+    ExpiresAt(Option<Timestamp>),
+    MaxClicks(Option<u64>),
+    ExpiredUrl(Option<Destination>),
+    ForwardParameters(bool),
+    ForwardPath(bool),
+    BlockBots(bool),
+    CountBots(bool),
+    UtmSource(Option<Box<str>>),
+    UtmMedium(Option<Box<str>>),
+    UtmCampaign(Option<Box<str>>),
+    UtmTerm(Option<Box<str>>),
+    UtmContent(Option<Box<str>>),
+    MetaPixelId(Option<Box<str>>),
+    GoogleTagId(Option<Box<str>>),
+    WebhookUrls(Vec<Destination>),
+    Tags(Vec<Id>),
+    Campaign(Option<ForeignId>),
+    Notes(Option<Box<str>>),
+}
+
+impl Options {
+    /// The defaults around a destination.
+    pub fn new(destination: Destination, link_type: LinkType) -> Options {
+        Options {
+            destination,
+            link_type,
+            status: RedirectStatus::default(),
+            title: None,
+            description: None,
+            image: None,
+            is_active: true,
+            cloaked: false,
+            password: None,
+            valid_since: None,
+            expires_at: None,
+            max_clicks: None,
+            expired_url: None,
+            forward_parameters: false,
+            forward_path: false,
+            block_bots: false,
+            count_bots: false,
+            utm: Utm::default(),
+            meta_pixel_id: None,
+            google_tag_id: None,
+            webhook_urls: Vec::new(),
+            tags: Vec::new(),
+            campaign: None,
+            notes: None,
+        }
+    }
+
+    /// Applies one change, or says which rule it breaks.
+    pub fn apply(&mut self, edit: Edit) -> Result<(), Invalid> {
+        match edit {
+            Edit::Destination(to) => self.destination = to,
+            Edit::LinkType(kind) => self.link_type = kind,
+            Edit::Status(status) => self.status = status,
+            Edit::Title(text) => self.title = checked("title", text, TITLE_MAX)?,
+            Edit::Description(text) => self.description = checked("description", text, DESCRIPTION_MAX)?,
+            Edit::Image(url) => self.image = url,
+            Edit::IsActive(on) => self.is_active = on,
+            Edit::Cloaked(on) => self.cloaked = on,
+            Edit::Password(hash) => self.password = hash,
+            Edit::ValidSince(at) => self.valid_since = at,
+            Edit::ExpiresAt(at) => self.expires_at = at,
+            Edit::MaxClicks(clicks) => self.max_clicks = checked_clicks(clicks)?,
+            Edit::ExpiredUrl(url) => self.expired_url = url,
+            Edit::ForwardParameters(on) => self.forward_parameters = on,
+            Edit::ForwardPath(on) => self.forward_path = on,
+            Edit::BlockBots(on) => self.block_bots = on,
+            Edit::CountBots(on) => self.count_bots = on,
+            Edit::UtmSource(text) => self.utm.source = checked("utmSource", text, UTM_MAX)?,
+            Edit::UtmMedium(text) => self.utm.medium = checked("utmMedium", text, UTM_MAX)?,
+            Edit::UtmCampaign(text) => self.utm.campaign = checked("utmCampaign", text, UTM_MAX)?,
+            Edit::UtmTerm(text) => self.utm.term = checked("utmTerm", text, UTM_MAX)?,
+            Edit::UtmContent(text) => self.utm.content = checked("utmContent", text, UTM_MAX)?,
+            Edit::MetaPixelId(text) => self.meta_pixel_id = checked_pixel(text)?,
+            Edit::GoogleTagId(text) => self.google_tag_id = checked_tag(text)?,
+            Edit::WebhookUrls(urls) => {
+                if urls.len() > WEBHOOKS_MAX {
+                    return Err(Invalid::new("webhookUrls", "must be at most 5 URLs"));
+                }
+                self.webhook_urls = urls;
+            }
+            Edit::Tags(mut tags) => {
+                let mut seen = std::collections::HashSet::new();
+                tags.retain(|tag| seen.insert(*tag));
+                if tags.len() > TAGS_MAX {
+                    return Err(Invalid::new("tagIds", "must be at most 50 tags"));
+                }
+                self.tags = tags;
+            }
+            Edit::Campaign(id) => self.campaign = id,
+            Edit::Notes(text) => self.notes = checked("notes", text, NOTES_MAX)?,
+        }
+        Ok(())
+    }
+
+    /// Rules that span several fields, to be checked after the last [`Options::apply`].
+    pub fn check(&self) -> Result<(), Invalid> {
+        if let (Some(since), Some(end)) = (self.valid_since, self.expires_at)
+            && since >= end
+        {
+            return Err(Invalid::new("validSince", "must be before expiresAt"));
+        }
+        if self.link_type != LinkType::Url {
+            let what = [
+                ("cloaked", self.cloaked),
+                ("forwardParameters", self.forward_parameters),
+                ("forwardPath", self.forward_path),
+                ("utmSource", !self.utm.is_empty()),
+            ];
+            if let Some((field, _)) = what.into_iter().find(|(_, set)| *set) {
+                return Err(Invalid::new(field, "works only with linkType URL"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where it leads, UTM parameters included: what the APIs show and clicks follow.
+    pub fn target(&self) -> Destination {
+        self.destination.with_utm(&self.utm)
+    }
+}
+
+/// What a link is at an instant. Decided on read; nothing has to run for a link to expire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Redirects.
+    Live,
+    /// Switched off: not found.
+    Disabled,
+    /// Its time has not come: not found.
+    NotYetValid,
+    /// Its time is over: gone.
+    Expired,
+    /// Its clicks are used up: gone.
+    UsedUp,
+}
+
+impl Options {
+    /// What the link is at `now` after `clicks` counted ones.
+    pub fn standing(&self, now: Timestamp, clicks: u64) -> Standing {
+        if !self.is_active {
+            return Standing::Disabled;
+        }
+        if self.valid_since.is_some_and(|since| now < since) {
+            return Standing::NotYetValid;
+        }
+        if self.expires_at.is_some_and(|end| now >= end) {
+            return Standing::Expired;
+        }
+        if self.max_clicks.is_some_and(|max| clicks >= max) {
+            return Standing::UsedUp;
+        }
+        Standing::Live
+    }
+}
+
+/// A link before it exists.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Where it shall live.
+    pub domain: DomainChoice,
+    /// The code asked for; drawn when `None`.
+    pub code: Option<ShortCode>,
+    /// Where it leads.
+    pub destination: Destination,
+    /// What the destination is.
+    pub link_type: LinkType,
+    /// A password, not yet hashed.
+    pub password: Option<Password>,
+    /// What else is set from the start.
+    pub edits: Vec<Edit>,
+}
+
+/// A change to a link: applied in order, all or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Patch {
+    /// A new destination, still as text: its rule depends on the link's type.
+    pub destination: Option<Box<str>>,
+    /// `Some(None)` removes the password.
+    pub password: Option<Option<Password>>,
+    /// Everything else.
+    pub edits: Vec<Edit>,
+}
+
+/// How a draft names its domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DomainChoice {
+    /// The workspace's default domain.
+    Default,
+    /// By host name, as the native API does.
+    Name(Box<str>),
+    /// By id, as Linquid does.
+    Id(Id),
+}
+
+fn checked(field: &'static str, text: Option<Box<str>>, max: usize) -> Result<Option<Box<str>>, Invalid> {
+    let Some(text) = text else { return Ok(None) };
+    plain_text(field, &text, max)?;
+    // An empty text says nothing; storing it apart from "none" would show as two kinds of nothing.
+    Ok((!text.is_empty()).then_some(text))
+}
+
+fn checked_clicks(clicks: Option<u64>) -> Result<Option<u64>, Invalid> {
+    match clicks {
+        Some(0) => Err(Invalid::new("maxClicks", "must be at least 1, or null for no limit")),
+        Some(n) if n > CLICKS_MAX => Err(Invalid::new("maxClicks", "must be at most 9007199254740991")),
+        within => Ok(within),
+    }
+}
+
+/// Meta prints pixel ids as 15 or 16 digits; 5 to 20 leave room. Strict, since it ends in a script.
+fn checked_pixel(text: Option<Box<str>>) -> Result<Option<Box<str>>, Invalid> {
+    match text {
+        Some(id) if !(5..=20).contains(&id.len()) || !id.bytes().all(|b| b.is_ascii_digit()) => {
+            Err(Invalid::new("metaPixelId", "must be 5 to 20 digits"))
+        }
+        fine => Ok(fine),
+    }
+}
+
+/// `G-XXXX`, `GT-`, `AW-`, `DC-`, `UA-` or `GTM-` and 4 to 20 capitals, digits and hyphens.
+fn checked_tag(text: Option<Box<str>>) -> Result<Option<Box<str>>, Invalid> {
+    let Some(id) = text else { return Ok(None) };
+    let fits = id.split_once('-').is_some_and(|(kind, rest)| {
+        ["G", "GT", "AW", "DC", "UA", "GTM"].contains(&kind)
+            && (4..=20).contains(&rest.len())
+            && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-')
+    });
+    if fits { Ok(Some(id)) } else { Err(Invalid::new("googleTagId", "must be a tag id such as G-ABC123XYZ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options::new(Destination::parse_web("url", "https://e.test/").expect("a valid URL"), LinkType::Url)
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn standing_follows_now_and_clicks() {
+        let rows = [
+            (true, None, None, None, 0, 0, Standing::Live),
+            (false, None, Some(5), None, 9, 0, Standing::Disabled),
+            (true, Some(10), None, None, 9, 0, Standing::NotYetValid),
+            (true, Some(10), None, None, 10, 0, Standing::Live),
+            (true, None, Some(10), None, 9, 0, Standing::Live),
+            (true, None, Some(10), None, 10, 0, Standing::Expired),
+            (true, None, None, Some(3), 0, 2, Standing::Live),
+            (true, None, None, Some(3), 0, 3, Standing::UsedUp),
+            (true, None, Some(10), Some(3), 10, 3, Standing::Expired),
+        ];
+        for (row, (active, since, end, max, now, clicks, want)) in rows.into_iter().enumerate() {
+            let mut options = options();
+            options.is_active = active;
+            options.valid_since = since.map(at);
+            options.expires_at = end.map(at);
+            options.max_clicks = max;
+            assert_eq!(options.standing(at(now), clicks), want, "row {row}");
+        }
+    }
+
+    #[test]
+    fn rules_name_field_and_why() {
+        let text = |n: usize| Some("x".repeat(n).into_boxed_str());
+        let hook = Destination::parse_web("url", "https://e.test/").expect("a valid URL");
+        let rows = [
+            (Edit::Title(text(501)), "title: must be at most 500 characters"),
+            (Edit::Title(Some("a\0b".into())), "title: must not contain control characters"),
+            (Edit::MaxClicks(Some(0)), "maxClicks: must be at least 1, or null for no limit"),
+            (Edit::MaxClicks(Some(1 << 53)), "maxClicks: must be at most 9007199254740991"),
+            (Edit::MetaPixelId(Some("1');alert(1);//".into())), "metaPixelId: must be 5 to 20 digits"),
+            (
+                Edit::GoogleTagId(Some("G-X\"></script>".into())),
+                "googleTagId: must be a tag id such as G-ABC123XYZ",
+            ),
+            (Edit::WebhookUrls(vec![hook; 6]), "webhookUrls: must be at most 5 URLs"),
+            (Edit::Tags((0..51).map(Id::from_bits).collect()), "tagIds: must be at most 50 tags"),
+        ];
+        for (edit, want) in rows {
+            let error = options().apply(edit).map_err(|e| e.to_string());
+            assert_eq!(error.err().as_deref(), Some(want));
+        }
+    }
+
+    #[test]
+    fn combinations_that_cannot_work_are_refused() {
+        let mut mail = options();
+        mail.link_type = LinkType::Mailto;
+        assert_eq!(mail.check(), Ok(()));
+        mail.cloaked = true;
+        assert_eq!(mail.check(), Err(Invalid::new("cloaked", "works only with linkType URL")));
+        let mut never = options();
+        never.valid_since = Some(at(5));
+        never.expires_at = Some(at(5));
+        assert_eq!(never.check(), Err(Invalid::new("validSince", "must be before expiresAt")));
+    }
+}

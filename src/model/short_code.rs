@@ -1,0 +1,300 @@
+//! [`ShortCode`]: the path part of a short URL, in its one canonical spelling.
+//!
+//! Every way to write a code (percent-escapes, NFC or NFD) parses to the same value, so that all
+//! aliases meet one link, one counter and one limit.
+
+use std::borrow::{Borrow, Cow};
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+use unicode_properties::{GeneralCategoryGroup, UnicodeEmoji, UnicodeGeneralCategory};
+
+use crate::model::Invalid;
+
+/// Longest code in characters, counted after normalisation. Long enough for words in a URL,
+/// short enough that a key of the table stays small; a longer one is refused.
+pub const MAX_CHARS: usize = 128;
+
+/// No request path longer than this can name a code: [`MAX_CHARS`] characters of four bytes,
+/// each percent-escaped, in decomposed form at most three characters each. Longer ones are not
+/// looked at.
+const MAX_RAW_BYTES: usize = MAX_CHARS * 4 * 3 * 3;
+
+/// First path segments that belong to Waypost itself (DESIGN 6) and are never codes.
+pub const RESERVED: &[&str] = &[
+    "api",
+    "links",
+    "snapshots",
+    "locations",
+    "healthz",
+    "readyz",
+    "metrics",
+    ".well-known",
+    "robots.txt",
+    "favicon.ico",
+    "assets",
+    "admin",
+];
+
+const ZERO_WIDTH_JOINER: char = '\u{200d}';
+const EMOJI_STYLE: char = '\u{fe0f}';
+
+/// A valid short code in NFC. Not folded: whether case matters is its domain's to say.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShortCode(Box<str>);
+
+impl ShortCode {
+    /// Parses what a client asks for as a custom code.
+    ///
+    /// 1 to [`MAX_CHARS`] characters after NFC: ASCII letters, digits and `-_.~`, Unicode letters
+    /// (with their combining marks), digits, emoji. Not `.` or `..`, not a reserved word.
+    pub fn parse(text: &str) -> Result<ShortCode, Invalid> {
+        let code: String = text.nfc().take(MAX_CHARS + 1).collect();
+        if code.is_empty() {
+            return Err(refused("must not be empty"));
+        }
+        if code.chars().count() > MAX_CHARS {
+            return Err(refused("must be at most 128 characters"));
+        }
+        if code == "." || code == ".." {
+            return Err(refused("must not be \".\" or \"..\", which browsers remove from a URL"));
+        }
+        if is_reserved(&code) {
+            return Err(refused("is a reserved word"));
+        }
+        if !all_allowed(&code) {
+            return Err(refused("must consist of letters, digits, emoji and the characters - _ . ~"));
+        }
+        Ok(ShortCode(code.into()))
+    }
+
+    /// Its text, in NFC.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The code with ASCII capitals made small, for domains that ignore case. Only ASCII, since
+    /// Unicode folding would let two different words meet (and one letter change its length).
+    #[must_use]
+    pub fn folded(mut self) -> ShortCode {
+        self.0.make_ascii_lowercase();
+        self
+    }
+}
+
+impl Borrow<str> for ShortCode {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ShortCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The canonical spelling of the code in a request path (without its leading slash), or `None`
+/// when no code can be spelt so. Costs nothing but a scan for the plain codes that nearly all
+/// requests carry.
+pub fn canonical(raw: &str) -> Option<Cow<'_, str>> {
+    if !raw.is_empty() && raw.len() <= MAX_CHARS && raw.bytes().all(is_plain) {
+        return if raw == "." || raw == ".." { None } else { Some(Cow::Borrowed(raw)) };
+    }
+    if raw.len() > MAX_RAW_BYTES {
+        return None;
+    }
+    let decoded = percent_decode_str(raw).decode_utf8().ok()?;
+    // What the table holds went through `parse`; a spelling that `parse` refuses names nothing.
+    let normal = if is_nfc(&decoded) { decoded } else { decoded.nfc().collect::<String>().into() };
+    let fits = !normal.is_empty() && normal.chars().count() <= MAX_CHARS && all_allowed(&normal);
+    (fits && normal != "." && normal != "..").then_some(normal)
+}
+
+fn refused(why: &str) -> Invalid {
+    Invalid::new("shortCode", why)
+}
+
+/// Whether `code` is a reserved first segment in any case: on a domain that ignores case, `API`
+/// would be `api`.
+pub fn is_reserved(code: &str) -> bool {
+    RESERVED.iter().any(|word| code.eq_ignore_ascii_case(word))
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
+}
+
+/// What the previous character permits next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// Start of the code, an ASCII character or a digit.
+    Plain,
+    /// A letter beyond ASCII or a mark on one: marks may follow.
+    Letter,
+    /// An emoji: a variation selector or a joiner may follow.
+    Emoji,
+    /// A joiner: only an emoji may follow.
+    Joiner,
+}
+
+/// Invisible characters are what makes two codes look alike: a joiner and the emoji selector are
+/// allowed only where an emoji sequence needs them, every other format character nowhere.
+fn all_allowed(code: &str) -> bool {
+    let mut before = Before::Plain;
+    for c in code.chars() {
+        let is_emoji = !c.is_ascii() && c.is_emoji_char();
+        before = match c {
+            EMOJI_STYLE if before == Before::Emoji => Before::Emoji,
+            ZERO_WIDTH_JOINER if before == Before::Emoji => Before::Joiner,
+            _ if is_emoji => Before::Emoji,
+            _ if before == Before::Joiner => return false,
+            _ if c.is_ascii() => match u8::try_from(c) {
+                Ok(byte) if is_plain(byte) => Before::Plain,
+                _ => return false,
+            },
+            // Variation selectors are marks by category, and invisible.
+            '\u{fe00}'..='\u{fe0e}' | '\u{e0100}'..='\u{e01ef}' => return false,
+            _ => match c.general_category_group() {
+                GeneralCategoryGroup::Letter if !is_blank_letter(c) => Before::Letter,
+                GeneralCategoryGroup::Mark if before == Before::Letter && !is_blank_mark(c) => Before::Letter,
+                GeneralCategoryGroup::Number => Before::Plain,
+                _ => return false,
+            },
+        };
+    }
+    before != Before::Joiner
+}
+
+/// Hangul fillers: letters by category, blank on the screen.
+fn is_blank_letter(c: char) -> bool {
+    matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}')
+}
+
+/// The combining grapheme joiner, Khmer inherent vowels and Mongolian selectors: marks by
+/// category, blank on the screen.
+fn is_blank_mark(c: char) -> bool {
+    matches!(c, '\u{034f}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn accepts() {
+        for text in [
+            "a",
+            "Ab9",
+            "my-campaign",
+            "a_b.c~d",
+            ".hidden",
+            "...",
+            "straße",
+            "日本語",
+            "ünï",
+            "код",
+            "हिन्दी",
+            "café٣",
+            "🚀",
+            "a🚀b",
+            "👩\u{200d}💻",
+            "❤\u{fe0f}",
+            "👍🏽",
+            "🇩🇪",
+            &"x".repeat(128),
+            &"é".repeat(128),
+            "apis",
+            "linksx",
+        ] {
+            assert_eq!(ShortCode::parse(text).as_ref().map(ShortCode::as_str), Ok(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses() {
+        let chars = "must consist of letters, digits, emoji and the characters - _ . ~";
+        let rows = [
+            ("", "must not be empty"),
+            (".", "must not be \".\" or \"..\", which browsers remove from a URL"),
+            ("..", "must not be \".\" or \"..\", which browsers remove from a URL"),
+            ("api", "is a reserved word"),
+            ("API", "is a reserved word"),
+            (".well-known", "is a reserved word"),
+            ("favicon.ico", "is a reserved word"),
+            ("a/b", chars),
+            ("a%2fb", chars),
+            ("a b", chars),
+            ("a\\b", chars),
+            ("a\u{200b}", chars),
+            ("a\u{200d}b", chars),
+            ("\u{202e}abc", chars),
+            ("a\u{fe0f}", chars),
+            ("🚀\u{200d}", chars),
+            ("🚀\u{200d}a", chars),
+            ("a\u{0338}", chars),
+            ("\u{3164}", chars),
+            ("a\u{ad}b", chars),
+            ("a\0", chars),
+            ("a?b", chars),
+            ("a#b", chars),
+            ("€", chars),
+        ];
+        for (text, why) in rows {
+            let error = ShortCode::parse(text).map_err(|e| e.why);
+            assert_eq!(error, Err(why.to_owned()), "{text:?}");
+        }
+        let long = ShortCode::parse(&"é".repeat(129)).map_err(|e| e.to_string());
+        assert_eq!(long, Err("shortCode: must be at most 128 characters".to_owned()));
+    }
+
+    #[test]
+    fn both_normal_forms_are_one_code() {
+        let nfc = ShortCode::parse("caf\u{e9}");
+        assert_eq!(nfc, ShortCode::parse("cafe\u{301}"));
+        assert_eq!(canonical("caf%C3%A9").as_deref(), Some("caf\u{e9}"));
+        assert_eq!(canonical("cafe%CC%81").as_deref(), Some("caf\u{e9}"));
+    }
+
+    #[test]
+    fn paths_that_name_nothing() {
+        for raw in [
+            "", ".", "..", "%2e", "%2E%2e", "a/b", "a%2fb", "%ff", "%00", "%zz", "%", "a%20", "a;x", "%c0%ae",
+        ] {
+            assert_eq!(canonical(raw), None, "{raw}");
+        }
+        assert_eq!(canonical(&"%61".repeat(200)), None);
+        assert_eq!(canonical(&"a".repeat(20_000)), None);
+    }
+
+    #[test]
+    fn escapes_of_plain_characters_are_aliases() {
+        assert_eq!(canonical("a%62c").as_deref(), Some("abc"));
+        assert!(matches!(canonical("abc"), Some(Cow::Borrowed("abc"))));
+    }
+
+    proptest! {
+        #[test]
+        fn parse_is_idempotent_and_found_again(text in "\\PC{0,20}") {
+            if let Ok(code) = ShortCode::parse(&text) {
+                prop_assert_eq!(ShortCode::parse(code.as_str()), Ok(code.clone()));
+                let escaped = percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC).to_string();
+                let by_escaped = canonical(&escaped);
+                prop_assert_eq!(by_escaped.as_deref(), Some(code.as_str()));
+                let by_itself = canonical(code.as_str());
+                prop_assert_eq!(by_itself.as_deref(), Some(code.as_str()));
+            }
+        }
+
+        #[test]
+        fn canonical_never_panics(raw in "[%a-f0-9A-Z./é🚀\u{200d}\\x00-\\x7f]{0,60}") {
+            if let Some(code) = canonical(&raw) {
+                let again = canonical(&code).map(Cow::into_owned);
+                prop_assert_eq!(again.as_deref(), Some(&*code));
+            }
+        }
+    }
+}
