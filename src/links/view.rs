@@ -1,0 +1,82 @@
+//! What the core answers: records joined with what their readers need beside them, at one
+//! instant. Dialects turn these into their vendors' JSON.
+
+use std::sync::Arc;
+
+use crate::model::domain::Domain;
+use crate::model::key::ApiKey;
+use crate::model::link::Link;
+use crate::model::tag::Tag;
+use crate::model::workspace::Workspace;
+
+/// A link with its surroundings.
+#[derive(Clone, Debug)]
+pub struct LinkView {
+    /// The record.
+    pub link: Link,
+    /// Counted clicks, those not yet in the log included.
+    pub clicks: u64,
+    /// `https://go.example.com/code`: built from configuration, never from a request.
+    pub short_url: String,
+    /// The domain's name.
+    pub domain_name: String,
+    /// The domain.
+    pub domain: Arc<Domain>,
+    /// Its owner.
+    pub workspace: Arc<Workspace>,
+    /// Its tags, in the link's order; tags deleted meanwhile are left out.
+    pub tags: Vec<Tag>,
+    /// The name of the key that made it, when that key still exists.
+    pub creator: Option<Arc<ApiKey>>,
+}
+
+/// A domain as its readers see it.
+#[derive(Clone, Debug)]
+pub struct DomainView {
+    /// The record.
+    pub domain: Arc<Domain>,
+    /// Its name; the default domain's follows `public_url`.
+    pub name: String,
+    /// What its short URLs begin with, without a slash at the end.
+    pub base_url: String,
+    /// Links living on it.
+    pub links: u64,
+}
+
+/// A workspace as its readers see it.
+#[derive(Clone, Debug)]
+pub struct WorkspaceView {
+    /// The record.
+    pub workspace: Arc<Workspace>,
+    /// The name of the domain that its links live on by default.
+    pub default_domain: String,
+}
+
+/// A key as its readers see it; without its secret.
+#[derive(Clone, Debug)]
+pub struct KeyView {
+    /// The record.
+    pub key: Arc<ApiKey>,
+    /// The workspace it is bound to, if it is.
+    pub workspace: Option<Arc<Workspace>>,
+}
+
+/// What became of a bulk creation.
+#[derive(Clone, Debug)]
+pub struct BulkView {
+    /// Links made, in the order of their rows.
+    pub links: Vec<LinkView>,
+    /// Rows that made none.
+    pub failed: Vec<FailedRow>,
+}
+
+/// A row of a bulk that made no link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedRow {
+    /// Its place, the first being 0.
+    pub row: usize,
+    /// The code it asked for.
+    pub code: Option<Box<str>>,
+    /// Why, naming field and rule.
+    pub reason: String,
+}
