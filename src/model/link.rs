@@ -357,8 +357,8 @@ pub struct Draft {
     pub domain: DomainChoice,
     /// The code asked for; drawn when `None`.
     pub code: Option<ShortCode>,
-    /// Where it leads.
-    pub destination: Destination,
+    /// Where it leads, still as text: its rule depends on type and configuration.
+    pub destination: Box<str>,
     /// What the destination is.
     pub link_type: LinkType,
     /// A password, not yet hashed.
@@ -370,7 +370,7 @@ pub struct Draft {
 /// A change to a link: applied in order, all or nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Patch {
-    /// A new destination, still as text: its rule depends on the link's type.
+    /// A new destination, still as text, as in a [`Draft`].
     pub destination: Option<Box<str>>,
     /// `Some(None)` removes the password.
     pub password: Option<Option<Password>>,
