@@ -6,16 +6,18 @@
 //! position last. sled recovers a prefix of its writes, so after a crash the position never
 //! claims more than what is there, and applying a Change a second time mends a half-applied one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::record::{Applied, Cell, Corrupt, LinkAt, Stored};
+use super::record::{Applied, Cell, Corrupt, LinkAt, Number, Stored};
 use super::scrub::Pass;
 use super::store::{Store, StoreError};
 use super::{Error, NAP, Shared, Table, decoded, index, keys};
 use crate::clock::Clock;
 use crate::log::{Change, Entry, Follow, Follower, Log, LogError, Manifest, Position, Put, SnapshotReader};
+use crate::model::workspace::WorkspaceNumber;
 
 /// Who is told what was applied, before whoever waits for it.
 pub trait Observer: Send + Sync {
@@ -157,10 +159,8 @@ impl Applier {
                 break;
             }
             // A corrupt record will be as corrupt after reopening; an I/O error may pass.
-            rebuild = matches!(
-                failure,
-                Failure::Table(Error::Corrupt(_)) | Failure::Table(Error::Store(StoreError::Panicked(_)))
-            );
+            rebuild =
+                matches!(failure, Failure::Table(Error::Corrupt(_) | Error::Store(StoreError::Panicked(_))));
             shared.close_store();
             // Opening sled may write, and rebuilding does: not on a full disk.
             while !(self.room)() && !shared.stopping.load(Ordering::Acquire) {
@@ -337,12 +337,14 @@ impl Applier {
             let store = shared.store.read();
             let store = store.as_ref().ok_or_else(closed)?;
             let mut loaded = 0;
+            let mut counts = Counts::default();
             while let Some(record) = snapshot.next()? {
                 let put = Put { key: record.key, value: Some(record.value) };
-                write(store, &Entry { put, replaces: None }, record.revision)?;
+                write(store, &Entry { put, replaces: None }, record.revision, &mut counts)?;
                 loaded += 1;
                 progress.at(loaded);
             }
+            counts.write(store, position)?;
             let mark = Applied { log: self.log.id(), position, manifest };
             write_mark(store, &mark)?;
             *shared.mark.lock() = Some(mark);
@@ -366,9 +368,11 @@ fn apply(store: &Store, change: &Change, log: u128) -> Result<(), Error> {
     // Removals last, next to the position: see `Shared::sum_records`.
     let (kept, removed): (Vec<_>, Vec<_>) =
         change.entries.iter().partition(|entry| entry.put.value.is_some());
+    let mut counts = Counts::default();
     for entry in kept.into_iter().chain(removed) {
-        write(store, entry, change.position)?;
+        write(store, entry, change.position, &mut counts)?;
     }
+    counts.write(store, change.position)?;
     write_mark(store, &Applied { log, position: change.position, manifest: change.manifest })
 }
 
@@ -377,7 +381,7 @@ fn write_mark(store: &Store, mark: &Applied) -> Result<(), Error> {
     Ok(store.insert(keys::APPLIED, cell.encode(keys::APPLIED))?)
 }
 
-fn write(store: &Store, entry: &Entry, revision: Position) -> Result<(), Error> {
+fn write(store: &Store, entry: &Entry, revision: Position, counts: &mut Counts) -> Result<(), Error> {
     let key = &entry.put.key;
     if let Some((domain, code)) = keys::parse_link(key) {
         if entry.replaces.is_some()
@@ -386,12 +390,18 @@ fn write(store: &Store, entry: &Entry, revision: Position) -> Result<(), Error> 
             for index in index::entries(&old.record) {
                 store.remove(&index)?;
             }
+            if entry.put.value.is_none() {
+                counts.add(old.record.workspace, -1);
+            }
         }
         if let Some(value) = &entry.put.value {
             let link = LinkAt::decode(domain, code, value)?;
             let place = keys::place(domain, &link.code);
             for index in index::entries(&link) {
                 store.insert(&index, place.clone())?;
+            }
+            if entry.replaces.is_none() {
+                counts.add(link.workspace, 1);
             }
         }
     }
@@ -403,6 +413,31 @@ fn write(store: &Store, entry: &Entry, revision: Position) -> Result<(), Error> 
         None => store.remove(key)?,
     }
     Ok(())
+}
+
+/// By how much a Change alters the number of links of each workspace. Kept per workspace with
+/// the position that it is true of, so that applying a Change again does not count it again.
+#[derive(Default)]
+struct Counts(BTreeMap<WorkspaceNumber, i64>);
+
+impl Counts {
+    fn add(&mut self, workspace: WorkspaceNumber, links: i64) {
+        *self.0.entry(workspace).or_default() += links;
+    }
+
+    fn write(&self, store: &Store, position: Position) -> Result<(), Error> {
+        for (workspace, links) in &self.0 {
+            let key = keys::link_count(*workspace);
+            let old = decoded(store, &key, Number::decode)?;
+            let (revision, count) = old.map_or((Position::START, 0), |old| (old.revision, old.record.0));
+            if revision < position {
+                let value = Number(count.saturating_add_signed(*links)).encode();
+                let cell = Cell { revision: position, replaces: Position::START, value: &value };
+                store.insert(&key, cell.encode(&key))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Tells how far a long replay has come, every few seconds.

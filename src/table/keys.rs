@@ -7,13 +7,17 @@
 //! | `l` domain code | link | `L` workspace id | where the link of this id lives |
 //! | `x` workspace id | tombstone | `G` workspace tag id | the same, by tag |
 //! | `c` id | click total | `C` workspace campaign id | the same, by campaign |
-//! | `d` domain | domain | `M` | the position applied |
+//! | `d` domain | domain | `N` workspace | how many links it has |
+//! | `h` name | domain of this name | `M` | the position applied |
 //! | `w` workspace | workspace | | |
+//! | `i` id | workspace of this id | | |
 //! | `o` id | company | | |
 //! | `k` id | API key | | |
 //! | `t` workspace id | tag | | |
-//! | `n` workspace name | tag's name | | |
+//! | `n` workspace name | tag of this name | | |
 //! | `a` scope | idempotency answer | | |
+//!
+//! `h`, `i` and `n` make names unique by being keys: of two who race, the log refuses one.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -24,7 +28,7 @@ use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 
 /// First bytes of record keys, in ascending order.
-pub const RECORD_KINDS: &[u8] = b"acdklnotwx";
+pub const RECORD_KINDS: &[u8] = b"acdhiklnotwx";
 
 /// Key of the position applied. The one key that is neither record nor index.
 pub const APPLIED: &[u8] = b"M";
@@ -74,6 +78,16 @@ pub fn workspace(number: WorkspaceNumber) -> Bytes {
     key(b'w', &[&number.0.to_be_bytes()])
 }
 
+/// Key of a domain's name.
+pub fn host_name(name: &str) -> Bytes {
+    key(b'h', &[name.as_bytes()])
+}
+
+/// Key of a workspace's id.
+pub fn workspace_id(id: &ForeignId) -> Bytes {
+    key(b'i', &[id.as_str().as_bytes()])
+}
+
 /// Key of a company.
 pub fn company(id: &ForeignId) -> Bytes {
     key(b'o', &[id.as_str().as_bytes()])
@@ -94,7 +108,7 @@ pub fn tags_of(workspace: WorkspaceNumber) -> Bytes {
     key(b't', &[&workspace.0.to_be_bytes()])
 }
 
-/// Key of a tag's name: makes names unique within a workspace, whoever races.
+/// Key of a tag's name.
 pub fn tag_name(workspace: WorkspaceNumber, name: &str) -> Bytes {
     key(b'n', &[&workspace.0.to_be_bytes(), name.as_bytes()])
 }
@@ -112,6 +126,11 @@ pub fn listed(workspace: WorkspaceNumber, id: Id) -> Bytes {
 /// Prefix of a workspace's list.
 pub fn list_of(workspace: WorkspaceNumber) -> Bytes {
     key(b'L', &[&workspace.0.to_be_bytes()])
+}
+
+/// Key of the number of links of a workspace.
+pub fn link_count(workspace: WorkspaceNumber) -> Bytes {
+    key(b'N', &[&workspace.0.to_be_bytes()])
 }
 
 /// Key of a link under one of its tags.

@@ -82,6 +82,9 @@ impl Pass {
                     return Err(Corrupt::new("an index entry leads to no link").into());
                 }
             }
+            Some(b'N') => {
+                Cell::decode(key, bytes)?;
+            }
             _ if key == keys::APPLIED => {}
             _ => return Err(Corrupt::new("there is a key of no known kind").into()),
         }

@@ -46,6 +46,7 @@ stored!(Company, CompanyV1, "a company");
 stored!(ApiKey, ApiKeyV1, "an API key");
 stored!(Tag, TagV1, "a tag");
 stored!(TagName, TagNameV1, "a tag's name");
+stored!(Number, NumberV1, "a number");
 stored!(Answer, AnswerV1, "an idempotency answer");
 stored!(Applied, AppliedV1, "the applied position");
 
@@ -276,6 +277,25 @@ impl TagNameV1 {
     }
 }
 
+/// Which domain has the name, or which workspace the id, that is this record's key; or how many
+/// links a workspace has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number(pub u64);
+
+#[derive(Serialize, Deserialize)]
+struct NumberV1(u64);
+
+impl NumberV1 {
+    fn from_model(number: &Number) -> NumberV1 {
+        NumberV1(number.0)
+    }
+
+    #[allow(clippy::unnecessary_wraps)] // The macro's shape: others can fail.
+    fn into_model(self) -> Result<Number, Corrupt> {
+        Ok(Number(self.0))
+    }
+}
+
 /// What a POST with an `Idempotency-Key` did, kept for 24 hours in the same Change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -291,33 +311,48 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // Each names what was made.
 pub enum StoredOutcome {
-    Link {
-        workspace: WorkspaceNumber,
-        id: Id,
-    },
-    /// Rows done so far; `failed` are row, code and reason. `done` tells how far a bulk came that
-    /// a crash cut, so that its repetition goes on from there.
-    Bulk {
-        workspace: WorkspaceNumber,
-        links: Vec<Id>,
-        failed: Vec<(u32, Option<Box<str>>, Box<str>)>,
-        done: u32,
-    },
-    Tag {
-        workspace: WorkspaceNumber,
-        id: Id,
-    },
+    Link { workspace: WorkspaceNumber, id: Id },
+    Bulk(StoredBulk),
+    Tag { workspace: WorkspaceNumber, id: Id },
     Domain(DomainNumber),
     Workspace(WorkspaceNumber),
     Company(ForeignId),
     Key(Id),
 }
 
+/// How far a bulk has come: written with each of its Changes, so that the repetition of one that
+/// a crash cut goes on where it stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBulk {
+    /// Whose links they are.
+    pub workspace: WorkspaceNumber,
+    /// Links made, in the order of their rows.
+    pub links: Vec<Id>,
+    /// Rows that made none: row, code and reason.
+    pub failed: Vec<(u32, Option<Box<str>>, Box<str>)>,
+    /// Rows dealt with.
+    pub done: u32,
+    /// Rows in all.
+    pub of: u32,
+}
+
 #[derive(Serialize, Deserialize)]
 enum OutcomeV1 {
-    Link { workspace: u32, id: u128 },
-    Bulk { workspace: u32, links: Vec<u128>, failed: Vec<(u32, Option<Box<str>>, Box<str>)>, done: u32 },
-    Tag { workspace: u32, id: u128 },
+    Link {
+        workspace: u32,
+        id: u128,
+    },
+    Bulk {
+        workspace: u32,
+        links: Vec<u128>,
+        failed: Vec<(u32, Option<Box<str>>, Box<str>)>,
+        done: u32,
+        of: u32,
+    },
+    Tag {
+        workspace: u32,
+        id: u128,
+    },
     Domain(u32),
     Workspace(u32),
     Company(Box<str>),
@@ -337,11 +372,12 @@ impl AnswerV1 {
             StoredOutcome::Link { workspace, id } => {
                 OutcomeV1::Link { workspace: workspace.0, id: id.bits() }
             }
-            StoredOutcome::Bulk { workspace, links, failed, done } => OutcomeV1::Bulk {
-                workspace: workspace.0,
-                links: links.iter().map(|id| id.bits()).collect(),
-                failed: failed.clone(),
-                done: *done,
+            StoredOutcome::Bulk(bulk) => OutcomeV1::Bulk {
+                workspace: bulk.workspace.0,
+                links: bulk.links.iter().map(|id| id.bits()).collect(),
+                failed: bulk.failed.clone(),
+                done: bulk.done,
+                of: bulk.of,
             },
             StoredOutcome::Tag { workspace, id } => OutcomeV1::Tag { workspace: workspace.0, id: id.bits() },
             StoredOutcome::Domain(number) => OutcomeV1::Domain(number.0),
@@ -357,12 +393,13 @@ impl AnswerV1 {
             OutcomeV1::Link { workspace, id } => {
                 StoredOutcome::Link { workspace: WorkspaceNumber(workspace), id: Id::from_bits(id) }
             }
-            OutcomeV1::Bulk { workspace, links, failed, done } => StoredOutcome::Bulk {
+            OutcomeV1::Bulk { workspace, links, failed, done, of } => StoredOutcome::Bulk(StoredBulk {
                 workspace: WorkspaceNumber(workspace),
                 links: links.into_iter().map(Id::from_bits).collect(),
                 failed,
                 done,
-            },
+                of,
+            }),
             OutcomeV1::Tag { workspace, id } => {
                 StoredOutcome::Tag { workspace: WorkspaceNumber(workspace), id: Id::from_bits(id) }
             }
@@ -460,12 +497,13 @@ mod tests {
         let applied =
             Applied { log: 9, position: Position(5), manifest: Manifest { count: 2, sum: u128::MAX } };
         assert_eq!(Applied::decode(&applied.encode()).ok(), Some(applied));
-        let outcome = StoredOutcome::Bulk {
+        let outcome = StoredOutcome::Bulk(StoredBulk {
             workspace: WorkspaceNumber(2),
             links: vec![Id::from_bits(1)],
             failed: vec![(3, Some("x".into()), "taken".into())],
             done: 4,
-        };
+            of: 9,
+        });
         let answer = Answer { body: [7; 16], at, outcome };
         assert_eq!(Answer::decode(&answer.encode()).ok(), Some(answer));
     }

@@ -13,7 +13,7 @@ use bincode::config::{Configuration, Limit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use self::entity::{Answer, Applied, StoredOutcome, TagName};
+pub use self::entity::{Answer, Applied, Number, StoredBulk, StoredOutcome, TagName};
 pub use self::link::{LinkAt, Tombstone};
 
 use crate::log::Position;
