@@ -101,6 +101,21 @@ impl Cache {
         }
     }
 
+    /// [`Cache::get`] without marking the entry as used: for the admin side.
+    pub fn peek<T>(
+        &self,
+        domain: DomainNumber,
+        code: &str,
+        on_hit: impl FnOnce(&Arc<Entry>) -> T,
+    ) -> Lookup<T> {
+        let hash = self.hash(domain, code);
+        match self.shard(hash).read().find(hash, is(domain, code), || self.wide(hash, domain, code)) {
+            Known::Entry(entry) => Lookup::Hit(on_hit(entry)),
+            Known::Absent => Lookup::Absent,
+            Known::Nothing => Lookup::Miss,
+        }
+    }
+
     /// To be called before the table is read for [`Cache::keep`] or [`Cache::keep_absent`].
     pub fn epoch(&self, domain: DomainNumber, code: &str) -> Epoch {
         Epoch(self.shard(self.hash(domain, code)).read().invalidated)

@@ -262,6 +262,18 @@ impl Table {
         })
     }
 
+    /// Calls `each` with key, revision and bytes of every record whose key begins with `prefix`.
+    pub fn each_raw(&self, prefix: &[u8], each: &mut EachRaw<'_>) -> Result<(), Error> {
+        self.read(|store| {
+            for pair in store.prefix(prefix) {
+                let (key, bytes) = pair.map_err(StoreError::from)?;
+                let cell = Cell::decode(&key, &bytes)?;
+                each(&key, cell.revision, cell.value)?;
+            }
+            Ok(())
+        })
+    }
+
     /// The newest link id of any workspace: ids drawn from now on must sort behind it.
     pub fn newest_id(&self, workspace: WorkspaceNumber) -> Result<Option<Id>, Error> {
         self.read(|store| {
@@ -293,6 +305,9 @@ impl Table {
         found
     }
 }
+
+/// Takes key, revision and bytes of a record.
+pub type EachRaw<'a> = dyn FnMut(&[u8], Position, &[u8]) -> Result<(), Error> + 'a;
 
 /// A list of links in the order of their ids.
 #[derive(Clone, Debug, PartialEq, Eq)]

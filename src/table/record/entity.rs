@@ -286,6 +286,7 @@ pub struct Number(pub u64);
 struct NumberV1(u64);
 
 impl NumberV1 {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // The macro's shape.
     fn from_model(number: &Number) -> NumberV1 {
         NumberV1(number.0)
     }
