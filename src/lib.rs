@@ -5,5 +5,7 @@ pub mod clock;
 pub mod links;
 pub mod log;
 pub mod model;
+pub mod readiness;
+pub mod settings;
 pub mod table;
 pub mod visit;

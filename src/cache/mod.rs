@@ -12,16 +12,17 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use self::counters::Counters;
 use self::entry::Entry;
 use self::shard::{Known, Shard};
 use crate::log::Position;
 use crate::model::domain::DomainNumber;
+use crate::settings::BadSetting;
 
 /// `[cache]` of the configuration.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Memory for cached links, in bytes. 64 MiB hold about 250,000 plain links; links beyond it
@@ -32,6 +33,16 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings { max_memory: 64 * 1024 * 1024 }
+    }
+}
+
+impl Settings {
+    /// Every rule about a value that has the right type.
+    pub fn check(&self) -> Result<(), BadSetting> {
+        if self.max_memory < 1024 * 1024 {
+            return Err(BadSetting::new("max_memory", self.max_memory, "must be at least 1048576"));
+        }
+        Ok(())
     }
 }
 

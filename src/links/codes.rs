@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Settings;
-use crate::model::Invalid;
 use crate::model::short_code::{ShortCode, is_reserved};
+use crate::settings::BadSetting;
 
 /// Shortest length that may be set: shorter codes are enumerated in minutes.
 const LENGTH_MIN: usize = 4;
@@ -23,20 +23,18 @@ pub(super) struct Generator {
 }
 
 impl Generator {
-    pub(super) fn new(settings: &Settings) -> Result<Generator, Invalid> {
+    pub(super) fn new(settings: &Settings) -> Result<Generator, BadSetting> {
         let alphabet: Vec<char> = settings.code_alphabet.chars().collect();
         let mut unique = alphabet.clone();
         unique.sort_unstable();
         unique.dedup();
         let plain = alphabet.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '~'));
         if !plain || unique.len() != alphabet.len() || !(10..=64).contains(&alphabet.len()) {
-            return Err(Invalid::new(
-                "code_alphabet",
-                "must be 10 to 64 different characters of A-Z, a-z, 0-9, -, _ and ~",
-            ));
+            let rule = "must be 10 to 64 different characters of A-Z, a-z, 0-9, -, _ and ~";
+            return Err(BadSetting::new("code_alphabet", format!("{:?}", settings.code_alphabet), rule));
         }
         if !(LENGTH_MIN..=LENGTH_MAX).contains(&settings.code_length) {
-            return Err(Invalid::new("code_length", "must be 4 to 64"));
+            return Err(BadSetting::new("code_length", settings.code_length, "must be 4 to 64"));
         }
         Ok(Generator { alphabet, length: AtomicUsize::new(settings.code_length) })
     }

@@ -3,12 +3,42 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::replay::is_over;
 use super::{Error, Links};
 use crate::clock::Timestamp;
 use crate::log::{CommitError, Position, Proposal, Put};
+use crate::settings::{BadSetting, show_duration};
 use crate::table::keys;
 use crate::table::record::{Answer, Tombstone, encode_clicks};
+
+/// `[clicks]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// How often counted clicks are written to the log: what a crash may lose of them.
+    #[serde(with = "crate::settings::duration")]
+    pub flush_interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { flush_interval: Duration::from_secs(1) }
+    }
+}
+
+impl Settings {
+    /// Every rule about a value that has the right type.
+    pub fn check(&self) -> Result<(), BadSetting> {
+        let (least, most) = (Duration::from_millis(50), Duration::from_hours(1));
+        if (least..=most).contains(&self.flush_interval) {
+            return Ok(());
+        }
+        let shown = format!("{:?}", show_duration(self.flush_interval));
+        Err(BadSetting::new("flush_interval", shown, "must be from \"50ms\" to \"1h\""))
+    }
+}
 
 /// Totals per Change: some 300 KB, below what a Change may hold.
 const TOTALS_PER_CHANGE: usize = 8_192;

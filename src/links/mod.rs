@@ -32,7 +32,7 @@ use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::bulk::{Bulk, ROWS_MAX};
 pub use self::error::Error;
@@ -49,15 +49,15 @@ use self::keys::EnvironmentKey;
 use crate::cache::Cache;
 use crate::clock::{Clock, Timestamp};
 use crate::log::Log;
-use crate::model::Invalid;
 use crate::model::destination::ExtraSchemes;
 use crate::model::id::{Id, IdSource};
 use crate::model::key::{Reach, Scopes};
 use crate::model::workspace::Workspace;
+use crate::settings::BadSetting;
 use crate::table::Table;
 
 /// `[links]` of the configuration.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Characters of a generated short code. Grows by itself when collisions start.
@@ -82,14 +82,21 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Names the first setting that breaks a rule.
-    pub fn check(&self) -> Result<(), Invalid> {
+    /// Every rule about a value that has the right type.
+    pub fn check(&self) -> Result<(), BadSetting> {
         codes::Generator::new(self)?;
-        ExtraSchemes::new(self.extra_schemes.clone())?;
+        self.schemes()?;
         if self.tombstone_days > 3_650 {
-            return Err(Invalid::new("tombstone_days", "must be at most 3650"));
+            return Err(BadSetting::new("tombstone_days", self.tombstone_days, "must be at most 3650"));
         }
         Ok(())
+    }
+
+    fn schemes(&self) -> Result<ExtraSchemes, BadSetting> {
+        let schemes = &self.extra_schemes;
+        let rule = "must be schemes in lower case such as \"ftp\", none that browsers execute";
+        ExtraSchemes::new(schemes.clone())
+            .map_err(|_| BadSetting::new("extra_schemes", format!("{schemes:?}"), rule))
     }
 }
 
@@ -168,7 +175,7 @@ impl fmt::Debug for Parts {
 
 impl Links {
     /// Puts the parts together. The settings must have passed [`Settings::check`].
-    pub fn new(parts: Parts) -> Result<Links, Invalid> {
+    pub fn new(parts: Parts) -> Result<Links, BadSetting> {
         let shared = Shared {
             log: parts.log,
             table: parts.table,
@@ -177,7 +184,7 @@ impl Links {
             ids: Mutex::new(IdSource::after(None)),
             clock: parts.clock,
             site: parts.site,
-            schemes: ExtraSchemes::new(parts.settings.extra_schemes.clone())?,
+            schemes: parts.settings.schemes()?,
             codes: codes::Generator::new(&parts.settings)?,
             settings: parts.settings,
             environment_key: parts.environment_key.as_deref().map(EnvironmentKey::new),

@@ -110,7 +110,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::thread::JoinH
 /// Makes sled's buffers durable now and then. A thread of its own, since a flush takes tens of
 /// milliseconds, which no commit should wait for.
 fn flush_regularly(shared: &Shared, room: &Room) {
-    let interval = Duration::from_millis(shared.settings.flush_interval_ms);
+    let interval = shared.settings.flush_interval;
     let mut last = Instant::now();
     loop {
         let stopping = shared.stopping.load(Ordering::Acquire);
@@ -180,7 +180,7 @@ impl Applier {
         self.observer.reset(&self.table)?;
         shared.done.send_replace(Position(shared.applied.load(Ordering::Acquire)));
 
-        let interval = Duration::from_secs(shared.settings.scrub_interval_s);
+        let interval = shared.settings.scrub_interval;
         let mut pass = Some(Pass::new());
         let mut last_pass = Instant::now();
         loop {

@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use self::record::{Applied, Cell, Corrupt, LinkAt, Number, Stored};
@@ -32,27 +32,54 @@ use crate::model::domain::DomainNumber;
 use crate::model::id::Id;
 use crate::model::link::Link;
 use crate::model::workspace::WorkspaceNumber;
+use crate::settings::{BadSetting, show_duration};
 
 pub use self::apply::{Observer, Room};
 
 /// `[table]` of the configuration.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// sled's page cache in bytes. Resident memory grows by about twice this; hot links are
     /// served from the link cache, so a small one suffices.
     pub cache_capacity: u64,
-    /// How often sled's buffers are made durable, in milliseconds. Bounds how much of the log a
-    /// crash makes the next start replay; no link depends on it.
-    pub flush_interval_ms: u64,
-    /// How often all records are read and compared with the manifest, in seconds. The first pass
-    /// begins right after the start.
-    pub scrub_interval_s: u64,
+    /// How often sled's buffers are made durable. Bounds how much of the log a crash makes the
+    /// next start replay; no link depends on it.
+    #[serde(with = "crate::settings::duration")]
+    pub flush_interval: Duration,
+    /// How often all records are read and compared with the manifest. The first pass begins right
+    /// after the start.
+    #[serde(with = "crate::settings::duration")]
+    pub scrub_interval: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { cache_capacity: 16 * 1024 * 1024, flush_interval_ms: 1_000, scrub_interval_s: 6 * 60 * 60 }
+        Settings {
+            cache_capacity: 16 * 1024 * 1024,
+            flush_interval: Duration::from_secs(1),
+            scrub_interval: Duration::from_hours(6),
+        }
+    }
+}
+
+impl Settings {
+    /// Every rule about a value that has the right type.
+    pub fn check(&self) -> Result<(), BadSetting> {
+        if self.cache_capacity < 1024 * 1024 {
+            return Err(BadSetting::new("cache_capacity", self.cache_capacity, "must be at least 1048576"));
+        }
+        let second = Duration::from_secs(1);
+        for (key, value, least) in [
+            ("flush_interval", self.flush_interval, second / 100),
+            ("scrub_interval", self.scrub_interval, second),
+        ] {
+            if value < least {
+                let shown = format!("{:?}", show_duration(value));
+                return Err(BadSetting::new(key, shown, "must be at least \"10ms\", for scrubbing \"1s\""));
+            }
+        }
+        Ok(())
     }
 }
 
