@@ -1,0 +1,84 @@
+//! The command line: which command, with which configuration, ending in which exit code.
+//!
+//! 0: done. 1: failed. 2: bad usage or configuration, before anything was opened.
+
+pub mod serve;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+
+/// A link redirector in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "waypost", version, about, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Arguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve redirects and the API (what `waypost` alone does).
+    Serve(serve::Arguments),
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// The configuration file; none is needed.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// What ended a command early, as its last line on stderr.
+#[derive(Debug)]
+pub enum Failure {
+    /// Exit code 2.
+    Usage(String),
+    /// Exit code 1.
+    Failed(String),
+}
+
+impl Failure {
+    /// A failure with its cause's words.
+    pub fn from(error: impl fmt::Display) -> Failure {
+        Failure::Failed(error.to_string())
+    }
+}
+
+/// Runs the program. The result is its exit code.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => serve::run(&cli.serve),
+        Some(Command::Serve(arguments)) => serve::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(why)) => {
+            say(&format!("waypost: {why}"));
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(why)) => {
+            say(&format!("waypost: {why}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Reads the configuration.
+pub fn load(common: &Common) -> Result<Config, Failure> {
+    Config::load(common.config.as_deref(), std::env::vars()).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// Writes a line to stderr. A closed stderr is no reason to fail.
+pub fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
