@@ -9,8 +9,23 @@
 //! the key's first byte matters here, and only to tell click totals from records: click totals
 //! are left out of the [`Manifest`].
 
+pub mod archive;
+mod chain;
+mod committer;
+mod compact;
+pub mod disk;
+mod follow;
 pub mod frame;
+mod keeper;
+mod live;
 pub mod local;
+mod overlay;
+mod recovery;
+mod repair;
+mod scan;
+mod segment;
+mod shared;
+pub mod space;
 
 use std::fmt;
 use std::future::Future;
@@ -255,6 +270,7 @@ pub enum Follow {
 /// Changes in order, as they become durable.
 pub trait Follower: Send {
     /// The next Change; `None` when none became durable within `patience` or the log is closed.
+    /// [`LogError::Compacted`] when compaction overtook it.
     fn next(&mut self, patience: Duration) -> Result<Option<Arc<Change>>, LogError>;
 }
 
@@ -319,6 +335,13 @@ pub enum LogError {
     /// read, and what to do.
     #[error("{0}")]
     Damaged(String),
+    /// What comes next was compacted away while it was being followed: follow anew, which answers
+    /// with the snapshot.
+    #[error("the log was compacted up to position {position}: follow anew")]
+    Compacted {
+        /// The snapshot's.
+        position: Position,
+    },
     /// The table failed while being asked.
     #[error("the table cannot be read: {0}")]
     Witness(String),
