@@ -2,3 +2,5 @@
 
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
+/// The table follows the log through reopening, wiping and damage.
+mod table;
