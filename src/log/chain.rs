@@ -172,11 +172,6 @@ impl Changes {
         Ok(None)
     }
 
-    /// The manifest after the last Change read.
-    pub(crate) fn manifest(&self) -> Manifest {
-        self.manifest
-    }
-
     /// A wrong manifest loses no record: it is told, and the next compaction puts it right.
     fn checkpoint(&self, stored: Manifest, position: Position, offset: u64) {
         if position == self.last && stored != self.manifest {

@@ -128,13 +128,14 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// A record of this revision came to be.
+    /// A record of this revision came to be. Wraps: the order of additions and removals does not
+    /// matter.
     pub fn add(&mut self, key: &[u8], revision: Position) {
-        self.count += 1;
+        self.count = self.count.wrapping_add(1);
         self.sum = self.sum.wrapping_add(frame::record_hash(key, revision));
     }
 
-    /// A record of this revision is no more. Wraps: the order of additions does not matter.
+    /// A record of this revision is no more.
     pub fn remove(&mut self, key: &[u8], revision: Position) {
         self.count = self.count.wrapping_sub(1);
         self.sum = self.sum.wrapping_sub(frame::record_hash(key, revision));

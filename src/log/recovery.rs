@@ -240,8 +240,7 @@ fn readable(lost: &[Range], end: Position) -> Vec<Range> {
 }
 
 fn ranges(ranges: &[Range], open_end: bool) -> String {
-    let mut texts: Vec<String> =
-        ranges.iter().map(|(from, to)| format!("positions {from} to {to}")).collect();
+    let mut texts: Vec<String> = ranges.iter().map(scan::span).collect();
     if open_end {
         texts.push("whatever came after the last file".to_owned());
     }

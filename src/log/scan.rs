@@ -16,6 +16,11 @@ pub(crate) const MARK: &str = "closed";
 /// Positions `.0` to `.1`, both included.
 pub(crate) type Range = (Position, Position);
 
+/// A range in words.
+pub(crate) fn span((from, to): &Range) -> String {
+    if from == to { format!("position {from}") } else { format!("positions {from} to {to}") }
+}
+
 /// A segment file as found.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -174,7 +179,10 @@ pub(crate) fn survey(
             Kind::Snapshot => survey.snapshot(found, known, tick)?,
             Kind::Changes => survey.changes(found, known, index + 1 == count, tick)?,
         }
-        tick(found.size);
+    }
+    if folder.found.last().is_some_and(|found| found.name.kind == Kind::Snapshot) {
+        survey.broken.push("the file after the snapshot is missing".to_owned());
+        survey.open_end = true;
     }
     if let Some(mark) = folder.mark.filter(|mark| mark.log == id) {
         let text = format!("the log was closed at position {}, which is missing", mark.position);
@@ -206,7 +214,7 @@ impl Survey {
             && match &found.footer {
                 Some(footer) if position <= known => footer.length == found.size - FOOTER,
                 Some(footer) => {
-                    tick(0);
+                    tick(found.size);
                     content_crc(&*found.file, footer.length).map_err(|source| LogError::Io {
                         what: "cannot read",
                         path: found.path.clone(),
@@ -235,7 +243,7 @@ impl Survey {
         if let Some(header) = found.header {
             if header.before > self.end {
                 let (from, to) = (self.end.next(), header.before);
-                self.broken.push(format!("positions {from} to {to}, before {}, are missing", found.path));
+                self.broken.push(format!("{}, before {}, cannot be found", span(&(from, to)), found.path));
                 self.lost.push((from, to));
                 self.end = header.before;
             }
@@ -254,16 +262,22 @@ impl Survey {
         let scan = Scan::new(found, self.end, manifest, tick)?;
         self.end = scan.last;
         for (offset, from, to) in &scan.gaps {
-            self.broken
-                .push(format!("{} at byte {offset}: positions {from} to {to} cannot be read", found.path));
+            self.broken.push(format!(
+                "{} at byte {offset}: {} cannot be read",
+                found.path,
+                span(&(*from, *to))
+            ));
             self.lost.push((*from, *to));
         }
         if let Some(limit) = found.limit
             && limit > self.end
         {
             let (offset, from) = (scan.end, self.end.next());
-            self.broken
-                .push(format!("{} at byte {offset}: positions {from} to {limit} cannot be read", found.path));
+            self.broken.push(format!(
+                "{} at byte {offset}: {} cannot be read",
+                found.path,
+                span(&(from, limit))
+            ));
             self.lost.push((from, limit));
             self.end = limit;
         }
@@ -358,7 +372,7 @@ impl Scan {
                     scan.holes |= bad_at.is_some();
                     scan.take(frame, bad_at.take().unwrap_or(raw.offset));
                     (scan.end, scan.content) = (frames.offset, frames.content);
-                    tick(0);
+                    tick(raw.size);
                 }
             }
         }

@@ -312,15 +312,15 @@ impl DiskFile for SimFile {
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state.lock();
         let done = state.sync();
+        let off = state.off;
         let file = &mut state.files[self.index];
-        match done {
-            Ok(()) => {
-                file.durable = file.live.clone();
-                file.pending.clear();
+        if done.is_ok() {
+            for write in std::mem::take(&mut file.pending) {
+                apply(&mut file.durable, &write);
             }
-            // The kernel drops such pages: they read back, and are never written.
-            Err(_) if !state.off => {}
-            Err(_) => {}
+        } else if !off {
+            // The kernel marks such pages clean: they read back, and no later sync writes them.
+            file.pending.clear();
         }
         done
     }
