@@ -146,7 +146,8 @@ impl Store {
     }
 }
 
-fn lock(dir: &Path) -> Result<File, StartError> {
+/// Locks a data folder for as long as the file is open.
+pub fn lock(dir: &Path) -> Result<File, StartError> {
     let path = dir.join(LOCK_FILE);
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|error| StartError::DataFolder { path: dir.to_owned(), error })?;
