@@ -1,7 +1,10 @@
 //! Waypost.
 pub mod clicks;
 pub mod clock;
+pub mod http;
 pub mod links;
 pub mod log;
 pub mod model;
+pub mod readiness;
+pub mod settings;
 pub mod visit;
