@@ -24,8 +24,7 @@ impl BadSetting {
 }
 
 /// Units by name, in milliseconds.
-const UNITS: [(&str, u64); 5] =
-    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Durations as `"500ms"`, `"10s"`, `"5m"`, `"1h"`, `"30d"`: one whole number and one unit. For
 /// `#[serde(with = "crate::settings::duration")]`.

@@ -11,7 +11,7 @@ mod view;
 use std::sync::Arc;
 
 pub use self::error::Error;
-pub use self::query::{Cursor, LinkQuery, Page, Sort};
+pub use self::query::{Cursor, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Page, Sort};
 pub use self::view::{BulkView, DomainView, FailedRow, KeyView, LinkView, WorkspaceView};
 
 use crate::clock::Timestamp;

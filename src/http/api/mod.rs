@@ -1,1 +1,5 @@
 //! x
+pub mod dialect;
+mod json;
+mod native;
+mod query;
