@@ -4,7 +4,7 @@
 //! The loss bound: clicks live only in memory until the next drain, so a crash loses at most one
 //! flush interval of them, and a clean stop, which drains last, loses none.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::model::id::Id;
 
@@ -16,14 +16,26 @@ use crate::model::id::Id;
 /// not (the API) hold the drain lock of whoever drains.
 #[derive(Debug)]
 pub struct Counter {
+    id: Id,
     pending: AtomicU64,
     flushed: AtomicU64,
+    retired: AtomicBool,
 }
 
 impl Counter {
-    /// A counter whose first `flushed` clicks are in the log.
-    pub fn new(flushed: u64) -> Counter {
-        Counter { pending: AtomicU64::new(0), flushed: AtomicU64::new(flushed) }
+    /// The counter of the link `id`, whose first `flushed` clicks are in the log.
+    pub fn new(id: Id, flushed: u64) -> Counter {
+        Counter {
+            id,
+            pending: AtomicU64::new(0),
+            flushed: AtomicU64::new(flushed),
+            retired: AtomicBool::new(false),
+        }
+    }
+
+    /// The link it counts for.
+    pub fn id(&self) -> Id {
+        self.id
     }
 
     /// Counts one click. True when it is the first since the last drain: the caller queues the
@@ -41,6 +53,26 @@ impl Counter {
         Some(self.flushed.fetch_add(pending, Ordering::Relaxed) + pending)
     }
 
+    /// Its link was deleted: a click that was under way must not bring its total back to life.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its link was deleted.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    /// Whether clicks wait to be drained.
+    pub fn is_dirty(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) > 0
+    }
+
+    /// The total that the last drain yielded.
+    pub fn flushed(&self) -> u64 {
+        self.flushed.load(Ordering::Relaxed)
+    }
+
     /// All clicks so far.
     pub fn total(&self) -> u64 {
         self.flushed.load(Ordering::Relaxed) + self.pending.load(Ordering::Relaxed)
@@ -48,8 +80,7 @@ impl Counter {
 }
 
 /// Absolute totals of the links that were clicked since the last drain.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Tally(pub Vec<(Id, u64)>);
+pub type Tally = Vec<(Id, u64)>;
 
 #[cfg(test)]
 mod tests {
@@ -60,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_first_click_after_a_drain_says_so() {
-        let counter = Counter::new(7);
+        let counter = Counter::new(Id::from_bits(1), 7);
         assert_eq!(counter.drain(), None);
         assert!(counter.count());
         assert!(!counter.count());
@@ -72,7 +103,7 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_or_doubled_while_draining() {
-        let counter = Counter::new(0);
+        let counter = Counter::new(Id::from_bits(1), 0);
         let firsts = AtomicU64::new(0);
         let drains = thread::scope(|scope| {
             for _ in 0..4 {

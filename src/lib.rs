@@ -1,4 +1,5 @@
 //! Waypost.
+pub mod cache;
 pub mod clicks;
 pub mod clock;
 pub mod http;
@@ -7,4 +8,5 @@ pub mod log;
 pub mod model;
 pub mod readiness;
 pub mod settings;
+pub mod table;
 pub mod visit;

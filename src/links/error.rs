@@ -39,6 +39,9 @@ pub enum Error {
     /// The table is being rebuilt or cannot be read now.
     #[error("the store is not ready: {0}")]
     NotReady(String),
+    /// The table cannot answer: being replayed or rebuilt, or its disk fails.
+    #[error("the store is not ready: {0}")]
+    Table(#[from] crate::table::Error),
     /// The log did not take the write.
     #[error(transparent)]
     Log(CommitError),

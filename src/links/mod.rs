@@ -4,24 +4,101 @@
 //! [`Links`] is a handle, cheap to clone. Its methods take a [`Context`]: on whose behalf, in
 //! which workspace, under which idempotency claim. They know no HTTP and no vendor.
 
+mod bulk;
+mod change;
+mod codes;
+mod commit;
+mod create;
+pub mod directory;
+mod domains;
 mod error;
+pub mod flush;
+mod keys;
+mod list;
+mod password;
 mod query;
+mod replay;
+mod resolve;
+mod site;
+mod start;
+mod tags;
 mod view;
+mod workspaces;
 
+use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+pub use self::bulk::{Bulk, ROWS_MAX};
 pub use self::error::Error;
+pub use self::keys::Caller;
 pub use self::query::{Cursor, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Page, Sort};
+pub use self::replay::{Claim, Outcome, Replay};
+pub use self::resolve::Resolved;
+pub use self::site::Site;
+pub use self::start::{Bootstrap, KEY_FILE, StartError};
 pub use self::view::{BulkView, DomainView, FailedRow, KeyView, LinkView, WorkspaceView};
 
-use crate::clock::Timestamp;
-use crate::model::Invalid;
-use crate::model::domain::{DomainDraft, DomainEdit};
-use crate::model::id::{ForeignId, Id};
-use crate::model::key::{ApiKey, KeyDraft, Reach, Scopes};
-use crate::model::link::{DomainChoice, Draft, Patch};
-use crate::model::tag::{Tag, TagEdit};
-use crate::model::workspace::{Company, CompanyDraft, Workspace, WorkspaceDraft, WorkspaceEdit};
+use self::directory::Directory;
+use self::keys::EnvironmentKey;
+use crate::cache::Cache;
+use crate::clock::{Clock, Timestamp};
+use crate::log::Log;
+use crate::model::destination::ExtraSchemes;
+use crate::model::id::{Id, IdSource};
+use crate::model::key::{Reach, Scopes};
+use crate::model::workspace::Workspace;
+use crate::settings::BadSetting;
+use crate::table::Table;
+
+/// `[links]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Characters of a generated short code. Grows by itself when collisions start.
+    pub code_length: usize,
+    /// What generated short codes are made of.
+    pub code_alphabet: String,
+    /// Schemes of destinations beyond http and https.
+    pub extra_schemes: Vec<String>,
+    /// How long a deleted link's statistics are kept, in days.
+    pub tombstone_days: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            code_length: 7,
+            code_alphabet: "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".to_owned(),
+            extra_schemes: Vec::new(),
+            tombstone_days: 30,
+        }
+    }
+}
+
+impl Settings {
+    /// Every rule about a value that has the right type.
+    pub fn check(&self) -> Result<(), BadSetting> {
+        codes::Generator::new(self)?;
+        self.schemes()?;
+        if self.tombstone_days > 3_650 {
+            return Err(BadSetting::new("tombstone_days", self.tombstone_days, "must be at most 3650"));
+        }
+        Ok(())
+    }
+
+    fn schemes(&self) -> Result<ExtraSchemes, BadSetting> {
+        let schemes = &self.extra_schemes;
+        let rule = "must be schemes in lower case such as \"ftp\", none that browsers execute";
+        ExtraSchemes::new(schemes.clone())
+            .map_err(|_| BadSetting::new("extra_schemes", format!("{schemes:?}"), rule))
+    }
+}
 
 /// On whose behalf a command runs.
 #[derive(Clone, Debug)]
@@ -42,178 +119,115 @@ pub struct Context {
     pub claim: Option<Claim>,
 }
 
-/// An `Idempotency-Key` at work: recorded in the same Change as what the request does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Claim {
-    /// Hash of API key, method, path and the client's key.
-    pub scope: [u8; 16],
-    /// Hash of the body: another body under the same key is refused.
-    pub body: [u8; 16],
-}
-
-/// What an earlier request with the same [`Claim::scope`] did.
-#[derive(Clone, Debug)]
-pub enum Replay {
-    /// Nothing: go on.
-    New,
-    /// The same body: its answer again.
-    Same(Outcome),
-    /// Another body: refuse.
-    Other,
-}
-
-/// What a POST made, re-read from the store.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)] // Each is what the method of the same name answers.
-pub enum Outcome {
-    Link(Box<LinkView>),
-    Bulk(BulkView),
-    Tag(Tag),
-    Domain(DomainView),
-    Workspace(WorkspaceView),
-    Company(Company),
-    Key(KeyView),
-}
-
-/// A bulk creation: rows that did not even parse keep their place, so that each is answered.
-#[derive(Clone, Debug)]
-pub struct Bulk {
-    /// Where the links shall live.
-    pub domain: DomainChoice,
-    /// At most 1,000 rows, each a draft or why it is none.
-    pub rows: Vec<Result<Draft, Invalid>>,
-    /// All or nothing, instead of row by row.
-    pub atomic: bool,
-}
-
 /// The handle.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Links(Arc<Shared>);
 
-#[derive(Debug)]
-struct Shared;
+struct Shared {
+    log: Arc<dyn Log>,
+    table: Table,
+    cache: Cache,
+    directory: ArcSwap<Directory>,
+    /// Ids are drawn and handed to the log under this one lock: the order of ids is the order of
+    /// the log.
+    ids: Mutex<IdSource>,
+    clock: Clock,
+    site: Site,
+    settings: Settings,
+    schemes: ExtraSchemes,
+    codes: codes::Generator,
+    environment_key: Option<EnvironmentKey>,
+    hashing: password::Hasher,
+    loads: Mutex<HashMap<resolve::LoadKey, Arc<resolve::Load>, ahash::RandomState>>,
+    /// Records whose application was not understood: nothing should ever count here.
+    misread: AtomicUsize,
+}
 
-#[allow(clippy::unused_async, clippy::todo, unused_variables, missing_docs)]
-impl Links {
-    /// Looks up the live key with this secret. Constant work for unknown ones.
-    pub fn authenticate(&self, secret: &str, now: Timestamp) -> Option<Caller> {
-        todo!()
-    }
-    /// The workspace in which `caller` acts: the named one, if it is within reach, else the oldest
-    /// within reach. `None` when the named one is not to be seen.
-    pub fn acting(&self, caller: &Caller, named: Option<&str>) -> Option<Arc<Workspace>> {
-        todo!()
-    }
-    /// What an earlier request under this claim did.
-    pub async fn replay(&self, context: &Context) -> Result<Replay, Error> {
-        todo!()
-    }
-
-    pub async fn create(&self, context: &Context, draft: Draft) -> Result<LinkView, Error> {
-        todo!()
-    }
-    pub async fn create_bulk(&self, context: &Context, bulk: Bulk) -> Result<BulkView, Error> {
-        todo!()
-    }
-    pub async fn get(&self, context: &Context, id: Id) -> Result<LinkView, Error> {
-        todo!()
-    }
-    pub async fn list(&self, context: &Context, query: LinkQuery) -> Result<Page, Error> {
-        todo!()
-    }
-    pub async fn update(&self, context: &Context, id: Id, patch: Patch) -> Result<LinkView, Error> {
-        todo!()
-    }
-    pub async fn delete(&self, context: &Context, id: Id) -> Result<(), Error> {
-        todo!()
-    }
-
-    pub async fn tags(&self, context: &Context) -> Result<Vec<Tag>, Error> {
-        todo!()
-    }
-    pub async fn create_tag(
-        &self,
-        context: &Context,
-        name: Box<str>,
-        edits: Vec<TagEdit>,
-    ) -> Result<Tag, Error> {
-        todo!()
-    }
-    pub async fn update_tag(&self, context: &Context, id: Id, edits: Vec<TagEdit>) -> Result<Tag, Error> {
-        todo!()
-    }
-    pub async fn delete_tag(&self, context: &Context, id: Id) -> Result<(), Error> {
-        todo!()
-    }
-
-    pub async fn domains(&self, context: &Context) -> Result<Vec<DomainView>, Error> {
-        todo!()
-    }
-    pub async fn create_domain(&self, context: &Context, draft: DomainDraft) -> Result<DomainView, Error> {
-        todo!()
-    }
-    pub async fn domain(&self, context: &Context, id: Id) -> Result<DomainView, Error> {
-        todo!()
-    }
-    pub async fn update_domain(
-        &self,
-        context: &Context,
-        id: Id,
-        edits: Vec<DomainEdit>,
-    ) -> Result<DomainView, Error> {
-        todo!()
-    }
-    /// Refused with [`Error::Rule`] while the domain has links.
-    pub async fn delete_domain(&self, context: &Context, id: Id) -> Result<(), Error> {
-        todo!()
-    }
-
-    pub async fn workspaces(&self, context: &Context) -> Result<Vec<WorkspaceView>, Error> {
-        todo!()
-    }
-    pub async fn create_workspace(
-        &self,
-        context: &Context,
-        draft: WorkspaceDraft,
-    ) -> Result<WorkspaceView, Error> {
-        todo!()
-    }
-    pub async fn workspace(&self, context: &Context, id: &ForeignId) -> Result<WorkspaceView, Error> {
-        todo!()
-    }
-    pub async fn update_workspace(
-        &self,
-        context: &Context,
-        id: &ForeignId,
-        edits: Vec<WorkspaceEdit>,
-    ) -> Result<WorkspaceView, Error> {
-        todo!()
-    }
-
-    pub async fn companies(&self, context: &Context) -> Result<Vec<Company>, Error> {
-        todo!()
-    }
-    pub async fn create_company(&self, context: &Context, draft: CompanyDraft) -> Result<Company, Error> {
-        todo!()
-    }
-
-    pub async fn keys(&self, context: &Context) -> Result<Vec<KeyView>, Error> {
-        todo!()
-    }
-    /// The key, and its secret, which is never told again.
-    pub async fn create_key(&self, context: &Context, draft: KeyDraft) -> Result<(KeyView, String), Error> {
-        todo!()
-    }
-    pub async fn revoke_key(&self, context: &Context, id: Id) -> Result<(), Error> {
-        todo!()
+impl fmt::Debug for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Links").field("site", &self.0.site).finish_non_exhaustive()
     }
 }
 
-/// Who holds a valid key.
-#[derive(Clone, Debug)]
-pub enum Caller {
-    /// The key in the environment (`WAYPOST_ADMIN_KEY`): instance reach, every scope, not stored.
-    Environment,
-    /// A stored key.
-    Key(Arc<ApiKey>),
+/// What [`Links`] is made from.
+pub struct Parts {
+    /// The truth.
+    pub log: Arc<dyn Log>,
+    /// Look-ups.
+    pub table: Table,
+    /// The hot set.
+    pub cache: Cache,
+    /// The time.
+    pub clock: Clock,
+    /// `public_url`.
+    pub site: Site,
+    /// `[links]`.
+    pub settings: Settings,
+    /// `WAYPOST_ADMIN_KEY`.
+    pub environment_key: Option<String>,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Links {
+    /// Puts the parts together. The settings must have passed [`Settings::check`].
+    pub fn new(parts: Parts) -> Result<Links, BadSetting> {
+        let shared = Shared {
+            log: parts.log,
+            table: parts.table,
+            cache: parts.cache,
+            directory: ArcSwap::from_pointee(Directory::default()),
+            ids: Mutex::new(IdSource::after(None)),
+            clock: parts.clock,
+            site: parts.site,
+            schemes: parts.settings.schemes()?,
+            codes: codes::Generator::new(&parts.settings)?,
+            settings: parts.settings,
+            environment_key: parts.environment_key.as_deref().map(EnvironmentKey::new),
+            hashing: password::Hasher::new(),
+            loads: Mutex::default(),
+            misread: AtomicUsize::new(0),
+        };
+        Ok(Links(Arc::new(shared)))
+    }
+
+    /// Domains, workspaces, companies and keys as of now.
+    pub fn directory(&self) -> arc_swap::Guard<Arc<Directory>> {
+        self.0.directory.load()
+    }
+
+    /// How this instance is reached.
+    pub fn site(&self) -> &Site {
+        &self.0.site
+    }
+
+    /// The hot set.
+    pub fn cache(&self) -> &Cache {
+        &self.0.cache
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Runs table reads where blocking is allowed.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let shared = Arc::clone(&self.0);
+        match tokio::task::spawn_blocking(move || work(&shared)).await {
+            Ok(answer) => answer,
+            Err(stopped) => match stopped.try_into_panic() {
+                // The panic goes on to the request that caused it, which answers 500.
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Error::NotReady("the server is stopping".to_owned())),
+            },
+        }
+    }
 }

@@ -1,11 +1,28 @@
-//! What a click does.
+//! What a click does, in order: find the domain, find the code, find the link, decide, answer.
+//!
+//! A plain redirect is answered inside the cache look-up: one hash, one probe, one atomic add,
+//! no allocation. Everything else takes the other arm, where each rule is a file of its own:
+//! [`gate`] (does the link stand?), [`redirect`] (the answer's head), [`counting`] (is it a
+//! click?), [`pages`].
+
+pub mod counting;
+mod gate;
+pub mod pages;
+pub mod redirect;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{HeaderMap, Method, Response};
+use hyper::{HeaderMap, Method, Response, StatusCode};
+
+use crate::cache::Lookup;
+use crate::cache::entry::{Action, Entry};
+use crate::links::{Error, Links, Resolved};
+use crate::model::domain::{Domain, DomainNumber};
+use crate::model::short_code::canonical;
 
 /// A visitor's request, its target and Host already checked.
 #[derive(Clone, Copy, Debug)]
@@ -32,25 +49,109 @@ pub enum Answer {
 
 /// Answers visits. A handle, cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Visitor;
+pub struct Visitor {
+    links: Links,
+}
 
-#[allow(clippy::todo, unused_variables)]
 impl Visitor {
+    /// Answers visits to these links.
+    pub fn new(links: Links) -> Visitor {
+        Visitor { links }
+    }
+
     /// Answers one visit.
     pub fn answer(&self, visit: &Visit<'_>) -> Answer {
-        todo!()
+        let directory = self.links.directory();
+        let Some(domain) = self.domain(&directory, visit.host) else {
+            return Answer::Now(pages::error(StatusCode::NOT_FOUND));
+        };
+        let path = visit.path.strip_prefix('/').unwrap_or(visit.path);
+        if path.is_empty() {
+            return Answer::Now(root(domain));
+        }
+        // One slash behind the code is the same link, as people and mail programs append it.
+        let segment = path.strip_suffix('/').unwrap_or(path);
+        let Some(code) = canonical(segment).map(|code| domain.fold(code)) else {
+            return Answer::Now(gate::not_found(domain));
+        };
+        let counts = counting::is_click(visit.method, visit.headers);
+        let found = self.links.cache().get(domain.number, &code, |entry| match &entry.action {
+            Action::Redirect { status, location } => {
+                if counts {
+                    self.links.cache().counters().count(&entry.counter);
+                }
+                Ok(redirect::plain(*status, location))
+            }
+            Action::Decide(_) => Err(Arc::clone(entry)),
+        });
+        match found {
+            Lookup::Hit(Ok(response)) => Answer::Now(response),
+            Lookup::Hit(Err(entry)) => Answer::Now(self.decide(&entry, domain, counts)),
+            Lookup::Absent => Answer::Now(gate::not_found(domain)),
+            Lookup::Miss => {
+                Answer::Later(Box::pin(self.clone().load(Arc::clone(domain), code.into_owned(), counts)))
+            }
+        }
+    }
+
+    /// The domain that a host name leads to: an address or `localhost` is the default domain, so
+    /// that a fresh install answers however it is reached.
+    fn domain<'a>(
+        &self,
+        directory: &'a crate::links::directory::Directory,
+        host: &str,
+    ) -> Option<&'a Arc<Domain>> {
+        if let Some(domain) = directory.domain_named(host) {
+            return Some(domain);
+        }
+        let is_default = host == self.links.site().host()
+            || host == "localhost"
+            || host.starts_with('[')
+            || host.parse::<std::net::Ipv4Addr>().is_ok();
+        if is_default { directory.domain(DomainNumber::DEFAULT) } else { None }
+    }
+
+    async fn load(self, domain: Arc<Domain>, code: String, counts: bool) -> Response<Full<Bytes>> {
+        match self.links.load(domain.number, &code).await {
+            Ok(Resolved::Found(entry)) => self.decide(&entry, &domain, counts),
+            Ok(Resolved::Absent) => gate::not_found(&domain),
+            Err(Error::Table(error)) => {
+                tracing::debug!(%error, "a visit could not be answered");
+                pages::unavailable()
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a visit could not be answered");
+                pages::unavailable()
+            }
+        }
+    }
+
+    /// The rules of a link that is not in the cache yet, or not plain.
+    fn decide(&self, entry: &Arc<Entry>, domain: &Domain, counts: bool) -> Response<Full<Bytes>> {
+        let counters = self.links.cache().counters();
+        let link = match &entry.action {
+            Action::Redirect { status, location } => {
+                if counts {
+                    counters.count(&entry.counter);
+                }
+                return redirect::plain(*status, location);
+            }
+            Action::Decide(link) => link,
+        };
+        let now = self.links.clock().now();
+        if let Some(refusal) = gate::check(&link.options, domain, now, entry.counter.total()) {
+            return refusal;
+        }
+        if counts {
+            counters.count(&entry.counter);
+        }
+        redirect::of(&link.options, now)
     }
 }
 
-/// Small HTML pages. Each is complete: nothing is loaded from elsewhere.
-#[allow(clippy::todo, unused_variables)]
-pub mod pages {
-    use bytes::Bytes;
-    use http_body_util::Full;
-    use hyper::{Response, StatusCode};
-
-    /// A page that says what is wrong, with the headers every page of ours carries.
-    pub fn error(status: StatusCode) -> Response<Full<Bytes>> {
-        todo!()
+fn root(domain: &Domain) -> Response<Full<Bytes>> {
+    match &domain.root_url {
+        Some(url) => redirect::elsewhere(url),
+        None => gate::not_found(domain),
     }
 }

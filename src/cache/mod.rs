@@ -1,0 +1,369 @@
+//! The Cache: compiled links in memory, bounded in bytes, with the live counter of each.
+//!
+//! It may be dropped at any moment and only time is lost: clicks not yet drained are in the
+//! counters, which outlive their entries ([`counters`]). What a loader read is kept only if no
+//! Change touched its shard meanwhile, so an entry never outlives the record it was made from.
+
+pub mod counters;
+pub mod entry;
+mod shard;
+
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+
+use self::counters::Counters;
+use self::entry::Entry;
+use self::shard::{Known, Shard};
+use crate::log::Position;
+use crate::model::domain::DomainNumber;
+use crate::settings::BadSetting;
+
+/// `[cache]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Memory for cached links, in bytes. 64 MiB hold about 250,000 plain links; links beyond it
+    /// are read from the table when clicked.
+    pub max_memory: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { max_memory: 64 * 1024 * 1024 }
+    }
+}
+
+impl Settings {
+    /// Every rule about a value that has the right type.
+    pub fn check(&self) -> Result<(), BadSetting> {
+        if self.max_memory < 1024 * 1024 {
+            return Err(BadSetting::new("max_memory", self.max_memory, "must be at least 1048576"));
+        }
+        Ok(())
+    }
+}
+
+/// Parts under locks of their own. A look-up holds a read lock for some 50 ns; 64 parts make two
+/// cores meet in one rarely even while a third writes.
+const SHARDS: usize = 64;
+
+/// What the cache knows of a code.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Lookup<T> {
+    /// It is cached: what the closure made of it.
+    Hit(T),
+    /// There is no such link.
+    Absent,
+    /// Not known: ask the table.
+    Miss,
+}
+
+/// A handle on the cache, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Cache(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    shards: Box<[RwLock<Shard>]>,
+    /// Bytes per shard.
+    budget: usize,
+    narrow: ahash::RandomState,
+    wide: ahash::RandomState,
+    counters: Counters,
+}
+
+/// When a load began: see [`Cache::keep`].
+#[derive(Clone, Copy, Debug)]
+pub struct Epoch(Position);
+
+impl Cache {
+    /// An empty cache.
+    pub fn new(settings: &Settings) -> Cache {
+        let shared = Shared {
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            budget: settings.max_memory / SHARDS,
+            narrow: ahash::RandomState::new(),
+            wide: ahash::RandomState::new(),
+            counters: Counters::default(),
+        };
+        Cache(Arc::new(shared))
+    }
+
+    /// Looks a link up and makes something of it, under the shard's read lock: `on_hit` must not
+    /// block. Costs one hash, one probe, and no allocation.
+    pub fn get<T>(
+        &self,
+        domain: DomainNumber,
+        code: &str,
+        on_hit: impl FnOnce(&Arc<Entry>) -> T,
+    ) -> Lookup<T> {
+        let hash = self.hash(domain, code);
+        let shard = self.shard(hash).read();
+        match shard.find(hash, is(domain, code), || self.wide(hash, domain, code)) {
+            Known::Entry(entry) => {
+                entry.touch();
+                Lookup::Hit(on_hit(entry))
+            }
+            Known::Absent => Lookup::Absent,
+            Known::Nothing => Lookup::Miss,
+        }
+    }
+
+    /// [`Cache::get`] without marking the entry as used: for the admin side.
+    pub fn peek<T>(
+        &self,
+        domain: DomainNumber,
+        code: &str,
+        on_hit: impl FnOnce(&Arc<Entry>) -> T,
+    ) -> Lookup<T> {
+        let hash = self.hash(domain, code);
+        match self.shard(hash).read().find(hash, is(domain, code), || self.wide(hash, domain, code)) {
+            Known::Entry(entry) => Lookup::Hit(on_hit(entry)),
+            Known::Absent => Lookup::Absent,
+            Known::Nothing => Lookup::Miss,
+        }
+    }
+
+    /// To be called before the table is read for [`Cache::keep`] or [`Cache::keep_absent`].
+    pub fn epoch(&self, domain: DomainNumber, code: &str) -> Epoch {
+        Epoch(self.shard(self.hash(domain, code)).read().invalidated)
+    }
+
+    /// Keeps what was loaded since `epoch`, unless a Change touched the shard meanwhile.
+    pub fn keep(&self, epoch: Epoch, entry: &Arc<Entry>) {
+        let hash = self.hash(entry.domain, entry.code.as_str());
+        let mut gone = Vec::new();
+        {
+            let mut shard = self.shard(hash).write();
+            if shard.invalidated != epoch.0 || entry.weight() > self.0.budget {
+                return;
+            }
+            self.0.counters.hold(&entry.counter);
+            gone.extend(shard.insert(hash, Arc::clone(entry)));
+            while shard.bytes > self.0.budget {
+                let Some(evicted) = shard.evict() else { break };
+                gone.push(evicted);
+            }
+            // Under the lock: between leaving the shard and being loose, a load would read a
+            // total from the table that misses the clicks not yet drained.
+            for entry in &gone {
+                self.0.counters.release(&entry.counter);
+            }
+        }
+    }
+
+    /// Remembers for a while that there is no such link, under the same condition.
+    pub fn keep_absent(&self, epoch: Epoch, domain: DomainNumber, code: &str) {
+        let hash = self.hash(domain, code);
+        let wide = self.wide(hash, domain, code);
+        let mut shard = self.shard(hash).write();
+        if shard.invalidated == epoch.0 {
+            shard.remember_absent(wide);
+        }
+    }
+
+    /// A Change at `position` wrote or removed the link of this code.
+    pub fn invalidate(&self, domain: DomainNumber, code: &str, position: Position) {
+        let hash = self.hash(domain, code);
+        let wide = self.wide(hash, domain, code);
+        let mut shard = self.shard(hash).write();
+        shard.invalidated = position;
+        shard.forget_absent(wide);
+        if let Some(entry) = shard.remove(hash, is(domain, code)) {
+            self.0.counters.release(&entry.counter);
+        }
+    }
+
+    /// Something that links of `is_it` were compiled from changed at `position`: they are
+    /// compiled anew. Walks the whole cache; edits of workspaces and domains are rare, and so
+    /// the hit path need not compare generations.
+    pub fn invalidate_where(&self, position: Position, is_it: impl Fn(&Entry) -> bool) {
+        for shard in &self.0.shards {
+            let mut shard = shard.write();
+            shard.invalidated = position;
+            shard.forget_all_absent();
+            for entry in shard.drain(&is_it) {
+                self.0.counters.release(&entry.counter);
+            }
+        }
+    }
+
+    /// The counters of all links, cached or not.
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// Links held, and the bytes they take.
+    pub fn size(&self) -> (usize, usize) {
+        self.0
+            .shards
+            .iter()
+            .map(|shard| shard.read())
+            .fold((0, 0), |(links, bytes), shard| (links + shard.len(), bytes + shard.bytes))
+    }
+
+    fn hash(&self, domain: DomainNumber, code: &str) -> u64 {
+        let mut hasher = self.0.narrow.build_hasher();
+        domain.0.hash(&mut hasher);
+        code.as_bytes().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn wide(&self, hash: u64, domain: DomainNumber, code: &str) -> u128 {
+        let other = self.0.wide.hash_one((domain.0, code.as_bytes()));
+        u128::from(hash) << 64 | u128::from(other)
+    }
+
+    fn shard(&self, hash: u64) -> &RwLock<Shard> {
+        // The table uses the low bits for buckets and the top seven for tags; take others.
+        &self.0.shards[(hash >> 40) as usize % SHARDS]
+    }
+}
+
+fn is(domain: DomainNumber, code: &str) -> impl Fn(&Entry) -> bool {
+    move |entry| entry.domain == domain && entry.code.as_str() == code
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::model::destination::{Destination, LinkType};
+    use crate::model::id::Id;
+    use crate::model::link::{Link, Options};
+    use crate::model::short_code::ShortCode;
+    use crate::model::workspace::WorkspaceNumber;
+
+    const HOME: DomainNumber = DomainNumber::DEFAULT;
+
+    fn link(id: u128, code: &str) -> Link {
+        let destination =
+            Destination::parse_web("url", "https://example.com/some/landing/page?of=sixty&bytes=ok")
+                .expect("valid");
+        Link {
+            id: Id::from_bits(id),
+            workspace: WorkspaceNumber(0),
+            domain: HOME,
+            code: ShortCode::parse(code).expect("valid"),
+            created_at: Timestamp::from_millis(0),
+            updated_at: Timestamp::from_millis(0),
+            created_by: None,
+            options: Options::new(destination, LinkType::Url),
+        }
+    }
+
+    fn load(cache: &Cache, id: u128, code: &str, in_table: u64) -> Arc<Entry> {
+        let epoch = cache.epoch(HOME, code);
+        let counter = cache.counters().adopt(Id::from_bits(id), || Ok::<_, Infallible>(in_table));
+        let counter = counter.unwrap_or_else(|never| match never {});
+        let entry = Arc::new(Entry::compile(link(id, code), counter));
+        cache.keep(epoch, &entry);
+        entry
+    }
+
+    fn hit(cache: &Cache, code: &str) -> Lookup<u128> {
+        cache.get(HOME, code, |entry| entry.counter.id().bits())
+    }
+
+    #[test]
+    fn a_load_is_kept_until_a_change_touches_it() {
+        let cache = Cache::new(&Settings::default());
+        assert_eq!(hit(&cache, "a"), Lookup::Miss);
+        load(&cache, 1, "a", 0);
+        assert_eq!(hit(&cache, "a"), Lookup::Hit(1));
+        cache.invalidate(HOME, "a", Position(1));
+        assert_eq!(hit(&cache, "a"), Lookup::Miss);
+        assert_eq!(cache.size(), (0, 0));
+    }
+
+    #[test]
+    fn a_load_that_raced_a_change_is_not_kept() {
+        let cache = Cache::new(&Settings::default());
+        let epoch = cache.epoch(HOME, "a");
+        cache.invalidate(HOME, "a", Position(7));
+        let counter = Arc::new(crate::clicks::Counter::new(Id::from_bits(1), 0));
+        cache.keep(epoch, &Arc::new(Entry::compile(link(1, "a"), counter)));
+        cache.keep_absent(epoch, HOME, "a");
+        assert_eq!(hit(&cache, "a"), Lookup::Miss);
+    }
+
+    #[test]
+    fn absence_is_remembered_until_the_link_is_made_and_bounded() {
+        let cache = Cache::new(&Settings::default());
+        cache.keep_absent(cache.epoch(HOME, "a"), HOME, "a");
+        assert_eq!(hit(&cache, "a"), Lookup::Absent);
+        cache.invalidate(HOME, "a", Position(1));
+        assert_eq!(hit(&cache, "a"), Lookup::Miss);
+        for n in 0..200_000 {
+            let code = format!("x{n}");
+            cache.keep_absent(cache.epoch(HOME, &code), HOME, &code);
+        }
+        let known = (0..200_000).filter(|n| hit(&cache, &format!("x{n}")) == Lookup::Absent).count();
+        assert!(known <= SHARDS * 512, "{known} remembered");
+        assert!(known > SHARDS * 400, "{known} remembered");
+    }
+
+    #[test]
+    fn memory_is_bounded_and_hot_links_stay() {
+        let cache = Cache::new(&Settings { max_memory: 1 << 20 });
+        load(&cache, 0, "hot", 0);
+        for n in 1..20_000 {
+            load(&cache, n, &format!("c{n}"), 0);
+            assert_eq!(hit(&cache, "hot"), Lookup::Hit(0), "after {n}");
+        }
+        let (links, bytes) = cache.size();
+        assert!(bytes <= 1 << 20, "{bytes} bytes");
+        assert!(links > 2_000, "{links} links");
+    }
+
+    #[test]
+    fn a_counter_outlives_its_entry_until_it_is_drained() {
+        let cache = Cache::new(&Settings::default());
+        let entry = load(&cache, 1, "a", 5);
+        cache.counters().count(&entry.counter);
+        cache.invalidate(HOME, "a", Position(1));
+        drop(entry);
+        cache.counters().sweep();
+        // The table still says 5: the reload must not.
+        let again = load(&cache, 1, "a", 5);
+        assert_eq!(cache.counters().total(&again.counter), 6);
+        let (held, tally) = cache.counters().drain();
+        assert_eq!(tally, [(Id::from_bits(1), 6)]);
+        cache.invalidate(HOME, "a", Position(2));
+        drop((again, held));
+        cache.counters().sweep();
+        let fresh = load(&cache, 1, "a", 6);
+        assert_eq!(fresh.counter.total(), 6);
+    }
+
+    #[test]
+    fn totals_that_did_not_become_durable_are_drained_again() {
+        let cache = Cache::new(&Settings::default());
+        let entry = load(&cache, 1, "a", 0);
+        cache.counters().count(&entry.counter);
+        let (held, tally) = cache.counters().drain();
+        assert_eq!(tally, [(Id::from_bits(1), 1)]);
+        cache.counters().put_back(held);
+        assert_eq!(cache.counters().drain().1, [(Id::from_bits(1), 1)]);
+        entry.counter.retire();
+        cache.counters().count(&entry.counter);
+        assert_eq!(cache.counters().drain().1, []);
+    }
+
+    #[test]
+    fn whole_workspaces_are_compiled_anew() {
+        let cache = Cache::new(&Settings::default());
+        for n in 0..100 {
+            load(&cache, n, &format!("c{n}"), 0);
+        }
+        cache.invalidate_where(Position(1), |entry| entry.counter.id().bits() < 40);
+        assert_eq!(cache.size().0, 60);
+        assert_eq!(hit(&cache, "c39"), Lookup::Miss);
+        assert_eq!(hit(&cache, "c40"), Lookup::Hit(40));
+    }
+}

@@ -1,0 +1,250 @@
+//! Creating many links in one request, all or nothing or row by row.
+//!
+//! Row by row means many Changes; each carries how far the bulk has come, so that a repetition
+//! under the same Idempotency-Key goes on where a crash cut it.
+
+use std::collections::HashSet;
+
+use super::commit::{ATTEMPTS, Committed, Effect};
+use super::create::Prepared;
+use super::{BulkView, Context, Error, FailedRow, LinkView, Links};
+use crate::log::CommitError;
+use crate::model::Invalid;
+use crate::model::id::Id;
+use crate::model::link::{DomainChoice, Draft, Link};
+use crate::table::keys;
+use crate::table::record::{Answer, StoredBulk, StoredOutcome};
+
+/// Most rows of one bulk.
+pub const ROWS_MAX: usize = 1_000;
+
+/// Bytes of records after which a row-by-row bulk starts its next Change: half of what a Change
+/// may hold, so that what surrounds the records fits as well.
+const CHANGE_BYTES: usize = crate::log::MAX_CHANGE_BYTES / 2;
+
+/// A bulk creation: rows that did not even parse keep their place, so that each is answered.
+#[derive(Clone, Debug)]
+pub struct Bulk {
+    /// Where the links shall live, unless a row says otherwise.
+    pub domain: DomainChoice,
+    /// At most 1,000 rows, each a draft or why it is none.
+    pub rows: Vec<Result<Draft, Invalid>>,
+    /// All or nothing, instead of row by row.
+    pub atomic: bool,
+}
+
+/// A row on its way into a Change.
+struct Row {
+    number: usize,
+    prepared: Prepared,
+    collided: usize,
+}
+
+impl Links {
+    /// Creates many links. With `atomic`, the first row that fails fails the request and nothing
+    /// is made; without, each row succeeds or fails on its own.
+    pub async fn create_bulk(&self, context: &Context, bulk: Bulk) -> Result<BulkView, Error> {
+        if bulk.rows.len() > ROWS_MAX {
+            return Err(Invalid::new("links", "must be at most 1000 rows").into());
+        }
+        let atomic = bulk.atomic;
+        let of = u32::try_from(bulk.rows.len()).expect("at most 1,000 rows");
+        let mut so_far = self.resume(context).await?.unwrap_or(StoredBulk {
+            workspace: context.workspace.number,
+            links: Vec::new(),
+            failed: Vec::new(),
+            done: 0,
+            of,
+        });
+        let mut waiting: Vec<Row> = Vec::new();
+        let mut bytes = 0;
+        for (number, row) in bulk.rows.into_iter().enumerate().skip(so_far.done as usize) {
+            let code =
+                row.as_ref().ok().and_then(|draft| draft.code.as_ref()).map(|code| Box::from(code.as_str()));
+            match self.prepare_row(context, row).await {
+                Ok(prepared) => {
+                    // An upper bound: what a record of these options takes.
+                    bytes += prepared.options.destination.as_str().len() + 1_024;
+                    waiting.push(Row { number, prepared, collided: 0 });
+                }
+                Err(error) if atomic => return Err(in_row(number, error)),
+                Err(error) => fail(&mut so_far, number, code, error)?,
+            }
+            if !atomic && bytes >= CHANGE_BYTES {
+                let last = u32::try_from(number + 1).expect("at most 1,000 rows");
+                self.commit_rows(context, &mut waiting, &mut so_far, last, false).await?;
+                bytes = 0;
+            }
+        }
+        self.commit_rows(context, &mut waiting, &mut so_far, of, atomic).await?;
+        self.bulk_view(so_far).await
+    }
+
+    async fn prepare_row(&self, context: &Context, row: Result<Draft, Invalid>) -> Result<Prepared, Error> {
+        let draft = row?;
+        let hash = self.hash(draft.password.clone()).await?;
+        self.prepare(context, draft, hash).await
+    }
+
+    /// How far an earlier request under the same claim came, when a crash cut it.
+    async fn resume(&self, context: &Context) -> Result<Option<StoredBulk>, Error> {
+        let Some(claim) = context.claim else { return Ok(None) };
+        let answer =
+            self.blocking(move |shared| Ok(shared.table.get::<Answer>(&keys::answer(&claim.scope))?)).await?;
+        Ok(answer.filter(|found| found.record.body == claim.body).and_then(|found| {
+            match found.record.outcome {
+                StoredOutcome::Bulk(bulk) => Some(bulk),
+                _ => None,
+            }
+        }))
+    }
+
+    /// Commits the waiting rows, all before row `last`, in one Change. A row whose code is taken meanwhile fails (or, with
+    /// `atomic`, fails all), and the others are tried again without it.
+    async fn commit_rows(
+        &self,
+        context: &Context,
+        waiting: &mut Vec<Row>,
+        so_far: &mut StoredBulk,
+        last: u32,
+        atomic: bool,
+    ) -> Result<(), Error> {
+        let mut attempts = 0;
+        loop {
+            let codes = self.pick_codes(waiting, so_far, atomic)?;
+            if waiting.is_empty() && context.claim.is_none() {
+                return Ok(());
+            }
+            let mut made: Vec<Id> = Vec::new();
+            let committed = self
+                .commit_new(context, |next_id| {
+                    let mut effect = Effect::default();
+                    for (row, code) in waiting.iter().zip(&codes) {
+                        let link: Link = row.prepared.link(context, next_id(), code.clone());
+                        row.prepared.add(&mut effect, &link);
+                        made.push(link.id);
+                    }
+                    let outcome = || {
+                        let mut outcome = so_far.clone();
+                        outcome.links.extend(&made);
+                        outcome.done = last;
+                        StoredOutcome::Bulk(outcome)
+                    };
+                    effect.answer(context.claim, context.now, outcome);
+                    effect
+                })
+                .await;
+            match committed {
+                Ok(Committed::Done) => {
+                    so_far.links.extend(made);
+                    so_far.done = last;
+                    waiting.clear();
+                    return Ok(());
+                }
+                Ok(Committed::Conflict(key)) => {
+                    let taken = waiting.iter().zip(&codes).position(|(row, code)| {
+                        keys::link(row.prepared.domain.record.number, code.as_str()) == key
+                    });
+                    match taken {
+                        Some(at) if waiting[at].prepared.code.is_none() => waiting[at].collided += 1,
+                        Some(at) => {
+                            let row = waiting.remove(at);
+                            let code: Box<str> = codes[at].as_str().into();
+                            let error = Error::CodeTaken { code: code.clone() };
+                            if atomic {
+                                return Err(in_row(row.number, error));
+                            }
+                            fail(so_far, row.number, Some(code), error)?;
+                        }
+                        None => attempts += 1,
+                    }
+                    if attempts >= ATTEMPTS {
+                        return Err(Error::Busy);
+                    }
+                }
+                Err(Error::Log(CommitError::TooLarge { .. })) if atomic => {
+                    return Err(Invalid::new(
+                        "atomic",
+                        "rows of more than 1 MB together cannot be all or nothing",
+                    )
+                    .into());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A code for each waiting row; rows that ask for one that an earlier row has fail here.
+    fn pick_codes(
+        &self,
+        waiting: &mut Vec<Row>,
+        so_far: &mut StoredBulk,
+        atomic: bool,
+    ) -> Result<Vec<crate::model::short_code::ShortCode>, Error> {
+        let mut seen = HashSet::new();
+        let mut codes = Vec::with_capacity(waiting.len());
+        let mut at = 0;
+        while let Some(row) = waiting.get(at) {
+            let code = row.prepared.code(&self.0, row.collided);
+            if seen.insert((row.prepared.domain.record.number, code.clone())) {
+                codes.push(code);
+                at += 1;
+            } else if row.prepared.code.is_some() {
+                let row = waiting.remove(at);
+                let error = Error::CodeTaken { code: code.as_str().into() };
+                if atomic {
+                    return Err(in_row(row.number, error));
+                }
+                fail(so_far, row.number, Some(code.as_str().into()), error)?;
+            }
+        }
+        Ok(codes)
+    }
+
+    /// The links and failures of a bulk, as its caller sees them.
+    pub(super) async fn bulk_view(&self, bulk: StoredBulk) -> Result<BulkView, Error> {
+        self.blocking(move |shared| {
+            let mut links: Vec<LinkView> = Vec::with_capacity(bulk.links.len());
+            for id in &bulk.links {
+                // One deleted since is left out: there is nothing to show of it.
+                if let Some(found) = shared.table.link_by_id(bulk.workspace, *id)? {
+                    links.push(shared.view(found.record)?);
+                }
+            }
+            let mut failed: Vec<FailedRow> = bulk
+                .failed
+                .into_iter()
+                .map(|(row, code, reason)| FailedRow { row: row as usize, code, reason: reason.into() })
+                .collect();
+            failed.sort_by_key(|row| row.row);
+            Ok(BulkView { links, failed })
+        })
+        .await
+    }
+}
+
+/// Notes a row's failure; a failure that is not the row's own is the request's.
+fn fail(so_far: &mut StoredBulk, number: usize, code: Option<Box<str>>, error: Error) -> Result<(), Error> {
+    let reason = match &error {
+        Error::NotReady(_) | Error::Table(_) | Error::Log(_) | Error::Busy => return Err(error),
+        Error::Rule(_)
+        | Error::CodeTaken { .. }
+        | Error::NotFound(_)
+        | Error::AlreadyDeleted(_)
+        | Error::Taken { .. }
+        | Error::Forbidden(_)
+        | Error::NoCredits => error.to_string(),
+    };
+    so_far.failed.push((u32::try_from(number).expect("at most 1,000 rows"), code, reason.into()));
+    Ok(())
+}
+
+/// Names the row in an error that fails the whole request.
+fn in_row(number: usize, error: Error) -> Error {
+    match error {
+        Error::Rule(invalid) => {
+            Error::Rule(Invalid::new("links", format!("row {number}: {invalid}; nothing was created")))
+        }
+        other => other,
+    }
+}

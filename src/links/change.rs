@@ -1,0 +1,177 @@
+//! Reading, changing and deleting one link by its id.
+
+use super::commit::{ATTEMPTS, Committed, Effect};
+use super::{Context, Error, LinkView, Links, Shared};
+use crate::cache::Lookup;
+use crate::clicks::Counter;
+use crate::model::id::Id;
+use crate::model::link::{Edit, Link, PasswordHash, Patch};
+use crate::model::workspace::WorkspaceNumber;
+use crate::table::record::{LinkAt, Stored, Tombstone};
+use crate::table::{Found, keys};
+
+impl Links {
+    /// The link of this id, in the acting workspace or any other within reach.
+    pub async fn get(&self, context: &Context, id: Id) -> Result<LinkView, Error> {
+        let found = self.find(context, id).await?;
+        self.view(found.record).await
+    }
+
+    /// Changes a link: all of the patch or nothing.
+    pub async fn update(&self, context: &Context, id: Id, patch: Patch) -> Result<LinkView, Error> {
+        let password = match &patch.password {
+            Some(Some(password)) => Some(Some(self.0.hashing.hash(password.clone()).await?)),
+            Some(None) => Some(None),
+            None => None,
+        };
+        for _ in 0..ATTEMPTS {
+            let found = self.find(context, id).await?;
+            let mut link = found.record;
+            self.0.apply(&mut link, patch.clone(), password.clone())?;
+            link.updated_at = context.now;
+            if self.0.needs_table(&link.options) {
+                link = self.check_in_table(link).await?;
+            }
+            let mut effect = Effect::default();
+            let key = keys::link(link.domain, link.code.as_str());
+            effect.replace(key, found.revision, LinkAt::encode(&link));
+            if let Committed::Done = self.commit(context, effect).await? {
+                return self.view(link).await;
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Deletes a link. Its code may be used again; its record and clicks stay for the statistics.
+    pub async fn delete(&self, context: &Context, id: Id) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            let found = self.find(context, id).await?;
+            let link = found.record.clone();
+            let clicks = self.blocking(move |shared| shared.clicks_of(&link)).await?;
+            let link = found.record;
+            let mut effect = Effect::default();
+            effect.remove(keys::link(link.domain, link.code.as_str()), found.revision);
+            effect.puts.push(crate::log::Put { key: keys::clicks(id), value: None });
+            let counter = self.0.counter_of(&link);
+            let tombstone = keys::tombstone(link.workspace, id);
+            effect.put(tombstone, Tombstone { link, clicks, deleted_at: context.now }.encode());
+            if let Committed::Done = self.commit(context, effect).await? {
+                if let Some(counter) = counter {
+                    counter.retire();
+                }
+                return Ok(());
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    async fn check_in_table(&self, link: Link) -> Result<Link, Error> {
+        self.blocking(move |shared| {
+            shared.check_tags(link.workspace, &link.options.tags)?;
+            shared.check_loop(link.domain, Some(&link.code), &link.options)?;
+            Ok(link)
+        })
+        .await
+    }
+
+    async fn find(&self, context: &Context, id: Id) -> Result<Found<Link>, Error> {
+        let workspaces = self.in_sight(context);
+        self.blocking(move |shared| {
+            for workspace in &workspaces {
+                if let Some(found) = shared.table.link_by_id(*workspace, id)? {
+                    return Ok(found);
+                }
+            }
+            for workspace in workspaces {
+                if shared.table.get::<Tombstone>(&keys::tombstone(workspace, id))?.is_some() {
+                    return Err(Error::AlreadyDeleted("link"));
+                }
+            }
+            Err(Error::NotFound("link"))
+        })
+        .await
+    }
+
+    /// The workspaces whose objects the caller sees: the acting one first.
+    pub(super) fn in_sight(&self, context: &Context) -> Vec<WorkspaceNumber> {
+        let acting = context.workspace.number;
+        let directory = self.directory();
+        let others =
+            directory.workspaces(&context.reach).map(|held| held.record.number).filter(|n| *n != acting);
+        std::iter::once(acting).chain(others).collect()
+    }
+
+    pub(super) async fn view(&self, link: Link) -> Result<LinkView, Error> {
+        self.blocking(move |shared| shared.view(link)).await
+    }
+}
+
+impl Shared {
+    fn apply(
+        &self,
+        link: &mut Link,
+        patch: Patch,
+        password: Option<Option<PasswordHash>>,
+    ) -> Result<(), Error> {
+        if let Some(text) = patch.destination {
+            let destination = self.destination(&text, link.options.link_type)?;
+            link.options.apply(Edit::Destination(destination))?;
+        }
+        if let Some(password) = password {
+            link.options.apply(Edit::Password(password))?;
+        }
+        for edit in patch.edits {
+            link.options.apply(edit)?;
+        }
+        Ok(Shared::check_options(&link.options)?)
+    }
+
+    /// A link with its surroundings, as of now.
+    pub(super) fn view(&self, link: Link) -> Result<LinkView, Error> {
+        let clicks = self.clicks_of(&link)?;
+        self.view_of(link, clicks)
+    }
+
+    pub(super) fn view_of(&self, link: Link, clicks: u64) -> Result<LinkView, Error> {
+        let directory = self.directory.load();
+        let lost = || Error::NotReady("a link's domain or workspace is missing".to_owned());
+        let domain = directory.domain(link.domain).cloned().ok_or_else(lost)?;
+        let workspace = directory.workspace(link.workspace).ok_or_else(lost)?.record.clone();
+        let mut tags = Vec::with_capacity(link.options.tags.len());
+        for tag in &link.options.tags {
+            tags.extend(self.table.get(&keys::tag(link.workspace, *tag))?.map(|found| found.record));
+        }
+        let creator = link.created_by.and_then(|id| directory.key(id)).map(|held| held.record.clone());
+        Ok(LinkView {
+            clicks,
+            short_url: self.site.short_url(&domain, &link.code),
+            domain_name: self.site.name_of(&domain),
+            domain,
+            workspace,
+            tags,
+            creator,
+            link,
+        })
+    }
+
+    /// All counted clicks of a link, those included that are not in the log yet.
+    pub(super) fn clicks_of(&self, link: &Link) -> Result<u64, Error> {
+        // Twice, since an entry may come into the cache between the two looks.
+        for _ in 0..2 {
+            if let Some(counter) = self.counter_of(link) {
+                return Ok(self.cache.counters().total(&counter));
+            }
+        }
+        Ok(self.table.clicks(link.id)?)
+    }
+
+    fn counter_of(&self, link: &Link) -> Option<std::sync::Arc<Counter>> {
+        let cached = self.cache.peek(link.domain, link.code.as_str(), |entry| {
+            (entry.counter.id() == link.id).then(|| entry.counter.clone())
+        });
+        match cached {
+            Lookup::Hit(Some(counter)) => Some(counter),
+            Lookup::Hit(None) | Lookup::Absent | Lookup::Miss => self.cache.counters().loose(link.id),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The one way in: a proposal goes to the log, and the caller hears of it when the table has it
+//! and the cache has forgotten what it replaces.
+
+use bytes::Bytes;
+
+use super::replay::Claim;
+use super::{Context, Error, Links, Shared};
+use crate::clock::Timestamp;
+use crate::log::{CommitError, Expect, Pending, Position, Proposal, Put};
+use crate::model::id::Id;
+use crate::table::keys;
+use crate::table::record::{Answer, Stored, StoredOutcome};
+
+/// How often a command is tried again when others changed what it relies on.
+pub(super) const ATTEMPTS: usize = 8;
+
+/// A command's effect in the making.
+#[derive(Debug, Default)]
+pub(super) struct Effect {
+    pub(super) expects: Vec<Expect>,
+    pub(super) puts: Vec<Put>,
+}
+
+impl Effect {
+    /// Writes a record that must not exist yet.
+    pub(super) fn create(&mut self, key: Bytes, record: Vec<u8>) {
+        self.expects.push(Expect { key: key.clone(), revision: None });
+        self.put(key, record);
+    }
+
+    /// Writes a record in place of the one of `revision`.
+    pub(super) fn replace(&mut self, key: Bytes, revision: Position, record: Vec<u8>) {
+        self.rely_on(key.clone(), revision);
+        self.put(key, record);
+    }
+
+    /// Removes the record of `revision`.
+    pub(super) fn remove(&mut self, key: Bytes, revision: Position) {
+        self.rely_on(key.clone(), revision);
+        self.puts.push(Put { key, value: None });
+    }
+
+    /// Relies on a record without writing it.
+    pub(super) fn rely_on(&mut self, key: Bytes, revision: Position) {
+        self.expects.push(Expect { key, revision: Some(revision) });
+    }
+
+    /// Writes a record, whatever was there.
+    pub(super) fn put(&mut self, key: Bytes, record: Vec<u8>) {
+        self.puts.push(Put { key, value: Some(record.into()) });
+    }
+
+    /// Records what the request did, so that its repetition is answered alike.
+    pub(super) fn answer(
+        &mut self,
+        claim: Option<Claim>,
+        now: Timestamp,
+        outcome: impl FnOnce() -> StoredOutcome,
+    ) {
+        if let Some(claim) = claim {
+            let answer = Answer { body: claim.body, at: now, outcome: outcome() };
+            self.put(keys::answer(&claim.scope), answer.encode());
+        }
+    }
+}
+
+/// What became of a proposal.
+pub(super) enum Committed {
+    /// It is durable, applied and visible.
+    Done,
+    /// The record under this key changed meanwhile: look again.
+    Conflict(Bytes),
+}
+
+impl Links {
+    /// Commits an effect.
+    pub(super) async fn commit(&self, context: &Context, effect: Effect) -> Result<Committed, Error> {
+        let pending = self.0.propose(context.request, effect);
+        self.settle(pending).await
+    }
+
+    /// Draws ids and commits what `build` makes of them, in one step: see `Shared::ids`.
+    pub(super) async fn commit_new(
+        &self,
+        context: &Context,
+        build: impl FnOnce(&mut dyn FnMut() -> Id) -> Effect,
+    ) -> Result<Committed, Error> {
+        let pending = {
+            let mut ids = self.0.ids.lock();
+            let effect = build(&mut || ids.next(context.now, chance()));
+            self.0.propose(context.request, effect)
+        };
+        self.settle(pending).await
+    }
+
+    async fn settle(&self, pending: Pending) -> Result<Committed, Error> {
+        match pending.await {
+            Ok(position) => {
+                self.0.table.wait(position).await;
+                Ok(Committed::Done)
+            }
+            Err(CommitError::Conflict { key, .. }) => Ok(Committed::Conflict(key)),
+            Err(error) => Err(Error::Log(error)),
+        }
+    }
+}
+
+impl Shared {
+    fn propose(&self, request: u64, effect: Effect) -> Pending {
+        self.log.commit(Proposal { expects: effect.expects, puts: effect.puts, request })
+    }
+}
+
+/// 128 bits from the system's generator.
+pub(super) fn chance() -> u128 {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system's random generator works");
+    u128::from_le_bytes(bytes)
+}

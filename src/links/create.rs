@@ -1,0 +1,243 @@
+//! Creating one link: from a draft to a record that keeps every rule.
+
+use std::sync::Arc;
+
+use super::commit::{ATTEMPTS, Committed, Effect};
+use super::directory::Held;
+use super::{Context, Error, LinkView, Links, Shared};
+use crate::model::Invalid;
+use crate::model::destination::Destination;
+use crate::model::domain::{Domain, DomainNumber};
+use crate::model::id::Id;
+use crate::model::link::{DomainChoice, Draft, Edit, Link, Options, Password, PasswordHash};
+use crate::model::short_code::{ShortCode, is_reserved};
+use crate::model::tag::Tag;
+use crate::model::workspace::WorkspaceNumber;
+use crate::table::keys;
+use crate::table::record::{LinkAt, StoredOutcome};
+
+/// Longest chain of our own short links that a destination may lead through. More is a loop, or
+/// as good as one to the visitor's browser.
+const HOPS_MAX: usize = 8;
+
+/// A draft that keeps every rule that can be checked before it is committed.
+#[derive(Clone, Debug)]
+pub(super) struct Prepared {
+    pub(super) domain: Held<Domain>,
+    /// As the domain keys it; `None` to have one drawn.
+    pub(super) code: Option<ShortCode>,
+    pub(super) options: Options,
+}
+
+impl Prepared {
+    /// The code asked for, or a fresh one.
+    pub(super) fn code(&self, shared: &Shared, collided: usize) -> ShortCode {
+        let domain = &self.domain.record;
+        let drawn = || domain.key_of(shared.codes.next(collided, domain.case_sensitive));
+        self.code.clone().unwrap_or_else(drawn)
+    }
+
+    pub(super) fn link(&self, context: &Context, id: Id, code: ShortCode) -> Link {
+        Link {
+            id,
+            workspace: context.workspace.number,
+            domain: self.domain.record.number,
+            code,
+            created_at: context.now,
+            updated_at: context.now,
+            created_by: context.key,
+            options: self.options.clone(),
+        }
+    }
+
+    /// Adds a link to an effect. Relies on the domain as it was read: its folding decides the key.
+    pub(super) fn add(&self, effect: &mut Effect, link: &Link) {
+        let domain = &self.domain;
+        let key = keys::domain(domain.record.number);
+        if !effect.expects.iter().any(|expect| expect.key == key) {
+            effect.rely_on(key, domain.revision);
+        }
+        effect.create(keys::link(link.domain, link.code.as_str()), LinkAt::encode(link));
+    }
+}
+
+impl Links {
+    /// Creates a link.
+    pub async fn create(&self, context: &Context, draft: Draft) -> Result<LinkView, Error> {
+        let hash = self.hash(draft.password.clone()).await?;
+        let mut collided = 0;
+        for _ in 0..ATTEMPTS {
+            let prepared = self.prepare(context, draft.clone(), hash.clone()).await?;
+            let code = prepared.code(&self.0, collided);
+            let mut made = None;
+            let committed = self
+                .commit_new(context, |next_id| {
+                    let link = prepared.link(context, next_id(), code.clone());
+                    let mut effect = Effect::default();
+                    prepared.add(&mut effect, &link);
+                    let outcome = || StoredOutcome::Link { workspace: link.workspace, id: link.id };
+                    effect.answer(context.claim, context.now, outcome);
+                    made = Some(link);
+                    effect
+                })
+                .await?;
+            match (committed, made) {
+                (Committed::Done, Some(link)) => return self.view(link).await,
+                (Committed::Conflict(key), _)
+                    if key == keys::link(prepared.domain.record.number, code.as_str()) =>
+                {
+                    if prepared.code.is_some() {
+                        return Err(Error::CodeTaken { code: code.as_str().into() });
+                    }
+                    collided += 1;
+                }
+                _ => {}
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    pub(super) async fn hash(&self, password: Option<Password>) -> Result<Option<PasswordHash>, Error> {
+        match password {
+            Some(password) => self.0.hashing.hash(password).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Turns a draft into a record's content. Reads the table only when tags have to exist or
+    /// the destination is one of our own links.
+    pub(super) async fn prepare(
+        &self,
+        context: &Context,
+        draft: Draft,
+        hash: Option<PasswordHash>,
+    ) -> Result<Prepared, Error> {
+        let prepared = self.0.prepare(context, draft, hash)?;
+        if !self.0.needs_table(&prepared.options) {
+            return Ok(prepared);
+        }
+        let workspace = context.workspace.number;
+        self.blocking(move |shared| {
+            shared.check_tags(workspace, &prepared.options.tags)?;
+            shared.check_loop(prepared.domain.record.number, prepared.code.as_ref(), &prepared.options)?;
+            Ok(prepared)
+        })
+        .await
+    }
+}
+
+impl Shared {
+    /// The rules that need nothing but the directory.
+    pub(super) fn prepare(
+        &self,
+        context: &Context,
+        draft: Draft,
+        hash: Option<PasswordHash>,
+    ) -> Result<Prepared, Error> {
+        let domain = self.choose_domain(context, &draft.domain)?;
+        let destination = self.destination(&draft.destination, draft.link_type)?;
+        let mut options = Options::new(destination, draft.link_type);
+        for edit in draft.edits {
+            options.apply(edit)?;
+        }
+        options.apply(Edit::Password(hash))?;
+        Shared::check_options(&options)?;
+        let code = draft.code.map(|code| domain.record.key_of(code));
+        Ok(Prepared { domain, code, options })
+    }
+
+    pub(super) fn destination(
+        &self,
+        text: &str,
+        kind: crate::model::destination::LinkType,
+    ) -> Result<Destination, Invalid> {
+        Destination::parse("url", text, kind, &self.schemes)
+    }
+
+    pub(super) fn check_options(options: &Options) -> Result<(), Invalid> {
+        options.check()?;
+        if options.target().as_str().len() > crate::model::destination::MAX_BYTES {
+            return Err(Invalid::new("url", "must be at most 8192 bytes with its UTM parameters"));
+        }
+        if options.campaign.is_some() {
+            return Err(Invalid::new("campaignId", "is not a campaign of this workspace"));
+        }
+        Ok(())
+    }
+
+    fn choose_domain(&self, context: &Context, choice: &DomainChoice) -> Result<Held<Domain>, Error> {
+        let directory = self.directory.load();
+        let number = match choice {
+            DomainChoice::Default => {
+                let chosen = context.workspace.default_domain;
+                let chosen = chosen.and_then(|id| directory.domains().find(|domain| domain.id == id));
+                chosen.map_or(Some(DomainNumber::DEFAULT), |domain| Some(domain.number))
+            }
+            DomainChoice::Name(name) if self.site.is_named(name) => Some(DomainNumber::DEFAULT),
+            DomainChoice::Name(name) => {
+                let name = name.to_ascii_lowercase();
+                directory.domain_named(name.trim_end_matches('.')).map(|domain| domain.number)
+            }
+            DomainChoice::Id(id) => {
+                directory.domains().find(|domain| domain.id == *id).map(|domain| domain.number)
+            }
+        };
+        let held = number.and_then(|number| directory.held_domain(number));
+        // Another workspace's domain is as unknown as one that does not exist.
+        let usable =
+            held.filter(|held| held.record.workspace.is_none_or(|owner| owner == context.workspace.number));
+        usable.cloned().ok_or_else(|| Invalid::new("domain", "is not a domain of this workspace").into())
+    }
+
+    pub(super) fn needs_table(&self, options: &Options) -> bool {
+        !options.tags.is_empty() || self.own_link(&options.target()).is_some()
+    }
+
+    pub(super) fn check_tags(&self, workspace: WorkspaceNumber, tags: &[Id]) -> Result<(), Error> {
+        for tag in tags {
+            if self.table.get::<Tag>(&keys::tag(workspace, *tag))?.is_none() {
+                return Err(Invalid::new("tagIds", format!("{tag} is not a tag of this workspace")).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a destination that leads back to the link itself, through however many of our own
+    /// links. `code` is `None` for one not yet drawn, to which nothing can lead.
+    pub(super) fn check_loop(
+        &self,
+        domain: DomainNumber,
+        code: Option<&ShortCode>,
+        options: &Options,
+    ) -> Result<(), Error> {
+        let refuse = || Err(Invalid::new("url", "must not lead back to this short link").into());
+        let mut next = self.own_link(&options.target());
+        for _ in 0..HOPS_MAX {
+            let Some((at, hop)) = next else { return Ok(()) };
+            if at == domain && Some(&hop) == code {
+                return refuse();
+            }
+            let Some(found) = self.table.link(at, hop.as_str())? else { return Ok(()) };
+            next = self.own_link(&found.record.options.target());
+        }
+        refuse()
+    }
+
+    /// The link of ours that a destination leads to, whether it exists or not.
+    fn own_link(&self, destination: &Destination) -> Option<(DomainNumber, ShortCode)> {
+        let url = destination.to_url()?;
+        let directory = self.directory.load();
+        let number = if self.site.is_reached_by(&url) {
+            DomainNumber::DEFAULT
+        } else {
+            directory.domain_named(url.host_str()?.trim_end_matches('.'))?.number
+        };
+        let domain: &Arc<Domain> = directory.domain(number)?;
+        let segment = url.path().trim_start_matches('/').split('/').next()?;
+        let code = crate::model::short_code::canonical(segment)?;
+        if is_reserved(&code) {
+            return None;
+        }
+        ShortCode::parse(&code).ok().map(|code| (number, domain.key_of(code)))
+    }
+}

@@ -1,0 +1,159 @@
+//! The few records that nearly every request needs: domains, workspaces, companies, keys. Held
+//! whole in memory, read without a lock, replaced whole on the rare edit.
+//!
+//! It is filled from the table and kept up by the apply thread, so it is never ahead of the log.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::log::{Position, Put};
+use crate::model::domain::{Domain, DomainNumber};
+use crate::model::id::{ForeignId, Id};
+use crate::model::key::{ApiKey, Reach};
+use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
+use crate::table::record::{Corrupt, Stored};
+use crate::table::{Error, Table, keys};
+
+/// A record and its revision.
+#[derive(Clone, Debug)]
+pub(super) struct Held<T> {
+    pub(super) revision: Position,
+    pub(super) record: Arc<T>,
+}
+
+/// What is known at one position of the log.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    domains: BTreeMap<DomainNumber, Held<Domain>>,
+    hosts: HashMap<Box<str>, DomainNumber, ahash::RandomState>,
+    workspaces: BTreeMap<WorkspaceNumber, Held<Workspace>>,
+    companies: BTreeMap<ForeignId, Held<Company>>,
+    keys: BTreeMap<Id, Held<ApiKey>>,
+    secrets: HashMap<[u8; 32], Id, ahash::RandomState>,
+}
+
+impl Directory {
+    /// Reads everything from the table.
+    pub(super) fn read(table: &Table) -> Result<Directory, Error> {
+        let mut directory = Directory::default();
+        for kind in *b"dwok" {
+            table.each_raw(&[kind], &mut |key, revision, value| {
+                let put = Put { key: key.to_vec().into(), value: Some(value.to_vec().into()) };
+                directory.apply(&put, revision).map_err(Error::Corrupt)
+            })?;
+        }
+        Ok(directory)
+    }
+
+    /// Whether a put of this key concerns the directory.
+    pub(super) fn concerns(put: &Put) -> bool {
+        matches!(put.key.first(), Some(b'd' | b'w' | b'o' | b'k'))
+    }
+
+    /// Takes in one put of the Change at `revision`.
+    pub(super) fn apply(&mut self, put: &Put, revision: Position) -> Result<(), Corrupt> {
+        let Some(value) = &put.value else {
+            self.remove(&put.key);
+            return Ok(());
+        };
+        match put.key.first() {
+            Some(b'd') => {
+                let record = Arc::new(Domain::decode(value)?);
+                if let Some(name) = &record.name {
+                    self.hosts.insert(name.as_str().into(), record.number);
+                }
+                self.domains.insert(record.number, Held { revision, record });
+            }
+            Some(b'w') => {
+                let record = Arc::new(Workspace::decode(value)?);
+                self.workspaces.insert(record.number, Held { revision, record });
+            }
+            Some(b'o') => {
+                let record = Arc::new(Company::decode(value)?);
+                self.companies.insert(record.id.clone(), Held { revision, record });
+            }
+            Some(b'k') => {
+                let record = Arc::new(ApiKey::decode(value)?);
+                self.secrets.insert(record.hash.0, record.id);
+                self.keys.insert(record.id, Held { revision, record });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        self.domains.retain(|number, held| {
+            let stays = keys::domain(*number) != key;
+            if let (false, Some(name)) = (stays, &held.record.name) {
+                self.hosts.remove(name.as_str());
+            }
+            stays
+        });
+        self.keys.retain(|id, held| {
+            let stays = keys::api_key(*id) != key;
+            if !stays {
+                self.secrets.remove(&held.record.hash.0);
+            }
+            stays
+        });
+        self.workspaces.retain(|number, _| keys::workspace(*number) != key);
+        self.companies.retain(|id, _| keys::company(id) != key);
+    }
+
+    /// The domain of a host name; not the default domain, whose name is configuration.
+    pub fn domain_named(&self, host: &str) -> Option<&Arc<Domain>> {
+        self.hosts.get(host).and_then(|number| self.domain(*number))
+    }
+
+    /// The domain of a number.
+    pub fn domain(&self, number: DomainNumber) -> Option<&Arc<Domain>> {
+        self.domains.get(&number).map(|held| &held.record)
+    }
+
+    pub(super) fn held_domain(&self, number: DomainNumber) -> Option<&Held<Domain>> {
+        self.domains.get(&number)
+    }
+
+    pub(super) fn domains(&self) -> impl DoubleEndedIterator<Item = &Arc<Domain>> {
+        self.domains.values().map(|held| &held.record)
+    }
+
+    pub(super) fn workspace(&self, number: WorkspaceNumber) -> Option<&Held<Workspace>> {
+        self.workspaces.get(&number)
+    }
+
+    /// All workspaces within reach, the oldest first.
+    pub(super) fn workspaces<'a>(
+        &'a self,
+        reach: &'a Reach,
+    ) -> impl DoubleEndedIterator<Item = &'a Held<Workspace>> {
+        self.workspaces.values().filter(move |held| match reach {
+            Reach::Instance => true,
+            Reach::Company(company) => held.record.company == *company,
+            Reach::Workspace(number) => held.record.number == *number,
+        })
+    }
+
+    pub(super) fn companies(&self) -> impl DoubleEndedIterator<Item = &Held<Company>> {
+        self.companies.values()
+    }
+
+    pub(super) fn company(&self, id: &ForeignId) -> Option<&Held<Company>> {
+        self.companies.get(id)
+    }
+
+    pub(super) fn key(&self, id: Id) -> Option<&Held<ApiKey>> {
+        self.keys.get(&id)
+    }
+
+    pub(super) fn keys(&self) -> impl DoubleEndedIterator<Item = &Arc<ApiKey>> {
+        self.keys.values().map(|held| &held.record)
+    }
+
+    /// The key whose secret has this SHA-256. Finding one by a hash map takes as long for a near
+    /// miss as for any other: what is compared is a hash that nobody can aim.
+    pub(super) fn key_of_secret(&self, hash: &[u8; 32]) -> Option<&Arc<ApiKey>> {
+        self.secrets.get(hash).and_then(|id| self.keys.get(id)).map(|held| &held.record)
+    }
+}

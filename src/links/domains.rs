@@ -1,0 +1,154 @@
+//! Domains of the acting workspace, the shared default domain among them.
+
+use std::sync::Arc;
+
+use super::commit::{ATTEMPTS, Committed, Effect};
+use super::directory::Held;
+use super::{Context, DomainView, Error, Links};
+use crate::model::Invalid;
+use crate::model::domain::{Domain, DomainDraft, DomainEdit, DomainNumber};
+use crate::model::id::Id;
+use crate::model::key::Reach;
+use crate::table::keys;
+use crate::table::record::{Number, Stored, StoredOutcome};
+
+/// Links of a domain are counted up to here for display: a full count reads them all.
+const SHOWN_LINKS_MAX: usize = 100_000;
+
+impl Links {
+    /// The domains that the acting workspace may use, the oldest first.
+    pub async fn domains(&self, context: &Context) -> Result<Vec<DomainView>, Error> {
+        let seen: Vec<Arc<Domain>> =
+            self.directory().domains().filter(|domain| is_seen(context, domain)).cloned().collect();
+        let mut views = Vec::with_capacity(seen.len());
+        for domain in seen {
+            views.push(self.domain_view(domain).await?);
+        }
+        Ok(views)
+    }
+
+    /// Adds a domain to the acting workspace. It counts as verified: a key vouches for it.
+    pub async fn create_domain(&self, context: &Context, draft: DomainDraft) -> Result<DomainView, Error> {
+        if self.0.site.is_named(draft.name.as_str()) {
+            return Err(Error::Taken { field: "domain" });
+        }
+        for _ in 0..ATTEMPTS {
+            let number = self.directory().domains().next_back().map_or(0, |domain| domain.number.0) + 1;
+            let mut domain = Domain {
+                number: DomainNumber(number),
+                id: Id::from_bits(0),
+                name: Some(draft.name.clone()),
+                workspace: Some(context.workspace.number),
+                base_url: None,
+                case_sensitive: true,
+                not_found_url: None,
+                expired_url: None,
+                root_url: None,
+                verified_at: Some(context.now),
+                created_at: context.now,
+            };
+            for edit in draft.edits.clone() {
+                domain.apply(edit, false)?;
+            }
+            let name_key = keys::host_name(draft.name.as_str());
+            let committed = self
+                .commit_new(context, |next_id| {
+                    domain.id = next_id();
+                    let mut effect = Effect::default();
+                    effect.create(name_key.clone(), Number(u64::from(number)).encode());
+                    effect.create(keys::domain(domain.number), domain.encode());
+                    effect.answer(context.claim, context.now, || StoredOutcome::Domain(domain.number));
+                    effect
+                })
+                .await?;
+            match committed {
+                Committed::Done => return self.domain_view(Arc::new(domain)).await,
+                Committed::Conflict(key) if key == name_key => return Err(Error::Taken { field: "domain" }),
+                Committed::Conflict(_) => {}
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// One domain.
+    pub async fn domain(&self, context: &Context, id: Id) -> Result<DomainView, Error> {
+        let held = self.find_domain(context, id)?;
+        self.domain_view(held.record).await
+    }
+
+    /// Changes a domain. The default domain is everybody's, so only an instance key changes it.
+    pub async fn update_domain(
+        &self,
+        context: &Context,
+        id: Id,
+        edits: Vec<DomainEdit>,
+    ) -> Result<DomainView, Error> {
+        for _ in 0..ATTEMPTS {
+            let held = self.find_domain(context, id)?;
+            if held.record.workspace.is_none() && context.reach != Reach::Instance {
+                return Err(Error::Forbidden(
+                    "only an instance key may change the default domain".to_owned(),
+                ));
+            }
+            let mut domain = (*held.record).clone();
+            let number = domain.number;
+            let used = self.blocking(move |shared| Ok(shared.table.links_on(number, 1)? > 0)).await?;
+            for edit in edits.clone() {
+                domain.apply(edit, used)?;
+            }
+            let mut effect = Effect::default();
+            effect.replace(keys::domain(number), held.revision, domain.encode());
+            if let Committed::Done = self.commit(context, effect).await? {
+                return self.domain_view(Arc::new(domain)).await;
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Removes a domain that has no links.
+    pub async fn delete_domain(&self, context: &Context, id: Id) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            let held = self.find_domain(context, id)?;
+            let number = held.record.number;
+            let Some(name) = held.record.name.clone() else {
+                return Err(Error::Forbidden("the default domain cannot be deleted".to_owned()));
+            };
+            let name_key = keys::host_name(name.as_str());
+            let key = name_key.clone();
+            let (used, revision) = self
+                .blocking(move |shared| {
+                    let name = shared.table.get::<Number>(&key)?.ok_or(Error::NotFound("domain"))?;
+                    Ok((shared.table.links_on(number, 1)? > 0, name.revision))
+                })
+                .await?;
+            if used {
+                return Err(Invalid::new("domain", "still has links; delete them first").into());
+            }
+            let mut effect = Effect::default();
+            effect.remove(keys::domain(number), held.revision);
+            effect.remove(name_key, revision);
+            if let Committed::Done = self.commit(context, effect).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    fn find_domain(&self, context: &Context, id: Id) -> Result<Held<Domain>, Error> {
+        let directory = self.directory();
+        let domain = directory.domains().find(|domain| domain.id == id && is_seen(context, domain));
+        let held = domain.and_then(|domain| directory.held_domain(domain.number));
+        held.cloned().ok_or(Error::NotFound("domain"))
+    }
+
+    pub(super) async fn domain_view(&self, domain: Arc<Domain>) -> Result<DomainView, Error> {
+        let number = domain.number;
+        let links = self.blocking(move |shared| Ok(shared.table.links_on(number, SHOWN_LINKS_MAX)?)).await?;
+        let site = &self.0.site;
+        Ok(DomainView { name: site.name_of(&domain), base_url: site.base_of(&domain), links, domain })
+    }
+}
+
+fn is_seen(context: &Context, domain: &Domain) -> bool {
+    domain.workspace.is_none_or(|owner| owner == context.workspace.number)
+}

@@ -1,0 +1,142 @@
+//! From counters to the log, every second; and what is swept up behind: clean counters, answers
+//! older than a day, tombstones older than a month.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::replay::is_over;
+use super::{Error, Links};
+use crate::clock::Timestamp;
+use crate::log::{CommitError, Position, Proposal, Put};
+use crate::settings::{BadSetting, show_duration};
+use crate::table::keys;
+use crate::table::record::{Answer, Tombstone, encode_clicks};
+
+/// `[clicks]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// How often counted clicks are written to the log: what a crash may lose of them.
+    #[serde(with = "crate::settings::duration")]
+    pub flush_interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { flush_interval: Duration::from_secs(1) }
+    }
+}
+
+impl Settings {
+    /// Every rule about a value that has the right type.
+    pub fn check(&self) -> Result<(), BadSetting> {
+        let (least, most) = (Duration::from_millis(50), Duration::from_hours(1));
+        if (least..=most).contains(&self.flush_interval) {
+            return Ok(());
+        }
+        let shown = format!("{:?}", show_duration(self.flush_interval));
+        Err(BadSetting::new("flush_interval", shown, "must be from \"50ms\" to \"1h\""))
+    }
+}
+
+/// Totals per Change: some 300 KB, below what a Change may hold.
+const TOTALS_PER_CHANGE: usize = 8_192;
+
+/// Records removed per Change by the sweep.
+const REMOVALS_PER_CHANGE: usize = 1_024;
+
+/// How often expired records are looked for. They are ignored once expired, whether swept or not.
+const SWEEP_EVERY: Duration = Duration::from_hours(1);
+
+const DAY_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+
+impl Links {
+    /// Drains all dirty counters into the log. Answers how many links were clicked. When the log
+    /// does not take them, they stay in memory and are drained again next time.
+    pub async fn flush_clicks(&self) -> Result<usize, Error> {
+        let counters = self.0.cache.counters();
+        let (mut held, tally) = counters.drain();
+        let mut last = Position::START;
+        for (at, totals) in tally.chunks(TOTALS_PER_CHANGE).enumerate() {
+            let puts = totals
+                .iter()
+                .map(|(id, total)| Put { key: keys::clicks(*id), value: Some(encode_clicks(*total).into()) })
+                .collect();
+            match self.0.log.commit(Proposal { puts, ..Proposal::default() }).await {
+                Ok(position) => last = position,
+                Err(error) => {
+                    counters.put_back(held.split_off(at * TOTALS_PER_CHANGE));
+                    return Err(Error::Log(error));
+                }
+            }
+        }
+        self.0.table.wait(last).await;
+        drop(held);
+        counters.sweep();
+        Ok(tally.len())
+    }
+
+    /// Drains counters every `interval` until dropped.
+    pub async fn flush_regularly(&self, interval: Duration) {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut told = false;
+        loop {
+            ticks.tick().await;
+            match self.flush_clicks().await {
+                Ok(_) => told = false,
+                // Every second the same line for as long as a disk is full helps nobody.
+                Err(error) if !told => {
+                    tracing::error!(%error, "clicks cannot be written to the log and stay in memory");
+                    told = true;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Removes expired records now and then, until dropped.
+    pub async fn sweep_regularly(&self) {
+        let mut ticks = tokio::time::interval(SWEEP_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match self.sweep(self.0.clock.now()).await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "expired records were removed"),
+                Err(error) => tracing::warn!(%error, "expired records could not be removed"),
+            }
+        }
+    }
+
+    /// Removes the answers and tombstones that are over at `now`. Answers how many.
+    pub async fn sweep(&self, now: Timestamp) -> Result<usize, Error> {
+        let kept = i64::from(self.0.settings.tombstone_days) * DAY_MILLIS;
+        let over = self
+            .blocking(move |shared| {
+                let mut over: Vec<bytes::Bytes> = Vec::new();
+                shared.table.each::<Answer>(b"a", &mut |key, answer| {
+                    if is_over(&answer, now) {
+                        over.push(bytes::Bytes::copy_from_slice(key));
+                    }
+                    true
+                })?;
+                shared.table.each::<Tombstone>(b"x", &mut |key, tombstone| {
+                    if now.as_millis() - tombstone.deleted_at.as_millis() > kept {
+                        over.push(bytes::Bytes::copy_from_slice(key));
+                    }
+                    true
+                })?;
+                Ok(over)
+            })
+            .await?;
+        for keys in over.chunks(REMOVALS_PER_CHANGE) {
+            let puts = keys.iter().map(|key| Put { key: key.clone(), value: None }).collect();
+            let removed: Result<Position, CommitError> =
+                self.0.log.commit(Proposal { puts, ..Proposal::default() }).await;
+            removed.map_err(Error::Log)?;
+        }
+        Ok(over.len())
+    }
+}

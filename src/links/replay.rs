@@ -1,0 +1,112 @@
+//! Idempotency: what a POST under an `Idempotency-Key` did, kept for a day in the very Change
+//! that did it, so that neither a crash nor a lost answer makes it happen twice.
+
+use super::view::{BulkView, DomainView, KeyView, LinkView, WorkspaceView};
+use super::{Context, Error, Links, Shared};
+use crate::clock::Timestamp;
+use crate::model::id::Id;
+use crate::model::tag::Tag;
+use crate::model::workspace::{Company, WorkspaceNumber};
+use crate::table::keys;
+use crate::table::record::{Answer, StoredOutcome, Tombstone};
+
+/// How long an answer is kept: the 24 hours that DECISIONS 8 promises.
+pub(super) const KEPT_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+
+/// An `Idempotency-Key` at work: recorded in the same Change as what the request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Claim {
+    /// Hash of API key, method, path and the client's key.
+    pub scope: [u8; 16],
+    /// Hash of the body: another body under the same key is refused.
+    pub body: [u8; 16],
+}
+
+/// What an earlier request with the same [`Claim::scope`] did.
+#[derive(Clone, Debug)]
+pub enum Replay {
+    /// Nothing: go on.
+    New,
+    /// The same body: its answer again.
+    Same(Outcome),
+    /// Another body: refuse.
+    Other,
+}
+
+/// What a POST made, re-read from the store.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // Each is what the method of the same name answers.
+pub enum Outcome {
+    Link(Box<LinkView>),
+    Bulk(BulkView),
+    Tag(Tag),
+    Domain(DomainView),
+    Workspace(WorkspaceView),
+    Company(Company),
+    Key(KeyView),
+}
+
+pub(super) fn is_over(answer: &Answer, now: Timestamp) -> bool {
+    now.as_millis() - answer.at.as_millis() > KEPT_MILLIS
+}
+
+impl Links {
+    /// What an earlier request under this claim did.
+    pub async fn replay(&self, context: &Context) -> Result<Replay, Error> {
+        let Some(claim) = context.claim else { return Ok(Replay::New) };
+        let found =
+            self.blocking(move |shared| Ok(shared.table.get::<Answer>(&keys::answer(&claim.scope))?)).await?;
+        let Some(answer) = found.map(|found| found.record).filter(|answer| !is_over(answer, context.now))
+        else {
+            return Ok(Replay::New);
+        };
+        if answer.body != claim.body {
+            return Ok(Replay::Other);
+        }
+        let gone = || Error::NotFound("what the first request made");
+        let outcome = match answer.outcome {
+            StoredOutcome::Bulk(bulk) if bulk.done < bulk.of => return Ok(Replay::New),
+            StoredOutcome::Bulk(bulk) => Outcome::Bulk(self.bulk_view(bulk).await?),
+            StoredOutcome::Link { workspace, id } => {
+                let view = self.blocking(move |shared| shared.link_or_tombstone(workspace, id)).await?;
+                Outcome::Link(Box::new(view.ok_or_else(gone)?))
+            }
+            StoredOutcome::Tag { workspace, id } => {
+                let tag = self
+                    .blocking(move |shared| Ok(shared.table.get::<Tag>(&keys::tag(workspace, id))?))
+                    .await?;
+                Outcome::Tag(tag.ok_or_else(gone)?.record)
+            }
+            StoredOutcome::Domain(number) => {
+                let domain = self.directory().domain(number).cloned().ok_or_else(gone)?;
+                Outcome::Domain(self.domain_view(domain).await?)
+            }
+            StoredOutcome::Workspace(number) => {
+                let held = self.directory().workspace(number).cloned().ok_or_else(gone)?;
+                Outcome::Workspace(self.workspace_view(&held.record))
+            }
+            StoredOutcome::Company(id) => {
+                let held = self.directory().company(&id).cloned().ok_or_else(gone)?;
+                Outcome::Company((*held.record).clone())
+            }
+            StoredOutcome::Key(id) => {
+                let held = self.directory().key(id).cloned().ok_or_else(gone)?;
+                Outcome::Key(self.key_view(&held.record))
+            }
+        };
+        Ok(Replay::Same(outcome))
+    }
+}
+
+impl Shared {
+    /// A link, or, for the repetition of its creation, what is left of it.
+    fn link_or_tombstone(&self, workspace: WorkspaceNumber, id: Id) -> Result<Option<LinkView>, Error> {
+        if let Some(found) = self.table.link_by_id(workspace, id)? {
+            return self.view(found.record).map(Some);
+        }
+        match self.table.get::<Tombstone>(&keys::tombstone(workspace, id))? {
+            Some(found) => self.view_of(found.record.link, found.record.clicks).map(Some),
+            None => Ok(None),
+        }
+    }
+}

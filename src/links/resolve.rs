@@ -1,0 +1,75 @@
+//! From domain and code to a compiled link: the cache, else one read of the table however many
+//! wait for it.
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use super::{Error, Links, Shared};
+use crate::cache::entry::Entry;
+use crate::model::domain::DomainNumber;
+
+pub(super) type LoadKey = (DomainNumber, Box<str>);
+
+/// A read of the table that may have several waiters.
+pub(super) type Load = OnceCell<Resolved>;
+
+/// What a code turned out to be.
+#[derive(Clone, Debug)]
+pub enum Resolved {
+    /// A link.
+    Found(Arc<Entry>),
+    /// Nothing.
+    Absent,
+}
+
+/// Takes the load out of the map when its last waiter leaves, also by being cancelled.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    key: LoadKey,
+    load: Arc<Load>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut loads = self.shared.loads.lock();
+        // The map's and ours: nobody else waits.
+        if Arc::strong_count(&self.load) <= 2 || self.load.initialized() {
+            let same = loads.get(&self.key).is_some_and(|load| Arc::ptr_eq(load, &self.load));
+            if same {
+                loads.remove(&self.key);
+            }
+        }
+    }
+}
+
+impl Links {
+    /// Reads a link that the cache does not know, and keeps it there. Requests for the same code
+    /// that come meanwhile wait for this one read.
+    pub async fn load(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
+        let key: LoadKey = (domain, code.into());
+        let load = Arc::clone(self.0.loads.lock().entry(key.clone()).or_default());
+        let waiting = Waiting { shared: &self.0, key, load };
+        let read = || {
+            let code = waiting.key.1.clone();
+            self.blocking(move |shared| shared.load(domain, &code))
+        };
+        waiting.load.get_or_try_init(read).await.cloned()
+    }
+}
+
+impl Shared {
+    fn load(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
+        let epoch = self.cache.epoch(domain, code);
+        let Some(found) = self.table.link(domain, code)? else {
+            self.cache.keep_absent(epoch, domain, code);
+            return Ok(Resolved::Absent);
+        };
+        let link = found.record;
+        let id = link.id;
+        let counter = self.cache.counters().adopt(id, || self.table.clicks(id))?;
+        let entry = Arc::new(Entry::compile(link, counter));
+        self.cache.keep(epoch, &entry);
+        Ok(Resolved::Found(entry))
+    }
+}

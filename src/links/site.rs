@@ -1,0 +1,128 @@
+//! How this instance is reached from outside: `public_url`, the source of every URL that Waypost
+//! builds. Never a request's Host.
+
+use url::Url;
+
+use crate::model::Invalid;
+use crate::model::domain::Domain;
+use crate::model::short_code::ShortCode;
+
+/// `public_url`, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    base: String,
+    host: String,
+    port: Option<u16>,
+}
+
+impl Site {
+    /// Scheme and host, maybe a port: `https://go.example.com`.
+    pub fn parse(text: &str) -> Result<Site, Invalid> {
+        let refuse = || {
+            Invalid::new(
+                "public_url",
+                "must be scheme and host such as https://go.example.com, without path or query",
+            )
+        };
+        let url = Url::parse(text).map_err(|_| refuse())?;
+        let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(refuse)?;
+        if !matches!(url.scheme(), "http" | "https") || !is_bare || !url.username().is_empty() {
+            return Err(refuse());
+        }
+        let base = url.as_str().trim_end_matches('/').to_owned();
+        Ok(Site { base, host: host.to_owned(), port: url.port_or_known_default() })
+    }
+
+    /// The host, as the default domain's name.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// What URLs of the default domain begin with, without a slash at the end.
+    pub fn base_url(&self) -> &str {
+        &self.base
+    }
+
+    /// A domain's name.
+    pub fn name_of(&self, domain: &Domain) -> String {
+        domain.name.as_ref().map_or_else(|| self.host.clone(), ToString::to_string)
+    }
+
+    /// What short URLs on a domain begin with, without a slash at the end.
+    pub fn base_of(&self, domain: &Domain) -> String {
+        match (&domain.base_url, &domain.name) {
+            (Some(base), _) => base.as_str().trim_end_matches('/').to_owned(),
+            (None, Some(name)) => format!("https://{name}"),
+            (None, None) => self.base.clone(),
+        }
+    }
+
+    /// The short URL of a code.
+    pub fn short_url(&self, domain: &Domain, code: &ShortCode) -> String {
+        // Codes hold ASCII that is legal in a path, and Unicode, which is not.
+        let path = percent_encoding::utf8_percent_encode(code.as_str(), percent_encoding::CONTROLS);
+        format!("{}/{path}", self.base_of(domain))
+    }
+
+    /// Whether a text names the default domain: its host, with or without the port.
+    pub fn is_named(&self, text: &str) -> bool {
+        let with_port =
+            self.base.split_once("://").is_some_and(|(_, authority)| text.eq_ignore_ascii_case(authority));
+        with_port || text.eq_ignore_ascii_case(&self.host)
+    }
+
+    /// Whether a URL leads to the default domain: by its name, or by an address or `localhost` at
+    /// the same port, which the default domain answers as well.
+    pub fn is_reached_by(&self, url: &Url) -> bool {
+        let same_port = url.port_or_known_default() == self.port;
+        match url.host() {
+            Some(url::Host::Domain(name)) => {
+                let name = name.trim_end_matches('.');
+                let ours = name == self.host && (same_port || url.port().is_none());
+                ours || (name == "localhost" && same_port)
+            }
+            Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)) => same_port,
+            None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_urls() {
+        let rows = [
+            ("http://localhost:8080", Some("http://localhost:8080")),
+            ("https://Go.Example.com/", Some("https://go.example.com")),
+            ("https://go.example.com/x", None),
+            ("https://go.example.com/?a", None),
+            ("ftp://go.example.com", None),
+            ("go.example.com", None),
+            ("https://u@go.example.com", None),
+        ];
+        for (text, want) in rows {
+            assert_eq!(Site::parse(text).ok().as_ref().map(Site::base_url), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn which_urls_lead_here() {
+        let site = Site::parse("http://go.example.com:8080").expect("valid");
+        let rows = [
+            ("http://go.example.com:8080/a", true),
+            ("https://go.example.com/a", true),
+            ("http://go.example.com./a", true),
+            ("http://go.example.com:9090/a", false),
+            ("http://127.0.0.1:8080/a", true),
+            ("http://127.0.0.1:3000/a", false),
+            ("http://localhost:8080/a", true),
+            ("http://other.test:8080/a", false),
+        ];
+        for (text, want) in rows {
+            assert_eq!(site.is_reached_by(&Url::parse(text).expect("valid")), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What happens before the first request: the first start's records, and the hook by which the
+//! apply thread keeps directory and cache up with the table.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::commit::{Effect, chance};
+use super::directory::Directory;
+use super::workspaces::drawn_relationship_number;
+use super::{Error, Links, keys::draw_secret, keys::key_record};
+use crate::log::{Change, Position, Proposal};
+use crate::model::domain::{DEFAULT_ID, Domain, DomainNumber};
+use crate::model::id::IdSource;
+use crate::model::key::{Reach, Scopes};
+use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
+use crate::table::record::{Number, Stored};
+use crate::table::{self, Observer, Table, keys};
+
+/// Name of the file with the bootstrap key, in the data folder.
+pub const KEY_FILE: &str = "admin.key";
+
+/// What the start found or made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// Where the bootstrap key is; `None` when the environment gives the key, or the file was
+    /// taken away.
+    pub key_file: Option<PathBuf>,
+    /// Whether this was the first start.
+    pub is_first: bool,
+}
+
+/// The key file could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// By the file system.
+    #[error("cannot write {path}: {source}")]
+    KeyFile {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// By the store.
+    #[error("cannot write the first records: {0}")]
+    Store(#[from] Error),
+}
+
+impl Observer for Links {
+    fn reset(&self, table: &Table) -> Result<(), table::Error> {
+        let directory = Directory::read(table)?;
+        let mut newest = None;
+        for held in directory.workspaces(&Reach::Instance) {
+            newest = newest.max(table.newest_id(held.record.number)?);
+        }
+        *self.0.ids.lock() = IdSource::after(newest);
+        self.0.directory.store(Arc::new(directory));
+        self.0.loads.lock().clear();
+        self.0.cache.invalidate_where(self.0.log.position(), |_| true);
+        Ok(())
+    }
+
+    fn applied(&self, change: &Change) {
+        let mut directory: Option<Directory> = None;
+        for entry in &change.entries {
+            if let Some((domain, code)) = keys::parse_link(&entry.put.key) {
+                // A request that comes from now on must not join a load that read the old record.
+                self.0.loads.lock().remove(&(domain, Box::from(code)));
+                self.0.cache.invalidate(domain, code, change.position);
+            } else if Directory::concerns(&entry.put) {
+                let directory = directory.get_or_insert_with(|| (**self.0.directory.load()).clone());
+                if let Err(error) = directory.apply(&entry.put, change.position) {
+                    tracing::error!(%error, position = %change.position, "a Change holds a record that cannot be read");
+                    self.0.misread.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        if let Some(directory) = directory {
+            self.0.directory.store(Arc::new(directory));
+        }
+    }
+}
+
+impl Links {
+    /// On the first start makes one company, one workspace, the default domain and, unless the
+    /// environment gives one, an instance key, whose secret it writes to a file that only the
+    /// owner can read. Call when the table is ready.
+    pub async fn bootstrap(&self, data_dir: &Path) -> Result<Bootstrap, StartError> {
+        let path = data_dir.join(KEY_FILE);
+        let given = self.0.environment_key.is_some();
+        if self.directory().domain(DomainNumber::DEFAULT).is_some() {
+            return Ok(Bootstrap { key_file: (!given && path.exists()).then_some(path), is_first: false });
+        }
+        let secret = (!given).then(draw_secret);
+        if let Some(secret) = &secret {
+            // Before the Change that makes the key: a crash between the two leaves a file whose
+            // key is unknown, and the next start, which is the first again, overwrites it.
+            write_secret(&path, secret)
+                .map_err(|source| StartError::KeyFile { path: path.clone(), source })?;
+        }
+        let effect = self.first_records(secret.as_deref());
+        let proposal = Proposal { expects: effect.expects, puts: effect.puts, request: 0 };
+        let position: Position = self.0.log.commit(proposal).await.map_err(Error::Log)?;
+        self.0.table.wait(position).await;
+        Ok(Bootstrap { key_file: secret.map(|_| path), is_first: true })
+    }
+
+    fn first_records(&self, secret: Option<&str>) -> Effect {
+        let now = self.0.clock.now();
+        let mut ids = self.0.ids.lock();
+        let mut next_id = || ids.next(now, chance());
+        let company_id = next_id();
+        let company = Company {
+            id: company_id.into(),
+            name: "Default".into(),
+            relationship_number: drawn_relationship_number(company_id.bits()),
+            created_at: now,
+        };
+        let workspace = Workspace {
+            number: WorkspaceNumber(0),
+            id: next_id().into(),
+            company: company.id.clone(),
+            name: "Default".into(),
+            credits: None,
+            default_domain: None,
+            custom_values: std::collections::BTreeMap::new(),
+            created_at: now,
+        };
+        let domain = Domain {
+            number: DomainNumber::DEFAULT,
+            id: DEFAULT_ID,
+            name: None,
+            workspace: None,
+            base_url: None,
+            case_sensitive: true,
+            not_found_url: None,
+            expired_url: None,
+            root_url: None,
+            verified_at: Some(now),
+            created_at: now,
+        };
+        let mut effect = Effect::default();
+        effect.create(keys::company(&company.id), company.encode());
+        effect.create(keys::workspace(workspace.number), workspace.encode());
+        effect.create(keys::workspace_id(&workspace.id), Number(0).encode());
+        effect.create(keys::domain(domain.number), domain.encode());
+        if let Some(secret) = secret {
+            let key = key_record(next_id(), secret, "bootstrap".into(), Reach::Instance, Scopes::all(), now);
+            effect.create(keys::api_key(key.id), key.encode());
+        }
+        effect
+    }
+}
+
+fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
+    // Anew, so that the mode is ours even when an old file had another.
+    if path.exists() {
+        std::fs::remove_file(path)?;
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()
+}

@@ -1,0 +1,466 @@
+//! The apply thread: follows the log, in order, alone. Replays what the table lacks at the
+//! start, rebuilds it when it cannot be trusted, and scrubs it between Changes, so that nothing
+//! ever writes beside it.
+//!
+//! Within a Change: index entries that go, index entries that come, records, removals, and the
+//! position last. sled recovers a prefix of its writes, so after a crash the position never
+//! claims more than what is there, and applying a Change a second time mends a half-applied one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::record::{Applied, Cell, Corrupt, LinkAt, Number, Stored};
+use super::scrub::Pass;
+use super::store::{Store, StoreError};
+use super::{Error, NAP, Shared, Table, decoded, index, keys};
+use crate::clock::Clock;
+use crate::log::{Change, Entry, Follow, Follower, Log, LogError, Manifest, Position, Put, SnapshotReader};
+use crate::model::workspace::WorkspaceNumber;
+
+/// Who is told what was applied, before whoever waits for it.
+pub trait Observer: Send + Sync {
+    /// The table was replayed or rebuilt: read everything anew.
+    fn reset(&self, table: &Table) -> Result<(), Error>;
+    /// One Change was applied.
+    fn applied(&self, change: &Change);
+}
+
+/// Whether there is room on the disk: while there is not, sled must not write at all, since it
+/// never recovers from an ENOSPC.
+pub type Room = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Changes applied before those who wait are told. Bounds their wait while the table catches up
+/// with a burst; one by one would wake everybody each time.
+const BATCH: usize = 256;
+
+/// How long to wait before a failed store is opened anew.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Records between two looks at the clock while rebuilding.
+const PROGRESS_EVERY: u64 = 16_384;
+
+enum Failure {
+    Table(Error),
+    Log(LogError),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Table(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::Table(error.into())
+    }
+}
+
+impl From<LogError> for Failure {
+    fn from(error: LogError) -> Failure {
+        Failure::Log(error)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Table(error) => error.fmt(f),
+            Failure::Log(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Table {
+    /// Starts following `log`. Returns at once; reads are answered when the table has caught up.
+    pub fn start(&self, log: Arc<dyn Log>, observer: Arc<dyn Observer>, room: Room, clock: Clock) {
+        let applier = Applier { table: self.clone(), log, observer, room, clock };
+        let shared = Arc::clone(&self.0);
+        let room = Arc::clone(&applier.room);
+        let mut threads = self.0.threads.lock();
+        threads.push(spawn("table-apply", move || applier.run()));
+        threads.push(spawn("table-flush", move || flush_regularly(&shared, &room)));
+    }
+
+    /// Applies what is left in the log, makes it durable, and closes. Blocks. The log must be
+    /// closed before, so that there is an end.
+    pub fn stop(&self) {
+        self.0.stopping.store(true, Ordering::Release);
+        let threads = std::mem::take(&mut *self.0.threads.lock());
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the table panicked");
+            }
+        }
+        self.0.ready.store(false, Ordering::Release);
+        "stopped".clone_into(&mut self.0.status.lock().waiting_for);
+        self.0.close_store();
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::thread::JoinHandle<()> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .expect("the system gives a thread to a program that is starting")
+}
+
+/// Makes sled's buffers durable now and then. A thread of its own, since a flush takes tens of
+/// milliseconds, which no commit should wait for.
+fn flush_regularly(shared: &Shared, room: &Room) {
+    let interval = shared.settings.flush_interval;
+    let mut last = Instant::now();
+    loop {
+        let stopping = shared.stopping.load(Ordering::Acquire);
+        if stopping {
+            return;
+        }
+        if last.elapsed() >= interval && room() && shared.dirty.swap(false, Ordering::AcqRel) {
+            flush(shared);
+            last = Instant::now();
+        }
+        std::thread::sleep(NAP.min(interval));
+    }
+}
+
+fn flush(shared: &Shared) {
+    let flushed = shared.store.read().as_ref().map_or(Ok(()), Store::flush);
+    if let Err(error) = flushed {
+        tracing::error!(%error, "the table could not be made durable; it will be replayed from the log if need be");
+        shared.status.lock().last_error = Some(error.to_string());
+        shared.dirty.store(true, Ordering::Release);
+    }
+}
+
+struct Applier {
+    table: Table,
+    log: Arc<dyn Log>,
+    observer: Arc<dyn Observer>,
+    room: Room,
+    clock: Clock,
+}
+
+impl Applier {
+    fn run(self) {
+        let shared = &self.table.0;
+        let mut rebuild = false;
+        loop {
+            let Err(failure) = self.follow(rebuild) else { break };
+            shared.ready.store(false, Ordering::Release);
+            tracing::error!(error = %failure, "the table failed and is opened anew");
+            {
+                let mut status = shared.status.lock();
+                status.last_error = Some(failure.to_string());
+                status.waiting_for = format!("the table failed: {failure}");
+            }
+            if shared.stopping.load(Ordering::Acquire) {
+                break;
+            }
+            // A corrupt record will be as corrupt after reopening; an I/O error may pass.
+            rebuild =
+                matches!(failure, Failure::Table(Error::Corrupt(_) | Error::Store(StoreError::Panicked(_))));
+            shared.close_store();
+            // Opening sled may write, and rebuilding does: not on a full disk.
+            while !(self.room)() && !shared.stopping.load(Ordering::Acquire) {
+                std::thread::sleep(NAP);
+            }
+            std::thread::sleep(RETRY);
+        }
+        if (self.room)() {
+            flush(shared);
+        }
+    }
+
+    /// Opens, catches up, and applies until told to stop.
+    fn follow(&self, rebuild: bool) -> Result<(), Failure> {
+        let shared = &self.table.0;
+        let mut follower = self.catch_up(rebuild)?;
+        self.observer.reset(&self.table)?;
+        shared.done.send_replace(Position(shared.applied.load(Ordering::Acquire)));
+
+        let interval = shared.settings.scrub_interval;
+        let mut pass = Some(Pass::new());
+        let mut last_pass = Instant::now();
+        loop {
+            let patience = if pass.is_some() { Duration::from_millis(2) } else { NAP };
+            if !(self.room)() && !shared.stopping.load(Ordering::Acquire) {
+                std::thread::sleep(NAP);
+                continue;
+            }
+            let stopping = shared.stopping.load(Ordering::Acquire);
+            let applied = self.apply_batch(follower.as_mut(), patience, &mut pass)?;
+            if stopping && applied == 0 {
+                return Ok(());
+            }
+            if shared.suspect.swap(false, Ordering::AcqRel) {
+                return Err(Failure::Table(Error::Corrupt(Corrupt::new("found by a reader"))));
+            }
+            if let Some(running) = pass.as_mut() {
+                if self.scrub(running)? {
+                    pass = None;
+                    last_pass = Instant::now();
+                }
+            } else if last_pass.elapsed() >= interval {
+                pass = Some(Pass::new());
+            }
+        }
+    }
+
+    /// Applies up to [`BATCH`] Changes, waiting `patience` for the first, and tells everybody.
+    fn apply_batch(
+        &self,
+        follower: &mut dyn Follower,
+        patience: Duration,
+        pass: &mut Option<Pass>,
+    ) -> Result<usize, Failure> {
+        let shared = &self.table.0;
+        let mut count = 0;
+        let mut last = None;
+        while count < BATCH {
+            let wait = if count == 0 { patience } else { Duration::ZERO };
+            let Some(change) = follower.next(wait)? else { break };
+            {
+                let store = shared.store.read();
+                let store = store.as_ref().ok_or_else(closed)?;
+                apply(store, &change, self.log.id())?;
+            }
+            if let Some(pass) = pass.as_mut() {
+                pass.follow(&change);
+            }
+            self.mark(&change);
+            self.observer.applied(&change);
+            last = Some(change.position);
+            count += 1;
+        }
+        if let Some(position) = last {
+            shared.done.send_replace(position);
+        }
+        Ok(count)
+    }
+
+    fn mark(&self, change: &Change) {
+        let shared = &self.table.0;
+        let mark = Applied { log: self.log.id(), position: change.position, manifest: change.manifest };
+        *shared.mark.lock() = Some(mark);
+        shared.applied.store(change.position.0, Ordering::Release);
+        shared.dirty.store(true, Ordering::Release);
+    }
+
+    /// Reads a slice of the records. True when the pass is over and found the table whole.
+    fn scrub(&self, pass: &mut Pass) -> Result<bool, Failure> {
+        let shared = &self.table.0;
+        let over = {
+            let store = shared.store.read();
+            pass.slice(store.as_ref().ok_or_else(closed)?)?
+        };
+        if !over {
+            return Ok(false);
+        }
+        let mark = *shared.mark.lock();
+        pass.compare(mark.map_or_else(Manifest::default, |mark| mark.manifest))?;
+        shared.status.lock().last_scrub = Some(self.clock.now());
+        Ok(true)
+    }
+
+    /// Brings the table to the log's position, and opens it for readers.
+    fn catch_up(&self, rebuild: bool) -> Result<Box<dyn Follower>, Failure> {
+        let shared = &self.table.0;
+        "replaying the log".clone_into(&mut shared.status.lock().waiting_for);
+        let mark = if rebuild { None } else { self.trusted_mark() };
+        let mut position = Position::START;
+        if let Some(mark) = mark {
+            position = mark.position;
+        } else {
+            self.wipe()?;
+        }
+        let mut follower = match self.log.follow(position)? {
+            Follow::Changes(follower) => follower,
+            Follow::Compacted { snapshot } => {
+                if position != Position::START {
+                    self.wipe()?;
+                }
+                self.load(snapshot)?
+            }
+        };
+        let goal = self.log.position();
+        let mut progress = Progress::new("replaying the log", goal.0.saturating_sub(position.0));
+        while Position(shared.applied.load(Ordering::Acquire)) < goal {
+            if self.apply_batch(follower.as_mut(), NAP, &mut None)? == 0
+                && shared.stopping.load(Ordering::Acquire)
+            {
+                break;
+            }
+            progress.at(shared.applied.load(Ordering::Acquire) - position.0);
+        }
+        shared.status.lock().waiting_for = String::new();
+        shared.ready.store(true, Ordering::Release);
+        Ok(follower)
+    }
+
+    /// Where the store on disk stands, when it belongs to this log and is not ahead of it.
+    fn trusted_mark(&self) -> Option<Applied> {
+        let shared = &self.table.0;
+        let reason = match shared.open_store() {
+            Ok(Some(mark)) if mark.log != self.log.id() => "it belongs to another log".to_owned(),
+            Ok(Some(mark)) if mark.position > self.log.position() => "it is ahead of the log".to_owned(),
+            Ok(Some(mark)) => return Some(mark),
+            Ok(None) if self.log.position() == Position::START => return None,
+            Ok(None) => "it is empty".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(%reason, path = %shared.dir.display(), "the table is rebuilt from the log");
+        shared.status.lock().rebuilds += 1;
+        None
+    }
+
+    /// Starts from nothing.
+    fn wipe(&self) -> Result<(), Failure> {
+        let shared = &self.table.0;
+        shared.close_store();
+        *shared.mark.lock() = None;
+        shared.applied.store(0, Ordering::Release);
+        if shared.dir.exists() {
+            std::fs::remove_dir_all(&shared.dir).map_err(sled::Error::Io).map_err(StoreError::from)?;
+        }
+        shared.open_store()?;
+        Ok(())
+    }
+
+    /// Loads a frozen copy into the empty table.
+    fn load(&self, mut snapshot: Box<dyn SnapshotReader>) -> Result<Box<dyn Follower>, Failure> {
+        let shared = &self.table.0;
+        let (position, manifest) = (snapshot.position(), snapshot.manifest());
+        let mut progress = Progress::new("rebuilding from the snapshot", manifest.count);
+        {
+            let store = shared.store.read();
+            let store = store.as_ref().ok_or_else(closed)?;
+            let mut loaded = 0;
+            let mut counts = Counts::default();
+            while let Some(record) = snapshot.next()? {
+                let put = Put { key: record.key, value: Some(record.value) };
+                write(store, &Entry { put, replaces: None }, record.revision, &mut counts)?;
+                loaded += 1;
+                progress.at(loaded);
+            }
+            counts.write(store, position)?;
+            let mark = Applied { log: self.log.id(), position, manifest };
+            write_mark(store, &mark)?;
+            *shared.mark.lock() = Some(mark);
+        }
+        shared.applied.store(position.0, Ordering::Release);
+        shared.dirty.store(true, Ordering::Release);
+        match self.log.follow(position)? {
+            Follow::Changes(follower) => Ok(follower),
+            Follow::Compacted { .. } => {
+                Err(Failure::Table(Error::NotReady("the log was compacted meanwhile".to_owned())))
+            }
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::NotReady("the table is closed".to_owned())
+}
+
+fn apply(store: &Store, change: &Change, log: u128) -> Result<(), Error> {
+    // Removals last, next to the position: see `Shared::sum_records`.
+    let (kept, removed): (Vec<_>, Vec<_>) =
+        change.entries.iter().partition(|entry| entry.put.value.is_some());
+    let mut counts = Counts::default();
+    for entry in kept.into_iter().chain(removed) {
+        write(store, entry, change.position, &mut counts)?;
+    }
+    counts.write(store, change.position)?;
+    write_mark(store, &Applied { log, position: change.position, manifest: change.manifest })
+}
+
+fn write_mark(store: &Store, mark: &Applied) -> Result<(), Error> {
+    let cell = Cell { revision: mark.position, replaces: Position::START, value: &mark.encode() };
+    Ok(store.insert(keys::APPLIED, cell.encode(keys::APPLIED))?)
+}
+
+fn write(store: &Store, entry: &Entry, revision: Position, counts: &mut Counts) -> Result<(), Error> {
+    let key = &entry.put.key;
+    if let Some((domain, code)) = keys::parse_link(key) {
+        if entry.replaces.is_some()
+            && let Some(old) = decoded(store, key, |value| LinkAt::decode(domain, code, value))?
+        {
+            for index in index::entries(&old.record) {
+                store.remove(&index)?;
+            }
+            if entry.put.value.is_none() {
+                counts.add(old.record.workspace, -1);
+            }
+        }
+        if let Some(value) = &entry.put.value {
+            let link = LinkAt::decode(domain, code, value)?;
+            let place = keys::place(domain, &link.code);
+            for index in index::entries(&link) {
+                store.insert(&index, place.clone())?;
+            }
+            if entry.replaces.is_none() {
+                counts.add(link.workspace, 1);
+            }
+        }
+    }
+    match &entry.put.value {
+        Some(value) => {
+            let cell = Cell { revision, replaces: entry.replaces.unwrap_or(Position::START), value };
+            store.insert(key, cell.encode(key))?;
+        }
+        None => store.remove(key)?,
+    }
+    Ok(())
+}
+
+/// By how much a Change alters the number of links of each workspace. Kept per workspace with
+/// the position that it is true of, so that applying a Change again does not count it again.
+#[derive(Default)]
+struct Counts(BTreeMap<WorkspaceNumber, i64>);
+
+impl Counts {
+    fn add(&mut self, workspace: WorkspaceNumber, links: i64) {
+        *self.0.entry(workspace).or_default() += links;
+    }
+
+    fn write(&self, store: &Store, position: Position) -> Result<(), Error> {
+        for (workspace, links) in &self.0 {
+            let key = keys::link_count(*workspace);
+            let old = decoded(store, &key, Number::decode)?;
+            let (revision, count) = old.map_or((Position::START, 0), |old| (old.revision, old.record.0));
+            if revision < position {
+                let value = Number(count.saturating_add_signed(*links)).encode();
+                let cell = Cell { revision: position, replaces: Position::START, value: &value };
+                store.insert(&key, cell.encode(&key))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells how far a long replay has come, every few seconds.
+struct Progress {
+    what: &'static str,
+    of: u64,
+    told: Instant,
+    next: u64,
+}
+
+impl Progress {
+    fn new(what: &'static str, of: u64) -> Progress {
+        Progress { what, of, told: Instant::now(), next: PROGRESS_EVERY }
+    }
+
+    fn at(&mut self, done: u64) {
+        if done < self.next {
+            return;
+        }
+        self.next = done + PROGRESS_EVERY;
+        if self.told.elapsed() >= Duration::from_secs(3) {
+            self.told = Instant::now();
+            tracing::info!(done, of = self.of, "{}", self.what);
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! The Table: the log's state in sled, for look-ups by key and lists in order.
+//!
+//! It follows the log and never leads it: one thread applies Changes in order, with plain
+//! inserts, the position last. It may be deleted, damaged or behind at any moment; then it is
+//! replayed or rebuilt from the log, while reads answer [`Error::NotReady`] instead of "no such
+//! record".
+//!
+//! All reads block (sled does): call them on the blocking pool.
+
+mod apply;
+mod index;
+pub mod keys;
+pub mod record;
+mod scrub;
+mod store;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use self::record::{Applied, Cell, Corrupt, LinkAt, Number, Stored};
+use self::store::{Store, StoreError};
+use crate::clock::Timestamp;
+use crate::log::{self, LogError, Manifest, Position, Record, Witness};
+use crate::model::domain::DomainNumber;
+use crate::model::id::Id;
+use crate::model::link::Link;
+use crate::model::workspace::WorkspaceNumber;
+use crate::settings::{BadSetting, show_duration};
+
+pub use self::apply::{Observer, Room};
+
+/// `[table]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// sled's page cache in bytes. Resident memory grows by about twice this; hot links are
+    /// served from the link cache, so a small one suffices.
+    pub cache_capacity: u64,
+    /// How often sled's buffers are made durable. Bounds how much of the log a crash makes the
+    /// next start replay; no link depends on it.
+    #[serde(with = "crate::settings::duration")]
+    pub flush_interval: Duration,
+    /// How often all records are read and compared with the manifest. The first pass begins right
+    /// after the start.
+    #[serde(with = "crate::settings::duration")]
+    pub scrub_interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            cache_capacity: 16 * 1024 * 1024,
+            flush_interval: Duration::from_secs(1),
+            scrub_interval: Duration::from_hours(6),
+        }
+    }
+}
+
+impl Settings {
+    /// Every rule about a value that has the right type.
+    pub fn check(&self) -> Result<(), BadSetting> {
+        if self.cache_capacity < 1024 * 1024 {
+            return Err(BadSetting::new("cache_capacity", self.cache_capacity, "must be at least 1048576"));
+        }
+        let second = Duration::from_secs(1);
+        for (key, value, least) in [
+            ("flush_interval", self.flush_interval, second / 100),
+            ("scrub_interval", self.scrub_interval, second),
+        ] {
+            if value < least {
+                let shown = format!("{:?}", show_duration(value));
+                return Err(BadSetting::new(key, shown, "must be at least \"10ms\", for scrubbing \"1s\""));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why the table could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is being replayed or rebuilt, or was closed.
+    #[error("{0}")]
+    NotReady(String),
+    /// sled failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record is not what was written. The table rebuilds itself when it finds one.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+}
+
+/// A record and its revision.
+#[derive(Clone, Debug)]
+pub struct Found<T> {
+    /// The position of the Change that wrote it.
+    pub revision: Position,
+    /// The record.
+    pub record: T,
+}
+
+/// The state of the table, for people and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Last position applied.
+    pub applied: Position,
+    /// Whether reads are answered.
+    pub ready: bool,
+    /// What holds it up, when they are not.
+    pub waiting_for: String,
+    /// Live records, by the log's manifest.
+    pub records: u64,
+    /// Bytes of sled's files.
+    pub bytes: u64,
+    /// Rebuilds since the start.
+    pub rebuilds: u64,
+    /// When all records were last compared with the manifest and found whole.
+    pub last_scrub: Option<Timestamp>,
+    /// The last error of the store.
+    pub last_error: Option<String>,
+}
+
+/// A handle on the table, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Table(Arc<Shared>);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    dir: PathBuf,
+    settings: Settings,
+    /// Read-locked by every look-up (never across an await: look-ups block), write-locked only
+    /// to close and reopen sled, which refuses to be open twice.
+    store: RwLock<Option<Store>>,
+    ready: AtomicBool,
+    applied: AtomicU64,
+    /// Which log the store was built from, and its manifest: as of the position last written.
+    mark: Mutex<Option<Applied>>,
+    /// Set by a reader that met a corrupt record; the apply thread rebuilds.
+    suspect: AtomicBool,
+    stopping: AtomicBool,
+    dirty: AtomicBool,
+    done: watch::Sender<Position>,
+    status: Mutex<Status>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Table {
+    /// Opens the table in `dir`. Never fails: what cannot be opened or read is left to
+    /// [`Table::start`], which rebuilds it from the log.
+    pub fn open(dir: &Path, settings: Settings) -> Table {
+        let shared = Shared {
+            dir: dir.to_owned(),
+            settings,
+            store: RwLock::new(None),
+            ready: AtomicBool::new(false),
+            applied: AtomicU64::new(0),
+            mark: Mutex::new(None),
+            suspect: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            dirty: AtomicBool::new(false),
+            done: watch::Sender::new(Position::START),
+            status: Mutex::new(Status { waiting_for: "opening".to_owned(), ..Status::default() }),
+            threads: Mutex::new(Vec::new()),
+        };
+        if let Err(error) = shared.open_store() {
+            tracing::warn!(%error, path = %dir.display(), "the table cannot be opened and will be rebuilt from the log");
+        }
+        Table(Arc::new(shared))
+    }
+
+    /// Returns once everything up to `position` is applied, and visible to whoever reads next.
+    pub async fn wait(&self, position: Position) {
+        let mut done = self.0.done.subscribe();
+        // The sender lives as long as `self`: it cannot be gone.
+        let _ = done.wait_for(|applied| *applied >= position).await;
+    }
+
+    /// The link that lives there.
+    pub fn link(&self, domain: DomainNumber, code: &str) -> Result<Option<Found<Link>>, Error> {
+        let key = keys::link(domain, code);
+        self.read(|store| decoded(store, &key, |value| LinkAt::decode(domain, code, value)))
+    }
+
+    /// The link of this id in `workspace`.
+    pub fn link_by_id(&self, workspace: WorkspaceNumber, id: Id) -> Result<Option<Found<Link>>, Error> {
+        self.read(|store| {
+            let Some(place) = store.get(&keys::listed(workspace, id))? else { return Ok(None) };
+            // The index entry may outlive its link for a moment while a deletion is applied, or
+            // point to a code that was created anew.
+            let link = link_at(store, &place)?;
+            Ok(link.filter(|found| found.record.id == id && found.record.workspace == workspace))
+        })
+    }
+
+    /// Where links of `workspace` live, by [`List`], from the newest on or from the oldest, after
+    /// `after`: calls `each` with every link until it returns false.
+    pub fn each_link(
+        &self,
+        workspace: WorkspaceNumber,
+        list: &List,
+        order: Order,
+        after: Option<Id>,
+        each: &mut dyn FnMut(Found<Link>) -> bool,
+    ) -> Result<(), Error> {
+        let prefix = list.prefix(workspace);
+        let bound = after.map(|id| [&prefix[..], &id.bits().to_be_bytes()].concat());
+        self.read(|store| {
+            let pairs: Box<dyn Iterator<Item = sled::Result<_>>> = match (order, &bound) {
+                (Order::Newest, None) => Box::new(store.prefix(&prefix).rev()),
+                (Order::Newest, Some(bound)) => Box::new(store.before(&prefix, bound).rev()),
+                (Order::Oldest, None) => Box::new(store.prefix(&prefix)),
+                (Order::Oldest, Some(bound)) => Box::new(store.behind(&prefix, bound)),
+            };
+            for pair in pairs {
+                let (key, place) = pair.map_err(StoreError::from)?;
+                let id = keys::trailing_id(&key);
+                let found = link_at(store, &place)?.filter(|found| Some(found.record.id) == id);
+                if found.is_some_and(|found| !each(found)) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// How many links a list has: at once for all of a workspace, else at the cost of its length.
+    pub fn count(&self, workspace: WorkspaceNumber, list: &List) -> Result<u64, Error> {
+        if *list == List::All {
+            return Ok(self.get::<Number>(&keys::link_count(workspace))?.map_or(0, |found| found.record.0));
+        }
+        let prefix = list.prefix(workspace);
+        self.read(|store| {
+            let mut count = 0;
+            for pair in store.prefix(&prefix) {
+                pair.map_err(StoreError::from)?;
+                count += 1;
+            }
+            Ok(count)
+        })
+    }
+
+    /// How many links live on a domain, counted up to `at_most`.
+    pub fn links_on(&self, domain: DomainNumber, at_most: usize) -> Result<u64, Error> {
+        self.read(|store| Ok(store.prefix(&keys::links_on(domain)).take(at_most).count() as u64))
+    }
+
+    /// A link's clicks, as far as they are in the log.
+    pub fn clicks(&self, id: Id) -> Result<u64, Error> {
+        let key = keys::clicks(id);
+        Ok(self.read(|store| decoded(store, &key, record::decode_clicks))?.map_or(0, |found| found.record))
+    }
+
+    /// The record under `key`.
+    pub fn get<T: Stored>(&self, key: &[u8]) -> Result<Option<Found<T>>, Error> {
+        self.read(|store| decoded(store, key, T::decode))
+    }
+
+    /// All records whose key begins with `prefix`, in order.
+    pub fn all<T: Stored>(&self, prefix: &[u8]) -> Result<Vec<T>, Error> {
+        let mut records = Vec::new();
+        self.each(prefix, &mut |_, record| {
+            records.push(record);
+            true
+        })?;
+        Ok(records)
+    }
+
+    /// Calls `each` with every record whose key begins with `prefix`, until it returns false.
+    pub fn each<T: Stored>(
+        &self,
+        prefix: &[u8],
+        each: &mut dyn FnMut(&[u8], T) -> bool,
+    ) -> Result<(), Error> {
+        self.read(|store| {
+            for pair in store.prefix(prefix) {
+                let (key, bytes) = pair.map_err(StoreError::from)?;
+                if !each(&key, T::decode(Cell::decode(&key, &bytes)?.value)?) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Calls `each` with key, revision and bytes of every record whose key begins with `prefix`.
+    pub fn each_raw(&self, prefix: &[u8], each: &mut EachRaw<'_>) -> Result<(), Error> {
+        self.read(|store| {
+            for pair in store.prefix(prefix) {
+                let (key, bytes) = pair.map_err(StoreError::from)?;
+                let cell = Cell::decode(&key, &bytes)?;
+                each(&key, cell.revision, cell.value)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The newest link id of any workspace: ids drawn from now on must sort behind it.
+    pub fn newest_id(&self, workspace: WorkspaceNumber) -> Result<Option<Id>, Error> {
+        self.read(|store| {
+            let last = store.prefix(&keys::list_of(workspace)).next_back();
+            Ok(last.transpose().map_err(StoreError::from)?.and_then(|(key, _)| keys::trailing_id(&key)))
+        })
+    }
+
+    /// What `/metrics` and `/readyz` tell.
+    pub fn status(&self) -> Status {
+        let mut status = self.0.status.lock().clone();
+        status.applied = Position(self.0.applied.load(Ordering::Acquire));
+        status.ready = self.0.ready.load(Ordering::Acquire);
+        status.records = self.0.mark.lock().map_or(0, |mark| mark.manifest.count);
+        status.bytes = self.0.store.read().as_ref().map_or(0, Store::size_on_disk);
+        status
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Store) -> Result<T, Error>) -> Result<T, Error> {
+        let store = self.0.store.read();
+        let Some(store) = store.as_ref().filter(|_| self.0.ready.load(Ordering::Acquire)) else {
+            return Err(Error::NotReady(self.0.status.lock().waiting_for.clone()));
+        };
+        let found = look(store);
+        if let Err(Error::Corrupt(why)) = &found {
+            tracing::error!(%why, "the table holds a damaged record and will be rebuilt from the log");
+            self.0.suspect.store(true, Ordering::Release);
+        }
+        found
+    }
+}
+
+/// Takes key, revision and bytes of a record.
+pub type EachRaw<'a> = dyn FnMut(&[u8], Position, &[u8]) -> Result<(), Error> + 'a;
+
+/// A list of links in the order of their ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum List {
+    /// All of the workspace.
+    All,
+    /// Those with a tag.
+    Tag(Id),
+    /// Those of a campaign.
+    Campaign(crate::model::id::ForeignId),
+}
+
+impl List {
+    fn prefix(&self, workspace: WorkspaceNumber) -> bytes::Bytes {
+        match self {
+            List::All => keys::list_of(workspace),
+            List::Tag(tag) => keys::list_of_tag(workspace, *tag),
+            List::Campaign(id) => keys::list_of_campaign(workspace, id),
+        }
+    }
+}
+
+/// Which end of a list comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The newest.
+    Newest,
+    /// The oldest.
+    Oldest,
+}
+
+fn decoded<T>(
+    store: &Store,
+    key: &[u8],
+    decode: impl FnOnce(&[u8]) -> Result<T, Corrupt>,
+) -> Result<Option<Found<T>>, Error> {
+    let Some(bytes) = store.get(key)? else { return Ok(None) };
+    let cell = Cell::decode(key, &bytes)?;
+    Ok(Some(Found { revision: cell.revision, record: decode(cell.value)? }))
+}
+
+/// The link at the place that an index entry names.
+fn link_at(store: &Store, place: &[u8]) -> Result<Option<Found<Link>>, Error> {
+    let key = keys::of_place(place);
+    let Some((domain, code)) = keys::parse_link(&key) else { return Ok(None) };
+    decoded(store, &key, |value| LinkAt::decode(domain, code, value))
+}
+
+impl Shared {
+    /// Opens sled if it is not open, and takes over where it had come.
+    fn open_store(&self) -> Result<Option<Applied>, Error> {
+        let mut slot = self.store.write();
+        if slot.is_none() {
+            *slot = Some(Store::open(&self.dir, self.settings.cache_capacity)?);
+        }
+        let Some(store) = slot.as_ref() else { return Ok(None) };
+        let mark = decoded(store, keys::APPLIED, Applied::decode)?.map(|found| found.record);
+        *self.mark.lock() = mark;
+        self.applied.store(mark.map_or(0, |mark| mark.position.0), Ordering::Release);
+        Ok(mark)
+    }
+
+    fn close_store(&self) {
+        self.store.write().take();
+    }
+
+    /// Sums up all records, as of the position last written.
+    fn sum_records(store: &Store, mark: &Applied) -> Result<Manifest, Error> {
+        let mut manifest = Manifest::default();
+        for kind in keys::RECORD_KINDS.iter().filter(|kind| **kind != log::CLICKS_PREFIX) {
+            for pair in store.prefix(&[*kind]) {
+                let (key, bytes) = pair.map_err(StoreError::from)?;
+                let cell = Cell::decode(&key, &bytes)?;
+                if cell.revision <= mark.position {
+                    manifest.add(&key, cell.revision);
+                } else if cell.replaces != Position::START {
+                    // Part of the one Change that a crash cut before its position was written:
+                    // the record that it replaced was part of the state at the mark.
+                    manifest.add(&key, cell.replaces);
+                }
+            }
+        }
+        Ok(manifest)
+    }
+}
+
+fn witness_error(error: &Error) -> LogError {
+    LogError::Witness(error.to_string())
+}
+
+impl Witness for Table {
+    fn log_id(&self) -> Option<u128> {
+        self.0.mark.lock().map(|mark| mark.log)
+    }
+
+    fn applied(&self) -> Position {
+        Position(self.0.applied.load(Ordering::Acquire))
+    }
+
+    fn revision(&self, key: &[u8]) -> Result<Option<Position>, LogError> {
+        let look = |store: &Store| Ok(decoded(store, key, |_| Ok(()))?.map(|found| found.revision));
+        self.read(look).map_err(|error| witness_error(&error))
+    }
+
+    fn holds(&self) -> bool {
+        let (store, mark) = (self.0.store.read(), *self.0.mark.lock());
+        let (Some(store), Some(mark)) = (store.as_ref(), mark) else { return false };
+        match Shared::sum_records(store, &mark) {
+            Ok(manifest) => manifest == mark.manifest,
+            Err(error) => {
+                tracing::warn!(%error, "the table is damaged");
+                false
+            }
+        }
+    }
+
+    fn each_record(&self, each: &mut dyn FnMut(Record) -> Result<(), LogError>) -> Result<(), LogError> {
+        let store = self.0.store.read();
+        let Some(store) = store.as_ref() else { return Ok(()) };
+        for kind in keys::RECORD_KINDS {
+            for pair in store.prefix(&[*kind]) {
+                let (key, bytes) = pair.map_err(|error| witness_error(&StoreError::from(error).into()))?;
+                let cell = Cell::decode(&key, &bytes).map_err(|error| witness_error(&error.into()))?;
+                each(Record {
+                    key: bytes::Bytes::copy_from_slice(&key),
+                    revision: cell.revision,
+                    value: bytes::Bytes::copy_from_slice(cell.value),
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long threads of the table sleep between looks at whether they shall stop.
+const NAP: Duration = Duration::from_millis(100);

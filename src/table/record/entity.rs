@@ -1,0 +1,551 @@
+//! Records of everything around links, and of the table's own position.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Corrupt, Stored, read, unknown, version, write};
+use crate::clock::Timestamp;
+use crate::log::{Manifest, Position};
+use crate::model::destination::Destination;
+use crate::model::domain::{Domain, DomainNumber, HostName};
+use crate::model::id::{ForeignId, Id};
+use crate::model::key::{ApiKey, Reach, Scopes, SecretHash};
+use crate::model::tag::Tag;
+use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
+
+fn foreign(id: &str) -> Result<ForeignId, Corrupt> {
+    ForeignId::parse("id", id).map_err(|error| Corrupt(error.to_string()))
+}
+
+fn time(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+/// Implements [`Stored`] for a model type with one version so far.
+macro_rules! stored {
+    ($model:ty, $v1:ty, $name:literal) => {
+        impl Stored for $model {
+            fn encode(&self) -> Vec<u8> {
+                write(1, &<$v1>::from_model(self))
+            }
+
+            fn decode(bytes: &[u8]) -> Result<$model, Corrupt> {
+                match version(bytes)? {
+                    (1, rest) => read::<$v1>(rest)?.into_model(),
+                    (other, _) => unknown($name, other),
+                }
+            }
+        }
+    };
+}
+
+stored!(Domain, DomainV1, "a domain");
+stored!(Workspace, WorkspaceV1, "a workspace");
+stored!(Company, CompanyV1, "a company");
+stored!(ApiKey, ApiKeyV1, "an API key");
+stored!(Tag, TagV1, "a tag");
+stored!(TagName, TagNameV1, "a tag's name");
+stored!(Number, NumberV1, "a number");
+stored!(Answer, AnswerV1, "an idempotency answer");
+stored!(Applied, AppliedV1, "the applied position");
+
+#[derive(Serialize, Deserialize)]
+struct DomainV1 {
+    number: u32,
+    id: u128,
+    name: Option<Box<str>>,
+    workspace: Option<u32>,
+    base_url: Option<Box<str>>,
+    case_sensitive: bool,
+    not_found_url: Option<Box<str>>,
+    expired_url: Option<Box<str>>,
+    root_url: Option<Box<str>>,
+    verified_at: Option<i64>,
+    created_at: i64,
+}
+
+impl DomainV1 {
+    fn from_model(domain: &Domain) -> DomainV1 {
+        let text = |url: &Option<Destination>| url.as_ref().map(|url| url.as_str().into());
+        DomainV1 {
+            number: domain.number.0,
+            id: domain.id.bits(),
+            name: domain.name.as_ref().map(|name| name.as_str().into()),
+            workspace: domain.workspace.map(|workspace| workspace.0),
+            base_url: text(&domain.base_url),
+            case_sensitive: domain.case_sensitive,
+            not_found_url: text(&domain.not_found_url),
+            expired_url: text(&domain.expired_url),
+            root_url: text(&domain.root_url),
+            verified_at: domain.verified_at.map(Timestamp::as_millis),
+            created_at: domain.created_at.as_millis(),
+        }
+    }
+
+    fn into_model(self) -> Result<Domain, Corrupt> {
+        let name = self.name.map(|name| HostName::parse("name", &name)).transpose();
+        Ok(Domain {
+            number: DomainNumber(self.number),
+            id: Id::from_bits(self.id),
+            name: name.map_err(|error| Corrupt(error.to_string()))?,
+            workspace: self.workspace.map(WorkspaceNumber),
+            base_url: self.base_url.map(Destination::from_stored),
+            case_sensitive: self.case_sensitive,
+            not_found_url: self.not_found_url.map(Destination::from_stored),
+            expired_url: self.expired_url.map(Destination::from_stored),
+            root_url: self.root_url.map(Destination::from_stored),
+            verified_at: self.verified_at.map(time),
+            created_at: time(self.created_at),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct WorkspaceV1 {
+    number: u32,
+    id: Box<str>,
+    company: Box<str>,
+    name: Box<str>,
+    credits: Option<u64>,
+    default_domain: Option<u128>,
+    custom_values: BTreeMap<Box<str>, Box<str>>,
+    created_at: i64,
+}
+
+impl WorkspaceV1 {
+    fn from_model(workspace: &Workspace) -> WorkspaceV1 {
+        WorkspaceV1 {
+            number: workspace.number.0,
+            id: workspace.id.as_str().into(),
+            company: workspace.company.as_str().into(),
+            name: workspace.name.clone(),
+            credits: workspace.credits,
+            default_domain: workspace.default_domain.map(Id::bits),
+            custom_values: workspace.custom_values.clone(),
+            created_at: workspace.created_at.as_millis(),
+        }
+    }
+
+    fn into_model(self) -> Result<Workspace, Corrupt> {
+        Ok(Workspace {
+            number: WorkspaceNumber(self.number),
+            id: foreign(&self.id)?,
+            company: foreign(&self.company)?,
+            name: self.name,
+            credits: self.credits,
+            default_domain: self.default_domain.map(Id::from_bits),
+            custom_values: self.custom_values,
+            created_at: time(self.created_at),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct CompanyV1 {
+    id: Box<str>,
+    name: Box<str>,
+    relationship_number: Box<str>,
+    created_at: i64,
+}
+
+impl CompanyV1 {
+    fn from_model(company: &Company) -> CompanyV1 {
+        CompanyV1 {
+            id: company.id.as_str().into(),
+            name: company.name.clone(),
+            relationship_number: company.relationship_number.clone(),
+            created_at: company.created_at.as_millis(),
+        }
+    }
+
+    fn into_model(self) -> Result<Company, Corrupt> {
+        Ok(Company {
+            id: foreign(&self.id)?,
+            name: self.name,
+            relationship_number: self.relationship_number,
+            created_at: time(self.created_at),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum ReachV1 {
+    Instance,
+    Company(Box<str>),
+    Workspace(u32),
+}
+
+#[derive(Serialize, Deserialize)]
+struct ApiKeyV1 {
+    id: u128,
+    name: Box<str>,
+    reach: ReachV1,
+    scopes: u8,
+    create_only: bool,
+    expires_at: Option<i64>,
+    hash: [u8; 32],
+    hint: Box<str>,
+    created_at: i64,
+}
+
+impl ApiKeyV1 {
+    fn from_model(key: &ApiKey) -> ApiKeyV1 {
+        ApiKeyV1 {
+            id: key.id.bits(),
+            name: key.name.clone(),
+            reach: match &key.reach {
+                Reach::Instance => ReachV1::Instance,
+                Reach::Company(id) => ReachV1::Company(id.as_str().into()),
+                Reach::Workspace(number) => ReachV1::Workspace(number.0),
+            },
+            scopes: key.scopes.bits(),
+            create_only: key.create_only,
+            expires_at: key.expires_at.map(Timestamp::as_millis),
+            hash: key.hash.0,
+            hint: key.hint.clone(),
+            created_at: key.created_at.as_millis(),
+        }
+    }
+
+    fn into_model(self) -> Result<ApiKey, Corrupt> {
+        Ok(ApiKey {
+            id: Id::from_bits(self.id),
+            name: self.name,
+            reach: match self.reach {
+                ReachV1::Instance => Reach::Instance,
+                ReachV1::Company(id) => Reach::Company(foreign(&id)?),
+                ReachV1::Workspace(number) => Reach::Workspace(WorkspaceNumber(number)),
+            },
+            scopes: Scopes::from_bits(self.scopes),
+            create_only: self.create_only,
+            expires_at: self.expires_at.map(time),
+            hash: SecretHash(self.hash),
+            hint: self.hint,
+            created_at: time(self.created_at),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct TagV1 {
+    id: u128,
+    workspace: u32,
+    name: Box<str>,
+    color: Box<str>,
+    created_at: i64,
+}
+
+impl TagV1 {
+    fn from_model(tag: &Tag) -> TagV1 {
+        TagV1 {
+            id: tag.id.bits(),
+            workspace: tag.workspace.0,
+            name: tag.name.clone(),
+            color: tag.color.clone(),
+            created_at: tag.created_at.as_millis(),
+        }
+    }
+
+    #[allow(clippy::unnecessary_wraps)] // The macro's shape: others can fail.
+    fn into_model(self) -> Result<Tag, Corrupt> {
+        Ok(Tag {
+            id: Id::from_bits(self.id),
+            workspace: WorkspaceNumber(self.workspace),
+            name: self.name,
+            color: self.color,
+            created_at: time(self.created_at),
+        })
+    }
+}
+
+/// Which tag has the name that is this record's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TagName(pub Id);
+
+#[derive(Serialize, Deserialize)]
+struct TagNameV1(u128);
+
+impl TagNameV1 {
+    fn from_model(name: &TagName) -> TagNameV1 {
+        TagNameV1(name.0.bits())
+    }
+
+    #[allow(clippy::unnecessary_wraps)] // The macro's shape: others can fail.
+    fn into_model(self) -> Result<TagName, Corrupt> {
+        Ok(TagName(Id::from_bits(self.0)))
+    }
+}
+
+/// Which domain has the name, or which workspace the id, that is this record's key; or how many
+/// links a workspace has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number(pub u64);
+
+#[derive(Serialize, Deserialize)]
+struct NumberV1(u64);
+
+impl NumberV1 {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // The macro's shape.
+    fn from_model(number: &Number) -> NumberV1 {
+        NumberV1(number.0)
+    }
+
+    #[allow(clippy::unnecessary_wraps)] // The macro's shape: others can fail.
+    fn into_model(self) -> Result<Number, Corrupt> {
+        Ok(Number(self.0))
+    }
+}
+
+/// What a POST with an `Idempotency-Key` did, kept for 24 hours in the same Change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Hash of the request's body.
+    pub body: [u8; 16],
+    /// When it was answered.
+    pub at: Timestamp,
+    /// What it made.
+    pub outcome: StoredOutcome,
+}
+
+/// [`Answer::outcome`]: ids, not bodies, so that a bulk of 1,000 links stays small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // Each names what was made.
+pub enum StoredOutcome {
+    Link { workspace: WorkspaceNumber, id: Id },
+    Bulk(StoredBulk),
+    Tag { workspace: WorkspaceNumber, id: Id },
+    Domain(DomainNumber),
+    Workspace(WorkspaceNumber),
+    Company(ForeignId),
+    Key(Id),
+}
+
+/// How far a bulk has come: written with each of its Changes, so that the repetition of one that
+/// a crash cut goes on where it stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBulk {
+    /// Whose links they are.
+    pub workspace: WorkspaceNumber,
+    /// Links made, in the order of their rows.
+    pub links: Vec<Id>,
+    /// Rows that made none: row, code and reason.
+    pub failed: Vec<(u32, Option<Box<str>>, Box<str>)>,
+    /// Rows dealt with.
+    pub done: u32,
+    /// Rows in all.
+    pub of: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+enum OutcomeV1 {
+    Link {
+        workspace: u32,
+        id: u128,
+    },
+    Bulk {
+        workspace: u32,
+        links: Vec<u128>,
+        failed: Vec<(u32, Option<Box<str>>, Box<str>)>,
+        done: u32,
+        of: u32,
+    },
+    Tag {
+        workspace: u32,
+        id: u128,
+    },
+    Domain(u32),
+    Workspace(u32),
+    Company(Box<str>),
+    Key(u128),
+}
+
+#[derive(Serialize, Deserialize)]
+struct AnswerV1 {
+    body: [u8; 16],
+    at: i64,
+    outcome: OutcomeV1,
+}
+
+impl AnswerV1 {
+    fn from_model(answer: &Answer) -> AnswerV1 {
+        let outcome = match &answer.outcome {
+            StoredOutcome::Link { workspace, id } => {
+                OutcomeV1::Link { workspace: workspace.0, id: id.bits() }
+            }
+            StoredOutcome::Bulk(bulk) => OutcomeV1::Bulk {
+                workspace: bulk.workspace.0,
+                links: bulk.links.iter().map(|id| id.bits()).collect(),
+                failed: bulk.failed.clone(),
+                done: bulk.done,
+                of: bulk.of,
+            },
+            StoredOutcome::Tag { workspace, id } => OutcomeV1::Tag { workspace: workspace.0, id: id.bits() },
+            StoredOutcome::Domain(number) => OutcomeV1::Domain(number.0),
+            StoredOutcome::Workspace(number) => OutcomeV1::Workspace(number.0),
+            StoredOutcome::Company(id) => OutcomeV1::Company(id.as_str().into()),
+            StoredOutcome::Key(id) => OutcomeV1::Key(id.bits()),
+        };
+        AnswerV1 { body: answer.body, at: answer.at.as_millis(), outcome }
+    }
+
+    fn into_model(self) -> Result<Answer, Corrupt> {
+        let outcome = match self.outcome {
+            OutcomeV1::Link { workspace, id } => {
+                StoredOutcome::Link { workspace: WorkspaceNumber(workspace), id: Id::from_bits(id) }
+            }
+            OutcomeV1::Bulk { workspace, links, failed, done, of } => StoredOutcome::Bulk(StoredBulk {
+                workspace: WorkspaceNumber(workspace),
+                links: links.into_iter().map(Id::from_bits).collect(),
+                failed,
+                done,
+                of,
+            }),
+            OutcomeV1::Tag { workspace, id } => {
+                StoredOutcome::Tag { workspace: WorkspaceNumber(workspace), id: Id::from_bits(id) }
+            }
+            OutcomeV1::Domain(number) => StoredOutcome::Domain(DomainNumber(number)),
+            OutcomeV1::Workspace(number) => StoredOutcome::Workspace(WorkspaceNumber(number)),
+            OutcomeV1::Company(id) => StoredOutcome::Company(foreign(&id)?),
+            OutcomeV1::Key(id) => StoredOutcome::Key(Id::from_bits(id)),
+        };
+        Ok(Answer { body: self.body, at: time(self.at), outcome })
+    }
+}
+
+/// How far the table has come: written last, after all records of the Change at `position`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The log it follows.
+    pub log: u128,
+    /// The last Change applied.
+    pub position: Position,
+    /// The log's manifest there.
+    pub manifest: Manifest,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AppliedV1 {
+    log: u128,
+    position: u64,
+    count: u64,
+    sum: u128,
+}
+
+impl AppliedV1 {
+    fn from_model(applied: &Applied) -> AppliedV1 {
+        let Applied { log, position, manifest } = *applied;
+        AppliedV1 { log, position: position.0, count: manifest.count, sum: manifest.sum }
+    }
+
+    #[allow(clippy::unnecessary_wraps)] // The macro's shape: others can fail.
+    fn into_model(self) -> Result<Applied, Corrupt> {
+        let manifest = Manifest { count: self.count, sum: self.sum };
+        Ok(Applied { log: self.log, position: Position(self.position), manifest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_entity_survives() {
+        let at = time(1_700_000_000_000);
+        let id = |text: &str| ForeignId::parse("id", text).expect("a valid id");
+        let domain = Domain {
+            number: DomainNumber(4),
+            id: Id::from_bits(8),
+            name: HostName::parse("name", "go.example.com").ok(),
+            workspace: Some(WorkspaceNumber(2)),
+            base_url: None,
+            case_sensitive: true,
+            not_found_url: Destination::parse_web("url", "https://e.test/404").ok(),
+            expired_url: None,
+            root_url: Destination::parse_web("url", "https://e.test/").ok(),
+            verified_at: Some(at),
+            created_at: at,
+        };
+        assert_eq!(Domain::decode(&domain.encode()).ok(), Some(domain));
+        let workspace = Workspace {
+            number: WorkspaceNumber(2),
+            id: id("ve9EPM428h8vShlRW1KT"),
+            company: id("co_1"),
+            name: "Main".into(),
+            credits: Some(0),
+            default_domain: Some(Id::from_bits(8)),
+            custom_values: BTreeMap::from([("offer".into(), "https://e.test/".into())]),
+            created_at: at,
+        };
+        assert_eq!(Workspace::decode(&workspace.encode()).ok(), Some(workspace));
+        let company = Company {
+            id: id("co_1"),
+            name: "Agency".into(),
+            relationship_number: "0-128-926".into(),
+            created_at: at,
+        };
+        assert_eq!(Company::decode(&company.encode()).ok(), Some(company));
+        let tag = Tag {
+            id: Id::from_bits(3),
+            workspace: WorkspaceNumber(2),
+            name: "promo".into(),
+            color: "#6b7280".into(),
+            created_at: at,
+        };
+        assert_eq!(Tag::decode(&tag.encode()).ok(), Some(tag));
+        let applied =
+            Applied { log: 9, position: Position(5), manifest: Manifest { count: 2, sum: u128::MAX } };
+        assert_eq!(Applied::decode(&applied.encode()).ok(), Some(applied));
+        let outcome = StoredOutcome::Bulk(StoredBulk {
+            workspace: WorkspaceNumber(2),
+            links: vec![Id::from_bits(1)],
+            failed: vec![(3, Some("x".into()), "taken".into())],
+            done: 4,
+            of: 9,
+        });
+        let answer = Answer { body: [7; 16], at, outcome };
+        assert_eq!(Answer::decode(&answer.encode()).ok(), Some(answer));
+    }
+
+    #[test]
+    fn a_key_survives_with_its_hash() {
+        for reach in [Reach::Instance, Reach::Workspace(WorkspaceNumber(1))] {
+            let key = ApiKey {
+                id: Id::from_bits(1),
+                name: "ci".into(),
+                reach: reach.clone(),
+                scopes: Scopes::all(),
+                create_only: true,
+                expires_at: None,
+                hash: SecretHash([9; 32]),
+                hint: "wp_abc".into(),
+                created_at: time(1),
+            };
+            let again = ApiKey::decode(&key.encode()).expect("just encoded");
+            assert_eq!((again.hash.0, again.reach, again.scopes), ([9; 32], reach, Scopes::all()));
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_named() {
+        let error = Tag::decode(&[200, 1, 2]).map_err(|error| error.to_string());
+        let want = "not a record: a tag of version 200, written by a newer Waypost";
+        assert_eq!(error.err().as_deref(), Some(want));
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 1..200)) {
+            bytes[0] = 1;
+            let _ = Domain::decode(&bytes);
+            let _ = Workspace::decode(&bytes);
+            let _ = Company::decode(&bytes);
+            let _ = ApiKey::decode(&bytes);
+            let _ = Tag::decode(&bytes);
+            let _ = Answer::decode(&bytes);
+            let _ = Applied::decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Records of links and of deleted links.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Corrupt, Stored, read, unknown, version, write};
+use crate::clock::Timestamp;
+use crate::model::destination::{Destination, LinkType, Utm};
+use crate::model::domain::DomainNumber;
+use crate::model::id::{ForeignId, Id};
+use crate::model::link::{Link, Options, PasswordHash, RedirectStatus};
+use crate::model::short_code::ShortCode;
+use crate::model::workspace::WorkspaceNumber;
+
+/// Version 1. Domain and code are not in it: they are the record's key.
+#[derive(Serialize, Deserialize)]
+struct LinkV1 {
+    id: u128,
+    workspace: u32,
+    created_at: i64,
+    updated_at: i64,
+    created_by: Option<u128>,
+    destination: Box<str>,
+    link_type: u8,
+    status: u16,
+    switches: u8,
+    /// `None` for a plain link: most links set nothing of it, and pay one byte.
+    extras: Option<Box<ExtrasV1>>,
+}
+
+#[derive(Serialize, Deserialize, Default, PartialEq)]
+struct ExtrasV1 {
+    title: Option<Box<str>>,
+    description: Option<Box<str>>,
+    image: Option<Box<str>>,
+    password: Option<Box<str>>,
+    valid_since: Option<i64>,
+    expires_at: Option<i64>,
+    max_clicks: Option<u64>,
+    expired_url: Option<Box<str>>,
+    utm: [Option<Box<str>>; 5],
+    meta_pixel_id: Option<Box<str>>,
+    google_tag_id: Option<Box<str>>,
+    webhook_urls: Vec<Box<str>>,
+    tags: Vec<u128>,
+    campaign: Option<Box<str>>,
+    notes: Option<Box<str>>,
+}
+
+/// Bits of `switches`, by the order of [`switches`].
+fn switches(options: &Options) -> [bool; 6] {
+    [
+        options.is_active,
+        options.cloaked,
+        options.forward_parameters,
+        options.forward_path,
+        options.block_bots,
+        options.count_bots,
+    ]
+}
+
+fn text(destination: Option<&Destination>) -> Option<Box<str>> {
+    destination.map(|d| d.as_str().into())
+}
+
+impl LinkV1 {
+    fn from_model(link: &Link) -> LinkV1 {
+        let options = &link.options;
+        let utm = options.utm.clone();
+        let extras = ExtrasV1 {
+            title: options.title.clone(),
+            description: options.description.clone(),
+            image: text(options.image.as_ref()),
+            password: options.password.as_ref().map(|hash| hash.0.clone()),
+            valid_since: options.valid_since.map(Timestamp::as_millis),
+            expires_at: options.expires_at.map(Timestamp::as_millis),
+            max_clicks: options.max_clicks,
+            expired_url: text(options.expired_url.as_ref()),
+            utm: [utm.source, utm.medium, utm.campaign, utm.term, utm.content],
+            meta_pixel_id: options.meta_pixel_id.clone(),
+            google_tag_id: options.google_tag_id.clone(),
+            webhook_urls: options.webhook_urls.iter().map(|url| url.as_str().into()).collect(),
+            tags: options.tags.iter().map(|tag| tag.bits()).collect(),
+            campaign: options.campaign.as_ref().map(|id| id.as_str().into()),
+            notes: options.notes.clone(),
+        };
+        LinkV1 {
+            id: link.id.bits(),
+            workspace: link.workspace.0,
+            created_at: link.created_at.as_millis(),
+            updated_at: link.updated_at.as_millis(),
+            created_by: link.created_by.map(Id::bits),
+            destination: options.destination.as_str().into(),
+            link_type: match options.link_type {
+                LinkType::Url => 0,
+                LinkType::Mailto => 1,
+                LinkType::Tel => 2,
+                LinkType::Sms => 3,
+            },
+            status: options.status.code(),
+            switches: switches(options).into_iter().rev().fold(0, |bits, on| bits << 1 | u8::from(on)),
+            extras: (extras != ExtrasV1::default()).then(|| Box::new(extras)),
+        }
+    }
+
+    fn into_model(self, domain: DomainNumber, code: ShortCode) -> Result<Link, Corrupt> {
+        let link_type = match self.link_type {
+            0 => LinkType::Url,
+            1 => LinkType::Mailto,
+            2 => LinkType::Tel,
+            3 => LinkType::Sms,
+            other => return Err(Corrupt(format!("link type {other}"))),
+        };
+        let status = RedirectStatus::from_code(self.status)
+            .ok_or_else(|| Corrupt(format!("redirect status {}", self.status)))?;
+        let on = |bit: u8| self.switches & (1 << bit) != 0;
+        let extras = self.extras.map_or_else(ExtrasV1::default, |extras| *extras);
+        let [source, medium, campaign, term, content] = extras.utm;
+        let campaign_id = extras.campaign.map(|id| ForeignId::parse("campaign", &id)).transpose();
+        let options = Options {
+            destination: Destination::from_stored(self.destination),
+            link_type,
+            status,
+            title: extras.title,
+            description: extras.description,
+            image: extras.image.map(Destination::from_stored),
+            is_active: on(0),
+            cloaked: on(1),
+            password: extras.password.map(PasswordHash),
+            valid_since: extras.valid_since.map(Timestamp::from_millis),
+            expires_at: extras.expires_at.map(Timestamp::from_millis),
+            max_clicks: extras.max_clicks,
+            expired_url: extras.expired_url.map(Destination::from_stored),
+            forward_parameters: on(2),
+            forward_path: on(3),
+            block_bots: on(4),
+            count_bots: on(5),
+            utm: Utm { source, medium, campaign, term, content },
+            meta_pixel_id: extras.meta_pixel_id,
+            google_tag_id: extras.google_tag_id,
+            webhook_urls: extras.webhook_urls.into_iter().map(Destination::from_stored).collect(),
+            tags: extras.tags.into_iter().map(Id::from_bits).collect(),
+            campaign: campaign_id.map_err(|error| Corrupt(error.to_string()))?,
+            notes: extras.notes,
+        };
+        Ok(Link {
+            id: Id::from_bits(self.id),
+            workspace: WorkspaceNumber(self.workspace),
+            domain,
+            code,
+            created_at: Timestamp::from_millis(self.created_at),
+            updated_at: Timestamp::from_millis(self.updated_at),
+            created_by: self.created_by.map(Id::from_bits),
+            options,
+        })
+    }
+}
+
+/// Reading a link takes its key as well; writing does not.
+pub struct LinkAt;
+
+impl LinkAt {
+    /// The link's record.
+    pub fn encode(link: &Link) -> Vec<u8> {
+        write(1, &LinkV1::from_model(link))
+    }
+
+    /// The link of this key.
+    pub fn decode(domain: DomainNumber, code: &str, bytes: &[u8]) -> Result<Link, Corrupt> {
+        let code = ShortCode::from_stored(code);
+        match version(bytes)? {
+            (1, rest) => read::<LinkV1>(rest)?.into_model(domain, code),
+            (other, _) => unknown("a link", other),
+        }
+    }
+}
+
+/// What is left of a deleted link: the record and its clicks, for the statistics.
+#[derive(Clone, Debug)]
+pub struct Tombstone {
+    /// The link as it was.
+    pub link: Link,
+    /// Its counted clicks.
+    pub clicks: u64,
+    /// When it was deleted.
+    pub deleted_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TombstoneV1 {
+    link: LinkV1,
+    domain: u32,
+    code: Box<str>,
+    clicks: u64,
+    deleted_at: i64,
+}
+
+impl Stored for Tombstone {
+    fn encode(&self) -> Vec<u8> {
+        let record = TombstoneV1 {
+            link: LinkV1::from_model(&self.link),
+            domain: self.link.domain.0,
+            code: self.link.code.as_str().into(),
+            clicks: self.clicks,
+            deleted_at: self.deleted_at.as_millis(),
+        };
+        write(1, &record)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Tombstone, Corrupt> {
+        match version(bytes)? {
+            (1, rest) => {
+                let record: TombstoneV1 = read(rest)?;
+                let code = ShortCode::from_stored(&record.code);
+                Ok(Tombstone {
+                    link: record.link.into_model(DomainNumber(record.domain), code)?,
+                    clicks: record.clicks,
+                    deleted_at: Timestamp::from_millis(record.deleted_at),
+                })
+            }
+            (other, _) => unknown("a tombstone", other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn full() -> Link {
+        let url = |text: &str| Destination::parse_web("url", text).expect("a valid URL");
+        let mut options = Options::new(url("https://e.test/a?b=c"), LinkType::Url);
+        options.status = RedirectStatus::PermanentRedirect;
+        options.title = Some("title".into());
+        options.image = Some(url("https://e.test/i.png"));
+        options.is_active = false;
+        options.forward_path = true;
+        options.password = Some(PasswordHash("$argon2id$x".into()));
+        options.expires_at = Some(Timestamp::from_millis(1_700_000_000_000));
+        options.max_clicks = Some(100);
+        options.utm.medium = Some("cpc".into());
+        options.webhook_urls = vec![url("https://hook.test/")];
+        options.tags = vec![Id::from_bits(9), Id::from_bits(3)];
+        options.campaign = ForeignId::parse("id", "camp_1").ok();
+        Link {
+            id: Id::from_bits(77),
+            workspace: WorkspaceNumber(2),
+            domain: DomainNumber(3),
+            code: ShortCode::parse("sale").expect("a valid code"),
+            created_at: Timestamp::from_millis(1),
+            updated_at: Timestamp::from_millis(2),
+            created_by: Some(Id::from_bits(5)),
+            options,
+        }
+    }
+
+    #[test]
+    fn every_field_survives() {
+        let link = full();
+        let again =
+            LinkAt::decode(link.domain, link.code.as_str(), &LinkAt::encode(&link)).expect("just encoded");
+        // `Link` has no `==`, on account of the password hash; its fields all print.
+        assert_eq!(format!("{link:?}"), format!("{again:?}"));
+        assert_eq!(again.options.password.map(|hash| hash.0).as_deref(), Some("$argon2id$x"));
+        let tombstone = Tombstone { link, clicks: 12, deleted_at: Timestamp::from_millis(3) };
+        let again = Tombstone::decode(&tombstone.encode()).expect("just encoded");
+        assert_eq!(format!("{tombstone:?}"), format!("{again:?}"));
+    }
+
+    /// These bytes are on people's disks: when this test fails, add a version, do not edit it.
+    #[test]
+    fn version_1_is_read_for_ever() {
+        let plain = [
+            1, 77, 2, 2, 4, 0, 15, b'h', b't', b't', b'p', b's', b':', b'/', b'/', b'e', b'.', b't', b'e',
+            b's', b't', b'/', 0, 251, 46, 1, 1, 0,
+        ];
+        let link = LinkAt::decode(DomainNumber(0), "a", &plain).expect("the golden bytes");
+        assert_eq!(link.id, Id::from_bits(77));
+        assert_eq!(link.options.destination.as_str(), "https://e.test/");
+        assert_eq!(link.options.status, RedirectStatus::Found);
+        assert!(link.options.is_active && !link.options.cloaked);
+        assert_eq!(LinkAt::encode(&link), plain);
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 1..300)) {
+            bytes[0] = 1;
+            let _ = LinkAt::decode(DomainNumber(0), "a", &bytes);
+            let _ = Tombstone::decode(&bytes);
+        }
+    }
+}

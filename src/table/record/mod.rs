@@ -1,0 +1,178 @@
+//! The bytes of records, as the log carries and the table keeps them: a version byte, then
+//! bincode. One version is written, every version ever written is read; the shape of a written
+//! version is never edited, a change is a new version beside it.
+//!
+//! The structs here mirror the model on purpose: types of the model are not serializable, so
+//! that no edit there changes bytes on disk. bincode cannot read back what serde's `skip`,
+//! `flatten` or `untagged` write; none of them may appear here.
+
+mod entity;
+mod link;
+
+use bincode::config::{Configuration, Limit};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use self::entity::{Answer, Applied, Number, StoredBulk, StoredOutcome, TagName};
+pub use self::link::{LinkAt, Tombstone};
+
+use crate::log::Position;
+
+/// Largest record when decoded: a link with every field at its bound stays below 100 KB, a
+/// workspace with all its custom values below 10 MB. Bounds what damaged bytes can make us
+/// allocate.
+const MAX_RECORD: usize = 16 * 1024 * 1024;
+
+type Config = Configuration<bincode::config::LittleEndian, bincode::config::Varint, Limit<MAX_RECORD>>;
+
+const CONFIG: Config = bincode::config::standard().with_limit::<MAX_RECORD>();
+
+/// The bytes are no record of this kind.
+#[derive(Debug, thiserror::Error)]
+#[error("not a record: {0}")]
+pub struct Corrupt(String);
+
+impl Corrupt {
+    /// Says what is wrong with it.
+    pub(super) fn new(why: impl Into<String>) -> Corrupt {
+        Corrupt(why.into())
+    }
+}
+
+/// What can be kept as a record.
+pub trait Stored: Sized {
+    /// Its bytes, in the newest version.
+    fn encode(&self) -> Vec<u8>;
+    /// Reads any version.
+    fn decode(bytes: &[u8]) -> Result<Self, Corrupt>;
+}
+
+fn write<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
+    let mut bytes = vec![version];
+    bincode::serde::encode_into_std_write(value, &mut bytes, CONFIG)
+        .expect("plain structs of bounded size always encode into memory");
+    bytes
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Corrupt> {
+    let (value, used) =
+        bincode::serde::decode_from_slice(bytes, CONFIG).map_err(|error| Corrupt(error.to_string()))?;
+    if used == bytes.len() {
+        Ok(value)
+    } else {
+        Err(Corrupt(format!("{} bytes too many", bytes.len() - used)))
+    }
+}
+
+fn version(bytes: &[u8]) -> Result<(u8, &[u8]), Corrupt> {
+    bytes
+        .split_first()
+        .map(|(version, rest)| (*version, rest))
+        .ok_or_else(|| Corrupt("it is empty".to_owned()))
+}
+
+fn unknown<T>(kind: &str, version: u8) -> Result<T, Corrupt> {
+    Err(Corrupt(format!("{kind} of version {version}, written by a newer Waypost")))
+}
+
+/// A record's value in the table: who wrote it, what it replaced, a checksum of key and all, and
+/// the record's bytes as the log carried them.
+///
+/// `replaces` lets [`crate::log::Witness::holds`] account for the one Change that a crash may
+/// have cut in the middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell<'a> {
+    /// The position of the Change that wrote it.
+    pub revision: Position,
+    /// The revision it replaced; 0 for none.
+    pub replaces: Position,
+    /// The record's bytes.
+    pub value: &'a [u8],
+}
+
+const CELL_HEADER: usize = 8 + 8 + 4;
+
+impl<'a> Cell<'a> {
+    /// The bytes kept under `key`.
+    pub fn encode(&self, key: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(CELL_HEADER + self.value.len());
+        bytes.extend_from_slice(&self.revision.0.to_le_bytes());
+        bytes.extend_from_slice(&self.replaces.0.to_le_bytes());
+        bytes.extend_from_slice(&checksum(key, &bytes[..16], self.value).to_le_bytes());
+        bytes.extend_from_slice(self.value);
+        bytes
+    }
+
+    /// Reads them back, and notices when they are not what was written under this key.
+    pub fn decode(key: &[u8], bytes: &'a [u8]) -> Result<Cell<'a>, Corrupt> {
+        let (revisions, rest) =
+            bytes.split_first_chunk::<16>().ok_or_else(|| Corrupt("it is too short".to_owned()))?;
+        let (sum, value) =
+            rest.split_first_chunk::<4>().ok_or_else(|| Corrupt("it is too short".to_owned()))?;
+        if checksum(key, revisions, value) != u32::from_le_bytes(*sum) {
+            return Err(Corrupt("its checksum is wrong".to_owned()));
+        }
+        let number = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&revisions[at..at + 8]);
+            Position(u64::from_le_bytes(bytes))
+        };
+        Ok(Cell { revision: number(0), replaces: number(8), value })
+    }
+}
+
+fn checksum(key: &[u8], revisions: &[u8], value: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(key), revisions), value)
+}
+
+/// A click total's record: a bare number, since one is written per clicked link and second.
+pub fn encode_clicks(total: u64) -> Vec<u8> {
+    write(1, &total)
+}
+
+/// Reads a click total.
+pub fn decode_clicks(bytes: &[u8]) -> Result<u64, Corrupt> {
+    match version(bytes)? {
+        (1, rest) => read(rest),
+        (other, _) => unknown("a click total", other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_cell_notices_every_flipped_bit_and_a_foreign_key() {
+        let cell = Cell { revision: Position(5), replaces: Position(3), value: b"record" };
+        let bytes = cell.encode(b"key");
+        assert_eq!(Cell::decode(b"key", &bytes).ok(), Some(cell));
+        assert!(Cell::decode(b"kez", &bytes).is_err());
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(Cell::decode(b"key", &flipped).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn trailing_bytes_are_an_error() {
+        let mut bytes = encode_clicks(300);
+        assert_eq!(decode_clicks(&bytes).ok(), Some(300));
+        bytes.push(0);
+        assert_eq!(
+            decode_clicks(&bytes).map_err(|e| e.to_string()),
+            Err("not a record: 1 bytes too many".to_owned())
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Cell::decode(b"key", &bytes);
+            let _ = decode_clicks(&bytes);
+        }
+    }
+}

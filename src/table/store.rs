@@ -1,0 +1,106 @@
+//! sled behind the few calls that are safe to make of it.
+//!
+//! What was measured of sled 0.34.7 and shapes this file: its `flush` does not reach the disk, so
+//! ours syncs its file afterwards; a damaged file makes `open` panic, so it is caught; an I/O
+//! error is latched, so a failed store is dropped and opened anew by its owner; `flush_async`
+//! with several callers hangs, and batches and transactions block readers, so none of them is
+//! used; `insert` and `flush` block, so they never run on a runtime worker.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use sled::IVec;
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// sled says so.
+    #[error("{0}")]
+    Sled(#[from] sled::Error),
+    /// sled panicked while opening, as it does on some damaged files.
+    #[error("its files are damaged: {0}")]
+    Panicked(String),
+    /// The file could not be synced.
+    #[error("cannot sync {path}: {source}")]
+    Sync {
+        /// sled's data file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// One open sled tree.
+#[derive(Debug)]
+pub(super) struct Store {
+    db: sled::Db,
+    file: PathBuf,
+}
+
+impl Store {
+    pub(super) fn open(dir: &Path, cache_capacity: u64) -> Result<Store, StoreError> {
+        let config = sled::Config::new().path(dir).cache_capacity(cache_capacity).flush_every_ms(None);
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        let db = opened.map_err(|panic| StoreError::Panicked(panic_text(panic.as_ref())))??;
+        Ok(Store { db, file: dir.join("db") })
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        Ok(self.db.get(key)?)
+    }
+
+    pub(super) fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
+        self.db.insert(key, value)?;
+        Ok(())
+    }
+
+    pub(super) fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
+        self.db.remove(key)?;
+        Ok(())
+    }
+
+    /// All pairs whose key begins with `prefix`, in order; reversible.
+    pub(super) fn prefix(&self, prefix: &[u8]) -> sled::Iter {
+        self.db.scan_prefix(prefix)
+    }
+
+    /// All pairs from `from` on, in order.
+    pub(super) fn from(&self, from: &[u8]) -> sled::Iter {
+        self.db.range(from..)
+    }
+
+    /// All pairs of `prefix` whose keys sort before `end`; reversible.
+    pub(super) fn before(&self, prefix: &[u8], end: &[u8]) -> sled::Iter {
+        self.db.range(prefix..end)
+    }
+
+    /// All pairs of `prefix` whose keys sort behind `start`.
+    pub(super) fn behind(
+        &self,
+        prefix: &[u8],
+        start: &[u8],
+    ) -> impl Iterator<Item = sled::Result<(IVec, IVec)>> {
+        let prefix = prefix.to_vec();
+        let start = (std::ops::Bound::Excluded(start.to_vec()), std::ops::Bound::Unbounded);
+        self.db
+            .range::<Vec<u8>, _>(start)
+            .take_while(move |pair| pair.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)))
+    }
+
+    /// Writes out everything inserted so far, durably.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        self.db.flush()?;
+        let synced = File::open(&self.file).and_then(|file| file.sync_data());
+        synced.map_err(|source| StoreError::Sync { path: self.file.clone(), source })
+    }
+
+    pub(super) fn size_on_disk(&self) -> u64 {
+        self.db.size_on_disk().unwrap_or(0)
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
+}

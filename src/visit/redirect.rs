@@ -1,0 +1,95 @@
+//! The head of a redirect, and how long a browser may keep it.
+//!
+//! Temporary redirects are not kept at all, so that each click is seen. Permanent ones are kept
+//! for 90 seconds, as Bitly does it: an edited link is not stuck in browsers. Nothing is kept
+//! past the link's expiry, and links with a limit or a password are never kept.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CACHE_CONTROL, EXPIRES, HeaderValue, LOCATION};
+use hyper::{Response, StatusCode};
+
+use crate::cache::entry::location;
+use crate::clock::Timestamp;
+use crate::model::destination::Destination;
+use crate::model::link::Options;
+
+/// How long browsers may keep a permanent redirect, in seconds.
+const PERMANENT_MAX_AGE: i64 = 90;
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
+const SHORTLY: HeaderValue = HeaderValue::from_static("private, max-age=90");
+
+/// A plain redirect from its ready parts.
+pub fn plain(status: StatusCode, location: &HeaderValue) -> Response<Full<Bytes>> {
+    let keep = matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT);
+    respond(status, location.clone(), if keep { SHORTLY } else { NO_STORE })
+}
+
+/// The redirect of a link that stands at `now`.
+pub fn of(options: &Options, now: Timestamp) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(options.status.code()).expect("a redirect's status is valid");
+    if options.max_clicks.is_some() || options.password.is_some() || !options.status.is_permanent() {
+        return respond(status, location(options), NO_STORE);
+    }
+    let Some(end) = options.expires_at else { return respond(status, location(options), SHORTLY) };
+    let left = (end.as_millis() - now.as_millis()) / 1_000;
+    let age = left.clamp(0, PERMANENT_MAX_AGE);
+    let keep = HeaderValue::try_from(format!("private, max-age={age}")).expect("digits are a valid value");
+    let mut response = respond(status, location(options), keep);
+    let until = now.as_system_time() + Duration::from_secs(age.unsigned_abs());
+    let until = HeaderValue::try_from(httpdate::fmt_http_date(until)).expect("a date is a valid value");
+    response.headers_mut().insert(EXPIRES, until);
+    response
+}
+
+/// Sends a visitor on who did not find what the code promised.
+pub fn elsewhere(to: &Destination) -> Response<Full<Bytes>> {
+    let location = HeaderValue::try_from(to.as_str()).expect("a destination is visible ASCII");
+    respond(StatusCode::FOUND, location, NO_STORE)
+}
+
+fn respond(status: StatusCode, location: HeaderValue, keep: HeaderValue) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, location);
+    headers.insert(CACHE_CONTROL, keep);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::destination::LinkType;
+    use crate::model::link::RedirectStatus;
+
+    #[test]
+    fn how_long_browsers_may_keep_it() {
+        let permanent = RedirectStatus::MovedPermanently;
+        let rows = [
+            (RedirectStatus::Found, None, None, "private, no-store"),
+            (RedirectStatus::TemporaryRedirect, None, None, "private, no-store"),
+            (permanent, None, None, "private, max-age=90"),
+            (RedirectStatus::PermanentRedirect, None, None, "private, max-age=90"),
+            (permanent, Some(10_500), None, "private, max-age=10"),
+            (permanent, Some(1_000_000), None, "private, max-age=90"),
+            (permanent, None, Some(5), "private, no-store"),
+            (RedirectStatus::Found, Some(10_500), None, "private, no-store"),
+        ];
+        for (status, ends, clicks, want) in rows {
+            let to = Destination::parse_web("url", "https://e.test/").expect("a valid URL");
+            let mut options = Options::new(to, LinkType::Url);
+            options.status = status;
+            options.expires_at = ends.map(Timestamp::from_millis);
+            options.max_clicks = clicks;
+            let response = of(&options, Timestamp::from_millis(0));
+            assert_eq!(response.headers()[CACHE_CONTROL], want, "{status:?} {ends:?} {clicks:?}");
+            let dated = want.ends_with("=10") || ends == Some(1_000_000);
+            assert_eq!(response.headers().contains_key(EXPIRES), dated, "{status:?} {ends:?}");
+            assert_eq!(response.headers()[LOCATION], "https://e.test/");
+        }
+    }
+}
