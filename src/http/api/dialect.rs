@@ -214,15 +214,6 @@ impl Command {
     pub fn creates_links(&self) -> bool {
         matches!(self, Command::CreateLink(_) | Command::CreateBulk(_))
     }
-
-    /// Whether it chooses an id, which is an instance key's right (DECISIONS 7).
-    pub fn chooses_id(&self) -> bool {
-        match self {
-            Command::CreateWorkspace(draft, _) => draft.id.is_some(),
-            Command::CreateCompany(draft) => draft.id.is_some(),
-            _ => false,
-        }
-    }
 }
 
 /// What the core answers.
@@ -294,8 +285,6 @@ pub enum Failure {
     Taken(&'static str),
     /// The workspace has no credits left.
     NoCredits,
-    /// All or nothing was asked, and it is nothing.
-    Atomic(BulkView),
     /// The `Idempotency-Key` was used with another body.
     OtherBody,
     /// No such endpoint.
@@ -339,7 +328,6 @@ impl Failure {
             | Failure::CodeTaken(_)
             | Failure::Taken(_)
             | Failure::NoCredits
-            | Failure::Atomic(_)
             | Failure::OtherBody
             | Failure::NoEndpoint
             | Failure::WrongMethod

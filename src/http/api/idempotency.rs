@@ -144,8 +144,7 @@ mod tests {
 
     #[test]
     fn claims_differ_where_requests_do() {
-        let posted =
-            |path, workspace, body| Posted { caller: None, path, workspace, query: "", body };
+        let posted = |path, workspace, body| Posted { caller: None, path, workspace, query: "", body };
         let first = claim("k", &posted("/api/v1/links", "w", b"{}"));
         assert_eq!(first, claim("k", &posted("/api/v1/links", "w", b"{}")));
         assert_ne!(first.scope, claim("l", &posted("/api/v1/links", "w", b"{}")).scope);

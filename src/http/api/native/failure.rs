@@ -3,24 +3,18 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::render::{self, FailedRows};
+use super::render;
 use crate::http::api::dialect::{Failure, Refusal};
 use crate::model::Invalid;
 
 #[derive(Serialize)]
 struct Body<'a> {
     error: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failed: Option<FailedRows<'a>>,
 }
 
 pub(super) fn render(failure: &Failure) -> (StatusCode, Vec<u8>) {
     let (status, error) = words(failure);
-    let failed = match failure {
-        Failure::Atomic(bulk) => Some(FailedRows(&bulk.failed)),
-        _ => None,
-    };
-    (status, render::json(&Body { error: &error, failed }))
+    (status, render::json(&Body { error: &error }))
 }
 
 fn words(failure: &Failure) -> (StatusCode, String) {
@@ -41,9 +35,6 @@ fn words(failure: &Failure) -> (StatusCode, String) {
         }
         Failure::Taken(field) => (StatusCode::CONFLICT, format!("{field}: is already in use")),
         Failure::NoCredits => say(StatusCode::PAYMENT_REQUIRED, "the workspace has no credits left"),
-        Failure::Atomic(_) => {
-            say(StatusCode::UNPROCESSABLE_ENTITY, "links: a row failed, so no link was created")
-        }
         Failure::OtherBody => say(
             StatusCode::UNPROCESSABLE_ENTITY,
             "Idempotency-Key: was used before with another request body",

@@ -268,7 +268,7 @@ impl<'a> BulkJson<'a> {
 }
 
 /// Rows that made no link; `row` counts from 0, as the array sent does.
-pub(super) struct FailedRows<'a>(pub(super) &'a [FailedRow]);
+struct FailedRows<'a>(&'a [FailedRow]);
 
 impl Serialize for FailedRows<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
