@@ -2,6 +2,7 @@
 pub mod cache;
 pub mod clicks;
 pub mod clock;
+pub mod http;
 pub mod links;
 pub mod log;
 pub mod model;
