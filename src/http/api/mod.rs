@@ -9,7 +9,7 @@ pub mod dialect;
 mod execute;
 mod idempotency;
 mod json;
-mod native;
+pub mod native;
 pub mod ops;
 mod query;
 
