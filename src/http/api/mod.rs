@@ -8,10 +8,10 @@ mod credentials;
 pub mod dialect;
 mod execute;
 mod idempotency;
-mod json;
+pub mod json;
 mod native;
 pub mod ops;
-mod query;
+pub mod query;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

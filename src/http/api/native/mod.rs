@@ -9,6 +9,7 @@ mod fields;
 mod links;
 mod places;
 mod render;
+mod render_places;
 
 use hyper::StatusCode;
 
