@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! Arguments, logging, runtime, exit code. No logic: see the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

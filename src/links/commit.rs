@@ -95,10 +95,8 @@ impl Links {
 
     async fn settle(&self, pending: Pending) -> Result<Committed, Error> {
         match pending.await {
-            Ok(position) => {
-                self.0.table.wait(position).await;
-                Ok(Committed::Done)
-            }
+            Ok(position) if self.0.table.wait(position).await => Ok(Committed::Done),
+            Ok(_) => Err(Error::NotReady("the change is durable, but not visible yet".to_owned())),
             Err(CommitError::Conflict { key, .. }) => Ok(Committed::Conflict(key)),
             Err(error) => Err(Error::Log(error)),
         }

@@ -71,9 +71,11 @@ impl Links {
                 }
             }
         }
-        self.0.table.wait(last).await;
+        let applied = self.0.table.wait(last).await;
         drop(held);
-        counters.sweep();
+        if applied {
+            counters.sweep();
+        }
         Ok(tally.len())
     }
 

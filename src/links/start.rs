@@ -84,9 +84,15 @@ impl Observer for Links {
 }
 
 impl Links {
+    /// Whether commands and visits can be answered: the first records are there. Before, every
+    /// one is answered 503, not "not found".
+    pub fn is_ready(&self) -> bool {
+        self.directory().domain(DomainNumber::DEFAULT).is_some()
+    }
+
     /// On the first start makes one company, one workspace, the default domain and, unless the
     /// environment gives one, an instance key, whose secret it writes to a file that only the
-    /// owner can read. Call when the table is ready.
+    /// owner can read. Call when the table answers.
     pub async fn bootstrap(&self, data_dir: &Path) -> Result<Bootstrap, StartError> {
         let path = data_dir.join(KEY_FILE);
         let given = self.0.environment_key.is_some();
@@ -103,7 +109,7 @@ impl Links {
         let effect = self.first_records(secret.as_deref());
         let proposal = Proposal { expects: effect.expects, puts: effect.puts, request: 0 };
         let position: Position = self.0.log.commit(proposal).await.map_err(Error::Log)?;
-        self.0.table.wait(position).await;
+        while !self.0.table.wait(position).await {}
         Ok(Bootstrap { key_file: secret.map(|_| path), is_first: true })
     }
 

@@ -9,8 +9,23 @@
 //! the key's first byte matters here, and only to tell click totals from records: click totals
 //! are left out of the [`Manifest`].
 
+pub mod archive;
+mod chain;
+mod committer;
+mod compact;
+pub mod disk;
+mod follow;
 pub mod frame;
+mod keeper;
+mod live;
 pub mod local;
+mod overlay;
+mod recovery;
+mod repair;
+mod scan;
+mod segment;
+mod shared;
+pub mod space;
 
 use std::fmt;
 use std::future::Future;
@@ -113,13 +128,14 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// A record of this revision came to be.
+    /// A record of this revision came to be. Wraps: the order of additions and removals does not
+    /// matter.
     pub fn add(&mut self, key: &[u8], revision: Position) {
-        self.count += 1;
+        self.count = self.count.wrapping_add(1);
         self.sum = self.sum.wrapping_add(frame::record_hash(key, revision));
     }
 
-    /// A record of this revision is no more. Wraps: the order of additions does not matter.
+    /// A record of this revision is no more.
     pub fn remove(&mut self, key: &[u8], revision: Position) {
         self.count = self.count.wrapping_sub(1);
         self.sum = self.sum.wrapping_sub(frame::record_hash(key, revision));
@@ -255,6 +271,7 @@ pub enum Follow {
 /// Changes in order, as they become durable.
 pub trait Follower: Send {
     /// The next Change; `None` when none became durable within `patience` or the log is closed.
+    /// [`LogError::Compacted`] when compaction overtook it.
     fn next(&mut self, patience: Duration) -> Result<Option<Arc<Change>>, LogError>;
 }
 
@@ -319,6 +336,13 @@ pub enum LogError {
     /// read, and what to do.
     #[error("{0}")]
     Damaged(String),
+    /// What comes next was compacted away while it was being followed: follow anew, which answers
+    /// with the snapshot.
+    #[error("the log was compacted up to position {position}: follow anew")]
+    Compacted {
+        /// The snapshot's.
+        position: Position,
+    },
     /// The table failed while being asked.
     #[error("the table cannot be read: {0}")]
     Witness(String),

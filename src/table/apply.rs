@@ -268,7 +268,7 @@ impl Applier {
     fn catch_up(&self, rebuild: bool) -> Result<Box<dyn Follower>, Failure> {
         let shared = &self.table.0;
         "replaying the log".clone_into(&mut shared.status.lock().waiting_for);
-        let mark = if rebuild { None } else { self.trusted_mark() };
+        let mark = if rebuild { self.distrust("it is damaged") } else { self.trusted_mark() };
         let mut position = Position::START;
         if let Some(mark) = mark {
             position = mark.position;
@@ -310,7 +310,12 @@ impl Applier {
             Ok(None) => "it is empty".to_owned(),
             Err(error) => error.to_string(),
         };
-        tracing::warn!(%reason, path = %shared.dir.display(), "the table is rebuilt from the log");
+        self.distrust(&reason)
+    }
+
+    fn distrust(&self, reason: &str) -> Option<Applied> {
+        let shared = &self.table.0;
+        tracing::warn!(reason, path = %shared.dir.display(), "the table is rebuilt from the log");
         shared.status.lock().rebuilds += 1;
         None
     }

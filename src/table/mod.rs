@@ -176,10 +176,12 @@ impl Table {
     }
 
     /// Returns once everything up to `position` is applied, and visible to whoever reads next.
-    pub async fn wait(&self, position: Position) {
+    /// False when that takes longer than [`PATIENCE`]: the table is being rebuilt, or the disk is
+    /// full and sled must not write.
+    pub async fn wait(&self, position: Position) -> bool {
         let mut done = self.0.done.subscribe();
-        // The sender lives as long as `self`: it cannot be gone.
-        let _ = done.wait_for(|applied| *applied >= position).await;
+        let applied = done.wait_for(|applied| *applied >= position);
+        tokio::time::timeout(PATIENCE, applied).await.is_ok()
     }
 
     /// The link that lives there.
@@ -468,6 +470,10 @@ impl Witness for Table {
         Ok(())
     }
 }
+
+/// How long a durable Change is waited for. Applying takes microseconds; a client is better off
+/// with an answer than hanging on a table that is being rebuilt.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long threads of the table sleep between looks at whether they shall stop.
 const NAP: Duration = Duration::from_millis(100);

@@ -63,7 +63,13 @@ impl Visitor {
     pub fn answer(&self, visit: &Visit<'_>) -> Answer {
         let directory = self.links.directory();
         let Some(domain) = self.domain(&directory, visit.host) else {
-            return Answer::Now(pages::error(StatusCode::NOT_FOUND));
+            // Without even the default domain the store has not been read yet.
+            let ready = directory.domain(DomainNumber::DEFAULT).is_some();
+            return Answer::Now(if ready {
+                pages::error(StatusCode::NOT_FOUND)
+            } else {
+                pages::unavailable()
+            });
         };
         let path = visit.path.strip_prefix('/').unwrap_or(visit.path);
         if path.is_empty() {

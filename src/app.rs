@@ -1,0 +1,159 @@
+//! The program, put together: what `main` starts and what tests start.
+//!
+//! Start: lock the data folder, open the table as far as it opens, open the log with the table as
+//! its witness, let the table follow, bind, serve. Requests are answered from then on; those that
+//! need the store get 503 until it has caught up. Stop: close the listener, let started requests
+//! finish, write the last clicks, close the log, let the table apply what is left.
+
+use std::fs::File;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::cache::Cache;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::links::{Bootstrap, Links, Parts, Site, StartError as FirstRecordsError};
+use crate::log::disk::FsDisk;
+use crate::log::local::LocalLog;
+use crate::log::space::Space;
+use crate::log::{Log, LogError};
+use crate::readiness::Readiness;
+use crate::table::Table;
+
+/// Folder of the log within the data folder.
+pub const LOG_FOLDER: &str = "log";
+/// Folder of the table within the data folder.
+pub const TABLE_FOLDER: &str = "table";
+/// The file whose lock says that a process owns the data folder.
+const LOCK_FILE: &str = "lock";
+
+/// How often the start looks whether the table has caught up.
+const READY_POLL: Duration = Duration::from_millis(5);
+
+/// Why Waypost cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error("cannot use the data folder {}: {error}", path.display())]
+    DataFolder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Another process has the data folder.
+    #[error("the data folder {} is already in use by another waypost: stop that one first", path.display())]
+    InUse {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The log cannot be opened.
+    #[error("{0}")]
+    Log(#[from] LogError),
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// A setting broke a rule.
+    #[error("{0}")]
+    Setting(#[from] crate::settings::BadSetting),
+}
+
+/// Log, table and links without a server: what `import` works on, and the lower half of [`App`].
+pub struct Store {
+    /// The truth.
+    pub log: Arc<dyn Log>,
+    /// Look-ups.
+    pub table: Table,
+    /// Everything the commands do.
+    pub links: Links,
+    /// The full-disk guard.
+    pub space: Arc<Space>,
+    /// Held for as long as the store is open.
+    _lock: File,
+}
+
+impl Store {
+    /// Locks and opens the data folder. Blocks for as long as a damaged log takes to repair; the
+    /// table catches up behind.
+    pub fn open(config: &Config, clock: Clock) -> Result<Store, StartError> {
+        let dir = &config.data_dir;
+        let in_folder = |error| StartError::DataFolder { path: dir.clone(), error };
+        std::fs::create_dir_all(dir.join(LOG_FOLDER)).map_err(in_folder)?;
+        let lock = lock(dir)?;
+        let space = Arc::new(Space::open(dir).map_err(in_folder)?);
+        let table = Table::open(&dir.join(TABLE_FOLDER), config.table.clone());
+        let disk = FsDisk::open(&dir.join(LOG_FOLDER)).map_err(in_folder)?;
+        let witness = Arc::new(table.clone());
+        let log: Arc<dyn Log> = Arc::new(LocalLog::open(
+            Arc::new(disk),
+            config.log.clone(),
+            clock.clone(),
+            witness,
+            Arc::clone(&space),
+        )?);
+        let links = Links::new(Parts {
+            log: Arc::clone(&log),
+            table: table.clone(),
+            cache: Cache::new(&config.cache),
+            clock: clock.clone(),
+            site: Site::parse(&config.public_url).expect("the configuration was checked"),
+            settings: config.links.clone(),
+            environment_key: config.admin_key.as_ref().map(|key| key.0.clone()),
+        })?;
+        let room = Arc::clone(&space);
+        table.start(Arc::clone(&log), Arc::new(links.clone()), Arc::new(move || !room.is_low()), clock);
+        Ok(Store { log, table, links, space, _lock: lock })
+    }
+
+    /// Returns once the table has caught up and, on the first start, the first records are made.
+    pub async fn ready(&self, data_dir: &Path) -> Result<Bootstrap, FirstRecordsError> {
+        while !self.table.status().ready {
+            tokio::time::sleep(READY_POLL).await;
+        }
+        self.links.bootstrap(data_dir).await
+    }
+
+    /// Writes the last clicks, closes the log, lets the table apply what is left. Blocks at its
+    /// end, while the last records are made durable.
+    pub async fn close(self) {
+        if self.space.is_low() {
+            self.space.release();
+        }
+        if let Err(error) = self.links.flush_clicks().await {
+            tracing::error!(%error, "the last clicks could not be written and are lost");
+        }
+        let closed = tokio::task::spawn_blocking(move || {
+            self.log.close();
+            self.table.stop();
+        });
+        if closed.await.is_err() {
+            tracing::error!("closing the store panicked");
+        }
+    }
+}
+
+/// Locks a data folder for as long as the file is open.
+pub fn lock(dir: &Path) -> Result<File, StartError> {
+    let path = dir.join(LOCK_FILE);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|error| StartError::DataFolder { path: dir.to_owned(), error })?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::InUse { path: dir.to_owned() }),
+        Err(error) => Err(StartError::DataFolder { path: dir.to_owned(), error: error.into() }),
+    }
+}

@@ -1,0 +1,261 @@
+//! Reading a log folder without owning it, also beside the server that writes it: for `export`,
+//! `verify` and `backup`.
+//!
+//! An [`Archive`] is the log as it stood when it was opened. It holds the files open, so that
+//! compaction cannot take them away, and never writes to the folder. What a running server is just
+//! writing at the end is no damage.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+
+use crate::log::chain::{Chain, Segment};
+use crate::log::disk::{Disk, FsDisk};
+use crate::log::frame::ends::{Closed, Footer};
+use crate::log::live::{self, Write};
+use crate::log::scan::{self, Folder, Survey};
+use crate::log::segment::{self, Name, io_error};
+use crate::log::{LogError, Manifest, Position, Record, recovery};
+
+/// How often a folder is read again because the server began or removed a segment meanwhile. Each
+/// takes milliseconds, and segments change once in 64 MiB.
+const TRIES: usize = 20;
+
+/// How much is copied at once.
+const COPY_BYTES: usize = 1024 * 1024;
+
+/// A log at one moment.
+#[derive(Debug)]
+pub struct Archive {
+    folder: Folder,
+    survey: Survey,
+}
+
+/// What [`Archive::verify`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Which log.
+    pub log: u128,
+    /// Files that it consists of.
+    pub segments: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The position of the snapshot that it starts with; 0 without one.
+    pub base: Position,
+    /// Its last position.
+    pub position: Position,
+    /// Live records, click totals among them.
+    pub records: u64,
+    /// The manifest as the log keeps it.
+    pub stored: Manifest,
+    /// The manifest of the records that are there.
+    pub reckoned: Manifest,
+    /// Bytes after the last frame: a write under way, or one that a crash interrupted.
+    pub torn: u64,
+    /// What is damaged, with file and offset, one sentence each.
+    pub damage: Vec<String>,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.damage.is_empty() && self.stored == self.reckoned
+    }
+}
+
+impl Archive {
+    /// The log of a folder.
+    pub fn open(folder: &Path) -> Result<Archive, LogError> {
+        let disk = FsDisk::read_only(folder).map_err(|source| LogError::Io {
+            what: "cannot open",
+            path: folder.display().to_string(),
+            source,
+        })?;
+        Archive::read(&disk)
+    }
+
+    /// The log on any disk.
+    pub fn read(disk: &dyn Disk) -> Result<Archive, LogError> {
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
+            let before = names(disk)?;
+            let read = scan::open_folder(disk).and_then(|folder| {
+                // Sealed segments are trusted here; `verify` is for reading them.
+                let survey = scan::survey(&folder, Position(u64::MAX), &mut |_| {})?;
+                Ok(Archive { folder, survey })
+            });
+            // A segment that began or went while we read makes an intact log look damaged.
+            if tries > 0 && (is_missing(&read) || names(disk)? != before) {
+                continue;
+            }
+            let archive = read?;
+            if archive.folder.found.is_empty() {
+                let text = format!("there is no log in {}", disk.path(""));
+                return Err(LogError::Damaged(text));
+            }
+            return Ok(archive);
+        }
+    }
+
+    /// Which log it is.
+    pub fn id(&self) -> u128 {
+        self.chain().segments.first().map_or(0, |segment| segment.header.log)
+    }
+
+    /// The position that it is the state of.
+    pub fn position(&self) -> Position {
+        self.survey.end
+    }
+
+    /// The manifest there, as the log keeps it.
+    pub fn manifest(&self) -> Manifest {
+        self.chain().segments.last().map_or(Manifest::default(), |segment| segment.manifest)
+    }
+
+    /// Bytes of all segments.
+    pub fn bytes(&self) -> u64 {
+        self.chain().bytes()
+    }
+
+    fn chain(&self) -> &Chain {
+        &self.survey.chain
+    }
+
+    /// Every live record once, in no particular order, and the manifest of them all. Fails at the
+    /// first damage.
+    pub fn each_record(
+        &self,
+        each: &mut dyn FnMut(Record) -> Result<(), LogError>,
+    ) -> Result<Manifest, LogError> {
+        self.refuse_damage()?;
+        let segments = &self.chain().segments;
+        let mut source = |each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>| {
+            live::read(segments, &mut |_| Ok(()), each)
+        };
+        live::each_live(live::writes(segments), live::MAX_KEYS, &mut source, each)
+    }
+
+    fn refuse_damage(&self) -> Result<(), LogError> {
+        if self.survey.broken.is_empty() {
+            return Ok(());
+        }
+        Err(LogError::Damaged(format!("the log is damaged: {}", self.survey.broken.join("; "))))
+    }
+
+    /// Reads everything and compares. `progress` hears bytes done and bytes in all.
+    pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, LogError> {
+        let total = self.bytes();
+        let mut done = 0;
+        let survey = scan::survey(&self.folder, Position::START, &mut |bytes| {
+            done += bytes;
+            progress(done.min(total), total);
+        })?;
+        let mut damage = survey.broken;
+        for segment in &self.chain().segments {
+            let Some(footer) = segment.footer else { continue };
+            let content =
+                scan::content_crc(&*segment.file, footer.length).map_err(|e| segment.cannot_read(e))?;
+            if content != footer.content {
+                damage.push(format!("{}: its content is not what was sealed", segment.path));
+            }
+        }
+        let mut records = 0;
+        let reckoned = if damage.is_empty() {
+            self.each_record(&mut |_| {
+                records += 1;
+                Ok(())
+            })?
+        } else {
+            Manifest::default()
+        };
+        progress(total, total);
+        Ok(Report {
+            log: self.id(),
+            segments: self.chain().segments.len(),
+            bytes: total,
+            base: self.chain().base(),
+            position: self.position(),
+            records,
+            stored: self.manifest(),
+            reckoned,
+            torn: self.survey.torn,
+            damage,
+        })
+    }
+
+    /// Copies the log to an empty or new folder, as a log that was closed in order at
+    /// [`Archive::position`]. Sealed segments are checked on the way.
+    pub fn copy_to(&self, folder: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(), LogError> {
+        let disk = FsDisk::open(folder).map_err(|source| LogError::Io {
+            what: "cannot make",
+            path: folder.display().to_string(),
+            source,
+        })?;
+        self.copy(&disk, progress)
+    }
+
+    /// Copies to any empty disk.
+    pub fn copy(&self, disk: &dyn Disk, progress: &mut dyn FnMut(u64, u64)) -> Result<(), LogError> {
+        self.refuse_damage()?;
+        if !disk.list().map_err(io_error(disk, "", "cannot list"))?.is_empty() {
+            let source = io::ErrorKind::DirectoryNotEmpty.into();
+            return Err(LogError::Io { what: "cannot copy into", path: disk.path(""), source });
+        }
+        let total = self.bytes();
+        let mut done = 0;
+        for segment in &self.chain().segments {
+            copy_segment(segment, disk, &mut |bytes| {
+                done += bytes;
+                progress(done.min(total), total);
+            })?;
+        }
+        let Some(last) = self.chain().segments.last() else { return Ok(()) };
+        let mark = Closed {
+            log: last.header.log,
+            sequence: last.header.sequence,
+            length: last.end,
+            position: last.last,
+            manifest: last.manifest,
+        };
+        // The mark also tells a copy that was cut later from a whole one.
+        recovery::write_mark(disk, &mark).map_err(io_error(disk, "", "cannot write in"))
+    }
+}
+
+fn copy_segment(segment: &Segment, disk: &dyn Disk, tick: &mut dyn FnMut(u64)) -> Result<(), LogError> {
+    let name = segment.name().to_string();
+    let cannot_write = || io_error(disk, &name, "cannot write");
+    let file = disk.create(&name).map_err(cannot_write())?;
+    let mut buffer = vec![0; COPY_BYTES];
+    let (mut offset, mut content) = (0, 0);
+    while offset < segment.end {
+        let part = buffer.len().min(usize::try_from(segment.end - offset).unwrap_or(usize::MAX));
+        let read = segment::read_full(&*segment.file, &mut buffer[..part], offset)
+            .map_err(|e| segment.cannot_read(e))?;
+        if read < part {
+            return Err(segment.damaged(offset + read as u64, segment.header.before));
+        }
+        content = crc32c::crc32c_append(content, &buffer[..part]);
+        file.write_all_at(&buffer[..part], offset).map_err(cannot_write())?;
+        offset += part as u64;
+        tick(part as u64);
+    }
+    if let Some(footer) = &segment.footer {
+        if content != footer.content {
+            let text = format!("{}: its content is not what was sealed", segment.path);
+            return Err(LogError::Damaged(text));
+        }
+        file.write_all_at(&Footer::encode(footer), offset).map_err(cannot_write())?;
+    }
+    file.sync_data().map_err(cannot_write())
+}
+
+fn names(disk: &dyn Disk) -> Result<BTreeSet<Name>, LogError> {
+    let names = disk.list().map_err(io_error(disk, "", "cannot list"))?;
+    Ok(names.iter().filter_map(|name| Name::parse(name)).collect())
+}
+
+fn is_missing(read: &Result<Archive, LogError>) -> bool {
+    matches!(read, Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound)
+}

@@ -1,0 +1,237 @@
+//! The segments of a log in order, and reading Changes and records across them.
+//!
+//! Readers here are strict: they yield everything up to where they were told the log reaches, in
+//! order and without gaps, or fail naming file, offset and positions. A spot of damage that hides
+//! no Change (a checkpoint, bytes after the last frame) is passed over.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::log::disk::{Disk, DiskFile};
+use crate::log::frame::Frame;
+use crate::log::frame::ends::{Footer, Header, Kind, Tally};
+use crate::log::segment::{self, Frames, Name, Step};
+use crate::log::{Change, LogError, Manifest, Position, Record, SnapshotReader};
+
+/// A segment that is part of the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    /// The open file: stays readable when compaction removes its name.
+    pub(crate) file: Arc<dyn DiskFile>,
+    /// Its path, for messages.
+    pub(crate) path: String,
+    /// Its header.
+    pub(crate) header: Header,
+    /// Its last position that counts; later ones in it never happened.
+    pub(crate) last: Position,
+    /// Where its frames end.
+    pub(crate) end: u64,
+    /// The manifest after its last position.
+    pub(crate) manifest: Manifest,
+    /// What its frames hold.
+    pub(crate) tally: Tally,
+    /// Its footer, once it has one.
+    pub(crate) footer: Option<Footer>,
+}
+
+impl Segment {
+    /// Its name.
+    pub(crate) fn name(&self) -> Name {
+        Name { sequence: self.header.sequence, kind: self.header.kind }
+    }
+
+    /// Wraps a failure to read it.
+    pub(crate) fn cannot_read(&self, source: io::Error) -> LogError {
+        LogError::Io { what: "cannot read", path: self.path.clone(), source }
+    }
+
+    /// A reader of its frames.
+    pub(crate) fn frames(&self) -> Result<Frames, LogError> {
+        Frames::new(Arc::clone(&self.file), self.end).map_err(|e| self.cannot_read(e))
+    }
+
+    /// Says that positions after `last` cannot be read at `offset`.
+    pub(crate) fn damaged(&self, offset: u64, last: Position) -> LogError {
+        LogError::Damaged(format!(
+            "{} is damaged at byte {offset}: after position {last} it cannot be read up to {}",
+            self.path, self.last
+        ))
+    }
+}
+
+/// All segments, oldest first. A snapshot can only be the first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chain {
+    /// The segments.
+    pub(crate) segments: Vec<Segment>,
+}
+
+impl Chain {
+    /// The position of the snapshot that it starts with; 0 without one.
+    pub(crate) fn base(&self) -> Position {
+        self.segments.first().map_or(Position::START, |segment| segment.header.before)
+    }
+
+    /// The snapshot that it starts with.
+    pub(crate) fn snapshot(&self) -> Option<&Segment> {
+        self.segments.first().filter(|segment| segment.header.kind == Kind::Snapshot)
+    }
+
+    /// Where a Change stands.
+    pub(crate) fn find(&self, position: Position) -> Option<&Segment> {
+        let holds = |s: &&Segment| s.header.before < position && position <= s.last;
+        self.segments.iter().find(holds)
+    }
+
+    /// Bytes of all segments.
+    pub(crate) fn bytes(&self) -> u64 {
+        let footer = |s: &Segment| s.footer.map_or(0, |_| super::frame::ends::FOOTER_BYTES as u64);
+        self.segments.iter().map(|segment| segment.end + footer(segment)).sum()
+    }
+
+    /// What all segments hold.
+    pub(crate) fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for segment in &self.segments {
+            tally.add(segment.tally);
+        }
+        tally
+    }
+}
+
+/// Removes a name and forgives that it is gone.
+pub(crate) fn remove(disk: &dyn Disk, name: &str) -> Result<(), LogError> {
+    match disk.remove(name) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            Err(segment::io_error(disk, name, "cannot remove")(e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads the Changes of one segment in order, with their manifests.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    segment: Segment,
+    frames: Frames,
+    /// The last position read, and the manifest there.
+    last: Position,
+    manifest: Manifest,
+}
+
+impl Changes {
+    /// From its first.
+    pub(crate) fn new(segment: &Segment) -> Result<Changes, LogError> {
+        let frames = segment.frames()?;
+        let header = segment.header;
+        Ok(Changes { segment: segment.clone(), frames, last: header.before, manifest: header.manifest })
+    }
+
+    /// The segment being read.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.segment.header.sequence
+    }
+
+    /// The segment has grown.
+    pub(crate) fn extend(&mut self, segment: &Segment) {
+        self.segment.last = segment.last;
+        self.segment.end = segment.end;
+        self.frames.end = segment.end;
+    }
+
+    /// The next Change; `None` after the last that counts.
+    pub(crate) fn next(&mut self) -> Result<Option<Change>, LogError> {
+        while self.last < self.segment.last {
+            let place = self.frames.offset;
+            match self.frames.step().map_err(|e| self.segment.cannot_read(e))? {
+                Step::Frame(raw) => match segment::decode(&raw, &self.segment.path)? {
+                    Frame::Change(mut change) => {
+                        if change.position != self.last.next() {
+                            return Err(self.segment.damaged(place, self.last));
+                        }
+                        for entry in &change.entries {
+                            self.manifest.apply(entry, change.position);
+                        }
+                        change.manifest = self.manifest;
+                        self.last = change.position;
+                        return Ok(Some(change));
+                    }
+                    Frame::Checkpoint(manifest) | Frame::CleanClose(manifest) => {
+                        self.checkpoint(manifest, raw.position, place);
+                    }
+                    Frame::Records(_) => return Err(self.segment.damaged(place, self.last)),
+                },
+                Step::Bad => {
+                    if !self.frames.resync().map_err(|e| self.segment.cannot_read(e))? {
+                        return Err(self.segment.damaged(place, self.last));
+                    }
+                }
+                Step::End => return Err(self.segment.damaged(place, self.last)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// A wrong manifest loses no record: it is told, and the next compaction puts it right.
+    fn checkpoint(&self, stored: Manifest, position: Position, offset: u64) {
+        if position == self.last && stored != self.manifest {
+            tracing::error!(
+                file = %self.segment.path,
+                offset,
+                %position,
+                ?stored,
+                reckoned = ?self.manifest,
+                "a checkpoint in the log disagrees with the Changes before it"
+            );
+        }
+    }
+}
+
+/// Reads the records of a snapshot segment.
+#[derive(Debug)]
+pub(crate) struct Records {
+    segment: Segment,
+    frames: Frames,
+    piece: std::vec::IntoIter<Record>,
+}
+
+impl Records {
+    /// From its first.
+    pub(crate) fn new(segment: &Segment) -> Result<Records, LogError> {
+        let frames = segment.frames()?;
+        Ok(Records { segment: segment.clone(), frames, piece: Vec::new().into_iter() })
+    }
+}
+
+impl SnapshotReader for Records {
+    fn position(&self) -> Position {
+        self.segment.header.before
+    }
+
+    fn manifest(&self) -> Manifest {
+        self.segment.header.manifest
+    }
+
+    fn next(&mut self) -> Result<Option<Record>, LogError> {
+        loop {
+            if let Some(record) = self.piece.next() {
+                return Ok(Some(record));
+            }
+            let place = self.frames.offset;
+            let damaged = || {
+                LogError::Damaged(format!(
+                    "{} is damaged at byte {place}: the rest of the snapshot of position {} cannot be read",
+                    self.segment.path, self.segment.last
+                ))
+            };
+            match self.frames.step().map_err(|e| self.segment.cannot_read(e))? {
+                Step::Frame(raw) => match segment::decode(&raw, &self.segment.path)? {
+                    Frame::Records(records) => self.piece = records.into_iter(),
+                    Frame::Change(_) | Frame::Checkpoint(_) | Frame::CleanClose(_) => return Err(damaged()),
+                },
+                Step::Bad => return Err(damaged()),
+                Step::End => return Ok(None),
+            }
+        }
+    }
+}

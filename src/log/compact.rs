@@ -1,0 +1,143 @@
+//! Compaction: everything before the last segment becomes one snapshot of what is live.
+//!
+//! The snapshot is durable under its name before the first old file goes. Readers of those keep
+//! reading them; followers behind the snapshot learn it with their next step.
+
+use std::sync::atomic::Ordering;
+
+use tokio::sync::oneshot;
+
+use crate::log::chain::{self, Segment};
+use crate::log::follow::Source;
+use crate::log::frame::ends::Kind;
+use crate::log::live;
+use crate::log::repair::SnapshotWriter;
+use crate::log::scan;
+use crate::log::segment::{Writer, io_error};
+use crate::log::shared::{Shared, Work};
+use crate::log::{LogError, Manifest, Position};
+
+/// Whether compaction is worth its while, as far as can be told without reading.
+pub(crate) fn is_due(shared: &Shared) -> bool {
+    let (tally, bytes) = {
+        let chain = shared.source.chain.lock();
+        (chain.tally(), chain.bytes())
+    };
+    let (_, manifest) = shared.source.tail.end();
+    // As many live click totals as live records at most; parts per thousand, in u128 for the room.
+    let part = |live: u64, all: u64, bytes: u64| {
+        let dead = all.saturating_sub(live);
+        u128::from(bytes) * u128::from(dead) / u128::from(all.max(1))
+    };
+    let dead = part(manifest.count, tally.records, tally.record_bytes)
+        + part(manifest.count, tally.clicks, tally.click_bytes);
+    let held = u128::from(tally.record_bytes) + u128::from(tally.click_bytes);
+    bytes > shared.settings.compact_above && dead * 2 > held
+}
+
+/// Compacts everything that is durable now. Blocks; at most one runs at a time.
+pub(crate) fn compact(shared: &Shared) -> Result<(), LogError> {
+    let _one = shared.keeping.lock();
+    let old = roll(shared)?;
+    let Some(last) = old.last() else { return Ok(()) };
+    let (position, stored) = (last.last, last.manifest);
+    let mut snapshot = begin(shared, last.header.sequence, position)?;
+    let mut tick = |_: &Segment| if shared.stopping() { Err(stopped()) } else { Ok(()) };
+    let mut source =
+        |each: &mut dyn FnMut(live::Write<'_>) -> Result<(), LogError>| live::read(&old, &mut tick, each);
+    let manifest = live::each_live(live::writes(&old), live::MAX_KEYS, &mut source, &mut |record| {
+        if !shared.space.admits((record.key.len() + record.value.len()) as u64) {
+            return Err(LogError::Io {
+                what: "no room to compact",
+                path: shared.disk.path(""),
+                source: std::io::ErrorKind::StorageFull.into(),
+            });
+        }
+        snapshot.add(record)
+    })?;
+    let writer = snapshot.finish(manifest)?;
+    replace(shared, &old, &writer, manifest)?;
+    if manifest != stored {
+        tracing::error!(%position, ?stored, reckoned = ?manifest, "the log's manifest was wrong and is put right");
+        let difference = Manifest {
+            count: manifest.count.wrapping_sub(stored.count),
+            sum: manifest.sum.wrapping_sub(stored.sum),
+        };
+        // The log may be closing: then the next compaction finds the same.
+        drop(shared.queue.push(Work::Correct(difference)));
+    }
+    Ok(())
+}
+
+/// Puts a snapshot of the table in the place of damaged segments while the log runs. The table
+/// moves on meanwhile, so later records are among it; the Changes after it bring them again.
+pub(crate) fn heal(shared: &Shared) -> Result<bool, LogError> {
+    let _one = shared.keeping.lock();
+    let old = roll(shared)?;
+    let Some(last) = old.last() else { return Ok(false) };
+    if shared.applied() < last.last || !shared.witness.holds() {
+        return Ok(false);
+    }
+    let mut snapshot = begin(shared, last.header.sequence, last.last)?;
+    shared.witness.each_record(&mut |record| snapshot.add(record))?;
+    let writer = snapshot.finish(last.manifest)?;
+    replace(shared, &old, &writer, last.manifest)?;
+    let told = format!("damaged segments up to position {} were written anew from the table", last.last);
+    tracing::error!("{told}");
+    shared.gauges.told.lock().repaired = Some(told);
+    shared.gauges.damaged_segments.store(0, Ordering::Relaxed);
+    Ok(true)
+}
+
+/// All segments but a new last one.
+fn roll(shared: &Shared) -> Result<Vec<Segment>, LogError> {
+    let failed = |why: &dyn std::fmt::Display| LogError::Io {
+        what: "cannot begin a segment in",
+        path: shared.disk.path(""),
+        source: std::io::Error::other(why.to_string()),
+    };
+    let (answer, done) = oneshot::channel();
+    shared.queue.push(Work::Roll(answer)).map_err(|(_, why)| failed(&why))?;
+    done.blocking_recv().map_err(|_| stopped())?.map_err(|why| failed(&why))?;
+    let mut old = shared.source.chain.lock().segments.clone();
+    old.pop();
+    Ok(old)
+}
+
+fn begin(shared: &Shared, sequence: u64, position: Position) -> Result<SnapshotWriter<'_>, LogError> {
+    SnapshotWriter::begin(&*shared.disk, shared.id, sequence, position, shared.clock.now())
+}
+
+fn stopped() -> LogError {
+    LogError::Io { what: "stopped", path: String::new(), source: std::io::ErrorKind::Interrupted.into() }
+}
+
+/// Shows the snapshot to readers and removes what it replaces.
+fn replace(shared: &Shared, old: &[Segment], writer: &Writer, manifest: Manifest) -> Result<(), LogError> {
+    let disk = &*shared.disk;
+    let cannot_read = |e| io_error(disk, &writer.name().to_string(), "cannot read")(e);
+    let footer =
+        crate::log::segment::read_footer(&*writer.file, writer.header.sequence).map_err(cannot_read)?;
+    let last = writer.header.before;
+    let segment = Segment { last, manifest, footer, ..super::committer::segment_of(writer, disk) };
+    let Source { chain, .. } = &*shared.source;
+    {
+        let mut chain = chain.lock();
+        chain.segments.retain(|s| s.header.sequence > writer.header.sequence);
+        chain.segments.insert(0, segment);
+    }
+    for segment in old {
+        chain::remove(disk, &segment.name().to_string())?;
+    }
+    disk.sync_dir().map_err(io_error(disk, "", "cannot sync"))
+}
+
+/// Reads one sealed segment through; false when it is damaged. `pause` is called as it goes.
+pub(crate) fn is_intact(segment: &Segment) -> Result<bool, LogError> {
+    let Some(footer) = segment.footer else { return Ok(true) };
+    let crc = scan::content_crc(&*segment.file, footer.length).map_err(|e| segment.cannot_read(e))?;
+    let stored = crate::log::segment::read_footer(&*segment.file, segment.header.sequence)
+        .map_err(|e| segment.cannot_read(e))?;
+    debug_assert!(segment.header.kind == Kind::Snapshot || segment.header.before <= segment.last);
+    Ok(crc == footer.content && stored == Some(footer))
+}

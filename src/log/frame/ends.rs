@@ -1,0 +1,268 @@
+//! What stands at the ends: the header and the footer of a segment, and the mark of a clean stop.
+//! Fixed fields, each guarded by its own crc32c.
+
+use crate::clock::Timestamp;
+use crate::log::frame::Fields;
+use crate::log::{Manifest, Position};
+
+/// The one version of headers, footers and marks so far.
+const SEGMENT_VERSION: u8 = 1;
+
+const HEADER_MAGIC: [u8; 4] = [0xF5, b'W', 0xFF, b'H'];
+const FOOTER_MAGIC: [u8; 4] = [0xF5, b'W', 0xFF, b'F'];
+const CLOSED_MAGIC: [u8; 4] = [0xF5, b'W', 0xFF, b'C'];
+
+/// Bytes of an encoded [`Header`].
+pub(crate) const HEADER_BYTES: usize = 4 + 2 + 16 + 8 + 8 + 24 + 8 + 4;
+/// Bytes of an encoded [`Footer`].
+pub(crate) const FOOTER_BYTES: usize = 4 + 1 + 8 + 8 + 8 + 8 + 24 + 32 + 4 + 4;
+/// Bytes of an encoded [`Closed`].
+pub(crate) const CLOSED_BYTES: usize = 4 + 1 + 16 + 8 + 8 + 8 + 24 + 4;
+
+/// What a segment holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Changes, in order.
+    Changes,
+    /// Every live record at one position.
+    Snapshot,
+}
+
+/// The first bytes of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// What follows.
+    pub(crate) kind: Kind,
+    /// Which log it is part of.
+    pub(crate) log: u128,
+    /// Its place among the segments; also its name.
+    pub(crate) sequence: u64,
+    /// The last durable position before it: Changes past it in *older* segments never happened.
+    /// For a snapshot, the position that it is the state of.
+    pub(crate) before: Position,
+    /// The manifest there.
+    pub(crate) manifest: Manifest,
+    /// When it was begun.
+    pub(crate) created: Timestamp,
+}
+
+/// What a segment's frames hold, for estimating how much of it is dead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Records written or removed.
+    pub(crate) records: u64,
+    /// Their bytes.
+    pub(crate) record_bytes: u64,
+    /// Click totals.
+    pub(crate) clicks: u64,
+    /// Their bytes.
+    pub(crate) click_bytes: u64,
+}
+
+impl Tally {
+    /// Counts one entry.
+    pub(crate) fn count(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let bytes = (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+        if key.first() == Some(&crate::log::CLICKS_PREFIX) {
+            self.clicks += 1;
+            self.click_bytes += bytes;
+        } else {
+            self.records += 1;
+            self.record_bytes += bytes;
+        }
+    }
+
+    /// Takes in another segment's.
+    pub(crate) fn add(&mut self, other: Tally) {
+        self.records += other.records;
+        self.record_bytes += other.record_bytes;
+        self.clicks += other.clicks;
+        self.click_bytes += other.click_bytes;
+    }
+}
+
+/// The last bytes of a sealed segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Footer {
+    /// The same as in the header: a footer of another file does not pass.
+    pub(crate) sequence: u64,
+    /// Its last position.
+    pub(crate) last: Position,
+    /// Its frames.
+    pub(crate) frames: u64,
+    /// Bytes before the footer.
+    pub(crate) length: u64,
+    /// The manifest after its last position.
+    pub(crate) manifest: Manifest,
+    /// What the frames hold.
+    pub(crate) tally: Tally,
+    /// crc32c of all bytes before the footer.
+    pub(crate) content: u32,
+}
+
+/// The mark of a clean stop, a file of its own: a log that was cut at a frame's end looks whole,
+/// and only this tells that it once reached further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    /// Which log.
+    pub(crate) log: u128,
+    /// Its last segment.
+    pub(crate) sequence: u64,
+    /// The size of that.
+    pub(crate) length: u64,
+    /// The last position.
+    pub(crate) position: Position,
+    /// The manifest there.
+    pub(crate) manifest: Manifest,
+}
+
+/// Why a header is not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAHeader {
+    /// It is no header, or a damaged one.
+    Damaged,
+    /// A later Waypost wrote it.
+    Newer(u8),
+}
+
+impl Header {
+    /// Its bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER_BYTES);
+        out.extend_from_slice(&HEADER_MAGIC);
+        out.push(SEGMENT_VERSION);
+        out.push(match self.kind {
+            Kind::Changes => 0,
+            Kind::Snapshot => 1,
+        });
+        out.extend_from_slice(&self.log.to_le_bytes());
+        out.extend_from_slice(&self.sequence.to_le_bytes());
+        out.extend_from_slice(&self.before.0.to_le_bytes());
+        put_manifest(&mut out, self.manifest);
+        out.extend_from_slice(&self.created.as_millis().to_le_bytes());
+        put_crc(&mut out);
+        out
+    }
+
+    /// Reads them.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Header, NotAHeader> {
+        let bytes = bytes.get(..HEADER_BYTES).ok_or(NotAHeader::Damaged)?;
+        let version = bytes[4];
+        // Of a later version only the magic is known; a flipped version byte fails its crc here,
+        // which covers it in any version that keeps this length.
+        if bytes.starts_with(&HEADER_MAGIC) && version > SEGMENT_VERSION && checked(bytes).is_some() {
+            return Err(NotAHeader::Newer(version));
+        }
+        Header::fields(bytes).ok_or(NotAHeader::Damaged)
+    }
+
+    fn fields(bytes: &[u8]) -> Option<Header> {
+        let mut fields = Fields(checked(bytes)?);
+        if fields.take::<4>()? != HEADER_MAGIC || fields.take::<1>()? != [SEGMENT_VERSION] {
+            return None;
+        }
+        let kind = match fields.take::<1>()? {
+            [0] => Kind::Changes,
+            [1] => Kind::Snapshot,
+            _ => return None,
+        };
+        Some(Header {
+            kind,
+            log: fields.u128()?,
+            sequence: fields.u64()?,
+            before: Position(fields.u64()?),
+            manifest: fields.manifest()?,
+            created: Timestamp::from_millis(i64::from_le_bytes(fields.take()?)),
+        })
+    }
+}
+
+impl Footer {
+    /// Its bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(FOOTER_BYTES);
+        out.extend_from_slice(&FOOTER_MAGIC);
+        out.push(SEGMENT_VERSION);
+        for number in [self.sequence, self.last.0, self.frames, self.length] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        put_manifest(&mut out, self.manifest);
+        let tally = self.tally;
+        for number in [tally.records, tally.record_bytes, tally.clicks, tally.click_bytes] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out.extend_from_slice(&self.content.to_le_bytes());
+        put_crc(&mut out);
+        out
+    }
+
+    /// Reads them; `None` when they are no footer, or a damaged one.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Footer> {
+        let mut fields = Fields(checked(bytes.get(..FOOTER_BYTES)?)?);
+        if fields.take::<4>()? != FOOTER_MAGIC || fields.take::<1>()? != [SEGMENT_VERSION] {
+            return None;
+        }
+        Some(Footer {
+            sequence: fields.u64()?,
+            last: Position(fields.u64()?),
+            frames: fields.u64()?,
+            length: fields.u64()?,
+            manifest: fields.manifest()?,
+            tally: Tally {
+                records: fields.u64()?,
+                record_bytes: fields.u64()?,
+                clicks: fields.u64()?,
+                click_bytes: fields.u64()?,
+            },
+            content: fields.u32()?,
+        })
+    }
+}
+
+impl Closed {
+    /// Its bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(CLOSED_BYTES);
+        out.extend_from_slice(&CLOSED_MAGIC);
+        out.push(SEGMENT_VERSION);
+        out.extend_from_slice(&self.log.to_le_bytes());
+        for number in [self.sequence, self.length, self.position.0] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        put_manifest(&mut out, self.manifest);
+        put_crc(&mut out);
+        out
+    }
+
+    /// Reads them; `None` when they are no mark, or a damaged one.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Closed> {
+        let mut fields = Fields(checked(bytes.get(..CLOSED_BYTES)?)?);
+        if fields.take::<4>()? != CLOSED_MAGIC || fields.take::<1>()? != [SEGMENT_VERSION] {
+            return None;
+        }
+        Some(Closed {
+            log: fields.u128()?,
+            sequence: fields.u64()?,
+            length: fields.u64()?,
+            position: Position(fields.u64()?),
+            manifest: fields.manifest()?,
+        })
+    }
+}
+
+fn put_manifest(out: &mut Vec<u8>, manifest: Manifest) {
+    out.extend_from_slice(&manifest.count.to_le_bytes());
+    out.extend_from_slice(&manifest.sum.to_le_bytes());
+}
+
+/// Appends the crc of all that stands before.
+fn put_crc(out: &mut Vec<u8>) {
+    let crc = crc32c::crc32c(out);
+    out.extend_from_slice(&crc.to_le_bytes());
+}
+
+/// What stands before the crc, if that is right.
+fn checked(bytes: &[u8]) -> Option<&[u8]> {
+    let (covered, crc) = bytes.split_last_chunk::<4>()?;
+    (crc32c::crc32c(covered) == u32::from_le_bytes(*crc)).then_some(covered)
+}

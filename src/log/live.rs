@@ -1,0 +1,118 @@
+//! Which records are live, decided from the log alone: the last write of a key wins.
+//!
+//! Not by what later Changes say they replace, though that would take less memory: a table that
+//! had silently lost a record would have made those wrong, and the lost record would live again
+//! beside its successor. Memory is bounded: with more keys than [`MAX_KEYS`] the log is read
+//! again for each part of them.
+
+use std::collections::HashMap;
+
+use ahash::RandomState;
+
+use crate::log::chain::{Changes, Records, Segment};
+use crate::log::frame::ends::Kind;
+use crate::log::{LogError, Manifest, Position, Record, SnapshotReader};
+
+/// Keys held at once, at 24 bytes and the map's slack each: at most 60 MB, which the smallest
+/// server has beside what it runs. More keys mean more readings, 1 s or so per GB.
+pub(crate) const MAX_KEYS: u64 = 1 << 20;
+
+/// 128 bits: among 10 M keys two are mistaken for each other once in 10^24 runs.
+type KeyHash = [u64; 2];
+
+struct Hasher(RandomState, RandomState);
+
+impl Hasher {
+    fn hash(&self, key: &[u8]) -> KeyHash {
+        [self.0.hash_one(key), self.1.hash_one(key)]
+    }
+}
+
+/// Marks a key whose record was handed out; no Change is ever there.
+const HANDED_OUT: Position = Position(u64::MAX);
+
+/// One write as it is met while reading.
+#[derive(Debug)]
+pub(crate) struct Write<'a> {
+    /// Which entity.
+    pub(crate) key: &'a bytes::Bytes,
+    /// When.
+    pub(crate) revision: Position,
+    /// What; `None` for a removal.
+    pub(crate) value: Option<&'a bytes::Bytes>,
+}
+
+/// Reads writes, in any order, to the end; called twice for each part of the keys.
+pub(crate) type Source<'a> =
+    dyn FnMut(&mut dyn FnMut(Write<'_>) -> Result<(), LogError>) -> Result<(), LogError> + 'a;
+
+/// Hands out each live record once, and returns the manifest of them all.
+pub(crate) fn each_live(
+    writes: u64,
+    max_keys: u64,
+    source: &mut Source<'_>,
+    each: &mut dyn FnMut(Record) -> Result<(), LogError>,
+) -> Result<Manifest, LogError> {
+    let hasher = Hasher(RandomState::new(), RandomState::new());
+    let parts = writes.div_ceil(max_keys).max(1);
+    let mut manifest = Manifest::default();
+    for part in 0..parts {
+        let mut last: HashMap<KeyHash, Position> = HashMap::new();
+        source(&mut |write| {
+            let hash = hasher.hash(write.key);
+            if hash[0] % parts == part {
+                let known = last.entry(hash).or_default();
+                *known = write.revision.max(*known);
+            }
+            Ok(())
+        })?;
+        source(&mut |write| {
+            let Some(value) = write.value else { return Ok(()) };
+            let Some(known) = last.get_mut(&hasher.hash(write.key)) else { return Ok(()) };
+            if *known != write.revision {
+                return Ok(());
+            }
+            *known = HANDED_OUT;
+            let record = Record { key: write.key.clone(), revision: write.revision, value: value.clone() };
+            if record.key.first() != Some(&crate::log::CLICKS_PREFIX) {
+                manifest.add(&record.key, record.revision);
+            }
+            each(record)
+        })?;
+    }
+    Ok(manifest)
+}
+
+/// How many writes segments hold, for [`each_live`].
+pub(crate) fn writes(segments: &[Segment]) -> u64 {
+    segments.iter().map(|segment| segment.tally.records + segment.tally.clicks).sum()
+}
+
+/// Reads the writes of intact segments. `tick` hears how many segments are done and may stop it.
+pub(crate) fn read(
+    segments: &[Segment],
+    tick: &mut dyn FnMut(&Segment) -> Result<(), LogError>,
+    each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>,
+) -> Result<(), LogError> {
+    for segment in segments {
+        tick(segment)?;
+        match segment.header.kind {
+            Kind::Snapshot => {
+                let mut records = Records::new(segment)?;
+                while let Some(Record { key, revision, value }) = records.next()? {
+                    each(Write { key: &key, revision, value: Some(&value) })?;
+                }
+            }
+            Kind::Changes => {
+                let mut changes = Changes::new(segment)?;
+                while let Some(change) = changes.next()? {
+                    for entry in &change.entries {
+                        let (key, value) = (&entry.put.key, entry.put.value.as_ref());
+                        each(Write { key, revision: change.position, value })?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}

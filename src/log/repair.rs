@@ -1,0 +1,211 @@
+//! Writing a damaged log anew: from the table when it holds, or from whatever can be read.
+//!
+//! The new segment that goes on is durable before the snapshot appears, and the snapshot before
+//! the old files go: a crash in between leaves enough to do it again.
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::log::disk::Disk;
+use crate::log::frame::ends::{Header, Kind, Tally};
+use crate::log::frame::{self, RECORDS_BYTES};
+use crate::log::live::{self, Write};
+use crate::log::scan::{self, Folder, Piece};
+use crate::log::segment::{Writer, io_error};
+use crate::log::{LogError, Manifest, Position, Record, Witness};
+
+/// Writes a snapshot segment record by record.
+pub(crate) struct SnapshotWriter<'a> {
+    disk: &'a dyn Disk,
+    writer: Writer,
+    position: Position,
+    pending: Vec<Record>,
+    pending_bytes: usize,
+    tally: Tally,
+}
+
+impl<'a> SnapshotWriter<'a> {
+    /// An unfinished one. Its manifest is known only at the end.
+    pub(crate) fn begin(
+        disk: &'a dyn Disk,
+        log: u128,
+        sequence: u64,
+        position: Position,
+        now: Timestamp,
+    ) -> Result<SnapshotWriter<'a>, LogError> {
+        let header = Header {
+            kind: Kind::Snapshot,
+            log,
+            sequence,
+            before: position,
+            manifest: Manifest::default(),
+            created: now,
+        };
+        let writer = Writer::begin(disk, header).map_err(io_error(disk, "", "cannot write a snapshot in"))?;
+        let (pending, tally) = (Vec::new(), Tally::default());
+        Ok(SnapshotWriter { disk, writer, position, pending, pending_bytes: 0, tally })
+    }
+
+    /// Adds a record.
+    pub(crate) fn add(&mut self, record: Record) -> Result<(), LogError> {
+        self.tally.count(&record.key, Some(&record.value));
+        self.pending_bytes += record.key.len() + record.value.len();
+        self.pending.push(record);
+        if self.pending_bytes >= RECORDS_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), LogError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = Vec::with_capacity(self.pending_bytes * 2);
+        frame::write_records(&mut bytes, self.position, &self.pending);
+        self.writer.append(&bytes, 1, std::mem::take(&mut self.tally)).map_err(self.cannot_write())?;
+        self.pending.clear();
+        self.pending_bytes = 0;
+        Ok(())
+    }
+
+    fn cannot_write(&self) -> impl FnOnce(std::io::Error) -> LogError + use<'a> {
+        io_error(self.disk, &self.writer.name().to_string(), "cannot write")
+    }
+
+    /// Makes it durable, checks it by reading it back, and gives it its name.
+    pub(crate) fn finish(mut self, manifest: Manifest) -> Result<Writer, LogError> {
+        self.flush()?;
+        let header = Header { manifest, ..self.writer.header };
+        let bytes = header.encode();
+        self.writer.file.write_all_at(&bytes, 0).map_err(self.cannot_write())?;
+        self.writer.header = header;
+        let length = self.writer.end;
+        self.writer.content = scan::content_crc(&*self.writer.file, length).map_err(self.cannot_write())?;
+        self.writer.seal(self.position, manifest).map_err(self.cannot_write())?;
+        self.writer.publish(self.disk).map_err(self.cannot_write())?;
+        Ok(self.writer)
+    }
+}
+
+/// What a repair writes with.
+pub(crate) struct Repair<'a> {
+    /// The folder.
+    pub(crate) disk: &'a dyn Disk,
+    /// What is in it.
+    pub(crate) folder: &'a Folder,
+    /// The table.
+    pub(crate) witness: &'a Arc<dyn Witness>,
+    /// Now.
+    pub(crate) now: Timestamp,
+    /// The id of the log to write.
+    pub(crate) log: u128,
+}
+
+impl Repair<'_> {
+    /// A snapshot of the table, which stands at `applied`, and the intact Changes after it.
+    pub(crate) fn from_table(&self, applied: Position) -> Result<(), LogError> {
+        let mut manifest = Manifest::default();
+        self.witness.each_record(&mut |record| {
+            count(&mut manifest, &record);
+            Ok(())
+        })?;
+        self.go_on(applied, manifest)?;
+        let mut snapshot = self.snapshot(applied)?;
+        self.witness.each_record(&mut |record| snapshot.add(record))?;
+        snapshot.finish(manifest).map(drop)
+    }
+
+    /// A snapshot of everything that can be read: intact frames, and the table's records if it is
+    /// of this log. The latest write of each key wins. `end` is at least as high as any position
+    /// that ever was.
+    pub(crate) fn from_remains(&self, end: Position, witness: bool) -> Result<(), LogError> {
+        let mut writes = 0;
+        let mut end = end;
+        self.remains(witness, &mut |write| {
+            writes += 1;
+            end = end.max(write.revision);
+            Ok(())
+        })?;
+        let mut source =
+            |each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>| self.remains(witness, each);
+        let mut snapshot = self.snapshot(end)?;
+        let manifest =
+            live::each_live(writes, live::MAX_KEYS, &mut source, &mut |record| snapshot.add(record))?;
+        self.go_on(end, manifest)?;
+        snapshot.finish(manifest).map(drop)
+    }
+
+    fn remains(
+        &self,
+        witness: bool,
+        each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        scan::salvage(self.folder, &mut |piece| {
+            match piece {
+                Piece::Change(change) => {
+                    for entry in &change.entries {
+                        let (key, value) = (&entry.put.key, entry.put.value.as_ref());
+                        each(Write { key, revision: change.position, value })?;
+                    }
+                }
+                Piece::Records(records) => {
+                    for Record { key, revision, value } in &records {
+                        each(Write { key, revision: *revision, value: Some(value) })?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        if !witness {
+            return Ok(());
+        }
+        let read = self.witness.each_record(&mut |Record { key, revision, value }| {
+            each(Write { key: &key, revision, value: Some(&value) })
+        });
+        // Records of a table that breaks in the middle are still better than none.
+        read.or_else(|error| {
+            tracing::error!(%error, "the table could not be read to its end");
+            Ok(())
+        })
+    }
+
+    fn snapshot(&self, position: Position) -> Result<SnapshotWriter<'_>, LogError> {
+        SnapshotWriter::begin(self.disk, self.log, self.folder.sequence + 1, position, self.now)
+    }
+
+    /// The segment after the snapshot: intact Changes after `position`, in order.
+    fn go_on(&self, position: Position, manifest: Manifest) -> Result<(), LogError> {
+        let header = Header {
+            kind: Kind::Changes,
+            log: self.log,
+            sequence: self.folder.sequence + 2,
+            before: position,
+            manifest,
+            created: self.now,
+        };
+        let cannot_write = || io_error(self.disk, "", "cannot write a segment in");
+        let mut writer = Writer::begin(self.disk, header).map_err(cannot_write())?;
+        let mut last = position;
+        scan::salvage(self.folder, &mut |piece| {
+            let Piece::Change(change) = piece else { return Ok(()) };
+            if change.position != last.next() {
+                return Ok(());
+            }
+            last = change.position;
+            let mut tally = Tally::default();
+            for entry in &change.entries {
+                tally.count(&entry.put.key, entry.put.value.as_deref());
+            }
+            let mut bytes = Vec::new();
+            frame::write_change(&mut bytes, &change)
+                .map_err(|size| LogError::Damaged(format!("position {last} has {size} bytes: too many")))?;
+            writer.append(&bytes, 1, tally).map_err(cannot_write())
+        })?;
+        writer.file.sync_data().map_err(cannot_write())?;
+        writer.publish(self.disk).map_err(cannot_write())
+    }
+}
+
+fn count(manifest: &mut Manifest, record: &Record) {
+    if record.key.first() != Some(&crate::log::CLICKS_PREFIX) {
+        manifest.add(&record.key, record.revision);
+    }
+}

@@ -1,0 +1,436 @@
+//! What is in a log folder: which segments form the log, what of them can be read, what is lost.
+//! It only reads and reports; [`crate::log::recovery`] decides what follows.
+
+use std::sync::Arc;
+
+use crate::log::chain::{Chain, Segment};
+use crate::log::disk::{Disk, DiskFile};
+use crate::log::frame::Frame;
+use crate::log::frame::ends::{CLOSED_BYTES, Closed, Footer, HEADER_BYTES, Header, Kind, NotAHeader, Tally};
+use crate::log::segment::{self, Frames, Name, Step, UNFINISHED, io_error};
+use crate::log::{Change, LogError, Manifest, Position};
+
+/// The file that marks a clean stop.
+pub(crate) const MARK: &str = "closed";
+
+/// Positions `.0` to `.1`, both included.
+pub(crate) type Range = (Position, Position);
+
+/// A range in words.
+pub(crate) fn span((from, to): &Range) -> String {
+    if from == to { format!("position {from}") } else { format!("positions {from} to {to}") }
+}
+
+/// A segment file as found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Its name.
+    pub(crate) name: Name,
+    /// The open file.
+    pub(crate) file: Arc<dyn DiskFile>,
+    /// Its path.
+    pub(crate) path: String,
+    /// Its header, if that is intact.
+    pub(crate) header: Option<Header>,
+    /// Its footer, if it has one that is intact.
+    pub(crate) footer: Option<Footer>,
+    /// Its length.
+    pub(crate) size: u64,
+    /// Positions past this never happened here: a newer header says so.
+    pub(crate) limit: Option<Position>,
+}
+
+/// What is in the folder.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    /// The segments that form the log, oldest first.
+    pub(crate) found: Vec<Found>,
+    /// Files that a snapshot has taken the place of, and unfinished ones.
+    pub(crate) stale: Vec<String>,
+    /// The mark of a clean stop.
+    pub(crate) mark: Option<Closed>,
+    /// The highest number that any segment has.
+    pub(crate) sequence: u64,
+}
+
+/// Opens everything in the folder and reads headers and footers.
+pub(crate) fn open_folder(disk: &dyn Disk) -> Result<Folder, LogError> {
+    let mut folder = Folder { found: Vec::new(), stale: Vec::new(), mark: None, sequence: 0 };
+    for text in disk.list().map_err(io_error(disk, "", "cannot list"))? {
+        if text.ends_with(UNFINISHED) {
+            folder.stale.push(text);
+        } else if text == MARK {
+            let file = disk.open(&text).map_err(io_error(disk, &text, "cannot open"))?;
+            let mut bytes = [0; CLOSED_BYTES];
+            let read =
+                segment::read_full(&*file, &mut bytes, 0).map_err(io_error(disk, &text, "cannot read"))?;
+            folder.mark = Closed::decode(&bytes[..read]);
+        } else if let Some(name) = Name::parse(&text) {
+            folder.sequence = folder.sequence.max(name.sequence);
+            folder.found.push(open_segment(disk, name)?);
+        }
+    }
+    folder.found.sort_by_key(|found| found.name);
+    drop_superseded(&mut folder);
+    let mut limit = None;
+    for found in folder.found.iter_mut().rev() {
+        found.limit = limit;
+        if let Some(header) = found.header {
+            limit = Some(limit.map_or(header.before, |l: Position| l.min(header.before)));
+        }
+    }
+    Ok(folder)
+}
+
+fn open_segment(disk: &dyn Disk, name: Name) -> Result<Found, LogError> {
+    let text = name.to_string();
+    let path = disk.path(&text);
+    let file = disk.open(&text).map_err(io_error(disk, &text, "cannot open"))?;
+    let header = match segment::read_header(&*file).map_err(io_error(disk, &text, "cannot read"))? {
+        Ok(header) => Some(header).filter(|h| h.sequence == name.sequence && h.kind == name.kind),
+        Err(NotAHeader::Damaged) => None,
+        Err(NotAHeader::Newer(version)) => {
+            let text = format!("{path} has version {version}: a newer Waypost wrote it, use that one");
+            return Err(LogError::Damaged(text));
+        }
+    };
+    let footer = segment::read_footer(&*file, name.sequence).map_err(io_error(disk, &text, "cannot read"))?;
+    let size = file.size().map_err(io_error(disk, &text, "cannot read"))?;
+    Ok(Found { name, file, path, header, footer, size, limit: None })
+}
+
+/// The newest whole snapshot takes the place of everything up to its number. A crash in the
+/// middle of compaction leaves both.
+fn drop_superseded(folder: &mut Folder) {
+    let snapshots = || folder.found.iter().filter(|f| f.name.kind == Kind::Snapshot);
+    let whole = |f: &&Found| {
+        let footer = f.header.and(f.footer);
+        // The older files are about to go: the one time that the start reads a snapshot whole.
+        let alone = !folder.found.iter().any(|other| other.name < f.name);
+        footer.is_some_and(|footer| alone || content_holds(f, &footer))
+    };
+    let Some(newest) = snapshots().rev().find(whole).or_else(|| snapshots().next_back()) else { return };
+    let newest = newest.name;
+    let (stale, kept) = std::mem::take(&mut folder.found)
+        .into_iter()
+        .partition(|f| f.name < newest || (f.name.kind == Kind::Snapshot && f.name > newest));
+    folder.found = kept;
+    folder.stale.extend::<Vec<String>>(stale.iter().map(|f: &Found| f.name.to_string()).collect());
+}
+
+fn content_holds(found: &Found, footer: &Footer) -> bool {
+    content_crc(&*found.file, footer.length).is_ok_and(|crc| crc == footer.content)
+}
+
+/// crc32c of a file's first `length` bytes.
+pub(crate) fn content_crc(file: &dyn DiskFile, length: u64) -> std::io::Result<u32> {
+    let mut buffer = vec![0; 256 * 1024];
+    let (mut crc, mut offset) = (0, 0);
+    while offset < length {
+        let part = buffer.len().min(usize::try_from(length - offset).unwrap_or(usize::MAX));
+        let read = segment::read_full(file, &mut buffer[..part], offset)?;
+        if read == 0 {
+            break;
+        }
+        crc = crc32c::crc32c_append(crc, &buffer[..read]);
+        offset += read as u64;
+    }
+    Ok(crc)
+}
+
+/// The verdict over a folder.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    /// The segments, as far as they can be read.
+    pub(crate) chain: Chain,
+    /// What is wrong, one sentence each. Empty: all is well.
+    pub(crate) broken: Vec<String>,
+    /// Positions that cannot be read.
+    pub(crate) lost: Vec<Range>,
+    /// The last segment's file is missing, so positions after `end` may be lost.
+    pub(crate) open_end: bool,
+    /// The last position that can be read or is known to have existed.
+    pub(crate) end: Position,
+    /// Bytes after the last frame, which a crash left behind.
+    pub(crate) torn: u64,
+    /// The state of the last segment's writer.
+    pub(crate) frames: u64,
+    /// See [`Survey::frames`].
+    pub(crate) content: u32,
+}
+
+/// Reads what must be read: the last segment, unsealed ones, and all with positions after `known`,
+/// which the table will want replayed.
+pub(crate) fn survey(
+    folder: &Folder,
+    known: Position,
+    tick: &mut dyn FnMut(u64),
+) -> Result<Survey, LogError> {
+    let mut survey = Survey::default();
+    let count = folder.found.len();
+    let ids = folder.found.iter().filter_map(|f| f.header.map(|h| h.log));
+    let id = ids.clone().next().unwrap_or_default();
+    for (index, found) in folder.found.iter().enumerate() {
+        if found.header.is_some_and(|h| h.log != id) {
+            survey.broken.push(format!("{} is of another log than the files before it", found.path));
+            survey.open_end = true;
+        }
+        match found.name.kind {
+            Kind::Snapshot => survey.snapshot(found, known, tick)?,
+            Kind::Changes => survey.changes(found, known, index + 1 == count, tick)?,
+        }
+    }
+    if folder.found.last().is_some_and(|found| found.name.kind == Kind::Snapshot) {
+        survey.broken.push("the file after the snapshot is missing".to_owned());
+        survey.open_end = true;
+    }
+    if let Some(mark) = folder.mark.filter(|mark| mark.log == id) {
+        let text = format!("the log was closed at position {}, which is missing", mark.position);
+        survey.must_reach(mark.position, text);
+    }
+    Ok(survey)
+}
+
+impl Survey {
+    /// Something outside the segments knows that the log reached `position`.
+    pub(crate) fn must_reach(&mut self, position: Position, text: String) {
+        if position > self.end {
+            self.broken.push(text);
+            self.lost.push((self.end.next(), position));
+            self.end = position;
+            self.torn = 0;
+        }
+    }
+
+    fn snapshot(
+        &mut self,
+        found: &Found,
+        known: Position,
+        tick: &mut dyn FnMut(u64),
+    ) -> Result<(), LogError> {
+        let position = found.header.map(|h| h.before).or(found.footer.map(|f| f.last)).or(found.limit);
+        let position = position.unwrap_or_default();
+        let intact = found.header.is_some()
+            && match &found.footer {
+                Some(footer) if position <= known => footer.length == found.size - FOOTER,
+                Some(footer) => {
+                    tick(found.size);
+                    content_crc(&*found.file, footer.length).map_err(|source| LogError::Io {
+                        what: "cannot read",
+                        path: found.path.clone(),
+                        source,
+                    })? == footer.content
+                }
+                None => false,
+            };
+        if !intact {
+            self.broken.push(format!("{}: the snapshot of position {position} is damaged", found.path));
+            self.lost.push((Position(1), position));
+        }
+        self.end = position;
+        let manifest = found.header.map(|h| h.manifest).unwrap_or_default();
+        self.push(found, position, manifest, found.footer.map(|f| f.tally).unwrap_or_default());
+        Ok(())
+    }
+
+    fn changes(
+        &mut self,
+        found: &Found,
+        known: Position,
+        newest: bool,
+        tick: &mut dyn FnMut(u64),
+    ) -> Result<(), LogError> {
+        if let Some(header) = found.header {
+            if header.before > self.end {
+                let (from, to) = (self.end.next(), header.before);
+                self.broken.push(format!("{}, before {}, cannot be found", span(&(from, to)), found.path));
+                self.lost.push((from, to));
+                self.end = header.before;
+            }
+        } else {
+            self.broken.push(format!("{}: the header, in the first bytes, is damaged", found.path));
+        }
+        let sealed = found.header.and(found.footer).filter(|f| Some(f.last) == found.limit);
+        if let Some(footer) = sealed
+            && footer.last <= known
+        {
+            self.end = footer.last;
+            self.push(found, footer.last, footer.manifest, footer.tally);
+            return Ok(());
+        }
+        let manifest = found.header.map(|h| h.manifest).unwrap_or_default();
+        let scan = Scan::new(found, self.end, manifest, tick)?;
+        self.end = scan.last;
+        for (offset, from, to) in &scan.gaps {
+            self.broken.push(format!(
+                "{} at byte {offset}: {} cannot be read",
+                found.path,
+                span(&(*from, *to))
+            ));
+            self.lost.push((*from, *to));
+        }
+        if let Some(limit) = found.limit
+            && limit > self.end
+        {
+            let (offset, from) = (scan.end, self.end.next());
+            self.broken.push(format!(
+                "{} at byte {offset}: {} cannot be read",
+                found.path,
+                span(&(from, limit))
+            ));
+            self.lost.push((from, limit));
+            self.end = limit;
+        }
+        if newest {
+            if found.footer.is_some() {
+                self.broken.push(format!("the file after {} is missing", found.path));
+                self.open_end = true;
+            } else {
+                self.torn = found.size - scan.end.min(found.size);
+            }
+            (self.frames, self.content) = (scan.frames, scan.content);
+            // A hole that hides no Change is passed over by readers, but not written after.
+            if scan.holes {
+                self.broken.push(format!("{} has damaged bytes between its Changes", found.path));
+            }
+        }
+        self.push(found, self.end, scan.manifest, scan.tally);
+        if let Some(segment) = self.chain.segments.last_mut() {
+            segment.end = scan.end;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, found: &Found, last: Position, manifest: Manifest, tally: Tally) {
+        let Some(header) = found.header else { return };
+        self.chain.segments.push(Segment {
+            file: Arc::clone(&found.file),
+            path: found.path.clone(),
+            header,
+            last,
+            end: found.footer.map_or(found.size, |f| f.length),
+            manifest,
+            tally,
+            footer: found.footer,
+        });
+    }
+}
+
+const FOOTER: u64 = crate::log::frame::ends::FOOTER_BYTES as u64;
+
+/// One segment of Changes, read through.
+struct Scan {
+    last: Position,
+    manifest: Manifest,
+    tally: Tally,
+    frames: u64,
+    content: u32,
+    /// After the last frame that counts.
+    end: u64,
+    /// Offset, first and last position of what is missing between Changes.
+    gaps: Vec<(u64, Position, Position)>,
+    /// Bad bytes stand between frames.
+    holes: bool,
+}
+
+impl Scan {
+    fn new(
+        found: &Found,
+        before: Position,
+        manifest: Manifest,
+        tick: &mut dyn FnMut(u64),
+    ) -> Result<Scan, LogError> {
+        let cannot_read = |source| LogError::Io { what: "cannot read", path: found.path.clone(), source };
+        let end = found.footer.map_or(found.size, |f| f.length);
+        let mut frames = Frames::new(Arc::clone(&found.file), end).map_err(cannot_read)?;
+        let mut scan = Scan {
+            last: before,
+            manifest,
+            tally: Tally::default(),
+            frames: 0,
+            content: frames.content,
+            end: (HEADER_BYTES as u64).min(end),
+            gaps: Vec::new(),
+            holes: false,
+        };
+        let mut bad_at = None;
+        loop {
+            match frames.step().map_err(cannot_read)? {
+                Step::End => break,
+                Step::Bad => {
+                    bad_at = Some(frames.offset);
+                    if !frames.resync().map_err(cannot_read)? {
+                        break;
+                    }
+                }
+                Step::Frame(raw) => {
+                    // What is intact but unreadable, a newer Waypost's, must not be cut or skipped.
+                    let frame = segment::decode(&raw, &found.path)?;
+                    if raw.position > found.limit.unwrap_or(Position(u64::MAX)) {
+                        break;
+                    }
+                    scan.holes |= bad_at.is_some();
+                    scan.take(frame, bad_at.take().unwrap_or(raw.offset));
+                    (scan.end, scan.content) = (frames.offset, frames.content);
+                    tick(raw.size);
+                }
+            }
+        }
+        Ok(scan)
+    }
+
+    fn take(&mut self, frame: Frame, offset: u64) {
+        self.frames += 1;
+        let Frame::Change(change) = frame else { return };
+        if change.position > self.last.next() {
+            self.gaps.push((offset, self.last.next(), Position(change.position.0 - 1)));
+        }
+        for entry in &change.entries {
+            self.manifest.apply(entry, change.position);
+            self.tally.count(&entry.put.key, entry.put.value.as_deref());
+        }
+        self.last = self.last.max(change.position);
+    }
+}
+
+/// A piece of what can still be read of a damaged log.
+pub(crate) enum Piece {
+    /// A Change.
+    Change(Change),
+    /// Records of a snapshot.
+    Records(Vec<crate::log::Record>),
+}
+
+/// Reads whatever can be read of every file, in order, passing over damage.
+pub(crate) fn salvage(
+    folder: &Folder,
+    each: &mut dyn FnMut(Piece) -> Result<(), LogError>,
+) -> Result<(), LogError> {
+    for found in &folder.found {
+        let cannot_read = |source| LogError::Io { what: "cannot read", path: found.path.clone(), source };
+        let mut frames = Frames::new(Arc::clone(&found.file), found.size).map_err(cannot_read)?;
+        loop {
+            match frames.step().map_err(cannot_read)? {
+                Step::End => break,
+                Step::Bad => {
+                    if !frames.resync().map_err(cannot_read)? {
+                        break;
+                    }
+                }
+                Step::Frame(raw) => {
+                    if found.name.kind == Kind::Changes
+                        && found.limit.is_some_and(|limit| raw.position > limit)
+                    {
+                        break;
+                    }
+                    match segment::decode(&raw, &found.path)? {
+                        Frame::Change(change) => each(Piece::Change(change))?,
+                        Frame::Records(records) => each(Piece::Records(records))?,
+                        Frame::Checkpoint(_) | Frame::CleanClose(_) => {}
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! What the log's threads share: the segments, the queue of work, the counters.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use crate::clock::{Clock, Timestamp};
+use crate::log::disk::Disk;
+use crate::log::follow::Source;
+use crate::log::space::Space;
+use crate::log::{CommitError, Manifest, Position, Proposal, Witness};
+
+/// Bytes of proposals that may wait. Each is held by a client that waits too; past this they are
+/// refused at once, so that a slow disk costs bounded memory.
+const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
+
+/// What can be set about the log.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// A segment is sealed at this size. The start reads the last segment whole, so it bounds the
+    /// start; each segment is an open file, so it bounds those too.
+    pub segment_bytes: u64,
+    /// The log is compacted above this size, when more than half of it is dead.
+    pub compact_above: u64,
+    /// How fast sealed segments are read through in search of damage, in bytes per second; 0
+    /// turns it off.
+    pub scrub_rate: u64,
+    /// Go on without what damage made unreadable (`serve --accept-loss`); never from a file.
+    #[serde(skip)]
+    pub accept_loss: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            segment_bytes: 64 * 1024 * 1024,
+            compact_above: 64 * 1024 * 1024,
+            // 3 GB in an hour: a disk's thousandth.
+            scrub_rate: 1024 * 1024,
+            accept_loss: false,
+        }
+    }
+}
+
+/// Everything that outlives one call.
+pub(crate) struct Shared {
+    /// The folder.
+    pub(crate) disk: Arc<dyn Disk>,
+    /// What was set.
+    pub(crate) settings: Settings,
+    /// Dates Changes and segments.
+    pub(crate) clock: Clock,
+    /// The table.
+    pub(crate) witness: Arc<dyn Witness>,
+    /// The full-disk guard.
+    pub(crate) space: Arc<Space>,
+    /// Which log this is.
+    pub(crate) id: u128,
+    /// The segments and the durable end.
+    pub(crate) source: Arc<Source>,
+    /// What the committer is to do.
+    pub(crate) queue: Queue,
+    /// For `/metrics`.
+    pub(crate) gauges: Gauges,
+    /// One compaction, healing or scrub at a time.
+    pub(crate) keeping: Mutex<()>,
+}
+
+impl Shared {
+    /// How far the table has come in *this* log.
+    pub(crate) fn applied(&self) -> Position {
+        if self.witness.log_id() == Some(self.id) { self.witness.applied() } else { Position::START }
+    }
+
+    /// Whether the threads are to stop.
+    pub(crate) fn stopping(&self) -> bool {
+        self.queue.ending.load(Ordering::Relaxed)
+    }
+}
+
+/// Numbers that only grow, and the last words of failures.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    /// fsyncs that succeeded.
+    pub(crate) syncs: AtomicU64,
+    /// fsyncs that failed.
+    pub(crate) failed_syncs: AtomicU64,
+    /// Whether the last write was refused for want of space.
+    pub(crate) disk_full: AtomicBool,
+    /// Segments that scrubbing found damaged.
+    pub(crate) damaged_segments: AtomicU64,
+    /// What is told in words.
+    pub(crate) told: Mutex<Told>,
+}
+
+/// See [`Gauges::told`].
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// The last failed fsync's error.
+    pub(crate) sync_error: Option<String>,
+    /// What was repaired.
+    pub(crate) repaired: Option<String>,
+    /// When scrubbing last came through.
+    pub(crate) last_scrub: Option<Timestamp>,
+}
+
+/// A proposal and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// What is proposed.
+    pub(crate) proposal: Proposal,
+    /// Takes the answer.
+    pub(crate) answer: oneshot::Sender<Result<Position, CommitError>>,
+    /// What it will take on disk, more or less.
+    pub(crate) bytes: usize,
+}
+
+/// Work for the committer.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// A proposal.
+    Commit(Request),
+    /// Begin a new segment, so that all there is now can be compacted.
+    Roll(oneshot::Sender<Result<(), CommitError>>),
+    /// The manifest was reckoned anew and differs: what to add to it.
+    Correct(Manifest),
+}
+
+/// How the log stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It does not.
+    Open,
+    /// In order: what waits is finished, and the clean close written.
+    Closing,
+    /// As if the power went: nothing more is written.
+    Dropped,
+}
+
+/// The committer's queue.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    /// Held to push and to take, never across I/O.
+    waiting: Mutex<Waiting>,
+    ready: Condvar,
+    ended: Condvar,
+    /// Some ending was asked for; read without the lock in long loops.
+    ending: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    works: VecDeque<Work>,
+    bytes: usize,
+    ending: Ending,
+}
+
+impl Queue {
+    /// An empty one.
+    pub(crate) fn new() -> Queue {
+        let waiting = Waiting { works: VecDeque::new(), bytes: 0, ending: Ending::Open };
+        Queue {
+            waiting: Mutex::new(waiting),
+            ready: Condvar::new(),
+            ended: Condvar::new(),
+            ending: AtomicBool::new(false),
+        }
+    }
+
+    /// Hands in work, or gives it back with the reason.
+    pub(crate) fn push(&self, work: Work) -> Result<(), (Work, CommitError)> {
+        let bytes = work.bytes();
+        let mut waiting = self.waiting.lock();
+        if waiting.ending != Ending::Open {
+            return Err((work, super::stopped()));
+        }
+        if waiting.bytes + bytes > MAX_WAITING_BYTES {
+            let why = CommitError::Unavailable("too many writes are waiting".to_owned());
+            return Err((work, why));
+        }
+        waiting.bytes += bytes;
+        waiting.works.push_back(work);
+        drop(waiting);
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// Takes what waits, in order: a run of commits of about `bytes`, or one other work. Blocks
+    /// while there is nothing; empty when the log ends.
+    pub(crate) fn take(&self, bytes: usize) -> (Vec<Work>, Ending) {
+        let mut waiting = self.waiting.lock();
+        while waiting.works.is_empty() && waiting.ending == Ending::Open {
+            self.ready.wait(&mut waiting);
+        }
+        if waiting.ending == Ending::Dropped {
+            waiting.works.clear();
+        }
+        let mut taken = Vec::new();
+        let mut size = 0;
+        while let Some(work) = waiting.works.front() {
+            let commit = matches!(work, Work::Commit(_));
+            size += work.bytes();
+            if !taken.is_empty() && (!commit || size > bytes) {
+                break;
+            }
+            taken.extend(waiting.works.pop_front());
+            if !commit {
+                break;
+            }
+        }
+        waiting.bytes -= taken.iter().map(Work::bytes).sum::<usize>().min(waiting.bytes);
+        (taken, waiting.ending)
+    }
+
+    /// Waits until an ending is asked for; false when `patience` ran out first.
+    pub(crate) fn wait_for_end(&self, patience: Duration) -> bool {
+        let mut waiting = self.waiting.lock();
+        if waiting.ending == Ending::Open {
+            self.ended.wait_for(&mut waiting, patience);
+        }
+        waiting.ending != Ending::Open
+    }
+
+    /// Ends it; an end in order is not turned into a crash by what comes later.
+    pub(crate) fn end(&self, ending: Ending) {
+        let mut waiting = self.waiting.lock();
+        if waiting.ending == Ending::Open {
+            waiting.ending = ending;
+        }
+        drop(waiting);
+        self.ending.store(true, Ordering::Relaxed);
+        self.ready.notify_all();
+        self.ended.notify_all();
+    }
+}
+
+impl Work {
+    fn bytes(&self) -> usize {
+        match self {
+            Work::Commit(request) => request.bytes,
+            Work::Roll(_) | Work::Correct(_) => 0,
+        }
+    }
+}

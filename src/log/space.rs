@@ -1,0 +1,233 @@
+//! The full-disk guard. It tells when writes must stop, early enough that the disk is never found
+//! full in the middle of one: sled latches such an error until it is opened anew.
+//!
+//! [`Space`] keeps a preallocated file, the ballast, in the data folder. Writes stop when what is
+//! free beside it falls below the margin; the stop path then frees the ballast, so that the last
+//! click totals and the clean close find room. It is made again at the next start.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+
+/// The part of the volume that the ballast takes, as a divisor.
+const PART: u64 = 16;
+
+/// Bounds of the ballast. A sixteenth of a VPS's disk would be gigabytes held for nothing; 16 MiB
+/// hold the click totals of 500,000 links, more than one flush ever writes. The lower bound still
+/// fits a volume of a few megabytes, where a fixed 16 would refuse every write.
+const MIN_RESERVE: u64 = 1024 * 1024;
+/// See [`MIN_RESERVE`].
+const MAX_RESERVE: u64 = 16 * 1024 * 1024;
+
+/// Free space that must be left once the ballast is gone: only the last frames are written then.
+const RELEASED_MARGIN: u64 = 64 * 1024;
+
+/// How long an answer about the volume is good. Writes through [`Space::admits`] are accounted for
+/// in between; what else fills the disk is noticed this late, well below 5 s.
+const FRESH: Duration = Duration::from_millis(200);
+
+/// Name of the ballast in the data folder.
+const BALLAST: &str = "ballast";
+
+/// Watches the free space of one volume.
+#[derive(Debug)]
+pub struct Space {
+    /// `None` for one that a test sets by hand.
+    volume: Option<PathBuf>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    checked: Option<Instant>,
+    /// Bytes free at the check, less those admitted since.
+    free: u64,
+    /// Writes stop below this.
+    margin: u64,
+    low: bool,
+}
+
+impl Space {
+    /// Watches the volume of `folder`, and makes the ballast there if there is room for it.
+    pub fn open(folder: &Path) -> io::Result<Space> {
+        let volume = statvfs(folder)?;
+        let size = volume.f_blocks.saturating_mul(volume.f_frsize);
+        let reserve = (size / PART).clamp(MIN_RESERVE, MAX_RESERVE);
+        let space = Space {
+            volume: Some(folder.to_owned()),
+            // The margin equals the ballast: it takes in what is written between two checks and
+            // the table's own files, whose growth nobody announces.
+            state: Mutex::new(State { checked: None, free: 0, margin: reserve, low: false }),
+        };
+        if let Err(error) = space.make_ballast(reserve) {
+            tracing::warn!(
+                folder = %folder.display(),
+                bytes = reserve,
+                %error,
+                "no room for the reserve against a full disk: going on without it"
+            );
+        }
+        Ok(space)
+    }
+
+    /// One that has room until [`Space::set_low`] says otherwise.
+    pub fn unlimited() -> Space {
+        let state = State { checked: None, free: u64::MAX, margin: 0, low: false };
+        Space { volume: None, state: Mutex::new(state) }
+    }
+
+    /// Fills or frees a volume made by [`Space::unlimited`]; a real one ignores it.
+    pub fn set_low(&self, low: bool) {
+        if self.volume.is_none() {
+            self.state.lock().low = low;
+        }
+    }
+
+    /// Whether writes must stop. Cheap enough to be asked before each.
+    pub fn is_low(&self) -> bool {
+        let mut state = self.state.lock();
+        self.refresh(&mut state);
+        state.low
+    }
+
+    /// Whether `bytes` more may be written; they are taken as written if so.
+    pub fn admits(&self, bytes: u64) -> bool {
+        let mut state = self.state.lock();
+        self.refresh(&mut state);
+        if state.low || (self.volume.is_some() && state.free.saturating_sub(bytes) < state.margin) {
+            return false;
+        }
+        state.free = state.free.saturating_sub(bytes);
+        true
+    }
+
+    /// A write found the disk full: no more are admitted until a check finds room again.
+    pub fn ran_out(&self) {
+        let mut state = self.state.lock();
+        if self.volume.is_some() {
+            state.checked = Some(Instant::now());
+            state.low = true;
+        }
+    }
+
+    /// Frees the ballast: what is written from now on is the last of this run.
+    pub fn release(&self) {
+        let Some(folder) = &self.volume else {
+            self.state.lock().low = false;
+            return;
+        };
+        let mut state = self.state.lock();
+        match fs::remove_file(folder.join(BALLAST)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "cannot free the reserve against a full disk");
+            }
+            _ => {}
+        }
+        state.margin = RELEASED_MARGIN;
+        state.checked = None;
+        state.low = false;
+    }
+
+    fn refresh(&self, state: &mut State) {
+        let Some(folder) = &self.volume else { return };
+        if state.checked.is_some_and(|at| at.elapsed() < FRESH) {
+            return;
+        }
+        state.checked = Some(Instant::now());
+        match statvfs(folder) {
+            Ok(volume) => {
+                state.free = volume.f_bavail.saturating_mul(volume.f_frsize);
+                // Once low, a quarter more must be free, lest it flap at the border.
+                let enough = if state.low { state.margin + state.margin / 4 } else { state.margin };
+                state.low = state.free < enough;
+            }
+            // No news is no reason to stop: a disk that is truly full says so itself.
+            Err(error) => {
+                tracing::warn!(folder = %folder.display(), %error, "cannot ask how full the disk is");
+                state.low = false;
+                state.free = u64::MAX;
+            }
+        }
+    }
+
+    fn make_ballast(&self, size: u64) -> io::Result<()> {
+        let Some(folder) = &self.volume else { return Ok(()) };
+        let path = folder.join(BALLAST);
+        if fs::metadata(&path).is_ok_and(|found| found.len() == size) {
+            return Ok(());
+        }
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        let made = match fallocate(&file, FallocateFlags::empty(), 0, size) {
+            Err(rustix::io::Errno::OPNOTSUPP) => fill(&mut file, size),
+            other => other.map_err(io::Error::from),
+        };
+        // Half a ballast would be taken for a whole one by its length, or hold what others need.
+        if made.is_err() {
+            fs::remove_file(&path)?;
+        }
+        made
+    }
+}
+
+/// For file systems that cannot preallocate: real zeros.
+fn fill(file: &mut File, size: u64) -> io::Result<()> {
+    let zeros = vec![0; 64 * 1024];
+    let mut left = size;
+    while left > 0 {
+        let part = zeros.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        file.write_all(&zeros[..part])?;
+        left -= part as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_a_ballast_within_bounds_and_frees_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let space = Space::open(folder.path()).unwrap();
+        let ballast = folder.path().join(BALLAST);
+        let size = fs::metadata(&ballast).unwrap().len();
+        assert!((MIN_RESERVE..=MAX_RESERVE).contains(&size), "{size}");
+        assert!(!space.is_low());
+        assert!(space.admits(1));
+        space.release();
+        assert!(!ballast.exists());
+        assert!(!space.is_low());
+        drop(space);
+        Space::open(folder.path()).unwrap();
+        assert_eq!(fs::metadata(&ballast).unwrap().len(), size, "made again at the next start");
+    }
+
+    #[test]
+    fn refuses_what_would_eat_into_the_margin() {
+        let folder = tempfile::tempdir().unwrap();
+        let space = Space::open(folder.path()).unwrap();
+        assert!(!space.admits(u64::MAX / 2));
+        assert!(space.admits(1));
+        space.ran_out();
+        assert!(space.is_low());
+        assert!(!space.admits(1));
+        std::thread::sleep(FRESH * 2);
+        assert!(space.admits(1), "heals by itself");
+    }
+
+    #[test]
+    fn a_hand_fills_and_frees_it() {
+        let space = Space::unlimited();
+        assert!(space.admits(u64::MAX));
+        space.set_low(true);
+        assert!(space.is_low() && !space.admits(0));
+        space.set_low(false);
+        assert!(space.admits(1));
+    }
+}

@@ -1,0 +1,253 @@
+//! The table's contract: whatever is committed to the log is what the table answers, through
+//! reopening, wiping and damage, with its lists and counts.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use waypost::clock::{Clock, Timestamp};
+use waypost::log::disk::FsDisk;
+use waypost::log::local::{self, LocalLog};
+use waypost::log::space::Space;
+use waypost::log::{Change, Expect, Log, Proposal, Put};
+use waypost::model::destination::{Destination, LinkType};
+use waypost::model::domain::DomainNumber;
+use waypost::model::id::Id;
+use waypost::model::link::{Link, Options};
+use waypost::model::short_code::ShortCode;
+use waypost::model::workspace::WorkspaceNumber;
+use waypost::table::record::LinkAt;
+use waypost::table::{self, List, Observer, Order, Settings, Table, keys};
+
+const HOME: DomainNumber = DomainNumber::DEFAULT;
+const WORKSPACE: WorkspaceNumber = WorkspaceNumber(0);
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn reset(&self, _: &Table) -> Result<(), table::Error> {
+        Ok(())
+    }
+
+    fn applied(&self, _: &Change) {}
+}
+
+struct Store {
+    log: Arc<LocalLog>,
+    table: Table,
+}
+
+impl Store {
+    fn open(folder: &Path) -> Store {
+        std::fs::create_dir_all(folder.join("log")).expect("a folder");
+        let table = Table::open(&folder.join("table"), Settings::default());
+        let disk = FsDisk::open(&folder.join("log")).expect("the log's folder");
+        let log = LocalLog::open(
+            Arc::new(disk),
+            local::Settings::default(),
+            Clock::system(),
+            Arc::new(table.clone()),
+            Arc::new(Space::unlimited()),
+        );
+        let log = Arc::new(log.expect("the log opens"));
+        table.start(log.clone(), Arc::new(Nobody), Arc::new(|| true), Clock::system());
+        let store = Store { log, table };
+        store.until("the table is ready", |status| status.ready);
+        store
+    }
+
+    fn until(&self, what: &str, is_so: impl Fn(&table::Status) -> bool) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !is_so(&self.table.status()) {
+            assert!(Instant::now() < end, "{what}: {:?}", self.table.status());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn commit(&self, expects: Vec<Expect>, puts: Vec<Put>) {
+        let position = self.log.commit(Proposal { expects, puts, request: 0 }).wait().expect("committed");
+        self.until("the Change is applied", |status| status.applied >= position);
+    }
+
+    fn close(self) {
+        self.log.close();
+        self.table.stop();
+    }
+}
+
+fn link(id: u128, code: &str, tags: &[u128]) -> Link {
+    let to = Destination::parse_web("url", &format!("https://e.test/{id}")).expect("a valid URL");
+    let mut options = Options::new(to, LinkType::Url);
+    options.tags = tags.iter().map(|tag| Id::from_bits(*tag)).collect();
+    Link {
+        id: Id::from_bits(id),
+        workspace: WORKSPACE,
+        domain: HOME,
+        code: ShortCode::parse(code).expect("a valid code"),
+        created_at: Timestamp::from_millis(1),
+        updated_at: Timestamp::from_millis(1),
+        created_by: None,
+        options,
+    }
+}
+
+fn put(link: &Link) -> Put {
+    let key = keys::link(link.domain, link.code.as_str());
+    Put { key, value: Some(LinkAt::encode(link).into()) }
+}
+
+fn ids(table: &Table, list: &List) -> Vec<u128> {
+    let mut ids = Vec::new();
+    let walked = table.each_link(WORKSPACE, list, Order::Oldest, None, &mut |found| {
+        ids.push(found.record.id.bits());
+        true
+    });
+    walked.expect("the table answers");
+    ids
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// Creates or replaces the link of this code, with these tags.
+    Write(u8, Vec<u128>),
+    Remove(u8),
+    Reopen,
+    Wipe,
+    /// Cuts the end of sled's file off.
+    Truncate(u8),
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        8 => (0..12_u8, proptest::collection::vec(1..4_u128, 0..3)).prop_map(|(code, tags)| Op::Write(code, tags)),
+        4 => (0..12_u8).prop_map(Op::Remove),
+        1 => Just(Op::Reopen),
+        1 => Just(Op::Wipe),
+        1 => any::<u8>().prop_map(Op::Truncate),
+    ];
+    proptest::collection::vec(op, 1..30)
+}
+
+fn matches(table: &Table, model: &BTreeMap<u8, Link>, step: usize) {
+    let mut all: Vec<u128> = model.values().map(|link| link.id.bits()).collect();
+    all.sort_unstable();
+    assert_eq!(ids(table, &List::All), all, "step {step}");
+    assert_eq!(table.count(WORKSPACE, &List::All).ok(), Some(all.len() as u64), "step {step}");
+    for tag in 1..4 {
+        let tag = Id::from_bits(tag);
+        let mut tagged: Vec<u128> = model
+            .values()
+            .filter(|link| link.options.tags.contains(&tag))
+            .map(|link| link.id.bits())
+            .collect();
+        tagged.sort_unstable();
+        assert_eq!(ids(table, &List::Tag(tag)), tagged, "step {step} tag {tag}");
+    }
+    for code in 0..12_u8 {
+        let found = table.link(HOME, &format!("c{code}")).expect("the table answers");
+        let found = found.map(|found| found.record.id);
+        assert_eq!(found, model.get(&code).map(|link| link.id), "step {step} code {code}");
+    }
+}
+
+fn run(ops: &[Op]) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut store = Store::open(folder.path());
+    let mut model: BTreeMap<u8, Link> = BTreeMap::new();
+    let mut next_id = 0;
+    for (step, op) in ops.iter().enumerate() {
+        match op {
+            Op::Write(code, tags) => {
+                let mut tags = tags.clone();
+                tags.dedup();
+                tags.sort_unstable();
+                tags.dedup();
+                next_id += 1;
+                let id = model.get(code).map_or(next_id, |old| old.id.bits());
+                let link = link(id, &format!("c{code}"), &tags);
+                store.commit(Vec::new(), vec![put(&link)]);
+                model.insert(*code, link);
+            }
+            Op::Remove(code) => {
+                let Some(link) = model.remove(code) else { continue };
+                let key = keys::link(HOME, link.code.as_str());
+                store.commit(Vec::new(), vec![Put { key, value: None }]);
+            }
+            Op::Reopen | Op::Wipe | Op::Truncate(_) => {
+                store.close();
+                let table = folder.path().join("table");
+                if let Op::Wipe = op {
+                    std::fs::remove_dir_all(&table).expect("the table's folder");
+                }
+                if let Op::Truncate(part) = op {
+                    let file =
+                        std::fs::File::options().write(true).open(table.join("db")).expect("sled's file");
+                    let length = file.metadata().expect("its length").len();
+                    file.set_len(length * u64::from(*part) / 256).expect("cut");
+                }
+                store = Store::open(folder.path());
+            }
+        }
+        matches(&store.table, &model, step);
+    }
+    let status = store.log.status();
+    assert_eq!(store.table.status().records, status.manifest.count);
+    store.until("the records are scrubbed", |status| status.last_scrub.is_some());
+    assert_eq!(store.table.status().last_error, None);
+    store.close();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+    #[test]
+    fn the_table_is_the_log(ops in ops()) {
+        run(&ops);
+    }
+}
+
+#[test]
+fn a_reader_that_meets_a_damaged_record_makes_the_table_rebuild() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(folder.path());
+    let link = link(1, "a", &[]);
+    store.commit(Vec::new(), vec![put(&link)]);
+    store.close();
+    {
+        let db = sled::open(folder.path().join("table")).expect("sled opens");
+        db.insert(keys::link(HOME, "a"), b"nonsense, of some length, in its place".as_slice())
+            .expect("written");
+        db.flush().expect("flushed");
+    }
+    let store = Store::open(folder.path());
+    store.until("the table was rebuilt", |status| {
+        status.ready && status.rebuilds > 0 && status.applied.0 == 1
+    });
+    let found = store.table.link(HOME, "a").expect("the table answers");
+    assert_eq!(found.map(|found| found.record.id), Some(link.id));
+    store.close();
+}
+
+#[test]
+fn a_record_that_sled_lost_is_noticed_and_healed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(folder.path());
+    for n in 0..200 {
+        store.commit(Vec::new(), vec![put(&link(n + 1, &format!("c{n}"), &[]))]);
+    }
+    store.close();
+    {
+        let db = sled::open(folder.path().join("table")).expect("sled opens");
+        db.remove(keys::link(HOME, "c77")).expect("removed");
+        db.remove(keys::listed(WORKSPACE, Id::from_bits(78))).expect("removed");
+        db.flush().expect("flushed");
+    }
+    let store = Store::open(folder.path());
+    store.until("the table was rebuilt", |status| {
+        status.ready && status.rebuilds > 0 && status.last_scrub.is_some() && status.applied.0 == 200
+    });
+    assert!(store.table.link(HOME, "c77").expect("the table answers").is_some());
+    assert_eq!(ids(&store.table, &List::All).len(), 200);
+    store.close();
+}

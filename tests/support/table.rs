@@ -1,0 +1,120 @@
+//! A table in memory: a real one under the log's contract, with its own manifest.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use waypost::log::{Change, Entry, Follow, Log, LogError, Manifest, Position, Record, Witness};
+
+/// Key to revision and value.
+pub(crate) type Records = BTreeMap<Bytes, (Position, Bytes)>;
+
+#[derive(Debug, Default, Clone)]
+struct State {
+    log: Option<u128>,
+    applied: Position,
+    manifest: Manifest,
+    records: Records,
+}
+
+/// Applies Changes when told to.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryTable {
+    state: Mutex<State>,
+}
+
+impl MemoryTable {
+    /// A copy as a restart would find it.
+    pub(crate) fn copy(&self) -> MemoryTable {
+        MemoryTable { state: Mutex::new(self.state.lock().clone()) }
+    }
+
+    /// Everything in it.
+    pub(crate) fn records(&self) -> Records {
+        self.state.lock().records.clone()
+    }
+
+    /// Loses a record in silence.
+    pub(crate) fn forget(&self, key: &[u8]) {
+        self.state.lock().records.remove(key);
+    }
+
+    /// Applies everything that is durable.
+    pub(crate) fn catch_up(&self, log: &dyn Log) -> Result<(), LogError> {
+        if self.state.lock().log != Some(log.id()) {
+            *self.state.lock() = State { log: Some(log.id()), ..State::default() };
+        }
+        loop {
+            let from = self.state.lock().applied;
+            match log.follow(from)? {
+                Follow::Compacted { mut snapshot } => {
+                    let position = snapshot.position();
+                    let mut records = Records::new();
+                    while let Some(Record { key, revision, value }) = snapshot.next()? {
+                        records.insert(key, (revision, value));
+                    }
+                    let manifest = snapshot.manifest();
+                    let log = Some(log.id());
+                    *self.state.lock() = State { log, applied: position, manifest, records };
+                }
+                Follow::Changes(mut follower) => loop {
+                    match follower.next(Duration::ZERO) {
+                        Ok(Some(change)) => self.apply(&change),
+                        Ok(None) => return Ok(()),
+                        Err(LogError::Compacted { .. }) => break,
+                        Err(error) => return Err(error),
+                    }
+                },
+            }
+        }
+    }
+
+    fn apply(&self, change: &Change) {
+        let mut state = self.state.lock();
+        assert_eq!(change.position, state.applied.next(), "no gaps");
+        for Entry { put, .. } in &change.entries {
+            match &put.value {
+                Some(value) => state.records.insert(put.key.clone(), (change.position, value.clone())),
+                None => state.records.remove(&put.key),
+            };
+        }
+        state.applied = change.position;
+        state.manifest = change.manifest;
+    }
+}
+
+/// The manifest of records, reckoned from nothing.
+pub(crate) fn manifest_of(records: &Records) -> Manifest {
+    let mut manifest = Manifest::default();
+    for (key, (revision, _)) in records.iter().filter(|(key, _)| key.first() != Some(&b'c')) {
+        manifest.add(key, *revision);
+    }
+    manifest
+}
+
+impl Witness for MemoryTable {
+    fn log_id(&self) -> Option<u128> {
+        self.state.lock().log
+    }
+
+    fn applied(&self) -> Position {
+        self.state.lock().applied
+    }
+
+    fn revision(&self, key: &[u8]) -> Result<Option<Position>, LogError> {
+        Ok(self.state.lock().records.get(key).map(|(revision, _)| *revision))
+    }
+
+    fn holds(&self) -> bool {
+        let state = self.state.lock();
+        manifest_of(&state.records) == state.manifest
+    }
+
+    fn each_record(&self, each: &mut dyn FnMut(Record) -> Result<(), LogError>) -> Result<(), LogError> {
+        for (key, (revision, value)) in self.records() {
+            each(Record { key, revision, value })?;
+        }
+        Ok(())
+    }
+}
