@@ -158,6 +158,10 @@ impl Api {
     where
         B: Body<Data = Bytes> + Send,
     {
+        // Keys are records too: before they are read, every key would seem unknown.
+        if !self.0.links.is_ready() {
+            return Err(Failure::NotReady);
+        }
         let now = self.0.links.clock().now();
         // Before the body: strangers make nobody read 8 MB.
         let caller = self.caller(&parts.headers, now)?;
