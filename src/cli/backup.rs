@@ -31,7 +31,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     copied.map_err(Failure::from)?;
     let report = verify::check(&arguments.to)?;
     if !report.is_sound() {
-        return Err(Failure::Failed(format!("the copy in {} is not sound; do not rely on it", arguments.to.display())));
+        return Err(Failure::Failed(format!(
+            "the copy in {} is not sound; do not rely on it",
+            arguments.to.display()
+        )));
     }
     tell(&format!(
         "{} holds position {} with {} records, verified",

@@ -95,7 +95,8 @@ pub fn run() -> ExitCode {
 
 /// Reads the configuration.
 pub fn load(common: &Common) -> Result<Config, Failure> {
-    Config::load(common.config.as_deref(), std::env::vars()).map_err(|error| Failure::Usage(error.to_string()))
+    Config::load(common.config.as_deref(), std::env::vars())
+        .map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// Writes a result to stdout.

@@ -28,7 +28,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = load(&arguments.common)?;
     let report = verify::check(&arguments.from)?;
     if !report.is_sound() {
-        return Err(Failure::Failed(format!("{} is not sound: restore another backup", arguments.from.display())));
+        return Err(Failure::Failed(format!(
+            "{} is not sound: restore another backup",
+            arguments.from.display()
+        )));
     }
     let dir = &config.data_dir;
     let cannot = |what: &str, error: std::io::Error| Failure::Failed(format!("cannot {what}: {error}"));
@@ -65,7 +68,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         // It belongs to what was there; the next start builds it from the log.
         fs::remove_dir_all(&table).map_err(|error| cannot("remove the old table", error))?;
     }
-    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| cannot("sync the data folder", error))?;
+    fs::File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|error| cannot("sync the data folder", error))?;
     tell(&format!("restored position {} with {} records{kept}", report.position, report.records));
     Ok(())
 }

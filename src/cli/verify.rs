@@ -49,7 +49,10 @@ pub(super) fn check(folder: &Path) -> Result<Report, Failure> {
 pub(super) fn open(folder: &Path) -> Result<Archive, Failure> {
     let log = folder.join(LOG_FOLDER);
     if !log.is_dir() {
-        return Err(Failure::Failed(format!("{} holds no log: it is no data folder of Waypost", folder.display())));
+        return Err(Failure::Failed(format!(
+            "{} holds no log: it is no data folder of Waypost",
+            folder.display()
+        )));
     }
     Archive::open(&log).map_err(Failure::from)
 }
@@ -64,7 +67,10 @@ fn words(folder: &Path, report: &Report) -> String {
         report.bytes
     );
     if report.torn > 0 {
-        text += &format!("{} bytes at the end are an unfinished write, which the next start cuts off\n", report.torn);
+        text += &format!(
+            "{} bytes at the end are an unfinished write, which the next start cuts off\n",
+            report.torn
+        );
     }
     for damage in &report.damage {
         text += &format!("DAMAGED: {damage}\n");

@@ -163,6 +163,10 @@ impl Api {
             return Err(Failure::NotReady);
         }
         let now = self.0.links.clock().now();
+        // Nobody's key can be known before the store was read.
+        if !self.0.links.is_ready() {
+            return Err(Failure::NotReady);
+        }
         // Before the body: strangers make nobody read 8 MB.
         let caller = self.caller(&parts.headers, now)?;
         let body = self.read(endpoint.body, &parts.headers, body).await?;
