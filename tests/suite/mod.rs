@@ -1,6 +1,10 @@
 //! One module per part of Waypost.
 
+/// The server over raw sockets: framing, deadlines, caps, drain.
+mod http_raw;
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
+/// The native dialect from outside.
+mod native;
 /// The table follows the log through reopening, wiping and damage.
 mod table;

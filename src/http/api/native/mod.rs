@@ -10,6 +10,7 @@ mod links;
 mod places;
 pub mod portable;
 mod render;
+mod render_places;
 
 use hyper::StatusCode;
 
