@@ -106,7 +106,28 @@ impl Told {
         answer
     }
 
-    /// Every acknowledged write is there, and table that nobody proposed.
+    /// Several writers at once, most of whom one sync serves. False when some are in doubt.
+    fn burst(&mut self, disk: &SimDisk, log: &LocalLog, step: usize) -> bool {
+        let puts: Vec<Put> =
+            (0..7).map(|n| put(&format!("b{n}"), &format!("{step}{}", "w".repeat(400)))).collect();
+        let commit = |put: &Put| log.commit(proposal(vec![put.clone()]));
+        let pending: Vec<Pending> = disk.stall(|| puts.iter().map(commit).collect());
+        let mut all = true;
+        for (put, pending) in puts.into_iter().zip(pending) {
+            match pending.wait() {
+                Ok(position) => self.acknowledged.push((position, put)),
+                // Refused for want of space is refused for certain.
+                Err(CommitError::DiskFull) => all = false,
+                Err(_) => {
+                    self.unknown.push(put);
+                    all = false;
+                }
+            }
+        }
+        all
+    }
+
+    /// Every acknowledged write is there, and nothing that nobody proposed.
     fn check(&self, records: &Records, row: &str) {
         let mut keys: Vec<&Bytes> = self.acknowledged.iter().map(|(_, put)| &put.key).collect();
         keys.extend(self.unknown.iter().map(|put| &put.key));
@@ -139,6 +160,9 @@ fn workload(disk: &SimDisk, table: &Arc<MemoryTable>, told: &mut Told) -> Result
                 told.unknown.push(write);
                 return Ok(());
             }
+            if step % 10 == 3 && !told.burst(disk, &log, step) {
+                return Ok(());
+            }
             if step % 5 == 0 {
                 table.catch_up(&log)?;
             }
@@ -166,6 +190,17 @@ fn a_power_cut_at_any_sync_loses_nothing_acknowledged() {
         let mut told = Told::default();
         // Fails where the power went.
         drop(workload(&disk, &table, &mut told));
+        // A process that is killed and started again accepts what it finds written; from then on
+        // it must survive a power cut.
+        let killed = disk.copy();
+        let seen = state(&open(&killed, &Arc::new(MemoryTable::default())));
+        told.check(&seen, &format!("killed at sync {cut}"));
+        let later = killed.after_power_cut(&mut Chance(cut));
+        assert_eq!(
+            state(&open(&later, &Arc::new(MemoryTable::default()))),
+            seen,
+            "killed at sync {cut}, then cut"
+        );
         for seed in 0..6 {
             let row = format!("cut at sync {cut}, seed {seed}");
             let disk = disk.after_power_cut(&mut Chance(cut * 1_000 + seed));
@@ -229,6 +264,9 @@ fn check_failures(disk: &SimDisk, table: &Arc<MemoryTable>, log: LocalLog, row: 
         let value = format!("{step}.{}", "v".repeat(step * 9));
         let write = if step % 9 == 8 { removal(&key) } else { put(&key, &value) };
         drop(told.commit(&log, write));
+        if step % 10 == 3 {
+            told.burst(disk, &log, step);
+        }
         if step % 4 == 0 {
             table.catch_up(&log).unwrap_or_else(|e| panic!("{row}: {e}"));
         }
@@ -344,7 +382,62 @@ fn check_with_table(disk: &SimDisk, table: &MemoryTable, records: &Records, row:
     assert_eq!(state(&open(disk, &table)), table.records(), "{row}");
 }
 
-/// Either table was lost, or the start is refused; with `accept_loss` it goes on with what is
+#[test]
+fn a_log_that_ends_before_its_table_is_damaged() {
+    let disk = SimDisk::default();
+    let table = Arc::new(MemoryTable::default());
+    let log = open(&disk, &table);
+    let mut ends = Vec::new();
+    for index in 0..9 {
+        log.commit(proposal(vec![put(&format!("l{index}"), "v")])).wait().expect("commits");
+        ends.push(disk.files()[0].1);
+    }
+    table.catch_up(&log).expect("follows");
+    drop(log);
+    // Cut at a frame's end and within one; never closed, so only the table knows.
+    for size in [ends[5], ends[5] + 7] {
+        let disk = disk.copy();
+        disk.damage("000000000001.log", |bytes| bytes.truncate(size));
+        let table = Arc::new(table.copy());
+        let whole = open(&disk.copy(), &table);
+        let told = whole.status().repaired.expect("it is told");
+        assert_eq!(
+            told,
+            "the table has applied position 9, which the log does not reach. The table is whole at position \
+             9: the log was written anew from it"
+        );
+        assert_eq!(state(&whole), table.records());
+        table.forget(b"l3");
+        let error = open_with(&disk, &table, settings()).expect_err("neither is whole");
+        assert!(error.to_string().contains("Lost: positions 7 to 9"), "{error}");
+    }
+}
+
+#[test]
+fn damage_in_what_was_synced_is_no_torn_tail() {
+    let disk = SimDisk::default();
+    let table = Arc::new(MemoryTable::default());
+    let log = open(&disk, &table);
+    let mut last_begins = 0;
+    for index in 0..9 {
+        last_begins = disk.files()[0].1;
+        log.commit(proposal(vec![put(&format!("l{index}"), "v")])).wait().expect("commits");
+    }
+    // Killed, not closed, and no table: only the frames themselves tell.
+    drop(log);
+    let (name, length) = disk.files()[0].clone();
+    for offset in 0..length {
+        let disk = disk.copy();
+        disk.damage(&name, |bytes| bytes[offset] ^= 4);
+        match open_with(&disk, &Arc::new(MemoryTable::default()), settings()) {
+            Ok(log) if log.position() == Position(9) => {}
+            Ok(_) => assert!(offset >= last_begins, "a flipped bit at {offset} lost records in silence"),
+            Err(error) => assert!(matches!(error, LogError::Damaged(_)), "{error}"),
+        }
+    }
+}
+
+/// Either nothing was lost, or the start is refused; with `accept_loss` it goes on with what is
 /// readable.
 fn check_without_table(disk: &SimDisk, table: &MemoryTable, records: &Records, row: &str) {
     let table = Arc::new(table.copy());
@@ -381,7 +474,7 @@ fn a_refused_start_says_what_where_and_what_to_do() {
     let text = error.to_string();
     assert_eq!(
         text,
-        "the log is damaged: log/000000000002.log at byte 2967: position 59 cannot be read. Lost: position \
+        "the log is damaged: log/000000000002.log at byte 2979: position 59 cannot be read. Lost: position \
          59. Readable: positions 1 to 58, positions 60 to 90; there is no table of this log \
          to stand in for it. Restore a backup, or go on without what is lost: waypost serve --accept-loss"
     );
@@ -680,7 +773,7 @@ fn an_archive_names_damage() {
     assert_eq!(
         report.damage,
         [
-            "log/000000000002.log at byte 2967: position 59 cannot be read",
+            "log/000000000002.log at byte 2979: position 59 cannot be read",
             "log/000000000002.log: its content is not what was sealed"
         ]
     );
