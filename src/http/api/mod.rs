@@ -9,7 +9,7 @@ pub mod dialect;
 mod execute;
 mod idempotency;
 pub mod json;
-mod native;
+pub mod native;
 pub mod ops;
 pub mod query;
 

@@ -8,6 +8,7 @@ mod failure;
 mod fields;
 mod links;
 mod places;
+pub mod portable;
 mod render;
 mod render_places;
 

@@ -114,7 +114,7 @@ impl<'a> Brief<'a> {
 /// A whole link: the vendor's `LinkDetail`, then ours.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Detail<'a> {
+pub(super) struct Detail<'a> {
     #[serde(flatten)]
     brief: Brief<'a>,
     updated_at: String,
@@ -155,7 +155,7 @@ struct Creator<'a> {
 }
 
 impl<'a> Detail<'a> {
-    fn of(view: &'a LinkView) -> Detail<'a> {
+    pub(super) fn of(view: &'a LinkView) -> Detail<'a> {
         let options = &view.link.options;
         let webhooks: Vec<_> = options.webhook_urls.iter().map(Destination::as_str).collect();
         Detail {
