@@ -39,8 +39,12 @@ pub struct ReadLine {
 pub fn read(line: &[u8]) -> Result<ReadLine, String> {
     let mut body = json::object(line)?;
     body.rename("shortCode", "customSlug");
-    let hash = body.text("passwordHash").map_err(words)?.value().map(|hash| PasswordHash(hash.into()));
-    if body.text("password").map_err(words)?.value() == Some(links::MASK) {
+    let hash = body
+        .text("passwordHash")
+        .map_err(|error| words(&error))?
+        .value()
+        .map(|hash| PasswordHash(hash.into()));
+    if body.text("password").map_err(|error| words(&error))?.value() == Some(links::MASK) {
         if hash.is_none() {
             return Err("password: the line tells that there is one, but not its hash; \
                         export with --with-password-hashes"
@@ -54,30 +58,32 @@ pub fn read(line: &[u8]) -> Result<ReadLine, String> {
         return Err("passwordHash: must be Argon2id in PHC form".to_owned());
     }
     let draft = links::draft(&body, &DomainChoice::Default).map_err(refusal_words)?;
-    let id = body.text("id").map_err(words)?.value();
+    let id = body.text("id").map_err(|error| words(&error))?.value();
     let link = Imported {
         draft,
         // An id that is not ours cannot be kept; the link gets one of its own.
         id: id.and_then(|id| id.parse().ok()),
         created_at: instant(&body, "createdAt")?,
         updated_at: instant(&body, "updatedAt")?,
-        clicks: body.count("clickCount").map_err(words)?.value().unwrap_or(0),
+        clicks: body.count("clickCount").map_err(|error| words(&error))?.value().unwrap_or(0),
         hash,
         tags: tags(&body)?,
     };
-    let workspace = body.text("workspaceId").map_err(words)?.value().map(str::to_owned);
+    let workspace = body.text("workspaceId").map_err(|error| words(&error))?.value().map(str::to_owned);
     Ok(ReadLine { workspace, link })
 }
 
 fn instant(body: &Fields, name: &'static str) -> Result<Option<Timestamp>, String> {
-    let text = body.text(name).map_err(words)?.value();
+    let text = body.text(name).map_err(|error| words(&error))?.value();
     text.map(|text| fields::instant(name, text)).transpose().map_err(|invalid| invalid.to_string())
 }
 
 /// Names of tags: as the API shows them (`[{"tag":{"name"}}]`) or plain strings.
 fn tags(body: &Fields) -> Result<Vec<Box<str>>, String> {
     let refuse = || "tags: must be an array of names, or of tags as the API shows them".to_owned();
-    let Given::Value(items) = body.list("tags").map_err(words)? else { return Ok(Vec::new()) };
+    let Given::Value(items) = body.list("tags").map_err(|error| words(&error))? else {
+        return Ok(Vec::new());
+    };
     let name = |item: &Json| match item {
         Json::Text(name) => Some(Box::from(name.as_str())),
         Json::Object(outer) => match outer.get("tag") {
@@ -89,7 +95,7 @@ fn tags(body: &Fields) -> Result<Vec<Box<str>>, String> {
     items.iter().map(|item| name(item).ok_or_else(refuse)).collect()
 }
 
-fn words(mistyped: json::Mistyped) -> String {
+fn words(mistyped: &json::Mistyped) -> String {
     mistyped.0.to_string()
 }
 
