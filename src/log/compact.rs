@@ -8,11 +8,11 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 use crate::log::chain::{self, Segment};
+use crate::log::folder;
 use crate::log::follow::Source;
 use crate::log::frame::ends::Kind;
 use crate::log::live;
 use crate::log::repair::SnapshotWriter;
-use crate::log::scan;
 use crate::log::segment::{Writer, io_error};
 use crate::log::shared::{Shared, Work};
 use crate::log::{LogError, Manifest, Position};
@@ -97,7 +97,7 @@ fn roll(shared: &Shared) -> Result<Vec<Segment>, LogError> {
         source: std::io::Error::other(why.to_string()),
     };
     let (answer, done) = oneshot::channel();
-    shared.queue.push(Work::Roll(answer)).map_err(|(_, why)| failed(&why))?;
+    shared.queue.push(Work::Roll(answer)).map_err(|refused| failed(&refused.1))?;
     done.blocking_recv().map_err(|_| stopped())?.map_err(|why| failed(&why))?;
     let mut old = shared.source.chain.lock().segments.clone();
     old.pop();
@@ -119,7 +119,7 @@ fn replace(shared: &Shared, old: &[Segment], writer: &Writer, manifest: Manifest
     let footer =
         crate::log::segment::read_footer(&*writer.file, writer.header.sequence).map_err(cannot_read)?;
     let last = writer.header.before;
-    let segment = Segment { last, manifest, footer, ..super::committer::segment_of(writer, disk) };
+    let segment = Segment { last, manifest, footer, ..super::tape::segment_of(writer, disk) };
     let Source { chain, .. } = &*shared.source;
     {
         let mut chain = chain.lock();
@@ -135,7 +135,7 @@ fn replace(shared: &Shared, old: &[Segment], writer: &Writer, manifest: Manifest
 /// Reads one sealed segment through; false when it is damaged. `pause` is called as it goes.
 pub(crate) fn is_intact(segment: &Segment) -> Result<bool, LogError> {
     let Some(footer) = segment.footer else { return Ok(true) };
-    let crc = scan::content_crc(&*segment.file, footer.length).map_err(|e| segment.cannot_read(e))?;
+    let crc = folder::content_crc(&*segment.file, footer.length).map_err(|e| segment.cannot_read(e))?;
     let stored = crate::log::segment::read_footer(&*segment.file, segment.header.sequence)
         .map_err(|e| segment.cannot_read(e))?;
     debug_assert!(segment.header.kind == Kind::Snapshot || segment.header.before <= segment.last);

@@ -61,7 +61,7 @@ impl LocalLog {
             gauges: Gauges { told: Mutex::new(told), ..Gauges::default() },
             keeping: Mutex::new(()),
         });
-        let committer = Committer::new(Arc::clone(&shared), Some(opened.writer), opened.sequence);
+        let committer = Committer::new(Arc::clone(&shared), opened.writer, opened.sequence);
         let log = LocalLog { shared, threads: Mutex::new(Vec::new()) };
         log.start("log-commit", move || committer.run())?;
         let shared = Arc::clone(&log.shared);
@@ -109,7 +109,9 @@ impl Log for LocalLog {
         let put = |p: &super::Put| OVERHEAD + p.key.len() + p.value.as_ref().map_or(0, bytes::Bytes::len);
         let bytes = OVERHEAD + proposal.puts.iter().map(put).sum::<usize>();
         let request = Request { proposal, answer, bytes };
-        if let Err((Work::Commit(request), why)) = self.shared.queue.push(Work::Commit(request)) {
+        if let Err(refused) = self.shared.queue.push(Work::Commit(request))
+            && let (Work::Commit(request), why) = *refused
+        {
             drop(request.answer.send(Err(why)));
         }
         pending

@@ -14,6 +14,7 @@ mod chain;
 mod committer;
 mod compact;
 pub mod disk;
+mod folder;
 mod follow;
 pub mod frame;
 mod keeper;
@@ -26,6 +27,7 @@ mod scan;
 mod segment;
 mod shared;
 pub mod space;
+mod tape;
 
 use std::fmt;
 use std::future::Future;

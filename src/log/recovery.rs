@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::log::chain::{self, Chain, Segment};
-use crate::log::committer::segment_of;
 use crate::log::disk::Disk;
+use crate::log::folder::{self, Folder, MARK};
 use crate::log::frame::ends::{Closed, Header, Kind};
 use crate::log::repair::Repair;
-use crate::log::scan::{self, Folder, MARK, Range, Survey};
+use crate::log::scan::{self, Range, Survey};
 use crate::log::segment::{UNFINISHED, Writer, io_error};
 use crate::log::shared::Settings;
 use crate::log::{LogError, Manifest, Position, Witness};
@@ -43,7 +43,7 @@ pub(crate) fn recover(
     witness: &Arc<dyn Witness>,
     now: Timestamp,
 ) -> Result<Opened, LogError> {
-    let mut folder = scan::open_folder(disk)?;
+    let mut folder = folder::open_folder(disk)?;
     let id = folder.found.iter().find_map(|found| found.header.map(|h| h.log));
     let id = id.or(witness.log_id()).or(folder.mark.map(|mark| mark.log));
     let ours = id.is_some() && witness.log_id() == id;
@@ -51,32 +51,27 @@ pub(crate) fn recover(
     let mut survey = scan::survey(&folder, applied, &mut |_| {})?;
     let text = format!("the table has applied position {applied}, which the log does not reach");
     survey.must_reach(applied, text);
-    let id = match id {
-        Some(id) if !(folder.found.is_empty() && survey.broken.is_empty()) => id,
-        _ => {
-            let fresh = fresh_id(disk)?;
-            begin(disk, id.unwrap_or(fresh), now)?;
-            folder = scan::open_folder(disk)?;
-            survey = scan::survey(&folder, applied, &mut |_| {})?;
-            id.unwrap_or(fresh)
-        }
-    };
+    let fresh = fresh_id(disk)?;
+    let mut id = id.unwrap_or(fresh);
+    // Only where nothing is and nothing tells that something was.
+    if folder.found.is_empty() && survey.broken.is_empty() {
+        begin(disk, id, now)?;
+        folder = folder::open_folder(disk)?;
+        survey = scan::survey(&folder, applied, &mut |_| {})?;
+    }
     let mut repaired = None;
-    let mut id = id;
     if !survey.broken.is_empty() {
-        let fresh = fresh_id(disk)?;
-        let mut healer =
-            Healer { disk, folder: &folder, witness, settings, survey: &survey, applied, ours, now };
+        let healer = Healer { disk, folder: &folder, witness, settings, survey: &survey, applied, ours, now };
         let (log, told) = healer.heal(id, fresh)?;
         id = log;
         repaired = Some(told);
-        folder = scan::open_folder(disk)?;
+        folder = folder::open_folder(disk)?;
         survey = scan::survey(&folder, applied, &mut |_| {})?;
         if let Some(why) = survey.broken.first() {
             return Err(LogError::Damaged(format!("the repaired log is damaged: {why}")));
         }
     }
-    adopt(disk, folder, survey, id, repaired)
+    adopt(disk, &folder, survey, id, repaired)
 }
 
 fn fresh_id(disk: &dyn Disk) -> Result<u128, LogError> {
@@ -102,7 +97,7 @@ fn begin(disk: &dyn Disk, log: u128, now: Timestamp) -> Result<(), LogError> {
 /// Cuts the torn tail, tidies up, and hands over.
 fn adopt(
     disk: &dyn Disk,
-    folder: Folder,
+    folder: &Folder,
     survey: Survey,
     id: u128,
     repaired: Option<String>,
@@ -143,7 +138,6 @@ fn adopt(
         tally: active.tally,
     };
     let Segment { last, manifest, .. } = *active;
-    debug_assert_eq!(segment_of(&writer, disk).end, active.end);
     Ok(Opened {
         id,
         writer,
@@ -169,21 +163,21 @@ struct Healer<'a> {
 
 impl Healer<'_> {
     /// Writes the log anew and returns its id and what to tell, or refuses.
-    fn heal(&mut self, id: u128, fresh: u128) -> Result<(u128, String), LogError> {
+    fn heal(&self, id: u128, fresh: u128) -> Result<(u128, String), LogError> {
         let survey = self.survey;
         let what = survey.broken.join("; ");
         let repair =
             |log| Repair { disk: self.disk, folder: self.folder, witness: self.witness, now: self.now, log };
         let covered = |(_, to): &Range| *to <= self.applied;
         if survey.lost.is_empty() && !survey.open_end {
-            repair(id).from_remains(survey.end, false)?;
+            repair(id).use_remains(survey.end, false)?;
             let told = format!("{what}. No position was lost: the log was written anew from what it holds");
             tracing::error!("{told}");
             return Ok((id, told));
         }
         let reaches = survey.lost.iter().all(covered) && (!survey.open_end || self.applied >= survey.end);
         if self.ours && reaches && self.witness.holds() {
-            repair(id).from_table(self.applied)?;
+            repair(id).use_table(self.applied)?;
             let told = format!(
                 "{what}. The table is whole at position {}: the log was written anew from it",
                 self.applied
@@ -193,7 +187,7 @@ impl Healer<'_> {
         }
         if self.settings.accept_loss {
             // Another id: a table of the old log is not what this one holds, and is rebuilt.
-            repair(fresh).from_remains(survey.end, self.ours)?;
+            repair(fresh).use_remains(survey.end, self.ours)?;
             let told = format!(
                 "{what}. Went on without {} as --accept-loss demands; everything else that the log and \
                  the table hold was kept, the damaged files are set aside as *.damaged",

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::log::disk::Disk;
+use crate::log::folder::{self, Folder, Piece};
 use crate::log::frame::ends::{Header, Kind, Tally};
 use crate::log::frame::{self, RECORDS_BYTES};
 use crate::log::live::{self, Write};
-use crate::log::scan::{self, Folder, Piece};
 use crate::log::segment::{Writer, io_error};
 use crate::log::{LogError, Manifest, Position, Record, Witness};
 
@@ -78,7 +78,7 @@ impl<'a> SnapshotWriter<'a> {
         self.writer.file.write_all_at(&bytes, 0).map_err(self.cannot_write())?;
         self.writer.header = header;
         let length = self.writer.end;
-        self.writer.content = scan::content_crc(&*self.writer.file, length).map_err(self.cannot_write())?;
+        self.writer.content = folder::content_crc(&*self.writer.file, length).map_err(self.cannot_write())?;
         self.writer.seal(self.position, manifest).map_err(self.cannot_write())?;
         self.writer.publish(self.disk).map_err(self.cannot_write())?;
         Ok(self.writer)
@@ -101,7 +101,7 @@ pub(crate) struct Repair<'a> {
 
 impl Repair<'_> {
     /// A snapshot of the table, which stands at `applied`, and the intact Changes after it.
-    pub(crate) fn from_table(&self, applied: Position) -> Result<(), LogError> {
+    pub(crate) fn use_table(&self, applied: Position) -> Result<(), LogError> {
         let mut manifest = Manifest::default();
         self.witness.each_record(&mut |record| {
             count(&mut manifest, &record);
@@ -116,7 +116,7 @@ impl Repair<'_> {
     /// A snapshot of everything that can be read: intact frames, and the table's records if it is
     /// of this log. The latest write of each key wins. `end` is at least as high as any position
     /// that ever was.
-    pub(crate) fn from_remains(&self, end: Position, witness: bool) -> Result<(), LogError> {
+    pub(crate) fn use_remains(&self, end: Position, witness: bool) -> Result<(), LogError> {
         let mut writes = 0;
         let mut end = end;
         self.remains(witness, &mut |write| {
@@ -138,7 +138,7 @@ impl Repair<'_> {
         witness: bool,
         each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
-        scan::salvage(self.folder, &mut |piece| {
+        folder::salvage(self.folder, &mut |piece| {
             match piece {
                 Piece::Change(change) => {
                     for entry in &change.entries {
@@ -184,7 +184,7 @@ impl Repair<'_> {
         let cannot_write = || io_error(self.disk, "", "cannot write a segment in");
         let mut writer = Writer::begin(self.disk, header).map_err(cannot_write())?;
         let mut last = position;
-        scan::salvage(self.folder, &mut |piece| {
+        folder::salvage(self.folder, &mut |piece| {
             let Piece::Change(change) = piece else { return Ok(()) };
             if change.position != last.next() {
                 return Ok(());

@@ -137,10 +137,10 @@ impl Told {
             assert!(keys.contains(&key), "{row}: {key:?} was never written");
         }
         for key in keys {
-            let last = self.acknowledged.iter().rev().find(|(_, put)| &put.key == key);
+            let last = self.acknowledged.iter().rev().find(|(_, put)| put.key == *key);
             let there = records.get(key).map(|(_, value)| value);
             let wanted = last.and_then(|(_, put)| put.value.as_ref());
-            let in_doubt = self.unknown.iter().any(|put| &put.key == key && put.value.as_ref() == there);
+            let in_doubt = self.unknown.iter().any(|put| put.key == *key && put.value.as_ref() == there);
             assert!(there == wanted || in_doubt, "{row}: {key:?} is {there:?}, acknowledged was {wanted:?}");
         }
     }
@@ -322,9 +322,12 @@ fn closed_log(compacted: bool) -> (SimDisk, Arc<MemoryTable>, MemoryTable) {
     (disk, table, stale)
 }
 
+/// What is done to a file, and its name.
+type Harm = (String, Box<dyn Fn(&mut Vec<u8>)>);
+
 /// Every way in which a file is harmed, at many offsets.
-fn harms(length: usize) -> Vec<(String, Box<dyn Fn(&mut Vec<u8>)>)> {
-    let mut harms: Vec<(String, Box<dyn Fn(&mut Vec<u8>)>)> = Vec::new();
+fn harms(length: usize) -> Vec<Harm> {
+    let mut harms: Vec<Harm> = Vec::new();
     for offset in (0..length).step_by(37).chain([length - 1]) {
         let harm = move |bytes: &mut Vec<u8>| bytes[offset] ^= 0x10;
         harms.push((format!("a bit flipped at {offset}"), Box::new(harm)));
@@ -543,8 +546,8 @@ impl Bench {
         self.table.catch_up(&self.log).expect("follows");
     }
 
-    fn step(&mut self, op: Op) {
-        match op {
+    fn step(&mut self, op: &Op) {
+        match *op {
             Op::Put(key, size) => {
                 let value = "v".repeat(usize::from(size));
                 self.write(put(&format!("l{key}"), &value), vec![]).expect("commits");
@@ -595,7 +598,7 @@ proptest! {
         let log = open(&disk, &table);
         let mut bench = Bench { disk, table, log, model: Records::new(), last: 0 };
         for op in ops {
-            bench.step(op);
+            bench.step(&op);
         }
     }
 }
@@ -733,7 +736,7 @@ fn an_archive_reads_verifies_and_copies_beside_a_running_log() {
         }
     }
     // Half a frame at the end is what a reader may find while the server writes.
-    let (active, _) = disk.files().into_iter().rfind(|(name, _)| name.ends_with(".log")).expect("a segment");
+    let (active, _) = disk.files().into_iter().rfind(|(name, _)| name.contains(".log")).expect("a segment");
     disk.damage(&active, |bytes| bytes.extend_from_slice(&[0xF5, b'W', 0xFF, b'P', 1, 2]));
     let report = check_archive(&disk, &log);
     assert_eq!(report.torn, 6);
