@@ -132,7 +132,7 @@ impl Archive {
         self.refuse_damage()?;
         let segments = &self.chain().segments;
         let mut source = |each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>| {
-            live::read(segments, &mut |_| Ok(()), each)
+            live::read(segments, &mut || Ok(()), each)
         };
         live::each_live(live::writes(segments), live::MAX_KEYS, &mut source, each)
     }

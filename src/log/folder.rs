@@ -140,10 +140,15 @@ fn content_holds(found: &Found, footer: &Footer) -> bool {
 
 /// crc32c of a file's first `length` bytes.
 pub(crate) fn content_crc(file: &dyn DiskFile, length: u64) -> std::io::Result<u32> {
+    crc_of_range(file, 0, 0, length)
+}
+
+/// Continues the crc of a file's bytes before `from` up to `to`.
+pub(crate) fn crc_of_range(file: &dyn DiskFile, mut crc: u32, from: u64, to: u64) -> std::io::Result<u32> {
     let mut buffer = vec![0; 256 * 1024];
-    let (mut crc, mut offset) = (0, 0);
-    while offset < length {
-        let part = buffer.len().min(usize::try_from(length - offset).unwrap_or(usize::MAX));
+    let mut offset = from;
+    while offset < to {
+        let part = buffer.len().min(usize::try_from(to - offset).unwrap_or(usize::MAX));
         let read = segment::read_full(file, &mut buffer[..part], offset)?;
         if read == 0 {
             break;

@@ -1,5 +1,5 @@
 //! The log's bytes: frames, and the hash behind the manifest. Only this file and its part
-//! [`ends`] (header and footer of a segment, mark of a clean stop) know them.
+//! `ends` (header and footer of a segment, mark of a clean stop) know them.
 //!
 //! A frame is `[magic][position][length][crc32c][version byte + bincode]`, integers little-endian;
 //! the crc covers position, length and payload. What a version's writer writes never changes: a

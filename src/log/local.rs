@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::log::committer::Committer;
 use crate::log::disk::Disk;
 use crate::log::follow::{self, Source, Tail};
+use crate::log::scrub::Scrub;
 pub use crate::log::shared::Settings;
 use crate::log::shared::{Ending, Gauges, Queue, Request, Shared, Told, Work};
 use crate::log::space::Space;
@@ -86,11 +87,8 @@ impl LocalLog {
     /// Reads all sealed segments through at once; what is damaged is replaced from the table if
     /// that holds. Blocks; runs by itself, slowly.
     pub fn scrub(&self) {
-        let segments = self.shared.source.chain.lock().segments.clone();
-        if let Some(damaged) = segments.iter().find(|s| !compact::is_intact(s).unwrap_or(false)) {
-            keeper::check(&self.shared, damaged);
-        }
-        self.shared.gauges.told.lock().last_scrub = Some(self.shared.clock.now());
+        let mut scrub = Scrub::default();
+        while !scrub.step(&self.shared, u64::MAX) {}
     }
 
     fn stop(&self, ending: Ending) {

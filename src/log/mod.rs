@@ -24,6 +24,7 @@ mod overlay;
 mod recovery;
 mod repair;
 mod scan;
+mod scrub;
 mod segment;
 mod shared;
 pub mod space;

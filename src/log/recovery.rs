@@ -59,19 +59,19 @@ pub(crate) fn recover(
         folder = folder::open_folder(disk)?;
         survey = scan::survey(&folder, applied, &mut |_| {})?;
     }
-    let mut repaired = None;
+    let mut healed = None;
     if !survey.broken.is_empty() {
-        let healer = Healer { disk, folder: &folder, witness, settings, survey: &survey, applied, ours, now };
-        let (log, told) = healer.heal(id, fresh)?;
-        id = log;
-        repaired = Some(told);
+        let doctor = Doctor { disk, folder: &folder, witness, settings, survey: &survey, applied, ours, now };
+        let done = doctor.heal(id, fresh)?;
+        id = done.log;
+        healed = Some(done);
         folder = folder::open_folder(disk)?;
         survey = scan::survey(&folder, applied, &mut |_| {})?;
         if let Some(why) = survey.broken.first() {
             return Err(LogError::Damaged(format!("the repaired log is damaged: {why}")));
         }
     }
-    adopt(disk, &folder, survey, id, repaired)
+    adopt(disk, &folder, survey, id, healed)
 }
 
 fn fresh_id(disk: &dyn Disk) -> Result<u128, LogError> {
@@ -100,7 +100,7 @@ fn adopt(
     folder: &Folder,
     survey: Survey,
     id: u128,
-    repaired: Option<String>,
+    healed: Option<Healed>,
 ) -> Result<Opened, LogError> {
     let Some(active) = survey.chain.segments.last() else {
         return Err(LogError::Damaged("the log has no segment".to_owned()));
@@ -119,8 +119,8 @@ fn adopt(
     // Frames that a crash of the process left in the system's memory count from here on.
     active.file.sync_data().map_err(io_error(disk, &name, "cannot sync"))?;
     for stale in &folder.stale {
-        // Damaged files are kept aside when something was lost with them: the last resort.
-        if repaired.is_some() && !stale.ends_with(UNFINISHED) {
+        // The last resort of whoever accepted a loss. Otherwise all that they hold is held anew.
+        if healed.as_ref().is_some_and(|h| h.lost) && !stale.ends_with(UNFINISHED) {
             let aside = format!("{stale}.damaged");
             disk.rename(stale, &aside).map_err(io_error(disk, stale, "cannot rename"))?;
         } else {
@@ -145,12 +145,22 @@ fn adopt(
         position: last,
         manifest,
         chain: survey.chain,
-        repaired,
+        repaired: healed.map(|healed| healed.told),
     })
 }
 
+/// A log that was written anew.
+struct Healed {
+    /// Its id.
+    log: u128,
+    /// What to tell.
+    told: String,
+    /// Whether something was lost.
+    lost: bool,
+}
+
 /// Decides what becomes of a damaged log.
-struct Healer<'a> {
+struct Doctor<'a> {
     disk: &'a dyn Disk,
     folder: &'a Folder,
     witness: &'a Arc<dyn Witness>,
@@ -161,9 +171,9 @@ struct Healer<'a> {
     now: Timestamp,
 }
 
-impl Healer<'_> {
-    /// Writes the log anew and returns its id and what to tell, or refuses.
-    fn heal(&self, id: u128, fresh: u128) -> Result<(u128, String), LogError> {
+impl Doctor<'_> {
+    /// Writes the log anew, or refuses.
+    fn heal(&self, id: u128, fresh: u128) -> Result<Healed, LogError> {
         let survey = self.survey;
         let what = survey.broken.join("; ");
         let repair =
@@ -173,7 +183,7 @@ impl Healer<'_> {
             repair(id).use_remains(survey.end, false)?;
             let told = format!("{what}. No position was lost: the log was written anew from what it holds");
             tracing::error!("{told}");
-            return Ok((id, told));
+            return Ok(Healed { log: id, told, lost: false });
         }
         let reaches = survey.lost.iter().all(covered) && (!survey.open_end || self.applied >= survey.end);
         if self.ours && reaches && self.witness.holds() {
@@ -183,7 +193,7 @@ impl Healer<'_> {
                 self.applied
             );
             tracing::error!("{told}");
-            return Ok((id, told));
+            return Ok(Healed { log: id, told, lost: false });
         }
         if self.settings.accept_loss {
             // Another id: a table of the old log is not what this one holds, and is rebuilt.
@@ -194,7 +204,7 @@ impl Healer<'_> {
                 ranges(&survey.lost, survey.open_end)
             );
             tracing::error!("{told}");
-            return Ok((fresh, told));
+            return Ok(Healed { log: fresh, told, lost: true });
         }
         Err(LogError::Damaged(self.refusal(&what)))
     }

@@ -14,6 +14,10 @@ use crate::log::live::{self, Write};
 use crate::log::segment::{Writer, io_error};
 use crate::log::{LogError, Manifest, Position, Record, Witness};
 
+/// A snapshot is synced each time so much was written: one sync of gigabytes at the end would hold
+/// up the commits' own.
+const SYNC_BYTES: u64 = 8 * 1024 * 1024;
+
 /// Writes a snapshot segment record by record.
 pub(crate) struct SnapshotWriter<'a> {
     disk: &'a dyn Disk,
@@ -22,6 +26,8 @@ pub(crate) struct SnapshotWriter<'a> {
     pending: Vec<Record>,
     pending_bytes: usize,
     tally: Tally,
+    synced: u64,
+    finished: bool,
 }
 
 impl<'a> SnapshotWriter<'a> {
@@ -43,7 +49,8 @@ impl<'a> SnapshotWriter<'a> {
         };
         let writer = Writer::begin(disk, header).map_err(io_error(disk, "", "cannot write a snapshot in"))?;
         let (pending, tally) = (Vec::new(), Tally::default());
-        Ok(SnapshotWriter { disk, writer, position, pending, pending_bytes: 0, tally })
+        let (synced, finished) = (writer.end, false);
+        Ok(SnapshotWriter { disk, writer, position, pending, pending_bytes: 0, tally, synced, finished })
     }
 
     /// Adds a record.
@@ -63,6 +70,10 @@ impl<'a> SnapshotWriter<'a> {
         self.writer.append(&bytes, 1, std::mem::take(&mut self.tally)).map_err(self.cannot_write())?;
         self.pending.clear();
         self.pending_bytes = 0;
+        if self.writer.end - self.synced >= SYNC_BYTES {
+            self.synced = self.writer.end;
+            self.writer.file.sync_data().map_err(self.cannot_write())?;
+        }
         Ok(())
     }
 
@@ -81,7 +92,18 @@ impl<'a> SnapshotWriter<'a> {
         self.writer.content = folder::content_crc(&*self.writer.file, length).map_err(self.cannot_write())?;
         self.writer.seal(self.position, manifest).map_err(self.cannot_write())?;
         self.writer.publish(self.disk).map_err(self.cannot_write())?;
-        Ok(self.writer)
+        self.finished = true;
+        Ok(self.writer.clone())
+    }
+}
+
+impl Drop for SnapshotWriter<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            // It may have failed for want of the very space that it takes. What stays is removed
+            // at the next start.
+            self.writer.discard(self.disk);
+        }
     }
 }
 

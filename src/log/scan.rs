@@ -165,6 +165,10 @@ impl Survey {
             } else {
                 self.torn = found.size - scan.end.min(found.size);
             }
+            if found.header.is_none() && scan.frames == 0 {
+                // Headers are durable before names, so this file once had one, and perhaps more.
+                self.open_end = true;
+            }
             (self.frames, self.content) = (scan.frames, scan.content);
             // A hole that hides no Change is passed over by readers, but not written after.
             if scan.holes {
