@@ -1,5 +1,11 @@
 //! What several suites stand on.
 
+/// The program in this process, its clock in the test's hand.
+pub(crate) mod app;
+/// A raw HTTP client.
+pub(crate) mod http;
+/// The binary as a child process.
+pub(crate) mod process;
 /// A disk that loses what was not synced.
 pub(crate) mod sim_disk;
 /// A table in memory.
