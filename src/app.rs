@@ -6,28 +6,35 @@
 //! finish, write the last clicks, close the log, let the table apply what is left.
 
 use std::fs::File;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::api::Api;
+use crate::http::api::ops::{self, Ops};
+use crate::http::counts::Counts;
+use crate::http::server;
+use crate::http::service::Service;
 use crate::links::{Bootstrap, Links, Parts, Site, StartError as FirstRecordsError};
 use crate::log::disk::FsDisk;
 use crate::log::local::LocalLog;
 use crate::log::space::Space;
 use crate::log::{Log, LogError};
-use crate::readiness::Readiness;
+use crate::readiness::{Latch, Readiness};
 use crate::table::Table;
+use crate::visit::Visitor;
 
 /// Folder of the log within the data folder.
 pub const LOG_FOLDER: &str = "log";
@@ -89,10 +96,12 @@ pub struct Store {
 impl Store {
     /// Locks and opens the data folder. Blocks for as long as a damaged log takes to repair; the
     /// table catches up behind.
-    pub fn open(config: &Config, clock: Clock) -> Result<Store, StartError> {
+    pub fn open(config: &Config, clock: Clock, readiness: &Readiness) -> Result<Store, StartError> {
         let dir = &config.data_dir;
         let in_folder = |error| StartError::DataFolder { path: dir.clone(), error };
-        std::fs::create_dir_all(dir.join(LOG_FOLDER)).map_err(in_folder)?;
+        // For the owner's eyes: it holds hashes of keys and passwords.
+        let mut private = std::fs::DirBuilder::new();
+        private.recursive(true).mode(0o700).create(dir.join(LOG_FOLDER)).map_err(in_folder)?;
         let lock = lock(dir)?;
         let space = Arc::new(Space::open(dir).map_err(in_folder)?);
         let table = Table::open(&dir.join(TABLE_FOLDER), config.table.clone());
@@ -115,7 +124,8 @@ impl Store {
             environment_key: config.admin_key.as_ref().map(|key| key.0.clone()),
         })?;
         let room = Arc::clone(&space);
-        table.start(Arc::clone(&log), Arc::new(links.clone()), Arc::new(move || !room.is_low()), clock);
+        let observer = Arc::new(links.clone());
+        table.start(Arc::clone(&log), observer, Arc::new(move || !room.is_low()), clock, readiness);
         Ok(Store { log, table, links, space, _lock: lock })
     }
 
@@ -146,7 +156,113 @@ impl Store {
     }
 }
 
-fn lock(dir: &Path) -> Result<File, StartError> {
+/// The program: a store, a server, and what runs beside them.
+pub struct App {
+    address: SocketAddr,
+    store: Store,
+    data_dir: PathBuf,
+    readiness: Readiness,
+    first_records: Mutex<Option<Latch>>,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+    beside: JoinSet<()>,
+}
+
+impl App {
+    /// Starts. Returns when it is bound and serves; see [`App::ready`] for the rest.
+    pub async fn start(config: Config, clock: Clock) -> Result<App, StartError> {
+        let readiness = Readiness::default();
+        let first_records = readiness.hold("the first records are being looked for");
+        let store = {
+            let (config, readiness) = (config.clone(), readiness.clone());
+            let opened = tokio::task::spawn_blocking(move || Store::open(&config, clock, &readiness)).await;
+            opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
+        };
+        let in_use = |error| StartError::Listen { address: config.listen, error };
+        let listener = match TcpListener::bind(config.listen).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                store.close().await;
+                return Err(in_use(error));
+            }
+        };
+        let address = listener.local_addr().map_err(in_use)?;
+        let counts = Arc::new(Counts::default());
+        let links = store.links.clone();
+        let sources: Vec<Box<dyn ops::Source>> = vec![
+            Box::new(Arc::clone(&counts)),
+            Box::new(Arc::clone(&store.log)),
+            Box::new(store.table.clone()),
+            Box::new(links.cache().clone()),
+        ];
+        let service = Service::new(
+            Visitor::new(links.clone()),
+            Api::new(links.clone(), &config.http, Arc::clone(&counts)),
+            Ops::new(&config.metrics, readiness.clone(), sources),
+            Arc::clone(&counts),
+        );
+        let (stop, mut stopped) = watch::channel(false);
+        let server = tokio::spawn(async move {
+            let told = async move {
+                // The sender lives in the App, which is told to stop before it goes.
+                let _ = stopped.wait_for(|stop| *stop).await;
+            };
+            let drained = server::serve(listener, &config.http, counts, move |_| service.clone(), told).await;
+            if drained.aborted > 0 {
+                tracing::warn!(connections = drained.aborted, "connections were cut at the end of the drain");
+            }
+        });
+        let mut beside = JoinSet::new();
+        let (flushing, sweeping) = (links.clone(), links);
+        beside.spawn(async move { flushing.flush_regularly(config.clicks.flush_interval).await });
+        beside.spawn(async move { sweeping.sweep_regularly().await });
+        Ok(App {
+            address,
+            store,
+            data_dir: config.data_dir,
+            readiness,
+            first_records: Mutex::new(Some(first_records)),
+            stop,
+            server,
+            beside,
+        })
+    }
+
+    /// Where it listens: the port that the system chose, when 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Everything the commands do.
+    pub fn links(&self) -> &Links {
+        &self.store.links
+    }
+
+    /// Returns once requests of every kind are answered. On the first start makes the first
+    /// records.
+    pub async fn ready(&self) -> Result<Bootstrap, FirstRecordsError> {
+        let bootstrap = self.store.ready(&self.data_dir).await?;
+        drop(self.first_records.lock().take());
+        while !self.readiness.held().is_empty() {
+            tokio::time::sleep(READY_POLL).await;
+        }
+        Ok(bootstrap)
+    }
+
+    /// Stops in order: no new connections, started requests finish (within `http.drain_timeout`),
+    /// then the store closes with its last clicks.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        if self.server.await.is_err() {
+            tracing::error!("the server panicked");
+        }
+        self.beside.shutdown().await;
+        self.store.close().await;
+    }
+}
+
+/// Locks a data folder for as long as the file is open.
+pub fn lock(dir: &Path) -> Result<File, StartError> {
     let path = dir.join(LOCK_FILE);
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|error| StartError::DataFolder { path: dir.to_owned(), error })?;

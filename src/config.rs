@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::links::{Site, flush};
+use crate::log::local as log;
 use crate::settings::BadSetting;
-use crate::{cache, http, links, log, table};
+use crate::{cache, http, links, table};
 
 /// What environment variables of ours begin with. `WAYPOST_HTTP__MAX_BODY` is `max_body` of
 /// `[http]`.
@@ -144,13 +145,17 @@ impl Config {
             if name == ADMIN_KEY {
                 admin_key = Some(AdminKey(value));
             } else if let Some(key) = name.strip_prefix(PREFIX) {
-                overlay(&mut table, key, &value)
-                    .map_err(|why| ConfigError::Variable { name: name.clone(), value, why })?;
+                overlay(&mut table, key, &value).map_err(|why| ConfigError::Variable {
+                    name: name.clone(),
+                    value,
+                    why,
+                })?;
             }
         }
         let mut config: Config = table.try_into().expect("file and variables were each accepted alone");
         config.admin_key = admin_key;
-        let source = file.map_or_else(|| "environment and defaults".to_owned(), |path| path.display().to_string());
+        let source =
+            file.map_or_else(|| "environment and defaults".to_owned(), |path| path.display().to_string());
         config.check(&source)?;
         Ok(config)
     }
@@ -170,7 +175,9 @@ impl Config {
         self.cache.check().map_err(|bad| broken("cache.", bad))?;
         self.links.check().map_err(|bad| broken("links.", bad))?;
         self.clicks.check().map_err(|bad| broken("clicks.", bad))?;
-        let top = |key: &'static str, value: String, rule: &'static str| broken("", BadSetting::new(key, value, rule));
+        let top = |key: &'static str, value: String, rule: &'static str| {
+            broken("", BadSetting::new(key, value, rule))
+        };
         if Site::parse(&self.public_url).is_err() {
             let rule = "must be scheme and host such as https://go.example.com, without path or query";
             return Err(top("public_url", format!("{:?}", self.public_url), rule));
@@ -182,7 +189,11 @@ impl Config {
             let rule = "must be a level such as info, or targets such as warn,waypost::http=debug";
             return Err(top("log_filter", format!("{:?}", self.log_filter), rule));
         }
-        if self.admin_key.as_ref().is_some_and(|key| key.0.len() < ADMIN_KEY_MIN || key.0.contains(char::is_whitespace)) {
+        if self
+            .admin_key
+            .as_ref()
+            .is_some_and(|key| key.0.len() < ADMIN_KEY_MIN || key.0.contains(char::is_whitespace))
+        {
             return Err(ConfigError::Variable {
                 name: ADMIN_KEY.to_owned(),
                 value: "(not shown)".to_owned(),
@@ -206,7 +217,8 @@ fn read(path: &Path) -> Result<toml::Table, ConfigError> {
 /// (`true`, `10`, `["ftp"]`), else taken as it is.
 fn overlay(table: &mut toml::Table, key: &str, text: &str) -> Result<(), String> {
     let path: Vec<String> = key.to_ascii_lowercase().split("__").map(str::to_owned).collect();
-    let as_toml = toml::from_str::<toml::Table>(&format!("value = {text}")).ok().and_then(|mut t| t.remove("value"));
+    let as_toml =
+        toml::from_str::<toml::Table>(&format!("value = {text}")).ok().and_then(|mut t| t.remove("value"));
     let as_text = toml::Value::String(text.to_owned());
     let mut why = String::new();
     for value in as_toml.into_iter().chain([as_text]) {
@@ -230,7 +242,8 @@ fn put(table: &mut toml::Table, path: &[String], value: toml::Value) {
             table.insert(key.clone(), value);
         }
         [section, rest @ ..] => {
-            let inner = table.entry(section.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let inner =
+                table.entry(section.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             if let toml::Value::Table(inner) = inner {
                 put(inner, rest, value);
             } else {
@@ -285,14 +298,34 @@ mod tests {
     #[test]
     fn errors_name_file_key_value_and_rule() {
         let rows: [(&str, &[(&str, &str)], &str); 8] = [
-            ("[http]\nmax_connections = 0\n", &[], "waypost.toml: `http.max_connections` = 0: must be at least 1"),
-            ("public_url = \"go.example.com\"", &[], "waypost.toml: `public_url` = \"go.example.com\": must be scheme and host"),
+            (
+                "[http]\nmax_connections = 0\n",
+                &[],
+                "waypost.toml: `http.max_connections` = 0: must be at least 1",
+            ),
+            (
+                "public_url = \"go.example.com\"",
+                &[],
+                "waypost.toml: `public_url` = \"go.example.com\": must be scheme and host",
+            ),
             ("log_filter = \"a=b=c\"", &[], "waypost.toml: `log_filter` = \"a=b=c\": must be a level"),
             ("a = \n", &[], "waypost.toml: TOML parse error at line 1, column 5"),
             ("\nlisten = 5\n", &[], "TOML parse error at line 2, column 10"),
-            ("[http]\nmax_conections = 5\n", &[], "unknown field `max_conections`, expected one of `max_connections`"),
-            ("", &[("WAYPOST_HTTP__NONSENSE", "1")], "environment variable WAYPOST_HTTP__NONSENSE = \"1\": unknown field `nonsense`"),
-            ("", &[("WAYPOST_ADMIN_KEY", "short")], "environment variable WAYPOST_ADMIN_KEY = \"(not shown)\": must be at least 16"),
+            (
+                "[http]\nmax_conections = 5\n",
+                &[],
+                "unknown field `max_conections`, expected one of `max_connections`",
+            ),
+            (
+                "",
+                &[("WAYPOST_HTTP__NONSENSE", "1")],
+                "environment variable WAYPOST_HTTP__NONSENSE = \"1\": unknown field `nonsense`",
+            ),
+            (
+                "",
+                &[("WAYPOST_ADMIN_KEY", "short")],
+                "environment variable WAYPOST_ADMIN_KEY = \"(not shown)\": must be at least 16",
+            ),
         ];
         for (file, environment, want) in rows {
             let error = load(file, environment).err().unwrap_or_default();

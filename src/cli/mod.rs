@@ -2,7 +2,13 @@
 //!
 //! 0: done. 1: failed. 2: bad usage or configuration, before anything was opened.
 
+pub mod backup;
+pub mod export;
+pub mod import;
+mod progress;
+pub mod restore;
 pub mod serve;
+pub mod verify;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -26,6 +32,16 @@ struct Cli {
 enum Command {
     /// Serve redirects and the API (what `waypost` alone does).
     Serve(serve::Arguments),
+    /// Write all links as JSON Lines; works beside a running server.
+    Export(export::Arguments),
+    /// Read links from JSON Lines; the server must be stopped.
+    Import(import::Arguments),
+    /// Read the whole log and say whether it is sound; works beside a running server.
+    Verify(verify::Arguments),
+    /// Copy the log to a folder; works beside a running server.
+    Backup(backup::Arguments),
+    /// Put a backup in the place of the log; the server must be stopped.
+    Restore(restore::Arguments),
 }
 
 /// What every command takes.
@@ -58,6 +74,11 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         None => serve::run(&cli.serve),
         Some(Command::Serve(arguments)) => serve::run(&arguments),
+        Some(Command::Export(arguments)) => export::run(&arguments),
+        Some(Command::Import(arguments)) => import::run(&arguments),
+        Some(Command::Verify(arguments)) => verify::run(&arguments),
+        Some(Command::Backup(arguments)) => backup::run(&arguments),
+        Some(Command::Restore(arguments)) => restore::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,7 +95,14 @@ pub fn run() -> ExitCode {
 
 /// Reads the configuration.
 pub fn load(common: &Common) -> Result<Config, Failure> {
-    Config::load(common.config.as_deref(), std::env::vars()).map_err(|error| Failure::Usage(error.to_string()))
+    Config::load(common.config.as_deref(), std::env::vars())
+        .map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// Writes a result to stdout.
+pub fn tell(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Writes a line to stderr. A closed stderr is no reason to fail.

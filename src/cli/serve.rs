@@ -109,7 +109,9 @@ fn tell(config: &Config, app: &App, bootstrap: &Bootstrap) {
             let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
             (format!("$(cat {})", file.display()), file.display().to_string())
         }
-        None if config.admin_key.is_some() => ("$WAYPOST_ADMIN_KEY".to_owned(), "WAYPOST_ADMIN_KEY".to_owned()),
+        None if config.admin_key.is_some() => {
+            ("$WAYPOST_ADMIN_KEY".to_owned(), "WAYPOST_ADMIN_KEY".to_owned())
+        }
         None => ("YOUR_KEY".to_owned(), "not here any more: use the one you kept".to_owned()),
     };
     // stdout may be closed: whoever started us without one does not want the text.
@@ -137,7 +139,10 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Signals> {
-        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::clock::{Clock, Timestamp};
@@ -14,13 +14,14 @@ use crate::log::disk::Disk;
 use crate::log::follow::Source;
 use crate::log::space::Space;
 use crate::log::{CommitError, Manifest, Position, Proposal, Witness};
+use crate::settings::BadSetting;
 
 /// Bytes of proposals that may wait. Each is held by a client that waits too; past this they are
 /// refused at once, so that a slow disk costs bounded memory.
 const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 
 /// What can be set about the log.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// A segment is sealed at this size. The start reads the last segment whole, so it bounds the
@@ -45,6 +46,20 @@ impl Default for Settings {
             scrub_rate: 1024 * 1024,
             accept_loss: false,
         }
+    }
+}
+
+impl Settings {
+    /// Every rule about a value that has the right type.
+    pub fn check(&self) -> Result<(), BadSetting> {
+        let rule = "must be from 1048576 to 1073741824";
+        if !(1 << 20..=1 << 30).contains(&self.segment_bytes) {
+            return Err(BadSetting::new("segment_bytes", self.segment_bytes, rule));
+        }
+        if self.compact_above < 1 << 20 {
+            return Err(BadSetting::new("compact_above", self.compact_above, "must be at least 1048576"));
+        }
+        Ok(())
     }
 }
 

@@ -18,6 +18,7 @@ use super::{Error, NAP, Shared, Table, decoded, index, keys};
 use crate::clock::Clock;
 use crate::log::{Change, Entry, Follow, Follower, Log, LogError, Manifest, Position, Put, SnapshotReader};
 use crate::model::workspace::WorkspaceNumber;
+use crate::readiness::{Latch, Readiness};
 
 /// Who is told what was applied, before whoever waits for it.
 pub trait Observer: Send + Sync {
@@ -34,6 +35,9 @@ pub type Room = Arc<dyn Fn() -> bool + Send + Sync>;
 /// Changes applied before those who wait are told. Bounds their wait while the table catches up
 /// with a burst; one by one would wake everybody each time.
 const BATCH: usize = 256;
+
+/// What `/readyz` says while the table is behind.
+const CATCHING_UP: &str = "the table is catching up with the log";
 
 /// How long to wait before a failed store is opened anew.
 const RETRY: Duration = Duration::from_secs(1);
@@ -75,12 +79,21 @@ impl std::fmt::Display for Failure {
 
 impl Table {
     /// Starts following `log`. Returns at once; reads are answered when the table has caught up.
-    pub fn start(&self, log: Arc<dyn Log>, observer: Arc<dyn Observer>, room: Room, clock: Clock) {
-        let applier = Applier { table: self.clone(), log, observer, room, clock };
+    pub fn start(
+        &self,
+        log: Arc<dyn Log>,
+        observer: Arc<dyn Observer>,
+        room: Room,
+        clock: Clock,
+        readiness: &Readiness,
+    ) {
+        let latch = readiness.hold(CATCHING_UP);
+        let applier =
+            Applier { table: self.clone(), log, observer, room, clock, readiness: readiness.clone() };
         let shared = Arc::clone(&self.0);
         let room = Arc::clone(&applier.room);
         let mut threads = self.0.threads.lock();
-        threads.push(spawn("table-apply", move || applier.run()));
+        threads.push(spawn("table-apply", move || applier.run(latch)));
         threads.push(spawn("table-flush", move || flush_regularly(&shared, &room)));
     }
 
@@ -140,14 +153,17 @@ struct Applier {
     observer: Arc<dyn Observer>,
     room: Room,
     clock: Clock,
+    readiness: Readiness,
 }
 
 impl Applier {
-    fn run(self) {
+    fn run(self, latch: Latch) {
         let shared = &self.table.0;
         let mut rebuild = false;
+        let mut latch = Some(latch);
         loop {
-            let Err(failure) = self.follow(rebuild) else { break };
+            let Err(failure) = self.follow(rebuild, &mut latch) else { break };
+            latch.get_or_insert_with(|| self.readiness.hold(CATCHING_UP));
             shared.ready.store(false, Ordering::Release);
             tracing::error!(error = %failure, "the table failed and is opened anew");
             {
@@ -174,10 +190,11 @@ impl Applier {
     }
 
     /// Opens, catches up, and applies until told to stop.
-    fn follow(&self, rebuild: bool) -> Result<(), Failure> {
+    fn follow(&self, rebuild: bool, latch: &mut Option<Latch>) -> Result<(), Failure> {
         let shared = &self.table.0;
         let mut follower = self.catch_up(rebuild)?;
         self.observer.reset(&self.table)?;
+        drop(latch.take());
         shared.done.send_replace(Position(shared.applied.load(Ordering::Acquire)));
 
         let interval = shared.settings.scrub_interval;

@@ -18,6 +18,7 @@ use waypost::model::id::Id;
 use waypost::model::link::{Link, Options};
 use waypost::model::short_code::ShortCode;
 use waypost::model::workspace::WorkspaceNumber;
+use waypost::readiness::Readiness;
 use waypost::table::record::LinkAt;
 use waypost::table::{self, List, Observer, Order, Settings, Table, keys};
 
@@ -52,7 +53,7 @@ impl Store {
             Arc::new(Space::unlimited()),
         );
         let log = Arc::new(log.expect("the log opens"));
-        table.start(log.clone(), Arc::new(Nobody), Arc::new(|| true), Clock::system());
+        table.start(log.clone(), Arc::new(Nobody), Arc::new(|| true), Clock::system(), &Readiness::default());
         let store = Store { log, table };
         store.until("the table is ready", |status| status.ready);
         store

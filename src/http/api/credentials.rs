@@ -1,0 +1,94 @@
+//! The key of a request: `Authorization: Bearer` or `X-API-Key`, on every dialect (DECISIONS 4).
+//! Anything ambiguous is no key: two lines, two spaces, two keys that differ.
+
+use hyper::HeaderMap;
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Longest key looked up; ours are far shorter. A longer one is not hashed.
+const KEY_MAX: usize = 512;
+
+/// Why there is no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoCredential {
+    /// None was sent.
+    Missing,
+    /// What was sent cannot be read as one key.
+    Ambiguous,
+}
+
+/// The one key that the headers carry.
+pub(super) fn secret(headers: &HeaderMap) -> Result<&str, NoCredential> {
+    let bearer = single(headers, &AUTHORIZATION)?.map(bearer).transpose()?;
+    let plain = single(headers, &API_KEY)?.map(token).transpose()?;
+    match (bearer, plain) {
+        (None, None) => Err(NoCredential::Missing),
+        // Both were sent by the client: comparing them tells it nothing.
+        (Some(a), Some(b)) if a != b => Err(NoCredential::Ambiguous),
+        (Some(key), _) | (None, Some(key)) => Ok(key),
+    }
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, NoCredential> {
+    let mut lines = headers.get_all(name).iter();
+    let line = lines.next();
+    if lines.next().is_some() { Err(NoCredential::Ambiguous) } else { Ok(line) }
+}
+
+/// `Bearer`, in any case (RFC 9110 11.1), one space, and the key.
+fn bearer(line: &HeaderValue) -> Result<&str, NoCredential> {
+    let text = line.to_str().map_err(|_| NoCredential::Ambiguous)?;
+    let (scheme, key) = text.split_once(' ').ok_or(NoCredential::Ambiguous)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(NoCredential::Ambiguous);
+    }
+    visible(key)
+}
+
+fn token(line: &HeaderValue) -> Result<&str, NoCredential> {
+    visible(line.to_str().map_err(|_| NoCredential::Ambiguous)?)
+}
+
+fn visible(key: &str) -> Result<&str, NoCredential> {
+    let fits = (1..=KEY_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+    if fits { Ok(key) } else { Err(NoCredential::Ambiguous) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_or_none() {
+        use NoCredential::{Ambiguous, Missing};
+        let long = format!("Bearer {}", "k".repeat(513));
+        let rows: &[(&[(&str, &str)], Result<&str, NoCredential>)] = &[
+            (&[], Err(Missing)),
+            (&[("authorization", "Bearer K")], Ok("K")),
+            (&[("authorization", "bearer K")], Ok("K")),
+            (&[("x-api-key", "K")], Ok("K")),
+            (&[("authorization", "Bearer K"), ("x-api-key", "K")], Ok("K")),
+            (&[("authorization", "Bearer K"), ("x-api-key", "L")], Err(Ambiguous)),
+            (&[("authorization", "bearer")], Err(Ambiguous)),
+            (&[("authorization", "Bearer ")], Err(Ambiguous)),
+            (&[("authorization", "Bearer  K")], Err(Ambiguous)),
+            (&[("authorization", "Bearer K L")], Err(Ambiguous)),
+            (&[("authorization", "Basic K")], Err(Ambiguous)),
+            (&[("authorization", "K")], Err(Ambiguous)),
+            (&[("authorization", "")], Err(Ambiguous)),
+            (&[("authorization", &long)], Err(Ambiguous)),
+            (&[("authorization", "Bearer K"), ("authorization", "Bearer K")], Err(Ambiguous)),
+            (&[("x-api-key", "K"), ("x-api-key", "K")], Err(Ambiguous)),
+            (&[("x-api-key", "")], Err(Ambiguous)),
+        ];
+        for (lines, want) in rows {
+            let mut headers = HeaderMap::new();
+            for (name, value) in *lines {
+                let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+                headers.append(name, HeaderValue::from_str(value).expect("a header value"));
+            }
+            assert_eq!(secret(&headers), *want, "{lines:?}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Each [`Command`] on [`Links`], and each [`Error`] of theirs as a [`Failure`]: the only file of
+//! the APIs that calls the core. Errors that are ours are logged here, once, with their cause;
+//! callers are shown none of it.
+
+use crate::http::api::dialect::{Command, Failure, Fixed, LinkView, NamedDomain, Outcome, Refusal, Reply};
+use crate::links::{Context, Error, Links};
+use crate::log::CommitError;
+use crate::model::Invalid;
+use crate::model::id::Id;
+use crate::model::link::Patch;
+use crate::model::workspace::WorkspaceEdit;
+
+pub(super) async fn execute(links: &Links, context: &Context, command: Command) -> Result<Reply, Failure> {
+    run(links, context, command).await.map_err(|error| failure(error, context))
+}
+
+async fn run(links: &Links, context: &Context, command: Command) -> Result<Reply, Error> {
+    let made = |outcome| Reply::Made(outcome, None);
+    Ok(match command {
+        Command::CreateLink(draft) => made(Outcome::Link(Box::new(links.create(context, draft).await?))),
+        Command::CreateBulk(bulk) => made(Outcome::Bulk(links.create_bulk(context, bulk).await?)),
+        Command::Link(id) => Reply::Link(links.get(context, id).await?),
+        Command::Links(query) => Reply::Links(links.list(context, query).await?),
+        Command::UpdateLink { id, patch, fixed } => {
+            Reply::Link(update(links, context, id, patch, &fixed).await?)
+        }
+        Command::DeleteLink(id) => done(links.delete(context, id).await?),
+        Command::Tags => Reply::Tags(links.tags(context).await?),
+        Command::CreateTag { name, edits } => {
+            made(Outcome::Tag(links.create_tag(context, name, edits).await?))
+        }
+        Command::UpdateTag(id, edits) => Reply::Tag(links.update_tag(context, id, edits).await?),
+        Command::DeleteTag(id) => done(links.delete_tag(context, id).await?),
+        Command::Domains => Reply::Domains(links.domains(context).await?),
+        Command::CreateDomain(draft) => made(Outcome::Domain(links.create_domain(context, draft).await?)),
+        Command::Domain(id) => Reply::Domain(links.domain(context, id).await?),
+        Command::UpdateDomain(id, edits) => Reply::Domain(links.update_domain(context, id, edits).await?),
+        Command::DeleteDomain(id) => done(links.delete_domain(context, id).await?),
+        Command::Workspaces => Reply::Workspaces(links.workspaces(context)),
+        Command::CreateWorkspace(mut draft, domain) => {
+            draft.edits.extend(default_domain(links, context, domain).await?);
+            made(Outcome::Workspace(links.create_workspace(context, draft).await?))
+        }
+        Command::Workspace(id) => Reply::Workspace(links.workspace(context, &id)?),
+        Command::UpdateWorkspace(id, mut edits, domain) => {
+            edits.extend(default_domain(links, context, domain).await?);
+            Reply::Workspace(links.update_workspace(context, &id, edits).await?)
+        }
+        Command::Companies => Reply::Companies(links.companies(context)),
+        Command::CreateCompany(draft) => made(Outcome::Company(links.create_company(context, draft).await?)),
+        Command::Keys => Reply::Keys(links.keys(context)),
+        Command::CreateKey(draft) => {
+            let (key, secret) = links.create_key(context, draft).await?;
+            Reply::Made(Outcome::Key(key), Some(secret))
+        }
+        Command::RevokeKey(id) => done(links.revoke_key(context, id).await?),
+    })
+}
+
+fn done((): ()) -> Reply {
+    Reply::Done
+}
+
+/// What cannot change never did, so looking before changing races with nobody.
+async fn update(
+    links: &Links,
+    context: &Context,
+    id: Id,
+    patch: Patch,
+    fixed: &Fixed,
+) -> Result<LinkView, Error> {
+    if *fixed != Fixed::default() {
+        let view = links.get(context, id).await?;
+        if let Some(field) = changed(&view, fixed) {
+            return Err(Invalid::new(field, "cannot be changed").into());
+        }
+    }
+    links.update(context, id, patch).await
+}
+
+/// The first of the fixed fields that differs from the link's.
+fn changed(view: &LinkView, fixed: &Fixed) -> Option<&'static str> {
+    let domain = fixed.domain.as_deref().is_some_and(|name| !name.eq_ignore_ascii_case(&view.domain_name));
+    let code = fixed.code.clone().is_some_and(|code| view.domain.key_of(code) != view.link.code);
+    let link_type = fixed.link_type.is_some_and(|kind| kind != view.link.options.link_type);
+    let fields = [("domain", domain), ("customSlug", code), ("linkType", link_type)];
+    fields.into_iter().find(|(_, differs)| *differs).map(|(field, _)| field)
+}
+
+/// The edit that sets a default domain given by name or id.
+async fn default_domain(
+    links: &Links,
+    context: &Context,
+    named: NamedDomain,
+) -> Result<Option<WorkspaceEdit>, Error> {
+    let text = match named {
+        None => return Ok(None),
+        Some(None) => return Ok(Some(WorkspaceEdit::DefaultDomain(None))),
+        Some(Some(text)) => text,
+    };
+    let id = text.parse::<Id>().ok();
+    let all = links.domains(context).await?;
+    let found = all.iter().find(|view| view.name.eq_ignore_ascii_case(&text) || Some(view.domain.id) == id);
+    match found {
+        Some(view) => Ok(Some(WorkspaceEdit::DefaultDomain(Some(view.domain.id)))),
+        None => Err(Invalid::new("defaultDomain", "is not a domain of this workspace").into()),
+    }
+}
+
+/// A failed command as its caller is told.
+pub(super) fn failure(error: Error, context: &Context) -> Failure {
+    let request = format_args!("{:016x}", context.request).to_string();
+    match error {
+        Error::Rule(invalid) => Failure::Refused(Refusal::Rule(invalid)),
+        Error::NotFound(what) => Failure::NotFound(what),
+        Error::AlreadyDeleted(what) => Failure::AlreadyDeleted(what),
+        Error::CodeTaken { code } => Failure::CodeTaken(code),
+        Error::Taken { field } => Failure::Taken(field),
+        Error::Forbidden(why) => Failure::Forbidden(why),
+        Error::NoCredits => Failure::NoCredits,
+        Error::Busy | Error::Log(CommitError::Conflict { .. }) => Failure::Busy,
+        Error::Log(CommitError::TooLarge { .. }) => Failure::ChangeTooLarge,
+        // Said by the log itself, once, when it begins and when it ends.
+        Error::Log(CommitError::DiskFull) => Failure::DiskFull,
+        Error::NotReady(why) => {
+            tracing::warn!(request, why, "a command found the store not ready");
+            Failure::NotReady
+        }
+        Error::Table(error) => {
+            tracing::warn!(request, %error, "a command could not read the table");
+            Failure::NotReady
+        }
+        Error::Log(error @ CommitError::Unknown) => {
+            tracing::error!(request, %error, "a write was not confirmed");
+            Failure::OutcomeUnknown
+        }
+        Error::Log(error @ CommitError::Unavailable(_)) => {
+            tracing::error!(request, %error, "a write was not taken");
+            Failure::NotReady
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! The JSON APIs: [`DIALECTS`], and the one dispatcher behind them. Keys, limits, idempotency and
+//! execution are written once, here; what differs between vendors is in their dialect's folder.
+//!
+//! Answers are never cached, never sniffed, carry no CORS headers (keys do not belong into other
+//! sites' pages), and are JSON with a body whatever happens.
+
+mod credentials;
+pub mod dialect;
+mod execute;
+mod idempotency;
+mod json;
+mod native;
+pub mod ops;
+mod query;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Body;
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+
+use self::credentials::NoCredential;
+use self::dialect::{BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Refusal, Reply};
+use self::idempotency::{Posted, Turns};
+use self::native::Native;
+use self::query::Query;
+use crate::clock::Timestamp;
+use crate::http::body::{self, Answer, BodyError};
+use crate::http::counts::Counts;
+use crate::http::server::Settings;
+use crate::links::{Caller, Context, Links, Replay};
+use crate::model::Invalid;
+use crate::model::key::Scope;
+
+/// Every dialect; the first that claims a path words its answers.
+static DIALECTS: &[&dyn Dialect] = &[&NATIVE];
+
+/// Also words refusals on paths that nobody claims.
+static NATIVE: Native = Native;
+
+const WORKSPACE: HeaderName = HeaderName::from_static("x-workspace-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The APIs. A handle, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Api(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    links: Links,
+    counts: Arc<Counts>,
+    turns: Turns,
+    body_timeout: Duration,
+    max_body: usize,
+    max_bulk_body: usize,
+    /// Starts at a random number, so that ids of two runs do not meet in the logs.
+    requests: AtomicU64,
+}
+
+/// Which dialect words the answers of a path.
+pub fn dialect_of(path: &str) -> &'static dyn Dialect {
+    DIALECTS.iter().copied().find(|dialect| dialect.claims(path)).unwrap_or(&NATIVE)
+}
+
+/// The answer to a request whose handling panicked.
+pub fn internal(dialect: &dyn Dialect) -> Answer {
+    let (status, bytes) = dialect.failure(&Failure::Internal);
+    respond(status, bytes)
+}
+
+/// The answer to a request outside the dialects that needs a key.
+pub fn unauthorized() -> Answer {
+    render(&NATIVE, &Err(Failure::NoKey), None, None, false)
+}
+
+impl Api {
+    /// The APIs over these links.
+    pub fn new(links: Links, settings: &Settings, counts: Arc<Counts>) -> Api {
+        // Without randomness ids start at 0: still unique within the run, which is what they must be.
+        let first = getrandom::u64().unwrap_or(0);
+        Api(Arc::new(Shared {
+            links,
+            counts,
+            turns: Turns::default(),
+            body_timeout: settings.body_timeout,
+            max_body: settings.max_body,
+            max_bulk_body: settings.max_bulk_body,
+            requests: AtomicU64::new(first),
+        }))
+    }
+
+    /// Answers one request.
+    pub async fn answer<B>(self, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        let started = Instant::now();
+        // 0 means "no request" in the log.
+        let number = self.0.requests.fetch_add(1, Ordering::Relaxed).max(1);
+        let (parts, body) = request.into_parts();
+        let has_body = !body.is_end_stream();
+        let dialect = dialect_of(parts.uri.path());
+        let found = dialect::find(dialect.endpoints(), &parts.method, parts.uri.path());
+        let (result, method, path, allow) = match found {
+            Found::Endpoint(endpoint, id) => {
+                let result = self.serve(endpoint, id, &parts, body, number).await;
+                (result, parts.method.as_str(), endpoint.template, None)
+            }
+            // Neither the method nor the path is ours: not for the log.
+            Found::Methods(allow) => (Err(Failure::WrongMethod), "-", "-", Some(allow)),
+            Found::Nothing => (Err(Failure::NoEndpoint), "-", "-", None),
+        };
+        let answer = render(dialect, &result, Some(number), allow, has_body);
+        self.count(answer.status());
+        tracing::info!(
+            dialect = dialect.name(),
+            method,
+            path,
+            status = answer.status().as_u16(),
+            ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            request = %format_args!("{number:016x}"),
+            "API request"
+        );
+        answer
+    }
+
+    /// Whether the headers carry a live key with the admin scope.
+    pub fn is_admin(&self, headers: &HeaderMap) -> bool {
+        let caller = self.caller(headers, self.0.links.clock().now());
+        caller.is_ok_and(|caller| caller.scopes().allow(Scope::Admin))
+    }
+
+    fn count(&self, status: StatusCode) {
+        let counts = &self.0.counts;
+        match status.as_u16() {
+            ..400 => counts.api_ok.add(),
+            400..500 => counts.api_refused.add(),
+            500.. => counts.api_failed.add(),
+        }
+    }
+
+    async fn serve<B>(
+        &self,
+        endpoint: &'static Endpoint,
+        id: &str,
+        parts: &Parts,
+        body: B,
+        request: u64,
+    ) -> Result<Reply, Failure>
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        let now = self.0.links.clock().now();
+        // Nobody's key can be known before the store was read.
+        if !self.0.links.is_ready() {
+            return Err(Failure::NotReady);
+        }
+        // Before the body: strangers make nobody read 8 MB.
+        let caller = self.caller(&parts.headers, now)?;
+        let body = self.read(endpoint.body, &parts.headers, body).await?;
+        let call = Call { id, query: Query::parse(parts.uri.query()), body: &body };
+        let asked = (endpoint.parse)(&call).map_err(Failure::Refused)?;
+        permit(&caller, &asked.command)?;
+        let named = named_workspace(&parts.headers)?.or(asked.workspace.as_deref());
+        let workspace = self.0.links.acting(&caller, named).ok_or(Failure::UnknownWorkspace)?;
+        let key = if parts.method == Method::POST { idempotency::key(&parts.headers) } else { Ok(None) };
+        let claim = key.map_err(Failure::Refused)?.map(|key| {
+            let path = parts.uri.path();
+            idempotency::claim(
+                key,
+                &Posted {
+                    caller: caller.key(),
+                    path: path.strip_suffix('/').unwrap_or(path),
+                    workspace: workspace.id.as_str(),
+                    query: parts.uri.query().unwrap_or(""),
+                    body: &body,
+                },
+            )
+        });
+        let (key, reach, scopes) = (caller.key(), caller.reach(), caller.scopes());
+        let context = Context { key, reach, scopes, workspace, request, now, claim };
+        if endpoint.method == "GET" {
+            return self.perform(&context, asked.command).await;
+        }
+        // A task of its own: a client that hangs up must not stop a write half way between log,
+        // table and cache, nor let its twin start.
+        let api = self.clone();
+        let task = tokio::spawn(async move { api.perform(&context, asked.command).await });
+        match task.await {
+            Ok(result) => result,
+            Err(stopped) => match stopped.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Failure::NotReady),
+            },
+        }
+    }
+
+    fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Failure> {
+        let secret = credentials::secret(headers).map_err(|no| match no {
+            NoCredential::Missing => Failure::NoKey,
+            NoCredential::Ambiguous => Failure::BadKey,
+        })?;
+        self.0.links.authenticate(secret, now).ok_or(Failure::BadKey)
+    }
+
+    async fn read<B>(&self, kind: BodyKind, headers: &HeaderMap, body: B) -> Result<Bytes, Failure>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let max = match kind {
+            BodyKind::None => return Ok(Bytes::new()),
+            BodyKind::Plain => self.0.max_body,
+            BodyKind::Bulk => self.0.max_bulk_body,
+        };
+        body::read(headers, body, max, self.0.body_timeout).await.map_err(|error| match error {
+            BodyError::TooLarge { max } => Failure::TooLarge(max),
+            BodyError::Slow => Failure::SlowBody,
+            BodyError::Encoded => Failure::EncodedBody,
+            BodyError::Broken => Failure::Refused(Refusal::Malformed(error.to_string())),
+        })
+    }
+
+    /// Runs a command, once per claim.
+    async fn perform(&self, context: &Context, command: Command) -> Result<Reply, Failure> {
+        let links = &self.0.links;
+        let Some(claim) = context.claim else { return execute::execute(links, context, command).await };
+        let _turn = self.0.turns.take(claim.scope).await.ok_or(Failure::Busy)?;
+        match links.replay(context).await.map_err(|error| execute::failure(error, context))? {
+            Replay::New => execute::execute(links, context, command).await,
+            // A key's secret is told once, and this is not the first time.
+            Replay::Same(outcome) => Ok(Reply::Made(outcome, None)),
+            Replay::Other => Err(Failure::OtherBody),
+        }
+    }
+}
+
+/// Whether the key may ask this at all.
+fn permit(caller: &Caller, command: &Command) -> Result<(), Failure> {
+    if let Caller::Key(key) = caller
+        && key.create_only
+        && !command.creates_links()
+    {
+        return Err(Failure::Forbidden("this key may only create links".to_owned()));
+    }
+    let scope = command.scope();
+    if caller.scopes().allow(scope) {
+        return Ok(());
+    }
+    Err(Failure::Forbidden(format!("this key lacks the scope {}", scope.name())))
+}
+
+fn named_workspace(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
+    let refuse = |why: &str| Failure::Refused(Refusal::Mistyped(Invalid::new("X-Workspace-Id", why)));
+    let mut lines = headers.get_all(WORKSPACE).iter();
+    let Some(line) = lines.next() else { return Ok(None) };
+    if lines.next().is_some() {
+        return Err(refuse("must be given once"));
+    }
+    line.to_str().map(Some).map_err(|_| refuse("must be visible ASCII"))
+}
+
+fn render(
+    dialect: &dyn Dialect,
+    result: &Result<Reply, Failure>,
+    number: Option<u64>,
+    allow: Option<String>,
+    has_body: bool,
+) -> Answer {
+    let (status, bytes) = match result {
+        Ok(reply) => dialect.reply(reply),
+        Err(failure) => dialect.failure(failure),
+    };
+    let mut answer = respond(status, bytes);
+    let headers = answer.headers_mut();
+    if let Some(number) = number {
+        let id = HeaderValue::try_from(format!("{number:016x}"));
+        headers.insert(REQUEST_ID, id.expect("hexadecimal digits are visible ASCII"));
+    }
+    if let Some(allow) = allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
+        headers.insert(ALLOW, allow);
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    let Err(failure) = result else { return answer };
+    if let Some(seconds) = failure.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if has_body && leaves_body(failure) {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// Whether it was answered with the body still on its way: reading it only to throw it away would
+/// be the work that was refused.
+fn leaves_body(failure: &Failure) -> bool {
+    matches!(
+        failure,
+        Failure::NoKey
+            | Failure::BadKey
+            | Failure::NoEndpoint
+            | Failure::WrongMethod
+            | Failure::TooLarge(_)
+            | Failure::SlowBody
+            | Failure::EncodedBody
+    )
+}
+
+/// An answer of JSON, with the headers that all of them have.
+pub(super) fn respond(status: StatusCode, bytes: Vec<u8>) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(bytes)));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unclaimed_paths_speak_native() {
+        for path in ["/api/v1/links", "/api", "/api/v2/x", "/links/", "/snapshots/x"] {
+            assert_eq!(dialect_of(path).name(), "native", "{path}");
+        }
+    }
+
+    #[test]
+    fn every_answer_is_json_that_nobody_keeps() {
+        let answer = internal(&NATIVE);
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let shown: Vec<_> =
+            answer.headers().iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+        let want = [
+            "content-type: \"application/json; charset=utf-8\"",
+            "cache-control: \"no-store\"",
+            "x-content-type-options: \"nosniff\"",
+        ];
+        assert_eq!(shown, want);
+    }
+
+    #[test]
+    fn refusals_carry_what_their_status_needs() {
+        let header = |failure: Failure, name: HeaderName, has_body| {
+            let answer = render(&NATIVE, &Err(failure), Some(7), None, has_body);
+            answer.headers().get(name).map(|value| value.to_str().expect("ASCII").to_owned())
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(header(Failure::NoKey, WWW_AUTHENTICATE, false), some("Bearer"));
+        assert_eq!(header(Failure::NoKey, CONNECTION, false), None);
+        assert_eq!(header(Failure::NoKey, CONNECTION, true), some("close"));
+        assert_eq!(header(Failure::NotReady, RETRY_AFTER, false), some("5"));
+        assert_eq!(header(Failure::DiskFull, RETRY_AFTER, false), some("30"));
+        assert_eq!(header(Failure::NoCredits, REQUEST_ID, false), some("0000000000000007"));
+    }
+}

@@ -1,0 +1,385 @@
+//! Requests about links: create, bulk, list, change.
+//!
+//! `domain`, `customSlug` and `linkType` cannot change. A PATCH may repeat them, as clients that
+//! send back whole objects do; another value is refused. The `utm*` fields can change, unlike at
+//! the vendor.
+
+use super::{fields, object, write};
+use crate::http::api::dialect::{
+    Asked, Bulk, Call, Command, Cursor, Fixed, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Refusal, Sort,
+};
+use crate::http::api::json::{Fields, Given, Json, Mistyped};
+use crate::http::api::query::Query;
+use crate::model::Invalid;
+use crate::model::id::{ForeignId, Id};
+use crate::model::link::{DomainChoice, Draft, Password, Patch};
+use crate::model::short_code::ShortCode;
+
+/// Most rows of a bulk (DECISIONS 13): one command must not hold up the others. Past it: 422.
+const ROWS_MAX: usize = 1_000;
+
+/// Highest page number: pages cost what they skip, and `cursor` goes deeper for free.
+const PAGE_MAX: u64 = 1_000_000_000;
+
+/// Longest search text in characters; a longer one occurs in no code or title worth finding.
+const SEARCH_MAX: usize = 500;
+
+/// What is shown in place of a password, and so means "unchanged" when sent back.
+pub(super) const MASK: &str = "********";
+
+/// `POST /links`.
+pub(super) fn create(call: &Call<'_>) -> Result<Asked, Refusal> {
+    let body = object(call)?;
+    let draft = draft(&body, &DomainChoice::Default)?;
+    write(call, &body, Command::CreateLink(draft))
+}
+
+/// `POST /links/bulk`. A row that is no draft is that row's failure, unless it is no object.
+pub(super) fn create_bulk(call: &Call<'_>) -> Result<Asked, Refusal> {
+    let body = object(call)?;
+    let domain = domain(&body)?.unwrap_or(DomainChoice::Default);
+    let rows = match body.list("links")? {
+        Given::Value(rows) => rows,
+        Given::Absent => return Err(Refusal::Mistyped(Invalid::new("links", "is required"))),
+        Given::Null => return Err(Refusal::Mistyped(Invalid::new("links", "must be an array"))),
+    };
+    if rows.is_empty() || rows.len() > ROWS_MAX {
+        return Err(Refusal::Rule(Invalid::new("links", "must be 1 to 1000 links")));
+    }
+    let atomic = body.flag("atomic")?.value().unwrap_or(false);
+    let rows = rows.iter().map(|row| self::row(row, &domain)).collect::<Result<_, _>>()?;
+    write(call, &body, Command::CreateBulk(Bulk { domain, rows, atomic }))
+}
+
+fn row(row: &Json, domain: &DomainChoice) -> Result<Result<Draft, Invalid>, Refusal> {
+    let Json::Object(row) = row else {
+        return Err(Refusal::Mistyped(Invalid::new("links", "must be an array of objects")));
+    };
+    match draft(row, domain) {
+        Ok(draft) => Ok(Ok(draft)),
+        Err(Refusal::Mistyped(invalid) | Refusal::Rule(invalid)) => Ok(Err(invalid)),
+        Err(refusal @ (Refusal::Malformed(_) | Refusal::NotFound(_))) => Err(refusal),
+    }
+}
+
+fn draft(body: &Fields, elsewhere: &DomainChoice) -> Result<Draft, Refusal> {
+    let destination = body.required("url")?.into();
+    let link_type = body.text("linkType")?.map(fields::link_type).transpose()?.value().unwrap_or_default();
+    let password = match body.text("password")?.value() {
+        Some(MASK) => return Err(Invalid::new("password", "must not be what is shown in its place").into()),
+        Some(text) => Some(Password::parse(text)?),
+        None => None,
+    };
+    Ok(Draft {
+        domain: domain(body)?.unwrap_or_else(|| elsewhere.clone()),
+        code: code(body)?,
+        destination,
+        link_type,
+        password,
+        edits: fields::of_draft(body)?,
+    })
+}
+
+fn domain(body: &Fields) -> Result<Option<DomainChoice>, Refusal> {
+    Ok(body.text("domain")?.value().map(|name| DomainChoice::Name(name.into())))
+}
+
+/// `customSlug`, or `alias`, which the vendor's quick start says. Null and "" ask for a drawn one.
+fn code(body: &Fields) -> Result<Option<ShortCode>, Refusal> {
+    let slug = body.text("customSlug")?.value().filter(|text| !text.is_empty());
+    let alias = body.text("alias")?.value().filter(|text| !text.is_empty());
+    let (field, text) = match (slug, alias) {
+        (Some(slug), Some(alias)) if slug != alias => {
+            return Err(Invalid::new("alias", "must equal customSlug when both are given").into());
+        }
+        (Some(slug), _) => ("customSlug", slug),
+        (None, Some(alias)) => ("alias", alias),
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(ShortCode::parse(text).map_err(|invalid| Invalid { field, ..invalid })?))
+}
+
+/// `PATCH /links/{id}`.
+pub(super) fn update(call: &Call<'_>) -> Result<Asked, Refusal> {
+    let id = call.id("link")?;
+    let body = object(call)?;
+    let destination = match body.text("url")? {
+        Given::Absent => None,
+        Given::Null => return Err(Mistyped(Invalid::new("url", "must be a string")).into()),
+        Given::Value(url) => Some(url.into()),
+    };
+    let password = match body.text("password")? {
+        Given::Absent | Given::Value(MASK) => None,
+        Given::Null => Some(None),
+        Given::Value(text) => Some(Some(Password::parse(text)?)),
+    };
+    let fixed = Fixed {
+        domain: body.text("domain")?.value().map(Box::from),
+        code: code(&body)?,
+        link_type: body.text("linkType")?.map(fields::link_type).transpose()?.value(),
+    };
+    let patch = Patch { destination, password, edits: fields::of_patch(&body)? };
+    write(call, &body, Command::UpdateLink { id, patch, fixed })
+}
+
+/// `GET /links`.
+pub(super) fn list(call: &Call<'_>) -> Result<Asked, Refusal> {
+    let query = link_query(&call.query)?;
+    super::read(call, Command::Links(query))
+}
+
+fn link_query(query: &Query<'_>) -> Result<LinkQuery, Mistyped> {
+    let refuse = |field, why: &str| Mistyped(Invalid::new(field, why));
+    let limit = query.number("limit", 1, LIMIT_MAX as u64)?.map(usize::try_from);
+    let page = query.number("page", 1, PAGE_MAX)?;
+    let sort = match query.text("sort")? {
+        None | Some("newest") => Sort::Newest,
+        Some("oldest") => Sort::Oldest,
+        Some("clicks") => Sort::Clicks,
+        Some("title") => Sort::Title,
+        Some(_) => return Err(refuse("sort", "must be newest, oldest, clicks or title")),
+    };
+    let at = match query.text("cursor")? {
+        None => Cursor::Page(page.unwrap_or(1)),
+        Some(_) if !matches!(sort, Sort::Newest | Sort::Oldest) => {
+            return Err(refuse("cursor", "works only with sort newest or oldest"));
+        }
+        Some(cursor) => {
+            Cursor::After(cursor.parse().map_err(|_| refuse("cursor", "is not a nextCursor of ours"))?)
+        }
+    };
+    let search = query.text("search")?;
+    if search.is_some_and(|text| text.chars().count() > SEARCH_MAX) {
+        return Err(refuse("search", "must be at most 500 characters"));
+    }
+    let tag = |text: &str| text.parse::<Id>().map_err(|_| refuse("tagId", "is not a tag's id"));
+    Ok(LinkQuery {
+        at,
+        limit: limit.and_then(Result::ok).unwrap_or(LIMIT_DEFAULT),
+        search: search.map(str::to_owned),
+        domain: query.text("domain")?.map(str::to_owned),
+        tag: query.text("tagId")?.map(tag).transpose()?,
+        campaign: query
+            .text("campaignId")?
+            .map(|id| ForeignId::parse("campaignId", id))
+            .transpose()
+            .map_err(Mistyped)?,
+        is_active: query.flag("isActive")?,
+        sort,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::Method;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::http::api::dialect::Failure;
+    use crate::http::api::dialect::{Dialect as _, Found, find};
+    use crate::http::api::native::{Native, failure};
+
+    /// What a request parses to, or its status and error.
+    fn parse(method: &str, target: &str, body: &str) -> Result<Asked, (u16, String)> {
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, q)| (path, Some(q)));
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let Found::Endpoint(endpoint, id) = find(Native.endpoints(), &method, path) else {
+            panic!("{method} {path} leads nowhere");
+        };
+        let call = Call { id, query: Query::parse(query), body: body.as_bytes() };
+        (endpoint.parse)(&call).map_err(|refusal| {
+            let (status, bytes) = failure::render(&Failure::Refused(refusal));
+            let Ok(Json::Object(body)) = crate::http::api::json::parse(&bytes) else {
+                panic!("not an object")
+            };
+            (status.as_u16(), body.required("error").expect("a sentence").to_owned())
+        })
+    }
+
+    fn check_refusal(method: &str, target: &str, body: &str, status: u16, error: &str) {
+        let got = parse(method, target, body).map(|asked| format!("{asked:?}"));
+        assert_eq!(got, Err((status, error.to_owned())), "{method} {target} {body}");
+    }
+
+    #[test]
+    fn refusals_of_create() {
+        let rows = [
+            (r"{}", 400, "url: is required"),
+            (r#"{"url":null}"#, 400, "url: must be a string"),
+            (r#"{"url":1}"#, 400, "url: must be a string"),
+            (r"[]", 400, "the body must be a JSON object"),
+            (r#"{"url":"u","domain":1}"#, 400, "domain: must be a string"),
+            (r#"{"url":"u","customSlug":true}"#, 400, "customSlug: must be a string"),
+            (r#"{"url":"u","customSlug":"api"}"#, 422, "customSlug: is a reserved word"),
+            (
+                r#"{"url":"u","alias":".."}"#,
+                422,
+                "alias: must not be \".\" or \"..\", which browsers remove from a URL",
+            ),
+            (
+                r#"{"url":"u","alias":"a","customSlug":"b"}"#,
+                422,
+                "alias: must equal customSlug when both are given",
+            ),
+            (r#"{"url":"u","redirectType":true}"#, 400, "redirectType: must be a string or a number"),
+            (
+                r#"{"url":"u","redirectType":"303"}"#,
+                422,
+                "redirectType: must be PERMANENT_301, TEMPORARY_302, 301, 302, 307 or 308",
+            ),
+            (
+                r#"{"url":"u","redirectType":65838}"#,
+                422,
+                "redirectType: must be PERMANENT_301, TEMPORARY_302, 301, 302, 307 or 308",
+            ),
+            (r#"{"url":"u","linkType":"FAX"}"#, 422, "linkType: must be URL, MAILTO, TEL or SMS"),
+            (r#"{"url":"u","cloaked":"yes"}"#, 400, "cloaked: must be true or false"),
+            (r#"{"url":"u","password":""}"#, 422, "password: must not be empty"),
+            (r#"{"url":"u","password":"********"}"#, 422, "password: must not be what is shown in its place"),
+            (r#"{"url":"u","maxClicks":1.5}"#, 400, "maxClicks: must be a whole number, 0 or more"),
+            (r#"{"url":"u","maxClicks":"5"}"#, 400, "maxClicks: must be a whole number, 0 or more"),
+            (r#"{"url":"u","expiresAt":1700000000000}"#, 400, "expiresAt: must be a string"),
+            (
+                r#"{"url":"u","expiresAt":"2024-02-30"}"#,
+                422,
+                "expiresAt: must be an ISO 8601 date and time such as 2026-12-31T23:59:59Z",
+            ),
+            (r#"{"url":"u","image":"javascript:x"}"#, 422, ""),
+            (r#"{"url":"u","tagIds":"x"}"#, 400, "tagIds: must be an array of strings"),
+            (r#"{"url":"u","tagIds":["x"]}"#, 422, "tagIds: \"x\" is not a tag's id"),
+            (
+                r#"{"url":"u","webhookUrls":5}"#,
+                400,
+                "webhookUrls: must be a comma-separated string, or an array of strings",
+            ),
+            (
+                r#"{"url":"u","webhookUrls":"https://a.test/,,https://b.test/"}"#,
+                422,
+                "webhookUrls: must not have an empty part",
+            ),
+            (
+                r#"{"url":"u","webhookUrls":["https://a.test/",1]}"#,
+                400,
+                "webhookUrls: must be an array of strings",
+            ),
+            (
+                r#"{"url":"u","campaignId":"a b"}"#,
+                422,
+                "campaignId: must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -",
+            ),
+            (r#"{"url":"u","workspaceId":1}"#, 400, "workspaceId: must be a string"),
+        ];
+        for (body, status, error) in rows {
+            if error.is_empty() {
+                assert_eq!(
+                    parse("POST", "/api/v1/links", body).map_err(|e| e.0).err(),
+                    Some(status),
+                    "{body}"
+                );
+            } else {
+                check_refusal("POST", "/api/v1/links", body, status, error);
+            }
+        }
+    }
+
+    #[test]
+    fn a_create_with_everything() {
+        let body = r#"{"url":"https://e.test/","domain":"go.test","alias":"x","title":"T","redirectType":308,
+            "linkType":"URL","password":"secret","tagIds":[],"webhookUrls":" https://a.test/ ,https://b.test/h",
+            "utmSource":"s","notes":null,"isActive":null,"maxClicks":5.0,"workspaceId":"ws","unknown":{"a":[1]}}"#;
+        let asked = parse("POST", "/api/v1/links/", body).expect("valid");
+        assert_eq!(asked.workspace.as_deref(), Some("ws"));
+        let Command::CreateLink(draft) = asked.command else { panic!("not a create") };
+        assert_eq!(draft.domain, DomainChoice::Name("go.test".into()));
+        assert_eq!(draft.code.as_ref().map(ShortCode::as_str), Some("x"));
+        let edits = format!("{:?}", draft.edits);
+        let want = "[Title(Some(\"T\")), Status(PermanentRedirect), MaxClicks(Some(5)), Tags([]), \
+                    UtmSource(Some(\"s\")), WebhookUrls([Destination(\"https://a.test/\"), \
+                    Destination(\"https://b.test/h\")])]";
+        assert_eq!(edits, want);
+    }
+
+    const LINK: &str = "/api/v1/links/000000000000000000AB";
+
+    #[test]
+    fn null_clears_and_a_masked_password_stays() {
+        let body = r#"{"title":null,"maxClicks":null,"webhookUrls":null,"password":"********","image":null,
+            "expiresAt":null,"domain":"go.test","linkType":"TEL","customSlug":"x"}"#;
+        let Ok(Asked { command: Command::UpdateLink { patch, fixed, .. }, .. }) = parse("PATCH", LINK, body)
+        else {
+            panic!("not an update");
+        };
+        let want = "[Title(None), Image(None), ExpiresAt(None), MaxClicks(None), WebhookUrls([])]";
+        assert_eq!(format!("{:?}", patch.edits), want);
+        assert!(patch.password.is_none() && patch.destination.is_none());
+        assert_eq!(fixed.domain.as_deref(), Some("go.test"));
+        let Ok(Asked { command: Command::UpdateLink { patch, .. }, .. }) =
+            parse("PATCH", LINK, r#"{"password":null,"url":"u"}"#)
+        else {
+            panic!("not an update");
+        };
+        assert!(matches!(patch.password, Some(None)));
+        assert_eq!(patch.destination.as_deref(), Some("u"));
+        check_refusal("PATCH", LINK, r#"{"isActive":null}"#, 400, "isActive: must be true or false");
+        check_refusal("PATCH", LINK, r#"{"url":null}"#, 400, "url: must be a string");
+        check_refusal("PATCH", LINK, r#"{"tagIds":null}"#, 400, "tagIds: must be an array of strings");
+        check_refusal("PATCH", "/api/v1/links/x", "{}", 404, "link not found");
+    }
+
+    #[test]
+    fn bulk_rows_fail_alone() {
+        let path = "/api/v1/links/bulk";
+        let body = r#"{"domain":"go.test","links":[{"url":"u"},{"url":1},{"url":"u","customSlug":"api"}]}"#;
+        let Ok(Asked { command: Command::CreateBulk(bulk), .. }) = parse("POST", path, body) else {
+            panic!("not a bulk");
+        };
+        let rows: Vec<_> =
+            bulk.rows.iter().map(|row| row.as_ref().map(|_| ()).map_err(ToString::to_string)).collect();
+        let failed = |why: &str| Err(why.to_owned());
+        assert_eq!(rows, [Ok(()), failed("url: must be a string"), failed("customSlug: is a reserved word")]);
+        assert!(!bulk.atomic);
+        check_refusal("POST", path, "{}", 400, "links: is required");
+        check_refusal("POST", path, r#"{"links":[]}"#, 422, "links: must be 1 to 1000 links");
+        check_refusal("POST", path, r#"{"links":[5]}"#, 400, "links: must be an array of objects");
+        let many = format!(r#"{{"links":[{}{{}}]}}"#, "{},".repeat(1_000));
+        check_refusal("POST", path, &many, 422, "links: must be 1 to 1000 links");
+    }
+
+    #[test]
+    fn list_queries() {
+        let list = |query: &str| parse("GET", &format!("/api/v1/links?{query}"), "ignored");
+        let Ok(Asked { command: Command::Links(query), workspace }) =
+            list("page=3&limit=100&search=a+b&isActive=false&sort=title&workspaceId=w&domain=go.test")
+        else {
+            panic!("not a list");
+        };
+        assert_eq!((query.at, query.limit, query.sort), (Cursor::Page(3), 100, Sort::Title));
+        assert_eq!((query.search.as_deref(), query.is_active), (Some("a b"), Some(false)));
+        assert_eq!(workspace.as_deref(), Some("w"));
+        let rows = [
+            ("limit=0", "limit: must be a whole number from 1 to 100"),
+            ("limit=1000000000", "limit: must be a whole number from 1 to 100"),
+            ("limit=abc", "limit: must be a whole number from 1 to 100"),
+            ("page=9223372036854775807", "page: must be a whole number from 1 to 1000000000"),
+            ("cursor=garbage", "cursor: is not a nextCursor of ours"),
+            ("cursor=00000000000000000001&sort=clicks", "cursor: works only with sort newest or oldest"),
+            ("sort=x", "sort: must be newest, oldest, clicks or title"),
+            ("isActive=1", "isActive: must be true or false"),
+            ("tagId=x", "tagId: is not a tag's id"),
+            ("limit=1&limit=2", "limit: must be given once"),
+        ];
+        for (query, error) in rows {
+            check_refusal("GET", &format!("/api/v1/links?{query}"), "", 400, error);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(body in "\\PC{0,80}|\\{(\"(url|links|tagIds|scopes|customValues|expiresAt)\":(1|null|\"x\"|\\[\\]|\\{\\}),?){0,4}\\}", id in "[a-zA-Z0-9%]{1,24}", query in "\\PC{0,40}") {
+            for endpoint in Native.endpoints() {
+                let call = Call { id: &id, query: Query::parse(Some(&query)), body: body.as_bytes() };
+                let _ = (endpoint.parse)(&call);
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The native dialect: Brevr's `/api/v1` with our additions (DECISIONS 9-15). Also the one that
+//! words refusals on paths under `/api` that nobody else claims.
+//!
+//! 400 is a request that cannot be read (JSON, query, a field missing or of the wrong type), 422
+//! one that can, but breaks a rule. Every error is `{"error": "field: rule"}`.
+
+mod failure;
+mod fields;
+mod links;
+mod places;
+mod render;
+
+use hyper::StatusCode;
+
+use crate::http::api::dialect::{Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, Refusal, Reply};
+use crate::http::api::json::{self, Fields};
+
+/// The dialect.
+pub(super) struct Native;
+
+impl Dialect for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn claims(&self, path: &str) -> bool {
+        path == "/api/v1" || path.starts_with("/api/v1/")
+    }
+
+    fn endpoints(&self) -> &'static [Endpoint] {
+        ENDPOINTS
+    }
+
+    fn reply(&self, reply: &Reply) -> (StatusCode, Vec<u8>) {
+        render::reply(reply)
+    }
+
+    fn failure(&self, failure: &Failure) -> (StatusCode, Vec<u8>) {
+        failure::render(failure)
+    }
+}
+
+const fn endpoint(
+    method: &'static str,
+    template: &'static str,
+    body: BodyKind,
+    parse: fn(&Call<'_>) -> Result<Asked, Refusal>,
+) -> Endpoint {
+    Endpoint { method, template, body, parse }
+}
+
+#[rustfmt::skip]
+const ENDPOINTS: &[Endpoint] = &[
+    endpoint("POST", "/api/v1/links", BodyKind::Plain, links::create),
+    endpoint("GET", "/api/v1/links", BodyKind::None, links::list),
+    endpoint("POST", "/api/v1/links/bulk", BodyKind::Bulk, links::create_bulk),
+    endpoint("GET", "/api/v1/links/{id}", BodyKind::None, |call| read(call, Command::Link(call.id("link")?))),
+    endpoint("PATCH", "/api/v1/links/{id}", BodyKind::Plain, links::update),
+    endpoint("DELETE", "/api/v1/links/{id}", BodyKind::None, |call| read(call, Command::DeleteLink(call.id("link")?))),
+    endpoint("GET", "/api/v1/tags", BodyKind::None, |call| read(call, Command::Tags)),
+    endpoint("POST", "/api/v1/tags", BodyKind::Plain, places::create_tag),
+    endpoint("PATCH", "/api/v1/tags/{id}", BodyKind::Plain, places::update_tag),
+    endpoint("DELETE", "/api/v1/tags/{id}", BodyKind::None, |call| read(call, Command::DeleteTag(call.id("tag")?))),
+    endpoint("GET", "/api/v1/domains", BodyKind::None, |call| read(call, Command::Domains)),
+    endpoint("POST", "/api/v1/domains", BodyKind::Plain, places::create_domain),
+    endpoint("GET", "/api/v1/domains/{id}", BodyKind::None, |call| read(call, Command::Domain(call.id("domain")?))),
+    endpoint("PATCH", "/api/v1/domains/{id}", BodyKind::Plain, places::update_domain),
+    endpoint("DELETE", "/api/v1/domains/{id}", BodyKind::None, |call| read(call, Command::DeleteDomain(call.id("domain")?))),
+    // There is nothing to verify: whoever may add a domain is believed. Clients call it all the same.
+    endpoint("POST", "/api/v1/domains/{id}/verify", BodyKind::None, |call| read(call, Command::Domain(call.id("domain")?))),
+    endpoint("GET", "/api/v1/workspaces", BodyKind::None, |call| read(call, Command::Workspaces)),
+    endpoint("POST", "/api/v1/workspaces", BodyKind::Plain, places::create_workspace),
+    endpoint("GET", "/api/v1/workspaces/{id}", BodyKind::None, |call| read(call, Command::Workspace(call.foreign_id("workspace")?))),
+    endpoint("PATCH", "/api/v1/workspaces/{id}", BodyKind::Plain, places::update_workspace),
+    endpoint("GET", "/api/v1/companies", BodyKind::None, |call| read(call, Command::Companies)),
+    endpoint("POST", "/api/v1/companies", BodyKind::Plain, places::create_company),
+    endpoint("GET", "/api/v1/keys", BodyKind::None, |call| read(call, Command::Keys)),
+    endpoint("POST", "/api/v1/keys", BodyKind::Plain, places::create_key),
+    endpoint("DELETE", "/api/v1/keys/{id}", BodyKind::None, |call| read(call, Command::RevokeKey(call.id("key")?))),
+];
+
+/// A command without a body; its workspace may be in the query.
+fn read(call: &Call<'_>, command: Command) -> Result<Asked, Refusal> {
+    Ok(Asked { workspace: call.query.text("workspaceId")?.map(str::to_owned), command })
+}
+
+/// A command with a body; its workspace may be in body or query.
+fn write(call: &Call<'_>, body: &Fields, command: Command) -> Result<Asked, Refusal> {
+    let mut asked = read(call, command)?;
+    if let Some(named) = body.text("workspaceId")?.value() {
+        asked.workspace = Some(named.to_owned());
+    }
+    Ok(asked)
+}
+
+fn object(call: &Call<'_>) -> Result<Fields, Refusal> {
+    json::object(call.body).map_err(Refusal::Malformed)
+}

@@ -1,0 +1,443 @@
+//! Answers in the native dialect. `LinkDetail` has every key of the vendor's, those without
+//! meaning here at their empty value, then ours.
+
+use std::fmt::Display;
+
+use hyper::StatusCode;
+use serde::{Serialize, Serializer};
+
+use super::fields::{show_link_type, show_status};
+use super::links::MASK;
+use crate::http::api::dialect::{
+    BulkView, DomainView, FailedRow, KeyView, LinkView, Outcome, Page, Reply, WorkspaceView,
+};
+use crate::model::id::Id;
+use crate::model::key::{Reach, Scope};
+use crate::model::tag::Tag;
+use crate::model::workspace::Company;
+
+/// Bytes of anything that serializes.
+pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("keys are strings and no serializer here fails")
+}
+
+pub(super) fn reply(reply: &Reply) -> (StatusCode, Vec<u8>) {
+    let body = match reply {
+        Reply::Made(outcome, secret) => return (StatusCode::CREATED, made(outcome, secret.as_deref())),
+        Reply::Link(link) => named("link", &Detail::of(link)),
+        Reply::Links(page) => json(&Listing::of(page)),
+        Reply::Tags(all) => all_named("tags", all, TagJson::of),
+        Reply::Tag(tag) => named("tag", &TagJson::of(tag)),
+        Reply::Domains(all) => all_named("domains", all, DomainJson::of),
+        Reply::Domain(domain) => named("domain", &DomainJson::of(domain)),
+        Reply::Workspaces(all) => all_named("workspaces", all, WorkspaceJson::of),
+        Reply::Workspace(workspace) => named("workspace", &WorkspaceJson::of(workspace)),
+        Reply::Companies(all) => all_named("companies", all, CompanyJson::of),
+        Reply::Keys(all) => all_named("keys", all, |key| KeyJson::of(key, None)),
+        Reply::Done => named("success", &true),
+    };
+    (StatusCode::OK, body)
+}
+
+fn made(outcome: &Outcome, secret: Option<&str>) -> Vec<u8> {
+    match outcome {
+        Outcome::Link(link) => named("link", &Detail::of(link)),
+        Outcome::Bulk(bulk) => json(&BulkJson::of(bulk)),
+        Outcome::Tag(tag) => named("tag", &TagJson::of(tag)),
+        Outcome::Domain(domain) => named("domain", &DomainJson::of(domain)),
+        Outcome::Workspace(workspace) => named("workspace", &WorkspaceJson::of(workspace)),
+        Outcome::Company(company) => named("company", &CompanyJson::of(company)),
+        Outcome::Key(key) => named("key", &KeyJson::of(key, secret)),
+    }
+}
+
+/// One object by its singular.
+fn named(name: &str, value: &impl Serialize) -> Vec<u8> {
+    json(&std::collections::BTreeMap::from([(name, value)]))
+}
+
+/// A list by its plural.
+fn all_named<'a, T, J: Serialize>(name: &str, all: &'a [T], show: impl Fn(&'a T) -> J) -> Vec<u8> {
+    named(name, &all.iter().map(show).collect::<Vec<_>>())
+}
+
+/// An id or instant as its text.
+struct Text<T>(T);
+
+impl<T: Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// A link in a list: the vendor's `Link`, with our `shortUrl`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Brief<'a> {
+    id: String,
+    short_code: &'a str,
+    short_url: &'a str,
+    url: String,
+    title: Option<&'a str>,
+    domain: &'a str,
+    link_type: &'static str,
+    is_active: bool,
+    click_count: u64,
+    created_at: String,
+    tags: Vec<Tagging<'a>>,
+    qr_code: Option<()>,
+}
+
+/// The vendor nests each tag.
+#[derive(Serialize)]
+struct Tagging<'a> {
+    tag: TagJson<'a>,
+}
+
+impl<'a> Brief<'a> {
+    fn of(view: &'a LinkView) -> Brief<'a> {
+        let options = &view.link.options;
+        Brief {
+            id: view.link.id.to_string(),
+            short_code: view.link.code.as_str(),
+            short_url: &view.short_url,
+            url: options.target().as_str().to_owned(),
+            title: options.title.as_deref(),
+            domain: &view.domain_name,
+            link_type: show_link_type(options.link_type),
+            is_active: options.is_active,
+            click_count: view.clicks,
+            created_at: view.link.created_at.to_string(),
+            tags: view.tags.iter().map(|tag| Tagging { tag: TagJson::of(tag) }).collect(),
+            qr_code: None,
+        }
+    }
+}
+
+/// A whole link: the vendor's `LinkDetail`, then ours.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Detail<'a> {
+    #[serde(flatten)]
+    brief: Brief<'a>,
+    updated_at: String,
+    description: Option<&'a str>,
+    image: Option<&'a str>,
+    password: Option<&'static str>,
+    expires_at: Option<String>,
+    max_clicks: Option<u64>,
+    cloaked: bool,
+    redirect_type: &'static str,
+    workspace_id: &'a str,
+    forward_parameters: bool,
+    block_bots: bool,
+    skip_social_crawler_tracking: bool,
+    hide_referrer: bool,
+    meta_pixel_id: Option<&'a str>,
+    google_tag_id: Option<&'a str>,
+    gtm_container_id: Option<()>,
+    head_tags: Option<()>,
+    body_tags: Option<()>,
+    webhook_urls: Option<String>,
+    rules: [(); 0],
+    created_by: Option<Creator<'a>>,
+    valid_since: Option<String>,
+    expired_url: Option<&'a str>,
+    forward_path: bool,
+    count_bots: bool,
+    campaign_id: Option<&'a str>,
+    notes: Option<&'a str>,
+}
+
+/// The key that made a link, in the shape of the vendor's user.
+#[derive(Serialize)]
+struct Creator<'a> {
+    id: Text<Id>,
+    name: &'a str,
+    email: Option<()>,
+}
+
+impl<'a> Detail<'a> {
+    fn of(view: &'a LinkView) -> Detail<'a> {
+        let options = &view.link.options;
+        let webhooks: Vec<_> = options.webhook_urls.iter().map(|url| url.as_str()).collect();
+        Detail {
+            brief: Brief::of(view),
+            updated_at: view.link.updated_at.to_string(),
+            description: options.description.as_deref(),
+            image: options.image.as_ref().map(|url| url.as_str()),
+            password: options.password.as_ref().map(|_| MASK),
+            expires_at: options.expires_at.map(|at| at.to_string()),
+            max_clicks: options.max_clicks,
+            cloaked: options.cloaked,
+            redirect_type: show_status(options.status),
+            workspace_id: view.workspace.id.as_str(),
+            forward_parameters: options.forward_parameters,
+            block_bots: options.block_bots,
+            skip_social_crawler_tracking: false,
+            hide_referrer: false,
+            meta_pixel_id: options.meta_pixel_id.as_deref(),
+            google_tag_id: options.google_tag_id.as_deref(),
+            gtm_container_id: None,
+            head_tags: None,
+            body_tags: None,
+            webhook_urls: (!webhooks.is_empty()).then(|| webhooks.join(",")),
+            rules: [],
+            created_by: view.creator.as_deref().map(|key| Creator {
+                id: Text(key.id),
+                name: &key.name,
+                email: None,
+            }),
+            valid_since: options.valid_since.map(|at| at.to_string()),
+            expired_url: options.expired_url.as_ref().map(|url| url.as_str()),
+            forward_path: options.forward_path,
+            count_bots: options.count_bots,
+            campaign_id: options.campaign.as_ref().map(|id| id.as_str()),
+            notes: options.notes.as_deref(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listing<'a> {
+    links: Vec<Brief<'a>>,
+    total: u64,
+    page: u64,
+    limit: usize,
+    total_pages: u64,
+    next_cursor: Option<Text<Id>>,
+}
+
+impl<'a> Listing<'a> {
+    fn of(page: &'a Page) -> Listing<'a> {
+        Listing {
+            links: page.links.iter().map(Brief::of).collect(),
+            total: page.total,
+            page: page.page,
+            limit: page.limit,
+            total_pages: page.total.div_ceil(page.limit.max(1) as u64),
+            next_cursor: page.next.map(Text),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BulkJson<'a> {
+    created: usize,
+    active_count: usize,
+    pending_count: usize,
+    failed: FailedRows<'a>,
+    links: Vec<BulkLink<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BulkLink<'a> {
+    id: Text<Id>,
+    short_code: &'a str,
+    short_url: &'a str,
+    url: String,
+    domain: &'a str,
+    pending_verification: bool,
+}
+
+impl<'a> BulkJson<'a> {
+    fn of(bulk: &'a BulkView) -> BulkJson<'a> {
+        let links: Vec<_> = bulk
+            .links
+            .iter()
+            .map(|view| BulkLink {
+                id: Text(view.link.id),
+                short_code: view.link.code.as_str(),
+                short_url: &view.short_url,
+                url: view.link.options.target().as_str().to_owned(),
+                domain: &view.domain_name,
+                pending_verification: false,
+            })
+            .collect();
+        BulkJson {
+            created: links.len(),
+            active_count: links.len(),
+            pending_count: 0,
+            failed: FailedRows(&bulk.failed),
+            links,
+        }
+    }
+}
+
+/// Rows that made no link; `row` counts from 0, as the array sent does.
+struct FailedRows<'a>(&'a [FailedRow]);
+
+impl Serialize for FailedRows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|failed| FailedJson {
+            row: failed.row,
+            short_code: failed.code.as_deref(),
+            reason: &failed.reason,
+        }))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FailedJson<'a> {
+    row: usize,
+    short_code: Option<&'a str>,
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct TagJson<'a> {
+    id: Text<Id>,
+    name: &'a str,
+    color: &'a str,
+}
+
+impl<'a> TagJson<'a> {
+    fn of(tag: &'a Tag) -> TagJson<'a> {
+        TagJson { id: Text(tag.id), name: &tag.name, color: &tag.color }
+    }
+}
+
+/// The vendor's `Domain`, then ours. A domain works or is not there, so most of the vendor's
+/// states never occur.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DomainJson<'a> {
+    id: Text<Id>,
+    domain: &'a str,
+    verified: bool,
+    verified_at: Option<String>,
+    created_at: String,
+    status: &'static str,
+    last_checked_at: Option<()>,
+    failed_checks: u64,
+    active_links: u64,
+    ownership_verified: bool,
+    verification_token: Option<()>,
+    dns_provider: Option<()>,
+    base_url: &'a str,
+    case_sensitive: bool,
+    not_found_url: Option<&'a str>,
+    expired_url: Option<&'a str>,
+    root_url: Option<&'a str>,
+}
+
+impl<'a> DomainJson<'a> {
+    fn of(view: &'a DomainView) -> DomainJson<'a> {
+        let domain = &view.domain;
+        let verified = domain.verified_at.is_some();
+        DomainJson {
+            id: Text(domain.id),
+            domain: &view.name,
+            verified,
+            verified_at: domain.verified_at.map(|at| at.to_string()),
+            created_at: domain.created_at.to_string(),
+            status: if verified { "ACTIVE" } else { "PENDING_OWNERSHIP" },
+            last_checked_at: None,
+            failed_checks: 0,
+            active_links: view.links,
+            ownership_verified: verified,
+            verification_token: None,
+            dns_provider: None,
+            base_url: &view.base_url,
+            case_sensitive: domain.case_sensitive,
+            not_found_url: domain.not_found_url.as_ref().map(|url| url.as_str()),
+            expired_url: domain.expired_url.as_ref().map(|url| url.as_str()),
+            root_url: domain.root_url.as_ref().map(|url| url.as_str()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WorkspaceJson<'a> {
+    id: &'a str,
+    name: &'a str,
+    company_id: &'a str,
+    credits: Option<u64>,
+    default_domain: &'a str,
+    custom_values: &'a std::collections::BTreeMap<Box<str>, Box<str>>,
+    created_at: String,
+}
+
+impl<'a> WorkspaceJson<'a> {
+    fn of(view: &'a WorkspaceView) -> WorkspaceJson<'a> {
+        let workspace = &view.workspace;
+        WorkspaceJson {
+            id: workspace.id.as_str(),
+            name: &workspace.name,
+            company_id: workspace.company.as_str(),
+            credits: workspace.credits,
+            default_domain: &view.default_domain,
+            custom_values: &workspace.custom_values,
+            created_at: workspace.created_at.to_string(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CompanyJson<'a> {
+    id: &'a str,
+    name: &'a str,
+    relationship_number: &'a str,
+    created_at: String,
+}
+
+impl<'a> CompanyJson<'a> {
+    fn of(company: &'a Company) -> CompanyJson<'a> {
+        CompanyJson {
+            id: company.id.as_str(),
+            name: &company.name,
+            relationship_number: &company.relationship_number,
+            created_at: company.created_at.to_string(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyJson<'a> {
+    id: Text<Id>,
+    name: &'a str,
+    kind: &'static str,
+    workspace_id: Option<&'a str>,
+    company_id: Option<&'a str>,
+    scopes: Vec<&'static str>,
+    create_only: bool,
+    expires_at: Option<String>,
+    /// The secret's first characters.
+    hint: &'a str,
+    created_at: String,
+    /// Told once, when the key is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<&'a str>,
+}
+
+impl<'a> KeyJson<'a> {
+    fn of(view: &'a KeyView, secret: Option<&'a str>) -> KeyJson<'a> {
+        let key = &view.key;
+        let workspace = view.workspace.as_deref();
+        let (kind, company) = match &key.reach {
+            Reach::Instance => ("instance", None),
+            Reach::Company(id) => ("company", Some(id)),
+            Reach::Workspace(_) => ("workspace", workspace.map(|workspace| &workspace.company)),
+        };
+        KeyJson {
+            id: Text(key.id),
+            name: &key.name,
+            kind,
+            workspace_id: workspace.map(|workspace| workspace.id.as_str()),
+            company_id: company.map(|id| id.as_str()),
+            scopes: key.scopes.iter().map(Scope::name).collect(),
+            create_only: key.create_only,
+            expires_at: key.expires_at.map(|at| at.to_string()),
+            hint: &key.hint,
+            created_at: key.created_at.to_string(),
+            secret,
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! For operators: `/healthz` (alive, and what ails it), `/readyz` (what it waits for), `/metrics`
+//! (Prometheus text).
+//!
+//! Numbers come from [`Source`]s, one per part, asked at each scrape. No metric has labels, so
+//! that nothing of a request can ever become one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use hyper::{Response, StatusCode};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use serde::{Deserialize, Serialize};
+
+use crate::cache::Cache;
+use crate::http::api::respond;
+use crate::http::body::Answer;
+use crate::http::counts::Counts;
+use crate::log::Log;
+use crate::readiness::Readiness;
+use crate::table::Table;
+
+/// Seconds after which to ask `/readyz` again.
+const RETRY_SECONDS: u32 = 1;
+
+/// The `[metrics]` section.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Whether `/metrics` is shown without a key.
+    pub public: bool,
+}
+
+/// A part that can be measured.
+pub trait Source: fmt::Debug + Send + Sync + 'static {
+    /// Its numbers now.
+    fn measure(&self, to: &mut Vec<Measure>);
+
+    /// What ails it, one sentence each, for anyone to read: no paths, no names.
+    fn ails(&self, to: &mut Vec<String>) {
+        let _ = to;
+    }
+}
+
+/// A number with its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    name: &'static str,
+    help: &'static str,
+    kind: MetricKind,
+    value: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MetricKind {
+    Counter,
+    Gauge,
+}
+
+impl Measure {
+    /// A number that only grows; shown as `name_total`.
+    pub fn counter(name: &'static str, help: &'static str, value: u64) -> Measure {
+        Measure { name, help, kind: MetricKind::Counter, value }
+    }
+
+    /// A number that goes up and down.
+    pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Measure {
+        Measure { name, help, kind: MetricKind::Gauge, value }
+    }
+}
+
+/// The three endpoints.
+#[derive(Debug)]
+pub struct Ops {
+    readiness: Readiness,
+    sources: Arc<Sources>,
+    registry: Registry,
+    /// Whether `/metrics` needs no key.
+    pub(crate) is_public: bool,
+}
+
+#[derive(Debug)]
+struct Sources {
+    all: Vec<Box<dyn Source>>,
+    started: Instant,
+}
+
+impl Ops {
+    /// Over these parts; counts uptime from here.
+    pub fn new(settings: &Settings, readiness: Readiness, all: Vec<Box<dyn Source>>) -> Ops {
+        let sources = Arc::new(Sources { all, started: Instant::now() });
+        let mut registry = Registry::with_prefix("waypost");
+        registry.register_collector(Box::new(Arc::clone(&sources)));
+        Ops { readiness, sources, registry, is_public: settings.public }
+    }
+
+    /// `/healthz`: 200 while it answers at all, so that a supervisor does not kill what serves
+    /// redirects from memory on a full disk.
+    pub fn health(&self) -> Answer {
+        let mut ails = Vec::new();
+        for source in &self.sources.all {
+            source.ails(&mut ails);
+        }
+        let body = if ails.is_empty() {
+            serde_json::json!({ "status": "ok" })
+        } else {
+            serde_json::json!({ "status": "degraded", "why": ails })
+        };
+        respond(StatusCode::OK, body.to_string().into_bytes())
+    }
+
+    /// `/readyz`: 503 while any latch is held.
+    pub fn ready(&self) -> Answer {
+        let held = self.readiness.held();
+        if held.is_empty() {
+            return respond(StatusCode::OK, br#"{"status":"ready"}"#.to_vec());
+        }
+        let body = serde_json::json!({ "status": "not ready", "waitingFor": held });
+        let mut answer = respond(StatusCode::SERVICE_UNAVAILABLE, body.to_string().into_bytes());
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+        answer
+    }
+
+    /// `/metrics`, once it is settled that the caller may see it.
+    pub fn metrics(&self) -> Answer {
+        let mut body = String::new();
+        text::encode(&mut body, &self.registry).expect("writing into a String cannot fail");
+        let mut answer = Response::new(Full::new(Bytes::from(body)));
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        answer
+    }
+}
+
+impl Collector for Sources {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let uptime = self.started.elapsed().as_secs();
+        let mut measures = vec![Measure::gauge("uptime_seconds", "Seconds since the start", uptime)];
+        for source in &self.all {
+            source.measure(&mut measures);
+        }
+        for Measure { name, help, kind, value } in measures {
+            match kind {
+                MetricKind::Counter => ConstCounter::new(value).encode(encoder.encode_descriptor(
+                    name,
+                    help,
+                    None,
+                    MetricType::Counter,
+                )?)?,
+                MetricKind::Gauge => ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
+                    .encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the HTTP side counts.
+impl Source for Arc<Counts> {
+    fn measure(&self, to: &mut Vec<Measure>) {
+        let open = self.connections.get().saturating_sub(self.closed.get());
+        to.extend([
+            Measure::gauge("http_connections_open", "Open connections", open),
+            Measure::counter("http_connections", "Connections accepted", self.connections.get()),
+            Measure::counter("http_connections_surplus", "Connections beyond the cap", self.surplus.get()),
+            Measure::counter("http_accept_errors", "Failures to accept", self.accept_errors.get()),
+            Measure::counter("http_panics", "Requests that ended in a panic", self.panics.get()),
+            Measure::counter("api_ok", "API answers below 400", self.api_ok.get()),
+            Measure::counter("api_refused", "API answers from 400 to 499", self.api_refused.get()),
+            Measure::counter("api_failed", "API answers from 500", self.api_failed.get()),
+        ]);
+    }
+
+    fn ails(&self, to: &mut Vec<String>) {
+        if self.panics.get() > 0 {
+            to.push("a request ended in a panic since the start: please report the log line".to_owned());
+        }
+    }
+}
+
+/// The log.
+impl Source for Arc<dyn Log> {
+    fn measure(&self, to: &mut Vec<Measure>) {
+        let status = self.status();
+        to.extend([
+            Measure::gauge("log_position", "Last durable position of the log", status.position.0),
+            Measure::gauge("log_records", "Live records", status.manifest.count),
+            Measure::gauge("log_bytes", "Bytes of all segments", status.bytes),
+            Measure::gauge("log_segments", "Segments", status.segments as u64),
+            Measure::counter("log_syncs", "fsyncs that succeeded", status.syncs),
+            Measure::counter("log_failed_syncs", "fsyncs that failed", status.failed_syncs),
+            Measure::gauge("log_disk_full", "1 while writes are refused", u64::from(status.disk_full)),
+            Measure::gauge("log_damaged_segments", "Damaged segments found", status.damaged_segments),
+        ]);
+    }
+
+    fn ails(&self, to: &mut Vec<String>) {
+        let status = self.status();
+        let ails = [
+            (status.disk_full, "the disk is full: links cannot be changed until there is space"),
+            (status.failed_syncs > 0, "the disk failed to confirm a write since the start"),
+            (status.damaged_segments > 0, "damage was found in the log: run `waypost verify`"),
+            (status.repaired.is_some(), "the log was repaired at the start: see the log lines"),
+        ];
+        to.extend(ails.into_iter().filter(|(is, _)| *is).map(|(_, what)| what.to_owned()));
+    }
+}
+
+/// The table.
+impl Source for Table {
+    fn measure(&self, to: &mut Vec<Measure>) {
+        let status = self.status();
+        to.extend([
+            Measure::gauge("table_position", "Last position applied to the table", status.applied.0),
+            Measure::gauge("table_ready", "1 while the table answers", u64::from(status.ready)),
+            Measure::gauge("table_bytes", "Bytes of the table's files", status.bytes),
+            Measure::counter("table_rebuilds", "Rebuilds from the log", status.rebuilds),
+        ]);
+    }
+
+    fn ails(&self, to: &mut Vec<String>) {
+        let status = self.status();
+        if !status.ready {
+            to.push("the table is being rebuilt: links that are not in memory cannot be served".to_owned());
+        }
+        if status.last_error.is_some() {
+            to.push("the table failed since the start: see the log lines".to_owned());
+        }
+    }
+}
+
+/// The cache and its counters.
+impl Source for Cache {
+    fn measure(&self, to: &mut Vec<Measure>) {
+        let (links, bytes) = self.size();
+        let (counted, dropped) = self.counters().totals();
+        to.extend([
+            Measure::gauge("cache_links", "Links in memory", links as u64),
+            Measure::gauge("cache_bytes", "Bytes they take", bytes as u64),
+            Measure::counter("clicks", "Clicks counted and flushed", counted),
+            Measure::counter("clicks_dropped", "Clicks lost on a full disk", dropped),
+        ]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn text_of(answer: Answer) -> String {
+        let bytes = answer.into_body().collect().await.expect("in memory").to_bytes();
+        String::from_utf8(bytes.to_vec()).expect("text")
+    }
+
+    #[tokio::test]
+    async fn degraded_and_not_ready_say_why() {
+        let readiness = Readiness::default();
+        let counts = Arc::new(Counts::default());
+        let ops = Ops::new(&Settings::default(), readiness.clone(), vec![Box::new(Arc::clone(&counts))]);
+        assert_eq!(text_of(ops.health()).await, r#"{"status":"ok"}"#);
+        assert_eq!(text_of(ops.ready()).await, r#"{"status":"ready"}"#);
+        counts.panics.add();
+        let latch = readiness.hold("the log is being replayed");
+        let why = r#"{"status":"degraded","why":["a request ended in a panic since the start: please report the log line"]}"#;
+        assert_eq!(text_of(ops.health()).await, why);
+        let answer = ops.ready();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            text_of(answer).await,
+            r#"{"status":"not ready","waitingFor":["the log is being replayed"]}"#
+        );
+        drop(latch);
+        assert_eq!(ops.ready().status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn metrics_are_prometheus_text() {
+        let counts = Arc::new(Counts::default());
+        counts.connections.add();
+        let ops = Ops::new(&Settings::default(), Readiness::default(), vec![Box::new(counts)]);
+        let text = text_of(ops.metrics()).await;
+        for line in [
+            "# TYPE waypost_http_connections counter",
+            "waypost_http_connections_total 1",
+            "waypost_http_connections_open 1",
+            "waypost_uptime_seconds 0",
+        ] {
+            assert!(text.lines().any(|got| got == line), "{line} in {text}");
+        }
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+}

@@ -1,0 +1,72 @@
+//! The query of a request, for every dialect: each name at most once, since which of two counts
+//! is anyone's guess.
+
+use std::borrow::Cow;
+
+use crate::http::api::json::Mistyped;
+use crate::model::Invalid;
+
+/// A decoded query.
+#[derive(Debug)]
+pub struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Query<'a> {
+    /// Decodes `a=b&c=d`. Whatever is not UTF-8 becomes replacement characters.
+    pub fn parse(raw: Option<&'a str>) -> Query<'a> {
+        Query(url::form_urlencoded::parse(raw.unwrap_or("").as_bytes()).collect())
+    }
+
+    /// The value of this name; an empty one says as little as none.
+    pub fn text(&self, name: &'static str) -> Result<Option<&str>, Mistyped> {
+        let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
+        let value = values.next();
+        if values.next().is_some() {
+            return Err(Mistyped(Invalid::new(name, "must be given once")));
+        }
+        Ok(value.map(|value| &**value).filter(|value| !value.is_empty()))
+    }
+
+    /// A whole number from `min` to `max`.
+    pub fn number(&self, name: &'static str, min: u64, max: u64) -> Result<Option<u64>, Mistyped> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let number = text.parse::<u64>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+        match number.filter(|number| (min..=max).contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => {
+                let why = format!("must be a whole number from {min} to {max}");
+                Err(Mistyped(Invalid::new(name, why)))
+            }
+        }
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&self, name: &'static str) -> Result<Option<bool>, Mistyped> {
+        match self.text(name)? {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(Mistyped(Invalid::new(name, "must be true or false"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_once_and_numbers_within_bounds() {
+        let query = Query::parse(Some("a=1&b=x%20y+z&c=&d=1&d=2&e=-1&f=101&g=+5&h=true&i=yes"));
+        let number = |name| query.number(name, 1, 100).map_err(|e| e.0.to_string());
+        assert_eq!(query.text("b"), Ok(Some("x y z")));
+        assert_eq!(query.text("c"), Ok(None));
+        assert_eq!(query.text("zz"), Ok(None));
+        assert_eq!(query.text("d").map_err(|e| e.0.to_string()), Err("d: must be given once".to_owned()));
+        assert_eq!(number("a"), Ok(Some(1)));
+        for name in ["b", "e", "f", "g"] {
+            assert_eq!(number(name), Err(format!("{name}: must be a whole number from 1 to 100")), "{name}");
+        }
+        assert_eq!(query.flag("h"), Ok(Some(true)));
+        assert_eq!(query.flag("i").map_err(|e| e.0.to_string()), Err("i: must be true or false".to_owned()));
+    }
+}

@@ -1,0 +1,158 @@
+//! Which host a request is for. hyper checks none of RFC 9112 3.2 itself: exactly one `Host`,
+//! well-formed, and the authority of an absolute-form target in its place.
+
+use std::borrow::Cow;
+use std::net::Ipv6Addr;
+
+use hyper::header::HOST;
+use hyper::{HeaderMap, Uri, Version};
+
+/// Longest host in bytes: a DNS name is at most 253 characters, and two more for a trailing dot
+/// and luck. A longer one names nothing.
+const HOST_MAX: usize = 255;
+
+/// What an HTTP/1.0 request without `Host` is for: the default domain, which `localhost` means.
+const NAMELESS: &str = "localhost";
+
+/// The request names no host, several, or none that could exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadHost;
+
+/// The host asked for: lower case, without port and trailing dot; IP literals as written.
+/// Borrowed when it was already so.
+pub fn of<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result<Cow<'a, str>, BadHost> {
+    let mut lines = headers.get_all(HOST).iter();
+    let line = match (lines.next(), lines.next()) {
+        (Some(line), None) => Some(parse(line.to_str().map_err(|_| BadHost)?)?),
+        (None, _) if version == Version::HTTP_10 => None,
+        (None, _) | (Some(_), Some(_)) => return Err(BadHost),
+    };
+    match uri.authority() {
+        Some(authority) => parse(authority.as_str()),
+        None => Ok(line.unwrap_or(Cow::Borrowed(NAMELESS))),
+    }
+}
+
+/// Parses `host[:port]`. An empty port is legal (RFC 3986 3.2.3).
+pub fn parse(text: &str) -> Result<Cow<'_, str>, BadHost> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']').ok_or(BadHost)?;
+            address.parse::<Ipv6Addr>().map_err(|_| BadHost)?;
+            (&text[..address.len() + 2], port)
+        }
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    check_port(port)?;
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.len() > HOST_MAX || !(host.starts_with('[') || is_name(host)) {
+        return Err(BadHost);
+    }
+    if host.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Ok(Cow::Owned(host.to_ascii_lowercase()));
+    }
+    Ok(Cow::Borrowed(host))
+}
+
+/// Nothing, `:`, or `:` and a number up to 65535.
+fn check_port(port: &str) -> Result<(), BadHost> {
+    let digits = match port.strip_prefix(':') {
+        Some(digits) => digits,
+        None if port.is_empty() => return Ok(()),
+        None => return Err(BadHost),
+    };
+    let fits =
+        digits.is_empty() || (digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok());
+    if fits { Ok(()) } else { Err(BadHost) }
+}
+
+/// Labels of letters, digits, `-` and `_`, none empty. RFC 3986 would allow more; no name that
+/// leads here has it, and what is not let in need not be escaped anywhere.
+fn is_name(host: &str) -> bool {
+    !host.is_empty()
+        && host.split('.').all(|label| {
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn parses() {
+        let long = "a".repeat(300);
+        let rows = [
+            ("h", Some("h")),
+            ("h:", Some("h")),
+            ("h:80", Some("h")),
+            ("h:65535", Some("h")),
+            ("GO.Example.COM.:443", Some("go.example.com")),
+            ("127.0.0.1:8080", Some("127.0.0.1")),
+            ("[::1]", Some("[::1]")),
+            ("[::1]:8080", Some("[::1]")),
+            ("a_b.test", Some("a_b.test")),
+            ("h:99999", None),
+            ("h:65536", None),
+            ("h:+80", None),
+            ("h:80:80", None),
+            ("", None),
+            (":80", None),
+            (".", None),
+            ("a..b", None),
+            ("a b/@evil", None),
+            ("evil.test/x", None),
+            ("user@h", None),
+            ("[::1", None),
+            ("[::1]x", None),
+            ("[]", None),
+            ("[nothex]", None),
+            ("::1", None),
+            ("h,h", None),
+            ("h\0", None),
+            ("bücher.example", None),
+            (&long, None),
+        ];
+        for (text, want) in rows {
+            assert_eq!(parse(text).ok().as_deref(), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn exactly_one_host_line() {
+        let check = |version, uri: &'static str, lines: &[&'static str], want: Option<&str>| {
+            let uri = Uri::from_static(uri);
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(HOST, HeaderValue::from_static(line));
+            }
+            let got = of(version, &uri, &headers);
+            assert_eq!(got.ok().as_deref(), want, "{version:?} {uri} {lines:?}");
+        };
+        check(Version::HTTP_11, "/s", &["h"], Some("h"));
+        check(Version::HTTP_11, "/s", &[], None);
+        check(Version::HTTP_10, "/s", &[], Some("localhost"));
+        check(Version::HTTP_11, "/s", &["h", "h"], None);
+        check(Version::HTTP_10, "/s", &["h", "g"], None);
+        check(Version::HTTP_11, "http://other.test/s", &["h"], Some("other.test"));
+        check(Version::HTTP_11, "http://Other.test:81/s", &["h"], Some("other.test"));
+        check(Version::HTTP_11, "http://other.test/s", &[], None);
+        check(Version::HTTP_11, "http://other.test/s", &["a b"], None);
+        check(Version::HTTP_11, "http://me@other.test/s", &["h"], None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_parsed_is_normal(text in "\\PC{0,300}|[a-zA-Z0-9.:\\[\\]_-]{0,40}") {
+            if let Ok(host) = parse(&text) {
+                prop_assert!(!host.is_empty() && host.len() <= HOST_MAX);
+                prop_assert!(!host.bytes().any(|b| b.is_ascii_uppercase()));
+                prop_assert!(host.starts_with('[') || !host.contains([':', '/', '@', ' ']));
+                prop_assert_eq!(parse(&host).ok(), Some(host.clone()));
+            }
+        }
+    }
+}

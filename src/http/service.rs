@@ -1,0 +1,309 @@
+//! The shell around redirects: which host, is the target sane, whose path is it. A redirect from
+//! memory is answered here and now, unboxed; all else is a boxed future.
+//!
+//! A panic in a handler is answered 500 and counted; it ends neither connection nor server.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Body;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+
+use crate::http::api::dialect::Dialect;
+use crate::http::api::ops::Ops;
+use crate::http::api::{self, Api};
+use crate::http::body::Answer;
+use crate::http::counts::Counts;
+use crate::http::host;
+use crate::model::short_code::is_reserved;
+use crate::visit::{self, Visit, Visitor, pages};
+
+/// Longest request target in bytes, as at nginx and most proxies before us. Past it: 414.
+const TARGET_MAX: usize = 8 * 1024;
+
+const GET_AND_HEAD: HeaderValue = HeaderValue::from_static("GET, HEAD");
+
+/// Crawlers may follow short links, which is what these are for; the API is no page.
+const ROBOTS: &str = "User-agent: *\nDisallow: /api/\n";
+
+/// A signpost of 16 pixels.
+const ICON: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 16 16\">\
+<path d=\"M7 1h2v2h4l2 2-2 2H9v8H7V7H3V3h4z\" fill=\"#0f766e\"/></svg>";
+
+/// Answers requests. A handle, cheap to clone; every connection has one.
+#[derive(Clone, Debug)]
+pub struct Service(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    visitor: Visitor,
+    api: Api,
+    ops: Ops,
+    counts: Arc<Counts>,
+}
+
+impl Service {
+    /// Puts the parts together.
+    pub fn new(visitor: Visitor, api: Api, ops: Ops, counts: Arc<Counts>) -> Service {
+        Service(Arc::new(Shared { visitor, api, ops, counts }))
+    }
+}
+
+/// An answer, or what it waits for.
+#[derive(Debug)]
+pub enum Answering {
+    /// There already; taken by the first poll.
+    Now(Option<Answer>),
+    /// On its way.
+    Later(Later),
+}
+
+/// An answer on its way.
+pub struct Later {
+    answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+    counts: Arc<Counts>,
+    /// Who words a panic; a page when nobody.
+    dialect: Option<&'static dyn Dialect>,
+}
+
+impl std::fmt::Debug for Later {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Later(..)")
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Answer, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Answering::Now(answer) => {
+                // Polled again after the end, which nobody may do, it would wait for ever.
+                answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
+            }
+            Answering::Later(later) => {
+                let polled = catch_unwind(AssertUnwindSafe(|| later.answer.as_mut().poll(cx)));
+                polled.map_or_else(
+                    |_| {
+                        later.counts.panics.add();
+                        Poll::Ready(Ok(later.dialect.map_or_else(panicked, api::internal)))
+                    },
+                    |answer| answer.map(Ok),
+                )
+            }
+        }
+    }
+}
+
+fn panicked() -> Answer {
+    pages::error(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+impl<B> hyper::service::Service<Request<B>> for Service
+where
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<B>) -> Answering {
+        // Unwind safe: what a panic leaves half done is the request, which is dropped; shared
+        // state is atomics and locks without poisoning.
+        catch_unwind(AssertUnwindSafe(|| self.route(request))).unwrap_or_else(|_| {
+            self.0.counts.panics.add();
+            now(panicked())
+        })
+    }
+}
+
+impl Service {
+    fn route<B>(&self, request: Request<B>) -> Answering
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let uri = request.uri();
+        let Ok(host) = host::of(request.version(), uri, request.headers()) else {
+            return now(closing(pages::error(StatusCode::BAD_REQUEST)));
+        };
+        if target_length(uri) > TARGET_MAX {
+            return now(closing(pages::error(StatusCode::URI_TOO_LONG)));
+        }
+        let method = request.method();
+        // The three that are about the server or the connection, never about a resource of ours.
+        if matches!(*method, Method::TRACE | Method::CONNECT) || !uri.path().starts_with('/') {
+            return now(closing(not_allowed()));
+        }
+        let place = Place::of(uri.path());
+        if place == Place::Api {
+            return self.api(request);
+        }
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return now(not_allowed());
+        }
+        let ops = &self.0.ops;
+        now(match place {
+            Place::Visit => {
+                let (path, query, headers) = (uri.path(), uri.query(), request.headers());
+                match self.0.visitor.answer(&Visit { method, host: &host, path, query, headers }) {
+                    visit::Answer::Now(answer) => answer,
+                    visit::Answer::Later(answer) => return self.later(answer, None),
+                }
+            }
+            Place::Health => ops.health(),
+            Place::Ready => ops.ready(),
+            Place::Metrics if ops.is_public || self.0.api.is_admin(request.headers()) => ops.metrics(),
+            // Answered as the API answers a request without a key, whatever the key lacks.
+            Place::Metrics => api::unauthorized(),
+            Place::Robots => fixed("text/plain; charset=utf-8", ROBOTS),
+            Place::Icon => fixed("image/svg+xml", ICON),
+            Place::Nowhere | Place::Api => pages::error(StatusCode::NOT_FOUND),
+        })
+    }
+
+    fn api<B>(&self, request: Request<B>) -> Answering
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let dialect = api::dialect_of(request.uri().path());
+        self.later(Box::pin(self.0.api.clone().answer(request)), Some(dialect))
+    }
+
+    fn later(
+        &self,
+        answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+        dialect: Option<&'static dyn Dialect>,
+    ) -> Answering {
+        Answering::Later(Later { answer, counts: Arc::clone(&self.0.counts), dialect })
+    }
+}
+
+fn now(answer: Answer) -> Answering {
+    Answering::Now(Some(answer))
+}
+
+fn target_length(uri: &Uri) -> usize {
+    let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
+    authority + uri.path_and_query().map_or(0, |target| target.as_str().len())
+}
+
+/// Whose a path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Visit,
+    Api,
+    Health,
+    Ready,
+    Metrics,
+    Robots,
+    Icon,
+    Nowhere,
+}
+
+impl Place {
+    /// By the first segment, as the client spelt it; reserved words in another case are nobody's,
+    /// since no code can be one.
+    fn of(path: &str) -> Place {
+        let rest = path.strip_prefix('/').unwrap_or(path);
+        let (first, behind) = rest.split_once('/').unwrap_or((rest, ""));
+        match first {
+            "api" | "links" | "snapshots" | "locations" => Place::Api,
+            "healthz" if behind.is_empty() => Place::Health,
+            "readyz" if behind.is_empty() => Place::Ready,
+            "metrics" if behind.is_empty() => Place::Metrics,
+            "robots.txt" if behind.is_empty() => Place::Robots,
+            "favicon.ico" if behind.is_empty() => Place::Icon,
+            _ if is_reserved(first) => Place::Nowhere,
+            _ => Place::Visit,
+        }
+    }
+}
+
+/// The same answer, and the connection's last: whoever spoke so cannot be trusted to frame the
+/// next request.
+fn closing(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+fn not_allowed() -> Answer {
+    let mut answer = pages::error(StatusCode::METHOD_NOT_ALLOWED);
+    answer.headers_mut().insert(ALLOW, GET_AND_HEAD);
+    answer
+}
+
+/// A file that never changes.
+fn fixed(kind: &'static str, text: &'static str) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn places() {
+        let rows = [
+            ("/", Place::Visit),
+            ("/sale", Place::Visit),
+            ("/apiary", Place::Visit),
+            ("//api", Place::Visit),
+            ("/%61pi", Place::Visit),
+            ("/api", Place::Api),
+            ("/api/v1/links", Place::Api),
+            ("/links/", Place::Api),
+            ("/locations/x", Place::Api),
+            ("/API/v1", Place::Nowhere),
+            ("/Links", Place::Nowhere),
+            ("/.well-known/x", Place::Nowhere),
+            ("/assets/../../etc/passwd", Place::Nowhere),
+            ("/admin", Place::Nowhere),
+            ("/healthz", Place::Health),
+            ("/healthz/", Place::Health),
+            ("/healthz/x", Place::Nowhere),
+            ("/readyz", Place::Ready),
+            ("/metrics", Place::Metrics),
+            ("/robots.txt", Place::Robots),
+            ("/favicon.ico", Place::Icon),
+        ];
+        for (path, want) in rows {
+            assert_eq!(Place::of(path), want, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_on_the_way_is_500_and_counted() {
+        let counts = Arc::new(Counts::default());
+        for dialect in [None, Some(api::dialect_of("/api/v1/links"))] {
+            let answer = Box::pin(async { panic!("a handler's mistake") });
+            let answering = Answering::Later(Later { answer, counts: Arc::clone(&counts), dialect });
+            let answer = answering.await.expect("infallible");
+            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        assert_eq!(counts.panics.get(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn no_target_panics(target in "/[!-~]{0,60}|http://[!-~]{0,60}|\\*|\\PC{0,40}") {
+            if let Ok(uri) = target.parse::<Uri>() {
+                let _ = (Place::of(uri.path()), target_length(&uri));
+                let _ = host::of(hyper::Version::HTTP_10, &uri, &hyper::HeaderMap::new());
+            }
+        }
+    }
+}
