@@ -2,5 +2,7 @@
 
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
+/// What a visitor gets.
+mod redirect;
 /// The table follows the log through reopening, wiping and damage.
 mod table;

@@ -354,7 +354,7 @@ fn what_does_not_stand_does_not_tell_where_it_leads() {
         for method in ["GET", "HEAD"] {
             let answer = visitor.send(method, &format!("/{code}"), &[], None);
             assert!(answer.status >= 400, "{method} {more}");
-            let whole = format!("{answer:?}{}", answer.text());
+            let whole = format!("{answer:?}");
             assert!(!whole.contains("e.test"), "{method} {more}: {whole}");
         }
     }
