@@ -1,5 +1,7 @@
 //! One module per part of Waypost.
 
+/// The binary: starts, refusals, signals, ends.
+mod lifecycle;
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
 /// What a visitor gets.
