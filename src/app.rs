@@ -137,6 +137,22 @@ impl Store {
         self.links.bootstrap(data_dir).await
     }
 
+    /// What answers requests to this store.
+    pub fn service(&self, config: &Config, readiness: &Readiness, counts: &Arc<Counts>) -> Service {
+        let sources: Vec<Box<dyn ops::Source>> = vec![
+            Box::new(Arc::clone(counts)),
+            Box::new(Arc::clone(&self.log)),
+            Box::new(self.table.clone()),
+            Box::new(self.links.cache().clone()),
+        ];
+        Service::new(
+            Visitor::new(self.links.clone()),
+            Api::new(self.links.clone(), &config.http, Arc::clone(counts)),
+            Ops::new(&config.metrics, readiness.clone(), sources),
+            Arc::clone(counts),
+        )
+    }
+
     /// Writes the last clicks, closes the log, lets the table apply what is left. Blocks at its
     /// end, while the last records are made durable.
     pub async fn close(self) {
@@ -188,19 +204,7 @@ impl App {
         };
         let address = listener.local_addr().map_err(in_use)?;
         let counts = Arc::new(Counts::default());
-        let links = store.links.clone();
-        let sources: Vec<Box<dyn ops::Source>> = vec![
-            Box::new(Arc::clone(&counts)),
-            Box::new(Arc::clone(&store.log)),
-            Box::new(store.table.clone()),
-            Box::new(links.cache().clone()),
-        ];
-        let service = Service::new(
-            Visitor::new(links.clone()),
-            Api::new(links.clone(), &config.http, Arc::clone(&counts)),
-            Ops::new(&config.metrics, readiness.clone(), sources),
-            Arc::clone(&counts),
-        );
+        let service = store.service(&config, &readiness, &counts);
         let (stop, mut stopped) = watch::channel(false);
         let server = tokio::spawn(async move {
             let told = async move {
@@ -213,7 +217,7 @@ impl App {
             }
         });
         let mut beside = JoinSet::new();
-        let (flushing, sweeping) = (links.clone(), links);
+        let (flushing, sweeping) = (store.links.clone(), store.links.clone());
         beside.spawn(async move { flushing.flush_regularly(config.clicks.flush_interval).await });
         beside.spawn(async move { sweeping.sweep_regularly().await });
         Ok(App {

@@ -1,4 +1,70 @@
-//! Waypost.
+//! Waypost: a link redirector in one binary.
+//!
+//! # The map
+//!
+//! Each part uses only what stands before it (`tests/suite/layers.rs` keeps it so):
+//!
+//! | part | owns | knows nothing of |
+//! |---|---|---|
+//! | [`settings`], [`clock`], [`readiness`] | how settings are spelt, the time, what is waited for | anything else |
+//! | [`model`] | the words as types: short codes, destinations, links, keys | I/O, serde, async, the clock |
+//! | [`clicks`] | one link's counter | where totals go |
+//! | [`log`] | the truth: Changes, in order, durable | what its bytes mean |
+//! | [`table`] | the log's state in sled: look-ups, lists, records' bytes | requests |
+//! | [`cache`] | compiled links in memory, and the live counters | the disk |
+//! | [`links`] | every command and every look-up; the way log, table, cache | HTTP, vendors |
+//! | [`visit`] | what a click does, rule by rule | the APIs |
+//! | [`http`] | the accept loop, the APIs, one folder per vendor | sled, the log's files |
+//! | [`config`], [`app`], [`cli`] | settings nested; start and stop; the command line | |
+//!
+//! # A redirect
+//!
+//! [`http::server`] reads the head, [`http::service`] checks Host and target and sees that the path
+//! is no API's; [`visit::Visitor`] finds the domain and the code's canonical spelling and asks the
+//! [`cache`]. A hit on a plain link is answered inside that look-up: one hash, one probe, one
+//! relaxed add, a head with a ready `Location`. A miss reads the [`table`] on the blocking pool,
+//! once for however many wait ([`links::Links::load`]), compiles the link and keeps it.
+//!
+//! # A create
+//!
+//! [`http::api`] knows the caller and has a dialect turn bytes into a command; [`links`] checks the
+//! draft against the model's rules, draws an id, and hands the [`log`] a proposal: what it relies
+//! on, what it writes. The log's one writer decides it, appends it with whatever else waits, and
+//! syncs once. The table's one thread applies it and tells the cache to forget; then the caller
+//! hears 201.
+//!
+//! # What always holds, and the test that keeps it
+//!
+//! 1. A short code, domain or destination that exists is valid (`model`: properties of each).
+//! 2. The log is the truth; the table may be deleted and the cache dropped at any moment, and only
+//!    time is lost (`suite::table::the_table_is_the_log`).
+//! 3. A counter is forgotten only after it is drained and the table has its total
+//!    (`cache::tests::a_counter_outlives_its_entry_until_it_is_drained`).
+//! 4. Every write goes log, table, cache, in that order (`suite::redirect`: edit, then click).
+//! 5. The hit path does no I/O, takes no lock across an await, boxes nothing, logs nothing.
+//! 6. Vendor words only in that vendor's dialect; disk bytes only in `log/frame.rs` and
+//!    `table/record` (`suite::layers`).
+//! 7. Clean stop: no click lost; crash: one flush interval at most (`suite::crash`). Applying a
+//!    Change twice is harmless (`suite::table`).
+//! 8. One request's panic ends one request with 500 (`http::service`).
+//! 9. Expiry is decided on read, from `now` (`model::link::tests::standing_follows_now_and_clicks`).
+//! 10. Unknown codes cost bounded memory: no metric label, no log line above debug, a bounded
+//!     negative cache (`cache::tests::absence_is_remembered_until_the_link_is_made_and_bounded`).
+//!
+//! # Where things go
+//!
+//! A vendor's API: a folder in `http/api`, its transcripts in `tests/suite/dialects`, one line in
+//! `DIALECTS`. A log engine: a file in `log`. A field of a link: `model/link.rs`, a new version in
+//! `table/record/link.rs`, the dialects that speak it. A rule at click time: a file in `visit`, one
+//! line where the order stands. A setting: the module's `Settings`, and `config.example.toml`.
+//!
+//! # Departures
+//!
+//! The layout is the one the founders drew, with these differences: `cli` stands right of `app`,
+//! which it starts; `log` is split by concept, since one file of it would be too long to read;
+//! the cache drops entries on edits of domains and workspaces instead of comparing generations,
+//! so that the hit path pays nothing for a rare event.
+
 pub mod app;
 pub mod cache;
 pub mod cli;

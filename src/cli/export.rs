@@ -1,9 +1,145 @@
-//! x
-use super::Failure;
-/// x
-#[derive(Clone, Debug, clap::Args)]
-pub struct Arguments {}
-/// x
-pub fn run(_: &Arguments) -> Result<(), Failure> {
+//! `waypost export`: every link as a line of JSON, as the API shows it. Reads the log alone, so it
+//! works beside a running server; what was clicked in the last second may be missing.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{Common, Failure, load, progress, say, verify};
+use crate::http::api::native::portable;
+use crate::links::{LinkView, Site};
+use crate::log::{LogError, Record};
+use crate::model::domain::{Domain, DomainNumber};
+use crate::model::id::Id;
+use crate::model::key::ApiKey;
+use crate::model::link::Link;
+use crate::model::tag::Tag;
+use crate::model::workspace::{Workspace, WorkspaceNumber};
+use crate::table::keys;
+use crate::table::record::{Corrupt, LinkAt, Stored, decode_clicks};
+
+/// Arguments of `export`.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// A file to write to, for its owner only; stdout without it.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write the passwords' hashes as well, which `import` needs for protected links.
+    #[arg(long)]
+    with_password_hashes: bool,
+}
+
+/// What links refer to. Held whole; click totals take some 40 bytes per clicked link.
+#[derive(Default)]
+struct Surroundings {
+    domains: HashMap<DomainNumber, Arc<Domain>>,
+    workspaces: HashMap<WorkspaceNumber, Arc<Workspace>>,
+    tags: HashMap<Id, Tag>,
+    keys: HashMap<Id, Arc<ApiKey>>,
+    clicks: HashMap<Id, u64>,
+    links: u64,
+}
+
+/// Runs to its end.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = load(&arguments.common)?;
+    let site = Site::parse(&config.public_url).expect("the configuration was checked");
+    let archive = verify::open(&config.data_dir)?;
+    let mut around = Surroundings::default();
+    let read =
+        archive.each_record(&mut |record| around.take(&record).map_err(|error| misread(&record, &error)));
+    read.map_err(Failure::from)?;
+
+    let mut out = open(arguments.output.as_ref())?;
+    let bar = progress::count("exporting");
+    bar.set_length(around.links);
+    let mut written: io::Result<()> = Ok(());
+    let each = archive.each_record(&mut |record| {
+        if written.is_ok()
+            && let Some((domain, code)) = keys::parse_link(&record.key)
+        {
+            let link =
+                LinkAt::decode(domain, code, &record.value).map_err(|error| misread(&record, &error))?;
+            let view = around.view(&site, link).ok_or_else(|| {
+                LogError::Damaged(format!(
+                    "the link {code:?} refers to a domain or workspace that is not there"
+                ))
+            })?;
+            let mut line = portable::show(&view, arguments.with_password_hashes);
+            line.push(b'\n');
+            written = out.write_all(&line);
+            bar.inc(1);
+        }
+        Ok(())
+    });
+    bar.finish_and_clear();
+    each.map_err(Failure::from)?;
+    written.and_then(|()| out.flush()).map_err(|error| Failure::Failed(format!("cannot write: {error}")))?;
+    say(&format!("exported {} links at position {}", around.links, archive.position()));
     Ok(())
+}
+
+fn open(file: Option<&PathBuf>) -> Result<Box<dyn Write>, Failure> {
+    let Some(path) = file else { return Ok(Box::new(BufWriter::new(io::stdout()))) };
+    let made = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let made = made.map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))?;
+    Ok(Box::new(BufWriter::new(made)))
+}
+
+fn misread(record: &Record, error: &Corrupt) -> LogError {
+    LogError::Damaged(format!("the record of revision {}: {error}", record.revision))
+}
+
+impl Surroundings {
+    fn take(&mut self, record: &Record) -> Result<(), Corrupt> {
+        match record.key.first() {
+            Some(b'd') => {
+                let domain = Domain::decode(&record.value)?;
+                self.domains.insert(domain.number, Arc::new(domain));
+            }
+            Some(b'w') => {
+                let workspace = Workspace::decode(&record.value)?;
+                self.workspaces.insert(workspace.number, Arc::new(workspace));
+            }
+            Some(b't') => {
+                let tag = Tag::decode(&record.value)?;
+                self.tags.insert(tag.id, tag);
+            }
+            Some(b'k') => {
+                let key = ApiKey::decode(&record.value)?;
+                self.keys.insert(key.id, Arc::new(key));
+            }
+            Some(b'c') => {
+                if let Some(id) = keys::trailing_id(&record.key) {
+                    self.clicks.insert(id, decode_clicks(&record.value)?);
+                }
+            }
+            Some(b'l') => self.links += 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn view(&self, site: &Site, link: Link) -> Option<LinkView> {
+        let domain = Arc::clone(self.domains.get(&link.domain)?);
+        let workspace = Arc::clone(self.workspaces.get(&link.workspace)?);
+        let tags = link.options.tags.iter().filter_map(|tag| self.tags.get(tag).cloned()).collect();
+        Some(LinkView {
+            clicks: self.clicks.get(&link.id).copied().unwrap_or(0),
+            short_url: site.short_url(&domain, &link.code),
+            domain_name: site.name_of(&domain),
+            domain,
+            workspace,
+            tags,
+            creator: link.created_by.and_then(|id| self.keys.get(&id).cloned()),
+            link,
+        })
+    }
 }

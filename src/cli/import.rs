@@ -1,9 +1,171 @@
-//! x
-use super::Failure;
-/// x
-#[derive(Clone, Debug, clap::Args)]
-pub struct Arguments {}
-/// x
-pub fn run(_: &Arguments) -> Result<(), Failure> {
+//! `waypost import`: links from JSON Lines, each line a link as `export` writes it or the body of
+//! a `POST /api/v1/links`. Works on the data folder, so the server must be stopped; a running one
+//! takes up to 1,000 links a request at `POST /api/v1/links/bulk`.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
+
+use super::{Common, Failure, load, progress, tell};
+use crate::app::{StartError, Store};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::api::native::portable;
+use crate::links::{Caller, Context, Import, Links, OnConflict};
+use crate::model::key::{Reach, Scopes};
+use crate::model::link::DomainChoice;
+use crate::readiness::Readiness;
+
+/// Longest line: a link with every field at its bound is a tenth of it.
+const LINE_MAX: u64 = 1024 * 1024;
+
+/// Arguments of `import`.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// The file to read; - for stdin.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Check every line and write nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// What becomes of a line whose short code is taken.
+    #[arg(long, value_enum, default_value_t = Conflict::Fail)]
+    on_conflict: Conflict,
+    /// The id of the workspace that gets all links, whatever the lines say.
+    #[arg(long, value_name = "ID")]
+    workspace: Option<String>,
+    /// The domain that gets all links, whatever the lines say.
+    #[arg(long, value_name = "NAME")]
+    domain: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Conflict {
+    /// Stop there.
+    Fail,
+    /// Leave the line out.
+    Skip,
+}
+
+/// Runs to its end.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = load(&arguments.common)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::from)?;
+    runtime.block_on(import(arguments, &config))
+}
+
+async fn import(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
+    let (input, length): (Box<dyn Read>, u64) = if arguments.file.as_os_str() == "-" {
+        (Box::new(io::stdin()), 0)
+    } else {
+        let cannot = |error| Failure::Failed(format!("cannot read {}: {error}", arguments.file.display()));
+        let file = File::open(&arguments.file).map_err(cannot)?;
+        let length = file.metadata().map_err(cannot)?.len();
+        (Box::new(file), length)
+    };
+    let store = Store::open(config, Clock::system(), &Readiness::default()).map_err(|error| match error {
+        StartError::InUse { .. } => Failure::Failed(format!(
+            "{error}; or, while it runs, POST up to 1000 links at a time to /api/v1/links/bulk"
+        )),
+        other => Failure::from(other),
+    })?;
+    store.ready(&config.data_dir).await.map_err(Failure::from)?;
+    let bar = progress::bytes(if arguments.dry_run { "checking" } else { "importing" });
+    bar.set_length(length);
+    let done = lines(arguments, &store.links, input, &bar).await;
+    bar.finish_and_clear();
+    store.close().await;
+    let (made, skipped) = done?;
+    let what = if arguments.dry_run { "would import" } else { "imported" };
+    tell(&format!("{what} {made} links, left out {skipped} whose short codes are taken"));
     Ok(())
+}
+
+async fn lines(
+    arguments: &Arguments,
+    links: &Links,
+    input: Box<dyn Read>,
+    bar: &ProgressBar,
+) -> Result<(u64, u64), Failure> {
+    let on_conflict = match arguments.on_conflict {
+        Conflict::Fail => OnConflict::Fail,
+        Conflict::Skip => OnConflict::Skip,
+    };
+    let mut contexts: HashMap<String, Context> = HashMap::new();
+    let mut import = links.import(on_conflict, arguments.dry_run);
+    let mut reader = BufReader::with_capacity(1 << 20, input);
+    let mut line = Vec::new();
+    let mut number = 0_u64;
+    let failure = loop {
+        line.clear();
+        let read = match reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut line) {
+            Ok(0) => break None,
+            Ok(read) => read as u64,
+            Err(error) => break Some(format!("cannot read on: {error}")),
+        };
+        number += 1;
+        bar.inc(read);
+        if read == LINE_MAX {
+            break Some(format!("line {number}: is longer than 1 MB"));
+        }
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        if let Err(why) = take(arguments, links, &mut import, &mut contexts, &line).await {
+            break Some(format!("line {number}: {why}"));
+        }
+    };
+    // What was taken in before a bad line is kept: the caller mends the line and skips the rest.
+    let (made, skipped) = import.finish().await.map_err(Failure::from)?;
+    match failure {
+        None => Ok((made, skipped)),
+        Some(why) if arguments.dry_run => Err(Failure::Failed(why)),
+        Some(why) => Err(Failure::Failed(format!(
+            "{why}\n{made} links before it were imported; mend the line and run again with --on-conflict skip"
+        ))),
+    }
+}
+
+async fn take(
+    arguments: &Arguments,
+    links: &Links,
+    import: &mut Import<'_>,
+    contexts: &mut HashMap<String, Context>,
+    line: &[u8],
+) -> Result<(), String> {
+    let mut read = portable::read(line)?;
+    if let Some(domain) = &arguments.domain {
+        read.link.draft.domain = DomainChoice::Name(domain.as_str().into());
+    }
+    let named = arguments.workspace.as_deref().or(read.workspace.as_deref()).unwrap_or("");
+    if !contexts.contains_key(named) {
+        contexts.insert(named.to_owned(), context(links, named, arguments.workspace.is_some())?);
+    }
+    import.add(&contexts[named], read.link).await.map_err(|error| error.to_string())
+}
+
+/// Acts in the named workspace; in the oldest, when a line names one that is not here.
+fn context(links: &Links, named: &str, must_exist: bool) -> Result<Context, String> {
+    let caller = Caller::Environment;
+    let workspace = links.acting(&caller, Some(named).filter(|id| !id.is_empty()));
+    let workspace = match workspace {
+        None if must_exist => return Err(format!("there is no workspace {named}")),
+        None => links.acting(&caller, None),
+        found => found,
+    };
+    Ok(Context {
+        key: None,
+        reach: Reach::Instance,
+        scopes: Scopes::all(),
+        workspace: workspace.ok_or("there is no workspace")?,
+        request: 0,
+        now: links.clock().now(),
+        claim: None,
+    })
 }

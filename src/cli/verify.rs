@@ -58,29 +58,23 @@ pub(super) fn open(folder: &Path) -> Result<Archive, Failure> {
 }
 
 fn words(folder: &Path, report: &Report) -> String {
-    let mut text = format!(
-        "{}: position {}, {} records, {} segments, {} bytes\n",
+    let mut lines = vec![format!(
+        "{}: position {}, {} records, {} segments, {} bytes",
         folder.display(),
         report.position,
         report.records,
         report.segments,
         report.bytes
-    );
+    )];
     if report.torn > 0 {
-        text += &format!(
-            "{} bytes at the end are an unfinished write, which the next start cuts off\n",
-            report.torn
-        );
+        let torn = report.torn;
+        lines.push(format!("{torn} bytes at the end are an unfinished write, which the next start cuts off"));
     }
-    for damage in &report.damage {
-        text += &format!("DAMAGED: {damage}\n");
-    }
+    lines.extend(report.damage.iter().map(|damage| format!("DAMAGED: {damage}")));
     if report.damage.is_empty() && !report.is_sound() {
-        text += &format!(
-            "DAMAGED: {} records are there where the log speaks of {}\n",
-            report.reckoned.count, report.stored.count
-        );
+        let (there, told) = (report.reckoned.count, report.stored.count);
+        lines.push(format!("DAMAGED: {there} records are there where the log speaks of {told}"));
     }
-    text += if report.is_sound() { "sound" } else { "NOT SOUND" };
-    text
+    lines.push(if report.is_sound() { "sound" } else { "NOT SOUND" }.to_owned());
+    lines.join("\n")
 }

@@ -81,7 +81,7 @@ impl Default for Settings {
 impl Settings {
     /// Every rule about a value that has the right type.
     pub fn check(&self) -> Result<(), BadSetting> {
-        let hour = Duration::from_secs(3_600);
+        let hour = Duration::from_hours(1);
         let timeouts = [("header_timeout", self.header_timeout), ("body_timeout", self.body_timeout)];
         for (key, value) in timeouts {
             if value < Duration::from_millis(10) || value > hour {
@@ -284,11 +284,11 @@ mod tests {
             "`header_timeout` = \"0s\": must be from \"10ms\" to \"1h\"",
         );
         check(
-            |s| s.body_timeout = Duration::from_secs(7_200),
+            |s| s.body_timeout = Duration::from_hours(2),
             "`body_timeout` = \"2h\": must be from \"10ms\" to \"1h\"",
         );
         check(
-            |s| s.drain_timeout = Duration::from_secs(7_200),
+            |s| s.drain_timeout = Duration::from_hours(2),
             "`drain_timeout` = \"2h\": must be at most \"1h\"",
         );
         check(|s| s.max_body = 10, "`max_body` = 10: must be at least 1024");

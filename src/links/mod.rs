@@ -13,6 +13,7 @@ pub mod directory;
 mod domains;
 mod error;
 pub mod flush;
+mod import;
 mod keys;
 mod list;
 mod password;
@@ -36,6 +37,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::bulk::{Bulk, ROWS_MAX};
 pub use self::error::Error;
+pub use self::import::{Import, Imported, OnConflict};
 pub use self::keys::Caller;
 pub use self::query::{Cursor, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Page, Sort};
 pub use self::replay::{Claim, Outcome, Replay};

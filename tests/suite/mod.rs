@@ -1,9 +1,13 @@
 //! One module per part of Waypost.
 
+/// The server over raw sockets: framing, deadlines, caps, drain.
+mod http_raw;
 /// The binary: starts, refusals, signals, ends.
 mod lifecycle;
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
+/// The native dialect from outside.
+mod native;
 /// What a visitor gets.
 mod redirect;
 /// The table follows the log through reopening, wiping and damage.

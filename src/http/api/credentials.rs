@@ -63,7 +63,8 @@ mod tests {
     fn one_key_or_none() {
         use NoCredential::{Ambiguous, Missing};
         let long = format!("Bearer {}", "k".repeat(513));
-        let rows: &[(&[(&str, &str)], Result<&str, NoCredential>)] = &[
+        type Row<'a> = (&'a [(&'a str, &'a str)], Result<&'a str, NoCredential>);
+        let rows: &[Row<'_>] = &[
             (&[], Err(Missing)),
             (&[("authorization", "Bearer K")], Ok("K")),
             (&[("authorization", "bearer K")], Ok("K")),

@@ -222,7 +222,7 @@ impl Command {
 pub enum Reply {
     /// A POST made it; the text is a new key's secret.
     Made(Outcome, Option<String>),
-    Link(LinkView),
+    Link(Box<LinkView>),
     Links(Page),
     Tags(Vec<Tag>),
     Tag(Tag),

@@ -19,10 +19,10 @@ async fn run(links: &Links, context: &Context, command: Command) -> Result<Reply
     Ok(match command {
         Command::CreateLink(draft) => made(Outcome::Link(Box::new(links.create(context, draft).await?))),
         Command::CreateBulk(bulk) => made(Outcome::Bulk(links.create_bulk(context, bulk).await?)),
-        Command::Link(id) => Reply::Link(links.get(context, id).await?),
+        Command::Link(id) => Reply::Link(Box::new(links.get(context, id).await?)),
         Command::Links(query) => Reply::Links(links.list(context, query).await?),
         Command::UpdateLink { id, patch, fixed } => {
-            Reply::Link(update(links, context, id, patch, &fixed).await?)
+            Reply::Link(Box::new(update(links, context, id, patch, &fixed).await?))
         }
         Command::DeleteLink(id) => done(links.delete(context, id).await?),
         Command::Tags => Reply::Tags(links.tags(context).await?),

@@ -73,7 +73,10 @@ fn hash(parts: &[&[u8]]) -> [u8; 16] {
 
 /// The keys at work. A handle, cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Turns(Arc<Mutex<HashMap<[u8; 16], Arc<Turn<()>>>>>);
+pub(super) struct Turns(Arc<Mutex<AtWork>>);
+
+/// One turn per scope that is at work or waited for.
+type AtWork = HashMap<[u8; 16], Arc<Turn<()>>>;
 
 impl Turns {
     /// Waits until no other request works under this scope. `None` when too many are at work.

@@ -192,6 +192,20 @@ impl Fields {
         }
     }
 
+    /// Takes a member out.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
+    /// Gives a member another name, unless that is taken.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        if !self.0.contains_key(to)
+            && let Some(value) = self.0.remove(from)
+        {
+            self.0.insert(to.to_owned(), value);
+        }
+    }
+
     /// A string.
     pub fn text(&self, name: &'static str) -> Result<Given<&str>, Mistyped> {
         match self.get(name) {

@@ -8,10 +8,10 @@ mod credentials;
 pub mod dialect;
 mod execute;
 mod idempotency;
-mod json;
-mod native;
+pub mod json;
+pub mod native;
 pub mod ops;
-mod query;
+pub mod query;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -158,6 +158,10 @@ impl Api {
     where
         B: Body<Data = Bytes> + Send,
     {
+        // Keys are records too: before they are read, every key would seem unknown.
+        if !self.0.links.is_ready() {
+            return Err(Failure::NotReady);
+        }
         let now = self.0.links.clock().now();
         // Nobody's key can be known before the store was read.
         if !self.0.links.is_ready() {

@@ -30,13 +30,8 @@ impl<'a> Query<'a> {
     pub fn number(&self, name: &'static str, min: u64, max: u64) -> Result<Option<u64>, Mistyped> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         let number = text.parse::<u64>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
-        match number.filter(|number| (min..=max).contains(number)) {
-            Some(number) => Ok(Some(number)),
-            None => {
-                let why = format!("must be a whole number from {min} to {max}");
-                Err(Mistyped(Invalid::new(name, why)))
-            }
-        }
+        let refuse = || Mistyped(Invalid::new(name, format!("must be a whole number from {min} to {max}")));
+        number.filter(|number| (min..=max).contains(number)).ok_or_else(refuse).map(Some)
     }
 
     /// `true` or `false`.

@@ -62,7 +62,7 @@ fn row(row: &Json, domain: &DomainChoice) -> Result<Result<Draft, Invalid>, Refu
     }
 }
 
-fn draft(body: &Fields, elsewhere: &DomainChoice) -> Result<Draft, Refusal> {
+pub(super) fn draft(body: &Fields, elsewhere: &DomainChoice) -> Result<Draft, Refusal> {
     let destination = body.required("url")?.into();
     let link_type = body.text("linkType")?.map(fields::link_type).transpose()?.value().unwrap_or_default();
     let password = match body.text("password")?.value() {

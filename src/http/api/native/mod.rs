@@ -8,7 +8,9 @@ mod failure;
 mod fields;
 mod links;
 mod places;
+pub mod portable;
 mod render;
+mod render_places;
 
 use hyper::StatusCode;
 

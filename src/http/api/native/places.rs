@@ -55,16 +55,20 @@ pub(super) fn update_domain(call: &Call<'_>) -> Result<Asked, Refusal> {
     write(call, &body, Command::UpdateDomain(id, edits))
 }
 
+/// The URLs of a domain, each with what it sets.
+const DOMAIN_URLS: [(&str, SetUrl); 4] = [
+    ("baseUrl", DomainEdit::BaseUrl),
+    ("notFoundUrl", DomainEdit::NotFoundUrl),
+    ("expiredUrl", DomainEdit::ExpiredUrl),
+    ("rootUrl", DomainEdit::RootUrl),
+];
+
+type SetUrl = fn(Option<Destination>) -> DomainEdit;
+
 fn domain_edits(body: &Fields) -> Result<Vec<DomainEdit>, Refusal> {
-    let urls: [(&'static str, fn(Option<Destination>) -> DomainEdit); 4] = [
-        ("baseUrl", DomainEdit::BaseUrl),
-        ("notFoundUrl", DomainEdit::NotFoundUrl),
-        ("expiredUrl", DomainEdit::ExpiredUrl),
-        ("rootUrl", DomainEdit::RootUrl),
-    ];
     let mut edits: Vec<_> =
         body.flag("caseSensitive")?.value().map(DomainEdit::CaseSensitive).into_iter().collect();
-    for (name, set) in urls {
+    for (name, set) in DOMAIN_URLS {
         let url = body.text(name)?.map(|url| Destination::parse_web(name, url)).transpose()?;
         edits.extend(url.nullable().map(set));
     }
@@ -98,7 +102,9 @@ fn workspace_edits(body: &Fields) -> Result<Vec<WorkspaceEdit>, Refusal> {
     Ok(credits.into_iter().chain(values).collect())
 }
 
-fn custom_values(body: &Fields) -> Result<Option<BTreeMap<Box<str>, Box<str>>>, Mistyped> {
+type CustomValues = BTreeMap<Box<str>, Box<str>>;
+
+fn custom_values(body: &Fields) -> Result<Option<CustomValues>, Mistyped> {
     let refuse = || Mistyped(Invalid::new("customValues", "must be an object of strings"));
     let values = match body.get("customValues") {
         Given::Absent => return Ok(None),

@@ -1,0 +1,239 @@
+//! What hyper leaves to us, and what we rely on it for, seen from a raw socket. Each case ends
+//! with the server answering `/healthz` and no panic counted.
+
+use std::time::{Duration, Instant};
+
+use crate::support::server::{KEY, Server, status};
+
+fn healthy(server: &Server) {
+    let text = server.raw("GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    assert!(text.ends_with(r#"{"status":"ok"}"#), "{text}");
+    assert_eq!(server.counts.panics.get(), 0);
+}
+
+fn quick(config: &mut waypost::config::Config) {
+    config.http.header_timeout = Duration::from_millis(300);
+    config.http.body_timeout = Duration::from_millis(300);
+    config.http.drain_timeout = Duration::from_millis(500);
+}
+
+/// One request head with a length that the tests below rely on.
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+}
+
+#[test]
+fn refused_and_closed() {
+    let server = Server::start(quick);
+    let post = |lines: &str, body: &str| {
+        format!("POST /api/v1/links HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {KEY}\r\n{lines}\r\n{body}")
+    };
+    let long = "a".repeat(9_000);
+    let longer = "a".repeat(70_000);
+    let many = "X: y\r\n".repeat(101);
+    let big = format!("X: {}\r\n", "y".repeat(64 * 1024));
+    let name = "a".repeat(300);
+    let smuggled = "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
+    let rows: Vec<(&str, String, &[u16])> = vec![
+        (
+            "length and chunks",
+            post(
+                "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+                &format!("2\r\n{{}}\r\n0\r\n\r\n{smuggled}"),
+            ),
+            &[400],
+        ),
+        ("two lengths", post("Content-Length: 2\r\nContent-Length: 3\r\n", "{}"), &[400]),
+        ("signed length", post("Content-Length: +2\r\n", "{}"), &[400]),
+        ("negative length", post("Content-Length: -1\r\n", ""), &[400]),
+        ("length beyond u64", post("Content-Length: 18446744073709551616\r\n", ""), &[400]),
+        ("unknown coding", post("Transfer-Encoding: xchunked\r\n", ""), &[400]),
+        ("chunk size with underscore", post("Transfer-Encoding: chunked\r\n", "0_2\r\n{}\r\n"), &[400]),
+        ("no Host", "GET /s HTTP/1.1\r\n\r\n".to_owned(), &[400]),
+        ("two Hosts", "GET /s HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n".to_owned(), &[400]),
+        ("Host with a path", "GET /s HTTP/1.1\r\nHost: evil.test/x\r\n\r\n".to_owned(), &[400]),
+        ("Host with user", "GET /s HTTP/1.1\r\nHost: a b/@evil\r\n\r\n".to_owned(), &[400]),
+        ("empty Host", "GET /s HTTP/1.1\r\nHost: \r\n\r\n".to_owned(), &[400]),
+        ("port beyond 65535", "GET /s HTTP/1.1\r\nHost: h:99999\r\n\r\n".to_owned(), &[400]),
+        ("half an address", "GET /s HTTP/1.1\r\nHost: [::1\r\n\r\n".to_owned(), &[400]),
+        ("long Host", format!("GET /s HTTP/1.1\r\nHost: {name}\r\n\r\n"), &[400]),
+        ("space before colon", "GET /s HTTP/1.1\r\nHost : h\r\n\r\n".to_owned(), &[400]),
+        ("folded line", "GET /s HTTP/1.1\r\nHost: h\r\n b: c\r\n\r\n".to_owned(), &[400]),
+        ("long path", get(&format!("/{long}")), &[414]),
+        ("longer path", get(&format!("/{longer}")), &[414, 431]),
+        ("many headers", format!("GET /s HTTP/1.1\r\nHost: h\r\n{many}\r\n"), &[431]),
+        ("a big header", format!("GET /s HTTP/1.1\r\nHost: h\r\n{big}\r\n"), &[431]),
+        ("TRACE", "TRACE /s HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(), &[405]),
+        ("CONNECT", "CONNECT evil:443 HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(), &[405]),
+        ("OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(), &[405]),
+        ("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), &[400]),
+        ("HTTP/1.2", "GET /s HTTP/1.2\r\nHost: h\r\n\r\n".to_owned(), &[400]),
+        ("TLS", "\u{16}\u{3}\u{1}\0\u{5}hello".to_owned(), &[400]),
+        ("a declared 2 GB", post("Content-Length: 2147483648\r\n", ""), &[413]),
+        (
+            "10 MB after 100-continue",
+            post("Expect: 100-continue\r\nContent-Length: 10485760\r\n", ""),
+            &[413],
+        ),
+        ("gzip", post("Content-Encoding: gzip\r\nContent-Length: 2\r\n", "{}"), &[415]),
+        ("stalled body", post("Content-Length: 10\r\n", ""), &[408]),
+        ("stalled chunk", post("Transfer-Encoding: chunked\r\n", "5\r\nab"), &[408]),
+    ];
+    for (what, bytes, wanted) in rows {
+        let start = Instant::now();
+        let text = server.raw(&bytes);
+        assert!(wanted.contains(&status(&text)), "{what}: {text}");
+        assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{what}: one answer, then the end: {text}");
+        assert!(start.elapsed() < Duration::from_secs(3), "{what} took {:?}", start.elapsed());
+        assert!(!text.to_ascii_lowercase().contains("\r\nserver:"), "{what}: {text}");
+        if wanted == [405] {
+            assert!(text.to_ascii_lowercase().contains("allow: get, head"), "{what}: {text}");
+        }
+    }
+    healthy(&server);
+}
+
+#[test]
+fn answered_and_open() {
+    let server = Server::start(quick);
+    let rows = [
+        ("empty port", "GET /s HTTP/1.1\r\nHost: h:\r\n", 404),
+        ("absolute form", "GET http://other.test/s HTTP/1.1\r\nHost: h\r\n", 404),
+        ("HTTP/1.0 without Host", "GET /healthz HTTP/1.0\r\n", 200),
+        ("escapes that are none", "GET /%zz HTTP/1.1\r\nHost: h\r\n", 404),
+        ("bad UTF-8", "GET /%ff HTTP/1.1\r\nHost: h\r\n", 404),
+        ("NUL", "GET /%00 HTTP/1.1\r\nHost: h\r\n", 404),
+        ("an open redirect", "GET //evil.test/%2e%2e HTTP/1.1\r\nHost: localhost\r\n", 404),
+        ("reserved", "GET /assets/../../etc/passwd HTTP/1.1\r\nHost: h\r\n", 404),
+        ("POST to a code", "POST /s HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n", 405),
+        ("a long method", &format!("{} /s HTTP/1.1\r\nHost: h\r\n", "A".repeat(1_024)), 405),
+        ("robots", "GET /robots.txt HTTP/1.1\r\nHost: h\r\n", 200),
+        ("icon", "HEAD /favicon.ico HTTP/1.1\r\nHost: h\r\n", 200),
+        ("ready", "GET /readyz HTTP/1.1\r\nHost: evil.test\r\n", 200),
+        ("metrics without key", "GET /metrics HTTP/1.1\r\nHost: h\r\n", 401),
+        ("metrics", &format!("GET /metrics HTTP/1.1\r\nHost: h\r\nX-API-Key: {KEY}\r\n"), 200),
+        ("preflight", "OPTIONS /api/v1/links HTTP/1.1\r\nHost: h\r\nOrigin: https://evil.test\r\n", 405),
+    ];
+    for (what, head, want) in rows {
+        let text = server.raw(format!("{head}Connection: close\r\n\r\n"));
+        assert_eq!(status(&text), want, "{what}: {text}");
+        assert!(
+            !text.contains("evil.test") && !text.to_ascii_lowercase().contains("location:"),
+            "{what}: {text}"
+        );
+        assert!(!text.to_ascii_lowercase().contains("access-control"), "{what}: {text}");
+    }
+    healthy(&server);
+}
+
+#[test]
+fn slow_heads_and_idle_connections_are_closed() {
+    let server = Server::start(quick);
+    for bytes in ["", "\r\n", "GET / HTTP/1.1\r\nHost: h\r\n", "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"] {
+        let start = Instant::now();
+        server.raw(bytes);
+        let took = start.elapsed();
+        assert!(took > Duration::from_millis(200) && took < Duration::from_secs(2), "{bytes:?}: {took:?}");
+    }
+    // A byte now and then does not put the deadline off.
+    let start = Instant::now();
+    let mut client = server.connect();
+    for byte in b"GET / HTTP/1.1\r\nHost: hhhhhhhhhhhhhhhh" {
+        client.send([*byte]);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    client.rest();
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    healthy(&server);
+}
+
+#[test]
+fn a_thousand_pipelined_requests_are_answered_in_order() {
+    let server = Server::start(quick);
+    let mut bytes = String::new();
+    for number in 0..1_000 {
+        bytes += if number % 2 == 0 {
+            "GET /robots.txt HTTP/1.1\r\nHost: h\r\n\r\n"
+        } else {
+            "GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n"
+        };
+    }
+    bytes += "GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let mut client = server.connect();
+    client.send(bytes);
+    let text = client.rest();
+    assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 1_001);
+    let kinds: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("content-type: "))
+        .map(|kind| kind.starts_with("text/plain"))
+        .collect();
+    assert!(kinds[..1_000].chunks(2).all(|pair| pair == [true, false]), "in order");
+    healthy(&server);
+}
+
+#[test]
+fn a_half_closed_client_still_gets_its_answer() {
+    let server = Server::start(quick);
+    let mut client = server.connect();
+    client.send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.finish();
+    assert_eq!(status(&client.rest()), 200);
+    healthy(&server);
+}
+
+#[test]
+fn surplus_connections_are_closed_at_once() {
+    let server = Server::start(|config| config.http.max_connections = Some(2));
+    let mut first = server.connect();
+    let mut second = server.connect();
+    for client in [&mut first, &mut second] {
+        client.send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+        client.until("ok\"}", 1);
+    }
+    let start = Instant::now();
+    assert_eq!(server.raw(""), "");
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    first.send("GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n");
+    first.until("ready", 1);
+    assert_eq!(server.counts.surplus.get(), 1);
+    drop((first, second));
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while status(&server.raw(get("/healthz"))) != 200 {
+        assert!(Instant::now() < deadline, "no place became free");
+    }
+}
+
+#[test]
+fn a_drain_finishes_what_began_and_cuts_what_stalls() {
+    let server = Server::start(|config| config.http.drain_timeout = Duration::from_millis(500));
+    // Idle: closed. Half a body: finishes, and is told that it was the last. Stalled: cut.
+    let mut idle = server.connect();
+    idle.send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+    idle.until("ok\"}", 1);
+    let head = |length: usize| {
+        format!(
+            "POST /api/v1/tags HTTP/1.1\r\nHost: h\r\nX-API-Key: {KEY}\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+        )
+    };
+    let mut busy = server.connect();
+    busy.send(head(12));
+    busy.until("100 Continue", 1);
+    busy.send("{\"name\":");
+    let mut stalled = server.connect();
+    stalled.send(head(100));
+    stalled.until("100 Continue", 1);
+    let address = server.address;
+    let stopping = std::thread::spawn(move || server.stop());
+    assert_eq!(idle.rest(), "", "an idle connection is closed");
+    let refused = std::net::TcpStream::connect(address);
+    assert!(refused.is_err(), "the listener is closed before the drain ends");
+    busy.send("\"t\"}");
+    let text = busy.rest();
+    assert!(
+        text.contains("201 Created") && text.to_ascii_lowercase().contains("connection: close"),
+        "{text}"
+    );
+    assert_eq!(stopping.join().expect("it stops").aborted, 1);
+    assert!(!stalled.rest().contains("201"));
+}

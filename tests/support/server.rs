@@ -1,0 +1,166 @@
+//! A server on a fresh data folder and a port of its own, and the bluntest of clients: bytes in,
+//! bytes out, so that a test sees exactly what a socket sees.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use waypost::app::Store;
+use waypost::clock::Clock;
+use waypost::config::{AdminKey, Config};
+use waypost::http::api::Api;
+use waypost::http::api::ops::Ops;
+use waypost::http::counts::Counts;
+use waypost::http::server::{self, Drained};
+use waypost::http::service::Service;
+use waypost::readiness::Readiness;
+use waypost::visit::Visitor;
+
+/// The key in the environment of every server here.
+pub(crate) const KEY: &str = "key-of-the-tests-0123456789";
+
+/// How long a client here waits for anything: far above every deadline that tests set.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) counts: Arc<Counts>,
+    runtime: tokio::runtime::Runtime,
+    stop: oneshot::Sender<()>,
+    drained: tokio::task::JoinHandle<Drained>,
+    store: Store,
+    _folder: TempDir,
+}
+
+impl Server {
+    /// Starts one; `change` may shorten its deadlines.
+    pub(crate) fn start(change: impl FnOnce(&mut Config)) -> Server {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = Config { data_dir: folder.path().join("data"), ..Config::default() };
+        config.admin_key = Some(AdminKey(KEY.to_owned()));
+        change(&mut config);
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let store = Store::open(&config, Clock::system()).expect("a fresh store opens");
+        runtime.block_on(store.ready(&config.data_dir)).expect("the first records");
+        let counts = Arc::new(Counts::default());
+        let api = Api::new(store.links.clone(), &config.http, Arc::clone(&counts));
+        let ops = Ops::new(&config.metrics, Readiness::default(), vec![Box::new(Arc::clone(&counts))]);
+        let service = Service::new(Visitor::new(store.links.clone()), api, ops, Arc::clone(&counts));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (settings, counting) = (config.http.clone(), Arc::clone(&counts));
+        let drained = runtime.spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            server::serve(listener, &settings, counting, |_| service.clone(), stopped).await
+        });
+        Server { address, counts, runtime, stop, drained, store, _folder: folder }
+    }
+
+    /// Stops it; how the drain ended.
+    pub(crate) fn stop(self) -> Drained {
+        self.stop.send(()).expect("it runs");
+        let drained = self.runtime.block_on(self.drained).expect("it does not panic");
+        self.runtime.block_on(self.store.close());
+        drained
+    }
+
+    /// A connection.
+    pub(crate) fn connect(&self) -> Client {
+        let stream = TcpStream::connect(self.address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Client(stream)
+    }
+
+    /// Everything that comes back until the server closes.
+    pub(crate) fn raw(&self, bytes: impl AsRef<[u8]>) -> String {
+        let mut client = self.connect();
+        client.send(bytes);
+        client.rest()
+    }
+
+    /// One request to the API, with the key.
+    pub(crate) fn api(&self, method: &str, target: &str, body: &str) -> Reply {
+        self.api_with(method, target, &format!("Authorization: Bearer {KEY}\r\n"), body)
+    }
+
+    /// One request to the API, with these header lines.
+    pub(crate) fn api_with(&self, method: &str, target: &str, headers: &str, body: &str) -> Reply {
+        let length = body.len();
+        let text = self.raw(format!(
+            "{method} {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+        ));
+        Reply::parse(&text)
+    }
+}
+
+/// A connection.
+pub(crate) struct Client(TcpStream);
+
+impl Client {
+    /// Writes; a peer that closed already is no error here.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        drop(self.0.write_all(bytes.as_ref()));
+    }
+
+    /// Says that nothing more will come.
+    pub(crate) fn finish(&mut self) {
+        self.0.shutdown(Shutdown::Write).expect("still open");
+    }
+
+    /// Reads until `end` occurred so many times.
+    pub(crate) fn until(&mut self, end: &str, times: usize) -> String {
+        let mut text = String::new();
+        let mut buffer = [0; 16 * 1024];
+        while text.matches(end).count() < times {
+            let read = self.0.read(&mut buffer).expect("more to come");
+            assert!(read > 0, "closed after {text:?}");
+            text.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        }
+        text
+    }
+
+    /// Everything until the server closes; fails when it does not.
+    pub(crate) fn rest(mut self) -> String {
+        let mut bytes = Vec::new();
+        match self.0.read_to_end(&mut bytes) {
+            Ok(_) => {}
+            // A server that closes with unread bytes resets; what came before still counts.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&bytes)),
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+/// An answer of the API.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) json: Value,
+}
+
+impl Reply {
+    fn parse(text: &str) -> Reply {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
+        let status = status(text);
+        let json = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error} in {body:?}"));
+        Reply { status, head: head.to_ascii_lowercase(), json }
+    }
+
+    /// The sentence of a refusal.
+    pub(crate) fn error(&self) -> (u16, &str) {
+        (self.status, self.json["error"].as_str().unwrap_or_else(|| panic!("no error in {self:?}")))
+    }
+}
+
+/// The status of the first answer in a text; 0 when there is none.
+pub(crate) fn status(text: &str) -> u16 {
+    text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
+}
