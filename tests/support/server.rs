@@ -45,7 +45,7 @@ impl Server {
         config.admin_key = Some(AdminKey(KEY.to_owned()));
         change(&mut config);
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let store = Store::open(&config, Clock::system()).expect("a fresh store opens");
+        let store = Store::open(&config, Clock::system(), &Readiness::default()).expect("a fresh store opens");
         runtime.block_on(store.ready(&config.data_dir)).expect("the first records");
         let counts = Arc::new(Counts::default());
         let api = Api::new(store.links.clone(), &config.http, Arc::clone(&counts));
