@@ -1,5 +1,9 @@
 //! One module per part of Waypost.
 
+/// Kills at random moments.
+mod crash;
+/// Damaged files.
+mod damage;
 /// The server over raw sockets: framing, deadlines, caps, drain.
 mod http_raw;
 /// The binary: starts, refusals, signals, ends.
