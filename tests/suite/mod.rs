@@ -4,6 +4,8 @@
 mod crash;
 /// Damaged files.
 mod damage;
+/// A full disk.
+mod disk_full;
 /// The server over raw sockets: framing, deadlines, caps, drain.
 mod http_raw;
 /// The binary: starts, refusals, signals, ends.

@@ -199,6 +199,11 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        if std::thread::panicking() {
+            let said = self.stderr();
+            let lines: Vec<_> = said.lines().filter(|line| !line.contains(" INFO ")).collect();
+            println!("the server's last lines:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
+        }
     }
 }
 
