@@ -131,7 +131,7 @@ impl Store {
 
     /// Returns once the table has caught up and, on the first start, the first records are made.
     pub async fn ready(&self, data_dir: &Path) -> Result<Bootstrap, FirstRecordsError> {
-        while !self.table.status().ready {
+        while !self.links.is_loaded() {
             tokio::time::sleep(READY_POLL).await;
         }
         self.links.bootstrap(data_dir).await

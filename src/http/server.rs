@@ -191,12 +191,12 @@ impl Drop for Closing {
 
 fn builder(settings: &Settings) -> http1::Builder {
     let mut http = http1::Builder::new();
-    // Without a timer hyper has no deadline at all, and only says so in a log line.
+    // Without a timer hyper has no deadline at all, and only says so in a log line. Its
+    // `pipeline_flush` loses answers; `Stream` joins them instead.
     http.timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout)
         .max_buf_size(HEAD_MAX)
         .max_headers(HEADERS_MAX)
-        .pipeline_flush(true)
         .half_close(true)
         .keep_alive(true);
     http

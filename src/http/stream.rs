@@ -1,9 +1,14 @@
-//! A connection whose peer must keep reading. hyper has deadlines for what it waits to *read*;
-//! a client that asks for much and takes nothing would hold its buffers for ever.
+//! What stands between hyper and the socket: a deadline for peers that do not read, and the
+//! joining of answers to pipelined requests into few writes.
+//!
+//! hyper has neither. It waits for ever to write, and its own `pipeline_flush`
+//! (1.12) flushes nothing while unparsed input is left: with half a request behind a whole one the
+//! answer waits for the other half, and with anything behind the last request of a connection
+//! (a refused body, say) the answer is lost.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,17 +18,55 @@ use tokio::time::Sleep;
 /// ample for a phone in a tunnel. Past it the connection is closed.
 pub(super) const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 
-/// A stream that fails when a write makes no progress within [`WRITE_DEADLINE`].
+/// Most bytes of answers held back to be joined: some hundred redirects, far below what a socket
+/// takes at once. Past it they are written.
+const HELD_MAX: usize = 32 * 1024;
+
+/// What a connection keeps of the memory of held answers: a burst must not pin 32 KB for ever.
+const HELD_KEPT: usize = 4 * 1024;
+
+/// How a client that takes HTTP/2 for granted begins. hyper closes on its whole preface without
+/// a word; an impossible version in its place gets the 400 that tells what is wrong.
+const H2_START: &[u8] = b"PRI * HTTP/2";
+
+/// The end of a request head.
+const HEAD_END: &[u8] = b"\r\n\r\n";
+
+/// A socket with a write deadline that joins the answers to requests that came together.
+///
+/// An answer is held back only while a request that was read together with its own is yet to be
+/// answered. It is written when hyper reads again (it has used up its input), flushes without
+/// having written (the next answer takes time; a wake makes sure that it does), shuts down, or
+/// when there is too much of it.
 pub(super) struct Stream<S> {
     inner: S,
     within: Duration,
     /// Runs while a write waits; boxed, since only the few that ever wait pay for it.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Answers held back, of which the first `sent` bytes are written.
+    held: Vec<u8>,
+    sent: usize,
+    /// Requests read whose answers are to come after the next one. A guess from the input's
+    /// shape: wrong, it costs or saves a write, nothing else.
+    ahead: usize,
+    /// Whether something was written since the last flush.
+    is_fresh: bool,
+    /// Whether nothing was read yet.
+    is_new: bool,
 }
 
 impl<S> Stream<S> {
     pub(super) fn new(inner: S, within: Duration) -> Stream<S> {
-        Stream { inner, within, stalled: None }
+        Stream {
+            inner,
+            within,
+            stalled: None,
+            held: Vec::new(),
+            sent: 0,
+            ahead: 0,
+            is_fresh: false,
+            is_new: true,
+        }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -40,42 +83,85 @@ impl<S> Stream<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
+impl<S: AsyncWrite + Unpin> Stream<S> {
+    /// Writes what is held back.
+    fn poll_release(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.held.len() {
+            let result = Pin::new(&mut self.inner).poll_write(cx, &self.held[self.sent..]);
+            match ready!(self.watch(cx, result))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.sent += written,
+            }
+        }
+        self.held.clear();
+        self.held.shrink_to(HELD_KEPT);
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
+        // A peer that does not read may still write; only a failure is final.
+        if let Poll::Ready(Err(error)) = self.poll_release(cx) {
+            return Poll::Ready(Err(error));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
+        let fresh = &mut buffer.filled_mut()[before..];
+        if std::mem::take(&mut self.is_new) && fresh.starts_with(H2_START) {
+            fresh[H2_START.len() - 1] = b'9';
+        }
+        self.ahead = heads(fresh).saturating_sub(1);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write(cx, data);
-        self.watch(cx, result)
+        self.is_fresh = true;
+        if self.ahead == 0 || self.held.len() + data.len() > HELD_MAX {
+            ready!(self.poll_release(cx))?;
+            let result = Pin::new(&mut self.inner).poll_write(cx, data);
+            return self.watch(cx, result);
+        }
+        self.held.extend_from_slice(data);
+        Poll::Ready(Ok(data.len()))
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, parts);
-        self.watch(cx, result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
+    // Not vectored, so that hyper hands over each answer as one slice.
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.ahead > 0 && std::mem::take(&mut self.is_fresh) {
+            self.ahead -= 1;
+            cx.waker().wake_by_ref();
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_release(cx))?;
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_release(cx))?;
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
+}
+
+/// How many request heads end in these bytes. An end of four bytes covers one of every four
+/// positions, so looking at those suffices.
+fn heads(bytes: &[u8]) -> usize {
+    let mut count = 0;
+    for at in (3..bytes.len()).step_by(4) {
+        if matches!(bytes[at], b'\r' | b'\n') {
+            let ends = (at - 3..=at).any(|start| bytes[start..].starts_with(HEAD_END));
+            count += usize::from(ends);
+        }
+    }
+    count
 }
 
 #[cfg(test)]
@@ -84,18 +170,31 @@ mod tests {
 
     use super::*;
 
-    /// Takes a byte per write while the number lasts, then nothing.
-    struct Peer(usize);
+    /// Gives its input at once; takes so many writes, then nothing.
+    #[derive(Default)]
+    struct Peer {
+        input: &'static [u8],
+        takes: usize,
+        got: Vec<Vec<u8>>,
+    }
+
+    impl AsyncRead for Peer {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            buffer.put_slice(std::mem::take(&mut self.input));
+            Poll::Ready(Ok(()))
+        }
+    }
 
     impl AsyncWrite for Peer {
-        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
-            match self.0.checked_sub(1) {
-                Some(left) => {
-                    self.0 = left;
-                    Poll::Ready(Ok(1))
-                }
-                None => Poll::Pending,
-            }
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+            let Some(left) = self.takes.checked_sub(1) else { return Poll::Pending };
+            self.takes = left;
+            self.got.push(data.to_vec());
+            Poll::Ready(Ok(data.len()))
         }
 
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -109,14 +208,70 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_that_takes_nothing_is_given_up() {
-        let mut stream = Stream::new(Peer(1), Duration::from_millis(20));
+        let mut stream = Stream::new(Peer { takes: 1, ..Peer::default() }, Duration::from_millis(20));
         let written = poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"ab")).await;
-        assert_eq!(written.expect("one byte is taken"), 1);
+        assert_eq!(written.expect("taken"), 2);
         let error = poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"b")).await.expect_err("stuck");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         // Progress ends the deadline.
-        stream.inner.0 = 1;
+        stream.inner.takes = 1;
         poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"b")).await.expect("taken again");
         assert!(stream.stalled.is_none());
+    }
+
+    async fn read(stream: &mut Stream<Peer>) {
+        let mut bytes = [0; 256];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer)).await.expect("input");
+    }
+
+    async fn answer(stream: &mut Stream<Peer>, data: &[u8]) {
+        poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, data)).await.expect("taken");
+        poll_fn(|cx| Pin::new(&mut *stream).poll_flush(cx)).await.expect("flushed");
+    }
+
+    fn pipelined(input: &'static [u8]) -> Stream<Peer> {
+        Stream::new(Peer { input, takes: 9, ..Peer::default() }, WRITE_DEADLINE)
+    }
+
+    #[tokio::test]
+    async fn answers_to_requests_that_came_together_leave_together() {
+        let mut stream = pipelined(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+        read(&mut stream).await;
+        answer(&mut stream, b"1").await;
+        answer(&mut stream, b"2").await;
+        assert!(stream.inner.got.is_empty());
+        answer(&mut stream, b"3").await;
+        assert_eq!(stream.inner.got.concat(), b"123");
+        stream.inner.input = b"GET / HTTP/1.1\r\n\r\n";
+        read(&mut stream).await;
+        answer(&mut stream, b"4").await;
+        assert_eq!(stream.inner.got.last().map(Vec::as_slice), Some(&b"4"[..]), "alone: at once");
+    }
+
+    #[tokio::test]
+    async fn a_held_answer_leaves_when_the_next_is_slow_and_before_the_end() {
+        for how in ["flush", "read", "shutdown"] {
+            let mut stream = pipelined(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+            read(&mut stream).await;
+            answer(&mut stream, b"1").await;
+            assert!(stream.inner.got.is_empty(), "{how}");
+            match how {
+                "flush" => poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await.expect("flushed"),
+                "read" => read(&mut stream).await,
+                _ => poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await.expect("shut"),
+            }
+            assert_eq!(stream.inner.got.concat(), b"1", "{how}");
+        }
+    }
+
+    #[test]
+    fn counts_heads_wherever_they_end() {
+        for before in 0..9 {
+            let one = [&b"x".repeat(before)[..], HEAD_END].concat();
+            assert_eq!(heads(&one), 1, "{before}");
+            assert_eq!(heads(&[&one[..], &one].concat()), 2, "{before}");
+            assert_eq!(heads(&one[..one.len() - 1]), 0, "{before}");
+        }
     }
 }

@@ -29,7 +29,7 @@ mod workspaces;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -141,8 +141,8 @@ struct Shared {
     environment_key: Option<EnvironmentKey>,
     hashing: password::Hasher,
     loads: Mutex<HashMap<resolve::LoadKey, Arc<resolve::Load>, ahash::RandomState>>,
-    /// Records whose application was not understood: nothing should ever count here.
-    misread: AtomicUsize,
+    /// Set once the directory was read: before, everything looks as if it did not exist.
+    is_loaded: AtomicBool,
 }
 
 impl fmt::Debug for Links {
@@ -192,7 +192,7 @@ impl Links {
             environment_key: parts.environment_key.as_deref().map(EnvironmentKey::new),
             hashing: password::Hasher::new(),
             loads: Mutex::default(),
-            misread: AtomicUsize::new(0),
+            is_loaded: AtomicBool::new(false),
         };
         Ok(Links(Arc::new(shared)))
     }

@@ -59,6 +59,7 @@ impl Observer for Links {
         self.0.directory.store(Arc::new(directory));
         self.0.loads.lock().clear();
         self.0.cache.invalidate_where(self.0.log.position(), |_| true);
+        self.0.is_loaded.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -73,7 +74,6 @@ impl Observer for Links {
                 let directory = directory.get_or_insert_with(|| (**self.0.directory.load()).clone());
                 if let Err(error) = directory.apply(&entry.put, change.position) {
                     tracing::error!(%error, position = %change.position, "a Change holds a record that cannot be read");
-                    self.0.misread.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
@@ -90,9 +90,14 @@ impl Links {
         self.directory().domain(DomainNumber::DEFAULT).is_some()
     }
 
+    /// Whether the store was read: what is not there now does not exist.
+    pub fn is_loaded(&self) -> bool {
+        self.0.is_loaded.load(Ordering::Acquire)
+    }
+
     /// On the first start makes one company, one workspace, the default domain and, unless the
     /// environment gives one, an instance key, whose secret it writes to a file that only the
-    /// owner can read. Call when the table answers.
+    /// owner can read. Call when [`Links::is_loaded`].
     pub async fn bootstrap(&self, data_dir: &Path) -> Result<Bootstrap, StartError> {
         let path = data_dir.join(KEY_FILE);
         let given = self.0.environment_key.is_some();

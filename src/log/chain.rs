@@ -145,7 +145,10 @@ impl Changes {
             let place = self.frames.offset;
             match self.frames.step().map_err(|e| self.segment.cannot_read(e))? {
                 Step::Frame(raw) => match segment::decode(&raw, &self.segment.path)? {
-                    Frame::Change(mut change) => {
+                    Frame::Change(mut change, _) => {
+                        if change.position <= self.last {
+                            continue;
+                        }
                         if change.position != self.last.next() {
                             return Err(self.segment.damaged(place, self.last));
                         }
@@ -227,7 +230,7 @@ impl SnapshotReader for Records {
             match self.frames.step().map_err(|e| self.segment.cannot_read(e))? {
                 Step::Frame(raw) => match segment::decode(&raw, &self.segment.path)? {
                     Frame::Records(records) => self.piece = records.into_iter(),
-                    Frame::Change(_) | Frame::Checkpoint(_) | Frame::CleanClose(_) => return Err(damaged()),
+                    Frame::Change(..) | Frame::Checkpoint(_) | Frame::CleanClose(_) => return Err(damaged()),
                 },
                 Step::Bad => return Err(damaged()),
                 Step::End => return Ok(None),

@@ -176,7 +176,9 @@ impl Committer {
         }
         let at = self.shared.clock.now();
         let change = Change { position, at, node: 0, request: proposal.request, entries, manifest };
-        frame::write_change(&mut batch.bytes, &change).map_err(|bytes| CommitError::TooLarge { bytes })?;
+        let (durable, _) = self.shared.source.tail.end();
+        frame::write_change(&mut batch.bytes, &change, durable)
+            .map_err(|bytes| CommitError::TooLarge { bytes })?;
         for Put { key, value } in proposal.puts.iter().filter(|put| !put.is_clicks()) {
             self.overlay.write(key.clone(), position, value.is_none());
         }

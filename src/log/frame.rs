@@ -53,8 +53,9 @@ pub fn record_hash(key: &[u8], revision: Position) -> u128 {
 /// What a frame holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
-    /// One Change. Its `manifest` is left at zero: whoever reads in order knows it.
-    Change(Change),
+    /// One Change, and the last position that was durable when it was handed to the disk. Its
+    /// `manifest` is left at zero: whoever reads in order knows it.
+    Change(Change, Position),
     /// The manifest at the frame's position, now and then: shows where bookkeeping went astray.
     Checkpoint(Manifest),
     /// The log was closed in order here.
@@ -97,6 +98,9 @@ enum V1<'a> {
         at: i64,
         node: u16,
         request: u64,
+        /// How many positions back the last durable one stood. A frame proves thereby that what
+        /// came before its own group was synced: a hole there is damage, not a torn write.
+        durable: u64,
         #[serde(borrow)]
         entries: Vec<EntryV1<'a>>,
     },
@@ -146,8 +150,8 @@ fn config() -> Configuration<LittleEndian, Varint, Limit<DECODE_LIMIT>> {
 }
 
 /// Appends a Change's frame to `out`. `Err` holds the payload's size when it exceeds
-/// [`MAX_CHANGE_BYTES`]; `out` is then as before.
-pub(crate) fn write_change(out: &mut Vec<u8>, change: &Change) -> Result<(), usize> {
+/// [`MAX_CHANGE_BYTES`]; `out` is then as before. `durable` is the last position synced.
+pub(crate) fn write_change(out: &mut Vec<u8>, change: &Change, durable: Position) -> Result<(), usize> {
     let entries = change.entries.iter().map(|entry| EntryV1 {
         key: Raw(&entry.put.key),
         value: entry.put.value.as_deref().map(Raw),
@@ -157,6 +161,7 @@ pub(crate) fn write_change(out: &mut Vec<u8>, change: &Change) -> Result<(), usi
         at: change.at.as_millis(),
         node: change.node,
         request: change.request,
+        durable: change.position.0.saturating_sub(durable.0),
         entries: entries.collect(),
     };
     let start = out.len();
@@ -258,14 +263,17 @@ pub(crate) fn decode(position: Position, payload: &Bytes) -> Result<Frame, Unrea
         return Err(malformed(&"bytes are left over"));
     }
     Ok(match body {
-        V1::Change { at, node, request, entries } => Frame::Change(Change {
-            position,
-            at: Timestamp::from_millis(at),
-            node,
-            request,
-            entries: entries.iter().map(|entry| entry.owned(payload)).collect(),
-            manifest: Manifest::default(),
-        }),
+        V1::Change { at, node, request, durable, entries } => {
+            let change = Change {
+                position,
+                at: Timestamp::from_millis(at),
+                node,
+                request,
+                entries: entries.iter().map(|entry| entry.owned(payload)).collect(),
+                manifest: Manifest::default(),
+            };
+            Frame::Change(change, Position(position.0.saturating_sub(durable)))
+        }
         V1::Checkpoint(manifest) => Frame::Checkpoint(manifest.into()),
         V1::CleanClose(manifest) => Frame::CleanClose(manifest.into()),
         V1::Records(records) => {

@@ -189,13 +189,14 @@ impl Repair<'_> {
             if change.position != last.next() {
                 return Ok(());
             }
+            let durable = last;
             last = change.position;
             let mut tally = Tally::default();
             for entry in &change.entries {
                 tally.count(&entry.put.key, entry.put.value.as_deref());
             }
             let mut bytes = Vec::new();
-            frame::write_change(&mut bytes, &change)
+            frame::write_change(&mut bytes, &change, durable)
                 .map_err(|size| LogError::Damaged(format!("position {last} has {size} bytes: too many")))?;
             writer.append(&bytes, 1, tally).map_err(cannot_write())
         })?;

@@ -259,15 +259,11 @@ impl Survey {
             return Ok(());
         }
         let manifest = found.header.map(|h| h.manifest).unwrap_or_default();
-        let scan = Scan::new(found, self.end, manifest, tick)?;
+        let Scan { state: scan, gaps, .. } = Scan::run(found, self.end, manifest, tick)?;
         self.end = scan.last;
-        for (offset, from, to) in &scan.gaps {
-            self.broken.push(format!(
-                "{} at byte {offset}: {} cannot be read",
-                found.path,
-                span(&(*from, *to))
-            ));
-            self.lost.push((*from, *to));
+        for (offset, gap) in &gaps {
+            self.broken.push(format!("{} at byte {offset}: {} cannot be read", found.path, span(gap)));
+            self.lost.push(*gap);
         }
         if let Some(limit) = found.limit
             && limit > self.end
@@ -320,6 +316,18 @@ const FOOTER: u64 = crate::log::frame::ends::FOOTER_BYTES as u64;
 
 /// One segment of Changes, read through.
 struct Scan {
+    state: State,
+    /// Offset and positions of what is missing between Changes.
+    gaps: Vec<(u64, Range)>,
+    /// The state before the first gap.
+    before_gap: Option<State>,
+    /// What came after the first gap shows that positions up to this were synced.
+    synced: Position,
+}
+
+/// Where a scan stands.
+#[derive(Clone, Copy)]
+struct State {
     last: Position,
     manifest: Manifest,
     tally: Tally,
@@ -327,14 +335,13 @@ struct Scan {
     content: u32,
     /// After the last frame that counts.
     end: u64,
-    /// Offset, first and last position of what is missing between Changes.
-    gaps: Vec<(u64, Position, Position)>,
     /// Bad bytes stand between frames.
     holes: bool,
 }
 
 impl Scan {
-    fn new(
+    /// Reads a segment whose Changes follow `before`.
+    fn run(
         found: &Found,
         before: Position,
         manifest: Manifest,
@@ -343,16 +350,16 @@ impl Scan {
         let cannot_read = |source| LogError::Io { what: "cannot read", path: found.path.clone(), source };
         let end = found.footer.map_or(found.size, |f| f.length);
         let mut frames = Frames::new(Arc::clone(&found.file), end).map_err(cannot_read)?;
-        let mut scan = Scan {
+        let state = State {
             last: before,
             manifest,
             tally: Tally::default(),
             frames: 0,
             content: frames.content,
             end: (HEADER_BYTES as u64).min(end),
-            gaps: Vec::new(),
             holes: false,
         };
+        let mut scan = Scan { state, gaps: Vec::new(), before_gap: None, synced: Position::START };
         let mut bad_at = None;
         loop {
             match frames.step().map_err(cannot_read)? {
@@ -369,27 +376,58 @@ impl Scan {
                     if raw.position > found.limit.unwrap_or(Position(u64::MAX)) {
                         break;
                     }
-                    scan.holes |= bad_at.is_some();
-                    scan.take(frame, bad_at.take().unwrap_or(raw.offset));
-                    (scan.end, scan.content) = (frames.offset, frames.content);
+                    scan.take(&frame, raw.position, bad_at.take().unwrap_or(raw.offset), raw.offset);
+                    (scan.state.end, scan.state.content) = (frames.offset, frames.content);
                     tick(raw.size);
                 }
             }
         }
+        if found.limit.is_none() && found.footer.is_none() {
+            scan.cut_torn_group();
+        }
         Ok(scan)
     }
 
-    fn take(&mut self, frame: Frame, offset: u64) {
-        self.frames += 1;
-        let Frame::Change(change) = frame else { return };
-        if change.position > self.last.next() {
-            self.gaps.push((offset, self.last.next(), Position(change.position.0 - 1)));
+    /// Takes in an intact frame. `expected` is where it should have been.
+    fn take(&mut self, frame: &Frame, position: Position, expected: u64, offset: u64) {
+        let (missing_to, synced) = match frame {
+            Frame::Change(_, durable) => (Position(position.0.saturating_sub(1)), *durable),
+            // Written with the last Changes of a group, so no proof that those were synced.
+            Frame::Checkpoint(_) => (position, Position::START),
+            Frame::CleanClose(_) => (position, position),
+            Frame::Records(_) => (Position::START, Position::START),
+        };
+        let state = &mut self.state;
+        if missing_to > state.last {
+            self.before_gap.get_or_insert(*state);
+            self.gaps.push((expected, (state.last.next(), missing_to)));
+            state.last = missing_to;
         }
-        for entry in &change.entries {
-            self.manifest.apply(entry, change.position);
-            self.tally.count(&entry.put.key, entry.put.value.as_deref());
+        if self.before_gap.is_some() {
+            self.synced = self.synced.max(synced);
         }
-        self.last = self.last.max(change.position);
+        state.holes |= expected != offset;
+        state.frames += 1;
+        if let Frame::Change(change, _) = frame
+            && change.position > state.last
+        {
+            for entry in &change.entries {
+                state.manifest.apply(entry, change.position);
+                state.tally.count(&entry.put.key, entry.put.value.as_deref());
+            }
+            state.last = change.position;
+        }
+    }
+
+    /// A power cut may keep any part of the last group of frames. A gap is such a torn group when
+    /// nothing after it was written later than the group, for a later one waits for the sync.
+    fn cut_torn_group(&mut self) {
+        if let Some(before) = self.before_gap
+            && self.synced <= before.last
+        {
+            self.state = before;
+            self.gaps.clear();
+        }
     }
 }
 
@@ -424,7 +462,7 @@ pub(crate) fn salvage(
                         break;
                     }
                     match segment::decode(&raw, &found.path)? {
-                        Frame::Change(change) => each(Piece::Change(change))?,
+                        Frame::Change(change, _) => each(Piece::Change(change))?,
                         Frame::Records(records) => each(Piece::Records(records))?,
                         Frame::Checkpoint(_) | Frame::CleanClose(_) => {}
                     }

@@ -31,6 +31,14 @@ const RELEASED_MARGIN: u64 = 64 * 1024;
 /// in between; what else fills the disk is noticed this late, well below 5 s.
 const FRESH: Duration = Duration::from_millis(200);
 
+/// What the table will write for each byte of the log: sled keeps records, index and old versions
+/// in pieces of half a megabyte. Measured at 3 with records of 3 KB; small ones take less.
+const TABLE_SHARE: u64 = 4;
+
+/// How long what the table owes is taken for unwritten: sled holds writes in memory until its next
+/// flush, a second later by default, and the volume knows nothing of them.
+const OWED_FOR: Duration = Duration::from_secs(2);
+
 /// Name of the ballast in the data folder.
 const BALLAST: &str = "ballast";
 
@@ -42,11 +50,15 @@ pub struct Space {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     checked: Option<Instant>,
     /// Bytes free at the check, less those admitted since.
     free: u64,
+    /// What the table may still write for what was admitted in this window of [`OWED_FOR`], and
+    /// in the one before.
+    owed: [u64; 2],
+    window: Option<Instant>,
     /// Writes stop below this.
     margin: u64,
     low: bool,
@@ -62,7 +74,7 @@ impl Space {
             volume: Some(folder.to_owned()),
             // The margin equals the ballast: it takes in what is written between two checks and
             // the table's own files, whose growth nobody announces.
-            state: Mutex::new(State { checked: None, free: 0, margin: reserve, low: false }),
+            state: Mutex::new(State { margin: reserve, ..State::default() }),
         };
         if let Err(error) = space.make_ballast(reserve) {
             tracing::warn!(
@@ -77,7 +89,7 @@ impl Space {
 
     /// One that has room until [`Space::set_low`] says otherwise.
     pub fn unlimited() -> Space {
-        let state = State { checked: None, free: u64::MAX, margin: 0, low: false };
+        let state = State { free: u64::MAX, ..State::default() };
         Space { volume: None, state: Mutex::new(state) }
     }
 
@@ -95,14 +107,23 @@ impl Space {
         state.low
     }
 
-    /// Whether `bytes` more may be written; they are taken as written if so.
+    /// Whether `bytes` more of the log may be written, and what the table makes of them; they are
+    /// taken as written if so. Refuses before [`Space::is_low`] says so, which leaves the table
+    /// room for what was admitted already.
     pub fn admits(&self, bytes: u64) -> bool {
         let mut state = self.state.lock();
         self.refresh(&mut state);
-        if state.low || (self.volume.is_some() && state.free.saturating_sub(bytes) < state.margin) {
+        if self.volume.is_none() {
+            return !state.low;
+        }
+        state.turn_window();
+        let table = bytes.saturating_mul(TABLE_SHARE);
+        let left = state.free.saturating_sub(state.owed[0] + state.owed[1]);
+        if state.low || left.saturating_sub(bytes.saturating_add(table)) < state.margin {
             return false;
         }
         state.free = state.free.saturating_sub(bytes);
+        state.owed[0] += table;
         true
     }
 
@@ -175,6 +196,18 @@ impl Space {
     }
 }
 
+impl State {
+    /// Forgets what was owed before the last window.
+    fn turn_window(&mut self) {
+        let now = Instant::now();
+        let age = self.window.map_or(OWED_FOR * 2, |start| now - start);
+        if age >= OWED_FOR {
+            self.owed = [0, if age < OWED_FOR * 2 { self.owed[0] } else { 0 }];
+            self.window = Some(now);
+        }
+    }
+}
+
 /// For file systems that cannot preallocate: real zeros.
 fn fill(file: &mut File, size: u64) -> io::Result<()> {
     let zeros = vec![0; 64 * 1024];
@@ -214,6 +247,11 @@ mod tests {
         let space = Space::open(folder.path()).unwrap();
         assert!(!space.admits(u64::MAX / 2));
         assert!(space.admits(1));
+        let room = {
+            let state = space.state.lock();
+            state.free - state.margin
+        };
+        assert!(!space.admits(room / 2), "the table's share would not fit");
         space.ran_out();
         assert!(space.is_low());
         assert!(!space.admits(1));

@@ -17,6 +17,7 @@ use super::store::{Store, StoreError};
 use super::{Error, NAP, Shared, Table, decoded, index, keys};
 use crate::clock::Clock;
 use crate::log::{Change, Entry, Follow, Follower, Log, LogError, Manifest, Position, Put, SnapshotReader};
+use crate::model::link::Link;
 use crate::model::workspace::WorkspaceNumber;
 use crate::readiness::{Latch, Readiness};
 
@@ -389,16 +390,36 @@ fn closed() -> Error {
     Error::NotReady("the table is closed".to_owned())
 }
 
+/// Each step leaves a prefix that a second application completes. The counts come before the
+/// removals, since only a link that is still there tells whose it was; removals come last, next to
+/// the position: see `Shared::sum_records`.
 fn apply(store: &Store, change: &Change, log: u128) -> Result<(), Error> {
-    // Removals last, next to the position: see `Shared::sum_records`.
     let (kept, removed): (Vec<_>, Vec<_>) =
         change.entries.iter().partition(|entry| entry.put.value.is_some());
     let mut counts = Counts::default();
-    for entry in kept.into_iter().chain(removed) {
+    for entry in kept {
         write(store, entry, change.position, &mut counts)?;
     }
+    for entry in &removed {
+        if let Some(old) = replaced_link(store, entry)? {
+            counts.add(old.workspace, -1);
+        }
+    }
     counts.write(store, change.position)?;
+    for entry in removed {
+        write(store, entry, change.position, &mut counts)?;
+    }
     write_mark(store, &Applied { log, position: change.position, manifest: change.manifest })
+}
+
+/// The link that an entry replaces or removes.
+fn replaced_link(store: &Store, entry: &Entry) -> Result<Option<Link>, Error> {
+    let key = &entry.put.key;
+    let Some((domain, code)) = keys::parse_link(key).filter(|_| entry.replaces.is_some()) else {
+        return Ok(None);
+    };
+    let found = decoded(store, key, |value| LinkAt::decode(domain, code, value))?;
+    Ok(found.map(|found| found.record))
 }
 
 fn write_mark(store: &Store, mark: &Applied) -> Result<(), Error> {
@@ -409,14 +430,9 @@ fn write_mark(store: &Store, mark: &Applied) -> Result<(), Error> {
 fn write(store: &Store, entry: &Entry, revision: Position, counts: &mut Counts) -> Result<(), Error> {
     let key = &entry.put.key;
     if let Some((domain, code)) = keys::parse_link(key) {
-        if entry.replaces.is_some()
-            && let Some(old) = decoded(store, key, |value| LinkAt::decode(domain, code, value))?
-        {
-            for index in index::entries(&old.record) {
+        if let Some(old) = replaced_link(store, entry)? {
+            for index in index::entries(&old) {
                 store.remove(&index)?;
-            }
-            if entry.put.value.is_none() {
-                counts.add(old.record.workspace, -1);
             }
         }
         if let Some(value) = &entry.put.value {

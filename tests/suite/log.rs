@@ -3,11 +3,18 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use proptest::prelude::*;
 use waypost::clock::{Clock, Timestamp};
+use waypost::log::archive::Archive;
 use waypost::log::local::{LocalLog, Settings};
 use waypost::log::space::Space;
-use waypost::log::{CommitError, Expect, Follow, Log, LogError, Position, Proposal, Put, Witness};
+use waypost::log::{
+    CommitError, Expect, Follow, Log, LogError, MAX_CHANGE_BYTES, Pending, Position, Proposal, Put, Record,
+    Witness,
+};
 
 use crate::support::sim_disk::{Chance, Plan, SimDisk};
 use crate::support::table::{MemoryTable, Records, manifest_of};
@@ -99,6 +106,27 @@ impl Told {
         answer
     }
 
+    /// Several writers at once, most of whom one sync serves. False when some are in doubt.
+    fn burst(&mut self, disk: &SimDisk, log: &LocalLog, step: usize) -> bool {
+        let puts: Vec<Put> =
+            (0..7).map(|n| put(&format!("b{n}"), &format!("{step}{}", "w".repeat(400)))).collect();
+        let commit = |put: &Put| log.commit(proposal(vec![put.clone()]));
+        let pending: Vec<Pending> = disk.stall(|| puts.iter().map(commit).collect());
+        let mut all = true;
+        for (put, pending) in puts.into_iter().zip(pending) {
+            match pending.wait() {
+                Ok(position) => self.acknowledged.push((position, put)),
+                // Refused for want of space is refused for certain.
+                Err(CommitError::DiskFull) => all = false,
+                Err(_) => {
+                    self.unknown.push(put);
+                    all = false;
+                }
+            }
+        }
+        all
+    }
+
     /// Every acknowledged write is there, and nothing that nobody proposed.
     fn check(&self, records: &Records, row: &str) {
         let mut keys: Vec<&Bytes> = self.acknowledged.iter().map(|(_, put)| &put.key).collect();
@@ -132,6 +160,9 @@ fn workload(disk: &SimDisk, table: &Arc<MemoryTable>, told: &mut Told) -> Result
                 told.unknown.push(write);
                 return Ok(());
             }
+            if step % 10 == 3 && !told.burst(disk, &log, step) {
+                return Ok(());
+            }
             if step % 5 == 0 {
                 table.catch_up(&log)?;
             }
@@ -159,6 +190,17 @@ fn a_power_cut_at_any_sync_loses_nothing_acknowledged() {
         let mut told = Told::default();
         // Fails where the power went.
         drop(workload(&disk, &table, &mut told));
+        // A process that is killed and started again accepts what it finds written; from then on
+        // it must survive a power cut.
+        let killed = disk.copy();
+        let seen = state(&open(&killed, &Arc::new(MemoryTable::default())));
+        told.check(&seen, &format!("killed at sync {cut}"));
+        let later = killed.after_power_cut(&mut Chance(cut));
+        assert_eq!(
+            state(&open(&later, &Arc::new(MemoryTable::default()))),
+            seen,
+            "killed at sync {cut}, then cut"
+        );
         for seed in 0..6 {
             let row = format!("cut at sync {cut}, seed {seed}");
             let disk = disk.after_power_cut(&mut Chance(cut * 1_000 + seed));
@@ -222,6 +264,9 @@ fn check_failures(disk: &SimDisk, table: &Arc<MemoryTable>, log: LocalLog, row: 
         let value = format!("{step}.{}", "v".repeat(step * 9));
         let write = if step % 9 == 8 { removal(&key) } else { put(&key, &value) };
         drop(told.commit(&log, write));
+        if step % 10 == 3 {
+            told.burst(disk, &log, step);
+        }
         if step % 4 == 0 {
             table.catch_up(&log).unwrap_or_else(|e| panic!("{row}: {e}"));
         }
@@ -251,12 +296,17 @@ fn check_failures(disk: &SimDisk, table: &Arc<MemoryTable>, log: LocalLog, row: 
     assert_eq!(state(&open(disk, table)), records, "{row}, closed");
 }
 
-/// A closed log of several segments, with a snapshot if `compacted`, and its whole table.
-fn closed_log(compacted: bool) -> (SimDisk, Arc<MemoryTable>) {
+/// A closed log of several segments, with a snapshot if `compacted`, its whole table, and that as it
+/// was earlier.
+fn closed_log(compacted: bool) -> (SimDisk, Arc<MemoryTable>, MemoryTable) {
     let disk = SimDisk::default();
     let table = Arc::new(MemoryTable::default());
     let log = open_with(&disk, &table, Settings { segment_bytes: 6_000, ..settings() }).expect("opens");
+    let mut stale = MemoryTable::default();
     for step in 0..90_usize {
+        if step == 40 {
+            stale = table.copy();
+        }
         let write = match step % 9 {
             8 => removal(&format!("l{}", step % 23)),
             _ => put(&format!("l{}", step % 23), &format!("{step}.{}", "v".repeat(step * 4 % 300))),
@@ -269,7 +319,7 @@ fn closed_log(compacted: bool) -> (SimDisk, Arc<MemoryTable>) {
     }
     log.close();
     drop(log);
-    (disk, table)
+    (disk, table, stale)
 }
 
 /// Every way in which a file is harmed, at many offsets.
@@ -295,7 +345,7 @@ fn harms(length: usize) -> Vec<(String, Box<dyn Fn(&mut Vec<u8>)>)> {
 #[test]
 fn damage_is_repaired_from_a_whole_table_and_never_silent_without() {
     for compacted in [false, true] {
-        let (whole, table) = closed_log(compacted);
+        let (whole, table, stale) = closed_log(compacted);
         let records = table.records();
         for (name, length) in whole.files() {
             for (harm, apply) in harms(length) {
@@ -303,13 +353,15 @@ fn damage_is_repaired_from_a_whole_table_and_never_silent_without() {
                 let disk = whole.copy();
                 disk.damage(&name, |bytes| apply(bytes));
                 check_with_table(&disk.copy(), &table.copy(), &records, &row);
-                check_without_table(&disk, &records, &row);
+                check_without_table(&disk.copy(), &MemoryTable::default(), &records, &row);
+                check_without_table(&disk, &stale, &records, &format!("{row}, stale table"));
             }
             let row = format!("{name} lost, compacted: {compacted}");
             let disk = whole.copy();
             disk.lose(&name);
             check_with_table(&disk.copy(), &table.copy(), &records, &row);
-            check_without_table(&disk, &records, &row);
+            // Without any file, and without a table that knows of one, there is nothing to miss.
+            check_without_table(&disk, &stale, &records, &row);
         }
     }
 }
@@ -330,17 +382,75 @@ fn check_with_table(disk: &SimDisk, table: &MemoryTable, records: &Records, row:
     assert_eq!(state(&open(disk, &table)), table.records(), "{row}");
 }
 
+#[test]
+fn a_log_that_ends_before_its_table_is_damaged() {
+    let disk = SimDisk::default();
+    let table = Arc::new(MemoryTable::default());
+    let log = open(&disk, &table);
+    let mut ends = Vec::new();
+    for index in 0..9 {
+        log.commit(proposal(vec![put(&format!("l{index}"), "v")])).wait().expect("commits");
+        ends.push(disk.files()[0].1);
+    }
+    table.catch_up(&log).expect("follows");
+    drop(log);
+    // Cut at a frame's end and within one; never closed, so only the table knows.
+    for size in [ends[5], ends[5] + 7] {
+        let disk = disk.copy();
+        disk.damage("000000000001.log", |bytes| bytes.truncate(size));
+        let table = Arc::new(table.copy());
+        let whole = open(&disk.copy(), &table);
+        let told = whole.status().repaired.expect("it is told");
+        assert_eq!(
+            told,
+            "the table has applied position 9, which the log does not reach. The table is whole at position \
+             9: the log was written anew from it"
+        );
+        assert_eq!(state(&whole), table.records());
+        table.forget(b"l3");
+        let error = open_with(&disk, &table, settings()).expect_err("neither is whole");
+        assert!(error.to_string().contains("Lost: positions 7 to 9"), "{error}");
+    }
+}
+
+#[test]
+fn damage_in_what_was_synced_is_no_torn_tail() {
+    let disk = SimDisk::default();
+    let table = Arc::new(MemoryTable::default());
+    let log = open(&disk, &table);
+    let mut last_begins = 0;
+    for index in 0..9 {
+        last_begins = disk.files()[0].1;
+        log.commit(proposal(vec![put(&format!("l{index}"), "v")])).wait().expect("commits");
+    }
+    // Killed, not closed, and no table: only the frames themselves tell.
+    drop(log);
+    let (name, length) = disk.files()[0].clone();
+    for offset in 0..length {
+        let disk = disk.copy();
+        disk.damage(&name, |bytes| bytes[offset] ^= 4);
+        match open_with(&disk, &Arc::new(MemoryTable::default()), settings()) {
+            Ok(log) if log.position() == Position(9) => {}
+            Ok(_) => assert!(offset >= last_begins, "a flipped bit at {offset} lost records in silence"),
+            Err(error) => assert!(matches!(error, LogError::Damaged(_)), "{error}"),
+        }
+    }
+}
+
 /// Either nothing was lost, or the start is refused; with `accept_loss` it goes on with what is
 /// readable.
-fn check_without_table(disk: &SimDisk, records: &Records, row: &str) {
-    let nothing = Arc::new(MemoryTable::default());
+fn check_without_table(disk: &SimDisk, table: &MemoryTable, records: &Records, row: &str) {
+    let table = Arc::new(table.copy());
     let copy = disk.copy();
-    match open_with(disk, &nothing, settings()) {
-        Ok(log) => assert_eq!(&state(&log), records, "{row}"),
+    match open_with(disk, &table, settings()) {
+        Ok(log) => {
+            table.catch_up(&log).unwrap_or_else(|e| panic!("{row}: {e}"));
+            assert_eq!(&table.records(), records, "{row}");
+        }
         Err(LogError::Damaged(text)) => {
             assert!(text.contains("--accept-loss") && text.contains("Lost: "), "{row}: {text}");
             let accepting = Settings { accept_loss: true, ..settings() };
-            let log = open_with(&copy, &nothing, accepting).unwrap_or_else(|e| panic!("{row}: {e}"));
+            let log = open_with(&copy, &table, accepting).unwrap_or_else(|e| panic!("{row}: {e}"));
             let left = state(&log);
             for (key, (revision, value)) in &left {
                 // An older state of a record may come up, never one that was not there.
@@ -348,7 +458,7 @@ fn check_without_table(disk: &SimDisk, records: &Records, row: &str) {
                 assert!(known, "{row}: {key:?}");
             }
             drop(log);
-            assert_eq!(state(&open(&copy, &nothing)), left, "{row}: the damage is gone");
+            assert_eq!(state(&open(&copy, &table)), left, "{row}: the damage is gone");
         }
         Err(error) => panic!("{row}: {error}"),
     }
@@ -356,7 +466,7 @@ fn check_without_table(disk: &SimDisk, records: &Records, row: &str) {
 
 #[test]
 fn a_refused_start_says_what_where_and_what_to_do() {
-    let (disk, _) = closed_log(false);
+    let (disk, ..) = closed_log(false);
     let (name, length) = disk.files()[1].clone();
     assert_eq!(name, "000000000002.log");
     disk.damage(&name, |bytes| bytes[length / 2] ^= 1);
@@ -364,8 +474,309 @@ fn a_refused_start_says_what_where_and_what_to_do() {
     let text = error.to_string();
     assert_eq!(
         text,
-        "the log is damaged: log/000000000002.log at byte 2967: position 59 cannot be read. Lost: position \
+        "the log is damaged: log/000000000002.log at byte 2979: position 59 cannot be read. Lost: position \
          59. Readable: positions 1 to 58, positions 60 to 90; there is no table of this log \
          to stand in for it. Restore a backup, or go on without what is lost: waypost serve --accept-loss"
     );
+}
+
+/// One step against the model.
+#[derive(Clone, Debug)]
+enum Op {
+    Put(u8, u16),
+    Remove(u8),
+    /// Expects a revision that is wrong, unless it happens to be right.
+    Guess(u8, u64),
+    Clicks(u8),
+    Apply,
+    Compact,
+    Scrub,
+    Reopen,
+    Kill,
+    PowerCut(u64),
+    LoseTable,
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        8 => (0..12_u8, 0..900_u16).prop_map(|(key, size)| Op::Put(key, size)),
+        3 => (0..12_u8).prop_map(Op::Remove),
+        2 => (0..12_u8, 0..40_u64).prop_map(|(key, revision)| Op::Guess(key, revision)),
+        2 => (0..4_u8).prop_map(Op::Clicks),
+        3 => Just(Op::Apply),
+        1 => Just(Op::Compact),
+        1 => Just(Op::Scrub),
+        1 => Just(Op::Reopen),
+        1 => Just(Op::Kill),
+        1 => any::<u64>().prop_map(Op::PowerCut),
+        1 => Just(Op::LoseTable),
+    ];
+    prop::collection::vec(op, 1..80)
+}
+
+/// The log, its table and what they should hold.
+struct Bench {
+    disk: SimDisk,
+    table: Arc<MemoryTable>,
+    log: LocalLog,
+    model: Records,
+    last: u64,
+}
+
+impl Bench {
+    fn write(&mut self, put: Put, expects: Vec<Expect>) -> Result<Position, CommitError> {
+        let answer = self.log.commit(Proposal { expects, puts: vec![put.clone()], request: 7 }).wait();
+        if let Ok(position) = answer {
+            self.last += 1;
+            assert_eq!(position.0, self.last, "positions have no gaps");
+            match put.value {
+                Some(value) => self.model.insert(put.key, (position, value)),
+                None => self.model.remove(&put.key),
+            };
+        }
+        answer
+    }
+
+    fn reopen(&mut self, disk: SimDisk) {
+        self.disk = disk;
+        self.log = open(&self.disk, &self.table);
+        self.table.catch_up(&self.log).expect("follows");
+    }
+
+    fn step(&mut self, op: Op) {
+        match op {
+            Op::Put(key, size) => {
+                let value = "v".repeat(usize::from(size));
+                self.write(put(&format!("l{key}"), &value), vec![]).expect("commits");
+            }
+            Op::Remove(key) => {
+                self.write(removal(&format!("l{key}")), vec![]).expect("commits");
+            }
+            Op::Guess(key, revision) => {
+                let key = Bytes::from(format!("l{key}"));
+                let actual = self.model.get(&key).map(|(revision, _)| *revision);
+                let guess = Some(Position(revision)).filter(|p| p.0 > 0);
+                let expects = vec![Expect { key: key.clone(), revision: guess }];
+                let answer = self.write(Put { key: key.clone(), value: Some(Bytes::from("g")) }, expects);
+                if guess == actual {
+                    answer.expect("commits");
+                } else {
+                    assert_eq!(answer, Err(CommitError::Conflict { key, actual }));
+                }
+            }
+            Op::Clicks(key) => {
+                self.write(put(&format!("c{key}"), "1"), vec![]).expect("commits");
+            }
+            Op::Apply => self.table.catch_up(&self.log).expect("follows"),
+            Op::Compact => self.log.compact().expect("compacts"),
+            Op::Scrub => self.log.scrub(),
+            Op::Reopen => {
+                self.log.close();
+                self.reopen(self.disk.copy());
+            }
+            Op::Kill => self.reopen(self.disk.copy()),
+            Op::PowerCut(seed) => self.reopen(self.disk.after_power_cut(&mut Chance(seed))),
+            Op::LoseTable => {
+                self.table = Arc::new(MemoryTable::default());
+                self.reopen(self.disk.copy());
+            }
+        }
+        assert_eq!(state(&self.log), self.model);
+        assert_eq!(self.log.position().0, self.last);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn agrees_with_a_map_whatever_happens(ops in ops()) {
+        let disk = SimDisk::default();
+        let table = Arc::new(MemoryTable::default());
+        let log = open(&disk, &table);
+        let mut bench = Bench { disk, table, log, model: Records::new(), last: 0 };
+        for op in ops {
+            bench.step(op);
+        }
+    }
+}
+
+#[test]
+fn two_writers_of_one_key_are_judged_before_the_table_knows() {
+    let disk = SimDisk::default();
+    let table = Arc::new(MemoryTable::default());
+    let log = open(&disk, &table);
+    let key = Bytes::from("l1");
+    let create = |value: &str| Proposal {
+        expects: vec![Expect { key: key.clone(), revision: None }],
+        ..proposal(vec![put("l1", value)])
+    };
+    // Handed in at once, decided in order, most likely in one group; nothing is applied.
+    let answers =
+        [log.commit(create("a")), log.commit(create("b")), log.commit(create("c"))].map(Pending::wait);
+    let conflict = Err(CommitError::Conflict { key: key.clone(), actual: Some(Position(1)) });
+    assert_eq!(answers, [Ok(Position(1)), conflict.clone(), conflict]);
+    let mut edit = proposal(vec![removal("l1")]);
+    edit.expects = vec![Expect { key: key.clone(), revision: Some(Position(1)) }];
+    assert_eq!(log.commit(edit.clone()).wait(), Ok(Position(2)));
+    assert_eq!(log.commit(edit).wait(), Err(CommitError::Conflict { key: key.clone(), actual: None }));
+    assert_eq!(log.commit(create("d")).wait(), Ok(Position(3)));
+    table.catch_up(&log).expect("follows");
+    assert_eq!(log.commit(create("e")).wait().ok(), None);
+    assert_eq!(log.status().manifest.count, 1);
+}
+
+#[test]
+fn a_follower_that_compaction_overtakes_is_told() {
+    let disk = SimDisk::default();
+    let table = Arc::new(MemoryTable::default());
+    let log = open(&disk, &table);
+    // More than the followers' memory holds, so that the early ones come from the disk.
+    let value = "v".repeat(600_000);
+    for index in 0..20 {
+        log.commit(proposal(vec![put(&format!("l{index}"), &value)])).wait().expect("commits");
+    }
+    let Ok(Follow::Changes(mut slow)) = log.follow(Position::START) else { panic!("all is there") };
+    let first = slow.next(Duration::ZERO).expect("reads").expect("is there");
+    assert_eq!(first.position, Position(1));
+    let Ok(Follow::Changes(mut quick)) = log.follow(Position(20)) else { panic!("at the end") };
+    log.compact().expect("compacts");
+    // What it has open it may read on; then it is told.
+    let mut last = first.position;
+    let error = loop {
+        match slow.next(Duration::ZERO) {
+            Ok(change) => last = change.expect("the log goes on").position,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, LogError::Compacted { position: Position(20) }), "{error} after {last}");
+    let Ok(Follow::Compacted { mut snapshot }) = log.follow(last) else { panic!("compacted") };
+    assert_eq!((snapshot.position(), snapshot.manifest().count), (Position(20), 20));
+    let mut records = 0;
+    while snapshot.next().expect("reads").is_some() {
+        records += 1;
+    }
+    assert_eq!(records, 20);
+    log.commit(proposal(vec![put("l1", "new")])).wait().expect("commits");
+    let change = quick.next(Duration::from_secs(5)).expect("reads").expect("wakes");
+    assert_eq!((change.position, change.entries[0].replaces), (Position(21), Some(Position(2))));
+    assert!(quick.next(Duration::from_millis(1)).expect("reads").is_none());
+    assert!(log.follow(Position(22)).is_err(), "beyond the end");
+}
+
+#[test]
+fn a_full_disk_refuses_and_heals() {
+    let disk = SimDisk::default();
+    let table: Arc<dyn Witness> = Arc::new(MemoryTable::default());
+    let space = Arc::new(Space::unlimited());
+    let clock = Clock::system();
+    let log = LocalLog::open(Arc::new(disk), settings(), clock, table, Arc::clone(&space)).expect("opens");
+    log.commit(proposal(vec![put("l1", "")])).wait().expect("commits");
+    space.set_low(true);
+    assert_eq!(log.commit(proposal(vec![put("l2", "")])).wait(), Err(CommitError::DiskFull));
+    assert!(log.status().disk_full);
+    space.set_low(false);
+    log.commit(proposal(vec![put("l2", "")])).wait().expect("heals");
+    assert!(!log.status().disk_full);
+}
+
+#[test]
+fn a_change_at_the_limit_is_refused_alone() {
+    let disk = SimDisk::default();
+    let table = Arc::new(MemoryTable::default());
+    let log = open(&disk, &table);
+    let big = log.commit(proposal(vec![put("l1", &"v".repeat(MAX_CHANGE_BYTES))]));
+    let small = log.commit(proposal(vec![put("l2", "v")]));
+    assert!(matches!(big.wait(), Err(CommitError::TooLarge { bytes }) if bytes > MAX_CHANGE_BYTES));
+    assert_eq!(small.wait(), Ok(Position(1)));
+    let fits = log.commit(proposal(vec![put("l1", &"v".repeat(MAX_CHANGE_BYTES - 64))]));
+    assert_eq!(fits.wait(), Ok(Position(2)));
+    log.compact().expect("the largest record fits into a snapshot");
+    assert_eq!(state(&log).len(), 2);
+}
+
+#[test]
+fn a_table_that_lost_a_record_does_not_bring_the_dead_back() {
+    let disk = SimDisk::default();
+    let table = Arc::new(MemoryTable::default());
+    let log = open(&disk, &table);
+    log.commit(proposal(vec![put("l1", "old"), put("l2", "other")])).wait().expect("commits");
+    table.catch_up(&log).expect("follows");
+    table.forget(b"l1");
+    assert!(!table.holds());
+    // The log is told by the table that l1 does not exist, and reckons with that.
+    log.commit(proposal(vec![put("l1", "new")])).wait().expect("commits");
+    log.compact().expect("compacts");
+    log.commit(proposal(vec![put("l3", "after")])).wait().expect("commits");
+    log.compact().expect("compacts");
+    let records = state(&log);
+    assert_eq!(records[&Bytes::from("l1")].1, Bytes::from("new"));
+    assert_eq!(records.len(), 3);
+}
+
+#[test]
+fn an_archive_reads_verifies_and_copies_beside_a_running_log() {
+    let disk = SimDisk::default();
+    let table = Arc::new(MemoryTable::default());
+    let log = open(&disk, &table);
+    for step in 0..90_usize {
+        let write = if step % 9 == 8 {
+            removal(&format!("l{}", step % 23))
+        } else {
+            put(&format!("l{}", step % 23), &"v".repeat(step * 4))
+        };
+        log.commit(proposal(vec![write, put("c1", &step.to_string())])).wait().expect("commits");
+        if step == 50 {
+            log.compact().expect("compacts");
+        }
+        if step % 10 == 0 {
+            check_archive(&disk, &log);
+        }
+    }
+    // Half a frame at the end is what a reader may find while the server writes.
+    let (active, _) = disk.files().into_iter().rfind(|(name, _)| name.ends_with(".log")).expect("a segment");
+    disk.damage(&active, |bytes| bytes.extend_from_slice(&[0xF5, b'W', 0xFF, b'P', 1, 2]));
+    let report = check_archive(&disk, &log);
+    assert_eq!(report.torn, 6);
+}
+
+fn check_archive(disk: &SimDisk, log: &LocalLog) -> waypost::log::archive::Report {
+    let archive = Archive::read(disk).expect("opens");
+    let wanted = state(log);
+    assert_eq!((archive.id(), archive.position()), (log.id(), log.position()));
+    let mut records = Records::new();
+    let each = &mut |record: Record| {
+        let twice = records.insert(record.key, (record.revision, record.value));
+        assert_eq!(twice, None);
+        Ok(())
+    };
+    assert_eq!(archive.each_record(each).expect("reads"), log.status().manifest);
+    assert_eq!(records, wanted);
+    let mut heard = (0, 0);
+    let report = archive.verify(&mut |done, total| heard = (done, total)).expect("reads");
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!((report.records, heard.0), (wanted.len() as u64, heard.1));
+    let copy = SimDisk::default();
+    archive.copy(&copy, &mut |_, _| {}).expect("copies");
+    assert!(archive.copy(&copy, &mut |_, _| {}).is_err(), "never into a folder with something in it");
+    let opened = open(&copy, &Arc::new(MemoryTable::default()));
+    assert_eq!((state(&opened), opened.position(), opened.id()), (wanted, log.position(), log.id()));
+    report
+}
+
+#[test]
+fn an_archive_names_damage() {
+    let (disk, ..) = closed_log(false);
+    disk.damage("000000000002.log", |bytes| bytes[3_000] ^= 1);
+    let archive = Archive::read(&disk).expect("opens: sealed segments are trusted until they are read");
+    let report = archive.verify(&mut |_, _| {}).expect("reads");
+    assert!(!report.is_sound());
+    assert_eq!(
+        report.damage,
+        [
+            "log/000000000002.log at byte 2979: position 59 cannot be read",
+            "log/000000000002.log: its content is not what was sealed"
+        ]
+    );
+    assert!(archive.each_record(&mut |_| Ok(())).is_err());
+    assert!(archive.copy(&SimDisk::default(), &mut |_, _| {}).is_err());
 }

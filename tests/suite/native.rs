@@ -52,8 +52,8 @@ fn a_link_lives_and_dies() {
     let shown = server.api("GET", &path, "");
     assert_eq!((shown.status, &shown.json["link"]["clickCount"]), (200, &json!(1)));
 
-    let patch = r#"{"url":"https://example.org/","title":null,"customSlug":"sale","linkType":"URL","domain":"localhost"}"#;
-    let changed = server.api("PATCH", &path, patch);
+    let change = r#"{"url":"https://example.org/","title":null,"customSlug":"sale","linkType":"URL","domain":"localhost"}"#;
+    let changed = server.api("PATCH", &path, change);
     assert_eq!(changed.status, 200, "{changed:?}");
     assert_eq!(changed.json["link"]["url"], "https://example.org/?utm_source=email");
     assert_eq!(changed.json["link"]["title"], json!(null));

@@ -3,22 +3,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::oneshot;
-use waypost::app::Store;
+use waypost::app::App;
 use waypost::clock::Clock;
 use waypost::config::{AdminKey, Config};
-use waypost::http::api::Api;
-use waypost::http::api::ops::Ops;
-use waypost::http::counts::Counts;
-use waypost::http::server::{self, Drained};
-use waypost::http::service::Service;
-use waypost::readiness::Readiness;
-use waypost::visit::Visitor;
 
 /// The key in the environment of every server here.
 pub(crate) const KEY: &str = "key-of-the-tests-0123456789";
@@ -26,48 +17,40 @@ pub(crate) const KEY: &str = "key-of-the-tests-0123456789";
 /// How long a client here waits for anything: far above every deadline that tests set.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A running server.
+/// The program, running.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    pub(crate) counts: Arc<Counts>,
     runtime: tokio::runtime::Runtime,
-    stop: oneshot::Sender<()>,
-    drained: tokio::task::JoinHandle<Drained>,
-    store: Store,
+    app: App,
     _folder: TempDir,
 }
 
 impl Server {
-    /// Starts one; `change` may shorten its deadlines.
+    /// Starts it; `change` may shorten its deadlines.
     pub(crate) fn start(change: impl FnOnce(&mut Config)) -> Server {
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = Config { data_dir: folder.path().join("data"), ..Config::default() };
+        config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         config.admin_key = Some(AdminKey(KEY.to_owned()));
         change(&mut config);
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let store = Store::open(&config, Clock::system(), &Readiness::default()).expect("a fresh store opens");
-        runtime.block_on(store.ready(&config.data_dir)).expect("the first records");
-        let counts = Arc::new(Counts::default());
-        let api = Api::new(store.links.clone(), &config.http, Arc::clone(&counts));
-        let ops = Ops::new(&config.metrics, Readiness::default(), vec![Box::new(Arc::clone(&counts))]);
-        let service = Service::new(Visitor::new(store.links.clone()), api, ops, Arc::clone(&counts));
-        let (stop, stopped) = oneshot::channel::<()>();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a free port");
-        let address = listener.local_addr().expect("bound");
-        let (settings, counting) = (config.http.clone(), Arc::clone(&counts));
-        let drained = runtime.spawn(async move {
-            let stopped = async { drop(stopped.await) };
-            server::serve(listener, &settings, counting, |_| service.clone(), stopped).await
-        });
-        Server { address, counts, runtime, stop, drained, store, _folder: folder }
+        let app = runtime.block_on(App::start(config, Clock::system())).expect("it starts");
+        runtime.block_on(app.ready()).expect("the first records");
+        Server { address: app.address(), runtime, app, _folder: folder }
     }
 
-    /// Stops it; how the drain ended.
-    pub(crate) fn stop(self) -> Drained {
-        self.stop.send(()).expect("it runs");
-        let drained = self.runtime.block_on(self.drained).expect("it does not panic");
-        self.runtime.block_on(self.store.close());
-        drained
+    /// Stops it.
+    pub(crate) fn stop(self) {
+        self.runtime.block_on(self.app.stop());
+    }
+
+    /// A number of `/metrics`.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let text = self.raw(format!(
+            "GET /metrics HTTP/1.1\r\nHost: h\r\nX-API-Key: {KEY}\r\nConnection: close\r\n\r\n"
+        ));
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
     /// A connection.

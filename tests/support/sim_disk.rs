@@ -101,6 +101,12 @@ impl SimDisk {
         self.0.lock().plan = plan;
     }
 
+    /// Stops the disk while `body` runs: whoever uses it waits.
+    pub(crate) fn stall<T>(&self, body: impl FnOnce() -> T) -> T {
+        let _stalled = self.0.lock();
+        body()
+    }
+
     /// Syncs asked for so far.
     pub(crate) fn syncs(&self) -> u64 {
         self.0.lock().syncs

@@ -59,11 +59,13 @@ fn visible(key: &str) -> Result<&str, NoCredential> {
 mod tests {
     use super::*;
 
+    type Row<'a> = (&'a [(&'a str, &'a str)], Result<&'a str, NoCredential>);
+
     #[test]
     fn one_key_or_none() {
         use NoCredential::{Ambiguous, Missing};
         let long = format!("Bearer {}", "k".repeat(513));
-        type Row<'a> = (&'a [(&'a str, &'a str)], Result<&'a str, NoCredential>);
+
         let rows: &[Row<'_>] = &[
             (&[], Err(Missing)),
             (&[("authorization", "Bearer K")], Ok("K")),
