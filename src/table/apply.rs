@@ -108,7 +108,6 @@ impl Table {
                 tracing::error!("a thread of the table panicked");
             }
         }
-        self.0.told.store(false, Ordering::Release);
         self.0.ready.store(false, Ordering::Release);
         "stopped".clone_into(&mut self.0.status.lock().waiting_for);
         self.0.close_store();
@@ -166,7 +165,6 @@ impl Applier {
         loop {
             let Err(failure) = self.follow(rebuild, &mut latch) else { break };
             latch.get_or_insert_with(|| self.readiness.hold(CATCHING_UP));
-            shared.told.store(false, Ordering::Release);
             shared.ready.store(false, Ordering::Release);
             tracing::error!(error = %failure, "the table failed and is opened anew");
             {
@@ -197,7 +195,6 @@ impl Applier {
         let shared = &self.table.0;
         let mut follower = self.catch_up(rebuild)?;
         self.observer.reset(&self.table)?;
-        shared.told.store(true, Ordering::Release);
         drop(latch.take());
         shared.done.send_replace(Position(shared.applied.load(Ordering::Acquire)));
 

@@ -111,7 +111,7 @@ pub struct Found<T> {
 pub struct Status {
     /// Last position applied.
     pub applied: Position,
-    /// Whether reads are answered, and the observer has what was there before.
+    /// Whether reads are answered.
     pub ready: bool,
     /// What holds it up, when they are not.
     pub waiting_for: String,
@@ -138,10 +138,7 @@ pub(crate) struct Shared {
     /// Read-locked by every look-up (never across an await: look-ups block), write-locked only
     /// to close and reopen sled, which refuses to be open twice.
     store: RwLock<Option<Store>>,
-    /// Reads are answered: from the moment the observer may read, which is before `told`.
     ready: AtomicBool,
-    /// The observer has read everything too: what waits for the table may go on.
-    told: AtomicBool,
     applied: AtomicU64,
     /// Which log the store was built from, and its manifest: as of the position last written.
     mark: Mutex<Option<Applied>>,
@@ -163,7 +160,6 @@ impl Table {
             settings,
             store: RwLock::new(None),
             ready: AtomicBool::new(false),
-            told: AtomicBool::new(false),
             applied: AtomicU64::new(0),
             mark: Mutex::new(None),
             suspect: AtomicBool::new(false),
@@ -319,7 +315,7 @@ impl Table {
     pub fn status(&self) -> Status {
         let mut status = self.0.status.lock().clone();
         status.applied = Position(self.0.applied.load(Ordering::Acquire));
-        status.ready = self.0.told.load(Ordering::Acquire);
+        status.ready = self.0.ready.load(Ordering::Acquire);
         status.records = self.0.mark.lock().map_or(0, |mark| mark.manifest.count);
         status.bytes = self.0.store.read().as_ref().map_or(0, Store::size_on_disk);
         status
