@@ -1,10 +1,20 @@
 //! One module per part of Waypost.
 
+/// Kills at random moments.
+mod crash;
+/// Damaged files.
+mod damage;
+/// A full disk.
+mod disk_full;
 /// The server over raw sockets: framing, deadlines, caps, drain.
 mod http_raw;
+/// The binary: starts, refusals, signals, ends.
+mod lifecycle;
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
 /// The native dialect from outside.
 mod native;
+/// What a visitor gets.
+mod redirect;
 /// The table follows the log through reopening, wiping and damage.
 mod table;

@@ -1,5 +1,11 @@
 //! What several suites stand on.
 
+/// The program in this process, its clock in the test's hand.
+pub(crate) mod app;
+/// A raw HTTP client.
+pub(crate) mod http;
+/// The binary as a child process.
+pub(crate) mod process;
 /// A whole server on a port of its own, and a client that writes bytes.
 pub(crate) mod server;
 /// A disk that loses what was not synced.

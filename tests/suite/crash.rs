@@ -1,0 +1,235 @@
+//! SIGKILL at random moments while clients create and click: every acknowledged link is there
+//! after the restart, and of the clicks no more is gone than one flush interval holds.
+//!
+//! `WAYPOST_CRASH_ROUNDS` makes it longer, `WAYPOST_SEED` repeats a run's choices.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::http::{Client, text};
+use crate::support::process::{Dice, Plan, Process};
+
+const ROUNDS: u64 = 20;
+const WRITERS: usize = 3;
+const CLICKERS: usize = 2;
+
+const FLUSH: Duration = Duration::from_millis(100);
+
+/// How much later than the interval's end a flush may be durable on a machine that does other
+/// things; what the round's own slowest commit took comes on top.
+const SLACK: Duration = Duration::from_millis(250);
+
+/// A link that was answered 201.
+#[derive(Clone)]
+struct Acked {
+    id: String,
+    code: String,
+}
+
+impl Acked {
+    fn destination(&self) -> String {
+        destination(&self.code)
+    }
+}
+
+fn destination(code: &str) -> String {
+    format!("https://e.test/{code}?round=trip#{code}")
+}
+
+/// What the clients of one round saw.
+#[derive(Default)]
+struct Seen {
+    made: Vec<Acked>,
+    /// The codes whose fate is open: asked for, not answered.
+    open: Vec<String>,
+    /// Per link id: requests sent, and when each was answered.
+    clicks: HashMap<String, Clicks>,
+    /// The longest that a create took, or has been waiting for at the kill.
+    slowest: Duration,
+}
+
+#[derive(Default)]
+struct Clicks {
+    sent: u64,
+    answered: Vec<Instant>,
+}
+
+/// Which links there are to click, and whether to go on.
+struct Stage {
+    links: Mutex<Vec<Acked>>,
+    over: AtomicBool,
+}
+
+fn write(mut admin: Client, prefix: &str, stage: &Stage) -> Seen {
+    let mut seen = Seen::default();
+    for number in 0.. {
+        if stage.over.load(Ordering::Relaxed) {
+            break;
+        }
+        let code = format!("{prefix}-{number}");
+        let body = json!({"url": destination(&code), "customSlug": code}).to_string();
+        let begun = Instant::now();
+        let sent = admin.try_send("POST", "/api/v1/links", &[], Some(body.as_bytes()));
+        seen.slowest = seen.slowest.max(begun.elapsed());
+        let Ok(answer) = sent else {
+            seen.open.push(code);
+            break;
+        };
+        if answer.status == 503 {
+            // Told so while it stops: not acknowledged, and maybe there.
+            seen.open.push(code);
+            continue;
+        }
+        let link = answer.expect(201, &code)["link"].clone();
+        let acked = Acked { id: text(&link, "id").to_owned(), code };
+        seen.made.push(acked.clone());
+        stage.links.lock().expect("no client panicked").push(acked);
+    }
+    seen
+}
+
+fn click(mut visitor: Client, mut dice: Dice, stage: &Stage) -> Seen {
+    let mut seen = Seen::default();
+    while !stage.over.load(Ordering::Relaxed) {
+        let link = {
+            let links = stage.links.lock().expect("no client panicked");
+            let at = usize::try_from(dice.below(links.len() as u64)).expect("an index");
+            links.get(at).cloned()
+        };
+        let Some(link) = link else { continue };
+        let clicks = seen.clicks.entry(link.id.clone()).or_default();
+        clicks.sent += 1;
+        let Ok(answer) = visitor.try_send("GET", &format!("/{}", link.code), &[], None) else { break };
+        if answer.status == 503 {
+            continue;
+        }
+        let way = (answer.status, answer.header("location"));
+        assert_eq!(way, (302, Some(&*link.destination())), "{} while it runs", link.code);
+        clicks.answered.push(Instant::now());
+    }
+    seen
+}
+
+/// Runs clients against a server for a while and kills it. Answers what they saw, and when it was
+/// killed.
+fn round(server: &mut Process, number: u64, dice: &mut Dice, known: &[Acked]) -> (Seen, Instant) {
+    let stage = Stage { links: Mutex::new(known.to_vec()), over: AtomicBool::new(false) };
+    let length = Duration::from_millis(200 + dice.below(900));
+    let by_stop = dice.below(4) == 0;
+    let mut all = Seen::default();
+    let mut killed = Instant::now();
+    std::thread::scope(|scope| {
+        let mut clients = Vec::new();
+        for writer in 0..WRITERS {
+            let (admin, prefix, stage) = (server.admin(), format!("r{number}w{writer}"), &stage);
+            clients.push(scope.spawn(move || write(admin, &prefix, stage)));
+        }
+        for _ in 0..CLICKERS {
+            let (visitor, dice, stage) = (server.visitor(), dice.split(), &stage);
+            clients.push(scope.spawn(move || click(visitor, dice, stage)));
+        }
+        std::thread::sleep(length);
+        if by_stop {
+            server.signal(Signal::TERM);
+            std::thread::sleep(Duration::from_micros(dice.below(30_000)));
+        }
+        killed = Instant::now();
+        server.kill();
+        stage.over.store(true, Ordering::Relaxed);
+        for client in clients {
+            let seen = client.join().expect("a client saw what it must not");
+            all.made.extend(seen.made);
+            all.open.extend(seen.open);
+            all.slowest = all.slowest.max(seen.slowest);
+            for (id, clicks) in seen.clicks {
+                let total = all.clicks.entry(id).or_default();
+                total.sent += clicks.sent;
+                total.answered.extend(clicks.answered);
+            }
+        }
+    });
+    (all, killed)
+}
+
+/// Starts that are killed before they are done: recovery must bear a crash of its own.
+fn kill_some_starts(plan: impl Fn() -> Plan, dice: &mut Dice) {
+    for _ in 0..dice.below(3) {
+        let mut starting = plan().spawn();
+        std::thread::sleep(Duration::from_micros(dice.below(60_000)));
+        starting.kill();
+    }
+}
+
+#[track_caller]
+fn check_link(visitor: &mut Client, link: &Acked, when: &str) {
+    let answer = visitor.head(&format!("/{}", link.code));
+    let way = (answer.status, answer.header("location"));
+    assert_eq!(way, (302, Some(&*link.destination())), "{} {when}", link.code);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_by_a_kill() {
+    let (seed, mut dice) = Dice::seeded();
+    let rounds = std::env::var("WAYPOST_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok());
+    println!("WAYPOST_SEED={seed}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let plan = || Plan::on(folder.path()).env("WAYPOST_CLICKS__FLUSH_INTERVAL", "100ms");
+    let mut known: Vec<Acked> = Vec::new();
+    // What each link's total was when it was last read: totals never go back.
+    let mut floor: HashMap<String, u64> = HashMap::new();
+    let mut server = plan().start();
+    let mut must_sum = 0;
+    for number in 0..rounds.unwrap_or(ROUNDS) {
+        let (seen, killed) = round(&mut server, number, &mut dice, &known);
+        kill_some_starts(plan, &mut dice);
+        server = plan().start();
+        let when = format!("after kill {number}, seed {seed}");
+        let mut visitor = server.visitor();
+        let mut admin = server.admin();
+        for link in &seen.made {
+            check_link(&mut visitor, link, &when);
+        }
+        known.extend(seen.made);
+        for _ in 0..100.min(known.len()) {
+            let at = usize::try_from(dice.below(known.len() as u64)).expect("an index");
+            check_link(&mut visitor, &known[at], &when);
+        }
+        for code in seen.open {
+            // All of it or nothing.
+            let answer = visitor.head(&format!("/{code}"));
+            let whole = answer.header("location") == Some(&*destination(&code));
+            assert!(answer.status == 404 || whole, "{code} {when}: {answer:?}");
+        }
+        let safe = killed.checked_sub(FLUSH + SLACK + 2 * seen.slowest);
+        for (id, clicks) in seen.clicks {
+            let before = floor.get(&id).copied().unwrap_or(0);
+            let must = clicks.answered.iter().filter(|at| safe.is_some_and(|safe| **at < safe)).count() as u64;
+            let total = admin.clicks(&id);
+            let bounds = before + must..=before + clicks.sent;
+            assert!(bounds.contains(&total), "{id} {when}: {total} clicks, not within {bounds:?}");
+            must_sum += must;
+            floor.insert(id, total);
+        }
+    }
+    server.stop();
+    let server = plan().start();
+    let mut visitor = server.visitor();
+    for link in &known {
+        check_link(&mut visitor, link, &format!("at the end, seed {seed}"));
+    }
+    let mut admin = server.admin();
+    for (id, total) in floor {
+        assert!(admin.clicks(&id) >= total, "{id} went back, seed {seed}");
+    }
+    let listed = admin.get("/api/v1/links?limit=1").expect(200, "the list")["total"].as_u64();
+    assert!(listed >= Some(known.len() as u64), "{listed:?} of {} are listed, seed {seed}", known.len());
+    // A run that proved nothing must not look like one that did.
+    assert!(known.len() as u64 > rounds.unwrap_or(ROUNDS) && must_sum > 0, "{} {must_sum}", known.len());
+    println!("{} links and {must_sum} clicks were due", known.len());
+    server.stop();
+}

@@ -1,0 +1,180 @@
+//! A full disk: writes are refused with 507, redirects go on and are counted, and everything heals
+//! by itself when space returns. On a small tmpfs, which only root can mount.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::http::{Client, text};
+use crate::support::process::{Plan, Process, poll};
+
+/// How soon writes must work again once there is space.
+const HEALS_WITHIN: Duration = Duration::from_secs(5);
+
+/// A file system of a few megabytes, unmounted when dropped.
+struct Volume {
+    at: TempDir,
+}
+
+impl Volume {
+    /// `None`, with a word, where mounting is not allowed.
+    fn mount(size: &str) -> Option<Volume> {
+        let at = tempfile::tempdir().expect("a temporary folder");
+        let options = format!("size={size},mode=0700");
+        let ran = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "waypost-test"]).arg(at.path()).output();
+        match ran {
+            Ok(output) if output.status.success() => Some(Volume { at }),
+            failed => {
+                let root = rustix::process::geteuid().is_root();
+                let asked = std::env::var_os("CI").is_some();
+                assert!(!(root && asked), "root in CI must be able to mount: {failed:?}");
+                println!("NOT TESTED: a tmpfs cannot be mounted here: {failed:?}");
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.at.path()
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("-l").arg(self.at.path()).status();
+        if !unmounted.is_ok_and(|status| status.success()) {
+            println!("{} stays mounted", self.at.path().display());
+        }
+    }
+}
+
+fn plan(volume: &Volume) -> Plan {
+    Plan::on(&volume.path().join("data")).env("WAYPOST_CLICKS__FLUSH_INTERVAL", "100ms")
+}
+
+/// What was answered 201.
+#[derive(Default)]
+struct Made {
+    links: Vec<(String, String)>,
+    last_id: String,
+}
+
+impl Made {
+    /// Creates links until one is refused, which must be with 507.
+    fn fill(&mut self, admin: &mut Client) {
+        let notes = "n".repeat(2_000);
+        for number in self.links.len()..100_000 {
+            let (code, url) = (format!("c{number}"), format!("https://e.test/{number}"));
+            let answer = admin.post("/api/v1/links", &json!({"url": url, "customSlug": code, "notes": notes}));
+            if answer.status == 507 {
+                answer.refuses(507, "the disk is full; nothing was written", &code);
+                assert!(answer.header("retry-after").is_some(), "{answer:?}");
+                return;
+            }
+            let link = answer.expect(201, &code)["link"].clone();
+            text(&link, "id").clone_into(&mut self.last_id);
+            self.links.push((code, url));
+        }
+        panic!("a small disk took {} links", self.links.len());
+    }
+
+    /// Every link redirects; each is clicked once.
+    fn check(&self, server: &Process, when: &str) {
+        let mut visitor = server.visitor();
+        for (code, url) in &self.links {
+            let answer = visitor.get(&format!("/{code}"));
+            assert_eq!((answer.status, answer.header("location")), (302, Some(&**url)), "{code} {when}");
+        }
+    }
+}
+
+/// Whether a write is taken, once or again within the time that healing may take.
+fn heals(admin: &mut Client, code: &str) {
+    let begun = Instant::now();
+    let mut last = String::new();
+    poll("writes after space returned", HEALS_WITHIN, || {
+        let body = json!({"url": "https://e.test/healed", "customSlug": code});
+        let answer = admin.post("/api/v1/links", &body);
+        if answer.status >= 500 {
+            last = format!("{answer:?}");
+            return None;
+        }
+        answer.expect(201, &format!("healed after {last}"));
+        Some(())
+    });
+    println!("healed after {:?}", begun.elapsed());
+}
+
+#[test]
+fn redirects_go_on_and_writes_heal() {
+    let Some(volume) = Volume::mount("48m") else { return };
+    let filler: PathBuf = volume.path().join("filler");
+    let mut file = File::create(&filler).expect("a file");
+    file.write_all(&vec![1; 16 << 20]).expect("room");
+    let server = plan(&volume).start();
+    let mut admin = server.admin();
+    let mut made = Made::default();
+    made.fill(&mut admin);
+    assert!(made.links.len() > 100, "{}", made.links.len());
+    made.check(&server, "while the disk is full");
+    // All kinds of writes are refused alike, and nothing of them is done.
+    let path = format!("/api/v1/links/{}", made.last_id);
+    admin.patch(&path, &json!({"title": "T"})).refuses(507, "the disk is full; nothing was written", "a change");
+    admin.delete(&path).refuses(507, "the disk is full; nothing was written", "a deletion");
+    let link = admin.get(&path).expect(200, "reads go on")["link"].clone();
+    assert_eq!(link["title"], json!(null));
+    assert_eq!(link["clickCount"], 1, "clicks are counted while the disk is full");
+    assert_eq!(server.visitor().get("/healthz").status, 200, "alive");
+    made.check(&server, "while the disk is still full");
+    // The last few bytes go as well, to somebody else.
+    let mut rest = File::create(volume.path().join("rest")).expect("a file");
+    while rest.write_all(&[1; 4096]).is_ok() {}
+    made.check(&server, "while there is no byte left");
+    fs::remove_file(volume.path().join("rest")).expect("there");
+    fs::remove_file(&filler).expect("there");
+    heals(&mut admin, "healed");
+    assert_eq!(admin.clicks(&made.last_id), 3);
+    made.check(&server, "once healed");
+    server.stop();
+    let server = plan(&volume).start();
+    made.check(&server, "after a restart");
+    assert_eq!(server.visitor().head("/healed").status, 302);
+    assert_eq!(server.admin().clicks(&made.last_id), 5, "no click was lost");
+    server.stop();
+}
+
+#[test]
+fn a_disk_of_six_megabytes() {
+    let Some(volume) = Volume::mount("6m") else { return };
+    let server = plan(&volume).start();
+    let mut made = Made::default();
+    made.fill(&mut server.admin());
+    made.check(&server, "while the disk is full");
+    // Stopping has the reserve to write to.
+    server.stop();
+    let server = plan(&volume).start();
+    made.check(&server, "after a restart on the full disk");
+    let id = made.last_id.clone();
+    assert_eq!(server.admin().clicks(&id), 2, "no click was lost");
+    server.stop();
+}
+
+#[test]
+fn killed_on_a_full_disk() {
+    let Some(volume) = Volume::mount("24m") else { return };
+    let mut server = plan(&volume).start();
+    let mut made = Made::default();
+    made.fill(&mut server.admin());
+    server.kill();
+    let mut server = plan(&volume).start();
+    made.check(&server, "after a kill on the full disk");
+    server.kill();
+    let server = plan(&volume).start();
+    made.check(&server, "after another");
+    server.stop();
+}

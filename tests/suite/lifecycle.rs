@@ -1,0 +1,372 @@
+//! The binary itself: how it starts, what it says, what makes it refuse, how it ends.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::app::{HOST, KEY};
+use crate::support::http::{Client, Connection, text};
+use crate::support::process::{PATIENCE, Plan, command, poll};
+
+/// A server without a key in its environment, as on a fresh machine.
+fn fresh(data: &Path) -> Plan {
+    Plan::on(data).without("WAYPOST_ADMIN_KEY")
+}
+
+/// The `curl` that a start prints: everything behind "Create a link:".
+fn printed_command(stdout: &str) -> String {
+    let (_, behind) = stdout.split_once("Create a link:").unwrap_or_else(|| panic!("{stdout}"));
+    behind.trim().to_owned()
+}
+
+#[test]
+fn the_first_start_says_all_that_is_needed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    let server = fresh(&data).start();
+    let said = server.stdout();
+    let key_file = data.join("admin.key");
+    for part in [format!("http://{}", server.address()), data.display().to_string(), key_file.display().to_string()] {
+        assert!(said.contains(&part), "{part} is missing in: {said}");
+    }
+    let mode = fs::metadata(&key_file).expect("the key file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "{mode:o}");
+    let key = fs::read_to_string(&key_file).expect("readable");
+    assert_eq!(key.trim_end().len(), 46, "{key}");
+    assert!(!said.contains(key.trim_end()) && !server.stderr().contains(key.trim_end()), "a key is not for logs");
+
+    let pasted = printed_command(&said);
+    assert!(pasted.starts_with("curl "), "{pasted}");
+    if Command::new("curl").arg("--version").output().is_err() {
+        println!("curl is not installed: the printed command is not run");
+        return;
+    }
+    let ran = Command::new("sh").args(["-c", &format!("{pasted} -sS -w '\\n%{{http_code}}'")]).output();
+    let ran = ran.expect("sh runs");
+    let output = String::from_utf8_lossy(&ran.stdout);
+    let (body, status) = output.rsplit_once('\n').unwrap_or_else(|| panic!("{ran:?}"));
+    assert_eq!(status, "201", "{ran:?}");
+    let made: Value = serde_json::from_str(body).expect("JSON");
+    let link = &made["link"];
+    let short = text(link, "shortUrl");
+    let path = short.strip_prefix(&format!("http://{HOST}")).unwrap_or_else(|| panic!("{short}"));
+    let answer = server.visitor().get(path);
+    assert_eq!((answer.status, answer.header("location")), (302, Some("https://example.com/")));
+    assert_eq!(server.visitor().with_key(key.trim_end()).clicks(text(link, "id")), 1);
+    server.stop();
+}
+
+#[test]
+fn the_second_start_keeps_everything() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = fresh(folder.path()).start();
+    let key = fs::read_to_string(folder.path().join("admin.key")).expect("the key file");
+    let mut admin = server.visitor().with_key(key.trim_end());
+    let made = admin.create(&json!({"url": "https://e.test/", "customSlug": "s", "title": "T"}));
+    for _ in 0..7 {
+        server.visitor().get("/s");
+    }
+    server.stop();
+    let server = fresh(folder.path()).start();
+    let mut admin = server.visitor().with_key(key.trim_end());
+    assert_eq!(fs::read_to_string(folder.path().join("admin.key")).expect("the key file"), key);
+    let found = admin.get(&format!("/api/v1/links/{}", text(&made, "id"))).expect(200, "kept")["link"].clone();
+    let mut want = made.clone();
+    want["clickCount"] = json!(7);
+    assert_eq!(found, want);
+    assert_eq!(server.visitor().get("/s").header("location"), Some("https://e.test/"));
+    server.stop();
+}
+
+#[test]
+fn the_key_of_the_environment_is_valid_while_it_is_set() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::on(folder.path()).start();
+    assert!(!folder.path().join("admin.key").exists(), "no key is made when one is given");
+    assert!(!server.stdout().contains(KEY) && !server.stderr().contains(KEY), "a key is not for logs");
+    server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
+    server.stop();
+    let other = "another-key-of-the-environment";
+    let server = Plan::on(folder.path()).env("WAYPOST_ADMIN_KEY", other).start();
+    server.admin().get("/api/v1/links").expect(401, "the key of before");
+    server.visitor().with_key(other).get("/api/v1/links").expect(200, "the key of now");
+    server.stop();
+    let stored = grep(folder.path(), KEY.as_bytes());
+    assert!(stored.is_empty(), "the key was written to {stored:?}");
+}
+
+/// The files below a folder that hold these bytes.
+fn grep(folder: &Path, wanted: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(grep(&path, wanted));
+        } else if fs::read(&path).expect("readable").windows(wanted.len()).any(|bytes| bytes == wanted) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_bad_configuration_is_refused_before_a_port_opens() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("waypost.toml");
+    let name = file.display().to_string();
+    let rows: [(&str, &[(&str, &str)], &[&str]); 8] = [
+        ("[http]\nmax_connections = 0\n", &[], &[&name, "`http.max_connections`", "0", "must be at least 1"]),
+        ("[http]\nmax_conections = 5\n", &[], &[&name, "unknown field `max_conections`", "line 2"]),
+        ("listen = \"here\"\n", &[], &[&name, "listen", "line 1"]),
+        ("public_url = \"go.example.com\"\n", &[], &[&name, "`public_url`", "go.example.com", "must be"]),
+        ("[clicks]\nflush_interval = \"1\"\n", &[], &[&name, "line 2", "must be a duration"]),
+        ("=", &[], &[&name, "line 1"]),
+        ("", &[("WAYPOST_HTTP__NONSENSE", "1")], &["WAYPOST_HTTP__NONSENSE", "unknown field `nonsense`"]),
+        ("", &[("WAYPOST_ADMIN_KEY", "short")], &["WAYPOST_ADMIN_KEY", "must be at least 16 characters"]),
+    ];
+    let data = folder.path().join("data");
+    for check in [false, true] {
+        for (content, environment, parts) in &rows {
+            fs::write(&file, content).expect("a small file");
+            let mut plan = Plan::on(&data).arg("--config").arg(&name);
+            // Else the environment would win over the row.
+            if content.contains("public_url") {
+                plan = plan.without("WAYPOST_PUBLIC_URL");
+            }
+            for (key, value) in *environment {
+                plan = plan.env(key, value);
+            }
+            let plan = if check { plan.arg("--check") } else { plan };
+            let (code, stdout, stderr) = plan.fails();
+            assert_eq!((code, stdout.as_str()), (Some(2), ""), "{content}: {stderr}");
+            for part in *parts {
+                assert!(stderr.contains(part), "{content}: {part} is missing in: {stderr}");
+            }
+        }
+    }
+    assert!(!data.exists(), "nothing is made before the configuration is right");
+    let (code, _, stderr) = Plan::on(&data).arg("--config").arg("/no/such/file.toml").fails();
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("/no/such/file.toml"), "{stderr}");
+    let (code, _, stderr) = Plan::on(&data).arg("--nonsense").fails();
+    assert_eq!(code, Some(2), "{stderr}");
+    let (code, _, stderr) = Plan::on(&data).arg("--check").fails();
+    assert_eq!(code, Some(0), "a right configuration: {stderr}");
+    assert!(!data.exists(), "a check makes nothing");
+}
+
+#[test]
+fn one_process_per_data_folder() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::on(folder.path()).start();
+    let (code, stdout, stderr) = Plan::on(folder.path()).fails();
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+    assert!(stderr.contains("already in use"), "{stderr}");
+    assert!(stderr.contains(&folder.path().display().to_string()), "{stderr}");
+    server.admin().create(&json!({"url": "https://e.test/"}));
+    server.stop();
+    Plan::on(folder.path()).start().stop();
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let (code, stdout, stderr) = Plan::on(folder.path()).listen(&address).fails();
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+    assert!(stderr.contains(&address) && stderr.contains("in use"), "{stderr}");
+    drop(taken);
+    Plan::on(folder.path()).listen(&address).start().stop();
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_used_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("file");
+    fs::write(&file, "no folder").expect("a small file");
+    for data in [file.clone(), file.join("data")] {
+        let (code, stdout, stderr) = Plan::on(&data).fails();
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+        assert!(stderr.contains(&data.display().to_string()), "{stderr}");
+    }
+}
+
+#[test]
+fn a_stop_finishes_what_was_started() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::on(folder.path()).env("WAYPOST_CLICKS__FLUSH_INTERVAL", "1h").start();
+    let made = server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
+    let mut idle = Connection::open(server.address()).expect("accepted");
+    let mut visitor = server.visitor();
+    for _ in 0..50 {
+        assert_eq!(visitor.get("/s").status, 302);
+    }
+    // A request whose body is on its way when the signal comes.
+    let body = r#"{"url":"https://e.test/late","customSlug":"late"}"#;
+    let head = format!(
+        "POST /api/v1/links HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut started = Connection::open(server.address()).expect("accepted");
+    started.send(head.as_bytes()).expect("sent");
+    started.send(&body.as_bytes()[..10]).expect("sent");
+    // The head has been read once the server asks for nothing more: an answered request later on
+    // another connection comes after it.
+    for _ in 0..20 {
+        assert_eq!(visitor.get("/s").status, 302);
+    }
+    let address = server.address();
+    let begun = Instant::now();
+    server.signal(Signal::TERM);
+    poll("the listener's end", PATIENCE, || Connection::open(address).is_err().then_some(()));
+    started.send(&body.as_bytes()[10..]).expect("still read");
+    let answer = started.receive(false).expect("an answer").expect("an answer");
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert!(answer.closes(), "told that it was the last: {answer:?}");
+    assert!(idle.is_closed(), "idle connections are closed");
+    let mut server = server;
+    let status = server.ends("the end after SIGTERM");
+    assert_eq!(status.code(), Some(0), "{}", server.stderr());
+    assert!(begun.elapsed() < Duration::from_secs(9), "nothing waited for the drain's limit");
+    let server = Plan::on(folder.path()).start();
+    assert_eq!(server.visitor().head("/late").status, 302);
+    assert_eq!(server.admin().clicks(text(&made, "id")), 70, "no click is lost by a stop");
+    server.stop();
+}
+
+#[test]
+fn sigint_stops_as_sigterm_does() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Plan::on(folder.path()).start();
+    server.signal(Signal::INT);
+    assert_eq!(server.ends("the end after SIGINT").code(), Some(0), "{}", server.stderr());
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Plan::on(folder.path()).start();
+    let made = server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
+    // A request that never ends holds the drain.
+    let mut held = Connection::open(server.address()).expect("accepted");
+    let head = format!(
+        "POST /api/v1/links HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 9\r\n\r\n"
+    );
+    held.send(head.as_bytes()).expect("sent");
+    for _ in 0..20 {
+        assert_eq!(server.visitor().head("/s").status, 302);
+    }
+    let address = server.address();
+    server.signal(Signal::TERM);
+    poll("the listener's end", PATIENCE, || Connection::open(address).is_err().then_some(()));
+    assert!(server.is_running(), "it waits for the started request: {}", server.stderr());
+    let second = Instant::now();
+    server.signal(Signal::TERM);
+    let status = server.ends("the end after the second signal");
+    assert!(second.elapsed() < Duration::from_secs(3), "{:?}", second.elapsed());
+    assert_eq!(status.code(), Some(1), "{status}: not an orderly end");
+    let server = Plan::on(folder.path()).start();
+    server.admin().get(&format!("/api/v1/links/{}", text(&made, "id"))).expect(200, "nothing is lost");
+    server.stop();
+}
+
+#[test]
+fn a_drain_has_a_limit() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Plan::on(folder.path()).env("WAYPOST_HTTP__DRAIN_TIMEOUT", "300ms").start();
+    let mut held = Connection::open(server.address()).expect("accepted");
+    let head = format!(
+        "POST /api/v1/links HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 9\r\n\r\n"
+    );
+    held.send(head.as_bytes()).expect("sent");
+    server.signal(Signal::TERM);
+    assert_eq!(server.ends("the end of the drain").code(), Some(0), "{}", server.stderr());
+}
+
+#[test]
+fn a_signal_during_the_start_is_not_lost() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    Plan::on(folder.path()).start().stop();
+    for micros in [0, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 40_000] {
+        let mut server = Plan::on(folder.path()).spawn();
+        std::thread::sleep(Duration::from_micros(micros));
+        server.signal(Signal::TERM);
+        let status = server.ends("the end of a start that was stopped");
+        // Before the program could ask for the signal it ends as any program does.
+        use std::os::unix::process::ExitStatusExt;
+        let fine = status.code() == Some(0) || status.signal() == Some(15);
+        assert!(fine, "after {micros} us: {status} {}", server.stderr());
+    }
+    Plan::on(folder.path()).start().stop();
+}
+
+#[test]
+fn closed_output_does_not_end_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let mut child = command()
+        .env("WAYPOST_LISTEN", port.to_string())
+        .env("WAYPOST_DATA_DIR", folder.path())
+        .env("WAYPOST_PUBLIC_URL", format!("http://{HOST}"))
+        .env("WAYPOST_ADMIN_KEY", KEY)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    // Nobody reads, from the first line on.
+    drop((child.stdout.take(), child.stderr.take()));
+    let served = poll("a server without output", PATIENCE, || {
+        assert!(child.try_wait().expect("a child").is_none(), "it ended");
+        let mut client = Client::new(port, HOST).with_key(KEY);
+        let body = json!({"url": "https://e.test/"}).to_string();
+        client.try_send("POST", "/api/v1/links", &[], Some(body.as_bytes())).ok().filter(|a| a.status == 201)
+    });
+    assert!(served.json()["link"]["id"].is_string());
+    let pid = rustix::process::Pid::from_child(&child);
+    // Unknown to the program, and no reason to end either.
+    rustix::process::kill_process(pid, Signal::PIPE).expect("a child of ours");
+    assert_eq!(Client::new(port, HOST).get("/healthz").status, 200);
+    rustix::process::kill_process(pid, Signal::TERM).expect("a child of ours");
+    let status = poll("the end after SIGTERM", PATIENCE, || child.try_wait().expect("a child"));
+    assert_eq!(status.code(), Some(0), "{status}");
+}
+
+#[test]
+fn every_counted_click_outlives_a_stop() {
+    const CONNECTIONS: u64 = 16;
+    const EACH: u64 = 1_250;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::on(folder.path()).env("WAYPOST_CLICKS__FLUSH_INTERVAL", "50ms").start();
+    let mut admin = server.admin();
+    let ids: Vec<String> = (0..4)
+        .map(|n| {
+            let made = admin.create(&json!({"url": "https://e.test/", "customSlug": format!("s{n}")}));
+            text(&made, "id").to_owned()
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for connection in 0..CONNECTIONS {
+            let mut visitor = server.visitor();
+            scope.spawn(move || {
+                for hit in 0..EACH {
+                    let answer = visitor.get(&format!("/s{}", (connection + hit) % 4));
+                    assert_eq!(answer.status, 302, "connection {connection}, hit {hit}");
+                }
+            });
+        }
+    });
+    server.stop();
+    let server = Plan::on(folder.path()).start();
+    let mut admin = server.admin();
+    let totals: Vec<u64> = ids.iter().map(|id| admin.clicks(id)).collect();
+    assert_eq!(totals.iter().sum::<u64>(), CONNECTIONS * EACH, "{totals:?}");
+    server.stop();
+}

@@ -1,0 +1,471 @@
+//! What a visitor gets, through a real socket: method, host, spelling, time, status, headers.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::app::{HOST, TestApp};
+use crate::support::http::{Answer, Client, raw, text};
+
+/// Creates a link with this code to `https://e.test/<code>`, other fields from `more`.
+fn link(admin: &mut Client, code: &str, more: &Value) -> Value {
+    let mut body = json!({"url": format!("https://e.test/{code}"), "customSlug": code});
+    let fields = more.as_object().expect("an object of fields");
+    body.as_object_mut().expect("an object").extend(fields.clone());
+    admin.create(&body)
+}
+
+/// Status and Location of an answer.
+fn way(answer: &Answer) -> (u16, Option<&str>) {
+    (answer.status, answer.header("location"))
+}
+
+#[test]
+fn each_request_and_where_it_leads() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    link(&mut admin, "here", &json!({}));
+    link(&mut admin, "off", &json!({"isActive": false}));
+    link(&mut admin, "over", &json!({"expiresAt": "2025-12-31T23:59:59Z"}));
+    link(&mut admin, "early", &json!({"validSince": "2026-01-01T00:00:01Z"}));
+    link(&mut admin, "gone", &json!({"expiresAt": "2020-01-01", "expiredUrl": "https://e.test/after"}));
+    link(&mut admin, "api2", &json!({}));
+    let here = Some("https://e.test/here");
+    let rows: &[(&str, &str, u16, Option<&str>)] = &[
+        ("GET", "/here", 302, here),
+        ("HEAD", "/here", 302, here),
+        ("GET", "/here/", 302, here),
+        ("GET", "/here?a=b", 302, here),
+        ("GET", "/here?", 302, here),
+        ("GET", "/api2", 302, Some("https://e.test/api2")),
+        ("GET", "/", 404, None),
+        ("GET", "/unknown", 404, None),
+        ("HEAD", "/unknown", 404, None),
+        ("GET", "/HERE", 404, None),
+        ("GET", "/here//", 404, None),
+        ("GET", "//here", 404, None),
+        ("GET", "/here/more", 404, None),
+        ("GET", "/off", 404, None),
+        ("GET", "/early", 404, None),
+        ("GET", "/over", 410, None),
+        ("HEAD", "/over", 410, None),
+        ("GET", "/gone", 302, Some("https://e.test/after")),
+        ("GET", "//evil.test/%2e%2e", 404, None),
+        ("GET", "/%2f%2fevil.test", 404, None),
+        ("GET", "/here//evil.test", 404, None),
+        ("GET", "/.evil.test", 404, None),
+        ("GET", "/%ff", 404, None),
+        ("GET", "/%00", 404, None),
+        ("GET", "/%zz", 404, None),
+        ("GET", "/%", 404, None),
+        ("GET", "/%c0%ae", 404, None),
+        ("GET", "/here%20", 404, None),
+        ("GET", "/here;x", 404, None),
+        ("GET", "/..", 404, None),
+        ("GET", "/assets/../../etc/passwd", 404, None),
+        ("GET", "/assets/%2e%2e%2fetc/passwd", 404, None),
+        ("GET", "/assets//etc/passwd", 404, None),
+        ("POST", "/here", 405, None),
+        ("PUT", "/here", 405, None),
+        ("DELETE", "/here", 405, None),
+        ("OPTIONS", "/here", 405, None),
+        ("TRACE", "/here", 405, None),
+        ("POST", "/unknown", 405, None),
+    ];
+    let mut visitor = app.visitor();
+    for (method, target, status, location) in rows {
+        let answer = visitor.send(method, target, &[], None);
+        assert_eq!(way(&answer), (*status, *location), "{method} {target}");
+        if *status == 405 {
+            assert_eq!(answer.header("allow"), Some("GET, HEAD"), "{method} {target}");
+        }
+        if *method == "HEAD" {
+            assert!(answer.body.is_empty(), "{method} {target}");
+        }
+    }
+}
+
+#[test]
+fn how_long_browsers_may_keep_each_status() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let never = "private, no-store";
+    let shortly = "private, max-age=90";
+    let rows = [
+        ("a", json!({}), 302, never),
+        ("b", json!({"redirectType": "TEMPORARY_302"}), 302, never),
+        ("c", json!({"redirectType": "PERMANENT_301"}), 301, shortly),
+        ("d", json!({"redirectType": 307}), 307, never),
+        ("e", json!({"redirectType": "308"}), 308, shortly),
+        ("f", json!({"redirectType": 301, "maxClicks": 5}), 301, never),
+        ("g", json!({"redirectType": 301, "expiresAt": "2026-01-01T00:00:10Z"}), 301, "private, max-age=10"),
+        ("h", json!({"redirectType": 301, "expiresAt": "2027-01-01T00:00:00Z"}), 301, shortly),
+    ];
+    let mut visitor = app.visitor();
+    for (code, more, status, cache) in rows {
+        link(&mut admin, code, &more);
+        // Twice: read from the table, then from memory.
+        for round in 0..2 {
+            let answer = visitor.get(&format!("/{code}"));
+            let to = format!("https://e.test/{code}");
+            assert_eq!(way(&answer), (status, Some(&*to)), "{more} {round}");
+            assert_eq!(answer.header("cache-control"), Some(cache), "{more} {round}");
+            let expires = match code {
+                "g" => Some("Thu, 01 Jan 2026 00:00:10 GMT"),
+                "h" => Some("Thu, 01 Jan 2026 00:01:30 GMT"),
+                _ => None,
+            };
+            assert_eq!(answer.header("expires"), expires, "{more} {round}");
+            assert!(answer.body.is_empty(), "{more} {round}");
+        }
+    }
+}
+
+#[test]
+fn time_is_looked_at_on_each_click() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    link(&mut admin, "span", &json!({"validSince": "2026-01-01T00:01:00Z", "expiresAt": "2026-01-01T00:02:00Z"}));
+    let mut visitor = app.visitor();
+    for (second, status) in [(0, 404), (59, 404), (1, 302), (59, 302), (1, 410), (86_400, 410)] {
+        app.advance(Duration::from_secs(second));
+        assert_eq!(visitor.get("/span").status, status, "after {second} more seconds");
+    }
+}
+
+#[test]
+fn only_people_who_follow_the_link_are_counted() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let mut visitor = app.visitor();
+    let rows: &[(&str, &[(&str, &str)], u64)] = &[
+        ("GET", &[], 1),
+        ("GET", &[("User-Agent", "")], 1),
+        ("GET", &[("Purpose", "other")], 1),
+        ("GET", &[("Range", "bytes=0-1")], 1),
+        ("GET", &[("If-None-Match", "*")], 1),
+        ("HEAD", &[], 0),
+        ("GET", &[("Sec-Purpose", "prefetch")], 0),
+        ("GET", &[("Sec-Purpose", "prefetch;prerender")], 0),
+        ("GET", &[("Purpose", "prefetch")], 0),
+        ("GET", &[("X-Moz", "prefetch")], 0),
+        ("POST", &[], 0),
+    ];
+    for (number, (method, headers, counted)) in rows.iter().enumerate() {
+        let made = link(&mut admin, &format!("n{number}"), &json!({}));
+        for _ in 0..3 {
+            let answer = visitor.send(method, &format!("/n{number}"), headers, None);
+            assert_eq!(answer.status, if *method == "POST" { 405 } else { 302 }, "{method} {headers:?}");
+        }
+        assert_eq!(admin.clicks(text(&made, "id")), 3 * counted, "{method} {headers:?}");
+    }
+    let made = link(&mut admin, "off", &json!({"isActive": false}));
+    visitor.get("/off");
+    assert_eq!(admin.clicks(text(&made, "id")), 0, "a link that does not stand");
+}
+
+#[test]
+fn all_spellings_of_a_code_meet_one_link() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let mut visitor = app.visitor();
+    let rows: &[(&str, &[&str])] = &[
+        ("a-b_c.d~", &["/a-b_c.d~", "/%61-b_c.d~", "/a%2Db%5fc%2Ed%7e", "/a-b_c.d~/"]),
+        ("caf\u{e9}", &["/caf%C3%A9", "/caf%c3%a9", "/cafe%CC%81", "/caf\u{e9}", "/%63af%C3%A9"]),
+        ("\u{1f680}", &["/%F0%9F%9A%80", "/\u{1f680}"]),
+    ];
+    for (code, spellings) in rows {
+        let made = admin.create(&json!({"url": "https://e.test/x", "customSlug": code}));
+        for spelling in *spellings {
+            assert_eq!(way(&visitor.get(spelling)), (302, Some("https://e.test/x")), "{spelling}");
+        }
+        assert_eq!(admin.clicks(text(&made, "id")), spellings.len() as u64, "{code}");
+        let short = text(&made, "shortUrl");
+        assert!(short.is_ascii(), "{short}");
+        let path = short.strip_prefix("http://go.test").unwrap_or_else(|| panic!("{short}"));
+        assert_eq!(visitor.get(path).status, 302, "{short}");
+    }
+    let twin = json!({"url": "https://e.test/y", "customSlug": "cafe\u{301}"});
+    admin.post("/api/v1/links", &twin).refuses(
+        409,
+        "customSlug: \"caf\u{e9}\" is already in use on this domain",
+        "the same code, decomposed",
+    );
+}
+
+#[test]
+fn whether_case_matters_is_the_domains_to_say() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    for (domain, sensitive) in [("strict.test", true), ("loose.test", false)] {
+        let body = json!({"domain": domain, "caseSensitive": sensitive});
+        admin.post("/api/v1/domains", &body).expect(201, domain);
+        let made = admin.create(&json!({"url": "https://e.test/1", "domain": domain, "customSlug": "Sale"}));
+        let mut visitor = app.visitor().at(domain);
+        assert_eq!(visitor.get("/Sale").status, 302, "{domain}");
+        assert_eq!(visitor.get("/sALE").status, if sensitive { 404 } else { 302 }, "{domain}");
+        assert_eq!(admin.clicks(text(&made, "id")), if sensitive { 1 } else { 2 }, "{domain}");
+        let twin = json!({"url": "https://e.test/2", "domain": domain, "customSlug": "SALE"});
+        let status = admin.post("/api/v1/links", &twin).status;
+        assert_eq!(status, if sensitive { 201 } else { 409 }, "{domain}");
+    }
+    let made = admin.create(&json!({"url": "https://e.test/3", "domain": "loose.test", "customSlug": "\u{c9}t"}));
+    let mut visitor = app.visitor().at("loose.test");
+    assert_eq!(visitor.get("/%C3%89T").status, 302, "ASCII is folded: {made}");
+    assert_eq!(visitor.get("/%C3%A9t").status, 404, "nothing but ASCII is folded");
+}
+
+#[test]
+fn the_host_decides_the_domain() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    admin.post("/api/v1/domains", &json!({"domain": "other.test"})).expect(201, "a second domain");
+    link(&mut admin, "s", &json!({}));
+    admin.create(&json!({"url": "https://e.test/other", "customSlug": "s", "domain": "other.test"}));
+    let own = Some("https://e.test/s");
+    let other = Some("https://e.test/other");
+    let rows = [
+        ("GET /s HTTP/1.1\r\nHost: go.test", 302, own),
+        ("GET /s HTTP/1.1\r\nHost: GO.Test.:8080", 302, own),
+        ("GET /s HTTP/1.1\r\nHost: go.test:", 302, own),
+        ("GET /s HTTP/1.1\r\nhost: localhost:1", 302, own),
+        ("GET /s HTTP/1.1\r\nHost: 127.0.0.1", 302, own),
+        ("GET /s HTTP/1.1\r\nHost: 203.0.113.7:80", 302, own),
+        ("GET /s HTTP/1.1\r\nHost: [::1]:8080", 302, own),
+        ("GET /s HTTP/1.1\r\nHost: other.test", 302, other),
+        ("GET /s HTTP/1.1\r\nHost: OTHER.test:443", 302, other),
+        ("GET /s HTTP/1.1\r\nHost: evil.test", 404, None),
+        ("GET http://other.test/s HTTP/1.1\r\nHost: go.test", 302, other),
+        ("GET http://evil.test/s HTTP/1.1\r\nHost: go.test", 404, None),
+        ("GET /s HTTP/1.0", 302, own),
+        ("GET /s HTTP/1.1", 400, None),
+        ("GET /s HTTP/1.1\r\nHost: go.test\r\nHost: go.test", 400, None),
+        ("GET /s HTTP/1.1\r\nHost: go.test\r\nHost: other.test", 400, None),
+        ("GET /s HTTP/1.1\r\nHost: a b/@evil", 400, None),
+        ("GET /s HTTP/1.1\r\nHost: evil.test/x", 400, None),
+        ("GET /s HTTP/1.1\r\nHost: h:99999", 400, None),
+        ("GET /s HTTP/1.1\r\nHost:", 400, None),
+        ("GET /s HTTP/1.1\r\nHost: [::1", 400, None),
+        ("GET /s HTTP/1.1\r\nHost: user@go.test", 400, None),
+    ];
+    for (head, status, location) in rows {
+        let answer = raw(app.address(), format!("{head}\r\n\r\n").as_bytes()).expect(head);
+        assert_eq!(way(&answer), (status, location), "{head}");
+        assert!(!answer.text().contains("evil"), "{head}");
+    }
+    let long = format!("GET /s HTTP/1.1\r\nHost: {}\r\n\r\n", "a".repeat(300));
+    assert_eq!(raw(app.address(), long.as_bytes()).map(|answer| answer.status), Some(400), "300 characters");
+    // URLs are built from the configuration, whatever host was asked for.
+    let made = app.admin().at("evil.test").create(&json!({"url": "https://e.test/", "customSlug": "t"}));
+    assert_eq!(made["shortUrl"], "http://go.test/t");
+}
+
+#[test]
+fn domains_send_strays_where_they_say() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let body = json!({
+        "domain": "d.test",
+        "rootUrl": "https://e.test/root",
+        "notFoundUrl": "https://e.test/404",
+        "expiredUrl": "https://e.test/410",
+    });
+    let domain = admin.post("/api/v1/domains", &body).expect(201, "a domain")["domain"].clone();
+    let on = |code: &str, more: &Value| {
+        let mut body = json!({"domain": "d.test", "url": "https://e.test/x", "customSlug": code});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+        body
+    };
+    admin.create(&on("old", &json!({"expiresAt": "2020-01-01"})));
+    admin.create(&on("own", &json!({"expiresAt": "2020-01-01", "expiredUrl": "https://e.test/own"})));
+    admin.create(&on("off", &json!({"isActive": false})));
+    let mut visitor = app.visitor().at("d.test");
+    let rows = [
+        ("/", "https://e.test/root"),
+        ("/no", "https://e.test/404"),
+        ("/off", "https://e.test/404"),
+        ("/old", "https://e.test/410"),
+        ("/own", "https://e.test/own"),
+    ];
+    for (path, to) in rows {
+        let answer = visitor.get(path);
+        assert_eq!(way(&answer), (302, Some(to)), "{path}");
+        assert_eq!(answer.header("cache-control"), Some("private, no-store"), "{path}");
+    }
+    let id = text(&domain, "id");
+    let cleared = json!({"rootUrl": null, "notFoundUrl": null, "expiredUrl": null});
+    admin.patch(&format!("/api/v1/domains/{id}"), &cleared).expect(200, "cleared");
+    for (path, status) in [("/", 404), ("/no", 404), ("/off", 404), ("/old", 410), ("/own", 302)] {
+        assert_eq!(visitor.get(path).status, status, "{path} once cleared");
+    }
+}
+
+#[test]
+fn pages_carry_what_keeps_them_harmless() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    link(&mut admin, "over", &json!({"expiresAt": "2020-01-01"}));
+    link(&mut admin, "secret", &json!({"password": "open sesame"}));
+    let rows = [
+        ("GET", "/unknown", 404),
+        ("GET", "/", 404),
+        ("GET", "/over", 410),
+        ("GET", "/%3Cscript%3Ealert(1)%3C/script%3E", 404),
+        ("PUT", "/over", 405),
+        ("GET", "/secret", 403),
+    ];
+    let mut visitor = app.visitor();
+    for (method, target, status) in rows {
+        let page = visitor.send(method, target, &[], None);
+        assert_eq!(page.status, status, "{method} {target}");
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "{method} {target}");
+        let policy = page.header("content-security-policy").unwrap_or("");
+        for part in ["default-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"] {
+            assert!(policy.contains(part), "{method} {target}: {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{method} {target}: {policy}");
+        assert_eq!(page.header("x-content-type-options"), Some("nosniff"), "{method} {target}");
+        assert_eq!(page.header("referrer-policy"), Some("no-referrer"), "{method} {target}");
+        assert_eq!(page.header("x-robots-tag"), Some("noindex"), "{method} {target}");
+        assert_eq!(page.header("cache-control"), Some("no-store"), "{method} {target}");
+        assert_eq!(page.header("server"), None, "{method} {target}");
+        let html = page.text();
+        assert!(html.starts_with("<!doctype html>"), "{method} {target}: {html}");
+        for foreign in ["<script", "http://", "https://", "src=", "url(", "@import", "alert(1)", "e.test"] {
+            assert!(!html.contains(foreign), "{method} {target} has {foreign}: {html}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_stand_does_not_tell_where_it_leads() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let rows = [
+        json!({"isActive": false}),
+        json!({"expiresAt": "2020-01-01"}),
+        json!({"validSince": "2030-01-01"}),
+        json!({"password": "open sesame"}),
+    ];
+    let mut visitor = app.visitor();
+    for (number, more) in rows.iter().enumerate() {
+        let code = format!("hidden{number}");
+        link(&mut admin, &code, more);
+        for method in ["GET", "HEAD"] {
+            let answer = visitor.send(method, &format!("/{code}"), &[], None);
+            assert!(answer.status >= 400, "{method} {more}");
+            let whole = format!("{answer:?}");
+            assert!(!whole.contains("e.test"), "{method} {more}: {whole}");
+        }
+    }
+    let made = link(&mut admin, "few", &json!({"maxClicks": 2}));
+    for want in [302, 302, 410, 410] {
+        assert_eq!(visitor.get("/few").status, want);
+    }
+    assert_eq!(admin.clicks(text(&made, "id")), 2);
+    assert!(!format!("{:?}", visitor.get("/few")).contains("e.test"));
+}
+
+#[test]
+fn our_own_paths_are_never_links() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let mut visitor = app.visitor();
+    let reserved = [
+        "api", "links", "snapshots", "locations", "healthz", "readyz", "metrics", ".well-known", "robots.txt",
+        "favicon.ico", "assets", "admin", "API", "Admin",
+    ];
+    for word in reserved {
+        let body = json!({"url": "https://e.test/", "customSlug": word});
+        admin.post("/api/v1/links", &body).refuses(422, "customSlug: is a reserved word", word);
+        let answer = visitor.get(&format!("/{word}"));
+        assert_eq!(answer.header("location"), None, "{word}: {answer:?}");
+    }
+    let robots = visitor.get("/robots.txt");
+    assert_eq!((robots.status, robots.header("content-type")), (200, Some("text/plain; charset=utf-8")));
+    assert!(robots.text().contains("User-agent: *"), "{}", robots.text());
+    let icon = visitor.get("/favicon.ico");
+    assert!(icon.status < 300, "{icon:?}");
+    assert_eq!(visitor.get("/healthz").status, 200);
+    assert_eq!(visitor.get("/readyz").status, 200);
+    // Health answers on any well-formed host, for load balancers that ask by address.
+    assert_eq!(app.visitor().at("10.1.2.3:80").get("/healthz").status, 200);
+    assert_eq!(app.visitor().at("unheard-of.test").get("/healthz").status, 200);
+}
+
+#[test]
+fn a_change_is_seen_by_the_next_click() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let mut visitor = app.visitor();
+    let made = link(&mut admin, "s", &json!({"redirectType": 301}));
+    let path = format!("/api/v1/links/{}", text(&made, "id"));
+    assert_eq!(way(&visitor.get("/s")), (301, Some("https://e.test/s")));
+    let rows = [
+        (json!({"url": "https://e.test/new"}), 301, Some("https://e.test/new")),
+        (json!({"redirectType": 302}), 302, Some("https://e.test/new")),
+        (json!({"utmSource": "mail"}), 302, Some("https://e.test/new?utm_source=mail")),
+        (json!({"isActive": false}), 404, None),
+        (json!({"isActive": true, "utmSource": null}), 302, Some("https://e.test/new")),
+        (json!({"expiresAt": "2020-01-01"}), 410, None),
+        (json!({"expiresAt": null}), 302, Some("https://e.test/new")),
+        (json!({"password": "open sesame"}), 403, None),
+        (json!({"password": null}), 302, Some("https://e.test/new")),
+    ];
+    for (patch, status, location) in rows {
+        admin.patch(&path, &patch).expect(200, &patch.to_string());
+        assert_eq!(way(&visitor.get("/s")), (status, location), "{patch}");
+    }
+    admin.delete(&path).expect(200, "deleted");
+    assert_eq!(visitor.get("/s").status, 404, "deleted");
+    // A code looked up in vain before is found once it exists.
+    let again = admin.create(&json!({"url": "https://e.test/again", "customSlug": "s"}));
+    assert_eq!(way(&visitor.get("/s")), (302, Some("https://e.test/again")));
+    assert_eq!(admin.clicks(text(&again, "id")), 1, "a new link counts from nothing");
+    assert_ne!(again["id"], made["id"]);
+}
+
+#[test]
+fn destinations_leave_as_ascii() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let mut visitor = app.visitor();
+    let rows = [
+        ("https://e.test/\u{e9}\u{1f600}?q=\u{fc}#\u{df}", "https://e.test/%C3%A9%F0%9F%98%80?q=%C3%BC#%C3%9F"),
+        ("http://\u{430}\u{440}\u{440}\u{4cf}\u{435}.com/", "http://xn--80ak6aa92e.com/"),
+        ("HTTPS://E.test:443/a b", "https://e.test/a%20b"),
+        ("https:evil.test", "https://evil.test/"),
+    ];
+    for (given, sent) in rows {
+        let made = admin.create(&json!({"url": given}));
+        assert_eq!(made["url"], sent, "{given}");
+        let answer = visitor.get(&format!("/{}", text(&made, "shortCode")));
+        assert_eq!(way(&answer), (302, Some(sent)), "{given}");
+    }
+    let rows = [
+        ("MAILTO", "jane@example.com", "mailto:jane@example.com"),
+        ("TEL", "+49 (30) 12-34", "tel:+49301234"),
+        ("SMS", "+49 30 1234?body=hi there", "sms:+49301234?body=hi%20there"),
+    ];
+    for (kind, given, sent) in rows {
+        let made = admin.create(&json!({"url": given, "linkType": kind}));
+        let answer = visitor.get(&format!("/{}", text(&made, "shortCode")));
+        assert_eq!(way(&answer), (302, Some(sent)), "{kind}");
+    }
+}
+
+#[test]
+fn clicks_and_links_outlive_a_restart() {
+    let mut app = TestApp::start();
+    let made = link(&mut app.admin(), "s", &json!({"title": "T"}));
+    for round in 1..=3 {
+        for _ in 0..10 {
+            assert_eq!(app.visitor().get("/s").status, 302);
+        }
+        app = app.restart();
+        assert_eq!(app.admin().clicks(text(&made, "id")), 10 * round, "round {round}");
+    }
+    let found = app.admin().get(&format!("/api/v1/links/{}", text(&made, "id"))).expect(200, "restarted");
+    assert_eq!(found["link"]["title"], "T");
+    assert_eq!(found["link"]["shortUrl"], format!("http://{HOST}/s"));
+}

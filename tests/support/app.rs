@@ -1,0 +1,116 @@
+//! The program as `main` starts it, in this process, on a port of the kernel's choice, in a
+//! fresh folder, with a clock that the test moves.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use waypost::app::App;
+use waypost::clock::{Clock, Timestamp};
+use waypost::config::{AdminKey, Config};
+
+use crate::support::http::Client;
+
+/// The instance key of every app and process under test.
+pub(crate) const KEY: &str = "wp_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
+
+/// The host of `public_url`.
+pub(crate) const HOST: &str = "go.test";
+
+/// Where the clock stands at first: 2026-01-01T00:00:00Z.
+pub(crate) const START: i64 = 1_767_225_600_000;
+
+/// A running app.
+pub(crate) struct TestApp {
+    runtime: Runtime,
+    app: Option<App>,
+    config: Config,
+    clock: Clock,
+    folder: Option<TempDir>,
+    address: SocketAddr,
+}
+
+impl TestApp {
+    pub(crate) fn start() -> TestApp {
+        TestApp::start_with(|_| {})
+    }
+
+    /// Starts with a changed configuration.
+    pub(crate) fn start_with(change: impl FnOnce(&mut Config)) -> TestApp {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut config = Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            data_dir: folder.path().join("data"),
+            public_url: format!("http://{HOST}"),
+            admin_key: Some(AdminKey(KEY.to_owned())),
+            ..Config::default()
+        };
+        change(&mut config);
+        TestApp::launch(config, Clock::fixed(Timestamp::from_millis(START)), folder)
+    }
+
+    fn launch(config: Config, clock: Clock, folder: TempDir) -> TestApp {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("threads can be started");
+        let (started, time) = (config.clone(), clock.clone());
+        let app = runtime.block_on(async move {
+            let app = App::start(started, time).await.expect("the app starts");
+            app.ready().await.expect("the app becomes ready");
+            app
+        });
+        let address = app.address();
+        TestApp { runtime, app: Some(app), config, clock, folder: Some(folder), address }
+    }
+
+    /// Stops in order and starts again on the same folder, with the same clock.
+    pub(crate) fn restart(mut self) -> TestApp {
+        self.stop();
+        let folder = self.folder.take().expect("taken once");
+        TestApp::launch(self.config.clone(), self.clock.clone(), folder)
+    }
+
+    fn stop(&mut self) {
+        if let Some(app) = self.app.take() {
+            self.runtime.block_on(app.stop());
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The folder that the data folder lies in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.as_ref().expect("taken only by a restart").path()
+    }
+
+    /// A visitor of the default domain.
+    pub(crate) fn visitor(&self) -> Client {
+        Client::new(self.address, HOST)
+    }
+
+    /// A client with the instance key.
+    pub(crate) fn admin(&self) -> Client {
+        self.visitor().with_key(KEY)
+    }
+
+    /// Moves the clock on.
+    pub(crate) fn advance(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).expect("a test's lifetime");
+        self.clock.set(self.clock.now().plus_millis(millis));
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        // A test that already fails must not hang in an orderly stop.
+        if !std::thread::panicking() {
+            self.stop();
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! A small HTTP/1.1 client on a blocking socket: what goes over the wire is what the test wrote,
+//! and what comes back is kept as it came.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Longest wait for bytes: beyond it the server hangs, and the test says so.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A response.
+#[derive(Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} {:?}", self.status, self.headers, self.text())
+    }
+}
+
+impl Answer {
+    /// The value of a header that occurs once, or not at all.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        let value = values.next().map(|(_, value)| value.as_str());
+        assert!(values.next().is_none(), "{name} occurs twice: {self:?}");
+        value
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON, which it must be.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.header("content-type"), Some("application/json; charset=utf-8"), "{self:?}");
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The JSON body of an answer that must have this status.
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16, row: &str) -> Value {
+        assert_eq!(self.status, status, "{row}: {}", self.text());
+        self.json()
+    }
+
+    /// Checks a refusal of the native API: status and the whole sentence.
+    #[track_caller]
+    pub(crate) fn refuses(&self, status: u16, error: &str, row: &str) {
+        let body = self.expect(status, row);
+        assert_eq!(body["error"], error, "{row}");
+    }
+
+    /// Whether the server closes the connection behind it.
+    pub(crate) fn closes(&self) -> bool {
+        self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+    }
+}
+
+/// One connection, of which every byte is the test's.
+#[derive(Debug)]
+pub(crate) struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    pub(crate) fn open(address: SocketAddr) -> io::Result<Connection> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Connection(BufReader::new(stream)))
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.get_mut().write_all(bytes)
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn half_close(&self) -> io::Result<()> {
+        self.0.get_ref().shutdown(Shutdown::Write)
+    }
+
+    /// Reads one response; `None` when the connection ended before its first byte. `bodiless`
+    /// responses (to HEAD) announce a length that does not follow.
+    pub(crate) fn receive(&mut self, bodiless: bool) -> io::Result<Option<Answer>> {
+        let broken = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
+        let mut line = String::new();
+        if self.0.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status = status.ok_or_else(|| broken(&format!("no status line: {line:?}")))?;
+        let mut headers = Vec::new();
+        loop {
+            line.clear();
+            if self.0.read_line(&mut line)? == 0 {
+                return Err(broken("the connection ended within the head"));
+            }
+            let line = line.trim_end();
+            if line.is_empty() {
+                break;
+            }
+            let (name, value) = line.split_once(':').ok_or_else(|| broken(line))?;
+            headers.push((name.to_owned(), value.trim().to_owned()));
+        }
+        let mut answer = Answer { status, headers, body: Vec::new() };
+        let length = answer.header("content-length").map(str::parse::<usize>);
+        let length = length.transpose().map_err(|_| broken("content-length"))?;
+        if let (Some(length), false) = (length, bodiless) {
+            answer.body.resize(length, 0);
+            self.0.read_exact(&mut answer.body)?;
+        } else if answer.header("transfer-encoding").is_some() {
+            return Err(broken("no answer here is long enough to be chunked"));
+        }
+        Ok(Some(answer))
+    }
+
+    /// Whether the server closes the connection without sending anything more.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        let mut rest = [0; 1];
+        matches!(self.0.read(&mut rest), Ok(0))
+            || self.0.get_ref().take_error().is_ok_and(|error| error.is_some())
+    }
+}
+
+/// Sends these bytes on a connection of their own and answers what comes back.
+#[track_caller]
+pub(crate) fn raw(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
+    let mut connection = Connection::open(address).expect("the server accepts");
+    connection.send(bytes).expect("the server reads");
+    connection.receive(false).expect("an answer or none")
+}
+
+/// A client that keeps its connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    address: SocketAddr,
+    connection: Option<Connection>,
+    host: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr, host: &str) -> Client {
+        Client { address, connection: None, host: host.to_owned(), headers: Vec::new() }
+    }
+
+    /// The same client, sending this header each time.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Client {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn with_key(self, key: &str) -> Client {
+        self.with("Authorization", &format!("Bearer {key}"))
+    }
+
+    /// The same client, asking for another host.
+    #[must_use]
+    pub(crate) fn at(mut self, host: &str) -> Client {
+        host.clone_into(&mut self.host);
+        self
+    }
+
+    /// Sends one request, once.
+    pub(crate) fn try_send(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> io::Result<Answer> {
+        let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\n", self.host);
+        let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in own.chain(headers.iter().copied()) {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if let Some(body) = body {
+            head.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+        }
+        head.push_str("\r\n");
+        let mut bytes = head.into_bytes();
+        bytes.extend_from_slice(body.unwrap_or_default());
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => Connection::open(self.address)?,
+        };
+        // A refusal may come before the body was taken: what was answered counts, not the write.
+        let sent = connection.send(&bytes);
+        let answer = match connection.receive(method == "HEAD") {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return Err(sent.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into())),
+            Err(error) => return Err(error),
+        };
+        if !answer.closes() {
+            self.connection = Some(connection);
+        }
+        Ok(answer)
+    }
+
+    /// Sends one request and gets its answer.
+    #[track_caller]
+    pub(crate) fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Answer {
+        let reused = self.connection.is_some();
+        let mut sent = self.try_send(method, target, headers, body);
+        // An idle connection may have been closed while the test did something else.
+        if reused && sent.is_err() {
+            sent = self.try_send(method, target, headers, body);
+        }
+        sent.unwrap_or_else(|error| panic!("{method} {target}: {error}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn get(&mut self, target: &str) -> Answer {
+        self.send("GET", target, &[], None)
+    }
+
+    #[track_caller]
+    pub(crate) fn head(&mut self, target: &str) -> Answer {
+        self.send("HEAD", target, &[], None)
+    }
+
+    #[track_caller]
+    pub(crate) fn delete(&mut self, target: &str) -> Answer {
+        self.send("DELETE", target, &[], None)
+    }
+
+    #[track_caller]
+    pub(crate) fn post(&mut self, target: &str, body: &Value) -> Answer {
+        self.send("POST", target, &[], Some(body.to_string().as_bytes()))
+    }
+
+    #[track_caller]
+    pub(crate) fn patch(&mut self, target: &str, body: &Value) -> Answer {
+        self.send("PATCH", target, &[], Some(body.to_string().as_bytes()))
+    }
+
+    /// Creates a link and answers it.
+    #[track_caller]
+    pub(crate) fn create(&mut self, body: &Value) -> Value {
+        let answer = self.post("/api/v1/links", body);
+        answer.expect(201, &body.to_string())["link"].clone()
+    }
+
+    /// The counted clicks of a link.
+    #[track_caller]
+    pub(crate) fn clicks(&mut self, id: &str) -> u64 {
+        let link = self.get(&format!("/api/v1/links/{id}")).expect(200, id)["link"].clone();
+        link["clickCount"].as_u64().unwrap_or_else(|| panic!("no clickCount: {link}"))
+    }
+}
+
+/// The text under a key of a JSON object.
+#[track_caller]
+pub(crate) fn text<'a>(object: &'a Value, key: &str) -> &'a str {
+    object[key].as_str().unwrap_or_else(|| panic!("no text {key:?} in {object}"))
+}
