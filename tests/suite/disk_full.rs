@@ -26,7 +26,10 @@ impl Volume {
     fn mount(size: &str) -> Option<Volume> {
         let at = tempfile::tempdir().expect("a temporary folder");
         let options = format!("size={size},mode=0700");
-        let ran = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "waypost-test"]).arg(at.path()).output();
+        let ran = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "waypost-test"])
+            .arg(at.path())
+            .output();
         match ran {
             Ok(output) if output.status.success() => Some(Volume { at }),
             failed => {
@@ -70,7 +73,8 @@ impl Made {
         let notes = "n".repeat(2_000);
         for number in self.links.len()..100_000 {
             let (code, url) = (format!("c{number}"), format!("https://e.test/{number}"));
-            let answer = admin.post("/api/v1/links", &json!({"url": url, "customSlug": code, "notes": notes}));
+            let answer =
+                admin.post("/api/v1/links", &json!({"url": url, "customSlug": code, "notes": notes}));
             if answer.status == 507 {
                 answer.refuses(507, "the disk is full; nothing was written", &code);
                 assert!(answer.header("retry-after").is_some(), "{answer:?}");
@@ -124,7 +128,11 @@ fn redirects_go_on_and_writes_heal() {
     made.check(&server, "while the disk is full");
     // All kinds of writes are refused alike, and nothing of them is done.
     let path = format!("/api/v1/links/{}", made.last_id);
-    admin.patch(&path, &json!({"title": "T"})).refuses(507, "the disk is full; nothing was written", "a change");
+    admin.patch(&path, &json!({"title": "T"})).refuses(
+        507,
+        "the disk is full; nothing was written",
+        "a change",
+    );
     admin.delete(&path).refuses(507, "the disk is full; nothing was written", "a deletion");
     let link = admin.get(&path).expect(200, "reads go on")["link"].clone();
     assert_eq!(link["title"], json!(null));
