@@ -156,9 +156,9 @@ impl Store {
     /// Writes the last clicks, closes the log, lets the table apply what is left. Blocks at its
     /// end, while the last records are made durable.
     pub async fn close(self) {
-        if self.space.is_low() {
-            self.space.release();
-        }
+        // Always: the last clicks must find room, however little is left. The next start takes the
+        // reserve again.
+        self.space.release();
         if let Err(error) = self.links.flush_clicks().await {
             tracing::error!(%error, "the last clicks could not be written and are lost");
         }
