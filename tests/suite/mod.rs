@@ -6,6 +6,8 @@ mod crash;
 mod damage;
 /// A full disk.
 mod disk_full;
+/// A POST repeated.
+mod idempotency;
 /// The server over raw sockets: framing, deadlines, caps, drain.
 mod http_raw;
 /// The binary: starts, refusals, signals, ends.
@@ -14,6 +16,8 @@ mod lifecycle;
 mod log;
 /// The native dialect from outside.
 mod native;
+/// Many at once.
+mod race;
 /// What a visitor gets.
 mod redirect;
 /// The table follows the log through reopening, wiping and damage.
