@@ -150,6 +150,8 @@ impl Space {
             _ => {}
         }
         state.margin = RELEASED_MARGIN;
+        // The table can do without: it is replayed from the log.
+        state.owed = [0; 2];
         state.checked = None;
         state.low = false;
     }
