@@ -43,25 +43,32 @@ fn one_code_is_created_once() {
 
 #[test]
 fn generated_codes_never_meet_even_where_few_are_left() {
-    // 8^2 codes for 150 links: they must grow by themselves, and none is given twice.
+    // 10,000 codes of this length, for more links than that: they must grow by themselves.
     let app = TestApp::start_with(|config| {
-        "abcdefgh".clone_into(&mut config.links.code_alphabet);
+        "abcdefghij".clone_into(&mut config.links.code_alphabet);
         config.links.code_length = 4;
     });
+    let bulk = json!({"links": vec![json!({"url": "https://e.test/"}); 1_000]});
     let codes: Vec<String> = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..6)
+        let clients: Vec<_> = (0..3)
             .map(|_| {
-                let mut admin = app.admin();
+                let (mut admin, bulk) = (app.admin(), &bulk);
                 scope.spawn(move || {
-                    let make = |_| text(&admin.create(&json!({"url": "https://e.test/"})), "shortCode").to_owned();
-                    (0..50).map(make).collect::<Vec<_>>()
+                    let mut codes = Vec::new();
+                    for _ in 0..4 {
+                        let made = admin.post("/api/v1/links/bulk", bulk).expect(201, "a bulk");
+                        assert_eq!(made["failed"], json!([]));
+                        let links = made["links"].as_array().expect("links").clone();
+                        codes.extend(links.iter().map(|link| text(link, "shortCode").to_owned()));
+                    }
+                    codes
                 })
             })
             .collect();
         clients.into_iter().flat_map(|client| client.join().expect("a client")).collect()
     });
-    assert_eq!(codes.len(), 300);
-    assert_eq!(codes.iter().collect::<HashSet<_>>().len(), 300, "no code twice");
+    assert_eq!(codes.len(), 12_000);
+    assert_eq!(codes.iter().collect::<HashSet<_>>().len(), 12_000, "no code twice");
 }
 
 #[test]
