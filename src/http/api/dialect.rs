@@ -5,7 +5,7 @@
 use hyper::{Method, StatusCode};
 
 pub use crate::links::{
-    Bulk, BulkView, Cursor, DomainView, FailedRow, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView,
+    Bulk, BulkView, Cursor, DomainView, FailedRow, Imported, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView,
     Outcome, Page, Sort, WorkspaceView,
 };
 
