@@ -1,5 +1,7 @@
 //! One module per part of Waypost.
 
+/// The example of a configuration.
+mod config_example;
 /// Kills at random moments.
 mod crash;
 /// Damaged files.
@@ -10,6 +12,8 @@ mod disk_full;
 mod idempotency;
 /// The server over raw sockets: framing, deadlines, caps, drain.
 mod http_raw;
+/// What may use what.
+mod layers;
 /// The binary: starts, refusals, signals, ends.
 mod lifecycle;
 /// The log: its contract, power cuts, damage, failing disks.
