@@ -156,9 +156,10 @@ impl Store {
     /// Writes the last clicks, closes the log, lets the table apply what is left. Blocks at its
     /// end, while the last records are made durable.
     pub async fn close(self) {
-        // Always: the last clicks must find room, however little is left. The next start takes the
-        // reserve again.
-        self.space.release();
+        // The guard may refuse before it calls the disk full: then the reserve is for this as well.
+        if self.space.is_low() || self.links.flush_clicks().await.is_err() {
+            self.space.release();
+        }
         if let Err(error) = self.links.flush_clicks().await {
             tracing::error!(%error, "the last clicks could not be written and are lost");
         }

@@ -427,20 +427,22 @@ fn write_mark(store: &Store, mark: &Applied) -> Result<(), Error> {
 fn write(store: &Store, entry: &Entry, revision: Position, counts: &mut Counts) -> Result<(), Error> {
     let key = &entry.put.key;
     if let Some((domain, code)) = keys::parse_link(key) {
-        if let Some(old) = replaced_link(store, entry)? {
-            for index in index::entries(&old) {
-                store.remove(&index)?;
-            }
-        }
+        let old = replaced_link(store, entry)?;
+        let mut stale: Vec<_> = old.iter().flat_map(index::entries).collect();
         if let Some(value) = &entry.put.value {
             let link = LinkAt::decode(domain, code, value)?;
             let place = keys::place(domain, &link.code);
             for index in index::entries(&link) {
+                // Never removed and put back: a reader in between would find no such link.
+                stale.retain(|old| *old != index);
                 store.insert(&index, place.clone())?;
             }
             if entry.replaces.is_none() {
                 counts.add(link.workspace, 1);
             }
+        }
+        for index in stale {
+            store.remove(&index)?;
         }
     }
     match &entry.put.value {

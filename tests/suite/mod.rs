@@ -1,5 +1,7 @@
 //! One module per part of Waypost.
 
+/// The example of a configuration.
+mod config_example;
 /// Kills at random moments.
 mod crash;
 /// Damaged files.
@@ -8,12 +10,18 @@ mod damage;
 mod disk_full;
 /// The server over raw sockets: framing, deadlines, caps, drain.
 mod http_raw;
+/// A POST repeated.
+mod idempotency;
+/// What may use what.
+mod layers;
 /// The binary: starts, refusals, signals, ends.
 mod lifecycle;
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
 /// The native dialect from outside.
 mod native;
+/// Many at once.
+mod race;
 /// What a visitor gets.
 mod redirect;
 /// The table follows the log through reopening, wiping and damage.

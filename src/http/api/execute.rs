@@ -83,7 +83,7 @@ fn changed(view: &LinkView, fixed: &Fixed) -> Option<&'static str> {
     let domain = fixed.domain.as_deref().is_some_and(|name| !name.eq_ignore_ascii_case(&view.domain_name));
     let code = fixed.code.clone().is_some_and(|code| view.domain.key_of(code) != view.link.code);
     let link_type = fixed.link_type.is_some_and(|kind| kind != view.link.options.link_type);
-    let fields = [("domain", domain), ("customSlug", code), ("linkType", link_type)];
+    let fields = [("domain", domain), ("shortCode", code), ("linkType", link_type)];
     fields.into_iter().find(|(_, differs)| *differs).map(|(field, _)| field)
 }
 

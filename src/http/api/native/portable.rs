@@ -6,9 +6,8 @@ use serde::Serialize;
 use super::render::{Detail, json};
 use super::{fields, links};
 use crate::clock::Timestamp;
-use crate::http::api::dialect::{LinkView, Refusal};
+use crate::http::api::dialect::{Imported, LinkView, Refusal};
 use crate::http::api::json::{self, Fields, Given, Json};
-use crate::links::Imported;
 use crate::model::Invalid;
 use crate::model::link::{DomainChoice, PasswordHash};
 

@@ -1,0 +1,77 @@
+//! The example of a configuration says what is so: every key, at its default.
+
+use std::fs;
+use std::path::Path;
+
+use toml::{Table, Value};
+use waypost::config::Config;
+
+fn example() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    fs::read_to_string(path).expect("the example")
+}
+
+/// The example with its keys un-commented. `#key = value` is a key, `# words` are words.
+fn uncommented() -> String {
+    let mut text = String::new();
+    for line in example().lines() {
+        let key = line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+        text.push_str(key.unwrap_or(line));
+        text.push('\n');
+    }
+    text
+}
+
+/// All keys with their values, sections before dots.
+fn flat(prefix: &str, table: &Table) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) => found.extend(flat(&format!("{prefix}{key}."), inner)),
+            plain => found.push((format!("{prefix}{key}"), plain.clone())),
+        }
+    }
+    found
+}
+
+#[test]
+fn the_example_changes_nothing_as_it_is() {
+    let config: Config = toml::from_str(&example()).expect("a valid file");
+    assert_eq!(config, Config::default());
+}
+
+#[test]
+fn each_key_is_shown_at_its_default() {
+    let shown: Table = toml::from_str(&uncommented()).expect("valid with its keys un-commented");
+    let shown = flat("", &shown);
+    let defaults = Table::try_from(Config::default()).expect("settings serialize");
+    let mut defaults = flat("", &defaults);
+    // Unset by default, and what it then is depends on the machine.
+    defaults.push(("http.max_connections".to_owned(), Value::Integer(20_000)));
+    for (key, value) in &defaults {
+        let found = shown.iter().find(|(name, _)| name == key);
+        assert_eq!(found.map(|(_, value)| value), Some(value), "{key}");
+    }
+    for (key, _) in &shown {
+        assert!(defaults.iter().any(|(name, _)| name == key), "{key} is no key");
+    }
+    let config: Config = toml::from_str(&uncommented()).expect("its values are accepted");
+    let mut want = Config::default();
+    want.http.max_connections = Some(20_000);
+    assert_eq!(config, want);
+}
+
+#[test]
+fn each_key_can_be_set_by_the_environment() {
+    let shown: Table = toml::from_str(&uncommented()).expect("valid");
+    for (key, value) in flat("", &shown) {
+        let name = format!("WAYPOST_{}", key.replace('.', "__").to_ascii_uppercase());
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let loaded = Config::load(None, [(name.clone(), text.clone())]);
+        assert!(loaded.is_ok(), "{name}={text}: {loaded:?}");
+        assert!(
+            Config::load(None, [(name.clone(), "[[nonsense".to_owned())]).is_err() || value.is_str(),
+            "{name} takes anything"
+        );
+    }
+}
