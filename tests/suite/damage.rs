@@ -116,8 +116,9 @@ enum Wound {
 
 const BLOCK: usize = 4_096;
 
-/// Bytes of a segment's footer; the mark of a clean close is shorter.
-const END_BYTES: usize = 105;
+/// A segment's end that holds no Change: its footer, or the mark of a clean close, and a checkpoint
+/// before it. They only repeat what the frames say.
+const END_BYTES: usize = 256;
 
 impl Wound {
     /// At a place that matters: where there are bytes other than zero.
