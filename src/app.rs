@@ -182,6 +182,7 @@ pub struct App {
     first_records: Mutex<Option<Latch>>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
+    flusher: JoinHandle<()>,
     beside: JoinSet<()>,
 }
 
@@ -207,6 +208,7 @@ impl App {
         let counts = Arc::new(Counts::default());
         let service = store.service(&config, &readiness, &counts);
         let (stop, mut stopped) = watch::channel(false);
+        let flusher_stops = stopped.clone();
         let server = tokio::spawn(async move {
             let told = async move {
                 // The sender lives in the App, which is told to stop before it goes.
@@ -219,7 +221,9 @@ impl App {
         });
         let mut beside = JoinSet::new();
         let (flushing, sweeping) = (store.links.clone(), store.links.clone());
-        beside.spawn(async move { flushing.flush_regularly(config.clicks.flush_interval).await });
+        let flusher = tokio::spawn(async move {
+            flushing.flush_regularly(config.clicks.flush_interval, flusher_stops).await;
+        });
         beside.spawn(async move { sweeping.sweep_regularly().await });
         Ok(App {
             address,
@@ -229,6 +233,7 @@ impl App {
             first_records: Mutex::new(Some(first_records)),
             stop,
             server,
+            flusher,
             beside,
         })
     }
@@ -260,6 +265,9 @@ impl App {
         self.stop.send_replace(true);
         if self.server.await.is_err() {
             tracing::error!("the server panicked");
+        }
+        if self.flusher.await.is_err() {
+            tracing::error!("the flusher of clicks panicked");
         }
         self.beside.shutdown().await;
         self.store.close().await;

@@ -1,8 +1,9 @@
-//! Which counters are dirty, and those whose entry left the cache before they were drained.
+//! All live counters by link id, and which of them are dirty.
 //!
-//! For each link id there is at most one live counter, wherever its clicks come from: an entry
-//! holds it, or it is *loose*. A counter is forgotten only when it is clean and nobody holds it,
-//! right after everything drained is in the table; from then on the table's total is the truth.
+//! For each link there is at most one counter, wherever its clicks come from and however often it
+//! is loaded: a load takes the one in the registry, or makes one upon the table's total. A counter
+//! is forgotten only when its entry has left the cache, it is clean, nobody holds it, and
+//! everything drained is in the table; from then on the table's total is the truth.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,19 +14,28 @@ use parking_lot::Mutex;
 use crate::clicks::{Counter, Tally};
 use crate::model::id::Id;
 
-/// Most loose counters: about 24 MB. They pile up only while the log takes no writes (a full
-/// disk); past it the clicks of further evicted links are dropped, and counted as such.
+/// Most counters without an entry: about 24 MB. They pile up only while the log takes no writes
+/// (a full disk); past it the clicks of further evicted links are dropped, and counted as such.
 const LOOSE_MAX: usize = 262_144;
 
-/// The counters that a drain has to look at.
+/// The counters that a drain has to look at, and those that a load may find.
 #[derive(Debug, Default)]
 pub struct Counters {
     dirty: Mutex<Vec<Arc<Counter>>>,
-    loose: Mutex<HashMap<Id, Arc<Counter>, ahash::RandomState>>,
+    registry: Mutex<Registry>,
     /// Held for the moment between a drain's two steps, and by readers of exact totals.
     draining: Mutex<()>,
     counted: AtomicU64,
     dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    live: HashMap<Id, Arc<Counter>, ahash::RandomState>,
+    /// Those whose entry left the cache: what the sweep looks at.
+    loose: HashSet<Id, ahash::RandomState>,
+    /// Raised whenever a counter is forgotten: a total read from the table before may be stale.
+    forgotten: u64,
 }
 
 impl Counters {
@@ -62,42 +72,62 @@ impl Counters {
         self.dirty.lock().extend(counters);
     }
 
-    /// Forgets loose counters that are clean: call only when everything drained is in the table.
+    /// Forgets counters without an entry that are clean: call only when everything drained is in
+    /// the table.
     pub fn sweep(&self) {
-        self.loose.lock().retain(|_, counter| counter.is_dirty() || Arc::strong_count(counter) > 1);
+        let mut registry = self.registry.lock();
+        let Registry { live, loose, forgotten } = &mut *registry;
+        loose.retain(|id| {
+            let Some(counter) = live.get(id) else { return false };
+            let stays = counter.is_dirty() || Arc::strong_count(counter) > 1;
+            if !stays {
+                live.remove(id);
+                *forgotten += 1;
+            }
+            stays
+        });
     }
 
-    /// The one live counter of `id`: the loose one, or a new one upon the total that `read` finds
-    /// in the table. `read` runs under a lock, so that no drain is forgotten meanwhile.
-    pub fn adopt<E>(&self, id: Id, read: impl FnOnce() -> Result<u64, E>) -> Result<Arc<Counter>, E> {
-        let mut loose = self.loose.lock();
-        if let Some(counter) = loose.get(&id) {
-            return Ok(Arc::clone(counter));
+    /// The one live counter of `id`, or a new one upon the total that `read` finds in the table.
+    pub fn adopt<E>(&self, id: Id, read: impl Fn() -> Result<u64, E>) -> Result<Arc<Counter>, E> {
+        loop {
+            let before = {
+                let registry = self.registry.lock();
+                if let Some(counter) = registry.live.get(&id) {
+                    return Ok(Arc::clone(counter));
+                }
+                registry.forgotten
+            };
+            // Not under the lock: it may go to the disk, and every load passes here.
+            let total = read()?;
+            let mut registry = self.registry.lock();
+            if let Some(counter) = registry.live.get(&id) {
+                return Ok(Arc::clone(counter));
+            }
+            if registry.forgotten == before {
+                let counter = Arc::new(Counter::new(id, total));
+                registry.live.insert(id, Arc::clone(&counter));
+                return Ok(counter);
+            }
         }
-        let counter = Arc::new(Counter::new(id, read()?));
-        // Loose until an entry is in the cache, lest two loads make two.
-        loose.insert(id, Arc::clone(&counter));
-        Ok(counter)
     }
 
-    /// The counter of `id`, if it is loose.
-    pub fn loose(&self, id: Id) -> Option<Arc<Counter>> {
-        self.loose.lock().get(&id).cloned()
+    /// The counter of `id`, if it is live.
+    pub fn live(&self, id: Id) -> Option<Arc<Counter>> {
+        self.registry.lock().live.get(&id).cloned()
     }
 
-    /// An entry left the cache: its counter stays until it is drained.
-    pub(super) fn release(&self, counter: &Arc<Counter>) {
-        let mut loose = self.loose.lock();
-        if loose.len() >= LOOSE_MAX && !loose.contains_key(&counter.id()) {
+    /// The counter has no entry in the cache (any more): it may go once it is clean.
+    pub fn release(&self, counter: &Counter) {
+        let mut registry = self.registry.lock();
+        if registry.loose.len() >= LOOSE_MAX && !registry.loose.contains(&counter.id()) {
             self.dropped.fetch_add(counter.total() - counter.flushed(), Ordering::Relaxed);
+            counter.retire();
+            registry.live.remove(&counter.id());
+            registry.forgotten += 1;
             return;
         }
-        loose.insert(counter.id(), Arc::clone(counter));
-    }
-
-    /// An entry came into the cache and holds the counter from now on.
-    pub(super) fn hold(&self, counter: &Arc<Counter>) {
-        self.loose.lock().remove(&counter.id());
+        registry.loose.insert(counter.id());
     }
 
     /// All clicks of a counter, none missed between a drain's two steps.

@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use self::counters::Counters;
 use self::entry::Entry;
 use self::shard::{Known, Shard};
-use crate::log::Position;
 use crate::model::domain::DomainNumber;
 use crate::settings::BadSetting;
 
@@ -77,7 +76,7 @@ struct Shared {
 
 /// When a load began: see [`Cache::keep`].
 #[derive(Clone, Copy, Debug)]
-pub struct Epoch(Position);
+pub struct Epoch(u64);
 
 impl Cache {
     /// An empty cache.
@@ -100,16 +99,10 @@ impl Cache {
         code: &str,
         on_hit: impl FnOnce(&Arc<Entry>) -> T,
     ) -> Lookup<T> {
-        let hash = self.hash(domain, code);
-        let shard = self.shard(hash).read();
-        match shard.find(hash, is(domain, code), || self.wide(hash, domain, code)) {
-            Known::Entry(entry) => {
-                entry.touch();
-                Lookup::Hit(on_hit(entry))
-            }
-            Known::Absent => Lookup::Absent,
-            Known::Nothing => Lookup::Miss,
-        }
+        self.peek(domain, code, |entry| {
+            entry.touch();
+            on_hit(entry)
+        })
     }
 
     /// [`Cache::get`] without marking the entry as used: for the admin side.
@@ -139,19 +132,17 @@ impl Cache {
         {
             let mut shard = self.shard(hash).write();
             if shard.invalidated != epoch.0 || entry.weight() > self.0.budget {
-                return;
+                gone.push(Arc::clone(entry));
+            } else {
+                gone.extend(shard.insert(hash, Arc::clone(entry)));
+                while shard.bytes > self.0.budget {
+                    let Some(evicted) = shard.evict() else { break };
+                    gone.push(evicted);
+                }
             }
-            self.0.counters.hold(&entry.counter);
-            gone.extend(shard.insert(hash, Arc::clone(entry)));
-            while shard.bytes > self.0.budget {
-                let Some(evicted) = shard.evict() else { break };
-                gone.push(evicted);
-            }
-            // Under the lock: between leaving the shard and being loose, a load would read a
-            // total from the table that misses the clicks not yet drained.
-            for entry in &gone {
-                self.0.counters.release(&entry.counter);
-            }
+        }
+        for entry in &gone {
+            self.0.counters.release(&entry.counter);
         }
     }
 
@@ -165,25 +156,25 @@ impl Cache {
         }
     }
 
-    /// A Change at `position` wrote or removed the link of this code.
-    pub fn invalidate(&self, domain: DomainNumber, code: &str, position: Position) {
+    /// A Change wrote or removed the link of this code.
+    pub fn invalidate(&self, domain: DomainNumber, code: &str) {
         let hash = self.hash(domain, code);
         let wide = self.wide(hash, domain, code);
         let mut shard = self.shard(hash).write();
-        shard.invalidated = position;
+        shard.invalidated += 1;
         shard.forget_absent(wide);
         if let Some(entry) = shard.remove(hash, is(domain, code)) {
             self.0.counters.release(&entry.counter);
         }
     }
 
-    /// Something that links of `is_it` were compiled from changed at `position`: they are
+    /// Something that links of `is_it` were compiled from changed: they are
     /// compiled anew. Walks the whole cache; edits of workspaces and domains are rare, and so
     /// the hit path need not compare generations.
-    pub fn invalidate_where(&self, position: Position, is_it: impl Fn(&Entry) -> bool) {
+    pub fn invalidate_where(&self, is_it: impl Fn(&Entry) -> bool) {
         for shard in &self.0.shards {
             let mut shard = shard.write();
-            shard.invalidated = position;
+            shard.invalidated += 1;
             shard.forget_all_absent();
             for entry in shard.drain(&is_it) {
                 self.0.counters.release(&entry.counter);
@@ -276,7 +267,7 @@ mod tests {
         assert_eq!(hit(&cache, "a"), Lookup::Miss);
         load(&cache, 1, "a", 0);
         assert_eq!(hit(&cache, "a"), Lookup::Hit(1));
-        cache.invalidate(HOME, "a", Position(1));
+        cache.invalidate(HOME, "a");
         assert_eq!(hit(&cache, "a"), Lookup::Miss);
         assert_eq!(cache.size(), (0, 0));
     }
@@ -285,7 +276,7 @@ mod tests {
     fn a_load_that_raced_a_change_is_not_kept() {
         let cache = Cache::new(&Settings::default());
         let epoch = cache.epoch(HOME, "a");
-        cache.invalidate(HOME, "a", Position(7));
+        cache.invalidate(HOME, "a");
         let counter = Arc::new(crate::clicks::Counter::new(Id::from_bits(1), 0));
         cache.keep(epoch, &Arc::new(Entry::compile(link(1, "a"), counter)));
         cache.keep_absent(epoch, HOME, "a");
@@ -297,7 +288,7 @@ mod tests {
         let cache = Cache::new(&Settings::default());
         cache.keep_absent(cache.epoch(HOME, "a"), HOME, "a");
         assert_eq!(hit(&cache, "a"), Lookup::Absent);
-        cache.invalidate(HOME, "a", Position(1));
+        cache.invalidate(HOME, "a");
         assert_eq!(hit(&cache, "a"), Lookup::Miss);
         for n in 0..200_000 {
             let code = format!("x{n}");
@@ -326,7 +317,7 @@ mod tests {
         let cache = Cache::new(&Settings::default());
         let entry = load(&cache, 1, "a", 5);
         cache.counters().count(&entry.counter);
-        cache.invalidate(HOME, "a", Position(1));
+        cache.invalidate(HOME, "a");
         drop(entry);
         cache.counters().sweep();
         // The table still says 5: the reload must not.
@@ -334,11 +325,23 @@ mod tests {
         assert_eq!(cache.counters().total(&again.counter), 6);
         let (held, tally) = cache.counters().drain();
         assert_eq!(tally, [(Id::from_bits(1), 6)]);
-        cache.invalidate(HOME, "a", Position(2));
+        cache.invalidate(HOME, "a");
         drop((again, held));
         cache.counters().sweep();
         let fresh = load(&cache, 1, "a", 6);
         assert_eq!(fresh.counter.total(), 6);
+    }
+
+    #[test]
+    fn two_loads_of_one_link_share_its_counter() {
+        let cache = Cache::new(&Settings::default());
+        let first = load(&cache, 1, "a", 0);
+        cache.counters().count(&first.counter);
+        // A load that began before the first was kept ends after it, with the table's old total.
+        let second = load(&cache, 1, "a", 0);
+        cache.counters().count(&second.counter);
+        assert!(Arc::ptr_eq(&first.counter, &second.counter));
+        assert_eq!(cache.counters().drain().1, [(Id::from_bits(1), 2)]);
     }
 
     #[test]
@@ -362,7 +365,7 @@ mod tests {
         for n in 0..100 {
             load(&cache, n, &format!("c{n}"), 0);
         }
-        cache.invalidate_where(Position(1), |entry| entry.counter.id().bits() < 40);
+        cache.invalidate_where(|entry| entry.counter.id().bits() < 40);
         assert_eq!(cache.size().0, 60);
         assert_eq!(hit(&cache, "c39"), Lookup::Miss);
         assert_eq!(hit(&cache, "c40"), Lookup::Hit(40));

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::entry::Entry;
-use crate::log::Position;
 
 /// Codes remembered as absent per shard: at 16 bytes and their share of a table, 2 MB for all
 /// shards, whatever strangers ask for. The oldest is forgotten first.
@@ -32,9 +31,9 @@ pub(super) struct Shard {
     absent: HashSet<u128, ahash::RandomState>,
     absent_order: Vec<u128>,
     absent_next: usize,
-    /// The newest Change that touched this shard. What was read from the table before it may be
+    /// How often Changes touched this shard. What was read from the table before the last may be
     /// stale, and is not kept.
-    pub(super) invalidated: Position,
+    pub(super) invalidated: u64,
 }
 
 impl Shard {

@@ -2,6 +2,7 @@
 //! there is kept beside it.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -35,7 +36,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let dir = &config.data_dir;
     let cannot = |what: &str, error: std::io::Error| Failure::Failed(format!("cannot {what}: {error}"));
-    fs::create_dir_all(dir).map_err(|error| cannot("make the data folder", error))?;
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| cannot("make the data folder", error))?;
     let _lock = lock(dir).map_err(Failure::from)?;
     let log = dir.join(LOG_FOLDER);
     let there = log.is_dir() && fs::read_dir(&log).is_ok_and(|mut files| files.next().is_some());
@@ -54,6 +56,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let copied = verify::open(&arguments.from)?.copy_to(&fresh, &mut progress::follow(&bar));
     bar.finish_and_clear();
     copied.map_err(Failure::from)?;
+    let table = dir.join(TABLE_FOLDER);
+    if table.exists() {
+        // Before the log: a table of the old log beside the new one would be taken for the truth
+        // that the log has lost. The next start builds it anew.
+        fs::remove_dir_all(&table).map_err(|error| cannot("remove the old table", error))?;
+        let synced = fs::File::open(dir).and_then(|dir| dir.sync_all());
+        synced.map_err(|error| cannot("sync the data folder", error))?;
+    }
     let mut kept = String::new();
     if there {
         let old = dir.join(format!("{LOG_FOLDER}.replaced-{}", Clock::system().now().as_millis()));
@@ -63,11 +73,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         fs::remove_dir(&log).map_err(|error| cannot("remove the empty log folder", error))?;
     }
     fs::rename(&fresh, &log).map_err(|error| cannot("put the backup in place", error))?;
-    let table = dir.join(TABLE_FOLDER);
-    if table.exists() {
-        // It belongs to what was there; the next start builds it from the log.
-        fs::remove_dir_all(&table).map_err(|error| cannot("remove the old table", error))?;
-    }
     fs::File::open(dir)
         .and_then(|dir| dir.sync_all())
         .map_err(|error| cannot("sync the data folder", error))?;

@@ -4,16 +4,18 @@
 //! under the same Idempotency-Key goes on where a crash cut it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::commit::{ATTEMPTS, Committed, Effect};
-use super::create::Prepared;
+use super::create::{Prepared, Siblings};
+use super::replay::is_over;
 use super::{BulkView, Context, Error, FailedRow, LinkView, Links};
 use crate::log::CommitError;
 use crate::model::Invalid;
 use crate::model::id::Id;
 use crate::model::link::{DomainChoice, Draft, Link};
-use crate::table::keys;
-use crate::table::record::{Answer, StoredBulk, StoredOutcome};
+use crate::table::record::{Answer, Stored, StoredBulk, StoredOutcome};
+use crate::table::{Found, keys};
 
 /// Most rows of one bulk.
 pub const ROWS_MAX: usize = 1_000;
@@ -56,34 +58,46 @@ impl Links {
             done: 0,
             of,
         });
+        let _turn = self.0.turn_of(bulk.rows.iter().flatten()).await;
+        let mut siblings: Arc<Siblings> = Arc::default();
         let mut waiting: Vec<Row> = Vec::new();
         let mut bytes = 0;
         for (number, row) in bulk.rows.into_iter().enumerate().skip(so_far.done as usize) {
             let code =
                 row.as_ref().ok().and_then(|draft| draft.code.as_ref()).map(|code| Box::from(code.as_str()));
-            match self.prepare_row(context, row).await {
+            match self.prepare_row(context, row, &siblings).await {
                 Ok(prepared) => {
-                    // An upper bound: what a record of these options takes.
-                    bytes += prepared.options.destination.as_str().len() + 1_024;
+                    let size = prepared.record_bytes(context);
+                    if !atomic && bytes > 0 && bytes + size >= CHANGE_BYTES {
+                        let last = u32::try_from(number).expect("at most 1,000 rows");
+                        self.commit_rows(context, &mut waiting, &mut so_far, last, false).await?;
+                        bytes = 0;
+                    }
+                    bytes += size;
+                    if let Some(code) = &prepared.code {
+                        let place = (prepared.domain.record.number, code.clone());
+                        Arc::make_mut(&mut siblings).insert(place, prepared.options.target());
+                    }
                     waiting.push(Row { number, prepared, collided: 0 });
                 }
                 Err(error) if atomic => return Err(in_row(number, error)),
                 Err(error) => fail(&mut so_far, number, code, error)?,
-            }
-            if !atomic && bytes >= CHANGE_BYTES {
-                let last = u32::try_from(number + 1).expect("at most 1,000 rows");
-                self.commit_rows(context, &mut waiting, &mut so_far, last, false).await?;
-                bytes = 0;
             }
         }
         self.commit_rows(context, &mut waiting, &mut so_far, of, atomic).await?;
         self.bulk_view(so_far).await
     }
 
-    async fn prepare_row(&self, context: &Context, row: Result<Draft, Invalid>) -> Result<Prepared, Error> {
+    async fn prepare_row(
+        &self,
+        context: &Context,
+        row: Result<Draft, Invalid>,
+        siblings: &Arc<Siblings>,
+    ) -> Result<Prepared, Error> {
         let draft = row?;
         let hash = self.hash(draft.password.clone()).await?;
-        self.prepare(context, draft, hash).await
+        let prepared = self.0.prepare(context, draft, hash)?;
+        self.check(context, prepared, siblings).await
     }
 
     /// How far an earlier request under the same claim came, when a crash cut it.
@@ -91,11 +105,11 @@ impl Links {
         let Some(claim) = context.claim else { return Ok(None) };
         let answer =
             self.blocking(move |shared| Ok(shared.table.get::<Answer>(&keys::answer(&claim.scope))?)).await?;
-        Ok(answer.filter(|found| found.record.body == claim.body).and_then(|found| {
-            match found.record.outcome {
-                StoredOutcome::Bulk(bulk) => Some(bulk),
-                _ => None,
-            }
+        let mine =
+            |found: &Found<Answer>| found.record.body == claim.body && !is_over(&found.record, context.now);
+        Ok(answer.filter(mine).and_then(|found| match found.record.outcome {
+            StoredOutcome::Bulk(bulk) => Some(bulk),
+            _ => None,
         }))
     }
 
@@ -130,7 +144,14 @@ impl Links {
                         outcome.done = last;
                         StoredOutcome::Bulk(outcome)
                     };
-                    effect.answer(context.claim, context.now, outcome);
+                    match (context.claim, so_far.done) {
+                        // Later Changes of the same bulk write over what the first recorded.
+                        (Some(claim), 1..) => {
+                            let answer = Answer { body: claim.body, at: context.now, outcome: outcome() };
+                            effect.put(keys::answer(&claim.scope), answer.encode());
+                        }
+                        _ => effect.answer(context.claim, context.now, outcome),
+                    }
                     effect
                 })
                 .await;

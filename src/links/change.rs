@@ -1,11 +1,10 @@
 //! Reading, changing and deleting one link by its id.
 
 use super::commit::{ATTEMPTS, Committed, Effect};
+use super::create::Siblings;
 use super::{Context, Error, LinkView, Links, Shared};
-use crate::cache::Lookup;
-use crate::clicks::Counter;
 use crate::model::id::Id;
-use crate::model::link::{Edit, Link, PasswordHash, Patch};
+use crate::model::link::{Edit, Link, Options, PasswordHash, Patch};
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::{LinkAt, Stored, Tombstone};
 use crate::table::{Found, keys};
@@ -27,10 +26,12 @@ impl Links {
         for _ in 0..ATTEMPTS {
             let found = self.find(context, id).await?;
             let mut link = found.record;
+            let before = link.options.clone();
             self.0.apply(&mut link, patch.clone(), password.clone())?;
             link.updated_at = context.now;
+            let _turn = self.0.turn(&link.options).await;
             if self.0.needs_table(&link.options) {
-                link = self.check_in_table(link).await?;
+                link = self.check_in_table(before, link).await?;
             }
             let mut effect = Effect::default();
             let key = keys::link(link.domain, link.code.as_str());
@@ -52,7 +53,7 @@ impl Links {
             let mut effect = Effect::default();
             effect.remove(keys::link(link.domain, link.code.as_str()), found.revision);
             effect.puts.push(crate::log::Put { key: keys::clicks(id), value: None });
-            let counter = self.0.counter_of(&link);
+            let counter = self.0.cache.counters().live(id);
             let tombstone = keys::tombstone(link.workspace, id);
             effect.put(tombstone, Tombstone { link, clicks, deleted_at: context.now }.encode());
             if let Committed::Done = self.commit(context, effect).await? {
@@ -65,10 +66,18 @@ impl Links {
         Err(Error::Busy)
     }
 
-    async fn check_in_table(&self, link: Link) -> Result<Link, Error> {
+    /// Checks what the patch brings, not what was there: a tag deleted since, or a chain that others
+    /// made longer, must not keep a link from being changed in other ways.
+    async fn check_in_table(&self, before: Options, link: Link) -> Result<Link, Error> {
         self.blocking(move |shared| {
-            shared.check_tags(link.workspace, &link.options.tags)?;
-            shared.check_loop(link.domain, Some(&link.code), &link.options)?;
+            let tags = link.options.tags.iter().copied();
+            let added: Vec<Id> = tags.filter(|tag| !before.tags.contains(tag)).collect();
+            shared.check_tags(link.workspace, &added)?;
+            let leads_elsewhere =
+                link.options.target() != before.target() || link.options.expired_url != before.expired_url;
+            if leads_elsewhere {
+                shared.check_loop(link.domain, Some(&link.code), &link.options, &Siblings::new())?;
+            }
             Ok(link)
         })
         .await
@@ -156,22 +165,16 @@ impl Shared {
 
     /// All counted clicks of a link, those included that are not in the log yet.
     pub(super) fn clicks_of(&self, link: &Link) -> Result<u64, Error> {
-        // Twice, since an entry may come into the cache between the two looks.
-        for _ in 0..2 {
-            if let Some(counter) = self.counter_of(link) {
-                return Ok(self.cache.counters().total(&counter));
+        let counters = self.cache.counters();
+        loop {
+            if let Some(counter) = counters.live(link.id) {
+                return Ok(counters.total(&counter));
             }
-        }
-        Ok(self.table.clicks(link.id)?)
-    }
-
-    fn counter_of(&self, link: &Link) -> Option<std::sync::Arc<Counter>> {
-        let cached = self.cache.peek(link.domain, link.code.as_str(), |entry| {
-            (entry.counter.id() == link.id).then(|| entry.counter.clone())
-        });
-        match cached {
-            Lookup::Hit(Some(counter)) => Some(counter),
-            Lookup::Hit(None) | Lookup::Absent | Lookup::Miss => self.cache.counters().loose(link.id),
+            let total = self.table.clicks(link.id)?;
+            // One that came to be meanwhile knows better.
+            if counters.live(link.id).is_none() {
+                return Ok(total);
+            }
         }
     }
 }

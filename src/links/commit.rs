@@ -50,7 +50,8 @@ impl Effect {
         self.puts.push(Put { key, value: Some(record.into()) });
     }
 
-    /// Records what the request did, so that its repetition is answered alike.
+    /// Records what the request did, so that its repetition is answered alike. Relies on nobody
+    /// having recorded it before: a twin whose answer is not visible yet must not do it again.
     pub(super) fn answer(
         &mut self,
         claim: Option<Claim>,
@@ -59,7 +60,7 @@ impl Effect {
     ) {
         if let Some(claim) = claim {
             let answer = Answer { body: claim.body, at: now, outcome: outcome() };
-            self.put(keys::answer(&claim.scope), answer.encode());
+            self.create(keys::answer(&claim.scope), answer.encode());
         }
     }
 }
@@ -97,7 +98,12 @@ impl Links {
         match pending.await {
             Ok(position) if self.0.table.wait(position).await => Ok(Committed::Done),
             Ok(_) => Err(Error::NotReady("the change is durable, but not visible yet".to_owned())),
-            Err(CommitError::Conflict { key, .. }) => Ok(Committed::Conflict(key)),
+            Err(CommitError::Conflict { key, .. }) => {
+                // The winner may be logged and not applied yet: looking again before would find the
+                // same old record.
+                self.0.table.wait(self.0.log.position()).await;
+                Ok(Committed::Conflict(key))
+            }
             Err(error) => Err(Error::Log(error)),
         }
     }

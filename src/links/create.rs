@@ -1,5 +1,6 @@
 //! Creating one link: from a draft to a record that keeps every rule.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::commit::{ATTEMPTS, Committed, Effect};
@@ -20,6 +21,9 @@ use crate::table::record::{LinkAt, StoredOutcome};
 /// as good as one to the visitor's browser.
 const HOPS_MAX: usize = 8;
 
+/// Links about to be made in the same Change, and where they lead.
+pub(super) type Siblings = HashMap<(DomainNumber, ShortCode), Destination>;
+
 /// A draft that keeps every rule that can be checked before it is committed.
 #[derive(Clone, Debug)]
 pub(super) struct Prepared {
@@ -35,6 +39,12 @@ impl Prepared {
         let domain = &self.domain.record;
         let drawn = || domain.key_of(shared.codes.next(collided, domain.case_sensitive));
         self.code.clone().unwrap_or_else(drawn)
+    }
+
+    /// What its record takes, with its key and an expectation or two.
+    pub(super) fn record_bytes(&self, context: &Context) -> usize {
+        let code = self.code.clone().unwrap_or_else(|| ShortCode::from_stored("drawn"));
+        LinkAt::encode(&self.link(context, Id::from_bits(u128::MAX), code)).len() + 700
     }
 
     pub(super) fn link(&self, context: &Context, id: Id, code: ShortCode) -> Link {
@@ -61,13 +71,23 @@ impl Prepared {
     }
 }
 
+/// A place in `Shared::order`, given up when dropped.
+#[allow(dead_code)] // Held for its drop.
+pub(super) enum Turn<'a> {
+    Beside(tokio::sync::RwLockReadGuard<'a, ()>),
+    Alone(tokio::sync::RwLockWriteGuard<'a, ()>),
+}
+
 impl Links {
     /// Creates a link.
     pub async fn create(&self, context: &Context, draft: Draft) -> Result<LinkView, Error> {
         let hash = self.hash(draft.password.clone()).await?;
         let mut collided = 0;
         for _ in 0..ATTEMPTS {
-            let prepared = self.prepare(context, draft.clone(), hash.clone()).await?;
+            // Held until the Change is applied: see `Shared::order`.
+            let prepared = self.0.prepare(context, draft.clone(), hash.clone())?;
+            let _turn = self.0.turn(&prepared.options).await;
+            let prepared = self.check(context, prepared, &Arc::default()).await?;
             let code = prepared.code(&self.0, collided);
             let mut made = None;
             let committed = self
@@ -104,22 +124,22 @@ impl Links {
         }
     }
 
-    /// Turns a draft into a record's content. Reads the table only when tags have to exist or
-    /// the destination is one of our own links.
-    pub(super) async fn prepare(
+    /// The rules that need the table: tags exist, and the destination, if it is one of our own
+    /// links, does not lead back.
+    pub(super) async fn check(
         &self,
         context: &Context,
-        draft: Draft,
-        hash: Option<PasswordHash>,
+        prepared: Prepared,
+        siblings: &Arc<Siblings>,
     ) -> Result<Prepared, Error> {
-        let prepared = self.0.prepare(context, draft, hash)?;
         if !self.0.needs_table(&prepared.options) {
             return Ok(prepared);
         }
-        let workspace = context.workspace.number;
+        let (workspace, siblings) = (context.workspace.number, Arc::clone(siblings));
         self.blocking(move |shared| {
             shared.check_tags(workspace, &prepared.options.tags)?;
-            shared.check_loop(prepared.domain.record.number, prepared.code.as_ref(), &prepared.options)?;
+            let domain = prepared.domain.record.number;
+            shared.check_loop(domain, prepared.code.as_ref(), &prepared.options, &siblings)?;
             Ok(prepared)
         })
         .await
@@ -190,7 +210,31 @@ impl Shared {
     }
 
     pub(super) fn needs_table(&self, options: &Options) -> bool {
-        !options.tags.is_empty() || self.own_link(&options.target()).is_some()
+        !options.tags.is_empty() || self.leads_here(options)
+    }
+
+    /// Whether the link leads to one of our own.
+    fn leads_here(&self, options: &Options) -> bool {
+        let expired = options.expired_url.as_ref();
+        self.own_link(&options.target()).is_some() || expired.is_some_and(|url| self.own_link(url).is_some())
+    }
+
+    /// [`Shared::turn`] for drafts, whose rows may lead to each other.
+    pub(super) async fn turn_of(&self, mut drafts: impl Iterator<Item = &Draft>) -> Turn<'_> {
+        let here = drafts.any(|draft| {
+            let destination = self.destination(&draft.destination, draft.link_type);
+            destination.is_ok_and(|destination| self.own_link(&destination).is_some())
+        });
+        if here { Turn::Alone(self.order.write().await) } else { Turn::Beside(self.order.read().await) }
+    }
+
+    /// Waits for this command's turn: see `Shared::order`.
+    pub(super) async fn turn(&self, options: &Options) -> Turn<'_> {
+        if self.leads_here(options) {
+            Turn::Alone(self.order.write().await)
+        } else {
+            Turn::Beside(self.order.read().await)
+        }
     }
 
     pub(super) fn check_tags(&self, workspace: WorkspaceNumber, tags: &[Id]) -> Result<(), Error> {
@@ -209,13 +253,31 @@ impl Shared {
         domain: DomainNumber,
         code: Option<&ShortCode>,
         options: &Options,
+        siblings: &Siblings,
     ) -> Result<(), Error> {
-        let refuse = || Err(Invalid::new("url", "must not lead back to this short link").into());
-        let mut next = self.own_link(&options.target());
+        self.check_chain("url", domain, code, &options.target(), siblings)?;
+        let expired = options.expired_url.as_ref();
+        expired.map_or(Ok(()), |url| self.check_chain("expiredUrl", domain, code, url, siblings))
+    }
+
+    fn check_chain(
+        &self,
+        field: &'static str,
+        domain: DomainNumber,
+        code: Option<&ShortCode>,
+        to: &Destination,
+        siblings: &Siblings,
+    ) -> Result<(), Error> {
+        let refuse = || Err(Invalid::new(field, "must not lead back to this short link").into());
+        let mut next = self.own_link(to);
         for _ in 0..HOPS_MAX {
             let Some((at, hop)) = next else { return Ok(()) };
             if at == domain && Some(&hop) == code {
                 return refuse();
+            }
+            if let Some(target) = siblings.get(&(at, hop.clone())) {
+                next = self.own_link(target);
+                continue;
             }
             let Some(found) = self.table.link(at, hop.as_str())? else { return Ok(()) };
             next = self.own_link(&found.record.options.target());

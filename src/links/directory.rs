@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::clock::Timestamp;
 use crate::log::{Position, Put};
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::{ForeignId, Id};
-use crate::model::key::{ApiKey, Reach};
+use crate::model::key::{ApiKey, Reach, Scope};
 use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
 use crate::table::record::{Corrupt, Stored};
 use crate::table::{Error, Table, keys};
@@ -19,6 +20,14 @@ use crate::table::{Error, Table, keys};
 pub(super) struct Held<T> {
     pub(super) revision: Position,
     pub(super) record: Arc<T>,
+}
+
+/// Whether a key reaches everything, for good, and may make other keys.
+pub(super) fn is_master(key: &ApiKey) -> bool {
+    key.reach == Reach::Instance
+        && key.scopes.allow(Scope::Admin)
+        && !key.create_only
+        && key.expires_at.is_none()
 }
 
 /// What is known at one position of the log.
@@ -141,6 +150,11 @@ impl Directory {
 
     pub(super) fn company(&self, id: &ForeignId) -> Option<&Held<Company>> {
         self.companies.get(id)
+    }
+
+    /// Whether a key is live that reaches everything and may do everything.
+    pub(super) fn has_master(&self, now: Timestamp) -> bool {
+        self.keys().any(|key| is_master(key) && key.is_live(now))
     }
 
     pub(super) fn key(&self, id: Id) -> Option<&Held<ApiKey>> {

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use super::commit::{ATTEMPTS, Committed, Effect};
+use super::commit::{ATTEMPTS, Committed, Effect, chance};
 use super::directory::Held;
 use super::{Context, DomainView, Error, Links};
 use crate::model::Invalid;
+use crate::model::destination::Destination;
 use crate::model::domain::{Domain, DomainDraft, DomainEdit, DomainNumber};
 use crate::model::id::Id;
 use crate::model::key::Reach;
-use crate::table::keys;
 use crate::table::record::{Number, Stored, StoredOutcome};
+use crate::table::{List, keys};
 
 /// Links of a domain are counted up to here for display: a full count reads them all.
 const SHOWN_LINKS_MAX: usize = 100_000;
@@ -18,22 +19,26 @@ const SHOWN_LINKS_MAX: usize = 100_000;
 impl Links {
     /// The domains that the acting workspace may use, the oldest first.
     pub async fn domains(&self, context: &Context) -> Result<Vec<DomainView>, Error> {
-        let seen: Vec<Arc<Domain>> =
+        let mut seen: Vec<Arc<Domain>> =
             self.directory().domains().filter(|domain| is_seen(context, domain)).cloned().collect();
+        seen.sort_by_key(|domain| domain.id);
         let mut views = Vec::with_capacity(seen.len());
         for domain in seen {
-            views.push(self.domain_view(domain).await?);
+            views.push(self.domain_view(context, domain).await?);
         }
         Ok(views)
     }
 
     /// Adds a domain to the acting workspace. It counts as verified: a key vouches for it.
     pub async fn create_domain(&self, context: &Context, draft: DomainDraft) -> Result<DomainView, Error> {
-        if self.0.site.is_named(draft.name.as_str()) {
+        if self.0.site.is_named(draft.name.as_str()) || draft.name.as_str() == "localhost" {
             return Err(Error::Taken { field: "domain" });
         }
         for _ in 0..ATTEMPTS {
-            let number = self.directory().domains().next_back().map_or(0, |domain| domain.number.0) + 1;
+            // By chance, not the next one: answers and tombstones name a domain by its number after
+            // it is gone, so none may be given twice.
+            let number =
+                chance().to_le_bytes()[0..4].iter().fold(0, |n, byte| n << 8 | u32::from(*byte)).max(1);
             let mut domain = Domain {
                 number: DomainNumber(number),
                 id: Id::from_bits(0),
@@ -50,6 +55,7 @@ impl Links {
             for edit in draft.edits.clone() {
                 domain.apply(edit, false)?;
             }
+            self.check_elsewhere(&domain)?;
             let name_key = keys::host_name(draft.name.as_str());
             let committed = self
                 .commit_new(context, |next_id| {
@@ -62,7 +68,7 @@ impl Links {
                 })
                 .await?;
             match committed {
-                Committed::Done => return self.domain_view(Arc::new(domain)).await,
+                Committed::Done => return self.domain_view(context, Arc::new(domain)).await,
                 Committed::Conflict(key) if key == name_key => return Err(Error::Taken { field: "domain" }),
                 Committed::Conflict(_) => {}
             }
@@ -73,7 +79,7 @@ impl Links {
     /// One domain.
     pub async fn domain(&self, context: &Context, id: Id) -> Result<DomainView, Error> {
         let held = self.find_domain(context, id)?;
-        self.domain_view(held.record).await
+        self.domain_view(context, held.record).await
     }
 
     /// Changes a domain. The default domain is everybody's, so only an instance key changes it.
@@ -83,6 +89,7 @@ impl Links {
         id: Id,
         edits: Vec<DomainEdit>,
     ) -> Result<DomainView, Error> {
+        let _alone = self.0.order.write().await;
         for _ in 0..ATTEMPTS {
             let held = self.find_domain(context, id)?;
             if held.record.workspace.is_none() && context.reach != Reach::Instance {
@@ -96,10 +103,11 @@ impl Links {
             for edit in edits.clone() {
                 domain.apply(edit, used)?;
             }
+            self.check_elsewhere(&domain)?;
             let mut effect = Effect::default();
             effect.replace(keys::domain(number), held.revision, domain.encode());
             if let Committed::Done = self.commit(context, effect).await? {
-                return self.domain_view(Arc::new(domain)).await;
+                return self.domain_view(context, Arc::new(domain)).await;
             }
         }
         Err(Error::Busy)
@@ -107,6 +115,7 @@ impl Links {
 
     /// Removes a domain that has no links.
     pub async fn delete_domain(&self, context: &Context, id: Id) -> Result<(), Error> {
+        let _alone = self.0.order.write().await;
         for _ in 0..ATTEMPTS {
             let held = self.find_domain(context, id)?;
             let number = held.record.number;
@@ -134,6 +143,21 @@ impl Links {
         Err(Error::Busy)
     }
 
+    /// Where visitors are sent who found nothing must not be here, where they may find nothing again.
+    fn check_elsewhere(&self, domain: &Domain) -> Result<(), Invalid> {
+        let urls = [("notFoundUrl", &domain.not_found_url), ("expiredUrl", &domain.expired_url)];
+        for (field, url) in urls {
+            let Some(parts) = url.as_ref().and_then(Destination::to_url) else { continue };
+            let name = parts.host_str().unwrap_or("").trim_end_matches('.');
+            let is_itself = domain.name.as_ref().is_some_and(|own| own.as_str() == name);
+            if is_itself || self.0.site.is_reached_by(&parts) || self.directory().domain_named(name).is_some()
+            {
+                return Err(Invalid::new(field, "must not lead to a domain of this server"));
+            }
+        }
+        Ok(())
+    }
+
     fn find_domain(&self, context: &Context, id: Id) -> Result<Held<Domain>, Error> {
         let directory = self.directory();
         let domain = directory.domains().find(|domain| domain.id == id && is_seen(context, domain));
@@ -141,9 +165,33 @@ impl Links {
         held.cloned().ok_or(Error::NotFound("domain"))
     }
 
-    pub(super) async fn domain_view(&self, domain: Arc<Domain>) -> Result<DomainView, Error> {
-        let number = domain.number;
-        let links = self.blocking(move |shared| Ok(shared.table.links_on(number, SHOWN_LINKS_MAX)?)).await?;
+    pub(super) async fn domain_view(
+        &self,
+        context: &Context,
+        domain: Arc<Domain>,
+    ) -> Result<DomainView, Error> {
+        let own: Vec<DomainNumber> = match domain.workspace {
+            Some(_) => vec![domain.number],
+            // On the shared default domain only the workspace's own links are its to know: all it
+            // has, less those on domains of its own.
+            None => self
+                .directory()
+                .domains()
+                .filter(|other| other.workspace == Some(context.workspace.number))
+                .map(|other| other.number)
+                .collect(),
+        };
+        let (shared_domain, workspace) = (domain.workspace.is_none(), context.workspace.number);
+        let links = self
+            .blocking(move |shared| {
+                let mut there = 0;
+                for number in own {
+                    there += shared.table.links_on(number, SHOWN_LINKS_MAX)?;
+                }
+                let all = || shared.table.count(workspace, &List::All);
+                Ok(if shared_domain { all()?.saturating_sub(there) } else { there })
+            })
+            .await?;
         let site = &self.0.site;
         Ok(DomainView { name: site.name_of(&domain), base_url: site.base_of(&domain), links, domain })
     }

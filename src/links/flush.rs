@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::replay::is_over;
 use super::{Error, Links};
@@ -57,21 +58,21 @@ impl Links {
     pub async fn flush_clicks(&self) -> Result<usize, Error> {
         let counters = self.0.cache.counters();
         let (mut held, tally) = counters.drain();
-        let mut last = Position::START;
         for (at, totals) in tally.chunks(TOTALS_PER_CHANGE).enumerate() {
             let puts = totals
                 .iter()
                 .map(|(id, total)| Put { key: keys::clicks(*id), value: Some(encode_clicks(*total).into()) })
                 .collect();
             match self.0.log.commit(Proposal { puts, ..Proposal::default() }).await {
-                Ok(position) => last = position,
+                Ok(_) => {}
                 Err(error) => {
                     counters.put_back(held.split_off(at * TOTALS_PER_CHANGE));
                     return Err(Error::Log(error));
                 }
             }
         }
-        let applied = self.0.table.wait(last).await;
+        // For what earlier drains wrote as well: a total that the table lacks must not be forgotten.
+        let applied = self.0.table.wait(self.0.log.position()).await;
         drop(held);
         if applied {
             counters.sweep();
@@ -79,13 +80,17 @@ impl Links {
         Ok(tally.len())
     }
 
-    /// Drains counters every `interval` until dropped.
-    pub async fn flush_regularly(&self, interval: Duration) {
+    /// Drains counters every `interval` until `stop` holds true. Not to be aborted: a drain cut short
+    /// would lose what it holds.
+    pub async fn flush_regularly(&self, interval: Duration, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut told = false;
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
             match self.flush_clicks().await {
                 Ok(_) => told = false,
                 // Every second the same line for as long as a disk is full helps nobody.
@@ -104,6 +109,9 @@ impl Links {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            while !self.is_loaded() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
             match self.sweep(self.0.clock.now()).await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "expired records were removed"),

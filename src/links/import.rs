@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::commit::{Effect, chance};
-use super::create::Prepared;
+use super::create::{Prepared, Siblings};
 use super::{Context, Error, Links};
 use crate::clock::Timestamp;
 use crate::log::{CommitError, Proposal, Put};
@@ -62,6 +62,7 @@ pub struct Import<'a> {
     tags: HashMap<WorkspaceNumber, HashMap<Box<str>, Id>>,
     /// Codes of this import: the table does not have them yet.
     seen: HashSet<(DomainNumber, ShortCode)>,
+    ids: HashSet<Id>,
     effect: Effect,
     bytes: usize,
     /// Links made (or that would be), and left out.
@@ -79,6 +80,7 @@ impl Links {
             dry_run,
             tags: HashMap::new(),
             seen: HashSet::new(),
+            ids: HashSet::new(),
             effect: Effect::default(),
             bytes: 0,
             made: 0,
@@ -106,7 +108,12 @@ impl Import<'_> {
             return Ok(());
         };
         if let Some(code) = &prepared.code {
-            self.links.0.check_loop(prepared.domain.record.number, Some(code), &prepared.options)?;
+            self.links.0.check_loop(
+                prepared.domain.record.number,
+                Some(code),
+                &prepared.options,
+                &Siblings::new(),
+            )?;
         }
         self.made += 1;
         if self.dry_run {
@@ -187,10 +194,13 @@ impl Import<'_> {
         }
     }
 
-    fn id(&self, context: &Context, wanted: Option<Id>) -> Result<Id, Error> {
+    fn id(&mut self, context: &Context, wanted: Option<Id>) -> Result<Id, Error> {
         let shared = &self.links.0;
         let drawn = || shared.ids.lock().next(context.now, chance());
-        if let Some(id) = wanted {
+        // An id from the future would push all later ones before it; one seen twice would make two
+        // links share a place in the list.
+        let fits = |id: &Id| id.millis() <= context.now.as_millis();
+        if let Some(id) = wanted.filter(|id| fits(id) && self.ids.insert(*id)) {
             let directory = self.links.directory();
             for held in directory.workspaces(&crate::model::key::Reach::Instance) {
                 if shared.table.link_by_id(held.record.number, id)?.is_some() {

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::commit::{Committed, Effect};
+use super::directory::is_master;
 use super::{Context, Error, KeyView, Links};
 use crate::clock::Timestamp;
 use crate::model::Invalid;
@@ -158,6 +159,11 @@ impl Links {
         if !context.scopes.cover(draft.scopes) {
             return Err(Error::Forbidden("a key cannot grant scopes that it does not have".to_owned()));
         }
+        let own_end =
+            context.key.and_then(|id| self.directory().key(id).and_then(|held| held.record.expires_at));
+        if own_end.is_some_and(|own| draft.expires_at.is_none_or(|end| end > own)) {
+            return Err(Error::Forbidden("a key cannot make one that outlives it".to_owned()));
+        }
         if draft.expires_at.is_some_and(|end| end <= context.now) {
             return Err(Invalid::new("expiresAt", "must be in the future").into());
         }
@@ -186,6 +192,11 @@ impl Links {
         let held = self.directory().key(id).cloned();
         let held = held.filter(|held| self.is_within(&context.reach, &held.record.reach));
         let held = held.ok_or(Error::NotFound("key"))?;
+        let masters = self.directory().keys().filter(|key| is_master(key)).count();
+        if self.0.environment_key.is_none() && is_master(&held.record) && masters == 1 {
+            let why = "this is the last key that reaches everything: make another before revoking it";
+            return Err(Error::Forbidden(why.to_owned()));
+        }
         let mut effect = Effect::default();
         effect.remove(keys::api_key(id), held.revision);
         match self.commit(context, effect).await? {

@@ -133,6 +133,10 @@ struct Shared {
     /// Ids are drawn and handed to the log under this one lock: the order of ids is the order of
     /// the log.
     ids: Mutex<IdSource>,
+    /// What the log's expectations cannot say. Links are made and changed beside each other; alone
+    /// go those that lead to other links of ours, whose chain must not change under the check, and
+    /// the commands that rely on a domain having no links. Held until the Change is applied.
+    order: tokio::sync::RwLock<()>,
     clock: Clock,
     site: Site,
     settings: Settings,
@@ -184,6 +188,7 @@ impl Links {
             cache: parts.cache,
             directory: ArcSwap::from_pointee(Directory::default()),
             ids: Mutex::new(IdSource::after(None)),
+            order: tokio::sync::RwLock::new(()),
             clock: parts.clock,
             site: parts.site,
             schemes: parts.settings.schemes()?,

@@ -1,6 +1,7 @@
 //! Idempotency: what a POST under an `Idempotency-Key` did, kept for a day in the very Change
 //! that did it, so that neither a crash nor a lost answer makes it happen twice.
 
+use super::commit::{Committed, Effect};
 use super::view::{BulkView, DomainView, KeyView, LinkView, WorkspaceView};
 use super::{Context, Error, Links, Shared};
 use crate::clock::Timestamp;
@@ -54,12 +55,22 @@ impl Links {
     /// What an earlier request under this claim did.
     pub async fn replay(&self, context: &Context) -> Result<Replay, Error> {
         let Some(claim) = context.claim else { return Ok(Replay::New) };
-        let found =
-            self.blocking(move |shared| Ok(shared.table.get::<Answer>(&keys::answer(&claim.scope))?)).await?;
-        let Some(answer) = found.map(|found| found.record).filter(|answer| !is_over(answer, context.now))
-        else {
-            return Ok(Replay::New);
+        let key = keys::answer(&claim.scope);
+        let found = {
+            let key = key.clone();
+            self.blocking(move |shared| Ok(shared.table.get::<Answer>(&key)?)).await?
         };
+        let Some(found) = found else { return Ok(Replay::New) };
+        let answer = found.record;
+        if is_over(&answer, context.now) {
+            // The new answer relies on there being none.
+            let mut effect = Effect::default();
+            effect.remove(key, found.revision);
+            return match self.commit(context, effect).await? {
+                Committed::Done => Ok(Replay::New),
+                Committed::Conflict(_) => Err(Error::Busy),
+            };
+        }
         if answer.body != claim.body {
             return Ok(Replay::Other);
         }
@@ -79,7 +90,7 @@ impl Links {
             }
             StoredOutcome::Domain(number) => {
                 let domain = self.directory().domain(number).cloned().ok_or_else(gone)?;
-                Outcome::Domain(self.domain_view(domain).await?)
+                Outcome::Domain(self.domain_view(context, domain).await?)
             }
             StoredOutcome::Workspace(number) => {
                 let held = self.directory().workspace(number).cloned().ok_or_else(gone)?;

@@ -58,7 +58,7 @@ impl Observer for Links {
         *self.0.ids.lock() = IdSource::after(newest);
         self.0.directory.store(Arc::new(directory));
         self.0.loads.lock().clear();
-        self.0.cache.invalidate_where(self.0.log.position(), |_| true);
+        self.0.cache.invalidate_where(|_| true);
         self.0.is_loaded.store(true, Ordering::Release);
         Ok(())
     }
@@ -69,7 +69,7 @@ impl Observer for Links {
             if let Some((domain, code)) = keys::parse_link(&entry.put.key) {
                 // A request that comes from now on must not join a load that read the old record.
                 self.0.loads.lock().remove(&(domain, Box::from(code)));
-                self.0.cache.invalidate(domain, code, change.position);
+                self.0.cache.invalidate(domain, code);
             } else if Directory::concerns(&entry.put) {
                 let directory = directory.get_or_insert_with(|| (**self.0.directory.load()).clone());
                 if let Err(error) = directory.apply(&entry.put, change.position) {
@@ -101,9 +101,15 @@ impl Links {
     pub async fn bootstrap(&self, data_dir: &Path) -> Result<Bootstrap, StartError> {
         let path = data_dir.join(KEY_FILE);
         let given = self.0.environment_key.is_some();
-        if self.directory().domain(DomainNumber::DEFAULT).is_some() {
-            return Ok(Bootstrap { key_file: (!given && path.exists()).then_some(path), is_first: false });
+        let is_first = self.directory().domain(DomainNumber::DEFAULT).is_none();
+        let now = self.0.clock.now();
+        if !is_first && (given || self.directory().has_master(now)) {
+            let secret = std::fs::read_to_string(&path).unwrap_or_default();
+            let works = !given && self.authenticate(secret.trim(), now).is_some();
+            return Ok(Bootstrap { key_file: works.then_some(path), is_first });
         }
+        // Also later, when no key is left that could make another: whoever owns the data folder must
+        // not be locked out.
         let secret = (!given).then(draw_secret);
         if let Some(secret) = &secret {
             // Before the Change that makes the key: a crash between the two leaves a file whose
@@ -111,14 +117,19 @@ impl Links {
             write_secret(&path, secret)
                 .map_err(|source| StartError::KeyFile { path: path.clone(), source })?;
         }
-        let effect = self.first_records(secret.as_deref());
+        let mut effect = if is_first { self.first_records() } else { Effect::default() };
+        if let Some(secret) = &secret {
+            let id = self.0.ids.lock().next(now, chance());
+            let key = key_record(id, secret, "bootstrap".into(), Reach::Instance, Scopes::all(), now);
+            effect.create(keys::api_key(key.id), key.encode());
+        }
         let proposal = Proposal { expects: effect.expects, puts: effect.puts, request: 0 };
         let position: Position = self.0.log.commit(proposal).await.map_err(Error::Log)?;
         while !self.0.table.wait(position).await {}
-        Ok(Bootstrap { key_file: secret.map(|_| path), is_first: true })
+        Ok(Bootstrap { key_file: secret.map(|_| path), is_first })
     }
 
-    fn first_records(&self, secret: Option<&str>) -> Effect {
+    fn first_records(&self) -> Effect {
         let now = self.0.clock.now();
         let mut ids = self.0.ids.lock();
         let mut next_id = || ids.next(now, chance());
@@ -157,10 +168,6 @@ impl Links {
         effect.create(keys::workspace(workspace.number), workspace.encode());
         effect.create(keys::workspace_id(&workspace.id), Number(0).encode());
         effect.create(keys::domain(domain.number), domain.encode());
-        if let Some(secret) = secret {
-            let key = key_record(next_id(), secret, "bootstrap".into(), Reach::Instance, Scopes::all(), now);
-            effect.create(keys::api_key(key.id), key.encode());
-        }
         effect
     }
 }
@@ -172,5 +179,7 @@ fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
     }
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     writeln!(file, "{secret}")?;
-    file.sync_all()
+    file.sync_all()?;
+    // The name as well: this may be the only key there is.
+    path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
 }

@@ -29,6 +29,11 @@ impl Id {
         Id(bits)
     }
 
+    /// When it was drawn, in milliseconds since 1970.
+    pub fn millis(self) -> i64 {
+        i64::try_from(self.0 >> RANDOM_BITS).unwrap_or(i64::MAX)
+    }
+
     /// Its number; numbers sort as texts do.
     pub fn bits(self) -> u128 {
         self.0

@@ -1,24 +1,18 @@
 //! The apply thread: follows the log, in order, alone. Replays what the table lacks at the
 //! start, rebuilds it when it cannot be trusted, and scrubs it between Changes, so that nothing
 //! ever writes beside it.
-//!
-//! Within a Change: index entries that go, index entries that come, records, removals, and the
-//! position last. sled recovers a prefix of its writes, so after a crash the position never
-//! claims more than what is there, and applying a Change a second time mends a half-applied one.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::record::{Applied, Cell, Corrupt, LinkAt, Number, Stored};
+use super::record::{Applied, Corrupt};
 use super::scrub::Pass;
-use super::store::{Store, StoreError};
-use super::{Error, NAP, Shared, Table, decoded, index, keys};
+use super::store::StoreError;
+use super::write::{self, Counts};
+use super::{Error, NAP, Shared, Table};
 use crate::clock::Clock;
 use crate::log::{Change, Entry, Follow, Follower, Log, LogError, Manifest, Position, Put, SnapshotReader};
-use crate::model::link::Link;
-use crate::model::workspace::WorkspaceNumber;
 use crate::readiness::{Latch, Readiness};
 
 /// Who is told what was applied, before whoever waits for it.
@@ -140,7 +134,8 @@ fn flush_regularly(shared: &Shared, room: &Room) {
 }
 
 fn flush(shared: &Shared) {
-    let flushed = shared.store.read().as_ref().map_or(Ok(()), Store::flush);
+    let store = shared.store.read().clone();
+    let flushed = store.map_or(Ok(()), |store| store.flush());
     if let Err(error) = flushed {
         tracing::error!(%error, "the table could not be made durable; it will be replayed from the log if need be");
         shared.status.lock().last_error = Some(error.to_string());
@@ -240,9 +235,9 @@ impl Applier {
             let wait = if count == 0 { patience } else { Duration::ZERO };
             let Some(change) = follower.next(wait)? else { break };
             {
-                let store = shared.store.read();
+                let store = shared.store.read().clone();
                 let store = store.as_ref().ok_or_else(closed)?;
-                apply(store, &change, self.log.id())?;
+                write::apply(store, &change, self.log.id())?;
             }
             if let Some(pass) = pass.as_mut() {
                 pass.follow(&change);
@@ -270,7 +265,7 @@ impl Applier {
     fn scrub(&self, pass: &mut Pass) -> Result<bool, Failure> {
         let shared = &self.table.0;
         let over = {
-            let store = shared.store.read();
+            let store = shared.store.read().clone();
             pass.slice(store.as_ref().ok_or_else(closed)?)?
         };
         if !over {
@@ -357,19 +352,19 @@ impl Applier {
         let (position, manifest) = (snapshot.position(), snapshot.manifest());
         let mut progress = Progress::new("rebuilding from the snapshot", manifest.count);
         {
-            let store = shared.store.read();
+            let store = shared.store.read().clone();
             let store = store.as_ref().ok_or_else(closed)?;
             let mut loaded = 0;
             let mut counts = Counts::default();
             while let Some(record) = snapshot.next()? {
                 let put = Put { key: record.key, value: Some(record.value) };
-                write(store, &Entry { put, replaces: None }, record.revision, &mut counts)?;
+                write::write(store, &Entry { put, replaces: None }, record.revision, &mut counts)?;
                 loaded += 1;
                 progress.at(loaded);
             }
             counts.write(store, position)?;
             let mark = Applied { log: self.log.id(), position, manifest };
-            write_mark(store, &mark)?;
+            write::write_mark(store, &mark)?;
             *shared.mark.lock() = Some(mark);
         }
         shared.applied.store(position.0, Ordering::Release);
@@ -385,99 +380,6 @@ impl Applier {
 
 fn closed() -> Error {
     Error::NotReady("the table is closed".to_owned())
-}
-
-/// Each step leaves a prefix that a second application completes. The counts come before the
-/// removals, since only a link that is still there tells whose it was; removals come last, next to
-/// the position: see `Shared::sum_records`.
-fn apply(store: &Store, change: &Change, log: u128) -> Result<(), Error> {
-    let (kept, removed): (Vec<_>, Vec<_>) =
-        change.entries.iter().partition(|entry| entry.put.value.is_some());
-    let mut counts = Counts::default();
-    for entry in kept {
-        write(store, entry, change.position, &mut counts)?;
-    }
-    for entry in &removed {
-        if let Some(old) = replaced_link(store, entry)? {
-            counts.add(old.workspace, -1);
-        }
-    }
-    counts.write(store, change.position)?;
-    for entry in removed {
-        write(store, entry, change.position, &mut counts)?;
-    }
-    write_mark(store, &Applied { log, position: change.position, manifest: change.manifest })
-}
-
-/// The link that an entry replaces or removes.
-fn replaced_link(store: &Store, entry: &Entry) -> Result<Option<Link>, Error> {
-    let key = &entry.put.key;
-    let Some((domain, code)) = keys::parse_link(key).filter(|_| entry.replaces.is_some()) else {
-        return Ok(None);
-    };
-    let found = decoded(store, key, |value| LinkAt::decode(domain, code, value))?;
-    Ok(found.map(|found| found.record))
-}
-
-fn write_mark(store: &Store, mark: &Applied) -> Result<(), Error> {
-    let cell = Cell { revision: mark.position, replaces: Position::START, value: &mark.encode() };
-    Ok(store.insert(keys::APPLIED, cell.encode(keys::APPLIED))?)
-}
-
-fn write(store: &Store, entry: &Entry, revision: Position, counts: &mut Counts) -> Result<(), Error> {
-    let key = &entry.put.key;
-    if let Some((domain, code)) = keys::parse_link(key) {
-        let old = replaced_link(store, entry)?;
-        let mut stale: Vec<_> = old.iter().flat_map(index::entries).collect();
-        if let Some(value) = &entry.put.value {
-            let link = LinkAt::decode(domain, code, value)?;
-            let place = keys::place(domain, &link.code);
-            for index in index::entries(&link) {
-                // Never removed and put back: a reader in between would find no such link.
-                stale.retain(|old| *old != index);
-                store.insert(&index, place.clone())?;
-            }
-            if entry.replaces.is_none() {
-                counts.add(link.workspace, 1);
-            }
-        }
-        for index in stale {
-            store.remove(&index)?;
-        }
-    }
-    match &entry.put.value {
-        Some(value) => {
-            let cell = Cell { revision, replaces: entry.replaces.unwrap_or(Position::START), value };
-            store.insert(key, cell.encode(key))?;
-        }
-        None => store.remove(key)?,
-    }
-    Ok(())
-}
-
-/// By how much a Change alters the number of links of each workspace. Kept per workspace with
-/// the position that it is true of, so that applying a Change again does not count it again.
-#[derive(Default)]
-struct Counts(BTreeMap<WorkspaceNumber, i64>);
-
-impl Counts {
-    fn add(&mut self, workspace: WorkspaceNumber, links: i64) {
-        *self.0.entry(workspace).or_default() += links;
-    }
-
-    fn write(&self, store: &Store, position: Position) -> Result<(), Error> {
-        for (workspace, links) in &self.0 {
-            let key = keys::link_count(*workspace);
-            let old = decoded(store, &key, Number::decode)?;
-            let (revision, count) = old.map_or((Position::START, 0), |old| (old.revision, old.record.0));
-            if revision < position {
-                let value = Number(count.saturating_add_signed(*links)).encode();
-                let cell = Cell { revision: position, replaces: Position::START, value: &value };
-                store.insert(&key, cell.encode(&key))?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Tells how far a long replay has come, every few seconds.

@@ -13,6 +13,8 @@ pub mod keys;
 pub mod record;
 mod scrub;
 mod store;
+mod witness;
+mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use tokio::sync::watch;
 use self::record::{Applied, Cell, Corrupt, LinkAt, Number, Stored};
 use self::store::{Store, StoreError};
 use crate::clock::Timestamp;
-use crate::log::{self, LogError, Manifest, Position, Record, Witness};
+use crate::log::{self, Manifest, Position};
 use crate::model::domain::DomainNumber;
 use crate::model::id::Id;
 use crate::model::link::Link;
@@ -135,9 +137,9 @@ pub struct Table(Arc<Shared>);
 pub(crate) struct Shared {
     dir: PathBuf,
     settings: Settings,
-    /// Read-locked by every look-up (never across an await: look-ups block), write-locked only
-    /// to close and reopen sled, which refuses to be open twice.
-    store: RwLock<Option<Store>>,
+    /// Locked only to take the handle: a reader may look up one record while it walks over others,
+    /// so it must not wait for itself behind whoever closes the store.
+    store: RwLock<Option<Arc<Store>>>,
     ready: AtomicBool,
     applied: AtomicU64,
     /// Which log the store was built from, and its manifest: as of the position last written.
@@ -317,16 +319,16 @@ impl Table {
         status.applied = Position(self.0.applied.load(Ordering::Acquire));
         status.ready = self.0.ready.load(Ordering::Acquire);
         status.records = self.0.mark.lock().map_or(0, |mark| mark.manifest.count);
-        status.bytes = self.0.store.read().as_ref().map_or(0, Store::size_on_disk);
+        status.bytes = self.0.store.read().as_ref().map_or(0, |store| store.size_on_disk());
         status
     }
 
     fn read<T>(&self, look: impl FnOnce(&Store) -> Result<T, Error>) -> Result<T, Error> {
-        let store = self.0.store.read();
-        let Some(store) = store.as_ref().filter(|_| self.0.ready.load(Ordering::Acquire)) else {
+        let store = self.0.store.read().clone();
+        let Some(store) = store.filter(|_| self.0.ready.load(Ordering::Acquire)) else {
             return Err(Error::NotReady(self.0.status.lock().waiting_for.clone()));
         };
-        let found = look(store);
+        let found = look(&store);
         if let Err(Error::Corrupt(why)) = &found {
             tracing::error!(%why, "the table holds a damaged record and will be rebuilt from the log");
             self.0.suspect.store(true, Ordering::Release);
@@ -390,7 +392,7 @@ impl Shared {
     fn open_store(&self) -> Result<Option<Applied>, Error> {
         let mut slot = self.store.write();
         if slot.is_none() {
-            *slot = Some(Store::open(&self.dir, self.settings.cache_capacity)?);
+            *slot = Some(Arc::new(Store::open(&self.dir, self.settings.cache_capacity)?));
         }
         let Some(store) = slot.as_ref() else { return Ok(None) };
         let mark = decoded(store, keys::APPLIED, Applied::decode)?.map(|found| found.record);
@@ -399,8 +401,12 @@ impl Shared {
         Ok(mark)
     }
 
+    /// Returns once nobody uses the store any more: sled refuses to be open twice.
     fn close_store(&self) {
-        self.store.write().take();
+        let Some(store) = self.store.write().take() else { return };
+        while Arc::strong_count(&store) > 1 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Sums up all records, as of the position last written.
@@ -420,54 +426,6 @@ impl Shared {
             }
         }
         Ok(manifest)
-    }
-}
-
-fn witness_error(error: &Error) -> LogError {
-    LogError::Witness(error.to_string())
-}
-
-impl Witness for Table {
-    fn log_id(&self) -> Option<u128> {
-        self.0.mark.lock().map(|mark| mark.log)
-    }
-
-    fn applied(&self) -> Position {
-        Position(self.0.applied.load(Ordering::Acquire))
-    }
-
-    fn revision(&self, key: &[u8]) -> Result<Option<Position>, LogError> {
-        let look = |store: &Store| Ok(decoded(store, key, |_| Ok(()))?.map(|found| found.revision));
-        self.read(look).map_err(|error| witness_error(&error))
-    }
-
-    fn holds(&self) -> bool {
-        let (store, mark) = (self.0.store.read(), *self.0.mark.lock());
-        let (Some(store), Some(mark)) = (store.as_ref(), mark) else { return false };
-        match Shared::sum_records(store, &mark) {
-            Ok(manifest) => manifest == mark.manifest,
-            Err(error) => {
-                tracing::warn!(%error, "the table is damaged");
-                false
-            }
-        }
-    }
-
-    fn each_record(&self, each: &mut dyn FnMut(Record) -> Result<(), LogError>) -> Result<(), LogError> {
-        let store = self.0.store.read();
-        let Some(store) = store.as_ref() else { return Ok(()) };
-        for kind in keys::RECORD_KINDS {
-            for pair in store.prefix(&[*kind]) {
-                let (key, bytes) = pair.map_err(|error| witness_error(&StoreError::from(error).into()))?;
-                let cell = Cell::decode(&key, &bytes).map_err(|error| witness_error(&error.into()))?;
-                each(Record {
-                    key: bytes::Bytes::copy_from_slice(&key),
-                    revision: cell.revision,
-                    value: bytes::Bytes::copy_from_slice(cell.value),
-                })?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -107,14 +107,11 @@ impl Visitor {
         directory: &'a crate::links::directory::Directory,
         host: &str,
     ) -> Option<&'a Arc<Domain>> {
-        if let Some(domain) = directory.domain_named(host) {
-            return Some(domain);
-        }
         let is_default = host == self.links.site().host()
             || host == "localhost"
             || host.starts_with('[')
             || host.parse::<std::net::Ipv4Addr>().is_ok();
-        if is_default { directory.domain(DomainNumber::DEFAULT) } else { None }
+        if is_default { directory.domain(DomainNumber::DEFAULT) } else { directory.domain_named(host) }
     }
 
     async fn load(self, domain: Arc<Domain>, code: String, counts: bool) -> Response<Full<Bytes>> {

@@ -194,11 +194,12 @@ impl Command {
             | Command::DeleteLink(_)
             | Command::CreateTag { .. }
             | Command::UpdateTag(..)
-            | Command::DeleteTag(_)
-            | Command::CreateDomain(_)
+            | Command::DeleteTag(_) => Scope::LinksWrite,
+            // A domain that is added counts as verified: not for every key to say.
+            Command::CreateDomain(_)
             | Command::UpdateDomain(..)
-            | Command::DeleteDomain(_) => Scope::LinksWrite,
-            Command::Workspaces
+            | Command::DeleteDomain(_)
+            | Command::Workspaces
             | Command::CreateWorkspace(..)
             | Command::Workspace(_)
             | Command::UpdateWorkspace(..)

@@ -1,0 +1,58 @@
+//! The table as the log's witness: current revisions, and the second copy when the log is damaged.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::record::Cell;
+use super::store::{Store, StoreError};
+use super::{Error, Shared, Table, decoded, keys};
+use crate::log::{LogError, Position, Record, Witness};
+
+fn witness_error(error: &Error) -> LogError {
+    LogError::Witness(error.to_string())
+}
+
+impl Witness for Table {
+    fn log_id(&self) -> Option<u128> {
+        self.0.mark.lock().map(|mark| mark.log)
+    }
+
+    fn applied(&self) -> Position {
+        Position(self.0.applied.load(Ordering::Acquire))
+    }
+
+    fn revision(&self, key: &[u8]) -> Result<Option<Position>, LogError> {
+        let look = |store: &Store| Ok(decoded(store, key, |_| Ok(()))?.map(|found| found.revision));
+        self.read(look).map_err(|error| witness_error(&error))
+    }
+
+    fn holds(&self) -> bool {
+        let (store, mark) = (self.0.store.read().clone(), *self.0.mark.lock());
+        let (Some(store), Some(mark)) = (store.as_ref(), mark) else { return false };
+        match Shared::sum_records(store, &mark) {
+            Ok(manifest) => manifest == mark.manifest,
+            Err(error) => {
+                tracing::warn!(%error, "the table is damaged");
+                false
+            }
+        }
+    }
+
+    fn each_record(&self, each: &mut dyn FnMut(Record) -> Result<(), LogError>) -> Result<(), LogError> {
+        let store = self.0.store.read().clone();
+        let Some(store) = store.as_ref() else { return Ok(()) };
+        for kind in keys::RECORD_KINDS {
+            for pair in store.prefix(&[*kind]) {
+                let (key, bytes) = pair.map_err(|error| witness_error(&StoreError::from(error).into()))?;
+                let cell = Cell::decode(&key, &bytes).map_err(|error| witness_error(&error.into()))?;
+                each(Record {
+                    key: Bytes::copy_from_slice(&key),
+                    revision: cell.revision,
+                    value: Bytes::copy_from_slice(cell.value),
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
