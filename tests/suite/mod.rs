@@ -22,6 +22,8 @@ mod log;
 mod native;
 /// Many at once.
 mod race;
+/// The README.
+mod readme;
 /// What a visitor gets.
 mod redirect;
 /// The table follows the log through reopening, wiping and damage.
