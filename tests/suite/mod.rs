@@ -1,5 +1,7 @@
 //! One module per part of Waypost.
 
+/// The native API: keys and tenants, fields, refusals, lists.
+mod admin;
 /// The example of a configuration.
 mod config_example;
 /// Kills at random moments.
