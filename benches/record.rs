@@ -34,7 +34,7 @@ fn record(c: &mut Criterion) {
     let link = link();
     let bytes = LinkAt::encode(&link);
     c.bench_function("record: encode a plain link", |b| {
-        b.iter(|| assert_eq!(LinkAt::encode(black_box(&link)), bytes))
+        b.iter(|| assert_eq!(LinkAt::encode(black_box(&link)), bytes));
     });
 
     c.bench_function("record: decode a plain link", |b| {
@@ -49,7 +49,7 @@ fn record(c: &mut Criterion) {
     let stored = cell.encode(b"key");
     c.bench_function("record: check a cell", |b| {
         b.iter(|| {
-            assert_eq!(Cell::decode(b"key", black_box(&stored)).expect("just encoded").revision, Position(5))
+            assert_eq!(Cell::decode(b"key", black_box(&stored)).expect("just encoded").revision, Position(5));
         });
     });
 

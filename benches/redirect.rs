@@ -97,13 +97,13 @@ fn redirect(c: &mut Criterion) {
     let cache = links.cache();
 
     c.bench_function("canonical code", |b| {
-        b.iter(|| assert_eq!(canonical(black_box("c500")).as_deref(), Some("c500")))
+        b.iter(|| assert_eq!(canonical(black_box("c500")).as_deref(), Some("c500")));
     });
 
     c.bench_function("hit: lookup and count", |b| {
         b.iter(|| {
             let hit = cache.get(DomainNumber::DEFAULT, black_box("c500"), |entry| {
-                cache.counters().count(&entry.counter)
+                cache.counters().count(&entry.counter);
             });
             assert_eq!(hit, Lookup::Hit(()));
         });

@@ -4,7 +4,7 @@
 //! holds it, or it is *loose*. A counter is forgotten only when it is clean and nobody holds it,
 //! right after everything drained is in the table; from then on the table's total is the truth.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,6 +40,9 @@ impl Counters {
     /// to make the totals durable can hand them back by [`Counters::put_back`].
     pub fn drain(&self) -> (Vec<Arc<Counter>>, Tally) {
         let mut dirty = std::mem::take(&mut *self.dirty.lock());
+        // One handed back and then clicked again stands there twice.
+        let mut seen: HashSet<Id, ahash::RandomState> = HashSet::default();
+        dirty.retain(|counter| seen.insert(counter.id()));
         let guard = self.draining.lock();
         let mut clicks = 0;
         dirty.retain(|counter| {

@@ -6,7 +6,7 @@ use super::commit::{ATTEMPTS, Committed, Effect};
 use super::directory::Held;
 use super::{Context, Error, Links, WorkspaceView};
 use crate::model::Invalid;
-use crate::model::id::ForeignId;
+use crate::model::id::{ForeignId, Id};
 use crate::model::key::Reach;
 use crate::model::workspace::{
     Company, CompanyDraft, Workspace, WorkspaceDraft, WorkspaceEdit, WorkspaceNumber, check_name,
@@ -37,38 +37,32 @@ impl Links {
             let last =
                 self.directory().workspaces(&Reach::Instance).next_back().map(|held| held.record.number.0);
             let number = WorkspaceNumber(last.map_or(0, |last| last + 1));
-            let mut made = None;
-            let mut broken = None;
+            let mut workspace = Workspace {
+                number,
+                id: draft.id.clone().unwrap_or_else(|| Id::from_bits(0).into()),
+                company: company.clone(),
+                name: draft.name.clone(),
+                credits: None,
+                default_domain: None,
+                custom_values: std::collections::BTreeMap::new(),
+                created_at: context.now,
+            };
+            for edit in draft.edits.clone() {
+                workspace.apply(edit)?;
+            }
+            self.check_default_domain(&workspace)?;
             let committed = self
                 .commit_new(context, |next_id| {
-                    let mut workspace = Workspace {
-                        number,
-                        id: draft.id.clone().unwrap_or_else(|| next_id().into()),
-                        company: company.clone(),
-                        name: draft.name.clone(),
-                        credits: None,
-                        default_domain: None,
-                        custom_values: std::collections::BTreeMap::new(),
-                        created_at: context.now,
-                    };
-                    let mut effect = Effect::default();
-                    for edit in draft.edits.clone() {
-                        if let Err(invalid) = workspace.apply(edit) {
-                            broken = Some(invalid);
-                            return effect;
-                        }
+                    if draft.id.is_none() {
+                        workspace.id = next_id().into();
                     }
+                    let mut effect = Effect::default();
                     effect.create(keys::workspace_id(&workspace.id), Number(u64::from(number.0)).encode());
                     effect.create(keys::workspace(number), workspace.encode());
                     effect.answer(context.claim, context.now, || StoredOutcome::Workspace(number));
-                    made = Some(workspace);
                     effect
                 })
                 .await?;
-            if let Some(invalid) = broken {
-                return Err(invalid.into());
-            }
-            let Some(workspace) = made else { continue };
             match committed {
                 Committed::Done => return Ok(self.workspace_view(&Arc::new(workspace))),
                 Committed::Conflict(key) if key == keys::workspace_id(&workspace.id) => {

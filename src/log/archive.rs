@@ -11,9 +11,10 @@ use std::path::Path;
 
 use crate::log::chain::{Chain, Segment};
 use crate::log::disk::{Disk, FsDisk};
+use crate::log::folder::{self, Folder};
 use crate::log::frame::ends::{Closed, Footer};
 use crate::log::live::{self, Write};
-use crate::log::scan::{self, Folder, Survey};
+use crate::log::scan::{self, Survey};
 use crate::log::segment::{self, Name, io_error};
 use crate::log::{LogError, Manifest, Position, Record, recovery};
 
@@ -80,7 +81,7 @@ impl Archive {
         loop {
             tries -= 1;
             let before = names(disk)?;
-            let read = scan::open_folder(disk).and_then(|folder| {
+            let read = folder::open_folder(disk).and_then(|folder| {
                 // Sealed segments are trusted here; `verify` is for reading them.
                 let survey = scan::survey(&folder, Position(u64::MAX), &mut |_| {})?;
                 Ok(Archive { folder, survey })
@@ -131,7 +132,7 @@ impl Archive {
         self.refuse_damage()?;
         let segments = &self.chain().segments;
         let mut source = |each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>| {
-            live::read(segments, &mut |_| Ok(()), each)
+            live::read(segments, &mut || Ok(()), each)
         };
         live::each_live(live::writes(segments), live::MAX_KEYS, &mut source, each)
     }
@@ -155,7 +156,7 @@ impl Archive {
         for segment in &self.chain().segments {
             let Some(footer) = segment.footer else { continue };
             let content =
-                scan::content_crc(&*segment.file, footer.length).map_err(|e| segment.cannot_read(e))?;
+                folder::content_crc(&*segment.file, footer.length).map_err(|e| segment.cannot_read(e))?;
             if content != footer.content {
                 damage.push(format!("{}: its content is not what was sealed", segment.path));
             }

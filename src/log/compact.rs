@@ -4,18 +4,20 @@
 //! reading them; followers behind the snapshot learn it with their next step.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use crate::log::chain::{self, Segment};
 use crate::log::follow::Source;
-use crate::log::frame::ends::Kind;
 use crate::log::live;
 use crate::log::repair::SnapshotWriter;
-use crate::log::scan;
 use crate::log::segment::{Writer, io_error};
 use crate::log::shared::{Shared, Work};
 use crate::log::{LogError, Manifest, Position};
+
+/// How long healing waits for a table that is about to apply the last Changes.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whether compaction is worth its while, as far as can be told without reading.
 pub(crate) fn is_due(shared: &Shared) -> bool {
@@ -42,7 +44,7 @@ pub(crate) fn compact(shared: &Shared) -> Result<(), LogError> {
     let Some(last) = old.last() else { return Ok(()) };
     let (position, stored) = (last.last, last.manifest);
     let mut snapshot = begin(shared, last.header.sequence, position)?;
-    let mut tick = |_: &Segment| if shared.stopping() { Err(stopped()) } else { Ok(()) };
+    let mut tick = || if shared.stopping() { Err(stopped()) } else { Ok(()) };
     let mut source =
         |each: &mut dyn FnMut(live::Write<'_>) -> Result<(), LogError>| live::read(&old, &mut tick, each);
     let manifest = live::each_live(live::writes(&old), live::MAX_KEYS, &mut source, &mut |record| {
@@ -75,6 +77,10 @@ pub(crate) fn heal(shared: &Shared) -> Result<bool, LogError> {
     let _one = shared.keeping.lock();
     let old = roll(shared)?;
     let Some(last) = old.last() else { return Ok(false) };
+    let deadline = Instant::now() + PATIENCE;
+    while shared.applied() < last.last && Instant::now() < deadline && !shared.stopping() {
+        std::thread::sleep(PATIENCE / 1000);
+    }
     if shared.applied() < last.last || !shared.witness.holds() {
         return Ok(false);
     }
@@ -97,7 +103,7 @@ fn roll(shared: &Shared) -> Result<Vec<Segment>, LogError> {
         source: std::io::Error::other(why.to_string()),
     };
     let (answer, done) = oneshot::channel();
-    shared.queue.push(Work::Roll(answer)).map_err(|(_, why)| failed(&why))?;
+    shared.queue.push(Work::Roll(answer)).map_err(|refused| failed(&refused.1))?;
     done.blocking_recv().map_err(|_| stopped())?.map_err(|why| failed(&why))?;
     let mut old = shared.source.chain.lock().segments.clone();
     old.pop();
@@ -119,7 +125,7 @@ fn replace(shared: &Shared, old: &[Segment], writer: &Writer, manifest: Manifest
     let footer =
         crate::log::segment::read_footer(&*writer.file, writer.header.sequence).map_err(cannot_read)?;
     let last = writer.header.before;
-    let segment = Segment { last, manifest, footer, ..super::committer::segment_of(writer, disk) };
+    let segment = Segment { last, manifest, footer, ..super::tape::segment_of(writer, disk) };
     let Source { chain, .. } = &*shared.source;
     {
         let mut chain = chain.lock();
@@ -130,14 +136,4 @@ fn replace(shared: &Shared, old: &[Segment], writer: &Writer, manifest: Manifest
         chain::remove(disk, &segment.name().to_string())?;
     }
     disk.sync_dir().map_err(io_error(disk, "", "cannot sync"))
-}
-
-/// Reads one sealed segment through; false when it is damaged. `pause` is called as it goes.
-pub(crate) fn is_intact(segment: &Segment) -> Result<bool, LogError> {
-    let Some(footer) = segment.footer else { return Ok(true) };
-    let crc = scan::content_crc(&*segment.file, footer.length).map_err(|e| segment.cannot_read(e))?;
-    let stored = crate::log::segment::read_footer(&*segment.file, segment.header.sequence)
-        .map_err(|e| segment.cannot_read(e))?;
-    debug_assert!(segment.header.kind == Kind::Snapshot || segment.header.before <= segment.last);
-    Ok(crc == footer.content && stored == Some(footer))
 }

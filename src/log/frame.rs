@@ -1,5 +1,5 @@
 //! The log's bytes: frames, and the hash behind the manifest. Only this file and its part
-//! [`ends`] (header and footer of a segment, mark of a clean stop) know them.
+//! `ends` (header and footer of a segment, mark of a clean stop) know them.
 //!
 //! A frame is `[magic][position][length][crc32c][version byte + bincode]`, integers little-endian;
 //! the crc covers position, length and payload. What a version's writer writes never changes: a
@@ -323,5 +323,184 @@ impl Fields<'_> {
 
     fn manifest(&mut self) -> Option<Manifest> {
         Some(Manifest { count: self.u64()?, sum: self.u128()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn change() -> Change {
+        let put = |key: &'static [u8], value: Option<&'static [u8]>| Put {
+            key: Bytes::from_static(key),
+            value: value.map(Bytes::from_static),
+        };
+        Change {
+            position: Position(300),
+            at: Timestamp::from_millis(1_700_000_000_000),
+            node: 0,
+            request: 77,
+            entries: vec![
+                Entry { put: put(b"l1", Some(b"value")), replaces: Some(Position(299)) },
+                Entry { put: put(b"l2", None), replaces: None },
+                Entry { put: put(b"", Some(b"")), replaces: None },
+            ],
+            manifest: Manifest::default(),
+        }
+    }
+
+    const MANIFEST: Manifest = Manifest { count: 3, sum: u128::MAX - 1 };
+
+    fn hex(bytes: &[u8]) -> String {
+        use std::fmt::Write;
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("writing to a string");
+            text
+        })
+    }
+
+    fn read(bytes: &[u8]) -> Frame {
+        let head = FrameHead::parse(bytes).expect("a frame");
+        let payload = Bytes::copy_from_slice(&bytes[FRAME_HEADER..]);
+        assert_eq!(payload.len(), head.length);
+        assert!(head.guards(&payload));
+        decode(head.position, &payload).expect("decodes")
+    }
+
+    /// The bytes of version 1, for ever. A row that fails means that old logs cannot be read.
+    #[test]
+    fn golden_frames() {
+        let record = Record {
+            key: Bytes::from_static(b"l1"),
+            revision: Position(9),
+            value: Bytes::from_static(b"value"),
+        };
+        let mut frames: Vec<(&str, Vec<u8>, Frame)> = Vec::new();
+        let mut add = |golden, frame, write: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = Vec::new();
+            write(&mut bytes);
+            frames.push((golden, bytes, frame));
+        };
+        add(GOLDEN_CHANGE, Frame::Change(change(), Position(298)), &|out| {
+            write_change(out, &change(), Position(298)).expect("small");
+        });
+        add(GOLDEN_CHECKPOINT, Frame::Checkpoint(MANIFEST), &|out| {
+            write_checkpoint(out, Position(300), MANIFEST);
+        });
+        add(GOLDEN_CLEAN_CLOSE, Frame::CleanClose(MANIFEST), &|out| {
+            write_clean_close(out, Position(300), MANIFEST);
+        });
+        add(GOLDEN_RECORDS, Frame::Records(vec![record.clone()]), &|out| {
+            write_records(out, Position(300), std::slice::from_ref(&record));
+        });
+        for (golden, bytes, frame) in frames {
+            assert_eq!(hex(&bytes), golden, "{frame:?}");
+            assert_eq!(read(&bytes), frame);
+        }
+    }
+
+    const GOLDEN_CHANGE: &str = "f557ff502c0100000000000026000000ff57d8e70100fd00d0ca9f17030000004d0203026c31010576616c7565\
+        01fb2b01026c32000000010000";
+    const GOLDEN_CHECKPOINT: &str =
+        "f557ff502c0100000000000014000000f8781321010103fefeffffffffffffffffffffffffffffff";
+    const GOLDEN_CLEAN_CLOSE: &str =
+        "f557ff502c010000000000001400000020dbb2ef010203fefeffffffffffffffffffffffffffffff";
+    const GOLDEN_RECORDS: &str = "f557ff502c010000000000000d0000004f86ed4b010301026c31090576616c7565";
+
+    #[test]
+    fn golden_hashes() {
+        let rows: [(&[u8], u64, u128); 3] = [
+            (b"", 0, 0x0F66_0AC7_4BAF_8CF7_7A0B_81A1_F570_55AF),
+            (b"l1", 1, 0x79D2_6D1A_A7AD_42B5_15D5_E4FC_93A4_BDA9),
+            (b"l1", 2, 0xCE18_D065_EDAB_D172_DAAB_2FBC_7EC5_14D8),
+        ];
+        for (key, revision, hash) in rows {
+            assert_eq!(record_hash(key, Position(revision)), hash, "{key:?} at {revision}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_it_did_not_write() {
+        let mut bytes = Vec::new();
+        write_checkpoint(&mut bytes, Position(1), MANIFEST);
+        let payload = bytes.split_off(FRAME_HEADER);
+        let rows: [(&str, Vec<u8>); 4] = [
+            ("not a payload of version 1: it is empty", vec![]),
+            ("version 2 is not known: a newer Waypost wrote it", vec![2, 0, 0]),
+            ("not a payload of version 1: bytes are left over", [&payload[..], &[0]].concat()),
+            (
+                "not a payload of version 1: UnexpectedEnd { additional: 1 }",
+                payload[..payload.len() - 1].to_vec(),
+            ),
+        ];
+        for (want, payload) in rows {
+            let error = decode(Position(1), &Bytes::from(payload)).expect_err(want);
+            assert_eq!(error.to_string(), want);
+        }
+    }
+
+    #[test]
+    fn a_change_over_the_limit_leaves_no_trace() {
+        let mut out = vec![1, 2, 3];
+        let mut change = change();
+        change.entries[0].put.value = Some(Bytes::from(vec![0; MAX_CHANGE_BYTES]));
+        let size = write_change(&mut out, &change, Position(0)).expect_err("too large");
+        assert!(size > MAX_CHANGE_BYTES);
+        assert_eq!(out, [1, 2, 3]);
+    }
+
+    fn bytes() -> impl Strategy<Value = Bytes> {
+        prop::collection::vec(any::<u8>(), 0..300).prop_map(Bytes::from)
+    }
+
+    fn changes() -> impl Strategy<Value = Change> {
+        let entry = (bytes(), prop::option::of(bytes()), prop::option::of(any::<u64>()));
+        let entry = entry.prop_map(|(key, value, replaces)| Entry {
+            put: Put { key, value },
+            replaces: replaces.map(Position),
+        });
+        let entries = prop::collection::vec(entry, 0..20);
+        (any::<u64>(), -1_000_000_000_000_i64..9_000_000_000_000, any::<u16>(), any::<u64>(), entries)
+            .prop_map(|(position, at, node, request, entries)| Change {
+                position: Position(position),
+                at: Timestamp::from_millis(at),
+                node,
+                request,
+                entries,
+                manifest: Manifest::default(),
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn reading_undoes_writing(change in changes(), back in 0..1000_u64) {
+            let mut out = Vec::new();
+            let durable = Position(change.position.0.saturating_sub(back));
+            write_change(&mut out, &change, durable).expect("small");
+            prop_assert_eq!(read(&out), Frame::Change(change, durable));
+        }
+
+        #[test]
+        fn random_bytes_are_no_frame_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = FrameHead::parse(&bytes);
+            let mut payload = bytes;
+            payload.insert(0, FRAME_VERSION);
+            let _ = decode(Position(1), &Bytes::from(payload));
+        }
+
+        #[test]
+        fn any_flipped_bit_is_noticed(change in changes(), at in any::<prop::sample::Index>(), bit in 0..8) {
+            let mut out = Vec::new();
+            write_change(&mut out, &change, Position(0)).expect("small");
+            let index = at.index(out.len());
+            out[index] ^= 1_u8 << bit;
+            let noticed = FrameHead::parse(&out).is_none_or(|head| {
+                let payload = out.get(FRAME_HEADER..FRAME_HEADER + head.length);
+                payload.is_none_or(|payload| !head.guards(payload))
+            });
+            prop_assert!(noticed);
+        }
     }
 }

@@ -88,24 +88,25 @@ pub(crate) fn writes(segments: &[Segment]) -> u64 {
     segments.iter().map(|segment| segment.tally.records + segment.tally.clicks).sum()
 }
 
-/// Reads the writes of intact segments. `tick` hears how many segments are done and may stop it.
+/// Reads the writes of intact segments. `tick` is called for each and may stop it.
 pub(crate) fn read(
     segments: &[Segment],
-    tick: &mut dyn FnMut(&Segment) -> Result<(), LogError>,
+    tick: &mut dyn FnMut() -> Result<(), LogError>,
     each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>,
 ) -> Result<(), LogError> {
     for segment in segments {
-        tick(segment)?;
         match segment.header.kind {
             Kind::Snapshot => {
                 let mut records = Records::new(segment)?;
                 while let Some(Record { key, revision, value }) = records.next()? {
+                    tick()?;
                     each(Write { key: &key, revision, value: Some(&value) })?;
                 }
             }
             Kind::Changes => {
                 let mut changes = Changes::new(segment)?;
                 while let Some(change) = changes.next()? {
+                    tick()?;
                     for entry in &change.entries {
                         let (key, value) = (&entry.put.key, entry.put.value.as_ref());
                         each(Write { key, revision: change.position, value })?;
@@ -115,4 +116,55 @@ pub(crate) fn read(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// However few keys fit into memory at once, and in whatever order the writes come.
+    #[test]
+    fn the_last_write_of_each_key_is_handed_out_once() {
+        let writes: Vec<(Bytes, Position, Option<Bytes>)> = (1..500_u64)
+            .map(|n| {
+                let key = Bytes::from(format!("{}{}", if n % 5 == 0 { 'c' } else { 'l' }, n * 31 % 60));
+                (key, Position(n), (n % 7 != 0).then(|| Bytes::from(n.to_string())))
+            })
+            .collect();
+        let mut wanted = BTreeMap::new();
+        for (key, revision, value) in &writes {
+            match value {
+                Some(value) => wanted.insert(key.clone(), (*revision, value.clone())),
+                None => wanted.remove(key),
+            };
+        }
+        let mut manifest = Manifest::default();
+        for (key, (revision, _)) in wanted.iter().filter(|(key, _)| key[0] == b'l') {
+            manifest.add(key, *revision);
+        }
+        for (max_keys, backwards) in [(1, false), (7, false), (7, true), (1_000, true)] {
+            let mut ordered: Vec<_> = writes.iter().collect();
+            if backwards {
+                ordered.reverse();
+            }
+            let mut source = |each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>| {
+                // The same write may be met twice: in the log and in the table.
+                ordered.iter().chain(&ordered).try_for_each(|(key, revision, value)| {
+                    each(Write { key, revision: *revision, value: value.as_ref() })
+                })
+            };
+            let mut found = BTreeMap::new();
+            let reckoned = each_live(writes.len() as u64, max_keys, &mut source, &mut |record| {
+                let twice = found.insert(record.key, (record.revision, record.value));
+                assert_eq!(twice, None);
+                Ok(())
+            });
+            assert_eq!(reckoned.expect("nothing fails"), manifest, "{max_keys}, {backwards}");
+            assert_eq!(found, wanted, "{max_keys}, {backwards}");
+        }
+    }
 }

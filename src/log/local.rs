@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::log::committer::Committer;
 use crate::log::disk::Disk;
 use crate::log::follow::{self, Source, Tail};
+use crate::log::scrub::Scrub;
 pub use crate::log::shared::Settings;
 use crate::log::shared::{Ending, Gauges, Queue, Request, Shared, Told, Work};
 use crate::log::space::Space;
@@ -61,7 +62,7 @@ impl LocalLog {
             gauges: Gauges { told: Mutex::new(told), ..Gauges::default() },
             keeping: Mutex::new(()),
         });
-        let committer = Committer::new(Arc::clone(&shared), Some(opened.writer), opened.sequence);
+        let committer = Committer::new(Arc::clone(&shared), opened.writer, opened.sequence);
         let log = LocalLog { shared, threads: Mutex::new(Vec::new()) };
         log.start("log-commit", move || committer.run())?;
         let shared = Arc::clone(&log.shared);
@@ -86,11 +87,8 @@ impl LocalLog {
     /// Reads all sealed segments through at once; what is damaged is replaced from the table if
     /// that holds. Blocks; runs by itself, slowly.
     pub fn scrub(&self) {
-        let segments = self.shared.source.chain.lock().segments.clone();
-        if let Some(damaged) = segments.iter().find(|s| !compact::is_intact(s).unwrap_or(false)) {
-            keeper::check(&self.shared, damaged);
-        }
-        self.shared.gauges.told.lock().last_scrub = Some(self.shared.clock.now());
+        let mut scrub = Scrub::default();
+        while !scrub.step(&self.shared, u64::MAX) {}
     }
 
     fn stop(&self, ending: Ending) {
@@ -109,7 +107,9 @@ impl Log for LocalLog {
         let put = |p: &super::Put| OVERHEAD + p.key.len() + p.value.as_ref().map_or(0, bytes::Bytes::len);
         let bytes = OVERHEAD + proposal.puts.iter().map(put).sum::<usize>();
         let request = Request { proposal, answer, bytes };
-        if let Err((Work::Commit(request), why)) = self.shared.queue.push(Work::Commit(request)) {
+        if let Err(refused) = self.shared.queue.push(Work::Commit(request))
+            && let (Work::Commit(request), why) = *refused
+        {
             drop(request.answer.send(Err(why)));
         }
         pending

@@ -22,6 +22,15 @@ pub(crate) struct Overlay {
     undo: Vec<(Bytes, Option<Written>)>,
 }
 
+/// See [`Overlay::revision`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Its revision; `None` when it was removed.
+    Here(Option<Position>),
+    /// The table has what the log has.
+    AskTable,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Written {
     at: Position,
@@ -34,9 +43,13 @@ impl Overlay {
         Overlay { trimmed: position, ..Overlay::default() }
     }
 
-    /// The key's revision, `Some(None)` when it was removed; `None` to ask the table.
-    pub(crate) fn revision(&self, key: &[u8]) -> Option<Option<Position>> {
-        self.written.get(key).map(|written| (!written.removed).then_some(written.at))
+    /// What the log knows of the key beyond the table.
+    pub(crate) fn revision(&self, key: &[u8]) -> Known {
+        match self.written.get(key) {
+            None => Known::AskTable,
+            Some(Written { removed: true, .. }) => Known::Here(None),
+            Some(Written { at, .. }) => Known::Here(Some(*at)),
+        }
     }
 
     /// The table must have applied up to here to answer for the others.
@@ -100,17 +113,17 @@ mod tests {
     #[test]
     fn tells_what_is_logged_until_it_is_applied() {
         let mut overlay = Overlay::new(Position(4));
-        assert_eq!(overlay.revision(K), None);
+        assert_eq!(overlay.revision(K), Known::AskTable);
         overlay.write(key(), Position(5), false);
-        assert_eq!(overlay.revision(K), Some(Some(Position(5))));
+        assert_eq!(overlay.revision(K), Known::Here(Some(Position(5))));
         overlay.write(key(), Position(6), true);
-        assert_eq!(overlay.revision(K), Some(None));
+        assert_eq!(overlay.revision(K), Known::Here(None));
         overlay.keep();
         overlay.trim(Position(5));
-        assert_eq!(overlay.revision(K), Some(None), "the later write is not applied yet");
+        assert_eq!(overlay.revision(K), Known::Here(None), "the later write is not applied yet");
         assert_eq!(overlay.trimmed(), Position(5));
         overlay.trim(Position(6));
-        assert_eq!((overlay.revision(K), overlay.len()), (None, 0));
+        assert_eq!((overlay.revision(K), overlay.len()), (Known::AskTable, 0));
     }
 
     #[test]
@@ -122,8 +135,8 @@ mod tests {
         overlay.write(key(), Position(3), false);
         overlay.write(Bytes::from_static(b"other"), Position(3), false);
         overlay.roll_back();
-        assert_eq!(overlay.revision(K), Some(Some(Position(1))));
-        assert_eq!(overlay.revision(b"other"), None);
+        assert_eq!(overlay.revision(K), Known::Here(Some(Position(1))));
+        assert_eq!(overlay.revision(b"other"), Known::AskTable);
         assert_eq!(overlay.len(), 1);
     }
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::log::chain::{self, Chain, Segment};
-use crate::log::committer::segment_of;
 use crate::log::disk::Disk;
+use crate::log::folder::{self, Folder, MARK};
 use crate::log::frame::ends::{Closed, Header, Kind};
 use crate::log::repair::Repair;
-use crate::log::scan::{self, Folder, MARK, Range, Survey};
+use crate::log::scan::{self, Range, Survey};
 use crate::log::segment::{UNFINISHED, Writer, io_error};
 use crate::log::shared::Settings;
 use crate::log::{LogError, Manifest, Position, Witness};
@@ -43,7 +43,7 @@ pub(crate) fn recover(
     witness: &Arc<dyn Witness>,
     now: Timestamp,
 ) -> Result<Opened, LogError> {
-    let mut folder = scan::open_folder(disk)?;
+    let mut folder = folder::open_folder(disk)?;
     let id = folder.found.iter().find_map(|found| found.header.map(|h| h.log));
     let id = id.or(witness.log_id()).or(folder.mark.map(|mark| mark.log));
     let ours = id.is_some() && witness.log_id() == id;
@@ -51,32 +51,27 @@ pub(crate) fn recover(
     let mut survey = scan::survey(&folder, applied, &mut |_| {})?;
     let text = format!("the table has applied position {applied}, which the log does not reach");
     survey.must_reach(applied, text);
-    let id = match id {
-        Some(id) if !(folder.found.is_empty() && survey.broken.is_empty()) => id,
-        _ => {
-            let fresh = fresh_id(disk)?;
-            begin(disk, id.unwrap_or(fresh), now)?;
-            folder = scan::open_folder(disk)?;
-            survey = scan::survey(&folder, applied, &mut |_| {})?;
-            id.unwrap_or(fresh)
-        }
-    };
-    let mut repaired = None;
-    let mut id = id;
+    let fresh = fresh_id(disk)?;
+    let mut id = id.unwrap_or(fresh);
+    // Only where nothing is and nothing tells that something was.
+    if folder.found.is_empty() && survey.broken.is_empty() {
+        begin(disk, id, now)?;
+        folder = folder::open_folder(disk)?;
+        survey = scan::survey(&folder, applied, &mut |_| {})?;
+    }
+    let mut healed = None;
     if !survey.broken.is_empty() {
-        let fresh = fresh_id(disk)?;
-        let mut healer =
-            Healer { disk, folder: &folder, witness, settings, survey: &survey, applied, ours, now };
-        let (log, told) = healer.heal(id, fresh)?;
-        id = log;
-        repaired = Some(told);
-        folder = scan::open_folder(disk)?;
+        let doctor = Doctor { disk, folder: &folder, witness, settings, survey: &survey, applied, ours, now };
+        let done = doctor.heal(id, fresh)?;
+        id = done.log;
+        healed = Some(done);
+        folder = folder::open_folder(disk)?;
         survey = scan::survey(&folder, applied, &mut |_| {})?;
         if let Some(why) = survey.broken.first() {
             return Err(LogError::Damaged(format!("the repaired log is damaged: {why}")));
         }
     }
-    adopt(disk, folder, survey, id, repaired)
+    adopt(disk, &folder, survey, id, healed)
 }
 
 fn fresh_id(disk: &dyn Disk) -> Result<u128, LogError> {
@@ -102,10 +97,10 @@ fn begin(disk: &dyn Disk, log: u128, now: Timestamp) -> Result<(), LogError> {
 /// Cuts the torn tail, tidies up, and hands over.
 fn adopt(
     disk: &dyn Disk,
-    folder: Folder,
+    folder: &Folder,
     survey: Survey,
     id: u128,
-    repaired: Option<String>,
+    healed: Option<Healed>,
 ) -> Result<Opened, LogError> {
     let Some(active) = survey.chain.segments.last() else {
         return Err(LogError::Damaged("the log has no segment".to_owned()));
@@ -124,8 +119,8 @@ fn adopt(
     // Frames that a crash of the process left in the system's memory count from here on.
     active.file.sync_data().map_err(io_error(disk, &name, "cannot sync"))?;
     for stale in &folder.stale {
-        // Damaged files are kept aside when something was lost with them: the last resort.
-        if repaired.is_some() && !stale.ends_with(UNFINISHED) {
+        // The last resort of whoever accepted a loss. Otherwise all that they hold is held anew.
+        if healed.as_ref().is_some_and(|h| h.lost) && !stale.ends_with(UNFINISHED) {
             let aside = format!("{stale}.damaged");
             disk.rename(stale, &aside).map_err(io_error(disk, stale, "cannot rename"))?;
         } else {
@@ -143,7 +138,6 @@ fn adopt(
         tally: active.tally,
     };
     let Segment { last, manifest, .. } = *active;
-    debug_assert_eq!(segment_of(&writer, disk).end, active.end);
     Ok(Opened {
         id,
         writer,
@@ -151,12 +145,22 @@ fn adopt(
         position: last,
         manifest,
         chain: survey.chain,
-        repaired,
+        repaired: healed.map(|healed| healed.told),
     })
 }
 
+/// A log that was written anew.
+struct Healed {
+    /// Its id.
+    log: u128,
+    /// What to tell.
+    told: String,
+    /// Whether something was lost.
+    lost: bool,
+}
+
 /// Decides what becomes of a damaged log.
-struct Healer<'a> {
+struct Doctor<'a> {
     disk: &'a dyn Disk,
     folder: &'a Folder,
     witness: &'a Arc<dyn Witness>,
@@ -167,40 +171,40 @@ struct Healer<'a> {
     now: Timestamp,
 }
 
-impl Healer<'_> {
-    /// Writes the log anew and returns its id and what to tell, or refuses.
-    fn heal(&mut self, id: u128, fresh: u128) -> Result<(u128, String), LogError> {
+impl Doctor<'_> {
+    /// Writes the log anew, or refuses.
+    fn heal(&self, id: u128, fresh: u128) -> Result<Healed, LogError> {
         let survey = self.survey;
         let what = survey.broken.join("; ");
         let repair =
             |log| Repair { disk: self.disk, folder: self.folder, witness: self.witness, now: self.now, log };
         let covered = |(_, to): &Range| *to <= self.applied;
         if survey.lost.is_empty() && !survey.open_end {
-            repair(id).from_remains(survey.end, false)?;
+            repair(id).use_remains(survey.end, false)?;
             let told = format!("{what}. No position was lost: the log was written anew from what it holds");
             tracing::error!("{told}");
-            return Ok((id, told));
+            return Ok(Healed { log: id, told, lost: false });
         }
         let reaches = survey.lost.iter().all(covered) && (!survey.open_end || self.applied >= survey.end);
         if self.ours && reaches && self.witness.holds() {
-            repair(id).from_table(self.applied)?;
+            repair(id).use_table(self.applied)?;
             let told = format!(
                 "{what}. The table is whole at position {}: the log was written anew from it",
                 self.applied
             );
             tracing::error!("{told}");
-            return Ok((id, told));
+            return Ok(Healed { log: id, told, lost: false });
         }
         if self.settings.accept_loss {
             // Another id: a table of the old log is not what this one holds, and is rebuilt.
-            repair(fresh).from_remains(survey.end, self.ours)?;
+            repair(fresh).use_remains(survey.end, self.ours)?;
             let told = format!(
                 "{what}. Went on without {} as --accept-loss demands; everything else that the log and \
                  the table hold was kept, the damaged files are set aside as *.damaged",
                 ranges(&survey.lost, survey.open_end)
             );
             tracing::error!("{told}");
-            return Ok((fresh, told));
+            return Ok(Healed { log: fresh, told, lost: true });
         }
         Err(LogError::Damaged(self.refusal(&what)))
     }

@@ -7,12 +7,16 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::log::disk::Disk;
+use crate::log::folder::{self, Folder, Piece};
 use crate::log::frame::ends::{Header, Kind, Tally};
 use crate::log::frame::{self, RECORDS_BYTES};
 use crate::log::live::{self, Write};
-use crate::log::scan::{self, Folder, Piece};
 use crate::log::segment::{Writer, io_error};
 use crate::log::{LogError, Manifest, Position, Record, Witness};
+
+/// A snapshot is synced each time so much was written: one sync of gigabytes at the end would hold
+/// up the commits' own.
+const SYNC_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Writes a snapshot segment record by record.
 pub(crate) struct SnapshotWriter<'a> {
@@ -22,6 +26,8 @@ pub(crate) struct SnapshotWriter<'a> {
     pending: Vec<Record>,
     pending_bytes: usize,
     tally: Tally,
+    synced: u64,
+    finished: bool,
 }
 
 impl<'a> SnapshotWriter<'a> {
@@ -43,7 +49,8 @@ impl<'a> SnapshotWriter<'a> {
         };
         let writer = Writer::begin(disk, header).map_err(io_error(disk, "", "cannot write a snapshot in"))?;
         let (pending, tally) = (Vec::new(), Tally::default());
-        Ok(SnapshotWriter { disk, writer, position, pending, pending_bytes: 0, tally })
+        let (synced, finished) = (writer.end, false);
+        Ok(SnapshotWriter { disk, writer, position, pending, pending_bytes: 0, tally, synced, finished })
     }
 
     /// Adds a record.
@@ -63,6 +70,10 @@ impl<'a> SnapshotWriter<'a> {
         self.writer.append(&bytes, 1, std::mem::take(&mut self.tally)).map_err(self.cannot_write())?;
         self.pending.clear();
         self.pending_bytes = 0;
+        if self.writer.end - self.synced >= SYNC_BYTES {
+            self.synced = self.writer.end;
+            self.writer.file.sync_data().map_err(self.cannot_write())?;
+        }
         Ok(())
     }
 
@@ -78,10 +89,21 @@ impl<'a> SnapshotWriter<'a> {
         self.writer.file.write_all_at(&bytes, 0).map_err(self.cannot_write())?;
         self.writer.header = header;
         let length = self.writer.end;
-        self.writer.content = scan::content_crc(&*self.writer.file, length).map_err(self.cannot_write())?;
+        self.writer.content = folder::content_crc(&*self.writer.file, length).map_err(self.cannot_write())?;
         self.writer.seal(self.position, manifest).map_err(self.cannot_write())?;
         self.writer.publish(self.disk).map_err(self.cannot_write())?;
-        Ok(self.writer)
+        self.finished = true;
+        Ok(self.writer.clone())
+    }
+}
+
+impl Drop for SnapshotWriter<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            // It may have failed for want of the very space that it takes. What stays is removed
+            // at the next start.
+            self.writer.discard(self.disk);
+        }
     }
 }
 
@@ -101,7 +123,7 @@ pub(crate) struct Repair<'a> {
 
 impl Repair<'_> {
     /// A snapshot of the table, which stands at `applied`, and the intact Changes after it.
-    pub(crate) fn from_table(&self, applied: Position) -> Result<(), LogError> {
+    pub(crate) fn use_table(&self, applied: Position) -> Result<(), LogError> {
         let mut manifest = Manifest::default();
         self.witness.each_record(&mut |record| {
             count(&mut manifest, &record);
@@ -116,7 +138,7 @@ impl Repair<'_> {
     /// A snapshot of everything that can be read: intact frames, and the table's records if it is
     /// of this log. The latest write of each key wins. `end` is at least as high as any position
     /// that ever was.
-    pub(crate) fn from_remains(&self, end: Position, witness: bool) -> Result<(), LogError> {
+    pub(crate) fn use_remains(&self, end: Position, witness: bool) -> Result<(), LogError> {
         let mut writes = 0;
         let mut end = end;
         self.remains(witness, &mut |write| {
@@ -138,7 +160,7 @@ impl Repair<'_> {
         witness: bool,
         each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
-        scan::salvage(self.folder, &mut |piece| {
+        folder::salvage(self.folder, &mut |piece| {
             match piece {
                 Piece::Change(change) => {
                     for entry in &change.entries {
@@ -184,7 +206,7 @@ impl Repair<'_> {
         let cannot_write = || io_error(self.disk, "", "cannot write a segment in");
         let mut writer = Writer::begin(self.disk, header).map_err(cannot_write())?;
         let mut last = position;
-        scan::salvage(self.folder, &mut |piece| {
+        folder::salvage(self.folder, &mut |piece| {
             let Piece::Change(change) = piece else { return Ok(()) };
             if change.position != last.next() {
                 return Ok(());

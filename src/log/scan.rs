@@ -1,17 +1,14 @@
-//! What is in a log folder: which segments form the log, what of them can be read, what is lost.
+//! What of a log folder can be read, and what is lost.
 //! It only reads and reports; [`crate::log::recovery`] decides what follows.
 
 use std::sync::Arc;
 
 use crate::log::chain::{Chain, Segment};
-use crate::log::disk::{Disk, DiskFile};
+use crate::log::folder::{Folder, Found, content_crc};
 use crate::log::frame::Frame;
-use crate::log::frame::ends::{CLOSED_BYTES, Closed, Footer, HEADER_BYTES, Header, Kind, NotAHeader, Tally};
-use crate::log::segment::{self, Frames, Name, Step, UNFINISHED, io_error};
-use crate::log::{Change, LogError, Manifest, Position};
-
-/// The file that marks a clean stop.
-pub(crate) const MARK: &str = "closed";
+use crate::log::frame::ends::{HEADER_BYTES, Kind, Tally};
+use crate::log::segment::{self, Frames, Step};
+use crate::log::{LogError, Manifest, Position};
 
 /// Positions `.0` to `.1`, both included.
 pub(crate) type Range = (Position, Position);
@@ -19,123 +16,6 @@ pub(crate) type Range = (Position, Position);
 /// A range in words.
 pub(crate) fn span((from, to): &Range) -> String {
     if from == to { format!("position {from}") } else { format!("positions {from} to {to}") }
-}
-
-/// A segment file as found.
-#[derive(Debug)]
-pub(crate) struct Found {
-    /// Its name.
-    pub(crate) name: Name,
-    /// The open file.
-    pub(crate) file: Arc<dyn DiskFile>,
-    /// Its path.
-    pub(crate) path: String,
-    /// Its header, if that is intact.
-    pub(crate) header: Option<Header>,
-    /// Its footer, if it has one that is intact.
-    pub(crate) footer: Option<Footer>,
-    /// Its length.
-    pub(crate) size: u64,
-    /// Positions past this never happened here: a newer header says so.
-    pub(crate) limit: Option<Position>,
-}
-
-/// What is in the folder.
-#[derive(Debug)]
-pub(crate) struct Folder {
-    /// The segments that form the log, oldest first.
-    pub(crate) found: Vec<Found>,
-    /// Files that a snapshot has taken the place of, and unfinished ones.
-    pub(crate) stale: Vec<String>,
-    /// The mark of a clean stop.
-    pub(crate) mark: Option<Closed>,
-    /// The highest number that any segment has.
-    pub(crate) sequence: u64,
-}
-
-/// Opens everything in the folder and reads headers and footers.
-pub(crate) fn open_folder(disk: &dyn Disk) -> Result<Folder, LogError> {
-    let mut folder = Folder { found: Vec::new(), stale: Vec::new(), mark: None, sequence: 0 };
-    for text in disk.list().map_err(io_error(disk, "", "cannot list"))? {
-        if text.ends_with(UNFINISHED) {
-            folder.stale.push(text);
-        } else if text == MARK {
-            let file = disk.open(&text).map_err(io_error(disk, &text, "cannot open"))?;
-            let mut bytes = [0; CLOSED_BYTES];
-            let read =
-                segment::read_full(&*file, &mut bytes, 0).map_err(io_error(disk, &text, "cannot read"))?;
-            folder.mark = Closed::decode(&bytes[..read]);
-        } else if let Some(name) = Name::parse(&text) {
-            folder.sequence = folder.sequence.max(name.sequence);
-            folder.found.push(open_segment(disk, name)?);
-        }
-    }
-    folder.found.sort_by_key(|found| found.name);
-    drop_superseded(&mut folder);
-    let mut limit = None;
-    for found in folder.found.iter_mut().rev() {
-        found.limit = limit;
-        if let Some(header) = found.header {
-            limit = Some(limit.map_or(header.before, |l: Position| l.min(header.before)));
-        }
-    }
-    Ok(folder)
-}
-
-fn open_segment(disk: &dyn Disk, name: Name) -> Result<Found, LogError> {
-    let text = name.to_string();
-    let path = disk.path(&text);
-    let file = disk.open(&text).map_err(io_error(disk, &text, "cannot open"))?;
-    let header = match segment::read_header(&*file).map_err(io_error(disk, &text, "cannot read"))? {
-        Ok(header) => Some(header).filter(|h| h.sequence == name.sequence && h.kind == name.kind),
-        Err(NotAHeader::Damaged) => None,
-        Err(NotAHeader::Newer(version)) => {
-            let text = format!("{path} has version {version}: a newer Waypost wrote it, use that one");
-            return Err(LogError::Damaged(text));
-        }
-    };
-    let footer = segment::read_footer(&*file, name.sequence).map_err(io_error(disk, &text, "cannot read"))?;
-    let size = file.size().map_err(io_error(disk, &text, "cannot read"))?;
-    Ok(Found { name, file, path, header, footer, size, limit: None })
-}
-
-/// The newest whole snapshot takes the place of everything up to its number. A crash in the
-/// middle of compaction leaves both.
-fn drop_superseded(folder: &mut Folder) {
-    let snapshots = || folder.found.iter().filter(|f| f.name.kind == Kind::Snapshot);
-    let whole = |f: &&Found| {
-        let footer = f.header.and(f.footer);
-        // The older files are about to go: the one time that the start reads a snapshot whole.
-        let alone = !folder.found.iter().any(|other| other.name < f.name);
-        footer.is_some_and(|footer| alone || content_holds(f, &footer))
-    };
-    let Some(newest) = snapshots().rev().find(whole).or_else(|| snapshots().next_back()) else { return };
-    let newest = newest.name;
-    let (stale, kept) = std::mem::take(&mut folder.found)
-        .into_iter()
-        .partition(|f| f.name < newest || (f.name.kind == Kind::Snapshot && f.name > newest));
-    folder.found = kept;
-    folder.stale.extend::<Vec<String>>(stale.iter().map(|f: &Found| f.name.to_string()).collect());
-}
-
-fn content_holds(found: &Found, footer: &Footer) -> bool {
-    content_crc(&*found.file, footer.length).is_ok_and(|crc| crc == footer.content)
-}
-
-/// crc32c of a file's first `length` bytes.
-pub(crate) fn content_crc(file: &dyn DiskFile, length: u64) -> std::io::Result<u32> {
-    let mut buffer = vec![0; 256 * 1024];
-    let (mut crc, mut offset) = (0, 0);
-    while offset < length {
-        let part = buffer.len().min(usize::try_from(length - offset).unwrap_or(usize::MAX));
-        let read = segment::read_full(file, &mut buffer[..part], offset)?;
-        if read == 0 {
-            break;
-        }
-        crc = crc32c::crc32c_append(crc, &buffer[..read]);
-        offset += read as u64;
-    }
-    Ok(crc)
 }
 
 /// The verdict over a folder.
@@ -169,7 +49,8 @@ pub(crate) fn survey(
     let mut survey = Survey::default();
     let count = folder.found.len();
     let ids = folder.found.iter().filter_map(|f| f.header.map(|h| h.log));
-    let id = ids.clone().next().unwrap_or_default();
+    // Without any header the mark alone may tell that there was a log.
+    let id = ids.clone().next().or(folder.mark.map(|mark| mark.log)).unwrap_or_default();
     for (index, found) in folder.found.iter().enumerate() {
         if found.header.is_some_and(|h| h.log != id) {
             survey.broken.push(format!("{} is of another log than the files before it", found.path));
@@ -283,6 +164,10 @@ impl Survey {
                 self.open_end = true;
             } else {
                 self.torn = found.size - scan.end.min(found.size);
+            }
+            if found.header.is_none() && scan.frames == 0 {
+                // Headers are durable before names, so this file once had one, and perhaps more.
+                self.open_end = true;
             }
             (self.frames, self.content) = (scan.frames, scan.content);
             // A hole that hides no Change is passed over by readers, but not written after.
@@ -429,46 +314,4 @@ impl Scan {
             self.gaps.clear();
         }
     }
-}
-
-/// A piece of what can still be read of a damaged log.
-pub(crate) enum Piece {
-    /// A Change.
-    Change(Change),
-    /// Records of a snapshot.
-    Records(Vec<crate::log::Record>),
-}
-
-/// Reads whatever can be read of every file, in order, passing over damage.
-pub(crate) fn salvage(
-    folder: &Folder,
-    each: &mut dyn FnMut(Piece) -> Result<(), LogError>,
-) -> Result<(), LogError> {
-    for found in &folder.found {
-        let cannot_read = |source| LogError::Io { what: "cannot read", path: found.path.clone(), source };
-        let mut frames = Frames::new(Arc::clone(&found.file), found.size).map_err(cannot_read)?;
-        loop {
-            match frames.step().map_err(cannot_read)? {
-                Step::End => break,
-                Step::Bad => {
-                    if !frames.resync().map_err(cannot_read)? {
-                        break;
-                    }
-                }
-                Step::Frame(raw) => {
-                    if found.name.kind == Kind::Changes
-                        && found.limit.is_some_and(|limit| raw.position > limit)
-                    {
-                        break;
-                    }
-                    match segment::decode(&raw, &found.path)? {
-                        Frame::Change(change, _) => each(Piece::Change(change))?,
-                        Frame::Records(records) => each(Piece::Records(records))?,
-                        Frame::Checkpoint(_) | Frame::CleanClose(_) => {}
-                    }
-                }
-            }
-        }
-    }
-    Ok(())
 }

@@ -70,7 +70,7 @@ pub(crate) fn io_error(
 }
 
 /// A file that frames are appended to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Writer {
     /// The file.
     pub(crate) file: Arc<dyn DiskFile>,
@@ -119,6 +119,11 @@ impl Writer {
     pub(crate) fn publish(&self, disk: &dyn Disk) -> io::Result<()> {
         disk.rename(&unfinished(&self.header), &self.name().to_string())?;
         disk.sync_dir()
+    }
+
+    /// Removes it, if it has no name of its own yet.
+    pub(crate) fn discard(&self, disk: &dyn Disk) {
+        drop(disk.remove(&unfinished(&self.header)));
     }
 
     /// Its name.

@@ -189,15 +189,15 @@ impl Queue {
     }
 
     /// Hands in work, or gives it back with the reason.
-    pub(crate) fn push(&self, work: Work) -> Result<(), (Work, CommitError)> {
+    pub(crate) fn push(&self, work: Work) -> Result<(), Box<(Work, CommitError)>> {
         let bytes = work.bytes();
         let mut waiting = self.waiting.lock();
         if waiting.ending != Ending::Open {
-            return Err((work, super::stopped()));
+            return Err(Box::new((work, super::stopped())));
         }
         if waiting.bytes + bytes > MAX_WAITING_BYTES {
             let why = CommitError::Unavailable("too many writes are waiting".to_owned());
-            return Err((work, why));
+            return Err(Box::new((work, why)));
         }
         waiting.bytes += bytes;
         waiting.works.push_back(work);

@@ -27,17 +27,18 @@ const MAX_RESERVE: u64 = 16 * 1024 * 1024;
 /// Free space that must be left once the ballast is gone: only the last frames are written then.
 const RELEASED_MARGIN: u64 = 64 * 1024;
 
-/// How long an answer about the volume is good. Writes through [`Space::admits`] are accounted for
-/// in between; what else fills the disk is noticed this late, well below 5 s.
-const FRESH: Duration = Duration::from_millis(200);
+/// How long an answer about the volume is good. Short: at the 15 MB/s that log and table write
+/// together under load, a megabyte of margin lasts 70 ms.
+const FRESH: Duration = Duration::from_millis(10);
 
 /// What the table will write for each byte of the log: sled keeps records, index and old versions
 /// in pieces of half a megabyte. Measured at 3 with records of 3 KB; small ones take less.
 const TABLE_SHARE: u64 = 4;
 
-/// How long what the table owes is taken for unwritten: sled holds writes in memory until its next
-/// flush, a second later by default, and the volume knows nothing of them.
-const OWED_FOR: Duration = Duration::from_secs(2);
+/// What the table may have in its buffers, of which the volume knows nothing yet: two of sled's,
+/// of half a megabyte each. The log stops this much earlier than the table, which so finds room
+/// for all that was admitted.
+const BUFFERED: u64 = 1024 * 1024;
 
 /// Name of the ballast in the data folder.
 const BALLAST: &str = "ballast";
@@ -55,13 +56,12 @@ struct State {
     checked: Option<Instant>,
     /// Bytes free at the check, less those admitted since.
     free: u64,
-    /// What the table may still write for what was admitted in this window of [`OWED_FOR`], and
-    /// in the one before.
-    owed: [u64; 2],
-    window: Option<Instant>,
-    /// Writes stop below this.
+    /// The table's writes stop below this, and the log's [`State::ahead`] of it.
     margin: u64,
+    ahead: u64,
     low: bool,
+    /// Whether the log was refused: it is admitted again only when clearly more is free.
+    refused: bool,
 }
 
 impl Space {
@@ -74,7 +74,7 @@ impl Space {
             volume: Some(folder.to_owned()),
             // The margin equals the ballast: it takes in what is written between two checks and
             // the table's own files, whose growth nobody announces.
-            state: Mutex::new(State { margin: reserve, ..State::default() }),
+            state: Mutex::new(State { margin: reserve, ahead: BUFFERED, ..State::default() }),
         };
         if let Err(error) = space.make_ballast(reserve) {
             tracing::warn!(
@@ -116,14 +116,15 @@ impl Space {
         if self.volume.is_none() {
             return !state.low;
         }
-        state.turn_window();
         let table = bytes.saturating_mul(TABLE_SHARE);
-        let left = state.free.saturating_sub(state.owed[0] + state.owed[1]);
-        if state.low || left.saturating_sub(bytes.saturating_add(table)) < state.margin {
+        let wanted = bytes.saturating_add(table).saturating_add(state.margin).saturating_add(state.ahead);
+        // Once refused, a quarter of the margin more must be free, lest it flap at the border.
+        let enough = if state.refused { wanted.saturating_add(state.margin / 4) } else { wanted };
+        state.refused = state.low || state.free < enough;
+        if state.refused {
             return false;
         }
-        state.free = state.free.saturating_sub(bytes);
-        state.owed[0] += table;
+        state.free -= bytes + table;
         true
     }
 
@@ -150,8 +151,8 @@ impl Space {
             _ => {}
         }
         state.margin = RELEASED_MARGIN;
-        // The table can do without: it is replayed from the log.
-        state.owed = [0; 2];
+        state.ahead = 0;
+        state.refused = false;
         state.checked = None;
         state.low = false;
     }
@@ -198,18 +199,6 @@ impl Space {
     }
 }
 
-impl State {
-    /// Forgets what was owed before the last window.
-    fn turn_window(&mut self) {
-        let now = Instant::now();
-        let age = self.window.map_or(OWED_FOR * 2, |start| now - start);
-        if age >= OWED_FOR {
-            self.owed = [0, if age < OWED_FOR * 2 { self.owed[0] } else { 0 }];
-            self.window = Some(now);
-        }
-    }
-}
-
 /// For file systems that cannot preallocate: real zeros.
 fn fill(file: &mut File, size: u64) -> io::Result<()> {
     let zeros = vec![0; 64 * 1024];
@@ -251,7 +240,7 @@ mod tests {
         assert!(space.admits(1));
         let room = {
             let state = space.state.lock();
-            state.free - state.margin
+            state.free - state.margin - state.ahead
         };
         assert!(!space.admits(room / 2), "the table's share would not fit");
         space.ran_out();

@@ -208,7 +208,8 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
         let safe = killed.checked_sub(FLUSH + SLACK + 2 * seen.slowest);
         for (id, clicks) in seen.clicks {
             let before = floor.get(&id).copied().unwrap_or(0);
-            let must = clicks.answered.iter().filter(|at| safe.is_some_and(|safe| **at < safe)).count() as u64;
+            let must =
+                clicks.answered.iter().filter(|at| safe.is_some_and(|safe| **at < safe)).count() as u64;
             let total = admin.clicks(&id);
             let bounds = before + must..=before + clicks.sent;
             assert!(bounds.contains(&total), "{id} {when}: {total} clicks, not within {bounds:?}");

@@ -116,8 +116,9 @@ enum Wound {
 
 const BLOCK: usize = 4_096;
 
-/// Bytes of a segment's footer; the mark of a clean close is shorter.
-const END_BYTES: usize = 105;
+/// A segment's end that holds no Change: its footer, or the mark of a clean close, and a checkpoint
+/// before it. They only repeat what the frames say.
+const END_BYTES: usize = 256;
 
 impl Wound {
     /// At a place that matters: where there are bytes other than zero.
@@ -202,7 +203,9 @@ fn check(original: &Original, data: &Path, case: &str, of_log: Option<&str>, lou
     }
     original.check(&mut server.visitor(), &mut server.admin(), case);
     if loud {
-        poll(&format!("{case}: a word about the damage"), TOLD_WITHIN, || is_loud(&server.stderr()).then_some(()));
+        poll(&format!("{case}: a word about the damage"), TOLD_WITHIN, || {
+            is_loud(&server.stderr()).then_some(())
+        });
     }
     // Work goes on, and what is new is kept as well.
     let new = json!({"url": "https://e.test/new", "customSlug": "new"});
@@ -235,13 +238,15 @@ fn rounds(how: End) {
             let mut bytes = fs::read(original.folder.path().join(file)).expect("readable");
             let Some(wound) = Wound::choose(&bytes, &mut dice) else { continue };
             // The file `closed` says again how the last segment ends.
-            let loud = file.starts_with("log") && !file.ends_with("closed") && !wound.spares_frames(bytes.len());
+            let loud =
+                file.starts_with("log") && !file.ends_with("closed") && !wound.spares_frames(bytes.len());
             wound.apply(&mut bytes);
             let copy = tempfile::tempdir().expect("a temporary folder");
             copy_folder(original.folder.path(), copy.path());
             fs::write(copy.path().join(file), bytes).expect("room for it");
             let case = format!("{}: {wound}, seed {seed}", file.display());
-            let of_log = file.starts_with("log").then(|| file.file_name().and_then(|name| name.to_str())).flatten();
+            let of_log =
+                file.starts_with("log").then(|| file.file_name().and_then(|name| name.to_str())).flatten();
             if check(&original, copy.path(), &case, of_log, loud) {
                 served += 1;
                 // The damage is behind it: the next start finds nothing to say, and everything.

@@ -26,7 +26,10 @@ impl Volume {
     fn mount(size: &str) -> Option<Volume> {
         let at = tempfile::tempdir().expect("a temporary folder");
         let options = format!("size={size},mode=0700");
-        let ran = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "waypost-test"]).arg(at.path()).output();
+        let ran = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "waypost-test"])
+            .arg(at.path())
+            .output();
         match ran {
             Ok(output) if output.status.success() => Some(Volume { at }),
             failed => {
@@ -70,7 +73,8 @@ impl Made {
         let notes = "n".repeat(2_000);
         for number in self.links.len()..100_000 {
             let (code, url) = (format!("c{number}"), format!("https://e.test/{number}"));
-            let answer = admin.post("/api/v1/links", &json!({"url": url, "customSlug": code, "notes": notes}));
+            let answer =
+                admin.post("/api/v1/links", &json!({"url": url, "customSlug": code, "notes": notes}));
             if answer.status == 507 {
                 answer.refuses(507, "the disk is full; nothing was written", &code);
                 assert!(answer.header("retry-after").is_some(), "{answer:?}");
@@ -97,7 +101,8 @@ impl Made {
 fn heals(admin: &mut Client, code: &str) {
     let begun = Instant::now();
     loop {
-        let answer = admin.post("/api/v1/links", &json!({"url": "https://e.test/healed", "customSlug": code}));
+        let answer =
+            admin.post("/api/v1/links", &json!({"url": "https://e.test/healed", "customSlug": code}));
         if answer.status < 500 {
             answer.expect(201, code);
             break;

@@ -7,8 +7,21 @@ use std::path::{Path, PathBuf};
 
 /// From the left: each may use what stands before it, and itself.
 const LAYERS: [&str; 15] = [
-    "settings", "clock", "readiness", "model", "clicks", "log", "table", "cache", "links", "visit", "http",
-    "config", "app", "cli", "main",
+    "settings",
+    "clock",
+    "readiness",
+    "model",
+    "clicks",
+    "log",
+    "table",
+    "cache",
+    "links",
+    "visit",
+    "http",
+    "config",
+    "app",
+    "cli",
+    "main",
 ];
 
 /// Parts that use nothing of ours.
@@ -215,7 +228,8 @@ fn the_tests_that_the_invariants_name_exist() {
             _ => continue,
         };
         named += 1;
-        let text = fs::read_to_string(library.join(&file)).unwrap_or_else(|error| panic!("{name}: {file}: {error}"));
+        let text =
+            fs::read_to_string(library.join(&file)).unwrap_or_else(|error| panic!("{name}: {file}: {error}"));
         if let Some(test) = test {
             assert!(text.contains(&format!("fn {test}(")), "{name}: no such test in {file}");
         }

@@ -32,14 +32,19 @@ fn the_first_start_says_all_that_is_needed() {
     let server = fresh(&data).start();
     let said = server.stdout();
     let key_file = data.join("admin.key");
-    for part in [format!("http://{}", server.address()), data.display().to_string(), key_file.display().to_string()] {
+    for part in
+        [format!("http://{}", server.address()), data.display().to_string(), key_file.display().to_string()]
+    {
         assert!(said.contains(&part), "{part} is missing in: {said}");
     }
     let mode = fs::metadata(&key_file).expect("the key file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "{mode:o}");
     let key = fs::read_to_string(&key_file).expect("readable");
     assert_eq!(key.trim_end().len(), 46, "{key}");
-    assert!(!said.contains(key.trim_end()) && !server.stderr().contains(key.trim_end()), "a key is not for logs");
+    assert!(
+        !said.contains(key.trim_end()) && !server.stderr().contains(key.trim_end()),
+        "a key is not for logs"
+    );
 
     let pasted = printed_command(&said);
     assert!(pasted.starts_with("curl "), "{pasted}");
@@ -76,7 +81,8 @@ fn the_second_start_keeps_everything() {
     let server = fresh(folder.path()).start();
     let mut admin = server.visitor().with_key(key.trim_end());
     assert_eq!(fs::read_to_string(folder.path().join("admin.key")).expect("the key file"), key);
-    let found = admin.get(&format!("/api/v1/links/{}", text(&made, "id"))).expect(200, "kept")["link"].clone();
+    let found =
+        admin.get(&format!("/api/v1/links/{}", text(&made, "id"))).expect(200, "kept")["link"].clone();
     let mut want = made.clone();
     want["clickCount"] = json!(7);
     assert_eq!(found, want);

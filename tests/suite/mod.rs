@@ -10,10 +10,10 @@ mod crash;
 mod damage;
 /// A full disk.
 mod disk_full;
-/// A POST repeated.
-mod idempotency;
 /// The server over raw sockets: framing, deadlines, caps, drain.
 mod http_raw;
+/// A POST repeated.
+mod idempotency;
 /// What may use what.
 mod layers;
 /// The binary: starts, refusals, signals, ends.

@@ -76,7 +76,8 @@ fn concurrent_changes_of_one_link_are_all_kept() {
     let app = TestApp::start();
     let made = app.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
     let path = format!("/api/v1/links/{}", text(&made, "id"));
-    let fields = ["title", "description", "notes", "utmSource", "utmMedium", "utmCampaign", "utmTerm", "utmContent"];
+    let fields =
+        ["title", "description", "notes", "utmSource", "utmMedium", "utmCampaign", "utmTerm", "utmContent"];
     for round in 0..5 {
         let barrier = Barrier::new(fields.len());
         std::thread::scope(|scope| {
@@ -132,7 +133,9 @@ fn clicks_are_exact_while_they_are_flushed_edited_and_evicted() {
             let mut admin = app.admin();
             for number in 0_u64.. {
                 let id = &ids[usize::try_from(number % 3).expect("small")];
-                admin.patch(&format!("/api/v1/links/{id}"), &json!({"title": number.to_string()})).expect(200, id);
+                admin
+                    .patch(&format!("/api/v1/links/{id}"), &json!({"title": number.to_string()}))
+                    .expect(200, id);
                 if over.load(Ordering::Relaxed) {
                     break;
                 }

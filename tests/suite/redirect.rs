@@ -125,7 +125,11 @@ fn how_long_browsers_may_keep_each_status() {
 fn time_is_looked_at_on_each_click() {
     let app = TestApp::start();
     let mut admin = app.admin();
-    link(&mut admin, "span", &json!({"validSince": "2026-01-01T00:01:00Z", "expiresAt": "2026-01-01T00:02:00Z"}));
+    link(
+        &mut admin,
+        "span",
+        &json!({"validSince": "2026-01-01T00:01:00Z", "expiresAt": "2026-01-01T00:02:00Z"}),
+    );
     let mut visitor = app.visitor();
     for (second, status) in [(0, 404), (59, 404), (1, 302), (59, 302), (1, 410), (86_400, 410)] {
         app.advance(Duration::from_secs(second));
@@ -209,7 +213,8 @@ fn whether_case_matters_is_the_domains_to_say() {
         let status = admin.post("/api/v1/links", &twin).status;
         assert_eq!(status, if sensitive { 201 } else { 409 }, "{domain}");
     }
-    let made = admin.create(&json!({"url": "https://e.test/3", "domain": "loose.test", "customSlug": "\u{c9}t"}));
+    let made =
+        admin.create(&json!({"url": "https://e.test/3", "domain": "loose.test", "customSlug": "\u{c9}t"}));
     let mut visitor = app.visitor().at("loose.test");
     assert_eq!(visitor.get("/%C3%89T").status, 302, "ASCII is folded: {made}");
     assert_eq!(visitor.get("/%C3%A9t").status, 404, "nothing but ASCII is folded");
@@ -320,7 +325,8 @@ fn pages_carry_what_keeps_them_harmless() {
         assert_eq!(page.status, status, "{method} {target}");
         assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "{method} {target}");
         let policy = page.header("content-security-policy").unwrap_or("");
-        for part in ["default-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"] {
+        for part in ["default-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"]
+        {
             assert!(policy.contains(part), "{method} {target}: {policy}");
         }
         assert!(!policy.contains("unsafe"), "{method} {target}: {policy}");
@@ -372,8 +378,20 @@ fn our_own_paths_are_never_links() {
     let mut admin = app.admin();
     let mut visitor = app.visitor();
     let reserved = [
-        "api", "links", "snapshots", "locations", "healthz", "readyz", "metrics", ".well-known", "robots.txt",
-        "favicon.ico", "assets", "admin", "API", "Admin",
+        "api",
+        "links",
+        "snapshots",
+        "locations",
+        "healthz",
+        "readyz",
+        "metrics",
+        ".well-known",
+        "robots.txt",
+        "favicon.ico",
+        "assets",
+        "admin",
+        "API",
+        "Admin",
     ];
     for word in reserved {
         let body = json!({"url": "https://e.test/", "customSlug": word});
@@ -431,7 +449,10 @@ fn destinations_leave_as_ascii() {
     let mut admin = app.admin();
     let mut visitor = app.visitor();
     let rows = [
-        ("https://e.test/\u{e9}\u{1f600}?q=\u{fc}#\u{df}", "https://e.test/%C3%A9%F0%9F%98%80?q=%C3%BC#%C3%9F"),
+        (
+            "https://e.test/\u{e9}\u{1f600}?q=\u{fc}#\u{df}",
+            "https://e.test/%C3%A9%F0%9F%98%80?q=%C3%BC#%C3%9F",
+        ),
         ("http://\u{430}\u{440}\u{440}\u{4cf}\u{435}.com/", "http://xn--80ak6aa92e.com/"),
         ("HTTPS://E.test:443/a b", "https://e.test/a%20b"),
         ("https:evil.test", "https://evil.test/"),

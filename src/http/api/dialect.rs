@@ -5,8 +5,8 @@
 use hyper::{Method, StatusCode};
 
 pub use crate::links::{
-    Bulk, BulkView, Cursor, DomainView, FailedRow, Imported, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView,
-    Outcome, Page, Sort, WorkspaceView,
+    Bulk, BulkView, Cursor, DomainView, FailedRow, Imported, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery,
+    LinkView, Outcome, Page, Sort, WorkspaceView,
 };
 
 use crate::http::api::json::Mistyped;

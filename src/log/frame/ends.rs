@@ -266,3 +266,90 @@ fn checked(bytes: &[u8]) -> Option<&[u8]> {
     let (covered, crc) = bytes.split_last_chunk::<4>()?;
     (crc32c::crc32c(covered) == u32::from_le_bytes(*crc)).then_some(covered)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: Manifest = Manifest { count: 3, sum: u128::MAX - 1 };
+    fn header() -> Header {
+        Header {
+            kind: Kind::Snapshot,
+            log: 0x0102_0304,
+            sequence: 7,
+            before: Position(300),
+            manifest: MANIFEST,
+            created: Timestamp::from_millis(1_700_000_000_000),
+        }
+    }
+
+    const FOOTER: Footer = Footer {
+        sequence: 7,
+        last: Position(400),
+        frames: 5,
+        length: 6_000,
+        manifest: MANIFEST,
+        tally: Tally { records: 1, record_bytes: 2, clicks: 3, click_bytes: 4 },
+        content: 0xDEAD_BEEF,
+    };
+    const CLOSED: Closed =
+        Closed { log: 0x0102_0304, sequence: 7, length: 6_000, position: Position(400), manifest: MANIFEST };
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+    }
+
+    /// The bytes of version 1, for ever. A row that fails means that old logs cannot be read.
+    #[test]
+    fn golden_ends() {
+        let rows = [
+            (header().encode(), HEADER_BYTES, GOLDEN_HEADER),
+            (FOOTER.encode(), FOOTER_BYTES, GOLDEN_FOOTER),
+            (CLOSED.encode(), CLOSED_BYTES, GOLDEN_CLOSED),
+        ];
+        for (bytes, length, golden) in rows {
+            assert_eq!(hex(&bytes), golden);
+            assert_eq!(bytes.len(), length, "{golden}");
+        }
+        assert_eq!(Header::decode(&header().encode()), Ok(header()));
+        assert_eq!(Footer::decode(&FOOTER.encode()), Some(FOOTER));
+        assert_eq!(Closed::decode(&CLOSED.encode()), Some(CLOSED));
+    }
+
+    const GOLDEN_HEADER: &str = "f557ff4801010403020100000000000000000000000007000000000000002c0100000000000003000000000000\
+        00feffffffffffffffffffffffffffffff0068e5cf8b010000d23bafd8";
+    const GOLDEN_FOOTER: &str = "f557ff460107000000000000009001000000000000050000000000000070170000000000000300000000000000\
+        feffffffffffffffffffffffffffffff0100000000000000020000000000000003000000000000000400000000\
+        000000efbeadde83b68938";
+    const GOLDEN_CLOSED: &str = "f557ff430104030201000000000000000000000000070000000000000070170000000000009001000000000000\
+        0300000000000000feffffffffffffffffffffffffffffff6715d610";
+
+    #[test]
+    fn any_flipped_bit_and_any_cut_is_noticed() {
+        let (header, footer, closed) = (header().encode(), FOOTER.encode(), CLOSED.encode());
+        for bit in 0..header.len().max(footer.len()) * 8 {
+            let flip = |bytes: &[u8]| {
+                let mut bytes = bytes.to_vec();
+                if let Some(byte) = bytes.get_mut(bit / 8) {
+                    *byte ^= 1 << (bit % 8);
+                }
+                bytes
+            };
+            assert!(bit / 8 >= header.len() || Header::decode(&flip(&header)).is_err(), "bit {bit}");
+            assert!(bit / 8 >= footer.len() || Footer::decode(&flip(&footer)).is_none(), "bit {bit}");
+            assert!(bit / 8 >= closed.len() || Closed::decode(&flip(&closed)).is_none(), "bit {bit}");
+        }
+        assert_eq!(Header::decode(&header[1..]), Err(NotAHeader::Damaged));
+        assert_eq!(Footer::decode(&footer[..FOOTER_BYTES - 1]), None);
+    }
+
+    #[test]
+    fn a_newer_header_is_told_from_a_damaged_one() {
+        let mut bytes = header().encode();
+        bytes[4] = 2;
+        assert_eq!(Header::decode(&bytes), Err(NotAHeader::Damaged), "the crc says so");
+        bytes.truncate(HEADER_BYTES - 4);
+        put_crc(&mut bytes);
+        assert_eq!(Header::decode(&bytes), Err(NotAHeader::Newer(2)));
+    }
+}

@@ -141,7 +141,7 @@ mod tests {
         let line = read(exported.as_bytes()).expect("an exported line");
         assert_eq!((line.workspace.as_deref(), line.link.clicks), (Some("ws_1"), 7));
         assert_eq!(line.link.tags, [Box::from("promo")]);
-        assert_eq!(line.link.draft.code.as_ref().map(|code| code.as_str()), Some("x"));
+        assert_eq!(line.link.draft.code.as_ref().map(crate::model::short_code::ShortCode::as_str), Some("x"));
         assert!(line.link.id.is_some() && line.link.hash.is_some() && line.link.draft.password.is_none());
         let plain = read(br#"{"url":"https://e.test/","tags":["a","b"]}"#).expect("a create body");
         assert_eq!((plain.link.tags.len(), plain.link.id, plain.link.created_at), (2, None, None));

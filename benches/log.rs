@@ -1,0 +1,133 @@
+//! The log on a real disk: one writer at a time, 64 at once, the hash behind the manifest, and
+//! reading a log back. Each asserts its answers.
+
+use std::hint::black_box;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use waypost::clock::Clock;
+use waypost::log::disk::FsDisk;
+use waypost::log::frame::record_hash;
+use waypost::log::local::{LocalLog, Settings};
+use waypost::log::space::Space;
+use waypost::log::{Follow, Log, LogError, Pending, Position, Proposal, Put, Record, Witness};
+
+/// Writers in a group.
+const WRITERS: u64 = 64;
+/// A plain link's record, more or less.
+const RECORD_BYTES: usize = 200;
+/// Changes that are read back.
+const READ_BACK: u64 = 20_000;
+
+/// A table that has applied everything and holds nothing: every key is new.
+#[derive(Debug, Default)]
+struct Nothing(OnceLock<u128>);
+
+impl Witness for Nothing {
+    fn log_id(&self) -> Option<u128> {
+        self.0.get().copied()
+    }
+
+    fn applied(&self) -> Position {
+        Position(self.0.get().map_or(0, |_| u64::MAX))
+    }
+
+    fn revision(&self, _key: &[u8]) -> Result<Option<Position>, LogError> {
+        Ok(None)
+    }
+
+    fn holds(&self) -> bool {
+        false
+    }
+
+    fn each_record(&self, _each: &mut dyn FnMut(Record) -> Result<(), LogError>) -> Result<(), LogError> {
+        Ok(())
+    }
+}
+
+fn open(folder: &std::path::Path) -> LocalLog {
+    let disk = Arc::new(FsDisk::open(folder).expect("a folder"));
+    let table = Arc::new(Nothing::default());
+    let witness: Arc<dyn Witness> = Arc::clone(&table) as Arc<dyn Witness>;
+    let space = Arc::new(Space::unlimited());
+    let log = LocalLog::open(disk, Settings::default(), Clock::system(), witness, space).expect("opens");
+    table.0.get_or_init(|| log.id());
+    log
+}
+
+fn proposal(index: u64) -> Proposal {
+    let key = Bytes::from(format!("l{index:016}"));
+    Proposal {
+        puts: vec![Put { key, value: Some(Bytes::from(vec![7; RECORD_BYTES])) }],
+        ..Proposal::default()
+    }
+}
+
+fn commits(c: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = open(folder.path());
+    let mut next = 0;
+    let mut group = c.benchmark_group("log");
+    group.sample_size(10).measurement_time(Duration::from_secs(3));
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("commit_one", |b| {
+        b.iter(|| {
+            next += 1;
+            assert_eq!(log.commit(proposal(next)).wait(), Ok(Position(next)));
+        });
+    });
+    group.throughput(Throughput::Elements(WRITERS));
+    group.bench_function("commit_64_at_once", |b| {
+        b.iter(|| {
+            let pending: Vec<Pending> = (1..=WRITERS).map(|n| log.commit(proposal(next + n))).collect();
+            for pending in pending {
+                next += 1;
+                assert_eq!(pending.wait(), Ok(Position(next)));
+            }
+        });
+    });
+    group.finish();
+    assert_eq!(log.status().manifest.count, next);
+    assert!(log.status().syncs < next, "groups share their syncs");
+}
+
+fn reading(c: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = open(folder.path());
+    let pending: Vec<Pending> = (1..=READ_BACK).map(|n| log.commit(proposal(n))).collect();
+    for (index, pending) in (1..).zip(pending) {
+        assert_eq!(pending.wait(), Ok(Position(index)));
+    }
+    log.close();
+    drop(log);
+    let mut group = c.benchmark_group("log");
+    group.sample_size(10).throughput(Throughput::Elements(READ_BACK));
+    group.bench_function("open_and_follow", |b| {
+        b.iter_batched(
+            || open(folder.path()),
+            |log| {
+                let Ok(Follow::Changes(mut follower)) = log.follow(Position::START) else {
+                    panic!("never compacted")
+                };
+                let mut last = Position::START;
+                while let Ok(Some(change)) = follower.next(Duration::ZERO) {
+                    last = change.position;
+                }
+                assert_eq!(last, Position(READ_BACK));
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("record_hash", |b| {
+        let key = *b"l0123456789abcdef0123";
+        assert_ne!(record_hash(&key, Position(1)), record_hash(&key, Position(2)));
+        b.iter(|| record_hash(black_box(&key), black_box(Position(1))));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, commits, reading);
+criterion_main!(benches);

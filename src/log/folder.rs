@@ -1,0 +1,202 @@
+//! What is in a log folder: its files, their headers and footers, which of them form the log; and
+//! reading whatever is left of them, damaged or not.
+
+use std::sync::Arc;
+
+use crate::log::disk::{Disk, DiskFile};
+use crate::log::frame::Frame;
+use crate::log::frame::ends::{CLOSED_BYTES, Closed, Footer, Header, Kind, NotAHeader};
+use crate::log::segment::{self, Frames, Name, Step, UNFINISHED, io_error};
+use crate::log::{Change, LogError, Position, Record};
+
+/// The file that marks a clean stop.
+pub(crate) const MARK: &str = "closed";
+
+/// A segment file as found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Its name.
+    pub(crate) name: Name,
+    /// The open file.
+    pub(crate) file: Arc<dyn DiskFile>,
+    /// Its path.
+    pub(crate) path: String,
+    /// Its header, if that is intact.
+    pub(crate) header: Option<Header>,
+    /// Its footer, if it has one that is intact.
+    pub(crate) footer: Option<Footer>,
+    /// Its length.
+    pub(crate) size: u64,
+    /// Positions past this never happened here: a newer header says so.
+    pub(crate) limit: Option<Position>,
+}
+
+/// What is in the folder.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    /// The segments that form the log, oldest first.
+    pub(crate) found: Vec<Found>,
+    /// Files that a snapshot has taken the place of, and unfinished ones.
+    pub(crate) stale: Vec<String>,
+    /// The mark of a clean stop.
+    pub(crate) mark: Option<Closed>,
+    /// The highest number that any segment has.
+    pub(crate) sequence: u64,
+}
+
+/// Opens everything in the folder and reads headers and footers.
+pub(crate) fn open_folder(disk: &dyn Disk) -> Result<Folder, LogError> {
+    let mut folder = Folder { found: Vec::new(), stale: Vec::new(), mark: None, sequence: 0 };
+    for text in disk.list().map_err(io_error(disk, "", "cannot list"))? {
+        if text.ends_with(UNFINISHED) {
+            folder.stale.push(text);
+        } else if text == MARK {
+            let file = disk.open(&text).map_err(io_error(disk, &text, "cannot open"))?;
+            let mut bytes = [0; CLOSED_BYTES];
+            let read =
+                segment::read_full(&*file, &mut bytes, 0).map_err(io_error(disk, &text, "cannot read"))?;
+            folder.mark = Closed::decode(&bytes[..read]);
+        } else if let Some(name) = Name::parse(&text) {
+            folder.sequence = folder.sequence.max(name.sequence);
+            folder.found.push(open_segment(disk, name)?);
+        }
+    }
+    folder.found.sort_by_key(|found| found.name);
+    drop_superseded(&mut folder);
+    let mut limit = None;
+    for found in folder.found.iter_mut().rev() {
+        found.limit = limit;
+        let before = match found.header {
+            Some(header) => Some(header.before),
+            // Its first Change tells as well where it began.
+            None => first_position(found)?.map(|first| Position(first.0.saturating_sub(1))),
+        };
+        if let Some(before) = before {
+            limit = Some(limit.map_or(before, |limit: Position| limit.min(before)));
+        }
+    }
+    Ok(folder)
+}
+
+fn open_segment(disk: &dyn Disk, name: Name) -> Result<Found, LogError> {
+    let text = name.to_string();
+    let path = disk.path(&text);
+    let file = disk.open(&text).map_err(io_error(disk, &text, "cannot open"))?;
+    let header = match segment::read_header(&*file).map_err(io_error(disk, &text, "cannot read"))? {
+        Ok(header) => Some(header).filter(|h| h.sequence == name.sequence && h.kind == name.kind),
+        Err(NotAHeader::Damaged) => None,
+        Err(NotAHeader::Newer(version)) => {
+            let text = format!("{path} has version {version}: a newer Waypost wrote it, use that one");
+            return Err(LogError::Damaged(text));
+        }
+    };
+    let footer = segment::read_footer(&*file, name.sequence).map_err(io_error(disk, &text, "cannot read"))?;
+    let size = file.size().map_err(io_error(disk, &text, "cannot read"))?;
+    Ok(Found { name, file, path, header, footer, size, limit: None })
+}
+
+/// The position of the first intact frame of Changes.
+fn first_position(found: &Found) -> Result<Option<Position>, LogError> {
+    let cannot_read = |source| LogError::Io { what: "cannot read", path: found.path.clone(), source };
+    let mut frames = Frames::new(Arc::clone(&found.file), found.size).map_err(cannot_read)?;
+    if found.name.kind == Kind::Snapshot {
+        return Ok(None);
+    }
+    loop {
+        match frames.step().map_err(cannot_read)? {
+            Step::Frame(raw) => return Ok(Some(raw.position)),
+            Step::End => return Ok(None),
+            Step::Bad => {
+                if !frames.resync().map_err(cannot_read)? {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+/// The newest whole snapshot takes the place of everything up to its number. A crash in the
+/// middle of compaction leaves both.
+fn drop_superseded(folder: &mut Folder) {
+    let snapshots = || folder.found.iter().filter(|f| f.name.kind == Kind::Snapshot);
+    let whole = |f: &&Found| {
+        let footer = f.header.and(f.footer);
+        // The older files are about to go: the one time that the start reads a snapshot whole.
+        let alone = !folder.found.iter().any(|other| other.name < f.name);
+        footer.is_some_and(|footer| alone || content_holds(f, &footer))
+    };
+    let Some(newest) = snapshots().rev().find(whole).or_else(|| snapshots().next_back()) else { return };
+    let newest = newest.name;
+    let (stale, kept) = std::mem::take(&mut folder.found)
+        .into_iter()
+        .partition(|f| f.name < newest || (f.name.kind == Kind::Snapshot && f.name > newest));
+    folder.found = kept;
+    folder.stale.extend::<Vec<String>>(stale.iter().map(|f: &Found| f.name.to_string()).collect());
+}
+
+fn content_holds(found: &Found, footer: &Footer) -> bool {
+    content_crc(&*found.file, footer.length).is_ok_and(|crc| crc == footer.content)
+}
+
+/// crc32c of a file's first `length` bytes.
+pub(crate) fn content_crc(file: &dyn DiskFile, length: u64) -> std::io::Result<u32> {
+    crc_of_range(file, 0, 0, length)
+}
+
+/// Continues the crc of a file's bytes before `from` up to `to`.
+pub(crate) fn crc_of_range(file: &dyn DiskFile, mut crc: u32, from: u64, to: u64) -> std::io::Result<u32> {
+    let mut buffer = vec![0; 256 * 1024];
+    let mut offset = from;
+    while offset < to {
+        let part = buffer.len().min(usize::try_from(to - offset).unwrap_or(usize::MAX));
+        let read = segment::read_full(file, &mut buffer[..part], offset)?;
+        if read == 0 {
+            break;
+        }
+        crc = crc32c::crc32c_append(crc, &buffer[..read]);
+        offset += read as u64;
+    }
+    Ok(crc)
+}
+
+/// A piece of what can still be read of a damaged log.
+pub(crate) enum Piece {
+    /// A Change.
+    Change(Change),
+    /// Records of a snapshot.
+    Records(Vec<Record>),
+}
+
+/// Reads whatever can be read of every file, in order, passing over damage.
+pub(crate) fn salvage(
+    folder: &Folder,
+    each: &mut dyn FnMut(Piece) -> Result<(), LogError>,
+) -> Result<(), LogError> {
+    for found in &folder.found {
+        let cannot_read = |source| LogError::Io { what: "cannot read", path: found.path.clone(), source };
+        let mut frames = Frames::new(Arc::clone(&found.file), found.size).map_err(cannot_read)?;
+        loop {
+            match frames.step().map_err(cannot_read)? {
+                Step::End => break,
+                Step::Bad => {
+                    if !frames.resync().map_err(cannot_read)? {
+                        break;
+                    }
+                }
+                Step::Frame(raw) => {
+                    if found.name.kind == Kind::Changes
+                        && found.limit.is_some_and(|limit| raw.position > limit)
+                    {
+                        break;
+                    }
+                    match segment::decode(&raw, &found.path)? {
+                        Frame::Change(change, _) => each(Piece::Change(change))?,
+                        Frame::Records(records) => each(Piece::Records(records))?,
+                        Frame::Checkpoint(_) | Frame::CleanClose(_) => {}
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Reading sealed segments through in search of damage, before anybody needs what they hold.
+//!
+//! In steps, so that the thread that does it can do other things too, and the disk hardly notices.
+
+use std::sync::atomic::Ordering;
+
+use crate::log::chain::Segment;
+use crate::log::frame::ends::Footer;
+use crate::log::segment::{self, Name};
+use crate::log::shared::Shared;
+use crate::log::{LogError, compact, folder};
+
+/// Where the search stands.
+#[derive(Debug, Default)]
+pub(crate) struct Scrub {
+    /// Where the next segment is looked for.
+    sequence: u64,
+    /// The segment being read. A snapshot shares its number with one that it replaced.
+    reading: Option<Name>,
+    /// Bytes of it read so far, and their crc.
+    offset: u64,
+    crc: u32,
+}
+
+impl Scrub {
+    /// Reads `bytes` more. True when the last segment came to its end.
+    pub(crate) fn step(&mut self, shared: &Shared, bytes: u64) -> bool {
+        let segment = {
+            let chain = shared.source.chain.lock();
+            let next = |s: &&Segment| s.footer.is_some() && s.header.sequence >= self.sequence;
+            chain.segments.iter().find(next).cloned()
+        };
+        let Some((segment, footer)) = segment.and_then(|s| s.footer.map(|footer| (s, footer))) else {
+            *self = Scrub::default();
+            shared.gauges.told.lock().last_scrub = Some(shared.clock.now());
+            return true;
+        };
+        if self.reading != Some(segment.name()) {
+            let sequence = segment.header.sequence;
+            *self = Scrub { sequence, reading: Some(segment.name()), ..Scrub::default() };
+        }
+        let to = footer.length.min(self.offset.saturating_add(bytes.max(1)));
+        let read = self.advance(&segment, &footer, to);
+        let intact = matches!(read, Ok(true));
+        if !intact {
+            report(shared, &segment, read.err());
+        }
+        if self.offset >= footer.length || !intact {
+            *self = Scrub { sequence: segment.header.sequence + 1, ..Scrub::default() };
+        }
+        false
+    }
+
+    /// False when what is read now shows damage.
+    fn advance(&mut self, segment: &Segment, footer: &Footer, to: u64) -> Result<bool, LogError> {
+        let cannot_read = |e| segment.cannot_read(e);
+        self.crc = folder::crc_of_range(&*segment.file, self.crc, self.offset, to).map_err(cannot_read)?;
+        self.offset = to;
+        if to < footer.length {
+            return Ok(true);
+        }
+        let sequence = segment.header.sequence;
+        let stored = segment::read_footer(&*segment.file, sequence).map_err(cannot_read)?;
+        Ok(self.crc == footer.content && stored == Some(*footer))
+    }
+}
+
+/// Says it loudly, and puts the table's records in the place of the damaged ones if it can.
+fn report(shared: &Shared, segment: &Segment, error: Option<LogError>) {
+    match error {
+        Some(error) => tracing::error!(%error, "a sealed log segment cannot be read"),
+        None => {
+            tracing::error!(file = %segment.path, last = %segment.last, "a sealed log segment is damaged");
+        }
+    }
+    shared.gauges.damaged_segments.fetch_add(1, Ordering::Relaxed);
+    match compact::heal(shared) {
+        Ok(true) => {}
+        Ok(false) => tracing::error!(
+            file = %segment.path,
+            "the table cannot stand in for it now: keep a backup of the table before the server stops"
+        ),
+        Err(error) => tracing::error!(%error, "could not write the log anew from the table"),
+    }
+}

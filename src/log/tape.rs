@@ -1,0 +1,274 @@
+//! The segment being written: appending with one fsync per group, rolling, and going on in a new
+//! segment when the disk failed.
+//!
+//! Promises: after a failed fsync the file is never written again; a new segment, whose header
+//! names the last durable position, is durable before anything else is written.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::log::chain::Segment;
+use crate::log::disk::Disk;
+use crate::log::frame::ends::{Closed, Header, Kind, Tally};
+use crate::log::frame::{self, FRAME_HEADER};
+use crate::log::segment::{NotCreated, Writer};
+use crate::log::shared::Shared;
+use crate::log::{CommitError, Manifest, Position, recovery};
+
+/// A checkpoint stands after so many bytes of frames: near enough to find by hand where the
+/// manifest went astray, at a cost of 50 bytes each.
+const CHECKPOINT_BYTES: u64 = 1024 * 1024;
+
+/// First and longest pause between attempts to begin a segment on a disk that fails. Short, for
+/// writes are refused meanwhile and healing is promised within 5 s.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// The end of the log on disk.
+pub(crate) struct Tape {
+    shared: Arc<Shared>,
+    /// `None` after a failure, until a new segment is begun.
+    writer: Option<Writer>,
+    /// Bytes of the segment at the last checkpoint.
+    checkpointed: u64,
+    /// The last number given to a segment, or tried.
+    sequence: u64,
+    /// When to try next to begin a segment, the pause after that, and why it failed.
+    retry: Option<(Instant, Duration, CommitError)>,
+    /// The last attempt to begin a segment failed so late that it may exist.
+    maybe_named: bool,
+}
+
+/// Frames that become durable together.
+#[derive(Default)]
+pub(crate) struct Group {
+    /// The frames.
+    pub(crate) bytes: Vec<u8>,
+    /// How many.
+    pub(crate) frames: u64,
+    /// What they hold.
+    pub(crate) tally: Tally,
+    /// The last position among them, and the manifest there.
+    pub(crate) end: (Position, Manifest),
+}
+
+impl Tape {
+    /// Goes on at the end of `writer`; `sequence` is the highest number that any segment has.
+    pub(crate) fn new(shared: Arc<Shared>, writer: Writer, sequence: u64) -> Tape {
+        let checkpointed = writer.end;
+        Tape { shared, writer: Some(writer), checkpointed, sequence, retry: None, maybe_named: false }
+    }
+
+    /// Makes a group durable and shows it in the chain.
+    pub(crate) fn write(&mut self, group: &mut Group) -> Result<(), CommitError> {
+        let writer = self.writer.as_mut().ok_or(CommitError::Unknown)?;
+        if writer.end + group.bytes.len() as u64 - self.checkpointed > CHECKPOINT_BYTES {
+            frame::write_checkpoint(&mut group.bytes, group.end.0, group.end.1);
+            group.frames += 1;
+            self.checkpointed = writer.end + group.bytes.len() as u64;
+        }
+        if let Err(error) = writer.append(&group.bytes, group.frames, group.tally) {
+            // Cut and synced, the frames are gone for good, and the refusal is certain.
+            let cut = is_full(&error) && self.cut();
+            if !cut {
+                self.abandon("write to", &error);
+                return Err(CommitError::Unknown);
+            }
+            self.shared.space.ran_out();
+            return Err(self.disk_full());
+        }
+        let synced = self.sync();
+        if let Err(error) = &synced {
+            self.abandon("sync", error);
+            return Err(CommitError::Unknown);
+        }
+        self.show_growth(group.end);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let Some(writer) = &self.writer else { return Ok(()) };
+        let done = writer.file.sync_data();
+        self.note_sync(&done);
+        done
+    }
+
+    fn cut(&mut self) -> bool {
+        let Some(writer) = &self.writer else { return false };
+        let done = writer.cut();
+        self.note_sync(&done);
+        self.checkpointed = self.checkpointed.min(writer.end);
+        done.is_ok()
+    }
+
+    fn note_sync(&self, done: &io::Result<()>) {
+        let gauges = &self.shared.gauges;
+        match done {
+            Ok(()) => {
+                gauges.syncs.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => {
+                gauges.failed_syncs.fetch_add(1, Ordering::Relaxed);
+                gauges.told.lock().sync_error = Some(error.to_string());
+            }
+        }
+    }
+
+    /// The file's state is not known any more: no byte goes there again.
+    fn abandon(&mut self, what: &str, error: &io::Error) {
+        let Some(writer) = self.writer.take() else { return };
+        let file = self.shared.disk.path(&writer.name().to_string());
+        tracing::error!(%file, %error, "could not {what} the log; writes in doubt were answered so");
+        // At once, not with the next write: until the new header is durable, a restart would
+        // take the frames in doubt for good.
+        if let Err(why) = self.begin_segment() {
+            tracing::error!(error = %why, "no new log segment either: trying again with the next writes");
+        }
+    }
+
+    /// Makes sure that there is a segment to write to, with room in it.
+    pub(crate) fn ready(&mut self) -> Result<(), CommitError> {
+        let full = self.writer.as_ref().map(|w| w.end >= self.shared.settings.segment_bytes);
+        match full {
+            Some(false) => Ok(()),
+            Some(true) => {
+                // The old segment serves on when a new one cannot be begun.
+                if self.may_retry()
+                    && let Err(why) = self.roll()
+                {
+                    tracing::warn!(error = %why, "the log goes on in a segment beyond its size");
+                }
+                self.writer.as_ref().map(drop).ok_or(CommitError::Unknown)
+            }
+            None if self.may_retry() => self.begin_segment(),
+            None => Err(self.retry.as_ref().map_or(CommitError::Unknown, |(_, _, why)| why.clone())),
+        }
+    }
+
+    fn may_retry(&self) -> bool {
+        self.retry.as_ref().is_none_or(|(at, _, _)| Instant::now() >= *at)
+    }
+
+    /// Begins a new segment and seals the one before it, in this order: a sealed segment without
+    /// a successor shows that a file was lost.
+    pub(crate) fn roll(&mut self) -> Result<(), CommitError> {
+        let old = self.writer.take();
+        if let Err(why) = self.begin_segment() {
+            // Unless the new one may be there after a restart, and hide what is written here.
+            if !self.maybe_named {
+                self.writer = old;
+            }
+            return Err(why);
+        }
+        let Some(old) = old else { return Ok(()) };
+        let (position, manifest) = self.shared.source.tail.end();
+        match old.seal(position, manifest) {
+            Ok(footer) => {
+                let mut chain = self.shared.source.chain.lock();
+                let sequence = old.header.sequence;
+                if let Some(segment) = chain.segments.iter_mut().find(|s| s.header.sequence == sequence) {
+                    segment.footer = Some(footer);
+                }
+            }
+            // Its frames are durable all the same; the next start reads them instead of a footer.
+            Err(error) => tracing::warn!(segment = %old.name(), %error, "could not seal a log segment"),
+        }
+        Ok(())
+    }
+
+    /// A new segment after the durable end.
+    fn begin_segment(&mut self) -> Result<(), CommitError> {
+        self.sequence += 1;
+        let (before, manifest) = self.shared.source.tail.end();
+        let header = Header {
+            kind: Kind::Changes,
+            log: self.shared.id,
+            sequence: self.sequence,
+            before,
+            manifest,
+            created: self.shared.clock.now(),
+        };
+        let disk = &*self.shared.disk;
+        match Writer::create(disk, header) {
+            Ok(writer) => {
+                self.shared.source.chain.lock().segments.push(segment_of(&writer, disk));
+                self.checkpointed = writer.end;
+                self.writer = Some(writer);
+                self.retry = None;
+                Ok(())
+            }
+            Err(NotCreated { error, named }) => {
+                self.maybe_named = named;
+                let why = if is_full(&error) {
+                    self.disk_full()
+                } else {
+                    CommitError::Unavailable(format!("no new segment can be begun: {error}"))
+                };
+                let pause = self.retry.as_ref().map_or(RETRY.0, |(_, pause, _)| (*pause * 2).min(RETRY.1));
+                self.retry = Some((Instant::now() + pause, pause, why.clone()));
+                Err(why)
+            }
+        }
+    }
+
+    pub(crate) fn disk_full(&self) -> CommitError {
+        self.shared.gauges.disk_full.store(true, Ordering::Relaxed);
+        CommitError::DiskFull
+    }
+
+    fn show_growth(&self, (position, manifest): (Position, Manifest)) {
+        let Some(writer) = &self.writer else { return };
+        let mut chain = self.shared.source.chain.lock();
+        let sequence = writer.header.sequence;
+        if let Some(segment) = chain.segments.iter_mut().find(|s| s.header.sequence == sequence) {
+            segment.last = position;
+            segment.end = writer.end;
+            segment.manifest = manifest;
+            segment.tally = writer.tally;
+        }
+    }
+
+    /// Writes the clean close. A log that cannot is merely one that crashed.
+    pub(crate) fn close(&mut self) {
+        let result = self.write_close();
+        if let Err(error) = result {
+            tracing::error!(%error, "could not mark the log as cleanly closed; nothing acknowledged is lost");
+        }
+    }
+
+    fn write_close(&mut self) -> io::Result<()> {
+        let (position, manifest) = self.shared.source.tail.end();
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let mut bytes = Vec::with_capacity(2 * FRAME_HEADER);
+        frame::write_clean_close(&mut bytes, position, manifest);
+        writer.append(&bytes, 1, Tally::default())?;
+        let mark = Closed {
+            log: writer.header.log,
+            sequence: writer.header.sequence,
+            length: writer.end,
+            position,
+            manifest,
+        };
+        self.sync()?;
+        recovery::write_mark(&*self.shared.disk, &mark)
+    }
+}
+
+/// How the rest sees a segment just begun.
+pub(crate) fn segment_of(writer: &Writer, disk: &dyn Disk) -> Segment {
+    Segment {
+        file: Arc::clone(&writer.file),
+        path: disk.path(&writer.name().to_string()),
+        header: writer.header,
+        last: writer.header.before,
+        end: writer.end,
+        manifest: writer.header.manifest,
+        tally: writer.tally,
+        footer: None,
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
