@@ -176,7 +176,7 @@ fn check_link(visitor: &mut Client, link: &Acked, when: &str) {
 fn nothing_acknowledged_is_lost_by_a_kill() {
     let (seed, mut dice) = Dice::seeded();
     let rounds = std::env::var("WAYPOST_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok());
-    println!("WAYPOST_SEED={seed}");
+    eprintln!("WAYPOST_SEED={seed}");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let plan = || Plan::on(folder.path()).env("WAYPOST_CLICKS__FLUSH_INTERVAL", "100ms");
     let mut known: Vec<Acked> = Vec::new();
@@ -231,6 +231,6 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
     assert!(listed >= Some(known.len() as u64), "{listed:?} of {} are listed, seed {seed}", known.len());
     // A run that proved nothing must not look like one that did.
     assert!(known.len() as u64 > rounds.unwrap_or(ROUNDS) && must_sum > 0, "{} {must_sum}", known.len());
-    println!("{} links and {must_sum} clicks were due", known.len());
+    eprintln!("{} links and {must_sum} clicks were due", known.len());
     server.stop();
 }

@@ -220,7 +220,7 @@ fn check(original: &Original, data: &Path, case: &str, of_log: Option<&str>, lou
 /// Damages copies of a data folder until time is up.
 fn rounds(how: End) {
     let (seed, mut dice) = Dice::seeded();
-    println!("WAYPOST_SEED={seed}");
+    eprintln!("WAYPOST_SEED={seed}");
     let given = std::env::var("WAYPOST_DAMAGE_SECONDS").ok().and_then(|text| text.parse().ok());
     let end = Instant::now() + Duration::from_secs(given.unwrap_or(SECONDS));
     let original = Original::make(how);
@@ -264,7 +264,7 @@ fn rounds(how: End) {
             }
         }
     }
-    println!("{served} served whole, {refused} refused");
+    eprintln!("{served} served whole, {refused} refused");
     assert!(served > 5, "{served} {refused}");
 }
 

@@ -36,7 +36,7 @@ impl Volume {
                 let root = rustix::process::geteuid().is_root();
                 let asked = std::env::var_os("CI").is_some();
                 assert!(!(root && asked), "root in CI must be able to mount: {failed:?}");
-                println!("NOT TESTED: a tmpfs cannot be mounted here: {failed:?}");
+                eprintln!("NOT TESTED: a tmpfs cannot be mounted here: {failed:?}");
                 None
             }
         }
@@ -51,7 +51,7 @@ impl Drop for Volume {
     fn drop(&mut self) {
         let unmounted = Command::new("umount").arg("-l").arg(self.at.path()).status();
         if !unmounted.is_ok_and(|status| status.success()) {
-            println!("{} stays mounted", self.at.path().display());
+            eprintln!("{} stays mounted", self.at.path().display());
         }
     }
 }
@@ -110,7 +110,7 @@ fn heals(admin: &mut Client, code: &str) {
         assert!(begun.elapsed() < HEALS_WITHIN, "not healed: {answer:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
-    println!("healed after {:?}", begun.elapsed());
+    eprintln!("healed after {:?}", begun.elapsed());
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn every_command_does_what_the_readme_shows() {
     assert!(commands.len() >= 10, "{commands:?}");
     for tool in ["curl", "sed"] {
         if Command::new(tool).arg("--version").output().is_err() {
-            println!("NOT TESTED: {tool} is not installed");
+            eprintln!("NOT TESTED: {tool} is not installed");
             return;
         }
     }
@@ -137,7 +137,9 @@ fn every_command_does_what_the_readme_shows() {
     // The server's first lines as the README's reader would see them, and back.
     let shown = |text: &str| text.replace(&here, "/srv/waypost").replace(&address, "127.0.0.1:8080");
     let run = |text: &str| {
-        text.replace("localhost:8080", &address).replace("127.0.0.1:8080", &address).replace("/tmp/", &format!("{here}/"))
+        text.replace("localhost:8080", &address)
+            .replace("127.0.0.1:8080", &address)
+            .replace("/tmp/", &format!("{here}/"))
     };
 
     let mut script = "set -u\n".to_owned();
@@ -148,7 +150,7 @@ fn every_command_does_what_the_readme_shows() {
             // This is it.
             "cargo test" => {}
             text => {
-                script.push_str(&format!("{}\nprintf '\\n@@%s@@\\n' $?\n", run(text)));
+                script.extend([&run(text), "\nprintf '\\n@@%s@@\\n' $?\n"]);
                 ran.push(command);
             }
         }
@@ -167,7 +169,8 @@ fn every_command_does_what_the_readme_shows() {
     let output = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut rest = output.as_str();
     for command in ran {
-        let (said, behind) = rest.split_once("\n@@").unwrap_or_else(|| panic!("$ {}: {rest}", command.command));
+        let (said, behind) =
+            rest.split_once("\n@@").unwrap_or_else(|| panic!("$ {}: {rest}", command.command));
         let (status, behind) = behind.split_once("@@\n").expect("the mark's end");
         assert_eq!(status, "0", "$ {}\n{said}", command.command);
         check(command, &shown(&said.replace(&format!("{here}/waypost"), "/tmp/waypost")));

@@ -202,7 +202,7 @@ impl Drop for Process {
         if std::thread::panicking() {
             let said = self.stderr();
             let lines: Vec<_> = said.lines().filter(|line| !line.contains(" INFO ")).collect();
-            println!("the server's last lines:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
+            eprintln!("the server's last lines:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
         }
     }
 }
