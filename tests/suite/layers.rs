@@ -224,8 +224,9 @@ fn the_tests_that_the_invariants_name_exist() {
                 let file = if library.join(&flat).exists() { flat } else { format!("src/{path}/mod.rs") };
                 (file, Some(test))
             }
-            _ if name.starts_with("tests/") && library.join(name).is_file() => (name.to_owned(), None),
-            _ if name.starts_with("tests/suite/") => panic!("{name} is not there"),
+            _ if name.starts_with("tests/") && Path::new(name).extension().is_some() => {
+                (name.to_owned(), None)
+            }
             _ => continue,
         };
         named += 1;
