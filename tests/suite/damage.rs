@@ -335,3 +335,25 @@ fn both_copies_damaged_are_never_fewer_links_in_silence() {
     assert_eq!(server.visitor().head("/after").status, 302);
     server.stop();
 }
+
+#[test]
+fn foreign_files_lose_nothing() {
+    let original = Original::make(End::Stopped);
+    let rows = [
+        ("log/notes.txt", "hello"),
+        ("log/000000000000.log", "no segment"),
+        ("log/000000000099.log", "no segment"),
+        ("log/000000000099.log", ""),
+        ("log/000000000001.log.tmp", "half"),
+        ("table/notes.txt", "hello"),
+        ("table/snap.0000", "hello"),
+        ("notes.txt", "hello"),
+    ];
+    for (file, content) in rows {
+        let copy = tempfile::tempdir().expect("a temporary folder");
+        copy_folder(original.folder.path(), copy.path());
+        fs::write(copy.path().join(file), content).expect("room for it");
+        let of_log = file.strip_prefix("log/");
+        check(&original, copy.path(), &format!("{file} with {content:?}"), of_log, false);
+    }
+}
