@@ -22,6 +22,8 @@ mod lifecycle;
 mod log;
 /// The native dialect from outside.
 mod native;
+/// What operators see.
+mod ops;
 /// Many at once.
 mod race;
 /// The README.

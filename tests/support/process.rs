@@ -169,6 +169,11 @@ impl Process {
         self.child.try_wait().expect("a child of ours").is_none()
     }
 
+    /// What the system tells about it under `/proc/<id>`.
+    pub(crate) fn proc(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{name}", self.child.id()))
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a child of ours, not yet waited for");
     }
