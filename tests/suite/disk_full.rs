@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::http::{Client, text};
-use crate::support::process::{Plan, Process, poll};
+use crate::support::process::{Plan, Process, not_tested, poll};
 
 /// How soon writes must work again once there is space.
 const HEALS_WITHIN: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ impl Volume {
                 let root = rustix::process::geteuid().is_root();
                 let asked = std::env::var_os("CI").is_some();
                 assert!(!(root && asked), "root in CI must be able to mount: {failed:?}");
-                eprintln!("NOT TESTED: a tmpfs cannot be mounted here: {failed:?}");
+                not_tested(&format!("a full disk: no tmpfs can be mounted here: {failed:?}"));
                 None
             }
         }

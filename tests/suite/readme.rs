@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::process::Plan;
+use crate::support::process::{Plan, not_tested};
 
 /// A command of the README, and what it shows.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ fn every_command_does_what_the_readme_shows() {
     assert!(commands.len() >= 10, "{commands:?}");
     for tool in ["curl", "sed"] {
         if Command::new(tool).arg("--version").output().is_err() {
-            eprintln!("NOT TESTED: {tool} is not installed");
+            not_tested(&format!("the README's commands: {tool} is not installed"));
             return;
         }
     }

@@ -2,6 +2,7 @@
 //! Never outlives the test.
 
 use std::fs::{self, File};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -30,6 +31,11 @@ pub(crate) fn poll<T>(what: &str, within: Duration, mut look: impl FnMut() -> Op
         assert!(Instant::now() < deadline, "{what}: not within {within:?}");
         std::thread::sleep(POLL);
     }
+}
+
+/// Says what is not tested on this machine, past the capture that hides what passing tests say.
+pub(crate) fn not_tested(what: &str) {
+    let _ = writeln!(io::stderr(), "NOT TESTED: {what}");
 }
 
 /// The binary, with nothing of ours in its environment.
