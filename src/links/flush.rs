@@ -50,6 +50,9 @@ const REMOVALS_PER_CHANGE: usize = 1_024;
 /// How often expired records are looked for. They are ignored once expired, whether swept or not.
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
+/// When they are first looked for: not while a start still replays the log.
+const FIRST_SWEEP: Duration = Duration::from_mins(1);
+
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
 impl Links {
@@ -105,7 +108,7 @@ impl Links {
 
     /// Removes expired records now and then, until dropped.
     pub async fn sweep_regularly(&self) {
-        let mut ticks = tokio::time::interval(SWEEP_EVERY);
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + FIRST_SWEEP, SWEEP_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;

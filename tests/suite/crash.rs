@@ -176,7 +176,7 @@ fn check_link(visitor: &mut Client, link: &Acked, when: &str) {
 fn nothing_acknowledged_is_lost_by_a_kill() {
     let (seed, mut dice) = Dice::seeded();
     let rounds = std::env::var("WAYPOST_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok());
-    println!("WAYPOST_SEED={seed}");
+    eprintln!("WAYPOST_SEED={seed}");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let plan = || Plan::on(folder.path()).env("WAYPOST_CLICKS__FLUSH_INTERVAL", "100ms");
     let mut known: Vec<Acked> = Vec::new();
@@ -231,6 +231,64 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
     assert!(listed >= Some(known.len() as u64), "{listed:?} of {} are listed, seed {seed}", known.len());
     // A run that proved nothing must not look like one that did.
     assert!(known.len() as u64 > rounds.unwrap_or(ROUNDS) && must_sum > 0, "{} {must_sum}", known.len());
-    println!("{} links and {must_sum} clicks were due", known.len());
+    eprintln!("{} links and {must_sum} clicks were due", known.len());
     server.stop();
+}
+
+#[test]
+fn a_first_start_that_is_killed_begins_again() {
+    let (seed, mut dice) = Dice::seeded();
+    for round in 0..12 {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let plan = || Plan::on(folder.path()).without("WAYPOST_ADMIN_KEY");
+        let mut starting = plan().spawn();
+        std::thread::sleep(Duration::from_micros(dice.below(80_000)));
+        starting.kill();
+        kill_some_starts(plan, &mut dice);
+        let server = plan().start();
+        let key = std::fs::read_to_string(folder.path().join("admin.key")).expect("the key file");
+        let mut admin = server.visitor().with_key(key.trim_end());
+        let row = format!("round {round}, seed {seed}");
+        admin.get("/api/v1/links").expect(200, &row);
+        let all = admin.get("/api/v1/workspaces").expect(200, &row)["workspaces"].clone();
+        assert_eq!(all.as_array().map(Vec::len), Some(1), "{row}: {all}");
+        let all = admin.get("/api/v1/keys").expect(200, &row)["keys"].clone();
+        assert_eq!(all.as_array().map(Vec::len), Some(1), "{row}: {all}");
+        server.stop();
+    }
+}
+
+#[test]
+fn a_bulk_cut_by_a_kill_is_finished_by_its_repetition() {
+    const ROWS: usize = 600;
+    let (seed, mut dice) = Dice::seeded();
+    // So long that the bulk is many Changes.
+    let long = "x".repeat(6_000);
+    let row = |row| json!({"url": format!("https://e.test/{row}?{long}"), "customSlug": format!("b{row}")});
+    let body = json!({"links": (0..ROWS).map(row).collect::<Vec<_>>()}).to_string();
+    let mut cut = 0;
+    for round in 0..6 {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut server = Plan::on(folder.path()).start();
+        let key = [("Idempotency-Key", "once")];
+        std::thread::scope(|scope| {
+            let mut admin = server.admin();
+            let body = body.as_bytes();
+            scope.spawn(move || drop(admin.try_send("POST", "/api/v1/links/bulk", &key, Some(body))));
+            std::thread::sleep(Duration::from_millis(40 + dice.below(500)));
+            server.kill();
+        });
+        let server = Plan::on(folder.path()).start();
+        let mut admin = server.admin();
+        let when = format!("round {round}, seed {seed}");
+        let total = admin.get("/api/v1/links?limit=1").expect(200, &when)["total"].as_u64();
+        cut += u32::from(total > Some(0) && total < Some(ROWS as u64));
+        let answer = admin.send("POST", "/api/v1/links/bulk", &key, Some(body.as_bytes()));
+        let done = answer.expect(201, &when);
+        assert_eq!((&done["created"], &done["failed"]), (&json!(ROWS), &json!([])), "{when}");
+        let total = admin.get("/api/v1/links?limit=1").expect(200, &when)["total"].clone();
+        assert_eq!(total, ROWS, "{when}");
+        server.stop();
+    }
+    eprintln!("{cut} were cut in the middle");
 }

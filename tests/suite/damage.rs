@@ -220,7 +220,7 @@ fn check(original: &Original, data: &Path, case: &str, of_log: Option<&str>, lou
 /// Damages copies of a data folder until time is up.
 fn rounds(how: End) {
     let (seed, mut dice) = Dice::seeded();
-    println!("WAYPOST_SEED={seed}");
+    eprintln!("WAYPOST_SEED={seed}");
     let given = std::env::var("WAYPOST_DAMAGE_SECONDS").ok().and_then(|text| text.parse().ok());
     let end = Instant::now() + Duration::from_secs(given.unwrap_or(SECONDS));
     let original = Original::make(how);
@@ -264,7 +264,7 @@ fn rounds(how: End) {
             }
         }
     }
-    println!("{served} served whole, {refused} refused");
+    eprintln!("{served} served whole, {refused} refused");
     assert!(served > 5, "{served} {refused}");
 }
 
@@ -334,4 +334,26 @@ fn both_copies_damaged_are_never_fewer_links_in_silence() {
     let server = plan(data).start();
     assert_eq!(server.visitor().head("/after").status, 302);
     server.stop();
+}
+
+#[test]
+fn foreign_files_lose_nothing() {
+    let original = Original::make(End::Stopped);
+    let rows = [
+        ("log/notes.txt", "hello"),
+        ("log/000000000000.log", "no segment"),
+        ("log/000000000099.log", "no segment"),
+        ("log/000000000099.log", ""),
+        ("log/000000000001.log.tmp", "half"),
+        ("table/notes.txt", "hello"),
+        ("table/snap.0000", "hello"),
+        ("notes.txt", "hello"),
+    ];
+    for (file, content) in rows {
+        let copy = tempfile::tempdir().expect("a temporary folder");
+        copy_folder(original.folder.path(), copy.path());
+        fs::write(copy.path().join(file), content).expect("room for it");
+        let of_log = file.strip_prefix("log/");
+        check(&original, copy.path(), &format!("{file} with {content:?}"), of_log, false);
+    }
 }

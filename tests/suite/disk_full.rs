@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::http::{Client, text};
-use crate::support::process::{Plan, Process, poll};
+use crate::support::process::{Plan, Process, not_tested, poll};
 
 /// How soon writes must work again once there is space.
 const HEALS_WITHIN: Duration = Duration::from_secs(5);
@@ -23,9 +23,9 @@ struct Volume {
 
 impl Volume {
     /// `None`, with a word, where mounting is not allowed.
-    fn mount(size: &str) -> Option<Volume> {
+    fn mount(options: &str) -> Option<Volume> {
         let at = tempfile::tempdir().expect("a temporary folder");
-        let options = format!("size={size},mode=0700");
+        let options = format!("{options},mode=0700");
         let ran = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &options, "waypost-test"])
             .arg(at.path())
@@ -36,7 +36,7 @@ impl Volume {
                 let root = rustix::process::geteuid().is_root();
                 let asked = std::env::var_os("CI").is_some();
                 assert!(!(root && asked), "root in CI must be able to mount: {failed:?}");
-                println!("NOT TESTED: a tmpfs cannot be mounted here: {failed:?}");
+                not_tested(&format!("a full disk: no tmpfs can be mounted here: {failed:?}"));
                 None
             }
         }
@@ -51,7 +51,7 @@ impl Drop for Volume {
     fn drop(&mut self) {
         let unmounted = Command::new("umount").arg("-l").arg(self.at.path()).status();
         if !unmounted.is_ok_and(|status| status.success()) {
-            println!("{} stays mounted", self.at.path().display());
+            eprintln!("{} stays mounted", self.at.path().display());
         }
     }
 }
@@ -110,12 +110,12 @@ fn heals(admin: &mut Client, code: &str) {
         assert!(begun.elapsed() < HEALS_WITHIN, "not healed: {answer:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
-    println!("healed after {:?}", begun.elapsed());
+    eprintln!("healed after {:?}", begun.elapsed());
 }
 
 #[test]
 fn redirects_go_on_and_writes_heal() {
-    let Some(volume) = Volume::mount("48m") else { return };
+    let Some(volume) = Volume::mount("size=48m") else { return };
     let filler: PathBuf = volume.path().join("filler");
     let mut file = File::create(&filler).expect("a file");
     file.write_all(&vec![1; 16 << 20]).expect("room");
@@ -166,7 +166,7 @@ fn redirects_go_on_and_writes_heal() {
 
 #[test]
 fn a_disk_of_six_megabytes() {
-    let Some(volume) = Volume::mount("6m") else { return };
+    let Some(volume) = Volume::mount("size=6m") else { return };
     let server = plan(&volume).start();
     let mut made = Made::default();
     made.fill(&mut server.admin());
@@ -182,7 +182,7 @@ fn a_disk_of_six_megabytes() {
 
 #[test]
 fn killed_on_a_full_disk() {
-    let Some(volume) = Volume::mount("24m") else { return };
+    let Some(volume) = Volume::mount("size=24m") else { return };
     let mut server = plan(&volume).start();
     let mut made = Made::default();
     made.fill(&mut server.admin());
@@ -193,4 +193,15 @@ fn killed_on_a_full_disk() {
     let server = plan(&volume).start();
     made.check(&server, "after another");
     server.stop();
+}
+
+#[test]
+fn a_disk_that_takes_nothing_is_named_at_the_start() {
+    for options in ["size=8m,ro", "size=8m,nr_inodes=4", "size=64k"] {
+        let Some(volume) = Volume::mount(options) else { return };
+        let (code, stdout, stderr) = plan(&volume).fails();
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{options}: {stderr}");
+        let named = stderr.contains(&volume.path().display().to_string());
+        assert!(named && !stderr.contains("panicked"), "{options}: {stderr}");
+    }
 }

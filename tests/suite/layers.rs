@@ -98,10 +98,10 @@ fn expand<'a>(prefix: &str, rest: &'a str, found: &mut BTreeSet<String>) -> &'a 
     let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '*').unwrap_or(rest.len());
     let name = format!("{prefix}{}", &rest[..end]);
     let rest = &rest[end..];
-    if let Some(deeper) = rest.strip_prefix("::") {
-        if deeper.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '{' || c == '*') {
-            return expand(&format!("{name}::"), deeper, found);
-        }
+    if let Some(deeper) = rest.strip_prefix("::")
+        && deeper.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '{' || c == '*')
+    {
+        return expand(&format!("{name}::"), deeper, found);
     }
     found.insert(name);
     rest
@@ -224,7 +224,9 @@ fn the_tests_that_the_invariants_name_exist() {
                 let file = if library.join(&flat).exists() { flat } else { format!("src/{path}/mod.rs") };
                 (file, Some(test))
             }
-            _ if name.starts_with("tests/") && name.ends_with(".rs") => (name.to_owned(), None),
+            _ if name.starts_with("tests/") && Path::new(name).extension().is_some() => {
+                (name.to_owned(), None)
+            }
             _ => continue,
         };
         named += 1;

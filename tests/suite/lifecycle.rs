@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{HOST, KEY};
 use crate::support::http::{Client, Connection, text};
-use crate::support::process::{PATIENCE, Plan, command, poll};
+use crate::support::process::{PATIENCE, Plan, command, not_tested, poll};
 
 /// A server without a key in its environment, as on a fresh machine.
 fn fresh(data: &Path) -> Plan {
@@ -49,7 +50,7 @@ fn the_first_start_says_all_that_is_needed() {
     let pasted = printed_command(&said);
     assert!(pasted.starts_with("curl "), "{pasted}");
     if Command::new("curl").arg("--version").output().is_err() {
-        println!("curl is not installed: the printed command is not run");
+        not_tested("the printed command: curl is not installed");
         return;
     }
     let ran = Command::new("sh").args(["-c", &format!("{pasted} -sS -w '\\n%{{http_code}}'")]).output();
@@ -306,7 +307,6 @@ fn a_signal_during_the_start_is_not_lost() {
         server.signal(Signal::TERM);
         let status = server.ends("the end of a start that was stopped");
         // Before the program could ask for the signal it ends as any program does.
-        use std::os::unix::process::ExitStatusExt;
         let fine = status.code() == Some(0) || status.signal() == Some(15);
         assert!(fine, "after {micros} us: {status} {}", server.stderr());
     }

@@ -1,5 +1,7 @@
 //! One module per part of Waypost.
 
+/// The native API: keys and tenants, fields, refusals, lists.
+mod admin;
 /// The example of a configuration.
 mod config_example;
 /// Kills at random moments.
@@ -20,8 +22,12 @@ mod lifecycle;
 mod log;
 /// The native dialect from outside.
 mod native;
+/// What operators see.
+mod ops;
 /// Many at once.
 mod race;
+/// The README.
+mod readme;
 /// What a visitor gets.
 mod redirect;
 /// The table follows the log through reopening, wiping and damage.

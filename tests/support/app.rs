@@ -2,7 +2,6 @@
 //! fresh folder, with a clock that the test moves.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -82,11 +81,6 @@ impl TestApp {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// The folder that the data folder lies in.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.as_ref().expect("taken only by a restart").path()
     }
 
     /// A visitor of the default domain.

@@ -2,6 +2,7 @@
 //! Never outlives the test.
 
 use std::fs::{self, File};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -30,6 +31,11 @@ pub(crate) fn poll<T>(what: &str, within: Duration, mut look: impl FnMut() -> Op
         assert!(Instant::now() < deadline, "{what}: not within {within:?}");
         std::thread::sleep(POLL);
     }
+}
+
+/// Says what is not tested on this machine, past the capture that hides what passing tests say.
+pub(crate) fn not_tested(what: &str) {
+    let _ = writeln!(io::stderr(), "NOT TESTED: {what}");
 }
 
 /// The binary, with nothing of ours in its environment.
@@ -169,6 +175,11 @@ impl Process {
         self.child.try_wait().expect("a child of ours").is_none()
     }
 
+    /// What the system tells about it under `/proc/<id>`.
+    pub(crate) fn proc(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{name}", self.child.id()))
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a child of ours, not yet waited for");
     }
@@ -202,7 +213,7 @@ impl Drop for Process {
         if std::thread::panicking() {
             let said = self.stderr();
             let lines: Vec<_> = said.lines().filter(|line| !line.contains(" INFO ")).collect();
-            println!("the server's last lines:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
+            eprintln!("the server's last lines:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
         }
     }
 }

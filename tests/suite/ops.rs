@@ -1,0 +1,128 @@
+//! What operators see, and what strangers cannot make it cost: health, readiness, metrics, bounded
+//! memory and file descriptors.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::app::TestApp;
+use crate::support::http::{Connection, text};
+use crate::support::process::{Dice, PATIENCE, Plan, Process, poll};
+
+/// The names of all series; with labels, as they stand.
+fn series(metrics: &str) -> BTreeSet<String> {
+    let lines = metrics.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines.map(|line| line.rsplit_once(' ').map_or(line, |(name, _)| name).to_owned()).collect()
+}
+
+#[test]
+fn metrics_are_for_administrators() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let made =
+        admin.post("/api/v1/keys", &json!({"name": "n", "scopes": ["links.write"]})).expect(201, "a key");
+    let secret = text(&made["key"], "secret").to_owned();
+    app.visitor().get("/metrics").refuses(401, "missing or invalid API key", "a stranger");
+    app.visitor().with_key(&secret).get("/metrics").refuses(
+        401,
+        "missing or invalid API key",
+        "no administrator",
+    );
+    let before = admin.get("/metrics");
+    assert_eq!(before.status, 200, "{before:?}");
+    assert!(
+        before.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")),
+        "{before:?}"
+    );
+    let before = series(&before.text());
+    assert!(before.len() > 10, "{before:?}");
+    // Nothing that strangers send becomes a series.
+    let mut visitor = app.visitor();
+    for number in 0..500 {
+        visitor.get(&format!("/unknown{number}"));
+        visitor.send(
+            "BREW",
+            &format!("/api/v1/{number}"),
+            &[("User-Agent", &format!("agent{number}"))],
+            None,
+        );
+    }
+    assert_eq!(series(&admin.get("/metrics").text()), before);
+    let app = TestApp::start_with(|config| config.metrics.public = true);
+    assert_eq!(app.visitor().get("/metrics").status, 200, "made public");
+}
+
+#[test]
+fn health_and_readiness_are_for_anyone_and_tell_no_secrets() {
+    let app = TestApp::start();
+    for path in ["/healthz", "/readyz"] {
+        let answer = app.visitor().get(path);
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
+        assert!(!answer.text().contains("/tmp"), "{path}: {answer:?}");
+        assert_eq!(app.visitor().head(path).status, 200, "HEAD {path}");
+        assert_eq!(app.visitor().send("POST", path, &[], None).status, 405, "POST {path}");
+    }
+}
+
+fn resident_kilobytes(server: &Process) -> u64 {
+    let status = fs::read_to_string(server.proc("status")).expect("a running process");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+}
+
+#[test]
+fn unknown_codes_cost_no_memory() {
+    const EACH: u64 = 12_000;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::on(folder.path()).start();
+    let (seed, mut dice) = Dice::seeded();
+    let mut ask = |times| {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                let (mut visitor, mut dice) = (server.visitor(), dice.split());
+                scope.spawn(move || {
+                    for _ in 0..times {
+                        let code = format!("/{:x}", dice.next());
+                        assert_eq!(visitor.get(&code).status, 404, "{code}, seed {seed}");
+                    }
+                });
+            }
+        });
+    };
+    // Threads, buffers and the bounded cache of absences take their share first.
+    ask(EACH);
+    let before = resident_kilobytes(&server);
+    ask(EACH);
+    let after = resident_kilobytes(&server);
+    assert!(after < before + 8 * 1024, "{before} KB became {after} KB");
+    assert!(!server.stderr().contains("WARN"), "{}", server.stderr());
+    assert!(server.stderr().lines().count() < 50, "not a line for each: {}", server.stderr());
+    server.stop();
+}
+
+#[test]
+fn clients_that_go_away_leave_nothing_behind() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::on(folder.path()).start();
+    server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
+    let descriptors = || fs::read_dir(server.proc("fd")).expect("a running process").count();
+    let before = descriptors();
+    for number in 0..1_000 {
+        let mut connection = Connection::open(server.address()).expect("accepted");
+        let sent: &[u8] = match number % 4 {
+            0 => b"",
+            1 => b"GET /s HTT",
+            2 => b"GET /s HTTP/1.1\r\nHost: go.test\r\n\r\n",
+            _ => b"POST /api/v1/links HTTP/1.1\r\nHost: go.test\r\nContent-Length: 10\r\n\r\nab",
+        };
+        connection.send(sent).expect("sent");
+    }
+    poll("closed connections are let go", PATIENCE, || (descriptors() <= before + 2).then_some(()));
+    assert_eq!(server.visitor().get("/s").status, 302);
+    let stopped = std::time::Instant::now();
+    server.stop();
+    assert!(stopped.elapsed() < Duration::from_secs(9), "nothing of them is waited for");
+}

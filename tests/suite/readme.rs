@@ -1,0 +1,180 @@
+//! The README's commands do what it shows. Each ```` ```console ```` block is run in order, in one
+//! shell beside one server; its output must have the shape shown: ids and numbers may differ, and
+//! `...` stands for anything.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::process::{Plan, not_tested};
+
+/// A command of the README, and what it shows.
+#[derive(Debug, PartialEq, Eq)]
+struct Shown {
+    command: String,
+    output: Vec<String>,
+}
+
+fn parse(markdown: &str) -> Vec<Shown> {
+    let mut found: Vec<Shown> = Vec::new();
+    let mut inside = false;
+    // A command goes on while its lines end in a backslash.
+    let mut goes_on = false;
+    for line in markdown.lines() {
+        if line.starts_with("```") {
+            inside = !inside && line == "```console";
+        } else if !inside {
+        } else if let Some(command) = line.strip_prefix("$ ") {
+            found.push(Shown { command: command.to_owned(), output: Vec::new() });
+            goes_on = command.ends_with('\\');
+        } else if let Some(last) = found.last_mut() {
+            if goes_on {
+                last.command.push('\n');
+                last.command.push_str(line);
+                goes_on = line.ends_with('\\');
+            } else {
+                last.output.push(line.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// The text with what differs from run to run made alike: ids, then numbers.
+fn alike(text: &str) -> String {
+    let mut out = String::new();
+    let mut word = String::new();
+    for c in text.chars().chain([' ']) {
+        if c.is_ascii_alphanumeric() {
+            word.push(c);
+            continue;
+        }
+        if word.len() == 20 && word.bytes().any(|b| b.is_ascii_digit()) {
+            out.push_str("ID");
+        } else if !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()) {
+            out.push('0');
+        } else {
+            out.push_str(&word);
+        }
+        word.clear();
+        out.push(c);
+    }
+    out.pop();
+    out
+}
+
+/// Whether a line is as shown, `...` standing for anything.
+fn fits(shown: &str, line: &str) -> bool {
+    let (shown, line) = (alike(shown), alike(line));
+    let mut pieces = shown.split("...").peekable();
+    let Some(mut rest) = line.strip_prefix(pieces.next().unwrap_or("")) else { return false };
+    while let Some(piece) = pieces.next() {
+        if pieces.peek().is_none() {
+            return rest.ends_with(piece);
+        }
+        let Some(at) = rest.find(piece) else { return false };
+        rest = &rest[at + piece.len()..];
+    }
+    rest.is_empty()
+}
+
+/// All shown lines occur in this order; curl's `-i` may show more between them.
+#[track_caller]
+fn check(shown: &Shown, output: &str) {
+    let mut lines = output.lines().map(str::trim_end);
+    for want in &shown.output {
+        let found = lines.any(|line| fits(want, line));
+        assert!(found, "$ {}\nshould show\n{want}\nbut showed\n{output}", shown.command);
+    }
+}
+
+#[test]
+fn blocks_and_shapes() {
+    let markdown = "x\n```console\n$ a \\\n  b\nout\n$ c\n```\n$ no\n```sh\n$ no\n```\n";
+    let want = [
+        Shown { command: "a \\\n  b".to_owned(), output: vec!["out".to_owned()] },
+        Shown { command: "c".to_owned(), output: vec![] },
+    ];
+    assert_eq!(parse(markdown), want);
+    let rows = [
+        ("a 5 b", "a 17 b", true),
+        ("a 5 b", "a x b", false),
+        ("{\"id\":\"0N88vwqp0EUhFT57aXBu\",...", "{\"id\":\"0N890htaFIDI4TsGqy4V\",\"x\":1}", true),
+        ("a...z", "abcz", true),
+        ("a...z", "abc", false),
+        ("a", "ab", false),
+        ("a...b...c", "a-b-c", true),
+        ("a...b...c", "a-c", false),
+    ];
+    for (shown, line, want) in rows {
+        assert_eq!(fits(shown, line), want, "{shown} {line}");
+    }
+}
+
+#[test]
+fn every_command_does_what_the_readme_shows() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).expect("the README");
+    let commands = parse(&readme);
+    assert!(commands.len() >= 10, "{commands:?}");
+    for tool in ["curl", "sed"] {
+        if Command::new(tool).arg("--version").output().is_err() {
+            not_tested(&format!("the README's commands: {tool} is not installed"));
+            return;
+        }
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let here = folder.path().display().to_string();
+    fs::copy(root.join("config.example.toml"), folder.path().join("config.example.toml")).expect("a copy");
+    // No progress meter where there is no terminal.
+    fs::write(folder.path().join(".curlrc"), "silent\nshow-error\n").expect("a small file");
+    // As the README's reader starts it: no setting but the port, which may be taken here.
+    let server = Plan::on(&folder.path().join("data"))
+        .without("WAYPOST_ADMIN_KEY")
+        .without("WAYPOST_PUBLIC_URL")
+        .start();
+    let address = server.address().to_string();
+    // The server's first lines as the README's reader would see them, and back.
+    let shown = |text: &str| text.replace(&here, "/srv/waypost").replace(&address, "127.0.0.1:8080");
+    let run = |text: &str| {
+        text.replace("localhost:8080", &address)
+            .replace("127.0.0.1:8080", &address)
+            .replace("/tmp/", &format!("{here}/"))
+    };
+
+    let mut script = "set -u\n".to_owned();
+    let mut ran = Vec::new();
+    for command in &commands {
+        match command.command.as_str() {
+            "cargo run --release" => check(command, &shown(&server.stdout())),
+            // This is it.
+            "cargo test" => {}
+            text => {
+                script.extend([&run(text), "\nprintf '\\n@@%s@@\\n' $?\n"]);
+                ran.push(command);
+            }
+        }
+    }
+    let binary = Path::new(env!("CARGO_BIN_EXE_waypost")).parent().expect("a folder");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = Command::new("sh")
+        .args(["-c", &format!("exec 2>&1\n{script}")])
+        .current_dir(folder.path())
+        .env_clear()
+        .env("PATH", format!("{}:{path}", binary.display()))
+        .env("HOME", folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("sh runs");
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut rest = output.as_str();
+    for command in ran {
+        let (said, behind) =
+            rest.split_once("\n@@").unwrap_or_else(|| panic!("$ {}: {rest}", command.command));
+        let (status, behind) = behind.split_once("@@\n").expect("the mark's end");
+        assert_eq!(status, "0", "$ {}\n{said}", command.command);
+        check(command, &shown(&said.replace(&format!("{here}/waypost"), "/tmp/waypost")));
+        rest = behind;
+    }
+    server.stop();
+}
