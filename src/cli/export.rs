@@ -61,6 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let bar = progress::count("exporting");
     bar.set_length(around.links);
     let mut written: io::Result<()> = Ok(());
+    let mut protected = 0_u64;
     let each = archive.each_record(&mut |record| {
         if written.is_ok()
             && let Some((domain, code)) = keys::parse_link(&record.key)
@@ -72,6 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                     "the link {code:?} refers to a domain or workspace that is not there"
                 ))
             })?;
+            protected += u64::from(view.link.options.password.is_some());
             let mut line = portable::show(&view, arguments.with_password_hashes);
             line.push(b'\n');
             written = out.write_all(&line);
@@ -83,6 +85,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     each.map_err(Failure::from)?;
     written.and_then(|()| out.flush()).map_err(|error| Failure::Failed(format!("cannot write: {error}")))?;
     say(&format!("exported {} links at position {}", around.links, archive.position()));
+    if protected > 0 && !arguments.with_password_hashes {
+        say(&format!("{protected} of them have a password, and import only with --with-password-hashes"));
+    }
     Ok(())
 }
 

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
-use super::{Common, Failure, load, progress, tell};
-use crate::app::{StartError, Store};
+use super::{Common, Failure, load, progress, say, tell};
+use crate::app::{LOG_FOLDER, StartError, Store};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::api::native::portable;
@@ -55,9 +55,23 @@ enum Conflict {
 
 /// Runs to its end.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let config = load(&arguments.common)?;
+    let mut config = load(&arguments.common)?;
+    // A check of lines for a store that is not there yet must not make one.
+    let scratch = std::env::temp_dir().join(format!("waypost-dry-run-{}", std::process::id()));
+    let is_new = arguments.dry_run && !config.data_dir.join(LOG_FOLDER).is_dir();
+    if is_new {
+        config.data_dir.clone_from(&scratch);
+    }
+    let done = on_store(arguments, &config);
+    if is_new && let Err(error) = std::fs::remove_dir_all(&scratch) {
+        say(&format!("waypost: cannot remove {}: {error}", scratch.display()));
+    }
+    done
+}
+
+fn on_store(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::from)?;
-    runtime.block_on(import(arguments, &config))
+    runtime.block_on(import(arguments, config))
 }
 
 async fn import(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
@@ -102,6 +116,7 @@ async fn lines(
     let mut reader = BufReader::with_capacity(1 << 20, input);
     let mut line = Vec::new();
     let mut number = 0_u64;
+    let mut wrong = 0_u64;
     let failure = loop {
         line.clear();
         let read = match reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut line) {
@@ -117,13 +132,18 @@ async fn lines(
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        if let Err(why) = take(arguments, links, &mut import, &mut contexts, &line).await {
+        let Err(why) = take(arguments, links, &mut import, &mut contexts, &line).await else { continue };
+        if !arguments.dry_run {
             break Some(format!("line {number}: {why}"));
         }
+        // A check tells of all bad lines at once.
+        wrong += 1;
+        bar.suspend(|| say(&format!("line {number}: {why}")));
     };
     // What was taken in before a bad line is kept: the caller mends the line and skips the rest.
     let (made, skipped) = import.finish().await.map_err(Failure::from)?;
     match failure {
+        None if wrong > 0 => Err(Failure::Failed(format!("{wrong} lines cannot be imported; {made} can"))),
         None => Ok((made, skipped)),
         Some(why) if arguments.dry_run => Err(Failure::Failed(why)),
         Some(why) => Err(Failure::Failed(format!(

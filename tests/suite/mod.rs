@@ -30,5 +30,7 @@ mod race;
 mod readme;
 /// What a visitor gets.
 mod redirect;
+/// Faults that were found once.
+mod regression;
 /// The table follows the log through reopening, wiping and damage.
 mod table;

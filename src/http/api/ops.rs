@@ -21,6 +21,7 @@ use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
+use crate::clock::Timestamp;
 use crate::http::api::respond;
 use crate::http::body::Answer;
 use crate::http::counts::Counts;
@@ -189,6 +190,11 @@ impl Source for Arc<Counts> {
     }
 }
 
+/// A time as Prometheus wants it; 0 for never.
+fn seconds(at: Option<Timestamp>) -> u64 {
+    at.map_or(0, |at| u64::try_from(at.as_millis() / 1_000).unwrap_or(0))
+}
+
 /// The log.
 impl Source for Arc<dyn Log> {
     fn measure(&self, to: &mut Vec<Measure>) {
@@ -201,6 +207,11 @@ impl Source for Arc<dyn Log> {
             Measure::counter("log_syncs", "fsyncs that succeeded", status.syncs),
             Measure::counter("log_failed_syncs", "fsyncs that failed", status.failed_syncs),
             Measure::gauge("log_disk_full", "1 while writes are refused", u64::from(status.disk_full)),
+            Measure::gauge(
+                "log_scrubbed_seconds",
+                "When all segments were last found whole, since 1970",
+                seconds(status.last_scrub),
+            ),
             Measure::gauge("log_damaged_segments", "Damaged segments found", status.damaged_segments),
         ]);
     }
@@ -223,6 +234,11 @@ impl Source for Table {
         let status = self.status();
         to.extend([
             Measure::gauge("table_position", "Last position applied to the table", status.applied.0),
+            Measure::gauge(
+                "table_scrubbed_seconds",
+                "When all records were last found whole, since 1970",
+                seconds(status.last_scrub),
+            ),
             Measure::gauge("table_ready", "1 while the table answers", u64::from(status.ready)),
             Measure::gauge("table_bytes", "Bytes of the table's files", status.bytes),
             Measure::counter("table_rebuilds", "Rebuilds from the log", status.rebuilds),
