@@ -143,6 +143,7 @@ impl Store {
             Box::new(Arc::clone(counts)),
             Box::new(Arc::clone(&self.log)),
             Box::new(self.table.clone()),
+            Box::new(ops::Lag { log: Arc::clone(&self.log), table: self.table.clone() }),
             Box::new(self.links.cache().clone()),
         ];
         Service::new(

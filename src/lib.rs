@@ -53,8 +53,7 @@
 //!
 //! # Where things go
 //!
-//! A vendor's API: a folder in `http/api`, its transcripts in `tests/suite/dialects`, one line in
-//! `DIALECTS`. A log engine: a file in `log`. A field of a link: `model/link.rs`, a new version in
+//! A vendor's API: a folder in `http/api`, its tests in `tests/suite`, one line in `DIALECTS`. A log engine: a file in `log`. A field of a link: `model/link.rs`, a new version in
 //! `table/record/link.rs`, the dialects that speak it. A rule at click time: a file in `visit`, one
 //! line where the order stands. A setting: the module's `Settings`, and `config.example.toml`.
 //!

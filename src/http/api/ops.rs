@@ -228,6 +228,24 @@ impl Source for Arc<dyn Log> {
     }
 }
 
+/// How far the table is behind the log.
+#[derive(Debug)]
+pub struct Lag {
+    /// Which leads.
+    pub log: Arc<dyn Log>,
+    /// Which follows.
+    pub table: Table,
+}
+
+impl Source for Lag {
+    fn measure(&self, to: &mut Vec<Measure>) {
+        // The table first: it can only have come further since.
+        let (applied, position) = (self.table.status().applied, self.log.position());
+        let lag = position.0.saturating_sub(applied.0);
+        to.push(Measure::gauge("table_lag", "Changes in the log that the table has not applied", lag));
+    }
+}
+
 /// The table.
 impl Source for Table {
     fn measure(&self, to: &mut Vec<Measure>) {
