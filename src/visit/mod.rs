@@ -2,10 +2,11 @@
 //!
 //! A plain redirect is answered inside the cache look-up: one hash, one probe, one atomic add,
 //! no allocation. Everything else takes the other arm, where each rule is a file of its own:
-//! [`gate`] (does the link stand?), [`redirect`] (the answer's head), [`counting`] (is it a
+//! [`gate`] (does the link stand?), [`destination`] (where does it lead?), [`redirect`] (the answer's head), [`counting`] (is it a
 //! click?), [`pages`].
 
 pub mod counting;
+mod destination;
 mod gate;
 pub mod pages;
 pub mod redirect;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{HeaderMap, Method, Response, StatusCode};
 
+use self::destination::Brought;
 use crate::cache::Lookup;
 use crate::cache::entry::{Action, Entry};
 use crate::links::{Error, Links, Resolved};
@@ -76,26 +78,32 @@ impl Visitor {
             return Answer::Now(root(domain));
         }
         // One slash behind the code is the same link, as people and mail programs append it.
-        let segment = path.strip_suffix('/').unwrap_or(path);
+        let (segment, rest) = path.split_once('/').unwrap_or((path, ""));
         let Some(code) = canonical(segment).map(|code| domain.fold(code)) else {
             return Answer::Now(gate::not_found(domain));
         };
         let counts = counting::is_click(visit.method, visit.headers);
         let found = self.links.cache().get(domain.number, &code, |entry| match &entry.action {
-            Action::Redirect { status, location } => {
+            Action::Redirect { status, location } if rest.is_empty() => {
                 if counts {
                     self.links.cache().counters().count(&entry.counter);
                 }
                 Ok(redirect::plain(*status, location))
             }
-            Action::Decide(_) => Err(Arc::clone(entry)),
+            Action::Redirect { .. } | Action::Decide(_) => Err(Arc::clone(entry)),
         });
+        let brought = Brought { rest, query: visit.query };
         match found {
             Lookup::Hit(Ok(response)) => Answer::Now(response),
-            Lookup::Hit(Err(entry)) => Answer::Now(self.decide(&entry, domain, counts)),
+            Lookup::Hit(Err(entry)) => Answer::Now(self.decide(&entry, domain, counts, brought)),
             Lookup::Absent => Answer::Now(gate::not_found(domain)),
             Lookup::Miss => {
-                Answer::Later(Box::pin(self.clone().load(Arc::clone(domain), code.into_owned(), counts)))
+                let (rest, query) = (rest.to_owned(), visit.query.map(str::to_owned));
+                let (visitor, domain, code) = (self.clone(), Arc::clone(domain), code.into_owned());
+                Answer::Later(Box::pin(async move {
+                    let brought = Brought { rest: &rest, query: query.as_deref() };
+                    visitor.load(domain, code, counts, brought).await
+                }))
             }
         }
     }
@@ -114,9 +122,15 @@ impl Visitor {
         if is_default { directory.domain(DomainNumber::DEFAULT) } else { directory.domain_named(host) }
     }
 
-    async fn load(self, domain: Arc<Domain>, code: String, counts: bool) -> Response<Full<Bytes>> {
+    async fn load(
+        &self,
+        domain: Arc<Domain>,
+        code: String,
+        counts: bool,
+        brought: Brought<'_>,
+    ) -> Response<Full<Bytes>> {
         match self.links.load(domain.number, &code).await {
-            Ok(Resolved::Found(entry)) => self.decide(&entry, &domain, counts),
+            Ok(Resolved::Found(entry)) => self.decide(&entry, &domain, counts, brought),
             Ok(Resolved::Absent) => gate::not_found(&domain),
             Err(Error::Table(error)) => {
                 tracing::debug!(%error, "a visit could not be answered");
@@ -130,9 +144,16 @@ impl Visitor {
     }
 
     /// The rules of a link that is not in the cache yet, or not plain.
-    fn decide(&self, entry: &Arc<Entry>, domain: &Domain, counts: bool) -> Response<Full<Bytes>> {
+    fn decide(
+        &self,
+        entry: &Arc<Entry>,
+        domain: &Domain,
+        counts: bool,
+        brought: Brought<'_>,
+    ) -> Response<Full<Bytes>> {
         let counters = self.links.cache().counters();
         let link = match &entry.action {
+            Action::Redirect { .. } if !brought.rest.is_empty() => return gate::not_found(domain),
             Action::Redirect { status, location } => {
                 if counts {
                     counters.count(&entry.counter);
@@ -145,10 +166,13 @@ impl Visitor {
         if let Some(refusal) = gate::check(&link.options, domain, now, entry.counter.total()) {
             return refusal;
         }
+        let Some(location) = destination::location(&link.options, brought) else {
+            return gate::not_found(domain);
+        };
         if counts {
             counters.count(&entry.counter);
         }
-        redirect::of(&link.options, now)
+        redirect::of(&link.options, location, now)
     }
 }
 

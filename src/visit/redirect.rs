@@ -11,7 +11,6 @@ use http_body_util::Full;
 use hyper::header::{CACHE_CONTROL, EXPIRES, HeaderValue, LOCATION};
 use hyper::{Response, StatusCode};
 
-use crate::cache::entry::location;
 use crate::clock::Timestamp;
 use crate::model::destination::Destination;
 use crate::model::link::Options;
@@ -28,17 +27,17 @@ pub fn plain(status: StatusCode, location: &HeaderValue) -> Response<Full<Bytes>
     respond(status, location.clone(), if keep { SHORTLY } else { NO_STORE })
 }
 
-/// The redirect of a link that stands at `now`.
-pub fn of(options: &Options, now: Timestamp) -> Response<Full<Bytes>> {
+/// The redirect of a link that stands at `now`, to where this click leads.
+pub fn of(options: &Options, location: HeaderValue, now: Timestamp) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(options.status.code()).expect("a redirect's status is valid");
     if options.max_clicks.is_some() || options.password.is_some() || !options.status.is_permanent() {
-        return respond(status, location(options), NO_STORE);
+        return respond(status, location, NO_STORE);
     }
-    let Some(end) = options.expires_at else { return respond(status, location(options), SHORTLY) };
+    let Some(end) = options.expires_at else { return respond(status, location, SHORTLY) };
     let left = (end.as_millis() - now.as_millis()) / 1_000;
     let age = left.clamp(0, PERMANENT_MAX_AGE);
     let keep = HeaderValue::try_from(format!("private, max-age={age}")).expect("digits are a valid value");
-    let mut response = respond(status, location(options), keep);
+    let mut response = respond(status, location, keep);
     let until = now.as_system_time() + Duration::from_secs(age.unsigned_abs());
     let until = HeaderValue::try_from(httpdate::fmt_http_date(until)).expect("a date is a valid value");
     response.headers_mut().insert(EXPIRES, until);
@@ -85,7 +84,8 @@ mod tests {
             options.status = status;
             options.expires_at = ends.map(Timestamp::from_millis);
             options.max_clicks = clicks;
-            let response = of(&options, Timestamp::from_millis(0));
+            let location = crate::cache::entry::location(&options);
+            let response = of(&options, location, Timestamp::from_millis(0));
             assert_eq!(response.headers()[CACHE_CONTROL], want, "{status:?} {ends:?} {clicks:?}");
             let dated = want.ends_with("=10") || ends == Some(1_000_000);
             assert_eq!(response.headers().contains_key(EXPIRES), dated, "{status:?} {ends:?}");

@@ -490,3 +490,32 @@ fn clicks_and_links_outlive_a_restart() {
     assert_eq!(found["link"]["title"], "T");
     assert_eq!(found["link"]["shortUrl"], format!("http://{HOST}/s"));
 }
+
+#[test]
+fn query_and_path_go_along_when_the_link_says_so() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let link = admin.create(&json!({
+        "url": "https://e.test/p?a=1#f", "customSlug": "f", "forwardParameters": true, "forwardPath": true,
+        "utmSource": "mail",
+    }));
+    admin.create(&json!({"url": "https://e.test/p?a=1", "customSlug": "plain"}));
+    let rows = [
+        ("/f", 302, Some("https://e.test/p?a=1&utm_source=mail#f")),
+        ("/f?a=2&b=3", 302, Some("https://e.test/p?utm_source=mail&a=2&b=3#f")),
+        ("/f/x/y?b=%0d%0a", 302, Some("https://e.test/p/x/y?a=1&utm_source=mail&b=%0d%0a#f")),
+        ("/f/", 302, Some("https://e.test/p?a=1&utm_source=mail#f")),
+        ("/f/../x", 404, None),
+        ("/f/%2e%2e/x", 404, None),
+        ("/plain?a=2", 302, Some("https://e.test/p?a=1")),
+        ("/plain/x", 404, None),
+    ];
+    // Twice: read from the table first, from memory then.
+    for round in 0..2 {
+        for (target, status, location) in rows {
+            let answer = app.visitor().get(target);
+            assert_eq!((answer.status, answer.header("location")), (status, location), "{target}, round {round}");
+        }
+    }
+    assert_eq!(admin.clicks(text(&link, "id")), 8, "what was not found is not counted");
+}

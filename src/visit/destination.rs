@@ -1,0 +1,224 @@
+//! Where a click leads: the link's own query, then its UTM parameters, then, with
+//! `forwardParameters`, the visitor's query, whose values replace those of equal names; with
+//! `forwardPath`, what follows the code in the path. The fragment survives.
+//!
+//! Whatever a visitor sends, scheme, host and port are the stored ones, and the result is a legal
+//! header value.
+
+use hyper::header::HeaderValue;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+use crate::model::link::Options;
+
+/// What a visitor brings along.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Brought<'a> {
+    /// What follows the code in the path, without the slash between; empty for nothing.
+    pub(super) rest: &'a str,
+    /// The query as sent.
+    pub(super) query: Option<&'a str>,
+}
+
+/// What a URL parser may have left raw in a request target, but a `Location` should not carry.
+/// The backslash, which browsers read as a slash, is among them.
+const RAW: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'\\').add(b'#');
+
+/// [`RAW`] in a path, where a question mark would begin the query.
+const RAW_PATH: &AsciiSet = &RAW.add(b'?');
+
+/// The `Location` of a click; `None` when the path that follows the code cannot be appended: the
+/// link does not forward it, or it tries to climb.
+pub(super) fn location(options: &Options, brought: Brought<'_>) -> Option<HeaderValue> {
+    let target = options.target();
+    let text = merged(target.as_str(), options, brought)?;
+    Some(HeaderValue::try_from(text).expect("a destination and what was encoded are visible ASCII"))
+}
+
+fn merged(target: &str, options: &Options, brought: Brought<'_>) -> Option<String> {
+    let (address, fragment) = match target.split_once('#') {
+        Some((address, fragment)) => (address, Some(fragment)),
+        None => (target, None),
+    };
+    let (path, query) = address.split_once('?').map_or((address, None), |(path, query)| (path, Some(query)));
+    let mut text = with_path(path, options, brought.rest)?;
+    let visitor = brought.query.filter(|query| options.forward_parameters && !query.is_empty());
+    match visitor {
+        Some(visitor) => append_query(&mut text, query.unwrap_or(""), visitor),
+        None => {
+            if let Some(query) = query {
+                text.push('?');
+                text.push_str(query);
+            }
+        }
+    }
+    if let Some(fragment) = fragment {
+        text.push('#');
+        text.push_str(fragment);
+    }
+    Some(text)
+}
+
+fn with_path(path: &str, options: &Options, rest: &str) -> Option<String> {
+    if rest.is_empty() {
+        return Some(path.to_owned());
+    }
+    // Browsers resolve dot segments, also escaped ones: `..` would leave the stored path.
+    let climbs = |segment: &str| {
+        let decoded = percent_decode_str(segment).collect::<Vec<u8>>();
+        decoded == b"." || decoded == b".." || decoded.contains(&b'\\')
+    };
+    if !options.forward_path || rest.split('/').any(climbs) {
+        return None;
+    }
+    Some(format!("{}/{}", path.strip_suffix('/').unwrap_or(path), utf8_percent_encode(rest, RAW_PATH)))
+}
+
+fn append_query(text: &mut String, stored: &str, visitor: &str) {
+    let theirs: Vec<&str> = visitor.split('&').filter(|pair| !pair.is_empty()).collect();
+    let replaced = |pair: &&str| theirs.iter().any(|other| name(other) == name(pair));
+    let kept = stored.split('&').filter(|pair| !pair.is_empty() && !replaced(pair)).map(str::to_owned);
+    let theirs = theirs.iter().map(|pair| utf8_percent_encode(pair, RAW).to_string());
+    let mut separator = '?';
+    for pair in kept.chain(theirs) {
+        text.push(separator);
+        text.push_str(&pair);
+        separator = '&';
+    }
+}
+
+/// The name of a parameter as its reader will see it: `a%20b` and `a+b` are one.
+fn name(pair: &str) -> Vec<u8> {
+    let name = pair.split('=').next().unwrap_or("");
+    percent_decode_str(&name.replace('+', " ")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use url::Url;
+
+    use super::*;
+    use crate::model::destination::{Destination, LinkType};
+    use crate::model::link::Edit;
+
+    fn options(url: &str) -> Options {
+        let mut options =
+            Options::new(Destination::parse_web("url", url).expect("a valid URL"), LinkType::Url);
+        options.forward_parameters = true;
+        options.forward_path = true;
+        options
+    }
+
+    fn check(url: &str, rest: &str, query: Option<&str>, want: Option<&str>) {
+        let got = location(&options(url), Brought { rest, query });
+        let got = got.as_ref().map(|value| value.to_str().expect("visible ASCII"));
+        assert_eq!(got, want, "{url} + {rest:?} ? {query:?}");
+    }
+
+    #[test]
+    fn queries() {
+        let rows = [
+            ("https://e.test/", "a=1", "https://e.test/?a=1"),
+            ("https://e.test/p", "a=1", "https://e.test/p?a=1"),
+            ("https://e.test/?b=2", "a=1", "https://e.test/?b=2&a=1"),
+            ("https://e.test/?a=2", "a=1", "https://e.test/?a=1"),
+            ("https://e.test/?a=2&b=3", "a=1", "https://e.test/?b=3&a=1"),
+            ("https://e.test/?a=2&a=3", "a=1", "https://e.test/?a=1"),
+            ("https://e.test/?a=2", "a=1&a=4", "https://e.test/?a=1&a=4"),
+            ("https://e.test/?a=2", "A=1", "https://e.test/?a=2&A=1"),
+            ("https://e.test/?a", "a=1", "https://e.test/?a=1"),
+            ("https://e.test/?a=1", "a", "https://e.test/?a"),
+            ("https://e.test/?a=1", "a=", "https://e.test/?a="),
+            ("https://e.test/?a=1", "=x", "https://e.test/?a=1&=x"),
+            ("https://e.test/?a=1", "", "https://e.test/?a=1"),
+            ("https://e.test/?a=1", "&&", "https://e.test/?a=1"),
+            ("https://e.test/?a=1&&b=2", "c=3", "https://e.test/?a=1&b=2&c=3"),
+            ("https://e.test/?", "a=1", "https://e.test/?a=1"),
+            ("https://e.test/#f", "a=1", "https://e.test/?a=1#f"),
+            ("https://e.test/?b=2#f?x=y", "a=1", "https://e.test/?b=2&a=1#f?x=y"),
+            ("https://e.test/#f", "a=%23g", "https://e.test/?a=%23g#f"),
+            ("https://e.test/?a%20b=1", "a+b=2", "https://e.test/?a+b=2"),
+            ("https://e.test/?a+b=1", "a%20b=2", "https://e.test/?a%20b=2"),
+            ("https://e.test/?%61=1", "a=2", "https://e.test/?a=2"),
+            ("https://e.test/?a[]=1", "a[]=2&a[]=3", "https://e.test/?a[]=2&a[]=3"),
+            ("https://e.test/?a[]=1", "a%5B%5D=2", "https://e.test/?a%5B%5D=2"),
+            ("https://e.test/?a[0]=1", "a[1]=2", "https://e.test/?a[0]=1&a[1]=2"),
+            ("https://e.test/", "a=b=c", "https://e.test/?a=b=c"),
+            ("https://e.test/", "a=%ff", "https://e.test/?a=%ff"),
+            ("https://e.test/?%ff=1", "%ff=2", "https://e.test/?%ff=2"),
+            ("https://e.test/?%fe=1", "%ff=2", "https://e.test/?%fe=1&%ff=2"),
+            ("https://e.test/", "a=%0d%0aX:y", "https://e.test/?a=%0d%0aX:y"),
+            ("https://e.test/", "url=//evil.test", "https://e.test/?url=//evil.test"),
+            ("https://e.test/", "a=\"<>`", "https://e.test/?a=%22%3C%3E%60"),
+            ("https://e.test/", "a=\\x", "https://e.test/?a=%5Cx"),
+            ("https://e.test/", "a=ü", "https://e.test/?a=%C3%BC"),
+            ("https://e.test/", "a;b=1", "https://e.test/?a;b=1"),
+            ("https://e.test/", "a?b=1", "https://e.test/?a?b=1"),
+            ("https://e.test/", "a=1?b", "https://e.test/?a=1?b"),
+            ("https://e.test:8443/x?a=1", "b=2", "https://e.test:8443/x?a=1&b=2"),
+        ];
+        for (url, query, want) in rows {
+            check(url, "", Some(query), Some(want));
+        }
+        check("https://e.test/?a=1#f", "", None, Some("https://e.test/?a=1#f"));
+    }
+
+    #[test]
+    fn paths() {
+        let rows = [
+            ("https://e.test/", "a", Some("https://e.test/a")),
+            ("https://e.test/p", "a/b", Some("https://e.test/p/a/b")),
+            ("https://e.test/p/", "a/", Some("https://e.test/p/a/")),
+            ("https://e.test/p?x=1#f", "a", Some("https://e.test/p/a?x=1#f")),
+            ("https://e.test/", "/evil.test", Some("https://e.test//evil.test")),
+            ("https://e.test/p", "@evil.test", Some("https://e.test/p/@evil.test")),
+            ("https://e.test/", "a%2fb", Some("https://e.test/a%2fb")),
+            ("https://e.test/", "ü", Some("https://e.test/%C3%BC")),
+            ("https://e.test/p", "..", None),
+            ("https://e.test/p", "a/../../b", None),
+            ("https://e.test/p", "%2e%2E", None),
+            ("https://e.test/p", ".%2e/x", None),
+            ("https://e.test/p", ".", None),
+            ("https://e.test/p", "a\\..\\b", None),
+            ("https://e.test/p", "a%5c..%5cb", None),
+        ];
+        for (url, rest, want) in rows {
+            check(url, rest, None, want);
+        }
+    }
+
+    #[test]
+    fn nothing_is_forwarded_unasked_and_visitors_win_over_utm() {
+        let mut options = options("https://e.test/?a=1");
+        options.apply(Edit::UtmSource(Some("mail".into()))).expect("valid");
+        let brought = Brought { rest: "", query: Some("utm_source=x&b=2") };
+        let at = |options: &Options| {
+            location(options, brought).map(|value| value.to_str().expect("ASCII").to_owned())
+        };
+        assert_eq!(at(&options).as_deref(), Some("https://e.test/?a=1&utm_source=x&b=2"));
+        options.forward_parameters = false;
+        assert_eq!(at(&options).as_deref(), Some("https://e.test/?a=1&utm_source=mail"));
+        options.forward_path = false;
+        assert_eq!(location(&options, Brought { rest: "more", query: None }), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+        #[test]
+        fn the_stored_host_is_never_changed(
+            rest in "[\\x21-\\x7eü/.%@:\\\\]{0,20}",
+            query in proptest::option::of("[\\x21-\\x7eü&=%#/]{0,30}"),
+        ) {
+            let stored = Url::parse("https://e.test:8443/base?k=v#f").expect("a valid URL");
+            if let Some(value) = location(&options(stored.as_str()), Brought { rest: &rest, query: query.as_deref() }) {
+                let led = Url::parse(value.to_str().expect("visible ASCII")).expect("a URL");
+                prop_assert_eq!(led.scheme(), stored.scheme());
+                prop_assert_eq!(led.host_str(), stored.host_str());
+                prop_assert_eq!(led.port(), stored.port());
+                prop_assert_eq!(led.username(), "");
+                prop_assert!(led.path().starts_with("/base"), "{}", led);
+                prop_assert_eq!(led.fragment(), Some("f"));
+            }
+        }
+    }
+}
