@@ -514,7 +514,11 @@ fn query_and_path_go_along_when_the_link_says_so() {
     for round in 0..2 {
         for (target, status, location) in rows {
             let answer = app.visitor().get(target);
-            assert_eq!((answer.status, answer.header("location")), (status, location), "{target}, round {round}");
+            assert_eq!(
+                (answer.status, answer.header("location")),
+                (status, location),
+                "{target}, round {round}"
+            );
         }
     }
     assert_eq!(admin.clicks(text(&link, "id")), 8, "what was not found is not counted");
