@@ -99,22 +99,12 @@ impl Cache {
         code: &str,
         on_hit: impl FnOnce(&Arc<Entry>) -> T,
     ) -> Lookup<T> {
-        self.peek(domain, code, |entry| {
-            entry.touch();
-            on_hit(entry)
-        })
-    }
-
-    /// [`Cache::get`] without marking the entry as used: for the admin side.
-    pub fn peek<T>(
-        &self,
-        domain: DomainNumber,
-        code: &str,
-        on_hit: impl FnOnce(&Arc<Entry>) -> T,
-    ) -> Lookup<T> {
         let hash = self.hash(domain, code);
         match self.shard(hash).read().find(hash, is(domain, code), || self.wide(hash, domain, code)) {
-            Known::Entry(entry) => Lookup::Hit(on_hit(entry)),
+            Known::Entry(entry) => {
+                entry.touch();
+                Lookup::Hit(on_hit(entry))
+            }
             Known::Absent => Lookup::Absent,
             Known::Nothing => Lookup::Miss,
         }

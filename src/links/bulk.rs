@@ -17,7 +17,7 @@ use crate::model::link::{DomainChoice, Draft, Link};
 use crate::table::record::{Answer, Stored, StoredBulk, StoredOutcome};
 use crate::table::{Found, keys};
 
-/// Most rows of one bulk.
+/// Most rows of one bulk (DECISIONS 13): one command must not hold up the others. Past it: refused.
 pub const ROWS_MAX: usize = 1_000;
 
 /// Bytes of records after which a row-by-row bulk starts its next Change: half of what a Change
@@ -113,8 +113,8 @@ impl Links {
         }))
     }
 
-    /// Commits the waiting rows, all before row `last`, in one Change. A row whose code is taken meanwhile fails (or, with
-    /// `atomic`, fails all), and the others are tried again without it.
+    /// Commits the waiting rows, all before row `last`, in one Change. A row whose code is taken
+    /// meanwhile fails (or, with `atomic`, fails all), and the others are tried again without it.
     async fn commit_rows(
         &self,
         context: &Context,

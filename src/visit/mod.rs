@@ -2,8 +2,8 @@
 //!
 //! A plain redirect is answered inside the cache look-up: one hash, one probe, one atomic add,
 //! no allocation. Everything else takes the other arm, where each rule is a file of its own:
-//! [`gate`] (does the link stand?), [`destination`] (where does it lead?), [`redirect`] (the answer's head), [`counting`] (is it a
-//! click?), [`pages`].
+//! [`gate`] (does the link stand?), [`destination`] (where does it lead?), [`redirect`] (the
+//! answer's head), [`counting`] (is it a click?), [`pages`].
 
 pub mod counting;
 mod destination;

@@ -6,7 +6,7 @@ use hyper::{Method, StatusCode};
 
 pub use crate::links::{
     Bulk, BulkView, Cursor, DomainView, FailedRow, Imported, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery,
-    LinkView, Outcome, Page, Sort, WorkspaceView,
+    LinkView, Outcome, Page, ROWS_MAX, Sort, WorkspaceView,
 };
 
 use crate::http::api::json::Mistyped;

@@ -6,7 +6,7 @@
 
 use super::{fields, object, write};
 use crate::http::api::dialect::{
-    Asked, Bulk, Call, Command, Cursor, Fixed, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Refusal, Sort,
+    Asked, Bulk, Call, Command, Cursor, Fixed, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, ROWS_MAX, Refusal, Sort,
 };
 use crate::http::api::json::{Fields, Given, Json, Mistyped};
 use crate::http::api::query::Query;
@@ -14,9 +14,6 @@ use crate::model::Invalid;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::{DomainChoice, Draft, Password, Patch};
 use crate::model::short_code::ShortCode;
-
-/// Most rows of a bulk (DECISIONS 13): one command must not hold up the others. Past it: 422.
-const ROWS_MAX: usize = 1_000;
 
 /// Highest page number: pages cost what they skip, and `cursor` goes deeper for free.
 const PAGE_MAX: u64 = 1_000_000_000;
