@@ -158,10 +158,10 @@ impl Store {
     /// end, while the last records are made durable.
     pub async fn close(self) {
         // The guard may refuse before it calls the disk full: then the reserve is for this as well.
-        if self.space.is_low() || self.links.flush_clicks().await.is_err() {
+        if self.space.is_low() || self.links.flush_last_clicks().await.is_err() {
             self.space.release();
         }
-        if let Err(error) = self.links.flush_clicks().await {
+        if let Err(error) = self.links.flush_last_clicks().await {
             tracing::error!(%error, "the last clicks could not be written and are lost");
         }
         let closed = tokio::task::spawn_blocking(move || {

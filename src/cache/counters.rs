@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::quotas::Quotas;
 use crate::clicks::{Counter, Tally};
 use crate::model::id::Id;
 
@@ -25,6 +26,7 @@ pub struct Counters {
     registry: Mutex<Registry>,
     /// Held for the moment between a drain's two steps, and by readers of exact totals.
     draining: Mutex<()>,
+    quotas: Quotas,
     counted: AtomicU64,
     dropped: AtomicU64,
 }
@@ -46,10 +48,12 @@ impl Counters {
         }
     }
 
-    /// Drains all dirty counters into absolute totals, with the counters, so that whoever fails
-    /// to make the totals durable can hand them back by [`Counters::put_back`].
-    pub fn drain(&self) -> (Vec<Arc<Counter>>, Tally) {
+    /// Drains all dirty counters, and those of links with a limit that nobody clicked since the
+    /// last drain, or with `last` all of them. Their [`Counters::tally`] is to be made durable;
+    /// whoever fails to hands them back by [`Counters::put_back`].
+    pub fn drain(&self, last: bool) -> Vec<Arc<Counter>> {
         let mut dirty = std::mem::take(&mut *self.dirty.lock());
+        dirty.extend(self.quotas.give_back(last));
         // One handed back and then clicked again stands there twice.
         let mut seen: HashSet<Id, ahash::RandomState> = HashSet::default();
         dirty.retain(|counter| seen.insert(counter.id()));
@@ -63,8 +67,18 @@ impl Counters {
         });
         drop(guard);
         self.counted.fetch_add(clicks, Ordering::Relaxed);
-        let tally = dirty.iter().map(|counter| (counter.id(), counter.flushed())).collect();
-        (dirty, tally)
+        dirty
+    }
+
+    /// The totals that the log must hold for these counters, as of now: of two tallies with the
+    /// same link, the later one must be handed to the log later.
+    pub fn tally(&self, counters: &[Arc<Counter>]) -> Tally {
+        counters.iter().map(|counter| (counter.id(), self.quotas.total(counter))).collect()
+    }
+
+    /// The reservations of links with a limit.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 
     /// Queues counters again whose totals did not become durable.

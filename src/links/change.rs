@@ -29,6 +29,9 @@ impl Links {
             let before = link.options.clone();
             self.0.apply(&mut link, patch.clone(), password.clone())?;
             link.updated_at = context.now;
+            if link.options.max_clicks != before.max_clicks {
+                self.settle_clicks(id).await?;
+            }
             let _turn = self.0.turn(&link.options).await;
             if self.0.needs_table(&link.options) {
                 link = self.check_in_table(before, link).await?;

@@ -1,15 +1,17 @@
 //! From counters to the log, every second; and what is swept up behind: clean counters, answers
 //! older than a day, tombstones older than a month.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::replay::is_over;
-use super::{Error, Links};
+use super::{Error, Links, Shared};
 use crate::clock::Timestamp;
-use crate::log::{CommitError, Position, Proposal, Put};
+use crate::clicks::Counter;
+use crate::log::{CommitError, Pending, Position, Proposal, Put};
 use crate::settings::{BadSetting, show_duration};
 use crate::table::keys;
 use crate::table::record::{Answer, Tombstone, encode_clicks};
@@ -59,19 +61,24 @@ impl Links {
     /// Drains all dirty counters into the log. Answers how many links were clicked. When the log
     /// does not take them, they stay in memory and are drained again next time.
     pub async fn flush_clicks(&self) -> Result<usize, Error> {
+        self.drain_clicks(false).await
+    }
+
+    /// As [`Links::flush_clicks`], when no click can come any more: what links with a limit have
+    /// reserved and not given out is given back.
+    pub async fn flush_last_clicks(&self) -> Result<usize, Error> {
+        self.drain_clicks(true).await
+    }
+
+    async fn drain_clicks(&self, last: bool) -> Result<usize, Error> {
         let counters = self.0.cache.counters();
-        let (mut held, tally) = counters.drain();
-        for (at, totals) in tally.chunks(TOTALS_PER_CHANGE).enumerate() {
-            let puts = totals
-                .iter()
-                .map(|(id, total)| Put { key: keys::clicks(*id), value: Some(encode_clicks(*total).into()) })
-                .collect();
-            match self.0.log.commit(Proposal { puts, ..Proposal::default() }).await {
-                Ok(_) => {}
-                Err(error) => {
-                    counters.put_back(held.split_off(at * TOTALS_PER_CHANGE));
-                    return Err(Error::Log(error));
-                }
+        let mut held = counters.drain(last);
+        let clicked = held.len();
+        for at in (0..clicked).step_by(TOTALS_PER_CHANGE) {
+            let pending = self.0.hand_in_totals(&held[at..clicked.min(at + TOTALS_PER_CHANGE)]);
+            if let Err(error) = pending.await {
+                counters.put_back(held.split_off(at));
+                return Err(Error::Log(error));
             }
         }
         // For what earlier drains wrote as well: a total that the table lacks must not be forgotten.
@@ -80,7 +87,7 @@ impl Links {
         if applied {
             counters.sweep();
         }
-        Ok(tally.len())
+        Ok(clicked)
     }
 
     /// Drains counters every `interval` until `stop` holds true. Not to be aborted: a drain cut short
@@ -151,5 +158,14 @@ impl Links {
             removed.map_err(Error::Log)?;
         }
         Ok(over.len())
+    }
+}
+
+impl Shared {
+    fn hand_in_totals(&self, counters: &[Arc<Counter>]) -> Pending {
+        let _order = self.totals.lock();
+        let put = |(id, total)| Put { key: keys::clicks(id), value: Some(encode_clicks(total).into()) };
+        let puts = self.cache.counters().tally(counters).into_iter().map(put).collect();
+        self.log.commit(Proposal { puts, ..Proposal::default() })
     }
 }

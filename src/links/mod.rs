@@ -15,6 +15,7 @@ mod error;
 pub mod flush;
 mod import;
 mod keys;
+mod limit;
 mod list;
 mod password;
 mod query;
@@ -137,6 +138,9 @@ struct Shared {
     /// go those that lead to other links of ours, whose chain must not change under the check, and
     /// the commands that rely on a domain having no links. Held until the Change is applied.
     order: tokio::sync::RwLock<()>,
+    /// Click totals are computed and handed to the log under this one lock: a total that is
+    /// smaller, since less is reserved, must not overtake a later one.
+    totals: Mutex<()>,
     clock: Clock,
     site: Site,
     settings: Settings,
@@ -189,6 +193,7 @@ impl Links {
             directory: ArcSwap::from_pointee(Directory::default()),
             ids: Mutex::new(IdSource::after(None)),
             order: tokio::sync::RwLock::new(()),
+            totals: Mutex::new(()),
             clock: parts.clock,
             site: parts.site,
             schemes: parts.settings.schemes()?,

@@ -1,0 +1,220 @@
+//! Links with a limit give out their clicks from a *reservation*: a click total that is in the log
+//! before its clicks happen. So a limit holds whatever crashes: after a crash the log's total, with
+//! all that was reserved in it, is the link's.
+//!
+//! One lock over all of them: a taken click costs one look-up under it, and only links with a
+//! limit come here. What is reserved and not taken from between two drains is given back, so a
+//! crash wastes reservations only of links that are being clicked, and a clean stop wastes none.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::clicks::Counter;
+use crate::model::id::Id;
+
+/// Most clicks in one reservation: what a crash may waste, against one log write per so many.
+const RESERVE_MAX: u64 = 64;
+
+/// A reservation is at most one part in so many of what remains: a limit of 100 loses at most 6 to
+/// a crash.
+const RESERVE_PART: u64 = 16;
+
+/// What became of a click on a link with a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is counted, and within the limit for good.
+    Yes,
+    /// The limit is reached.
+    UsedUp,
+    /// Nothing is reserved: reserve, then try again.
+    Unreserved,
+}
+
+/// The reservations of all links with a limit that are being clicked.
+#[derive(Debug, Default)]
+pub struct Quotas(Mutex<HashMap<Id, Quota, ahash::RandomState>>);
+
+#[derive(Debug)]
+struct Quota {
+    /// Keeps the counter in the registry: the table's total is ahead of it.
+    counter: Arc<Counter>,
+    /// Clicks up to this total may be given out.
+    durable: u64,
+    /// What the log was last asked to hold; at least `durable`.
+    asked: u64,
+    /// Clicked since the last drain.
+    is_used: bool,
+    /// One reservation per link at a time; the others wait for it and take from it.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Quota {
+    fn new(counter: &Arc<Counter>) -> Quota {
+        Quota { counter: Arc::clone(counter), durable: 0, asked: 0, is_used: true, turn: Arc::default() }
+    }
+}
+
+impl Quotas {
+    /// Takes one of `limit` clicks.
+    pub fn take(&self, counter: &Arc<Counter>, limit: u64) -> Taken {
+        let mut quotas = self.0.lock();
+        let total = counter.total();
+        if total >= limit {
+            return Taken::UsedUp;
+        }
+        match quotas.get_mut(&counter.id()).filter(|quota| Arc::ptr_eq(&quota.counter, counter)) {
+            Some(quota) if total < quota.durable => {
+                quota.is_used = true;
+                // Not queued as dirty: the log's total covers it already.
+                counter.count();
+                Taken::Yes
+            }
+            _ => Taken::Unreserved,
+        }
+    }
+
+    /// To be held while reserving.
+    pub fn turn(&self, counter: &Arc<Counter>) -> Arc<tokio::sync::Mutex<()>> {
+        let mut quotas = self.0.lock();
+        let quota = quotas.entry(counter.id()).or_insert_with(|| Quota::new(counter));
+        if !Arc::ptr_eq(&quota.counter, counter) {
+            *quota = Quota::new(counter);
+        }
+        Arc::clone(&quota.turn)
+    }
+
+    /// The total to make durable next, for a caller who holds the [`Quotas::turn`]; `None` when
+    /// there is something to take already, or the limit is reached.
+    pub fn ask(&self, counter: &Arc<Counter>, limit: u64) -> Option<u64> {
+        let mut quotas = self.0.lock();
+        let total = counter.total();
+        let quota = quotas.entry(counter.id()).or_insert_with(|| Quota::new(counter));
+        if total >= limit || total < quota.durable || counter.is_retired() {
+            return None;
+        }
+        let batch = ((limit - total) / RESERVE_PART).clamp(1, RESERVE_MAX);
+        quota.asked = total + batch;
+        quota.is_used = true;
+        Some(quota.asked)
+    }
+
+    /// The log holds `total`: clicks up to it may be taken. One that was given back meanwhile
+    /// stays so.
+    pub fn grant(&self, counter: &Counter, total: u64) {
+        if let Some(quota) = self.0.lock().get_mut(&counter.id()) {
+            quota.durable = quota.durable.max(total.min(quota.asked));
+        }
+    }
+
+    /// The log did not take it.
+    pub fn refuse(&self, counter: &Counter) {
+        if let Some(quota) = self.0.lock().get_mut(&counter.id()) {
+            quota.asked = quota.durable;
+        }
+    }
+
+    /// What the log must hold for a counter: its clicks, or what is reserved beyond them. To be
+    /// called in the order in which the log is handed totals.
+    pub fn total(&self, counter: &Counter) -> u64 {
+        let quotas = self.0.lock();
+        counter.flushed().max(quotas.get(&counter.id()).map_or(0, |quota| quota.asked))
+    }
+
+    /// Gives back what was not taken from since the last call, or everything: answers the counters
+    /// whose true totals are to be written.
+    pub fn give_back(&self, everything: bool) -> Vec<Arc<Counter>> {
+        let mut quotas = self.0.lock();
+        let idle = quotas.extract_if(|_, quota| everything || !std::mem::take(&mut quota.is_used));
+        idle.map(|(_, quota)| quota.counter).collect()
+    }
+
+    /// Gives back one link's, whose limit is about to change.
+    pub fn give_back_one(&self, id: Id) {
+        self.0.lock().remove(&id);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reserve(quotas: &Quotas, counter: &Arc<Counter>, limit: u64) -> Option<u64> {
+        let total = quotas.ask(counter, limit)?;
+        quotas.grant(counter, total);
+        Some(total)
+    }
+
+    #[test]
+    fn clicks_are_taken_from_what_is_reserved() {
+        let (quotas, counter) = (Quotas::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
+        assert_eq!(quotas.take(&counter, 100), Taken::Unreserved);
+        assert_eq!(reserve(&quotas, &counter, 100), Some(6));
+        for _ in 0..6 {
+            assert_eq!(quotas.take(&counter, 100), Taken::Yes);
+        }
+        assert_eq!(quotas.take(&counter, 100), Taken::Unreserved);
+        assert_eq!(quotas.total(&counter), 6);
+        assert_eq!(reserve(&quotas, &counter, 100), Some(11));
+        assert_eq!(reserve(&quotas, &counter, 100), None, "there is something to take");
+        assert_eq!(quotas.take(&counter, 6), Taken::UsedUp, "the limit was lowered");
+    }
+
+    #[test]
+    fn how_much_is_reserved() {
+        let rows = [
+            (0, 1, Some(1)),
+            (0, 15, Some(1)),
+            (0, 32, Some(2)),
+            (0, 100, Some(6)),
+            (0, 1_000_000, Some(64)),
+            (99, 100, Some(100)),
+            (100, 100, None),
+            (101, 100, None),
+        ];
+        for (clicks, limit, want) in rows {
+            let counter = Arc::new(Counter::new(Id::from_bits(1), clicks));
+            assert_eq!(Quotas::default().ask(&counter, limit), want, "{clicks} of {limit}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_taken_before_the_log_has_it() {
+        let (quotas, counter) = (Quotas::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
+        assert_eq!(quotas.ask(&counter, 10), Some(1));
+        assert_eq!(quotas.take(&counter, 10), Taken::Unreserved);
+        assert_eq!(quotas.total(&counter), 1, "a flush meanwhile must not write less");
+        quotas.refuse(&counter);
+        assert_eq!(quotas.take(&counter, 10), Taken::Unreserved);
+        assert_eq!(quotas.total(&counter), 0);
+    }
+
+    #[test]
+    fn what_lies_idle_is_given_back() {
+        let (quotas, counter) = (Quotas::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
+        reserve(&quotas, &counter, 1_000);
+        assert_eq!(quotas.take(&counter, 1_000), Taken::Yes);
+        assert!(quotas.give_back(false).is_empty(), "it was clicked since");
+        assert_eq!(quotas.give_back(false).len(), 1);
+        assert!(quotas.is_empty());
+        counter.drain();
+        assert_eq!(quotas.total(&counter), 1);
+        assert_eq!(quotas.take(&counter, 1_000), Taken::Unreserved);
+        // An answer of the log that comes late grants nothing any more.
+        quotas.grant(&counter, 62);
+        assert_eq!(quotas.take(&counter, 1_000), Taken::Unreserved);
+        reserve(&quotas, &counter, 1_000);
+        assert_eq!(quotas.give_back(true).len(), 1);
+    }
+}

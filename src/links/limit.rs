@@ -1,0 +1,55 @@
+//! Reservations of links with a limit, made durable: see [`crate::cache::quotas`].
+
+use std::sync::Arc;
+
+use super::{Error, Links};
+use crate::clicks::Counter;
+use crate::log::{Proposal, Put};
+use crate::model::id::Id;
+use crate::table::keys;
+use crate::table::record::encode_clicks;
+
+impl Links {
+    /// Makes some of `limit` clicks ready to be taken; returns once they are durable, or at once
+    /// when there are some, or none left. Visitors of one link wait for one reservation.
+    pub async fn reserve(&self, counter: &Arc<Counter>, limit: u64) -> Result<(), Error> {
+        let quotas = self.0.cache.counters().quotas();
+        let turn = quotas.turn(counter);
+        let _turn = turn.lock().await;
+        let (total, pending) = {
+            let _order = self.0.totals.lock();
+            let Some(total) = quotas.ask(counter, limit) else { return Ok(()) };
+            let put = Put { key: keys::clicks(counter.id()), value: Some(encode_clicks(total).into()) };
+            (total, self.0.log.commit(Proposal { puts: vec![put], ..Proposal::default() }))
+        };
+        match pending.await {
+            Ok(_) => {
+                quotas.grant(counter, total);
+                Ok(())
+            }
+            Err(error) => {
+                quotas.refuse(counter);
+                Err(Error::Log(error))
+            }
+        }
+    }
+
+    /// Makes the clicks of a link durable whose limit is about to change, and gives back what it
+    /// has reserved: the new limit begins from what was really clicked.
+    pub(super) async fn settle_clicks(&self, id: Id) -> Result<(), Error> {
+        let counters = self.0.cache.counters();
+        let Some(counter) = counters.live(id) else { return Ok(()) };
+        let pending = {
+            let _order = self.0.totals.lock();
+            counters.quotas().give_back_one(id);
+            // Clicks on a limit did not queue it.
+            counters.put_back(vec![Arc::clone(&counter)]);
+            let total = counters.total(&counter);
+            let put = Put { key: keys::clicks(id), value: Some(encode_clicks(total).into()) };
+            self.0.log.commit(Proposal { puts: vec![put], ..Proposal::default() })
+        };
+        let position = pending.await.map_err(Error::Log)?;
+        self.0.table.wait(position).await;
+        Ok(())
+    }
+}
