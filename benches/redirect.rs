@@ -27,6 +27,7 @@ use waypost::model::key::{Reach, Scopes};
 use waypost::model::link::{DomainChoice, Draft};
 use waypost::model::short_code::{ShortCode, canonical};
 use waypost::readiness::Readiness;
+use waypost::visit::agents::{Agent, Agents};
 
 const LINKS: usize = 1_000;
 
@@ -164,5 +165,42 @@ fn redirect(c: &mut Criterion) {
     runtime.block_on(store.close());
 }
 
-criterion_group!(benches, redirect);
+/// A browser's User-Agent; what differs between visitors is in its last bytes.
+const BROWSER: &str = "Mozilla/5.0 (Linux; Android 14; SM-S928B) AppleWebKit/537.36 (KHTML, like Gecko) \
+                       Chrome/126.0.0.0 Mobile Safari/537.36 EdgA/126.0.";
+
+fn agents(c: &mut Criterion) {
+    let agents = Agents::new();
+    let browser = format!("{BROWSER}2592.87");
+    assert_eq!(agents.of(Some(browser.as_bytes())), Agent::Person);
+
+    c.bench_function("agents/cached", |b| {
+        b.iter(|| assert_eq!(agents.of(Some(black_box(browser.as_bytes()))), Agent::Person));
+    });
+
+    c.bench_function("agents/uncached", |b| {
+        let mut unseen = 0_u64;
+        let mut browser = BROWSER.as_bytes().to_vec();
+        b.iter(|| {
+            unseen += 1;
+            browser.truncate(BROWSER.len());
+            browser.extend(unseen.to_le_bytes().map(|byte| b'a' + byte % 26));
+            browser.extend_from_slice(&unseen.to_le_bytes());
+            assert_eq!(agents.of(Some(black_box(&browser))), Agent::Person);
+        });
+    });
+
+    c.bench_function("agents/uncached, hostile: 8 KB", |b| {
+        let mut unseen = 0_u64;
+        let mut long: Vec<u8> =
+            b"Current Spider ContextualBot Claude Barkr ".iter().copied().cycle().take(8_192).collect();
+        b.iter(|| {
+            unseen += 1;
+            long[..8].copy_from_slice(&unseen.to_le_bytes());
+            assert_eq!(agents.of(Some(black_box(&long))), Agent::Person);
+        });
+    });
+}
+
+criterion_group!(benches, redirect, agents);
 criterion_main!(benches);

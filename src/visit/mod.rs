@@ -5,6 +5,7 @@
 //! [`gate`] (does the link stand?), [`destination`] (where does it lead?), [`redirect`] (the
 //! answer's head), [`counting`] (is it a click?), [`pages`].
 
+pub mod agents;
 pub mod counting;
 mod destination;
 mod gate;

@@ -1,0 +1,165 @@
+//! The list of known bots, compiled: plain texts into one automaton, the rest into one regex set.
+//!
+//! Compiled once per process, when first needed, in about 2 ms and 1 MiB. Matching is linear in the
+//! User-Agent's length and independent of the number of patterns, whatever the bytes.
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use regex::bytes::{RegexSet, RegexSetBuilder};
+
+use super::Agent;
+
+/// One pattern a line: class, tab, regular expression. Lines with `#` are comments.
+const PATTERNS: &str = include_str!("crawlers.tsv");
+
+static LIST: LazyLock<List> = LazyLock::new(|| List::compile(PATTERNS));
+
+/// Whose this User-Agent is, looked up in the list.
+pub(super) fn find(user_agent: &[u8]) -> Agent {
+    LIST.find(user_agent)
+}
+
+struct List {
+    /// Texts anywhere, or at the start, of a User-Agent.
+    texts: AhoCorasick,
+    /// What each text stands for, by its number.
+    of_text: Vec<Text>,
+    /// The patterns that need a regular expression: a few dozen.
+    regexes: RegexSet,
+    /// What each regular expression stands for, by its number.
+    of_regex: Vec<Agent>,
+}
+
+struct Text {
+    agent: Agent,
+    /// Counts at the User-Agent's first byte only.
+    at_start: bool,
+}
+
+impl List {
+    fn compile(patterns: &str) -> List {
+        let (mut texts, mut of_text) = (Vec::new(), Vec::new());
+        let (mut regexes, mut of_regex) = (Vec::new(), Vec::new());
+        for (agent, pattern) in rows(patterns) {
+            let (at_start, rest) = match pattern.strip_prefix('^') {
+                Some(rest) => (true, rest),
+                None => (false, pattern),
+            };
+            if let Some(text) = plain(rest) {
+                texts.push(text);
+                of_text.push(Text { agent, at_start });
+            } else {
+                regexes.push(pattern);
+                of_regex.push(agent);
+            }
+        }
+        // Contiguous: 0.35 MiB, built in 1.5 ms, 0.3 us for a browser's User-Agent. As a DFA it is
+        // 7 MiB, 9 ms and 0.2 us, too much for what is asked once per User-Agent.
+        let texts = AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .build(&texts)
+            .expect("the texts are few and short");
+        let regexes = RegexSetBuilder::new(&regexes)
+            .unicode(false)
+            .build()
+            .expect("`every_pattern_compiles` keeps the list so");
+        List { texts, of_text, regexes, of_regex }
+    }
+
+    /// A preview's pattern wins over a bot's: a preview is a bot too.
+    fn find(&self, user_agent: &[u8]) -> Agent {
+        let texts = self.texts.find_overlapping_iter(user_agent).filter_map(|found| {
+            let text = &self.of_text[found.pattern().as_usize()];
+            (!text.at_start || found.start() == 0).then_some(text.agent)
+        });
+        let regexes = self.regexes.matches(user_agent);
+        let regexes = regexes.iter().map(|number| self.of_regex[number]);
+        let mut best = Agent::Person;
+        for agent in texts.chain(regexes) {
+            match agent {
+                Agent::Preview => return Agent::Preview,
+                Agent::Bot => best = Agent::Bot,
+                Agent::Person => {}
+            }
+        }
+        best
+    }
+}
+
+/// The rows of the list that have a class and a pattern.
+pub(super) fn rows(patterns: &str) -> impl Iterator<Item = (Agent, &str)> {
+    patterns.lines().filter_map(|line| {
+        let (class, pattern) = line.split_once('\t')?;
+        let agent = [Agent::Preview, Agent::Bot].into_iter().find(|agent| agent.name() == class)?;
+        Some((agent, pattern))
+    })
+}
+
+/// The text that a pattern stands for, if it stands for one only.
+fn plain(pattern: &str) -> Option<String> {
+    let mut text = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            // An escaped letter or digit is a class (`\d`) or an assertion.
+            '\\' => text.push(chars.next().filter(char::is_ascii_punctuation)?),
+            '^' | '$' | '.' | '|' | '?' | '*' | '+' | '(' | ')' | '[' | ']' | '{' | '}' => return None,
+            c => text.push(c),
+        }
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pattern_compiles() {
+        let lines = PATTERNS.lines().filter(|line| !line.starts_with('#')).count();
+        let list = List::compile(PATTERNS);
+        // No line with a misspelt class was passed over, and most need no regular expression.
+        assert_eq!(list.of_text.len() + list.of_regex.len(), lines);
+        assert!(lines > 1_400, "{lines} patterns");
+        assert!(list.of_regex.len() < 50, "{} regular expressions", list.of_regex.len());
+    }
+
+    #[test]
+    fn what_is_plain() {
+        let rows = [
+            (r"Googlebot\/", Some("Googlebot/")),
+            (r"a\.b\-c", Some("a.b-c")),
+            (r"\(x\)", Some("(x)")),
+            (r"[cC]laude", None),
+            (r"\d", None),
+            (r"SSL Labs$", None),
+            (r"a|b", None),
+            (r"x\", None),
+        ];
+        for (pattern, want) in rows {
+            assert_eq!(plain(pattern).as_deref(), want, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn anchors_hold_and_previews_win() {
+        let list =
+            List::compile("# a comment\nbot\t^Start\nbot\tend$\nbot\tMiddle\npreview\tCa[rR]d\nbot\tddle");
+        let rows = [
+            ("Start x", Agent::Bot),
+            ("x Start", Agent::Person),
+            ("x end", Agent::Bot),
+            ("end x", Agent::Person),
+            ("x Middle x", Agent::Bot),
+            ("x middle x", Agent::Bot),
+            ("x MIDDLE x", Agent::Person),
+            ("Middle CaRd", Agent::Preview),
+            ("Card Middle", Agent::Preview),
+            ("card", Agent::Person),
+        ];
+        for (user_agent, want) in rows {
+            assert_eq!(list.find(user_agent.as_bytes()), want, "{user_agent}");
+        }
+    }
+}
