@@ -1,0 +1,371 @@
+//! Every page, filled with what an attacker would write, read as a browser reads it: the same
+//! elements as with harmless words, the words shown literally, the policy as strict.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::{BodyExt, Full};
+use hyper::{Response, StatusCode};
+use scraper::{ElementRef, Html, Selector};
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::model::destination::{Destination, LinkType};
+use crate::model::link::{Edit, Options};
+
+const TITLES: [&str; 5] = [
+    "</title><script>alert(1)</script>",
+    "{{ 7 * 7 }}{% include \"mod.rs\" %}",
+    "\"><img src=x onerror=alert(1)>",
+    "' onload='alert(1)",
+    "&lt;b&gt; &amp \u{202e}\u{feff}]]>",
+];
+
+const DESTINATIONS: [(&str, LinkType); 8] = [
+    ("https://e.test/'\"</script><svg/onload=alert(1)>", LinkType::Url),
+    ("https://e.test/?a='&b=\"&c=<script>#'</noscript><script>alert(1)</script>", LinkType::Url),
+    ("https://e.test/;url=https://evil.test/", LinkType::Url),
+    ("https://e.test/x,'y;z", LinkType::Url),
+    ("https://e.test/--><script>alert(1)</script>", LinkType::Url),
+    ("mailto:j'a<b>\"@e.test?subject=</a><script>", LinkType::Mailto),
+    ("sms:+4930123?body=\"'</a><script>alert(1)</script>", LinkType::Sms),
+    ("tel:+4930123;ext=5", LinkType::Tel),
+];
+
+const SHORT: &str = "https://go.test/s";
+
+/// A link as an attacker would have it. The model refuses or encodes most of this; pages must not
+/// depend on that, so it goes in past the model, as what is stored does.
+fn link(title: &str, destination: &str, kind: LinkType) -> Options {
+    let mut options = Options::new(Destination::from_stored(destination.into()), kind);
+    options.title = Some(title.into());
+    options.description = Some(title.into());
+    options.image = Some(Destination::from_stored(format!("https://i.test/{title}").into()));
+    options.apply(Edit::MetaPixelId(Some("1234567890".into()))).expect("an id");
+    options.apply(Edit::GoogleTagId(Some("G-ABC123XYZ".into()))).expect("an id");
+    options
+}
+
+/// The pages that show something of a link.
+fn of_link(options: &Options) -> [(&'static str, Response<Full<Bytes>>); 3] {
+    let location = options.target();
+    [
+        ("cloaked", cloaked(options, location.as_str())),
+        ("preview", preview(options, SHORT)),
+        ("pixels", pixels(options, location.as_str())),
+    ]
+}
+
+/// All others, with their statuses.
+fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
+    let status = |code| StatusCode::from_u16(code).expect("a valid status");
+    let errors = [400, 403, 404, 405, 410, 413, 414, 415, 429, 500, 503];
+    let mut pages: Vec<_> = errors.into_iter().map(|code| (status(code), error(status(code)))).collect();
+    pages.push((status(503), unavailable()));
+    pages.push((status(403), protected()));
+    for (code, ask) in
+        [(200, Ask::First), (403, Ask::Wrong), (429, Ask::Locked { seconds: 90 }), (503, Ask::Busy)]
+    {
+        pages.push((status(code), password(ask)));
+    }
+    pages
+}
+
+fn text(response: Response<Full<Bytes>>) -> String {
+    let body = response.into_body().collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let bytes = runtime.block_on(body).expect("a full body").to_bytes();
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// The page as a browser reads it, without errors. With `scripts` the inside of a `noscript` is
+/// text, and what could break out of it shows; the other way it is what its tags say.
+fn parse_with(scripts: bool, html: &str) -> Html {
+    let page = if scripts {
+        Html::parse_document(html)
+    } else {
+        Html::parse_document(&html.replace("<noscript>", "").replace("</noscript>", ""))
+    };
+    assert!(page.errors.is_empty(), "{:?} in {html}", page.errors);
+    page
+}
+
+fn parse(html: &str) -> Html {
+    parse_with(true, html)
+}
+
+fn all<'a>(page: &'a Html, selector: &str) -> Vec<ElementRef<'a>> {
+    page.select(&Selector::parse(selector).expect("a selector")).collect()
+}
+
+fn attribute<'a>(page: &'a Html, selector: &str, name: &str) -> &'a str {
+    let found = all(page, selector);
+    assert_eq!(found.len(), 1, "{selector}");
+    found[0].attr(name).unwrap_or_else(|| panic!("{selector} has no {name}"))
+}
+
+/// How many elements there are of each name, and attributes of each name.
+fn shape(page: &Html) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for element in all(page, "*") {
+        *counts.entry(element.value().name().to_owned()).or_default() += 1;
+        for (name, _) in element.value().attrs() {
+            *counts.entry(format!("{}[{name}]", element.value().name())).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// Title and target stand where the page means to show them, character by character.
+fn shows(name: &str, page: &Html, title: &str, target: &str, case: &str) {
+    let words = |tag: &str| all(page, tag)[0].text().collect::<String>();
+    match name {
+        "cloaked" => {
+            assert_eq!(attribute(page, "iframe", "src"), target, "{case}");
+            assert_eq!(attribute(page, "iframe", "title"), title, "{case}");
+            assert_eq!(attribute(page, "a", "href"), target, "{case}");
+            assert_eq!(attribute(page, "meta[name=description]", "content"), title, "{case}");
+            assert_eq!(words("title"), title, "{case}");
+        }
+        "preview" => {
+            for tag in ["og:title", "og:description"] {
+                assert_eq!(attribute(page, &format!("meta[property='{tag}']"), "content"), title, "{case}");
+            }
+            for tag in ["title", "h1", "p"] {
+                assert_eq!(words(tag), title, "{case}");
+            }
+        }
+        _ => {
+            let refresh = attribute(page, "meta[http-equiv=refresh]", "content");
+            assert_eq!(refresh, format!("0;url={target}"), "{case}");
+            assert_eq!(attribute(page, "a#go", "href"), target, "{case}");
+            assert_eq!(words("script"), pixels::SCRIPT, "{case}");
+        }
+    }
+}
+
+#[test]
+fn hostile_words_add_nothing_and_are_shown() {
+    let benign = link("A title", "https://e.test/path", LinkType::Url);
+    let shapes = of_link(&benign).map(|(_, page)| {
+        let html = text(page);
+        [true, false].map(|scripts| shape(&parse_with(scripts, &html)))
+    });
+    let mut seen = 0;
+    for title in TITLES {
+        for (destination, kind) in DESTINATIONS {
+            let options = link(title, destination, kind);
+            let target = options.target();
+            for ((name, page), want) in of_link(&options).into_iter().zip(&shapes) {
+                if name == "cloaked" && kind != LinkType::Url {
+                    continue;
+                }
+                let html = text(page);
+                let case = format!("{name}, {title:?}, {target}: {html}");
+                for (scripts, want) in [true, false].into_iter().zip(want) {
+                    assert_eq!(shape(&parse_with(scripts, &html)), *want, "{case}");
+                }
+                shows(name, &parse_with(false, &html), title, target.as_str(), &case);
+                seen += 1;
+            }
+        }
+    }
+    assert_eq!(seen, TITLES.len() * (DESTINATIONS.len() * 3 - 3));
+}
+
+#[test]
+fn every_page_carries_what_keeps_it_harmless() {
+    let mut pages = of_nothing();
+    let links = [
+        link("T", "https://e.test/", LinkType::Url),
+        link(TITLES[0], "https://a;sandbox;.test/", LinkType::Url),
+        link(TITLES[1], "tel:+4930123", LinkType::Tel),
+    ];
+    for options in &links {
+        pages.extend(of_link(options).map(|(_, page)| (StatusCode::OK, page)));
+    }
+    for (status, response) in pages {
+        assert_eq!(response.status(), status);
+        let header = |name: &str| {
+            let value = response.headers().get(name).unwrap_or_else(|| panic!("{status} has no {name}"));
+            value.to_str().expect("ASCII").to_owned()
+        };
+        let policy = header("content-security-policy");
+        for part in
+            ["default-src 'none'; ", "base-uri 'none'; ", "form-action 'self'", "frame-ancestors 'none'; "]
+        {
+            assert!(policy.contains(part), "{status}: {policy}");
+        }
+        for bad in ["unsafe", "'strict-dynamic'", " *", "sandbox", "data:", "blob:"] {
+            assert!(!policy.contains(bad), "{status}: {policy}");
+        }
+        assert_eq!(header("content-type"), "text/html; charset=utf-8");
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert_eq!(header("x-robots-tag"), "noindex");
+        assert_eq!(header("cache-control"), "no-store");
+        let referrer = header("referrer-policy");
+        assert_eq!(referrer, if policy.contains("mailto:") { "same-origin" } else { "no-referrer" });
+
+        let html = text(response);
+        assert!(
+            html.starts_with("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">"),
+            "{html}"
+        );
+        let page = parse(&html);
+        assert_eq!(shape(&page)["style"], 1, "{html}");
+        let style: String = all(&page, "style")[0].text().collect();
+        let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
+        assert!(policy.contains(&format!("style-src 'sha256-{hash}'")), "{policy}");
+        for script in all(&page, "script") {
+            let nonce = script.attr("nonce").expect("a nonce");
+            assert!(policy.contains(&format!("script-src 'nonce-{nonce}'")), "{policy}");
+        }
+        let inline = |name: &&String| name.contains("[on") || name.ends_with("[style]");
+        assert_eq!(shape(&page).keys().find(inline), None, "{html}");
+        assert!(!all(&page, "title")[0].text().collect::<String>().trim().is_empty(), "{html}");
+    }
+}
+
+#[test]
+fn policies_word_for_word() {
+    let foundation = FOUNDATION.as_str();
+    assert!(foundation.starts_with("default-src 'none'; style-src 'sha256-"), "{foundation}");
+    let more = |response: Response<Full<Bytes>>| {
+        let policy = response.headers()["content-security-policy"].to_str().expect("ASCII");
+        let more =
+            policy.strip_prefix(foundation).expect("the foundation").trim_start_matches("; ").to_owned();
+        match more.split_once("'nonce-") {
+            Some((before, after)) => format!("{before}'nonce-{}", after.split_once('\'').expect("its end").1),
+            None => more,
+        }
+    };
+    assert_eq!(more(error(StatusCode::NOT_FOUND)), "form-action 'self'");
+    assert_eq!(more(password(Ask::First)), "form-action 'self' https: http: mailto: tel: sms:");
+    let frames = [
+        ("https://e.test/a;b?c#d", "frame-src https://e.test; form-action 'self'"),
+        ("http://e.test:8080/", "frame-src http://e.test:8080; form-action 'self'"),
+        ("https://a;sandbox;.test/", "frame-src 'none'; form-action 'self'"),
+    ];
+    for (to, want) in frames {
+        assert_eq!(more(cloaked(&link("T", to, LinkType::Url), to)), want);
+    }
+    let meta = (Some("1234567890"), None);
+    let google = |id| (None, Some(id));
+    let rows = [
+        (
+            meta,
+            "script-src 'nonce- https://connect.facebook.net; img-src https://www.facebook.com; \
+             connect-src https://www.facebook.com https://connect.facebook.net; form-action 'self'",
+        ),
+        (
+            google("G-ABC123XYZ"),
+            "script-src 'nonce- https://www.googletagmanager.com https://*.googletagmanager.com \
+             https://*.google-analytics.com; img-src https://www.googletagmanager.com \
+             https://*.google-analytics.com https://*.googletagmanager.com; connect-src \
+             https://www.googletagmanager.com https://www.google.com https://*.google-analytics.com \
+             https://*.analytics.google.com https://*.googletagmanager.com; form-action 'self'",
+        ),
+    ];
+    for ((meta, google), want) in rows {
+        let mut options = link("T", "https://e.test/", LinkType::Url);
+        options.meta_pixel_id = meta.map(Into::into);
+        options.google_tag_id = google.map(Into::into);
+        assert_eq!(more(pixels(&options, "https://e.test/")), want);
+    }
+}
+
+#[test]
+fn each_pixel_allows_its_vendor_only() {
+    let rows = [
+        (None, Some("AW-12345"), vec!["googleadservices"], vec!["facebook", "analytics", "fls."]),
+        (None, Some("DC-12345"), vec!["fls.doubleclick"], vec!["facebook", "analytics", "adservices"]),
+        (None, Some("UA-12345-1"), vec!["google-analytics"], vec!["facebook", "doubleclick"]),
+        (None, Some("GT-ABCDE"), vec!["google-analytics", "adservices", "fls."], vec!["facebook"]),
+        (None, Some("GTM-ABCDE"), vec!["google-analytics", "adservices", "fls."], vec!["facebook"]),
+        (Some("12345"), None, vec!["facebook"], vec!["google", "doubleclick"]),
+        (Some("12345"), Some("G-ABCDE"), vec!["facebook", "google-analytics"], vec!["doubleclick"]),
+    ];
+    for (meta, google, allowed, refused) in rows {
+        let mut options = link("T", "https://e.test/", LinkType::Url);
+        options.meta_pixel_id = meta.map(Into::into);
+        options.google_tag_id = google.map(Into::into);
+        let response = pixels(&options, "https://e.test/");
+        let policy = response.headers()["content-security-policy"].to_str().expect("ASCII").to_owned();
+        for host in allowed {
+            assert!(policy.contains(host), "{meta:?} {google:?} needs {host}: {policy}");
+        }
+        for host in refused {
+            assert!(!policy.contains(host), "{meta:?} {google:?} has {host}: {policy}");
+        }
+        let page = parse(&text(response));
+        let script = all(&page, "script")[0];
+        assert_eq!((script.attr("data-meta"), script.attr("data-google")), (meta, google));
+    }
+}
+
+#[test]
+fn no_two_pages_share_a_nonce() {
+    let options = link("T", "https://e.test/", LinkType::Url);
+    let nonce = || {
+        let html = text(pixels(&options, "https://e.test/"));
+        attribute(&parse(&html), "script", "nonce").to_owned()
+    };
+    let (first, second) = (nonce(), nonce());
+    assert_ne!(first, second);
+    assert_eq!(STANDARD.decode(first).expect("base64").len(), 18);
+}
+
+#[test]
+fn previews_and_password_pages_do_not_tell_where_a_link_leads() {
+    let options = link("T", "https://secret.test/", LinkType::Url);
+    let response = preview(&options, SHORT);
+    assert!(!format!("{:?}", response.headers()).contains("secret"));
+    let html = text(response);
+    assert!(!html.contains("secret"), "{html}");
+    let page = parse(&html);
+    assert_eq!(attribute(&page, "meta[property='og:url']", "content"), SHORT);
+    assert_eq!(attribute(&page, "meta[name='twitter:card']", "content"), "summary_large_image");
+}
+
+#[test]
+fn previews_show_what_is_set() {
+    let mut options = link("T", "https://e.test/", LinkType::Url);
+    let count = |options: &Options, tag: &str| {
+        let page = parse(&text(preview(options, SHORT)));
+        all(&page, &format!("meta[property='{tag}'],meta[name='{tag}'][content=summary]")).len()
+    };
+    options.image = None;
+    assert_eq!((count(&options, "og:image"), count(&options, "twitter:card")), (0, 1));
+    options.description = None;
+    assert_eq!((count(&options, "og:description"), count(&options, "og:title")), (0, 1));
+    options.title = None;
+    assert_eq!((count(&options, "og:title"), count(&options, "og:url")), (0, 1));
+}
+
+#[test]
+fn a_password_form_is_one_field_that_posts_here() {
+    let rows = [
+        (Ask::First, "only with its password", None),
+        (Ask::Wrong, "not the password", None),
+        (Ask::Locked { seconds: 1 }, "again in 1 minute.", Some("1")),
+        (Ask::Locked { seconds: 60 }, "again in 1 minute.", Some("60")),
+        (Ask::Locked { seconds: 61 }, "again in 2 minutes.", Some("61")),
+        (Ask::Busy, "again in a moment", Some("5")),
+    ];
+    for (ask, says, retry) in rows {
+        let response = password(ask);
+        let after = response.headers().get("retry-after").map(|value| value.to_str().expect("ASCII"));
+        assert_eq!(after, retry, "{ask:?}");
+        let html = text(response);
+        let page = parse(&html);
+        assert!(html.contains(says), "{ask:?}: {html}");
+        assert_eq!(attribute(&page, "form", "method"), "post");
+        assert_eq!(all(&page, "form[action],form[enctype]").len(), 0, "{html}");
+        let field = "form input[type=password][name=password][required][autofocus]\
+                     [autocomplete=current-password][maxlength='1024']";
+        assert_eq!((all(&page, field).len(), all(&page, "input").len()), (1, 1), "{html}");
+        assert_eq!(attribute(&page, "label", "for"), attribute(&page, "input", "id"));
+        assert_eq!(all(&page, "input[aria-invalid]").len(), usize::from(ask == Ask::Wrong));
+    }
+}

@@ -1,0 +1,50 @@
+(function () {
+  "use strict";
+  var own = document.currentScript;
+  var ids = own.dataset;
+
+  // First of all, so that nothing a vendor does or fails to do can hold the visitor.
+  setTimeout(function () {
+    location.replace(document.getElementById("go").href);
+  }, 700);
+
+  function load(src) {
+    var script = document.createElement("script");
+    script.async = true;
+    script.nonce = own.nonce;
+    script.src = src;
+    document.head.appendChild(script);
+  }
+
+  if (ids.meta) {
+    var fbq = window.fbq = window._fbq = function () {
+      if (fbq.callMethod) fbq.callMethod.apply(fbq, arguments);
+      else fbq.queue.push(arguments);
+    };
+    fbq.push = fbq;
+    fbq.loaded = true;
+    fbq.version = "2.0";
+    fbq.queue = [];
+    // The page view and nothing else: no watching of clicks and forms, of which there are none.
+    fbq("set", "autoConfig", false, ids.meta);
+    fbq("init", ids.meta);
+    fbq("track", "PageView");
+    load("https://connect.facebook.net/en_US/fbevents.js");
+  }
+
+  if (ids.google) {
+    var layer = window.dataLayer = window.dataLayer || [];
+    var id = encodeURIComponent(ids.google);
+    if (ids.google.indexOf("GTM-") === 0) {
+      layer.push({ "gtm.start": Date.now(), event: "gtm.js" });
+      load("https://www.googletagmanager.com/gtm.js?id=" + id);
+    } else {
+      var gtag = window.gtag = function () {
+        layer.push(arguments);
+      };
+      gtag("js", new Date());
+      gtag("config", ids.google);
+      load("https://www.googletagmanager.com/gtag/js?id=" + id);
+    }
+  }
+})();
