@@ -56,7 +56,8 @@ fn record(c: &mut Criterion) {
     let counter = Arc::new(Counter::new(link.id, 0));
     c.bench_function("record: compile a plain link", |b| {
         b.iter(|| {
-            let entry = Entry::compile(black_box(link.clone()), Arc::clone(&counter));
+            let (link, target) = (black_box(link.clone()), Ok(link.options.target()));
+            let entry = Entry::compile(link, Arc::clone(&counter), target);
             assert!(matches!(entry.action, Action::Redirect { .. }));
         });
     });

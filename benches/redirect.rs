@@ -18,7 +18,7 @@ use waypost::clicks::Counter;
 use waypost::clock::Clock;
 use waypost::config::Config;
 use waypost::http::counts::Counts;
-use waypost::http::service::Service;
+use waypost::http::service::Connection;
 use waypost::links::{Caller, Context};
 use waypost::model::destination::LinkType;
 use waypost::model::domain::DomainNumber;
@@ -35,7 +35,7 @@ const LINKS: usize = 1_000;
 struct Fixture {
     runtime: tokio::runtime::Runtime,
     store: Store,
-    service: Service,
+    service: Connection,
     _folder: tempfile::TempDir,
 }
 
@@ -55,6 +55,7 @@ impl Fixture {
             runtime.block_on(store.links.create(&context(&store), draft(n))).expect("a new link");
         }
         let service = store.service(&config, &readiness, &Arc::new(Counts::default()));
+        let service = service.connect(std::net::IpAddr::from([127, 0, 0, 1]));
         Fixture { runtime, store, service, _folder: folder }
     }
 

@@ -146,11 +146,13 @@ impl Store {
             Box::new(ops::Lag { log: Arc::clone(&self.log), table: self.table.clone() }),
             Box::new(self.links.cache().clone()),
         ];
+        let visitor = Visitor::new(self.links.clone());
         Service::new(
-            Visitor::new(self.links.clone()),
-            Api::new(self.links.clone(), &config.http, Arc::clone(counts)),
+            visitor.clone(),
+            Api::new(self.links.clone(), visitor, &config.http, Arc::clone(counts)),
             Ops::new(&config.metrics, readiness.clone(), sources),
             Arc::clone(counts),
+            &config.http,
         )
     }
 
@@ -215,7 +217,9 @@ impl App {
                 // The sender lives in the App, which is told to stop before it goes.
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
-            let drained = server::serve(listener, &config.http, counts, move |_| service.clone(), told).await;
+            let drained =
+                server::serve(listener, &config.http, counts, move |peer| service.connect(peer.ip()), told)
+                    .await;
             if drained.aborted > 0 {
                 tracing::warn!(connections = drained.aborted, "connections were cut at the end of the drain");
             }

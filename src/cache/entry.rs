@@ -10,6 +10,8 @@ use hyper::StatusCode;
 use hyper::header::HeaderValue;
 
 use crate::clicks::Counter;
+use crate::model::custom_values::Unfilled;
+use crate::model::destination::{Destination, LinkType};
 use crate::model::domain::DomainNumber;
 use crate::model::link::{Link, Options};
 use crate::model::short_code::ShortCode;
@@ -38,23 +40,34 @@ pub enum Action {
         status: StatusCode,
         /// The ready header.
         location: HeaderValue,
+        /// Whether bots are counted as well.
+        count_bots: bool,
     },
     /// Anything else: decided at the click, by the rules in `visit`.
-    Decide(Box<Link>),
+    Decide(Box<Decided>),
+}
+
+/// A link whose clicks are decided one by one.
+#[derive(Debug)]
+pub struct Decided {
+    /// The record.
+    pub link: Link,
+    /// Where it leads, UTM parameters and custom values in place; or why it leads nowhere.
+    pub target: Result<Destination, Unfilled>,
 }
 
 impl Entry {
-    /// Compiles a link.
-    pub fn compile(link: Link, counter: Arc<Counter>) -> Entry {
+    /// Compiles a link that leads to `target`.
+    pub fn compile(link: Link, counter: Arc<Counter>, target: Result<Destination, Unfilled>) -> Entry {
         let (domain, code) = (link.domain, link.code.clone());
-        let action = if is_plain(&link.options) {
-            Action::Redirect {
+        let action = match target {
+            Ok(target) if is_plain(&link.options) => Action::Redirect {
                 status: StatusCode::from_u16(link.options.status.code())
                     .expect("a redirect's status is valid"),
-                location: location(&link.options),
-            }
-        } else {
-            Action::Decide(Box::new(link))
+                location: header(&target),
+                count_bots: link.options.count_bots,
+            },
+            target => Action::Decide(Box::new(Decided { link, target })),
         };
         Entry { domain, code, counter, action, visited: AtomicBool::new(false) }
     }
@@ -78,15 +91,15 @@ impl Entry {
         const OVERHEAD: usize = size_of::<Entry>() + size_of::<Counter>() + 4 * size_of::<usize>() + 16 + 32;
         let text = match &self.action {
             Action::Redirect { location, .. } => location.len(),
-            Action::Decide(link) => link_bytes(link),
+            Action::Decide(decided) => link_bytes(decided),
         };
         OVERHEAD + self.code.as_str().len() + text
     }
 }
 
-/// The `Location` of a redirect to the link's target.
-pub fn location(options: &Options) -> HeaderValue {
-    HeaderValue::try_from(options.target().as_str()).expect("a destination is visible ASCII")
+/// The `Location` of a redirect.
+fn header(target: &Destination) -> HeaderValue {
+    HeaderValue::try_from(target.as_str()).expect("a destination is visible ASCII")
 }
 
 /// Whether a click on a link with these options needs no decision at all.
@@ -99,12 +112,21 @@ fn is_plain(options: &Options) -> bool {
         || options.meta_pixel_id.is_some()
         || options.google_tag_id.is_some();
     let visitor = options.forward_parameters || options.forward_path || options.block_bots;
-    let web = options.link_type == crate::model::destination::LinkType::Url;
-    options.is_active && web && !previews && !limits && !pages && !visitor && options.webhook_urls.is_empty()
+    let web = options.link_type == LinkType::Url;
+    // Compiled anew when the workspace's values change: they are looked for by their link.
+    let fixed = !options.destination.is_fillable();
+    options.is_active
+        && web
+        && fixed
+        && !previews
+        && !limits
+        && !pages
+        && !visitor
+        && options.webhook_urls.is_empty()
 }
 
-fn link_bytes(link: &Link) -> usize {
-    let options = &link.options;
+fn link_bytes(decided: &Decided) -> usize {
+    let options = &decided.link.options;
     let texts = [
         &options.title,
         &options.description,
@@ -113,8 +135,9 @@ fn link_bytes(link: &Link) -> usize {
         &options.google_tag_id,
     ];
     let urls = [&options.image, &options.expired_url];
-    size_of::<Link>()
+    size_of::<Decided>()
         + options.destination.as_str().len()
+        + decided.target.as_ref().map_or(64, |target| target.as_str().len())
         + texts.into_iter().flatten().map(|text| text.len()).sum::<usize>()
         + urls.into_iter().flatten().map(|url| url.as_str().len()).sum::<usize>()
         + options.webhook_urls.iter().map(|url| url.as_str().len() + 16).sum::<usize>()

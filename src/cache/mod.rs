@@ -239,11 +239,16 @@ mod tests {
         }
     }
 
+    fn compiled(link: Link, counter: Arc<crate::clicks::Counter>) -> Arc<Entry> {
+        let target = Ok(link.options.target());
+        Arc::new(Entry::compile(link, counter, target))
+    }
+
     fn load(cache: &Cache, id: u128, code: &str, in_table: u64) -> Arc<Entry> {
         let epoch = cache.epoch(HOME, code);
         let counter = cache.counters().adopt(Id::from_bits(id), || Ok::<_, Infallible>(in_table));
         let counter = counter.unwrap_or_else(|never| match never {});
-        let entry = Arc::new(Entry::compile(link(id, code), counter));
+        let entry = compiled(link(id, code), counter);
         cache.keep(epoch, &entry);
         entry
     }
@@ -273,7 +278,7 @@ mod tests {
         let epoch = cache.epoch(HOME, "a");
         cache.invalidate(HOME, "a");
         let counter = Arc::new(crate::clicks::Counter::new(Id::from_bits(1), 0));
-        cache.keep(epoch, &Arc::new(Entry::compile(link(1, "a"), counter)));
+        cache.keep(epoch, &compiled(link(1, "a"), counter));
         cache.keep_absent(epoch, HOME, "a");
         assert_eq!(hit(&cache, "a"), Lookup::Miss);
     }

@@ -5,10 +5,12 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -19,10 +21,12 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use crate::http::api::dialect::Dialect;
 use crate::http::api::ops::Ops;
 use crate::http::api::{self, Api};
-use crate::http::body::Answer;
+use crate::http::body::{self, Answer, BodyError};
 use crate::http::counts::Counts;
 use crate::http::host;
+use crate::http::server::Settings;
 use crate::model::short_code::is_reserved;
+use crate::visit::unlock::FORM_MAX;
 use crate::visit::{self, Visit, Visitor, pages};
 
 /// Longest request target in bytes, as at nginx and most proxies before us. Past it: 414.
@@ -37,9 +41,16 @@ const ROBOTS: &str = "User-agent: *\nDisallow: /api/\n";
 const ICON: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 16 16\">\
 <path d=\"M7 1h2v2h4l2 2-2 2H9v8H7V7H3V3h4z\" fill=\"#0f766e\"/></svg>";
 
-/// Answers requests. A handle, cheap to clone; every connection has one.
+/// Answers requests. A handle, cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Service(Arc<Shared>);
+
+/// Answers the requests of one connection.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    service: Service,
+    peer: IpAddr,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -47,12 +58,19 @@ struct Shared {
     api: Api,
     ops: Ops,
     counts: Arc<Counts>,
+    body_timeout: Duration,
 }
 
 impl Service {
     /// Puts the parts together.
-    pub fn new(visitor: Visitor, api: Api, ops: Ops, counts: Arc<Counts>) -> Service {
-        Service(Arc::new(Shared { visitor, api, ops, counts }))
+    pub fn new(visitor: Visitor, api: Api, ops: Ops, counts: Arc<Counts>, settings: &Settings) -> Service {
+        let body_timeout = settings.body_timeout;
+        Service(Arc::new(Shared { visitor, api, ops, counts, body_timeout }))
+    }
+
+    /// The service of a connection from this address.
+    pub fn connect(&self, peer: IpAddr) -> Connection {
+        Connection { service: self.clone(), peer }
     }
 }
 
@@ -106,7 +124,7 @@ fn panicked() -> Answer {
     pages::error(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-impl<B> hyper::service::Service<Request<B>> for Service
+impl<B> hyper::service::Service<Request<B>> for Connection
 where
     B: Body<Data = Bytes> + Send + 'static,
 {
@@ -117,15 +135,15 @@ where
     fn call(&self, request: Request<B>) -> Answering {
         // Unwind safe: what a panic leaves half done is the request, which is dropped; shared
         // state is atomics and locks without poisoning.
-        catch_unwind(AssertUnwindSafe(|| self.route(request))).unwrap_or_else(|_| {
-            self.0.counts.panics.add();
+        catch_unwind(AssertUnwindSafe(|| self.service.route(request, self.peer))).unwrap_or_else(|_| {
+            self.service.0.counts.panics.add();
             now(panicked())
         })
     }
 }
 
 impl Service {
-    fn route<B>(&self, request: Request<B>) -> Answering
+    fn route<B>(&self, request: Request<B>, peer: IpAddr) -> Answering
     where
         B: Body<Data = Bytes> + Send + 'static,
     {
@@ -145,6 +163,10 @@ impl Service {
         if place == Place::Api {
             return self.api(request);
         }
+        if *method == Method::POST && place == Place::Visit {
+            let host = host.into_owned();
+            return self.unlock(&host, request, peer);
+        }
         if !matches!(*method, Method::GET | Method::HEAD) {
             return now(not_allowed());
         }
@@ -152,10 +174,8 @@ impl Service {
         now(match place {
             Place::Visit => {
                 let (path, query, headers) = (uri.path(), uri.query(), request.headers());
-                match self.0.visitor.answer(&Visit { method, host: &host, path, query, headers }) {
-                    visit::Answer::Now(answer) => answer,
-                    visit::Answer::Later(answer) => return self.later(answer, None),
-                }
+                let visit = Visit { method, host: &host, path, query, headers, peer };
+                return self.visited(self.0.visitor.answer(&visit));
             }
             Place::Health => ops.health(),
             Place::Ready => ops.ready(),
@@ -166,6 +186,32 @@ impl Service {
             Place::Icon => fixed("image/svg+xml", ICON),
             Place::Nowhere | Place::Api => pages::error(StatusCode::NOT_FOUND),
         })
+    }
+
+    fn visited(&self, answer: visit::Answer) -> Answering {
+        match answer {
+            visit::Answer::Now(answer) => now(answer),
+            visit::Answer::Later(answer) => self.later(answer, None),
+        }
+    }
+
+    fn unlock<B>(&self, host: &str, request: Request<B>, peer: IpAddr) -> Answering
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let (parts, body) = request.into_parts();
+        let (path, query) = (parts.uri.path(), parts.uri.query());
+        let visit = Visit { method: &parts.method, host, path, query, headers: &parts.headers, peer };
+        let (headers, within) = (parts.headers.clone(), self.0.body_timeout);
+        let form = async move {
+            body::read(&headers, body, FORM_MAX, within).await.map_err(|error| match error {
+                BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                BodyError::Slow => StatusCode::REQUEST_TIMEOUT,
+                BodyError::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                BodyError::Broken => StatusCode::BAD_REQUEST,
+            })
+        };
+        self.visited(self.0.visitor.unlock(&visit, form))
     }
 
     fn api<B>(&self, request: Request<B>) -> Answering

@@ -171,7 +171,7 @@ impl Shared {
         text: &str,
         kind: crate::model::destination::LinkType,
     ) -> Result<Destination, Invalid> {
-        Destination::parse("url", text, kind, &self.schemes)
+        Destination::parse_fillable("url", text, kind, &self.schemes)
     }
 
     pub(super) fn check_options(options: &Options) -> Result<(), Invalid> {

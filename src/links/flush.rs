@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use super::replay::is_over;
 use super::{Error, Links, Shared};
-use crate::clock::Timestamp;
 use crate::clicks::Counter;
+use crate::clock::Timestamp;
 use crate::log::{CommitError, Pending, Position, Proposal, Put};
 use crate::settings::{BadSetting, show_duration};
 use crate::table::keys;

@@ -1,13 +1,17 @@
 //! From domain and code to a compiled link: the cache, else one read of the table however many
 //! wait for it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
 use super::{Error, Links, Shared};
 use crate::cache::entry::Entry;
+use crate::model::custom_values::Unfilled;
+use crate::model::destination::Destination;
 use crate::model::domain::DomainNumber;
+use crate::model::link::Link;
 
 pub(super) type LoadKey = (DomainNumber, Box<str>);
 
@@ -44,6 +48,11 @@ impl Drop for Waiting<'_> {
 }
 
 impl Links {
+    /// Where a link leads as of now, UTM parameters included.
+    pub fn target(&self, link: &Link) -> Result<Destination, Unfilled> {
+        self.0.target(link)
+    }
+
     /// Reads a link that the cache does not know, and keeps it there. Requests for the same code
     /// that come meanwhile wait for this one read.
     pub async fn load(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
@@ -68,8 +77,23 @@ impl Shared {
         let link = found.record;
         let id = link.id;
         let counter = self.cache.counters().adopt(id, || self.table.clicks(id))?;
-        let entry = Arc::new(Entry::compile(link, counter));
+        let target = self.target(&link);
+        if let Err(error) = &target {
+            tracing::warn!(link = %id, %error, "a link leads nowhere until its workspace has the value");
+        }
+        let entry = Arc::new(Entry::compile(link, counter, target));
         self.cache.keep(epoch, &entry);
         Ok(Resolved::Found(entry))
+    }
+
+    fn target(&self, link: &Link) -> Result<Destination, Unfilled> {
+        let options = &link.options;
+        if !options.destination.is_fillable() {
+            return Ok(options.target());
+        }
+        let directory = self.directory.load();
+        let none = BTreeMap::new();
+        let values = directory.workspace(link.workspace).map_or(&none, |held| &held.record.custom_values);
+        Ok(options.destination.filled(values, &self.schemes)?.with_utm(&options.utm))
     }
 }

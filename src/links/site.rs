@@ -60,9 +60,14 @@ impl Site {
 
     /// The short URL of a code.
     pub fn short_url(&self, domain: &Domain, code: &ShortCode) -> String {
+        self.base_of(domain) + &self.path(code)
+    }
+
+    /// The path of a code's short URL.
+    pub fn path(&self, code: &ShortCode) -> String {
         // Codes hold ASCII that is legal in a path, and Unicode, which is not.
-        let path = percent_encoding::utf8_percent_encode(code.as_str(), percent_encoding::CONTROLS);
-        format!("{}/{path}", self.base_of(domain))
+        let code = percent_encoding::utf8_percent_encode(code.as_str(), percent_encoding::CONTROLS);
+        format!("/{code}")
     }
 
     /// Whether a text names the default domain: its host, with or without the port.

@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering;
 use super::commit::{Effect, chance};
 use super::directory::Directory;
 use super::workspaces::drawn_relationship_number;
-use super::{Error, Links, keys::draw_secret, keys::key_record};
+use super::{Error, Links, Shared, keys::draw_secret, keys::key_record};
+use crate::cache::entry::Action;
 use crate::log::{Change, Position, Proposal};
 use crate::model::domain::{DEFAULT_ID, Domain, DomainNumber};
 use crate::model::id::IdSource;
@@ -77,8 +78,18 @@ impl Observer for Links {
                 }
             }
         }
-        if let Some(directory) = directory {
-            self.0.directory.store(Arc::new(directory));
+        let Some(directory) = directory else { return };
+        let filled_anew = self.0.filled_anew(&directory);
+        self.0.directory.store(Arc::new(directory));
+        if !filled_anew.is_empty() {
+            // Behind the directory, from which a load fills them in.
+            self.0.cache.invalidate_where(|entry| match &entry.action {
+                Action::Decide(decided) => {
+                    filled_anew.contains(&decided.link.workspace)
+                        && decided.link.options.destination.is_fillable()
+                }
+                Action::Redirect { .. } => false,
+            });
         }
     }
 }
@@ -169,6 +180,18 @@ impl Links {
         effect.create(keys::workspace_id(&workspace.id), Number(0).encode());
         effect.create(keys::domain(domain.number), domain.encode());
         effect
+    }
+}
+
+impl Shared {
+    /// The workspaces whose custom values differ from those in use.
+    fn filled_anew(&self, coming: &Directory) -> Vec<WorkspaceNumber> {
+        let present = self.directory.load();
+        let differs = |number: &WorkspaceNumber| {
+            let before = present.workspace(*number).map(|held| &held.record.custom_values);
+            before != coming.workspace(*number).map(|held| &held.record.custom_values)
+        };
+        coming.workspaces(&Reach::Instance).map(|held| held.record.number).filter(differs).collect()
     }
 }
 

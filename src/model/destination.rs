@@ -4,11 +4,14 @@
 //! Schemes are an allow-list checked on the *parsed* scheme; a `javascript:` in any spelling is
 //! refused since it is not on the list, not since it was recognised.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use url::Url;
 
 use crate::model::Invalid;
+use crate::model::custom_values::{self, Unfilled};
 
 /// Longest destination in bytes, as given and as normalised. Browsers agree on little beyond
 /// 8 KB, and response heads stay within common proxies' buffers; a longer one is refused.
@@ -97,6 +100,51 @@ impl Destination {
         }
         debug_assert!(normal.bytes().all(|b| (0x21..0x7f).contains(&b)), "{normal}");
         Ok(Destination(normal.into()))
+    }
+
+    /// As [`Destination::parse`], for what may hold `{{custom_values.NAME}}`: checked with something
+    /// harmless in their place, and again by [`Destination::filled`] with the values.
+    pub fn parse_fillable(
+        field: &'static str,
+        text: &str,
+        kind: LinkType,
+        extra: &ExtraSchemes,
+    ) -> Result<Destination, Invalid> {
+        if kind != LinkType::Url || !custom_values::is_in(text) {
+            return Destination::parse(field, text, kind, extra);
+        }
+        if text.len() > MAX_BYTES {
+            return Err(Invalid::new(field, "must be at most 8192 bytes"));
+        }
+        let normal = custom_values::normal(field, text, visible)?;
+        // A digit fits everywhere in a URL but at its beginning.
+        let begins = text.trim_start().starts_with("{{");
+        let stand_in = |name: &str| {
+            let first = begins && normal.starts_with(&["{{custom_values.", name, "}}"].concat());
+            Some(if first { "https://e.test".into() } else { "1".into() })
+        };
+        let example = custom_values::fill(text, stand_in).unwrap_or_default();
+        Destination::parse(field, &example, kind, extra)?;
+        Ok(Destination(normal.into()))
+    }
+
+    /// Whether it holds placeholders, and so leads nowhere before [`Destination::filled`].
+    pub fn is_fillable(&self) -> bool {
+        custom_values::is_in(&self.0)
+    }
+
+    /// The destination with the workspace's values in the place of their names.
+    pub fn filled(
+        &self,
+        values: &BTreeMap<Box<str>, Box<str>>,
+        extra: &ExtraSchemes,
+    ) -> Result<Destination, Unfilled> {
+        if !self.is_fillable() {
+            return Ok(self.clone());
+        }
+        let value = |name: &str| values.get(name).map(|value| Cow::Borrowed(value.trim()));
+        let text = custom_values::fill(&self.0, value).map_err(Unfilled::Unknown)?;
+        Destination::parse("url", &text, LinkType::Url, extra).map_err(Unfilled::Invalid)
     }
 
     /// A web page or image of ours or the link's: http or https only.
@@ -299,6 +347,50 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn custom_values_are_checked_before_and_after_they_are_filled_in() {
+        let values = BTreeMap::from(
+            [
+                ("page", "spring sale"),
+                ("site", "https://e.test/x"),
+                ("bad", "javascript:alert(1)"),
+                ("port", "81"),
+            ]
+            .map(|(name, value)| (name.into(), value.into())),
+        );
+        let none = ExtraSchemes::default();
+        let rows = [
+            ("https://e.test/{{custom_values.page}}", Some("https://e.test/spring%20sale")),
+            ("{{custom_values.site}}", Some("https://e.test/x")),
+            (
+                "{{custom_values.site}}/y?q={{ custom_values.page }}",
+                Some("https://e.test/x/y?q=spring%20sale"),
+            ),
+            ("https://e.test:{{custom_values.port}}/ü", Some("https://e.test:81/%C3%BC")),
+            ("{{custom_values.bad}}", None),
+            ("{{custom_values.page}}", None),
+            ("https://e.test/{{custom_values.missing}}", None),
+        ];
+        for (text, want) in rows {
+            let stored = Destination::parse_fillable("url", text, LinkType::Url, &none).expect(text);
+            assert!(stored.is_fillable());
+            assert!(stored.as_str().bytes().all(|b| (0x21..0x7f).contains(&b)), "{stored}");
+            let filled = stored.filled(&values, &none);
+            assert_eq!(filled.ok().as_ref().map(Destination::as_str), want, "{text}");
+        }
+        for text in [
+            "javascript:{{custom_values.page}}",
+            "/{{custom_values.page}}",
+            "https://u@e.test/{{custom_values.a}}",
+        ] {
+            assert!(Destination::parse_fillable("url", text, LinkType::Url, &none).is_err(), "{text}");
+        }
+        assert!(
+            Destination::parse_web("image", "https://e.test/{{custom_values.page}}")
+                .is_ok_and(|d| d.as_str().contains("%7B%7B"))
+        );
+    }
 
     fn parse(kind: LinkType, text: &str) -> Result<String, String> {
         Destination::parse("url", text, kind, &ExtraSchemes::default())

@@ -71,6 +71,13 @@ impl RedirectStatus {
 #[derive(Clone)]
 pub struct PasswordHash(pub Box<str>);
 
+impl PasswordHash {
+    /// Whether both are the same record's: neither is of a stranger's making, and salts differ.
+    pub fn is(&self, other: &PasswordHash) -> bool {
+        self.0 == other.0
+    }
+}
+
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordHash(..)")

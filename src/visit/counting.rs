@@ -2,14 +2,38 @@
 
 use hyper::{HeaderMap, Method};
 
-/// Whether a request is counted: a GET that is not a browser's guess about what its user may
-/// click next (`Sec-Purpose: prefetch`, older browsers' `Purpose` and `X-Moz`).
-pub fn is_click(method: &Method, headers: &HeaderMap) -> bool {
-    *method == Method::GET && !is_prefetch(headers)
+/// How a link is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// To follow it: GET.
+    Follow,
+    /// To look whether it is there: HEAD.
+    Look,
+    /// Ahead of a click that may never come: a browser's guess about what its user opens next
+    /// (`Sec-Purpose: prefetch`, older browsers' `Purpose` and `X-Moz`).
+    Prefetch,
+    /// To follow it with the password sent along: POST.
+    Unlock,
 }
 
-/// Whether a browser fetches ahead of its user.
-pub fn is_prefetch(headers: &HeaderMap) -> bool {
+impl How {
+    /// By the head of a request.
+    pub fn of(method: &Method, headers: &HeaderMap) -> How {
+        match *method {
+            Method::GET if is_prefetch(headers) => How::Prefetch,
+            Method::GET => How::Follow,
+            Method::POST => How::Unlock,
+            _ => How::Look,
+        }
+    }
+
+    /// Whether it is counted, when a person asks.
+    pub fn is_click(self) -> bool {
+        matches!(self, How::Follow | How::Unlock)
+    }
+}
+
+fn is_prefetch(headers: &HeaderMap) -> bool {
     ["sec-purpose", "purpose", "x-moz"].iter().any(|name| {
         headers.get(*name).is_some_and(|value| {
             let value = value.as_bytes();
@@ -25,21 +49,22 @@ mod tests {
     #[test]
     fn what_counts() {
         let rows = [
-            (Method::GET, None, true),
-            (Method::HEAD, None, false),
-            (Method::GET, Some(("sec-purpose", "prefetch")), false),
-            (Method::GET, Some(("sec-purpose", "prefetch;prerender")), false),
-            (Method::GET, Some(("purpose", "Prefetch")), false),
-            (Method::GET, Some(("x-moz", "prefetch")), false),
-            (Method::GET, Some(("purpose", "preview")), false),
-            (Method::GET, Some(("purpose", "other")), true),
+            (Method::GET, None, How::Follow),
+            (Method::HEAD, None, How::Look),
+            (Method::POST, None, How::Unlock),
+            (Method::GET, Some(("sec-purpose", "prefetch")), How::Prefetch),
+            (Method::GET, Some(("sec-purpose", "prefetch;prerender")), How::Prefetch),
+            (Method::GET, Some(("purpose", "Prefetch")), How::Prefetch),
+            (Method::GET, Some(("x-moz", "prefetch")), How::Prefetch),
+            (Method::GET, Some(("purpose", "preview")), How::Prefetch),
+            (Method::GET, Some(("purpose", "other")), How::Follow),
         ];
         for (method, header, want) in rows {
             let mut headers = HeaderMap::new();
             if let Some((name, value)) = header {
                 headers.insert(name, value.parse().expect("a valid value"));
             }
-            assert_eq!(is_click(&method, &headers), want, "{method} {header:?}");
+            assert_eq!(How::of(&method, &headers), want, "{method} {header:?}");
         }
     }
 }

@@ -8,6 +8,8 @@
 use hyper::header::HeaderValue;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
+use super::rules::{Case, Manner, Rule, Verdict, manner};
+use crate::model::destination::Destination;
 use crate::model::link::Options;
 
 /// What a visitor brings along.
@@ -26,10 +28,37 @@ const RAW: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`
 /// [`RAW`] in a path, where a question mark would begin the query.
 const RAW_PATH: &AsciiSet = &RAW.add(b'?');
 
+/// The last rule: on to the destination, if there is one.
+pub(super) const DESTINATION: Rule = Rule {
+    name: "url",
+    verdict: |case| {
+        Some(match of(case) {
+            Some(location) => Verdict::Leads { location, manner: manner(case) },
+            None => Verdict::NotFound,
+        })
+    },
+    why: |case| match (&case.decided.target, of(case)) {
+        (Err(error), _) => error.to_string(),
+        (Ok(_), None) => "the link does not forward what follows its code in the path".to_owned(),
+        (Ok(_), Some(location)) => {
+            let how = match manner(case) {
+                Manner::Redirect => "redirected to",
+                Manner::Cloaked => "shown a frame with",
+                Manner::Pixels => "sent through its pixels to",
+            };
+            format!("the visitor is {how} {}", location.to_str().unwrap_or_default())
+        }
+    },
+};
+
+fn of(case: &Case<'_>) -> Option<HeaderValue> {
+    let target = case.decided.target.as_ref().ok()?;
+    location(target, &case.decided.link.options, case.asking.brought())
+}
+
 /// The `Location` of a click; `None` when the path that follows the code cannot be appended: the
 /// link does not forward it, or it tries to climb.
-pub(super) fn location(options: &Options, brought: Brought<'_>) -> Option<HeaderValue> {
-    let target = options.target();
+fn location(target: &Destination, options: &Options, brought: Brought<'_>) -> Option<HeaderValue> {
     let text = merged(target.as_str(), options, brought)?;
     Some(HeaderValue::try_from(text).expect("a destination and what was encoded are visible ASCII"))
 }
@@ -110,7 +139,8 @@ mod tests {
     }
 
     fn check(url: &str, rest: &str, query: Option<&str>, want: Option<&str>) {
-        let got = location(&options(url), Brought { rest, query });
+        let options = options(url);
+        let got = location(&options.target(), &options, Brought { rest, query });
         let got = got.as_ref().map(|value| value.to_str().expect("visible ASCII"));
         assert_eq!(got, want, "{url} + {rest:?} ? {query:?}");
     }
@@ -193,13 +223,14 @@ mod tests {
         options.apply(Edit::UtmSource(Some("mail".into()))).expect("valid");
         let brought = Brought { rest: "", query: Some("utm_source=x&b=2") };
         let at = |options: &Options| {
-            location(options, brought).map(|value| value.to_str().expect("ASCII").to_owned())
+            location(&options.target(), options, brought)
+                .map(|value| value.to_str().expect("ASCII").to_owned())
         };
         assert_eq!(at(&options).as_deref(), Some("https://e.test/?a=1&utm_source=x&b=2"));
         options.forward_parameters = false;
         assert_eq!(at(&options).as_deref(), Some("https://e.test/?a=1&utm_source=mail"));
         options.forward_path = false;
-        assert_eq!(location(&options, Brought { rest: "more", query: None }), None);
+        assert_eq!(location(&options.target(), &options, Brought { rest: "more", query: None }), None);
     }
 
     proptest! {
@@ -210,7 +241,9 @@ mod tests {
             query in proptest::option::of("[\\x21-\\x7eü&=%#/]{0,30}"),
         ) {
             let stored = Url::parse("https://e.test:8443/base?k=v#f").expect("a valid URL");
-            if let Some(value) = location(&options(stored.as_str()), Brought { rest: &rest, query: query.as_deref() }) {
+            let options = options(stored.as_str());
+            let brought = Brought { rest: &rest, query: query.as_deref() };
+            if let Some(value) = location(&options.target(), &options, brought) {
                 let led = Url::parse(value.to_str().expect("visible ASCII")).expect("a URL");
                 prop_assert_eq!(led.scheme(), stored.scheme());
                 prop_assert_eq!(led.host_str(), stored.host_str());

@@ -1,31 +1,60 @@
 //! Whether a link stands at this instant, and what its visitor gets when it does not.
 //!
 //! Unknown, switched off and not yet valid look the same from outside: 404. Expired and used up
-//! are 410, since the link was real. A domain may send both elsewhere.
+//! are 410, since the link was real. A link or its domain may send both elsewhere. Decided on
+//! read: an edit that raises the date or the limit revives the link at once.
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 
+use super::rules::{Case, Rule, Verdict};
 use super::{pages, redirect};
-use crate::clock::Timestamp;
 use crate::model::domain::Domain;
 use crate::model::link::{Options, Standing};
 
-/// The answer to a visitor who must not pass; `None` when the link stands.
-pub(super) fn check(
-    options: &Options,
-    domain: &Domain,
-    now: Timestamp,
-    clicks: u64,
-) -> Option<Response<Full<Bytes>>> {
-    match options.standing(now, clicks) {
-        Standing::Disabled | Standing::NotYetValid => Some(not_found(domain)),
-        Standing::Expired | Standing::UsedUp => Some(gone(options, domain)),
-        // Nothing can ask for the password yet: a protected link must not open without it.
-        Standing::Live if options.password.is_some() => Some(pages::protected()),
-        Standing::Live => None,
-    }
+pub(super) const IS_ACTIVE: Rule = Rule {
+    name: "isActive",
+    verdict: |case| (standing(case) == Standing::Disabled).then_some(Verdict::NotFound),
+    why: |case| format!("the link is switched {}", if options(case).is_active { "on" } else { "off" }),
+};
+
+pub(super) const VALID_SINCE: Rule = Rule {
+    name: "validSince",
+    verdict: |case| (standing(case) == Standing::NotYetValid).then_some(Verdict::NotFound),
+    why: |case| match options(case).valid_since {
+        None => "the link is valid from its creation on".to_owned(),
+        Some(since) if case.now < since => format!("the link is not valid before {since}"),
+        Some(since) => format!("the link is valid since {since}"),
+    },
+};
+
+pub(super) const EXPIRES_AT: Rule = Rule {
+    name: "expiresAt",
+    verdict: |case| (standing(case) == Standing::Expired).then_some(Verdict::Gone),
+    why: |case| match options(case).expires_at {
+        None => "the link does not expire".to_owned(),
+        Some(end) if case.now >= end => format!("the link expired at {end}"),
+        Some(end) => format!("the link is valid until {end}"),
+    },
+};
+
+pub(super) const MAX_CLICKS: Rule = Rule {
+    name: "maxClicks",
+    verdict: |case| (standing(case) == Standing::UsedUp).then_some(Verdict::Gone),
+    why: |case| match options(case).max_clicks {
+        None => "the link has no limit".to_owned(),
+        Some(max) if case.clicks >= max => format!("all {max} clicks are used up"),
+        Some(max) => format!("{} of {max} clicks are used", case.clicks),
+    },
+};
+
+fn options<'a>(case: &Case<'a>) -> &'a Options {
+    &case.decided.link.options
+}
+
+fn standing(case: &Case<'_>) -> Standing {
+    options(case).standing(case.now, case.clicks)
 }
 
 /// The answer where there is no link.
@@ -36,7 +65,8 @@ pub(super) fn not_found(domain: &Domain) -> Response<Full<Bytes>> {
     }
 }
 
-fn gone(options: &Options, domain: &Domain) -> Response<Full<Bytes>> {
+/// The answer where there was one.
+pub(super) fn gone(options: &Options, domain: &Domain) -> Response<Full<Bytes>> {
     match options.expired_url.as_ref().or(domain.expired_url.as_ref()) {
         Some(url) => redirect::elsewhere(url),
         None => pages::error(StatusCode::GONE),

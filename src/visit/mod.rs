@@ -1,36 +1,53 @@
 //! What a click does, in order: find the domain, find the code, find the link, decide, answer.
 //!
 //! A plain redirect is answered inside the cache look-up: one hash, one probe, one atomic add,
-//! no allocation. Everything else takes the other arm, where each rule is a file of its own:
-//! [`gate`] (does the link stand?), [`destination`] (where does it lead?), [`redirect`] (the
-//! answer's head), [`counting`] (is it a click?), [`pages`].
+//! no allocation. Everything else is decided by [`rules`], each a file of its own, and answered
+//! here. What has to wait (a link that is not in memory, a reservation of a limited link's clicks,
+//! a password) is a future.
 
 pub mod agents;
+mod attempts;
+mod bots;
 pub mod counting;
 mod destination;
+pub mod explain;
 mod gate;
+mod limit;
 pub mod pages;
+mod password;
+mod preview;
 pub mod redirect;
+mod rules;
+pub mod unlock;
 
+use std::borrow::Cow;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::header::{HeaderValue, SET_COOKIE, USER_AGENT};
 use hyper::{HeaderMap, Method, Response, StatusCode};
 
-use self::destination::Brought;
+use self::agents::{Agent, Agents};
+use self::attempts::Attempts;
+use self::counting::How;
+use self::rules::{Asking, Case, Manner, Verdict, judge};
 use crate::cache::Lookup;
-use crate::cache::entry::{Action, Entry};
+use crate::cache::entry::{Action, Decided, Entry};
+use crate::cache::quotas::Taken;
+use crate::links::directory::Directory;
 use crate::links::{Error, Links, Resolved};
 use crate::model::domain::{Domain, DomainNumber};
+use crate::model::link::PasswordHash;
 use crate::model::short_code::canonical;
 
 /// A visitor's request, its target and Host already checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit<'a> {
-    /// GET or HEAD.
+    /// GET, HEAD or POST.
     pub method: &'a Method,
     /// The host asked for: lower case, without port or trailing dot. IP literals as written.
     pub host: &'a str,
@@ -40,13 +57,15 @@ pub struct Visit<'a> {
     pub query: Option<&'a str>,
     /// All headers.
     pub headers: &'a HeaderMap,
+    /// Where it comes from.
+    pub peer: IpAddr,
 }
 
 /// How a visit is answered.
 pub enum Answer {
     /// From memory.
     Now(Response<Full<Bytes>>),
-    /// The link has to be read from the table first.
+    /// Something has to be waited for.
     Later(Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>),
 }
 
@@ -54,68 +73,89 @@ pub enum Answer {
 #[derive(Clone, Debug)]
 pub struct Visitor {
     links: Links,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    agents: Agents,
+    attempts: Attempts,
+}
+
+/// What one look at a link comes to.
+enum Step {
+    Answer(Response<Full<Bytes>>),
+    /// First the link's next clicks have to be reserved, out of so many.
+    Reserve(u64),
 }
 
 impl Visitor {
     /// Answers visits to these links.
     pub fn new(links: Links) -> Visitor {
-        Visitor { links }
+        Visitor { links, shared: Arc::default() }
     }
 
-    /// Answers one visit.
+    /// Answers one visit other than a POST, for which [`Visitor::unlock`] is.
     pub fn answer(&self, visit: &Visit<'_>) -> Answer {
         let directory = self.links.directory();
-        let Some(domain) = self.domain(&directory, visit.host) else {
-            // Without even the default domain the store has not been read yet.
-            let ready = directory.domain(DomainNumber::DEFAULT).is_some();
-            return Answer::Now(if ready {
-                pages::error(StatusCode::NOT_FOUND)
-            } else {
-                pages::unavailable()
-            });
+        let (domain, code, rest) = match self.place(&directory, visit) {
+            Ok(place) => place,
+            Err(nowhere) => return Answer::Now(nowhere.answer()),
         };
-        let path = visit.path.strip_prefix('/').unwrap_or(visit.path);
-        if path.is_empty() {
-            return Answer::Now(root(domain));
-        }
-        // One slash behind the code is the same link, as people and mail programs append it.
-        let (segment, rest) = path.split_once('/').unwrap_or((path, ""));
-        let Some(code) = canonical(segment).map(|code| domain.fold(code)) else {
-            return Answer::Now(gate::not_found(domain));
-        };
-        let counts = counting::is_click(visit.method, visit.headers);
+        let how = How::of(visit.method, visit.headers);
+        let agent = self.agent(visit.headers.get(USER_AGENT));
         let found = self.links.cache().get(domain.number, &code, |entry| match &entry.action {
-            Action::Redirect { status, location } if rest.is_empty() => {
-                if counts {
+            Action::Redirect { status, location, count_bots } if rest.is_empty() => {
+                if how.is_click() && (agent == Agent::Person || *count_bots) {
                     self.links.cache().counters().count(&entry.counter);
                 }
                 Ok(redirect::plain(*status, location))
             }
             Action::Redirect { .. } | Action::Decide(_) => Err(Arc::clone(entry)),
         });
-        let brought = Brought { rest, query: visit.query };
+        let asking = || Asking::new(how, agent, rest, visit.query, visit.headers);
         match found {
             Lookup::Hit(Ok(response)) => Answer::Now(response),
-            Lookup::Hit(Err(entry)) => Answer::Now(self.decide(&entry, domain, counts, brought)),
+            Lookup::Hit(Err(entry)) => self.decide(&entry, domain, asking()),
             Lookup::Absent => Answer::Now(gate::not_found(domain)),
             Lookup::Miss => {
-                let (rest, query) = (rest.to_owned(), visit.query.map(str::to_owned));
                 let (visitor, domain, code) = (self.clone(), Arc::clone(domain), code.into_owned());
+                let asking = asking();
                 Answer::Later(Box::pin(async move {
-                    let brought = Brought { rest: &rest, query: query.as_deref() };
-                    visitor.load(domain, code, counts, brought).await
+                    match visitor.resolve(&domain, &code).await {
+                        Ok(Some(entry)) => visitor.lead(entry, domain, asking, None).await,
+                        Ok(None) => gate::not_found(&domain),
+                        Err(Unreadable) => pages::unavailable(),
+                    }
                 }))
             }
         }
     }
 
+    /// Where a visit leads: domain, code, and what follows it in the path.
+    fn place<'a>(
+        &self,
+        directory: &'a Directory,
+        visit: &Visit<'a>,
+    ) -> Result<(&'a Arc<Domain>, Cow<'a, str>, &'a str), Nowhere<'a>> {
+        let Some(domain) = self.domain(directory, visit.host) else {
+            // Without even the default domain the store has not been read yet.
+            let ready = directory.domain(DomainNumber::DEFAULT).is_some();
+            return Err(if ready { Nowhere::NoDomain } else { Nowhere::Unready });
+        };
+        let path = visit.path.strip_prefix('/').unwrap_or(visit.path);
+        if path.is_empty() {
+            return Err(Nowhere::Root(domain));
+        }
+        // One slash behind the code is the same link, as people and mail programs append it.
+        let (segment, rest) = path.split_once('/').unwrap_or((path, ""));
+        let code = canonical(segment).ok_or(Nowhere::NoCode(domain))?;
+        Ok((domain, domain.fold(code), rest))
+    }
+
     /// The domain that a host name leads to: an address or `localhost` is the default domain, so
     /// that a fresh install answers however it is reached.
-    fn domain<'a>(
-        &self,
-        directory: &'a crate::links::directory::Directory,
-        host: &str,
-    ) -> Option<&'a Arc<Domain>> {
+    fn domain<'a>(&self, directory: &'a Directory, host: &str) -> Option<&'a Arc<Domain>> {
         let is_default = host == self.links.site().host()
             || host == "localhost"
             || host.starts_with('[')
@@ -123,63 +163,188 @@ impl Visitor {
         if is_default { directory.domain(DomainNumber::DEFAULT) } else { directory.domain_named(host) }
     }
 
-    async fn load(
-        &self,
-        domain: Arc<Domain>,
-        code: String,
-        counts: bool,
-        brought: Brought<'_>,
-    ) -> Response<Full<Bytes>> {
-        match self.links.load(domain.number, &code).await {
-            Ok(Resolved::Found(entry)) => self.decide(&entry, &domain, counts, brought),
-            Ok(Resolved::Absent) => gate::not_found(&domain),
+    fn agent(&self, name: Option<&HeaderValue>) -> Agent {
+        self.shared.agents.of(name.map(HeaderValue::as_bytes))
+    }
+
+    /// The link, from memory or from the table, if there is one.
+    async fn resolve(&self, domain: &Domain, code: &str) -> Result<Option<Arc<Entry>>, Unreadable> {
+        let found = match self.links.cache().get(domain.number, code, Arc::clone) {
+            Lookup::Hit(entry) => return Ok(Some(entry)),
+            Lookup::Absent => return Ok(None),
+            Lookup::Miss => self.links.load(domain.number, code).await,
+        };
+        match found {
+            Ok(Resolved::Found(entry)) => Ok(Some(entry)),
+            Ok(Resolved::Absent) => Ok(None),
             Err(Error::Table(error)) => {
                 tracing::debug!(%error, "a visit could not be answered");
-                pages::unavailable()
+                Err(Unreadable)
             }
             Err(error) => {
                 tracing::warn!(%error, "a visit could not be answered");
-                pages::unavailable()
+                Err(Unreadable)
             }
         }
     }
 
-    /// The rules of a link that is not in the cache yet, or not plain.
-    fn decide(
+    /// Answers at once where that is possible.
+    fn decide(&self, entry: &Arc<Entry>, domain: &Arc<Domain>, asking: Asking) -> Answer {
+        match self.step(entry, domain, &asking, None) {
+            Step::Answer(answer) => Answer::Now(answer),
+            Step::Reserve(_) => {
+                let (visitor, entry, domain) = (self.clone(), Arc::clone(entry), Arc::clone(domain));
+                Answer::Later(Box::pin(visitor.lead(entry, domain, asking, None)))
+            }
+        }
+    }
+
+    /// Answers, after as many reservations as it takes: others may be quicker to take what one of
+    /// them holds.
+    async fn lead(
+        self,
+        mut entry: Arc<Entry>,
+        domain: Arc<Domain>,
+        asking: Asking,
+        given: Option<PasswordHash>,
+    ) -> Response<Full<Bytes>> {
+        loop {
+            let limit = match self.step(&entry, &domain, &asking, given.as_ref()) {
+                Step::Answer(answer) => return answer,
+                Step::Reserve(limit) => limit,
+            };
+            if let Err(error) = self.links.reserve(&entry.counter, limit).await {
+                tracing::debug!(%error, "clicks of a limited link could not be reserved");
+                return pages::unavailable();
+            }
+            // It may have been changed meanwhile: the new limit counts, and everything else.
+            entry = match self.resolve(&domain, entry.code.as_str()).await {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return gate::not_found(&domain),
+                Err(Unreadable) => return pages::unavailable(),
+            };
+        }
+    }
+
+    /// One look: the rules, and if they lead on, the count. `given` is the hash of the password
+    /// that came with the visit and was right.
+    fn step(
         &self,
         entry: &Arc<Entry>,
         domain: &Domain,
-        counts: bool,
-        brought: Brought<'_>,
-    ) -> Response<Full<Bytes>> {
+        asking: &Asking,
+        given: Option<&PasswordHash>,
+    ) -> Step {
         let counters = self.links.cache().counters();
-        let link = match &entry.action {
-            Action::Redirect { .. } if !brought.rest.is_empty() => return gate::not_found(domain),
-            Action::Redirect { status, location } => {
-                if counts {
+        let decided = match &entry.action {
+            Action::Redirect { .. } if !asking.rest.is_empty() => {
+                return Step::Answer(gate::not_found(domain));
+            }
+            Action::Redirect { status, location, count_bots } => {
+                if asking.how.is_click() && (asking.agent == Agent::Person || *count_bots) {
                     counters.count(&entry.counter);
                 }
-                return redirect::plain(*status, location);
+                return Step::Answer(redirect::plain(*status, location));
             }
-            Action::Decide(link) => link,
+            Action::Decide(decided) => decided,
         };
         let now = self.links.clock().now();
-        if let Some(refusal) = gate::check(&link.options, domain, now, entry.counter.total()) {
-            return refusal;
-        }
-        let Some(location) = destination::location(&link.options, brought) else {
-            return gate::not_found(domain);
+        let link = &decided.link;
+        let is_given = link.options.password.as_ref().zip(given).is_some_and(|(hash, given)| hash.is(given));
+        let is_unlocked = is_given || password::is_open(link, &asking.cookies, now);
+        let case = Case { decided, asking, now, clicks: entry.counter.total(), is_unlocked };
+        let verdict = judge(&case);
+        // Behind a form, pages are reached by a GET of their own, which is the click then.
+        let is_click = match &verdict {
+            Verdict::Leads { manner, .. } => {
+                case.counts() && (asking.how != How::Unlock || *manner == Manner::Redirect)
+            }
+            _ => false,
         };
-        if counts {
-            counters.count(&entry.counter);
+        if is_click {
+            match link.options.max_clicks.map(|max| (max, counters.quotas().take(&entry.counter, max))) {
+                None => counters.count(&entry.counter),
+                Some((_, Taken::Yes)) => {}
+                Some((_, Taken::UsedUp)) => return Step::Answer(gate::gone(&link.options, domain)),
+                Some((max, Taken::Unreserved)) => return Step::Reserve(max),
+            }
         }
-        redirect::of(&link.options, location, now)
+        Step::Answer(self.render(verdict, &case, domain))
+    }
+
+    /// The answer to a verdict.
+    fn render(&self, verdict: Verdict, case: &Case<'_>, domain: &Domain) -> Response<Full<Bytes>> {
+        let Case { decided, asking, now, .. } = *case;
+        let Decided { link, .. } = decided;
+        let options = &link.options;
+        match verdict {
+            Verdict::NotFound => gate::not_found(domain),
+            Verdict::Gone => gate::gone(options, domain),
+            Verdict::Blocked => pages::error(StatusCode::FORBIDDEN),
+            Verdict::Preview => pages::preview(options, &self.links.site().short_url(domain, &link.code)),
+            Verdict::AskPassword => pages::password(pages::Ask::First),
+            Verdict::Withheld => limit::withheld(asking.how),
+            Verdict::Leads { location, manner } if asking.how == How::Unlock => {
+                self.unlocked(location, manner, case, domain)
+            }
+            Verdict::Leads { location, manner } => {
+                let shown = location.to_str().unwrap_or_default();
+                match manner {
+                    Manner::Redirect => redirect::of(options, location, now),
+                    Manner::Cloaked => pages::cloaked(options, shown),
+                    Manner::Pixels => pages::pixels(options, shown),
+                }
+            }
+        }
+    }
+
+    /// The answer to the right password: on by a GET, with the cookie that remembers it.
+    fn unlocked(
+        &self,
+        location: HeaderValue,
+        manner: Manner,
+        case: &Case<'_>,
+        domain: &Domain,
+    ) -> Response<Full<Bytes>> {
+        let link = &case.decided.link;
+        let site = self.links.site();
+        let path = site.path(&link.code);
+        let to = match manner {
+            Manner::Redirect => location,
+            Manner::Cloaked | Manner::Pixels => case.asking.same_again(&path),
+        };
+        let mut answer = redirect::unlocked(to);
+        if let Some(hash) = &link.options.password {
+            let is_secure = site.base_of(domain).starts_with("https:");
+            let cookie = password::cookie(link.id, hash, &path, is_secure, case.now);
+            answer.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        answer
     }
 }
 
-fn root(domain: &Domain) -> Response<Full<Bytes>> {
-    match &domain.root_url {
-        Some(url) => redirect::elsewhere(url),
-        None => gate::not_found(domain),
+/// Whether there is such a link cannot be told now.
+#[derive(Clone, Copy, Debug)]
+struct Unreadable;
+
+/// What a visit's host and path can name other than a link.
+enum Nowhere<'a> {
+    /// The store has not been read yet.
+    Unready,
+    NoDomain,
+    Root(&'a Domain),
+    NoCode(&'a Domain),
+}
+
+impl Nowhere<'_> {
+    fn answer(self) -> Response<Full<Bytes>> {
+        match self {
+            Nowhere::Unready => pages::unavailable(),
+            Nowhere::NoDomain => pages::error(StatusCode::NOT_FOUND),
+            Nowhere::Root(domain) => {
+                domain.root_url.as_ref().map_or_else(|| gate::not_found(domain), redirect::elsewhere)
+            }
+            Nowhere::NoCode(domain) => gate::not_found(domain),
+        }
     }
 }

@@ -44,6 +44,11 @@ pub fn of(options: &Options, location: HeaderValue, now: Timestamp) -> Response<
     response
 }
 
+/// The answer to the right password: on to where the link leads, by a GET.
+pub fn unlocked(location: HeaderValue) -> Response<Full<Bytes>> {
+    respond(StatusCode::SEE_OTHER, location, NO_STORE)
+}
+
 /// Sends a visitor on who did not find what the code promised.
 pub fn elsewhere(to: &Destination) -> Response<Full<Bytes>> {
     let location = HeaderValue::try_from(to.as_str()).expect("a destination is visible ASCII");
@@ -84,7 +89,7 @@ mod tests {
             options.status = status;
             options.expires_at = ends.map(Timestamp::from_millis);
             options.max_clicks = clicks;
-            let location = crate::cache::entry::location(&options);
+            let location = HeaderValue::from_static("https://e.test/");
             let response = of(&options, location, Timestamp::from_millis(0));
             assert_eq!(response.headers()[CACHE_CONTROL], want, "{status:?} {ends:?} {clicks:?}");
             let dated = want.ends_with("=10") || ends == Some(1_000_000);

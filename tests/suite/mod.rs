@@ -18,12 +18,18 @@ mod idempotency;
 mod layers;
 /// The binary: starts, refusals, signals, ends.
 mod lifecycle;
+/// Links with a limit.
+mod limits;
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
 /// The native dialect from outside.
 mod native;
 /// What operators see.
 mod ops;
+/// Each option of a link at click time.
+mod options;
+/// Links with a password.
+mod password;
 /// Many at once.
 mod race;
 /// The README.

@@ -180,8 +180,10 @@ impl Client {
             head.extend([name, ": ", value, "\r\n"]);
         }
         if let Some(body) = body {
-            let length = body.len().to_string();
-            head.extend(["Content-Type: application/json\r\nContent-Length: ", &length, "\r\n"]);
+            if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+                head.push_str("Content-Type: application/json\r\n");
+            }
+            head.extend(["Content-Length: ", &body.len().to_string(), "\r\n"]);
         }
         head.push_str("\r\n");
         let mut bytes = head.into_bytes();
@@ -239,6 +241,12 @@ impl Client {
     #[track_caller]
     pub(crate) fn post(&mut self, target: &str, body: &Value) -> Answer {
         self.send("POST", target, &[], Some(body.to_string().as_bytes()))
+    }
+
+    /// POSTs a form, as a page does; its type is among the headers.
+    #[track_caller]
+    pub(crate) fn send_form(&mut self, target: &str, headers: &[(&str, &str)], form: &[u8]) -> Answer {
+        self.send("POST", target, headers, Some(form))
     }
 
     #[track_caller]

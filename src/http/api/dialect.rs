@@ -8,6 +8,7 @@ pub use crate::links::{
     Bulk, BulkView, Cursor, DomainView, FailedRow, Imported, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery,
     LinkView, Outcome, Page, ROWS_MAX, Sort, WorkspaceView,
 };
+pub use crate::visit::explain::{Explanation, Question, Reason};
 
 use crate::http::api::json::Mistyped;
 use crate::http::api::query::Query;
@@ -146,6 +147,7 @@ pub enum Command {
     Links(LinkQuery),
     UpdateLink { id: Id, patch: Patch, fixed: Fixed },
     DeleteLink(Id),
+    ExplainLink(Id, Question),
     Tags,
     CreateTag { name: Box<str>, edits: Vec<TagEdit> },
     UpdateTag(Id, Vec<TagEdit>),
@@ -185,9 +187,12 @@ impl Command {
     /// The scope it takes.
     pub fn scope(&self) -> Scope {
         match self {
-            Command::Link(_) | Command::Links(_) | Command::Tags | Command::Domains | Command::Domain(_) => {
-                Scope::LinksRead
-            }
+            Command::Link(_)
+            | Command::Links(_)
+            | Command::ExplainLink(..)
+            | Command::Tags
+            | Command::Domains
+            | Command::Domain(_) => Scope::LinksRead,
             Command::CreateLink(_)
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }
@@ -225,6 +230,7 @@ pub enum Reply {
     Made(Outcome, Option<String>),
     Link(Box<LinkView>),
     Links(Page),
+    Explained(Box<Explanation>),
     Tags(Vec<Tag>),
     Tag(Tag),
     Domains(Vec<DomainView>),

@@ -9,12 +9,21 @@ use crate::model::Invalid;
 use crate::model::id::Id;
 use crate::model::link::Patch;
 use crate::model::workspace::WorkspaceEdit;
+use crate::visit::Visitor;
 
-pub(super) async fn execute(links: &Links, context: &Context, command: Command) -> Result<Reply, Failure> {
-    run(links, context, command).await.map_err(|error| failure(error, context))
+/// What commands are for.
+#[derive(Clone, Debug)]
+pub(super) struct Core {
+    pub(super) links: Links,
+    pub(super) visitor: Visitor,
 }
 
-async fn run(links: &Links, context: &Context, command: Command) -> Result<Reply, Error> {
+pub(super) async fn execute(core: &Core, context: &Context, command: Command) -> Result<Reply, Failure> {
+    run(core, context, command).await.map_err(|error| failure(error, context))
+}
+
+async fn run(core: &Core, context: &Context, command: Command) -> Result<Reply, Error> {
+    let Core { links, visitor } = core;
     let made = |outcome| Reply::Made(outcome, None);
     Ok(match command {
         Command::CreateLink(draft) => made(Outcome::Link(Box::new(links.create(context, draft).await?))),
@@ -25,6 +34,9 @@ async fn run(links: &Links, context: &Context, command: Command) -> Result<Reply
             Reply::Link(Box::new(update(links, context, id, patch, &fixed).await?))
         }
         Command::DeleteLink(id) => done(links.delete(context, id).await?),
+        Command::ExplainLink(id, question) => {
+            Reply::Explained(Box::new(visitor.explain(context, id, question).await?))
+        }
         Command::Tags => Reply::Tags(links.tags(context).await?),
         Command::CreateTag { name, edits } => {
             made(Outcome::Tag(links.create_tag(context, name, edits).await?))

@@ -5,8 +5,10 @@
 //! the vendor.
 
 use super::{fields, object, write};
+use crate::clock::NotATimestamp;
 use crate::http::api::dialect::{
-    Asked, Bulk, Call, Command, Cursor, Fixed, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, ROWS_MAX, Refusal, Sort,
+    Asked, Bulk, Call, Command, Cursor, Fixed, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Question, ROWS_MAX,
+    Refusal, Sort,
 };
 use crate::http::api::json::{Fields, Given, Json, Mistyped};
 use crate::http::api::query::Query;
@@ -164,6 +166,21 @@ fn link_query(query: &Query<'_>) -> Result<LinkQuery, Mistyped> {
         is_active: query.flag("isActive")?,
         sort,
     })
+}
+
+/// `GET /links/{id}/explain`.
+pub(super) fn explain(call: &Call<'_>) -> Result<Asked, Refusal> {
+    let id = call.id("link")?;
+    let text = |name| call.query.text(name).map(|text| text.map(Box::from));
+    let at = |text: &str| {
+        text.parse().map_err(|error: NotATimestamp| Mistyped(Invalid::new("at", error.to_string())))
+    };
+    let question = Question {
+        user_agent: text("ua")?,
+        query: text("query")?,
+        at: call.query.text("at")?.map(at).transpose()?,
+    };
+    super::read(call, Command::ExplainLink(id, question))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod links;
 mod places;
 pub mod portable;
 mod render;
+mod render_explain;
 mod render_places;
 
 use hyper::StatusCode;
@@ -59,6 +60,7 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/api/v1/links/{id}", BodyKind::None, |call| read(call, Command::Link(call.id("link")?))),
     endpoint("PATCH", "/api/v1/links/{id}", BodyKind::Plain, links::update),
     endpoint("DELETE", "/api/v1/links/{id}", BodyKind::None, |call| read(call, Command::DeleteLink(call.id("link")?))),
+    endpoint("GET", "/api/v1/links/{id}/explain", BodyKind::None, links::explain),
     endpoint("GET", "/api/v1/tags", BodyKind::None, |call| read(call, Command::Tags)),
     endpoint("POST", "/api/v1/tags", BodyKind::Plain, places::create_tag),
     endpoint("PATCH", "/api/v1/tags/{id}", BodyKind::Plain, places::update_tag),

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::fields::{show_link_type, show_status};
 use super::links::MASK;
+use super::render_explain::ExplanationJson;
 use super::render_places::{CompanyJson, DomainJson, KeyJson, TagJson, WorkspaceJson};
 use crate::http::api::dialect::{BulkView, FailedRow, LinkView, Outcome, Page, Reply};
 use crate::model::destination::Destination;
@@ -23,6 +24,7 @@ pub(super) fn reply(reply: &Reply) -> (StatusCode, Vec<u8>) {
         Reply::Made(outcome, secret) => return (StatusCode::CREATED, made(outcome, secret.as_deref())),
         Reply::Link(link) => named("link", &Detail::of(link)),
         Reply::Links(page) => json(&Listing::of(page)),
+        Reply::Explained(explanation) => named("explain", &ExplanationJson::of(explanation)),
         Reply::Tags(all) => all_named("tags", all, TagJson::of),
         Reply::Tag(tag) => named("tag", &TagJson::of(tag)),
         Reply::Domains(all) => all_named("domains", all, DomainJson::of),

@@ -1,0 +1,106 @@
+//! What a click would do, step by step, and why: the rules themselves, asked without counting.
+
+use hyper::header::{HeaderMap, LOCATION};
+
+use super::Visitor;
+use super::counting::How;
+use super::rules::{Asking, Case, Manner, RULES, Verdict, judge};
+use crate::cache::entry::Decided;
+use crate::clock::Timestamp;
+use crate::links::{Context, Error};
+use crate::model::id::Id;
+
+/// The click that is asked about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Question {
+    /// Its `User-Agent`.
+    pub user_agent: Option<Box<str>>,
+    /// The query that the visitor brings along.
+    pub query: Option<Box<str>>,
+    /// When; now unless given. Clicks are those counted by now.
+    pub at: Option<Timestamp>,
+}
+
+/// What it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// When it is made.
+    pub at: Timestamp,
+    /// What the visitor gets, in two words.
+    pub outcome: &'static str,
+    /// The status of the answer.
+    pub status: u16,
+    /// Where it leads.
+    pub location: Option<String>,
+    /// Whether it is counted.
+    pub is_counted: bool,
+    /// The rules asked, in order; the last one ended it.
+    pub steps: Vec<Reason>,
+}
+
+/// A rule, and what it said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The option that it is about.
+    pub rule: &'static str,
+    /// Whether it let the visitor pass.
+    pub passes: bool,
+    /// Why.
+    pub why: String,
+}
+
+impl Visitor {
+    /// Explains a click on a link within the caller's sight.
+    pub async fn explain(&self, context: &Context, id: Id, question: Question) -> Result<Explanation, Error> {
+        let view = self.links.get(context, id).await?;
+        let target = self.links.target(&view.link);
+        let decided = Decided { link: view.link, target };
+        let agent = self.shared.agents.of(question.user_agent.as_deref().map(str::as_bytes));
+        let asking = Asking::new(How::Follow, agent, "", question.query.as_deref(), &HeaderMap::new());
+        let now = question.at.unwrap_or(context.now);
+        let case = Case { decided: &decided, asking: &asking, now, clicks: view.clicks, is_unlocked: false };
+        let verdict = judge(&case);
+        let leads = match &verdict {
+            Verdict::Leads { location, .. } => location.to_str().ok().map(str::to_owned),
+            _ => None,
+        };
+        let (outcome, is_counted) = (outcome(&verdict), leads.is_some() && case.counts());
+        let answer = self.render(verdict, &case, &view.domain);
+        let header = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        Ok(Explanation {
+            at: now,
+            outcome,
+            status: answer.status().as_u16(),
+            location: header.map(str::to_owned).or(leads),
+            is_counted,
+            steps: steps(&case),
+        })
+    }
+}
+
+fn outcome(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::NotFound => "not found",
+        Verdict::Gone => "gone",
+        Verdict::Blocked => "blocked",
+        Verdict::Preview => "link preview",
+        Verdict::AskPassword => "password page",
+        Verdict::Withheld => "withheld",
+        Verdict::Leads { manner: Manner::Redirect, .. } => "redirect",
+        Verdict::Leads { manner: Manner::Cloaked, .. } => "cloaked page",
+        Verdict::Leads { manner: Manner::Pixels, .. } => "pixel page",
+    }
+}
+
+fn steps(case: &Case<'_>) -> Vec<Reason> {
+    let mut steps = Vec::new();
+    for rule in RULES {
+        let verdict = (rule.verdict)(case);
+        let passes = matches!(verdict, None | Some(Verdict::Leads { .. }));
+        steps.push(Reason { rule: rule.name, passes, why: (rule.why)(case) });
+        if verdict.is_some() {
+            break;
+        }
+    }
+    steps
+}

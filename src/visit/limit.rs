@@ -1,0 +1,42 @@
+//! `maxClicks` and requests that are not counted: on a link with a limit they do not learn where it
+//! leads, or the limit could be walked around. HEAD gets 200, a prefetch 503, so that the browser
+//! asks again when its user clicks, and a bot 403.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CACHE_CONTROL, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use super::counting::How;
+use super::pages;
+use super::rules::{Case, Rule, Verdict};
+
+pub(super) const UNCOUNTED: Rule = Rule {
+    name: "maxClicks, not counted",
+    verdict: |case| (is_limited(case) && !case.counts()).then_some(Verdict::Withheld),
+    why: |case| {
+        let text = match (is_limited(case), case.counts()) {
+            (true, false) => "the link has a limit, and what is not counted does not learn where it leads",
+            (true, true) => "the link has a limit, and this takes one of its clicks",
+            (false, _) => "the link has no limit",
+        };
+        text.to_owned()
+    },
+};
+
+fn is_limited(case: &Case<'_>) -> bool {
+    case.decided.link.options.max_clicks.is_some()
+}
+
+/// The answer to a request that learns nothing.
+pub(super) fn withheld(how: How) -> Response<Full<Bytes>> {
+    match how {
+        How::Look => {
+            let mut response = Response::new(Full::default());
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+            response
+        }
+        How::Prefetch => pages::unavailable(),
+        How::Follow | How::Unlock => pages::error(StatusCode::FORBIDDEN),
+    }
+}

@@ -1,0 +1,144 @@
+//! `password`: asked for by a page with a form, checked by [`super::unlock`], remembered by a cookie.
+//!
+//! The cookie is a MAC over link and expiry, keyed with the stored Argon2id hash. So it needs no
+//! secret of its own, survives a restart, and is void at once when the password changes, also to
+//! the same text, since every hash has its own salt. Whoever reads the hash could make one, and
+//! reads the destination beside it anyway.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use hyper::header::HeaderValue;
+use sha2::Sha256;
+
+use super::rules::{Case, Rule, Verdict};
+use crate::clock::Timestamp;
+use crate::model::id::Id;
+use crate::model::link::{Link, PasswordHash};
+
+pub(super) const PASSWORD: Rule = Rule {
+    name: "password",
+    verdict: |case| (is_protected(case) && !case.is_unlocked).then_some(Verdict::AskPassword),
+    why: |case| {
+        let text = match (is_protected(case), case.is_unlocked) {
+            (false, _) => "the link has no password",
+            (true, true) => "the right password was given",
+            (true, false) => "the link asks for its password first",
+        };
+        text.to_owned()
+    },
+};
+
+fn is_protected(case: &Case<'_>) -> bool {
+    case.decided.link.options.password.is_some()
+}
+
+/// The cookie's name. Its path is the link's, so each link has its own.
+const COOKIE: &str = "waypost_open";
+
+/// How long a password is remembered, in seconds: long enough to come back to a page, short enough
+/// for a computer that others use. Past it, the page asks again.
+const OPEN_FOR: i64 = 60 * 60;
+
+/// What sets the MAC apart from every other use of the hash, and its layout from later ones.
+const CONTEXT: &[u8] = b"waypost open 1";
+
+/// Whether one of the cookies says that the right password was given.
+pub(super) fn is_open(link: &Link, cookies: &[HeaderValue], now: Timestamp) -> bool {
+    let Some(hash) = &link.options.password else { return false };
+    let lines = cookies.iter().filter_map(|line| line.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(|(name, _)| *name == COOKIE).any(|(_, value)| is_good(value, link.id, hash, now))
+}
+
+fn is_good(value: &str, link: Id, hash: &PasswordHash, now: Timestamp) -> bool {
+    let Some((ends, mac)) = value.split_once('.') else { return false };
+    let (Ok(ends), Ok(mac)) = (ends.parse::<i64>(), URL_SAFE_NO_PAD.decode(mac)) else { return false };
+    // One from further ahead than we ever write was made under a clock that was wrong.
+    let left = ends.saturating_sub(now.as_millis() / 1_000);
+    (1..=OPEN_FOR).contains(&left) && sign(link, hash, ends).verify_slice(&mac).is_ok()
+}
+
+/// The `Set-Cookie` of the right password, for the link's `path`.
+pub(super) fn cookie(
+    link: Id,
+    hash: &PasswordHash,
+    path: &str,
+    is_secure: bool,
+    now: Timestamp,
+) -> HeaderValue {
+    let ends = now.as_millis() / 1_000 + OPEN_FOR;
+    let mac = URL_SAFE_NO_PAD.encode(sign(link, hash, ends).finalize().into_bytes());
+    let secure = if is_secure { "; Secure" } else { "" };
+    let text =
+        format!("{COOKIE}={ends}.{mac}; Path={path}; Max-Age={OPEN_FOR}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::try_from(text).expect("digits, base64 and an encoded path are visible ASCII")
+}
+
+fn sign(link: Id, hash: &PasswordHash, ends: i64) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(hash.0.as_bytes()).expect("a key may have any length");
+    mac.update(CONTEXT);
+    mac.update(&link.bits().to_be_bytes());
+    mac.update(&ends.to_be_bytes());
+    mac
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::destination::{Destination, LinkType};
+    use crate::model::domain::DomainNumber;
+    use crate::model::link::Options;
+    use crate::model::short_code::ShortCode;
+    use crate::model::workspace::WorkspaceNumber;
+
+    fn protected(id: u128, hash: &str) -> Link {
+        let to = Destination::parse_web("url", "https://e.test/").expect("a valid URL");
+        let mut options = Options::new(to, LinkType::Url);
+        options.password = Some(PasswordHash(hash.into()));
+        Link {
+            id: Id::from_bits(id),
+            workspace: WorkspaceNumber(0),
+            domain: DomainNumber::DEFAULT,
+            code: ShortCode::parse("a").expect("a valid code"),
+            created_at: Timestamp::from_millis(0),
+            updated_at: Timestamp::from_millis(0),
+            created_by: None,
+            options,
+        }
+    }
+
+    #[test]
+    fn the_cookie_opens_its_link_for_an_hour() {
+        let link = protected(1, "$argon2id$one");
+        let hash = link.options.password.clone().expect("it has one");
+        let set = cookie(link.id, &hash, "/a", true, Timestamp::from_millis(5_000));
+        let set = set.to_str().expect("ASCII");
+        assert!(set.ends_with("; Path=/a; Max-Age=3600; HttpOnly; SameSite=Lax; Secure"), "{set}");
+        let pair = set.split(';').next().expect("a pair");
+        let broken = format!("{}A", &pair[..pair.len() - 1]);
+        let later = pair.replacen("=3605.", "=3606.", 1);
+        let open = |link: &Link, line: &str, second: i64| {
+            is_open(
+                link,
+                &[HeaderValue::try_from(line).expect("ASCII")],
+                Timestamp::from_millis(second * 1_000),
+            )
+        };
+        assert!(open(&link, pair, 5));
+        assert!(open(&link, &format!("a=b; {pair}; c=d"), 3_604));
+        let rows = [
+            ("expired", &link, pair, 3_605),
+            ("from the future", &link, pair, 4),
+            ("another MAC", &link, &broken, 5),
+            ("another expiry", &link, &later, 10),
+            ("another link", &protected(2, "$argon2id$one"), pair, 5),
+            ("another password", &protected(1, "$argon2id$two"), pair, 5),
+            ("nothing", &link, "waypost_open=", 5),
+            ("garbage", &link, "waypost_open=9999999999999999999999.%%", 5),
+        ];
+        for (what, link, line, second) in rows {
+            assert!(!open(link, line, second), "{what}");
+        }
+    }
+}

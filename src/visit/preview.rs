@@ -1,0 +1,28 @@
+//! `title`, `description`, `image`: what Facebook, X, Slack, WhatsApp, Telegram, LinkedIn, Discord,
+//! iMessage and others show in place of a link. Their crawlers get a page with Open Graph and
+//! Twitter tags; it is no click, uses up no limit and tells no webhook. People are redirected.
+
+use super::agents::Agent;
+use super::rules::{Case, Rule, Verdict};
+
+pub(super) const PREVIEW: Rule = Rule {
+    name: "title, description, image",
+    verdict: |case| (asks(case) && has_any(case)).then_some(Verdict::Preview),
+    why: |case| {
+        let text = match (asks(case), has_any(case)) {
+            (true, true) => "a link preview is shown title, description and image",
+            (true, false) => "a link preview asks, and there is nothing to show it",
+            (false, _) => "this is no link preview",
+        };
+        text.to_owned()
+    },
+};
+
+fn asks(case: &Case<'_>) -> bool {
+    case.asking.agent == Agent::Preview
+}
+
+fn has_any(case: &Case<'_>) -> bool {
+    let options = &case.decided.link.options;
+    options.title.is_some() || options.description.is_some() || options.image.is_some()
+}

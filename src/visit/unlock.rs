@@ -1,0 +1,192 @@
+//! A password sent to a link: refused before anything is read where the link would not open
+//! anyway, counted before it is hashed, and on the right one the click itself.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, ORIGIN, USER_AGENT};
+use hyper::{HeaderMap, Response, StatusCode};
+
+use super::attempts::Locked;
+use super::counting::How;
+use super::pages::{self, Ask};
+use super::rules::{Asking, Case, Verdict, judge};
+use super::{Answer, Unreadable, Visit, Visitor};
+use crate::cache::entry::Action;
+use crate::links::Error;
+use crate::model::domain::Domain;
+use crate::model::link::Password;
+
+/// Largest form in bytes: a password at its bound with every byte percent-encoded, and room for
+/// fields that password managers add. Past it: 413.
+pub const FORM_MAX: usize = 4 * 1024;
+
+/// A password on its way to its link.
+struct Attempt {
+    domain: Arc<Domain>,
+    code: String,
+    asking: Asking,
+    peer: IpAddr,
+    /// What is wrong with the request before its body.
+    refusal: Option<StatusCode>,
+}
+
+impl Visitor {
+    /// Answers a POST. `form` reads its body, of at most [`FORM_MAX`] bytes, or says with which
+    /// status it is refused; it is not read unless it may open the link.
+    pub fn unlock<F>(&self, visit: &Visit<'_>, form: F) -> Answer
+    where
+        F: Future<Output = Result<Bytes, StatusCode>> + Send + 'static,
+    {
+        let directory = self.links.directory();
+        let Ok((domain, code, rest)) = self.place(&directory, visit) else {
+            return Answer::Now(not_allowed());
+        };
+        let agent = self.agent(visit.headers.get(USER_AGENT));
+        let attempt = Attempt {
+            domain: Arc::clone(domain),
+            code: code.into_owned(),
+            asking: Asking::new(How::Unlock, agent, rest, visit.query, visit.headers),
+            peer: visit.peer,
+            refusal: refusal(visit.headers, visit.host),
+        };
+        let visitor = self.clone();
+        Answer::Later(Box::pin(async move { visitor.attempt(attempt, form).await }))
+    }
+
+    async fn attempt<F>(self, attempt: Attempt, form: F) -> Response<Full<Bytes>>
+    where
+        F: Future<Output = Result<Bytes, StatusCode>> + Send,
+    {
+        let Attempt { domain, code, asking, peer, refusal } = attempt;
+        let entry = match self.resolve(&domain, &code).await {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return not_allowed(),
+            Err(Unreadable) => return pages::unavailable(),
+        };
+        let Action::Decide(decided) = &entry.action else { return not_allowed() };
+        let Some(hash) = &decided.link.options.password else { return not_allowed() };
+        let now = self.links.clock().now();
+        // As if the password were right: a link that would not open is not worth a hash.
+        let case = Case { decided, asking: &asking, now, clicks: entry.counter.total(), is_unlocked: true };
+        match judge(&case) {
+            Verdict::Leads { .. } => {}
+            other => return self.render(other, &case, &domain),
+        }
+        if let Some(status) = refusal {
+            return pages::error(status);
+        }
+        let form = match form.await {
+            Ok(form) => form,
+            Err(status) => return pages::error(status),
+        };
+        let Some(password) = password_in(&form) else { return pages::password(Ask::Wrong) };
+        let (attempts, link) = (&self.shared.attempts, decided.link.id);
+        if let Err(Locked(left)) = attempts.begin(link, peer, Instant::now()) {
+            return pages::password(Ask::Locked { seconds: left.as_secs() + 1 });
+        }
+        match self.links.is_password(password, hash).await {
+            Ok(false) => pages::password(Ask::Wrong),
+            Ok(true) => {
+                attempts.take_back(link, peer);
+                let hash = hash.clone();
+                self.lead(entry, domain, asking, Some(hash)).await
+            }
+            Err(error) => {
+                attempts.take_back(link, peer);
+                if !matches!(error, Error::Busy) {
+                    tracing::warn!(%error, "a password could not be checked");
+                }
+                pages::password(Ask::Busy)
+            }
+        }
+    }
+}
+
+/// Whatever asks for no password takes no POST.
+fn not_allowed() -> Response<Full<Bytes>> {
+    let mut answer = pages::error(StatusCode::METHOD_NOT_ALLOWED);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    answer
+}
+
+/// Forms of other sites are refused: they would guess in their visitors' names, from their
+/// visitors' addresses. Programs send no `Origin`; browsers always do with a POST, and `null` for
+/// what has no site of its own.
+fn refusal(headers: &HeaderMap, host: &str) -> Option<StatusCode> {
+    let is_ours = |origin: &HeaderValue| {
+        let origin = origin.to_str().unwrap_or("");
+        let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+        let name = match authority.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => authority,
+        };
+        name.trim_end_matches('.').eq_ignore_ascii_case(host)
+    };
+    if !headers.get_all(ORIGIN).iter().all(is_ours) {
+        return Some(StatusCode::FORBIDDEN);
+    }
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+    let kind = kind.split(';').next().unwrap_or("").trim();
+    let is_form = kind.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    (!is_form).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+}
+
+/// The password in a form; one that no link can have is as good as none.
+fn password_in(form: &[u8]) -> Option<Password> {
+    let (_, value) = url::form_urlencoded::parse(form).find(|(name, _)| name == "password")?;
+    Password::parse(&value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_forms_are_read() {
+        let form = "application/x-www-form-urlencoded";
+        let forbidden = Some(StatusCode::FORBIDDEN);
+        let rows = [
+            (None, form, None),
+            (Some("https://go.test"), form, None),
+            (Some("http://GO.test:8080"), form, None),
+            (Some("https://evil.test"), form, forbidden),
+            (Some("https://go.test.evil.test"), form, forbidden),
+            (Some("https://evil.test:go.test"), form, forbidden),
+            (Some("null"), form, forbidden),
+            (Some(""), form, forbidden),
+            (None, "application/x-www-form-urlencoded; charset=UTF-8", None),
+            (None, "text/plain", Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
+            (None, "", Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
+        ];
+        for (origin, kind, want) in rows {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            }
+            assert_eq!(refusal(&headers, "go.test"), want, "{origin:?} {kind}");
+        }
+    }
+
+    #[test]
+    fn passwords_in_forms() {
+        let long = format!("password={}", "x".repeat(1_025));
+        let rows = [
+            ("password=geheim", Some("geheim")),
+            ("a=b&password=a%20b+c%C3%BC", Some("a b cü")),
+            ("password=", None),
+            ("pass=x", None),
+            ("", None),
+            (&long, None),
+        ];
+        for (form, want) in rows {
+            let got = password_in(form.as_bytes());
+            assert_eq!(got.as_ref().map(Password::as_bytes), want.map(str::as_bytes), "{form}");
+        }
+    }
+}

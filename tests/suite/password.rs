@@ -1,0 +1,237 @@
+//! Links with a password: the page, the form, the cookie, and what guessing costs.
+
+use serde_json::{Value, json};
+
+use crate::support::app::{HOST, TestApp};
+use crate::support::http::{Answer, Client, text};
+use crate::support::process::{PATIENCE, poll};
+
+const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+
+/// A visitor whose requests carry forms.
+fn try_password(visitor: &mut Client, path: &str, password: &str, headers: &[(&str, &str)]) -> Answer {
+    let body: String = url::form_urlencoded::byte_serialize(password.as_bytes()).collect();
+    post(visitor, path, &format!("password={body}"), headers)
+}
+
+fn post(visitor: &mut Client, path: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
+    let headers: Vec<_> = headers.iter().copied().chain([FORM]).collect();
+    visitor.send_form(path, &headers, body.as_bytes())
+}
+
+fn protect(admin: &mut Client, code: &str, more: &Value) -> Value {
+    let mut body = json!({"url": "https://e.test/inside?a=1", "customSlug": code, "password": "open sesame"});
+    body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+    admin.create(&body)
+}
+
+/// The name and value of the cookie that an answer sets.
+#[track_caller]
+fn cookie(answer: &Answer) -> String {
+    let set = answer.header("set-cookie").unwrap_or_else(|| panic!("no cookie: {answer:?}"));
+    set.split(';').next().expect("a pair").to_owned()
+}
+
+#[test]
+fn the_right_password_leads_on_and_is_remembered() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let link = protect(&mut admin, "s", &json!({}));
+    assert_eq!(link["password"], "********");
+    let id = text(&link, "id");
+    let mut visitor = app.visitor();
+
+    for target in ["/s", "/s?password=open+sesame", "/s/"] {
+        let page = visitor.get(target);
+        assert_eq!((page.status, page.header("location")), (200, None), "{target}");
+        assert!(
+            page.text().contains("type=\"password\"") || page.text().contains("type=password"),
+            "{}",
+            page.text()
+        );
+        assert!(!page.text().contains("e.test"), "{}", page.text());
+    }
+    assert_eq!(admin.clicks(id), 0);
+
+    let wrong = try_password(&mut visitor, "/s", "open sesam", &[]);
+    assert_eq!((wrong.status, wrong.header("location"), wrong.header("set-cookie")), (403, None, None));
+    assert!(!format!("{wrong:?}").contains("e.test"));
+    assert_eq!(admin.clicks(id), 0);
+
+    let right = try_password(&mut visitor, "/s", "open sesame", &[]);
+    assert_eq!((right.status, right.header("location")), (303, Some("https://e.test/inside?a=1")));
+    assert_eq!(right.header("cache-control"), Some("private, no-store"));
+    let set = right.header("set-cookie").expect("a cookie").to_owned();
+    for part in ["; Path=/s;", "; HttpOnly", "; SameSite=Lax", "; Max-Age=3600"] {
+        assert!(set.contains(part), "{set}");
+    }
+    assert!(!set.contains("Secure") && !set.contains("sesame"), "{set}");
+    assert_eq!(admin.clicks(id), 1, "the right password is the click");
+
+    let cookie = cookie(&right);
+    let again = visitor.send("GET", "/s", &[("Cookie", &cookie)], None);
+    assert_eq!((again.status, again.header("location")), (302, Some("https://e.test/inside?a=1")));
+    assert_eq!(admin.clicks(id), 2);
+
+    let other = protect(&mut admin, "t", &json!({}));
+    assert_eq!(visitor.send("GET", "/t", &[("Cookie", &cookie)], None).status, 200, "its own link only");
+    assert_eq!(admin.clicks(text(&other, "id")), 0);
+
+    app.advance(std::time::Duration::from_mins(61));
+    assert_eq!(visitor.send("GET", "/s", &[("Cookie", &cookie)], None).status, 200, "for an hour");
+}
+
+#[test]
+fn a_new_password_ends_the_old_ones_cookies_also_the_same_text_and_across_a_restart() {
+    let app = TestApp::start();
+    let link = protect(&mut app.admin(), "s", &json!({}));
+    let path = format!("/api/v1/links/{}", text(&link, "id"));
+    let old = cookie(&try_password(&mut app.visitor(), "/s", "open sesame", &[]));
+    let app = app.restart();
+    let mut visitor = app.visitor();
+    assert_eq!(visitor.send("GET", "/s", &[("Cookie", &old)], None).status, 302, "after a restart");
+    for password in ["open sesame", "other"] {
+        app.admin().patch(&path, &json!({"password": password})).expect(200, "patched");
+        assert_eq!(visitor.send("GET", "/s", &[("Cookie", &old)], None).status, 200, "{password}");
+        assert_eq!(try_password(&mut visitor, "/s", password, &[]).status, 303, "{password}");
+    }
+    app.admin().patch(&path, &json!({"password": "********"})).expect(200, "what is shown changes nothing");
+    assert_eq!(try_password(&mut visitor, "/s", "other", &[]).status, 303);
+    app.admin().patch(&path, &json!({"password": null})).expect(200, "removed");
+    assert_eq!(visitor.get("/s").status, 302);
+    assert_eq!(try_password(&mut visitor, "/s", "other", &[]).status, 405);
+}
+
+#[test]
+fn guessing_is_limited_before_it_is_hashed() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    protect(&mut admin, "s", &json!({}));
+    protect(&mut admin, "other", &json!({}));
+    admin.create(&json!({"url": "https://e.test/plain", "customSlug": "plain"}));
+    let mut visitor = app.visitor();
+    // Every spelling of the code meets the same limit.
+    for (number, path) in ["/s", "/%73", "/s/"].iter().cycle().take(10).enumerate() {
+        assert_eq!(try_password(&mut visitor, path, "wrong", &[]).status, 403, "guess {number}");
+    }
+    for password in ["wrong", "open sesame"] {
+        let locked = try_password(&mut visitor, "/s", password, &[]);
+        assert_eq!((locked.status, locked.header("location")), (429, None), "{password}");
+        let wait: u64 = locked.header("retry-after").expect("when").parse().expect("seconds");
+        assert!((1..=61).contains(&wait), "{wait}");
+    }
+    assert_eq!(visitor.get("/s").status, 200, "the page is still there");
+    assert_eq!(visitor.get("/plain").status, 302);
+    assert_eq!(try_password(&mut visitor, "/other", "open sesame", &[]).status, 303);
+    // Right ones do not count.
+    for _ in 0..12 {
+        assert_eq!(try_password(&mut visitor, "/other", "open sesame", &[]).status, 303);
+    }
+}
+
+#[test]
+fn forms_that_are_refused() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let link = protect(&mut admin, "s", &json!({}));
+    admin.create(&json!({"url": "https://e.test/plain", "customSlug": "plain"}));
+    protect(&mut admin, "over", &json!({"expiresAt": "2020-01-01"}));
+    protect(&mut admin, "off", &json!({"isActive": false}));
+    let right = "password=open+sesame";
+    let long = format!("password={}", "x".repeat(1_025));
+    let huge = format!("password={}", "x".repeat(5_000));
+    let own = format!("http://{HOST}");
+    let rows: &[(&str, &str, &[(&str, &str)], u16)] = &[
+        ("/s", right, &[("Origin", "https://evil.test")], 403),
+        ("/s", right, &[("Origin", "null")], 403),
+        ("/s", right, &[("Origin", &own)], 303),
+        ("/s", "", &[], 403),
+        ("/s", "password=", &[], 403),
+        ("/s", "pass=open+sesame", &[], 403),
+        ("/s", &long, &[], 403),
+        ("/s", &huge, &[], 413),
+        ("/s", right, &[("Content-Encoding", "gzip")], 415),
+        ("/plain", right, &[], 405),
+        ("/unknown", right, &[], 405),
+        ("/", right, &[], 405),
+        ("/over", right, &[], 410),
+        ("/off", right, &[], 404),
+        ("/s/more", right, &[], 404),
+    ];
+    let mut visitor = app.visitor();
+    for (path, body, headers, status) in rows {
+        let answer = post(&mut visitor, path, body, headers);
+        let row = format!("{path} {headers:?} {}", &body[..body.len().min(30)]);
+        assert_eq!(answer.status, *status, "{row}: {answer:?}");
+        assert_eq!(answer.header("location").is_some(), *status == 303, "{row}");
+    }
+    let plain = visitor.send_form("/s", &[("Content-Type", "text/plain")], right.as_bytes());
+    assert_eq!(plain.status, 415);
+    assert_eq!(admin.clicks(text(&link, "id")), 1);
+}
+
+#[test]
+fn a_limited_link_counts_right_passwords_only() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let link = protect(&mut admin, "s", &json!({"maxClicks": 2}));
+    let mut visitor = app.visitor();
+    assert_eq!(visitor.get("/s").status, 200);
+    assert_eq!(try_password(&mut visitor, "/s", "wrong", &[]).status, 403);
+    for _ in 0..2 {
+        assert_eq!(try_password(&mut visitor, "/s", "open sesame", &[]).status, 303);
+    }
+    for answer in [visitor.get("/s"), try_password(&mut visitor, "/s", "open sesame", &[])] {
+        assert_eq!(answer.status, 410);
+    }
+    assert_eq!(admin.clicks(text(&link, "id")), 2);
+}
+
+#[test]
+fn what_is_shown_behind_a_password_is_shown_by_a_get() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let link = protect(&mut admin, "s", &json!({"cloaked": true, "forwardParameters": true}));
+    let mut visitor = app.visitor();
+    let right = try_password(&mut visitor, "/s?b=2", "open sesame", &[]);
+    assert_eq!((right.status, right.header("location")), (303, Some("/s?b=2")));
+    assert_eq!(admin.clicks(text(&link, "id")), 0);
+    let page = visitor.send("GET", "/s?b=2", &[("Cookie", &cookie(&right))], None);
+    assert_eq!(page.status, 200);
+    assert!(
+        page.text().contains("https://e.test/inside?a=1&amp;b=2")
+            || page.text().contains("https://e.test/inside?a=1&#38;b=2"),
+        "{}",
+        page.text()
+    );
+    assert_eq!(admin.clicks(text(&link, "id")), 1);
+}
+
+#[test]
+fn strangers_do_not_keep_others_waiting() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    for n in 0..40 {
+        protect(&mut admin, &format!("p{n}"), &json!({}));
+    }
+    admin.create(&json!({"url": "https://e.test/plain", "customSlug": "plain"}));
+    let address = app.address();
+    std::thread::scope(|scope| {
+        for n in 0..40 {
+            scope.spawn(move || {
+                let mut visitor = Client::new(address, HOST);
+                for _ in 0..2 {
+                    let answer = try_password(&mut visitor, &format!("/p{n}"), "wrong", &[]);
+                    assert!(matches!(answer.status, 403 | 503), "{answer:?}");
+                }
+            });
+        }
+        let mut visitor = app.visitor();
+        for _ in 0..200 {
+            assert_eq!(visitor.get("/plain").status, 302);
+        }
+    });
+    poll("the queue to be empty", PATIENCE, || {
+        (try_password(&mut app.visitor(), "/p0", "open sesame", &[]).status == 303).then_some(())
+    });
+}
