@@ -6,6 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::{Value, json};
+
+use crate::support::app::TestApp;
 use crate::support::process::{Plan, not_tested};
 
 /// A command of the README, and what it shows.
@@ -177,4 +180,67 @@ fn every_command_does_what_the_readme_shows() {
         rest = behind;
     }
     server.stop();
+}
+
+/// The rows of the table of options: names, example.
+fn option_rows(readme: &str) -> Vec<(Vec<&str>, &str)> {
+    let rows = readme.lines().skip_while(|line| !line.starts_with("| option | example |")).skip(2);
+    let rows = rows.take_while(|line| line.starts_with("| "));
+    rows.map(|row| {
+        let cells: Vec<_> = row.split(" | ").collect();
+        let names =
+            cells[0].trim_start_matches("| ").split(", ").map(|name| name.trim_matches('`')).collect();
+        (names, cells[1].trim_matches('`'))
+    })
+    .collect()
+}
+
+#[test]
+fn every_option_has_an_example_that_is_accepted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).expect("the README");
+    let rows = option_rows(&readme);
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let mut shown: Vec<&str> = Vec::new();
+    for (names, example) in rows {
+        let fields: Value = serde_json::from_str(&format!("{{{example}}}")).expect(example);
+        let fields = fields.as_object().expect("fields");
+        for name in &names {
+            assert!(fields.contains_key(*name), "{name} is not in {example}");
+        }
+        let mut body = json!({"url": "https://example.com/"});
+        body.as_object_mut().expect("an object").extend(fields.clone());
+        admin.create(&body);
+        shown.extend(names);
+    }
+    // Whatever a link shows that a caller can set is in the table.
+    let link = admin.create(&json!({"url": "https://example.com/"}));
+    let not_set = [
+        "id",
+        "shortCode",
+        "shortUrl",
+        "domain",
+        "clickCount",
+        "createdAt",
+        "updatedAt",
+        "tags",
+        "qrCode",
+        "workspaceId",
+        "skipSocialCrawlerTracking",
+        "hideReferrer",
+        "gtmContainerId",
+        "headTags",
+        "bodyTags",
+        "rules",
+        "createdBy",
+        "campaignId",
+    ];
+    let missing: Vec<_> = link
+        .as_object()
+        .expect("a link")
+        .keys()
+        .filter(|key| !shown.contains(&key.as_str()) && !not_set.contains(&key.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "not in the table: {missing:?}");
 }
