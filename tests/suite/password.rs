@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{HOST, TestApp};
 use crate::support::http::{Answer, Client, text};
-use crate::support::process::{PATIENCE, poll};
+use crate::support::process::{PATIENCE, Plan, poll};
 
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
@@ -234,4 +234,34 @@ fn strangers_do_not_keep_others_waiting() {
     poll("the queue to be empty", PATIENCE, || {
         (try_password(&mut app.visitor(), "/p0", "open sesame", &[]).status == 303).then_some(())
     });
+}
+
+#[test]
+fn neither_password_nor_cookie_is_kept_or_logged() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::on(folder.path()).env("WAYPOST_LOG_FILTER", "trace").start();
+    let mut admin = server.admin();
+    let made = protect(&mut admin, "s", &json!({}));
+    let mut visitor = server.visitor();
+    let right = try_password(&mut visitor, "/s", "open sesame", &[]);
+    let cookie = cookie(&right);
+    assert_eq!(try_password(&mut visitor, "/s", "wrong canary", &[]).status, 403);
+    assert_eq!(visitor.send("GET", "/s", &[("Cookie", &cookie)], None).status, 302);
+    let shown = admin.get(&format!("/api/v1/links/{}", text(&made, "id"))).text();
+    let metrics = admin.get("/metrics").text();
+    let mac = cookie.split('.').nth(1).expect("a MAC").to_owned();
+    let logs = server.stop();
+    let mut kept = Vec::new();
+    for part in ["log", "table"] {
+        for file in std::fs::read_dir(folder.path().join(part)).expect("a folder").flatten() {
+            kept.extend(std::fs::read(file.path()).unwrap_or_default());
+        }
+    }
+    let kept = String::from_utf8_lossy(&kept).into_owned();
+    assert!(kept.contains("$argon2id$"), "the hash is kept");
+    for canary in ["sesame", "canary", &mac] {
+        for (what, text) in [("logs", &logs), ("metrics", &metrics), ("an answer", &shown), ("files", &kept)] {
+            assert!(!text.contains(canary), "{canary} in {what}");
+        }
+    }
 }
