@@ -2,6 +2,8 @@
 
 /// The native API: keys and tenants, fields, refusals, lists.
 mod admin;
+/// What people see, in Chromium.
+mod browser;
 /// The example of a configuration.
 mod config_example;
 /// Kills at random moments.

@@ -2,6 +2,8 @@
 
 /// The program in this process, its clock in the test's hand.
 pub(crate) mod app;
+/// A real browser that reaches nothing but this machine.
+pub(crate) mod browser;
 /// A raw HTTP client.
 pub(crate) mod http;
 /// The binary as a child process.

@@ -11,6 +11,7 @@
 //!   `'self'` alone the right password would leave the visitor standing here. The specification
 //!   leaves it open (w3c/webappsec-csp, issue 8), and Firefox does not do it. A host instead of the
 //!   schemes would tell where the link leads. `suite::browser` shows both halves in Chromium.
+//!   Schemes that the configuration adds are not named yet: there the right password is refused.
 
 use std::sync::LazyLock;
 

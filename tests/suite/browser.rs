@@ -1,0 +1,356 @@
+//! What people see, in Chromium. Each scenario is a function of addresses, and does not know who
+//! serves them: here a small server that answers with the pages as they are.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue, LOCATION};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use waypost::model::destination::{Destination, LinkType};
+use waypost::model::link::Options;
+use waypost::visit::pages;
+
+use crate::support::browser::{Browser, Scripts};
+use crate::support::process::{PATIENCE, poll};
+
+/// The longest that a page with pixels may hold its visitor.
+const HELD: Duration = Duration::from_secs(1);
+
+/// Tries of what must be quick, of which the best counts: other tests use this machine, too.
+const TRIES: usize = 4;
+
+// Scenarios.
+
+/// Asks, refuses a wrong password, and lets the right one pass to another origin.
+fn asks_for_the_password(browser: &Browser, link: &str, password: &str, destination: &str) {
+    browser.open(link);
+    assert_eq!(browser.title(), "Password needed");
+    assert_eq!(browser.eval("return document.activeElement.name"), "password", "the field has the focus");
+    browser.fill("input[name=password]", "not this");
+    browser.click("button");
+    assert!(browser.text("[role=alert]").contains("not the password"));
+    assert_eq!(browser.url(), link, "the form posts to where it stands, query and all");
+    browser.fill("input[name=password]", password);
+    browser.click("button");
+    browser.arrives(destination);
+    unblocked(browser);
+}
+
+/// Shows the destination in a frame, under its own title, with a way out that works.
+fn shows_the_destination_in_a_frame(browser: &Browser, link: &str, title: &str, destination: &str) {
+    browser.open(link);
+    assert_eq!((browser.url().as_str(), browser.title().as_str()), (link, title));
+    assert_eq!(browser.within("iframe", || browser.text("#here")), "here");
+    unblocked(browser);
+    leaves_by_the_link(browser, destination);
+}
+
+/// The link beside the frame can be seen whole, is above everything, and leads out.
+fn leaves_by_the_link(browser: &Browser, destination: &str) {
+    let inside = browser.eval(
+        "const r = document.querySelector('nav a').getBoundingClientRect();
+         return r.height > 10 && r.top >= 0 && r.bottom <= innerHeight && r.left >= 0 && r.right <= innerWidth",
+    );
+    assert_eq!(inside, true, "the link is within the window");
+    browser.click("nav a");
+    browser.arrives(destination);
+}
+
+/// Passes through the page with pixels to the destination.
+fn passes_through(browser: &Browser, link: &str, destination: &str) {
+    browser.open(link);
+    browser.arrives(destination);
+    unblocked(browser);
+}
+
+/// Stays on the page of a link whose words are hostile: no script of theirs ran, and our policy
+/// had nothing to stop.
+fn nothing_runs(browser: &Browser, link: &str) {
+    browser.open(link);
+    // A dialog would have failed this command.
+    assert_eq!(browser.eval("return typeof window.__xss"), "undefined", "{link}");
+    assert_eq!(browser.eval("return document.querySelectorAll('svg, img, [onerror], [onload]').length"), 0);
+    unblocked(browser);
+}
+
+/// No policy of ours stood in the way of our own pages.
+#[track_caller]
+fn unblocked(browser: &Browser) {
+    let console = browser.console();
+    let about_us = |line: &&String| line.contains("Content Security Policy") || line.contains("Refused");
+    assert_eq!(console.iter().find(about_us), None, "{console:?}");
+}
+
+// Who serves them here.
+
+/// Who was here: paths, and when.
+type Visits = Arc<Mutex<Vec<(String, Instant)>>>;
+
+/// Two origins: the short links, and where they lead.
+struct Stage {
+    _runtime: Runtime,
+    short: String,
+    elsewhere: String,
+    at_short: Visits,
+    at_elsewhere: Visits,
+}
+
+impl Stage {
+    fn open() -> Stage {
+        let runtime = Runtime::new().expect("a runtime");
+        let (at_short, at_elsewhere) = (Visits::default(), Visits::default());
+        let elsewhere =
+            origin(serve(&runtime, &at_elsewhere, |request| async move { there(request.uri().path()) }));
+        let to = elsewhere.clone();
+        let short = serve(&runtime, &at_short, move |request| here(request, to.clone()));
+        Stage { _runtime: runtime, short: origin(short), elsewhere, at_short, at_elsewhere }
+    }
+
+    fn link(&self, path: &str) -> String {
+        format!("{}{path}", self.short)
+    }
+
+    fn destination(&self, path: &str) -> String {
+        format!("{}{path}", self.elsewhere)
+    }
+
+    /// How long the last visitor was between these paths.
+    fn held(&self, from: &str, to: &str) -> Duration {
+        let last = |visits: &Visits, path: &str| {
+            let visits = visits.lock().expect("no panic holds it");
+            visits.iter().rev().find(|(visited, _)| visited == path).expect(path).1
+        };
+        last(&self.at_elsewhere, to).duration_since(last(&self.at_short, from))
+    }
+}
+
+fn origin(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+/// Serves until the runtime ends, writing down who comes.
+fn serve<F, A>(runtime: &Runtime, visits: &Visits, answer: F) -> SocketAddr
+where
+    F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+    A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+    let address = listener.local_addr().expect("a bound port");
+    let visits = Arc::clone(visits);
+    runtime.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (answer, visits) = (answer.clone(), Arc::clone(&visits));
+            let service = service_fn(move |request: Request<Incoming>| {
+                let target = request.uri().to_string();
+                visits.lock().expect("no panic holds it").push((target, Instant::now()));
+                let response = answer(request);
+                async move { Ok::<_, Infallible>(response.await) }
+            });
+            let connection =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(connection);
+        }
+    });
+    address
+}
+
+/// The other origin: a page that can be framed, one that refuses, one that wants the window.
+fn there(path: &str) -> Response<Full<Bytes>> {
+    let script = if path == "/buster" { "<script>top.location = '/stolen'</script>" } else { "" };
+    let html =
+        format!("<!doctype html><link rel=icon href=\"data:,\"><title>There</title><p id=here>here{script}");
+    let mut response = Response::new(Full::from(html));
+    let headers = response.headers_mut();
+    headers.insert("content-type", HeaderValue::from_static("text/html"));
+    if path == "/refuses" {
+        headers.insert("x-frame-options", HeaderValue::from_static("DENY"));
+    }
+    response
+}
+
+/// The short links.
+async fn here(request: Request<Incoming>, elsewhere: String) -> Response<Full<Bytes>> {
+    let path = request.uri().path().to_owned();
+    let to = |path: &str| format!("{elsewhere}{path}");
+    match path.as_str() {
+        "/secret" | "/strict" => {
+            let mut response = if request.method() == Method::POST {
+                let body = request.into_body().collect().await.expect("a form").to_bytes();
+                if body == "password=open+sesame" {
+                    found(&to("/"))
+                } else {
+                    pages::password(pages::Ask::Wrong)
+                }
+            } else {
+                pages::password(pages::Ask::First)
+            };
+            if path == "/strict" {
+                let strict = HeaderValue::from_static("form-action 'self'");
+                response.headers_mut().insert(CONTENT_SECURITY_POLICY, strict);
+            }
+            response
+        }
+        "/cloaked" => pages::cloaked(&titled("A title"), &to("/")),
+        "/refused" => pages::cloaked(&titled("A title"), &to("/refuses")),
+        "/buster" => pages::cloaked(&titled("A title"), &to("/buster")),
+        "/meta" => pages::pixels(&with_pixels(Some("1234567890"), None), &to("/meta")),
+        "/google" => pages::pixels(&with_pixels(None, Some("G-ABC123XYZ")), &to("/google")),
+        "/container" => pages::pixels(&with_pixels(None, Some("GTM-ABC123")), &to("/container")),
+        "/both" => pages::pixels(&with_pixels(Some("1234567890"), Some("AW-12345")), &to("/both")),
+        _ => match path.strip_prefix("/hostile/").and_then(|rest| rest.split_once('/')) {
+            Some((page, number)) => hostile(page, number.parse().expect("a number"), &elsewhere),
+            None => pages::error(StatusCode::NOT_FOUND),
+        },
+    }
+}
+
+fn found(to: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    response.headers_mut().insert(LOCATION, to.parse().expect("an address"));
+    response
+}
+
+fn titled(title: &str) -> Options {
+    let to = Destination::parse_web("url", "https://e.test/").expect("a valid URL");
+    let mut options = Options::new(to, LinkType::Url);
+    options.title = Some(title.into());
+    options
+}
+
+fn with_pixels(meta: Option<&str>, google: Option<&str>) -> Options {
+    let mut options = titled("A title");
+    options.meta_pixel_id = meta.map(Into::into);
+    options.google_tag_id = google.map(Into::into);
+    options
+}
+
+/// Words that would run a script wherever they were taken for HTML or JavaScript, and paths.
+const HOSTILE: [(&str, &str); 4] = [
+    ("</title><script>window.__xss=1;alert(1)</script>", "/'\"</script><svg/onload=alert(1)>"),
+    ("\"><img src=x onerror=window.__xss=1>", "/\"><img/src=x/onerror=alert(1)>?a='&b=<script>"),
+    ("' onload='alert(1)' '", "/;url=javascript:alert(1)//'"),
+    ("</noscript><svg onload=alert(1)>${alert(1)}", "/</noscript><script>alert(1)</script>"),
+];
+
+fn hostile(page: &str, number: usize, elsewhere: &str) -> Response<Full<Bytes>> {
+    let (words, path) = HOSTILE[number];
+    let mut options = with_pixels(Some("1234567890"), Some("G-ABC123XYZ"));
+    options.title = Some(words.into());
+    options.description = Some(words.into());
+    options.image = Some(Destination::from_stored(format!("https://i.test/{words}").into()));
+    // Past the model, which would encode some of it.
+    let location = format!("{elsewhere}{path}");
+    match page {
+        "cloaked" => pages::cloaked(&options, &location),
+        "preview" => pages::preview(&options, &format!("https://go.test/{words}")),
+        _ => pages::pixels(&options, &location),
+    }
+}
+
+// The tests.
+
+#[test]
+fn a_password_leads_on_to_another_origin() {
+    let Some(browser) = Browser::start(Scripts::On) else { return };
+    let stage = Stage::open();
+    asks_for_the_password(&browser, &stage.link("/secret?a=1"), "open sesame", &stage.destination("/"));
+
+    // Why the policy of that page names schemes: with `'self'` alone Chromium stops the redirect.
+    browser.open(&stage.link("/strict"));
+    browser.fill("input[name=password]", "open sesame");
+    browser.click("button");
+    let console = poll("the refusal", PATIENCE, || {
+        let console = browser.console();
+        console.iter().any(|line| line.contains("form-action")).then_some(console)
+    });
+    assert_eq!(browser.url(), stage.link("/strict"), "{console:?}");
+}
+
+#[test]
+fn a_password_page_works_without_scripts() {
+    let Some(browser) = Browser::start(Scripts::Off) else { return };
+    let stage = Stage::open();
+    browser.open(&stage.link("/secret"));
+    browser.fill("input[name=password]", "open sesame");
+    browser.click("button");
+    browser.arrives(&stage.destination("/"));
+    // The page with pixels is left at once.
+    let quickest = (0..TRIES).map(|_| {
+        passes_through(&browser, &stage.link("/both"), &stage.destination("/both"));
+        stage.held("/both", "/both")
+    });
+    let quickest = quickest.min().expect("tries");
+    assert!(quickest < Duration::from_millis(600), "{quickest:?}");
+    assert_eq!(browser.asked(), BTreeSet::new(), "no pixel fires");
+}
+
+#[test]
+fn a_cloaked_link_shows_its_destination_or_the_way_there() {
+    let Some(browser) = Browser::start(Scripts::On) else { return };
+    let stage = Stage::open();
+    shows_the_destination_in_a_frame(&browser, &stage.link("/cloaked"), "A title", &stage.destination("/"));
+
+    browser.open(&stage.link("/refused"));
+    assert_eq!(
+        browser.within("iframe", || browser.eval("return document.querySelector('#here')")),
+        serde_json::Value::Null
+    );
+    leaves_by_the_link(&browser, &stage.destination("/refuses"));
+
+    browser.open(&stage.link("/buster"));
+    poll("a frame's attempt to steer the window", PATIENCE, || {
+        browser.console().iter().any(|line| line.contains("is sandboxed")).then_some(())
+    });
+    assert_eq!(browser.url(), stage.link("/buster"));
+}
+
+#[test]
+fn pixels_fire_and_let_go() {
+    let Some(browser) = Browser::start(Scripts::On) else { return };
+    let stage = Stage::open();
+    let rows = [
+        ("/meta", vec!["connect.facebook.net"]),
+        ("/google", vec!["www.googletagmanager.com"]),
+        ("/container", vec!["www.googletagmanager.com"]),
+        ("/both", vec!["connect.facebook.net", "www.googletagmanager.com"]),
+    ];
+    for (path, hosts) in rows {
+        passes_through(&browser, &stage.link(path), &stage.destination(path));
+        assert_eq!(browser.asked().iter().collect::<Vec<_>>(), hosts, "{path}");
+    }
+    // The vendors here never answer; their visitors do not wait.
+    let quickest = (0..TRIES).map(|_| {
+        passes_through(&browser, &stage.link("/both"), &stage.destination("/both"));
+        stage.held("/both", "/both")
+    });
+    let quickest = quickest.min().expect("tries");
+    assert!(quickest < HELD, "{quickest:?}");
+}
+
+#[test]
+fn hostile_words_run_nowhere() {
+    let Some(browser) = Browser::start(Scripts::On) else { return };
+    let stage = Stage::open();
+    for (number, (_, path)) in HOSTILE.iter().enumerate() {
+        for page in ["cloaked", "preview"] {
+            nothing_runs(&browser, &stage.link(&format!("/hostile/{page}/{number}")));
+        }
+        // As a browser writes it, it is the destination to the last character.
+        let want = url::Url::parse(&stage.destination(path)).expect("a URL");
+        let before = stage.at_elsewhere.lock().expect("no panic holds it").len();
+        passes_through(&browser, &stage.link(&format!("/hostile/pixels/{number}")), want.as_str());
+        let visits = stage.at_elsewhere.lock().expect("no panic holds it");
+        assert_eq!(visits.len(), before + 1, "{:?}", &visits[before..]);
+    }
+}
