@@ -291,7 +291,7 @@ impl Visitor {
                 let shown = location.to_str().unwrap_or_default();
                 match manner {
                     Manner::Redirect => redirect::of(options, location, now),
-                    Manner::Cloaked => pages::cloaked(options, shown),
+                    Manner::Cloaked => pages::cloaked(options, shown, rules::fires_pixels(case)),
                     Manner::Pixels => pages::pixels(options, shown),
                 }
             }

@@ -140,13 +140,21 @@ pub(super) fn judge(case: &Case<'_>) -> Verdict {
     RULES.iter().find_map(|rule| (rule.verdict)(case)).unwrap_or(Verdict::NotFound)
 }
 
-/// Pixels are for people who follow the link and did not ask for privacy; others are redirected.
+/// How this visitor is led on.
 pub(super) fn manner(case: &Case<'_>) -> Manner {
-    let options = &case.decided.link.options;
-    if options.cloaked {
-        return Manner::Cloaked;
+    if case.decided.link.options.cloaked {
+        Manner::Cloaked
+    } else if fires_pixels(case) {
+        Manner::Pixels
+    } else {
+        Manner::Redirect
     }
+}
+
+/// Pixels are for people who follow the link and did not ask for privacy.
+pub(super) fn fires_pixels(case: &Case<'_>) -> bool {
+    let options = &case.decided.link.options;
     let has_pixels = options.meta_pixel_id.is_some() || options.google_tag_id.is_some();
-    let fires = case.asking.agent == Agent::Person && !case.asking.is_private;
-    if has_pixels && fires && case.asking.how != How::Prefetch { Manner::Pixels } else { Manner::Redirect }
+    let is_person = case.asking.agent == Agent::Person && case.asking.how != How::Prefetch;
+    has_pixels && is_person && !case.asking.is_private
 }

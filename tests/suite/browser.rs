@@ -14,12 +14,14 @@ use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue, LOCATION};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use waypost::model::destination::{Destination, LinkType};
 use waypost::model::link::Options;
 use waypost::visit::pages;
 
+use crate::support::app::TestApp;
 use crate::support::browser::{Browser, Scripts};
 use crate::support::process::{PATIENCE, poll};
 
@@ -50,7 +52,10 @@ fn asks_for_the_password(browser: &Browser, link: &str, password: &str, destinat
 fn shows_the_destination_in_a_frame(browser: &Browser, link: &str, title: &str, destination: &str) {
     browser.open(link);
     assert_eq!((browser.url().as_str(), browser.title().as_str()), (link, title));
-    assert_eq!(browser.within("iframe", || browser.text("#here")), "here");
+    poll("the destination in the frame", PATIENCE, || {
+        let here = "return document.querySelector('#here') !== null";
+        (browser.within("iframe", || browser.eval(here)) == true).then_some(())
+    });
     unblocked(browser);
     leaves_by_the_link(browser, destination);
 }
@@ -200,9 +205,9 @@ async fn here(request: Request<Incoming>, elsewhere: String) -> Response<Full<By
             }
             response
         }
-        "/cloaked" => pages::cloaked(&titled("A title"), &to("/")),
-        "/refused" => pages::cloaked(&titled("A title"), &to("/refuses")),
-        "/buster" => pages::cloaked(&titled("A title"), &to("/buster")),
+        "/cloaked" => pages::cloaked(&titled("A title"), &to("/"), false),
+        "/refused" => pages::cloaked(&titled("A title"), &to("/refuses"), false),
+        "/buster" => pages::cloaked(&titled("A title"), &to("/buster"), false),
         "/meta" => pages::pixels(&with_pixels(Some("1234567890"), None), &to("/meta")),
         "/google" => pages::pixels(&with_pixels(None, Some("G-ABC123XYZ")), &to("/google")),
         "/container" => pages::pixels(&with_pixels(None, Some("GTM-ABC123")), &to("/container")),
@@ -252,7 +257,7 @@ fn hostile(page: &str, number: usize, elsewhere: &str) -> Response<Full<Bytes>> 
     // Past the model, which would encode some of it.
     let location = format!("{elsewhere}{path}");
     match page {
-        "cloaked" => pages::cloaked(&options, &location),
+        "cloaked" => pages::cloaked(&options, &location, true),
         "preview" => pages::preview(&options, &format!("https://go.test/{words}")),
         _ => pages::pixels(&options, &location),
     }
@@ -353,4 +358,57 @@ fn hostile_words_run_nowhere() {
         let visits = stage.at_elsewhere.lock().expect("no panic holds it");
         assert_eq!(visits.len(), before + 1, "{:?}", &visits[before..]);
     }
+}
+
+/// The program itself: links made through its API, opened as people open them.
+#[test]
+fn the_program_serves_these_pages() {
+    let Some(browser) = Browser::start(Scripts::On) else { return };
+    let stage = Stage::open();
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let mut link = |code: &str, more: serde_json::Value| {
+        let mut body = json!({"url": stage.destination(&format!("/{code}")), "customSlug": code});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+        let made = admin.create(&body);
+        (format!("http://{}/{code}", app.address()), stage.destination(&format!("/{code}")), made)
+    };
+    let (secret, inside, _) = link("secret", json!({"password": "open sesame"}));
+    asks_for_the_password(&browser, &secret, "open sesame", &inside);
+    // The browser kept the cookie.
+    browser.open(&secret);
+    browser.arrives(&inside);
+
+    let (cloaked, framed, _) = link("cloaked", json!({"cloaked": true, "title": "A title"}));
+    shows_the_destination_in_a_frame(&browser, &cloaked, "A title", &framed);
+    let (both, framed, _) = link(
+        "both",
+        json!({"cloaked": true, "password": "open sesame", "title": "Both", "metaPixelId": "1234567890"}),
+    );
+    browser.open(&both);
+    browser.fill("input[name=password]", "open sesame");
+    browser.click("button");
+    poll("the frame behind the password", PATIENCE, || (browser.title() == "Both").then_some(()));
+    leaves_by_the_link(&browser, &framed);
+    assert!(browser.asked().contains("connect.facebook.net"), "pixels fire beside the frame");
+
+    let (pixels, to, _) = link("pixels", json!({"googleTagId": "G-ABC123XYZ"}));
+    passes_through(&browser, &pixels, &to);
+
+    for (number, (words, path)) in HOSTILE.iter().enumerate() {
+        let more = json!({
+            "url": stage.destination(path),
+            "title": words,
+            "description": words,
+            "image": "https://i.test/\" onload=\"alert(1)",
+            "cloaked": true,
+            "metaPixelId": "1234567890",
+        });
+        let (hostile, ..) = link(&format!("hostile{number}"), more);
+        nothing_runs(&browser, &hostile);
+        assert_eq!(browser.title(), *words);
+    }
+    browser.open(&format!("http://{}/<script>window.__xss=1</script>", app.address()));
+    assert_eq!(browser.title(), "Link not found");
+    assert_eq!(browser.eval("return typeof window.__xss"), "undefined");
 }

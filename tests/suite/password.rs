@@ -260,7 +260,8 @@ fn neither_password_nor_cookie_is_kept_or_logged() {
     let kept = String::from_utf8_lossy(&kept).into_owned();
     assert!(kept.contains("$argon2id$"), "the hash is kept");
     for canary in ["sesame", "canary", &mac] {
-        for (what, text) in [("logs", &logs), ("metrics", &metrics), ("an answer", &shown), ("files", &kept)] {
+        for (what, text) in [("logs", &logs), ("metrics", &metrics), ("an answer", &shown), ("files", &kept)]
+        {
             assert!(!text.contains(canary), "{canary} in {what}");
         }
     }

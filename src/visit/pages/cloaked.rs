@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 
+use super::pixels::Tags;
 use super::{place, policy};
 use crate::model::link::Options;
 
@@ -24,18 +25,25 @@ struct Cloaked<'a> {
     location: &'a str,
     place: String,
     framed: bool,
+    tags: Option<Tags<'a>>,
 }
 
 /// Shows `location`, where this click leads, in a frame; only the link to it where no frame can.
-pub fn cloaked(options: &Options, location: &str) -> Response<Full<Bytes>> {
+/// With `fires` the link's pixels fire beside it.
+pub fn cloaked(options: &Options, location: &str, fires: bool) -> Response<Full<Bytes>> {
     let origin = place::origin(location);
+    let pixels = if fires { Tags::of(options, origin.as_deref()) } else { None };
+    let (tags, allowed) = pixels.unzip();
+    let allowed = allowed.unwrap_or_else(|| {
+        format!("frame-src {}; form-action 'self'", origin.as_deref().unwrap_or("'none'"))
+    });
     let template = Cloaked {
         title: options.title.as_deref(),
         description: options.description.as_deref(),
         location,
         place: place::name(location),
         framed: origin.is_some(),
+        tags,
     };
-    let origin = origin.as_deref().unwrap_or("'none'");
-    super::page(StatusCode::OK, &template, policy(&format!("frame-src {origin}; form-action 'self'")))
+    super::page(StatusCode::OK, &template, policy(&allowed))
 }

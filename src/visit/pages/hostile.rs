@@ -48,10 +48,11 @@ fn link(title: &str, destination: &str, kind: LinkType) -> Options {
 }
 
 /// The pages that show something of a link.
-fn of_link(options: &Options) -> [(&'static str, Response<Full<Bytes>>); 3] {
+fn of_link(options: &Options) -> [(&'static str, Response<Full<Bytes>>); 4] {
     let location = options.target();
     [
-        ("cloaked", cloaked(options, location.as_str())),
+        ("cloaked", cloaked(options, location.as_str(), false)),
+        ("cloaked, pixels", cloaked(options, location.as_str(), true)),
         ("preview", preview(options, SHORT)),
         ("pixels", pixels(options, location.as_str())),
     ]
@@ -63,7 +64,6 @@ fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
     let errors = [400, 403, 404, 405, 410, 413, 414, 415, 429, 500, 503];
     let mut pages: Vec<_> = errors.into_iter().map(|code| (status(code), error(status(code)))).collect();
     pages.push((status(503), unavailable()));
-    pages.push((status(403), protected()));
     for (code, ask) in
         [(200, Ask::First), (403, Ask::Wrong), (429, Ask::Locked { seconds: 90 }), (503, Ask::Busy)]
     {
@@ -121,7 +121,7 @@ fn shape(page: &Html) -> BTreeMap<String, usize> {
 fn shows(name: &str, page: &Html, title: &str, target: &str, case: &str) {
     let words = |tag: &str| all(page, tag)[0].text().collect::<String>();
     match name {
-        "cloaked" => {
+        "cloaked" | "cloaked, pixels" => {
             assert_eq!(attribute(page, "iframe", "src"), target, "{case}");
             assert_eq!(attribute(page, "iframe", "title"), title, "{case}");
             assert_eq!(attribute(page, "a", "href"), target, "{case}");
@@ -158,7 +158,7 @@ fn hostile_words_add_nothing_and_are_shown() {
             let options = link(title, destination, kind);
             let target = options.target();
             for ((name, page), want) in of_link(&options).into_iter().zip(&shapes) {
-                if name == "cloaked" && kind != LinkType::Url {
+                if name.starts_with("cloaked") && kind != LinkType::Url {
                     continue;
                 }
                 let html = text(page);
@@ -171,7 +171,7 @@ fn hostile_words_add_nothing_and_are_shown() {
             }
         }
     }
-    assert_eq!(seen, TITLES.len() * (DESTINATIONS.len() * 3 - 3));
+    assert_eq!(seen, TITLES.len() * (DESTINATIONS.len() * 4 - 6));
 }
 
 #[test]
@@ -248,8 +248,14 @@ fn policies_word_for_word() {
         ("https://a;sandbox;.test/", "frame-src 'none'; form-action 'self'"),
     ];
     for (to, want) in frames {
-        assert_eq!(more(cloaked(&link("T", to, LinkType::Url), to)), want);
+        assert_eq!(more(cloaked(&link("T", to, LinkType::Url), to, false)), want);
     }
+    let mut both = link("T", "https://e.test/", LinkType::Url);
+    both.google_tag_id = None;
+    let beside = "script-src 'nonce- https://connect.facebook.net; img-src https://www.facebook.com; \
+                  connect-src https://www.facebook.com https://connect.facebook.net; \
+                  frame-src https://e.test; form-action 'self'";
+    assert_eq!(more(cloaked(&both, "https://e.test/", true)), beside);
     let meta = (Some("1234567890"), None);
     let google = |id| (None, Some(id));
     let rows = [

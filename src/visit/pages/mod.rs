@@ -60,7 +60,6 @@ struct Message {
 enum Notice {
     NotFound,
     Gone,
-    Protected,
     Robot,
     BadRequest,
     Method,
@@ -96,11 +95,6 @@ pub fn unavailable() -> Response<Full<Bytes>> {
     let mut response = error(StatusCode::SERVICE_UNAVAILABLE);
     response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
     response
-}
-
-/// The link has a password, for which nothing asks yet.
-pub fn protected() -> Response<Full<Bytes>> {
-    page(StatusCode::FORBIDDEN, &Message { notice: Notice::Protected }, POLICY.clone())
 }
 
 /// The policy of a page that may do `more` than show itself: directives joined by `; `, made of

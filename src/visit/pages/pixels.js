@@ -3,9 +3,11 @@
   var own = document.currentScript;
   var ids = own.dataset;
 
-  // First of all, so that nothing a vendor does or fails to do can hold the visitor.
-  setTimeout(function () {
-    location.replace(document.getElementById("go").href);
+  // First of all, so that nothing a vendor does or fails to do can hold the visitor. Beside a frame
+  // there is nowhere to go.
+  var go = document.getElementById("go");
+  if (go) setTimeout(function () {
+    location.replace(go.href);
   }, 700);
 
   function load(src) {

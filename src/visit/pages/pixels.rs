@@ -102,25 +102,45 @@ const FLOODLIGHT: Vendor = Vendor {
 struct Pixels<'a> {
     location: &'a str,
     place: String,
-    nonce: String,
-    meta_pixel_id: Option<&'a str>,
-    google_tag_id: Option<&'a str>,
+    tags: Tags<'a>,
+}
+
+/// A link's pixels, as the template's script takes them.
+pub(super) struct Tags<'a> {
+    pub(super) nonce: String,
+    pub(super) meta_pixel_id: Option<&'a str>,
+    pub(super) google_tag_id: Option<&'a str>,
+}
+
+impl<'a> Tags<'a> {
+    /// Those of `options`, with the directives that let them fire on a page that also has a frame
+    /// of the origin `frame`; `None` when the link has no pixels.
+    pub(super) fn of(options: &'a Options, frame: Option<&str>) -> Option<(Tags<'a>, String)> {
+        let vendors = vendors(options);
+        if vendors.is_empty() {
+            return None;
+        }
+        let mut bytes = [0; NONCE_BYTES];
+        getrandom::fill(&mut bytes).expect("the system's random generator works");
+        let nonce = STANDARD.encode(bytes);
+        let allowed = allowed(&vendors, &nonce, frame);
+        let tags = Tags {
+            nonce,
+            meta_pixel_id: options.meta_pixel_id.as_deref(),
+            google_tag_id: options.google_tag_id.as_deref(),
+        };
+        Some((tags, allowed))
+    }
 }
 
 /// Fires the pixels of the link and moves on to `location`, where this click leads.
 pub fn pixels(options: &Options, location: &str) -> Response<Full<Bytes>> {
-    let mut bytes = [0; NONCE_BYTES];
-    getrandom::fill(&mut bytes).expect("the system's random generator works");
-    let nonce = STANDARD.encode(bytes);
-    let policy = policy(&allowed(&vendors(options), &nonce));
-    let template = Pixels {
-        location,
-        place: place::name(location),
-        nonce,
-        meta_pixel_id: options.meta_pixel_id.as_deref(),
-        google_tag_id: options.google_tag_id.as_deref(),
+    let Some((tags, allowed)) = Tags::of(options, None) else {
+        // Without pixels there is nothing to do but to move on.
+        return super::cloaked(options, location, false);
     };
-    page(StatusCode::OK, &template, policy)
+    let template = Pixels { location, place: place::name(location), tags };
+    page(StatusCode::OK, &template, policy(&allowed))
 }
 
 /// Whose tags the link's pixels are, by the kind that stands before the first hyphen.
@@ -137,7 +157,7 @@ fn vendors(options: &Options) -> Vec<&'static Vendor> {
 }
 
 /// The directives that let these vendors work, and the page's own script.
-fn allowed(vendors: &[&Vendor], nonce: &str) -> String {
+fn allowed(vendors: &[&Vendor], nonce: &str, frame: Option<&str>) -> String {
     let hosts = |of: fn(&Vendor) -> &'static [&'static str]| {
         let mut hosts: Vec<&str> = Vec::new();
         for host in vendors.iter().flat_map(|vendor| of(vendor)) {
@@ -151,9 +171,10 @@ fn allowed(vendors: &[&Vendor], nonce: &str) -> String {
         (format!("script-src 'nonce-{nonce}'"), hosts(|vendor| vendor.scripts)),
         ("img-src".to_owned(), hosts(|vendor| vendor.images)),
         ("connect-src".to_owned(), hosts(|vendor| vendor.connections)),
-        ("frame-src".to_owned(), hosts(|vendor| vendor.frames)),
+        ("frame-src".to_owned(), [frame.unwrap_or(""), &hosts(|vendor| vendor.frames)].join(" ")),
     ];
-    let needed = directives.iter().filter(|(_, hosts)| !hosts.is_empty());
+    let needed =
+        directives.iter().map(|(name, hosts)| (name, hosts.trim())).filter(|(_, hosts)| !hosts.is_empty());
     let mut parts: Vec<String> = needed.map(|(name, hosts)| format!("{name} {hosts}")).collect();
     parts.push("form-action 'self'".to_owned());
     parts.join("; ")
