@@ -13,6 +13,7 @@
 //! | [`table`] | the log's state in sled: look-ups, lists, records' bytes | requests |
 //! | [`cache`] | compiled links in memory, and the live counters | the disk |
 //! | [`links`] | every command and every look-up; the way log, table, cache | HTTP, vendors |
+//! | [`webhooks`] | what receivers are told of clicks: queue, signatures, private networks | who clicks, and how |
 //! | [`visit`] | what a click does, rule by rule | the APIs |
 //! | [`http`] | the accept loop, the APIs, one folder per vendor | sled, the log's files |
 //! | [`config`], [`app`], [`cli`] | settings nested; start and stop; the command line | |
@@ -78,3 +79,4 @@ pub mod readiness;
 pub mod settings;
 pub mod table;
 pub mod visit;
+pub mod webhooks;

@@ -6,8 +6,10 @@ use hyper::{Method, StatusCode};
 
 pub use crate::links::{
     Bulk, BulkView, Cursor, DomainView, FailedRow, Imported, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery,
-    LinkView, Outcome, Page, ROWS_MAX, Sort, WorkspaceView,
+    LinkView, Outcome, Page, ROWS_MAX, Sort, WebhookSecretView, WorkspaceView,
 };
+
+pub use crate::webhooks::Attempt;
 
 use crate::http::api::json::Mistyped;
 use crate::http::api::query::Query;
@@ -146,6 +148,7 @@ pub enum Command {
     Links(LinkQuery),
     UpdateLink { id: Id, patch: Patch, fixed: Fixed },
     DeleteLink(Id),
+    Deliveries(Id),
     Tags,
     CreateTag { name: Box<str>, edits: Vec<TagEdit> },
     UpdateTag(Id, Vec<TagEdit>),
@@ -164,6 +167,8 @@ pub enum Command {
     Keys,
     CreateKey(KeyDraft),
     RevokeKey(Id),
+    WebhookSecret(ForeignId),
+    RotateWebhookSecret(ForeignId),
 }
 
 /// What a change to a link repeats of what cannot change. Clients send back whole objects: equal
@@ -185,9 +190,12 @@ impl Command {
     /// The scope it takes.
     pub fn scope(&self) -> Scope {
         match self {
-            Command::Link(_) | Command::Links(_) | Command::Tags | Command::Domains | Command::Domain(_) => {
-                Scope::LinksRead
-            }
+            Command::Link(_)
+            | Command::Links(_)
+            | Command::Deliveries(_)
+            | Command::Tags
+            | Command::Domains
+            | Command::Domain(_) => Scope::LinksRead,
             Command::CreateLink(_)
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }
@@ -207,7 +215,9 @@ impl Command {
             | Command::CreateCompany(_)
             | Command::Keys
             | Command::CreateKey(_)
-            | Command::RevokeKey(_) => Scope::Admin,
+            | Command::RevokeKey(_)
+            | Command::WebhookSecret(_)
+            | Command::RotateWebhookSecret(_) => Scope::Admin,
         }
     }
 
@@ -225,6 +235,7 @@ pub enum Reply {
     Made(Outcome, Option<String>),
     Link(Box<LinkView>),
     Links(Page),
+    Deliveries(Vec<Attempt>),
     Tags(Vec<Tag>),
     Tag(Tag),
     Domains(Vec<DomainView>),
@@ -233,6 +244,7 @@ pub enum Reply {
     Workspace(WorkspaceView),
     Companies(Vec<Company>),
     Keys(Vec<KeyView>),
+    WebhookSecret(WebhookSecretView),
     /// Deleted or revoked.
     Done,
 }

@@ -1,4 +1,4 @@
-//! Each [`Command`] on [`Links`], and each [`Error`] of theirs as a [`Failure`]: the only file of
+//! Each [`Command`] on the [`Core`], and each [`Error`] of theirs as a [`Failure`]: the only file of
 //! the APIs that calls the core. Errors that are ours are logged here, once, with their cause;
 //! callers are shown none of it.
 
@@ -9,12 +9,23 @@ use crate::model::Invalid;
 use crate::model::id::Id;
 use crate::model::link::Patch;
 use crate::model::workspace::WorkspaceEdit;
+use crate::webhooks::Webhooks;
 
-pub(super) async fn execute(links: &Links, context: &Context, command: Command) -> Result<Reply, Failure> {
-    run(links, context, command).await.map_err(|error| failure(error, context))
+/// What commands run on.
+#[derive(Clone, Debug)]
+pub struct Core {
+    /// Links and what they belong to.
+    pub links: Links,
+    /// What became of the events of clicks.
+    pub webhooks: Webhooks,
 }
 
-async fn run(links: &Links, context: &Context, command: Command) -> Result<Reply, Error> {
+pub(super) async fn execute(core: &Core, context: &Context, command: Command) -> Result<Reply, Failure> {
+    run(core, context, command).await.map_err(|error| failure(error, context))
+}
+
+async fn run(core: &Core, context: &Context, command: Command) -> Result<Reply, Error> {
+    let links = &core.links;
     let made = |outcome| Reply::Made(outcome, None);
     Ok(match command {
         Command::CreateLink(draft) => made(Outcome::Link(Box::new(links.create(context, draft).await?))),
@@ -25,6 +36,11 @@ async fn run(links: &Links, context: &Context, command: Command) -> Result<Reply
             Reply::Link(Box::new(update(links, context, id, patch, &fixed).await?))
         }
         Command::DeleteLink(id) => done(links.delete(context, id).await?),
+        Command::Deliveries(id) => {
+            // A foreign link's are as unknown as the link.
+            links.get(context, id).await?;
+            Reply::Deliveries(core.webhooks.deliveries(id))
+        }
         Command::Tags => Reply::Tags(links.tags(context).await?),
         Command::CreateTag { name, edits } => {
             made(Outcome::Tag(links.create_tag(context, name, edits).await?))
@@ -52,6 +68,10 @@ async fn run(links: &Links, context: &Context, command: Command) -> Result<Reply
         Command::CreateKey(draft) => {
             let (key, secret) = links.create_key(context, draft).await?;
             Reply::Made(Outcome::Key(key), Some(secret))
+        }
+        Command::WebhookSecret(id) => Reply::WebhookSecret(links.webhook_secret(context, &id).await?),
+        Command::RotateWebhookSecret(id) => {
+            made(Outcome::WebhookSecret(links.rotate_webhook_secret(context, &id).await?))
         }
         Command::RevokeKey(id) => done(links.revoke_key(context, id).await?),
     })

@@ -29,6 +29,8 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use self::credentials::NoCredential;
 use self::dialect::{BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Refusal, Reply};
+pub use self::execute::Core;
+
 use self::idempotency::{Posted, Turns};
 use self::native::Native;
 use self::query::Query;
@@ -36,7 +38,7 @@ use crate::clock::Timestamp;
 use crate::http::body::{self, Answer, BodyError};
 use crate::http::counts::Counts;
 use crate::http::server::Settings;
-use crate::links::{Caller, Context, Links, Replay};
+use crate::links::{Caller, Context, Replay};
 use crate::model::Invalid;
 use crate::model::key::Scope;
 
@@ -55,7 +57,7 @@ pub struct Api(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    links: Links,
+    core: Core,
     counts: Arc<Counts>,
     turns: Turns,
     body_timeout: Duration,
@@ -82,12 +84,12 @@ pub fn unauthorized() -> Answer {
 }
 
 impl Api {
-    /// The APIs over these links.
-    pub fn new(links: Links, settings: &Settings, counts: Arc<Counts>) -> Api {
+    /// The APIs over this core.
+    pub fn new(core: Core, settings: &Settings, counts: Arc<Counts>) -> Api {
         // Without randomness ids start at 0: still unique within the run, which is what they must be.
         let first = getrandom::u64().unwrap_or(0);
         Api(Arc::new(Shared {
-            links,
+            core,
             counts,
             turns: Turns::default(),
             body_timeout: settings.body_timeout,
@@ -134,7 +136,7 @@ impl Api {
 
     /// Whether the headers carry a live key with the admin scope.
     pub fn is_admin(&self, headers: &HeaderMap) -> bool {
-        let caller = self.caller(headers, self.0.links.clock().now());
+        let caller = self.caller(headers, self.0.core.links.clock().now());
         caller.is_ok_and(|caller| caller.scopes().allow(Scope::Admin))
     }
 
@@ -159,12 +161,12 @@ impl Api {
         B: Body<Data = Bytes> + Send,
     {
         // Keys are records too: before they are read, every key would seem unknown.
-        if !self.0.links.is_ready() {
+        if !self.0.core.links.is_ready() {
             return Err(Failure::NotReady);
         }
-        let now = self.0.links.clock().now();
+        let now = self.0.core.links.clock().now();
         // Nobody's key can be known before the store was read.
-        if !self.0.links.is_ready() {
+        if !self.0.core.links.is_ready() {
             return Err(Failure::NotReady);
         }
         // Before the body: strangers make nobody read 8 MB.
@@ -174,7 +176,7 @@ impl Api {
         let asked = (endpoint.parse)(&call).map_err(Failure::Refused)?;
         permit(&caller, &asked.command)?;
         let named = named_workspace(&parts.headers)?.or(asked.workspace.as_deref());
-        let workspace = self.0.links.acting(&caller, named).ok_or(Failure::UnknownWorkspace)?;
+        let workspace = self.0.core.links.acting(&caller, named).ok_or(Failure::UnknownWorkspace)?;
         let key = if parts.method == Method::POST { idempotency::key(&parts.headers) } else { Ok(None) };
         let claim = key.map_err(Failure::Refused)?.map(|key| {
             let path = parts.uri.path();
@@ -212,7 +214,7 @@ impl Api {
             NoCredential::Missing => Failure::NoKey,
             NoCredential::Ambiguous => Failure::BadKey,
         })?;
-        self.0.links.authenticate(secret, now).ok_or(Failure::BadKey)
+        self.0.core.links.authenticate(secret, now).ok_or(Failure::BadKey)
     }
 
     async fn read<B>(&self, kind: BodyKind, headers: &HeaderMap, body: B) -> Result<Bytes, Failure>
@@ -234,11 +236,11 @@ impl Api {
 
     /// Runs a command, once per claim.
     async fn perform(&self, context: &Context, command: Command) -> Result<Reply, Failure> {
-        let links = &self.0.links;
-        let Some(claim) = context.claim else { return execute::execute(links, context, command).await };
+        let core = &self.0.core;
+        let Some(claim) = context.claim else { return execute::execute(core, context, command).await };
         let _turn = self.0.turns.take(claim.scope).await.ok_or(Failure::Busy)?;
-        match links.replay(context).await.map_err(|error| execute::failure(error, context))? {
-            Replay::New => execute::execute(links, context, command).await,
+        match core.links.replay(context).await.map_err(|error| execute::failure(error, context))? {
+            Replay::New => execute::execute(core, context, command).await,
             // A key's secret is told once, and this is not the first time.
             Replay::Same(outcome) => Ok(Reply::Made(outcome, None)),
             Replay::Other => Err(Failure::OtherBody),

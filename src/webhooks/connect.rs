@@ -1,0 +1,185 @@
+//! From a URL to a connection, and to nowhere else: this is where requests that others order are
+//! kept out of private networks.
+//!
+//! Each connection looks its name up once, checks *every* address of the answer, and connects to
+//! those very addresses; there is no second look-up that could answer differently, no proxy from
+//! the environment, and no connection kept for later. One address that is not allowed refuses the
+//! whole answer: a name that points both ways is no mistake of a receiver's.
+//!
+//! An address is allowed when it is global and not one of this machine's own (which reach, past
+//! its firewall, what the machine hides from others), or when the operator named it.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{OnceCell, Semaphore};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use url::{Host, Url};
+
+use super::verdict::Failure;
+use crate::model::network::{Networks, is_global};
+
+/// Look-ups at once. The system's resolver blocks a thread for up to half a minute whoever waits,
+/// and the table is read on the same threads: more must not hang there. Past it: a delivery waits,
+/// within its own time.
+const LOOKUPS_MAX: usize = 32;
+
+/// Addresses of one name that are tried, in the order of the answer.
+const ADDRESSES_MAX: usize = 4;
+
+/// How long an address may take to connect while there is another: one that swallows packets,
+/// such as IPv6 without a route, must leave time for the next.
+const NEXT_AFTER: Duration = Duration::from_millis(1_500);
+
+/// How names become addresses. Blocks.
+pub(super) type Resolver = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
+
+/// The system's resolver.
+pub(super) fn system() -> Resolver {
+    Arc::new(|name, port| Ok((name, port).to_socket_addrs()?.collect()))
+}
+
+/// What bytes go over.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Makes connections.
+pub(super) struct Connector {
+    resolver: Resolver,
+    allowed: Networks,
+    lookups: Arc<Semaphore>,
+    /// Read at the first https delivery, so that who has none pays nothing.
+    tls: OnceCell<TlsConnector>,
+}
+
+impl Connector {
+    pub(super) fn new(resolver: Resolver, allowed: Networks) -> Connector {
+        Connector { resolver, allowed, lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)), tls: OnceCell::new() }
+    }
+
+    /// Connects to where a URL leads. Bounded by the caller's deadline.
+    pub(super) async fn connect(&self, url: &Url) -> Result<Box<dyn Stream>, Failure> {
+        let port = url.port_or_known_default().ok_or(Failure::BadUrl)?;
+        let (addresses, name) = match url.host() {
+            Some(Host::Ipv4(address)) => literal(IpAddr::V4(address), port),
+            Some(Host::Ipv6(address)) => literal(IpAddr::V6(address), port),
+            Some(Host::Domain(name)) => {
+                let server = name.strip_suffix('.').unwrap_or(name).to_owned();
+                (self.resolve(name, port).await?, ServerName::try_from(server).map_err(|_| Failure::BadUrl)?)
+            }
+            None => return Err(Failure::BadUrl),
+        };
+        if !addresses.iter().all(|address| self.allows(address.ip())) {
+            return Err(Failure::Private);
+        }
+        let stream = reach(&addresses).await?;
+        if url.scheme() != "https" {
+            return Ok(Box::new(stream));
+        }
+        let tls = self.tls.get_or_try_init(load_tls).await?;
+        match tls.connect(name, stream).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => Err(Failure::Tls(error.to_string().into())),
+        }
+    }
+
+    async fn resolve(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+        let place = Arc::clone(&self.lookups).acquire_owned().await.map_err(|_| Failure::Unresolved)?;
+        let (resolver, name) = (Arc::clone(&self.resolver), name.to_owned());
+        let looked_up = tokio::task::spawn_blocking(move || {
+            // Given up by the look-up itself: whoever waited for it may be gone long before.
+            let _place = place;
+            resolver(&name, port)
+        });
+        match looked_up.await {
+            Ok(Ok(addresses)) if !addresses.is_empty() => Ok(addresses),
+            Ok(_) | Err(_) => Err(Failure::Unresolved),
+        }
+    }
+
+    fn allows(&self, address: IpAddr) -> bool {
+        self.allowed.name(address) || (is_global(address) && !is_own(address))
+    }
+}
+
+fn literal(address: IpAddr, port: u16) -> (Vec<SocketAddr>, ServerName<'static>) {
+    (vec![SocketAddr::new(address, port)], ServerName::from(address))
+}
+
+/// Whether an address is one of this machine's: the system then names that very address as the
+/// source of packets to it. Connecting a datagram socket sends nothing.
+fn is_own(address: IpAddr) -> bool {
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = || {
+        let socket = UdpSocket::bind((any, 0))?;
+        // Any port does; 9 discards.
+        socket.connect((address, 9))?;
+        Ok::<_, io::Error>(socket.local_addr()?.ip())
+    };
+    source().is_ok_and(|source| source == address)
+}
+
+/// The first of these addresses that answers.
+async fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
+    let mut failure = Failure::Unresolved;
+    let tried = &addresses[..addresses.len().min(ADDRESSES_MAX)];
+    for (at, address) in tried.iter().enumerate() {
+        let connecting = TcpStream::connect(address);
+        let connected = if at + 1 == tried.len() {
+            connecting.await
+        } else {
+            tokio::time::timeout(NEXT_AFTER, connecting)
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        };
+        match connected {
+            Ok(stream) => {
+                // Best effort: a request is one write anyway.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Err(error) => failure = Failure::Connect(error.kind()),
+        }
+    }
+    Err(failure)
+}
+
+async fn load_tls() -> Result<TlsConnector, Failure> {
+    let loaded = tokio::task::spawn_blocking(|| tls(authorities())).await;
+    loaded.unwrap_or_else(|_| Err(Failure::Tls("the authorities cannot be read".into())))
+}
+
+/// Whom the machine trusts; on a machine that has no list, whom Mozilla trusted when this was
+/// built.
+fn authorities() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "some of the machine's certificate authorities cannot be read");
+    }
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        tracing::info!("the machine has no certificate authorities: webhooks use the built-in list");
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
+}
+
+fn tls(roots: RootCertStore) -> Result<TlsConnector, Failure> {
+    let provider = Arc::new(crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| Failure::Tls(error.to_string().into()))?;
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
