@@ -183,3 +183,190 @@ fn tls(roots: RootCertStore) -> Result<TlsConnector, Failure> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn allowing(networks: &[&str]) -> Networks {
+        Networks::parse(networks.iter().copied()).expect("networks")
+    }
+
+    /// A connector for whom every name has these addresses.
+    fn connector(addresses: &[&str], port: u16, allowed: &[&str]) -> Connector {
+        let addresses: Vec<_> = addresses.iter().map(|text| SocketAddr::new(ip(text), port)).collect();
+        Connector::new(Arc::new(move |_, _| Ok(addresses.clone())), allowing(allowed))
+    }
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("a URL")
+    }
+
+    /// Accepts and counts, for ever.
+    async fn listen() -> (u16, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let counter = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&counter);
+        tokio::spawn(async move {
+            while listener.accept().await.is_ok() {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        (port, counter)
+    }
+
+    #[tokio::test]
+    async fn one_private_address_refuses_the_whole_answer() {
+        let (port, accepted) = listen().await;
+        let rows: [&[&str]; 8] = [
+            &["127.0.0.1"],
+            &["127.0.0.1", "8.8.8.8"],
+            &["8.8.8.8", "127.0.0.1"],
+            &["8.8.8.8", "2606:4700:4700::1111", "10.0.0.1"],
+            &["2606:4700:4700::1111", "::1"],
+            &["8.8.8.8", "::ffff:127.0.0.1"],
+            &["169.254.169.254"],
+            &["64:ff9b::7f00:1"],
+        ];
+        for addresses in rows {
+            let refused = connector(addresses, port, &[]).connect(&url("http://hooks.test/")).await;
+            assert_eq!(refused.err(), Some(Failure::Private), "{addresses:?}");
+        }
+        for literal in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+            let url = url(&format!("http://{literal}:{port}/"));
+            let refused = connector(&["8.8.8.8"], port, &[]).connect(&url).await;
+            assert_eq!(refused.err(), Some(Failure::Private), "{literal}");
+        }
+        let connector = connector(&["127.0.0.1"], port, &["127.0.0.1"]);
+        assert!(connector.connect(&url("http://hooks.test/")).await.is_ok());
+        // It is accepted in order: had one of the others come, it would have come before.
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while accepted.load(Ordering::SeqCst) == 0 && std::time::Instant::now() < deadline {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(accepted.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn the_addresses_checked_are_the_ones_connected_to() {
+        let (port, accepted) = listen().await;
+        let asked = Arc::new(AtomicUsize::new(0));
+        let asking = Arc::clone(&asked);
+        // A name that leads elsewhere the second time.
+        let resolver: Resolver = Arc::new(move |_, _| {
+            let first = asking.fetch_add(1, Ordering::SeqCst) == 0;
+            let address = if first { "127.0.0.2" } else { "127.0.0.1" };
+            Ok(vec![SocketAddr::new(ip(address), port)])
+        });
+        let connector = Connector::new(resolver, allowing(&["127.0.0.2"]));
+        let first = connector.connect(&url("http://hooks.test/")).await;
+        assert_eq!(first.err(), Some(Failure::Connect(io::ErrorKind::ConnectionRefused)));
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "one look-up for one connection");
+        let second = connector.connect(&url("http://hooks.test/")).await;
+        assert_eq!(second.err(), Some(Failure::Private));
+        assert_eq!(accepted.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn the_next_address_is_tried() {
+        let (port, _) = listen().await;
+        let connector = connector(&["127.0.0.2", "127.0.0.1"], port, &["127.0.0.0/8"]);
+        assert!(connector.connect(&url("http://hooks.test/")).await.is_ok());
+        let nothing = Connector::new(Arc::new(|_, _| Ok(Vec::new())), Networks::default());
+        let nowhere = nothing.connect(&url("http://hooks.test/")).await;
+        assert_eq!(nowhere.err(), Some(Failure::Unresolved));
+    }
+
+    #[test]
+    fn this_machines_addresses_are_known() {
+        assert!(is_own(ip("127.0.0.1")));
+        assert!(!is_own(ip("8.8.8.8")));
+        assert!(!is_own(ip("2606:4700:4700::1111")));
+        // The address that this machine sends from, if it has a way out.
+        let out = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+            socket.connect("8.8.8.8:9")?;
+            socket.local_addr()
+        });
+        if let Ok(out) = out {
+            assert!(is_own(out.ip()), "{out}");
+        }
+    }
+
+    /// A TLS server with a certificate for hooks.test and 127.0.0.1; says which name it was asked
+    /// for.
+    async fn listen_tls() -> u16 {
+        let certificate = CertificateDer::from(&include_bytes!("../../tests/tls/hooks.test.der")[..]);
+        let key = PrivatePkcs8KeyDer::from(&include_bytes!("../../tests/tls/hooks.test.key.der")[..]);
+        let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key))
+            .expect("a certificate with its key");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    let name = stream.get_ref().1.server_name().unwrap_or("-").to_owned();
+                    let _ = stream.write_all(name.as_bytes()).await;
+                    let _ = stream.shutdown().await;
+                }
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn certificates_are_checked_against_the_name_in_the_url() {
+        let port = listen_tls().await;
+        let authority = CertificateDer::from(&include_bytes!("../../tests/tls/authority.der")[..]);
+        let mut roots = RootCertStore::empty();
+        roots.add(authority).expect("a certificate");
+        let trusting = connector(&["127.0.0.1"], port, &["127.0.0.0/8"]);
+        trusting.tls.set(tls(roots).expect("a configuration")).ok().expect("set once");
+        let rows = [
+            ("https://hooks.test/", Ok("hooks.test")),
+            ("https://HOOKS.test./", Ok("hooks.test")),
+            ("https://127.0.0.1/", Ok("-")),
+            ("https://other.test/", Err("not valid for name")),
+            ("https://127.0.0.2/", Err("connection refused")),
+        ];
+        for (text, want) in rows {
+            let mut url = url(text);
+            url.set_port(Some(port)).expect("a port");
+            let got = match trusting.connect(&url).await {
+                Ok(mut stream) => {
+                    let mut name = String::new();
+                    stream.read_to_string(&mut name).await.expect("the name");
+                    Ok(name)
+                }
+                Err(failure) => Err(failure.to_string()),
+            };
+            match (got, want) {
+                (Ok(got), Ok(want)) => assert_eq!(got, want, "{text}"),
+                (Err(got), Err(want)) => assert!(got.contains(want), "{text}: {got}"),
+                (got, _) => panic!("{text}: {got:?}"),
+            }
+        }
+        // Nobody vouches for it among the authorities that a machine has.
+        let strict = connector(&["127.0.0.1"], port, &["127.0.0.0/8"]);
+        let refused = strict.connect(&url(&format!("https://hooks.test:{port}/"))).await;
+        let refused = refused.err().map(|failure| failure.to_string()).unwrap_or_default();
+        assert!(refused.contains("UnknownIssuer"), "{refused}");
+    }
+}
