@@ -161,7 +161,7 @@ mod tests {
             ("", None),
         ];
         for (referrer, want) in rows {
-            assert_eq!(referrer_host(referrer).as_deref(), want, "{:.80}", referrer);
+            assert_eq!(referrer_host(referrer).as_deref(), want, "{referrer:.80}");
         }
         let name = format!("https://{}.test/", ["a".repeat(63).as_str(); 5].join("."));
         assert_eq!(referrer_host(&name), None);

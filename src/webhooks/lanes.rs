@@ -324,7 +324,7 @@ mod tests {
             assert!(started.len() <= PER_HOST);
             for waiting in started {
                 tries += 1;
-                lanes.ended(waiting, Health::Unwell, Some(now + Duration::from_secs(60)), now);
+                lanes.ended(waiting, Health::Unwell, Some(now + Duration::from_mins(1)), now);
             }
             now += Duration::from_secs(1);
         }

@@ -104,3 +104,40 @@ async fn read_away(mut body: Incoming) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::destination::Destination;
+
+    fn signed() -> Signed {
+        let text = || "x".to_owned();
+        Signed { id: text(), timestamp: text(), signature: text(), body: Bytes::new() }
+    }
+
+    /// Whatever can be saved can be asked for, and the visitor's name and password are not in it.
+    #[test]
+    fn every_url_makes_a_request() {
+        let rows = [
+            ("https://hooks.test", "hooks.test", "/"),
+            ("https://hooks.test:443/a?b=c#d", "hooks.test", "/a?b=c"),
+            ("http://hooks.test:8080/?", "hooks.test:8080", "/?"),
+            ("http://[2606:4700:4700::1111]:8080/", "[2606:4700:4700::1111]:8080", "/"),
+            ("http://HOOKS.test./é ü?é=ü", "hooks.test.", "/%C3%A9%20%C3%BC?%C3%A9=%C3%BC"),
+            ("http://hooks.test/a|b^c`d{e}[f]\\g", "hooks.test", "/a|b^c%60d%7Be%7D[f]/g"),
+            ("http://hooks.test/?a|b^c`d{e}[f]\\g'\"<>", "hooks.test", "/?a|b^c%60d{e}[f]\\g%27%22%3C%3E"),
+            ("http://hooks.test/%zz%", "hooks.test", "/%zz%"),
+            ("http://hooks.test//x/../y", "hooks.test", "//y"),
+            ("http://hooks.test/!$&'()*+,;=:@-._~", "hooks.test", "/!$&'()*+,;=:@-._~"),
+        ];
+        for (text, host, target) in rows {
+            let saved = Destination::parse_web("webhookUrls", text).expect(text);
+            let request = request(&saved.to_url().expect(text), signed()).expect(text);
+            assert_eq!(request.headers()[HOST], host, "{text}");
+            assert_eq!(request.uri().to_string(), target, "{text}");
+        }
+        let url = Url::parse("http://name:word@hooks.test/").expect("a URL");
+        let request = request(&url, signed()).expect("a request");
+        assert!(!format!("{request:?}").contains("word"), "{request:?}");
+    }
+}

@@ -34,3 +34,7 @@ mod redirect;
 mod regression;
 /// The table follows the log through reopening, wiping and damage.
 mod table;
+/// Where webhooks may go.
+mod webhook_urls;
+/// What receivers are told of clicks.
+mod webhooks;

@@ -6,6 +6,8 @@ pub(crate) mod app;
 pub(crate) mod http;
 /// The binary as a child process.
 pub(crate) mod process;
+/// A receiver of webhooks, well or ill.
+pub(crate) mod receiver;
 /// A whole server on a port of its own, and a client that writes bytes.
 pub(crate) mod server;
 /// A disk that loses what was not synced.
