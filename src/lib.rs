@@ -51,6 +51,9 @@
 //! 9. Expiry is decided on read, from `now` (`model::link::tests::standing_follows_now_and_clicks`).
 //! 10. Unknown codes cost bounded memory: no metric label, no log line above debug, a bounded
 //!     negative cache (`cache::tests::absence_is_remembered_until_the_link_is_made_and_bounded`).
+//! 11. No request that others order reaches a private network, whatever its name resolves to
+//!     (`suite::webhook_limits::private_receivers_are_not_connected_to`), and no redirect waits for one
+//!     (`suite::webhook_limits::a_full_queue_drops_and_counts_and_nobody_waits`).
 //!
 //! # Where things go
 //!

@@ -19,9 +19,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use url::{Host, Url};
 
+use super::tls;
 use super::verdict::Failure;
 use crate::model::network::{Networks, is_global};
 
@@ -29,6 +29,9 @@ use crate::model::network::{Networks, is_global};
 /// and the table is read on the same threads: more must not hang there. Past it: a delivery waits,
 /// within its own time.
 const LOOKUPS_MAX: usize = 32;
+
+/// How long a delivery waits for that: half its time, so that the fault is told from its host's.
+const LOOKUP_WAIT: Duration = Duration::from_millis(2_500);
 
 /// Addresses of one name that are tried, in the order of the answer.
 const ADDRESSES_MAX: usize = 4;
@@ -56,7 +59,7 @@ pub(super) struct Connector {
     allowed: Networks,
     lookups: Arc<Semaphore>,
     /// Read at the first https delivery, so that who has none pays nothing.
-    tls: OnceCell<TlsConnector>,
+    pub(super) tls: OnceCell<TlsConnector>,
 }
 
 impl Connector {
@@ -83,7 +86,7 @@ impl Connector {
         if url.scheme() != "https" {
             return Ok(Box::new(stream));
         }
-        let tls = self.tls.get_or_try_init(load_tls).await?;
+        let tls = self.tls.get_or_try_init(tls::load).await?;
         match tls.connect(name, stream).await {
             Ok(stream) => Ok(Box::new(stream)),
             Err(error) => Err(Failure::Tls(error.to_string().into())),
@@ -91,7 +94,8 @@ impl Connector {
     }
 
     async fn resolve(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
-        let place = Arc::clone(&self.lookups).acquire_owned().await.map_err(|_| Failure::Unresolved)?;
+        let place = tokio::time::timeout(LOOKUP_WAIT, Arc::clone(&self.lookups).acquire_owned()).await;
+        let place = place.map_err(|_| Failure::Busy)?.map_err(|_| Failure::Busy)?;
         let (resolver, name) = (Arc::clone(&self.resolver), name.to_owned());
         let looked_up = tokio::task::spawn_blocking(move || {
             // Given up by the look-up itself: whoever waited for it may be gone long before.
@@ -154,45 +158,11 @@ async fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
     Err(failure)
 }
 
-async fn load_tls() -> Result<TlsConnector, Failure> {
-    let loaded = tokio::task::spawn_blocking(|| tls(authorities())).await;
-    loaded.unwrap_or_else(|_| Err(Failure::Tls("the authorities cannot be read".into())))
-}
-
-/// Whom the machine trusts; on a machine that has no list, whom Mozilla trusted when this was
-/// built.
-fn authorities() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!(%error, "some of the machine's certificate authorities cannot be read");
-    }
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        tracing::info!("the machine has no certificate authorities: webhooks use the built-in list");
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    roots
-}
-
-fn tls(roots: RootCertStore) -> Result<TlsConnector, Failure> {
-    let provider = Arc::new(crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| Failure::Tls(error.to_string().into()))?;
-    let mut config = config.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
-    use tokio_rustls::TlsAcceptor;
-    use tokio_rustls::rustls::ServerConfig;
-    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
     use super::*;
 
@@ -281,6 +251,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn look_ups_that_hang_take_no_more_threads_than_their_own() {
+        let (port, _) = listen().await;
+        let (hanging, release) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (counted, released) = (Arc::clone(&hanging), Arc::clone(&release));
+        let resolver: Resolver = Arc::new(move |name, port| {
+            if name == "hangs.test" {
+                counted.fetch_add(1, Ordering::SeqCst);
+                while released.load(Ordering::SeqCst) == 0 {
+                    std::thread::park_timeout(Duration::from_millis(1));
+                }
+            }
+            Ok(vec![SocketAddr::new(ip("127.0.0.1"), port)])
+        });
+        let connector = Arc::new(Connector::new(resolver, allowing(&["127.0.0.1"])));
+        let connect = |name: &str| {
+            let (connector, url) = (Arc::clone(&connector), url(&format!("http://{name}:{port}/")));
+            async move { connector.connect(&url).await.err() }
+        };
+        for _ in 0..LOOKUPS_MAX * 2 {
+            let gone = tokio::time::timeout(Duration::from_millis(1), connect("hangs.test")).await;
+            assert!(gone.is_err(), "whoever asked went away");
+        }
+        let asked = tokio::task::spawn(connect("well.test"));
+        assert_eq!(connect("127.0.0.1").await, None, "no look-up, no wait");
+        assert_eq!(asked.await.expect("it ends"), Some(Failure::Busy));
+        assert_eq!(hanging.load(Ordering::SeqCst), LOOKUPS_MAX);
+        release.store(1, Ordering::SeqCst);
+        assert_eq!(connect("well.test").await, None);
+    }
+
+    #[tokio::test]
     async fn the_next_address_is_tried() {
         let (port, _) = listen().await;
         let connector = connector(&["127.0.0.2", "127.0.0.1"], port, &["127.0.0.0/8"]);
@@ -303,70 +304,5 @@ mod tests {
         if let Ok(out) = out {
             assert!(is_own(out.ip()), "{out}");
         }
-    }
-
-    /// A TLS server with a certificate for hooks.test and 127.0.0.1; says which name it was asked
-    /// for.
-    async fn listen_tls() -> u16 {
-        let certificate = CertificateDer::from(&include_bytes!("../../tests/tls/hooks.test.der")[..]);
-        let key = PrivatePkcs8KeyDer::from(&include_bytes!("../../tests/tls/hooks.test.key.der")[..]);
-        let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key))
-            .expect("a certificate with its key");
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("bound").port();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                if let Ok(mut stream) = acceptor.accept(stream).await {
-                    let name = stream.get_ref().1.server_name().unwrap_or("-").to_owned();
-                    let _ = stream.write_all(name.as_bytes()).await;
-                    let _ = stream.shutdown().await;
-                }
-            }
-        });
-        port
-    }
-
-    #[tokio::test]
-    async fn certificates_are_checked_against_the_name_in_the_url() {
-        let port = listen_tls().await;
-        let authority = CertificateDer::from(&include_bytes!("../../tests/tls/authority.der")[..]);
-        let mut roots = RootCertStore::empty();
-        roots.add(authority).expect("a certificate");
-        let trusting = connector(&["127.0.0.1"], port, &["127.0.0.0/8"]);
-        trusting.tls.set(tls(roots).expect("a configuration")).ok().expect("set once");
-        let rows = [
-            ("https://hooks.test/", Ok("hooks.test")),
-            ("https://HOOKS.test./", Ok("hooks.test")),
-            ("https://127.0.0.1/", Ok("-")),
-            ("https://other.test/", Err("not valid for name")),
-            ("https://127.0.0.2/", Err("connection refused")),
-        ];
-        for (text, want) in rows {
-            let mut url = url(text);
-            url.set_port(Some(port)).expect("a port");
-            let got = match trusting.connect(&url).await {
-                Ok(mut stream) => {
-                    let mut name = String::new();
-                    stream.read_to_string(&mut name).await.expect("the name");
-                    Ok(name)
-                }
-                Err(failure) => Err(failure.to_string()),
-            };
-            match (got, want) {
-                (Ok(got), Ok(want)) => assert_eq!(got, want, "{text}"),
-                (Err(got), Err(want)) => assert!(got.contains(want), "{text}: {got}"),
-                (got, _) => panic!("{text}: {got:?}"),
-            }
-        }
-        // Nobody vouches for it among the authorities that a machine has.
-        let strict = connector(&["127.0.0.1"], port, &["127.0.0.0/8"]);
-        let refused = strict.connect(&url(&format!("https://hooks.test:{port}/"))).await;
-        let refused = refused.err().map(|failure| failure.to_string()).unwrap_or_default();
-        assert!(refused.contains("UnknownIssuer"), "{refused}");
     }
 }

@@ -21,6 +21,7 @@ mod queue;
 mod results;
 mod send;
 mod sign;
+mod tls;
 mod verdict;
 mod waiting;
 
@@ -116,14 +117,14 @@ struct Shared {
     queue: mpsc::UnboundedSender<Offered>,
     stop: watch::Sender<bool>,
     /// What [`Webhooks::start`] takes, and what it leaves for [`Webhooks::stop`].
-    courier: Mutex<Courtyard>,
+    courier: Mutex<Stage>,
 }
 
-/// Where the courier is.
-enum Courtyard {
-    Waiting(mpsc::UnboundedReceiver<Offered>),
-    Out(JoinHandle<()>),
-    Home,
+/// How far the courier is.
+enum Stage {
+    Ready(mpsc::UnboundedReceiver<Offered>),
+    Running(JoinHandle<()>),
+    Over,
 }
 
 impl fmt::Debug for Webhooks {
@@ -168,7 +169,7 @@ impl Webhooks {
             counts: Counts::default(),
             queue,
             stop: watch::Sender::new(false),
-            courier: Mutex::new(Courtyard::Waiting(offered)),
+            courier: Mutex::new(Stage::Ready(offered)),
         })))
     }
 
@@ -196,7 +197,7 @@ impl Webhooks {
                     at: click.at,
                     place,
                 };
-                // Unbounded, but for the place that each needs. Fails once the courier is home.
+                // Unbounded, but for the place that each needs. Fails once the courier has stopped.
                 self.0.queue.send(offered).is_ok()
             });
             if !sent {
@@ -208,9 +209,9 @@ impl Webhooks {
     /// Begins to deliver: first what the last stop left, once the store has been read.
     pub fn start(&self) {
         let mut courier = self.0.courier.lock();
-        if let Courtyard::Waiting(offered) = std::mem::replace(&mut *courier, Courtyard::Home) {
+        if let Stage::Ready(offered) = std::mem::replace(&mut *courier, Stage::Over) {
             let run = Courier::new(Arc::clone(&self.0), offered, self.0.stop.subscribe()).run();
-            *courier = Courtyard::Out(tokio::spawn(run));
+            *courier = Stage::Running(tokio::spawn(run));
         }
     }
 
@@ -218,8 +219,8 @@ impl Webhooks {
     /// still be open. What is offered from now on is dropped and counted.
     pub async fn stop(&self) {
         self.0.stop.send_replace(true);
-        let courier = std::mem::replace(&mut *self.0.courier.lock(), Courtyard::Home);
-        if let Courtyard::Out(courier) = courier
+        let courier = std::mem::replace(&mut *self.0.courier.lock(), Stage::Over);
+        if let Stage::Running(courier) = courier
             && courier.await.is_err()
         {
             tracing::error!("the courier of webhooks panicked: what waited is lost");

@@ -12,6 +12,9 @@ pub(super) enum Failure {
     /// The stored URL is none any more.
     #[error("is not a URL that events can be sent to")]
     BadUrl,
+    /// Other names' look-ups take all places.
+    #[error("too many host names are being resolved")]
+    Busy,
     /// No address.
     #[error("the host name cannot be resolved")]
     Unresolved,
@@ -67,12 +70,13 @@ impl Verdict {
                 | Failure::TimedOut
                 | Failure::Http(_),
             ) => Verdict::Failed(Health::Unwell),
-            // Redirects among them. Other URLs of the same host may be in order.
-            Ok(_) => Verdict::Failed(Health::Unknown),
-            // A name may come to lead elsewhere: tried again, which costs a look-up.
-            Err(Failure::Private | Failure::BadUrl | Failure::NoSecret | Failure::Internal) => {
-                Verdict::Failed(Health::Unknown)
-            }
+            // Redirects among them: other URLs of the same host may be in order. A name that leads
+            // into a private network may come to lead elsewhere, so it is tried again as well, which
+            // costs a look-up.
+            Ok(_)
+            | Err(
+                Failure::Private | Failure::Busy | Failure::BadUrl | Failure::NoSecret | Failure::Internal,
+            ) => Verdict::Failed(Health::Unknown),
         }
     }
 }

@@ -1,112 +1,22 @@
-//! Webhooks against real receivers: what they are told, how it is signed, and what happens when
-//! they are slow, ill, gone, or not to be reached.
+//! Webhooks against real receivers: what they are told, how it is signed, how often it is tried,
+//! and what a restart or a crash leaves.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use waypost::cache::entry::Action;
-use waypost::links::Resolved;
-use waypost::model::domain::DomainNumber;
-use waypost::model::link::Link;
-use waypost::webhooks::{Click, QUEUE_MAX};
+use waypost::webhooks::Click;
 
 use crate::support::app::{START, TestApp};
+use crate::support::hooks::{
+    click, expected, hooked, link, offer, results, secret, secret_path, start, workspace,
+};
 use crate::support::http::text;
-use crate::support::receiver::{Received, Receiver, Reply, until};
+use crate::support::receiver::{Receiver, Reply, until};
 
 /// Names a file into which the child of [`nothing_secret_is_logged_and_no_proxy_is_asked`] writes
 /// what must not be in its log.
 const SECRET_FILE: &str = "WAYPOST_TEST_SECRET_FILE";
-
-/// An app that may reach receivers on this machine, and tries again after so long.
-fn start(retry_after: &[&str]) -> TestApp {
-    TestApp::start_with(|config| {
-        config.webhooks.allowed_networks = vec!["127.0.0.0/8".to_owned()];
-        config.webhooks.retry_after = retry_after.iter().map(|text| (*text).to_owned()).collect();
-    })
-}
-
-/// A link of this code with these receivers; answers what the API says of it.
-#[track_caller]
-fn hooked(app: &TestApp, code: &str, hooks: &[String]) -> Value {
-    app.admin().create(&json!({"url": "https://e.test/", "customSlug": code, "webhookUrls": hooks}))
-}
-
-#[track_caller]
-fn link(app: &TestApp, code: &str) -> Link {
-    let found = app.wait(app.app().links().load(DomainNumber::DEFAULT, code)).expect("the table answers");
-    let Resolved::Found(entry) = found else { panic!("no {code}") };
-    match &entry.action {
-        Action::Decide(link) => (**link).clone(),
-        Action::Redirect { .. } => panic!("{code} tells nobody"),
-    }
-}
-
-fn click<'a>(app: &TestApp, link: &'a Link) -> Click<'a> {
-    Click { link, at: app.clock().now(), referrer: None, agent: "person", country: None, contact: None }
-}
-
-fn offer(app: &TestApp, code: &str) {
-    let link = link(app, code);
-    app.app().webhooks().offer(&click(app, &link));
-}
-
-/// The results of a link, once they are as many, the newest first.
-#[track_caller]
-fn results(app: &TestApp, link: &Value, count: usize) -> Vec<Value> {
-    let path = format!("/api/v1/links/{}/deliveries", text(link, "id"));
-    let mut admin = app.admin();
-    let mut all = Vec::new();
-    until(&format!("{count} results"), || {
-        let answer = admin.get(&path).expect(200, "deliveries");
-        answer["deliveries"].as_array().expect("a list").clone_into(&mut all);
-        all.len() >= count
-    });
-    assert_eq!(all.len(), count, "{all:?}");
-    all
-}
-
-/// The default workspace's id: the oldest stands last.
-fn workspace(app: &TestApp) -> String {
-    let all = app.admin().get("/api/v1/workspaces").expect(200, "workspaces");
-    let all = all["workspaces"].as_array().expect("a list");
-    text(all.last().expect("one"), "id").to_owned()
-}
-
-fn secret_path(workspace: &str) -> String {
-    format!("/api/v1/workspaces/{workspace}/webhook-secret")
-}
-
-fn secret(app: &TestApp) -> String {
-    let shown = app.admin().get(&secret_path(&workspace(app))).expect(200, "the secret");
-    text(&shown["webhookSecret"], "secret").to_owned()
-}
-
-/// HMAC-SHA256 by RFC 2104, from nothing but the hash.
-fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
-    let mut block = [0; 64];
-    block[..key.len()].copy_from_slice(key);
-    let inner = Sha256::digest([&block.map(|byte| byte ^ 0x36)[..], message].concat());
-    Sha256::digest([&block.map(|byte| byte ^ 0x5c)[..], &inner[..]].concat()).to_vec()
-}
-
-/// What a receiver with this secret expects as signature.
-fn expected(secret: &str, request: &Received) -> String {
-    let key = STANDARD.decode(secret.strip_prefix("whsec_").expect("its prefix")).expect("base64");
-    assert_eq!(key.len(), 32);
-    let signed = [
-        request.header("webhook-id").as_bytes(),
-        b".",
-        request.header("webhook-timestamp").as_bytes(),
-        b".",
-        &request.body,
-    ];
-    format!("v1,{}", STANDARD.encode(hmac(&key, &signed.concat())))
-}
 
 #[test]
 fn told_in_full() {
@@ -304,146 +214,6 @@ fn what_waited_survives_a_crash_as_well() {
     let requests = receiver.wait_for(4);
     assert_ne!(requests[3].header("webhook-id"), requests[0].header("webhook-id"));
     assert_eq!(third.app().webhooks().numbers().dropped, 0);
-}
-
-#[test]
-fn slow_and_ill_receivers_are_cut_off() {
-    let app = start(&["50m"]);
-    let limit = Duration::from_secs(5);
-    let rows = [
-        ("silence", Reply::Silence, true, "no answer within 5 s", false),
-        ("trickle", Reply::Trickle, true, "no answer within 5 s", false),
-        ("endless", Reply::Endless, false, "", true),
-        ("huge", Reply::HugeHead, false, "no valid answer: ", false),
-        ("close", Reply::Close, false, "no valid answer: ", false),
-    ];
-    let receivers: Vec<_> = rows.iter().map(|(_, reply, ..)| Receiver::answering(reply.clone())).collect();
-    let made: Vec<_> = rows
-        .iter()
-        .zip(&receivers)
-        .map(|((name, ..), receiver)| hooked(&app, name, &[receiver.url("/")]))
-        .collect();
-    for (name, ..) in &rows {
-        offer(&app, name);
-    }
-    // Others are not held up meanwhile.
-    let well = Receiver::start();
-    hooked(&app, "well", &[well.url("/")]);
-    let began = Instant::now();
-    offer(&app, "well");
-    well.wait_for(1);
-    assert!(began.elapsed() < limit / 2, "{:?}", began.elapsed());
-    for (((name, _, is_slow, error, delivered), receiver), made) in rows.iter().zip(&receivers).zip(&made) {
-        let one = &results(&app, made, 1)[0];
-        assert_eq!(one["delivered"], *delivered, "{name}: {one}");
-        assert!(one["error"].as_str().unwrap_or("").starts_with(error), "{name}: {one}");
-        let took = Duration::from_millis(one["durationMs"].as_u64().expect("a number"));
-        assert_eq!(took >= limit, *is_slow, "{name}: {took:?}");
-        assert!(took < limit + Duration::from_secs(2), "{name}: {took:?}");
-        assert_eq!(receiver.connections(), 1, "{name}");
-        // What was not read stands in the system's buffers, and is bounded by them.
-        assert!(receiver.written() < 10 * 1024 * 1024, "{name}: {} bytes", receiver.written());
-    }
-}
-
-#[test]
-fn redirects_are_not_followed() {
-    let app = start(&["50m"]);
-    let target = Receiver::start();
-    for status in [301, 302, 303, 307, 308] {
-        let receiver = Receiver::answering(Reply::Location(status, target.url("/inner")));
-        let made = hooked(&app, &format!("moved{status}"), &[receiver.url("/")]);
-        offer(&app, &format!("moved{status}"));
-        let one = &results(&app, &made, 1)[0];
-        assert_eq!((&one["status"], &one["delivered"]), (&json!(status), &json!(false)), "{one}");
-        assert_eq!(one["error"], "redirects are not followed");
-    }
-    assert_eq!(target.connections(), 0);
-}
-
-#[test]
-fn private_receivers_are_not_connected_to() {
-    let app = start(&["50m"]);
-    let receiver = Receiver::start();
-    let port = receiver.address().port();
-    let hosts = ["127.0.0.1", "localhost", "127.1", "[::ffff:127.0.0.1]"];
-    let urls = hosts.map(|host| format!("http://{host}:{port}/"));
-    let urls: Vec<_> = urls.into_iter().enumerate().map(|(at, url)| format!("{url}{at}")).collect();
-    let made = hooked(&app, "private", &urls);
-    let app = app.restart_with(|config| config.webhooks.allowed_networks.clear());
-    offer(&app, "private");
-    for one in results(&app, &made, urls.len()) {
-        assert_eq!(one["error"], "the host leads into a private network", "{one}");
-        assert_eq!(one["status"], Value::Null);
-    }
-    assert_eq!(receiver.connections(), 0);
-    // Allowed again, the same link works: nothing else was in the way.
-    let app = app.restart_with(|config| config.webhooks.allowed_networks = vec!["127.0.0.1".to_owned()]);
-    offer(&app, "private");
-    receiver.wait_for(1);
-}
-
-#[test]
-fn a_host_has_four_places() {
-    let app = start(&["50m"]);
-    let receiver = Receiver::start();
-    receiver.hold();
-    hooked(&app, "busy", &[receiver.url("/")]);
-    let link = link(&app, "busy");
-    for _ in 0..20 {
-        app.app().webhooks().offer(&click(&app, &link));
-    }
-    receiver.wait_for(4);
-    let other = Receiver::start();
-    hooked(&app, "idle", &[other.url("/")]);
-    offer(&app, "idle");
-    other.wait_for(1);
-    let numbers = app.app().webhooks().numbers();
-    assert_eq!((receiver.connections(), numbers.in_flight + numbers.delivered), (4, 5), "{numbers:?}");
-    receiver.release();
-    until("all delivered", || app.app().webhooks().numbers().delivered == 21);
-    assert!(receiver.most_at_once() <= 4, "{}", receiver.most_at_once());
-    let ids: std::collections::HashSet<_> =
-        receiver.requests().iter().map(|request| request.header("webhook-id").to_owned()).collect();
-    assert_eq!(ids.len(), 20, "an id for each click");
-}
-
-#[test]
-fn a_full_queue_drops_and_counts_and_nobody_waits() {
-    let app = start(&["50m"]);
-    let receivers: Vec<_> = (0..5).map(|_| Receiver::answering(Reply::Silence)).collect();
-    let urls: Vec<_> = receivers.iter().map(|receiver| receiver.url("/")).collect();
-    hooked(&app, "full", &urls);
-    hooked(&app, "one", &urls[..1]);
-    let webhooks = app.app().webhooks();
-    let (five, one) = (link(&app, "full"), link(&app, "one"));
-    // One host alone gets a quarter.
-    let few = QUEUE_MAX / 4 + 100;
-    for _ in 0..few {
-        webhooks.offer(&click(&app, &one));
-    }
-    until("the surplus is dropped", || webhooks.numbers().dropped == 100);
-    let began = Instant::now();
-    for _ in 0..QUEUE_MAX {
-        webhooks.offer(&click(&app, &five));
-    }
-    let took = began.elapsed();
-    // Of a build without optimisation, on a machine that does other things: far below the 5 s that
-    // one receiver takes.
-    assert!(took < Duration::from_secs(5), "{QUEUE_MAX} offers took {took:?}");
-    let offered = (few + 5 * QUEUE_MAX) as u64;
-    until("each is held or dropped", || {
-        let numbers = webhooks.numbers();
-        numbers.queued + numbers.in_flight + numbers.dropped == offered
-    });
-    let held = offered - webhooks.numbers().dropped;
-    assert!(held <= QUEUE_MAX as u64 && held > QUEUE_MAX as u64 / 2, "{held} are held");
-    assert!(app.visitor().get("/healthz").text().contains("ok"));
-    // All of them wait over a restart.
-    let app = app.restart();
-    let numbers = || app.app().webhooks().numbers();
-    until("they are queued again", || numbers().queued + numbers().in_flight == held);
-    assert_eq!(numbers().dropped, 0);
 }
 
 #[test]

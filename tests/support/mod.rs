@@ -2,6 +2,8 @@
 
 /// The program in this process, its clock in the test's hand.
 pub(crate) mod app;
+/// Links with receivers, and clicks on them.
+pub(crate) mod hooks;
 /// A raw HTTP client.
 pub(crate) mod http;
 /// The binary as a child process.
