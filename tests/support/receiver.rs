@@ -112,7 +112,6 @@ impl Receiver {
                 std::thread::spawn(move || {
                     // A client that goes away in the middle is what some tests are about.
                     let _ = shared.serve(&stream);
-                    shared.open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
@@ -163,7 +162,7 @@ impl Receiver {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// Most connections that were open at once.
+    /// Most connections at once that were not answered yet.
     pub(crate) fn most_at_once(&self) -> usize {
         self.shared.most_open.load(Ordering::SeqCst)
     }
@@ -176,18 +175,29 @@ impl Receiver {
 
 impl Shared {
     fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
-        let mut reader = BufReader::new(stream);
-        let Some(request) = read(&mut reader)? else { return Ok(()) };
-        self.requests.lock().push(request);
+        let asked = self.take_in(stream);
         {
             let mut held = self.held.lock();
             while *held {
                 self.released.wait(&mut held);
             }
         }
+        // Before the answer: the client may use its place again as soon as it has that.
+        self.open.fetch_sub(1, Ordering::SeqCst);
+        if !asked? {
+            return Ok(());
+        }
         let next = self.next.lock().pop_front();
         let reply = next.unwrap_or_else(|| self.always.lock().clone());
         self.answer(stream, &reply)
+    }
+
+    /// Keeps the request, if one comes.
+    fn take_in(&self, stream: &TcpStream) -> std::io::Result<bool> {
+        let request = read(&mut BufReader::new(stream))?;
+        let came = request.is_some();
+        self.requests.lock().extend(request);
+        Ok(came)
     }
 
     fn answer(&self, mut stream: &TcpStream, reply: &Reply) -> std::io::Result<()> {
