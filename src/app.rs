@@ -3,7 +3,7 @@
 //! Start: lock the data folder, open the table as far as it opens, open the log with the table as
 //! its witness, let the table follow, bind, serve. Requests are answered from then on; those that
 //! need the store get 503 until it has caught up. Stop: close the listener, let started requests
-//! finish, write the last clicks, close the log, let the table apply what is left.
+//! finish, write down webhooks that wait and the last clicks, close the log, let the table apply what is left.
 
 use std::fs::File;
 use std::io;
@@ -22,8 +22,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::api::Api;
 use crate::http::api::ops::{self, Ops};
+use crate::http::api::{Api, Core};
 use crate::http::counts::Counts;
 use crate::http::server;
 use crate::http::service::Service;
@@ -35,6 +35,7 @@ use crate::log::{Log, LogError};
 use crate::readiness::{Latch, Readiness};
 use crate::table::Table;
 use crate::visit::Visitor;
+use crate::webhooks::Webhooks;
 
 /// Folder of the log within the data folder.
 pub const LOG_FOLDER: &str = "log";
@@ -87,6 +88,8 @@ pub struct Store {
     pub table: Table,
     /// Everything the commands do.
     pub links: Links,
+    /// What receivers are told of clicks.
+    pub webhooks: Webhooks,
     /// The full-disk guard.
     pub space: Arc<Space>,
     /// Held for as long as the store is open.
@@ -121,12 +124,14 @@ impl Store {
             clock: clock.clone(),
             site: Site::parse(&config.public_url).expect("the configuration was checked"),
             settings: config.links.clone(),
+            allowed_networks: config.webhooks.networks()?,
             environment_key: config.admin_key.as_ref().map(|key| key.0.clone()),
         })?;
+        let webhooks = Webhooks::new(links.clone(), &config.webhooks)?;
         let room = Arc::clone(&space);
         let observer = Arc::new(links.clone());
         table.start(Arc::clone(&log), observer, Arc::new(move || !room.is_low()), clock, readiness);
-        Ok(Store { log, table, links, space, _lock: lock })
+        Ok(Store { log, table, links, webhooks, space, _lock: lock })
     }
 
     /// Returns once the table has caught up and, on the first start, the first records are made.
@@ -145,11 +150,14 @@ impl Store {
             Box::new(self.table.clone()),
             Box::new(ops::Lag { log: Arc::clone(&self.log), table: self.table.clone() }),
             Box::new(self.links.cache().clone()),
+            Box::new(self.webhooks.clone()),
         ];
-        let visitor = Visitor::new(self.links.clone());
+        let visitor = Visitor::new(self.links.clone(), self.webhooks.clone());
+        let core =
+            Core { links: self.links.clone(), visitor: visitor.clone(), webhooks: self.webhooks.clone() };
         Service::new(
-            visitor.clone(),
-            Api::new(self.links.clone(), visitor, &config.http, Arc::clone(counts)),
+            visitor,
+            Api::new(core, &config.http, Arc::clone(counts)),
             Ops::new(&config.metrics, readiness.clone(), sources),
             Arc::clone(counts),
             &config.http,
@@ -224,6 +232,7 @@ impl App {
                 tracing::warn!(connections = drained.aborted, "connections were cut at the end of the drain");
             }
         });
+        store.webhooks.start();
         let mut beside = JoinSet::new();
         let (flushing, sweeping) = (store.links.clone(), store.links.clone());
         let flusher = tokio::spawn(async move {
@@ -253,6 +262,11 @@ impl App {
         &self.store.links
     }
 
+    /// What receivers are told of clicks.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.store.webhooks
+    }
+
     /// Returns once requests of every kind are answered. On the first start makes the first
     /// records.
     pub async fn ready(&self) -> Result<Bootstrap, FirstRecordsError> {
@@ -265,7 +279,7 @@ impl App {
     }
 
     /// Stops in order: no new connections, started requests finish (within `http.drain_timeout`),
-    /// then the store closes with its last clicks.
+    /// webhooks that wait are written down, then the store closes with its last clicks.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         if self.server.await.is_err() {
@@ -275,6 +289,8 @@ impl App {
             tracing::error!("the flusher of clicks panicked");
         }
         self.beside.shutdown().await;
+        // After the last click, and before the log closes, which takes what waits.
+        self.store.webhooks.stop().await;
         self.store.close().await;
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::links::{Site, flush};
 use crate::log::local as log;
 use crate::settings::BadSetting;
-use crate::{cache, http, links, table};
+use crate::{cache, http, links, table, webhooks};
 
 /// What environment variables of ours begin with. `WAYPOST_HTTP__MAX_BODY` is `max_body` of
 /// `[http]`.
@@ -48,6 +48,8 @@ pub struct Config {
     pub links: links::Settings,
     /// Click counting.
     pub clicks: flush::Settings,
+    /// Webhooks.
+    pub webhooks: webhooks::Settings,
     /// `/metrics`.
     pub metrics: http::api::ops::Settings,
     /// `WAYPOST_ADMIN_KEY`; never from a file.
@@ -78,6 +80,7 @@ impl Default for Config {
             cache: cache::Settings::default(),
             links: links::Settings::default(),
             clicks: flush::Settings::default(),
+            webhooks: webhooks::Settings::default(),
             metrics: http::api::ops::Settings::default(),
             admin_key: None,
         }
@@ -175,6 +178,7 @@ impl Config {
         self.cache.check().map_err(|bad| broken("cache.", bad))?;
         self.links.check().map_err(|bad| broken("links.", bad))?;
         self.clicks.check().map_err(|bad| broken("clicks.", bad))?;
+        self.webhooks.check().map_err(|bad| broken("webhooks.", bad))?;
         let top = |key: &'static str, value: String, rule: &'static str| {
             broken("", BadSetting::new(key, value, rule))
         };

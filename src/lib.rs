@@ -13,6 +13,7 @@
 //! | [`table`] | the log's state in sled: look-ups, lists, records' bytes | requests |
 //! | [`cache`] | compiled links in memory, and the live counters | the disk |
 //! | [`links`] | every command and every look-up; the way log, table, cache | HTTP, vendors |
+//! | [`webhooks`] | what receivers are told of clicks: queue, signatures, private networks | who clicks, and how |
 //! | [`visit`] | what a click does, rule by rule | the APIs |
 //! | [`http`] | the accept loop, the APIs, one folder per vendor | sled, the log's files |
 //! | [`config`], [`app`], [`cli`] | settings nested; start and stop; the command line | |
@@ -50,6 +51,9 @@
 //! 9. Expiry is decided on read, from `now` (`model::link::tests::standing_follows_now_and_clicks`).
 //! 10. Unknown codes cost bounded memory: no metric label, no log line above debug, a bounded
 //!     negative cache (`cache::tests::absence_is_remembered_until_the_link_is_made_and_bounded`).
+//! 11. No request that others order reaches a private network, whatever its name resolves to
+//!     (`suite::webhook_limits::private_receivers_are_not_connected_to`), and no redirect waits for one
+//!     (`suite::webhook_limits::a_full_queue_drops_and_counts_and_nobody_waits`).
 //!
 //! # Where things go
 //!
@@ -78,3 +82,4 @@ pub mod readiness;
 pub mod settings;
 pub mod table;
 pub mod visit;
+pub mod webhooks;

@@ -132,8 +132,13 @@ impl Shared {
         if let Some(password) = password {
             link.options.apply(Edit::Password(password))?;
         }
+        let hooks = link.options.webhook_urls.clone();
         for edit in patch.edits {
             link.options.apply(edit)?;
+        }
+        // What was there may have been allowed then; it must not keep the link from other changes.
+        if link.options.webhook_urls != hooks {
+            self.check_webhooks(&link.options)?;
         }
         Ok(Shared::check_options(&link.options)?)
     }

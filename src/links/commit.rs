@@ -80,6 +80,12 @@ impl Links {
         self.settle(pending).await
     }
 
+    /// Commits an effect that no request asked for.
+    pub(super) async fn commit_unasked(&self, effect: Effect) -> Result<Committed, Error> {
+        let pending = self.0.propose(0, effect);
+        self.settle(pending).await
+    }
+
     /// Draws ids and commits what `build` makes of them, in one step: see `Shared::ids`.
     pub(super) async fn commit_new(
         &self,

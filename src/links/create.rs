@@ -162,6 +162,7 @@ impl Shared {
         }
         options.apply(Edit::Password(hash))?;
         Shared::check_options(&options)?;
+        self.check_webhooks(&options)?;
         let code = draft.code.map(|code| domain.record.key_of(code));
         Ok(Prepared { domain, code, options })
     }

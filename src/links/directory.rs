@@ -1,5 +1,5 @@
-//! The few records that nearly every request needs: domains, workspaces, companies, keys. Held
-//! whole in memory, read without a lock, replaced whole on the rare edit.
+//! The few records that nearly every request needs: domains, workspaces, companies, keys, and what
+//! signs webhooks. Held whole in memory, read without a lock, replaced whole on the rare edit.
 //!
 //! It is filled from the table and kept up by the apply thread, so it is never ahead of the log.
 
@@ -11,6 +11,7 @@ use crate::log::{Position, Put};
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::{ApiKey, Reach, Scope};
+use crate::model::webhook::WebhookSecret;
 use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
 use crate::table::record::{Corrupt, Stored};
 use crate::table::{Error, Table, keys};
@@ -39,13 +40,14 @@ pub struct Directory {
     companies: BTreeMap<ForeignId, Held<Company>>,
     keys: BTreeMap<Id, Held<ApiKey>>,
     secrets: HashMap<[u8; 32], Id, ahash::RandomState>,
+    webhook_secrets: BTreeMap<WorkspaceNumber, Held<WebhookSecret>>,
 }
 
 impl Directory {
     /// Reads everything from the table.
     pub(super) fn read(table: &Table) -> Result<Directory, Error> {
         let mut directory = Directory::default();
-        for kind in *b"dwok" {
+        for kind in *b"dwoky" {
             table.each_raw(&[kind], &mut |key, revision, value| {
                 let put = Put { key: key.to_vec().into(), value: Some(value.to_vec().into()) };
                 directory.apply(&put, revision).map_err(Error::Corrupt)
@@ -56,7 +58,7 @@ impl Directory {
 
     /// Whether a put of this key concerns the directory.
     pub(super) fn concerns(put: &Put) -> bool {
-        matches!(put.key.first(), Some(b'd' | b'w' | b'o' | b'k'))
+        matches!(put.key.first(), Some(b'd' | b'w' | b'o' | b'k' | b'y'))
     }
 
     /// Takes in one put of the Change at `revision`.
@@ -86,6 +88,10 @@ impl Directory {
                 self.secrets.insert(record.hash.0, record.id);
                 self.keys.insert(record.id, Held { revision, record });
             }
+            Some(b'y') => {
+                let record = Arc::new(WebhookSecret::decode(value)?);
+                self.webhook_secrets.insert(record.workspace, Held { revision, record });
+            }
             _ => {}
         }
         Ok(())
@@ -108,6 +114,7 @@ impl Directory {
         });
         self.workspaces.retain(|number, _| keys::workspace(*number) != key);
         self.companies.retain(|id, _| keys::company(id) != key);
+        self.webhook_secrets.retain(|number, _| keys::webhook_secret(*number) != key);
     }
 
     /// The domain of a host name; not the default domain, whose name is configuration.
@@ -150,6 +157,10 @@ impl Directory {
 
     pub(super) fn company(&self, id: &ForeignId) -> Option<&Held<Company>> {
         self.companies.get(id)
+    }
+
+    pub(super) fn webhook_secret(&self, workspace: WorkspaceNumber) -> Option<&Held<WebhookSecret>> {
+        self.webhook_secrets.get(&workspace)
     }
 
     /// Whether a key is live that reaches everything and may do everything.

@@ -25,6 +25,7 @@ mod site;
 mod start;
 mod tags;
 mod view;
+mod webhooks;
 mod workspaces;
 
 use std::collections::HashMap;
@@ -45,7 +46,7 @@ pub use self::replay::{Claim, Outcome, Replay};
 pub use self::resolve::Resolved;
 pub use self::site::Site;
 pub use self::start::{Bootstrap, KEY_FILE, StartError};
-pub use self::view::{BulkView, DomainView, FailedRow, KeyView, LinkView, WorkspaceView};
+pub use self::view::{BulkView, DomainView, FailedRow, KeyView, LinkView, WebhookSecretView, WorkspaceView};
 
 use self::directory::Directory;
 use self::keys::EnvironmentKey;
@@ -55,6 +56,7 @@ use crate::log::Log;
 use crate::model::destination::ExtraSchemes;
 use crate::model::id::{Id, IdSource};
 use crate::model::key::{Reach, Scopes};
+use crate::model::network::Networks;
 use crate::model::workspace::Workspace;
 use crate::settings::BadSetting;
 use crate::table::Table;
@@ -145,6 +147,7 @@ struct Shared {
     site: Site,
     settings: Settings,
     schemes: ExtraSchemes,
+    allowed_networks: Networks,
     codes: codes::Generator,
     environment_key: Option<EnvironmentKey>,
     hashing: password::Hasher,
@@ -173,6 +176,8 @@ pub struct Parts {
     pub site: Site,
     /// `[links]`.
     pub settings: Settings,
+    /// `webhooks.allowed_networks`.
+    pub allowed_networks: Networks,
     /// `WAYPOST_ADMIN_KEY`.
     pub environment_key: Option<String>,
 }
@@ -197,6 +202,7 @@ impl Links {
             clock: parts.clock,
             site: parts.site,
             schemes: parts.settings.schemes()?,
+            allowed_networks: parts.allowed_networks,
             codes: codes::Generator::new(&parts.settings)?,
             settings: parts.settings,
             environment_key: parts.environment_key.as_deref().map(EnvironmentKey::new),

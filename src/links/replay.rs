@@ -2,7 +2,7 @@
 //! that did it, so that neither a crash nor a lost answer makes it happen twice.
 
 use super::commit::{Committed, Effect};
-use super::view::{BulkView, DomainView, KeyView, LinkView, WorkspaceView};
+use super::view::{BulkView, DomainView, KeyView, LinkView, WebhookSecretView, WorkspaceView};
 use super::{Context, Error, Links, Shared};
 use crate::clock::Timestamp;
 use crate::model::id::Id;
@@ -45,6 +45,7 @@ pub enum Outcome {
     Workspace(WorkspaceView),
     Company(Company),
     Key(KeyView),
+    WebhookSecret(WebhookSecretView),
 }
 
 pub(super) fn is_over(answer: &Answer, now: Timestamp) -> bool {
@@ -103,6 +104,10 @@ impl Links {
             StoredOutcome::Key(id) => {
                 let held = self.directory().key(id).cloned().ok_or_else(gone)?;
                 Outcome::Key(self.key_view(&held.record))
+            }
+            StoredOutcome::WebhookSecret(workspace) => {
+                let secret = self.signing_secret(workspace).await?;
+                Outcome::WebhookSecret(WebhookSecretView::of(&secret, context.now))
             }
         };
         Ok(Replay::Same(outcome))

@@ -77,6 +77,19 @@ impl Site {
         with_port || text.eq_ignore_ascii_case(&self.host)
     }
 
+    /// Whether a URL leads to this machine under its public name. At any port: behind the name may
+    /// be services that a firewall hides from everybody but the machine itself. `localhost` and
+    /// addresses, which are other names for whatever runs here, count at our own port alone.
+    pub fn is_host_of(&self, url: &Url) -> bool {
+        let named = match url.host() {
+            Some(url::Host::Domain(name)) => name.trim_end_matches('.') == self.host,
+            Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)) => url.host_str() == Some(&self.host),
+            None => false,
+        };
+        let is_public = matches!(url.host(), Some(url::Host::Domain(_))) && self.host != "localhost";
+        named && (is_public || url.port_or_known_default() == self.port)
+    }
+
     /// Whether a URL leads to the default domain: by its name, or by an address or `localhost` at
     /// the same port, which the default domain answers as well.
     pub fn is_reached_by(&self, url: &Url) -> bool {
@@ -110,6 +123,24 @@ mod tests {
         ];
         for (text, want) in rows {
             assert_eq!(Site::parse(text).ok().as_ref().map(Site::base_url), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn which_urls_name_this_machine() {
+        let rows = [
+            ("http://go.example.com:8080", "https://go.example.com/a", true),
+            ("http://go.example.com:8080", "https://go.example.com.:9090/a", true),
+            ("http://go.example.com:8080", "https://www.go.example.com/a", false),
+            ("http://localhost:8080", "http://localhost:8080/a", true),
+            ("http://localhost:8080", "http://localhost:9090/a", false),
+            ("http://192.0.2.1:8080", "http://192.0.2.1:8080/a", true),
+            ("http://192.0.2.1:8080", "http://192.0.2.1:9090/a", false),
+            ("http://[2001:db8::1]", "http://[2001:db8::1]:80/a", true),
+        ];
+        for (site, text, want) in rows {
+            let site = Site::parse(site).expect("valid");
+            assert_eq!(site.is_host_of(&Url::parse(text).expect("valid")), want, "{text}");
         }
     }
 

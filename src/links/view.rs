@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use crate::clock::Timestamp;
 use crate::model::domain::Domain;
 use crate::model::key::ApiKey;
 use crate::model::link::Link;
 use crate::model::tag::Tag;
+use crate::model::webhook::Secret;
 use crate::model::workspace::Workspace;
 
 /// A link with its surroundings.
@@ -59,6 +61,17 @@ pub struct KeyView {
     pub key: Arc<ApiKey>,
     /// The workspace it is bound to, if it is.
     pub workspace: Option<Arc<Workspace>>,
+}
+
+/// What a workspace's webhooks are signed with.
+#[derive(Clone, Debug)]
+pub struct WebhookSecretView {
+    /// The newest secret.
+    pub secret: Secret,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Until when the one before it signs as well.
+    pub previous_expires_at: Option<Timestamp>,
 }
 
 /// What became of a bulk creation.

@@ -177,7 +177,7 @@ impl Links {
         }
     }
 
-    fn find_workspace(&self, context: &Context, id: &ForeignId) -> Result<Held<Workspace>, Error> {
+    pub(super) fn find_workspace(&self, context: &Context, id: &ForeignId) -> Result<Held<Workspace>, Error> {
         let directory = self.directory();
         let found = directory.workspaces(&context.reach).find(|held| held.record.id == *id).cloned();
         found.ok_or(Error::NotFound("workspace"))

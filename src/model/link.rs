@@ -280,6 +280,9 @@ impl Options {
                 if urls.len() > WEBHOOKS_MAX {
                     return Err(Invalid::new("webhookUrls", "must be at most 5 URLs"));
                 }
+                if (1..urls.len()).any(|at| urls[..at].contains(&urls[at])) {
+                    return Err(Invalid::new("webhookUrls", "must not name a URL twice"));
+                }
                 self.webhook_urls = urls;
             }
             Edit::Tags(mut tags) => {
@@ -481,7 +484,8 @@ mod tests {
                 Edit::GoogleTagId(Some("G-X\"></script>".into())),
                 "googleTagId: must be a tag id such as G-ABC123XYZ",
             ),
-            (Edit::WebhookUrls(vec![hook; 6]), "webhookUrls: must be at most 5 URLs"),
+            (Edit::WebhookUrls(vec![hook.clone(); 6]), "webhookUrls: must be at most 5 URLs"),
+            (Edit::WebhookUrls(vec![hook; 2]), "webhookUrls: must not name a URL twice"),
             (Edit::Tags((0..51).map(Id::from_bits).collect()), "tagIds: must be at most 50 tags"),
         ];
         for (edit, want) in rows {

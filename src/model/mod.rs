@@ -9,8 +9,10 @@ pub mod domain;
 pub mod id;
 pub mod key;
 pub mod link;
+pub mod network;
 pub mod short_code;
 pub mod tag;
+pub mod webhook;
 pub mod workspace;
 
 /// A value that breaks a rule, as told to the caller who sent it: `field`: why.

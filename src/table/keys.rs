@@ -16,6 +16,8 @@
 //! | `t` workspace id | tag | | |
 //! | `n` workspace name | tag of this name | | |
 //! | `a` scope | idempotency answer | | |
+//! | `y` workspace | webhook secret | | |
+//! | `q` id | deliveries that wait over a restart | | |
 //!
 //! `h`, `i` and `n` make names unique by being keys: of two who race, the log refuses one.
 
@@ -28,7 +30,7 @@ use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 
 /// First bytes of record keys, in ascending order.
-pub const RECORD_KINDS: &[u8] = b"acdhiklnotwx";
+pub const RECORD_KINDS: &[u8] = b"acdhiklnoqtwxy";
 
 /// Key of the position applied. The one key that is neither record nor index.
 pub const APPLIED: &[u8] = b"M";
@@ -117,6 +119,19 @@ pub fn tag_name(workspace: WorkspaceNumber, name: &str) -> Bytes {
 pub fn answer(scope: &[u8; 16]) -> Bytes {
     key(b'a', &[scope])
 }
+
+/// Key of a workspace's webhook secret.
+pub fn webhook_secret(workspace: WorkspaceNumber) -> Bytes {
+    key(b'y', &[&workspace.0.to_be_bytes()])
+}
+
+/// Key of some deliveries that wait over a restart.
+pub fn waiting(id: Id) -> Bytes {
+    key(b'q', &[&id.bits().to_be_bytes()])
+}
+
+/// Prefix of all deliveries that wait over a restart.
+pub const WAITING: &[u8] = b"q";
 
 /// Key of a link's place in its workspace's list.
 pub fn listed(workspace: WorkspaceNumber, id: Id) -> Bytes {

@@ -43,6 +43,7 @@ use crate::links::{Error, Links, Resolved};
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::link::PasswordHash;
 use crate::model::short_code::canonical;
+use crate::webhooks::{Click, Webhooks};
 
 /// A visitor's request, its target and Host already checked.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +74,7 @@ pub enum Answer {
 #[derive(Clone, Debug)]
 pub struct Visitor {
     links: Links,
+    webhooks: Webhooks,
     shared: Arc<Shared>,
 }
 
@@ -90,9 +92,9 @@ enum Step {
 }
 
 impl Visitor {
-    /// Answers visits to these links.
-    pub fn new(links: Links) -> Visitor {
-        Visitor { links, shared: Arc::default() }
+    /// Answers visits to these links, and hands their clicks on.
+    pub fn new(links: Links, webhooks: Webhooks) -> Visitor {
+        Visitor { links, webhooks, shared: Arc::default() }
     }
 
     /// Answers one visit other than a POST, for which [`Visitor::unlock`] is.
@@ -268,8 +270,26 @@ impl Visitor {
                 Some((_, Taken::UsedUp)) => return Step::Answer(gate::gone(&link.options, domain)),
                 Some((max, Taken::Unreserved)) => return Step::Reserve(max),
             }
+            self.tell(&case);
         }
         Step::Answer(self.render(verdict, &case, domain))
+    }
+
+    /// Hands a counted click to the link's webhooks. Never waits.
+    fn tell(&self, case: &Case<'_>) {
+        let link = &case.decided.link;
+        if link.options.webhook_urls.is_empty() {
+            return;
+        }
+        self.webhooks.offer(&Click {
+            link,
+            at: case.now,
+            referrer: case.asking.referrer.as_ref().and_then(|value| value.to_str().ok()),
+            agent: case.asking.agent.name(),
+            // Nothing here knows countries yet.
+            country: None,
+            contact: None,
+        });
     }
 
     /// The answer to a verdict.

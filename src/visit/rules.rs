@@ -1,7 +1,7 @@
 //! The rules of a click, in their order. Each is a file: whether it ends the visit, and in words
 //! why (not), so that `explain` tells what a click does from the rules themselves.
 
-use hyper::header::{COOKIE, HeaderMap, HeaderValue};
+use hyper::header::{COOKIE, HeaderMap, HeaderValue, REFERER};
 
 use super::agents::Agent;
 use super::counting::How;
@@ -20,6 +20,7 @@ pub(super) struct Asking {
     /// The query as sent.
     pub(super) query: Option<String>,
     pub(super) cookies: Vec<HeaderValue>,
+    pub(super) referrer: Option<HeaderValue>,
     /// `Sec-GPC: 1` or `DNT: 1`: no third party is to hear of the visit.
     pub(super) is_private: bool,
 }
@@ -39,6 +40,7 @@ impl Asking {
             rest: rest.to_owned(),
             query: query.map(str::to_owned),
             cookies: headers.get_all(COOKIE).iter().cloned().collect(),
+            referrer: headers.get(REFERER).cloned(),
             is_private: says_yes("sec-gpc") || says_yes("dnt"),
         }
     }

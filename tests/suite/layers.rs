@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the left: each may use what stands before it, and itself.
-const LAYERS: [&str; 15] = [
+const LAYERS: [&str; 16] = [
     "settings",
     "clock",
     "readiness",
@@ -16,6 +16,7 @@ const LAYERS: [&str; 15] = [
     "table",
     "cache",
     "links",
+    "webhooks",
     "visit",
     "http",
     "config",

@@ -42,3 +42,9 @@ mod redirect;
 mod regression;
 /// The table follows the log through reopening, wiping and damage.
 mod table;
+/// What receivers cannot do.
+mod webhook_limits;
+/// Where webhooks may go.
+mod webhook_urls;
+/// What receivers are told of clicks.
+mod webhooks;

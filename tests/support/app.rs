@@ -1,7 +1,9 @@
 //! The program as `main` starts it, in this process, on a port of the kernel's choice, in a
 //! fresh folder, with a clock that the test moves.
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -67,16 +69,46 @@ impl TestApp {
     }
 
     /// Stops in order and starts again on the same folder, with the same clock.
-    pub(crate) fn restart(mut self) -> TestApp {
+    pub(crate) fn restart(self) -> TestApp {
+        self.restart_with(|_| {})
+    }
+
+    /// The same, with a changed configuration.
+    pub(crate) fn restart_with(mut self, change: impl FnOnce(&mut Config)) -> TestApp {
         self.stop();
+        change(&mut self.config);
         let folder = self.folder.take().expect("taken once");
         TestApp::launch(self.config.clone(), self.clock.clone(), folder)
+    }
+
+    /// A second app, on a copy of what this one has on disk now: what a start after a crash at this
+    /// moment would find.
+    pub(crate) fn crashed(&self) -> TestApp {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = Config { data_dir: folder.path().join("data"), ..self.config.clone() };
+        copy(&self.config.data_dir, &config.data_dir);
+        TestApp::launch(config, self.clock.clone(), folder)
     }
 
     fn stop(&mut self) {
         if let Some(app) = self.app.take() {
             self.runtime.block_on(app.stop());
         }
+    }
+
+    /// The app itself, for what no request can do.
+    pub(crate) fn app(&self) -> &App {
+        self.app.as_ref().expect("it runs")
+    }
+
+    /// Waits for what the app does.
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// The hand that the test moves.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock.clone()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -97,6 +129,20 @@ impl TestApp {
     pub(crate) fn advance(&self, by: Duration) {
         let millis = i64::try_from(by.as_millis()).expect("a test's lifetime");
         self.clock.set(self.clock.now().plus_millis(millis));
+    }
+}
+
+/// Copies a folder while others write in it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("the folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else if let Err(error) = std::fs::copy(entry.path(), &target) {
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{}", target.display());
+        }
     }
 }
 

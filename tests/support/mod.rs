@@ -4,10 +4,14 @@
 pub(crate) mod app;
 /// A real browser that reaches nothing but this machine.
 pub(crate) mod browser;
+/// Links with receivers, and clicks on them.
+pub(crate) mod hooks;
 /// A raw HTTP client.
 pub(crate) mod http;
 /// The binary as a child process.
 pub(crate) mod process;
+/// A receiver of webhooks, well or ill.
+pub(crate) mod receiver;
 /// A whole server on a port of its own, and a client that writes bytes.
 pub(crate) mod server;
 /// A disk that loses what was not synced.

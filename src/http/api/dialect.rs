@@ -6,9 +6,11 @@ use hyper::{Method, StatusCode};
 
 pub use crate::links::{
     Bulk, BulkView, Cursor, DomainView, FailedRow, Imported, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery,
-    LinkView, Outcome, Page, ROWS_MAX, Sort, WorkspaceView,
+    LinkView, Outcome, Page, ROWS_MAX, Sort, WebhookSecretView, WorkspaceView,
 };
 pub use crate::visit::explain::{Explanation, Question, Reason};
+
+pub use crate::webhooks::Attempt;
 
 use crate::http::api::json::Mistyped;
 use crate::http::api::query::Query;
@@ -148,6 +150,7 @@ pub enum Command {
     UpdateLink { id: Id, patch: Patch, fixed: Fixed },
     DeleteLink(Id),
     ExplainLink(Id, Question),
+    Deliveries(Id),
     Tags,
     CreateTag { name: Box<str>, edits: Vec<TagEdit> },
     UpdateTag(Id, Vec<TagEdit>),
@@ -166,6 +169,8 @@ pub enum Command {
     Keys,
     CreateKey(KeyDraft),
     RevokeKey(Id),
+    WebhookSecret(ForeignId),
+    RotateWebhookSecret(ForeignId),
 }
 
 /// What a change to a link repeats of what cannot change. Clients send back whole objects: equal
@@ -190,6 +195,7 @@ impl Command {
             Command::Link(_)
             | Command::Links(_)
             | Command::ExplainLink(..)
+            | Command::Deliveries(_)
             | Command::Tags
             | Command::Domains
             | Command::Domain(_) => Scope::LinksRead,
@@ -212,7 +218,9 @@ impl Command {
             | Command::CreateCompany(_)
             | Command::Keys
             | Command::CreateKey(_)
-            | Command::RevokeKey(_) => Scope::Admin,
+            | Command::RevokeKey(_)
+            | Command::WebhookSecret(_)
+            | Command::RotateWebhookSecret(_) => Scope::Admin,
         }
     }
 
@@ -231,6 +239,7 @@ pub enum Reply {
     Link(Box<LinkView>),
     Links(Page),
     Explained(Box<Explanation>),
+    Deliveries(Vec<Attempt>),
     Tags(Vec<Tag>),
     Tag(Tag),
     Domains(Vec<DomainView>),
@@ -239,6 +248,7 @@ pub enum Reply {
     Workspace(WorkspaceView),
     Companies(Vec<Company>),
     Keys(Vec<KeyView>),
+    WebhookSecret(WebhookSecretView),
     /// Deleted or revoked.
     Done,
 }

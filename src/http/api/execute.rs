@@ -1,4 +1,4 @@
-//! Each [`Command`] on [`Links`], and each [`Error`] of theirs as a [`Failure`]: the only file of
+//! Each [`Command`] on the [`Core`], and each [`Error`] of theirs as a [`Failure`]: the only file of
 //! the APIs that calls the core. Errors that are ours are logged here, once, with their cause;
 //! callers are shown none of it.
 
@@ -10,12 +10,17 @@ use crate::model::id::Id;
 use crate::model::link::Patch;
 use crate::model::workspace::WorkspaceEdit;
 use crate::visit::Visitor;
+use crate::webhooks::Webhooks;
 
-/// What commands are for.
+/// What commands run on.
 #[derive(Clone, Debug)]
-pub(super) struct Core {
-    pub(super) links: Links,
-    pub(super) visitor: Visitor,
+pub struct Core {
+    /// Links and what they belong to.
+    pub links: Links,
+    /// What clicks on them do.
+    pub visitor: Visitor,
+    /// What became of the events of clicks.
+    pub webhooks: Webhooks,
 }
 
 pub(super) async fn execute(core: &Core, context: &Context, command: Command) -> Result<Reply, Failure> {
@@ -23,7 +28,7 @@ pub(super) async fn execute(core: &Core, context: &Context, command: Command) ->
 }
 
 async fn run(core: &Core, context: &Context, command: Command) -> Result<Reply, Error> {
-    let Core { links, visitor } = core;
+    let Core { links, visitor, webhooks } = core;
     let made = |outcome| Reply::Made(outcome, None);
     Ok(match command {
         Command::CreateLink(draft) => made(Outcome::Link(Box::new(links.create(context, draft).await?))),
@@ -36,6 +41,11 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Reply, 
         Command::DeleteLink(id) => done(links.delete(context, id).await?),
         Command::ExplainLink(id, question) => {
             Reply::Explained(Box::new(visitor.explain(context, id, question).await?))
+        }
+        Command::Deliveries(id) => {
+            // A foreign link's are as unknown as the link.
+            links.get(context, id).await?;
+            Reply::Deliveries(webhooks.deliveries(id))
         }
         Command::Tags => Reply::Tags(links.tags(context).await?),
         Command::CreateTag { name, edits } => {
@@ -64,6 +74,10 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Reply, 
         Command::CreateKey(draft) => {
             let (key, secret) = links.create_key(context, draft).await?;
             Reply::Made(Outcome::Key(key), Some(secret))
+        }
+        Command::WebhookSecret(id) => Reply::WebhookSecret(links.webhook_secret(context, &id).await?),
+        Command::RotateWebhookSecret(id) => {
+            made(Outcome::WebhookSecret(links.rotate_webhook_secret(context, &id).await?))
         }
         Command::RevokeKey(id) => done(links.revoke_key(context, id).await?),
     })

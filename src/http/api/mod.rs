@@ -29,7 +29,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use self::credentials::NoCredential;
 use self::dialect::{BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Refusal, Reply};
-use self::execute::Core;
+pub use self::execute::Core;
 use self::idempotency::{Posted, Turns};
 use self::native::Native;
 use self::query::Query;
@@ -37,10 +37,9 @@ use crate::clock::Timestamp;
 use crate::http::body::{self, Answer, BodyError};
 use crate::http::counts::Counts;
 use crate::http::server::Settings;
-use crate::links::{Caller, Context, Links, Replay};
+use crate::links::{Caller, Context, Replay};
 use crate::model::Invalid;
 use crate::model::key::Scope;
-use crate::visit::Visitor;
 
 /// Every dialect; the first that claims a path words its answers.
 static DIALECTS: &[&dyn Dialect] = &[&NATIVE];
@@ -84,12 +83,12 @@ pub fn unauthorized() -> Answer {
 }
 
 impl Api {
-    /// The APIs over these links and what is done with their visitors.
-    pub fn new(links: Links, visitor: Visitor, settings: &Settings, counts: Arc<Counts>) -> Api {
+    /// The APIs over this core.
+    pub fn new(core: Core, settings: &Settings, counts: Arc<Counts>) -> Api {
         // Without randomness ids start at 0: still unique within the run, which is what they must be.
         let first = getrandom::u64().unwrap_or(0);
         Api(Arc::new(Shared {
-            core: Core { links, visitor },
+            core,
             counts,
             turns: Turns::default(),
             body_timeout: settings.body_timeout,

@@ -28,6 +28,7 @@ use crate::http::counts::Counts;
 use crate::log::Log;
 use crate::readiness::Readiness;
 use crate::table::Table;
+use crate::webhooks::Webhooks;
 
 /// Seconds after which to ask `/readyz` again.
 const RETRY_SECONDS: u32 = 1;
@@ -284,6 +285,20 @@ impl Source for Cache {
             Measure::gauge("cache_bytes", "Bytes they take", bytes as u64),
             Measure::counter("clicks", "Clicks counted and flushed", counted),
             Measure::counter("clicks_dropped", "Clicks lost on a full disk", dropped),
+        ]);
+    }
+}
+
+/// Webhooks.
+impl Source for Webhooks {
+    fn measure(&self, to: &mut Vec<Measure>) {
+        let numbers = self.numbers();
+        to.extend([
+            Measure::gauge("webhooks_queued", "Deliveries that wait", numbers.queued),
+            Measure::gauge("webhooks_in_flight", "Tries under way", numbers.in_flight),
+            Measure::counter("webhooks_delivered", "Deliveries that a receiver took", numbers.delivered),
+            Measure::counter("webhooks_failed", "Deliveries given up", numbers.failed),
+            Measure::counter("webhooks_dropped", "Deliveries that found no room", numbers.dropped),
         ]);
     }
 }

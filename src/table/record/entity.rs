@@ -319,6 +319,7 @@ pub enum StoredOutcome {
     Workspace(WorkspaceNumber),
     Company(ForeignId),
     Key(Id),
+    WebhookSecret(WorkspaceNumber),
 }
 
 /// How far a bulk has come: written with each of its Changes, so that the repetition of one that
@@ -358,6 +359,7 @@ enum OutcomeV1 {
     Workspace(u32),
     Company(Box<str>),
     Key(u128),
+    WebhookSecret(u32),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -385,6 +387,7 @@ impl AnswerV1 {
             StoredOutcome::Workspace(number) => OutcomeV1::Workspace(number.0),
             StoredOutcome::Company(id) => OutcomeV1::Company(id.as_str().into()),
             StoredOutcome::Key(id) => OutcomeV1::Key(id.bits()),
+            StoredOutcome::WebhookSecret(number) => OutcomeV1::WebhookSecret(number.0),
         };
         AnswerV1 { body: answer.body, at: answer.at.as_millis(), outcome }
     }
@@ -408,6 +411,7 @@ impl AnswerV1 {
             OutcomeV1::Workspace(number) => StoredOutcome::Workspace(WorkspaceNumber(number)),
             OutcomeV1::Company(id) => StoredOutcome::Company(foreign(&id)?),
             OutcomeV1::Key(id) => StoredOutcome::Key(Id::from_bits(id)),
+            OutcomeV1::WebhookSecret(number) => StoredOutcome::WebhookSecret(WorkspaceNumber(number)),
         };
         Ok(Answer { body: self.body, at: time(self.at), outcome })
     }

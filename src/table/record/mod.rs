@@ -8,6 +8,7 @@
 
 mod entity;
 mod link;
+mod webhook;
 
 use bincode::config::{Configuration, Limit};
 use serde::Serialize;
@@ -15,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::entity::{Answer, Applied, Number, StoredBulk, StoredOutcome, TagName};
 pub use self::link::{LinkAt, Tombstone};
+pub use self::webhook::{WaitingDeliveries, WaitingDelivery};
 
 use crate::log::Position;
 

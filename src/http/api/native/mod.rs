@@ -12,6 +12,7 @@ pub mod portable;
 mod render;
 mod render_explain;
 mod render_places;
+mod render_webhooks;
 
 use hyper::StatusCode;
 
@@ -61,6 +62,7 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("PATCH", "/api/v1/links/{id}", BodyKind::Plain, links::update),
     endpoint("DELETE", "/api/v1/links/{id}", BodyKind::None, |call| read(call, Command::DeleteLink(call.id("link")?))),
     endpoint("GET", "/api/v1/links/{id}/explain", BodyKind::None, links::explain),
+    endpoint("GET", "/api/v1/links/{id}/deliveries", BodyKind::None, |call| read(call, Command::Deliveries(call.id("link")?))),
     endpoint("GET", "/api/v1/tags", BodyKind::None, |call| read(call, Command::Tags)),
     endpoint("POST", "/api/v1/tags", BodyKind::Plain, places::create_tag),
     endpoint("PATCH", "/api/v1/tags/{id}", BodyKind::Plain, places::update_tag),
@@ -76,6 +78,8 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("POST", "/api/v1/workspaces", BodyKind::Plain, places::create_workspace),
     endpoint("GET", "/api/v1/workspaces/{id}", BodyKind::None, |call| read(call, Command::Workspace(call.foreign_id("workspace")?))),
     endpoint("PATCH", "/api/v1/workspaces/{id}", BodyKind::Plain, places::update_workspace),
+    endpoint("GET", "/api/v1/workspaces/{id}/webhook-secret", BodyKind::None, |call| read(call, Command::WebhookSecret(call.foreign_id("workspace")?))),
+    endpoint("POST", "/api/v1/workspaces/{id}/webhook-secret/rotate", BodyKind::None, |call| read(call, Command::RotateWebhookSecret(call.foreign_id("workspace")?))),
     endpoint("GET", "/api/v1/companies", BodyKind::None, |call| read(call, Command::Companies)),
     endpoint("POST", "/api/v1/companies", BodyKind::Plain, places::create_company),
     endpoint("GET", "/api/v1/keys", BodyKind::None, |call| read(call, Command::Keys)),

@@ -10,6 +10,7 @@ use super::fields::{show_link_type, show_status};
 use super::links::MASK;
 use super::render_explain::ExplanationJson;
 use super::render_places::{CompanyJson, DomainJson, KeyJson, TagJson, WorkspaceJson};
+use super::render_webhooks::{DeliveryJson, SecretJson};
 use crate::http::api::dialect::{BulkView, FailedRow, LinkView, Outcome, Page, Reply};
 use crate::model::destination::Destination;
 use crate::model::id::{ForeignId, Id};
@@ -25,6 +26,7 @@ pub(super) fn reply(reply: &Reply) -> (StatusCode, Vec<u8>) {
         Reply::Link(link) => named("link", &Detail::of(link)),
         Reply::Links(page) => json(&Listing::of(page)),
         Reply::Explained(explanation) => named("explain", &ExplanationJson::of(explanation)),
+        Reply::Deliveries(all) => all_named("deliveries", all, DeliveryJson::of),
         Reply::Tags(all) => all_named("tags", all, TagJson::of),
         Reply::Tag(tag) => named("tag", &TagJson::of(tag)),
         Reply::Domains(all) => all_named("domains", all, DomainJson::of),
@@ -33,6 +35,7 @@ pub(super) fn reply(reply: &Reply) -> (StatusCode, Vec<u8>) {
         Reply::Workspace(workspace) => named("workspace", &WorkspaceJson::of(workspace)),
         Reply::Companies(all) => all_named("companies", all, CompanyJson::of),
         Reply::Keys(all) => all_named("keys", all, |key| KeyJson::of(key, None)),
+        Reply::WebhookSecret(secret) => named("webhookSecret", &SecretJson::of(secret)),
         Reply::Done => named("success", &true),
     };
     (StatusCode::OK, body)
@@ -47,6 +50,7 @@ fn made(outcome: &Outcome, secret: Option<&str>) -> Vec<u8> {
         Outcome::Workspace(workspace) => named("workspace", &WorkspaceJson::of(workspace)),
         Outcome::Company(company) => named("company", &CompanyJson::of(company)),
         Outcome::Key(key) => named("key", &KeyJson::of(key, secret)),
+        Outcome::WebhookSecret(secret) => named("webhookSecret", &SecretJson::of(secret)),
     }
 }
 

@@ -1,0 +1,195 @@
+//! Webhooks: the secret that a workspace's events are signed with, and where events may be sent.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::clock::Timestamp;
+use crate::model::Invalid;
+use crate::model::destination::Destination;
+use crate::model::network::Networks;
+use crate::model::workspace::WorkspaceNumber;
+
+/// Bytes of a secret. Standard Webhooks asks for 24 to 64; 32 are as many as the hash has.
+pub const SECRET_BYTES: usize = 32;
+
+/// What a secret's text begins with, so that a leaked one can be recognised.
+const SECRET_PREFIX: &str = "whsec_";
+
+/// How long the secret before a rotation still signs beside the new one: a day to deploy the new
+/// one at every receiver.
+pub const OVERLAP_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+
+/// Longest webhook URL in bytes, well above what receivers hand out: every waiting delivery holds
+/// one. A longer one is refused.
+pub const URL_MAX: usize = 2_048;
+
+/// A signing key. Does not print.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub [u8; SECRET_BYTES]);
+
+impl Secret {
+    /// As receivers' libraries read it.
+    pub fn text(&self) -> String {
+        format!("{SECRET_PREFIX}{}", STANDARD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// What a workspace's events are signed with. Made on first need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookSecret {
+    /// Whose.
+    pub workspace: WorkspaceNumber,
+    /// Signs.
+    pub secret: Secret,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The one before, and until when it signs as well.
+    pub previous: Option<(Secret, Timestamp)>,
+}
+
+impl WebhookSecret {
+    /// Everything that signs at `now`: the newest first.
+    pub fn signing(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
+        let previous = self.previous_at(now).map(|(secret, _)| secret);
+        std::iter::once(&self.secret).chain(previous)
+    }
+
+    /// The one before, while it still signs.
+    pub fn previous_at(&self, now: Timestamp) -> Option<&(Secret, Timestamp)> {
+        self.previous.as_ref().filter(|(_, until)| now < *until)
+    }
+
+    /// The same with another secret from `now` on. A second rotation within a day ends the first
+    /// secret at once: there are never more than two.
+    #[must_use]
+    pub fn rotated(self, fresh: Secret, now: Timestamp) -> WebhookSecret {
+        let previous = Some((self.secret, now.plus_millis(OVERLAP_MILLIS)));
+        WebhookSecret { workspace: self.workspace, secret: fresh, created_at: now, previous }
+    }
+}
+
+/// Whether events may be sent to this URL, as far as its text tells. What a name resolves to is
+/// looked at when connecting, each time.
+pub fn check_url(url: &Destination, allowed: &Networks) -> Result<(), Invalid> {
+    let refuse = |why: &str| Err(Invalid::new("webhookUrls", why));
+    if url.as_str().len() > URL_MAX {
+        return refuse("must be at most 2048 bytes each");
+    }
+    let Some(url) = url.to_url().filter(|url| matches!(url.scheme(), "http" | "https")) else {
+        return refuse("must be http or https URLs");
+    };
+    let port = url.port_or_known_default().unwrap_or(0);
+    if !matches!(port, 80 | 443 | 1024..) {
+        return refuse("must have port 80, 443, or one from 1024");
+    }
+    let fits = match url.host() {
+        Some(url::Host::Ipv4(address)) => allowed.allow(IpAddr::V4(address)),
+        Some(url::Host::Ipv6(address)) => allowed.allow(IpAddr::V6(address)),
+        Some(url::Host::Domain(name)) => !is_localhost(name) || allows_loopback(allowed),
+        None => false,
+    };
+    if fits { Ok(()) } else { refuse("must not lead into a private network") }
+}
+
+/// RFC 6761: the name, and every name below it.
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("localhost"))
+}
+
+fn allows_loopback(allowed: &Networks) -> bool {
+    let loopback: [IpAddr; 2] = [std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()];
+    loopback.into_iter().any(|address| allowed.name(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(byte: u8) -> Secret {
+        Secret([byte; SECRET_BYTES])
+    }
+
+    #[test]
+    fn a_secret_reads_as_standard_webhooks_and_does_not_print() {
+        let secret = secret(0xff);
+        assert_eq!(secret.text(), "whsec_//////////////////////////////////////////8=");
+        assert_eq!(format!("{secret:?}"), "Secret(..)");
+    }
+
+    #[test]
+    fn a_rotation_signs_with_both_for_a_day() {
+        let at = Timestamp::from_millis;
+        let first = WebhookSecret {
+            workspace: WorkspaceNumber(0),
+            secret: secret(1),
+            created_at: at(0),
+            previous: None,
+        };
+        let second = first.rotated(secret(2), at(1_000));
+        let signing = |now| second.signing(at(now)).cloned().collect::<Vec<_>>();
+        assert_eq!(signing(1_000), [secret(2), secret(1)]);
+        assert_eq!(signing(1_000 + OVERLAP_MILLIS - 1), [secret(2), secret(1)]);
+        assert_eq!(signing(1_000 + OVERLAP_MILLIS), [secret(2)]);
+        let third = second.clone().rotated(secret(3), at(2_000));
+        assert_eq!(third.signing(at(2_000)).cloned().collect::<Vec<_>>(), [secret(3), secret(2)]);
+    }
+
+    #[test]
+    fn urls() {
+        let private = "must not lead into a private network";
+        let port = "must have port 80, 443, or one from 1024";
+        let rows = [
+            ("https://hooks.example.com/a?b", Ok(())),
+            ("http://hooks.example.com:80/", Ok(())),
+            ("http://hooks.example.com:443/", Ok(())),
+            ("http://hooks.example.com:1024/", Ok(())),
+            ("http://hooks.example.com:65535/", Ok(())),
+            ("http://hooks.example.com:25/", Err(port)),
+            ("http://hooks.example.com:22/", Err(port)),
+            ("http://hooks.example.com:0/", Err(port)),
+            ("http://hooks.example.com:1023/", Err(port)),
+            ("https://8.8.8.8/", Ok(())),
+            ("https://[2606:4700:4700::1111]/", Ok(())),
+            ("http://localhost/", Err(private)),
+            ("http://LOCALHOST./", Err(private)),
+            ("http://a.localhost/", Err(private)),
+            ("http://localhost.example.com/", Ok(())),
+            ("http://notlocalhost/", Ok(())),
+            ("http://127.1/", Err(private)),
+        ];
+        for (text, want) in rows {
+            let url = Destination::parse_web("webhookUrls", text).expect(text);
+            let got = check_url(&url, &Networks::default()).map_err(|invalid| invalid.why);
+            assert_eq!(got, want.map_err(str::to_owned), "{text}");
+        }
+        let long = format!("https://e.test/{}", "x".repeat(URL_MAX));
+        let long = Destination::parse_web("webhookUrls", &long).expect("a URL");
+        assert!(check_url(&long, &Networks::default()).is_err());
+    }
+
+    #[test]
+    fn an_allowed_network_opens_its_addresses_and_loopback_its_names() {
+        let allowed = Networks::parse(["127.0.0.0/8"]).expect("a network");
+        for (text, fits) in [
+            ("http://127.0.0.1:9000/", true),
+            ("http://[::ffff:127.0.0.1]:9000/", true),
+            ("http://localhost:9000/", true),
+            ("http://10.0.0.1:9000/", false),
+            ("http://[::1]:9000/", false),
+            ("http://127.0.0.1:22/", false),
+        ] {
+            let url = Destination::parse_web("webhookUrls", text).expect(text);
+            assert_eq!(check_url(&url, &allowed).is_ok(), fits, "{text}");
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! From a URL to a connection, and to nowhere else: this is where requests that others order are
+//! kept out of private networks.
+//!
+//! Each connection looks its name up once, checks *every* address of the answer, and connects to
+//! those very addresses; there is no second look-up that could answer differently, no proxy from
+//! the environment, and no connection kept for later. One address that is not allowed refuses the
+//! whole answer: a name that points both ways is no mistake of a receiver's.
+//!
+//! An address is allowed when it is global and not one of this machine's own (which reach, past
+//! its firewall, what the machine hides from others), or when the operator named it.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{OnceCell, Semaphore};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use url::{Host, Url};
+
+use super::tls;
+use super::verdict::Failure;
+use crate::model::network::{Networks, is_global};
+
+/// Look-ups at once. The system's resolver blocks a thread for up to half a minute whoever waits,
+/// and the table is read on the same threads: more must not hang there. Past it: a delivery waits,
+/// within its own time.
+const LOOKUPS_MAX: usize = 32;
+
+/// How long a delivery waits for that: half its time, so that the fault is told from its host's.
+const LOOKUP_WAIT: Duration = Duration::from_millis(2_500);
+
+/// Addresses of one name that are tried, in the order of the answer.
+const ADDRESSES_MAX: usize = 4;
+
+/// How long an address may take to connect while there is another: one that swallows packets,
+/// such as IPv6 without a route, must leave time for the next.
+const NEXT_AFTER: Duration = Duration::from_millis(1_500);
+
+/// How names become addresses. Blocks.
+pub(super) type Resolver = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
+
+/// The system's resolver.
+pub(super) fn system() -> Resolver {
+    Arc::new(|name, port| Ok((name, port).to_socket_addrs()?.collect()))
+}
+
+/// What bytes go over.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Makes connections.
+pub(super) struct Connector {
+    resolver: Resolver,
+    allowed: Networks,
+    lookups: Arc<Semaphore>,
+    /// Read at the first https delivery, so that who has none pays nothing.
+    pub(super) tls: OnceCell<TlsConnector>,
+}
+
+impl Connector {
+    pub(super) fn new(resolver: Resolver, allowed: Networks) -> Connector {
+        Connector { resolver, allowed, lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)), tls: OnceCell::new() }
+    }
+
+    /// Connects to where a URL leads. Bounded by the caller's deadline.
+    pub(super) async fn connect(&self, url: &Url) -> Result<Box<dyn Stream>, Failure> {
+        let port = url.port_or_known_default().ok_or(Failure::BadUrl)?;
+        let (addresses, name) = match url.host() {
+            Some(Host::Ipv4(address)) => literal(IpAddr::V4(address), port),
+            Some(Host::Ipv6(address)) => literal(IpAddr::V6(address), port),
+            Some(Host::Domain(name)) => {
+                let server = name.strip_suffix('.').unwrap_or(name).to_owned();
+                (self.resolve(name, port).await?, ServerName::try_from(server).map_err(|_| Failure::BadUrl)?)
+            }
+            None => return Err(Failure::BadUrl),
+        };
+        if !addresses.iter().all(|address| self.allows(address.ip())) {
+            return Err(Failure::Private);
+        }
+        let stream = reach(&addresses).await?;
+        if url.scheme() != "https" {
+            return Ok(Box::new(stream));
+        }
+        let tls = self.tls.get_or_try_init(tls::load).await?;
+        match tls.connect(name, stream).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => Err(Failure::Tls(error.to_string().into())),
+        }
+    }
+
+    async fn resolve(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+        let place = tokio::time::timeout(LOOKUP_WAIT, Arc::clone(&self.lookups).acquire_owned()).await;
+        let place = place.map_err(|_| Failure::Busy)?.map_err(|_| Failure::Busy)?;
+        let (resolver, name) = (Arc::clone(&self.resolver), name.to_owned());
+        let looked_up = tokio::task::spawn_blocking(move || {
+            // Given up by the look-up itself: whoever waited for it may be gone long before.
+            let _place = place;
+            resolver(&name, port)
+        });
+        match looked_up.await {
+            Ok(Ok(addresses)) if !addresses.is_empty() => Ok(addresses),
+            Ok(_) | Err(_) => Err(Failure::Unresolved),
+        }
+    }
+
+    fn allows(&self, address: IpAddr) -> bool {
+        self.allowed.name(address) || (is_global(address) && !is_own(address))
+    }
+}
+
+fn literal(address: IpAddr, port: u16) -> (Vec<SocketAddr>, ServerName<'static>) {
+    (vec![SocketAddr::new(address, port)], ServerName::from(address))
+}
+
+/// Whether an address is one of this machine's: the system then names that very address as the
+/// source of packets to it. Connecting a datagram socket sends nothing.
+fn is_own(address: IpAddr) -> bool {
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = || {
+        let socket = UdpSocket::bind((any, 0))?;
+        // Any port does; 9 discards.
+        socket.connect((address, 9))?;
+        Ok::<_, io::Error>(socket.local_addr()?.ip())
+    };
+    source().is_ok_and(|source| source == address)
+}
+
+/// The first of these addresses that answers.
+async fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
+    let mut failure = Failure::Unresolved;
+    let tried = &addresses[..addresses.len().min(ADDRESSES_MAX)];
+    for (at, address) in tried.iter().enumerate() {
+        let connecting = TcpStream::connect(address);
+        let connected = if at + 1 == tried.len() {
+            connecting.await
+        } else {
+            tokio::time::timeout(NEXT_AFTER, connecting)
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        };
+        match connected {
+            Ok(stream) => {
+                // Best effort: a request is one write anyway.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Err(error) => failure = Failure::Connect(error.kind()),
+        }
+    }
+    Err(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn allowing(networks: &[&str]) -> Networks {
+        Networks::parse(networks.iter().copied()).expect("networks")
+    }
+
+    /// A connector for whom every name has these addresses.
+    fn connector(addresses: &[&str], port: u16, allowed: &[&str]) -> Connector {
+        let addresses: Vec<_> = addresses.iter().map(|text| SocketAddr::new(ip(text), port)).collect();
+        Connector::new(Arc::new(move |_, _| Ok(addresses.clone())), allowing(allowed))
+    }
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("a URL")
+    }
+
+    /// Accepts and counts, for ever.
+    async fn listen() -> (u16, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let counter = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&counter);
+        tokio::spawn(async move {
+            while listener.accept().await.is_ok() {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        (port, counter)
+    }
+
+    #[tokio::test]
+    async fn one_private_address_refuses_the_whole_answer() {
+        let (port, accepted) = listen().await;
+        let rows: [&[&str]; 8] = [
+            &["127.0.0.1"],
+            &["127.0.0.1", "8.8.8.8"],
+            &["8.8.8.8", "127.0.0.1"],
+            &["8.8.8.8", "2606:4700:4700::1111", "10.0.0.1"],
+            &["2606:4700:4700::1111", "::1"],
+            &["8.8.8.8", "::ffff:127.0.0.1"],
+            &["169.254.169.254"],
+            &["64:ff9b::7f00:1"],
+        ];
+        for addresses in rows {
+            let refused = connector(addresses, port, &[]).connect(&url("http://hooks.test/")).await;
+            assert_eq!(refused.err(), Some(Failure::Private), "{addresses:?}");
+        }
+        for literal in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+            let url = url(&format!("http://{literal}:{port}/"));
+            let refused = connector(&["8.8.8.8"], port, &[]).connect(&url).await;
+            assert_eq!(refused.err(), Some(Failure::Private), "{literal}");
+        }
+        let connector = connector(&["127.0.0.1"], port, &["127.0.0.1"]);
+        assert!(connector.connect(&url("http://hooks.test/")).await.is_ok());
+        // It is accepted in order: had one of the others come, it would have come before.
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while accepted.load(Ordering::SeqCst) == 0 && std::time::Instant::now() < deadline {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(accepted.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn the_addresses_checked_are_the_ones_connected_to() {
+        let (port, accepted) = listen().await;
+        let asked = Arc::new(AtomicUsize::new(0));
+        let asking = Arc::clone(&asked);
+        // A name that leads elsewhere the second time.
+        let resolver: Resolver = Arc::new(move |_, _| {
+            let first = asking.fetch_add(1, Ordering::SeqCst) == 0;
+            let address = if first { "127.0.0.2" } else { "127.0.0.1" };
+            Ok(vec![SocketAddr::new(ip(address), port)])
+        });
+        let connector = Connector::new(resolver, allowing(&["127.0.0.2"]));
+        let first = connector.connect(&url("http://hooks.test/")).await;
+        assert_eq!(first.err(), Some(Failure::Connect(io::ErrorKind::ConnectionRefused)));
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "one look-up for one connection");
+        let second = connector.connect(&url("http://hooks.test/")).await;
+        assert_eq!(second.err(), Some(Failure::Private));
+        assert_eq!(accepted.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn look_ups_that_hang_take_no_more_threads_than_their_own() {
+        let (port, _) = listen().await;
+        let (hanging, release) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (counted, released) = (Arc::clone(&hanging), Arc::clone(&release));
+        let resolver: Resolver = Arc::new(move |name, port| {
+            if name == "hangs.test" {
+                counted.fetch_add(1, Ordering::SeqCst);
+                while released.load(Ordering::SeqCst) == 0 {
+                    std::thread::park_timeout(Duration::from_millis(1));
+                }
+            }
+            Ok(vec![SocketAddr::new(ip("127.0.0.1"), port)])
+        });
+        let connector = Arc::new(Connector::new(resolver, allowing(&["127.0.0.1"])));
+        let connect = |name: &str| {
+            let (connector, url) = (Arc::clone(&connector), url(&format!("http://{name}:{port}/")));
+            async move { connector.connect(&url).await.err() }
+        };
+        for _ in 0..LOOKUPS_MAX * 2 {
+            let gone = tokio::time::timeout(Duration::from_millis(1), connect("hangs.test")).await;
+            assert!(gone.is_err(), "whoever asked went away");
+        }
+        let asked = tokio::task::spawn(connect("well.test"));
+        assert_eq!(connect("127.0.0.1").await, None, "no look-up, no wait");
+        assert_eq!(asked.await.expect("it ends"), Some(Failure::Busy));
+        assert_eq!(hanging.load(Ordering::SeqCst), LOOKUPS_MAX);
+        release.store(1, Ordering::SeqCst);
+        assert_eq!(connect("well.test").await, None);
+    }
+
+    #[tokio::test]
+    async fn the_next_address_is_tried() {
+        let (port, _) = listen().await;
+        let connector = connector(&["127.0.0.2", "127.0.0.1"], port, &["127.0.0.0/8"]);
+        assert!(connector.connect(&url("http://hooks.test/")).await.is_ok());
+        let nothing = Connector::new(Arc::new(|_, _| Ok(Vec::new())), Networks::default());
+        let nowhere = nothing.connect(&url("http://hooks.test/")).await;
+        assert_eq!(nowhere.err(), Some(Failure::Unresolved));
+    }
+
+    #[test]
+    fn this_machines_addresses_are_known() {
+        assert!(is_own(ip("127.0.0.1")));
+        assert!(!is_own(ip("8.8.8.8")));
+        assert!(!is_own(ip("2606:4700:4700::1111")));
+        // The address that this machine sends from, if it has a way out.
+        let out = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+            socket.connect("8.8.8.8:9")?;
+            socket.local_addr()
+        });
+        if let Ok(out) = out {
+            assert!(is_own(out.ip()), "{out}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What a receiver is told about a click. Of the visitor: a country, the host that referred, what
+//! kind of agent. Never an address, a cookie, a password, nor what the visitor brought along in
+//! the query: `url` is the link's own.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::links::Links;
+use crate::model::id::{Id, IdSource};
+use crate::model::link::Link;
+
+/// How much of a `Referer` is looked at, in bytes: the host stands at its start, and names end at
+/// 253. Past it: cut off.
+const REFERRER_MAX: usize = 1_024;
+
+/// Longest id of a contact in bytes, well above any vendor's. A longer one is left out.
+const CONTACT_MAX: usize = 256;
+
+/// A counted click.
+#[derive(Clone, Copy, Debug)]
+pub struct Click<'a> {
+    /// The link that was clicked.
+    pub link: &'a Link,
+    /// When.
+    pub at: Timestamp,
+    /// The `Referer` header as sent; only its host is kept.
+    pub referrer: Option<&'a str>,
+    /// `person`, `bot` or `preview`.
+    pub agent: &'static str,
+    /// Two capitals, if known.
+    pub country: Option<&'a str>,
+    /// Whom a personal link was made for.
+    pub contact: Option<&'a str>,
+}
+
+/// What is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Event {
+    pub(super) id: Id,
+    pub(super) body: Bytes,
+}
+
+#[derive(Serialize)]
+struct EventJson<'a> {
+    id: String,
+    r#type: &'static str,
+    timestamp: String,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Data<'a> {
+    link: LinkJson<'a>,
+    clicked_at: String,
+    country: Option<&'a str>,
+    referrer_host: Option<String>,
+    agent: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contact_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LinkJson<'a> {
+    id: String,
+    short_code: &'a str,
+    short_url: String,
+    url: String,
+    title: Option<&'a str>,
+    domain: String,
+    workspace_id: &'a str,
+}
+
+/// How an event is called outside, over all tries and receivers.
+pub(super) fn name(id: Id) -> String {
+    format!("evt_{id}")
+}
+
+/// The event of a click; `None` when the link's domain or workspace is not there.
+pub(super) fn of(links: &Links, click: &Click<'_>) -> Option<Event> {
+    let directory = links.directory();
+    let link = click.link;
+    let domain = directory.domain(link.domain)?;
+    let workspace = links.workspace_numbered(link.workspace)?;
+    // Without randomness two clicks of one millisecond would share an id; it is there since the
+    // start, when keys were drawn.
+    let mut chance = [0; 16];
+    getrandom::fill(&mut chance).ok()?;
+    let id = IdSource::after(None).next(click.at, u128::from_le_bytes(chance));
+    let at = click.at.to_string();
+    let event = EventJson {
+        id: name(id),
+        r#type: "link.clicked",
+        timestamp: at.clone(),
+        data: Data {
+            link: LinkJson {
+                id: link.id.to_string(),
+                short_code: link.code.as_str(),
+                short_url: links.site().short_url(domain, &link.code),
+                url: link.options.target().as_str().to_owned(),
+                title: link.options.title.as_deref(),
+                domain: links.site().name_of(domain),
+                workspace_id: workspace.id.as_str(),
+            },
+            clicked_at: at,
+            country: click.country.filter(|country| is_country(country)),
+            referrer_host: click.referrer.and_then(referrer_host),
+            agent: click.agent,
+            contact_id: click.contact.filter(|contact| contact.len() <= CONTACT_MAX),
+        },
+    };
+    let body = serde_json::to_vec(&event).expect("keys are strings and no serializer here fails");
+    Some(Event { id, body: body.into() })
+}
+
+fn is_country(text: &str) -> bool {
+    text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase())
+}
+
+/// The host of a page. An address is none: it may be the visitor's own.
+fn referrer_host(referrer: &str) -> Option<String> {
+    let referrer = referrer.get(..REFERRER_MAX).unwrap_or(referrer);
+    if referrer.len() > REFERRER_MAX {
+        return None;
+    }
+    let url = url::Url::parse(referrer).ok()?;
+    match (url.scheme(), url.host()?) {
+        ("http" | "https", url::Host::Domain(name)) => {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            let fits = (1..=253).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+            fits.then(|| name.to_owned())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_referrer_only_a_name_is_kept() {
+        let long = format!("https://e.test/{}", "x".repeat(100_000));
+        let rows = [
+            ("https://News.Example.com/a?token=secret#x", Some("news.example.com")),
+            ("https://user:word@example.com:8443/", Some("example.com")),
+            ("http://example.com.", Some("example.com")),
+            ("https://bücher.example/", Some("xn--bcher-kva.example")),
+            (&long, Some("e.test")),
+            ("https://192.168.1.17/router", None),
+            ("https://3232235793/", None),
+            ("https://[2001:db8::1]/", None),
+            ("android-app://com.example.mail/", None),
+            ("javascript:alert(1)", None),
+            ("about:blank", None),
+            ("example.com", None),
+            ("https://a!b.example/", None),
+            ("", None),
+        ];
+        for (referrer, want) in rows {
+            assert_eq!(referrer_host(referrer).as_deref(), want, "{referrer:.80}");
+        }
+        let name = format!("https://{}.test/", ["a".repeat(63).as_str(); 5].join("."));
+        assert_eq!(referrer_host(&name), None);
+        assert_eq!(referrer_host(&format!("https://{}", "é".repeat(REFERRER_MAX))), None);
+    }
+
+    #[test]
+    fn a_country_is_two_capitals() {
+        for (text, want) in [("DE", true), ("de", false), ("DEU", false), ("", false), ("D\"", false)] {
+            assert_eq!(is_country(text), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Webhooks: each counted click of a link that names receivers is told to them, signed, off the
+//! redirect's path.
+//!
+//! [`Webhooks::offer`] is all that a redirect sees of it: it writes the event down, reserves room,
+//! and hands it to one task, the [`courier`]; a full queue drops and counts. The courier tries
+//! deliveries host by host ([`lanes`]), each over a connection of its own to an address that was
+//! checked ([`connect`]), within five seconds ([`send`]), signed with the workspace's secret
+//! ([`sign`]).
+//!
+//! What receivers may rely on: at least once for events that were queued while running or stopped
+//! in order, under an id that is the same over all tries; at most five tries within an hour, later
+//! ones later; no order. A crash loses what was queued since the start, and delivers again what
+//! the last stop had written down. A stop writes down what waits; on a full disk it is lost, and
+//! the log says how much.
+
+mod connect;
+mod courier;
+mod event;
+mod lanes;
+mod queue;
+mod results;
+mod send;
+mod sign;
+mod tls;
+mod verdict;
+mod waiting;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+pub use self::event::Click;
+pub use self::queue::QUEUE_MAX;
+pub use self::results::{Attempt, RESULTS_PER_LINK};
+
+use self::connect::Connector;
+use self::courier::Courier;
+use self::queue::{DELIVERY_BYTES, Offered, Room};
+use self::results::Results;
+use crate::links::Links;
+use crate::model::id::Id;
+use crate::model::network::Networks;
+use crate::settings::{BadSetting, parse_duration};
+
+/// Most tries of a delivery, the first included.
+const TRIES_MAX: usize = 5;
+
+/// How long after its click an event may still be tried: news of a click grows stale, and a host
+/// that was left alone meanwhile must not be flooded later. Past it: given up.
+const LIFETIME: Duration = Duration::from_hours(1);
+
+/// `[webhooks]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Networks in which receivers are allowed beside the public internet.
+    pub allowed_networks: Vec<String>,
+    /// How long after a failed try the next one follows.
+    pub retry_after: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            allowed_networks: Vec::new(),
+            retry_after: ["15s", "2m", "10m", "40m"].map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+impl Settings {
+    /// Every rule about a value that has the right type.
+    pub fn check(&self) -> Result<(), BadSetting> {
+        self.networks()?;
+        self.delays().map(|_| ())
+    }
+
+    /// [`Settings::allowed_networks`] parsed.
+    pub fn networks(&self) -> Result<Networks, BadSetting> {
+        let shown = || format!("{:?}", self.allowed_networks);
+        let rule = "must be at most 100 addresses or networks such as \"10.0.0.0/8\", without bits beyond the prefix";
+        Networks::parse(self.allowed_networks.iter().map(String::as_str))
+            .map_err(|_| BadSetting::new("allowed_networks", shown(), rule))
+    }
+
+    fn delays(&self) -> Result<Vec<Duration>, BadSetting> {
+        let delays: Option<Vec<Duration>> =
+            self.retry_after.iter().map(|text| parse_duration(text)).collect();
+        let fits = |delays: &Vec<Duration>| {
+            let sum = delays.iter().try_fold(Duration::ZERO, |sum, delay| sum.checked_add(*delay));
+            (1..TRIES_MAX).contains(&delays.len()) && sum.is_some_and(|sum| sum < LIFETIME)
+        };
+        let rule = "must be 1 to 4 durations such as \"15s\", together less than \"1h\"";
+        delays
+            .filter(fits)
+            .ok_or_else(|| BadSetting::new("retry_after", format!("{:?}", self.retry_after), rule))
+    }
+}
+
+/// The handle, cheap to clone.
+#[derive(Clone)]
+pub struct Webhooks(Arc<Shared>);
+
+struct Shared {
+    links: Links,
+    delays: Vec<Duration>,
+    connector: Connector,
+    room: Arc<Room>,
+    results: Results,
+    counts: Counts,
+    queue: mpsc::UnboundedSender<Offered>,
+    stop: watch::Sender<bool>,
+    /// What [`Webhooks::start`] takes, and what it leaves for [`Webhooks::stop`].
+    courier: Mutex<Stage>,
+}
+
+/// How far the courier is.
+enum Stage {
+    Ready(mpsc::UnboundedReceiver<Offered>),
+    Running(JoinHandle<()>),
+    Over,
+}
+
+impl fmt::Debug for Webhooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhooks").field("numbers", &self.numbers()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    delivered: AtomicU64,
+    failed: AtomicU64,
+    dropped: AtomicU64,
+    in_flight: AtomicUsize,
+}
+
+/// What `/metrics` tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Deliveries that wait.
+    pub queued: u64,
+    /// Tries under way.
+    pub in_flight: u64,
+    /// Deliveries that a receiver took.
+    pub delivered: u64,
+    /// Deliveries given up.
+    pub failed: u64,
+    /// Deliveries that found no room.
+    pub dropped: u64,
+}
+
+impl Webhooks {
+    /// Nothing is sent before [`Webhooks::start`].
+    pub fn new(links: Links, settings: &Settings) -> Result<Webhooks, BadSetting> {
+        let (queue, offered) = mpsc::unbounded_channel();
+        Ok(Webhooks(Arc::new(Shared {
+            links,
+            delays: settings.delays()?,
+            connector: Connector::new(connect::system(), settings.networks()?),
+            room: Arc::default(),
+            results: Results::default(),
+            counts: Counts::default(),
+            queue,
+            stop: watch::Sender::new(false),
+            courier: Mutex::new(Stage::Ready(offered)),
+        })))
+    }
+
+    /// Queues the event of a counted click for each of the link's receivers. Never waits: for no
+    /// lock that is held longer than an insertion, no disk, no network.
+    pub fn offer(&self, click: &Click<'_>) {
+        let urls = &click.link.options.webhook_urls;
+        if urls.is_empty() {
+            return;
+        }
+        let Some(event) = event::of(&self.0.links, click) else {
+            self.0.counts.dropped.fetch_add(urls.len() as u64, Ordering::Relaxed);
+            return;
+        };
+        for url in urls {
+            let url: Box<str> = url.as_str().into();
+            let bytes = DELIVERY_BYTES + url.len() + event.body.len();
+            let sent = self.0.room.take(bytes).is_some_and(|place| {
+                let offered = Offered {
+                    event: event.id,
+                    link: click.link.id,
+                    workspace: click.link.workspace,
+                    url,
+                    body: event.body.clone(),
+                    at: click.at,
+                    place,
+                };
+                // Unbounded, but for the place that each needs. Fails once the courier has stopped.
+                self.0.queue.send(offered).is_ok()
+            });
+            if !sent {
+                self.0.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Begins to deliver: first what the last stop left, once the store has been read.
+    pub fn start(&self) {
+        let mut courier = self.0.courier.lock();
+        if let Stage::Ready(offered) = std::mem::replace(&mut *courier, Stage::Over) {
+            let run = Courier::new(Arc::clone(&self.0), offered, self.0.stop.subscribe()).run();
+            *courier = Stage::Running(tokio::spawn(run));
+        }
+    }
+
+    /// Ends: gives tries under way a moment, and writes what is left to the store, which must
+    /// still be open. What is offered from now on is dropped and counted.
+    pub async fn stop(&self) {
+        self.0.stop.send_replace(true);
+        let courier = std::mem::replace(&mut *self.0.courier.lock(), Stage::Over);
+        if let Stage::Running(courier) = courier
+            && courier.await.is_err()
+        {
+            tracing::error!("the courier of webhooks panicked: what waited is lost");
+        }
+    }
+
+    /// The last results of a link, the newest first.
+    pub fn deliveries(&self, link: Id) -> Vec<Attempt> {
+        self.0.results.of(link)
+    }
+
+    /// How it goes.
+    pub fn numbers(&self) -> Numbers {
+        let counts = &self.0.counts;
+        let in_flight = counts.in_flight.load(Ordering::Relaxed);
+        Numbers {
+            queued: self.0.room.deliveries.load(Ordering::Relaxed).saturating_sub(in_flight) as u64,
+            in_flight: in_flight as u64,
+            delivered: counts.delivered.load(Ordering::Relaxed),
+            failed: counts.failed.load(Ordering::Relaxed),
+            dropped: counts.dropped.load(Ordering::Relaxed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_say_what_is_wrong() {
+        let check = |networks: &[&str], delays: &[&str]| {
+            let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+            let settings = Settings { allowed_networks: own(networks), retry_after: own(delays) };
+            settings.check().map_err(|bad| bad.to_string())
+        };
+        assert_eq!(check(&["10.0.0.0/8", "::1"], &["1s"]), Ok(()));
+        assert_eq!(check(&[], &["15m", "15m", "15m", "14m"]), Ok(()));
+        let networks = check(&["10.0.0.1/8"], &["1s"]).expect_err("bits beyond");
+        assert!(
+            networks.starts_with("`allowed_networks` = [\"10.0.0.1/8\"]: must be at most 100 "),
+            "{networks}"
+        );
+        let rows: [&[&str]; 5] = [&[], &["1"], &["1h"], &["30m", "30m"], &["1s"; 5]];
+        for delays in rows {
+            let why = format!(
+                "`retry_after` = {delays:?}: must be 1 to 4 durations such as \"15s\", together less than \"1h\""
+            );
+            assert_eq!(check(&[], delays), Err(why));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Whom https receivers are known by: the certificate authorities that the machine trusts, and
+//! nobody whose certificate is not for the name in the URL.
+
+use std::sync::Arc;
+
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+
+use super::verdict::Failure;
+
+/// Reads the authorities: some 20 ms, on a thread that may block.
+pub(super) async fn load() -> Result<TlsConnector, Failure> {
+    let loaded = tokio::task::spawn_blocking(|| connector(authorities())).await;
+    loaded.unwrap_or_else(|_| Err(Failure::Tls("the authorities cannot be read".into())))
+}
+
+/// Whom the machine trusts; on a machine that has no list, whom Mozilla trusted when this was
+/// built.
+fn authorities() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "some of the machine's certificate authorities cannot be read");
+    }
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        tracing::info!("the machine has no certificate authorities: webhooks use the built-in list");
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
+}
+
+fn connector(roots: RootCertStore) -> Result<TlsConnector, Failure> {
+    let provider = Arc::new(crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| Failure::Tls(error.to_string().into()))?;
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+    use url::Url;
+
+    use super::*;
+    use crate::model::network::Networks;
+    use crate::webhooks::connect::Connector;
+
+    /// A connector for whom every name is this machine, and which may go there.
+    fn local() -> Connector {
+        let resolver = |_: &str, port| Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]);
+        Connector::new(Arc::new(resolver), Networks::parse(["127.0.0.0/8"]).expect("a network"))
+    }
+
+    /// A TLS server with a certificate for hooks.test and 127.0.0.1; says which name it was asked
+    /// for.
+    async fn listen_tls() -> u16 {
+        let certificate = CertificateDer::from(&include_bytes!("../../tests/tls/hooks.test.der")[..]);
+        let key = PrivatePkcs8KeyDer::from(&include_bytes!("../../tests/tls/hooks.test.key.der")[..]);
+        let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key))
+            .expect("a certificate with its key");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    let name = stream.get_ref().1.server_name().unwrap_or("-").to_owned();
+                    let _ = stream.write_all(name.as_bytes()).await;
+                    let _ = stream.shutdown().await;
+                }
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn certificates_are_checked_against_the_name_in_the_url() {
+        let port = listen_tls().await;
+        let authority = CertificateDer::from(&include_bytes!("../../tests/tls/authority.der")[..]);
+        let mut roots = RootCertStore::empty();
+        roots.add(authority).expect("a certificate");
+        let trusting = local();
+        trusting.tls.set(connector(roots).expect("a configuration")).ok().expect("set once");
+        let rows = [
+            ("https://hooks.test/", Ok("hooks.test")),
+            ("https://HOOKS.test./", Ok("hooks.test")),
+            ("https://127.0.0.1/", Ok("-")),
+            ("https://other.test/", Err("not valid for name")),
+            ("https://127.0.0.2/", Err("connection refused")),
+        ];
+        for (text, want) in rows {
+            let mut url = Url::parse(text).expect(text);
+            url.set_port(Some(port)).expect("a port");
+            let got = match trusting.connect(&url).await {
+                Ok(mut stream) => {
+                    let mut name = String::new();
+                    stream.read_to_string(&mut name).await.expect("the name");
+                    Ok(name)
+                }
+                Err(failure) => Err(failure.to_string()),
+            };
+            match (got, want) {
+                (Ok(got), Ok(want)) => assert_eq!(got, want, "{text}"),
+                (Err(got), Err(want)) => assert!(got.contains(want), "{text}: {got}"),
+                (got, _) => panic!("{text}: {got:?}"),
+            }
+        }
+        // Nobody vouches for it among the authorities that a machine has.
+        let url = Url::parse(&format!("https://hooks.test:{port}/")).expect("a URL");
+        let refused = local().connect(&url).await;
+        let refused = refused.err().map(|failure| failure.to_string()).unwrap_or_default();
+        assert!(refused.contains("UnknownIssuer"), "{refused}");
+    }
+}

@@ -1,0 +1,150 @@
+//! What receivers cannot do: hold up others or the redirects, lead elsewhere, be reached where
+//! nothing may be reached.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use waypost::webhooks::QUEUE_MAX;
+
+use crate::support::hooks::{click, hooked, link, offer, results, start};
+use crate::support::receiver::{Receiver, Reply, until};
+
+#[test]
+fn slow_and_ill_receivers_are_cut_off() {
+    let app = start(&["50m"]);
+    let limit = Duration::from_secs(5);
+    let rows = [
+        ("silence", Reply::Silence, true, "no answer within 5 s", false),
+        ("trickle", Reply::Trickle, true, "no answer within 5 s", false),
+        ("endless", Reply::Endless, false, "", true),
+        ("huge", Reply::HugeHead, false, "no valid answer: ", false),
+        ("close", Reply::Close, false, "no valid answer: ", false),
+    ];
+    let receivers: Vec<_> = rows.iter().map(|(_, reply, ..)| Receiver::answering(reply.clone())).collect();
+    let made: Vec<_> = rows
+        .iter()
+        .zip(&receivers)
+        .map(|((name, ..), receiver)| hooked(&app, name, &[receiver.url("/")]))
+        .collect();
+    for (name, ..) in &rows {
+        offer(&app, name);
+    }
+    // Others are not held up meanwhile.
+    let well = Receiver::start();
+    hooked(&app, "well", &[well.url("/")]);
+    let began = Instant::now();
+    offer(&app, "well");
+    well.wait_for(1);
+    assert!(began.elapsed() < limit / 2, "{:?}", began.elapsed());
+    for (((name, _, is_slow, error, delivered), receiver), made) in rows.iter().zip(&receivers).zip(&made) {
+        let one = &results(&app, made, 1)[0];
+        assert_eq!(one["delivered"], *delivered, "{name}: {one}");
+        assert!(one["error"].as_str().unwrap_or("").starts_with(error), "{name}: {one}");
+        let took = Duration::from_millis(one["durationMs"].as_u64().expect("a number"));
+        assert_eq!(took >= limit, *is_slow, "{name}: {took:?}");
+        assert!(took < limit + Duration::from_secs(2), "{name}: {took:?}");
+        assert_eq!(receiver.connections(), 1, "{name}");
+        // What was not read stands in the system's buffers, and is bounded by them.
+        assert!(receiver.written() < 10 * 1024 * 1024, "{name}: {} bytes", receiver.written());
+    }
+}
+
+#[test]
+fn redirects_are_not_followed() {
+    let app = start(&["50m"]);
+    let target = Receiver::start();
+    for status in [301, 302, 303, 307, 308] {
+        let receiver = Receiver::answering(Reply::Location(status, target.url("/inner")));
+        let made = hooked(&app, &format!("moved{status}"), &[receiver.url("/")]);
+        offer(&app, &format!("moved{status}"));
+        let one = &results(&app, &made, 1)[0];
+        assert_eq!((&one["status"], &one["delivered"]), (&json!(status), &json!(false)), "{one}");
+        assert_eq!(one["error"], "redirects are not followed");
+    }
+    assert_eq!(target.connections(), 0);
+}
+
+#[test]
+fn private_receivers_are_not_connected_to() {
+    let app = start(&["50m"]);
+    let receiver = Receiver::start();
+    let port = receiver.address().port();
+    let hosts = ["127.0.0.1", "localhost", "127.1", "[::ffff:127.0.0.1]"];
+    let urls = hosts.map(|host| format!("http://{host}:{port}/"));
+    let urls: Vec<_> = urls.into_iter().enumerate().map(|(at, url)| format!("{url}{at}")).collect();
+    let made = hooked(&app, "private", &urls);
+    let app = app.restart_with(|config| config.webhooks.allowed_networks.clear());
+    offer(&app, "private");
+    for one in results(&app, &made, urls.len()) {
+        assert_eq!(one["error"], "the host leads into a private network", "{one}");
+        assert_eq!(one["status"], Value::Null);
+    }
+    assert_eq!(receiver.connections(), 0);
+    // Allowed again, the same link works: nothing else was in the way.
+    let app = app.restart_with(|config| config.webhooks.allowed_networks = vec!["127.0.0.1".to_owned()]);
+    offer(&app, "private");
+    receiver.wait_for(1);
+}
+
+#[test]
+fn a_host_has_four_places() {
+    let app = start(&["50m"]);
+    let receiver = Receiver::start();
+    receiver.hold();
+    hooked(&app, "busy", &[receiver.url("/")]);
+    let link = link(&app, "busy");
+    for _ in 0..20 {
+        app.app().webhooks().offer(&click(&app, &link));
+    }
+    receiver.wait_for(4);
+    let other = Receiver::start();
+    hooked(&app, "idle", &[other.url("/")]);
+    offer(&app, "idle");
+    other.wait_for(1);
+    let numbers = app.app().webhooks().numbers();
+    assert_eq!((receiver.connections(), numbers.in_flight + numbers.delivered), (4, 5), "{numbers:?}");
+    receiver.release();
+    until("all delivered", || app.app().webhooks().numbers().delivered == 21);
+    assert!(receiver.most_at_once() <= 4, "{}", receiver.most_at_once());
+    let ids: std::collections::HashSet<_> =
+        receiver.requests().iter().map(|request| request.header("webhook-id").to_owned()).collect();
+    assert_eq!(ids.len(), 20, "an id for each click");
+}
+
+#[test]
+fn a_full_queue_drops_and_counts_and_nobody_waits() {
+    let app = start(&["50m"]);
+    let receivers: Vec<_> = (0..5).map(|_| Receiver::answering(Reply::Silence)).collect();
+    let urls: Vec<_> = receivers.iter().map(|receiver| receiver.url("/")).collect();
+    hooked(&app, "full", &urls);
+    hooked(&app, "one", &urls[..1]);
+    let webhooks = app.app().webhooks();
+    let (five, one) = (link(&app, "full"), link(&app, "one"));
+    // One host alone gets a quarter.
+    let few = QUEUE_MAX / 4 + 100;
+    for _ in 0..few {
+        webhooks.offer(&click(&app, &one));
+    }
+    until("the surplus is dropped", || webhooks.numbers().dropped == 100);
+    let began = Instant::now();
+    for _ in 0..QUEUE_MAX {
+        webhooks.offer(&click(&app, &five));
+    }
+    let took = began.elapsed();
+    // Of a build without optimisation, on a machine that does other things: far below the 5 s that
+    // one receiver takes.
+    assert!(took < Duration::from_secs(5), "{QUEUE_MAX} offers took {took:?}");
+    let offered = (few + 5 * QUEUE_MAX) as u64;
+    until("each is held or dropped", || {
+        let numbers = webhooks.numbers();
+        numbers.queued + numbers.in_flight + numbers.dropped == offered
+    });
+    let held = offered - webhooks.numbers().dropped;
+    assert!(held <= QUEUE_MAX as u64 && held > QUEUE_MAX as u64 / 2, "{held} are held");
+    assert!(app.visitor().get("/healthz").text().contains("ok"));
+    // All of them wait over a restart.
+    let app = app.restart();
+    let numbers = || app.app().webhooks().numbers();
+    until("they are queued again", || numbers().queued + numbers().in_flight == held);
+    assert_eq!(numbers().dropped, 0);
+}

@@ -1,0 +1,340 @@
+//! Webhooks against real receivers: what they are told, how it is signed, how often it is tried,
+//! and what a restart or a crash leaves.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use waypost::webhooks::Click;
+
+use crate::support::app::{START, TestApp};
+use crate::support::hooks::{
+    click, expected, hooked, link, offer, results, secret, secret_path, start, workspace,
+};
+use crate::support::http::text;
+use crate::support::receiver::{Receiver, Reply, until};
+
+/// Names a file into which the child of [`nothing_secret_is_logged_and_no_proxy_is_asked`] writes
+/// what must not be in its log.
+const SECRET_FILE: &str = "WAYPOST_TEST_SECRET_FILE";
+
+#[test]
+fn told_in_full() {
+    let secret_file = std::env::var(SECRET_FILE);
+    if secret_file.is_ok() {
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(std::io::stderr).init();
+    }
+    let app = start(&["10ms"]);
+    let receiver = Receiver::start();
+    receiver.answer_next([Reply::Status(503)]);
+    let made = app.admin().create(&json!({
+        "url": "https://e.test/page?a=1", "utmSource": "s", "customSlug": "told", "title": "Tïtle",
+        "password": "canary-password", "notes": "canary-notes",
+        "webhookUrls": receiver.url("/hook?token=canary-token"),
+    }));
+    let link = link(&app, "told");
+    app.app().webhooks().offer(&Click {
+        referrer: Some("https://News.example.com/path?canary-referrer"),
+        country: Some("DE"),
+        contact: Some("contact_7"),
+        ..click(&app, &link)
+    });
+    let requests = receiver.wait_for(2);
+    let request = &requests[1];
+    assert_eq!(request.line, "POST /hook?token=canary-token HTTP/1.1");
+    assert_eq!(request.header("host"), receiver.address().to_string());
+    assert_eq!(request.header("user-agent"), "Waypost-Webhooks/1");
+    assert_eq!(request.header("content-type"), "application/json");
+    assert_eq!(request.header("webhook-timestamp"), (START / 1_000).to_string());
+    let mut names: Vec<_> = request.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    names.sort();
+    let all = "connection content-length content-type host user-agent webhook-id webhook-signature webhook-timestamp";
+    assert_eq!(names.join(" "), all, "and nothing else");
+    let id = request.header("webhook-id");
+    assert!(id.starts_with("evt_") && id.len() == 24, "{id}");
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    let want = json!({
+        "id": id, "type": "link.clicked", "timestamp": "2026-01-01T00:00:00.000Z",
+        "data": {
+            "link": {
+                "id": made["id"], "shortCode": "told", "shortUrl": "http://go.test/told",
+                "url": "https://e.test/page?a=1&utm_source=s", "title": "Tïtle", "domain": "go.test",
+                "workspaceId": workspace(&app),
+            },
+            "clickedAt": "2026-01-01T00:00:00.000Z", "country": "DE",
+            "referrerHost": "news.example.com", "agent": "person", "contactId": "contact_7",
+        },
+    });
+    assert_eq!(body, want);
+    let secret = secret(&app);
+    assert_eq!(request.header("webhook-signature"), expected(&secret, request));
+    assert_eq!(requests[0].header("webhook-id"), id, "the same over all tries");
+    assert_eq!(requests[0].body, request.body);
+    let metrics = app.admin().get("/metrics").text();
+    assert!(!metrics.contains(&secret) && !metrics.contains("canary"), "{metrics}");
+    if let Ok(path) = secret_file {
+        std::fs::write(path, &secret).expect("a file");
+    }
+}
+
+/// The test above once more, in a process of its own that logs everything and is told to use a
+/// proxy that does not exist.
+#[test]
+fn nothing_secret_is_logged_and_no_proxy_is_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("secret");
+    let mut child = Command::new(std::env::current_exe().expect("this program"));
+    child.args(["--exact", "suite::webhooks::told_in_full", "--nocapture"]).env(SECRET_FILE, &path);
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        child.env(name, "http://127.0.0.1:1");
+    }
+    let ran = child.output().expect("it runs");
+    let log = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.status.success(), "{log}");
+    assert!(log.contains("a webhook was not delivered at once"), "the log is there: {log}");
+    let secret = std::fs::read_to_string(path).expect("the child wrote it");
+    let bare = secret.strip_prefix("whsec_").expect("its prefix");
+    for hidden in [bare, "canary", "contact_7", "News.example.com", "/hook"] {
+        assert!(!log.contains(hidden), "{hidden} in {log}");
+    }
+}
+
+#[test]
+fn failures_are_tried_again_and_shown() {
+    let app = start(&["1ms", "2ms", "3ms", "4ms"]);
+    let receiver = Receiver::start();
+    let path = receiver.url("/");
+    let made = hooked(&app, "twice", std::slice::from_ref(&path));
+    receiver.answer_next([Reply::Status(500), Reply::Status(404)]);
+    offer(&app, "twice");
+    let all = results(&app, &made, 3);
+    let shown: Vec<_> =
+        all.iter().map(|one| json!([one["attempt"], one["status"], one["delivered"]])).collect();
+    assert_eq!(json!(shown), json!([[3, 200, true], [2, 404, false], [1, 500, false]]));
+    let requests = receiver.requests();
+    for (one, request) in all.iter().zip(requests.iter().rev()) {
+        assert_eq!(text(one, "id"), request.header("webhook-id"));
+        assert_eq!(text(one, "url"), path);
+    }
+    assert_eq!((&all[0]["error"], &all[0]["nextAttemptAt"]), (&Value::Null, &Value::Null));
+    assert_eq!(all[1]["error"], "the receiver did not accept it");
+    assert!(all[1]["nextAttemptAt"].is_string());
+    let mut keys: Vec<_> = all[0].as_object().expect("an object").keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(keys.join(" "), "at attempt delivered durationMs error id nextAttemptAt status url");
+    // Five times, and no more.
+    receiver.answer_all(Reply::Status(500));
+    let lost = hooked(&app, "never", &[receiver.url("/never")]);
+    offer(&app, "never");
+    let all = results(&app, &lost, 5);
+    assert_eq!((&all[0]["attempt"], &all[0]["nextAttemptAt"]), (&json!(5), &Value::Null));
+    // "Gone" is final.
+    receiver.answer_all(Reply::Status(410));
+    let gone = hooked(&app, "gone", &[receiver.url("/gone")]);
+    offer(&app, "gone");
+    let all = results(&app, &gone, 1);
+    assert_eq!((&all[0]["error"], &all[0]["nextAttemptAt"]), (&json!("the receiver is gone"), &Value::Null));
+    assert_eq!(receiver.wait_for(9).len(), 9);
+    let metrics = app.admin().get("/metrics").text();
+    for line in [
+        "waypost_webhooks_queued 0",
+        "waypost_webhooks_in_flight 0",
+        "waypost_webhooks_delivered_total 1",
+        "waypost_webhooks_failed_total 2",
+        "waypost_webhooks_dropped_total 0",
+    ] {
+        assert!(metrics.lines().any(|got| got == line), "{line} in {metrics}");
+    }
+}
+
+/// Stops the app, and starts it so much later.
+fn after(app: TestApp, pause: Duration) -> TestApp {
+    let clock = app.clock();
+    let millis = i64::try_from(pause.as_millis()).expect("a short one");
+    app.restart_with(|_| clock.set(clock.now().plus_millis(millis)))
+}
+
+#[test]
+fn what_waits_survives_a_restart() {
+    let app = start(&["20m", "20m"]);
+    let receiver = Receiver::answering(Reply::Status(500));
+    let silent = Receiver::answering(Reply::Silence);
+    let made = hooked(&app, "later", &[receiver.url("/a"), silent.url("/b")]);
+    offer(&app, "later");
+    results(&app, &made, 1);
+    silent.wait_for(1);
+    // One waits for its next try, one is cut off in the middle of its first.
+    let began = Instant::now();
+    let app = after(app, Duration::from_mins(20));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let again = receiver.wait_for(2);
+    assert_eq!(again[0].header("webhook-id"), again[1].header("webhook-id"));
+    assert_eq!(again[0].body, again[1].body);
+    assert_eq!(expected(&secret(&app), &again[1]), again[1].header("webhook-signature"));
+    assert_eq!(silent.wait_for(2)[1].header("webhook-id"), again[0].header("webhook-id"));
+    let all = results(&app, &made, 1);
+    assert_eq!(all[0]["attempt"], 2, "tries are counted over the restart: {all:?}");
+    // Delivered, and not again after the next start.
+    receiver.answer_all(Reply::Status(200));
+    silent.answer_all(Reply::Status(200));
+    let app = after(app, Duration::from_mins(20));
+    assert_eq!(receiver.wait_for(3).len(), 3);
+    until("all delivered", || app.app().webhooks().numbers().delivered == 2);
+    let app = app.restart();
+    hooked(&app, "other", &[receiver.url("/c")]);
+    offer(&app, "other");
+    let last = receiver.wait_for(4);
+    assert_eq!(last.len(), 4);
+    assert_ne!(last[3].header("webhook-id"), last[0].header("webhook-id"));
+    let numbers = app.app().webhooks().numbers();
+    assert_eq!((numbers.queued, numbers.failed, numbers.dropped), (0, 0, 0));
+}
+
+/// What was written down stays until it is over: a crash delivers it again rather than never.
+#[test]
+fn what_waited_survives_a_crash_as_well() {
+    let app = start(&["20m", "20m"]);
+    let receiver = Receiver::answering(Reply::Status(500));
+    hooked(&app, "crash", &[receiver.url("/")]);
+    offer(&app, "crash");
+    receiver.wait_for(1);
+    let app = after(app, Duration::from_mins(20));
+    receiver.wait_for(2);
+    // Tried and failed again, so it is still to come. Then the machine goes down.
+    receiver.answer_all(Reply::Status(200));
+    let second = app.crashed();
+    let requests = receiver.wait_for(3);
+    assert_eq!(requests[2].header("webhook-id"), requests[0].header("webhook-id"));
+    let links = second.app().links();
+    let is_empty = || second.wait(links.waiting_deliveries()).is_ok_and(|batches| batches.is_empty());
+    until("delivered and forgotten", is_empty);
+    // That one is done with it. A crash before it had said so would have delivered it once more.
+    let third = second.crashed();
+    offer(&third, "crash");
+    let requests = receiver.wait_for(4);
+    assert_ne!(requests[3].header("webhook-id"), requests[0].header("webhook-id"));
+    assert_eq!(third.app().webhooks().numbers().dropped, 0);
+}
+
+#[test]
+fn a_secret_is_readable_and_rotates() {
+    let app = start(&["50m"]);
+    let mut admin = app.admin();
+    let path = secret_path(&workspace(&app));
+    let first = admin.get(&path).expect(200, "made on first need")["webhookSecret"].clone();
+    assert_eq!(first["createdAt"], "2026-01-01T00:00:00.000Z");
+    assert_eq!(first["previousExpiresAt"], Value::Null);
+    assert_eq!(admin.get(&path).expect(200, "the same")["webhookSecret"], first);
+    let app = app.restart();
+    let mut admin = app.admin();
+    assert_eq!(admin.get(&path).expect(200, "after a restart")["webhookSecret"], first);
+    app.advance(Duration::from_hours(1));
+    let rotate = format!("{path}/rotate");
+    let once = [("Idempotency-Key", "k")];
+    let second = admin.send("POST", &rotate, &once, None).expect(201, "rotated")["webhookSecret"].clone();
+    let replayed = admin.send("POST", &rotate, &once, None).expect(201, "repeated")["webhookSecret"].clone();
+    assert_eq!(second, replayed, "rotated once");
+    assert_ne!(text(&second, "secret"), text(&first, "secret"));
+    assert_eq!(second["previousExpiresAt"], "2026-01-02T01:00:00.000Z");
+    let receiver = Receiver::start();
+    hooked(&app, "signed", &[receiver.url("/")]);
+    offer(&app, "signed");
+    let request = &receiver.wait_for(1)[0];
+    let both = [&second, &first].map(|secret| expected(text(secret, "secret"), request)).join(" ");
+    assert_eq!(request.header("webhook-signature"), both);
+    app.advance(Duration::from_hours(24));
+    offer(&app, "signed");
+    let request = &receiver.wait_for(2)[1];
+    assert_eq!(request.header("webhook-signature"), expected(text(&second, "secret"), request));
+    let last = admin.get(&path).expect(200, "later")["webhookSecret"].clone();
+    assert_eq!(last["previousExpiresAt"], Value::Null);
+}
+
+#[test]
+fn foreign_secrets_and_deliveries_are_unknown() {
+    let app = start(&["50m"]);
+    let mut admin = app.admin();
+    let (other, own) = (json!({"name": "Other", "id": "other"}), workspace(&app));
+    admin.post("/api/v1/workspaces", &other).expect(201, "another workspace");
+    let mut key = |scopes: &[&str], workspace: &str| {
+        let body = json!({"name": "k", "scopes": scopes, "workspaceId": workspace});
+        let made = admin.post("/api/v1/keys", &body).expect(201, "a key");
+        app.visitor().with_key(text(&made["key"], "secret"))
+    };
+    let made = hooked(&app, "mine", &["https://hooks.example.com/".to_owned()]);
+    let deliveries = format!("/api/v1/links/{}/deliveries", text(&made, "id"));
+    let mut theirs = key(&["admin", "links.readonly"], "other");
+    let unknown = "workspace not found";
+    theirs.get(&secret_path(&own)).refuses(404, unknown, "a foreign secret");
+    theirs.post(&format!("{}/rotate", secret_path(&own)), &json!({})).refuses(404, unknown, "a rotation");
+    theirs.get(&secret_path("nobody")).refuses(404, unknown, "nobody's");
+    theirs.get(&deliveries).refuses(404, "link not found", "a foreign link");
+    let foreign = theirs.get(&secret_path("other")).expect(200, "its own");
+    assert_ne!(text(&foreign["webhookSecret"], "secret"), secret(&app));
+    let mut reader = key(&["links.readonly"], &own);
+    assert_eq!(reader.get(&deliveries).expect(200, "a reader"), json!({"deliveries": []}));
+    reader.get(&secret_path(&own)).refuses(403, "this key lacks the scope admin", "a reader");
+    let mut keeper = key(&["admin"], &own);
+    keeper.get(&deliveries).refuses(403, "this key lacks the scope links.readonly", "a keeper of keys");
+    app.visitor().get(&secret_path(&own)).refuses(401, "missing or invalid API key", "a stranger");
+}
+
+#[test]
+fn counted_clicks_are_told_and_nothing_else() {
+    let app = start(&["10ms"]);
+    let receiver = Receiver::start();
+    let hook = receiver.url("/");
+    let make = |code: &str, more: Value| {
+        let mut body = json!({"url": "https://e.test/", "customSlug": code, "webhookUrls": hook});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+        app.admin().create(&body)
+    };
+    make("plain", json!({}));
+    make("few", json!({"maxClicks": 2}));
+    make("bots", json!({"countBots": true, "title": "A title"}));
+    make("secret", json!({"password": "open sesame"}));
+    make("framed", json!({"cloaked": true}));
+    make("pixels", json!({"metaPixelId": "1234567890"}));
+    make("over", json!({"expiresAt": "2020-01-01"}));
+    let bot = ("User-Agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)");
+    let slack = ("User-Agent", "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)");
+    let referrer = ("Referer", "https://news.example.com/story");
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let rows: &[(&str, &str, &[(&str, &str)], Option<&str>, Option<&str>)] = &[
+        ("GET", "/plain", &[referrer], None, Some("person")),
+        ("HEAD", "/plain", &[], None, None),
+        ("GET", "/plain", &[("Sec-Purpose", "prefetch")], None, None),
+        ("GET", "/plain", &[bot], None, None),
+        ("GET", "/few", &[], None, Some("person")),
+        ("GET", "/few", &[bot], None, None),
+        ("HEAD", "/few", &[], None, None),
+        ("GET", "/few", &[], None, Some("person")),
+        ("GET", "/few", &[], None, None),
+        ("GET", "/bots", &[bot], None, Some("bot")),
+        ("GET", "/bots", &[slack], None, None),
+        ("GET", "/secret", &[], None, None),
+        ("POST", "/secret", &[form], Some("password=wrong"), None),
+        ("POST", "/secret", &[form], Some("password=open+sesame"), Some("person")),
+        ("GET", "/framed", &[], None, Some("person")),
+        ("GET", "/pixels", &[], None, Some("person")),
+        ("GET", "/over", &[], None, None),
+        ("GET", "/unknown", &[], None, None),
+    ];
+    let mut visitor = app.visitor();
+    let mut told = 0;
+    for (method, path, headers, body, agent) in rows {
+        visitor.send(method, path, headers, body.map(str::as_bytes));
+        let Some(agent) = agent else { continue };
+        told += 1;
+        let requests = receiver.wait_for(told);
+        let event: Value = serde_json::from_slice(&requests[told - 1].body).expect("JSON");
+        assert_eq!(event["data"]["agent"], *agent, "{method} {path}");
+        assert_eq!(event["data"]["link"]["shortCode"], path[1..], "{method} {path}");
+        let host = if headers.contains(&referrer) { json!("news.example.com") } else { Value::Null };
+        assert_eq!(event["data"]["referrerHost"], host, "{method} {path}");
+        assert!(!event.to_string().contains("127.0.0.1"), "{event}");
+    }
+    // Whatever was told too much would have come before this one.
+    visitor.get("/plain");
+    assert_eq!(receiver.wait_for(told + 1).len(), told + 1);
+}

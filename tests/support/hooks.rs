@@ -1,0 +1,102 @@
+//! Links with receivers, clicks on them, and what became of the events.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use waypost::cache::entry::Action;
+use waypost::links::Resolved;
+use waypost::model::domain::DomainNumber;
+use waypost::model::link::Link;
+use waypost::webhooks::Click;
+
+use crate::support::app::TestApp;
+use crate::support::http::text;
+use crate::support::receiver::{Received, until};
+
+/// An app that may reach receivers on this machine, and tries again after so long.
+pub(crate) fn start(retry_after: &[&str]) -> TestApp {
+    TestApp::start_with(|config| {
+        config.webhooks.allowed_networks = vec!["127.0.0.0/8".to_owned()];
+        config.webhooks.retry_after = retry_after.iter().map(|text| (*text).to_owned()).collect();
+    })
+}
+
+/// A link of this code with these receivers; answers what the API says of it.
+#[track_caller]
+pub(crate) fn hooked(app: &TestApp, code: &str, hooks: &[String]) -> Value {
+    app.admin().create(&json!({"url": "https://e.test/", "customSlug": code, "webhookUrls": hooks}))
+}
+
+#[track_caller]
+pub(crate) fn link(app: &TestApp, code: &str) -> Link {
+    let found = app.wait(app.app().links().load(DomainNumber::DEFAULT, code)).expect("the table answers");
+    let Resolved::Found(entry) = found else { panic!("no {code}") };
+    match &entry.action {
+        Action::Decide(decided) => decided.link.clone(),
+        Action::Redirect { .. } => panic!("{code} tells nobody"),
+    }
+}
+
+pub(crate) fn click<'a>(app: &TestApp, link: &'a Link) -> Click<'a> {
+    Click { link, at: app.clock().now(), referrer: None, agent: "person", country: None, contact: None }
+}
+
+/// A click, as a visitor makes it.
+#[track_caller]
+pub(crate) fn offer(app: &TestApp, code: &str) {
+    assert_eq!(app.visitor().get(&format!("/{code}")).status, 302, "{code}");
+}
+
+/// The results of a link, once they are as many, the newest first.
+#[track_caller]
+pub(crate) fn results(app: &TestApp, link: &Value, count: usize) -> Vec<Value> {
+    let path = format!("/api/v1/links/{}/deliveries", text(link, "id"));
+    let mut admin = app.admin();
+    let mut all = Vec::new();
+    until(&format!("{count} results"), || {
+        let answer = admin.get(&path).expect(200, "deliveries");
+        answer["deliveries"].as_array().expect("a list").clone_into(&mut all);
+        all.len() >= count
+    });
+    assert_eq!(all.len(), count, "{all:?}");
+    all
+}
+
+/// The default workspace's id: the oldest stands last.
+pub(crate) fn workspace(app: &TestApp) -> String {
+    let all = app.admin().get("/api/v1/workspaces").expect(200, "workspaces");
+    let all = all["workspaces"].as_array().expect("a list");
+    text(all.last().expect("one"), "id").to_owned()
+}
+
+pub(crate) fn secret_path(workspace: &str) -> String {
+    format!("/api/v1/workspaces/{workspace}/webhook-secret")
+}
+
+pub(crate) fn secret(app: &TestApp) -> String {
+    let shown = app.admin().get(&secret_path(&workspace(app))).expect(200, "the secret");
+    text(&shown["webhookSecret"], "secret").to_owned()
+}
+
+/// HMAC-SHA256 by RFC 2104, from nothing but the hash.
+pub(crate) fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
+    let mut block = [0; 64];
+    block[..key.len()].copy_from_slice(key);
+    let inner = Sha256::digest([&block.map(|byte| byte ^ 0x36)[..], message].concat());
+    Sha256::digest([&block.map(|byte| byte ^ 0x5c)[..], &inner[..]].concat()).to_vec()
+}
+
+/// What a receiver with this secret expects as signature.
+pub(crate) fn expected(secret: &str, request: &Received) -> String {
+    let key = STANDARD.decode(secret.strip_prefix("whsec_").expect("its prefix")).expect("base64");
+    assert_eq!(key.len(), 32);
+    let signed = [
+        request.header("webhook-id").as_bytes(),
+        b".",
+        request.header("webhook-timestamp").as_bytes(),
+        b".",
+        &request.body,
+    ];
+    format!("v1,{}", STANDARD.encode(hmac(&key, &signed.concat())))
+}

@@ -1,0 +1,261 @@
+//! A receiver of webhooks on a port of its own: real sockets, and answers that the test chooses,
+//! ill ones among them. Keeps every request as it came.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+/// Longest wait for what must happen.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is looked for.
+const POLL: Duration = Duration::from_millis(2);
+
+/// Returns once it is so; the test fails when it never is.
+#[track_caller]
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::park_timeout(POLL);
+    }
+}
+
+/// How a request is answered.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// With this status.
+    Status(u16),
+    /// With a redirect there.
+    Location(u16, String),
+    /// Not at all; the connection stays open.
+    Silence,
+    /// With a good answer, one byte of it a second.
+    Trickle,
+    /// With 200 and a body without end.
+    Endless,
+    /// With 200 and a header of 10 MB.
+    HugeHead,
+    /// By closing the connection.
+    Close,
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    pub(crate) line: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Received {
+    /// The value of a header that must occur once.
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let mut values = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        let value = values.next().unwrap_or_else(|| panic!("no {name}: {self:?}"));
+        assert!(values.next().is_none(), "{name} twice: {self:?}");
+        &value.1
+    }
+}
+
+/// A running receiver.
+pub(crate) struct Receiver {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    always: Mutex<Reply>,
+    next: Mutex<VecDeque<Reply>>,
+    requests: Mutex<Vec<Received>>,
+    connections: AtomicUsize,
+    open: AtomicUsize,
+    most_open: AtomicUsize,
+    written: AtomicUsize,
+    held: Mutex<bool>,
+    released: Condvar,
+}
+
+impl Receiver {
+    /// Answers 200.
+    pub(crate) fn start() -> Receiver {
+        Receiver::answering(Reply::Status(200))
+    }
+
+    pub(crate) fn answering(always: Reply) -> Receiver {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let shared = Arc::new(Shared {
+            always: Mutex::new(always),
+            next: Mutex::default(),
+            requests: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            most_open: AtomicUsize::new(0),
+            written: AtomicUsize::new(0),
+            held: Mutex::new(false),
+            released: Condvar::new(),
+        });
+        let serving = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                serving.connections.fetch_add(1, Ordering::SeqCst);
+                let open = serving.open.fetch_add(1, Ordering::SeqCst) + 1;
+                serving.most_open.fetch_max(open, Ordering::SeqCst);
+                let shared = Arc::clone(&serving);
+                std::thread::spawn(move || {
+                    // A client that goes away in the middle is what some tests are about.
+                    let _ = shared.serve(&stream);
+                });
+            }
+        });
+        Receiver { address, shared }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// How the next requests are answered, one after the other.
+    pub(crate) fn answer_next(&self, replies: impl IntoIterator<Item = Reply>) {
+        self.shared.next.lock().extend(replies);
+    }
+
+    /// How all others are.
+    pub(crate) fn answer_all(&self, reply: Reply) {
+        *self.shared.always.lock() = reply;
+    }
+
+    /// Answers nothing until [`Receiver::release`].
+    pub(crate) fn hold(&self) {
+        *self.shared.held.lock() = true;
+    }
+
+    pub(crate) fn release(&self) {
+        *self.shared.held.lock() = false;
+        self.shared.released.notify_all();
+    }
+
+    pub(crate) fn requests(&self) -> Vec<Received> {
+        self.shared.requests.lock().clone()
+    }
+
+    /// The first requests, once there are so many.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, count: usize) -> Vec<Received> {
+        until(&format!("{count} requests"), || self.shared.requests.lock().len() >= count);
+        self.requests()
+    }
+
+    /// Connections accepted so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Most connections at once that were not answered yet.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.shared.most_open.load(Ordering::SeqCst)
+    }
+
+    /// Bytes written of endless answers.
+    pub(crate) fn written(&self) -> usize {
+        self.shared.written.load(Ordering::SeqCst)
+    }
+}
+
+impl Shared {
+    fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
+        let asked = self.take_in(stream);
+        {
+            let mut held = self.held.lock();
+            while *held {
+                self.released.wait(&mut held);
+            }
+        }
+        // Before the answer: the client may use its place again as soon as it has that.
+        self.open.fetch_sub(1, Ordering::SeqCst);
+        if !asked? {
+            return Ok(());
+        }
+        let next = self.next.lock().pop_front();
+        let reply = next.unwrap_or_else(|| self.always.lock().clone());
+        self.answer(stream, &reply)
+    }
+
+    /// Keeps the request, if one comes.
+    fn take_in(&self, stream: &TcpStream) -> std::io::Result<bool> {
+        let request = read(&mut BufReader::new(stream))?;
+        let came = request.is_some();
+        self.requests.lock().extend(request);
+        Ok(came)
+    }
+
+    fn answer(&self, mut stream: &TcpStream, reply: &Reply) -> std::io::Result<()> {
+        const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK";
+        match reply {
+            Reply::Status(status) => write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\nOK"),
+            Reply::Location(status, to) => {
+                write!(stream, "HTTP/1.1 {status} X\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n")
+            }
+            Reply::Silence => stream.read_to_end(&mut Vec::new()).map(|_| ()),
+            Reply::Trickle => {
+                for byte in GOOD {
+                    stream.write_all(&[*byte])?;
+                    std::thread::sleep(Duration::from_secs(1)); // This is what it is for.
+                }
+                Ok(())
+            }
+            Reply::Endless => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+                loop {
+                    self.written.fetch_add(stream.write(&[b'x'; 4096])?, Ordering::SeqCst);
+                }
+            }
+            Reply::HugeHead => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nX-Long: ")?;
+                for _ in 0..10 * 1024 {
+                    self.written.fetch_add(stream.write(&[b'x'; 1024])?, Ordering::SeqCst);
+                }
+                stream.write_all(b"\r\nContent-Length: 0\r\n\r\n")
+            }
+            Reply::Close => Ok(()),
+        }
+    }
+}
+
+fn read(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Received>> {
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        let line = line.trim_end().to_owned();
+        if line.is_empty() {
+            break;
+        }
+        lines.push(line);
+    }
+    let mut lines = lines.into_iter();
+    let line = lines.next().unwrap_or_default();
+    let headers: Vec<_> = lines
+        .filter_map(|line| {
+            line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+        })
+        .collect();
+    let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length = length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(Some(Received { line, headers, body }))
+}
