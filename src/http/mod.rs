@@ -8,6 +8,7 @@ pub mod api;
 pub mod body;
 pub mod counts;
 pub mod host;
+pub mod peer;
 pub mod server;
 pub mod service;
 mod stream;

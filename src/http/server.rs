@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::http::counts::Counts;
 use crate::http::stream::{Stream, WRITE_DEADLINE};
+use crate::model::network::Networks;
 use crate::settings::BadSetting;
 
 /// Read buffer of a connection, and so the longest request head. hyper's own default lets a
@@ -63,6 +64,8 @@ pub struct Settings {
     pub max_body: usize,
     /// Largest body of a bulk request in bytes.
     pub max_bulk_body: usize,
+    /// Proxies whose `X-Forwarded-For` is believed: addresses, or networks such as `10.0.0.0/8`.
+    pub trusted_proxies: Vec<String>,
 }
 
 impl Default for Settings {
@@ -74,6 +77,7 @@ impl Default for Settings {
             drain_timeout: Duration::from_secs(10),
             max_body: 64 * 1024,
             max_bulk_body: 8 * 1024 * 1024,
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -104,7 +108,16 @@ impl Settings {
             let rule = "must be at least `max_body` and at most 67108864";
             return Err(BadSetting::new("max_bulk_body", bulk, rule));
         }
+        self.proxies()?;
         Ok(())
+    }
+
+    /// The proxies that are believed.
+    pub fn proxies(&self) -> Result<Networks, BadSetting> {
+        Networks::parse(self.trusted_proxies.iter().map(String::as_str)).map_err(|_| {
+            let rule = "must be at most 100 addresses or networks such as \"10.0.0.0/8\"";
+            BadSetting::new("trusted_proxies", format!("{:?}", self.trusted_proxies), rule)
+        })
     }
 
     /// The cap that [`serve`] keeps.
@@ -290,6 +303,10 @@ mod tests {
         check(
             |s| s.drain_timeout = Duration::from_hours(2),
             "`drain_timeout` = \"2h\": must be at most \"1h\"",
+        );
+        check(
+            |s| s.trusted_proxies = vec!["10.0.0.0/33".to_owned()],
+            "`trusted_proxies` = [\"10.0.0.0/33\"]: must be at most 100 addresses or networks such as \"10.0.0.0/8\"",
         );
         check(|s| s.max_body = 10, "`max_body` = 10: must be at least 1024");
         check(

@@ -23,8 +23,9 @@ use crate::http::api::ops::Ops;
 use crate::http::api::{self, Api};
 use crate::http::body::{self, Answer, BodyError};
 use crate::http::counts::Counts;
-use crate::http::host;
 use crate::http::server::Settings;
+use crate::http::{host, peer};
+use crate::model::network::Networks;
 use crate::model::short_code::is_reserved;
 use crate::visit::unlock::FORM_MAX;
 use crate::visit::{self, Visit, Visitor, pages};
@@ -59,13 +60,15 @@ struct Shared {
     ops: Ops,
     counts: Arc<Counts>,
     body_timeout: Duration,
+    proxies: Networks,
 }
 
 impl Service {
     /// Puts the parts together.
     pub fn new(visitor: Visitor, api: Api, ops: Ops, counts: Arc<Counts>, settings: &Settings) -> Service {
         let body_timeout = settings.body_timeout;
-        Service(Arc::new(Shared { visitor, api, ops, counts, body_timeout }))
+        let proxies = settings.proxies().expect("the configuration was checked");
+        Service(Arc::new(Shared { visitor, api, ops, counts, body_timeout, proxies }))
     }
 
     /// The service of a connection from this address.
@@ -201,6 +204,7 @@ impl Service {
     {
         let (parts, body) = request.into_parts();
         let (path, query) = (parts.uri.path(), parts.uri.query());
+        let peer = peer::of(peer, &parts.headers, &self.0.proxies);
         let visit = Visit { method: &parts.method, host, path, query, headers: &parts.headers, peer };
         let (headers, within) = (parts.headers.clone(), self.0.body_timeout);
         let form = async move {

@@ -58,7 +58,7 @@ pub struct Visit<'a> {
     pub query: Option<&'a str>,
     /// All headers.
     pub headers: &'a HeaderMap,
-    /// Where it comes from.
+    /// The visitor's address, where it matters: with a POST.
     pub peer: IpAddr,
 }
 

@@ -266,3 +266,27 @@ fn neither_password_nor_cookie_is_kept_or_logged() {
         }
     }
 }
+
+#[test]
+fn behind_a_trusted_proxy_each_visitor_has_its_own_limit() {
+    let guess = |visitor: &mut Client, from: &str| {
+        try_password(visitor, "/s", "wrong", &[("X-Forwarded-For", from)]).status
+    };
+    let app = TestApp::start();
+    protect(&mut app.admin(), "s", &json!({}));
+    let mut visitor = app.visitor();
+    for number in 0..10 {
+        assert_eq!(guess(&mut visitor, &format!("192.0.2.{number}")), 403);
+    }
+    assert_eq!(guess(&mut visitor, "192.0.2.99"), 429, "nobody is believed by default");
+
+    let app = TestApp::start_with(|config| config.http.trusted_proxies = vec!["127.0.0.1".to_owned()]);
+    protect(&mut app.admin(), "s", &json!({}));
+    let mut visitor = app.visitor();
+    for _ in 0..10 {
+        assert_eq!(guess(&mut visitor, "192.0.2.1"), 403);
+    }
+    assert_eq!(guess(&mut visitor, "192.0.2.1"), 429);
+    assert_eq!(guess(&mut visitor, "198.51.100.7, 192.0.2.1"), 429, "what the visitor wrote is not believed");
+    assert_eq!(guess(&mut visitor, "192.0.2.2"), 403);
+}

@@ -1,0 +1,97 @@
+//! Who sends a request: the address at the other end of the connection, or, behind proxies that
+//! the operator trusts, the one that they say. Nobody else is believed: `X-Forwarded-For` is
+//! anybody's to write.
+//!
+//! Each proxy appends the address it was asked from, so the list is read from its end, past the
+//! proxies that are trusted themselves; the first other address is the visitor. What is no address
+//! ends it: then the last one that was is all that is known.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hyper::HeaderMap;
+
+use crate::model::network::Networks;
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The visitor's address.
+pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
+    let mut known = peer.to_canonical();
+    // Several lines are one list, in their order (RFC 9110 5.3).
+    let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+    for text in lines.flat_map(|line| line.as_bytes().rsplit(|b| *b == b',')) {
+        if !trusted.name(known) {
+            return known;
+        }
+        let Some(address) = std::str::from_utf8(text).ok().and_then(parse) else { return known };
+        known = address.to_canonical();
+    }
+    known
+}
+
+/// An address, also with a port, as some proxies write it.
+fn parse(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(peer: &str, lines: &[&str], want: &str) {
+        let trusted = Networks::parse(["10.0.0.0/8", "::1", "203.0.113.7"]).expect("networks");
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(FORWARDED_FOR, HeaderValue::try_from(*line).expect("a legal value"));
+        }
+        let got = of(peer.parse().expect("an address"), &headers, &trusted);
+        assert_eq!(got.to_string(), want, "{peer} {lines:?}");
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let long = format!("{}198.51.100.1", "192.0.2.9, ".repeat(900));
+        let rows: &[(&str, &[&str], &str)] = &[
+            ("198.51.100.9", &["192.0.2.1"], "198.51.100.9"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["192.0.2.1"], "192.0.2.1"),
+            ("10.0.0.1", &["192.0.2.66, 192.0.2.1"], "192.0.2.1"),
+            ("10.0.0.1", &["192.0.2.1, 10.2.3.4, 203.0.113.7"], "192.0.2.1"),
+            ("10.0.0.1", &["192.0.2.66", "192.0.2.1"], "192.0.2.1"),
+            ("10.0.0.1", &["192.0.2.1", "10.9.9.9"], "192.0.2.1"),
+            ("10.0.0.1", &["10.2.3.4"], "10.2.3.4"),
+            ("10.0.0.1", &["unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["192.0.2.1, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["unknown, 10.2.3.4"], "10.2.3.4"),
+            ("10.0.0.1", &[""], "10.0.0.1"),
+            ("10.0.0.1", &["192.0.2.1:4711"], "192.0.2.1"),
+            ("10.0.0.1", &["[2001:db8::1]:80"], "2001:db8::1"),
+            ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1"),
+            ("10.0.0.1", &["2001:db8::1"], "2001:db8::1"),
+            ("::1", &["192.0.2.1"], "192.0.2.1"),
+            ("::ffff:10.0.0.1", &["::ffff:192.0.2.1"], "192.0.2.1"),
+            ("10.0.0.1", &["192.0.2.1;evil"], "10.0.0.1"),
+            ("10.0.0.1", &[&long], "198.51.100.1"),
+        ];
+        for (peer, lines, want) in rows {
+            check(peer, lines, want);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_stranger_cannot_choose_its_address(line in "[ -~]{0,200}") {
+            check("198.51.100.9", &[&line], "198.51.100.9");
+        }
+
+        #[test]
+        fn what_stands_before_the_proxys_own_entry_is_not_looked_at(line in "[ -~]{0,200}") {
+            check("10.0.0.1", &[&format!("{line}, 192.0.2.1")], "192.0.2.1");
+        }
+    }
+}
