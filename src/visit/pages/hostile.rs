@@ -375,3 +375,24 @@ fn a_password_form_is_one_field_that_posts_here() {
         assert_eq!(all(&page, "input[aria-invalid]").len(), usize::from(ask == Ask::Wrong));
     }
 }
+
+#[test]
+fn each_status_says_its_own() {
+    let rows = [
+        (400, "Bad request"),
+        (403, "Not for robots"),
+        (404, "Link not found"),
+        (405, "Method not allowed"),
+        (410, "This link has expired"),
+        (413, "Too much was sent"),
+        (414, "Address too long"),
+        (415, "Not in this form"),
+        (429, "Too many requests"),
+        (500, "Something went wrong"),
+        (503, "Back in a moment"),
+    ];
+    for (code, title) in rows {
+        let page = parse(&text(error(StatusCode::from_u16(code).expect("a valid status"))));
+        assert_eq!(all(&page, "h1")[0].text().collect::<String>().trim(), title, "{code}");
+    }
+}

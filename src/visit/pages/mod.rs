@@ -55,6 +55,13 @@ struct Message {
     notice: Notice,
 }
 
+/// All notices, rendered once: whoever asks for codes that do not exist costs no more than a
+/// redirect.
+static NOTICES: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
+    let rendered = |notice: &Notice| Bytes::from(html(&Message { notice: *notice }));
+    Notice::ALL.iter().map(rendered).collect()
+});
+
 /// The cases that a visitor can tell apart.
 #[derive(Clone, Copy)]
 enum Notice {
@@ -69,6 +76,23 @@ enum Notice {
     TooMany,
     Unavailable,
     Failure,
+}
+
+impl Notice {
+    /// In the order of their numbers.
+    const ALL: [Notice; 11] = [
+        Notice::NotFound,
+        Notice::Gone,
+        Notice::Robot,
+        Notice::BadRequest,
+        Notice::Method,
+        Notice::TooLarge,
+        Notice::MediaType,
+        Notice::TooLong,
+        Notice::TooMany,
+        Notice::Unavailable,
+        Notice::Failure,
+    ];
 }
 
 /// A page that says what is wrong. 403 speaks to robots: a link that blocks them is the only one
@@ -87,7 +111,7 @@ pub fn error(status: StatusCode) -> Response<Full<Bytes>> {
         StatusCode::SERVICE_UNAVAILABLE => Notice::Unavailable,
         _ => Notice::Failure,
     };
-    page(status, &Message { notice }, POLICY.clone())
+    answer(status, NOTICES[notice as usize].clone(), POLICY.clone())
 }
 
 /// The store is not ready.
@@ -105,8 +129,15 @@ fn policy(more: &str) -> HeaderValue {
 
 /// The answer that shows `template`, with the headers that every page has.
 fn page(status: StatusCode, template: &impl Template, policy: HeaderValue) -> Response<Full<Bytes>> {
-    let html = template.render().expect("texts and numbers can be written to a string");
-    let mut response = Response::new(Full::from(html));
+    answer(status, Bytes::from(html(template)), policy)
+}
+
+fn html(template: &impl Template) -> String {
+    template.render().expect("texts and numbers can be written to a string")
+}
+
+fn answer(status: StatusCode, html: Bytes, policy: HeaderValue) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(html));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
