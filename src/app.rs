@@ -157,7 +157,7 @@ impl Store {
             Core { links: self.links.clone(), visitor: visitor.clone(), webhooks: self.webhooks.clone() };
         Service::new(
             visitor,
-            Api::new(core, &config.http, Arc::clone(counts)),
+            Api::new(core, &config.http, &config.limits, Arc::clone(counts)),
             Ops::new(&config.metrics, readiness.clone(), sources),
             Arc::clone(counts),
             &config.http,

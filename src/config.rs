@@ -48,6 +48,8 @@ pub struct Config {
     pub links: links::Settings,
     /// Click counting.
     pub clicks: flush::Settings,
+    /// Rate limits of the APIs.
+    pub limits: http::api::limits::Settings,
     /// Webhooks.
     pub webhooks: webhooks::Settings,
     /// `/metrics`.
@@ -80,6 +82,7 @@ impl Default for Config {
             cache: cache::Settings::default(),
             links: links::Settings::default(),
             clicks: flush::Settings::default(),
+            limits: http::api::limits::Settings::default(),
             webhooks: webhooks::Settings::default(),
             metrics: http::api::ops::Settings::default(),
             admin_key: None,
@@ -178,6 +181,7 @@ impl Config {
         self.cache.check().map_err(|bad| broken("cache.", bad))?;
         self.links.check().map_err(|bad| broken("links.", bad))?;
         self.clicks.check().map_err(|bad| broken("clicks.", bad))?;
+        self.limits.check().map_err(|bad| broken("limits.", bad))?;
         self.webhooks.check().map_err(|bad| broken("webhooks.", bad))?;
         let top = |key: &'static str, value: String, rule: &'static str| {
             broken("", BadSetting::new(key, value, rule))

@@ -164,7 +164,7 @@ impl Service {
         }
         let place = Place::of(uri.path());
         if place == Place::Api {
-            return self.api(request);
+            return self.api(request, peer);
         }
         if *method == Method::POST && place == Place::Visit {
             let host = host.into_owned();
@@ -218,12 +218,13 @@ impl Service {
         self.visited(self.0.visitor.unlock(&visit, form))
     }
 
-    fn api<B>(&self, request: Request<B>) -> Answering
+    fn api<B>(&self, request: Request<B>, peer: IpAddr) -> Answering
     where
         B: Body<Data = Bytes> + Send + 'static,
     {
         let dialect = api::dialect_of(request.uri().path());
-        self.later(Box::pin(self.0.api.clone().answer(request)), Some(dialect))
+        let peer = peer::of(peer, request.headers(), &self.0.proxies);
+        self.later(Box::pin(self.0.api.clone().answer(request, peer)), Some(dialect))
     }
 
     fn later(

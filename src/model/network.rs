@@ -144,6 +144,15 @@ impl FromStr for Network {
     }
 }
 
+/// What stands for one customer of the internet, to be counted by: a v4 address, or the /64 that a
+/// v6 customer gets whole.
+pub fn customer(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
 /// The networks that an operator allows beside the public internet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<Network>);
@@ -266,6 +275,21 @@ mod tests {
         }
         let many = vec!["10.0.0.1"; NETWORKS_MAX + 1];
         assert!(Networks::parse(many).is_err());
+    }
+
+    #[test]
+    fn who_is_one_customer() {
+        let rows = [
+            ("192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("2001:db8::1", "2001:db8::ffff:ffff", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+        ];
+        for (one, other, same) in rows {
+            let customer = |text: &str| customer(text.parse().expect("an address"));
+            assert_eq!(customer(one) == customer(other), same, "{one} {other}");
+        }
     }
 
     proptest! {

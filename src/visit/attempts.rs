@@ -4,12 +4,13 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::model::id::Id;
+use crate::model::network::customer;
 
 /// Wrong passwords per link and address in [`PER_ADDRESS_TIME`]: enough for typing errors, 4.3
 /// million years for eight random letters. Past it: 429 until the time is over.
@@ -55,7 +56,7 @@ impl Attempts {
     /// Takes an attempt, or says how long there is none.
     pub(super) fn begin(&self, link: Id, peer: IpAddr, now: Instant) -> Result<(), Locked> {
         let mut windows = self.0.lock();
-        let address = (link, prefix(peer));
+        let address = (link, customer(peer));
         if let Some(window) = windows.of_link.get(&link) {
             window.room(PER_LINK, now)?;
         }
@@ -71,7 +72,7 @@ impl Attempts {
     pub(super) fn take_back(&self, link: Id, peer: IpAddr) {
         let mut windows = self.0.lock();
         let Windows { of_address, of_link } = &mut *windows;
-        let found = [of_link.get_mut(&link), of_address.get_mut(&(link, prefix(peer)))];
+        let found = [of_link.get_mut(&link), of_address.get_mut(&(link, customer(peer)))];
         for window in found.into_iter().flatten() {
             window.attempts = window.attempts.saturating_sub(1);
         }
@@ -95,14 +96,6 @@ fn add<K: Hash + Eq>(
         *window = Window { ends: now + time, attempts: 0 };
     }
     window.attempts += 1;
-}
-
-/// What stands for one visitor: a v4 address, or the /64 that a v6 customer gets whole.
-fn prefix(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-    }
 }
 
 #[cfg(test)]
@@ -148,20 +141,6 @@ mod tests {
         for _ in 0..1_000 {
             assert_eq!(attempts.begin(LINK, address("::1"), now), Ok(()));
             attempts.take_back(LINK, address("::1"));
-        }
-    }
-
-    #[test]
-    fn who_is_one_visitor() {
-        let rows = [
-            ("192.0.2.1", "192.0.2.1", true),
-            ("192.0.2.1", "192.0.2.2", false),
-            ("192.0.2.1", "::ffff:192.0.2.1", true),
-            ("2001:db8::1", "2001:db8::ffff:ffff", true),
-            ("2001:db8::1", "2001:db8:0:1::1", false),
-        ];
-        for (one, other, same) in rows {
-            assert_eq!(prefix(address(one)) == prefix(address(other)), same, "{one} {other}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::app::{HOST, KEY, TestApp};
+use crate::support::app::{HOST, KEY, START, TestApp};
 use crate::support::http::{Client, text};
 
 const LINKS: &str = "/api/v1/links";
@@ -1021,4 +1021,41 @@ fn keys_are_shown_once_and_end() {
     // What made them is no more; the links are.
     let link = app.admin().get(&path_of(&link)).expect(200, "read")["link"].clone();
     assert_eq!(link["createdBy"], json!(null));
+}
+
+#[test]
+fn too_many_requests_are_told_when_to_come_back() {
+    let app = TestApp::start_with(|config| {
+        config.limits.requests_per_minute = 3;
+        config.limits.refused_per_minute = 2;
+    });
+    let mut admin = app.admin();
+    let first = admin.get("/api/v1/links");
+    assert_eq!(first.header("x-ratelimit-limit"), Some("10000000"), "the operator's own");
+    let workspaces = admin.get("/api/v1/workspaces").expect(200, "workspaces");
+    let workspace = text(&workspaces["workspaces"][0], "id");
+    let draft = json!({"name": "a workspace's", "workspaceId": workspace, "scopes": ["links.readonly"]});
+    let key = admin.post("/api/v1/keys", &draft).expect(201, "a key");
+    let mut limited = app.visitor().with_key(text(&key["key"], "secret"));
+    for left in ["2", "1", "0"] {
+        let answer = limited.get("/api/v1/links");
+        let told = ["limit", "remaining"].map(|name| answer.header(&format!("x-ratelimit-{name}")));
+        assert_eq!((answer.status, told), (200, [Some("3"), Some(left)]));
+        let reset: i64 = answer.header("x-ratelimit-reset").expect("when").parse().expect("seconds");
+        let seconds = reset - START / 1_000;
+        assert!((1..=61).contains(&seconds), "{seconds}");
+        assert_eq!(answer.header("retry-after"), None);
+    }
+    let refused = limited.get("/api/v1/links");
+    let wait: u32 = refused.header("retry-after").expect("when").parse().expect("seconds");
+    assert!((1..=21).contains(&wait), "{wait}");
+    assert_eq!(refused.header("x-ratelimit-remaining"), Some("0"));
+    refused.refuses(429, &format!("too many requests; try again in {wait} s"), "the fourth");
+    assert_eq!(admin.get("/api/v1/links").status, 200, "others are not held up");
+    assert_eq!(app.visitor().get("/unknown").status, 404, "nor are visitors");
+
+    let mut stranger = app.visitor().with_key("wp_wrong");
+    let statuses: Vec<_> = (0..4).map(|_| stranger.get("/api/v1/links").status).collect();
+    assert_eq!(statuses, [401, 401, 429, 429]);
+    assert_eq!(admin.get("/api/v1/links").status, 200, "a valid key from the same address");
 }

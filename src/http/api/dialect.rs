@@ -2,6 +2,7 @@
 //! [`Reply`] or [`Failure`] into bytes. Both pure. A dialect knows the model and this file, never
 //! the core behind it nor the server before it.
 
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 
 pub use crate::links::{
@@ -12,7 +13,9 @@ pub use crate::visit::explain::{Explanation, Question, Reason};
 
 pub use crate::webhooks::Attempt;
 
+use crate::clock::Timestamp;
 use crate::http::api::json::Mistyped;
+use crate::http::api::limits::Allowance;
 use crate::http::api::query::Query;
 use crate::model::Invalid;
 use crate::model::domain::{DomainDraft, DomainEdit};
@@ -39,6 +42,18 @@ pub trait Dialect: Sync {
 
     /// A refusal's status and JSON.
     fn failure(&self, failure: &Failure) -> (StatusCode, Vec<u8>);
+
+    /// The headers that tell where a caller stands (DECISIONS 6): requests a minute, how many of
+    /// them are left, and the Unix second at which all are.
+    fn rate_headers(&self, allowance: &Allowance, now: Timestamp) -> Vec<(HeaderName, HeaderValue)> {
+        let resets = now.plus_millis(i64::try_from(allowance.resets_in.as_millis()).unwrap_or(i64::MAX));
+        vec![
+            (HeaderName::from_static("x-ratelimit-limit"), allowance.limit.into()),
+            (HeaderName::from_static("x-ratelimit-remaining"), allowance.remaining.into()),
+            // Rounded up: at that second it is so.
+            (HeaderName::from_static("x-ratelimit-reset"), (resets.as_millis().div_euclid(1_000) + 1).into()),
+        ]
+    }
 }
 
 /// A method on a path.
@@ -308,6 +323,8 @@ pub enum Failure {
     NoEndpoint,
     /// The endpoint has other methods.
     WrongMethod,
+    /// Too many requests: try again after so many seconds.
+    TooMany(u32),
     /// The body is longer than so many bytes.
     TooLarge(usize),
     /// The body did not arrive in time.
@@ -332,6 +349,7 @@ impl Failure {
     /// Seconds after which to try again.
     pub fn retry_after(&self) -> Option<u32> {
         match self {
+            Failure::TooMany(seconds) => Some(*seconds),
             Failure::Busy => Some(1),
             Failure::NotReady | Failure::OutcomeUnknown => Some(5),
             Failure::DiskFull => Some(30),

@@ -9,10 +9,12 @@ pub mod dialect;
 mod execute;
 mod idempotency;
 pub mod json;
+pub mod limits;
 pub mod native;
 pub mod ops;
 pub mod query;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -31,6 +33,7 @@ use self::credentials::NoCredential;
 use self::dialect::{BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Refusal, Reply};
 pub use self::execute::Core;
 use self::idempotency::{Posted, Turns};
+use self::limits::{Allowance, Limits};
 use self::native::Native;
 use self::query::Query;
 use crate::clock::Timestamp;
@@ -59,6 +62,7 @@ struct Shared {
     core: Core,
     counts: Arc<Counts>,
     turns: Turns,
+    limits: Limits,
     body_timeout: Duration,
     max_body: usize,
     max_bulk_body: usize,
@@ -84,13 +88,14 @@ pub fn unauthorized() -> Answer {
 
 impl Api {
     /// The APIs over this core.
-    pub fn new(core: Core, settings: &Settings, counts: Arc<Counts>) -> Api {
+    pub fn new(core: Core, settings: &Settings, limits: &limits::Settings, counts: Arc<Counts>) -> Api {
         // Without randomness ids start at 0: still unique within the run, which is what they must be.
         let first = getrandom::u64().unwrap_or(0);
         Api(Arc::new(Shared {
             core,
             counts,
             turns: Turns::default(),
+            limits: Limits::new(limits),
             body_timeout: settings.body_timeout,
             max_body: settings.max_body,
             max_bulk_body: settings.max_bulk_body,
@@ -98,8 +103,8 @@ impl Api {
         }))
     }
 
-    /// Answers one request.
-    pub async fn answer<B>(self, request: Request<B>) -> Answer
+    /// Answers one request from this address.
+    pub async fn answer<B>(self, request: Request<B>, peer: IpAddr) -> Answer
     where
         B: Body<Data = Bytes> + Send,
     {
@@ -110,16 +115,24 @@ impl Api {
         let has_body = !body.is_end_stream();
         let dialect = dialect_of(parts.uri.path());
         let found = dialect::find(dialect.endpoints(), &parts.method, parts.uri.path());
+        let mut allowance = None;
         let (result, method, path, allow) = match found {
             Found::Endpoint(endpoint, id) => {
-                let result = self.serve(endpoint, id, &parts, body, number).await;
+                let result = match self.admit(&parts, peer, &mut allowance) {
+                    Ok(caller) => self.serve(caller, endpoint, id, &parts, body, number).await,
+                    Err(failure) => Err(failure),
+                };
                 (result, parts.method.as_str(), endpoint.template, None)
             }
             // Neither the method nor the path is ours: not for the log.
             Found::Methods(allow) => (Err(Failure::WrongMethod), "-", "-", Some(allow)),
             Found::Nothing => (Err(Failure::NoEndpoint), "-", "-", None),
         };
-        let answer = render(dialect, &result, Some(number), allow, has_body);
+        let mut answer = render(dialect, &result, Some(number), allow, has_body);
+        if let Some(allowance) = allowance {
+            let now = self.0.core.links.clock().now();
+            answer.headers_mut().extend(dialect.rate_headers(&allowance, now));
+        }
         self.count(answer.status());
         tracing::info!(
             dialect = dialect.name(),
@@ -148,8 +161,33 @@ impl Api {
         }
     }
 
+    /// Who asks, if it may ask now. Before the body is read: strangers make nobody read 8 MB.
+    fn admit(
+        &self,
+        parts: &Parts,
+        peer: IpAddr,
+        allowance: &mut Option<Allowance>,
+    ) -> Result<Caller, Failure> {
+        let links = &self.0.core.links;
+        // Keys are records too: before they are read, every key would seem unknown.
+        if !links.is_ready() {
+            return Err(Failure::NotReady);
+        }
+        let caller = self.caller(&parts.headers, links.clock().now());
+        let counted = match &caller {
+            Ok(caller) => self.0.limits.request(caller),
+            Err(_) => self.0.limits.refused(peer),
+        };
+        *allowance = Some(counted);
+        match counted.wait {
+            Some(wait) => Err(Failure::TooMany(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX - 1) + 1)),
+            None => caller,
+        }
+    }
+
     async fn serve<B>(
         &self,
+        caller: Caller,
         endpoint: &'static Endpoint,
         id: &str,
         parts: &Parts,
@@ -159,17 +197,7 @@ impl Api {
     where
         B: Body<Data = Bytes> + Send,
     {
-        // Keys are records too: before they are read, every key would seem unknown.
-        if !self.0.core.links.is_ready() {
-            return Err(Failure::NotReady);
-        }
         let now = self.0.core.links.clock().now();
-        // Nobody's key can be known before the store was read.
-        if !self.0.core.links.is_ready() {
-            return Err(Failure::NotReady);
-        }
-        // Before the body: strangers make nobody read 8 MB.
-        let caller = self.caller(&parts.headers, now)?;
         let body = self.read(endpoint.body, &parts.headers, body).await?;
         let call = Call { id, query: Query::parse(parts.uri.query()), body: &body };
         let asked = (endpoint.parse)(&call).map_err(Failure::Refused)?;
@@ -317,6 +345,7 @@ fn leaves_body(failure: &Failure) -> bool {
             | Failure::TooLarge(_)
             | Failure::SlowBody
             | Failure::EncodedBody
+            | Failure::TooMany(_)
     )
 }
 

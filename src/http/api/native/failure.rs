@@ -43,6 +43,9 @@ fn words(failure: &Failure) -> (StatusCode, String) {
         Failure::WrongMethod => {
             say(StatusCode::METHOD_NOT_ALLOWED, "the method is not allowed here; see the Allow header")
         }
+        Failure::TooMany(seconds) => {
+            (StatusCode::TOO_MANY_REQUESTS, format!("too many requests; try again in {seconds} s"))
+        }
         Failure::TooLarge(max) => {
             (StatusCode::PAYLOAD_TOO_LARGE, format!("the body must be at most {max} bytes"))
         }
