@@ -149,14 +149,14 @@ fn count<K: Hash + Eq + Clone>(counted: &Counted<K>, key: &K) -> Allowance {
 mod tests {
     use super::*;
 
-    fn limits(settings: Settings) -> Limits {
+    fn limits(settings: &Settings) -> Limits {
         assert_eq!(settings.check(), Ok(()));
-        Limits::new(&settings)
+        Limits::new(settings)
     }
 
     #[test]
     fn a_minutes_worth_and_then_one_by_one() {
-        let limits = limits(Settings { instance_requests_per_minute: 3, ..Settings::default() });
+        let limits = limits(&Settings { instance_requests_per_minute: 3, ..Settings::default() });
         for remaining in [2, 1, 0] {
             let allowance = limits.request(&Caller::Environment);
             assert_eq!((allowance.limit, allowance.remaining, allowance.wait), (3, remaining, None));
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn strangers_are_counted_by_address_in_bounded_memory() {
-        let limits = limits(Settings { refused_per_minute: 1, ..Settings::default() });
+        let limits = limits(&Settings { refused_per_minute: 1, ..Settings::default() });
         let address = |text: &str| text.parse::<IpAddr>().expect("an address");
         assert_eq!(limits.refused(address("192.0.2.1")).wait, None);
         assert!(limits.refused(address("192.0.2.1")).wait.is_some());
