@@ -25,6 +25,7 @@ use crate::http::body::{self, Answer, BodyError};
 use crate::http::counts::Counts;
 use crate::http::server::Settings;
 use crate::http::{host, peer};
+use crate::links::CONTACT_PATH;
 use crate::model::network::Networks;
 use crate::model::short_code::is_reserved;
 use crate::visit::unlock::FORM_MAX;
@@ -180,6 +181,11 @@ impl Service {
                 let visit = Visit { method, host: &host, path, query, headers, peer };
                 return self.visited(self.0.visitor.answer(&visit));
             }
+            Place::Contact => {
+                let (path, query, headers) = (uri.path(), uri.query(), request.headers());
+                let visit = Visit { method, host: &host, path, query, headers, peer };
+                return self.visited(self.0.visitor.follow_contact_link(&visit));
+            }
             Place::Health => ops.health(),
             Place::Ready => ops.ready(),
             Place::Metrics if ops.is_public || self.0.api.is_admin(request.headers()) => ops.metrics(),
@@ -249,6 +255,8 @@ fn target_length(uri: &Uri) -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Visit,
+    /// A link as one contact got it.
+    Contact,
     Api,
     Health,
     Ready,
@@ -265,6 +273,7 @@ impl Place {
         let rest = path.strip_prefix('/').unwrap_or(path);
         let (first, behind) = rest.split_once('/').unwrap_or((rest, ""));
         match first {
+            "links" if path.starts_with(CONTACT_PATH) => Place::Contact,
             "api" | "links" | "snapshots" | "locations" => Place::Api,
             "healthz" if behind.is_empty() => Place::Health,
             "readyz" if behind.is_empty() => Place::Ready,
@@ -317,6 +326,8 @@ mod tests {
             ("/api", Place::Api),
             ("/api/v1/links", Place::Api),
             ("/links/", Place::Api),
+            ("/links/r/2/eyJ.x.y", Place::Contact),
+            ("/links/r/7/eyJ.x.y", Place::Api),
             ("/locations/x", Place::Api),
             ("/API/v1", Place::Nowhere),
             ("/Links", Place::Nowhere),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::log::{Position, Put};
+use crate::model::contact::ContactKey;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::{ApiKey, Reach, Scope};
@@ -41,13 +42,14 @@ pub struct Directory {
     keys: BTreeMap<Id, Held<ApiKey>>,
     secrets: HashMap<[u8; 32], Id, ahash::RandomState>,
     webhook_secrets: BTreeMap<WorkspaceNumber, Held<WebhookSecret>>,
+    contact_key: Option<Arc<ContactKey>>,
 }
 
 impl Directory {
     /// Reads everything from the table.
     pub(super) fn read(table: &Table) -> Result<Directory, Error> {
         let mut directory = Directory::default();
-        for kind in *b"dwoky" {
+        for kind in *b"dwokyj" {
             table.each_raw(&[kind], &mut |key, revision, value| {
                 let put = Put { key: key.to_vec().into(), value: Some(value.to_vec().into()) };
                 directory.apply(&put, revision).map_err(Error::Corrupt)
@@ -58,7 +60,7 @@ impl Directory {
 
     /// Whether a put of this key concerns the directory.
     pub(super) fn concerns(put: &Put) -> bool {
-        matches!(put.key.first(), Some(b'd' | b'w' | b'o' | b'k' | b'y'))
+        matches!(put.key.first(), Some(b'd' | b'w' | b'o' | b'k' | b'y' | b'j'))
     }
 
     /// Takes in one put of the Change at `revision`.
@@ -92,6 +94,7 @@ impl Directory {
                 let record = Arc::new(WebhookSecret::decode(value)?);
                 self.webhook_secrets.insert(record.workspace, Held { revision, record });
             }
+            Some(b'j') => self.contact_key = Some(Arc::new(ContactKey::decode(value)?)),
             _ => {}
         }
         Ok(())
@@ -161,6 +164,11 @@ impl Directory {
 
     pub(super) fn webhook_secret(&self, workspace: WorkspaceNumber) -> Option<&Held<WebhookSecret>> {
         self.webhook_secrets.get(&workspace)
+    }
+
+    /// What contact links are signed with, once there was one.
+    pub(super) fn contact_key(&self) -> Option<Arc<ContactKey>> {
+        self.contact_key.clone()
     }
 
     /// Whether a key is live that reaches everything and may do everything.

@@ -8,6 +8,7 @@ mod bulk;
 mod change;
 mod codes;
 mod commit;
+mod contacts;
 mod create;
 pub mod directory;
 mod domains;
@@ -38,6 +39,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 pub use self::bulk::{Bulk, ROWS_MAX};
+pub use self::contacts::{CONTACT_PATH, Rendered};
 pub use self::error::Error;
 pub use self::import::{Import, Imported, OnConflict};
 pub use self::keys::Caller;

@@ -16,6 +16,7 @@
 //! | `t` workspace id | tag | | |
 //! | `n` workspace name | tag of this name | | |
 //! | `a` scope | idempotency answer | | |
+//! | `j` | what contact links are signed with | | |
 //! | `y` workspace | webhook secret | | |
 //! | `q` id | deliveries that wait over a restart | | |
 //!
@@ -30,7 +31,10 @@ use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 
 /// First bytes of record keys, in ascending order.
-pub const RECORD_KINDS: &[u8] = b"acdhiklnoqtwxy";
+pub const RECORD_KINDS: &[u8] = b"acdhijklnoqtwxy";
+
+/// Key of the key that contact links are signed with.
+pub const CONTACT_KEY: &[u8] = b"j";
 
 /// Key of the position applied. The one key that is neither record nor index.
 pub const APPLIED: &[u8] = b"M";

@@ -8,6 +8,7 @@
 pub mod agents;
 mod attempts;
 mod bots;
+mod contact;
 pub mod counting;
 mod destination;
 pub mod explain;
@@ -41,6 +42,7 @@ use crate::cache::quotas::Taken;
 use crate::links::directory::Directory;
 use crate::links::{Error, Links, Resolved};
 use crate::model::domain::{Domain, DomainNumber};
+use crate::model::id::ForeignId;
 use crate::model::link::PasswordHash;
 use crate::model::short_code::canonical;
 use crate::webhooks::{Click, Webhooks};
@@ -288,7 +290,7 @@ impl Visitor {
             agent: case.asking.agent.name(),
             // Nothing here knows countries yet.
             country: None,
-            contact: None,
+            contact: case.asking.contact.as_ref().map(ForeignId::as_str),
         });
     }
 

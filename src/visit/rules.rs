@@ -9,6 +9,7 @@ use super::destination::{self, Brought};
 use super::{bots, gate, limit, password, preview};
 use crate::cache::entry::Decided;
 use crate::clock::Timestamp;
+use crate::model::id::ForeignId;
 
 /// What a visitor sends that a rule may look at. Owned: the visit may have to wait.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Asking {
     pub(super) query: Option<String>,
     pub(super) cookies: Vec<HeaderValue>,
     pub(super) referrer: Option<HeaderValue>,
+    /// The contact whose link it is, when it came by one.
+    pub(super) contact: Option<ForeignId>,
     /// `Sec-GPC: 1` or `DNT: 1`: no third party is to hear of the visit.
     pub(super) is_private: bool,
 }
@@ -41,6 +44,7 @@ impl Asking {
             query: query.map(str::to_owned),
             cookies: headers.get_all(COOKIE).iter().cloned().collect(),
             referrer: headers.get(REFERER).cloned(),
+            contact: None,
             is_private: says_yes("sec-gpc") || says_yes("dnt"),
         }
     }

@@ -6,6 +6,8 @@ mod admin;
 mod browser;
 /// The example of a configuration.
 mod config_example;
+/// Merge fields and contact links.
+mod contacts;
 /// Kills at random moments.
 mod crash;
 /// Damaged files.

@@ -7,7 +7,7 @@ use hyper::{Method, StatusCode};
 
 pub use crate::links::{
     Bulk, BulkView, Cursor, DomainView, FailedRow, Imported, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery,
-    LinkView, Outcome, Page, ROWS_MAX, Sort, WebhookSecretView, WorkspaceView,
+    LinkView, Outcome, Page, ROWS_MAX, Rendered, Sort, WebhookSecretView, WorkspaceView,
 };
 pub use crate::visit::explain::{Explanation, Question, Reason};
 
@@ -166,6 +166,7 @@ pub enum Command {
     DeleteLink(Id),
     ExplainLink(Id, Question),
     Deliveries(Id),
+    Render { text: Box<str>, contact: Option<ForeignId> },
     Tags,
     CreateTag { name: Box<str>, edits: Vec<TagEdit> },
     UpdateTag(Id, Vec<TagEdit>),
@@ -211,6 +212,7 @@ impl Command {
             | Command::Links(_)
             | Command::ExplainLink(..)
             | Command::Deliveries(_)
+            | Command::Render { .. }
             | Command::Tags
             | Command::Domains
             | Command::Domain(_) => Scope::LinksRead,
@@ -255,6 +257,7 @@ pub enum Reply {
     Links(Page),
     Explained(Box<Explanation>),
     Deliveries(Vec<Attempt>),
+    Rendered(Rendered),
     Tags(Vec<Tag>),
     Tag(Tag),
     Domains(Vec<DomainView>),

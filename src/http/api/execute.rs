@@ -47,6 +47,9 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Reply, 
             links.get(context, id).await?;
             Reply::Deliveries(webhooks.deliveries(id))
         }
+        Command::Render { text, contact } => {
+            Reply::Rendered(links.render(context, &text, contact.as_ref()).await?)
+        }
         Command::Tags => Reply::Tags(links.tags(context).await?),
         Command::CreateTag { name, edits } => {
             made(Outcome::Tag(links.create_tag(context, name, edits).await?))

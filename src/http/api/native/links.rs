@@ -168,6 +168,15 @@ fn link_query(query: &Query<'_>) -> Result<LinkQuery, Mistyped> {
     })
 }
 
+/// `POST /render {text, contactId?}`.
+pub(super) fn render(call: &Call<'_>) -> Result<Asked, Refusal> {
+    let body = object(call)?;
+    let text = body.required("text")?.into();
+    let contact = body.text("contactId")?.value();
+    let contact = contact.map(|id| ForeignId::parse("contactId", id)).transpose()?;
+    write(call, &body, Command::Render { text, contact })
+}
+
 /// `GET /links/{id}/explain`.
 pub(super) fn explain(call: &Call<'_>) -> Result<Asked, Refusal> {
     let id = call.id("link")?;

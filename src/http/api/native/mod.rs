@@ -63,6 +63,7 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("DELETE", "/api/v1/links/{id}", BodyKind::None, |call| read(call, Command::DeleteLink(call.id("link")?))),
     endpoint("GET", "/api/v1/links/{id}/explain", BodyKind::None, links::explain),
     endpoint("GET", "/api/v1/links/{id}/deliveries", BodyKind::None, |call| read(call, Command::Deliveries(call.id("link")?))),
+    endpoint("POST", "/api/v1/render", BodyKind::Plain, links::render),
     endpoint("GET", "/api/v1/tags", BodyKind::None, |call| read(call, Command::Tags)),
     endpoint("POST", "/api/v1/tags", BodyKind::Plain, places::create_tag),
     endpoint("PATCH", "/api/v1/tags/{id}", BodyKind::Plain, places::update_tag),

@@ -27,6 +27,7 @@ pub(super) fn reply(reply: &Reply) -> (StatusCode, Vec<u8>) {
         Reply::Links(page) => json(&Listing::of(page)),
         Reply::Explained(explanation) => named("explain", &ExplanationJson::of(explanation)),
         Reply::Deliveries(all) => all_named("deliveries", all, DeliveryJson::of),
+        Reply::Rendered(rendered) => json(&RenderedJson { text: &rendered.text, unknown: &rendered.unknown }),
         Reply::Tags(all) => all_named("tags", all, TagJson::of),
         Reply::Tag(tag) => named("tag", &TagJson::of(tag)),
         Reply::Domains(all) => all_named("domains", all, DomainJson::of),
@@ -71,6 +72,13 @@ impl<T: Display> Serialize for Text<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
+}
+
+/// A text with its merge fields filled in.
+#[derive(Serialize)]
+struct RenderedJson<'a> {
+    text: &'a str,
+    unknown: &'a [String],
 }
 
 /// A link in a list: the vendor's `Link`, with our `shortUrl`.

@@ -1,0 +1,131 @@
+//! Merge fields, and links as one contact gets them.
+
+use serde_json::{Value, json};
+
+use crate::support::app::{HOST, TestApp};
+use crate::support::hooks;
+use crate::support::http::{Client, text};
+use crate::support::receiver::Receiver;
+
+fn render(admin: &mut Client, body: &Value) -> Value {
+    admin.post("/api/v1/render", body).expect(200, &body.to_string())
+}
+
+/// The path of the one contact link in a text.
+#[track_caller]
+fn contact_path(rendered: &Value) -> String {
+    let text = text(rendered, "text");
+    let at = text.find("/links/r/2/").unwrap_or_else(|| panic!("no contact link in {text}"));
+    text[at..].split(' ').next().expect("a word").to_owned()
+}
+
+#[test]
+fn fields_become_short_urls_or_contact_links() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let one = admin.create(&json!({"url": "https://e.test/one", "customSlug": "one"}));
+    let two = admin.create(&json!({"url": "https://e.test/two", "customSlug": "two"}));
+    let (one, two) = (text(&one, "id").to_owned(), text(&two, "id").to_owned());
+    let words = format!(
+        "A {{{{trigger_link.{one}}}}}, {{{{trigger_link.{two}}}}} and {{{{trigger_link.{one}}}}} {{{{x}}}} {{{{trigger_link.nothing}}}}"
+    );
+    let rendered = render(&mut admin, &json!({"text": words}));
+    let want = format!(
+        "A http://{HOST}/one, http://{HOST}/two and http://{HOST}/one {{{{x}}}} {{{{trigger_link.nothing}}}}"
+    );
+    assert_eq!(rendered, json!({"text": want, "unknown": ["nothing"]}));
+
+    let words = json!({"text": format!("go {{{{trigger_link.{one}}}}} now"), "contactId": "contact_7"});
+    let path = contact_path(&render(&mut admin, &words));
+    let mut visitor = app.visitor();
+    let answer = visitor.get(&path);
+    assert_eq!((answer.status, answer.header("location")), (302, Some("https://e.test/one")));
+    assert_eq!(admin.clicks(&one), 1);
+    assert_eq!(visitor.head(&path).status, 302);
+    assert_eq!(admin.clicks(&one), 1, "HEAD is no click here either");
+    let app = app.restart();
+    assert_eq!(app.visitor().get(&path).status, 302, "the key outlives a restart");
+
+    let mut visitor = app.visitor();
+    for forged in [
+        format!("{path}x"),
+        path.replace("eyJ", "eyK"),
+        "/links/r/2/".to_owned(),
+        "/links/r/2/a.b.c".to_owned(),
+    ] {
+        let answer = visitor.get(&forged);
+        assert_eq!((answer.status, answer.header("location")), (404, None), "{forged}");
+    }
+    assert_eq!(visitor.send("POST", &path, &[], None).status, 405);
+    app.admin().delete(&format!("/api/v1/links/{one}")).expect(200, "deleted");
+    assert_eq!(visitor.get(&path).status, 404, "as its link");
+}
+
+#[test]
+fn contact_links_keep_every_rule_of_their_link() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let rows = [
+        (json!({"isActive": false}), 404, None),
+        (json!({"expiresAt": "2020-01-01"}), 410, None),
+        (json!({"maxClicks": 1}), 302, Some("https://e.test/")),
+        (json!({"password": "open sesame"}), 303, Some("/s3")),
+        (json!({"cloaked": true}), 200, None),
+        (json!({"forwardParameters": true}), 302, Some("https://e.test/?a=1")),
+    ];
+    let mut visitor = app.visitor();
+    for (number, (more, status, location)) in rows.iter().enumerate() {
+        let mut body = json!({"url": "https://e.test/", "customSlug": format!("s{number}")});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+        let link = admin.create(&body);
+        let words = json!({"text": format!("{{{{trigger_link.{}}}}}", text(&link, "id")), "contactId": "c"});
+        let path = contact_path(&render(&mut admin, &words));
+        let answer = visitor.get(&format!("{path}?a=1"));
+        assert_eq!((answer.status, answer.header("location")), (*status, *location), "{more}");
+        if more["maxClicks"] == 1 {
+            assert_eq!(visitor.get("/s2").status, 410, "one limit under both names");
+        }
+    }
+}
+
+#[test]
+fn the_contact_is_named_to_webhooks() {
+    let app = hooks::start(&["10ms"]);
+    let receiver = Receiver::start();
+    let link = hooks::hooked(&app, "s", &[receiver.url("/")]);
+    let words =
+        json!({"text": format!("{{{{trigger_link.{}}}}}", text(&link, "id")), "contactId": "contact_7"});
+    let path = contact_path(&render(&mut app.admin(), &words));
+    assert_eq!(app.visitor().get(&path).status, 302);
+    let event: Value = serde_json::from_slice(&receiver.wait_for(1)[0].body).expect("JSON");
+    assert_eq!(event["data"]["contactId"], "contact_7");
+}
+
+#[test]
+fn what_render_refuses() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let rows = [
+        (json!({}), 400, "text: is required"),
+        (json!({"text": 5}), 400, "text: must be a string"),
+        (
+            json!({"text": "x", "contactId": "a b"}),
+            422,
+            "contactId: must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -",
+        ),
+    ];
+    for (body, status, error) in rows {
+        admin.post("/api/v1/render", &body).refuses(status, error, &body.to_string());
+    }
+    let other = admin.post("/api/v1/companies", &json!({"name": "Other"})).expect(201, "a company");
+    let company = text(&other["company"], "id");
+    let space = json!({"name": "Theirs", "companyId": company});
+    let space = admin.post("/api/v1/workspaces", &space).expect(201, "a workspace");
+    let key = json!({"name": "theirs", "workspaceId": text(&space["workspace"], "id"), "scopes": ["links.readonly"]});
+    let key = admin.post("/api/v1/keys", &key).expect(201, "a key");
+    let mut theirs = app.visitor().with_key(text(&key["key"], "secret"));
+    let link = admin.create(&json!({"url": "https://e.test/"}));
+    let id = text(&link, "id");
+    let rendered = render(&mut theirs, &json!({"text": format!("{{{{trigger_link.{id}}}}}")}));
+    assert_eq!(rendered["unknown"], json!([id]), "another company's link is no link");
+}
