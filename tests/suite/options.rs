@@ -59,6 +59,7 @@ fn rows() -> Vec<Row> {
         row("blockBots, a library", json!({"blockBots": true}), CURL, "", "redirect", 302, Some(to), true),
         row("blockBots, a search engine", json!({"blockBots": true}), GOOGLEBOT, "", "blocked", 403, None, false),
         row("blockBots, an AI crawler", json!({"blockBots": true, "countBots": true}), GPTBOT, "", "blocked", 403, None, false),
+        row("blockBots, a preview with nothing to show", json!({"blockBots": true}), FACEBOOK, "", "blocked", 403, None, false),
         row("expired before blocked", json!({"blockBots": true, "expiresAt": "2020-01-01"}), GOOGLEBOT, "", "gone", 410, None, false),
         row("a card, a person", card.clone(), CHROME, "", "redirect", 302, Some(to), true),
         row("a card, a preview", card.clone(), SLACK, "", "link preview", 200, None, false),
