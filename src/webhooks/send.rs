@@ -14,6 +14,7 @@ use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use url::{Position, Url};
 
@@ -27,6 +28,11 @@ pub(super) const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most of an answer that is read, its head included, in bytes. Nothing in it is used; past it the
 /// connection is closed.
 const READ_MAX: usize = 64 * 1024;
+
+/// How long a receiver may take to close a connection that it has answered, which it is asked to do
+/// with each request. Until then it counts as one of those at once, there as here: its next try would
+/// be one more than a host has places for. Past it: it is left behind.
+const LINGER: Duration = Duration::from_millis(200);
 
 /// Most header lines of an answer; past it the try has failed.
 const HEADERS_MAX: usize = 100;
@@ -80,29 +86,49 @@ async fn exchange(
     let mut client = http1::Builder::new();
     client.max_buf_size(READ_MAX).max_headers(HEADERS_MAX);
     let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let answer = async {
+    let answer = async move {
         let response = sender.send_request(request).await.map_err(broken)?;
         let status = response.status().as_u16();
         // Whatever comes of it: the status is there.
-        let _ = timeout_at(deadline, read_away(response.into_body())).await;
-        Ok(status)
+        let is_whole = timeout_at(deadline, read_away(response.into_body())).await.unwrap_or(false);
+        Ok((status, is_whole))
     };
-    let (mut answer, connection) = (pin!(answer), pin!(connection));
-    tokio::select! {
-        answered = &mut answer => answered,
+    let (mut answer, mut connection) = (pin!(answer), pin!(connection.without_shutdown()));
+    let (answered, over) = tokio::select! {
+        answered = &mut answer => (answered, None),
         // The connection is over; what it brought is answered now.
-        _ = connection => answer.await,
+        over = &mut connection => (answer.await, Some(over)),
+    };
+    let (status, is_whole) = answered?;
+    if is_whole {
+        let closed = async {
+            let over = match over {
+                Some(over) => over,
+                None => connection.await,
+            };
+            let Ok(parts) = over else { return };
+            let mut stream = parts.io.into_inner();
+            // An end, an error, or a byte that nobody asked for: this connection is done with.
+            if stream.shutdown().await.is_ok() {
+                let _ = stream.read(&mut [0]).await;
+            }
+        };
+        let _ = timeout_at(deadline.min(Instant::now() + LINGER), closed).await;
     }
+    Ok(status)
 }
 
-async fn read_away(mut body: Incoming) {
+/// Reads an answer to its end, as far as it is read at all; whether it got there.
+async fn read_away(mut body: Incoming) -> bool {
     let mut read = 0;
-    while let Some(Ok(frame)) = body.frame().await {
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return false };
         read += frame.data_ref().map_or(0, Bytes::len);
         if read >= READ_MAX {
-            return;
+            return false;
         }
     }
+    true
 }
 
 #[cfg(test)]

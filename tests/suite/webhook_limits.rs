@@ -89,7 +89,7 @@ fn private_receivers_are_not_connected_to() {
 #[test]
 fn a_host_has_four_places() {
     let app = start(&["50m"]);
-    let receiver = Receiver::start();
+    let receiver = Receiver::answering(Reply::Dally);
     receiver.hold();
     hooked(&app, "busy", &[receiver.url("/")]);
     let link = link(&app, "busy");

@@ -43,6 +43,8 @@ pub(crate) enum Reply {
     HugeHead,
     /// By closing the connection.
     Close,
+    /// Status 200 at once, and the end of the connection a little later.
+    Dally,
 }
 
 /// A request as it came.
@@ -112,6 +114,8 @@ impl Receiver {
                 std::thread::spawn(move || {
                     // A client that goes away in the middle is what some tests are about.
                     let _ = shared.serve(&stream);
+                    // Before it is closed, which is what tells the client that its place is free.
+                    shared.open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
@@ -162,7 +166,7 @@ impl Receiver {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// Most connections at once that were not answered yet.
+    /// Most connections that were open at once.
     pub(crate) fn most_at_once(&self) -> usize {
         self.shared.most_open.load(Ordering::SeqCst)
     }
@@ -182,8 +186,6 @@ impl Shared {
                 self.released.wait(&mut held);
             }
         }
-        // Before the answer: the client may use its place again as soon as it has that.
-        self.open.fetch_sub(1, Ordering::SeqCst);
         if !asked? {
             return Ok(());
         }
@@ -229,6 +231,11 @@ impl Shared {
                 stream.write_all(b"\r\nContent-Length: 0\r\n\r\n")
             }
             Reply::Close => Ok(()),
+            Reply::Dally => {
+                stream.write_all(GOOD)?;
+                std::thread::sleep(Duration::from_millis(20)); // This is what it is for.
+                Ok(())
+            }
         }
     }
 }
