@@ -332,6 +332,10 @@ fn previews_and_password_pages_do_not_tell_where_a_link_leads() {
     let page = parse(&html);
     assert_eq!(attribute(&page, "meta[property='og:url']", "content"), SHORT);
     assert_eq!(attribute(&page, "meta[name='twitter:card']", "content"), "summary_large_image");
+    for tag in ["title", "description", "image"] {
+        let twitter = attribute(&page, &format!("meta[name='twitter:{tag}']"), "content");
+        assert_eq!(twitter, attribute(&page, &format!("meta[property='og:{tag}']"), "content"), "{tag}");
+    }
 }
 
 #[test]

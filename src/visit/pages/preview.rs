@@ -1,7 +1,7 @@
 //! The page for programs that draw a preview of a link: its title, description and image, as
 //! Open Graph tags, which Facebook, WhatsApp, LinkedIn, Slack, Discord, Telegram and iMessage
-//! read, and X beside its own `twitter:card`. They stand before the style: some read only a
-//! page's first kilobytes. Never where the link leads: following it is a click.
+//! read, and as Twitter's own, for X and those that copied it. They stand before the style: some
+//! read only a page's first kilobytes. Never where the link leads: following it is a click.
 //!
 //! `X-Robots-Tag: noindex` stays as on every page. It speaks to search engines, for which a link
 //! has no page; drawing a preview is not indexing, and hosts that send it with every page of a
