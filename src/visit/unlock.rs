@@ -32,7 +32,16 @@ struct Attempt {
     asking: Asking,
     peer: IpAddr,
     /// What is wrong with the request before its body.
-    refusal: Option<StatusCode>,
+    refusal: Option<Refusal>,
+}
+
+/// Why a form is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// It is another site's.
+    Foreign,
+    /// It is none.
+    NoForm,
 }
 
 impl Visitor {
@@ -77,8 +86,10 @@ impl Visitor {
             Verdict::Leads { .. } => {}
             other => return self.render(other, &case, &domain),
         }
-        if let Some(status) = refusal {
-            return pages::error(status);
+        match refusal {
+            None => {}
+            Some(Refusal::Foreign) => return pages::foreign_form(),
+            Some(Refusal::NoForm) => return pages::error(StatusCode::UNSUPPORTED_MEDIA_TYPE),
         }
         let form = match form.await {
             Ok(form) => form,
@@ -117,7 +128,7 @@ fn not_allowed() -> Response<Full<Bytes>> {
 /// Forms of other sites are refused: they would guess in their visitors' names, from their
 /// visitors' addresses. Programs send no `Origin`; browsers always do with a POST, and `null` for
 /// what has no site of its own.
-fn refusal(headers: &HeaderMap, host: &str) -> Option<StatusCode> {
+fn refusal(headers: &HeaderMap, host: &str) -> Option<Refusal> {
     let is_ours = |origin: &HeaderValue| {
         let origin = origin.to_str().unwrap_or("");
         let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
@@ -128,12 +139,12 @@ fn refusal(headers: &HeaderMap, host: &str) -> Option<StatusCode> {
         name.trim_end_matches('.').eq_ignore_ascii_case(host)
     };
     if !headers.get_all(ORIGIN).iter().all(is_ours) {
-        return Some(StatusCode::FORBIDDEN);
+        return Some(Refusal::Foreign);
     }
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
     let kind = kind.split(';').next().unwrap_or("").trim();
     let is_form = kind.eq_ignore_ascii_case("application/x-www-form-urlencoded");
-    (!is_form).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+    (!is_form).then_some(Refusal::NoForm)
 }
 
 /// The password in a form; one that no link can have is as good as none.
@@ -149,7 +160,7 @@ mod tests {
     #[test]
     fn whose_forms_are_read() {
         let form = "application/x-www-form-urlencoded";
-        let forbidden = Some(StatusCode::FORBIDDEN);
+        let forbidden = Some(Refusal::Foreign);
         let rows = [
             (None, form, None),
             (Some("https://go.test"), form, None),
@@ -160,8 +171,8 @@ mod tests {
             (Some("null"), form, forbidden),
             (Some(""), form, forbidden),
             (None, "application/x-www-form-urlencoded; charset=UTF-8", None),
-            (None, "text/plain", Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
-            (None, "", Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
+            (None, "text/plain", Some(Refusal::NoForm)),
+            (None, "", Some(Refusal::NoForm)),
         ];
         for (origin, kind, want) in rows {
             let mut headers = HeaderMap::new();

@@ -165,6 +165,9 @@ fn forms_that_are_refused() {
         assert_eq!(answer.status, *status, "{row}: {answer:?}");
         assert_eq!(answer.header("location").is_some(), *status == 303, "{row}");
     }
+    // A person did this, whatever the browser left out: the page does not call them a robot.
+    let foreign = post(&mut visitor, "/s", right, &[("Origin", "null")]).text();
+    assert!(foreign.contains("open the link itself") && !foreign.contains("robot"), "{foreign}");
     let plain = visitor.send_form("/s", &[("Content-Type", "text/plain")], right.as_bytes());
     assert_eq!(plain.status, 415);
     assert_eq!(admin.clicks(text(&link, "id")), 1);

@@ -68,6 +68,7 @@ enum Notice {
     NotFound,
     Gone,
     Robot,
+    ForeignForm,
     BadRequest,
     Method,
     TooLarge,
@@ -80,10 +81,11 @@ enum Notice {
 
 impl Notice {
     /// In the order of their numbers.
-    const ALL: [Notice; 11] = [
+    const ALL: [Notice; 12] = [
         Notice::NotFound,
         Notice::Gone,
         Notice::Robot,
+        Notice::ForeignForm,
         Notice::BadRequest,
         Notice::Method,
         Notice::TooLarge,
@@ -95,8 +97,7 @@ impl Notice {
     ];
 }
 
-/// A page that says what is wrong. 403 speaks to robots: a link that blocks them is the only one
-/// that forbids.
+/// A page that says what is wrong. 403 speaks to robots; what else is forbidden has a page of its own.
 pub fn error(status: StatusCode) -> Response<Full<Bytes>> {
     let notice = match status {
         StatusCode::NOT_FOUND => Notice::NotFound,
@@ -112,6 +113,11 @@ pub fn error(status: StatusCode) -> Response<Full<Bytes>> {
         _ => Notice::Failure,
     };
     answer(status, NOTICES[notice as usize].clone(), POLICY.clone())
+}
+
+/// A password came from a page that is not ours.
+pub fn foreign_form() -> Response<Full<Bytes>> {
+    answer(StatusCode::FORBIDDEN, NOTICES[Notice::ForeignForm as usize].clone(), POLICY.clone())
 }
 
 /// The store is not ready.
