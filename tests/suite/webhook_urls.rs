@@ -142,6 +142,8 @@ fn what_else_is_refused_and_what_is_not() {
         (json!("https://user:word@h.test/"), "webhookUrls: must not contain a user name or password"),
         (json!("https://a.test/,,https://b.test/"), "webhookUrls: must not have an empty part"),
         (json!(["https://a.test/", ""]), "webhookUrls: must not have an empty part"),
+        (json!("https://a.test/\t"), "webhookUrls: must not contain control characters"),
+        (json!("https://a.test/,\r\nhttps://b.test/"), "webhookUrls: must not contain control characters"),
         (json!(many.join(",")), "webhookUrls: must be at most 5 URLs"),
         (json!(many[..6]), "webhookUrls: must be at most 5 URLs"),
         (json!("https://a.test/,HTTPS://A.test:443/"), "webhookUrls: must not name a URL twice"),

@@ -170,7 +170,8 @@ fn webhooks(name: &'static str, body: &Fields) -> Result<Vec<Destination>, Refus
             return Err(Mistyped(Invalid::new(name, why)).into());
         }
     };
-    let parse = |url: &str| match url.trim() {
+    // Spaces stand between the parts of a list; whatever else is white is no part of a URL.
+    let parse = |url: &str| match url.trim_matches(' ') {
         "" => Err(Invalid::new(name, "must not have an empty part")),
         url => Destination::parse_web(name, url),
     };
