@@ -143,7 +143,8 @@ impl Links {
         Err(Error::Busy)
     }
 
-    /// Where visitors are sent who found nothing must not be here, where they may find nothing again.
+    /// Where visitors are sent who found nothing must not be here, where they may find nothing again;
+    /// the root may lead to a link, but not back to itself.
     fn check_elsewhere(&self, domain: &Domain) -> Result<(), Invalid> {
         let urls = [("notFoundUrl", &domain.not_found_url), ("expiredUrl", &domain.expired_url)];
         for (field, url) in urls {
@@ -153,6 +154,16 @@ impl Links {
             if is_itself || self.0.site.is_reached_by(&parts) || self.directory().domain_named(name).is_some()
             {
                 return Err(Invalid::new(field, "must not lead to a domain of this server"));
+            }
+        }
+        if let Some(parts) = domain.root_url.as_ref().and_then(Destination::to_url) {
+            let name = parts.host_str().unwrap_or("").trim_end_matches('.');
+            let is_itself = match &domain.name {
+                Some(own) => own.as_str() == name,
+                None => self.0.site.is_reached_by(&parts),
+            };
+            if is_itself && parts.path() == "/" {
+                return Err(Invalid::new("rootUrl", "must not lead back to itself"));
             }
         }
         Ok(())

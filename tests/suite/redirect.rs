@@ -306,6 +306,24 @@ fn domains_send_strays_where_they_say() {
 }
 
 #[test]
+fn a_root_does_not_lead_to_itself() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let back = "rootUrl: must not lead back to itself";
+    let body = |to: &str| json!({"domain": "d.test", "rootUrl": to});
+    for to in ["https://d.test", "http://D.test./?a=1#b"] {
+        admin.post("/api/v1/domains", &body(to)).refuses(422, back, to);
+    }
+    admin.post("/api/v1/domains", &body("https://d.test/start")).expect(201, "a link of its own");
+    let domains = admin.get("/api/v1/domains").expect(200, "domains");
+    let mut all = domains["domains"].as_array().expect("domains").iter();
+    let default = all.find(|domain| domain["domain"] == "go.test").expect("the default domain");
+    let default = format!("/api/v1/domains/{}", text(default, "id"));
+    admin.patch(&default, &json!({"rootUrl": "http://go.test/"})).refuses(422, back, "the default domain");
+    admin.patch(&default, &json!({"rootUrl": "https://d.test/"})).expect(200, "another domain");
+}
+
+#[test]
 fn pages_carry_what_keeps_them_harmless() {
     let app = TestApp::start();
     let mut admin = app.admin();
