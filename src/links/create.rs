@@ -287,7 +287,7 @@ impl Shared {
     }
 
     /// The link of ours that a destination leads to, whether it exists or not.
-    fn own_link(&self, destination: &Destination) -> Option<(DomainNumber, ShortCode)> {
+    pub(super) fn own_link(&self, destination: &Destination) -> Option<(DomainNumber, ShortCode)> {
         let url = destination.to_url()?;
         let directory = self.directory.load();
         let number = if self.site.is_reached_by(&url) {

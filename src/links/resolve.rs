@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::{Error, Links, Shared};
 use crate::cache::entry::Entry;
+use crate::model::Invalid;
 use crate::model::custom_values::Unfilled;
 use crate::model::destination::Destination;
 use crate::model::domain::DomainNumber;
@@ -94,6 +95,13 @@ impl Shared {
         let directory = self.directory.load();
         let none = BTreeMap::new();
         let values = directory.workspace(link.workspace).map_or(&none, |held| &held.record.custom_values);
-        Ok(options.destination.filled(values, &self.schemes)?.with_utm(&options.utm))
+        let target = options.destination.filled(values, &self.schemes)?.with_utm(&options.utm);
+        // Values change without their links: what was no loop when the link was saved may be one now.
+        match self.own_link(&target) {
+            Some((domain, code)) if (domain, &code) == (link.domain, &link.code) => {
+                Err(Unfilled::Invalid(Invalid::new("url", "must not lead back to this short link")))
+            }
+            _ => Ok(target),
+        }
     }
 }

@@ -212,6 +212,7 @@ fn custom_values_are_filled_in_anew_when_they_change() {
         (json!({"site": "https://two.test/x"}), 302, Some("https://two.test/x/a?b=1&utm_source=mail")),
         (json!({"site": "javascript:alert(1)//"}), 404, None),
         (json!({"site": "two.test"}), 404, None),
+        (json!({"site": "http://go.test/s"}), 404, None),
         (
             json!({"site": "https://two.test", "other": "x"}),
             302,
