@@ -182,7 +182,9 @@ impl Destination {
         let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
         let kept = query.split('&').filter(|pair| {
             let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
-            !pair.is_empty() && !utm.pairs().any(|(ours, _)| ours == name)
+            // As its reader will see it: `utm%5Fsource` is `utm_source`.
+            let name = percent_encoding::percent_decode_str(name);
+            !pair.is_empty() && !utm.pairs().any(|(ours, _)| name.clone().eq(ours.bytes()))
         });
         let mut text = String::with_capacity(self.0.len() + 64);
         text.push_str(base);

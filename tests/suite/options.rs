@@ -76,6 +76,7 @@ fn rows() -> Vec<Row> {
         row("a query that stays here", json!({}), CHROME, "a=1", "redirect", 302, Some(to), true),
         row("forwardParameters", json!({"forwardParameters": true}), CHROME, "a=1", "redirect", 302, Some("https://e.test/s?a=1"), true),
         row("UTM", json!({"utmSource": "mail", "utmTerm": "a b"}), CHROME, "", "redirect", 302, Some("https://e.test/s?utm_source=mail&utm_term=a+b"), true),
+        row("UTM in place of escaped names", json!({"url": "https://e.test/s?utm%5Fsource=x&a=1", "utmSource": "mail"}), CHROME, "", "redirect", 302, Some("https://e.test/s?a=1&utm_source=mail"), true),
         row("UTM and forwardParameters", json!({"utmSource": "mail", "forwardParameters": true}), CHROME, "utm_source=x", "redirect", 302, Some("https://e.test/s?utm_source=x"), true),
         row("redirectType", json!({"redirectType": 308}), CHROME, "", "redirect", 308, Some(to), true),
         row("a mail address", json!({"linkType": "MAILTO", "url": "jane@example.com"}), CHROME, "", "redirect", 302, Some("mailto:jane@example.com"), true),
