@@ -56,7 +56,10 @@ impl Visitor {
         let target = self.links.target(&view.link);
         let decided = Decided { link: view.link, target };
         let agent = self.shared.agents.of(question.user_agent.as_deref().map(str::as_bytes));
-        let asking = Asking::new(How::Follow, agent, "", question.query.as_deref(), &HeaderMap::new());
+        let query = question.query.as_deref();
+        // As people copy it from an address bar.
+        let query = query.map(|query| query.strip_prefix('?').unwrap_or(query));
+        let asking = Asking::new(How::Follow, agent, "", "", query, &HeaderMap::new());
         let now = question.at.unwrap_or(context.now);
         let case = Case { decided: &decided, asking: &asking, now, clicks: view.clicks, is_unlocked: false };
         let verdict = judge(&case);

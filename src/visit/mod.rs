@@ -117,7 +117,7 @@ impl Visitor {
             }
             Action::Redirect { .. } | Action::Decide(_) => Err(Arc::clone(entry)),
         });
-        let asking = || Asking::new(how, agent, rest, visit.query, visit.headers);
+        let asking = || Asking::new(how, agent, visit.path, rest, visit.query, visit.headers);
         match found {
             Lookup::Hit(Ok(response)) => Answer::Now(response),
             Lookup::Hit(Err(entry)) => self.decide(&entry, domain, asking()),
@@ -330,15 +330,14 @@ impl Visitor {
     ) -> Response<Full<Bytes>> {
         let link = &case.decided.link;
         let site = self.links.site();
-        let path = site.path(&link.code);
         let to = match manner {
             Manner::Redirect => location,
-            Manner::Cloaked | Manner::Pixels => case.asking.same_again(&path),
+            Manner::Cloaked | Manner::Pixels => case.asking.same_again(),
         };
         let mut answer = redirect::unlocked(to);
         if let Some(hash) = &link.options.password {
             let is_secure = site.base_of(domain).starts_with("https:");
-            let cookie = password::cookie(link.id, hash, &path, is_secure, case.now);
+            let cookie = password::cookie(link.id, hash, &case.asking.path, is_secure, case.now);
             answer.headers_mut().insert(SET_COOKIE, cookie);
         }
         answer

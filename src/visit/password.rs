@@ -72,7 +72,7 @@ pub(super) fn cookie(
     let secure = if is_secure { "; Secure" } else { "" };
     let text =
         format!("{COOKIE}={ends}.{mac}; Path={path}; Max-Age={OPEN_FOR}; HttpOnly; SameSite=Lax{secure}");
-    HeaderValue::try_from(text).expect("digits, base64 and an encoded path are visible ASCII")
+    HeaderValue::try_from(text).expect("digits, base64 and what names a code hold no control")
 }
 
 fn sign(link: Id, hash: &PasswordHash, ends: i64) -> Hmac<Sha256> {

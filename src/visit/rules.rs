@@ -16,6 +16,8 @@ use crate::model::id::ForeignId;
 pub(super) struct Asking {
     pub(super) how: How,
     pub(super) agent: Agent,
+    /// The link's own path as it was asked for: one of the spellings that lead to it.
+    pub(super) path: String,
     /// What follows the code in the path, without the slash between.
     pub(super) rest: String,
     /// The query as sent.
@@ -32,6 +34,7 @@ impl Asking {
     pub(super) fn new(
         how: How,
         agent: Agent,
+        path: &str,
         rest: &str,
         query: Option<&str>,
         headers: &HeaderMap,
@@ -40,6 +43,7 @@ impl Asking {
         Asking {
             how,
             agent,
+            path: path.strip_suffix(rest).unwrap_or(path).trim_end_matches('/').to_owned(),
             rest: rest.to_owned(),
             query: query.map(str::to_owned),
             cookies: headers.get_all(COOKIE).iter().cloned().collect(),
@@ -49,13 +53,13 @@ impl Asking {
         }
     }
 
-    /// The same address, below the link's own path, for a visitor who shall ask once more.
-    pub(super) fn same_again(&self, path: &str) -> HeaderValue {
+    /// The same address, for a visitor who shall ask once more.
+    pub(super) fn same_again(&self) -> HeaderValue {
         let rest = if self.rest.is_empty() { "" } else { "/" };
         let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
         // A request's target may hold bytes that no header of ours should.
-        let whole = HeaderValue::try_from([path, rest, &self.rest, &query].concat());
-        whole.or_else(|_| HeaderValue::try_from(path)).expect("an encoded path is visible ASCII")
+        let whole = HeaderValue::try_from([&self.path, rest, &self.rest, &query].concat());
+        whole.or_else(|_| HeaderValue::try_from(&self.path)).expect("what names a code holds no control")
     }
 
     pub(super) fn brought(&self) -> Brought<'_> {

@@ -293,3 +293,28 @@ fn behind_a_trusted_proxy_each_visitor_has_its_own_limit() {
     assert_eq!(guess(&mut visitor, "198.51.100.7, 192.0.2.1"), 429, "what the visitor wrote is not believed");
     assert_eq!(guess(&mut visitor, "192.0.2.2"), 403);
 }
+
+#[test]
+fn the_cookie_is_for_the_spelling_that_was_used() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    admin
+        .post("/api/v1/domains", &json!({"domain": "d.test", "caseSensitive": false}))
+        .expect(201, "a domain");
+    protect(&mut admin, "sale", &json!({"domain": "d.test", "cloaked": true, "forwardPath": true}));
+    let mut visitor = app.visitor().at("d.test");
+    for (path, own) in
+        [("/SALE", "/SALE"), ("/s%61le", "/s%61le"), ("/Sale/more", "/Sale"), ("/sale/", "/sale")]
+    {
+        let answer = try_password(&mut visitor, path, "open sesame", &[]);
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (303, Some(path.trim_end_matches('/'))),
+            "{path}"
+        );
+        let set = answer.header("set-cookie").expect("a cookie");
+        assert!(set.contains(&format!("; Path={own}; ")), "{path}: {set}");
+        let page = visitor.send("GET", path, &[("Cookie", &cookie(&answer))], None);
+        assert!(page.text().contains("<iframe"), "{path}: {}", page.text());
+    }
+}
