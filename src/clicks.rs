@@ -13,7 +13,7 @@ use crate::model::id::Id;
 /// Two numbers, since one atomic operation must both count and tell the first click after a
 /// drain from the others: `pending` rising from 0 is that signal, with no second shared write.
 /// Between [`Counter::drain`]'s two steps a reader may miss the drained clicks; readers that must
-/// not (the API) hold the drain lock of whoever drains.
+/// not (the API, and whoever takes clicks of a limit) hold the drain lock of whoever drains.
 #[derive(Debug)]
 pub struct Counter {
     id: Id,

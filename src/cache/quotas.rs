@@ -75,6 +75,13 @@ impl Quotas {
         }
     }
 
+    /// Does what must not be seen half done while clicks are taken: a drain's two steps, between
+    /// which a total is too low and a limit that was reached would be open again.
+    pub fn still<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _guard = self.0.lock();
+        work()
+    }
+
     /// To be held while reserving.
     pub fn turn(&self, counter: &Arc<Counter>) -> Arc<tokio::sync::Mutex<()>> {
         let mut quotas = self.0.lock();
