@@ -47,8 +47,11 @@ struct Quota {
     /// Clicked since the last drain.
     is_used: bool,
     /// One reservation per link at a time; the others wait for it and take from it.
-    turn: Arc<tokio::sync::Mutex<()>>,
+    turn: Turn,
 }
+
+/// Whose turn it is to reserve for a link; another one after its reservation was given back.
+pub type Turn = Arc<tokio::sync::Mutex<()>>;
 
 impl Quota {
     fn new(counter: &Arc<Counter>) -> Quota {
@@ -83,7 +86,7 @@ impl Quotas {
     }
 
     /// To be held while reserving.
-    pub fn turn(&self, counter: &Arc<Counter>) -> Arc<tokio::sync::Mutex<()>> {
+    pub fn turn(&self, counter: &Arc<Counter>) -> Turn {
         let mut quotas = self.0.lock();
         let quota = quotas.entry(counter.id()).or_insert_with(|| Quota::new(counter));
         if !Arc::ptr_eq(&quota.counter, counter) {
@@ -93,11 +96,11 @@ impl Quotas {
     }
 
     /// The total to make durable next, for a caller who holds the [`Quotas::turn`]; `None` when
-    /// there is something to take already, or the limit is reached.
-    pub fn ask(&self, counter: &Arc<Counter>, limit: u64) -> Option<u64> {
+    /// there is something to take already, the limit is reached, or the turn is over.
+    pub fn ask(&self, counter: &Counter, turn: &Turn, limit: u64) -> Option<u64> {
         let mut quotas = self.0.lock();
         let total = counter.total();
-        let quota = quotas.entry(counter.id()).or_insert_with(|| Quota::new(counter));
+        let quota = quotas.get_mut(&counter.id()).filter(|quota| Arc::ptr_eq(&quota.turn, turn))?;
         if total >= limit || total < quota.durable || counter.is_retired() {
             return None;
         }
@@ -107,18 +110,22 @@ impl Quotas {
         Some(quota.asked)
     }
 
-    /// The log holds `total`: clicks up to it may be taken. One that was given back meanwhile
-    /// stays so.
-    pub fn grant(&self, counter: &Counter, total: u64) {
-        if let Some(quota) = self.0.lock().get_mut(&counter.id()) {
-            quota.durable = quota.durable.max(total.min(quota.asked));
-        }
+    /// The log holds `total`, asked for in this `turn`: clicks up to it may be taken. What was
+    /// given back meanwhile stays so, also when others ask anew: the log holds less since.
+    pub fn grant(&self, counter: &Counter, turn: &Turn, total: u64) {
+        self.in_turn(counter, turn, |quota| quota.durable = quota.durable.max(total.min(quota.asked)));
     }
 
     /// The log did not take it.
-    pub fn refuse(&self, counter: &Counter) {
-        if let Some(quota) = self.0.lock().get_mut(&counter.id()) {
-            quota.asked = quota.durable;
+    pub fn refuse(&self, counter: &Counter, turn: &Turn) {
+        self.in_turn(counter, turn, |quota| quota.asked = quota.durable);
+    }
+
+    fn in_turn(&self, counter: &Counter, turn: &Turn, work: impl FnOnce(&mut Quota)) {
+        if let Some(quota) = self.0.lock().get_mut(&counter.id())
+            && Arc::ptr_eq(&quota.turn, turn)
+        {
+            work(quota);
         }
     }
 
@@ -133,7 +140,10 @@ impl Quotas {
     /// whose true totals are to be written.
     pub fn give_back(&self, everything: bool) -> Vec<Arc<Counter>> {
         let mut quotas = self.0.lock();
-        let idle = quotas.extract_if(|_, quota| everything || !std::mem::take(&mut quota.is_used));
+        // A slow disk must not have it taken away from under those who wait for it, again and again.
+        let is_idle =
+            |quota: &mut Quota| !std::mem::take(&mut quota.is_used) && Arc::strong_count(&quota.turn) == 1;
+        let idle = quotas.extract_if(|_, quota| everything || is_idle(quota));
         idle.map(|(_, quota)| quota.counter).collect()
     }
 
@@ -158,8 +168,9 @@ mod tests {
     use super::*;
 
     fn reserve(quotas: &Quotas, counter: &Arc<Counter>, limit: u64) -> Option<u64> {
-        let total = quotas.ask(counter, limit)?;
-        quotas.grant(counter, total);
+        let turn = quotas.turn(counter);
+        let total = quotas.ask(counter, &turn, limit)?;
+        quotas.grant(counter, &turn, total);
         Some(total)
     }
 
@@ -192,17 +203,20 @@ mod tests {
         ];
         for (clicks, limit, want) in rows {
             let counter = Arc::new(Counter::new(Id::from_bits(1), clicks));
-            assert_eq!(Quotas::default().ask(&counter, limit), want, "{clicks} of {limit}");
+            let quotas = Quotas::default();
+            let turn = quotas.turn(&counter);
+            assert_eq!(quotas.ask(&counter, &turn, limit), want, "{clicks} of {limit}");
         }
     }
 
     #[test]
     fn nothing_is_taken_before_the_log_has_it() {
         let (quotas, counter) = (Quotas::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
-        assert_eq!(quotas.ask(&counter, 10), Some(1));
+        let turn = quotas.turn(&counter);
+        assert_eq!(quotas.ask(&counter, &turn, 10), Some(1));
         assert_eq!(quotas.take(&counter, 10), Taken::Unreserved);
         assert_eq!(quotas.total(&counter), 1, "a flush meanwhile must not write less");
-        quotas.refuse(&counter);
+        quotas.refuse(&counter, &turn);
         assert_eq!(quotas.take(&counter, 10), Taken::Unreserved);
         assert_eq!(quotas.total(&counter), 0);
     }
@@ -218,10 +232,40 @@ mod tests {
         counter.drain();
         assert_eq!(quotas.total(&counter), 1);
         assert_eq!(quotas.take(&counter, 1_000), Taken::Unreserved);
-        // An answer of the log that comes late grants nothing any more.
-        quotas.grant(&counter, 62);
-        assert_eq!(quotas.take(&counter, 1_000), Taken::Unreserved);
         reserve(&quotas, &counter, 1_000);
         assert_eq!(quotas.give_back(true).len(), 1);
+    }
+
+    /// The limit is changed while the log is written to: what it is then told to hold is less than
+    /// what it answers for, until it answers for what was asked anew.
+    #[test]
+    fn a_late_answer_grants_nothing_of_what_others_asked_anew() {
+        let (quotas, counter) = (Quotas::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
+        let first = quotas.turn(&counter);
+        assert_eq!(quotas.ask(&counter, &first, 100), Some(6));
+        quotas.give_back_one(counter.id());
+        assert_eq!(quotas.ask(&counter, &first, 100), None, "its turn is over");
+        let second = quotas.turn(&counter);
+        assert_eq!(quotas.ask(&counter, &second, 100), Some(6));
+        quotas.grant(&counter, &first, 6);
+        assert_eq!(quotas.take(&counter, 100), Taken::Unreserved);
+        quotas.refuse(&counter, &first);
+        quotas.grant(&counter, &second, 6);
+        assert_eq!(quotas.take(&counter, 100), Taken::Yes);
+    }
+
+    #[test]
+    fn what_somebody_waits_for_does_not_lie_idle() {
+        let (quotas, counter) = (Quotas::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
+        let turn = quotas.turn(&counter);
+        let total = quotas.ask(&counter, &turn, 100).expect("there is some");
+        for drain in 0..5 {
+            assert!(quotas.give_back(false).is_empty(), "drain {drain}");
+        }
+        quotas.grant(&counter, &turn, total);
+        assert_eq!(quotas.take(&counter, 100), Taken::Yes);
+        drop(turn);
+        assert!(quotas.give_back(false).is_empty(), "it was clicked since");
+        assert_eq!(quotas.give_back(false).len(), 1);
     }
 }

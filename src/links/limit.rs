@@ -18,17 +18,17 @@ impl Links {
         let _turn = turn.lock().await;
         let (total, pending) = {
             let _order = self.0.totals.lock();
-            let Some(total) = quotas.ask(counter, limit) else { return Ok(()) };
+            let Some(total) = quotas.ask(counter, &turn, limit) else { return Ok(()) };
             let put = Put { key: keys::clicks(counter.id()), value: Some(encode_clicks(total).into()) };
             (total, self.0.log.commit(Proposal { puts: vec![put], ..Proposal::default() }))
         };
         match pending.await {
             Ok(_) => {
-                quotas.grant(counter, total);
+                quotas.grant(counter, &turn, total);
                 Ok(())
             }
             Err(error) => {
-                quotas.refuse(counter);
+                quotas.refuse(counter, &turn);
                 Err(Error::Log(error))
             }
         }
@@ -41,10 +41,8 @@ impl Links {
         let Some(counter) = counters.live(id) else { return Ok(()) };
         let pending = {
             let _order = self.0.totals.lock();
-            counters.quotas().give_back_one(id);
-            // Clicks on a limit did not queue it.
-            counters.put_back(vec![Arc::clone(&counter)]);
-            let total = counters.total(&counter);
+            counters.settle(&counter);
+            let total = counters.quotas().total(&counter);
             let put = Put { key: keys::clicks(id), value: Some(encode_clicks(total).into()) };
             self.0.log.commit(Proposal { puts: vec![put], ..Proposal::default() })
         };
