@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::Args;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -13,11 +14,13 @@ use super::{Common, Failure, load, say};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::links::Bootstrap;
+use crate::links::{self, Bootstrap};
+use crate::webhooks;
 
-/// Threads for work that blocks: reads of the table, password hashing. Each read takes
-/// microseconds, so a few suffice; many would only queue inside sled.
-const BLOCKING_THREADS: usize = 32;
+/// Threads for reads of the table, beside those that look-ups of receivers' names and password
+/// hashing may hold for longer: neither may keep a visitor from a link that is not in memory. Each
+/// read takes microseconds, so a few suffice; many would only queue inside sled.
+const READING_THREADS: usize = 32;
 
 /// How long tasks may take to notice that the runtime is going away, after everything that
 /// matters was stopped in order.
@@ -45,14 +48,18 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     config.log.accept_loss = arguments.accept_loss;
     start_logging(&config.log_filter);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
-        .build()
-        .map_err(Failure::from)?;
+    let runtime = runtime().map_err(Failure::from)?;
     let done = runtime.block_on(serve(config));
     runtime.shutdown_timeout(RUNTIME_END);
     done
+}
+
+fn runtime() -> io::Result<Runtime> {
+    let held = webhooks::LOOKUPS_MAX + links::hashing_at_once();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(READING_THREADS + held)
+        .build()
 }
 
 fn start_logging(filter: &str) {
@@ -150,5 +157,28 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn reads_find_a_thread_whatever_hangs_in_look_ups_and_hashing() {
+        let runtime = runtime().expect("threads can be started");
+        let (release, hanging) = mpsc::channel::<()>();
+        let hanging = std::sync::Arc::new(parking_lot::Mutex::new(hanging));
+        for _ in 0..webhooks::LOOKUPS_MAX + links::hashing_at_once() {
+            let hanging = std::sync::Arc::clone(&hanging);
+            runtime.spawn_blocking(move || hanging.lock().recv());
+        }
+        let (done, read) = mpsc::channel();
+        runtime.spawn_blocking(move || done.send(()));
+        let read = read.recv_timeout(Duration::from_secs(10));
+        drop(release);
+        assert_eq!(read, Ok(()));
     }
 }

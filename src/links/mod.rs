@@ -43,6 +43,7 @@ pub use self::contacts::{CONTACT_PATH, Rendered};
 pub use self::error::Error;
 pub use self::import::{Import, Imported, OnConflict};
 pub use self::keys::Caller;
+pub use self::password::hashing_at_once;
 pub use self::query::{Cursor, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Page, Sort};
 pub use self::replay::{Claim, Outcome, Replay};
 pub use self::resolve::Resolved;

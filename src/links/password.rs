@@ -20,6 +20,11 @@ const LANES: u32 = 1;
 /// Most that wait for a core: a second's work of two cores or so. Past it: 503, try again.
 const WAITING_MAX: usize = 64;
 
+/// Threads that hashing holds at most: one for each core.
+pub fn hashing_at_once() -> usize {
+    available_parallelism().map_or(1, usize::from)
+}
+
 #[derive(Debug)]
 pub(super) struct Hasher {
     /// One permit per core.
@@ -53,8 +58,7 @@ impl Links {
 
 impl Hasher {
     pub(super) fn new() -> Hasher {
-        let cores = available_parallelism().map_or(1, usize::from);
-        Hasher { cores: Arc::new(Semaphore::new(cores)), waiting: AtomicUsize::new(0) }
+        Hasher { cores: Arc::new(Semaphore::new(hashing_at_once())), waiting: AtomicUsize::new(0) }
     }
 
     pub(super) async fn hash(&self, password: Password) -> Result<PasswordHash, Error> {

@@ -26,9 +26,9 @@ use super::verdict::Failure;
 use crate::model::network::{Networks, is_global};
 
 /// Look-ups at once. The system's resolver blocks a thread for up to half a minute whoever waits,
-/// and the table is read on the same threads: more must not hang there. Past it: a delivery waits,
-/// within its own time.
-const LOOKUPS_MAX: usize = 32;
+/// and the table is read on the same threads, of which so many are there beside those for reads.
+/// Past it: a delivery waits, within its own time.
+pub const LOOKUPS_MAX: usize = 32;
 
 /// How long a delivery waits for that: half its time, so that the fault is told from its host's.
 const LOOKUP_WAIT: Duration = Duration::from_millis(2_500);

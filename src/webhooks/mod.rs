@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+pub use self::connect::LOOKUPS_MAX;
 pub use self::event::Click;
 pub use self::queue::QUEUE_MAX;
 pub use self::results::{Attempt, RESULTS_PER_LINK};
