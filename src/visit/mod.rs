@@ -125,13 +125,7 @@ impl Visitor {
             Lookup::Miss => {
                 let (visitor, domain, code) = (self.clone(), Arc::clone(domain), code.into_owned());
                 let asking = asking();
-                Answer::Later(Box::pin(async move {
-                    match visitor.resolve(&domain, &code).await {
-                        Ok(Some(entry)) => visitor.lead(entry, domain, asking, None).await,
-                        Ok(None) => gate::not_found(&domain),
-                        Err(Unreadable) => pages::unavailable(),
-                    }
-                }))
+                Answer::Later(Box::pin(async move { visitor.seek(&code, domain, asking, None).await }))
             }
         }
     }
@@ -203,6 +197,21 @@ impl Visitor {
         }
     }
 
+    /// Answers as the link is now.
+    async fn seek(
+        self,
+        code: &str,
+        domain: Arc<Domain>,
+        asking: Asking,
+        given: Option<PasswordHash>,
+    ) -> Response<Full<Bytes>> {
+        match self.resolve(&domain, code).await {
+            Ok(Some(entry)) => self.lead(entry, domain, asking, given).await,
+            Ok(None) => gate::not_found(&domain),
+            Err(Unreadable) => pages::unavailable(),
+        }
+    }
+
     /// Answers, after as many reservations as it takes: others may be quicker to take what one of
     /// them holds.
     async fn lead(
@@ -248,7 +257,11 @@ impl Visitor {
                 if asking.how.is_click() && (asking.agent == Agent::Person || *count_bots) {
                     counters.count(&entry.counter);
                 }
-                return Step::Answer(redirect::plain(*status, location));
+                return Step::Answer(match asking.how {
+                    // 307 and 308 would have the browser send the password on.
+                    How::Unlock => redirect::unlocked(location.clone()),
+                    How::Follow | How::Look | How::Prefetch => redirect::plain(*status, location),
+                });
             }
             Action::Decide(decided) => decided,
         };

@@ -105,7 +105,8 @@ impl Visitor {
             Ok(true) => {
                 attempts.take_back(link, peer);
                 let hash = hash.clone();
-                self.lead(entry, domain, asking, Some(hash)).await
+                // Its form may have been on its way for seconds: the link may be another by now.
+                self.seek(&code, domain, asking, Some(hash)).await
             }
             Err(error) => {
                 attempts.take_back(link, peer);

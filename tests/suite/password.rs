@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::app::{HOST, TestApp};
-use crate::support::http::{Answer, Client, text};
+use crate::support::http::{Answer, Client, Connection, text};
 use crate::support::process::{PATIENCE, Plan, poll};
 
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
@@ -100,6 +100,38 @@ fn a_new_password_ends_the_old_ones_cookies_also_the_same_text_and_across_a_rest
     app.admin().patch(&path, &json!({"password": null})).expect(200, "removed");
     assert_eq!(visitor.get("/s").status, 302);
     assert_eq!(try_password(&mut visitor, "/s", "other", &[]).status, 405);
+}
+
+/// A form whose head comes long before its body finds the link as it is when the body is there.
+#[test]
+fn a_form_that_was_long_on_its_way_meets_the_link_as_it_is() {
+    let app = TestApp::start();
+    let rows = [
+        (json!({"url": "https://e.test/new"}), (303, Some("https://e.test/new"))),
+        (json!({"password": "other"}), (200, None)),
+        (json!({"isActive": false}), (404, None)),
+        // A 307 would send the password on.
+        (json!({"password": null, "redirectType": 307}), (303, Some("https://e.test/inside?a=1"))),
+    ];
+    for (number, (patch, want)) in rows.iter().enumerate() {
+        let link = protect(&mut app.admin(), &format!("s{number}"), &json!({}));
+        let form = "password=open+sesame";
+        let mut slow = Connection::open(app.address()).expect("the server accepts");
+        let head = format!(
+            "POST /s{number} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {}\r\nContent-Length: {}\r\n\
+             Expect: 100-continue\r\n\r\n",
+            FORM.1,
+            form.len()
+        );
+        slow.send(head.as_bytes()).expect("the server reads");
+        // It asks for the body once it has looked at the link.
+        let go_on = slow.receive(true).expect("an answer").expect("one");
+        assert_eq!(go_on.status, 100, "{go_on:?}");
+        app.admin().patch(&format!("/api/v1/links/{}", text(&link, "id")), patch).expect(200, "patched");
+        slow.send(form.as_bytes()).expect("the server reads");
+        let answer = slow.receive(false).expect("an answer").expect("one");
+        assert_eq!((answer.status, answer.header("location")), *want, "{patch}");
+    }
 }
 
 #[test]
