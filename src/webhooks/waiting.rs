@@ -37,13 +37,15 @@ impl Courier {
             }
         };
         let (now, wall) = (Instant::now(), self.shared.links.clock().now());
+        // What is due later than that was written under a clock that was ahead, and would wait for it.
+        let longest = self.shared.delays.iter().max().copied().unwrap_or_default();
         let mut restored = 0;
         for (batch, WaitingDeliveries(all)) in batches {
             // One more than there are, so that it is not over before all were looked at.
             self.batches.insert(batch, all.len() + 1);
             for from in all {
                 let place = self.shared.room.force(DELIVERY_BYTES + from.url.len() + from.body.len());
-                let due = now + millis_between(wall, from.due);
+                let due = now + millis_between(wall, from.due).min(longest);
                 let waiting = self.waiting(from, Some(batch), place);
                 if waiting.is_some_and(|waiting| self.lanes.push(waiting, due, now).is_ok()) {
                     restored += 1;

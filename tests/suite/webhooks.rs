@@ -190,6 +190,21 @@ fn what_waits_survives_a_restart() {
     assert_eq!((numbers.queued, numbers.failed, numbers.dropped), (0, 0, 0));
 }
 
+/// A machine whose clock was a year ahead stops, and starts with the right time.
+#[test]
+fn what_waits_does_not_wait_for_a_clock_that_was_wrong() {
+    let app = start(&["3s"]);
+    let receiver = Receiver::answering(Reply::Status(500));
+    let made = hooked(&app, "ahead", &[receiver.url("/")]);
+    offer(&app, "ahead");
+    results(&app, &made, 1);
+    let clock = app.clock();
+    let app = app.restart_with(|_| clock.set(clock.now().plus_millis(-365 * 24 * 60 * 60 * 1_000)));
+    let again = receiver.wait_for(2);
+    assert_eq!(again[0].header("webhook-id"), again[1].header("webhook-id"));
+    drop(app);
+}
+
 /// What was written down stays until it is over: a crash delivers it again rather than never.
 #[test]
 fn what_waited_survives_a_crash_as_well() {
