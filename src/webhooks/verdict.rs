@@ -81,6 +81,10 @@ impl Verdict {
     }
 }
 
+/// Longest fault in characters that is kept: TLS names all that a certificate is for, which may be
+/// 25 KB, and thousands of results are kept. Past it: cut off.
+const FAULT_MAX: usize = 200;
+
 /// A try's fault in words.
 pub(super) fn fault(result: &Result<u16, Failure>) -> Option<String> {
     match result {
@@ -88,7 +92,7 @@ pub(super) fn fault(result: &Result<u16, Failure>) -> Option<String> {
         Ok(300..=399) => Some("redirects are not followed".to_owned()),
         Ok(410) => Some("the receiver is gone".to_owned()),
         Ok(_) => Some("the receiver did not accept it".to_owned()),
-        Err(failure) => Some(failure.to_string()),
+        Err(failure) => Some(failure.to_string().chars().take(FAULT_MAX).collect()),
     }
 }
 
@@ -122,5 +126,11 @@ mod tests {
             assert_eq!(Verdict::of(&result), verdict, "{result:?}");
             assert_eq!(fault(&result).as_deref(), why, "{result:?}");
         }
+    }
+
+    #[test]
+    fn faults_are_short_whatever_a_receiver_sends() {
+        let named = Failure::Tls(vec!["é.example"; 1_000].join(", ").into());
+        assert_eq!(fault(&Err(named)).map(|text| text.chars().count()), Some(FAULT_MAX));
     }
 }
