@@ -29,7 +29,8 @@ impl Links {
             let before = link.options.clone();
             self.0.apply(&mut link, patch.clone(), password.clone())?;
             link.updated_at = context.now;
-            if link.options.max_clicks != before.max_clicks {
+            let limit_changes = link.options.max_clicks != before.max_clicks;
+            if limit_changes {
                 self.settle_clicks(id).await?;
             }
             let _turn = self.0.turn(&link.options).await;
@@ -40,6 +41,10 @@ impl Links {
             let key = keys::link(link.domain, link.code.as_str());
             effect.replace(key, found.revision, LinkAt::encode(&link));
             if let Committed::Done = self.commit(context, effect).await? {
+                if limit_changes {
+                    // Clicks that came between are the old limit's, and count against the new one.
+                    self.settle_clicks(id).await?;
+                }
                 return self.view(link).await;
             }
         }
