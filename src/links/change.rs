@@ -76,6 +76,9 @@ impl Links {
             let tags = link.options.tags.iter().copied();
             let added: Vec<Id> = tags.filter(|tag| !before.tags.contains(tag)).collect();
             shared.check_tags(link.workspace, &added)?;
+            if link.options.campaign != before.campaign {
+                shared.check_campaign(link.workspace, link.options.campaign.as_ref())?;
+            }
             let leads_elsewhere =
                 link.options.target() != before.target() || link.options.expired_url != before.expired_url;
             if leads_elsewhere {

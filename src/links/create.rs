@@ -124,7 +124,7 @@ impl Links {
         }
     }
 
-    /// The rules that need the table: tags exist, and the destination, if it is one of our own
+    /// The rules that need the table: tags and campaign exist, and the destination, if it is one of our own
     /// links, does not lead back.
     pub(super) async fn check(
         &self,
@@ -138,6 +138,7 @@ impl Links {
         let (workspace, siblings) = (context.workspace.number, Arc::clone(siblings));
         self.blocking(move |shared| {
             shared.check_tags(workspace, &prepared.options.tags)?;
+            shared.check_campaign(workspace, prepared.options.campaign.as_ref())?;
             let domain = prepared.domain.record.number;
             shared.check_loop(domain, prepared.code.as_ref(), &prepared.options, &siblings)?;
             Ok(prepared)
@@ -180,9 +181,6 @@ impl Shared {
         if options.target().as_str().len() > crate::model::destination::MAX_BYTES {
             return Err(Invalid::new("url", "must be at most 8192 bytes with its UTM parameters"));
         }
-        if options.campaign.is_some() {
-            return Err(Invalid::new("campaignId", "is not a campaign of this workspace"));
-        }
         Ok(())
     }
 
@@ -211,7 +209,7 @@ impl Shared {
     }
 
     pub(super) fn needs_table(&self, options: &Options) -> bool {
-        !options.tags.is_empty() || self.leads_here(options)
+        !options.tags.is_empty() || options.campaign.is_some() || self.leads_here(options)
     }
 
     /// Whether the link leads to one of our own.

@@ -5,6 +5,7 @@
 //! which workspace, under which idempotency claim. They know no HTTP and no vendor.
 
 mod bulk;
+mod campaigns;
 mod change;
 mod codes;
 mod commit;
@@ -38,6 +39,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 pub use self::bulk::{Bulk, ROWS_MAX};
+pub use self::campaigns::Paging;
 pub use self::error::Error;
 pub use self::import::{Import, Imported, OnConflict};
 pub use self::keys::Caller;
@@ -46,7 +48,10 @@ pub use self::replay::{Claim, Outcome, Replay};
 pub use self::resolve::Resolved;
 pub use self::site::Site;
 pub use self::start::{Bootstrap, KEY_FILE, StartError};
-pub use self::view::{BulkView, DomainView, FailedRow, KeyView, LinkView, WebhookSecretView, WorkspaceView};
+pub use self::view::{
+    BulkView, CampaignPage, CampaignView, DomainView, FailedRow, KeyView, LinkView, WebhookSecretView,
+    WorkspaceView,
+};
 
 use self::directory::Directory;
 use self::keys::EnvironmentKey;

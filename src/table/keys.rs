@@ -18,6 +18,7 @@
 //! | `a` scope | idempotency answer | | |
 //! | `y` workspace | webhook secret | | |
 //! | `q` id | deliveries that wait over a restart | | |
+//! | `m` workspace id | campaign | | |
 //!
 //! `h`, `i` and `n` make names unique by being keys: of two who race, the log refuses one.
 
@@ -30,7 +31,7 @@ use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 
 /// First bytes of record keys, in ascending order.
-pub const RECORD_KINDS: &[u8] = b"acdhiklnoqtwxy";
+pub const RECORD_KINDS: &[u8] = b"acdhiklmnoqtwxy";
 
 /// Key of the position applied. The one key that is neither record nor index.
 pub const APPLIED: &[u8] = b"M";
@@ -113,6 +114,16 @@ pub fn tags_of(workspace: WorkspaceNumber) -> Bytes {
 /// Key of a tag's name.
 pub fn tag_name(workspace: WorkspaceNumber, name: &str) -> Bytes {
     key(b'n', &[&workspace.0.to_be_bytes(), name.as_bytes()])
+}
+
+/// Key of a campaign. Unlike other ids, a vendor's may have any length, and ends the key.
+pub fn campaign(workspace: WorkspaceNumber, id: &ForeignId) -> Bytes {
+    key(b'm', &[&workspace.0.to_be_bytes(), id.as_str().as_bytes()])
+}
+
+/// Prefix of the campaigns of one workspace.
+pub fn campaigns_of(workspace: WorkspaceNumber) -> Bytes {
+    key(b'm', &[&workspace.0.to_be_bytes()])
 }
 
 /// Key of an idempotency answer.

@@ -4,6 +4,8 @@
 mod admin;
 /// What people see, in Chromium.
 mod browser;
+/// Campaigns.
+mod campaigns;
 /// The example of a configuration.
 mod config_example;
 /// Kills at random moments.

@@ -5,8 +5,9 @@
 use hyper::{Method, StatusCode};
 
 pub use crate::links::{
-    Bulk, BulkView, Cursor, DomainView, FailedRow, Imported, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery,
-    LinkView, Outcome, Page, ROWS_MAX, Sort, WebhookSecretView, WorkspaceView,
+    Bulk, BulkView, CampaignPage, CampaignView, Cursor, DomainView, FailedRow, Imported, KeyView,
+    LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, Outcome, Page, Paging, ROWS_MAX, Sort, WebhookSecretView,
+    WorkspaceView,
 };
 pub use crate::visit::explain::{Explanation, Question, Reason};
 
@@ -15,6 +16,7 @@ pub use crate::webhooks::Attempt;
 use crate::http::api::json::Mistyped;
 use crate::http::api::query::Query;
 use crate::model::Invalid;
+use crate::model::campaign::{CampaignDraft, CampaignEdit, CampaignRef};
 use crate::model::domain::{DomainDraft, DomainEdit};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::{KeyDraft, Scope};
@@ -155,6 +157,10 @@ pub enum Command {
     CreateTag { name: Box<str>, edits: Vec<TagEdit> },
     UpdateTag(Id, Vec<TagEdit>),
     DeleteTag(Id),
+    Campaigns(Option<Paging>),
+    CreateCampaign(CampaignDraft),
+    Campaign(CampaignRef),
+    UpdateCampaign(CampaignRef, Vec<CampaignEdit>),
     Domains,
     CreateDomain(DomainDraft),
     Domain(Id),
@@ -197,6 +203,8 @@ impl Command {
             | Command::ExplainLink(..)
             | Command::Deliveries(_)
             | Command::Tags
+            | Command::Campaigns(_)
+            | Command::Campaign(_)
             | Command::Domains
             | Command::Domain(_) => Scope::LinksRead,
             Command::CreateLink(_)
@@ -205,7 +213,9 @@ impl Command {
             | Command::DeleteLink(_)
             | Command::CreateTag { .. }
             | Command::UpdateTag(..)
-            | Command::DeleteTag(_) => Scope::LinksWrite,
+            | Command::DeleteTag(_)
+            | Command::CreateCampaign(_)
+            | Command::UpdateCampaign(..) => Scope::LinksWrite,
             // A domain that is added counts as verified: not for every key to say.
             Command::CreateDomain(_)
             | Command::UpdateDomain(..)
@@ -242,6 +252,8 @@ pub enum Reply {
     Deliveries(Vec<Attempt>),
     Tags(Vec<Tag>),
     Tag(Tag),
+    Campaigns(CampaignPage),
+    Campaign(CampaignView),
     Domains(Vec<DomainView>),
     Domain(DomainView),
     Workspaces(Vec<WorkspaceView>),

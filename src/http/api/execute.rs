@@ -53,6 +53,14 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Reply, 
         }
         Command::UpdateTag(id, edits) => Reply::Tag(links.update_tag(context, id, edits).await?),
         Command::DeleteTag(id) => done(links.delete_tag(context, id).await?),
+        Command::Campaigns(paging) => Reply::Campaigns(links.campaigns(context, paging).await?),
+        Command::CreateCampaign(draft) => {
+            made(Outcome::Campaign(links.create_campaign(context, draft).await?))
+        }
+        Command::Campaign(named) => Reply::Campaign(links.campaign(context, named).await?),
+        Command::UpdateCampaign(named, edits) => {
+            Reply::Campaign(links.update_campaign(context, named, edits).await?)
+        }
         Command::Domains => Reply::Domains(links.domains(context).await?),
         Command::CreateDomain(draft) => made(Outcome::Domain(links.create_domain(context, draft).await?)),
         Command::Domain(id) => Reply::Domain(links.domain(context, id).await?),
