@@ -88,6 +88,10 @@ impl Links {
             let prepared = self.0.prepare(context, draft.clone(), hash.clone())?;
             let _turn = self.0.turn(&prepared.options).await;
             let prepared = self.check(context, prepared, &Arc::default()).await?;
+            let purse = self.purse(context.workspace.number).await?;
+            if purse.affords(1) == 0 {
+                return Err(Error::NoCredits);
+            }
             let code = prepared.code(&self.0, collided);
             let mut made = None;
             let committed = self
@@ -95,6 +99,7 @@ impl Links {
                     let link = prepared.link(context, next_id(), code.clone());
                     let mut effect = Effect::default();
                     prepared.add(&mut effect, &link);
+                    purse.pay(&mut effect, 1);
                     let outcome = || StoredOutcome::Link { workspace: link.workspace, id: link.id };
                     effect.answer(context.claim, context.now, outcome);
                     made = Some(link);

@@ -10,6 +10,7 @@ mod change;
 mod codes;
 mod commit;
 mod create;
+mod credits;
 pub mod directory;
 mod domains;
 mod error;
@@ -62,7 +63,7 @@ use crate::model::destination::ExtraSchemes;
 use crate::model::id::{Id, IdSource};
 use crate::model::key::{Reach, Scopes};
 use crate::model::network::Networks;
-use crate::model::workspace::Workspace;
+use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::settings::BadSetting;
 use crate::table::Table;
 
@@ -148,6 +149,9 @@ struct Shared {
     /// Click totals are computed and handed to the log under this one lock: a total that is
     /// smaller, since less is reserved, must not overtake a later one.
     totals: Mutex<()>,
+    /// Creators in a workspace with credits go one by one: see `credits::Purse`. Taken behind
+    /// `order`, never before it.
+    purses: Mutex<HashMap<WorkspaceNumber, Arc<tokio::sync::Mutex<()>>>>,
     clock: Clock,
     site: Site,
     settings: Settings,
@@ -204,6 +208,7 @@ impl Links {
             ids: Mutex::new(IdSource::after(None)),
             order: tokio::sync::RwLock::new(()),
             totals: Mutex::new(()),
+            purses: Mutex::default(),
             clock: parts.clock,
             site: parts.site,
             schemes: parts.settings.schemes()?,

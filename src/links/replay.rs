@@ -96,7 +96,7 @@ impl Links {
             }
             StoredOutcome::Workspace(number) => {
                 let held = self.directory().workspace(number).cloned().ok_or_else(gone)?;
-                Outcome::Workspace(self.workspace_view(&held.record))
+                Outcome::Workspace(self.workspace_view(&held.record).await?)
             }
             StoredOutcome::Company(id) => {
                 let held = self.directory().company(&id).cloned().ok_or_else(gone)?;

@@ -53,6 +53,8 @@ pub struct WorkspaceView {
     pub workspace: Arc<Workspace>,
     /// The name of the domain that its links live on by default.
     pub default_domain: String,
+    /// Links it may still create; `None` is unlimited.
+    pub credits: Option<u64>,
 }
 
 /// A campaign with its owner.

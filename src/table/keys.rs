@@ -19,6 +19,7 @@
 //! | `y` workspace | webhook secret | | |
 //! | `q` id | deliveries that wait over a restart | | |
 //! | `m` workspace id | campaign | | |
+//! | `b` workspace | credits left | | |
 //!
 //! `h`, `i` and `n` make names unique by being keys: of two who race, the log refuses one.
 
@@ -31,7 +32,7 @@ use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 
 /// First bytes of record keys, in ascending order.
-pub const RECORD_KINDS: &[u8] = b"acdhiklmnoqtwxy";
+pub const RECORD_KINDS: &[u8] = b"abcdhiklmnoqtwxy";
 
 /// Key of the position applied. The one key that is neither record nor index.
 pub const APPLIED: &[u8] = b"M";
@@ -79,6 +80,11 @@ pub fn domain(number: DomainNumber) -> Bytes {
 /// Key of a workspace.
 pub fn workspace(number: WorkspaceNumber) -> Bytes {
     key(b'w', &[&number.0.to_be_bytes()])
+}
+
+/// Key of a workspace's credits.
+pub fn balance(workspace: WorkspaceNumber) -> Bytes {
+    key(b'b', &[&workspace.0.to_be_bytes()])
 }
 
 /// Key of a domain's name.

@@ -10,6 +10,8 @@ mod campaigns;
 mod config_example;
 /// Kills at random moments.
 mod crash;
+/// Credits.
+mod credits;
 /// Damaged files.
 mod damage;
 /// A full disk.

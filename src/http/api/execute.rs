@@ -66,12 +66,12 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Reply, 
         Command::Domain(id) => Reply::Domain(links.domain(context, id).await?),
         Command::UpdateDomain(id, edits) => Reply::Domain(links.update_domain(context, id, edits).await?),
         Command::DeleteDomain(id) => done(links.delete_domain(context, id).await?),
-        Command::Workspaces => Reply::Workspaces(links.workspaces(context)),
+        Command::Workspaces => Reply::Workspaces(links.workspaces(context).await?),
         Command::CreateWorkspace(mut draft, domain) => {
             draft.edits.extend(default_domain(links, context, domain).await?);
             made(Outcome::Workspace(links.create_workspace(context, draft).await?))
         }
-        Command::Workspace(id) => Reply::Workspace(links.workspace(context, &id)?),
+        Command::Workspace(id) => Reply::Workspace(links.workspace(context, &id).await?),
         Command::UpdateWorkspace(id, mut edits, domain) => {
             edits.extend(default_domain(links, context, domain).await?);
             Reply::Workspace(links.update_workspace(context, &id, edits).await?)

@@ -277,8 +277,8 @@ impl TagNameV1 {
     }
 }
 
-/// Which domain has the name, or which workspace the id, that is this record's key; or how many
-/// links a workspace has.
+/// Which domain has the name, or which workspace the id, that is this record's key; how many links
+/// a workspace has, or how many credits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number(pub u64);
 
