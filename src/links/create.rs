@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::commit::{ATTEMPTS, Committed, Effect};
 use super::directory::Held;
-use super::{Context, Error, LinkView, Links, Shared};
+use super::{Context, Error, LinkView, Links, Names, Shared};
 use crate::model::Invalid;
 use crate::model::destination::Destination;
 use crate::model::domain::{Domain, DomainNumber};
@@ -81,6 +81,18 @@ pub(super) enum Turn<'a> {
 impl Links {
     /// Creates a link.
     pub async fn create(&self, context: &Context, draft: Draft) -> Result<LinkView, Error> {
+        self.create_named(context, draft, Names::default()).await
+    }
+
+    /// Creates a link whose tags or campaign are named.
+    pub async fn create_named(
+        &self,
+        context: &Context,
+        mut draft: Draft,
+        names: Names,
+    ) -> Result<LinkView, Error> {
+        let workspace = context.workspace.number;
+        draft.edits.extend(self.named_campaign(workspace, &names).await?);
         let hash = self.hash(draft.password.clone()).await?;
         let mut collided = 0;
         for _ in 0..ATTEMPTS {
@@ -88,7 +100,8 @@ impl Links {
             let prepared = self.0.prepare(context, draft.clone(), hash.clone())?;
             let _turn = self.0.turn(&prepared.options).await;
             let prepared = self.check(context, prepared, &Arc::default()).await?;
-            let purse = self.purse(context.workspace.number).await?;
+            let tags = self.named_tags(workspace, &names).await?;
+            let purse = self.purse(workspace).await?;
             if purse.affords(1) == 0 {
                 return Err(Error::NoCredits);
             }
@@ -96,8 +109,11 @@ impl Links {
             let mut made = None;
             let committed = self
                 .commit_new(context, |next_id| {
-                    let link = prepared.link(context, next_id(), code.clone());
+                    let mut link = prepared.link(context, next_id(), code.clone());
                     let mut effect = Effect::default();
+                    if let Some(tags) = &tags {
+                        link.options.tags = tags.make(&mut effect, context, workspace, next_id);
+                    }
                     prepared.add(&mut effect, &link);
                     purse.pay(&mut effect, 1);
                     let outcome = || StoredOutcome::Link { workspace: link.workspace, id: link.id };
@@ -189,7 +205,11 @@ impl Shared {
         Ok(())
     }
 
-    fn choose_domain(&self, context: &Context, choice: &DomainChoice) -> Result<Held<Domain>, Error> {
+    pub(super) fn choose_domain(
+        &self,
+        context: &Context,
+        choice: &DomainChoice,
+    ) -> Result<Held<Domain>, Error> {
         let directory = self.directory.load();
         let number = match choice {
             DomainChoice::Default => {

@@ -26,6 +26,8 @@ mod layers;
 mod lifecycle;
 /// Links with a limit.
 mod limits;
+/// Linquid's dialect from outside.
+mod linquid;
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
 /// The native dialect from outside.

@@ -6,8 +6,8 @@ use hyper::{Method, StatusCode};
 
 pub use crate::links::{
     Bulk, BulkView, CampaignPage, CampaignView, Cursor, DomainView, FailedRow, Imported, KeyView,
-    LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, Outcome, Page, Paging, ROWS_MAX, Sort, WebhookSecretView,
-    WorkspaceView,
+    LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, Names, Outcome, Page, Paging, ROWS_MAX, Sort,
+    WebhookSecretView, WorkspaceView,
 };
 pub use crate::visit::explain::{Explanation, Question, Reason};
 
@@ -146,15 +146,31 @@ fn fits<'p>(template: &str, path: &'p str) -> Option<&'p str> {
 #[allow(missing_docs)] // Each is the method of `Links` of its name.
 pub enum Command {
     CreateLink(Draft),
+    /// A link whose tags or campaign are named.
+    CreateNamedLink(Draft, Names),
     CreateBulk(Bulk),
     Link(Id),
+    /// On the default domain of the workspace.
+    LinkByCode(ShortCode),
     Links(LinkQuery),
-    UpdateLink { id: Id, patch: Patch, fixed: Fixed },
+    UpdateLink {
+        id: Id,
+        patch: Patch,
+        fixed: Fixed,
+    },
+    UpdateNamedLink {
+        id: Id,
+        patch: Patch,
+        names: Names,
+    },
     DeleteLink(Id),
     ExplainLink(Id, Question),
     Deliveries(Id),
     Tags,
-    CreateTag { name: Box<str>, edits: Vec<TagEdit> },
+    CreateTag {
+        name: Box<str>,
+        edits: Vec<TagEdit>,
+    },
     UpdateTag(Id, Vec<TagEdit>),
     DeleteTag(Id),
     Campaigns(Option<Paging>),
@@ -199,6 +215,7 @@ impl Command {
     pub fn scope(&self) -> Scope {
         match self {
             Command::Link(_)
+            | Command::LinkByCode(_)
             | Command::Links(_)
             | Command::ExplainLink(..)
             | Command::Deliveries(_)
@@ -208,8 +225,10 @@ impl Command {
             | Command::Domains
             | Command::Domain(_) => Scope::LinksRead,
             Command::CreateLink(_)
+            | Command::CreateNamedLink(..)
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }
+            | Command::UpdateNamedLink { .. }
             | Command::DeleteLink(_)
             | Command::CreateTag { .. }
             | Command::UpdateTag(..)
@@ -236,7 +255,7 @@ impl Command {
 
     /// Whether a create-only key may ask it.
     pub fn creates_links(&self) -> bool {
-        matches!(self, Command::CreateLink(_) | Command::CreateBulk(_))
+        matches!(self, Command::CreateLink(_) | Command::CreateNamedLink(..) | Command::CreateBulk(_))
     }
 }
 
@@ -247,6 +266,7 @@ pub enum Reply {
     /// A POST made it; the text is a new key's secret.
     Made(Outcome, Option<String>),
     Link(Box<LinkView>),
+    LinkDeleted(Id),
     Links(Page),
     Explained(Box<Explanation>),
     Deliveries(Vec<Attempt>),

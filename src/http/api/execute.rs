@@ -32,13 +32,23 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Reply, 
     let made = |outcome| Reply::Made(outcome, None);
     Ok(match command {
         Command::CreateLink(draft) => made(Outcome::Link(Box::new(links.create(context, draft).await?))),
+        Command::CreateNamedLink(draft, names) => {
+            made(Outcome::Link(Box::new(links.create_named(context, draft, names).await?)))
+        }
         Command::CreateBulk(bulk) => made(Outcome::Bulk(links.create_bulk(context, bulk).await?)),
         Command::Link(id) => Reply::Link(Box::new(links.get(context, id).await?)),
+        Command::LinkByCode(code) => Reply::Link(Box::new(links.get_by_code(context, code).await?)),
         Command::Links(query) => Reply::Links(links.list(context, query).await?),
         Command::UpdateLink { id, patch, fixed } => {
             Reply::Link(Box::new(update(links, context, id, patch, &fixed).await?))
         }
-        Command::DeleteLink(id) => done(links.delete(context, id).await?),
+        Command::UpdateNamedLink { id, patch, names } => {
+            Reply::Link(Box::new(links.update_named(context, id, patch, names).await?))
+        }
+        Command::DeleteLink(id) => {
+            links.delete(context, id).await?;
+            Reply::LinkDeleted(id)
+        }
         Command::ExplainLink(id, question) => {
             Reply::Explained(Box::new(visitor.explain(context, id, question).await?))
         }

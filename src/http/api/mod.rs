@@ -9,6 +9,7 @@ pub mod dialect;
 mod execute;
 mod idempotency;
 pub mod json;
+mod linquid;
 pub mod native;
 pub mod ops;
 pub mod query;
@@ -31,6 +32,7 @@ use self::credentials::NoCredential;
 use self::dialect::{BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Refusal, Reply};
 pub use self::execute::Core;
 use self::idempotency::{Posted, Turns};
+use self::linquid::Linquid;
 use self::native::Native;
 use self::query::Query;
 use crate::clock::Timestamp;
@@ -42,7 +44,7 @@ use crate::model::Invalid;
 use crate::model::key::Scope;
 
 /// Every dialect; the first that claims a path words its answers.
-static DIALECTS: &[&dyn Dialect] = &[&NATIVE];
+static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid];
 
 /// Also words refusals on paths that nobody claims.
 static NATIVE: Native = Native;

@@ -39,7 +39,7 @@ pub(super) fn reply(reply: &Reply) -> (StatusCode, Vec<u8>) {
         Reply::Companies(all) => all_named("companies", all, CompanyJson::of),
         Reply::Keys(all) => all_named("keys", all, |key| KeyJson::of(key, None)),
         Reply::WebhookSecret(secret) => named("webhookSecret", &SecretJson::of(secret)),
-        Reply::Done => named("success", &true),
+        Reply::LinkDeleted(_) | Reply::Done => named("success", &true),
     };
     (StatusCode::OK, body)
 }
