@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
 use crate::support::http::{Client, text};
+use crate::support::process::{Plan, command};
 
 const CAMPAIGNS: &str = "/api/v1/campaigns";
 
@@ -132,4 +133,34 @@ fn a_repeated_creation_is_answered_alike() {
     let again = app.admin().send("POST", CAMPAIGNS, &key, Some(body.as_bytes())).expect(201, "again");
     assert_eq!(again, first);
     assert_eq!(names(&app.admin().get(CAMPAIGNS).expect(200, "all")), ["Spring"]);
+}
+
+#[test]
+fn an_import_makes_the_campaigns_it_lacks_and_takes_no_credits() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, lines) = (folder.path().join("data"), folder.path().join("lines.jsonl"));
+    let server = Plan::on(&data).start();
+    let mut admin = server.admin();
+    let spring = made(&mut admin, &json!({"name": "Spring", "id": "spring"}));
+    let workspace = format!("/api/v1/workspaces/{}", text(&spring, "workspaceId"));
+    admin.patch(&workspace, &json!({"credits": 1})).expect(200, "a balance");
+    server.stop();
+    let line = |campaign: &str| json!({"url": "https://e.test/", "campaignId": campaign}).to_string();
+    std::fs::write(&lines, [line("spring"), line("autumn"), line("autumn")].join("\n")).expect("a file");
+    let import = |arguments: &[&str]| {
+        let run = command().arg("import").arg(&lines).args(arguments).env("WAYPOST_DATA_DIR", &data).output();
+        let run = run.expect("the binary runs");
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    };
+    import(&["--dry-run"]);
+    import(&[]);
+    let server = Plan::on(&data).start();
+    let mut admin = server.admin();
+    assert_eq!(names(&admin.get(CAMPAIGNS).expect(200, "all")), ["autumn", "Spring"]);
+    for (campaign, links) in [("spring", 1), ("autumn", 2)] {
+        let list = admin.get(&format!("/api/v1/links?campaignId={campaign}")).expect(200, campaign);
+        assert_eq!(list["total"], links, "{campaign}");
+    }
+    assert_eq!(admin.get(&workspace).expect(200, "read")["workspace"]["credits"], 1);
+    server.stop();
 }

@@ -170,6 +170,8 @@ fn every_field_is_set_shown_changed_and_cleared() {
         ("clicksLimit", Value::Null, Value::Null),
         ("tags", json!(["c", "a"]), json!(["c", "a"])),
         ("tags", json!([]), json!([])),
+        ("tags", json!(["a"]), json!(["a"])),
+        ("tags", Value::Null, json!([])),
         ("campaignId", Value::Null, Value::Null),
         ("campaignId", campaign["id"].clone(), campaign["id"].clone()),
     ];
