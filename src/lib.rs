@@ -54,6 +54,9 @@
 //! 11. No request that others order reaches a private network, whatever its name resolves to
 //!     (`suite::webhook_limits::private_receivers_are_not_connected_to`), and no redirect waits for one
 //!     (`suite::webhook_limits::a_full_queue_drops_and_counts_and_nobody_waits`).
+//! 12. A workspace with credits makes exactly as many links as it has, whoever races
+//!     (`suite::credits::many_at_once_make_exactly_as_many_as_are_paid_for`) and whatever crashes
+//!     (`suite::credits::a_kill_neither_loses_nor_makes_a_credit`).
 //!
 //! # Where things go
 //!

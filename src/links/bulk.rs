@@ -12,8 +12,8 @@ use super::replay::is_over;
 use super::{BulkView, Context, Error, FailedRow, LinkView, Links};
 use crate::log::CommitError;
 use crate::model::Invalid;
-use crate::model::id::Id;
 use crate::model::link::{DomainChoice, Draft, Link};
+use crate::model::short_code::ShortCode;
 use crate::table::record::{Answer, Stored, StoredBulk, StoredOutcome};
 use crate::table::{Found, keys};
 
@@ -115,6 +115,7 @@ impl Links {
 
     /// Commits the waiting rows, all before row `last`, in one Change. A row whose code is taken
     /// meanwhile fails (or, with `atomic`, fails all), and the others are tried again without it.
+    /// Rows that the workspace's credits do not reach fail as well (or fail all).
     async fn commit_rows(
         &self,
         context: &Context,
@@ -123,66 +124,45 @@ impl Links {
         last: u32,
         atomic: bool,
     ) -> Result<(), Error> {
-        let mut attempts = 0;
-        loop {
-            let codes = self.pick_codes(waiting, so_far, atomic)?;
-            if waiting.is_empty() && context.claim.is_none() {
+        for _ in 0..ATTEMPTS + waiting.len() {
+            let mut codes = self.pick_codes(waiting, so_far, atomic)?;
+            let purse = self.purse(context.workspace.number).await?;
+            let paid = purse.affords(waiting.len());
+            if atomic && paid < waiting.len() {
+                return Err(Error::NoCredits);
+            }
+            codes.truncate(paid);
+            let mut after = so_far.clone();
+            after.done = last;
+            for row in &waiting[paid..] {
+                let code = row.prepared.code.as_ref().map(|code| code.as_str().into());
+                fail(&mut after, row.number, code, Error::NoCredits)?;
+            }
+            if codes.is_empty() && context.claim.is_none() {
+                waiting.clear();
+                *so_far = after;
                 return Ok(());
             }
-            let mut made: Vec<Id> = Vec::new();
             let committed = self
                 .commit_new(context, |next_id| {
                     let mut effect = Effect::default();
                     for (row, code) in waiting.iter().zip(&codes) {
                         let link: Link = row.prepared.link(context, next_id(), code.clone());
                         row.prepared.add(&mut effect, &link);
-                        made.push(link.id);
+                        after.links.push(link.id);
                     }
-                    let outcome = || {
-                        let mut outcome = so_far.clone();
-                        outcome.links.extend(&made);
-                        outcome.done = last;
-                        StoredOutcome::Bulk(outcome)
-                    };
-                    match (context.claim, so_far.done) {
-                        // Later Changes of the same bulk write over what the first recorded.
-                        (Some(claim), 1..) => {
-                            let answer = Answer { body: claim.body, at: context.now, outcome: outcome() };
-                            effect.put(keys::answer(&claim.scope), answer.encode());
-                        }
-                        _ => effect.answer(context.claim, context.now, outcome),
-                    }
+                    purse.pay(&mut effect, paid);
+                    remember(&mut effect, context, so_far.done, &after);
                     effect
                 })
                 .await;
             match committed {
                 Ok(Committed::Done) => {
-                    so_far.links.extend(made);
-                    so_far.done = last;
+                    *so_far = after;
                     waiting.clear();
                     return Ok(());
                 }
-                Ok(Committed::Conflict(key)) => {
-                    let taken = waiting.iter().zip(&codes).position(|(row, code)| {
-                        keys::link(row.prepared.domain.record.number, code.as_str()) == key
-                    });
-                    match taken {
-                        Some(at) if waiting[at].prepared.code.is_none() => waiting[at].collided += 1,
-                        Some(at) => {
-                            let row = waiting.remove(at);
-                            let code: Box<str> = codes[at].as_str().into();
-                            let error = Error::CodeTaken { code: code.clone() };
-                            if atomic {
-                                return Err(in_row(row.number, error));
-                            }
-                            fail(so_far, row.number, Some(code), error)?;
-                        }
-                        None => attempts += 1,
-                    }
-                    if attempts >= ATTEMPTS {
-                        return Err(Error::Busy);
-                    }
-                }
+                Ok(Committed::Conflict(key)) => taken(waiting, &codes, so_far, &key, atomic)?,
                 Err(Error::Log(CommitError::TooLarge { .. })) if atomic => {
                     return Err(Invalid::new(
                         "atomic",
@@ -193,6 +173,7 @@ impl Links {
                 Err(error) => return Err(error),
             }
         }
+        Err(Error::Busy)
     }
 
     /// A code for each waiting row; rows that ask for one that an earlier row has fail here.
@@ -201,7 +182,7 @@ impl Links {
         waiting: &mut Vec<Row>,
         so_far: &mut StoredBulk,
         atomic: bool,
-    ) -> Result<Vec<crate::model::short_code::ShortCode>, Error> {
+    ) -> Result<Vec<ShortCode>, Error> {
         let mut seen = HashSet::new();
         let mut codes = Vec::with_capacity(waiting.len());
         let mut at = 0;
@@ -242,6 +223,41 @@ impl Links {
         })
         .await
     }
+}
+
+/// Records how far the bulk has come, for the repetition of its request.
+fn remember(effect: &mut Effect, context: &Context, done: u32, after: &StoredBulk) {
+    let outcome = || StoredOutcome::Bulk(after.clone());
+    match (context.claim, done) {
+        // Later Changes of the same bulk write over what the first recorded.
+        (Some(claim), 1..) => {
+            let answer = Answer { body: claim.body, at: context.now, outcome: outcome() };
+            effect.put(keys::answer(&claim.scope), answer.encode());
+        }
+        _ => effect.answer(context.claim, context.now, outcome),
+    }
+}
+
+/// Another has the record under this key: if it is a row's code, the row draws another one, or,
+/// having asked for that one, fails.
+fn taken(
+    waiting: &mut Vec<Row>,
+    codes: &[ShortCode],
+    so_far: &mut StoredBulk,
+    key: &[u8],
+    atomic: bool,
+) -> Result<(), Error> {
+    let mut rows = waiting.iter().zip(codes);
+    let at = rows.position(|(row, code)| keys::link(row.prepared.domain.record.number, code.as_str()) == key);
+    let Some(at) = at else { return Ok(()) };
+    if waiting[at].prepared.code.is_none() {
+        waiting[at].collided += 1;
+        return Ok(());
+    }
+    let row = waiting.remove(at);
+    let code: Box<str> = codes[at].as_str().into();
+    let error = Error::CodeTaken { code: code.clone() };
+    if atomic { Err(in_row(row.number, error)) } else { fail(so_far, row.number, Some(code), error) }
 }
 
 /// Notes a row's failure; a failure that is not the row's own is the request's.

@@ -2,9 +2,10 @@
 
 use super::commit::{ATTEMPTS, Committed, Effect};
 use super::create::Siblings;
-use super::{Context, Error, LinkView, Links, Shared};
+use super::{Context, Error, LinkView, Links, Names, Shared};
 use crate::model::id::Id;
-use crate::model::link::{Edit, Link, Options, PasswordHash, Patch};
+use crate::model::link::{DomainChoice, Edit, Link, Options, PasswordHash, Patch};
+use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::{LinkAt, Stored, Tombstone};
 use crate::table::{Found, keys};
@@ -16,8 +17,29 @@ impl Links {
         self.view(found.record).await
     }
 
+    /// The link of this code on the acting workspace's default domain.
+    pub async fn get_by_code(&self, context: &Context, code: ShortCode) -> Result<LinkView, Error> {
+        let domain = self.0.choose_domain(context, &DomainChoice::Default)?.record;
+        let code = domain.key_of(code);
+        let found = self.blocking(move |shared| Ok(shared.table.link(domain.number, code.as_str())?)).await?;
+        let workspaces = self.in_sight(context);
+        let seen = found.filter(|found| workspaces.contains(&found.record.workspace));
+        self.view(seen.ok_or(Error::NotFound("link"))?.record).await
+    }
+
     /// Changes a link: all of the patch or nothing.
     pub async fn update(&self, context: &Context, id: Id, patch: Patch) -> Result<LinkView, Error> {
+        self.update_named(context, id, patch, Names::default()).await
+    }
+
+    /// Changes a link by a patch that names tags or a campaign: those of the link's own workspace.
+    pub async fn update_named(
+        &self,
+        context: &Context,
+        id: Id,
+        patch: Patch,
+        names: Names,
+    ) -> Result<LinkView, Error> {
         let password = match &patch.password {
             Some(Some(password)) => Some(Some(self.0.hashing.hash(password.clone()).await?)),
             Some(None) => Some(None),
@@ -27,7 +49,9 @@ impl Links {
             let found = self.find(context, id).await?;
             let mut link = found.record;
             let before = link.options.clone();
-            self.0.apply(&mut link, patch.clone(), password.clone())?;
+            let mut patch = patch.clone();
+            patch.edits.extend(self.named_campaign(link.workspace, &names).await?);
+            self.0.apply(&mut link, patch, password.clone())?;
             link.updated_at = context.now;
             let limit_changes = link.options.max_clicks != before.max_clicks;
             if limit_changes {
@@ -37,10 +61,19 @@ impl Links {
             if self.0.needs_table(&link.options) {
                 link = self.check_in_table(before, link).await?;
             }
-            let mut effect = Effect::default();
-            let key = keys::link(link.domain, link.code.as_str());
-            effect.replace(key, found.revision, LinkAt::encode(&link));
-            if let Committed::Done = self.commit(context, effect).await? {
+            let tags = self.named_tags(link.workspace, &names).await?;
+            let committed = self
+                .commit_new(context, |next_id| {
+                    let mut effect = Effect::default();
+                    if let Some(tags) = &tags {
+                        link.options.tags = tags.make(&mut effect, context, link.workspace, next_id);
+                    }
+                    let key = keys::link(link.domain, link.code.as_str());
+                    effect.replace(key, found.revision, LinkAt::encode(&link));
+                    effect
+                })
+                .await?;
+            if let Committed::Done = committed {
                 if limit_changes {
                     // Clicks that came between are the old limit's, and count against the new one.
                     self.settle_clicks(id).await?;
@@ -51,10 +84,16 @@ impl Links {
         Err(Error::Busy)
     }
 
-    /// Deletes a link. Its code may be used again; its record and clicks stay for the statistics.
+    /// Deletes a link. Its code may be used again; its record and clicks stay for the statistics,
+    /// and as long as they do, a second deletion is told that it is one.
     pub async fn delete(&self, context: &Context, id: Id) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let found = self.find(context, id).await?;
+            let found = match self.find(context, id).await {
+                Err(Error::NotFound(_)) if self.was_deleted(context, id).await? => {
+                    return Err(Error::AlreadyDeleted("link"));
+                }
+                found => found?,
+            };
             let link = found.record.clone();
             let clicks = self.blocking(move |shared| shared.clicks_of(&link)).await?;
             let link = found.record;
@@ -81,6 +120,9 @@ impl Links {
             let tags = link.options.tags.iter().copied();
             let added: Vec<Id> = tags.filter(|tag| !before.tags.contains(tag)).collect();
             shared.check_tags(link.workspace, &added)?;
+            if link.options.campaign != before.campaign {
+                shared.check_campaign(link.workspace, link.options.campaign.as_ref())?;
+            }
             let leads_elsewhere =
                 link.options.target() != before.target() || link.options.expired_url != before.expired_url;
             if leads_elsewhere {
@@ -94,17 +136,25 @@ impl Links {
     async fn find(&self, context: &Context, id: Id) -> Result<Found<Link>, Error> {
         let workspaces = self.in_sight(context);
         self.blocking(move |shared| {
-            for workspace in &workspaces {
-                if let Some(found) = shared.table.link_by_id(*workspace, id)? {
+            for workspace in workspaces {
+                if let Some(found) = shared.table.link_by_id(workspace, id)? {
                     return Ok(found);
                 }
             }
+            Err(Error::NotFound("link"))
+        })
+        .await
+    }
+
+    async fn was_deleted(&self, context: &Context, id: Id) -> Result<bool, Error> {
+        let workspaces = self.in_sight(context);
+        self.blocking(move |shared| {
             for workspace in workspaces {
                 if shared.table.get::<Tombstone>(&keys::tombstone(workspace, id))?.is_some() {
-                    return Err(Error::AlreadyDeleted("link"));
+                    return Ok(true);
                 }
             }
-            Err(Error::NotFound("link"))
+            Ok(false)
         })
         .await
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::commit::{ATTEMPTS, Committed, Effect};
 use super::directory::Held;
-use super::{Context, Error, LinkView, Links, Shared};
+use super::{Context, Error, LinkView, Links, Names, Shared};
 use crate::model::Invalid;
 use crate::model::destination::Destination;
 use crate::model::domain::{Domain, DomainNumber};
@@ -81,6 +81,18 @@ pub(super) enum Turn<'a> {
 impl Links {
     /// Creates a link.
     pub async fn create(&self, context: &Context, draft: Draft) -> Result<LinkView, Error> {
+        self.create_named(context, draft, Names::default()).await
+    }
+
+    /// Creates a link whose tags or campaign are named.
+    pub async fn create_named(
+        &self,
+        context: &Context,
+        mut draft: Draft,
+        names: Names,
+    ) -> Result<LinkView, Error> {
+        let workspace = context.workspace.number;
+        draft.edits.extend(self.named_campaign(workspace, &names).await?);
         let hash = self.hash(draft.password.clone()).await?;
         let mut collided = 0;
         for _ in 0..ATTEMPTS {
@@ -88,13 +100,22 @@ impl Links {
             let prepared = self.0.prepare(context, draft.clone(), hash.clone())?;
             let _turn = self.0.turn(&prepared.options).await;
             let prepared = self.check(context, prepared, &Arc::default()).await?;
+            let tags = self.named_tags(workspace, &names).await?;
+            let purse = self.purse(workspace).await?;
+            if purse.affords(1) == 0 {
+                return Err(Error::NoCredits);
+            }
             let code = prepared.code(&self.0, collided);
             let mut made = None;
             let committed = self
                 .commit_new(context, |next_id| {
-                    let link = prepared.link(context, next_id(), code.clone());
+                    let mut link = prepared.link(context, next_id(), code.clone());
                     let mut effect = Effect::default();
+                    if let Some(tags) = &tags {
+                        link.options.tags = tags.make(&mut effect, context, workspace, next_id);
+                    }
                     prepared.add(&mut effect, &link);
+                    purse.pay(&mut effect, 1);
                     let outcome = || StoredOutcome::Link { workspace: link.workspace, id: link.id };
                     effect.answer(context.claim, context.now, outcome);
                     made = Some(link);
@@ -124,7 +145,7 @@ impl Links {
         }
     }
 
-    /// The rules that need the table: tags exist, and the destination, if it is one of our own
+    /// The rules that need the table: tags and campaign exist, and the destination, if it is one of our own
     /// links, does not lead back.
     pub(super) async fn check(
         &self,
@@ -138,6 +159,7 @@ impl Links {
         let (workspace, siblings) = (context.workspace.number, Arc::clone(siblings));
         self.blocking(move |shared| {
             shared.check_tags(workspace, &prepared.options.tags)?;
+            shared.check_campaign(workspace, prepared.options.campaign.as_ref())?;
             let domain = prepared.domain.record.number;
             shared.check_loop(domain, prepared.code.as_ref(), &prepared.options, &siblings)?;
             Ok(prepared)
@@ -180,13 +202,14 @@ impl Shared {
         if options.target().as_str().len() > crate::model::destination::MAX_BYTES {
             return Err(Invalid::new("url", "must be at most 8192 bytes with its UTM parameters"));
         }
-        if options.campaign.is_some() {
-            return Err(Invalid::new("campaignId", "is not a campaign of this workspace"));
-        }
         Ok(())
     }
 
-    fn choose_domain(&self, context: &Context, choice: &DomainChoice) -> Result<Held<Domain>, Error> {
+    pub(super) fn choose_domain(
+        &self,
+        context: &Context,
+        choice: &DomainChoice,
+    ) -> Result<Held<Domain>, Error> {
         let directory = self.directory.load();
         let number = match choice {
             DomainChoice::Default => {
@@ -211,7 +234,7 @@ impl Shared {
     }
 
     pub(super) fn needs_table(&self, options: &Options) -> bool {
-        !options.tags.is_empty() || self.leads_here(options)
+        !options.tags.is_empty() || options.campaign.is_some() || self.leads_here(options)
     }
 
     /// Whether the link leads to one of our own.

@@ -9,8 +9,9 @@ use super::{Context, Error, Links};
 use crate::clock::Timestamp;
 use crate::log::{CommitError, Proposal, Put};
 use crate::model::Invalid;
+use crate::model::campaign::{CampaignDraft, CampaignRef};
 use crate::model::domain::DomainNumber;
-use crate::model::id::Id;
+use crate::model::id::{ForeignId, Id};
 use crate::model::link::{Draft, Edit, Link, PasswordHash};
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
@@ -103,6 +104,9 @@ impl Import<'_> {
             imported.draft.edits.push(Edit::Tags(tags));
         }
         let prepared = self.links.0.prepare(context, imported.draft.clone(), hash)?;
+        if let Some(id) = &prepared.options.campaign {
+            self.ensure_campaign(context, id).await?;
+        }
         let Some(code) = self.free_code(&prepared)? else {
             self.skipped += 1;
             return Ok(());
@@ -210,6 +214,18 @@ impl Import<'_> {
             return Ok(id);
         }
         Ok(drawn())
+    }
+
+    /// Makes the campaign of a line that the workspace does not have. A line tells its id only, so
+    /// that is its name until someone gives it another.
+    async fn ensure_campaign(&self, context: &Context, id: &ForeignId) -> Result<(), Error> {
+        let named = CampaignRef::from(id.clone());
+        let found = self.links.0.campaign(context.workspace.number, &named)?;
+        if found.is_none() && !self.dry_run {
+            let draft = CampaignDraft { id: Some(id.clone()), or: None, name: id.as_str().into() };
+            self.links.create_campaign(context, draft).await?;
+        }
+        Ok(())
     }
 
     async fn tag_ids(&mut self, context: &Context, names: &[Box<str>]) -> Result<Vec<Id>, Error> {

@@ -70,7 +70,10 @@ impl Shared {
             None => None,
         };
         let list = match (&query.campaign, query.tag) {
-            (Some(campaign), _) => List::Campaign(campaign.clone()),
+            (Some(named), _) => {
+                let found = self.campaign(workspace, named)?;
+                List::Campaign(found.map_or_else(|| named.id.clone(), |found| found.record.id))
+            }
             (None, Some(tag)) => List::Tag(tag),
             (None, None) => List::All,
         };

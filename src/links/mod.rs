@@ -5,11 +5,13 @@
 //! which workspace, under which idempotency claim. They know no HTTP and no vendor.
 
 mod bulk;
+mod campaigns;
 mod change;
 mod codes;
 mod commit;
 mod contacts;
 mod create;
+mod credits;
 pub mod directory;
 mod domains;
 mod error;
@@ -18,6 +20,7 @@ mod import;
 mod keys;
 mod limit;
 mod list;
+mod named;
 mod password;
 mod query;
 mod replay;
@@ -39,17 +42,22 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 pub use self::bulk::{Bulk, ROWS_MAX};
+pub use self::campaigns::Paging;
 pub use self::contacts::{CONTACT_PATH, Rendered};
 pub use self::error::Error;
 pub use self::import::{Import, Imported, OnConflict};
 pub use self::keys::Caller;
+pub use self::named::Names;
 pub use self::password::hashing_at_once;
 pub use self::query::{Cursor, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Page, Sort};
 pub use self::replay::{Claim, Outcome, Replay};
 pub use self::resolve::Resolved;
 pub use self::site::Site;
 pub use self::start::{Bootstrap, KEY_FILE, StartError};
-pub use self::view::{BulkView, DomainView, FailedRow, KeyView, LinkView, WebhookSecretView, WorkspaceView};
+pub use self::view::{
+    BulkView, CampaignPage, CampaignView, DomainView, FailedRow, KeyView, LinkView, WebhookSecretView,
+    WorkspaceView,
+};
 
 use self::directory::Directory;
 use self::keys::EnvironmentKey;
@@ -60,7 +68,7 @@ use crate::model::destination::ExtraSchemes;
 use crate::model::id::{Id, IdSource};
 use crate::model::key::{Reach, Scopes};
 use crate::model::network::Networks;
-use crate::model::workspace::Workspace;
+use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::settings::BadSetting;
 use crate::table::Table;
 
@@ -146,6 +154,9 @@ struct Shared {
     /// Click totals are computed and handed to the log under this one lock: a total that is
     /// smaller, since less is reserved, must not overtake a later one.
     totals: Mutex<()>,
+    /// Creators in a workspace with credits go one by one: see `credits::Purse`. Taken behind
+    /// `order`, never before it.
+    purses: Mutex<HashMap<WorkspaceNumber, Arc<tokio::sync::Mutex<()>>>>,
     clock: Clock,
     site: Site,
     settings: Settings,
@@ -202,6 +213,7 @@ impl Links {
             ids: Mutex::new(IdSource::after(None)),
             order: tokio::sync::RwLock::new(()),
             totals: Mutex::new(()),
+            purses: Mutex::default(),
             clock: parts.clock,
             site: parts.site,
             schemes: parts.settings.schemes()?,

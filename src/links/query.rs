@@ -1,7 +1,8 @@
 //! What a list asks for, and the page that answers it.
 
 use crate::links::LinkView;
-use crate::model::id::{ForeignId, Id};
+use crate::model::campaign::CampaignRef;
+use crate::model::id::Id;
 
 /// Most links on one page.
 pub const LIMIT_MAX: usize = 100;
@@ -22,7 +23,7 @@ pub struct LinkQuery {
     /// Has this tag.
     pub tag: Option<Id>,
     /// Belongs to this campaign.
-    pub campaign: Option<ForeignId>,
+    pub campaign: Option<CampaignRef>,
     /// Is switched on or off.
     pub is_active: Option<bool>,
     /// In this order.

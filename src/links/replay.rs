@@ -2,7 +2,7 @@
 //! that did it, so that neither a crash nor a lost answer makes it happen twice.
 
 use super::commit::{Committed, Effect};
-use super::view::{BulkView, DomainView, KeyView, LinkView, WebhookSecretView, WorkspaceView};
+use super::view::{BulkView, CampaignView, DomainView, KeyView, LinkView, WebhookSecretView, WorkspaceView};
 use super::{Context, Error, Links, Shared};
 use crate::clock::Timestamp;
 use crate::model::id::Id;
@@ -46,6 +46,7 @@ pub enum Outcome {
     Company(Company),
     Key(KeyView),
     WebhookSecret(WebhookSecretView),
+    Campaign(CampaignView),
 }
 
 pub(super) fn is_over(answer: &Answer, now: Timestamp) -> bool {
@@ -95,7 +96,7 @@ impl Links {
             }
             StoredOutcome::Workspace(number) => {
                 let held = self.directory().workspace(number).cloned().ok_or_else(gone)?;
-                Outcome::Workspace(self.workspace_view(&held.record))
+                Outcome::Workspace(self.workspace_view(&held.record).await?)
             }
             StoredOutcome::Company(id) => {
                 let held = self.directory().company(&id).cloned().ok_or_else(gone)?;
@@ -108,6 +109,10 @@ impl Links {
             StoredOutcome::WebhookSecret(workspace) => {
                 let secret = self.signing_secret(workspace).await?;
                 Outcome::WebhookSecret(WebhookSecretView::of(&secret, context.now))
+            }
+            StoredOutcome::Campaign { workspace, id } => {
+                let found = self.blocking(move |shared| shared.campaign(workspace, &id.into())).await?;
+                Outcome::Campaign(self.campaign_view(found.ok_or_else(gone)?.record)?)
             }
         };
         Ok(Replay::Same(outcome))

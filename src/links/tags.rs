@@ -1,9 +1,10 @@
 //! Tags of the acting workspace.
 
 use super::commit::{ATTEMPTS, Committed, Effect};
-use super::{Context, Error, Links};
+use super::{Context, Error, Links, Shared};
 use crate::model::id::Id;
 use crate::model::tag::{DEFAULT_COLOR, Tag, TagEdit, check_name};
+use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::{Stored, StoredOutcome, TagName};
 use crate::table::{Found, keys};
 
@@ -28,9 +29,7 @@ impl Links {
     ) -> Result<Tag, Error> {
         check_name(&name)?;
         let workspace = context.workspace.number;
-        if self.tags(context).await?.len() >= TAGS_MAX {
-            return Err(Error::Forbidden(format!("a workspace has at most {TAGS_MAX} tags")));
-        }
+        self.blocking(move |shared| shared.check_tag_count(workspace, 1)).await?;
         let id = Id::from_bits(0);
         let mut tag = Tag { id, workspace, name, color: DEFAULT_COLOR.into(), created_at: context.now };
         for edit in edits {
@@ -102,5 +101,15 @@ impl Links {
             Ok((tag, name))
         })
         .await
+    }
+}
+
+impl Shared {
+    /// Whether so many more tags find room.
+    pub(super) fn check_tag_count(&self, workspace: WorkspaceNumber, new: usize) -> Result<(), Error> {
+        if new > 0 && self.table.all::<Tag>(&keys::tags_of(workspace))?.len() + new > TAGS_MAX {
+            return Err(Error::Forbidden(format!("a workspace has at most {TAGS_MAX} tags")));
+        }
+        Ok(())
     }
 }

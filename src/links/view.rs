@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::model::campaign::Campaign;
 use crate::model::domain::Domain;
 use crate::model::key::ApiKey;
 use crate::model::link::Link;
@@ -52,6 +53,30 @@ pub struct WorkspaceView {
     pub workspace: Arc<Workspace>,
     /// The name of the domain that its links live on by default.
     pub default_domain: String,
+    /// Links it may still create; `None` is unlimited.
+    pub credits: Option<u64>,
+}
+
+/// A campaign with its owner.
+#[derive(Clone, Debug)]
+pub struct CampaignView {
+    /// The record.
+    pub campaign: Campaign,
+    /// Its owner.
+    pub workspace: Arc<Workspace>,
+}
+
+/// A page of campaigns.
+#[derive(Clone, Debug)]
+pub struct CampaignPage {
+    /// The campaigns.
+    pub campaigns: Vec<CampaignView>,
+    /// How many there are in all.
+    pub total: u64,
+    /// The page's number.
+    pub page: u64,
+    /// Campaigns per page.
+    pub limit: usize,
 }
 
 /// A key as its readers see it; without its secret.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::commit::{ATTEMPTS, Committed, Effect};
 use super::directory::Held;
-use super::{Context, Error, Links, WorkspaceView};
+use super::{Context, Error, Links, WorkspaceView, credits};
 use crate::model::Invalid;
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::Reach;
@@ -16,9 +16,14 @@ use crate::table::record::{Number, Stored, StoredOutcome};
 
 impl Links {
     /// All workspaces within reach, the newest first.
-    pub fn workspaces(&self, context: &Context) -> Vec<WorkspaceView> {
-        let directory = self.directory();
-        directory.workspaces(&context.reach).rev().map(|held| self.workspace_view(&held.record)).collect()
+    pub async fn workspaces(&self, context: &Context) -> Result<Vec<WorkspaceView>, Error> {
+        let all: Vec<_> =
+            self.directory().workspaces(&context.reach).rev().map(|held| Arc::clone(&held.record)).collect();
+        let mut views = Vec::with_capacity(all.len());
+        for workspace in all {
+            views.push(self.workspace_view(&workspace).await?);
+        }
+        Ok(views)
     }
 
     /// Makes a workspace, in the caller's company unless an instance key names another.
@@ -59,12 +64,15 @@ impl Links {
                     let mut effect = Effect::default();
                     effect.create(keys::workspace_id(&workspace.id), Number(u64::from(number.0)).encode());
                     effect.create(keys::workspace(number), workspace.encode());
+                    if workspace.credits.is_some() {
+                        credits::set(&mut effect, &workspace);
+                    }
                     effect.answer(context.claim, context.now, || StoredOutcome::Workspace(number));
                     effect
                 })
                 .await?;
             match committed {
-                Committed::Done => return Ok(self.workspace_view(&Arc::new(workspace))),
+                Committed::Done => return self.workspace_view(&Arc::new(workspace)).await,
                 Committed::Conflict(key) if key == keys::workspace_id(&workspace.id) => {
                     return Err(Error::Taken { field: "id" });
                 }
@@ -75,8 +83,8 @@ impl Links {
     }
 
     /// One workspace.
-    pub fn workspace(&self, context: &Context, id: &ForeignId) -> Result<WorkspaceView, Error> {
-        Ok(self.workspace_view(&self.find_workspace(context, id)?.record))
+    pub async fn workspace(&self, context: &Context, id: &ForeignId) -> Result<WorkspaceView, Error> {
+        self.workspace_view(&self.find_workspace(context, id)?.record).await
     }
 
     /// Changes a workspace. Credits are for those above it to set.
@@ -99,8 +107,11 @@ impl Links {
             self.check_default_domain(&workspace)?;
             let mut effect = Effect::default();
             effect.replace(keys::workspace(workspace.number), held.revision, workspace.encode());
+            if sets_credits {
+                credits::set(&mut effect, &workspace);
+            }
             if let Committed::Done = self.commit(context, effect).await? {
-                return Ok(self.workspace_view(&Arc::new(workspace)));
+                return self.workspace_view(&Arc::new(workspace)).await;
             }
         }
         Err(Error::Busy)
@@ -183,17 +194,18 @@ impl Links {
         found.ok_or(Error::NotFound("workspace"))
     }
 
-    pub(super) fn workspace_view(&self, workspace: &Arc<Workspace>) -> WorkspaceView {
+    pub(super) async fn workspace_view(&self, workspace: &Arc<Workspace>) -> Result<WorkspaceView, Error> {
+        let credits = self.credits_left(workspace).await?;
         let directory = self.directory();
         let chosen =
             workspace.default_domain.and_then(|id| directory.domains().find(|domain| domain.id == id));
         let default_domain =
             chosen.map_or_else(|| self.0.site.host().to_owned(), |domain| self.0.site.name_of(domain));
-        WorkspaceView { workspace: Arc::clone(workspace), default_domain }
+        Ok(WorkspaceView { workspace: Arc::clone(workspace), default_domain, credits })
     }
 }
 
-fn only_instance_names_ids(context: &Context, id: Option<&ForeignId>) -> Result<(), Error> {
+pub(super) fn only_instance_names_ids(context: &Context, id: Option<&ForeignId>) -> Result<(), Error> {
     if id.is_some() && context.reach != Reach::Instance {
         return Err(Error::Forbidden("only an instance key may choose ids".to_owned()));
     }

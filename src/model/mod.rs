@@ -3,6 +3,7 @@
 //! A value that exists is valid: each type is parsed once, at an edge, and the only way to fail
 //! is [`Invalid`], which names the field and the rule it breaks.
 
+pub mod campaign;
 pub mod contact;
 pub mod custom_values;
 pub mod destination;

@@ -42,7 +42,8 @@ pub struct Workspace {
     pub company: ForeignId,
     /// Display name.
     pub name: Box<str>,
-    /// Links it may still create; `None` is unlimited.
+    /// What its balance of links to create was last set to; `None` is unlimited. What is left of it
+    /// is kept apart, since it changes with every link.
     pub credits: Option<u64>,
     /// Domain of links whose draft names none; the default domain when unset.
     pub default_domain: Option<Id>,

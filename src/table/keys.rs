@@ -19,6 +19,8 @@
 //! | `j` | what contact links are signed with | | |
 //! | `y` workspace | webhook secret | | |
 //! | `q` id | deliveries that wait over a restart | | |
+//! | `m` workspace id | campaign | | |
+//! | `b` workspace | credits left | | |
 //!
 //! `h`, `i` and `n` make names unique by being keys: of two who race, the log refuses one.
 
@@ -31,7 +33,7 @@ use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 
 /// First bytes of record keys, in ascending order.
-pub const RECORD_KINDS: &[u8] = b"acdhijklnoqtwxy";
+pub const RECORD_KINDS: &[u8] = b"abcdhijklmnoqtwxy";
 
 /// Key of the key that contact links are signed with.
 pub const CONTACT_KEY: &[u8] = b"j";
@@ -84,6 +86,11 @@ pub fn workspace(number: WorkspaceNumber) -> Bytes {
     key(b'w', &[&number.0.to_be_bytes()])
 }
 
+/// Key of a workspace's credits.
+pub fn balance(workspace: WorkspaceNumber) -> Bytes {
+    key(b'b', &[&workspace.0.to_be_bytes()])
+}
+
 /// Key of a domain's name.
 pub fn host_name(name: &str) -> Bytes {
     key(b'h', &[name.as_bytes()])
@@ -117,6 +124,16 @@ pub fn tags_of(workspace: WorkspaceNumber) -> Bytes {
 /// Key of a tag's name.
 pub fn tag_name(workspace: WorkspaceNumber, name: &str) -> Bytes {
     key(b'n', &[&workspace.0.to_be_bytes(), name.as_bytes()])
+}
+
+/// Key of a campaign. Unlike other ids, a vendor's may have any length, and ends the key.
+pub fn campaign(workspace: WorkspaceNumber, id: &ForeignId) -> Bytes {
+    key(b'm', &[&workspace.0.to_be_bytes(), id.as_str().as_bytes()])
+}
+
+/// Prefix of the campaigns of one workspace.
+pub fn campaigns_of(workspace: WorkspaceNumber) -> Bytes {
+    key(b'm', &[&workspace.0.to_be_bytes()])
 }
 
 /// Key of an idempotency answer.

@@ -4,12 +4,16 @@
 mod admin;
 /// What people see, in Chromium.
 mod browser;
+/// Campaigns.
+mod campaigns;
 /// The example of a configuration.
 mod config_example;
 /// Merge fields and contact links.
 mod contacts;
 /// Kills at random moments.
 mod crash;
+/// Credits.
+mod credits;
 /// Damaged files.
 mod damage;
 /// A full disk.
@@ -24,6 +28,8 @@ mod layers;
 mod lifecycle;
 /// Links with a limit.
 mod limits;
+/// Linquid's dialect from outside.
+mod linquid;
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
 /// The native dialect from outside.

@@ -6,8 +6,9 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 
 pub use crate::links::{
-    Bulk, BulkView, Cursor, DomainView, FailedRow, Imported, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery,
-    LinkView, Outcome, Page, ROWS_MAX, Rendered, Sort, WebhookSecretView, WorkspaceView,
+    Bulk, BulkView, CampaignPage, CampaignView, Cursor, DomainView, FailedRow, Imported, KeyView,
+    LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, Names, Outcome, Page, Paging, ROWS_MAX, Rendered, Sort,
+    WebhookSecretView, WorkspaceView,
 };
 pub use crate::visit::explain::{Explanation, Question, Reason};
 
@@ -18,6 +19,7 @@ use crate::http::api::json::Mistyped;
 use crate::http::api::limits::Allowance;
 use crate::http::api::query::Query;
 use crate::model::Invalid;
+use crate::model::campaign::{CampaignDraft, CampaignEdit, CampaignRef};
 use crate::model::domain::{DomainDraft, DomainEdit};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::{KeyDraft, Scope};
@@ -159,18 +161,41 @@ fn fits<'p>(template: &str, path: &'p str) -> Option<&'p str> {
 #[allow(missing_docs)] // Each is the method of `Links` of its name.
 pub enum Command {
     CreateLink(Draft),
+    /// A link whose tags or campaign are named.
+    CreateNamedLink(Draft, Names),
     CreateBulk(Bulk),
     Link(Id),
+    /// On the default domain of the workspace.
+    LinkByCode(ShortCode),
     Links(LinkQuery),
-    UpdateLink { id: Id, patch: Patch, fixed: Fixed },
+    UpdateLink {
+        id: Id,
+        patch: Patch,
+        fixed: Fixed,
+    },
+    UpdateNamedLink {
+        id: Id,
+        patch: Patch,
+        names: Names,
+    },
     DeleteLink(Id),
     ExplainLink(Id, Question),
     Deliveries(Id),
-    Render { text: Box<str>, contact: Option<ForeignId> },
+    Render {
+        text: Box<str>,
+        contact: Option<ForeignId>,
+    },
     Tags,
-    CreateTag { name: Box<str>, edits: Vec<TagEdit> },
+    CreateTag {
+        name: Box<str>,
+        edits: Vec<TagEdit>,
+    },
     UpdateTag(Id, Vec<TagEdit>),
     DeleteTag(Id),
+    Campaigns(Option<Paging>),
+    CreateCampaign(CampaignDraft),
+    Campaign(CampaignRef),
+    UpdateCampaign(CampaignRef, Vec<CampaignEdit>),
     Domains,
     CreateDomain(DomainDraft),
     Domain(Id),
@@ -209,20 +234,27 @@ impl Command {
     pub fn scope(&self) -> Scope {
         match self {
             Command::Link(_)
+            | Command::LinkByCode(_)
             | Command::Links(_)
             | Command::ExplainLink(..)
             | Command::Deliveries(_)
             | Command::Render { .. }
             | Command::Tags
+            | Command::Campaigns(_)
+            | Command::Campaign(_)
             | Command::Domains
             | Command::Domain(_) => Scope::LinksRead,
             Command::CreateLink(_)
+            | Command::CreateNamedLink(..)
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }
+            | Command::UpdateNamedLink { .. }
             | Command::DeleteLink(_)
             | Command::CreateTag { .. }
             | Command::UpdateTag(..)
-            | Command::DeleteTag(_) => Scope::LinksWrite,
+            | Command::DeleteTag(_)
+            | Command::CreateCampaign(_)
+            | Command::UpdateCampaign(..) => Scope::LinksWrite,
             // A domain that is added counts as verified: not for every key to say.
             Command::CreateDomain(_)
             | Command::UpdateDomain(..)
@@ -243,7 +275,7 @@ impl Command {
 
     /// Whether a create-only key may ask it.
     pub fn creates_links(&self) -> bool {
-        matches!(self, Command::CreateLink(_) | Command::CreateBulk(_))
+        matches!(self, Command::CreateLink(_) | Command::CreateNamedLink(..) | Command::CreateBulk(_))
     }
 }
 
@@ -254,12 +286,15 @@ pub enum Reply {
     /// A POST made it; the text is a new key's secret.
     Made(Outcome, Option<String>),
     Link(Box<LinkView>),
+    LinkDeleted(Id),
     Links(Page),
     Explained(Box<Explanation>),
     Deliveries(Vec<Attempt>),
     Rendered(Rendered),
     Tags(Vec<Tag>),
     Tag(Tag),
+    Campaigns(CampaignPage),
+    Campaign(CampaignView),
     Domains(Vec<DomainView>),
     Domain(DomainView),
     Workspaces(Vec<WorkspaceView>),

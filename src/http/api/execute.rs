@@ -32,13 +32,23 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Reply, 
     let made = |outcome| Reply::Made(outcome, None);
     Ok(match command {
         Command::CreateLink(draft) => made(Outcome::Link(Box::new(links.create(context, draft).await?))),
+        Command::CreateNamedLink(draft, names) => {
+            made(Outcome::Link(Box::new(links.create_named(context, draft, names).await?)))
+        }
         Command::CreateBulk(bulk) => made(Outcome::Bulk(links.create_bulk(context, bulk).await?)),
         Command::Link(id) => Reply::Link(Box::new(links.get(context, id).await?)),
+        Command::LinkByCode(code) => Reply::Link(Box::new(links.get_by_code(context, code).await?)),
         Command::Links(query) => Reply::Links(links.list(context, query).await?),
         Command::UpdateLink { id, patch, fixed } => {
             Reply::Link(Box::new(update(links, context, id, patch, &fixed).await?))
         }
-        Command::DeleteLink(id) => done(links.delete(context, id).await?),
+        Command::UpdateNamedLink { id, patch, names } => {
+            Reply::Link(Box::new(links.update_named(context, id, patch, names).await?))
+        }
+        Command::DeleteLink(id) => {
+            links.delete(context, id).await?;
+            Reply::LinkDeleted(id)
+        }
         Command::ExplainLink(id, question) => {
             Reply::Explained(Box::new(visitor.explain(context, id, question).await?))
         }
@@ -56,17 +66,25 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Reply, 
         }
         Command::UpdateTag(id, edits) => Reply::Tag(links.update_tag(context, id, edits).await?),
         Command::DeleteTag(id) => done(links.delete_tag(context, id).await?),
+        Command::Campaigns(paging) => Reply::Campaigns(links.campaigns(context, paging).await?),
+        Command::CreateCampaign(draft) => {
+            made(Outcome::Campaign(links.create_campaign(context, draft).await?))
+        }
+        Command::Campaign(named) => Reply::Campaign(links.campaign(context, named).await?),
+        Command::UpdateCampaign(named, edits) => {
+            Reply::Campaign(links.update_campaign(context, named, edits).await?)
+        }
         Command::Domains => Reply::Domains(links.domains(context).await?),
         Command::CreateDomain(draft) => made(Outcome::Domain(links.create_domain(context, draft).await?)),
         Command::Domain(id) => Reply::Domain(links.domain(context, id).await?),
         Command::UpdateDomain(id, edits) => Reply::Domain(links.update_domain(context, id, edits).await?),
         Command::DeleteDomain(id) => done(links.delete_domain(context, id).await?),
-        Command::Workspaces => Reply::Workspaces(links.workspaces(context)),
+        Command::Workspaces => Reply::Workspaces(links.workspaces(context).await?),
         Command::CreateWorkspace(mut draft, domain) => {
             draft.edits.extend(default_domain(links, context, domain).await?);
             made(Outcome::Workspace(links.create_workspace(context, draft).await?))
         }
-        Command::Workspace(id) => Reply::Workspace(links.workspace(context, &id)?),
+        Command::Workspace(id) => Reply::Workspace(links.workspace(context, &id).await?),
         Command::UpdateWorkspace(id, mut edits, domain) => {
             edits.extend(default_domain(links, context, domain).await?);
             Reply::Workspace(links.update_workspace(context, &id, edits).await?)

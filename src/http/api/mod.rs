@@ -10,6 +10,7 @@ mod execute;
 mod idempotency;
 pub mod json;
 pub mod limits;
+mod linquid;
 pub mod native;
 pub mod ops;
 pub mod query;
@@ -34,6 +35,7 @@ use self::dialect::{BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, 
 pub use self::execute::Core;
 use self::idempotency::{Posted, Turns};
 use self::limits::{Allowance, Limits};
+use self::linquid::Linquid;
 use self::native::Native;
 use self::query::Query;
 use crate::clock::Timestamp;
@@ -45,7 +47,7 @@ use crate::model::Invalid;
 use crate::model::key::Scope;
 
 /// Every dialect; the first that claims a path words its answers.
-static DIALECTS: &[&dyn Dialect] = &[&NATIVE];
+static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid];
 
 /// Also words refusals on paths that nobody claims.
 static NATIVE: Native = Native;

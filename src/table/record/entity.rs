@@ -277,8 +277,8 @@ impl TagNameV1 {
     }
 }
 
-/// Which domain has the name, or which workspace the id, that is this record's key; or how many
-/// links a workspace has.
+/// Which domain has the name, or which workspace the id, that is this record's key; how many links
+/// a workspace has, or how many credits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number(pub u64);
 
@@ -320,6 +320,7 @@ pub enum StoredOutcome {
     Company(ForeignId),
     Key(Id),
     WebhookSecret(WorkspaceNumber),
+    Campaign { workspace: WorkspaceNumber, id: ForeignId },
 }
 
 /// How far a bulk has come: written with each of its Changes, so that the repetition of one that
@@ -360,6 +361,10 @@ enum OutcomeV1 {
     Company(Box<str>),
     Key(u128),
     WebhookSecret(u32),
+    Campaign {
+        workspace: u32,
+        id: Box<str>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -388,6 +393,9 @@ impl AnswerV1 {
             StoredOutcome::Company(id) => OutcomeV1::Company(id.as_str().into()),
             StoredOutcome::Key(id) => OutcomeV1::Key(id.bits()),
             StoredOutcome::WebhookSecret(number) => OutcomeV1::WebhookSecret(number.0),
+            StoredOutcome::Campaign { workspace, id } => {
+                OutcomeV1::Campaign { workspace: workspace.0, id: id.as_str().into() }
+            }
         };
         AnswerV1 { body: answer.body, at: answer.at.as_millis(), outcome }
     }
@@ -412,6 +420,9 @@ impl AnswerV1 {
             OutcomeV1::Company(id) => StoredOutcome::Company(foreign(&id)?),
             OutcomeV1::Key(id) => StoredOutcome::Key(Id::from_bits(id)),
             OutcomeV1::WebhookSecret(number) => StoredOutcome::WebhookSecret(WorkspaceNumber(number)),
+            OutcomeV1::Campaign { workspace, id } => {
+                StoredOutcome::Campaign { workspace: WorkspaceNumber(workspace), id: foreign(&id)? }
+            }
         };
         Ok(Answer { body: self.body, at: time(self.at), outcome })
     }

@@ -6,6 +6,7 @@
 //! that no edit there changes bytes on disk. bincode cannot read back what serde's `skip`,
 //! `flatten` or `untagged` write; none of them may appear here.
 
+mod campaign;
 mod contact;
 mod entity;
 mod link;

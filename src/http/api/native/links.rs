@@ -160,7 +160,7 @@ fn link_query(query: &Query<'_>) -> Result<LinkQuery, Mistyped> {
         tag: query.text("tagId")?.map(tag).transpose()?,
         campaign: query
             .text("campaignId")?
-            .map(|id| ForeignId::parse("campaignId", id))
+            .map(|id| ForeignId::parse("campaignId", id).map(Into::into))
             .transpose()
             .map_err(Mistyped)?,
         is_active: query.flag("isActive")?,

@@ -4,6 +4,7 @@
 //! 400 is a request that cannot be read (JSON, query, a field missing or of the wrong type), 422
 //! one that can, but breaks a rule. Every error is `{"error": "field: rule"}`.
 
+mod campaigns;
 mod failure;
 mod fields;
 mod links;
@@ -68,6 +69,10 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("POST", "/api/v1/tags", BodyKind::Plain, places::create_tag),
     endpoint("PATCH", "/api/v1/tags/{id}", BodyKind::Plain, places::update_tag),
     endpoint("DELETE", "/api/v1/tags/{id}", BodyKind::None, |call| read(call, Command::DeleteTag(call.id("tag")?))),
+    endpoint("GET", "/api/v1/campaigns", BodyKind::None, |call| read(call, Command::Campaigns(None))),
+    endpoint("POST", "/api/v1/campaigns", BodyKind::Plain, campaigns::create),
+    endpoint("GET", "/api/v1/campaigns/{id}", BodyKind::None, |call| read(call, Command::Campaign(call.foreign_id("campaign")?.into()))),
+    endpoint("PATCH", "/api/v1/campaigns/{id}", BodyKind::Plain, campaigns::update),
     endpoint("GET", "/api/v1/domains", BodyKind::None, |call| read(call, Command::Domains)),
     endpoint("POST", "/api/v1/domains", BodyKind::Plain, places::create_domain),
     endpoint("GET", "/api/v1/domains/{id}", BodyKind::None, |call| read(call, Command::Domain(call.id("domain")?))),

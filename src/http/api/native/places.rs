@@ -31,7 +31,7 @@ pub(super) fn update_tag(call: &Call<'_>) -> Result<Asked, Refusal> {
 }
 
 /// A text that can be changed, but not cleared.
-fn set_text<'a>(body: &'a Fields, name: &'static str) -> Result<Option<&'a str>, Mistyped> {
+pub(super) fn set_text<'a>(body: &'a Fields, name: &'static str) -> Result<Option<&'a str>, Mistyped> {
     match body.text(name)? {
         Given::Null => Err(Mistyped(Invalid::new(name, "must be a string"))),
         Given::Absent => Ok(None),
@@ -124,7 +124,7 @@ fn default_domain(body: &Fields) -> Result<NamedDomain, Mistyped> {
     Ok(body.text("defaultDomain")?.map(Box::from).nullable())
 }
 
-fn foreign_id(body: &Fields, name: &'static str) -> Result<Option<ForeignId>, Refusal> {
+pub(super) fn foreign_id(body: &Fields, name: &'static str) -> Result<Option<ForeignId>, Refusal> {
     Ok(body.text(name)?.value().map(|id| ForeignId::parse(name, id)).transpose()?)
 }
 

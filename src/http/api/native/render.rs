@@ -6,6 +6,7 @@ use std::fmt::Display;
 use hyper::StatusCode;
 use serde::{Serialize, Serializer};
 
+use super::campaigns::CampaignJson;
 use super::fields::{show_link_type, show_status};
 use super::links::MASK;
 use super::render_explain::ExplanationJson;
@@ -30,6 +31,8 @@ pub(super) fn reply(reply: &Reply) -> (StatusCode, Vec<u8>) {
         Reply::Rendered(rendered) => json(&RenderedJson { text: &rendered.text, unknown: &rendered.unknown }),
         Reply::Tags(all) => all_named("tags", all, TagJson::of),
         Reply::Tag(tag) => named("tag", &TagJson::of(tag)),
+        Reply::Campaigns(page) => all_named("campaigns", &page.campaigns, CampaignJson::of),
+        Reply::Campaign(campaign) => named("campaign", &CampaignJson::of(campaign)),
         Reply::Domains(all) => all_named("domains", all, DomainJson::of),
         Reply::Domain(domain) => named("domain", &DomainJson::of(domain)),
         Reply::Workspaces(all) => all_named("workspaces", all, WorkspaceJson::of),
@@ -37,7 +40,7 @@ pub(super) fn reply(reply: &Reply) -> (StatusCode, Vec<u8>) {
         Reply::Companies(all) => all_named("companies", all, CompanyJson::of),
         Reply::Keys(all) => all_named("keys", all, |key| KeyJson::of(key, None)),
         Reply::WebhookSecret(secret) => named("webhookSecret", &SecretJson::of(secret)),
-        Reply::Done => named("success", &true),
+        Reply::LinkDeleted(_) | Reply::Done => named("success", &true),
     };
     (StatusCode::OK, body)
 }
@@ -52,6 +55,7 @@ fn made(outcome: &Outcome, secret: Option<&str>) -> Vec<u8> {
         Outcome::Company(company) => named("company", &CompanyJson::of(company)),
         Outcome::Key(key) => named("key", &KeyJson::of(key, secret)),
         Outcome::WebhookSecret(secret) => named("webhookSecret", &SecretJson::of(secret)),
+        Outcome::Campaign(campaign) => named("campaign", &CampaignJson::of(campaign)),
     }
 }
 

@@ -94,7 +94,7 @@ impl<'a> WorkspaceJson<'a> {
             id: workspace.id.as_str(),
             name: &workspace.name,
             company_id: workspace.company.as_str(),
-            credits: workspace.credits,
+            credits: view.credits,
             default_domain: &view.default_domain,
             custom_values: &workspace.custom_values,
             created_at: workspace.created_at.to_string(),

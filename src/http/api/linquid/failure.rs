@@ -1,0 +1,167 @@
+//! Failures in Linquid's dialect: its statuses and codes (DECISIONS 16), its sample messages where
+//! its pages have one, else a sentence that names the field in its words. Statuses for which it
+//! documents no code have one in its style.
+
+use hyper::StatusCode;
+use serde::Serialize;
+
+use super::render;
+use crate::http::api::dialect::{Failure, Refusal};
+use crate::model::Invalid;
+
+#[derive(Serialize)]
+struct Body<'a> {
+    success: bool,
+    error: Reason<'a>,
+}
+
+#[derive(Serialize)]
+struct Reason<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+pub(super) fn render(failure: &Failure) -> (StatusCode, Vec<u8>) {
+    let (status, code, message) = words(failure);
+    (status, render::json(&Body { success: false, error: Reason { code, message: &message } }))
+}
+
+const INVALID: &str = "VALIDATION_ERROR";
+const NOT_FOUND: &str = "NOT_FOUND";
+const TOO_LARGE: &str = "PAYLOAD_TOO_LARGE";
+const UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
+
+fn words(failure: &Failure) -> (StatusCode, &'static str, String) {
+    let say = |status, code, text: &str| (status, code, text.to_owned());
+    match failure {
+        Failure::Refused(Refusal::Malformed(why)) => (StatusCode::BAD_REQUEST, INVALID, why.clone()),
+        Failure::Refused(Refusal::Mistyped(invalid) | Refusal::Rule(invalid)) => {
+            (StatusCode::BAD_REQUEST, INVALID, sentence(invalid))
+        }
+        Failure::Refused(Refusal::NotFound(what)) | Failure::NotFound(what) => {
+            (StatusCode::NOT_FOUND, NOT_FOUND, capital(&format!("{what} not found")))
+        }
+        Failure::AlreadyDeleted(what) => {
+            (StatusCode::NOT_FOUND, "ALREADY_DELETED", capital(&format!("{what} is already deleted")))
+        }
+        Failure::NoKey => say(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Invalid or missing API key"),
+        Failure::BadKey => say(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", "Invalid or disabled API key"),
+        Failure::Forbidden(why) => (StatusCode::FORBIDDEN, "FORBIDDEN", capital(why)),
+        Failure::UnknownWorkspace => say(StatusCode::NOT_FOUND, NOT_FOUND, "Workspace not found"),
+        Failure::CodeTaken(_) => {
+            say(StatusCode::CONFLICT, "SHORT_CODE_EXISTS", "This short code is already in use")
+        }
+        Failure::Taken(field) => {
+            (StatusCode::CONFLICT, "ALREADY_EXISTS", format!("{field}: is already in use"))
+        }
+        Failure::NoCredits => {
+            say(StatusCode::PAYMENT_REQUIRED, "INSUFFICIENT_CREDITS", "Workspace has insufficient credits")
+        }
+        Failure::OtherBody => say(
+            StatusCode::BAD_REQUEST,
+            INVALID,
+            "Idempotency-Key: was used before with another request body",
+        ),
+        Failure::NoEndpoint => say(StatusCode::NOT_FOUND, NOT_FOUND, "There is no such endpoint"),
+        Failure::WrongMethod => say(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "METHOD_NOT_ALLOWED",
+            "The method is not allowed here; see the Allow header",
+        ),
+        Failure::TooMany(seconds) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "RATE_LIMITED",
+            format!("Too many requests; try again in {seconds} s"),
+        ),
+        Failure::TooLarge(max) => {
+            (StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE, format!("The body must be at most {max} bytes"))
+        }
+        Failure::ChangeTooLarge => {
+            say(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE, "The change is too large to be stored at once")
+        }
+        Failure::SlowBody => {
+            say(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The body did not arrive in time")
+        }
+        Failure::EncodedBody => say(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UNSUPPORTED_MEDIA_TYPE",
+            "The body must not have a Content-Encoding",
+        ),
+        Failure::Busy => say(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, "Busy; try again"),
+        Failure::NotReady => {
+            say(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, "The store is not ready; try again")
+        }
+        Failure::OutcomeUnknown => say(
+            StatusCode::SERVICE_UNAVAILABLE,
+            UNAVAILABLE,
+            "Outcome unknown: the disk did not confirm the write; repeat it with the same Idempotency-Key",
+        ),
+        Failure::DiskFull => say(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "INSUFFICIENT_STORAGE",
+            "The disk is full; nothing was written",
+        ),
+        Failure::Internal => say(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal error"),
+    }
+}
+
+/// A broken rule in the vendor's words. Whatever is wrong with the form of a destination is one
+/// documented text, which clients may compare; what else may be wrong with it is told.
+fn sentence(invalid: &Invalid) -> String {
+    let why = &invalid.why;
+    let field = match invalid.field {
+        "url" if !why.starts_with("must not lead back") && !why.starts_with("must be at most") => {
+            return "Invalid destination URL format".to_owned();
+        }
+        "url" => "destinationUrl",
+        "maxClicks" => "clicksLimit",
+        "isActive" => "enabled",
+        "domain" => "domainId",
+        "tagIds" => "tags",
+        own => own,
+    };
+    format!("{field}: {why}")
+}
+
+fn capital(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_its_status_and_code() {
+        let mistyped = || Refusal::Mistyped(Invalid::new("maxClicks", "must be a number"));
+        let not_found = "Link not found";
+        let rows = [
+            (Failure::Refused(Refusal::Malformed("no".into())), 400, INVALID, "no"),
+            (Failure::Refused(mistyped()), 400, INVALID, "clicksLimit: must be a number"),
+            (Failure::Refused(Refusal::NotFound("link")), 404, NOT_FOUND, not_found),
+            (Failure::NoKey, 401, "UNAUTHORIZED", "Invalid or missing API key"),
+            (Failure::BadKey, 401, "INVALID_API_KEY", "Invalid or disabled API key"),
+            (Failure::Forbidden("no \u{e9}".into()), 403, "FORBIDDEN", "No \u{e9}"),
+            (Failure::UnknownWorkspace, 404, NOT_FOUND, "Workspace not found"),
+            (Failure::NotFound("link"), 404, NOT_FOUND, not_found),
+            (Failure::AlreadyDeleted("link"), 404, "ALREADY_DELETED", "Link is already deleted"),
+            (Failure::CodeTaken("x".into()), 409, "SHORT_CODE_EXISTS", "This short code is already in use"),
+            (Failure::Taken("id"), 409, "ALREADY_EXISTS", "id: is already in use"),
+            (Failure::NoCredits, 402, "INSUFFICIENT_CREDITS", "Workspace has insufficient credits"),
+            (Failure::NoEndpoint, 404, NOT_FOUND, "There is no such endpoint"),
+            (Failure::TooLarge(9), 413, TOO_LARGE, "The body must be at most 9 bytes"),
+            (Failure::ChangeTooLarge, 413, TOO_LARGE, "The change is too large to be stored at once"),
+            (Failure::SlowBody, 408, "REQUEST_TIMEOUT", "The body did not arrive in time"),
+            (Failure::Busy, 503, UNAVAILABLE, "Busy; try again"),
+            (Failure::NotReady, 503, UNAVAILABLE, "The store is not ready; try again"),
+            (Failure::DiskFull, 507, "INSUFFICIENT_STORAGE", "The disk is full; nothing was written"),
+            (Failure::Internal, 500, "INTERNAL_ERROR", "Internal error"),
+        ];
+        for (failure, status, code, message) in rows {
+            let (got, bytes) = render(&failure);
+            let want = format!(r#"{{"success":false,"error":{{"code":"{code}","message":"{message}"}}}}"#);
+            assert_eq!((got.as_u16(), String::from_utf8_lossy(&bytes)), (status, want.into()));
+        }
+    }
+}

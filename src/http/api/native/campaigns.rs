@@ -1,0 +1,46 @@
+//! Campaigns in the native dialect. The vendor has none; these are ours (DECISIONS 15).
+
+use serde::Serialize;
+
+use super::places::{foreign_id, set_text};
+use super::{object, write};
+use crate::http::api::dialect::{Asked, Call, CampaignView, Command, Refusal};
+use crate::model::campaign::{CampaignDraft, CampaignEdit};
+
+/// `POST /campaigns {name, id?}`.
+pub(super) fn create(call: &Call<'_>) -> Result<Asked, Refusal> {
+    let body = object(call)?;
+    let draft = CampaignDraft { id: foreign_id(&body, "id")?, or: None, name: body.required("name")?.into() };
+    write(call, &body, Command::CreateCampaign(draft))
+}
+
+/// `PATCH /campaigns/{id} {name?}`.
+pub(super) fn update(call: &Call<'_>) -> Result<Asked, Refusal> {
+    let id = call.foreign_id("campaign")?;
+    let body = object(call)?;
+    let edits = set_text(&body, "name")?.map(|name| CampaignEdit::Name(name.into())).into_iter().collect();
+    write(call, &body, Command::UpdateCampaign(id.into(), edits))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CampaignJson<'a> {
+    id: &'a str,
+    name: &'a str,
+    workspace_id: &'a str,
+    created_at: String,
+    updated_at: String,
+}
+
+impl<'a> CampaignJson<'a> {
+    pub(super) fn of(view: &'a CampaignView) -> CampaignJson<'a> {
+        let campaign = &view.campaign;
+        CampaignJson {
+            id: campaign.id.as_str(),
+            name: &campaign.name,
+            workspace_id: view.workspace.id.as_str(),
+            created_at: campaign.created_at.to_string(),
+            updated_at: campaign.updated_at.to_string(),
+        }
+    }
+}
