@@ -25,6 +25,7 @@ mod site;
 mod start;
 mod tags;
 mod view;
+mod walk;
 mod webhooks;
 mod workspaces;
 
@@ -47,6 +48,7 @@ pub use self::resolve::Resolved;
 pub use self::site::Site;
 pub use self::start::{Bootstrap, KEY_FILE, StartError};
 pub use self::view::{BulkView, DomainView, FailedRow, KeyView, LinkView, WebhookSecretView, WorkspaceView};
+pub use self::walk::{Slice, Walk};
 
 use self::directory::Directory;
 use self::keys::EnvironmentKey;

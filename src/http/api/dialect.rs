@@ -6,7 +6,7 @@ use hyper::{Method, StatusCode};
 
 pub use crate::links::{
     Bulk, BulkView, Cursor, DomainView, FailedRow, Imported, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery,
-    LinkView, Outcome, Page, ROWS_MAX, Sort, WebhookSecretView, WorkspaceView,
+    LinkView, Outcome, Page, ROWS_MAX, Slice, Sort, WebhookSecretView, WorkspaceView,
 };
 pub use crate::visit::explain::{Explanation, Question, Reason};
 
@@ -33,6 +33,11 @@ pub trait Dialect: Sync {
 
     /// All it answers; the first match counts.
     fn endpoints(&self) -> &'static [Endpoint];
+
+    /// Whether a request that names a workspace sees nothing of others that its key reaches.
+    fn keeps_to_named_workspace(&self) -> bool {
+        false
+    }
 
     /// An answer's status and JSON.
     fn reply(&self, reply: &Reply) -> (StatusCode, Vec<u8>);
@@ -116,6 +121,10 @@ pub fn find<'p>(endpoints: &'static [Endpoint], method: &Method, path: &'p str) 
         if endpoint.method == asked {
             return Found::Endpoint(endpoint, id);
         }
+        // Two templates may fit, as `/links/search` and `/links/{id}` do.
+        if allowed.contains(&endpoint.method) {
+            continue;
+        }
         allowed.push(endpoint.method);
         if endpoint.method == "GET" {
             allowed.push("HEAD");
@@ -147,12 +156,23 @@ pub enum Command {
     CreateBulk(Bulk),
     Link(Id),
     Links(LinkQuery),
-    UpdateLink { id: Id, patch: Patch, fixed: Fixed },
+    /// A list of any length, not answered by a [`Reply`], but piece by piece.
+    AllLinks(Slice, &'static Wording),
+    /// The workspace acted in, for keys that may not look at workspaces otherwise.
+    Acting,
+    UpdateLink {
+        id: Id,
+        patch: Patch,
+        fixed: Fixed,
+    },
     DeleteLink(Id),
     ExplainLink(Id, Question),
     Deliveries(Id),
     Tags,
-    CreateTag { name: Box<str>, edits: Vec<TagEdit> },
+    CreateTag {
+        name: Box<str>,
+        edits: Vec<TagEdit>,
+    },
     UpdateTag(Id, Vec<TagEdit>),
     DeleteTag(Id),
     Domains,
@@ -171,6 +191,19 @@ pub enum Command {
     RevokeKey(Id),
     WebhookSecret(ForeignId),
     RotateWebhookSecret(ForeignId),
+}
+
+/// How a list is worded that is too long to be held.
+#[derive(Debug)]
+pub struct Wording {
+    /// Before the first link.
+    pub open: &'static str,
+    /// Each link.
+    pub item: fn(&LinkView) -> Vec<u8>,
+    /// Between two.
+    pub between: &'static str,
+    /// Behind the last.
+    pub close: &'static str,
 }
 
 /// What a change to a link repeats of what cannot change. Clients send back whole objects: equal
@@ -194,6 +227,8 @@ impl Command {
         match self {
             Command::Link(_)
             | Command::Links(_)
+            | Command::AllLinks(..)
+            | Command::Acting
             | Command::ExplainLink(..)
             | Command::Deliveries(_)
             | Command::Tags
@@ -237,6 +272,8 @@ pub enum Reply {
     /// A POST made it; the text is a new key's secret.
     Made(Outcome, Option<String>),
     Link(Box<LinkView>),
+    /// A link as a change left it.
+    Changed(Box<LinkView>),
     Links(Page),
     Explained(Box<Explanation>),
     Deliveries(Vec<Attempt>),
