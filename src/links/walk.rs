@@ -7,9 +7,9 @@ use crate::model::id::Id;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::{List, Order};
 
-/// Most links of one batch: some 20 KB as their readers see them, 3 MB when every text of every
+/// Most links of one batch: some 10 KB as their readers see them, 1.5 MB when every text of every
 /// link is as long as it may be. What is beyond comes with the next one.
-const BATCH: usize = 64;
+const BATCH: usize = 32;
 
 /// Most links looked at for one batch: a search that finds little gives its thread back after a
 /// few milliseconds and goes on with another.

@@ -7,7 +7,7 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::failure;
+use super::{HighLevelLinks, failure};
 use crate::http::api::dialect::{
     Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, Fixed, LinkView, Outcome, Refusal, Reply,
     Slice, Wording, WorkspaceView,
@@ -22,9 +22,6 @@ const SEARCH_LIMIT: u64 = 20;
 
 /// Largest `skip` and `limit`: 2^53 - 1, the last whole number that every JSON reader keeps.
 const NUMBER_MAX: u64 = (1 << 53) - 1;
-
-/// The dialect: `/links` and `/locations`.
-pub(in crate::http::api) struct HighLevelLinks;
 
 impl Dialect for HighLevelLinks {
     fn name(&self) -> &'static str {

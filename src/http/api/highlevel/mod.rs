@@ -1,9 +1,9 @@
-//! HighLevel's API (DECISIONS 19-24). Links and the probe of locations are [`HighLevelLinks`]; a
-//! location is a workspace, a link's `name` its title, `redirectTo` its destination.
-//!
-//! The `Version` header says nothing here: every version's clients are answered alike.
+//! HighLevel's API (DECISIONS 19-24): a location is a workspace, a link's `name` its title, its
+//! `redirectTo` its destination. The `Version` header says nothing here: clients of every version
+//! are answered alike.
 
 mod failure;
 mod links;
 
-pub(super) use self::links::HighLevelLinks;
+/// Links, and the probe of locations.
+pub(super) struct HighLevelLinks;
