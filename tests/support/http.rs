@@ -138,6 +138,11 @@ impl Connection {
         Ok(size > 0)
     }
 
+    /// Waits for the first bytes of an answer; false when the connection ended.
+    pub(crate) fn begins(&mut self) -> io::Result<bool> {
+        Ok(!self.0.fill_buf()?.is_empty())
+    }
+
     /// Reads exactly so many bytes, and leaves the rest where it is.
     pub(crate) fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; count];

@@ -10,11 +10,10 @@ pub use crate::links::{
 };
 pub use crate::visit::explain::{Explanation, Question, Reason};
 
+pub use crate::http::api::refusal::Refusal;
 pub use crate::webhooks::Attempt;
 
-use crate::http::api::json::Mistyped;
 use crate::http::api::query::Query;
-use crate::model::Invalid;
 use crate::model::domain::{DomainDraft, DomainEdit};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::{KeyDraft, Scope};
@@ -288,32 +287,6 @@ pub enum Reply {
     WebhookSecret(WebhookSecretView),
     /// Deleted or revoked.
     Done,
-}
-
-/// Why a request is no command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Not understood at all: a whole sentence.
-    Malformed(String),
-    /// A field is missing or of the wrong type.
-    Mistyped(Invalid),
-    /// A value of the right type breaks a rule.
-    Rule(Invalid),
-    /// Its path names no object that could exist.
-    NotFound(&'static str),
-}
-
-impl From<Mistyped> for Refusal {
-    fn from(Mistyped(invalid): Mistyped) -> Refusal {
-        Refusal::Mistyped(invalid)
-    }
-}
-
-/// The model's own refusals are rules.
-impl From<Invalid> for Refusal {
-    fn from(invalid: Invalid) -> Refusal {
-        Refusal::Rule(invalid)
-    }
 }
 
 /// Why a request failed.

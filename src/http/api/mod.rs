@@ -14,6 +14,7 @@ pub mod native;
 pub mod ops;
 mod pieces;
 pub mod query;
+mod refusal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
