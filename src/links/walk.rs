@@ -61,7 +61,7 @@ impl Links {
 }
 
 impl Walk {
-    /// The next links, and whether they may not be the last.
+    /// The next links, and whether there may be more; if so, these are not none.
     pub async fn next(&mut self) -> Result<(Vec<LinkView>, bool), Error> {
         let mut links = Vec::new();
         let mut goes_on = self.rest.left > 0;

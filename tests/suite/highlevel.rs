@@ -439,6 +439,12 @@ fn a_long_list_takes_no_memory_whoever_reads_it() {
         list["links"].as_array().expect("links").iter().map(|link| text(link, "id")).collect();
     assert_eq!(ids.len(), MANY);
     assert!(ids.is_sorted_by(|newer, older| newer > older), "each once, the newest first");
+    // Searches that look at all of them find what stands at the end, or nothing.
+    let oldest = ids[MANY - 1].to_owned();
+    let search = target.replace("/links/?", "/links/search?");
+    let found = admin.get(&format!("{search}&query=E.TEST&skip={}", MANY - 1)).expect(200, "found");
+    assert_eq!((&found["links"][0]["id"], &found["links"][1]), (&json!(oldest), &json!(null)));
+    assert_eq!(admin.get(&format!("{search}&query=e.tets")).expect(200, "none"), json!({"links": []}));
     drop(list);
     let before = descriptors(&process);
     fs::write(process.proc("clear_refs"), "5").expect("the highest mark is reset");

@@ -353,9 +353,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unclaimed_paths_speak_native() {
+    fn paths_speak_their_vendors_and_unclaimed_ones_native() {
         for path in ["/api/v1/links", "/api", "/api/v2/x", "/snapshots/x"] {
             assert_eq!(dialect_of(path).name(), "native", "{path}");
+        }
+        for path in ["/links", "/links/", "/links/x", "/locations/x"] {
+            assert_eq!(dialect_of(path).name(), "highlevel-links", "{path}");
         }
     }
 

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
 
-use crate::http::api::dialect::{LinkView, Wording};
+use crate::http::api::dialect::Wording;
 use crate::http::body::{Content, Piece};
 use crate::links::{Error, Walk};
 
@@ -14,7 +14,12 @@ use crate::links::{Error, Walk};
 pub(super) async fn begin(mut walk: Walk, wording: &'static Wording) -> Result<Content, Error> {
     let (links, goes_on) = walk.next().await?;
     let mut text = wording.open.as_bytes().to_vec();
-    append(&mut text, wording, &links, true);
+    for (at, link) in links.iter().enumerate() {
+        if at > 0 {
+            text.extend_from_slice(wording.between.as_bytes());
+        }
+        text.extend_from_slice(&(wording.item)(link));
+    }
     if !goes_on {
         text.extend_from_slice(wording.close.as_bytes());
         return Ok(Content::from(Bytes::from(text)));
@@ -23,14 +28,14 @@ pub(super) async fn begin(mut walk: Walk, wording: &'static Wording) -> Result<C
     let first = Piece { bytes: text.into(), is_last: false };
     tokio::spawn(async move {
         if sender.send(first).await.is_ok() {
-            feed(walk, wording, sender, links.is_empty()).await;
+            feed(walk, wording, sender).await;
         }
     });
     Ok(content)
 }
 
 /// Sends the rest. Returning before the last piece cuts the answer.
-async fn feed(mut walk: Walk, wording: &'static Wording, sender: Sender<Piece>, mut is_first: bool) {
+async fn feed(mut walk: Walk, wording: &'static Wording, sender: Sender<Piece>) {
     loop {
         // Before reading: for a client that does not read, nobody else shall.
         let Ok(place) = sender.reserve().await else { return };
@@ -46,8 +51,11 @@ async fn feed(mut walk: Walk, wording: &'static Wording, sender: Sender<Piece>, 
             }
         };
         let mut text = Vec::new();
-        append(&mut text, wording, &links, is_first);
-        is_first &= links.is_empty();
+        // Behind others: a batch that is not the last holds some.
+        for link in &links {
+            text.extend_from_slice(wording.between.as_bytes());
+            text.extend_from_slice(&(wording.item)(link));
+        }
         if !goes_on {
             text.extend_from_slice(wording.close.as_bytes());
         }
@@ -55,14 +63,5 @@ async fn feed(mut walk: Walk, wording: &'static Wording, sender: Sender<Piece>, 
         if !goes_on {
             return;
         }
-    }
-}
-
-fn append(text: &mut Vec<u8>, wording: &Wording, links: &[LinkView], mut is_first: bool) {
-    for link in links {
-        if !std::mem::take(&mut is_first) {
-            text.extend_from_slice(wording.between.as_bytes());
-        }
-        text.extend_from_slice(&(wording.item)(link));
     }
 }
