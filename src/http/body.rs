@@ -1,19 +1,102 @@
-//! Request bodies, read whole under a cap and an absolute deadline; and the one type of response.
+//! Request bodies, read whole under a cap and an absolute deadline; and the one type of response,
+//! whose body is in memory or comes in pieces.
 //!
 //! A body that declares itself too large is refused before a byte of it is read, so that a client
 //! that waits for `100 Continue` is told no instead.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Body;
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use hyper::{HeaderMap, Response};
+use tokio::sync::mpsc;
 
-/// Every answer: its body is in memory.
-pub type Answer = Response<Full<Bytes>>;
+/// Every answer.
+pub type Answer = Response<Content>;
+
+/// The body of an answer.
+#[derive(Debug)]
+pub enum Content {
+    /// In memory.
+    Whole(Full<Bytes>),
+    /// Too long to be held; boxed, since nearly no answer is.
+    Pieces(Box<Pieces>),
+}
+
+/// A body that comes piece by piece. Only the last piece ends it well: when whoever makes it gives
+/// up or panics, the connection is cut, so that no client takes a part for the whole.
+#[derive(Debug)]
+pub struct Pieces {
+    pieces: mpsc::Receiver<Piece>,
+    is_over: bool,
+}
+
+/// Part of a body.
+#[derive(Debug)]
+pub struct Piece {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Whether nothing follows.
+    pub is_last: bool,
+}
+
+/// The rest of the body will not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the rest of the body could not be made")]
+pub struct Cut;
+
+impl Content {
+    /// A body, and where its pieces are to be sent: one waits there, so that a client that reads
+    /// slowly holds one piece besides the one being sent to it. When the sender is closed, nobody
+    /// reads any more.
+    pub fn pieces() -> (mpsc::Sender<Piece>, Content) {
+        let (sender, pieces) = mpsc::channel(1);
+        (sender, Content::Pieces(Box::new(Pieces { pieces, is_over: false })))
+    }
+}
+
+impl From<Bytes> for Content {
+    fn from(bytes: Bytes) -> Content {
+        Content::Whole(Full::new(bytes))
+    }
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.get_mut() {
+            Content::Whole(whole) => Pin::new(whole)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
+            Content::Pieces(pieces) if pieces.is_over => Poll::Ready(None),
+            Content::Pieces(pieces) => {
+                let piece = ready!(pieces.pieces.poll_recv(cx));
+                pieces.is_over = piece.as_ref().is_none_or(|piece| piece.is_last);
+                Poll::Ready(Some(piece.map(|piece| Frame::data(piece.bytes)).ok_or(Cut)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Content::Whole(whole) => whole.is_end_stream(),
+            Content::Pieces(pieces) => pieces.is_over,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Content::Whole(whole) => whole.size_hint(),
+            Content::Pieces(_) => SizeHint::new(),
+        }
+    }
+}
 
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,10 +159,7 @@ async fn collect<B: Body<Data = Bytes>>(body: B, max: usize) -> Result<Bytes, Bo
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
 
-    use hyper::body::Frame;
     use hyper::header::HeaderValue;
 
     use super::*;
@@ -134,5 +214,30 @@ mod tests {
     async fn a_stalled_body_ends_at_the_deadline() {
         let got = read(&HeaderMap::new(), Chunks(vec!["ab"], true), 5, Duration::from_millis(20)).await;
         assert_eq!(got, Err(BodyError::Slow));
+    }
+
+    #[tokio::test]
+    async fn pieces_end_well_only_with_the_last() {
+        for is_last in [true, false] {
+            let (sender, mut content) = Content::pieces();
+            sender.try_send(Piece { bytes: Bytes::from_static(b"a"), is_last }).expect("room for one");
+            let second = Piece { bytes: Bytes::from_static(b"b"), is_last };
+            assert!(sender.try_send(second).is_err(), "one waits, no more");
+            drop(sender);
+            let frame = content.frame().await.expect("a piece").expect("whole").into_data();
+            assert_eq!(frame.ok().as_deref(), Some(&b"a"[..]));
+            assert_eq!(content.is_end_stream(), is_last);
+            let end = content.frame().await.map(|frame| frame.map(|_| ()));
+            assert_eq!(end, if is_last { None } else { Some(Err(Cut)) });
+            assert!(content.frame().await.is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_makes_pieces_learns_that_nobody_reads_them() {
+        let (sender, content) = Content::pieces();
+        let _held = sender.reserve().await.expect("somebody reads");
+        drop(content);
+        assert!(sender.reserve().await.is_err());
     }
 }

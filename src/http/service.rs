@@ -13,7 +13,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Body;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Method, Request, Response, StatusCode, Uri};
@@ -21,7 +20,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use crate::http::api::dialect::Dialect;
 use crate::http::api::ops::Ops;
 use crate::http::api::{self, Api};
-use crate::http::body::{self, Answer, BodyError};
+use crate::http::body::{self, Answer, BodyError, Content};
 use crate::http::counts::Counts;
 use crate::http::server::Settings;
 use crate::http::{host, peer};
@@ -125,7 +124,11 @@ impl Future for Answering {
 }
 
 fn panicked() -> Answer {
-    pages::error(StatusCode::INTERNAL_SERVER_ERROR)
+    page(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn page(status: StatusCode) -> Answer {
+    pages::error(status).map(Content::Whole)
 }
 
 impl<B> hyper::service::Service<Request<B>> for Connection
@@ -153,10 +156,10 @@ impl Service {
     {
         let uri = request.uri();
         let Ok(host) = host::of(request.version(), uri, request.headers()) else {
-            return now(closing(pages::error(StatusCode::BAD_REQUEST)));
+            return now(closing(page(StatusCode::BAD_REQUEST)));
         };
         if target_length(uri) > TARGET_MAX {
-            return now(closing(pages::error(StatusCode::URI_TOO_LONG)));
+            return now(closing(page(StatusCode::URI_TOO_LONG)));
         }
         let method = request.method();
         // The three that are about the server or the connection, never about a resource of ours.
@@ -193,14 +196,16 @@ impl Service {
             Place::Metrics => api::unauthorized(),
             Place::Robots => fixed("text/plain; charset=utf-8", ROBOTS),
             Place::Icon => fixed("image/svg+xml", ICON),
-            Place::Nowhere | Place::Api => pages::error(StatusCode::NOT_FOUND),
+            Place::Nowhere | Place::Api => page(StatusCode::NOT_FOUND),
         })
     }
 
     fn visited(&self, answer: visit::Answer) -> Answering {
         match answer {
-            visit::Answer::Now(answer) => now(answer),
-            visit::Answer::Later(answer) => self.later(answer, None),
+            visit::Answer::Now(answer) => now(answer.map(Content::Whole)),
+            visit::Answer::Later(answer) => {
+                self.later(Box::pin(async move { answer.await.map(Content::Whole) }), None)
+            }
         }
     }
 
@@ -294,14 +299,14 @@ fn closing(mut answer: Answer) -> Answer {
 }
 
 fn not_allowed() -> Answer {
-    let mut answer = pages::error(StatusCode::METHOD_NOT_ALLOWED);
+    let mut answer = page(StatusCode::METHOD_NOT_ALLOWED);
     answer.headers_mut().insert(ALLOW, GET_AND_HEAD);
     answer
 }
 
 /// A file that never changes.
 fn fixed(kind: &'static str, text: &'static str) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    let mut answer = Response::new(Content::from(Bytes::from_static(text.as_bytes())));
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));

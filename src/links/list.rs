@@ -52,7 +52,7 @@ impl Filter<'_> {
     }
 }
 
-fn matches(link: &Link, needle: &str) -> bool {
+pub(super) fn matches(link: &Link, needle: &str) -> bool {
     let options = &link.options;
     let title = options.title.as_deref().unwrap_or("");
     [link.code.as_str(), title, options.destination.as_str()]

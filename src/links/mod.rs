@@ -29,6 +29,7 @@ mod site;
 mod start;
 mod tags;
 mod view;
+mod walk;
 mod webhooks;
 mod workspaces;
 
@@ -58,6 +59,7 @@ pub use self::view::{
     BulkView, CampaignPage, CampaignView, DomainView, FailedRow, KeyView, LinkView, WebhookSecretView,
     WorkspaceView,
 };
+pub use self::walk::{Slice, Walk};
 
 use self::directory::Directory;
 use self::keys::EnvironmentKey;

@@ -146,6 +146,8 @@ fn redirects_go_on_and_writes_heal() {
     admin.patch(&path, &json!({"title": "T"})).refuses(507, full, "a change");
     admin.delete(&path).refuses(507, full, "a deletion");
     admin.post("/api/v1/tags", &json!({"name": "t"})).refuses(507, full, "a tag");
+    let other = admin.delete(&format!("/links/{}", made.last_id)).expect(507, "in another dialect");
+    assert_eq!(other, json!({"statusCode": 507, "message": full, "error": "Insufficient Storage"}));
     let link = admin.get(&path).expect(200, "reads go on")["link"].clone();
     assert_eq!(link["title"], json!(null));
     assert_eq!(link["clickCount"], 2, "clicks are counted while the disk is full");

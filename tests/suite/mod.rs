@@ -16,8 +16,12 @@ mod crash;
 mod credits;
 /// Damaged files.
 mod damage;
+/// What the vendors document, request by request.
+mod dialects;
 /// A full disk.
 mod disk_full;
+/// HighLevel's links: each operation with each failure, one core, lists of any length.
+mod highlevel;
 /// The server over raw sockets: framing, deadlines, caps, drain.
 mod http_raw;
 /// A POST repeated.

@@ -109,7 +109,7 @@ fn refusals() {
         ("GET", "/api/v1/nothing", 404),
         ("GET", "/api", 404),
         ("PUT", "/api/v1/links", 405),
-        ("GET", "/links/", 404),
+        ("GET", "/snapshots/", 404),
     ];
     for (method, target, code) in rows {
         assert_eq!(server.api(method, target, "").error().0, code, "{method} {target}");

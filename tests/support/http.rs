@@ -108,13 +108,46 @@ impl Connection {
         let mut answer = Answer { status, headers, body: Vec::new() };
         let length = answer.header("content-length").map(str::parse::<usize>);
         let length = length.transpose().map_err(|_| broken("content-length"))?;
-        if let (Some(length), false) = (length, bodiless) {
+        if bodiless {
+            return Ok(Some(answer));
+        }
+        if let Some(length) = length {
             answer.body.resize(length, 0);
             self.0.read_exact(&mut answer.body)?;
-        } else if answer.header("transfer-encoding").is_some() {
-            return Err(broken("no answer here is long enough to be chunked"));
+        } else if answer.header("transfer-encoding") == Some("chunked") {
+            while self.chunk(&mut answer.body)? {}
         }
         Ok(Some(answer))
+    }
+
+    /// Appends the next chunk; false behind the last. A body that is cut is an error.
+    fn chunk(&mut self, body: &mut Vec<u8>) -> io::Result<bool> {
+        let broken = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
+        let mut line = String::new();
+        if self.0.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let size = usize::from_str_radix(line.trim_end(), 16).map_err(|_| broken("a chunk's size"))?;
+        let start = body.len();
+        body.resize(start + size + 2, 0);
+        self.0.read_exact(&mut body[start..])?;
+        if !body.ends_with(b"\r\n") {
+            return Err(broken("a chunk's end"));
+        }
+        body.truncate(start + size);
+        Ok(size > 0)
+    }
+
+    /// Waits for the first bytes of an answer; false when the connection ended.
+    pub(crate) fn begins(&mut self) -> io::Result<bool> {
+        Ok(!self.0.fill_buf()?.is_empty())
+    }
+
+    /// Reads exactly so many bytes, and leaves the rest where it is.
+    pub(crate) fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Whether the server closes the connection without sending anything more.

@@ -18,3 +18,5 @@ pub(crate) mod server;
 pub(crate) mod sim_disk;
 /// A table in memory.
 pub(crate) mod table;
+/// Requests and the answers that a vendor documents.
+pub(crate) mod transcript;

@@ -7,18 +7,17 @@ use hyper::{Method, StatusCode};
 
 pub use crate::links::{
     Bulk, BulkView, CampaignPage, CampaignView, Cursor, DomainView, FailedRow, Imported, KeyView,
-    LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, Names, Outcome, Page, Paging, ROWS_MAX, Rendered, Sort,
-    WebhookSecretView, WorkspaceView,
+    LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, Names, Outcome, Page, Paging, ROWS_MAX, Rendered, Slice,
+    Sort, WebhookSecretView, WorkspaceView,
 };
 pub use crate::visit::explain::{Explanation, Question, Reason};
 
+pub use crate::http::api::refusal::Refusal;
 pub use crate::webhooks::Attempt;
 
 use crate::clock::Timestamp;
-use crate::http::api::json::Mistyped;
-use crate::http::api::limits::Allowance;
+pub use crate::http::api::limits::Allowance;
 use crate::http::api::query::Query;
-use crate::model::Invalid;
 use crate::model::campaign::{CampaignDraft, CampaignEdit, CampaignRef};
 use crate::model::domain::{DomainDraft, DomainEdit};
 use crate::model::id::{ForeignId, Id};
@@ -38,6 +37,11 @@ pub trait Dialect: Sync {
 
     /// All it answers; the first match counts.
     fn endpoints(&self) -> &'static [Endpoint];
+
+    /// Whether a request that names a workspace sees nothing of others that its key reaches.
+    fn keeps_to_named_workspace(&self) -> bool {
+        false
+    }
 
     /// An answer's status and JSON.
     fn reply(&self, reply: &Reply) -> (StatusCode, Vec<u8>);
@@ -133,6 +137,10 @@ pub fn find<'p>(endpoints: &'static [Endpoint], method: &Method, path: &'p str) 
         if endpoint.method == asked {
             return Found::Endpoint(endpoint, id);
         }
+        // Two templates may fit, as `/links/search` and `/links/{id}` do.
+        if allowed.contains(&endpoint.method) {
+            continue;
+        }
         allowed.push(endpoint.method);
         if endpoint.method == "GET" {
             allowed.push("HEAD");
@@ -168,6 +176,10 @@ pub enum Command {
     /// On the default domain of the workspace.
     LinkByCode(ShortCode),
     Links(LinkQuery),
+    /// A list of any length, not answered by a [`Reply`], but piece by piece.
+    AllLinks(Slice, &'static Wording),
+    /// The workspace acted in, for keys that may not look at workspaces otherwise.
+    Acting,
     UpdateLink {
         id: Id,
         patch: Patch,
@@ -214,6 +226,19 @@ pub enum Command {
     RotateWebhookSecret(ForeignId),
 }
 
+/// How a list is worded that is too long to be held.
+#[derive(Debug)]
+pub struct Wording {
+    /// Before the first link.
+    pub open: &'static str,
+    /// Each link.
+    pub item: fn(&LinkView) -> Vec<u8>,
+    /// Between two.
+    pub between: &'static str,
+    /// Behind the last.
+    pub close: &'static str,
+}
+
 /// What a change to a link repeats of what cannot change. Clients send back whole objects: equal
 /// values pass, others are refused naming the field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -236,6 +261,8 @@ impl Command {
             Command::Link(_)
             | Command::LinkByCode(_)
             | Command::Links(_)
+            | Command::AllLinks(..)
+            | Command::Acting
             | Command::ExplainLink(..)
             | Command::Deliveries(_)
             | Command::Render { .. }
@@ -287,6 +314,8 @@ pub enum Reply {
     Made(Outcome, Option<String>),
     Link(Box<LinkView>),
     LinkDeleted(Id),
+    /// A link as a change left it.
+    Changed(Box<LinkView>),
     Links(Page),
     Explained(Box<Explanation>),
     Deliveries(Vec<Attempt>),
@@ -304,32 +333,6 @@ pub enum Reply {
     WebhookSecret(WebhookSecretView),
     /// Deleted or revoked.
     Done,
-}
-
-/// Why a request is no command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Not understood at all: a whole sentence.
-    Malformed(String),
-    /// A field is missing or of the wrong type.
-    Mistyped(Invalid),
-    /// A value of the right type breaks a rule.
-    Rule(Invalid),
-    /// Its path names no object that could exist.
-    NotFound(&'static str),
-}
-
-impl From<Mistyped> for Refusal {
-    fn from(Mistyped(invalid): Mistyped) -> Refusal {
-        Refusal::Mistyped(invalid)
-    }
-}
-
-/// The model's own refusals are rules.
-impl From<Invalid> for Refusal {
-    fn from(invalid: Invalid) -> Refusal {
-        Refusal::Rule(invalid)
-    }
 }
 
 /// Why a request failed.

@@ -3,6 +3,8 @@
 //! callers are shown none of it.
 
 use crate::http::api::dialect::{Command, Failure, Fixed, LinkView, NamedDomain, Outcome, Refusal, Reply};
+use crate::http::api::pieces;
+use crate::http::body::Content;
 use crate::links::{Context, Error, Links};
 use crate::log::CommitError;
 use crate::model::Invalid;
@@ -23,14 +25,23 @@ pub struct Core {
     pub webhooks: Webhooks,
 }
 
-pub(super) async fn execute(core: &Core, context: &Context, command: Command) -> Result<Reply, Failure> {
+/// What a command came to.
+#[derive(Debug)]
+pub(super) enum Answered {
+    /// For the dialect to word.
+    Reply(Reply),
+    /// Worded already, too long to be held.
+    List(Content),
+}
+
+pub(super) async fn execute(core: &Core, context: &Context, command: Command) -> Result<Answered, Failure> {
     run(core, context, command).await.map_err(|error| failure(error, context))
 }
 
-async fn run(core: &Core, context: &Context, command: Command) -> Result<Reply, Error> {
+async fn run(core: &Core, context: &Context, command: Command) -> Result<Answered, Error> {
     let Core { links, visitor, webhooks } = core;
     let made = |outcome| Reply::Made(outcome, None);
-    Ok(match command {
+    Ok(Answered::Reply(match command {
         Command::CreateLink(draft) => made(Outcome::Link(Box::new(links.create(context, draft).await?))),
         Command::CreateNamedLink(draft, names) => {
             made(Outcome::Link(Box::new(links.create_named(context, draft, names).await?)))
@@ -39,8 +50,12 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Reply, 
         Command::Link(id) => Reply::Link(Box::new(links.get(context, id).await?)),
         Command::LinkByCode(code) => Reply::Link(Box::new(links.get_by_code(context, code).await?)),
         Command::Links(query) => Reply::Links(links.list(context, query).await?),
+        Command::AllLinks(slice, wording) => {
+            return Ok(Answered::List(pieces::begin(links.walk(context, slice), wording).await?));
+        }
+        Command::Acting => Reply::Workspace(links.workspace(context, &context.workspace.id).await?),
         Command::UpdateLink { id, patch, fixed } => {
-            Reply::Link(Box::new(update(links, context, id, patch, &fixed).await?))
+            Reply::Changed(Box::new(update(links, context, id, patch, &fixed).await?))
         }
         Command::UpdateNamedLink { id, patch, names } => {
             Reply::Link(Box::new(links.update_named(context, id, patch, names).await?))
@@ -101,7 +116,7 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Reply, 
             made(Outcome::WebhookSecret(links.rotate_webhook_secret(context, &id).await?))
         }
         Command::RevokeKey(id) => done(links.revoke_key(context, id).await?),
-    })
+    }))
 }
 
 fn done((): ()) -> Reply {

@@ -7,13 +7,16 @@
 mod credentials;
 pub mod dialect;
 mod execute;
+mod highlevel;
 mod idempotency;
 pub mod json;
 pub mod limits;
 mod linquid;
 pub mod native;
 pub mod ops;
+mod pieces;
 pub mod query;
+mod refusal;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,7 +24,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Body;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -32,22 +34,24 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use self::credentials::NoCredential;
 use self::dialect::{BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Refusal, Reply};
+use self::execute::Answered;
 pub use self::execute::Core;
+use self::highlevel::HighLevelLinks;
 use self::idempotency::{Posted, Turns};
 use self::limits::{Allowance, Limits};
 use self::linquid::Linquid;
 use self::native::Native;
 use self::query::Query;
 use crate::clock::Timestamp;
-use crate::http::body::{self, Answer, BodyError};
+use crate::http::body::{self, Answer, BodyError, Content};
 use crate::http::counts::Counts;
 use crate::http::server::Settings;
 use crate::links::{Caller, Context, Replay};
 use crate::model::Invalid;
-use crate::model::key::Scope;
+use crate::model::key::{Reach, Scope};
 
 /// Every dialect; the first that claims a path words its answers.
-static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid];
+static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid, &HighLevelLinks];
 
 /// Also words refusals on paths that nobody claims.
 static NATIVE: Native = Native;
@@ -85,7 +89,7 @@ pub fn internal(dialect: &dyn Dialect) -> Answer {
 
 /// The answer to a request outside the dialects that needs a key.
 pub fn unauthorized() -> Answer {
-    render(&NATIVE, &Err(Failure::NoKey), None, None, false)
+    render(&NATIVE, Err(Failure::NoKey), None, None, false)
 }
 
 impl Api {
@@ -121,7 +125,7 @@ impl Api {
         let (result, method, path, allow) = match found {
             Found::Endpoint(endpoint, id) => {
                 let result = match self.admit(&parts, peer, &mut allowance) {
-                    Ok(caller) => self.serve(caller, endpoint, id, &parts, body, number).await,
+                    Ok(caller) => self.serve(caller, dialect, (endpoint, id), &parts, body, number).await,
                     Err(failure) => Err(failure),
                 };
                 (result, parts.method.as_str(), endpoint.template, None)
@@ -130,7 +134,7 @@ impl Api {
             Found::Methods(allow) => (Err(Failure::WrongMethod), "-", "-", Some(allow)),
             Found::Nothing => (Err(Failure::NoEndpoint), "-", "-", None),
         };
-        let mut answer = render(dialect, &result, Some(number), allow, has_body);
+        let mut answer = render(dialect, result, Some(number), allow, has_body);
         if let Some(allowance) = allowance {
             let now = self.0.core.links.clock().now();
             answer.headers_mut().extend(dialect.rate_headers(&allowance, now));
@@ -190,12 +194,12 @@ impl Api {
     async fn serve<B>(
         &self,
         caller: Caller,
-        endpoint: &'static Endpoint,
-        id: &str,
+        dialect: &'static dyn Dialect,
+        (endpoint, id): (&'static Endpoint, &str),
         parts: &Parts,
         body: B,
         request: u64,
-    ) -> Result<Reply, Failure>
+    ) -> Result<Answered, Failure>
     where
         B: Body<Data = Bytes> + Send,
     {
@@ -220,7 +224,9 @@ impl Api {
                 },
             )
         });
-        let (key, reach, scopes) = (caller.key(), caller.reach(), caller.scopes());
+        let keeps = asked.workspace.is_some() && dialect.keeps_to_named_workspace();
+        let reach = if keeps { Reach::Workspace(workspace.number) } else { caller.reach() };
+        let (key, scopes) = (caller.key(), caller.scopes());
         let context = Context { key, reach, scopes, workspace, request, now, claim };
         if endpoint.method == "GET" {
             return self.perform(&context, asked.command).await;
@@ -264,14 +270,14 @@ impl Api {
     }
 
     /// Runs a command, once per claim.
-    async fn perform(&self, context: &Context, command: Command) -> Result<Reply, Failure> {
+    async fn perform(&self, context: &Context, command: Command) -> Result<Answered, Failure> {
         let core = &self.0.core;
         let Some(claim) = context.claim else { return execute::execute(core, context, command).await };
         let _turn = self.0.turns.take(claim.scope).await.ok_or(Failure::Busy)?;
         match core.links.replay(context).await.map_err(|error| execute::failure(error, context))? {
             Replay::New => execute::execute(core, context, command).await,
             // A key's secret is told once, and this is not the first time.
-            Replay::Same(outcome) => Ok(Reply::Made(outcome, None)),
+            Replay::Same(outcome) => Ok(Answered::Reply(Reply::Made(outcome, None))),
             Replay::Other => Err(Failure::OtherBody),
         }
     }
@@ -304,16 +310,17 @@ fn named_workspace(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
 
 fn render(
     dialect: &dyn Dialect,
-    result: &Result<Reply, Failure>,
+    result: Result<Answered, Failure>,
     number: Option<u64>,
     allow: Option<String>,
     has_body: bool,
 ) -> Answer {
-    let (status, bytes) = match result {
-        Ok(reply) => dialect.reply(reply),
-        Err(failure) => dialect.failure(failure),
+    let ((status, content), failure) = match result {
+        Ok(Answered::Reply(reply)) => (whole(dialect.reply(&reply)), None),
+        Ok(Answered::List(content)) => ((StatusCode::OK, content), None),
+        Err(failure) => (whole(dialect.failure(&failure)), Some(failure)),
     };
-    let mut answer = respond(status, bytes);
+    let mut answer = answer_of(status, content);
     let headers = answer.headers_mut();
     if let Some(number) = number {
         let id = HeaderValue::try_from(format!("{number:016x}"));
@@ -325,11 +332,11 @@ fn render(
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    let Err(failure) = result else { return answer };
+    let Some(failure) = failure else { return answer };
     if let Some(seconds) = failure.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if has_body && leaves_body(failure) {
+    if has_body && leaves_body(&failure) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer
@@ -353,7 +360,16 @@ fn leaves_body(failure: &Failure) -> bool {
 
 /// An answer of JSON, with the headers that all of them have.
 pub(super) fn respond(status: StatusCode, bytes: Vec<u8>) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(bytes)));
+    let (status, content) = whole((status, bytes));
+    answer_of(status, content)
+}
+
+fn whole((status, bytes): (StatusCode, Vec<u8>)) -> (StatusCode, Content) {
+    (status, Content::from(Bytes::from(bytes)))
+}
+
+fn answer_of(status: StatusCode, content: Content) -> Answer {
+    let mut answer = Response::new(content);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
@@ -367,9 +383,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unclaimed_paths_speak_native() {
-        for path in ["/api/v1/links", "/api", "/api/v2/x", "/links/", "/snapshots/x"] {
+    fn paths_speak_their_vendors_and_unclaimed_ones_native() {
+        for path in ["/api/v1/links", "/api", "/api/v2/x", "/snapshots/x"] {
             assert_eq!(dialect_of(path).name(), "native", "{path}");
+        }
+        for path in ["/links", "/links/", "/links/x", "/locations/x"] {
+            assert_eq!(dialect_of(path).name(), "highlevel-links", "{path}");
         }
     }
 
@@ -390,7 +409,7 @@ mod tests {
     #[test]
     fn refusals_carry_what_their_status_needs() {
         let header = |failure: Failure, name: HeaderName, has_body| {
-            let answer = render(&NATIVE, &Err(failure), Some(7), None, has_body);
+            let answer = render(&NATIVE, Err(failure), Some(7), None, has_body);
             answer.headers().get(name).map(|value| value.to_str().expect("ASCII").to_owned())
         };
         let some = |text: &str| Some(text.to_owned());

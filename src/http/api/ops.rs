@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Response, StatusCode};
 use prometheus_client::collector::Collector;
@@ -23,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::Cache;
 use crate::clock::Timestamp;
 use crate::http::api::respond;
-use crate::http::body::Answer;
+use crate::http::body::{Answer, Content};
 use crate::http::counts::Counts;
 use crate::log::Log;
 use crate::readiness::Readiness;
@@ -135,7 +134,7 @@ impl Ops {
     pub fn metrics(&self) -> Answer {
         let mut body = String::new();
         text::encode(&mut body, &self.registry).expect("writing into a String cannot fail");
-        let mut answer = Response::new(Full::new(Bytes::from(body)));
+        let mut answer = Response::new(Content::from(Bytes::from(body)));
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

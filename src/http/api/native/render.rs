@@ -24,7 +24,7 @@ pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
 pub(super) fn reply(reply: &Reply) -> (StatusCode, Vec<u8>) {
     let body = match reply {
         Reply::Made(outcome, secret) => return (StatusCode::CREATED, made(outcome, secret.as_deref())),
-        Reply::Link(link) => named("link", &Detail::of(link)),
+        Reply::Link(link) | Reply::Changed(link) => named("link", &Detail::of(link)),
         Reply::Links(page) => json(&Listing::of(page)),
         Reply::Explained(explanation) => named("explain", &ExplanationJson::of(explanation)),
         Reply::Deliveries(all) => all_named("deliveries", all, DeliveryJson::of),

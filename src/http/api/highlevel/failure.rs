@@ -1,0 +1,178 @@
+//! Failures of [`HighLevelLinks`](super::HighLevelLinks): the vendor's statuses, and bodies with
+//! the keys that the vendor's have. 400 is a request that cannot be read, its message a sentence;
+//! 422 is a body that can, but lacks something or breaks a rule, its message a list.
+
+use std::borrow::Cow;
+
+use hyper::StatusCode;
+use serde::Serialize;
+
+use crate::http::api::dialect::{Failure, Refusal};
+use crate::model::Invalid;
+
+/// The vendor's text for a location that is not the key's, or no location at all.
+const NO_ACCESS: &str = "The token does not have access to this location.";
+
+/// The vendor's text for a key that is none.
+const BAD_TOKEN: &str = "Invalid token: access token is invalid";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    status_code: u16,
+    message: Message<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Message<'a> {
+    Sentence(Cow<'a, str>),
+    List([Cow<'a, str>; 1]),
+}
+
+/// A status with what its body says; the phrase stands under `error` where the vendor has it.
+struct Words<'a> {
+    status: StatusCode,
+    message: Cow<'a, str>,
+    has_phrase: bool,
+}
+
+pub(super) fn render(failure: &Failure) -> (StatusCode, Vec<u8>) {
+    let Words { status, message, has_phrase } = words(failure);
+    let message = if status == StatusCode::UNPROCESSABLE_ENTITY {
+        Message::List([message])
+    } else {
+        Message::Sentence(message)
+    };
+    let error = status.canonical_reason().filter(|_| has_phrase);
+    let body = Body { status_code: status.as_u16(), message, error };
+    (status, serde_json::to_vec(&body).expect("keys are strings and no serializer here fails"))
+}
+
+fn words(failure: &Failure) -> Words<'_> {
+    let bare = |status, message| Words { status, message, has_phrase: false };
+    let say = |status, text: &'static str| Words { status, message: text.into(), has_phrase: true };
+    let unprocessable =
+        |message| Words { status: StatusCode::UNPROCESSABLE_ENTITY, message, has_phrase: true };
+    match failure {
+        Failure::Refused(Refusal::Malformed(why)) => bare(StatusCode::BAD_REQUEST, why.into()),
+        Failure::Refused(Refusal::Mistyped(invalid)) => {
+            bare(StatusCode::BAD_REQUEST, sentence(invalid).into())
+        }
+        Failure::Refused(Refusal::Rule(invalid)) => unprocessable(sentence(invalid).into()),
+        Failure::Refused(Refusal::NotFound(what))
+        | Failure::NotFound(what)
+        | Failure::AlreadyDeleted(what) => bare(StatusCode::NOT_FOUND, not_found(what).into()),
+        Failure::NoKey | Failure::BadKey => say(StatusCode::UNAUTHORIZED, BAD_TOKEN),
+        Failure::Forbidden(why) => {
+            Words { status: StatusCode::FORBIDDEN, message: why.into(), has_phrase: true }
+        }
+        Failure::UnknownWorkspace => bare(StatusCode::FORBIDDEN, NO_ACCESS.into()),
+        // Codes are drawn here and nothing has a name of its own, so neither is ever seen.
+        Failure::CodeTaken(_) => say(StatusCode::CONFLICT, "the short code is already in use"),
+        Failure::Taken(_) => say(StatusCode::CONFLICT, "the value is already in use"),
+        Failure::NoCredits => say(StatusCode::PAYMENT_REQUIRED, "the location has no credits left"),
+        Failure::OtherBody => {
+            unprocessable("Idempotency-Key was used before with another request body".into())
+        }
+        Failure::NoEndpoint => bare(StatusCode::NOT_FOUND, "there is no such endpoint".into()),
+        Failure::WrongMethod => {
+            say(StatusCode::METHOD_NOT_ALLOWED, "the method is not allowed here; see the Allow header")
+        }
+        Failure::TooMany(seconds) => Words {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            message: format!("Too Many Requests; try again in {seconds} s").into(),
+            has_phrase: true,
+        },
+        Failure::TooLarge(max) => Words {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            message: format!("the body must be at most {max} bytes").into(),
+            has_phrase: true,
+        },
+        Failure::SlowBody => say(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
+        Failure::EncodedBody => {
+            say(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must not have a Content-Encoding")
+        }
+        Failure::ChangeTooLarge => {
+            say(StatusCode::PAYLOAD_TOO_LARGE, "the change is too large to be stored at once")
+        }
+        Failure::Busy => say(StatusCode::SERVICE_UNAVAILABLE, "busy; try again"),
+        Failure::NotReady => say(StatusCode::SERVICE_UNAVAILABLE, "the store is not ready; try again"),
+        Failure::OutcomeUnknown => say(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "outcome unknown: the disk did not confirm the write; repeat it with the same Idempotency-Key",
+        ),
+        Failure::DiskFull => say(StatusCode::INSUFFICIENT_STORAGE, "the disk is full; nothing was written"),
+        Failure::Internal => say(StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
+    }
+}
+
+/// "Link not found".
+fn not_found(what: &str) -> String {
+    let mut letters = what.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).chain(" not found".chars()).collect()
+}
+
+/// In this dialect's words: what the model calls a URL and a title.
+fn sentence(invalid: &Invalid) -> String {
+    let field = match invalid.field {
+        "url" => "redirectTo",
+        "title" => "name",
+        other => other,
+    };
+    format!("{field} {}", invalid.why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_have_the_vendors_keys() {
+        let rule = |field| Failure::Refused(Refusal::Rule(Invalid::new(field, "must not be empty")));
+        let rows = [
+            (
+                Failure::Refused(Refusal::Malformed("no JSON".to_owned())),
+                r#"{"statusCode":400,"message":"no JSON"}"#,
+            ),
+            (
+                Failure::Refused(Refusal::Mistyped(Invalid::new("locationId", "is required"))),
+                r#"{"statusCode":400,"message":"locationId is required"}"#,
+            ),
+            (
+                rule("title"),
+                r#"{"statusCode":422,"message":["name must not be empty"],"error":"Unprocessable Entity"}"#,
+            ),
+            (
+                rule("url"),
+                r#"{"statusCode":422,"message":["redirectTo must not be empty"],"error":"Unprocessable Entity"}"#,
+            ),
+            (
+                Failure::BadKey,
+                r#"{"statusCode":401,"message":"Invalid token: access token is invalid","error":"Unauthorized"}"#,
+            ),
+            (
+                Failure::UnknownWorkspace,
+                r#"{"statusCode":403,"message":"The token does not have access to this location."}"#,
+            ),
+            (Failure::Forbidden("no".to_owned()), r#"{"statusCode":403,"message":"no","error":"Forbidden"}"#),
+            (Failure::AlreadyDeleted("link"), r#"{"statusCode":404,"message":"Link not found"}"#),
+            (
+                Failure::NoCredits,
+                r#"{"statusCode":402,"message":"the location has no credits left","error":"Payment Required"}"#,
+            ),
+            (
+                Failure::DiskFull,
+                r#"{"statusCode":507,"message":"the disk is full; nothing was written","error":"Insufficient Storage"}"#,
+            ),
+        ];
+        for (failure, want) in rows {
+            let (status, body) = render(&failure);
+            assert_eq!(String::from_utf8_lossy(&body), want);
+            assert!(want.starts_with(&format!("{{\"statusCode\":{}", status.as_u16())), "{status}");
+        }
+    }
+}

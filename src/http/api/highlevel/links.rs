@@ -1,0 +1,296 @@
+//! HighLevel's links, its "trigger links": six operations, and the alias of one. What the vendor
+//! has no word for (tags, passwords, limits) stays as it is when a link is changed here.
+//!
+//! A body that lacks a field is 422, a query that does is 400 (DECISIONS 20); so what is wrong
+//! with a body leaves here as a [`Refusal::Rule`].
+
+use hyper::StatusCode;
+use hyper::header::{HeaderName, HeaderValue};
+use serde::Serialize;
+
+use super::{HighLevelLinks, failure};
+use crate::clock::Timestamp;
+use crate::http::api::dialect::{
+    Allowance, Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, Fixed, LinkView, Outcome, Refusal,
+    Reply, Slice, Wording, WorkspaceView,
+};
+use crate::http::api::json::{self, Fields, Given, Mistyped};
+use crate::model::Invalid;
+use crate::model::destination::LinkType;
+use crate::model::link::{DomainChoice, Draft, Edit, Patch};
+
+/// Links of a search that does not say how many; the vendor's default. There is no most.
+const SEARCH_LIMIT: u64 = 20;
+
+/// Largest `skip` and `limit`: 2^53 - 1, the last whole number that every JSON reader keeps.
+const NUMBER_MAX: u64 = (1 << 53) - 1;
+
+impl Dialect for HighLevelLinks {
+    fn name(&self) -> &'static str {
+        "highlevel-links"
+    }
+
+    fn claims(&self, path: &str) -> bool {
+        ["/links", "/locations"]
+            .iter()
+            .any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    }
+
+    fn endpoints(&self) -> &'static [Endpoint] {
+        ENDPOINTS
+    }
+
+    fn keeps_to_named_workspace(&self) -> bool {
+        true
+    }
+
+    fn reply(&self, reply: &Reply) -> (StatusCode, Vec<u8>) {
+        match reply {
+            Reply::Made(Outcome::Link(link), _) | Reply::Changed(link) => (StatusCode::CREATED, one(link)),
+            Reply::Link(link) => (StatusCode::OK, one(link)),
+            // The vendor's first spelling, and its second.
+            Reply::LinkDeleted(_) => (StatusCode::CREATED, br#"{"succeded":true,"succeeded":true}"#.to_vec()),
+            Reply::Workspace(workspace) => (StatusCode::OK, location(workspace)),
+            // No endpoint here asks for these.
+            Reply::Made(
+                Outcome::Bulk(_)
+                | Outcome::Tag(_)
+                | Outcome::Domain(_)
+                | Outcome::Workspace(_)
+                | Outcome::Company(_)
+                | Outcome::Key(_)
+                | Outcome::WebhookSecret(_)
+                | Outcome::Campaign(_),
+                _,
+            )
+            | Reply::Done
+            | Reply::Links(_)
+            | Reply::Rendered(_)
+            | Reply::Campaigns(_)
+            | Reply::Campaign(_)
+            | Reply::Explained(_)
+            | Reply::Deliveries(_)
+            | Reply::Tags(_)
+            | Reply::Tag(_)
+            | Reply::Domains(_)
+            | Reply::Domain(_)
+            | Reply::Workspaces(_)
+            | Reply::Companies(_)
+            | Reply::Keys(_)
+            | Reply::WebhookSecret(_) => failure::render(&Failure::Internal),
+        }
+    }
+
+    fn failure(&self, failure: &Failure) -> (StatusCode, Vec<u8>) {
+        failure::render(failure)
+    }
+
+    fn rate_headers(&self, allowance: &Allowance, _: Timestamp) -> Vec<(HeaderName, HeaderValue)> {
+        super::rate_headers(allowance)
+    }
+}
+
+const fn endpoint(
+    method: &'static str,
+    template: &'static str,
+    body: BodyKind,
+    parse: fn(&Call<'_>) -> Result<Asked, Refusal>,
+) -> Endpoint {
+    Endpoint { method, template, body, parse }
+}
+
+/// `search`, `id` and `r` are no ids; `/links/search` stands before the template that it fits as well.
+#[rustfmt::skip]
+const ENDPOINTS: &[Endpoint] = &[
+    endpoint("POST", "/links", BodyKind::Plain, create),
+    endpoint("GET", "/links", BodyKind::None, list),
+    endpoint("GET", "/links/search", BodyKind::None, search),
+    endpoint("GET", "/links/id/{id}", BodyKind::None, |call| of_link(call, Command::Link(call.id("link")?))),
+    endpoint("GET", "/links/{id}", BodyKind::None, |call| of_link(call, Command::Link(call.id("link")?))),
+    endpoint("PUT", "/links/{id}", BodyKind::Plain, update),
+    endpoint("DELETE", "/links/{id}", BodyKind::None, |call| of_link(call, Command::DeleteLink(call.id("link")?))),
+    endpoint("GET", "/locations/{id}", BodyKind::None, |call| Ok(Asked { workspace: Some(call.id.to_owned()), command: Command::Acting })),
+];
+
+/// A command about one link, whose location may be named.
+fn of_link(call: &Call<'_>, command: Command) -> Result<Asked, Refusal> {
+    Ok(Asked { workspace: call.query.text("locationId")?.map(str::to_owned), command })
+}
+
+fn create(call: &Call<'_>) -> Result<Asked, Refusal> {
+    let body = json::object(call.body).map_err(Refusal::Malformed)?;
+    let workspace = required(&body, "locationId")?;
+    let name = required(&body, "name")?;
+    let draft = Draft {
+        domain: DomainChoice::Default,
+        code: None,
+        destination: required(&body, "redirectTo")?.into(),
+        link_type: LinkType::Url,
+        password: None,
+        edits: vec![Edit::Title(Some(name.into()))],
+    };
+    Ok(Asked { workspace: Some(workspace.to_owned()), command: Command::CreateLink(draft) })
+}
+
+fn update(call: &Call<'_>) -> Result<Asked, Refusal> {
+    let id = call.id("link")?;
+    let body = json::object(call.body).map_err(Refusal::Malformed)?;
+    let (name, destination) = (optional(&body, "name")?, optional(&body, "redirectTo")?);
+    if name.is_none() && destination.is_none() {
+        return Err(Invalid::new("name", "or redirectTo is required").into());
+    }
+    let patch = Patch {
+        destination: destination.map(Box::from),
+        password: None,
+        edits: name.map(|name| Edit::Title(Some(name.into()))).into_iter().collect(),
+    };
+    of_link(call, Command::UpdateLink { id, patch, fixed: Fixed::default() })
+}
+
+/// The whole list, unless `skip` or `limit` is sent.
+fn list(call: &Call<'_>) -> Result<Asked, Refusal> {
+    let limit = call.query.number("limit", 0, NUMBER_MAX)?;
+    slice(call, None, limit)
+}
+
+fn search(call: &Call<'_>) -> Result<Asked, Refusal> {
+    let limit = call.query.number("limit", 0, NUMBER_MAX)?.unwrap_or(SEARCH_LIMIT);
+    slice(call, call.query.text("query")?.map(str::to_owned), Some(limit))
+}
+
+fn slice(call: &Call<'_>, search: Option<String>, limit: Option<u64>) -> Result<Asked, Refusal> {
+    let missing = || Mistyped(Invalid::new("locationId", "is required"));
+    let workspace = call.query.text("locationId")?.ok_or_else(missing)?.to_owned();
+    let skip = call.query.number("skip", 0, NUMBER_MAX)?.unwrap_or(0);
+    let command = Command::AllLinks(Slice { search, skip, limit }, &WORDING);
+    Ok(Asked { workspace: Some(workspace), command })
+}
+
+/// A text that must be there and say something.
+fn required<'b>(body: &'b Fields, name: &'static str) -> Result<&'b str, Invalid> {
+    optional(body, name)?.ok_or_else(|| Invalid::new(name, "is required"))
+}
+
+/// A text that may be left out, but not be null or empty.
+fn optional<'b>(body: &'b Fields, name: &'static str) -> Result<Option<&'b str>, Invalid> {
+    match body.text(name).map_err(|Mistyped(invalid)| invalid)? {
+        Given::Absent => Ok(None),
+        Given::Null => Err(Invalid::new(name, "must be a string")),
+        Given::Value("") => Err(Invalid::new(name, "must not be empty")),
+        Given::Value(text) => Ok(Some(text)),
+    }
+}
+
+static WORDING: Wording =
+    Wording { open: r#"{"links":["#, item: |view| bytes(&LinkJson::of(view)), between: ",", close: "]}" };
+
+/// The vendor's `Link`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LinkJson<'a> {
+    id: String,
+    name: &'a str,
+    redirect_to: String,
+    field_key: String,
+    location_id: &'a str,
+}
+
+impl<'a> LinkJson<'a> {
+    fn of(view: &'a LinkView) -> LinkJson<'a> {
+        let link = &view.link;
+        LinkJson {
+            id: link.id.to_string(),
+            // Links made elsewhere need none; a name must say something.
+            name: link.options.title.as_deref().unwrap_or(link.code.as_str()),
+            redirect_to: link.options.target().as_str().to_owned(),
+            field_key: format!("{{{{trigger_link.{}}}}}", link.id),
+            location_id: view.workspace.id.as_str(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct One<'a> {
+    link: LinkJson<'a>,
+}
+
+#[derive(Serialize)]
+struct LocationJson<'a> {
+    id: &'a str,
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct Location<'a> {
+    location: LocationJson<'a>,
+}
+
+fn one(link: &LinkView) -> Vec<u8> {
+    bytes(&One { link: LinkJson::of(link) })
+}
+
+fn location(view: &WorkspaceView) -> Vec<u8> {
+    let workspace = &view.workspace;
+    bytes(&Location { location: LocationJson { id: workspace.id.as_str(), name: &workspace.name } })
+}
+
+fn bytes(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("keys are strings and no serializer here fails")
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::Method;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::http::api::dialect::{Found, find};
+    use crate::http::api::query::Query;
+
+    fn template(method: &str, path: &str) -> Option<(&'static str, &'static str)> {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        match find(ENDPOINTS, &method, path) {
+            Found::Endpoint(endpoint, _) => Some((endpoint.method, endpoint.template)),
+            Found::Methods(_) | Found::Nothing => None,
+        }
+    }
+
+    #[test]
+    fn paths_lead_where_the_vendor_has_them() {
+        let rows = [
+            ("POST", "/links", Some(("POST", "/links"))),
+            ("GET", "/links/search", Some(("GET", "/links/search"))),
+            ("GET", "/links/search/", Some(("GET", "/links/search"))),
+            ("GET", "/links/id/x", Some(("GET", "/links/id/{id}"))),
+            ("GET", "/links/x/", Some(("GET", "/links/{id}"))),
+            ("HEAD", "/links/", Some(("GET", "/links"))),
+            ("PUT", "/links/x", Some(("PUT", "/links/{id}"))),
+            ("PATCH", "/links/x", None),
+            ("PUT", "/links/id/x", None),
+            ("GET", "/links/r/2/x", None),
+            ("GET", "/locations/x", Some(("GET", "/locations/{id}"))),
+            ("GET", "/locations", None),
+        ];
+        for (method, path, want) in rows {
+            assert_eq!(template(method, path), want, "{method} {path}");
+        }
+        for (path, want) in [("/links", true), ("/links/", true), ("/linksx", false), ("/locations/x", true)]
+        {
+            assert_eq!(HighLevelLinks.claims(path), want, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(
+            body in "\\PC{0,80}|\\{(\"(locationId|name|redirectTo)\":(1|null|\"x\"|\\[\\]),?){0,4}\\}",
+            id in "[a-zA-Z0-9%]{1,24}",
+            query in "\\PC{0,40}",
+        ) {
+            for endpoint in ENDPOINTS {
+                let call = Call { id: &id, query: Query::parse(Some(&query)), body: body.as_bytes() };
+                let _ = (endpoint.parse)(&call);
+            }
+        }
+    }
+}

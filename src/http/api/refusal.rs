@@ -1,0 +1,30 @@
+//! [`Refusal`]: why a request is no command, in no vendor's words.
+
+use crate::http::api::json::Mistyped;
+use crate::model::Invalid;
+
+/// Why a request is no command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not understood at all: a whole sentence.
+    Malformed(String),
+    /// A field is missing or of the wrong type.
+    Mistyped(Invalid),
+    /// A value of the right type breaks a rule.
+    Rule(Invalid),
+    /// Its path names no object that could exist.
+    NotFound(&'static str),
+}
+
+impl From<Mistyped> for Refusal {
+    fn from(Mistyped(invalid): Mistyped) -> Refusal {
+        Refusal::Mistyped(invalid)
+    }
+}
+
+/// The model's own refusals are rules.
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Refusal {
+        Refusal::Rule(invalid)
+    }
+}

@@ -1,0 +1,117 @@
+//! A list of links of any length, read batch by batch: whoever reads it holds one batch, and a
+//! thread only while a batch is being read.
+
+use super::list::matches;
+use super::{Context, Error, LinkView, Links, Shared};
+use crate::model::id::Id;
+use crate::model::workspace::WorkspaceNumber;
+use crate::table::{List, Order};
+
+/// Most links of one batch: some 10 KB as their readers see them, 1.5 MB when every text of every
+/// link is as long as it may be. What is beyond comes with the next one.
+const BATCH: usize = 32;
+
+/// Most links looked at for one batch: a search that finds little gives its thread back after a
+/// few milliseconds and goes on with another.
+const LOOKED_AT_MAX: usize = 10_000;
+
+/// Which part of the acting workspace's links, the newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slice {
+    /// Occurs in short code, title or destination, ignoring case.
+    pub search: Option<String>,
+    /// So many of those are left out first.
+    pub skip: u64,
+    /// At most so many follow; all when `None`.
+    pub limit: Option<u64>,
+}
+
+/// A list being read. Links made meanwhile are not in it; links deleted meanwhile may be.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    links: Links,
+    rest: Rest,
+}
+
+/// What is yet to be read.
+#[derive(Clone, Debug)]
+struct Rest {
+    workspace: WorkspaceNumber,
+    /// In lower case.
+    needle: Option<String>,
+    /// Behind this link.
+    after: Option<Id>,
+    skip: u64,
+    /// How many at most.
+    left: u64,
+}
+
+impl Links {
+    /// Begins to read a list.
+    pub fn walk(&self, context: &Context, slice: Slice) -> Walk {
+        let rest = Rest {
+            workspace: context.workspace.number,
+            needle: slice.search.map(|text| text.to_lowercase()).filter(|text| !text.is_empty()),
+            after: None,
+            skip: slice.skip,
+            left: slice.limit.unwrap_or(u64::MAX),
+        };
+        Walk { links: self.clone(), rest }
+    }
+}
+
+impl Walk {
+    /// The next links, and whether there may be more; if so, these are not none.
+    pub async fn next(&mut self) -> Result<(Vec<LinkView>, bool), Error> {
+        let mut links = Vec::new();
+        let mut goes_on = self.rest.left > 0;
+        while goes_on && links.len() < BATCH {
+            let mut rest = self.rest.clone();
+            let room = BATCH - links.len();
+            let (found, more, rest) = self
+                .links
+                .blocking(move |shared| {
+                    let (found, more) = shared.look(&mut rest, room)?;
+                    Ok((found, more, rest))
+                })
+                .await?;
+            links.extend(found);
+            goes_on = more;
+            self.rest = rest;
+        }
+        Ok((links, goes_on))
+    }
+}
+
+impl Shared {
+    /// Up to `room` links, and whether there may be more; `rest` becomes what is left then.
+    fn look(&self, rest: &mut Rest, room: usize) -> Result<(Vec<LinkView>, bool), Error> {
+        let mut found = Vec::new();
+        let mut looked_at = 0;
+        let mut more = false;
+        let Rest { workspace, needle, after, skip, left } = rest;
+        self.table.each_link(*workspace, &List::All, Order::Newest, *after, &mut |link| {
+            if *left == 0 {
+                return false;
+            }
+            if found.len() == room || looked_at == LOOKED_AT_MAX {
+                more = true;
+                return false;
+            }
+            looked_at += 1;
+            *after = Some(link.record.id);
+            if needle.as_ref().is_some_and(|needle| !matches(&link.record, needle)) {
+                return true;
+            }
+            if *skip > 0 {
+                *skip -= 1;
+                return true;
+            }
+            *left -= 1;
+            found.push(link.record);
+            true
+        })?;
+        let views = found.into_iter().map(|link| self.view(link)).collect::<Result<_, _>>()?;
+        Ok((views, more))
+    }
+}

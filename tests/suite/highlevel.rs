@@ -1,0 +1,511 @@
+//! HighLevel's links as its clients meet them: each operation with each failure, one core with the
+//! native API, and a list of any length in constant memory. What its pages show is in
+//! `dialects/highlevel`.
+
+use std::convert::Infallible;
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::Response;
+use hyper::service::service_fn;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use waypost::http::body::{Content, Piece};
+use waypost::http::counts::Counts;
+use waypost::http::server::{self, Settings};
+
+use crate::support::app::TestApp;
+use crate::support::http::{Answer, Client, Connection, text};
+use crate::support::process::{PATIENCE, Plan, Process, poll};
+
+const NO_ACCESS: &str = "The token does not have access to this location.";
+
+/// A location of the vendor's examples, another's, and their keys.
+struct Places {
+    app: TestApp,
+    id: String,
+    foreign_id: String,
+}
+
+const HERE: &str = "ve9EPM428h8vShlRW1KT";
+const ELSEWHERE: &str = "otherLocation0000001";
+
+impl Places {
+    fn new() -> Places {
+        let app = TestApp::start();
+        let mut admin = app.admin();
+        for id in [HERE, ELSEWHERE] {
+            let body = json!({"name": "L", "id": id});
+            admin.post("/api/v1/workspaces", &body).expect(201, id);
+        }
+        let mut make = |location| text(&create(&mut admin, location, "first tag"), "id").to_owned();
+        let (id, foreign_id) = (make(HERE), make(ELSEWHERE));
+        Places { app, id, foreign_id }
+    }
+
+    /// A client with a key of `HERE`.
+    fn with(&self, more: &Value) -> Client {
+        let mut body = json!({"name": "n", "workspaceId": HERE, "scopes": ["links.readonly", "links.write"]});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+        let made = self.app.admin().post("/api/v1/keys", &body).expect(201, "a key");
+        self.app.visitor().with_key(text(&made["key"], "secret"))
+    }
+}
+
+#[track_caller]
+fn create(client: &mut Client, location: &str, name: &str) -> Value {
+    let body = json!({"locationId": location, "name": name, "redirectTo": "https://www.google.com/"});
+    client.post("/links/", &body).expect(201, name)["link"].clone()
+}
+
+/// Checks a refusal: exactly these keys.
+#[track_caller]
+fn refused(answer: &Answer, status: u16, message: impl Into<Value>, error: Option<&str>, row: &str) {
+    let mut want = json!({"statusCode": status, "message": message.into()});
+    if let Some(error) = error {
+        want["error"] = error.into();
+    }
+    assert_eq!(answer.expect(status, row), want, "{row}");
+}
+
+/// An operation: `L` stands for a location, `I` for a link.
+struct Operation {
+    method: &'static str,
+    target: &'static str,
+    body: Option<&'static str>,
+    scope: &'static str,
+}
+
+const fn operation(
+    method: &'static str,
+    target: &'static str,
+    body: Option<&'static str>,
+    scope: &'static str,
+) -> Operation {
+    Operation { method, target, body, scope }
+}
+
+const OPERATIONS: [Operation; 11] = [
+    operation(
+        "POST",
+        "/links/",
+        Some(r#"{"locationId":"=L","name":"n","redirectTo":"https://e.test/"}"#),
+        "links.write",
+    ),
+    operation("GET", "/links/?locationId==L", None, "links.readonly"),
+    operation("GET", "/links?locationId==L&skip=0&limit=5", None, "links.readonly"),
+    operation("GET", "/links/search?locationId==L", None, "links.readonly"),
+    operation("GET", "/links/id/=I?locationId==L", None, "links.readonly"),
+    operation("GET", "/links/=I", None, "links.readonly"),
+    operation("PUT", "/links/=I", Some(r#"{"name":"n"}"#), "links.write"),
+    operation("PUT", "/links/=I?locationId==L", Some(r#"{"redirectTo":"https://e.test/"}"#), "links.write"),
+    operation("GET", "/locations/=L", None, "links.readonly"),
+    operation("DELETE", "/links/=I?locationId==L", None, "links.write"),
+    operation("DELETE", "/links/=I", None, "links.write"),
+];
+
+impl Operation {
+    fn send(&self, client: &mut Client, location: &str, id: &str) -> Answer {
+        let filled = |text: &str| text.replace("=L", location).replace("=I", id);
+        let body = self.body.map(filled);
+        client.send(self.method, &filled(self.target), &[], body.as_deref().map(str::as_bytes))
+    }
+
+    fn row(&self, what: &str) -> String {
+        format!("{} {}: {what}", self.method, self.target)
+    }
+
+    fn names(&self, what: &str) -> bool {
+        self.target.contains(what) || self.body.is_some_and(|body| body.contains(what))
+    }
+}
+
+#[test]
+fn each_operation_refuses_as_the_vendor_does() {
+    let places = Places::new();
+    let unknown = "0".repeat(20);
+    let mut whole = places.with(&json!({}));
+    let mut form = places.with(&json!({"scopes": ["links.write"], "createOnly": true}));
+    for operation in &OPERATIONS {
+        let row = |what: &str| operation.row(what);
+        let bad = "Invalid token: access token is invalid";
+        for (what, mut client) in [
+            ("no key", places.app.visitor()),
+            ("a bad key", places.app.visitor().with_key("pit-1234")),
+            ("two keys", places.app.visitor().with_key("a").with("X-API-Key", "b")),
+        ] {
+            let answer = operation.send(&mut client, HERE, &places.id);
+            refused(&answer, 401, bad, Some("Unauthorized"), &row(what));
+        }
+        let other = if operation.scope == "links.write" { "links.readonly" } else { "snapshots.write" };
+        let mut lacking = places.with(&json!({"scopes": [other]}));
+        let answer = operation.send(&mut lacking, HERE, &places.id);
+        let message = format!("this key lacks the scope {}", operation.scope);
+        refused(&answer, 403, message, Some("Forbidden"), &row("another scope"));
+        if operation.method != "POST" {
+            let answer = operation.send(&mut form, HERE, &places.id);
+            refused(&answer, 403, "this key may only create links", Some("Forbidden"), &row("create-only"));
+        }
+        if operation.names("=L") {
+            for location in [ELSEWHERE, "nowhere", &unknown] {
+                let answer = operation.send(&mut whole, location, &places.id);
+                refused(&answer, 403, NO_ACCESS, None, &row(location));
+            }
+        }
+        if operation.names("=I") {
+            for id in [places.foreign_id.as_str(), &unknown, "search", "id", "r", "x"] {
+                // A path with "search" for an id is the search itself, which names no location.
+                if operation.target == "/links/=I" && operation.method == "GET" && id == "search" {
+                    continue;
+                }
+                let answer = operation.send(&mut whole, HERE, id);
+                refused(&answer, 404, "Link not found", None, &row(id));
+            }
+        }
+        let target = operation.target.replace("=L", HERE).replace("=I", &places.id);
+        let answer = whole.send("PATCH", &target, &[], None);
+        let message = "the method is not allowed here; see the Allow header";
+        refused(&answer, 405, message, Some("Method Not Allowed"), &row("PATCH"));
+        assert!(answer.header("allow").is_some_and(|allow| allow.contains(operation.method)), "{answer:?}");
+    }
+    // Nothing of this did anything.
+    let all = whole.get(&format!("/links/?locationId={HERE}")).expect(200, "the list");
+    assert_eq!(all["links"][0]["name"], "first tag");
+    assert_eq!(all["links"].as_array().map(Vec::len), Some(1));
+    let last = OPERATIONS.last().expect("a deletion");
+    assert_eq!(last.send(&mut whole, HERE, &places.id).status, 201);
+    let again = last.send(&mut whole, HERE, &places.id);
+    refused(&again, 404, "Link not found", None, "deleted twice");
+}
+
+#[test]
+fn bodies_and_queries_are_refused_by_field() {
+    let places = Places::new();
+    let mut client = places.with(&json!({}));
+    let long = "x".repeat(8_193);
+    let link = format!("/links/{}", places.id);
+    let put = |body: &str| ("PUT", link.clone(), body.to_owned());
+    let post = |body: &str| ("POST", "/links/".to_owned(), body.to_owned());
+    let get = |target: &str| ("GET", target.to_owned(), String::new());
+    let whole =
+        |name: &str, to: &str| json!({"locationId": HERE, "name": name, "redirectTo": to}).to_string();
+    let rows = [
+        (post(""), 400, "the body is not valid JSON: EOF while parsing a value at line 1 column 0"),
+        (post("[]"), 400, "the body must be a JSON object"),
+        (
+            post(r#"{"name":"a","name":"b"}"#),
+            400,
+            "the body is not valid JSON: an object has two equal keys at line 1 column 23",
+        ),
+        (put("null"), 400, "the body must be a JSON object"),
+        (post("{}"), 422, "locationId is required"),
+        (post(r#"{"locationId":5}"#), 422, "locationId must be a string"),
+        (post(r#"{"locationId":""}"#), 422, "locationId must not be empty"),
+        (post(&format!(r#"{{"locationId":"{HERE}"}}"#)), 422, "name is required"),
+        (post(&whole("", "https://e.test/")), 422, "name must not be empty"),
+        (post(&format!(r#"{{"locationId":"{HERE}","name":null}}"#)), 422, "name must be a string"),
+        (post(&format!(r#"{{"locationId":"{HERE}","name":"n"}}"#)), 422, "redirectTo is required"),
+        (
+            post(&format!(r#"{{"locationId":"{HERE}","name":"n","redirectTo":["x"]}}"#)),
+            422,
+            "redirectTo must be a string",
+        ),
+        (post(&whole("n", "")), 422, "redirectTo must not be empty"),
+        (
+            post(&whole("n", "google")),
+            422,
+            "redirectTo must be an absolute URL such as https://example.com/page",
+        ),
+        (
+            post(&whole("n", "javascript:alert(1)")),
+            422,
+            "redirectTo must use one of these schemes: http, https",
+        ),
+        (post(&whole("n", &format!("https://e.test/{long}"))), 422, "redirectTo must be at most 8192 bytes"),
+        (post(&whole(&long, "https://e.test/")), 422, "name must be at most 500 characters"),
+        (
+            post(&whole("n", "{{custom_values.a b}}")),
+            422,
+            "redirectTo must write custom values as {{custom_values.NAME}}, NAME of A-Z, a-z, 0-9 and _",
+        ),
+        (put("{}"), 422, "name or redirectTo is required"),
+        (put(r#"{"title":"x"}"#), 422, "name or redirectTo is required"),
+        (put(r#"{"name":""}"#), 422, "name must not be empty"),
+        (put(r#"{"name":1}"#), 422, "name must be a string"),
+        (put(r#"{"redirectTo":null}"#), 422, "redirectTo must be a string"),
+        (
+            put(r#"{"name":"x","redirectTo":"/x"}"#),
+            422,
+            "redirectTo must be an absolute URL such as https://example.com/page",
+        ),
+        (get("/links/"), 400, "locationId is required"),
+        (get("/links/?locationId="), 400, "locationId is required"),
+        (get("/links/search"), 400, "locationId is required"),
+        (get("/links/?locationId=a&locationId=b"), 400, "locationId must be given once"),
+        (
+            get("/links/search?locationId=a&limit=x"),
+            400,
+            "limit must be a whole number from 0 to 9007199254740991",
+        ),
+        (get("/links/?locationId=a&skip=-1"), 400, "skip must be a whole number from 0 to 9007199254740991"),
+    ];
+    for ((method, target, body), status, message) in rows {
+        let answer = client.send(method, &target, &[], Some(body.as_bytes()));
+        let row = format!("{method} {target} {body}");
+        match status {
+            422 => refused(&answer, 422, json!([message]), Some("Unprocessable Entity"), &row),
+            status => refused(&answer, status, message, None, &row),
+        }
+    }
+    let answer = client.send("POST", "/links/", &[], Some(&vec![b' '; 64 * 1024 + 1]));
+    refused(&answer, 413, "the body must be at most 65536 bytes", Some("Payload Too Large"), "65 KB");
+    let answer = client.send("PUT", &link, &[("Content-Encoding", "gzip")], Some(b"{}"));
+    let message = "the body must not have a Content-Encoding";
+    refused(&answer, 415, message, Some("Unsupported Media Type"), "compressed");
+    for target in ["/links/a/b", "/links/id/a/b", "/locations", "/locations/a/b"] {
+        let answer = client.get(target);
+        refused(&answer, 404, "there is no such endpoint", None, target);
+    }
+    let shown = client.get(&link).expect(200, "the link");
+    assert_eq!(shown["link"]["name"], "first tag", "no refusal changed it");
+}
+
+#[test]
+fn a_repeated_post_makes_one_link() {
+    let places = Places::new();
+    let mut client = places.with(&json!({}));
+    let body =
+        |name: &str| json!({"locationId": HERE, "name": name, "redirectTo": "https://e.test/"}).to_string();
+    let mut post = |key: &str, name: &str| {
+        client.send("POST", "/links/", &[("Idempotency-Key", key)], Some(body(name).as_bytes()))
+    };
+    let first = post("k", "n").expect(201, "first");
+    assert_eq!(post("k", "n").expect(201, "again"), first);
+    let message = json!(["Idempotency-Key was used before with another request body"]);
+    refused(&post("k", "m"), 422, message, Some("Unprocessable Entity"), "another body");
+    let message = "Idempotency-Key must be 1 to 255 visible ASCII characters";
+    refused(&post("a b", "n"), 400, message, None, "no key");
+}
+
+#[test]
+fn a_location_that_is_named_bounds_what_its_key_sees() {
+    let places = Places::new();
+    let mut admin = places.app.admin();
+    admin.get(&format!("/links/{}", places.foreign_id)).expect(200, "within an instance key's reach");
+    let answer = admin.get(&format!("/links/id/{}?locationId={HERE}", places.foreign_id));
+    refused(&answer, 404, "Link not found", None, "not of this location");
+    let answer = admin.delete(&format!("/links/{}?locationId={HERE}", places.foreign_id));
+    refused(&answer, 404, "Link not found", None, "nor deleted there");
+}
+
+#[test]
+fn skip_limit_and_query_are_honoured() {
+    let places = Places::new();
+    let mut client = places.with(&json!({}));
+    for n in 1..=150 {
+        create(&mut client, HERE, &format!("n{n}"));
+    }
+    let mut names = |target: &str| {
+        let list = client.get(&format!("{target}locationId={HERE}")).expect(200, target);
+        let links = list["links"].as_array().expect("links").clone();
+        let names: Vec<String> = links.iter().map(|link| text(link, "name").to_owned()).collect();
+        (names.len(), names.first().cloned(), names.last().cloned())
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let rows = [
+        ("/links/?", 151, some("n150"), some("first tag")),
+        ("/links/?limit=2&", 2, some("n150"), some("n149")),
+        ("/links/?skip=149&", 2, some("n1"), some("first tag")),
+        ("/links/?skip=64&limit=64&", 64, some("n86"), some("n23")),
+        ("/links/?limit=64&", 64, some("n150"), some("n87")),
+        ("/links/?limit=128&", 128, some("n150"), some("n23")),
+        ("/links/?skip=151&", 0, None, None),
+        ("/links/?limit=0&", 0, None, None),
+        ("/links/search?", 20, some("n150"), some("n131")),
+        ("/links/search?limit=1000&", 151, some("n150"), some("first tag")),
+        ("/links/search?query=N14&", 11, some("n149"), some("n14")),
+        ("/links/search?query=N14&skip=1&limit=2&", 2, some("n148"), some("n147")),
+        ("/links/search?query=google.com&limit=1000&", 151, some("n150"), some("first tag")),
+        ("/links/search?query=nothing&", 0, None, None),
+    ];
+    for (target, count, first, last) in rows {
+        assert_eq!(names(target), (count, first, last), "{target}");
+    }
+    let head = client.head(&format!("/links/?locationId={HERE}"));
+    assert_eq!((head.status, head.body.len()), (200, 0));
+}
+
+#[test]
+fn links_are_the_same_in_both_dialects() {
+    let places = Places::new();
+    let mut client = places.with(&json!({}));
+    let mut native = places.with(&json!({}));
+    // Made here, seen and changed there.
+    let made = native.get(&format!("/api/v1/links/{}", places.id)).expect(200, "native")["link"].clone();
+    assert_eq!((&made["title"], &made["url"]), (&json!("first tag"), &json!("https://www.google.com/")));
+    assert_eq!(made["workspaceId"], HERE);
+    native
+        .patch(&format!("/api/v1/links/{}", places.id), &json!({"title": "T", "utmSource": "s"}))
+        .expect(200, "patched");
+    let shown = client.get(&format!("/links/id/{}", places.id)).expect(200, "shown")["link"].clone();
+    assert_eq!(
+        (&shown["name"], &shown["redirectTo"]),
+        (&json!("T"), &json!("https://www.google.com/?utm_source=s"))
+    );
+    native.delete(&format!("/api/v1/links/{}", places.id)).expect(200, "deleted");
+    refused(&client.get(&format!("/links/{}", places.id)), 404, "Link not found", None, "deleted natively");
+    // Made there with all that this dialect has no word for.
+    let tag = native.post("/api/v1/tags", &json!({"name": "red"})).expect(201, "a tag")["tag"].clone();
+    let link = native.create(&json!({
+        "url": "https://e.test/a", "customSlug": "full", "utmSource": "mail", "maxClicks": 9, "notes": "n",
+        "tagIds": [tag["id"]], "expiresAt": "2030-01-01T00:00:00Z", "redirectType": 301, "password": "p",
+    }));
+    let path = format!("/links/{}", text(&link, "id"));
+    let shown = client.get(&path).expect(200, "by id")["link"].clone();
+    assert_eq!(shown["name"], "full", "without a title, its code");
+    assert_eq!(shown["redirectTo"], "https://e.test/a?utm_source=mail");
+    let body = json!({"name": "N", "redirectTo": "https://e.test/b?utm_source=x"});
+    let changed = client.send("PUT", &path, &[], Some(body.to_string().as_bytes())).expect(201, "changed");
+    assert_eq!(changed["link"]["redirectTo"], "https://e.test/b?utm_source=mail");
+    let now = native.get(&format!("/api/v1{path}")).expect(200, "native")["link"].clone();
+    let mut want = link.clone();
+    want["title"] = json!("N");
+    want["url"] = json!("https://e.test/b?utm_source=mail");
+    want["updatedAt"] = now["updatedAt"].clone();
+    assert_eq!(now, want, "what it has no word for is untouched");
+    client.delete(&path).expect(201, "deleted here");
+    native.get(&format!("/api/v1{path}")).refuses(404, "link not found", "deleted here");
+    assert_eq!(places.app.visitor().get("/full").status, 404);
+}
+
+#[test]
+fn custom_values_lead_on() {
+    let places = Places::new();
+    let mut admin = places.app.admin();
+    let body = json!({"locationId": HERE, "name": "n", "redirectTo": "{{ custom_values.page }}?a=1"});
+    let link = admin.post("/links/", &body).expect(201, "made")["link"].clone();
+    assert_eq!(link["redirectTo"], "{{custom_values.page}}?a=1");
+    let native = admin.get(&format!("/api/v1/links/{}", text(&link, "id"))).expect(200, "native");
+    let code = format!("/{}", text(&native["link"], "shortCode"));
+    assert_eq!(places.app.visitor().get(&code).status, 404, "no value yet");
+    let values = json!({"customValues": {"page": "https://e.test/p"}});
+    admin.patch(&format!("/api/v1/workspaces/{HERE}"), &values).expect(200, "a value");
+    let click = places.app.visitor().get(&code);
+    assert_eq!((click.status, click.header("location")), (302, Some("https://e.test/p?a=1")));
+}
+
+/// Links in the long list, and the length of where each leads.
+const MANY: usize = 20_000;
+const LONG: usize = 4_000;
+
+/// Kilobytes that the process may grow by while nine clients read, or do not read, a list of 80 MB:
+/// each has a few batches of 32 links on their way.
+const GROWTH_MAX: u64 = 16 * 1024;
+
+fn kilobytes(process: &Process, name: &str) -> u64 {
+    let status = fs::read_to_string(process.proc("status")).expect("the process runs");
+    let line = status.lines().find(|line| line.starts_with(name)).expect("the line");
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+}
+
+fn descriptors(process: &Process) -> usize {
+    fs::read_dir(process.proc("fd")).expect("the process runs").count()
+}
+
+#[test]
+fn a_long_list_takes_no_memory_whoever_reads_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // What would grow for its own reasons and hide what is to be seen: sled's cache, and the
+    // allocator's heaps, of which each thread else has one.
+    let plan = Plan::on(&folder.path().join("data"))
+        .env("WAYPOST_TABLE__CACHE_CAPACITY", "1048576")
+        .env("MALLOC_ARENA_MAX", "2");
+    let process = plan.start();
+    let mut admin = process.admin();
+    let url = format!("https://e.test/{}", "x".repeat(LONG));
+    let rows: Vec<Value> = (0..1_000).map(|_| json!({ "url": url })).collect();
+    for _ in 0..MANY / 1_000 {
+        admin.post("/api/v1/links/bulk", &json!({ "links": rows })).expect(201, "a bulk");
+    }
+    let workspaces = admin.get("/api/v1/workspaces").expect(200, "the workspaces");
+    let target = format!("/links/?locationId={}", text(&workspaces["workspaces"][0], "id"));
+    // What allocator and caches keep for good, they have after this.
+    let whole = admin.get(&target);
+    assert_eq!(whole.header("transfer-encoding"), Some("chunked"));
+    let list = whole.expect(200, "the list");
+    let ids: Vec<&str> =
+        list["links"].as_array().expect("links").iter().map(|link| text(link, "id")).collect();
+    assert_eq!(ids.len(), MANY);
+    assert!(ids.is_sorted_by(|newer, older| newer > older), "each once, the newest first");
+    // Searches that look at all of them find what stands at the end, or nothing.
+    let oldest = ids[MANY - 1].to_owned();
+    let search = target.replace("/links/?", "/links/search?");
+    let found = admin.get(&format!("{search}&query=E.TEST&skip={}", MANY - 1)).expect(200, "found");
+    assert_eq!((&found["links"][0]["id"], &found["links"][1]), (&json!(oldest), &json!(null)));
+    assert_eq!(admin.get(&format!("{search}&query=e.tets")).expect(200, "none"), json!({"links": []}));
+    drop(list);
+    let before = descriptors(&process);
+    fs::write(process.proc("clear_refs"), "5").expect("the highest mark is reset");
+    let resident = kilobytes(&process, "VmRSS:");
+    // Some that read a little and stop, one that hurries.
+    let key = crate::support::app::KEY;
+    let request = format!("GET {target} HTTP/1.1\r\nHost: go.test\r\nAuthorization: Bearer {key}\r\n\r\n");
+    let mut slow: Vec<Connection> = (0..8)
+        .map(|_| {
+            let mut connection = Connection::open(process.address()).expect("accepted");
+            connection.send(request.as_bytes()).expect("sent");
+            assert!(connection.take(2_000).expect("the beginning").starts_with(b"HTTP/1.1 200"));
+            connection
+        })
+        .collect();
+    assert_eq!(admin.get(&target).body.len(), whole.body.len());
+    let grown = kilobytes(&process, "VmHWM:").saturating_sub(resident);
+    assert!(grown < GROWTH_MAX, "{grown} KB more while a list of {} was read", whole.body.len());
+    // One goes on where it stopped, the others hang up.
+    let mut rest = slow.pop().expect("one of eight");
+    drop(slow);
+    assert!(rest.take(1_000_000).is_ok());
+    drop(rest);
+    poll("connections are closed", PATIENCE, || (descriptors(&process) <= before).then_some(()));
+    // The table is lost while it is read: no client takes a part for the whole.
+    let mut cut = Connection::open(process.address()).expect("accepted");
+    cut.send(request.as_bytes()).expect("sent");
+    assert!(cut.begins().expect("the beginning"));
+    fs::File::create(folder.path().join("data/table/db")).expect("the table's file, emptied");
+    let answer = cut.receive(false).map(|answer| answer.map(|answer| answer.body.len()));
+    assert!(answer.is_err(), "{answer:?} of {}", whole.body.len());
+    assert_eq!(process.visitor().get("/healthz").status, 200, "it lives on");
+}
+
+#[test]
+fn a_list_that_cannot_go_on_is_cut() {
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let address = runtime.block_on(async {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let answer = service_fn(|request: hyper::Request<hyper::body::Incoming>| async move {
+            let (sender, content) = Content::pieces();
+            tokio::spawn(async move {
+                for (bytes, is_last) in [("{\"links\":[", false), ("]}", true)] {
+                    let _ = sender.send(Piece { bytes: Bytes::from(bytes), is_last }).await;
+                    if request.uri().path() == "/cut" {
+                        return;
+                    }
+                }
+            });
+            Ok::<_, Infallible>(Response::new(content))
+        });
+        let counts = Arc::new(Counts::default());
+        let settings = Settings::default();
+        tokio::spawn(async move {
+            server::serve(listener, &settings, counts, |_| answer, std::future::pending()).await
+        });
+        address
+    });
+    let mut client = Client::new(address, "go.test");
+    assert_eq!(client.get("/whole").text(), "{\"links\":[]}");
+    let cut = Client::new(address, "go.test").try_send("GET", "/cut", &[], None);
+    assert_eq!(cut.expect_err("cut").kind(), std::io::ErrorKind::UnexpectedEof);
+}
