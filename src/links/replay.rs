@@ -2,6 +2,7 @@
 //! that did it, so that neither a crash nor a lost answer makes it happen twice.
 
 use super::commit::{Committed, Effect};
+use super::snapshots::{ImportView, ShareView, SnapshotView};
 use super::view::{BulkView, DomainView, KeyView, LinkView, WebhookSecretView, WorkspaceView};
 use super::{Context, Error, Links, Shared};
 use crate::clock::Timestamp;
@@ -46,6 +47,9 @@ pub enum Outcome {
     Company(Company),
     Key(KeyView),
     WebhookSecret(WebhookSecretView),
+    Snapshot(SnapshotView),
+    Share(ShareView),
+    Import(ImportView),
 }
 
 pub(super) fn is_over(answer: &Answer, now: Timestamp) -> bool {
@@ -109,6 +113,20 @@ impl Links {
                 let secret = self.signing_secret(workspace).await?;
                 Outcome::WebhookSecret(WebhookSecretView::of(&secret, context.now))
             }
+            StoredOutcome::Snapshot(id) => Outcome::Snapshot(self.snapshot(context, &id).await?),
+            StoredOutcome::Share(id) => Outcome::Share(self.share_again(id).await?),
+            StoredOutcome::Import(id) => match self.import_again(id).await? {
+                Some(import) => Outcome::Import(import),
+                // Nothing is left of it, and nobody refused it: it may be made now.
+                None => {
+                    let mut effect = Effect::default();
+                    effect.remove(key, found.revision);
+                    return match self.commit(context, effect).await? {
+                        Committed::Done => Ok(Replay::New),
+                        Committed::Conflict(_) => Err(Error::Busy),
+                    };
+                }
+            },
         };
         Ok(Replay::Same(outcome))
     }

@@ -193,7 +193,7 @@ impl Links {
     }
 }
 
-fn only_instance_names_ids(context: &Context, id: Option<&ForeignId>) -> Result<(), Error> {
+pub(super) fn only_instance_names_ids(context: &Context, id: Option<&ForeignId>) -> Result<(), Error> {
     if id.is_some() && context.reach != Reach::Instance {
         return Err(Error::Forbidden("only an instance key may choose ids".to_owned()));
     }

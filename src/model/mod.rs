@@ -11,6 +11,7 @@ pub mod key;
 pub mod link;
 pub mod network;
 pub mod short_code;
+pub mod snapshot;
 pub mod tag;
 pub mod webhook;
 pub mod workspace;

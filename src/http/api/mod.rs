@@ -12,6 +12,7 @@ pub mod json;
 pub mod native;
 pub mod ops;
 pub mod query;
+mod snapshots;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -320,6 +320,9 @@ pub enum StoredOutcome {
     Company(ForeignId),
     Key(Id),
     WebhookSecret(WorkspaceNumber),
+    Snapshot(ForeignId),
+    Share(Id),
+    Import(Id),
 }
 
 /// How far a bulk has come: written with each of its Changes, so that the repetition of one that
@@ -360,6 +363,9 @@ enum OutcomeV1 {
     Company(Box<str>),
     Key(u128),
     WebhookSecret(u32),
+    Snapshot(Box<str>),
+    Share(u128),
+    Import(u128),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -388,6 +394,9 @@ impl AnswerV1 {
             StoredOutcome::Company(id) => OutcomeV1::Company(id.as_str().into()),
             StoredOutcome::Key(id) => OutcomeV1::Key(id.bits()),
             StoredOutcome::WebhookSecret(number) => OutcomeV1::WebhookSecret(number.0),
+            StoredOutcome::Snapshot(id) => OutcomeV1::Snapshot(id.as_str().into()),
+            StoredOutcome::Share(id) => OutcomeV1::Share(id.bits()),
+            StoredOutcome::Import(id) => OutcomeV1::Import(id.bits()),
         };
         AnswerV1 { body: answer.body, at: answer.at.as_millis(), outcome }
     }
@@ -412,6 +421,9 @@ impl AnswerV1 {
             OutcomeV1::Company(id) => StoredOutcome::Company(foreign(&id)?),
             OutcomeV1::Key(id) => StoredOutcome::Key(Id::from_bits(id)),
             OutcomeV1::WebhookSecret(number) => StoredOutcome::WebhookSecret(WorkspaceNumber(number)),
+            OutcomeV1::Snapshot(id) => StoredOutcome::Snapshot(foreign(&id)?),
+            OutcomeV1::Share(id) => StoredOutcome::Share(Id::from_bits(id)),
+            OutcomeV1::Import(id) => StoredOutcome::Import(Id::from_bits(id)),
         };
         Ok(Answer { body: self.body, at: time(self.at), outcome })
     }
