@@ -7,6 +7,7 @@
 mod credentials;
 pub mod dialect;
 mod execute;
+mod highlevel;
 mod idempotency;
 pub mod json;
 pub mod native;
@@ -43,7 +44,7 @@ use crate::model::Invalid;
 use crate::model::key::Scope;
 
 /// Every dialect; the first that claims a path words its answers.
-static DIALECTS: &[&dyn Dialect] = &[&NATIVE];
+static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &highlevel::HighLevelSnapshots];
 
 /// Also words refusals on paths that nobody claims.
 static NATIVE: Native = Native;
@@ -338,7 +339,7 @@ mod tests {
 
     #[test]
     fn unclaimed_paths_speak_native() {
-        for path in ["/api/v1/links", "/api", "/api/v2/x", "/links/", "/snapshots/x"] {
+        for path in ["/api/v1/links", "/api", "/api/v2/x", "/links/", "/snapshotsx"] {
             assert_eq!(dialect_of(path).name(), "native", "{path}");
         }
     }

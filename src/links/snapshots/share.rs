@@ -77,12 +77,15 @@ impl Links {
         .await
     }
 
-    /// What opening the link of this share shows. Uses nothing up.
-    pub async fn share_page(&self, id: Id) -> Result<Option<SharePage>, Error> {
-        Ok(self.find_share(id).await?.map(|(share, snapshot)| SharePage {
-            name: snapshot.record.name,
-            links: snapshot.record.links,
-            is_usable: share.record.used_at.is_none(),
+    /// What opening the link of this share shows, and that link. Uses nothing up.
+    pub async fn share_page(&self, id: Id) -> Result<Option<(SharePage, String)>, Error> {
+        Ok(self.find_share(id).await?.map(|(share, snapshot)| {
+            let page = SharePage {
+                name: snapshot.record.name,
+                links: snapshot.record.links,
+                is_usable: share.record.used_at.is_none(),
+            };
+            (page, self.share_view(share.record).url)
         }))
     }
 

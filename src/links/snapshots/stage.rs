@@ -30,6 +30,10 @@ use crate::table::record::{Chunk, FrozenLink, Staged, Stored, TagName};
 /// would take as long.
 const LINKS_PER_CHANGE: usize = 500;
 
+/// How often some links are tried again when others took one of their codes meanwhile: more than
+/// [`ATTEMPTS`], since hundreds of codes meet other writers more often than one does.
+const STAGE_ATTEMPTS: usize = 64;
+
 /// Last number that is tried behind a taken code, as in `sale-2`. Then a code is drawn.
 const RENAMED_LAST: u32 = 9;
 
@@ -97,7 +101,7 @@ impl Links {
         let count = frozen.len() as u64;
         let leads_here = frozen.iter().any(|link| self.0.leads_here(&link.options));
         let frozen = Arc::new(frozen);
-        for _ in 0..ATTEMPTS {
+        for _ in 0..STAGE_ATTEMPTS {
             let _turn = if leads_here {
                 Turn::Alone(self.0.order.write().await)
             } else {

@@ -1,0 +1,5 @@
+//! HighLevel's APIs.
+
+mod snapshots;
+
+pub(super) use self::snapshots::HighLevelSnapshots;
