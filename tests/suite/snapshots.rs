@@ -432,3 +432,160 @@ fn a_killed_import_leaves_nothing() {
     assert_eq!(total(&mut other), COUNT as u64);
     server.stop();
 }
+
+/// The request of the vendor's documentation, byte for byte from its first header on, and the
+/// documented answer.
+#[test]
+fn the_documented_request_of_highlevel() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    admin.create(&json!({"url": "https://e.test/"}));
+    frozen(&mut admin, &json!({"name": "S", "id": "1eM2UgkfaECOYyUdCo9Pa"}));
+    let body = r#"{
+  "snapshot_id": "1eM2UgkfaECOYyUdCo9Pa",
+  "share_type": "permanent_link",
+  "relationship_number": "0-128-926,1-208-926,2-008-926",
+  "share_location_id": "l1C08ntBrFjLS0elLIYU, U1C08ntBrFjLS0elKIYP"
+}"#;
+    let headers = [("Content-Type", "application/json"), ("Accept", "application/json")];
+    let answer = admin.send("POST", "/snapshots/share/link", &headers, Some(body.as_bytes()));
+    let shared = answer.expect(201, "the documented request");
+    let id = text(&shared, "id").to_owned();
+    assert_eq!(id.len(), 20);
+    assert_eq!(shared, json!({"id": id, "shareLink": format!("http://go.test/?share={id}")}));
+    // Each `Version` alike, and with the query that is declared.
+    let companies = admin.get("/api/v1/companies").expect(200, "companies");
+    let company = text(&companies["companies"][0], "id").to_owned();
+    let target = format!("/snapshots/share/link/?companyId={company}");
+    for version in ["2021-07-28", "2021-04-15", "2023-02-21", "v3", "legacy"] {
+        let headers = [("Version", version), ("Content-Type", "application/json")];
+        admin.send("POST", &target, &headers, Some(body.as_bytes())).expect(201, version);
+    }
+    let unauthorized = json!({
+        "statusCode": 401, "message": "Invalid token: access token is invalid", "error": "Unauthorized",
+    });
+    assert_eq!(app.visitor().get("/snapshots/").expect(401, "no key"), unauthorized);
+    let forbidden = json!({
+        "statusCode": 403, "message": "The token does not have access to this location.", "error": "Forbidden",
+    });
+    for company in ["nobody", "a%20b"] {
+        let answer = admin.get(&format!("/snapshots/?companyId={company}"));
+        assert_eq!(answer.expect(403, company), forbidden);
+    }
+    let rows = [
+        (r#"{"snapshotId":"1eM2UgkfaECOYyUdCo9Pa","shareType":"link"}"#, 400, "snapshot_id is required"),
+        (r#"{"snapshot_id":"nothing","share_type":"link"}"#, 404, "Snapshot not found"),
+        (
+            r#"{"snapshot_id":"1eM2UgkfaECOYyUdCo9Pa","share_type":"location_link","share_location_id":" , "}"#,
+            400,
+            "share_location_id is required with this type of share",
+        ),
+    ];
+    for (body, status, message) in rows {
+        let answer = admin.send("POST", "/snapshots/share/link", &[], Some(body.as_bytes()));
+        assert_eq!(answer.expect(status, body), json!({"statusCode": status, "message": message}), "{body}");
+    }
+    let answer = admin.get("/snapshots").expect(400, "no company");
+    assert_eq!(answer, json!({"statusCode": 400, "message": "companyId is required"}));
+    let nowhere = admin.get("/snapshots/x").expect(404, "no endpoint");
+    assert_eq!(nowhere, json!({"statusCode": 404, "message": "Not found"}));
+}
+
+#[test]
+fn what_highlevel_is_told_of_imports() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let (b, in_b) = company(&mut admin, "B", "0-128-926");
+    let (c, in_c) = company(&mut admin, "C", "1-208-926");
+    let mut as_b = keyed(&app, &json!({"companyId": b}));
+    let mut as_c = keyed(&app, &json!({"companyId": c}));
+    as_b.create(&json!({"url": "https://e.test/", "customSlug": "one"}));
+    let snapshot = frozen(&mut as_b, &json!({"name": "S"}));
+    let id = text(&snapshot, "id");
+    let list = format!("/snapshots/?companyId={b}");
+    let want = json!({"snapshots": [{"id": id, "name": "S", "type": "own"}]});
+    assert_eq!(as_b.get(&list).expect(200, "the list"), want);
+    assert_eq!(as_c.get(&list).status, 403);
+
+    let share = shared(&mut as_b, &snapshot, &json!({"type": "permanent_link"}));
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        app.advance(std::time::Duration::from_hours(1));
+        let import = imported(&mut as_b, &share, &json!({"onConflict": "rename"}));
+        ids.push(text(&import, "id").to_owned());
+    }
+    imported(&mut as_c, &share, &json!({"onConflict": "rename"}));
+    as_b.post(IMPORT, &json!({"shareId": share["id"]})).expect(409, "one that fails");
+
+    let status = format!("/snapshots/snapshot-status/{id}");
+    let ask = |client: &mut Client, query: &str| {
+        let answer = client.get(&format!("{status}?companyId={b}&{query}")).expect(200, query);
+        answer["data"].as_array().expect("a list").clone()
+    };
+    let all = ask(&mut as_b, "from=01-01-2026%2012:00%20AM&to=01-01-2026+11:59+PM");
+    assert_eq!(all.len(), 4, "those of its own company: {all:?}");
+    assert_eq!(all[0]["status"], "failed");
+    let second = json!({
+        "id": ids[1], "locationId": in_b, "status": "completed", "dateAdded": "1/1/2026, 2:00:00 AM",
+    });
+    assert_eq!(all[2], second);
+    let some = ask(&mut as_b, "from=2026-01-01T01:30:00Z&to=2026-01-01T02:30:00.000Z&limit=7");
+    assert_eq!(some, [second.clone()]);
+    let first = ask(&mut as_b, "from=2026-01-01&to=2026-01-01&limit=2");
+    let last = text(&first[1], "id");
+    let rest = ask(&mut as_b, &format!("from=2026-01-01&to=2026-01-01&limit=2&lastDoc={last}"));
+    assert_eq!([first, rest].concat(), all);
+
+    let latest = |client: &mut Client, company: &str, location: &str| {
+        client.get(&format!("{status}/location/{location}?companyId={company}"))
+    };
+    // The failed one is the newest.
+    let failed = latest(&mut as_b, &b, &in_b).expect(200, "the latest");
+    let want =
+        json!({"id": all[0]["id"], "locationId": in_b, "status": "failed", "completed": [], "pending": []});
+    assert_eq!(failed, json!({"data": want}));
+    let import = imported(&mut as_b, &share, &json!({"onConflict": "skip"}));
+    let want = json!({
+        "id": import["id"], "locationId": in_b, "status": "completed",
+        "completed": ["links", "tags"], "pending": [],
+    });
+    assert_eq!(latest(&mut as_b, &b, &in_b).expect(200, "the latest"), json!({"data": want}));
+    assert_eq!(latest(&mut as_b, &b, &in_c).status, 403, "a foreign location");
+    assert_eq!(latest(&mut as_b, &b, "nowhere").status, 403);
+    assert_eq!(latest(&mut as_b, &c, &in_b).status, 403, "a foreign company");
+    assert_eq!(latest(&mut as_c, &c, &in_c).status, 404, "a foreign snapshot");
+}
+
+#[test]
+fn opening_a_share_shows_it_and_uses_nothing_up() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    for code in ["a", "b"] {
+        admin.create(&json!({"url": "https://e.test/", "customSlug": code}));
+    }
+    let snapshot = frozen(&mut admin, &json!({"name": "<b>Mine</b>"}));
+    let share = shared(&mut admin, &snapshot, &json!({"type": "link"}));
+    let link = text(&share, "shareLink");
+    let target = link.strip_prefix("http://go.test").expect("public_url");
+    let domains = admin.get("/api/v1/domains").expect(200, "domains");
+    let path = format!("/api/v1/domains/{}", text(&domains["domains"][0], "id"));
+    admin.patch(&path, &json!({"rootUrl": "https://root.test/"})).expect(200, "a root");
+    let mut visitor = app.visitor();
+    for _ in 0..2 {
+        let page = visitor.get(target);
+        assert_eq!((page.status, page.header("cache-control")), (200, Some("no-store")), "{page:?}");
+        let page = page.text();
+        assert!(page.contains("2 links") && page.contains(link) && !page.contains("<b>Mine"), "{page}");
+    }
+    assert_eq!(visitor.head(target).status, 200);
+    assert_eq!(visitor.get("/?share=000000000000000000AB").status, 404);
+    assert_eq!(visitor.get("/?share=nonsense").status, 404);
+    assert_eq!(visitor.get("/?other=1").header("location"), Some("https://root.test/"));
+    let unknown = app.visitor().at("unknown.test").get(target);
+    assert_eq!(unknown.status, 404, "not our host");
+    imported(&mut admin, &share, &json!({"onConflict": "rename"}));
+    let page = visitor.get(target);
+    assert_eq!((page.status, page.text().contains("POST /api")), (410, false));
+    admin.delete(&format!("{SNAPSHOTS}/{}", text(&snapshot, "id"))).expect(200, "deleted");
+    assert_eq!(visitor.get(target).status, 404);
+}
