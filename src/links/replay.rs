@@ -6,6 +6,7 @@ use super::snapshots::{ImportView, ShareView, SnapshotView};
 use super::view::{BulkView, DomainView, KeyView, LinkView, WebhookSecretView, WorkspaceView};
 use super::{Context, Error, Links, Shared};
 use crate::clock::Timestamp;
+use crate::log::Position;
 use crate::model::id::Id;
 use crate::model::tag::Tag;
 use crate::model::workspace::{Company, WorkspaceNumber};
@@ -49,7 +50,7 @@ pub enum Outcome {
     WebhookSecret(WebhookSecretView),
     Snapshot(SnapshotView),
     Share(ShareView),
-    Import(ImportView),
+    Import(Box<ImportView>),
 }
 
 pub(super) fn is_over(answer: &Answer, now: Timestamp) -> bool {
@@ -68,13 +69,7 @@ impl Links {
         let Some(found) = found else { return Ok(Replay::New) };
         let answer = found.record;
         if is_over(&answer, context.now) {
-            // The new answer relies on there being none.
-            let mut effect = Effect::default();
-            effect.remove(key, found.revision);
-            return match self.commit(context, effect).await? {
-                Committed::Done => Ok(Replay::New),
-                Committed::Conflict(_) => Err(Error::Busy),
-            };
+            return self.forget_answer(context, key, found.revision).await;
         }
         if answer.body != claim.body {
             return Ok(Replay::Other);
@@ -115,20 +110,31 @@ impl Links {
             }
             StoredOutcome::Snapshot(id) => Outcome::Snapshot(self.snapshot(context, &id).await?),
             StoredOutcome::Share(id) => Outcome::Share(self.share_again(id).await?),
-            StoredOutcome::Import(id) => match self.import_again(id).await? {
-                Some(import) => Outcome::Import(import),
-                // Nothing is left of it, and nobody refused it: it may be made now.
-                None => {
-                    let mut effect = Effect::default();
-                    effect.remove(key, found.revision);
-                    return match self.commit(context, effect).await? {
-                        Committed::Done => Ok(Replay::New),
-                        Committed::Conflict(_) => Err(Error::Busy),
-                    };
-                }
-            },
+            StoredOutcome::Import(id) => {
+                let Some(import) = self.import_again(id).await? else {
+                    // Nothing is left of it, and nobody refused it: it may be made now.
+                    return self.forget_answer(context, key, found.revision).await;
+                };
+                Outcome::Import(Box::new(import))
+            }
         };
         Ok(Replay::Same(outcome))
+    }
+
+    /// Removes an answer, so that the request may be done anew: its new answer relies on there
+    /// being none.
+    async fn forget_answer(
+        &self,
+        context: &Context,
+        key: bytes::Bytes,
+        revision: Position,
+    ) -> Result<Replay, Error> {
+        let mut effect = Effect::default();
+        effect.remove(key, revision);
+        match self.commit(context, effect).await? {
+            Committed::Done => Ok(Replay::New),
+            Committed::Conflict(_) => Err(Error::Busy),
+        }
     }
 }
 

@@ -20,7 +20,9 @@ pub(super) async fn run(links: &Links, context: &Context, command: SnapshotComma
         SnapshotCommand::Share(company, id, kind) => {
             made(Outcome::Share(links.share_snapshot(context, company.as_deref(), &id, kind).await?))
         }
-        SnapshotCommand::Import(draft) => made(Outcome::Import(links.import_snapshot(context, draft).await?)),
+        SnapshotCommand::Import(draft) => {
+            made(Outcome::Import(Box::new(links.import_snapshot(context, draft).await?)))
+        }
         SnapshotCommand::ImportStatus(id) => Reply::Import(links.import_status(context, id).await?),
         SnapshotCommand::Imports(company, id, query) => {
             let all = links.snapshot_imports(context, company.as_deref(), &id).await?;
