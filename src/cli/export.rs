@@ -1,7 +1,7 @@
 //! `waypost export`: every link as a line of JSON, as the API shows it. Reads the log alone, so it
 //! works beside a running server; what was clicked in the last second may be missing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -21,7 +21,7 @@ use crate::model::link::Link;
 use crate::model::tag::Tag;
 use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::table::keys;
-use crate::table::record::{Corrupt, LinkAt, Stored, decode_clicks};
+use crate::table::record::{Corrupt, Staged, Stored, decode_clicks};
 
 /// Arguments of `export`.
 #[derive(Clone, Debug, Args)]
@@ -45,6 +45,8 @@ struct Surroundings {
     keys: HashMap<Id, Arc<ApiKey>>,
     clicks: HashMap<Id, u64>,
     links: u64,
+    /// Imports under way: their links do not exist yet.
+    staging: HashSet<(WorkspaceNumber, Id)>,
 }
 
 /// Runs to its end.
@@ -61,13 +63,18 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let bar = progress::count("exporting");
     bar.set_length(around.links);
     let mut written: io::Result<()> = Ok(());
-    let mut protected = 0_u64;
+    let (mut count, mut protected) = (0_u64, 0_u64);
     let each = archive.each_record(&mut |record| {
         if written.is_ok()
             && let Some((domain, code)) = keys::parse_link(&record.key)
         {
-            let link =
-                LinkAt::decode(domain, code, &record.value).map_err(|error| misread(&record, &error))?;
+            let Staged { link, import } =
+                Staged::decode(domain, code, &record.value).map_err(|error| misread(&record, &error))?;
+            bar.inc(1);
+            if import.is_some_and(|import| around.staging.contains(&(link.workspace, import))) {
+                return Ok(());
+            }
+            count += 1;
             let view = around.view(&site, link).ok_or_else(|| {
                 LogError::Damaged(format!(
                     "the link {code:?} refers to a domain or workspace that is not there"
@@ -77,14 +84,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             let mut line = portable::show(&view, arguments.with_password_hashes);
             line.push(b'\n');
             written = out.write_all(&line);
-            bar.inc(1);
         }
         Ok(())
     });
     bar.finish_and_clear();
     each.map_err(Failure::from)?;
     written.and_then(|()| out.flush()).map_err(|error| Failure::Failed(format!("cannot write: {error}")))?;
-    say(&format!("exported {} links at position {}", around.links, archive.position()));
+    say(&format!("exported {count} links at position {}", archive.position()));
     if protected > 0 && !arguments.with_password_hashes {
         say(&format!("{protected} of them have a password, and import only with --with-password-hashes"));
     }
@@ -127,6 +133,7 @@ impl Surroundings {
                 }
             }
             Some(b'l') => self.links += 1,
+            Some(b'u') => self.staging.extend(keys::parse_staging(&record.key)),
             _ => {}
         }
         Ok(())

@@ -90,6 +90,10 @@ async fn import(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
         other => Failure::from(other),
     })?;
     store.ready(&config.data_dir).await.map_err(Failure::from)?;
+    if !arguments.dry_run {
+        // An import that a crash cut holds codes that nobody can see.
+        store.links.sweep_snapshots().await.map_err(Failure::from)?;
+    }
     let bar = progress::bytes(if arguments.dry_run { "checking" } else { "importing" });
     bar.set_length(length);
     let done = lines(arguments, &store.links, input, &bar).await;

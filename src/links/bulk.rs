@@ -268,6 +268,8 @@ fn fail(so_far: &mut StoredBulk, number: usize, code: Option<Box<str>>, error: E
         | Error::CodeTaken { .. }
         | Error::NotFound(_)
         | Error::AlreadyDeleted(_)
+        | Error::Gone(_)
+        | Error::UnknownCompany
         | Error::Taken { .. }
         | Error::Forbidden(_)
         | Error::NoCredits => error.to_string(),

@@ -238,7 +238,7 @@ impl Shared {
     }
 
     /// Whether the link leads to one of our own.
-    fn leads_here(&self, options: &Options) -> bool {
+    pub(super) fn leads_here(&self, options: &Options) -> bool {
         let expired = options.expired_url.as_ref();
         self.own_link(&options.target()).is_some() || expired.is_some_and(|url| self.own_link(url).is_some())
     }

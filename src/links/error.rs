@@ -15,6 +15,12 @@ pub enum Error {
     /// Deleted before: told apart only by the dialect that has a code for it.
     #[error("{0} is already deleted")]
     AlreadyDeleted(&'static str),
+    /// It was there, for one use, which was made.
+    #[error("{0}")]
+    Gone(&'static str),
+    /// The company named is not within the caller's reach, or does not exist.
+    #[error("no such company")]
+    UnknownCompany,
     /// The short code is in use on its domain.
     #[error("the short code {code:?} is already in use")]
     CodeTaken {

@@ -55,6 +55,9 @@ const SWEEP_EVERY: Duration = Duration::from_hours(1);
 /// When they are first looked for: not while a start still replays the log.
 const FIRST_SWEEP: Duration = Duration::from_mins(1);
 
+/// How often the start looks whether the store was read.
+const LOADED_POLL: Duration = Duration::from_millis(20);
+
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
 impl Links {
@@ -118,10 +121,14 @@ impl Links {
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + FIRST_SWEEP, SWEEP_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
             while !self.is_loaded() {
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                tokio::time::sleep(LOADED_POLL).await;
             }
+            // At once after a start: whoever began an import before it wants to begin it anew.
+            if let Err(error) = self.sweep_snapshots().await {
+                tracing::warn!(%error, "what unfinished imports and snapshots left could not be removed");
+            }
+            ticks.tick().await;
             match self.sweep(self.0.clock.now()).await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "expired records were removed"),

@@ -26,6 +26,7 @@ mod query;
 mod replay;
 mod resolve;
 mod site;
+mod snapshots;
 mod start;
 mod tags;
 mod view;
@@ -54,6 +55,7 @@ pub use self::query::{Cursor, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Page, Sort};
 pub use self::replay::{Claim, Outcome, Replay};
 pub use self::resolve::Resolved;
 pub use self::site::Site;
+pub use self::snapshots::{ImportView, SharePage, ShareView, SnapshotView};
 pub use self::start::{Bootstrap, KEY_FILE, StartError};
 pub use self::view::{
     BulkView, CampaignPage, CampaignView, DomainView, FailedRow, KeyView, LinkView, WebhookSecretView,
@@ -168,6 +170,7 @@ struct Shared {
     environment_key: Option<EnvironmentKey>,
     hashing: password::Hasher,
     loads: Mutex<HashMap<resolve::LoadKey, Arc<resolve::Load>, ahash::RandomState>>,
+    snapshots: snapshots::AtWork,
     /// Set once the directory was read: before, everything looks as if it did not exist.
     is_loaded: AtomicBool,
 }
@@ -225,6 +228,7 @@ impl Links {
             environment_key: parts.environment_key.as_deref().map(EnvironmentKey::new),
             hashing: password::Hasher::new(),
             loads: Mutex::default(),
+            snapshots: snapshots::AtWork::default(),
             is_loaded: AtomicBool::new(false),
         };
         Ok(Links(Arc::new(shared)))

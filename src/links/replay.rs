@@ -2,9 +2,11 @@
 //! that did it, so that neither a crash nor a lost answer makes it happen twice.
 
 use super::commit::{Committed, Effect};
+use super::snapshots::{ImportView, ShareView, SnapshotView};
 use super::view::{BulkView, CampaignView, DomainView, KeyView, LinkView, WebhookSecretView, WorkspaceView};
 use super::{Context, Error, Links, Shared};
 use crate::clock::Timestamp;
+use crate::log::Position;
 use crate::model::id::Id;
 use crate::model::tag::Tag;
 use crate::model::workspace::{Company, WorkspaceNumber};
@@ -47,6 +49,9 @@ pub enum Outcome {
     Key(KeyView),
     WebhookSecret(WebhookSecretView),
     Campaign(CampaignView),
+    Snapshot(SnapshotView),
+    Share(ShareView),
+    Import(Box<ImportView>),
 }
 
 pub(super) fn is_over(answer: &Answer, now: Timestamp) -> bool {
@@ -65,13 +70,7 @@ impl Links {
         let Some(found) = found else { return Ok(Replay::New) };
         let answer = found.record;
         if is_over(&answer, context.now) {
-            // The new answer relies on there being none.
-            let mut effect = Effect::default();
-            effect.remove(key, found.revision);
-            return match self.commit(context, effect).await? {
-                Committed::Done => Ok(Replay::New),
-                Committed::Conflict(_) => Err(Error::Busy),
-            };
+            return self.forget_answer(context, key, found.revision).await;
         }
         if answer.body != claim.body {
             return Ok(Replay::Other);
@@ -114,8 +113,33 @@ impl Links {
                 let found = self.blocking(move |shared| shared.campaign(workspace, &id.into())).await?;
                 Outcome::Campaign(self.campaign_view(found.ok_or_else(gone)?.record)?)
             }
+            StoredOutcome::Snapshot(id) => Outcome::Snapshot(self.snapshot(context, &id).await?),
+            StoredOutcome::Share(id) => Outcome::Share(self.share_again(id).await?),
+            StoredOutcome::Import(id) => {
+                let Some(import) = self.import_again(id).await? else {
+                    // Nothing is left of it, and nobody refused it: it may be made now.
+                    return self.forget_answer(context, key, found.revision).await;
+                };
+                Outcome::Import(Box::new(import))
+            }
         };
         Ok(Replay::Same(outcome))
+    }
+
+    /// Removes an answer, so that the request may be done anew: its new answer relies on there
+    /// being none.
+    async fn forget_answer(
+        &self,
+        context: &Context,
+        key: bytes::Bytes,
+        revision: Position,
+    ) -> Result<Replay, Error> {
+        let mut effect = Effect::default();
+        effect.remove(key, revision);
+        match self.commit(context, effect).await? {
+            Committed::Done => Ok(Replay::New),
+            Committed::Conflict(_) => Err(Error::Busy),
+        }
     }
 }
 

@@ -71,6 +71,11 @@ impl Observer for Links {
                 // A request that comes from now on must not join a load that read the old record.
                 self.0.loads.lock().remove(&(domain, Box::from(code)));
                 self.0.cache.invalidate(domain, code);
+            } else if entry.put.value.is_none() && keys::parse_staging(&entry.put.key).is_some() {
+                // An import has ended: its links are there, or its codes free. No request from now
+                // on may join a load that found them hidden, nor believe that they are absent.
+                self.0.loads.lock().clear();
+                self.0.cache.invalidate_where(|_| false);
             } else if Directory::concerns(&entry.put) {
                 let directory = directory.get_or_insert_with(|| (**self.0.directory.load()).clone());
                 if let Err(error) = directory.apply(&entry.put, change.position) {

@@ -13,6 +13,7 @@ pub mod key;
 pub mod link;
 pub mod network;
 pub mod short_code;
+pub mod snapshot;
 pub mod tag;
 pub mod webhook;
 pub mod workspace;

@@ -362,6 +362,7 @@ impl Applier {
                 loaded += 1;
                 progress.at(loaded);
             }
+            counts.add_staged(store)?;
             counts.write(store, position)?;
             let mark = Applied { log: self.log.id(), position, manifest };
             write::write_mark(store, &mark)?;

@@ -21,6 +21,13 @@
 //! | `q` id | deliveries that wait over a restart | | |
 //! | `m` workspace id | campaign | | |
 //! | `b` workspace | credits left | | |
+//! | `s` id | snapshot | | |
+//! | `f` content number | chunk of a snapshot's content | | |
+//! | `g` content | content that no snapshot has | | |
+//! | `e` id | share | | |
+//! | `p` content id | import | | |
+//! | `r` id | content of the import of this id | | |
+//! | `u` workspace id | import under way: its links are hidden | | |
 //!
 //! `h`, `i` and `n` make names unique by being keys: of two who race, the log refuses one.
 
@@ -33,7 +40,7 @@ use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 
 /// First bytes of record keys, in ascending order.
-pub const RECORD_KINDS: &[u8] = b"abcdhijklmnoqtwxy";
+pub const RECORD_KINDS: &[u8] = b"abcdefghijklmnopqrstuwxy";
 
 /// Key of the key that contact links are signed with.
 pub const CONTACT_KEY: &[u8] = b"j";
@@ -154,6 +161,78 @@ pub fn waiting(id: Id) -> Bytes {
 /// Prefix of all deliveries that wait over a restart.
 pub const WAITING: &[u8] = b"q";
 
+/// Key of a snapshot.
+pub fn snapshot(id: &ForeignId) -> Bytes {
+    key(b's', &[id.as_str().as_bytes()])
+}
+
+/// Prefix of all snapshots.
+pub const SNAPSHOTS: &[u8] = b"s";
+
+/// Key of a chunk of a snapshot's content.
+pub fn chunk(frozen: Id, number: u32) -> Bytes {
+    key(b'f', &[&frozen.bits().to_be_bytes(), &number.to_be_bytes()])
+}
+
+/// Prefix of the chunks of a snapshot's content.
+pub fn chunks_of(frozen: Id) -> Bytes {
+    key(b'f', &[&frozen.bits().to_be_bytes()])
+}
+
+/// Key of the mark of content that no snapshot has, or none has yet.
+pub fn loose(frozen: Id) -> Bytes {
+    key(b'g', &[&frozen.bits().to_be_bytes()])
+}
+
+/// Prefix of all such marks.
+pub const LOOSE: &[u8] = b"g";
+
+/// Key of a share.
+pub fn share(id: Id) -> Bytes {
+    key(b'e', &[&id.bits().to_be_bytes()])
+}
+
+/// Key of an import.
+pub fn import(frozen: Id, id: Id) -> Bytes {
+    key(b'p', &[&frozen.bits().to_be_bytes(), &id.bits().to_be_bytes()])
+}
+
+/// Prefix of the imports of a snapshot's content.
+pub fn imports_of(frozen: Id) -> Bytes {
+    key(b'p', &[&frozen.bits().to_be_bytes()])
+}
+
+/// Key of the content of an import.
+pub fn imported(id: Id) -> Bytes {
+    key(b'r', &[&id.bits().to_be_bytes()])
+}
+
+/// Key of the mark of an import under way. While it is there, links that the import staged are
+/// hidden; removing it shows all of them.
+pub fn staging(workspace: WorkspaceNumber, import: Id) -> Bytes {
+    key(b'u', &[&workspace.0.to_be_bytes(), &import.bits().to_be_bytes()])
+}
+
+/// Prefix of the marks of imports under way in a workspace.
+pub fn stagings_in(workspace: WorkspaceNumber) -> Bytes {
+    key(b'u', &[&workspace.0.to_be_bytes()])
+}
+
+/// Prefix of the marks of all imports under way.
+pub const STAGINGS: &[u8] = b"u";
+
+/// The workspace and import in the key of such a mark.
+pub fn parse_staging(key: &[u8]) -> Option<(WorkspaceNumber, Id)> {
+    let (workspace, id) = key.strip_prefix(b"u")?.split_first_chunk::<4>()?;
+    let id = u128::from_be_bytes(id.try_into().ok()?);
+    Some((WorkspaceNumber(u32::from_be_bytes(*workspace)), Id::from_bits(id)))
+}
+
+/// Whether a key is an import's.
+pub fn is_import(key: &[u8]) -> bool {
+    key.first() == Some(&b'p')
+}
+
 /// Key of a link's place in its workspace's list.
 pub fn listed(workspace: WorkspaceNumber, id: Id) -> Bytes {
     key(b'L', &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
@@ -224,6 +303,8 @@ mod tests {
         ] {
             assert_eq!(trailing_id(&key), Some(id));
         }
+        assert_eq!(parse_staging(&staging(WorkspaceNumber(3), id)), Some((WorkspaceNumber(3), id)));
+        assert_eq!(parse_staging(b"u\0\0\0\0x"), None);
         assert_eq!(parse_link(b"l\0\0"), None);
         assert_eq!(parse_link(b"x\0\0\0\0a"), None);
     }

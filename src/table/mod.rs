@@ -12,6 +12,7 @@ mod index;
 pub mod keys;
 pub mod record;
 mod scrub;
+mod staged;
 mod store;
 mod witness;
 mod write;
@@ -26,7 +27,8 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use self::record::{Applied, Cell, Corrupt, LinkAt, Number, Stored};
+use self::record::{Applied, Cell, Corrupt, Number, Stored};
+use self::staged::Sight;
 use self::store::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::log::{self, Manifest, Position};
@@ -189,7 +191,7 @@ impl Table {
     /// The link that lives there.
     pub fn link(&self, domain: DomainNumber, code: &str) -> Result<Option<Found<Link>>, Error> {
         let key = keys::link(domain, code);
-        self.read(|store| decoded(store, &key, |value| LinkAt::decode(domain, code, value)))
+        self.read(|store| Sight::new(store).link(&key))
     }
 
     /// The link of this id in `workspace`.
@@ -198,7 +200,7 @@ impl Table {
             let Some(place) = store.get(&keys::listed(workspace, id))? else { return Ok(None) };
             // The index entry may outlive its link for a moment while a deletion is applied, or
             // point to a code that was created anew.
-            let link = link_at(store, &place)?;
+            let link = Sight::new(store).link(&keys::of_place(&place))?;
             Ok(link.filter(|found| found.record.id == id && found.record.workspace == workspace))
         })
     }
@@ -222,10 +224,11 @@ impl Table {
                 (Order::Oldest, None) => Box::new(store.prefix(&prefix)),
                 (Order::Oldest, Some(bound)) => Box::new(store.behind(&prefix, bound)),
             };
+            let sight = Sight::new(store);
             for pair in pairs {
                 let (key, place) = pair.map_err(StoreError::from)?;
                 let id = keys::trailing_id(&key);
-                let found = link_at(store, &place)?.filter(|found| Some(found.record.id) == id);
+                let found = sight.link(&keys::of_place(&place))?.filter(|found| Some(found.record.id) == id);
                 if found.is_some_and(|found| !each(found)) {
                     break;
                 }
@@ -234,14 +237,22 @@ impl Table {
         })
     }
 
-    /// How many links a list has: at once for all of a workspace, else at the cost of its length.
+    /// How many links a list has: at once for all of a workspace, else at the cost of its length,
+    /// and at that of reading them while an import is under way.
     pub fn count(&self, workspace: WorkspaceNumber, list: &List) -> Result<u64, Error> {
         if *list == List::All {
             return Ok(self.get::<Number>(&keys::link_count(workspace))?.map_or(0, |found| found.record.0));
         }
+        let mut count = 0;
+        if self.is_importing(workspace)? {
+            self.each_link(workspace, list, Order::Oldest, None, &mut |_| {
+                count += 1;
+                true
+            })?;
+            return Ok(count);
+        }
         let prefix = list.prefix(workspace);
         self.read(|store| {
-            let mut count = 0;
             for pair in store.prefix(&prefix) {
                 pair.map_err(StoreError::from)?;
                 count += 1;
@@ -378,13 +389,6 @@ fn decoded<T>(
     let Some(bytes) = store.get(key)? else { return Ok(None) };
     let cell = Cell::decode(key, &bytes)?;
     Ok(Some(Found { revision: cell.revision, record: decode(cell.value)? }))
-}
-
-/// The link at the place that an index entry names.
-fn link_at(store: &Store, place: &[u8]) -> Result<Option<Found<Link>>, Error> {
-    let key = keys::of_place(place);
-    let Some((domain, code)) = keys::parse_link(&key) else { return Ok(None) };
-    decoded(store, &key, |value| LinkAt::decode(domain, code, value))
 }
 
 impl Shared {

@@ -19,6 +19,7 @@ mod password;
 mod preview;
 pub mod redirect;
 mod rules;
+mod share;
 pub mod unlock;
 
 use std::borrow::Cow;
@@ -104,7 +105,10 @@ impl Visitor {
         let directory = self.links.directory();
         let (domain, code, rest) = match self.place(&directory, visit) {
             Ok(place) => place,
-            Err(nowhere) => return Answer::Now(nowhere.answer()),
+            Err(nowhere) => {
+                let share = nowhere.root().and_then(|domain| share::asked(domain, visit.query));
+                return share.map_or_else(|| Answer::Now(nowhere.answer()), |id| self.share(id));
+            }
         };
         let how = How::of(visit.method, visit.headers);
         let agent = self.agent(visit.headers.get(USER_AGENT));
@@ -370,7 +374,15 @@ enum Nowhere<'a> {
     NoCode(&'a Domain),
 }
 
-impl Nowhere<'_> {
+impl<'a> Nowhere<'a> {
+    /// The domain whose root it is.
+    fn root(&self) -> Option<&'a Domain> {
+        match self {
+            Nowhere::Root(domain) => Some(domain),
+            Nowhere::Unready | Nowhere::NoDomain | Nowhere::NoCode(_) => None,
+        }
+    }
+
     fn answer(self) -> Response<Full<Bytes>> {
         match self {
             Nowhere::Unready => pages::unavailable(),

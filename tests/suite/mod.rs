@@ -52,6 +52,8 @@ mod readme;
 mod redirect;
 /// Faults that were found once.
 mod regression;
+/// Snapshots, shares, imports.
+mod snapshots;
 /// The table follows the log through reopening, wiping and damage.
 mod table;
 /// What receivers cannot do.

@@ -2,13 +2,16 @@
 //! [`Reply`] or [`Failure`] into bytes. Both pure. A dialect knows the model and this file, never
 //! the core behind it nor the server before it.
 
+mod snapshots;
+
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 
+pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
 pub use crate::links::{
-    Bulk, BulkView, CampaignPage, CampaignView, Cursor, DomainView, FailedRow, Imported, KeyView,
-    LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, Names, Outcome, Page, Paging, ROWS_MAX, Rendered, Slice,
-    Sort, WebhookSecretView, WorkspaceView,
+    Bulk, BulkView, CampaignPage, CampaignView, Cursor, DomainView, FailedRow, ImportView, Imported, KeyView,
+    LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, Names, Outcome, Page, Paging, ROWS_MAX, Rendered,
+    ShareView, Slice, SnapshotView, Sort, WebhookSecretView, WorkspaceView,
 };
 pub use crate::visit::explain::{Explanation, Question, Reason};
 
@@ -66,7 +69,7 @@ pub trait Dialect: Sync {
 pub struct Endpoint {
     /// `GET`, `POST`...; `GET` answers `HEAD` as well.
     pub method: &'static str,
-    /// `/api/v1/links/{id}`: at most one segment in braces.
+    /// `/api/v1/links/{id}`: at most two segments in braces.
     pub template: &'static str,
     /// Which body it takes.
     pub body: BodyKind,
@@ -88,7 +91,7 @@ pub enum BodyKind {
 /// A request as a dialect sees it.
 #[derive(Debug)]
 pub struct Call<'a> {
-    /// The segment in braces.
+    /// The segment in braces; with two of them, what the path has from the first to the last.
     pub id: &'a str,
     /// The query.
     pub query: Query<'a>,
@@ -100,6 +103,14 @@ impl Call<'_> {
     /// The segment in braces as an id of ours; anything else names no `what`.
     pub fn id(&self, what: &'static str) -> Result<Id, Refusal> {
         self.id.parse().map_err(|_| Refusal::NotFound(what))
+    }
+
+    /// The first and the last of two segments in braces, as ids that may be a vendor's.
+    pub fn foreign_ids(&self, whats: [&'static str; 2]) -> Result<[ForeignId; 2], Refusal> {
+        let first = self.id.split('/').next().unwrap_or("");
+        let last = self.id.rsplit('/').next().unwrap_or("");
+        let parse = |text: &str, what| ForeignId::parse("id", text).map_err(|_| Refusal::NotFound(what));
+        Ok([parse(first, whats[0])?, parse(last, whats[1])?])
     }
 
     /// The segment in braces as an id that may be a vendor's.
@@ -149,19 +160,22 @@ pub fn find<'p>(endpoints: &'static [Endpoint], method: &Method, path: &'p str) 
     if allowed.is_empty() { Found::Nothing } else { Found::Methods(allowed.join(", ")) }
 }
 
-/// The segment in braces (empty without one), when the path has the template's shape.
+/// See [`Call::id`] (empty without a segment in braces), when the path has the template's shape.
 fn fits<'p>(template: &str, path: &'p str) -> Option<&'p str> {
-    let mut found = "";
+    let mut found: Option<(usize, usize)> = None;
+    let mut at = 0;
     let mut segments = path.split('/');
     for wanted in template.split('/') {
         let segment = segments.next()?;
+        let end = at + segment.len();
         if wanted.starts_with('{') && !segment.is_empty() {
-            found = segment;
+            found = Some((found.map_or(at, |(start, _)| start), end));
         } else if wanted != segment {
             return None;
         }
+        at = end + 1;
     }
-    segments.next().is_none().then_some(found)
+    segments.next().is_none().then(|| found.map_or("", |(start, end)| &path[start..end]))
 }
 
 /// What can be asked of the core.
@@ -224,6 +238,7 @@ pub enum Command {
     RevokeKey(Id),
     WebhookSecret(ForeignId),
     RotateWebhookSecret(ForeignId),
+    OfSnapshots(SnapshotCommand),
 }
 
 /// How a list is worded that is too long to be held.
@@ -282,6 +297,7 @@ impl Command {
             | Command::DeleteTag(_)
             | Command::CreateCampaign(_)
             | Command::UpdateCampaign(..) => Scope::LinksWrite,
+            Command::OfSnapshots(command) => command.scope(),
             // A domain that is added counts as verified: not for every key to say.
             Command::CreateDomain(_)
             | Command::UpdateDomain(..)
@@ -331,6 +347,10 @@ pub enum Reply {
     Companies(Vec<Company>),
     Keys(Vec<KeyView>),
     WebhookSecret(WebhookSecretView),
+    Snapshots(Vec<SnapshotView>),
+    Snapshot(SnapshotView),
+    Import(ImportView),
+    Imports(Vec<ImportView>),
     /// Deleted or revoked.
     Done,
 }
@@ -352,6 +372,10 @@ pub enum Failure {
     NotFound(&'static str),
     /// Deleted before.
     AlreadyDeleted(&'static str),
+    /// It was there, for one use: a whole sentence.
+    Gone(&'static str),
+    /// The company named is not within the key's sight.
+    UnknownCompany,
     /// The short code is in use.
     CodeTaken(Box<str>),
     /// The value of this field is in use.
@@ -401,6 +425,8 @@ impl Failure {
             | Failure::UnknownWorkspace
             | Failure::NotFound(_)
             | Failure::AlreadyDeleted(_)
+            | Failure::Gone(_)
+            | Failure::UnknownCompany
             | Failure::CodeTaken(_)
             | Failure::Taken(_)
             | Failure::NoCredits
@@ -429,6 +455,9 @@ mod tests {
             ("/api/v1/links/{id}", "/api/v1/links/", None),
             ("/api/v1/links/{id}", "/api/v1/links/x/y", None),
             ("/api/v1/domains/{id}/verify", "/api/v1/domains/x/verify", Some("x")),
+            ("/s/{id}/of/{other}", "/s/x/of/y", Some("x/of/y")),
+            ("/s/{id}/of/{other}", "/s/x/of/", None),
+            ("/s/{id}/of/{other}", "/s/x/in/y", None),
             ("/api/v1/links", "/api/v1//links", None),
             ("/api/v1/links", "/api/v1/linksx", None),
         ];

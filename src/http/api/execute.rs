@@ -3,7 +3,7 @@
 //! callers are shown none of it.
 
 use crate::http::api::dialect::{Command, Failure, Fixed, LinkView, NamedDomain, Outcome, Refusal, Reply};
-use crate::http::api::pieces;
+use crate::http::api::{pieces, snapshots};
 use crate::http::body::Content;
 use crate::links::{Context, Error, Links};
 use crate::log::CommitError;
@@ -116,6 +116,7 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Answere
             made(Outcome::WebhookSecret(links.rotate_webhook_secret(context, &id).await?))
         }
         Command::RevokeKey(id) => done(links.revoke_key(context, id).await?),
+        Command::OfSnapshots(command) => snapshots::run(links, context, command).await?,
     }))
 }
 
@@ -175,6 +176,8 @@ pub(super) fn failure(error: Error, context: &Context) -> Failure {
     match error {
         Error::Rule(invalid) => Failure::Refused(Refusal::Rule(invalid)),
         Error::NotFound(what) => Failure::NotFound(what),
+        Error::Gone(why) => Failure::Gone(why),
+        Error::UnknownCompany => Failure::UnknownCompany,
         Error::AlreadyDeleted(what) => Failure::AlreadyDeleted(what),
         Error::CodeTaken { code } => Failure::CodeTaken(code),
         Error::Taken { field } => Failure::Taken(field),

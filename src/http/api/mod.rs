@@ -17,6 +17,7 @@ pub mod ops;
 mod pieces;
 pub mod query;
 mod refusal;
+mod snapshots;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ use self::credentials::NoCredential;
 use self::dialect::{BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Refusal, Reply};
 use self::execute::Answered;
 pub use self::execute::Core;
-use self::highlevel::HighLevelLinks;
+use self::highlevel::{HighLevelLinks, HighLevelSnapshots};
 use self::idempotency::{Posted, Turns};
 use self::limits::{Allowance, Limits};
 use self::linquid::Linquid;
@@ -51,7 +52,7 @@ use crate::model::Invalid;
 use crate::model::key::{Reach, Scope};
 
 /// Every dialect; the first that claims a path words its answers.
-static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid, &HighLevelLinks];
+static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid, &HighLevelLinks, &HighLevelSnapshots];
 
 /// Also words refusals on paths that nobody claims.
 static NATIVE: Native = Native;
@@ -384,7 +385,7 @@ mod tests {
 
     #[test]
     fn paths_speak_their_vendors_and_unclaimed_ones_native() {
-        for path in ["/api/v1/links", "/api", "/api/v2/x", "/snapshots/x"] {
+        for path in ["/api/v1/links", "/api", "/api/v2/x", "/snapshotsx"] {
             assert_eq!(dialect_of(path).name(), "native", "{path}");
         }
         for path in ["/links", "/links/", "/links/x", "/locations/x"] {

@@ -321,6 +321,9 @@ pub enum StoredOutcome {
     Key(Id),
     WebhookSecret(WorkspaceNumber),
     Campaign { workspace: WorkspaceNumber, id: ForeignId },
+    Snapshot(ForeignId),
+    Share(Id),
+    Import(Id),
 }
 
 /// How far a bulk has come: written with each of its Changes, so that the repetition of one that
@@ -365,6 +368,9 @@ enum OutcomeV1 {
         workspace: u32,
         id: Box<str>,
     },
+    Snapshot(Box<str>),
+    Share(u128),
+    Import(u128),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -396,6 +402,9 @@ impl AnswerV1 {
             StoredOutcome::Campaign { workspace, id } => {
                 OutcomeV1::Campaign { workspace: workspace.0, id: id.as_str().into() }
             }
+            StoredOutcome::Snapshot(id) => OutcomeV1::Snapshot(id.as_str().into()),
+            StoredOutcome::Share(id) => OutcomeV1::Share(id.bits()),
+            StoredOutcome::Import(id) => OutcomeV1::Import(id.bits()),
         };
         AnswerV1 { body: answer.body, at: answer.at.as_millis(), outcome }
     }
@@ -423,6 +432,9 @@ impl AnswerV1 {
             OutcomeV1::Campaign { workspace, id } => {
                 StoredOutcome::Campaign { workspace: WorkspaceNumber(workspace), id: foreign(&id)? }
             }
+            OutcomeV1::Snapshot(id) => StoredOutcome::Snapshot(foreign(&id)?),
+            OutcomeV1::Share(id) => StoredOutcome::Share(Id::from_bits(id)),
+            OutcomeV1::Import(id) => StoredOutcome::Import(Id::from_bits(id)),
         };
         Ok(Answer { body: self.body, at: time(self.at), outcome })
     }

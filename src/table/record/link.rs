@@ -169,8 +169,42 @@ impl LinkAt {
         let code = ShortCode::from_stored(code);
         match version(bytes)? {
             (1, rest) => read::<LinkV1>(rest)?.into_model(domain, code),
+            (2, rest) => read::<StagedV2>(rest)?.link.into_model(domain, code),
             (other, _) => unknown("a link", other),
         }
+    }
+}
+
+/// Version 2: a link that came with an import, until it is written again. It exists only if that
+/// import is no longer under way.
+#[derive(Serialize, Deserialize)]
+struct StagedV2 {
+    import: u128,
+    link: LinkV1,
+}
+
+/// A link with the import that staged it, if one did.
+pub struct Staged {
+    /// The link.
+    pub link: Link,
+    /// The import.
+    pub import: Option<Id>,
+}
+
+impl Staged {
+    /// The record of a link that an import brings.
+    pub fn encode(link: &Link, import: Id) -> Vec<u8> {
+        write(2, &StagedV2 { import: import.bits(), link: LinkV1::from_model(link) })
+    }
+
+    /// The link of this key, with its import.
+    pub fn decode(domain: DomainNumber, code: &str, bytes: &[u8]) -> Result<Staged, Corrupt> {
+        if let (2, rest) = version(bytes)? {
+            let staged = read::<StagedV2>(rest)?;
+            let link = staged.link.into_model(domain, ShortCode::from_stored(code))?;
+            return Ok(Staged { link, import: Some(Id::from_bits(staged.import)) });
+        }
+        Ok(Staged { link: LinkAt::decode(domain, code, bytes)?, import: None })
     }
 }
 
@@ -281,6 +315,11 @@ mod tests {
         assert_eq!(link.options.status, RedirectStatus::Found);
         assert!(link.options.is_active && !link.options.cloaked);
         assert_eq!(LinkAt::encode(&link), plain);
+        let staged = [&[2, 9], &plain[1..]].concat();
+        let read = Staged::decode(DomainNumber(0), "a", &staged).expect("the golden bytes");
+        assert_eq!((read.link.id, read.import), (link.id, Some(Id::from_bits(9))));
+        assert_eq!(Staged::encode(&read.link, Id::from_bits(9)), staged);
+        assert_eq!(LinkAt::encode(&LinkAt::decode(DomainNumber(0), "a", &staged).expect("a link")), plain);
     }
 
     proptest! {

@@ -10,6 +10,7 @@ mod campaign;
 mod contact;
 mod entity;
 mod link;
+mod snapshot;
 mod webhook;
 
 use bincode::config::{Configuration, Limit};
@@ -17,7 +18,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::entity::{Answer, Applied, Number, StoredBulk, StoredOutcome, TagName};
-pub use self::link::{LinkAt, Tombstone};
+pub use self::link::{LinkAt, Staged, Tombstone};
+pub use self::snapshot::{Chunk, FrozenId, FrozenLink};
 pub use self::webhook::{WaitingDeliveries, WaitingDelivery};
 
 use crate::log::Position;

@@ -12,6 +12,7 @@ mod password;
 mod pixels;
 mod place;
 mod preview;
+mod share;
 
 use std::sync::LazyLock;
 
@@ -31,6 +32,7 @@ pub use self::cloaked::cloaked;
 pub use self::password::{Ask, password};
 pub use self::pixels::pixels;
 pub use self::preview::preview;
+pub use self::share::share;
 
 /// The look of all pages, allowed by its hash: a nonce would have to be drawn for pages that have
 /// nothing else to allow.

@@ -69,7 +69,8 @@ fn words(failure: &Failure) -> Words<'_> {
         Failure::Forbidden(why) => {
             Words { status: StatusCode::FORBIDDEN, message: why.into(), has_phrase: true }
         }
-        Failure::UnknownWorkspace => bare(StatusCode::FORBIDDEN, NO_ACCESS.into()),
+        Failure::UnknownWorkspace | Failure::UnknownCompany => bare(StatusCode::FORBIDDEN, NO_ACCESS.into()),
+        Failure::Gone(why) => say(StatusCode::GONE, why),
         // Codes are drawn here and nothing has a name of its own, so neither is ever seen.
         Failure::CodeTaken(_) => say(StatusCode::CONFLICT, "the short code is already in use"),
         Failure::Taken(_) => say(StatusCode::CONFLICT, "the value is already in use"),

@@ -60,7 +60,10 @@ impl Dialect for HighLevelLinks {
                 | Outcome::Company(_)
                 | Outcome::Key(_)
                 | Outcome::WebhookSecret(_)
-                | Outcome::Campaign(_),
+                | Outcome::Campaign(_)
+                | Outcome::Snapshot(_)
+                | Outcome::Share(_)
+                | Outcome::Import(_),
                 _,
             )
             | Reply::Done
@@ -68,6 +71,10 @@ impl Dialect for HighLevelLinks {
             | Reply::Rendered(_)
             | Reply::Campaigns(_)
             | Reply::Campaign(_)
+            | Reply::Snapshots(_)
+            | Reply::Snapshot(_)
+            | Reply::Import(_)
+            | Reply::Imports(_)
             | Reply::Explained(_)
             | Reply::Deliveries(_)
             | Reply::Tags(_)

@@ -4,8 +4,11 @@
 
 mod failure;
 mod links;
+mod snapshots;
 
 use hyper::header::{HeaderName, HeaderValue};
+
+pub(super) use self::snapshots::HighLevelSnapshots;
 
 use crate::http::api::dialect::Allowance;
 

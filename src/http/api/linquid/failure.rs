@@ -48,6 +48,8 @@ fn words(failure: &Failure) -> (StatusCode, &'static str, String) {
         Failure::BadKey => say(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", "Invalid or disabled API key"),
         Failure::Forbidden(why) => (StatusCode::FORBIDDEN, "FORBIDDEN", capital(why)),
         Failure::UnknownWorkspace => say(StatusCode::NOT_FOUND, NOT_FOUND, "Workspace not found"),
+        Failure::UnknownCompany => say(StatusCode::NOT_FOUND, NOT_FOUND, "Company not found"),
+        Failure::Gone(why) => (StatusCode::GONE, "GONE", capital(why)),
         Failure::CodeTaken(_) => {
             say(StatusCode::CONFLICT, "SHORT_CODE_EXISTS", "This short code is already in use")
         }

@@ -30,6 +30,8 @@ fn words(failure: &Failure) -> (StatusCode, String) {
         Failure::NoKey | Failure::BadKey => say(StatusCode::UNAUTHORIZED, "missing or invalid API key"),
         Failure::Forbidden(why) => (StatusCode::FORBIDDEN, why.clone()),
         Failure::UnknownWorkspace => say(StatusCode::NOT_FOUND, "workspace not found"),
+        Failure::UnknownCompany => say(StatusCode::NOT_FOUND, "company not found"),
+        Failure::Gone(why) => say(StatusCode::GONE, why),
         Failure::CodeTaken(code) => {
             (StatusCode::CONFLICT, format!("customSlug: {code:?} is already in use on this domain"))
         }

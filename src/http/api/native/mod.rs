@@ -13,7 +13,9 @@ pub mod portable;
 mod render;
 mod render_explain;
 mod render_places;
+mod render_snapshots;
 mod render_webhooks;
+mod snapshots;
 
 use hyper::StatusCode;
 
@@ -91,6 +93,13 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/api/v1/keys", BodyKind::None, |call| read(call, Command::Keys)),
     endpoint("POST", "/api/v1/keys", BodyKind::Plain, places::create_key),
     endpoint("DELETE", "/api/v1/keys/{id}", BodyKind::None, |call| read(call, Command::RevokeKey(call.id("key")?))),
+    endpoint("GET", "/api/v1/snapshots", BodyKind::None, snapshots::list),
+    endpoint("POST", "/api/v1/snapshots", BodyKind::Plain, snapshots::create),
+    endpoint("POST", "/api/v1/snapshots/import", BodyKind::Plain, snapshots::import),
+    endpoint("GET", "/api/v1/snapshots/imports/{id}", BodyKind::None, snapshots::status),
+    endpoint("GET", "/api/v1/snapshots/{id}", BodyKind::None, snapshots::one),
+    endpoint("DELETE", "/api/v1/snapshots/{id}", BodyKind::None, snapshots::delete),
+    endpoint("POST", "/api/v1/snapshots/{id}/shares", BodyKind::Plain, snapshots::share),
 ];
 
 /// A command without a body; its workspace may be in the query.

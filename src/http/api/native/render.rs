@@ -11,6 +11,7 @@ use super::fields::{show_link_type, show_status};
 use super::links::MASK;
 use super::render_explain::ExplanationJson;
 use super::render_places::{CompanyJson, DomainJson, KeyJson, TagJson, WorkspaceJson};
+use super::render_snapshots::{ImportJson, ShareJson, SnapshotJson, is_pending};
 use super::render_webhooks::{DeliveryJson, SecretJson};
 use crate::http::api::dialect::{BulkView, FailedRow, LinkView, Outcome, Page, Reply};
 use crate::model::destination::Destination;
@@ -23,7 +24,11 @@ pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
 
 pub(super) fn reply(reply: &Reply) -> (StatusCode, Vec<u8>) {
     let body = match reply {
-        Reply::Made(outcome, secret) => return (StatusCode::CREATED, made(outcome, secret.as_deref())),
+        Reply::Made(outcome, secret) => {
+            let is_pending = matches!(outcome, Outcome::Import(view) if is_pending(view));
+            let status = if is_pending { StatusCode::ACCEPTED } else { StatusCode::CREATED };
+            return (status, made(outcome, secret.as_deref()));
+        }
         Reply::Link(link) | Reply::Changed(link) => named("link", &Detail::of(link)),
         Reply::Links(page) => json(&Listing::of(page)),
         Reply::Explained(explanation) => named("explain", &ExplanationJson::of(explanation)),
@@ -40,6 +45,10 @@ pub(super) fn reply(reply: &Reply) -> (StatusCode, Vec<u8>) {
         Reply::Companies(all) => all_named("companies", all, CompanyJson::of),
         Reply::Keys(all) => all_named("keys", all, |key| KeyJson::of(key, None)),
         Reply::WebhookSecret(secret) => named("webhookSecret", &SecretJson::of(secret)),
+        Reply::Snapshots(all) => all_named("snapshots", all, SnapshotJson::of),
+        Reply::Snapshot(snapshot) => named("snapshot", &SnapshotJson::of(snapshot)),
+        Reply::Import(import) => named("import", &ImportJson::of(import)),
+        Reply::Imports(all) => all_named("imports", all, ImportJson::of),
         Reply::LinkDeleted(_) | Reply::Done => named("success", &true),
     };
     (StatusCode::OK, body)
@@ -56,6 +65,9 @@ fn made(outcome: &Outcome, secret: Option<&str>) -> Vec<u8> {
         Outcome::Key(key) => named("key", &KeyJson::of(key, secret)),
         Outcome::WebhookSecret(secret) => named("webhookSecret", &SecretJson::of(secret)),
         Outcome::Campaign(campaign) => named("campaign", &CampaignJson::of(campaign)),
+        Outcome::Snapshot(snapshot) => named("snapshot", &SnapshotJson::of(snapshot)),
+        Outcome::Share(share) => named("share", &ShareJson::of(share)),
+        Outcome::Import(import) => named("import", &ImportJson::of(import)),
     }
 }
 

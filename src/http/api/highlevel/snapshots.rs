@@ -1,0 +1,358 @@
+//! HighLevel's snapshots API: list, share link, and what became of imports.
+//!
+//! It declares 400 and 401 only: what breaks a rule is 400 as well, with one sentence. A company
+//! that is foreign or does not exist is 403, in the vendor's words (DECISIONS 5, 20, 24-28). The
+//! `Version` header is not looked at (19).
+
+mod dates;
+
+use hyper::StatusCode;
+use hyper::header::{HeaderName, HeaderValue};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::clock::Timestamp;
+use crate::http::api::dialect::{
+    Allowance, Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, ImportQuery, ImportView,
+    NamedCompany, Outcome, Refusal, Reply, SnapshotCommand,
+};
+use crate::http::api::json::{self, Mistyped};
+use crate::model::Invalid;
+use crate::model::id::ForeignId;
+use crate::model::snapshot::{ImportStatus, ShareKind};
+
+/// Imports on one page, unless the query says otherwise.
+const LIMIT_DEFAULT: u64 = 20;
+/// Most imports on one page. Past it: 400.
+const LIMIT_MAX: u64 = 100;
+
+/// The dialect.
+pub(crate) struct HighLevelSnapshots;
+
+impl Dialect for HighLevelSnapshots {
+    fn name(&self) -> &'static str {
+        "highlevel-snapshots"
+    }
+
+    fn claims(&self, path: &str) -> bool {
+        path == "/snapshots" || path.starts_with("/snapshots/")
+    }
+
+    fn endpoints(&self) -> &'static [Endpoint] {
+        ENDPOINTS
+    }
+
+    fn reply(&self, reply: &Reply) -> (StatusCode, Vec<u8>) {
+        match reply {
+            Reply::Made(Outcome::Share(share), _) => {
+                let body = json!({"id": share.share.id.to_string(), "shareLink": share.url});
+                (StatusCode::CREATED, bytes(&body))
+            }
+            Reply::Snapshots(all) => {
+                let one = |view: &crate::http::api::dialect::SnapshotView| {
+                    let snapshot = &view.snapshot;
+                    json!({"id": snapshot.id.as_str(), "name": snapshot.name, "type": snapshot.kind.name()})
+                };
+                let all: Vec<_> = all.iter().map(one).collect();
+                (StatusCode::OK, bytes(&json!({"snapshots": all})))
+            }
+            Reply::Imports(all) => {
+                let all: Vec<_> = all.iter().map(PushJson::of).collect();
+                (StatusCode::OK, bytes(&json!({"data": all})))
+            }
+            Reply::Import(view) => (StatusCode::OK, bytes(&json!({"data": LatestJson::of(view)}))),
+            // Answers to what cannot be asked here.
+            _ => self.failure(&Failure::Internal),
+        }
+    }
+
+    fn rate_headers(&self, allowance: &Allowance, _: Timestamp) -> Vec<(HeaderName, HeaderValue)> {
+        super::rate_headers(allowance)
+    }
+
+    fn failure(&self, failure: &Failure) -> (StatusCode, Vec<u8>) {
+        let (status, message) = words(failure);
+        let error = match status {
+            StatusCode::UNAUTHORIZED => Some("Unauthorized"),
+            StatusCode::FORBIDDEN => Some("Forbidden"),
+            _ => None,
+        };
+        (status, bytes(&ErrorJson { status_code: status.as_u16(), message: &message, error }))
+    }
+}
+
+#[rustfmt::skip]
+const ENDPOINTS: &[Endpoint] = &[
+    Endpoint { method: "GET", template: "/snapshots", body: BodyKind::None, parse: list },
+    Endpoint { method: "POST", template: "/snapshots/share/link", body: BodyKind::Plain, parse: share },
+    Endpoint { method: "GET", template: "/snapshots/snapshot-status/{snapshot}", body: BodyKind::None, parse: pushes },
+    Endpoint { method: "GET", template: "/snapshots/snapshot-status/{snapshot}/location/{location}", body: BodyKind::None, parse: latest },
+];
+
+fn asked(workspace: Option<String>, command: SnapshotCommand) -> Asked {
+    Asked { workspace, command: Command::OfSnapshots(command) }
+}
+
+fn list(call: &Call<'_>) -> Result<Asked, Refusal> {
+    Ok(asked(None, SnapshotCommand::List(company(call)?)))
+}
+
+/// The company that the query must name.
+fn company(call: &Call<'_>) -> Result<NamedCompany, Refusal> {
+    Ok(Some(required(call, "companyId")?.into()))
+}
+
+fn required<'c>(call: &'c Call<'_>, name: &'static str) -> Result<&'c str, Refusal> {
+    call.query.text(name)?.ok_or_else(|| Mistyped(Invalid::new(name, "is required")).into())
+}
+
+/// Without `companyId` it is the key's company's (DECISIONS 24).
+fn share(call: &Call<'_>) -> Result<Asked, Refusal> {
+    let company = call.query.text("companyId")?.map(Box::from);
+    let body = json::object(call.body).map_err(Refusal::Malformed)?;
+    let list = |name| {
+        let text = body.text(name)?.value().unwrap_or("");
+        Ok::<_, Mistyped>((name, text.split(',').collect::<Vec<_>>()))
+    };
+    let lists = [list("relationship_number")?, list("share_location_id")?];
+    let id = body.required("snapshot_id")?;
+    let kind = ShareKind::parse("share_type", body.required("share_type")?, lists)?;
+    if id.is_empty() {
+        return Err(Invalid::new("snapshot_id", "must not be empty").into());
+    }
+    let id = ForeignId::parse("snapshot_id", id).map_err(|_| Refusal::NotFound("snapshot"))?;
+    Ok(asked(None, SnapshotCommand::Share(company, id, kind)))
+}
+
+fn pushes(call: &Call<'_>) -> Result<Asked, Refusal> {
+    let company = company(call)?;
+    let instant = |name, end_of_unit| {
+        dates::read(required(call, name)?, end_of_unit)
+            .ok_or_else(|| Mistyped(Invalid::new(name, dates::RULE)).into())
+    };
+    let (from, to): (_, Result<Timestamp, Refusal>) = (instant("from", false)?, instant("to", true));
+    let after = match call.query.text("lastDoc")? {
+        Some(id) => {
+            let refuse = |_| Mistyped(Invalid::new("lastDoc", "must be the id of an import"));
+            Some(id.parse().map_err(refuse)?)
+        }
+        None => None,
+    };
+    let limit = call.query.number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
+    let limit = usize::try_from(limit).expect("at most 100");
+    let id = call.foreign_id("snapshot")?;
+    let query = ImportQuery::Page { from, to: to?, after, limit };
+    Ok(asked(None, SnapshotCommand::Imports(company, id, query)))
+}
+
+fn latest(call: &Call<'_>) -> Result<Asked, Refusal> {
+    let company = company(call)?;
+    let [snapshot, location] = call.foreign_ids(["snapshot", "location"])?;
+    // Naming it has the caller checked for it: a foreign one is 403.
+    let workspace = Some(location.as_str().to_owned());
+    Ok(asked(workspace, SnapshotCommand::Imports(company, snapshot, ImportQuery::Latest(location))))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PushJson<'a> {
+    id: String,
+    location_id: &'a str,
+    status: &'static str,
+    date_added: String,
+}
+
+impl<'a> PushJson<'a> {
+    fn of(view: &'a ImportView) -> PushJson<'a> {
+        PushJson {
+            id: view.import.id.to_string(),
+            location_id: view.workspace.as_str(),
+            status: view.import.status.name(),
+            date_added: dates::show(view.import.created_at),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LatestJson<'a> {
+    id: String,
+    location_id: &'a str,
+    status: &'static str,
+    completed: Vec<&'static str>,
+    pending: Vec<&'static str>,
+}
+
+impl<'a> LatestJson<'a> {
+    fn of(view: &'a ImportView) -> LatestJson<'a> {
+        let kinds = || vec!["links", "tags"];
+        let (completed, pending) = match view.import.status {
+            ImportStatus::Completed => (kinds(), Vec::new()),
+            ImportStatus::Pending => (Vec::new(), kinds()),
+            // Nothing is there, and nothing will come.
+            ImportStatus::Failed(_) => (Vec::new(), Vec::new()),
+        };
+        LatestJson {
+            id: view.import.id.to_string(),
+            location_id: view.workspace.as_str(),
+            status: view.import.status.name(),
+            completed,
+            pending,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorJson<'a> {
+    status_code: u16,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+}
+
+fn bytes(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("keys are strings and no serializer here fails")
+}
+
+/// What a token without access is told.
+const NO_ACCESS: &str = "The token does not have access to this location.";
+
+fn words(failure: &Failure) -> (StatusCode, String) {
+    let say = |status, text: &str| (status, text.to_owned());
+    let missing = |what: &str| {
+        let mut text = what.to_owned() + " not found";
+        if let Some(first) = text.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        (StatusCode::NOT_FOUND, text)
+    };
+    match failure {
+        Failure::Refused(Refusal::Malformed(why)) => (StatusCode::BAD_REQUEST, why.clone()),
+        Failure::Refused(Refusal::Mistyped(invalid) | Refusal::Rule(invalid)) => {
+            (StatusCode::BAD_REQUEST, format!("{} {}", invalid.field, invalid.why))
+        }
+        Failure::Refused(Refusal::NotFound(what))
+        | Failure::NotFound(what)
+        | Failure::AlreadyDeleted(what) => missing(what),
+        Failure::NoKey | Failure::BadKey => {
+            say(StatusCode::UNAUTHORIZED, "Invalid token: access token is invalid")
+        }
+        Failure::UnknownWorkspace | Failure::UnknownCompany => say(StatusCode::FORBIDDEN, NO_ACCESS),
+        Failure::Forbidden(why) => (StatusCode::FORBIDDEN, why.clone()),
+        Failure::Gone(why) => say(StatusCode::GONE, why),
+        Failure::CodeTaken(_) | Failure::Taken(_) => say(StatusCode::CONFLICT, "Already in use"),
+        Failure::NoCredits => say(StatusCode::PAYMENT_REQUIRED, "The location has no credits left"),
+        Failure::OtherBody => {
+            say(StatusCode::BAD_REQUEST, "Idempotency-Key was used before with another request body")
+        }
+        Failure::NoEndpoint => say(StatusCode::NOT_FOUND, "Not found"),
+        Failure::WrongMethod => say(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
+        Failure::TooMany(seconds) => {
+            (StatusCode::TOO_MANY_REQUESTS, format!("Too many requests, try again in {seconds} s"))
+        }
+        Failure::TooLarge(max) => {
+            (StatusCode::PAYLOAD_TOO_LARGE, format!("The body must be at most {max} bytes"))
+        }
+        Failure::SlowBody => say(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"),
+        Failure::EncodedBody => {
+            say(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must not have a Content-Encoding")
+        }
+        Failure::ChangeTooLarge => say(StatusCode::PAYLOAD_TOO_LARGE, "Too large to be stored at once"),
+        Failure::Busy => say(StatusCode::SERVICE_UNAVAILABLE, "Busy, try again"),
+        Failure::NotReady => say(StatusCode::SERVICE_UNAVAILABLE, "The store is not ready, try again"),
+        Failure::OutcomeUnknown => say(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Outcome unknown, repeat the request with the same Idempotency-Key",
+        ),
+        Failure::DiskFull => say(StatusCode::INSUFFICIENT_STORAGE, "The disk is full, nothing was written"),
+        Failure::Internal => say(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::api::query::Query;
+
+    fn parsed(
+        parse: fn(&Call<'_>) -> Result<Asked, Refusal>,
+        id: &str,
+        query: &str,
+        body: &str,
+    ) -> Result<String, String> {
+        match parse(&Call { id, query: Query::parse(Some(query)), body: body.as_bytes() }) {
+            Ok(asked) => Ok(format!("{:?} {:?}", asked.workspace, asked.command)),
+            Err(refusal) => {
+                let (status, body) = HighLevelSnapshots.failure(&Failure::Refused(refusal));
+                let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+                assert_eq!(body["statusCode"], status.as_u16());
+                Err(format!("{} {}", status.as_u16(), body["message"].as_str().unwrap_or("no text")))
+            }
+        }
+    }
+
+    #[test]
+    fn share_links() {
+        let rows = [
+            (
+                r#"{"snapshot_id":"s1","share_type":"location_link","share_location_id":"a, b","relationship_number":"0-1-2"}"#,
+                Ok(
+                    r#"None OfSnapshots(Share(Some("c"), ForeignId("s1"), Workspaces([ForeignId("a"), ForeignId("b")])))"#,
+                ),
+            ),
+            (r#"{"snapshotId":"s1","shareType":"link"}"#, Err("400 snapshot_id is required")),
+            (r#"{"snapshot_id":"s1"}"#, Err("400 share_type is required")),
+            (r#"{"snapshot_id":7,"share_type":"link"}"#, Err("400 snapshot_id must be a string")),
+            (r#"{"snapshot_id":"","share_type":"link"}"#, Err("400 snapshot_id must not be empty")),
+            (r#"{"snapshot_id":"a b","share_type":"link"}"#, Err("404 Snapshot not found")),
+            (
+                r#"{"snapshot_id":"s1","share_type":"agency_link"}"#,
+                Err("400 relationship_number is required with this type of share"),
+            ),
+            (
+                r#"{"snapshot_id":"s1","share_type":"Link"}"#,
+                Err("400 share_type must be link, permanent_link, agency_link or location_link"),
+            ),
+            ("[]", Err("400 the body must be a JSON object")),
+        ];
+        for (body, want) in rows {
+            let want = want.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(parsed(share, "", "companyId=c", body), want, "{body}");
+        }
+    }
+
+    #[test]
+    fn statuses() {
+        let id = "000000000000000000AB";
+        let page =
+            parsed(pushes, "s1", "companyId=c&from=10-10-2022 12:00 AM&to=2022-10-11&lastDoc=&limit=5", "");
+        let want = "None OfSnapshots(Imports(Some(\"c\"), ForeignId(\"s1\"), Page { from: Timestamp(1665360000000), \
+                    to: Timestamp(1665532799999), after: None, limit: 5 }))";
+        assert_eq!(page, Ok(want.to_owned()));
+        let rows = [
+            ("", "400 companyId is required"),
+            ("companyId=c", "400 from is required"),
+            ("companyId=c&from=2022-10-10", "400 to is required"),
+            (
+                "companyId=c&from=x&to=y",
+                "400 from must be a date such as 10-28-2022 06:24 PM or 2022-10-28T18:24:00Z",
+            ),
+            (
+                "companyId=c&from=2022-10-10&to=2022-10-10&limit=0",
+                "400 limit must be a whole number from 1 to 100",
+            ),
+            (
+                "companyId=c&from=2022-10-10&to=2022-10-10&lastDoc=x",
+                "400 lastDoc must be the id of an import",
+            ),
+        ];
+        for (query, want) in rows {
+            assert_eq!(parsed(pushes, id, query, ""), Err(want.to_owned()), "{query}");
+        }
+        let newest = parsed(latest, "s1/location/l1", "companyId=c", "");
+        let want =
+            "Some(\"l1\") OfSnapshots(Imports(Some(\"c\"), ForeignId(\"s1\"), Latest(ForeignId(\"l1\"))))";
+        assert_eq!(newest, Ok(want.to_owned()));
+    }
+}

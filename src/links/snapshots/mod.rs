@@ -1,0 +1,209 @@
+//! Snapshots: frozen copies of a workspace's links, shared and imported.
+//!
+//! Both freezing and importing write far more than one Change may hold. What they write first is
+//! out of sight: chunks of content that no snapshot names, links whose import is under way. One
+//! last small Change makes all of it visible, or, if it never comes, [`sweep`] removes it.
+
+mod freeze;
+mod import;
+mod share;
+mod stage;
+mod sweep;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
+
+pub use self::share::SharePage;
+
+use super::commit::{ATTEMPTS, Committed, Effect};
+use super::{Context, Error, Links, Shared};
+use crate::model::id::{ForeignId, Id};
+use crate::model::key::Reach;
+use crate::model::snapshot::{Import, Share, Snapshot};
+use crate::model::workspace::WorkspaceNumber;
+use crate::table::record::{FrozenId, Stored};
+use crate::table::{Found, keys};
+
+/// Snapshots frozen and imports staged at once. Each keeps the log and the table's one thread busy
+/// without pause; more of them would not be done sooner, and others' writes later. Past it: they
+/// wait for each other.
+const AT_WORK_MAX: usize = 2;
+
+/// Imports begun and not ended. Each that waits is a task and a few records; past it: told to try
+/// again.
+const IMPORTS_MAX: usize = 100;
+
+/// Bytes of one chunk of content, and about of one Change of staged links: a quarter of what a
+/// Change may hold, so that nobody's write waits long behind it, and so that one link at all its
+/// bounds more still fits.
+const CHUNK_BYTES: usize = crate::log::MAX_CHANGE_BYTES / 4;
+
+/// A snapshot as its readers see it.
+#[derive(Clone, Debug)]
+pub struct SnapshotView {
+    /// The record.
+    pub snapshot: Snapshot,
+    /// What the APIs call its workspace by.
+    pub workspace: ForeignId,
+}
+
+/// A share as its readers see it.
+#[derive(Clone, Debug)]
+pub struct ShareView {
+    /// The record.
+    pub share: Share,
+    /// What to open, and to import.
+    pub url: String,
+}
+
+/// An import as its readers see it.
+#[derive(Clone, Debug)]
+pub struct ImportView {
+    /// The record.
+    pub import: Import,
+    /// What the APIs call its workspace by.
+    pub workspace: ForeignId,
+    /// Links dealt with so far.
+    pub done: u64,
+}
+
+/// What runs in this process.
+#[derive(Debug)]
+pub(super) struct AtWork {
+    permits: Semaphore,
+    /// Content being frozen: the sweep leaves it alone.
+    freezing: Mutex<HashSet<Id>>,
+    /// Imports under way, with how many links each has dealt with.
+    importing: Mutex<HashMap<Id, Arc<AtomicU64>>>,
+    /// One-time shares being imported: the second waits whether the first succeeds.
+    turns: Mutex<HashMap<Id, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+impl Default for AtWork {
+    fn default() -> AtWork {
+        AtWork {
+            permits: Semaphore::new(AT_WORK_MAX),
+            freezing: Mutex::default(),
+            importing: Mutex::default(),
+            turns: Mutex::default(),
+        }
+    }
+}
+
+impl AtWork {
+    async fn turn(&self, share: Id) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock();
+            turns.retain(|_, turn| turn.strong_count() > 0);
+            let known = turns.get(&share).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let turn = Arc::default();
+                turns.insert(share, Arc::downgrade(&turn));
+                turn
+            })
+        };
+        turn.lock_owned().await
+    }
+}
+
+impl Links {
+    /// The snapshots within reach, the newest first; of one company when it is given.
+    pub async fn snapshots(
+        &self,
+        context: &Context,
+        company: Option<&str>,
+    ) -> Result<Vec<SnapshotView>, Error> {
+        let company = company.map(|named| self.company_of(context, Some(named))).transpose()?;
+        let mut all = self.blocking(|shared| Ok(shared.table.all::<Snapshot>(keys::SNAPSHOTS)?)).await?;
+        all.retain(|snapshot| {
+            sees(context, &snapshot.company, snapshot.workspace)
+                && company.as_ref().is_none_or(|company| snapshot.company == *company)
+        });
+        all.sort_by_key(|snapshot| std::cmp::Reverse((snapshot.created_at, snapshot.frozen)));
+        Ok(all.into_iter().map(|snapshot| self.snapshot_view(snapshot)).collect())
+    }
+
+    /// One snapshot.
+    pub async fn snapshot(&self, context: &Context, id: &ForeignId) -> Result<SnapshotView, Error> {
+        let found = self.find_snapshot(context, id).await?;
+        Ok(self.snapshot_view(found.record))
+    }
+
+    /// Deletes a snapshot. Its shares lead nowhere then; what was imported stays.
+    pub async fn delete_snapshot(&self, context: &Context, id: &ForeignId) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            let found = self.find_snapshot(context, id).await?;
+            let snapshot = found.record;
+            let mut effect = Effect::default();
+            effect.remove(keys::snapshot(id), found.revision);
+            // An imported one has no content of its own.
+            let owns = snapshot.chunks > 0;
+            if owns {
+                effect.put(keys::loose(snapshot.frozen), FrozenId(snapshot.frozen).encode());
+            }
+            if let Committed::Done = self.commit(context, effect).await? {
+                if owns && let Err(error) = self.remove_content(snapshot.frozen).await {
+                    tracing::warn!(%error, "a deleted snapshot's content is left to the sweep");
+                }
+                return Ok(());
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// The company named, if it is within reach; the acting workspace's when none is named.
+    fn company_of(&self, context: &Context, named: Option<&str>) -> Result<ForeignId, Error> {
+        let own = match &context.reach {
+            Reach::Company(id) => id,
+            Reach::Instance | Reach::Workspace(_) => &context.workspace.company,
+        };
+        let Some(named) = named.filter(|named| *named != own.as_str()) else { return Ok(own.clone()) };
+        let id = ForeignId::parse("companyId", named).ok().filter(|_| context.reach == Reach::Instance);
+        let known = id.filter(|id| self.directory().company(id).is_some());
+        known.ok_or(Error::UnknownCompany)
+    }
+
+    async fn find_snapshot(&self, context: &Context, id: &ForeignId) -> Result<Found<Snapshot>, Error> {
+        let key = keys::snapshot(id);
+        let found = self.blocking(move |shared| Ok(shared.table.get::<Snapshot>(&key)?)).await?;
+        found
+            .filter(|found| sees(context, &found.record.company, found.record.workspace))
+            .ok_or(Error::NotFound("snapshot"))
+    }
+
+    fn workspace_name(&self, number: WorkspaceNumber) -> ForeignId {
+        let directory = self.directory();
+        let held = directory.workspace(number).map(|held| held.record.id.clone());
+        // Workspaces are never removed; a number without one would be a damaged store.
+        held.unwrap_or_else(|| Id::from_bits(0).into())
+    }
+
+    fn snapshot_view(&self, snapshot: Snapshot) -> SnapshotView {
+        SnapshotView { workspace: self.workspace_name(snapshot.workspace), snapshot }
+    }
+
+    fn import_view(&self, import: Import) -> ImportView {
+        let progress = self.0.snapshots.importing.lock().get(&import.id).map(Arc::clone);
+        let ended = import.made + import.skipped;
+        let done = progress.map_or(ended, |progress| progress.load(Ordering::Relaxed).max(ended));
+        ImportView { workspace: self.workspace_name(import.workspace), done, import }
+    }
+
+    /// Reads one record.
+    async fn record<T: Stored + Send + 'static>(&self, key: bytes::Bytes) -> Result<Option<Found<T>>, Error> {
+        self.blocking(move |shared: &Shared| Ok(shared.table.get::<T>(&key)?)).await
+    }
+}
+
+/// Whether something that belongs to this company and workspace is within reach.
+fn sees(context: &Context, company: &ForeignId, workspace: WorkspaceNumber) -> bool {
+    match &context.reach {
+        Reach::Instance => true,
+        Reach::Company(id) => id == company,
+        Reach::Workspace(number) => *number == workspace,
+    }
+}

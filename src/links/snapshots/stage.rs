@@ -1,0 +1,338 @@
+//! Staging: a snapshot's links into the workspace, some hundred per Change, hidden; then the last
+//! Change, which makes them visible and uses a one-time share up.
+//!
+//! Staged links hold their codes like any others: who asks for one of them meanwhile is told that
+//! it is taken. Each Change waits until the table has it, so that the log never runs ahead and
+//! other writers and readers get their turns in between.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::import::{Job, used_up};
+use crate::links::commit::{ATTEMPTS, Committed, Effect, chance};
+use crate::links::create::{Siblings, Turn};
+use crate::links::directory::Held;
+use crate::links::tags::TAGS_MAX;
+use crate::links::{Context, Error, Links, Shared};
+use crate::log::CommitError;
+use crate::model::Invalid;
+use crate::model::domain::Domain;
+use crate::model::id::{ForeignId, Id};
+use crate::model::link::{DomainChoice, Link, Options};
+use crate::model::short_code::ShortCode;
+use crate::model::snapshot::{ImportStatus, OnConflict, ShareKind, Snapshot, SnapshotKind};
+use crate::model::tag::Tag;
+use crate::table::keys;
+use crate::table::record::{Chunk, FrozenLink, Staged, Stored, TagName};
+
+/// Links of one Change. The table takes some 20 ms for them; a thousand of other writers' creates
+/// would take as long.
+const LINKS_PER_CHANGE: usize = 500;
+
+/// How often some links are tried again when others took one of their codes meanwhile: more than
+/// [`ATTEMPTS`], since hundreds of codes meet other writers more often than one does.
+const STAGE_ATTEMPTS: usize = 64;
+
+/// Last number that is tried behind a taken code, as in `sale-2`. Then a code is drawn.
+const RENAMED_LAST: u32 = 9;
+
+/// A link as it will be.
+struct Row {
+    domain: Held<Domain>,
+    code: ShortCode,
+    options: Options,
+}
+
+/// What becomes of some of the snapshot's links.
+#[derive(Default)]
+struct Plan {
+    rows: Vec<Row>,
+    skipped: u64,
+    renamed: u64,
+}
+
+/// The snapshot's tags in the workspace: those of the same name, and new ones, which are made with
+/// the last Change.
+#[derive(Default)]
+struct Tags {
+    /// By their place in the snapshot.
+    ids: Vec<Id>,
+    new: Vec<Tag>,
+}
+
+impl Links {
+    /// Does all of it.
+    pub(super) async fn stage(&self, job: &mut Job) -> Result<(), Error> {
+        let there = self.tags(&job.context).await?;
+        let known: HashMap<Box<str>, Id> = there.into_iter().map(|tag| (tag.name, tag.id)).collect();
+        let mut tags = Tags::default();
+        for number in 0..job.snapshot.record.chunks {
+            let chunk = self.record::<Chunk>(keys::chunk(job.import.frozen, number)).await?;
+            match chunk.ok_or(Error::NotFound("snapshot"))?.record {
+                Chunk::Tags(list) => {
+                    for (name, color) in list {
+                        tags.add(&self.0, &job.context, &known, name, color);
+                    }
+                    if known.len() + tags.new.len() > TAGS_MAX {
+                        return Err(Error::Forbidden(format!("a workspace has at most {TAGS_MAX} tags")));
+                    }
+                }
+                Chunk::Links(mut links) => {
+                    for link in &mut links {
+                        let place = |id: &Id| tags.ids.get(usize::try_from(id.bits()).ok()?).copied();
+                        link.options.tags = link.options.tags.iter().filter_map(place).collect();
+                    }
+                    let mut links = links.into_iter();
+                    loop {
+                        let some: Vec<_> = links.by_ref().take(LINKS_PER_CHANGE).collect();
+                        if some.is_empty() {
+                            break;
+                        }
+                        self.stage_some(job, some).await?;
+                    }
+                }
+            }
+        }
+        self.complete(job, tags.new).await
+    }
+
+    async fn stage_some(&self, job: &mut Job, frozen: Vec<FrozenLink>) -> Result<(), Error> {
+        let count = frozen.len() as u64;
+        let leads_here = frozen.iter().any(|link| self.0.leads_here(&link.options));
+        let frozen = Arc::new(frozen);
+        for _ in 0..STAGE_ATTEMPTS {
+            let _turn = if leads_here {
+                Turn::Alone(self.0.order.write().await)
+            } else {
+                Turn::Beside(self.0.order.read().await)
+            };
+            let plan = {
+                let (context, on_conflict) = (job.context.clone(), job.on_conflict);
+                let frozen = Arc::clone(&frozen);
+                self.blocking(move |shared| shared.plan(&context, on_conflict, &frozen)).await?
+            };
+            let mark = keys::staging(job.import.workspace, job.import.id);
+            let committed = self
+                .commit_new(&job.context, |next_id| {
+                    let mut effect = Effect::default();
+                    effect.rely_on(mark.clone(), job.revision);
+                    for row in &plan.rows {
+                        row.add(&mut effect, job, next_id());
+                    }
+                    effect
+                })
+                .await?;
+            match committed {
+                Committed::Done => {
+                    job.import.made += plan.rows.len() as u64;
+                    job.import.skipped += plan.skipped;
+                    job.import.renamed += plan.renamed;
+                    job.progress.fetch_add(count, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Committed::Conflict(key) if key == mark => return Err(Error::Busy),
+                // Someone took one of the codes, or changed a domain: look again.
+                Committed::Conflict(_) => {}
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// The last Change.
+    async fn complete(&self, job: &mut Job, tags: Vec<Tag>) -> Result<(), Error> {
+        let mut import = job.import.clone();
+        import.status = ImportStatus::Completed;
+        import.finished_at = Some(self.0.clock.now());
+        let balance = keys::balance(import.workspace);
+        let (share, snapshot) = (keys::share(import.share), keys::snapshot(&import.snapshot));
+        let listed = self.entry_for_importer(job).await?;
+        for _ in 0..ATTEMPTS {
+            let mut effect = Effect::default();
+            effect.replace(keys::import(import.frozen, import.id), job.revision, import.encode());
+            effect.remove(keys::staging(import.workspace, import.id), job.revision);
+            effect.rely_on(snapshot.clone(), job.snapshot.revision);
+            if job.share.record.kind == ShareKind::Once {
+                let mut used = job.share.record.clone();
+                used.used_at = import.finished_at;
+                effect.replace(share.clone(), job.share.revision, used.encode());
+            }
+            for tag in &tags {
+                effect.create(keys::tag(tag.workspace, tag.id), tag.encode());
+                effect.create(keys::tag_name(tag.workspace, &tag.name), TagName(tag.id).encode());
+            }
+            if let Some(listed) = &listed {
+                effect.create(keys::snapshot(&listed.id), listed.encode());
+            }
+            let made = usize::try_from(import.made).unwrap_or(usize::MAX);
+            let purse = self.purse(import.workspace).await?;
+            if purse.affords(made) < made {
+                return Err(Error::NoCredits);
+            }
+            purse.pay(&mut effect, made);
+            match self.commit(&job.context, effect).await {
+                Ok(Committed::Done) => {
+                    job.import = import;
+                    return Ok(());
+                }
+                Ok(Committed::Conflict(key)) if key == share => return Err(used_up()),
+                Ok(Committed::Conflict(key)) if key == snapshot => return Err(Error::NotFound("snapshot")),
+                Ok(Committed::Conflict(key)) if key == balance => {}
+                // The mark is gone, or others made a tag of the same name meanwhile.
+                Ok(Committed::Conflict(_)) => return Err(Error::Busy),
+                Err(Error::Log(CommitError::TooLarge { .. })) => {
+                    let why = "brings more tags than can be made at once; make some of them first";
+                    return Err(Invalid::new("tags", why).into());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// What a company that imports another's snapshot sees of it in its own list: once, and without
+    /// content.
+    async fn entry_for_importer(&self, job: &Job) -> Result<Option<Snapshot>, Error> {
+        let source = &job.snapshot.record;
+        if source.company == job.import.company {
+            return Ok(None);
+        }
+        let all = self.blocking(|shared| Ok(shared.table.all::<Snapshot>(keys::SNAPSHOTS)?)).await?;
+        let company = &job.import.company;
+        if all.iter().any(|other| other.frozen == source.frozen && other.company == *company) {
+            return Ok(None);
+        }
+        let id = self.0.ids.lock().next(job.context.now, chance());
+        Ok(Some(Snapshot {
+            id: ForeignId::from(id),
+            company: company.clone(),
+            workspace: job.import.workspace,
+            kind: SnapshotKind::Imported,
+            chunks: 0,
+            created_at: job.context.now,
+            ..source.clone()
+        }))
+    }
+}
+
+impl Tags {
+    fn add(
+        &mut self,
+        shared: &Shared,
+        context: &Context,
+        known: &HashMap<Box<str>, Id>,
+        name: Box<str>,
+        color: Box<str>,
+    ) {
+        if let Some(id) = known.get(&name) {
+            self.ids.push(*id);
+            return;
+        }
+        let id = shared.ids.lock().next(context.now, chance());
+        self.ids.push(id);
+        self.new.push(Tag { id, workspace: context.workspace.number, name, color, created_at: context.now });
+    }
+}
+
+impl Row {
+    fn add(&self, effect: &mut Effect, job: &Job, id: Id) {
+        let domain = &self.domain.record;
+        let key = keys::domain(domain.number);
+        if !effect.expects.iter().take(8).any(|expect| expect.key == key) {
+            effect.expects.insert(0, crate::log::Expect { key, revision: Some(self.domain.revision) });
+        }
+        let link = Link {
+            id,
+            workspace: job.import.workspace,
+            domain: domain.number,
+            code: self.code.clone(),
+            created_at: job.context.now,
+            updated_at: job.context.now,
+            created_by: job.context.key,
+            options: self.options.clone(),
+        };
+        effect.create(keys::link(domain.number, self.code.as_str()), Staged::encode(&link, job.import.id));
+    }
+}
+
+impl Shared {
+    /// Decides where each link goes and under which code.
+    fn plan(&self, context: &Context, on_conflict: OnConflict, frozen: &[FrozenLink]) -> Result<Plan, Error> {
+        let mut plan = Plan::default();
+        let mut domains: HashMap<Option<Box<str>>, Held<Domain>> = HashMap::new();
+        let mut seen = HashSet::new();
+        for link in frozen {
+            let domain = match domains.get(&link.domain) {
+                Some(domain) => domain.clone(),
+                None => self.domain_for(context, link.domain.as_deref())?,
+            };
+            domains.entry(link.domain.clone()).or_insert_with(|| domain.clone());
+            let number = domain.record.number;
+            let mut code = domain.record.key_of(link.code.clone());
+            if self.is_taken(&seen, &domain, &code)? {
+                match on_conflict {
+                    OnConflict::Fail => return Err(Error::CodeTaken { code: code.as_str().into() }),
+                    OnConflict::Skip => {
+                        plan.skipped += 1;
+                        continue;
+                    }
+                    OnConflict::Rename => {
+                        code = self.renamed(&seen, &domain, &code)?;
+                        plan.renamed += 1;
+                    }
+                }
+            }
+            if self.leads_here(&link.options)
+                && let Err(error) = self.check_loop(number, Some(&code), &link.options, &Siblings::new())
+            {
+                if on_conflict == OnConflict::Skip && matches!(error, Error::Rule(_)) {
+                    plan.skipped += 1;
+                    continue;
+                }
+                return Err(error);
+            }
+            seen.insert((number, code.clone()));
+            plan.rows.push(Row { domain, code, options: link.options.clone() });
+        }
+        Ok(plan)
+    }
+
+    /// The domain of the same name if the workspace may use it, else its default domain, where links
+    /// of a default domain go in any case.
+    fn domain_for(&self, context: &Context, name: Option<&str>) -> Result<Held<Domain>, Error> {
+        let choice = name.map_or(DomainChoice::Default, |name| DomainChoice::Name(name.into()));
+        match self.choose_domain(context, &choice) {
+            Err(Error::Rule(_)) => self.choose_domain(context, &DomainChoice::Default),
+            chosen => chosen,
+        }
+    }
+
+    fn is_taken(&self, seen: &Seen, domain: &Held<Domain>, code: &ShortCode) -> Result<bool, Error> {
+        let number = domain.record.number;
+        Ok(seen.contains(&(number, code.clone()))
+            || self.table.holds_key(&keys::link(number, code.as_str()))?)
+    }
+
+    fn renamed(&self, seen: &Seen, domain: &Held<Domain>, code: &ShortCode) -> Result<ShortCode, Error> {
+        for number in 2..=RENAMED_LAST {
+            // One that gets too long gets a code of ours.
+            let Ok(other) = ShortCode::parse(&format!("{}-{number}", code.as_str())) else { break };
+            let other = domain.record.key_of(other);
+            if !self.is_taken(seen, domain, &other)? {
+                return Ok(other);
+            }
+        }
+        let mut collided = 0;
+        loop {
+            let drawn = self.codes.next(collided, domain.record.case_sensitive);
+            let drawn = domain.record.key_of(drawn);
+            if !self.is_taken(seen, domain, &drawn)? {
+                return Ok(drawn);
+            }
+            collided += 1;
+        }
+    }
+}
+
+/// Domains and codes of the same Change, which the table does not have yet.
+type Seen = HashSet<(crate::model::domain::DomainNumber, ShortCode)>;

@@ -1,0 +1,348 @@
+//! Records of snapshots: the snapshot, its content in chunks, shares, imports, and the marks of
+//! what is under way.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Corrupt, LinkAt, Stored, read, unknown, version, write};
+use crate::clock::Timestamp;
+use crate::model::domain::DomainNumber;
+use crate::model::id::{ForeignId, Id};
+use crate::model::link::{Link, Options};
+use crate::model::short_code::ShortCode;
+use crate::model::snapshot::{Import, ImportFailure, ImportStatus, Share, ShareKind, Snapshot, SnapshotKind};
+use crate::model::workspace::WorkspaceNumber;
+
+fn foreign(id: &str) -> Result<ForeignId, Corrupt> {
+    ForeignId::parse("id", id).map_err(|error| Corrupt::new(error.to_string()))
+}
+
+#[derive(Serialize, Deserialize)]
+struct SnapshotV1 {
+    id: Box<str>,
+    frozen: u128,
+    company: Box<str>,
+    workspace: u32,
+    name: Box<str>,
+    imported: bool,
+    links: u64,
+    tags: u64,
+    has_passwords: bool,
+    chunks: u32,
+    created_at: i64,
+}
+
+impl Stored for Snapshot {
+    fn encode(&self) -> Vec<u8> {
+        let stored = SnapshotV1 {
+            id: self.id.as_str().into(),
+            frozen: self.frozen.bits(),
+            company: self.company.as_str().into(),
+            workspace: self.workspace.0,
+            name: self.name.clone(),
+            imported: self.kind == SnapshotKind::Imported,
+            links: self.links,
+            tags: self.tags,
+            has_passwords: self.has_passwords,
+            chunks: self.chunks,
+            created_at: self.created_at.as_millis(),
+        };
+        write(1, &stored)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Snapshot, Corrupt> {
+        let stored: SnapshotV1 = match version(bytes)? {
+            (1, rest) => read(rest)?,
+            (other, _) => return unknown("a snapshot", other),
+        };
+        Ok(Snapshot {
+            id: foreign(&stored.id)?,
+            frozen: Id::from_bits(stored.frozen),
+            company: foreign(&stored.company)?,
+            workspace: WorkspaceNumber(stored.workspace),
+            name: stored.name,
+            kind: if stored.imported { SnapshotKind::Imported } else { SnapshotKind::Own },
+            links: stored.links,
+            tags: stored.tags,
+            has_passwords: stored.has_passwords,
+            chunks: stored.chunks,
+            created_at: Timestamp::from_millis(stored.created_at),
+        })
+    }
+}
+
+/// A piece of a snapshot's content. Those with tags come first.
+#[derive(Clone, Debug)]
+pub enum Chunk {
+    /// Name and color of tags, which links name by their place among all tags.
+    Tags(Vec<(Box<str>, Box<str>)>),
+    /// Links.
+    Links(Vec<FrozenLink>),
+}
+
+/// A link in a snapshot.
+#[derive(Clone, Debug)]
+pub struct FrozenLink {
+    /// The name of the domain that it lived on; `None` for its workspace's default domain.
+    pub domain: Option<Box<str>>,
+    /// Its code there.
+    pub code: ShortCode,
+    /// All else. The tags' ids are places among the snapshot's tags.
+    pub options: Options,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FrozenLinkV1 {
+    domain: Option<Box<str>>,
+    code: Box<str>,
+    /// The link's own record, of whichever version; what is not the options is zero.
+    link: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum ChunkV1 {
+    Tags(Vec<(Box<str>, Box<str>)>),
+    Links(Vec<FrozenLinkV1>),
+}
+
+impl FrozenLink {
+    fn stored(&self) -> FrozenLinkV1 {
+        let nought = Timestamp::from_millis(0);
+        let link = Link {
+            id: Id::from_bits(0),
+            workspace: WorkspaceNumber(0),
+            domain: DomainNumber(0),
+            code: self.code.clone(),
+            created_at: nought,
+            updated_at: nought,
+            created_by: None,
+            options: self.options.clone(),
+        };
+        FrozenLinkV1 {
+            domain: self.domain.clone(),
+            code: self.code.as_str().into(),
+            link: LinkAt::encode(&link),
+        }
+    }
+}
+
+impl Stored for Chunk {
+    fn encode(&self) -> Vec<u8> {
+        let stored = match self {
+            Chunk::Tags(tags) => ChunkV1::Tags(tags.clone()),
+            Chunk::Links(links) => ChunkV1::Links(links.iter().map(FrozenLink::stored).collect()),
+        };
+        write(1, &stored)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Chunk, Corrupt> {
+        let stored: ChunkV1 = match version(bytes)? {
+            (1, rest) => read(rest)?,
+            (other, _) => return unknown("a snapshot's chunk", other),
+        };
+        let link = |stored: FrozenLinkV1| {
+            let link = LinkAt::decode(DomainNumber(0), &stored.code, &stored.link)?;
+            Ok(FrozenLink { domain: stored.domain, code: link.code, options: link.options })
+        };
+        Ok(match stored {
+            ChunkV1::Tags(tags) => Chunk::Tags(tags),
+            ChunkV1::Links(links) => {
+                Chunk::Links(links.into_iter().map(link).collect::<Result<_, Corrupt>>()?)
+            }
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum ShareKindV1 {
+    Once,
+    Permanent,
+    Companies(Vec<Box<str>>),
+    Workspaces(Vec<Box<str>>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct ShareV1 {
+    id: u128,
+    snapshot: Box<str>,
+    frozen: u128,
+    kind: ShareKindV1,
+    used_at: Option<i64>,
+    created_at: i64,
+}
+
+impl Stored for Share {
+    fn encode(&self) -> Vec<u8> {
+        let stored = ShareV1 {
+            id: self.id.bits(),
+            snapshot: self.snapshot.as_str().into(),
+            frozen: self.frozen.bits(),
+            kind: match &self.kind {
+                ShareKind::Once => ShareKindV1::Once,
+                ShareKind::Permanent => ShareKindV1::Permanent,
+                ShareKind::Companies(numbers) => ShareKindV1::Companies(numbers.clone()),
+                ShareKind::Workspaces(ids) => {
+                    ShareKindV1::Workspaces(ids.iter().map(|id| id.as_str().into()).collect())
+                }
+            },
+            used_at: self.used_at.map(Timestamp::as_millis),
+            created_at: self.created_at.as_millis(),
+        };
+        write(1, &stored)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Share, Corrupt> {
+        let stored: ShareV1 = match version(bytes)? {
+            (1, rest) => read(rest)?,
+            (other, _) => return unknown("a share", other),
+        };
+        Ok(Share {
+            id: Id::from_bits(stored.id),
+            snapshot: foreign(&stored.snapshot)?,
+            frozen: Id::from_bits(stored.frozen),
+            kind: match stored.kind {
+                ShareKindV1::Once => ShareKind::Once,
+                ShareKindV1::Permanent => ShareKind::Permanent,
+                ShareKindV1::Companies(numbers) => ShareKind::Companies(numbers),
+                ShareKindV1::Workspaces(ids) => {
+                    ShareKind::Workspaces(ids.iter().map(|id| foreign(id)).collect::<Result<_, _>>()?)
+                }
+            },
+            used_at: stored.used_at.map(Timestamp::from_millis),
+            created_at: Timestamp::from_millis(stored.created_at),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum FailureV1 {
+    Interrupted,
+    UsedUp,
+    CodeTaken(Box<str>),
+    NoCredits,
+    SnapshotGone,
+    Refused(Box<str>),
+    Unavailable,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StatusV1 {
+    Pending,
+    Completed,
+    Failed(FailureV1),
+}
+
+impl StatusV1 {
+    fn from_model(status: &ImportStatus) -> StatusV1 {
+        match status {
+            ImportStatus::Pending => StatusV1::Pending,
+            ImportStatus::Completed => StatusV1::Completed,
+            ImportStatus::Failed(failure) => StatusV1::Failed(match failure {
+                ImportFailure::Interrupted => FailureV1::Interrupted,
+                ImportFailure::UsedUp => FailureV1::UsedUp,
+                ImportFailure::CodeTaken(code) => FailureV1::CodeTaken(code.clone()),
+                ImportFailure::NoCredits => FailureV1::NoCredits,
+                ImportFailure::SnapshotGone => FailureV1::SnapshotGone,
+                ImportFailure::Refused(why) => FailureV1::Refused(why.clone()),
+                ImportFailure::Unavailable => FailureV1::Unavailable,
+            }),
+        }
+    }
+
+    fn into_model(self) -> ImportStatus {
+        match self {
+            StatusV1::Pending => ImportStatus::Pending,
+            StatusV1::Completed => ImportStatus::Completed,
+            StatusV1::Failed(failure) => ImportStatus::Failed(match failure {
+                FailureV1::Interrupted => ImportFailure::Interrupted,
+                FailureV1::UsedUp => ImportFailure::UsedUp,
+                FailureV1::CodeTaken(code) => ImportFailure::CodeTaken(code),
+                FailureV1::NoCredits => ImportFailure::NoCredits,
+                FailureV1::SnapshotGone => ImportFailure::SnapshotGone,
+                FailureV1::Refused(why) => ImportFailure::Refused(why),
+                FailureV1::Unavailable => ImportFailure::Unavailable,
+            }),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ImportV1 {
+    id: u128,
+    share: u128,
+    snapshot: Box<str>,
+    frozen: u128,
+    company: Box<str>,
+    workspace: u32,
+    status: StatusV1,
+    links: u64,
+    made: u64,
+    skipped: u64,
+    renamed: u64,
+    created_at: i64,
+    finished_at: Option<i64>,
+}
+
+impl Stored for Import {
+    fn encode(&self) -> Vec<u8> {
+        let stored = ImportV1 {
+            id: self.id.bits(),
+            share: self.share.bits(),
+            snapshot: self.snapshot.as_str().into(),
+            frozen: self.frozen.bits(),
+            company: self.company.as_str().into(),
+            workspace: self.workspace.0,
+            status: StatusV1::from_model(&self.status),
+            links: self.links,
+            made: self.made,
+            skipped: self.skipped,
+            renamed: self.renamed,
+            created_at: self.created_at.as_millis(),
+            finished_at: self.finished_at.map(Timestamp::as_millis),
+        };
+        write(1, &stored)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Import, Corrupt> {
+        let stored: ImportV1 = match version(bytes)? {
+            (1, rest) => read(rest)?,
+            (other, _) => return unknown("an import", other),
+        };
+        Ok(Import {
+            id: Id::from_bits(stored.id),
+            share: Id::from_bits(stored.share),
+            snapshot: foreign(&stored.snapshot)?,
+            frozen: Id::from_bits(stored.frozen),
+            company: foreign(&stored.company)?,
+            workspace: WorkspaceNumber(stored.workspace),
+            status: stored.status.into_model(),
+            links: stored.links,
+            made: stored.made,
+            skipped: stored.skipped,
+            renamed: stored.renamed,
+            created_at: Timestamp::from_millis(stored.created_at),
+            finished_at: stored.finished_at.map(Timestamp::from_millis),
+        })
+    }
+}
+
+/// A pointer to the content of a snapshot: under an import's id, of which snapshot it is; under
+/// the mark of an import under way, the same; under the mark of content that no snapshot has (yet,
+/// or any more), that content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrozenId(pub Id);
+
+impl Stored for FrozenId {
+    fn encode(&self) -> Vec<u8> {
+        write(1, &self.0.bits())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<FrozenId, Corrupt> {
+        match version(bytes)? {
+            (1, rest) => Ok(FrozenId(Id::from_bits(read(rest)?))),
+            (other, _) => unknown("a pointer to a snapshot", other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! The bytes of snapshots, read back and pinned.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::destination::{Destination, LinkType};
+
+fn id(text: &str) -> ForeignId {
+    ForeignId::parse("id", text).expect("a valid id")
+}
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn snapshot() -> Snapshot {
+    Snapshot {
+        id: id("s1"),
+        frozen: Id::from_bits(7),
+        company: id("c"),
+        workspace: WorkspaceNumber(2),
+        name: "N".into(),
+        kind: SnapshotKind::Imported,
+        links: 3,
+        tags: 1,
+        has_passwords: true,
+        chunks: 2,
+        created_at: at(5),
+    }
+}
+
+fn import(status: ImportStatus) -> Import {
+    Import {
+        id: Id::from_bits(9),
+        share: Id::from_bits(8),
+        snapshot: id("s1"),
+        frozen: Id::from_bits(7),
+        company: id("c"),
+        workspace: WorkspaceNumber(2),
+        status,
+        links: 3,
+        made: 2,
+        skipped: 1,
+        renamed: 0,
+        created_at: at(5),
+        finished_at: Some(at(6)),
+    }
+}
+
+fn share(kind: ShareKind) -> Share {
+    Share {
+        id: Id::from_bits(8),
+        snapshot: id("s1"),
+        frozen: Id::from_bits(7),
+        kind,
+        used_at: None,
+        created_at: at(5),
+    }
+}
+
+fn frozen() -> FrozenLink {
+    let destination = Destination::parse_web("url", "https://e.test/").expect("valid");
+    let mut options = Options::new(destination, LinkType::Url);
+    options.tags = vec![Id::from_bits(0)];
+    FrozenLink { domain: Some("d".into()), code: ShortCode::from_stored("a"), options }
+}
+
+#[test]
+fn everything_survives() {
+    assert_eq!(Snapshot::decode(&snapshot().encode()).ok(), Some(snapshot()));
+    for kind in [
+        ShareKind::Once,
+        ShareKind::Permanent,
+        ShareKind::Companies(vec!["0-1-2".into()]),
+        ShareKind::Workspaces(vec![id("w")]),
+    ] {
+        assert_eq!(Share::decode(&share(kind.clone()).encode()).ok(), Some(share(kind)));
+    }
+    let failures = [
+        ImportFailure::Interrupted,
+        ImportFailure::UsedUp,
+        ImportFailure::CodeTaken("x".into()),
+        ImportFailure::NoCredits,
+        ImportFailure::SnapshotGone,
+        ImportFailure::Refused("why".into()),
+        ImportFailure::Unavailable,
+    ];
+    let failed = failures.into_iter().map(ImportStatus::Failed);
+    for status in [ImportStatus::Pending, ImportStatus::Completed].into_iter().chain(failed) {
+        let import = import(status);
+        assert_eq!(Import::decode(&import.encode()).ok(), Some(import));
+    }
+    let Ok(Chunk::Links(links)) = Chunk::decode(&Chunk::Links(vec![frozen()]).encode()) else {
+        panic!("links")
+    };
+    assert_eq!(format!("{links:?}"), format!("{:?}", [frozen()]));
+}
+
+/// These bytes are on people's disks: when this test fails, add a version, do not edit it.
+#[test]
+fn version_1_is_read_for_ever() {
+    let golden = [1, 2, b's', b'1', 7, 1, b'c', 2, 1, b'N', 1, 3, 1, 1, 2, 10];
+    assert_eq!(Snapshot::decode(&golden).ok(), Some(snapshot()));
+    assert_eq!(snapshot().encode(), golden);
+    let golden = [1, 8, 2, b's', b'1', 7, 2, 1, 5, b'0', b'-', b'1', b'-', b'2', 0, 10];
+    let listed = share(ShareKind::Companies(vec!["0-1-2".into()]));
+    assert_eq!(Share::decode(&golden).ok(), Some(listed.clone()));
+    assert_eq!(listed.encode(), golden);
+    let golden = [1, 9, 8, 2, b's', b'1', 7, 1, b'c', 2, 2, 2, 1, b'x', 3, 2, 1, 0, 10, 1, 12];
+    let failed = import(ImportStatus::Failed(ImportFailure::CodeTaken("x".into())));
+    assert_eq!(Import::decode(&golden).ok(), Some(failed.clone()));
+    assert_eq!(failed.encode(), golden);
+    let golden = [1, 0, 1, 1, b't', 2, b'#', b'0'];
+    let tags = Chunk::decode(&golden).expect("version 1");
+    assert!(matches!(&tags, Chunk::Tags(tags) if **tags == [("t".into(), "#0".into())]), "{tags:?}");
+    assert_eq!(tags.encode(), golden);
+    assert_eq!(FrozenId::decode(&[1, 7]).ok(), Some(FrozenId(Id::from_bits(7))));
+    assert_eq!(FrozenId(Id::from_bits(7)).encode(), [1, 7]);
+    let links = Chunk::Links(vec![frozen()]).encode();
+    assert_eq!(links[..9], [1, 1, 1, 1, 1, b'd', 1, b'a', links[8]]);
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 1..200)) {
+        bytes[0] = 1;
+        let _ = Snapshot::decode(&bytes);
+        let _ = Share::decode(&bytes);
+        let _ = Import::decode(&bytes);
+        let _ = Chunk::decode(&bytes);
+        let _ = FrozenId::decode(&bytes);
+    }
+}

@@ -1,0 +1,72 @@
+//! `/?share=<id>` on the default domain: the page of a snapshot's share link. It goes before the
+//! domain's `rootUrl`.
+
+use hyper::StatusCode;
+
+use super::{Answer, Visitor, pages};
+use crate::model::domain::{Domain, DomainNumber};
+use crate::model::id::Id;
+
+/// The share that a visit of the root asks for; an unparsable one is as unknown as any.
+pub(super) fn asked(domain: &Domain, query: Option<&str>) -> Option<Option<Id>> {
+    if domain.number != DomainNumber::DEFAULT {
+        return None;
+    }
+    let mut pairs = url::form_urlencoded::parse(query?.as_bytes());
+    let (_, id) = pairs.find(|(name, value)| name == "share" && !value.is_empty())?;
+    Some(id.parse().ok())
+}
+
+impl Visitor {
+    /// The page of a share.
+    pub(super) fn share(&self, id: Option<Id>) -> Answer {
+        let Some(id) = id else { return Answer::Now(pages::error(StatusCode::NOT_FOUND)) };
+        let links = self.links.clone();
+        Answer::Later(Box::pin(async move {
+            match links.share_page(id).await {
+                Ok(Some((share, url))) => pages::share(&share, &url),
+                Ok(None) => pages::error(StatusCode::NOT_FOUND),
+                Err(error) => {
+                    tracing::debug!(%error, "a share's page could not be read");
+                    pages::unavailable()
+                }
+            }
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    #[test]
+    fn only_the_default_domain_has_shares() {
+        let domain = |number| Domain {
+            number: DomainNumber(number),
+            id: Id::from_bits(1),
+            name: None,
+            workspace: None,
+            base_url: None,
+            case_sensitive: true,
+            not_found_url: None,
+            expired_url: None,
+            root_url: None,
+            verified_at: None,
+            created_at: Timestamp::from_millis(0),
+        };
+        let id = Id::from_bits(7);
+        let known = format!("a=b&share={id}");
+        let rows = [
+            (0, Some(known.as_str()), Some(Some(id))),
+            (0, Some("share=nonsense"), Some(None)),
+            (0, Some("share="), None),
+            (0, Some("shared=1"), None),
+            (0, None, None),
+            (1, Some(known.as_str()), None),
+        ];
+        for (number, query, want) in rows {
+            assert_eq!(asked(&domain(number), query), want, "{number} {query:?}");
+        }
+    }
+}
