@@ -400,9 +400,9 @@ fn custom_values_lead_on() {
 const MANY: usize = 20_000;
 const LONG: usize = 4_000;
 
-/// Kilobytes that the process may grow by while nine clients read, or do not read, a list of 80 MB:
-/// each has a few batches of 32 links on their way.
-const GROWTH_MAX: u64 = 16 * 1024;
+/// Kilobytes that the process may grow by while nine clients read, or do not read, a list of 83 MB:
+/// half of what one of them would take if its list were held. On an idle machine it is 5 MB.
+const GROWTH_MAX: u64 = 40 * 1024;
 
 fn kilobytes(process: &Process, name: &str) -> u64 {
     let status = fs::read_to_string(process.proc("status")).expect("the process runs");
