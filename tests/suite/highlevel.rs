@@ -12,6 +12,7 @@ use hyper::Response;
 use hyper::service::service_fn;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use waypost::config::Config;
 use waypost::http::body::{Content, Piece};
 use waypost::http::counts::Counts;
 use waypost::http::server::{self, Settings};
@@ -34,7 +35,11 @@ const ELSEWHERE: &str = "otherLocation0000001";
 
 impl Places {
     fn new() -> Places {
-        let app = TestApp::start();
+        Places::start(|_| {})
+    }
+
+    fn start(change: impl FnOnce(&mut Config)) -> Places {
+        let app = TestApp::start_with(change);
         let mut admin = app.admin();
         for id in [HERE, ELSEWHERE] {
             let body = json!({"name": "L", "id": id});
@@ -287,6 +292,33 @@ fn a_repeated_post_makes_one_link() {
     refused(&post("k", "m"), 422, message, Some("Unprocessable Entity"), "another body");
     let message = "Idempotency-Key must be 1 to 255 visible ASCII characters";
     refused(&post("a b", "n"), 400, message, None, "no key");
+}
+
+#[test]
+fn credits_and_requests_run_out() {
+    let places = Places::start(|config| config.limits.requests_per_minute = 4);
+    let mut client = places.with(&json!({}));
+    let credits = json!({"credits": 1});
+    places.app.admin().patch(&format!("/api/v1/workspaces/{HERE}"), &credits).expect(200, "one credit");
+    let body = json!({"locationId": HERE, "name": "n", "redirectTo": "https://e.test/"});
+    let made = client.post("/links/", &body);
+    made.expect(201, "the last credit");
+    for (name, value) in [("limit-daily", "5760"), ("interval-milliseconds", "60000"), ("max", "4")] {
+        assert_eq!(made.header(&format!("x-ratelimit-{name}")), Some(value), "{name}");
+    }
+    assert_eq!(made.header("x-ratelimit-remaining"), Some("3"));
+    assert_eq!(made.header("x-ratelimit-daily-remaining"), Some("5759"));
+    let message = "the location has no credits left";
+    refused(&client.post("/links/", &body), 402, message, Some("Payment Required"), "none left");
+    let shown = json!({"name": "m"});
+    let link = format!("/links/{}", places.id);
+    client.send("PUT", &link, &[], Some(shown.to_string().as_bytes())).expect(201, "a change is free");
+    client.get(&link).expect(200, "the last request");
+    let early = client.get(&link);
+    let seconds = early.header("retry-after").expect("when to come back").to_owned();
+    let message = format!("Too Many Requests; try again in {seconds} s");
+    refused(&early, 429, message, Some("Too Many Requests"), "the fifth in a minute");
+    assert_eq!(early.header("x-ratelimit-remaining"), Some("0"));
 }
 
 #[test]
