@@ -398,6 +398,10 @@ fn links_are_the_same_in_both_dialects() {
     let shown = client.get(&path).expect(200, "by id")["link"].clone();
     assert_eq!(shown["name"], "full", "without a title, its code");
     assert_eq!(shown["redirectTo"], "https://e.test/a?utm_source=mail");
+    let body = json!({"name": "full", "redirectTo": "https://e.test/c"});
+    client.send("PUT", &path, &[], Some(body.to_string().as_bytes())).expect(201, "as it was shown");
+    let now = native.get(&format!("/api/v1{path}")).expect(200, "native")["link"].clone();
+    assert_eq!(now["title"], json!(null), "a name that was only shown is not kept");
     let body = json!({"name": "N", "redirectTo": "https://e.test/b?utm_source=x"});
     let changed = client.send("PUT", &path, &[], Some(body.to_string().as_bytes())).expect(201, "changed");
     assert_eq!(changed["link"]["redirectTo"], "https://e.test/b?utm_source=mail");
