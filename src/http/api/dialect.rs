@@ -264,6 +264,9 @@ pub struct Fixed {
     pub code: Option<ShortCode>,
     /// `URL`, `MAILTO`, `TEL` or `SMS`.
     pub link_type: Option<crate::model::destination::LinkType>,
+    /// The title, from a dialect that shows the code of a link without one: sent back, it leaves
+    /// that link without.
+    pub lent_title: Option<Box<str>>,
 }
 
 /// A default domain to be set, by name or id; `Some(None)` is the instance's.

@@ -9,7 +9,7 @@ use crate::links::{Context, Error, Links};
 use crate::log::CommitError;
 use crate::model::Invalid;
 use crate::model::id::Id;
-use crate::model::link::Patch;
+use crate::model::link::{Edit, Patch};
 use crate::model::workspace::WorkspaceEdit;
 use crate::visit::Visitor;
 use crate::webhooks::Webhooks;
@@ -129,13 +129,17 @@ async fn update(
     links: &Links,
     context: &Context,
     id: Id,
-    patch: Patch,
+    mut patch: Patch,
     fixed: &Fixed,
 ) -> Result<LinkView, Error> {
     if *fixed != Fixed::default() {
         let view = links.get(context, id).await?;
         if let Some(field) = changed(&view, fixed) {
             return Err(Invalid::new(field, "cannot be changed").into());
+        }
+        let link = &view.link;
+        if link.options.title.is_none() && fixed.lent_title.as_deref() == Some(link.code.as_str()) {
+            patch.edits.retain(|edit| !matches!(edit, Edit::Title(_)));
         }
     }
     links.update(context, id, patch).await

@@ -151,7 +151,8 @@ fn update(call: &Call<'_>) -> Result<Asked, Refusal> {
         password: None,
         edits: name.map(|name| Edit::Title(Some(name.into()))).into_iter().collect(),
     };
-    of_link(call, Command::UpdateLink { id, patch, fixed: Fixed::default() })
+    let fixed = Fixed { lent_title: name.map(Box::from), ..Fixed::default() };
+    of_link(call, Command::UpdateLink { id, patch, fixed })
 }
 
 /// The whole list, unless `skip` or `limit` is sent.

@@ -116,6 +116,7 @@ pub(super) fn update(call: &Call<'_>) -> Result<Asked, Refusal> {
         domain: body.text("domain")?.value().map(Box::from),
         code: code(&body)?,
         link_type: body.text("linkType")?.map(fields::link_type).transpose()?.value(),
+        lent_title: None,
     };
     let patch = Patch { destination, password, edits: fields::of_patch(&body)? };
     write(call, &body, Command::UpdateLink { id, patch, fixed })
