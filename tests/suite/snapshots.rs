@@ -365,7 +365,7 @@ fn an_import_is_seen_whole_or_not_at_all() {
                 let total = list["total"].as_u64().expect("a number");
                 assert!(total == 0 || total == COUNT as u64, "{total}");
                 let shown = list["links"].as_array().expect("links").len();
-                assert!(shown == 0 || shown == 3, "{shown}");
+                assert!(shown == 0 || (shown == 3 && total > 0), "{shown} of {total}");
                 let tags = client.get("/api/v1/tags").expect(200, "tags")["tags"].clone();
                 // Looked at after the list: once there are links there are tags.
                 assert!(total == 0 || tags != json!([]), "{tags}");
@@ -378,7 +378,7 @@ fn an_import_is_seen_whole_or_not_at_all() {
             let (mut looks, mut seen) = (0_usize, false);
             while !over.load(Ordering::Relaxed) {
                 assert_eq!(here.get(&format!("/x{}", looks % COUNT)).status, 302, "while it runs");
-                let now = there.get(&format!("/x{}", looks * 7 % COUNT)).status;
+                let now = there.get(&format!("/x{}", looks * 7_919 % COUNT)).status;
                 assert!(now == 302 || now == 404 && !seen, "{now} after it was seen: {seen}");
                 seen |= now == 302;
                 looks += 1;
