@@ -335,6 +335,15 @@ fn repeated_posts_are_done_once() {
     assert_eq!(post(IMPORT, "k5", &body).status, 410);
 }
 
+/// Tells threads to end, also when the test fails: the scope waits for them.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// While 20,000 links are imported, a list shows none of them or all, a link opens or does not, and
 /// other links go on redirecting.
 #[test]
@@ -385,6 +394,7 @@ fn an_import_is_seen_whole_or_not_at_all() {
             }
             looks
         });
+        let ending = Ending(&over);
         let import = imported(&mut other, &share, &json!({}));
         assert_eq!(import["created"], COUNT);
         assert_eq!(total(&mut other), COUNT as u64);
@@ -394,7 +404,7 @@ fn an_import_is_seen_whole_or_not_at_all() {
                 assert_eq!(visitor.get(&format!("/x{n}")).status, 302, "x{n}, right after");
             }
         }
-        over.store(true, Ordering::Relaxed);
+        drop(ending);
         let looks = (lists.join().expect("lists"), visits.join().expect("visits"));
         assert!(looks.0 > 2 && looks.1 > 20, "{looks:?}");
     });
