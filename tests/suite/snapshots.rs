@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
-use crate::support::http::{Client, text};
+use crate::support::http::{Answer, Client, text};
 use crate::support::process::{PATIENCE, Plan, command, poll};
 
 const LINKS: &str = "/api/v1/links";
@@ -48,11 +48,28 @@ fn shared(client: &mut Client, snapshot: &Value, body: &Value) -> Value {
     client.post(&path, body).expect(201, &body.to_string())["share"].clone()
 }
 
+/// The import of this answer, once it has ended. A busy machine may take longer than the server
+/// waits before it says 202.
+#[track_caller]
+fn ended(client: &mut Client, answer: &Answer) -> Value {
+    if answer.status == 201 {
+        return answer.json()["import"].clone();
+    }
+    let pending = answer.expect(202, "an import")["import"].clone();
+    assert_eq!(pending["status"], "pending", "{pending}");
+    let path = format!("{SNAPSHOTS}/imports/{}", text(&pending, "id"));
+    poll("the end of the import", PATIENCE, || {
+        let import = client.get(&path).expect(200, "its status")["import"].clone();
+        (import["status"] != "pending").then_some(import)
+    })
+}
+
 #[track_caller]
 fn imported(client: &mut Client, share: &Value, more: &Value) -> Value {
     let mut body = json!({"shareLink": share["shareLink"]});
     body.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
-    let import = client.post(IMPORT, &body).expect(201, &body.to_string())["import"].clone();
+    let answer = client.post(IMPORT, &body);
+    let import = ended(client, &answer);
     assert_eq!(import["status"], "completed", "{import}");
     import
 }
@@ -318,6 +335,15 @@ fn repeated_posts_are_done_once() {
     assert_eq!(post(IMPORT, "k5", &body).status, 410);
 }
 
+/// Tells threads to end, also when the test fails: the scope waits for them.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// While 20,000 links are imported, a list shows none of them or all, a link opens or does not, and
 /// other links go on redirecting.
 #[test]
@@ -348,10 +374,10 @@ fn an_import_is_seen_whole_or_not_at_all() {
                 let total = list["total"].as_u64().expect("a number");
                 assert!(total == 0 || total == COUNT as u64, "{total}");
                 let shown = list["links"].as_array().expect("links").len();
-                assert!(shown == 0 || shown == 3, "{shown}");
-                let tags = client.get("/api/v1/tags").expect(200, "tags");
-                let tags = tags["tags"].as_array().expect("tags").len();
-                assert!(tags <= usize::from(client.get("/api/v1/tags").status == 200));
+                assert!(shown == 0 || (shown == 3 && total > 0), "{shown} of {total}");
+                let tags = client.get("/api/v1/tags").expect(200, "tags")["tags"].clone();
+                // Looked at after the list: once there are links there are tags.
+                assert!(total == 0 || tags != json!([]), "{tags}");
                 looks += 1;
             }
             looks
@@ -361,13 +387,14 @@ fn an_import_is_seen_whole_or_not_at_all() {
             let (mut looks, mut seen) = (0_usize, false);
             while !over.load(Ordering::Relaxed) {
                 assert_eq!(here.get(&format!("/x{}", looks % COUNT)).status, 302, "while it runs");
-                let now = there.get(&format!("/x{}", looks * 7 % COUNT)).status;
+                let now = there.get(&format!("/x{}", looks * 7_919 % COUNT)).status;
                 assert!(now == 302 || now == 404 && !seen, "{now} after it was seen: {seen}");
                 seen |= now == 302;
                 looks += 1;
             }
             looks
         });
+        let ending = Ending(&over);
         let import = imported(&mut other, &share, &json!({}));
         assert_eq!(import["created"], COUNT);
         assert_eq!(total(&mut other), COUNT as u64);
@@ -377,7 +404,7 @@ fn an_import_is_seen_whole_or_not_at_all() {
                 assert_eq!(visitor.get(&format!("/x{n}")).status, 302, "x{n}, right after");
             }
         }
-        over.store(true, Ordering::Relaxed);
+        drop(ending);
         let looks = (lists.join().expect("lists"), visits.join().expect("visits"));
         assert!(looks.0 > 2 && looks.1 > 20, "{looks:?}");
     });
@@ -486,7 +513,8 @@ fn a_killed_import_leaves_nothing() {
     let import = poll("the import", PATIENCE, || {
         let body = json!({"shareId": share["id"], "onConflict": "rename"});
         let answer = other.post(IMPORT, &body);
-        (answer.status == 201).then(|| answer.json()["import"].clone())
+        // Busy, for as long as what the dead one left is being removed.
+        (answer.status != 503).then(|| ended(&mut other, &answer))
     });
     assert_eq!(import["created"], COUNT, "{import}");
     assert_eq!(total(&mut other), COUNT as u64);

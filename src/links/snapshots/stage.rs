@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::import::{Job, used_up};
 use crate::links::commit::{ATTEMPTS, Committed, Effect, chance};
@@ -26,9 +27,13 @@ use crate::model::tag::Tag;
 use crate::table::keys;
 use crate::table::record::{Chunk, FrozenLink, Staged, Stored, TagName};
 
-/// Links of one Change. The table takes some 20 ms for them; a thousand of other writers' creates
-/// would take as long.
-const LINKS_PER_CHANGE: usize = 500;
+/// Links of one Change: what other writers' creates wait behind, and the table's one thread with
+/// them, for some milliseconds. Fewer, and an import would be mostly fsyncs.
+const LINKS_PER_CHANGE: usize = 250;
+
+/// How long an import rests after each Change, as a part of the time that it took: on a machine of
+/// two cores, staging without pause makes redirects wait for a core.
+const REST: f64 = 0.5;
 
 /// How often some links are tried again when others took one of their codes meanwhile: more than
 /// [`ATTEMPTS`], since hundreds of codes meet other writers more often than one does.
@@ -89,7 +94,9 @@ impl Links {
                         if some.is_empty() {
                             break;
                         }
+                        let begun = Instant::now();
                         self.stage_some(job, some).await?;
+                        tokio::time::sleep(begun.elapsed().mul_f64(REST)).await;
                     }
                 }
             }
