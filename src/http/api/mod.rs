@@ -6,11 +6,13 @@
 
 mod credentials;
 pub mod dialect;
+mod docs;
 mod execute;
 mod idempotency;
 pub mod json;
 pub mod limits;
 pub mod native;
+pub mod openapi;
 pub mod ops;
 pub mod query;
 
@@ -35,6 +37,7 @@ pub use self::execute::Core;
 use self::idempotency::{Posted, Turns};
 use self::limits::{Allowance, Limits};
 use self::native::Native;
+use self::openapi::Description;
 use self::query::Query;
 use crate::clock::Timestamp;
 use crate::http::body::{self, Answer, BodyError};
@@ -144,6 +147,11 @@ impl Api {
             "API request"
         );
         answer
+    }
+
+    /// What the APIs are, for machines and for people.
+    pub fn describe(&self) -> Description {
+        Description::new(self.0.core.links.site().base_url())
     }
 
     /// Whether the headers carry a live key with the admin scope.
