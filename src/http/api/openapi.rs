@@ -259,3 +259,54 @@ fn merge(document: &mut Value, file: File) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_endpoint_is_described_and_nothing_else() {
+        let document = document("http://localhost:8080");
+        let described: BTreeSet<_> = operations(&document)
+            .map(|(template, method, _)| (method.to_uppercase(), shape(template).join("/")))
+            .collect();
+        let answered: BTreeSet<_> = DIALECTS
+            .iter()
+            .flat_map(|dialect| dialect.endpoints())
+            .map(|endpoint| (endpoint.method.to_owned(), shape(endpoint.template).join("/")))
+            .collect();
+        assert_eq!(described, answered);
+    }
+
+    #[test]
+    fn a_file_is_answered_whole_or_not_at_all() {
+        for text in DIALECT_FILES.iter().copied().flatten() {
+            let file: File = read(text);
+            let all =
+                file.paths.iter().flat_map(|(template, item)| item.keys().map(move |key| (key, template)));
+            let (answered, missing): (Vec<_>, Vec<_>) = all
+                .filter(|(key, _)| *key != "parameters")
+                .partition(|(method, template)| answers(method, template));
+            assert!(answered.is_empty() || missing.is_empty(), "described, but not answered: {missing:?}");
+        }
+    }
+
+    #[test]
+    fn no_file_takes_anothers_names() {
+        let common: Value = read(COMMON);
+        let mut names = BTreeSet::new();
+        let mut add = |components: &Value| {
+            for (kind, named) in components.as_object().into_iter().flatten() {
+                for name in named.as_object().into_iter().flatten().map(|(name, _)| name) {
+                    assert!(names.insert(format!("{kind}/{name}")), "{kind}/{name} is there twice");
+                }
+            }
+        };
+        add(&common["components"]);
+        for text in DIALECT_FILES.iter().copied().flatten() {
+            add(&Value::Object(read::<File>(text).components));
+        }
+    }
+}
