@@ -27,12 +27,22 @@ use crate::http::body::Answer;
 const COMMON: &str = include_str!("openapi/common.json");
 
 /// Each dialect's files, those of one together.
-const DIALECT_FILES: &[&[&str]] = &[&[
-    include_str!("openapi/native/dialect.json"),
-    include_str!("openapi/native/links.json"),
-    include_str!("openapi/native/domains.json"),
-    include_str!("openapi/native/workspaces.json"),
-]];
+const DIALECT_FILES: &[&[&str]] = &[
+    &[
+        include_str!("openapi/native/dialect.json"),
+        include_str!("openapi/native/links.json"),
+        include_str!("openapi/native/domains.json"),
+        include_str!("openapi/native/workspaces.json"),
+        include_str!("openapi/native/campaigns.json"),
+        include_str!("openapi/native/snapshots.json"),
+    ],
+    &[include_str!("openapi/linquid/dialect.json"), include_str!("openapi/linquid/links.json")],
+    &[
+        include_str!("openapi/highlevel/dialect.json"),
+        include_str!("openapi/highlevel/links.json"),
+        include_str!("openapi/highlevel/snapshots.json"),
+    ],
+];
 
 /// How long others may keep the description: it changes with the program only, and whoever has
 /// just replaced that should not wait.
