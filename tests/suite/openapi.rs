@@ -50,7 +50,7 @@ impl Description {
     }
 
     /// The operation of a request; paths without braces come first, as in the program.
-    fn operation(&self, method: &str, target: &str) -> &Value {
+    fn find(&self, method: &str, target: &str) -> Option<&Value> {
         let path = target.split('?').next().expect("a path").trim_end_matches('/');
         let mut fitting: Vec<_> = self
             .operations()
@@ -58,7 +58,7 @@ impl Description {
             .filter(|operation| operation.method == method && fits(operation.path, path))
             .collect();
         fitting.sort_by_key(|operation| operation.path.matches('{').count());
-        fitting.first().unwrap_or_else(|| panic!("{method} {target} is not described")).details
+        fitting.first().map(|operation| operation.details)
     }
 
     fn follow<'a>(&'a self, value: &'a Value) -> &'a Value {
@@ -86,7 +86,7 @@ impl Description {
     #[track_caller]
     fn check(&mut self, method: &str, target: &str, answer: &Answer) {
         let row = format!("{method} {target}: {} {}", answer.status, answer.text());
-        let operation = self.operation(method, target);
+        let operation = self.find(method, target).unwrap_or_else(|| panic!("not described: {row}"));
         let described = operation["responses"].get(answer.status.to_string());
         let described = self.follow(described.unwrap_or_else(|| panic!("an undescribed status: {row}")));
         for (name, header) in members(&described["headers"]) {
@@ -259,8 +259,11 @@ fn all_asked(description: &Description) -> Vec<Asked> {
 fn refusals_are_as_described_on_every_operation() {
     let app = TestApp::start();
     let mut description = Description::of(&app);
-    let made = app.admin().post("/api/v1/keys", &json!({"name": "k", "scopes": ["snapshots.readonly"]}));
-    let powerless = text(&made.expect(201, "a key")["key"], "secret").to_owned();
+    let key = |scope| {
+        let made = app.admin().post("/api/v1/keys", &json!({"name": "k", "scopes": [scope]}));
+        text(&made.expect(201, "a key")["key"], "secret").to_owned()
+    };
+    let (of_links, of_snapshots) = (key("links.readonly"), key("snapshots.readonly"));
     let large = vec![b' '; 8 * 1024 * 1024 + 1];
     for Asked { method, target, body, scope } in all_asked(&description) {
         let body = body.as_deref().map(str::as_bytes);
@@ -276,7 +279,8 @@ fn refusals_are_as_described_on_every_operation() {
             401,
             "{method} {target}"
         );
-        let forbidden = check(app.visitor().with_key(&powerless), &target, &[], body);
+        let powerless = if scope.starts_with("snapshots.") { &of_links } else { &of_snapshots };
+        let forbidden = check(app.visitor().with_key(powerless), &target, &[], body);
         assert_eq!(forbidden.status, 403, "{method} {target}");
         if target.starts_with("/api/v1/") {
             let lacks = format!("this key lacks the scope {scope}");
@@ -310,6 +314,8 @@ type Row = (&'static str, &'static str, &'static str, u16, Option<(&'static str,
 
 #[rustfmt::skip]
 const NATIVE: &[Row] = &[
+    ("GET", "/api/v1/workspaces", "", 200, Some(("HOME", "/workspaces/0/id"))),
+    ("GET", "/api/v1/workspaces", "", 200, Some(("OWNER", "/workspaces/0/companyId"))),
     ("POST", "/api/v1/tags", r#"{"name":"spring"}"#, 201, Some(("TAG", "/tag/id"))),
     ("POST", "/api/v1/tags", r#"{"name":"spring"}"#, 409, None),
     ("POST", "/api/v1/tags", r#"{"name":" "}"#, 422, None),
@@ -359,6 +365,68 @@ const NATIVE: &[Row] = &[
     ("POST", "/api/v1/keys", r#"{"name":"k","scopes":["all"]}"#, 422, None),
     ("GET", "/api/v1/keys", "", 200, None),
     ("DELETE", "/api/v1/keys/KEY", "", 200, None),
+    ("POST", "/api/v1/campaigns", r#"{"name":"C","id":"spring"}"#, 201, None),
+    ("POST", "/api/v1/campaigns", r#"{"name":"C","id":"spring"}"#, 409, None),
+    ("POST", "/api/v1/campaigns", r#"{"name":" "}"#, 422, None),
+    ("GET", "/api/v1/campaigns", "", 200, None),
+    ("GET", "/api/v1/campaigns/spring", "", 200, None),
+    ("PATCH", "/api/v1/campaigns/spring", r#"{"name":"D"}"#, 200, None),
+];
+
+#[rustfmt::skip]
+const LINQUID: &[Row] = &[
+    ("POST", "/api/campaigns", r#"{"name":"C"}"#, 201, Some(("CAMPAIGN", "/data/id"))),
+    ("GET", "/api/campaigns?limit=1", "", 200, None),
+    ("GET", "/api/campaigns/CAMPAIGN", "", 200, None),
+    ("PATCH", "/api/campaigns/CAMPAIGN", r#"{"name":"D"}"#, 200, None),
+    ("POST", "/api/links", r#"{"destinationUrl":"https://e.test/","shortCode":"lent","title":"T","tags":["a"],"clicksLimit":5,"password":"p","campaignId":"CAMPAIGN","expiresAt":"2030-01-01"}"#, 201, Some(("LENT", "/data/id"))),
+    ("POST", "/api/links", r#"{"destinationUrl":"https://e.test/","shortCode":"lent"}"#, 409, None),
+    ("POST", "/api/links", r#"{"destinationUrl":5}"#, 400, None),
+    ("GET", "/api/links?limit=1&campaignId=CAMPAIGN", "", 200, None),
+    ("GET", "/api/links/LENT", "", 200, None),
+    ("GET", "/api/links/lent", "", 200, None),
+    ("GET", "/api/links/unknown", "", 404, None),
+    ("PATCH", "/api/links/LENT", r#"{"clicksLimit":null,"password":""}"#, 200, None),
+    ("DELETE", "/api/links/LENT", "", 200, None),
+    ("DELETE", "/api/links/LENT", "", 404, None),
+];
+
+#[rustfmt::skip]
+const HIGHLEVEL: &[Row] = &[
+    ("POST", "/links/", r#"{"locationId":"HOME","name":"N","redirectTo":"https://e.test/"}"#, 201, Some(("TRIGGER", "/link/id"))),
+    ("POST", "/links/", r#"{"locationId":"HOME","name":""}"#, 422, None),
+    ("GET", "/links/?locationId=HOME", "", 200, None),
+    ("GET", "/links/?locationId=HOME&skip=0&limit=1", "", 200, None),
+    ("GET", "/links/", "", 400, None),
+    ("GET", "/links/search?locationId=HOME&query=N", "", 200, None),
+    ("GET", "/links/id/TRIGGER?locationId=HOME", "", 200, None),
+    ("GET", "/links/TRIGGER", "", 200, None),
+    ("PUT", "/links/TRIGGER", r#"{"name":"M"}"#, 201, None),
+    ("PUT", "/links/TRIGGER", "{}", 422, None),
+    ("DELETE", "/links/TRIGGER", "", 201, None),
+    ("DELETE", "/links/TRIGGER", "", 404, None),
+    ("GET", "/locations/HOME", "", 200, None),
+    ("GET", "/locations/nowhere", "", 403, None),
+];
+
+#[rustfmt::skip]
+const SNAPSHOTS: &[Row] = &[
+    ("POST", "/api/v1/snapshots", r#"{"name":"S"}"#, 201, Some(("SNAPSHOT", "/snapshot/id"))),
+    ("POST", "/api/v1/snapshots", r#"{"name":" "}"#, 422, None),
+    ("GET", "/api/v1/snapshots", "", 200, None),
+    ("GET", "/api/v1/snapshots/SNAPSHOT", "", 200, None),
+    ("POST", "/api/v1/snapshots/SNAPSHOT/shares", r#"{"type":"permanent_link"}"#, 201, Some(("SHARE", "/share/id"))),
+    ("POST", "/api/v1/snapshots/SNAPSHOT/shares", r#"{"type":"agency_link"}"#, 422, None),
+    ("POST", "/api/v1/snapshots/import", r#"{"shareId":"SHARE","workspaceId":"WORKSPACE","onConflict":"rename"}"#, 201, Some(("IMPORT", "/import/id"))),
+    ("GET", "/api/v1/snapshots/imports/IMPORT", "", 200, None),
+    ("GET", "/snapshots/?companyId=OWNER", "", 200, None),
+    ("GET", "/snapshots/", "", 400, None),
+    ("POST", "/snapshots/share/link?companyId=OWNER", r#"{"snapshot_id":"SNAPSHOT","share_type":"location_link","share_location_id":"HOME, b"}"#, 201, None),
+    ("POST", "/snapshots/share/link?companyId=OWNER", r#"{"snapshotId":"SNAPSHOT"}"#, 400, None),
+    ("GET", "/snapshots/snapshot-status/SNAPSHOT?companyId=OWNER&from=2020-01-01&to=2030-01-01", "", 200, None),
+    ("GET", "/snapshots/snapshot-status/SNAPSHOT/location/WORKSPACE?companyId=OWNER", "", 200, None),
+    ("DELETE", "/api/v1/snapshots/SNAPSHOT", "", 200, None),
+    ("GET", "/api/v1/snapshots/SNAPSHOT", "", 404, None),
 ];
 
 #[test]
@@ -367,7 +435,11 @@ fn answers_are_as_described() {
     let mut description = Description::of(&app);
     let mut client = app.admin();
     let mut known: Vec<(&str, String)> = Vec::new();
-    for (method, target, body, status, keeps) in NATIVE {
+    for (method, target, body, status, keeps) in [NATIVE, LINQUID, HIGHLEVEL, SNAPSHOTS].into_iter().flatten()
+    {
+        if description.find(method, target).is_none() {
+            continue;
+        }
         let filled =
             |text: &str| known.iter().fold(text.to_owned(), |text, (name, id)| text.replace(name, id));
         let (target, body) = (filled(target), filled(body));
@@ -379,11 +451,10 @@ fn answers_are_as_described() {
             known.push((name, id));
         }
     }
-    for Operation { path, details, .. } in description.operations() {
+    for Operation { details, .. } in description.operations() {
         let id = text(details, "operationId");
         let succeeded = description.seen.iter().any(|(seen, status)| seen == id && *status < 300);
-        // Other dialects have tests of their own.
-        assert!(succeeded || !path.starts_with("/api/v1/"), "{id} never succeeded");
+        assert!(succeeded, "{id} never succeeded");
     }
 }
 
