@@ -18,6 +18,7 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue,
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
 use crate::http::api::dialect::Dialect;
+use crate::http::api::openapi::Description;
 use crate::http::api::ops::Ops;
 use crate::http::api::{self, Api};
 use crate::http::body::{self, Answer, BodyError, Content};
@@ -58,6 +59,7 @@ struct Shared {
     visitor: Visitor,
     api: Api,
     ops: Ops,
+    description: Description,
     counts: Arc<Counts>,
     body_timeout: Duration,
     proxies: Networks,
@@ -68,7 +70,8 @@ impl Service {
     pub fn new(visitor: Visitor, api: Api, ops: Ops, counts: Arc<Counts>, settings: &Settings) -> Service {
         let body_timeout = settings.body_timeout;
         let proxies = settings.proxies().expect("the configuration was checked");
-        Service(Arc::new(Shared { visitor, api, ops, counts, body_timeout, proxies }))
+        let description = api.describe();
+        Service(Arc::new(Shared { visitor, api, ops, description, counts, body_timeout, proxies }))
     }
 
     /// The service of a connection from this address.
@@ -194,6 +197,8 @@ impl Service {
             Place::Metrics if ops.is_public || self.0.api.is_admin(request.headers()) => ops.metrics(),
             // Answered as the API answers a request without a key, whatever the key lacks.
             Place::Metrics => api::unauthorized(),
+            Place::Description => self.0.description.json(),
+            Place::Docs => self.0.description.page(),
             Place::Robots => fixed("text/plain; charset=utf-8", ROBOTS),
             Place::Icon => fixed("image/svg+xml", ICON),
             Place::Nowhere | Place::Api => page(StatusCode::NOT_FOUND),
@@ -263,6 +268,10 @@ enum Place {
     /// A link as one contact got it.
     Contact,
     Api,
+    /// What the APIs are, for machines.
+    Description,
+    /// The same for people.
+    Docs,
     Health,
     Ready,
     Metrics,
@@ -279,6 +288,8 @@ impl Place {
         let (first, behind) = rest.split_once('/').unwrap_or((rest, ""));
         match first {
             "links" if path.starts_with(CONTACT_PATH) => Place::Contact,
+            "api" if matches!(behind, "openapi.json" | "openapi.json/") => Place::Description,
+            "api" if matches!(behind, "docs" | "docs/") => Place::Docs,
             "api" | "links" | "snapshots" | "locations" => Place::Api,
             "healthz" if behind.is_empty() => Place::Health,
             "readyz" if behind.is_empty() => Place::Ready,
@@ -330,6 +341,9 @@ mod tests {
             ("/%61pi", Place::Visit),
             ("/api", Place::Api),
             ("/api/v1/links", Place::Api),
+            ("/api/openapi.json", Place::Description),
+            ("/api/docs/", Place::Docs),
+            ("/api/docs/x", Place::Api),
             ("/links/", Place::Api),
             ("/links/r/2/eyJ.x.y", Place::Contact),
             ("/links/r/7/eyJ.x.y", Place::Api),

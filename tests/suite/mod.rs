@@ -38,6 +38,8 @@ mod linquid;
 mod log;
 /// The native dialect from outside.
 mod native;
+/// What the description of the APIs promises.
+mod openapi;
 /// What operators see.
 mod ops;
 /// Each option of a link at click time.

@@ -139,11 +139,13 @@ pub enum Found<'p> {
 }
 
 /// Looks up the endpoint of a request. One slash at the end makes no difference (DECISIONS 1).
+/// What a template spells out is no id: `/links/bulk` has the methods of `/links/bulk` alone.
 pub fn find<'p>(endpoints: &'static [Endpoint], method: &Method, path: &'p str) -> Found<'p> {
     let path = path.strip_suffix('/').unwrap_or(path);
     let asked = if method == Method::HEAD { "GET" } else { method.as_str() };
+    let is_spelt_out = endpoints.iter().any(|endpoint| endpoint.template == path);
     let mut allowed = Vec::new();
-    for endpoint in endpoints {
+    for endpoint in endpoints.iter().filter(|endpoint| !is_spelt_out || endpoint.template == path) {
         let Some(id) = fits(endpoint.template, path) else { continue };
         if endpoint.method == asked {
             return Found::Endpoint(endpoint, id);
@@ -448,6 +450,33 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_template_spells_out_is_no_id() {
+        const fn endpoint(method: &'static str, template: &'static str) -> Endpoint {
+            Endpoint { method, template, body: BodyKind::None, parse: |_| Err(Refusal::NotFound("it")) }
+        }
+        static ENDPOINTS: [Endpoint; 3] = [
+            endpoint("GET", "/links/{id}"),
+            endpoint("POST", "/links/bulk"),
+            endpoint("DELETE", "/links/{id}"),
+        ];
+        let rows = [
+            ("GET", "/links/x", "x"),
+            ("POST", "/links/bulk/", ""),
+            ("GET", "/links/bulk", "only POST"),
+            ("PUT", "/links/x", "only GET, HEAD, DELETE"),
+        ];
+        for (method, path, want) in rows {
+            let method = Method::from_bytes(method.as_bytes()).expect("a method");
+            let got = match find(&ENDPOINTS, &method, path) {
+                Found::Endpoint(_, id) => id.to_owned(),
+                Found::Methods(methods) => format!("only {methods}"),
+                Found::Nothing => "nothing".to_owned(),
+            };
+            assert_eq!(got, want, "{method} {path}");
+        }
+    }
 
     #[test]
     fn templates() {

@@ -6,6 +6,7 @@
 
 mod credentials;
 pub mod dialect;
+mod docs;
 mod execute;
 mod highlevel;
 mod idempotency;
@@ -13,6 +14,7 @@ pub mod json;
 pub mod limits;
 mod linquid;
 pub mod native;
+pub mod openapi;
 pub mod ops;
 mod pieces;
 pub mod query;
@@ -42,6 +44,7 @@ use self::idempotency::{Posted, Turns};
 use self::limits::{Allowance, Limits};
 use self::linquid::Linquid;
 use self::native::Native;
+use self::openapi::Description;
 use self::query::Query;
 use crate::clock::Timestamp;
 use crate::http::body::{self, Answer, BodyError, Content};
@@ -151,6 +154,11 @@ impl Api {
             "API request"
         );
         answer
+    }
+
+    /// What the APIs are, for machines and for people.
+    pub fn describe(&self) -> Description {
+        Description::new(self.0.core.links.site().base_url())
     }
 
     /// Whether the headers carry a live key with the admin scope.

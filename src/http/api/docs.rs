@@ -1,0 +1,291 @@
+//! The page of the APIs, `GET /api/docs`: the description ([`super::openapi`]) as people read it.
+//! Plain HTML of one request, rendered once: no script, nothing from elsewhere.
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use askama::Template;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::header::HeaderValue;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::openapi::operations;
+
+const STYLE: &str = include_str!("openapi/docs.css");
+
+/// Nothing may be loaded; the style is allowed by its hash.
+pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::try_from(policy).expect("a policy is visible ASCII")
+});
+
+/// Methods in the order in which a reader needs them.
+const METHODS: [&str; 5] = ["post", "get", "put", "patch", "delete"];
+
+/// How deep shapes within shapes are shown before their name alone stands for them.
+const DEPTH_MAX: usize = 3;
+
+/// The page. Texts whose names end in `html` are escaped already.
+#[derive(Template)]
+#[template(path = "docs.html")]
+struct Page {
+    title: String,
+    version: String,
+    base_url: String,
+    intro_html: String,
+    sections: Vec<Section>,
+}
+
+struct Section {
+    name: String,
+    anchor: String,
+    about_html: String,
+    operations: Vec<Operation>,
+}
+
+struct Operation {
+    anchor: String,
+    method: String,
+    path: String,
+    summary: String,
+    about_html: String,
+    scope: String,
+    parameters: Vec<Row>,
+    body: Vec<Row>,
+    curl: String,
+    answers: Vec<Answer>,
+}
+
+/// A parameter or a field.
+struct Row {
+    name: String,
+    place: String,
+    kind: String,
+    is_required: bool,
+    about_html: String,
+}
+
+struct Answer {
+    status: String,
+    about_html: String,
+    fields: Vec<Row>,
+}
+
+/// The page of this document.
+pub(super) fn page(document: &Value) -> String {
+    let reader = Reader { document, base_url: string(&document["servers"][0]["url"]) };
+    let tags = document["tags"].as_array().into_iter().flatten();
+    let page = Page {
+        title: string(&document["info"]["title"]),
+        version: string(&document["info"]["version"]),
+        base_url: reader.base_url.clone(),
+        intro_html: prose(&document["info"]["description"]),
+        sections: tags.map(|tag| reader.section(tag)).collect(),
+    };
+    page.render().expect("texts can be written to a string")
+}
+
+/// Reads a document, following its references.
+struct Reader<'a> {
+    document: &'a Value,
+    base_url: String,
+}
+
+impl<'a> Reader<'a> {
+    /// What a reference leads to; anything else is itself.
+    fn follow(&self, value: &'a Value) -> &'a Value {
+        let target = value["$ref"].as_str().and_then(|path| path.strip_prefix('#'));
+        target.and_then(|path| self.document.pointer(path)).unwrap_or(value)
+    }
+
+    fn section(&self, tag: &Value) -> Section {
+        let name = string(&tag["name"]);
+        let mut found: Vec<_> = operations(self.document)
+            .filter(|(_, _, operation)| operation["tags"][0] == tag["name"])
+            .collect();
+        found.sort_by_key(|(path, method, _)| (*path, METHODS.iter().position(|known| known == method)));
+        Section {
+            anchor: anchor(&name),
+            about_html: prose(&tag["description"]),
+            operations: found.iter().map(|(path, method, it)| self.operation(path, method, it)).collect(),
+            name,
+        }
+    }
+
+    fn operation(&self, path: &str, method: &str, operation: &'a Value) -> Operation {
+        let shared = &self.document["paths"][path]["parameters"];
+        let parameters = [shared, &operation["parameters"]].into_iter().filter_map(Value::as_array).flatten();
+        let content = &operation["requestBody"]["content"]["application/json"];
+        let mut answers: Vec<_> = operation["responses"].as_object().into_iter().flatten().collect();
+        answers.sort_by_key(|(status, _)| status.as_str());
+        Operation {
+            anchor: string(&operation["operationId"]),
+            method: method.to_uppercase(),
+            path: path.to_owned(),
+            summary: string(&operation["summary"]),
+            about_html: prose(&operation["description"]),
+            scope: string(&operation["x-scope"]),
+            parameters: parameters.map(|parameter| self.parameter(self.follow(parameter))).collect(),
+            body: self.fields(&content["schema"], "", 0),
+            curl: self.curl(path, method, content),
+            answers: answers.into_iter().map(|(status, answer)| self.answer(status, answer)).collect(),
+        }
+    }
+
+    fn parameter(&self, parameter: &'a Value) -> Row {
+        Row {
+            name: string(&parameter["name"]),
+            place: string(&parameter["in"]),
+            kind: self.kind(&parameter["schema"]),
+            is_required: parameter["required"] == true,
+            about_html: prose(&parameter["description"]),
+        }
+    }
+
+    /// An answer: what a refusal looks like is told once, at the top.
+    fn answer(&self, status: &str, answer: &'a Value) -> Answer {
+        let answer = self.follow(answer);
+        let schema = &answer["content"]["application/json"]["schema"];
+        let fields = if status.starts_with('2') { self.fields(schema, "", 0) } else { Vec::new() };
+        Answer { status: status.to_owned(), about_html: prose(&answer["description"]), fields }
+    }
+
+    /// The fields of an object, those within its fields behind them: `link.id`, `tags[].name`.
+    fn fields(&self, schema: &'a Value, prefix: &str, depth: usize) -> Vec<Row> {
+        let schema = self.follow(schema);
+        let mut rows = Vec::new();
+        for part in schema["allOf"].as_array().into_iter().flatten() {
+            rows.extend(self.fields(part, prefix, depth));
+        }
+        let required =
+            |name: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|it| it == name));
+        let mut properties: Vec<_> = schema["properties"].as_object().into_iter().flatten().collect();
+        properties.sort_by_key(|(name, _)| !required(name));
+        for (name, property) in properties {
+            let about = [&property["description"], &self.follow(property)["description"]];
+            rows.push(Row {
+                name: format!("{prefix}{name}"),
+                place: String::new(),
+                kind: self.kind(property),
+                is_required: required(name),
+                about_html: prose(about.into_iter().find(|text| text.is_string()).unwrap_or(&Value::Null)),
+            });
+            if depth < DEPTH_MAX {
+                rows.extend(self.fields(property, &format!("{prefix}{name}."), depth + 1));
+                rows.extend(self.fields(
+                    &self.follow(property)["items"],
+                    &format!("{prefix}{name}[]."),
+                    depth + 1,
+                ));
+            }
+        }
+        rows
+    }
+
+    /// A schema's type in words.
+    fn kind(&self, schema: &'a Value) -> String {
+        let schema = self.follow(schema);
+        if let Some(only) = schema.get("const") {
+            return only.to_string();
+        }
+        if let Some(choices) = schema["enum"].as_array() {
+            return choices.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
+        }
+        let types = match &schema["type"] {
+            Value::Array(types) => types.iter().map(string).collect::<Vec<_>>().join(" or "),
+            Value::String(only) => only.clone(),
+            _ => "object".to_owned(),
+        };
+        let items = &schema["items"];
+        let mut words = if items.is_object() && !self.follow(items)["properties"].is_object() {
+            types.replace("array", &format!("array of ({})", self.kind(items)))
+        } else {
+            types
+        };
+        if schema["format"] == "date-time" {
+            words = words.replace("string", "time");
+        }
+        for (key, before, behind) in [
+            ("minimum", "from ", ""),
+            ("maximum", "to ", ""),
+            ("maxLength", "at most ", " characters"),
+            ("maxItems", "at most ", " items"),
+            ("default", "default ", ""),
+        ] {
+            if let Some(value) = schema.get(key) {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let _ = write!(words, ", {before}{value}{behind}");
+            }
+        }
+        words
+    }
+
+    /// A command to try.
+    fn curl(&self, path: &str, method: &str, content: &Value) -> String {
+        let path: String = path
+            .split('/')
+            .map(|segment| {
+                if segment.starts_with('{') {
+                    segment.to_uppercase().replace(['{', '}'], "$")
+                } else {
+                    segment.to_owned()
+                }
+            })
+            .map(|segment| segment.strip_suffix('$').map_or(segment.clone(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join("/");
+        let method = if method == "get" { String::new() } else { format!(" -X {}", method.to_uppercase()) };
+        let mut command =
+            format!("curl{method} -H \"Authorization: Bearer $KEY\" \"{}{path}\"", self.base_url);
+        if content["example"].is_object() {
+            let _ = write!(command, " \\\n  -d '{}'", content["example"]);
+        }
+        command
+    }
+}
+
+fn string(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn anchor(name: &str) -> String {
+    name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+}
+
+/// A description as HTML: paragraphs, and code between backticks.
+fn prose(text: &Value) -> String {
+    let mut html = String::new();
+    for paragraph in text.as_str().unwrap_or_default().split("\n\n").filter(|text| !text.is_empty()) {
+        html.push_str("<p>");
+        for (at, part) in paragraph.split('`').enumerate() {
+            let part = part.replace('&', "&amp;").replace('<', "&lt;");
+            // Every second part stands between backticks.
+            if at % 2 == 1 {
+                html.extend(["<code>", &part, "</code>"]);
+            } else {
+                html.push_str(&part);
+            }
+        }
+        html.push_str("</p>");
+    }
+    html
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn prose_is_escaped() {
+        let text = json!("Say `<b>` & more.\n\nThen <i>.");
+        assert_eq!(prose(&text), "<p>Say <code>&lt;b></code> &amp; more.</p><p>Then &lt;i>.</p>");
+        assert_eq!(prose(&Value::Null), "");
+    }
+}

@@ -1,0 +1,321 @@
+//! The description of the APIs, `GET /api/openapi.json`: OpenAPI 3.1, joined from hand-written
+//! files, a folder or a file per dialect. An operation that no dialect in `DIALECTS` answers is
+//! left out, so that the document never promises what the program does not do; the tests keep it
+//! complete. `GET /api/docs` is the same for people ([`super::docs`]).
+//!
+//! A dialect's first file may have `defaults`: what all its operations of a kind have in common
+//! stands there once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use hyper::Response;
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::DIALECTS;
+use crate::http::api::docs;
+use crate::http::body::Answer;
+
+/// What all dialects share.
+const COMMON: &str = include_str!("openapi/common.json");
+
+/// Each dialect's files, those of one together.
+const DIALECT_FILES: &[&[&str]] = &[
+    &[
+        include_str!("openapi/native/dialect.json"),
+        include_str!("openapi/native/links.json"),
+        include_str!("openapi/native/domains.json"),
+        include_str!("openapi/native/workspaces.json"),
+        include_str!("openapi/native/campaigns.json"),
+        include_str!("openapi/native/snapshots.json"),
+    ],
+    &[include_str!("openapi/linquid/dialect.json"), include_str!("openapi/linquid/links.json")],
+    &[
+        include_str!("openapi/highlevel/dialect.json"),
+        include_str!("openapi/highlevel/links.json"),
+        include_str!("openapi/highlevel/snapshots.json"),
+    ],
+];
+
+/// How long others may keep the description: it changes with the program only, and whoever has
+/// just replaced that should not wait.
+const KEPT: HeaderValue = HeaderValue::from_static("public, max-age=300");
+
+/// The document and its page. A handle, cheap to clone; both are made on first need, since most
+/// runs are never asked for them.
+#[derive(Clone, Debug)]
+pub struct Description(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    base_url: String,
+    made: OnceLock<Made>,
+}
+
+#[derive(Debug)]
+struct Made {
+    json: Bytes,
+    page: Bytes,
+}
+
+impl Description {
+    /// Of the instance that is reached at this URL.
+    pub fn new(base_url: &str) -> Description {
+        Description(Arc::new(Shared { base_url: base_url.to_owned(), made: OnceLock::new() }))
+    }
+
+    /// For machines.
+    pub fn json(&self) -> Answer {
+        kept("application/json; charset=utf-8", self.made().json.clone())
+    }
+
+    /// For people.
+    pub fn page(&self) -> Answer {
+        let mut answer = kept("text/html; charset=utf-8", self.made().page.clone());
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_SECURITY_POLICY, docs::POLICY.clone());
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        answer
+    }
+
+    fn made(&self) -> &Made {
+        self.0.made.get_or_init(|| {
+            let document = document(&self.0.base_url);
+            Made { json: document.to_string().into(), page: docs::page(&document).into() }
+        })
+    }
+}
+
+fn kept(kind: &'static str, bytes: Bytes) -> Answer {
+    let mut answer = Response::new(bytes.into());
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, KEPT);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+/// A dialect's file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    tags: Vec<Value>,
+    #[serde(default)]
+    defaults: Vec<Defaults>,
+    #[serde(default)]
+    paths: BTreeMap<String, Map<String, Value>>,
+    components: Map<String, Value>,
+}
+
+/// What operations of a kind have unless they say otherwise.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Defaults {
+    when: Kind,
+    /// Of each answer that names no headers.
+    #[serde(default)]
+    headers: Map<String, Value>,
+    #[serde(default)]
+    parameters: Vec<Value>,
+    #[serde(default)]
+    responses: Map<String, Value>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Every,
+    /// All but GET.
+    Write,
+    /// Those with a body.
+    Body,
+    Post,
+}
+
+impl Kind {
+    fn fits(self, method: &str, operation: &Map<String, Value>) -> bool {
+        match self {
+            Kind::Every => true,
+            Kind::Write => method != "get",
+            Kind::Body => operation.contains_key("requestBody"),
+            Kind::Post => method == "post",
+        }
+    }
+}
+
+/// The whole document of the instance that is reached at this URL.
+fn document(base_url: &str) -> Value {
+    let mut document: Value = read(COMMON);
+    document["info"]["version"] = json!(env!("CARGO_PKG_VERSION"));
+    document["servers"] = json!([{ "url": base_url }]);
+    document["tags"] = json!([]);
+    document["paths"] = json!({});
+    for files in DIALECT_FILES {
+        add(&mut document, files.iter().map(|text| read(text)).collect());
+    }
+    let Value::Array(tags) = document["tags"].take() else { return document };
+    let used =
+        |tag: &Value| operations(&document).any(|(_, _, operation)| operation["tags"][0] == tag["name"]);
+    let used: Vec<_> = tags.into_iter().filter(used).collect();
+    document["tags"] = used.into();
+    document
+}
+
+/// Path, method and operation of each operation of a document.
+pub(super) fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    paths.flat_map(|(template, item)| {
+        let methods = item.as_object().into_iter().flatten().filter(|(key, _)| *key != "parameters");
+        methods.map(|(method, operation)| (template.as_str(), method.as_str(), operation))
+    })
+}
+
+/// The files are part of the program, and the tests read each of them.
+fn read<T: for<'de> Deserialize<'de>>(text: &str) -> T {
+    serde_json::from_str(text).expect("the files of the description are what they should be")
+}
+
+/// Adds what is answered of a dialect.
+fn add(document: &mut Value, mut files: Vec<File>) {
+    let defaults: Vec<_> = files.iter_mut().flat_map(|file| std::mem::take(&mut file.defaults)).collect();
+    let mut is_answered = false;
+    // From the last: the first holds what the others share, and is needed if any of them is.
+    for mut file in files.into_iter().rev() {
+        let is_shared = file.paths.is_empty();
+        file.paths.retain(|template, item| {
+            item.retain(|method, _| method == "parameters" || answers(method, template));
+            item.keys().any(|key| key != "parameters")
+        });
+        is_answered |= !file.paths.is_empty();
+        if file.paths.is_empty() && !(is_shared && is_answered) {
+            continue;
+        }
+        for (method, operation) in file.paths.values_mut().flatten() {
+            if let Value::Object(operation) = operation {
+                complete(method, operation, &defaults);
+            }
+        }
+        if let Some(Value::Object(responses)) = file.components.get_mut("responses") {
+            add_headers(responses, &defaults);
+        }
+        merge(document, file);
+    }
+}
+
+/// Whether a dialect has this endpoint. How it calls the segments in braces is its own matter, and
+/// a slash at the end is none (DECISIONS 1).
+fn answers(method: &str, template: &str) -> bool {
+    let is_asked = |endpoint: &super::Endpoint| {
+        endpoint.method.eq_ignore_ascii_case(method) && shape(endpoint.template) == shape(template)
+    };
+    DIALECTS.iter().any(|dialect| dialect.endpoints().iter().any(is_asked))
+}
+
+/// A template's segments, those in braces alike.
+fn shape(template: &str) -> Vec<&str> {
+    let segments = template.strip_suffix('/').unwrap_or(template).split('/');
+    segments.map(|segment| if segment.starts_with('{') { "{}" } else { segment }).collect()
+}
+
+/// Gives an operation what its kind has in common.
+fn complete(method: &str, operation: &mut Map<String, Value>, defaults: &[Defaults]) {
+    for default in defaults.iter().filter(|default| default.when.fits(method, operation)).collect::<Vec<_>>()
+    {
+        if let Value::Array(parameters) = operation.entry("parameters").or_insert_with(|| json!([])) {
+            parameters.extend(default.parameters.iter().cloned());
+        }
+        if let Some(Value::Object(responses)) = operation.get_mut("responses") {
+            for (status, response) in &default.responses {
+                responses.entry(status.as_str()).or_insert_with(|| response.clone());
+            }
+        }
+    }
+    if let Some(Value::Object(responses)) = operation.get_mut("responses") {
+        add_headers(responses, defaults);
+    }
+}
+
+/// Gives the headers that all answers have to those that name none.
+fn add_headers(responses: &mut Map<String, Value>, defaults: &[Defaults]) {
+    for response in responses.values_mut().filter_map(Value::as_object_mut) {
+        if response.contains_key("$ref") || response.contains_key("headers") {
+            continue;
+        }
+        let all = defaults.iter().flat_map(|default| default.headers.clone());
+        response.insert("headers".to_owned(), all.collect::<Map<_, _>>().into());
+    }
+}
+
+/// Puts a file's parts in their places. Names are unique; a test says so.
+fn merge(document: &mut Value, file: File) {
+    if let Value::Array(tags) = &mut document["tags"] {
+        tags.extend(file.tags);
+    }
+    for (template, item) in file.paths {
+        document["paths"][template] = item.into();
+    }
+    for (kind, named) in file.components {
+        let Value::Object(named) = named else { continue };
+        for (name, component) in named {
+            document["components"][&kind][name] = component;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_endpoint_is_described_and_nothing_else() {
+        let document = document("http://localhost:8080");
+        let described: BTreeSet<_> = operations(&document)
+            .map(|(template, method, _)| (method.to_uppercase(), shape(template).join("/")))
+            .collect();
+        let answered: BTreeSet<_> = DIALECTS
+            .iter()
+            .flat_map(|dialect| dialect.endpoints())
+            .map(|endpoint| (endpoint.method.to_owned(), shape(endpoint.template).join("/")))
+            .collect();
+        assert_eq!(described, answered);
+    }
+
+    #[test]
+    fn a_file_is_answered_whole_or_not_at_all() {
+        for text in DIALECT_FILES.iter().copied().flatten() {
+            let file: File = read(text);
+            let all =
+                file.paths.iter().flat_map(|(template, item)| item.keys().map(move |key| (key, template)));
+            let (answered, missing): (Vec<_>, Vec<_>) = all
+                .filter(|(key, _)| *key != "parameters")
+                .partition(|(method, template)| answers(method, template));
+            assert!(answered.is_empty() || missing.is_empty(), "described, but not answered: {missing:?}");
+        }
+    }
+
+    #[test]
+    fn no_file_takes_anothers_names() {
+        let common: Value = read(COMMON);
+        let mut names = BTreeSet::new();
+        let mut add = |components: &Value| {
+            for (kind, named) in components.as_object().into_iter().flatten() {
+                for name in named.as_object().into_iter().flatten().map(|(name, _)| name) {
+                    assert!(names.insert(format!("{kind}/{name}")), "{kind}/{name} is there twice");
+                }
+            }
+        };
+        add(&common["components"]);
+        for text in DIALECT_FILES.iter().copied().flatten() {
+            add(&Value::Object(read::<File>(text).components));
+        }
+    }
+}

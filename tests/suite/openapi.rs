@@ -1,0 +1,494 @@
+//! The description of the APIs is true: every reference leads somewhere, every example fits its
+//! schema, and every answer that is got here is one that the description promises: its status,
+//! its headers, and a body with all the fields described and no other.
+//!
+//! By hand, whenever the files change much: `openapi-spec-validator` (0.9 found nothing). What it
+//! promises of all requests, `tests/soak/schemathesis` tries.
+
+use std::collections::BTreeSet;
+
+use jsonschema::{Draft, Validator};
+use serde_json::{Value, json};
+
+use crate::support::app::{KEY, TestApp};
+use crate::support::http::{Answer, Client, text};
+
+/// What an app says of itself.
+struct Description {
+    document: Value,
+    /// Its schemas, with every object's fields being all it may have.
+    strict: Value,
+    /// Operations and statuses that were checked.
+    seen: BTreeSet<(String, u16)>,
+}
+
+/// An operation of the document.
+struct Operation<'a> {
+    path: &'a str,
+    method: String,
+    details: &'a Value,
+}
+
+impl Description {
+    fn of(app: &TestApp) -> Description {
+        let document = app.visitor().get("/api/openapi.json").expect(200, "the description");
+        let mut strict = document["components"]["schemas"].clone();
+        for schema in strict.as_object_mut().expect("schemas").values_mut() {
+            close_within(schema);
+        }
+        Description { document, strict, seen: BTreeSet::new() }
+    }
+
+    fn operations(&self) -> Vec<Operation<'_>> {
+        let mut found = Vec::new();
+        for (path, item) in members(&self.document["paths"]) {
+            for (method, details) in members(item).filter(|(key, _)| *key != "parameters") {
+                found.push(Operation { path, method: method.to_uppercase(), details });
+            }
+        }
+        found
+    }
+
+    /// The operation of a request; paths without braces come first, as in the program.
+    fn find(&self, method: &str, target: &str) -> Option<&Value> {
+        let path = target.split('?').next().expect("a path").trim_end_matches('/');
+        let mut fitting: Vec<_> = self
+            .operations()
+            .into_iter()
+            .filter(|operation| operation.method == method && fits(operation.path, path))
+            .collect();
+        fitting.sort_by_key(|operation| operation.path.matches('{').count());
+        fitting.first().map(|operation| operation.details)
+    }
+
+    fn follow<'a>(&'a self, value: &'a Value) -> &'a Value {
+        value["$ref"].as_str().map_or(value, |target| self.target(target))
+    }
+
+    fn target(&self, target: &str) -> &Value {
+        let pointer = target.strip_prefix('#').unwrap_or_else(|| panic!("{target} leads elsewhere"));
+        self.document.pointer(pointer).unwrap_or_else(|| panic!("{target} leads nowhere"))
+    }
+
+    /// A schema of the document, by itself.
+    fn validator(&self, schema: &Value, strict: bool) -> Validator {
+        let schemas = if strict { &self.strict } else { &self.document["components"]["schemas"] };
+        let mut schema = schema.clone();
+        if strict {
+            close(&mut schema);
+        }
+        schema["components"] = json!({"schemas": schemas});
+        let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
+        options.build(&schema).unwrap_or_else(|error| panic!("{error}: {schema}"))
+    }
+
+    /// Checks an answer against what is described.
+    #[track_caller]
+    fn check(&mut self, method: &str, target: &str, answer: &Answer) {
+        let row = format!("{method} {target}: {} {}", answer.status, answer.text());
+        let operation = self.find(method, target).unwrap_or_else(|| panic!("not described: {row}"));
+        let described = operation["responses"].get(answer.status.to_string());
+        let described = self.follow(described.unwrap_or_else(|| panic!("an undescribed status: {row}")));
+        for (name, header) in members(&described["headers"]) {
+            let header = self.follow(header);
+            let value = answer.header(name).unwrap_or_else(|| panic!("{name} is missing: {row}"));
+            let value = value.parse::<u64>().map_or_else(|_| json!(value), |number| json!(number));
+            // An id of sixteen digits is a text all the same.
+            let value =
+                if header["schema"]["type"] == "integer" { value } else { json!(answer.header(name)) };
+            fit(&self.validator(&header["schema"], false), &value, &format!("{name} of {row}"));
+        }
+        let schema = &described["content"]["application/json"]["schema"];
+        fit(&self.validator(schema, true), &answer.json(), &row);
+        let seen = (text(operation, "operationId").to_owned(), answer.status);
+        self.seen.insert(seen);
+    }
+}
+
+#[track_caller]
+fn fit(validator: &Validator, value: &Value, row: &str) {
+    let errors: Vec<_> =
+        validator.iter_errors(value).map(|e| format!("{} at {}", e, e.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:?}: {row}");
+}
+
+fn members(object: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    object.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value))
+}
+
+/// Whether a path has a template's shape.
+fn fits(template: &str, path: &str) -> bool {
+    let template: Vec<_> = template.trim_end_matches('/').split('/').collect();
+    let path: Vec<_> = path.split('/').collect();
+    let same = |(wanted, segment): (&&str, &&str)| wanted.starts_with('{') || wanted == segment;
+    template.len() == path.len() && template.iter().zip(&path).all(same)
+}
+
+/// No fields but those described, where this schema is used.
+fn close(schema: &mut Value) {
+    let is_open = schema.get("additionalProperties").is_some();
+    if !is_open && ["$ref", "allOf", "properties"].iter().any(|key| schema.get(key).is_some()) {
+        schema["unevaluatedProperties"] = json!(false);
+    }
+    close_within(schema);
+}
+
+/// The same for the schemas within.
+fn close_within(schema: &mut Value) {
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.values_mut().for_each(close);
+    }
+    if let Some(items) = schema.get_mut("items") {
+        close(items);
+    }
+}
+
+/// Every value in a document with its path.
+fn each<'a>(path: &str, value: &'a Value, see: &mut impl FnMut(&str, &'a Value)) {
+    see(path, value);
+    for (key, inner) in members(value) {
+        each(&format!("{path}/{key}"), inner, see);
+    }
+    for (at, inner) in value.as_array().into_iter().flatten().enumerate() {
+        each(&format!("{path}/{at}"), inner, see);
+    }
+}
+
+#[test]
+fn references_lead_somewhere_and_examples_fit() {
+    let app = TestApp::start();
+    let description = Description::of(&app);
+    let document = &description.document;
+    assert_eq!(
+        (text(document, "openapi"), &document["servers"]),
+        ("3.1.0", &json!([{"url": "http://go.test"}]))
+    );
+    let (mut references, mut examples) = (BTreeSet::new(), 0);
+    each("", document, &mut |path, value| {
+        if let Some(target) = value["$ref"].as_str() {
+            description.target(target);
+            references.insert(target.to_owned());
+        }
+        let Some(schema) = value.get("schema") else {
+            for example in value["examples"].as_array().into_iter().flatten() {
+                examples += 1;
+                fit(&description.validator(value, false), example, path);
+            }
+            return;
+        };
+        assert!(jsonschema::meta::is_valid(schema), "{path}: {schema}");
+        if let Some(example) = value.get("example") {
+            examples += 1;
+            // An example shows described fields only.
+            fit(&description.validator(schema, true), example, path);
+        }
+    });
+    assert!(examples > 20, "{examples} examples");
+    for kind in ["schemas", "responses", "parameters", "headers"] {
+        for (name, _) in members(&document["components"][kind]) {
+            let target = format!("#/components/{kind}/{name}");
+            assert!(references.contains(&target), "nothing refers to {target}");
+        }
+    }
+}
+
+#[test]
+fn every_operation_says_what_it_is_and_takes() {
+    let app = TestApp::start();
+    let description = Description::of(&app);
+    let tags: BTreeSet<_> =
+        description.document["tags"].as_array().expect("tags").iter().map(|tag| text(tag, "name")).collect();
+    let mut ids = BTreeSet::new();
+    for Operation { path, method, details } in description.operations() {
+        assert!(ids.insert(text(details, "operationId")), "{method} {path}: its id is another's");
+        let tag = details["tags"][0].as_str().expect("a tag");
+        assert!(tags.contains(tag), "{method} {path}: {tag}");
+        assert!(!text(details, "summary").is_empty(), "{method} {path}");
+        let shared = &description.document["paths"][path]["parameters"];
+        let parameters = [shared, &details["parameters"]].into_iter().filter_map(Value::as_array).flatten();
+        let parameters: Vec<_> = parameters.map(|parameter| description.follow(parameter)).collect();
+        for parameter in &parameters {
+            let told = parameter["description"].is_string() && parameter["schema"].is_object();
+            assert!(told, "{method} {path}: {parameter}");
+        }
+        let in_path = parameters.iter().filter(|parameter| parameter["in"] == "path").count();
+        assert_eq!(in_path, path.matches('{').count(), "{method} {path}");
+        let body = &details["requestBody"]["content"]["application/json"];
+        assert_eq!(body["schema"].is_object(), body["example"].is_object(), "{method} {path}: no example");
+    }
+}
+
+/// The target of an operation, with the examples of its parameters.
+fn target(description: &Description, operation: &Operation<'_>) -> String {
+    let shared = &description.document["paths"][operation.path]["parameters"];
+    let parameters = [shared, &operation.details["parameters"]].into_iter().filter_map(Value::as_array);
+    let mut target = operation.path.to_owned();
+    let mut query = Vec::new();
+    for parameter in parameters.flatten().map(|parameter| description.follow(parameter)) {
+        let example = parameter["example"].as_str().unwrap_or("example");
+        if parameter["in"] == "path" {
+            target = target.replace(&format!("{{{}}}", text(parameter, "name")), example);
+        } else if parameter["in"] == "query" && parameter["required"] == true {
+            query.push(format!("{}={example}", text(parameter, "name")));
+        }
+    }
+    if query.is_empty() { target } else { format!("{target}?{}", query.join("&")) }
+}
+
+/// A request like the example of an operation.
+struct Asked {
+    method: String,
+    target: String,
+    body: Option<String>,
+    scope: String,
+}
+
+fn all_asked(description: &Description) -> Vec<Asked> {
+    let asked = |operation: Operation<'_>| Asked {
+        target: target(description, &operation),
+        body: operation.details["requestBody"]["content"]["application/json"]
+            .get("example")
+            .map(Value::to_string),
+        scope: text(operation.details, "x-scope").to_owned(),
+        method: operation.method,
+    };
+    description.operations().into_iter().map(asked).collect()
+}
+
+#[test]
+fn refusals_are_as_described_on_every_operation() {
+    let app = TestApp::start();
+    let mut description = Description::of(&app);
+    let key = |scope| {
+        let made = app.admin().post("/api/v1/keys", &json!({"name": "k", "scopes": [scope]}));
+        text(&made.expect(201, "a key")["key"], "secret").to_owned()
+    };
+    let (of_links, of_snapshots) = (key("links.readonly"), key("snapshots.readonly"));
+    let large = vec![b' '; 8 * 1024 * 1024 + 1];
+    for Asked { method, target, body, scope } in all_asked(&description) {
+        let body = body.as_deref().map(str::as_bytes);
+        let mut check = |mut client: Client, target: &str, headers: &[(&str, &str)], body: Option<&[u8]>| {
+            let answer = client.send(&method, target, headers, body);
+            description.check(&method, target, &answer);
+            answer
+        };
+        let with = |pair: &str| format!("{target}{}{pair}", if target.contains('?') { '&' } else { '?' });
+        assert_eq!(check(app.visitor(), &target, &[], body).status, 401, "{method} {target}");
+        assert_eq!(
+            check(app.visitor().with_key("wrong"), &target, &[], body).status,
+            401,
+            "{method} {target}"
+        );
+        let powerless = if scope.starts_with("snapshots.") { &of_links } else { &of_snapshots };
+        let forbidden = check(app.visitor().with_key(powerless), &target, &[], body);
+        assert_eq!(forbidden.status, 403, "{method} {target}");
+        if target.starts_with("/api/v1/") {
+            let lacks = format!("this key lacks the scope {scope}");
+            assert_eq!(forbidden.json()["error"], json!(lacks), "{method} {target}");
+        }
+        let elsewhere = check(app.admin(), &target, &[("X-Workspace-Id", "nowhere")], body);
+        assert!(matches!(elsewhere.status, 403 | 404), "{method} {target}: {elsewhere:?}");
+        check(app.admin(), &with("workspaceId=a&workspaceId=b"), &[], body);
+        if body.is_some() {
+            for (bytes, headers, status) in [
+                (&b"{"[..], None, 400),
+                (&b"{}"[..], Some(("Content-Encoding", "gzip")), 415),
+                (&large[..], None, 413),
+            ] {
+                let answer = check(app.admin(), &target, headers.as_slice(), Some(bytes));
+                assert_eq!(answer.status, status, "{method} {target}");
+            }
+        }
+    }
+    let app = TestApp::start_with(|config| config.limits.instance_requests_per_minute = 1);
+    app.admin().get("/api/v1/tags").expect(200, "the one request");
+    for Asked { method, target, body, .. } in all_asked(&description) {
+        let answer = app.admin().send(&method, &target, &[], body.as_deref().map(str::as_bytes));
+        assert_eq!(answer.status, 429, "{method} {target}");
+        description.check(&method, &target, &answer);
+    }
+}
+
+/// A request, its status, and what of its answer later ones need: the name and where it stands.
+type Row = (&'static str, &'static str, &'static str, u16, Option<(&'static str, &'static str)>);
+
+#[rustfmt::skip]
+const NATIVE: &[Row] = &[
+    ("GET", "/api/v1/workspaces", "", 200, Some(("HOME", "/workspaces/0/id"))),
+    ("GET", "/api/v1/workspaces", "", 200, Some(("OWNER", "/workspaces/0/companyId"))),
+    ("POST", "/api/v1/tags", r#"{"name":"spring"}"#, 201, Some(("TAG", "/tag/id"))),
+    ("POST", "/api/v1/tags", r#"{"name":"spring"}"#, 409, None),
+    ("POST", "/api/v1/tags", r#"{"name":" "}"#, 422, None),
+    ("PATCH", "/api/v1/tags/TAG", r##"{"color":"#16a34a"}"##, 200, None),
+    ("POST", "/api/v1/domains", r#"{"domain":"links.test","rootUrl":"https://e.test/"}"#, 201, Some(("DOMAIN", "/domain/id"))),
+    ("POST", "/api/v1/domains", r#"{"domain":"links.test"}"#, 409, None),
+    ("POST", "/api/v1/domains", r#"{"domain":"a b"}"#, 422, None),
+    ("GET", "/api/v1/domains/DOMAIN", "", 200, None),
+    ("PATCH", "/api/v1/domains/DOMAIN", r#"{"rootUrl":null,"expiredUrl":"https://e.test/"}"#, 200, None),
+    ("POST", "/api/v1/domains/DOMAIN/verify", "", 200, None),
+    ("POST", "/api/v1/links", r#"{"url":"https://e.test/","domain":"links.test","customSlug":"full","title":"T","description":"D","image":"https://e.test/i","password":"secret","validSince":"2020-01-01","expiresAt":"2030-01-01T00:00:00Z","maxClicks":5,"expiredUrl":"https://e.test/x","tagIds":["TAG"],"forwardParameters":true,"utmSource":"s","metaPixelId":"123456789012345","googleTagId":"G-ABCDEF1234","webhookUrls":["https://e.test/a","https://e.test/b"],"notes":"n","redirectType":308}"#, 201, Some(("LINK", "/link/id"))),
+    ("POST", "/api/v1/links", r#"{"url":"https://e.test/","domain":"links.test","customSlug":"full"}"#, 409, None),
+    ("POST", "/api/v1/links", r#"{"url":"javascript:x"}"#, 422, None),
+    ("POST", "/api/v1/links", r#"{"url":"tel:+49301234","linkType":"TEL"}"#, 201, None),
+    ("POST", "/api/v1/links/bulk", r#"{"links":[{"url":"https://e.test/"},{"url":5},{"url":"https://e.test/","customSlug":"api"}]}"#, 201, None),
+    ("POST", "/api/v1/links/bulk", r#"{"links":[]}"#, 422, None),
+    ("GET", "/api/v1/links?limit=1&sort=oldest", "", 200, None),
+    ("GET", "/api/v1/links?limit=0", "", 400, None),
+    ("GET", "/api/v1/links?sort=clicks&page=1000000", "", 422, None),
+    ("GET", "/api/v1/links/LINK", "", 200, None),
+    ("GET", "/api/v1/links/00000000000000000000", "", 404, None),
+    ("PATCH", "/api/v1/links/LINK", r#"{"title":null,"redirectType":"301","maxClicks":null}"#, 200, None),
+    ("PATCH", "/api/v1/links/LINK", r#"{"customSlug":"other"}"#, 422, None),
+    ("GET", "/api/v1/links/LINK/explain?ua=Googlebot&at=2029-01-01", "", 200, None),
+    ("GET", "/api/v1/links/LINK/deliveries", "", 200, None),
+    ("POST", "/api/v1/render", r#"{"text":"{{trigger_link.LINK}} {{trigger_link.x}}","contactId":"c"}"#, 200, None),
+    ("GET", "/api/v1/tags", "", 200, None),
+    ("GET", "/api/v1/domains", "", 200, None),
+    ("DELETE", "/api/v1/domains/DOMAIN", "", 422, None),
+    ("DELETE", "/api/v1/links/LINK", "", 200, None),
+    ("DELETE", "/api/v1/links/LINK", "", 404, None),
+    ("DELETE", "/api/v1/domains/DOMAIN", "", 200, None),
+    ("DELETE", "/api/v1/tags/TAG", "", 200, None),
+    ("POST", "/api/v1/companies", r#"{"name":"Agency","id":"agency","relationshipNumber":"0-128-926"}"#, 201, None),
+    ("POST", "/api/v1/companies", r#"{"name":"Agency","id":"agency"}"#, 409, None),
+    ("POST", "/api/v1/companies", r#"{"name":" "}"#, 422, None),
+    ("GET", "/api/v1/companies", "", 200, None),
+    ("POST", "/api/v1/workspaces", r#"{"name":"Shop","companyId":"agency","credits":3,"customValues":{"a":"b"}}"#, 201, Some(("WORKSPACE", "/workspace/id"))),
+    ("POST", "/api/v1/workspaces", r#"{"name":"Shop","id":"WORKSPACE"}"#, 409, None),
+    ("GET", "/api/v1/workspaces", "", 200, None),
+    ("GET", "/api/v1/workspaces/WORKSPACE", "", 200, None),
+    ("PATCH", "/api/v1/workspaces/WORKSPACE", r#"{"credits":null}"#, 200, None),
+    ("GET", "/api/v1/workspaces/WORKSPACE/webhook-secret", "", 200, None),
+    ("POST", "/api/v1/workspaces/WORKSPACE/webhook-secret/rotate", "", 201, None),
+    ("GET", "/api/v1/workspaces/nowhere", "", 404, None),
+    ("POST", "/api/v1/keys", r#"{"name":"k","scopes":["links.write"],"createOnly":true,"expiresAt":"2030-01-01"}"#, 201, Some(("KEY", "/key/id"))),
+    ("POST", "/api/v1/keys", r#"{"name":"k","scopes":["all"]}"#, 422, None),
+    ("GET", "/api/v1/keys", "", 200, None),
+    ("DELETE", "/api/v1/keys/KEY", "", 200, None),
+    ("POST", "/api/v1/campaigns", r#"{"name":"C","id":"spring"}"#, 201, None),
+    ("POST", "/api/v1/campaigns", r#"{"name":"C","id":"spring"}"#, 409, None),
+    ("POST", "/api/v1/campaigns", r#"{"name":" "}"#, 422, None),
+    ("GET", "/api/v1/campaigns", "", 200, None),
+    ("GET", "/api/v1/campaigns/spring", "", 200, None),
+    ("PATCH", "/api/v1/campaigns/spring", r#"{"name":"D"}"#, 200, None),
+];
+
+#[rustfmt::skip]
+const LINQUID: &[Row] = &[
+    ("POST", "/api/campaigns", r#"{"name":"C"}"#, 201, Some(("CAMPAIGN", "/data/id"))),
+    ("GET", "/api/campaigns?limit=1", "", 200, None),
+    ("GET", "/api/campaigns/CAMPAIGN", "", 200, None),
+    ("PATCH", "/api/campaigns/CAMPAIGN", r#"{"name":"D"}"#, 200, None),
+    ("POST", "/api/links", r#"{"destinationUrl":"https://e.test/","shortCode":"lent","title":"T","tags":["a"],"clicksLimit":5,"password":"p","campaignId":"CAMPAIGN","expiresAt":"2030-01-01"}"#, 201, Some(("LENT", "/data/id"))),
+    ("POST", "/api/links", r#"{"destinationUrl":"https://e.test/","shortCode":"lent"}"#, 409, None),
+    ("POST", "/api/links", r#"{"destinationUrl":5}"#, 400, None),
+    ("GET", "/api/links?limit=1&campaignId=CAMPAIGN", "", 200, None),
+    ("GET", "/api/links/LENT", "", 200, None),
+    ("GET", "/api/links/lent", "", 200, None),
+    ("GET", "/api/links/unknown", "", 404, None),
+    ("PATCH", "/api/links/LENT", r#"{"clicksLimit":null,"password":""}"#, 200, None),
+    ("DELETE", "/api/links/LENT", "", 200, None),
+    ("DELETE", "/api/links/LENT", "", 404, None),
+];
+
+#[rustfmt::skip]
+const HIGHLEVEL: &[Row] = &[
+    ("POST", "/links/", r#"{"locationId":"HOME","name":"N","redirectTo":"https://e.test/"}"#, 201, Some(("TRIGGER", "/link/id"))),
+    ("POST", "/links/", r#"{"locationId":"HOME","name":""}"#, 422, None),
+    ("GET", "/links/?locationId=HOME", "", 200, None),
+    ("GET", "/links/?locationId=HOME&skip=0&limit=1", "", 200, None),
+    ("GET", "/links/", "", 400, None),
+    ("GET", "/links/search?locationId=HOME&query=N", "", 200, None),
+    ("GET", "/links/id/TRIGGER?locationId=HOME", "", 200, None),
+    ("GET", "/links/TRIGGER", "", 200, None),
+    ("PUT", "/links/TRIGGER", r#"{"name":"M"}"#, 201, None),
+    ("PUT", "/links/TRIGGER", "{}", 422, None),
+    ("DELETE", "/links/TRIGGER", "", 201, None),
+    ("DELETE", "/links/TRIGGER", "", 404, None),
+    ("GET", "/locations/HOME", "", 200, None),
+    ("GET", "/locations/nowhere", "", 403, None),
+];
+
+#[rustfmt::skip]
+const SNAPSHOTS: &[Row] = &[
+    ("POST", "/api/v1/snapshots", r#"{"name":"S"}"#, 201, Some(("SNAPSHOT", "/snapshot/id"))),
+    ("POST", "/api/v1/snapshots", r#"{"name":" "}"#, 422, None),
+    ("GET", "/api/v1/snapshots", "", 200, None),
+    ("GET", "/api/v1/snapshots/SNAPSHOT", "", 200, None),
+    ("POST", "/api/v1/snapshots/SNAPSHOT/shares", r#"{"type":"permanent_link"}"#, 201, Some(("SHARE", "/share/id"))),
+    ("POST", "/api/v1/snapshots/SNAPSHOT/shares", r#"{"type":"agency_link"}"#, 422, None),
+    ("POST", "/api/v1/snapshots/import", r#"{"shareId":"SHARE","workspaceId":"HOME","onConflict":"rename"}"#, 201, Some(("IMPORT", "/import/id"))),
+    ("GET", "/api/v1/snapshots/imports/IMPORT", "", 200, None),
+    ("GET", "/snapshots/?companyId=OWNER", "", 200, None),
+    ("GET", "/snapshots/", "", 400, None),
+    ("POST", "/snapshots/share/link?companyId=OWNER", r#"{"snapshot_id":"SNAPSHOT","share_type":"location_link","share_location_id":"HOME, b"}"#, 201, None),
+    ("POST", "/snapshots/share/link?companyId=OWNER", r#"{"snapshotId":"SNAPSHOT"}"#, 400, None),
+    ("GET", "/snapshots/snapshot-status/SNAPSHOT?companyId=OWNER&from=2020-01-01&to=2030-01-01", "", 200, None),
+    ("GET", "/snapshots/snapshot-status/SNAPSHOT/location/HOME?companyId=OWNER", "", 200, None),
+    ("DELETE", "/api/v1/snapshots/SNAPSHOT", "", 200, None),
+    ("GET", "/api/v1/snapshots/SNAPSHOT", "", 404, None),
+];
+
+#[test]
+fn answers_are_as_described() {
+    let app = TestApp::start();
+    let mut description = Description::of(&app);
+    let mut client = app.admin();
+    let mut known: Vec<(&str, String)> = Vec::new();
+    for (method, target, body, status, keeps) in [NATIVE, LINQUID, HIGHLEVEL, SNAPSHOTS].into_iter().flatten()
+    {
+        if description.find(method, target).is_none() {
+            continue;
+        }
+        let filled =
+            |text: &str| known.iter().fold(text.to_owned(), |text, (name, id)| text.replace(name, id));
+        let (target, body) = (filled(target), filled(body));
+        let answer = client.send(method, &target, &[], (!body.is_empty()).then_some(body.as_bytes()));
+        assert_eq!(answer.status, *status, "{method} {target} {body}: {}", answer.text());
+        description.check(method, &target, &answer);
+        if let Some((name, pointer)) = keeps {
+            let id = answer.json().pointer(pointer).and_then(Value::as_str).expect("an id").to_owned();
+            known.push((name, id));
+        }
+    }
+    for Operation { details, .. } in description.operations() {
+        let id = text(details, "operationId");
+        let succeeded = description.seen.iter().any(|(seen, status)| seen == id && *status < 300);
+        assert!(succeeded, "{id} never succeeded");
+    }
+}
+
+#[test]
+fn both_are_for_everyone_and_load_nothing() {
+    let app = TestApp::start();
+    let mut visitor = app.visitor();
+    for (path, kind) in
+        [("/api/openapi.json", "application/json; charset=utf-8"), ("/api/docs", "text/html; charset=utf-8")]
+    {
+        let answer = visitor.get(path);
+        let head = visitor.head(&format!("{path}/"));
+        assert_eq!((answer.status, head.status), (200, 200), "{path}");
+        for name in ["content-type", "content-length", "cache-control", "content-security-policy"] {
+            assert_eq!(answer.header(name), head.header(name), "{path} {name}");
+        }
+        assert_eq!(answer.header("content-type"), Some(kind));
+        assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));
+        assert_eq!(visitor.delete(path).status, 405, "{path}");
+    }
+    let page = visitor.get("/api/docs");
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    let html = scraper::Html::parse_document(&page.text());
+    assert!(html.errors.is_empty(), "{:?}", html.errors);
+    let select = |css: &str| scraper::Selector::parse(css).expect("a selector");
+    let loads = "script, link, img, iframe, object, embed, [src], [style], [onclick]";
+    assert_eq!(html.select(&select(loads)).count(), 0);
+    let described = Description::of(&app);
+    assert_eq!(html.select(&select("article")).count(), described.operations().len());
+    for anchor in html.select(&select("nav a")) {
+        let target = anchor.attr("href").and_then(|href| href.strip_prefix('#')).expect("within the page");
+        assert_eq!(html.select(&select(&format!("[id='{target}']"))).count(), 1, "{target}");
+    }
+    assert!(!page.text().contains(KEY));
+}
