@@ -58,6 +58,8 @@ mod regression;
 mod snapshots;
 /// The table follows the log through reopening, wiping and damage.
 mod table;
+/// Companies and workspaces do not see each other.
+mod tenants;
 /// What receivers cannot do.
 mod webhook_limits;
 /// Where webhooks may go.
