@@ -21,10 +21,12 @@
 //! # A redirect
 //!
 //! [`http::server`] reads the head, [`http::service`] checks Host and target and sees that the path
-//! is no API's; [`visit::Visitor`] finds the domain and the code's canonical spelling and asks the
-//! [`cache`]. A hit on a plain link is answered inside that look-up: one hash, one probe, one
-//! relaxed add, a head with a ready `Location`. A miss reads the [`table`] on the blocking pool,
-//! once for however many wait ([`links::Links::load`]), compiles the link and keeps it.
+//! is no API's; [`visit::Visitor`] finds the domain and the code's canonical spelling, remembers who
+//! asks by the User-Agent, and asks the [`cache`]. A hit on a plain link is answered inside that
+//! look-up: one hash, one probe, one relaxed add, a head with a ready `Location`. A miss reads the
+//! [`table`] on the blocking pool, once for however many wait ([`links::Links::load`]), compiles the
+//! link and keeps it. A link that is not plain is decided by the rules in [`visit`], in their order;
+//! one with a limit takes a click that the log already holds ([`cache::quotas`]).
 //!
 //! # A create
 //!
@@ -58,11 +60,20 @@
 //!     (`suite::credits::many_at_once_make_exactly_as_many_as_are_paid_for`) and whatever crashes
 //!     (`suite::credits::a_kill_neither_loses_nor_makes_a_credit`).
 //!
+//! 13. `maxClicks` is never exceeded, whoever races and whatever crashes
+//!     (`suite::limits::many_at_once_get_exactly_the_limit`,
+//!     `suite::limits::a_kill_wastes_a_reservation_and_never_exceeds_the_limit`).
+//! 14. What a click does is what `explain` says (`suite::options::each_option_does_what_explain_says`).
+//! 15. No route of any API tells one company of another
+//!     (`suite::tenants::no_route_tells_one_company_of_another`).
+//!
 //! # Where things go
 //!
-//! A vendor's API: a folder in `http/api`, its tests in `tests/suite`, one line in `DIALECTS`. A log engine: a file in `log`. A field of a link: `model/link.rs`, a new version in
-//! `table/record/link.rs`, the dialects that speak it. A rule at click time: a file in `visit`, one
-//! line where the order stands. A setting: the module's `Settings`, and `config.example.toml`.
+//! A vendor's API: a folder in `http/api`, one line in `DIALECTS`, its description in
+//! `http/api/openapi`, its transcripts in `tests/suite/dialects`. A log engine: a file in `log`. A
+//! field of a link: `model/link.rs`, a new version in `table/record/link.rs`, the dialects that speak
+//! it. A rule at click time: a file in `visit`, one line in `visit/rules.rs`. A setting: the module's
+//! `Settings`, and `config.example.toml`.
 //!
 //! # Departures
 //!
