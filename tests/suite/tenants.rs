@@ -36,7 +36,7 @@ fn tenant(admin: &mut Client, name: &str) -> Tenant {
 /// One of everything, made by the victim: ids by the first part of the path that names them.
 fn belongings(victim: &Tenant, client: &mut Client) -> BTreeMap<&'static str, String> {
     let mut ids = BTreeMap::new();
-    let mut make = |client: &mut Client, path: &str, body: Value, pointer: &str| {
+    let make = |client: &mut Client, path: &str, body: Value, pointer: &str| {
         let made = client.post(path, &body).expect(201, path);
         made.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{made}")).to_owned()
     };

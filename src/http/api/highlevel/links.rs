@@ -12,7 +12,7 @@ use super::{HighLevelLinks, failure};
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
     Allowance, Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, Fixed, LinkView, Outcome, Refusal,
-    Reply, Slice, Wording, WorkspaceView,
+    Reply, Slice, Wording, WorkspaceView, endpoint,
 };
 use crate::http::api::json::{self, Fields, Given, Mistyped};
 use crate::model::Invalid;
@@ -95,15 +95,6 @@ impl Dialect for HighLevelLinks {
     fn rate_headers(&self, allowance: &Allowance, _: Timestamp) -> Vec<(HeaderName, HeaderValue)> {
         super::rate_headers(allowance)
     }
-}
-
-const fn endpoint(
-    method: &'static str,
-    template: &'static str,
-    body: BodyKind,
-    parse: fn(&Call<'_>) -> Result<Asked, Refusal>,
-) -> Endpoint {
-    Endpoint { method, template, body, parse }
 }
 
 /// `search`, `id` and `r` are no ids; `/links/search` stands before the template that it fits as well.

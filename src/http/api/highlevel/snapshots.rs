@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
     Allowance, Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, ImportQuery, ImportView,
-    NamedCompany, Outcome, Refusal, Reply, SnapshotCommand,
+    NamedCompany, Outcome, Refusal, Reply, SnapshotCommand, endpoint,
 };
 use crate::http::api::json::{self, Mistyped};
 use crate::model::Invalid;
@@ -83,10 +83,10 @@ impl Dialect for HighLevelSnapshots {
 
 #[rustfmt::skip]
 const ENDPOINTS: &[Endpoint] = &[
-    Endpoint { method: "GET", template: "/snapshots", body: BodyKind::None, parse: list },
-    Endpoint { method: "POST", template: "/snapshots/share/link", body: BodyKind::Plain, parse: share },
-    Endpoint { method: "GET", template: "/snapshots/snapshot-status/{snapshot}", body: BodyKind::None, parse: pushes },
-    Endpoint { method: "GET", template: "/snapshots/snapshot-status/{snapshot}/location/{location}", body: BodyKind::None, parse: latest },
+    endpoint("GET", "/snapshots", BodyKind::None, list),
+    endpoint("POST", "/snapshots/share/link", BodyKind::Plain, share),
+    endpoint("GET", "/snapshots/snapshot-status/{snapshot}", BodyKind::None, pushes),
+    endpoint("GET", "/snapshots/snapshot-status/{snapshot}/location/{location}", BodyKind::None, latest),
 ];
 
 fn asked(workspace: Option<String>, command: SnapshotCommand) -> Asked {

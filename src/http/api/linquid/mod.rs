@@ -15,7 +15,7 @@ use hyper::StatusCode;
 
 use crate::http::api::dialect::{
     Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, LIMIT_DEFAULT, LIMIT_MAX, Paging, Refusal,
-    Reply,
+    Reply, endpoint,
 };
 use crate::http::api::json::{self, Fields, Mistyped};
 use crate::http::api::query::Query;
@@ -48,15 +48,6 @@ impl Dialect for Linquid {
     fn failure(&self, failure: &Failure) -> (StatusCode, Vec<u8>) {
         failure::render(failure)
     }
-}
-
-const fn endpoint(
-    method: &'static str,
-    template: &'static str,
-    body: BodyKind,
-    parse: fn(&Call<'_>) -> Result<Asked, Refusal>,
-) -> Endpoint {
-    Endpoint { method, template, body, parse }
 }
 
 #[rustfmt::skip]

@@ -19,7 +19,9 @@ mod snapshots;
 
 use hyper::StatusCode;
 
-use crate::http::api::dialect::{Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, Refusal, Reply};
+use crate::http::api::dialect::{
+    Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, Refusal, Reply, endpoint,
+};
 use crate::http::api::json::{self, Fields};
 
 /// The dialect.
@@ -45,15 +47,6 @@ impl Dialect for Native {
     fn failure(&self, failure: &Failure) -> (StatusCode, Vec<u8>) {
         failure::render(failure)
     }
-}
-
-const fn endpoint(
-    method: &'static str,
-    template: &'static str,
-    body: BodyKind,
-    parse: fn(&Call<'_>) -> Result<Asked, Refusal>,
-) -> Endpoint {
-    Endpoint { method, template, body, parse }
 }
 
 #[rustfmt::skip]
