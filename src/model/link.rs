@@ -2,7 +2,11 @@
 //! is a list of them, and so is everything a draft sets, so each field's rule stands once, in
 //! [`Options::apply`]. [`Standing`]: what a link is at an instant.
 
+mod draft;
+
 use std::fmt;
+
+pub use self::draft::{DomainChoice, Draft, Patch};
 
 use crate::clock::Timestamp;
 use crate::model::destination::{Destination, LinkType, Utm};
@@ -358,45 +362,6 @@ impl Options {
         }
         Standing::Live
     }
-}
-
-/// A link before it exists.
-#[derive(Clone, Debug)]
-pub struct Draft {
-    /// Where it shall live.
-    pub domain: DomainChoice,
-    /// The code asked for; drawn when `None`.
-    pub code: Option<ShortCode>,
-    /// Where it leads, still as text: its rule depends on type and configuration.
-    pub destination: Box<str>,
-    /// What the destination is.
-    pub link_type: LinkType,
-    /// A password, not yet hashed.
-    pub password: Option<Password>,
-    /// What else is set from the start.
-    pub edits: Vec<Edit>,
-}
-
-/// A change to a link: applied in order, all or nothing.
-#[derive(Clone, Debug, Default)]
-pub struct Patch {
-    /// A new destination, still as text, as in a [`Draft`].
-    pub destination: Option<Box<str>>,
-    /// `Some(None)` removes the password.
-    pub password: Option<Option<Password>>,
-    /// Everything else.
-    pub edits: Vec<Edit>,
-}
-
-/// How a draft names its domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DomainChoice {
-    /// The workspace's default domain.
-    Default,
-    /// By host name, as the native API does.
-    Name(Box<str>),
-    /// By id, as Linquid does.
-    Id(Id),
 }
 
 fn checked(field: &'static str, text: Option<Box<str>>, max: usize) -> Result<Option<Box<str>>, Invalid> {

@@ -6,6 +6,7 @@
 //! that no edit there changes bytes on disk. bincode cannot read back what serde's `skip`,
 //! `flatten` or `untagged` write; none of them may appear here.
 
+mod answer;
 mod campaign;
 mod contact;
 mod entity;
@@ -17,7 +18,8 @@ use bincode::config::{Configuration, Limit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use self::entity::{Answer, Applied, Number, StoredBulk, StoredOutcome, TagName};
+pub use self::answer::{Answer, StoredBulk, StoredOutcome};
+pub use self::entity::{Applied, Number, TagName};
 pub use self::link::{LinkAt, Staged, Tombstone};
 pub use self::snapshot::{Chunk, FrozenId, FrozenLink};
 pub use self::webhook::{WaitingDeliveries, WaitingDelivery};

@@ -1,0 +1,166 @@
+//! The record of what a POST with an `Idempotency-Key` did.
+
+use serde::{Deserialize, Serialize};
+
+use super::entity::foreign;
+use super::{Corrupt, Stored, read, unknown, version, write};
+use crate::clock::Timestamp;
+use crate::model::domain::DomainNumber;
+use crate::model::id::{ForeignId, Id};
+use crate::model::workspace::WorkspaceNumber;
+
+/// What a POST with an `Idempotency-Key` did, kept for 24 hours in the same Change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Hash of the request's body.
+    pub body: [u8; 16],
+    /// When it was answered.
+    pub at: Timestamp,
+    /// What it made.
+    pub outcome: StoredOutcome,
+}
+
+/// [`Answer::outcome`]: ids, not bodies, so that a bulk of 1,000 links stays small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // Each names what was made.
+pub enum StoredOutcome {
+    Link { workspace: WorkspaceNumber, id: Id },
+    Bulk(StoredBulk),
+    Tag { workspace: WorkspaceNumber, id: Id },
+    Domain(DomainNumber),
+    Workspace(WorkspaceNumber),
+    Company(ForeignId),
+    Key(Id),
+    WebhookSecret(WorkspaceNumber),
+    Campaign { workspace: WorkspaceNumber, id: ForeignId },
+    Snapshot(ForeignId),
+    Share(Id),
+    Import(Id),
+}
+
+/// How far a bulk has come: written with each of its Changes, so that the repetition of one that
+/// a crash cut goes on where it stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBulk {
+    /// Whose links they are.
+    pub workspace: WorkspaceNumber,
+    /// Links made, in the order of their rows.
+    pub links: Vec<Id>,
+    /// Rows that made none: row, code and reason.
+    pub failed: Vec<(u32, Option<Box<str>>, Box<str>)>,
+    /// Rows dealt with.
+    pub done: u32,
+    /// Rows in all.
+    pub of: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+enum OutcomeV1 {
+    Link {
+        workspace: u32,
+        id: u128,
+    },
+    Bulk {
+        workspace: u32,
+        links: Vec<u128>,
+        failed: Vec<(u32, Option<Box<str>>, Box<str>)>,
+        done: u32,
+        of: u32,
+    },
+    Tag {
+        workspace: u32,
+        id: u128,
+    },
+    Domain(u32),
+    Workspace(u32),
+    Company(Box<str>),
+    Key(u128),
+    WebhookSecret(u32),
+    Campaign {
+        workspace: u32,
+        id: Box<str>,
+    },
+    Snapshot(Box<str>),
+    Share(u128),
+    Import(u128),
+}
+
+#[derive(Serialize, Deserialize)]
+struct AnswerV1 {
+    body: [u8; 16],
+    at: i64,
+    outcome: OutcomeV1,
+}
+
+impl AnswerV1 {
+    fn from_model(answer: &Answer) -> AnswerV1 {
+        let outcome = match &answer.outcome {
+            StoredOutcome::Link { workspace, id } => {
+                OutcomeV1::Link { workspace: workspace.0, id: id.bits() }
+            }
+            StoredOutcome::Bulk(bulk) => OutcomeV1::Bulk {
+                workspace: bulk.workspace.0,
+                links: bulk.links.iter().map(|id| id.bits()).collect(),
+                failed: bulk.failed.clone(),
+                done: bulk.done,
+                of: bulk.of,
+            },
+            StoredOutcome::Tag { workspace, id } => OutcomeV1::Tag { workspace: workspace.0, id: id.bits() },
+            StoredOutcome::Domain(number) => OutcomeV1::Domain(number.0),
+            StoredOutcome::Workspace(number) => OutcomeV1::Workspace(number.0),
+            StoredOutcome::Company(id) => OutcomeV1::Company(id.as_str().into()),
+            StoredOutcome::Key(id) => OutcomeV1::Key(id.bits()),
+            StoredOutcome::WebhookSecret(number) => OutcomeV1::WebhookSecret(number.0),
+            StoredOutcome::Campaign { workspace, id } => {
+                OutcomeV1::Campaign { workspace: workspace.0, id: id.as_str().into() }
+            }
+            StoredOutcome::Snapshot(id) => OutcomeV1::Snapshot(id.as_str().into()),
+            StoredOutcome::Share(id) => OutcomeV1::Share(id.bits()),
+            StoredOutcome::Import(id) => OutcomeV1::Import(id.bits()),
+        };
+        AnswerV1 { body: answer.body, at: answer.at.as_millis(), outcome }
+    }
+
+    fn into_model(self) -> Result<Answer, Corrupt> {
+        let outcome = match self.outcome {
+            OutcomeV1::Link { workspace, id } => {
+                StoredOutcome::Link { workspace: WorkspaceNumber(workspace), id: Id::from_bits(id) }
+            }
+            OutcomeV1::Bulk { workspace, links, failed, done, of } => StoredOutcome::Bulk(StoredBulk {
+                workspace: WorkspaceNumber(workspace),
+                links: links.into_iter().map(Id::from_bits).collect(),
+                failed,
+                done,
+                of,
+            }),
+            OutcomeV1::Tag { workspace, id } => {
+                StoredOutcome::Tag { workspace: WorkspaceNumber(workspace), id: Id::from_bits(id) }
+            }
+            OutcomeV1::Domain(number) => StoredOutcome::Domain(DomainNumber(number)),
+            OutcomeV1::Workspace(number) => StoredOutcome::Workspace(WorkspaceNumber(number)),
+            OutcomeV1::Company(id) => StoredOutcome::Company(foreign(&id)?),
+            OutcomeV1::Key(id) => StoredOutcome::Key(Id::from_bits(id)),
+            OutcomeV1::WebhookSecret(number) => StoredOutcome::WebhookSecret(WorkspaceNumber(number)),
+            OutcomeV1::Campaign { workspace, id } => {
+                StoredOutcome::Campaign { workspace: WorkspaceNumber(workspace), id: foreign(&id)? }
+            }
+            OutcomeV1::Snapshot(id) => StoredOutcome::Snapshot(foreign(&id)?),
+            OutcomeV1::Share(id) => StoredOutcome::Share(Id::from_bits(id)),
+            OutcomeV1::Import(id) => StoredOutcome::Import(Id::from_bits(id)),
+        };
+        Ok(Answer { body: self.body, at: Timestamp::from_millis(self.at), outcome })
+    }
+}
+
+impl Stored for Answer {
+    fn encode(&self) -> Vec<u8> {
+        write(1, &AnswerV1::from_model(self))
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Answer, Corrupt> {
+        match version(bytes)? {
+            (1, rest) => read::<AnswerV1>(rest)?.into_model(),
+            (other, _) => unknown("an idempotency answer", other),
+        }
+    }
+}
