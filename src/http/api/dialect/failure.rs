@@ -1,6 +1,6 @@
 //! Why a request failed, in words that belong to no vendor. Each dialect words every case.
 
-use crate::http::api::refusal::Refusal;
+use crate::http::api::dialect::Refusal;
 
 /// Why a request failed.
 #[derive(Clone, Debug)]
