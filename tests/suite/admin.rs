@@ -1059,3 +1059,28 @@ fn too_many_requests_are_told_when_to_come_back() {
     assert_eq!(statuses, [401, 401, 429, 429]);
     assert_eq!(admin.get("/api/v1/links").status, 200, "a valid key from the same address");
 }
+
+/// What leads nowhere is counted and told like what leads somewhere, in each dialect's headers.
+#[test]
+fn requests_to_no_endpoint_are_limited_too() {
+    let app = TestApp::start_with(|config| config.limits.refused_per_minute = 4);
+    let mut stranger = app.visitor();
+    let rows = [
+        ("GET", "/api/v1/nothing", 404, "x-ratelimit-limit"),
+        ("PUT", "/api/links", 405, "x-ratelimit-limit"),
+        ("PATCH", "/links/x", 405, "x-ratelimit-max"),
+        ("GET", "/snapshots/nothing", 404, "x-ratelimit-max"),
+    ];
+    for (row, (method, path, status, limit)) in rows.into_iter().enumerate() {
+        let answer = stranger.send(method, path, &[], None);
+        assert_eq!((answer.status, answer.header(limit)), (status, Some("4")), "{method} {path}");
+        let left = (3 - row).to_string();
+        assert_eq!(answer.header("x-ratelimit-remaining"), Some(&*left), "{method} {path}");
+    }
+    let early = stranger.send("PUT", "/links", &[], None);
+    assert_eq!((early.status, early.header("x-ratelimit-remaining")), (429, Some("0")));
+    assert!(early.header("retry-after").is_some());
+    let mut admin = app.admin();
+    let answer = admin.send("PUT", "/api/v1/links", &[], None);
+    assert_eq!((answer.status, answer.header("x-ratelimit-limit")), (405, Some("10000000")), "a key's own");
+}

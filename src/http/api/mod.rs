@@ -135,8 +135,13 @@ impl Api {
                 (result, parts.method.as_str(), endpoint.template, None)
             }
             // Neither the method nor the path is ours: not for the log.
-            Found::Methods(allow) => (Err(Failure::WrongMethod), "-", "-", Some(allow)),
-            Found::Nothing => (Err(Failure::NoEndpoint), "-", "-", None),
+            Found::Methods(allow) => {
+                let failure = self.nowhere(&parts, peer, &mut allowance, Failure::WrongMethod);
+                (Err(failure), "-", "-", Some(allow))
+            }
+            Found::Nothing => {
+                (Err(self.nowhere(&parts, peer, &mut allowance, Failure::NoEndpoint)), "-", "-", None)
+            }
         };
         let mut answer = render(dialect, result, Some(number), allow, has_body);
         if let Some(allowance) = allowance {
@@ -197,6 +202,21 @@ impl Api {
         match counted.wait {
             Some(wait) => Err(Failure::TooMany(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX - 1) + 1)),
             None => caller,
+        }
+    }
+
+    /// Counts a request that leads to no endpoint like any other. Whoever asks is told so, with a
+    /// key or without one, unless it asks too often.
+    fn nowhere(
+        &self,
+        parts: &Parts,
+        peer: IpAddr,
+        allowance: &mut Option<Allowance>,
+        failure: Failure,
+    ) -> Failure {
+        match self.admit(parts, peer, allowance) {
+            Err(early @ Failure::TooMany(_)) => early,
+            _ => failure,
         }
     }
 
