@@ -181,6 +181,7 @@ impl Links {
         context: &Context,
         domain: Arc<Domain>,
     ) -> Result<DomainView, Error> {
+        let workspace = domain.workspace.unwrap_or(context.workspace.number);
         let own: Vec<DomainNumber> = match domain.workspace {
             Some(_) => vec![domain.number],
             // On the shared default domain only the workspace's own links are its to know: all it
@@ -188,16 +189,16 @@ impl Links {
             None => self
                 .directory()
                 .domains()
-                .filter(|other| other.workspace == Some(context.workspace.number))
+                .filter(|other| other.workspace == Some(workspace))
                 .map(|other| other.number)
                 .collect(),
         };
-        let (shared_domain, workspace) = (domain.workspace.is_none(), context.workspace.number);
+        let shared_domain = domain.workspace.is_none();
         let links = self
             .blocking(move |shared| {
                 let mut there = 0;
                 for number in own {
-                    there += shared.table.links_on(number, SHOWN_LINKS_MAX)?;
+                    there += shared.table.links_seen_on(number, workspace, SHOWN_LINKS_MAX)?;
                 }
                 let all = || shared.table.count(workspace, &List::All);
                 Ok(if shared_domain { all()?.saturating_sub(there) } else { there })

@@ -261,7 +261,7 @@ impl Table {
         })
     }
 
-    /// How many links live on a domain, counted up to `at_most`.
+    /// How many links live on a domain, hidden ones included, counted up to `at_most`.
     pub fn links_on(&self, domain: DomainNumber, at_most: usize) -> Result<u64, Error> {
         self.read(|store| Ok(store.prefix(&keys::links_on(domain)).take(at_most).count() as u64))
     }

@@ -13,6 +13,7 @@ use super::record::{Cell, Staged};
 use super::store::{Store, StoreError};
 use super::{Error, Found, Table, keys};
 use crate::log::Position;
+use crate::model::domain::DomainNumber;
 use crate::model::id::Id;
 use crate::model::link::Link;
 use crate::model::workspace::WorkspaceNumber;
@@ -72,6 +73,28 @@ impl Table {
         self.read(|store| {
             let first = store.prefix(&keys::stagings_in(workspace)).next();
             Ok(first.transpose().map_err(StoreError::from)?.is_some())
+        })
+    }
+
+    /// How many links are to be seen on a domain of this workspace, out of the first `at_most`: at the
+    /// cost of reading them while an import is under way.
+    pub fn links_seen_on(
+        &self,
+        domain: DomainNumber,
+        workspace: WorkspaceNumber,
+        at_most: usize,
+    ) -> Result<u64, Error> {
+        if !self.is_importing(workspace)? {
+            return self.links_on(domain, at_most);
+        }
+        self.read(|store| {
+            let sight = Sight::new(store);
+            let mut count = 0;
+            for pair in store.prefix(&keys::links_on(domain)).take(at_most) {
+                let (key, _) = pair.map_err(StoreError::from)?;
+                count += u64::from(sight.link(&key)?.is_some());
+            }
+            Ok(count)
         })
     }
 

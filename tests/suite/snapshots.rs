@@ -375,6 +375,11 @@ fn an_import_is_seen_whole_or_not_at_all() {
                 assert!(total == 0 || total == COUNT as u64, "{total}");
                 let shown = list["links"].as_array().expect("links").len();
                 assert!(shown == 0 || (shown == 3 && total > 0), "{shown} of {total}");
+                let domains = client.get("/api/v1/domains").expect(200, "domains")["domains"].clone();
+                for domain in domains.as_array().expect("a list") {
+                    let links = domain["activeLinks"].as_u64().expect("a number");
+                    assert!(links == 0 || links == COUNT as u64, "{links} on {}", domain["domain"]);
+                }
                 let tags = client.get("/api/v1/tags").expect(200, "tags")["tags"].clone();
                 // Looked at after the list: once there are links there are tags.
                 assert!(total == 0 || tags != json!([]), "{tags}");
