@@ -330,6 +330,15 @@ fn a_location_that_is_named_bounds_what_its_key_sees() {
     refused(&answer, 404, "Link not found", None, "not of this location");
     let answer = admin.delete(&format!("/links/{}?locationId={HERE}", places.foreign_id));
     refused(&answer, 404, "Link not found", None, "nor deleted there");
+    let mut client = places.with(&json!({})).with("X-Workspace-Id", HERE);
+    let message = "The token does not have access to this location.";
+    for location in [ELSEWHERE, "nonexistent000000001"] {
+        let answer = client.get(&format!("/links/?locationId={location}"));
+        refused(&answer, 403, message, None, "the location counts, not the header");
+        let body = json!({"locationId": location, "name": "n", "redirectTo": "https://e.test/"});
+        refused(&client.post("/links/", &body), 403, message, None, "nor is it made elsewhere");
+    }
+    client.get(&format!("/links/?locationId={HERE}")).expect(200, "its own");
 }
 
 #[test]

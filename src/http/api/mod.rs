@@ -237,7 +237,10 @@ impl Api {
         let call = Call { id, query: Query::parse(parts.uri.query()), body: &body };
         let asked = (endpoint.parse)(&call).map_err(Failure::Refused)?;
         permit(&caller, &asked.command)?;
-        let named = named_workspace(&parts.headers)?.or(asked.workspace.as_deref());
+        let (header, asked_for) = (named_workspace(&parts.headers)?, asked.workspace.as_deref());
+        // What such a dialect names is where the request goes or is refused, whatever the header says.
+        let named =
+            if dialect.keeps_to_named_workspace() { asked_for.or(header) } else { header.or(asked_for) };
         let workspace = self.0.core.links.acting(&caller, named).ok_or(Failure::UnknownWorkspace)?;
         let key = if parts.method == Method::POST { idempotency::key(&parts.headers) } else { Ok(None) };
         let claim = key.map_err(Failure::Refused)?.map(|key| {
