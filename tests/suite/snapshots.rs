@@ -682,3 +682,30 @@ fn opening_a_share_shows_it_and_uses_nothing_up() {
     admin.delete(&format!("{SNAPSHOTS}/{}", text(&snapshot, "id"))).expect(200, "deleted");
     assert_eq!(visitor.get(target).status, 404);
 }
+
+#[test]
+fn another_companys_receivers_do_not_come_along() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let mut make = |path: &str, body: Value| admin.post(path, &body).expect(201, path);
+    let hooks = json!({"url": "https://e.test/", "customSlug": "s", "webhookUrls": "https://hooks.test/a"});
+    make("/api/v1/links", hooks);
+    let snapshot = make("/api/v1/snapshots", json!({"name": "S"}));
+    let shares = format!("/api/v1/snapshots/{}/shares", text(&snapshot["snapshot"], "id"));
+    let share = make(&shares, json!({"type": "permanent_link"}));
+    let share = text(&share["share"], "id").to_owned();
+    let company = make("/api/v1/companies", json!({"name": "Other"}));
+    let company = text(&company["company"], "id").to_owned();
+    let home = text(&snapshot["snapshot"], "workspaceId").to_owned();
+    let abroad = make("/api/v1/workspaces", json!({"name": "Theirs", "companyId": company}));
+    let abroad = text(&abroad["workspace"], "id").to_owned();
+    for (workspace, kept) in [(home, true), (abroad, false)] {
+        let body = json!({"shareId": share, "workspaceId": workspace, "onConflict": "rename"});
+        make("/api/v1/snapshots/import", body);
+        let links =
+            app.admin().get(&format!("/api/v1/links?limit=1&workspaceId={workspace}")).expect(200, "links");
+        let id = text(&links["links"][0], "id").to_owned();
+        let link = app.admin().get(&format!("/api/v1/links/{id}")).expect(200, "a link")["link"].clone();
+        assert_eq!(link["webhookUrls"].is_string(), kept, "{link}");
+    }
+}

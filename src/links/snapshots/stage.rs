@@ -84,7 +84,12 @@ impl Links {
                     }
                 }
                 Chunk::Links(mut links) => {
+                    let is_foreign = job.snapshot.record.company != job.import.company;
                     for link in &mut links {
+                        if is_foreign {
+                            // Another company's receivers are not to hear of this one's visitors.
+                            link.options.webhook_urls.clear();
+                        }
                         let place = |id: &Id| tags.ids.get(usize::try_from(id.bits()).ok()?).copied();
                         link.options.tags = link.options.tags.iter().filter_map(place).collect();
                     }
