@@ -2,12 +2,14 @@
 //! [`Reply`] or [`Failure`] into bytes. Both pure. A dialect knows the model and this file, never
 //! the core behind it nor the server before it.
 
+mod asking;
 mod failure;
 mod snapshots;
 
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 
+pub use self::asking::{object, read, write};
 pub use self::failure::Failure;
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
 pub use crate::links::{

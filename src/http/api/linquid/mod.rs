@@ -14,10 +14,10 @@ mod render;
 use hyper::StatusCode;
 
 use crate::http::api::dialect::{
-    Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, LIMIT_DEFAULT, LIMIT_MAX, Paging, Refusal,
-    Reply, endpoint,
+    BodyKind, Command, Dialect, Endpoint, Failure, LIMIT_DEFAULT, LIMIT_MAX, Paging, Reply, endpoint, object,
+    read, write,
 };
-use crate::http::api::json::{self, Fields, Mistyped};
+use crate::http::api::json::Mistyped;
 use crate::http::api::query::Query;
 
 /// Highest page number: pages cost what they skip.
@@ -63,24 +63,6 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("PATCH", "/api/campaigns/{id}", BodyKind::Plain, campaigns::update),
 ];
 
-/// A command without a body; its workspace may be in the query.
-fn read(call: &Call<'_>, command: Command) -> Result<Asked, Refusal> {
-    Ok(Asked { workspace: call.query.text("workspaceId")?.map(str::to_owned), command })
-}
-
-/// A command with a body; its workspace may be in body or query.
-fn write(call: &Call<'_>, body: &Fields, command: Command) -> Result<Asked, Refusal> {
-    let mut asked = read(call, command)?;
-    if let Some(named) = body.text("workspaceId")?.value() {
-        asked.workspace = Some(named.to_owned());
-    }
-    Ok(asked)
-}
-
-fn object(call: &Call<'_>) -> Result<Fields, Refusal> {
-    json::object(call.body).map_err(Refusal::Malformed)
-}
-
 /// `page` and `limit` of a list.
 fn paging(query: &Query<'_>) -> Result<Paging, Mistyped> {
     let page = query.number("page", 1, PAGE_MAX)?.unwrap_or(1);
@@ -93,6 +75,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::http::api::dialect::Call;
 
     #[test]
     fn claims_its_own_paths_only() {

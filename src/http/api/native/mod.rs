@@ -20,9 +20,8 @@ mod snapshots;
 use hyper::StatusCode;
 
 use crate::http::api::dialect::{
-    Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, Refusal, Reply, endpoint,
+    BodyKind, Command, Dialect, Endpoint, Failure, Reply, endpoint, object, read, write,
 };
-use crate::http::api::json::{self, Fields};
 
 /// The dialect.
 pub(super) struct Native;
@@ -94,21 +93,3 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("DELETE", "/api/v1/snapshots/{id}", BodyKind::None, snapshots::delete),
     endpoint("POST", "/api/v1/snapshots/{id}/shares", BodyKind::Plain, snapshots::share),
 ];
-
-/// A command without a body; its workspace may be in the query.
-fn read(call: &Call<'_>, command: Command) -> Result<Asked, Refusal> {
-    Ok(Asked { workspace: call.query.text("workspaceId")?.map(str::to_owned), command })
-}
-
-/// A command with a body; its workspace may be in body or query.
-fn write(call: &Call<'_>, body: &Fields, command: Command) -> Result<Asked, Refusal> {
-    let mut asked = read(call, command)?;
-    if let Some(named) = body.text("workspaceId")?.value() {
-        asked.workspace = Some(named.to_owned());
-    }
-    Ok(asked)
-}
-
-fn object(call: &Call<'_>) -> Result<Fields, Refusal> {
-    json::object(call.body).map_err(Refusal::Malformed)
-}
