@@ -303,8 +303,9 @@ impl Shared {
                 next = self.own_link(target);
                 continue;
             }
-            let Some(found) = self.table.link(at, hop.as_str())? else { return Ok(()) };
-            next = self.own_link(&found.record.options.target());
+            // Links of an import count before they are seen: they would close the loop later.
+            let Some(link) = self.table.link_or_staged(at, hop.as_str())? else { return Ok(()) };
+            next = self.own_link(&link.options.target());
         }
         refuse()
     }

@@ -49,11 +49,13 @@ const TOTALS_PER_CHANGE: usize = 8_192;
 /// Records removed per Change by the sweep.
 const REMOVALS_PER_CHANGE: usize = 1_024;
 
-/// How often expired records are looked for. They are ignored once expired, whether swept or not.
-const SWEEP_EVERY: Duration = Duration::from_hours(1);
+/// How often is looked for what unfinished imports and snapshots left: until it is gone, it holds
+/// codes. Two short prefixes are read.
+const LEFTOVERS_EVERY: Duration = Duration::from_mins(1);
 
-/// When they are first looked for: not while a start still replays the log.
-const FIRST_SWEEP: Duration = Duration::from_mins(1);
+/// How many of those times expired records are looked for once: each hour. They are ignored once
+/// expired, whether swept or not.
+const EXPIRED_EVERY: u64 = 60;
 
 /// How often the start looks whether the store was read.
 const LOADED_POLL: Duration = Duration::from_millis(20);
@@ -118,9 +120,10 @@ impl Links {
 
     /// Removes expired records now and then, until dropped.
     pub async fn sweep_regularly(&self) {
-        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + FIRST_SWEEP, SWEEP_EVERY);
+        let first = tokio::time::Instant::now() + LEFTOVERS_EVERY;
+        let mut ticks = tokio::time::interval_at(first, LEFTOVERS_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        for round in 0_u64.. {
             while !self.is_loaded() {
                 tokio::time::sleep(LOADED_POLL).await;
             }
@@ -129,6 +132,9 @@ impl Links {
                 tracing::warn!(%error, "what unfinished imports and snapshots left could not be removed");
             }
             ticks.tick().await;
+            if round % EXPIRED_EVERY != 0 {
+                continue;
+            }
             match self.sweep(self.0.clock.now()).await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "expired records were removed"),

@@ -5,7 +5,7 @@ use super::list::matches;
 use super::{Context, Error, LinkView, Links, Shared};
 use crate::model::id::Id;
 use crate::model::workspace::WorkspaceNumber;
-use crate::table::{List, Order};
+use crate::table::{List, Order, Sight};
 
 /// Most links of one batch: some 10 KB as their readers see them, 1.5 MB when every text of every
 /// link is as long as it may be. What is beyond comes with the next one.
@@ -26,7 +26,8 @@ pub struct Slice {
     pub limit: Option<u64>,
 }
 
-/// A list being read. Links made meanwhile are not in it; links deleted meanwhile may be.
+/// A list being read. Links made meanwhile are not in it; links deleted meanwhile may be. Of an
+/// import that ends meanwhile it shows all or nothing.
 #[derive(Clone, Debug)]
 pub struct Walk {
     links: Links,
@@ -39,6 +40,8 @@ struct Rest {
     workspace: WorkspaceNumber,
     /// In lower case.
     needle: Option<String>,
+    /// What it was decided to see of imports; `None` before the first look.
+    sight: Option<Sight>,
     /// Behind this link.
     after: Option<Id>,
     skip: u64,
@@ -52,6 +55,7 @@ impl Links {
         let rest = Rest {
             workspace: context.workspace.number,
             needle: slice.search.map(|text| text.to_lowercase()).filter(|text| !text.is_empty()),
+            sight: None,
             after: None,
             skip: slice.skip,
             left: slice.limit.unwrap_or(u64::MAX),
@@ -89,8 +93,10 @@ impl Shared {
         let mut found = Vec::new();
         let mut looked_at = 0;
         let mut more = false;
-        let Rest { workspace, needle, after, skip, left } = rest;
-        self.table.each_link(*workspace, &List::All, Order::Newest, *after, &mut |link| {
+        let Rest { workspace, needle, sight, after, skip, left } = rest;
+        let mut seen = sight.take().map_or_else(|| self.table.sight(*workspace), Ok)?;
+        let (list, order) = (&List::All, Order::Newest);
+        self.table.each_link_seen(&mut seen, *workspace, list, order, *after, &mut |link| {
             if *left == 0 {
                 return false;
             }
@@ -111,6 +117,7 @@ impl Shared {
             found.push(link.record);
             true
         })?;
+        *sight = Some(seen);
         let views = found.into_iter().map(|link| self.view(link)).collect::<Result<_, _>>()?;
         Ok((views, more))
     }

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use self::record::{Applied, Cell, Corrupt, Number, Stored};
-use self::staged::Sight;
+pub use self::staged::Sight;
 use self::store::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::log::{self, Manifest, Position};
@@ -191,7 +191,7 @@ impl Table {
     /// The link that lives there.
     pub fn link(&self, domain: DomainNumber, code: &str) -> Result<Option<Found<Link>>, Error> {
         let key = keys::link(domain, code);
-        self.read(|store| Sight::new(store).link(&key))
+        self.read(|store| Sight::default().link(store, &key))
     }
 
     /// The link of this id in `workspace`.
@@ -200,7 +200,7 @@ impl Table {
             let Some(place) = store.get(&keys::listed(workspace, id))? else { return Ok(None) };
             // The index entry may outlive its link for a moment while a deletion is applied, or
             // point to a code that was created anew.
-            let link = Sight::new(store).link(&keys::of_place(&place))?;
+            let link = Sight::default().link(store, &keys::of_place(&place))?;
             Ok(link.filter(|found| found.record.id == id && found.record.workspace == workspace))
         })
     }
@@ -209,6 +209,19 @@ impl Table {
     /// `after`: calls `each` with every link until it returns false.
     pub fn each_link(
         &self,
+        workspace: WorkspaceNumber,
+        list: &List,
+        order: Order,
+        after: Option<Id>,
+        each: &mut dyn FnMut(Found<Link>) -> bool,
+    ) -> Result<(), Error> {
+        self.each_link_seen(&mut self.sight(workspace)?, workspace, list, order, after, each)
+    }
+
+    /// The same for a reader who comes back for more: what one [`Sight`] hid from it stays hidden.
+    pub fn each_link_seen(
+        &self,
+        sight: &mut Sight,
         workspace: WorkspaceNumber,
         list: &List,
         order: Order,
@@ -224,11 +237,11 @@ impl Table {
                 (Order::Oldest, None) => Box::new(store.prefix(&prefix)),
                 (Order::Oldest, Some(bound)) => Box::new(store.behind(&prefix, bound)),
             };
-            let sight = Sight::new(store);
             for pair in pairs {
                 let (key, place) = pair.map_err(StoreError::from)?;
                 let id = keys::trailing_id(&key);
-                let found = sight.link(&keys::of_place(&place))?.filter(|found| Some(found.record.id) == id);
+                let found = sight.link(store, &keys::of_place(&place))?;
+                let found = found.filter(|found| Some(found.record.id) == id);
                 if found.is_some_and(|found| !each(found)) {
                     break;
                 }

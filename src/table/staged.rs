@@ -2,9 +2,9 @@
 //! taken, and hidden from every reader for as long as the mark of the import is there. Its last
 //! Change removes the mark: all of them are there at that instant.
 //!
-//! A walk over many links asks for each import once, so that it sees all of it or nothing.
+//! A walk over many links decides about each import once, so that it sees all of it or nothing,
+//! however many batches it reads and whatever ends meanwhile.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -23,34 +23,34 @@ pub(super) fn is_under_way(store: &Store, workspace: WorkspaceNumber, import: Id
     Ok(store.get(&keys::staging(workspace, import))?.is_some())
 }
 
-/// What one reader sees.
-pub(super) struct Sight<'a> {
-    store: &'a Store,
-    under_way: RefCell<HashMap<Id, bool>>,
+/// What one reader sees: every import whole, or not at all.
+///
+/// Imports under way when it was made stay hidden from it. Of one that begins later, the first look
+/// decides.
+#[derive(Clone, Debug, Default)]
+pub struct Sight {
+    /// By import, whether its links are hidden.
+    hidden: HashMap<Id, bool>,
 }
 
-impl<'a> Sight<'a> {
-    pub(super) fn new(store: &'a Store) -> Sight<'a> {
-        Sight { store, under_way: RefCell::default() }
-    }
-
+impl Sight {
     /// The link under this key, unless it is hidden.
-    pub(super) fn link(&self, key: &[u8]) -> Result<Option<Found<Link>>, Error> {
-        let Some((revision, staged)) = read(self.store, key)? else { return Ok(None) };
+    pub(super) fn link(&mut self, store: &Store, key: &[u8]) -> Result<Option<Found<Link>>, Error> {
+        let Some((revision, staged)) = read(store, key)? else { return Ok(None) };
         let hidden = match staged.import {
             None => false,
-            Some(import) => self.hides(staged.link.workspace, import)?,
+            Some(import) => self.hides(store, staged.link.workspace, import)?,
         };
         Ok((!hidden).then_some(Found { revision, record: staged.link }))
     }
 
-    fn hides(&self, workspace: WorkspaceNumber, import: Id) -> Result<bool, Error> {
-        if let Some(known) = self.under_way.borrow().get(&import) {
-            return Ok(*known);
+    fn hides(&mut self, store: &Store, workspace: WorkspaceNumber, import: Id) -> Result<bool, Error> {
+        if let Some(decided) = self.hidden.get(&import) {
+            return Ok(*decided);
         }
-        let under_way = is_under_way(self.store, workspace, import)?;
-        self.under_way.borrow_mut().insert(import, under_way);
-        Ok(under_way)
+        let hidden = is_under_way(store, workspace, import)?;
+        self.hidden.insert(import, hidden);
+        Ok(hidden)
     }
 }
 
@@ -66,6 +66,24 @@ impl Table {
     /// Whether a record is under this key, a hidden link included.
     pub fn holds_key(&self, key: &[u8]) -> Result<bool, Error> {
         self.read(|store| Ok(store.get(key)?.is_some()))
+    }
+
+    /// A look at this workspace as it is now, for a reader who comes back for more.
+    pub fn sight(&self, workspace: WorkspaceNumber) -> Result<Sight, Error> {
+        self.read(|store| {
+            let mut sight = Sight::default();
+            for pair in store.prefix(&keys::stagings_in(workspace)) {
+                let (key, _) = pair.map_err(StoreError::from)?;
+                sight.hidden.extend(keys::parse_staging(&key).map(|(_, import)| (import, true)));
+            }
+            Ok(sight)
+        })
+    }
+
+    /// The link that lives there, even if an import has only staged it.
+    pub fn link_or_staged(&self, domain: DomainNumber, code: &str) -> Result<Option<Link>, Error> {
+        let key = keys::link(domain, code);
+        self.read(|store| Ok(read(store, &key)?.map(|(_, staged)| staged.link)))
     }
 
     /// Whether imports into this workspace are under way.
@@ -88,11 +106,11 @@ impl Table {
             return self.links_on(domain, at_most);
         }
         self.read(|store| {
-            let sight = Sight::new(store);
+            let mut sight = Sight::default();
             let mut count = 0;
             for pair in store.prefix(&keys::links_on(domain)).take(at_most) {
                 let (key, _) = pair.map_err(StoreError::from)?;
-                count += u64::from(sight.link(&key)?.is_some());
+                count += u64::from(sight.link(store, &key)?.is_some());
             }
             Ok(count)
         })

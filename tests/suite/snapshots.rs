@@ -709,3 +709,32 @@ fn another_companys_receivers_do_not_come_along() {
         assert_eq!(link["webhookUrls"].is_string(), kept, "{link}");
     }
 }
+
+/// Links that lead elsewhere where they were frozen, and to each other where they are imported: in
+/// one Change of the import, and many Changes apart.
+#[test]
+fn links_that_lead_to_each_other_where_they_arrive() {
+    for between in [0, 600] {
+        let app = TestApp::start();
+        let mut admin = app.admin();
+        admin.create(&json!({"url": "https://b.test/pong", "customSlug": "ping"}));
+        fill(&mut admin, "x", between);
+        admin.create(&json!({"url": "https://b.test/ping", "customSlug": "pong"}));
+        let snapshot = frozen(&mut admin, &json!({"name": "S"}));
+        let share = shared(&mut admin, &snapshot, &json!({"type": "permanent_link"}));
+        let (_, there) = company(&mut admin, "B", "0-1-2");
+        let mut other = acting(&app, &there);
+        other.post("/api/v1/domains", &json!({"domain": "b.test"})).expect(201, "a domain");
+        let default = json!({"defaultDomain": "b.test"});
+        other.patch(&format!("/api/v1/workspaces/{there}"), &default).expect(200, "it");
+
+        let body = json!({"shareId": share["id"]});
+        let why = "snapshot: url: of \"pong\" must not lead back to this short link";
+        other.post(IMPORT, &body).refuses(422, why, &between.to_string());
+        assert_eq!(total(&mut other), 0, "{between}");
+        let import = imported(&mut other, &share, &json!({"onConflict": "skip"}));
+        assert_eq!((&import["created"], &import["skipped"]), (&json!(between + 1), &json!(1)), "{import}");
+        assert_eq!(app.visitor().at("b.test").get("/ping").status, 302, "{between}");
+        assert_eq!(app.visitor().at("b.test").get("/pong").status, 404, "{between}");
+    }
+}

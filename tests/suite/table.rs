@@ -19,8 +19,8 @@ use waypost::model::link::{Link, Options};
 use waypost::model::short_code::ShortCode;
 use waypost::model::workspace::WorkspaceNumber;
 use waypost::readiness::Readiness;
-use waypost::table::record::LinkAt;
-use waypost::table::{self, List, Observer, Order, Settings, Table, keys};
+use waypost::table::record::{FrozenId, LinkAt, Staged, Stored};
+use waypost::table::{self, List, Observer, Order, Settings, Sight, Table, keys};
 
 const HOME: DomainNumber = DomainNumber::DEFAULT;
 const WORKSPACE: WorkspaceNumber = WorkspaceNumber(0);
@@ -251,4 +251,49 @@ fn a_record_that_sled_lost_is_noticed_and_healed() {
     assert!(store.table.link(HOME, "c77").expect("the table answers").is_some());
     assert_eq!(ids(&store.table, &List::All).len(), 200);
     store.close();
+}
+
+/// A walk in batches, before whose second one the import of half of the links ends, shows none of
+/// them; one that begins then shows all. In both orders, since lists and freezing differ in it.
+#[test]
+fn a_walk_sees_an_import_whole_or_not_at_all() {
+    const LINKS: u128 = 20;
+    let import = Id::from_bits(1);
+    for order in [Order::Newest, Order::Oldest] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path());
+        let mark = keys::staging(WORKSPACE, import);
+        let mut puts = vec![Put { key: mark.clone(), value: Some(FrozenId(import).encode().into()) }];
+        let staged = |id: u128| id.is_multiple_of(2);
+        puts.extend((2..2 + LINKS).map(|id| {
+            let link = link(id, &format!("c{id}"), &[]);
+            let value = if staged(id) { Staged::encode(&link, import) } else { LinkAt::encode(&link) };
+            Put { value: Some(value.into()), ..put(&link) }
+        }));
+        store.commit(Vec::new(), puts);
+        let batch = |sight: &mut Sight, after: Option<Id>, at_most: usize| {
+            let mut ids = Vec::new();
+            let walked =
+                store.table.each_link_seen(sight, WORKSPACE, &List::All, order, after, &mut |found| {
+                    ids.push(found.record.id.bits());
+                    ids.len() < at_most
+                });
+            walked.expect("the table answers");
+            ids
+        };
+        let mut began_before = store.table.sight(WORKSPACE).expect("the table answers");
+        let mut began_first = Sight::default();
+        let mut seen = batch(&mut began_before, None, 3);
+        assert_eq!(batch(&mut began_first, None, 3), seen, "{order:?}");
+        store.commit(Vec::new(), vec![Put { key: mark, value: None }]);
+        let last = seen.last().map(|id| Id::from_bits(*id));
+        let rest = batch(&mut began_before, last, usize::MAX);
+        assert_eq!(batch(&mut began_first, last, usize::MAX), rest, "{order:?}");
+        seen.extend(rest);
+        seen.sort_unstable();
+        assert_eq!(seen, (2..2 + LINKS).filter(|id| !staged(*id)).collect::<Vec<_>>(), "{order:?}");
+        let mut after = store.table.sight(WORKSPACE).expect("the table answers");
+        assert_eq!(batch(&mut after, None, usize::MAX).len() as u128, LINKS, "{order:?}");
+        store.close();
+    }
 }

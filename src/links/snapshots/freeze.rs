@@ -2,7 +2,7 @@
 //!
 //! Links are read in the order of their creation, in batches. One that is changed meanwhile is in
 //! the snapshot as it was before or after, whole; one that is deleted meanwhile may be in it; one
-//! that is made meanwhile is not. Clicks and campaigns stay behind, which belong to the workspace.
+//! that is made meanwhile is not; an import is in it whole or not at all. Clicks and campaigns stay behind, which belong to the workspace.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::model::link::Link;
 use crate::model::snapshot::{Snapshot, SnapshotDraft, SnapshotKind};
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::{Chunk, FrozenId, FrozenLink, LinkAt, Stored, StoredOutcome};
-use crate::table::{List, Order, keys};
+use crate::table::{List, Order, Sight, keys};
 
 /// Most links of one snapshot: an hour of importing, and a few hundred megabytes. Past it: refused.
 const LINKS_MAX: u64 = 2_000_000;
@@ -72,6 +72,8 @@ impl Links {
         }
         let closed = |_| Error::NotReady("the server is stopping".to_owned());
         let _permit = self.0.snapshots.permits.acquire().await.map_err(closed)?;
+        // Before the id that is the bound: an import that ends in between would be cut there.
+        let sight = self.blocking(move |shared| Ok(shared.table.sight(workspace)?)).await?;
         let mut frozen = Id::from_bits(0);
         let committed = self
             .commit_new(context, |next_id| {
@@ -84,7 +86,7 @@ impl Links {
             .await;
         let _freezing = Freezing { shared: &self.0, frozen };
         let Committed::Done = committed? else { return Err(Error::Busy) };
-        let made = self.freeze(context, draft, frozen).await;
+        let made = self.freeze(context, draft, frozen, sight).await;
         if made.is_err()
             && let Err(error) = self.remove_content(frozen).await
         {
@@ -93,7 +95,13 @@ impl Links {
         made.map(|snapshot| self.snapshot_view(snapshot))
     }
 
-    async fn freeze(&self, context: &Context, draft: SnapshotDraft, frozen: Id) -> Result<Snapshot, Error> {
+    async fn freeze(
+        &self,
+        context: &Context,
+        draft: SnapshotDraft,
+        frozen: Id,
+        mut sight: Sight,
+    ) -> Result<Snapshot, Error> {
         let loose = self.record::<FrozenId>(keys::loose(frozen)).await?.ok_or(Error::Busy)?.revision;
         let mut tags = self.tags(context).await?;
         tags.reverse();
@@ -113,8 +121,13 @@ impl Links {
         let mut links = 0;
         let mut after = None;
         loop {
-            let source = source.clone();
-            let (some, last) = self.blocking(move |shared| shared.batch(&source, after)).await?;
+            let (source, mut seen) = (source.clone(), std::mem::take(&mut sight));
+            let batch = move |shared: &Shared| {
+                let (some, last) = shared.batch(&source, &mut seen, after)?;
+                Ok((some, last, seen))
+            };
+            let (some, last, seen) = self.blocking(batch).await?;
+            sight = seen;
             if some.is_empty() {
                 break;
             }
@@ -169,12 +182,18 @@ impl Links {
 
 impl Shared {
     /// The next links, and the last one's id.
-    fn batch(&self, source: &Source, after: Option<Id>) -> Result<(Vec<FrozenLink>, Option<Id>), Error> {
+    fn batch(
+        &self,
+        source: &Source,
+        sight: &mut Sight,
+        after: Option<Id>,
+    ) -> Result<(Vec<FrozenLink>, Option<Id>), Error> {
         let default = self.default_domain_of(source.default_domain);
         let mut links = Vec::new();
         let mut bytes = 0;
         let mut last = after;
-        self.table.each_link(source.workspace, &List::All, Order::Oldest, after, &mut |found| {
+        let (workspace, list, order) = (source.workspace, &List::All, Order::Oldest);
+        self.table.each_link_seen(sight, workspace, list, order, after, &mut |found| {
             let link = found.record;
             if link.id > source.until {
                 return false;

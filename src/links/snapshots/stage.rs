@@ -273,6 +273,7 @@ impl Shared {
         let mut plan = Plan::default();
         let mut domains: HashMap<Option<Box<str>>, Held<Domain>> = HashMap::new();
         let mut seen = HashSet::new();
+        let mut siblings = Siblings::new();
         for link in frozen {
             let domain = match domains.get(&link.domain) {
                 Some(domain) => domain.clone(),
@@ -294,14 +295,20 @@ impl Shared {
                     }
                 }
             }
-            if self.leads_here(&link.options)
-                && let Err(error) = self.check_loop(number, Some(&code), &link.options, &Siblings::new())
-            {
-                if on_conflict == OnConflict::Skip && matches!(error, Error::Rule(_)) {
-                    plan.skipped += 1;
-                    continue;
-                }
-                return Err(error);
+            if self.leads_here(&link.options) {
+                match self.check_loop(number, Some(&code), &link.options, &siblings) {
+                    Ok(()) => siblings.insert((number, code.clone()), link.options.target()),
+                    Err(Error::Rule(_)) if on_conflict == OnConflict::Skip => {
+                        plan.skipped += 1;
+                        continue;
+                    }
+                    Err(Error::Rule(invalid)) => {
+                        // One of thousands: its short code says which.
+                        let why = format!("of {:?} {}", code.as_str(), invalid.why);
+                        return Err(Invalid::new(invalid.field, why).into());
+                    }
+                    Err(error) => return Err(error),
+                };
             }
             seen.insert((number, code.clone()));
             plan.rows.push(Row { domain, code, options: link.options.clone() });
