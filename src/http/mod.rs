@@ -9,6 +9,7 @@ pub mod body;
 pub mod counts;
 pub mod host;
 pub mod peer;
+mod places;
 pub mod server;
 pub mod service;
 mod stream;

@@ -1,5 +1,5 @@
 //! THE accept loop, for a listener that is bound already. What it promises: at most so many
-//! connections, each with a deadline for its request heads and for what it is sent; a pause when
+//! connections in all and of one address, each with a deadline for its request heads and for what it is sent; a pause when
 //! accepting fails; and at the end a drain that finishes started requests within a bound.
 
 use std::future::Future;
@@ -16,10 +16,10 @@ use hyper_util::server::graceful::GracefulShutdown;
 use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::http::counts::Counts;
+use crate::http::places::{Full, Places};
 use crate::http::stream::{Stream, WRITE_DEADLINE};
 use crate::model::network::Networks;
 use crate::settings::BadSetting;
@@ -36,6 +36,9 @@ const HEADERS_MAX: usize = 64;
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// How often surplus connections are told of in the log at most.
+const SURPLUS_TOLD_EVERY: Duration = Duration::from_mins(1);
+
 /// Connections without a setting or a lower limit of the system: enough for any one machine this
 /// runs on, and at 16 KB each 320 MB when all of them attack.
 const CONNECTIONS: usize = 20_000;
@@ -50,6 +53,10 @@ pub struct Settings {
     /// Open connections; a surplus one is closed at once. Unset: 20,000, or what the limit of
     /// file descriptors leaves.
     pub max_connections: Option<usize>,
+    /// Open connections of one address (of a v6 address: of its /64); a surplus one is closed at
+    /// once. Trusted proxies have no such bound. A browser opens six; behind one address of a large
+    /// office or a mobile carrier there are hundreds of people, few of whom click at the same time.
+    pub max_connections_per_address: usize,
     /// Time for a complete request head, counted from the connection's last answer: also how long
     /// an idle connection is kept.
     #[serde(with = "crate::settings::duration")]
@@ -72,6 +79,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             max_connections: None,
+            max_connections_per_address: 256,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
@@ -99,6 +107,9 @@ impl Settings {
         }
         if self.max_connections == Some(0) {
             return Err(BadSetting::new("max_connections", 0, "must be at least 1"));
+        }
+        if self.max_connections_per_address == 0 {
+            return Err(BadSetting::new("max_connections_per_address", 0, "must be at least 1"));
         }
         if self.max_body < 1_024 {
             return Err(BadSetting::new("max_body", self.max_body, "must be at least 1024"));
@@ -160,10 +171,12 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let http = builder(settings);
-    let places = Arc::new(Semaphore::new(settings.connections().min(Semaphore::MAX_PERMITS)));
+    let proxies = settings.proxies().expect("the configuration was checked");
+    let places = Places::new(settings.connections(), settings.max_connections_per_address, proxies);
     let graceful = GracefulShutdown::new();
     let mut tasks = JoinSet::new();
     let mut trouble = Trouble::default();
+    let mut surplus = Surplus::default();
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -174,9 +187,13 @@ where
             accepted = accept(&listener, &mut trouble, &counts) => accepted,
         };
         let (stream, peer) = accepted;
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            counts.surplus.add();
-            continue;
+        let place = match places.take(peer.ip()) {
+            Ok(place) => place,
+            Err(full) => {
+                counts.surplus.add();
+                surplus.tell(full, settings);
+                continue;
+            }
         };
         counts.connections.add();
         let stream = TokioIo::new(Stream::new(stream, WRITE_DEADLINE));
@@ -191,6 +208,33 @@ where
     }
     drop(listener);
     drain(graceful, tasks, settings.drain_timeout, &counts).await
+}
+
+/// Says that connections are closed for want of a place: now and then, never for each.
+#[derive(Default)]
+struct Surplus {
+    told: Option<Instant>,
+}
+
+impl Surplus {
+    fn tell(&mut self, full: Full, settings: &Settings) {
+        if self.told.is_some_and(|at| at.elapsed() < SURPLUS_TOLD_EVERY) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        match full {
+            Full::All => tracing::warn!(
+                max_connections = settings.connections(),
+                "connections are closed at once: all places are taken"
+            ),
+            // Without the address, which may be a visitor's.
+            Full::Address => tracing::warn!(
+                max_connections_per_address = settings.max_connections_per_address,
+                "connections are closed at once: one address has as many as it may; \
+                 if that is your reverse proxy, name it in http.trusted_proxies"
+            ),
+        }
+    }
 }
 
 /// Counts a connection's end however it ends, a panic or an abort included.
@@ -292,6 +336,7 @@ mod tests {
             assert_eq!(settings.check().map_err(|e| e.to_string()), Err(want.to_owned()));
         };
         check(|s| s.max_connections = Some(0), "`max_connections` = 0: must be at least 1");
+        check(|s| s.max_connections_per_address = 0, "`max_connections_per_address` = 0: must be at least 1");
         check(
             |s| s.header_timeout = Duration::ZERO,
             "`header_timeout` = \"0s\": must be from \"10ms\" to \"1h\"",

@@ -14,9 +14,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// How long the peer may take no byte of what is ready for it. nginx waits 60 s; half of that is
-/// ample for a phone in a tunnel. Past it the connection is closed.
+/// How long the peer may take for what is ready for it, or for [`PACE`] bytes of it: counted from
+/// the first write that waits, so that a byte now and then puts nothing off. nginx waits 60 s for
+/// each byte; half of that is ample for a phone in a tunnel. Past it the connection is closed.
 pub(super) const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How much of a long answer earns the peer another [`WRITE_DEADLINE`]: 2 KB a second, as slow as
+/// modems were. Redirects and pages are shorter, so for them the deadline is absolute.
+const PACE: usize = 64 * 1024;
 
 /// Most bytes of answers held back to be joined: some hundred redirects, far below what a socket
 /// takes at once. Past it they are written.
@@ -41,8 +46,8 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 pub(super) struct Stream<S> {
     inner: S,
     within: Duration,
-    /// Runs while a write waits; boxed, since only the few that ever wait pay for it.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// There while the peer is behind; boxed, since only the few that ever wait pay for it.
+    behind: Option<Box<Behind>>,
     /// Answers held back, of which the first `sent` bytes are written.
     held: Vec<u8>,
     sent: usize,
@@ -55,12 +60,19 @@ pub(super) struct Stream<S> {
     is_new: bool,
 }
 
+/// A peer that has not taken what it was sent.
+struct Behind {
+    deadline: Pin<Box<Sleep>>,
+    /// Bytes taken since it fell behind.
+    taken: usize,
+}
+
 impl<S> Stream<S> {
     pub(super) fn new(inner: S, within: Duration) -> Stream<S> {
         Stream {
             inner,
             within,
-            stalled: None,
+            behind: None,
             held: Vec::new(),
             sent: 0,
             ahead: 0,
@@ -69,17 +81,21 @@ impl<S> Stream<S> {
         }
     }
 
-    fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if result.is_ready() {
-            self.stalled = None;
-            return result;
+    fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let Poll::Ready(written) = written else {
+            let within = self.within;
+            let behind = self.behind.get_or_insert_with(|| {
+                Box::new(Behind { deadline: Box::pin(tokio::time::sleep(within)), taken: 0 })
+            });
+            return behind.deadline.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
+        };
+        if let (Ok(bytes), Some(behind)) = (&written, &mut self.behind) {
+            behind.taken += bytes;
+            if behind.taken >= PACE {
+                self.behind = None;
+            }
         }
-        let within = self.within;
-        let sleep = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(within)));
-        match sleep.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
+        Poll::Ready(written)
     }
 }
 
@@ -142,7 +158,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_release(cx))?;
-        Pin::new(&mut self.inner).poll_flush(cx)
+        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        self.behind = None;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -213,10 +231,34 @@ mod tests {
         assert_eq!(written.expect("taken"), 2);
         let error = poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"b")).await.expect_err("stuck");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        // Progress ends the deadline.
-        stream.inner.takes = 1;
-        poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"b")).await.expect("taken again");
-        assert!(stream.stalled.is_none());
+    }
+
+    /// A write that the peer does not take leaves it behind, by now.
+    async fn falls_behind(stream: &mut Stream<Peer>) {
+        let stuck = poll_fn(|cx| Poll::Ready(Pin::new(&mut *stream).poll_write(cx, b"x"))).await;
+        assert!(stuck.is_pending());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_byte_now_and_then_puts_nothing_off_and_much_does() {
+        let part = vec![b'x'; PACE / 8];
+        // What the peer takes each ten seconds, and whether it gets another deadline by that.
+        for (data, holds) in [(&b"x"[..], false), (&part, false), (&part.repeat(8), true)] {
+            let mut stream = Stream::new(Peer::default(), WRITE_DEADLINE);
+            falls_behind(&mut stream).await;
+            let mut held = true;
+            for _ in 0..4 {
+                tokio::time::advance(Duration::from_secs(10)).await;
+                stream.inner.takes = 1;
+                poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, data)).await.expect("taken");
+                let next = poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_write(cx, b"x"))).await;
+                held &= next.is_pending();
+            }
+            assert_eq!(held, holds, "{} bytes each ten seconds", data.len());
+            // Whoever has taken all is not behind.
+            poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await.expect("flushed");
+            assert!(stream.behind.is_none());
+        }
     }
 
     async fn read(stream: &mut Stream<Peer>) {

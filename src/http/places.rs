@@ -1,0 +1,125 @@
+//! Places for connections: so many in all, and so many of one customer of the internet, so that
+//! one machine cannot take the places of all others. Taken and given back by the accept loop's one
+//! task and the connections' ends; never looked at by a request.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::model::network::{Networks, customer};
+
+/// All places. A handle, cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Places(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    most: usize,
+    most_of_one: usize,
+    /// Theirs are the connections of many.
+    proxies: Networks,
+    /// A lock, since it is held for one look-up per connection, beside a dozen system calls.
+    taken: Mutex<Taken>,
+}
+
+/// At most one entry per open connection.
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    by_customer: HashMap<IpAddr, usize, ahash::RandomState>,
+}
+
+/// A place, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Places,
+    /// `None` for a proxy.
+    customer: Option<IpAddr>,
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// All are taken.
+    All,
+    /// This address has as many as one may have.
+    Address,
+}
+
+impl Places {
+    pub(super) fn new(most: usize, most_of_one: usize, proxies: Networks) -> Places {
+        Places(Arc::new(Shared { most, most_of_one, proxies, taken: Mutex::default() }))
+    }
+
+    /// A place for a connection from this address.
+    pub(super) fn take(&self, peer: IpAddr) -> Result<Place, Full> {
+        let customer = (!self.0.proxies.name(peer)).then(|| customer(peer));
+        let mut taken = self.0.taken.lock();
+        if taken.all >= self.0.most {
+            return Err(Full::All);
+        }
+        if let Some(customer) = customer {
+            // Looked up first: a refusal must not leave an entry.
+            let has = taken.by_customer.get(&customer).copied().unwrap_or(0);
+            if has >= self.0.most_of_one {
+                return Err(Full::Address);
+            }
+            taken.by_customer.insert(customer, has + 1);
+        }
+        taken.all += 1;
+        Ok(Place { places: self.clone(), customer })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.0.taken.lock();
+        taken.all -= 1;
+        let Some(customer) = self.customer else { return };
+        if let Entry::Occupied(mut entry) = taken.by_customer.entry(customer) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(places: &Places, peer: &str) -> Result<Place, Full> {
+        places.take(peer.parse().expect("an address"))
+    }
+
+    #[test]
+    fn nobody_takes_the_places_of_all() {
+        let places = Places::new(5, 2, Networks::parse(["10.0.0.0/8"]).expect("networks"));
+        let rows = [
+            ("192.0.2.1", Ok(())),
+            ("::ffff:192.0.2.1", Ok(())),
+            ("192.0.2.1", Err(Full::Address)),
+            ("2001:db8::1", Ok(())),
+            ("2001:db8::ffff", Ok(())),
+            ("2001:db8::2", Err(Full::Address)),
+            ("2001:db8:0:1::2", Ok(())),
+            ("10.0.0.1", Err(Full::All)),
+        ];
+        let mut held = Vec::new();
+        for (peer, want) in rows {
+            let got = take(&places, peer);
+            assert_eq!(got.as_ref().map(|_| ()).map_err(|full| *full), want, "{peer}");
+            held.extend(got);
+        }
+        held.clear();
+        assert!(places.0.taken.lock().by_customer.is_empty(), "nothing is left of who is gone");
+        let proxied: Vec<_> = (0..5).map(|_| take(&places, "10.0.0.1").expect("a proxy's")).collect();
+        assert_eq!(take(&places, "192.0.2.9").expect_err("full"), Full::All);
+        drop(proxied);
+        assert!(take(&places, "192.0.2.9").is_ok());
+    }
+}
