@@ -161,6 +161,7 @@ impl Store {
             Ops::new(&config.metrics, readiness.clone(), sources),
             Arc::clone(counts),
             &config.http,
+            config.limits.misses_per_minute,
         )
     }
 

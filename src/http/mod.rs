@@ -10,6 +10,7 @@ pub mod counts;
 pub mod host;
 pub mod peer;
 mod places;
+mod scans;
 pub mod server;
 pub mod service;
 mod stream;

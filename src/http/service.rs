@@ -10,12 +10,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http_body_util::Full;
 use hyper::body::Body;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
 use crate::http::api::dialect::Dialect;
 use crate::http::api::openapi::Description;
@@ -23,11 +24,13 @@ use crate::http::api::ops::Ops;
 use crate::http::api::{self, Api};
 use crate::http::body::{self, Answer, BodyError, Content};
 use crate::http::counts::Counts;
+use crate::http::scans::Scans;
 use crate::http::server::Settings;
 use crate::http::{host, peer};
 use crate::links::CONTACT_PATH;
 use crate::model::network::Networks;
 use crate::model::short_code::is_reserved;
+use crate::visit::gate::Missed;
 use crate::visit::unlock::FORM_MAX;
 use crate::visit::{self, Visit, Visitor, pages};
 
@@ -63,15 +66,24 @@ struct Shared {
     counts: Arc<Counts>,
     body_timeout: Duration,
     proxies: Networks,
+    scans: Scans,
 }
 
 impl Service {
-    /// Puts the parts together.
-    pub fn new(visitor: Visitor, api: Api, ops: Ops, counts: Arc<Counts>, settings: &Settings) -> Service {
+    /// Puts the parts together. `misses` codes that lead nowhere are answered so each minute and
+    /// address.
+    pub fn new(
+        visitor: Visitor,
+        api: Api,
+        ops: Ops,
+        counts: Arc<Counts>,
+        settings: &Settings,
+        misses: u32,
+    ) -> Service {
         let body_timeout = settings.body_timeout;
         let proxies = settings.proxies().expect("the configuration was checked");
-        let description = api.describe();
-        Service(Arc::new(Shared { visitor, api, ops, description, counts, body_timeout, proxies }))
+        let (description, scans) = (api.describe(), Scans::new(misses));
+        Service(Arc::new(Shared { visitor, api, ops, description, counts, body_timeout, proxies, scans }))
     }
 
     /// The service of a connection from this address.
@@ -185,12 +197,12 @@ impl Service {
             Place::Visit => {
                 let (path, query, headers) = (uri.path(), uri.query(), request.headers());
                 let visit = Visit { method, host: &host, path, query, headers, peer };
-                return self.visited(self.0.visitor.answer(&visit));
+                return self.visited(self.0.visitor.answer(&visit), headers, peer);
             }
             Place::Contact => {
                 let (path, query, headers) = (uri.path(), uri.query(), request.headers());
                 let visit = Visit { method, host: &host, path, query, headers, peer };
-                return self.visited(self.0.visitor.follow_contact_link(&visit));
+                return self.visited(self.0.visitor.follow_contact_link(&visit), headers, peer);
             }
             Place::Health => ops.health(),
             Place::Ready => ops.ready(),
@@ -205,13 +217,29 @@ impl Service {
         })
     }
 
-    fn visited(&self, answer: visit::Answer) -> Answering {
+    /// The answer to a visit from this connection's `peer`.
+    fn visited(&self, answer: visit::Answer, headers: &HeaderMap, peer: IpAddr) -> Answering {
         match answer {
-            visit::Answer::Now(answer) => now(answer.map(Content::Whole)),
+            visit::Answer::Now(answer) if answer.extensions().get::<Missed>().is_none() => {
+                now(answer.map(Content::Whole))
+            }
+            visit::Answer::Now(answer) => {
+                let peer = peer::of(peer, headers, &self.0.proxies);
+                now(self.limited(answer, peer).map(Content::Whole))
+            }
             visit::Answer::Later(answer) => {
-                self.later(Box::pin(async move { answer.await.map(Content::Whole) }), None)
+                let (service, peer) = (self.clone(), peer::of(peer, headers, &self.0.proxies));
+                let answer = async move { service.limited(answer.await, peer).map(Content::Whole) };
+                self.later(Box::pin(answer), None)
             }
         }
+    }
+
+    /// The answer, unless it is the miss too many of this address.
+    fn limited(&self, answer: Response<Full<Bytes>>, peer: IpAddr) -> Response<Full<Bytes>> {
+        let missed = answer.extensions().get::<Missed>().is_some();
+        let wait = missed.then(|| self.0.scans.miss(peer, Instant::now())).flatten();
+        wait.map_or(answer, pages::too_many)
     }
 
     fn unlock<B>(&self, host: &str, request: Request<B>, peer: IpAddr) -> Answering
@@ -220,8 +248,9 @@ impl Service {
     {
         let (parts, body) = request.into_parts();
         let (path, query) = (parts.uri.path(), parts.uri.query());
-        let peer = peer::of(peer, &parts.headers, &self.0.proxies);
-        let visit = Visit { method: &parts.method, host, path, query, headers: &parts.headers, peer };
+        let visitor = peer::of(peer, &parts.headers, &self.0.proxies);
+        let visit =
+            Visit { method: &parts.method, host, path, query, headers: &parts.headers, peer: visitor };
         let (headers, within) = (parts.headers.clone(), self.0.body_timeout);
         let form = async move {
             body::read(&headers, body, FORM_MAX, within).await.map_err(|error| match error {
@@ -231,7 +260,7 @@ impl Service {
                 BodyError::Broken => StatusCode::BAD_REQUEST,
             })
         };
-        self.visited(self.0.visitor.unlock(&visit, form))
+        self.visited(self.0.visitor.unlock(&visit, form), &parts.headers, peer)
     }
 
     fn api<B>(&self, request: Request<B>, peer: IpAddr) -> Answering

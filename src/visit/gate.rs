@@ -57,12 +57,19 @@ fn standing(case: &Case<'_>) -> Standing {
     options(case).standing(case.now, case.clicks)
 }
 
+/// Marks the answer to a code that leads nowhere, also where the domain sends its visitor
+/// elsewhere: those are counted by whoever knows the address (`crate::http::scans`).
+#[derive(Clone, Copy, Debug)]
+pub struct Missed;
+
 /// The answer where there is no link.
 pub(super) fn not_found(domain: &Domain) -> Response<Full<Bytes>> {
-    match &domain.not_found_url {
+    let mut answer = match &domain.not_found_url {
         Some(url) => redirect::elsewhere(url),
         None => pages::error(StatusCode::NOT_FOUND),
-    }
+    };
+    answer.extensions_mut().insert(Missed);
+    answer
 }
 
 /// The answer where there was one.

@@ -12,7 +12,7 @@ mod contact;
 pub mod counting;
 mod destination;
 pub mod explain;
-mod gate;
+pub mod gate;
 mod limit;
 pub mod pages;
 mod password;

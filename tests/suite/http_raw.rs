@@ -223,6 +223,65 @@ fn surplus_connections_are_closed_at_once() {
     assert!(server.metric("waypost_http_connections_surplus_total") >= 1);
 }
 
+/// T31: what one address may have, others have too, and proxies have no bound.
+#[test]
+fn one_address_does_not_take_the_places_of_all() {
+    let server = Server::start(|config| {
+        config.http.max_connections_per_address = 2;
+        config.http.trusted_proxies = vec!["127.0.0.3".to_owned()];
+    });
+    let served = |address: [u8; 4]| {
+        let mut client = server.connect_from(address);
+        client.send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+        client.until("ok\"}", 1);
+        client
+    };
+    let mut held: Vec<_> = (0..2).map(|_| served([127, 0, 0, 1])).collect();
+    let start = Instant::now();
+    assert_eq!(server.raw(""), "", "closed");
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    held.extend((0..2).map(|_| served([127, 0, 0, 2])));
+    held.extend((0..5).map(|_| served([127, 0, 0, 3])));
+    // Whoever goes makes room.
+    held.remove(0);
+    let end = Instant::now() + Duration::from_secs(5);
+    while status(&server.raw(get("/healthz"))) != 200 {
+        assert!(Instant::now() < end, "no place became free");
+    }
+}
+
+/// T81: a scanner is told to stop, others are not, and links open for it all the same.
+#[test]
+fn codes_that_lead_nowhere_are_limited_by_address() {
+    let server = Server::start(|config| {
+        config.limits.misses_per_minute = 100;
+        config.http.trusted_proxies = vec!["127.0.0.3".to_owned()];
+    });
+    let link = server.api("POST", "/api/v1/links", r#"{"url": "https://e.test/", "customSlug": "s"}"#);
+    assert_eq!(link.status, 201, "{link:?}");
+    let visit = |address: [u8; 4], target: &str, more: &str| {
+        let mut client = server.connect_from(address);
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{more}\r\n"));
+        client.rest()
+    };
+    // Around the end of a minute the count begins anew: then it takes some more.
+    let misses = (0..250).map(|n| status(&visit([127, 0, 0, 2], &format!("/no{n}"), "")));
+    let first = misses.take_while(|status| *status == 404).count();
+    assert!((100..=200).contains(&first), "{first}");
+    let text = visit([127, 0, 0, 2], "/no", "").to_ascii_lowercase();
+    assert_eq!(status(&text), 429, "{text}");
+    assert!(text.contains("\r\nretry-after: "), "{text}");
+    assert_eq!(status(&visit([127, 0, 0, 2], "/s", "")), 302);
+    assert_eq!(status(&visit([127, 0, 0, 1], "/no", "")), 404);
+    // Behind a proxy it is the visitor who is counted.
+    let rows = [("127.0.0.2", 429), ("198.51.100.1", 404)];
+    for (address, want) in rows {
+        let forwarded = format!("X-Forwarded-For: {address}\r\n");
+        assert_eq!(status(&visit([127, 0, 0, 3], "/no", &forwarded)), want, "{address}");
+    }
+    healthy(&server);
+}
+
 #[test]
 fn a_drain_finishes_what_began_and_cuts_what_stalls() {
     let server = Server::start(|config| config.http.drain_timeout = Duration::from_millis(500));

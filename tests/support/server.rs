@@ -60,6 +60,18 @@ impl Server {
         Client(stream)
     }
 
+    /// A connection from another address of this machine.
+    pub(crate) fn connect_from(&self, address: [u8; 4]) -> Client {
+        let stream = self.runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+            socket.bind(SocketAddr::from((address, 0))).expect("an address of this machine");
+            socket.connect(self.address).await.expect("it listens").into_std().expect("a socket")
+        });
+        stream.set_nonblocking(false).expect("a socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Client(stream)
+    }
+
     /// Everything that comes back until the server closes.
     pub(crate) fn raw(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut client = self.connect();

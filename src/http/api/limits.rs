@@ -39,6 +39,8 @@ pub struct Settings {
     pub instance_requests_per_minute: u32,
     /// Requests per minute and address without a valid key.
     pub refused_per_minute: u32,
+    /// Visits per minute and address to codes that lead nowhere.
+    pub misses_per_minute: u32,
 }
 
 impl Default for Settings {
@@ -47,6 +49,7 @@ impl Default for Settings {
             requests_per_minute: 6_000,
             instance_requests_per_minute: 10_000_000,
             refused_per_minute: 1_000,
+            misses_per_minute: 600,
         }
     }
 }
@@ -58,6 +61,7 @@ impl Settings {
             ("requests_per_minute", self.requests_per_minute),
             ("instance_requests_per_minute", self.instance_requests_per_minute),
             ("refused_per_minute", self.refused_per_minute),
+            ("misses_per_minute", self.misses_per_minute),
         ];
         match all.into_iter().find(|(_, value)| *value == 0) {
             Some((key, value)) => Err(BadSetting::new(key, value, "must be at least 1")),

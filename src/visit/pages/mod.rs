@@ -15,6 +15,7 @@ mod preview;
 mod share;
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use askama::Template;
 use base64::Engine;
@@ -126,6 +127,13 @@ pub fn foreign_form() -> Response<Full<Bytes>> {
 pub fn unavailable() -> Response<Full<Bytes>> {
     let mut response = error(StatusCode::SERVICE_UNAVAILABLE);
     response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+    response
+}
+
+/// Too many visits of this address led nowhere; it may try again after `wait`.
+pub fn too_many(wait: Duration) -> Response<Full<Bytes>> {
+    let mut response = error(StatusCode::TOO_MANY_REQUESTS);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
     response
 }
 

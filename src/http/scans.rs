@@ -1,0 +1,83 @@
+//! How many codes that lead nowhere an address may try. It tells scanners and broken clients to
+//! stop, and keeps what they cost from growing; what hides links from them is the length of drawn
+//! codes. Links that exist open all the same: behind one address there may be thousands of people.
+//!
+//! Counted in a table of fixed size, by a keyed hash of the address: a million forged addresses
+//! take no more memory than one, and addresses that meet in a slot share its number. The minute
+//! is the clock's, so up to twice the number passes around its end.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::model::network::customer;
+
+/// Slots of the table, 128 KB of them: few enough visitors miss within a minute that they hardly
+/// ever meet.
+const SLOTS: usize = 16_384;
+
+/// Counts misses.
+#[derive(Debug)]
+pub(super) struct Scans {
+    per_minute: u32,
+    began: Instant,
+    random: ahash::RandomState,
+    /// The minute above, the misses in it below.
+    slots: Box<[AtomicU64]>,
+}
+
+impl Scans {
+    pub(super) fn new(per_minute: u32) -> Scans {
+        Scans {
+            per_minute,
+            began: Instant::now(),
+            random: ahash::RandomState::new(),
+            slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// Counts a miss. Answers how long to wait when there were too many.
+    pub(super) fn miss(&self, peer: IpAddr, now: Instant) -> Option<Duration> {
+        let since = now.saturating_duration_since(self.began).as_secs();
+        let minute = since / 60;
+        let hash = self.random.hash_one(customer(peer));
+        let slot = usize::try_from(hash % SLOTS as u64).expect("below the number of slots");
+        let add = |slot: u64| {
+            let misses = if slot >> 32 == minute { slot & u64::from(u32::MAX) } else { 0 };
+            (minute << 32) | (misses + 1).min(u64::from(u32::MAX))
+        };
+        let before =
+            self.slots[slot].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |slot| Some(add(slot)));
+        let misses = add(before.unwrap_or_else(|slot| slot)) & u64::from(u32::MAX);
+        (misses > u64::from(self.per_minute)).then(|| Duration::from_secs(60 - since % 60))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_a_minute_and_address() {
+        let scans = Scans::new(3);
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let at = |seconds: u64| scans.began + Duration::from_secs(seconds);
+        for _ in 0..3 {
+            assert_eq!(scans.miss(address("2001:db8::1"), at(10)), None);
+        }
+        assert_eq!(scans.miss(address("2001:db8::2"), at(11)), Some(Duration::from_secs(49)), "of its /64");
+        assert_eq!(scans.miss(address("2001:db8:1::2"), at(11)), None, "another");
+        assert_eq!(scans.miss(address("2001:db8::1"), at(60)), None, "the next minute");
+    }
+
+    /// One bit of an address that forges all others does not help it.
+    #[test]
+    fn forged_addresses_take_no_memory_and_lift_no_limit() {
+        let scans = Scans::new(3);
+        let now = scans.began;
+        for n in 0..1_000_000_u32 {
+            scans.miss(IpAddr::V4(n.into()), now);
+        }
+        assert!((0..1_000_u32).all(|n| scans.miss(IpAddr::V4((n << 8).into()), now).is_some()));
+    }
+}
