@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn runtime() -> io::Result<Runtime> {
-    let held = webhooks::LOOKUPS_MAX + links::hashing_at_once();
+    let held = webhooks::LOOKUPS_MAX + links::heavy_threads();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(READING_THREADS + held)
@@ -167,11 +167,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_find_a_thread_whatever_hangs_in_look_ups_and_hashing() {
+    fn reads_find_a_thread_whatever_hangs_in_look_ups_and_heavy_work() {
         let runtime = runtime().expect("threads can be started");
         let (release, hanging) = mpsc::channel::<()>();
         let hanging = std::sync::Arc::new(parking_lot::Mutex::new(hanging));
-        for _ in 0..webhooks::LOOKUPS_MAX + links::hashing_at_once() {
+        for _ in 0..webhooks::LOOKUPS_MAX + links::heavy_threads() {
             let hanging = std::sync::Arc::clone(&hanging);
             runtime.spawn_blocking(move || hanging.lock().recv());
         }

@@ -21,7 +21,23 @@ impl Links {
     /// A page of the acting workspace's links.
     pub async fn list(&self, context: &Context, query: LinkQuery) -> Result<Page, Error> {
         let workspace = context.workspace.number;
-        self.blocking(move |shared| shared.page(workspace, &query)).await
+        let is_scan = query.is_scan();
+        let page = move |shared: &Shared| shared.page(workspace, &query);
+        if is_scan { self.scanning(page).await } else { self.blocking(page).await }
+    }
+}
+
+impl LinkQuery {
+    /// Whether it looks at many links: at all, or at those of the pages before.
+    fn is_scan(&self) -> bool {
+        let is_deep = match self.at {
+            Cursor::Page(page) => page.saturating_mul(self.limit as u64) > SORTED_DEPTH_MAX,
+            Cursor::After(_) => false,
+        };
+        let is_filtered = self.search.is_some() || self.domain.is_some() || self.is_active.is_some();
+        // A tag or a campaign has a list of its own, whose length is counted entry by entry.
+        let is_listed = self.tag.is_some() || self.campaign.is_some();
+        is_deep || is_filtered || is_listed || matches!(self.sort, Sort::Clicks | Sort::Title)
     }
 }
 

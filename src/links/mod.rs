@@ -29,6 +29,7 @@ mod site;
 mod snapshots;
 mod start;
 mod tags;
+mod turns;
 mod view;
 mod walk;
 mod webhooks;
@@ -50,13 +51,13 @@ pub use self::error::Error;
 pub use self::import::{Import, Imported, OnConflict};
 pub use self::keys::Caller;
 pub use self::named::Names;
-pub use self::password::hashing_at_once;
 pub use self::query::{Cursor, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Page, Sort};
 pub use self::replay::{Claim, Outcome, Replay};
 pub use self::resolve::Resolved;
 pub use self::site::Site;
 pub use self::snapshots::{ImportView, SharePage, ShareView, SnapshotView};
 pub use self::start::{Bootstrap, KEY_FILE, StartError};
+pub use self::turns::heavy_threads;
 pub use self::view::{
     BulkView, CampaignPage, CampaignView, DomainView, FailedRow, KeyView, LinkView, WebhookSecretView,
     WorkspaceView,
@@ -139,6 +140,9 @@ pub struct Context {
     pub claim: Option<Claim>,
 }
 
+/// Most searches, sorted lists and deep pages that wait for a thread. Past it: 503, try again.
+const SCANS_WAITING_MAX: usize = 64;
+
 /// The handle.
 #[derive(Clone)]
 pub struct Links(Arc<Shared>);
@@ -169,6 +173,8 @@ struct Shared {
     codes: codes::Generator,
     environment_key: Option<EnvironmentKey>,
     hashing: password::Hasher,
+    /// Reads that look at each link of a list.
+    scans: turns::Queue,
     loads: Mutex<HashMap<resolve::LoadKey, Arc<resolve::Load>, ahash::RandomState>>,
     snapshots: snapshots::AtWork,
     /// Set once the directory was read: before, everything looks as if it did not exist.
@@ -227,6 +233,7 @@ impl Links {
             settings: parts.settings,
             environment_key: parts.environment_key.as_deref().map(EnvironmentKey::new),
             hashing: password::Hasher::new(),
+            scans: turns::Queue::new(turns::Queue::threads(), SCANS_WAITING_MAX),
             loads: Mutex::default(),
             snapshots: snapshots::AtWork::default(),
             is_loaded: AtomicBool::new(false),
@@ -252,6 +259,15 @@ impl Links {
     /// The time.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// Runs table reads that may take long, in turns.
+    async fn scanning<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let shared = Arc::clone(&self.0);
+        self.0.scans.run(move || work(&shared)).await?
     }
 
     /// Runs table reads where blocking is allowed.

@@ -72,13 +72,14 @@ impl Walk {
         while goes_on && links.len() < BATCH {
             let mut rest = self.rest.clone();
             let room = BATCH - links.len();
-            let (found, more, rest) = self
-                .links
-                .blocking(move |shared| {
-                    let (found, more) = shared.look(&mut rest, room)?;
-                    Ok((found, more, rest))
-                })
-                .await?;
+            let is_scan = rest.needle.is_some() || rest.skip > LOOKED_AT_MAX as u64;
+            let look = move |shared: &Shared| {
+                let (found, more) = shared.look(&mut rest, room)?;
+                Ok((found, more, rest))
+            };
+            let looked =
+                if is_scan { self.links.scanning(look).await } else { self.links.blocking(look).await };
+            let (found, more, rest) = looked?;
             links.extend(found);
             goes_on = more;
             self.rest = rest;
