@@ -32,6 +32,9 @@ pub const TAGS_MAX: usize = 50;
 pub const PASSWORD_MAX: usize = 1_024;
 /// Largest `maxClicks`: 2^53 - 1, the last whole number that every JSON reader keeps exactly.
 pub const CLICKS_MAX: u64 = (1 << 53) - 1;
+/// What `maxClicks` must be; also for what is no number of clicks at all, so that -1 and 0 are told
+/// the same.
+pub const CLICKS_RULE: &str = "must be a whole number, at least 1, or null for no limit";
 
 /// The status of a redirect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -373,7 +376,7 @@ fn checked(field: &'static str, text: Option<Box<str>>, max: usize) -> Result<Op
 
 fn checked_clicks(clicks: Option<u64>) -> Result<Option<u64>, Invalid> {
     match clicks {
-        Some(0) => Err(Invalid::new("maxClicks", "must be at least 1, or null for no limit")),
+        Some(0) => Err(Invalid::new("maxClicks", CLICKS_RULE)),
         Some(n) if n > CLICKS_MAX => Err(Invalid::new("maxClicks", "must be at most 9007199254740991")),
         within => Ok(within),
     }
@@ -442,7 +445,7 @@ mod tests {
         let rows = [
             (Edit::Title(text(501)), "title: must be at most 500 characters"),
             (Edit::Title(Some("a\0b".into())), "title: must not contain control characters"),
-            (Edit::MaxClicks(Some(0)), "maxClicks: must be at least 1, or null for no limit"),
+            (Edit::MaxClicks(Some(0)), "maxClicks: must be a whole number, at least 1, or null for no limit"),
             (Edit::MaxClicks(Some(1 << 53)), "maxClicks: must be at most 9007199254740991"),
             (Edit::MetaPixelId(Some("1');alert(1);//".into())), "metaPixelId: must be 5 to 20 digits"),
             (
