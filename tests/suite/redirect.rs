@@ -324,6 +324,37 @@ fn a_root_does_not_lead_to_itself() {
 }
 
 #[test]
+fn no_chain_of_roots_and_links_leads_back() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let (root, link) =
+        ("rootUrl: must not lead back to itself", "url: must not lead back to this short link");
+    let domain = |name: &str, to: &str| json!({"domain": name, "rootUrl": to});
+    let made = admin.post("/api/v1/domains", &domain("a.test", "https://b.test")).expect(201, "no loop yet");
+    let a = format!("/api/v1/domains/{}", text(&made["domain"], "id"));
+    // The name that the first leads to is not ours before.
+    admin.post("/api/v1/domains", &domain("b.test", "https://a.test/")).refuses(422, root, "a to b to a");
+    let made = admin.post("/api/v1/domains", &domain("b.test", "https://e.test/")).expect(201, "elsewhere");
+    let b = format!("/api/v1/domains/{}", text(&made["domain"], "id"));
+    for to in ["https://a.test", "http://A.test.:8080/?x=1"] {
+        admin.patch(&b, &json!({"rootUrl": to})).refuses(422, root, to);
+    }
+    // Through a link, from either end.
+    let new = |to: &str| json!({"url": to, "domain": "b.test", "customSlug": "in"});
+    let made = admin.create(&new("https://a.test/?x#y"));
+    admin.patch(&b, &json!({"rootUrl": "https://b.test/in"})).refuses(422, root, "b to its link to a to b");
+    let id = format!("/api/v1/links/{}", text(&made, "id"));
+    admin.patch(&id, &json!({"url": "https://e.test/"})).expect(200, "elsewhere");
+    admin.patch(&b, &json!({"rootUrl": "https://b.test/in"})).expect(200, "a chain that ends");
+    admin.patch(&id, &json!({"url": "https://a.test/"})).refuses(422, link, "the link to a to b to the link");
+    admin.delete(&id).expect(200, "deleted");
+    admin.post("/api/v1/links", &new("https://a.test/")).refuses(422, link, "made anew");
+    admin.patch(&a, &json!({"rootUrl": null})).expect(200, "the chain is cut");
+    admin.create(&new("https://a.test/"));
+    assert_eq!(way(&app.visitor().at("b.test").get("/")), (302, Some("https://b.test/in")));
+}
+
+#[test]
 fn pages_carry_what_keeps_them_harmless() {
     let app = TestApp::start();
     let mut admin = app.admin();
