@@ -152,7 +152,7 @@ impl Store {
             Box::new(self.links.cache().clone()),
             Box::new(self.webhooks.clone()),
         ];
-        let visitor = Visitor::new(self.links.clone(), self.webhooks.clone());
+        let visitor = Visitor::new(self.links.clone(), self.webhooks.clone(), config.visit.clone());
         let core =
             Core { links: self.links.clone(), visitor: visitor.clone(), webhooks: self.webhooks.clone() };
         Service::new(

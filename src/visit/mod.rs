@@ -19,6 +19,7 @@ mod password;
 mod preview;
 pub mod redirect;
 mod rules;
+mod settings;
 mod share;
 pub mod unlock;
 
@@ -37,6 +38,7 @@ use self::agents::{Agent, Agents};
 use self::attempts::Attempts;
 use self::counting::How;
 use self::rules::{Asking, Case, Manner, Verdict, judge};
+pub use self::settings::{Settings, UnknownHosts};
 use crate::cache::Lookup;
 use crate::cache::entry::{Action, Decided, Entry};
 use crate::cache::quotas::Taken;
@@ -81,8 +83,9 @@ pub struct Visitor {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    settings: Settings,
     agents: Agents,
     attempts: Attempts,
 }
@@ -96,8 +99,9 @@ enum Step {
 
 impl Visitor {
     /// Answers visits to these links, and hands their clicks on.
-    pub fn new(links: Links, webhooks: Webhooks) -> Visitor {
-        Visitor { links, webhooks, shared: Arc::default() }
+    pub fn new(links: Links, webhooks: Webhooks, settings: Settings) -> Visitor {
+        let shared = Shared { settings, agents: Agents::default(), attempts: Attempts::default() };
+        Visitor { links, webhooks, shared: Arc::new(shared) }
     }
 
     /// Answers one visit other than a POST, for which [`Visitor::unlock`] is.
@@ -162,7 +166,13 @@ impl Visitor {
             || host == "localhost"
             || host.starts_with('[')
             || host.parse::<std::net::Ipv4Addr>().is_ok();
-        if is_default { directory.domain(DomainNumber::DEFAULT) } else { directory.domain_named(host) }
+        if is_default {
+            return directory.domain(DomainNumber::DEFAULT);
+        }
+        directory.domain_named(host).or_else(|| match self.shared.settings.unknown_hosts {
+            UnknownHosts::NotFound => None,
+            UnknownHosts::DefaultDomain => directory.domain(DomainNumber::DEFAULT),
+        })
     }
 
     fn agent(&self, name: Option<&HeaderValue>) -> Agent {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use waypost::visit::UnknownHosts;
 
 use crate::support::app::{HOST, TestApp};
 use crate::support::http::{Answer, Client, raw, text};
@@ -352,6 +353,28 @@ fn no_chain_of_roots_and_links_leads_back() {
     admin.patch(&a, &json!({"rootUrl": null})).expect(200, "the chain is cut");
     admin.create(&new("https://a.test/"));
     assert_eq!(way(&app.visitor().at("b.test").get("/")), (302, Some("https://b.test/in")));
+}
+
+#[test]
+fn hosts_of_no_domain_may_be_the_default_domain() {
+    for (setting, status) in [(UnknownHosts::NotFound, 404), (UnknownHosts::DefaultDomain, 302)] {
+        let app = TestApp::start_with(|config| config.visit.unknown_hosts = setting);
+        let mut admin = app.admin();
+        link(&mut admin, "s", &json!({}));
+        admin.post("/api/v1/domains", &json!({"domain": "other.test"})).expect(201, "a domain");
+        let rows = [
+            ("go.test", "/s", 302),
+            ("localhost", "/s", 302),
+            ("10.1.2.3:80", "/s", 302),
+            ("other.test", "/s", 404),
+            ("unheard-of.test", "/s", status),
+            ("unheard-of.test", "/nothing", 404),
+        ];
+        for (host, path, want) in rows {
+            let answer = app.visitor().at(host).get(path);
+            assert_eq!(answer.status, want, "{host}{path} {setting:?}");
+        }
+    }
 }
 
 #[test]
