@@ -45,9 +45,9 @@ pub trait Dialect: Sync {
     /// All it answers; the first match counts.
     fn endpoints(&self) -> &'static [Endpoint];
 
-    /// Whether a request that names a workspace sees nothing of others that its key reaches.
-    fn keeps_to_named_workspace(&self) -> bool {
-        false
+    /// What it means that a request's path, query or body names a workspace.
+    fn naming(&self) -> Naming {
+        Naming::Yields
     }
 
     /// An answer's status and JSON.
@@ -67,6 +67,17 @@ pub trait Dialect: Sync {
             (HeaderName::from_static("x-ratelimit-reset"), (resets.as_millis().div_euclid(1_000) + 1).into()),
         ]
     }
+}
+
+/// What naming a workspace in path, query or body does, beside `X-Workspace-Id` or without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// The request acts there, unless the header names another.
+    Yields,
+    /// It acts there or is refused, whatever the header says.
+    Leads,
+    /// The same, and it sees nothing of other workspaces that its key reaches.
+    Confines,
 }
 
 /// A method on a path.

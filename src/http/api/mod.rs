@@ -36,7 +36,7 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use self::credentials::NoCredential;
-use self::dialect::{BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Refusal, Reply};
+use self::dialect::{BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Naming, Refusal, Reply};
 use self::execute::Answered;
 pub use self::execute::Core;
 use self::highlevel::{HighLevelLinks, HighLevelSnapshots};
@@ -238,9 +238,10 @@ impl Api {
         let asked = (endpoint.parse)(&call).map_err(Failure::Refused)?;
         permit(&caller, &asked.command)?;
         let (header, asked_for) = (named_workspace(&parts.headers)?, asked.workspace.as_deref());
-        // What such a dialect names is where the request goes or is refused, whatever the header says.
-        let named =
-            if dialect.keeps_to_named_workspace() { asked_for.or(header) } else { header.or(asked_for) };
+        let named = match dialect.naming() {
+            Naming::Yields => header.or(asked_for),
+            Naming::Leads | Naming::Confines => asked_for.or(header),
+        };
         let workspace = self.0.core.links.acting(&caller, named).ok_or(Failure::UnknownWorkspace)?;
         let key = if parts.method == Method::POST { idempotency::key(&parts.headers) } else { Ok(None) };
         let claim = key.map_err(Failure::Refused)?.map(|key| {
@@ -256,8 +257,8 @@ impl Api {
                 },
             )
         });
-        let keeps = asked.workspace.is_some() && dialect.keeps_to_named_workspace();
-        let reach = if keeps { Reach::Workspace(workspace.number) } else { caller.reach() };
+        let is_confined = asked.workspace.is_some() && dialect.naming() == Naming::Confines;
+        let reach = if is_confined { Reach::Workspace(workspace.number) } else { caller.reach() };
         let (key, scopes) = (caller.key(), caller.scopes());
         let context = Context { key, reach, scopes, workspace, request, now, claim };
         if endpoint.method == "GET" {

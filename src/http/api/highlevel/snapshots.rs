@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
     Allowance, Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, ImportQuery, ImportView,
-    NamedCompany, Outcome, Refusal, Reply, SnapshotCommand, endpoint,
+    NamedCompany, Naming, Outcome, Refusal, Reply, SnapshotCommand, endpoint,
 };
 use crate::http::api::json::{self, Mistyped};
 use crate::model::Invalid;
@@ -42,6 +42,11 @@ impl Dialect for HighLevelSnapshots {
 
     fn endpoints(&self) -> &'static [Endpoint] {
         ENDPOINTS
+    }
+
+    /// A location may have been given what is another's of the same agency.
+    fn naming(&self) -> Naming {
+        Naming::Leads
     }
 
     fn reply(&self, reply: &Reply) -> (StatusCode, Vec<u8>) {
