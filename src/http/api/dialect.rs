@@ -10,7 +10,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 
 pub use self::asking::{object, read, write};
-pub use self::failure::Failure;
+pub use self::failure::{Failure, Trouble, capitalised};
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
 pub use crate::links::{
     Bulk, BulkView, CampaignPage, CampaignView, Cursor, DomainView, FailedRow, ImportView, Imported, KeyView,

@@ -36,7 +36,9 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use self::credentials::NoCredential;
-use self::dialect::{BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Naming, Refusal, Reply};
+use self::dialect::{
+    BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Naming, Refusal, Reply, Trouble,
+};
 use self::execute::Answered;
 pub use self::execute::Core;
 use self::highlevel::{HighLevelLinks, HighLevelSnapshots};
@@ -87,7 +89,7 @@ pub fn dialect_of(path: &str) -> &'static dyn Dialect {
 
 /// The answer to a request whose handling panicked.
 pub fn internal(dialect: &dyn Dialect) -> Answer {
-    let (status, bytes) = dialect.failure(&Failure::Internal);
+    let (status, bytes) = dialect.failure(&Trouble::Internal.into());
     respond(status, bytes)
 }
 
@@ -136,7 +138,7 @@ impl Api {
             }
             // Neither the method nor the path is ours: not for the log.
             Found::Methods(allow) => {
-                let failure = self.nowhere(&parts, peer, &mut allowance, Failure::WrongMethod);
+                let failure = self.nowhere(&parts, peer, &mut allowance, Trouble::WrongMethod.into());
                 (Err(failure), "-", "-", Some(allow))
             }
             Found::Nothing => {
@@ -191,7 +193,7 @@ impl Api {
         let links = &self.0.core.links;
         // Keys are records too: before they are read, every key would seem unknown.
         if !links.is_ready() {
-            return Err(Failure::NotReady);
+            return Err(Trouble::NotReady.into());
         }
         let caller = self.caller(&parts.headers, links.clock().now());
         let counted = match &caller {
@@ -272,7 +274,7 @@ impl Api {
             Ok(result) => result,
             Err(stopped) => match stopped.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(Failure::NotReady),
+                Err(_) => Err(Trouble::NotReady.into()),
             },
         }
     }
@@ -295,9 +297,9 @@ impl Api {
             BodyKind::Bulk => self.0.max_bulk_body,
         };
         body::read(headers, body, max, self.0.body_timeout).await.map_err(|error| match error {
-            BodyError::TooLarge { max } => Failure::TooLarge(max),
-            BodyError::Slow => Failure::SlowBody,
-            BodyError::Encoded => Failure::EncodedBody,
+            BodyError::TooLarge { max } => Trouble::TooLarge(max).into(),
+            BodyError::Slow => Trouble::SlowBody.into(),
+            BodyError::Encoded => Trouble::EncodedBody.into(),
             BodyError::Broken => Failure::Refused(Refusal::Malformed(error.to_string())),
         })
     }
@@ -306,7 +308,7 @@ impl Api {
     async fn perform(&self, context: &Context, command: Command) -> Result<Answered, Failure> {
         let core = &self.0.core;
         let Some(claim) = context.claim else { return execute::execute(core, context, command).await };
-        let _turn = self.0.turns.take(claim.scope).await.ok_or(Failure::Busy)?;
+        let _turn = self.0.turns.take(claim.scope).await.ok_or(Trouble::Busy)?;
         match core.links.replay(context).await.map_err(|error| execute::failure(error, context))? {
             Replay::New => execute::execute(core, context, command).await,
             // A key's secret is told once, and this is not the first time.
@@ -383,11 +385,10 @@ fn leaves_body(failure: &Failure) -> bool {
         Failure::NoKey
             | Failure::BadKey
             | Failure::NoEndpoint
-            | Failure::WrongMethod
-            | Failure::TooLarge(_)
-            | Failure::SlowBody
-            | Failure::EncodedBody
             | Failure::TooMany(_)
+            | Failure::Trouble(
+                Trouble::WrongMethod | Trouble::TooLarge(_) | Trouble::SlowBody | Trouble::EncodedBody
+            )
     )
 }
 
@@ -449,8 +450,8 @@ mod tests {
         assert_eq!(header(Failure::NoKey, WWW_AUTHENTICATE, false), some("Bearer"));
         assert_eq!(header(Failure::NoKey, CONNECTION, false), None);
         assert_eq!(header(Failure::NoKey, CONNECTION, true), some("close"));
-        assert_eq!(header(Failure::NotReady, RETRY_AFTER, false), some("5"));
-        assert_eq!(header(Failure::DiskFull, RETRY_AFTER, false), some("30"));
+        assert_eq!(header(Trouble::NotReady.into(), RETRY_AFTER, false), some("5"));
+        assert_eq!(header(Trouble::DiskFull.into(), RETRY_AFTER, false), some("30"));
         assert_eq!(header(Failure::NoCredits, REQUEST_ID, false), some("0000000000000007"));
     }
 }

@@ -12,7 +12,7 @@ use super::{HighLevelLinks, failure};
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
     Allowance, Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, Fixed, LinkView, Naming, Outcome,
-    Refusal, Reply, Slice, Wording, WorkspaceView, endpoint,
+    Refusal, Reply, Slice, Trouble, Wording, WorkspaceView, endpoint,
 };
 use crate::http::api::json::{self, Fields, Given, Mistyped};
 use crate::model::Invalid;
@@ -84,7 +84,7 @@ impl Dialect for HighLevelLinks {
             | Reply::Workspaces(_)
             | Reply::Companies(_)
             | Reply::Keys(_)
-            | Reply::WebhookSecret(_) => failure::render(&Failure::Internal),
+            | Reply::WebhookSecret(_) => failure::render(&Trouble::Internal.into()),
         }
     }
 
