@@ -4,6 +4,7 @@
 //! Answers are never cached, never sniffed, carry no CORS headers (keys do not belong into other
 //! sites' pages), and are JSON with a body whatever happens.
 
+mod answer;
 mod credentials;
 pub mod dialect;
 mod docs;
@@ -28,13 +29,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::Body;
-use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
-};
+use hyper::header::HeaderName;
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 
+use self::answer::render;
+pub(super) use self::answer::respond;
 use self::credentials::NoCredential;
 use self::dialect::{
     BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Naming, Refusal, Reply, Trouble,
@@ -49,7 +49,7 @@ use self::native::Native;
 use self::openapi::Description;
 use self::query::Query;
 use crate::clock::Timestamp;
-use crate::http::body::{self, Answer, BodyError, Content};
+use crate::http::body::{self, Answer, BodyError};
 use crate::http::counts::Counts;
 use crate::http::server::Settings;
 use crate::links::{Caller, Context, Replay};
@@ -63,7 +63,6 @@ static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid, &HighLevelLinks, &HighLe
 static NATIVE: Native = Native;
 
 const WORKSPACE: HeaderName = HeaderName::from_static("x-workspace-id");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The APIs. A handle, cheap to clone.
 #[derive(Clone, Debug)]
@@ -343,77 +342,11 @@ fn named_workspace(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
     line.to_str().map(Some).map_err(|_| refuse("must be visible ASCII"))
 }
 
-fn render(
-    dialect: &dyn Dialect,
-    result: Result<Answered, Failure>,
-    number: Option<u64>,
-    allow: Option<String>,
-    has_body: bool,
-) -> Answer {
-    let ((status, content), failure) = match result {
-        Ok(Answered::Reply(reply)) => (whole(dialect.reply(&reply)), None),
-        Ok(Answered::List(content)) => ((StatusCode::OK, content), None),
-        Err(failure) => (whole(dialect.failure(&failure)), Some(failure)),
-    };
-    let mut answer = answer_of(status, content);
-    let headers = answer.headers_mut();
-    if let Some(number) = number {
-        let id = HeaderValue::try_from(format!("{number:016x}"));
-        headers.insert(REQUEST_ID, id.expect("hexadecimal digits are visible ASCII"));
-    }
-    if let Some(allow) = allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
-        headers.insert(ALLOW, allow);
-    }
-    if status == StatusCode::UNAUTHORIZED {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    let Some(failure) = failure else { return answer };
-    if let Some(seconds) = failure.retry_after() {
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    if has_body && leaves_body(&failure) {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    answer
-}
-
-/// Whether it was answered with the body still on its way: reading it only to throw it away would
-/// be the work that was refused.
-fn leaves_body(failure: &Failure) -> bool {
-    matches!(
-        failure,
-        Failure::NoKey
-            | Failure::BadKey
-            | Failure::NoEndpoint
-            | Failure::TooMany(_)
-            | Failure::Trouble(
-                Trouble::WrongMethod | Trouble::TooLarge(_) | Trouble::SlowBody | Trouble::EncodedBody
-            )
-    )
-}
-
-/// An answer of JSON, with the headers that all of them have.
-pub(super) fn respond(status: StatusCode, bytes: Vec<u8>) -> Answer {
-    let (status, content) = whole((status, bytes));
-    answer_of(status, content)
-}
-
-fn whole((status, bytes): (StatusCode, Vec<u8>)) -> (StatusCode, Content) {
-    (status, Content::from(Bytes::from(bytes)))
-}
-
-fn answer_of(status: StatusCode, content: Content) -> Answer {
-    let mut answer = Response::new(content);
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
-}
-
 #[cfg(test)]
 mod tests {
+    use hyper::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+
+    use super::answer::REQUEST_ID;
     use super::*;
 
     #[test]
