@@ -100,6 +100,16 @@ impl Store {
     /// Locks and opens the data folder. Blocks for as long as a damaged log takes to repair; the
     /// table catches up behind.
     pub fn open(config: &Config, clock: Clock, readiness: &Readiness) -> Result<Store, StartError> {
+        Store::open_over(config, clock, readiness, |log| log)
+    }
+
+    /// The same, over what `wrap` makes of the log.
+    fn open_over(
+        config: &Config,
+        clock: Clock,
+        readiness: &Readiness,
+        wrap: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>,
+    ) -> Result<Store, StartError> {
         let dir = &config.data_dir;
         let in_folder = |error| StartError::DataFolder { path: dir.clone(), error };
         // For the owner's eyes: it holds hashes of keys and passwords.
@@ -110,13 +120,9 @@ impl Store {
         let table = Table::open(&dir.join(TABLE_FOLDER), config.table.clone());
         let disk = FsDisk::open(&dir.join(LOG_FOLDER)).map_err(in_folder)?;
         let witness = Arc::new(table.clone());
-        let log: Arc<dyn Log> = Arc::new(LocalLog::open(
-            Arc::new(disk),
-            config.log.clone(),
-            clock.clone(),
-            witness,
-            Arc::clone(&space),
-        )?);
+        let settings = config.log.clone();
+        let log = LocalLog::open(Arc::new(disk), settings, clock.clone(), witness, Arc::clone(&space))?;
+        let log = wrap(Arc::new(log));
         let links = Links::new(Parts {
             log: Arc::clone(&log),
             table: table.clone(),
@@ -152,7 +158,7 @@ impl Store {
             Box::new(self.links.cache().clone()),
             Box::new(self.webhooks.clone()),
         ];
-        let visitor = Visitor::new(self.links.clone(), self.webhooks.clone());
+        let visitor = Visitor::new(self.links.clone(), self.webhooks.clone(), config.visit.clone());
         let core =
             Core { links: self.links.clone(), visitor: visitor.clone(), webhooks: self.webhooks.clone() };
         Service::new(
@@ -201,11 +207,21 @@ pub struct App {
 impl App {
     /// Starts. Returns when it is bound and serves; see [`App::ready`] for the rest.
     pub async fn start(config: Config, clock: Clock) -> Result<App, StartError> {
+        App::start_over(config, clock, |log| log).await
+    }
+
+    /// The same, over what `wrap` makes of the log: for tests of what happens when it fails.
+    pub async fn start_over(
+        config: Config,
+        clock: Clock,
+        wrap: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log> + Send + 'static,
+    ) -> Result<App, StartError> {
         let readiness = Readiness::default();
         let first_records = readiness.hold("the first records are being looked for");
         let store = {
             let (config, readiness) = (config.clone(), readiness.clone());
-            let opened = tokio::task::spawn_blocking(move || Store::open(&config, clock, &readiness)).await;
+            let open = move || Store::open_over(&config, clock, &readiness, wrap);
+            let opened = tokio::task::spawn_blocking(open).await;
             opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
         };
         let in_use = |error| StartError::Listen { address: config.listen, error };

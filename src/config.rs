@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::links::{Site, flush};
 use crate::log::local as log;
 use crate::settings::BadSetting;
-use crate::{cache, http, links, table, webhooks};
+use crate::{cache, http, links, table, visit, webhooks};
 
 /// What environment variables of ours begin with. `WAYPOST_HTTP__MAX_BODY` is `max_body` of
 /// `[http]`.
@@ -46,6 +46,8 @@ pub struct Config {
     pub cache: cache::Settings,
     /// Short codes and destinations.
     pub links: links::Settings,
+    /// Visits.
+    pub visit: visit::Settings,
     /// Click counting.
     pub clicks: flush::Settings,
     /// Rate limits of the APIs.
@@ -81,6 +83,7 @@ impl Default for Config {
             table: table::Settings::default(),
             cache: cache::Settings::default(),
             links: links::Settings::default(),
+            visit: visit::Settings::default(),
             clicks: flush::Settings::default(),
             limits: http::api::limits::Settings::default(),
             webhooks: webhooks::Settings::default(),

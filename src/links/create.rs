@@ -11,15 +11,11 @@ use crate::model::destination::Destination;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::Id;
 use crate::model::link::{DomainChoice, Draft, Edit, Link, Options, Password, PasswordHash};
-use crate::model::short_code::{ShortCode, is_reserved};
+use crate::model::short_code::ShortCode;
 use crate::model::tag::Tag;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::keys;
 use crate::table::record::{LinkAt, StoredOutcome};
-
-/// Longest chain of our own short links that a destination may lead through. More is a loop, or
-/// as good as one to the visitor's browser.
-const HOPS_MAX: usize = 8;
 
 /// Links about to be made in the same Change, and where they lead.
 pub(super) type Siblings = HashMap<(DomainNumber, ShortCode), Destination>;
@@ -237,17 +233,11 @@ impl Shared {
         !options.tags.is_empty() || options.campaign.is_some() || self.leads_here(options)
     }
 
-    /// Whether the link leads to one of our own.
-    pub(super) fn leads_here(&self, options: &Options) -> bool {
-        let expired = options.expired_url.as_ref();
-        self.own_link(&options.target()).is_some() || expired.is_some_and(|url| self.own_link(url).is_some())
-    }
-
     /// [`Shared::turn`] for drafts, whose rows may lead to each other.
     pub(super) async fn turn_of(&self, mut drafts: impl Iterator<Item = &Draft>) -> Turn<'_> {
         let here = drafts.any(|draft| {
             let destination = self.destination(&draft.destination, draft.link_type);
-            destination.is_ok_and(|destination| self.own_link(&destination).is_some())
+            destination.is_ok_and(|destination| self.stop(&destination).is_some())
         });
         if here { Turn::Alone(self.order.write().await) } else { Turn::Beside(self.order.read().await) }
     }
@@ -268,63 +258,5 @@ impl Shared {
             }
         }
         Ok(())
-    }
-
-    /// Refuses a destination that leads back to the link itself, through however many of our own
-    /// links. `code` is `None` for one not yet drawn, to which nothing can lead.
-    pub(super) fn check_loop(
-        &self,
-        domain: DomainNumber,
-        code: Option<&ShortCode>,
-        options: &Options,
-        siblings: &Siblings,
-    ) -> Result<(), Error> {
-        self.check_chain("url", domain, code, &options.target(), siblings)?;
-        let expired = options.expired_url.as_ref();
-        expired.map_or(Ok(()), |url| self.check_chain("expiredUrl", domain, code, url, siblings))
-    }
-
-    fn check_chain(
-        &self,
-        field: &'static str,
-        domain: DomainNumber,
-        code: Option<&ShortCode>,
-        to: &Destination,
-        siblings: &Siblings,
-    ) -> Result<(), Error> {
-        let refuse = || Err(Invalid::new(field, "must not lead back to this short link").into());
-        let mut next = self.own_link(to);
-        for _ in 0..HOPS_MAX {
-            let Some((at, hop)) = next else { return Ok(()) };
-            if at == domain && Some(&hop) == code {
-                return refuse();
-            }
-            if let Some(target) = siblings.get(&(at, hop.clone())) {
-                next = self.own_link(target);
-                continue;
-            }
-            // Links of an import count before they are seen: they would close the loop later.
-            let Some(link) = self.table.link_or_staged(at, hop.as_str())? else { return Ok(()) };
-            next = self.own_link(&link.options.target());
-        }
-        refuse()
-    }
-
-    /// The link of ours that a destination leads to, whether it exists or not.
-    pub(super) fn own_link(&self, destination: &Destination) -> Option<(DomainNumber, ShortCode)> {
-        let url = destination.to_url()?;
-        let directory = self.directory.load();
-        let number = if self.site.is_reached_by(&url) {
-            DomainNumber::DEFAULT
-        } else {
-            directory.domain_named(url.host_str()?.trim_end_matches('.'))?.number
-        };
-        let domain: &Arc<Domain> = directory.domain(number)?;
-        let segment = url.path().trim_start_matches('/').split('/').next()?;
-        let code = crate::model::short_code::canonical(segment)?;
-        if is_reserved(&code) {
-            return None;
-        }
-        ShortCode::parse(&code).ok().map(|code| (number, domain.key_of(code)))
     }
 }

@@ -34,6 +34,8 @@ impl Links {
         if self.0.site.is_named(draft.name.as_str()) || draft.name.as_str() == "localhost" {
             return Err(Error::Taken { field: "domain" });
         }
+        // Others' roots may lead to this name already.
+        let _alone = self.0.order.write().await;
         for _ in 0..ATTEMPTS {
             // By chance, not the next one: answers and tombstones name a domain by its number after
             // it is gone, so none may be given twice.
@@ -56,6 +58,7 @@ impl Links {
                 domain.apply(edit, false)?;
             }
             self.check_elsewhere(&domain)?;
+            self.check_root(&domain).await?;
             let name_key = keys::host_name(draft.name.as_str());
             let committed = self
                 .commit_new(context, |next_id| {
@@ -104,6 +107,7 @@ impl Links {
                 domain.apply(edit, used)?;
             }
             self.check_elsewhere(&domain)?;
+            self.check_root(&domain).await?;
             let mut effect = Effect::default();
             effect.replace(keys::domain(number), held.revision, domain.encode());
             if let Committed::Done = self.commit(context, effect).await? {
@@ -143,8 +147,7 @@ impl Links {
         Err(Error::Busy)
     }
 
-    /// Where visitors are sent who found nothing must not be here, where they may find nothing again;
-    /// the root may lead to a link, but not back to itself.
+    /// Where visitors are sent who found nothing must not be here, where they may find nothing again.
     fn check_elsewhere(&self, domain: &Domain) -> Result<(), Invalid> {
         let urls = [("notFoundUrl", &domain.not_found_url), ("expiredUrl", &domain.expired_url)];
         for (field, url) in urls {
@@ -154,16 +157,6 @@ impl Links {
             if is_itself || self.0.site.is_reached_by(&parts) || self.directory().domain_named(name).is_some()
             {
                 return Err(Invalid::new(field, "must not lead to a domain of this server"));
-            }
-        }
-        if let Some(parts) = domain.root_url.as_ref().and_then(Destination::to_url) {
-            let name = parts.host_str().unwrap_or("").trim_end_matches('.');
-            let is_itself = match &domain.name {
-                Some(own) => own.as_str() == name,
-                None => self.0.site.is_reached_by(&parts),
-            };
-            if is_itself && parts.path() == "/" {
-                return Err(Invalid::new("rootUrl", "must not lead back to itself"));
             }
         }
         Ok(())

@@ -6,6 +6,7 @@
 
 mod bulk;
 mod campaigns;
+mod chain;
 mod change;
 mod codes;
 mod commit;
@@ -156,8 +157,9 @@ struct Shared {
     /// the log.
     ids: Mutex<IdSource>,
     /// What the log's expectations cannot say. Links are made and changed beside each other; alone
-    /// go those that lead to other links of ours, whose chain must not change under the check, and
-    /// the commands that rely on a domain having no links. Held until the Change is applied.
+    /// go those that lead to other places of ours, whose chain must not change under the check,
+    /// domains, whose roots are such places, and the commands that rely on a domain having no links.
+    /// Held until the Change is applied.
     order: tokio::sync::RwLock<()>,
     /// Click totals are computed and handed to the log under this one lock: a total that is
     /// smaller, since less is reserved, must not overtake a later one.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
+use super::chain::Stop;
 use super::{Error, Links, Shared};
 use crate::cache::entry::Entry;
 use crate::model::Invalid;
@@ -97,8 +98,8 @@ impl Shared {
         let values = directory.workspace(link.workspace).map_or(&none, |held| &held.record.custom_values);
         let target = options.destination.filled(values, &self.schemes)?.with_utm(&options.utm);
         // Values change without their links: what was no loop when the link was saved may be one now.
-        match self.own_link(&target) {
-            Some((domain, code)) if (domain, &code) == (link.domain, &link.code) => {
+        match self.stop(&target) {
+            Some(Stop::Link(domain, code)) if (domain, &code) == (link.domain, &link.code) => {
                 Err(Unfilled::Invalid(Invalid::new("url", "must not lead back to this short link")))
             }
             _ => Ok(target),

@@ -3,10 +3,12 @@
 //! [`Options::apply`]. [`Standing`]: what a link is at an instant.
 
 mod draft;
-
-use std::fmt;
+mod password;
+mod standing;
 
 pub use self::draft::{DomainChoice, Draft, Patch};
+pub use self::password::{PASSWORD_MAX, Password, PasswordHash};
+pub use self::standing::Standing;
 
 use crate::clock::Timestamp;
 use crate::model::destination::{Destination, LinkType, Utm};
@@ -28,10 +30,11 @@ pub const UTM_MAX: usize = 500;
 pub const WEBHOOKS_MAX: usize = 5;
 /// Most tags of one link: each costs an index entry.
 pub const TAGS_MAX: usize = 50;
-/// Longest password in bytes: hashing more is work for a stranger to order.
-pub const PASSWORD_MAX: usize = 1_024;
 /// Largest `maxClicks`: 2^53 - 1, the last whole number that every JSON reader keeps exactly.
 pub const CLICKS_MAX: u64 = (1 << 53) - 1;
+/// What `maxClicks` must be; also for what is no number of clicks at all, so that -1 and 0 are told
+/// the same.
+pub const CLICKS_RULE: &str = "must be a whole number, at least 1, or null for no limit";
 
 /// The status of a redirect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,49 +71,6 @@ impl RedirectStatus {
     /// Whether browsers may keep it.
     pub fn is_permanent(self) -> bool {
         matches!(self, RedirectStatus::MovedPermanently | RedirectStatus::PermanentRedirect)
-    }
-}
-
-/// A password's Argon2id hash in PHC form. Not comparable with `==`.
-#[derive(Clone)]
-pub struct PasswordHash(pub Box<str>);
-
-impl PasswordHash {
-    /// Whether both are the same record's: neither is of a stranger's making, and salts differ.
-    pub fn is(&self, other: &PasswordHash) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl fmt::Debug for PasswordHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PasswordHash(..)")
-    }
-}
-
-/// A password in clear, on its way to being hashed: 1 to [`PASSWORD_MAX`] bytes, never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(Box<str>);
-
-impl Password {
-    /// Checks its length.
-    pub fn parse(text: &str) -> Result<Password, Invalid> {
-        match text.len() {
-            0 => Err(Invalid::new("password", "must not be empty")),
-            1..=PASSWORD_MAX => Ok(Password(text.into())),
-            _ => Err(Invalid::new("password", "must be at most 1024 bytes")),
-        }
-    }
-
-    /// What is to be hashed.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(..)")
     }
 }
 
@@ -330,40 +290,6 @@ impl Options {
     }
 }
 
-/// What a link is at an instant. Decided on read; nothing has to run for a link to expire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Redirects.
-    Live,
-    /// Switched off: not found.
-    Disabled,
-    /// Its time has not come: not found.
-    NotYetValid,
-    /// Its time is over: gone.
-    Expired,
-    /// Its clicks are used up: gone.
-    UsedUp,
-}
-
-impl Options {
-    /// What the link is at `now` after `clicks` counted ones.
-    pub fn standing(&self, now: Timestamp, clicks: u64) -> Standing {
-        if !self.is_active {
-            return Standing::Disabled;
-        }
-        if self.valid_since.is_some_and(|since| now < since) {
-            return Standing::NotYetValid;
-        }
-        if self.expires_at.is_some_and(|end| now >= end) {
-            return Standing::Expired;
-        }
-        if self.max_clicks.is_some_and(|max| clicks >= max) {
-            return Standing::UsedUp;
-        }
-        Standing::Live
-    }
-}
-
 fn checked(field: &'static str, text: Option<Box<str>>, max: usize) -> Result<Option<Box<str>>, Invalid> {
     let Some(text) = text else { return Ok(None) };
     plain_text(field, &text, max)?;
@@ -373,7 +299,7 @@ fn checked(field: &'static str, text: Option<Box<str>>, max: usize) -> Result<Op
 
 fn checked_clicks(clicks: Option<u64>) -> Result<Option<u64>, Invalid> {
     match clicks {
-        Some(0) => Err(Invalid::new("maxClicks", "must be at least 1, or null for no limit")),
+        Some(0) => Err(Invalid::new("maxClicks", CLICKS_RULE)),
         Some(n) if n > CLICKS_MAX => Err(Invalid::new("maxClicks", "must be at most 9007199254740991")),
         within => Ok(within),
     }
@@ -442,7 +368,7 @@ mod tests {
         let rows = [
             (Edit::Title(text(501)), "title: must be at most 500 characters"),
             (Edit::Title(Some("a\0b".into())), "title: must not contain control characters"),
-            (Edit::MaxClicks(Some(0)), "maxClicks: must be at least 1, or null for no limit"),
+            (Edit::MaxClicks(Some(0)), "maxClicks: must be a whole number, at least 1, or null for no limit"),
             (Edit::MaxClicks(Some(1 << 53)), "maxClicks: must be at most 9007199254740991"),
             (Edit::MetaPixelId(Some("1');alert(1);//".into())), "metaPixelId: must be 5 to 20 digits"),
             (

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::progress::Progress;
 use super::record::{Applied, Corrupt};
 use super::scrub::Pass;
 use super::store::StoreError;
@@ -36,9 +37,6 @@ const CATCHING_UP: &str = "the table is catching up with the log";
 
 /// How long to wait before a failed store is opened anew.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// Records between two looks at the clock while rebuilding.
-const PROGRESS_EVERY: u64 = 16_384;
 
 enum Failure {
     Table(Error),
@@ -381,29 +379,4 @@ impl Applier {
 
 fn closed() -> Error {
     Error::NotReady("the table is closed".to_owned())
-}
-
-/// Tells how far a long replay has come, every few seconds.
-struct Progress {
-    what: &'static str,
-    of: u64,
-    told: Instant,
-    next: u64,
-}
-
-impl Progress {
-    fn new(what: &'static str, of: u64) -> Progress {
-        Progress { what, of, told: Instant::now(), next: PROGRESS_EVERY }
-    }
-
-    fn at(&mut self, done: u64) {
-        if done < self.next {
-            return;
-        }
-        self.next = done + PROGRESS_EVERY;
-        if self.told.elapsed() >= Duration::from_secs(3) {
-            self.told = Instant::now();
-            tracing::info!(done, of = self.of, "{}", self.what);
-        }
-    }
 }

@@ -10,8 +10,10 @@
 mod apply;
 mod index;
 pub mod keys;
+mod progress;
 pub mod record;
 mod scrub;
+mod settings;
 mod staged;
 mod store;
 mod witness;
@@ -24,68 +26,20 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use self::record::{Applied, Cell, Corrupt, Number, Stored};
 pub use self::staged::Sight;
 use self::store::{Store, StoreError};
 use crate::clock::Timestamp;
-use crate::log::{self, Manifest, Position};
+use crate::log::Position;
 use crate::model::domain::DomainNumber;
 use crate::model::id::Id;
 use crate::model::link::Link;
 use crate::model::workspace::WorkspaceNumber;
-use crate::settings::{BadSetting, show_duration};
 
 pub use self::apply::{Observer, Room};
-
-/// `[table]` of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// sled's page cache in bytes. Resident memory grows by about twice this; hot links are
-    /// served from the link cache, so a small one suffices.
-    pub cache_capacity: u64,
-    /// How often sled's buffers are made durable. Bounds how much of the log a crash makes the
-    /// next start replay; no link depends on it.
-    #[serde(with = "crate::settings::duration")]
-    pub flush_interval: Duration,
-    /// How often all records are read and compared with the manifest. The first pass begins right
-    /// after the start.
-    #[serde(with = "crate::settings::duration")]
-    pub scrub_interval: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            cache_capacity: 16 * 1024 * 1024,
-            flush_interval: Duration::from_secs(1),
-            scrub_interval: Duration::from_hours(6),
-        }
-    }
-}
-
-impl Settings {
-    /// Every rule about a value that has the right type.
-    pub fn check(&self) -> Result<(), BadSetting> {
-        if self.cache_capacity < 1024 * 1024 {
-            return Err(BadSetting::new("cache_capacity", self.cache_capacity, "must be at least 1048576"));
-        }
-        let second = Duration::from_secs(1);
-        for (key, value, least) in [
-            ("flush_interval", self.flush_interval, second / 100),
-            ("scrub_interval", self.scrub_interval, second),
-        ] {
-            if value < least {
-                let shown = format!("{:?}", show_duration(value));
-                return Err(BadSetting::new(key, shown, "must be at least \"10ms\", for scrubbing \"1s\""));
-            }
-        }
-        Ok(())
-    }
-}
+pub use self::settings::Settings;
 
 /// Why the table could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -424,25 +378,6 @@ impl Shared {
         while Arc::strong_count(&store) > 1 {
             std::thread::sleep(Duration::from_millis(1));
         }
-    }
-
-    /// Sums up all records, as of the position last written.
-    fn sum_records(store: &Store, mark: &Applied) -> Result<Manifest, Error> {
-        let mut manifest = Manifest::default();
-        for kind in keys::RECORD_KINDS.iter().filter(|kind| **kind != log::CLICKS_PREFIX) {
-            for pair in store.prefix(&[*kind]) {
-                let (key, bytes) = pair.map_err(StoreError::from)?;
-                let cell = Cell::decode(&key, &bytes)?;
-                if cell.revision <= mark.position {
-                    manifest.add(&key, cell.revision);
-                } else if cell.replaces != Position::START {
-                    // Part of the one Change that a crash cut before its position was written:
-                    // the record that it replaced was part of the state at the mark.
-                    manifest.add(&key, cell.replaces);
-                }
-            }
-        }
-        Ok(manifest)
     }
 }
 

@@ -4,10 +4,10 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use super::record::Cell;
+use super::record::{Applied, Cell};
 use super::store::{Store, StoreError};
-use super::{Error, Shared, Table, decoded, keys};
-use crate::log::{LogError, Position, Record, Witness};
+use super::{Error, Table, decoded, keys};
+use crate::log::{CLICKS_PREFIX, LogError, Manifest, Position, Record, Witness};
 
 fn witness_error(error: &Error) -> LogError {
     LogError::Witness(error.to_string())
@@ -30,7 +30,7 @@ impl Witness for Table {
     fn holds(&self) -> bool {
         let (store, mark) = (self.0.store.read().clone(), *self.0.mark.lock());
         let (Some(store), Some(mark)) = (store.as_ref(), mark) else { return false };
-        match Shared::sum_records(store, &mark) {
+        match sum_records(store, &mark) {
             Ok(manifest) => manifest == mark.manifest,
             Err(error) => {
                 tracing::warn!(%error, "the table is damaged");
@@ -55,4 +55,23 @@ impl Witness for Table {
         }
         Ok(())
     }
+}
+
+/// Sums up all records, as of the position last written.
+fn sum_records(store: &Store, mark: &Applied) -> Result<Manifest, Error> {
+    let mut manifest = Manifest::default();
+    for kind in keys::RECORD_KINDS.iter().filter(|kind| **kind != CLICKS_PREFIX) {
+        for pair in store.prefix(&[*kind]) {
+            let (key, bytes) = pair.map_err(StoreError::from)?;
+            let cell = Cell::decode(&key, &bytes)?;
+            if cell.revision <= mark.position {
+                manifest.add(&key, cell.revision);
+            } else if cell.replaces != Position::START {
+                // Part of the one Change that a crash cut before its position was written:
+                // the record that it replaced was part of the state at the mark.
+                manifest.add(&key, cell.replaces);
+            }
+        }
+    }
+    Ok(manifest)
 }

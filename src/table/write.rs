@@ -20,7 +20,7 @@ use crate::model::workspace::WorkspaceNumber;
 
 /// Each step leaves a prefix that a second application completes. The counts come before the
 /// removals, since only a link that is still there tells whose it was; removals come last, next to
-/// the position: see `Shared::sum_records`.
+/// the position: see `witness::sum_records`.
 pub(super) fn apply(store: &Store, change: &Change, log: u128) -> Result<(), Error> {
     let (kept, removed): (Vec<_>, Vec<_>) =
         change.entries.iter().partition(|entry| entry.put.value.is_some());

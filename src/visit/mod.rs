@@ -16,13 +16,14 @@ pub mod gate;
 mod limit;
 pub mod pages;
 mod password;
+mod place;
 mod preview;
 pub mod redirect;
 mod rules;
+mod settings;
 mod share;
 pub mod unlock;
 
-use std::borrow::Cow;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -37,15 +38,14 @@ use self::agents::{Agent, Agents};
 use self::attempts::Attempts;
 use self::counting::How;
 use self::rules::{Asking, Case, Manner, Verdict, judge};
+pub use self::settings::{Settings, UnknownHosts};
 use crate::cache::Lookup;
 use crate::cache::entry::{Action, Decided, Entry};
 use crate::cache::quotas::Taken;
-use crate::links::directory::Directory;
 use crate::links::{Error, Links, Resolved};
-use crate::model::domain::{Domain, DomainNumber};
+use crate::model::domain::Domain;
 use crate::model::id::ForeignId;
 use crate::model::link::PasswordHash;
-use crate::model::short_code::canonical;
 use crate::webhooks::{Click, Webhooks};
 
 /// A visitor's request, its target and Host already checked.
@@ -81,8 +81,9 @@ pub struct Visitor {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    settings: Settings,
     agents: Agents,
     attempts: Attempts,
 }
@@ -96,8 +97,9 @@ enum Step {
 
 impl Visitor {
     /// Answers visits to these links, and hands their clicks on.
-    pub fn new(links: Links, webhooks: Webhooks) -> Visitor {
-        Visitor { links, webhooks, shared: Arc::default() }
+    pub fn new(links: Links, webhooks: Webhooks, settings: Settings) -> Visitor {
+        let shared = Shared { settings, agents: Agents::default(), attempts: Attempts::default() };
+        Visitor { links, webhooks, shared: Arc::new(shared) }
     }
 
     /// Answers one visit other than a POST, for which [`Visitor::unlock`] is.
@@ -132,37 +134,6 @@ impl Visitor {
                 Answer::Later(Box::pin(async move { visitor.seek(&code, domain, asking, None).await }))
             }
         }
-    }
-
-    /// Where a visit leads: domain, code, and what follows it in the path.
-    fn place<'a>(
-        &self,
-        directory: &'a Directory,
-        visit: &Visit<'a>,
-    ) -> Result<(&'a Arc<Domain>, Cow<'a, str>, &'a str), Nowhere<'a>> {
-        let Some(domain) = self.domain(directory, visit.host) else {
-            // Without even the default domain the store has not been read yet.
-            let ready = directory.domain(DomainNumber::DEFAULT).is_some();
-            return Err(if ready { Nowhere::NoDomain } else { Nowhere::Unready });
-        };
-        let path = visit.path.strip_prefix('/').unwrap_or(visit.path);
-        if path.is_empty() {
-            return Err(Nowhere::Root(domain));
-        }
-        // One slash behind the code is the same link, as people and mail programs append it.
-        let (segment, rest) = path.split_once('/').unwrap_or((path, ""));
-        let code = canonical(segment).ok_or(Nowhere::NoCode(domain))?;
-        Ok((domain, domain.fold(code), rest))
-    }
-
-    /// The domain that a host name leads to: an address or `localhost` is the default domain, so
-    /// that a fresh install answers however it is reached.
-    fn domain<'a>(&self, directory: &'a Directory, host: &str) -> Option<&'a Arc<Domain>> {
-        let is_default = host == self.links.site().host()
-            || host == "localhost"
-            || host.starts_with('[')
-            || host.parse::<std::net::Ipv4Addr>().is_ok();
-        if is_default { directory.domain(DomainNumber::DEFAULT) } else { directory.domain_named(host) }
     }
 
     fn agent(&self, name: Option<&HeaderValue>) -> Agent {
@@ -364,33 +335,3 @@ impl Visitor {
 /// Whether there is such a link cannot be told now.
 #[derive(Clone, Copy, Debug)]
 struct Unreadable;
-
-/// What a visit's host and path can name other than a link.
-enum Nowhere<'a> {
-    /// The store has not been read yet.
-    Unready,
-    NoDomain,
-    Root(&'a Domain),
-    NoCode(&'a Domain),
-}
-
-impl<'a> Nowhere<'a> {
-    /// The domain whose root it is.
-    fn root(&self) -> Option<&'a Domain> {
-        match self {
-            Nowhere::Root(domain) => Some(domain),
-            Nowhere::Unready | Nowhere::NoDomain | Nowhere::NoCode(_) => None,
-        }
-    }
-
-    fn answer(self) -> Response<Full<Bytes>> {
-        match self {
-            Nowhere::Unready => pages::unavailable(),
-            Nowhere::NoDomain => pages::error(StatusCode::NOT_FOUND),
-            Nowhere::Root(domain) => {
-                domain.root_url.as_ref().map_or_else(|| gate::not_found(domain), redirect::elsewhere)
-            }
-            Nowhere::NoCode(domain) => gate::not_found(domain),
-        }
-    }
-}

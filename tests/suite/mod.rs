@@ -60,6 +60,8 @@ mod snapshots;
 mod table;
 /// Companies and workspaces do not see each other.
 mod tenants;
+/// Server trouble, in every dialect.
+mod trouble;
 /// What receivers cannot do.
 mod webhook_limits;
 /// Where webhooks may go.

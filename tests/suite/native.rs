@@ -95,7 +95,7 @@ fn refusals() {
         (
             r#"{"url":"https://e.test/","maxClicks":0}"#,
             422,
-            "maxClicks: must be at least 1, or null for no limit",
+            "maxClicks: must be a whole number, at least 1, or null for no limit",
         ),
         (r#"{"url":"https://e.test/","workspaceId":"other"}"#, 404, "workspace not found"),
         (r"{", 400, ""),

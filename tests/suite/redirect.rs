@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use waypost::visit::UnknownHosts;
 
 use crate::support::app::{HOST, TestApp};
 use crate::support::http::{Answer, Client, raw, text};
@@ -321,6 +322,59 @@ fn a_root_does_not_lead_to_itself() {
     let default = format!("/api/v1/domains/{}", text(default, "id"));
     admin.patch(&default, &json!({"rootUrl": "http://go.test/"})).refuses(422, back, "the default domain");
     admin.patch(&default, &json!({"rootUrl": "https://d.test/"})).expect(200, "another domain");
+}
+
+#[test]
+fn no_chain_of_roots_and_links_leads_back() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let (root, link) =
+        ("rootUrl: must not lead back to itself", "url: must not lead back to this short link");
+    let domain = |name: &str, to: &str| json!({"domain": name, "rootUrl": to});
+    let made = admin.post("/api/v1/domains", &domain("a.test", "https://b.test")).expect(201, "no loop yet");
+    let a = format!("/api/v1/domains/{}", text(&made["domain"], "id"));
+    // The name that the first leads to is not ours before.
+    admin.post("/api/v1/domains", &domain("b.test", "https://a.test/")).refuses(422, root, "a to b to a");
+    let made = admin.post("/api/v1/domains", &domain("b.test", "https://e.test/")).expect(201, "elsewhere");
+    let b = format!("/api/v1/domains/{}", text(&made["domain"], "id"));
+    for to in ["https://a.test", "http://A.test.:8080/?x=1"] {
+        admin.patch(&b, &json!({"rootUrl": to})).refuses(422, root, to);
+    }
+    // Through a link, from either end.
+    let new = |to: &str| json!({"url": to, "domain": "b.test", "customSlug": "in"});
+    let made = admin.create(&new("https://a.test/?x#y"));
+    admin.patch(&b, &json!({"rootUrl": "https://b.test/in"})).refuses(422, root, "b to its link to a to b");
+    let id = format!("/api/v1/links/{}", text(&made, "id"));
+    admin.patch(&id, &json!({"url": "https://e.test/"})).expect(200, "elsewhere");
+    admin.patch(&b, &json!({"rootUrl": "https://b.test/in"})).expect(200, "a chain that ends");
+    admin.patch(&id, &json!({"url": "https://a.test/"})).refuses(422, link, "the link to a to b to the link");
+    admin.delete(&id).expect(200, "deleted");
+    admin.post("/api/v1/links", &new("https://a.test/")).refuses(422, link, "made anew");
+    admin.patch(&a, &json!({"rootUrl": null})).expect(200, "the chain is cut");
+    admin.create(&new("https://a.test/"));
+    assert_eq!(way(&app.visitor().at("b.test").get("/")), (302, Some("https://b.test/in")));
+}
+
+#[test]
+fn hosts_of_no_domain_may_be_the_default_domain() {
+    for (setting, status) in [(UnknownHosts::NotFound, 404), (UnknownHosts::DefaultDomain, 302)] {
+        let app = TestApp::start_with(|config| config.visit.unknown_hosts = setting);
+        let mut admin = app.admin();
+        link(&mut admin, "s", &json!({}));
+        admin.post("/api/v1/domains", &json!({"domain": "other.test"})).expect(201, "a domain");
+        let rows = [
+            ("go.test", "/s", 302),
+            ("localhost", "/s", 302),
+            ("10.1.2.3:80", "/s", 302),
+            ("other.test", "/s", 404),
+            ("unheard-of.test", "/s", status),
+            ("unheard-of.test", "/nothing", 404),
+        ];
+        for (host, path, want) in rows {
+            let answer = app.visitor().at(host).get(path);
+            assert_eq!(answer.status, want, "{host}{path} {setting:?}");
+        }
+    }
 }
 
 #[test]

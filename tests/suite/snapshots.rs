@@ -647,6 +647,25 @@ fn what_highlevel_is_told_of_imports() {
     assert_eq!(latest(&mut as_b, &b, "nowhere").status, 403);
     assert_eq!(latest(&mut as_b, &c, &in_b).status, 403, "a foreign company");
     assert_eq!(latest(&mut as_c, &c, &in_c).status, 404, "a foreign snapshot");
+
+    // A header says nothing against the location in the path.
+    let second = json!({"name": "B, too", "id": "inB2", "companyId": b});
+    admin.post("/api/v1/workspaces", &second).expect(201, "another location");
+    imported(&mut as_b, &share, &json!({"workspaceId": "inB2", "onConflict": "rename"}));
+    for (header, location, status) in [
+        (&*in_b, &*in_c, 403),
+        (&in_b, "nowhere", 403),
+        (&in_c, &in_b, 200),
+        ("nowhere", &in_b, 200),
+        (&in_b, "inB2", 200),
+    ] {
+        let mut client = keyed(&app, &json!({"companyId": b})).with("X-Workspace-Id", header);
+        let answer = latest(&mut client, &b, location);
+        assert_eq!(answer.status, status, "{location}, {header}: {}", answer.text());
+        if status == 200 {
+            assert_eq!(answer.json()["data"]["locationId"], location, "{header}");
+        }
+    }
 }
 
 #[test]

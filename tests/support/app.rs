@@ -12,6 +12,7 @@ use waypost::app::App;
 use waypost::clock::{Clock, Timestamp};
 use waypost::config::{AdminKey, Config};
 
+use crate::support::failing_log::Faults;
 use crate::support::http::Client;
 
 /// The instance key of every app and process under test.
@@ -40,19 +41,23 @@ impl TestApp {
 
     /// Starts with a changed configuration.
     pub(crate) fn start_with(change: impl FnOnce(&mut Config)) -> TestApp {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut config = Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            data_dir: folder.path().join("data"),
-            public_url: format!("http://{HOST}"),
-            admin_key: Some(AdminKey(KEY.to_owned())),
-            ..Config::default()
-        };
-        change(&mut config);
+        let (config, folder) = fresh(change);
         TestApp::launch(config, Clock::fixed(Timestamp::from_millis(START)), folder)
     }
 
+    /// Starts over a log that these faults befall. With `ready` false, does not wait until the app
+    /// answers requests of every kind, which some faults never let it.
+    pub(crate) fn start_ill(change: impl FnOnce(&mut Config), faults: Faults, ready: bool) -> TestApp {
+        let (config, folder) = fresh(change);
+        let clock = Clock::fixed(Timestamp::from_millis(START));
+        TestApp::launch_over(config, clock, folder, faults, ready)
+    }
+
     fn launch(config: Config, clock: Clock, folder: TempDir) -> TestApp {
+        TestApp::launch_over(config, clock, folder, Faults::default(), true)
+    }
+
+    fn launch_over(config: Config, clock: Clock, folder: TempDir, faults: Faults, ready: bool) -> TestApp {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -60,8 +65,11 @@ impl TestApp {
             .expect("threads can be started");
         let (started, time) = (config.clone(), clock.clone());
         let app = runtime.block_on(async move {
-            let app = App::start(started, time).await.expect("the app starts");
-            app.ready().await.expect("the app becomes ready");
+            let app = App::start_over(started, time, move |log| faults.over(log)).await;
+            let app = app.expect("the app starts");
+            if ready {
+                app.ready().await.expect("the app becomes ready");
+            }
             app
         });
         let address = app.address();
@@ -130,6 +138,20 @@ impl TestApp {
         let millis = i64::try_from(by.as_millis()).expect("a test's lifetime");
         self.clock.set(self.clock.now().plus_millis(millis));
     }
+}
+
+/// A configuration on a fresh folder.
+fn fresh(change: impl FnOnce(&mut Config)) -> (Config, TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut config = Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        data_dir: folder.path().join("data"),
+        public_url: format!("http://{HOST}"),
+        admin_key: Some(AdminKey(KEY.to_owned())),
+        ..Config::default()
+    };
+    change(&mut config);
+    (config, folder)
 }
 
 /// Copies a folder while others write in it.

@@ -4,6 +4,8 @@
 pub(crate) mod app;
 /// A real browser that reaches nothing but this machine.
 pub(crate) mod browser;
+/// A log that fails on demand.
+pub(crate) mod failing_log;
 /// Links with receivers, and clicks on them.
 pub(crate) mod hooks;
 /// A raw HTTP client.

@@ -4,13 +4,15 @@
 
 mod asking;
 mod failure;
+mod paths;
 mod snapshots;
 
+use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::{Method, StatusCode};
 
 pub use self::asking::{object, read, write};
-pub use self::failure::Failure;
+pub use self::failure::{Failure, Trouble, capitalised};
+pub use self::paths::{Found, find};
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
 pub use crate::links::{
     Bulk, BulkView, CampaignPage, CampaignView, Cursor, DomainView, FailedRow, ImportView, Imported, KeyView,
@@ -45,9 +47,9 @@ pub trait Dialect: Sync {
     /// All it answers; the first match counts.
     fn endpoints(&self) -> &'static [Endpoint];
 
-    /// Whether a request that names a workspace sees nothing of others that its key reaches.
-    fn keeps_to_named_workspace(&self) -> bool {
-        false
+    /// What it means that a request's path, query or body names a workspace.
+    fn naming(&self) -> Naming {
+        Naming::Yields
     }
 
     /// An answer's status and JSON.
@@ -67,6 +69,17 @@ pub trait Dialect: Sync {
             (HeaderName::from_static("x-ratelimit-reset"), (resets.as_millis().div_euclid(1_000) + 1).into()),
         ]
     }
+}
+
+/// What naming a workspace in path, query or body does, beside `X-Workspace-Id` or without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// The request acts there, unless the header names another.
+    Yields,
+    /// It acts there or is refused, whatever the header says.
+    Leads,
+    /// The same, and it sees nothing of other workspaces that its key reaches.
+    Confines,
 }
 
 /// A method on a path.
@@ -140,58 +153,6 @@ pub struct Asked {
     pub workspace: Option<String>,
     /// What to do.
     pub command: Command,
-}
-
-/// Where a path leads within a dialect.
-pub enum Found<'p> {
-    /// Here; with the segment in braces.
-    Endpoint(&'static Endpoint, &'p str),
-    /// The path exists, with these methods.
-    Methods(String),
-    /// Nowhere.
-    Nothing,
-}
-
-/// Looks up the endpoint of a request. One slash at the end makes no difference (DECISIONS 1).
-/// What a template spells out is no id: `/links/bulk` has the methods of `/links/bulk` alone.
-pub fn find<'p>(endpoints: &'static [Endpoint], method: &Method, path: &'p str) -> Found<'p> {
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let asked = if method == Method::HEAD { "GET" } else { method.as_str() };
-    let is_spelt_out = endpoints.iter().any(|endpoint| endpoint.template == path);
-    let mut allowed = Vec::new();
-    for endpoint in endpoints.iter().filter(|endpoint| !is_spelt_out || endpoint.template == path) {
-        let Some(id) = fits(endpoint.template, path) else { continue };
-        if endpoint.method == asked {
-            return Found::Endpoint(endpoint, id);
-        }
-        // Two templates may fit, as `/links/search` and `/links/{id}` do.
-        if allowed.contains(&endpoint.method) {
-            continue;
-        }
-        allowed.push(endpoint.method);
-        if endpoint.method == "GET" {
-            allowed.push("HEAD");
-        }
-    }
-    if allowed.is_empty() { Found::Nothing } else { Found::Methods(allowed.join(", ")) }
-}
-
-/// See [`Call::id`] (empty without a segment in braces), when the path has the template's shape.
-fn fits<'p>(template: &str, path: &'p str) -> Option<&'p str> {
-    let mut found: Option<(usize, usize)> = None;
-    let mut at = 0;
-    let mut segments = path.split('/');
-    for wanted in template.split('/') {
-        let segment = segments.next()?;
-        let end = at + segment.len();
-        if wanted.starts_with('{') && !segment.is_empty() {
-            found = Some((found.map_or(at, |(start, _)| start), end));
-        } else if wanted != segment {
-            return None;
-        }
-        at = end + 1;
-    }
-    segments.next().is_none().then(|| found.map_or("", |(start, end)| &path[start..end]))
 }
 
 /// What can be asked of the core.
@@ -372,56 +333,4 @@ pub enum Reply {
     Imports(Vec<ImportView>),
     /// Deleted or revoked.
     Done,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_template_spells_out_is_no_id() {
-        const fn endpoint(method: &'static str, template: &'static str) -> Endpoint {
-            Endpoint { method, template, body: BodyKind::None, parse: |_| Err(Refusal::NotFound("it")) }
-        }
-        static ENDPOINTS: [Endpoint; 3] = [
-            endpoint("GET", "/links/{id}"),
-            endpoint("POST", "/links/bulk"),
-            endpoint("DELETE", "/links/{id}"),
-        ];
-        let rows = [
-            ("GET", "/links/x", "x"),
-            ("POST", "/links/bulk/", ""),
-            ("GET", "/links/bulk", "only POST"),
-            ("PUT", "/links/x", "only GET, HEAD, DELETE"),
-        ];
-        for (method, path, want) in rows {
-            let method = Method::from_bytes(method.as_bytes()).expect("a method");
-            let got = match find(&ENDPOINTS, &method, path) {
-                Found::Endpoint(_, id) => id.to_owned(),
-                Found::Methods(methods) => format!("only {methods}"),
-                Found::Nothing => "nothing".to_owned(),
-            };
-            assert_eq!(got, want, "{method} {path}");
-        }
-    }
-
-    #[test]
-    fn templates() {
-        let rows = [
-            ("/api/v1/links", "/api/v1/links", Some("")),
-            ("/api/v1/links/{id}", "/api/v1/links/x", Some("x")),
-            ("/api/v1/links/{id}", "/api/v1/links", None),
-            ("/api/v1/links/{id}", "/api/v1/links/", None),
-            ("/api/v1/links/{id}", "/api/v1/links/x/y", None),
-            ("/api/v1/domains/{id}/verify", "/api/v1/domains/x/verify", Some("x")),
-            ("/s/{id}/of/{other}", "/s/x/of/y", Some("x/of/y")),
-            ("/s/{id}/of/{other}", "/s/x/of/", None),
-            ("/s/{id}/of/{other}", "/s/x/in/y", None),
-            ("/api/v1/links", "/api/v1//links", None),
-            ("/api/v1/links", "/api/v1/linksx", None),
-        ];
-        for (template, path, want) in rows {
-            assert_eq!(fits(template, path), want, "{template} {path}");
-        }
-    }
 }

@@ -2,7 +2,9 @@
 //! the APIs that calls the core. Errors that are ours are logged here, once, with their cause;
 //! callers are shown none of it.
 
-use crate::http::api::dialect::{Command, Failure, Fixed, LinkView, NamedDomain, Outcome, Refusal, Reply};
+use crate::http::api::dialect::{
+    Command, Failure, Fixed, LinkView, NamedDomain, Outcome, Refusal, Reply, Trouble,
+};
 use crate::http::api::{pieces, snapshots};
 use crate::http::body::Content;
 use crate::links::{Context, Error, Links};
@@ -187,25 +189,25 @@ pub(super) fn failure(error: Error, context: &Context) -> Failure {
         Error::Taken { field } => Failure::Taken(field),
         Error::Forbidden(why) => Failure::Forbidden(why),
         Error::NoCredits => Failure::NoCredits,
-        Error::Busy | Error::Log(CommitError::Conflict { .. }) => Failure::Busy,
-        Error::Log(CommitError::TooLarge { .. }) => Failure::ChangeTooLarge,
+        Error::Busy | Error::Log(CommitError::Conflict { .. }) => Trouble::Busy.into(),
+        Error::Log(CommitError::TooLarge { .. }) => Trouble::ChangeTooLarge.into(),
         // Said by the log itself, once, when it begins and when it ends.
-        Error::Log(CommitError::DiskFull) => Failure::DiskFull,
+        Error::Log(CommitError::DiskFull) => Trouble::DiskFull.into(),
         Error::NotReady(why) => {
             tracing::warn!(request, why, "a command found the store not ready");
-            Failure::NotReady
+            Trouble::NotReady.into()
         }
         Error::Table(error) => {
             tracing::warn!(request, %error, "a command could not read the table");
-            Failure::NotReady
+            Trouble::NotReady.into()
         }
         Error::Log(error @ CommitError::Unknown) => {
             tracing::error!(request, %error, "a write was not confirmed");
-            Failure::OutcomeUnknown
+            Trouble::OutcomeUnknown.into()
         }
         Error::Log(error @ CommitError::Unavailable(_)) => {
             tracing::error!(request, %error, "a write was not taken");
-            Failure::NotReady
+            Trouble::NotReady.into()
         }
     }
 }

@@ -14,6 +14,9 @@ use crate::model::Invalid;
 /// 80,000. Without it, 8 MB of `0,0,0` would unfold into sixteen times that. Past it: malformed.
 const VALUES_MAX: usize = 100_000;
 
+/// What a count must be that may be 0.
+pub const COUNT_RULE: &str = "must be a whole number, 0 or more";
+
 /// Largest whole number read from a float: beyond it, floats skip some.
 const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
 
@@ -234,14 +237,14 @@ impl Fields {
         self.get(name).map(read).transpose()
     }
 
-    /// A whole number, not negative.
-    pub fn count(&self, name: &'static str) -> Result<Given<u64>, Mistyped> {
+    /// A whole number, not negative; whatever is none of them breaks the field's rule.
+    pub fn count(&self, name: &'static str, rule: &'static str) -> Result<Given<u64>, Mistyped> {
         let read = |json: &Json| {
             let number = match json {
                 Json::Number(number) => whole(number),
                 _ => None,
             };
-            number.ok_or_else(|| mistyped(name, "must be a whole number, 0 or more"))
+            number.ok_or_else(|| mistyped(name, rule))
         };
         self.get(name).map(read).transpose()
     }
@@ -345,9 +348,9 @@ mod tests {
         ];
         for (text, want) in rows {
             let fields = object(format!("{{\"n\":{text}}}").as_bytes()).expect("valid JSON");
-            let why = "n: must be a whole number, 0 or more";
-            let want = want.map(Given::Value).map_err(|()| why.to_owned());
-            assert_eq!(fields.count("n").map_err(|e| e.0.to_string()), want, "{text}");
+            let why = format!("n: {COUNT_RULE}");
+            let want = want.map(Given::Value).map_err(|()| why);
+            assert_eq!(fields.count("n", COUNT_RULE).map_err(|e| e.0.to_string()), want, "{text}");
         }
     }
 

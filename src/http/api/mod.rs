@@ -4,6 +4,7 @@
 //! Answers are never cached, never sniffed, carry no CORS headers (keys do not belong into other
 //! sites' pages), and are JSON with a body whatever happens.
 
+mod answer;
 mod credentials;
 pub mod dialect;
 mod docs;
@@ -28,15 +29,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::Body;
-use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
-};
+use hyper::header::HeaderName;
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 
+use self::answer::render;
+pub(super) use self::answer::respond;
 use self::credentials::NoCredential;
-use self::dialect::{BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Refusal, Reply};
+use self::dialect::{
+    BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Naming, Refusal, Reply, Trouble,
+};
 use self::execute::Answered;
 pub use self::execute::Core;
 use self::highlevel::{HighLevelLinks, HighLevelSnapshots};
@@ -47,7 +49,7 @@ use self::native::Native;
 use self::openapi::Description;
 use self::query::Query;
 use crate::clock::Timestamp;
-use crate::http::body::{self, Answer, BodyError, Content};
+use crate::http::body::{self, Answer, BodyError};
 use crate::http::counts::Counts;
 use crate::http::server::Settings;
 use crate::links::{Caller, Context, Replay};
@@ -61,7 +63,6 @@ static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid, &HighLevelLinks, &HighLe
 static NATIVE: Native = Native;
 
 const WORKSPACE: HeaderName = HeaderName::from_static("x-workspace-id");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The APIs. A handle, cheap to clone.
 #[derive(Clone, Debug)]
@@ -87,7 +88,7 @@ pub fn dialect_of(path: &str) -> &'static dyn Dialect {
 
 /// The answer to a request whose handling panicked.
 pub fn internal(dialect: &dyn Dialect) -> Answer {
-    let (status, bytes) = dialect.failure(&Failure::Internal);
+    let (status, bytes) = dialect.failure(&Trouble::Internal.into());
     respond(status, bytes)
 }
 
@@ -136,7 +137,7 @@ impl Api {
             }
             // Neither the method nor the path is ours: not for the log.
             Found::Methods(allow) => {
-                let failure = self.nowhere(&parts, peer, &mut allowance, Failure::WrongMethod);
+                let failure = self.nowhere(&parts, peer, &mut allowance, Trouble::WrongMethod.into());
                 (Err(failure), "-", "-", Some(allow))
             }
             Found::Nothing => {
@@ -191,7 +192,7 @@ impl Api {
         let links = &self.0.core.links;
         // Keys are records too: before they are read, every key would seem unknown.
         if !links.is_ready() {
-            return Err(Failure::NotReady);
+            return Err(Trouble::NotReady.into());
         }
         let caller = self.caller(&parts.headers, links.clock().now());
         let counted = match &caller {
@@ -238,9 +239,10 @@ impl Api {
         let asked = (endpoint.parse)(&call).map_err(Failure::Refused)?;
         permit(&caller, &asked.command)?;
         let (header, asked_for) = (named_workspace(&parts.headers)?, asked.workspace.as_deref());
-        // What such a dialect names is where the request goes or is refused, whatever the header says.
-        let named =
-            if dialect.keeps_to_named_workspace() { asked_for.or(header) } else { header.or(asked_for) };
+        let named = match dialect.naming() {
+            Naming::Yields => header.or(asked_for),
+            Naming::Leads | Naming::Confines => asked_for.or(header),
+        };
         let workspace = self.0.core.links.acting(&caller, named).ok_or(Failure::UnknownWorkspace)?;
         let key = if parts.method == Method::POST { idempotency::key(&parts.headers) } else { Ok(None) };
         let claim = key.map_err(Failure::Refused)?.map(|key| {
@@ -256,8 +258,8 @@ impl Api {
                 },
             )
         });
-        let keeps = asked.workspace.is_some() && dialect.keeps_to_named_workspace();
-        let reach = if keeps { Reach::Workspace(workspace.number) } else { caller.reach() };
+        let is_confined = asked.workspace.is_some() && dialect.naming() == Naming::Confines;
+        let reach = if is_confined { Reach::Workspace(workspace.number) } else { caller.reach() };
         let (key, scopes) = (caller.key(), caller.scopes());
         let context = Context { key, reach, scopes, workspace, request, now, claim };
         if endpoint.method == "GET" {
@@ -271,7 +273,7 @@ impl Api {
             Ok(result) => result,
             Err(stopped) => match stopped.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(Failure::NotReady),
+                Err(_) => Err(Trouble::NotReady.into()),
             },
         }
     }
@@ -294,9 +296,9 @@ impl Api {
             BodyKind::Bulk => self.0.max_bulk_body,
         };
         body::read(headers, body, max, self.0.body_timeout).await.map_err(|error| match error {
-            BodyError::TooLarge { max } => Failure::TooLarge(max),
-            BodyError::Slow => Failure::SlowBody,
-            BodyError::Encoded => Failure::EncodedBody,
+            BodyError::TooLarge { max } => Trouble::TooLarge(max).into(),
+            BodyError::Slow => Trouble::SlowBody.into(),
+            BodyError::Encoded => Trouble::EncodedBody.into(),
             BodyError::Broken => Failure::Refused(Refusal::Malformed(error.to_string())),
         })
     }
@@ -305,7 +307,7 @@ impl Api {
     async fn perform(&self, context: &Context, command: Command) -> Result<Answered, Failure> {
         let core = &self.0.core;
         let Some(claim) = context.claim else { return execute::execute(core, context, command).await };
-        let _turn = self.0.turns.take(claim.scope).await.ok_or(Failure::Busy)?;
+        let _turn = self.0.turns.take(claim.scope).await.ok_or(Trouble::Busy)?;
         match core.links.replay(context).await.map_err(|error| execute::failure(error, context))? {
             Replay::New => execute::execute(core, context, command).await,
             // A key's secret is told once, and this is not the first time.
@@ -340,78 +342,11 @@ fn named_workspace(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
     line.to_str().map(Some).map_err(|_| refuse("must be visible ASCII"))
 }
 
-fn render(
-    dialect: &dyn Dialect,
-    result: Result<Answered, Failure>,
-    number: Option<u64>,
-    allow: Option<String>,
-    has_body: bool,
-) -> Answer {
-    let ((status, content), failure) = match result {
-        Ok(Answered::Reply(reply)) => (whole(dialect.reply(&reply)), None),
-        Ok(Answered::List(content)) => ((StatusCode::OK, content), None),
-        Err(failure) => (whole(dialect.failure(&failure)), Some(failure)),
-    };
-    let mut answer = answer_of(status, content);
-    let headers = answer.headers_mut();
-    if let Some(number) = number {
-        let id = HeaderValue::try_from(format!("{number:016x}"));
-        headers.insert(REQUEST_ID, id.expect("hexadecimal digits are visible ASCII"));
-    }
-    if let Some(allow) = allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
-        headers.insert(ALLOW, allow);
-    }
-    if status == StatusCode::UNAUTHORIZED {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    let Some(failure) = failure else { return answer };
-    if let Some(seconds) = failure.retry_after() {
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    if has_body && leaves_body(&failure) {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    answer
-}
-
-/// Whether it was answered with the body still on its way: reading it only to throw it away would
-/// be the work that was refused.
-fn leaves_body(failure: &Failure) -> bool {
-    matches!(
-        failure,
-        Failure::NoKey
-            | Failure::BadKey
-            | Failure::NoEndpoint
-            | Failure::WrongMethod
-            | Failure::TooLarge(_)
-            | Failure::SlowBody
-            | Failure::EncodedBody
-            | Failure::TooMany(_)
-    )
-}
-
-/// An answer of JSON, with the headers that all of them have.
-pub(super) fn respond(status: StatusCode, bytes: Vec<u8>) -> Answer {
-    let (status, content) = whole((status, bytes));
-    answer_of(status, content)
-}
-
-fn whole((status, bytes): (StatusCode, Vec<u8>)) -> (StatusCode, Content) {
-    (status, Content::from(Bytes::from(bytes)))
-}
-
-fn answer_of(status: StatusCode, content: Content) -> Answer {
-    let mut answer = Response::new(content);
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
-}
-
 #[cfg(test)]
 mod tests {
+    use hyper::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+
+    use super::answer::REQUEST_ID;
     use super::*;
 
     #[test]
@@ -448,8 +383,8 @@ mod tests {
         assert_eq!(header(Failure::NoKey, WWW_AUTHENTICATE, false), some("Bearer"));
         assert_eq!(header(Failure::NoKey, CONNECTION, false), None);
         assert_eq!(header(Failure::NoKey, CONNECTION, true), some("close"));
-        assert_eq!(header(Failure::NotReady, RETRY_AFTER, false), some("5"));
-        assert_eq!(header(Failure::DiskFull, RETRY_AFTER, false), some("30"));
+        assert_eq!(header(Trouble::NotReady.into(), RETRY_AFTER, false), some("5"));
+        assert_eq!(header(Trouble::DiskFull.into(), RETRY_AFTER, false), some("30"));
         assert_eq!(header(Failure::NoCredits, REQUEST_ID, false), some("0000000000000007"));
     }
 }

@@ -1,5 +1,9 @@
 //! Why a request failed, in words that belong to no vendor. Each dialect words every case.
 
+use std::borrow::Cow;
+
+use hyper::StatusCode;
+
 use crate::http::api::dialect::Refusal;
 
 /// Why a request failed.
@@ -33,10 +37,18 @@ pub enum Failure {
     OtherBody,
     /// No such endpoint.
     NoEndpoint,
-    /// The endpoint has other methods.
-    WrongMethod,
     /// Too many requests: try again after so many seconds.
     TooMany(u32),
+    /// What no vendor documents.
+    Trouble(Trouble),
+}
+
+/// What no vendor documents, and every dialect says alike: what is wrong with the request as HTTP,
+/// and what is wrong here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The endpoint has other methods.
+    WrongMethod,
     /// The body is longer than so many bytes.
     TooLarge(usize),
     /// The body did not arrive in time.
@@ -62,9 +74,7 @@ impl Failure {
     pub fn retry_after(&self) -> Option<u32> {
         match self {
             Failure::TooMany(seconds) => Some(*seconds),
-            Failure::Busy => Some(1),
-            Failure::NotReady | Failure::OutcomeUnknown => Some(5),
-            Failure::DiskFull => Some(30),
+            Failure::Trouble(trouble) => trouble.retry_after(),
             Failure::Refused(_)
             | Failure::NoKey
             | Failure::BadKey
@@ -78,13 +88,67 @@ impl Failure {
             | Failure::Taken(_)
             | Failure::NoCredits
             | Failure::OtherBody
-            | Failure::NoEndpoint
-            | Failure::WrongMethod
-            | Failure::TooLarge(_)
-            | Failure::SlowBody
-            | Failure::EncodedBody
-            | Failure::ChangeTooLarge
-            | Failure::Internal => None,
+            | Failure::NoEndpoint => None,
         }
     }
+}
+
+impl Trouble {
+    /// Its status.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Trouble::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Trouble::TooLarge(_) | Trouble::ChangeTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Trouble::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Trouble::EncodedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Trouble::Busy | Trouble::NotReady | Trouble::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
+            Trouble::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+            Trouble::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What is told of it, without a capital letter or a full stop.
+    pub fn sentence(self) -> Cow<'static, str> {
+        let fixed = match self {
+            Trouble::TooLarge(max) => return format!("the body must be at most {max} bytes").into(),
+            Trouble::WrongMethod => "the method is not allowed here; see the Allow header",
+            Trouble::SlowBody => "the body did not arrive in time",
+            Trouble::EncodedBody => "the body must not have a Content-Encoding",
+            Trouble::ChangeTooLarge => "the change is too large to be stored at once",
+            Trouble::Busy => "busy; try again",
+            Trouble::NotReady => "the store is not ready; try again",
+            Trouble::OutcomeUnknown => {
+                "outcome unknown: the disk did not confirm the write; repeat it with the same Idempotency-Key"
+            }
+            Trouble::DiskFull => "the disk is full; nothing was written",
+            Trouble::Internal => "internal error",
+        };
+        fixed.into()
+    }
+
+    fn retry_after(self) -> Option<u32> {
+        match self {
+            Trouble::Busy => Some(1),
+            Trouble::NotReady | Trouble::OutcomeUnknown => Some(5),
+            Trouble::DiskFull => Some(30),
+            Trouble::WrongMethod
+            | Trouble::TooLarge(_)
+            | Trouble::SlowBody
+            | Trouble::EncodedBody
+            | Trouble::ChangeTooLarge
+            | Trouble::Internal => None,
+        }
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Failure {
+        Failure::Trouble(trouble)
+    }
+}
+
+/// A sentence with a capital letter, for vendors whose sentences have one.
+pub fn capitalised(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use hyper::StatusCode;
 use serde::Serialize;
 
-use crate::http::api::dialect::{Failure, Refusal};
+use crate::http::api::dialect::{Failure, Refusal, capitalised};
 use crate::model::Invalid;
 
 /// The vendor's text for a location that is not the key's, or no location at all.
@@ -64,7 +64,9 @@ fn words(failure: &Failure) -> Words<'_> {
         Failure::Refused(Refusal::Rule(invalid)) => unprocessable(sentence(invalid).into()),
         Failure::Refused(Refusal::NotFound(what))
         | Failure::NotFound(what)
-        | Failure::AlreadyDeleted(what) => bare(StatusCode::NOT_FOUND, not_found(what).into()),
+        | Failure::AlreadyDeleted(what) => {
+            bare(StatusCode::NOT_FOUND, (capitalised(what) + " not found").into())
+        }
         Failure::NoKey | Failure::BadKey => say(StatusCode::UNAUTHORIZED, BAD_TOKEN),
         Failure::Forbidden(why) => {
             Words { status: StatusCode::FORBIDDEN, message: why.into(), has_phrase: true }
@@ -79,42 +81,15 @@ fn words(failure: &Failure) -> Words<'_> {
             unprocessable("Idempotency-Key was used before with another request body".into())
         }
         Failure::NoEndpoint => bare(StatusCode::NOT_FOUND, "there is no such endpoint".into()),
-        Failure::WrongMethod => {
-            say(StatusCode::METHOD_NOT_ALLOWED, "the method is not allowed here; see the Allow header")
-        }
         Failure::TooMany(seconds) => Words {
             status: StatusCode::TOO_MANY_REQUESTS,
             message: format!("Too Many Requests; try again in {seconds} s").into(),
             has_phrase: true,
         },
-        Failure::TooLarge(max) => Words {
-            status: StatusCode::PAYLOAD_TOO_LARGE,
-            message: format!("the body must be at most {max} bytes").into(),
-            has_phrase: true,
-        },
-        Failure::SlowBody => say(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
-        Failure::EncodedBody => {
-            say(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must not have a Content-Encoding")
+        Failure::Trouble(trouble) => {
+            Words { status: trouble.status(), message: trouble.sentence(), has_phrase: true }
         }
-        Failure::ChangeTooLarge => {
-            say(StatusCode::PAYLOAD_TOO_LARGE, "the change is too large to be stored at once")
-        }
-        Failure::Busy => say(StatusCode::SERVICE_UNAVAILABLE, "busy; try again"),
-        Failure::NotReady => say(StatusCode::SERVICE_UNAVAILABLE, "the store is not ready; try again"),
-        Failure::OutcomeUnknown => say(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "outcome unknown: the disk did not confirm the write; repeat it with the same Idempotency-Key",
-        ),
-        Failure::DiskFull => say(StatusCode::INSUFFICIENT_STORAGE, "the disk is full; nothing was written"),
-        Failure::Internal => say(StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
     }
-}
-
-/// "Link not found".
-fn not_found(what: &str) -> String {
-    let mut letters = what.chars();
-    let first = letters.next().map(|first| first.to_ascii_uppercase());
-    first.into_iter().chain(letters).chain(" not found".chars()).collect()
 }
 
 /// In this dialect's words: what the model calls a URL and a title.
@@ -130,6 +105,7 @@ fn sentence(invalid: &Invalid) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::api::dialect::Trouble;
 
     #[test]
     fn bodies_have_the_vendors_keys() {
@@ -166,7 +142,7 @@ mod tests {
                 r#"{"statusCode":402,"message":"the location has no credits left","error":"Payment Required"}"#,
             ),
             (
-                Failure::DiskFull,
+                Failure::Trouble(Trouble::DiskFull),
                 r#"{"statusCode":507,"message":"the disk is full; nothing was written","error":"Insufficient Storage"}"#,
             ),
         ];

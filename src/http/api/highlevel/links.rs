@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::{HighLevelLinks, failure};
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
-    Allowance, Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, Fixed, LinkView, Outcome, Refusal,
-    Reply, Slice, Wording, WorkspaceView, endpoint,
+    Allowance, Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, Fixed, LinkView, Naming, Outcome,
+    Refusal, Reply, Slice, Trouble, Wording, WorkspaceView, endpoint,
 };
 use crate::http::api::json::{self, Fields, Given, Mistyped};
 use crate::model::Invalid;
@@ -40,8 +40,8 @@ impl Dialect for HighLevelLinks {
         ENDPOINTS
     }
 
-    fn keeps_to_named_workspace(&self) -> bool {
-        true
+    fn naming(&self) -> Naming {
+        Naming::Confines
     }
 
     fn reply(&self, reply: &Reply) -> (StatusCode, Vec<u8>) {
@@ -84,7 +84,7 @@ impl Dialect for HighLevelLinks {
             | Reply::Workspaces(_)
             | Reply::Companies(_)
             | Reply::Keys(_)
-            | Reply::WebhookSecret(_) => failure::render(&Failure::Internal),
+            | Reply::WebhookSecret(_) => failure::render(&Trouble::Internal.into()),
         }
     }
 

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
     Allowance, Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, ImportQuery, ImportView,
-    NamedCompany, Outcome, Refusal, Reply, SnapshotCommand, endpoint,
+    NamedCompany, Naming, Outcome, Refusal, Reply, SnapshotCommand, Trouble, capitalised, endpoint,
 };
 use crate::http::api::json::{self, Mistyped};
 use crate::model::Invalid;
@@ -44,6 +44,11 @@ impl Dialect for HighLevelSnapshots {
         ENDPOINTS
     }
 
+    /// A location may have been given what is another's of the same agency.
+    fn naming(&self) -> Naming {
+        Naming::Leads
+    }
+
     fn reply(&self, reply: &Reply) -> (StatusCode, Vec<u8>) {
         match reply {
             Reply::Made(Outcome::Share(share), _) => {
@@ -64,7 +69,7 @@ impl Dialect for HighLevelSnapshots {
             }
             Reply::Import(view) => (StatusCode::OK, bytes(&json!({"data": LatestJson::of(view)}))),
             // Answers to what cannot be asked here.
-            _ => self.failure(&Failure::Internal),
+            _ => self.failure(&Trouble::Internal.into()),
         }
     }
 
@@ -217,13 +222,6 @@ const NO_ACCESS: &str = "The token does not have access to this location.";
 
 fn words(failure: &Failure) -> (StatusCode, String) {
     let say = |status, text: &str| (status, text.to_owned());
-    let missing = |what: &str| {
-        let mut text = what.to_owned() + " not found";
-        if let Some(first) = text.get_mut(..1) {
-            first.make_ascii_uppercase();
-        }
-        (StatusCode::NOT_FOUND, text)
-    };
     match failure {
         Failure::Refused(Refusal::Malformed(why)) => (StatusCode::BAD_REQUEST, why.clone()),
         Failure::Refused(Refusal::Mistyped(invalid) | Refusal::Rule(invalid)) => {
@@ -231,7 +229,7 @@ fn words(failure: &Failure) -> (StatusCode, String) {
         }
         Failure::Refused(Refusal::NotFound(what))
         | Failure::NotFound(what)
-        | Failure::AlreadyDeleted(what) => missing(what),
+        | Failure::AlreadyDeleted(what) => (StatusCode::NOT_FOUND, capitalised(what) + " not found"),
         Failure::NoKey | Failure::BadKey => {
             say(StatusCode::UNAUTHORIZED, "Invalid token: access token is invalid")
         }
@@ -244,26 +242,10 @@ fn words(failure: &Failure) -> (StatusCode, String) {
             say(StatusCode::BAD_REQUEST, "Idempotency-Key was used before with another request body")
         }
         Failure::NoEndpoint => say(StatusCode::NOT_FOUND, "Not found"),
-        Failure::WrongMethod => say(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
         Failure::TooMany(seconds) => {
             (StatusCode::TOO_MANY_REQUESTS, format!("Too many requests, try again in {seconds} s"))
         }
-        Failure::TooLarge(max) => {
-            (StatusCode::PAYLOAD_TOO_LARGE, format!("The body must be at most {max} bytes"))
-        }
-        Failure::SlowBody => say(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"),
-        Failure::EncodedBody => {
-            say(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must not have a Content-Encoding")
-        }
-        Failure::ChangeTooLarge => say(StatusCode::PAYLOAD_TOO_LARGE, "Too large to be stored at once"),
-        Failure::Busy => say(StatusCode::SERVICE_UNAVAILABLE, "Busy, try again"),
-        Failure::NotReady => say(StatusCode::SERVICE_UNAVAILABLE, "The store is not ready, try again"),
-        Failure::OutcomeUnknown => say(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Outcome unknown, repeat the request with the same Idempotency-Key",
-        ),
-        Failure::DiskFull => say(StatusCode::INSUFFICIENT_STORAGE, "The disk is full, nothing was written"),
-        Failure::Internal => say(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error"),
+        Failure::Trouble(trouble) => (trouble.status(), capitalised(&trouble.sentence())),
     }
 }
 

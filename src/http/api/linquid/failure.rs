@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::render;
-use crate::http::api::dialect::{Failure, Refusal};
+use crate::http::api::dialect::{Failure, Refusal, Trouble, capitalised};
 use crate::model::Invalid;
 
 #[derive(Serialize)]
@@ -39,17 +39,17 @@ fn words(failure: &Failure) -> (StatusCode, &'static str, String) {
             (StatusCode::BAD_REQUEST, INVALID, sentence(invalid))
         }
         Failure::Refused(Refusal::NotFound(what)) | Failure::NotFound(what) => {
-            (StatusCode::NOT_FOUND, NOT_FOUND, capital(&format!("{what} not found")))
+            (StatusCode::NOT_FOUND, NOT_FOUND, capitalised(&format!("{what} not found")))
         }
         Failure::AlreadyDeleted(what) => {
-            (StatusCode::NOT_FOUND, "ALREADY_DELETED", capital(&format!("{what} is already deleted")))
+            (StatusCode::NOT_FOUND, "ALREADY_DELETED", capitalised(&format!("{what} is already deleted")))
         }
         Failure::NoKey => say(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Invalid or missing API key"),
         Failure::BadKey => say(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", "Invalid or disabled API key"),
-        Failure::Forbidden(why) => (StatusCode::FORBIDDEN, "FORBIDDEN", capital(why)),
+        Failure::Forbidden(why) => (StatusCode::FORBIDDEN, "FORBIDDEN", capitalised(why)),
         Failure::UnknownWorkspace => say(StatusCode::NOT_FOUND, NOT_FOUND, "Workspace not found"),
         Failure::UnknownCompany => say(StatusCode::NOT_FOUND, NOT_FOUND, "Company not found"),
-        Failure::Gone(why) => (StatusCode::GONE, "GONE", capital(why)),
+        Failure::Gone(why) => (StatusCode::GONE, "GONE", capitalised(why)),
         Failure::CodeTaken(_) => {
             say(StatusCode::CONFLICT, "SHORT_CODE_EXISTS", "This short code is already in use")
         }
@@ -65,45 +65,25 @@ fn words(failure: &Failure) -> (StatusCode, &'static str, String) {
             "Idempotency-Key: was used before with another request body",
         ),
         Failure::NoEndpoint => say(StatusCode::NOT_FOUND, NOT_FOUND, "There is no such endpoint"),
-        Failure::WrongMethod => say(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "METHOD_NOT_ALLOWED",
-            "The method is not allowed here; see the Allow header",
-        ),
         Failure::TooMany(seconds) => (
             StatusCode::TOO_MANY_REQUESTS,
             "RATE_LIMITED",
             format!("Too many requests; try again in {seconds} s"),
         ),
-        Failure::TooLarge(max) => {
-            (StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE, format!("The body must be at most {max} bytes"))
-        }
-        Failure::ChangeTooLarge => {
-            say(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE, "The change is too large to be stored at once")
-        }
-        Failure::SlowBody => {
-            say(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The body did not arrive in time")
-        }
-        Failure::EncodedBody => say(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "UNSUPPORTED_MEDIA_TYPE",
-            "The body must not have a Content-Encoding",
-        ),
-        Failure::Busy => say(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, "Busy; try again"),
-        Failure::NotReady => {
-            say(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, "The store is not ready; try again")
-        }
-        Failure::OutcomeUnknown => say(
-            StatusCode::SERVICE_UNAVAILABLE,
-            UNAVAILABLE,
-            "Outcome unknown: the disk did not confirm the write; repeat it with the same Idempotency-Key",
-        ),
-        Failure::DiskFull => say(
-            StatusCode::INSUFFICIENT_STORAGE,
-            "INSUFFICIENT_STORAGE",
-            "The disk is full; nothing was written",
-        ),
-        Failure::Internal => say(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal error"),
+        Failure::Trouble(trouble) => (trouble.status(), code(*trouble), capitalised(&trouble.sentence())),
+    }
+}
+
+/// In the style of the vendor's codes.
+fn code(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::WrongMethod => "METHOD_NOT_ALLOWED",
+        Trouble::TooLarge(_) | Trouble::ChangeTooLarge => TOO_LARGE,
+        Trouble::SlowBody => "REQUEST_TIMEOUT",
+        Trouble::EncodedBody => "UNSUPPORTED_MEDIA_TYPE",
+        Trouble::Busy | Trouble::NotReady | Trouble::OutcomeUnknown => UNAVAILABLE,
+        Trouble::DiskFull => "INSUFFICIENT_STORAGE",
+        Trouble::Internal => "INTERNAL_ERROR",
     }
 }
 
@@ -123,11 +103,6 @@ fn sentence(invalid: &Invalid) -> String {
         own => own,
     };
     format!("{field}: {why}")
-}
-
-fn capital(sentence: &str) -> String {
-    let mut chars = sentence.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 #[cfg(test)]
@@ -152,13 +127,13 @@ mod tests {
             (Failure::Taken("id"), 409, "ALREADY_EXISTS", "id: is already in use"),
             (Failure::NoCredits, 402, "INSUFFICIENT_CREDITS", "Workspace has insufficient credits"),
             (Failure::NoEndpoint, 404, NOT_FOUND, "There is no such endpoint"),
-            (Failure::TooLarge(9), 413, TOO_LARGE, "The body must be at most 9 bytes"),
-            (Failure::ChangeTooLarge, 413, TOO_LARGE, "The change is too large to be stored at once"),
-            (Failure::SlowBody, 408, "REQUEST_TIMEOUT", "The body did not arrive in time"),
-            (Failure::Busy, 503, UNAVAILABLE, "Busy; try again"),
-            (Failure::NotReady, 503, UNAVAILABLE, "The store is not ready; try again"),
-            (Failure::DiskFull, 507, "INSUFFICIENT_STORAGE", "The disk is full; nothing was written"),
-            (Failure::Internal, 500, "INTERNAL_ERROR", "Internal error"),
+            (Trouble::TooLarge(9).into(), 413, TOO_LARGE, "The body must be at most 9 bytes"),
+            (Trouble::ChangeTooLarge.into(), 413, TOO_LARGE, "The change is too large to be stored at once"),
+            (Trouble::SlowBody.into(), 408, "REQUEST_TIMEOUT", "The body did not arrive in time"),
+            (Trouble::Busy.into(), 503, UNAVAILABLE, "Busy; try again"),
+            (Trouble::NotReady.into(), 503, UNAVAILABLE, "The store is not ready; try again"),
+            (Trouble::DiskFull.into(), 507, "INSUFFICIENT_STORAGE", "The disk is full; nothing was written"),
+            (Trouble::Internal.into(), 500, "INTERNAL_ERROR", "Internal error"),
         ];
         for (failure, status, code, message) in rows {
             let (got, bytes) = render(&failure);

@@ -11,7 +11,7 @@ use crate::http::api::json::{Fields, Given, Mistyped};
 use crate::model::Invalid;
 use crate::model::destination::LinkType;
 use crate::model::id::Id;
-use crate::model::link::{DomainChoice, Draft, Edit, Password, Patch};
+use crate::model::link::{CLICKS_RULE, DomainChoice, Draft, Edit, Password, Patch};
 use crate::model::short_code::{ShortCode, canonical};
 
 pub(super) const PREFIX: &str = "link_";
@@ -109,7 +109,7 @@ fn edits(body: &Fields, clears: bool) -> Result<Vec<Edit>, Refusal> {
     }
     let expires_at = body.text("expiresAt")?.map(instant).transpose()?;
     edits.extend(said(expires_at, clears).map(Edit::ExpiresAt));
-    edits.extend(said(body.count("clicksLimit")?, clears).map(Edit::MaxClicks));
+    edits.extend(said(body.count("clicksLimit", CLICKS_RULE)?, clears).map(Edit::MaxClicks));
     Ok(edits)
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::links::PREFIX;
 use super::{campaigns, failure};
-use crate::http::api::dialect::{CampaignPage, CampaignView, Failure, LinkView, Outcome, Page, Reply};
+use crate::http::api::dialect::{CampaignPage, CampaignView, LinkView, Outcome, Page, Reply, Trouble};
 use crate::model::id::Id;
 
 /// Bytes of anything that serializes.
@@ -28,7 +28,7 @@ pub(super) fn reply(reply: &Reply) -> (StatusCode, Vec<u8>) {
         Reply::Campaign(campaign) => (StatusCode::OK, data(CampaignJson::of(campaign))),
         Reply::Campaigns(page) => (StatusCode::OK, campaign_list(page)),
         // No endpoint here asks for anything else.
-        _ => failure::render(&Failure::Internal),
+        _ => failure::render(&Trouble::Internal.into()),
     }
 }
 

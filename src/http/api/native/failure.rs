@@ -42,30 +42,10 @@ fn words(failure: &Failure) -> (StatusCode, String) {
             "Idempotency-Key: was used before with another request body",
         ),
         Failure::NoEndpoint => say(StatusCode::NOT_FOUND, "there is no such endpoint"),
-        Failure::WrongMethod => {
-            say(StatusCode::METHOD_NOT_ALLOWED, "the method is not allowed here; see the Allow header")
-        }
         Failure::TooMany(seconds) => {
             (StatusCode::TOO_MANY_REQUESTS, format!("too many requests; try again in {seconds} s"))
         }
-        Failure::TooLarge(max) => {
-            (StatusCode::PAYLOAD_TOO_LARGE, format!("the body must be at most {max} bytes"))
-        }
-        Failure::SlowBody => say(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
-        Failure::EncodedBody => {
-            say(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must not have a Content-Encoding")
-        }
-        Failure::ChangeTooLarge => {
-            say(StatusCode::PAYLOAD_TOO_LARGE, "the change is too large to be stored at once")
-        }
-        Failure::Busy => say(StatusCode::SERVICE_UNAVAILABLE, "busy; try again"),
-        Failure::NotReady => say(StatusCode::SERVICE_UNAVAILABLE, "the store is not ready; try again"),
-        Failure::OutcomeUnknown => say(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "outcome unknown: the disk did not confirm the write; repeat it with the same Idempotency-Key",
-        ),
-        Failure::DiskFull => say(StatusCode::INSUFFICIENT_STORAGE, "the disk is full; nothing was written"),
-        Failure::Internal => say(StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
+        Failure::Trouble(trouble) => (trouble.status(), trouble.sentence().into_owned()),
     }
 }
 

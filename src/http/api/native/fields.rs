@@ -8,7 +8,7 @@ use crate::http::api::json::{Fields, Given, Json, Mistyped};
 use crate::model::Invalid;
 use crate::model::destination::{Destination, LinkType};
 use crate::model::id::ForeignId;
-use crate::model::link::{Edit, RedirectStatus};
+use crate::model::link::{CLICKS_RULE, Edit, RedirectStatus};
 
 /// A field and how it is read.
 struct Field {
@@ -22,7 +22,7 @@ enum Kind {
     Text(fn(Option<Box<str>>) -> Edit),
     Web(fn(Option<Destination>) -> Edit),
     Time(fn(Option<crate::clock::Timestamp>) -> Edit),
-    Count(fn(Option<u64>) -> Edit),
+    Clicks(fn(Option<u64>) -> Edit),
     Status,
     Tags,
     Webhooks,
@@ -42,7 +42,7 @@ const FIELDS: &[Field] = &[
     field("cloaked", Kind::Flag(Edit::Cloaked)),
     field("validSince", Kind::Time(Edit::ValidSince)),
     field("expiresAt", Kind::Time(Edit::ExpiresAt)),
-    field("maxClicks", Kind::Count(Edit::MaxClicks)),
+    field("maxClicks", Kind::Clicks(Edit::MaxClicks)),
     field("expiredUrl", Kind::Web(Edit::ExpiredUrl)),
     field("tagIds", Kind::Tags),
     field("forwardParameters", Kind::Flag(Edit::ForwardParameters)),
@@ -90,7 +90,7 @@ impl Field {
             Kind::Text(set) => set(text()?.map(Box::from)),
             Kind::Web(set) => set(text()?.map(|url| Destination::parse_web(name, url)).transpose()?),
             Kind::Time(set) => set(text()?.map(|time| instant(name, time)).transpose()?),
-            Kind::Count(set) => set(body.count(name)?.value()),
+            Kind::Clicks(set) => set(body.count(name, CLICKS_RULE)?.value()),
             Kind::Status => Edit::Status(status(name, body.get(name))?),
             Kind::Tags => {
                 let tags = body.texts(name)?.value().ok_or_else(|| must_be("must be an array of strings"))?;

@@ -260,8 +260,16 @@ mod tests {
             (r#"{"url":"u","cloaked":"yes"}"#, 400, "cloaked: must be true or false"),
             (r#"{"url":"u","password":""}"#, 422, "password: must not be empty"),
             (r#"{"url":"u","password":"********"}"#, 422, "password: must not be what is shown in its place"),
-            (r#"{"url":"u","maxClicks":1.5}"#, 400, "maxClicks: must be a whole number, 0 or more"),
-            (r#"{"url":"u","maxClicks":"5"}"#, 400, "maxClicks: must be a whole number, 0 or more"),
+            (
+                r#"{"url":"u","maxClicks":1.5}"#,
+                400,
+                "maxClicks: must be a whole number, at least 1, or null for no limit",
+            ),
+            (
+                r#"{"url":"u","maxClicks":"5"}"#,
+                400,
+                "maxClicks: must be a whole number, at least 1, or null for no limit",
+            ),
             (r#"{"url":"u","expiresAt":1700000000000}"#, 400, "expiresAt: must be a string"),
             (
                 r#"{"url":"u","expiresAt":"2024-02-30"}"#,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{fields, object, read, write};
 use crate::http::api::dialect::{Asked, Call, Command, NamedDomain, Refusal};
-use crate::http::api::json::{Fields, Given, Json, Mistyped};
+use crate::http::api::json::{COUNT_RULE, Fields, Given, Json, Mistyped};
 use crate::model::Invalid;
 use crate::model::destination::Destination;
 use crate::model::domain::{DomainDraft, DomainEdit, HostName};
@@ -97,7 +97,7 @@ pub(super) fn update_workspace(call: &Call<'_>) -> Result<Asked, Refusal> {
 }
 
 fn workspace_edits(body: &Fields) -> Result<Vec<WorkspaceEdit>, Refusal> {
-    let credits = body.count("credits")?.nullable().map(WorkspaceEdit::Credits);
+    let credits = body.count("credits", COUNT_RULE)?.nullable().map(WorkspaceEdit::Credits);
     let values = custom_values(body)?.map(WorkspaceEdit::CustomValues);
     Ok(credits.into_iter().chain(values).collect())
 }

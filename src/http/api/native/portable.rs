@@ -7,7 +7,7 @@ use super::render::{Detail, json};
 use super::{fields, links};
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{Imported, LinkView, Refusal};
-use crate::http::api::json::{self, Fields, Given, Json};
+use crate::http::api::json::{self, COUNT_RULE, Fields, Given, Json};
 use crate::model::Invalid;
 use crate::model::link::{DomainChoice, PasswordHash};
 
@@ -64,7 +64,7 @@ pub fn read(line: &[u8]) -> Result<ReadLine, String> {
         id: id.and_then(|id| id.parse().ok()),
         created_at: instant(&body, "createdAt")?,
         updated_at: instant(&body, "updatedAt")?,
-        clicks: body.count("clickCount").map_err(|error| words(&error))?.value().unwrap_or(0),
+        clicks: body.count("clickCount", COUNT_RULE).map_err(|error| words(&error))?.value().unwrap_or(0),
         hash,
         tags: tags(&body)?,
     };

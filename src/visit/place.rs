@@ -1,0 +1,83 @@
+//! Where a visit leads: from host and path to domain and code.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Response, StatusCode};
+
+use super::{UnknownHosts, Visit, Visitor, gate, pages, redirect};
+use crate::links::directory::Directory;
+use crate::model::domain::{Domain, DomainNumber};
+use crate::model::short_code::canonical;
+
+/// What a visit's host and path can name other than a link.
+pub(super) enum Nowhere<'a> {
+    /// The store has not been read yet.
+    Unready,
+    NoDomain,
+    Root(&'a Domain),
+    NoCode(&'a Domain),
+}
+
+impl<'a> Nowhere<'a> {
+    /// The domain whose root it is.
+    pub(super) fn root(&self) -> Option<&'a Domain> {
+        match self {
+            Nowhere::Root(domain) => Some(domain),
+            Nowhere::Unready | Nowhere::NoDomain | Nowhere::NoCode(_) => None,
+        }
+    }
+
+    /// What is answered there.
+    pub(super) fn answer(self) -> Response<Full<Bytes>> {
+        match self {
+            Nowhere::Unready => pages::unavailable(),
+            Nowhere::NoDomain => pages::error(StatusCode::NOT_FOUND),
+            Nowhere::Root(domain) => {
+                domain.root_url.as_ref().map_or_else(|| gate::not_found(domain), redirect::elsewhere)
+            }
+            Nowhere::NoCode(domain) => gate::not_found(domain),
+        }
+    }
+}
+
+impl Visitor {
+    /// Where a visit leads: domain, code, and what follows it in the path.
+    pub(super) fn place<'a>(
+        &self,
+        directory: &'a Directory,
+        visit: &Visit<'a>,
+    ) -> Result<(&'a Arc<Domain>, Cow<'a, str>, &'a str), Nowhere<'a>> {
+        let Some(domain) = self.domain(directory, visit.host) else {
+            // Without even the default domain the store has not been read yet.
+            let ready = directory.domain(DomainNumber::DEFAULT).is_some();
+            return Err(if ready { Nowhere::NoDomain } else { Nowhere::Unready });
+        };
+        let path = visit.path.strip_prefix('/').unwrap_or(visit.path);
+        if path.is_empty() {
+            return Err(Nowhere::Root(domain));
+        }
+        // One slash behind the code is the same link, as people and mail programs append it.
+        let (segment, rest) = path.split_once('/').unwrap_or((path, ""));
+        let code = canonical(segment).ok_or(Nowhere::NoCode(domain))?;
+        Ok((domain, domain.fold(code), rest))
+    }
+
+    /// The domain that a host name leads to: an address or `localhost` is the default domain, so
+    /// that a fresh install answers however it is reached.
+    fn domain<'a>(&self, directory: &'a Directory, host: &str) -> Option<&'a Arc<Domain>> {
+        let is_default = host == self.links.site().host()
+            || host == "localhost"
+            || host.starts_with('[')
+            || host.parse::<std::net::Ipv4Addr>().is_ok();
+        if is_default {
+            return directory.domain(DomainNumber::DEFAULT);
+        }
+        directory.domain_named(host).or_else(|| match self.shared.settings.unknown_hosts {
+            UnknownHosts::NotFound => None,
+            UnknownHosts::DefaultDomain => directory.domain(DomainNumber::DEFAULT),
+        })
+    }
+}
