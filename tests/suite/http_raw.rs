@@ -282,6 +282,50 @@ fn codes_that_lead_nowhere_are_limited_by_address() {
     healthy(&server);
 }
 
+/// Uploads that never end take all places of the APIs, and none of the redirects.
+#[test]
+fn a_crowd_at_the_api_does_not_keep_visitors_out() {
+    let server = Server::start(|config| config.http.max_connections_per_address = 2_000);
+    let link = server.api("POST", "/api/v1/links", r#"{"url": "https://e.test/", "customSlug": "s"}"#);
+    assert_eq!(link.status, 201, "{link:?}");
+    let head = |path: &str| {
+        let key = format!("Authorization: Bearer {KEY}");
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: h\r\n{key}\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+        )
+    };
+    let begin = |path: &str| {
+        let mut client = server.connect();
+        client.send(head(path));
+        client
+    };
+    // Told to go on: its body is being read.
+    let mut crowd: Vec<_> = (0..1_024).map(|_| begin("/api/v1/links")).collect();
+    for client in &mut crowd {
+        client.until("100 Continue", 1);
+    }
+    let refused = server.api("GET", "/api/v1/links", "");
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.head.contains("\r\nretry-after: "), "{refused:?}");
+    let visit = "GET /s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert_eq!(status(&server.raw(visit)), 302);
+    drop(crowd);
+    let end = Instant::now() + Duration::from_secs(5);
+    while server.api("GET", "/api/v1/links", "").status != 200 {
+        assert!(Instant::now() < end, "no place became free");
+    }
+    // Four large bodies at once; the fifth waits before it is read, and others do not wait.
+    let mut bulks: Vec<_> = (0..4).map(|_| begin("/api/v1/links/bulk")).collect();
+    for client in &mut bulks {
+        client.until("100 Continue", 1);
+    }
+    let mut fifth = begin("/api/v1/links/bulk");
+    assert_eq!(server.api("GET", "/api/v1/links", "").status, 200);
+    bulks.pop();
+    fifth.until("100 Continue", 1);
+    healthy(&server);
+}
+
 #[test]
 fn a_drain_finishes_what_began_and_cuts_what_stalls() {
     let server = Server::start(|config| config.http.drain_timeout = Duration::from_millis(500));

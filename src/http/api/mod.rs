@@ -32,6 +32,7 @@ use hyper::body::Body;
 use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::answer::render;
 pub(super) use self::answer::respond;
@@ -62,6 +63,14 @@ static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid, &HighLevelLinks, &HighLe
 /// Also words refusals on paths that nobody claims.
 static NATIVE: Native = Native;
 
+/// Most API requests at work at once: far more than any disk answers in time, and at 64 KB each as
+/// much memory as the rest of the server. Past it: 503, try again; redirects are not among them.
+const REQUESTS_MAX: usize = 1_024;
+
+/// Most requests with large bodies at work at once: 8 MB each, and several times that when parsed.
+/// Others wait for their turn before their body is read, as long as a body may take; then 503.
+const BULKS_MAX: usize = 4;
+
 const WORKSPACE: HeaderName = HeaderName::from_static("x-workspace-id");
 
 /// The APIs. A handle, cheap to clone.
@@ -77,6 +86,8 @@ struct Shared {
     body_timeout: Duration,
     max_body: usize,
     max_bulk_body: usize,
+    places: Arc<Semaphore>,
+    bulk_places: Arc<Semaphore>,
     /// Starts at a random number, so that ids of two runs do not meet in the logs.
     requests: AtomicU64,
 }
@@ -110,6 +121,8 @@ impl Api {
             body_timeout: settings.body_timeout,
             max_body: settings.max_body,
             max_bulk_body: settings.max_bulk_body,
+            places: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            bulk_places: Arc::new(Semaphore::new(BULKS_MAX)),
             requests: AtomicU64::new(first),
         }))
     }
@@ -234,6 +247,7 @@ impl Api {
         B: Body<Data = Bytes> + Send,
     {
         let now = self.0.core.links.clock().now();
+        let place = self.place(endpoint.body).await?;
         let body = self.read(endpoint.body, &parts.headers, body).await?;
         let call = Call { id, query: Query::parse(parts.uri.query()), body: &body };
         let asked = (endpoint.parse)(&call).map_err(Failure::Refused)?;
@@ -268,7 +282,10 @@ impl Api {
         // A task of its own: a client that hangs up must not stop a write half way between log,
         // table and cache, nor let its twin start.
         let api = self.clone();
-        let task = tokio::spawn(async move { api.perform(&context, asked.command).await });
+        let task = tokio::spawn(async move {
+            let _place = place;
+            api.perform(&context, asked.command).await
+        });
         match task.await {
             Ok(result) => result,
             Err(stopped) => match stopped.try_into_panic() {
@@ -284,6 +301,19 @@ impl Api {
             NoCredential::Ambiguous => Failure::BadKey,
         })?;
         self.0.core.links.authenticate(secret, now).ok_or(Failure::BadKey)
+    }
+
+    /// A place among the requests at work, until it is dropped.
+    async fn place(&self, body: BodyKind) -> Result<[Option<OwnedSemaphorePermit>; 2], Failure> {
+        let place = Arc::clone(&self.0.places).try_acquire_owned().map_err(|_| Trouble::Busy)?;
+        if body != BodyKind::Bulk {
+            return Ok([Some(place), None]);
+        }
+        let waited = Arc::clone(&self.0.bulk_places).acquire_owned();
+        match tokio::time::timeout(self.0.body_timeout, waited).await {
+            Ok(bulk) => Ok([Some(place), bulk.ok()]),
+            Err(_) => Err(Trouble::Busy.into()),
+        }
     }
 
     async fn read<B>(&self, kind: BodyKind, headers: &HeaderMap, body: B) -> Result<Bytes, Failure>
