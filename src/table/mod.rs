@@ -10,6 +10,7 @@
 mod apply;
 mod index;
 pub mod keys;
+mod owned;
 pub mod record;
 mod scrub;
 mod staged;
