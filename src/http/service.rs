@@ -177,11 +177,13 @@ impl Service {
             return now(closing(page(StatusCode::URI_TOO_LONG)));
         }
         let method = request.method();
-        // The three that are about the server or the connection, never about a resource of ours.
-        if matches!(*method, Method::TRACE | Method::CONNECT) || !uri.path().starts_with('/') {
+        let place = Place::of(uri.path());
+        // The three that are about the server or the connection, never about a resource of ours; the
+        // APIs refuse them like any other method, in their vendors' words.
+        let is_apart = matches!(*method, Method::TRACE | Method::CONNECT) || !uri.path().starts_with('/');
+        if is_apart && place != Place::Api {
             return now(closing(not_allowed()));
         }
-        let place = Place::of(uri.path());
         if place == Place::Api {
             return self.api(request, peer);
         }

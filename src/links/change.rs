@@ -21,10 +21,10 @@ impl Links {
     pub async fn get_by_code(&self, context: &Context, code: ShortCode) -> Result<LinkView, Error> {
         let domain = self.0.choose_domain(context, &DomainChoice::Default)?.record;
         let code = domain.key_of(code);
-        let found = self.blocking(move |shared| Ok(shared.table.link(domain.number, code.as_str())?)).await?;
         let workspaces = self.in_sight(context);
-        let seen = found.filter(|found| workspaces.contains(&found.record.workspace));
-        self.view(seen.ok_or(Error::NotFound("link"))?.record).await
+        let seen = self
+            .blocking(move |shared| Ok(shared.table.link_seen(domain.number, code.as_str(), &workspaces)?));
+        self.view(seen.await?.ok_or(Error::NotFound("link"))?.record).await
     }
 
     /// Changes a link: all of the patch or nothing.

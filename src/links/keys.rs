@@ -189,8 +189,12 @@ impl Links {
 
     /// Revokes a key: from the answer on it is unknown.
     pub async fn revoke_key(&self, context: &Context, id: Id) -> Result<(), Error> {
-        let held = self.directory().key(id).cloned();
-        let held = held.filter(|held| self.is_within(&context.reach, &held.record.reach));
+        // Among those within reach, not by the id alone: a key of another's takes as long as none.
+        let held = {
+            let directory = self.directory();
+            let mut seen = directory.keys().filter(|key| self.is_within(&context.reach, &key.reach));
+            seen.find(|key| key.id == id).and_then(|key| directory.key(key.id)).cloned()
+        };
         let held = held.ok_or(Error::NotFound("key"))?;
         let masters = self.directory().keys().filter(|key| is_master(key)).count();
         if self.0.environment_key.is_none() && is_master(&held.record) && masters == 1 {

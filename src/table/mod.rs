@@ -10,6 +10,7 @@
 mod apply;
 mod index;
 pub mod keys;
+mod owned;
 mod progress;
 pub mod record;
 mod scrub;

@@ -50,6 +50,12 @@ impl Store {
         Ok(self.db.get(key)?)
     }
 
+    /// The pair of this key or, without it, of the greatest key before it: found and read by the
+    /// same steps.
+    pub(super) fn at_or_before(&self, key: &[u8]) -> Result<Option<(IVec, IVec)>, StoreError> {
+        Ok(self.db.range(..=key).next_back().transpose()?)
+    }
+
     pub(super) fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
         self.db.insert(key, value)?;
         Ok(())

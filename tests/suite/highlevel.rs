@@ -174,10 +174,15 @@ fn each_operation_refuses_as_the_vendor_does() {
             }
         }
         let target = operation.target.replace("=L", HERE).replace("=I", &places.id);
-        let answer = whole.send("PATCH", &target, &[], None);
-        let message = "the method is not allowed here; see the Allow header";
-        refused(&answer, 405, message, Some("Method Not Allowed"), &row("PATCH"));
-        assert!(answer.header("allow").is_some_and(|allow| allow.contains(operation.method)), "{answer:?}");
+        for method in ["PATCH", "OPTIONS", "TRACE"] {
+            let answer = whole.send(method, &target, &[], None);
+            let message = "the method is not allowed here; see the Allow header";
+            refused(&answer, 405, message, Some("Method Not Allowed"), &row(method));
+            assert!(
+                answer.header("allow").is_some_and(|allow| allow.contains(operation.method)),
+                "{answer:?}"
+            );
+        }
     }
     // Nothing of this did anything.
     let all = whole.get(&format!("/links/?locationId={HERE}")).expect(200, "the list");

@@ -402,6 +402,8 @@ fn every_operation_refuses_alike() {
     for (method, path, allow) in [
         ("PUT", LINKS, "POST, GET, HEAD"),
         ("DELETE", LINKS, "POST, GET, HEAD"),
+        ("OPTIONS", LINKS, "POST, GET, HEAD"),
+        ("TRACE", LINKS, "POST, GET, HEAD"),
         ("PUT", "/api/links/x", "GET, HEAD, PATCH, DELETE"),
         ("PATCH", CAMPAIGNS, "POST, GET, HEAD"),
         ("DELETE", "/api/campaigns/x", "GET, HEAD, PATCH"),

@@ -105,7 +105,12 @@ fn refusals() {
         assert_eq!(refused.error().0, code, "{body}: {refused:?}");
         assert!(error.is_empty() || refused.error().1 == error, "{body}: {refused:?}");
     }
-    let rows = [("GET", "/api/v1/nothing", 404), ("GET", "/api", 404), ("PUT", "/api/v1/links", 405)];
+    let rows = [
+        ("GET", "/api/v1/nothing", 404),
+        ("GET", "/api", 404),
+        ("PUT", "/api/v1/links", 405),
+        ("TRACE", "/api/v1/links", 405),
+    ];
     for (method, target, code) in rows {
         assert_eq!(server.api(method, target, "").error().0, code, "{method} {target}");
     }

@@ -99,6 +99,26 @@ fn put(link: &Link) -> Put {
     Put { key, value: Some(LinkAt::encode(link).into()) }
 }
 
+#[test]
+fn who_may_not_see_a_link_finds_none_under_its_code() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(folder.path());
+    store.commit(vec![], vec![put(&link(7, "theirs", &[]))]);
+    let other = WorkspaceNumber(1);
+    let rows = [
+        ("theirs", &[WORKSPACE][..], Some(7)),
+        ("theirs", &[other, WORKSPACE], Some(7)),
+        ("theirs", &[other], None),
+        ("theirs", &[], None),
+        ("nobodys", &[WORKSPACE], None),
+    ];
+    for (code, workspaces, want) in rows {
+        let found = store.table.link_seen(HOME, code, workspaces).expect("the table answers");
+        assert_eq!(found.map(|found| found.record.id.bits()), want, "{code} {workspaces:?}");
+    }
+    store.close();
+}
+
 fn ids(table: &Table, list: &List) -> Vec<u128> {
     let mut ids = Vec::new();
     let walked = table.each_link(WORKSPACE, list, Order::Oldest, None, &mut |found| {

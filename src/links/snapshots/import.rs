@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::{IMPORTS_MAX, ImportView, sees};
+use super::{IMPORTS_MAX, ImportView, reaches, sees};
 use crate::links::commit::{Committed, Effect};
 use crate::links::{Context, Error, Links};
 use crate::log::Position;
@@ -83,9 +83,16 @@ impl Links {
 
     /// One import.
     pub async fn import_status(&self, context: &Context, id: Id) -> Result<ImportView, Error> {
-        let found = self.find_import(id).await?;
-        let seen = found.filter(|import| sees(context, &import.company, import.workspace));
-        seen.map(|import| self.import_view(import)).ok_or(Error::NotFound("import"))
+        let reach = context.reach.clone();
+        let seen = self.blocking(move |shared| {
+            let frozen = shared.table.get::<FrozenId>(&keys::imported(id))?;
+            // Looked for either way: an unknown import takes as many reads as another's.
+            let frozen = frozen.map_or(Id::from_bits(0), |found| found.record.0);
+            let key = keys::import(frozen, id);
+            Ok(shared.table.get_seen::<Import>(&key, |owner| reaches(&reach, owner))?)
+        });
+        let seen = seen.await?.map(|found| self.import_view(found.record));
+        seen.ok_or(Error::NotFound("import"))
     }
 
     /// An import, or why it failed, for the repetition of its request. `None` for one that the

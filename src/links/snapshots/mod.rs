@@ -25,7 +25,7 @@ use crate::model::id::{ForeignId, Id};
 use crate::model::key::Reach;
 use crate::model::snapshot::{Import, Share, Snapshot};
 use crate::model::workspace::WorkspaceNumber;
-use crate::table::record::{FrozenId, Stored};
+use crate::table::record::{FrozenId, Owner, Stored};
 use crate::table::{Found, keys};
 
 /// Snapshots frozen and imports staged at once. Each keeps the log and the table's one thread busy
@@ -169,10 +169,11 @@ impl Links {
 
     async fn find_snapshot(&self, context: &Context, id: &ForeignId) -> Result<Found<Snapshot>, Error> {
         let key = keys::snapshot(id);
-        let found = self.blocking(move |shared| Ok(shared.table.get::<Snapshot>(&key)?)).await?;
-        found
-            .filter(|found| sees(context, &found.record.company, found.record.workspace))
-            .ok_or(Error::NotFound("snapshot"))
+        let reach = context.reach.clone();
+        let found = self.blocking(move |shared| {
+            Ok(shared.table.get_seen::<Snapshot>(&key, |owner| reaches(&reach, owner))?)
+        });
+        found.await?.ok_or(Error::NotFound("snapshot"))
     }
 
     fn workspace_name(&self, number: WorkspaceNumber) -> ForeignId {
@@ -201,9 +202,13 @@ impl Links {
 
 /// Whether something that belongs to this company and workspace is within reach.
 fn sees(context: &Context, company: &ForeignId, workspace: WorkspaceNumber) -> bool {
-    match &context.reach {
+    reaches(&context.reach, Owner { company: company.as_str(), workspace })
+}
+
+fn reaches(reach: &Reach, owner: Owner<'_>) -> bool {
+    match reach {
         Reach::Instance => true,
-        Reach::Company(id) => id == company,
-        Reach::Workspace(number) => *number == workspace,
+        Reach::Company(id) => id.as_str() == owner.company,
+        Reach::Workspace(number) => *number == owner.workspace,
     }
 }

@@ -11,6 +11,7 @@ mod campaign;
 mod contact;
 mod entity;
 mod link;
+mod owner;
 mod snapshot;
 mod webhook;
 
@@ -21,6 +22,8 @@ use serde::de::DeserializeOwned;
 pub use self::answer::{Answer, StoredBulk, StoredOutcome};
 pub use self::entity::{Applied, Number, TagName};
 pub use self::link::{LinkAt, Staged, Tombstone};
+pub use self::owner::{Owned, Owner};
+pub(in crate::table) use self::owner::{unchecked, workspace_of_link};
 pub use self::snapshot::{Chunk, FrozenId, FrozenLink};
 pub use self::webhook::{WaitingDeliveries, WaitingDelivery};
 
