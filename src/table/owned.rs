@@ -26,7 +26,7 @@ impl Table {
             if owner.is_some_and(|owner| !workspaces.contains(&owner)) || *at != *key {
                 return Ok(None);
             }
-            let found = Sight::new(store).link(&key)?;
+            let found = Sight::default().link(store, &key)?;
             Ok(found.filter(|found| workspaces.contains(&found.record.workspace)))
         })
     }

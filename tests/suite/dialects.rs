@@ -2,13 +2,13 @@
 //! they show it. A new file there is a new test. The form of the files: `support::transcript`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::support::app::{KEY, TestApp};
 use crate::support::http::{Client, text};
-use crate::support::transcript::{self, Known};
+use crate::support::transcript::{self, Example, Exchange, Known};
 
 /// What each file may name: two companies with a workspace each, and their keys. The ids are the
 /// ones that the vendors' examples have.
@@ -42,24 +42,34 @@ fn capitalised(first: &str, second: &str) -> String {
     format!("{first}{}{}", second[..1].to_ascii_uppercase(), &second[1..])
 }
 
-#[test]
-fn every_transcript_is_answered_as_it_says() {
+/// Runs every transcript; what each exchange may be shown as, in the order of the files.
+pub(super) fn run_all() -> Vec<(Exchange, Example)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/dialects");
-    let mut files = 0;
-    for vendor in fs::read_dir(root).expect("the vendors") {
-        for file in fs::read_dir(vendor.expect("a folder").path()).expect("a vendor's folder") {
-            let path = file.expect("a file").path();
-            let text = fs::read_to_string(&path).expect("a transcript");
-            let exchanges = transcript::parse(&path.display().to_string(), &text);
-            assert!(!exchanges.is_empty(), "{}: no exchange", path.display());
-            let app = TestApp::start();
-            let mut known = places(&mut app.admin());
-            let mut client = app.visitor();
-            for exchange in &exchanges {
-                exchange.run(&mut client, &mut known);
-            }
-            files += 1;
+    let mut shown = Vec::new();
+    for path in within(&root).iter().flat_map(|vendor| within(vendor)) {
+        let text = fs::read_to_string(&path).expect("a transcript");
+        let exchanges = transcript::parse(&path.display().to_string(), &text);
+        assert!(!exchanges.is_empty(), "{}: no exchange", path.display());
+        let app = TestApp::start();
+        let mut known = places(&mut app.admin());
+        let mut client = app.visitor();
+        for exchange in exchanges {
+            let example = exchange.run(&mut client, &mut known);
+            shown.push((exchange, example));
         }
     }
-    assert!(files > 0, "no transcripts");
+    shown
+}
+
+/// What is in a folder, by name.
+fn within(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn every_transcript_is_answered_as_it_says() {
+    assert!(!run_all().is_empty(), "no transcripts");
 }

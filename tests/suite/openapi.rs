@@ -1,11 +1,14 @@
 //! The description of the APIs is true: every reference leads somewhere, every example fits its
 //! schema, and every answer that is got here is one that the description promises: its status,
-//! its headers, and a body with all the fields described and no other.
+//! its headers, and a body with all the fields described and no other. The bodies it shows are those
+//! of the transcripts in `dialects`; after a change there, `WAYPOST_WRITE_EXAMPLES=1` writes them.
 //!
 //! By hand, whenever the files change much: `openapi-spec-validator` (0.9 found nothing). What it
 //! promises of all requests, `tests/soak/schemathesis` tries.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
@@ -491,4 +494,56 @@ fn both_are_for_everyone_and_load_nothing() {
         assert_eq!(html.select(&select(&format!("[id='{target}']"))).count(), 1, "{target}");
     }
     assert!(!page.text().contains(KEY));
+}
+
+/// The variable that has [`EXAMPLES`] written anew.
+const WRITE: &str = "WAYPOST_WRITE_EXAMPLES";
+
+/// What the description shows of bodies.
+const EXAMPLES: &str = "src/http/api/openapi/examples.json";
+
+#[test]
+fn examples_are_the_transcripts() {
+    let description = Description::of(&TestApp::start());
+    let mut examples: BTreeMap<String, Value> = BTreeMap::new();
+    for (exchange, example) in super::dialects::run_all() {
+        let Some(operation) = description.find(&exchange.method, &exchange.target) else { continue };
+        let shown = examples.entry(text(operation, "operationId").to_owned()).or_insert_with(|| json!({}));
+        // The first of its kind, which a file begins with.
+        if exchange.status < 300 && shown.get("request").is_none() {
+            shown
+                .as_object_mut()
+                .expect("an object")
+                .extend(example.request.map(|body| ("request".to_owned(), body)));
+        }
+        let status = exchange.status.to_string();
+        if let Some(answer) = example.answer.filter(|_| shown["answers"].get(&status).is_none()) {
+            shown["answers"][status] = answer;
+        }
+    }
+    let made = format!("{:#}\n", json!(examples));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(EXAMPLES);
+    if std::env::var_os(WRITE).is_some() {
+        fs::write(&path, &made).expect("the examples can be written");
+    }
+    let kept = fs::read_to_string(&path).expect("the examples");
+    assert!(made == kept, "{EXAMPLES} is not what the transcripts show: run this test with {WRITE}=1");
+    let mut missing = Vec::new();
+    for Operation { path, method, details } in description.operations() {
+        let examples = examples.get(text(details, "operationId"));
+        let shown = examples.unwrap_or_else(|| panic!("{method} {path}: no transcript"));
+        let request = &details["requestBody"]["content"]["application/json"]["example"];
+        assert_eq!(request, &shown["request"], "{method} {path}");
+        for (status, response) in members(&details["responses"]) {
+            let example = &description.follow(response)["content"]["application/json"]["example"];
+            // An import that takes longer than its request is no transcript's.
+            if !example.is_object() && status != "202" {
+                missing.push(format!("{method} {path} {status}"));
+            }
+            if response.get("$ref").is_none() {
+                assert_eq!(example, &shown["answers"][status], "{method} {path} {status}");
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no example of {missing:?}");
 }

@@ -8,6 +8,7 @@ mod answer;
 mod credentials;
 pub mod dialect;
 mod docs;
+mod examples;
 mod execute;
 mod highlevel;
 mod idempotency;

@@ -4,7 +4,7 @@
 //! complete. `GET /api/docs` is the same for people ([`super::docs`]).
 //!
 //! A dialect's first file may have `defaults`: what all its operations of a kind have in common
-//! stands there once.
+//! stands there once. Bodies are shown by [`examples`], not here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::DIALECTS;
-use crate::http::api::docs;
+use crate::http::api::{docs, examples};
 use crate::http::body::Answer;
 
 /// What all dialects share.
@@ -160,6 +160,7 @@ fn document(base_url: &str) -> Value {
     for files in DIALECT_FILES {
         add(&mut document, files.iter().map(|text| read(text)).collect());
     }
+    examples::show(&mut document);
     let Value::Array(tags) = document["tags"].take() else { return document };
     let used =
         |tag: &Value| operations(&document).any(|(_, _, operation)| operation["tags"][0] == tag["name"]);
@@ -178,7 +179,7 @@ pub(super) fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, 
 }
 
 /// The files are part of the program, and the tests read each of them.
-fn read<T: for<'de> Deserialize<'de>>(text: &str) -> T {
+pub(super) fn read<T: for<'de> Deserialize<'de>>(text: &str) -> T {
     serde_json::from_str(text).expect("the files of the description are what they should be")
 }
 

@@ -38,7 +38,7 @@ pub fn find<'p>(endpoints: &'static [Endpoint], method: &Method, path: &'p str) 
     if allowed.is_empty() { Found::Nothing } else { Found::Methods(allowed.join(", ")) }
 }
 
-/// See [`Call::id`] (empty without a segment in braces), when the path has the template's shape.
+/// See [`super::Call::id`] (empty without a segment in braces), when the path has the template's shape.
 fn fits<'p>(template: &str, path: &'p str) -> Option<&'p str> {
     let mut found: Option<(usize, usize)> = None;
     let mut at = 0;
