@@ -4,6 +4,7 @@
 //! counters, which outlive their entries ([`counters`]). What a loader read is kept only if no
 //! Change touched its shard meanwhile, so an entry never outlives the record it was made from.
 
+mod codes;
 pub mod counters;
 pub mod entry;
 pub mod quotas;
@@ -12,9 +13,11 @@ mod shard;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
+use self::codes::Codes;
 use self::counters::Counters;
 use self::entry::Entry;
 use self::shard::{Known, Shard};
@@ -73,6 +76,27 @@ struct Shared {
     narrow: ahash::RandomState,
     wide: ahash::RandomState,
     counters: Counters,
+    /// Replaced whole when the table is: then everything may be otherwise.
+    codes: ArcSwap<Codes>,
+}
+
+/// Learns which codes there are: see [`Cache::learn_all`].
+#[derive(Debug)]
+pub struct Learning {
+    cache: Cache,
+    codes: Arc<Codes>,
+}
+
+impl Learning {
+    /// There is a link of this code.
+    pub fn learn(&self, domain: DomainNumber, code: &str) {
+        self.codes.learn(self.cache.hash(domain, code));
+    }
+
+    /// That was all of them. From now on other codes are absent without a look at the table.
+    pub fn complete(self) {
+        self.codes.complete();
+    }
 }
 
 /// When a load began: see [`Cache::keep`].
@@ -88,6 +112,7 @@ impl Cache {
             narrow: ahash::RandomState::new(),
             wide: ahash::RandomState::new(),
             counters: Counters::default(),
+            codes: ArcSwap::from_pointee(Codes::new(0)),
         };
         Cache(Arc::new(shared))
     }
@@ -106,8 +131,8 @@ impl Cache {
                 entry.touch();
                 Lookup::Hit(on_hit(entry))
             }
-            Known::Absent => Lookup::Absent,
-            Known::Nothing => Lookup::Miss,
+            Known::Nothing if self.0.codes.load().may_have(hash) => Lookup::Miss,
+            Known::Nothing | Known::Absent => Lookup::Absent,
         }
     }
 
@@ -147,6 +172,20 @@ impl Cache {
         }
     }
 
+    /// The table was replaced, and has about `expected` links: forgets which codes there are, to
+    /// be told of all that the table holds from now on. Those that Changes write meanwhile are
+    /// learnt by [`Cache::learn`].
+    pub fn learn_all(&self, expected: usize) -> Learning {
+        let codes = Arc::new(Codes::new(expected));
+        self.0.codes.store(Arc::clone(&codes));
+        Learning { cache: self.clone(), codes }
+    }
+
+    /// A Change wrote a link of this code. To be called before anybody is told of it.
+    pub fn learn(&self, domain: DomainNumber, code: &str) {
+        self.0.codes.load().learn(self.hash(domain, code));
+    }
+
     /// A Change wrote or removed the link of this code.
     pub fn invalidate(&self, domain: DomainNumber, code: &str) {
         let hash = self.hash(domain, code);
@@ -176,6 +215,11 @@ impl Cache {
     /// The counters of all links, cached or not.
     pub fn counters(&self) -> &Counters {
         &self.0.counters
+    }
+
+    /// Bytes that it takes to know which codes there are.
+    pub fn codes_bytes(&self) -> usize {
+        self.0.codes.load().bytes()
     }
 
     /// Links held, and the bytes they take.
@@ -357,6 +401,25 @@ mod tests {
         entry.counter.retire();
         cache.counters().count(&entry.counter);
         assert_eq!(drained(&cache), []);
+    }
+
+    /// Nobody is told that there is no such link before all links were learnt, nor after the table
+    /// was replaced.
+    #[test]
+    fn codes_that_were_not_learnt_are_absent() {
+        let cache = Cache::new(&Settings::default());
+        let learning = cache.learn_all(10);
+        learning.learn(HOME, "a");
+        assert_eq!(hit(&cache, "b"), Lookup::Miss, "not yet");
+        cache.learn(HOME, "made-meanwhile");
+        learning.complete();
+        assert_eq!(hit(&cache, "b"), Lookup::Absent);
+        assert_eq!(hit(&cache, "a"), Lookup::Miss);
+        assert_eq!(hit(&cache, "made-meanwhile"), Lookup::Miss);
+        cache.learn(HOME, "b");
+        assert_eq!(hit(&cache, "b"), Lookup::Miss);
+        let _learning = cache.learn_all(10);
+        assert_eq!(hit(&cache, "c"), Lookup::Miss);
     }
 
     #[test]

@@ -23,6 +23,10 @@ use crate::table::{self, Observer, Table, keys};
 /// Name of the file with the bootstrap key, in the data folder.
 pub const KEY_FILE: &str = "admin.key";
 
+/// Codes read from the table in one go: a millisecond's work, after which a table that closes is
+/// noticed.
+const CODES_AT_ONCE: usize = 4_096;
+
 /// What the start found or made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bootstrap {
@@ -60,8 +64,14 @@ impl Observer for Links {
         self.0.directory.store(Arc::new(directory));
         self.0.loads.lock().clear();
         self.0.cache.invalidate_where(|_| true);
+        self.learn_codes(table);
         self.0.is_loaded.store(true, Ordering::Release);
         Ok(())
+    }
+
+    fn failed(&self) {
+        // Visitors of unknown codes are asked to come back, not told that there is no such link.
+        drop(self.0.cache.learn_all(0));
     }
 
     fn applied(&self, change: &Change) {
@@ -70,6 +80,9 @@ impl Observer for Links {
             if let Some((domain, code)) = keys::parse_link(&entry.put.key) {
                 // A request that comes from now on must not join a load that read the old record.
                 self.0.loads.lock().remove(&(domain, Box::from(code)));
+                if entry.put.value.is_some() {
+                    self.0.cache.learn(domain, code);
+                }
                 self.0.cache.invalidate(domain, code);
             } else if entry.put.value.is_none() && keys::parse_staging(&entry.put.key).is_some() {
                 // An import has ended: its links are there, or its codes free. No request from now
@@ -100,6 +113,33 @@ impl Observer for Links {
 }
 
 impl Links {
+    /// Has the cache learn which codes there are, beside everything else: a second per million
+    /// links, during which unknown codes are looked up in the table.
+    fn learn_codes(&self, table: &Table) {
+        let table = table.clone();
+        // A plain link has two records, so this is about twice too many, which leaves room to grow.
+        let records = usize::try_from(table.status().records).unwrap_or(0);
+        let learning = self.0.cache.learn_all(records);
+        let learn = move || {
+            let mut after = None;
+            loop {
+                let learnt = table.each_code(after.as_deref(), CODES_AT_ONCE, &mut |domain, code| {
+                    learning.learn(domain, code);
+                });
+                match learnt {
+                    Ok(Some(last)) => after = Some(last),
+                    Ok(None) => return learning.complete(),
+                    // Closed, or to be replaced: then it begins anew.
+                    Err(error) => return tracing::debug!(%error, "not all codes were learnt"),
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("codes".to_owned()).spawn(learn);
+        if let Err(error) = thread {
+            tracing::warn!(%error, "unknown codes will be looked up in the table");
+        }
+    }
+
     /// Whether commands and visits can be answered: the first records are there. Before, every
     /// one is answered 503, not "not found".
     pub fn is_ready(&self) -> bool {

@@ -20,6 +20,8 @@ use crate::readiness::{Latch, Readiness};
 pub trait Observer: Send + Sync {
     /// The table was replayed or rebuilt: read everything anew.
     fn reset(&self, table: &Table) -> Result<(), Error>;
+    /// The table failed: until the next reset nobody can tell what is in it.
+    fn failed(&self);
     /// One Change was applied.
     fn applied(&self, change: &Change);
 }
@@ -159,6 +161,7 @@ impl Applier {
             let Err(failure) = self.follow(rebuild, &mut latch) else { break };
             latch.get_or_insert_with(|| self.readiness.hold(CATCHING_UP));
             shared.ready.store(false, Ordering::Release);
+            self.observer.failed();
             tracing::error!(error = %failure, "the table failed and is opened anew");
             {
                 let mut status = shared.status.lock();

@@ -62,6 +62,9 @@ pub fn link(domain: DomainNumber, code: &str) -> Bytes {
     key(b'l', &[&domain.0.to_be_bytes(), code.as_bytes()])
 }
 
+/// Prefix of all links.
+pub const LINKS: &[u8] = b"l";
+
 /// Prefix of the links of one domain.
 pub fn links_on(domain: DomainNumber) -> Bytes {
     key(b'l', &[&domain.0.to_be_bytes()])

@@ -26,11 +26,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use self::record::{Applied, Cell, Corrupt, Number, Stored};
-pub use self::staged::Sight;
 use self::store::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::log::Position;
@@ -41,6 +41,7 @@ use crate::model::workspace::WorkspaceNumber;
 
 pub use self::apply::{Observer, Room};
 pub use self::settings::Settings;
+pub use self::staged::Sight;
 
 /// Why the table could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -202,6 +203,27 @@ impl Table {
                 }
             }
             Ok(())
+        })
+    }
+
+    /// Calls `each` with domain and code of up to `at_most` links, hidden ones included, in the order
+    /// of their keys, behind the key `after`. Answers the last key, `None` at the end.
+    pub fn each_code(
+        &self,
+        after: Option<&[u8]>,
+        at_most: usize,
+        each: &mut dyn FnMut(DomainNumber, &str),
+    ) -> Result<Option<Bytes>, Error> {
+        self.read(|store| {
+            let mut last = None;
+            for pair in store.behind(keys::LINKS, after.unwrap_or(keys::LINKS)).take(at_most) {
+                let (key, _) = pair.map_err(StoreError::from)?;
+                if let Some((domain, code)) = keys::parse_link(&key) {
+                    each(domain, code);
+                }
+                last = Some(key);
+            }
+            Ok(last.map(|key| Bytes::copy_from_slice(&key)))
         })
     }
 

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use waypost::cache::Lookup;
+use waypost::model::domain::DomainNumber;
 use waypost::visit::UnknownHosts;
 
 use crate::support::app::{HOST, TestApp};
 use crate::support::http::{Answer, Client, raw, text};
+use crate::support::process::{PATIENCE, poll};
 
 /// Creates a link with this code to `https://e.test/<code>`, other fields from `more`.
 fn link(admin: &mut Client, code: &str, more: &Value) -> Value {
@@ -593,4 +596,24 @@ fn query_and_path_go_along_when_the_link_says_so() {
         }
     }
     assert_eq!(admin.clicks(text(&link, "id")), 8, "what was not found is not counted");
+}
+
+/// After a start the links of the table are learnt in the background; then codes that lead nowhere
+/// cost no look at the table, and links are found as before.
+#[test]
+fn unknown_codes_are_told_from_memory() {
+    let app = TestApp::start();
+    for code in ["a", "b"] {
+        app.admin().create(&json!({"url": "https://e.test/", "customSlug": code}));
+    }
+    let app = app.restart();
+    let cache = app.app().links().cache().clone();
+    let lookup = |code: &str| cache.get(DomainNumber::DEFAULT, code, |_| ());
+    poll("all codes to be learnt", PATIENCE, || (lookup("nowhere") == Lookup::Absent).then_some(()));
+    assert_eq!(lookup("a"), Lookup::Miss, "not in memory yet");
+    let mut visitor = app.visitor();
+    assert_eq!(["/a", "/b", "/nowhere", "/c"].map(|path| visitor.get(path).status), [302, 302, 404, 404]);
+    assert_eq!(lookup("a"), Lookup::Hit(()));
+    app.admin().create(&json!({"url": "https://e.test/", "customSlug": "c"}));
+    assert_eq!(visitor.get("/c").status, 302);
 }

@@ -32,6 +32,8 @@ impl Observer for Nobody {
         Ok(())
     }
 
+    fn failed(&self) {}
+
     fn applied(&self, _: &Change) {}
 }
 

@@ -282,6 +282,11 @@ impl Source for Cache {
         to.extend([
             Measure::gauge("cache_links", "Links in memory", links as u64),
             Measure::gauge("cache_bytes", "Bytes they take", bytes as u64),
+            Measure::gauge(
+                "cache_codes_bytes",
+                "Bytes it takes to know which codes lead nowhere",
+                self.codes_bytes() as u64,
+            ),
             Measure::counter("clicks", "Clicks counted and flushed", counted),
             Measure::counter("clicks_dropped", "Clicks lost on a full disk", dropped),
         ]);

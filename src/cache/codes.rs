@@ -1,0 +1,170 @@
+//! Which codes may exist: a Bloom filter over all links, so that whoever asks for codes that lead
+//! nowhere costs no read of the table. Until it is filled it says "maybe" to everything.
+//!
+//! It is filled from the table while Changes are learnt beside it, in any order: bits are only ever
+//! set. A deleted link's stay, which costs a read of the table and nothing else. 12 bits a link, and
+//! up to twice that after it has grown.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// Bits per code: with [`PROBES`] some 0.7 % of unknown codes are taken for known ones.
+const BITS_PER_CODE: usize = 12;
+
+/// Bits set per code, all in one block.
+const PROBES: u32 = 6;
+
+/// Codes of the first layer at least: 100 KB.
+const FIRST: usize = 65_536;
+
+/// Most layers, of which each is twice the last: beyond what any log holds.
+const LAYERS_MAX: usize = 32;
+
+/// What one look reads: a line of the CPU's cache.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Block([AtomicU64; 8]);
+
+impl Block {
+    /// Word and bit of each probe, by nine bits each of the hash, mixed: its own high bits say
+    /// which block it is, and would be the same throughout.
+    fn probes(hash: u64) -> impl Iterator<Item = (usize, u64)> {
+        let hash = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 10;
+        (0..PROBES).map(move |n| {
+            let bits = hash >> (9 * n);
+            ((bits & 7) as usize, 1 << ((bits >> 3) & 63))
+        })
+    }
+
+    fn has(&self, hash: u64) -> bool {
+        Block::probes(hash).all(|(word, bit)| self.0[word].load(Ordering::Relaxed) & bit != 0)
+    }
+
+    fn set(&self, hash: u64) {
+        for (word, bit) in Block::probes(hash) {
+            self.0[word].fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Layer {
+    blocks: Box<[Block]>,
+    /// Codes it is made for.
+    most: usize,
+    learnt: AtomicUsize,
+}
+
+impl Layer {
+    fn new(most: usize) -> Layer {
+        let blocks = (most * BITS_PER_CODE).div_ceil(512);
+        Layer { blocks: (0..blocks).map(|_| Block::default()).collect(), most, learnt: AtomicUsize::new(0) }
+    }
+
+    fn block(&self, hash: u64) -> &Block {
+        let at = (u128::from(hash) * self.blocks.len() as u128) >> 64;
+        &self.blocks[usize::try_from(at).expect("below the number of blocks")]
+    }
+}
+
+/// All codes, by their hash.
+#[derive(Debug)]
+pub(super) struct Codes {
+    /// Each twice the last; codes are learnt into the last one.
+    layers: [OnceLock<Layer>; LAYERS_MAX],
+    last: AtomicUsize,
+    is_whole: AtomicBool,
+}
+
+impl Codes {
+    /// Made for so many codes, and growing beyond.
+    pub(super) fn new(expected: usize) -> Codes {
+        let codes = Codes {
+            layers: [const { OnceLock::new() }; LAYERS_MAX],
+            last: AtomicUsize::new(0),
+            is_whole: AtomicBool::new(false),
+        };
+        codes.layers[0].get_or_init(|| Layer::new(expected.max(FIRST)));
+        codes
+    }
+
+    /// Whether there may be a link of this hash.
+    pub(super) fn may_have(&self, hash: u64) -> bool {
+        // Acquire: whoever sees that it is whole sees every bit as well.
+        !self.is_whole.load(Ordering::Acquire) || self.has(hash)
+    }
+
+    fn has(&self, hash: u64) -> bool {
+        self.layers.iter().map_while(OnceLock::get).any(|layer| layer.block(hash).has(hash))
+    }
+
+    /// There is a link of this hash.
+    pub(super) fn learn(&self, hash: u64) {
+        if self.has(hash) {
+            return;
+        }
+        let last = self.last.load(Ordering::Relaxed);
+        let Some(layer) = self.layers[last].get() else { return };
+        layer.block(hash).set(hash);
+        let learnt = layer.learnt.fetch_add(1, Ordering::Relaxed);
+        // Exactly one of those who learn at once is the one that fills it.
+        if learnt + 1 == layer.most && last + 1 < LAYERS_MAX {
+            self.layers[last + 1].get_or_init(|| Layer::new(2 * layer.most));
+            self.last.store(last + 1, Ordering::Release);
+        }
+    }
+
+    /// Every link that was there when it was made, and every one since, was learnt.
+    pub(super) fn complete(&self) {
+        self.is_whole.store(true, Ordering::Release);
+    }
+
+    /// Bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let blocks = self.layers.iter().map_while(OnceLock::get).map(|layer| layer.blocks.len());
+        blocks.sum::<usize>() * size_of::<Block>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hashes() -> impl Fn(u64) -> u64 {
+        let random = ahash::RandomState::with_seeds(1, 2, 3, 4);
+        move |n| random.hash_one(n)
+    }
+
+    #[test]
+    fn nothing_learnt_is_ever_denied_and_little_else_is_taken_for_known() {
+        let hash = hashes();
+        // As expected, and grown three times.
+        for expected in [500_000, 0] {
+            let codes = Codes::new(expected);
+            assert!(codes.may_have(hash(0)), "maybe, before it is whole");
+            for n in 0..400_000 {
+                codes.learn(hash(n));
+            }
+            codes.complete();
+            assert!((0..400_000).all(|n| codes.may_have(hash(n))));
+            let wrong = (1_000_000..1_100_000).filter(|n| codes.may_have(hash(*n))).count();
+            assert!(wrong < 1_500, "{wrong} of 100,000 with {expected} expected");
+            assert!(codes.bytes() < 400_000 * 4, "{} bytes", codes.bytes());
+        }
+    }
+
+    #[test]
+    fn what_threads_learn_at_once_is_all_there() {
+        let hash = hashes();
+        let codes = Codes::new(0);
+        std::thread::scope(|scope| {
+            for part in 0..4 {
+                let (codes, hash) = (&codes, &hash);
+                scope.spawn(move || (0..100_000).for_each(|n| codes.learn(hash(part * 100_000 + n))));
+            }
+        });
+        codes.complete();
+        assert!((0..400_000).all(|n| codes.may_have(hash(n))));
+        assert!(!(500_000..500_100).all(|n| codes.may_have(hash(n))));
+    }
+}
