@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::{Ready, ready};
+use std::io;
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -36,10 +37,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(&address, &http, location))
+    // By a worker, as in Waypost: this thread would be one more.
+    runtime.block_on(runtime.spawn(serve(address, http, location)))??;
+    Ok(())
 }
 
-async fn serve(address: &str, http: &http1::Builder, location: HeaderValue) -> Result<(), Box<dyn Error>> {
+async fn serve(address: String, http: http1::Builder, location: HeaderValue) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     loop {
         let (stream, _) = listener.accept().await?;

@@ -1,5 +1,5 @@
-"""Bars about writes: B8 (redirects while links are created) and B9 (durable creations over HTTP,
-beside what the log and the disk do alone)."""
+"""Bars about writes: B8 (redirects while links are created), the readers of B10 (while very many
+are) and B9 (durable creations over HTTP, beside what the log and the disk do alone)."""
 
 import json
 import os
@@ -15,6 +15,9 @@ from servers import KEY
 
 # Creations a second beside the redirects of B8.
 CREATIONS = 1_000
+
+# A pace that nothing keeps: each request follows the last at once.
+UNBOUNDED = 1_000_000_000
 
 # Clients of B9, as many as the writers of the log's own benchmark.
 WRITERS = 64
@@ -47,9 +50,29 @@ def redirects_while_creating(run):
     waypost.check().stop()
 
 
-def _start_creations(run, waypost):
+def redirects_while_importing(run):
+    """B10's readers: a redirect at a time, while as many links come in as the server takes."""
+    waypost = run.servers.waypost_with_links(workers=2)
+    made = []
+
+    def while_importing():
+        client = _start_creations(run, waypost, UNBOUNDED, 1_000)
+        sample = run.wrk.run(waypost, 1, connections=1, codes="cycle")
+        made.append(_stop_creations(client)["rate"])
+        return sample
+
+    quiet = lambda: run.wrk.run(waypost, 1, connections=1, codes="cycle")
+    samples = alternate(run.few_rounds, while_importing, quiet)
+    late, usual = (spread([sample.p999 for sample in of]) for of in samples)
+    what = f"redirects beside {spread(made).median / 1000:.0f}k links/s, 1,000 in a request: p99.9, ms"
+    yield at_most("B10", what, late, 1, f"; {usual} without")
+    waypost.check().stop()
+
+
+def _start_creations(run, waypost, rate=CREATIONS, together=1):
     script = os.path.join(HERE, "creations.py")
-    command = [sys.executable, "-B", script, str(waypost.port), KEY, str(CREATIONS)]
+    arguments = [str(waypost.port), KEY, str(rate), str(together)]
+    command = [sys.executable, "-B", script, *arguments]
     client = run.work.start(command, stdout=subprocess.PIPE)
     # It says when it is at its pace.
     client.child.stdout.readline()
