@@ -30,7 +30,8 @@ def read_answer(connection, buffered):
     while b"\r\n\r\n" not in buffered:
         buffered += _more(connection)
     head, _, buffered = buffered.partition(b"\r\n\r\n")
-    length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    lines = head.lower().split(b"\r\n")
+    length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
     while len(buffered) < length:
         buffered += _more(connection)
     return head.split(b" ", 2)[1], buffered[length:]

@@ -13,8 +13,9 @@ BROWSER = os.path.join(HERE, "browser.headers")
 # Requests on their way at once in B4.
 DEPTH = 16
 
-# 404s after which all that Waypost remembers of unknown codes is in use: several times as much.
-FILLING = 200_000
+# 404s after which Waypost's memory stays as it is: what it remembers of unknown codes is full, and so
+# is what the threads that read the table keep.
+FILLING = 500_000
 
 # What memory may differ by without having grown: allocators keep some of what they were given back.
 GROWTH_BYTES = 2 * 1024 * 1024
@@ -48,7 +49,8 @@ def _told(samples, name):
     share = median(samples, lambda sample: sample.client_cores)
     limited = sum(sample.is_client_limited for sample in samples)
     note = f", wrk's threads are the limit in {limited} of {len(samples)}" if limited else ""
-    return f"{name} {median(samples, _rate) / 1000:.0f}k/s at {median(samples, _cpu) * 1e6:.1f} us, wrk {share:.2f} cores{note}"
+    rate, cpu = median(samples, _rate) / 1000, median(samples, _cpu) * 1e6
+    return f"{name} {rate:.0f}k/s at {cpu:.1f} us, wrk {share:.2f} cores{note}"
 
 
 def _rates(bar, what, **samples):

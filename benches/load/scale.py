@@ -43,7 +43,8 @@ class Stores:
         work, build = self.run.work, self.run.build
         free = shutil.disk_usage(work.folder).free
         if free < count * DISK_PER_LINK:
-            raise Failed(f"{count:,} links need {count * DISK_PER_LINK / 1e9:.0f} GB of disk, {free / 1e9:.0f} are free")
+            need = f"{count:,} links need {count * DISK_PER_LINK / 1e9:.0f} GB of disk"
+            raise Failed(f"{need}, {free / 1e9:.0f} are free")
         lines, data = work.path("links.jsonl"), work.path("data")
         links.write_lines(lines, count)
         environment = {"WAYPOST_DATA_DIR": data, "WAYPOST_ADMIN_KEY": KEY}

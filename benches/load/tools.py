@@ -88,8 +88,9 @@ def versions(programs, build):
     """One line for each program that takes part."""
     with open(os.path.join(ROOT, "Cargo.lock")) as lock:
         crates = dict(re.findall(r'name = "(.+)"\nversion = "(.+)"', lock.read()))
+    commit = _output(["git", "describe", "--always", "--dirty"]).strip()
     lines = [
-        f"{_output([build.waypost, '--version']).strip()} ({_output(['git', 'describe', '--always', '--dirty']).strip()})",
+        f"{_output([build.waypost, '--version']).strip()} ({commit})",
         _output(["rustc", "--version"]).strip(),
         f"hyper {crates['hyper']}, tokio {crates['tokio']}, sled {crates['sled']}",
     ]
