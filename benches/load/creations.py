@@ -1,0 +1,71 @@
+"""A client that creates links at a steady pace until it is told to stop (SIGTERM):
+
+    creations.py PORT KEY RATE [TOGETHER]
+
+TOGETHER links in each request; one without it. Prints a line when it has begun, and at the end what it did, as JSON."""
+
+import json
+import signal
+import socket
+import sys
+import time
+
+# Connections, of which each sends one request in each beat; one for requests of many links.
+CONNECTIONS = 10
+
+
+def request(key, together):
+    """A creation of links whose codes Waypost chooses."""
+    link = {"url": "https://example.com/a/landing/page/of/sixty/bytes?n=created"}
+    path = "links" if together == 1 else "links/bulk"
+    body = json.dumps(link if together == 1 else {"links": [link] * together})
+    return (
+        f"POST /api/v1/{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+def read_answer(connection, buffered):
+    """The status of the next answer, and what was read behind it."""
+    while b"\r\n\r\n" not in buffered:
+        buffered += _more(connection)
+    head, _, buffered = buffered.partition(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
+    while len(buffered) < length:
+        buffered += _more(connection)
+    return head.split(b" ", 2)[1], buffered[length:]
+
+
+def _more(connection):
+    data = connection.recv(65536)
+    if not data:
+        sys.exit("the server closed the connection")
+    return data
+
+
+def main():
+    """Keeps the pace; a server that is behind is not hurried."""
+    port, key, rate = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    together = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+    connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS if together == 1 else 1)]
+    data, buffered = request(key, together), [b""] * len(connections)
+    began, made = time.monotonic(), 0
+    while not stopped:
+        for connection in connections:
+            connection.sendall(data)
+        for at, connection in enumerate(connections):
+            status, buffered[at] = read_answer(connection, buffered[at])
+            if status not in (b"200", b"201"):
+                sys.exit(f"a creation was answered {status.decode()}")
+        if made == 0:
+            print("begun", flush=True)
+        made += len(connections) * together
+        time.sleep(max(0.0, began + made / rate - time.monotonic()))
+    print(json.dumps({"made": made, "rate": made / (time.monotonic() - began)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

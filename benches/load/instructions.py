@@ -1,0 +1,105 @@
+"""Bars about instructions, which repeat exactly where time does not: B3, counted by callgrind; and
+where to find B6, which is criterion's."""
+
+import glob
+import re
+import socket
+
+import links
+from load import CONNECTIONS
+from processes import Failed
+from redirects import BROWSER
+from report import Line
+
+# Requests of the shorter run; the longer has twice as many. The difference is without the start.
+REQUESTS = {False: 9_600, True: 96_000}
+
+# callgrind makes a server some fifty times slower: what Waypost does once a second, such as handing
+# clicks to the log, it does here once in as many requests as at its own speed.
+SLOWER = {"WAYPOST_CLICKS__FLUSH_INTERVAL": "50s"}
+
+
+def counts(run):
+    """B3. One worker."""
+    servers = run.servers
+    # The links are made before, at full speed.
+    data = run.work.path("data")
+    servers.waypost_with_links(data).stop()
+    measured = {
+        "Waypost": lambda under: servers.waypost(data, 1, SLOWER, under),
+        "nginx": lambda under: servers.nginx(workers=1, under=under),
+        "bare hyper": lambda under: servers.bare_hyper(workers=1, under=under),
+        "bare hyper without deadline": lambda under: servers.bare_hyper(1, ["--no-timer"], under),
+    }
+    kinds = {"plain": "Host: localhost\r\n", "browser": _lines(BROWSER)}
+    found = {}
+    for kind, headers in kinds.items():
+        for name, start in measured.items():
+            found[kind, name] = _per_request(run, start, headers)
+    for kind, most in ("plain", 600), ("browser", 900):
+        ours, hyper = found[kind, "Waypost"], found[kind, "bare hyper"]
+        what = f"instructions per redirect over bare hyper's, {kind} headers"
+        yield Line("B3", what, f"{ours - hyper:+,.0f}", f"<= +{most}", ours - hyper <= most)
+    for kind in kinds:
+        share = found[kind, "Waypost"] / found[kind, "nginx"]
+        what = f"instructions per redirect over nginx's, {kind} headers"
+        yield Line("B3", what, f"{share:.2f}", "<= 0.75", share <= 0.75)
+    for kind in kinds:
+        told = "; ".join(f"{name} {found[kind, name]:,.0f}" for name in measured)
+        yield Line("", f"instructions per redirect, {kind} headers", told)
+
+
+def in_process(_run):
+    """B6."""
+    yield Line("B6", "in-process time and allocations per redirect", "cargo bench --bench redirect", "<= +60 ns; 0")
+
+
+def _lines(path):
+    with open(path) as file:
+        return "".join(f"{line.rstrip()}\r\n" for line in file)
+
+
+def _per_request(run, start, headers):
+    """Instructions per request: what the longer run has more."""
+    few = REQUESTS[run.is_full]
+    return (_total(run, start, headers, 2 * few) - _total(run, start, headers, few)) / few
+
+
+def _total(run, start, headers, count):
+    """Instructions, from start to end, of the thread that answers, so many requests between them.
+    It is the busiest one. What others do beside it differs from run to run by more than there is to
+    measure; it is part of B2."""
+    files = run.work.path("callgrind")
+    callgrind = ["--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={files}"]
+    server = start([run.servers.programs["valgrind"], *callgrind])
+    _send(server.port, headers, count)
+    server.stop()
+    threads = [_instructions(file) for file in glob.glob(files + "-*")]
+    if not threads:
+        raise Failed(f"callgrind wrote nothing: {server.process.said()}")
+    return max(threads)
+
+
+def _instructions(file):
+    with open(file) as lines:
+        found = re.search(r"^(?:totals|summary): (\d+)", lines.read(), re.MULTILINE)
+    return int(found.group(1)) if found else 0
+
+
+def _send(port, headers, count):
+    """Requests for links in turn, one at a time on each of many connections, as visitors send them:
+    a server finds several at once when it looks."""
+    connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
+    for connection in connections:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for number in range(0, count, CONNECTIONS):
+        for at, connection in enumerate(connections):
+            request = f"GET /{links.code((number + at) % links.FEW)} HTTP/1.1\r\n{headers}\r\n"
+            connection.sendall(request.encode())
+        for connection in connections:
+            answer = connection.recv(4096)
+            # nginx sends a body behind the head, in the same write.
+            if not answer.startswith(b"HTTP/1.1 302"):
+                raise Failed(f"answered {answer[:100]!r}")
+    for connection in connections:
+        connection.close()

@@ -1,0 +1,121 @@
+"""One run of wrk against one server, and runs in alternation: rates, latencies, CPU of server and
+of wrk, and the ratios of pairs."""
+
+import json
+import os
+import statistics
+from dataclasses import dataclass
+
+from processes import Failed, busy
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+# wrk's share of its threads' time above which it, not the server, sets the rate.
+CLIENT_LIMIT = 0.93
+
+# Connections, unless a bar says otherwise.
+CONNECTIONS = 64
+
+
+@dataclass
+class Sample:
+    """What one run of wrk saw."""
+
+    requests: int
+    rate: float
+    refused: int
+    p50: float
+    p99: float
+    p999: float
+    # Seconds of the server's CPU per request.
+    cpu: float
+    # Cores that the server, wrk and all other programs took.
+    server_cores: float
+    client_cores: float
+    foreign_cores: float
+    # wrk had no time to spare.
+    is_client_limited: bool
+
+
+class Wrk:
+    """Runs wrk; remembers what it says about the run as a whole."""
+
+    def __init__(self, work, program, seconds):
+        self.work = work
+        self.program = program
+        self.seconds = seconds
+        self.foreign = []
+        self.limited = {}
+
+    def run(self, server, threads, connections=CONNECTIONS, refused=False, **arguments):
+        """One run. Every answer must be a success; with `refused` every one a refusal."""
+        script = os.path.join(HERE, "requests.lua")
+        command = [self.program, "--threads", str(threads), "--connections", str(connections)]
+        command += ["--duration", str(self.seconds), "--timeout", "10", "--script", script]
+        command += [f"http://127.0.0.1:{server.port}", "--"]
+        command += [f"{name}={value}" for name, value in arguments.items()]
+        machine, used = busy(), server.process.cpu()
+        output, usage = self.work.run(command)
+        machine, used = busy() - machine, server.process.cpu() - used
+        told = json.loads(output.splitlines()[-1])
+        count, seconds = told["requests"], told["seconds"]
+        if told["broken"] or told["refused"] != (count if refused else 0) or not count:
+            raise Failed(f"{server.name} answered wrongly: {output}{server.process.said()[-2000:]}")
+        client = usage.ru_utime + usage.ru_stime
+        sample = Sample(
+            requests=count,
+            rate=count / seconds,
+            refused=told["refused"],
+            p50=told["p50"],
+            p99=told["p99"],
+            p999=told["p999"],
+            cpu=used / count,
+            server_cores=used / seconds,
+            client_cores=client / seconds,
+            foreign_cores=max(0.0, machine - used - client) / seconds,
+            is_client_limited=client / seconds > CLIENT_LIMIT * threads,
+        )
+        self.foreign.append(sample.foreign_cores)
+        return sample
+
+
+def alternate(rounds, *measures):
+    """Measures A B C A B C ...: a list of samples of each, in order. What comes first changes from
+    round to round, so that none has always the same predecessor."""
+    samples = [[] for _ in measures]
+    for turn in range(rounds):
+        for step in range(len(measures)):
+            which = (turn + step) % len(measures)
+            samples[which].append(measures[which]())
+    return samples
+
+
+@dataclass
+class Ratio:
+    """The median of paired ratios, and how far they spread."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self):
+        return f"{_short(self.median)} ({_short(self.low)}-{_short(self.high)})"
+
+
+def ratio(samples, others, of):
+    """The ratio of what `of` takes from each pair of samples."""
+    return spread([of(a) / of(b) for a, b in zip(samples, others)])
+
+
+def spread(values):
+    """Median, lowest and highest."""
+    return Ratio(statistics.median(values), min(values), max(values))
+
+
+def median(samples, of):
+    """The median of what `of` takes from each sample."""
+    return statistics.median(map(of, samples))
+
+
+def _short(value):
+    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"

@@ -1,0 +1,188 @@
+"""Bars about redirects from memory, side by side with nginx, bare hyper and chhoto-url: B1 and B2
+(connections kept), B4 (pipelined), B5 (a connection for each request), B13 (codes that lead
+nowhere), B15."""
+
+import os
+
+import links
+from load import HERE, alternate, median, ratio
+from report import Line, at_least, at_most
+
+BROWSER = os.path.join(HERE, "browser.headers")
+
+# Requests on their way at once in B4.
+DEPTH = 16
+
+# 404s after which Waypost's memory stays as it is: what it remembers of unknown codes is full, and so
+# is what the threads that read the table keep.
+FILLING = 500_000
+
+# What memory may differ by without having grown: allocators keep some of what they were given back.
+GROWTH_BYTES = 2 * 1024 * 1024
+
+
+def _rate(sample):
+    return sample.rate
+
+
+def _cpu(sample):
+    return sample.cpu
+
+
+def _by_cpu(samples, others):
+    """What the ratio of rates would be if server and wrk had all cores for themselves: the CPU that
+    both take for a request. Other programs disturb it far less than they do the rate."""
+    both = lambda sample: (sample.server_cores + sample.client_cores) / sample.rate
+    return f"; by CPU {ratio(others, samples, both).median:.2f}"
+
+
+def _rate_over(bar, what, samples, others, least=None):
+    """A line about the ratio of two rates."""
+    rates, by_cpu = ratio(samples, others, _rate), _by_cpu(samples, others)
+    if least is None:
+        return Line(bar, what, f"{rates}{by_cpu}")
+    return at_least(bar, what, rates, least, by_cpu)
+
+
+def _told(samples, name):
+    """What the table says beside a ratio: so that a limit of wrk is not taken for the server's."""
+    share = median(samples, lambda sample: sample.client_cores)
+    limited = sum(sample.is_client_limited for sample in samples)
+    note = f", wrk's threads are the limit in {limited} of {len(samples)}" if limited else ""
+    rate, cpu = median(samples, _rate) / 1000, median(samples, _cpu) * 1e6
+    return f"{name} {rate:.0f}k/s at {cpu:.1f} us, wrk {share:.2f} cores{note}"
+
+
+def _rates(bar, what, **samples):
+    """A line of plain figures, for the reader."""
+    told = "; ".join(_told(of, name.replace("_", " ")) for name, of in samples.items())
+    return Line(bar, what, told)
+
+
+def keep_alive(run):
+    """B1, and B2 with two workers."""
+    waypost = run.servers.waypost_with_links(workers=2)
+    nginx = run.servers.nginx(workers=2)
+    hyper = run.servers.bare_hyper(workers=2)
+    for headers, what in ({}, "1,000 links"), ({"headers": BROWSER}, "1,000 links, a browser's 14 headers"):
+        samples = alternate(
+            run.few_rounds if headers else run.rounds,
+            lambda: run.wrk.run(waypost, 2, codes="cycle", **headers),
+            lambda: run.wrk.run(nginx, 2, codes="cycle", **headers),
+            lambda: run.wrk.run(hyper, 2, codes="cycle", **headers),
+        )
+        ours, of_nginx, of_hyper = samples
+        leasts = (None, None) if headers else (1.12, 0.97)
+        yield _rate_over("B1", f"{what}: rate over nginx's", ours, of_nginx, leasts[0])
+        yield _rate_over("B1", f"{what}: rate over bare hyper's", ours, of_hyper, leasts[1])
+        if not headers:
+            yield at_most("B2", "two workers: CPU per redirect over nginx's", ratio(ours, of_nginx, _cpu), 0.98)
+            yield Line("B2", "two workers: CPU per redirect over bare hyper's", str(ratio(ours, of_hyper, _cpu)))
+        yield _rates("", what, Waypost=ours, nginx=of_nginx, bare_hyper=of_hyper)
+    hot = alternate(
+        run.few_rounds,
+        lambda: run.wrk.run(waypost, 2, codes="one"),
+        lambda: run.wrk.run(nginx, 2, codes="one"),
+    )
+    yield _rate_over("B1", "one hot link: rate over nginx's", *hot)
+    for server in (waypost, nginx, hyper):
+        server.check().stop()
+
+
+def one_worker(run):
+    """B2 with one worker."""
+    waypost = run.servers.waypost_with_links(workers=1)
+    nginx = run.servers.nginx(workers=1)
+    samples = alternate(
+        run.rounds,
+        lambda: run.wrk.run(waypost, 1, codes="cycle"),
+        lambda: run.wrk.run(nginx, 1, codes="cycle"),
+    )
+    yield at_most("B2", "one worker: CPU per redirect over nginx's", ratio(*samples, _cpu), 0.98)
+    yield _rates("", "one worker", Waypost=samples[0], nginx=samples[1])
+    for server in (waypost, nginx):
+        server.check().stop()
+
+
+def pipelined(run):
+    """B4."""
+    waypost = run.servers.waypost_with_links(workers=2)
+    nginx = run.servers.nginx(workers=2)
+    # hyper's own way of joining answers; Waypost has one that loses none (src/http/stream.rs).
+    hyper = run.servers.bare_hyper(workers=2, options=["--pipeline-flush"])
+    samples = alternate(
+        run.rounds,
+        lambda: run.wrk.run(waypost, 2, codes="cycle", depth=DEPTH),
+        lambda: run.wrk.run(nginx, 2, codes="cycle", depth=DEPTH),
+        lambda: run.wrk.run(hyper, 2, codes="cycle", depth=DEPTH),
+    )
+    ours, of_nginx, of_hyper = samples
+    yield _rate_over("B4", f"pipelined, depth {DEPTH}: rate over nginx's", ours, of_nginx, 12)
+    yield _rate_over("B4", f"pipelined, depth {DEPTH}: rate over bare hyper's", ours, of_hyper, 0.85)
+    yield _rates("", "pipelined", Waypost=ours, nginx=of_nginx, bare_hyper=of_hyper)
+    for server in (waypost, nginx, hyper):
+        server.check().stop()
+
+
+def connections(run):
+    """B5."""
+    waypost = run.servers.waypost_with_links(workers=2)
+    nginx = run.servers.nginx(workers=2)
+    hyper = run.servers.bare_hyper(workers=2)
+    samples = alternate(
+        run.rounds,
+        lambda: run.wrk.run(waypost, 2, codes="cycle", close=1),
+        lambda: run.wrk.run(nginx, 2, codes="cycle", close=1),
+        lambda: run.wrk.run(hyper, 2, codes="cycle", close=1),
+    )
+    ours, of_nginx, of_hyper = samples
+    yield _rate_over("B5", "a connection for each request: rate over nginx's", ours, of_nginx, 0.97)
+    yield at_most("B5", "a connection for each request: CPU over nginx's", ratio(ours, of_nginx, _cpu), 1.10)
+    yield Line("B5", "a connection for each request: CPU over bare hyper's", str(ratio(ours, of_hyper, _cpu)))
+    yield _rates("", "a connection for each request", Waypost=ours, nginx=of_nginx, bare_hyper=of_hyper)
+    for server in (waypost, nginx, hyper):
+        server.check().stop()
+
+
+def unknown_codes(run):
+    """B13. Waypost has no limit on how many codes a visitor may try: there is none to lift."""
+    waypost = run.servers.waypost_with_links(workers=2)
+    # What is remembered of unknown codes is bounded; once it is full, nothing may grow.
+    asked = 0
+    while asked < FILLING:
+        asked += run.wrk.run(waypost, 2, codes="absent", refused=True).requests
+    before = waypost.process.memory()
+    samples = alternate(
+        run.rounds,
+        lambda: run.wrk.run(waypost, 2, codes="absent", refused=True),
+        lambda: run.wrk.run(waypost, 2, codes="random"),
+    )
+    grown = waypost.process.memory() - before
+    yield _rate_over("B13", "random 404s: rate over that of random hits", *samples, 0.9)
+    count = sum(sample.requests for sample in samples[0])
+    grew = f"{grown / 1024:+,.0f} KB in {count:,} 404s"
+    yield Line("B13", "random 404s: growth of memory", grew, "none", grown <= GROWTH_BYTES)
+    yield _rates("", "404s and hits", absent=samples[0], hits=samples[1])
+    waypost.check().stop()
+
+
+def chhoto(run):
+    """B15."""
+    binary = os.environ.get("CHHOTO")
+    if not binary:
+        yield Line("B15", "against chhoto-url", "give CHHOTO=path of its binary", ">= 5; >= 2.2")
+        return
+    waypost = run.servers.waypost_with_links(workers=2)
+    other = run.servers.chhoto(os.path.abspath(binary))
+    version = links.ask(other.port, "/api/version")[2].decode()
+    yield Line("", "against chhoto-url at its fastest settings (SQLite in WAL mode, no ACID)", f"version {version}")
+    for codes, what, least in ("cycle", "1,000 codes", 5), ("one", "one hot link", 2.2):
+        samples = alternate(
+            run.few_rounds,
+            lambda: run.wrk.run(waypost, 2, codes=codes),
+            lambda: run.wrk.run(other, 2, codes=codes),
+        )
+        yield _rate_over("B15", f"{what}: rate over chhoto-url's", *samples, least)
+        yield _rates("", what, Waypost=samples[0], chhoto_url=samples[1])
+    for server in (waypost, other):
+        server.stop()

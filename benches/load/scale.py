@@ -1,0 +1,167 @@
+"""Bars about size: B7 (many links, few of them hot), B10 (import), B11 (memory), B12 (start) and B14
+(the binary). The full form has the budget's millions; the quick one says how few it has."""
+
+import os
+import shutil
+import socket
+import time
+
+import links
+from load import alternate, median, ratio, spread
+from processes import Failed, free_port
+from report import Line, at_least, at_most
+from servers import KEY, Server
+
+MILLION = 1_000_000
+
+# Links of the quick form, in place of a million and of ten.
+QUICK = 200_000
+
+# Bytes of disk for each link imported, log and table, with room to spare.
+DISK_PER_LINK = 1_200
+
+# Starts of which the median counts.
+STARTS = 5
+
+MB = 1024 * 1024
+
+
+class Stores:
+    """Data folders with so many links, imported once and used by several bars."""
+
+    def __init__(self, run):
+        self.run = run
+        self.made = {}
+
+    def get(self, count):
+        """The folder, the seconds its import took, and the most memory it held."""
+        if count not in self.made:
+            self.made[count] = self._import(count)
+        return self.made[count]
+
+    def _import(self, count):
+        work, build = self.run.work, self.run.build
+        free = shutil.disk_usage(work.folder).free
+        if free < count * DISK_PER_LINK:
+            need = f"{count:,} links need {count * DISK_PER_LINK / 1e9:.0f} GB of disk"
+            raise Failed(f"{need}, {free / 1e9:.0f} are free")
+        lines, data = work.path("links.jsonl"), work.path("data")
+        links.write_lines(lines, count)
+        environment = {"WAYPOST_DATA_DIR": data, "WAYPOST_ADMIN_KEY": KEY}
+        began = time.monotonic()
+        _, usage = work.run([build.waypost, "import", lines], environment)
+        took = time.monotonic() - began
+        os.remove(lines)
+        return data, took, usage.ru_maxrss * 1024
+
+
+def counts(run):
+    """How many links stand for a million and for ten."""
+    return (MILLION, 10 * MILLION) if run.is_full else (QUICK, QUICK)
+
+
+def many_links(run):
+    """B7."""
+    _, many = counts(run)
+    data, _, _ = run.stores.get(many)
+    few = run.servers.waypost_with_links(workers=2)
+    full = run.servers.waypost(data, workers=2)
+    full.check((0, many // 3, many - 1))
+    # The hot links come into memory first.
+    run.wrk.run(full, 2, codes="zipf", links=many)
+    samples = alternate(
+        run.rounds,
+        lambda: run.wrk.run(full, 2, codes="zipf", links=many),
+        lambda: run.wrk.run(few, 2, codes="zipf", links=links.FEW),
+    )
+    what = f"{many:,} links, Zipf s = 1.1, default cache"
+    yield at_least("B7", f"{what}: rate over that of 1,000", ratio(*samples, lambda sample: sample.rate), 0.85)
+    told = f", {median(samples[0], lambda s: s.p99):.1f} ms over {median(samples[1], lambda s: s.p99):.1f} ms"
+    yield at_most("B7", f"{what}: p99 over that of 1,000", ratio(*samples, lambda sample: sample.p99), 3, told)
+    for server in (few, full):
+        server.stop()
+
+
+def import_and_start(run):
+    """B10 and B12."""
+    some, many = counts(run)
+    data, took, memory = run.stores.get(some)
+    told = f"{some / took / 1000:.0f}k links/s to the end of the table, at most {memory / MB:.0f} MB"
+    yield Line("B10", f"import of {some:,} links", told, ">= 100k/s", some / took >= 100_000)
+    empty = [_time_to_ready(run) for _ in range(STARTS)]
+    yield at_most("B12", "start on nothing until ready, ms", spread(empty), 30)
+    filled = [_time_to_redirect(run, data, some) for _ in range(STARTS)]
+    most = 1_000 * some / MILLION if not run.is_full else 1_000
+    yield at_most("B12", f"start until the first redirect, {some:,} links, ms", spread(filled), most)
+    if many != some:
+        data, took, memory = run.stores.get(many)
+        told = f"{many / took / 1000:.0f}k links/s to the end of the table, at most {memory / MB:.0f} MB"
+        yield Line("B10", f"import of {many:,} links", told)
+        filled = [_time_to_redirect(run, data, many) for _ in range(STARTS)]
+        yield at_most("B12", f"start until the first redirect, {many:,} links, ms", spread(filled), 10_000)
+
+
+def _started(run, data):
+    port = free_port()
+    environment = {"WAYPOST_LISTEN": f"127.0.0.1:{port}", "WAYPOST_DATA_DIR": data, "WAYPOST_ADMIN_KEY": KEY}
+    began = time.monotonic()
+    return Server("Waypost", run.work.start([run.build.waypost], environment), port), began
+
+
+def _time_to_ready(run):
+    """Milliseconds until a store is made and ready."""
+    server, began = _started(run, run.work.path("data"))
+    server.wait(lambda: links.ask(server.port, "/readyz")[0] == 200)
+    took = time.monotonic() - began
+    server.stop()
+    return took * 1_000
+
+
+def _time_to_redirect(run, data, count):
+    """Milliseconds until a link leads somewhere."""
+    server, began = _started(run, data)
+    server.wait(lambda: links.ask(server.port, "/" + links.code(count // 2))[0] == 302)
+    took = time.monotonic() - began
+    server.check((0, count - 1)).stop()
+    return took * 1_000
+
+
+def memory(run):
+    """B11. What one cached link takes is the growth from the first half of the links to all of
+    them: what else is loaded with the first ones (pages of the table, the list of bots) is not theirs."""
+    fresh = run.servers.waypost()
+    idle = fresh.process.memory()
+    yield Line("B11", "memory when idle", f"{idle / MB:.1f} MB", "<= 12 MB", idle <= 12 * MB)
+    fresh.stop()
+    some, _ = counts(run)
+    data, _, _ = run.stores.get(some)
+    server = run.servers.waypost(data, settings={"WAYPOST_CACHE__MAX_MEMORY": str(1 << 30)})
+    _visit(server.port, range(some // 2))
+    half = server.process.memory()
+    _visit(server.port, range(some // 2, some))
+    whole = server.process.memory()
+    server.stop()
+    each = (whole - half) / (some - some // 2)
+    what = f"memory per cached link (60-byte URL), {some:,} cached"
+    yield Line("B11", what, f"{each:.0f} B; {whole / MB:.0f} MB in all", "<= 160 B", each <= 160)
+
+
+def _visit(port, numbers, together=100):
+    """Every one of these links once, by one connection."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        for start in range(numbers.start, numbers.stop, together):
+            group = range(start, min(start + together, numbers.stop))
+            requests = (f"GET /{links.code(n)} HTTP/1.1\r\nHost: {links.HOST}\r\n\r\n" for n in group)
+            connection.sendall("".join(requests).encode())
+            answers = b""
+            while answers.count(b"HTTP/1.1 302") < len(group) or not answers.endswith(b"\r\n\r\n"):
+                more = connection.recv(65536)
+                if not more:
+                    raise Failed(f"Waypost closed after {answers[-300:]!r}")
+                answers += more
+
+
+def binary(run):
+    """B14."""
+    size = os.path.getsize(run.build.waypost)
+    yield Line("B14", "release binary, stripped", f"{size / 1e6:.1f} MB", "<= 12 MB", size <= 12e6)
