@@ -7,10 +7,13 @@
 pub mod api;
 pub mod body;
 pub mod counts;
+mod deadline;
+mod ending;
 pub mod host;
 pub mod peer;
 pub mod server;
 pub mod service;
 mod stream;
+mod turn;
 
 pub use self::server::Settings;

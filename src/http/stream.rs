@@ -1,10 +1,11 @@
-//! What stands between hyper and the socket: a deadline for peers that do not read, and the
-//! joining of answers to pipelined requests into few writes.
+//! What stands between hyper and the socket: the deadlines for request heads and for peers that do
+//! not read, and the joining of answers to pipelined requests into few writes.
 //!
-//! hyper has neither. It waits for ever to write, and its own `pipeline_flush`
-//! (1.12) flushes nothing while unparsed input is left: with half a request behind a whole one the
-//! answer waits for the other half, and with anything behind the last request of a connection
-//! (a refused body, say) the answer is lost.
+//! hyper's own deadline for heads costs too much ([`super::deadline`]), and the other two it does
+//! not have: it waits for ever to write, and its own `pipeline_flush` (1.12) flushes nothing while
+//! unparsed input is left: with half a request behind a whole one the answer waits for the other
+//! half, and with anything behind the last request of a connection (a refused body, say) the
+//! answer is lost.
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +13,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
+
+use super::deadline::Alarm;
+use super::turn::Turn;
 
 /// How long the peer may take no byte of what is ready for it. nginx waits 60 s; half of that is
 /// ample for a phone in a tunnel. Past it the connection is closed.
@@ -29,26 +33,33 @@ const HELD_KEPT: usize = 4 * 1024;
 /// a word; an impossible version in its place gets the 400 that tells what is wrong.
 const H2_START: &[u8] = b"PRI * HTTP/2";
 
-/// The end of a request head.
-const HEAD_END: &[u8] = b"\r\n\r\n";
+/// How long a peer may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For a whole request head, from when it is the peer's turn.
+    pub(super) head: Duration,
+    /// For any byte of what is written to it.
+    pub(super) write: Duration,
+}
 
-/// A socket with a write deadline that joins the answers to requests that came together.
+/// A socket with deadlines that joins the answers to requests that came together.
 ///
-/// An answer is held back only while a request that was read together with its own is yet to be
-/// answered. It is written when hyper reads again (it has used up its input), flushes without
-/// having written (the next answer takes time; a wake makes sure that it does), shuts down, or
-/// when there is too much of it.
+/// Every answer is held back until hyper reads: it does so as soon as it has used up its input,
+/// right after the last answer to it, so an answer that is alone waits for nothing. It is also
+/// written when hyper flushes without having written (the next answer takes time; whoever runs the
+/// connection sees to it by [`Turn::is_holding`]), shuts down, or when there is too much of it.
 pub(super) struct Stream<S> {
     inner: S,
-    within: Duration,
+    turn: Turn,
+    patience: Patience,
+    /// When the head is due that the peer's turn of this number is for.
+    due: Option<(u64, Instant)>,
+    alarm: Alarm,
     /// Runs while a write waits; boxed, since only the few that ever wait pay for it.
     stalled: Option<Pin<Box<Sleep>>>,
     /// Answers held back, of which the first `sent` bytes are written.
     held: Vec<u8>,
     sent: usize,
-    /// Requests read whose answers are to come after the next one. A guess from the input's
-    /// shape: wrong, it costs or saves a write, nothing else.
-    ahead: usize,
     /// Whether something was written since the last flush.
     is_fresh: bool,
     /// Whether nothing was read yet.
@@ -56,25 +67,43 @@ pub(super) struct Stream<S> {
 }
 
 impl<S> Stream<S> {
-    pub(super) fn new(inner: S, within: Duration) -> Stream<S> {
+    pub(super) fn new(inner: S, turn: Turn, patience: Patience) -> Stream<S> {
         Stream {
             inner,
-            within,
+            turn,
+            patience,
+            due: None,
+            alarm: Alarm::default(),
             stalled: None,
             held: Vec::new(),
             sent: 0,
-            ahead: 0,
             is_fresh: false,
             is_new: true,
         }
     }
 
+    /// Fails when the head is overdue, absolutely: a byte now and then puts nothing off.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Bodies have a deadline of their own; and whoever is still being sent an answer is not
+        // idle, and is asked again when it is sent.
+        let Some(turn) = self.turn.of_peer().filter(|_| self.stalled.is_none()) else { return Poll::Pending };
+        let deadline = match self.due {
+            Some((number, deadline)) if number == turn => deadline,
+            _ => Instant::now() + self.patience.head,
+        };
+        self.due = Some((turn, deadline));
+        self.alarm.poll_until(deadline, cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
     fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
-            self.stalled = None;
+            if self.stalled.take().is_some() {
+                // For `poll_due`, which did not ask meanwhile.
+                cx.waker().wake_by_ref();
+            }
             return result;
         }
-        let within = self.within;
+        let within = self.patience.write;
         let sleep = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(within)));
         match sleep.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
@@ -84,8 +113,14 @@ impl<S> Stream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Stream<S> {
-    /// Writes what is held back.
+    /// Writes what is held back, which mostly is nothing.
     fn poll_release(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.held.is_empty() { Poll::Ready(Ok(())) } else { self.poll_write_held(cx) }
+    }
+
+    fn poll_write_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // From here on it is the socket that wakes.
+        self.turn.set_holding(false);
         while self.sent < self.held.len() {
             let result = Pin::new(&mut self.inner).poll_write(cx, &self.held[self.sent..]);
             match ready!(self.watch(cx, result))? {
@@ -111,12 +146,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
             return Poll::Ready(Err(error));
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
-        let fresh = &mut buffer.filled_mut()[before..];
-        if std::mem::take(&mut self.is_new) && fresh.starts_with(H2_START) {
-            fresh[H2_START.len() - 1] = b'9';
+        match Pin::new(&mut self.inner).poll_read(cx, buffer) {
+            Poll::Ready(result) => result?,
+            Poll::Pending => return self.poll_due(cx),
         }
-        self.ahead = heads(fresh).saturating_sub(1);
+        if std::mem::take(&mut self.is_new) && buffer.filled()[before..].starts_with(H2_START) {
+            buffer.filled_mut()[before + H2_START.len() - 1] = b'9';
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -124,21 +160,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         self.is_fresh = true;
-        if self.ahead == 0 || self.held.len() + data.len() > HELD_MAX {
+        if self.held.len() + data.len() > HELD_MAX || !self.turn.may_hold() {
             ready!(self.poll_release(cx))?;
+        }
+        if data.len() > HELD_MAX || !self.turn.may_hold() {
             let result = Pin::new(&mut self.inner).poll_write(cx, data);
             return self.watch(cx, result);
         }
         self.held.extend_from_slice(data);
+        self.turn.set_holding(true);
         Poll::Ready(Ok(data.len()))
     }
 
     // Not vectored, so that hyper hands over each answer as one slice.
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.ahead > 0 && std::mem::take(&mut self.is_fresh) {
-            self.ahead -= 1;
-            cx.waker().wake_by_ref();
+        if std::mem::take(&mut self.is_fresh) && !self.held.is_empty() {
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_release(cx))?;
@@ -146,31 +183,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_release(cx))?;
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        // hyper drops the socket next, which ends it as well: one system call less.
+        self.poll_release(cx)
     }
-}
-
-/// How many request heads end in these bytes. An end of four bytes covers one of every four
-/// positions, so looking at those suffices.
-fn heads(bytes: &[u8]) -> usize {
-    let mut count = 0;
-    for at in (3..bytes.len()).step_by(4) {
-        if matches!(bytes[at], b'\r' | b'\n') {
-            let ends = (at - 3..=at).any(|start| bytes[start..].starts_with(HEAD_END));
-            count += usize::from(ends);
-        }
-    }
-    count
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
+    use std::future::{poll_fn, ready};
+
+    use hyper::service::{Service, service_fn};
+    use hyper::{Request, Response};
 
     use super::*;
 
-    /// Gives its input at once; takes so many writes, then nothing.
+    /// Gives its input, then has the reader wait; takes so many writes, then nothing.
     #[derive(Default)]
     struct Peer {
         input: &'static [u8],
@@ -184,6 +211,9 @@ mod tests {
             _: &mut Context<'_>,
             buffer: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
+            if self.input.is_empty() {
+                return Poll::Pending;
+            }
             buffer.put_slice(std::mem::take(&mut self.input));
             Poll::Ready(Ok(()))
         }
@@ -206,72 +236,141 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    const HEAD: Duration = Duration::from_secs(10);
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+
+    fn stream(takes: usize) -> Stream<Peer> {
+        let patience = Patience { head: HEAD, write: WRITE_DEADLINE };
+        Stream::new(Peer { input: REQUEST, takes, ..Peer::default() }, Turn::default(), patience)
+    }
+
+    /// What one read yields; nothing where it would wait.
+    async fn read(stream: &mut Stream<Peer>) -> Option<io::Result<()>> {
+        let mut bytes = [0; 256];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        poll_fn(|cx| match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    async fn write(stream: &mut Stream<Peer>, data: &[u8]) -> io::Result<()> {
+        poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, data)).await?;
+        flush(stream).await
+    }
+
+    async fn flush(stream: &mut Stream<Peer>) -> io::Result<()> {
+        poll_fn(|cx| Pin::new(&mut *stream).poll_flush(cx)).await
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_is_given_up() {
-        let mut stream = Stream::new(Peer { takes: 1, ..Peer::default() }, Duration::from_millis(20));
-        let written = poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"ab")).await;
-        assert_eq!(written.expect("taken"), 2);
-        let error = poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"b")).await.expect_err("stuck");
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let mut stream = stream(1);
+        write(&mut stream, b"ab").await.expect("held");
+        flush(&mut stream).await.expect("taken");
+        write(&mut stream, b"b").await.expect("held");
+        let start = Instant::now();
+        let error = flush(&mut stream).await.expect_err("stuck");
+        assert_eq!(
+            (error.kind(), start.elapsed().as_secs()),
+            (io::ErrorKind::TimedOut, WRITE_DEADLINE.as_secs())
+        );
         // Progress ends the deadline.
         stream.inner.takes = 1;
-        poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"b")).await.expect("taken again");
+        flush(&mut stream).await.expect("taken again");
         assert!(stream.stalled.is_none());
     }
 
-    async fn read(stream: &mut Stream<Peer>) {
-        let mut bytes = [0; 256];
-        let mut buffer = ReadBuf::new(&mut bytes);
-        poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer)).await.expect("input");
-    }
-
-    async fn answer(stream: &mut Stream<Peer>, data: &[u8]) {
-        poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, data)).await.expect("taken");
-        poll_fn(|cx| Pin::new(&mut *stream).poll_flush(cx)).await.expect("flushed");
-    }
-
-    fn pipelined(input: &'static [u8]) -> Stream<Peer> {
-        Stream::new(Peer { input, takes: 9, ..Peer::default() }, WRITE_DEADLINE)
+    #[tokio::test(start_paused = true)]
+    async fn a_head_is_due_whatever_comes_of_it_but_while_we_answer_or_are_not_listened_to() {
+        let mut stream = stream(1);
+        let bytes = |stream: &mut Stream<Peer>| stream.inner.input = REQUEST;
+        // A byte now and then puts nothing off.
+        for _ in 0..4 {
+            bytes(&mut stream);
+            assert!(matches!(read(&mut stream).await, Some(Ok(()))));
+            assert!(read(&mut stream).await.is_none());
+            tokio::time::advance(HEAD / 4).await;
+        }
+        bytes(&mut stream);
+        assert!(matches!(read(&mut stream).await, Some(Ok(()))), "what is there is read");
+        let overdue = read(&mut stream).await.expect("at once").map_err(|error| error.kind());
+        assert_eq!(overdue, Err(io::ErrorKind::TimedOut));
+        // Our turn takes as long as it takes; then it is the peer's again, for a whole while.
+        let answer = |_: Request<String>| ready(Ok::<_, io::Error>(Response::new(String::new())));
+        let answer = stream.turn.taken_by(service_fn(answer)).call(Request::default());
+        tokio::time::advance(HEAD * 2).await;
+        assert!(read(&mut stream).await.is_none());
+        answer.await.expect("answered");
+        assert!(read(&mut stream).await.is_none());
+        tokio::time::advance(HEAD * 9 / 10).await;
+        assert!(read(&mut stream).await.is_none());
+        // Whoever is still being sent an answer is not overdue.
+        stream.inner.takes = 0;
+        write(&mut stream, b"a").await.expect("held");
+        tokio::time::advance(HEAD).await;
+        assert!(read(&mut stream).await.is_none());
+        stream.inner.takes = 1;
+        flush(&mut stream).await.expect("taken");
+        assert!(matches!(read(&mut stream).await, Some(Err(_))));
     }
 
     #[tokio::test]
     async fn answers_to_requests_that_came_together_leave_together() {
-        let mut stream = pipelined(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+        let mut stream = stream(9);
         read(&mut stream).await;
-        answer(&mut stream, b"1").await;
-        answer(&mut stream, b"2").await;
-        assert!(stream.inner.got.is_empty());
-        answer(&mut stream, b"3").await;
-        assert_eq!(stream.inner.got.concat(), b"123");
-        stream.inner.input = b"GET / HTTP/1.1\r\n\r\n";
-        read(&mut stream).await;
-        answer(&mut stream, b"4").await;
-        assert_eq!(stream.inner.got.last().map(Vec::as_slice), Some(&b"4"[..]), "alone: at once");
+        write(&mut stream, b"1").await.expect("held");
+        write(&mut stream, b"2").await.expect("held");
+        assert!(stream.inner.got.is_empty() && stream.turn.is_holding());
+        write(&mut stream, b"3").await.expect("held");
+        // hyper has used up its input.
+        assert!(read(&mut stream).await.is_none());
+        assert_eq!(stream.inner.got, [b"123"], "in one write");
+        assert!(!stream.turn.is_holding());
     }
 
     #[tokio::test]
-    async fn a_held_answer_leaves_when_the_next_is_slow_and_before_the_end() {
-        for how in ["flush", "read", "shutdown"] {
-            let mut stream = pipelined(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+    async fn a_held_answer_leaves_when_the_next_is_slow_and_before_the_end_and_when_there_is_much() {
+        for how in ["flush", "read", "shutdown", "much"] {
+            let mut stream = stream(9);
             read(&mut stream).await;
-            answer(&mut stream, b"1").await;
-            assert!(stream.inner.got.is_empty(), "{how}");
+            write(&mut stream, b"1").await.expect("held");
+            assert!(stream.inner.got.is_empty() && stream.turn.is_holding(), "{how}");
+            let much = vec![b'2'; HELD_MAX];
             match how {
-                "flush" => poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await.expect("flushed"),
-                "read" => read(&mut stream).await,
+                "flush" => flush(&mut stream).await.expect("flushed"),
+                "read" => {
+                    stream.inner.input = REQUEST;
+                    assert!(read(&mut stream).await.is_some());
+                }
+                "much" => write(&mut stream, &much).await.expect("held"),
                 _ => poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await.expect("shut"),
             }
             assert_eq!(stream.inner.got.concat(), b"1", "{how}");
+            assert_eq!(stream.turn.is_holding(), how == "much", "{how}");
         }
     }
 
-    #[test]
-    fn counts_heads_wherever_they_end() {
-        for before in 0..9 {
-            let one = [&b"x".repeat(before)[..], HEAD_END].concat();
-            assert_eq!(heads(&one), 1, "{before}");
-            assert_eq!(heads(&[&one[..], &one].concat()), 2, "{before}");
-            assert_eq!(heads(&one[..one.len() - 1]), 0, "{before}");
-        }
+    #[tokio::test]
+    async fn nothing_is_held_back_of_the_answer_to_a_request_for_the_connection() {
+        let mut stream = stream(9);
+        let answer = |_: Request<String>| ready(Ok::<_, io::Error>(Response::new(String::new())));
+        let service = stream.turn.taken_by(service_fn(answer));
+        write(&mut stream, b"1").await.expect("held");
+        let mut request = Request::default();
+        request.extensions_mut().insert("the connection");
+        service.call(request).await.expect("an answer");
+        write(&mut stream, b"2").await.expect("written");
+        assert_eq!(stream.inner.got.concat(), b"12");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_wakes_nobody() {
+        let mut stream = stream(0);
+        read(&mut stream).await;
+        write(&mut stream, b"1").await.expect("held");
+        let waits = poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_flush(cx).is_pending())).await;
+        assert!(waits && !stream.turn.is_holding(), "else its task would never rest");
     }
 }

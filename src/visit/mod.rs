@@ -24,13 +24,13 @@ pub mod unlock;
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{HeaderValue, SET_COOKIE, USER_AGENT};
+use hyper::header::{HeaderValue, SET_COOKIE};
 use hyper::{HeaderMap, Method, Response, StatusCode};
 
 use self::agents::{Agent, Agents};
@@ -45,7 +45,7 @@ use crate::links::{Error, Links, Resolved};
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::ForeignId;
 use crate::model::link::PasswordHash;
-use crate::model::short_code::canonical;
+use crate::model::short_code::{canonical, first_segment};
 use crate::webhooks::{Click, Webhooks};
 
 /// A visitor's request, its target and Host already checked.
@@ -110,8 +110,8 @@ impl Visitor {
                 return share.map_or_else(|| Answer::Now(nowhere.answer()), |id| self.share(id));
             }
         };
-        let how = How::of(visit.method, visit.headers);
-        let agent = self.agent(visit.headers.get(USER_AGENT));
+        let (how, name) = How::and_agent(visit.method, visit.headers);
+        let agent = self.agent(name);
         let found = self.links.cache().get(domain.number, &code, |entry| match &entry.action {
             Action::Redirect { status, location, count_bots } if rest.is_empty() => {
                 if how.is_click() && (agent == Agent::Person || *count_bots) {
@@ -150,7 +150,7 @@ impl Visitor {
             return Err(Nowhere::Root(domain));
         }
         // One slash behind the code is the same link, as people and mail programs append it.
-        let (segment, rest) = path.split_once('/').unwrap_or((path, ""));
+        let (segment, rest) = first_segment(path);
         let code = canonical(segment).ok_or(Nowhere::NoCode(domain))?;
         Ok((domain, domain.fold(code), rest))
     }
@@ -161,7 +161,8 @@ impl Visitor {
         let is_default = host == self.links.site().host()
             || host == "localhost"
             || host.starts_with('[')
-            || host.parse::<std::net::Ipv4Addr>().is_ok();
+            // Looked at closely only when it may be an address, which few hosts may.
+            || (host.ends_with(|last: char| last.is_ascii_digit()) && host.parse::<Ipv4Addr>().is_ok());
         if is_default { directory.domain(DomainNumber::DEFAULT) } else { directory.domain_named(host) }
     }
 
