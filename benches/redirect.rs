@@ -1,121 +1,118 @@
-//! The redirect loop, stage by stage and whole: what a request costs between hyper and hyper.
-//! Every iteration asserts its answer.
+//! The redirect loop: its stages in their order, the service, and a whole connection beside bare
+//! hyper's. Every iteration asserts its answer.
 
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, ready};
 use std::hint::black_box;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use criterion::{Criterion, criterion_group, criterion_main};
-use http_body_util::Empty;
-use hyper::header::{HOST, LOCATION};
-use hyper::service::Service as _;
-use hyper::{Request, StatusCode};
-use waypost::app::Store;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use http_body_util::{Empty, Full};
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, HOST, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
+use hyper::server::conn::http1;
+use hyper::service::{HttpService, Service as _, service_fn};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use waypost::cache::Lookup;
 use waypost::clicks::Counter;
-use waypost::clock::Clock;
-use waypost::config::Config;
-use waypost::http::counts::Counts;
-use waypost::http::service::Connection;
-use waypost::links::{Caller, Context};
-use waypost::model::destination::LinkType;
+use waypost::http::host;
+use waypost::http::service::Place;
 use waypost::model::domain::DomainNumber;
 use waypost::model::id::Id;
-use waypost::model::key::{Reach, Scopes};
-use waypost::model::link::{DomainChoice, Draft};
-use waypost::model::short_code::{ShortCode, canonical};
-use waypost::readiness::Readiness;
+use waypost::model::short_code::canonical;
 use waypost::visit::agents::{Agent, Agents};
+use waypost::visit::counting::How;
+use waypost::visit::redirect::plain as head;
+
+mod support;
+#[path = "support/wire.rs"]
+mod wire;
+
+use self::support::{Fixture, location};
+use self::wire::{BROWSER, Peer, browser, plain, run};
 
 const LINKS: usize = 1_000;
 
-/// A store with links `c0` to `c999`, and what answers requests to it.
-struct Fixture {
-    runtime: tokio::runtime::Runtime,
-    store: Store,
-    service: Connection,
-    _folder: tempfile::TempDir,
+/// Requests of one connection in memory, which is to show the requests' cost and not its own.
+const REQUESTS: usize = 64;
+
+fn status(fixture: &Fixture, path: &str) -> StatusCode {
+    let request = Request::get(path).header(HOST, "localhost:8080").body(Empty::<Bytes>::new());
+    let answer = fixture.connect().call(request.expect("a valid request"));
+    fixture.runtime.block_on(answer).expect("infallible").status()
 }
 
-impl Fixture {
-    fn new() -> Fixture {
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let config = Config {
-            data_dir: folder.path().to_owned(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            ..Config::default()
-        };
-        let readiness = Readiness::default();
-        let store = Store::open(&config, Clock::system(), &readiness).expect("a new store");
-        runtime.block_on(store.ready(folder.path())).expect("the first records");
-        for n in 0..LINKS {
-            runtime.block_on(store.links.create(&context(&store), draft(n))).expect("a new link");
-        }
-        let service = store.service(&config, &readiness, &Arc::new(Counts::default()));
-        let service = service.connect(std::net::IpAddr::from([127, 0, 0, 1]));
-        Fixture { runtime, store, service, _folder: folder }
-    }
-
-    fn status(&self, path: &str) -> StatusCode {
-        let request = Request::get(path).header(HOST, "localhost:8080").body(Empty::<Bytes>::new());
-        let answer = self.service.call(request.expect("a valid request"));
-        self.runtime.block_on(answer).expect("infallible").status()
-    }
-}
-
-fn context(store: &Store) -> Context {
-    Context {
-        key: None,
-        reach: Reach::Instance,
-        scopes: Scopes::all(),
-        workspace: store.links.acting(&Caller::Environment, None).expect("the first workspace"),
-        request: 0,
-        now: store.links.clock().now(),
-        claim: None,
-    }
-}
-
-fn draft(n: usize) -> Draft {
-    Draft {
-        domain: DomainChoice::Default,
-        code: ShortCode::parse(&format!("c{n}")).ok(),
-        destination: format!("https://example.com/some/landing/page/of/sixty/bytes?n={n}").into(),
-        link_type: LinkType::Url,
-        password: None,
-        edits: Vec::new(),
-    }
-}
-
-fn redirect(c: &mut Criterion) {
-    let fixture = Fixture::new();
+/// All links in memory, and one code known to be nobody's.
+fn warm() -> Fixture {
+    let fixture = Fixture::new(LINKS);
     for n in 0..LINKS {
-        assert_eq!(fixture.status(&format!("/c{n}")), StatusCode::FOUND);
+        assert_eq!(status(&fixture, &format!("/c{n}")), StatusCode::FOUND);
     }
-    assert_eq!(fixture.status("/nothing"), StatusCode::NOT_FOUND);
+    assert_eq!(status(&fixture, "/nothing"), StatusCode::NOT_FOUND);
+    fixture
+}
+
+/// The stages of a redirect in their order, each alone: whichever regresses has a name.
+fn stages(c: &mut Criterion) {
+    let fixture = warm();
     let links = &fixture.store.links;
     let cache = links.cache();
+    let uri = Uri::from_static("/c500");
+    let mut headers = HeaderMap::new();
+    for line in browser("/c500").lines().skip(1).take_while(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(": ").expect("a header");
+        let name = name.parse::<hyper::header::HeaderName>().expect("a name");
+        headers.append(name, value.parse().expect("a value"));
+    }
+    let agents = Agents::new();
 
-    c.bench_function("canonical code", |b| {
-        b.iter(|| assert_eq!(canonical(black_box("c500")).as_deref(), Some("c500")));
-    });
-
-    c.bench_function("hit: lookup and count", |b| {
+    c.bench_function("1 host", |b| {
         b.iter(|| {
-            let hit = cache.get(DomainNumber::DEFAULT, black_box("c500"), |entry| {
-                cache.counters().count(&entry.counter);
-            });
-            assert_eq!(hit, Lookup::Hit(()));
+            let host = host::of(Version::HTTP_11, black_box(&uri), black_box(&headers));
+            assert_eq!(host.as_deref(), Ok("localhost"));
         });
     });
 
-    c.bench_function("absent: known to be", |b| {
+    c.bench_function("2 place of the target", |b| {
+        b.iter(|| assert_eq!(Place::of(black_box(&uri).path()), Place::Visit));
+    });
+
+    c.bench_function("3 domain", |b| {
+        b.iter(|| {
+            let directory = links.directory();
+            assert!(directory.domain(black_box(DomainNumber::DEFAULT)).is_some());
+        });
+    });
+
+    c.bench_function("4 canonical code", |b| {
+        b.iter(|| assert_eq!(canonical(black_box("c500")).as_deref(), Some("c500")));
+    });
+
+    c.bench_function("5 how: a browser follows", |b| {
+        b.iter(|| assert_eq!(How::of(&Method::GET, black_box(&headers)), How::Follow));
+    });
+
+    c.bench_function("6 agent: known", |b| {
+        b.iter(|| {
+            let name = black_box(&headers).get(USER_AGENT).map(HeaderValue::as_bytes);
+            assert_eq!(agents.of(name), Agent::Person);
+        });
+    });
+
+    c.bench_function("7 look-up: hit", |b| {
+        b.iter(|| {
+            let hit = cache.get(DomainNumber::DEFAULT, black_box("c500"), |entry| entry.domain);
+            assert_eq!(hit, Lookup::Hit(DomainNumber::DEFAULT));
+        });
+    });
+
+    c.bench_function("7 look-up: absent, known to be", |b| {
         b.iter(|| assert_eq!(cache.get(DomainNumber::DEFAULT, black_box("nothing"), |_| ()), Lookup::Absent));
     });
 
-    c.bench_function("miss: load from the table", |b| {
+    c.bench_function("7 look-up: miss, from the table", |b| {
         b.iter(|| {
             cache.invalidate(DomainNumber::DEFAULT, "c500");
             let loaded = fixture.runtime.block_on(links.load(DomainNumber::DEFAULT, black_box("c500")));
@@ -123,31 +120,13 @@ fn redirect(c: &mut Criterion) {
         });
     });
 
-    c.bench_function("service: 302", |b| {
-        b.iter(|| {
-            let request = Request::get("/c500").header(HOST, "localhost:8080").body(Empty::<Bytes>::new());
-            let mut answer = std::pin::pin!(fixture.service.call(request.expect("a valid request")));
-            let mut task = std::task::Context::from_waker(std::task::Waker::noop());
-            let std::task::Poll::Ready(Ok(answer)) = answer.as_mut().poll(&mut task) else {
-                panic!("not from memory")
-            };
-            assert!(answer.headers().contains_key(LOCATION));
-        });
+    c.bench_function("8 count", |b| {
+        let counter = Counter::new(Id::from_bits(1), 0);
+        assert!(counter.count(), "the first");
+        b.iter(|| assert!(!black_box(&counter).count()));
     });
 
-    c.bench_function("service: 404", |b| {
-        b.iter(|| {
-            let request = Request::get("/nothing").header(HOST, "localhost:8080").body(Empty::<Bytes>::new());
-            let mut answer = std::pin::pin!(fixture.service.call(request.expect("a valid request")));
-            let mut task = std::task::Context::from_waker(std::task::Waker::noop());
-            let std::task::Poll::Ready(Ok(answer)) = answer.as_mut().poll(&mut task) else {
-                panic!("not from memory")
-            };
-            assert_eq!(answer.status(), StatusCode::NOT_FOUND);
-        });
-    });
-
-    c.bench_function("counter: two threads on one link", |b| {
+    c.bench_function("8 count: two threads on one link", |b| {
         b.iter_custom(|iterations| {
             let counter = Counter::new(Id::from_bits(1), 0);
             let started = std::time::Instant::now();
@@ -162,17 +141,78 @@ fn redirect(c: &mut Criterion) {
         });
     });
 
-    let Fixture { runtime, store, .. } = fixture;
-    runtime.block_on(store.close());
+    c.bench_function("9 head", |b| {
+        let to = HeaderValue::try_from(location(500)).expect("visible ASCII");
+        b.iter(|| assert_eq!(head(StatusCode::FOUND, black_box(&to)).headers().len(), 2));
+    });
+
+    fixture.close();
 }
 
-/// A browser's User-Agent; what differs between visitors is in its last bytes.
-const BROWSER: &str = "Mozilla/5.0 (Linux; Android 14; SM-S928B) AppleWebKit/537.36 (KHTML, like Gecko) \
-                       Chrome/126.0.0.0 Mobile Safari/537.36 EdgA/126.0.";
+/// The stages together: the service, called as hyper calls it.
+fn service(c: &mut Criterion) {
+    let fixture = warm();
+    let service = fixture.connect();
+    let answer = |path: &str| {
+        let request = Request::get(path).header(HOST, "localhost:8080").body(Empty::<Bytes>::new());
+        let mut answer = pin!(service.call(request.expect("a valid request")));
+        let mut task = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(answer)) = answer.as_mut().poll(&mut task) else { panic!("not from memory") };
+        answer
+    };
+    c.bench_function("service: 302", |b| {
+        b.iter(|| assert!(answer("/c500").headers().contains_key(LOCATION)));
+    });
+    c.bench_function("service: 404", |b| {
+        b.iter(|| assert_eq!(answer("/nothing").status(), StatusCode::NOT_FOUND));
+    });
+    fixture.close();
+}
+
+/// The whole way between hyper and hyper, on a connection in memory, beside bare hyper with the
+/// same answer: the difference is what Waypost adds.
+fn connections(c: &mut Criterion) {
+    let fixture = warm();
+    let to = HeaderValue::try_from(location(500)).expect("visible ASCII");
+    let bare = || {
+        let to = to.clone();
+        service_fn(move |_: Request<Incoming>| {
+            let mut response = Response::new(Full::<Bytes>::default());
+            *response.status_mut() = StatusCode::FOUND;
+            response.headers_mut().insert(LOCATION, to.clone());
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+            ready(Ok::<_, Infallible>(response))
+        })
+    };
+    let mut group = c.benchmark_group("connection");
+    group.throughput(Throughput::Elements(REQUESTS as u64));
+    for (name, request) in [("plain", plain("/c500")), ("browser", browser("/c500"))] {
+        group.bench_function(format!("bare hyper, {name}"), |b| b.iter(|| converse(&request, bare())));
+        group
+            .bench_function(format!("Waypost, {name}"), |b| b.iter(|| converse(&request, fixture.connect())));
+    }
+    group.finish();
+    fixture.close();
+}
+
+fn converse<S>(request: &str, service: S)
+where
+    S: HttpService<Incoming, Error = Infallible>,
+    S::ResBody: 'static,
+    <S::ResBody as hyper::body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut peer = Peer::new(request, REQUESTS);
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(None).half_close(true);
+    run(http.serve_connection(&mut peer, service)).expect("a connection");
+    let one = peer.got.len() / REQUESTS;
+    assert!(peer.got.starts_with(b"HTTP/1.1 302 Found\r\n") && peer.got.ends_with(b"\r\n\r\n"));
+    assert!(one * REQUESTS == peer.got.len() && one < 300, "{one} bytes each");
+}
 
 fn agents(c: &mut Criterion) {
     let agents = Agents::new();
-    let browser = format!("{BROWSER}2592.87");
+    let browser = format!("{BROWSER} EdgA/126.0.2592.87");
     assert_eq!(agents.of(Some(browser.as_bytes())), Agent::Person);
 
     c.bench_function("agents/cached", |b| {
@@ -203,5 +243,5 @@ fn agents(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, redirect, agents);
+criterion_group!(benches, stages, service, connections, agents);
 criterion_main!(benches);

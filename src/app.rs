@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, flock};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -225,7 +224,7 @@ impl App {
             opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
         };
         let in_use = |error| StartError::Listen { address: config.listen, error };
-        let listener = match TcpListener::bind(config.listen).await {
+        let listener = match server::bind(config.listen) {
             Ok(listener) => listener,
             Err(error) => {
                 store.close().await;

@@ -21,11 +21,13 @@ pub struct BadHost;
 /// The host asked for: lower case, without port and trailing dot; IP literals as written.
 /// Borrowed when it was already so.
 pub fn of<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result<Cow<'a, str>, BadHost> {
-    let mut lines = headers.get_all(HOST).iter();
-    let line = match (lines.next(), lines.next()) {
-        (Some(line), None) => Some(parse(line.to_str().map_err(|_| BadHost)?)?),
-        (None, _) if version == Version::HTTP_10 => None,
-        (None, _) | (Some(_), Some(_)) => return Err(BadHost),
+    let line = match headers.get(HOST) {
+        // As many lines as names, as nearly always: no name has two lines.
+        Some(line) if headers.len() == headers.keys_len() || headers.get_all(HOST).iter().count() == 1 => {
+            Some(parse(line.to_str().map_err(|_| BadHost)?)?)
+        }
+        None if version == Version::HTTP_10 => None,
+        None | Some(_) => return Err(BadHost),
     };
     match uri.authority() {
         Some(authority) => parse(authority.as_str()),
@@ -35,20 +37,21 @@ pub fn of<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result<
 
 /// Parses `host[:port]`. An empty port is legal (RFC 3986 3.2.3).
 pub fn parse(text: &str) -> Result<Cow<'_, str>, BadHost> {
-    let (host, port) = match text.strip_prefix('[') {
+    let (end, has_capitals) = match text.strip_prefix('[') {
         Some(rest) => {
-            let (address, port) = rest.split_once(']').ok_or(BadHost)?;
-            address.parse::<Ipv6Addr>().map_err(|_| BadHost)?;
-            (&text[..address.len() + 2], port)
+            let end = rest.find(']').ok_or(BadHost)?;
+            rest[..end].parse::<Ipv6Addr>().map_err(|_| BadHost)?;
+            (end + 2, true)
         }
-        None => text.split_at(text.find(':').unwrap_or(text.len())),
+        None => name(text.as_bytes())?,
     };
+    let (host, port) = text.split_at(end);
     check_port(port)?;
     let host = host.strip_suffix('.').unwrap_or(host);
-    if host.len() > HOST_MAX || !(host.starts_with('[') || is_name(host)) {
+    if host.len() > HOST_MAX {
         return Err(BadHost);
     }
-    if host.bytes().any(|b| b.is_ascii_uppercase()) {
+    if has_capitals && host.bytes().any(|b| b.is_ascii_uppercase()) {
         return Ok(Cow::Owned(host.to_ascii_lowercase()));
     }
     Ok(Cow::Borrowed(host))
@@ -66,13 +69,44 @@ fn check_port(port: &str) -> Result<(), BadHost> {
     if fits { Ok(()) } else { Err(BadHost) }
 }
 
-/// Labels of letters, digits, `-` and `_`, none empty. RFC 3986 would allow more; no name that
-/// leads here has it, and what is not let in need not be escaped anywhere.
-fn is_name(host: &str) -> bool {
-    !host.is_empty()
-        && host.split('.').all(|label| {
-            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        })
+/// What a byte of a name is: none of it, part of a label, a capital, or a dot.
+const KINDS: [u8; 256] = {
+    let mut kinds = [NONE; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        kinds[byte as usize] = match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => LABEL,
+            b'A'..=b'Z' => CAPITAL,
+            b'.' => DOT,
+            _ => NONE,
+        };
+        byte += 1;
+    }
+    kinds
+};
+const NONE: u8 = 0;
+const LABEL: u8 = 1;
+const CAPITAL: u8 = 2;
+const DOT: u8 = 3;
+
+/// Where the name at the start ends, and whether it has capitals: labels of letters, digits, `-`
+/// and `_`, none empty, maybe a dot behind the last. RFC 3986 would allow more; no name that leads
+/// here has it, and what is not let in need not be escaped anywhere. One pass by a table, since
+/// every request comes here.
+fn name(text: &[u8]) -> Result<(usize, bool), BadHost> {
+    let (mut has_capitals, mut before) = (false, DOT);
+    for (at, byte) in text.iter().enumerate() {
+        let kind = KINDS[usize::from(*byte)];
+        match kind {
+            LABEL => {}
+            CAPITAL => has_capitals = true,
+            DOT if before != DOT => {}
+            _ if *byte == b':' && at > 0 => return Ok((at, has_capitals)),
+            _ => return Err(BadHost),
+        }
+        before = kind;
+    }
+    if text.is_empty() { Err(BadHost) } else { Ok((text.len(), has_capitals)) }
 }
 
 #[cfg(test)]
@@ -102,7 +136,10 @@ mod tests {
             ("", None),
             (":80", None),
             (".", None),
+            (".a", None),
             ("a..b", None),
+            ("a..", None),
+            ("a..:80", None),
             ("a b/@evil", None),
             ("evil.test/x", None),
             ("user@h", None),

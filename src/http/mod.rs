@@ -7,6 +7,8 @@
 pub mod api;
 pub mod body;
 pub mod counts;
+mod deadline;
+mod ending;
 pub mod host;
 pub mod peer;
 mod places;
@@ -14,5 +16,6 @@ mod scans;
 pub mod server;
 pub mod service;
 mod stream;
+mod turn;
 
 pub use self::server::Settings;

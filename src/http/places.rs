@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::model::network::{Networks, customer};
 
@@ -23,6 +24,8 @@ struct Shared {
     proxies: Networks,
     /// A lock, since it is held for one look-up per connection, beside a dozen system calls.
     taken: Mutex<Taken>,
+    /// Rung when the last place is given back.
+    empty: Notify,
 }
 
 /// At most one entry per open connection.
@@ -51,7 +54,7 @@ pub(super) enum Full {
 
 impl Places {
     pub(super) fn new(most: usize, most_of_one: usize, proxies: Networks) -> Places {
-        Places(Arc::new(Shared { most, most_of_one, proxies, taken: Mutex::default() }))
+        Places(Arc::new(Shared { most, most_of_one, proxies, taken: Mutex::default(), empty: Notify::new() }))
     }
 
     /// A place for a connection from this address.
@@ -72,12 +75,32 @@ impl Places {
         taken.all += 1;
         Ok(Place { places: self.clone(), customer })
     }
+
+    /// How many are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.0.taken.lock().all
+    }
+
+    /// Returns once none is taken.
+    pub(super) async fn emptied(&self) {
+        loop {
+            // Before the look, so that no ring is missed behind it.
+            let empty = self.0.empty.notified();
+            if self.taken() == 0 {
+                return;
+            }
+            empty.await;
+        }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.0.taken.lock();
         taken.all -= 1;
+        if taken.all == 0 {
+            self.places.0.empty.notify_waiters();
+        }
         let Some(customer) = self.customer else { return };
         if let Entry::Occupied(mut entry) = taken.by_customer.entry(customer) {
             *entry.get_mut() -= 1;

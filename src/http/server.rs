@@ -10,17 +10,18 @@ use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::HttpService;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper::service::Service;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
 use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::http::counts::Counts;
+use crate::http::ending::Ending;
 use crate::http::places::{Full, Places};
-use crate::http::stream::{Stream, WRITE_DEADLINE};
+use crate::http::stream::{Patience, Stream, WRITE_DEADLINE};
+use crate::http::turn::Turn;
 use crate::model::network::Networks;
 use crate::settings::BadSetting;
 
@@ -45,6 +46,10 @@ const CONNECTIONS: usize = 20_000;
 
 /// File descriptors left for the log, the table and webhooks.
 const RESERVED_FDS: u64 = 256;
+
+/// Connections that the system keeps until they are accepted: what a burst may bring between two
+/// turns of the loop, and the most that many systems allow. Past it, clients try again.
+const BACKLOG: u32 = 1024;
 
 /// The `[http]` section.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,6 +154,17 @@ pub struct Drained {
     pub aborted: usize,
 }
 
+/// Listens. Accepted connections inherit `TCP_NODELAY`, without a system call for each: answers are
+/// written whole, and waiting to join small packets would only add latency.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart must not wait for the last connections' minute.
+    socket.set_reuseaddr(true)?;
+    socket.set_nodelay(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Serves until `stop` completes, then drains: the listener closes first, idle connections are
 /// closed, busy ones are told `connection: close` and finish within
 /// [`Settings::drain_timeout`].
@@ -163,18 +179,18 @@ pub async fn serve<C, S, B>(
 ) -> Drained
 where
     C: Fn(SocketAddr) -> S,
-    S: HttpService<Incoming, ResBody = B> + Send + 'static,
-    S::Future: Send,
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let http = builder(settings);
+    let http = builder();
+    let patience = Patience { head: settings.header_timeout, write: WRITE_DEADLINE };
     let proxies = settings.proxies().expect("the configuration was checked");
     let places = Places::new(settings.connections(), settings.max_connections_per_address, proxies);
-    let graceful = GracefulShutdown::new();
-    let mut tasks = JoinSet::new();
+    let ending = Ending::default();
     let mut trouble = Trouble::default();
     let mut surplus = Surplus::default();
     let mut stop = std::pin::pin!(stop);
@@ -182,8 +198,6 @@ where
         let accepted = tokio::select! {
             biased;
             () = &mut stop => break,
-            // Reaped as they end, so that the set holds open connections only.
-            Some(_) = tasks.join_next() => continue,
             accepted = accept(&listener, &mut trouble, &counts) => accepted,
         };
         let (stream, peer) = accepted;
@@ -196,18 +210,20 @@ where
             }
         };
         counts.connections.add();
-        let stream = TokioIo::new(Stream::new(stream, WRITE_DEADLINE));
-        let connection = graceful.watch(http.serve_connection(stream, connect(peer)));
-        let counts = Closing(Arc::clone(&counts));
-        tasks.spawn(async move {
+        let turn = Turn::default();
+        let stream = TokioIo::new(Stream::new(stream, turn.clone(), patience));
+        let connection = http.serve_connection(stream, turn.taken_by(connect(peer)));
+        let (watch, counts) = (ending.watch(), Closing(Arc::clone(&counts)));
+        tokio::spawn(async move {
             let _held = (place, counts);
-            if let Err(error) = connection.await {
+            if let Some(Err(error)) = watch.over(connection, turn, http1::Connection::graceful_shutdown).await
+            {
                 tracing::trace!(%error, "connection ended");
             }
         });
     }
     drop(listener);
-    drain(graceful, tasks, settings.drain_timeout, &counts).await
+    drain(&ending, &places, settings.drain_timeout, &counts).await
 }
 
 /// Says that connections are closed for want of a place: now and then, never for each.
@@ -246,12 +262,11 @@ impl Drop for Closing {
     }
 }
 
-fn builder(settings: &Settings) -> http1::Builder {
+fn builder() -> http1::Builder {
     let mut http = http1::Builder::new();
-    // Without a timer hyper has no deadline at all, and only says so in a log line. Its
-    // `pipeline_flush` loses answers; `Stream` joins them instead.
-    http.timer(TokioTimer::new())
-        .header_read_timeout(settings.header_timeout)
+    // `Stream` has the deadline for heads, and joins pipelined answers, which hyper's
+    // `pipeline_flush` loses.
+    http.header_read_timeout(None)
         .max_buf_size(HEAD_MAX)
         .max_headers(HEADERS_MAX)
         .half_close(true)
@@ -272,10 +287,6 @@ async fn accept(listener: &TcpListener, trouble: &mut Trouble, counts: &Counts) 
         match listener.accept().await {
             Ok((stream, peer)) => {
                 trouble.pause = None;
-                // Answers are written whole; waiting to join small packets only adds latency.
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::trace!(%error, "cannot set TCP_NODELAY");
-                }
                 return (stream, peer);
             }
             // The peer was gone before it was accepted: its error, and it used up the event.
@@ -301,25 +312,17 @@ fn is_of_peer(error: &io::Error) -> bool {
     )
 }
 
-async fn drain(
-    graceful: GracefulShutdown,
-    mut tasks: JoinSet<()>,
-    within: Duration,
-    counts: &Counts,
-) -> Drained {
-    let all_ended = async {
-        graceful.shutdown().await;
-        while tasks.join_next().await.is_some() {}
-    };
-    if tokio::time::timeout(within, all_ended).await.is_ok() {
+async fn drain(ending: &Ending, places: &Places, within: Duration, counts: &Counts) -> Drained {
+    ending.drain();
+    if tokio::time::timeout(within, places.emptied()).await.is_ok() {
         return Drained { aborted: 0 };
     }
-    while tasks.try_join_next().is_some() {}
-    let aborted = tasks.len();
+    let aborted = places.taken();
     for _ in 0..aborted {
         counts.aborted.add();
     }
-    tasks.shutdown().await;
+    ending.cut();
+    places.emptied().await;
     Drained { aborted }
 }
 
@@ -358,6 +361,24 @@ mod tests {
             |s| s.max_bulk_body = 2_000,
             "`max_bulk_body` = 2000: must be at least `max_body` and at most 67108864",
         );
+    }
+
+    #[tokio::test]
+    async fn accepted_connections_do_not_wait_to_join_packets() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = match bind(address.parse().expect("an address")) {
+                Ok(listener) => listener,
+                // A machine without IPv6.
+                Err(error) if address.starts_with('[') => {
+                    return assert_ne!(error.kind(), io::ErrorKind::AddrInUse);
+                }
+                Err(error) => panic!("{error}"),
+            };
+            let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("accepted");
+            let (accepted, _) = listener.accept().await.expect("a connection");
+            assert!(accepted.nodelay().expect("an open socket"), "{address}");
+            drop(client);
+        }
     }
 
     #[test]

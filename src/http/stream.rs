@@ -1,18 +1,29 @@
-//! What stands between hyper and the socket: a deadline for peers that do not read, and the
-//! joining of answers to pipelined requests into few writes.
+//! What stands between hyper and the socket: the deadlines for request heads and for peers that do
+//! not read, and the joining of answers to pipelined requests into few writes.
 //!
-//! hyper has neither. It waits for ever to write, and its own `pipeline_flush`
-//! (1.12) flushes nothing while unparsed input is left: with half a request behind a whole one the
-//! answer waits for the other half, and with anything behind the last request of a connection
-//! (a refused body, say) the answer is lost.
+//! hyper's own deadline for heads costs too much ([`super::deadline`]), and the other two it does
+//! not have: it waits for ever to write, and its own `pipeline_flush` (1.12) flushes nothing while
+//! unparsed input is left: with half a request behind a whole one the answer waits for the other
+//! half, and with anything behind the last request of a connection (a refused body, say) the
+//! answer is lost.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
+
+use super::deadline::Alarm;
+use super::turn::Turn;
+
+/// How long a client is heard out that may still be sending the body of its last request: in all,
+/// as long as a body may take by default, and between two pieces of it. Past either the
+/// connection is reset.
+const LINGER: Duration = Duration::from_secs(10);
+const LINGER_IDLE: Duration = Duration::from_secs(2);
 
 /// How long the peer may take for what is ready for it, or for [`PACE`] bytes of it: counted from
 /// the first write that waits, so that a byte now and then puts nothing off. nginx waits 60 s for
@@ -34,30 +45,43 @@ const HELD_KEPT: usize = 4 * 1024;
 /// a word; an impossible version in its place gets the 400 that tells what is wrong.
 const H2_START: &[u8] = b"PRI * HTTP/2";
 
-/// The end of a request head.
-const HEAD_END: &[u8] = b"\r\n\r\n";
+/// How long a peer may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For a whole request head, from when it is the peer's turn.
+    pub(super) head: Duration,
+    /// For what is written to it: see [`WRITE_DEADLINE`].
+    pub(super) write: Duration,
+}
 
-/// A socket with a write deadline that joins the answers to requests that came together.
+/// A socket with deadlines that joins the answers to requests that came together.
 ///
-/// An answer is held back only while a request that was read together with its own is yet to be
-/// answered. It is written when hyper reads again (it has used up its input), flushes without
-/// having written (the next answer takes time; a wake makes sure that it does), shuts down, or
-/// when there is too much of it.
+/// Every answer is held back until hyper reads: it does so as soon as it has used up its input,
+/// right after the last answer to it, so an answer that is alone waits for nothing. It is also
+/// written when hyper flushes without having written (the next answer takes time; whoever runs the
+/// connection sees to it by [`Turn::is_holding`]), shuts down, or when there is too much of it.
 pub(super) struct Stream<S> {
     inner: S,
-    within: Duration,
+    turn: Turn,
+    patience: Patience,
+    /// When the head is due that the peer's turn of this number is for.
+    due: Option<(u64, Instant)>,
+    alarm: Alarm,
     /// There while the peer is behind; boxed, since only the few that ever wait pay for it.
     behind: Option<Box<Behind>>,
     /// Answers held back, of which the first `sent` bytes are written.
     held: Vec<u8>,
     sent: usize,
-    /// Requests read whose answers are to come after the next one. A guess from the input's
-    /// shape: wrong, it costs or saves a write, nothing else.
-    ahead: usize,
     /// Whether something was written since the last flush.
     is_fresh: bool,
     /// Whether nothing was read yet.
     is_new: bool,
+    /// The last turn of the peer's of which something was read.
+    began: Option<u64>,
+    /// Whether that began like a request with a body, as far as one can tell from its first bytes.
+    is_upload: bool,
+    /// Runs while the peer is heard out.
+    lingers: Option<Box<Linger>>,
 }
 
 /// A peer that has not taken what it was sent.
@@ -67,23 +91,55 @@ struct Behind {
     taken: usize,
 }
 
+/// A peer that is heard out.
+struct Linger {
+    until: Instant,
+    idle: Pin<Box<Sleep>>,
+}
+
 impl<S> Stream<S> {
-    pub(super) fn new(inner: S, within: Duration) -> Stream<S> {
+    pub(super) fn new(inner: S, turn: Turn, patience: Patience) -> Stream<S> {
         Stream {
             inner,
-            within,
+            turn,
+            patience,
+            due: None,
+            alarm: Alarm::default(),
             behind: None,
             held: Vec::new(),
             sent: 0,
-            ahead: 0,
             is_fresh: false,
             is_new: true,
+            began: None,
+            is_upload: false,
+            lingers: None,
+        }
+    }
+
+    /// Fails when the head is overdue, absolutely: a byte now and then puts nothing off.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Bodies have a deadline of their own; and whoever is still being sent an answer is not
+        // idle, and is asked again when it is sent.
+        let Some(turn) = self.turn.of_peer().filter(|_| self.behind.is_none()) else { return Poll::Pending };
+        let deadline = match self.due {
+            Some((number, deadline)) if number == turn => deadline,
+            _ => Instant::now() + self.patience.head,
+        };
+        self.due = Some((turn, deadline));
+        self.alarm.poll_until(deadline, cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// The peer has taken what was written.
+    fn caught_up(&mut self, cx: &Context<'_>) {
+        if self.behind.take().is_some() {
+            // For `poll_due`, which did not ask meanwhile.
+            cx.waker().wake_by_ref();
         }
     }
 
     fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let Poll::Ready(written) = written else {
-            let within = self.within;
+            let within = self.patience.write;
             let behind = self.behind.get_or_insert_with(|| {
                 Box::new(Behind { deadline: Box::pin(tokio::time::sleep(within)), taken: 0 })
             });
@@ -92,7 +148,7 @@ impl<S> Stream<S> {
         if let (Ok(bytes), Some(behind)) = (&written, &mut self.behind) {
             behind.taken += bytes;
             if behind.taken >= PACE {
-                self.behind = None;
+                self.caught_up(cx);
             }
         }
         Poll::Ready(written)
@@ -100,8 +156,14 @@ impl<S> Stream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Stream<S> {
-    /// Writes what is held back.
+    /// Writes what is held back, which mostly is nothing.
     fn poll_release(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.held.is_empty() { Poll::Ready(Ok(())) } else { self.poll_write_held(cx) }
+    }
+
+    fn poll_write_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // From here on it is the socket that wakes.
+        self.turn.set_holding(false);
         while self.sent < self.held.len() {
             let result = Pin::new(&mut self.inner).poll_write(cx, &self.held[self.sent..]);
             match ready!(self.watch(cx, result))? {
@@ -112,6 +174,7 @@ impl<S: AsyncWrite + Unpin> Stream<S> {
         self.held.clear();
         self.held.shrink_to(HELD_KEPT);
         self.sent = 0;
+        self.caught_up(cx);
         Poll::Ready(Ok(()))
     }
 }
@@ -127,68 +190,97 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
             return Poll::Ready(Err(error));
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
-        let fresh = &mut buffer.filled_mut()[before..];
-        if std::mem::take(&mut self.is_new) && fresh.starts_with(H2_START) {
-            fresh[H2_START.len() - 1] = b'9';
+        match Pin::new(&mut self.inner).poll_read(cx, buffer) {
+            Poll::Ready(result) => result?,
+            Poll::Pending => return self.poll_due(cx),
         }
-        self.ahead = heads(fresh).saturating_sub(1);
+        if let Some(turn) = self.turn.of_peer().filter(|turn| self.began != Some(*turn)) {
+            self.began = Some(turn);
+            let start = &buffer.filled()[before..];
+            self.is_upload = !start.starts_with(b"GET ") && !start.starts_with(b"HEAD ");
+        }
+        if std::mem::take(&mut self.is_new) && buffer.filled()[before..].starts_with(H2_START) {
+            buffer.filled_mut()[before + H2_START.len() - 1] = b'9';
+        }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
+    /// Says that nothing more comes, and reads on to the peer's end: closed at once, a socket with
+    /// unread bytes is reset, and a client that is still sending its body never sees the answer
+    /// that refused it (RFC 9112 9.6).
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Stream { inner, lingers, .. } = self;
+        if lingers.is_none() {
+            ready!(Pin::new(&mut *inner).poll_shutdown(cx))?;
+        }
+        let linger = lingers.get_or_insert_with(|| {
+            let idle = Box::pin(tokio::time::sleep(LINGER_IDLE));
+            Box::new(Linger { until: Instant::now() + LINGER, idle })
+        });
+        let mut bytes = [MaybeUninit::uninit(); 8 * 1024];
+        loop {
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            match Pin::new(&mut *inner).poll_read(cx, &mut buffer) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => return linger.idle.as_mut().poll(cx).map(Ok),
+            }
+            let now = Instant::now();
+            if buffer.filled().is_empty() || now >= linger.until {
+                return Poll::Ready(Ok(()));
+            }
+            linger.idle.as_mut().reset(linger.until.min(now + LINGER_IDLE));
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         self.is_fresh = true;
-        if self.ahead == 0 || self.held.len() + data.len() > HELD_MAX {
+        if self.held.len() + data.len() > HELD_MAX || !self.turn.may_hold() {
             ready!(self.poll_release(cx))?;
+        }
+        if data.len() > HELD_MAX || !self.turn.may_hold() {
             let result = Pin::new(&mut self.inner).poll_write(cx, data);
             return self.watch(cx, result);
         }
         self.held.extend_from_slice(data);
+        self.turn.set_holding(true);
         Poll::Ready(Ok(data.len()))
     }
 
     // Not vectored, so that hyper hands over each answer as one slice.
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.ahead > 0 && std::mem::take(&mut self.is_fresh) {
-            self.ahead -= 1;
-            cx.waker().wake_by_ref();
+        if std::mem::take(&mut self.is_fresh) && !self.held.is_empty() {
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_release(cx))?;
         ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
-        self.behind = None;
+        self.caught_up(cx);
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_release(cx))?;
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-}
-
-/// How many request heads end in these bytes. An end of four bytes covers one of every four
-/// positions, so looking at those suffices.
-fn heads(bytes: &[u8]) -> usize {
-    let mut count = 0;
-    for at in (3..bytes.len()).step_by(4) {
-        if matches!(bytes[at], b'\r' | b'\n') {
-            let ends = (at - 3..=at).any(|start| bytes[start..].starts_with(HEAD_END));
-            count += usize::from(ends);
+        if self.lingers.is_none() {
+            ready!(self.poll_release(cx))?;
         }
+        // Else hyper drops the socket next, which ends it as well: one system call less.
+        if self.is_upload { self.poll_linger(cx) } else { Poll::Ready(Ok(())) }
     }
-    count
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
+    use std::future::{poll_fn, ready};
+
+    use hyper::service::{Service, service_fn};
+    use hyper::{Request, Response};
 
     use super::*;
 
-    /// Gives its input at once; takes so many writes, then nothing.
+    /// Gives its input, then has the reader wait; takes so many writes, then nothing.
     #[derive(Default)]
     struct Peer {
         input: &'static [u8],
@@ -202,6 +294,9 @@ mod tests {
             _: &mut Context<'_>,
             buffer: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
+            if self.input.is_empty() {
+                return Poll::Pending;
+            }
             buffer.put_slice(std::mem::take(&mut self.input));
             Poll::Ready(Ok(()))
         }
@@ -224,96 +319,162 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_peer_that_takes_nothing_is_given_up() {
-        let mut stream = Stream::new(Peer { takes: 1, ..Peer::default() }, Duration::from_millis(20));
-        let written = poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"ab")).await;
-        assert_eq!(written.expect("taken"), 2);
-        let error = poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"b")).await.expect_err("stuck");
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    const HEAD: Duration = Duration::from_secs(10);
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+
+    fn stream(takes: usize) -> Stream<Peer> {
+        let patience = Patience { head: HEAD, write: WRITE_DEADLINE };
+        Stream::new(Peer { input: REQUEST, takes, ..Peer::default() }, Turn::default(), patience)
     }
 
-    /// A write that the peer does not take leaves it behind, by now.
-    async fn falls_behind(stream: &mut Stream<Peer>) {
-        let stuck = poll_fn(|cx| Poll::Ready(Pin::new(&mut *stream).poll_write(cx, b"x"))).await;
-        assert!(stuck.is_pending());
+    /// Whether the peer, which takes nothing now, may go on to take nothing.
+    async fn falls_behind(stream: &mut Stream<Peer>) -> bool {
+        poll_fn(|cx| Poll::Ready(stream.watch(cx, Poll::Pending).is_pending())).await
+    }
+
+    /// What one read yields; nothing where it would wait.
+    async fn read(stream: &mut Stream<Peer>) -> Option<io::Result<()>> {
+        let mut bytes = [0; 256];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        poll_fn(|cx| match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    async fn write(stream: &mut Stream<Peer>, data: &[u8]) -> io::Result<()> {
+        poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, data)).await?;
+        flush(stream).await
+    }
+
+    async fn flush(stream: &mut Stream<Peer>) -> io::Result<()> {
+        poll_fn(|cx| Pin::new(&mut *stream).poll_flush(cx)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_given_up() {
+        let mut stream = stream(1);
+        write(&mut stream, b"ab").await.expect("held");
+        flush(&mut stream).await.expect("taken");
+        write(&mut stream, b"b").await.expect("held");
+        let start = Instant::now();
+        let error = flush(&mut stream).await.expect_err("stuck");
+        assert_eq!(
+            (error.kind(), start.elapsed().as_secs()),
+            (io::ErrorKind::TimedOut, WRITE_DEADLINE.as_secs())
+        );
+        // Whoever has taken all is not behind.
+        stream.inner.takes = 1;
+        flush(&mut stream).await.expect("taken again");
+        assert!(stream.behind.is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_byte_now_and_then_puts_nothing_off_and_much_does() {
-        let part = vec![b'x'; PACE / 8];
         // What the peer takes each ten seconds, and whether it gets another deadline by that.
-        for (data, holds) in [(&b"x"[..], false), (&part, false), (&part.repeat(8), true)] {
-            let mut stream = Stream::new(Peer::default(), WRITE_DEADLINE);
-            falls_behind(&mut stream).await;
+        for (takes, holds) in [(1, false), (PACE / 8, false), (PACE, true)] {
+            let mut stream = stream(0);
             let mut held = true;
-            for _ in 0..4 {
+            for _ in 0..5 {
+                held &= falls_behind(&mut stream).await;
                 tokio::time::advance(Duration::from_secs(10)).await;
-                stream.inner.takes = 1;
-                poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, data)).await.expect("taken");
-                let next = poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_write(cx, b"x"))).await;
-                held &= next.is_pending();
+                let taken = poll_fn(|cx| stream.watch(cx, Poll::Ready(Ok(takes)))).await;
+                assert_eq!(taken.expect("taken"), takes);
             }
-            assert_eq!(held, holds, "{} bytes each ten seconds", data.len());
-            // Whoever has taken all is not behind.
-            poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await.expect("flushed");
-            assert!(stream.behind.is_none());
+            assert_eq!(held, holds, "{takes} bytes each ten seconds");
         }
     }
 
-    async fn read(stream: &mut Stream<Peer>) {
-        let mut bytes = [0; 256];
-        let mut buffer = ReadBuf::new(&mut bytes);
-        poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer)).await.expect("input");
-    }
-
-    async fn answer(stream: &mut Stream<Peer>, data: &[u8]) {
-        poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, data)).await.expect("taken");
-        poll_fn(|cx| Pin::new(&mut *stream).poll_flush(cx)).await.expect("flushed");
-    }
-
-    fn pipelined(input: &'static [u8]) -> Stream<Peer> {
-        Stream::new(Peer { input, takes: 9, ..Peer::default() }, WRITE_DEADLINE)
+    #[tokio::test(start_paused = true)]
+    async fn a_head_is_due_whatever_comes_of_it_but_while_we_answer_or_are_not_listened_to() {
+        let mut stream = stream(1);
+        let bytes = |stream: &mut Stream<Peer>| stream.inner.input = REQUEST;
+        // A byte now and then puts nothing off.
+        for _ in 0..4 {
+            bytes(&mut stream);
+            assert!(matches!(read(&mut stream).await, Some(Ok(()))));
+            assert!(read(&mut stream).await.is_none());
+            tokio::time::advance(HEAD / 4).await;
+        }
+        bytes(&mut stream);
+        assert!(matches!(read(&mut stream).await, Some(Ok(()))), "what is there is read");
+        let overdue = read(&mut stream).await.expect("at once").map_err(|error| error.kind());
+        assert_eq!(overdue, Err(io::ErrorKind::TimedOut));
+        // Our turn takes as long as it takes; then it is the peer's again, for a whole while.
+        let answer = |_: Request<String>| ready(Ok::<_, io::Error>(Response::new(String::new())));
+        let answer = stream.turn.taken_by(service_fn(answer)).call(Request::default());
+        tokio::time::advance(HEAD * 2).await;
+        assert!(read(&mut stream).await.is_none());
+        answer.await.expect("answered");
+        assert!(read(&mut stream).await.is_none());
+        tokio::time::advance(HEAD * 9 / 10).await;
+        assert!(read(&mut stream).await.is_none());
+        // Whoever is still being sent an answer is not overdue.
+        stream.inner.takes = 0;
+        write(&mut stream, b"a").await.expect("held");
+        tokio::time::advance(HEAD).await;
+        assert!(read(&mut stream).await.is_none());
+        stream.inner.takes = 1;
+        flush(&mut stream).await.expect("taken");
+        assert!(matches!(read(&mut stream).await, Some(Err(_))));
     }
 
     #[tokio::test]
     async fn answers_to_requests_that_came_together_leave_together() {
-        let mut stream = pipelined(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+        let mut stream = stream(9);
         read(&mut stream).await;
-        answer(&mut stream, b"1").await;
-        answer(&mut stream, b"2").await;
-        assert!(stream.inner.got.is_empty());
-        answer(&mut stream, b"3").await;
-        assert_eq!(stream.inner.got.concat(), b"123");
-        stream.inner.input = b"GET / HTTP/1.1\r\n\r\n";
-        read(&mut stream).await;
-        answer(&mut stream, b"4").await;
-        assert_eq!(stream.inner.got.last().map(Vec::as_slice), Some(&b"4"[..]), "alone: at once");
+        write(&mut stream, b"1").await.expect("held");
+        write(&mut stream, b"2").await.expect("held");
+        assert!(stream.inner.got.is_empty() && stream.turn.is_holding());
+        write(&mut stream, b"3").await.expect("held");
+        // hyper has used up its input.
+        assert!(read(&mut stream).await.is_none());
+        assert_eq!(stream.inner.got, [b"123"], "in one write");
+        assert!(!stream.turn.is_holding());
     }
 
     #[tokio::test]
-    async fn a_held_answer_leaves_when_the_next_is_slow_and_before_the_end() {
-        for how in ["flush", "read", "shutdown"] {
-            let mut stream = pipelined(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+    async fn a_held_answer_leaves_when_the_next_is_slow_and_before_the_end_and_when_there_is_much() {
+        for how in ["flush", "read", "shutdown", "much"] {
+            let mut stream = stream(9);
             read(&mut stream).await;
-            answer(&mut stream, b"1").await;
-            assert!(stream.inner.got.is_empty(), "{how}");
+            write(&mut stream, b"1").await.expect("held");
+            assert!(stream.inner.got.is_empty() && stream.turn.is_holding(), "{how}");
+            let much = vec![b'2'; HELD_MAX];
             match how {
-                "flush" => poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await.expect("flushed"),
-                "read" => read(&mut stream).await,
+                "flush" => flush(&mut stream).await.expect("flushed"),
+                "read" => {
+                    stream.inner.input = REQUEST;
+                    assert!(read(&mut stream).await.is_some());
+                }
+                "much" => write(&mut stream, &much).await.expect("held"),
                 _ => poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await.expect("shut"),
             }
             assert_eq!(stream.inner.got.concat(), b"1", "{how}");
+            assert_eq!(stream.turn.is_holding(), how == "much", "{how}");
         }
     }
 
-    #[test]
-    fn counts_heads_wherever_they_end() {
-        for before in 0..9 {
-            let one = [&b"x".repeat(before)[..], HEAD_END].concat();
-            assert_eq!(heads(&one), 1, "{before}");
-            assert_eq!(heads(&[&one[..], &one].concat()), 2, "{before}");
-            assert_eq!(heads(&one[..one.len() - 1]), 0, "{before}");
-        }
+    #[tokio::test]
+    async fn nothing_is_held_back_of_the_answer_to_a_request_for_the_connection() {
+        let mut stream = stream(9);
+        let answer = |_: Request<String>| ready(Ok::<_, io::Error>(Response::new(String::new())));
+        let service = stream.turn.taken_by(service_fn(answer));
+        write(&mut stream, b"1").await.expect("held");
+        let mut request = Request::default();
+        request.extensions_mut().insert("the connection");
+        service.call(request).await.expect("an answer");
+        write(&mut stream, b"2").await.expect("written");
+        assert_eq!(stream.inner.got.concat(), b"12");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_wakes_nobody() {
+        let mut stream = stream(0);
+        read(&mut stream).await;
+        write(&mut stream, b"1").await.expect("held");
+        let waits = poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_flush(cx).is_pending())).await;
+        assert!(waits && !stream.turn.is_holding(), "else its task would never rest");
     }
 }

@@ -128,8 +128,28 @@ pub fn is_reserved(code: &str) -> bool {
     RESERVED.iter().any(|word| code.eq_ignore_ascii_case(word))
 }
 
+/// By a table: every byte of every request's code is asked about.
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
+    PLAIN[usize::from(byte)]
+}
+
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        plain[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+        byte += 1;
+    }
+    plain
+};
+
+/// A path without its leading slash, taken apart: the first segment and what follows the slash
+/// behind it. As `split_once`, whose search is made for long texts.
+pub fn first_segment(path: &str) -> (&str, &str) {
+    match path.bytes().position(|byte| byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (path, ""),
+    }
 }
 
 /// What the previous character permits next.

@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{HeaderValue, SET_COOKIE, USER_AGENT};
+use hyper::header::{HeaderValue, SET_COOKIE};
 use hyper::{HeaderMap, Method, Response, StatusCode};
 
 use self::agents::{Agent, Agents};
@@ -112,8 +112,8 @@ impl Visitor {
                 return share.map_or_else(|| Answer::Now(nowhere.answer()), |id| self.share(id));
             }
         };
-        let how = How::of(visit.method, visit.headers);
-        let agent = self.agent(visit.headers.get(USER_AGENT));
+        let (how, name) = How::and_agent(visit.method, visit.headers);
+        let agent = self.agent(name);
         let found = self.links.cache().get(domain.number, &code, |entry| match &entry.action {
             Action::Redirect { status, location, count_bots } if rest.is_empty() => {
                 if how.is_click() && (agent == Agent::Person || *count_bots) {

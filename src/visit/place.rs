@@ -1,6 +1,7 @@
 //! Where a visit leads: from host and path to domain and code.
 
 use std::borrow::Cow;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use hyper::{Response, StatusCode};
 use super::{UnknownHosts, Visit, Visitor, gate, pages, redirect};
 use crate::links::directory::Directory;
 use crate::model::domain::{Domain, DomainNumber};
-use crate::model::short_code::canonical;
+use crate::model::short_code::{canonical, first_segment};
 
 /// What a visit's host and path can name other than a link.
 pub(super) enum Nowhere<'a> {
@@ -60,7 +61,7 @@ impl Visitor {
             return Err(Nowhere::Root(domain));
         }
         // One slash behind the code is the same link, as people and mail programs append it.
-        let (segment, rest) = path.split_once('/').unwrap_or((path, ""));
+        let (segment, rest) = first_segment(path);
         let code = canonical(segment).ok_or(Nowhere::NoCode(domain))?;
         Ok((domain, domain.fold(code), rest))
     }
@@ -71,7 +72,8 @@ impl Visitor {
         let is_default = host == self.links.site().host()
             || host == "localhost"
             || host.starts_with('[')
-            || host.parse::<std::net::Ipv4Addr>().is_ok();
+            // Looked at closely only when it may be an address, which few hosts may.
+            || (host.ends_with(|last: char| last.is_ascii_digit()) && host.parse::<Ipv4Addr>().is_ok());
         if is_default {
             return directory.domain(DomainNumber::DEFAULT);
         }

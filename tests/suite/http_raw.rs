@@ -188,6 +188,14 @@ fn an_answer_waits_for_no_half_request_behind_it() {
         "POST /api/v1/links HTTP/1.1\r\nHost: h\r\nX-API-Key: {KEY}\r\nContent-Length: 100000\r\n\r\n{body}"
     ));
     assert_eq!(status(&text), 413, "{text}");
+    // However long it is, and whether or not the client reads before it has sent all of it.
+    let body = "x".repeat(9_000_000);
+    for round in 0..10 {
+        let text = server.raw(format!(
+            "POST /api/v1/links HTTP/1.1\r\nHost: h\r\nX-API-Key: {KEY}\r\nContent-Length: 9000000\r\n\r\n{body}"
+        ));
+        assert_eq!(status(&text), 413, "round {round}: {text}");
+    }
     healthy(&server);
 }
 

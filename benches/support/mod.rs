@@ -1,0 +1,84 @@
+//! What several benches stand on: a store with links, and what answers requests to it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use waypost::app::Store;
+use waypost::clock::Clock;
+use waypost::config::Config;
+use waypost::http::counts::Counts;
+use waypost::http::service::{Connection, Service};
+use waypost::links::{Caller, Context};
+use waypost::model::destination::LinkType;
+use waypost::model::key::{Reach, Scopes};
+use waypost::model::link::{DomainChoice, Draft};
+use waypost::model::short_code::ShortCode;
+use waypost::readiness::Readiness;
+
+/// A store with links `c0`, `c1`..., and what answers requests to it.
+pub(crate) struct Fixture {
+    pub(crate) runtime: Runtime,
+    pub(crate) store: Store,
+    pub(crate) service: Service,
+    _folder: TempDir,
+}
+
+impl Fixture {
+    pub(crate) fn new(links: usize) -> Fixture {
+        let runtime = Runtime::new().expect("a runtime");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = Config {
+            data_dir: folder.path().to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ..Config::default()
+        };
+        let readiness = Readiness::default();
+        let store = Store::open(&config, Clock::system(), &readiness).expect("a new store");
+        runtime.block_on(store.ready(folder.path())).expect("the first records");
+        for n in 0..links {
+            runtime.block_on(store.links.create(&asker(&store), draft(n))).expect("a new link");
+        }
+        let service = store.service(&config, &readiness, &Arc::new(Counts::default()));
+        Fixture { runtime, store, service, _folder: folder }
+    }
+
+    /// What answers the requests of one connection.
+    pub(crate) fn connect(&self) -> Connection {
+        self.service.connect(IpAddr::from([127, 0, 0, 1]))
+    }
+
+    pub(crate) fn close(self) {
+        let Fixture { runtime, store, .. } = self;
+        runtime.block_on(store.close());
+    }
+}
+
+fn asker(store: &Store) -> Context {
+    Context {
+        key: None,
+        reach: Reach::Instance,
+        scopes: Scopes::all(),
+        workspace: store.links.acting(&Caller::Environment, None).expect("the first workspace"),
+        request: 0,
+        now: store.links.clock().now(),
+        claim: None,
+    }
+}
+
+fn draft(n: usize) -> Draft {
+    Draft {
+        domain: DomainChoice::Default,
+        code: ShortCode::parse(&format!("c{n}")).ok(),
+        destination: location(n).into(),
+        link_type: LinkType::Url,
+        password: None,
+        edits: Vec::new(),
+    }
+}
+
+/// Where the link `c<n>` leads.
+pub(crate) fn location(n: usize) -> String {
+    format!("https://example.com/some/landing/page/of/sixty/bytes?n={n}")
+}

@@ -1,0 +1,105 @@
+//! Whose turn it is on a connection: the client's, from whom a request head is due, or ours. Also
+//! whether we hold an answer back. It is what the socket below hyper ([`super::stream`]), the
+//! service above it and the task around it have to know of each other.
+//!
+//! All three are in one task, one after the other, so relaxed atomics are plain variables that may
+//! be shared.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use hyper::Request;
+use hyper::service::Service;
+
+/// Whose turn it is. A handle, cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turn(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Turns taken: the peer's is even, ours is odd.
+    turns: AtomicU64,
+    is_holding: AtomicBool,
+    /// Whether the request asked for the connection itself (CONNECT, an upgrade).
+    is_for_connection: AtomicBool,
+}
+
+impl Turn {
+    /// The number of the peer's turn; none while a request is being answered.
+    pub(super) fn of_peer(&self) -> Option<u64> {
+        let turn = self.0.turns.load(Ordering::Relaxed);
+        turn.is_multiple_of(2).then_some(turn)
+    }
+
+    /// Hands over. Not an atomic addition, which costs more: nobody does it at the same time.
+    fn pass(&self) {
+        let turn = self.0.turns.load(Ordering::Relaxed);
+        self.0.turns.store(turn.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Whether an answer waits to be written together with the next: a connection with nothing else
+    /// to do must be run once more.
+    pub(super) fn is_holding(&self) -> bool {
+        self.0.is_holding.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_holding(&self, is_holding: bool) {
+        self.0.is_holding.store(is_holding, Ordering::Relaxed);
+    }
+
+    /// Whether an answer may be held back: hyper lets go of a connection that was asked for without a
+    /// last word to the socket, whatever the answer says.
+    pub(super) fn may_hold(&self) -> bool {
+        !self.0.is_for_connection.load(Ordering::Relaxed)
+    }
+
+    /// The same service; whose turn it is follows from its calls.
+    pub(super) fn taken_by<S>(&self, service: S) -> Taken<S> {
+        Taken { service, turn: self.clone() }
+    }
+}
+
+/// A service whose calls are our turn.
+#[derive(Debug)]
+pub(super) struct Taken<S> {
+    service: S,
+    turn: Turn,
+}
+
+/// An answer on its way.
+#[derive(Debug)]
+pub(super) struct Answering<F> {
+    answer: F,
+    turn: Turn,
+}
+
+impl<S, B> Service<Request<B>> for Taken<S>
+where
+    S: Service<Request<B>>,
+    S::Future: Unpin,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Answering<S::Future>;
+
+    fn call(&self, request: Request<B>) -> Self::Future {
+        // hyper hands over a connection by an extension, and puts in nothing else.
+        self.turn.0.is_for_connection.store(!request.extensions().is_empty(), Ordering::Relaxed);
+        self.turn.pass();
+        Answering { answer: self.service.call(request), turn: self.turn.clone() }
+    }
+}
+
+impl<F: Future + Unpin> Future for Answering<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
+        // hyper reads no head before it has written the answer, however long that takes.
+        self.turn.pass();
+        Poll::Ready(answer)
+    }
+}
