@@ -263,7 +263,7 @@ fn target_length(uri: &Uri) -> usize {
 
 /// Whose a path is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(crate) enum Place {
     Visit,
     /// A link as one contact got it.
     Contact,
@@ -283,7 +283,7 @@ enum Place {
 impl Place {
     /// By the first segment, as the client spelt it; reserved words in another case are nobody's,
     /// since no code can be one.
-    fn of(path: &str) -> Place {
+    pub(crate) fn of(path: &str) -> Place {
         let rest = path.strip_prefix('/').unwrap_or(path);
         let (first, behind) = rest.split_once('/').unwrap_or((rest, ""));
         match first {

@@ -9,7 +9,7 @@ mod campaigns;
 mod change;
 mod codes;
 mod commit;
-mod contacts;
+pub(crate) mod contacts;
 mod create;
 mod credits;
 pub mod directory;

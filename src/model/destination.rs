@@ -273,6 +273,10 @@ fn web_address(field: &'static str, text: &str, extra: &ExtraSchemes) -> Result<
     if !url.username().is_empty() || url.password().is_some() {
         return refuse("must not contain a user name or password".to_owned());
     }
+    // Escaped, it would be another host. Of web addresses the parser lets no such thing in.
+    if url.host_str().is_some_and(|host| visible(host) != host) {
+        return refuse("must have a host without quotation marks".to_owned());
+    }
     Ok(visible(url.as_str()))
 }
 
@@ -349,6 +353,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Found by the fuzz target `destination`: what is escaped is another host.
+    #[test]
+    fn t115_a_host_is_taken_as_it_is_or_not_at_all() {
+        let extra = ExtraSchemes::new(vec!["app".to_owned()]).expect("a scheme");
+        for (text, is_accepted) in [("app://a`b/", false), ("app://a\"b/", false), ("app://a.b/", true)] {
+            let parsed = Destination::parse("url", text, LinkType::Url, &extra);
+            assert_eq!(parsed.is_ok(), is_accepted, "{text}: {parsed:?}");
+        }
+    }
 
     #[test]
     fn custom_values_are_checked_before_and_after_they_are_filled_in() {

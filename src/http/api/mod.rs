@@ -4,7 +4,7 @@
 //! Answers are never cached, never sniffed, carry no CORS headers (keys do not belong into other
 //! sites' pages), and are JSON with a body whatever happens.
 
-mod credentials;
+pub(crate) mod credentials;
 pub mod dialect;
 mod docs;
 mod execute;
@@ -55,7 +55,7 @@ use crate::model::Invalid;
 use crate::model::key::{Reach, Scope};
 
 /// Every dialect; the first that claims a path words its answers.
-static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid, &HighLevelLinks, &HighLevelSnapshots];
+pub(crate) static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid, &HighLevelLinks, &HighLevelSnapshots];
 
 /// Also words refusals on paths that nobody claims.
 static NATIVE: Native = Native;
