@@ -6,6 +6,8 @@ mod draft;
 
 use std::fmt;
 
+use subtle::ConstantTimeEq;
+
 pub use self::draft::{DomainChoice, Draft, Patch};
 
 use crate::clock::Timestamp;
@@ -89,8 +91,17 @@ impl fmt::Debug for PasswordHash {
 }
 
 /// A password in clear, on its way to being hashed: 1 to [`PASSWORD_MAX`] bytes, never printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Password(Box<str>);
+
+/// In constant time: how long it takes says nothing of the password but its length.
+impl PartialEq for Password {
+    fn eq(&self, other: &Password) -> bool {
+        self.as_bytes().ct_eq(other.as_bytes()).into()
+    }
+}
+
+impl Eq for Password {}
 
 impl Password {
     /// Checks its length.

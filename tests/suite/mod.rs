@@ -56,6 +56,8 @@ mod redirect;
 mod regression;
 /// Snapshots, shares, imports.
 mod snapshots;
+/// What the program is built from.
+mod supply;
 /// The table follows the log through reopening, wiping and damage.
 mod table;
 /// Companies and workspaces do not see each other.
