@@ -101,12 +101,16 @@ fn with_path(path: &str, options: &Options, rest: &str) -> Option<String> {
     if !options.forward_path || rest.split('/').any(climbs) {
         return None;
     }
-    // Without a host, two slashes would begin one: `app:` and `/evil.test` are `app://evil.test`.
-    let has_host = path.split_once(':').is_some_and(|(_, behind)| behind.starts_with("//"));
-    if rest.starts_with('/') && !has_host {
-        return None;
-    }
-    Some(format!("{}/{}", path.strip_suffix('/').unwrap_or(path), utf8_percent_encode(rest, RAW_PATH)))
+    let whole = format!("{}/{}", path.strip_suffix('/').unwrap_or(path), utf8_percent_encode(rest, RAW_PATH));
+    // A scheme of the configuration's may have no host, and the path would become one: of `app:` and
+    // `/evil.test` comes `app://evil.test`.
+    (host(&whole) == host(path)).then_some(whole)
+}
+
+/// What stands between `://` and the path, if that is there.
+fn host(url: &str) -> Option<&str> {
+    let (_, behind) = url.split_once(':')?;
+    behind.strip_prefix("//")?.split('/').next()
 }
 
 fn append_query(text: &mut String, stored: &str, visitor: &str) {
@@ -248,8 +252,9 @@ mod tests {
         let rows = [
             ("app:", "/evil.test", None),
             ("app:/", "/evil.test", None),
-            ("app:/x", "/evil.test", None),
-            ("app:opaque", "/evil.test", None),
+            ("app://", "evil.test", None),
+            ("app:///", "evil.test", Some("app:///evil.test")),
+            ("app:/x", "/evil.test", Some("app:/x//evil.test")),
             ("app:/x", "y", Some("app:/x/y")),
             ("app://h", "/evil.test", Some("app://h//evil.test")),
         ];
