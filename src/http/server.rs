@@ -41,7 +41,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 const CONNECTIONS: usize = 20_000;
 
 /// File descriptors left for the log, the table and webhooks.
-const RESERVED_FDS: u64 = 256;
+pub const RESERVED_FDS: u64 = 256;
 
 /// The `[http]` section.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

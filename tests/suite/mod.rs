@@ -20,6 +20,8 @@ mod damage;
 mod dialects;
 /// A full disk.
 mod disk_full;
+/// `waypost doctor`.
+mod doctor;
 /// HighLevel's links: each operation with each failure, one core, lists of any length.
 mod highlevel;
 /// The server over raw sockets: framing, deadlines, caps, drain.
