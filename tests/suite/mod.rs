@@ -56,6 +56,8 @@ mod readme;
 mod redirect;
 /// Faults that were found once.
 mod regression;
+/// Secrets are heard nowhere.
+mod secrets;
 /// Snapshots, shares, imports.
 mod snapshots;
 /// What the program is built from.
