@@ -41,7 +41,7 @@ pub const LOG_FOLDER: &str = "log";
 /// Folder of the table within the data folder.
 pub const TABLE_FOLDER: &str = "table";
 /// The file whose lock says that a process owns the data folder.
-const LOCK_FILE: &str = "lock";
+pub const LOCK_FILE: &str = "lock";
 
 /// How often the start looks whether the table has caught up.
 const READY_POLL: Duration = Duration::from_millis(5);

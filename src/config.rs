@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
 
 use crate::links::{Site, flush};
 use crate::log::local as log;
@@ -62,8 +63,17 @@ pub struct Config {
 }
 
 /// A secret that does not print.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct AdminKey(pub String);
+
+/// In constant time: how long it takes says nothing of the key but its length.
+impl PartialEq for AdminKey {
+    fn eq(&self, other: &AdminKey) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for AdminKey {}
 
 impl fmt::Debug for AdminKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -145,8 +155,20 @@ impl Config {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Config, ConfigError> {
+        let text = match file {
+            Some(path) => Some((path, read(path)?)),
+            None => None,
+        };
+        Config::parse(text.as_ref().map(|(path, text)| (*path, text.as_str())), environment)
+    }
+
+    /// As [`Config::load`], of a file that is already read.
+    pub(crate) fn parse(
+        file: Option<(&Path, &str)>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
         let mut table = match file {
-            Some(path) => read(path)?,
+            Some((path, text)) => parse_file(path, text)?,
             None => toml::Table::new(),
         };
         let mut admin_key = None;
@@ -163,8 +185,8 @@ impl Config {
         }
         let mut config: Config = table.try_into().expect("file and variables were each accepted alone");
         config.admin_key = admin_key;
-        let source =
-            file.map_or_else(|| "environment and defaults".to_owned(), |path| path.display().to_string());
+        let source = file
+            .map_or_else(|| "environment and defaults".to_owned(), |(path, _)| path.display().to_string());
         config.check(&source)?;
         Ok(config)
     }
@@ -215,13 +237,15 @@ impl Config {
     }
 }
 
-fn read(path: &Path) -> Result<toml::Table, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })
+}
+
+fn parse_file(path: &Path, text: &str) -> Result<toml::Table, ConfigError> {
     let refuse = |error| ConfigError::File { path: path.to_owned(), error: Box::new(error) };
     // From the text, not the table: only so the error knows the line.
-    toml::from_str::<Config>(&text).map_err(refuse)?;
-    toml::from_str(&text).map_err(refuse)
+    toml::from_str::<Config>(text).map_err(refuse)?;
+    toml::from_str(text).map_err(refuse)
 }
 
 /// Puts one variable over the table. Its text is read as TOML where that fits the key's type

@@ -17,6 +17,7 @@
 //! | [`visit`] | what a click does, rule by rule | the APIs |
 //! | [`http`] | the accept loop, the APIs, one folder per vendor | sled, the log's files |
 //! | [`config`], [`app`], [`cli`] | settings nested; start and stop; the command line | |
+//! | `fuzz` | what must hold for any bytes; compiled for tests and fuzzers only | |
 //!
 //! # A redirect
 //!
@@ -88,6 +89,8 @@ pub mod cli;
 pub mod clicks;
 pub mod clock;
 pub mod config;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod http;
 pub mod links;
 pub mod log;

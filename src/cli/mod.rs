@@ -3,6 +3,7 @@
 //! 0: done. 1: failed. 2: bad usage or configuration, before anything was opened.
 
 pub mod backup;
+pub mod doctor;
 pub mod export;
 pub mod import;
 mod progress;
@@ -40,6 +41,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Copy the log to a folder; works beside a running server.
     Backup(backup::Arguments),
+    /// Look at all that a server depends on, and say what to do; works beside a running server.
+    Doctor(doctor::Arguments),
     /// Put a backup in the place of the log; the server must be stopped.
     Restore(restore::Arguments),
 }
@@ -78,6 +81,7 @@ pub fn run() -> ExitCode {
         Some(Command::Import(arguments)) => import::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),
         Some(Command::Backup(arguments)) => backup::run(&arguments),
+        Some(Command::Doctor(arguments)) => doctor::run(&arguments),
         Some(Command::Restore(arguments)) => restore::run(&arguments),
     };
     match done {

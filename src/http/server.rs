@@ -45,7 +45,7 @@ const SURPLUS_TOLD_EVERY: Duration = Duration::from_mins(1);
 const CONNECTIONS: usize = 20_000;
 
 /// File descriptors left for the log, the table and webhooks.
-const RESERVED_FDS: u64 = 256;
+pub const RESERVED_FDS: u64 = 256;
 
 /// Connections that the system keeps until they are accepted: what a burst may bring between two
 /// turns of the loop, and the most that many systems allow. Past it, clients try again.

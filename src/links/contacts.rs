@@ -135,19 +135,26 @@ fn fields(text: &str) -> impl Iterator<Item = &str> {
     text.split(FIELD).skip(1).filter_map(|rest| rest.split_once("}}").map(|(id, _)| id))
 }
 
-fn sign(key: &ContactKey, link: &ContactLink) -> String {
+/// The token of a contact link.
+pub(crate) fn sign(key: &ContactKey, link: &ContactLink) -> String {
     let claims = Claims {
         link: link.link.to_string(),
         contact: link.contact.as_str().to_owned(),
         workspace: link.workspace.as_str().to_owned(),
     };
     let claims = serde_json::to_vec(&claims).expect("strings serialize");
+    seal(key, &claims)
+}
+
+/// The token of claims as they stand.
+pub(crate) fn seal(key: &ContactKey, claims: &[u8]) -> String {
     let signed = [URL_SAFE_NO_PAD.encode(HEADER), URL_SAFE_NO_PAD.encode(claims)].join(".");
     let signature = URL_SAFE_NO_PAD.encode(mac(key, &signed).finalize().into_bytes());
     [signed, signature].join(".")
 }
 
-fn verify(key: &ContactKey, token: &str) -> Option<ContactLink> {
+/// The contact link of a token that this key signed.
+pub(crate) fn verify(key: &ContactKey, token: &str) -> Option<ContactLink> {
     let (signed, signature) = token.rsplit_once('.')?;
     let (header, claims) = signed.split_once('.')?;
     if URL_SAFE_NO_PAD.decode(header).ok()? != HEADER.as_bytes() {

@@ -10,7 +10,7 @@ mod chain;
 mod change;
 mod codes;
 mod commit;
-mod contacts;
+pub(crate) mod contacts;
 mod create;
 mod credits;
 pub mod directory;

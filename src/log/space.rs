@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::fs::{FallocateFlags, StatVfs, fallocate, statvfs};
 
 /// The part of the volume that the ballast takes, as a divisor.
 const PART: u64 = 16;
@@ -64,12 +64,40 @@ struct State {
     refused: bool,
 }
 
+/// What a volume has left, before anything is made on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that can be written, those of the ballast among them.
+    pub free: u64,
+    /// Writes stop when less is free.
+    pub stops_below: u64,
+    /// Files that can be made.
+    pub inodes: u64,
+}
+
+impl Room {
+    /// The volume of `folder`.
+    pub fn of(folder: &Path) -> io::Result<Room> {
+        let volume = statvfs(folder)?;
+        let ballast = fs::metadata(folder.join(BALLAST)).map_or(0, |file| file.len());
+        // Some systems count no inodes.
+        let inodes = if volume.f_files == 0 { u64::MAX } else { volume.f_favail };
+        let free = volume.f_bavail.saturating_mul(volume.f_frsize).saturating_add(ballast);
+        Ok(Room { free, stops_below: 2 * reserve_of(&volume) + BUFFERED, inodes })
+    }
+}
+
+/// The ballast for a volume, and the margin beside it.
+fn reserve_of(volume: &StatVfs) -> u64 {
+    let size = volume.f_blocks.saturating_mul(volume.f_frsize);
+    (size / PART).clamp(MIN_RESERVE, MAX_RESERVE)
+}
+
 impl Space {
     /// Watches the volume of `folder`, and makes the ballast there if there is room for it.
     pub fn open(folder: &Path) -> io::Result<Space> {
         let volume = statvfs(folder)?;
-        let size = volume.f_blocks.saturating_mul(volume.f_frsize);
-        let reserve = (size / PART).clamp(MIN_RESERVE, MAX_RESERVE);
+        let reserve = reserve_of(&volume);
         let space = Space {
             volume: Some(folder.to_owned()),
             // The margin equals the ballast: it takes in what is written between two checks and

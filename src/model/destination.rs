@@ -273,6 +273,10 @@ fn web_address(field: &'static str, text: &str, extra: &ExtraSchemes) -> Result<
     if !url.username().is_empty() || url.password().is_some() {
         return refuse("must not contain a user name or password".to_owned());
     }
+    // Escaped, it would be another host. Of web addresses the parser lets no such thing in.
+    if url.host_str().is_some_and(|host| visible(host) != host) {
+        return refuse("must have a host without quotation marks".to_owned());
+    }
     Ok(visible(url.as_str()))
 }
 
@@ -308,6 +312,8 @@ fn phone_number(field: &'static str, text: &str) -> Result<String, Invalid> {
         Some((number, parameters)) => (number, Some(parameters)),
         None => (text, None),
     };
+    // As it is written below, so that what the APIs show can be sent back.
+    let number = number.replace("%23", "#");
     let digits: String = number.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')' | '/')).collect();
     let subscriber = digits.strip_prefix('+').unwrap_or(&digits);
     let fine = (2..=32).contains(&subscriber.len())
@@ -349,6 +355,30 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Found by the fuzz target `destination`: what the APIs show was refused when sent back.
+    #[test]
+    fn t115_a_number_with_a_hash_reads_back() {
+        for (kind, text, want) in [
+            (LinkType::Tel, "#0*9", "tel:%230*9"),
+            (LinkType::Sms, "+1#2,#3?body=x", "sms:+1%232,%233?body=x"),
+        ] {
+            let extra = ExtraSchemes::default();
+            let to = Destination::parse("url", text, kind, &extra).expect("a number");
+            assert_eq!(to.as_str(), want);
+            assert_eq!(Destination::parse("url", want, kind, &extra), Ok(to));
+        }
+    }
+
+    /// Found by the fuzz target `destination`: what is escaped is another host.
+    #[test]
+    fn t115_a_host_is_taken_as_it_is_or_not_at_all() {
+        let extra = ExtraSchemes::new(vec!["app".to_owned()]).expect("a scheme");
+        for (text, is_accepted) in [("app://a`b/", false), ("app://a\"b/", false), ("app://a.b/", true)] {
+            let parsed = Destination::parse("url", text, LinkType::Url, &extra);
+            assert_eq!(parsed.is_ok(), is_accepted, "{text}: {parsed:?}");
+        }
+    }
 
     #[test]
     fn custom_values_are_checked_before_and_after_they_are_filled_in() {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use subtle::ConstantTimeEq;
 
 use crate::clock::Timestamp;
 use crate::model::Invalid;
@@ -27,8 +28,17 @@ pub const OVERLAP_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 pub const URL_MAX: usize = 2_048;
 
 /// A signing key. Does not print.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Secret(pub [u8; SECRET_BYTES]);
+
+/// In constant time: how long it takes says nothing of the key.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Secret) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Secret {}
 
 impl Secret {
     /// As receivers' libraries read it.

@@ -153,4 +153,22 @@ mod tests {
         let windows = attempts.0.lock();
         assert!(windows.of_address.len() <= WINDOWS_MAX && windows.of_link.len() <= WINDOWS_MAX);
     }
+
+    /// Else whoever guesses could buy new attempts by filling the memory with right ones.
+    #[test]
+    fn t116_windows_that_count_nothing_go_first() {
+        let (attempts, now) = (Attempts::default(), Instant::now());
+        let guesser = address("2001:db8::1");
+        for _ in 0..10 {
+            assert_eq!(attempts.begin(LINK, guesser, now), Ok(()));
+        }
+        let (most, mut taken) = (u32::try_from(WINDOWS_MAX).expect("it is small"), 0);
+        for n in 1..=most + 10 {
+            let (link, peer) = (Id::from_bits(u128::from(n) + 1), IpAddr::V4(n.into()));
+            taken += u32::from(attempts.begin(link, peer, now).is_ok());
+            attempts.take_back(link, peer);
+        }
+        assert_eq!(taken, most + 10);
+        assert!(attempts.begin(LINK, guesser, now).is_err());
+    }
 }

@@ -16,11 +16,11 @@ use crate::model::link::Options;
 
 /// What a visitor brings along.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Brought<'a> {
+pub(crate) struct Brought<'a> {
     /// What follows the code in the path, without the slash between; empty for nothing.
-    pub(super) rest: &'a str,
+    pub(crate) rest: &'a str,
     /// The query as sent.
-    pub(super) query: Option<&'a str>,
+    pub(crate) query: Option<&'a str>,
 }
 
 /// What a URL parser may have left raw in a request target, but a `Location` should not carry.
@@ -60,7 +60,7 @@ fn of(case: &Case<'_>) -> Option<HeaderValue> {
 
 /// The `Location` of a click; `None` when the path that follows the code cannot be appended: the
 /// link does not forward it, or it tries to climb.
-fn location(target: &Destination, options: &Options, brought: Brought<'_>) -> Option<HeaderValue> {
+pub(crate) fn location(target: &Destination, options: &Options, brought: Brought<'_>) -> Option<HeaderValue> {
     let text = merged(target.as_str(), options, brought)?;
     Some(HeaderValue::try_from(text).expect("a destination and what was encoded are visible ASCII"))
 }
@@ -101,7 +101,16 @@ fn with_path(path: &str, options: &Options, rest: &str) -> Option<String> {
     if !options.forward_path || rest.split('/').any(climbs) {
         return None;
     }
-    Some(format!("{}/{}", path.strip_suffix('/').unwrap_or(path), utf8_percent_encode(rest, RAW_PATH)))
+    let whole = format!("{}/{}", path.strip_suffix('/').unwrap_or(path), utf8_percent_encode(rest, RAW_PATH));
+    // A scheme of the configuration's may have no host, and the path would become one: of `app:` and
+    // `/evil.test` comes `app://evil.test`.
+    (host(&whole) == host(path)).then_some(whole)
+}
+
+/// What stands between `://` and the path, if that is there.
+fn host(url: &str) -> Option<&str> {
+    let (_, behind) = url.split_once(':')?;
+    behind.strip_prefix("//")?.split('/').next()
 }
 
 fn append_query(text: &mut String, stored: &str, visitor: &str) {
@@ -131,7 +140,7 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::model::destination::{Destination, LinkType};
+    use crate::model::destination::{Destination, ExtraSchemes, LinkType};
     use crate::model::link::Edit;
 
     fn options(url: &str) -> Options {
@@ -233,6 +242,28 @@ mod tests {
         ];
         for (url, rest, want) in rows {
             check(url, rest, None, want);
+        }
+    }
+
+    /// Found by the fuzz target `merge`: a scheme of the configuration's may have no host.
+    #[test]
+    fn t115_a_path_never_becomes_a_host() {
+        let extra = ExtraSchemes::new(vec!["app".to_owned()]).expect("a scheme");
+        let rows = [
+            ("app:", "/evil.test", None),
+            ("app:/", "/evil.test", None),
+            ("app://", "evil.test", None),
+            ("app:///", "evil.test", Some("app:///evil.test")),
+            ("app:/x", "/evil.test", Some("app:/x//evil.test")),
+            ("app:/x", "y", Some("app:/x/y")),
+            ("app://h", "/evil.test", Some("app://h//evil.test")),
+        ];
+        for (url, rest, want) in rows {
+            let to = Destination::parse("url", url, LinkType::Url, &extra).expect("an accepted scheme");
+            let mut options = Options::new(to.clone(), LinkType::Url);
+            options.forward_path = true;
+            let got = location(&to, &options, Brought { rest, query: None });
+            assert_eq!(got.as_ref().and_then(|value| value.to_str().ok()), want, "{url} + {rest}");
         }
     }
 

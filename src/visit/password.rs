@@ -44,7 +44,7 @@ const OPEN_FOR: i64 = 60 * 60;
 const CONTEXT: &[u8] = b"waypost open 1";
 
 /// Whether one of the cookies says that the right password was given.
-pub(super) fn is_open(link: &Link, cookies: &[HeaderValue], now: Timestamp) -> bool {
+pub(crate) fn is_open(link: &Link, cookies: &[HeaderValue], now: Timestamp) -> bool {
     let Some(hash) = &link.options.password else { return false };
     let lines = cookies.iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
@@ -60,7 +60,7 @@ fn is_good(value: &str, link: Id, hash: &PasswordHash, now: Timestamp) -> bool {
 }
 
 /// The `Set-Cookie` of the right password, for the link's `path`.
-pub(super) fn cookie(
+pub(crate) fn cookie(
     link: Id,
     hash: &PasswordHash,
     path: &str,

@@ -149,7 +149,7 @@ fn refusal(headers: &HeaderMap, host: &str) -> Option<Refusal> {
 }
 
 /// The password in a form; one that no link can have is as good as none.
-fn password_in(form: &[u8]) -> Option<Password> {
+pub(crate) fn password_in(form: &[u8]) -> Option<Password> {
     let (_, value) = url::form_urlencoded::parse(form).find(|(name, _)| name == "password")?;
     Password::parse(&value).ok()
 }

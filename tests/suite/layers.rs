@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the left: each may use what stands before it, and itself.
-const LAYERS: [&str; 16] = [
+const LAYERS: [&str; 17] = [
     "settings",
     "clock",
     "readiness",
@@ -22,6 +22,7 @@ const LAYERS: [&str; 16] = [
     "config",
     "app",
     "cli",
+    "fuzz",
     "main",
 ];
 

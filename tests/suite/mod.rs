@@ -20,6 +20,8 @@ mod damage;
 mod dialects;
 /// A full disk.
 mod disk_full;
+/// `waypost doctor`.
+mod doctor;
 /// HighLevel's links: each operation with each failure, one core, lists of any length.
 mod highlevel;
 /// The server over raw sockets: framing, deadlines, caps, drain.
@@ -54,8 +56,12 @@ mod readme;
 mod redirect;
 /// Faults that were found once.
 mod regression;
+/// Secrets are heard nowhere.
+mod secrets;
 /// Snapshots, shares, imports.
 mod snapshots;
+/// What the program is built from.
+mod supply;
 /// The table follows the log through reopening, wiping and damage.
 mod table;
 /// Companies and workspaces do not see each other.

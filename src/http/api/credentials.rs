@@ -11,7 +11,7 @@ const KEY_MAX: usize = 512;
 
 /// Why there is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoCredential {
+pub(crate) enum NoCredential {
     /// None was sent.
     Missing,
     /// What was sent cannot be read as one key.
@@ -19,7 +19,7 @@ pub(super) enum NoCredential {
 }
 
 /// The one key that the headers carry.
-pub(super) fn secret(headers: &HeaderMap) -> Result<&str, NoCredential> {
+pub(crate) fn secret(headers: &HeaderMap) -> Result<&str, NoCredential> {
     let bearer = single(headers, &AUTHORIZATION)?.map(bearer).transpose()?;
     let plain = single(headers, &API_KEY)?.map(token).transpose()?;
     match (bearer, plain) {

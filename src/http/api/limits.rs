@@ -188,6 +188,16 @@ mod tests {
         assert!(limits.refused.len() <= ADDRESSES_MAX + 1, "{}", limits.refused.len());
     }
 
+    /// Else an instance that ran long enough would count all new strangers as one.
+    #[test]
+    fn t116_addresses_that_may_ask_again_make_room() {
+        let limits = limits(&Settings { refused_per_minute: u32::MAX, ..Settings::default() });
+        for n in 0..=u32::try_from(ADDRESSES_MAX).expect("it is small") {
+            limits.refused(IpAddr::V4(n.into()));
+        }
+        assert!(limits.refused.len() < ADDRESSES_MAX / 2, "{}", limits.refused.len());
+    }
+
     #[test]
     fn zero_is_refused() {
         let settings = Settings { refused_per_minute: 0, ..Settings::default() };

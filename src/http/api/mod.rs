@@ -5,7 +5,7 @@
 //! sites' pages), and are JSON with a body whatever happens.
 
 mod answer;
-mod credentials;
+pub(crate) mod credentials;
 pub mod dialect;
 mod docs;
 mod examples;
@@ -59,7 +59,7 @@ use crate::model::Invalid;
 use crate::model::key::{Reach, Scope};
 
 /// Every dialect; the first that claims a path words its answers.
-static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid, &HighLevelLinks, &HighLevelSnapshots];
+pub(crate) static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid, &HighLevelLinks, &HighLevelSnapshots];
 
 /// Also words refusals on paths that nobody claims.
 static NATIVE: Native = Native;

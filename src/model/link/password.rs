@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use subtle::ConstantTimeEq;
+
 use crate::model::Invalid;
 
 /// Longest password in bytes: hashing more is work for a stranger to order.
@@ -25,8 +27,17 @@ impl fmt::Debug for PasswordHash {
 }
 
 /// A password in clear, on its way to being hashed: 1 to [`PASSWORD_MAX`] bytes, never printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Password(Box<str>);
+
+/// In constant time: how long it takes says nothing of the password but its length.
+impl PartialEq for Password {
+    fn eq(&self, other: &Password) -> bool {
+        self.as_bytes().ct_eq(other.as_bytes()).into()
+    }
+}
+
+impl Eq for Password {}
 
 impl Password {
     /// Checks its length.

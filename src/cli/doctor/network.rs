@@ -1,0 +1,224 @@
+//! Where it listens, what its domains resolve to, and links that lead back to it. Speaks to its own
+//! address and asks for the addresses of its own domains; to nobody and for nothing else.
+
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::folder::Lock;
+use super::store::Log;
+use super::{Case, Finding};
+use crate::links::Site;
+use crate::log::LogError;
+use crate::model::domain::Domain;
+use crate::table::keys;
+use crate::table::record::{Staged, Stored};
+
+const LISTENING: &str = "listening";
+const DOMAIN: &str = "domain";
+const LOOPS: &str = "loops";
+
+/// How long our own server may take to say how it is.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// Most of an answer that is read: both of ours are below 1 KB.
+const ANSWER_MAX: u64 = 16 * 1024;
+
+/// How long a look-up of a name may take.
+const LOOK_UP_WITHIN: Duration = Duration::from_secs(5);
+
+/// Domains whose names are looked up: each may take [`LOOK_UP_WITHIN`].
+const DOMAINS_MAX: usize = 20;
+
+/// Links that are named when they lead back here.
+const NAMED_MAX: usize = 3;
+
+/// Whether the address is free, or ours.
+pub(super) fn listening(case: &Case, lock: &Lock) -> Vec<Finding> {
+    let address = case.config.listen;
+    let runs = matches!(lock, Lock::Theirs);
+    let finding = match TcpListener::bind(address) {
+        Ok(_) if runs && address.port() != 0 => {
+            let text = format!(
+                "the data folder is in use, but nobody listens on {address}: a server with another configuration, \
+                 one that is starting, or an import. Give this the configuration of the server"
+            );
+            Finding::warning(LISTENING, text)
+        }
+        Ok(_) => Finding::ok(LISTENING, format!("{address} is free")),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => in_use(address, runs),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            let text = format!(
+                "this user may not listen on {address}: {error}. Ports below 1024 take a right: setcap \
+                 cap_net_bind_service=+ep on the program, AmbientCapabilities=CAP_NET_BIND_SERVICE of a service, or \
+                 another port"
+            );
+            Finding::problem(LISTENING, text)
+        }
+        Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
+            let text = format!(
+                "no interface of this machine has the address {address}. Set `listen` to one, or 0.0.0.0"
+            );
+            Finding::problem(LISTENING, text)
+        }
+        Err(error) => {
+            Finding::problem(LISTENING, format!("cannot listen on {address}: {error}. Set `listen`"))
+        }
+    };
+    vec![finding]
+}
+
+/// Who is there.
+fn in_use(address: SocketAddr, runs: bool) -> Finding {
+    let other = |why: String| {
+        let text = format!("another program listens on {address} ({why}). Stop it, or set `listen`");
+        Finding::problem(LISTENING, text)
+    };
+    let (_, health) = match ask(address, "/healthz") {
+        Ok(answer) if answer.1.contains("\"status\":") => answer,
+        Ok((status, _)) => return other(format!("it answers /healthz with {status}, not as Waypost does")),
+        Err(error) => return other(format!("it does not answer /healthz: {error}")),
+    };
+    if !runs {
+        return other("a Waypost with another data folder, or of another user".to_owned());
+    }
+    let ready = ask(address, "/readyz");
+    if !matches!(ready, Ok((200, _))) {
+        let text = format!(
+            "the server on {address} runs but is not ready: {}. Wait; it says what for, and its log says more",
+            ready.map_or_else(|error| error.to_string(), |(_, body)| body)
+        );
+        return Finding::warning(LISTENING, text);
+    }
+    if health.contains("degraded") {
+        let text = format!("the server on {address} runs, and says that not all is well: {health}");
+        return Finding::warning(LISTENING, text);
+    }
+    Finding::ok(LISTENING, format!("the server runs on {address} and is ready"))
+}
+
+/// Status and body of an answer.
+fn ask(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::new(ip, address.port()), ANSWER_WITHIN)?;
+    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut bytes = Vec::new();
+    stream.take(ANSWER_MAX).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or_else(|| io::Error::other("it speaks no HTTP"))?;
+    Ok((status, body.trim().to_owned()))
+}
+
+/// The host names that this instance has links on.
+fn names(case: &Case, log: &Log) -> BTreeSet<String> {
+    let site = Site::parse(&case.config.public_url).expect("the configuration was checked");
+    let mut names = BTreeSet::from([site.host().to_owned()]);
+    if let Some(archive) = log.archive.as_ref().filter(|_| log.is_read) {
+        let read = archive.each_record(&mut |record| {
+            if record.key.first() == Some(&b'd') {
+                let domain =
+                    Domain::decode(&record.value).map_err(|error| LogError::Damaged(error.to_string()))?;
+                names.extend(domain.name.map(|name| name.to_string()));
+            }
+            Ok(())
+        });
+        // Its damage was told of already.
+        drop(read);
+    }
+    names
+}
+
+/// Whether visitors find the way here.
+pub(super) fn domains(case: &Case, log: &Log) -> Vec<Finding> {
+    let names = names(case, log);
+    let mut found: Vec<Finding> = names.iter().take(DOMAINS_MAX).map(|name| resolve(name)).collect();
+    if names.len() > DOMAINS_MAX {
+        let text = format!("{} more were not looked up", names.len() - DOMAINS_MAX);
+        found.push(Finding::ok(DOMAIN, text));
+    }
+    found
+}
+
+fn resolve(name: &str) -> Finding {
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    if name == "localhost" || bare.parse::<IpAddr>().is_ok() {
+        return Finding::ok(DOMAIN, format!("{name} needs no look-up"));
+    }
+    let (done, answer) = mpsc::channel();
+    let asked = name.to_owned();
+    // The system's resolver knows no deadline. What hangs ends with the process.
+    std::thread::spawn(move || {
+        done.send((asked.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<_>>))
+    });
+    let remedy = "Visitors cannot follow links on it until it does: give it an A or AAAA record";
+    let addresses = match answer.recv_timeout(LOOK_UP_WITHIN) {
+        Ok(Ok(addresses)) if !addresses.is_empty() => addresses,
+        Ok(Ok(_)) => return Finding::warning(DOMAIN, format!("{name} has no address. {remedy}")),
+        Ok(Err(error)) => {
+            return Finding::warning(DOMAIN, format!("{name} does not resolve here: {error}. {remedy}"));
+        }
+        Err(_) => {
+            let text =
+                format!("{name} was not resolved within {} seconds. {remedy}", LOOK_UP_WITHIN.as_secs());
+            return Finding::warning(DOMAIN, text);
+        }
+    };
+    // An address can be bound exactly when it is one of this machine's.
+    let is_here = |address: &&SocketAddr| UdpSocket::bind(SocketAddr::new(address.ip(), 0)).is_ok();
+    let shown = addresses[0].ip();
+    if addresses.iter().find(is_here).is_some() {
+        return Finding::ok(DOMAIN, format!("{name} resolves to this machine ({shown})"));
+    }
+    let text = format!(
+        "{name} resolves to {shown}, which is not this machine: right behind a proxy or NAT; whether it leads here \
+         was not checked, since that takes a request from outside"
+    );
+    Finding::ok(DOMAIN, text)
+}
+
+/// Links that lead back to this instance, where a visitor may be led in a circle.
+pub(super) fn loops(case: &Case, log: &Log) -> Vec<Finding> {
+    let Some(archive) = log.archive.as_ref().filter(|_| log.is_read) else {
+        return vec![Finding::ok(LOOPS, "not looked for: the log was not read through")];
+    };
+    let site = Site::parse(&case.config.public_url).expect("the configuration was checked");
+    let names = names(case, log);
+    let (mut links, mut back, mut named) = (0_u64, 0_u64, Vec::new());
+    let read = archive.each_record(&mut |record| {
+        let Some((domain, code)) = keys::parse_link(&record.key) else { return Ok(()) };
+        let Staged { link, .. } = Staged::decode(domain, code, &record.value)
+            .map_err(|error| LogError::Damaged(error.to_string()))?;
+        links += 1;
+        let Some(url) = link.options.destination.to_url() else { return Ok(()) };
+        let is_named = url.host_str().is_some_and(|host| names.contains(host.trim_end_matches('.')));
+        if is_named || site.is_reached_by(&url) {
+            back += 1;
+            if named.len() < NAMED_MAX {
+                named.push(format!("/{code}"));
+            }
+        }
+        Ok(())
+    });
+    if let Err(error) = read {
+        return vec![Finding::problem(LOOPS, format!("{error}. `waypost verify` says more"))];
+    }
+    if back > 0 {
+        let text = format!(
+            "{back} of {links} links lead back to a domain of this instance, such as {}: a visitor is sent on here \
+             once more, or in a circle. Give them other destinations",
+            named.join(", ")
+        );
+        return vec![Finding::warning(LOOPS, text)];
+    }
+    vec![Finding::ok(LOOPS, format!("none of {links} links leads back to a domain of this instance"))]
+}

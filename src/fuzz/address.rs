@@ -1,0 +1,151 @@
+//! Short codes, destinations, and where a click leads.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use hyper::header::HeaderValue;
+use percent_encoding::{CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use unicode_normalization::UnicodeNormalization;
+use url::Url;
+
+use super::Input;
+use crate::model::destination::{Destination, ExtraSchemes, LinkType, MAX_BYTES};
+use crate::model::link::{Edit, Options};
+use crate::model::short_code::{MAX_CHARS, ShortCode, canonical, is_reserved};
+use crate::visit::destination::{Brought, location};
+
+static SCHEMES: LazyLock<ExtraSchemes> =
+    LazyLock::new(|| ExtraSchemes::new(vec!["ftp".to_owned(), "app".to_owned()]).expect("schemes"));
+
+/// What a request's path spelt is a code in its one spelling, or a word of ours.
+pub(super) fn check_code(code: &str) {
+    assert!((1..=MAX_CHARS).contains(&code.chars().count()), "{code:?}");
+    assert!(
+        !code.chars().any(|c| c.is_control() || c.is_whitespace() || "/?#%\\\"<>&".contains(c)),
+        "{code:?}"
+    );
+    match ShortCode::parse(code) {
+        Ok(parsed) => assert_eq!(parsed.as_str(), code),
+        Err(error) => assert!(is_reserved(code), "{code:?}: {error}"),
+    }
+    for encoded in [utf8_percent_encode(code, CONTROLS), utf8_percent_encode(code, NON_ALPHANUMERIC)] {
+        assert_eq!(canonical(&encoded.to_string()).as_deref(), Some(code), "{code:?}");
+    }
+}
+
+/// A code that somebody asks for: all its spellings lead to it.
+pub(super) fn short_code(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Some(code) = canonical(&text) {
+        check_code(&code);
+    }
+    match ShortCode::parse(&text) {
+        Err(invalid) => assert!(invalid.field == "shortCode" && !invalid.why.is_empty()),
+        Ok(code) => {
+            check_code(code.as_str());
+            let folded = code.clone().folded();
+            assert_eq!(folded.clone().folded(), folded);
+            check_code(folded.as_str());
+            let apart: String = text.nfd().collect();
+            for spelling in [&*text, &apart] {
+                assert_eq!(ShortCode::parse(spelling).as_ref(), Ok(&code));
+                let encoded = utf8_percent_encode(spelling, NON_ALPHANUMERIC).to_string();
+                assert_eq!(canonical(&encoded).as_deref(), Some(code.as_str()), "{spelling:?}");
+            }
+            HeaderValue::try_from(code.as_str()).expect("no code holds a control");
+        }
+    }
+}
+
+/// What clients see of a destination that was accepted.
+fn check_destination(to: &Destination, kind: LinkType) {
+    let text = to.as_str();
+    assert!(text.len() <= MAX_BYTES, "{} bytes", text.len());
+    assert!(text.bytes().all(|b| b.is_ascii_graphic()), "{text:?}");
+    HeaderValue::try_from(text).expect("a destination is a legal header value");
+    let url = to.to_url().unwrap_or_else(|| panic!("{text:?} is no URL"));
+    let schemes: &[&str] = match kind {
+        LinkType::Url => &["http", "https", "ftp", "app"],
+        LinkType::Mailto => &["mailto"],
+        LinkType::Tel => &["tel"],
+        LinkType::Sms => &["sms"],
+    };
+    assert!(schemes.contains(&url.scheme()), "{text:?}");
+    assert!(url.username().is_empty() && url.password().is_none(), "{text:?}");
+    if kind == LinkType::Url && url.scheme().starts_with("http") {
+        assert!(url.host_str().is_some_and(|host| !host.is_empty()), "{text:?}");
+    }
+}
+
+/// What a client gives as a destination: what is accepted is legal, parses to itself, and has the
+/// host that the client gave.
+pub(super) fn destination(data: &[u8]) {
+    let mut input = Input(data);
+    let kind = kind(input.byte());
+    let text = input.text();
+    let value = input.text();
+    match Destination::parse("url", &text, kind, &SCHEMES) {
+        Err(invalid) => assert!(invalid.field == "url" && !invalid.why.is_empty(), "{invalid}"),
+        Ok(to) => {
+            check_destination(&to, kind);
+            assert_eq!(Destination::parse("url", to.as_str(), kind, &SCHEMES).as_ref(), Ok(&to), "{text:?}");
+            if kind == LinkType::Url {
+                let given = Url::parse(&text).expect("it was accepted");
+                let led = to.to_url().expect("checked");
+                assert_eq!(
+                    (led.scheme(), led.host(), led.port()),
+                    (given.scheme(), given.host(), given.port())
+                );
+            }
+        }
+    }
+    if let Ok(to) = Destination::parse_fillable("url", &text, kind, &SCHEMES) {
+        assert!(to.as_str().bytes().all(|b| b.is_ascii_graphic()), "{to:?}");
+        let values = BTreeMap::from([("a".into(), Box::from(&*value)), ("b_c".into(), Box::from("x"))]);
+        if let Ok(filled) = to.filled(&values, &SCHEMES) {
+            check_destination(&filled, kind);
+        }
+    }
+}
+
+/// A destination, what follows the code, a query, a UTM value: scheme, host, port and the start of
+/// the path stay the stored ones, and what comes out is one legal header.
+pub(super) fn merge(data: &[u8]) {
+    let mut input = Input(data);
+    let switches = input.byte();
+    let (url, rest, query, utm) = (input.text(), input.text(), input.text(), input.text());
+    let Ok(to) = Destination::parse("url", &url, LinkType::Url, &SCHEMES) else { return };
+    let mut options = Options::new(to.clone(), LinkType::Url);
+    options.forward_parameters = switches & 1 != 0;
+    options.forward_path = switches & 2 != 0;
+    if switches & 4 != 0 {
+        let text: Cow<'_, str> = utm.chars().filter(|c| !c.is_control()).take(500).collect();
+        options.apply(Edit::UtmSource(Some(Box::from(&*text)))).expect("a short text");
+    }
+    let query = (switches & 8 != 0).then_some(&*query);
+    let Some(value) = location(&options.target(), &options, Brought { rest: &rest, query }) else {
+        return;
+    };
+    let led = value.to_str().expect("visible ASCII");
+    assert!(led.bytes().all(|b| b.is_ascii_graphic()), "{led:?}");
+    let (stored, led) = (to.to_url().expect("a URL"), Url::parse(led).expect("a URL"));
+    assert_eq!(led.scheme(), stored.scheme());
+    assert_eq!((led.host(), led.port()), (stored.host(), stored.port()), "{led} from {stored}");
+    assert!(led.username().is_empty() && led.password().is_none(), "{led}");
+    assert_eq!(led.fragment(), stored.fragment());
+    let base = stored.path().strip_suffix('/').unwrap_or(stored.path());
+    assert!(led.path().starts_with(base), "{led} from {stored}");
+    if !options.forward_path {
+        assert_eq!(led.path(), stored.path());
+    }
+}
+
+fn kind(byte: u8) -> LinkType {
+    match byte & 7 {
+        1 => LinkType::Mailto,
+        2 => LinkType::Tel,
+        3 => LinkType::Sms,
+        _ => LinkType::Url,
+    }
+}

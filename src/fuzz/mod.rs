@@ -1,0 +1,135 @@
+//! What must hold for any bytes: one function per kind of input that strangers, disks or operators
+//! hand in, each panicking when a property is broken.
+//!
+//! Compiled for tests and fuzzers alone, never into the program. `fuzz/` calls these from
+//! libFuzzer; the test below calls them with the corpora that are kept there, so that what a fuzzer
+//! found once is tried by every `cargo test`.
+
+mod address;
+mod bodies;
+mod log;
+mod record;
+mod request;
+mod secrets;
+mod settings;
+
+use std::borrow::Cow;
+
+/// Every target, by the name of its binary and its corpus.
+pub static TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("request", request::request),
+    ("forwarded", request::forwarded),
+    ("agent", request::agent),
+    ("short_code", address::short_code),
+    ("destination", address::destination),
+    ("merge", address::merge),
+    ("native", bodies::native),
+    ("linquid", bodies::linquid),
+    ("links", bodies::links),
+    ("snapshots", bodies::snapshots),
+    ("log", log::log),
+    ("record", record::record),
+    ("tokens", secrets::tokens),
+    ("config", settings::config),
+];
+
+/// Runs a target; `name` is one of [`TARGETS`].
+pub fn run(name: &str, data: &[u8]) {
+    let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).expect("a target of this name");
+    target(data);
+}
+
+/// Bytes, taken apart from the front.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    /// The next byte; 0 behind the end.
+    fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    /// Everything before the next line break, which is passed over.
+    fn line(&mut self) -> &'a [u8] {
+        let end = self.0.iter().position(|byte| *byte == b'\n');
+        let line = &self.0[..end.unwrap_or(self.0.len())];
+        self.0 = self.0.get(line.len() + 1..).unwrap_or_default();
+        line
+    }
+
+    /// The next line as text; what is no UTF-8 becomes replacement characters.
+    fn text(&mut self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.line())
+    }
+
+    /// Up to `length` bytes.
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(length.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// Largest of all corpora together: they are read by every test run and copied with every clone.
+    const CORPORA_MAX: u64 = 300 * 1024;
+
+    fn root() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
+    }
+
+    fn corpus(target: &str) -> Vec<PathBuf> {
+        let folder = root().join("corpus").join(target);
+        let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        entries.map(|entry| entry.expect("an entry").path()).collect()
+    }
+
+    #[test]
+    fn t115_every_file_of_the_corpora_holds() {
+        let mut bytes = 0;
+        for (name, target) in TARGETS {
+            let files = corpus(name);
+            assert!(files.len() >= 5, "{name}: {} files", files.len());
+            for file in files {
+                let data = fs::read(&file).expect("a file");
+                bytes += data.len() as u64;
+                // The name of the file that breaks it, not only what is broken.
+                let held = std::panic::catch_unwind(|| target(&data));
+                assert!(held.is_ok(), "{} breaks {name}", file.display());
+            }
+            target(b"");
+        }
+        assert!(bytes <= CORPORA_MAX, "the corpora have {bytes} bytes");
+    }
+
+    #[test]
+    fn t115_every_target_has_a_binary_and_a_corpus() {
+        let names: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let listed = |folder: &str| -> BTreeSet<String> {
+            let entries = fs::read_dir(root().join(folder)).expect("a folder");
+            let name = |path: PathBuf| path.file_stem().expect("a name").to_string_lossy().into_owned();
+            entries.map(|entry| name(entry.expect("an entry").path())).collect()
+        };
+        assert_eq!(listed("fuzz_targets"), names);
+        assert_eq!(listed("corpus"), names);
+        let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("its manifest");
+        for name in names {
+            assert!(manifest.contains(&format!("\nname = \"{name}\"\n")), "{name} has no [[bin]]");
+            let binary = root().join("fuzz_targets").join(format!("{name}.rs"));
+            let binary = fs::read_to_string(binary).expect("its source");
+            assert!(binary.contains(&format!("waypost::fuzz::run(\"{name}\", data)")), "{name}: {binary}");
+        }
+    }
+}

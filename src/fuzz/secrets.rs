@@ -1,0 +1,123 @@
+//! What strangers show to be let in: cookies, contact links, keys, forms.
+
+use hyper::HeaderMap;
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
+
+use super::Input;
+use crate::clock::Timestamp;
+use crate::http::api::credentials;
+use crate::links::contacts::{seal, sign, verify};
+use crate::model::contact::{ContactKey, ContactLink};
+use crate::model::destination::{Destination, LinkType};
+use crate::model::domain::DomainNumber;
+use crate::model::id::{ForeignId, Id};
+use crate::model::link::{Link, Options, PasswordHash};
+use crate::model::short_code::ShortCode;
+use crate::model::workspace::WorkspaceNumber;
+use crate::visit::password::{cookie, is_open};
+use crate::visit::unlock::password_in;
+
+const KEY: ContactKey = ContactKey([7; 32]);
+
+/// Nobody gets in with what was not made for them, however near it is.
+pub(super) fn tokens(data: &[u8]) {
+    let mut input = Input(data);
+    match input.byte() & 7 {
+        0 => forged(&input.text()),
+        1 => signed(&input.text(), &input.text(), &input.text()),
+        2 => edited(&mut input),
+        3 => cookies(&mut input),
+        4 => credential(&mut input),
+        5 => claims(input.0),
+        _ => {
+            if let Some(password) = password_in(input.0) {
+                assert!((1..=1024).contains(&password.as_bytes().len()));
+            }
+        }
+    }
+}
+
+/// No text is a token under a key that signed none.
+fn forged(token: &str) {
+    assert!(verify(&KEY, token).is_none(), "{token}");
+}
+
+/// What is signed says what was signed.
+fn signed(link: &str, workspace: &str, contact: &str) {
+    let id = |text| ForeignId::parse("id", text);
+    let (Ok(workspace), Ok(contact)) = (id(workspace), id(contact)) else { return };
+    let link = ContactLink { link: link.parse().unwrap_or(Id::from_bits(9)), workspace, contact };
+    let token = sign(&KEY, &link);
+    assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), "{token}");
+    let said = verify(&KEY, &token).expect("what we signed");
+    assert_eq!((said.link, said.workspace, said.contact), (link.link, link.workspace, link.contact));
+    assert!(verify(&ContactKey([8; 32]), &token).is_none(), "under another key");
+}
+
+/// A token with some of its bytes replaced is none.
+fn edited(input: &mut Input<'_>) {
+    let id = |text| ForeignId::parse("id", text).expect("a valid id");
+    let token = sign(&KEY, &ContactLink { link: Id::from_bits(9), workspace: id("w"), contact: id("c") });
+    let mut bytes = token.clone().into_bytes();
+    while !input.is_empty() {
+        let (at, byte) = (usize::from(input.byte()) % bytes.len(), input.byte());
+        bytes[at] = byte;
+    }
+    if let Ok(text) = String::from_utf8(bytes)
+        && text != token
+    {
+        assert!(verify(&KEY, &text).is_none(), "{text} for {token}");
+    }
+}
+
+/// Claims of any shape under our own signature: read, or refused.
+fn claims(bytes: &[u8]) {
+    let token = seal(&KEY, bytes);
+    if let Some(said) = verify(&KEY, &token) {
+        assert!(!said.contact.as_str().is_empty());
+    }
+}
+
+/// No cookie opens a link but the one that its password got.
+fn cookies(input: &mut Input<'_>) {
+    let to = Destination::parse_web("url", "https://e.test/").expect("a valid URL");
+    let mut options = Options::new(to, LinkType::Url);
+    let hash = PasswordHash("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into());
+    options.password = Some(hash.clone());
+    let (id, now) = (Id::from_bits(3), Timestamp::from_millis(1_700_000_000_000));
+    let link = Link {
+        id,
+        workspace: WorkspaceNumber(0),
+        domain: DomainNumber::DEFAULT,
+        code: ShortCode::parse("a").expect("a valid code"),
+        created_at: now,
+        updated_at: now,
+        created_by: None,
+        options,
+    };
+    let set = cookie(id, &hash, "/a", true, now);
+    let good = set.to_str().expect("ASCII").split(';').next().expect("a pair").to_owned();
+    let mut lines = Vec::new();
+    while !input.is_empty() {
+        lines.extend(HeaderValue::from_bytes(input.line()));
+    }
+    assert!(!is_open(&link, &lines, now), "{lines:?}");
+    lines.push(HeaderValue::try_from(&good).expect("ASCII"));
+    assert!(is_open(&link, &lines, now), "the right one counts, whatever stands before it");
+}
+
+/// A key is read from one place, as it stands there.
+fn credential(input: &mut Input<'_>) {
+    let mut headers = HeaderMap::new();
+    while !input.is_empty() {
+        let name = if input.byte() & 1 == 0 { AUTHORIZATION } else { HeaderName::from_static("x-api-key") };
+        if let Ok(value) = HeaderValue::from_bytes(input.line()) {
+            headers.append(name, value);
+        }
+    }
+    if let Ok(key) = credentials::secret(&headers) {
+        assert!((1..=512).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()), "{key:?}");
+        assert!(headers.len() <= 2, "two lines of one name");
+        assert!(headers.values().all(|value| value.as_bytes().ends_with(key.as_bytes())));
+    }
+}

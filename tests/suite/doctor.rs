@@ -1,0 +1,403 @@
+//! `waypost doctor`: one test for each thing that may be wrong, through the built binary.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::app::KEY;
+use crate::support::process::{Plan, command, copy_folder, not_tested};
+
+/// Exit code and findings.
+struct Said {
+    code: Option<i32>,
+    text: String,
+    stderr: String,
+}
+
+impl Said {
+    /// The line on `about` at this level that holds `part`, and no secret anywhere.
+    #[track_caller]
+    fn has(&self, level: &str, about: &str, part: &str) -> &Said {
+        let start = format!("{level:<8} {about}: ");
+        let found = self.text.lines().any(|line| line.starts_with(&start) && line.contains(part));
+        assert!(found, "no `{start}...{part}` in\n{}{}", self.text, self.stderr);
+        assert!(!self.text.contains(KEY) && !self.stderr.contains(KEY), "{}", self.text);
+        self
+    }
+
+    #[track_caller]
+    fn ends(&self, code: i32) -> &Said {
+        assert_eq!(self.code, Some(code), "{}{}", self.text, self.stderr);
+        self
+    }
+
+    /// Lines that are not ok.
+    fn findings(&self) -> Vec<&str> {
+        self.text.lines().filter(|line| !line.starts_with("ok ")).collect()
+    }
+}
+
+fn asked(plan: Plan) -> Said {
+    let (code, text, stderr) = plan.arg("doctor").fails();
+    Said { code, text, stderr }
+}
+
+fn doctor(data: &Path) -> Said {
+    asked(plan(data))
+}
+
+/// Without a name to look up: the machine may have no resolver.
+fn plan(data: &Path) -> Plan {
+    Plan::on(data).env("WAYPOST_PUBLIC_URL", "http://localhost:8080")
+}
+
+/// A data folder with some links, its server stopped.
+fn used() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    let server = plan(&data).start();
+    for code in ["a", "b", "c"] {
+        server.admin().create(&json!({"url": "https://e.test/", "customSlug": code}));
+    }
+    server.stop();
+    (folder, data)
+}
+
+/// Names, sizes and contents below a folder, but for the table's, which sled may write anew.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            if !path.ends_with("table") {
+                found.extend(contents(&path));
+            }
+        } else if !path.ends_with("ballast") {
+            found.push((path.clone(), fs::read(path).expect("a file")));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The newest segment of the log.
+fn segment(data: &Path) -> PathBuf {
+    let files = fs::read_dir(data.join("log")).expect("the log").map(|file| file.expect("a file").path());
+    files.filter(|path| path.extension().is_some_and(|it| it == "log")).max().expect("a segment")
+}
+
+#[test]
+fn a_well_kept_folder_has_no_findings_and_is_left_as_it_was() {
+    let (_folder, data) = used();
+    let before = contents(&data);
+    let said = doctor(&data);
+    assert_eq!(said.findings(), Vec::<&str>::new(), "{}", said.text);
+    said.ends(0)
+        .has("ok", "data folder", "can be written")
+        .has("ok", "permissions", "only its owner")
+        .has("ok", "clock", "the log was last written at")
+        .has("ok", "log", "sound, at position")
+        .has("ok", "table", "whole, at position")
+        .has("ok", "listening", "is free")
+        .has("ok", "loops", "none of 3 links");
+    assert_eq!(contents(&data), before);
+    // And a server starts on it, with all links.
+    let server = plan(&data).start();
+    assert_eq!(server.visitor().at("localhost").get("/a").status, 302);
+    server.stop();
+}
+
+#[test]
+fn before_the_first_start() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    doctor(&data)
+        .ends(0)
+        .has("warning", "data folder", "the first start makes it")
+        .has("ok", "log", "there is none yet")
+        .has("ok", "table", "there is none yet");
+    assert!(!data.exists());
+    asked(plan(&data).arg("--strict").arg("x")).ends(2);
+    let (code, ..) = plan(&data).arg("doctor").arg("--strict").fails();
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn beside_a_running_server() {
+    let (_folder, data) = used();
+    let server = plan(&data).start();
+    let address = server.address().to_string();
+    asked(plan(&data).listen(&address))
+        .ends(0)
+        .has("ok", "listening", "runs on")
+        .has("ok", "table", "a server has it open")
+        .has("ok", "log", "sound");
+    // It kept its lock, and serves and writes as before.
+    server.admin().create(&json!({"url": "https://e.test/", "customSlug": "d"}));
+    assert_eq!(server.visitor().at("localhost").get("/d").status, 302);
+    // With another address than the server's.
+    doctor(&data).ends(0);
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port");
+    asked(plan(&data).listen(&free.to_string())).ends(0).has("warning", "listening", "nobody listens");
+    // A server on this address, and another folder.
+    let other = tempfile::tempdir().expect("a temporary folder");
+    asked(plan(other.path()).listen(&address)).ends(1).has("problem", "listening", "another data folder");
+    server.stop();
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("waypost.toml");
+    fs::write(&file, "[http]\nmax_connections = 0\n").expect("a file");
+    let shown = file.display().to_string();
+    asked(plan(folder.path()).env("WAYPOST_HTTP__NONSENSE", "1")).ends(2).has(
+        "problem",
+        "configuration",
+        "nonsense",
+    );
+    let (code, text, _) = plan(folder.path()).arg("doctor").arg("--config").arg(&shown).fails();
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("waypost.toml: `http.max_connections` = 0: must be at least 1"), "{text}");
+}
+
+#[test]
+fn settings_that_are_allowed_and_likely_mistakes() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    asked(plan(&data).listen("0.0.0.0:0").env("WAYPOST_METRICS__PUBLIC", "true"))
+        .ends(0)
+        .has("warning", "configuration", "leads every visitor to their own machine")
+        .has("warning", "configuration", "reads the metrics");
+    asked(plan(&data).env("WAYPOST_PUBLIC_URL", "https://127.0.0.1")).ends(0).has(
+        "warning",
+        "configuration",
+        "`http.trusted_proxies` is empty",
+    );
+}
+
+#[test]
+fn a_folder_that_others_can_read() {
+    let (_folder, data) = used();
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+    mode(&data, 0o755);
+    doctor(&data).ends(1).has("problem", "permissions", "chmod 700");
+    mode(&data, 0o700);
+    let key = data.join("admin.key");
+    fs::write(&key, "wp_secret-that-stays-here").expect("a file");
+    mode(&key, 0o644);
+    let said = doctor(&data);
+    said.ends(1).has("problem", "permissions", "chmod 600");
+    assert!(!said.text.contains("secret-that-stays-here"));
+    mode(&key, 0o600);
+    doctor(&data).ends(0);
+}
+
+#[test]
+fn a_folder_with_files_of_somebody_else() {
+    let (_folder, data) = used();
+    if !rustix::process::geteuid().is_root() {
+        not_tested("files of another user: only root can make them");
+        return;
+    }
+    let chown = |path: &Path| std::os::unix::fs::chown(path, Some(12_345), None).expect("as root");
+    chown(&segment(&data));
+    doctor(&data).ends(1).has("problem", "permissions", "to uid 12345");
+    for path in [data.clone(), data.join("log"), data.join("table")] {
+        for entry in fs::read_dir(&path).expect("a folder") {
+            chown(&entry.expect("an entry").path());
+        }
+        chown(&path);
+    }
+    doctor(&data).ends(0).has("warning", "permissions", "belongs to uid 12345, and this is uid 0").has(
+        "ok",
+        "table",
+        "not looked at",
+    );
+}
+
+#[test]
+fn a_folder_that_cannot_be_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("data");
+    fs::write(&file, "").expect("a file");
+    doctor(&file).ends(1).has("problem", "data folder", "is no folder");
+    doctor(&file.join("below")).ends(1).has("problem", "data folder", "cannot be looked at");
+}
+
+#[test]
+fn too_few_descriptors() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let binary = env!("CARGO_BIN_EXE_waypost");
+    for (limit, setting, level, part) in [
+        (
+            1_000,
+            "5000",
+            "problem",
+            "`http.max_connections` = 5000 needs 5256 open files, and the limit is 1000",
+        ),
+        (300, "20", "problem", "log and connections take them from each other"),
+        (700, "", "warning", "only 444 visitors can be connected at once"),
+        (1_000, "600", "ok", "enough for 600 connections"),
+    ] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {limit} && exec {binary} doctor")]);
+        shell
+            .env_clear()
+            .env("WAYPOST_DATA_DIR", folder.path().join("data"))
+            .env("WAYPOST_LISTEN", "127.0.0.1:0");
+        if !setting.is_empty() {
+            shell.env("WAYPOST_HTTP__MAX_CONNECTIONS", setting);
+        }
+        let output = shell.output().expect("sh runs");
+        let said = Said {
+            code: output.status.code(),
+            text: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        said.ends(i32::from(level == "problem")).has(level, "descriptors", part);
+    }
+}
+
+#[test]
+fn a_clock_that_is_wrong() {
+    const YEAR: Duration = Duration::from_hours(24 * 365);
+    let (_folder, data) = used();
+    let written = |at| {
+        for file in fs::read_dir(data.join("log")).expect("the log") {
+            let file = File::options().write(true).open(file.expect("a file").path()).expect("ours");
+            file.set_modified(at).expect("ours");
+        }
+    };
+    let now = SystemTime::now();
+    written(now + YEAR);
+    doctor(&data).ends(1).has("problem", "clock", "but the log was written at");
+    written(now - 12 * YEAR);
+    doctor(&data).ends(0).has("warning", "clock", "ten years and more");
+    written(now);
+    doctor(&data).ends(0).has("ok", "clock", "the log was last written at");
+}
+
+#[test]
+fn a_log_that_is_damaged() {
+    let (_folder, data) = used();
+    let path = segment(&data);
+    let whole = fs::read(&path).expect("the segment");
+    let mut broken = whole.clone();
+    broken[whole.len() / 2] ^= 0x10;
+    fs::write(&path, &broken).expect("written");
+    doctor(&data).ends(1).has("problem", "log", "`waypost verify` says more");
+    fs::write(&path, &whole).expect("written");
+    doctor(&data).ends(0).has("ok", "log", "sound");
+    fs::remove_dir_all(data.join("log")).expect("removed");
+    doctor(&data).ends(1).has("problem", "log", "the log is the truth");
+}
+
+#[test]
+fn a_table_that_is_not_the_logs() {
+    let (folder, data) = used();
+    let older = folder.path().join("older");
+    copy_folder(&data, &older);
+    let server = plan(&data).start();
+    server.admin().create(&json!({"url": "https://e.test/", "customSlug": "d"}));
+    server.stop();
+    let newer = folder.path().join("newer");
+    copy_folder(&data, &newer);
+    let take = |part: &str, from: &Path| {
+        fs::remove_dir_all(data.join(part)).expect("removed");
+        copy_folder(&from.join(part), &data.join(part));
+    };
+    // The log of before, the table of now.
+    take("log", &older);
+    doctor(&data).ends(1).has("problem", "table", "the log lost its end");
+    take("log", &newer);
+    take("table", &older);
+    doctor(&data).ends(0).has("ok", "table", "behind the log");
+    let (_other, elsewhere) = used();
+    take("table", &elsewhere);
+    doctor(&data).ends(0).has("warning", "table", "it is of another log");
+    fs::remove_dir_all(data.join("table")).expect("removed");
+    fs::create_dir(data.join("table")).expect("made");
+    doctor(&data).ends(0).has("warning", "table", "cannot be opened, or holds nothing");
+}
+
+#[test]
+fn an_address_that_is_taken_or_nobodys() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = listener.local_addr().expect("its address").to_string();
+    let other = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the doctor's question");
+        let _ = stream.read(&mut [0; 1024]);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+    });
+    asked(plan(&data).listen(&taken)).ends(1).has("problem", "listening", "another program listens");
+    other.join().expect("it ends");
+    asked(plan(&data).listen("192.0.2.1:8080")).ends(1).has(
+        "problem",
+        "listening",
+        "no interface of this machine",
+    );
+}
+
+#[test]
+fn a_domain_that_does_not_resolve() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    asked(plan(&folder.path().join("data")).env("WAYPOST_PUBLIC_URL", "http://no-such-host.invalid"))
+        .ends(0)
+        .has("warning", "domain", "no-such-host.invalid");
+}
+
+#[test]
+fn links_that_lead_back_here() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    let server = plan(&data).start();
+    server.admin().create(&json!({"url": "https://go.test/there", "customSlug": "back"}));
+    server.admin().create(&json!({"url": "https://e.test/", "customSlug": "away"}));
+    server.stop();
+    // The address that the link leads to becomes ours.
+    asked(plan(&data).env("WAYPOST_PUBLIC_URL", "https://go.test")).ends(0).has(
+        "warning",
+        "loops",
+        "1 of 2 links lead back to a domain of this instance, such as /back",
+    );
+}
+
+#[test]
+fn a_disk_without_room() {
+    let at = tempfile::tempdir().expect("a temporary folder");
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=3m", "waypost-test"]).arg(at.path()).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        not_tested("a disk without room: no tmpfs can be mounted here");
+        return;
+    }
+    let fill = |bytes: usize| fs::write(at.path().join("fill"), vec![1; bytes]).expect("room");
+    fill(1024);
+    let roomy = doctor(&at.path().join("data"));
+    fill(1024 * 1024);
+    let full = doctor(&at.path().join("data"));
+    let unmounted = Command::new("umount").arg("-l").arg(at.path()).status();
+    roomy.ends(1).has("problem", "disk space", "writes are refused (507)");
+    full.ends(1).has("problem", "disk space", "writes are refused (507)");
+    assert!(unmounted.is_ok_and(|status| status.success()));
+}
+
+#[test]
+fn its_help_names_the_exit_codes() {
+    let output = command().args(["doctor", "--help"]).output().expect("it runs");
+    // However wide the terminal is.
+    let text = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in ["0 without problems", "1 with one", "2 when the configuration cannot be used", "--strict"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
