@@ -6,6 +6,8 @@ mod admin;
 mod browser;
 /// Campaigns.
 mod campaigns;
+/// The catalogue of hostile cases, and what proves each.
+mod cases;
 /// The example of a configuration.
 mod config_example;
 /// Merge fields and contact links.
