@@ -7,6 +7,7 @@
 pub mod api;
 pub mod body;
 pub mod counts;
+pub mod dates;
 pub mod host;
 pub mod peer;
 mod places;
