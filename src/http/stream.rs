@@ -132,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
         if std::mem::take(&mut self.is_new) && fresh.starts_with(H2_START) {
             fresh[H2_START.len() - 1] = b'9';
         }
+        refuse_fragments(fresh);
         self.ahead = heads(fresh).saturating_sub(1);
         Poll::Ready(Ok(()))
     }
@@ -180,6 +181,29 @@ fn heads(bytes: &[u8]) -> usize {
         }
     }
     count
+}
+
+/// Makes unreadable, so that they are answered 400, what request lines have a fragment: hyper drops
+/// it without a word, and `/code#x` would be `/code`. Only whole lines are touched, which within a
+/// body of ours cannot be: JSON and forms escape the end of a line.
+fn refuse_fragments(bytes: &mut [u8]) {
+    if !bytes.contains(&b'#') {
+        return;
+    }
+    let mut start = 0;
+    loop {
+        let head = &mut bytes[start..];
+        let Some(end) = head.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else { return };
+        let line = &mut head[..end];
+        let is_get = line.starts_with(b"GET /") || line.starts_with(b"HEAD /");
+        if is_get && (line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")) {
+            for byte in line.iter_mut().filter(|byte| **byte == b'#') {
+                *byte = 0x7f;
+            }
+        }
+        let Some(next) = head.windows(HEAD_END.len()).position(|end| end == HEAD_END) else { return };
+        start += next + HEAD_END.len();
+    }
 }
 
 #[cfg(test)]
@@ -304,6 +328,25 @@ mod tests {
                 _ => poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await.expect("shut"),
             }
             assert_eq!(stream.inner.got.concat(), b"1", "{how}");
+        }
+    }
+
+    #[test]
+    fn fragments_in_request_lines_are_made_unreadable() {
+        let end = " HTTP/1.1\r\nX: #\r\n\r\n";
+        let rows = [
+            (format!("GET /s#f{end}"), format!("GET /s\u{7f}f{end}")),
+            (format!("GET /s{end}HEAD /s##{end}"), format!("GET /s{end}HEAD /s\u{7f}\u{7f}{end}")),
+            (format!("GET /s{end}"), format!("GET /s{end}")),
+            // Not whole, or within a text of a body.
+            ("GET /s#f".to_owned(), "GET /s#f".to_owned()),
+            ("GET /s#f HTTP/1.1\"}\n".to_owned(), "GET /s#f HTTP/1.1\"}\n".to_owned()),
+            (format!("\"GET /s#f{end}"), format!("\"GET /s#f{end}")),
+        ];
+        for (bytes, want) in rows {
+            let mut got = bytes.clone().into_bytes();
+            refuse_fragments(&mut got);
+            assert_eq!(String::from_utf8_lossy(&got), want, "{bytes:?}");
         }
     }
 
