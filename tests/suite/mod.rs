@@ -22,6 +22,8 @@ mod damage;
 mod dialects;
 /// A full disk.
 mod disk_full;
+/// Framing that servers read differently, targets that name nothing, clients that drip.
+mod framing;
 /// HighLevel's links: each operation with each failure, one core, lists of any length.
 mod highlevel;
 /// The server over raw sockets: framing, deadlines, caps, drain.
