@@ -64,6 +64,8 @@ mod snapshots;
 mod table;
 /// Companies and workspaces do not see each other.
 mod tenants;
+/// A clock that jumps.
+mod time;
 /// What receivers cannot do.
 mod webhook_limits;
 /// Where webhooks may go.
