@@ -17,9 +17,9 @@ use hyper::{Request, Response};
 
 use crate::clock::{Clock, Timestamp};
 
-/// How often the clock is looked at, and a `Date` of our own is renewed: with the second that it
-/// does not show, it is wrong by less than two.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often the clock is looked at, and a `Date` of our own is renewed. Ten looks a second are not
+/// felt, and a clock that was ahead for less than that was hardly seen by anybody.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How far beyond the last look hyper may have been when the clock was set back: to the end of a
 /// second, after a look that came late on a busy machine.
