@@ -127,6 +127,12 @@ impl Server {
         fs::read_to_string(self.output.path().join("stderr")).unwrap_or_default()
     }
 
+    /// Lines of its log that are warnings or errors; one for each call of an API is not meant.
+    pub(crate) fn complaints(&self) -> usize {
+        let said = self.stderr();
+        said.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).count()
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a child of ours").is_none()
     }
@@ -154,6 +160,16 @@ impl Server {
             let _ = kill_process(self.id, Signal::KILL);
             let _ = self.child.kill();
             let _ = self.child.wait();
+        }
+        // Below another program, it may die after that one, thread by thread; zombies have let go.
+        let end = Instant::now() + PATIENCE;
+        let lives = || {
+            let threads = fs::read_dir(self.proc("task")).into_iter().flatten().flatten();
+            let mut states = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+            states.any(|stat| !stat.contains(") Z "))
+        };
+        while lives() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
