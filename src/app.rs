@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::http::api::ops::{self, Ops};
 use crate::http::api::{Api, Core};
 use crate::http::counts::Counts;
+use crate::http::dates::Dates;
 use crate::http::server;
 use crate::http::service::Service;
 use crate::links::{Bootstrap, Links, Parts, Site, StartError as FirstRecordsError};
@@ -216,6 +217,7 @@ impl App {
         wrap: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log> + Send + 'static,
     ) -> Result<App, StartError> {
         let readiness = Readiness::default();
+        let (dates, watched) = (Dates::default(), clock.clone());
         let first_records = readiness.hold("the first records are being looked for");
         let store = {
             let (config, readiness) = (config.clone(), readiness.clone());
@@ -236,20 +238,20 @@ impl App {
         let service = store.service(&config, &readiness, &counts);
         let (stop, mut stopped) = watch::channel(false);
         let flusher_stops = stopped.clone();
+        let mut beside = JoinSet::new();
+        beside.spawn(dates.clone().watch(watched));
         let server = tokio::spawn(async move {
             let told = async move {
                 // The sender lives in the App, which is told to stop before it goes.
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
-            let drained =
-                server::serve(listener, &config.http, counts, move |peer| service.connect(peer.ip()), told)
-                    .await;
+            let connect = move |peer: SocketAddr| dates.dated(service.connect(peer.ip()));
+            let drained = server::serve(listener, &config.http, counts, connect, told).await;
             if drained.aborted > 0 {
                 tracing::warn!(connections = drained.aborted, "connections were cut at the end of the drain");
             }
         });
         store.webhooks.start();
-        let mut beside = JoinSet::new();
         let (flushing, sweeping) = (store.links.clone(), store.links.clone());
         let flusher = tokio::spawn(async move {
             flushing.flush_regularly(config.clicks.flush_interval, flusher_stops).await;

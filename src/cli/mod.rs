@@ -99,8 +99,19 @@ pub fn run() -> ExitCode {
 
 /// Reads the configuration.
 pub fn load(common: &Common) -> Result<Config, Failure> {
-    Config::load(common.config.as_deref(), std::env::vars())
-        .map_err(|error| Failure::Usage(error.to_string()))
+    let mut variables = Vec::new();
+    // `std::env::vars` panics at the first variable that is no text, whosever it is.
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => variables.push((name, value)),
+            Err(_) if name.starts_with("WAYPOST_") => {
+                return Err(Failure::Usage(format!("environment variable {name}: must be UTF-8")));
+            }
+            Err(_) => {}
+        }
+    }
+    Config::load(common.config.as_deref(), variables).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// Writes a result to stdout.

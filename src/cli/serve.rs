@@ -138,10 +138,13 @@ fn tell(config: &Config, app: &App, bootstrap: &Bootstrap) {
     let _ = io::stdout().flush();
 }
 
-/// SIGTERM and SIGINT, as one.
+/// SIGTERM and SIGINT, as one. SIGHUP, SIGUSR1 and SIGUSR2 mean nothing here, and are taken so
+/// that they do not end the program, as they would by default: a terminal closes, a log rotation
+/// tells everybody.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    ignored: [Signal; 3],
 }
 
 impl Signals {
@@ -149,13 +152,25 @@ impl Signals {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            ignored: [
+                signal(SignalKind::hangup())?,
+                signal(SignalKind::user_defined1())?,
+                signal(SignalKind::user_defined2())?,
+            ],
         })
     }
 
     async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        let [hangup, first, second] = &mut self.ignored;
+        loop {
+            let name = tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = hangup.recv() => "SIGHUP",
+                _ = first.recv() => "SIGUSR1",
+                _ = second.recv() => "SIGUSR2",
+            };
+            tracing::info!("{name} means nothing here; SIGTERM stops");
         }
     }
 }

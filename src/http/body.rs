@@ -23,6 +23,9 @@ pub type Answer = Response<Content>;
 pub enum Content {
     /// In memory.
     Whole(Full<Bytes>),
+    /// In memory, and long: handed over in slices, since hyper copies what it is given. Else each of
+    /// thousands of clients that read nothing would hold a copy of the longest page.
+    Sliced(Bytes),
     /// Too long to be held; boxed, since nearly no answer is.
     Pieces(Box<Pieces>),
 }
@@ -59,9 +62,12 @@ impl Content {
     }
 }
 
+/// Longest slice of a long body: what hyper holds of an answer is this and its own buffer.
+const SLICE: usize = 16 * 1024;
+
 impl From<Bytes> for Content {
     fn from(bytes: Bytes) -> Content {
-        Content::Whole(Full::new(bytes))
+        if bytes.len() > SLICE { Content::Sliced(bytes) } else { Content::Whole(Full::new(bytes)) }
     }
 }
 
@@ -74,6 +80,11 @@ impl Body for Content {
             Content::Whole(whole) => Pin::new(whole)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
+            Content::Sliced(rest) if rest.is_empty() => Poll::Ready(None),
+            Content::Sliced(rest) => {
+                let slice = rest.split_to(rest.len().min(SLICE));
+                Poll::Ready(Some(Ok(Frame::data(slice))))
+            }
             Content::Pieces(pieces) if pieces.is_over => Poll::Ready(None),
             Content::Pieces(pieces) => {
                 let piece = ready!(pieces.pieces.poll_recv(cx));
@@ -86,6 +97,7 @@ impl Body for Content {
     fn is_end_stream(&self) -> bool {
         match self {
             Content::Whole(whole) => whole.is_end_stream(),
+            Content::Sliced(rest) => rest.is_empty(),
             Content::Pieces(pieces) => pieces.is_over,
         }
     }
@@ -93,6 +105,7 @@ impl Body for Content {
     fn size_hint(&self) -> SizeHint {
         match self {
             Content::Whole(whole) => whole.size_hint(),
+            Content::Sliced(rest) => SizeHint::with_exact(rest.len() as u64),
             Content::Pieces(_) => SizeHint::new(),
         }
     }
@@ -214,6 +227,22 @@ mod tests {
     async fn a_stalled_body_ends_at_the_deadline() {
         let got = read(&HeaderMap::new(), Chunks(vec!["ab"], true), 5, Duration::from_millis(20)).await;
         assert_eq!(got, Err(BodyError::Slow));
+    }
+
+    #[tokio::test]
+    async fn a_long_body_comes_in_slices() {
+        for length in [0, 1, SLICE, SLICE + 1, 5 * SLICE] {
+            let bytes = Bytes::from(vec![b'x'; length]);
+            let mut content = Content::from(bytes.clone());
+            assert_eq!(content.size_hint().exact(), Some(length as u64));
+            let mut all = Vec::new();
+            while let Some(frame) = content.frame().await {
+                let slice = frame.expect("whole").into_data().expect("data");
+                assert!(slice.len() <= SLICE, "{}", slice.len());
+                all.extend_from_slice(&slice);
+            }
+            assert!(content.is_end_stream() && all == bytes, "{length}");
+        }
     }
 
     #[tokio::test]

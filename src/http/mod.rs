@@ -7,6 +7,7 @@
 pub mod api;
 pub mod body;
 pub mod counts;
+pub mod dates;
 mod deadline;
 mod ending;
 pub mod host;

@@ -43,7 +43,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
 use crate::http::api::dialect::Dialect;
@@ -204,6 +206,9 @@ impl Service {
         if target_length(uri) > TARGET_MAX {
             return now(closing(page(StatusCode::URI_TOO_LONG)));
         }
+        if !request.body().is_end_stream() && !is_framed_plainly(request.headers()) {
+            return now(closing(page(StatusCode::BAD_REQUEST)));
+        }
         let method = request.method();
         let place = Place::of(uri.path());
         // The three that are about the server or the connection, never about a resource of ours; the
@@ -315,6 +320,14 @@ fn now(answer: Answer) -> Answering {
     Answering::Now(Some(answer))
 }
 
+/// Whether nobody can read the length of this body otherwise than hyper does, which takes every list
+/// of codings that ends in `chunked` for `chunked`, over several lines too.
+fn is_framed_plainly(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let first = codings.next();
+    first.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
+}
+
 fn target_length(uri: &Uri) -> usize {
     let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
     authority + uri.path_and_query().map_or(0, |target| target.as_str().len())
@@ -391,6 +404,9 @@ fn fixed(kind: &'static str, text: &'static str) -> Answer {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
 }
+
+#[cfg(test)]
+mod panics;
 
 #[cfg(test)]
 mod tests {

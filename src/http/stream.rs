@@ -45,6 +45,9 @@ const HELD_KEPT: usize = 4 * 1024;
 /// a word; an impossible version in its place gets the 400 that tells what is wrong.
 const H2_START: &[u8] = b"PRI * HTTP/2";
 
+/// The end of a request head.
+const HEAD_END: &[u8] = b"\r\n\r\n";
+
 /// How long a peer may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -202,6 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
         if std::mem::take(&mut self.is_new) && buffer.filled()[before..].starts_with(H2_START) {
             buffer.filled_mut()[before + H2_START.len() - 1] = b'9';
         }
+        refuse_fragments(&mut buffer.filled_mut()[before..]);
         Poll::Ready(Ok(()))
     }
 }
@@ -268,6 +272,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         }
         // Else hyper drops the socket next, which ends it as well: one system call less.
         if self.is_upload { self.poll_linger(cx) } else { Poll::Ready(Ok(())) }
+    }
+}
+
+/// Makes unreadable, so that they are answered 400, what request lines have a fragment: hyper drops
+/// it without a word, and `/code#x` would be `/code`. Only whole lines are touched, which within a
+/// body of ours cannot be: JSON and forms escape the end of a line.
+fn refuse_fragments(bytes: &mut [u8]) {
+    if memchr::memchr(b'#', bytes).is_none() {
+        return;
+    }
+    let mut start = 0;
+    loop {
+        let head = &mut bytes[start..];
+        let Some(end) = head.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else { return };
+        let line = &mut head[..end];
+        let is_get = line.starts_with(b"GET /") || line.starts_with(b"HEAD /");
+        if is_get && (line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")) {
+            for byte in line.iter_mut().filter(|byte| **byte == b'#') {
+                *byte = 0x7f;
+            }
+        }
+        let Some(next) = head.windows(HEAD_END.len()).position(|end| end == HEAD_END) else { return };
+        start += next + HEAD_END.len();
     }
 }
 
@@ -476,5 +503,24 @@ mod tests {
         write(&mut stream, b"1").await.expect("held");
         let waits = poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_flush(cx).is_pending())).await;
         assert!(waits && !stream.turn.is_holding(), "else its task would never rest");
+    }
+
+    #[test]
+    fn fragments_in_request_lines_are_made_unreadable() {
+        let end = " HTTP/1.1\r\nX: #\r\n\r\n";
+        let rows = [
+            (format!("GET /s#f{end}"), format!("GET /s\u{7f}f{end}")),
+            (format!("GET /s{end}HEAD /s##{end}"), format!("GET /s{end}HEAD /s\u{7f}\u{7f}{end}")),
+            (format!("GET /s{end}"), format!("GET /s{end}")),
+            // Not whole, or within a text of a body.
+            ("GET /s#f".to_owned(), "GET /s#f".to_owned()),
+            ("GET /s#f HTTP/1.1\"}\n".to_owned(), "GET /s#f HTTP/1.1\"}\n".to_owned()),
+            (format!("\"GET /s#f{end}"), format!("\"GET /s#f{end}")),
+        ];
+        for (bytes, want) in rows {
+            let mut got = bytes.clone().into_bytes();
+            refuse_fragments(&mut got);
+            assert_eq!(String::from_utf8_lossy(&got), want, "{bytes:?}");
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! What was measured of sled 0.34.7 and shapes this file: its `flush` does not reach the disk, so
 //! ours syncs its file afterwards; a damaged file makes `open` panic, so it is caught; an I/O
-//! error is latched, so a failed store is dropped and opened anew by its owner; `flush_async`
+//! error is latched, so a failed store is dropped and opened anew by its owner; dropped where its
+//! disk fails, it panics, so that is caught as well; `flush_async`
 //! with several callers hangs, and batches and transactions block readers, so none of them is
 //! used; `insert` and `flush` block, so they never run on a runtime worker.
 
@@ -34,8 +35,19 @@ pub enum StoreError {
 /// One open sled tree.
 #[derive(Debug)]
 pub(super) struct Store {
-    db: sled::Db,
+    /// There until it is dropped.
+    db: Option<sled::Db>,
     file: PathBuf,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let db = self.db.take();
+        // Whoever closes a store is about to say what is wrong, or to open it anew.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(db))) {
+            tracing::warn!(why = panic_text(panic.as_ref()), "the table did not close in order");
+        }
+    }
 }
 
 impl Store {
@@ -43,42 +55,46 @@ impl Store {
         let config = sled::Config::new().path(dir).cache_capacity(cache_capacity).flush_every_ms(None);
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
         let db = opened.map_err(|panic| StoreError::Panicked(panic_text(panic.as_ref())))??;
-        Ok(Store { db, file: dir.join("db") })
+        Ok(Store { db: Some(db), file: dir.join("db") })
+    }
+
+    fn db(&self) -> &sled::Db {
+        self.db.as_ref().expect("there until it is dropped")
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-        Ok(self.db.get(key)?)
+        Ok(self.db().get(key)?)
     }
 
     /// The pair of this key or, without it, of the greatest key before it: found and read by the
     /// same steps.
     pub(super) fn at_or_before(&self, key: &[u8]) -> Result<Option<(IVec, IVec)>, StoreError> {
-        Ok(self.db.range(..=key).next_back().transpose()?)
+        Ok(self.db().range(..=key).next_back().transpose()?)
     }
 
     pub(super) fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
-        self.db.insert(key, value)?;
+        self.db().insert(key, value)?;
         Ok(())
     }
 
     pub(super) fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
-        self.db.remove(key)?;
+        self.db().remove(key)?;
         Ok(())
     }
 
     /// All pairs whose key begins with `prefix`, in order; reversible.
     pub(super) fn prefix(&self, prefix: &[u8]) -> sled::Iter {
-        self.db.scan_prefix(prefix)
+        self.db().scan_prefix(prefix)
     }
 
     /// All pairs from `from` on, in order.
     pub(super) fn from(&self, from: &[u8]) -> sled::Iter {
-        self.db.range(from..)
+        self.db().range(from..)
     }
 
     /// All pairs of `prefix` whose keys sort before `end`; reversible.
     pub(super) fn before(&self, prefix: &[u8], end: &[u8]) -> sled::Iter {
-        self.db.range(prefix..end)
+        self.db().range(prefix..end)
     }
 
     /// All pairs of `prefix` whose keys sort behind `start`.
@@ -89,20 +105,20 @@ impl Store {
     ) -> impl Iterator<Item = sled::Result<(IVec, IVec)>> {
         let prefix = prefix.to_vec();
         let start = (std::ops::Bound::Excluded(start.to_vec()), std::ops::Bound::Unbounded);
-        self.db
+        self.db()
             .range::<Vec<u8>, _>(start)
             .take_while(move |pair| pair.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)))
     }
 
     /// Writes out everything inserted so far, durably.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
-        self.db.flush()?;
+        self.db().flush()?;
         let synced = File::open(&self.file).and_then(|file| file.sync_data());
         synced.map_err(|source| StoreError::Sync { path: self.file.clone(), source })
     }
 
     pub(super) fn size_on_disk(&self) -> u64 {
-        self.db.size_on_disk().unwrap_or(0)
+        self.db().size_on_disk().unwrap_or(0)
     }
 }
 

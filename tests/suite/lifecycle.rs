@@ -376,3 +376,213 @@ fn every_counted_click_outlives_a_stop() {
     assert_eq!(totals.iter().sum::<u64>(), CONNECTIONS * EACH, "{totals:?}");
     server.stop();
 }
+
+/// T101: what is sent to everybody, by a closing terminal or a rotation of logs, does not end it;
+/// and stdin is nothing it needs.
+#[test]
+fn signals_that_mean_nothing_do_not_end_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Plan::on(folder.path()).start();
+    let made = server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
+    for signal in [Signal::HUP, Signal::USR1, Signal::USR2, Signal::PIPE] {
+        for _ in 0..5 {
+            server.signal(signal);
+        }
+        assert_eq!(server.visitor().get("/s").status, 302, "{signal:?}");
+        assert!(server.is_running(), "{signal:?}");
+    }
+    poll("each is told", PATIENCE, || {
+        let said = server.stderr();
+        ["SIGHUP", "SIGUSR1", "SIGUSR2"].iter().all(|name| said.contains(name)).then_some(())
+    });
+    assert_eq!(server.admin().clicks(text(&made, "id")), 4);
+    assert!(!server.stop().contains("panicked"));
+}
+
+/// T101: `waypost | head -1`, and a stdin, stdout and stderr that are closed from the start.
+#[test]
+fn a_pipe_that_closes_after_the_first_line_does_not_end_it() {
+    for script in ["exec \"$0\" 2>/dev/null | head -n 1", "exec \"$0\" <&- >&- 2>&-"] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+        let binary = command().get_program().to_owned();
+        let mut child = Command::new("sh")
+            .args(["-c", script])
+            .arg(binary)
+            .env("WAYPOST_LISTEN", port.to_string())
+            .env("WAYPOST_DATA_DIR", folder.path())
+            .env("WAYPOST_ADMIN_KEY", KEY)
+            .env("WAYPOST_LOG_FILTER", "debug")
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("sh runs");
+        let made = poll("a server", PATIENCE, || {
+            let mut admin = Client::new(port, "localhost").with_key(KEY);
+            let body = json!({"url": "https://e.test/", "customSlug": "s"}).to_string();
+            admin.try_send("POST", "/api/v1/links", &[], Some(body.as_bytes())).ok()
+        });
+        // An early one may meet the start.
+        assert!([201, 503].contains(&made.status), "{script}: {made:?}");
+        for _ in 0..20 {
+            assert_ne!(Client::new(port, "localhost").get("/s").status, 500, "{script}");
+        }
+        // It holds the lock of its folder, which names nobody: found by its listening socket's owner.
+        let owner = fs::read_dir("/proc").expect("/proc").flatten().find_map(|entry| {
+            let environment = fs::read(entry.path().join("environ")).ok()?;
+            let command = fs::read(entry.path().join("comm")).ok()?;
+            let wanted = format!("WAYPOST_LISTEN={port}");
+            let is_it = command.starts_with(b"waypost")
+                && environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes());
+            is_it.then(|| entry.file_name().to_str()?.parse::<i32>().ok()).flatten()
+        });
+        let owner = rustix::process::Pid::from_raw(owner.expect("it runs")).expect("a process");
+        rustix::process::kill_process(owner, Signal::TERM).expect("it runs");
+        let status = poll("the end after SIGTERM", PATIENCE, || child.try_wait().expect("a child"));
+        assert_eq!(status.code(), Some(0), "{script}: {status}");
+        Plan::on(folder.path()).start().stop();
+    }
+}
+
+/// T104: what the environment, the file and the command line may get wrong.
+#[test]
+fn configurations_that_cannot_be_read() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    let file = folder.path().join("waypost.toml");
+    let name = file.display().to_string();
+    let broken = std::ffi::OsStr::from_bytes(b"caf\xe9");
+    // Nobody else's variable is any of our business.
+    Plan::on(&data).env_os("SOMEBODYS_NAME", broken).start().stop();
+    let (code, stdout, stderr) = Plan::on(&data).env_os("WAYPOST_PUBLIC_URL", broken).fails();
+    assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
+    assert!(stderr.contains("WAYPOST_PUBLIC_URL") && stderr.contains("UTF-8"), "{stderr}");
+    let rows: [(&[u8], &[&str]); 11] = [
+        (b"listen = 8080\n", &["listen", "line 1"]),
+        (b"listen = \"127.0.0.1:99999\"\n", &["listen", "line 1"]),
+        (b"data_dir = \"\"\n", &["`data_dir`", "must name a folder"]),
+        (b"data_dir = 1\n", &["data_dir", "line 1"]),
+        (b"log_filter = \"warn,waypost=loud\"\n", &["`log_filter`"]),
+        (b"[http]\nmax_body = -1\n", &["max_body", "line 2"]),
+        (b"[http]\nmax_body = \"64 KB\"\n", &["max_body", "line 2"]),
+        (b"[http]\ntrusted_proxies = [\"everyone\"]\n", &["`http.trusted_proxies`", "everyone"]),
+        (b"[http]\nmax_body = 4096\nmax_body = 8192\n", &["max_body", "line 3"]),
+        (b"[nonsense]\n", &["unknown field `nonsense`", "line 1"]),
+        (b"public_url = \"caf\xe9\"\n", &["UTF-8"]),
+    ];
+    for (content, parts) in rows {
+        fs::write(&file, content).expect("a small file");
+        let shown = String::from_utf8_lossy(content).into_owned();
+        for check in [true, false] {
+            let mut plan = Plan::on(&data).arg("--config").arg(&name);
+            for variable in ["WAYPOST_PUBLIC_URL", "WAYPOST_DATA_DIR"] {
+                plan = plan.without(variable);
+            }
+            // The row about the address must be the one that counts.
+            plan = plan.listen_in_file(content.starts_with(b"listen"));
+            let (code, stdout, stderr) = if check { plan.arg("--check") } else { plan }.fails();
+            assert_eq!((code, stdout.as_str()), (Some(2), ""), "{shown}: {stderr}");
+            assert!(stderr.contains(&name) && stderr.lines().count() < 12, "{shown}: {stderr}");
+            for part in parts {
+                assert!(stderr.contains(part), "{shown}: {part} is missing in: {stderr}");
+            }
+        }
+    }
+    // A folder in the place of the file.
+    let (code, _, stderr) = Plan::on(&data).arg("--config").arg(&folder.path().display().to_string()).fails();
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains(&folder.path().display().to_string()), "{stderr}");
+    // The secret is not shown, whatever is wrong with it.
+    let (code, _, stderr) = Plan::on(&data).env("WAYPOST_ADMIN_KEY", "canary with spaces in it").fails();
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(!stderr.contains("canary"), "{stderr}");
+}
+
+/// T100: fifty requests of all kinds are on their way at SIGTERM, and clicks are not flushed: each
+/// that was started is answered, each click is kept, and nothing is reset.
+#[test]
+fn fifty_requests_on_their_way_finish() {
+    const EACH: usize = 25;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Plan::on(folder.path()).env("WAYPOST_CLICKS__FLUSH_INTERVAL", "1h").start();
+    let made = server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
+    let mut creating = Vec::new();
+    let mut clicking = Vec::new();
+    for number in 0..EACH {
+        let body = format!(r#"{{"url": "https://e.test/{number}", "customSlug": "n{number}"}}"#);
+        let mut connection = Connection::open(server.address()).expect("accepted");
+        let length = body.len();
+        let head = format!(
+            "POST /api/v1/links HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+        );
+        connection.send(head.as_bytes()).expect("sent");
+        // The body is asked for: the request has begun.
+        assert_eq!(connection.receive(true).expect("an answer").map(|answer| answer.status), Some(100));
+        connection.send(&body.as_bytes()[..length / 2]).expect("sent");
+        creating.push((connection, body));
+        let mut connection = Connection::open(server.address()).expect("accepted");
+        connection
+            .send(format!("GET /s HTTP/1.1\r\nHost: {HOST}\r\n\r\n").repeat(40).as_bytes())
+            .expect("sent");
+        assert!(connection.begins().expect("an answer"), "the request has begun");
+        clicking.push(connection);
+    }
+    let address = server.address();
+    let stopping = Instant::now();
+    server.signal(Signal::TERM);
+    poll("the listener's end", PATIENCE, || Connection::open(address).is_err().then_some(()));
+    for (connection, body) in &mut creating {
+        connection.send(&body.as_bytes()[body.len() / 2..]).expect("still read");
+    }
+    for (connection, body) in &mut creating {
+        let answer = connection.receive(false).expect("no reset").expect("an answer");
+        assert!(answer.status == 201 && answer.closes(), "{body}: {answer:?}");
+    }
+    let mut clicks = 0;
+    for connection in &mut clicking {
+        while let Some(answer) = connection.receive(false).expect("no reset") {
+            assert_eq!(answer.status, 302, "{answer:?}");
+            clicks += 1;
+        }
+    }
+    assert_eq!(server.ends("the end after SIGTERM").code(), Some(0), "{}", server.stderr());
+    assert!(stopping.elapsed() < Duration::from_secs(9), "{:?}", stopping.elapsed());
+    assert!(clicks >= EACH as u64, "{clicks}");
+    let server = Plan::on(folder.path()).start();
+    for number in 0..EACH {
+        assert_eq!(server.visitor().head(&format!("/n{number}")).status, 302, "n{number}");
+    }
+    // A request that was read and not answered may have been counted, never the other way round.
+    let total = server.admin().clicks(text(&made, "id"));
+    assert!((clicks..=40 * EACH as u64).contains(&total), "{total} of {clicks}");
+    server.stop();
+}
+
+/// T99: whoever comes second, with whatever command, takes nothing from the first.
+#[test]
+fn the_second_of_many_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut all: Vec<_> = (0..6).map(|_| Plan::on(folder.path()).spawn()).collect();
+    let mut serving = Vec::new();
+    for process in &mut all {
+        match process.serves() {
+            Ok(_) => serving.push(process),
+            Err(status) => {
+                assert_eq!(status.code(), Some(1), "{}", process.stderr());
+                assert!(process.stderr().contains("already in use"), "{}", process.stderr());
+            }
+        }
+    }
+    assert_eq!(serving.len(), 1, "one has it");
+    let first = serving.remove(0);
+    for command in [&["import", "/dev/null"][..], &["restore", "/nowhere"]] {
+        let mut plan = Plan::on(folder.path());
+        for arg in command {
+            plan = plan.arg(arg);
+        }
+        let (code, _, stderr) = plan.fails();
+        assert_ne!(code, Some(0), "{command:?}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{command:?}: {stderr}");
+    }
+    first.admin().create(&json!({"url": "https://e.test/"}));
+}

@@ -6,6 +6,8 @@ mod admin;
 mod browser;
 /// Campaigns.
 mod campaigns;
+/// The catalogue of hostile cases, and what proves each.
+mod cases;
 /// The example of a configuration.
 mod config_example;
 /// Merge fields and contact links.
@@ -22,6 +24,8 @@ mod dialects;
 mod disk_full;
 /// `waypost doctor`.
 mod doctor;
+/// Framing that servers read differently, targets that name nothing, clients that drip.
+mod framing;
 /// HighLevel's links: each operation with each failure, one core, lists of any length.
 mod highlevel;
 /// The server over raw sockets: framing, deadlines, caps, drain.
@@ -66,6 +70,8 @@ mod supply;
 mod table;
 /// Companies and workspaces do not see each other.
 mod tenants;
+/// A clock that jumps.
+mod time;
 /// Server trouble, in every dialect.
 mod trouble;
 /// What receivers cannot do.

@@ -1,6 +1,7 @@
 //! The real binary as a child process: started with an environment, watched, signalled, killed.
 //! Never outlives the test.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -52,12 +53,13 @@ pub(crate) fn command() -> Command {
 pub(crate) struct Plan {
     command: Command,
     listen: String,
+    listens: bool,
 }
 
 impl Plan {
     /// A server on this data folder, any port, with [`KEY`].
     pub(crate) fn on(data: &Path) -> Plan {
-        let plan = Plan { command: command(), listen: "127.0.0.1:0".to_owned() };
+        let plan = Plan { command: command(), listen: "127.0.0.1:0".to_owned(), listens: true };
         plan.env("WAYPOST_DATA_DIR", &data.display().to_string())
             .env("WAYPOST_PUBLIC_URL", &format!("http://{HOST}"))
             .env("WAYPOST_ADMIN_KEY", KEY)
@@ -66,6 +68,20 @@ impl Plan {
     #[must_use]
     pub(crate) fn env(mut self, name: &str, value: &str) -> Plan {
         self.command.env(name, value);
+        self
+    }
+
+    /// A value that need not be text.
+    #[must_use]
+    pub(crate) fn env_os(mut self, name: &str, value: &OsStr) -> Plan {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Whether the address is the configuration file's to say.
+    #[must_use]
+    pub(crate) fn listen_in_file(mut self, is_so: bool) -> Plan {
+        self.listens = !is_so;
         self
     }
 
@@ -88,13 +104,34 @@ impl Plan {
         self
     }
 
+    /// With at most so many descriptors from its start on.
+    #[must_use]
+    pub(crate) fn descriptors(self, most: u32) -> Plan {
+        self.below("prlimit", &[&format!("--nofile={most}")])
+    }
+
+    /// Started by another program, which takes these arguments before the command.
+    #[must_use]
+    pub(crate) fn below(self, program: &str, args: &[&str]) -> Plan {
+        let mut command = Command::new(program);
+        command.args(args).arg(self.command.get_program()).args(self.command.get_args()).env_clear();
+        for (name, value) in self.command.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        Plan { command, ..self }
+    }
+
     /// Starts it and returns at once.
     pub(crate) fn spawn(mut self) -> Process {
         let output = tempfile::tempdir().expect("a temporary folder");
         let file = |name| File::create(output.path().join(name)).expect("an output file");
+        if self.listens {
+            self.command.env("WAYPOST_LISTEN", &self.listen);
+        }
         let child = self
             .command
-            .env("WAYPOST_LISTEN", &self.listen)
             .stdin(Stdio::null())
             .stdout(file("stdout"))
             .stderr(file("stderr"))
@@ -169,6 +206,10 @@ impl Process {
 
     pub(crate) fn admin(&self) -> Client {
         self.visitor().with_key(KEY)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn is_running(&mut self) -> bool {

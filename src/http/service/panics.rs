@@ -1,0 +1,126 @@
+//! T112: panics by the thousand, over real sockets and the real accept loop.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, StatusCode};
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Answering, Later, api, fixed, now, panicked};
+use crate::http::counts::Counts;
+use crate::http::server::{self, Settings};
+
+const PANICS: usize = 1_000;
+const CONNECTIONS: usize = 4;
+
+/// What the handlers share: a panic with it in hand must not take it away from others.
+type Held = Arc<Mutex<u64>>;
+
+/// `/held` panics while it holds the lock, `/later` after it gave way once, `/body` with half the
+/// request unread; all else is answered.
+fn answer(request: Request<Incoming>, held: &Held, counts: &Arc<Counts>) -> Answering {
+    let held = Arc::clone(held);
+    let path = request.uri().path().to_owned();
+    let answer = async move {
+        match &*path {
+            "/held" => {
+                let _guard = held.lock();
+                panic!("with a lock in hand");
+            }
+            "/later" => {
+                tokio::task::yield_now().await;
+                panic!("on the second poll");
+            }
+            "/body" => {
+                let _body = request.into_body();
+                panic!("with the body unread");
+            }
+            _ => {
+                *held.lock() += 1;
+                fixed("text/plain", "fine")
+            }
+        }
+    };
+    Answering::Later(Later {
+        answer: Box::pin(answer),
+        counts: Arc::clone(counts),
+        dialect: Some(api::dialect_of("/api/v1/links")),
+    })
+}
+
+async fn ask(stream: &mut TcpStream, bytes: &str) -> String {
+    stream.write_all(bytes.as_bytes()).await.expect("the connection is open");
+    let mut text = String::new();
+    let mut buffer = [0; 4_096];
+    loop {
+        let read = stream.read(&mut buffer).await.expect("an answer");
+        assert!(read > 0, "closed within {text:?}");
+        text.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        if length.and_then(|length| length.parse().ok()) == Some(body.len()) {
+            return text;
+        }
+    }
+}
+
+async fn panic_and_work(address: SocketAddr) {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    for round in 0..PANICS / CONNECTIONS {
+        let path = ["/held", "/later"][round % 2];
+        let text = ask(&mut stream, &get(path)).await;
+        assert!(text.starts_with("HTTP/1.1 500 "), "{path}: {text}");
+        // The same connection, and the same lock.
+        let text = ask(&mut stream, &get("/fine")).await;
+        assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    }
+    let body = "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc";
+    let text = ask(&mut stream, body).await;
+    assert!(text.starts_with("HTTP/1.1 500 "), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t112_a_thousand_panics_are_a_thousand_answers() {
+    let (held, counts) = (Held::default(), Arc::new(Counts::default()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let settings = Settings { drain_timeout: Duration::from_secs(1), ..Settings::default() };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (shared, counted) = (Arc::clone(&held), Arc::clone(&counts));
+    let connect = move |_| {
+        let (held, counts) = (Arc::clone(&shared), Arc::clone(&counted));
+        service_fn(move |request| answer(request, &held, &counts))
+    };
+    let serving_counts = Arc::clone(&counts);
+    let serving = tokio::spawn(async move {
+        server::serve(listener, &settings, serving_counts, connect, async {
+            let _ = stopped.await;
+        })
+        .await
+    });
+    // 1,000 backtraces would be all that a failing test shows.
+    let loud = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let clients: Vec<_> = (0..CONNECTIONS).map(|_| tokio::spawn(panic_and_work(address))).collect();
+    let mut done = Vec::new();
+    for client in clients {
+        done.push(client.await);
+    }
+    std::panic::set_hook(loud);
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    assert_eq!(counts.panics.get(), (PANICS + CONNECTIONS) as u64);
+    assert_eq!(*held.lock(), PANICS as u64);
+    drop(stop);
+    serving.await.expect("the server did not panic");
+    assert_eq!(
+        now(panicked()).await.map(|answer| answer.status()),
+        Ok::<_, Infallible>(StatusCode::INTERNAL_SERVER_ERROR)
+    );
+}

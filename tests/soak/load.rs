@@ -1,0 +1,404 @@
+//! More than fits: hits, misses, clicks to be counted, little memory.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::Report;
+use crate::client::percentile;
+use crate::server::{Plan, Server};
+
+/// Bytes of requests that are under way at once on a connection of [`hammer`].
+const BATCH: usize = 20;
+
+fn request(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: go.test\r\n\r\n")
+}
+
+/// Reads until so many answers have come; counts them by status.
+fn take(stream: &mut TcpStream, mut missing: usize, found: &mut HashMap<u16, u64>) {
+    let mut bytes: Vec<u8> = Vec::new();
+    let mut buffer = vec![0; 64 * 1_024];
+    while missing > 0 {
+        let read = stream.read(&mut buffer).expect("answers");
+        assert!(read > 0, "closed with {missing} answers missing");
+        bytes.extend_from_slice(&buffer[..read]);
+        while let Some((status, length)) = first(&bytes) {
+            bytes.drain(..length);
+            *found.entry(status).or_default() += 1;
+            missing -= 1;
+        }
+    }
+}
+
+/// The status and length of the first whole answer.
+fn first(bytes: &[u8]) -> Option<(u16, usize)> {
+    let end = bytes.windows(4).position(|end| end == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&bytes[..end]).ok()?;
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+    let whole = end + 4 + length.unwrap_or(0);
+    (bytes.len() >= whole).then_some((head.get(9..12)?.parse().ok()?, whole))
+}
+
+/// `count` requests on so many connections as fast as they are answered. Answers how many of each status.
+fn hammer(
+    address: SocketAddr,
+    connections: usize,
+    count: usize,
+    path: impl Fn(usize) -> String + Sync,
+) -> HashMap<u16, u64> {
+    let each = count / connections;
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..connections)
+            .map(|connection| {
+                let path = &path;
+                scope.spawn(move || {
+                    let mut found = HashMap::new();
+                    let mut stream = TcpStream::connect(address).expect("accepted");
+                    for at in (0..each).step_by(BATCH) {
+                        let batch = BATCH.min(each - at);
+                        let bytes: String =
+                            (at..at + batch).map(|n| request(&path(connection * each + n))).collect();
+                        stream.write_all(bytes.as_bytes()).expect("sent");
+                        take(&mut stream, batch, &mut found);
+                    }
+                    found
+                })
+            })
+            .collect();
+        let mut all = HashMap::new();
+        for client in clients {
+            for (status, times) in client.join().expect("a client") {
+                *all.entry(status).or_default() += times;
+            }
+        }
+        all
+    })
+}
+
+pub(crate) fn t109_a_million_unknown_codes(report: &mut Report) {
+    let million = if report.is_short() { 100_000 } else { 1_000_000 };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::default().start(folder.path()).expect("it starts");
+    let path = |n: usize| format!("/{:x}", (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    // Buffers, threads and the bounded cache of absences take their share first.
+    hammer(server.address, 8, 50_000, |n| path(n + 100_000_000));
+    let before = server.resident();
+    let begun = Instant::now();
+    let found = hammer(server.address, 8, million, path);
+    let grown = server.resident().saturating_sub(before);
+    let what = format!("{million} codes that lead nowhere");
+    let measured = format!("{grown} KB in {:.0?}, {found:?}", begun.elapsed());
+    report.row("T109", &what, "memory +<= 8 MB, all 404", &measured, grown <= 8 * 1_024 && found.len() == 1);
+    let lines = server.complaints();
+    report.row("T109", &format!("{what}: warnings"), "<= 20", &lines.to_string(), lines <= 20);
+    server.stop();
+}
+
+pub(crate) fn t102_a_hundred_thousand_clicks(report: &mut Report) {
+    const LINKS: usize = 10;
+    let hits = if report.is_short() { 20_480 } else { 102_400 };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::default().start(folder.path()).expect("it starts");
+    let mut client = server.client();
+    let ids: Vec<String> = (0..LINKS)
+        .map(|n| {
+            let made = client.create(&format!("c{n}"), &json!({})).json();
+            made["link"]["id"].as_str().expect("an id").to_owned()
+        })
+        .collect();
+    let found = hammer(server.address, 64, hits, |n| format!("/c{}", n % LINKS));
+    let ended = server.stop();
+    let server = Plan::default().start(folder.path()).expect("it starts");
+    let mut client = server.client();
+    let total: u64 = ids.iter().map(|id| client.clicks(id)).sum();
+    let answered = found.get(&302).copied().unwrap_or(0);
+    report.row(
+        "T102",
+        "64 connections click, then SIGTERM",
+        &format!("exactly {hits}"),
+        &format!("{total}, {ended}"),
+        total == answered && total == hits as u64,
+    );
+    // Killed while they click: no more is gone than one flush interval held.
+    let sent = AtomicU64::new(0);
+    let marks = std::thread::scope(|scope| {
+        for connection in 0..8 {
+            let (sent, address) = (&sent, server.address);
+            scope.spawn(move || {
+                let Ok(mut stream) = TcpStream::connect(address) else { return };
+                let one = request(&format!("/c{connection}"));
+                let mut buffer = [0; 4_096];
+                while stream.write_all(one.as_bytes()).is_ok()
+                    && stream.read(&mut buffer).is_ok_and(|n| n > 0)
+                {
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_secs(3));
+        // Answered two intervals ago: written since.
+        let safe = sent.load(Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(2_100));
+        server.kill();
+        safe
+    });
+    let server = Plan::default().start(folder.path()).expect("it starts");
+    let mut client = server.client();
+    let after: u64 = ids.iter().map(|id| client.clicks(id)).sum::<u64>() - total;
+    let sent = sent.into_inner();
+    report.row(
+        "T102",
+        "8 connections click, then SIGKILL",
+        "at most the last interval is lost",
+        &format!("{after} of {sent}, {marks} were due"),
+        (marks..=sent + 8).contains(&after),
+    );
+    server.stop();
+}
+
+/// What an open loop saw: it sends when a request is due, whether or not the one before was answered.
+#[derive(Default)]
+struct Seen {
+    times: Vec<Duration>,
+    good: u64,
+    busy: u64,
+    bad: HashMap<u16, u64>,
+    cut: u64,
+}
+
+/// Sends `per_second` for so long over so many connections, and reads on other threads.
+fn open_loop(address: SocketAddr, per_second: u64, within: Duration, connections: u64) -> Seen {
+    let all = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..connections)
+            .map(|_| scope.spawn(move || one_loop(address, per_second / connections, within)))
+            .collect();
+        clients.into_iter().map(|client| client.join().expect("a client")).collect::<Vec<_>>()
+    });
+    let mut seen = Seen::default();
+    for one in all {
+        seen.times.extend(one.times);
+        seen.good += one.good;
+        seen.busy += one.busy;
+        seen.cut += one.cut;
+        for (status, times) in one.bad {
+            *seen.bad.entry(status).or_default() += times;
+        }
+    }
+    seen
+}
+
+fn one_loop(address: SocketAddr, per_second: u64, within: Duration) -> Seen {
+    let mut seen = Seen::default();
+    let Ok(mut stream) = TcpStream::connect(address) else {
+        seen.cut += 1;
+        return seen;
+    };
+    let mut reading = stream.try_clone().expect("a second handle");
+    reading.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+    let begun = Instant::now();
+    let pace = Duration::from_secs(1) / u32::try_from(per_second.max(1)).expect("few");
+    let (sent, when) = std::sync::mpsc::channel::<Instant>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let paths = ["/s", "/nothing", "/s"];
+            let mut number: u32 = 0;
+            while begun.elapsed() < within {
+                // All that are due by now, in one write: a late one keeps the time it was due at.
+                let mut bytes = String::new();
+                while begun + pace * number <= Instant::now() && bytes.len() < 16_000 {
+                    bytes += &request(paths[number as usize % 3]);
+                    if sent.send(begun + pace * number).is_err() {
+                        return;
+                    }
+                    number += 1;
+                }
+                if stream.write_all(bytes.as_bytes()).is_err() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let mut bytes: Vec<u8> = Vec::new();
+        let mut buffer = vec![0; 64 * 1_024];
+        for due in when {
+            let (status, length) = loop {
+                if let Some(found) = first(&bytes) {
+                    break found;
+                }
+                match reading.read(&mut buffer) {
+                    Ok(read) if read > 0 => bytes.extend_from_slice(&buffer[..read]),
+                    _ => {
+                        seen.cut += 1;
+                        return;
+                    }
+                }
+            };
+            let head = String::from_utf8_lossy(&bytes[..length]).to_ascii_lowercase();
+            bytes.drain(..length);
+            match status {
+                // What comes later does not count as carried.
+                200..=399 | 404 => {
+                    seen.good += u64::from(begun.elapsed() < within);
+                    seen.times.push(due.elapsed());
+                }
+                503 if head.contains("retry-after:") => seen.busy += 1,
+                other => *seen.bad.entry(other).or_default() += 1,
+            }
+        }
+    });
+    seen
+}
+
+pub(crate) fn t111_twice_the_capacity(report: &mut Report) {
+    let within = Duration::from_secs(if report.is_short() { 10 } else { 60 });
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Plan::default().start(folder.path()).expect("it starts");
+    server.client().create("s", &json!({}));
+    // What fits: as many as are answered when there is always one more.
+    let begun = Instant::now();
+    hammer(server.address, 64, 300_000, |n| if n % 3 == 1 { "/nothing".to_owned() } else { "/s".to_owned() });
+    let capacity = per_second(300_000, begun.elapsed());
+    let mut calm = open_loop(server.address, capacity / 10, Duration::from_secs(3), 32);
+    let mut busy = open_loop(server.address, capacity * 2, within, 64);
+    let goodput = per_second(busy.good, within);
+    let percent = goodput * 100 / capacity.max(1);
+    let others = format!("{} x 503, {:?}, {} cut", busy.busy, busy.bad, busy.cut);
+    report.row(
+        "T111",
+        &format!("{}/s for {within:?}, {capacity}/s fit: goodput", capacity * 2),
+        ">= 80 %",
+        &format!("{goodput}/s, {percent} %"),
+        percent >= 80,
+    );
+    report.row(
+        "T111",
+        "what is answered",
+        "2xx, 3xx, 404, 503 + Retry-After",
+        &others,
+        busy.bad.is_empty() && busy.cut == 0,
+    );
+    let (alone, p99) = (percentile(&mut calm.times, 990), percentile(&mut busy.times, 990));
+    report.row(
+        "T111",
+        "p99 from when due (queue of the sockets included)",
+        "told",
+        &format!("{p99:.0?}, unloaded {alone:.1?}"),
+        true,
+    );
+    let mut after = open_loop(server.address, capacity / 10, Duration::from_secs(5), 32);
+    let back = percentile(&mut after.times, 990);
+    let bar = Duration::from_millis(20).max(alone * 3);
+    report.row(
+        "T111",
+        "back to normal within 5 s",
+        &format!("p99 <= {bar:.0?}"),
+        &format!("{back:.1?}"),
+        back <= bar && server.is_running(),
+    );
+    heavy(report, &server, capacity);
+    server.stop();
+}
+
+fn per_second(count: u64, within: Duration) -> u64 {
+    u64::try_from(u128::from(count) * 1_000 / within.as_millis().max(1)).unwrap_or(u64::MAX)
+}
+
+/// The API at its heaviest beside visitors: searches, bulks and passwords.
+fn heavy(report: &mut Report, server: &Server, capacity: u64) {
+    let rows: Vec<Value> = (0..1_000).map(|n| json!({"url": format!("https://e.test/{n}")})).collect();
+    let bulk = json!({"links": rows}).to_string();
+    let body = json!({"url": "https://e.test/", "password": "open sesame"}).to_string();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let statuses = parking_lot::Mutex::new(HashMap::<u16, u64>::new());
+    let mut seen = std::thread::scope(|scope| {
+        for thread in 0..24 {
+            let (over, bulk, body, statuses) = (&over, &bulk, &body, &statuses);
+            scope.spawn(move || {
+                let mut client = server.client();
+                while !over.load(Ordering::Relaxed) {
+                    let answer = match thread % 3 {
+                        0 => client.send("GET", "/api/v1/links?search=nothing-like-it&sort=clicks", ""),
+                        1 => client.send("POST", "/api/v1/links/bulk", bulk),
+                        _ => client.send("POST", "/api/v1/links", body),
+                    };
+                    let status = answer.map_or(0, |answer| answer.status);
+                    *statuses.lock().entry(status).or_default() += 1;
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        let seen = open_loop(server.address, capacity / 20, Duration::from_secs(5), 16);
+        over.store(true, Ordering::Relaxed);
+        seen
+    });
+    let p99 = percentile(&mut seen.times, 990);
+    let statuses = statuses.into_inner();
+    let fine = statuses.keys().all(|status| [200, 201, 400, 503].contains(status));
+    report.row(
+        "T111",
+        "visitors beside 24 clients that search, import and hash",
+        "p99 <= 100 ms, none refused",
+        &format!("{p99:.1?}, API {statuses:?}"),
+        p99 <= Duration::from_millis(100) && seen.busy == 0 && seen.bad.is_empty() && fine,
+    );
+}
+
+pub(crate) fn t110_sixty_four_megabytes(report: &mut Report) {
+    let group =
+        std::path::PathBuf::from(format!("/sys/fs/cgroup/memory/waypost-soak-{}", std::process::id()));
+    let bytes: u64 = 64 << 20;
+    let made = fs::create_dir(&group)
+        .and_then(|()| fs::write(group.join("memory.limit_in_bytes"), bytes.to_string()));
+    if let Err(error) = made {
+        report.skipped("T110", "64 MB of memory", &error.to_string());
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let enter = format!("echo $$ > {}/cgroup.procs && exec \"$0\"", group.display());
+    let plan = || Plan::default().below(&["sh", "-c", &enter]).env("WAYPOST_CACHE__MAX_MEMORY", "16777216");
+    let links = if report.is_short() { 10_000 } else { 100_000 };
+    let mut server = plan().start(folder.path()).expect("it starts");
+    let mut client = server.client();
+    let mut made = 0;
+    for chunk in 0..links / 1_000 {
+        let rows: Vec<Value> = (0..1_000)
+            .map(|n| json!({"url": format!("https://e.test/{chunk}/{n}"), "customSlug": format!("c{}", chunk * 1_000 + n)}))
+            .collect();
+        let body = json!({"links": rows}).to_string();
+        let answer = client.send("POST", "/api/v1/links/bulk", &body).unwrap_or_default();
+        made += answer.json()["created"].as_u64().unwrap_or(0);
+    }
+    let mixed = |n: usize| {
+        if n.is_multiple_of(5) { format!("/no{n}") } else { format!("/c{}", n.wrapping_mul(7_919) % links) }
+    };
+    let found = hammer(server.address, 16, 200_000, mixed);
+    let fine = found.keys().all(|status| [302, 404].contains(status));
+    let most = fs::read_to_string(group.join("memory.max_usage_in_bytes")).unwrap_or_default();
+    let runs = server.is_running();
+    let resident = server.resident();
+    report.row(
+        "T110",
+        &format!("{made} links and 200,000 visits in 64 MB"),
+        "not killed, all answered",
+        &format!("runs: {runs}, resident {resident} KB, {found:?}"),
+        runs && fine && made == links as u64,
+    );
+    let ended = server.stop();
+    let server = plan().start(folder.path());
+    let again = server.as_ref().map(|server| hammer(server.address, 16, 50_000, mixed));
+    report.row(
+        "T110",
+        "the same after a restart within 64 MB",
+        "starts, all answered",
+        &format!("{ended}, {:?}, most {}", again.as_ref().ok(), most.trim()),
+        again.is_ok_and(|found| found.keys().all(|status| [302, 404].contains(status))),
+    );
+    drop(server);
+    let _ = fs::remove_dir(&group);
+}

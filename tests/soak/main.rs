@@ -1,0 +1,82 @@
+//! What takes minutes: thousands of connections, twice the load that fits, disks and clocks that
+//! fail. Run by `tests/soak/run`, against the release binary; without `WAYPOST_SOAK` it does nothing.
+//!
+//! Each part prints its rows of one table: case, what, bar, measured, passed. A part ends at its own
+//! bound of time, and a panic in it is a row that failed.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+mod client;
+mod faults;
+mod load;
+mod server;
+mod slow;
+mod time;
+
+/// Rows of the table.
+pub(crate) struct Report {
+    short: bool,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Report {
+    /// Whether parts keep to a few seconds each.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short
+    }
+
+    /// Adds a row.
+    pub(crate) fn row(&mut self, case: &str, what: &str, bar: &str, measured: &str, passed: bool) {
+        let verdict = if passed { "passed" } else { "FAILED" };
+        self.failed += usize::from(!passed);
+        say(&format!("{case:<8}| {what:<58}| {bar:<34}| {measured:<42}| {verdict}"));
+    }
+
+    /// Says that something cannot be tried here.
+    pub(crate) fn skipped(&mut self, case: &str, what: &str, why: &str) {
+        self.skipped += 1;
+        say(&format!("{case:<8}| {what:<58}| {:<34}| {why:<42}| NOT TESTED", ""));
+    }
+}
+
+fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+type Part = (&'static str, fn(&mut Report));
+
+const PARTS: &[Part] = &[
+    ("slow", slow::t26_t27_slow_connections),
+    ("misses", load::t109_a_million_unknown_codes),
+    ("clicks", load::t102_a_hundred_thousand_clicks),
+    ("overload", load::t111_twice_the_capacity),
+    ("memory", load::t110_sixty_four_megabytes),
+    ("order", faults::t93_synced_before_the_answer),
+    ("faults", faults::t95_the_nth_write_and_sync_fail),
+    ("files", faults::t14_no_file_is_opened_for_a_visitor),
+    ("readonly", faults::t97_a_disk_that_becomes_read_only),
+    ("time", time::t103_the_systems_clock_jumps),
+];
+
+fn main() -> ExitCode {
+    let Ok(wanted) = std::env::var("WAYPOST_SOAK") else { return ExitCode::SUCCESS };
+    let mut report =
+        Report { short: std::env::var_os("WAYPOST_SOAK_SHORT").is_some(), failed: 0, skipped: 0 };
+    say(&format!("{:<8}| {:<58}| {:<34}| {:<42}| verdict", "case", "what", "bar", "measured"));
+    for (name, part) in PARTS {
+        if !(wanted == "all" || wanted.split(',').any(|part| part == *name)) {
+            continue;
+        }
+        let begun = Instant::now();
+        if catch_unwind(AssertUnwindSafe(|| part(&mut report))).is_err() {
+            report.row("", name, "no panic of the test", "see above", false);
+        }
+        say(&format!("        ({name}: {} s)", begun.elapsed().as_secs()));
+    }
+    say(&format!("{} failed, {} not tested here", report.failed, report.skipped));
+    if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,181 @@
+//! The release binary as a child process, on a fresh folder.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::client::Client;
+
+/// The key of every server here.
+pub(crate) const KEY: &str = "wp_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
+
+/// How long a start or an end may take on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A server, killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    /// The server's own id, where another program stands above it.
+    id: Pid,
+    pub(crate) address: SocketAddr,
+    output: TempDir,
+}
+
+/// How one is started.
+#[derive(Default)]
+pub(crate) struct Plan {
+    pub(crate) env: Vec<(&'static str, String)>,
+    /// A program with its arguments that starts the server.
+    pub(crate) below: Vec<String>,
+}
+
+impl Plan {
+    pub(crate) fn env(mut self, name: &'static str, value: &str) -> Plan {
+        self.env.push((name, value.to_owned()));
+        self
+    }
+
+    pub(crate) fn below(mut self, words: &[&str]) -> Plan {
+        self.below = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Starts it; `Err` with what it said when it ended instead.
+    pub(crate) fn start(self, data: &Path) -> Result<Server, String> {
+        let binary = env!("CARGO_BIN_EXE_waypost").to_owned();
+        let words: Vec<String> = self.below.iter().cloned().chain([binary]).collect();
+        let output = tempfile::tempdir().expect("a temporary folder");
+        let file = |name| File::create(output.path().join(name)).expect("an output file");
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).env_clear();
+        if let Some(path) = std::env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        command
+            .env("WAYPOST_LISTEN", "127.0.0.1:0")
+            .env("WAYPOST_DATA_DIR", data)
+            .env("WAYPOST_PUBLIC_URL", "http://go.test")
+            .env("WAYPOST_ADMIN_KEY", KEY)
+            // One machine plays all visitors.
+            .env("WAYPOST_HTTP__MAX_CONNECTIONS_PER_ADDRESS", "1000000")
+            .env("WAYPOST_LIMITS__MISSES_PER_MINUTE", "4000000000")
+            .envs(self.env)
+            .stdin(Stdio::null())
+            .stdout(file("stdout"))
+            .stderr(file("stderr"));
+        let mut child = command.spawn().expect("the binary starts");
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let said = fs::read_to_string(output.path().join("stdout")).unwrap_or_default();
+            let found = said.split_once("listening on http://").and_then(|(_, rest)| {
+                rest.split_once(char::is_whitespace).and_then(|(address, _)| address.parse().ok())
+            });
+            if let Some(address) = found {
+                let id = the_server(child.id());
+                return Ok(Server { child, id, address, output });
+            }
+            let ended = child.try_wait().expect("a child of ours").is_some();
+            if ended || Instant::now() > end {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(fs::read_to_string(output.path().join("stderr")).unwrap_or_default());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// The process of the name `waypost` that this one is or has started.
+fn the_server(id: u32) -> Pid {
+    let is_it =
+        |id: u32| fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|name| name == "waypost\n");
+    let mut at = id;
+    while !is_it(at) {
+        let children = fs::read_to_string(format!("/proc/{at}/task/{at}/children")).unwrap_or_default();
+        let Some(next) = children.split_whitespace().next().and_then(|id| id.parse().ok()) else { break };
+        at = next;
+    }
+    Pid::from_raw(i32::try_from(at).expect("a process")).expect("a process")
+}
+
+impl Server {
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    fn proc(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{name}", self.id.as_raw_nonzero()))
+    }
+
+    /// Memory in KB.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(self.proc("status")).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
+        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+    }
+
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(self.proc("fd")).expect("it runs").count()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        fs::read_to_string(self.output.path().join("stderr")).unwrap_or_default()
+    }
+
+    /// Lines of its log that are warnings or errors; one for each call of an API is not meant.
+    pub(crate) fn complaints(&self) -> usize {
+        let said = self.stderr();
+        said.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).count()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_none()
+    }
+
+    /// SIGTERM, and the end.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        let _ = kill_process(self.id, Signal::TERM);
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+                return status;
+            }
+            assert!(Instant::now() < end, "it does not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// SIGKILL, and gone.
+    pub(crate) fn kill(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if self.is_running() {
+            let _ = kill_process(self.id, Signal::KILL);
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        // Below another program, it may die after that one, thread by thread; zombies have let go.
+        let end = Instant::now() + PATIENCE;
+        let lives = || {
+            let threads = fs::read_dir(self.proc("task")).into_iter().flatten().flatten();
+            let mut states = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+            states.any(|stat| !stat.contains(") Z "))
+        };
+        while lives() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
