@@ -1,0 +1,183 @@
+//! The catalogue of hostile and unlucky cases, T01 to T120, and what proves each: a test of
+//! `cargo test`, a script of `tests/soak`, or the reason why it does not apply here. A case may have
+//! several rows. That what is named exists is tested.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use Proof::{Absent, Script, Test};
+
+/// What stands behind a case.
+#[derive(Clone, Copy, Debug)]
+enum Proof {
+    /// A function of this name in this file.
+    Test(&'static str, &'static str),
+    /// A file that is run by hand or by CI.
+    Script(&'static str),
+    /// It does not apply, for this reason.
+    Absent(&'static str),
+}
+
+const NO_HTTP_2: &str = "HTTP/2 is off: a connection that begins with it is answered 400 and closed";
+
+/// HTTP/1 framing (T01-T22), slow clients (T23-T31, T33), HTTP/2 (T34-T43), store, crash, time and
+/// operations (T92-T112).
+const WIRE_AND_STORE: &[(u32, Proof)] = &[
+    (1, Test("tests/suite/framing.rs", "t01_t02_t03_lengths_that_two_servers_read_differently")),
+    (1, Test("tests/suite/http_raw.rs", "refused_and_closed")),
+    (2, Test("tests/suite/framing.rs", "t01_t02_t03_lengths_that_two_servers_read_differently")),
+    (3, Test("tests/suite/framing.rs", "t01_t02_t03_lengths_that_two_servers_read_differently")),
+    (4, Test("tests/suite/framing.rs", "t04_t05_t06_t07_hosts")),
+    (5, Test("tests/suite/framing.rs", "t04_t05_t06_t07_hosts")),
+    (6, Test("tests/suite/framing.rs", "t04_t05_t06_t07_hosts")),
+    (7, Test("tests/suite/framing.rs", "t04_t05_t06_t07_hosts")),
+    (8, Test("tests/suite/framing.rs", "t08_no_answer_repeats_a_host")),
+    (8, Test("tests/suite/redirect.rs", "the_host_decides_the_domain")),
+    (9, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
+    (10, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
+    (11, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
+    (12, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
+    (13, Test("tests/suite/framing.rs", "t13_t14_targets_that_name_nothing")),
+    (14, Test("tests/suite/framing.rs", "t13_t14_targets_that_name_nothing")),
+    (15, Test("tests/suite/framing.rs", "t15_long_bodies_are_refused_before_they_are_read")),
+    (16, Test("tests/suite/framing.rs", "t16_no_decoder_is_linked")),
+    (17, Test("tests/suite/framing.rs", "t17_t18_bodies_that_break_readers")),
+    (18, Test("tests/suite/framing.rs", "t17_t18_bodies_that_break_readers")),
+    (18, Test("src/http/api/json.rs", "refuses_what_readers_disagree_about")),
+    (19, Test("tests/suite/framing.rs", "t19_a_thousand_requests_that_nobody_reads")),
+    (19, Test("tests/suite/http_raw.rs", "a_thousand_pipelined_requests_are_answered_in_order")),
+    (20, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
+    (21, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
+    (22, Test("tests/suite/framing.rs", "t22_resets_in_the_middle_of_an_answer")),
+    (22, Test("tests/suite/http_raw.rs", "a_half_closed_client_still_gets_its_answer")),
+    (22, Test("tests/suite/ops.rs", "clients_that_go_away_leave_nothing_behind")),
+    (23, Test("tests/suite/framing.rs", "t23_t24_t25_t33_drips_end_at_the_deadline")),
+    (24, Test("tests/suite/framing.rs", "t23_t24_t25_t33_drips_end_at_the_deadline")),
+    (24, Test("src/http/stream.rs", "a_byte_now_and_then_puts_nothing_off_and_much_does")),
+    (25, Test("tests/suite/framing.rs", "t23_t24_t25_t33_drips_end_at_the_deadline")),
+    (26, Script("tests/soak/run")),
+    (27, Script("tests/soak/run")),
+    (28, Test("tests/suite/framing.rs", "t28_unfinished_heads_take_little_memory")),
+    (29, Test("tests/suite/framing.rs", "t29_no_descriptors_left")),
+    (30, Test("tests/suite/http_raw.rs", "surplus_connections_are_closed_at_once")),
+    (31, Test("tests/suite/http_raw.rs", "one_address_does_not_take_the_places_of_all")),
+    (32, Absent("there is no built-in HTTPS: a reverse proxy ends TLS")),
+    (33, Test("tests/suite/framing.rs", "t23_t24_t25_t33_drips_end_at_the_deadline")),
+    (34, Absent(NO_HTTP_2)),
+    (35, Absent(NO_HTTP_2)),
+    (36, Absent(NO_HTTP_2)),
+    (37, Absent(NO_HTTP_2)),
+    (38, Absent(NO_HTTP_2)),
+    (39, Absent(NO_HTTP_2)),
+    (40, Absent(NO_HTTP_2)),
+    (41, Absent(NO_HTTP_2)),
+    (42, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
+    (43, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
+    (92, Test("tests/suite/crash.rs", "nothing_acknowledged_is_lost_by_a_kill")),
+    (93, Script("tests/soak/run")),
+    (94, Test("tests/suite/log.rs", "a_power_cut_at_any_sync_loses_nothing_acknowledged")),
+    (95, Test("tests/suite/log.rs", "any_failing_sync_is_answered_and_healed")),
+    (96, Test("tests/suite/disk_full.rs", "redirects_go_on_and_writes_heal")),
+    (97, Test("tests/suite/disk_full.rs", "a_disk_that_takes_nothing_is_named_at_the_start")),
+    (98, Test("tests/suite/damage.rs", "both_copies_damaged_are_never_fewer_links_in_silence")),
+    (99, Test("tests/suite/lifecycle.rs", "one_process_per_data_folder")),
+    (99, Test("tests/suite/lifecycle.rs", "the_second_of_many_at_once")),
+    (100, Test("tests/suite/lifecycle.rs", "a_stop_finishes_what_was_started")),
+    (100, Test("tests/suite/lifecycle.rs", "fifty_requests_on_their_way_finish")),
+    (101, Test("tests/suite/lifecycle.rs", "a_second_signal_ends_at_once")),
+    (101, Test("tests/suite/lifecycle.rs", "signals_that_mean_nothing_do_not_end_it")),
+    (101, Test("tests/suite/lifecycle.rs", "a_pipe_that_closes_after_the_first_line_does_not_end_it")),
+    (101, Test("tests/suite/lifecycle.rs", "a_signal_during_the_start_is_not_lost")),
+    (101, Test("tests/suite/lifecycle.rs", "closed_output_does_not_end_it")),
+    (102, Test("tests/suite/lifecycle.rs", "every_counted_click_outlives_a_stop")),
+    (103, Script("tests/soak/run")),
+    (104, Test("tests/suite/lifecycle.rs", "a_bad_configuration_is_refused_before_a_port_opens")),
+    (104, Test("tests/suite/lifecycle.rs", "configurations_that_cannot_be_read")),
+    (105, Test("tests/suite/password.rs", "neither_password_nor_cookie_is_kept_or_logged")),
+    (106, Test("tests/suite/log.rs", "an_archive_reads_verifies_and_copies_beside_a_running_log")),
+    (107, Test("tests/suite/table.rs", "the_table_is_the_log")),
+    (108, Test("src/clicks.rs", "nothing_is_lost_or_doubled_while_draining")),
+    (109, Test("tests/suite/ops.rs", "unknown_codes_cost_no_memory")),
+    (110, Script("tests/soak/run")),
+    (111, Script("tests/soak/run")),
+    (112, Test("src/http/service.rs", "a_panic_on_the_way_is_500_and_counted")),
+    (112, Test("src/http/service/panics.rs", "t112_a_thousand_panics_are_a_thousand_answers")),
+];
+
+/// Redirects, URLs and codes (T44-T57), pages (T58-T68), the APIs and who may use them (T69-T83),
+/// what leaves this machine (T84-T91), supply chain and privacy (T113-T120).
+const LINKS_AND_PEOPLE: &[(u32, Proof)] = &[
+    (44, Test("src/model/destination.rs", "web_addresses_refused")),
+    (45, Test("src/model/destination.rs", "web_addresses_refused")),
+    (46, Test("tests/suite/redirect.rs", "destinations_leave_as_ascii")),
+    (47, Test("src/model/destination.rs", "web_addresses_refused")),
+    (48, Test("tests/suite/admin.rs", "loops_among_our_own_links_are_refused")),
+    (49, Test("tests/suite/http_raw.rs", "answered_and_open")),
+    (50, Test("src/visit/destination.rs", "the_stored_host_is_never_changed")),
+    (51, Test("tests/suite/redirect.rs", "a_change_is_seen_by_the_next_click")),
+    (52, Test("tests/suite/redirect.rs", "what_does_not_stand_does_not_tell_where_it_leads")),
+    (53, Test("tests/suite/redirect.rs", "only_people_who_follow_the_link_are_counted")),
+    (54, Test("src/model/short_code.rs", "refuses")),
+    (55, Test("src/links/codes.rs", "a_hundred_thousand_codes_differ_and_are_flat")),
+    (56, Test("src/model/destination.rs", "web_addresses_are_normalised")),
+    (57, Test("tests/suite/race.rs", "one_code_is_created_once")),
+    (58, Test("tests/suite/browser.rs", "hostile_words_run_nowhere")),
+    (59, Test("src/visit/pages/hostile.rs", "hostile_words_add_nothing_and_are_shown")),
+    (60, Test("tests/suite/admin.rs", "refusals_of_links_name_field_and_rule")),
+    (61, Test("src/visit/pages/hostile.rs", "every_page_carries_what_keeps_it_harmless")),
+    (62, Test("src/visit/pages/hostile.rs", "policies_word_for_word")),
+    (63, Test("tests/suite/password.rs", "forms_that_are_refused")),
+    (64, Test("tests/suite/password.rs", "the_right_password_leads_on_and_is_remembered")),
+    (65, Test("tests/suite/password.rs", "guessing_is_limited_before_it_is_hashed")),
+    (66, Test("tests/suite/redirect.rs", "what_does_not_stand_does_not_tell_where_it_leads")),
+    (67, Test("src/webhooks/event.rs", "of_a_referrer_only_a_name_is_kept")),
+    (68, Test("tests/suite/redirect.rs", "pages_carry_what_keeps_them_harmless")),
+    (69, Test("tests/suite/admin.rs", "who_is_let_in")),
+    (70, Test("tests/suite/lifecycle.rs", "the_key_of_the_environment_is_valid_while_it_is_set")),
+    (71, Test("src/links/keys.rs", "the_environment_key_is_compared_whole")),
+    (72, Test("tests/suite/admin.rs", "nobody_writes_what_is_ours_to_write")),
+    (73, Test("src/http/api/json.rs", "whole_numbers")),
+    (74, Test("src/clock.rs", "refuses_what_is_no_instant")),
+    (75, Test("tests/suite/admin.rs", "lists_filter_sort_and_page")),
+    (76, Test("tests/suite/admin.rs", "bulk_row_by_row_or_all_or_nothing")),
+    (77, Script("tests/soak/schemathesis")),
+    (78, Test("tests/suite/http_raw.rs", "answered_and_open")),
+    (79, Test("src/http/peer.rs", "only_trusted_proxies_are_believed")),
+    (80, Test("src/http/scans.rs", "forged_addresses_take_no_memory_and_lift_no_limit")),
+    (81, Test("tests/suite/http_raw.rs", "codes_that_lead_nowhere_are_limited_by_address")),
+    (83, Test("tests/suite/ops.rs", "metrics_are_for_administrators")),
+    (84, Test("tests/suite/webhook_urls.rs", "private_networks_in_every_spelling")),
+    (85, Test("src/webhooks/connect.rs", "one_private_address_refuses_the_whole_answer")),
+    (86, Test("tests/suite/webhook_limits.rs", "redirects_are_not_followed")),
+    (87, Test("tests/suite/webhook_limits.rs", "slow_and_ill_receivers_are_cut_off")),
+    (88, Test("tests/suite/webhook_limits.rs", "a_full_queue_drops_and_counts_and_nobody_waits")),
+    (89, Test("tests/suite/webhook_urls.rs", "what_else_is_refused_and_what_is_not")),
+    (90, Test("tests/suite/webhooks.rs", "told_in_full")),
+    (91, Test("tests/suite/webhooks.rs", "nothing_secret_is_logged_and_no_proxy_is_asked")),
+    (118, Test("tests/suite/options.rs", "privacy_signals_keep_third_parties_out")),
+    (120, Test("tests/suite/http_raw.rs", "refused_and_closed")),
+];
+
+#[test]
+fn what_proves_a_case_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read =
+        |file: &str| fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    for (case, proof) in WIRE_AND_STORE.iter().chain(LINKS_AND_PEOPLE) {
+        match proof {
+            Test(file, name) => {
+                assert!(read(file).contains(&format!("fn {name}(")), "T{case:02}: no {name} in {file}");
+            }
+            Script(file) => assert!(read(file).starts_with("#!"), "T{case:02}: {file} is no script"),
+            Absent(why) => assert!(why.len() > 20, "T{case:02}: say why"),
+        }
+    }
+}
+
+#[test]
+fn each_case_of_the_wire_and_the_store_is_listed() {
+    let listed: BTreeSet<u32> = WIRE_AND_STORE.iter().map(|(case, _)| *case).collect();
+    let wanted: BTreeSet<u32> = (1..=43).chain(92..=112).collect();
+    assert_eq!(listed, wanted);
+}
