@@ -18,7 +18,7 @@ use hyper::body::Body;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
-use crate::http::api::dialect::Dialect;
+use crate::http::api::dialect::{Dialect, Trouble};
 use crate::http::api::openapi::Description;
 use crate::http::api::ops::Ops;
 use crate::http::api::{self, Api};
@@ -171,10 +171,10 @@ impl Service {
     {
         let uri = request.uri();
         let Ok(host) = host::of(request.version(), uri, request.headers()) else {
-            return now(closing(page(StatusCode::BAD_REQUEST)));
+            return now(closing(refused(uri, Trouble::BadHost)));
         };
         if target_length(uri) > TARGET_MAX {
-            return now(closing(page(StatusCode::URI_TOO_LONG)));
+            return now(closing(refused(uri, Trouble::LongTarget)));
         }
         let method = request.method();
         let place = Place::of(uri.path());
@@ -285,6 +285,14 @@ impl Service {
 
 fn now(answer: Answer) -> Answering {
     Answering::Now(Some(answer))
+}
+
+/// The refusal of a request that is not looked at: in the words of whose path it is.
+fn refused(uri: &Uri, trouble: Trouble) -> Answer {
+    match Place::of(uri.path()) {
+        Place::Api => api::troubled(api::dialect_of(uri.path()), trouble),
+        _ => page(trouble.status()),
+    }
 }
 
 fn target_length(uri: &Uri) -> usize {

@@ -22,6 +22,8 @@ mod dialects;
 mod disk_full;
 /// HighLevel's links: each operation with each failure, one core, lists of any length.
 mod highlevel;
+/// Hostile words in links, requests and keys.
+mod hostile;
 /// The server over raw sockets: framing, deadlines, caps, drain.
 mod http_raw;
 /// A POST repeated.
