@@ -48,6 +48,8 @@ mod ops;
 mod options;
 /// Links with a password.
 mod password;
+/// What is kept of visitors, and whom they meet.
+mod privacy;
 /// Many at once.
 mod race;
 /// The README.
