@@ -10,7 +10,7 @@ pub enum How {
     /// To look whether it is there: HEAD.
     Look,
     /// Ahead of a click that may never come: a browser's guess about what its user opens next
-    /// (`Sec-Purpose: prefetch`, older browsers' `Purpose` and `X-Moz`).
+    /// (`Sec-Purpose: prefetch`, older browsers' `Purpose`, `X-Purpose` and `X-Moz`).
     Prefetch,
     /// To follow it with the password sent along: POST.
     Unlock,
@@ -34,18 +34,20 @@ impl How {
 }
 
 fn is_prefetch(headers: &HeaderMap) -> bool {
-    ["sec-purpose", "purpose", "x-moz"].iter().any(|name| {
-        headers.get(*name).is_some_and(|value| {
-            let value = value.as_bytes();
-            value.len() >= 8 && value[..8].eq_ignore_ascii_case(b"prefetch") || value == b"preview"
-        })
-    })
+    let begins = |value: &[u8], word: &[u8]| {
+        value.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+    };
+    let says =
+        |value: &[u8]| ["prefetch", "prerender", "preview"].iter().any(|word| begins(value, word.as_bytes()));
+    let names = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
+    names.iter().any(|name| headers.get_all(*name).iter().any(|value| says(value.as_bytes())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// T53: a person follows the link, or nothing is counted.
     #[test]
     fn what_counts() {
         let rows = [
@@ -57,7 +59,15 @@ mod tests {
             (Method::GET, Some(("purpose", "Prefetch")), How::Prefetch),
             (Method::GET, Some(("x-moz", "prefetch")), How::Prefetch),
             (Method::GET, Some(("purpose", "preview")), How::Prefetch),
+            (Method::GET, Some(("sec-purpose", "Prefetch;anonymous-client-ip")), How::Prefetch),
+            (Method::GET, Some(("sec-purpose", "prerender")), How::Prefetch),
+            (Method::GET, Some(("x-purpose", "preview")), How::Prefetch),
             (Method::GET, Some(("purpose", "other")), How::Follow),
+            (Method::GET, Some(("purpose", "")), How::Follow),
+            (Method::GET, Some(("purpose", "pref")), How::Follow),
+            (Method::GET, Some(("sec-fetch-mode", "navigate")), How::Follow),
+            (Method::HEAD, Some(("sec-purpose", "prefetch")), How::Look),
+            (Method::OPTIONS, None, How::Look),
         ];
         for (method, header, want) in rows {
             let mut headers = HeaderMap::new();
