@@ -48,7 +48,7 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
-use crate::http::api::dialect::Dialect;
+use crate::http::api::dialect::{Dialect, Trouble};
 use crate::http::api::openapi::Description;
 use crate::http::api::ops::Ops;
 use crate::http::api::{self, Api};
@@ -201,10 +201,10 @@ impl Service {
     {
         let uri = request.uri();
         let Ok(host) = host::of(request.version(), uri, request.headers()) else {
-            return now(closing(page(StatusCode::BAD_REQUEST)));
+            return now(closing(refused(uri, Trouble::BadHost)));
         };
         if target_length(uri) > TARGET_MAX {
-            return now(closing(page(StatusCode::URI_TOO_LONG)));
+            return now(closing(refused(uri, Trouble::LongTarget)));
         }
         if !request.body().is_end_stream() && !is_framed_plainly(request.headers()) {
             return now(closing(page(StatusCode::BAD_REQUEST)));
@@ -326,6 +326,14 @@ fn is_framed_plainly(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let first = codings.next();
     first.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
+}
+
+/// The refusal of a request that is not looked at: in the words of whose path it is.
+fn refused(uri: &Uri, trouble: Trouble) -> Answer {
+    match Place::of(uri.path()) {
+        Place::Api => api::troubled(api::dialect_of(uri.path()), trouble),
+        _ => page(trouble.status()),
+    }
 }
 
 fn target_length(uri: &Uri) -> usize {

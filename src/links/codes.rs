@@ -1,5 +1,5 @@
-//! Generated short codes: nanoid over the configured alphabet, never a reserved word, longer by
-//! themselves when the short ones run out.
+//! Generated short codes: nanoid over the configured alphabet, never a reserved word, none that holds
+//! a word which nobody wants in a link of theirs, longer by themselves when the short ones run out.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,6 +15,16 @@ const LENGTH_MAX: usize = 64;
 /// Collisions after which codes become one character longer. With 7 characters of 62, two tries
 /// that both collide mean that a good part of 3.5 million million codes is taken.
 const COLLISIONS_MAX: usize = 2;
+
+/// What no drawn code holds, read as people read it: in any case, and with digits for letters. Words of
+/// four letters and more come up once in some 10,000 codes; shorter ones would cost too many codes.
+const UNSEEMLY: &[&str] = &[
+    "anal", "anus", "arse", "boob", "chink", "clit", "cock", "coon", "crap", "cunt", "dick", "dildo", "dyke",
+    "fagg", "fick", "fotze", "fuck", "fuk", "gook", "hitler", "homo", "hure", "jizz", "kike", "merde",
+    "milf", "nazi", "negro", "nigg", "nutte", "orgy", "paki", "penis", "piss", "poop", "porn", "puta",
+    "puss", "rape", "scat", "semen", "sexx", "shit", "slag", "slut", "spast", "spic", "suck", "tits", "turd",
+    "twat", "vagin", "wank", "wetback", "whore",
+];
 
 #[derive(Debug)]
 pub(super) struct Generator {
@@ -50,10 +60,29 @@ impl Generator {
         let length = self.length.load(Ordering::Relaxed) + usize::from(!case_sensitive);
         loop {
             let code = nanoid::nanoid!(length, &self.alphabet);
-            if !is_reserved(&code) {
+            if !is_reserved(&code) && !is_unseemly(&code) {
                 return ShortCode::parse(&code).expect("the alphabet is part of what codes may hold");
             }
         }
+    }
+}
+
+fn is_unseemly(code: &str) -> bool {
+    let read: String = code.bytes().map(|byte| char::from(as_read(byte))).collect();
+    UNSEEMLY.iter().any(|word| read.contains(word))
+}
+
+fn as_read(byte: u8) -> u8 {
+    match byte {
+        b'0' => b'o',
+        b'1' => b'i',
+        b'3' => b'e',
+        b'4' => b'a',
+        b'5' => b's',
+        b'7' => b't',
+        b'8' => b'b',
+        b'9' => b'g',
+        other => other.to_ascii_lowercase(),
     }
 }
 
@@ -75,17 +104,39 @@ mod tests {
         assert_eq!(codes.next(0, false).as_str().len(), 6);
     }
 
+    /// T55: so many draws that a word that is not kept out would be among them.
+    #[test]
+    fn no_code_holds_a_word_that_nobody_wants() {
+        for code in ["aSHITb", "xFuCk12", "5H1Tabc", "n4z1xyz", "p0rn"] {
+            assert!(is_unseemly(code), "{code}");
+        }
+        for code in ["Waypost", "sale2026", "abcdefg", "0123456"] {
+            assert!(!is_unseemly(code), "{code}");
+        }
+        // Letters of which such words are made: without the list, some twenty of these codes held one.
+        let codes = Generator::new(&settings("fuckshitna", 7)).expect("valid");
+        for _ in 0..20_000 {
+            let code = codes.next(0, true);
+            assert!(!["fuck", "shit", "suck"].iter().any(|word| code.as_str().contains(word)), "{code}");
+        }
+    }
+
+    /// T55. `WAYPOST_CASES` draws more of them (tests/soak/links).
     #[test]
     fn a_hundred_thousand_codes_differ_and_are_flat() {
+        let draws = std::env::var("WAYPOST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000_u32);
         let codes = Generator::new(&Settings::default()).expect("valid");
+        // 62 to the 7th: more than 2 to the 41st codes of the default length.
+        assert_eq!(codes.next(0, true).as_str().len(), 7);
+        assert!(62_f64.powi(7).log2() > 40.0);
         let mut seen = std::collections::HashSet::new();
         let mut counts = [0_u32; 128];
-        for _ in 0..100_000 {
+        for _ in 0..draws {
             let code = codes.next(0, true);
             code.as_str().bytes().for_each(|b| counts[usize::from(b)] += 1);
             assert!(seen.insert(code));
         }
-        let expected = 700_000.0 / 62.0;
+        let expected = f64::from(draws) * 7.0 / 62.0;
         let chi: f64 =
             counts.iter().filter(|n| **n > 0).map(|n| (f64::from(*n) - expected).powi(2) / expected).sum();
         // 61 degrees of freedom: beyond 130 once in a million runs.

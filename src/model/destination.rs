@@ -270,7 +270,7 @@ fn web_address(field: &'static str, text: &str, extra: &ExtraSchemes) -> Result<
     if web && url.host_str().is_none_or(str::is_empty) {
         return refuse("must have a host".to_owned());
     }
-    if !url.username().is_empty() || url.password().is_some() {
+    if !url.username().is_empty() || url.password().is_some() || (web && has_user(text)) {
         return refuse("must not contain a user name or password".to_owned());
     }
     // Escaped, it would be another host. Of web addresses the parser lets no such thing in.
@@ -278,6 +278,13 @@ fn web_address(field: &'static str, text: &str, extra: &ExtraSchemes) -> Result<
         return refuse("must have a host without quotation marks".to_owned());
     }
     Ok(visible(url.as_str()))
+}
+
+/// Whether something stands before an `@` in front of the host, be it empty, which the parser drops:
+/// `https://@evil.test/` is not what it looks like either.
+fn has_user(text: &str) -> bool {
+    let behind = text.split_once(':').map_or("", |(_, behind)| behind).trim_start_matches(['/', '\\']);
+    behind.split(['/', '\\', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }
 
 fn without_scheme<'a>(text: &'a str, scheme: &str) -> &'a str {
@@ -430,6 +437,7 @@ mod tests {
             .map_err(|e| e.to_string())
     }
 
+    /// T46, T47, T56: what is stored is what a browser would open, and shows where it leads.
     #[test]
     fn web_addresses_are_normalised() {
         let rows = [
@@ -439,13 +447,31 @@ mod tests {
             ("http://аррӏе.com/", "http://xn--80ak6aa92e.com/"),
             ("http://evil.test\\@good.test/", "http://evil.test/@good.test/"),
             ("https:evil.test", "https://evil.test/"),
+            ("https:/\\evil.test", "https://evil.test/"),
+            ("https:///evil.test", "https://evil.test/"),
+            ("https:\\\\evil.test\\x", "https://evil.test/x"),
+            ("https://good.test\\@evil.test/", "https://good.test/@evil.test/"),
+            ("https://good.test/@evil.test", "https://good.test/@evil.test"),
+            ("https://good.test?@evil.test", "https://good.test/?@evil.test"),
+            ("https://good.test#@evil.test", "https://good.test/#@evil.test"),
+            ("https://e.test/a/../b/./c/%2e%2e/d", "https://e.test/b/d"),
+            ("https://e.test/%0d%0aSet-Cookie:%20a=b", "https://e.test/%0d%0aSet-Cookie:%20a=b"),
+            ("https://e.test/\u{202e}\u{2028}\u{feff}x", "https://e.test/%E2%80%AE%E2%80%A8%EF%BB%BFx"),
+            ("https://e.test/'\"<>`{}|^", "https://e.test/'%22%3C%3E%60%7B%7D|^"),
+            ("http://ｅｖｉｌ．test/", "http://evil.test/"),
+            ("http://e\u{ad}vil.test/", "http://evil.test/"),
+            ("http://b\u{fc}cher.example/", "http://xn--bcher-kva.example/"),
+            ("http://xn--80ak6aa92e.com/", "http://xn--80ak6aa92e.com/"),
             ("http://127.1/", "http://127.0.0.1/"),
+            ("http://0x7f000001/", "http://127.0.0.1/"),
+            ("http://[::FFFF:127.0.0.1]/", "http://[::ffff:7f00:1]/"),
         ];
         for (text, want) in rows {
             assert_eq!(parse(LinkType::Url, text).as_deref(), Ok(want), "{text}");
         }
     }
 
+    /// T44, T45, T47: the scheme is one of a list, and nothing is repaired in silence.
     #[test]
     fn web_addresses_refused() {
         let schemes = "url: must use one of these schemes: http, https";
@@ -474,12 +500,64 @@ mod tests {
             ("https://e.test/\0", control),
             ("https://good.test@evil.test/", "url: must not contain a user name or password"),
             ("https://u:p@evil.test/", "url: must not contain a user name or password"),
+            ("https://@evil.test/", "url: must not contain a user name or password"),
+            ("https://:@evil.test/", "url: must not contain a user name or password"),
+            ("https:\\\\@evil.test/", "url: must not contain a user name or password"),
+            ("https://good.test:80@evil.test/", "url: must not contain a user name or password"),
+            ("https://a@b@evil.test/", "url: must not contain a user name or password"),
+            ("https://good.test%40evil.test/", "url: is not a valid URL: invalid international domain name"),
+            ("https://e.test%2f@evil.test/", "url: must not contain a user name or password"),
+            ("\u{feff}javascript:alert(1)", absolute),
+            ("\u{200b}javascript:alert(1)", absolute),
+            ("\u{a0}javascript:alert(1)", "url: must not begin or end with white space"),
+            ("java\u{ad}script:alert(1)", absolute),
+            ("javascript\u{ff1a}alert(1)", absolute),
+            ("javascript&colon;alert(1)", absolute),
+            ("javascript%3aalert(1)", absolute),
+            ("ｊavascript:alert(1)", absolute),
+            ("java\nscript:alert(1)", control),
+            ("jav\0ascript:alert(1)", control),
+            ("javascript://e.test/%0aalert(1)", schemes),
+            ("DATA:text/html;base64,PHN2Zz4=", schemes),
+            ("data:,x", schemes),
+            ("filesystem:https://e.test/x", schemes),
+            ("about:blank", schemes),
+            ("jar:https://e.test/x!/", schemes),
+            ("ftp://e.test/", schemes),
+            ("ws://e.test/", schemes),
+            ("chrome://settings", schemes),
+            ("ms-msdt:/id", schemes),
+            ("tel:+4930", schemes),
+            ("feed:https://e.test/", schemes),
+            ("https//e.test", absolute),
+            ("://e.test", absolute),
+            ("?x", absolute),
+            ("#x", absolute),
+            ("https://e.test/a\tb", control),
+            ("https://e.test/a\nb", control),
+            ("https://e.test/\u{7f}", control),
+            ("https://e.test/\u{85}x", control),
+            ("https://e.test/\u{9b}x", control),
+            ("https://e.test/\u{1b}[2J", control),
+            ("https://e.test/ ", "url: must not begin or end with white space"),
+            ("https://e.test/\u{3000}", "url: must not begin or end with white space"),
+            ("https://e.test:99999/", "url: is not a valid URL: invalid port number"),
+            ("https://e.test:x/", "url: is not a valid URL: invalid port number"),
+            ("https://[::1/", "url: is not a valid URL: invalid IPv6 address"),
+            ("https://1.2.3.4.5/", "url: is not a valid URL: invalid IPv4 address"),
+            ("https://a b.test/", "url: is not a valid URL: invalid international domain name"),
+            ("https://\u{202e}evil.test/", "url: is not a valid URL: invalid international domain name"),
         ];
         for (text, want) in rows {
             assert_eq!(parse(LinkType::Url, text).err().as_deref(), Some(want), "{text:?}");
         }
-        let long = format!("https://e.test/{}", "x".repeat(MAX_BYTES));
+        let of_length = |bytes: usize| format!("https://e.test/{}", "x".repeat(bytes - 15));
+        assert_eq!(parse(LinkType::Url, &of_length(MAX_BYTES)), Ok(of_length(MAX_BYTES)));
+        let long = of_length(MAX_BYTES + 1);
         assert_eq!(parse(LinkType::Url, &long).err().as_deref(), Some("url: must be at most 8192 bytes"));
+        let grows = format!("https://e.test/{}", "\u{e9}".repeat(4_000));
+        let why = "url: must be at most 8192 bytes after normalisation";
+        assert_eq!(parse(LinkType::Url, &grows).err().as_deref(), Some(why));
     }
 
     #[test]
@@ -500,6 +578,23 @@ mod tests {
             (LinkType::Tel, "+49 (30) 12-34", Ok("tel:+49301234")),
             (LinkType::Tel, "tel:+1-555;ext=12", Ok("tel:+1555;ext=12")),
             (LinkType::Tel, "tel:+1<script>", Err("url: must be a telephone number such as +49 30 1234")),
+            (LinkType::Tel, "javascript:1", Err("url: must be a telephone number such as +49 30 1234")),
+            (LinkType::Tel, "+1\r\nX: y", Err("url: must not contain control characters")),
+            (LinkType::Tel, "tel:tel:+1", Err("url: must be a telephone number such as +49 30 1234")),
+            (LinkType::Tel, "+1;x=\"><script>", Err("url: must be a telephone number such as +49 30 1234")),
+            (LinkType::Tel, "٠١٢٣", Err("url: must be a telephone number such as +49 30 1234")),
+            (LinkType::Mailto, "a@b.c\r\nBcc: x@y.z", Err("url: must not contain control characters")),
+            (
+                LinkType::Mailto,
+                "a@b.c%0d%0aBcc:x@y.z",
+                Err("url: must be an e-mail address such as jane@example.com"),
+            ),
+            (
+                LinkType::Mailto,
+                "javascript:a@b.c",
+                Err("url: must be an e-mail address such as jane@example.com"),
+            ),
+            (LinkType::Mailto, "//evil@test", Err("url: must be an e-mail address such as jane@example.com")),
             (LinkType::Tel, "*31#5551234", Ok("tel:*31%235551234")),
             (LinkType::Sms, "+15551234?body=hi \"you\"", Ok("sms:+15551234?body=hi%20%22you%22")),
             (LinkType::Sms, "https://e.test", Err("url: must be a telephone number such as +49 30 1234")),

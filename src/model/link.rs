@@ -375,6 +375,7 @@ mod tests {
                 Edit::GoogleTagId(Some("G-X\"></script>".into())),
                 "googleTagId: must be a tag id such as G-ABC123XYZ",
             ),
+            (Edit::MaxClicks(Some(u64::MAX)), "maxClicks: must be at most 9007199254740991"),
             (Edit::WebhookUrls(vec![hook.clone(); 6]), "webhookUrls: must be at most 5 URLs"),
             (Edit::WebhookUrls(vec![hook; 2]), "webhookUrls: must not name a URL twice"),
             (Edit::Tags((0..51).map(Id::from_bits).collect()), "tagIds: must be at most 50 tags"),
@@ -382,6 +383,64 @@ mod tests {
         for (edit, want) in rows {
             let error = options().apply(edit).map_err(|e| e.to_string());
             assert_eq!(error.err().as_deref(), Some(want));
+        }
+    }
+
+    /// T60: ids that end in a script hold nothing that could leave it.
+    #[test]
+    fn pixels_are_digits_and_capitals() {
+        let pixel = |id: &str| options().apply(Edit::MetaPixelId(Some(id.into()))).is_ok();
+        for id in ["12345", "123456789012345", "12345678901234567890"] {
+            assert!(pixel(id), "{id}");
+        }
+        for id in [
+            "",
+            "1234",
+            "123456789012345678901",
+            "12345\n",
+            "\n12345",
+            " 12345",
+            "12345 ",
+            "-12345",
+            "+12345",
+            "1e5123",
+            "0x12345",
+            "12345'",
+            "12345</script>",
+            "１２３４５",
+            "\u{661}\u{662}\u{663}\u{664}\u{665}",
+            "12\034",
+            "1');alert(1);//",
+        ] {
+            assert!(!pixel(id), "{id:?}");
+        }
+        let tag = |id: &str| options().apply(Edit::GoogleTagId(Some(id.into()))).is_ok();
+        for id in ["G-ABCD", "GT-ABCD1", "AW-12345", "DC-12345", "UA-12345-1", "GTM-ABC1234"] {
+            assert!(tag(id), "{id}");
+        }
+        for id in [
+            "",
+            "G-",
+            "G-ABC",
+            "G-ABCDEFGHIJKLMNOPQRSTU",
+            "g-abcd",
+            "G-abcd",
+            "X-ABCD",
+            "GABCD",
+            "G_ABCD",
+            "G-ABCD\n",
+            "G-ABCD\r\n",
+            " G-ABCD",
+            "G-AB CD",
+            "G-AB\"CD",
+            "G-X\"></script><script>",
+            "G-AB\u{c4}D",
+            "Ｇ-ABCD",
+            "G\u{2010}ABCD",
+            "G-ABCD&id=x",
+            "G-ABCD/../x",
+        ] {
+            assert!(!tag(id), "{id:?}");
         }
     }
 

@@ -193,15 +193,15 @@ fn all_allowed(code: &str) -> bool {
     before != Before::Joiner
 }
 
-/// Hangul fillers: letters by category, blank on the screen.
+/// Hangul fillers and blank hieroglyphs: letters by category, blank on the screen.
 fn is_blank_letter(c: char) -> bool {
-    matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}')
+    matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{13441}' | '\u{13442}')
 }
 
-/// The combining grapheme joiner, Khmer inherent vowels and Mongolian selectors: marks by
-/// category, blank on the screen.
+/// The combining grapheme joiner, Khmer inherent vowels, Mongolian selectors and the Khitan filler:
+/// marks by category, blank on the screen.
 fn is_blank_mark(c: char) -> bool {
-    matches!(c, '\u{034f}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}')
+    matches!(c, '\u{034f}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{16fe4}')
 }
 
 #[cfg(test)]
@@ -240,6 +240,7 @@ mod tests {
         }
     }
 
+    /// T54: what browsers rewrite, what is ours, and what cannot be seen.
     #[test]
     fn refuses() {
         let chars = "must consist of letters, digits, emoji and the characters - _ . ~";
@@ -265,6 +266,54 @@ mod tests {
             ("\u{3164}", chars),
             ("a\u{ad}b", chars),
             ("a\0", chars),
+            (".well-known/x", chars),
+            ("a/../b", chars),
+            ("Robots.TXT", "is a reserved word"),
+            ("lin\u{212a}s", "is a reserved word"),
+            ("metrics", "is a reserved word"),
+            ("a\u{200c}b", chars),
+            ("a\u{2060}", chars),
+            ("\u{feff}a", chars),
+            ("a\u{61c}", chars),
+            ("a\u{2066}b", chars),
+            ("a\u{2028}b", chars),
+            ("a\u{3000}", chars),
+            ("a\u{a0}b", chars),
+            ("a\u{85}b", chars),
+            ("a\u{9b}b", chars),
+            ("a\u{1b}", chars),
+            ("a\u{7f}", chars),
+            ("a\u{fffd}", chars),
+            ("a\u{fff9}", chars),
+            ("a\u{e000}", chars),
+            ("a\u{378}", chars),
+            ("a\u{e0061}", chars),
+            ("\u{1f3f4}\u{e0067}\u{e0062}\u{e007f}", chars),
+            ("\u{e9}\u{e0100}", chars),
+            ("\u{2800}", chars),
+            ("\u{115f}", chars),
+            ("\u{ffa0}", chars),
+            ("\u{13441}", chars),
+            ("\u{e9}\u{16fe4}", chars),
+            ("\u{1d159}", chars),
+            ("\u{e9}\u{34f}", chars),
+            ("a\u{301}\u{200d}", chars),
+            ("\u{1f680}\u{200d}\u{200d}\u{1f680}", chars),
+            ("\u{200d}\u{1f680}", chars),
+            ("\u{fe0f}", chars),
+            ("a\u{20e3}", chars),
+            ("a\u{2f}b", chars),
+            ("a\u{ff0f}b", chars),
+            ("a\u{2215}b", chars),
+            ("a\u{37e}b", chars),
+            ("a:b", chars),
+            ("a@b", chars),
+            ("a,b", chars),
+            ("a&b", chars),
+            ("a'b", chars),
+            ("<b>", chars),
+            ("{{x}}", chars),
+            ("a+b", chars),
             ("a?b", chars),
             ("a#b", chars),
             ("€", chars),
@@ -275,6 +324,14 @@ mod tests {
         }
         let long = ShortCode::parse(&"é".repeat(129)).map_err(|e| e.to_string());
         assert_eq!(long, Err("shortCode: must be at most 128 characters".to_owned()));
+        assert!(ShortCode::parse(&"x".repeat(256)).is_err());
+        // Two spellings of one length once it is normal.
+        assert_eq!(ShortCode::parse(&"e\u{301}".repeat(128)), ShortCode::parse(&"\u{e9}".repeat(128)));
+        // Alike on the screen, and two codes: Cyrillic and Latin, full width and ASCII.
+        for (one, other) in [("\u{430}", "a"), ("\u{ff41}\u{ff50}\u{ff49}", "api2"), ("\u{131}", "i")] {
+            let other = ShortCode::parse(other);
+            assert!(ShortCode::parse(one).is_ok_and(|code| Ok(code.folded()) != other), "{one}");
+        }
     }
 
     #[test]

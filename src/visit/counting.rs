@@ -4,7 +4,7 @@ use hyper::header::{HeaderValue, USER_AGENT};
 use hyper::{HeaderMap, Method};
 
 /// Headers that say what a request is for.
-const PURPOSES: [&str; 3] = ["sec-purpose", "purpose", "x-moz"];
+const PURPOSES: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
 
 /// How a link is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub enum How {
     /// To look whether it is there: HEAD.
     Look,
     /// Ahead of a click that may never come: a browser's guess about what its user opens next
-    /// (`Sec-Purpose: prefetch`, older browsers' `Purpose` and `X-Moz`).
+    /// (`Sec-Purpose: prefetch`, older browsers' `Purpose`, `X-Purpose` and `X-Moz`).
     Prefetch,
     /// To follow it with the password sent along: POST.
     Unlock,
@@ -54,15 +54,17 @@ impl How {
 
 /// Asked first, since few values begin so.
 fn says_prefetch(value: &[u8]) -> bool {
-    value.len() >= 7
-        && value[0] | 0x20 == b'p'
-        && (value.len() >= 8 && value[..8].eq_ignore_ascii_case(b"prefetch") || value == b"preview")
+    value.first().is_some_and(|first| first | 0x20 == b'p')
+        && [&b"prefetch"[..], b"prerender", b"preview"]
+            .iter()
+            .any(|word| value.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// T53: a person follows the link, or nothing is counted.
     #[test]
     fn what_counts() {
         let rows = [
@@ -74,9 +76,17 @@ mod tests {
             (Method::GET, Some(("purpose", "Prefetch")), How::Prefetch),
             (Method::GET, Some(("x-moz", "prefetch")), How::Prefetch),
             (Method::GET, Some(("purpose", "preview")), How::Prefetch),
+            (Method::GET, Some(("sec-purpose", "Prefetch;anonymous-client-ip")), How::Prefetch),
+            (Method::GET, Some(("sec-purpose", "prerender")), How::Prefetch),
+            (Method::GET, Some(("x-purpose", "preview")), How::Prefetch),
             (Method::GET, Some(("purpose", "other")), How::Follow),
             (Method::GET, Some(("purpose", "p")), How::Follow),
             (Method::GET, Some(("x-other", "prefetch")), How::Follow),
+            (Method::GET, Some(("purpose", "")), How::Follow),
+            (Method::GET, Some(("purpose", "pref")), How::Follow),
+            (Method::GET, Some(("sec-fetch-mode", "navigate")), How::Follow),
+            (Method::HEAD, Some(("sec-purpose", "prefetch")), How::Look),
+            (Method::OPTIONS, None, How::Look),
         ];
         for (method, header, want) in rows {
             let mut headers = HeaderMap::new();

@@ -283,8 +283,13 @@ mod tests {
         assert_eq!(location(&options.target(), &options, Brought { rest: "more", query: None }), None);
     }
 
+    /// T50: 2,000 cases here, a million in tests/soak/links.
+    fn cases() -> u32 {
+        std::env::var("WAYPOST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2_000)
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
         #[test]
         fn the_stored_host_is_never_changed(
             rest in "[\\x21-\\x7eü/.%@:\\\\]{0,20}",
@@ -301,6 +306,10 @@ mod tests {
                 prop_assert_eq!(led.username(), "");
                 prop_assert!(led.path().starts_with("/base"), "{}", led);
                 prop_assert_eq!(led.fragment(), Some("f"));
+                // The link's own parameter stays, unless the visitor has one of its name.
+                let theirs = url::form_urlencoded::parse(query.as_deref().unwrap_or("").as_bytes());
+                let is_replaced = { theirs }.any(|(name, _)| name == "k");
+                prop_assert!(is_replaced || led.query_pairs().any(|(k, v)| k == "k" && v == "v"), "{}", led);
             }
         }
     }

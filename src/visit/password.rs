@@ -108,6 +108,7 @@ mod tests {
         }
     }
 
+    /// T64: a MAC over link, password and expiry, and good for nothing else.
     #[test]
     fn the_cookie_opens_its_link_for_an_hour() {
         let link = protected(1, "$argon2id$one");
@@ -134,6 +135,13 @@ mod tests {
             ("another expiry", &link, &later, 10),
             ("another link", &protected(2, "$argon2id$one"), pair, 5),
             ("another password", &protected(1, "$argon2id$two"), pair, 5),
+            ("a shorter MAC", &link, &pair[..pair.len() - 4], 5),
+            ("no MAC", &link, "waypost_open=3605.", 5),
+            ("a padded MAC", &link, &format!("{pair}="), 5),
+            ("two MACs", &link, &format!("{pair}.{pair}"), 5),
+            ("a signed expiry", &link, &pair.replacen("=3605.", "=-1.", 1), 5),
+            ("another name", &link, &pair.replacen("waypost_open", "waypost_open2", 1), 5),
+            ("a quoted value", &link, &pair.replacen('=', "=\"", 1), 5),
             ("nothing", &link, "waypost_open=", 5),
             ("garbage", &link, "waypost_open=9999999999999999999999.%%", 5),
         ];

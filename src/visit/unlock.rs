@@ -158,6 +158,7 @@ pub(crate) fn password_in(form: &[u8]) -> Option<Password> {
 mod tests {
     use super::*;
 
+    /// T63: forms of this host, and forms at all.
     #[test]
     fn whose_forms_are_read() {
         let form = "application/x-www-form-urlencoded";
@@ -171,6 +172,17 @@ mod tests {
             (Some("https://evil.test:go.test"), form, forbidden),
             (Some("null"), form, forbidden),
             (Some(""), form, forbidden),
+            (Some("go.test"), form, forbidden),
+            (Some("https://go.test@evil.test"), form, forbidden),
+            (Some("https://evil.test/go.test"), form, forbidden),
+            (Some("https://evil.test#go.test"), form, forbidden),
+            (Some("https://notgo.test"), form, forbidden),
+            (Some("https://go.test:8080:go.test"), form, forbidden),
+            (Some("https://go.test https://evil.test"), form, forbidden),
+            (None, "multipart/form-data; boundary=x", Some(Refusal::NoForm)),
+            (None, "application/json", Some(Refusal::NoForm)),
+            (None, "application/x-www-form-urlencodedx", Some(Refusal::NoForm)),
+            (None, "Application/X-WWW-Form-URLEncoded", None),
             (None, "application/x-www-form-urlencoded; charset=UTF-8", None),
             (None, "text/plain", Some(Refusal::NoForm)),
             (None, "", Some(Refusal::NoForm)),
@@ -195,6 +207,12 @@ mod tests {
             ("pass=x", None),
             ("", None),
             (&long, None),
+            ("password=a&password=b", Some("a")),
+            ("Password=x", None),
+            ("password%00=x", None),
+            ("passwor%64=x", Some("x")),
+            ("password=%ff", Some("\u{fffd}")),
+            ("password=a;b", Some("a;b")),
         ];
         for (form, want) in rows {
             let got = password_in(form.as_bytes());

@@ -198,10 +198,11 @@ mod tests {
         (port, counter)
     }
 
+    /// T84, T85: also beyond the addresses that would be tried.
     #[tokio::test]
     async fn one_private_address_refuses_the_whole_answer() {
         let (port, accepted) = listen().await;
-        let rows: [&[&str]; 8] = [
+        let rows: [&[&str]; 14] = [
             &["127.0.0.1"],
             &["127.0.0.1", "8.8.8.8"],
             &["8.8.8.8", "127.0.0.1"],
@@ -210,6 +211,12 @@ mod tests {
             &["8.8.8.8", "::ffff:127.0.0.1"],
             &["169.254.169.254"],
             &["64:ff9b::7f00:1"],
+            &["8.8.8.8", "8.8.4.4", "1.1.1.1", "9.9.9.9", "1.0.0.1", "127.0.0.1"],
+            &["8.8.8.8", "0.0.0.0"],
+            &["8.8.8.8", "::"],
+            &["8.8.8.8", "fe80::1"],
+            &["8.8.8.8", "2002:7f00:1::"],
+            &["100.64.0.1", "8.8.8.8"],
         ];
         for addresses in rows {
             let refused = connector(addresses, port, &[]).connect(&url("http://hooks.test/")).await;

@@ -141,6 +141,7 @@ fn referrer_host(referrer: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// T67: what visitors write reaches receivers as a name or not at all.
     #[test]
     fn of_a_referrer_only_a_name_is_kept() {
         let long = format!("https://e.test/{}", "x".repeat(100_000));
@@ -158,6 +159,23 @@ mod tests {
             ("about:blank", None),
             ("example.com", None),
             ("https://a!b.example/", None),
+            ("https://<script>alert(1)</script>.test/", None),
+            ("https://e.test\"><script>", None),
+            ("https://e.test'--/", None),
+            ("https://e.test/<script>alert(1)</script>", Some("e.test")),
+            ("https://e.test/\u{1b}[2J", Some("e.test")),
+            ("https://\u{1b}[2J.test/", None),
+            ("https://=cmd|' /C calc'!A0.test/", None),
+            ("https://=1+1.test/", None),
+            ("https://+e.test/", None),
+            ("https://e.test%00/", None),
+            ("https://e.test%0d%0aX:y/", None),
+            ("https://{{e}}.test/", None),
+            ("data:text/html,<script>", None),
+            ("https://0x7f.1/", None),
+            ("https://[::ffff:10.0.0.1]/", None),
+            ("//e.test/", None),
+            (" https://e.test/", Some("e.test")),
             ("", None),
         ];
         for (referrer, want) in rows {
@@ -170,7 +188,11 @@ mod tests {
 
     #[test]
     fn a_country_is_two_capitals() {
-        for (text, want) in [("DE", true), ("de", false), ("DEU", false), ("", false), ("D\"", false)] {
+        let hostile = [("<s", false), ("'D", false), ("D\u{1b}", false), ("=1", false), ("\u{c4}", false)];
+        for (text, want) in [("DE", true), ("de", false), ("DEU", false), ("", false), ("D\"", false)]
+            .into_iter()
+            .chain(hostile)
+        {
             assert_eq!(is_country(text), want, "{text}");
         }
     }

@@ -28,6 +28,8 @@ mod doctor;
 mod framing;
 /// HighLevel's links: each operation with each failure, one core, lists of any length.
 mod highlevel;
+/// Hostile words in links, requests and keys.
+mod hostile;
 /// The server over raw sockets: framing, deadlines, caps, drain.
 mod http_raw;
 /// A POST repeated.
@@ -52,6 +54,8 @@ mod ops;
 mod options;
 /// Links with a password.
 mod password;
+/// What is kept of visitors, and whom they meet.
+mod privacy;
 /// Many at once.
 mod race;
 /// The README.

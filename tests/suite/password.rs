@@ -81,6 +81,34 @@ fn the_right_password_leads_on_and_is_remembered() {
     assert_eq!(visitor.send("GET", "/s", &[("Cookie", &cookie)], None).status, 200, "for an hour");
 }
 
+/// T64: on a server that says https, the cookie never leaves in clear.
+#[test]
+fn behind_https_the_cookie_is_secure() {
+    let app = TestApp::start_with(|config| config.public_url = format!("https://{HOST}"));
+    protect(&mut app.admin(), "s", &json!({}));
+    let right = try_password(&mut app.visitor(), "/s", "open sesame", &[]);
+    let set = right.header("set-cookie").expect("a cookie").to_owned();
+    assert!(set.split("; ").any(|part| part == "Secure"), "{set}");
+    // Whatever is changed in it, it opens nothing.
+    let cookie = cookie(&right);
+    let (name, value) = cookie.split_once('=').expect("a pair");
+    let (ends, mac) = value.split_once('.').expect("an end and a MAC");
+    let later = ends.parse::<i64>().expect("seconds") + 1;
+    for forged in [
+        format!("{name}={later}.{mac}"),
+        format!("{name}={ends}.{}", &mac[1..]),
+        format!("{name}={ends}."),
+        format!("{name}={ends}.{}", "A".repeat(mac.len())),
+        format!("{name}={ends}.{mac}{mac}"),
+        format!("{name}=open sesame"),
+        format!("{}={value}", name.to_uppercase()),
+    ] {
+        let page = app.visitor().send("GET", "/s", &[("Cookie", &forged)], None);
+        assert_eq!((page.status, page.header("location")), (200, None), "{forged}");
+    }
+    assert_eq!(app.visitor().send("GET", "/s", &[("Cookie", &cookie)], None).status, 302);
+}
+
 #[test]
 fn a_new_password_ends_the_old_ones_cookies_also_the_same_text_and_across_a_restart() {
     let app = TestApp::start();
@@ -183,6 +211,13 @@ fn forms_that_are_refused() {
         ("/s", &long, &[], 403),
         ("/s", &huge, &[], 413),
         ("/s", right, &[("Content-Encoding", "gzip")], 415),
+        ("/s", right, &[("Origin", "https://go.test.evil.test")], 403),
+        ("/s", right, &[("Origin", "https://evil.test"), ("Origin", &own)], 403),
+        ("/s?password=open+sesame", "", &[], 403),
+        ("/s", "password=%ff%fe", &[], 403),
+        ("/s", "password=wrong&password=open+sesame", &[], 403),
+        ("/s", "password[]=open+sesame", &[], 403),
+        ("/s", "{\"password\":\"open sesame\"}", &[], 403),
         ("/plain", right, &[], 405),
         ("/unknown", right, &[], 405),
         ("/", right, &[], 405),

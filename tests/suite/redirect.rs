@@ -141,6 +141,7 @@ fn time_is_looked_at_on_each_click() {
     }
 }
 
+/// T53: the rule of counting, method by method and header by header.
 #[test]
 fn only_people_who_follow_the_link_are_counted() {
     let app = TestApp::start();
@@ -157,6 +158,14 @@ fn only_people_who_follow_the_link_are_counted() {
         ("GET", &[("Sec-Purpose", "prefetch;prerender")], 0),
         ("GET", &[("Purpose", "prefetch")], 0),
         ("GET", &[("X-Moz", "prefetch")], 0),
+        ("GET", &[("X-Purpose", "preview")], 0),
+        ("GET", &[("Sec-Purpose", "other"), ("Sec-Purpose", "prefetch")], 0),
+        (
+            "GET",
+            &[("User-Agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)")],
+            0,
+        ),
+        ("HEAD", &[("User-Agent", "")], 0),
         ("POST", &[], 0),
     ];
     for (number, (method, headers, counted)) in rows.iter().enumerate() {
@@ -167,6 +176,11 @@ fn only_people_who_follow_the_link_are_counted() {
         }
         assert_eq!(admin.clicks(text(&made, "id")), 3 * counted, "{method} {headers:?}");
     }
+    let made = link(&mut admin, "often", &json!({}));
+    for _ in 0..1_000 {
+        assert_eq!(visitor.get("/often").status, 302);
+    }
+    assert_eq!(admin.clicks(text(&made, "id")), 1_000, "the same visitor counts each time");
     let made = link(&mut admin, "off", &json!({"isActive": false}));
     visitor.get("/off");
     assert_eq!(admin.clicks(text(&made, "id")), 0, "a link that does not stand");

@@ -315,8 +315,18 @@ fn counted_clicks_are_told_and_nothing_else() {
     let slack = ("User-Agent", "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)");
     let referrer = ("Referer", "https://news.example.com/story");
     let form = ("Content-Type", "application/x-www-form-urlencoded");
+    // T90: what visitors bring along besides.
+    let canaries = [
+        ("Cookie", "session=canary"),
+        ("Authorization", "Basic canary"),
+        ("X-Forwarded-For", "198.51.100.77"),
+        ("User-Agent", "canary/1.0"),
+        ("Accept-Language", "canary"),
+        ("Referer", "https://user:canary@198.51.100.77/canary?canary"),
+    ];
     let rows: &[(&str, &str, &[(&str, &str)], Option<&str>, Option<&str>)] = &[
         ("GET", "/plain", &[referrer], None, Some("person")),
+        ("GET", "/plain", &canaries, None, Some("person")),
         ("HEAD", "/plain", &[], None, None),
         ("GET", "/plain", &[("Sec-Purpose", "prefetch")], None, None),
         ("GET", "/plain", &[bot], None, None),
@@ -347,7 +357,11 @@ fn counted_clicks_are_told_and_nothing_else() {
         assert_eq!(event["data"]["link"]["shortCode"], path[1..], "{method} {path}");
         let host = if headers.contains(&referrer) { json!("news.example.com") } else { Value::Null };
         assert_eq!(event["data"]["referrerHost"], host, "{method} {path}");
-        assert!(!event.to_string().contains("127.0.0.1"), "{event}");
+        for hidden in ["127.0.0.1", "198.51.100.77", "canary", "sesame", "argon2"] {
+            assert!(!event.to_string().contains(hidden), "{hidden} in {event}");
+        }
+        let heads = format!("{:?}", requests[told - 1].headers);
+        assert!(!heads.contains("canary") && !heads.contains("198.51.100.77"), "{heads}");
     }
     // Whatever was told too much would have come before this one.
     visitor.get("/plain");

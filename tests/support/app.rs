@@ -119,6 +119,11 @@ impl TestApp {
         self.clock.clone()
     }
 
+    /// Where everything is kept.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.config.data_dir
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

@@ -182,6 +182,17 @@ impl Browser {
         hosts.filter(|host| host != "127.0.0.1").collect()
     }
 
+    /// Sends this header with every request from now on, and no other that was so set.
+    pub(crate) fn sends(&self, name: &str, value: &str) {
+        for (command, parameters) in [
+            ("Network.enable", json!({})),
+            ("Network.setExtraHTTPHeaders", json!({"headers": {name: value}})),
+        ] {
+            let told = self.client().issue_cmd(DevTools(command, parameters));
+            self.runtime.block_on(told).expect(command);
+        }
+    }
+
     fn log(&self, kind: &'static str) -> Vec<String> {
         let entries = self.runtime.block_on(self.client().issue_cmd(Log(kind))).expect(kind);
         let entries = entries.as_array().expect("a list").iter();
@@ -270,6 +281,20 @@ fn sink() -> SocketAddr {
         let _open: Vec<TcpStream> = listener.incoming().flatten().collect();
     });
     address
+}
+
+/// chromedriver's way to the browser's developer tools.
+#[derive(Debug)]
+struct DevTools(&'static str, Value);
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({"cmd": self.0, "params": self.1}).to_string()))
+    }
 }
 
 /// chromedriver's command for what was logged of this kind since it was last given.

@@ -61,10 +61,12 @@ mod tests {
 
     type Row<'a> = (&'a [(&'a str, &'a str)], Result<&'a str, NoCredential>);
 
+    /// T69: whatever could be read as two keys, or as none, is none.
     #[test]
     fn one_key_or_none() {
         use NoCredential::{Ambiguous, Missing};
         let long = format!("Bearer {}", "k".repeat(513));
+        let longest = format!("Bearer {}", "k".repeat(512));
 
         let rows: &[Row<'_>] = &[
             (&[], Err(Missing)),
@@ -84,6 +86,21 @@ mod tests {
             (&[("authorization", "Bearer K"), ("authorization", "Bearer K")], Err(Ambiguous)),
             (&[("x-api-key", "K"), ("x-api-key", "K")], Err(Ambiguous)),
             (&[("x-api-key", "")], Err(Ambiguous)),
+            (&[("x-api-key", "K L")], Err(Ambiguous)),
+            (&[("x-api-key", "K"), ("authorization", "Bearer L")], Err(Ambiguous)),
+            (&[("x-api-key", "K"), ("authorization", "nonsense")], Err(Ambiguous)),
+            (&[("x-api-key", "K"), ("authorization", "Bearer k")], Err(Ambiguous)),
+            (&[("authorization", "Bearer K"), ("x-api-key", "")], Err(Ambiguous)),
+            (&[("authorization", "BEARER K")], Ok("K")),
+            (&[("authorization", "Bearer\tK")], Err(Ambiguous)),
+            (&[("authorization", "Bearer K\t")], Err(Ambiguous)),
+            (&[("authorization", " Bearer K")], Err(Ambiguous)),
+            (&[("authorization", "Bearer,K")], Err(Ambiguous)),
+            (&[("authorization", "Bearer K, Bearer K")], Err(Ambiguous)),
+            (&[("authorization", "Bearer \u{e9}")], Err(Ambiguous)),
+            (&[("authorization", "Bearerx K")], Err(Ambiguous)),
+            (&[("authorization", "Bearer K="), ("x-api-key", "K=")], Ok("K=")),
+            (&[("authorization", &longest)], Ok(&longest[7..])),
         ];
         for (lines, want) in rows {
             let mut headers = HeaderMap::new();

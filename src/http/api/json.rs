@@ -311,6 +311,10 @@ mod tests {
                 r#"{"a":1,"a":1}"#,
                 "the body is not valid JSON: an object has two equal keys at line 1 column 13",
             ),
+            (
+                r#"{"a":1,"\u0061":1}"#,
+                "the body is not valid JSON: an object has two equal keys at line 1 column 18",
+            ),
             (r#"{"a":1e400}"#, "the body is not valid JSON: number out of range at line 1 column 10"),
             ("\u{feff}{}", "the body is not valid JSON: expected value at line 1 column 1"),
             ("null", "the body must be a JSON object"),
@@ -323,6 +327,38 @@ mod tests {
         for text in [deep("["), deep("{\"a\":"), "{\"a\":\"\\ud800\"}".to_owned()] {
             assert!(object(text.as_bytes()).is_err(), "{}", &text[..8]);
         }
+        // Neither JavaScript nor any of JSON's cousins.
+        for text in [
+            "{\"a\":\"\\udc00\\ud800\"}",
+            "{\"a\":\"\t\"}",
+            "{\"a\":\"\\x41\"}",
+            "{\"a\":01}",
+            "{\"a\":+1}",
+            "{\"a\":.5}",
+            "{\"a\":1.}",
+            "{\"a\":0x10}",
+            "{\"a\":NaN}",
+            "{\"a\":-Infinity}",
+            "{\"a\":True}",
+            "{'a':1}",
+            "{a:1}",
+            "{\"a\":1,}",
+            "{\"a\":[1,]}",
+            "{\"a\":1}//",
+            "/**/{}",
+            "{}\0",
+            "{}{}",
+            "{\"a\" 1}",
+            "\u{a0}{}",
+            "a=1",
+        ] {
+            assert!(object(text.as_bytes()).is_err(), "{text:?}");
+        }
+        assert!(object(b"{\"a\":\"\xc0\xaf\"}").is_err(), "an overlong slash");
+        assert!(object(b"{\"a\":\"\xed\xa0\x80\"}").is_err(), "a surrogate in UTF-8");
+        assert!(
+            object("{}".encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>().as_slice()).is_err()
+        );
         assert!(object(&"{}".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).is_err());
         let many = format!("[{}0]", "0,".repeat(VALUES_MAX));
         let error = parse(many.as_bytes()).expect_err("too many");
@@ -335,6 +371,17 @@ mod tests {
             ("0", Ok(0)),
             ("5", Ok(5)),
             ("5.0", Ok(5)),
+            ("1E2", Ok(100)),
+            ("9007199254740991.0", Ok(9_007_199_254_740_991)),
+            ("9007199254740992.0", Err(())),
+            ("-0", Ok(0)),
+            ("1e308", Err(())),
+            ("-9223372036854775808", Err(())),
+            ("-9223372036854775809", Err(())),
+            ("340282366920938463463374607431768211456", Err(())),
+            ("1e-1", Err(())),
+            ("0.9999999999999999", Err(())),
+            ("{}", Err(())),
             ("18446744073709551615", Ok(u64::MAX)),
             ("9007199254740993", Ok(9_007_199_254_740_993)),
             ("-0.0", Ok(0)),

@@ -100,7 +100,12 @@ pub fn dialect_of(path: &str) -> &'static dyn Dialect {
 
 /// The answer to a request whose handling panicked.
 pub fn internal(dialect: &dyn Dialect) -> Answer {
-    let (status, bytes) = dialect.failure(&Trouble::Internal.into());
+    troubled(dialect, Trouble::Internal)
+}
+
+/// The answer to a request that fails before anybody looks at it.
+pub fn troubled(dialect: &dyn Dialect, trouble: Trouble) -> Answer {
+    let (status, bytes) = dialect.failure(&trouble.into());
     respond(status, bytes)
 }
 

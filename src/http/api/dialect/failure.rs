@@ -47,6 +47,10 @@ pub enum Failure {
 /// and what is wrong here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
+    /// The request names no host, several, or none that could exist.
+    BadHost,
+    /// The target is longer than any of ours.
+    LongTarget,
     /// The endpoint has other methods.
     WrongMethod,
     /// The body is longer than so many bytes.
@@ -97,6 +101,8 @@ impl Trouble {
     /// Its status.
     pub fn status(self) -> StatusCode {
         match self {
+            Trouble::BadHost => StatusCode::BAD_REQUEST,
+            Trouble::LongTarget => StatusCode::URI_TOO_LONG,
             Trouble::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Trouble::TooLarge(_) | Trouble::ChangeTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Trouble::SlowBody => StatusCode::REQUEST_TIMEOUT,
@@ -111,6 +117,8 @@ impl Trouble {
     pub fn sentence(self) -> Cow<'static, str> {
         let fixed = match self {
             Trouble::TooLarge(max) => return format!("the body must be at most {max} bytes").into(),
+            Trouble::BadHost => "the request must name one host, well-formed",
+            Trouble::LongTarget => "the address is too long",
             Trouble::WrongMethod => "the method is not allowed here; see the Allow header",
             Trouble::SlowBody => "the body did not arrive in time",
             Trouble::EncodedBody => "the body must not have a Content-Encoding",
@@ -131,7 +139,9 @@ impl Trouble {
             Trouble::Busy => Some(1),
             Trouble::NotReady | Trouble::OutcomeUnknown => Some(5),
             Trouble::DiskFull => Some(30),
-            Trouble::WrongMethod
+            Trouble::BadHost
+            | Trouble::LongTarget
+            | Trouble::WrongMethod
             | Trouble::TooLarge(_)
             | Trouble::SlowBody
             | Trouble::EncodedBody

@@ -77,6 +77,8 @@ fn words(failure: &Failure) -> (StatusCode, &'static str, String) {
 /// In the style of the vendor's codes.
 fn code(trouble: Trouble) -> &'static str {
     match trouble {
+        Trouble::BadHost => INVALID,
+        Trouble::LongTarget => "URI_TOO_LONG",
         Trouble::WrongMethod => "METHOD_NOT_ALLOWED",
         Trouble::TooLarge(_) | Trouble::ChangeTooLarge => TOO_LARGE,
         Trouble::SlowBody => "REQUEST_TIMEOUT",
