@@ -226,7 +226,10 @@ mod tests {
              2620:4f:8000::1 3ffe:ffff:: 3fff:1000:: 2a00:1450::5eff:0:1 2a00:1450::1:5efe:0:1";
         for row in rows.split_whitespace() {
             assert!(is_global(ip(row)), "{row}");
+            assert!(Networks::default().allow(ip(row)), "{row}");
         }
+        let own = Networks::parse(["10.0.0.0/8"]).expect("a network");
+        assert!(own.allow(ip("10.1.2.3")) && own.allow(ip("8.8.8.8")) && !own.allow(ip("192.168.0.1")));
     }
 
     #[test]
@@ -273,6 +276,7 @@ mod tests {
             let error = text.parse::<Network>().map_err(|error| error.why);
             assert_eq!(error, Err(format!("{text:?} {why}")), "{text}");
         }
+        assert!(Networks::parse(vec!["10.0.0.1"; NETWORKS_MAX]).is_ok());
         let many = vec!["10.0.0.1"; NETWORKS_MAX + 1];
         assert!(Networks::parse(many).is_err());
     }

@@ -262,3 +262,41 @@ fn a_raised_date_revives_the_link() {
     assert_eq!(visitor.get("/s").status, 302);
     assert_eq!(admin.clicks(text(&made, "id")), 3);
 }
+
+/// T116: `explain` tells of each rule what it did, to the word and on its very edge.
+#[test]
+fn each_rule_says_why() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let now = "2026-01-01T00:00:00.000Z";
+    let ahead = "2026-01-01T00:00:00.001Z";
+    let past = "2025-12-31T23:59:59.999Z";
+    let rows = [
+        ("isActive", json!({}), "the link is switched on".to_owned()),
+        ("isActive", json!({"isActive": false}), "the link is switched off".to_owned()),
+        ("validSince", json!({}), "the link is valid from its creation on".to_owned()),
+        ("validSince", json!({"validSince": ahead}), format!("the link is not valid before {ahead}")),
+        ("validSince", json!({"validSince": now}), format!("the link is valid since {now}")),
+        ("validSince", json!({"validSince": past}), format!("the link is valid since {past}")),
+        ("expiresAt", json!({}), "the link does not expire".to_owned()),
+        ("expiresAt", json!({"expiresAt": past}), format!("the link expired at {past}")),
+        ("expiresAt", json!({"expiresAt": now}), format!("the link expired at {now}")),
+        ("expiresAt", json!({"expiresAt": ahead}), format!("the link is valid until {ahead}")),
+        ("maxClicks", json!({}), "the link has no limit".to_owned()),
+        ("maxClicks", json!({"maxClicks": 1, "notes": "used"}), "all 1 clicks are used up".to_owned()),
+        ("maxClicks", json!({"maxClicks": 2, "notes": "used"}), "1 of 2 clicks are used".to_owned()),
+    ];
+    for (step, options, why) in rows {
+        let made = link(&mut admin, "s", &options);
+        if options["notes"] == "used" {
+            assert_eq!(app.visitor().get("/s").status, 302);
+        }
+        let path = format!("/api/v1/links/{}", text(&made, "id"));
+        let explained = admin.get(&format!("{path}/explain")).expect(200, &options.to_string());
+        let steps = explained["explain"]["steps"].as_array().expect("steps");
+        let said = steps.iter().find(|one| one.to_string().contains(&format!("\"{step}\"")));
+        let said = said.unwrap_or_else(|| panic!("no {step} in {explained}"));
+        assert_eq!(said["why"], why, "{step} of {options}");
+        admin.delete(&path).expect(200, "deleted");
+    }
+}

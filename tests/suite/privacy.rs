@@ -34,6 +34,11 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
+/// In hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
 fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|part| part == wanted)
 }
@@ -83,9 +88,7 @@ fn spellings(address: IpAddr) -> Vec<Vec<u8>> {
     // Hashes without a secret are as good as the address: there are few enough of them to try all.
     let hashes: Vec<_> = all.iter().map(|bytes| Sha256::digest(bytes).to_vec()).collect();
     all.extend(hashes.iter().map(|hash| hash[..8].to_vec()));
-    all.extend(
-        hashes.iter().map(|hash| hash[..4].iter().map(|b| format!("{b:02x}")).collect::<String>().into()),
-    );
+    all.extend(hashes.iter().map(|hash| hex(&hash[..4]).into_bytes()));
     all
 }
 
@@ -267,7 +270,7 @@ fn keys_rest_as_hashes() {
     made.push(KEY.to_owned());
     for key in &made {
         // Whole, without its prefix, its end, and in other clothes.
-        let hex: String = key.bytes().map(|b| format!("{b:02x}")).collect();
+        let hex = hex(key.as_bytes());
         let bare = &key[3..];
         let clothes = [bare, &key[20..], &hex, &STANDARD_NO_PAD.encode(key), &URL_SAFE_NO_PAD.encode(bare)];
         for spelling in clothes {

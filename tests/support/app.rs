@@ -16,7 +16,7 @@ use crate::support::failing_log::Faults;
 use crate::support::http::Client;
 
 /// The instance key of every app and process under test.
-pub(crate) const KEY: &str = "wp_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
+pub(crate) const KEY: &str = "wp_KeyOfAllTestsThatNoExampleOfAnyApiShows0123";
 
 /// The host of `public_url`.
 pub(crate) const HOST: &str = "go.test";
