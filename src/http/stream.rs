@@ -263,6 +263,7 @@ mod tests {
         assert!(stuck.is_pending());
     }
 
+    /// T24.
     #[tokio::test(start_paused = true)]
     async fn a_byte_now_and_then_puts_nothing_off_and_much_does() {
         let part = vec![b'x'; PACE / 8];

@@ -40,6 +40,8 @@ mod limits;
 mod linquid;
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
+/// The API against a map.
+mod model;
 /// The native dialect from outside.
 mod native;
 /// What the description of the APIs promises.
@@ -58,6 +60,8 @@ mod readme;
 mod redirect;
 /// Faults that were found once.
 mod regression;
+/// What logs, metrics and backups do not tell.
+mod secrets;
 /// Snapshots, shares, imports.
 mod snapshots;
 /// The table follows the log through reopening, wiping and damage.
