@@ -102,6 +102,7 @@ mod tests {
         assert_eq!(counter.total(), 10);
     }
 
+    /// T108.
     #[test]
     fn nothing_is_lost_or_doubled_while_draining() {
         let counter = Counter::new(Id::from_bits(1), 0);

@@ -15,6 +15,8 @@ use crate::log::local as log;
 use crate::settings::BadSetting;
 use crate::{cache, http, links, table, visit, webhooks};
 
+mod memory;
+
 /// What environment variables of ours begin with. `WAYPOST_HTTP__MAX_BODY` is `max_body` of
 /// `[http]`.
 const PREFIX: &str = "WAYPOST_";

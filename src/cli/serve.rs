@@ -48,6 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     config.log.accept_loss = arguments.accept_loss;
     start_logging(&config.log_filter);
+    config.fit_memory();
     let runtime = runtime().map_err(Failure::from)?;
     let done = runtime.block_on(serve(config));
     runtime.shutdown_timeout(RUNTIME_END);

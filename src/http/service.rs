@@ -457,6 +457,7 @@ mod tests {
         }
     }
 
+    /// T112.
     #[tokio::test]
     async fn a_panic_on_the_way_is_500_and_counted() {
         let counts = Arc::new(Counts::default());

@@ -397,6 +397,7 @@ mod tests {
         assert!(stream.behind.is_none());
     }
 
+    /// T24.
     #[tokio::test(start_paused = true)]
     async fn a_byte_now_and_then_puts_nothing_off_and_much_does() {
         // What the peer takes each ten seconds, and whether it gets another deadline by that.

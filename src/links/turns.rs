@@ -91,7 +91,7 @@ impl Queue {
 mod tests {
     use super::*;
 
-    /// One queue is full while another of the same threads takes who comes, and all are served.
+    /// T111: one queue is full while another of the same threads takes who comes, and all are served.
     #[tokio::test]
     async fn a_full_queue_says_so_and_only_for_itself() {
         let threads = Arc::new(Semaphore::new(1));

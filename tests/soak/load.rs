@@ -361,7 +361,7 @@ pub(crate) fn t110_sixty_four_megabytes(report: &mut Report) {
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let enter = format!("echo $$ > {}/cgroup.procs && exec \"$0\"", group.display());
-    let plan = || Plan::default().below(&["sh", "-c", &enter]).env("WAYPOST_CACHE__MAX_MEMORY", "16777216");
+    let plan = || Plan::default().below(&["sh", "-c", &enter]);
     let links = if report.is_short() { 10_000 } else { 100_000 };
     let mut server = plan().start(folder.path()).expect("it starts");
     let mut client = server.client();

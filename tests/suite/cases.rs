@@ -40,6 +40,7 @@ const WIRE_AND_STORE: &[(u32, Proof)] = &[
     (12, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
     (13, Test("tests/suite/framing.rs", "t13_t14_targets_that_name_nothing")),
     (14, Test("tests/suite/framing.rs", "t13_t14_targets_that_name_nothing")),
+    (14, Test("tests/soak/faults.rs", "t14_no_file_is_opened_for_a_visitor")),
     (15, Test("tests/suite/framing.rs", "t15_long_bodies_are_refused_before_they_are_read")),
     (16, Test("tests/suite/framing.rs", "t16_no_decoder_is_linked")),
     (17, Test("tests/suite/framing.rs", "t17_t18_bodies_that_break_readers")),
@@ -56,8 +57,8 @@ const WIRE_AND_STORE: &[(u32, Proof)] = &[
     (24, Test("tests/suite/framing.rs", "t23_t24_t25_t33_drips_end_at_the_deadline")),
     (24, Test("src/http/stream.rs", "a_byte_now_and_then_puts_nothing_off_and_much_does")),
     (25, Test("tests/suite/framing.rs", "t23_t24_t25_t33_drips_end_at_the_deadline")),
-    (26, Script("tests/soak/run")),
-    (27, Script("tests/soak/run")),
+    (26, Test("tests/soak/slow.rs", "t26_t27_slow_connections")),
+    (27, Test("tests/soak/slow.rs", "t26_t27_slow_connections")),
     (28, Test("tests/suite/framing.rs", "t28_unfinished_heads_take_little_memory")),
     (29, Test("tests/suite/framing.rs", "t29_no_descriptors_left")),
     (30, Test("tests/suite/http_raw.rs", "surplus_connections_are_closed_at_once")),
@@ -75,12 +76,24 @@ const WIRE_AND_STORE: &[(u32, Proof)] = &[
     (42, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
     (43, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
     (92, Test("tests/suite/crash.rs", "nothing_acknowledged_is_lost_by_a_kill")),
-    (93, Script("tests/soak/run")),
+    (92, Test("tests/suite/crash.rs", "a_first_start_that_is_killed_begins_again")),
+    (92, Test("tests/suite/crash.rs", "a_bulk_cut_by_a_kill_is_finished_by_its_repetition")),
+    (93, Test("tests/soak/faults.rs", "t93_synced_before_the_answer")),
     (94, Test("tests/suite/log.rs", "a_power_cut_at_any_sync_loses_nothing_acknowledged")),
+    (94, Test("tests/suite/log.rs", "a_power_cut_during_a_repair_leaves_a_repair")),
     (95, Test("tests/suite/log.rs", "any_failing_sync_is_answered_and_healed")),
+    (95, Test("tests/suite/log.rs", "any_failing_write_is_answered_and_healed")),
+    (95, Test("tests/soak/faults.rs", "t95_the_nth_write_and_sync_fail")),
     (96, Test("tests/suite/disk_full.rs", "redirects_go_on_and_writes_heal")),
+    (96, Test("tests/suite/disk_full.rs", "a_disk_of_six_megabytes")),
+    (96, Test("tests/suite/disk_full.rs", "killed_on_a_full_disk")),
     (97, Test("tests/suite/disk_full.rs", "a_disk_that_takes_nothing_is_named_at_the_start")),
+    (97, Test("tests/suite/lifecycle.rs", "a_data_folder_that_cannot_be_used_is_named")),
+    (97, Test("tests/soak/faults.rs", "t97_a_disk_that_becomes_read_only")),
     (98, Test("tests/suite/damage.rs", "both_copies_damaged_are_never_fewer_links_in_silence")),
+    (98, Test("tests/suite/damage.rs", "one_damaged_copy_after_a_clean_stop")),
+    (98, Test("tests/suite/log.rs", "files_that_hold_no_log_are_never_taken_for_an_empty_one")),
+    (98, Test("src/log/frame/ends.rs", "a_newer_header_is_told_from_a_damaged_one")),
     (99, Test("tests/suite/lifecycle.rs", "one_process_per_data_folder")),
     (99, Test("tests/suite/lifecycle.rs", "the_second_of_many_at_once")),
     (100, Test("tests/suite/lifecycle.rs", "a_stop_finishes_what_was_started")),
@@ -91,18 +104,31 @@ const WIRE_AND_STORE: &[(u32, Proof)] = &[
     (101, Test("tests/suite/lifecycle.rs", "a_signal_during_the_start_is_not_lost")),
     (101, Test("tests/suite/lifecycle.rs", "closed_output_does_not_end_it")),
     (102, Test("tests/suite/lifecycle.rs", "every_counted_click_outlives_a_stop")),
-    (103, Script("tests/soak/run")),
+    (102, Test("tests/soak/load.rs", "t102_a_hundred_thousand_clicks")),
+    (103, Test("tests/suite/time.rs", "t103_a_clock_that_jumps_while_it_runs")),
+    (103, Test("tests/suite/time.rs", "t103_a_clock_that_jumps_across_a_restart")),
+    (103, Test("tests/suite/time.rs", "t103_the_date_of_answers_goes_back_with_the_clock")),
+    (103, Test("tests/suite/time.rs", "t103_keys_and_limits_under_a_clock_that_jumps")),
+    (103, Test("tests/soak/time.rs", "t103_the_systems_clock_jumps")),
     (104, Test("tests/suite/lifecycle.rs", "a_bad_configuration_is_refused_before_a_port_opens")),
     (104, Test("tests/suite/lifecycle.rs", "configurations_that_cannot_be_read")),
+    (104, Test("tests/suite/lifecycle.rs", "an_address_in_use_is_named")),
+    (105, Test("tests/suite/secrets.rs", "t105_no_secret_is_logged_or_told")),
     (105, Test("tests/suite/password.rs", "neither_password_nor_cookie_is_kept_or_logged")),
+    (106, Test("tests/suite/backups.rs", "t106_a_backup_during_writes_is_whole_and_private")),
     (106, Test("tests/suite/log.rs", "an_archive_reads_verifies_and_copies_beside_a_running_log")),
+    (107, Test("tests/suite/model.rs", "t107_the_api_is_a_map_whatever_happens")),
     (107, Test("tests/suite/table.rs", "the_table_is_the_log")),
+    (107, Test("tests/suite/log.rs", "agrees_with_a_map_whatever_happens")),
     (108, Test("src/clicks.rs", "nothing_is_lost_or_doubled_while_draining")),
+    (108, Test("tests/suite/race.rs", "clicks_are_exact_while_they_are_flushed_edited_and_evicted")),
     (109, Test("tests/suite/ops.rs", "unknown_codes_cost_no_memory")),
-    (110, Script("tests/soak/run")),
-    (111, Script("tests/soak/run")),
-    (112, Test("src/http/service.rs", "a_panic_on_the_way_is_500_and_counted")),
+    (109, Test("tests/soak/load.rs", "t109_a_million_unknown_codes")),
+    (110, Test("tests/soak/load.rs", "t110_sixty_four_megabytes")),
+    (111, Test("tests/soak/load.rs", "t111_twice_the_capacity")),
+    (111, Test("src/links/turns.rs", "a_full_queue_says_so_and_only_for_itself")),
     (112, Test("src/http/service/panics.rs", "t112_a_thousand_panics_are_a_thousand_answers")),
+    (112, Test("src/http/service.rs", "a_panic_on_the_way_is_500_and_counted")),
 ];
 
 /// Redirects, URLs and codes (T44-T57), pages (T58-T68), the APIs and who may use them (T69-T83),
@@ -244,6 +270,20 @@ fn what_proves_a_case_exists() {
             Script(file) => assert!(read(file).starts_with("#!"), "T{case:02}: {file} is no script"),
             Absent(why) => assert!(why.len() > 20, "T{case:02}: say why"),
         }
+    }
+}
+
+/// Whoever reads a test of the first table sees which cases it proves.
+#[test]
+fn tests_name_their_cases() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (case, proof) in WIRE_AND_STORE {
+        let Test(file, name) = proof else { continue };
+        let text = fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let (before, _) = text.split_once(&format!("fn {name}(")).unwrap_or_else(|| panic!("{name}"));
+        let mut docs = before.lines().rev().skip(1).take_while(|line| line.trim().starts_with(['/', '#']));
+        let (upper, lower) = (format!("T{case:02}"), format!("t{case:02}_"));
+        assert!(name.contains(&lower) || docs.any(|line| line.contains(&upper)), "{name} of {file}: {upper}");
     }
 }
 

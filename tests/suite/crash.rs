@@ -172,6 +172,7 @@ fn check_link(visitor: &mut Client, link: &Acked, when: &str) {
     assert_eq!(way, (302, Some(&*link.destination())), "{} {when}", link.code);
 }
 
+/// T92.
 #[test]
 fn nothing_acknowledged_is_lost_by_a_kill() {
     let (seed, mut dice) = Dice::seeded();
@@ -235,6 +236,7 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
     server.stop();
 }
 
+/// T92.
 #[test]
 fn a_first_start_that_is_killed_begins_again() {
     let (seed, mut dice) = Dice::seeded();
@@ -258,6 +260,7 @@ fn a_first_start_that_is_killed_begins_again() {
     }
 }
 
+/// T92.
 #[test]
 fn a_bulk_cut_by_a_kill_is_finished_by_its_repetition() {
     const ROWS: usize = 600;

@@ -268,6 +268,7 @@ fn rounds(how: End) {
     assert!(served > 5, "{served} {refused}");
 }
 
+/// T98.
 #[test]
 fn one_damaged_copy_after_a_clean_stop() {
     rounds(End::Stopped);
@@ -309,6 +310,7 @@ fn a_deleted_log_is_written_again_or_missed() {
     }
 }
 
+/// T98.
 #[test]
 fn both_copies_damaged_are_never_fewer_links_in_silence() {
     let original = Original::make(End::Stopped);

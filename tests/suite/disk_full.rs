@@ -113,6 +113,7 @@ fn heals(admin: &mut Client, code: &str) {
     eprintln!("healed after {:?}", begun.elapsed());
 }
 
+/// T96.
 #[test]
 fn redirects_go_on_and_writes_heal() {
     let Some(volume) = Volume::mount("size=48m") else { return };
@@ -166,6 +167,7 @@ fn redirects_go_on_and_writes_heal() {
     server.stop();
 }
 
+/// T96.
 #[test]
 fn a_disk_of_six_megabytes() {
     let Some(volume) = Volume::mount("size=6m") else { return };
@@ -182,6 +184,7 @@ fn a_disk_of_six_megabytes() {
     server.stop();
 }
 
+/// T96.
 #[test]
 fn killed_on_a_full_disk() {
     let Some(volume) = Volume::mount("size=24m") else { return };
@@ -197,6 +200,7 @@ fn killed_on_a_full_disk() {
     server.stop();
 }
 
+/// T97.
 #[test]
 fn a_disk_that_takes_nothing_is_named_at_the_start() {
     for options in ["size=8m,ro", "size=8m,nr_inodes=4", "size=64k"] {

@@ -22,6 +22,7 @@ fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
 }
 
+/// T01.
 #[test]
 fn refused_and_closed() {
     let server = Server::start(quick);
@@ -147,6 +148,7 @@ fn slow_heads_and_idle_connections_are_closed() {
     healthy(&server);
 }
 
+/// T19.
 #[test]
 fn a_thousand_pipelined_requests_are_answered_in_order() {
     let server = Server::start(quick);
@@ -199,6 +201,7 @@ fn an_answer_waits_for_no_half_request_behind_it() {
     healthy(&server);
 }
 
+/// T22.
 #[test]
 fn a_half_closed_client_still_gets_its_answer() {
     let server = Server::start(quick);
@@ -209,6 +212,7 @@ fn a_half_closed_client_still_gets_its_answer() {
     healthy(&server);
 }
 
+/// T30.
 #[test]
 fn surplus_connections_are_closed_at_once() {
     let server = Server::start(|config| config.http.max_connections = Some(2));

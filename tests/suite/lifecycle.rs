@@ -122,6 +122,7 @@ fn grep(folder: &Path, wanted: &[u8]) -> Vec<String> {
     found
 }
 
+/// T104.
 #[test]
 fn a_bad_configuration_is_refused_before_a_port_opens() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -168,6 +169,7 @@ fn a_bad_configuration_is_refused_before_a_port_opens() {
     assert!(!data.exists(), "a check makes nothing");
 }
 
+/// T99.
 #[test]
 fn one_process_per_data_folder() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -181,6 +183,7 @@ fn one_process_per_data_folder() {
     Plan::on(folder.path()).start().stop();
 }
 
+/// T104.
 #[test]
 fn an_address_in_use_is_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -193,6 +196,7 @@ fn an_address_in_use_is_named() {
     Plan::on(folder.path()).listen(&address).start().stop();
 }
 
+/// T97.
 #[test]
 fn a_data_folder_that_cannot_be_used_is_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -205,6 +209,7 @@ fn a_data_folder_that_cannot_be_used_is_named() {
     }
 }
 
+/// T100.
 #[test]
 fn a_stop_finishes_what_was_started() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -256,6 +261,7 @@ fn sigint_stops_as_sigterm_does() {
     assert_eq!(server.ends("the end after SIGINT").code(), Some(0), "{}", server.stderr());
 }
 
+/// T101.
 #[test]
 fn a_second_signal_ends_at_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -297,6 +303,7 @@ fn a_drain_has_a_limit() {
     assert_eq!(server.ends("the end of the drain").code(), Some(0), "{}", server.stderr());
 }
 
+/// T101.
 #[test]
 fn a_signal_during_the_start_is_not_lost() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -313,6 +320,7 @@ fn a_signal_during_the_start_is_not_lost() {
     Plan::on(folder.path()).start().stop();
 }
 
+/// T101.
 #[test]
 fn closed_output_does_not_end_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -345,6 +353,7 @@ fn closed_output_does_not_end_it() {
     assert_eq!(status.code(), Some(0), "{status}");
 }
 
+/// T102.
 #[test]
 fn every_counted_click_outlives_a_stop() {
     const CONNECTIONS: u64 = 16;

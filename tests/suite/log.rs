@@ -177,6 +177,7 @@ fn workload(disk: &SimDisk, table: &Arc<MemoryTable>, told: &mut Told) -> Result
     Ok(())
 }
 
+/// T94.
 #[test]
 fn a_power_cut_at_any_sync_loses_nothing_acknowledged() {
     let whole = SimDisk::default();
@@ -217,6 +218,7 @@ fn a_power_cut_at_any_sync_loses_nothing_acknowledged() {
     }
 }
 
+/// T95.
 #[test]
 fn any_failing_sync_is_answered_and_healed() {
     let whole = SimDisk::default();
@@ -237,6 +239,7 @@ fn any_failing_sync_is_answered_and_healed() {
     }
 }
 
+/// T95.
 #[test]
 fn any_failing_write_is_answered_and_healed() {
     let full = rustix::io::Errno::NOSPC.raw_os_error();
@@ -441,6 +444,7 @@ fn damage_in_what_was_synced_is_no_torn_tail() {
     }
 }
 
+/// T94.
 #[test]
 fn a_power_cut_during_a_repair_leaves_a_repair() {
     let (whole, table, _) = closed_log(true);
@@ -472,6 +476,7 @@ fn a_power_cut_during_a_repair_leaves_a_repair() {
     }
 }
 
+/// T98.
 #[test]
 fn files_that_hold_no_log_are_never_taken_for_an_empty_one() {
     type Content = fn(&mut Vec<u8>);
@@ -691,6 +696,7 @@ impl Bench {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    /// T107.
     #[test]
     fn agrees_with_a_map_whatever_happens(ops in ops()) {
         let disk = SimDisk::default();
@@ -816,6 +822,7 @@ fn a_table_that_lost_a_record_does_not_bring_the_dead_back() {
     assert_eq!(records.len(), 3);
 }
 
+/// T106.
 #[test]
 fn an_archive_reads_verifies_and_copies_beside_a_running_log() {
     let disk = SimDisk::default();

@@ -2,6 +2,8 @@
 
 /// The native API: keys and tenants, fields, refusals, lists.
 mod admin;
+/// Backups.
+mod backups;
 /// What people see, in Chromium.
 mod browser;
 /// Campaigns.
@@ -44,6 +46,8 @@ mod limits;
 mod linquid;
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
+/// The API against a map.
+mod model;
 /// The native dialect from outside.
 mod native;
 /// What the description of the APIs promises.

@@ -73,6 +73,7 @@ fn resident_kilobytes(server: &Process) -> u64 {
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
 }
 
+/// T109.
 #[test]
 fn unknown_codes_cost_no_memory() {
     const EACH: u64 = 12_000;
@@ -103,6 +104,7 @@ fn unknown_codes_cost_no_memory() {
     server.stop();
 }
 
+/// T22.
 #[test]
 fn clients_that_go_away_leave_nothing_behind() {
     let folder = tempfile::tempdir().expect("a temporary folder");

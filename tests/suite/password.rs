@@ -306,6 +306,7 @@ fn strangers_do_not_keep_others_waiting() {
     });
 }
 
+/// T105.
 #[test]
 fn neither_password_nor_cookie_is_kept_or_logged() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -110,6 +110,7 @@ fn concurrent_changes_of_one_link_are_all_kept() {
     }
 }
 
+/// T108.
 #[test]
 fn clicks_are_exact_while_they_are_flushed_edited_and_evicted() {
     const CLICKERS: u64 = 8;

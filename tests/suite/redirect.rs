@@ -238,6 +238,7 @@ fn whether_case_matters_is_the_domains_to_say() {
     assert_eq!(visitor.get("/%C3%A9t").status, 404, "nothing but ASCII is folded");
 }
 
+/// T08.
 #[test]
 fn the_host_decides_the_domain() {
     let app = TestApp::start();

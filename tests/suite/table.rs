@@ -224,6 +224,7 @@ fn run(ops: &[Op]) {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+    /// T107.
     #[test]
     fn the_table_is_the_log(ops in ops()) {
         run(&ops);

@@ -301,6 +301,7 @@ mod tests {
         open.repeat(100_000)
     }
 
+    /// T18.
     #[test]
     fn refuses_what_readers_disagree_about() {
         let rows = [

@@ -343,6 +343,7 @@ mod tests {
         assert_eq!(Footer::decode(&footer[..FOOTER_BYTES - 1]), None);
     }
 
+    /// T98.
     #[test]
     fn a_newer_header_is_told_from_a_damaged_one() {
         let mut bytes = header().encode();

@@ -1,0 +1,126 @@
+//! How much memory the system allows this process, and what of it caches may take: with the defaults
+//! of a larger machine, a container of 64 MB would be killed once its caches are full.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Config;
+
+/// Caches take at most these parts of the memory allowed: of 64 MB, 16 for links and 4 for the
+/// table, which takes about three times its number. From 256 MB on, the defaults fit.
+const CACHE_PART: u64 = 4;
+const TABLE_PART: u64 = 16;
+
+/// Below this no cache is made smaller: nothing would be won.
+const LEAST: u64 = 1024 * 1024;
+
+impl Config {
+    /// Makes caches smaller where the memory allowed is less than they were meant for. Says so.
+    pub fn fit_memory(&mut self) {
+        if let Some(allowed) = allowed(Path::new("/")) {
+            self.fit(allowed);
+        }
+    }
+
+    fn fit(&mut self, allowed: u64) {
+        let cache = usize::try_from(most(allowed, CACHE_PART)).unwrap_or(usize::MAX);
+        let table = most(allowed, TABLE_PART);
+        if self.cache.max_memory > cache {
+            tracing::info!(allowed, used = cache, "cache.max_memory is made to fit the memory");
+            self.cache.max_memory = cache;
+        }
+        if self.table.cache_capacity > table {
+            tracing::info!(allowed, used = table, "table.cache_capacity is made to fit the memory");
+            self.table.cache_capacity = table;
+        }
+    }
+}
+
+fn most(allowed: u64, part: u64) -> u64 {
+    (allowed / part).max(LEAST)
+}
+
+/// The least of what the control groups and the machine allow, in bytes; `None` where nothing says.
+fn allowed(root: &Path) -> Option<u64> {
+    let read = |path: PathBuf| fs::read_to_string(path).ok();
+    let groups = read(root.join("proc/self/cgroup")).unwrap_or_default();
+    let mut files = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(kind), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let (folder, file) = match kind {
+            "" => ("sys/fs/cgroup", "memory.max"),
+            "memory" => ("sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            _ => continue,
+        };
+        // The group, and where a container sees only its own as the root.
+        for group in [path.trim_start_matches('/'), ""] {
+            files.push(root.join(folder).join(group).join(file));
+        }
+    }
+    // Without a limit the file says `max`, or a number larger than any machine.
+    let groups = files.into_iter().filter_map(|file| read(file)?.trim().parse::<u64>().ok());
+    let machine = read(root.join("proc/meminfo")).and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1_024)
+    });
+    groups.chain(machine).filter(|bytes| *bytes > 0).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_of_all_limits() {
+        let rows: [(&[(&str, &str)], Option<u64>); 6] = [
+            (&[], None),
+            (&[("proc/meminfo", "MemTotal:  2048 kB\nMemFree: 1 kB\n")], Some(2_097_152)),
+            (
+                &[
+                    ("proc/meminfo", "MemTotal:  2048 kB\n"),
+                    ("proc/self/cgroup", "0::/a/b\n"),
+                    ("sys/fs/cgroup/a/b/memory.max", "1000000\n"),
+                ],
+                Some(1_000_000),
+            ),
+            (
+                &[
+                    ("proc/self/cgroup", "0::/../outside\n"),
+                    ("sys/fs/cgroup/memory.max", "max\n"),
+                    ("proc/meminfo", "MemTotal: 1 kB\n"),
+                ],
+                Some(1_024),
+            ),
+            (
+                &[
+                    ("proc/self/cgroup", "5:cpu:/x\n4:memory:/x\n"),
+                    ("sys/fs/cgroup/memory/x/memory.limit_in_bytes", "67108864\n"),
+                    ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
+                ],
+                Some(67_108_864),
+            ),
+            (&[("proc/self/cgroup", "nonsense"), ("proc/meminfo", "MemTotal: much\n")], None),
+        ];
+        for (files, want) in rows {
+            let root = tempfile::tempdir().expect("a temporary folder");
+            for (file, content) in files {
+                let path = root.path().join(file);
+                fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+                fs::write(path, content).expect("a small file");
+            }
+            assert_eq!(allowed(root.path()), want, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn caches_shrink_only_where_they_must() {
+        let mib = 1024 * 1024;
+        for (allowed, cache, table) in [(1024, 64, 16), (256, 64, 16), (64, 16, 4), (2, 1, 1)] {
+            let mut config = Config::default();
+            config.fit(allowed * mib);
+            let got = (config.cache.max_memory as u64, config.table.cache_capacity);
+            assert_eq!(got, (cache * mib, table * mib), "{allowed} MiB");
+        }
+    }
+}
