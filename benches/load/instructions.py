@@ -4,6 +4,7 @@ where to find B6, which is criterion's."""
 import glob
 import re
 import socket
+import subprocess
 
 import links
 from load import CONNECTIONS
@@ -11,12 +12,14 @@ from processes import Failed
 from redirects import BROWSER
 from report import Line
 
-# Requests of the shorter run; the longer has twice as many. The difference is without the start.
+# Requests that are counted, behind some that are not: those pay for what is made when it is first
+# needed, each link in memory among it.
 REQUESTS = {False: 9_600, True: 96_000}
+WARM = 1_920
 
-# callgrind makes a server some fifty times slower: what Waypost does once a second, such as handing
-# clicks to the log, it does here once in as many requests as at its own speed.
-SLOWER = {"WAYPOST_CLICKS__FLUSH_INTERVAL": "50s"}
+# Handing clicks to the log, once a second, is not part of a request, and in so few of them would be
+# counted many times too often or not at all. It is part of B2.
+QUIET = {"WAYPOST_CLICKS__FLUSH_INTERVAL": "1h"}
 
 
 def counts(run):
@@ -26,7 +29,7 @@ def counts(run):
     data = run.work.path("data")
     servers.waypost_with_links(data).stop()
     measured = {
-        "Waypost": lambda under: servers.waypost(data, 1, SLOWER, under),
+        "Waypost": lambda under: servers.waypost(data, 1, QUIET, under),
         "nginx": lambda under: servers.nginx(workers=1, under=under),
         "bare hyper": lambda under: servers.bare_hyper(workers=1, under=under),
         "bare hyper without deadline": lambda under: servers.bare_hyper(1, ["--no-timer"], under),
@@ -60,24 +63,31 @@ def _lines(path):
 
 
 def _per_request(run, start, headers):
-    """Instructions per request: what the longer run has more."""
-    few = REQUESTS[run.is_full]
-    return (_total(run, start, headers, 2 * few) - _total(run, start, headers, few)) / few
-
-
-def _total(run, start, headers, count):
-    """Instructions, from start to end, of the thread that answers, so many requests between them.
-    It is the busiest one. What others do beside it differs from run to run by more than there is to
-    measure; it is part of B2."""
+    """Instructions per request of the thread that answers: of all threads the busiest while it does.
+    What others do then differs from run to run by more than there is to measure; it is part of B2."""
     files = run.work.path("callgrind")
     callgrind = ["--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={files}"]
     server = start([run.servers.programs["valgrind"], *callgrind])
-    _send(server.port, headers, count)
+    connections = _connect(server.port)
+    _send(connections, headers, WARM)
+    _control(server, "--zero")
+    _send(connections, headers, REQUESTS[run.is_full])
+    _control(server, "--dump")
     server.stop()
-    threads = [_instructions(file) for file in glob.glob(files + "-*")]
+    for connection in connections:
+        connection.close()
+    threads = [_instructions(file) for file in glob.glob(files + ".1-*")]
     if not threads:
         raise Failed(f"callgrind wrote nothing: {server.process.said()}")
-    return max(threads)
+    return max(threads) / REQUESTS[run.is_full]
+
+
+def _control(server, what):
+    """Tells callgrind to count from here, or to write what it counted."""
+    command = ["callgrind_control", what, str(server.process.pid)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(command)}: {done.stdout}")
 
 
 def _instructions(file):
@@ -86,12 +96,16 @@ def _instructions(file):
     return int(found.group(1)) if found else 0
 
 
-def _send(port, headers, count):
-    """Requests for links in turn, one at a time on each of many connections, as visitors send them:
-    a server finds several at once when it looks."""
+def _connect(port):
     connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
     for connection in connections:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connections
+
+
+def _send(connections, headers, count):
+    """Requests for links in turn, one at a time on each of many connections, as visitors send them:
+    a server finds several at once when it looks."""
     for number in range(0, count, CONNECTIONS):
         for at, connection in enumerate(connections):
             request = f"GET /{links.code((number + at) % links.FEW)} HTTP/1.1\r\n{headers}\r\n"
@@ -101,5 +115,3 @@ def _send(port, headers, count):
             # nginx sends a body behind the head, in the same write.
             if not answer.startswith(b"HTTP/1.1 302"):
                 raise Failed(f"answered {answer[:100]!r}")
-    for connection in connections:
-        connection.close()
