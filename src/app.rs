@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, flock};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -44,6 +44,11 @@ pub const LOG_FOLDER: &str = "log";
 pub const TABLE_FOLDER: &str = "table";
 /// The file whose lock says that a process owns the data folder.
 const LOCK_FILE: &str = "lock";
+
+/// Connections that wait to be accepted; the system may allow fewer. Beyond it a visitor's first packet
+/// is dropped, and comes again a second later: with 1,024, thousands who came at once kept one who
+/// came among them waiting for that second.
+const BACKLOG: u32 = 4_096;
 
 /// How often the start looks whether the table has caught up.
 const READY_POLL: Duration = Duration::from_millis(5);
@@ -211,7 +216,7 @@ impl App {
             opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
         };
         let in_use = |error| StartError::Listen { address: config.listen, error };
-        let listener = match TcpListener::bind(config.listen).await {
+        let listener = match bind(config.listen) {
             Ok(listener) => listener,
             Err(error) => {
                 store.close().await;
@@ -296,6 +301,14 @@ impl App {
         self.store.webhooks.stop().await;
         self.store.close().await;
     }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart must not wait for connections of before to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Locks a data folder for as long as the file is open.
