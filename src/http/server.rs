@@ -47,9 +47,10 @@ const CONNECTIONS: usize = 20_000;
 /// File descriptors left for the log, the table and webhooks.
 pub const RESERVED_FDS: u64 = 256;
 
-/// Connections that the system keeps until they are accepted: what a burst may bring between two
-/// turns of the loop, and the most that many systems allow. Past it, clients try again.
-const BACKLOG: u32 = 1024;
+/// Connections that wait to be accepted; the system may allow fewer. Beyond it a visitor's first packet
+/// is dropped, and comes again a second later: with 1,024, thousands who came at once kept one who
+/// came among them waiting for that second.
+const BACKLOG: u32 = 4_096;
 
 /// The `[http]` section.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
