@@ -125,10 +125,20 @@ impl Shared {
             Cursor::After(id) => (Some(id), 0),
             Cursor::Page(page) => (None, (page - 1).saturating_mul(query.limit as u64)),
         };
+        // How many match is told by looking at each, which then is done once, from the beginning.
+        let is_whole = !filter.admits_all();
+        let is_before = |id: Id| match order {
+            Order::Newest => after.is_some_and(|after| id >= after),
+            Order::Oldest => after.is_some_and(|after| id <= after),
+        };
         let mut links: Vec<Link> = Vec::with_capacity(query.limit);
-        let mut more = false;
-        self.table.each_link(workspace, list, order, after, &mut |found| {
+        let (mut more, mut total) = (false, 0);
+        self.table.each_link(workspace, list, order, after.filter(|_| !is_whole), &mut |found| {
             if !filter.admits(&found.record) {
+                return true;
+            }
+            total += 1;
+            if is_before(found.record.id) {
                 return true;
             }
             if skip > 0 {
@@ -137,26 +147,16 @@ impl Shared {
             }
             if links.len() == query.limit {
                 more = true;
-                return false;
+                return is_whole;
             }
             links.push(found.record);
             true
         })?;
-        let total = self.total(workspace, list, filter)?;
+        if !is_whole {
+            total = self.table.count(workspace, list)?;
+        }
         let next = links.last().filter(|_| more).map(|link| link.id);
         self.filled(query, links, total, next)
-    }
-
-    fn total(&self, workspace: WorkspaceNumber, list: &List, filter: &Filter<'_>) -> Result<u64, Error> {
-        if filter.admits_all() {
-            return Ok(self.table.count(workspace, list)?);
-        }
-        let mut total = 0;
-        self.table.each_link(workspace, list, Order::Oldest, None, &mut |found| {
-            total += u64::from(filter.admits(&found.record));
-            true
-        })?;
-        Ok(total)
     }
 
     fn sorted(&self, workspace: WorkspaceNumber, list: &List, filter: &Filter<'_>) -> Result<Page, Error> {
