@@ -8,7 +8,7 @@ use hyper::{HeaderMap, Uri, Version};
 
 use super::Input;
 use super::address::check_code;
-use crate::http::service::Place;
+use crate::http::place::Place;
 use crate::http::{host, peer};
 use crate::model::network::Networks;
 use crate::model::short_code::{canonical, is_reserved};

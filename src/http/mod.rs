@@ -12,6 +12,7 @@ mod deadline;
 mod ending;
 pub mod host;
 pub mod peer;
+pub mod place;
 mod places;
 mod scans;
 pub mod server;
