@@ -66,8 +66,9 @@ fn per_request(mut count: impl FnMut(usize) -> u64) -> u64 {
     // What is made once, such as a date or a buffer, is there after the first.
     let mut least = |times| (0..5).map(|_| count(times)).min().expect("some runs");
     let more = least(2 * REQUESTS) - least(REQUESTS);
-    let (each, rest) = (more / REQUESTS as u64, more % REQUESTS as u64);
-    assert!(rest < REQUESTS as u64 / 20, "{more} allocations of {REQUESTS} requests");
+    let requests = REQUESTS as u64;
+    let each = (more + requests / 2) / requests;
+    assert!(more.abs_diff(each * requests) < requests / 20, "{more} allocations of {REQUESTS} requests");
     each
 }
 

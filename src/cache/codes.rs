@@ -103,7 +103,8 @@ impl Codes {
         if self.has(hash) {
             return;
         }
-        let last = self.last.load(Ordering::Relaxed);
+        // Acquire: the layer was made before it became the last.
+        let last = self.last.load(Ordering::Acquire);
         let Some(layer) = self.layers[last].get() else { return };
         layer.block(hash).set(hash);
         let learnt = layer.learnt.fetch_add(1, Ordering::Relaxed);

@@ -198,9 +198,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
             Poll::Pending => return self.poll_due(cx),
         }
         if let Some(turn) = self.turn.of_peer().filter(|turn| self.began != Some(*turn)) {
-            self.began = Some(turn);
             let start = &buffer.filled()[before..];
-            self.is_upload = !start.starts_with(b"GET ") && !start.starts_with(b"HEAD ");
+            if !start.is_empty() {
+                self.began = Some(turn);
+                self.is_upload = !start.starts_with(b"GET ") && !start.starts_with(b"HEAD ");
+            }
         }
         if std::mem::take(&mut self.is_new) && buffer.filled()[before..].starts_with(H2_START) {
             buffer.filled_mut()[before + H2_START.len() - 1] = b'9';
@@ -270,8 +272,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         if self.lingers.is_none() {
             ready!(self.poll_release(cx))?;
         }
-        // Else hyper drops the socket next, which ends it as well: one system call less.
-        if self.is_upload { self.poll_linger(cx) } else { Poll::Ready(Ok(())) }
+        // Nothing of a body comes any more from a peer that was silent for as long as that.
+        let is_idle = self.due.is_some_and(|(turn, deadline)| {
+            let silent = (Instant::now() + self.patience.head).saturating_duration_since(deadline);
+            self.began != Some(turn) && self.turn.of_peer() == Some(turn) && silent >= LINGER_IDLE
+        });
+        if self.is_upload && !is_idle {
+            return self.poll_linger(cx);
+        }
+        // hyper drops the socket next, which ends it as well: one system call less.
+        Poll::Ready(Ok(()))
     }
 }
 

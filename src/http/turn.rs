@@ -23,7 +23,7 @@ struct Shared {
     /// Turns taken: the peer's is even, ours is odd.
     turns: AtomicU64,
     is_holding: AtomicBool,
-    /// Whether the request asked for the connection itself (CONNECT, an upgrade).
+    /// Whether a request has asked for the connection itself (CONNECT, an upgrade).
     is_for_connection: AtomicBool,
 }
 
@@ -86,8 +86,11 @@ where
     type Future = Answering<S::Future>;
 
     fn call(&self, request: Request<B>) -> Self::Future {
-        // hyper hands over a connection by an extension, and puts in nothing else.
-        self.turn.0.is_for_connection.store(!request.extensions().is_empty(), Ordering::Relaxed);
+        // hyper hands over a connection by an extension, and puts in nothing else. It does not forget
+        // that it did: any later end of the connection is without a last word to the socket.
+        if !request.extensions().is_empty() {
+            self.turn.0.is_for_connection.store(true, Ordering::Relaxed);
+        }
         self.turn.pass();
         Answering { answer: self.service.call(request), turn: self.turn.clone() }
     }

@@ -22,8 +22,16 @@ impl Links {
     pub async fn list(&self, context: &Context, query: LinkQuery) -> Result<Page, Error> {
         let workspace = context.workspace.number;
         let is_scan = query.is_scan();
-        let page = move |shared: &Shared| shared.page(workspace, &query);
-        if is_scan { self.scanning(page).await } else { self.blocking(page).await }
+        let page = move |shared: &Shared| {
+            // Behind the links that an import has staged, which a page walks over.
+            let is_long = !is_scan && shared.table.is_importing(workspace)?;
+            if is_long { Ok(Err(query)) } else { shared.page(workspace, &query).map(Ok) }
+        };
+        let page = if is_scan { self.scanning(page).await } else { self.blocking(page).await }?;
+        match page {
+            Ok(page) => Ok(page),
+            Err(query) => self.scanning(move |shared| shared.page(workspace, &query)).await,
+        }
     }
 }
 

@@ -338,6 +338,8 @@ impl Applier {
     fn wipe(&self) -> Result<(), Failure> {
         let shared = &self.table.0;
         shared.close_store();
+        // What readers found, they found in what goes now.
+        shared.suspect.store(false, Ordering::Release);
         *shared.mark.lock() = None;
         shared.applied.store(0, Ordering::Release);
         if shared.dir.exists() {

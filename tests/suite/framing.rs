@@ -255,6 +255,14 @@ fn t09_t10_t11_t12_t21_t43_heads_that_are_none() {
         "Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
     let text = server.raw(format!("GET /healthz HTTP/1.1\r\nHost: h\r\n{upgrade}\r\n"));
     assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    // Nor does one that was offered before take a later answer with it.
+    let offer = "GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    let mut client = server.connect();
+    client.send(offer);
+    client.until("\"}", 1);
+    client.send("GET /readyz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let text = client.rest();
+    assert!(text.starts_with("HTTP/1.1 200 "), "{text:?}");
     let method = format!("{} /s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "A".repeat(1_024));
     let text = server.raw(method);
     assert!(status(&text) == 405 && text.to_ascii_lowercase().contains("allow: get, head"), "{text}");
