@@ -2,72 +2,25 @@
 //! reading a log back. Each asserts its answers.
 
 use std::hint::black_box;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use waypost::clock::Clock;
-use waypost::log::disk::FsDisk;
 use waypost::log::frame::record_hash;
-use waypost::log::local::{LocalLog, Settings};
-use waypost::log::space::Space;
-use waypost::log::{Follow, Log, LogError, Pending, Position, Proposal, Put, Record, Witness};
+use waypost::log::{Follow, Log, Pending, Position};
+
+#[path = "support/bare_log.rs"]
+mod bare_log;
+
+use self::bare_log::{open, proposal};
 
 /// Writers in a group.
 const WRITERS: u64 = 64;
-/// A plain link's record, more or less.
-const RECORD_BYTES: usize = 200;
 /// Changes that are read back.
 const READ_BACK: u64 = 20_000;
 
-/// A table that has applied everything and holds nothing: every key is new.
-#[derive(Debug, Default)]
-struct Nothing(OnceLock<u128>);
-
-impl Witness for Nothing {
-    fn log_id(&self) -> Option<u128> {
-        self.0.get().copied()
-    }
-
-    fn applied(&self) -> Position {
-        Position(self.0.get().map_or(0, |_| u64::MAX))
-    }
-
-    fn revision(&self, _key: &[u8]) -> Result<Option<Position>, LogError> {
-        Ok(None)
-    }
-
-    fn holds(&self) -> bool {
-        false
-    }
-
-    fn each_record(&self, _each: &mut dyn FnMut(Record) -> Result<(), LogError>) -> Result<(), LogError> {
-        Ok(())
-    }
-}
-
-fn open(folder: &std::path::Path) -> LocalLog {
-    let disk = Arc::new(FsDisk::open(folder).expect("a folder"));
-    let table = Arc::new(Nothing::default());
-    let witness: Arc<dyn Witness> = Arc::clone(&table) as Arc<dyn Witness>;
-    let space = Arc::new(Space::unlimited());
-    let log = LocalLog::open(disk, Settings::default(), Clock::system(), witness, space).expect("opens");
-    table.0.get_or_init(|| log.id());
-    log
-}
-
-fn proposal(index: u64) -> Proposal {
-    let key = Bytes::from(format!("l{index:016}"));
-    Proposal {
-        puts: vec![Put { key, value: Some(Bytes::from(vec![7; RECORD_BYTES])) }],
-        ..Proposal::default()
-    }
-}
-
 fn commits(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
-    let log = open(folder.path());
+    let log = open(folder.path()).expect("opens");
     let mut next = 0;
     let mut group = c.benchmark_group("log");
     group.sample_size(10).measurement_time(Duration::from_secs(3));
@@ -95,7 +48,7 @@ fn commits(c: &mut Criterion) {
 
 fn reading(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
-    let log = open(folder.path());
+    let log = open(folder.path()).expect("opens");
     let pending: Vec<Pending> = (1..=READ_BACK).map(|n| log.commit(proposal(n))).collect();
     for (index, pending) in (1..).zip(pending) {
         assert_eq!(pending.wait(), Ok(Position(index)));
@@ -106,7 +59,7 @@ fn reading(c: &mut Criterion) {
     group.sample_size(10).throughput(Throughput::Elements(READ_BACK));
     group.bench_function("open_and_follow", |b| {
         b.iter_batched(
-            || open(folder.path()),
+            || open(folder.path()).expect("opens"),
             |log| {
                 let Ok(Follow::Changes(mut follower)) = log.follow(Position::START) else {
                     panic!("never compacted")

@@ -8,19 +8,16 @@ use std::error::Error;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use waypost::clock::Clock;
-use waypost::log::disk::FsDisk;
-use waypost::log::local::{LocalLog, Settings};
-use waypost::log::space::Space;
-use waypost::log::{Log, LogError, Position, Proposal, Put, Record, Witness};
+use waypost::log::Log;
 
-/// A plain link's record, more or less.
-const RECORD_BYTES: usize = 200;
+#[path = "../support/bare_log.rs"]
+mod bare_log;
+
+use self::bare_log::{RECORD_BYTES, open, proposal};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let usage = "log_pace FOLDER SECONDS WRITERS";
@@ -49,13 +46,7 @@ fn appends(folder: &Path, lasting: Duration) -> Result<u64, Box<dyn Error>> {
 }
 
 async fn commits(folder: &Path, lasting: Duration, writers: usize) -> Result<u64, Box<dyn Error>> {
-    let disk = Arc::new(FsDisk::open(folder)?);
-    let table = Arc::new(Nothing::default());
-    let witness: Arc<dyn Witness> = Arc::clone(&table) as Arc<dyn Witness>;
-    let space = Arc::new(Space::unlimited());
-    let log = LocalLog::open(disk, Settings::default(), Clock::system(), witness, space)?;
-    table.0.get_or_init(|| log.id());
-    let log = Arc::new(log);
+    let log = Arc::new(open(folder)?);
     let next = Arc::new(AtomicU64::new(0));
     let end = Instant::now() + lasting;
     let tasks: Vec<_> = (0..writers)
@@ -77,38 +68,4 @@ async fn commits(folder: &Path, lasting: Duration, writers: usize) -> Result<u64
     }
     log.close();
     Ok(done)
-}
-
-fn proposal(index: u64) -> Proposal {
-    let key = Bytes::from(format!("l{index:016}"));
-    Proposal {
-        puts: vec![Put { key, value: Some(Bytes::from(vec![7; RECORD_BYTES])) }],
-        ..Proposal::default()
-    }
-}
-
-/// A table that has applied everything and holds nothing: every key is new.
-#[derive(Debug, Default)]
-struct Nothing(OnceLock<u128>);
-
-impl Witness for Nothing {
-    fn log_id(&self) -> Option<u128> {
-        self.0.get().copied()
-    }
-
-    fn applied(&self) -> Position {
-        Position(self.0.get().map_or(0, |_| u64::MAX))
-    }
-
-    fn revision(&self, _key: &[u8]) -> Result<Option<Position>, LogError> {
-        Ok(None)
-    }
-
-    fn holds(&self) -> bool {
-        false
-    }
-
-    fn each_record(&self, _each: &mut dyn FnMut(Record) -> Result<(), LogError>) -> Result<(), LogError> {
-        Ok(())
-    }
 }

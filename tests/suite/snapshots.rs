@@ -32,6 +32,28 @@ fn keyed(app: &TestApp, more: &Value) -> Client {
     app.visitor().with_key(text(&made["key"], "secret"))
 }
 
+/// Two companies, each with a workspace and a key; the first has frozen its one link.
+struct Neighbours {
+    b: String,
+    in_b: String,
+    as_b: Client,
+    c: String,
+    in_c: String,
+    as_c: Client,
+    snapshot: Value,
+}
+
+fn neighbours(app: &TestApp) -> Neighbours {
+    let mut admin = app.admin();
+    let (b, in_b) = company(&mut admin, "B", "0-128-926");
+    let (c, in_c) = company(&mut admin, "C", "1-208-926");
+    let mut as_b = keyed(app, &json!({"companyId": b}));
+    let as_c = keyed(app, &json!({"companyId": c}));
+    as_b.create(&json!({"url": "https://e.test/", "customSlug": "one"}));
+    let snapshot = frozen(&mut as_b, &json!({"name": "S"}));
+    Neighbours { b, in_b, as_b, c, in_c, as_c, snapshot }
+}
+
 /// The instance key, acting in a workspace.
 fn acting(app: &TestApp, workspace: &str) -> Client {
     app.admin().with("X-Workspace-Id", workspace)
@@ -254,12 +276,7 @@ fn a_one_time_share_is_used_up_by_one_of_many() {
 fn restricted_shares_and_other_tenants() {
     let app = TestApp::start();
     let mut admin = app.admin();
-    let (b, in_b) = company(&mut admin, "B", "0-128-926");
-    let (c, in_c) = company(&mut admin, "C", "1-208-926");
-    let mut as_b = keyed(&app, &json!({"companyId": b}));
-    let mut as_c = keyed(&app, &json!({"companyId": c}));
-    as_b.create(&json!({"url": "https://e.test/", "customSlug": "one"}));
-    let snapshot = frozen(&mut as_b, &json!({"name": "S"}));
+    let Neighbours { b, in_b, mut as_b, in_c, mut as_c, snapshot, .. } = neighbours(&app);
     let id = text(&snapshot, "id");
     let path = format!("{SNAPSHOTS}/{id}");
     // Nobody else's business.
@@ -588,12 +605,7 @@ fn the_documented_request_of_highlevel() {
 fn what_highlevel_is_told_of_imports() {
     let app = TestApp::start();
     let mut admin = app.admin();
-    let (b, in_b) = company(&mut admin, "B", "0-128-926");
-    let (c, in_c) = company(&mut admin, "C", "1-208-926");
-    let mut as_b = keyed(&app, &json!({"companyId": b}));
-    let mut as_c = keyed(&app, &json!({"companyId": c}));
-    as_b.create(&json!({"url": "https://e.test/", "customSlug": "one"}));
-    let snapshot = frozen(&mut as_b, &json!({"name": "S"}));
+    let Neighbours { b, in_b, mut as_b, c, in_c, mut as_c, snapshot } = neighbours(&app);
     let id = text(&snapshot, "id");
     let list = format!("/snapshots/?companyId={b}");
     let want = json!({"snapshots": [{"id": id, "name": "S", "type": "own"}]});

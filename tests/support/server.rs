@@ -3,7 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -77,6 +77,17 @@ impl Server {
         let mut client = self.connect();
         client.send(bytes);
         client.rest()
+    }
+
+    /// The one answer to these bytes, of one of these statuses, behind which the server closes.
+    #[track_caller]
+    pub(crate) fn answers_once(&self, what: &str, bytes: impl AsRef<[u8]>, wanted: &[u16]) -> String {
+        let start = Instant::now();
+        let text = self.raw(bytes);
+        assert!(wanted.contains(&status(&text)), "{what}: {text}");
+        assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{what}: one answer, then the end: {text}");
+        assert!(start.elapsed() < Duration::from_secs(3), "{what} took {:?}", start.elapsed());
+        text
     }
 
     /// One request to the API, with the key.

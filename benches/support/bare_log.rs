@@ -1,0 +1,62 @@
+//! A log on a real disk, with a witness that has applied everything and holds nothing: what
+//! committing costs without a table.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use waypost::clock::Clock;
+use waypost::log::disk::FsDisk;
+use waypost::log::local::{LocalLog, Settings};
+use waypost::log::space::Space;
+use waypost::log::{Log, LogError, Position, Proposal, Put, Record, Witness};
+
+/// A plain link's record, more or less.
+pub(crate) const RECORD_BYTES: usize = 200;
+
+/// To the log, every key is new.
+#[derive(Debug, Default)]
+struct Nothing(OnceLock<u128>);
+
+impl Witness for Nothing {
+    fn log_id(&self) -> Option<u128> {
+        self.0.get().copied()
+    }
+
+    fn applied(&self) -> Position {
+        Position(self.0.get().map_or(0, |_| u64::MAX))
+    }
+
+    fn revision(&self, _key: &[u8]) -> Result<Option<Position>, LogError> {
+        Ok(None)
+    }
+
+    fn holds(&self) -> bool {
+        false
+    }
+
+    fn each_record(&self, _each: &mut dyn FnMut(Record) -> Result<(), LogError>) -> Result<(), LogError> {
+        Ok(())
+    }
+}
+
+/// The log of this folder.
+pub(crate) fn open(folder: &Path) -> Result<LocalLog, Box<dyn Error>> {
+    let disk = Arc::new(FsDisk::open(folder)?);
+    let table = Arc::new(Nothing::default());
+    let witness: Arc<dyn Witness> = Arc::clone(&table) as Arc<dyn Witness>;
+    let space = Arc::new(Space::unlimited());
+    let log = LocalLog::open(disk, Settings::default(), Clock::system(), witness, space)?;
+    table.0.get_or_init(|| log.id());
+    Ok(log)
+}
+
+/// A record under a key that no other number has.
+pub(crate) fn proposal(index: u64) -> Proposal {
+    let key = Bytes::from(format!("l{index:016}"));
+    Proposal {
+        puts: vec![Put { key, value: Some(Bytes::from(vec![7; RECORD_BYTES])) }],
+        ..Proposal::default()
+    }
+}
