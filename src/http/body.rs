@@ -30,6 +30,13 @@ pub enum Content {
     Pieces(Box<Pieces>),
 }
 
+impl Default for Content {
+    /// Nothing.
+    fn default() -> Content {
+        Content::Whole(Full::default())
+    }
+}
+
 /// A body that comes piece by piece. Only the last piece ends it well: when whoever makes it gives
 /// up or panics, the connection is cut, so that no client takes a part for the whole.
 #[derive(Debug)]

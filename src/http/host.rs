@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
-use hyper::header::HOST;
+use hyper::header::{HOST, HeaderValue};
 use hyper::{HeaderMap, Uri, Version};
 
 /// Longest host in bytes: a DNS name is at most 253 characters, and two more for a trailing dot
@@ -21,7 +21,7 @@ pub struct BadHost;
 /// The host asked for: lower case, without port and trailing dot; IP literals as written.
 /// Borrowed when it was already so.
 pub fn of<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result<Cow<'a, str>, BadHost> {
-    let line = match headers.get(HOST) {
+    let line = match line(headers) {
         // As many lines as names, as nearly always: no name has two lines.
         Some(line) if headers.len() == headers.keys_len() || headers.get_all(HOST).iter().count() == 1 => {
             Some(parse(line.to_str().map_err(|_| BadHost)?)?)
@@ -32,6 +32,14 @@ pub fn of<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result<
     match uri.authority() {
         Some(authority) => parse(authority.as_str()),
         None => Ok(line.unwrap_or(Cow::Borrowed(NAMELESS))),
+    }
+}
+
+/// The first `Host`. Clients begin with it (RFC 9110 7.2), where it is found without hashing.
+fn line(headers: &HeaderMap) -> Option<&HeaderValue> {
+    match headers.iter().next() {
+        Some((name, line)) if name == HOST => Some(line),
+        _ => headers.get(HOST),
     }
 }
 
@@ -111,7 +119,6 @@ fn name(text: &[u8]) -> Result<(usize, bool), BadHost> {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;

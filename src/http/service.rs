@@ -5,27 +5,26 @@
 //!
 //! # Where the instructions over bare hyper go
 //!
-//! A redirect costs 9,300 instructions in user space, one request at a time on one connection;
-//! hyper with its timer, answering every request alike with the same head, 8,820, and 7,300
-//! without the timer. With a browser's 14 headers it is 21,630, 20,290 and 18,710. Of a plain
-//! redirect's, by callgrind:
+//! A redirect costs 7,750 instructions in user space; hyper with its timer, answering every request
+//! alike with the same head, 7,330, and 5,930 without the timer. With a browser's 14 headers it is
+//! 19,890, 19,100 and 17,700. Of a plain redirect's, by callgrind, with what each stage calls:
 //!
 //! | stage | where | instructions |
 //! |---|---|---|
-//! | Host: found, one, well-formed | [`host::of`] | 240 |
+//! | Host: found, one, well-formed | [`host::of`] | 150 |
 //! | whose path it is | [`Place::of`] | 140 |
 //! | domain, and the code's spelling | `Visitor::place` | 220 |
-//! | who asks, and how | `How::and_agent`, `Agents::of` | 90 (browser: 520) |
-//! | directory, look-up, count | `Visitor::answer`, [`crate::cache`] | 400 |
-//! | head with two headers | `visit::redirect` | 550, as bare hyper |
-//! | the request moved in and the answer out, panics caught | here | 320 |
-//! | answers joined, heads timed | `http::stream`, `http::deadline` | 350 |
-//! | deadline for heads by hyper's timer | - | none, for 1,500 |
+//! | who asks, and how | `How::and_agent`, `Agents::of` | 90 (browser: 550) |
+//! | directory, look-up, count | `Visitor::answer`, [`crate::cache`] | 360 |
+//! | head with two headers, in the request's map | [`Plain::answer`] | 550; as bare hyper, less what a map of its own costs: 300 (browser: 2,000) |
+//! | the request handed on and the answer out, panics caught | here | 250 |
+//! | answers joined, heads timed, fragments looked for | `http::stream`, `http::deadline` | 350 (browser: 420) |
+//! | deadline for heads by hyper's timer | - | none, for 1,400 |
 //! | asking whether the server ends | `http::ending` | 15 |
 //!
 //! The rest of the difference is the compiler's, which lays hyper out otherwise in a larger
-//! program: of a browser's, 550 are calls within hyper's header map that bare hyper has in line.
-//! To count again: build with `CARGO_PROFILE_RELEASE_STRIP=false CARGO_PROFILE_RELEASE_DEBUG=1`, run
+//! program. To count again: `benches/load/run B3`; by functions: build with
+//! `CARGO_PROFILE_RELEASE_STRIP=false CARGO_PROFILE_RELEASE_DEBUG=1`, run
 //! `TOKIO_WORKER_THREADS=1 valgrind --tool=callgrind --separate-threads=yes target/release/waypost`,
 //! send N requests, dump by `callgrind_control -d`, send 2 N, dump again: the difference by N. Times
 //! of the same stages: `cargo bench --bench redirect`; that a hit allocates nothing of ours:
@@ -60,6 +59,7 @@ use crate::http::server::Settings;
 use crate::http::{host, peer};
 use crate::model::network::Networks;
 use crate::visit::gate::Missed;
+use crate::visit::redirect::Plain;
 use crate::visit::unlock::FORM_MAX;
 use crate::visit::{self, Visit, Visitor, pages};
 
@@ -183,30 +183,56 @@ where
     type Error = Infallible;
     type Future = Answering;
 
-    fn call(&self, request: Request<B>) -> Answering {
-        // Unwind safe: what a panic leaves half done is the request, which is dropped; shared
-        // state is atomics and locks without poisoning.
-        catch_unwind(AssertUnwindSafe(|| self.service.route(request, self.peer))).unwrap_or_else(|_| {
-            self.service.0.counts.panics.add();
-            now(panicked())
-        })
+    fn call(&self, mut request: Request<B>) -> Answering {
+        let service = &self.service;
+        let answering = match service.caught(|| service.route(&request, self.peer)) {
+            // Written here, in place: each further move of an answer costs.
+            Some(Routed::Redirect(redirect)) => Some(now(redirect.answer(request.headers_mut()))),
+            Some(Routed::Answered(answering)) => Some(answering),
+            Some(Routed::Api) => service.caught(|| service.api(request, self.peer)),
+            Some(Routed::Unlock { host }) => service.caught(|| service.unlock(&host, request, self.peer)),
+            None => None,
+        };
+        answering.unwrap_or_else(|| now(panicked()))
+    }
+}
+
+/// Where a request goes. Only what reads its body gets it whole: to move it costs.
+enum Routed {
+    /// To a plain redirect.
+    Redirect(Plain),
+    /// Its head was enough.
+    Answered(Answering),
+    Api,
+    /// A link's password, at this host.
+    Unlock {
+        host: String,
+    },
+}
+
+impl From<Answer> for Routed {
+    fn from(answer: Answer) -> Routed {
+        Routed::Answered(now(answer))
     }
 }
 
 impl Service {
-    fn route<B>(&self, request: Request<B>, peer: IpAddr) -> Answering
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-    {
+    /// Unwind safe: what a panic leaves half done is the request, which is dropped; shared state is
+    /// atomics and locks without poisoning.
+    fn caught<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        catch_unwind(AssertUnwindSafe(work)).map_err(|_| self.0.counts.panics.add()).ok()
+    }
+
+    fn route<B: Body>(&self, request: &Request<B>, peer: IpAddr) -> Routed {
         let uri = request.uri();
         let Ok(host) = host::of(request.version(), uri, request.headers()) else {
-            return now(closing(refused(uri, Trouble::BadHost)));
+            return closing(refused(uri, Trouble::BadHost)).into();
         };
         if target_length(uri) > TARGET_MAX {
-            return now(closing(refused(uri, Trouble::LongTarget)));
+            return closing(refused(uri, Trouble::LongTarget)).into();
         }
         if !request.body().is_end_stream() && !is_framed_plainly(request.headers()) {
-            return now(closing(page(StatusCode::BAD_REQUEST)));
+            return closing(page(StatusCode::BAD_REQUEST)).into();
         }
         let method = request.method();
         let place = Place::of(uri.path());
@@ -214,29 +240,32 @@ impl Service {
         // APIs refuse them like any other method, in their vendors' words.
         let is_apart = matches!(*method, Method::TRACE | Method::CONNECT) || !uri.path().starts_with('/');
         if is_apart && place != Place::Api {
-            return now(closing(not_allowed()));
+            return closing(not_allowed()).into();
         }
         if place == Place::Api {
-            return self.api(request, peer);
+            return Routed::Api;
         }
         if *method == Method::POST && place == Place::Visit {
-            let host = host.into_owned();
-            return self.unlock(&host, request, peer);
+            return Routed::Unlock { host: host.into_owned() };
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
-            return now(not_allowed());
+            return not_allowed().into();
         }
         let ops = &self.0.ops;
-        now(match place {
+        let answer = match place {
             Place::Visit => {
                 let (path, query, headers) = (uri.path(), uri.query(), request.headers());
                 let visit = Visit { method, host: &host, path, query, headers, peer };
-                return self.visited(self.0.visitor.answer(&visit), headers, peer);
+                return match self.0.visitor.answer(&visit) {
+                    visit::Answer::Plain(redirect) => Routed::Redirect(redirect),
+                    answer => Routed::Answered(self.visited(answer, headers, peer)),
+                };
             }
             Place::Contact => {
                 let (path, query, headers) = (uri.path(), uri.query(), request.headers());
                 let visit = Visit { method, host: &host, path, query, headers, peer };
-                return self.visited(self.0.visitor.follow_contact_link(&visit), headers, peer);
+                let answer = self.0.visitor.follow_contact_link(&visit);
+                return Routed::Answered(self.visited(answer, headers, peer));
             }
             Place::Health => ops.health(),
             Place::Ready => ops.ready(),
@@ -248,12 +277,14 @@ impl Service {
             Place::Robots => fixed("text/plain; charset=utf-8", ROBOTS),
             Place::Icon => fixed("image/svg+xml", ICON),
             Place::Nowhere | Place::Api => page(StatusCode::NOT_FOUND),
-        })
+        };
+        answer.into()
     }
 
     /// The answer to a visit from this connection's `peer`.
     fn visited(&self, answer: visit::Answer, headers: &HeaderMap, peer: IpAddr) -> Answering {
         match answer {
+            visit::Answer::Plain(redirect) => now(redirect.answer(&mut HeaderMap::new())),
             visit::Answer::Now(answer) if answer.extensions().get::<Missed>().is_none() => {
                 now(answer.map(Content::Whole))
             }

@@ -37,6 +37,7 @@ use hyper::{HeaderMap, Method, Response, StatusCode};
 use self::agents::{Agent, Agents};
 use self::attempts::Attempts;
 use self::counting::How;
+use self::redirect::Plain;
 use self::rules::{Asking, Case, Manner, Verdict, judge};
 pub use self::settings::{Settings, UnknownHosts};
 use crate::cache::Lookup;
@@ -67,6 +68,8 @@ pub struct Visit<'a> {
 
 /// How a visit is answered.
 pub enum Answer {
+    /// From memory, and nothing but a redirect.
+    Plain(Plain),
     /// From memory.
     Now(Response<Full<Bytes>>),
     /// Something has to be waited for.
@@ -119,13 +122,13 @@ impl Visitor {
                 if how.is_click() && (agent == Agent::Person || *count_bots) {
                     self.links.cache().counters().count(&entry.counter);
                 }
-                Ok(redirect::plain(*status, location))
+                Ok(Plain::new(*status, location))
             }
             Action::Redirect { .. } | Action::Decide(_) => Err(Arc::clone(entry)),
         });
         let asking = || Asking::new(how, agent, visit.path, rest, visit.query, visit.headers);
         match found {
-            Lookup::Hit(Ok(response)) => Answer::Now(response),
+            Lookup::Hit(Ok(redirect)) => Answer::Plain(redirect),
             Lookup::Hit(Err(entry)) => self.decide(&entry, domain, asking()),
             Lookup::Absent => Answer::Now(gate::not_found(domain)),
             Lookup::Miss => {
@@ -235,7 +238,9 @@ impl Visitor {
                 return Step::Answer(match asking.how {
                     // 307 and 308 would have the browser send the password on.
                     How::Unlock => redirect::unlocked(location.clone()),
-                    How::Follow | How::Look | How::Prefetch => redirect::plain(*status, location),
+                    How::Follow | How::Look | How::Prefetch => {
+                        Plain::new(*status, location).answer(&mut HeaderMap::new())
+                    }
                 });
             }
             Action::Decide(decided) => decided,
