@@ -10,7 +10,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -41,6 +41,13 @@ const HELD_MAX: usize = 32 * 1024;
 /// What a connection keeps of the memory of held answers: a burst must not pin 32 KB for ever.
 const HELD_KEPT: usize = 4 * 1024;
 
+/// After so many requests, or so long, the next answer is a connection's last, as at nginx: clients
+/// that stay for ever would never come to a server that was put beside this one, nor leave one that
+/// is to be emptied. One that never stops to send ahead is left alone, since requests behind the
+/// last would be lost; all other limits hold for it.
+const REQUESTS_MAX: u64 = 1_000;
+const AGE_MAX: Duration = Duration::from_hours(1);
+
 /// How a client that takes HTTP/2 for granted begins. hyper closes on its whole preface without
 /// a word; an impossible version in its place gets the 400 that tells what is wrong.
 const H2_START: &[u8] = b"PRI * HTTP/2";
@@ -63,12 +70,15 @@ pub(super) struct Patience {
 /// right after the last answer to it, so an answer that is alone waits for nothing. It is also
 /// written when hyper flushes without having written (the next answer takes time; whoever runs the
 /// connection sees to it by [`Turn::is_holding`]), shuts down, or when there is too much of it.
-pub(super) struct Stream<S> {
+pub(super) struct Stream<S: AsyncWrite + Unpin> {
     inner: S,
     turn: Turn,
     patience: Patience,
     /// When the head is due that the peer's turn of this number is for.
     due: Option<(u64, Instant)>,
+    /// When it is old: see [`AGE_MAX`].
+    old_at: Instant,
+    is_old: bool,
     alarm: Alarm,
     /// There while the peer is behind; boxed, since only the few that ever wait pay for it.
     behind: Option<Box<Behind>>,
@@ -81,7 +91,8 @@ pub(super) struct Stream<S> {
     is_new: bool,
     /// The last turn of the peer's of which something was read.
     began: Option<u64>,
-    /// Whether that began like a request with a body, as far as one can tell from its first bytes.
+    /// Whether that began like a request with a body, as far as one can tell from its first bytes:
+    /// some are refused before anybody but hyper sees them.
     is_upload: bool,
     /// Runs while the peer is heard out.
     lingers: Option<Box<Linger>>,
@@ -100,13 +111,15 @@ struct Linger {
     idle: Pin<Box<Sleep>>,
 }
 
-impl<S> Stream<S> {
+impl<S: AsyncWrite + Unpin> Stream<S> {
     pub(super) fn new(inner: S, turn: Turn, patience: Patience) -> Stream<S> {
         Stream {
             inner,
             turn,
             patience,
             due: None,
+            old_at: Instant::now() + AGE_MAX,
+            is_old: false,
             alarm: Alarm::default(),
             behind: None,
             held: Vec::new(),
@@ -126,7 +139,12 @@ impl<S> Stream<S> {
         let Some(turn) = self.turn.of_peer().filter(|_| self.behind.is_none()) else { return Poll::Pending };
         let deadline = match self.due {
             Some((number, deadline)) if number == turn => deadline,
-            _ => Instant::now() + self.patience.head,
+            _ => {
+                let now = Instant::now();
+                // Looked at here, where the time is known, and acted upon when a request comes.
+                self.is_old = now >= self.old_at || turn / 2 + 1 >= REQUESTS_MAX;
+                now + self.patience.head
+            }
         };
         self.due = Some((turn, deadline));
         self.alarm.poll_until(deadline, cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
@@ -182,6 +200,17 @@ impl<S: AsyncWrite + Unpin> Stream<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> Drop for Stream<S> {
+    /// hyper lets go of a connection at once when the body of an answer fails: answers held back,
+    /// which were whole, leave as far as the socket takes them.
+    fn drop(&mut self) {
+        if self.sent < self.held.len() {
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = Pin::new(&mut self.inner).poll_write(&mut cx, &self.held[self.sent..]);
+        }
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -202,6 +231,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
             if !start.is_empty() {
                 self.began = Some(turn);
                 self.is_upload = !start.starts_with(b"GET ") && !start.starts_with(b"HEAD ");
+                if self.is_old && is_one_head(start) {
+                    self.turn.set_last();
+                }
             }
         }
         if std::mem::take(&mut self.is_new) && buffer.filled()[before..].starts_with(H2_START) {
@@ -277,12 +309,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
             let silent = (Instant::now() + self.patience.head).saturating_duration_since(deadline);
             self.began != Some(turn) && self.turn.of_peer() == Some(turn) && silent >= LINGER_IDLE
         });
-        if self.is_upload && !is_idle {
+        if (self.is_upload || self.turn.has_body()) && !is_idle {
             return self.poll_linger(cx);
         }
         // hyper drops the socket next, which ends it as well: one system call less.
         Poll::Ready(Ok(()))
     }
+}
+
+/// Whether these bytes are one request head and no more.
+fn is_one_head(bytes: &[u8]) -> bool {
+    bytes.windows(HEAD_END.len()).position(|end| end == HEAD_END) == Some(bytes.len() - HEAD_END.len())
 }
 
 /// Makes unreadable, so that they are answered 400, what request lines have a fragment: hyper drops
@@ -314,6 +351,7 @@ mod tests {
 
     use hyper::service::{Service, service_fn};
     use hyper::{Request, Response};
+    use tokio::io::AsyncReadExt;
 
     use super::*;
 
@@ -492,6 +530,18 @@ mod tests {
             assert_eq!(stream.inner.got.concat(), b"1", "{how}");
             assert_eq!(stream.turn.is_holding(), how == "much", "{how}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_held_answer_leaves_before_the_connection_is_let_go() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let patience = Patience { head: HEAD, write: WRITE_DEADLINE };
+        let mut stream = Stream::new(ours, Turn::default(), patience);
+        poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"whole")).await.expect("held");
+        drop(stream);
+        let mut got = String::new();
+        theirs.read_to_string(&mut got).await.expect("text");
+        assert_eq!(got, "whole");
     }
 
     #[tokio::test]

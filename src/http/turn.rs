@@ -1,6 +1,6 @@
 //! Whose turn it is on a connection: the client's, from whom a request head is due, or ours. Also
-//! whether we hold an answer back. It is what the socket below hyper ([`super::stream`]), the
-//! service above it and the task around it have to know of each other.
+//! whether we hold an answer back, and which answer is to be the last. It is what the socket below
+//! hyper ([`super::stream`]), the service above it and the task around it have to know of each other.
 //!
 //! All three are in one task, one after the other, so relaxed atomics are plain variables that may
 //! be shared.
@@ -11,8 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use hyper::Request;
+use hyper::body::Body;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::Service;
+use hyper::{Request, Response};
 
 /// Whose turn it is. A handle, cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +27,10 @@ struct Shared {
     is_holding: AtomicBool,
     /// Whether a request has asked for the connection itself (CONNECT, an upgrade).
     is_for_connection: AtomicBool,
+    /// Whether the last request has a body.
+    has_body: AtomicBool,
+    /// Whether the next answer is the connection's last.
+    is_last: AtomicBool,
 }
 
 impl Turn {
@@ -56,6 +62,16 @@ impl Turn {
         !self.0.is_for_connection.load(Ordering::Relaxed)
     }
 
+    /// Whether the last request has a body: its rest may still be on its way.
+    pub(super) fn has_body(&self) -> bool {
+        self.0.has_body.load(Ordering::Relaxed)
+    }
+
+    /// The next answer is the connection's last, and says so.
+    pub(super) fn set_last(&self) {
+        self.0.is_last.store(true, Ordering::Relaxed);
+    }
+
     /// The same service; whose turn it is follows from its calls.
     pub(super) fn taken_by<S>(&self, service: S) -> Taken<S> {
         Taken { service, turn: self.clone() }
@@ -76,10 +92,11 @@ pub(super) struct Answering<F> {
     turn: Turn,
 }
 
-impl<S, B> Service<Request<B>> for Taken<S>
+impl<S, B, C> Service<Request<B>> for Taken<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>, Response = Response<C>>,
     S::Future: Unpin,
+    B: Body,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -91,16 +108,25 @@ where
         if !request.extensions().is_empty() {
             self.turn.0.is_for_connection.store(true, Ordering::Relaxed);
         }
+        self.turn.0.has_body.store(!request.body().is_end_stream(), Ordering::Relaxed);
         self.turn.pass();
         Answering { answer: self.service.call(request), turn: self.turn.clone() }
     }
 }
 
-impl<F: Future + Unpin> Future for Answering<F> {
+impl<F, C, E> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<C>, E>> + Unpin,
+{
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
+        let mut answer = ready!(Pin::new(&mut self.answer).poll(cx));
+        if self.turn.0.is_last.load(Ordering::Relaxed)
+            && let Ok(answer) = &mut answer
+        {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         // hyper reads no head before it has written the answer, however long that takes.
         self.turn.pass();
         Poll::Ready(answer)

@@ -170,6 +170,52 @@ fn a_thousand_pipelined_requests_are_answered_in_order() {
     healthy(&server);
 }
 
+/// A client that stays comes to its end in order, and loses nothing that it sent ahead.
+#[test]
+fn a_connection_is_told_its_last_answer_after_a_thousand_requests() {
+    let server = Server::start(|_| {});
+    let request = "GET /robots.txt HTTP/1.1\r\nHost: h\r\n\r\n";
+    let mut client = server.connect();
+    // By twos and so never alone, past the end.
+    for _ in 0..600 {
+        client.send(request.repeat(2));
+        let answers = client.until("Disallow: /api/\n", 2);
+        assert!(!answers.contains("connection: close"), "{answers}");
+    }
+    client.send(request);
+    let last = client.rest();
+    assert!(last.contains("connection: close") && last.ends_with("Disallow: /api/\n"), "{last}");
+    // One at a time.
+    let mut client = server.connect();
+    for number in 1..1_000 {
+        client.send(request);
+        let answer = client.until("Disallow: /api/\n", 1);
+        assert!(!answer.contains("connection: close"), "{number}: {answer}");
+    }
+    client.send(request);
+    assert!(client.rest().contains("connection: close"));
+    healthy(&server);
+}
+
+/// An upload that is refused behind a request without a body: its answer comes whole too.
+#[test]
+fn a_refused_upload_behind_another_request_hears_why() {
+    let server = Server::start(|_| {});
+    let mut client = server.connect();
+    let body = "x".repeat(4 * 1024 * 1024);
+    let length = body.len();
+    client.send(format!(
+        "GET /robots.txt HTTP/1.1\r\nHost: h\r\n\r\nPOST /api/v1/links HTTP/1.1\r\nHost: h\r\n\
+         Authorization: Bearer {KEY}\r\nContent-Length: {length}\r\n\r\n"
+    ));
+    for part in body.as_bytes().chunks(64 * 1024) {
+        client.tell(part);
+    }
+    let text = client.rest();
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("HTTP/1.1 413 "), "{text}");
+    healthy(&server);
+}
+
 #[test]
 fn an_answer_waits_for_no_half_request_behind_it() {
     let server = Server::start(|_| {});

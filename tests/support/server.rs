@@ -114,6 +114,11 @@ impl Client {
         drop(self.0.write_all(bytes.as_ref()));
     }
 
+    /// Writes, to a peer that is to hear all of it.
+    pub(crate) fn tell(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).expect("it listens");
+    }
+
     /// Says that nothing more will come.
     pub(crate) fn finish(&mut self) {
         self.0.shutdown(Shutdown::Write).expect("still open");
