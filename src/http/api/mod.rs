@@ -32,7 +32,7 @@ use bytes::Bytes;
 use hyper::body::Body;
 use hyper::header::HeaderName;
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::answer::render;
@@ -51,7 +51,7 @@ use self::native::Native;
 use self::openapi::Description;
 use self::query::Query;
 use crate::clock::Timestamp;
-use crate::http::body::{self, Answer, BodyError};
+use crate::http::body::{self, Answer, BodyError, Content};
 use crate::http::counts::Counts;
 use crate::http::server::Settings;
 use crate::links::{Caller, Context, Replay};
@@ -68,7 +68,8 @@ static NATIVE: Native = Native;
 /// much memory as the rest of the server. Past it: 503, try again; redirects are not among them.
 const REQUESTS_MAX: usize = 1_024;
 
-/// Most requests with large bodies at work at once: 8 MB each, and several times that when parsed.
+/// Most requests with large bodies at work at once: 8 MB each, and several times that when parsed;
+/// lists that are held for HTTP/1.0 are as long, and are among them.
 /// Others wait for their turn before their body is read, as long as a body may take; then 503.
 const BULKS_MAX: usize = 4;
 
@@ -149,7 +150,10 @@ impl Api {
         let (result, method, path, allow) = match found {
             Found::Endpoint(endpoint, id) => {
                 let result = match self.admit(&parts, peer, &mut allowance) {
-                    Ok(caller) => self.serve(caller, dialect, (endpoint, id), &parts, body, number).await,
+                    Ok(caller) => {
+                        let result = self.serve(caller, dialect, (endpoint, id), &parts, body, number).await;
+                        self.hold_for(parts.version, result).await
+                    }
                     Err(failure) => Err(failure),
                 };
                 (result, parts.method.as_str(), endpoint.template, None)
@@ -301,6 +305,21 @@ impl Api {
         }
     }
 
+    /// What this version of HTTP can carry: see [`pieces::hold`].
+    async fn hold_for(
+        &self,
+        version: Version,
+        result: Result<Answered, Failure>,
+    ) -> Result<Answered, Failure> {
+        match result {
+            Ok(Answered::List(content @ Content::Pieces(_))) if version < Version::HTTP_11 => {
+                let _place = self.bulk_place().await?;
+                pieces::hold(content).await.map(Answered::List)
+            }
+            other => other,
+        }
+    }
+
     fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Failure> {
         let secret = credentials::secret(headers).map_err(|no| match no {
             NoCredential::Missing => Failure::NoKey,
@@ -315,11 +334,13 @@ impl Api {
         if body != BodyKind::Bulk {
             return Ok([Some(place), None]);
         }
+        Ok([Some(place), self.bulk_place().await?])
+    }
+
+    async fn bulk_place(&self) -> Result<Option<OwnedSemaphorePermit>, Failure> {
         let waited = Arc::clone(&self.0.bulk_places).acquire_owned();
-        match tokio::time::timeout(self.0.body_timeout, waited).await {
-            Ok(bulk) => Ok([Some(place), bulk.ok()]),
-            Err(_) => Err(Trouble::Busy.into()),
-        }
+        let bulk = tokio::time::timeout(self.0.body_timeout, waited).await.map_err(|_| Trouble::Busy)?;
+        Ok(bulk.ok())
     }
 
     async fn read<B>(&self, kind: BodyKind, headers: &HeaderMap, body: B) -> Result<Bytes, Failure>
