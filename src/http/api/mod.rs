@@ -32,7 +32,7 @@ use bytes::Bytes;
 use hyper::body::Body;
 use hyper::header::HeaderName;
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, StatusCode, Version};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::answer::render;
@@ -51,7 +51,7 @@ use self::native::Native;
 use self::openapi::Description;
 use self::query::Query;
 use crate::clock::Timestamp;
-use crate::http::body::{self, Answer, BodyError, Content};
+use crate::http::body::{self, Answer, BodyError};
 use crate::http::counts::Counts;
 use crate::http::server::Settings;
 use crate::links::{Caller, Context, Replay};
@@ -152,7 +152,7 @@ impl Api {
                 let result = match self.admit(&parts, peer, &mut allowance) {
                     Ok(caller) => {
                         let result = self.serve(caller, dialect, (endpoint, id), &parts, body, number).await;
-                        self.hold_for(parts.version, result).await
+                        pieces::hold_for(parts.version, result, self.bulk_place()).await
                     }
                     Err(failure) => Err(failure),
                 };
@@ -302,21 +302,6 @@ impl Api {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(_) => Err(Trouble::NotReady.into()),
             },
-        }
-    }
-
-    /// What this version of HTTP can carry: see [`pieces::hold`].
-    async fn hold_for(
-        &self,
-        version: Version,
-        result: Result<Answered, Failure>,
-    ) -> Result<Answered, Failure> {
-        match result {
-            Ok(Answered::List(content @ Content::Pieces(_))) if version < Version::HTTP_11 => {
-                let _place = self.bulk_place().await?;
-                pieces::hold(content).await.map(Answered::List)
-            }
-            other => other,
         }
     }
 

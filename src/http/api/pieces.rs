@@ -6,11 +6,15 @@
 //! looks whole to whoever speaks it (proxies do, to the servers behind them), so for it a list is
 //! held until it is complete.
 
+use std::future::Future;
+
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use hyper::Version;
 use tokio::sync::mpsc::Sender;
 
 use crate::http::api::dialect::{Failure, Trouble, Wording};
+use crate::http::api::execute::Answered;
 use crate::http::body::{Content, Piece};
 use crate::links::{Error, Walk};
 
@@ -76,15 +80,23 @@ async fn feed(mut walk: Walk, wording: &'static Wording, sender: Sender<Piece>) 
     }
 }
 
-/// The same list with its length, once it is complete.
-pub(super) async fn hold(content: Content) -> Result<Content, Failure> {
-    hold_at_most(content, HELD_MAX).await
+/// What this version of HTTP can carry of a result: a list with its length, once it is complete and
+/// there is a `place` for holding it.
+pub(super) async fn hold_for<P>(
+    version: Version,
+    result: Result<Answered, Failure>,
+    place: impl Future<Output = Result<P, Failure>>,
+) -> Result<Answered, Failure> {
+    match result {
+        Ok(Answered::List(content @ Content::Pieces(_))) if version < Version::HTTP_11 => {
+            let _place = place.await?;
+            hold_at_most(content, HELD_MAX).await.map(Answered::List)
+        }
+        other => other,
+    }
 }
 
 async fn hold_at_most(mut content: Content, max: usize) -> Result<Content, Failure> {
-    if !matches!(content, Content::Pieces(_)) {
-        return Ok(content);
-    }
     let mut whole = BytesMut::new();
     while let Some(piece) = content.frame().await {
         // Why it was cut is in the log.
