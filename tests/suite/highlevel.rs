@@ -219,6 +219,7 @@ fn bodies_and_queries_are_refused_by_field() {
         (post(r#"{"locationId":""}"#), 422, "locationId must not be empty"),
         (post(&format!(r#"{{"locationId":"{HERE}"}}"#)), 422, "name is required"),
         (post(&whole("", "https://e.test/")), 422, "name must not be empty"),
+        (post(&whole(" ", "https://e.test/")), 422, "name must not be empty"),
         (post(&format!(r#"{{"locationId":"{HERE}","name":null}}"#)), 422, "name must be a string"),
         (post(&format!(r#"{{"locationId":"{HERE}","name":"n"}}"#)), 422, "redirectTo is required"),
         (
@@ -247,6 +248,7 @@ fn bodies_and_queries_are_refused_by_field() {
         (put("{}"), 422, "name or redirectTo is required"),
         (put(r#"{"title":"x"}"#), 422, "name or redirectTo is required"),
         (put(r#"{"name":""}"#), 422, "name must not be empty"),
+        (put(r#"{"name":" \t"}"#), 422, "name must not be empty"),
         (put(r#"{"name":1}"#), 422, "name must be a string"),
         (put(r#"{"redirectTo":null}"#), 422, "redirectTo must be a string"),
         (
