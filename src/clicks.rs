@@ -59,6 +59,11 @@ impl Counter {
         self.retired.store(true, Ordering::Relaxed);
     }
 
+    /// Its link was not deleted after all.
+    pub fn revive(&self) {
+        self.retired.store(false, Ordering::Relaxed);
+    }
+
     /// Whether its link was deleted.
     pub fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)

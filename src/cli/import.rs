@@ -174,13 +174,21 @@ async fn take(
     import.add(&contexts[named], read.link).await.map_err(|error| error.to_string())
 }
 
-/// Acts in the named workspace; in the oldest, when a line names one that is not here.
+/// Acts in the named workspace. One that is not here stands for the only one that is, as when links
+/// move to a new server; where there are several, nobody's links become those of another.
 fn context(links: &Links, named: &str, must_exist: bool) -> Result<Context, String> {
     let caller = Caller::Environment;
     let workspace = links.acting(&caller, Some(named).filter(|id| !id.is_empty()));
+    let is_only = links.directory().has_one_workspace();
     let workspace = match workspace {
         None if must_exist => return Err(format!("there is no workspace {named}")),
-        None => links.acting(&caller, None),
+        None if is_only => links.acting(&caller, None),
+        None => {
+            return Err(format!(
+                "workspaceId: {named:?} is not a workspace of this server, which has several; \
+                 make it first, or say by --workspace which one gets all lines"
+            ));
+        }
         found => found,
     };
     Ok(Context {

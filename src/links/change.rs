@@ -103,10 +103,7 @@ impl Links {
             let counter = self.0.cache.counters().live(id);
             let tombstone = keys::tombstone(link.workspace, id);
             effect.put(tombstone, Tombstone { link, clicks, deleted_at: context.now }.encode());
-            if let Committed::Done = self.commit(context, effect).await? {
-                if let Some(counter) = counter {
-                    counter.retire();
-                }
+            if let Committed::Done = self.commit_removal(context, effect, counter).await? {
                 return Ok(());
             }
         }

@@ -1,10 +1,13 @@
 //! The one way in: a proposal goes to the log, and the caller hears of it when the table has it
 //! and the cache has forgotten what it replaces.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::replay::Claim;
 use super::{Context, Error, Links, Shared};
+use crate::clicks::Counter;
 use crate::clock::Timestamp;
 use crate::log::{CommitError, Expect, Pending, Position, Proposal, Put};
 use crate::model::id::Id;
@@ -78,6 +81,30 @@ impl Links {
     pub(super) async fn commit(&self, context: &Context, effect: Effect) -> Result<Committed, Error> {
         let pending = self.0.propose(context.request, effect);
         self.settle(pending).await
+    }
+
+    /// Commits an effect that removes a link with its total. Its counter is retired in the turn of
+    /// those who hand in totals, so that a drain under way does not write the total anew behind it.
+    pub(super) async fn commit_removal(
+        &self,
+        context: &Context,
+        effect: Effect,
+        counter: Option<Arc<Counter>>,
+    ) -> Result<Committed, Error> {
+        let pending = {
+            let _order = self.0.totals.lock();
+            if let Some(counter) = &counter {
+                counter.retire();
+            }
+            self.0.propose(context.request, effect)
+        };
+        let settled = self.settle(pending).await;
+        if let Some(counter) = counter.filter(|_| !matches!(settled, Ok(Committed::Done))) {
+            counter.revive();
+            // Drains meanwhile have left it out.
+            self.0.cache.counters().put_back(vec![counter]);
+        }
+        settled
     }
 
     /// Commits an effect that no request asked for.

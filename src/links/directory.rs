@@ -142,6 +142,11 @@ impl Directory {
         self.workspaces.get(&number)
     }
 
+    /// Whether there is one workspace and no other.
+    pub fn has_one_workspace(&self) -> bool {
+        self.workspaces.len() == 1
+    }
+
     /// All workspaces within reach, the oldest first.
     pub(super) fn workspaces<'a>(
         &'a self,

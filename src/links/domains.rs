@@ -16,6 +16,10 @@ use crate::table::{List, keys};
 /// Links of a domain are counted up to here for display: a full count reads them all.
 const SHOWN_LINKS_MAX: usize = 100_000;
 
+/// Most domains of one workspace: lists of domains are answered whole, each with its number of links,
+/// and all domains are in memory. Past it: forbidden, until others are deleted.
+const DOMAINS_MAX: usize = 1_000;
+
 impl Links {
     /// The domains that the acting workspace may use, the oldest first.
     pub async fn domains(&self, context: &Context) -> Result<Vec<DomainView>, Error> {
@@ -36,6 +40,10 @@ impl Links {
         }
         // Others' roots may lead to this name already.
         let _alone = self.0.order.write().await;
+        let owner = Some(context.workspace.number);
+        if self.directory().domains().filter(|domain| domain.workspace == owner).count() >= DOMAINS_MAX {
+            return Err(Error::Forbidden(format!("a workspace has at most {DOMAINS_MAX} domains")));
+        }
         for _ in 0..ATTEMPTS {
             // By chance, not the next one: answers and tombstones name a domain by its number after
             // it is gone, so none may be given twice.

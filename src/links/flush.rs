@@ -158,6 +158,8 @@ impl Links {
                 shared.table.each::<Tombstone>(b"x", &mut |key, tombstone| {
                     if now.as_millis() - tombstone.deleted_at.as_millis() > kept {
                         over.push(bytes::Bytes::copy_from_slice(key));
+                        // A visit that was loading the link while it was deleted may have left one.
+                        over.push(keys::clicks(tombstone.link.id));
                     }
                     true
                 })?;
@@ -178,7 +180,9 @@ impl Shared {
     fn hand_in_totals(&self, counters: &[Arc<Counter>]) -> Pending {
         let _order = self.totals.lock();
         let put = |(id, total)| Put { key: keys::clicks(id), value: Some(encode_clicks(total).into()) };
-        let puts = self.cache.counters().tally(counters).into_iter().map(put).collect();
+        // Under the lock, since a deletion that went first has removed the total.
+        let kept: Vec<_> = counters.iter().filter(|counter| !counter.is_retired()).cloned().collect();
+        let puts = self.cache.counters().tally(&kept).into_iter().map(put).collect();
         self.log.commit(Proposal { puts, ..Proposal::default() })
     }
 }

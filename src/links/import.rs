@@ -137,10 +137,21 @@ impl Import<'_> {
         if self.bytes >= CHANGE_BYTES { self.hand_in().await } else { Ok(()) }
     }
 
-    /// Writes what is left. Returns when the table has everything.
+    /// Writes what is left. Returns when the table has everything, or stands still: what is in the log
+    /// is not lost then.
     pub async fn finish(mut self) -> Result<(u64, u64), Error> {
         self.hand_in().await?;
-        while !self.links.0.table.wait(self.links.0.log.position()).await {}
+        let table = &self.links.0.table;
+        let mut applied = table.status().applied;
+        while !table.wait(self.links.0.log.position()).await {
+            let now = table.status().applied;
+            if now == applied {
+                let why = "all lines are in the log, but the table does not take them in (a full disk?); \
+                           the next start does";
+                return Err(Error::NotReady(why.to_owned()));
+            }
+            applied = now;
+        }
         Ok((self.made, self.skipped))
     }
 

@@ -27,6 +27,11 @@ const SECRET_LENGTH: usize = 43;
 /// Characters of a secret that lists show.
 const HINT_LENGTH: usize = 7;
 
+/// Most live keys of one reach (a workspace, a company, the instance): lists of keys are answered
+/// whole, and all keys are in memory. Some twenty times what the largest tenants elsewhere have. Past
+/// it: forbidden, until others are revoked or expire.
+const KEYS_MAX: usize = 1_000;
+
 const DIGITS: [char; 62] = [
     '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K',
     'L', 'M', 'N', 'O', 'P', 'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z', 'a', 'b', 'c', 'd', 'e', 'f',
@@ -166,6 +171,11 @@ impl Links {
         }
         if draft.expires_at.is_some_and(|end| end <= context.now) {
             return Err(Invalid::new("expiresAt", "must be in the future").into());
+        }
+        let alike =
+            self.directory().keys().filter(|key| key.reach == reach && key.is_live(context.now)).count();
+        if alike >= KEYS_MAX {
+            return Err(Error::Forbidden(format!("there are at most {KEYS_MAX} keys of one reach")));
         }
         let secret = draw_secret();
         let mut made = None;

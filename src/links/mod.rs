@@ -272,6 +272,15 @@ impl Links {
         self.0.scans.run(move || work(&shared)).await?
     }
 
+    /// The same for who has had a turn and goes on.
+    async fn scanning_on<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let shared = Arc::clone(&self.0);
+        self.0.scans.go_on(move || work(&shared)).await?
+    }
+
     /// Runs table reads where blocking is allowed.
     async fn blocking<T: Send + 'static>(
         &self,

@@ -60,7 +60,23 @@ impl Queue {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let turn = self.turn().await?;
+        Queue::keep(self.turn().await?, work).await
+    }
+
+    /// The same for who goes on with what was begun, and so has been let in: it is not turned away,
+    /// and has its turn behind those who wait. How many wait so is bounded by what is under way.
+    pub(super) async fn go_on<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let turn = Arc::clone(&self.threads).acquire_owned().await;
+        Queue::keep(turn.expect("the semaphore is never closed"), work).await
+    }
+
+    async fn keep<T: Send + 'static>(
+        turn: OwnedSemaphorePermit,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
         let done = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             work()
@@ -90,6 +106,24 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_goes_on_is_not_turned_away() {
+        let threads = Arc::new(Semaphore::new(1));
+        let held = Arc::clone(&threads).acquire_owned().await.expect("open");
+        let queue = Queue::new(threads, 1);
+        let ((), first, refused, goes_on) = tokio::join!(
+            async {
+                tokio::task::yield_now().await;
+                drop(held);
+            },
+            queue.run(|| 1),
+            queue.run(|| 2),
+            queue.go_on(|| 3),
+        );
+        assert_eq!((first.ok(), goes_on.ok()), (Some(1), Some(3)));
+        assert!(matches!(refused, Err(Error::Busy)));
+    }
 
     /// T111: one queue is full while another of the same threads takes who comes, and all are served.
     #[tokio::test]

@@ -65,7 +65,8 @@ impl Links {
 }
 
 impl Walk {
-    /// The next links, and whether there may be more; if so, these are not none.
+    /// The next links, and whether there may be more; if so, these are not none. Only who has read
+    /// nothing yet may be told that too many wait: a list that was begun is not cut for that.
     pub async fn next(&mut self) -> Result<(Vec<LinkView>, bool), Error> {
         let mut links = Vec::new();
         let mut goes_on = self.rest.left > 0;
@@ -77,8 +78,12 @@ impl Walk {
                 let (found, more) = shared.look(&mut rest, room)?;
                 Ok((found, more, rest))
             };
-            let looked =
-                if is_scan { self.links.scanning(look).await } else { self.links.blocking(look).await };
+            let is_begun = self.rest.sight.is_some();
+            let looked = match (is_scan, is_begun) {
+                (false, _) => self.links.blocking(look).await,
+                (true, false) => self.links.scanning(look).await,
+                (true, true) => self.links.scanning_on(look).await,
+            };
             let (found, more, rest) = looked?;
             links.extend(found);
             goes_on = more;

@@ -195,7 +195,8 @@ impl Applier {
         shared.done.send_replace(Position(shared.applied.load(Ordering::Acquire)));
 
         let interval = shared.settings.scrub_interval;
-        let mut pass = Some(Pass::new());
+        let begin = || Pass::new(Position(shared.applied.load(Ordering::Acquire)));
+        let mut pass = Some(begin());
         let mut last_pass = Instant::now();
         loop {
             let patience = if pass.is_some() { Duration::from_millis(2) } else { NAP };
@@ -217,7 +218,7 @@ impl Applier {
                     last_pass = Instant::now();
                 }
             } else if last_pass.elapsed() >= interval {
-                pass = Some(Pass::new());
+                pass = Some(begin());
             }
         }
     }
@@ -265,15 +266,14 @@ impl Applier {
     /// Reads a slice of the records. True when the pass is over and found the table whole.
     fn scrub(&self, pass: &mut Pass) -> Result<bool, Failure> {
         let shared = &self.table.0;
-        let over = {
-            let store = shared.store.read().clone();
-            pass.slice(store.as_ref().ok_or_else(closed)?)?
-        };
-        if !over {
+        let store = shared.store.read().clone();
+        let store = store.as_ref().ok_or_else(closed)?;
+        if !pass.slice(store)? {
             return Ok(false);
         }
         let mark = *shared.mark.lock();
         pass.compare(mark.map_or_else(Manifest::default, |mark| mark.manifest))?;
+        pass.mend_counts(store)?;
         shared.status.lock().last_scrub = Some(self.clock.now());
         Ok(true)
     }

@@ -251,6 +251,12 @@ pub fn link_count(workspace: WorkspaceNumber) -> Bytes {
     key(b'N', &[&workspace.0.to_be_bytes()])
 }
 
+/// The workspace of a key that [`link_count`] made.
+pub(super) fn parse_link_count(key: &[u8]) -> Option<WorkspaceNumber> {
+    let number = key.strip_prefix(b"N")?.try_into().ok()?;
+    Some(WorkspaceNumber(u32::from_be_bytes(number)))
+}
+
 /// Key of a link under one of its tags.
 pub fn tagged(workspace: WorkspaceNumber, tag: Id, id: Id) -> Bytes {
     key(b'G', &[&workspace.0.to_be_bytes(), &tag.bits().to_be_bytes(), &id.bits().to_be_bytes()])

@@ -1,18 +1,23 @@
 //! Scrubbing: reads every record in slices between Changes, checks its checksum and its index
-//! entries, and compares the sum of all with the log's manifest. sled has been seen to lose the
+//! entries, counts the links of each workspace, and compares the sum of all with the log's manifest. sled has been seen to lose the
 //! later records of a damaged file in silence; this is what notices.
 //!
 //! It runs on the apply thread, so nothing changes under it: a Change applied during a pass
 //! corrects the sum for the keys that the pass has already read.
 
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::record::{Cell, Corrupt, LinkAt};
+use super::record::{Cell, Corrupt, Number, Staged, Stored};
+use super::staged::is_under_way;
 use super::store::{Store, StoreError};
-use super::{Error, index, keys};
-use crate::log::{CLICKS_PREFIX, Change, Manifest};
+use super::{Error, decoded, index, keys};
+use crate::log::{CLICKS_PREFIX, Change, Manifest, Position};
+use crate::model::id::Id;
+use crate::model::workspace::WorkspaceNumber;
 
 /// Longest that a Change waits for a slice. At half of the time spent so, a pass reads about
 /// 100,000 records a second on a small machine.
@@ -26,11 +31,24 @@ pub(super) struct Pass {
     /// The first key not yet read; `None` when all are.
     cursor: Option<Bytes>,
     manifest: Manifest,
+    /// What was applied when it began: counts of later Changes are not judged.
+    began: Position,
+    /// Visible links read so far, by workspace; those that have a count are among them.
+    links: BTreeMap<WorkspaceNumber, u64>,
+    /// Whether an import hides its links, by import.
+    hidden: HashMap<Id, bool>,
 }
 
 impl Pass {
-    pub(super) fn new() -> Pass {
-        Pass { cursor: Some(Bytes::from_static(&[0])), manifest: Manifest::default() }
+    /// A pass over a table that has applied everything up to here.
+    pub(super) fn new(began: Position) -> Pass {
+        Pass {
+            cursor: Some(Bytes::from_static(&[0])),
+            manifest: Manifest::default(),
+            began,
+            links: BTreeMap::new(),
+            hidden: HashMap::new(),
+        }
     }
 
     /// Takes in a Change just applied.
@@ -67,7 +85,8 @@ impl Pass {
                     self.manifest.add(key, cell.revision);
                 }
                 if let Some((domain, code)) = keys::parse_link(key) {
-                    let link = LinkAt::decode(domain, code, cell.value)?;
+                    let Staged { link, import } = Staged::decode(domain, code, cell.value)?;
+                    self.count(store, link.workspace, import)?;
                     for entry in index::entries(&link) {
                         if store.get(&entry)?.is_none() {
                             return Err(
@@ -84,9 +103,43 @@ impl Pass {
             }
             Some(b'N') => {
                 Cell::decode(key, bytes)?;
+                if let Some(workspace) = keys::parse_link_count(key) {
+                    self.links.entry(workspace).or_default();
+                }
             }
             _ if key == keys::APPLIED => {}
             _ => return Err(Corrupt::new("there is a key of no known kind").into()),
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, store: &Store, workspace: WorkspaceNumber, import: Option<Id>) -> Result<(), Error> {
+        let hidden = match import {
+            None => false,
+            Some(import) => match self.hidden.entry(import) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(unknown) => *unknown.insert(is_under_way(store, workspace, import)?),
+            },
+        };
+        *self.links.entry(workspace).or_default() += u64::from(!hidden);
+        Ok(())
+    }
+
+    /// Puts right what the table says of how many links workspaces have, where it can be judged: no
+    /// Change has altered it since the pass began. Lists and bounds rely on it; links do not, so a
+    /// wrong one is no reason to build the table anew.
+    pub(super) fn mend_counts(&self, store: &Store) -> Result<(), Error> {
+        for (workspace, links) in &self.links {
+            let key = keys::link_count(*workspace);
+            let kept = decoded(store, &key, Number::decode)?;
+            let (revision, count) = kept.map_or((self.began, 0), |kept| (kept.revision, kept.record.0));
+            if revision > self.began || count == *links {
+                continue;
+            }
+            tracing::error!(workspace = workspace.0, links, count, "a wrong number of links was put right");
+            let value = Number(*links).encode();
+            let cell = Cell { revision, replaces: Position::START, value: &value };
+            store.insert(&key, cell.encode(&key))?;
         }
         Ok(())
     }

@@ -79,7 +79,20 @@ impl Visitor {
         }
         directory.domain_named(host).or_else(|| match self.shared.settings.unknown_hosts {
             UnknownHosts::NotFound => None,
-            UnknownHosts::DefaultDomain => directory.domain(DomainNumber::DEFAULT),
+            UnknownHosts::DefaultDomain => {
+                directory.domain(DomainNumber::DEFAULT).filter(|domain| !sends_lost_visitors_to(domain, host))
+            }
         })
     }
+}
+
+/// Whether the domain sends visitors who found nothing to this host. It is no other name of the
+/// domain then, whatever the operator said of unknown hosts: they would be sent there again for ever.
+fn sends_lost_visitors_to(domain: &Domain, host: &str) -> bool {
+    let urls = [&domain.not_found_url, &domain.expired_url];
+    // Parsed only where it may be so: a visit to such a host is a redirect like any other.
+    urls.into_iter().flatten().filter(|url| url.as_str().contains(host)).any(|url| {
+        let parts = url.to_url();
+        parts.and_then(|parts| Some(parts.host_str()?.trim_end_matches('.') == host)).unwrap_or(false)
+    })
 }

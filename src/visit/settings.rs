@@ -17,6 +17,8 @@ pub enum UnknownHosts {
     /// 404: whoever points a name of their own here gets none of the default domain's links.
     #[default]
     NotFound,
-    /// As the default domain: for names that a proxy or a private network has for this machine.
+    /// As the default domain: for names that a proxy or a private network has for this machine. Not
+    /// the host of the default domain's `notFoundUrl` or `expiredUrl`, whose visitors would be sent
+    /// there again for ever. Links that lead to such names are not known to lead back here.
     DefaultDomain,
 }

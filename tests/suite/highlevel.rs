@@ -18,7 +18,7 @@ use waypost::http::counts::Counts;
 use waypost::http::server::{self, Settings};
 
 use crate::support::app::TestApp;
-use crate::support::http::{Answer, Client, Connection, text};
+use crate::support::http::{Answer, Client, Connection, raw, text};
 use crate::support::process::{PATIENCE, Plan, Process, poll};
 
 const NO_ACCESS: &str = "The token does not have access to this location.";
@@ -219,6 +219,7 @@ fn bodies_and_queries_are_refused_by_field() {
         (post(r#"{"locationId":""}"#), 422, "locationId must not be empty"),
         (post(&format!(r#"{{"locationId":"{HERE}"}}"#)), 422, "name is required"),
         (post(&whole("", "https://e.test/")), 422, "name must not be empty"),
+        (post(&whole(" ", "https://e.test/")), 422, "name must not be empty"),
         (post(&format!(r#"{{"locationId":"{HERE}","name":null}}"#)), 422, "name must be a string"),
         (post(&format!(r#"{{"locationId":"{HERE}","name":"n"}}"#)), 422, "redirectTo is required"),
         (
@@ -247,6 +248,7 @@ fn bodies_and_queries_are_refused_by_field() {
         (put("{}"), 422, "name or redirectTo is required"),
         (put(r#"{"title":"x"}"#), 422, "name or redirectTo is required"),
         (put(r#"{"name":""}"#), 422, "name must not be empty"),
+        (put(r#"{"name":" \t"}"#), 422, "name must not be empty"),
         (put(r#"{"name":1}"#), 422, "name must be a string"),
         (put(r#"{"redirectTo":null}"#), 422, "redirectTo must be a string"),
         (
@@ -500,10 +502,22 @@ fn a_long_list_takes_no_memory_whoever_reads_it() {
     let found = admin.get(&format!("{search}&query=E.TEST&skip={}", MANY - 1)).expect(200, "found");
     assert_eq!((&found["links"][0]["id"], &found["links"][1]), (&json!(oldest), &json!(null)));
     assert_eq!(admin.get(&format!("{search}&query=e.tets")).expect(200, "none"), json!({"links": []}));
-    drop(list);
     let before = descriptors(&process);
     fs::write(process.proc("clear_refs"), "5").expect("the highest mark is reset");
     let resident = kilobytes(&process, "VmRSS:");
+    // HTTP/1.0 could not tell a part from the whole, and nobody holds this much for it.
+    let old = |target: &str| {
+        let head = format!("GET {target} HTTP/1.0\r\nX-API-Key: {}\r\n\r\n", crate::support::app::KEY);
+        raw(process.address(), head.as_bytes()).expect("an answer")
+    };
+    let sentence = "the list is too long for HTTP/1.0; ask with HTTP/1.1, or with skip and limit";
+    refused(&old(&target), 505, sentence, Some("HTTP Version Not Supported"), "a long list");
+    let (slice, limited) = (&ids[..1_000], format!("{target}&limit=1000"));
+    let held = old(&limited);
+    assert_eq!((held.header("content-length").is_some(), held.header("transfer-encoding")), (true, None));
+    assert_eq!(held.body, admin.get(&limited).body, "the same list");
+    assert!(held.text().contains(slice[999]));
+    drop((held, list));
     // Some that read a little and stop, one that hurries.
     let key = crate::support::app::KEY;
     let request = format!("GET {target} HTTP/1.1\r\nHost: go.test\r\nAuthorization: Bearer {key}\r\n\r\n");
@@ -532,6 +546,36 @@ fn a_long_list_takes_no_memory_whoever_reads_it() {
     let answer = cut.receive(false).map(|answer| answer.map(|answer| answer.body.len()));
     assert!(answer.is_err(), "{answer:?} of {}", whole.body.len());
     assert_eq!(process.visitor().get("/healthz").status, 200, "it lives on");
+}
+
+#[test]
+fn a_search_that_was_begun_is_not_cut_for_others() {
+    // More than may wait for a turn, each in several batches.
+    const SEARCHING: usize = 150;
+    const FOUND: usize = 200;
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    admin.post("/api/v1/workspaces", &json!({"name": "L", "id": HERE})).expect(201, HERE);
+    let rows: Vec<Value> = (0..FOUND).map(|_| json!({"url": "https://e.test/"})).collect();
+    let mut there = app.admin().with("X-Workspace-Id", HERE);
+    there.post("/api/v1/links/bulk", &json!({ "links": rows })).expect(201, "a bulk");
+    let target = format!("/links/search?locationId={HERE}&query=e.test&limit=1000");
+    let busy = std::thread::scope(|scope| {
+        let searches: Vec<_> = (0..SEARCHING)
+            .map(|_| {
+                scope.spawn(|| {
+                    let answer = app.admin().try_send("GET", &target, &[], None).expect("not cut");
+                    if answer.status == 200 {
+                        assert_eq!(answer.json()["links"].as_array().map(Vec::len), Some(FOUND));
+                    }
+                    answer.status
+                })
+            })
+            .collect();
+        let statuses = searches.into_iter().map(|search| search.join().expect("a search"));
+        statuses.filter(|status| *status == 503).count()
+    });
+    assert!(busy < SEARCHING, "somebody is let in");
 }
 
 #[test]

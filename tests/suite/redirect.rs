@@ -395,6 +395,35 @@ fn hosts_of_no_domain_may_be_the_default_domain() {
     }
 }
 
+/// Whether they lead to this server is not known of hosts that are no domain's: visitors who come
+/// back from there are not sent there again.
+#[test]
+fn lost_visitors_are_not_sent_in_circles() {
+    let app = TestApp::start_with(|config| config.visit.unknown_hosts = UnknownHosts::DefaultDomain);
+    let mut admin = app.admin();
+    link(&mut admin, "s", &json!({}));
+    link(&mut admin, "over", &json!({"expiresAt": "2020-01-01"}));
+    let domains = admin.get("/api/v1/domains").expect(200, "domains");
+    let path = format!("/api/v1/domains/{}", text(&domains["domains"][0], "id"));
+    let elsewhere = json!({"notFoundUrl": "https://Lost.test:8443/way", "expiredUrl": "http://gone.test/x"});
+    admin.patch(&path, &elsewhere).expect(200, "elsewhere");
+    let rows = [
+        ("go.test", "/nothing", 302, Some("https://lost.test:8443/way")),
+        ("go.test", "/over", 302, Some("http://gone.test/x")),
+        ("other.test", "/nothing", 302, Some("https://lost.test:8443/way")),
+        ("other.test", "/s", 302, Some("https://e.test/s")),
+        ("lost.test:8443", "/way", 404, None),
+        ("LOST.test", "/nothing", 404, None),
+        ("gone.test", "/x", 404, None),
+        ("gone.test", "/over", 404, None),
+        ("lost", "/s", 302, Some("https://e.test/s")),
+    ];
+    for (host, path, status, location) in rows {
+        let answer = app.visitor().at(host).get(path);
+        assert_eq!((answer.status, answer.header("location")), (status, location), "{host}{path}");
+    }
+}
+
 #[test]
 fn pages_carry_what_keeps_them_harmless() {
     let app = TestApp::start();

@@ -1,13 +1,26 @@
 //! One test per fault that was found once, its story in its doc.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use serde_json::{Value, json};
+use waypost::app::Store;
+use waypost::clock::{Clock, Timestamp};
+use waypost::config::Config;
+use waypost::links::{Caller, Context, OnConflict};
+use waypost::log::{Proposal, Put};
+use waypost::model::destination::LinkType;
+use waypost::model::id::Id;
+use waypost::model::key::{Reach, Scopes};
+use waypost::model::link::{DomainChoice, Draft};
+use waypost::readiness::Readiness;
+use waypost::table::keys;
+use waypost::table::record::encode_clicks;
 
-use crate::support::app::TestApp;
+use crate::support::app::{START, TestApp};
 use crate::support::http::text;
-use crate::support::process::Plan;
+use crate::support::process::{Plan, command};
 
 const LINKS: &str = "/api/v1/links";
 
@@ -151,4 +164,150 @@ fn an_import_keeps_only_ids_that_nobody_has() {
     assert_eq!((ids.len(), list["total"].as_u64()), (3, Some(3)), "{list}");
     assert!(ids.contains(id) && !ids.contains("zzzzzzzzzzzzzzzzzzzz"), "{ids:?}");
     server.stop();
+}
+
+/// What commands work on, without a server.
+async fn store(folder: &Path) -> Store {
+    let config = Config { data_dir: folder.join("data"), ..Config::default() };
+    let clock = Clock::fixed(Timestamp::from_millis(START));
+    let store = Store::open(&config, clock, &Readiness::default()).expect("it opens");
+    store.ready(&config.data_dir).await.expect("its first records");
+    store
+}
+
+fn on_behalf_of_nobody(store: &Store) -> Context {
+    Context {
+        key: None,
+        reach: Reach::Instance,
+        scopes: Scopes::all(),
+        workspace: store.links.acting(&Caller::Environment, None).expect("the first workspace"),
+        request: 0,
+        now: Timestamp::from_millis(START),
+        claim: None,
+    }
+}
+
+fn draft() -> Draft {
+    Draft {
+        domain: DomainChoice::Default,
+        code: None,
+        destination: "https://e.test/".into(),
+        link_type: LinkType::Url,
+        password: None,
+        edits: Vec::new(),
+    }
+}
+
+/// A drain of the counters that was under way while a link was deleted wrote its total anew behind
+/// the deletion, where nothing ever removed it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clicks_of_a_deleted_link_do_not_stay_behind() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = store(folder.path()).await;
+    let (links, context) = (&store.links, on_behalf_of_nobody(&store));
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        let id = links.create(&context, draft()).await.expect("made").link.id;
+        let counter = links.cache().counters().adopt(id, || Ok::<_, ()>(0)).expect("nothing fails");
+        links.cache().counters().count(&counter);
+        let (links, context) = (links.clone(), context.clone());
+        let mut deleting = tokio::spawn(async move { links.delete(&context, id).await });
+        loop {
+            tokio::select! {
+                done = &mut deleting => break done.expect("no panic").expect("deleted"),
+                flushed = store.links.flush_clicks() => {
+                    flushed.expect("written");
+                    store.links.cache().counters().count(&counter);
+                }
+            }
+        }
+        store.links.flush_clicks().await.expect("written");
+        ids.push(id);
+    }
+    let left = ids.iter().filter(|id| store.table.clicks(**id).expect("the table answers") > 0).count();
+    assert_eq!(left, 0, "of {}", ids.len());
+    // One left behind all the same goes with the tombstone.
+    let total = Put { key: keys::clicks(ids[0]), value: Some(encode_clicks(7).into()) };
+    let position =
+        store.log.commit(Proposal { puts: vec![total], ..Proposal::default() }).await.expect("written");
+    assert!(store.table.wait(position).await && store.table.clicks(ids[0]).ok() == Some(7));
+    let later = Timestamp::from_millis(START).plus_millis(31 * 24 * 60 * 60 * 1_000);
+    store.links.sweep(later).await.expect("swept");
+    assert!(store.table.wait(store.log.position()).await);
+    assert_eq!(store.table.clicks(ids[0]).ok(), Some(0));
+    store.close().await;
+}
+
+/// An import waited for ever for a table that could not take in what the log had.
+#[tokio::test(start_paused = true)]
+async fn an_import_does_not_wait_for_a_table_that_stands_still() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = store(folder.path()).await;
+    let import = store.links.import(OnConflict::Fail, false);
+    store.table.stop();
+    let total = Put { key: keys::clicks(Id::from_bits(7)), value: Some(encode_clicks(7).into()) };
+    store.log.commit(Proposal { puts: vec![total], ..Proposal::default() }).await.expect("written");
+    let error = import.finish().await.expect_err("it stands still").to_string();
+    assert!(error.contains("all lines are in the log"), "{error}");
+}
+
+/// Lines of a workspace that is not here went to the oldest one, whosever that was.
+#[test]
+fn an_import_gives_nobodys_links_to_another() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, lines) = (folder.path().join("data"), folder.path().join("lines.jsonl"));
+    let line = |workspace: &str| json!({"url": "https://e.test/", "workspaceId": workspace}).to_string();
+    std::fs::write(&lines, [line("here"), line("elsewhere")].join("\n")).expect("a small file");
+    let import = |arguments: &[&str]| {
+        let ran = command().arg("import").arg(&lines).args(arguments).env("WAYPOST_DATA_DIR", &data).output();
+        let ran = ran.expect("the binary runs");
+        (ran.status.success(), String::from_utf8_lossy(&ran.stderr).into_owned())
+    };
+    let (done, said) = import(&[]);
+    assert!(done, "the only workspace takes all: {said}");
+    let server = Plan::on(&data).start();
+    server.admin().post("/api/v1/workspaces", &json!({"name": "W", "id": "here"})).expect(201, "another");
+    server.stop();
+    let (done, said) = import(&["--dry-run"]);
+    let why = "line 2: workspaceId: \"elsewhere\" is not a workspace of this server";
+    assert!(!done && said.contains(why) && !said.contains("line 1:"), "{said}");
+    let (done, said) = import(&["--workspace", "here"]);
+    assert!(done, "{said}");
+    let server = Plan::on(&data).start();
+    for (workspace, links) in [("here", 2), ("", 2)] {
+        let mut client = server.admin();
+        if !workspace.is_empty() {
+            client = client.with("X-Workspace-Id", workspace);
+        }
+        assert_eq!(client.get(LINKS).expect(200, workspace)["total"], links, "{workspace:?}");
+    }
+    server.stop();
+}
+
+/// Keys and domains had no bound, and all of them are in memory.
+#[test]
+fn keys_and_domains_have_their_bounds() {
+    const MOST: usize = 1_000;
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    admin.post("/api/v1/workspaces", &json!({"name": "W", "id": "other"})).expect(201, "another");
+    let key = |n: usize| json!({"name": format!("k{n}"), "scopes": ["links.write"]});
+    let domain = |n: usize| json!({"domain": format!("d{n}.test")});
+    let rows: [(&str, &dyn Fn(usize) -> Value, &str); 2] = [
+        ("keys", &key, "there are at most 1000 keys of one reach"),
+        ("domains", &domain, "a workspace has at most 1000 domains"),
+    ];
+    for (what, body, why) in rows {
+        let path = format!("/api/v1/{what}");
+        let mut last = String::new();
+        for n in 0..MOST {
+            let made = admin.post(&path, &body(n)).expect(201, what);
+            text(&made[&what[..what.len() - 1]], "id").clone_into(&mut last);
+        }
+        admin.post(&path, &body(MOST)).refuses(403, why, what);
+        let mut other = app.admin().with("X-Workspace-Id", "other");
+        other.post(&path, &body(MOST + 1)).expect(201, "elsewhere there is room");
+        admin.delete(&format!("{path}/{last}")).expect(200, "one less");
+        admin.post(&path, &body(MOST)).expect(201, "room for one");
+    }
 }

@@ -240,6 +240,50 @@ fn conflicts() {
     assert_eq!(failed["import"]["status"], "completed");
 }
 
+/// A tag made while an import with a tag of the same name is under way is the one its links have.
+#[test]
+fn a_tag_made_at_the_last_moment_does_not_undo_an_import() {
+    const COUNT: usize = 2_000;
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    fill(&mut admin, "x", COUNT);
+    let tag = admin.post("/api/v1/tags", &json!({"name": "t"})).expect(201, "a tag")["tag"].clone();
+    let list = admin.get(&format!("{LINKS}?limit=1")).expect(200, "the newest");
+    admin
+        .patch(&format!("{LINKS}/{}", text(&list["links"][0], "id")), &json!({"tagIds": [tag["id"]]}))
+        .expect(200, "tagged");
+    let snapshot = frozen(&mut admin, &json!({"name": "S"}));
+    let share = shared(&mut admin, &snapshot, &json!({"type": "link"}));
+    let mut other = acting(&app, &company(&mut admin, "B", "0-1-2").1);
+    other.post("/api/v1/domains", &json!({"domain": "b.test"})).expect(201, "a domain");
+    other.patch("/api/v1/workspaces/BLoc", &json!({"defaultDomain": "b.test"})).expect(200, "it");
+    let made = std::thread::scope(|scope| {
+        let making = scope.spawn(|| {
+            let mut client = acting(&app, "BLoc");
+            // A code that it holds: it is under way, and has looked which tags there are.
+            poll("a staged link", PATIENCE, || {
+                let taken = client.post(LINKS, &json!({"url": "https://e.test/", "customSlug": "x1000"}));
+                let status = taken.status;
+                assert!(status == 409 || status == 201, "{taken:?}");
+                if status == 201 {
+                    let id = text(&taken.json()["link"], "id").to_owned();
+                    client.delete(&format!("{LINKS}/{id}")).expect(200, "given back");
+                }
+                (status == 409).then_some(())
+            });
+            client.post("/api/v1/tags", &json!({"name": "t"})).expect(201, "before its end")["tag"].clone()
+        });
+        let import = imported(&mut other, &share, &json!({}));
+        assert_eq!(import["created"], COUNT, "{import}");
+        making.join().expect("made")
+    });
+    let tags = other.get("/api/v1/tags").expect(200, "the tags");
+    assert_eq!(tags["tags"].as_array().map(Vec::len), Some(1), "{tags}");
+    let list = other.get(&format!("{LINKS}?tagId={}", text(&made, "id"))).expect(200, "its links");
+    assert_eq!(list["total"], 1, "{list}");
+    assert_eq!(total(&mut other), COUNT as u64);
+}
+
 #[test]
 fn a_one_time_share_is_used_up_by_one_of_many() {
     let app = TestApp::start();

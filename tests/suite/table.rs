@@ -11,7 +11,7 @@ use waypost::clock::{Clock, Timestamp};
 use waypost::log::disk::FsDisk;
 use waypost::log::local::{self, LocalLog};
 use waypost::log::space::Space;
-use waypost::log::{Change, Expect, Log, Proposal, Put};
+use waypost::log::{Change, Expect, Log, Position, Proposal, Put};
 use waypost::model::destination::{Destination, LinkType};
 use waypost::model::domain::DomainNumber;
 use waypost::model::id::Id;
@@ -19,7 +19,7 @@ use waypost::model::link::{Link, Options};
 use waypost::model::short_code::ShortCode;
 use waypost::model::workspace::WorkspaceNumber;
 use waypost::readiness::Readiness;
-use waypost::table::record::{FrozenId, LinkAt, Staged, Stored};
+use waypost::table::record::{Cell, FrozenId, LinkAt, Number, Staged, Stored};
 use waypost::table::{self, List, Observer, Order, Settings, Sight, Table, keys};
 
 const HOME: DomainNumber = DomainNumber::DEFAULT;
@@ -274,6 +274,47 @@ fn a_record_that_sled_lost_is_noticed_and_healed() {
     assert!(store.table.link(HOME, "c77").expect("the table answers").is_some());
     assert_eq!(ids(&store.table, &List::All).len(), 200);
     store.close();
+}
+
+/// T98: a number of links that is wrong is noticed by a pass over all records, and put right without
+/// building anything anew; links that an import hides are not among them.
+#[test]
+fn a_wrong_number_of_links_is_put_right() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(folder.path());
+    let hidden = Staged::encode(&link(9, "hidden", &[]), Id::from_bits(8));
+    let mark = keys::staging(WORKSPACE, Id::from_bits(8));
+    store.commit(
+        Vec::new(),
+        vec![
+            Put { key: mark, value: Some(FrozenId(Id::from_bits(8)).encode().into()) },
+            Put { key: keys::link(HOME, "hidden"), value: Some(hidden.into()) },
+        ],
+    );
+    for n in 0..20 {
+        store.commit(Vec::new(), vec![put(&link(n + 10, &format!("c{n}"), &[]))]);
+    }
+    store.close();
+    let kept = keys::link_count(WORKSPACE);
+    for wrong in [Some(7_u64), Some(21), None] {
+        {
+            let db = sled::open(folder.path().join("table")).expect("sled opens");
+            match wrong {
+                Some(wrong) => {
+                    let (value, revision) = (Number(wrong).encode(), Position(5));
+                    let cell = Cell { revision, replaces: Position::START, value: &value };
+                    db.insert(&kept, cell.encode(&kept)).expect("written");
+                }
+                None => drop(db.remove(&kept).expect("removed")),
+            }
+            db.flush().expect("flushed");
+        }
+        let store = Store::open(folder.path());
+        store.until("the records are scrubbed", |status| status.last_scrub.is_some());
+        assert_eq!(store.table.count(WORKSPACE, &List::All).ok(), Some(20), "{wrong:?}");
+        assert_eq!(store.table.status().rebuilds, 0, "{wrong:?}");
+        store.close();
+    }
 }
 
 /// A walk in batches, before whose second one the import of half of the links ends, shows none of

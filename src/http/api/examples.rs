@@ -83,6 +83,7 @@ fn told(status: &str, dialect: &dyn Dialect) -> Option<Value> {
         "429" => Failure::TooMany(2),
         "500" => Trouble::Internal.into(),
         "503" => Trouble::Busy.into(),
+        "505" => Trouble::OldHttp.into(),
         "507" => Trouble::DiskFull.into(),
         _ => return None,
     };

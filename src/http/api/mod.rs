@@ -68,7 +68,8 @@ static NATIVE: Native = Native;
 /// much memory as the rest of the server. Past it: 503, try again; redirects are not among them.
 const REQUESTS_MAX: usize = 1_024;
 
-/// Most requests with large bodies at work at once: 8 MB each, and several times that when parsed.
+/// Most requests with large bodies at work at once: 8 MB each, and several times that when parsed;
+/// lists that are held for HTTP/1.0 are as long, and are among them.
 /// Others wait for their turn before their body is read, as long as a body may take; then 503.
 const BULKS_MAX: usize = 4;
 
@@ -149,7 +150,10 @@ impl Api {
         let (result, method, path, allow) = match found {
             Found::Endpoint(endpoint, id) => {
                 let result = match self.admit(&parts, peer, &mut allowance) {
-                    Ok(caller) => self.serve(caller, dialect, (endpoint, id), &parts, body, number).await,
+                    Ok(caller) => {
+                        let result = self.serve(caller, dialect, (endpoint, id), &parts, body, number).await;
+                        pieces::hold_for(parts.version, result, self.bulk_place()).await
+                    }
                     Err(failure) => Err(failure),
                 };
                 (result, parts.method.as_str(), endpoint.template, None)
@@ -315,11 +319,13 @@ impl Api {
         if body != BodyKind::Bulk {
             return Ok([Some(place), None]);
         }
+        Ok([Some(place), self.bulk_place().await?])
+    }
+
+    async fn bulk_place(&self) -> Result<Option<OwnedSemaphorePermit>, Failure> {
         let waited = Arc::clone(&self.0.bulk_places).acquire_owned();
-        match tokio::time::timeout(self.0.body_timeout, waited).await {
-            Ok(bulk) => Ok([Some(place), bulk.ok()]),
-            Err(_) => Err(Trouble::Busy.into()),
-        }
+        let bulk = tokio::time::timeout(self.0.body_timeout, waited).await.map_err(|_| Trouble::Busy)?;
+        Ok(bulk.ok())
     }
 
     async fn read<B>(&self, kind: BodyKind, headers: &HeaderMap, body: B) -> Result<Bytes, Failure>

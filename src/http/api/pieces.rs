@@ -1,13 +1,27 @@
 //! A list of any length as the body of an answer. The next links are read when the last ones are
 //! on their way to the client, so a client that stops reading holds one batch and no thread, and
 //! one that hangs up ends the reading.
+//!
+//! A list that breaks off is cut: HTTP/1.1 tells its client so. HTTP/1.0 has no chunks, and a part
+//! looks whole to whoever speaks it (proxies do, to the servers behind them), so for it a list is
+//! held until it is complete.
 
-use bytes::Bytes;
+use std::future::Future;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::Version;
 use tokio::sync::mpsc::Sender;
 
-use crate::http::api::dialect::Wording;
+use crate::http::api::dialect::{Failure, Trouble, Wording};
+use crate::http::api::execute::Answered;
 use crate::http::body::{Content, Piece};
 use crate::links::{Error, Walk};
+
+/// Longest list that is held for a client of HTTP/1.0, some 40,000 links of usual length; as much
+/// as the longest body of a request, of which as many are held at once. Past it: 505, which says how
+/// to ask.
+const HELD_MAX: usize = 8 * 1024 * 1024;
 
 /// Reads the first links, so that a store that cannot be read is said by the status, and leaves
 /// the rest to a task. A list that ends with them is a body like any other.
@@ -62,6 +76,74 @@ async fn feed(mut walk: Walk, wording: &'static Wording, sender: Sender<Piece>) 
         place.send(Piece { bytes: text.into(), is_last: !goes_on });
         if !goes_on {
             return;
+        }
+    }
+}
+
+/// What this version of HTTP can carry of a result: a list with its length, once it is complete and
+/// there is a `place` for holding it.
+pub(super) async fn hold_for<P>(
+    version: Version,
+    result: Result<Answered, Failure>,
+    place: impl Future<Output = Result<P, Failure>>,
+) -> Result<Answered, Failure> {
+    match result {
+        Ok(Answered::List(content @ Content::Pieces(_))) if version < Version::HTTP_11 => {
+            let _place = place.await?;
+            hold_at_most(content, HELD_MAX).await.map(Answered::List)
+        }
+        other => other,
+    }
+}
+
+async fn hold_at_most(mut content: Content, max: usize) -> Result<Content, Failure> {
+    let mut whole = BytesMut::new();
+    while let Some(piece) = content.frame().await {
+        // Why it was cut is in the log.
+        let Ok(bytes) = piece.map_err(|_| Trouble::NotReady)?.into_data() else { continue };
+        if whole.len() + bytes.len() > max {
+            return Err(Trouble::OldHttp.into());
+        }
+        whole.extend_from_slice(&bytes);
+    }
+    Ok(Content::from(whole.freeze()))
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::body::Body;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_held_list_is_whole_or_refused() {
+        let rows = [
+            (&["ab", "cd", "e"][..], true, Ok("abcde")),
+            (&["ab", "cd", "ef"][..], true, Err(Trouble::OldHttp)),
+            (&["ab", "cd"][..], false, Err(Trouble::NotReady)),
+            (&[][..], false, Err(Trouble::NotReady)),
+        ];
+        for (pieces, ends, want) in rows {
+            let (sender, content) = Content::pieces();
+            let sending = async {
+                for (at, piece) in pieces.iter().enumerate() {
+                    let piece = Piece { bytes: Bytes::from(*piece), is_last: ends && at + 1 == pieces.len() };
+                    let _ = sender.send(piece).await;
+                }
+                drop(sender);
+            };
+            let ((), held) = tokio::join!(sending, hold_at_most(content, 5));
+            let got = match held {
+                Ok(content) => {
+                    let length = content.size_hint().exact();
+                    let bytes = content.collect().await.expect("in memory").to_bytes();
+                    assert_eq!(length, Some(bytes.len() as u64), "{pieces:?}");
+                    Ok(bytes)
+                }
+                Err(Failure::Trouble(trouble)) => Err(trouble),
+                Err(other) => panic!("{pieces:?}: {other:?}"),
+            };
+            assert_eq!(got, want.map(Bytes::from), "{pieces:?}");
         }
     }
 }

@@ -66,9 +66,28 @@ struct Tags {
     new: Vec<Tag>,
 }
 
+/// What a last Change came to.
+enum Ended {
+    Completed,
+    /// Others made a tag of the same name meanwhile, which the links are to have instead.
+    TagMade,
+}
+
 impl Links {
-    /// Does all of it.
+    /// Does all of it; anew when others make one of its tags before its end.
     pub(super) async fn stage(&self, job: &mut Job) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            if let Ended::Completed = self.stage_all(job).await? {
+                return Ok(());
+            }
+            self.unstage(job.import.workspace, job.import.id, job.revision).await?;
+            (job.import.made, job.import.skipped, job.import.renamed) = (0, 0, 0);
+            job.progress.store(0, Ordering::Relaxed);
+        }
+        Err(Error::Busy)
+    }
+
+    async fn stage_all(&self, job: &mut Job) -> Result<Ended, Error> {
         let there = self.tags(&job.context).await?;
         let known: HashMap<Box<str>, Id> = there.into_iter().map(|tag| (tag.name, tag.id)).collect();
         let mut tags = Tags::default();
@@ -152,12 +171,13 @@ impl Links {
     }
 
     /// The last Change.
-    async fn complete(&self, job: &mut Job, tags: Vec<Tag>) -> Result<(), Error> {
+    async fn complete(&self, job: &mut Job, tags: Vec<Tag>) -> Result<Ended, Error> {
         let mut import = job.import.clone();
         import.status = ImportStatus::Completed;
         import.finished_at = Some(self.0.clock.now());
         let balance = keys::balance(import.workspace);
         let (share, snapshot) = (keys::share(import.share), keys::snapshot(&import.snapshot));
+        let names: Vec<_> = tags.iter().map(|tag| keys::tag_name(tag.workspace, &tag.name)).collect();
         let listed = self.entry_for_importer(job).await?;
         for _ in 0..ATTEMPTS {
             let mut effect = Effect::default();
@@ -185,12 +205,13 @@ impl Links {
             match self.commit(&job.context, effect).await {
                 Ok(Committed::Done) => {
                     job.import = import;
-                    return Ok(());
+                    return Ok(Ended::Completed);
                 }
+                Ok(Committed::Conflict(key)) if names.contains(&key) => return Ok(Ended::TagMade),
                 Ok(Committed::Conflict(key)) if key == share => return Err(used_up()),
                 Ok(Committed::Conflict(key)) if key == snapshot => return Err(Error::NotFound("snapshot")),
                 Ok(Committed::Conflict(key)) if key == balance => {}
-                // The mark is gone, or others made a tag of the same name meanwhile.
+                // The mark is gone.
                 Ok(Committed::Conflict(_)) => return Err(Error::Busy),
                 Err(Error::Log(CommitError::TooLarge { .. })) => {
                     let why = "brings more tags than can be made at once; make some of them first";

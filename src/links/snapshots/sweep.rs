@@ -4,7 +4,7 @@
 use super::AtWork;
 use crate::links::commit::{ATTEMPTS, Committed, Effect};
 use crate::links::{Error, Links};
-use crate::log::Put;
+use crate::log::{Position, Put};
 use crate::model::id::Id;
 use crate::model::snapshot::{Import, ImportFailure, ImportStatus};
 use crate::model::workspace::WorkspaceNumber;
@@ -86,6 +86,23 @@ impl Links {
                 Committed::Conflict(_) => {}
             }
         }
+        self.unstage(workspace, id, revision).await?;
+        let mut effect = Effect::default();
+        effect.remove(mark, revision);
+        match self.commit_unasked(effect).await? {
+            Committed::Done => Ok(()),
+            Committed::Conflict(_) => Err(Error::Busy),
+        }
+    }
+
+    /// Removes the links that an import has staged, under its mark of this revision.
+    pub(super) async fn unstage(
+        &self,
+        workspace: WorkspaceNumber,
+        id: Id,
+        revision: Position,
+    ) -> Result<(), Error> {
+        let mark = keys::staging(workspace, id);
         // Staged links were drawn after their import.
         let mut after = Some(id);
         while let Some(from) = after {
@@ -106,12 +123,7 @@ impl Links {
                 return Err(Error::Busy);
             }
         }
-        let mut effect = Effect::default();
-        effect.remove(mark, revision);
-        match self.commit_unasked(effect).await? {
-            Committed::Done => Ok(()),
-            Committed::Conflict(_) => Err(Error::Busy),
-        }
+        Ok(())
     }
 
     /// Removes content that no snapshot has.

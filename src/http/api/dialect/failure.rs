@@ -53,6 +53,8 @@ pub enum Trouble {
     LongTarget,
     /// The endpoint has other methods.
     WrongMethod,
+    /// The answer is too long for a client of HTTP/1.0.
+    OldHttp,
     /// The body is longer than so many bytes.
     TooLarge(usize),
     /// The body did not arrive in time.
@@ -104,6 +106,7 @@ impl Trouble {
             Trouble::BadHost => StatusCode::BAD_REQUEST,
             Trouble::LongTarget => StatusCode::URI_TOO_LONG,
             Trouble::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Trouble::OldHttp => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Trouble::TooLarge(_) | Trouble::ChangeTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Trouble::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Trouble::EncodedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -120,6 +123,9 @@ impl Trouble {
             Trouble::BadHost => "the request must name one host, well-formed",
             Trouble::LongTarget => "the address is too long",
             Trouble::WrongMethod => "the method is not allowed here; see the Allow header",
+            Trouble::OldHttp => {
+                "the list is too long for HTTP/1.0; ask with HTTP/1.1, or with skip and limit"
+            }
             Trouble::SlowBody => "the body did not arrive in time",
             Trouble::EncodedBody => "the body must not have a Content-Encoding",
             Trouble::ChangeTooLarge => "the change is too large to be stored at once",
@@ -142,6 +148,7 @@ impl Trouble {
             Trouble::BadHost
             | Trouble::LongTarget
             | Trouble::WrongMethod
+            | Trouble::OldHttp
             | Trouble::TooLarge(_)
             | Trouble::SlowBody
             | Trouble::EncodedBody

@@ -118,7 +118,7 @@ fn of_link(call: &Call<'_>, command: Command) -> Result<Asked, Refusal> {
 fn create(call: &Call<'_>) -> Result<Asked, Refusal> {
     let body = json::object(call.body).map_err(Refusal::Malformed)?;
     let workspace = required(&body, "locationId")?;
-    let name = required(&body, "name")?;
+    let name = named(&body)?.ok_or_else(|| Invalid::new("name", "is required"))?;
     let draft = Draft {
         domain: DomainChoice::Default,
         code: None,
@@ -133,7 +133,7 @@ fn create(call: &Call<'_>) -> Result<Asked, Refusal> {
 fn update(call: &Call<'_>) -> Result<Asked, Refusal> {
     let id = call.id("link")?;
     let body = json::object(call.body).map_err(Refusal::Malformed)?;
-    let (name, destination) = (optional(&body, "name")?, optional(&body, "redirectTo")?);
+    let (name, destination) = (named(&body)?, optional(&body, "redirectTo")?);
     if name.is_none() && destination.is_none() {
         return Err(Invalid::new("name", "or redirectTo is required").into());
     }
@@ -163,6 +163,14 @@ fn slice(call: &Call<'_>, search: Option<String>, limit: Option<u64>) -> Result<
     let skip = call.query.number("skip", 0, NUMBER_MAX)?.unwrap_or(0);
     let command = Command::AllLinks(Slice { search, skip, limit }, &WORDING);
     Ok(Asked { workspace: Some(workspace), command })
+}
+
+/// The name, which like every name here is not only white space.
+fn named(body: &Fields) -> Result<Option<&str>, Invalid> {
+    match optional(body, "name")? {
+        Some(name) if name.trim().is_empty() => Err(Invalid::new("name", "must not be empty")),
+        name => Ok(name),
+    }
 }
 
 /// A text that must be there and say something.

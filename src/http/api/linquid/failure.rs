@@ -80,6 +80,7 @@ fn code(trouble: Trouble) -> &'static str {
         Trouble::BadHost => INVALID,
         Trouble::LongTarget => "URI_TOO_LONG",
         Trouble::WrongMethod => "METHOD_NOT_ALLOWED",
+        Trouble::OldHttp => "HTTP_VERSION_NOT_SUPPORTED",
         Trouble::TooLarge(_) | Trouble::ChangeTooLarge => TOO_LARGE,
         Trouble::SlowBody => "REQUEST_TIMEOUT",
         Trouble::EncodedBody => "UNSUPPORTED_MEDIA_TYPE",
