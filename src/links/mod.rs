@@ -24,6 +24,7 @@ mod list;
 mod named;
 mod password;
 mod query;
+mod readers;
 mod replay;
 mod resolve;
 mod site;
@@ -177,7 +178,7 @@ struct Shared {
     hashing: password::Hasher,
     /// Reads that look at each link of a list.
     scans: turns::Queue,
-    loads: Mutex<HashMap<resolve::LoadKey, Arc<resolve::Load>, ahash::RandomState>>,
+    readers: readers::Readers,
     snapshots: snapshots::AtWork,
     /// Set once the directory was read: before, everything looks as if it did not exist.
     is_loaded: AtomicBool,
@@ -236,7 +237,7 @@ impl Links {
             environment_key: parts.environment_key.as_deref().map(EnvironmentKey::new),
             hashing: password::Hasher::new(),
             scans: turns::Queue::new(turns::Queue::threads(), SCANS_WAITING_MAX),
-            loads: Mutex::default(),
+            readers: readers::Readers::start(),
             snapshots: snapshots::AtWork::default(),
             is_loaded: AtomicBool::new(false),
         };

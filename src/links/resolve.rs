@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::OnceCell;
-
 use super::chain::Stop;
 use super::{Error, Links, Shared};
 use crate::cache::entry::Entry;
@@ -15,11 +13,6 @@ use crate::model::destination::Destination;
 use crate::model::domain::DomainNumber;
 use crate::model::link::Link;
 
-pub(super) type LoadKey = (DomainNumber, Box<str>);
-
-/// A read of the table that may have several waiters.
-pub(super) type Load = OnceCell<Resolved>;
-
 /// What a code turned out to be.
 #[derive(Clone, Debug)]
 pub enum Resolved {
@@ -27,26 +20,6 @@ pub enum Resolved {
     Found(Arc<Entry>),
     /// Nothing.
     Absent,
-}
-
-/// Takes the load out of the map when its last waiter leaves, also by being cancelled.
-struct Waiting<'a> {
-    shared: &'a Shared,
-    key: LoadKey,
-    load: Arc<Load>,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let mut loads = self.shared.loads.lock();
-        // The map's and ours: nobody else waits.
-        if Arc::strong_count(&self.load) <= 2 || self.load.initialized() {
-            let same = loads.get(&self.key).is_some_and(|load| Arc::ptr_eq(load, &self.load));
-            if same {
-                loads.remove(&self.key);
-            }
-        }
-    }
 }
 
 impl Links {
@@ -58,19 +31,12 @@ impl Links {
     /// Reads a link that the cache does not know, and keeps it there. Requests for the same code
     /// that come meanwhile wait for this one read.
     pub async fn load(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
-        let key: LoadKey = (domain, code.into());
-        let load = Arc::clone(self.0.loads.lock().entry(key.clone()).or_default());
-        let waiting = Waiting { shared: &self.0, key, load };
-        let read = || {
-            let code = waiting.key.1.clone();
-            self.blocking(move |shared| shared.load(domain, &code))
-        };
-        waiting.load.get_or_try_init(read).await.cloned()
+        self.0.readers.load(&self.0, domain, code).await
     }
 }
 
 impl Shared {
-    fn load(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
+    pub(super) fn load(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
         let epoch = self.cache.epoch(domain, code);
         let Some(found) = self.table.link(domain, code)? else {
             self.cache.keep_absent(epoch, domain, code);

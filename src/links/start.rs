@@ -62,7 +62,7 @@ impl Observer for Links {
         }
         *self.0.ids.lock() = IdSource::after(newest);
         self.0.directory.store(Arc::new(directory));
-        self.0.loads.lock().clear();
+        self.0.readers.forget_all();
         self.0.cache.invalidate_where(|_| true);
         self.learn_codes(table);
         self.0.is_loaded.store(true, Ordering::Release);
@@ -79,7 +79,7 @@ impl Observer for Links {
         for entry in &change.entries {
             if let Some((domain, code)) = keys::parse_link(&entry.put.key) {
                 // A request that comes from now on must not join a load that read the old record.
-                self.0.loads.lock().remove(&(domain, Box::from(code)));
+                self.0.readers.forget(domain, code);
                 if entry.put.value.is_some() {
                     self.0.cache.learn(domain, code);
                 }
@@ -87,7 +87,7 @@ impl Observer for Links {
             } else if entry.put.value.is_none() && keys::parse_staging(&entry.put.key).is_some() {
                 // An import has ended: its links are there, or its codes free. No request from now
                 // on may join a load that found them hidden, nor believe that they are absent.
-                self.0.loads.lock().clear();
+                self.0.readers.forget_all();
                 self.0.cache.invalidate_where(|_| false);
             } else if Directory::concerns(&entry.put) {
                 let directory = directory.get_or_insert_with(|| (**self.0.directory.load()).clone());
