@@ -235,6 +235,5 @@ fn asks_table(proposal: &Proposal) -> bool {
 }
 
 fn answer(request: Request, verdict: Result<Position, CommitError>) {
-    // Whoever gave up waiting loses nothing by it.
-    drop(request.answer.send(verdict));
+    (request.answer)(verdict);
 }

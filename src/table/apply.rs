@@ -102,6 +102,7 @@ impl Table {
                 tracing::error!("a thread of the table panicked");
             }
         }
+        self.0.waiters.close();
         self.0.ready.store(false, Ordering::Release);
         "stopped".clone_into(&mut self.0.status.lock().waiting_for);
         self.0.close_store();
@@ -115,7 +116,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::thread::JoinH
         .expect("the system gives a thread to a program that is starting")
 }
 
-/// Makes sled's buffers durable now and then. A thread of its own, since a flush takes tens of
+/// Makes sled's buffers durable now and then, and sends away who waited too long. A thread of its own, since a flush takes tens of
 /// milliseconds, which no commit should wait for.
 fn flush_regularly(shared: &Shared, room: &Room) {
     let interval = shared.settings.flush_interval;
@@ -125,6 +126,7 @@ fn flush_regularly(shared: &Shared, room: &Room) {
         if stopping {
             return;
         }
+        shared.waiters.expire(Instant::now());
         if last.elapsed() >= interval && room() && shared.dirty.swap(false, Ordering::AcqRel) {
             flush(shared);
             last = Instant::now();
@@ -192,7 +194,7 @@ impl Applier {
         let mut follower = self.catch_up(rebuild)?;
         self.observer.reset(&self.table)?;
         drop(latch.take());
-        shared.done.send_replace(Position(shared.applied.load(Ordering::Acquire)));
+        shared.waiters.applied(Position(shared.applied.load(Ordering::Acquire)));
 
         let interval = shared.settings.scrub_interval;
         let mut pass = Some(Pass::new());
@@ -249,7 +251,7 @@ impl Applier {
             count += 1;
         }
         if let Some(position) = last {
-            shared.done.send_replace(position);
+            shared.waiters.applied(position);
         }
         Ok(count)
     }
