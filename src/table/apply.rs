@@ -232,16 +232,14 @@ impl Applier {
         pass: &mut Option<Pass>,
     ) -> Result<usize, Failure> {
         let shared = &self.table.0;
-        let mut count = 0;
-        let mut last = None;
-        while count < BATCH {
-            let wait = if count == 0 { patience } else { Duration::ZERO };
-            let Some(change) = follower.next(wait)? else { break };
-            {
-                let store = shared.store.read().clone();
-                let store = store.as_ref().ok_or_else(closed)?;
-                write::apply(store, &change, self.log.id())?;
-            }
+        let Some(first) = follower.next(patience)? else { return Ok(0) };
+        let store = shared.store.read().clone();
+        let store = store.as_ref().ok_or_else(closed)?;
+        let marked = Position(shared.applied.load(Ordering::Acquire));
+        let mut run = write::Run::new(store, self.log.id(), marked);
+        let (mut next, mut last, mut count) = (Some(first), None, 0);
+        while let Some(change) = next.take() {
+            run.apply(&change)?;
             if let Some(pass) = pass.as_mut() {
                 pass.follow(&change);
             }
@@ -249,7 +247,11 @@ impl Applier {
             self.observer.applied(&change);
             last = Some(change.position);
             count += 1;
+            if count < BATCH {
+                next = follower.next(Duration::ZERO)?;
+            }
         }
+        run.finish()?;
         if let Some(position) = last {
             shared.waiters.applied(position);
         }
@@ -367,7 +369,7 @@ impl Applier {
                 loaded += 1;
                 progress.at(loaded);
             }
-            counts.add_staged(store)?;
+            counts.add_staged(store, position)?;
             counts.write(store, position)?;
             let mark = Applied { log: self.log.id(), position, manifest };
             write::write_mark(store, &mark)?;
