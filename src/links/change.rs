@@ -165,6 +165,14 @@ impl Links {
         std::iter::once(acting).chain(others).collect()
     }
 
+    /// A link just made: nobody clicked on it before it was there.
+    pub(super) async fn view_new(&self, link: Link) -> Result<LinkView, Error> {
+        if link.options.tags.is_empty() {
+            return self.0.view_of(link, 0);
+        }
+        self.blocking(move |shared| shared.view_of(link, 0)).await
+    }
+
     pub(super) async fn view(&self, link: Link) -> Result<LinkView, Error> {
         self.blocking(move |shared| shared.view(link)).await
     }

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::replay::Claim;
 use super::{Context, Error, Links, Shared};
 use crate::clicks::Counter;
 use crate::clock::Timestamp;
-use crate::log::{CommitError, Expect, Pending, Position, Proposal, Put};
+use crate::log::{CommitError, Expect, Position, Proposal, Put};
 use crate::model::id::Id;
 use crate::table::keys;
 use crate::table::record::{Answer, Stored, StoredOutcome};
@@ -76,11 +77,14 @@ pub(super) enum Committed {
     Conflict(Bytes),
 }
 
+/// Whether a proposal's Change is visible, once it is durable; or why there is none.
+type Settled = oneshot::Receiver<Result<bool, CommitError>>;
+
 impl Links {
     /// Commits an effect.
     pub(super) async fn commit(&self, context: &Context, effect: Effect) -> Result<Committed, Error> {
-        let pending = self.0.propose(context.request, effect);
-        self.settle(pending).await
+        let settled = self.0.propose(context.request, effect);
+        self.settle(settled).await
     }
 
     /// Commits an effect that removes a link with its total. Its counter is retired in the turn of
@@ -109,8 +113,8 @@ impl Links {
 
     /// Commits an effect that no request asked for.
     pub(super) async fn commit_unasked(&self, effect: Effect) -> Result<Committed, Error> {
-        let pending = self.0.propose(0, effect);
-        self.settle(pending).await
+        let settled = self.0.propose(0, effect);
+        self.settle(settled).await
     }
 
     /// Draws ids and commits what `build` makes of them, in one step: see `Shared::ids`.
@@ -119,18 +123,19 @@ impl Links {
         context: &Context,
         build: impl FnOnce(&mut dyn FnMut() -> Id) -> Effect,
     ) -> Result<Committed, Error> {
-        let pending = {
+        let settled = {
             let mut ids = self.0.ids.lock();
             let effect = build(&mut || ids.next(context.now, chance()));
             self.0.propose(context.request, effect)
         };
-        self.settle(pending).await
+        self.settle(settled).await
     }
 
-    async fn settle(&self, pending: Pending) -> Result<Committed, Error> {
-        match pending.await {
-            Ok(position) if self.0.table.wait(position).await => Ok(Committed::Done),
-            Ok(_) => Err(Error::NotReady("the change is durable, but not visible yet".to_owned())),
+    async fn settle(&self, settled: Settled) -> Result<Committed, Error> {
+        let stopped = || Err(CommitError::Unavailable("it was stopped".to_owned()));
+        match settled.await.unwrap_or_else(|_| stopped()) {
+            Ok(true) => Ok(Committed::Done),
+            Ok(false) => Err(Error::NotReady("the change is durable, but not visible yet".to_owned())),
             Err(CommitError::Conflict { key, .. }) => {
                 // The winner may be logged and not applied yet: looking again before would find the
                 // same old record.
@@ -143,8 +148,19 @@ impl Links {
 }
 
 impl Shared {
-    fn propose(&self, request: u64, effect: Effect) -> Pending {
-        self.log.commit(Proposal { expects: effect.expects, puts: effect.puts, request })
+    /// The log's answer goes straight on to the table's queue: whoever asked is woken once, when
+    /// all is done.
+    fn propose(&self, request: u64, effect: Effect) -> Settled {
+        let (sender, settled) = oneshot::channel();
+        let table = self.table.clone();
+        let answer = move |answer| match answer {
+            // Whoever gave up waiting loses nothing by it.
+            Ok(position) => table.when_applied(position, Box::new(|is| drop(sender.send(Ok(is))))),
+            Err(why) => drop(sender.send(Err(why))),
+        };
+        let proposal = Proposal { expects: effect.expects, puts: effect.puts, request };
+        self.log.propose(proposal, Box::new(answer));
+        settled
     }
 }
 

@@ -119,7 +119,7 @@ impl Links {
                 })
                 .await?;
             match (committed, made) {
-                (Committed::Done, Some(link)) => return self.view(link).await,
+                (Committed::Done, Some(link)) => return self.view_new(link).await,
                 (Committed::Conflict(key), _)
                     if key == keys::link(prepared.domain.record.number, code.as_str()) =>
                 {

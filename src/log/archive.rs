@@ -10,12 +10,12 @@ use std::io;
 use std::path::Path;
 
 use crate::log::chain::{Chain, Segment};
-use crate::log::disk::{Disk, FsDisk};
+use crate::log::disk::{self, Disk, FsDisk};
 use crate::log::folder::{self, Folder};
 use crate::log::frame::ends::{Closed, Footer};
 use crate::log::live::{self, Write};
 use crate::log::scan::{self, Survey};
-use crate::log::segment::{self, Name, io_error};
+use crate::log::segment::{Name, io_error};
 use crate::log::{LogError, Manifest, Position, Record, recovery};
 
 /// How often a folder is read again because the server began or removed a segment meanwhile. Each
@@ -232,7 +232,7 @@ fn copy_segment(segment: &Segment, disk: &dyn Disk, tick: &mut dyn FnMut(u64)) -
     let (mut offset, mut content) = (0, 0);
     while offset < segment.end {
         let part = buffer.len().min(usize::try_from(segment.end - offset).unwrap_or(usize::MAX));
-        let read = segment::read_full(&*segment.file, &mut buffer[..part], offset)
+        let read = disk::read_full(&*segment.file, &mut buffer[..part], offset)
             .map_err(|e| segment.cannot_read(e))?;
         if read < part {
             return Err(segment.damaged(offset + read as u64, segment.header.before));

@@ -4,7 +4,7 @@
 //! Promise: an answer `Ok` comes after the fsync that covers it and after the Change is in the
 //! tail, where followers find it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -134,11 +134,13 @@ impl Committer {
 
     /// Judges one proposal and adds it to the batch.
     fn decide(&mut self, proposal: &Proposal, batch: &mut Batch) -> Result<Position, CommitError> {
+        let mut expected: HashMap<&[u8], _, ahash::RandomState> = HashMap::default();
         for Expect { key, revision } in &proposal.expects {
             let actual = self.revision(key)?;
             if actual != *revision {
                 return Err(CommitError::Conflict { key: key.clone(), actual });
             }
+            expected.insert(key, actual);
         }
         debug_assert!(each_key_once(&proposal.puts), "a proposal writes each key at most once");
         let position = self.position.next();
@@ -146,7 +148,11 @@ impl Committer {
         let mut tally = Tally::default();
         let mut entries = Vec::with_capacity(proposal.puts.len());
         for put in &proposal.puts {
-            let replaces = if put.is_clicks() { None } else { self.revision(&put.key)? };
+            let replaces = match expected.get(&*put.key) {
+                _ if put.is_clicks() => None,
+                Some(known) => *known,
+                None => self.revision(&put.key)?,
+            };
             let entry = Entry { put: put.clone(), replaces };
             manifest.apply(&entry, position);
             tally.count(&put.key, put.value.as_deref());
@@ -235,6 +241,5 @@ fn asks_table(proposal: &Proposal) -> bool {
 }
 
 fn answer(request: Request, verdict: Result<Position, CommitError>) {
-    // Whoever gave up waiting loses nothing by it.
-    drop(request.answer.send(verdict));
+    (request.answer)(verdict);
 }

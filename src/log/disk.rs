@@ -132,3 +132,60 @@ impl DiskFile for File {
         File::sync_data(self)
     }
 }
+
+/// The unit in which an unreadable spot is skipped: the page, which is what media and kernels fail
+/// by.
+const BAD_BLOCK: usize = 4096;
+
+/// Reads until `buffer` is full or the file ends. A spot that the medium cannot read yields zeros,
+/// which no checksum accepts: it is damage like any other, and what lies around it is not lost.
+pub(crate) fn read_full(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(&mut buffer[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+                let left = (file.size()?).saturating_sub(offset + done as u64);
+                let length = buffer.len().min(done + usize::try_from(left).unwrap_or(usize::MAX));
+                read_around(file, &mut buffer[done..length], offset + done as u64);
+                return Ok(length);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(done)
+}
+
+/// How much is searched at once.
+const SEARCHED_BYTES: usize = 256 * 1024;
+
+/// How many bytes stand behind the last frame of a file, the zeros at its end left out: those are
+/// room that was made for frames to come.
+pub(crate) fn written_behind(file: &dyn DiskFile, end: u64, size: u64) -> io::Result<u64> {
+    let mut buffer = vec![0; SEARCHED_BYTES];
+    let (mut offset, mut written) = (end, 0);
+    while offset < size {
+        let read = read_full(file, &mut buffer, offset)?;
+        if read == 0 {
+            break;
+        }
+        if let Some(last) = buffer[..read].iter().rposition(|byte| *byte != 0) {
+            written = offset - end + last as u64 + 1;
+        }
+        offset += read as u64;
+    }
+    Ok(written)
+}
+
+fn read_around(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) {
+    let mut at = offset;
+    for block in buffer.chunks_mut(BAD_BLOCK) {
+        match file.read_at(block, at) {
+            Ok(read) => block[read..].fill(0),
+            Err(_) => block.fill(0),
+        }
+        at += block.len() as u64;
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::log::disk::{Disk, DiskFile};
+use crate::log::disk::{self, Disk, DiskFile};
 use crate::log::frame::Frame;
 use crate::log::frame::ends::{CLOSED_BYTES, Closed, Footer, Header, Kind, NotAHeader};
 use crate::log::segment::{self, Frames, Name, Step, UNFINISHED, io_error};
@@ -54,7 +54,7 @@ pub(crate) fn open_folder(disk: &dyn Disk) -> Result<Folder, LogError> {
             let file = disk.open(&text).map_err(io_error(disk, &text, "cannot open"))?;
             let mut bytes = [0; CLOSED_BYTES];
             let read =
-                segment::read_full(&*file, &mut bytes, 0).map_err(io_error(disk, &text, "cannot read"))?;
+                disk::read_full(&*file, &mut bytes, 0).map_err(io_error(disk, &text, "cannot read"))?;
             folder.mark = Closed::decode(&bytes[..read]);
         } else if let Some(name) = Name::parse(&text) {
             folder.sequence = folder.sequence.max(name.sequence);
@@ -149,7 +149,7 @@ pub(crate) fn crc_of_range(file: &dyn DiskFile, mut crc: u32, from: u64, to: u64
     let mut offset = from;
     while offset < to {
         let part = buffer.len().min(usize::try_from(to - offset).unwrap_or(usize::MAX));
-        let read = segment::read_full(file, &mut buffer[..part], offset)?;
+        let read = disk::read_full(file, &mut buffer[..part], offset)?;
         if read == 0 {
             break;
         }

@@ -18,7 +18,7 @@ use crate::log::scrub::Scrub;
 pub use crate::log::shared::Settings;
 use crate::log::shared::{Ending, Gauges, Queue, Request, Shared, Told, Work};
 use crate::log::space::Space;
-use crate::log::{Follow, Log, LogError, Pending, Position, Proposal, Status, Witness};
+use crate::log::{Answer, Follow, Log, LogError, Position, Proposal, Status, Witness};
 use crate::log::{compact, keeper, recovery};
 
 /// What a proposal takes on disk beside its keys and values, and a put: a guess on the high side,
@@ -102,17 +102,15 @@ impl LocalLog {
 }
 
 impl Log for LocalLog {
-    fn commit(&self, proposal: Proposal) -> Pending {
-        let (answer, pending) = Pending::new();
+    fn propose(&self, proposal: Proposal, answer: Answer) {
         let put = |p: &super::Put| OVERHEAD + p.key.len() + p.value.as_ref().map_or(0, bytes::Bytes::len);
         let bytes = OVERHEAD + proposal.puts.iter().map(put).sum::<usize>();
         let request = Request { proposal, answer, bytes };
         if let Err(refused) = self.shared.queue.push(Work::Commit(request))
             && let (Work::Commit(request), why) = *refused
         {
-            drop(request.answer.send(Err(why)));
+            (request.answer)(Err(why));
         }
-        pending
     }
 
     fn follow(&self, from: Position) -> Result<Follow, LogError> {

@@ -207,7 +207,11 @@ pub enum CommitError {
     Unavailable(String),
 }
 
-/// The answer to a proposal, once it is durable (or refused). Await it, or [`Pending::wait`].
+/// Takes the answer to a proposal, once it is durable (or refused); dropped when the log stops
+/// first. Runs on the log's own thread, which writes nothing meanwhile: it must not block.
+pub type Answer = Box<dyn FnOnce(Result<Position, CommitError>) + Send>;
+
+/// The answer to a proposal as a future. Await it, or [`Pending::wait`].
 #[derive(Debug)]
 pub struct Pending(oneshot::Receiver<Result<Position, CommitError>>);
 
@@ -241,7 +245,15 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// Hands in a proposal. Proposals are decided in the order in which they are handed in, by
     /// one serial writer, against the table plus what is logged but not yet applied. The answer
     /// comes when the Change is durable.
-    fn commit(&self, proposal: Proposal) -> Pending;
+    fn propose(&self, proposal: Proposal, answer: Answer);
+
+    /// As [`Log::propose`], for who waits for the answer alone.
+    fn commit(&self, proposal: Proposal) -> Pending {
+        let (sender, pending) = Pending::new();
+        // Whoever gave up waiting loses nothing by it.
+        self.propose(proposal, Box::new(move |answer| drop(sender.send(answer))));
+        pending
+    }
 
     /// Changes after `from`, in order, without gaps, durable ones only.
     fn follow(&self, from: Position) -> Result<Follow, LogError>;

@@ -114,8 +114,8 @@ fn adopt(
             position = %active.last,
             "cut the torn end of the log: a write that a crash interrupted and nobody was told of"
         );
-        active.file.set_size(active.end).map_err(io_error(disk, &name, "cannot cut"))?;
     }
+    active.file.set_size(active.end).map_err(io_error(disk, &name, "cannot cut"))?;
     // Frames that a crash of the process left in the system's memory count from here on.
     active.file.sync_data().map_err(io_error(disk, &name, "cannot sync"))?;
     for stale in &folder.stale {
@@ -136,6 +136,7 @@ fn adopt(
         content: survey.content,
         frames: survey.frames,
         tally: active.tally,
+        room: active.end,
     };
     let Segment { last, manifest, .. } = *active;
     Ok(Opened {

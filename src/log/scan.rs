@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::log::chain::{Chain, Segment};
+use crate::log::disk;
 use crate::log::folder::{Folder, Found, content_crc};
 use crate::log::frame::Frame;
 use crate::log::frame::ends::{HEADER_BYTES, Kind, Tally};
@@ -163,7 +164,9 @@ impl Survey {
                 self.broken.push(format!("the file after {} is missing", found.path));
                 self.open_end = true;
             } else {
-                self.torn = found.size - scan.end.min(found.size);
+                self.torn = disk::written_behind(&*found.file, scan.end, found.size).map_err(|source| {
+                    LogError::Io { what: "cannot read", path: found.path.clone(), source }
+                })?;
             }
             if found.header.is_none() && scan.frames == 0 {
                 // Headers are durable before names, so this file once had one, and perhaps more.

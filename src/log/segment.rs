@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::log::disk::{Disk, DiskFile};
+use crate::log::disk::{Disk, DiskFile, read_full};
 use crate::log::frame::ends::{FOOTER_BYTES, Footer, HEADER_BYTES, Header, Kind, NotAHeader, Tally};
 use crate::log::frame::{self, FRAME_HEADER, Frame, FrameHead, MAGIC, MAX_PAYLOAD};
 use crate::log::{LogError, Manifest, Position};
@@ -18,9 +18,10 @@ use crate::log::{LogError, Manifest, Position};
 /// How much is read at once: large enough for the disk, and a frame seldom straddles two reads.
 const READ_BYTES: usize = 256 * 1024;
 
-/// The unit in which an unreadable spot is skipped: the page, which is what media and kernels fail
-/// by.
-const BAD_BLOCK: usize = 4096;
+/// By how much a file is made longer than what it holds, before it has to be: a sync whose write
+/// leaves the length as it is needs not write the file system's journal, and takes two thirds of the
+/// time. Zeros that are there after a crash are not told of: [`disk::written_behind`](crate::log::disk::written_behind).
+const ROOM_BYTES: u64 = 64 * 1024;
 
 /// Ends the name of a file that is not finished; such files are removed at the start.
 pub(crate) const UNFINISHED: &str = ".tmp";
@@ -84,6 +85,8 @@ pub(crate) struct Writer {
     pub(crate) frames: u64,
     /// What they hold.
     pub(crate) tally: Tally,
+    /// The file's length: see [`ROOM_BYTES`].
+    pub(crate) room: u64,
 }
 
 impl Writer {
@@ -112,6 +115,7 @@ impl Writer {
             content: crc32c::crc32c(&bytes),
             frames: 0,
             tally: Tally::default(),
+            room: bytes.len() as u64,
         })
     }
 
@@ -134,22 +138,35 @@ impl Writer {
     /// Writes whole frames. After an error the file's end is not known; [`Writer::cut`] restores
     /// it.
     pub(crate) fn append(&mut self, bytes: &[u8], frames: u64, tally: Tally) -> io::Result<()> {
+        let end = self.end + bytes.len() as u64;
+        if end > self.room {
+            self.file.set_size(end + ROOM_BYTES)?;
+            self.room = end + ROOM_BYTES;
+        }
         self.file.write_all_at(bytes, self.end)?;
-        self.end += bytes.len() as u64;
+        self.end = end;
         self.content = crc32c::crc32c_append(self.content, bytes);
         self.frames += frames;
         self.tally.add(tally);
         Ok(())
     }
 
-    /// Removes what a failed append left behind, durably.
-    pub(crate) fn cut(&self) -> io::Result<()> {
+    /// Cuts off what is behind the last frame: unused room, and what a failed append left.
+    pub(crate) fn trim(&mut self) -> io::Result<()> {
         self.file.set_size(self.end)?;
+        self.room = self.end;
+        Ok(())
+    }
+
+    /// Removes what a failed append left behind, durably.
+    pub(crate) fn cut(&mut self) -> io::Result<()> {
+        self.trim()?;
         self.file.sync_data()
     }
 
     /// Writes the footer durably; no frame may follow.
-    pub(crate) fn seal(&self, last: Position, manifest: Manifest) -> io::Result<Footer> {
+    pub(crate) fn seal(&mut self, last: Position, manifest: Manifest) -> io::Result<Footer> {
+        self.trim()?;
         let footer = Footer {
             sequence: self.header.sequence,
             last,
@@ -193,38 +210,6 @@ pub(crate) fn read_footer(file: &dyn DiskFile, sequence: u64) -> io::Result<Opti
     let read = read_full(file, &mut bytes, start)?;
     let footer = Footer::decode(&bytes[..read]);
     Ok(footer.filter(|f| f.sequence == sequence && f.length == start))
-}
-
-/// Reads until `buffer` is full or the file ends. A spot that the medium cannot read yields zeros,
-/// which no checksum accepts: it is damage like any other, and what lies around it is not lost.
-pub(crate) fn read_full(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut done = 0;
-    while done < buffer.len() {
-        match file.read_at(&mut buffer[done..], offset + done as u64) {
-            Ok(0) => break,
-            Ok(read) => done += read,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
-                let left = (file.size()?).saturating_sub(offset + done as u64);
-                let length = buffer.len().min(done + usize::try_from(left).unwrap_or(usize::MAX));
-                read_around(file, &mut buffer[done..length], offset + done as u64);
-                return Ok(length);
-            }
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(done)
-}
-
-fn read_around(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) {
-    let mut at = offset;
-    for block in buffer.chunks_mut(BAD_BLOCK) {
-        match file.read_at(block, at) {
-            Ok(read) => block[read..].fill(0),
-            Err(_) => block.fill(0),
-        }
-        at += block.len() as u64;
-    }
 }
 
 /// An intact frame, not yet decoded.

@@ -1,6 +1,7 @@
 //! What the log's threads share: the segments, the queue of work, the counters.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::log::disk::Disk;
 use crate::log::follow::Source;
 use crate::log::space::Space;
-use crate::log::{CommitError, Manifest, Position, Proposal, Witness};
+use crate::log::{Answer, CommitError, Manifest, Position, Proposal, Witness};
 use crate::settings::BadSetting;
 
 /// Bytes of proposals that may wait. Each is held by a client that waits too; past this they are
@@ -126,14 +127,19 @@ pub(crate) struct Told {
 }
 
 /// A proposal and who waits for it.
-#[derive(Debug)]
 pub(crate) struct Request {
     /// What is proposed.
     pub(crate) proposal: Proposal,
     /// Takes the answer.
-    pub(crate) answer: oneshot::Sender<Result<Position, CommitError>>,
+    pub(crate) answer: Answer,
     /// What it will take on disk, more or less.
     pub(crate) bytes: usize,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("proposal", &self.proposal).finish_non_exhaustive()
+    }
 }
 
 /// Work for the committer.

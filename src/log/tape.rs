@@ -95,10 +95,10 @@ impl Tape {
     }
 
     fn cut(&mut self) -> bool {
-        let Some(writer) = &self.writer else { return false };
+        let Some(writer) = &mut self.writer else { return false };
         let done = writer.cut();
-        self.note_sync(&done);
         self.checkpointed = self.checkpointed.min(writer.end);
+        self.note_sync(&done);
         done.is_ok()
     }
 
@@ -161,7 +161,7 @@ impl Tape {
             }
             return Err(why);
         }
-        let Some(old) = old else { return Ok(()) };
+        let Some(mut old) = old else { return Ok(()) };
         let (position, manifest) = self.shared.source.tail.end();
         match old.seal(position, manifest) {
             Ok(footer) => {
@@ -243,6 +243,7 @@ impl Tape {
         let mut bytes = Vec::with_capacity(2 * FRAME_HEADER);
         frame::write_clean_close(&mut bytes, position, manifest);
         writer.append(&bytes, 1, Tally::default())?;
+        writer.trim()?;
         let mark = Closed {
             log: writer.header.log,
             sequence: writer.header.sequence,

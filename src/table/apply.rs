@@ -102,6 +102,7 @@ impl Table {
                 tracing::error!("a thread of the table panicked");
             }
         }
+        self.0.waiters.close();
         self.0.ready.store(false, Ordering::Release);
         "stopped".clone_into(&mut self.0.status.lock().waiting_for);
         self.0.close_store();
@@ -115,7 +116,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::thread::JoinH
         .expect("the system gives a thread to a program that is starting")
 }
 
-/// Makes sled's buffers durable now and then. A thread of its own, since a flush takes tens of
+/// Makes sled's buffers durable now and then, and sends away who waited too long. A thread of its own, since a flush takes tens of
 /// milliseconds, which no commit should wait for.
 fn flush_regularly(shared: &Shared, room: &Room) {
     let interval = shared.settings.flush_interval;
@@ -125,6 +126,7 @@ fn flush_regularly(shared: &Shared, room: &Room) {
         if stopping {
             return;
         }
+        shared.waiters.expire(Instant::now());
         if last.elapsed() >= interval && room() && shared.dirty.swap(false, Ordering::AcqRel) {
             flush(shared);
             last = Instant::now();
@@ -192,7 +194,7 @@ impl Applier {
         let mut follower = self.catch_up(rebuild)?;
         self.observer.reset(&self.table)?;
         drop(latch.take());
-        shared.done.send_replace(Position(shared.applied.load(Ordering::Acquire)));
+        shared.waiters.applied(Position(shared.applied.load(Ordering::Acquire)));
 
         let interval = shared.settings.scrub_interval;
         let begin = || Pass::new(Position(shared.applied.load(Ordering::Acquire)));
@@ -231,16 +233,14 @@ impl Applier {
         pass: &mut Option<Pass>,
     ) -> Result<usize, Failure> {
         let shared = &self.table.0;
-        let mut count = 0;
-        let mut last = None;
-        while count < BATCH {
-            let wait = if count == 0 { patience } else { Duration::ZERO };
-            let Some(change) = follower.next(wait)? else { break };
-            {
-                let store = shared.store.read().clone();
-                let store = store.as_ref().ok_or_else(closed)?;
-                write::apply(store, &change, self.log.id())?;
-            }
+        let Some(first) = follower.next(patience)? else { return Ok(0) };
+        let store = shared.store.read().clone();
+        let store = store.as_ref().ok_or_else(closed)?;
+        let marked = Position(shared.applied.load(Ordering::Acquire));
+        let mut run = write::Run::new(store, self.log.id(), marked);
+        let (mut next, mut last, mut count) = (Some(first), None, 0);
+        while let Some(change) = next.take() {
+            run.apply(&change)?;
             if let Some(pass) = pass.as_mut() {
                 pass.follow(&change);
             }
@@ -248,9 +248,13 @@ impl Applier {
             self.observer.applied(&change);
             last = Some(change.position);
             count += 1;
+            if count < BATCH {
+                next = follower.next(Duration::ZERO)?;
+            }
         }
+        run.finish()?;
         if let Some(position) = last {
-            shared.done.send_replace(position);
+            shared.waiters.applied(position);
         }
         Ok(count)
     }
@@ -365,7 +369,7 @@ impl Applier {
                 loaded += 1;
                 progress.at(loaded);
             }
-            counts.add_staged(store)?;
+            counts.add_staged(store, position)?;
             counts.write(store, position)?;
             let mark = Applied { log: self.log.id(), position, manifest };
             write::write_mark(store, &mark)?;

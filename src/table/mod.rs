@@ -18,6 +18,7 @@ mod scrub;
 mod settings;
 mod staged;
 mod store;
+mod waiters;
 mod witness;
 mod write;
 
@@ -28,10 +29,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 use self::record::{Applied, Cell, Corrupt, Stored};
 use self::store::{Store, StoreError};
+use self::waiters::Waiters;
 use crate::clock::Timestamp;
 use crate::log::Position;
 use crate::model::domain::DomainNumber;
@@ -43,6 +45,7 @@ pub use self::apply::{Observer, Room};
 pub use self::list::{List, Order};
 pub use self::settings::Settings;
 pub use self::staged::Sight;
+pub use self::waiters::Told;
 
 /// Why the table could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +110,7 @@ pub(crate) struct Shared {
     suspect: AtomicBool,
     stopping: AtomicBool,
     dirty: AtomicBool,
-    done: watch::Sender<Position>,
+    waiters: Waiters,
     status: Mutex<Status>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -126,7 +129,7 @@ impl Table {
             suspect: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
-            done: watch::Sender::new(Position::START),
+            waiters: Waiters::default(),
             status: Mutex::new(Status { waiting_for: "opening".to_owned(), ..Status::default() }),
             threads: Mutex::new(Vec::new()),
         };
@@ -137,12 +140,21 @@ impl Table {
     }
 
     /// Returns once everything up to `position` is applied, and visible to whoever reads next.
-    /// False when that takes longer than [`PATIENCE`]: the table is being rebuilt, or the disk is
+    /// False when that takes longer than some seconds: the table is being rebuilt, or the disk is
     /// full and sled must not write.
     pub async fn wait(&self, position: Position) -> bool {
-        let mut done = self.0.done.subscribe();
-        let applied = done.wait_for(|applied| *applied >= position);
-        tokio::time::timeout(PATIENCE, applied).await.is_ok()
+        let (sender, told) = oneshot::channel();
+        let tell = move |is_applied| {
+            // Whoever gave up waiting loses nothing by it.
+            let _ = sender.send(is_applied);
+        };
+        self.when_applied(position, Box::new(tell));
+        told.await.unwrap_or(false)
+    }
+
+    /// As [`Table::wait`], for who is told by a call.
+    pub fn when_applied(&self, position: Position, told: Told) {
+        self.0.waiters.add(position, told);
     }
 
     /// The link that lives there.
@@ -279,10 +291,6 @@ impl Shared {
         }
     }
 }
-
-/// How long a durable Change is waited for. Applying takes microseconds; a client is better off
-/// with an answer than hanging on a table that is being rebuilt.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long threads of the table sleep between looks at whether they shall stop.
 const NAP: Duration = Duration::from_millis(100);

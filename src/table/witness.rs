@@ -67,7 +67,7 @@ fn sum_records(store: &Store, mark: &Applied) -> Result<Manifest, Error> {
             if cell.revision <= mark.position {
                 manifest.add(&key, cell.revision);
             } else if cell.replaces != Position::START {
-                // Part of the one Change that a crash cut before its position was written:
+                // Part of the run of Changes that a crash cut before its position was written:
                 // the record that it replaced was part of the state at the mark.
                 manifest.add(&key, cell.replaces);
             }

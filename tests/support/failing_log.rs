@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use waypost::log::{CommitError, Follow, Log, LogError, Pending, Position, Proposal, Status};
+use waypost::log::{Answer, CommitError, Follow, Log, LogError, Position, Proposal, Status};
 
 /// How writes fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,18 +40,16 @@ struct FailingLog {
 }
 
 impl Log for FailingLog {
-    fn commit(&self, proposal: Proposal) -> Pending {
+    fn propose(&self, proposal: Proposal, answer: Answer) {
         let fault = *self.faults.0.lock();
         let error = match fault {
-            None => return self.log.commit(proposal),
+            None => return self.log.propose(proposal, answer),
             Some(Fault::Full) => CommitError::DiskFull,
             Some(Fault::Unconfirmed) => CommitError::Unknown,
             Some(Fault::Unavailable) => CommitError::Unavailable("its disk is gone".to_owned()),
             Some(Fault::Panic) => panic!("a test has the log panic"),
         };
-        let (sender, pending) = Pending::new();
-        sender.send(Err(error)).expect("the other end is held");
-        pending
+        answer(Err(error));
     }
 
     fn follow(&self, from: Position) -> Result<Follow, LogError> {
