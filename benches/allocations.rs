@@ -202,7 +202,7 @@ fn per_link() -> i64 {
             let counter = kept.counters().adopt(link.id, || Ok::<_, Infallible>(0));
             let target = Ok(link.options.target());
             let counter = counter.unwrap_or_else(|never| match never {});
-            kept.keep(epoch, &Arc::new(Entry::compile(link, counter, target)));
+            kept.keep(epoch, Entry::compile(link, counter, target));
             // Served once, which has the destination shared from then on.
             let hit = kept.get(DomainNumber::DEFAULT, code.as_str(), |entry| match &entry.action {
                 Action::Redirect { location, .. } => location.clone().len(),

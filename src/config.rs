@@ -15,7 +15,7 @@ use crate::log::local as log;
 use crate::settings::BadSetting;
 use crate::{cache, http, links, table, visit, webhooks};
 
-mod memory;
+pub mod memory;
 
 /// What environment variables of ours begin with. `WAYPOST_HTTP__MAX_BODY` is `max_body` of
 /// `[http]`.

@@ -10,6 +10,10 @@ DESTINATION = "https://example.com/a/landing/page/of/sixty/bytes?n={:07d}a"
 # Few links, that any server keeps in memory.
 FEW = 1_000
 
+# From rank to number in a Zipf load: neighbours in rank are not neighbours in the table. It shares no
+# factor with powers of 10; requests.lua has the same.
+ZIPF_STEP = 7_368_787
+
 # The default domain of a fresh Waypost.
 HOST = "localhost"
 

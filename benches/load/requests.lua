@@ -57,7 +57,7 @@ end
 
 function orders.zipf(links, exponent)
    local rank = zipf(links, exponent)
-   -- Neighbours in rank are not neighbours in the table: 7368787 shares no factor with powers of 10.
+   -- ZIPF_STEP of links.py.
    return function() return string.format("%07d", rank() * 7368787 % links) end
 end
 

@@ -20,6 +20,9 @@ QUICK = 200_000
 # Bytes of disk for each link imported, log and table, with room to spare.
 DISK_PER_LINK = 1_200
 
+# Hottest links visited before B7 is measured: more than the default cache holds.
+HOTTEST = 300_000
+
 # Starts of which the median counts.
 STARTS = 5
 
@@ -67,14 +70,16 @@ def many_links(run):
     few = run.servers.waypost_with_links(workers=2)
     full = run.servers.waypost(data, workers=2)
     full.check((0, many // 3, many - 1))
-    # The hot links come into memory first.
+    # What hours of such visits leave in memory: the hottest links, the very hottest last. Behind them
+    # the rest misses for ever, which is part of the bar; that a start has to read all of it is not.
+    _visit(full.port, [rank * links.ZIPF_STEP % many for rank in range(min(HOTTEST, many - 1), 0, -1)])
     run.wrk.run(full, 2, codes="zipf", links=many)
     samples = alternate(
         run.rounds,
         lambda: run.wrk.run(full, 2, codes="zipf", links=many),
         lambda: run.wrk.run(few, 2, codes="zipf", links=links.FEW),
     )
-    what = f"{many:,} links, Zipf s = 1.1, default cache"
+    what = f"{many:,} links, Zipf s = 1.1, default cache, warm"
     yield at_least("B7", f"{what}: rate over that of 1,000", ratio(*samples, lambda sample: sample.rate), 0.85)
     told = f", {median(samples[0], lambda s: s.p99):.1f} ms over {median(samples[1], lambda s: s.p99):.1f} ms"
     yield at_most("B7", f"{what}: p99 over that of 1,000", ratio(*samples, lambda sample: sample.p99), 3, told)
@@ -128,14 +133,17 @@ def _time_to_redirect(run, data, count):
 
 def memory(run):
     """B11. What one cached link takes is the growth from the first half of the links to all of
-    them: what else is loaded with the first ones (pages of the table, the list of bots) is not theirs."""
+    them: what else is loaded with the first ones (pages of the table, the list of bots) is not theirs.
+    Clicks are not written meanwhile: a record in the table for each of so many links that nobody
+    clicked before is none of the cache."""
     fresh = run.servers.waypost()
     idle = fresh.process.memory()
     yield Line("B11", "memory when idle", f"{idle / MB:.1f} MB", "<= 12 MB", idle <= 12 * MB)
     fresh.stop()
     some, _ = counts(run)
     data, _, _ = run.stores.get(some)
-    server = run.servers.waypost(data, settings={"WAYPOST_CACHE__MAX_MEMORY": str(1 << 30)})
+    settings = {"WAYPOST_CACHE__MAX_MEMORY": str(1 << 30), "WAYPOST_CLICKS__FLUSH_INTERVAL": "1h"}
+    server = run.servers.waypost(data, settings=settings)
     _visit(server.port, range(some // 2))
     half = server.process.memory()
     _visit(server.port, range(some // 2, some))
@@ -149,8 +157,8 @@ def memory(run):
 def _visit(port, numbers, together=100):
     """Every one of these links once, by one connection."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        for start in range(numbers.start, numbers.stop, together):
-            group = range(start, min(start + together, numbers.stop))
+        for start in range(0, len(numbers), together):
+            group = numbers[start : start + together]
             requests = (f"GET /{links.code(n)} HTTP/1.1\r\nHost: {links.HOST}\r\n\r\n" for n in group)
             connection.sendall("".join(requests).encode())
             answers = b""

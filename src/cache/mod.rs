@@ -4,11 +4,13 @@
 //! counters, which outlive their entries ([`counters`]). What a loader read is kept only if no
 //! Change touched its shard meanwhile, so an entry never outlives the record it was made from.
 
+mod code;
 mod codes;
 pub mod counters;
 pub mod entry;
 pub mod quotas;
 mod shard;
+mod slots;
 
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -28,7 +30,7 @@ use crate::settings::BadSetting;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Memory for cached links, in bytes. 64 MiB hold about 250,000 plain links; links beyond it
+    /// Memory for cached links, in bytes. 64 MiB hold about 270,000 plain links; links beyond it
     /// are read from the table when clicked.
     pub max_memory: usize,
 }
@@ -119,12 +121,7 @@ impl Cache {
 
     /// Looks a link up and makes something of it, under the shard's read lock: `on_hit` must not
     /// block. Costs one hash, one probe, and no allocation.
-    pub fn get<T>(
-        &self,
-        domain: DomainNumber,
-        code: &str,
-        on_hit: impl FnOnce(&Arc<Entry>) -> T,
-    ) -> Lookup<T> {
+    pub fn get<T>(&self, domain: DomainNumber, code: &str, on_hit: impl FnOnce(&Entry) -> T) -> Lookup<T> {
         let hash = self.hash(domain, code);
         match self.shard(hash).read().find(hash, is(domain, code), || self.wide(hash, domain, code)) {
             Known::Entry(entry) => {
@@ -142,17 +139,18 @@ impl Cache {
     }
 
     /// Keeps what was loaded since `epoch`, unless a Change touched the shard meanwhile.
-    pub fn keep(&self, epoch: Epoch, entry: &Arc<Entry>) {
-        let hash = self.hash(entry.domain, entry.code.as_str());
+    pub fn keep(&self, epoch: Epoch, entry: Entry) {
+        let hash = self.hash_of(&entry);
         let mut gone = Vec::new();
         {
             let mut shard = self.shard(hash).write();
             if shard.invalidated != epoch.0 || entry.weight() > self.0.budget {
-                gone.push(Arc::clone(entry));
+                gone.push(entry);
             } else {
-                gone.extend(shard.insert(hash, Arc::clone(entry)));
+                let hash_of = |entry: &Entry| self.hash_of(entry);
+                gone.extend(shard.insert(hash, entry, hash_of));
                 while shard.bytes > self.0.budget {
-                    let Some(evicted) = shard.evict() else { break };
+                    let Some(evicted) = shard.evict(hash_of) else { break };
                     gone.push(evicted);
                 }
             }
@@ -193,7 +191,7 @@ impl Cache {
         let mut shard = self.shard(hash).write();
         shard.invalidated += 1;
         shard.forget_absent(wide);
-        if let Some(entry) = shard.remove(hash, is(domain, code)) {
+        if let Some(entry) = shard.remove(hash, is(domain, code), |entry| self.hash_of(entry)) {
             self.0.counters.release(&entry.counter);
         }
     }
@@ -206,7 +204,7 @@ impl Cache {
             let mut shard = shard.write();
             shard.invalidated += 1;
             shard.forget_all_absent();
-            for entry in shard.drain(&is_it) {
+            for entry in shard.drain(&is_it, |entry| self.hash_of(entry)) {
                 self.0.counters.release(&entry.counter);
             }
         }
@@ -232,9 +230,17 @@ impl Cache {
     }
 
     fn hash(&self, domain: DomainNumber, code: &str) -> u64 {
+        self.hash_bytes(domain, code.as_bytes())
+    }
+
+    fn hash_of(&self, entry: &Entry) -> u64 {
+        self.hash_bytes(entry.domain, entry.code.as_bytes())
+    }
+
+    fn hash_bytes(&self, domain: DomainNumber, code: &[u8]) -> u64 {
         let mut hasher = self.0.narrow.build_hasher();
         domain.0.hash(&mut hasher);
-        code.as_bytes().hash(&mut hasher);
+        code.hash(&mut hasher);
         hasher.finish()
     }
 
@@ -250,7 +256,7 @@ impl Cache {
 }
 
 fn is(domain: DomainNumber, code: &str) -> impl Fn(&Entry) -> bool {
-    move |entry| entry.domain == domain && entry.code.as_str() == code
+    move |entry| entry.domain == domain && entry.code.as_bytes() == code.as_bytes()
 }
 
 #[cfg(test)]
@@ -283,17 +289,17 @@ mod tests {
         }
     }
 
-    fn compiled(link: Link, counter: Arc<crate::clicks::Counter>) -> Arc<Entry> {
+    fn compiled(link: Link, counter: Arc<crate::clicks::Counter>) -> Entry {
         let target = Ok(link.options.target());
-        Arc::new(Entry::compile(link, counter, target))
+        Entry::compile(link, counter, target)
     }
 
-    fn load(cache: &Cache, id: u128, code: &str, in_table: u64) -> Arc<Entry> {
+    fn load(cache: &Cache, id: u128, code: &str, in_table: u64) -> Entry {
         let epoch = cache.epoch(HOME, code);
         let counter = cache.counters().adopt(Id::from_bits(id), || Ok::<_, Infallible>(in_table));
         let counter = counter.unwrap_or_else(|never| match never {});
         let entry = compiled(link(id, code), counter);
-        cache.keep(epoch, &entry);
+        cache.keep(epoch, entry.clone());
         entry
     }
 
@@ -322,7 +328,7 @@ mod tests {
         let epoch = cache.epoch(HOME, "a");
         cache.invalidate(HOME, "a");
         let counter = Arc::new(crate::clicks::Counter::new(Id::from_bits(1), 0));
-        cache.keep(epoch, &compiled(link(1, "a"), counter));
+        cache.keep(epoch, compiled(link(1, "a"), counter));
         cache.keep_absent(epoch, HOME, "a");
         assert_eq!(hit(&cache, "a"), Lookup::Miss);
     }
@@ -354,6 +360,18 @@ mod tests {
         let (links, bytes) = cache.size();
         assert!(bytes <= 1 << 20, "{bytes} bytes");
         assert!(links > 2_000, "{links} links");
+    }
+
+    /// What [`Settings::max_memory`] says of itself: with a destination of 60 bytes.
+    #[test]
+    fn the_default_holds_as_many_plain_links_as_it_says() {
+        let (id, code) = (1, "0000001");
+        let counter = Arc::new(crate::clicks::Counter::new(Id::from_bits(id), 0));
+        let mut link = link(id, code);
+        link.options.destination =
+            Destination::parse_web("url", &format!("https://e.test/{:045}", 0)).expect("valid");
+        let weight = compiled(link, counter).weight();
+        assert_eq!((weight, Settings::default().max_memory / weight / 10_000), (245, 27));
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! One part of the cache under one lock: entries in a vector, found by hash, evicted by a clock
+//! One part of the cache under one lock: entries, found by hash, evicted by a clock
 //! hand; and the codes known to be absent.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use hashbrown::HashTable;
 
 use super::entry::Entry;
+use super::slots::Slots;
 
 /// Codes remembered as absent per shard: at 16 bytes and their share of a table, 2 MB for all
 /// shards, whatever strangers ask for. The oldest is forgotten first.
@@ -15,7 +15,7 @@ const ABSENT_MAX: usize = 512;
 /// What the cache knows about a code.
 #[derive(Debug)]
 pub(super) enum Known<'a> {
-    Entry(&'a Arc<Entry>),
+    Entry(&'a Entry),
     Absent,
     Nothing,
 }
@@ -24,8 +24,8 @@ pub(super) enum Known<'a> {
 pub(super) struct Shard {
     /// Positions in `entries`.
     index: HashTable<u32>,
-    entries: Vec<(u64, Arc<Entry>)>,
-    hand: usize,
+    entries: Slots,
+    hand: u32,
     pub(super) bytes: usize,
     /// 128-bit keyed hashes: equal ones do not happen.
     absent: HashSet<u128, ahash::RandomState>,
@@ -43,41 +43,53 @@ impl Shard {
         is_it: impl Fn(&Entry) -> bool,
         wide: impl FnOnce() -> u128,
     ) -> Known<'_> {
-        let at = self.index.find(hash, |at| is_it(&self.entries[*at as usize].1));
+        let at = self.index.find(hash, |at| is_it(self.entries.at(*at)));
         match at {
-            Some(at) => Known::Entry(&self.entries[*at as usize].1),
+            Some(at) => Known::Entry(self.entries.at(*at)),
             None if !self.absent.is_empty() && self.absent.contains(&wide()) => Known::Absent,
             None => Known::Nothing,
         }
     }
 
-    /// Puts an entry in, in place of one of the same key; returns what left.
-    pub(super) fn insert(&mut self, hash: u64, entry: Arc<Entry>) -> Option<Arc<Entry>> {
-        let old = self.remove(hash, |other| other.domain == entry.domain && other.code == entry.code);
+    /// Puts an entry in, in place of one of the same key; returns what left. Here and below `hash_of`
+    /// is the hash of an entry: computed anew where one moves, since to keep it would take 8 bytes.
+    pub(super) fn insert(
+        &mut self,
+        hash: u64,
+        entry: Entry,
+        hash_of: impl Fn(&Entry) -> u64,
+    ) -> Option<Entry> {
+        let is_it =
+            |other: &Entry| other.domain == entry.domain && other.code.as_bytes() == entry.code.as_bytes();
+        let old = self.remove(hash, is_it, &hash_of);
         self.bytes += entry.weight();
-        let at = u32::try_from(self.entries.len()).expect("a shard holds fewer than 2^32 links");
-        self.entries.push((hash, entry));
+        let at = self.entries.push(entry);
         let entries = &self.entries;
-        self.index.insert_unique(hash, at, |at| entries[*at as usize].0);
+        self.index.insert_unique(hash, at, |at| hash_of(entries.at(*at)));
         old
     }
 
-    pub(super) fn remove(&mut self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<Arc<Entry>> {
+    pub(super) fn remove(
+        &mut self,
+        hash: u64,
+        is_it: impl Fn(&Entry) -> bool,
+        hash_of: impl Fn(&Entry) -> u64,
+    ) -> Option<Entry> {
         let entries = &self.entries;
-        let found = self.index.find_entry(hash, |at| is_it(&entries[*at as usize].1)).ok()?;
+        let found = self.index.find_entry(hash, |at| is_it(entries.at(*at))).ok()?;
         let (at, _) = found.remove();
-        Some(self.take(at))
+        Some(self.take(at, hash_of))
     }
 
-    /// Takes the entry out of the vector whose place in the index is already gone, and tells the
-    /// index where the last entry, which fills its place, now is.
-    fn take(&mut self, at: u32) -> Arc<Entry> {
-        let last = u32::try_from(self.entries.len() - 1).expect("a shard holds fewer than 2^32 links");
-        let (_, entry) = self.entries.swap_remove(at as usize);
-        if at != last {
-            let moved = self.entries[at as usize].0;
-            let place = self.index.find_mut(moved, |place| *place == last).expect("each entry has its place");
-            *place = at;
+    /// Takes the entry out whose place in the index is already gone, and tells the index where the
+    /// last entry, which fills its place, now is.
+    fn take(&mut self, at: u32, hash_of: impl Fn(&Entry) -> u64) -> Entry {
+        let entry = self.entries.take(at);
+        let last = self.entries.len();
+        if at as usize != last {
+            let moved = hash_of(self.entries.at(at));
+            let place = self.index.find_mut(moved, |place| *place as usize == last);
+            *place.expect("each entry has its place") = at;
         }
         self.bytes -= entry.weight();
         entry
@@ -85,31 +97,43 @@ impl Shard {
 
     /// Takes out the first entry under the hand that was not used since the hand last passed
     /// (CLOCK): cheaper to keep than an order of use, and nearly as good.
-    pub(super) fn evict(&mut self) -> Option<Arc<Entry>> {
-        if self.entries.is_empty() {
+    pub(super) fn evict(&mut self, hash_of: impl Fn(&Entry) -> u64) -> Option<Entry> {
+        let len = u32::try_from(self.entries.len()).expect("places are of 32 bits");
+        if len == 0 {
             return None;
         }
         // Two rounds: the first may clear every mark.
-        for _ in 0..2 * self.entries.len() {
-            self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
-            if !self.entries[self.hand].1.take_visited() {
+        for _ in 0..2 * u64::from(len) {
+            self.hand = if self.hand + 1 < len { self.hand + 1 } else { 0 };
+            if !self.entries.at(self.hand).take_visited() {
                 break;
             }
         }
-        let at = u32::try_from(self.hand).expect("a shard holds fewer than 2^32 links");
-        let hash = self.entries[self.hand].0;
-        let place = self.index.find_entry(hash, |place| *place == at).ok()?;
-        place.remove();
-        Some(self.take(at))
+        let at = self.hand;
+        let hash = hash_of(self.entries.at(at));
+        self.index.find_entry(hash, |place| *place == at).ok()?.remove();
+        Some(self.take(at, hash_of))
     }
 
     /// Takes out every entry of which `is_it` holds.
-    pub(super) fn drain(&mut self, is_it: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
-        let going: Vec<(u64, Arc<Entry>)> = self.entries.iter().filter(|(_, e)| is_it(e)).cloned().collect();
-        for (hash, entry) in &going {
-            self.remove(*hash, |other| std::ptr::eq(other, Arc::as_ptr(entry)));
+    pub(super) fn drain(
+        &mut self,
+        is_it: impl Fn(&Entry) -> bool,
+        hash_of: impl Fn(&Entry) -> u64,
+    ) -> Vec<Entry> {
+        let mut gone = Vec::new();
+        let len = u32::try_from(self.entries.len()).expect("places are of 32 bits");
+        // From the end: what then fills a place was looked at.
+        for at in (0..len).rev() {
+            if !is_it(self.entries.at(at)) {
+                continue;
+            }
+            if let Ok(found) = self.index.find_entry(hash_of(self.entries.at(at)), |place| *place == at) {
+                found.remove();
+                gone.push(self.take(at, &hash_of));
+            }
         }
-        going.into_iter().map(|(_, entry)| entry).collect()
+        gone
     }
 
     pub(super) fn remember_absent(&mut self, wide: u128) {

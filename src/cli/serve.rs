@@ -14,6 +14,7 @@ use super::{Common, Failure, load, say};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::config::memory::keep_to_few_arenas;
 use crate::links::{self, Bootstrap};
 use crate::webhooks;
 
@@ -48,6 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     config.log.accept_loss = arguments.accept_loss;
     start_logging(&config.log_filter);
+    keep_to_few_arenas();
     config.fit_memory();
     let runtime = runtime().map_err(Failure::from)?;
     let done = runtime.block_on(serve(config));

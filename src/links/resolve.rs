@@ -2,7 +2,6 @@
 //! wait for it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::chain::Stop;
 use super::{Error, Links, Shared};
@@ -17,7 +16,7 @@ use crate::model::link::Link;
 #[derive(Clone, Debug)]
 pub enum Resolved {
     /// A link.
-    Found(Arc<Entry>),
+    Found(Entry),
     /// Nothing.
     Absent,
 }
@@ -49,8 +48,8 @@ impl Shared {
         if let Err(error) = &target {
             tracing::warn!(link = %id, %error, "a link leads nowhere until its workspace has the value");
         }
-        let entry = Arc::new(Entry::compile(link, counter, target));
-        self.cache.keep(epoch, &entry);
+        let entry = Entry::compile(link, counter, target);
+        self.cache.keep(epoch, entry.clone());
         Ok(Resolved::Found(entry))
     }
 

@@ -124,7 +124,7 @@ impl Visitor {
                 }
                 Ok(Plain::new(*status, location))
             }
-            Action::Redirect { .. } | Action::Decide(_) => Err(Arc::clone(entry)),
+            Action::Redirect { .. } | Action::Decide(_) => Err(entry.clone()),
         });
         let asking = || Asking::new(how, agent, visit.path, rest, visit.query, visit.headers);
         match found {
@@ -144,8 +144,8 @@ impl Visitor {
     }
 
     /// The link, from memory or from the table, if there is one.
-    async fn resolve(&self, domain: &Domain, code: &str) -> Result<Option<Arc<Entry>>, Unreadable> {
-        let found = match self.links.cache().get(domain.number, code, Arc::clone) {
+    async fn resolve(&self, domain: &Domain, code: &str) -> Result<Option<Entry>, Unreadable> {
+        let found = match self.links.cache().get(domain.number, code, Entry::clone) {
             Lookup::Hit(entry) => return Ok(Some(entry)),
             Lookup::Absent => return Ok(None),
             Lookup::Miss => self.links.load(domain.number, code).await,
@@ -165,11 +165,11 @@ impl Visitor {
     }
 
     /// Answers at once where that is possible.
-    fn decide(&self, entry: &Arc<Entry>, domain: &Arc<Domain>, asking: Asking) -> Answer {
+    fn decide(&self, entry: &Entry, domain: &Arc<Domain>, asking: Asking) -> Answer {
         match self.step(entry, domain, &asking, None) {
             Step::Answer(answer) => Answer::Now(answer),
             Step::Reserve(_) => {
-                let (visitor, entry, domain) = (self.clone(), Arc::clone(entry), Arc::clone(domain));
+                let (visitor, entry, domain) = (self.clone(), entry.clone(), Arc::clone(domain));
                 Answer::Later(Box::pin(visitor.lead(entry, domain, asking, None)))
             }
         }
@@ -194,7 +194,7 @@ impl Visitor {
     /// them holds.
     async fn lead(
         self,
-        mut entry: Arc<Entry>,
+        mut entry: Entry,
         domain: Arc<Domain>,
         asking: Asking,
         given: Option<PasswordHash>,
@@ -219,13 +219,7 @@ impl Visitor {
 
     /// One look: the rules, and if they lead on, the count. `given` is the hash of the password
     /// that came with the visit and was right.
-    fn step(
-        &self,
-        entry: &Arc<Entry>,
-        domain: &Domain,
-        asking: &Asking,
-        given: Option<&PasswordHash>,
-    ) -> Step {
+    fn step(&self, entry: &Entry, domain: &Domain, asking: &Asking, given: Option<&PasswordHash>) -> Step {
         let counters = self.links.cache().counters();
         let decided = match &entry.action {
             Action::Redirect { .. } if !asking.rest.is_empty() => {
