@@ -127,8 +127,15 @@ impl Shared {
 
     /// The same, with a domain that is not written yet.
     fn stop_with(&self, destination: &Destination, unwritten: Option<&Domain>) -> Option<Stop> {
-        let url = destination.to_url()?;
         let directory = self.directory.load();
+        if let Some(host) = plain_host(destination.as_str())
+            && !self.site.may_be_reached_by(host)
+            && unwritten.is_none_or(|domain| domain.name.as_ref().is_none_or(|name| name.as_str() != host))
+            && directory.domain_named(host).is_none()
+        {
+            return None;
+        }
+        let url = destination.to_url()?;
         let host = url.host_str()?.trim_end_matches('.');
         let is_named = |domain: &&Domain| domain.name.as_ref().is_some_and(|name| name.as_str() == host);
         let domain = if self.site.is_reached_by(&url) {
@@ -145,5 +152,50 @@ impl Shared {
             return None;
         }
         ShortCode::parse(&code).ok().map(|code| Stop::Link(domain.number, domain.key_of(code)))
+    }
+}
+
+/// The host of a web address, where it is a name in its normal form and takes no parsing to find:
+/// most lead to others, and creating a link asks several times.
+fn plain_host(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let host = &rest[..rest.find(['/', '?', '#'])?];
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+    // A number at the end makes it an address, of which there are many spellings.
+    let is_name = host.as_bytes().last().is_some_and(u8::is_ascii_lowercase) && host.bytes().all(is_plain);
+    (is_name && !host.contains("0x")).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_are_plain_to_see() {
+        let rows = [
+            ("https://example.com/a", Some("example.com")),
+            ("http://e-1.example.com/?a", Some("e-1.example.com")),
+            ("https://example.com", None),
+            ("https://example.com:8080/", None),
+            ("https://example.com./", None),
+            ("https://Example.com/", None),
+            ("https://u@example.com/", None),
+            ("https://u:p@example.com/", None),
+            ("https://127.0.0.1/", None),
+            ("https://0x7f.0x0a/", None),
+            ("https://[::1]/", None),
+            ("https:///example.com/", None),
+            ("https:example.com/", None),
+            ("https://exa\\mple.com/", None),
+            ("https://exa\tmple.com/", None),
+            ("mailto:a@example.com/", None),
+        ];
+        for (text, want) in rows {
+            assert_eq!(plain_host(text), want, "{text}");
+            if let Some(host) = want {
+                let url = url::Url::parse(text).expect("valid");
+                assert_eq!(url.host_str(), Some(host), "{text}");
+            }
+        }
     }
 }

@@ -1,29 +1,39 @@
-//! Many links from a file, straight into the log: Changes of half a megabyte, the next on its way
-//! while the table takes in the last. For a store that nobody else writes to.
+//! Many links from a file, straight into the log: Changes of half a megabyte, the next made while the
+//! last becomes durable, and both while the table follows at its own pace. Memory is bounded,
+//! however long the file: by what the log lets its table lag behind, and by [`RECENT_MAX`]. For a
+//! store that nobody else writes to.
 
 use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
 
 use super::commit::{Effect, chance};
 use super::create::{Prepared, Siblings};
 use super::{Context, Error, Links};
+use crate::cache::Lookup;
 use crate::clock::Timestamp;
-use crate::log::{CommitError, Proposal, Put};
+use crate::log::key_hash::{KeyHash, KeyHasher};
+use crate::log::{Pending, Position, Proposal, Put};
 use crate::model::Invalid;
 use crate::model::campaign::{CampaignDraft, CampaignRef};
-use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::{Draft, Edit, Link, PasswordHash};
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
-use crate::table::keys;
 use crate::table::record::encode_clicks;
+use crate::table::{Table, keys};
 
 /// Bytes of records after which a Change is handed in: half of what one may hold, so that what
-/// surrounds the records fits as well.
+/// surrounds the records, and the last of them, fit as well.
 const CHANGE_BYTES: usize = crate::log::MAX_CHANGE_BYTES / 2;
 
-/// What a record takes beside its destination, at most for a link without long texts.
-const RECORD_BYTES: usize = 300;
+/// Keys remembered for want of a table that has them, 17 bytes each and as many once more. Past it
+/// the import waits until the table has the older half, which it has in time as long as this is half
+/// of what the log lets it lag behind. A check that writes nothing remembers all.
+const RECENT_MAX: usize = 400_000;
+
+/// What a record takes in a Change beside key and value, at most.
+const PUT_BYTES: usize = 64;
 
 /// A link from elsewhere, with what it brings along.
 #[derive(Clone, Debug)]
@@ -53,6 +63,57 @@ pub enum OnConflict {
     Skip,
 }
 
+/// Keys that the table may lack, in two halves: when the younger is full, the older goes.
+struct Recent {
+    hasher: KeyHasher,
+    younger: HashSet<KeyHash>,
+    older: HashSet<KeyHash>,
+    /// The table that has come so far has the older ones.
+    older_at: Position,
+}
+
+impl Recent {
+    fn new() -> Recent {
+        let (younger, older) = (HashSet::new(), HashSet::new());
+        Recent { hasher: KeyHasher::new(), younger, older, older_at: Position::START }
+    }
+
+    fn has(&self, key: &[u8]) -> bool {
+        let hash = self.hasher.hash(key);
+        self.younger.contains(&hash) || self.older.contains(&hash)
+    }
+
+    fn add(&mut self, key: &[u8]) {
+        self.younger.insert(self.hasher.hash(key));
+    }
+
+    /// Forgets the older ones, once the table has them; all there are now are in the log up to
+    /// `position`.
+    async fn turn(&mut self, table: &Table, position: Position) -> Result<(), Error> {
+        if self.younger.len() >= RECENT_MAX {
+            reach(table, self.older_at).await?;
+            self.older = std::mem::take(&mut self.younger);
+            self.older_at = position;
+        }
+        Ok(())
+    }
+}
+
+/// Returns when the table has everything up to `position`, with an error when it stands still.
+async fn reach(table: &Table, position: Position) -> Result<(), Error> {
+    let mut applied = table.status().applied;
+    while !table.wait(position).await {
+        let now = table.status().applied;
+        if now == applied {
+            let why = "the table does not take in what the log has (a full disk?); nothing that was \
+                       made is lost, and the next start takes it in";
+            return Err(Error::NotReady(why.to_owned()));
+        }
+        applied = now;
+    }
+    Ok(())
+}
+
 /// An import under way.
 pub struct Import<'a> {
     links: &'a Links,
@@ -61,11 +122,13 @@ pub struct Import<'a> {
     dry_run: bool,
     /// Tags by workspace and name.
     tags: HashMap<WorkspaceNumber, HashMap<Box<str>, Id>>,
-    /// Codes of this import: the table does not have them yet.
-    seen: HashSet<(DomainNumber, ShortCode)>,
-    ids: HashSet<Id>,
+    /// Codes of this import that the table may not have yet, and ids.
+    codes: Recent,
+    ids: Recent,
     effect: Effect,
     bytes: usize,
+    /// The Change on its way.
+    pending: Option<Pending>,
     /// Links made (or that would be), and left out.
     pub made: u64,
     /// Lines left out.
@@ -73,6 +136,12 @@ pub struct Import<'a> {
 }
 
 impl Links {
+    /// Returns when the table has everything that the log has, with an error when it stands still:
+    /// nothing in the log is lost then.
+    pub async fn catch_up(&self) -> Result<(), Error> {
+        reach(&self.0.table, self.0.log.position()).await
+    }
+
     /// Begins an import.
     pub fn import(&self, on_conflict: OnConflict, dry_run: bool) -> Import<'_> {
         Import {
@@ -80,10 +149,11 @@ impl Links {
             on_conflict,
             dry_run,
             tags: HashMap::new(),
-            seen: HashSet::new(),
-            ids: HashSet::new(),
+            codes: Recent::new(),
+            ids: Recent::new(),
             effect: Effect::default(),
             bytes: 0,
+            pending: None,
             made: 0,
             skipped: 0,
         }
@@ -103,7 +173,7 @@ impl Import<'_> {
         if !tags.is_empty() {
             imported.draft.edits.push(Edit::Tags(tags));
         }
-        let prepared = self.links.0.prepare(context, imported.draft.clone(), hash)?;
+        let prepared = self.links.0.prepare(context, imported.draft, hash)?;
         if let Some(id) = &prepared.options.campaign {
             self.ensure_campaign(context, id).await?;
         }
@@ -129,29 +199,21 @@ impl Import<'_> {
             updated_at: imported.updated_at.or(imported.created_at).unwrap_or(context.now),
             ..prepared.link(context, id, code)
         };
-        self.bytes += link.options.destination.as_str().len() + RECORD_BYTES;
+        let before = self.effect.puts.len();
         prepared.add(&mut self.effect, &link);
         if imported.clicks > 0 {
             self.effect.put(keys::clicks(id), encode_clicks(imported.clicks));
         }
+        let size = |put: &Put| put.key.len() + put.value.as_ref().map_or(0, Bytes::len) + PUT_BYTES;
+        self.bytes += self.effect.puts[before..].iter().map(size).sum::<usize>();
         if self.bytes >= CHANGE_BYTES { self.hand_in().await } else { Ok(()) }
     }
 
-    /// Writes what is left. Returns when the table has everything, or stands still: what is in the log
-    /// is not lost then.
+    /// Writes what is left. Returns how many links were made, and how many lines left out, when the
+    /// log has everything.
     pub async fn finish(mut self) -> Result<(u64, u64), Error> {
         self.hand_in().await?;
-        let table = &self.links.0.table;
-        let mut applied = table.status().applied;
-        while !table.wait(self.links.0.log.position()).await {
-            let now = table.status().applied;
-            if now == applied {
-                let why = "all lines are in the log, but the table does not take them in (a full disk?); \
-                           the next start does";
-                return Err(Error::NotReady(why.to_owned()));
-            }
-            applied = now;
-        }
+        self.settle().await?;
         Ok((self.made, self.skipped))
     }
 
@@ -161,28 +223,25 @@ impl Import<'_> {
         if effect.puts.is_empty() {
             return Ok(());
         }
-        self.propose(effect.expects, effect.puts).await
-    }
-
-    /// Commits; a Change that turns out too large is halved. Nobody else writes, so an expectation
-    /// that fails is our mistake, not a race.
-    async fn propose(&self, expects: Vec<crate::log::Expect>, puts: Vec<Put>) -> Result<(), Error> {
-        let mut waiting = vec![puts];
-        let mut expects = expects;
-        while let Some(mut puts) = waiting.pop() {
-            let proposal = Proposal { expects: expects.clone(), puts: puts.clone(), request: 0 };
-            match self.links.0.log.commit(proposal).await {
-                Ok(_) => expects.clear(),
-                Err(CommitError::TooLarge { .. }) if puts.len() > 1 => {
-                    // Only the first half keeps the expectations: they hold for all at once.
-                    let later = puts.split_off(puts.len() / 2);
-                    waiting.push(later);
-                    waiting.push(puts);
-                }
-                Err(error) => return Err(Error::Log(error)),
-            }
+        self.settle().await?;
+        let Effect { expects, puts } = effect;
+        self.pending = Some(self.links.0.log.commit(Proposal { expects, puts, request: 0 }));
+        if self.codes.younger.len().max(self.ids.younger.len()) >= RECENT_MAX {
+            self.settle().await?;
+            let (table, position) = (&self.links.0.table, self.links.0.log.position());
+            self.codes.turn(table, position).await?;
+            self.ids.turn(table, position).await?;
         }
         Ok(())
+    }
+
+    /// Waits until the Change on its way is durable. Nobody else writes, so an expectation that fails
+    /// is our mistake, not a race.
+    async fn settle(&mut self) -> Result<(), Error> {
+        match self.pending.take() {
+            Some(pending) => pending.await.map(drop).map_err(Error::Log),
+            None => Ok(()),
+        }
     }
 
     /// The code to use: the one asked for if it is free, a fresh one if none was; `None` to leave
@@ -193,10 +252,12 @@ impl Import<'_> {
         let mut collided = 0;
         loop {
             let code = prepared.code(shared, collided);
-            let taken = self.seen.contains(&(domain, code.clone()))
-                || shared.table.link(domain, code.as_str())?.is_some();
+            let key = keys::link(domain, code.as_str());
+            let is_absent = || matches!(shared.cache.get(domain, code.as_str(), |_| ()), Lookup::Absent);
+            let taken =
+                self.codes.has(&key) || !is_absent() && shared.table.link(domain, code.as_str())?.is_some();
             if !taken {
-                self.seen.insert((domain, code.clone()));
+                self.codes.add(&key);
                 return Ok(Some(code));
             }
             if prepared.code.is_none() {
@@ -215,7 +276,8 @@ impl Import<'_> {
         // An id from the future would push all later ones before it; one seen twice would make two
         // links share a place in the list.
         let fits = |id: &Id| id.millis() <= context.now.as_millis();
-        if let Some(id) = wanted.filter(|id| fits(id) && self.ids.insert(*id)) {
+        if let Some(id) = wanted.filter(|id| fits(id) && !self.ids.has(&id.bits().to_le_bytes())) {
+            self.ids.add(&id.bits().to_le_bytes());
             let directory = self.links.directory();
             for held in directory.workspaces(&crate::model::key::Reach::Instance) {
                 if shared.table.link_by_id(held.record.number, id)?.is_some() {

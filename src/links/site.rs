@@ -90,6 +90,11 @@ impl Site {
         named && (is_public || url.port_or_known_default() == self.port)
     }
 
+    /// Whether a URL with this host, a name, may lead to the default domain.
+    pub(super) fn may_be_reached_by(&self, host: &str) -> bool {
+        host == self.host || host == "localhost"
+    }
+
     /// Whether a URL leads to the default domain: by its name, or by an address or `localhost` at
     /// the same port, which the default domain answers as well.
     pub fn is_reached_by(&self, url: &Url) -> bool {

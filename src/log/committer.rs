@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::log::frame;
 use crate::log::frame::ends::Tally;
 use crate::log::overlay::{Known, Overlay};
@@ -27,8 +29,10 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 /// How often the table is asked meanwhile. It has no way to call.
 const CATCH_UP_POLL: Duration = Duration::from_millis(1);
 
-/// Writes that may be logged and not applied: some 20 MB of keys. More, and writers wait.
-const MAX_LAG: usize = 200_000;
+/// Writes that may be logged and not applied: some 50 MB. More, and writers wait. An import of a
+/// million links is in the log before its table has so many left. Cut by a crash then, it has the next
+/// start replay as many, some 20 s.
+const MAX_LAG: usize = 800_000;
 
 /// The writer's state.
 pub(crate) struct Committer {
@@ -39,6 +43,9 @@ pub(crate) struct Committer {
     overlay: Overlay,
     /// Where the log ended at the start: the table must have replayed up to here.
     opened_at: Position,
+    /// The last record that a proposal relied on and the table told of: nearly all rely on the same
+    /// one, their domain. Gone as soon as it is written.
+    relied_on: Option<(Bytes, Position)>,
     /// The table did not catch up in time; do not wait for it again until it has.
     lagging: bool,
 }
@@ -62,6 +69,7 @@ impl Committer {
             manifest,
             overlay: Overlay::new(position),
             opened_at: position,
+            relied_on: None,
             lagging: false,
         }
     }
@@ -136,7 +144,7 @@ impl Committer {
     fn decide(&mut self, proposal: &Proposal, batch: &mut Batch) -> Result<Position, CommitError> {
         let mut expected: HashMap<&[u8], _, ahash::RandomState> = HashMap::default();
         for Expect { key, revision } in &proposal.expects {
-            let actual = self.revision(key)?;
+            let actual = self.relied_on(key)?;
             if actual != *revision {
                 return Err(CommitError::Conflict { key: key.clone(), actual });
             }
@@ -164,7 +172,8 @@ impl Committer {
         frame::write_change(&mut batch.group.bytes, &change, durable)
             .map_err(|bytes| CommitError::TooLarge { bytes })?;
         for Put { key, value } in proposal.puts.iter().filter(|put| !put.is_clicks()) {
-            self.overlay.write(key.clone(), position, value.is_none());
+            self.overlay.write(key, position, value.is_none());
+            self.relied_on.take_if(|(known, _)| known == key);
         }
         (self.position, self.manifest) = (position, manifest);
         batch.group.frames += 1;
@@ -172,6 +181,17 @@ impl Committer {
         batch.group.end = (position, manifest);
         batch.changes.push(change);
         Ok(position)
+    }
+
+    fn relied_on(&mut self, key: &Bytes) -> Result<Option<Position>, CommitError> {
+        match &self.relied_on {
+            Some((known, revision)) if known == key => Ok(Some(*revision)),
+            _ => {
+                let revision = self.revision(key)?;
+                self.relied_on = revision.map(|at| (key.clone(), at)).or(self.relied_on.take());
+                Ok(revision)
+            }
+        }
     }
 
     fn revision(&self, key: &[u8]) -> Result<Option<Position>, CommitError> {

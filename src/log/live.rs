@@ -7,26 +7,14 @@
 
 use std::collections::HashMap;
 
-use ahash::RandomState;
-
 use crate::log::chain::{Changes, Records, Segment};
 use crate::log::frame::ends::Kind;
+use crate::log::key_hash::{KeyHash, KeyHasher};
 use crate::log::{LogError, Manifest, Position, Record, SnapshotReader};
 
 /// Keys held at once, at 24 bytes and the map's slack each: at most 60 MB, which the smallest
 /// server has beside what it runs. More keys mean more readings, 1 s or so per GB.
 pub(crate) const MAX_KEYS: u64 = 1 << 20;
-
-/// 128 bits: among 10 M keys two are mistaken for each other once in 10^24 runs.
-type KeyHash = [u64; 2];
-
-struct Hasher(RandomState, RandomState);
-
-impl Hasher {
-    fn hash(&self, key: &[u8]) -> KeyHash {
-        [self.0.hash_one(key), self.1.hash_one(key)]
-    }
-}
 
 /// Marks a key whose record was handed out; no Change is ever there.
 const HANDED_OUT: Position = Position(u64::MAX);
@@ -53,7 +41,7 @@ pub(crate) fn each_live(
     source: &mut Source<'_>,
     each: &mut dyn FnMut(Record) -> Result<(), LogError>,
 ) -> Result<Manifest, LogError> {
-    let hasher = Hasher(RandomState::new(), RandomState::new());
+    let hasher = KeyHasher::new();
     let parts = writes.div_ceil(max_keys).max(1);
     let mut manifest = Manifest::default();
     for part in 0..parts {

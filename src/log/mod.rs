@@ -18,6 +18,7 @@ mod folder;
 mod follow;
 pub mod frame;
 mod keeper;
+pub(crate) mod key_hash;
 mod live;
 pub mod local;
 mod overlay;

@@ -3,23 +3,29 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use bytes::Bytes;
+use ahash::RandomState;
 
 use crate::log::Position;
+use crate::log::key_hash::{KeyHash, KeyHasher};
 
-/// Keys written since the table's applied position.
+/// Room for so many keys is kept when none is left: what a burst of writes takes at most.
+const KEPT_KEYS: usize = 16 * 1024;
+
+/// Keys written since the table's applied position, by their hashes: some 50 bytes each, so that many
+/// may wait while an import is ahead of the table.
 ///
 /// Invariant: it holds every key (but click totals) written after [`Overlay::trimmed`], so a key
 /// that is missing has in the table what it has in the log, once the table has applied that far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Overlay {
+    hasher: KeyHasher,
     /// The last write of each.
-    written: HashMap<Bytes, Written>,
+    written: HashMap<KeyHash, Written, RandomState>,
     /// Each write, oldest first.
-    order: VecDeque<(Position, Bytes)>,
+    order: VecDeque<(Position, KeyHash)>,
     trimmed: Position,
     /// What to put back when the batch fails.
-    undo: Vec<(Bytes, Option<Written>)>,
+    undo: Vec<(KeyHash, Option<Written>)>,
 }
 
 /// See [`Overlay::revision`].
@@ -31,25 +37,40 @@ pub(crate) enum Known {
     AskTable,
 }
 
+/// When, and what: a removal is in the lowest bit.
 #[derive(Clone, Copy, Debug)]
-struct Written {
-    at: Position,
-    removed: bool,
+struct Written(u64);
+
+impl Written {
+    fn new(at: Position, removed: bool) -> Written {
+        Written(at.0 << 1 | u64::from(removed))
+    }
+
+    fn at(self) -> Position {
+        Position(self.0 >> 1)
+    }
+
+    fn revision(self) -> Option<Position> {
+        (self.0 & 1 == 0).then(|| self.at())
+    }
 }
 
 impl Overlay {
     /// Knows nothing written after `position`, where the log ends.
     pub(crate) fn new(position: Position) -> Overlay {
-        Overlay { trimmed: position, ..Overlay::default() }
+        Overlay {
+            hasher: KeyHasher::new(),
+            written: HashMap::default(),
+            order: VecDeque::new(),
+            trimmed: position,
+            undo: Vec::new(),
+        }
     }
 
     /// What the log knows of the key beyond the table.
     pub(crate) fn revision(&self, key: &[u8]) -> Known {
-        match self.written.get(key) {
-            None => Known::AskTable,
-            Some(Written { removed: true, .. }) => Known::Here(None),
-            Some(Written { at, .. }) => Known::Here(Some(*at)),
-        }
+        let written = self.written.get(&self.hasher.hash(key));
+        written.map_or(Known::AskTable, |written| Known::Here(written.revision()))
     }
 
     /// The table must have applied up to here to answer for the others.
@@ -63,9 +84,10 @@ impl Overlay {
     }
 
     /// A key was written at `at` in the batch being made.
-    pub(crate) fn write(&mut self, key: Bytes, at: Position, removed: bool) {
-        let before = self.written.insert(key.clone(), Written { at, removed });
-        self.order.push_back((at, key.clone()));
+    pub(crate) fn write(&mut self, key: &[u8], at: Position, removed: bool) {
+        let key = self.hasher.hash(key);
+        let before = self.written.insert(key, Written::new(at, removed));
+        self.order.push_back((at, key));
         self.undo.push((key, before));
     }
 
@@ -91,11 +113,14 @@ impl Overlay {
             if *at > applied {
                 break;
             }
-            if self.written.get(key).is_some_and(|written| written.at == *at) {
+            if self.written.get(key).is_some_and(|written| written.at() == *at) {
                 self.written.remove(key);
             }
             self.trimmed = *at;
             self.order.pop_front();
+        }
+        if self.order.is_empty() && self.written.capacity() > KEPT_KEYS {
+            (self.written, self.order) = (HashMap::default(), VecDeque::new());
         }
     }
 }
@@ -106,17 +131,13 @@ mod tests {
 
     const K: &[u8] = b"k";
 
-    fn key() -> Bytes {
-        Bytes::from_static(K)
-    }
-
     #[test]
     fn tells_what_is_logged_until_it_is_applied() {
         let mut overlay = Overlay::new(Position(4));
         assert_eq!(overlay.revision(K), Known::AskTable);
-        overlay.write(key(), Position(5), false);
+        overlay.write(K, Position(5), false);
         assert_eq!(overlay.revision(K), Known::Here(Some(Position(5))));
-        overlay.write(key(), Position(6), true);
+        overlay.write(K, Position(6), true);
         assert_eq!(overlay.revision(K), Known::Here(None));
         overlay.keep();
         overlay.trim(Position(5));
@@ -129,11 +150,11 @@ mod tests {
     #[test]
     fn a_failed_batch_leaves_no_trace() {
         let mut overlay = Overlay::new(Position(0));
-        overlay.write(key(), Position(1), false);
+        overlay.write(K, Position(1), false);
         overlay.keep();
-        overlay.write(key(), Position(2), true);
-        overlay.write(key(), Position(3), false);
-        overlay.write(Bytes::from_static(b"other"), Position(3), false);
+        overlay.write(K, Position(2), true);
+        overlay.write(K, Position(3), false);
+        overlay.write(b"other", Position(3), false);
         overlay.roll_back();
         assert_eq!(overlay.revision(K), Known::Here(Some(Position(1))));
         assert_eq!(overlay.revision(b"other"), Known::AskTable);

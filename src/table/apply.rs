@@ -31,7 +31,7 @@ pub trait Observer: Send + Sync {
 pub type Room = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Changes applied before those who wait are told. Bounds their wait while the table catches up
-/// with a burst; one by one would wake everybody each time.
+/// with a burst; one by one would have a position and a count written for each.
 const BATCH: usize = 256;
 
 /// What `/readyz` says while the table is behind.

@@ -62,7 +62,9 @@ impl Waiters {
         let served = state.waiting.partition_point(|waiter| waiter.position <= position);
         let served: Vec<Waiter> = state.waiting.drain(..served).collect();
         drop(state);
-        served.into_iter().for_each(|waiter| (waiter.told)(true));
+        for waiter in served {
+            (waiter.told)(true);
+        }
     }
 
     /// Sends away who waited long enough.
@@ -75,7 +77,9 @@ impl Waiters {
         state.waiting = early;
         drop(state);
         let late: VecDeque<Waiter> = late;
-        late.into_iter().for_each(|waiter| (waiter.told)(false));
+        for waiter in late {
+            (waiter.told)(false);
+        }
     }
 
     /// Sends away all, and whoever comes for what is not applied by now.
@@ -84,7 +88,9 @@ impl Waiters {
         state.is_closed = true;
         let left = std::mem::take(&mut state.waiting);
         drop(state);
-        left.into_iter().for_each(|waiter| (waiter.told)(false));
+        for waiter in left {
+            (waiter.told)(false);
+        }
     }
 }
 
