@@ -125,7 +125,7 @@ const WIRE_AND_STORE: &[(u32, Proof)] = &[
     (109, Test("tests/suite/ops.rs", "unknown_codes_cost_no_memory")),
     (109, Test("tests/soak/load.rs", "t109_a_million_unknown_codes")),
     (110, Test("tests/soak/load.rs", "t110_sixty_four_megabytes")),
-    (111, Test("tests/soak/load.rs", "t111_twice_the_capacity")),
+    (111, Test("tests/soak/overload.rs", "t111_twice_the_capacity")),
     (111, Test("src/links/turns.rs", "a_full_queue_says_so_and_only_for_itself")),
     (112, Test("src/http/service/panics.rs", "t112_a_thousand_panics_are_a_thousand_answers")),
     (112, Test("src/http/service.rs", "a_panic_on_the_way_is_500_and_counted")),
