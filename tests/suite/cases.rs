@@ -233,6 +233,7 @@ const LINKS_AND_PEOPLE: &[(u32, Proof)] = &[
     (85, Test("src/webhooks/connect.rs", "one_private_address_refuses_the_whole_answer")),
     (85, Test("src/webhooks/connect.rs", "the_addresses_checked_are_the_ones_connected_to")),
     (86, Test("tests/suite/webhook_limits.rs", "redirects_are_not_followed")),
+    (86, Test("tests/suite/netns.rs", "nothing_leads_to_the_metadata_service")),
     (87, Test("tests/suite/webhook_limits.rs", "slow_and_ill_receivers_are_cut_off")),
     (87, Test("src/webhooks/tls.rs", "certificates_are_checked_against_the_name_in_the_url")),
     (88, Test("tests/suite/webhook_limits.rs", "a_full_queue_drops_and_counts_and_nobody_waits")),
