@@ -40,19 +40,22 @@ impl Networks {
         let id = std::process::id();
         let networks = Networks { server: format!("waypost-s{id}"), world: format!("waypost-w{id}") };
         let Networks { server, world } = &networks;
-        let mut steps = format!(
-            "netns add {server}\nnetns add {world}\n\
-             link add wp0 netns {server} type veth peer name wp1 netns {world}\n\
-             -n {server} address add 10.9.0.1/24 dev wp0\n-n {world} address add 10.9.0.2/24 dev wp1\n"
-        );
+        let mut steps = vec![
+            format!("netns add {server}"),
+            format!("netns add {world}"),
+            format!("link add wp0 netns {server} type veth peer name wp1 netns {world}"),
+            format!("-n {server} address add 10.9.0.1/24 dev wp0"),
+            format!("-n {world} address add 10.9.0.2/24 dev wp1"),
+        ];
         for address in [METADATA, GLOBAL].map(Ipv4Addr::from) {
-            steps += &format!("-n {world} address add {address}/32 dev wp1\n");
+            steps.push(format!("-n {world} address add {address}/32 dev wp1"));
         }
         for (network, wire) in [(server, "wp0"), (world, "wp1")] {
-            steps += &format!("-n {network} link set lo up\n-n {network} link set {wire} up\n");
+            steps.push(format!("-n {network} link set lo up"));
+            steps.push(format!("-n {network} link set {wire} up"));
         }
-        steps += &format!("-n {server} route add default via 10.9.0.2");
-        for step in steps.lines() {
+        steps.push(format!("-n {server} route add default via 10.9.0.2"));
+        for step in steps {
             ip(&step.split_whitespace().collect::<Vec<_>>())?;
         }
         // `ip netns exec` shows it in the place of the system's own.
