@@ -4,6 +4,7 @@
 //! A body that declares itself too large is refused before a byte of it is read, so that a client
 //! that waits for `100 Continue` is told no instead.
 
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -143,6 +144,12 @@ pub async fn read<B>(headers: &HeaderMap, body: B, max: usize, within: Duration)
 where
     B: Body<Data = Bytes>,
 {
+    check(headers, &body, max)?;
+    read_on(body, max, within, || {}).await
+}
+
+/// What a head says of its body: whether it may be read at all.
+pub fn check<B: Body>(headers: &HeaderMap, body: &B, max: usize) -> Result<(), BodyError> {
     if headers.contains_key(CONTENT_ENCODING) {
         return Err(BodyError::Encoded);
     }
@@ -150,30 +157,51 @@ where
     if declared.unwrap_or(0).max(body.size_hint().lower()) > max as u64 {
         return Err(BodyError::TooLarge { max });
     }
-    // Absolute: a deadline that restarts at each byte is no deadline against a trickle.
-    tokio::time::timeout(within, collect(body, max)).await.unwrap_or(Err(BodyError::Slow))
+    Ok(())
 }
 
-async fn collect<B: Body<Data = Bytes>>(body: B, max: usize) -> Result<Bytes, BodyError> {
+/// Reads a body whose head was [`check`]ed. Calls `late` once when it is not there at once: thousands
+/// may be waited for, and whoever waits should hold little. So does this: of a body that comes in
+/// parts it holds copies, since a part as it came would keep hyper's whole buffer, and have it take
+/// another.
+pub async fn read_on<B>(
+    body: B,
+    max: usize,
+    within: Duration,
+    late: impl FnOnce(),
+) -> Result<Bytes, BodyError>
+where
+    B: Body<Data = Bytes>,
+{
     let mut body = pin!(body);
-    let mut first = Bytes::new();
     let mut all = BytesMut::new();
+    let there = poll_fn(|cx| Poll::Ready(pin!(collect(body.as_mut(), &mut all, max)).poll(cx))).await;
+    if let Poll::Ready(ended) = there {
+        return ended;
+    }
+    late();
+    // Absolute: a deadline that restarts at each byte is no deadline against a trickle.
+    tokio::time::timeout(within, collect(body, &mut all, max)).await.unwrap_or(Err(BodyError::Slow))
+}
+
+/// The whole body, behind what has come of it already. Nothing is lost when it is dropped and begun
+/// anew.
+async fn collect<B>(mut body: Pin<&mut B>, all: &mut BytesMut, max: usize) -> Result<Bytes, BodyError>
+where
+    B: Body<Data = Bytes>,
+{
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
-        if first.len() + all.len() + data.len() > max {
+        if all.len() + data.len() > max {
             return Err(BodyError::TooLarge { max });
         }
-        // Most bodies are one frame, which is kept as it came.
-        if first.is_empty() && all.is_empty() {
-            first = data;
-            continue;
-        }
-        if !first.is_empty() {
-            all.extend_from_slice(&std::mem::take(&mut first));
+        // Most bodies are one part, which is kept as it came.
+        if all.is_empty() && body.is_end_stream() {
+            return Ok(data);
         }
         all.extend_from_slice(&data);
     }
-    Ok(if all.is_empty() { first } else { all.freeze() })
+    Ok(std::mem::take(all).freeze())
 }
 
 #[cfg(test)]
@@ -234,6 +262,40 @@ mod tests {
     async fn a_stalled_body_ends_at_the_deadline() {
         let got = read(&HeaderMap::new(), Chunks(vec!["ab"], true), 5, Duration::from_millis(20)).await;
         assert_eq!(got, Err(BodyError::Slow));
+    }
+
+    /// T27: who waits for the rest of a body is told so, and keeps nothing of the buffers that its
+    /// beginning lay in.
+    #[tokio::test]
+    async fn a_body_that_is_waited_for_holds_no_buffers() {
+        struct Parts(Vec<Bytes>);
+        impl Body for Parts {
+            type Data = Bytes;
+            type Error = Infallible;
+
+            fn poll_frame(
+                mut self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+                if self.0.is_empty() {
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(Ok(Frame::data(self.0.remove(0)))))
+            }
+        }
+        for count in [0, 1, 2] {
+            let buffers: Vec<_> = (0..count).map(|_| Bytes::from(vec![b'x'; 9])).collect();
+            let mut late = 0;
+            let within = Duration::from_millis(20);
+            let read = read_on(Parts(buffers.clone()), 99, within, || {
+                late += 1;
+                assert!(buffers.iter().all(Bytes::is_unique), "{count}");
+            });
+            assert_eq!(read.await, Err(BodyError::Slow), "{count}");
+            assert_eq!(late, 1, "{count}");
+        }
+        let read = read_on(Chunks(vec!["ab", "c"], false), 99, Duration::ZERO, || panic!("it is there"));
+        assert_eq!(read.await, Ok(Bytes::from("abc")));
     }
 
     #[tokio::test]

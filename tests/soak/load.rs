@@ -1,4 +1,4 @@
-//! More than fits: hits, misses, clicks to be counted, little memory.
+//! Much at once: hits, misses, clicks to be counted, little memory.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::Report;
-use crate::client::percentile;
 use crate::server::{Plan, Server};
 
 /// Bytes of requests that are under way at once on a connection of [`hammer`].
 const BATCH: usize = 20;
 
-fn request(path: &str) -> String {
+pub(crate) fn request(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: go.test\r\n\r\n")
 }
 
@@ -37,7 +36,7 @@ fn take(stream: &mut TcpStream, mut missing: usize, found: &mut HashMap<u16, u64
 }
 
 /// The status and length of the first whole answer.
-fn first(bytes: &[u8]) -> Option<(u16, usize)> {
+pub(crate) fn first(bytes: &[u8]) -> Option<(u16, usize)> {
     let end = bytes.windows(4).position(|end| end == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
@@ -160,193 +159,6 @@ pub(crate) fn t102_a_hundred_thousand_clicks(report: &mut Report) {
         (marks..=sent + 8).contains(&after),
     );
     server.stop();
-}
-
-/// What an open loop saw: it sends when a request is due, whether or not the one before was answered.
-#[derive(Default)]
-struct Seen {
-    times: Vec<Duration>,
-    good: u64,
-    busy: u64,
-    bad: HashMap<u16, u64>,
-    cut: u64,
-}
-
-/// Sends `per_second` for so long over so many connections, and reads on other threads.
-fn open_loop(address: SocketAddr, per_second: u64, within: Duration, connections: u64) -> Seen {
-    let all = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..connections)
-            .map(|_| scope.spawn(move || one_loop(address, per_second / connections, within)))
-            .collect();
-        clients.into_iter().map(|client| client.join().expect("a client")).collect::<Vec<_>>()
-    });
-    let mut seen = Seen::default();
-    for one in all {
-        seen.times.extend(one.times);
-        seen.good += one.good;
-        seen.busy += one.busy;
-        seen.cut += one.cut;
-        for (status, times) in one.bad {
-            *seen.bad.entry(status).or_default() += times;
-        }
-    }
-    seen
-}
-
-fn one_loop(address: SocketAddr, per_second: u64, within: Duration) -> Seen {
-    let mut seen = Seen::default();
-    let Ok(mut stream) = TcpStream::connect(address) else {
-        seen.cut += 1;
-        return seen;
-    };
-    let mut reading = stream.try_clone().expect("a second handle");
-    reading.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
-    let begun = Instant::now();
-    let pace = Duration::from_secs(1) / u32::try_from(per_second.max(1)).expect("few");
-    let (sent, when) = std::sync::mpsc::channel::<Instant>();
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let paths = ["/s", "/nothing", "/s"];
-            let mut number: u32 = 0;
-            while begun.elapsed() < within {
-                // All that are due by now, in one write: a late one keeps the time it was due at.
-                let mut bytes = String::new();
-                while begun + pace * number <= Instant::now() && bytes.len() < 16_000 {
-                    bytes += &request(paths[number as usize % 3]);
-                    if sent.send(begun + pace * number).is_err() {
-                        return;
-                    }
-                    number += 1;
-                }
-                if stream.write_all(bytes.as_bytes()).is_err() {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        });
-        let mut bytes: Vec<u8> = Vec::new();
-        let mut buffer = vec![0; 64 * 1_024];
-        for due in when {
-            let (status, length) = loop {
-                if let Some(found) = first(&bytes) {
-                    break found;
-                }
-                match reading.read(&mut buffer) {
-                    Ok(read) if read > 0 => bytes.extend_from_slice(&buffer[..read]),
-                    _ => {
-                        seen.cut += 1;
-                        return;
-                    }
-                }
-            };
-            let head = String::from_utf8_lossy(&bytes[..length]).to_ascii_lowercase();
-            bytes.drain(..length);
-            match status {
-                // What comes later does not count as carried.
-                200..=399 | 404 => {
-                    seen.good += u64::from(begun.elapsed() < within);
-                    seen.times.push(due.elapsed());
-                }
-                503 if head.contains("retry-after:") => seen.busy += 1,
-                other => *seen.bad.entry(other).or_default() += 1,
-            }
-        }
-    });
-    seen
-}
-
-pub(crate) fn t111_twice_the_capacity(report: &mut Report) {
-    let within = Duration::from_secs(if report.is_short() { 10 } else { 60 });
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut server = Plan::default().start(folder.path()).expect("it starts");
-    server.client().create("s", &json!({}));
-    // What fits: as many as are answered when there is always one more.
-    let begun = Instant::now();
-    hammer(server.address, 64, 300_000, |n| if n % 3 == 1 { "/nothing".to_owned() } else { "/s".to_owned() });
-    let capacity = per_second(300_000, begun.elapsed());
-    let mut calm = open_loop(server.address, capacity / 10, Duration::from_secs(3), 32);
-    let mut busy = open_loop(server.address, capacity * 2, within, 64);
-    let goodput = per_second(busy.good, within);
-    let percent = goodput * 100 / capacity.max(1);
-    let others = format!("{} x 503, {:?}, {} cut", busy.busy, busy.bad, busy.cut);
-    report.row(
-        "T111",
-        &format!("{}/s for {within:?}, {capacity}/s fit: goodput", capacity * 2),
-        ">= 80 %",
-        &format!("{goodput}/s, {percent} %"),
-        percent >= 80,
-    );
-    report.row(
-        "T111",
-        "what is answered",
-        "2xx, 3xx, 404, 503 + Retry-After",
-        &others,
-        busy.bad.is_empty() && busy.cut == 0,
-    );
-    let (alone, p99) = (percentile(&mut calm.times, 990), percentile(&mut busy.times, 990));
-    report.row(
-        "T111",
-        "p99 from when due (queue of the sockets included)",
-        "told",
-        &format!("{p99:.0?}, unloaded {alone:.1?}"),
-        true,
-    );
-    let mut after = open_loop(server.address, capacity / 10, Duration::from_secs(5), 32);
-    let back = percentile(&mut after.times, 990);
-    let bar = Duration::from_millis(20).max(alone * 3);
-    report.row(
-        "T111",
-        "back to normal within 5 s",
-        &format!("p99 <= {bar:.0?}"),
-        &format!("{back:.1?}"),
-        back <= bar && server.is_running(),
-    );
-    heavy(report, &server, capacity);
-    server.stop();
-}
-
-fn per_second(count: u64, within: Duration) -> u64 {
-    u64::try_from(u128::from(count) * 1_000 / within.as_millis().max(1)).unwrap_or(u64::MAX)
-}
-
-/// The API at its heaviest beside visitors: searches, bulks and passwords.
-fn heavy(report: &mut Report, server: &Server, capacity: u64) {
-    let rows: Vec<Value> = (0..1_000).map(|n| json!({"url": format!("https://e.test/{n}")})).collect();
-    let bulk = json!({"links": rows}).to_string();
-    let body = json!({"url": "https://e.test/", "password": "open sesame"}).to_string();
-    let over = std::sync::atomic::AtomicBool::new(false);
-    let statuses = parking_lot::Mutex::new(HashMap::<u16, u64>::new());
-    let mut seen = std::thread::scope(|scope| {
-        for thread in 0..24 {
-            let (over, bulk, body, statuses) = (&over, &bulk, &body, &statuses);
-            scope.spawn(move || {
-                let mut client = server.client();
-                while !over.load(Ordering::Relaxed) {
-                    let answer = match thread % 3 {
-                        0 => client.send("GET", "/api/v1/links?search=nothing-like-it&sort=clicks", ""),
-                        1 => client.send("POST", "/api/v1/links/bulk", bulk),
-                        _ => client.send("POST", "/api/v1/links", body),
-                    };
-                    let status = answer.map_or(0, |answer| answer.status);
-                    *statuses.lock().entry(status).or_default() += 1;
-                }
-            });
-        }
-        std::thread::sleep(Duration::from_millis(500));
-        let seen = open_loop(server.address, capacity / 20, Duration::from_secs(5), 16);
-        over.store(true, Ordering::Relaxed);
-        seen
-    });
-    let p99 = percentile(&mut seen.times, 990);
-    let statuses = statuses.into_inner();
-    let fine = statuses.keys().all(|status| [200, 201, 400, 503].contains(status));
-    report.row(
-        "T111",
-        "visitors beside 24 clients that search, import and hash",
-        "p99 <= 100 ms, none refused",
-        &format!("{p99:.1?}, API {statuses:?}"),
-        p99 <= Duration::from_millis(100) && seen.busy == 0 && seen.bad.is_empty() && fine,
-    );
 }
 
 pub(crate) fn t110_sixty_four_megabytes(report: &mut Report) {

@@ -11,6 +11,7 @@ use std::time::Instant;
 mod client;
 mod faults;
 mod load;
+mod overload;
 mod server;
 mod slow;
 mod time;
@@ -53,7 +54,7 @@ const PARTS: &[Part] = &[
     ("slow", slow::t26_t27_slow_connections),
     ("misses", load::t109_a_million_unknown_codes),
     ("clicks", load::t102_a_hundred_thousand_clicks),
-    ("overload", load::t111_twice_the_capacity),
+    ("overload", overload::t111_twice_the_capacity),
     ("memory", load::t110_sixty_four_megabytes),
     ("order", faults::t93_synced_before_the_answer),
     ("faults", faults::t95_the_nth_write_and_sync_fail),

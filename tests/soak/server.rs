@@ -119,6 +119,15 @@ impl Server {
         line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
     }
 
+    /// Time that it has had of processors.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(self.proc("stat")).expect("it runs");
+        // Behind the name, which may hold anything: user and system time in hundredths of a second.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+        let ticks: u64 = [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(self.proc("fd")).expect("it runs").count()
     }

@@ -156,6 +156,8 @@ fn readers(report: &mut Report) {
     const READERS: usize = 200;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::default().start(folder.path()).expect("it starts");
+    // What the first one takes, it takes for all.
+    assert_eq!(server.client().get("/api/openapi.json").status, 200);
     let before = (server.resident(), server.descriptors());
     let one = "GET /api/openapi.json HTTP/1.1\r\nHost: go.test\r\n\r\n";
     let held: Vec<TcpStream> = (0..READERS)

@@ -349,6 +349,49 @@ fn an_address_that_is_taken_or_nobodys() {
 }
 
 #[test]
+fn a_port_that_takes_a_right() {
+    // Of nobody in particular, on systems of every kind.
+    const NOBODY: u32 = 65_534;
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    if first.trim().parse().unwrap_or(1_024) <= 80 {
+        not_tested("port 80 without the right to it: this system lets everybody have it");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    let mut port_80 = plan(&data).listen("127.0.0.1:80").arg("doctor");
+    if rustix::process::geteuid().is_root() {
+        // Where others can reach it: the folder that it was built in may be root's alone.
+        let binary = folder.path().join("waypost");
+        fs::copy(env!("CARGO_BIN_EXE_waypost"), &binary).expect("a copy");
+        std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("as root");
+        let nobody = NOBODY.to_string();
+        let ran = Command::new("setpriv").arg("--version").output();
+        if !ran.is_ok_and(|output| output.status.success()) {
+            not_tested("port 80 without the right to it: this is root, and setpriv is not installed");
+            return;
+        }
+        port_80 = port_80.of(&binary).below(
+            "setpriv",
+            &[
+                "--reuid",
+                &nobody,
+                "--regid",
+                &nobody,
+                "--clear-groups",
+                "--inh-caps=-all",
+                "--bounding-set=-all",
+            ],
+        );
+    }
+    let (code, text, stderr) = port_80.fails();
+    Said { code, text, stderr }
+        .ends(1)
+        .has("problem", "listening", "this user may not listen on 127.0.0.1:80")
+        .has("problem", "listening", "cap_net_bind_service");
+}
+
+#[test]
 fn a_domain_that_does_not_resolve() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     asked(plan(&folder.path().join("data")).env("WAYPOST_PUBLIC_URL", "http://no-such-host.invalid"))

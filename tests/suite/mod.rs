@@ -50,6 +50,8 @@ mod log;
 mod model;
 /// The native dialect from outside.
 mod native;
+/// Webhooks in a network with a metadata service.
+mod netns;
 /// What the description of the APIs promises.
 mod openapi;
 /// What operators see.

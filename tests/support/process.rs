@@ -110,6 +110,19 @@ impl Plan {
         self.below("prlimit", &[&format!("--nofile={most}")])
     }
 
+    /// A copy of the binary that lies there.
+    #[must_use]
+    pub(crate) fn of(self, binary: &Path) -> Plan {
+        let mut command = Command::new(binary);
+        command.args(self.command.get_args()).env_clear();
+        for (name, value) in self.command.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        Plan { command, ..self }
+    }
+
     /// Started by another program, which takes these arguments before the command.
     #[must_use]
     pub(crate) fn below(self, program: &str, args: &[&str]) -> Plan {

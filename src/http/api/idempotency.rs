@@ -26,14 +26,14 @@ const KEY_MAX: usize = 255;
 const AT_WORK_MAX: usize = 10_000;
 
 /// The key in the headers, if there is one.
-pub(super) fn key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let refuse =
         || Refusal::Mistyped(Invalid::new("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));
     let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(line) = lines.next() else { return Ok(None) };
     let text = line.to_str().map_err(|_| refuse())?;
     let fits = (1..=KEY_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    if fits && lines.next().is_none() { Ok(Some(text)) } else { Err(refuse()) }
+    if fits && lines.next().is_none() { Ok(Some(text.to_owned())) } else { Err(refuse()) }
 }
 
 /// What a POST is compared with an earlier one by.

@@ -22,6 +22,7 @@ mod pieces;
 pub mod query;
 mod refusal;
 mod snapshots;
+mod upload;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ use bytes::Bytes;
 use hyper::body::Body;
 use hyper::header::HeaderName;
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper::{HeaderMap, Request, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::answer::render;
@@ -51,7 +52,7 @@ use self::native::Native;
 use self::openapi::Description;
 use self::query::Query;
 use crate::clock::Timestamp;
-use crate::http::body::{self, Answer, BodyError};
+use crate::http::body::Answer;
 use crate::http::counts::Counts;
 use crate::http::server::Settings;
 use crate::links::{Caller, Context, Replay};
@@ -142,16 +143,16 @@ impl Api {
         let started = Instant::now();
         // 0 means "no request" in the log.
         let number = self.0.requests.fetch_add(1, Ordering::Relaxed).max(1);
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
         let dialect = dialect_of(parts.uri.path());
         let found = dialect::find(dialect.endpoints(), &parts.method, parts.uri.path());
         let mut allowance = None;
         let (result, method, path, allow) = match found {
-            Found::Endpoint(endpoint, id) => {
+            Found::Endpoint(endpoint, _) => {
                 let result = match self.admit(&parts, peer, &mut allowance) {
                     Ok(caller) => {
-                        let result = self.serve(caller, dialect, (endpoint, id), &parts, body, number).await;
+                        let result = self.serve(caller, dialect, endpoint, &mut parts, body, number).await;
                         pieces::hold_for(parts.version, result, self.bulk_place()).await
                     }
                     Err(failure) => Err(failure),
@@ -248,8 +249,8 @@ impl Api {
         &self,
         caller: Caller,
         dialect: &'static dyn Dialect,
-        (endpoint, id): (&'static Endpoint, &str),
-        parts: &Parts,
+        endpoint: &'static Endpoint,
+        parts: &mut Parts,
         body: B,
         request: u64,
     ) -> Result<Answered, Failure>
@@ -258,21 +259,26 @@ impl Api {
     {
         let now = self.0.core.links.clock().now();
         let place = self.place(endpoint.body).await?;
-        let body = self.read(endpoint.body, &parts.headers, body).await?;
+        let header = named_workspace(&parts.headers);
+        let key = if endpoint.method == "POST" { idempotency::key(&parts.headers) } else { Ok(None) };
+        let body = self.read(endpoint.body, parts, body).await?;
+        let path = parts.uri.path();
+        let Found::Endpoint(_, id) = dialect::find(dialect.endpoints(), &parts.method, path) else {
+            return Err(Failure::NoEndpoint);
+        };
         let call = Call { id, query: Query::parse(parts.uri.query()), body: &body };
         let asked = (endpoint.parse)(&call).map_err(Failure::Refused)?;
         permit(&caller, &asked.command)?;
-        let (header, asked_for) = (named_workspace(&parts.headers)?, asked.workspace.as_deref());
+        let (header, asked_for) = (header?, asked.workspace.as_deref());
+        let header = header.as_deref();
         let named = match dialect.naming() {
             Naming::Yields => header.or(asked_for),
             Naming::Leads | Naming::Confines => asked_for.or(header),
         };
         let workspace = self.0.core.links.acting(&caller, named).ok_or(Failure::UnknownWorkspace)?;
-        let key = if parts.method == Method::POST { idempotency::key(&parts.headers) } else { Ok(None) };
         let claim = key.map_err(Failure::Refused)?.map(|key| {
-            let path = parts.uri.path();
             idempotency::claim(
-                key,
+                &key,
                 &Posted {
                     caller: caller.key(),
                     path: path.strip_suffix('/').unwrap_or(path),
@@ -287,7 +293,8 @@ impl Api {
         let (key, scopes) = (caller.key(), caller.scopes());
         let context = Context { key, reach, scopes, workspace, request, now, claim };
         if endpoint.method == "GET" {
-            return self.perform(&context, asked.command).await;
+            // Boxed, so that whoever waits for a body does not hold the room for what comes of it.
+            return Box::pin(self.perform(&context, asked.command)).await;
         }
         // A task of its own: a client that hangs up must not stop a write half way between log,
         // table and cache, nor let its twin start.
@@ -328,7 +335,7 @@ impl Api {
         Ok(bulk.ok())
     }
 
-    async fn read<B>(&self, kind: BodyKind, headers: &HeaderMap, body: B) -> Result<Bytes, Failure>
+    async fn read<B>(&self, kind: BodyKind, parts: &mut Parts, body: B) -> Result<Bytes, Failure>
     where
         B: Body<Data = Bytes>,
     {
@@ -337,12 +344,7 @@ impl Api {
             BodyKind::Plain => self.0.max_body,
             BodyKind::Bulk => self.0.max_bulk_body,
         };
-        body::read(headers, body, max, self.0.body_timeout).await.map_err(|error| match error {
-            BodyError::TooLarge { max } => Trouble::TooLarge(max).into(),
-            BodyError::Slow => Trouble::SlowBody.into(),
-            BodyError::Encoded => Trouble::EncodedBody.into(),
-            BodyError::Broken => Failure::Refused(Refusal::Malformed(error.to_string())),
-        })
+        upload::read(parts, body, max, self.0.body_timeout).await
     }
 
     /// Runs a command, once per claim.
@@ -374,14 +376,14 @@ fn permit(caller: &Caller, command: &Command) -> Result<(), Failure> {
     Err(Failure::Forbidden(format!("this key lacks the scope {}", scope.name())))
 }
 
-fn named_workspace(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
+fn named_workspace(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     let refuse = |why: &str| Failure::Refused(Refusal::Mistyped(Invalid::new("X-Workspace-Id", why)));
     let mut lines = headers.get_all(WORKSPACE).iter();
     let Some(line) = lines.next() else { return Ok(None) };
     if lines.next().is_some() {
         return Err(refuse("must be given once"));
     }
-    line.to_str().map(Some).map_err(|_| refuse("must be visible ASCII"))
+    line.to_str().map(|id| Some(id.to_owned())).map_err(|_| refuse("must be visible ASCII"))
 }
 
 #[cfg(test)]

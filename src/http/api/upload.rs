@@ -1,0 +1,70 @@
+//! Reading a request's body, and holding little while it is not there: thousands of clients may send
+//! theirs slowly.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::HeaderMap;
+use hyper::body::Body;
+use hyper::http::request::Parts;
+
+use crate::http::api::dialect::{Failure, Refusal, Trouble};
+use crate::http::body::{self, BodyError};
+
+/// The body, at most `max` bytes of it and complete `within` this time. Of a head whose body is waited
+/// for, only the target is kept.
+pub(super) async fn read<B>(
+    parts: &mut Parts,
+    body: B,
+    max: usize,
+    within: Duration,
+) -> Result<Bytes, Failure>
+where
+    B: Body<Data = Bytes>,
+{
+    let read = match body::check(&parts.headers, &body, max) {
+        Ok(()) => body::read_on(body, max, within, || let_go(parts)).await,
+        Err(error) => Err(error),
+    };
+    read.map_err(|error| match error {
+        BodyError::TooLarge { max } => Trouble::TooLarge(max).into(),
+        BodyError::Slow => Trouble::SlowBody.into(),
+        BodyError::Encoded => Trouble::EncodedBody.into(),
+        BodyError::Broken => Failure::Refused(Refusal::Malformed(error.to_string())),
+    })
+}
+
+/// Lets go of hyper's buffer, which the head's values are slices of: else hyper takes another one, twice
+/// as large, for what comes behind the head. The target is copied.
+fn let_go(parts: &mut Parts) {
+    parts.headers = HeaderMap::new();
+    if let Ok(uri) = parts.uri.to_string().parse() {
+        parts.uri = uri;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::{Request, Uri};
+
+    use super::*;
+
+    /// T27: a head that is let go of leaves its buffer to whoever reads on.
+    #[test]
+    fn nothing_of_a_heads_buffer_is_kept_but_copies() {
+        for target in ["/api/v1/links?a=%C3%A4&b", "http://go.test/links/", "*", "/"] {
+            let buffer = Bytes::from(format!("{target} and more").into_bytes());
+            let uri = Uri::from_maybe_shared(buffer.slice(..target.len())).expect("a target");
+            let (mut parts, ()) = Request::new(()).into_parts();
+            parts.headers.insert(
+                "host",
+                hyper::header::HeaderValue::from_maybe_shared(buffer.slice(1..)).expect("text"),
+            );
+            parts.uri = uri.clone();
+            let_go(&mut parts);
+            assert_eq!(parts.uri, uri, "{target}");
+            drop(uri);
+            assert!(buffer.is_unique(), "{target}");
+        }
+    }
+}
