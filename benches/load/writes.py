@@ -51,8 +51,9 @@ def redirects_while_creating(run):
 
 
 def redirects_while_importing(run):
-    """B10's readers: a redirect at a time, while as many links come in as the server takes."""
-    waypost = run.servers.waypost_with_links(workers=2)
+    """B10's readers: a redirect at a time, while as many links come in as the server takes. Beside it
+    what nginx, with nothing else to do, shows of the machine's own stalls."""
+    waypost, nginx = run.servers.waypost_with_links(workers=2), run.servers.nginx()
     made = []
 
     def while_importing():
@@ -61,12 +62,13 @@ def redirects_while_importing(run):
         made.append(_stop_creations(client)["rate"])
         return sample
 
-    quiet = lambda: run.wrk.run(waypost, 1, connections=1, codes="cycle")
-    samples = alternate(run.few_rounds, while_importing, quiet)
-    late, usual = (spread([sample.p999 for sample in of]) for of in samples)
+    quiet = lambda server: lambda: run.wrk.run(server, 1, connections=1, codes="cycle")
+    samples = alternate(run.few_rounds, while_importing, quiet(waypost), quiet(nginx))
+    late, usual, other = (spread([sample.p999 for sample in of]) for of in samples)
     what = f"redirects beside {spread(made).median / 1000:.0f}k links/s, 1,000 in a request: p99.9, ms"
-    yield at_most("B10", what, late, 1, f"; {usual} without")
+    yield at_most("B10", what, late, 1, f"; {usual} without, nginx {other}")
     waypost.check().stop()
+    nginx.stop()
 
 
 def _start_creations(run, waypost, rate=CREATIONS, together=1):
