@@ -187,7 +187,7 @@ where
         let service = &self.service;
         let answering = match service.caught(|| service.route(&request, self.peer)) {
             // Written here, in place: each further move of an answer costs.
-            Some(Routed::Redirect(redirect)) => Some(now(redirect.answer(request.headers_mut()))),
+            Some(Routed::Redirect(redirect)) => return now(redirect.answer(request.headers_mut())),
             Some(Routed::Answered(answering)) => Some(answering),
             Some(Routed::Api) => service.caught(|| service.api(request, self.peer)),
             Some(Routed::Unlock { host }) => service.caught(|| service.unlock(&host, request, self.peer)),

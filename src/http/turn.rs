@@ -9,7 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use hyper::body::Body;
 use hyper::header::{CONNECTION, HeaderValue};
@@ -121,14 +121,17 @@ where
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut answer = ready!(Pin::new(&mut self.answer).poll(cx));
-        if self.turn.0.is_last.load(Ordering::Relaxed)
-            && let Ok(answer) = &mut answer
-        {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        let mut polled = Pin::new(&mut self.answer).poll(cx);
+        if let Poll::Ready(answer) = &mut polled {
+            if self.turn.0.is_last.load(Ordering::Relaxed)
+                && let Ok(answer) = answer
+            {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            // hyper reads no head before it has written the answer, however long that takes.
+            self.turn.pass();
         }
-        // hyper reads no head before it has written the answer, however long that takes.
-        self.turn.pass();
-        Poll::Ready(answer)
+        // Looked at in place: to take an answer out and put it back costs.
+        polled
     }
 }

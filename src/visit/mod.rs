@@ -124,7 +124,8 @@ impl Visitor {
                 }
                 Ok(Plain::new(*status, location))
             }
-            Action::Redirect { .. } | Action::Decide(_) => Err(entry.clone()),
+            // Boxed: what the look-up answers is moved, and a plain redirect is half as large.
+            Action::Redirect { .. } | Action::Decide(_) => Err(Box::new(entry.clone())),
         });
         let asking = || Asking::new(how, agent, visit.path, rest, visit.query, visit.headers);
         match found {
