@@ -151,13 +151,17 @@ def unknown_codes(run):
     asked = 0
     while asked < FILLING:
         asked += run.wrk.run(waypost, 2, codes="absent", refused=True).requests
-    before = waypost.process.memory()
-    samples = alternate(
-        run.rounds,
-        lambda: run.wrk.run(waypost, 2, codes="absent", refused=True),
-        lambda: run.wrk.run(waypost, 2, codes="random"),
-    )
-    grown = waypost.process.memory() - before
+    grown = 0
+
+    def absent():
+        # Not across the hits, whose clicks are written.
+        nonlocal grown
+        before = waypost.process.memory()
+        sample = run.wrk.run(waypost, 2, codes="absent", refused=True)
+        grown += waypost.process.memory() - before
+        return sample
+
+    samples = alternate(run.rounds, absent, lambda: run.wrk.run(waypost, 2, codes="random"))
     yield _rate_over("B13", "random 404s: rate over that of random hits", *samples, 0.9)
     count = sum(sample.requests for sample in samples[0])
     grew = f"{grown / 1024:+,.0f} KB in {count:,} 404s"
