@@ -37,9 +37,9 @@ def counts(run):
     }
     kinds = {"plain": "Host: localhost\r\n", "browser": _lines(BROWSER)}
     found = {}
-    for kind, headers in kinds.items():
-        for name, start in measured.items():
-            found[kind, name] = _per_request(run, start, headers)
+    for name, start in measured.items():
+        for kind, count in _per_request(run, start, kinds):
+            found[kind, name] = count
     for kind, most in ("plain", 600), ("browser", 900):
         ours, hyper = found[kind, "Waypost"], found[kind, "bare hyper"]
         what = f"instructions per redirect over bare hyper's, {kind} headers"
@@ -86,24 +86,26 @@ def _lines(path):
         return "".join(f"{line.rstrip()}\r\n" for line in file)
 
 
-def _per_request(run, start, headers):
-    """Instructions per request of the thread that answers: of all threads the busiest while it does.
-    What others do then differs from run to run by more than there is to measure; it is part of B2."""
+def _per_request(run, start, kinds):
+    """Of each kind of request the instructions of the thread that answers: of all threads the busiest
+    while it does. What others do then differs from run to run by more than there is to measure; it is
+    part of B2."""
     files = run.work.path("callgrind")
     callgrind = ["--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={files}"]
     server = start([run.servers.programs["valgrind"], *callgrind])
-    connections = _connect(server.port)
-    _send(connections, headers, WARM)
-    _control(server, "--zero")
-    _send(connections, headers, REQUESTS[run.is_full])
-    _control(server, "--dump")
+    for dump, (kind, headers) in enumerate(kinds.items(), 1):
+        connections = _connect(server.port)
+        _send(connections, headers, WARM)
+        _control(server, "--zero")
+        _send(connections, headers, REQUESTS[run.is_full])
+        _control(server, "--dump")
+        for connection in connections:
+            connection.close()
+        threads = [_instructions(file) for file in glob.glob(f"{files}.{dump}-*")]
+        if not threads:
+            raise Failed(f"callgrind wrote nothing: {server.process.said()}")
+        yield kind, max(threads) / REQUESTS[run.is_full]
     server.stop()
-    for connection in connections:
-        connection.close()
-    threads = [_instructions(file) for file in glob.glob(files + ".1-*")]
-    if not threads:
-        raise Failed(f"callgrind wrote nothing: {server.process.said()}")
-    return max(threads) / REQUESTS[run.is_full]
 
 
 def _control(server, what):

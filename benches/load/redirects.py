@@ -111,7 +111,7 @@ def pipelined(run):
     # hyper's own way of joining answers; Waypost has one that loses none (src/http/stream.rs).
     hyper = run.servers.bare_hyper(workers=2, options=["--pipeline-flush"])
     samples = alternate(
-        run.rounds,
+        run.few_rounds,
         lambda: run.wrk.run(waypost, 2, codes="cycle", depth=DEPTH),
         lambda: run.wrk.run(nginx, 2, codes="cycle", depth=DEPTH),
         lambda: run.wrk.run(hyper, 2, codes="cycle", depth=DEPTH),
@@ -130,7 +130,7 @@ def connections(run):
     nginx = run.servers.nginx(workers=2)
     hyper = run.servers.bare_hyper(workers=2)
     samples = alternate(
-        run.rounds,
+        run.few_rounds,
         lambda: run.wrk.run(waypost, 2, codes="cycle", close=1),
         lambda: run.wrk.run(nginx, 2, codes="cycle", close=1),
         lambda: run.wrk.run(hyper, 2, codes="cycle", close=1),
@@ -161,7 +161,7 @@ def unknown_codes(run):
         grown += waypost.process.memory() - before
         return sample
 
-    samples = alternate(run.rounds, absent, lambda: run.wrk.run(waypost, 2, codes="random"))
+    samples = alternate(run.few_rounds, absent, lambda: run.wrk.run(waypost, 2, codes="random"))
     yield _rate_over("B13", "random 404s: rate over that of random hits", *samples, 0.9)
     count = sum(sample.requests for sample in samples[0])
     grew = f"{grown / 1024:+,.0f} KB in {count:,} 404s"

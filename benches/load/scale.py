@@ -16,7 +16,7 @@ from servers import KEY, Server
 MILLION = 1_000_000
 
 # Links of the quick form, in place of a million and of ten.
-QUICK = 200_000
+QUICK = 150_000
 
 # Bytes of disk for each link imported, log and table, with room to spare.
 DISK_PER_LINK = 1_200
