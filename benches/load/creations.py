@@ -25,8 +25,9 @@ def request(key, together):
     ).encode()
 
 
-def read_answer(connection, buffered):
-    """The status of the next answer, and what was read behind it."""
+def read_answer(connection):
+    """The status of the answer, and whether it is the connection's last."""
+    buffered = b""
     while b"\r\n\r\n" not in buffered:
         buffered += _more(connection)
     head, _, buffered = buffered.partition(b"\r\n\r\n")
@@ -34,7 +35,7 @@ def read_answer(connection, buffered):
     length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
     while len(buffered) < length:
         buffered += _more(connection)
-    return head.split(b" ", 2)[1], buffered[length:]
+    return head.split(b" ", 2)[1], b"connection: close" in lines
 
 
 def _more(connection):
@@ -50,14 +51,18 @@ def main():
     together = int(sys.argv[4]) if len(sys.argv) > 4 else 1
     stopped = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
-    connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS if together == 1 else 1)]
-    data, buffered = request(key, together), [b""] * len(connections)
+    connect = lambda: socket.create_connection(("127.0.0.1", port))
+    connections = [connect() for _ in range(CONNECTIONS if together == 1 else 1)]
+    data = request(key, together)
     began, made = time.monotonic(), 0
     while not stopped:
         for connection in connections:
             connection.sendall(data)
         for at, connection in enumerate(connections):
-            status, buffered[at] = read_answer(connection, buffered[at])
+            status, is_last = read_answer(connection)
+            if is_last:
+                connection.close()
+                connections[at] = connect()
             if status not in (b"200", b"201"):
                 sys.exit(f"a creation was answered {status.decode()}")
         if made == 0:

@@ -14,8 +14,9 @@ from report import Line
 from tools import ROOT
 
 # Requests that are counted, behind some that are not: those pay for what is made when it is first
-# needed, each of the thousand links in memory among it.
-REQUESTS = {False: 4_800, True: 96_000}
+# needed, each of the thousand links in memory among it. On each connection they are fewer than those
+# after which Waypost and nginx end it.
+REQUESTS = {False: 4_800, True: 48_000}
 WARM = 1_920
 
 # Handing clicks to the log, once a second, is not part of a request, and in so few of them would be

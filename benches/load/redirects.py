@@ -145,8 +145,9 @@ def connections(run):
 
 
 def unknown_codes(run):
-    """B13. Waypost has no limit on how many codes a visitor may try: there is none to lift."""
-    waypost = run.servers.waypost_with_links(workers=2)
+    """B13. Without the limit on how many unknown codes an address may try in a minute."""
+    settings = {"WAYPOST_LIMITS__MISSES_PER_MINUTE": str(2**32 - 1)}
+    waypost = run.servers.waypost_with_links(workers=2, settings=settings)
     # What is remembered of unknown codes is bounded; once it is full, nothing may grow.
     asked = 0
     while asked < FILLING:

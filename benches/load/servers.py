@@ -75,9 +75,9 @@ class Servers:
         server = Server("Waypost", process, port)
         return server.wait(lambda: links.ask(port, "/readyz")[0] == 200)
 
-    def waypost_with_links(self, data=None, workers=None):
+    def waypost_with_links(self, data=None, workers=None, settings=None):
         """Waypost with few links, made by its API."""
-        server = self.waypost(data, workers)
+        server = self.waypost(data, workers, settings)
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
         for body in links.bodies(links.FEW):
             status, _, answer = links.ask(server.port, "/api/v1/links/bulk", "POST", body, headers)

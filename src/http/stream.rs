@@ -19,10 +19,10 @@ use tokio::time::{Instant, Sleep};
 use super::deadline::Alarm;
 use super::turn::Turn;
 
-/// How long a client is heard out that may still be sending the body of its last request: in all,
-/// as long as a body may take by default, and between two pieces of it. Past either the
+/// How long a client is heard out that may still be sending: in all, so that with what a body may take
+/// by default nobody stays for more than 15 s, and between two pieces of it. Past either the
 /// connection is reset.
-const LINGER: Duration = Duration::from_secs(10);
+const LINGER: Duration = Duration::from_secs(5);
 const LINGER_IDLE: Duration = Duration::from_secs(2);
 
 /// How long the peer may take for what is ready for it, or for [`PACE`] bytes of it: counted from
@@ -43,8 +43,8 @@ const HELD_KEPT: usize = 4 * 1024;
 
 /// After so many requests, or so long, the next answer is a connection's last, as at nginx: clients
 /// that stay for ever would never come to a server that was put beside this one, nor leave one that
-/// is to be emptied. One that never stops to send ahead is left alone, since requests behind the
-/// last would be lost; all other limits hold for it.
+/// is to be emptied. One that sends further redirects ahead is left alone while it does, since
+/// requests behind the last would be lost; all other limits hold for it.
 const REQUESTS_MAX: u64 = 1_000;
 const AGE_MAX: Duration = Duration::from_hours(1);
 
@@ -130,6 +130,11 @@ impl<S: AsyncWrite + Unpin> Stream<S> {
             is_upload: false,
             lingers: None,
         }
+    }
+
+    /// Whether something was read of a request that nobody was handed.
+    fn is_cut_short(&self) -> bool {
+        self.began.is_some() && self.began == self.turn.of_peer()
     }
 
     /// Fails when the head is overdue, absolutely: a byte now and then puts nothing off.
@@ -231,7 +236,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
             if !start.is_empty() {
                 self.began = Some(turn);
                 self.is_upload = !start.starts_with(b"GET ") && !start.starts_with(b"HEAD ");
-                if self.is_old && is_one_head(start) {
+                // Nobody sends ahead behind what may change something (RFC 9112 9.3.2).
+                if self.is_old && (self.is_upload || is_one_head(start)) {
                     self.turn.set_last();
                 }
             }
@@ -309,7 +315,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
             let silent = (Instant::now() + self.patience.head).saturating_duration_since(deadline);
             self.began != Some(turn) && self.turn.of_peer() == Some(turn) && silent >= LINGER_IDLE
         });
-        if (self.is_upload || self.turn.has_body()) && !is_idle {
+        // Nor has whoever was told of the end, or refused before all of its head had come, heard that
+        // yet.
+        let is_sending = self.is_upload || self.turn.has_body() || self.turn.is_last() || self.is_cut_short();
+        if is_sending && !is_idle {
             return self.poll_linger(cx);
         }
         // hyper drops the socket next, which ends it as well: one system call less.
@@ -334,8 +343,8 @@ fn refuse_fragments(bytes: &mut [u8]) {
         let head = &mut bytes[start..];
         let Some(end) = head.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else { return };
         let line = &mut head[..end];
-        let is_get = line.starts_with(b"GET /") || line.starts_with(b"HEAD /");
-        if is_get && (line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")) {
+        let is_visit = line.starts_with(b"GET ") || line.starts_with(b"HEAD ") || line.starts_with(b"POST ");
+        if is_visit && (line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")) {
             for byte in line.iter_mut().filter(|byte| **byte == b'#') {
                 *byte = 0x7f;
             }
@@ -572,6 +581,8 @@ mod tests {
         let rows = [
             (format!("GET /s#f{end}"), format!("GET /s\u{7f}f{end}")),
             (format!("GET /s{end}HEAD /s##{end}"), format!("GET /s{end}HEAD /s\u{7f}\u{7f}{end}")),
+            (format!("POST /s#f{end}"), format!("POST /s\u{7f}f{end}")),
+            (format!("GET http://h/s#f{end}"), format!("GET http://h/s\u{7f}f{end}")),
             (format!("GET /s{end}"), format!("GET /s{end}")),
             // Not whole, or within a text of a body.
             ("GET /s#f".to_owned(), "GET /s#f".to_owned()),

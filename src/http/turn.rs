@@ -72,6 +72,11 @@ impl Turn {
         self.0.is_last.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the client was told, or is about to be, that the connection ends.
+    pub(super) fn is_last(&self) -> bool {
+        self.0.is_last.load(Ordering::Relaxed)
+    }
+
     /// The same service; whose turn it is follows from its calls.
     pub(super) fn taken_by<S>(&self, service: S) -> Taken<S> {
         Taken { service, turn: self.clone() }
@@ -123,7 +128,7 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut polled = Pin::new(&mut self.answer).poll(cx);
         if let Poll::Ready(answer) = &mut polled {
-            if self.turn.0.is_last.load(Ordering::Relaxed)
+            if self.turn.is_last()
                 && let Ok(answer) = answer
             {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

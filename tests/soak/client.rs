@@ -56,7 +56,9 @@ impl Client {
         };
         connection.get_mut().write_all(bytes.as_bytes())?;
         let answer = read(&mut connection, method == "HEAD")?;
-        self.connection = Some(connection);
+        if answer.header("connection") != Some("close") {
+            self.connection = Some(connection);
+        }
         Ok(answer)
     }
 

@@ -83,11 +83,10 @@ impl Pace {
     }
 
     async fn connection(&self, address: SocketAddr) {
-        let Ok(mut stream) = TcpStream::connect(address).await else {
+        let Ok(mut stream) = connect(address).await else {
             self.seen.borrow_mut().cut += 1;
             return;
         };
-        stream.set_nodelay(true).expect("a socket");
         let paths = ["/s", "/nothing", "/s"].map(request);
         let mut buffer = [0; 4_096];
         while let Some(number) = self.next().await {
@@ -118,8 +117,22 @@ impl Pace {
                 503 if head.contains("retry-after:") => seen.busy += 1,
                 other => *seen.bad.entry(other).or_default() += 1,
             }
+            drop(seen);
+            // After many requests the server ends a connection in order.
+            if head.contains("connection: close") {
+                stream = match connect(address).await {
+                    Ok(stream) => stream,
+                    Err(_) => return self.seen.borrow_mut().cut += 1,
+                };
+            }
         }
     }
+}
+
+async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Visitors for so long; so many a second, or one more whenever one was answered.

@@ -194,6 +194,32 @@ fn a_connection_is_told_its_last_answer_after_a_thousand_requests() {
     }
     client.send(request);
     assert!(client.rest().contains("connection: close"));
+    // Behind what may change something nobody sends ahead.
+    let request = format!(
+        "POST /api/v1/links HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 2\r\n\r\n{{}}"
+    );
+    let mut client = server.connect();
+    for number in 1..1_000 {
+        client.send(&request);
+        let answer = client.until("HTTP/1.1 400 Bad Request", 1);
+        assert!(!answer.contains("connection: close"), "{number}: {answer}");
+    }
+    client.send(&request);
+    assert!(client.rest().contains("connection: close"));
+    healthy(&server);
+}
+
+/// A head that is refused before its end has come: its answer is not lost with what is unread.
+#[test]
+fn a_head_without_end_hears_why_it_is_refused() {
+    let server = Server::start(|_| {});
+    let mut client = server.connect();
+    client.send("GET /");
+    for _ in 0..64 {
+        client.tell(&[b'a'; 64 * 1024]);
+    }
+    let text = client.rest();
+    assert!(text.starts_with("HTTP/1.1 431 ") || text.starts_with("HTTP/1.1 414 "), "{text}");
     healthy(&server);
 }
 
