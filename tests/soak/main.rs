@@ -67,7 +67,6 @@ fn main() -> ExitCode {
     let Ok(wanted) = std::env::var("WAYPOST_SOAK") else { return ExitCode::SUCCESS };
     let mut report =
         Report { short: std::env::var_os("WAYPOST_SOAK_SHORT").is_some(), failed: 0, skipped: 0 };
-    say(&format!("{:<8}| {:<58}| {:<34}| {:<42}| verdict", "case", "what", "bar", "measured"));
     for (name, part) in PARTS {
         if !(wanted == "all" || wanted.split(',').any(|part| part == *name)) {
             continue;
@@ -76,8 +75,11 @@ fn main() -> ExitCode {
         if catch_unwind(AssertUnwindSafe(|| part(&mut report))).is_err() {
             report.row("", name, "no panic of the test", "see above", false);
         }
-        say(&format!("        ({name}: {} s)", begun.elapsed().as_secs()));
+        let took = begun.elapsed().as_secs();
+        say(&format!(
+            "        ({name}: {took} s; {} failed, {} not tested here)",
+            report.failed, report.skipped
+        ));
     }
-    say(&format!("{} failed, {} not tested here", report.failed, report.skipped));
     if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -43,6 +43,19 @@ struct Seen {
     turned_away: u64,
 }
 
+impl Seen {
+    fn note(&mut self, status: u16, head: &str, sent: Instant) {
+        match status {
+            200..=399 | 404 => {
+                self.good += 1;
+                self.times.push(sent.elapsed());
+            }
+            503 if head.contains("retry-after:") => self.busy += 1,
+            other => *self.bad.entry(other).or_default() += 1,
+        }
+    }
+}
+
 /// Who is due when.
 struct Pace {
     begun: Instant,
@@ -103,21 +116,12 @@ impl Pace {
                     _ => break None,
                 }
             };
-            let mut seen = self.seen.borrow_mut();
             let Some(status) = answer.filter(|_| wrote.is_ok()) else {
-                seen.cut += 1;
+                self.seen.borrow_mut().cut += 1;
                 return;
             };
             let head = String::from_utf8_lossy(&buffer[..read]);
-            match status {
-                200..=399 | 404 => {
-                    seen.good += 1;
-                    seen.times.push(sent.elapsed());
-                }
-                503 if head.contains("retry-after:") => seen.busy += 1,
-                other => *seen.bad.entry(other).or_default() += 1,
-            }
-            drop(seen);
+            self.seen.borrow_mut().note(status, &head, sent);
             // After many requests the server ends a connection in order.
             if head.contains("connection: close") {
                 stream = match connect(address).await {

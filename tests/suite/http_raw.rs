@@ -216,7 +216,7 @@ fn a_head_without_end_hears_why_it_is_refused() {
     let mut client = server.connect();
     client.send("GET /");
     for _ in 0..64 {
-        client.tell(&[b'a'; 64 * 1024]);
+        client.tell("a".repeat(64 * 1024));
     }
     let text = client.rest();
     assert!(text.starts_with("HTTP/1.1 431 ") || text.starts_with("HTTP/1.1 414 "), "{text}");
