@@ -1,7 +1,7 @@
 //! Clients with a key that hold on to what they get: answers that they do not read, requests that they
 //! do not finish. Others find their share, and visitors are not touched.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -78,4 +78,28 @@ fn answers_that_nobody_reads_leave_room_for_others() {
             (answer.status == fine).then(|| assert!(answer.body.len() > MANY * LONG))
         });
     }
+}
+
+/// Else a few that send nothing hold all places, and whoever waits for one is told that we are busy.
+#[test]
+fn bulk_requests_that_are_not_finished_leave_places_to_others() {
+    let app = TestApp::start();
+    let (greedy, other) = (key_of(&app, HERE), key_of(&app, ELSEWHERE));
+    let began = Instant::now();
+    let head = format!("Host: {HOST}\r\nX-API-Key: {greedy}\r\nContent-Length: 8000000");
+    let head = format!("POST /api/v1/links/bulk HTTP/1.1\r\n{head}\r\nExpect: 100-continue\r\n\r\n");
+    let mut held: Vec<Connection> = Vec::new();
+    for _ in 0..40 {
+        let mut connection = Connection::open(app.address()).expect("accepted");
+        connection.send(head.as_bytes()).expect("it reads");
+        if held.is_empty() {
+            // It is at work when it is told to go on.
+            let word = connection.take("HTTP/1.1 100".len()).expect("a word");
+            assert_eq!(String::from_utf8_lossy(&word), "HTTP/1.1 100");
+        }
+        held.push(connection);
+    }
+    let answer = raw(app.address(), &bulk(&other, &rows(10))).expect("an answer");
+    assert_eq!(answer.expect(201, "another's")["created"], MANY);
+    assert!(began.elapsed() < Duration::from_secs(8), "none had to give up first: {:?}", began.elapsed());
 }

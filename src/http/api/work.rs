@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::api::dialect::{BodyKind, Failure, Trouble};
 use crate::http::api::long::{self, Long};
-use crate::http::shares::Share;
+use crate::http::shares::{Share, Shares};
 use crate::model::key::Reach;
 
 /// Most API requests at work at once: far more than any disk answers in time, and at 64 KB each as
@@ -16,14 +16,16 @@ use crate::model::key::Reach;
 const REQUESTS_MAX: usize = 1_024;
 
 /// Most requests with large bodies at work at once: 8 MB each, and several times that when parsed.
-/// Others wait for their turn before their body is read, as long as a body may take; then 503.
-const BULKS_MAX: usize = 4;
+/// One company or workspace has half of them at most: whoever begins many and finishes none leaves
+/// the others. The rest wait for their turn before their body is read, as long as a body may take; then
+/// 503.
+const BULKS_MAX: u32 = 4;
 
 /// All places.
 #[derive(Debug)]
 pub(super) struct Work {
     places: Arc<Semaphore>,
-    bulk_places: Arc<Semaphore>,
+    bulks: Shares,
     patience: Duration,
 }
 
@@ -31,7 +33,7 @@ pub(super) struct Work {
 #[derive(Debug)]
 pub(super) struct Place {
     /// Among all, and among those with large bodies.
-    pub(super) at_work: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
+    pub(super) at_work: (OwnedSemaphorePermit, Option<Share>),
     /// For its answer, which outlives the rest.
     pub(super) room: Option<Share>,
 }
@@ -39,11 +41,7 @@ pub(super) struct Place {
 impl Work {
     /// Whoever waits for a place does so for this time at most.
     pub(super) fn new(patience: Duration) -> Work {
-        Work {
-            places: Arc::new(Semaphore::new(REQUESTS_MAX)),
-            bulk_places: Arc::new(Semaphore::new(BULKS_MAX)),
-            patience,
-        }
+        Work { places: Arc::new(Semaphore::new(REQUESTS_MAX)), bulks: Shares::new(BULKS_MAX), patience }
     }
 
     /// A place for a request with such a body, and room for its answer if that may be long.
@@ -62,9 +60,8 @@ impl Work {
         reach: &Reach,
         long: &Long,
     ) -> Result<Place, Failure> {
-        let waited = Arc::clone(&self.bulk_places).acquire_owned();
-        let bulk = tokio::time::timeout(self.patience, waited).await.map_err(|_| Trouble::Busy)?;
+        let bulk = self.bulks.take(reach, 1, self.patience).await.ok_or(Trouble::Busy)?;
         let room = long.room(reach, long::BULK_MAX).await?;
-        Ok(Place { at_work: (place, bulk.ok()), room: Some(room) })
+        Ok(Place { at_work: (place, Some(bulk)), room: Some(room) })
     }
 }
