@@ -16,6 +16,8 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use hyper::{HeaderMap, Response};
 use tokio::sync::mpsc;
 
+use crate::http::shares::Share;
+
 /// Every answer.
 pub type Answer = Response<Content>;
 
@@ -26,7 +28,8 @@ pub enum Content {
     Whole(Full<Bytes>),
     /// In memory, and long: handed over in slices, since hyper copies what it is given. Else each of
     /// thousands of clients that read nothing would hold a copy of the longest page.
-    Sliced(Bytes),
+    /// Boxed, so that what is short is no larger for it.
+    Sliced(Box<Sliced>),
     /// Too long to be held; boxed, since nearly no answer is.
     Pieces(Box<Pieces>),
 }
@@ -36,6 +39,14 @@ impl Default for Content {
     fn default() -> Content {
         Content::Whole(Full::default())
     }
+}
+
+/// A long body.
+#[derive(Debug)]
+pub struct Sliced {
+    rest: Bytes,
+    /// Its room among all long ones, for as long as any of it is here: slices share its memory.
+    room: Option<Share>,
 }
 
 /// A body that comes piece by piece. Only the last piece ends it well: when whoever makes it gives
@@ -68,6 +79,21 @@ impl Content {
         let (sender, pieces) = mpsc::channel(1);
         (sender, Content::Pieces(Box::new(Pieces { pieces, is_over: false })))
     }
+
+    /// The length of a long body that is in memory.
+    pub(super) fn long(&self) -> Option<usize> {
+        match self {
+            Content::Sliced(long) => Some(long.rest.len()),
+            Content::Whole(_) | Content::Pieces(_) => None,
+        }
+    }
+
+    /// Has a long body hold its room until it is gone.
+    pub(super) fn hold(&mut self, room: Share) {
+        if let Content::Sliced(long) = self {
+            long.room = Some(room);
+        }
+    }
 }
 
 /// Longest slice of a long body: what hyper holds of an answer is this and its own buffer.
@@ -75,7 +101,11 @@ const SLICE: usize = 16 * 1024;
 
 impl From<Bytes> for Content {
     fn from(bytes: Bytes) -> Content {
-        if bytes.len() > SLICE { Content::Sliced(bytes) } else { Content::Whole(Full::new(bytes)) }
+        if bytes.len() > SLICE {
+            Content::Sliced(Box::new(Sliced { rest: bytes, room: None }))
+        } else {
+            Content::Whole(Full::new(bytes))
+        }
     }
 }
 
@@ -88,8 +118,9 @@ impl Body for Content {
             Content::Whole(whole) => Pin::new(whole)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
-            Content::Sliced(rest) if rest.is_empty() => Poll::Ready(None),
-            Content::Sliced(rest) => {
+            Content::Sliced(long) if long.rest.is_empty() => Poll::Ready(None),
+            Content::Sliced(long) => {
+                let rest = &mut long.rest;
                 let slice = rest.split_to(rest.len().min(SLICE));
                 Poll::Ready(Some(Ok(Frame::data(slice))))
             }
@@ -105,7 +136,7 @@ impl Body for Content {
     fn is_end_stream(&self) -> bool {
         match self {
             Content::Whole(whole) => whole.is_end_stream(),
-            Content::Sliced(rest) => rest.is_empty(),
+            Content::Sliced(long) => long.rest.is_empty(),
             Content::Pieces(pieces) => pieces.is_over,
         }
     }
@@ -113,7 +144,7 @@ impl Body for Content {
     fn size_hint(&self) -> SizeHint {
         match self {
             Content::Whole(whole) => whole.size_hint(),
-            Content::Sliced(rest) => SizeHint::with_exact(rest.len() as u64),
+            Content::Sliced(long) => SizeHint::with_exact(long.rest.len() as u64),
             Content::Pieces(_) => SizeHint::new(),
         }
     }
@@ -296,6 +327,11 @@ mod tests {
         }
         let read = read_on(Chunks(vec!["ab", "c"], false), 99, Duration::ZERO, || panic!("it is there"));
         assert_eq!(read.await, Ok(Bytes::from("abc")));
+    }
+
+    #[test]
+    fn a_redirect_is_no_larger_for_long_bodies() {
+        assert!(size_of::<Content>() <= size_of::<Full<Bytes>>() + size_of::<usize>());
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ mod places;
 mod scans;
 pub mod server;
 pub mod service;
+mod shares;
 mod stream;
 mod turn;
 

@@ -56,8 +56,8 @@ const BACKLOG: u32 = 4_096;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Open connections; a surplus one is closed at once. Unset: 20,000, or what the limit of
-    /// file descriptors leaves.
+    /// Open connections; a surplus one is closed at once. Unset: 20,000. Never more than the limit
+    /// of file descriptors leaves beside those for the log, the table and webhooks.
     pub max_connections: Option<usize>,
     /// Open connections of one address (of a v6 address: of its /64); a surplus one is closed at
     /// once. Trusted proxies have no such bound. A browser opens six; behind one address of a large
@@ -139,12 +139,15 @@ impl Settings {
 
     /// The cap that [`serve`] keeps.
     pub fn connections(&self) -> usize {
-        self.max_connections.unwrap_or_else(|| {
-            let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-            // With very few descriptors, half of them.
-            let left = descriptors.saturating_sub(RESERVED_FDS).max(descriptors / 2).max(1);
-            usize::try_from(left).unwrap_or(CONNECTIONS).min(CONNECTIONS)
-        })
+        self.connections_within(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
+    }
+
+    /// The same with so many file descriptors. What is set is no exception: past the limit the log
+    /// would find none for its next file.
+    fn connections_within(&self, descriptors: u64) -> usize {
+        // With very few descriptors, half of them.
+        let left = descriptors.saturating_sub(RESERVED_FDS).max(descriptors / 2).max(1);
+        self.max_connections.unwrap_or(CONNECTIONS).min(usize::try_from(left).unwrap_or(usize::MAX))
     }
 }
 
@@ -190,7 +193,16 @@ where
     let http = builder();
     let patience = Patience { head: settings.header_timeout, write: WRITE_DEADLINE };
     let proxies = settings.proxies().expect("the configuration was checked");
-    let places = Places::new(settings.connections(), settings.max_connections_per_address, proxies);
+    let connections = settings.connections();
+    if let Some(asked) = settings.max_connections.filter(|asked| *asked > connections) {
+        tracing::warn!(
+            asked,
+            used = connections,
+            "http.max_connections is made to fit the limit of open files; raise that (`ulimit -n`, or \
+             LimitNOFILE= of a service) to have more"
+        );
+    }
+    let places = Places::new(connections, settings.max_connections_per_address, proxies);
     let ending = Ending::default();
     let mut trouble = Trouble::default();
     let mut surplus = Surplus::default();
@@ -362,6 +374,24 @@ mod tests {
             |s| s.max_bulk_body = 2_000,
             "`max_bulk_body` = 2000: must be at least `max_body` and at most 67108864",
         );
+    }
+
+    #[test]
+    fn connections_leave_descriptors_to_the_rest() {
+        let rows = [
+            (None, 1_000_000, 20_000),
+            (None, 1_024, 768),
+            (Some(30_000), 1_000_000, 30_000),
+            (Some(500), 1_024, 500),
+            (Some(5_000), 1_024, 768),
+            (Some(5_000), 300, 150),
+            (Some(usize::MAX), u64::MAX, usize::MAX - 256),
+            (Some(5), 0, 1),
+        ];
+        for (max_connections, descriptors, want) in rows {
+            let settings = Settings { max_connections, ..Settings::default() };
+            assert_eq!(settings.connections_within(descriptors), want, "{max_connections:?} {descriptors}");
+        }
     }
 
     #[tokio::test]

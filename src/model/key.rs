@@ -107,7 +107,7 @@ impl FromIterator<Scope> for Scopes {
 }
 
 /// Whose objects a key sees.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// Everything on this instance.
     Instance,

@@ -240,8 +240,8 @@ fn too_few_descriptors() {
         (
             1_000,
             "5000",
-            "problem",
-            "`http.max_connections` = 5000 needs 5256 open files, and the limit is 1000",
+            "warning",
+            "`http.max_connections` = 5000 needs 5256 open files, and the limit is 1000: no more than 744",
         ),
         (300, "20", "problem", "log and connections take them from each other"),
         (700, "", "warning", "only 444 visitors can be connected at once"),

@@ -122,6 +122,20 @@ fn grep(folder: &Path, wanted: &[u8]) -> Vec<String> {
     found
 }
 
+#[test]
+fn connections_that_are_asked_for_leave_descriptors_to_the_log() {
+    for (setting, want) in [("5000", 1), ("100", 0)] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let plan = Plan::on(folder.path()).descriptors(600).env("WAYPOST_HTTP__MAX_CONNECTIONS", setting);
+        let server = plan.start();
+        assert_eq!(server.visitor().get("/healthz").status, 200);
+        let told = server.stderr();
+        let told: Vec<_> = told.lines().filter(|line| line.contains("http.max_connections")).collect();
+        assert_eq!(told.len(), want, "{told:?}");
+        assert!(told.iter().all(|line| line.contains("asked=5000 used=344")), "{told:?}");
+    }
+}
+
 /// T104.
 #[test]
 fn a_bad_configuration_is_refused_before_a_port_opens() {

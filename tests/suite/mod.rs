@@ -30,6 +30,8 @@ mod doctor;
 mod framing;
 /// HighLevel's links: each operation with each failure, one core, lists of any length.
 mod highlevel;
+/// Clients that hold on to what they get.
+mod holding;
 /// Hostile words in links, requests and keys.
 mod hostile;
 /// The server over raw sockets: framing, deadlines, caps, drain.

@@ -68,21 +68,22 @@ pub(super) fn configuration(case: &Case) -> Vec<Finding> {
 pub(super) fn descriptors(case: &Case) -> Vec<Finding> {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let connections = case.config.http.connections();
-    let needed = (connections as u64).saturating_add(RESERVED_FDS);
     let raise = "raise the limit of open files (`ulimit -n`, or LimitNOFILE= of a service)";
-    let finding = if case.config.http.max_connections.is_some() && needed > limit {
-        let text = format!(
-            "`http.max_connections` = {connections} needs {needed} open files, and the limit is {limit}: past it, \
-             connections wait and the log may fail. To help, {raise}, or lower the setting"
-        );
-        Finding::problem(DESCRIPTORS, text)
-    } else if limit < RESERVED_FDS * 2 {
+    let asked = case.config.http.max_connections.filter(|asked| *asked > connections);
+    let finding = if limit < RESERVED_FDS * 2 {
         let text = format!(
             "the limit of open files is {limit}: with so few, log and connections take them from each other. To \
              help, {raise} to {} or more",
             RESERVED_FDS * 4
         );
         Finding::problem(DESCRIPTORS, text)
+    } else if let Some(asked) = asked {
+        let needed = (asked as u64).saturating_add(RESERVED_FDS);
+        let text = format!(
+            "`http.max_connections` = {asked} needs {needed} open files, and the limit is {limit}: no more than \
+             {connections} are taken. To help, {raise}, or lower the setting"
+        );
+        Finding::warning(DESCRIPTORS, text)
     } else if connections < FEW_CONNECTIONS {
         let text = format!("only {connections} visitors can be connected at once. To allow more, {raise}");
         Finding::warning(DESCRIPTORS, text)

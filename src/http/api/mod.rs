@@ -15,6 +15,7 @@ mod idempotency;
 pub mod json;
 pub mod limits;
 mod linquid;
+mod long;
 pub mod native;
 pub mod openapi;
 pub mod ops;
@@ -23,6 +24,7 @@ pub mod query;
 mod refusal;
 mod snapshots;
 mod upload;
+mod work;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,7 +36,6 @@ use hyper::body::Body;
 use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::answer::render;
 pub(super) use self::answer::respond;
@@ -48,9 +49,11 @@ use self::highlevel::{HighLevelLinks, HighLevelSnapshots};
 use self::idempotency::{Posted, Turns};
 use self::limits::{Allowance, Limits};
 use self::linquid::Linquid;
+use self::long::{Done, Long};
 use self::native::Native;
 use self::openapi::Description;
 use self::query::Query;
+use self::work::{Place, Work};
 use crate::clock::Timestamp;
 use crate::http::body::Answer;
 use crate::http::counts::Counts;
@@ -64,15 +67,6 @@ pub(crate) static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid, &HighLevelLin
 
 /// Also words refusals on paths that nobody claims.
 static NATIVE: Native = Native;
-
-/// Most API requests at work at once: far more than any disk answers in time, and at 64 KB each as
-/// much memory as the rest of the server. Past it: 503, try again; redirects are not among them.
-const REQUESTS_MAX: usize = 1_024;
-
-/// Most requests with large bodies at work at once: 8 MB each, and several times that when parsed;
-/// lists that are held for HTTP/1.0 are as long, and are among them.
-/// Others wait for their turn before their body is read, as long as a body may take; then 503.
-const BULKS_MAX: usize = 4;
 
 const WORKSPACE: HeaderName = HeaderName::from_static("x-workspace-id");
 
@@ -89,8 +83,8 @@ struct Shared {
     body_timeout: Duration,
     max_body: usize,
     max_bulk_body: usize,
-    places: Arc<Semaphore>,
-    bulk_places: Arc<Semaphore>,
+    work: Work,
+    long: Long,
     /// Starts at a random number, so that ids of two runs do not meet in the logs.
     requests: AtomicU64,
 }
@@ -129,8 +123,8 @@ impl Api {
             body_timeout: settings.body_timeout,
             max_body: settings.max_body,
             max_bulk_body: settings.max_bulk_body,
-            places: Arc::new(Semaphore::new(REQUESTS_MAX)),
-            bulk_places: Arc::new(Semaphore::new(BULKS_MAX)),
+            work: Work::new(settings.body_timeout),
+            long: Long::new(settings.body_timeout),
             requests: AtomicU64::new(first),
         }))
     }
@@ -148,27 +142,30 @@ impl Api {
         let dialect = dialect_of(parts.uri.path());
         let found = dialect::find(dialect.endpoints(), &parts.method, parts.uri.path());
         let mut allowance = None;
-        let (result, method, path, allow) = match found {
+        let worded = |result, allow| render(dialect, result, Some(number), allow, has_body);
+        let (mut answer, method, path) = match found {
             Found::Endpoint(endpoint, _) => {
-                let result = match self.admit(&parts, peer, &mut allowance) {
+                let answer = match self.admit(&parts, peer, &mut allowance) {
                     Ok(caller) => {
-                        let result = self.serve(caller, dialect, endpoint, &mut parts, body, number).await;
-                        pieces::hold_for(parts.version, result, self.bulk_place()).await
+                        let reach = caller.reach();
+                        let done = self.serve(caller, dialect, endpoint, &mut parts, body, number).await;
+                        let may_fail = endpoint.method == "GET";
+                        self.0.long.answer(parts.version, done, &reach, may_fail, worded).await
                     }
-                    Err(failure) => Err(failure),
+                    Err(failure) => worded(Err(failure), None),
                 };
-                (result, parts.method.as_str(), endpoint.template, None)
+                (answer, parts.method.as_str(), endpoint.template)
             }
             // Neither the method nor the path is ours: not for the log.
             Found::Methods(allow) => {
                 let failure = self.nowhere(&parts, peer, &mut allowance, Trouble::WrongMethod.into());
-                (Err(failure), "-", "-", Some(allow))
+                (worded(Err(failure), Some(allow)), "-", "-")
             }
             Found::Nothing => {
-                (Err(self.nowhere(&parts, peer, &mut allowance, Failure::NoEndpoint)), "-", "-", None)
+                let failure = self.nowhere(&parts, peer, &mut allowance, Failure::NoEndpoint);
+                (worded(Err(failure), None), "-", "-")
             }
         };
-        let mut answer = render(dialect, result, Some(number), allow, has_body);
         if let Some(allowance) = allowance {
             let now = self.0.core.links.clock().now();
             answer.headers_mut().extend(dialect.rate_headers(&allowance, now));
@@ -253,12 +250,12 @@ impl Api {
         parts: &mut Parts,
         body: B,
         request: u64,
-    ) -> Result<Answered, Failure>
+    ) -> Result<Done, Failure>
     where
         B: Body<Data = Bytes> + Send,
     {
         let now = self.0.core.links.clock().now();
-        let place = self.place(endpoint.body).await?;
+        let place = self.0.work.place(endpoint.body, &caller.reach(), &self.0.long).await?;
         let header = named_workspace(&parts.headers);
         let key = if endpoint.method == "POST" { idempotency::key(&parts.headers) } else { Ok(None) };
         let body = self.read(endpoint.body, parts, body).await?;
@@ -294,14 +291,15 @@ impl Api {
         let context = Context { key, reach, scopes, workspace, request, now, claim };
         if endpoint.method == "GET" {
             // Boxed, so that whoever waits for a body does not hold the room for what comes of it.
-            return Box::pin(self.perform(&context, asked.command)).await;
+            let answered = Box::pin(self.perform(&context, asked.command)).await?;
+            return Ok(Done { answered, room: None });
         }
         // A task of its own: a client that hangs up must not stop a write half way between log,
         // table and cache, nor let its twin start.
         let api = self.clone();
         let task = tokio::spawn(async move {
-            let _place = place;
-            api.perform(&context, asked.command).await
+            let Place { at_work: _at_work, room } = place;
+            Ok(Done { answered: api.perform(&context, asked.command).await?, room })
         });
         match task.await {
             Ok(result) => result,
@@ -318,21 +316,6 @@ impl Api {
             NoCredential::Ambiguous => Failure::BadKey,
         })?;
         self.0.core.links.authenticate(secret, now).ok_or(Failure::BadKey)
-    }
-
-    /// A place among the requests at work, until it is dropped.
-    async fn place(&self, body: BodyKind) -> Result<[Option<OwnedSemaphorePermit>; 2], Failure> {
-        let place = Arc::clone(&self.0.places).try_acquire_owned().map_err(|_| Trouble::Busy)?;
-        if body != BodyKind::Bulk {
-            return Ok([Some(place), None]);
-        }
-        Ok([Some(place), self.bulk_place().await?])
-    }
-
-    async fn bulk_place(&self) -> Result<Option<OwnedSemaphorePermit>, Failure> {
-        let waited = Arc::clone(&self.0.bulk_places).acquire_owned();
-        let bulk = tokio::time::timeout(self.0.body_timeout, waited).await.map_err(|_| Trouble::Busy)?;
-        Ok(bulk.ok())
     }
 
     async fn read<B>(&self, kind: BodyKind, parts: &mut Parts, body: B) -> Result<Bytes, Failure>

@@ -6,8 +6,6 @@
 //! looks whole to whoever speaks it (proxies do, to the servers behind them), so for it a list is
 //! held until it is complete.
 
-use std::future::Future;
-
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::Version;
@@ -15,12 +13,13 @@ use tokio::sync::mpsc::Sender;
 
 use crate::http::api::dialect::{Failure, Trouble, Wording};
 use crate::http::api::execute::Answered;
+use crate::http::api::long::{Done, Long};
 use crate::http::body::{Content, Piece};
 use crate::links::{Error, Walk};
+use crate::model::key::Reach;
 
-/// Longest list that is held for a client of HTTP/1.0, some 40,000 links of usual length; as much
-/// as the longest body of a request, of which as many are held at once. Past it: 505, which says how
-/// to ask.
+/// Longest list that is held for a client of HTTP/1.0, some 40,000 links of usual length. It is held
+/// until it is sent, among all long answers ([`super::long`]). Past it: 505, which says how to ask.
 const HELD_MAX: usize = 8 * 1024 * 1024;
 
 /// Reads the first links, so that a store that cannot be read is said by the status, and leaves
@@ -80,19 +79,21 @@ async fn feed(mut walk: Walk, wording: &'static Wording, sender: Sender<Piece>) 
     }
 }
 
-/// What this version of HTTP can carry of a result: a list with its length, once it is complete and
-/// there is a `place` for holding it.
-pub(super) async fn hold_for<P>(
+/// What this version of HTTP can carry of what was done: a list with its length, once there is room
+/// for it and it is complete.
+pub(super) async fn hold_for(
     version: Version,
-    result: Result<Answered, Failure>,
-    place: impl Future<Output = Result<P, Failure>>,
-) -> Result<Answered, Failure> {
-    match result {
-        Ok(Answered::List(content @ Content::Pieces(_))) if version < Version::HTTP_11 => {
-            let _place = place.await?;
-            hold_at_most(content, HELD_MAX).await.map(Answered::List)
+    done: Done,
+    long: &Long,
+    reach: &Reach,
+) -> Result<Done, Failure> {
+    match done.answered {
+        Answered::List(content @ Content::Pieces(_)) if version < Version::HTTP_11 => {
+            let room = long.room(reach, HELD_MAX).await?;
+            let answered = hold_at_most(content, HELD_MAX).await.map(Answered::List)?;
+            Ok(Done { answered, room: Some(room) })
         }
-        other => other,
+        answered => Ok(Done { answered, ..done }),
     }
 }
 
