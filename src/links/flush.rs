@@ -1,6 +1,7 @@
 //! From counters to the log, every second; and what is swept up behind: clean counters, answers
 //! older than a day, tombstones older than a month.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -149,6 +150,7 @@ impl Links {
         let over = self
             .blocking(move |shared| {
                 let mut over: Vec<bytes::Bytes> = Vec::new();
+                let mut deleted = BTreeSet::new();
                 shared.table.each::<Answer>(b"a", &mut |key, answer| {
                     if is_over(&answer, now) {
                         over.push(bytes::Bytes::copy_from_slice(key));
@@ -158,11 +160,17 @@ impl Links {
                 shared.table.each::<Tombstone>(b"x", &mut |key, tombstone| {
                     if now.as_millis() - tombstone.deleted_at.as_millis() > kept {
                         over.push(bytes::Bytes::copy_from_slice(key));
-                        // A visit that was loading the link while it was deleted may have left one.
-                        over.push(keys::clicks(tombstone.link.id));
+                        deleted.insert(tombstone.link.id);
                     }
                     true
                 })?;
+                for id in deleted {
+                    // A visit that was loading the link while it was deleted may have left a total. One
+                    // that an import has brought back since has its own.
+                    if !shared.is_there(id)? {
+                        over.push(keys::clicks(id));
+                    }
+                }
                 Ok(over)
             })
             .await?;

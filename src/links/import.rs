@@ -278,13 +278,7 @@ impl Import<'_> {
         let fits = |id: &Id| id.millis() <= context.now.as_millis();
         if let Some(id) = wanted.filter(|id| fits(id) && !self.ids.has(&id.bits().to_le_bytes())) {
             self.ids.add(&id.bits().to_le_bytes());
-            let directory = self.links.directory();
-            for held in directory.workspaces(&crate::model::key::Reach::Instance) {
-                if shared.table.link_by_id(held.record.number, id)?.is_some() {
-                    return Ok(drawn());
-                }
-            }
-            return Ok(id);
+            return Ok(if shared.is_there(id)? { drawn() } else { id });
         }
         Ok(drawn())
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use waypost::app::Store;
 use waypost::clock::{Clock, Timestamp};
 use waypost::config::Config;
-use waypost::links::{Caller, Context, OnConflict};
+use waypost::links::{Caller, Context, Imported, Links, OnConflict};
 use waypost::log::{Proposal, Put};
 use waypost::model::destination::LinkType;
 use waypost::model::id::Id;
@@ -175,12 +175,12 @@ async fn store(folder: &Path) -> Store {
     store
 }
 
-fn on_behalf_of_nobody(store: &Store) -> Context {
+fn on_behalf_of_nobody(links: &Links) -> Context {
     Context {
         key: None,
         reach: Reach::Instance,
         scopes: Scopes::all(),
-        workspace: store.links.acting(&Caller::Environment, None).expect("the first workspace"),
+        workspace: links.acting(&Caller::Environment, None).expect("the first workspace"),
         request: 0,
         now: Timestamp::from_millis(START),
         claim: None,
@@ -204,7 +204,7 @@ fn draft() -> Draft {
 async fn clicks_of_a_deleted_link_do_not_stay_behind() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = store(folder.path()).await;
-    let (links, context) = (&store.links, on_behalf_of_nobody(&store));
+    let (links, context) = (&store.links, on_behalf_of_nobody(&store.links));
     let mut ids = Vec::new();
     for _ in 0..40 {
         let id = links.create(&context, draft()).await.expect("made").link.id;
@@ -235,6 +235,34 @@ async fn clicks_of_a_deleted_link_do_not_stay_behind() {
     store.links.sweep(later).await.expect("swept");
     assert!(store.table.wait(store.log.position()).await);
     assert_eq!(store.table.clicks(ids[0]).ok(), Some(0));
+    store.close().await;
+}
+
+fn imported(draft: Draft) -> Imported {
+    Imported { draft, id: None, created_at: None, updated_at: None, clicks: 0, hash: None, tags: Vec::new() }
+}
+
+/// A link that was deleted, and came back with its id by an import, lost its clicks a month later,
+/// with the tombstone.
+#[tokio::test]
+async fn clicks_of_a_link_that_came_back_outlive_its_tombstone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = store(folder.path()).await;
+    let (links, context) = (&store.links, on_behalf_of_nobody(&store.links));
+    let gone = links.create(&context, draft()).await.expect("made").link.id;
+    let id = links.create(&context, draft()).await.expect("made").link.id;
+    for id in [gone, id] {
+        links.delete(&context, id).await.expect("deleted");
+    }
+    let mut import = links.import(OnConflict::Fail, false);
+    let again = Imported { id: Some(id), clicks: 7, ..imported(draft()) };
+    import.add(&context, again).await.expect("a line like any other");
+    import.finish().await.expect("durable");
+    links.catch_up().await.expect("the table follows");
+    let later = Timestamp::from_millis(START).plus_millis(31 * 24 * 60 * 60 * 1_000);
+    assert_eq!(links.sweep(later).await.expect("swept"), 3, "two tombstones, and a total that nobody has");
+    links.catch_up().await.expect("the table follows");
+    assert_eq!(store.table.clicks(id).ok(), Some(7));
     store.close().await;
 }
 
