@@ -284,11 +284,13 @@ impl Import<'_> {
     }
 
     /// Makes the campaign of a line that the workspace does not have. A line tells its id only, so
-    /// that is its name until someone gives it another.
+    /// that is its name until someone gives it another. The table comes first: whoever makes a campaign
+    /// waits until it is seen, but not for as long as an import's backlog may take.
     async fn ensure_campaign(&self, context: &Context, id: &ForeignId) -> Result<(), Error> {
         let named = CampaignRef::from(id.clone());
         let found = self.links.0.campaign(context.workspace.number, &named)?;
         if found.is_none() && !self.dry_run {
+            self.links.catch_up().await?;
             let draft = CampaignDraft { id: Some(id.clone()), or: None, name: id.as_str().into() };
             self.links.create_campaign(context, draft).await?;
         }
@@ -311,6 +313,8 @@ impl Import<'_> {
             let id = if self.dry_run {
                 Id::from_bits(0)
             } else {
+                // As for a campaign.
+                self.links.catch_up().await?;
                 self.links.create_tag(context, name.clone(), Vec::new()).await?.id
             };
             known.insert(name.clone(), id);
