@@ -127,12 +127,14 @@ pub struct Import<'a> {
     ids: Recent,
     effect: Effect,
     bytes: usize,
-    /// The Change on its way.
-    pending: Option<Pending>,
-    /// Links made (or that would be), and left out.
-    pub made: u64,
+    /// Links in the effect.
+    gathered: u64,
+    /// The Change on its way, and how many links it makes.
+    pending: Option<(Pending, u64)>,
+    /// Links that the log has (or would have).
+    made: u64,
     /// Lines left out.
-    pub skipped: u64,
+    skipped: u64,
 }
 
 impl Links {
@@ -153,6 +155,7 @@ impl Links {
             ids: Recent::new(),
             effect: Effect::default(),
             bytes: 0,
+            gathered: 0,
             pending: None,
             made: 0,
             skipped: 0,
@@ -189,8 +192,8 @@ impl Import<'_> {
                 &Siblings::new(),
             )?;
         }
-        self.made += 1;
         if self.dry_run {
+            self.made += 1;
             return Ok(());
         }
         let id = self.id(context, imported.id)?;
@@ -199,6 +202,7 @@ impl Import<'_> {
             updated_at: imported.updated_at.or(imported.created_at).unwrap_or(context.now),
             ..prepared.link(context, id, code)
         };
+        self.gathered += 1;
         let before = self.effect.puts.len();
         prepared.add(&mut self.effect, &link);
         if imported.clicks > 0 {
@@ -217,15 +221,18 @@ impl Import<'_> {
         Ok((self.made, self.skipped))
     }
 
+    /// A Change behind one that failed is not written either: what the log has of a file is its
+    /// beginning.
     async fn hand_in(&mut self) -> Result<(), Error> {
         self.bytes = 0;
-        let effect = std::mem::take(&mut self.effect);
-        if effect.puts.is_empty() {
+        let gathered = std::mem::take(&mut self.gathered);
+        let Effect { expects, puts } = std::mem::take(&mut self.effect);
+        if puts.is_empty() {
             return Ok(());
         }
         self.settle().await?;
-        let Effect { expects, puts } = effect;
-        self.pending = Some(self.links.0.log.commit(Proposal { expects, puts, request: 0 }));
+        let pending = self.links.0.log.commit(Proposal { expects, puts, request: 0 });
+        self.pending = Some((pending, gathered));
         if self.codes.younger.len().max(self.ids.younger.len()) >= RECENT_MAX {
             self.settle().await?;
             let (table, position) = (&self.links.0.table, self.links.0.log.position());
@@ -238,10 +245,11 @@ impl Import<'_> {
     /// Waits until the Change on its way is durable. Nobody else writes, so an expectation that fails
     /// is our mistake, not a race.
     async fn settle(&mut self) -> Result<(), Error> {
-        match self.pending.take() {
-            Some(pending) => pending.await.map(drop).map_err(Error::Log),
-            None => Ok(()),
+        if let Some((pending, links)) = self.pending.take() {
+            pending.await.map_err(Error::Log)?;
+            self.made += links;
         }
+        Ok(())
     }
 
     /// The code to use: the one asked for if it is free, a fresh one if none was; `None` to leave

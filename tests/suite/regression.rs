@@ -19,6 +19,7 @@ use waypost::table::keys;
 use waypost::table::record::encode_clicks;
 
 use crate::support::app::{START, TestApp};
+use crate::support::failing_log::{Fault, Faults};
 use crate::support::http::text;
 use crate::support::process::{Plan, command};
 
@@ -264,6 +265,30 @@ async fn clicks_of_a_link_that_came_back_outlive_its_tombstone() {
     links.catch_up().await.expect("the table follows");
     assert_eq!(store.table.clicks(id).ok(), Some(7));
     store.close().await;
+}
+
+/// After a write that the disk refused, an import counted the links of that Change, and of the next.
+#[test]
+fn an_import_counts_what_the_log_took() {
+    let faults = Faults::default();
+    let app = TestApp::start_ill(|_| {}, faults.clone(), true);
+    let links = app.app().links();
+    let context = on_behalf_of_nobody(links);
+    let mut import = links.import(OnConflict::Fail, false);
+    let mut add = |count: usize| {
+        let url = format!("https://e.test/{}", "u".repeat(8_000));
+        let line = || imported(Draft { destination: url.as_str().into(), ..draft() });
+        (0..count).find_map(|_| app.wait(import.add(&context, line())).err())
+    };
+    assert!(add(100).is_none(), "more than one Change");
+    faults.set(Some(Fault::Full));
+    let error = add(1_000).expect("refused").to_string();
+    faults.set(None);
+    let (made, _) = app.wait(import.finish()).expect("nothing is left to write");
+    app.wait(links.catch_up()).expect("the table follows");
+    let list = app.admin().get(LINKS).expect(200, "the list");
+    assert_eq!(list["total"].as_u64(), Some(made), "{error}");
+    assert!(made > 0, "{error}");
 }
 
 /// An import waited for ever for a table that could not take in what the log had.
