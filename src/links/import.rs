@@ -1,7 +1,7 @@
 //! Many links from a file, straight into the log: Changes of half a megabyte, the next made while the
 //! last becomes durable, and both while the table follows at its own pace. Memory is bounded,
-//! however long the file: by what the log lets its table lag behind, and by [`RECENT_MAX`]. For a
-//! store that nobody else writes to.
+//! however long the file: by what the log lets its table lag behind, by [`RECENT_MAX`] and by
+//! [`LEADING_HERE_MAX`]. For a store that nobody else writes to.
 
 use std::collections::{HashMap, HashSet};
 
@@ -31,6 +31,10 @@ const CHANGE_BYTES: usize = crate::log::MAX_CHANGE_BYTES / 2;
 /// the import waits until the table has the older half, which it has in time as long as this is half
 /// of what the log lets it lag behind. A check that writes nothing remembers all.
 const RECENT_MAX: usize = 400_000;
+
+/// Links of ours that lead to others of ours, remembered likewise with where they lead: a few MB, and of
+/// the longest addresses 80. Past it the import waits until the table has them.
+const LEADING_HERE_MAX: usize = 10_000;
 
 /// What a record takes in a Change beside key and value, at most.
 const PUT_BYTES: usize = 64;
@@ -125,6 +129,8 @@ pub struct Import<'a> {
     /// Codes of this import that the table may not have yet, and ids.
     codes: Recent,
     ids: Recent,
+    /// Links of this import that the table may not have yet and that lead to places of ours.
+    leading_here: Siblings,
     effect: Effect,
     bytes: usize,
     /// Links in the effect.
@@ -153,6 +159,7 @@ impl Links {
             tags: HashMap::new(),
             codes: Recent::new(),
             ids: Recent::new(),
+            leading_here: Siblings::new(),
             effect: Effect::default(),
             bytes: 0,
             gathered: 0,
@@ -184,13 +191,10 @@ impl Import<'_> {
             self.skipped += 1;
             return Ok(());
         };
-        if let Some(code) = &prepared.code {
-            self.links.0.check_loop(
-                prepared.domain.record.number,
-                Some(code),
-                &prepared.options,
-                &Siblings::new(),
-            )?;
+        if self.links.0.leads_here(&prepared.options) {
+            let domain = prepared.domain.record.number;
+            self.links.0.check_loop(domain, Some(&code), &prepared.options, &self.leading_here)?;
+            self.leading_here.insert((domain, code.clone()), prepared.options.target());
         }
         if self.dry_run {
             self.made += 1;
@@ -238,6 +242,11 @@ impl Import<'_> {
             let (table, position) = (&self.links.0.table, self.links.0.log.position());
             self.codes.turn(table, position).await?;
             self.ids.turn(table, position).await?;
+        }
+        if self.leading_here.len() >= LEADING_HERE_MAX {
+            self.settle().await?;
+            self.links.catch_up().await?;
+            self.leading_here.clear();
         }
         Ok(())
     }

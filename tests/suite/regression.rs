@@ -14,11 +14,12 @@ use waypost::model::destination::LinkType;
 use waypost::model::id::Id;
 use waypost::model::key::{Reach, Scopes};
 use waypost::model::link::{DomainChoice, Draft};
+use waypost::model::short_code::ShortCode;
 use waypost::readiness::Readiness;
 use waypost::table::keys;
 use waypost::table::record::encode_clicks;
 
-use crate::support::app::{START, TestApp};
+use crate::support::app::{HOST, START, TestApp};
 use crate::support::failing_log::{Fault, Faults};
 use crate::support::http::text;
 use crate::support::process::{Plan, command};
@@ -289,6 +290,28 @@ fn an_import_counts_what_the_log_took() {
     let list = app.admin().get(LINKS).expect(200, "the list");
     assert_eq!(list["total"].as_u64(), Some(made), "{error}");
     assert!(made > 0, "{error}");
+}
+
+/// Lines that lead to each other were both taken: what the table has not applied, and what a check
+/// does not write, was not looked at.
+#[test]
+fn an_import_makes_no_links_that_lead_to_each_other() {
+    let app = TestApp::start();
+    let links = app.app().links();
+    let context = on_behalf_of_nobody(links);
+    let line = |from: &str, to: &str| {
+        let code = ShortCode::parse(from).expect("a code");
+        let destination = format!("http://{HOST}/{to}").into();
+        imported(Draft { code: Some(code), destination, ..draft() })
+    };
+    for dry_run in [true, false] {
+        let mut import = links.import(OnConflict::Fail, dry_run);
+        app.wait(import.add(&context, line("a", "b"))).expect("to what is not there");
+        app.wait(import.add(&context, line("b", "c"))).expect("to what is not there");
+        let error = app.wait(import.add(&context, line("c", "a"))).expect_err("back to itself").to_string();
+        assert_eq!(error, "url: must not lead back to this short link", "dry run: {dry_run}");
+        assert_eq!(app.wait(import.finish()).expect("written"), (2, 0), "dry run: {dry_run}");
+    }
 }
 
 /// An import waited for ever for a table that could not take in what the log had.
