@@ -92,8 +92,9 @@ impl Table {
         threads.push(spawn("table-flush", move || flush_regularly(&shared, &room)));
     }
 
-    /// Applies what is left in the log, makes it durable, and closes. Blocks. The log must be
-    /// closed before, so that there is an end.
+    /// Applies what is left in the log, makes it durable, and closes; one that is still catching up
+    /// leaves the rest to the next start. Blocks. The log must be closed before, so that there is an
+    /// end.
     pub fn stop(&self) {
         self.0.stopping.store(true, Ordering::Release);
         let threads = std::mem::take(&mut *self.0.threads.lock());
@@ -191,7 +192,7 @@ impl Applier {
     /// Opens, catches up, and applies until told to stop.
     fn follow(&self, rebuild: bool, latch: &mut Option<Latch>) -> Result<(), Failure> {
         let shared = &self.table.0;
-        let mut follower = self.catch_up(rebuild)?;
+        let Some(mut follower) = self.catch_up(rebuild)? else { return Ok(()) };
         self.observer.reset(&self.table)?;
         drop(latch.take());
         shared.waiters.applied(Position(shared.applied.load(Ordering::Acquire)));
@@ -282,8 +283,9 @@ impl Applier {
         Ok(true)
     }
 
-    /// Brings the table to the log's position, and opens it for readers.
-    fn catch_up(&self, rebuild: bool) -> Result<Box<dyn Follower>, Failure> {
+    /// Brings the table to the log's position, and opens it for readers. `None` when it is told to stop
+    /// before: the next start goes on, or begins anew with a table that has no position yet.
+    fn catch_up(&self, rebuild: bool) -> Result<Option<Box<dyn Follower>>, Failure> {
         let shared = &self.table.0;
         "replaying the log".clone_into(&mut shared.status.lock().waiting_for);
         let mark = if rebuild { self.distrust("it is damaged") } else { self.trusted_mark() };
@@ -299,22 +301,22 @@ impl Applier {
                 if position != Position::START {
                     self.wipe()?;
                 }
-                self.load(snapshot)?
+                let Some(follower) = self.load(snapshot)? else { return Ok(None) };
+                follower
             }
         };
         let goal = self.log.position();
         let mut progress = Progress::new("replaying the log", goal.0.saturating_sub(position.0));
         while Position(shared.applied.load(Ordering::Acquire)) < goal {
-            if self.apply_batch(follower.as_mut(), NAP, &mut None)? == 0
-                && shared.stopping.load(Ordering::Acquire)
-            {
-                break;
+            if shared.stopping.load(Ordering::Acquire) {
+                return Ok(None);
             }
+            self.apply_batch(follower.as_mut(), NAP, &mut None)?;
             progress.at(shared.applied.load(Ordering::Acquire) - position.0);
         }
         shared.status.lock().waiting_for = String::new();
         shared.ready.store(true, Ordering::Release);
-        Ok(follower)
+        Ok(Some(follower))
     }
 
     /// Where the store on disk stands, when it belongs to this log and is not ahead of it.
@@ -353,8 +355,8 @@ impl Applier {
         Ok(())
     }
 
-    /// Loads a frozen copy into the empty table.
-    fn load(&self, mut snapshot: Box<dyn SnapshotReader>) -> Result<Box<dyn Follower>, Failure> {
+    /// Loads a frozen copy into the empty table, unless it is told to stop.
+    fn load(&self, mut snapshot: Box<dyn SnapshotReader>) -> Result<Option<Box<dyn Follower>>, Failure> {
         let shared = &self.table.0;
         let (position, manifest) = (snapshot.position(), snapshot.manifest());
         let mut progress = Progress::new("rebuilding from the snapshot", manifest.count);
@@ -364,6 +366,9 @@ impl Applier {
             let mut loaded = 0;
             let mut counts = Counts::default();
             while let Some(record) = snapshot.next()? {
+                if shared.stopping.load(Ordering::Acquire) {
+                    return Ok(None);
+                }
                 let put = Put { key: record.key, value: Some(record.value) };
                 write::write(store, &Entry { put, replaces: None }, record.revision, &mut counts)?;
                 loaded += 1;
@@ -378,7 +383,7 @@ impl Applier {
         shared.applied.store(position.0, Ordering::Release);
         shared.dirty.store(true, Ordering::Release);
         match self.log.follow(position)? {
-            Follow::Changes(follower) => Ok(follower),
+            Follow::Changes(follower) => Ok(Some(follower)),
             Follow::Compacted { .. } => {
                 Err(Failure::Table(Error::NotReady("the log was compacted meanwhile".to_owned())))
             }
