@@ -5,15 +5,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bytes::Bytes;
-
 use super::commit::{Effect, chance};
 use super::create::{Prepared, Siblings};
 use super::{Context, Error, Links};
 use crate::cache::Lookup;
 use crate::clock::Timestamp;
 use crate::log::key_hash::{KeyHash, KeyHasher};
-use crate::log::{Pending, Position, Proposal, Put};
+use crate::log::{Pending, Position, Proposal};
 use crate::model::Invalid;
 use crate::model::campaign::{CampaignDraft, CampaignRef};
 use crate::model::id::{ForeignId, Id};
@@ -212,8 +210,7 @@ impl Import<'_> {
         if imported.clicks > 0 {
             self.effect.put(keys::clicks(id), encode_clicks(imported.clicks));
         }
-        let size = |put: &Put| put.key.len() + put.value.as_ref().map_or(0, Bytes::len) + PUT_BYTES;
-        self.bytes += self.effect.puts[before..].iter().map(size).sum::<usize>();
+        self.bytes += self.effect.puts[before..].iter().map(|put| put.bytes() + PUT_BYTES).sum::<usize>();
         if self.bytes >= CHANGE_BYTES { self.hand_in().await } else { Ok(()) }
     }
 

@@ -34,41 +34,27 @@ pub type Room = Arc<dyn Fn() -> bool + Send + Sync>;
 /// with a burst; one by one would have a position and a count written for each.
 const BATCH: usize = 256;
 
+/// Bytes of Changes after which a batch ends as well: between batches is looked whether there is room.
+/// As much as the least reserve on the disk; 256 Changes of an import would be a hundred times more.
+const BATCH_BYTES: usize = 1024 * 1024;
+
 /// What `/readyz` says while the table is behind.
 const CATCHING_UP: &str = "the table is catching up with the log";
 
 /// How long to wait before a failed store is opened anew.
 const RETRY: Duration = Duration::from_secs(1);
 
+#[derive(Debug, thiserror::Error)]
 enum Failure {
-    Table(Error),
-    Log(LogError),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure::Table(error)
-    }
+    #[error(transparent)]
+    Table(#[from] Error),
+    #[error(transparent)]
+    Log(#[from] LogError),
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         Failure::Table(error.into())
-    }
-}
-
-impl From<LogError> for Failure {
-    fn from(error: LogError) -> Failure {
-        Failure::Log(error)
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Failure::Table(error) => error.fmt(f),
-            Failure::Log(error) => error.fmt(f),
-        }
     }
 }
 
@@ -92,9 +78,9 @@ impl Table {
         threads.push(spawn("table-flush", move || flush_regularly(&shared, &room)));
     }
 
-    /// Applies what is left in the log, makes it durable, and closes; one that is still catching up
-    /// leaves the rest to the next start. Blocks. The log must be closed before, so that there is an
-    /// end.
+    /// Applies what is left in the log, makes it durable, and closes. One that is still catching up, or
+    /// has no room on the disk, leaves the rest to the next start. Blocks. The log must be closed before,
+    /// so that there is an end.
     pub fn stop(&self) {
         self.0.stopping.store(true, Ordering::Release);
         let threads = std::mem::take(&mut *self.0.threads.lock());
@@ -203,11 +189,14 @@ impl Applier {
         let mut last_pass = Instant::now();
         loop {
             let patience = if pass.is_some() { Duration::from_millis(2) } else { NAP };
-            if !(self.room)() && !shared.stopping.load(Ordering::Acquire) {
+            let stopping = shared.stopping.load(Ordering::Acquire);
+            if !(self.room)() {
+                if stopping {
+                    return Ok(());
+                }
                 std::thread::sleep(NAP);
                 continue;
             }
-            let stopping = shared.stopping.load(Ordering::Acquire);
             let applied = self.apply_batch(follower.as_mut(), patience, &mut pass)?;
             if stopping && applied == 0 {
                 return Ok(());
@@ -226,7 +215,8 @@ impl Applier {
         }
     }
 
-    /// Applies up to [`BATCH`] Changes, waiting `patience` for the first, and tells everybody.
+    /// Applies up to [`BATCH`] Changes or some [`BATCH_BYTES`], waiting `patience` for the first, and
+    /// tells everybody.
     fn apply_batch(
         &self,
         follower: &mut dyn Follower,
@@ -239,7 +229,7 @@ impl Applier {
         let store = store.as_ref().ok_or_else(closed)?;
         let marked = Position(shared.applied.load(Ordering::Acquire));
         let mut run = write::Run::new(store, self.log.id(), marked);
-        let (mut next, mut last, mut count) = (Some(first), None, 0);
+        let (mut next, mut last, mut count, mut bytes) = (Some(first), None, 0, 0);
         while let Some(change) = next.take() {
             run.apply(&change)?;
             if let Some(pass) = pass.as_mut() {
@@ -249,7 +239,8 @@ impl Applier {
             self.observer.applied(&change);
             last = Some(change.position);
             count += 1;
-            if count < BATCH {
+            bytes += change.entries.iter().map(|entry| entry.put.bytes()).sum::<usize>();
+            if count < BATCH && bytes < BATCH_BYTES {
                 next = follower.next(Duration::ZERO)?;
             }
         }
