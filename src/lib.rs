@@ -24,9 +24,9 @@
 //! [`http::server`] reads the head, [`http::service`] checks Host and target and sees that the path
 //! is no API's; [`visit::Visitor`] finds the domain and the code's canonical spelling, remembers who
 //! asks by the User-Agent, and asks the [`cache`]. A hit on a plain link is answered inside that
-//! look-up: one hash, one probe, one relaxed add, a head with a ready `Location`. A miss reads the
-//! [`table`] on the blocking pool, once for however many wait ([`links::Links::load`]), compiles the
-//! link and keeps it. A link that is not plain is decided by the rules in [`visit`], in their order;
+//! look-up: one hash, one probe, one relaxed add, a head with a ready `Location`. A miss has one
+//! of a few threads kept for it read the [`table`], once for however many wait ([`links::Links::load`]),
+//! compile the link and keep it. A link that is not plain is decided by the rules in [`visit`], in their order;
 //! one with a limit takes a click that the log already holds ([`cache::quotas`]).
 //!
 //! # A create

@@ -46,6 +46,13 @@ impl Registry {
         self.live.find(self.keys.hash_one(id), |counter| counter.id() == id)
     }
 
+    /// The one of this id for an entry: one that has come back takes no room among the loose ones.
+    fn take(&mut self, id: Id) -> Option<Arc<Counter>> {
+        let counter = Arc::clone(self.get(id)?);
+        self.loose.remove(&id);
+        Some(counter)
+    }
+
     /// Puts in one whose id is not there.
     fn insert(&mut self, counter: Arc<Counter>) {
         let hash = self.keys.hash_one(counter.id());
@@ -132,21 +139,22 @@ impl Counters {
         registry.loose = loose;
     }
 
-    /// The one live counter of `id`, or a new one upon the total that `read` finds in the table.
+    /// The one live counter of `id`, or a new one upon the total that `read` finds in the table. It is for
+    /// an entry: whoever does not keep that must [`Counters::release`] it.
     pub fn adopt<E>(&self, id: Id, read: impl Fn() -> Result<u64, E>) -> Result<Arc<Counter>, E> {
         loop {
             let before = {
-                let registry = self.registry.lock();
-                if let Some(counter) = registry.get(id) {
-                    return Ok(Arc::clone(counter));
+                let mut registry = self.registry.lock();
+                if let Some(counter) = registry.take(id) {
+                    return Ok(counter);
                 }
                 registry.forgotten
             };
             // Not under the lock: it may go to the disk, and every load passes here.
             let total = read()?;
             let mut registry = self.registry.lock();
-            if let Some(counter) = registry.get(id) {
-                return Ok(Arc::clone(counter));
+            if let Some(counter) = registry.take(id) {
+                return Ok(counter);
             }
             if registry.forgotten == before {
                 let counter = Arc::new(Counter::new(id, total));
@@ -186,6 +194,7 @@ impl Counters {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::sync::Barrier;
     use std::thread;
 
@@ -224,6 +233,24 @@ mod tests {
             }
         });
         assert_eq!(most, 1, "of one");
+    }
+
+    /// Links that were evicted and came back filled the list, until those of others were dropped.
+    #[test]
+    fn a_counter_whose_link_came_back_takes_no_room_among_the_loose() {
+        let counters = Counters::default();
+        let load = || counters.adopt(Id::from_bits(1), || Ok::<_, Infallible>(0)).expect("nothing fails");
+        let loose = || counters.registry.lock().loose.len();
+        counters.count(&load());
+        counters.release(&load());
+        assert_eq!(loose(), 1);
+        assert_eq!((load().total(), loose()), (1, 0));
+        drop(counters.drain(false));
+        counters.sweep();
+        assert!(counters.live(Id::from_bits(1)).is_some(), "its link is in the cache");
+        counters.release(&load());
+        counters.sweep();
+        assert!(counters.live(Id::from_bits(1)).is_none());
     }
 
     /// A drain under way hands its totals in after the one that a change of the limit wrote.

@@ -4,6 +4,7 @@ use super::commit::{ATTEMPTS, Committed, Effect};
 use super::create::Siblings;
 use super::{Context, Error, LinkView, Links, Names, Shared};
 use crate::model::id::Id;
+use crate::model::key::Reach;
 use crate::model::link::{DomainChoice, Edit, Link, Options, PasswordHash, Patch};
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
@@ -179,6 +180,17 @@ impl Links {
 }
 
 impl Shared {
+    /// Whether any workspace has a link of this id.
+    pub(super) fn is_there(&self, id: Id) -> Result<bool, Error> {
+        let directory = self.directory.load();
+        for held in directory.workspaces(&Reach::Instance) {
+            if self.table.link_by_id(held.record.number, id)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn apply(
         &self,
         link: &mut Link,

@@ -16,8 +16,9 @@ const LENGTH_MAX: usize = 64;
 /// that both collide mean that a good part of 3.5 million million codes is taken.
 const COLLISIONS_MAX: usize = 2;
 
-/// What no drawn code holds, read as people read it: in any case, and with digits for letters. Words of
-/// four letters and more come up once in some 10,000 codes; shorter ones would cost too many codes.
+/// What no drawn code holds, read as people read it: in any case, and with digits for letters. These
+/// come up once in some 1,700 codes of 7 characters. Of three letters there is one alone, which is a third
+/// of that: many of them would cost too many codes.
 const UNSEEMLY: &[&str] = &[
     "anal", "anus", "arse", "boob", "chink", "clit", "cock", "coon", "crap", "cunt", "dick", "dildo", "dyke",
     "fagg", "fick", "fotze", "fuck", "fuk", "gook", "hitler", "homo", "hure", "jizz", "kike", "merde",

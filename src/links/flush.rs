@@ -1,6 +1,7 @@
 //! From counters to the log, every second; and what is swept up behind: clean counters, answers
 //! older than a day, tombstones older than a month.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::replay::is_over;
 use super::{Error, Links, Shared};
 use crate::clicks::Counter;
 use crate::clock::Timestamp;
-use crate::log::{CommitError, Pending, Position, Proposal, Put};
+use crate::log::{CommitError, Pending, Position, Proposal, Put, Witness};
 use crate::settings::{BadSetting, show_duration};
 use crate::table::keys;
 use crate::table::record::{Answer, Tombstone, encode_clicks};
@@ -63,36 +64,40 @@ const LOADED_POLL: Duration = Duration::from_millis(20);
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
 impl Links {
-    /// Drains all dirty counters into the log. Answers how many links were clicked. When the log
-    /// does not take them, they stay in memory and are drained again next time.
+    /// Drains all dirty counters into the log, and waits until the table has their totals, within its
+    /// patience. Answers how many links were clicked. When the log does not take them, they stay in
+    /// memory and are drained again next time.
     pub async fn flush_clicks(&self) -> Result<usize, Error> {
-        self.drain_clicks(false).await
+        let clicked = self.drain_clicks(false).await?;
+        self.0.table.wait(self.0.log.position()).await;
+        Ok(clicked)
     }
 
-    /// As [`Links::flush_clicks`], when no click can come any more: what links with a limit have
-    /// reserved and not given out is given back.
+    /// Drains all counters when no click can come any more: what links with a limit have reserved and
+    /// not given out is given back.
     pub async fn flush_last_clicks(&self) -> Result<usize, Error> {
         self.drain_clicks(true).await
     }
 
+    /// Does not wait for the table: a crash meanwhile would lose all clicks that come while it lags.
     async fn drain_clicks(&self, last: bool) -> Result<usize, Error> {
         let counters = self.0.cache.counters();
+        self.0.forget_clean();
         let mut held = counters.drain(last);
         let clicked = held.len();
+        let mut written = Ok(clicked);
         for at in (0..clicked).step_by(TOTALS_PER_CHANGE) {
             let pending = self.0.hand_in_totals(&held[at..clicked.min(at + TOTALS_PER_CHANGE)]);
             if let Err(error) = pending.await {
                 counters.put_back(held.split_off(at));
-                return Err(Error::Log(error));
+                written = Err(Error::Log(error));
+                break;
             }
         }
-        // For what earlier drains wrote as well: a total that the table lacks must not be forgotten.
-        let applied = self.0.table.wait(self.0.log.position()).await;
-        drop(held);
-        if applied {
-            counters.sweep();
-        }
-        Ok(clicked)
+        // Before they are let go, and may be forgotten.
+        let mut drained = self.0.drained.lock();
+        *drained = self.0.log.position();
+        written
     }
 
     /// Drains counters every `interval` until `stop` holds true. Not to be aborted: a drain cut short
@@ -106,7 +111,7 @@ impl Links {
                 _ = ticks.tick() => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
-            match self.flush_clicks().await {
+            match self.drain_clicks(false).await {
                 Ok(_) => told = false,
                 // Every second the same line for as long as a disk is full helps nobody.
                 Err(error) if !told => {
@@ -149,6 +154,7 @@ impl Links {
         let over = self
             .blocking(move |shared| {
                 let mut over: Vec<bytes::Bytes> = Vec::new();
+                let mut deleted = BTreeSet::new();
                 shared.table.each::<Answer>(b"a", &mut |key, answer| {
                     if is_over(&answer, now) {
                         over.push(bytes::Bytes::copy_from_slice(key));
@@ -158,11 +164,17 @@ impl Links {
                 shared.table.each::<Tombstone>(b"x", &mut |key, tombstone| {
                     if now.as_millis() - tombstone.deleted_at.as_millis() > kept {
                         over.push(bytes::Bytes::copy_from_slice(key));
-                        // A visit that was loading the link while it was deleted may have left one.
-                        over.push(keys::clicks(tombstone.link.id));
+                        deleted.insert(tombstone.link.id);
                     }
                     true
                 })?;
+                for id in deleted {
+                    // A visit that was loading the link while it was deleted may have left a total. One
+                    // that an import has brought back since has its own.
+                    if !shared.is_there(id)? {
+                        over.push(keys::clicks(id));
+                    }
+                }
                 Ok(over)
             })
             .await?;
@@ -177,6 +189,15 @@ impl Links {
 }
 
 impl Shared {
+    /// Forgets the counters that nobody needs, if the table has what was drained: else it must not read
+    /// their totals there. Those of the last drain mostly go at the next.
+    fn forget_clean(&self) {
+        let drained = self.drained.lock();
+        if self.table.applied() >= *drained {
+            self.cache.counters().sweep();
+        }
+    }
+
     fn hand_in_totals(&self, counters: &[Arc<Counter>]) -> Pending {
         let _order = self.totals.lock();
         let put = |(id, total)| Put { key: keys::clicks(id), value: Some(encode_clicks(total).into()) };

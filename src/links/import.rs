@@ -1,11 +1,9 @@
 //! Many links from a file, straight into the log: Changes of half a megabyte, the next made while the
 //! last becomes durable, and both while the table follows at its own pace. Memory is bounded,
-//! however long the file: by what the log lets its table lag behind, and by [`RECENT_MAX`]. For a
-//! store that nobody else writes to.
+//! however long the file: by what the log lets its table lag behind, by [`RECENT_MAX`] and by
+//! [`LEADING_HERE_MAX`]. For a store that nobody else writes to.
 
 use std::collections::{HashMap, HashSet};
-
-use bytes::Bytes;
 
 use super::commit::{Effect, chance};
 use super::create::{Prepared, Siblings};
@@ -13,7 +11,7 @@ use super::{Context, Error, Links};
 use crate::cache::Lookup;
 use crate::clock::Timestamp;
 use crate::log::key_hash::{KeyHash, KeyHasher};
-use crate::log::{Pending, Position, Proposal, Put};
+use crate::log::{Pending, Position, Proposal};
 use crate::model::Invalid;
 use crate::model::campaign::{CampaignDraft, CampaignRef};
 use crate::model::id::{ForeignId, Id};
@@ -31,6 +29,10 @@ const CHANGE_BYTES: usize = crate::log::MAX_CHANGE_BYTES / 2;
 /// the import waits until the table has the older half, which it has in time as long as this is half
 /// of what the log lets it lag behind. A check that writes nothing remembers all.
 const RECENT_MAX: usize = 400_000;
+
+/// Links of ours that lead to others of ours, remembered likewise with where they lead: a few MB, and of
+/// the longest addresses 80. Past it the import waits until the table has them.
+const LEADING_HERE_MAX: usize = 10_000;
 
 /// What a record takes in a Change beside key and value, at most.
 const PUT_BYTES: usize = 64;
@@ -125,14 +127,18 @@ pub struct Import<'a> {
     /// Codes of this import that the table may not have yet, and ids.
     codes: Recent,
     ids: Recent,
+    /// Links of this import that the table may not have yet and that lead to places of ours.
+    leading_here: Siblings,
     effect: Effect,
     bytes: usize,
-    /// The Change on its way.
-    pending: Option<Pending>,
-    /// Links made (or that would be), and left out.
-    pub made: u64,
+    /// Links in the effect.
+    gathered: u64,
+    /// The Change on its way, and how many links it makes.
+    pending: Option<(Pending, u64)>,
+    /// Links that the log has (or would have).
+    made: u64,
     /// Lines left out.
-    pub skipped: u64,
+    skipped: u64,
 }
 
 impl Links {
@@ -151,8 +157,10 @@ impl Links {
             tags: HashMap::new(),
             codes: Recent::new(),
             ids: Recent::new(),
+            leading_here: Siblings::new(),
             effect: Effect::default(),
             bytes: 0,
+            gathered: 0,
             pending: None,
             made: 0,
             skipped: 0,
@@ -181,16 +189,13 @@ impl Import<'_> {
             self.skipped += 1;
             return Ok(());
         };
-        if let Some(code) = &prepared.code {
-            self.links.0.check_loop(
-                prepared.domain.record.number,
-                Some(code),
-                &prepared.options,
-                &Siblings::new(),
-            )?;
+        if self.links.0.leads_here(&prepared.options) {
+            let domain = prepared.domain.record.number;
+            self.links.0.check_loop(domain, Some(&code), &prepared.options, &self.leading_here)?;
+            self.leading_here.insert((domain, code.clone()), prepared.options.target());
         }
-        self.made += 1;
         if self.dry_run {
+            self.made += 1;
             return Ok(());
         }
         let id = self.id(context, imported.id)?;
@@ -199,13 +204,13 @@ impl Import<'_> {
             updated_at: imported.updated_at.or(imported.created_at).unwrap_or(context.now),
             ..prepared.link(context, id, code)
         };
+        self.gathered += 1;
         let before = self.effect.puts.len();
         prepared.add(&mut self.effect, &link);
         if imported.clicks > 0 {
             self.effect.put(keys::clicks(id), encode_clicks(imported.clicks));
         }
-        let size = |put: &Put| put.key.len() + put.value.as_ref().map_or(0, Bytes::len) + PUT_BYTES;
-        self.bytes += self.effect.puts[before..].iter().map(size).sum::<usize>();
+        self.bytes += self.effect.puts[before..].iter().map(|put| put.bytes() + PUT_BYTES).sum::<usize>();
         if self.bytes >= CHANGE_BYTES { self.hand_in().await } else { Ok(()) }
     }
 
@@ -217,20 +222,28 @@ impl Import<'_> {
         Ok((self.made, self.skipped))
     }
 
+    /// A Change behind one that failed is not written either: what the log has of a file is its
+    /// beginning.
     async fn hand_in(&mut self) -> Result<(), Error> {
         self.bytes = 0;
-        let effect = std::mem::take(&mut self.effect);
-        if effect.puts.is_empty() {
+        let gathered = std::mem::take(&mut self.gathered);
+        let Effect { expects, puts } = std::mem::take(&mut self.effect);
+        if puts.is_empty() {
             return Ok(());
         }
         self.settle().await?;
-        let Effect { expects, puts } = effect;
-        self.pending = Some(self.links.0.log.commit(Proposal { expects, puts, request: 0 }));
+        let pending = self.links.0.log.commit(Proposal { expects, puts, request: 0 });
+        self.pending = Some((pending, gathered));
         if self.codes.younger.len().max(self.ids.younger.len()) >= RECENT_MAX {
             self.settle().await?;
             let (table, position) = (&self.links.0.table, self.links.0.log.position());
             self.codes.turn(table, position).await?;
             self.ids.turn(table, position).await?;
+        }
+        if self.leading_here.len() >= LEADING_HERE_MAX {
+            self.settle().await?;
+            self.links.catch_up().await?;
+            self.leading_here.clear();
         }
         Ok(())
     }
@@ -238,10 +251,11 @@ impl Import<'_> {
     /// Waits until the Change on its way is durable. Nobody else writes, so an expectation that fails
     /// is our mistake, not a race.
     async fn settle(&mut self) -> Result<(), Error> {
-        match self.pending.take() {
-            Some(pending) => pending.await.map(drop).map_err(Error::Log),
-            None => Ok(()),
+        if let Some((pending, links)) = self.pending.take() {
+            pending.await.map_err(Error::Log)?;
+            self.made += links;
         }
+        Ok(())
     }
 
     /// The code to use: the one asked for if it is free, a fresh one if none was; `None` to leave
@@ -278,23 +292,19 @@ impl Import<'_> {
         let fits = |id: &Id| id.millis() <= context.now.as_millis();
         if let Some(id) = wanted.filter(|id| fits(id) && !self.ids.has(&id.bits().to_le_bytes())) {
             self.ids.add(&id.bits().to_le_bytes());
-            let directory = self.links.directory();
-            for held in directory.workspaces(&crate::model::key::Reach::Instance) {
-                if shared.table.link_by_id(held.record.number, id)?.is_some() {
-                    return Ok(drawn());
-                }
-            }
-            return Ok(id);
+            return Ok(if shared.is_there(id)? { drawn() } else { id });
         }
         Ok(drawn())
     }
 
     /// Makes the campaign of a line that the workspace does not have. A line tells its id only, so
-    /// that is its name until someone gives it another.
+    /// that is its name until someone gives it another. The table comes first: whoever makes a campaign
+    /// waits until it is seen, but not for as long as an import's backlog may take.
     async fn ensure_campaign(&self, context: &Context, id: &ForeignId) -> Result<(), Error> {
         let named = CampaignRef::from(id.clone());
         let found = self.links.0.campaign(context.workspace.number, &named)?;
         if found.is_none() && !self.dry_run {
+            self.links.catch_up().await?;
             let draft = CampaignDraft { id: Some(id.clone()), or: None, name: id.as_str().into() };
             self.links.create_campaign(context, draft).await?;
         }
@@ -317,6 +327,8 @@ impl Import<'_> {
             let id = if self.dry_run {
                 Id::from_bits(0)
             } else {
+                // As for a campaign.
+                self.links.catch_up().await?;
                 self.links.create_tag(context, name.clone(), Vec::new()).await?.id
             };
             known.insert(name.clone(), id);

@@ -70,7 +70,7 @@ use self::directory::Directory;
 use self::keys::EnvironmentKey;
 use crate::cache::Cache;
 use crate::clock::{Clock, Timestamp};
-use crate::log::Log;
+use crate::log::{Log, Position};
 use crate::model::destination::ExtraSchemes;
 use crate::model::id::{Id, IdSource};
 use crate::model::key::{Reach, Scopes};
@@ -165,6 +165,8 @@ struct Shared {
     /// Click totals are computed and handed to the log under this one lock: a total that is
     /// smaller, since less is reserved, must not overtake a later one.
     totals: Mutex<()>,
+    /// What was drained from the counters is in the log up to here. Held while counters are forgotten.
+    drained: Mutex<Position>,
     /// Creators in a workspace with credits go one by one: see `credits::Purse`. Taken behind
     /// `order`, never before it.
     purses: Mutex<HashMap<WorkspaceNumber, Arc<tokio::sync::Mutex<()>>>>,
@@ -227,6 +229,7 @@ impl Links {
             ids: Mutex::new(IdSource::after(None)),
             order: tokio::sync::RwLock::new(()),
             totals: Mutex::new(()),
+            drained: Mutex::new(Position::START),
             purses: Mutex::default(),
             clock: parts.clock,
             site: parts.site,

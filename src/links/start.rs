@@ -100,7 +100,8 @@ impl Observer for Links {
         let filled_anew = self.0.filled_anew(&directory);
         self.0.directory.store(Arc::new(directory));
         if !filled_anew.is_empty() {
-            // Behind the directory, from which a load fills them in.
+            // Behind the directory, from which a load fills them in; nobody may join one that has not.
+            self.0.readers.forget_all();
             self.0.cache.invalidate_where(|entry| match &entry.action {
                 Action::Decide(decided) => {
                     filled_anew.contains(&decided.link.workspace)

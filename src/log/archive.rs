@@ -22,6 +22,11 @@ use crate::log::{LogError, Manifest, Position, Record, recovery};
 /// takes milliseconds, and segments change once in 64 MiB.
 const TRIES: usize = 20;
 
+/// How often what looks damaged is read again, to see whether a server was writing there. What it
+/// writes within the length that a segment had when it was opened is at most 64 KB, a few
+/// milliseconds' work. Real damage takes so many times longer to be found.
+const DOUBTS: usize = 3;
+
 /// How much is copied at once.
 const COPY_BYTES: usize = 1024 * 1024;
 
@@ -83,7 +88,7 @@ impl Archive {
             let before = names(disk)?;
             let read = folder::open_folder(disk).and_then(|folder| {
                 // Sealed segments are trusted here; `verify` is for reading them.
-                let survey = scan::survey(&folder, Position(u64::MAX), &mut |_| {})?;
+                let survey = survey(&folder, Position(u64::MAX), &mut |_| {})?;
                 Ok(Archive { folder, survey })
             });
             // A segment that began or went while we read makes an intact log look damaged.
@@ -148,7 +153,7 @@ impl Archive {
     pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, LogError> {
         let total = self.bytes();
         let mut done = 0;
-        let survey = scan::survey(&self.folder, Position::START, &mut |bytes| {
+        let survey = survey(&self.folder, Position::START, &mut |bytes| {
             done += bytes;
             progress(done.min(total), total);
         })?;
@@ -250,6 +255,19 @@ fn copy_segment(segment: &Segment, disk: &dyn Disk, tick: &mut dyn FnMut(u64)) -
         file.write_all_at(&Footer::encode(footer), offset).map_err(cannot_write())?;
     }
     file.sync_data().map_err(cannot_write())
+}
+
+/// [`scan::survey`], again if need be: bytes that were read before a server wrote there, next to bytes
+/// that were read after, look like a gap.
+fn survey(folder: &Folder, known: Position, tick: &mut dyn FnMut(u64)) -> Result<Survey, LogError> {
+    let mut survey = scan::survey(folder, known, tick)?;
+    for _ in 0..DOUBTS {
+        if survey.broken.is_empty() {
+            break;
+        }
+        survey = scan::survey(folder, known, tick)?;
+    }
+    Ok(survey)
 }
 
 fn names(disk: &dyn Disk) -> Result<BTreeSet<Name>, LogError> {

@@ -43,8 +43,8 @@ pub(crate) struct Committer {
     overlay: Overlay,
     /// Where the log ended at the start: the table must have replayed up to here.
     opened_at: Position,
-    /// The last record that a proposal relied on and the table told of: nearly all rely on the same
-    /// one, their domain. Gone as soon as it is written.
+    /// The last record that a proposal relied on, as the overlay or the table told of it: nearly all
+    /// rely on the same one, their domain. Gone as soon as it is written, or writing failed.
     relied_on: Option<(Bytes, Position)>,
     /// The table did not catch up in time; do not wait for it again until it has.
     lagging: bool,
@@ -128,6 +128,8 @@ impl Committer {
             && let Err(why) = self.tape.write(&mut batch.group)
         {
             self.overlay.roll_back();
+            // It may be of a Change that is none.
+            self.relied_on = None;
             (self.position, self.manifest) = before;
             for (request, verdict) in batch.answers {
                 // A conflict with a Change that never happened is no conflict.

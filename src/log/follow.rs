@@ -34,8 +34,7 @@ struct TailState {
 }
 
 fn weight(change: &Change) -> usize {
-    let entry = |e: &super::Entry| e.put.key.len() + e.put.value.as_ref().map_or(0, bytes::Bytes::len);
-    CHANGE_OVERHEAD + change.entries.iter().map(|e| CHANGE_OVERHEAD + entry(e)).sum::<usize>()
+    CHANGE_OVERHEAD + change.entries.iter().map(|entry| CHANGE_OVERHEAD + entry.put.bytes()).sum::<usize>()
 }
 
 impl Tail {

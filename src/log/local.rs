@@ -103,8 +103,7 @@ impl LocalLog {
 
 impl Log for LocalLog {
     fn propose(&self, proposal: Proposal, answer: Answer) {
-        let put = |p: &super::Put| OVERHEAD + p.key.len() + p.value.as_ref().map_or(0, bytes::Bytes::len);
-        let bytes = OVERHEAD + proposal.puts.iter().map(put).sum::<usize>();
+        let bytes = OVERHEAD + proposal.puts.iter().map(|put| OVERHEAD + put.bytes()).sum::<usize>();
         let request = Request { proposal, answer, bytes };
         if let Err(refused) = self.shared.queue.push(Work::Commit(request))
             && let (Work::Commit(request), why) = *refused

@@ -88,6 +88,11 @@ impl Put {
     pub fn is_clicks(&self) -> bool {
         self.key.first() == Some(&CLICKS_PREFIX)
     }
+
+    /// Bytes of key and value.
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
+    }
 }
 
 /// A [`Put`] as the log holds it: with the revision it replaces.

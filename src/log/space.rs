@@ -37,7 +37,8 @@ const TABLE_SHARE: u64 = 4;
 
 /// What the table may have in its buffers, of which the volume knows nothing yet: two of sled's,
 /// of half a megabyte each. The log stops this much earlier than the table, which so finds room
-/// for all that was admitted.
+/// for all that was admitted while it keeps up. A table that lags stops at the margin like the log, and
+/// takes in the rest once there is room, from the log.
 const BUFFERED: u64 = 1024 * 1024;
 
 /// Name of the ballast in the data folder.

@@ -34,41 +34,27 @@ pub type Room = Arc<dyn Fn() -> bool + Send + Sync>;
 /// with a burst; one by one would have a position and a count written for each.
 const BATCH: usize = 256;
 
+/// Bytes of Changes after which a batch ends as well: between batches is looked whether there is room.
+/// As much as the least reserve on the disk; 256 Changes of an import would be a hundred times more.
+const BATCH_BYTES: usize = 1024 * 1024;
+
 /// What `/readyz` says while the table is behind.
 const CATCHING_UP: &str = "the table is catching up with the log";
 
 /// How long to wait before a failed store is opened anew.
 const RETRY: Duration = Duration::from_secs(1);
 
+#[derive(Debug, thiserror::Error)]
 enum Failure {
-    Table(Error),
-    Log(LogError),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure::Table(error)
-    }
+    #[error(transparent)]
+    Table(#[from] Error),
+    #[error(transparent)]
+    Log(#[from] LogError),
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         Failure::Table(error.into())
-    }
-}
-
-impl From<LogError> for Failure {
-    fn from(error: LogError) -> Failure {
-        Failure::Log(error)
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Failure::Table(error) => error.fmt(f),
-            Failure::Log(error) => error.fmt(f),
-        }
     }
 }
 
@@ -92,8 +78,9 @@ impl Table {
         threads.push(spawn("table-flush", move || flush_regularly(&shared, &room)));
     }
 
-    /// Applies what is left in the log, makes it durable, and closes. Blocks. The log must be
-    /// closed before, so that there is an end.
+    /// Applies what is left in the log, makes it durable, and closes. One that is still catching up, or
+    /// has no room on the disk, leaves the rest to the next start. Blocks. The log must be closed before,
+    /// so that there is an end.
     pub fn stop(&self) {
         self.0.stopping.store(true, Ordering::Release);
         let threads = std::mem::take(&mut *self.0.threads.lock());
@@ -191,7 +178,7 @@ impl Applier {
     /// Opens, catches up, and applies until told to stop.
     fn follow(&self, rebuild: bool, latch: &mut Option<Latch>) -> Result<(), Failure> {
         let shared = &self.table.0;
-        let mut follower = self.catch_up(rebuild)?;
+        let Some(mut follower) = self.catch_up(rebuild)? else { return Ok(()) };
         self.observer.reset(&self.table)?;
         drop(latch.take());
         shared.waiters.applied(Position(shared.applied.load(Ordering::Acquire)));
@@ -202,11 +189,14 @@ impl Applier {
         let mut last_pass = Instant::now();
         loop {
             let patience = if pass.is_some() { Duration::from_millis(2) } else { NAP };
-            if !(self.room)() && !shared.stopping.load(Ordering::Acquire) {
+            let stopping = shared.stopping.load(Ordering::Acquire);
+            if !(self.room)() {
+                if stopping {
+                    return Ok(());
+                }
                 std::thread::sleep(NAP);
                 continue;
             }
-            let stopping = shared.stopping.load(Ordering::Acquire);
             let applied = self.apply_batch(follower.as_mut(), patience, &mut pass)?;
             if stopping && applied == 0 {
                 return Ok(());
@@ -225,7 +215,8 @@ impl Applier {
         }
     }
 
-    /// Applies up to [`BATCH`] Changes, waiting `patience` for the first, and tells everybody.
+    /// Applies up to [`BATCH`] Changes or some [`BATCH_BYTES`], waiting `patience` for the first, and
+    /// tells everybody.
     fn apply_batch(
         &self,
         follower: &mut dyn Follower,
@@ -238,7 +229,7 @@ impl Applier {
         let store = store.as_ref().ok_or_else(closed)?;
         let marked = Position(shared.applied.load(Ordering::Acquire));
         let mut run = write::Run::new(store, self.log.id(), marked);
-        let (mut next, mut last, mut count) = (Some(first), None, 0);
+        let (mut next, mut last, mut count, mut bytes) = (Some(first), None, 0, 0);
         while let Some(change) = next.take() {
             run.apply(&change)?;
             if let Some(pass) = pass.as_mut() {
@@ -248,7 +239,8 @@ impl Applier {
             self.observer.applied(&change);
             last = Some(change.position);
             count += 1;
-            if count < BATCH {
+            bytes += change.entries.iter().map(|entry| entry.put.bytes()).sum::<usize>();
+            if count < BATCH && bytes < BATCH_BYTES {
                 next = follower.next(Duration::ZERO)?;
             }
         }
@@ -282,8 +274,9 @@ impl Applier {
         Ok(true)
     }
 
-    /// Brings the table to the log's position, and opens it for readers.
-    fn catch_up(&self, rebuild: bool) -> Result<Box<dyn Follower>, Failure> {
+    /// Brings the table to the log's position, and opens it for readers. `None` when it is told to stop
+    /// before: the next start goes on, or begins anew with a table that has no position yet.
+    fn catch_up(&self, rebuild: bool) -> Result<Option<Box<dyn Follower>>, Failure> {
         let shared = &self.table.0;
         "replaying the log".clone_into(&mut shared.status.lock().waiting_for);
         let mark = if rebuild { self.distrust("it is damaged") } else { self.trusted_mark() };
@@ -299,22 +292,22 @@ impl Applier {
                 if position != Position::START {
                     self.wipe()?;
                 }
-                self.load(snapshot)?
+                let Some(follower) = self.load(snapshot)? else { return Ok(None) };
+                follower
             }
         };
         let goal = self.log.position();
         let mut progress = Progress::new("replaying the log", goal.0.saturating_sub(position.0));
         while Position(shared.applied.load(Ordering::Acquire)) < goal {
-            if self.apply_batch(follower.as_mut(), NAP, &mut None)? == 0
-                && shared.stopping.load(Ordering::Acquire)
-            {
-                break;
+            if shared.stopping.load(Ordering::Acquire) {
+                return Ok(None);
             }
+            self.apply_batch(follower.as_mut(), NAP, &mut None)?;
             progress.at(shared.applied.load(Ordering::Acquire) - position.0);
         }
         shared.status.lock().waiting_for = String::new();
         shared.ready.store(true, Ordering::Release);
-        Ok(follower)
+        Ok(Some(follower))
     }
 
     /// Where the store on disk stands, when it belongs to this log and is not ahead of it.
@@ -353,8 +346,8 @@ impl Applier {
         Ok(())
     }
 
-    /// Loads a frozen copy into the empty table.
-    fn load(&self, mut snapshot: Box<dyn SnapshotReader>) -> Result<Box<dyn Follower>, Failure> {
+    /// Loads a frozen copy into the empty table, unless it is told to stop.
+    fn load(&self, mut snapshot: Box<dyn SnapshotReader>) -> Result<Option<Box<dyn Follower>>, Failure> {
         let shared = &self.table.0;
         let (position, manifest) = (snapshot.position(), snapshot.manifest());
         let mut progress = Progress::new("rebuilding from the snapshot", manifest.count);
@@ -364,6 +357,9 @@ impl Applier {
             let mut loaded = 0;
             let mut counts = Counts::default();
             while let Some(record) = snapshot.next()? {
+                if shared.stopping.load(Ordering::Acquire) {
+                    return Ok(None);
+                }
                 let put = Put { key: record.key, value: Some(record.value) };
                 write::write(store, &Entry { put, replaces: None }, record.revision, &mut counts)?;
                 loaded += 1;
@@ -378,7 +374,7 @@ impl Applier {
         shared.applied.store(position.0, Ordering::Release);
         shared.dirty.store(true, Ordering::Release);
         match self.log.follow(position)? {
-            Follow::Changes(follower) => Ok(follower),
+            Follow::Changes(follower) => Ok(Some(follower)),
             Follow::Compacted { .. } => {
                 Err(Failure::Table(Error::NotReady("the log was compacted meanwhile".to_owned())))
             }

@@ -8,17 +8,19 @@ use serde_json::{Value, json};
 use waypost::app::Store;
 use waypost::clock::{Clock, Timestamp};
 use waypost::config::Config;
-use waypost::links::{Caller, Context, OnConflict};
+use waypost::links::{Caller, Context, Imported, Links, OnConflict};
 use waypost::log::{Proposal, Put};
 use waypost::model::destination::LinkType;
 use waypost::model::id::Id;
 use waypost::model::key::{Reach, Scopes};
 use waypost::model::link::{DomainChoice, Draft};
+use waypost::model::short_code::ShortCode;
 use waypost::readiness::Readiness;
 use waypost::table::keys;
 use waypost::table::record::encode_clicks;
 
-use crate::support::app::{START, TestApp};
+use crate::support::app::{HOST, START, TestApp};
+use crate::support::failing_log::{Fault, Faults};
 use crate::support::http::text;
 use crate::support::process::{Plan, command};
 
@@ -175,12 +177,12 @@ async fn store(folder: &Path) -> Store {
     store
 }
 
-fn on_behalf_of_nobody(store: &Store) -> Context {
+fn on_behalf_of_nobody(links: &Links) -> Context {
     Context {
         key: None,
         reach: Reach::Instance,
         scopes: Scopes::all(),
-        workspace: store.links.acting(&Caller::Environment, None).expect("the first workspace"),
+        workspace: links.acting(&Caller::Environment, None).expect("the first workspace"),
         request: 0,
         now: Timestamp::from_millis(START),
         claim: None,
@@ -204,7 +206,7 @@ fn draft() -> Draft {
 async fn clicks_of_a_deleted_link_do_not_stay_behind() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = store(folder.path()).await;
-    let (links, context) = (&store.links, on_behalf_of_nobody(&store));
+    let (links, context) = (&store.links, on_behalf_of_nobody(&store.links));
     let mut ids = Vec::new();
     for _ in 0..40 {
         let id = links.create(&context, draft()).await.expect("made").link.id;
@@ -236,6 +238,80 @@ async fn clicks_of_a_deleted_link_do_not_stay_behind() {
     assert!(store.table.wait(store.log.position()).await);
     assert_eq!(store.table.clicks(ids[0]).ok(), Some(0));
     store.close().await;
+}
+
+fn imported(draft: Draft) -> Imported {
+    Imported { draft, id: None, created_at: None, updated_at: None, clicks: 0, hash: None, tags: Vec::new() }
+}
+
+/// A link that was deleted, and came back with its id by an import, lost its clicks a month later,
+/// with the tombstone.
+#[tokio::test]
+async fn clicks_of_a_link_that_came_back_outlive_its_tombstone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = store(folder.path()).await;
+    let (links, context) = (&store.links, on_behalf_of_nobody(&store.links));
+    let gone = links.create(&context, draft()).await.expect("made").link.id;
+    let id = links.create(&context, draft()).await.expect("made").link.id;
+    for id in [gone, id] {
+        links.delete(&context, id).await.expect("deleted");
+    }
+    let mut import = links.import(OnConflict::Fail, false);
+    let again = Imported { id: Some(id), clicks: 7, ..imported(draft()) };
+    import.add(&context, again).await.expect("a line like any other");
+    import.finish().await.expect("durable");
+    links.catch_up().await.expect("the table follows");
+    let later = Timestamp::from_millis(START).plus_millis(31 * 24 * 60 * 60 * 1_000);
+    assert_eq!(links.sweep(later).await.expect("swept"), 3, "two tombstones, and a total that nobody has");
+    links.catch_up().await.expect("the table follows");
+    assert_eq!(store.table.clicks(id).ok(), Some(7));
+    store.close().await;
+}
+
+/// After a write that the disk refused, an import counted the links of that Change, and of the next.
+#[test]
+fn an_import_counts_what_the_log_took() {
+    let faults = Faults::default();
+    let app = TestApp::start_ill(|_| {}, faults.clone(), true);
+    let links = app.app().links();
+    let context = on_behalf_of_nobody(links);
+    let mut import = links.import(OnConflict::Fail, false);
+    let mut add = |count: usize| {
+        let url = format!("https://e.test/{}", "u".repeat(8_000));
+        let line = || imported(Draft { destination: url.as_str().into(), ..draft() });
+        (0..count).find_map(|_| app.wait(import.add(&context, line())).err())
+    };
+    assert!(add(100).is_none(), "more than one Change");
+    faults.set(Some(Fault::Full));
+    let error = add(1_000).expect("refused").to_string();
+    faults.set(None);
+    let (made, _) = app.wait(import.finish()).expect("nothing is left to write");
+    app.wait(links.catch_up()).expect("the table follows");
+    let list = app.admin().get(LINKS).expect(200, "the list");
+    assert_eq!(list["total"].as_u64(), Some(made), "{error}");
+    assert!(made > 0, "{error}");
+}
+
+/// Lines that lead to each other were both taken: what the table has not applied, and what a check
+/// does not write, was not looked at.
+#[test]
+fn an_import_makes_no_links_that_lead_to_each_other() {
+    let app = TestApp::start();
+    let links = app.app().links();
+    let context = on_behalf_of_nobody(links);
+    let line = |from: &str, to: &str| {
+        let code = ShortCode::parse(from).expect("a code");
+        let destination = format!("http://{HOST}/{to}").into();
+        imported(Draft { code: Some(code), destination, ..draft() })
+    };
+    for dry_run in [true, false] {
+        let mut import = links.import(OnConflict::Fail, dry_run);
+        app.wait(import.add(&context, line("a", "b"))).expect("to what is not there");
+        app.wait(import.add(&context, line("b", "c"))).expect("to what is not there");
+        let error = app.wait(import.add(&context, line("c", "a"))).expect_err("back to itself").to_string();
+        assert_eq!(error, "url: must not lead back to this short link", "dry run: {dry_run}");
+        assert_eq!(app.wait(import.finish()).expect("written"), (2, 0), "dry run: {dry_run}");
+    }
 }
 
 /// An import waited for ever for a table that could not take in what the log had.

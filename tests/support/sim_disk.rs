@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -40,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) fail_syncs: Vec<u64>,
     /// This write fails, with the system's error number, after half of it.
     pub(crate) fail_write: Option<(u64, i32)>,
+    /// These bytes of a file are not there yet when they are read first.
+    pub(crate) late: Option<Range<usize>>,
 }
 
 #[derive(Debug, Default)]
@@ -282,12 +285,16 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         state.on()?;
         let live = &state.files[self.index].live;
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(live.len());
         let read = buffer.len().min(live.len() - from);
         buffer[..read].copy_from_slice(&live[from..from + read]);
+        let is_read = |late: &mut Range<usize>| from <= late.start && late.end <= from + read;
+        if let Some(late) = state.plan.late.take_if(is_read) {
+            buffer[late.start - from..late.end - from].fill(0);
+        }
         Ok(read)
     }
 
