@@ -244,7 +244,11 @@ mod tests {
     use super::*;
 
     /// Chunks, then the end or silence.
-    struct Chunks(Vec<&'static str>, bool);
+    struct Chunks(Vec<Bytes>, bool);
+
+    fn chunks(texts: &[&'static str], then_silence: bool) -> Chunks {
+        Chunks(texts.iter().copied().map(Bytes::from).collect(), then_silence)
+    }
 
     impl Body for Chunks {
         type Data = Bytes;
@@ -257,7 +261,7 @@ mod tests {
             if self.0.is_empty() {
                 return if self.1 { Poll::Pending } else { Poll::Ready(None) };
             }
-            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(self.0.remove(0).as_bytes())))))
+            Poll::Ready(Some(Ok(Frame::data(self.0.remove(0)))))
         }
     }
 
@@ -265,9 +269,9 @@ mod tests {
     async fn caps_and_joins() {
         let none = HeaderMap::new();
         let ten = Duration::from_secs(10);
-        let check = async |chunks: &[&'static str], want: Result<&'static str, BodyError>| {
-            let got = read(&none, Chunks(chunks.to_vec(), false), 5, ten).await;
-            assert_eq!(got, want.map(Bytes::from), "{chunks:?}");
+        let check = async |texts: &[&'static str], want: Result<&'static str, BodyError>| {
+            let got = read(&none, chunks(texts, false), 5, ten).await;
+            assert_eq!(got, want.map(Bytes::from), "{texts:?}");
         };
         check(&[], Ok("")).await;
         check(&["abc"], Ok("abc")).await;
@@ -284,14 +288,14 @@ mod tests {
         ];
         for (name, value, want) in rows {
             let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
-            let got = read(&headers, Chunks(vec![], true), 5, Duration::from_secs(10)).await;
+            let got = read(&headers, chunks(&[], true), 5, Duration::from_secs(10)).await;
             assert_eq!(got, Err(want), "{value}");
         }
     }
 
     #[tokio::test]
     async fn a_stalled_body_ends_at_the_deadline() {
-        let got = read(&HeaderMap::new(), Chunks(vec!["ab"], true), 5, Duration::from_millis(20)).await;
+        let got = read(&HeaderMap::new(), chunks(&["ab"], true), 5, Duration::from_millis(20)).await;
         assert_eq!(got, Err(BodyError::Slow));
     }
 
@@ -299,33 +303,18 @@ mod tests {
     /// beginning lay in.
     #[tokio::test]
     async fn a_body_that_is_waited_for_holds_no_buffers() {
-        struct Parts(Vec<Bytes>);
-        impl Body for Parts {
-            type Data = Bytes;
-            type Error = Infallible;
-
-            fn poll_frame(
-                mut self: Pin<&mut Self>,
-                _: &mut Context<'_>,
-            ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-                if self.0.is_empty() {
-                    return Poll::Pending;
-                }
-                Poll::Ready(Some(Ok(Frame::data(self.0.remove(0)))))
-            }
-        }
         for count in [0, 1, 2] {
             let buffers: Vec<_> = (0..count).map(|_| Bytes::from(vec![b'x'; 9])).collect();
             let mut late = 0;
             let within = Duration::from_millis(20);
-            let read = read_on(Parts(buffers.clone()), 99, within, || {
+            let read = read_on(Chunks(buffers.clone(), true), 99, within, || {
                 late += 1;
                 assert!(buffers.iter().all(Bytes::is_unique), "{count}");
             });
             assert_eq!(read.await, Err(BodyError::Slow), "{count}");
             assert_eq!(late, 1, "{count}");
         }
-        let read = read_on(Chunks(vec!["ab", "c"], false), 99, Duration::ZERO, || panic!("it is there"));
+        let read = read_on(chunks(&["ab", "c"], false), 99, Duration::ZERO, || panic!("it is there"));
         assert_eq!(read.await, Ok(Bytes::from("abc")));
     }
 
