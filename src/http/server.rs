@@ -225,12 +225,15 @@ where
         counts.connections.add();
         let turn = Turn::default();
         let stream = TokioIo::new(Stream::new(stream, turn.clone(), patience));
-        let connection = http.serve_connection(stream, turn.taken_by(connect(peer)));
+        // Boxed: a future holds a copy for each function that it hands what it captured, and this is
+        // most of what a connection takes.
+        let connection = Box::pin(http.serve_connection(stream, turn.taken_by(connect(peer))));
         let (watch, counts) = (ending.watch(), Closing(Arc::clone(&counts)));
         tokio::spawn(async move {
             let _held = (place, counts);
-            if let Some(Err(error)) = watch.over(connection, turn, http1::Connection::graceful_shutdown).await
-            {
+            let over =
+                watch.over(connection, turn, |connection| connection.as_deref_mut().graceful_shutdown());
+            if let Some(Err(error)) = over.await {
                 tracing::trace!(%error, "connection ended");
             }
         });

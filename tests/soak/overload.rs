@@ -23,8 +23,8 @@ use crate::client::percentile;
 use crate::load::{first, request};
 use crate::server::{Plan, Server};
 
-/// Connections that visitors come over.
-const CONNECTIONS: usize = 32;
+/// Connections that visitors come over: so many requests wait for the server's core when it is full.
+const CONNECTIONS: usize = 16;
 
 /// How late a visitor may be sent who waited for a connection to be free; later ones are turned away.
 const LATE: Duration = Duration::from_micros(200);

@@ -36,7 +36,7 @@ const KINDS: [(&str, &str, &str, &str); 4] = [
 ];
 
 pub(crate) fn t26_t27_slow_connections(report: &mut Report) {
-    let most = if report.is_short() { 1_000 } else { 10_000 };
+    let most = if report.is_short() { 3_000 } else { 10_000 };
     for (case, name, begin, drip) in KINDS {
         // Without a key it would be refused at its head.
         run(report, (case, name), &begin.replace("{}", KEY), drip, most);
