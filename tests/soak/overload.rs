@@ -24,7 +24,7 @@ use crate::load::{first, request};
 use crate::server::{Plan, Server};
 
 /// Connections that visitors come over: so many requests wait for the server's core when it is full.
-const CONNECTIONS: usize = 16;
+const CONNECTIONS: usize = 8;
 
 /// How late a visitor may be sent who waited for a connection to be free; later ones are turned away.
 const LATE: Duration = Duration::from_micros(200);
