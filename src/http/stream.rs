@@ -328,7 +328,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
 
 /// Whether these bytes are one request head and no more.
 fn is_one_head(bytes: &[u8]) -> bool {
-    bytes.windows(HEAD_END.len()).position(|end| end == HEAD_END) == Some(bytes.len() - HEAD_END.len())
+    memchr::memmem::find(bytes, HEAD_END).is_some_and(|at| at + HEAD_END.len() == bytes.len())
 }
 
 /// Makes unreadable, so that they are answered 400, what request lines have a fragment: hyper drops
@@ -349,7 +349,7 @@ fn refuse_fragments(bytes: &mut [u8]) {
                 *byte = 0x7f;
             }
         }
-        let Some(next) = head.windows(HEAD_END.len()).position(|end| end == HEAD_END) else { return };
+        let Some(next) = memchr::memmem::find(head, HEAD_END) else { return };
         start += next + HEAD_END.len();
     }
 }
@@ -573,6 +573,15 @@ mod tests {
         write(&mut stream, b"1").await.expect("held");
         let waits = poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_flush(cx).is_pending())).await;
         assert!(waits && !stream.turn.is_holding(), "else its task would never rest");
+    }
+
+    #[test]
+    fn one_head_is_told_from_less_and_more() {
+        let rows = [("", false), ("GE", false), ("G\r\n\r\n", true), ("G\r\n\r\nG", false)];
+        for (bytes, want) in rows {
+            assert_eq!(is_one_head(bytes.as_bytes()), want, "{bytes:?}");
+        }
+        assert!(!is_one_head(b"G\r\n\r\nG\r\n\r\n"));
     }
 
     #[test]
