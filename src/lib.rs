@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`settings`], [`clock`], [`readiness`] | how settings are spelt, the time, what is waited for | anything else |
 //! | [`model`] | the words as types: short codes, destinations, links, keys | I/O, serde, async, the clock |
+//! | [`fair`] | shares of the resources that tenants hold together | what the resources are |
 //! | [`clicks`] | one link's counter | where totals go |
 //! | [`log`] | the truth: Changes, in order, durable | what its bytes mean |
 //! | [`table`] | the log's state in sled: look-ups, lists, records' bytes | requests |
@@ -89,6 +90,7 @@ pub mod cli;
 pub mod clicks;
 pub mod clock;
 pub mod config;
+pub mod fair;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod http;

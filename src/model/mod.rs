@@ -15,6 +15,7 @@ pub mod network;
 pub mod short_code;
 pub mod snapshot;
 pub mod tag;
+pub mod tenant;
 pub mod webhook;
 pub mod workspace;
 

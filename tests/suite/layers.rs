@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the left: each may use what stands before it, and itself.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 18] = [
     "settings",
     "clock",
     "readiness",
     "model",
+    "fair",
     "clicks",
     "log",
     "table",

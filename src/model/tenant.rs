@@ -1,0 +1,38 @@
+//! [`Tenant`]: to whom the use of a shared resource is charged.
+
+use crate::model::id::ForeignId;
+use crate::model::workspace::WorkspaceNumber;
+
+/// The party on whose behalf a request holds part of a shared resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Tenant {
+    /// A key that reaches the whole instance.
+    Operator,
+    /// A key that reaches all workspaces of one company.
+    Company(ForeignId),
+    /// A key that reaches one workspace, or a visitor of one of its links.
+    Workspace {
+        /// The company that owns the workspace.
+        company: ForeignId,
+        /// The workspace.
+        number: WorkspaceNumber,
+    },
+}
+
+impl Tenant {
+    /// Returns the company that is charged, or `None` for the operator.
+    pub fn company(&self) -> Option<&ForeignId> {
+        match self {
+            Tenant::Operator => None,
+            Tenant::Company(company) | Tenant::Workspace { company, .. } => Some(company),
+        }
+    }
+
+    /// Returns the workspace that is charged besides its company.
+    pub fn workspace(&self) -> Option<WorkspaceNumber> {
+        match self {
+            Tenant::Workspace { number, .. } => Some(*number),
+            Tenant::Operator | Tenant::Company(_) => None,
+        }
+    }
+}
