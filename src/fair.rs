@@ -10,6 +10,8 @@
 //!
 //! Every pool that requests of several tenants draw from is one of these.
 
+pub mod queue;
+
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;

@@ -15,6 +15,7 @@ use waypost::model::destination::LinkType;
 use waypost::model::key::{Reach, Scopes};
 use waypost::model::link::{DomainChoice, Draft};
 use waypost::model::short_code::ShortCode;
+use waypost::model::tenant::Tenant;
 use waypost::readiness::Readiness;
 
 /// A store with links `c0`, `c1`..., and what answers requests to it.
@@ -60,6 +61,7 @@ fn asker(store: &Store) -> Context {
         key: None,
         reach: Reach::Instance,
         scopes: Scopes::all(),
+        tenant: Tenant::Operator,
         workspace: store.links.acting(&Caller::Environment, None).expect("the first workspace"),
         request: 0,
         now: store.links.clock().now(),

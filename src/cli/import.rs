@@ -19,6 +19,7 @@ use crate::http::api::native::portable;
 use crate::links::{Caller, Context, Import, Links, OnConflict};
 use crate::model::key::{Reach, Scopes};
 use crate::model::link::DomainChoice;
+use crate::model::tenant::Tenant;
 use crate::readiness::Readiness;
 
 /// Longest line: a link with every field at its bound is a tenth of it.
@@ -205,6 +206,7 @@ fn context(links: &Links, named: &str, must_exist: bool) -> Result<Context, Stri
         key: None,
         reach: Reach::Instance,
         scopes: Scopes::all(),
+        tenant: Tenant::Operator,
         workspace: workspace.ok_or("there is no workspace")?,
         request: 0,
         now: links.clock().now(),

@@ -95,7 +95,7 @@ impl Links {
         siblings: &Arc<Siblings>,
     ) -> Result<Prepared, Error> {
         let draft = row?;
-        let hash = self.hash(draft.password.clone()).await?;
+        let hash = self.hash(context, draft.password.clone()).await?;
         let prepared = self.0.prepare(context, draft, hash)?;
         self.check(context, prepared, siblings).await
     }

@@ -42,7 +42,7 @@ impl Links {
         names: Names,
     ) -> Result<LinkView, Error> {
         let password = match &patch.password {
-            Some(Some(password)) => Some(Some(self.0.hashing.hash(password.clone()).await?)),
+            Some(Some(password)) => Some(Some(self.0.hashing.hash(&context.tenant, password.clone()).await?)),
             Some(None) => Some(None),
             None => None,
         };

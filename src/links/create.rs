@@ -89,7 +89,7 @@ impl Links {
     ) -> Result<LinkView, Error> {
         let workspace = context.workspace.number;
         draft.edits.extend(self.named_campaign(workspace, &names).await?);
-        let hash = self.hash(draft.password.clone()).await?;
+        let hash = self.hash(context, draft.password.clone()).await?;
         let mut collided = 0;
         for _ in 0..ATTEMPTS {
             // Held until the Change is applied: see `Shared::order`.
@@ -134,9 +134,13 @@ impl Links {
         Err(Error::Busy)
     }
 
-    pub(super) async fn hash(&self, password: Option<Password>) -> Result<Option<PasswordHash>, Error> {
+    pub(super) async fn hash(
+        &self,
+        context: &Context,
+        password: Option<Password>,
+    ) -> Result<Option<PasswordHash>, Error> {
         match password {
-            Some(password) => self.0.hashing.hash(password).await.map(Some),
+            Some(password) => self.0.hashing.hash(&context.tenant, password).await.map(Some),
             None => Ok(None),
         }
     }

@@ -175,7 +175,7 @@ impl Import<'_> {
         let hash = match imported.hash.take() {
             Some(hash) => Some(hash),
             None if self.dry_run => None,
-            None => self.links.hash(imported.draft.password.take()).await?,
+            None => self.links.hash(context, imported.draft.password.take()).await?,
         };
         let tags = self.tag_ids(context, &imported.tags).await?;
         if !tags.is_empty() {

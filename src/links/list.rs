@@ -27,10 +27,16 @@ impl Links {
             let is_long = !is_scan && shared.table.is_importing(workspace)?;
             if is_long { Ok(Err(query)) } else { shared.page(workspace, &query).map(Ok) }
         };
-        let page = if is_scan { self.scanning(page).await } else { self.blocking(page).await }?;
+        let page = if is_scan {
+            self.scanning(&context.tenant, move |shared, _| page(shared)).await
+        } else {
+            self.blocking(page).await
+        }?;
         match page {
             Ok(page) => Ok(page),
-            Err(query) => self.scanning(move |shared| shared.page(workspace, &query)).await,
+            Err(query) => {
+                self.scanning(&context.tenant, move |shared, _| shared.page(workspace, &query)).await
+            }
         }
     }
 }

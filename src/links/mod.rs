@@ -11,6 +11,7 @@ mod change;
 mod codes;
 mod commit;
 pub(crate) mod contacts;
+mod cpu_pool;
 mod create;
 mod credits;
 pub mod directory;
@@ -31,7 +32,6 @@ mod site;
 mod snapshots;
 mod start;
 mod tags;
-mod turns;
 mod view;
 mod walk;
 mod webhooks;
@@ -49,6 +49,7 @@ use serde::{Deserialize, Serialize};
 pub use self::bulk::{Bulk, ROWS_MAX};
 pub use self::campaigns::Paging;
 pub use self::contacts::{CONTACT_PATH, Rendered};
+pub use self::cpu_pool::heavy_threads;
 pub use self::error::Error;
 pub use self::import::{Import, Imported, OnConflict};
 pub use self::keys::Caller;
@@ -59,13 +60,13 @@ pub use self::resolve::Resolved;
 pub use self::site::Site;
 pub use self::snapshots::{ImportView, SharePage, ShareView, SnapshotView};
 pub use self::start::{Bootstrap, KEY_FILE, StartError};
-pub use self::turns::heavy_threads;
 pub use self::view::{
     BulkView, CampaignPage, CampaignView, DomainView, FailedRow, KeyView, LinkView, WebhookSecretView,
     WorkspaceView,
 };
 pub use self::walk::{Slice, Walk};
 
+use self::cpu_pool::{Cancel, CpuPool};
 use self::directory::Directory;
 use self::keys::EnvironmentKey;
 use crate::cache::Cache;
@@ -75,6 +76,7 @@ use crate::model::destination::ExtraSchemes;
 use crate::model::id::{Id, IdSource};
 use crate::model::key::{Reach, Scopes};
 use crate::model::network::Networks;
+use crate::model::tenant::Tenant;
 use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::settings::BadSetting;
 use crate::table::Table;
@@ -132,6 +134,8 @@ pub struct Context {
     pub reach: Reach,
     /// What it may do.
     pub scopes: Scopes,
+    /// To whom its use of shared resources is charged: see [`Links::tenant_of`].
+    pub tenant: Tenant,
     /// The workspace it acts in.
     pub workspace: Arc<Workspace>,
     /// Ties log lines and Changes to the request; 0 for none.
@@ -143,7 +147,7 @@ pub struct Context {
 }
 
 /// Most searches, sorted lists and deep pages that wait for a thread. Past it: 503, try again.
-const SCANS_WAITING_MAX: usize = 64;
+const SCANS_WAITING_MAX: u32 = 64;
 
 /// The handle.
 #[derive(Clone)]
@@ -179,7 +183,7 @@ struct Shared {
     environment_key: Option<EnvironmentKey>,
     hashing: password::Hasher,
     /// Reads that look at each link of a list.
-    scans: turns::Queue,
+    scans: CpuPool,
     readers: readers::Readers,
     snapshots: snapshots::AtWork,
     /// Set once the directory was read: before, everything looks as if it did not exist.
@@ -239,7 +243,7 @@ impl Links {
             settings: parts.settings,
             environment_key: parts.environment_key.as_deref().map(EnvironmentKey::new),
             hashing: password::Hasher::new(),
-            scans: turns::Queue::new(turns::Queue::threads(), SCANS_WAITING_MAX),
+            scans: CpuPool::new(&cpu_pool::Threads::new(), SCANS_WAITING_MAX),
             readers: readers::Readers::start(),
             snapshots: snapshots::AtWork::default(),
             is_loaded: AtomicBool::new(false),
@@ -267,22 +271,40 @@ impl Links {
         &self.0.clock
     }
 
-    /// Runs table reads that may take long, in turns.
-    async fn scanning<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let shared = Arc::clone(&self.0);
-        self.0.scans.run(move || work(&shared)).await?
+    /// Returns to whom the use of shared resources by a key of this reach is charged.
+    pub fn tenant_of(&self, reach: &Reach) -> Tenant {
+        match reach {
+            Reach::Instance => Tenant::Operator,
+            Reach::Company(id) => Tenant::Company(id.clone()),
+            Reach::Workspace(number) => self.tenant_of_workspace(*number),
+        }
     }
 
-    /// The same for who has had a turn and goes on.
-    async fn scanning_on<T: Send + 'static>(
+    /// Returns to whom visits of a workspace's links are charged, and what its own keys do.
+    pub(crate) fn tenant_of_workspace(&self, number: WorkspaceNumber) -> Tenant {
+        let company = self.directory().workspace(number).map(|held| held.record.company.clone());
+        // Workspaces are never removed; a number without one would be a damaged store.
+        company.map_or(Tenant::Operator, |company| Tenant::Workspace { company, number })
+    }
+
+    /// Runs table reads that look at many records on the pool for them.
+    async fn scanning<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
+        tenant: &Tenant,
+        work: impl FnOnce(&Shared, &Cancel) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let shared = Arc::clone(&self.0);
-        self.0.scans.go_on(move || work(&shared)).await?
+        self.0.scans.run(tenant, move |cancel| work(&shared, cancel)).await?
+    }
+
+    /// Like [`Links::scanning`], for the next slice of a scan that was already admitted.
+    async fn resume_scanning<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        work: impl FnOnce(&Shared, &Cancel) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let shared = Arc::clone(&self.0);
+        self.0.scans.resume(tenant, move |cancel| work(&shared, cancel)).await?
     }
 
     /// Runs table reads where blocking is allowed.

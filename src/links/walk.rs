@@ -4,6 +4,7 @@
 use super::list::matches;
 use super::{Context, Error, LinkView, Links, Shared};
 use crate::model::id::Id;
+use crate::model::tenant::Tenant;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::{List, Order, Sight};
 
@@ -31,6 +32,7 @@ pub struct Slice {
 #[derive(Clone, Debug)]
 pub struct Walk {
     links: Links,
+    tenant: Tenant,
     rest: Rest,
 }
 
@@ -60,7 +62,7 @@ impl Links {
             skip: slice.skip,
             left: slice.limit.unwrap_or(u64::MAX),
         };
-        Walk { links: self.clone(), rest }
+        Walk { links: self.clone(), tenant: context.tenant.clone(), rest }
     }
 }
 
@@ -81,8 +83,8 @@ impl Walk {
             let is_begun = self.rest.sight.is_some();
             let looked = match (is_scan, is_begun) {
                 (false, _) => self.links.blocking(look).await,
-                (true, false) => self.links.scanning(look).await,
-                (true, true) => self.links.scanning_on(look).await,
+                (true, false) => self.links.scanning(&self.tenant, move |shared, _| look(shared)).await,
+                (true, true) => self.links.resume_scanning(&self.tenant, move |shared, _| look(shared)).await,
             };
             let (found, more, rest) = looked?;
             links.extend(found);

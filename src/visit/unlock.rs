@@ -100,7 +100,7 @@ impl Visitor {
         if let Err(Locked(left)) = attempts.begin(link, peer, Instant::now()) {
             return pages::password(Ask::Locked { seconds: left.as_secs() + 1 });
         }
-        match self.links.is_password(password, hash).await {
+        match self.links.is_password(decided.link.workspace, password, hash).await {
             Ok(false) => pages::password(Ask::Wrong),
             Ok(true) => {
                 attempts.take_back(link, peer);

@@ -15,6 +15,7 @@ use waypost::model::id::Id;
 use waypost::model::key::{Reach, Scopes};
 use waypost::model::link::{DomainChoice, Draft};
 use waypost::model::short_code::ShortCode;
+use waypost::model::tenant::Tenant;
 use waypost::readiness::Readiness;
 use waypost::table::keys;
 use waypost::table::record::encode_clicks;
@@ -182,6 +183,7 @@ fn on_behalf_of_nobody(links: &Links) -> Context {
         key: None,
         reach: Reach::Instance,
         scopes: Scopes::all(),
+        tenant: Tenant::Operator,
         workspace: links.acting(&Caller::Environment, None).expect("the first workspace"),
         request: 0,
         now: Timestamp::from_millis(START),

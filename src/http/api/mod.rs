@@ -288,7 +288,8 @@ impl Api {
         let is_confined = asked.workspace.is_some() && dialect.naming() == Naming::Confines;
         let reach = if is_confined { Reach::Workspace(workspace.number) } else { caller.reach() };
         let (key, scopes) = (caller.key(), caller.scopes());
-        let context = Context { key, reach, scopes, workspace, request, now, claim };
+        let tenant = self.0.core.links.tenant_of(&caller.reach());
+        let context = Context { key, reach, scopes, tenant, workspace, request, now, claim };
         if endpoint.method == "GET" {
             // Boxed, so that whoever waits for a body does not hold the room for what comes of it.
             let answered = Box::pin(self.perform(&context, asked.command)).await?;
