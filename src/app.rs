@@ -5,7 +5,8 @@
 //! need the store get 503 until it has caught up. Stop: close the listener, let started requests
 //! finish, write down webhooks that wait and the last clicks, close the log, let the table apply what is left.
 
-use std::fs::File;
+pub mod data_folder;
+
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
@@ -14,10 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rustix::fs::{FlockOperation, flock};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use self::data_folder::{FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -28,21 +29,14 @@ use crate::http::dates::Dates;
 use crate::http::server;
 use crate::http::service::Service;
 use crate::links::{Bootstrap, Links, Parts, Site, StartError as FirstRecordsError};
-use crate::log::disk::FsDisk;
-use crate::log::local::LocalLog;
+use crate::log::disk::{Disk, FsDisk};
+use crate::log::local::{self, LocalLog};
 use crate::log::space::Space;
 use crate::log::{Log, LogError};
 use crate::readiness::{Latch, Readiness};
 use crate::table::Table;
 use crate::visit::Visitor;
 use crate::webhooks::Webhooks;
-
-/// Folder of the log within the data folder.
-pub const LOG_FOLDER: &str = "log";
-/// Folder of the table within the data folder.
-pub const TABLE_FOLDER: &str = "table";
-/// The file whose lock says that a process owns the data folder.
-pub const LOCK_FILE: &str = "lock";
 
 /// How often the start looks whether the table has caught up.
 const READY_POLL: Duration = Duration::from_millis(5);
@@ -51,19 +45,8 @@ const READY_POLL: Duration = Duration::from_millis(5);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The data folder cannot be used.
-    #[error("cannot use the data folder {}: {error}", path.display())]
-    DataFolder {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// Another process has the data folder.
-    #[error("the data folder {} is already in use by another waypost: stop that one first", path.display())]
-    InUse {
-        /// Which.
-        path: PathBuf,
-    },
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The log cannot be opened.
     #[error("{0}")]
     Log(#[from] LogError),
@@ -93,7 +76,7 @@ pub struct Store {
     /// The full-disk guard.
     pub space: Arc<Space>,
     /// Held for as long as the store is open.
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl Store {
@@ -111,17 +94,36 @@ impl Store {
         wrap: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>,
     ) -> Result<Store, StartError> {
         let dir = &config.data_dir;
-        let in_folder = |error| StartError::DataFolder { path: dir.clone(), error };
+        let in_folder = |error| FolderError::Unusable { path: dir.clone(), error };
         // For the owner's eyes: it holds hashes of keys and passwords.
         let mut private = std::fs::DirBuilder::new();
-        private.recursive(true).mode(0o700).create(dir.join(LOG_FOLDER)).map_err(in_folder)?;
-        let lock = lock(dir)?;
-        let space = Arc::new(Space::open(dir).map_err(in_folder)?);
-        let table = Table::open(&dir.join(TABLE_FOLDER), config.table.clone());
+        private.recursive(true).mode(0o700).create(dir).map_err(in_folder)?;
+        let mut lock = data_folder::lock(dir)?;
+        let is_loss_accepted = data_folder::check(dir, config.log.accept_loss)?;
         let disk = FsDisk::open(&dir.join(LOG_FOLDER)).map_err(in_folder)?;
+        lock.extend(dir)?;
+        if is_loss_accepted {
+            data_folder::set_key_aside(dir, clock.now()).map_err(in_folder)?;
+        }
+        let space = Arc::new(Space::open(dir).map_err(in_folder)?);
+        if !dir.join(TABLE_FOLDER).exists() {
+            // The log first: a table or a key without a log stops the next start.
+            local::begin(&disk, clock.now())?;
+        }
+        let table = Table::open(&dir.join(TABLE_FOLDER), config.table.clone());
+        if table.is_held_elsewhere() {
+            return Err(FolderError::InUse { path: dir.clone() }.into());
+        }
         let witness = Arc::new(table.clone());
         let settings = config.log.clone();
-        let log = LocalLog::open(Arc::new(disk), settings, clock.clone(), witness, Arc::clone(&space))?;
+        let disk = Arc::new(disk);
+        let log = LocalLog::open(
+            Arc::clone(&disk) as Arc<dyn Disk>,
+            settings,
+            clock.clone(),
+            witness,
+            Arc::clone(&space),
+        )?;
         let log = wrap(Arc::new(log));
         let links = Links::new(Parts {
             log: Arc::clone(&log),
@@ -136,7 +138,9 @@ impl Store {
         let webhooks = Webhooks::new(links.clone(), &config.webhooks)?;
         let room = Arc::clone(&space);
         let observer = Arc::new(links.clone());
-        table.start(Arc::clone(&log), observer, Arc::new(move || !room.is_low()), clock, readiness);
+        // sled writes by path as well: not into a folder that took the place of this one.
+        let may_write = move || !room.is_low() && disk.check_path().is_ok();
+        table.start(Arc::clone(&log), observer, Arc::new(may_write), clock, readiness);
         Ok(Store { log, table, links, webhooks, space, _lock: lock })
     }
 
@@ -310,17 +314,5 @@ impl App {
         // After the last click, and before the log closes, which takes what waits.
         self.store.webhooks.stop().await;
         self.store.close().await;
-    }
-}
-
-/// Locks a data folder for as long as the file is open.
-pub fn lock(dir: &Path) -> Result<File, StartError> {
-    let path = dir.join(LOCK_FILE);
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|error| StartError::DataFolder { path: dir.to_owned(), error })?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::InUse { path: dir.to_owned() }),
-        Err(error) => Err(StartError::DataFolder { path: dir.to_owned(), error: error.into() }),
     }
 }

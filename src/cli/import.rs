@@ -12,7 +12,8 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
 use super::{Common, Failure, load, progress, say, tell};
-use crate::app::{LOG_FOLDER, StartError, Store};
+use crate::app::data_folder::{FolderError, LOG_FOLDER};
+use crate::app::{StartError, Store};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::api::native::portable;
@@ -86,7 +87,7 @@ async fn import(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
         (Box::new(file), length)
     };
     let store = Store::open(config, Clock::system(), &Readiness::default()).map_err(|error| match error {
-        StartError::InUse { .. } => Failure::Failed(format!(
+        StartError::Folder(FolderError::InUse { .. }) => Failure::Failed(format!(
             "{error}; or, while it runs, POST up to 1000 links at a time to /api/v1/links/bulk"
         )),
         other => Failure::from(other),

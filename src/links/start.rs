@@ -1,7 +1,7 @@
 //! What happens before the first request: the first start's records, and the hook by which the
 //! apply thread keeps directory and cache up with the table.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +22,10 @@ use crate::table::{self, Observer, Table, keys};
 
 /// Name of the file with the bootstrap key, in the data folder.
 pub const KEY_FILE: &str = "admin.key";
+
+/// Bytes read of the key file: some hundred times a key, so that a file put there by mistake is not
+/// read whole. A longer one is no key.
+const SECRET_MAX: u64 = 4_096;
 
 /// Codes read from the table in one go: a millisecond's work, after which a table that closes is
 /// noticed.
@@ -161,7 +165,7 @@ impl Links {
         let is_first = self.directory().domain(DomainNumber::DEFAULT).is_none();
         let now = self.0.clock.now();
         if !is_first && (given || self.directory().has_master(now)) {
-            let secret = std::fs::read_to_string(&path).unwrap_or_default();
+            let secret = read_secret(&path);
             let works = !given && self.authenticate(secret.trim(), now).is_some();
             return Ok(Bootstrap { key_file: works.then_some(path), is_first });
         }
@@ -238,6 +242,20 @@ impl Shared {
             before != coming.workspace(*number).map(|held| &held.record.custom_values)
         };
         coming.workspaces(&Reach::Instance).map(|held| held.record.number).filter(differs).collect()
+    }
+}
+
+/// Reads the key file; empty when there is none that can be read.
+fn read_secret(path: &Path) -> String {
+    let mut secret = String::new();
+    let file = crate::log::disk::open_regular(path, std::fs::File::options().read(true));
+    match file.and_then(|file| file.take(SECRET_MAX).read_to_string(&mut secret)) {
+        Ok(_) => secret,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => {
+            tracing::warn!(%error, path = %path.display(), "the key file cannot be read");
+            String::new()
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! writing at the end is no damage.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use crate::log::folder::{self, Folder};
 use crate::log::frame::ends::{Closed, Footer};
 use crate::log::live::{self, Write};
 use crate::log::scan::{self, Survey};
-use crate::log::segment::{Name, io_error};
+use crate::log::segment::{self, Name, io_error};
 use crate::log::{LogError, Manifest, Position, Record, recovery};
 
 /// How often a folder is read again because the server began or removed a segment meanwhile. Each
@@ -35,6 +36,27 @@ const COPY_BYTES: usize = 1024 * 1024;
 pub struct Archive {
     folder: Folder,
     survey: Survey,
+}
+
+/// Returns whether a file of this name is one that a log consists of, finished or not.
+pub fn is_of_a_log(name: &str) -> bool {
+    name == folder::MARK || Name::parse(name).is_some() || name.ends_with(segment::UNFINISHED)
+}
+
+/// Returns whether a folder holds a log, whole or not: a segment, or the mark of a clean stop. Reads
+/// names only. A folder that does not exist holds none.
+pub fn holds_log(folder: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        entries => entries?,
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        if name.to_str().is_some_and(|name| name == folder::MARK || Name::parse(name).is_some()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What [`Archive::verify`] found.
@@ -60,12 +82,20 @@ pub struct Report {
     pub torn: u64,
     /// What is damaged, with file and offset, one sentence each.
     pub damage: Vec<String>,
+    /// Whether the mark of a clean stop is there and names exactly this end. A log that is being
+    /// written has none; a copy without it may have lost its end.
+    pub closed: bool,
 }
 
 impl Report {
     /// Whether nothing is wrong.
     pub fn is_sound(&self) -> bool {
         self.damage.is_empty() && self.stored == self.reckoned
+    }
+
+    /// Whether the log is known to have reached no further than its end here.
+    pub fn is_complete(&self) -> bool {
+        self.closed
     }
 }
 
@@ -187,7 +217,13 @@ impl Archive {
             reckoned,
             torn: self.survey.torn,
             damage,
+            closed: self.is_closed(),
         })
+    }
+
+    fn is_closed(&self) -> bool {
+        let Some(last) = self.chain().segments.last() else { return false };
+        self.folder.mark.is_some_and(|mark| mark == mark_of(last))
     }
 
     /// Copies the log to an empty or new folder, as a log that was closed in order at
@@ -217,15 +253,19 @@ impl Archive {
             })?;
         }
         let Some(last) = self.chain().segments.last() else { return Ok(()) };
-        let mark = Closed {
-            log: last.header.log,
-            sequence: last.header.sequence,
-            length: last.end,
-            position: last.last,
-            manifest: last.manifest,
-        };
         // The mark also tells a copy that was cut later from a whole one.
-        recovery::write_mark(disk, &mark).map_err(io_error(disk, "", "cannot write in"))
+        recovery::write_mark(disk, &mark_of(last)).map_err(io_error(disk, "", "cannot write in"))
+    }
+}
+
+/// The mark of a clean stop at the end of the last segment.
+fn mark_of(last: &Segment) -> Closed {
+    Closed {
+        log: last.header.log,
+        sequence: last.header.sequence,
+        length: last.end,
+        position: last.last,
+        manifest: last.manifest,
     }
 }
 

@@ -5,11 +5,14 @@
 //! promises anything.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock, openat, renameat, stat, unlinkat};
+use rustix::io::Errno;
 
 /// A folder of files.
 pub trait Disk: Send + Sync + fmt::Debug {
@@ -27,6 +30,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn sync_dir(&self) -> io::Result<()>;
     /// How messages call this file.
     fn path(&self, name: &str) -> String;
+    /// Fails when the folder is no longer what its path leads to: what is written to it then would be
+    /// missing after a restart.
+    fn check_path(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// An open file.
@@ -43,71 +51,131 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// written since the last success, and trying again would only seem to help: the kernel may
     /// have dropped the pages.
     fn sync_data(&self) -> io::Result<()>;
+    /// Fails when another process is going to write the file, and makes that process fail from now on.
+    /// The lock of the folder does not cover a file that has a second name in another folder, as a
+    /// copy made of hard links has.
+    fn claim(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Opens a regular file, and fails at once with a clear error for anything else that may have its name:
+/// a pipe would block the caller, a device would yield bytes without end.
+pub fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let file = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    regular(&file)?;
+    Ok(file)
+}
+
+fn regular(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file: move it away"))
 }
 
 /// A folder of the system. What it makes, only its owner can read.
+///
+/// Every call is relative to the folder that was opened, not to its path: a folder that is renamed away
+/// under a running server keeps its own files, and a folder that takes its path gets none of them.
 #[derive(Debug)]
 pub struct FsDisk {
-    folder: PathBuf,
+    path: PathBuf,
+    folder: File,
     writable: bool,
 }
 
 impl FsDisk {
     /// The folder, made if it is missing.
-    pub fn open(folder: &Path) -> io::Result<FsDisk> {
-        if !folder.is_dir() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-            if let Some(parent) = folder.canonicalize()?.parent() {
+    pub fn open(path: &Path) -> io::Result<FsDisk> {
+        if !path.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            if let Some(parent) = path.canonicalize()?.parent() {
                 File::open(parent)?.sync_all()?;
             }
         }
-        Ok(FsDisk { folder: folder.to_owned(), writable: true })
+        FsDisk::at(path, true)
     }
 
     /// An existing folder, to be read only: beside a server that writes it, or on a medium that
     /// takes no writes.
-    pub fn read_only(folder: &Path) -> io::Result<FsDisk> {
-        fs::read_dir(folder)?;
-        Ok(FsDisk { folder: folder.to_owned(), writable: false })
+    pub fn read_only(path: &Path) -> io::Result<FsDisk> {
+        FsDisk::at(path, false)
+    }
+
+    fn at(path: &Path, writable: bool) -> io::Result<FsDisk> {
+        let flags = OFlags::DIRECTORY.bits().cast_signed();
+        let folder = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        Ok(FsDisk { path: path.to_owned(), folder, writable })
     }
 }
 
 impl Disk for FsDisk {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
+        for entry in Dir::read_from(&self.folder)? {
             // A name that is no text is none of ours.
-            names.extend(entry?.file_name().into_string());
+            names.extend(entry?.file_name().to_str().map(str::to_owned));
         }
+        names.retain(|name| name != "." && name != "..");
         Ok(names)
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        Ok(Arc::new(file.open(self.folder.join(name))?))
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let create = || openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR);
+        let file = match create() {
+            // Not emptied but replaced: the name may be a link to a file elsewhere.
+            Err(Errno::EXIST) => {
+                self.remove(name)?;
+                create()?
+            }
+            opened => opened?,
+        };
+        let file = File::from(file);
+        file.claim()?;
+        Ok(Arc::new(file))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(self.writable).open(self.folder.join(name))?;
+        let access = if self.writable { OFlags::RDWR } else { OFlags::RDONLY };
+        // A pipe would block the call, and a device may have no end.
+        let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(openat(&self.folder, name, flags, Mode::empty())?);
+        regular(&file)?;
         Ok(Arc::new(file))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.folder.join(from), self.folder.join(to))
+        Ok(renameat(&self.folder, from, &self.folder, to)?)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.folder.join(name))
+        Ok(unlinkat(&self.folder, name, AtFlags::empty())?)
     }
 
     fn sync_dir(&self) -> io::Result<()> {
         // fsync, not fdatasync: for a folder the metadata is the content.
-        File::open(&self.folder)?.sync_all()
+        self.folder.sync_all()
     }
 
     fn path(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
+        self.path.join(name).display().to_string()
+    }
+
+    fn check_path(&self) -> io::Result<()> {
+        let moved = |why: &str| io::Error::other(format!("the folder {} {why}", self.path.display()));
+        let there = match stat(&self.path) {
+            Ok(there) => there,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Err(moved("was moved or removed: put it back")),
+            // Any other failure tells nothing of where the folder is.
+            Err(_) => return Ok(()),
+        };
+        let ours = self.folder.metadata()?;
+        if (there.st_dev, there.st_ino) == (ours.dev(), ours.ino()) {
+            return Ok(());
+        }
+        Err(moved("is another one than at the start: put the one from the start back, or restart"))
     }
 }
 
@@ -131,6 +199,17 @@ impl DiskFile for File {
     fn sync_data(&self) -> io::Result<()> {
         File::sync_data(self)
     }
+
+    fn claim(&self) -> io::Result<()> {
+        match flock(self, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => {
+                let why = "another process writes it, here or in a folder that has a hard link to it";
+                Err(io::Error::new(io::ErrorKind::ResourceBusy, why))
+            }
+            // Where files cannot be locked, the lock of the folder remains.
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The unit in which an unreadable spot is skipped: the page, which is what media and kernels fail
@@ -146,7 +225,7 @@ pub(crate) fn read_full(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> 
             Ok(0) => break,
             Ok(read) => done += read,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+            Err(e) if e.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
                 let left = (file.size()?).saturating_sub(offset + done as u64);
                 let length = buffer.len().min(done + usize::try_from(left).unwrap_or(usize::MAX));
                 read_around(file, &mut buffer[done..length], offset + done as u64);

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::log::committer::Committer;
 use crate::log::disk::Disk;
 use crate::log::follow::{self, Source, Tail};
@@ -24,6 +24,11 @@ use crate::log::{compact, keeper, recovery};
 /// What a proposal takes on disk beside its keys and values, and a put: a guess on the high side,
 /// for filling batches and judging space.
 const OVERHEAD: usize = 64;
+
+/// Begins a log on a disk that holds no file of one; otherwise does nothing.
+pub fn begin(disk: &dyn Disk, now: Timestamp) -> Result<(), LogError> {
+    recovery::begin_if_empty(disk, now)
+}
 
 /// A log in one folder.
 pub struct LocalLog {

@@ -13,7 +13,7 @@ use crate::log::folder::{self, Folder, MARK};
 use crate::log::frame::ends::{Closed, Header, Kind};
 use crate::log::repair::Repair;
 use crate::log::scan::{self, Range, Survey};
-use crate::log::segment::{UNFINISHED, Writer, io_error};
+use crate::log::segment::{Name, UNFINISHED, Writer, io_error};
 use crate::log::shared::Settings;
 use crate::log::{LogError, Manifest, Position, Witness};
 
@@ -81,6 +81,15 @@ fn fresh_id(disk: &dyn Disk) -> Result<u128, LogError> {
     Ok(u128::from_le_bytes(bytes))
 }
 
+/// Begins a log on a disk without a segment and without a mark; otherwise does nothing.
+pub(crate) fn begin_if_empty(disk: &dyn Disk, now: Timestamp) -> Result<(), LogError> {
+    let names = disk.list().map_err(io_error(disk, "", "cannot list"))?;
+    if names.iter().any(|name| name == MARK || Name::parse(name).is_some()) {
+        return Ok(());
+    }
+    begin(disk, fresh_id(disk)?, now)
+}
+
 /// The first segment of a new log.
 fn begin(disk: &dyn Disk, log: u128, now: Timestamp) -> Result<(), LogError> {
     let header = Header {
@@ -106,6 +115,7 @@ fn adopt(
         return Err(LogError::Damaged("the log has no segment".to_owned()));
     };
     let name = active.name().to_string();
+    active.file.claim().map_err(io_error(disk, &name, "cannot write"))?;
     if survey.torn > 0 {
         tracing::warn!(
             file = %active.path,

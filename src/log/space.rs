@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, StatVfs, fallocate, statvfs};
 
+use crate::log::disk;
+
 /// The part of the volume that the ballast takes, as a divisor.
 const PART: u64 = 16;
 
@@ -215,7 +217,8 @@ impl Space {
             return Ok(());
         }
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = disk::open_regular(&path, options)?;
         let made = match fallocate(&file, FallocateFlags::empty(), 0, size) {
             Err(rustix::io::Errno::OPNOTSUPP) => fill(&mut file, size),
             other => other.map_err(io::Error::from),

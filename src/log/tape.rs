@@ -38,6 +38,8 @@ pub(crate) struct Tape {
     retry: Option<(Instant, Duration, CommitError)>,
     /// The last attempt to begin a segment failed so late that it may exist.
     maybe_named: bool,
+    /// The folder was not at its path at the last look, which was logged.
+    is_displaced: bool,
 }
 
 /// Frames that become durable together.
@@ -57,7 +59,15 @@ impl Tape {
     /// Goes on at the end of `writer`; `sequence` is the highest number that any segment has.
     pub(crate) fn new(shared: Arc<Shared>, writer: Writer, sequence: u64) -> Tape {
         let checkpointed = writer.end;
-        Tape { shared, writer: Some(writer), checkpointed, sequence, retry: None, maybe_named: false }
+        Tape {
+            shared,
+            writer: Some(writer),
+            checkpointed,
+            sequence,
+            retry: None,
+            maybe_named: false,
+            is_displaced: false,
+        }
     }
 
     /// Makes a group durable and shows it in the chain.
@@ -129,6 +139,7 @@ impl Tape {
 
     /// Makes sure that there is a segment to write to, with room in it.
     pub(crate) fn ready(&mut self) -> Result<(), CommitError> {
+        self.check_path()?;
         let full = self.writer.as_ref().map(|w| w.end >= self.shared.settings.segment_bytes);
         match full {
             Some(false) => Ok(()),
@@ -146,6 +157,19 @@ impl Tape {
         }
     }
 
+    /// Refuses writes while the folder is not where a restart would look for it: acknowledged, they
+    /// would be lost then.
+    fn check_path(&mut self) -> Result<(), CommitError> {
+        let Err(why) = self.shared.disk.check_path() else {
+            self.is_displaced = false;
+            return Ok(());
+        };
+        if !std::mem::replace(&mut self.is_displaced, true) {
+            tracing::error!(%why, "the log takes no writes until its folder is back");
+        }
+        Err(CommitError::Unavailable(why.to_string()))
+    }
+
     fn may_retry(&self) -> bool {
         self.retry.as_ref().is_none_or(|(at, _, _)| Instant::now() >= *at)
     }
@@ -153,6 +177,7 @@ impl Tape {
     /// Begins a new segment and seals the one before it, in this order: a sealed segment without
     /// a successor shows that a file was lost.
     pub(crate) fn roll(&mut self) -> Result<(), CommitError> {
+        self.check_path()?;
         let old = self.writer.take();
         if let Err(why) = self.begin_segment() {
             // Unless the new one may be there after a restart, and hide what is written here.

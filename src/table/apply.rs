@@ -279,7 +279,7 @@ impl Applier {
     fn catch_up(&self, rebuild: bool) -> Result<Option<Box<dyn Follower>>, Failure> {
         let shared = &self.table.0;
         "replaying the log".clone_into(&mut shared.status.lock().waiting_for);
-        let mark = if rebuild { self.distrust("it is damaged") } else { self.trusted_mark() };
+        let mark = if rebuild { self.distrust("it is damaged") } else { self.trusted_mark()? };
         let mut position = Position::START;
         if let Some(mark) = mark {
             position = mark.position;
@@ -311,17 +311,19 @@ impl Applier {
     }
 
     /// Where the store on disk stands, when it belongs to this log and is not ahead of it.
-    fn trusted_mark(&self) -> Option<Applied> {
+    fn trusted_mark(&self) -> Result<Option<Applied>, Failure> {
         let shared = &self.table.0;
         let reason = match shared.open_store() {
             Ok(Some(mark)) if mark.log != self.log.id() => "it belongs to another log".to_owned(),
             Ok(Some(mark)) if mark.position > self.log.position() => "it is ahead of the log".to_owned(),
-            Ok(Some(mark)) => return Some(mark),
-            Ok(None) if self.log.position() == Position::START => return None,
+            Ok(Some(mark)) => return Ok(Some(mark)),
+            Ok(None) if self.log.position() == Position::START => return Ok(None),
             Ok(None) => "it is empty".to_owned(),
+            // Another process works with it. Opened again later, never removed.
+            Err(error @ Error::Store(StoreError::Held)) => return Err(error.into()),
             Err(error) => error.to_string(),
         };
-        self.distrust(&reason)
+        Ok(self.distrust(&reason))
     }
 
     fn distrust(&self, reason: &str) -> Option<Applied> {

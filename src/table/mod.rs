@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
@@ -108,6 +108,8 @@ pub(crate) struct Shared {
     mark: Mutex<Option<Applied>>,
     /// Set by a reader that met a corrupt record; the apply thread rebuilds.
     suspect: AtomicBool,
+    /// See [`Table::is_held_elsewhere`].
+    held: AtomicBool,
     stopping: AtomicBool,
     dirty: AtomicBool,
     waiters: Waiters,
@@ -127,16 +129,32 @@ impl Table {
             applied: AtomicU64::new(0),
             mark: Mutex::new(None),
             suspect: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
             waiters: Waiters::default(),
             status: Mutex::new(Status { waiting_for: "opening".to_owned(), ..Status::default() }),
             threads: Mutex::new(Vec::new()),
         };
-        if let Err(error) = shared.open_store() {
-            tracing::warn!(%error, path = %dir.display(), "the table cannot be opened and will be rebuilt from the log");
+        let deadline = Instant::now() + RELEASE;
+        let mut opened = shared.open_store();
+        while matches!(opened, Err(Error::Store(StoreError::Held))) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+            opened = shared.open_store();
+        }
+        match opened {
+            Ok(_) => {}
+            Err(Error::Store(StoreError::Held)) => shared.held.store(true, Ordering::Release),
+            Err(error) => {
+                tracing::warn!(%error, path = %dir.display(), "the table cannot be opened and will be rebuilt from the log");
+            }
         }
         Table(Arc::new(shared))
+    }
+
+    /// Whether another process had the table open when this one tried to.
+    pub fn is_held_elsewhere(&self) -> bool {
+        self.0.held.load(Ordering::Acquire)
     }
 
     /// Returns once everything up to `position` is applied, and visible to whoever reads next.
@@ -291,6 +309,10 @@ impl Shared {
         }
     }
 }
+
+/// How long the table waits for a process that is ending to release its files. A process that runs
+/// keeps them longer.
+const RELEASE: Duration = Duration::from_secs(1);
 
 /// How long threads of the table sleep between looks at whether they shall stop.
 const NAP: Duration = Duration::from_millis(100);

@@ -11,7 +11,14 @@ use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use sled::IVec;
+
+use crate::log::disk;
+
+/// sled's data file, whose lock a process holds while it has the table open.
+const SLED_FILE: &str = "db";
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +26,17 @@ pub enum StoreError {
     /// sled says so.
     #[error("{0}")]
     Sled(#[from] sled::Error),
+    /// Another process has it open. No sign of damage: it must not be removed or written.
+    #[error("another process has the table open")]
+    Held,
+    /// What has the name of one of sled's files is none.
+    #[error("{} cannot be opened: {source}", path.display())]
+    Strange {
+        /// What cannot be opened.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// sled panicked while opening, as it does on some damaged files.
     #[error("its files are damaged: {0}")]
     Panicked(String),
@@ -52,10 +70,11 @@ impl Drop for Store {
 
 impl Store {
     pub(super) fn open(dir: &Path, cache_capacity: u64) -> Result<Store, StoreError> {
+        check_files(dir)?;
         let config = sled::Config::new().path(dir).cache_capacity(cache_capacity).flush_every_ms(None);
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
         let db = opened.map_err(|panic| StoreError::Panicked(panic_text(panic.as_ref())))??;
-        Ok(Store { db: Some(db), file: dir.join("db") })
+        Ok(Store { db: Some(db), file: dir.join(SLED_FILE) })
     }
 
     fn db(&self) -> &sled::Db {
@@ -120,6 +139,40 @@ impl Store {
     pub(super) fn size_on_disk(&self) -> u64 {
         self.db().size_on_disk().unwrap_or(0)
     }
+}
+
+/// Fails where sled would block on a pipe, read a device, or take the lock of a running process for
+/// damage.
+fn check_files(dir: &Path) -> Result<(), StoreError> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(StoreError::Strange { path: dir.to_owned(), source }),
+        Ok(entries) => entries,
+    };
+    for entry in entries.flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        if name == SLED_FILE && is_held(&path)? {
+            return Err(StoreError::Held);
+        }
+        let name = name.to_string_lossy();
+        if name == "blobs" {
+            // Values too large for sled's data file have a file each.
+            check_files(&path)?;
+        } else if name == "conf" || name.starts_with("snap.") || name.parse::<u64>().is_ok() {
+            open(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<File, StoreError> {
+    let opened = disk::open_regular(path, File::options().read(true));
+    opened.map_err(|source| StoreError::Strange { path: path.to_owned(), source })
+}
+
+/// Whether a process has sled's data file open.
+fn is_held(path: &Path) -> Result<bool, StoreError> {
+    Ok(flock(open(path)?, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

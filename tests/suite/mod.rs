@@ -38,6 +38,8 @@ mod hostile;
 mod http_raw;
 /// A POST repeated.
 mod idempotency;
+/// Commands that were interrupted, folders that were moved.
+mod interrupted;
 /// What may use what.
 mod layers;
 /// The binary: starts, refusals, signals, ends.

@@ -1,14 +1,14 @@
 //! The data folder: whether it is there, whose it is, who can read it, how much room it has.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, FlockOperation, access, flock};
+use rustix::fs::{Access, access};
 use rustix::process::geteuid;
 
 use super::{Case, Finding};
-use crate::app::{LOCK_FILE, LOG_FOLDER, TABLE_FOLDER};
+use crate::app::data_folder::{self, FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
 use crate::links::KEY_FILE;
 use crate::log::space::Room;
 
@@ -29,20 +29,19 @@ const FEW_INODES: u64 = 1_000;
 /// Who has the data folder.
 pub(super) enum Lock {
     /// Nobody; this process, while it is kept.
-    Ours(#[allow(dead_code, reason = "kept for its lock")] File),
+    Ours(#[allow(dead_code, reason = "kept for its locks")] FolderLock),
     /// A server, or a command that works on it.
     Theirs,
     /// It cannot be told: there is no folder yet, or it may not be read.
     Unknown,
 }
 
-/// Takes the lock if it is free. Makes no file.
+/// Takes the locks if they are free. Makes no file.
 pub(super) fn lock(case: &Case) -> Lock {
-    let Ok(file) = File::open(case.config.data_dir.join(LOCK_FILE)) else { return Lock::Unknown };
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Lock::Ours(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Lock::Theirs,
-        Err(_) => Lock::Unknown,
+    match data_folder::lock_existing(&case.config.data_dir) {
+        Ok(Some(lock)) => Lock::Ours(lock),
+        Err(FolderError::InUse { .. }) => Lock::Theirs,
+        Ok(None) | Err(_) => Lock::Unknown,
     }
 }
 

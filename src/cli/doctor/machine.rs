@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use rustix::process::{Resource, getrlimit};
 
 use super::{Case, Finding};
-use crate::app::LOG_FOLDER;
+use crate::app::data_folder::LOG_FOLDER;
 use crate::clock::Timestamp;
 use crate::http::server::RESERVED_FDS;
 use crate::links::Site;

@@ -6,9 +6,9 @@ use rustix::process::geteuid;
 
 use super::folder::Lock;
 use super::{Case, Finding};
-use crate::app::{LOG_FOLDER, TABLE_FOLDER};
+use crate::app::data_folder::{self, LOG_FOLDER, TABLE_FOLDER};
 use crate::cli::progress;
-use crate::log::archive::Archive;
+use crate::log::archive::{self, Archive};
 use crate::log::{Position, Witness};
 use crate::table::Table;
 
@@ -32,15 +32,18 @@ pub(super) struct Log {
 pub(super) fn log(case: &Case) -> Log {
     let folder = case.config.data_dir.join(LOG_FOLDER);
     let ends = |finding| Log { findings: vec![finding], archive: None, is_read: false };
-    if !folder.is_dir() {
-        if case.config.data_dir.join(TABLE_FOLDER).is_dir() {
-            let text = format!(
-                "{} is gone, and the table beside it is there: the log is the truth. Do not start a server on it; \
-                 put {LOG_FOLDER} back, or restore a backup (`waypost restore`)",
-                folder.display()
-            );
+    match data_folder::unfinished(&case.config.data_dir) {
+        Ok(None) => {}
+        // The start's own words: it refuses for the same reason.
+        Ok(Some(unfinished)) => {
+            return ends(Finding::problem(LOG, unfinished.advice(&case.config.data_dir)));
+        }
+        Err(error) => {
+            let text = format!("{} cannot be looked at: {error}", case.config.data_dir.display());
             return ends(Finding::problem(LOG, text));
         }
+    }
+    if !archive::holds_log(&folder).unwrap_or(false) {
         return ends(Finding::ok(LOG, "there is none yet: the first start makes it"));
     }
     let remedy = "Start the server, which repairs it from the table if that is whole, or restore a backup \

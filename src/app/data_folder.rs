@@ -1,0 +1,242 @@
+//! The data folder: the names in it, its locks, and what an interrupted command left in it.
+//!
+//! Promises: one process at a time uses a data folder, whatever happens to the name of the lock file;
+//! a start never takes a folder whose restore was interrupted, or whose log is missing, for a new one.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+
+use crate::clock::Timestamp;
+use crate::links::KEY_FILE;
+use crate::log::{archive, disk};
+
+/// Folder of the log within the data folder.
+pub const LOG_FOLDER: &str = "log";
+/// Folder of the table within the data folder.
+pub const TABLE_FOLDER: &str = "table";
+/// The file whose lock says that a process owns the data folder.
+pub const LOCK_FILE: &str = "lock";
+/// The copy of a backup that `restore` has not put in place yet.
+pub const RESTORING: &str = "log.restoring";
+/// Begins the name of a log that `restore` set aside; the time follows.
+pub const REPLACED_LOG: &str = "log.replaced-";
+/// Begins the name of a table that was set aside; the time follows.
+pub const REPLACED_TABLE: &str = "table.replaced-";
+/// Begins the name of a key file that was set aside; the time follows.
+const REPLACED_KEY: &str = "admin.key.replaced-";
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The system refuses.
+    #[error("cannot use the data folder {}: {error}", path.display())]
+    Unusable {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Another process uses it.
+    #[error("the data folder {} is already in use by another waypost: stop that one first", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A command was interrupted in it, or its log is missing.
+    #[error("{}", unfinished.advice(path))]
+    Unfinished {
+        /// The folder.
+        path: PathBuf,
+        /// What was found.
+        unfinished: Unfinished,
+    },
+}
+
+/// A state of the data folder on which no server starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// `restore` was interrupted before its copy was in place.
+    Restoring {
+        /// Whether a log is there beside the copy.
+        has_log: bool,
+        /// The name of the newest log that was set aside, if there is no other.
+        replaced: Option<String>,
+    },
+    /// A log was set aside, and none took its name.
+    Replaced {
+        /// Its name.
+        name: String,
+    },
+    /// There is no log, and files that only exist beside one.
+    LogMissing {
+        /// Their names.
+        beside: Vec<&'static str>,
+    },
+}
+
+impl Unfinished {
+    /// Whether `serve --accept-loss` goes on in this state. It does not where a restore was
+    /// interrupted: there two logs may exist, and only the operator knows which one is wanted.
+    pub fn yields_to_accept_loss(&self) -> bool {
+        matches!(self, Unfinished::LogMissing { .. })
+    }
+
+    /// Returns what is wrong with `dir` and what to type.
+    pub fn advice(&self, dir: &Path) -> String {
+        let dir = dir.display();
+        match self {
+            Unfinished::Restoring { has_log: true, .. } => format!(
+                "a restore into {dir} was interrupted: {dir}/{RESTORING} is its unfinished copy, and \
+                 {dir}/{LOG_FOLDER} is the log from before. Finish the restore: waypost restore --replace BACKUP. Or \
+                 keep the log from before: rm -r {dir}/{RESTORING}"
+            ),
+            Unfinished::Restoring { replaced: Some(name), .. } => format!(
+                "a restore into {dir} was interrupted: {dir}/{RESTORING} is its copy, and {dir}/{name} is the log \
+                 from before. Finish the restore: waypost restore --replace BACKUP. Or put the log from before back: \
+                 mv -T {dir}/{name} {dir}/{LOG_FOLDER} && rm -r {dir}/{RESTORING}"
+            ),
+            Unfinished::Restoring { .. } => format!(
+                "a restore into {dir} was interrupted: {dir}/{RESTORING} is its unfinished copy, and there is no other \
+                 log. Finish the restore: waypost restore --replace BACKUP. Or begin without any link: rm -r \
+                 {dir}/{RESTORING}"
+            ),
+            Unfinished::Replaced { name } => format!(
+                "{dir}/{LOG_FOLDER} holds no log, and {dir}/{name} is one that a restore set aside: the restore was \
+                 interrupted. Finish the restore: waypost restore --replace BACKUP. Or put the log from before back: \
+                 mv -T {dir}/{name} {dir}/{LOG_FOLDER}"
+            ),
+            Unfinished::LogMissing { beside } => format!(
+                "{dir}/{LOG_FOLDER} holds no log, although {dir} was used before: it has {}. Put the missing log \
+                 back, or restore a backup: waypost restore --replace BACKUP. Or go on with what is left: waypost \
+                 serve --accept-loss",
+                beside.join(" and ")
+            ),
+        }
+    }
+}
+
+/// Returns why no server may start on `dir`, or `None` when one may. Reads names only.
+pub fn unfinished(dir: &Path) -> io::Result<Option<Unfinished>> {
+    let exists = |name: &str| fs::symlink_metadata(dir.join(name)).is_ok();
+    let has_log = archive::holds_log(&dir.join(LOG_FOLDER))?;
+    let replaced = if has_log { None } else { newest_replaced(dir)? };
+    if exists(RESTORING) {
+        return Ok(Some(Unfinished::Restoring { has_log, replaced }));
+    }
+    if has_log {
+        return Ok(None);
+    }
+    if let Some(name) = replaced {
+        return Ok(Some(Unfinished::Replaced { name }));
+    }
+    let beside: Vec<_> = [TABLE_FOLDER, KEY_FILE].into_iter().filter(|name| exists(name)).collect();
+    Ok(Some(Unfinished::LogMissing { beside }).filter(|_| exists(TABLE_FOLDER) || exists(KEY_FILE)))
+}
+
+/// Fails where [`unfinished`] finds something, unless `accept_loss` covers it. Returns whether it does.
+pub fn check(dir: &Path, accept_loss: bool) -> Result<bool, FolderError> {
+    let found = unfinished(dir).map_err(|error| FolderError::Unusable { path: dir.to_owned(), error })?;
+    match found {
+        None => Ok(false),
+        Some(unfinished) if accept_loss && unfinished.yields_to_accept_loss() => Ok(true),
+        Some(unfinished) => Err(FolderError::Unfinished { path: dir.to_owned(), unfinished }),
+    }
+}
+
+/// Renames the key file of an instance whose log is lost: the next bootstrap writes another one.
+pub fn set_key_aside(dir: &Path, now: Timestamp) -> io::Result<()> {
+    let aside = dir.join(format!("{REPLACED_KEY}{}", now.as_millis()));
+    match fs::rename(dir.join(KEY_FILE), aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn newest_replaced(dir: &Path) -> io::Result<Option<String>> {
+    let mut newest = None;
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        entries => entries?,
+    };
+    for entry in entries {
+        let name = entry?.file_name().into_string();
+        // The time has the same number of digits until the year 2286, so names sort by it.
+        newest = newest.max(name.ok().filter(|name| name.starts_with(REPLACED_LOG)));
+    }
+    Ok(newest)
+}
+
+/// The locks on a data folder, released when dropped.
+#[derive(Debug)]
+pub struct FolderLock {
+    named: Option<File>,
+    /// The folder of the log itself: a lock that lasts when the name of the lock file is removed.
+    log: Option<File>,
+}
+
+impl FolderLock {
+    /// Locks the folder of the log, if it was created after the other lock was taken.
+    pub fn extend(&mut self, dir: &Path) -> Result<(), FolderError> {
+        if self.log.is_none() {
+            self.log = lock_log(dir)?;
+        }
+        Ok(())
+    }
+}
+
+/// Locks a data folder, and the folder of its log if it has one. Creates the lock file.
+pub fn lock(dir: &Path) -> Result<FolderLock, FolderError> {
+    let path = dir.join(LOCK_FILE);
+    let named = disk::open_regular(&path, File::options().create(true).truncate(false).write(true));
+    lock_with(dir, Some(named.map_err(|error| FolderError::Unusable { path: dir.to_owned(), error })?))
+}
+
+/// Like [`lock`], and creates no file: for a command that changes nothing. `None` where there is
+/// nothing to lock.
+pub fn lock_existing(dir: &Path) -> Result<Option<FolderLock>, FolderError> {
+    let named = present(disk::open_regular(&dir.join(LOCK_FILE), File::options().read(true)));
+    let named = named.map_err(|error| FolderError::Unusable { path: dir.to_owned(), error })?;
+    let lock = lock_with(dir, named)?;
+    Ok(Some(lock).filter(|lock| lock.named.is_some() || lock.log.is_some()))
+}
+
+fn lock_with(dir: &Path, named: Option<File>) -> Result<FolderLock, FolderError> {
+    named.iter().try_for_each(|file| take(dir, file))?;
+    Ok(FolderLock { named, log: lock_log(dir)? })
+}
+
+fn lock_log(dir: &Path) -> Result<Option<File>, FolderError> {
+    let log = present(open_folder(&dir.join(LOG_FOLDER)));
+    let log = log.map_err(|error| FolderError::Unusable { path: dir.to_owned(), error })?;
+    log.iter().try_for_each(|file| take(dir, file))?;
+    Ok(log)
+}
+
+fn present(opened: io::Result<File>) -> io::Result<Option<File>> {
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+fn take(dir: &Path, file: &File) -> Result<(), FolderError> {
+    flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+        rustix::io::Errno::WOULDBLOCK => FolderError::InUse { path: dir.to_owned() },
+        error => FolderError::Unusable { path: dir.to_owned(), error: error.into() },
+    })
+}
+
+/// Opens a folder, to lock it or to sync it.
+pub fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = OFlags::DIRECTORY | OFlags::NONBLOCK;
+    File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
+/// Makes the names in a folder durable.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    open_folder(path)?.sync_all()
+}

@@ -1,0 +1,424 @@
+//! Commands that were interrupted, and folders that were moved: a start, `verify` and `restore` demand a
+//! positive mark of completeness and identity, and what was acknowledged is renamed, never removed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::process::{Plan, copy_folder, not_tested};
+
+/// Links of the data folder, of the backup, and of both.
+const LINKS: usize = 40;
+
+/// A data folder whose server was stopped, and a backup of an earlier state.
+struct Case {
+    folder: TempDir,
+}
+
+/// The exit code of a command, and what it said.
+struct Ended {
+    code: Option<i32>,
+    said: String,
+}
+
+impl Ended {
+    #[track_caller]
+    fn with(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.said);
+        for part in parts {
+            assert!(self.said.contains(part), "no {part:?} in {}", self.said);
+        }
+    }
+}
+
+/// Runs a command on a data folder.
+fn run(data: &Path, args: &[&str]) -> Ended {
+    run_below(data, &[], args)
+}
+
+/// The same, started by another program with its arguments.
+fn run_below(data: &Path, below: &[&str], args: &[&str]) -> Ended {
+    let mut plan = Plan::on(data);
+    for arg in args {
+        plan = plan.arg(arg);
+    }
+    if let [program, rest @ ..] = below {
+        plan = plan.below(program, rest);
+    }
+    let (code, stdout, stderr) = plan.fails();
+    Ended { code, said: format!("{stdout}{stderr}") }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Creates links `{name}0` to `{name}39`.
+fn fill(data: &Path, name: &str) {
+    let server = Plan::on(data).start();
+    let mut admin = server.admin();
+    for number in 0..LINKS {
+        let url = format!("https://e.test/{name}{number}");
+        admin.create(&json!({"url": url, "customSlug": format!("{name}{number}")}));
+    }
+    server.stop();
+}
+
+/// Returns whether a server on the folder has all links of `name`; none or all must be there.
+#[track_caller]
+fn has_all(data: &Path, name: &str) -> bool {
+    let server = Plan::on(data).start();
+    let mut visitor = server.visitor();
+    let here = (0..LINKS).filter(|number| {
+        let answer = visitor.head(&format!("/{name}{number}"));
+        assert!([302, 404].contains(&answer.status), "{answer:?}");
+        answer.status == 302
+    });
+    let count = here.count();
+    server.stop();
+    assert!([0, LINKS].contains(&count), "{count} of {LINKS} links of {name}");
+    count == LINKS
+}
+
+impl Case {
+    /// The backup has the links `a`, the data folder `a` and `b`.
+    fn make() -> Case {
+        let case = Case { folder: tempfile::tempdir().expect("a temporary folder") };
+        fill(&case.data(), "a");
+        run(&case.data(), &["backup", &shown(&case.backup())]).with(0, &["verified"]);
+        fill(&case.data(), "b");
+        case
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.at("data")
+    }
+
+    fn backup(&self) -> PathBuf {
+        self.at("backup")
+    }
+
+    /// A copy of the data folder.
+    fn copy(&self, name: &str) -> PathBuf {
+        let copy = self.at(name);
+        copy_folder(&self.data(), &copy);
+        copy
+    }
+}
+
+/// The arguments of strace that kill a process at its n-th call of a kind, or `None` where there is no
+/// strace.
+fn kill_at(calls: &str, when: usize) -> Option<Vec<String>> {
+    let works = Command::new("strace").args(["-qq", "true"]).output();
+    works.is_ok_and(|output| output.status.success()).then(|| {
+        let inject = format!("inject={calls}:signal=SIGKILL:when={when}");
+        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls},renameat2"), "-e", &inject]
+            .map(str::to_owned)
+            .to_vec()
+    })
+}
+
+const RENAMES: &str = "rename,renameat,renameat2";
+
+/// N09. Wherever between two renames a restore is killed: the old links, the new ones, or a refusal
+/// that names the command which finishes it.
+#[test]
+fn n09_a_restore_that_was_killed_is_not_started_over() {
+    let case = Case::make();
+    let backup = shown(&case.backup());
+    // With names that are exchanged in one step, and on a file system that cannot do that.
+    let exchanges: [&[&str]; 2] = [&[], &["-e", "inject=renameat2:error=EINVAL"]];
+    for (way, more) in exchanges.into_iter().enumerate() {
+        let (mut refused, mut killed) = (0, 0);
+        // strace counts each system call by itself.
+        for (call, when) in
+            ["rename", "renameat", "renameat2"].into_iter().flat_map(|c| (1..9).map(move |w| (c, w)))
+        {
+            let Some(mut strace) = kill_at(call, when) else {
+                return not_tested("a restore that is killed between its renames: no strace here");
+            };
+            if !more.is_empty() && call == "renameat2" {
+                continue;
+            }
+            strace.extend(more.iter().map(|word| (*word).to_owned()));
+            let row = format!("{call} {when}, way {way}");
+            let data = case.copy(&row);
+            let below: Vec<&str> = strace.iter().map(String::as_str).collect();
+            let ended = run_below(&data, &below, &["restore", "--replace", &backup]);
+            if ended.code == Some(0) {
+                if when == 8 {
+                    assert!(has_all(&data, "a") && !has_all(&data, "b"), "{row}: {}", ended.said);
+                }
+                continue;
+            }
+            killed += 1;
+            let key = fs::read(data.join("admin.key")).ok();
+            let start = run(&data, &["export"]);
+            if start.code == Some(1) {
+                refused += 1;
+                run(&data, &[]).with(1, &["waypost restore --replace"]);
+                run(&data, &["restore", "--replace", &backup]).with(0, &["restored position"]);
+                assert!(has_all(&data, "a") && !has_all(&data, "b"), "{row}");
+            } else {
+                assert!(has_all(&data, "a"), "{row}");
+            }
+            assert_eq!(fs::read(data.join("admin.key")).ok(), key, "{row}");
+        }
+        let at_least = if more.is_empty() { 4 } else { 6 };
+        assert!(killed >= at_least && refused >= 2, "way {way}: {killed} killed, {refused} refused");
+    }
+}
+
+/// N09. Each state that an interrupted command, or a hand, may leave.
+#[test]
+fn n09_a_folder_that_lost_its_log_is_not_taken_for_a_new_one() {
+    let case = Case::make();
+    let backup = shown(&case.backup());
+    type Harm = fn(&Path);
+    let rows: [(&str, Harm, &[&str]); 7] = [
+        (
+            "a copy not yet in place",
+            |data| copy_folder(&data.join("log"), &data.join("log.restoring")),
+            &["log.restoring", "rm -r", "waypost restore --replace"],
+        ),
+        (
+            "a copy, and the old log aside",
+            |data| {
+                fs::rename(data.join("log"), data.join("log.replaced-1700000000000")).expect("renamed");
+                fs::create_dir(data.join("log.restoring")).expect("made");
+            },
+            &["mv -T", "log.replaced-1700000000000", "waypost restore --replace"],
+        ),
+        (
+            "the old log aside",
+            |data| {
+                fs::rename(data.join("log"), data.join("log.replaced-1700000000000")).expect("renamed");
+            },
+            &["mv -T", "log.replaced-1700000000000", "waypost restore --replace"],
+        ),
+        (
+            "no log",
+            |data| fs::remove_dir_all(data.join("log")).expect("removed"),
+            &["table", "--accept-loss", "waypost restore --replace"],
+        ),
+        (
+            "an empty log",
+            |data| {
+                fs::remove_dir_all(data.join("log")).expect("removed");
+                fs::create_dir(data.join("log")).expect("made");
+            },
+            &["table", "--accept-loss"],
+        ),
+        (
+            "neither log nor table",
+            |data| {
+                fs::remove_dir_all(data.join("log")).expect("removed");
+                fs::remove_dir_all(data.join("table")).expect("removed");
+                fs::write(data.join("admin.key"), "wp_of_before\n").expect("written");
+            },
+            &["admin.key", "--accept-loss"],
+        ),
+        (
+            "a restore that found no room",
+            |data| {
+                for name in ["log", "table"] {
+                    fs::remove_dir_all(data.join(name)).expect("removed");
+                }
+                fs::create_dir(data.join("log.restoring")).expect("made");
+            },
+            &["log.restoring", "waypost restore --replace"],
+        ),
+    ];
+    for (row, harm, parts) in rows {
+        let data = case.copy(row);
+        harm(&data);
+        let key = fs::read(data.join("admin.key")).ok();
+        run(&data, &[]).with(1, parts);
+        // The doctor announces what the start does, in the same words.
+        run(&data, &["doctor"]).with(1, parts);
+        for command in [vec!["export"], vec!["verify"], vec!["backup", "/nonexistent/backup"]] {
+            run(&data, &command).with(1, &parts[..1]);
+        }
+        assert_eq!(fs::read(data.join("admin.key")).ok(), key, "{row}");
+        assert!(!data.join("log/000000000001.log").exists() || data.join("log.restoring").exists(), "{row}");
+        run(&data, &["restore", "--replace", &backup]).with(0, &["restored position"]);
+        assert!(has_all(&data, "a") && !has_all(&data, "b"), "{row}");
+    }
+}
+
+/// N09. With a whole table, the log can be written anew on demand; without one, a new instance begins
+/// and the key of the old one is kept.
+#[test]
+fn n09_a_lost_log_is_written_from_the_table_on_demand_only() {
+    let case = Case::make();
+    let data = case.copy("without a log");
+    fs::remove_dir_all(data.join("log")).expect("removed");
+    run(&data, &[]).with(1, &["--accept-loss"]);
+    let server = Plan::on(&data).arg("--accept-loss").start();
+    assert_eq!(server.visitor().head("/b7").status, 302);
+    server.stop();
+    assert!(has_all(&data, "a") && has_all(&data, "b"));
+    let data = case.copy("without both");
+    for name in ["log", "table"] {
+        fs::remove_dir_all(data.join(name)).expect("removed");
+    }
+    fs::write(data.join("admin.key"), "wp_of_before\n").expect("written");
+    let server = Plan::on(&data).without("WAYPOST_ADMIN_KEY").arg("--accept-loss").start();
+    assert_eq!(server.visitor().head("/b7").status, 404);
+    server.stop();
+    let kept = fs::read_dir(&data)
+        .expect("a folder")
+        .flatten()
+        .find(|entry| entry.file_name().to_string_lossy().starts_with("admin.key.replaced-"));
+    let kept = kept.expect("the old key is kept").path();
+    assert_eq!(fs::read_to_string(kept).expect("readable"), "wp_of_before\n");
+}
+
+/// N30. Whatever a cut leaves of a backup: it is refused, or whole.
+#[test]
+fn n30_a_backup_that_was_cut_is_refused() {
+    let case = Case::make();
+    let backup = case.at("whole");
+    run(&case.data(), &["backup", &shown(&backup)]).with(0, &["verified"]);
+    let segment = "log/000000000001.log";
+    let bytes = fs::read(backup.join(segment)).expect("a segment");
+    let starts: Vec<usize> =
+        (74..bytes.len()).filter(|at| bytes[*at..].starts_with(&[0xF5, b'W', 0xFF, b'P'])).collect();
+    let cut = |name: &str, to: usize, with_mark: bool| {
+        let copy = case.at(name);
+        copy_folder(&backup, &copy);
+        fs::write(copy.join(segment), &bytes[..to]).expect("written");
+        if !with_mark {
+            fs::remove_file(copy.join("log/closed")).expect("removed");
+        }
+        copy
+    };
+    // Cut at the end of a frame, a log looks whole.
+    for (row, frame) in [10, starts.len() / 2, starts.len() - 1].into_iter().enumerate() {
+        for with_mark in [false, true] {
+            let copy = cut(&format!("cut{row}{with_mark}"), starts[frame], with_mark);
+            let (shown, restored) = (shown(&copy), case.at(&format!("restored{row}{with_mark}")));
+            run(&case.data(), &["verify", &shown]).with(1, &[]);
+            run(&restored, &["restore", &shown]).with(1, &[]);
+            assert!(!restored.join("log").exists(), "{row}");
+            if !with_mark {
+                run(&case.data(), &["verify", &shown]).with(1, &["closing mark", "--accept-loss"]);
+                run(&case.data(), &["verify", "--accept-loss", &shown]).with(0, &["sound"]);
+                run(&restored, &["restore", "--accept-loss", &shown]).with(0, &["restored position"]);
+            }
+        }
+    }
+    // Whole but for the mark: all of it comes back, on demand.
+    let copy = cut("no mark", bytes.len(), false);
+    run(&case.at("r"), &["restore", &shown(&copy)]).with(1, &["closing mark", "--accept-loss"]);
+    run(&case.at("r"), &["restore", "--accept-loss", &shown(&copy)]).with(0, &["restored position"]);
+    assert!(has_all(&case.at("r"), "a") && has_all(&case.at("r"), "b"));
+    // The mark of another copy, as a copy that goes on over an older one leaves it.
+    let copy = cut("other mark", bytes.len(), true);
+    fs::copy(case.backup().join("log/closed"), copy.join("log/closed")).expect("copied");
+    run(&case.at("o"), &["restore", &shown(&copy)]).with(1, &["of another end"]);
+    // The data folder itself has no mark while its server runs, and is sound all the same.
+    let server = Plan::on(&case.data()).start();
+    run(&case.data(), &["verify"]).with(0, &["sound"]);
+    run(&case.data(), &["verify", &shown(&case.data())]).with(0, &["sound"]);
+    server.stop();
+}
+
+/// N30. A backup has its name when it is whole, not before, wherever it is killed; and the same
+/// command makes it.
+#[test]
+fn n30_a_backup_that_was_killed_has_no_name() {
+    let case = Case::make();
+    let (mut killed, mut wholes) = (0, 0);
+    for calls in ["pwrite64", "fsync,fdatasync", RENAMES, "openat"] {
+        for when in [1, 2, 3, 4, 5, 8, 40, 60, 80, 100] {
+            let Some(strace) = kill_at(calls, when) else {
+                return not_tested("a backup that is killed: no strace here");
+            };
+            for is_there in [false, true] {
+                let to = case.at(&format!("{}-{when}-{is_there}", calls.replace(',', "")));
+                if is_there {
+                    fs::create_dir(&to).expect("made");
+                }
+                let below: Vec<&str> = strace.iter().map(String::as_str).collect();
+                let ended = run_below(&case.data(), &below, &["backup", &shown(&to)]);
+                let verified = run(&case.data(), &["verify", &shown(&to)]);
+                if ended.code == Some(0) || to.join("log").exists() {
+                    wholes += 1;
+                    verified.with(0, &["sound"]);
+                } else {
+                    killed += 1;
+                    verified.with(1, &[]);
+                    run(&case.at("none"), &["restore", &shown(&to)]).with(1, &[]);
+                    assert_eq!(to.exists(), is_there, "{}", to.display());
+                    run(&case.data(), &["backup", &shown(&to)]).with(0, &["verified"]);
+                    run(&case.data(), &["verify", &shown(&to)]).with(0, &["sound"]);
+                }
+            }
+        }
+    }
+    assert!(killed >= 10 && wholes >= 1, "{killed} killed, {wholes} whole");
+    let left = fs::read_dir(case.folder.path()).expect("a folder").flatten();
+    let left: Vec<_> =
+        left.filter(|entry| entry.file_name().to_string_lossy().contains("unfinished")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// A file system of its own and of this size; unmounted when dropped.
+struct Volume(TempDir);
+
+impl Volume {
+    fn mount(size: &str) -> Option<Volume> {
+        let at = tempfile::tempdir().expect("a temporary folder");
+        let options = format!("size={size}");
+        let mut mount = Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", &options, "waypost-test"]).arg(at.path()).status();
+        mounted.is_ok_and(|status| status.success()).then_some(Volume(at))
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// N09, N30. Where the disk fills, a backup leaves nothing, and a restore no folder that a start takes for
+/// a new one.
+#[test]
+fn n30_n09_a_disk_that_fills_leaves_no_half() {
+    let case = Case::make();
+    let server = Plan::on(&case.data()).start();
+    let notes = "\u{1f680}".repeat(3_900);
+    for number in 0..100 {
+        let url = format!("https://e.test/{number}");
+        server.admin().create(&json!({"url": url, "customSlug": format!("long{number}"), "notes": notes}));
+    }
+    server.stop();
+    let backup = case.at("large");
+    run(&case.data(), &["backup", &shown(&backup)]).with(0, &["verified"]);
+    let Some(volume) = Volume::mount("1m") else {
+        return not_tested("a backup and a restore on a disk that fills: no tmpfs can be mounted here");
+    };
+    let (to, data) = (volume.0.path().join("backup"), volume.0.path().join("data"));
+    run(&case.data(), &["backup", &shown(&to)]).with(1, &["No space left"]);
+    assert_eq!(fs::read_dir(volume.0.path()).expect("a folder").count(), 0, "nothing is left");
+    // The root of a volume is a folder without a sibling on it.
+    run(&case.data(), &["backup", &shown(volume.0.path())]).with(1, &["No space left"]);
+    run(&data, &["restore", &shown(&backup)]).with(1, &["No space left"]);
+    run(&data, &[]).with(1, &["log.restoring", "waypost restore"]);
+    assert!(!data.join("log").exists());
+    run(&data, &["restore", &shown(&case.backup())]).with(0, &["restored position"]);
+    run(&data, &["verify"]).with(0, &["sound"]);
+    // An old log that is whole is not held up by a restore that failed beside it.
+    run(&data, &["restore", "--replace", &shown(&backup)]).with(1, &["No space left"]);
+    assert!(!data.join("log.restoring").exists());
+    run(&data, &["verify"]).with(0, &["sound"]);
+}
