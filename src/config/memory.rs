@@ -20,6 +20,10 @@ const REST: u64 = 48 * MIB;
 const CACHE_PART: u64 = 2;
 const TABLE_PART: u64 = 16;
 
+/// Hashing passwords takes at most this part of what is allowed, beside the 19 MiB of one hash that it
+/// always needs: 76 of 304 MiB.
+const HASH_PART: u64 = 4;
+
 /// Below this no cache is made smaller: nothing would be won.
 const LEAST: u64 = MIB;
 
@@ -64,6 +68,8 @@ impl Config {
             tracing::info!(allowed, used = table, "table.cache_capacity is made to fit the memory");
             self.table.cache_capacity = table;
         }
+        let hash = usize::try_from(allowed / HASH_PART).unwrap_or(usize::MAX);
+        self.links.hash_memory = self.links.hash_memory.min(hash);
     }
 }
 

@@ -82,7 +82,7 @@ fn claims(bytes: &[u8]) {
 fn cookies(input: &mut Input<'_>) {
     let to = Destination::parse_web("url", "https://e.test/").expect("a valid URL");
     let mut options = Options::new(to, LinkType::Url);
-    let hash = PasswordHash("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into());
+    let hash = PasswordHash::from_stored("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into());
     options.password = Some(hash.clone());
     let (id, now) = (Id::from_bits(3), Timestamp::from_millis(1_700_000_000_000));
     let link = Link {

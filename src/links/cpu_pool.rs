@@ -75,7 +75,8 @@ impl Threads {
         Threads::of(at_once())
     }
 
-    fn of(count: usize) -> Arc<Threads> {
+    /// Creates so many.
+    pub(super) fn of(count: usize) -> Arc<Threads> {
         let state = State { free: count, queue: FairQueue::default(), lanes: 0 };
         Arc::new(Threads { state: Mutex::new(state) })
     }

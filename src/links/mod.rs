@@ -18,6 +18,7 @@ pub mod directory;
 mod domains;
 mod error;
 pub mod flush;
+mod hash_memory;
 mod import;
 mod keys;
 mod limit;
@@ -81,6 +82,10 @@ use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::settings::BadSetting;
 use crate::table::Table;
 
+/// Memory for hashing passwords by default: four buffers of 19 MiB, and as much for hashes from
+/// elsewhere, which take up to 64 MiB.
+const HASH_MEMORY: usize = 152 * 1024 * 1024;
+
 /// `[links]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -93,6 +98,10 @@ pub struct Settings {
     pub extra_schemes: Vec<String>,
     /// How long a deleted link's statistics are kept, in days.
     pub tombstone_days: u32,
+    /// Memory for hashing passwords in bytes. Not a setting: `config::memory` makes it fit what the
+    /// system allows.
+    #[serde(skip)]
+    pub hash_memory: usize,
 }
 
 impl Default for Settings {
@@ -102,6 +111,7 @@ impl Default for Settings {
             code_alphabet: "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".to_owned(),
             extra_schemes: Vec::new(),
             tombstone_days: 30,
+            hash_memory: HASH_MEMORY,
         }
     }
 }
@@ -225,6 +235,7 @@ impl fmt::Debug for Parts {
 impl Links {
     /// Puts the parts together. The settings must have passed [`Settings::check`].
     pub fn new(parts: Parts) -> Result<Links, BadSetting> {
+        let hash_memory = parts.settings.hash_memory;
         let shared = Shared {
             log: parts.log,
             table: parts.table,
@@ -242,7 +253,7 @@ impl Links {
             codes: codes::Generator::new(&parts.settings)?,
             settings: parts.settings,
             environment_key: parts.environment_key.as_deref().map(EnvironmentKey::new),
-            hashing: password::Hasher::new(),
+            hashing: password::Hasher::new(hash_memory),
             scans: CpuPool::new(&cpu_pool::Threads::new(), SCANS_WAITING_MAX),
             readers: readers::Readers::start(),
             snapshots: snapshots::AtWork::default(),

@@ -7,7 +7,7 @@ mod password;
 mod standing;
 
 pub use self::draft::{DomainChoice, Draft, Patch};
-pub use self::password::{PASSWORD_MAX, Password, PasswordHash};
+pub use self::password::{HASH_MEMORY_KIB_MAX, HashParts, PASSWORD_MAX, Password, PasswordHash};
 pub use self::standing::Standing;
 
 use crate::clock::Timestamp;

@@ -76,7 +76,8 @@ pub(crate) fn cookie(
 }
 
 fn sign(link: Id, hash: &PasswordHash, ends: i64) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(hash.0.as_bytes()).expect("a key may have any length");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(hash.as_str().as_bytes()).expect("a key may have any length");
     mac.update(CONTEXT);
     mac.update(&link.bits().to_be_bytes());
     mac.update(&ends.to_be_bytes());
@@ -95,7 +96,7 @@ mod tests {
     fn protected(id: u128, hash: &str) -> Link {
         let to = Destination::parse_web("url", "https://e.test/").expect("a valid URL");
         let mut options = Options::new(to, LinkType::Url);
-        options.password = Some(PasswordHash(hash.into()));
+        options.password = Some(PasswordHash::from_stored(hash.into()));
         Link {
             id: Id::from_bits(id),
             workspace: WorkspaceNumber(0),

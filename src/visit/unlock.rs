@@ -100,7 +100,7 @@ impl Visitor {
         if let Err(Locked(left)) = attempts.begin(link, peer, Instant::now()) {
             return pages::password(Ask::Locked { seconds: left.as_secs() + 1 });
         }
-        match self.links.is_password(decided.link.workspace, password, hash).await {
+        match self.links.is_password(&decided.link, password).await {
             Ok(false) => pages::password(Ask::Wrong),
             Ok(true) => {
                 attempts.take_back(link, peer);
@@ -108,11 +108,13 @@ impl Visitor {
                 // Its form may have been on its way for seconds: the link may be another by now.
                 self.seek(&code, domain, asking, Some(hash)).await
             }
-            Err(error) => {
+            Err(Error::Busy) => {
                 attempts.take_back(link, peer);
-                if !matches!(error, Error::Busy) {
-                    tracing::warn!(%error, "a password could not be checked");
-                }
+                pages::password(Ask::Busy)
+            }
+            // It counts as an attempt, so that each writes one of few lines.
+            Err(error) => {
+                tracing::warn!(%error, "a password could not be checked");
                 pages::password(Ask::Busy)
             }
         }

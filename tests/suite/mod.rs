@@ -28,6 +28,8 @@ mod disk_full;
 mod doctor;
 /// Framing that servers read differently, targets that name nothing, clients that drip.
 mod framing;
+/// What hashing passwords costs.
+mod hashing;
 /// HighLevel's links: each operation with each failure, one core, lists of any length.
 mod highlevel;
 /// Clients that hold on to what they get.

@@ -8,6 +8,7 @@
 mod folder;
 mod machine;
 mod network;
+mod passwords;
 mod store;
 
 use std::fmt;
@@ -113,6 +114,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     network::listening(&case, &lock).iter().for_each(&mut note);
     network::domains(&case, &log).iter().for_each(&mut note);
     network::loops(&case, &log).iter().for_each(&mut note);
+    note(&passwords::passwords(&log));
     let (warnings, problems) = worst;
     if problems > 0 || (arguments.strict && warnings > 0) {
         return Err(Failure::Failed(format!("{}, {}", many(problems, "problem"), many(warnings, "warning"))));

@@ -70,7 +70,7 @@ impl LinkV1 {
             title: options.title.clone(),
             description: options.description.clone(),
             image: text(options.image.as_ref()),
-            password: options.password.as_ref().map(|hash| hash.0.clone()),
+            password: options.password.as_ref().map(|hash| hash.as_str().into()),
             valid_since: options.valid_since.map(Timestamp::as_millis),
             expires_at: options.expires_at.map(Timestamp::as_millis),
             max_clicks: options.max_clicks,
@@ -125,7 +125,7 @@ impl LinkV1 {
             image: extras.image.map(Destination::from_stored),
             is_active: on(0),
             cloaked: on(1),
-            password: extras.password.map(PasswordHash),
+            password: extras.password.map(PasswordHash::from_stored),
             valid_since: extras.valid_since.map(Timestamp::from_millis),
             expires_at: extras.expires_at.map(Timestamp::from_millis),
             max_clicks: extras.max_clicks,
@@ -270,7 +270,7 @@ mod tests {
         options.image = Some(url("https://e.test/i.png"));
         options.is_active = false;
         options.forward_path = true;
-        options.password = Some(PasswordHash("$argon2id$x".into()));
+        options.password = Some(PasswordHash::from_stored("$argon2id$x".into()));
         options.expires_at = Some(Timestamp::from_millis(1_700_000_000_000));
         options.max_clicks = Some(100);
         options.utm.medium = Some("cpc".into());
@@ -296,7 +296,7 @@ mod tests {
             LinkAt::decode(link.domain, link.code.as_str(), &LinkAt::encode(&link)).expect("just encoded");
         // `Link` has no `==`, on account of the password hash; its fields all print.
         assert_eq!(format!("{link:?}"), format!("{again:?}"));
-        assert_eq!(again.options.password.map(|hash| hash.0).as_deref(), Some("$argon2id$x"));
+        assert_eq!(again.options.password.as_ref().map(PasswordHash::as_str), Some("$argon2id$x"));
         let tombstone = Tombstone { link, clicks: 12, deleted_at: Timestamp::from_millis(3) };
         let again = Tombstone::decode(&tombstone.encode()).expect("just encoded");
         assert_eq!(format!("{tombstone:?}"), format!("{again:?}"));

@@ -1,0 +1,48 @@
+//! Password hashes in the log that no check may be made against: an older version took any text
+//! from an import.
+
+use super::Finding;
+use super::store::Log;
+use crate::log::LogError;
+use crate::model::Invalid;
+use crate::table::keys;
+use crate::table::record::Staged;
+
+const PASSWORDS: &str = "passwords";
+
+/// Links that are named when their hashes cannot be used.
+const NAMED_MAX: usize = 3;
+
+/// Returns whether every link's password can be checked.
+pub(super) fn passwords(log: &Log) -> Finding {
+    let Some(archive) = log.archive.as_ref().filter(|_| log.is_read) else {
+        return Finding::ok(PASSWORDS, "not checked: the log was not read through");
+    };
+    let (mut protected, mut unusable, mut named) = (0_u64, 0_u64, Vec::new());
+    let read = archive.each_record(&mut |record| {
+        let Some((domain, code)) = keys::parse_link(&record.key) else { return Ok(()) };
+        let Staged { link, .. } = Staged::decode(domain, code, &record.value)
+            .map_err(|error| LogError::Damaged(error.to_string()))?;
+        let Some(hash) = link.options.password else { return Ok(()) };
+        protected += 1;
+        if let Err(Invalid { why, .. }) = hash.parts() {
+            unusable += 1;
+            if named.len() < NAMED_MAX {
+                named.push(format!("/{code} (its hash {why})"));
+            }
+        }
+        Ok(())
+    });
+    if let Err(error) = read {
+        return Finding::problem(PASSWORDS, format!("{error}. `waypost verify` says more"));
+    }
+    if unusable > 0 {
+        let text = format!(
+            "{unusable} of {protected} links with a password cannot be opened by any, such as {}. Set their \
+             passwords again",
+            named.join(", ")
+        );
+        return Finding::warning(PASSWORDS, text);
+    }
+    Finding::ok(PASSWORDS, format!("all {protected} hashes of passwords can be checked"))
+}
