@@ -160,6 +160,7 @@ impl Store {
             Box::new(self.table.clone()),
             Box::new(ops::Lag { log: Arc::clone(&self.log), table: self.table.clone() }),
             Box::new(self.links.cache().clone()),
+            Box::new(self.links.clone()),
             Box::new(self.webhooks.clone()),
         ];
         let visitor = Visitor::new(self.links.clone(), self.webhooks.clone(), config.visit.clone());

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use super::commit::{ATTEMPTS, Committed, Effect};
 use super::create::{Prepared, Siblings};
 use super::replay::is_over;
-use super::{BulkView, Context, Error, FailedRow, LinkView, Links};
+use super::{BulkView, Context, Error, FailedRow, LinkView, Links, Shared};
 use crate::log::CommitError;
 use crate::model::Invalid;
+use crate::model::id::Id;
 use crate::model::link::{DomainChoice, Draft, Link};
 use crate::model::short_code::ShortCode;
 use crate::table::record::{Answer, Stored, StoredBulk, StoredOutcome};
@@ -24,6 +25,10 @@ pub const ROWS_MAX: usize = 1_000;
 /// may hold, so that what surrounds the records fits as well.
 const CHANGE_BYTES: usize = crate::log::MAX_CHANGE_BYTES / 2;
 
+/// Rows that are checked under the lock before other tasks of this thread have their turn: each reads
+/// some records from memory.
+const ROWS_PER_YIELD: usize = 16;
+
 /// A bulk creation: rows that did not even parse keep their place, so that each is answered.
 #[derive(Clone, Debug)]
 pub struct Bulk {
@@ -35,11 +40,46 @@ pub struct Bulk {
     pub atomic: bool,
 }
 
+/// Rows of one Change that is written under the exclusive lock, when the rows need not be all or
+/// nothing. The check of so many rows and their commit take some 10 ms, in which every other write
+/// waits; the next Change queues behind the writes that waited.
+const EXCLUSIVE_ROWS_MAX: usize = 100;
+
 /// A row on its way into a Change.
 struct Row {
     number: usize,
     prepared: Prepared,
     collided: usize,
+}
+
+/// The rows of the next Change: prepared, hashed and checked, without any lock.
+#[derive(Default)]
+struct Group {
+    rows: Vec<Row>,
+    /// What their records take.
+    bytes: usize,
+    /// Whether a row leads to this server, so that the Change is written under the exclusive lock.
+    leads_here: bool,
+    /// The generation of the exclusive lock before the first row was checked.
+    checked_at: u64,
+}
+
+impl Group {
+    /// Returns whether a row of so many bytes, which leads to this server or not, is the next group's.
+    fn is_full(&self, bytes: usize, leads_here: bool) -> bool {
+        let is_exclusive = self.leads_here || leads_here;
+        !self.rows.is_empty()
+            && (self.bytes + bytes >= CHANGE_BYTES || is_exclusive && self.rows.len() >= EXCLUSIVE_ROWS_MAX)
+    }
+
+    fn add(&mut self, row: Row, bytes: usize, leads_here: bool, checked_at: u64) {
+        if self.rows.is_empty() {
+            self.checked_at = checked_at;
+        }
+        self.leads_here |= leads_here;
+        self.rows.push(row);
+        self.bytes += bytes;
+    }
 }
 
 impl Links {
@@ -58,33 +98,32 @@ impl Links {
             done: 0,
             of,
         });
-        let _turn = self.0.turn_of(bulk.rows.iter().flatten()).await;
         let mut siblings: Arc<Siblings> = Arc::default();
-        let mut waiting: Vec<Row> = Vec::new();
-        let mut bytes = 0;
+        let mut group = Group::default();
         for (number, row) in bulk.rows.into_iter().enumerate().skip(so_far.done as usize) {
             let code =
                 row.as_ref().ok().and_then(|draft| draft.code.as_ref()).map(|code| Box::from(code.as_str()));
+            let checked_at = self.0.exclusive.generation();
             match self.prepare_row(context, row, &siblings).await {
                 Ok(prepared) => {
                     let size = prepared.record_bytes(context);
-                    if !atomic && bytes > 0 && bytes + size >= CHANGE_BYTES {
+                    let leads_here = self.0.leads_here(&prepared.options);
+                    if !atomic && group.is_full(size, leads_here) {
                         let last = u32::try_from(number).expect("at most 1,000 rows");
-                        self.commit_rows(context, &mut waiting, &mut so_far, last, false).await?;
-                        bytes = 0;
+                        let full = std::mem::take(&mut group);
+                        self.commit_rows(context, full, &mut so_far, last, false).await?;
                     }
-                    bytes += size;
                     if let Some(code) = &prepared.code {
                         let place = (prepared.domain.record.number, code.clone());
                         Arc::make_mut(&mut siblings).insert(place, prepared.options.target());
                     }
-                    waiting.push(Row { number, prepared, collided: 0 });
+                    group.add(Row { number, prepared, collided: 0 }, size, leads_here, checked_at);
                 }
                 Err(error) if atomic => return Err(in_row(number, error)),
                 Err(error) => fail(&mut so_far, number, code, error)?,
             }
         }
-        self.commit_rows(context, &mut waiting, &mut so_far, of, atomic).await?;
+        self.commit_rows(context, group, &mut so_far, of, atomic).await?;
         self.bulk_view(so_far).await
     }
 
@@ -113,17 +152,20 @@ impl Links {
         }))
     }
 
-    /// Commits the waiting rows, all before row `last`, in one Change. A row whose code is taken
-    /// meanwhile fails (or, with `atomic`, fails all), and the others are tried again without it.
+    /// Commits a group of rows, all before row `last`, in one Change and one hold of the exclusive
+    /// lock. A row whose code is taken meanwhile, or that leads back to itself by what others wrote
+    /// meanwhile, fails (or, with `atomic`, fails all), and the others are tried again without it.
     /// Rows that the workspace's credits do not reach fail as well (or fail all).
     async fn commit_rows(
         &self,
         context: &Context,
-        waiting: &mut Vec<Row>,
+        group: Group,
         so_far: &mut StoredBulk,
         last: u32,
         atomic: bool,
     ) -> Result<(), Error> {
+        let Group { rows: mut waiting, checked_at, .. } = group;
+        let waiting = &mut waiting;
         for _ in 0..ATTEMPTS + waiting.len() {
             let mut codes = self.pick_codes(waiting, so_far, atomic)?;
             let purse = self.purse(context.workspace.number).await?;
@@ -139,12 +181,16 @@ impl Links {
                 fail(&mut after, row.number, code, Error::NoCredits)?;
             }
             if codes.is_empty() && context.claim.is_none() {
-                waiting.clear();
                 *so_far = after;
                 return Ok(());
             }
-            let committed = self
-                .commit_new(context, |next_id| {
+            let commit = async {
+                if checked_at != self.0.exclusive.generation()
+                    && let Some(row) = self.0.leading_back(waiting).await?
+                {
+                    return Ok(Err(row));
+                }
+                let build = |next_id: &mut dyn FnMut() -> Id| {
                     let mut effect = Effect::default();
                     for (row, code) in waiting.iter().zip(&codes) {
                         let link: Link = row.prepared.link(context, next_id(), code.clone());
@@ -154,15 +200,23 @@ impl Links {
                     purse.pay(&mut effect, paid);
                     remember(&mut effect, context, so_far.done, &after);
                     effect
-                })
-                .await;
-            match committed {
-                Ok(Committed::Done) => {
+                };
+                self.commit_new(context, build).await.map(Ok)
+            };
+            let leads_here = || waiting.iter().any(|row| self.0.leads_here(&row.prepared.options));
+            match self.0.exclusive.hold_if(leads_here, commit).await {
+                Ok(Ok(Committed::Done)) => {
                     *so_far = after;
-                    waiting.clear();
                     return Ok(());
                 }
-                Ok(Committed::Conflict(key)) => taken(waiting, &codes, so_far, &key, atomic)?,
+                Ok(Ok(Committed::Conflict(key))) => taken(waiting, &codes, so_far, &key, atomic)?,
+                Ok(Err((at, error))) => {
+                    let Row { number, prepared, .. } = waiting.remove(at);
+                    if atomic {
+                        return Err(in_row(number, error));
+                    }
+                    fail(so_far, number, prepared.code.map(|code| code.as_str().into()), error)?;
+                }
                 Err(Error::Log(CommitError::TooLarge { .. })) if atomic => {
                     return Err(Invalid::new(
                         "atomic",
@@ -222,6 +276,29 @@ impl Links {
             Ok(BulkView { links, failed })
         })
         .await
+    }
+}
+
+impl Shared {
+    /// Repeats the check for loops of rows that were checked before the lock, in their order. Returns
+    /// the first that leads back to itself, and how.
+    async fn leading_back(&self, rows: &[Row]) -> Result<Option<(usize, Error)>, Error> {
+        let mut siblings = Siblings::new();
+        for (at, Row { prepared, .. }) in rows.iter().enumerate() {
+            let domain = prepared.domain.record.number;
+            match self.check_loop(domain, prepared.code.as_ref(), &prepared.options, &siblings) {
+                Ok(()) => {}
+                Err(error @ Error::Rule(_)) => return Ok(Some((at, error))),
+                Err(error) => return Err(error),
+            }
+            if let Some(code) = &prepared.code {
+                siblings.insert((domain, code.clone()), prepared.options.target());
+            }
+            if at % ROWS_PER_YIELD == ROWS_PER_YIELD - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(None)
     }
 }
 

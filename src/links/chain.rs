@@ -1,9 +1,9 @@
 //! Where links and domains lead within this server. No chain of them comes back to where it began:
-//! a visitor's browser would go round in it. Whatever may close such a chain is written alone
-//! (`Shared::order`), so that none of it changes between the check and the Change.
+//! a visitor's browser would go round in it. Whatever may close such a chain is written under the
+//! exclusive lock ([`super::exclusive`]), so that none of it changes between the check and the Change.
 
 use super::create::Siblings;
-use super::{Error, Links, Shared};
+use super::{Error, Shared};
 use crate::model::Invalid;
 use crate::model::destination::Destination;
 use crate::model::domain::{Domain, DomainNumber};
@@ -30,24 +30,18 @@ enum Unwritten<'a> {
     Domain(&'a Domain),
 }
 
-impl Links {
-    /// Refuses a `rootUrl` that leads back to itself, through however many of our own links and
-    /// other domains' roots.
-    pub(super) async fn check_root(&self, domain: &Domain) -> Result<(), Error> {
-        let Some(root) = domain.root_url.clone() else { return Ok(()) };
-        let domain = domain.clone();
-        self.blocking(move |shared| {
-            let start = Stop::Root(domain.number);
-            if shared.leads_back(Some(&start), &root, Unwritten::Domain(&domain))? {
-                return Err(Invalid::new("rootUrl", "must not lead back to itself").into());
-            }
-            Ok(())
-        })
-        .await
-    }
-}
-
 impl Shared {
+    /// Refuses a `rootUrl` that leads back to itself, through however many of our own links and
+    /// other domains' roots. Reads at most [`HOPS_MAX`] links.
+    pub(super) fn check_root(&self, domain: &Domain) -> Result<(), Error> {
+        let Some(root) = &domain.root_url else { return Ok(()) };
+        let start = Stop::Root(domain.number);
+        if self.leads_back(Some(&start), root, Unwritten::Domain(domain))? {
+            return Err(Invalid::new("rootUrl", "must not lead back to itself").into());
+        }
+        Ok(())
+    }
+
     /// Whether the link leads to a place of our own.
     pub(super) fn leads_here(&self, options: &Options) -> bool {
         let expired = options.expired_url.as_ref();

@@ -58,13 +58,17 @@ impl Links {
             if limit_changes {
                 self.settle_clicks(id).await?;
             }
-            let _turn = self.0.turn(&link.options).await;
+            let checked_at = self.0.exclusive.generation();
             if self.0.needs_table(&link.options) {
-                link = self.check_in_table(before, link).await?;
+                link = self.check_in_table(before.clone(), link).await?;
             }
             let tags = self.named_tags(link.workspace, &names).await?;
-            let committed = self
-                .commit_new(context, |next_id| {
+            let options = link.options.clone();
+            let commit = async {
+                if checked_at != self.0.exclusive.generation() {
+                    self.0.check_patched(&before, &link)?;
+                }
+                let build = |next_id: &mut dyn FnMut() -> Id| {
                     let mut effect = Effect::default();
                     if let Some(tags) = &tags {
                         link.options.tags = tags.make(&mut effect, context, link.workspace, next_id);
@@ -72,9 +76,11 @@ impl Links {
                     let key = keys::link(link.domain, link.code.as_str());
                     effect.replace(key, found.revision, LinkAt::encode(&link));
                     effect
-                })
-                .await?;
-            if let Committed::Done = committed {
+                };
+                self.commit_new(context, build).await
+            };
+            let leads_here = || self.0.leads_here(&options);
+            if let Committed::Done = self.0.exclusive.hold_if(leads_here, commit).await? {
                 if limit_changes {
                     // Clicks that came between are the old limit's, and count against the new one.
                     self.settle_clicks(id).await?;
@@ -121,11 +127,7 @@ impl Links {
             if link.options.campaign != before.campaign {
                 shared.check_campaign(link.workspace, link.options.campaign.as_ref())?;
             }
-            let leads_elsewhere =
-                link.options.target() != before.target() || link.options.expired_url != before.expired_url;
-            if leads_elsewhere {
-                shared.check_loop(link.domain, Some(&link.code), &link.options, &Siblings::new())?;
-            }
+            shared.check_patched(&before, &link)?;
             Ok(link)
         })
         .await
@@ -189,6 +191,17 @@ impl Shared {
             }
         }
         Ok(false)
+    }
+
+    /// Rejects a patch that makes a link lead back to itself; one that leaves alone where it leads
+    /// passes.
+    fn check_patched(&self, before: &Options, link: &Link) -> Result<(), Error> {
+        let leads_elsewhere =
+            link.options.target() != before.target() || link.options.expired_url != before.expired_url;
+        if leads_elsewhere {
+            self.check_loop(link.domain, Some(&link.code), &link.options, &Siblings::new())?;
+        }
+        Ok(())
     }
 
     fn apply(

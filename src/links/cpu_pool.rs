@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::Error;
+use super::exclusive::assert_released;
 use crate::fair::queue::{FairQueue, Lane, Ticket};
 use crate::fair::{FairSemaphore, Shares};
 use crate::model::tenant::Tenant;
@@ -172,6 +173,7 @@ impl CpuPool {
         tenant: &Tenant,
         work: impl FnOnce(&Cancel) -> T + Send + 'static,
     ) -> Result<T, Error> {
+        assert_released("a slot is awaited");
         let turn = match self.threads.try_take() {
             Some(turn) => turn,
             None => {
@@ -189,6 +191,7 @@ impl CpuPool {
         tenant: &Tenant,
         work: impl FnOnce(&Cancel) -> T + Send + 'static,
     ) -> Result<T, Error> {
+        assert_released("a slot is awaited");
         CpuPool::execute(self.wait(tenant).await, work).await
     }
 

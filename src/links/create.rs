@@ -67,13 +67,6 @@ impl Prepared {
     }
 }
 
-/// A place in `Shared::order`, given up when dropped.
-#[allow(dead_code)] // Held for its drop.
-pub(super) enum Turn<'a> {
-    Beside(tokio::sync::RwLockReadGuard<'a, ()>),
-    Alone(tokio::sync::RwLockWriteGuard<'a, ()>),
-}
-
 impl Links {
     /// Creates a link.
     pub async fn create(&self, context: &Context, draft: Draft) -> Result<LinkView, Error> {
@@ -92,9 +85,8 @@ impl Links {
         let hash = self.hash(context, draft.password.clone()).await?;
         let mut collided = 0;
         for _ in 0..ATTEMPTS {
-            // Held until the Change is applied: see `Shared::order`.
+            let checked_at = self.0.exclusive.generation();
             let prepared = self.0.prepare(context, draft.clone(), hash.clone())?;
-            let _turn = self.0.turn(&prepared.options).await;
             let prepared = self.check(context, prepared, &Arc::default()).await?;
             let tags = self.named_tags(workspace, &names).await?;
             let purse = self.purse(workspace).await?;
@@ -103,8 +95,9 @@ impl Links {
             }
             let code = prepared.code(&self.0, collided);
             let mut made = None;
-            let committed = self
-                .commit_new(context, |next_id| {
+            let commit = async {
+                self.0.check_again(checked_at, &prepared)?;
+                let build = |next_id: &mut dyn FnMut() -> Id| {
                     let mut link = prepared.link(context, next_id(), code.clone());
                     let mut effect = Effect::default();
                     if let Some(tags) = &tags {
@@ -116,8 +109,10 @@ impl Links {
                     effect.answer(context.claim, context.now, outcome);
                     made = Some(link);
                     effect
-                })
-                .await?;
+                };
+                self.commit_new(context, build).await
+            };
+            let committed = self.0.exclusive.hold_if(|| self.0.leads_here(&prepared.options), commit).await?;
             match (committed, made) {
                 (Committed::Done, Some(link)) => return self.view_new(link).await,
                 (Committed::Conflict(key), _)
@@ -237,22 +232,14 @@ impl Shared {
         !options.tags.is_empty() || options.campaign.is_some() || self.leads_here(options)
     }
 
-    /// [`Shared::turn`] for drafts, whose rows may lead to each other.
-    pub(super) async fn turn_of(&self, mut drafts: impl Iterator<Item = &Draft>) -> Turn<'_> {
-        let here = drafts.any(|draft| {
-            let destination = self.destination(&draft.destination, draft.link_type);
-            destination.is_ok_and(|destination| self.stop(&destination).is_some())
-        });
-        if here { Turn::Alone(self.order.write().await) } else { Turn::Beside(self.order.read().await) }
-    }
-
-    /// Waits for this command's turn: see `Shared::order`.
-    pub(super) async fn turn(&self, options: &Options) -> Turn<'_> {
-        if self.leads_here(options) {
-            Turn::Alone(self.order.write().await)
-        } else {
-            Turn::Beside(self.order.read().await)
+    /// Repeats the check for loops under the lock if exclusive writes have ended since `checked_at`.
+    /// Reads a few records that the check before the lock has just read.
+    fn check_again(&self, checked_at: u64, prepared: &Prepared) -> Result<(), Error> {
+        if checked_at == self.exclusive.generation() {
+            return Ok(());
         }
+        let domain = prepared.domain.record.number;
+        self.check_loop(domain, prepared.code.as_ref(), &prepared.options, &Siblings::new())
     }
 
     pub(super) fn check_tags(&self, workspace: WorkspaceNumber, tags: &[Id]) -> Result<(), Error> {

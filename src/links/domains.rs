@@ -38,8 +38,12 @@ impl Links {
         if self.0.site.is_named(draft.name.as_str()) || draft.name.as_str() == "localhost" {
             return Err(Error::Taken { field: "domain" });
         }
-        // Others' roots may lead to this name already.
-        let _alone = self.0.order.write().await;
+        // Exclusive, since others' roots may lead to this name already.
+        let made = self.0.exclusive.hold_exclusive(self.create_domain_alone(context, draft)).await?;
+        self.domain_view(context, made).await
+    }
+
+    async fn create_domain_alone(&self, context: &Context, draft: DomainDraft) -> Result<Arc<Domain>, Error> {
         let owner = Some(context.workspace.number);
         if self.directory().domains().filter(|domain| domain.workspace == owner).count() >= DOMAINS_MAX {
             return Err(Error::Forbidden(format!("a workspace has at most {DOMAINS_MAX} domains")));
@@ -66,7 +70,7 @@ impl Links {
                 domain.apply(edit, false)?;
             }
             self.check_elsewhere(&domain)?;
-            self.check_root(&domain).await?;
+            self.0.check_root(&domain)?;
             let name_key = keys::host_name(draft.name.as_str());
             let committed = self
                 .commit_new(context, |next_id| {
@@ -79,7 +83,7 @@ impl Links {
                 })
                 .await?;
             match committed {
-                Committed::Done => return self.domain_view(context, Arc::new(domain)).await,
+                Committed::Done => return Ok(Arc::new(domain)),
                 Committed::Conflict(key) if key == name_key => return Err(Error::Taken { field: "domain" }),
                 Committed::Conflict(_) => {}
             }
@@ -100,7 +104,19 @@ impl Links {
         id: Id,
         edits: Vec<DomainEdit>,
     ) -> Result<DomainView, Error> {
-        let _alone = self.0.order.write().await;
+        // Read once before the lock, so that the reads under it find what they need in memory.
+        let number = self.find_domain(context, id)?.record.number;
+        self.blocking(move |shared| Ok(shared.table.links_on(number, 1)?)).await?;
+        let made = self.0.exclusive.hold_exclusive(self.update_domain_alone(context, id, edits)).await?;
+        self.domain_view(context, made).await
+    }
+
+    async fn update_domain_alone(
+        &self,
+        context: &Context,
+        id: Id,
+        edits: Vec<DomainEdit>,
+    ) -> Result<Arc<Domain>, Error> {
         for _ in 0..ATTEMPTS {
             let held = self.find_domain(context, id)?;
             if held.record.workspace.is_none() && context.reach != Reach::Instance {
@@ -110,16 +126,16 @@ impl Links {
             }
             let mut domain = (*held.record).clone();
             let number = domain.number;
-            let used = self.blocking(move |shared| Ok(shared.table.links_on(number, 1)? > 0)).await?;
+            let used = self.0.table.links_on(number, 1)? > 0;
             for edit in edits.clone() {
                 domain.apply(edit, used)?;
             }
             self.check_elsewhere(&domain)?;
-            self.check_root(&domain).await?;
+            self.0.check_root(&domain)?;
             let mut effect = Effect::default();
             effect.replace(keys::domain(number), held.revision, domain.encode());
             if let Committed::Done = self.commit(context, effect).await? {
-                return self.domain_view(context, Arc::new(domain)).await;
+                return Ok(Arc::new(domain));
             }
         }
         Err(Error::Busy)
@@ -127,7 +143,12 @@ impl Links {
 
     /// Removes a domain that has no links.
     pub async fn delete_domain(&self, context: &Context, id: Id) -> Result<(), Error> {
-        let _alone = self.0.order.write().await;
+        let number = self.find_domain(context, id)?.record.number;
+        self.blocking(move |shared| Ok(shared.table.links_on(number, 1)?)).await?;
+        self.0.exclusive.hold_exclusive(self.delete_domain_alone(context, id)).await
+    }
+
+    async fn delete_domain_alone(&self, context: &Context, id: Id) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let held = self.find_domain(context, id)?;
             let number = held.record.number;
@@ -135,14 +156,8 @@ impl Links {
                 return Err(Error::Forbidden("the default domain cannot be deleted".to_owned()));
             };
             let name_key = keys::host_name(name.as_str());
-            let key = name_key.clone();
-            let (used, revision) = self
-                .blocking(move |shared| {
-                    let name = shared.table.get::<Number>(&key)?.ok_or(Error::NotFound("domain"))?;
-                    Ok((shared.table.links_on(number, 1)? > 0, name.revision))
-                })
-                .await?;
-            if used {
+            let revision = self.0.table.get::<Number>(&name_key)?.ok_or(Error::NotFound("domain"))?.revision;
+            if self.0.table.links_on(number, 1)? > 0 {
                 return Err(Invalid::new("domain", "still has links; delete them first").into());
             }
             let mut effect = Effect::default();

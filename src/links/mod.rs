@@ -17,6 +17,7 @@ mod credits;
 pub mod directory;
 mod domains;
 mod error;
+mod exclusive;
 pub mod flush;
 mod hash_memory;
 mod import;
@@ -171,18 +172,15 @@ struct Shared {
     /// Ids are drawn and handed to the log under this one lock: the order of ids is the order of
     /// the log.
     ids: Mutex<IdSource>,
-    /// What the log's expectations cannot say. Links are made and changed beside each other; alone
-    /// go those that lead to other places of ours, whose chain must not change under the check,
-    /// domains, whose roots are such places, and the commands that rely on a domain having no links.
-    /// Held until the Change is applied.
-    order: tokio::sync::RwLock<()>,
+    /// Between the last check of a write and its applied Change: see [`exclusive`].
+    exclusive: exclusive::ExclusiveLock,
     /// Click totals are computed and handed to the log under this one lock: a total that is
     /// smaller, since less is reserved, must not overtake a later one.
     totals: Mutex<()>,
     /// What was drained from the counters is in the log up to here. Held while counters are forgotten.
     drained: Mutex<Position>,
-    /// Creators in a workspace with credits go one by one: see `credits::Purse`. Taken behind
-    /// `order`, never before it.
+    /// Creators in a workspace with credits go one by one: see `credits::Purse`. Acquired before
+    /// `exclusive`, never under it: a queue of creators would keep everybody waiting.
     purses: Mutex<HashMap<WorkspaceNumber, Arc<tokio::sync::Mutex<()>>>>,
     clock: Clock,
     site: Site,
@@ -242,7 +240,7 @@ impl Links {
             cache: parts.cache,
             directory: ArcSwap::from_pointee(Directory::default()),
             ids: Mutex::new(IdSource::after(None)),
-            order: tokio::sync::RwLock::new(()),
+            exclusive: exclusive::ExclusiveLock::new(),
             totals: Mutex::new(()),
             drained: Mutex::new(Position::START),
             purses: Mutex::default(),
@@ -275,6 +273,11 @@ impl Links {
     /// The hot set.
     pub fn cache(&self) -> &Cache {
         &self.0.cache
+    }
+
+    /// Returns how many writes have kept others waiting for longer than 100 ms.
+    pub fn long_exclusive_holds(&self) -> u64 {
+        self.0.exclusive.long_holds()
     }
 
     /// The time.
@@ -323,6 +326,7 @@ impl Links {
         &self,
         work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        exclusive::assert_released("a thread for blocking is awaited");
         let shared = Arc::clone(&self.0);
         match tokio::task::spawn_blocking(move || work(&shared)).await {
             Ok(answer) => answer,

@@ -11,9 +11,9 @@ use waypost::model::link::{DomainChoice, Draft, PasswordHash};
 use waypost::model::short_code::ShortCode;
 use waypost::model::tenant::Tenant;
 
-use crate::support::app::TestApp;
-use crate::support::http::{Client, text};
-use crate::support::process::{Plan, Process};
+use crate::support::app::{HOST, KEY, TestApp};
+use crate::support::http::{Client, Connection, text};
+use crate::support::process::{PATIENCE, Plan, Process, poll};
 
 const LINKS: &str = "/api/v1/links";
 
@@ -171,4 +171,97 @@ fn n22_a_stored_hash_beyond_the_bounds_opens_nothing_and_costs_nothing() {
 
     let said = doctor(app.data_dir());
     assert!(said.starts_with("warning") && said.contains("5 of 6 links with a password"), "{said}");
+}
+
+/// The CPU time that a process has used so far, in clock ticks.
+fn ticks(process: &Process) -> u64 {
+    let stat = fs::read_to_string(process.proc("stat")).expect("the process runs");
+    let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
+    // User and system time: fields 14 and 15 of the line, the third of which comes first here.
+    fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum()
+}
+
+/// A bulk held the lock of all writes while it hashed a thousand passwords. Events are the evidence:
+/// a create that needs the lock for itself, and twenty others, are answered before the bulk is, which
+/// has hundreds of hashes to go.
+#[test]
+fn n06_a_bulk_that_hashes_keeps_no_other_write_waiting() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Plan::on(folder.path()).start();
+    let mut admin = server.admin();
+    let own = |n: usize| json!({"url": format!("http://{HOST}/to{n}"), "customSlug": format!("from{n}")});
+    admin.create(&own(1_000));
+    let domain = admin.post("/api/v1/domains", &json!({"domain": "d.test"})).expect(201, "a domain");
+    let domain = format!("/api/v1/domains/{}", text(&domain["domain"], "id"));
+    let mut rows: Vec<Value> =
+        (0..1_000).map(|_| json!({"url": "https://e.test/", "password": "open"})).collect();
+    // One row that leads to this server makes the whole bulk exclusive.
+    rows[0]["url"] = json!(format!("http://{HOST}/elsewhere"));
+    let mut bulk = Connection::open(server.address()).expect("the server accepts");
+    let body = json!({"links": rows}).to_string();
+    let head = format!(
+        "POST {LINKS}/bulk HTTP/1.1\r\nHost: {HOST}\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let before = ticks(&server);
+    bulk.send(head.as_bytes()).and_then(|()| bulk.send(body.as_bytes())).expect("the server reads");
+    poll("the bulk to hash", PATIENCE, || (ticks(&server) > before + 50).then_some(()));
+    for n in 0..20 {
+        admin.create(&own(n));
+        admin.create(&json!({"url": "https://e.test/"}));
+        let root = json!({"rootUrl": format!("http://{HOST}/root{n}")});
+        admin.patch(&domain, &root).expect(200, "a domain is changed");
+    }
+    let total = admin.get(&format!("{LINKS}?limit=1")).expect(200, "the list")["total"].as_u64();
+    assert!(total.is_some_and(|total| (41..1_041).contains(&total)), "the bulk hashes still: {total:?}");
+    let metrics = admin.get("/metrics").text();
+    assert!(metrics.contains("\nwaypost_exclusive_holds_over_100ms_total "), "{metrics}");
+    server.kill();
+}
+
+/// Rows that lead to this server are written a hundred at a time, so that others have their turn in
+/// between; all or nothing is one Change all the same.
+#[test]
+fn n06_a_long_exclusive_bulk_is_cut_into_several_holds() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let position = || {
+        let metrics = app.admin().get("/metrics").text();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("waypost_log_position "));
+        line.and_then(|number| number.parse::<u64>().ok()).expect("the position")
+    };
+    let mut changes = |rows: Value, atomic: bool| {
+        let before = position();
+        let body = json!({"links": rows, "atomic": atomic});
+        let made = admin.post(&format!("{LINKS}/bulk"), &body).expect(201, "a bulk");
+        assert_eq!(made["failed"], json!([]), "{made}");
+        position() - before
+    };
+    let rows = |prefix: &str, host: &str| -> Value {
+        let row = |n| json!({"url": format!("http://{host}/x{n}"), "customSlug": format!("{prefix}{n}")});
+        (0..1_000).map(row).collect()
+    };
+    assert_eq!(changes(rows("a", HOST), false), 10);
+    assert_eq!(changes(rows("b", HOST), true), 1);
+    // Cut by their size alone.
+    assert_eq!(changes(rows("c", "e.test"), false), 2);
+}
+
+/// The check before the lock does not see what is written between it and the lock: of two links that
+/// would lead to each other at most one is made, however they race.
+#[test]
+fn n06_links_that_race_to_lead_to_each_other_do_not_make_a_loop() {
+    let app = TestApp::start();
+    for round in 0..40 {
+        let link = |from: &str, to: &str| json!({"url": format!("http://{HOST}/{to}{round}"), "customSlug": format!("{from}{round}")});
+        let (a, b) = (link("a", "b"), link("b", "a"));
+        let made = std::thread::scope(|scope| {
+            let one = scope.spawn(|| app.admin().post(LINKS, &a).status);
+            let other = scope.spawn(|| app.admin().post(&format!("{LINKS}/bulk"), &json!({"links": [b]})));
+            let other = other.join().expect("no panic").expect(201, "a bulk")["created"].clone();
+            (one.join().expect("no panic"), other)
+        });
+        assert!(made == (201, json!(0)) || made == (422, json!(1)), "round {round}: {made:?}");
+    }
 }

@@ -24,6 +24,7 @@ use crate::clock::Timestamp;
 use crate::http::api::respond;
 use crate::http::body::{Answer, Content};
 use crate::http::counts::Counts;
+use crate::links::Links;
 use crate::log::Log;
 use crate::readiness::Readiness;
 use crate::table::Table;
@@ -290,6 +291,14 @@ impl Source for Cache {
             Measure::counter("clicks", "Clicks counted and flushed", counted),
             Measure::counter("clicks_dropped", "Clicks lost on a full disk", dropped),
         ]);
+    }
+}
+
+/// The commands.
+impl Source for Links {
+    fn measure(&self, to: &mut Vec<Measure>) {
+        let help = "Writes that kept other writes waiting for over 100 ms";
+        to.push(Measure::counter("exclusive_holds_over_100ms", help, self.long_exclusive_holds()));
     }
 }
 

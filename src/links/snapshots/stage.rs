@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::import::{Job, used_up};
 use crate::links::commit::{ATTEMPTS, Committed, Effect, chance};
-use crate::links::create::{Siblings, Turn};
+use crate::links::create::Siblings;
 use crate::links::directory::Held;
 use crate::links::tags::TAGS_MAX;
 use crate::links::{Context, Error, Links, Shared};
@@ -130,30 +130,36 @@ impl Links {
 
     async fn stage_some(&self, job: &mut Job, frozen: Vec<FrozenLink>) -> Result<(), Error> {
         let count = frozen.len() as u64;
-        let leads_here = frozen.iter().any(|link| self.0.leads_here(&link.options));
         let frozen = Arc::new(frozen);
+        let leads_here = || frozen.iter().any(|link| self.0.leads_here(&link.options));
         for _ in 0..STAGE_ATTEMPTS {
-            let _turn = if leads_here {
-                Turn::Alone(self.0.order.write().await)
-            } else {
-                Turn::Beside(self.0.order.read().await)
-            };
+            let checked_at = self.0.exclusive.generation();
             let plan = {
                 let (context, on_conflict) = (job.context.clone(), job.on_conflict);
                 let frozen = Arc::clone(&frozen);
                 self.blocking(move |shared| shared.plan(&context, on_conflict, &frozen)).await?
             };
             let mark = keys::staging(job.import.workspace, job.import.id);
-            let committed = self
-                .commit_new(&job.context, |next_id| {
+            let commit = async {
+                if checked_at != self.0.exclusive.generation() {
+                    match self.0.check_rows(&plan.rows) {
+                        Ok(()) => {}
+                        // Planned anew, which says what becomes of the link that leads back now.
+                        Err(Error::Rule(_)) => return Ok(None),
+                        Err(error) => return Err(error),
+                    }
+                }
+                let build = |next_id: &mut dyn FnMut() -> Id| {
                     let mut effect = Effect::default();
                     effect.rely_on(mark.clone(), job.revision);
                     for row in &plan.rows {
                         row.add(&mut effect, job, next_id());
                     }
                     effect
-                })
-                .await?;
+                };
+                self.commit_new(&job.context, build).await.map(Some)
+            };
+            let Some(committed) = self.0.exclusive.hold_if(leads_here, commit).await? else { continue };
             match committed {
                 Committed::Done => {
                     job.import.made += plan.rows.len() as u64;
@@ -333,6 +339,17 @@ impl Shared {
             plan.rows.push(Row { domain, code, options: link.options.clone() });
         }
         Ok(plan)
+    }
+
+    /// Repeats the check for loops of planned links, in their order.
+    fn check_rows(&self, rows: &[Row]) -> Result<(), Error> {
+        let mut siblings = Siblings::new();
+        for row in rows.iter().filter(|row| self.leads_here(&row.options)) {
+            let number = row.domain.record.number;
+            self.check_loop(number, Some(&row.code), &row.options, &siblings)?;
+            siblings.insert((number, row.code.clone()), row.options.target());
+        }
+        Ok(())
     }
 
     /// Rejects a link whose password no check may be made against, and one that leads back to itself.

@@ -1,0 +1,198 @@
+//! The lock between writes that must not change beside each other.
+//!
+//! Writes of links run beside each other (shared). Alone (exclusive) run writes whose check reads what
+//! others write, and which the log's preconditions cannot express: links that lead to other addresses
+//! of this server, whose chain must not change between the check and the Change, and domains, whose
+//! roots are such addresses and which are deleted only without links.
+//!
+//! 1. A hold covers the check that must not race and the commit, until the Change is applied, and
+//!    nothing else. Hashing, parsing, look-ups and every wait for a slot come before it: a hold keeps
+//!    every other write of the instance waiting. [`assert_released`] fails in debug builds otherwise.
+//! 2. The lock is fair: a waiting exclusive write is overtaken by none, so that a shared hold delays
+//!    everybody as well once an exclusive write waits. Long work is cut into several holds.
+//! 3. A check that was made before the lock is still valid under it while
+//!    [`ExclusiveLock::generation`] is the same: only exclusive writes add to a chain.
+//! 4. What is awaited before a hold and kept through it (a workspace's credits) is acquired by every
+//!    write before the lock, never under it.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// A hold longer than this is counted and logged: another tenant's create is to wait at most so long.
+const LONG_HOLD: Duration = Duration::from_millis(100);
+
+/// Shortest time between two log lines about long holds, in milliseconds: on a slow disk each is one.
+const WARN_EVERY: u64 = 10_000;
+
+tokio::task_local! {
+    /// Present while this task holds the lock.
+    static HELD: ();
+}
+
+/// The lock.
+#[derive(Debug)]
+pub(super) struct ExclusiveLock {
+    lock: RwLock<()>,
+    /// Exclusive holds that have ended. Added to before the lock is released, and after the hold's
+    /// Change is applied: whoever reads the table after reading this number sees all of them.
+    generation: AtomicU64,
+    long_holds: AtomicU64,
+    /// When a long hold was last logged, in milliseconds since `started`; 0 for never.
+    warned: AtomicU64,
+    started: Instant,
+}
+
+/// The lock, held.
+#[derive(Debug)]
+enum WriteGuard<'a> {
+    /// Beside other shared writes.
+    Shared(#[allow(dead_code)] RwLockReadGuard<'a, ()>),
+    /// Beside none.
+    Exclusive(#[allow(dead_code)] RwLockWriteGuard<'a, ()>),
+}
+
+/// A hold, which ends when it is dropped, also by a panic.
+struct Hold<'a> {
+    lock: &'a ExclusiveLock,
+    begun: Instant,
+    /// Released after `Drop::drop` of the hold, and so after the generation changes.
+    guard: WriteGuard<'a>,
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        if matches!(self.guard, WriteGuard::Exclusive(_)) {
+            self.lock.generation.fetch_add(1, Ordering::AcqRel);
+        }
+        self.lock.note(self.begun.elapsed());
+    }
+}
+
+impl ExclusiveLock {
+    pub(super) fn new() -> ExclusiveLock {
+        ExclusiveLock {
+            lock: RwLock::new(()),
+            generation: AtomicU64::new(0),
+            long_holds: AtomicU64::new(0),
+            warned: AtomicU64::new(0),
+            started: Instant::now(),
+        }
+    }
+
+    /// Runs `work` while holding the lock: exclusively if `is_exclusive`, which is evaluated once more
+    /// under a shared lock, since an exclusive write may have changed its answer during the wait.
+    /// Holds must not be nested.
+    pub(super) async fn hold_if<T>(
+        &self,
+        is_exclusive: impl Fn() -> bool,
+        work: impl Future<Output = T>,
+    ) -> T {
+        if !is_exclusive() {
+            assert_released("the exclusive lock is acquired");
+            let guard = self.lock.read().await;
+            if !is_exclusive() {
+                return self.run(WriteGuard::Shared(guard), work).await;
+            }
+        }
+        self.hold_exclusive(work).await
+    }
+
+    /// Runs `work` beside no other write. Holds must not be nested.
+    pub(super) async fn hold_exclusive<T>(&self, work: impl Future<Output = T>) -> T {
+        assert_released("the exclusive lock is acquired");
+        self.run(WriteGuard::Exclusive(self.lock.write().await), work).await
+    }
+
+    async fn run<T>(&self, guard: WriteGuard<'_>, work: impl Future<Output = T>) -> T {
+        let _hold = Hold { lock: self, begun: Instant::now(), guard };
+        HELD.scope((), work).await
+    }
+
+    /// Returns a number that changes with every exclusive write.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Returns how many holds took longer than 100 ms.
+    pub(super) fn long_holds(&self) -> u64 {
+        self.long_holds.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, took: Duration) {
+        if took <= LONG_HOLD {
+            return;
+        }
+        let count = self.long_holds.fetch_add(1, Ordering::Relaxed) + 1;
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let last = self.warned.load(Ordering::Relaxed);
+        let is_due = last == 0 || now.saturating_sub(last) >= WARN_EVERY;
+        let swap = |now| self.warned.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
+        if is_due && swap(now.max(1)).is_ok() {
+            let millis = took.as_millis();
+            tracing::warn!(millis, count, "a write kept other writes waiting for over 100 ms");
+        }
+    }
+}
+
+/// Fails in debug builds if this task holds the exclusive lock. Called by everything that waits for a
+/// slot or computes for long.
+pub(super) fn assert_released(what: &str) {
+    debug_assert!(HELD.try_with(|()| ()).is_err(), "{what} under the exclusive lock");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn n06_waiting_for_a_slot_under_the_lock_is_a_failure() {
+        let lock = std::sync::Arc::new(ExclusiveLock::new());
+        assert_released("nothing");
+        for is_exclusive in [false, true] {
+            let lock = std::sync::Arc::clone(&lock);
+            let held = tokio::spawn(async move {
+                lock.hold_if(|| is_exclusive, async { assert_released("a slot is awaited") }).await;
+            });
+            let panic = held.await.expect_err("it fails").into_panic();
+            let text = panic.downcast_ref::<String>().expect("a message");
+            assert_eq!(text, "a slot is awaited under the exclusive lock");
+        }
+        // And the lock was released.
+        lock.hold_exclusive(async {}).await;
+    }
+
+    #[tokio::test]
+    async fn n06_the_generation_changes_with_exclusive_holds_only() {
+        let lock = ExclusiveLock::new();
+        lock.hold_if(|| false, async {}).await;
+        assert_eq!(lock.generation(), 0);
+        lock.hold_if(|| true, async { assert_eq!(lock.generation(), 0) }).await;
+        assert_eq!(lock.generation(), 1);
+    }
+
+    /// What an exclusive write changes while another waits decides how the other one is made.
+    #[tokio::test]
+    async fn n06_the_question_is_asked_again_under_the_lock() {
+        let lock = ExclusiveLock::new();
+        let is_exclusive = std::cell::Cell::new(false);
+        tokio::join!(
+            lock.hold_exclusive(async {
+                tokio::task::yield_now().await;
+                is_exclusive.set(true);
+            }),
+            lock.hold_if(|| is_exclusive.get(), async {}),
+        );
+        assert_eq!(lock.generation(), 2);
+    }
+
+    #[test]
+    fn n06_long_holds_are_counted() {
+        let lock = ExclusiveLock::new();
+        lock.note(LONG_HOLD);
+        lock.note(LONG_HOLD + Duration::from_millis(1));
+        assert_eq!(lock.long_holds(), 1);
+    }
+}
