@@ -1,14 +1,18 @@
 //! What a click would do, step by step, and why: the rules themselves, asked without counting.
 
+use std::time::Instant;
+
 use hyper::header::{HeaderMap, LOCATION};
 
 use super::Visitor;
+use super::attempts::Locked;
 use super::counting::How;
 use super::rules::{Asking, Case, Manner, RULES, Verdict, judge};
 use crate::cache::entry::Decided;
 use crate::clock::Timestamp;
 use crate::links::{Context, Error};
 use crate::model::id::Id;
+use crate::model::link::Link;
 
 /// The click that is asked about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub struct Explanation {
     pub location: Option<String>,
     /// Whether it is counted.
     pub is_counted: bool,
+    /// Until when wrong passwords have locked the link for every address, if they have.
+    pub locked_until: Option<Timestamp>,
     /// The rules asked, in order; the last one ended it.
     pub steps: Vec<Reason>,
 }
@@ -76,8 +82,27 @@ impl Visitor {
             status: answer.status().as_u16(),
             location: header.map(str::to_owned).or(leads),
             is_counted,
+            locked_until: self.locked_until(&decided.link, context.now),
             steps: steps(&case),
         })
+    }
+
+    fn locked_until(&self, link: &Link, now: Timestamp) -> Option<Timestamp> {
+        let attempts = &self.shared.attempts;
+        let target = attempts.target(link.id, link.options.password.as_ref()?);
+        let Locked(left) = attempts.locked(target, Instant::now())?;
+        Some(now.plus_millis(i64::try_from(left.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// Forgets the wrong passwords that were sent to a link within the caller's sight, and so ends its
+    /// lock, if there is one.
+    pub async fn forget_attempts(&self, context: &Context, id: Id) -> Result<(), Error> {
+        let view = self.links.get(context, id).await?;
+        if let Some(hash) = &view.link.options.password {
+            let attempts = &self.shared.attempts;
+            attempts.forget(attempts.target(id, hash));
+        }
+        Ok(())
     }
 }
 

@@ -20,10 +20,14 @@ pub(super) const PASSWORD: Rule = Rule {
     name: "password",
     verdict: |case| (is_protected(case) && !case.is_unlocked).then_some(Verdict::AskPassword),
     why: |case| {
-        let text = match (is_protected(case), case.is_unlocked) {
-            (false, _) => "the link has no password",
-            (true, true) => "the right password was given",
-            (true, false) => "the link asks for its password first",
+        let hash = case.decided.link.options.password.as_ref();
+        let text = match (hash.map(PasswordHash::parts), case.is_unlocked) {
+            (None, _) => "the link has no password",
+            (Some(_), true) => "the right password was given",
+            (Some(Ok(_)), false) => "the link asks for its password first",
+            (Some(Err(rule)), false) => {
+                return format!("no password opens the link: its {rule}; set the password again");
+            }
         };
         text.to_owned()
     },

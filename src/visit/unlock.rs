@@ -96,20 +96,27 @@ impl Visitor {
             Err(status) => return pages::error(status),
         };
         let Some(password) = password_in(&form) else { return pages::password(Ask::Wrong) };
-        let (attempts, link) = (&self.shared.attempts, decided.link.id);
-        if let Err(Locked(left)) = attempts.begin(link, peer, Instant::now()) {
+        let (attempts, link) = (&self.shared.attempts, &decided.link);
+        let target = attempts.target(link.id, hash);
+        if let Err(Locked(left)) = attempts.begin(target, peer, Instant::now()) {
             return pages::password(Ask::Locked { seconds: left.as_secs() + 1 });
         }
-        match self.links.is_password(&decided.link, password).await {
-            Ok(false) => pages::password(Ask::Wrong),
+        match self.links.is_password(link, password).await {
+            Ok(false) => {
+                if attempts.locked(target, Instant::now()).is_some() {
+                    let link = link.id;
+                    tracing::warn!(%link, "guesses locked a link's password for up to an hour");
+                }
+                pages::password(Ask::Wrong)
+            }
             Ok(true) => {
-                attempts.take_back(link, peer);
+                attempts.take_back(target, peer);
                 let hash = hash.clone();
                 // Its form may have been on its way for seconds: the link may be another by now.
                 self.seek(&code, domain, asking, Some(hash)).await
             }
             Err(Error::Busy) => {
-                attempts.take_back(link, peer);
+                attempts.take_back(target, peer);
                 pages::password(Ask::Busy)
             }
             // It counts as an attempt, so that each writes one of few lines.

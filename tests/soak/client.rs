@@ -42,9 +42,18 @@ impl Client {
     }
 
     pub(crate) fn send(&mut self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
+        self.send_with(method, path, "", body)
+    }
+
+    /// Sends a form, as a browser does.
+    pub(crate) fn send_form(&mut self, path: &str, form: &str) -> io::Result<Answer> {
+        self.send_with("POST", path, "Content-Type: application/x-www-form-urlencoded\r\n", form)
+    }
+
+    fn send_with(&mut self, method: &str, path: &str, more: &str, body: &str) -> io::Result<Answer> {
         let length = body.len();
         let bytes = format!(
-            "{method} {path} HTTP/1.1\r\nHost: go.test\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: go.test\r\nAuthorization: Bearer {KEY}\r\n{more}Content-Length: {length}\r\n\r\n{body}"
         );
         let mut connection = if let Some(connection) = self.connection.take() {
             connection

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 mod client;
 mod faults;
+mod hashing;
 mod load;
 mod overload;
 mod server;
@@ -56,6 +57,7 @@ const PARTS: &[Part] = &[
     ("clicks", load::t102_a_hundred_thousand_clicks),
     ("overload", overload::t111_twice_the_capacity),
     ("memory", load::t110_sixty_four_megabytes),
+    ("hashing", hashing::n02_passwords_in_sixty_four_megabytes),
     ("order", faults::t93_synced_before_the_answer),
     ("faults", faults::t95_the_nth_write_and_sync_fail),
     ("files", faults::t14_no_file_is_opened_for_a_visitor),

@@ -343,6 +343,8 @@ const NATIVE: &[Row] = &[
     ("PATCH", "/api/v1/links/LINK", r#"{"title":null,"redirectType":"301","maxClicks":null}"#, 200, None),
     ("PATCH", "/api/v1/links/LINK", r#"{"customSlug":"other"}"#, 422, None),
     ("GET", "/api/v1/links/LINK/explain?ua=Googlebot&at=2029-01-01", "", 200, None),
+    ("DELETE", "/api/v1/links/LINK/password-lock", "", 200, None),
+    ("DELETE", "/api/v1/links/00000000000000000000/password-lock", "", 404, None),
     ("GET", "/api/v1/links/LINK/deliveries", "", 200, None),
     ("POST", "/api/v1/render", r#"{"text":"{{trigger_link.LINK}} {{trigger_link.x}}","contactId":"c"}"#, 200, None),
     ("GET", "/api/v1/tags", "", 200, None),

@@ -362,6 +362,48 @@ fn behind_a_trusted_proxy_each_visitor_has_its_own_limit() {
     assert_eq!(guess(&mut visitor, "192.0.2.2"), 403);
 }
 
+/// A hundred guesses shut a link for an hour, for those who know its password as well. Whoever was
+/// right before goes on, and the owner sees the lock and ends it in either of two ways.
+#[test]
+fn n16_an_owner_sees_and_ends_a_lock() {
+    let app = TestApp::start_with(|config| config.http.trusted_proxies = vec!["127.0.0.1".to_owned()]);
+    let mut admin = app.admin();
+    let id = text(&protect(&mut admin, "s", &json!({})), "id").to_owned();
+    let (link, lock) = (format!("/api/v1/links/{id}"), format!("/api/v1/links/{id}/password-lock"));
+    let until = || {
+        let explained = app.admin().get(&format!("{link}/explain")).expect(200, "it is explained");
+        explained["explain"]["passwordLockedUntil"].clone()
+    };
+    let mut visitor = app.visitor();
+    let from = |visitor: &mut Client, address: &str, password: &str| {
+        try_password(visitor, "/s", password, &[("X-Forwarded-For", address)])
+    };
+    let knows = cookie(&from(&mut visitor, "198.51.100.1", "open sesame"));
+    for ends in ["DELETE", "PATCH"] {
+        assert_eq!(until(), Value::Null);
+        for n in 0..100 {
+            let guess = from(&mut visitor, &format!("192.0.2.{}", n % 10), "wrong");
+            assert_eq!(guess.status, 403, "{ends}, guess {n}");
+        }
+        let locked = from(&mut visitor, "198.51.100.2", "open sesame");
+        assert_eq!((locked.status, locked.header("location")), (429, None), "{ends}");
+        assert!(until().as_str().is_some_and(|until| until.starts_with("2026-01-01T00:")), "{ends}");
+        if ends == "DELETE" {
+            let known = visitor.send("GET", "/s", &[("Cookie", &knows)], None);
+            assert_eq!(known.status, 302, "the cookie of the right password is enough");
+            admin.delete(&lock).expect(200, "the lock is ended");
+        } else {
+            admin.patch(&link, &json!({"password": "open sesame"})).expect(200, "set again");
+        }
+        assert_eq!(from(&mut visitor, "198.51.100.2", "open sesame").status, 303, "{ends}");
+    }
+    admin.delete("/api/v1/links/00000000000000000000/password-lock").refuses(
+        404,
+        "link not found",
+        "unknown",
+    );
+}
+
 #[test]
 fn the_cookie_is_for_the_spelling_that_was_used() {
     let app = TestApp::start();

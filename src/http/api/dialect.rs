@@ -183,6 +183,8 @@ pub enum Command {
     },
     DeleteLink(Id),
     ExplainLink(Id, Question),
+    /// Ends the lock that wrong passwords have put on a link.
+    UnlockPassword(Id),
     Deliveries(Id),
     Render {
         text: Box<str>,
@@ -272,6 +274,7 @@ impl Command {
             | Command::UpdateLink { .. }
             | Command::UpdateNamedLink { .. }
             | Command::DeleteLink(_)
+            | Command::UnlockPassword(_)
             | Command::CreateTag { .. }
             | Command::UpdateTag(..)
             | Command::DeleteTag(_)

@@ -69,6 +69,7 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Answere
         Command::ExplainLink(id, question) => {
             Reply::Explained(Box::new(visitor.explain(context, id, question).await?))
         }
+        Command::UnlockPassword(id) => done(visitor.forget_attempts(context, id).await?),
         Command::Deliveries(id) => {
             // A foreign link's are as unknown as the link.
             links.get(context, id).await?;

@@ -57,6 +57,7 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("PATCH", "/api/v1/links/{id}", BodyKind::Plain, links::update),
     endpoint("DELETE", "/api/v1/links/{id}", BodyKind::None, |call| read(call, Command::DeleteLink(call.id("link")?))),
     endpoint("GET", "/api/v1/links/{id}/explain", BodyKind::None, links::explain),
+    endpoint("DELETE", "/api/v1/links/{id}/password-lock", BodyKind::None, |call| read(call, Command::UnlockPassword(call.id("link")?))),
     endpoint("GET", "/api/v1/links/{id}/deliveries", BodyKind::None, |call| read(call, Command::Deliveries(call.id("link")?))),
     endpoint("POST", "/api/v1/render", BodyKind::Plain, links::render),
     endpoint("GET", "/api/v1/tags", BodyKind::None, |call| read(call, Command::Tags)),

@@ -14,6 +14,7 @@ pub(super) struct ExplanationJson<'a> {
     status: u16,
     location: Option<&'a str>,
     counted: bool,
+    password_locked_until: Option<Text<Timestamp>>,
     steps: Vec<StepJson<'a>>,
 }
 
@@ -34,6 +35,7 @@ impl<'a> ExplanationJson<'a> {
             status: explanation.status,
             location: explanation.location.as_deref(),
             counted: explanation.is_counted,
+            password_locked_until: explanation.locked_until.map(Text),
             steps: explanation.steps.iter().map(step).collect(),
         }
     }
