@@ -98,6 +98,8 @@ impl Store {
         // For the owner's eyes: it holds hashes of keys and passwords.
         let mut private = std::fs::DirBuilder::new();
         private.recursive(true).mode(0o700).create(dir).map_err(in_folder)?;
+        // Before the lock file is there: it is a sign that a server ran here.
+        data_folder::check(dir, config.log.accept_loss)?;
         let mut lock = data_folder::lock(dir)?;
         let is_loss_accepted = data_folder::check(dir, config.log.accept_loss)?;
         let disk = FsDisk::open(&dir.join(LOG_FOLDER)).map_err(in_folder)?;

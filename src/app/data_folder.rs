@@ -12,7 +12,8 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::clock::Timestamp;
 use crate::links::KEY_FILE;
-use crate::log::{archive, disk};
+use crate::log::archive::{self, MARK};
+use crate::log::disk;
 
 /// Folder of the log within the data folder.
 pub const LOG_FOLDER: &str = "log";
@@ -76,13 +77,15 @@ pub enum Unfinished {
         /// Their names.
         beside: Vec<&'static str>,
     },
+    /// No server ever ran here, and the log has no closing mark, as a backup has: a copy that was cut.
+    Unclosed,
 }
 
 impl Unfinished {
     /// Whether `serve --accept-loss` goes on in this state. It does not where a restore was
     /// interrupted: there two logs may exist, and only the operator knows which one is wanted.
     pub fn yields_to_accept_loss(&self) -> bool {
-        matches!(self, Unfinished::LogMissing { .. })
+        matches!(self, Unfinished::LogMissing { .. } | Unfinished::Unclosed)
     }
 
     /// Returns what is wrong with `dir` and what to type.
@@ -115,6 +118,11 @@ impl Unfinished {
                  serve --accept-loss",
                 beside.join(" and ")
             ),
+            Unfinished::Unclosed => format!(
+                "{dir} was never used by a server, and its log has no closing mark ({LOG_FOLDER}/{MARK}): it is a copy \
+                 that was cut, or made of a server that was not stopped. Make the copy again. Or start on what is \
+                 there: waypost serve --accept-loss"
+            ),
         }
     }
 }
@@ -128,7 +136,9 @@ pub fn unfinished(dir: &Path) -> io::Result<Option<Unfinished>> {
         return Ok(Some(Unfinished::Restoring { has_log, replaced }));
     }
     if has_log {
-        return Ok(None);
+        let was_used = [LOCK_FILE, TABLE_FOLDER].into_iter().any(exists);
+        let is_closed = exists(&format!("{LOG_FOLDER}/{MARK}"));
+        return Ok(Some(Unfinished::Unclosed).filter(|_| !was_used && !is_closed));
     }
     if let Some(name) = replaced {
         return Ok(Some(Unfinished::Replaced { name }));
@@ -137,12 +147,15 @@ pub fn unfinished(dir: &Path) -> io::Result<Option<Unfinished>> {
     Ok(Some(Unfinished::LogMissing { beside }).filter(|_| exists(TABLE_FOLDER) || exists(KEY_FILE)))
 }
 
-/// Fails where [`unfinished`] finds something, unless `accept_loss` covers it. Returns whether it does.
+/// Fails where [`unfinished`] finds something, unless `accept_loss` covers it. Returns whether it covers
+/// the loss of the whole log.
 pub fn check(dir: &Path, accept_loss: bool) -> Result<bool, FolderError> {
     let found = unfinished(dir).map_err(|error| FolderError::Unusable { path: dir.to_owned(), error })?;
     match found {
         None => Ok(false),
-        Some(unfinished) if accept_loss && unfinished.yields_to_accept_loss() => Ok(true),
+        Some(unfinished) if accept_loss && unfinished.yields_to_accept_loss() => {
+            Ok(matches!(unfinished, Unfinished::LogMissing { .. }))
+        }
         Some(unfinished) => Err(FolderError::Unfinished { path: dir.to_owned(), unfinished }),
     }
 }

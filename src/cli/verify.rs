@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Common, Failure, backup, load, progress, tell};
-use crate::app::data_folder::{self, FolderError, LOG_FOLDER};
+use crate::app::data_folder::{self, FolderError, LOG_FOLDER, Unfinished};
 use crate::log::archive::{self, Archive, Report};
 
 /// Arguments of `verify`.
@@ -78,7 +78,9 @@ pub(super) fn read_through(archive: &Archive) -> Result<Report, Failure> {
 pub(super) fn open(folder: &Path) -> Result<Archive, Failure> {
     let log = folder.join(LOG_FOLDER);
     let cannot = |error| Failure::Failed(format!("cannot look into {}: {error}", folder.display()));
-    if let Some(unfinished) = data_folder::unfinished(folder).map_err(cannot)? {
+    let unfinished = data_folder::unfinished(folder).map_err(cannot)?;
+    // A cut copy can be read; what it lacks is said of its closing mark.
+    if let Some(unfinished) = unfinished.filter(|found| *found != Unfinished::Unclosed) {
         return Err(Failure::Failed(unfinished.advice(folder)));
     }
     if archive::holds_log(&log).map_err(cannot)? {

@@ -31,6 +31,9 @@ const DOUBTS: usize = 3;
 /// How much is copied at once.
 const COPY_BYTES: usize = 1024 * 1024;
 
+/// The file within a log's folder that marks a clean stop, and the end of a backup.
+pub const MARK: &str = folder::MARK;
+
 /// A log at one moment.
 #[derive(Debug)]
 pub struct Archive {

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::log::chain::{self, Segment};
+use crate::log::disk::Disk;
 use crate::log::follow::Source;
 use crate::log::live;
 use crate::log::repair::SnapshotWriter;
 use crate::log::segment::{Writer, io_error};
 use crate::log::shared::{Shared, Work};
-use crate::log::{LogError, Manifest, Position};
+use crate::log::{LogError, Manifest, Position, folder, recovery};
 
 /// How long healing waits for a table that is about to apply the last Changes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -58,7 +59,7 @@ pub(crate) fn compact(shared: &Shared) -> Result<(), LogError> {
         snapshot.add(record)
     })?;
     let writer = snapshot.finish(manifest)?;
-    replace(shared, &old, &writer, manifest)?;
+    replace(shared, &old, &writer, manifest, &chain::remove)?;
     if manifest != stored {
         tracing::error!(%position, ?stored, reckoned = ?manifest, "the log's manifest was wrong and is put right");
         let difference = Manifest {
@@ -86,9 +87,14 @@ pub(crate) fn heal(shared: &Shared) -> Result<bool, LogError> {
     }
     let mut snapshot = begin(shared, last.header.sequence, last.last)?;
     shared.witness.each_record(&mut |record| snapshot.add(record))?;
+    recovery::mark_repair(&*shared.disk)?;
     let writer = snapshot.finish(last.manifest)?;
-    replace(shared, &old, &writer, last.manifest)?;
-    let told = format!("damaged segments up to position {} were written anew from the table", last.last);
+    replace(shared, &old, &writer, last.manifest, &|disk, name| recovery::set_aside(disk, name, "replaced"))?;
+    chain::remove(&*shared.disk, folder::REPAIR)?;
+    let told = format!(
+        "damaged segments up to position {} were written anew from the table, and are kept as *.replaced",
+        last.last
+    );
     tracing::error!("{told}");
     shared.gauges.told.lock().repaired = Some(told);
     shared.gauges.damaged_segments.store(0, Ordering::Relaxed);
@@ -118,8 +124,17 @@ fn stopped() -> LogError {
     LogError::Io { what: "stopped", path: String::new(), source: std::io::ErrorKind::Interrupted.into() }
 }
 
-/// Shows the snapshot to readers and removes what it replaces.
-fn replace(shared: &Shared, old: &[Segment], writer: &Writer, manifest: Manifest) -> Result<(), LogError> {
+/// Takes a name away from a file.
+type Retire<'a> = dyn Fn(&dyn Disk, &str) -> Result<(), LogError> + 'a;
+
+/// Shows the snapshot to readers and retires what it replaces.
+fn replace(
+    shared: &Shared,
+    old: &[Segment],
+    writer: &Writer,
+    manifest: Manifest,
+    retire: &Retire<'_>,
+) -> Result<(), LogError> {
     let disk = &*shared.disk;
     let cannot_read = |e| io_error(disk, &writer.name().to_string(), "cannot read")(e);
     let footer =
@@ -133,7 +148,7 @@ fn replace(shared: &Shared, old: &[Segment], writer: &Writer, manifest: Manifest
         chain.segments.insert(0, segment);
     }
     for segment in old {
-        chain::remove(disk, &segment.name().to_string())?;
+        retire(disk, &segment.name().to_string())?;
     }
     disk.sync_dir().map_err(io_error(disk, "", "cannot sync"))
 }

@@ -57,6 +57,8 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn claim(&self) -> io::Result<()> {
         Ok(())
     }
+    /// Undoes [`DiskFile::claim`].
+    fn release(&self) {}
 }
 
 /// Opens a regular file, and fails at once with a clear error for anything else that may have its name:
@@ -209,6 +211,11 @@ impl DiskFile for File {
             // Where files cannot be locked, the lock of the folder remains.
             _ => Ok(()),
         }
+    }
+
+    fn release(&self) {
+        // Closing the file releases it as well, so a failure does not matter.
+        let _ = flock(self, FlockOperation::Unlock);
     }
 }
 

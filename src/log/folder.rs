@@ -12,6 +12,9 @@ use crate::log::{Change, LogError, Position, Record};
 /// The file that marks a clean stop.
 pub(crate) const MARK: &str = "closed";
 
+/// The file that says that a repair is under way, or was interrupted.
+pub(crate) const REPAIR: &str = "repair";
+
 /// A segment file as found.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -42,14 +45,19 @@ pub(crate) struct Folder {
     pub(crate) mark: Option<Closed>,
     /// The highest number that any segment has.
     pub(crate) sequence: u64,
+    /// Whether a repair is under way: its stale files are renamed, not removed.
+    pub(crate) is_repaired: bool,
 }
 
 /// Opens everything in the folder and reads headers and footers.
 pub(crate) fn open_folder(disk: &dyn Disk) -> Result<Folder, LogError> {
-    let mut folder = Folder { found: Vec::new(), stale: Vec::new(), mark: None, sequence: 0 };
+    let mut folder =
+        Folder { found: Vec::new(), stale: Vec::new(), mark: None, sequence: 0, is_repaired: false };
     for text in disk.list().map_err(io_error(disk, "", "cannot list"))? {
         if text.ends_with(UNFINISHED) {
             folder.stale.push(text);
+        } else if text == REPAIR {
+            folder.is_repaired = true;
         } else if text == MARK {
             let file = disk.open(&text).map_err(io_error(disk, &text, "cannot open"))?;
             let mut bytes = [0; CLOSED_BYTES];

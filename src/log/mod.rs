@@ -13,10 +13,12 @@ pub mod archive;
 mod chain;
 mod committer;
 mod compact;
+mod decision;
 pub mod disk;
 mod folder;
 mod follow;
 pub mod frame;
+mod history;
 mod keeper;
 pub(crate) mod key_hash;
 mod live;
@@ -42,6 +44,9 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::clock::Timestamp;
+
+pub use self::decision::{Forecast, TableFate, forecast, table_fate};
+pub use self::history::HistoryEntry;
 
 /// A place in the log: the first Change is at 1, each next one higher by one. 0 is "before all".
 /// A record's revision *is* the position of the Change that wrote it.
@@ -335,6 +340,13 @@ pub trait Witness: Send + Sync {
     /// Reads every record and compares with the manifest of the position applied: true when it
     /// is whole.
     fn holds(&self) -> bool;
+
+    /// What is remembered of the log at a position; nothing by default, as for a table that has no
+    /// memory of it.
+    fn history(&self, position: Position) -> Option<HistoryEntry> {
+        let _ = position;
+        None
+    }
 
     /// Calls `each` with every record (clicks among them) until it fails.
     fn each_record(&self, each: &mut dyn FnMut(Record) -> Result<(), LogError>) -> Result<(), LogError>;

@@ -1,18 +1,19 @@
 //! What happens to a log folder at the start: a torn tail is cut, damage is repaired when nothing
-//! is lost by it, and refused otherwise.
+//! is lost by it, and refused otherwise, as [`decision`] says.
 //!
 //! Promise: what was acknowledged is there afterwards, or the start fails and says what is
-//! missing. Only [`Settings::accept_loss`] goes on without it.
+//! missing. Only [`Settings::accept_loss`] goes on without it. Files that a repair replaced are renamed.
 
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::log::chain::{self, Chain, Segment};
+use crate::log::decision::{self, Action, Decision, Source};
 use crate::log::disk::Disk;
-use crate::log::folder::{self, Folder, MARK};
+use crate::log::folder::{self, Folder, MARK, REPAIR};
 use crate::log::frame::ends::{Closed, Header, Kind};
 use crate::log::repair::Repair;
-use crate::log::scan::{self, Range, Survey};
+use crate::log::scan::{self, Survey};
 use crate::log::segment::{Name, UNFINISHED, Writer, io_error};
 use crate::log::shared::Settings;
 use crate::log::{LogError, Manifest, Position, Witness};
@@ -43,35 +44,67 @@ pub(crate) fn recover(
     witness: &Arc<dyn Witness>,
     now: Timestamp,
 ) -> Result<Opened, LogError> {
-    let mut folder = folder::open_folder(disk)?;
-    let id = folder.found.iter().find_map(|found| found.header.map(|h| h.log));
-    let id = id.or(witness.log_id()).or(folder.mark.map(|mark| mark.log));
-    let ours = id.is_some() && witness.log_id() == id;
-    let applied = if ours { witness.applied() } else { Position::START };
-    let mut survey = scan::survey(&folder, applied, &mut |_| {})?;
-    let text = format!("the table has applied position {applied}, which the log does not reach");
-    survey.must_reach(applied, text);
+    let Decision { mut folder, mut survey, id, ours, action } = decision::decide(disk, settings, witness)?;
     let fresh = fresh_id(disk)?;
     let mut id = id.unwrap_or(fresh);
-    // Only where nothing is and nothing tells that something was.
-    if folder.found.is_empty() && survey.broken.is_empty() {
-        begin(disk, id, now)?;
-        folder = folder::open_folder(disk)?;
-        survey = scan::survey(&folder, applied, &mut |_| {})?;
-    }
+    let applied = if ours { witness.applied() } else { Position::START };
     let mut healed = None;
-    if !survey.broken.is_empty() {
-        let doctor = Doctor { disk, folder: &folder, witness, settings, survey: &survey, applied, ours, now };
-        let done = doctor.heal(id, fresh)?;
-        id = done.log;
-        healed = Some(done);
-        folder = folder::open_folder(disk)?;
-        survey = scan::survey(&folder, applied, &mut |_| {})?;
-        if let Some(why) = survey.broken.first() {
-            return Err(LogError::Damaged(format!("the repaired log is damaged: {why}")));
+    match action {
+        Action::Keep => {}
+        Action::Refuse(why) => return Err(LogError::Damaged(why)),
+        Action::Begin => {
+            begin(disk, id, now)?;
+            folder = folder::open_folder(disk)?;
+            survey = scan::survey(&folder, applied, &mut |_| {})?;
+        }
+        Action::Rewrite(rewrite) => {
+            let is_lost = matches!(rewrite.from, Source::Remains(_));
+            if is_lost {
+                // Another id: a table of the old log is not what this one holds, and is rebuilt.
+                id = fresh;
+            }
+            mark_repair(disk)?;
+            let repair = Repair { disk, folder: &folder, witness, now, log: id };
+            match rewrite.from {
+                Source::Frames => repair.use_remains(survey.end, false)?,
+                Source::Table(position) => repair.use_table(position)?,
+                Source::Remains(_) => repair.use_remains(survey.end, ours)?,
+            }
+            let told = rewrite.report();
+            tracing::error!("{told}");
+            healed = Some(Healed { told, lost: is_lost });
+            folder = folder::open_folder(disk)?;
+            survey = scan::survey(&folder, applied, &mut |_| {})?;
+            if let Some(why) = survey.broken.first() {
+                return Err(LogError::Damaged(format!("the repaired log is damaged: {why}")));
+            }
         }
     }
     adopt(disk, &folder, survey, id, healed)
+}
+
+/// Notes durably that a repair is under way: what a new snapshot takes the place of is renamed from now
+/// on, even by a later start, and not removed.
+pub(crate) fn mark_repair(disk: &dyn Disk) -> Result<(), LogError> {
+    let cannot_write = || io_error(disk, REPAIR, "cannot write");
+    disk.create(REPAIR).map_err(cannot_write())?.sync_data().map_err(cannot_write())?;
+    disk.sync_dir().map_err(cannot_write())
+}
+
+/// Renames a file that a repair took the place of. Overwrites none that was set aside before.
+pub(crate) fn set_aside(disk: &dyn Disk, name: &str, ending: &str) -> Result<(), LogError> {
+    let names = disk.list().map_err(io_error(disk, "", "cannot list"))?;
+    let mut aside = format!("{name}.{ending}");
+    for number in 2.. {
+        if !names.contains(&aside) {
+            break;
+        }
+        aside = format!("{name}.{ending}-{number}");
+    }
+    match disk.rename(name, &aside) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io_error(disk, name, "cannot rename")(e)),
+        _ => Ok(()),
+    }
 }
 
 fn fresh_id(disk: &dyn Disk) -> Result<u128, LogError> {
@@ -128,14 +161,20 @@ fn adopt(
     active.file.set_size(active.end).map_err(io_error(disk, &name, "cannot cut"))?;
     // Frames that a crash of the process left in the system's memory count from here on.
     active.file.sync_data().map_err(io_error(disk, &name, "cannot sync"))?;
+    let ending = if healed.as_ref().is_some_and(|healed| healed.lost) { "damaged" } else { "replaced" };
     for stale in &folder.stale {
-        // The last resort of whoever accepted a loss. Otherwise all that they hold is held anew.
-        if healed.as_ref().is_some_and(|h| h.lost) && !stale.ends_with(UNFINISHED) {
-            let aside = format!("{stale}.damaged");
-            disk.rename(stale, &aside).map_err(io_error(disk, stale, "cannot rename"))?;
+        // After a compaction, all that they hold is in the snapshot. After a repair they are the only
+        // evidence, and what the repair misjudged can be taken from them.
+        if folder.is_repaired && !stale.ends_with(UNFINISHED) {
+            set_aside(disk, stale, ending)?;
         } else {
             chain::remove(disk, stale)?;
         }
+    }
+    if folder.is_repaired {
+        // Behind the renames: cut off in between, the next start renames the rest.
+        disk.sync_dir().map_err(io_error(disk, "", "cannot sync"))?;
+        chain::remove(disk, REPAIR)?;
     }
     chain::remove(disk, MARK)?;
     disk.sync_dir().map_err(io_error(disk, "", "cannot sync"))?;
@@ -162,104 +201,10 @@ fn adopt(
 
 /// A log that was written anew.
 struct Healed {
-    /// Its id.
-    log: u128,
     /// What to tell.
     told: String,
     /// Whether something was lost.
     lost: bool,
-}
-
-/// Decides what becomes of a damaged log.
-struct Doctor<'a> {
-    disk: &'a dyn Disk,
-    folder: &'a Folder,
-    witness: &'a Arc<dyn Witness>,
-    settings: &'a Settings,
-    survey: &'a Survey,
-    applied: Position,
-    ours: bool,
-    now: Timestamp,
-}
-
-impl Doctor<'_> {
-    /// Writes the log anew, or refuses.
-    fn heal(&self, id: u128, fresh: u128) -> Result<Healed, LogError> {
-        let survey = self.survey;
-        let what = survey.broken.join("; ");
-        let repair =
-            |log| Repair { disk: self.disk, folder: self.folder, witness: self.witness, now: self.now, log };
-        let covered = |(_, to): &Range| *to <= self.applied;
-        if survey.lost.is_empty() && !survey.open_end {
-            repair(id).use_remains(survey.end, false)?;
-            let told = format!("{what}. No position was lost: the log was written anew from what it holds");
-            tracing::error!("{told}");
-            return Ok(Healed { log: id, told, lost: false });
-        }
-        let reaches = survey.lost.iter().all(covered) && (!survey.open_end || self.applied >= survey.end);
-        if self.ours && reaches && self.witness.holds() {
-            repair(id).use_table(self.applied)?;
-            let told = format!(
-                "{what}. The table is whole at position {}: the log was written anew from it",
-                self.applied
-            );
-            tracing::error!("{told}");
-            return Ok(Healed { log: id, told, lost: false });
-        }
-        if self.settings.accept_loss {
-            // Another id: a table of the old log is not what this one holds, and is rebuilt.
-            repair(fresh).use_remains(survey.end, self.ours)?;
-            let told = format!(
-                "{what}. Went on without {} as --accept-loss demands; everything else that the log and \
-                 the table hold was kept, the damaged files are set aside as *.damaged",
-                ranges(&survey.lost, survey.open_end)
-            );
-            tracing::error!("{told}");
-            return Ok(Healed { log: fresh, told, lost: true });
-        }
-        Err(LogError::Damaged(self.refusal(&what)))
-    }
-
-    fn refusal(&self, what: &str) -> String {
-        let survey = self.survey;
-        let table = if self.ours {
-            format!("the table, at position {}, cannot stand in for it", self.applied)
-        } else {
-            "there is no table of this log to stand in for it".to_owned()
-        };
-        format!(
-            "the log is damaged: {what}. Lost: {}. Readable: {}; {table}. Restore a backup, or go on \
-             without what is lost: waypost serve --accept-loss",
-            ranges(&survey.lost, survey.open_end),
-            ranges(&readable(&survey.lost, survey.end), false)
-        )
-    }
-}
-
-/// What lies between the lost ranges.
-fn readable(lost: &[Range], end: Position) -> Vec<Range> {
-    let mut lost = lost.to_vec();
-    lost.sort_unstable();
-    let mut next = Position(1);
-    let mut ranges = Vec::new();
-    for (from, to) in lost {
-        if from > next {
-            ranges.push((next, Position(from.0 - 1)));
-        }
-        next = next.max(to.next());
-    }
-    if next <= end {
-        ranges.push((next, end));
-    }
-    ranges
-}
-
-fn ranges(ranges: &[Range], open_end: bool) -> String {
-    let mut texts: Vec<String> = ranges.iter().map(scan::span).collect();
-    if open_end {
-        texts.push("whatever came after the last file".to_owned());
-    }
-    if texts.is_empty() { "nothing".to_owned() } else { texts.join(", ") }
 }
 
 /// Writes the mark of a clean stop durably.

@@ -8,8 +8,9 @@ use crate::log::disk;
 use crate::log::folder::{Folder, Found, content_crc};
 use crate::log::frame::Frame;
 use crate::log::frame::ends::{HEADER_BYTES, Kind, Tally};
+use crate::log::history::Recent;
 use crate::log::segment::{self, Frames, Step};
-use crate::log::{LogError, Manifest, Position};
+use crate::log::{Change, LogError, Manifest, Position};
 
 /// Positions `.0` to `.1`, both included.
 pub(crate) type Range = (Position, Position);
@@ -34,6 +35,8 @@ pub(crate) struct Survey {
     pub(crate) end: Position,
     /// Bytes after the last frame, which a crash left behind.
     pub(crate) torn: u64,
+    /// The last Changes that were read, up to what the table has applied.
+    pub(crate) recent: Recent,
     /// The state of the last segment's writer.
     pub(crate) frames: u64,
     /// See [`Survey::frames`].
@@ -141,7 +144,17 @@ impl Survey {
             return Ok(());
         }
         let manifest = found.header.map(|h| h.manifest).unwrap_or_default();
-        let Scan { state: scan, gaps, .. } = Scan::run(found, self.end, manifest, tick)?;
+        let Scan { state: scan, gaps, .. } = Scan::run(
+            found,
+            self.end,
+            manifest,
+            &mut |change| {
+                if change.position <= known {
+                    self.recent.push(change);
+                }
+            },
+            tick,
+        )?;
         self.end = scan.last;
         for (offset, gap) in &gaps {
             self.broken.push(format!("{} at byte {offset}: {} cannot be read", found.path, span(gap)));
@@ -233,6 +246,7 @@ impl Scan {
         found: &Found,
         before: Position,
         manifest: Manifest,
+        each: &mut dyn FnMut(Change),
         tick: &mut dyn FnMut(u64),
     ) -> Result<Scan, LogError> {
         let cannot_read = |source| LogError::Io { what: "cannot read", path: found.path.clone(), source };
@@ -267,6 +281,9 @@ impl Scan {
                     scan.take(&frame, raw.position, bad_at.take().unwrap_or(raw.offset), raw.offset);
                     (scan.state.end, scan.state.content) = (frames.offset, frames.content);
                     tick(raw.size);
+                    if let Frame::Change(change, _) = frame {
+                        each(change);
+                    }
                 }
             }
         }

@@ -55,6 +55,15 @@ pub(crate) struct Group {
     pub(crate) end: (Position, Manifest),
 }
 
+impl Drop for Tape {
+    fn drop(&mut self) {
+        if let Some(writer) = &self.writer {
+            // Readers may keep the file open for longer.
+            writer.file.release();
+        }
+    }
+}
+
 impl Tape {
     /// Goes on at the end of `writer`; `sequence` is the highest number that any segment has.
     pub(crate) fn new(shared: Arc<Shared>, writer: Writer, sequence: u64) -> Tape {

@@ -10,7 +10,7 @@
 //! | `d` domain | domain | `N` workspace | how many links it has |
 //! | `h` name | domain of this name | `M` | the position applied |
 //! | `w` workspace | workspace | | |
-//! | `i` id | workspace of this id | | |
+//! | `i` id | workspace of this id | `H` number | the log's history, in chunks |
 //! | `o` id | company | | |
 //! | `k` id | API key | | |
 //! | `t` workspace id | tag | | |
@@ -47,6 +47,14 @@ pub const CONTACT_KEY: &[u8] = b"j";
 
 /// Key of the position applied. The one key that is neither record nor index.
 pub const APPLIED: &[u8] = b"M";
+
+/// First byte of the chunks of the log's history.
+pub const HISTORY: u8 = b'H';
+
+/// Key of a chunk of the log's history.
+pub fn history(number: u64) -> Bytes {
+    key(HISTORY, &[&number.to_be_bytes()])
+}
 
 fn key(kind: u8, parts: &[&[u8]]) -> Bytes {
     let mut key = BytesMut::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());

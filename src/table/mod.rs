@@ -8,6 +8,7 @@
 //! All reads block (sled does): call them on the blocking pool.
 
 mod apply;
+mod history;
 mod index;
 pub mod keys;
 mod list;

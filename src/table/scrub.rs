@@ -107,6 +107,7 @@ impl Pass {
                     self.links.entry(workspace).or_default();
                 }
             }
+            Some(&keys::HISTORY) => {}
             _ if key == keys::APPLIED => {}
             _ => return Err(Corrupt::new("there is a key of no known kind").into()),
         }

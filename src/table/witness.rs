@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::record::{Applied, Cell};
 use super::store::{Store, StoreError};
-use super::{Error, Table, decoded, keys};
-use crate::log::{CLICKS_PREFIX, LogError, Manifest, Position, Record, Witness};
+use super::{Error, Table, decoded, history, keys};
+use crate::log::{CLICKS_PREFIX, HistoryEntry, LogError, Manifest, Position, Record, Witness};
 
 fn witness_error(error: &Error) -> LogError {
     LogError::Witness(error.to_string())
@@ -37,6 +37,12 @@ impl Witness for Table {
                 false
             }
         }
+    }
+
+    fn history(&self, position: Position) -> Option<HistoryEntry> {
+        let store = self.0.store.read().clone();
+        // What cannot be read is not remembered.
+        store.and_then(|store| history::at(&store, position).ok().flatten())
     }
 
     fn each_record(&self, each: &mut dyn FnMut(Record) -> Result<(), LogError>) -> Result<(), LogError> {

@@ -16,8 +16,8 @@ use std::collections::btree_map::Entry;
 use super::record::{Applied, Cell, Number, Staged, Stored};
 use super::staged::{is_under_way, read};
 use super::store::Store;
-use super::{Error, decoded, index, keys};
-use crate::log::{self, Change, Position};
+use super::{Error, decoded, history, index, keys};
+use crate::log::{self, Change, HistoryEntry, Position};
 use crate::model::id::Id;
 use crate::model::snapshot::{Import, ImportStatus};
 use crate::model::workspace::WorkspaceNumber;
@@ -30,13 +30,15 @@ pub(super) struct Run<'a> {
     marked: Position,
     /// What it shall say.
     end: Option<Applied>,
+    /// The history up to there.
+    history: Vec<(Position, HistoryEntry)>,
     counts: Counts,
 }
 
 impl<'a> Run<'a> {
     /// Goes on behind the position `marked`.
     pub(super) fn new(store: &'a Store, log: u128, marked: Position) -> Run<'a> {
-        Run { store, log, marked, end: None, counts: Counts::default() }
+        Run { store, log, marked, end: None, history: Vec::new(), counts: Counts::default() }
     }
 
     /// Each step leaves a prefix that a second application completes. The counts come before the
@@ -66,6 +68,7 @@ impl<'a> Run<'a> {
             }
         }
         self.counts.add_imports(store, position)?;
+        self.history.push((position, HistoryEntry::of(change)));
         self.end = Some(Applied { log: self.log, position, manifest: change.manifest });
         if removed.is_empty() {
             return Ok(());
@@ -81,6 +84,8 @@ impl<'a> Run<'a> {
     pub(super) fn finish(&mut self) -> Result<(), Error> {
         let Some(end) = self.end.take() else { return Ok(()) };
         self.counts.write(self.store, end.position)?;
+        history::append(self.store, &self.history)?;
+        self.history.clear();
         self.marked = end.position;
         write_mark(self.store, &end)
     }

@@ -11,6 +11,7 @@ use std::time::Instant;
 mod client;
 mod faults;
 mod hashing;
+mod kills;
 mod load;
 mod overload;
 mod server;
@@ -60,6 +61,7 @@ const PARTS: &[Part] = &[
     ("hashing", hashing::n02_passwords_in_sixty_four_megabytes),
     ("order", faults::t93_synced_before_the_answer),
     ("faults", faults::t95_the_nth_write_and_sync_fail),
+    ("kills", kills::n09_n30_killed_at_every_system_call),
     ("files", faults::t14_no_file_is_opened_for_a_visitor),
     ("readonly", faults::t97_a_disk_that_becomes_read_only),
     ("time", time::t103_the_systems_clock_jumps),

@@ -316,13 +316,13 @@ fn a_table_that_is_not_the_logs() {
     };
     // The log of before, the table of now.
     take("log", &older);
-    doctor(&data).ends(1).has("problem", "table", "the log lost its end");
+    doctor(&data).ends(1).has("problem", "next start", "writes the log anew from the table");
     take("log", &newer);
     take("table", &older);
     doctor(&data).ends(0).has("ok", "table", "behind the log");
     let (_other, elsewhere) = used();
     take("table", &elsewhere);
-    doctor(&data).ends(0).has("warning", "table", "it is of another log");
+    doctor(&data).ends(0).has("warning", "table", "it belongs to another log");
     fs::remove_dir_all(data.join("table")).expect("removed");
     fs::create_dir(data.join("table")).expect("made");
     doctor(&data).ends(0).has("warning", "table", "cannot be opened, or holds nothing");

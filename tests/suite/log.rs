@@ -416,7 +416,7 @@ fn a_log_that_ends_before_its_table_is_damaged() {
         assert_eq!(
             told,
             "the table has applied position 9, which the log does not reach. The table is whole at position \
-             9: the log was written anew from it"
+             9: the log was written anew from it, and its files from before are kept as *.replaced"
         );
         assert_eq!(state(&whole), table.records());
         table.forget(b"l3");
@@ -481,6 +481,168 @@ fn a_power_cut_during_a_repair_leaves_a_repair() {
             }
         }
     }
+}
+
+/// What remains of a disk after a kill, and after power cuts, at one change.
+fn remains(disk: &SimDisk, cut: u64) -> Vec<SimDisk> {
+    let cuts = (0..3).map(|seed| disk.after_power_cut(&mut Chance(cut * 100 + seed)));
+    std::iter::once(disk.copy()).chain(cuts).collect()
+}
+
+/// Issue 12, 6: killed at any change that a compaction makes, the old log is whole or the new one.
+#[test]
+fn n09_a_compaction_that_was_killed_leaves_a_whole_log() {
+    let (whole, table, _) = closed_log(false);
+    let records = table.records();
+    for cut in 1.. {
+        let disk = whole.copy();
+        let table = Arc::new(table.copy());
+        let log = open(&disk, &table);
+        let before = disk.changes();
+        disk.plan(Plan { cut_at_change: Some(before + cut), ..Plan::default() });
+        let survived = log.compact().is_ok();
+        drop(log);
+        for disk in remains(&disk, cut) {
+            let row = format!("cut at change {cut}");
+            let log = open_with(&disk, &table, settings()).unwrap_or_else(|e| panic!("{row}: {e}"));
+            assert_eq!(state(&log), records, "{row}");
+            drop(log);
+            let archive = Archive::read(&disk).unwrap_or_else(|e| panic!("{row}: {e}"));
+            assert!(archive.verify(&mut |_, _| {}).expect("reads").is_sound(), "{row}");
+        }
+        if survived {
+            assert!(cut > 10, "{cut} changes");
+            return;
+        }
+    }
+}
+
+/// N33. Killed at any change that a repair makes, the files from before are there, under one name or
+/// the other, and the next start comes to the same end.
+#[test]
+fn n33_a_repair_that_was_killed_removes_no_file() {
+    let (whole, table, _) = closed_log(false);
+    let records = table.records();
+    let kept = |disk: &SimDisk| {
+        let files = disk.files().into_iter();
+        files.filter(|(name, _)| name.contains("00000000000") && !name.ends_with(".tmp")).count()
+    };
+    let damaged = whole.copy();
+    damaged.damage("000000000002.log", |bytes| {
+        let half = bytes.len() / 2;
+        bytes[half..].fill(0);
+    });
+    let before = kept(&damaged);
+    for cut in 1.. {
+        let disk = damaged.copy();
+        disk.plan(Plan { cut_at_change: Some(cut), ..Plan::default() });
+        let table = Arc::new(table.copy());
+        let survived = open_with(&disk, &table, settings()).is_ok();
+        for disk in remains(&disk, cut) {
+            let row = format!("cut at change {cut}");
+            let log = open_with(&disk, &table, settings()).unwrap_or_else(|e| panic!("{row}: {e}"));
+            assert_eq!(state(&log), records, "{row}");
+            drop(log);
+            let files = disk.files();
+            let aside = files.iter().filter(|(name, _)| name.ends_with(".replaced")).count();
+            // The snapshot and the segment after it are new.
+            assert!(aside >= before - 1 && kept(&disk) >= before + 1, "{row}: {files:?}");
+            assert!(!files.iter().any(|(name, _)| name == "repair"), "{row}: {files:?}");
+        }
+        if survived {
+            assert!(cut > 10, "{cut} changes");
+            return;
+        }
+    }
+}
+
+/// N30. Killed at any change that a backup makes, the copy is whole and has its closing mark, or is
+/// not complete.
+#[test]
+fn n30_a_copy_that_was_killed_has_no_closing_mark() {
+    for compacted in [false, true] {
+        let (whole, table, _) = closed_log(compacted);
+        let archive = Archive::read(&whole).expect("opens");
+        let mut incomplete = 0;
+        for cut in 1.. {
+            let disk = SimDisk::default();
+            disk.plan(Plan { cut_at_change: Some(cut), ..Plan::default() });
+            let survived = archive.copy(&disk, &mut |_, _| {}).is_ok();
+            for disk in remains(&disk, cut) {
+                let row = format!("cut at change {cut}, compacted: {compacted}");
+                let read = Archive::read(&disk).and_then(|archive| archive.verify(&mut |_, _| {}));
+                match read {
+                    Ok(report) if report.is_sound() && report.is_complete() => {
+                        let empty = Arc::new(MemoryTable::default());
+                        assert_eq!(state(&open(&disk, &empty)), table.records(), "{row}");
+                    }
+                    _ => {
+                        assert!(!survived, "{row}");
+                        incomplete += 1;
+                    }
+                }
+            }
+            if survived {
+                break;
+            }
+        }
+        assert!(incomplete > 20, "{incomplete}");
+    }
+}
+
+/// N33. Two logs of one origin that went different ways are told apart, however alike they are.
+#[test]
+fn n33_a_fork_is_refused_and_a_prefix_is_completed() {
+    let disk = SimDisk::default();
+    let table = Arc::new(MemoryTable::default());
+    let log = open(&disk, &table);
+    let write = |log: &LocalLog, table: &MemoryTable, key: &str, value: &str| {
+        log.commit(proposal(vec![put(key, value)])).wait().expect("commits");
+        table.catch_up(log).expect("follows");
+    };
+    for step in 0..20 {
+        write(&log, &table, &format!("l{}", step % 7), &step.to_string());
+    }
+    log.close();
+    drop(log);
+    let (old_disk, old_table) = (disk.copy(), table.copy());
+    // The same keys at the same positions: only what was written differs.
+    let go_on = |value: &str, steps: usize| {
+        let (disk, table) = (old_disk.copy(), Arc::new(old_table.copy()));
+        let log = open(&disk, &table);
+        for step in 0..steps {
+            write(&log, &table, &format!("l{}", step % 3), value);
+        }
+        log.close();
+        drop(log);
+        (disk, table)
+    };
+    let (ours, our_table) = go_on("ours", 5);
+    for steps in [1, 4, 5, 6, 40] {
+        let (theirs, their_table) = go_on("theirs", steps);
+        for (disk, table) in [(&ours, &their_table), (&theirs, &our_table)] {
+            let before = disk.files();
+            let text = open_with(disk, table, settings()).expect_err("it is a fork").to_string();
+            assert!(text.contains("different histories: they differ at position 21"), "{steps}: {text}");
+            assert!(text.contains("mv ./table ./table.aside"), "{text}");
+            assert_eq!(disk.files(), before, "nothing is changed");
+            // Not even what may be lost elsewhere is decided by that word.
+            let accepting = Settings { accept_loss: true, ..settings() };
+            open_with(disk, table, accepting).expect_err("it is a fork all the same");
+        }
+    }
+    let (shorter, _) = go_on("again", 3);
+    // A table behind is replayed, a log behind is completed, and keeps its files.
+    assert_eq!(state(&open(&ours, &Arc::new(old_table.copy()))), our_table.records());
+    let log = open(&old_disk, &our_table);
+    assert_eq!(state(&log), our_table.records());
+    drop(log);
+    let names: Vec<String> = old_disk.files().into_iter().map(|(name, _)| name).collect();
+    assert!(names.contains(&"000000000001.log.replaced".to_owned()), "{names:?}");
+    // A table that remembers nothing of the log's positions cannot stand in for it.
+    our_table.forget_history();
+    let text = open_with(&shorter, &our_table, settings()).expect_err("it may be a fork").to_string();
+    assert!(text.contains("does not remember the history of the log"), "{text}");
 }
 
 /// T98.

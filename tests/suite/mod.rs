@@ -32,6 +32,8 @@ mod framing;
 mod hashing;
 /// HighLevel's links: each operation with each failure, one core, lists of any length.
 mod highlevel;
+/// Logs and tables that were put back from copies.
+mod histories;
 /// Clients that hold on to what they get.
 mod holding;
 /// Hostile words in links, requests and keys.
@@ -50,6 +52,8 @@ mod lifecycle;
 mod limits;
 /// Linquid's dialect from outside.
 mod linquid;
+/// One process per data folder, and files that are no files.
+mod locks;
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
 /// The API against a map.

@@ -37,6 +37,8 @@ enum Naming {
 pub(crate) struct Plan {
     /// Power goes as this sync is asked for.
     pub(crate) cut_at_sync: Option<u64>,
+    /// Power goes, or the process is killed, as this change of a file or of a name is asked for.
+    pub(crate) cut_at_change: Option<u64>,
     /// These syncs fail, once each.
     pub(crate) fail_syncs: Vec<u64>,
     /// This write fails, with the system's error number, after half of it.
@@ -54,6 +56,7 @@ struct State {
     plan: Plan,
     syncs: u64,
     writes: u64,
+    changes: u64,
     off: bool,
 }
 
@@ -113,6 +116,11 @@ impl SimDisk {
     /// Syncs asked for so far.
     pub(crate) fn syncs(&self) -> u64 {
         self.0.lock().syncs
+    }
+
+    /// Changes of files and names asked for so far.
+    pub(crate) fn changes(&self) -> u64 {
+        self.0.lock().changes
     }
 
     /// Writes asked for so far.
@@ -204,13 +212,21 @@ impl State {
         if self.off { Err(power_off()) } else { Ok(()) }
     }
 
+    /// As [`State::on`], before something is changed.
+    fn change(&mut self) -> io::Result<()> {
+        self.on()?;
+        self.changes += 1;
+        self.off = self.plan.cut_at_change == Some(self.changes);
+        self.on()
+    }
+
     fn name(&mut self, naming: Naming) {
         rename(&mut self.names, &naming);
         self.namings.push(naming);
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.on()?;
+        self.change()?;
         self.syncs += 1;
         if self.plan.cut_at_sync == Some(self.syncs) {
             self.off = true;
@@ -232,7 +248,7 @@ impl Disk for SimDisk {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.0.lock();
-        state.on()?;
+        state.change()?;
         state.files.push(File::default());
         let index = state.files.len() - 1;
         state.name(Naming::Set(name.to_owned(), index));
@@ -248,7 +264,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.on()?;
+        state.change()?;
         let index = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
         state.name(Naming::Set(to.to_owned(), index));
         Ok(())
@@ -256,7 +272,7 @@ impl Disk for SimDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.on()?;
+        state.change()?;
         if !state.names.contains_key(name) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -300,7 +316,7 @@ impl DiskFile for SimFile {
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.state.lock();
-        state.on()?;
+        state.change()?;
         state.writes += 1;
         let fail = state.plan.fail_write.filter(|(nth, _)| *nth == state.writes);
         let part = if fail.is_some() { &bytes[..bytes.len() / 2] } else { bytes };
@@ -314,7 +330,7 @@ impl DiskFile for SimFile {
 
     fn set_size(&self, size: u64) -> io::Result<()> {
         let mut state = self.state.lock();
-        state.on()?;
+        state.change()?;
         let write = Write::Size(usize::try_from(size).expect("small files"));
         let file = &mut state.files[self.index];
         apply(&mut file.live, &write);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use waypost::log::{Change, Entry, Follow, Log, LogError, Manifest, Position, Record, Witness};
+use waypost::log::{Change, Entry, Follow, HistoryEntry, Log, LogError, Manifest, Position, Record, Witness};
 
 /// Key to revision and value.
 pub(crate) type Records = BTreeMap<Bytes, (Position, Bytes)>;
@@ -15,6 +15,7 @@ struct State {
     log: Option<u128>,
     applied: Position,
     manifest: Manifest,
+    history: BTreeMap<Position, HistoryEntry>,
     records: Records,
 }
 
@@ -40,6 +41,11 @@ impl MemoryTable {
         self.state.lock().records.remove(key);
     }
 
+    /// Loses its memory of the log, as a table has none that an older version wrote.
+    pub(crate) fn forget_history(&self) {
+        self.state.lock().history.clear();
+    }
+
     /// Applies everything that is durable.
     pub(crate) fn catch_up(&self, log: &dyn Log) -> Result<(), LogError> {
         if self.state.lock().log != Some(log.id()) {
@@ -56,7 +62,8 @@ impl MemoryTable {
                     }
                     let manifest = snapshot.manifest();
                     let log = Some(log.id());
-                    *self.state.lock() = State { log, applied: position, manifest, records };
+                    let history = BTreeMap::new();
+                    *self.state.lock() = State { log, applied: position, manifest, history, records };
                 }
                 Follow::Changes(mut follower) => loop {
                     match follower.next(Duration::ZERO) {
@@ -80,6 +87,7 @@ impl MemoryTable {
             };
         }
         state.applied = change.position;
+        state.history.insert(change.position, HistoryEntry::of(change));
         state.manifest = change.manifest;
     }
 }
@@ -109,6 +117,10 @@ impl Witness for MemoryTable {
     fn holds(&self) -> bool {
         let state = self.state.lock();
         manifest_of(&state.records) == state.manifest
+    }
+
+    fn history(&self, position: Position) -> Option<HistoryEntry> {
+        self.state.lock().history.get(&position).copied()
     }
 
     fn each_record(&self, each: &mut dyn FnMut(Record) -> Result<(), LogError>) -> Result<(), LogError> {

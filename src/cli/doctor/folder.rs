@@ -70,6 +70,10 @@ pub(super) fn data_folder(case: &Case) -> Vec<Finding> {
         );
         return vec![Finding::problem(FOLDER, text)];
     }
+    // Released at once: only whether it can be taken is of interest here.
+    if let Err(error @ FolderError::Unusable { .. }) = data_folder::lock_existing(folder) {
+        return vec![Finding::problem(FOLDER, error.to_string())];
+    }
     let mut found = vec![Finding::ok(FOLDER, format!("{shown} is there and can be written"))];
     found.extend(permissions(folder, &held));
     found

@@ -1,19 +1,22 @@
 //! The log, read through, and the table beside it.
 
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
 use rustix::process::geteuid;
 
 use super::folder::Lock;
 use super::{Case, Finding};
-use crate::app::data_folder::{self, LOG_FOLDER, TABLE_FOLDER};
+use crate::app::data_folder::{self, LOG_FOLDER, REPLACED_TABLE, TABLE_FOLDER};
 use crate::cli::progress;
 use crate::log::archive::{self, Archive};
-use crate::log::{Position, Witness};
+use crate::log::disk::FsDisk;
+use crate::log::{self, Forecast, LogError, Position, Record, TableFate, Witness};
 use crate::table::Table;
 
 const LOG: &str = "log";
 const TABLE: &str = "table";
+const START: &str = "next start";
 
 /// Logs up to this size are read through, in seconds; of larger ones only the end. `waypost verify`
 /// reads any.
@@ -24,6 +27,8 @@ pub(super) struct Log {
     pub(super) findings: Vec<Finding>,
     /// When it is sound, or too large to tell.
     pub(super) archive: Option<Archive>,
+    /// Whether a start finds a log, sound or not.
+    is_there: bool,
     /// It was read through and found sound.
     pub(super) is_read: bool,
 }
@@ -31,19 +36,21 @@ pub(super) struct Log {
 /// Whether the log is sound.
 pub(super) fn log(case: &Case) -> Log {
     let folder = case.config.data_dir.join(LOG_FOLDER);
-    let ends = |finding| Log { findings: vec![finding], archive: None, is_read: false };
+    let is_there = archive::holds_log(&folder).unwrap_or(false);
+    let ends = |finding| Log { findings: vec![finding], archive: None, is_there, is_read: false };
     match data_folder::unfinished(&case.config.data_dir) {
         Ok(None) => {}
         // The start's own words: it refuses for the same reason.
         Ok(Some(unfinished)) => {
-            return ends(Finding::problem(LOG, unfinished.advice(&case.config.data_dir)));
+            let finding = Finding::problem(LOG, unfinished.advice(&case.config.data_dir));
+            return Log { findings: vec![finding], archive: None, is_there: false, is_read: false };
         }
         Err(error) => {
             let text = format!("{} cannot be looked at: {error}", case.config.data_dir.display());
             return ends(Finding::problem(LOG, text));
         }
     }
-    if !archive::holds_log(&folder).unwrap_or(false) {
+    if !is_there {
         return ends(Finding::ok(LOG, "there is none yet: the first start makes it"));
     }
     let remedy = "Start the server, which repairs it from the table if that is whole, or restore a backup \
@@ -58,7 +65,12 @@ pub(super) fn log(case: &Case) -> Log {
             "its end is readable, at position {}; {megabytes} MB were not read through: `waypost verify` does",
             archive.position()
         );
-        return Log { findings: vec![Finding::ok(LOG, text)], archive: Some(archive), is_read: false };
+        return Log {
+            findings: vec![Finding::ok(LOG, text)],
+            archive: Some(archive),
+            is_there,
+            is_read: false,
+        };
     }
     let bar = progress::bytes("reading the log");
     let report = archive.verify(&mut progress::follow(&bar));
@@ -76,67 +88,115 @@ pub(super) fn log(case: &Case) -> Log {
             };
             let text =
                 format!("sound, at position {} with {} records{torn}", report.position, report.records);
-            Log { findings: vec![Finding::ok(LOG, text)], archive: Some(archive), is_read: true }
+            Log { findings: vec![Finding::ok(LOG, text)], archive: Some(archive), is_there, is_read: true }
         }
     }
 }
 
-/// Whether the table is the log's. It may be anything: a server makes it anew from the log.
+/// Whether the table is the log's, and what the next start does with both: the start's own decision.
 pub(super) fn table(case: &Case, lock: &Lock, log: &Log) -> Vec<Finding> {
     let folder = case.config.data_dir.join(TABLE_FOLDER);
-    let finding = match (lock, std::fs::metadata(&folder)) {
+    match (lock, std::fs::metadata(&folder)) {
         (Lock::Theirs, _) => {
-            Finding::ok(TABLE, "a server has it open, and compares it with the log by itself")
+            vec![Finding::ok(TABLE, "a server has it open, and compares it with the log by itself")]
         }
-        (Lock::Unknown, _) | (Lock::Ours(_), Err(_)) => {
-            Finding::ok(TABLE, "there is none yet: a start makes it")
+        (Lock::Unknown, _) => vec![Finding::ok(TABLE, "there is none yet: a start makes it")],
+        (Lock::Ours(_), Err(_)) => {
+            let mut found = vec![Finding::ok(TABLE, "there is none yet: a start makes it")];
+            found.extend(next_start(case, log, &(Arc::new(NoTable) as Arc<dyn Witness>)).err());
+            found
         }
         // sled writes when it opens: what it made so would be ours.
         (Lock::Ours(_), Ok(held)) if held.uid() != geteuid().as_raw() => {
-            Finding::ok(TABLE, "not looked at, since it belongs to another user: run this as that user")
+            vec![Finding::ok(TABLE, "not looked at, since it belongs to another user: run this as that user")]
         }
         (Lock::Ours(_), Ok(_)) => {
             let table = Table::open(&folder, case.config.table.clone());
-            judge(&table, log)
+            if table.is_held_elsewhere() {
+                let text = "another process has it open, although it does not hold the lock of the data folder: \
+                            stop that process before a server starts";
+                return vec![Finding::problem(TABLE, text)];
+            }
+            let witness: Arc<dyn Witness> = Arc::new(table.clone());
+            match next_start(case, log, &witness) {
+                Ok(forecast) => vec![judge(&table, forecast.as_ref())],
+                Err(finding) => vec![finding],
+            }
         }
-    };
-    vec![finding]
+    }
 }
 
-fn judge(table: &Table, log: &Log) -> Finding {
+/// What the next start does with the table, or what is wrong with the log.
+fn next_start(case: &Case, log: &Log, witness: &Arc<dyn Witness>) -> Result<Option<Forecast>, Finding> {
+    if !log.is_there {
+        return Ok(None);
+    }
+    let folder = case.config.data_dir.join(LOG_FOLDER);
+    let disk = FsDisk::read_only(&folder).map_err(|error| {
+        Finding::problem(START, format!("it is refused: {} cannot be read: {error}", folder.display()))
+    })?;
+    match log::forecast(&disk, &case.config.log, witness) {
+        Err(error) => Err(Finding::problem(START, format!("it is refused: {error}"))),
+        Ok(Forecast { is_refused: true, log: Some(why), .. }) => {
+            Err(Finding::problem(START, format!("it is refused: {why}")))
+        }
+        Ok(Forecast { log: Some(what), .. }) => Err(Finding::problem(START, what)),
+        Ok(forecast) => Ok(Some(forecast)),
+    }
+}
+
+fn judge(table: &Table, forecast: Option<&Forecast>) -> Finding {
     let rebuilt = "The next start makes it anew from the log, which may take a while; no link is lost";
     let applied = table.applied();
-    let Some(id) = table.log_id() else {
-        return Finding::warning(TABLE, format!("it cannot be opened, or holds nothing. {rebuilt}"));
+    let Some(Forecast { table: fate, .. }) = forecast else {
+        return Finding::ok(TABLE, format!("at position {applied}; there is no log to compare it with"));
     };
-    if !table.holds() {
-        return Finding::warning(TABLE, format!("its records are not what was written. {rebuilt}"));
-    }
-    let Some(archive) = &log.archive else {
-        return Finding::ok(
-            TABLE,
-            format!("whole, at position {applied}; there is no sound log to compare it with"),
-        );
-    };
-    if id != archive.id() {
-        return Finding::warning(TABLE, format!("it is of another log. {rebuilt}"));
-    }
-    match applied.cmp(&archive.position()) {
-        std::cmp::Ordering::Greater => {
-            let text = format!(
-                "it is at position {applied}, and the log ends at {}: the log lost its end. If that is no backup \
-                 put back, look for the missing files before a server starts; {}",
-                archive.position(),
-                rebuilt.to_lowercase()
-            );
-            Finding::problem(TABLE, text)
+    match *fate {
+        TableFate::Build => {
+            Finding::warning(TABLE, format!("it cannot be opened, or holds nothing. {rebuilt}"))
         }
-        std::cmp::Ordering::Less => {
-            let behind = archive.position().0 - applied.0;
+        TableFate::SetAside(why) => {
+            let text = format!(
+                "{why}. The next start renames it to {REPLACED_TABLE}*, and makes another one from the log, which may \
+                 take a while"
+            );
+            Finding::warning(TABLE, text)
+        }
+        _ if !table.holds() => {
+            Finding::warning(TABLE, format!("its records are not what was written. {rebuilt}"))
+        }
+        TableFate::Reload => {
+            let text = format!("it is behind the snapshot that the log begins with. {rebuilt}");
+            Finding::warning(TABLE, text)
+        }
+        TableFate::Replay(behind) => {
             Finding::ok(TABLE, format!("whole, {behind} changes behind the log: a start replays them"))
         }
-        std::cmp::Ordering::Equal => {
-            Finding::ok(TABLE, format!("whole, at position {}", Position(applied.0)))
-        }
+        TableFate::Keep => Finding::ok(TABLE, format!("whole, at position {applied}")),
+    }
+}
+
+/// In the place of a table where there is none.
+struct NoTable;
+
+impl Witness for NoTable {
+    fn log_id(&self) -> Option<u128> {
+        None
+    }
+
+    fn applied(&self) -> Position {
+        Position::START
+    }
+
+    fn revision(&self, _: &[u8]) -> Result<Option<Position>, LogError> {
+        Ok(None)
+    }
+
+    fn holds(&self) -> bool {
+        false
+    }
+
+    fn each_record(&self, _: &mut dyn FnMut(Record) -> Result<(), LogError>) -> Result<(), LogError> {
+        Ok(())
     }
 }

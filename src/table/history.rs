@@ -1,0 +1,98 @@
+//! The log's history as the table remembers it: one [`HistoryEntry`] for each of the last positions, so
+//! that the next start notices a log that is another one in spite of its id.
+//!
+//! Entries stand in chunks, written before the position that they reach: after a crash the chunk may
+//! be ahead of the position, never behind.
+
+use super::record::Cell;
+use super::store::Store;
+use super::{Error, keys};
+use crate::log::{HistoryEntry, Position};
+
+/// Positions per chunk. A Change that is applied alone rewrites its chunk, so 256 bytes at most.
+const CHUNK: u64 = 32;
+
+/// Positions that are remembered, half a megabyte. A log that lost more than so many Changes, or was put
+/// back from a copy that old, cannot be told from a fork: the start then refuses.
+const REMEMBERED: u64 = 65_536;
+
+const ENTRY_BYTES: usize = 8;
+
+/// Adds entries of consecutive positions.
+pub(super) fn append(store: &Store, entries: &[(Position, HistoryEntry)]) -> Result<(), Error> {
+    for part in entries.chunk_by(|(a, _), (b, _)| a.0 / CHUNK == b.0 / CHUNK) {
+        let [(first, _), ..] = part else { continue };
+        let number = first.0 / CHUNK;
+        let mut bytes = chunk(store, number)?.unwrap_or_default();
+        // Entries from here on are of a run that a crash cut, and are replaced.
+        bytes.resize(offset(*first), 0);
+        for (_, entry) in part {
+            bytes.extend_from_slice(&entry.change.to_le_bytes());
+            bytes.extend_from_slice(&entry.state.to_le_bytes());
+        }
+        let last = part.last().map_or(*first, |(position, _)| *position);
+        let key = keys::history(number);
+        let cell = Cell { revision: last, replaces: Position::START, value: &bytes };
+        store.insert(&key, cell.encode(&key))?;
+        if let Some(old) = number.checked_sub(REMEMBERED / CHUNK)
+            && offset(*first) == 0
+        {
+            store.remove(&keys::history(old))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the entry of a position, if it is remembered.
+pub(super) fn at(store: &Store, position: Position) -> Result<Option<HistoryEntry>, Error> {
+    let Some(bytes) = chunk(store, position.0 / CHUNK)? else { return Ok(None) };
+    let entry = bytes.get(offset(position)..).and_then(|rest| rest.split_first_chunk::<4>());
+    let Some((change, rest)) = entry else { return Ok(None) };
+    let Some(state) = rest.first_chunk::<4>() else { return Ok(None) };
+    let entry = HistoryEntry { change: u32::from_le_bytes(*change), state: u32::from_le_bytes(*state) };
+    Ok(Some(entry).filter(|entry| *entry != HistoryEntry::default()))
+}
+
+fn offset(position: Position) -> usize {
+    usize::try_from(position.0 % CHUNK).unwrap_or(0) * ENTRY_BYTES
+}
+
+fn chunk(store: &Store, number: u64) -> Result<Option<Vec<u8>>, Error> {
+    let key = keys::history(number);
+    let Some(bytes) = store.get(&key)? else { return Ok(None) };
+    // A chunk that cannot be read is forgotten: the table is whole without it.
+    Ok(Cell::decode(&key, &bytes).ok().map(|cell| cell.value.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(position: u64) -> (Position, HistoryEntry) {
+        let number = u32::try_from(position).expect("small");
+        (Position(position), HistoryEntry { change: number + 1, state: number + 2 })
+    }
+
+    #[test]
+    fn the_last_positions_are_remembered_and_older_ones_are_not() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(folder.path(), 1024 * 1024).expect("it opens");
+        let (first, last) = (100, 100 + REMEMBERED + 1_000);
+        let all: Vec<_> = (first..=last).map(entry).collect();
+        for run in all.chunks(50) {
+            append(&store, run).expect("it writes");
+        }
+        for position in [first - 1, first, last - REMEMBERED - CHUNK, last + 1] {
+            assert_eq!(at(&store, Position(position)).expect("it reads"), None, "{position}");
+        }
+        for position in [last - REMEMBERED + CHUNK, last - 77, last] {
+            let want = Some(entry(position).1);
+            assert_eq!(at(&store, Position(position)).expect("it reads"), want, "{position}");
+        }
+        // A crash cut the last run: what follows is written over it.
+        append(&store, &[(Position(last - 3), HistoryEntry { change: 9, state: 9 })]).expect("it writes");
+        let rewritten = at(&store, Position(last - 3)).expect("it reads");
+        assert_eq!(rewritten, Some(HistoryEntry { change: 9, state: 9 }));
+        assert_eq!(at(&store, Position(last)).expect("it reads"), None);
+    }
+}
