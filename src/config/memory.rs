@@ -150,6 +150,16 @@ mod tests {
         }
     }
 
+    /// A quarter of what is allowed, and never more than the default.
+    #[test]
+    fn n02_hashing_fits_the_memory() {
+        for (allowed, hashing) in [(4_096, 152), (304, 76), (64, 16), (2, 0)] {
+            let mut config = Config::default();
+            config.fit(allowed * MIB);
+            assert_eq!(config.links.hash_memory as u64 / MIB, hashing, "{allowed} MiB");
+        }
+    }
+
     #[test]
     fn caches_shrink_only_where_they_must() {
         for (allowed, cache, table) in [(1024, 64, 16), (304, 64, 16), (128, 40, 5), (64, 8, 1), (2, 1, 1)] {

@@ -204,7 +204,7 @@ impl Links {
                 self.commit_new(context, build).await.map(Ok)
             };
             let leads_here = || waiting.iter().any(|row| self.0.leads_here(&row.prepared.options));
-            match self.0.exclusive.hold_if(leads_here, commit).await {
+            match self.0.exclusive.hold_if(&context.tenant, leads_here, commit).await {
                 Ok(Ok(Committed::Done)) => {
                     *so_far = after;
                     return Ok(());

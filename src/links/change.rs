@@ -80,7 +80,7 @@ impl Links {
                 self.commit_new(context, build).await
             };
             let leads_here = || self.0.leads_here(&options);
-            if let Committed::Done = self.0.exclusive.hold_if(leads_here, commit).await? {
+            if let Committed::Done = self.0.exclusive.hold_if(&context.tenant, leads_here, commit).await? {
                 if limit_changes {
                     // Clicks that came between are the old limit's, and count against the new one.
                     self.settle_clicks(id).await?;

@@ -112,7 +112,11 @@ impl Links {
                 };
                 self.commit_new(context, build).await
             };
-            let committed = self.0.exclusive.hold_if(|| self.0.leads_here(&prepared.options), commit).await?;
+            let committed = self
+                .0
+                .exclusive
+                .hold_if(&context.tenant, || self.0.leads_here(&prepared.options), commit)
+                .await?;
             match (committed, made) {
                 (Committed::Done, Some(link)) => return self.view_new(link).await,
                 (Committed::Conflict(key), _)

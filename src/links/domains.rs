@@ -39,7 +39,11 @@ impl Links {
             return Err(Error::Taken { field: "domain" });
         }
         // Exclusive, since others' roots may lead to this name already.
-        let made = self.0.exclusive.hold_exclusive(self.create_domain_alone(context, draft)).await?;
+        let made = self
+            .0
+            .exclusive
+            .hold_exclusive(&context.tenant, self.create_domain_alone(context, draft))
+            .await?;
         self.domain_view(context, made).await
     }
 
@@ -107,7 +111,11 @@ impl Links {
         // Read once before the lock, so that the reads under it find what they need in memory.
         let number = self.find_domain(context, id)?.record.number;
         self.blocking(move |shared| Ok(shared.table.links_on(number, 1)?)).await?;
-        let made = self.0.exclusive.hold_exclusive(self.update_domain_alone(context, id, edits)).await?;
+        let made = self
+            .0
+            .exclusive
+            .hold_exclusive(&context.tenant, self.update_domain_alone(context, id, edits))
+            .await?;
         self.domain_view(context, made).await
     }
 
@@ -145,7 +153,7 @@ impl Links {
     pub async fn delete_domain(&self, context: &Context, id: Id) -> Result<(), Error> {
         let number = self.find_domain(context, id)?.record.number;
         self.blocking(move |shared| Ok(shared.table.links_on(number, 1)?)).await?;
-        self.0.exclusive.hold_exclusive(self.delete_domain_alone(context, id)).await
+        self.0.exclusive.hold_exclusive(&context.tenant, self.delete_domain_alone(context, id)).await
     }
 
     async fn delete_domain_alone(&self, context: &Context, id: Id) -> Result<(), Error> {

@@ -12,14 +12,21 @@
 //!    everybody as well once an exclusive write waits. Long work is cut into several holds.
 //! 3. A check that was made before the lock is still valid under it while
 //!    [`ExclusiveLock::generation`] is the same: only exclusive writes add to a chain.
-//! 4. What is awaited before a hold and kept through it (a workspace's credits) is acquired by every
+//! 4. Exclusive writes of one company wait for each other before they queue for the lock: however many
+//!    a company sends, another company's write waits for at most one of them.
+//! 5. What is awaited before a hold and kept through it (a workspace's credits) is acquired by every
 //!    write before the lock, never under it.
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::model::id::ForeignId;
+use crate::model::tenant::Tenant;
 
 /// A hold longer than this is counted and logged: another tenant's create is to wait at most so long.
 const LONG_HOLD: Duration = Duration::from_millis(100);
@@ -43,6 +50,9 @@ pub(super) struct ExclusiveLock {
     /// When a long hold was last logged, in milliseconds since `started`; 0 for never.
     warned: AtomicU64,
     started: Instant,
+    /// Held by the one exclusive write of each company (`None`: the operator) that holds the lock or
+    /// queues for it. Acquired before the lock. As bounded as the directory of companies.
+    turns: parking_lot::Mutex<HashMap<Option<ForeignId>, Arc<Mutex<()>>>>,
 }
 
 /// The lock, held.
@@ -79,14 +89,16 @@ impl ExclusiveLock {
             long_holds: AtomicU64::new(0),
             warned: AtomicU64::new(0),
             started: Instant::now(),
+            turns: parking_lot::Mutex::default(),
         }
     }
 
-    /// Runs `work` while holding the lock: exclusively if `is_exclusive`, which is evaluated once more
+    /// Runs `work` for a tenant while holding the lock: exclusively if `is_exclusive`, which is evaluated once more
     /// under a shared lock, since an exclusive write may have changed its answer during the wait.
     /// Holds must not be nested.
     pub(super) async fn hold_if<T>(
         &self,
+        tenant: &Tenant,
         is_exclusive: impl Fn() -> bool,
         work: impl Future<Output = T>,
     ) -> T {
@@ -97,12 +109,14 @@ impl ExclusiveLock {
                 return self.run(WriteGuard::Shared(guard), work).await;
             }
         }
-        self.hold_exclusive(work).await
+        self.hold_exclusive(tenant, work).await
     }
 
-    /// Runs `work` beside no other write. Holds must not be nested.
-    pub(super) async fn hold_exclusive<T>(&self, work: impl Future<Output = T>) -> T {
+    /// Runs `work` for a tenant beside no other write. Holds must not be nested.
+    pub(super) async fn hold_exclusive<T>(&self, tenant: &Tenant, work: impl Future<Output = T>) -> T {
         assert_released("the exclusive lock is acquired");
+        let turn = Arc::clone(self.turns.lock().entry(tenant.company().cloned()).or_default());
+        let _turn = turn.lock().await;
         self.run(WriteGuard::Exclusive(self.lock.write().await), work).await
     }
 
@@ -147,29 +161,54 @@ pub(super) fn assert_released(what: &str) {
 mod tests {
     use super::*;
 
+    fn company(id: &str) -> Tenant {
+        Tenant::Company(ForeignId::parse("id", id).expect("valid"))
+    }
+
+    /// However many exclusive writes of one company wait, another company's is next.
+    #[tokio::test]
+    async fn n06_a_company_waits_for_one_write_of_another() {
+        let (lock, order) = (ExclusiveLock::new(), parking_lot::Mutex::new(Vec::new()));
+        let (a, b) = (company("a"), company("b"));
+        let order = &order;
+        let note = |what: &'static str| async move { order.lock().push(what) };
+        tokio::join!(
+            lock.hold_exclusive(&a, async {
+                // Until the others wait, which `join!` polls in their order.
+                tokio::task::yield_now().await;
+                note("a1").await;
+            }),
+            lock.hold_exclusive(&a, note("a2")),
+            lock.hold_exclusive(&a, note("a3")),
+            lock.hold_exclusive(&b, note("b")),
+        );
+        assert_eq!(*order.lock(), ["a1", "b", "a2", "a3"]);
+    }
+
     #[tokio::test]
     async fn n06_waiting_for_a_slot_under_the_lock_is_a_failure() {
-        let lock = std::sync::Arc::new(ExclusiveLock::new());
+        let lock = Arc::new(ExclusiveLock::new());
         assert_released("nothing");
         for is_exclusive in [false, true] {
-            let lock = std::sync::Arc::clone(&lock);
+            let lock = Arc::clone(&lock);
             let held = tokio::spawn(async move {
-                lock.hold_if(|| is_exclusive, async { assert_released("a slot is awaited") }).await;
+                let wait = async { assert_released("a slot is awaited") };
+                lock.hold_if(&Tenant::Operator, || is_exclusive, wait).await;
             });
             let panic = held.await.expect_err("it fails").into_panic();
             let text = panic.downcast_ref::<String>().expect("a message");
             assert_eq!(text, "a slot is awaited under the exclusive lock");
         }
         // And the lock was released.
-        lock.hold_exclusive(async {}).await;
+        lock.hold_exclusive(&Tenant::Operator, async {}).await;
     }
 
     #[tokio::test]
     async fn n06_the_generation_changes_with_exclusive_holds_only() {
         let lock = ExclusiveLock::new();
-        lock.hold_if(|| false, async {}).await;
+        lock.hold_if(&Tenant::Operator, || false, async {}).await;
         assert_eq!(lock.generation(), 0);
-        lock.hold_if(|| true, async { assert_eq!(lock.generation(), 0) }).await;
+        lock.hold_if(&Tenant::Operator, || true, async { assert_eq!(lock.generation(), 0) }).await;
         assert_eq!(lock.generation(), 1);
     }
 
@@ -178,12 +217,13 @@ mod tests {
     async fn n06_the_question_is_asked_again_under_the_lock() {
         let lock = ExclusiveLock::new();
         let is_exclusive = std::cell::Cell::new(false);
+        let (a, b) = (company("a"), company("b"));
         tokio::join!(
-            lock.hold_exclusive(async {
+            lock.hold_exclusive(&a, async {
                 tokio::task::yield_now().await;
                 is_exclusive.set(true);
             }),
-            lock.hold_if(|| is_exclusive.get(), async {}),
+            lock.hold_if(&b, || is_exclusive.get(), async {}),
         );
         assert_eq!(lock.generation(), 2);
     }

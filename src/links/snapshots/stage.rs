@@ -159,7 +159,10 @@ impl Links {
                 };
                 self.commit_new(&job.context, build).await.map(Some)
             };
-            let Some(committed) = self.0.exclusive.hold_if(leads_here, commit).await? else { continue };
+            let Some(committed) = self.0.exclusive.hold_if(&job.context.tenant, leads_here, commit).await?
+            else {
+                continue;
+            };
             match committed {
                 Committed::Done => {
                     job.import.made += plan.rows.len() as u64;
