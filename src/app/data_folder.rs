@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 
 use crate::clock::Timestamp;
 use crate::links::KEY_FILE;
@@ -237,10 +238,13 @@ fn present(opened: io::Result<File>) -> io::Result<Option<File>> {
 }
 
 fn take(dir: &Path, file: &File) -> Result<(), FolderError> {
-    flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-        rustix::io::Errno::WOULDBLOCK => FolderError::InUse { path: dir.to_owned() },
-        error => FolderError::Unusable { path: dir.to_owned(), error: error.into() },
-    })
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        // NFS locks only what is open for writing, which a folder cannot be: there the lock file alone
+        // keeps other processes out.
+        Ok(()) | Err(Errno::BADF) => Ok(()),
+        Err(Errno::WOULDBLOCK) => Err(FolderError::InUse { path: dir.to_owned() }),
+        Err(error) => Err(FolderError::Unusable { path: dir.to_owned(), error: error.into() }),
+    }
 }
 
 /// Opens a folder, to lock it or to sync it.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::{Common, Failure, load, progress, tell, verify};
 use crate::app::data_folder::{LOG_FOLDER, open_folder, sync_folder};
@@ -129,8 +130,13 @@ fn parent(path: &Path) -> &Path {
 }
 
 fn hold(folder: &File, shown: &Path) -> Result<(), Failure> {
-    flock(folder, FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| Failure::Failed(format!("another backup is being written to {}", shown.display())))
+    match flock(folder, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => {
+            Err(Failure::Failed(format!("another backup is being written to {}", shown.display())))
+        }
+        // A file system that cannot lock a folder is no reason to make no backup.
+        _ => Ok(()),
+    }
 }
 
 /// Removes an unfinished backup, unless another process is writing it.

@@ -73,7 +73,14 @@ impl Store {
         check_files(dir)?;
         let config = sled::Config::new().path(dir).cache_capacity(cache_capacity).flush_every_ms(None);
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
-        let db = opened.map_err(|panic| StoreError::Panicked(panic_text(panic.as_ref())))??;
+        let opened = opened.map_err(|panic| StoreError::Panicked(panic_text(panic.as_ref())))?;
+        let db = opened.map_err(|error| match error {
+            // sled has no error of its own for this. Its version is pinned, and so its words are.
+            sled::Error::Io(error) if error.to_string().starts_with("could not acquire lock") => {
+                StoreError::Held
+            }
+            error => error.into(),
+        })?;
         Ok(Store { db: Some(db), file: dir.join(SLED_FILE) })
     }
 
@@ -178,4 +185,23 @@ fn is_held(path: &Path) -> Result<bool, StoreError> {
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// N12. Whether the lock is seen before sled opens its file, or by sled itself.
+    #[test]
+    fn n12_a_table_that_is_open_is_held_and_not_damaged() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(folder.path(), 1024 * 1024).expect("it opens");
+        store.insert(b"key", b"value".to_vec()).expect("it writes");
+        assert!(matches!(Store::open(folder.path(), 1024 * 1024), Err(StoreError::Held)));
+        let seen_by_sled = sled::Config::new().path(folder.path()).open().expect_err("it is open");
+        assert!(seen_by_sled.to_string().contains("could not acquire lock"), "{seen_by_sled}");
+        drop(store);
+        let store = Store::open(folder.path(), 1024 * 1024).expect("it opens again");
+        assert!(store.get(b"key").expect("it reads").is_some());
+    }
 }

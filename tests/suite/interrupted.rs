@@ -182,12 +182,14 @@ fn n09_a_restore_that_was_killed_is_not_started_over() {
     }
 }
 
+/// What is done to a data folder.
+type Harm = fn(&Path);
+
 /// N09. Each state that an interrupted command, or a hand, may leave.
 #[test]
 fn n09_a_folder_that_lost_its_log_is_not_taken_for_a_new_one() {
     let case = Case::make();
     let backup = shown(&case.backup());
-    type Harm = fn(&Path);
     let rows: [(&str, Harm, &[&str]); 7] = [
         (
             "a copy not yet in place",

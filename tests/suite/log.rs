@@ -525,7 +525,7 @@ fn n33_a_repair_that_was_killed_removes_no_file() {
     let records = table.records();
     let kept = |disk: &SimDisk| {
         let files = disk.files().into_iter();
-        files.filter(|(name, _)| name.contains("00000000000") && !name.ends_with(".tmp")).count()
+        files.filter(|(name, _)| name.contains("00000000000") && !name.contains(".tmp")).count()
     };
     let damaged = whole.copy();
     damaged.damage("000000000002.log", |bytes| {
@@ -546,7 +546,7 @@ fn n33_a_repair_that_was_killed_removes_no_file() {
             let files = disk.files();
             let aside = files.iter().filter(|(name, _)| name.ends_with(".replaced")).count();
             // The snapshot and the segment after it are new.
-            assert!(aside >= before - 1 && kept(&disk) >= before + 1, "{row}: {files:?}");
+            assert!(aside >= before - 1 && kept(&disk) > before, "{row}: {files:?}");
             assert!(!files.iter().any(|(name, _)| name == "repair"), "{row}: {files:?}");
         }
         if survived {
