@@ -6,7 +6,6 @@
 
 mod bulk;
 mod campaigns;
-mod chain;
 mod change;
 mod codes;
 mod commit;
@@ -24,6 +23,7 @@ mod import;
 mod keys;
 mod limit;
 mod list;
+mod loops;
 mod named;
 mod password;
 mod query;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::chain::Stop;
+use super::loops::Stop;
 use super::{Error, Links, Shared};
 use crate::cache::entry::Entry;
 use crate::model::Invalid;
