@@ -296,6 +296,11 @@ impl App {
     /// records.
     pub async fn ready(&self) -> Result<Bootstrap, FirstRecordsError> {
         let bootstrap = self.store.ready(&self.data_dir).await?;
+        let misdirected = self.store.links.misdirected();
+        if let [first, ..] = &misdirected[..] {
+            let number = misdirected.len();
+            tracing::warn!(number, %first, "URLs of domains lead to this server itself and are not followed");
+        }
         drop(self.first_records.lock().take());
         while !self.readiness.held().is_empty() {
             tokio::time::sleep(READY_POLL).await;

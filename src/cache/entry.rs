@@ -59,6 +59,8 @@ pub struct Decided {
     pub link: Link,
     /// Where it leads, UTM parameters and custom values in place; or why it leads nowhere.
     pub target: Result<Destination, Unfilled>,
+    /// Whether it may lead to another place of this server, and so into a loop.
+    pub leads_here: bool,
 }
 
 impl Clone for Entry {
@@ -76,17 +78,51 @@ impl Clone for Entry {
 impl Entry {
     /// Compiles a link that leads to `target`.
     pub fn compile(link: Link, counter: Arc<Counter>, target: Result<Destination, Unfilled>) -> Entry {
+        Entry::new(link, counter, target, false)
+    }
+
+    /// Compiles a link that may lead to another place of this server: its clicks are never plain,
+    /// since each must be checked for a loop.
+    pub fn compile_leading_here(
+        link: Link,
+        counter: Arc<Counter>,
+        target: Result<Destination, Unfilled>,
+    ) -> Entry {
+        Entry::new(link, counter, target, true)
+    }
+
+    fn new(
+        link: Link,
+        counter: Arc<Counter>,
+        target: Result<Destination, Unfilled>,
+        leads_here: bool,
+    ) -> Entry {
         let (domain, code) = (link.domain, Code::new(link.code.as_str()));
         let action = match target {
-            Ok(target) if is_plain(&link.options) => Action::Redirect {
+            Ok(target) if !leads_here && is_plain(&link.options) => Action::Redirect {
                 status: StatusCode::from_u16(link.options.status.code())
                     .expect("a redirect's status is valid"),
                 location: header(&target),
                 count_bots: link.options.count_bots,
             },
-            target => Action::Decide(Arc::new(Decided { link, target })),
+            target => Action::Decide(Arc::new(Decided { link, target, leads_here })),
         };
         Entry { domain, code, counter, action, visited: AtomicBool::new(false) }
+    }
+
+    /// Whether it may lead to this host, which was nobody's when it was compiled. True for some that
+    /// only mention the host.
+    pub fn mentions(&self, host: &str) -> bool {
+        let is_in = |url: &Destination| url.as_str().contains(host);
+        match &self.action {
+            Action::Redirect { location, .. } => {
+                memchr::memmem::find(location.as_bytes(), host.as_bytes()).is_some()
+            }
+            Action::Decide(decided) => {
+                decided.target.as_ref().is_ok_and(is_in)
+                    || decided.link.options.expired_url.as_ref().is_some_and(is_in)
+            }
+        }
     }
 
     /// Marks it as used. Written only when it is not marked yet: a hot entry's line stays shared

@@ -7,7 +7,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::commit::{ATTEMPTS, Committed, Effect};
-use super::create::{Prepared, Siblings};
+use super::create::Prepared;
+use super::loops::Siblings;
 use super::replay::is_over;
 use super::{BulkView, Context, Error, FailedRow, LinkView, Links, Shared};
 use crate::log::CommitError;
@@ -15,6 +16,7 @@ use crate::model::Invalid;
 use crate::model::id::Id;
 use crate::model::link::{DomainChoice, Draft, Link};
 use crate::model::short_code::ShortCode;
+use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::{Answer, Stored, StoredBulk, StoredOutcome};
 use crate::table::{Found, keys};
 
@@ -107,15 +109,16 @@ impl Links {
             match self.prepare_row(context, row, &siblings).await {
                 Ok(prepared) => {
                     let size = prepared.record_bytes(context);
-                    let leads_here = self.0.leads_here(&prepared.options);
+                    let leads_here = self.0.leads_here(context.workspace.number, &prepared.options);
                     if !atomic && group.is_full(size, leads_here) {
                         let last = u32::try_from(number).expect("at most 1,000 rows");
                         let full = std::mem::take(&mut group);
                         self.commit_rows(context, full, &mut so_far, last, false).await?;
                     }
                     if let Some(code) = &prepared.code {
-                        let place = (prepared.domain.record.number, code.clone());
-                        Arc::make_mut(&mut siblings).insert(place, prepared.options.target());
+                        let edges = self.0.edges(context.workspace.number, &prepared.options);
+                        let domain = prepared.domain.record.number;
+                        Arc::make_mut(&mut siblings).add(domain, code.clone(), edges);
                     }
                     group.add(Row { number, prepared, collided: 0 }, size, leads_here, checked_at);
                 }
@@ -186,7 +189,7 @@ impl Links {
             }
             let commit = async {
                 if checked_at != self.0.exclusive.generation()
-                    && let Some(row) = self.0.leading_back(waiting).await?
+                    && let Some(row) = self.0.leading_back(context.workspace.number, waiting).await?
                 {
                     return Ok(Err(row));
                 }
@@ -203,7 +206,8 @@ impl Links {
                 };
                 self.commit_new(context, build).await.map(Ok)
             };
-            let leads_here = || waiting.iter().any(|row| self.0.leads_here(&row.prepared.options));
+            let workspace = context.workspace.number;
+            let leads_here = || waiting.iter().any(|row| self.0.leads_here(workspace, &row.prepared.options));
             match self.0.exclusive.hold_if(&context.tenant, leads_here, commit).await {
                 Ok(Ok(Committed::Done)) => {
                     *so_far = after;
@@ -282,17 +286,22 @@ impl Links {
 impl Shared {
     /// Repeats the check for loops of rows that were checked before the lock, in their order. Returns
     /// the first that leads back to itself, and how.
-    async fn leading_back(&self, rows: &[Row]) -> Result<Option<(usize, Error)>, Error> {
-        let mut siblings = Siblings::new();
+    async fn leading_back(
+        &self,
+        workspace: WorkspaceNumber,
+        rows: &[Row],
+    ) -> Result<Option<(usize, Error)>, Error> {
+        let mut siblings = Siblings::default();
         for (at, Row { prepared, .. }) in rows.iter().enumerate() {
             let domain = prepared.domain.record.number;
-            match self.check_loop(domain, prepared.code.as_ref(), &prepared.options, &siblings) {
+            let own = (workspace, &prepared.options);
+            match self.check_loop(domain, prepared.code.as_ref(), own, &siblings) {
                 Ok(()) => {}
                 Err(error @ Error::Rule(_)) => return Ok(Some((at, error))),
                 Err(error) => return Err(error),
             }
             if let Some(code) = &prepared.code {
-                siblings.insert((domain, code.clone()), prepared.options.target());
+                siblings.add(domain, code.clone(), self.edges(workspace, &prepared.options));
             }
             if at % ROWS_PER_YIELD == ROWS_PER_YIELD - 1 {
                 tokio::task::yield_now().await;

@@ -1,7 +1,7 @@
 //! Reading, changing and deleting one link by its id.
 
 use super::commit::{ATTEMPTS, Committed, Effect};
-use super::create::Siblings;
+use super::loops::Siblings;
 use super::{Context, Error, LinkView, Links, Names, Shared};
 use crate::model::id::Id;
 use crate::model::key::Reach;
@@ -59,11 +59,11 @@ impl Links {
                 self.settle_clicks(id).await?;
             }
             let checked_at = self.0.exclusive.generation();
-            if self.0.needs_table(&link.options) {
+            if self.0.needs_table(link.workspace, &link.options) {
                 link = self.check_in_table(before.clone(), link).await?;
             }
             let tags = self.named_tags(link.workspace, &names).await?;
-            let options = link.options.clone();
+            let (workspace, options) = (link.workspace, link.options.clone());
             let commit = async {
                 if checked_at != self.0.exclusive.generation() {
                     self.0.check_patched(&before, &link)?;
@@ -79,7 +79,7 @@ impl Links {
                 };
                 self.commit_new(context, build).await
             };
-            let leads_here = || self.0.leads_here(&options);
+            let leads_here = || self.0.leads_here(workspace, &options);
             if let Committed::Done = self.0.exclusive.hold_if(&context.tenant, leads_here, commit).await? {
                 if limit_changes {
                     // Clicks that came between are the old limit's, and count against the new one.
@@ -196,10 +196,9 @@ impl Shared {
     /// Rejects a patch that makes a link lead back to itself; one that leaves alone where it leads
     /// passes.
     fn check_patched(&self, before: &Options, link: &Link) -> Result<(), Error> {
-        let leads_elsewhere =
-            link.options.target() != before.target() || link.options.expired_url != before.expired_url;
-        if leads_elsewhere {
-            self.check_loop(link.domain, Some(&link.code), &link.options, &Siblings::new())?;
+        if self.edges(link.workspace, &link.options) != self.edges(link.workspace, before) {
+            let own = (link.workspace, &link.options);
+            self.check_loop(link.domain, Some(&link.code), own, &Siblings::default())?;
         }
         Ok(())
     }

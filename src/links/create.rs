@@ -1,10 +1,10 @@
 //! Creating one link: from a draft to a record that keeps every rule.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::commit::{ATTEMPTS, Committed, Effect};
 use super::directory::Held;
+use super::loops::Siblings;
 use super::{Context, Error, LinkView, Links, Names, Shared};
 use crate::model::Invalid;
 use crate::model::destination::Destination;
@@ -16,9 +16,6 @@ use crate::model::tag::Tag;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::keys;
 use crate::table::record::{LinkAt, StoredOutcome};
-
-/// Links about to be made in the same Change, and where they lead.
-pub(super) type Siblings = HashMap<(DomainNumber, ShortCode), Destination>;
 
 /// A draft that keeps every rule that can be checked before it is committed.
 #[derive(Clone, Debug)]
@@ -96,7 +93,7 @@ impl Links {
             let code = prepared.code(&self.0, collided);
             let mut made = None;
             let commit = async {
-                self.0.check_again(checked_at, &prepared)?;
+                self.0.check_again(checked_at, workspace, &prepared)?;
                 let build = |next_id: &mut dyn FnMut() -> Id| {
                     let mut link = prepared.link(context, next_id(), code.clone());
                     let mut effect = Effect::default();
@@ -115,7 +112,7 @@ impl Links {
             let committed = self
                 .0
                 .exclusive
-                .hold_if(&context.tenant, || self.0.leads_here(&prepared.options), commit)
+                .hold_if(&context.tenant, || self.0.leads_here(workspace, &prepared.options), commit)
                 .await?;
             match (committed, made) {
                 (Committed::Done, Some(link)) => return self.view_new(link).await,
@@ -152,15 +149,15 @@ impl Links {
         prepared: Prepared,
         siblings: &Arc<Siblings>,
     ) -> Result<Prepared, Error> {
-        if !self.0.needs_table(&prepared.options) {
+        let (workspace, siblings) = (context.workspace.number, Arc::clone(siblings));
+        if !self.0.needs_table(workspace, &prepared.options) {
             return Ok(prepared);
         }
-        let (workspace, siblings) = (context.workspace.number, Arc::clone(siblings));
         self.blocking(move |shared| {
             shared.check_tags(workspace, &prepared.options.tags)?;
             shared.check_campaign(workspace, prepared.options.campaign.as_ref())?;
             let domain = prepared.domain.record.number;
-            shared.check_loop(domain, prepared.code.as_ref(), &prepared.options, &siblings)?;
+            shared.check_loop(domain, prepared.code.as_ref(), (workspace, &prepared.options), &siblings)?;
             Ok(prepared)
         })
         .await
@@ -232,18 +229,24 @@ impl Shared {
         usable.cloned().ok_or_else(|| Invalid::new("domain", "is not a domain of this workspace").into())
     }
 
-    pub(super) fn needs_table(&self, options: &Options) -> bool {
-        !options.tags.is_empty() || options.campaign.is_some() || self.leads_here(options)
+    pub(super) fn needs_table(&self, workspace: WorkspaceNumber, options: &Options) -> bool {
+        !options.tags.is_empty() || options.campaign.is_some() || self.leads_here(workspace, options)
     }
 
     /// Repeats the check for loops under the lock if exclusive writes have ended since `checked_at`.
     /// Reads a few records that the check before the lock has just read.
-    fn check_again(&self, checked_at: u64, prepared: &Prepared) -> Result<(), Error> {
+    fn check_again(
+        &self,
+        checked_at: u64,
+        workspace: WorkspaceNumber,
+        prepared: &Prepared,
+    ) -> Result<(), Error> {
         if checked_at == self.exclusive.generation() {
             return Ok(());
         }
         let domain = prepared.domain.record.number;
-        self.check_loop(domain, prepared.code.as_ref(), &prepared.options, &Siblings::new())
+        let own = (workspace, &prepared.options);
+        self.check_loop(domain, prepared.code.as_ref(), own, &Siblings::default())
     }
 
     pub(super) fn check_tags(&self, workspace: WorkspaceNumber, tags: &[Id]) -> Result<(), Error> {

@@ -58,6 +58,26 @@ impl Directory {
         Ok(directory)
     }
 
+    /// A directory with the default domain alone.
+    #[cfg(test)]
+    pub(super) fn for_test() -> Directory {
+        let domain = Domain {
+            number: DomainNumber::DEFAULT,
+            id: crate::model::domain::DEFAULT_ID,
+            name: None,
+            workspace: None,
+            base_url: None,
+            case_sensitive: true,
+            not_found_url: None,
+            expired_url: None,
+            root_url: None,
+            verified_at: None,
+            created_at: Timestamp::from_millis(0),
+        };
+        let held = Held { revision: Position::START, record: Arc::new(domain) };
+        Directory { domains: BTreeMap::from([(DomainNumber::DEFAULT, held)]), ..Directory::default() }
+    }
+
     /// Whether a put of this key concerns the directory.
     pub(super) fn concerns(put: &Put) -> bool {
         matches!(put.key.first(), Some(b'd' | b'w' | b'o' | b'k' | b'y' | b'j'))

@@ -6,7 +6,6 @@ use super::commit::{ATTEMPTS, Committed, Effect, chance};
 use super::directory::Held;
 use super::{Context, DomainView, Error, Links};
 use crate::model::Invalid;
-use crate::model::destination::Destination;
 use crate::model::domain::{Domain, DomainDraft, DomainEdit, DomainNumber};
 use crate::model::id::Id;
 use crate::model::key::Reach;
@@ -180,13 +179,11 @@ impl Links {
 
     /// Where visitors are sent who found nothing must not be here, where they may find nothing again.
     fn check_elsewhere(&self, domain: &Domain) -> Result<(), Invalid> {
+        let directory = self.directory();
+        let routes = self.0.routes(&directory).with_domain(domain);
         let urls = [("notFoundUrl", &domain.not_found_url), ("expiredUrl", &domain.expired_url)];
         for (field, url) in urls {
-            let Some(parts) = url.as_ref().and_then(Destination::to_url) else { continue };
-            let name = parts.host_str().unwrap_or("").trim_end_matches('.');
-            let is_itself = domain.name.as_ref().is_some_and(|own| own.as_str() == name);
-            if is_itself || self.0.site.is_reached_by(&parts) || self.directory().domain_named(name).is_some()
-            {
+            if url.as_ref().is_some_and(|url| routes.is_here(url)) {
                 return Err(Invalid::new(field, "must not lead to a domain of this server"));
             }
         }

@@ -6,7 +6,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::commit::{Effect, chance};
-use super::create::{Prepared, Siblings};
+use super::create::Prepared;
+use super::loops::Siblings;
 use super::{Context, Error, Links};
 use crate::cache::Lookup;
 use crate::clock::Timestamp;
@@ -157,7 +158,7 @@ impl Links {
             tags: HashMap::new(),
             codes: Recent::new(),
             ids: Recent::new(),
-            leading_here: Siblings::new(),
+            leading_here: Siblings::default(),
             effect: Effect::default(),
             bytes: 0,
             gathered: 0,
@@ -189,10 +190,15 @@ impl Import<'_> {
             self.skipped += 1;
             return Ok(());
         };
-        if self.links.0.leads_here(&prepared.options) {
+        let workspace = context.workspace.number;
+        if self.links.0.leads_here(workspace, &prepared.options) {
             let domain = prepared.domain.record.number;
-            self.links.0.check_loop(domain, Some(&code), &prepared.options, &self.leading_here)?;
-            self.leading_here.insert((domain, code.clone()), prepared.options.target());
+            if let Some(id) = imported.id {
+                self.leading_here.name(id, domain, code.clone());
+            }
+            let own = (workspace, &prepared.options);
+            self.links.0.check_loop(domain, Some(&code), own, &self.leading_here)?;
+            self.leading_here.add(domain, code.clone(), self.links.0.edges(workspace, &prepared.options));
         }
         if self.dry_run {
             self.made += 1;

@@ -23,7 +23,7 @@ mod import;
 mod keys;
 mod limit;
 mod list;
-mod loops;
+pub mod loops;
 mod named;
 mod password;
 mod query;
@@ -194,6 +194,8 @@ struct Shared {
     scans: CpuPool,
     readers: readers::Readers,
     snapshots: snapshots::AtWork,
+    /// Changes of links with placeholders, for who changes what fills them.
+    filled_links: loops::FilledLinks,
     /// Set once the directory was read: before, everything looks as if it did not exist.
     is_loaded: AtomicBool,
 }
@@ -255,6 +257,7 @@ impl Links {
             scans: CpuPool::new(&cpu_pool::Threads::new(), SCANS_WAITING_MAX),
             readers: readers::Readers::start(),
             snapshots: snapshots::AtWork::default(),
+            filled_links: loops::FilledLinks::default(),
             is_loaded: AtomicBool::new(false),
         };
         Ok(Links(Arc::new(shared)))

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::loops::Stop;
+use super::loops::{Hop, misdirected};
 use super::{Error, Links, Shared};
 use crate::cache::entry::Entry;
 use crate::model::Invalid;
@@ -27,6 +27,24 @@ impl Links {
         self.0.target(link)
     }
 
+    /// Returns the place of this server that a destination leads to, as of now.
+    pub fn hop(&self, destination: &Destination) -> Option<Hop> {
+        self.0.hop(destination)
+    }
+
+    /// Lists fallbacks and roots of domains that lead to this server and are not followed, as
+    /// `domain: field URL`: they were set before this server had the name.
+    pub fn misdirected(&self) -> Vec<String> {
+        let directory = self.directory();
+        misdirected(self.0.routes(&directory))
+    }
+
+    /// Whether a destination leads to this server, to a short link or not.
+    pub fn is_here(&self, destination: &Destination) -> bool {
+        let directory = self.directory();
+        self.0.routes(&directory).is_here(destination)
+    }
+
     /// Reads a link that the cache does not know, and keeps it there. Requests for the same code
     /// that come meanwhile wait for this one read.
     pub async fn load(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
@@ -48,7 +66,11 @@ impl Shared {
         if let Err(error) = &target {
             tracing::warn!(link = %id, %error, "a link leads nowhere until its workspace has the value");
         }
-        let entry = Entry::compile(link, counter, target);
+        let entry = if self.leads_here(link.workspace, &link.options) {
+            Entry::compile_leading_here(link, counter, target)
+        } else {
+            Entry::compile(link, counter, target)
+        };
         self.cache.keep(epoch, entry.clone());
         Ok(Resolved::Found(entry))
     }
@@ -63,8 +85,8 @@ impl Shared {
         let values = directory.workspace(link.workspace).map_or(&none, |held| &held.record.custom_values);
         let target = options.destination.filled(values, &self.schemes)?.with_utm(&options.utm);
         // Values change without their links: what was no loop when the link was saved may be one now.
-        match self.stop(&target) {
-            Some(Stop::Link(domain, code)) if (domain, &code) == (link.domain, &link.code) => {
+        match self.hop(&target) {
+            Some(Hop::Link { domain, code, .. }) if (domain, &code) == (link.domain, &link.code) => {
                 Err(Unfilled::Invalid(Invalid::new("url", "must not lead back to this short link")))
             }
             _ => Ok(target),

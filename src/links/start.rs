@@ -13,11 +13,12 @@ use super::workspaces::drawn_relationship_number;
 use super::{Error, Links, Shared, keys::draw_secret, keys::key_record};
 use crate::cache::entry::Action;
 use crate::log::{Change, Position, Proposal};
-use crate::model::domain::{DEFAULT_ID, Domain, DomainNumber};
+use crate::model::custom_values::PLACEHOLDER;
+use crate::model::domain::{DEFAULT_ID, Domain, DomainNumber, HostName};
 use crate::model::id::IdSource;
 use crate::model::key::{Reach, Scopes};
 use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
-use crate::table::record::{Number, Stored};
+use crate::table::record::{Number, Staged, Stored};
 use crate::table::{self, Observer, Table, keys};
 
 /// Name of the file with the bootstrap key, in the data folder.
@@ -88,6 +89,7 @@ impl Observer for Links {
                     self.0.cache.learn(domain, code);
                 }
                 self.0.cache.invalidate(domain, code);
+                self.0.note_placeholders(domain, code, entry.put.value.as_deref());
             } else if entry.put.value.is_none() && keys::parse_staging(&entry.put.key).is_some() {
                 // An import has ended: its links are there, or its codes free. No request from now
                 // on may join a load that found them hidden, nor believe that they are absent.
@@ -102,7 +104,13 @@ impl Observer for Links {
         }
         let Some(directory) = directory else { return };
         let filled_anew = self.0.filled_anew(&directory);
+        let new_hosts = self.0.new_hosts(&directory, change);
         self.0.directory.store(Arc::new(directory));
+        if !new_hosts.is_empty() {
+            // Links compiled as leading elsewhere lead here now, and their clicks must be checked.
+            self.0.readers.forget_all();
+            self.0.cache.invalidate_where(|entry| new_hosts.iter().any(|host| entry.mentions(host)));
+        }
         if !filled_anew.is_empty() {
             // Behind the directory, from which a load fills them in; nobody may join one that has not.
             self.0.readers.forget_all();
@@ -234,6 +242,25 @@ impl Links {
 }
 
 impl Shared {
+    /// Counts a change of a link with placeholders: see [`super::loops::FilledLinks`].
+    fn note_placeholders(&self, domain: DomainNumber, code: &str, value: Option<&[u8]>) {
+        // Records hold the destination as it is, so that few have to be decoded.
+        let has_some = |value: &&[u8]| memchr::memmem::find(value, PLACEHOLDER.as_bytes()).is_some();
+        let staged = value.filter(has_some).and_then(|value| Staged::decode(domain, code, value).ok());
+        if let Some(staged) = staged {
+            self.filled_links.changed(staged.link.workspace);
+        }
+    }
+
+    /// Returns the names of the domains that a Change adds.
+    fn new_hosts(&self, coming: &Directory, change: &Change) -> Vec<Box<str>> {
+        let present = self.directory.load();
+        let domains = change.entries.iter().filter_map(|entry| keys::parse_domain(&entry.put.key));
+        let names = domains.filter_map(|number| coming.domain(number)?.name.as_ref());
+        let is_new = |name: &&HostName| present.domain_named(name.as_str()).is_none();
+        names.filter(is_new).map(|name| name.as_str().into()).collect()
+    }
+
     /// The workspaces whose custom values differ from those in use.
     fn filled_anew(&self, coming: &Directory) -> Vec<WorkspaceNumber> {
         let present = self.directory.load();

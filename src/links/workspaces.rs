@@ -105,12 +105,36 @@ impl Links {
                 workspace.apply(edit)?;
             }
             self.check_default_domain(&workspace)?;
+            // New values may lead links elsewhere: what they close must not change until the values
+            // are applied.
+            let (number, values) = (workspace.number, &workspace.custom_values);
+            let moved = if *values == held.record.custom_values {
+                None
+            } else {
+                Some(self.moved_by(&context.tenant, number, values).await?)
+            };
             let mut effect = Effect::default();
             effect.replace(keys::workspace(workspace.number), held.revision, workspace.encode());
             if sets_credits {
                 credits::set(&mut effect, &workspace);
             }
-            if let Committed::Done = self.commit(context, effect).await? {
+            let committed = match &moved {
+                None => self.commit(context, effect).await?,
+                Some(moved) => {
+                    let commit = async {
+                        if !self.0.check_values(number, values, moved)? {
+                            return Ok(None);
+                        }
+                        self.commit(context, effect).await.map(Some)
+                    };
+                    let Some(committed) = self.0.exclusive.hold_exclusive(&context.tenant, commit).await?
+                    else {
+                        continue;
+                    };
+                    committed
+                }
+            };
+            if let Committed::Done = committed {
                 return self.workspace_view(&Arc::new(workspace)).await;
             }
         }

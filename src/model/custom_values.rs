@@ -10,6 +10,9 @@ use crate::model::Invalid;
 
 const PREFIX: &str = "custom_values.";
 
+/// What every placeholder begins with in the spelling that is stored.
+pub const PLACEHOLDER: &str = "{{custom_values.";
+
 /// A value that a destination needs and the workspace lacks, or one that makes no destination.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfilled {

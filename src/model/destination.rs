@@ -168,6 +168,16 @@ impl Destination {
         Url::parse(&self.0).ok()
     }
 
+    /// Returns this web address with more segments behind its path, as `forwardPath` appends them.
+    #[must_use]
+    pub fn with_path_behind(&self, rest: &str) -> Option<Destination> {
+        let mut url = self.to_url()?;
+        let path = url.path();
+        let path = format!("{}/{rest}", path.strip_suffix('/').unwrap_or(path));
+        url.set_path(&path);
+        Some(Destination(visible(url.as_str()).into()))
+    }
+
     /// This destination with the UTM parameters set: an equal name already there is replaced,
     /// not doubled; the rest of the query, its spelling and the fragment stay as they are.
     #[must_use]

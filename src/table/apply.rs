@@ -334,6 +334,9 @@ impl Applier {
         };
         let end = self.log.position();
         match table_fate(self.log.id(), Position::START, end, mark.map(|mark| (mark.log, mark.position))) {
+            TableFate::Keep | TableFate::Replay(_) | TableFate::Reload if !self.table.has_this_index() => {
+                Ok(self.distrust("it lacks entries that this version needs"))
+            }
             TableFate::Keep | TableFate::Replay(_) | TableFate::Reload => Ok(mark),
             TableFate::Build if end == Position::START => Ok(None),
             TableFate::Build => Ok(self.distrust("it is empty")),
@@ -413,6 +416,8 @@ impl Applier {
             std::fs::remove_dir_all(&shared.dir).map_err(sled::Error::Io).map_err(StoreError::from)?;
         }
         shared.open_store()?;
+        let store = shared.store.read().clone();
+        write::write_index_version(store.as_ref().ok_or_else(closed)?)?;
         Ok(())
     }
 

@@ -1,10 +1,14 @@
-//! The derived entries of a link: its place in its workspace's list, and under each tag and its
-//! campaign. A plain link has one.
+//! The derived entries of a link: its place in its workspace's list, under each tag and its campaign,
+//! and among the links with placeholders. A plain link has one.
 
 use bytes::Bytes;
 
 use crate::model::link::Link;
 use crate::table::keys;
+
+/// Version of the derived entries: 1 had none of links with placeholders. A table of another version
+/// is rebuilt from the log.
+pub(super) const VERSION: u64 = 2;
 
 /// The keys of all derived entries of `link`.
 pub(super) fn entries(link: &Link) -> impl Iterator<Item = Bytes> {
@@ -12,5 +16,7 @@ pub(super) fn entries(link: &Link) -> impl Iterator<Item = Bytes> {
     let tags = link.options.tags.iter().map(move |tag| keys::tagged(workspace, *tag, id));
     let campaign =
         link.options.campaign.as_ref().map(move |campaign| keys::campaigned(workspace, campaign, id));
-    std::iter::once(keys::listed(workspace, id)).chain(tags).chain(campaign)
+    let is_fillable = link.options.destination.is_fillable();
+    let fillable = is_fillable.then(|| keys::fillable(workspace, id));
+    std::iter::once(keys::listed(workspace, id)).chain(tags).chain(campaign).chain(fillable)
 }

@@ -9,8 +9,9 @@
 //! | `c` id | click total | `C` workspace campaign id | the same, by campaign |
 //! | `d` domain | domain | `N` workspace | how many links it has |
 //! | `h` name | domain of this name | `M` | the position applied |
-//! | `w` workspace | workspace | | |
-//! | `i` id | workspace of this id | `H` number | the log's history, in chunks |
+//! | | | `H` number | the log's history, in chunks |
+//! | `w` workspace | workspace | `F` workspace id | as `L`, of links with placeholders |
+//! | `i` id | workspace of this id | `V` | which derived entries there are |
 //! | `o` id | company | | |
 //! | `k` id | API key | | |
 //! | `t` workspace id | tag | | |
@@ -45,8 +46,11 @@ pub const RECORD_KINDS: &[u8] = b"abcdefghijklmnopqrstuwxy";
 /// Key of the key that contact links are signed with.
 pub const CONTACT_KEY: &[u8] = b"j";
 
-/// Key of the position applied. The one key that is neither record nor index.
+/// Key of the position applied. Neither record nor index.
 pub const APPLIED: &[u8] = b"M";
+
+/// Key of the version of the derived entries. Neither record nor index.
+pub const INDEX_VERSION: &[u8] = b"V";
 
 /// First byte of the chunks of the log's history.
 pub const HISTORY: u8 = b'H';
@@ -97,6 +101,12 @@ pub fn clicks(id: Id) -> Bytes {
 /// Key of a domain.
 pub fn domain(number: DomainNumber) -> Bytes {
     key(b'd', &[&number.0.to_be_bytes()])
+}
+
+/// The domain in the key of one.
+pub fn parse_domain(key: &[u8]) -> Option<DomainNumber> {
+    let number = key.strip_prefix(b"d")?.try_into().ok()?;
+    Some(DomainNumber(u32::from_be_bytes(number)))
 }
 
 /// Key of a workspace.
@@ -247,6 +257,16 @@ pub fn is_import(key: &[u8]) -> bool {
 /// Key of a link's place in its workspace's list.
 pub fn listed(workspace: WorkspaceNumber, id: Id) -> Bytes {
     key(b'L', &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
+}
+
+/// Key of a link with placeholders by workspace and id.
+pub fn fillable(workspace: WorkspaceNumber, id: Id) -> Bytes {
+    key(b'F', &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
+}
+
+/// Prefix of a workspace's links with placeholders.
+pub fn fillable_of(workspace: WorkspaceNumber) -> Bytes {
+    key(b'F', &[&workspace.0.to_be_bytes()])
 }
 
 /// Prefix of a workspace's list.

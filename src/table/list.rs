@@ -87,6 +87,26 @@ impl Table {
         })
     }
 
+    /// Calls `each` with the links of a workspace whose destination has placeholders, staged ones
+    /// included, the newest first, until it returns false: at most `at_most`.
+    pub fn each_fillable(
+        &self,
+        workspace: WorkspaceNumber,
+        at_most: usize,
+        each: &mut dyn FnMut(Link) -> bool,
+    ) -> Result<(), Error> {
+        self.read(|store| {
+            for pair in store.prefix(&keys::fillable_of(workspace)).rev().take(at_most) {
+                let (_, place) = pair.map_err(StoreError::from)?;
+                let found = super::staged::read(store, &keys::of_place(&place))?;
+                if found.is_some_and(|(_, staged)| !each(staged.link)) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Calls `each` with domain and code of up to `at_most` links, hidden ones included, in the order
     /// of their keys, behind the key `after`. Answers the last key, `None` at the end.
     pub fn each_code(

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
-use self::record::{Applied, Cell, Corrupt, Stored};
+use self::record::{Applied, Cell, Corrupt, Number, Stored};
 use self::store::{Store, StoreError};
 use self::waiters::Waiters;
 use crate::clock::Timestamp;
@@ -241,6 +241,13 @@ impl Table {
             }
             Ok(())
         })
+    }
+
+    /// Whether the store has the derived entries of this version, ready or not.
+    fn has_this_index(&self) -> bool {
+        let store = self.0.store.read().clone();
+        let version = store.map(|store| decoded(&store, keys::INDEX_VERSION, Number::decode));
+        matches!(version, Some(Ok(Some(found))) if found.record.0 == index::VERSION)
     }
 
     /// The newest link id of any workspace: ids drawn from now on must sort behind it.

@@ -96,7 +96,7 @@ impl Pass {
                     }
                 }
             }
-            Some(b'L' | b'G' | b'C') => {
+            Some(b'L' | b'G' | b'C' | b'F') => {
                 if store.get(&keys::of_place(bytes))?.is_none() {
                     return Err(Corrupt::new("an index entry leads to no link").into());
                 }
@@ -108,7 +108,7 @@ impl Pass {
                 }
             }
             Some(&keys::HISTORY) => {}
-            _ if key == keys::APPLIED => {}
+            _ if key == keys::APPLIED || key == keys::INDEX_VERSION => {}
             _ => return Err(Corrupt::new("there is a key of no known kind").into()),
         }
         Ok(())

@@ -104,6 +104,12 @@ pub(super) fn write_mark(store: &Store, mark: &Applied) -> Result<(), Error> {
     Ok(store.insert(keys::APPLIED, cell.encode(keys::APPLIED))?)
 }
 
+pub(super) fn write_index_version(store: &Store) -> Result<(), Error> {
+    let value = Number(index::VERSION).encode();
+    let cell = Cell { revision: Position::START, replaces: Position::START, value: &value };
+    Ok(store.insert(keys::INDEX_VERSION, cell.encode(keys::INDEX_VERSION))?)
+}
+
 pub(super) fn write(
     store: &Store,
     entry: &log::Entry,

@@ -31,11 +31,13 @@ impl Visitor {
                     return pages::unavailable();
                 }
             };
-            let Some((number, code, id, contact)) = said else { return gate::not_found(&home) };
-            let Some(domain) = domain_of(number) else { return gate::not_found(&home) };
+            let Some((number, code, id, contact)) = said else {
+                return gate::not_found(&home, &visitor.links);
+            };
+            let Some(domain) = domain_of(number) else { return gate::not_found(&home, &visitor.links) };
             let entry = match visitor.resolve(&domain, code.as_str()).await {
                 Ok(Some(entry)) if entry.counter.id() == id => entry,
-                Ok(_) => return gate::not_found(&domain),
+                Ok(_) => return gate::not_found(&domain, &visitor.links),
                 Err(Unreadable) => return pages::unavailable(),
             };
             let asks =

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use hyper::StatusCode;
 use hyper::header::{HeaderMap, LOCATION};
 
 use super::Visitor;
@@ -60,7 +61,7 @@ impl Visitor {
     pub async fn explain(&self, context: &Context, id: Id, question: Question) -> Result<Explanation, Error> {
         let view = self.links.get(context, id).await?;
         let target = self.links.target(&view.link);
-        let decided = Decided { link: view.link, target };
+        let decided = Decided { link: view.link, target, leads_here: false };
         let agent = self.shared.agents.of(question.user_agent.as_deref().map(str::as_bytes));
         let query = question.query.as_deref();
         // As people copy it from an address bar.
@@ -73,6 +74,21 @@ impl Visitor {
             Verdict::Leads { location, .. } => location.to_str().ok().map(str::to_owned),
             _ => None,
         };
+        let loops = match self.redirects_to(&case, &view.domain) {
+            Some(to) => self.leads_in_a_loop(to).await.unwrap_or(false),
+            None => false,
+        };
+        if loops {
+            return Ok(Explanation {
+                at: now,
+                outcome: "loop",
+                status: StatusCode::LOOP_DETECTED.as_u16(),
+                location: None,
+                is_counted: false,
+                locked_until: self.locked_until(&decided.link, context.now),
+                steps: looping(steps(&case)),
+            });
+        }
         let (outcome, is_counted) = (outcome(&verdict), leads.is_some() && case.counts());
         let answer = self.render(verdict, &case, &view.domain);
         let header = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
@@ -104,6 +120,16 @@ impl Visitor {
         }
         Ok(())
     }
+}
+
+/// Returns the steps of a visit that goes round: the rule that would redirect it does not.
+fn looping(mut steps: Vec<Reason>) -> Vec<Reason> {
+    if let Some(last) = steps.last_mut() {
+        last.passes = false;
+        last.why
+            .push_str("; from there other links of this server lead back, so the visitor gets an error page");
+    }
+    steps
 }
 
 fn outcome(verdict: &Verdict) -> &'static str {

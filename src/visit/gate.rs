@@ -10,6 +10,8 @@ use hyper::{Response, StatusCode};
 
 use super::rules::{Case, Rule, Verdict};
 use super::{pages, redirect};
+use crate::links::Links;
+use crate::model::destination::Destination;
 use crate::model::domain::Domain;
 use crate::model::link::{Options, Standing};
 
@@ -62,20 +64,32 @@ fn standing(case: &Case<'_>) -> Standing {
 #[derive(Clone, Copy, Debug)]
 pub struct Missed;
 
-/// The answer where there is no link.
-pub(super) fn not_found(domain: &Domain) -> Response<Full<Bytes>> {
+/// The answer where there is no link. A fallback that leads to this server, which took its host's
+/// name after the fallback was set, is not followed: its visitor could be sent there again and again.
+pub(super) fn not_found(domain: &Domain, links: &Links) -> Response<Full<Bytes>> {
     let mut answer = match &domain.not_found_url {
-        Some(url) => redirect::elsewhere(url),
-        None => pages::error(StatusCode::NOT_FOUND),
+        Some(url) if !links.is_here(url) => redirect::elsewhere(url),
+        _ => pages::error(StatusCode::NOT_FOUND),
     };
     answer.extensions_mut().insert(Missed);
     answer
 }
 
 /// The answer where there was one.
-pub(super) fn gone(options: &Options, domain: &Domain) -> Response<Full<Bytes>> {
-    match options.expired_url.as_ref().or(domain.expired_url.as_ref()) {
+pub(super) fn gone(options: &Options, domain: &Domain, links: &Links) -> Response<Full<Bytes>> {
+    match expired_url(options, domain, links) {
         Some(url) => redirect::elsewhere(url),
         None => pages::error(StatusCode::GONE),
     }
+}
+
+/// Returns where an expired link leads: its own field before its domain's, which is not followed to
+/// this server.
+pub(super) fn expired_url<'a>(
+    options: &'a Options,
+    domain: &'a Domain,
+    links: &Links,
+) -> Option<&'a Destination> {
+    let fallback = || domain.expired_url.as_ref().filter(|url| !links.is_here(url));
+    options.expired_url.as_ref().or_else(fallback)
 }

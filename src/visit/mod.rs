@@ -14,6 +14,7 @@ pub(crate) mod destination;
 pub mod explain;
 pub mod gate;
 mod limit;
+mod loops;
 pub mod pages;
 pub(crate) mod password;
 mod place;
@@ -112,7 +113,7 @@ impl Visitor {
             Ok(place) => place,
             Err(nowhere) => {
                 let share = nowhere.root().and_then(|domain| share::asked(domain, visit.query));
-                return share.map_or_else(|| Answer::Now(nowhere.answer()), |id| self.share(id));
+                return share.map_or_else(|| nowhere.answer(self), |id| self.share(id));
             }
         };
         let (how, name) = How::and_agent(visit.method, visit.headers);
@@ -131,7 +132,7 @@ impl Visitor {
         match found {
             Lookup::Hit(Ok(redirect)) => Answer::Plain(redirect),
             Lookup::Hit(Err(entry)) => self.decide(&entry, domain, asking()),
-            Lookup::Absent => Answer::Now(gate::not_found(domain)),
+            Lookup::Absent => Answer::Now(gate::not_found(domain, &self.links)),
             Lookup::Miss => {
                 let (visitor, domain, code) = (self.clone(), Arc::clone(domain), code.into_owned());
                 let asking = asking();
@@ -167,13 +168,12 @@ impl Visitor {
 
     /// Answers at once where that is possible.
     fn decide(&self, entry: &Entry, domain: &Arc<Domain>, asking: Asking) -> Answer {
-        match self.step(entry, domain, &asking, None) {
-            Step::Answer(answer) => Answer::Now(answer),
-            Step::Reserve(_) => {
-                let (visitor, entry, domain) = (self.clone(), entry.clone(), Arc::clone(domain));
-                Answer::Later(Box::pin(visitor.lead(entry, domain, asking, None)))
-            }
+        let may_loop = matches!(&entry.action, Action::Decide(decided) if decided.leads_here);
+        if !may_loop && let Step::Answer(answer) = self.step(entry, domain, &asking, None) {
+            return Answer::Now(answer);
         }
+        let (visitor, entry, domain) = (self.clone(), entry.clone(), Arc::clone(domain));
+        Answer::Later(Box::pin(visitor.lead(entry, domain, asking, None)))
     }
 
     /// Answers as the link is now.
@@ -186,7 +186,7 @@ impl Visitor {
     ) -> Response<Full<Bytes>> {
         match self.resolve(&domain, code).await {
             Ok(Some(entry)) => self.lead(entry, domain, asking, given).await,
-            Ok(None) => gate::not_found(&domain),
+            Ok(None) => gate::not_found(&domain, &self.links),
             Err(Unreadable) => pages::unavailable(),
         }
     }
@@ -201,6 +201,11 @@ impl Visitor {
         given: Option<PasswordHash>,
     ) -> Response<Full<Bytes>> {
         loop {
+            match self.is_in_a_loop(&entry, &domain, &asking, given.as_ref()).await {
+                Ok(false) => {}
+                Ok(true) => return pages::error(StatusCode::LOOP_DETECTED),
+                Err(Unreadable) => return pages::unavailable(),
+            }
             let limit = match self.step(&entry, &domain, &asking, given.as_ref()) {
                 Step::Answer(answer) => return answer,
                 Step::Reserve(limit) => limit,
@@ -212,10 +217,44 @@ impl Visitor {
             // It may have been changed meanwhile: the new limit counts, and everything else.
             entry = match self.resolve(&domain, entry.code.as_str()).await {
                 Ok(Some(entry)) => entry,
-                Ok(None) => return gate::not_found(&domain),
+                Ok(None) => return gate::not_found(&domain, &self.links),
                 Err(Unreadable) => return pages::unavailable(),
             };
         }
+    }
+
+    /// Whether the link may lead to this server, and leads this visit round.
+    async fn is_in_a_loop(
+        &self,
+        entry: &Entry,
+        domain: &Domain,
+        asking: &Asking,
+        given: Option<&PasswordHash>,
+    ) -> Result<bool, Unreadable> {
+        let Action::Decide(decided) = &entry.action else { return Ok(false) };
+        if !decided.leads_here {
+            return Ok(false);
+        }
+        let to = self.redirects_to(&self.case(entry, decided, asking, given), domain);
+        match to {
+            Some(to) => self.leads_in_a_loop(to).await,
+            None => Ok(false),
+        }
+    }
+
+    /// The visit as the rules see it.
+    fn case<'a>(
+        &self,
+        entry: &Entry,
+        decided: &'a Decided,
+        asking: &'a Asking,
+        given: Option<&PasswordHash>,
+    ) -> Case<'a> {
+        let now = self.links.clock().now();
+        let link = &decided.link;
+        let is_given = link.options.password.as_ref().zip(given).is_some_and(|(hash, given)| hash.is(given));
+        let is_unlocked = is_given || password::is_open(link, &asking.cookies, now);
+        Case { decided, asking, now, clicks: entry.counter.total(), is_unlocked }
     }
 
     /// One look: the rules, and if they lead on, the count. `given` is the hash of the password
@@ -224,7 +263,7 @@ impl Visitor {
         let counters = self.links.cache().counters();
         let decided = match &entry.action {
             Action::Redirect { .. } if !asking.rest.is_empty() => {
-                return Step::Answer(gate::not_found(domain));
+                return Step::Answer(gate::not_found(domain, &self.links));
             }
             Action::Redirect { status, location, count_bots } => {
                 if asking.how.is_click() && (asking.agent == Agent::Person || *count_bots) {
@@ -240,11 +279,8 @@ impl Visitor {
             }
             Action::Decide(decided) => decided,
         };
-        let now = self.links.clock().now();
         let link = &decided.link;
-        let is_given = link.options.password.as_ref().zip(given).is_some_and(|(hash, given)| hash.is(given));
-        let is_unlocked = is_given || password::is_open(link, &asking.cookies, now);
-        let case = Case { decided, asking, now, clicks: entry.counter.total(), is_unlocked };
+        let case = self.case(entry, decided, asking, given);
         let verdict = judge(&case);
         // Behind a form, pages are reached by a GET of their own, which is the click then.
         let is_click = match &verdict {
@@ -257,7 +293,9 @@ impl Visitor {
             match link.options.max_clicks.map(|max| (max, counters.quotas().take(&entry.counter, max))) {
                 None => counters.count(&entry.counter),
                 Some((_, Taken::Yes)) => {}
-                Some((_, Taken::UsedUp)) => return Step::Answer(gate::gone(&link.options, domain)),
+                Some((_, Taken::UsedUp)) => {
+                    return Step::Answer(gate::gone(&link.options, domain, &self.links));
+                }
                 Some((max, Taken::Unreserved)) => return Step::Reserve(max),
             }
             self.tell(&case);
@@ -288,8 +326,8 @@ impl Visitor {
         let Decided { link, .. } = decided;
         let options = &link.options;
         match verdict {
-            Verdict::NotFound => gate::not_found(domain),
-            Verdict::Gone => gate::gone(options, domain),
+            Verdict::NotFound => gate::not_found(domain, &self.links),
+            Verdict::Gone => gate::gone(options, domain, &self.links),
             Verdict::Blocked => pages::error(StatusCode::FORBIDDEN),
             Verdict::Preview => pages::preview(options, &self.links.site().short_url(domain, &link.code)),
             Verdict::AskPassword => pages::password(pages::Ask::First),

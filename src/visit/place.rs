@@ -4,11 +4,9 @@ use std::borrow::Cow;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{Response, StatusCode};
+use hyper::StatusCode;
 
-use super::{UnknownHosts, Visit, Visitor, gate, pages, redirect};
+use super::{Answer, UnknownHosts, Visit, Visitor, gate, pages};
 use crate::links::directory::Directory;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::short_code::{canonical, first_segment};
@@ -32,14 +30,12 @@ impl<'a> Nowhere<'a> {
     }
 
     /// What is answered there.
-    pub(super) fn answer(self) -> Response<Full<Bytes>> {
+    pub(super) fn answer(self, visitor: &Visitor) -> Answer {
         match self {
-            Nowhere::Unready => pages::unavailable(),
-            Nowhere::NoDomain => pages::error(StatusCode::NOT_FOUND),
-            Nowhere::Root(domain) => {
-                domain.root_url.as_ref().map_or_else(|| gate::not_found(domain), redirect::elsewhere)
-            }
-            Nowhere::NoCode(domain) => gate::not_found(domain),
+            Nowhere::Unready => Answer::Now(pages::unavailable()),
+            Nowhere::NoDomain => Answer::Now(pages::error(StatusCode::NOT_FOUND)),
+            Nowhere::Root(domain) => visitor.root(domain),
+            Nowhere::NoCode(domain) => Answer::Now(gate::not_found(domain, &visitor.links)),
         }
     }
 }

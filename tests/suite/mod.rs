@@ -56,6 +56,8 @@ mod linquid;
 mod locks;
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
+/// Redirect loops: rejected when written, ended when visited.
+mod loops;
 /// The API against a map.
 mod model;
 /// The native dialect from outside.

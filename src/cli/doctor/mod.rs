@@ -6,6 +6,7 @@
 //! `--strict`, a warning), and with 2 when the configuration cannot be used.
 
 mod folder;
+mod loops;
 mod machine;
 mod network;
 mod passwords;
@@ -113,7 +114,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     store::table(&case, &lock, &log).iter().for_each(&mut note);
     network::listening(&case, &lock).iter().for_each(&mut note);
     network::domains(&case, &log).iter().for_each(&mut note);
-    network::loops(&case, &log).iter().for_each(&mut note);
+    loops::loops(&case, &log).iter().for_each(&mut note);
     note(&passwords::passwords(&log));
     let (warnings, problems) = worst;
     if problems > 0 || (arguments.strict && warnings > 0) {

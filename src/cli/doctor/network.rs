@@ -1,4 +1,4 @@
-//! Where it listens, what its domains resolve to, and links that lead back to it. Speaks to its own
+//! Where it listens, and what its domains resolve to. Speaks to its own
 //! address and asks for the addresses of its own domains; to nobody and for nothing else.
 
 use std::collections::BTreeSet;
@@ -13,12 +13,10 @@ use super::{Case, Finding};
 use crate::links::Site;
 use crate::log::LogError;
 use crate::model::domain::Domain;
-use crate::table::keys;
-use crate::table::record::{Staged, Stored};
+use crate::table::record::Stored;
 
 const LISTENING: &str = "listening";
 const DOMAIN: &str = "domain";
-const LOOPS: &str = "loops";
 
 /// How long our own server may take to say how it is.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -31,9 +29,6 @@ const LOOK_UP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Domains whose names are looked up: each may take [`LOOK_UP_WITHIN`].
 const DOMAINS_MAX: usize = 20;
-
-/// Links that are named when they lead back here.
-const NAMED_MAX: usize = 3;
 
 /// Whether the address is free, or ours.
 pub(super) fn listening(case: &Case, lock: &Lock) -> Vec<Finding> {
@@ -184,41 +179,4 @@ fn resolve(name: &str) -> Finding {
          was not checked, since that takes a request from outside"
     );
     Finding::ok(DOMAIN, text)
-}
-
-/// Links that lead back to this instance, where a visitor may be led in a circle.
-pub(super) fn loops(case: &Case, log: &Log) -> Vec<Finding> {
-    let Some(archive) = log.archive.as_ref().filter(|_| log.is_read) else {
-        return vec![Finding::ok(LOOPS, "not looked for: the log was not read through")];
-    };
-    let site = Site::parse(&case.config.public_url).expect("the configuration was checked");
-    let names = names(case, log);
-    let (mut links, mut back, mut named) = (0_u64, 0_u64, Vec::new());
-    let read = archive.each_record(&mut |record| {
-        let Some((domain, code)) = keys::parse_link(&record.key) else { return Ok(()) };
-        let Staged { link, .. } = Staged::decode(domain, code, &record.value)
-            .map_err(|error| LogError::Damaged(error.to_string()))?;
-        links += 1;
-        let Some(url) = link.options.destination.to_url() else { return Ok(()) };
-        let is_named = url.host_str().is_some_and(|host| names.contains(host.trim_end_matches('.')));
-        if is_named || site.is_reached_by(&url) {
-            back += 1;
-            if named.len() < NAMED_MAX {
-                named.push(format!("/{code}"));
-            }
-        }
-        Ok(())
-    });
-    if let Err(error) = read {
-        return vec![Finding::problem(LOOPS, format!("{error}. `waypost verify` says more"))];
-    }
-    if back > 0 {
-        let text = format!(
-            "{back} of {links} links lead back to a domain of this instance, such as {}: a visitor is sent on here \
-             once more, or in a circle. Give them other destinations",
-            named.join(", ")
-        );
-        return vec![Finding::warning(LOOPS, text)];
-    }
-    vec![Finding::ok(LOOPS, format!("none of {links} links leads back to a domain of this instance"))]
 }

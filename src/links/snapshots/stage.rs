@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use super::import::{Job, used_up};
 use crate::links::commit::{ATTEMPTS, Committed, Effect, chance};
-use crate::links::create::Siblings;
 use crate::links::directory::Held;
+use crate::links::loops::Siblings;
 use crate::links::tags::TAGS_MAX;
 use crate::links::{Context, Error, Links, Shared};
 use crate::log::CommitError;
@@ -24,6 +24,7 @@ use crate::model::link::{DomainChoice, Link, Options};
 use crate::model::short_code::ShortCode;
 use crate::model::snapshot::{ImportStatus, OnConflict, ShareKind, Snapshot, SnapshotKind};
 use crate::model::tag::Tag;
+use crate::model::workspace::WorkspaceNumber;
 use crate::table::keys;
 use crate::table::record::{Chunk, FrozenLink, Staged, Stored, TagName};
 
@@ -131,7 +132,8 @@ impl Links {
     async fn stage_some(&self, job: &mut Job, frozen: Vec<FrozenLink>) -> Result<(), Error> {
         let count = frozen.len() as u64;
         let frozen = Arc::new(frozen);
-        let leads_here = || frozen.iter().any(|link| self.0.leads_here(&link.options));
+        let workspace = job.import.workspace;
+        let leads_here = || frozen.iter().any(|link| self.0.leads_here(workspace, &link.options));
         for _ in 0..STAGE_ATTEMPTS {
             let checked_at = self.0.exclusive.generation();
             let plan = {
@@ -142,7 +144,7 @@ impl Links {
             let mark = keys::staging(job.import.workspace, job.import.id);
             let commit = async {
                 if checked_at != self.0.exclusive.generation() {
-                    match self.0.check_rows(&plan.rows) {
+                    match self.0.check_rows(workspace, &plan.rows) {
                         Ok(()) => {}
                         // Planned anew, which says what becomes of the link that leads back now.
                         Err(Error::Rule(_)) => return Ok(None),
@@ -303,7 +305,8 @@ impl Shared {
         let mut plan = Plan::default();
         let mut domains: HashMap<Option<Box<str>>, Held<Domain>> = HashMap::new();
         let mut seen = HashSet::new();
-        let mut siblings = Siblings::new();
+        let mut siblings = Siblings::default();
+        let workspace = context.workspace.number;
         for link in frozen {
             let domain = match domains.get(&link.domain) {
                 Some(domain) => domain.clone(),
@@ -325,7 +328,7 @@ impl Shared {
                     }
                 }
             }
-            match self.check_frozen(number, &code, &link.options, &mut siblings) {
+            match self.check_frozen(number, &code, (workspace, &link.options), &mut siblings) {
                 Ok(()) => {}
                 Err(Error::Rule(_)) if on_conflict == OnConflict::Skip => {
                     plan.skipped += 1;
@@ -345,12 +348,12 @@ impl Shared {
     }
 
     /// Repeats the check for loops of planned links, in their order.
-    fn check_rows(&self, rows: &[Row]) -> Result<(), Error> {
-        let mut siblings = Siblings::new();
-        for row in rows.iter().filter(|row| self.leads_here(&row.options)) {
+    fn check_rows(&self, workspace: WorkspaceNumber, rows: &[Row]) -> Result<(), Error> {
+        let mut siblings = Siblings::default();
+        for row in rows.iter().filter(|row| self.leads_here(workspace, &row.options)) {
             let number = row.domain.record.number;
-            self.check_loop(number, Some(&row.code), &row.options, &siblings)?;
-            siblings.insert((number, row.code.clone()), row.options.target());
+            self.check_loop(number, Some(&row.code), (workspace, &row.options), &siblings)?;
+            siblings.add(number, row.code.clone(), self.edges(workspace, &row.options));
         }
         Ok(())
     }
@@ -361,15 +364,15 @@ impl Shared {
         &self,
         domain: DomainNumber,
         code: &ShortCode,
-        options: &Options,
+        (workspace, options): (WorkspaceNumber, &Options),
         siblings: &mut Siblings,
     ) -> Result<(), Error> {
         if let Some(hash) = &options.password {
             hash.parts()?;
         }
-        if self.leads_here(options) {
-            self.check_loop(domain, Some(code), options, siblings)?;
-            siblings.insert((domain, code.clone()), options.target());
+        if self.leads_here(workspace, options) {
+            self.check_loop(domain, Some(code), (workspace, options), siblings)?;
+            siblings.add(domain, code.clone(), self.edges(workspace, options));
         }
         Ok(())
     }

@@ -80,11 +80,12 @@ enum Notice {
     TooMany,
     Unavailable,
     Failure,
+    Loop,
 }
 
 impl Notice {
     /// In the order of their numbers.
-    const ALL: [Notice; 12] = [
+    const ALL: [Notice; 13] = [
         Notice::NotFound,
         Notice::Gone,
         Notice::Robot,
@@ -97,6 +98,7 @@ impl Notice {
         Notice::TooMany,
         Notice::Unavailable,
         Notice::Failure,
+        Notice::Loop,
     ];
 }
 
@@ -113,6 +115,7 @@ pub fn error(status: StatusCode) -> Response<Full<Bytes>> {
         StatusCode::URI_TOO_LONG => Notice::TooLong,
         StatusCode::TOO_MANY_REQUESTS => Notice::TooMany,
         StatusCode::SERVICE_UNAVAILABLE => Notice::Unavailable,
+        StatusCode::LOOP_DETECTED => Notice::Loop,
         _ => Notice::Failure,
     };
     answer(status, NOTICES[notice as usize].clone(), POLICY.clone())

@@ -1,0 +1,64 @@
+//! Links that lead in a loop, and domains that send visitors back to this server.
+
+use super::store::Log;
+use super::{Case, Finding};
+use crate::links::Site;
+use crate::links::loops::{Report, Survey};
+use crate::log::LogError;
+
+const LOOPS: &str = "loops";
+
+/// Looks for loops among all links of the log.
+pub(super) fn loops(case: &Case, log: &Log) -> Vec<Finding> {
+    let Some(archive) = log.archive.as_ref().filter(|_| log.is_read) else {
+        return vec![Finding::ok(LOOPS, "not looked for: the log was not read through")];
+    };
+    let site = Site::parse(&case.config.public_url).expect("the configuration was checked");
+    let mut survey = Survey::new(site, &case.config.links).expect("the configuration was checked");
+    let damaged = |error: crate::table::record::Corrupt| LogError::Damaged(error.to_string());
+    let read = archive
+        .each_record(&mut |record| survey.add_to_directory(&record).map_err(damaged))
+        .and_then(|_| archive.each_record(&mut |record| survey.add_link(&record).map_err(damaged)));
+    match read {
+        Ok(_) => findings(&survey.report()),
+        Err(error) => vec![Finding::problem(LOOPS, format!("{error}. `waypost verify` says more"))],
+    }
+}
+
+fn findings(report: &Report) -> Vec<Finding> {
+    let Report { links, leading_here, left_out, looping, named, misdirected, examples } = report;
+    let mut found = Vec::new();
+    if *looping > 0 {
+        let text = format!(
+            "{looping} of {links} links lead in a loop, such as {}: their visitors get an error page (508). \
+             Give them other destinations, expiredUrl included",
+            named.join(", ")
+        );
+        found.push(Finding::warning(LOOPS, text));
+    }
+    if let [first, ..] = &misdirected[..] {
+        let text = format!(
+            "{} URLs of domains lead to this server itself and are not followed, such as {first}: visitors \
+             get the plain page. Set them to other addresses, or to null",
+            misdirected.len()
+        );
+        found.push(Finding::warning(LOOPS, text));
+    }
+    if leading_here > looping {
+        let text = format!(
+            "{leading_here} of {links} links lead back to a domain of this instance, such as {}: a visitor is \
+             redirected here once more. Give them other destinations, unless that is meant",
+            examples.join(", ")
+        );
+        found.push(Finding::warning(LOOPS, text));
+    }
+    if *left_out > 0 {
+        let text = format!("{left_out} links that lead back here were too many to search for loops");
+        found.push(Finding::warning(LOOPS, text));
+    }
+    if found.is_empty() {
+        let text = format!("none of {links} links leads back to a domain of this instance");
+        found.push(Finding::ok(LOOPS, text));
+    }
+    found
+}
