@@ -16,18 +16,22 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use url::{Host, Url};
 
 use super::tls;
 use super::verdict::Failure;
+use crate::fair::FairSemaphore;
 use crate::model::network::{Networks, is_global};
+use crate::model::tenant::Tenant;
 
 /// Look-ups at once. The system's resolver blocks a thread for up to half a minute whoever waits,
 /// and the table is read on the same threads, of which so many are there beside those for reads.
-/// Past it: a delivery waits, within its own time.
+/// One company's names take half of them, its workspaces three quarters of that each, since a name
+/// whose servers do not answer holds a thread long after its try has ended. Past it: a delivery
+/// waits, within its own time.
 pub const LOOKUPS_MAX: usize = 32;
 
 /// How long a delivery waits for that: half its time, so that the fault is told from its host's.
@@ -57,25 +61,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 pub(super) struct Connector {
     resolver: Resolver,
     allowed: Networks,
-    lookups: Arc<Semaphore>,
+    pub(super) lookups: FairSemaphore,
     /// Read at the first https delivery, so that who has none pays nothing.
     pub(super) tls: OnceCell<TlsConnector>,
 }
 
 impl Connector {
     pub(super) fn new(resolver: Resolver, allowed: Networks) -> Connector {
-        Connector { resolver, allowed, lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)), tls: OnceCell::new() }
+        let lookups = FairSemaphore::new(u32::try_from(LOOKUPS_MAX).expect("it is small"));
+        Connector { resolver, allowed, lookups, tls: OnceCell::new() }
     }
 
-    /// Connects to where a URL leads. Bounded by the caller's deadline.
-    pub(super) async fn connect(&self, url: &Url) -> Result<Box<dyn Stream>, Failure> {
+    /// Connects to where a URL of this tenant leads. Bounded by the caller's deadline.
+    pub(super) async fn connect(&self, url: &Url, tenant: &Tenant) -> Result<Box<dyn Stream>, Failure> {
         let port = url.port_or_known_default().ok_or(Failure::BadUrl)?;
         let (addresses, name) = match url.host() {
             Some(Host::Ipv4(address)) => literal(IpAddr::V4(address), port),
             Some(Host::Ipv6(address)) => literal(IpAddr::V6(address), port),
             Some(Host::Domain(name)) => {
                 let server = name.strip_suffix('.').unwrap_or(name).to_owned();
-                (self.resolve(name, port).await?, ServerName::try_from(server).map_err(|_| Failure::BadUrl)?)
+                (
+                    self.resolve(name, port, tenant).await?,
+                    ServerName::try_from(server).map_err(|_| Failure::BadUrl)?,
+                )
             }
             None => return Err(Failure::BadUrl),
         };
@@ -93,13 +101,12 @@ impl Connector {
         }
     }
 
-    async fn resolve(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
-        let place = tokio::time::timeout(LOOKUP_WAIT, Arc::clone(&self.lookups).acquire_owned()).await;
-        let place = place.map_err(|_| Failure::Busy)?.map_err(|_| Failure::Busy)?;
+    async fn resolve(&self, name: &str, port: u16, tenant: &Tenant) -> Result<Vec<SocketAddr>, Failure> {
+        let permit = self.lookups.acquire(tenant, 1, LOOKUP_WAIT).await.ok_or(Failure::Busy)?;
         let (resolver, name) = (Arc::clone(&self.resolver), name.to_owned());
         let looked_up = tokio::task::spawn_blocking(move || {
-            // Given up by the look-up itself: whoever waited for it may be gone long before.
-            let _place = place;
+            // Released by the look-up itself: its delivery may have timed out long before.
+            let _permit = permit;
             resolver(&name, port)
         });
         match looked_up.await {
@@ -165,6 +172,8 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::model::id::ForeignId;
+    use crate::model::workspace::WorkspaceNumber;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().expect("an address")
@@ -182,6 +191,12 @@ mod tests {
 
     fn url(text: &str) -> Url {
         Url::parse(text).expect("a URL")
+    }
+
+    fn tenant(company: &str) -> Tenant {
+        let number = WorkspaceNumber(company.bytes().map(u32::from).sum());
+        let company = ForeignId::parse("id", company).expect("an id");
+        Tenant::Workspace { company, number }
     }
 
     /// Accepts and counts, for ever.
@@ -219,16 +234,17 @@ mod tests {
             &["100.64.0.1", "8.8.8.8"],
         ];
         for addresses in rows {
-            let refused = connector(addresses, port, &[]).connect(&url("http://hooks.test/")).await;
+            let refused =
+                connector(addresses, port, &[]).connect(&url("http://hooks.test/"), &tenant("a")).await;
             assert_eq!(refused.err(), Some(Failure::Private), "{addresses:?}");
         }
         for literal in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
             let url = url(&format!("http://{literal}:{port}/"));
-            let refused = connector(&["8.8.8.8"], port, &[]).connect(&url).await;
+            let refused = connector(&["8.8.8.8"], port, &[]).connect(&url, &tenant("a")).await;
             assert_eq!(refused.err(), Some(Failure::Private), "{literal}");
         }
         let connector = connector(&["127.0.0.1"], port, &["127.0.0.1"]);
-        assert!(connector.connect(&url("http://hooks.test/")).await.is_ok());
+        assert!(connector.connect(&url("http://hooks.test/"), &tenant("a")).await.is_ok());
         // It is accepted in order: had one of the others come, it would have come before.
         let deadline = std::time::Instant::now() + Duration::from_secs(10);
         while accepted.load(Ordering::SeqCst) == 0 && std::time::Instant::now() < deadline {
@@ -249,52 +265,58 @@ mod tests {
             Ok(vec![SocketAddr::new(ip(address), port)])
         });
         let connector = Connector::new(resolver, allowing(&["127.0.0.2"]));
-        let first = connector.connect(&url("http://hooks.test/")).await;
+        let first = connector.connect(&url("http://hooks.test/"), &tenant("a")).await;
         assert_eq!(first.err(), Some(Failure::Connect(io::ErrorKind::ConnectionRefused)));
         assert_eq!(asked.load(Ordering::SeqCst), 1, "one look-up for one connection");
-        let second = connector.connect(&url("http://hooks.test/")).await;
+        let second = connector.connect(&url("http://hooks.test/"), &tenant("a")).await;
         assert_eq!(second.err(), Some(Failure::Private));
         assert_eq!(accepted.load(Ordering::SeqCst), 0);
     }
 
+    /// N15: names whose look-up hangs, in any number, leave look-ups to other companies.
     #[tokio::test]
-    async fn look_ups_that_hang_take_no_more_threads_than_their_own() {
+    async fn n15_look_ups_that_hang_take_no_more_than_their_tenants_share() {
         let (port, _) = listen().await;
         let (hanging, release) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (counted, released) = (Arc::clone(&hanging), Arc::clone(&release));
         let resolver: Resolver = Arc::new(move |name, port| {
             if name == "hangs.test" {
                 counted.fetch_add(1, Ordering::SeqCst);
-                while released.load(Ordering::SeqCst) == 0 {
+                // Bounded, so that a failure ends the test.
+                let deadline = std::time::Instant::now() + Duration::from_mins(1);
+                while released.load(Ordering::SeqCst) == 0 && std::time::Instant::now() < deadline {
                     std::thread::park_timeout(Duration::from_millis(1));
                 }
             }
             Ok(vec![SocketAddr::new(ip("127.0.0.1"), port)])
         });
         let connector = Arc::new(Connector::new(resolver, allowing(&["127.0.0.1"])));
-        let connect = |name: &str| {
+        let connect = |name: &str, company: &str| {
             let (connector, url) = (Arc::clone(&connector), url(&format!("http://{name}:{port}/")));
-            async move { connector.connect(&url).await.err() }
+            let tenant = tenant(company);
+            async move { connector.connect(&url, &tenant).await.err() }
         };
+        let share = connector.lookups.shares().workspace as usize;
         for _ in 0..LOOKUPS_MAX * 2 {
-            let gone = tokio::time::timeout(Duration::from_millis(1), connect("hangs.test")).await;
-            assert!(gone.is_err(), "whoever asked went away");
+            let gone = tokio::time::timeout(Duration::from_millis(1), connect("hangs.test", "a")).await;
+            assert!(gone.is_err(), "the delivery timed out");
         }
-        let asked = tokio::task::spawn(connect("well.test"));
-        assert_eq!(connect("127.0.0.1").await, None, "no look-up, no wait");
-        assert_eq!(asked.await.expect("it ends"), Some(Failure::Busy));
-        assert_eq!(hanging.load(Ordering::SeqCst), LOOKUPS_MAX);
+        let other = tokio::task::spawn(connect("well.test", "a"));
+        assert_eq!(connect("127.0.0.1", "a").await, None, "no look-up, no wait");
+        assert_eq!(other.await.expect("it ends"), Some(Failure::Busy));
+        assert_eq!(connect("well.test", "b").await, None, "another company's");
+        assert_eq!(hanging.load(Ordering::SeqCst), share);
         release.store(1, Ordering::SeqCst);
-        assert_eq!(connect("well.test").await, None);
+        assert_eq!(connect("well.test", "a").await, None);
     }
 
     #[tokio::test]
     async fn the_next_address_is_tried() {
         let (port, _) = listen().await;
         let connector = connector(&["127.0.0.2", "127.0.0.1"], port, &["127.0.0.0/8"]);
-        assert!(connector.connect(&url("http://hooks.test/")).await.is_ok());
+        assert!(connector.connect(&url("http://hooks.test/"), &tenant("a")).await.is_ok());
         let nothing = Connector::new(Arc::new(|_, _| Ok(Vec::new())), Networks::default());
-        let nowhere = nothing.connect(&url("http://hooks.test/")).await;
+        let nowhere = nothing.connect(&url("http://hooks.test/"), &tenant("a")).await;
         assert_eq!(nowhere.err(), Some(Failure::Unresolved));
     }
 

@@ -1,19 +1,20 @@
-//! The one task that delivers. It owns the lanes; tries run beside it, at most [`IN_FLIGHT_MAX`],
-//! and come back to it, so that nothing here needs a lock.
+//! The one task that delivers: it starts what the scheduler says, and tells it what became of each try.
+//! Tries run beside it. The scheduler is behind a lock, which clicks take to add a delivery; it is held
+//! for one step of the scheduler, never over an await.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::{Id as TaskId, JoinError, JoinSet};
 use tokio::time::Instant;
 use url::Url;
 
-use super::lanes::{Health, Lanes};
-use super::queue::{Delivery, Offered, Place, Waiting};
+use super::queue::{Delivery, Event, Waiting};
 use super::results::Attempt;
+use super::scheduler::Health;
 use super::send::{Signed, send};
 use super::verdict::{Failure, Tried, Verdict, fault};
 use super::{LIFETIME, Shared, event, sign};
@@ -21,23 +22,13 @@ use crate::clock::Timestamp;
 use crate::model::id::Id;
 use crate::table::record::WaitingDelivery;
 
-/// Tries at once to all hosts: within the file descriptors that the server leaves, and at most
-/// some 10 MB of buffers. 16 hosts that swallow everything hold them all, each for five seconds
-/// and then the next in turn. Past it: the next waits.
-const IN_FLIGHT_MAX: usize = 64;
-
-/// Offers taken in at once, before tries that ended are looked at.
-const INTAKE: usize = 256;
-
 /// How often the log says that deliveries are given up or dropped.
 const TELL_EVERY: Duration = Duration::from_mins(1);
 
 /// See the file.
 pub(super) struct Courier {
     pub(super) shared: Arc<Shared>,
-    pub(super) offered: mpsc::UnboundedReceiver<Offered>,
     stop: watch::Receiver<bool>,
-    pub(super) lanes: Lanes,
     pub(super) flights: JoinSet<Tried>,
     pub(super) under_way: HashMap<TaskId, Waiting>,
     /// Batches in the store, and how many of each one's deliveries are not over yet.
@@ -54,16 +45,10 @@ struct Told {
 }
 
 impl Courier {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        offered: mpsc::UnboundedReceiver<Offered>,
-        stop: watch::Receiver<bool>,
-    ) -> Courier {
+    pub(super) fn new(shared: Arc<Shared>, stop: watch::Receiver<bool>) -> Courier {
         Courier {
             shared,
-            offered,
             stop,
-            lanes: Lanes::default(),
             flights: JoinSet::new(),
             under_way: HashMap::new(),
             batches: HashMap::new(),
@@ -78,79 +63,59 @@ impl Courier {
             () = self.restore() => {}
             () = told(&mut stop) => {}
         }
-        let mut intake = Vec::with_capacity(INTAKE);
         while !*stop.borrow() {
             self.start_tries().await;
+            self.forget_dropped().await;
             self.tell();
-            let wakes_at = self.lanes.wakes_at().unwrap_or_else(|| Instant::now() + LIFETIME);
+            let wakes_at = self.shared.queue.lock().scheduler.wakes_at();
+            let wakes_at = wakes_at.unwrap_or_else(|| Instant::now() + LIFETIME);
             tokio::select! {
                 () = told(&mut stop) => {}
-                taken = self.offered.recv_many(&mut intake, INTAKE) => {
-                    if taken == 0 {
-                        break;
-                    }
-                    for offered in intake.drain(..) {
-                        self.take_in(offered);
-                    }
-                }
+                () = self.shared.offered.notified() => {}
                 Some(landed) = self.flights.join_next_with_id() => self.land(landed).await,
-                // Late by no more than a try: at the limit something else has to end first anyway.
-                () = tokio::time::sleep_until(wakes_at), if self.under_way.len() < IN_FLIGHT_MAX => {}
+                // What is due is made ready by the scheduler's next step, so this never spins.
+                () = tokio::time::sleep_until(wakes_at) => {}
             }
         }
         self.finish().await;
     }
 
-    pub(super) fn take_in(&mut self, offered: Offered) {
-        let now = Instant::now();
-        let waiting = self.waiting(
-            WaitingDelivery {
-                event: offered.event,
-                link: offered.link,
-                workspace: offered.workspace,
-                url: offered.url,
-                body: offered.body,
-                offered_at: offered.at,
-                tries: 0,
-                due: offered.at,
-            },
-            None,
-            offered.place,
-        );
-        let taken = waiting.is_some_and(|waiting| self.lanes.push(waiting, now, now).is_ok());
-        if !taken {
-            self.shared.counts.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// A delivery with all that is derived; `None` when its URL is none.
-    pub(super) fn waiting(&self, from: WaitingDelivery, batch: Option<Id>, place: Place) -> Option<Waiting> {
-        let url = Url::parse(&from.url).ok()?;
-        let host = format!("{}:{}", url.host_str()?, url.port_or_known_default()?);
+    /// A delivery that the last stop wrote down, with all that is derived; `None` when its URL or its
+    /// workspace is none.
+    pub(super) fn waiting(&self, from: WaitingDelivery, batch: Id) -> Option<Waiting> {
+        let company = self.shared.links.workspace_numbered(from.workspace)?.company.clone();
         let age = millis_between(from.offered_at, self.shared.links.clock().now());
-        let delivery = Delivery {
-            event: from.event,
+        let delivery = Delivery::new(Event {
+            id: from.event,
             link: from.link,
             workspace: from.workspace,
-            url: from.url.into(),
-            host: host.into(),
+            company,
+            url: from.url,
             body: from.body,
             offered_at: from.offered_at,
             expires: Instant::now() + LIFETIME.saturating_sub(age),
-            batch,
-            _place: place,
-        };
-        Some(Waiting { delivery: Arc::new(delivery), tries: from.tries })
+            batch: Some(batch),
+        });
+        Some(Waiting { delivery: Arc::new(delivery?), tries: from.tries })
+    }
+
+    /// Takes what was dropped out of its batch in the store.
+    pub(super) async fn forget_dropped(&mut self) {
+        let over = std::mem::take(&mut self.shared.queue.lock().over);
+        for batch in over {
+            self.is_over(Some(batch)).await;
+        }
     }
 
     async fn start_tries(&mut self) {
-        while self.under_way.len() < IN_FLIGHT_MAX {
+        loop {
             let now = Instant::now();
-            let Some(waiting) = self.lanes.next(now) else { break };
+            let next = self.shared.queue.lock().scheduler.next(now);
+            let Some(waiting) = next else { break };
             if waiting.delivery.expires <= now {
                 self.shared.counts.failed.fetch_add(1, Ordering::Relaxed);
                 self.is_over(waiting.delivery.batch).await;
-                self.lanes.ended(waiting, Health::Unknown, None, now);
+                self.shared.queue.lock().scheduler.ended(waiting, Health::Unknown, None, now);
                 continue;
             }
             let (shared, delivery) = (Arc::clone(&self.shared), Arc::clone(&waiting.delivery));
@@ -185,11 +150,11 @@ impl Courier {
         let delay = delay.filter(|delay| now + *delay < delivery.expires);
         let error = fault(&tried.result);
         if let (Some(error), 1) = (&error, tries) {
-            tracing::debug!(link = %delivery.link, host = &*delivery.host, error, "a webhook was not delivered at once");
+            tracing::debug!(link = %delivery.link, host = &*delivery.lane, error, "a webhook was not delivered at once");
         }
         let next_attempt_at = delay.map(|delay| wall.plus_millis(millis(delay)));
         self.shared.results.add(
-            delivery.link,
+            delivery,
             Attempt {
                 event: event::name(delivery.event).into(),
                 url: Arc::clone(&delivery.url),
@@ -208,7 +173,8 @@ impl Courier {
             over.fetch_add(1, Ordering::Relaxed);
             self.is_over(delivery.batch).await;
         }
-        self.lanes.ended(Waiting { tries, ..waiting }, health, delay.map(|delay| now + delay), now);
+        let retry_at = delay.map(|delay| now + delay);
+        self.shared.queue.lock().scheduler.ended(Waiting { tries, ..waiting }, health, retry_at, now);
         self.shared.counts.in_flight.store(self.under_way.len(), Ordering::Relaxed);
     }
 
@@ -266,7 +232,8 @@ async fn attempt(shared: &Shared, delivery: &Delivery) -> Result<u16, Failure> {
     })?;
     let id = event::name(delivery.event);
     let (timestamp, signature) = sign::sign(&secret, &id, shared.links.clock().now(), &delivery.body);
-    send(&shared.connector, &url, Signed { id, timestamp, signature, body: delivery.body.clone() }).await
+    let signed = Signed { id, timestamp, signature, body: delivery.body.clone() };
+    send(&shared.connector, &url, &delivery.tenant(), signed).await
 }
 
 pub(super) fn millis(duration: Duration) -> i64 {

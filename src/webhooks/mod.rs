@@ -1,11 +1,11 @@
 //! Webhooks: each counted click of a link that names receivers is told to them, signed, off the
 //! redirect's path.
 //!
-//! [`Webhooks::offer`] is all that a redirect sees of it: it writes the event down, reserves room,
-//! and hands it to one task, the [`courier`]; a full queue drops and counts. The courier tries
-//! deliveries host by host ([`lanes`]), each over a connection of its own to an address that was
-//! checked ([`connect`]), within five seconds ([`send`]), signed with the workspace's secret
-//! ([`sign`]).
+//! [`Webhooks::offer`] is all that a redirect sees of it: it builds the event and adds it to the queue;
+//! a full queue drops the oldest event of the tenant that has most, and counts it. One task, the
+//! [`courier`], tries deliveries in the order of the [`scheduler`], which gives each company, workspace
+//! and host its share: each over a connection of its own to an address that was checked
+//! ([`connect`]), within five seconds ([`send`]), signed with the workspace's secret ([`sign`]).
 //!
 //! What receivers may rely on: at least once for events that were queued while running or stopped
 //! in order, under an id that is the same over all tries; at most five tries within an hour, later
@@ -16,12 +16,13 @@
 mod connect;
 mod courier;
 mod event;
-mod lanes;
 mod queue;
 mod results;
+mod scheduler;
 mod send;
 mod sign;
 mod tls;
+mod turns;
 mod verdict;
 mod waiting;
 
@@ -32,8 +33,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 pub use self::connect::LOOKUPS_MAX;
 pub use self::event::Click;
@@ -42,8 +44,10 @@ pub use self::results::{Attempt, RESULTS_PER_LINK};
 
 use self::connect::Connector;
 use self::courier::Courier;
-use self::queue::{DELIVERY_BYTES, Offered, Room};
+use self::queue::{Delivery, Event, Waiting};
 use self::results::Results;
+use self::scheduler::Scheduler;
+use crate::fair::Shares;
 use crate::links::Links;
 use crate::model::id::Id;
 use crate::model::network::Networks;
@@ -112,18 +116,29 @@ struct Shared {
     links: Links,
     delays: Vec<Duration>,
     connector: Connector,
-    room: Arc<Room>,
+    queue: Mutex<Queue>,
+    /// Wakes the courier when something was added to the queue.
+    offered: Notify,
     results: Results,
     counts: Counts,
-    queue: mpsc::UnboundedSender<Offered>,
     stop: watch::Sender<bool>,
     /// What [`Webhooks::start`] takes, and what it leaves for [`Webhooks::stop`].
     courier: Mutex<Stage>,
 }
 
+/// What waits. Its lock is held for single steps of the scheduler.
+#[derive(Default)]
+struct Queue {
+    scheduler: Scheduler,
+    /// Batches in the store of deliveries that were dropped, for the courier to forget.
+    over: Vec<Id>,
+    /// Nothing is added any more.
+    is_closed: bool,
+}
+
 /// How far the courier is.
 enum Stage {
-    Ready(mpsc::UnboundedReceiver<Offered>),
+    Ready,
     Running(JoinHandle<()>),
     Over,
 }
@@ -153,24 +168,23 @@ pub struct Numbers {
     pub delivered: u64,
     /// Deliveries given up.
     pub failed: u64,
-    /// Deliveries that found no room.
+    /// Deliveries that made room for others.
     pub dropped: u64,
 }
 
 impl Webhooks {
     /// Nothing is sent before [`Webhooks::start`].
     pub fn new(links: Links, settings: &Settings) -> Result<Webhooks, BadSetting> {
-        let (queue, offered) = mpsc::unbounded_channel();
         Ok(Webhooks(Arc::new(Shared {
             links,
             delays: settings.delays()?,
             connector: Connector::new(connect::system(), settings.networks()?),
-            room: Arc::default(),
+            queue: Mutex::default(),
+            offered: Notify::new(),
             results: Results::default(),
             counts: Counts::default(),
-            queue,
             stop: watch::Sender::new(false),
-            courier: Mutex::new(Stage::Ready(offered)),
+            courier: Mutex::new(Stage::Ready),
         })))
     }
 
@@ -181,37 +195,50 @@ impl Webhooks {
         if urls.is_empty() {
             return;
         }
-        let Some(event) = event::of(&self.0.links, click) else {
+        let workspace = click.link.workspace;
+        let company = self.0.links.workspace_numbered(workspace).map(|workspace| workspace.company.clone());
+        let Some((event, company)) = event::of(&self.0.links, click).zip(company) else {
             self.0.counts.dropped.fetch_add(urls.len() as u64, Ordering::Relaxed);
             return;
         };
+        let now = Instant::now();
         for url in urls {
-            let url: Box<str> = url.as_str().into();
-            let bytes = DELIVERY_BYTES + url.len() + event.body.len();
-            let sent = self.0.room.take(bytes).is_some_and(|place| {
-                let offered = Offered {
-                    event: event.id,
-                    link: click.link.id,
-                    workspace: click.link.workspace,
-                    url,
-                    body: event.body.clone(),
-                    at: click.at,
-                    place,
-                };
-                // Unbounded, but for the place that each needs. Fails once the courier has stopped.
-                self.0.queue.send(offered).is_ok()
+            let delivery = Delivery::new(Event {
+                id: event.id,
+                link: click.link.id,
+                workspace,
+                company: company.clone(),
+                url: url.as_str().into(),
+                body: event.body.clone(),
+                offered_at: click.at,
+                expires: now + LIFETIME,
+                batch: None,
             });
-            if !sent {
-                self.0.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            match delivery {
+                Some(delivery) => {
+                    self.0.push(Waiting { delivery: Arc::new(delivery), tries: 0 }, now, now);
+                }
+                None => drop(self.0.counts.dropped.fetch_add(1, Ordering::Relaxed)),
             }
         }
+        self.0.offered.notify_one();
+    }
+
+    /// Returns what each holder may have of what all tenants' deliveries draw from, by name.
+    pub fn shares(&self) -> [(&'static str, Shares); 4] {
+        [
+            ("webhook queue", scheduler::QUEUE_SHARES),
+            ("webhook tries", scheduler::FLIGHT_SHARES),
+            ("webhook look-ups", self.0.connector.lookups.shares()),
+            ("webhook results", results::SHARES),
+        ]
     }
 
     /// Begins to deliver: first what the last stop left, once the store has been read.
     pub fn start(&self) {
         let mut courier = self.0.courier.lock();
-        if let Stage::Ready(offered) = std::mem::replace(&mut *courier, Stage::Over) {
-            let run = Courier::new(Arc::clone(&self.0), offered, self.0.stop.subscribe()).run();
+        if let Stage::Ready = std::mem::replace(&mut *courier, Stage::Over) {
+            let run = Courier::new(Arc::clone(&self.0), self.0.stop.subscribe()).run();
             *courier = Stage::Running(tokio::spawn(run));
         }
     }
@@ -238,12 +265,23 @@ impl Webhooks {
         let counts = &self.0.counts;
         let in_flight = counts.in_flight.load(Ordering::Relaxed);
         Numbers {
-            queued: self.0.room.deliveries.load(Ordering::Relaxed).saturating_sub(in_flight) as u64,
+            queued: self.0.queue.lock().scheduler.waiting() as u64,
             in_flight: in_flight as u64,
             delivered: counts.delivered.load(Ordering::Relaxed),
             failed: counts.failed.load(Ordering::Relaxed),
             dropped: counts.dropped.load(Ordering::Relaxed),
         }
+    }
+}
+
+impl Shared {
+    /// Adds a delivery to the queue, to be tried at `due`, and counts what is dropped for it.
+    fn push(&self, waiting: Waiting, due: Instant, now: Instant) {
+        let mut queue = self.queue.lock();
+        let dropped = if queue.is_closed { vec![waiting] } else { queue.scheduler.push(waiting, due, now) };
+        queue.over.extend(dropped.iter().filter_map(|waiting| waiting.delivery.batch));
+        drop(queue);
+        self.counts.dropped.fetch_add(dropped.len() as u64, Ordering::Relaxed);
     }
 }
 

@@ -1,22 +1,29 @@
 //! What became of the last tries, for `GET /api/v1/links/{id}/deliveries`. In memory: a restart
 //! forgets them, as the events themselves it does not.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::queue::Delivery;
 use crate::clock::Timestamp;
-use crate::model::id::Id;
+use crate::fair::Shares;
+use crate::model::id::{ForeignId, Id};
+use crate::model::workspace::WorkspaceNumber;
 
 /// Results of one link that are kept: what fits on a screen. Past it: the oldest is forgotten.
 pub const RESULTS_PER_LINK: usize = 20;
 
-/// Links whose results are kept: 10,000 results, some 20 MB if every URL is as long as allowed.
-/// Past it: the link that was tried least recently is forgotten. Links and not results are
-/// counted, so that one busy link does not drive out all others.
-const LINKS_MAX: usize = 500;
+/// Links whose results are kept: 10,000 results, some 20 MB if every URL is as long as allowed. One
+/// company keeps half of them, a workspace three quarters of that. Past any of these: its link that
+/// was tried least recently is forgotten; past all, that of the company that keeps most. Links and
+/// not results are counted, so that one busy link does not drive out all others.
+const LINKS_MAX: u32 = 500;
+
+/// Links whose results are kept, by holder.
+pub(super) const SHARES: Shares = Shares::of(LINKS_MAX);
 
 /// One try and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,42 +54,84 @@ pub(super) struct Results(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    links: HashMap<Id, (u64, VecDeque<Attempt>), ahash::RandomState>,
-    /// By the number of each link's last result: the first is to be forgotten first.
-    order: BTreeMap<u64, Id>,
+    links: HashMap<Id, Link, ahash::RandomState>,
+    /// Of results so far.
     number: u64,
 }
 
+#[derive(Debug)]
+struct Link {
+    company: ForeignId,
+    workspace: WorkspaceNumber,
+    /// The number of its last result.
+    last: u64,
+    attempts: VecDeque<Attempt>,
+}
+
 impl Results {
-    pub(super) fn add(&self, link: Id, attempt: Attempt) {
+    /// Keeps the result of a try of `delivery`.
+    pub(super) fn add(&self, delivery: &Delivery, attempt: Attempt) {
         let mut kept = self.0.lock();
         kept.number += 1;
         let number = kept.number;
-        let (last, attempts) = kept.links.entry(link).or_default();
-        let before = std::mem::replace(last, number);
-        attempts.push_back(attempt);
-        if attempts.len() > RESULTS_PER_LINK {
-            attempts.pop_front();
+        if !kept.links.contains_key(&delivery.link) {
+            kept.make_room(&delivery.company, delivery.workspace);
         }
-        kept.order.remove(&before);
-        kept.order.insert(number, link);
-        if kept.links.len() > LINKS_MAX
-            && let Some((_, oldest)) = kept.order.pop_first()
-        {
-            kept.links.remove(&oldest);
+        let link = kept.links.entry(delivery.link).or_insert_with(|| Link {
+            company: delivery.company.clone(),
+            workspace: delivery.workspace,
+            last: number,
+            attempts: VecDeque::new(),
+        });
+        link.last = number;
+        link.attempts.push_back(attempt);
+        if link.attempts.len() > RESULTS_PER_LINK {
+            link.attempts.pop_front();
         }
     }
 
     /// The newest first.
     pub(super) fn of(&self, link: Id) -> Vec<Attempt> {
         let kept = self.0.lock();
-        kept.links.get(&link).map_or_else(Vec::new, |(_, attempts)| attempts.iter().rev().cloned().collect())
+        kept.links.get(&link).map_or_else(Vec::new, |link| link.attempts.iter().rev().cloned().collect())
+    }
+}
+
+impl Kept {
+    /// Forgets a link where one more would be too many. Looks at all that are kept, which are few.
+    fn make_room(&mut self, company: &ForeignId, workspace: WorkspaceNumber) {
+        let mut of_company: HashMap<&ForeignId, u32> = HashMap::new();
+        let mut of_workspace = 0;
+        for link in self.links.values() {
+            *of_company.entry(&link.company).or_default() += 1;
+            of_workspace += u32::from(link.workspace == workspace);
+        }
+        let own = of_company.get(company).copied().unwrap_or(0);
+        let forget = if of_workspace >= SHARES.workspace {
+            self.least_recent(|link| link.workspace == workspace)
+        } else if own >= SHARES.company {
+            self.least_recent(|link| link.company == *company)
+        } else if self.links.len() >= SHARES.total as usize {
+            let largest = of_company.into_iter().max_by_key(|(_, links)| *links).map(|(company, _)| company);
+            largest.and_then(|largest| self.least_recent(|link| link.company == *largest))
+        } else {
+            None
+        };
+        if let Some(forget) = forget {
+            self.links.remove(&forget);
+        }
+    }
+
+    fn least_recent(&self, is_it: impl Fn(&Link) -> bool) -> Option<Id> {
+        let those = self.links.iter().filter(|(_, link)| is_it(link));
+        those.min_by_key(|(_, link)| link.last).map(|(id, _)| *id)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::webhooks::queue::Waiting;
 
     fn attempt(attempt: u8) -> Attempt {
         Attempt {
@@ -98,24 +147,50 @@ mod tests {
         }
     }
 
+    /// A delivery of a link in a workspace of a company.
+    fn delivery(company: &str, workspace: u32, link: u32) -> Delivery {
+        let waiting = Waiting::for_test(company, workspace, "https://e.test/", 1);
+        let mut delivery = Arc::try_unwrap(waiting.delivery).expect("nobody else has it");
+        delivery.link = Id::from_bits(link.into());
+        delivery
+    }
+
+    fn kept(results: &Results, links: std::ops::Range<u32>) -> usize {
+        links.filter(|link| !results.of(Id::from_bits((*link).into())).is_empty()).count()
+    }
+
     #[test]
-    fn bounded_by_link_and_in_all() {
+    fn bounded_by_link() {
         let results = Results::default();
-        let busy = Id::from_bits(0);
         for n in 0..100 {
-            results.add(busy, attempt(n));
+            results.add(&delivery("a", 1, 0), attempt(n));
         }
-        let kept: Vec<u8> = results.of(busy).iter().map(|attempt| attempt.attempt).collect();
-        assert_eq!(kept, (80..100).rev().collect::<Vec<u8>>());
-        let links = || (1..=LINKS_MAX as u128).map(Id::from_bits);
-        for link in links() {
-            results.add(link, attempt(1));
-            results.add(busy, attempt(2));
+        let of: Vec<u8> = results.of(Id::from_bits(0)).iter().map(|attempt| attempt.attempt).collect();
+        assert_eq!(of, (80..100).rev().collect::<Vec<u8>>());
+    }
+
+    /// N15: one tenant's links, however many, do not drive out those of others.
+    #[test]
+    fn n15_each_tenant_keeps_its_share_of_results() {
+        let results = Results::default();
+        for link in 0..100 {
+            results.add(&delivery("small", 1, link), attempt(1));
         }
-        assert_eq!(results.of(busy).len(), RESULTS_PER_LINK, "used last");
-        let left = links().filter(|link| !results.of(*link).is_empty()).count();
-        assert_eq!(left, LINKS_MAX - 1);
-        assert_eq!(results.of(Id::from_bits(1)), [], "the least recent");
-        assert_eq!(results.0.lock().order.len(), LINKS_MAX);
+        for link in 1_000..3_000 {
+            results.add(&delivery("large", 2, link), attempt(1));
+            results.add(&delivery("large", 2, 1_000), attempt(2));
+        }
+        assert_eq!(kept(&results, 1_000..3_000), SHARES.workspace as usize);
+        assert_eq!(results.of(Id::from_bits(1_000)).len(), RESULTS_PER_LINK, "used last");
+        assert_eq!(results.of(Id::from_bits(1_001)), [], "the least recent");
+        for link in 3_000..4_000 {
+            results.add(&delivery("large", 3, link), attempt(1));
+        }
+        assert_eq!(kept(&results, 1_000..4_000), SHARES.company as usize);
+        for link in 4_000..5_000 {
+            results.add(&delivery("other", 4, link), attempt(1));
+        }
+        assert_eq!(results.0.lock().links.len(), LINKS_MAX as usize);
+        assert_eq!(kept(&results, 0..100), 100, "there were never more of that company than of others");
     }
 }

@@ -20,6 +20,7 @@ use url::{Position, Url};
 
 use super::connect::{Connector, Stream};
 use super::verdict::Failure;
+use crate::model::tenant::Tenant;
 
 /// Time for a whole try: look-up, connection, TLS, request and answer. Receivers that do their
 /// work before they answer should not; past it the try has failed.
@@ -50,11 +51,16 @@ pub(super) struct Signed {
 }
 
 /// Sends an event once. Answers the receiver's status, whatever it is.
-pub(super) async fn send(connector: &Connector, url: &Url, signed: Signed) -> Result<u16, Failure> {
+pub(super) async fn send(
+    connector: &Connector,
+    url: &Url,
+    tenant: &Tenant,
+    signed: Signed,
+) -> Result<u16, Failure> {
     let deadline = Instant::now() + TRY_TIMEOUT;
     let exchange = async {
         let request = request(url, signed)?;
-        let stream = connector.connect(url).await?;
+        let stream = connector.connect(url, tenant).await?;
         exchange(stream, request, deadline).await
     };
     timeout_at(deadline, exchange).await.unwrap_or(Err(Failure::TimedOut))

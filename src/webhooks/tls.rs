@@ -52,6 +52,7 @@ mod tests {
 
     use super::*;
     use crate::model::network::Networks;
+    use crate::model::tenant::Tenant;
     use crate::webhooks::connect::Connector;
 
     /// A connector for whom every name is this machine, and which may go there.
@@ -104,7 +105,7 @@ mod tests {
         for (text, want) in rows {
             let mut url = Url::parse(text).expect(text);
             url.set_port(Some(port)).expect("a port");
-            let got = match trusting.connect(&url).await {
+            let got = match trusting.connect(&url, &Tenant::Operator).await {
                 Ok(mut stream) => {
                     let mut name = String::new();
                     stream.read_to_string(&mut name).await.expect("the name");
@@ -120,7 +121,7 @@ mod tests {
         }
         // Nobody vouches for it among the authorities that a machine has.
         let url = Url::parse(&format!("https://hooks.test:{port}/")).expect("a URL");
-        let refused = local().connect(&url).await;
+        let refused = local().connect(&url, &Tenant::Operator).await;
         let refused = refused.err().map(|failure| failure.to_string()).unwrap_or_default();
         assert!(refused.contains("UnknownIssuer"), "{refused}");
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::lanes::Health;
+use super::scheduler::Health;
 
 /// Why a try did not succeed. Shown to the link's owner: never says more about a private network
 /// than that it is one.

@@ -44,16 +44,16 @@ impl Courier {
             // One more than there are, so that it is not over before all were looked at.
             self.batches.insert(batch, all.len() + 1);
             for from in all {
-                let place = self.shared.room.force(DELIVERY_BYTES + from.url.len() + from.body.len());
                 let due = now + millis_between(wall, from.due).min(longest);
-                let waiting = self.waiting(from, Some(batch), place);
-                if waiting.is_some_and(|waiting| self.lanes.push(waiting, due, now).is_ok()) {
+                if let Some(waiting) = self.waiting(from, batch) {
+                    self.shared.push(waiting, due, now);
                     restored += 1;
                 } else {
                     self.shared.counts.dropped.fetch_add(1, Ordering::Relaxed);
                     self.is_over(Some(batch)).await;
                 }
             }
+            self.forget_dropped().await;
             self.is_over(Some(batch)).await;
         }
         if restored > 0 {
@@ -63,10 +63,7 @@ impl Courier {
 
     /// Lets tries under way end, and writes down what is left.
     pub(super) async fn finish(mut self) {
-        self.offered.close();
-        while let Ok(offered) = self.offered.try_recv() {
-            self.take_in(offered);
-        }
+        self.shared.queue.lock().is_closed = true;
         let deadline = Instant::now() + GRACE;
         while let Ok(Some(landed)) = tokio::time::timeout_at(deadline, self.flights.join_next_with_id()).await
         {
@@ -74,7 +71,8 @@ impl Courier {
         }
         self.flights.shutdown().await;
         let now = Instant::now();
-        let mut left = self.lanes.take_all(now);
+        self.forget_dropped().await;
+        let mut left = self.shared.queue.lock().scheduler.take_all(now);
         left.extend(self.under_way.drain().map(|(_, waiting)| (waiting, now)));
         self.shared.counts.in_flight.store(0, Ordering::Relaxed);
         let (batches, number) = (self.batches_of(&left, now), left.len());

