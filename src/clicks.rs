@@ -4,7 +4,7 @@
 //! The loss bound: clicks live only in memory until the next drain, so a crash loses at most one
 //! flush interval of them, and a clean stop, which drains last, loses none.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::model::id::Id;
 
@@ -20,6 +20,9 @@ pub struct Counter {
     id: [u8; size_of::<Id>()],
     pending: AtomicU64,
     flushed: AtomicU64,
+    /// Which list of the registry has it: see [`crate::cache::counters`]. Changed under the registry's
+    /// lock only. It takes no memory: the alignment of the fields above leaves room for it.
+    list: AtomicU32,
     retired: AtomicBool,
 }
 
@@ -30,8 +33,19 @@ impl Counter {
             id: id.bits().to_ne_bytes(),
             pending: AtomicU64::new(0),
             flushed: AtomicU64::new(flushed),
+            list: AtomicU32::new(0),
             retired: AtomicBool::new(false),
         }
+    }
+
+    /// Returns the number of the list that has it, 0 if none.
+    pub fn list(&self) -> u32 {
+        self.list.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the number of the list that has it.
+    pub fn set_list(&self, list: u32) {
+        self.list.store(list, Ordering::Relaxed);
     }
 
     /// The link it counts for.

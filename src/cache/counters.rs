@@ -3,27 +3,52 @@
 //! For each link there is at most one counter, wherever its clicks come from and however often it
 //! is loaded: a load takes the one in the registry, or makes one upon the table's total. A counter
 //! is forgotten only when its entry has left the cache, it is clean, nobody holds it, and
-//! everything drained is in the table; from then on the table's total is the truth.
+//! everything drained from it is in the table; from then on the table's total is the truth.
+//!
+//! # What bounds their memory
+//!
+//! A counter with an entry counts against the cache's budget. Of those without one, some 90 bytes
+//! each, there are at most [`UNATTACHED_MAX`]: past that, a link that is loaded gets a *detached*
+//! counter, whose clicks are dropped, and counted as dropped, and its entry is not kept. So totals
+//! never go backwards, however far the table is behind, and no redirect waits for it.
 
-use std::collections::HashSet;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashTable;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::quotas::Quotas;
 use crate::clicks::{Counter, Tally};
+use crate::log::Position;
 use crate::model::id::Id;
 
-/// Most counters without an entry: about 24 MB. They pile up only while the log takes no writes
-/// (a full disk); past it the clicks of further evicted links are dropped, and counted as such.
-const LOOSE_MAX: usize = 262_144;
+/// Bounds the counters without an entry: about 24 MB. They wait for the table to have their totals, a
+/// second or two. They pile up only while the log takes no writes (a full disk) or the table is far
+/// behind it (a large import); past the bound, clicks on links that are not in memory are dropped.
+pub const UNATTACHED_MAX: usize = 262_144;
+
+/// Bounds the dirty counters that wait for the flush interval to end: past it they are flushed at once.
+/// A quarter of [`UNATTACHED_MAX`], so that a long interval never fills that.
+const CROWD: usize = UNATTACHED_MAX / 4;
+
+/// [`Counter::list`]: it has an entry.
+const ATTACHED: u32 = 0;
+
+/// [`Counter::list`]: it is in [`Registry::fresh`].
+const FRESH: u32 = 1;
+
+/// [`Counter::list`]: it is not in the registry, and its clicks are dropped.
+const DETACHED: u32 = u32::MAX;
 
 /// The counters that a drain has to look at, and those that a load may find.
 #[derive(Debug, Default)]
 pub struct Counters {
     dirty: Mutex<Vec<Arc<Counter>>>,
+    /// Notified when there are [`CROWD`] dirty counters.
+    crowded: Notify,
     registry: Mutex<Registry>,
     quotas: Quotas,
     counted: AtomicU64,
@@ -35,10 +60,26 @@ struct Registry {
     /// Each knows its id: as keys beside them the ids would take 24 bytes more of each.
     live: HashTable<Arc<Counter>>,
     keys: ahash::RandomState,
-    /// Those whose entry left the cache: what the sweep looks at.
-    loose: HashSet<Id, ahash::RandomState>,
+    /// How many have no entry.
+    unattached: usize,
+    /// Those without an entry that the next sweep looks at.
+    fresh: Vec<Id>,
+    /// Those without an entry that a sweep found clean, oldest first.
+    settled: VecDeque<Settled>,
+    /// The number of the last of them, above [`FRESH`] and below [`DETACHED`].
+    last: u32,
     /// Raised whenever a counter is forgotten: a total read from the table before may be stale.
     forgotten: u64,
+}
+
+/// Counters that can be forgotten once the table has applied a position.
+#[derive(Debug)]
+struct Settled {
+    /// The log has all that was drained from them up to here.
+    position: Position,
+    /// The [`Counter::list`] of those that are still to be forgotten.
+    number: u32,
+    ids: Vec<Id>,
 }
 
 impl Registry {
@@ -46,10 +87,13 @@ impl Registry {
         self.live.find(self.keys.hash_one(id), |counter| counter.id() == id)
     }
 
-    /// The one of this id for an entry: one that has come back takes no room among the loose ones.
-    fn take(&mut self, id: Id) -> Option<Arc<Counter>> {
+    /// The one of this id for an entry: one that has come back takes no room among the unattached.
+    fn attach(&mut self, id: Id) -> Option<Arc<Counter>> {
         let counter = Arc::clone(self.get(id)?);
-        self.loose.remove(&id);
+        if counter.list() != ATTACHED {
+            counter.set_list(ATTACHED);
+            self.unattached -= 1;
+        }
         Some(counter)
     }
 
@@ -63,7 +107,43 @@ impl Registry {
         if let Ok(place) = self.live.find_entry(self.keys.hash_one(id), |counter| counter.id() == id) {
             place.remove();
         }
+        self.unattached -= 1;
         self.forgotten += 1;
+    }
+
+    /// Forgets those whose totals the table has by now.
+    fn forget_applied(&mut self, applied: Position) {
+        while let Some(settled) = self.settled.pop_front_if(|settled| settled.position <= applied) {
+            for id in settled.ids {
+                if self.get(id).is_some_and(|counter| counter.list() == settled.number) {
+                    self.forget(id);
+                }
+            }
+        }
+    }
+
+    /// Moves on those that are clean and held by nobody else. From then on only the registry can hand
+    /// them out, which takes them off the list: what was drained from them is in the log at `written`.
+    fn settle_fresh(&mut self, written: Position) {
+        let number = if self.last + 1 < DETACHED { self.last.max(FRESH) + 1 } else { FRESH + 1 };
+        self.last = number;
+        let mut fresh = std::mem::take(&mut self.fresh);
+        let mut ids = Vec::new();
+        fresh.retain(|id| {
+            let Some(counter) = self.get(*id).filter(|counter| counter.list() == FRESH) else { return false };
+            let stays = counter.is_dirty() || Arc::strong_count(counter) > 1;
+            if !stays {
+                counter.set_list(number);
+                ids.push(*id);
+            }
+            stays
+        });
+        // What a burst took is returned.
+        fresh.shrink_to(2 * fresh.len());
+        self.fresh = fresh;
+        if !ids.is_empty() {
+            self.settled.push_back(Settled { position: written, number, ids });
+        }
     }
 }
 
@@ -71,24 +151,45 @@ impl Counters {
     /// Counts one click.
     pub fn count(&self, counter: &Arc<Counter>) {
         if counter.count() {
-            self.dirty.lock().push(Arc::clone(counter));
+            let mut dirty = self.dirty.lock();
+            dirty.push(Arc::clone(counter));
+            if dirty.len() == CROWD {
+                self.crowded.notify_one();
+            }
         }
+    }
+
+    /// Returns once so many counters are dirty that they are to be drained before their time.
+    pub async fn crowded(&self) {
+        self.crowded.notified().await;
     }
 
     /// Drains all dirty counters, and those of links with a limit that nobody clicked since the
     /// last drain, or with `last` all of them. Their [`Counters::tally`] is to be made durable;
-    /// whoever fails to hands them back by [`Counters::put_back`].
+    /// whoever fails to hands them back by [`Counters::put_back`]. In the order of their ids, which
+    /// is the table's: neighbours share its pages.
     pub fn drain(&self, last: bool) -> Vec<Arc<Counter>> {
         let mut dirty = std::mem::take(&mut *self.dirty.lock());
         dirty.extend(self.quotas.give_back(last));
+        dirty.retain(|counter| !self.drop_detached(counter));
+        dirty.sort_by_cached_key(|counter| counter.id().bits());
         // One handed back and then clicked again stands there twice.
-        let mut seen: HashSet<Id, ahash::RandomState> = HashSet::default();
-        dirty.retain(|counter| seen.insert(counter.id()));
+        dirty.dedup_by_key(|counter| counter.id());
         dirty.retain(|counter| {
             self.drain_one(counter);
             !counter.is_retired()
         });
         dirty
+    }
+
+    fn drop_detached(&self, counter: &Counter) -> bool {
+        if counter.list() != DETACHED {
+            return false;
+        }
+        let before = counter.flushed();
+        let clicks = counter.drain().map_or(0, |total| total - before);
+        self.dropped.fetch_add(clicks, Ordering::Relaxed);
+        true
     }
 
     /// Drains one counter, and gives back what is reserved for it. Also queues it: its total is in
@@ -123,29 +224,29 @@ impl Counters {
         self.dirty.lock().extend(counters);
     }
 
-    /// Forgets counters without an entry that are clean: call only when everything drained is in
-    /// the table.
-    pub fn sweep(&self) {
+    /// Forgets counters without an entry that are clean and whose totals the table has, which has
+    /// applied the log up to `applied`. Call before a drain, with the position up to which the log has
+    /// what all drains before it yielded.
+    pub fn sweep(&self, applied: Position, written: Position) {
         let mut registry = self.registry.lock();
-        let mut loose = std::mem::take(&mut registry.loose);
-        loose.retain(|id| {
-            let Some(counter) = registry.get(*id) else { return false };
-            let stays = counter.is_dirty() || Arc::strong_count(counter) > 1;
-            if !stays {
-                registry.forget(*id);
-            }
-            stays
-        });
-        registry.loose = loose;
+        registry.settle_fresh(written);
+        registry.forget_applied(applied);
     }
 
     /// The one live counter of `id`, or a new one upon the total that `read` finds in the table. It is for
-    /// an entry: whoever does not keep that must [`Counters::release`] it.
-    pub fn adopt<E>(&self, id: Id, read: impl Fn() -> Result<u64, E>) -> Result<Arc<Counter>, E> {
+    /// an entry: whoever does not keep that must [`Counters::release`] it. A detached one
+    /// ([`Counters::is_detached`]) past [`UNATTACHED_MAX`], unless the link `is_limited`: its limit
+    /// holds only if each click is counted.
+    pub fn adopt<E>(
+        &self,
+        id: Id,
+        is_limited: bool,
+        read: impl Fn() -> Result<u64, E>,
+    ) -> Result<Arc<Counter>, E> {
         loop {
             let before = {
                 let mut registry = self.registry.lock();
-                if let Some(counter) = registry.take(id) {
+                if let Some(counter) = registry.attach(id) {
                     return Ok(counter);
                 }
                 registry.forgotten
@@ -153,32 +254,53 @@ impl Counters {
             // Not under the lock: it may go to the disk, and every load passes here.
             let total = read()?;
             let mut registry = self.registry.lock();
-            if let Some(counter) = registry.take(id) {
+            if let Some(counter) = registry.attach(id) {
                 return Ok(counter);
             }
             if registry.forgotten == before {
                 let counter = Arc::new(Counter::new(id, total));
-                registry.insert(Arc::clone(&counter));
+                if registry.unattached >= UNATTACHED_MAX && !is_limited {
+                    counter.set_list(DETACHED);
+                } else {
+                    registry.insert(Arc::clone(&counter));
+                }
                 return Ok(counter);
             }
         }
     }
 
+    /// Whether clicks of this counter are dropped.
+    pub fn is_detached(counter: &Counter) -> bool {
+        counter.list() == DETACHED
+    }
+
     /// The counter of `id`, if it is live.
     pub fn live(&self, id: Id) -> Option<Arc<Counter>> {
-        self.registry.lock().get(id).cloned()
+        let mut registry = self.registry.lock();
+        let counter = Arc::clone(registry.get(id)?);
+        // Whoever has it may change it: its total is written anew before it is forgotten.
+        if ![ATTACHED, FRESH].contains(&counter.list()) {
+            counter.set_list(FRESH);
+            registry.fresh.push(id);
+        }
+        Some(counter)
     }
 
     /// The counter has no entry in the cache (any more): it may go once it is clean.
     pub fn release(&self, counter: &Counter) {
         let mut registry = self.registry.lock();
-        if registry.loose.len() >= LOOSE_MAX && !registry.loose.contains(&counter.id()) {
-            self.dropped.fetch_add(counter.total() - counter.flushed(), Ordering::Relaxed);
-            counter.retire();
-            registry.forget(counter.id());
-            return;
+        let is_ours = registry.get(counter.id()).is_some_and(|ours| std::ptr::eq(&raw const **ours, counter));
+        if is_ours && counter.list() == ATTACHED {
+            counter.set_list(FRESH);
+            registry.unattached += 1;
+            registry.fresh.push(counter.id());
         }
-        registry.loose.insert(counter.id());
+    }
+
+    /// How many counters are in memory, and how many of them have no entry.
+    pub fn size(&self) -> (usize, usize) {
+        let registry = self.registry.lock();
+        (registry.live.len(), registry.unattached)
     }
 
     /// All clicks of a counter, none missed between a drain's two steps.
@@ -186,7 +308,7 @@ impl Counters {
         self.quotas.still(|| counter.total())
     }
 
-    /// Clicks drained since the start, and clicks dropped for want of memory on a full disk.
+    /// Clicks drained since the start, and clicks dropped for want of memory.
     pub fn totals(&self) -> (u64, u64) {
         (self.counted.load(Ordering::Relaxed), self.dropped.load(Ordering::Relaxed))
     }
@@ -235,22 +357,123 @@ mod tests {
         assert_eq!(most, 1, "of one");
     }
 
+    fn load(counters: &Counters, id: u128, in_table: u64) -> Arc<Counter> {
+        let counter = counters.adopt(Id::from_bits(id), false, || Ok::<_, Infallible>(in_table));
+        counter.unwrap_or_else(|never| match never {})
+    }
+
     /// Links that were evicted and came back filled the list, until those of others were dropped.
     #[test]
-    fn a_counter_whose_link_came_back_takes_no_room_among_the_loose() {
+    fn a_counter_whose_link_came_back_takes_no_room_among_the_unattached() {
         let counters = Counters::default();
-        let load = || counters.adopt(Id::from_bits(1), || Ok::<_, Infallible>(0)).expect("nothing fails");
-        let loose = || counters.registry.lock().loose.len();
-        counters.count(&load());
-        counters.release(&load());
-        assert_eq!(loose(), 1);
-        assert_eq!((load().total(), loose()), (1, 0));
+        counters.count(&load(&counters, 1, 0));
+        counters.release(&load(&counters, 1, 0));
+        assert_eq!(counters.size(), (1, 1));
+        assert_eq!(load(&counters, 1, 0).total(), 1);
+        assert_eq!(counters.size(), (1, 0));
         drop(counters.drain(false));
-        counters.sweep();
+        counters.sweep(Position(1), Position(1));
+        counters.sweep(Position(1), Position(1));
         assert!(counters.live(Id::from_bits(1)).is_some(), "its link is in the cache");
-        counters.release(&load());
-        counters.sweep();
+        counters.release(&load(&counters, 1, 0));
+        counters.sweep(Position(1), Position(1));
         assert!(counters.live(Id::from_bits(1)).is_none());
+        assert_eq!(counters.size(), (0, 0));
+    }
+
+    /// The table may be behind the last drain at each sweep: counters of earlier drains go all the same.
+    #[test]
+    fn n48_counters_are_forgotten_while_the_table_is_always_behind() {
+        const BEHIND: u64 = 3;
+        const EACH: u128 = 100;
+        let counters = Counters::default();
+        for drain in 1..200_u64 {
+            // As `Links::drain_clicks` does: the log's position grows by one with each drain.
+            counters.sweep(Position((drain - 1).saturating_sub(BEHIND)), Position(drain - 1));
+            drop(counters.drain(false));
+            for n in 0..EACH {
+                let counter = load(&counters, u128::from(drain) * EACH + n, 0);
+                counters.count(&counter);
+                counters.release(&counter);
+            }
+            let (live, unattached) = counters.size();
+            assert_eq!(live, unattached);
+            assert!(live <= (BEHIND as usize + 3) * EACH as usize, "{live} after {drain} drains");
+        }
+        assert_eq!(counters.totals(), (198 * 100, 0));
+    }
+
+    /// One that comes back while the table is behind and is clicked again is not forgotten with the
+    /// total that it had before.
+    #[test]
+    fn n48_a_counter_waits_for_its_newest_total() {
+        let counters = Counters::default();
+        counters.count(&load(&counters, 1, 0));
+        counters.release(&load(&counters, 1, 0));
+        drop(counters.drain(false));
+        // The log has the first total at 1, the table has nothing.
+        counters.sweep(Position(0), Position(1));
+        counters.count(&load(&counters, 1, 0));
+        counters.release(&load(&counters, 1, 0));
+        drop(counters.drain(false));
+        counters.sweep(Position(1), Position(2));
+        assert_eq!(load(&counters, 1, 1).total(), 2, "the table still has 1");
+        counters.release(&load(&counters, 1, 1));
+        counters.sweep(Position(1), Position(2));
+        let read = counters.live(Id::from_bits(1)).expect("the table still has 1");
+        counters.sweep(Position(2), Position(2));
+        assert!(counters.live(Id::from_bits(1)).is_some(), "somebody reads it");
+        drop(read);
+        counters.sweep(Position(2), Position(2));
+        assert_eq!(counters.size(), (0, 0));
+        assert_eq!(load(&counters, 1, 2).total(), 2);
+    }
+
+    /// Past the bound, clicks are dropped and counted, and no total goes backwards.
+    #[test]
+    fn n48_past_the_bound_clicks_are_dropped_and_counted() {
+        let counters = Counters::default();
+        let first = load(&counters, 0, 5);
+        for n in 0..UNATTACHED_MAX as u128 {
+            let counter = load(&counters, 1 + n, 0);
+            counters.count(&counter);
+            counters.release(&counter);
+        }
+        let beyond = u128::MAX;
+        let late = load(&counters, beyond, 7);
+        assert!(Counters::is_detached(&late));
+        counters.count(&late);
+        counters.count(&late);
+        counters.release(&late);
+        assert_eq!(counters.size(), (UNATTACHED_MAX + 1, UNATTACHED_MAX));
+        // Links in memory, and those with a limit, are counted as ever.
+        counters.count(&first);
+        let limited = counters.adopt(Id::from_bits(beyond - 1), true, || Ok::<_, Infallible>(0));
+        counters.count(&limited.unwrap_or_else(|never| match never {}));
+        let drained = counters.drain(false);
+        assert_eq!(drained.len(), UNATTACHED_MAX + 2);
+        assert!(drained.is_sorted_by_key(|counter| counter.id()), "neighbours share the table's pages");
+        assert_eq!(counters.totals(), (UNATTACHED_MAX as u64 + 2, 2));
+        drop(drained);
+        counters.sweep(Position(1), Position(1));
+        assert_eq!(counters.size(), (2, 0));
+        let late = load(&counters, beyond, 7);
+        assert!(!Counters::is_detached(&late));
+        assert_eq!(late.total(), 7);
+    }
+
+    /// However long the interval, so many clicked links do not wait for its end.
+    #[tokio::test(start_paused = true)]
+    async fn n48_a_crowd_is_drained_before_its_time() {
+        let counters = Counters::default();
+        let crowded = || tokio::time::timeout(std::time::Duration::from_secs(1), counters.crowded());
+        for n in 0..CROWD as u128 {
+            if n + 1 == CROWD as u128 {
+                assert!(crowded().await.is_err());
+            }
+            counters.count(&load(&counters, n, 0));
+        }
+        assert!(crowded().await.is_ok());
     }
 
     /// A drain under way hands its totals in after the one that a change of the limit wrote.

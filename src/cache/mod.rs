@@ -265,6 +265,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
+    use crate::log::Position;
     use crate::model::destination::{Destination, LinkType};
     use crate::model::id::Id;
     use crate::model::link::{Link, Options};
@@ -296,7 +297,7 @@ mod tests {
 
     fn load(cache: &Cache, id: u128, code: &str, in_table: u64) -> Entry {
         let epoch = cache.epoch(HOME, code);
-        let counter = cache.counters().adopt(Id::from_bits(id), || Ok::<_, Infallible>(in_table));
+        let counter = cache.counters().adopt(Id::from_bits(id), false, || Ok::<_, Infallible>(in_table));
         let counter = counter.unwrap_or_else(|never| match never {});
         let entry = compiled(link(id, code), counter);
         cache.keep(epoch, entry.clone());
@@ -381,7 +382,7 @@ mod tests {
         cache.counters().count(&entry.counter);
         cache.invalidate(HOME, "a");
         drop(entry);
-        cache.counters().sweep();
+        cache.counters().sweep(Position(1), Position(1));
         // The table still says 5: the reload must not.
         let again = load(&cache, 1, "a", 5);
         assert_eq!(cache.counters().total(&again.counter), 6);
@@ -389,7 +390,7 @@ mod tests {
         assert_eq!(cache.counters().tally(&held), [(Id::from_bits(1), 6)]);
         cache.invalidate(HOME, "a");
         drop((again, held));
-        cache.counters().sweep();
+        cache.counters().sweep(Position(1), Position(1));
         let fresh = load(&cache, 1, "a", 6);
         assert_eq!(fresh.counter.total(), 6);
     }

@@ -100,7 +100,7 @@ impl Links {
         written
     }
 
-    /// Drains counters every `interval` until `stop` holds true. Not to be aborted: a drain cut short
+    /// Drains counters every `interval`, and before its end when many are dirty, until `stop` holds true. Not to be aborted: a drain cut short
     /// would lose what it holds.
     pub async fn flush_regularly(&self, interval: Duration, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(interval);
@@ -109,6 +109,7 @@ impl Links {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
+                () = self.0.cache.counters().crowded() => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
             match self.drain_clicks(false).await {
@@ -189,13 +190,10 @@ impl Links {
 }
 
 impl Shared {
-    /// Forgets the counters that nobody needs, if the table has what was drained: else it must not read
-    /// their totals there. Those of the last drain mostly go at the next.
+    /// Forgets the counters that nobody needs and whose totals the table has: a load reads them there.
     fn forget_clean(&self) {
         let drained = self.drained.lock();
-        if self.table.applied() >= *drained {
-            self.cache.counters().sweep();
-        }
+        self.cache.counters().sweep(self.table.applied(), *drained);
     }
 
     fn hand_in_totals(&self, counters: &[Arc<Counter>]) -> Pending {

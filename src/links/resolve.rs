@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::loops::{Hop, misdirected};
 use super::{Error, Links, Shared};
+use crate::cache::counters::Counters;
 use crate::cache::entry::Entry;
 use crate::model::Invalid;
 use crate::model::custom_values::Unfilled;
@@ -61,7 +62,9 @@ impl Shared {
         };
         let link = found.record;
         let id = link.id;
-        let counter = self.cache.counters().adopt(id, || self.table.clicks(id))?;
+        let is_limited = link.options.max_clicks.is_some();
+        let counter = self.cache.counters().adopt(id, is_limited, || self.table.clicks(id))?;
+        let is_kept = !Counters::is_detached(&counter);
         let target = self.target(&link);
         if let Err(error) = &target {
             tracing::warn!(link = %id, %error, "a link leads nowhere until its workspace has the value");
@@ -71,7 +74,9 @@ impl Shared {
         } else {
             Entry::compile(link, counter, target)
         };
-        self.cache.keep(epoch, entry.clone());
+        if is_kept {
+            self.cache.keep(epoch, entry.clone());
+        }
         Ok(Resolved::Found(entry))
     }
 

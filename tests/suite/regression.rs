@@ -212,7 +212,7 @@ async fn clicks_of_a_deleted_link_do_not_stay_behind() {
     let mut ids = Vec::new();
     for _ in 0..40 {
         let id = links.create(&context, draft()).await.expect("made").link.id;
-        let counter = links.cache().counters().adopt(id, || Ok::<_, ()>(0)).expect("nothing fails");
+        let counter = links.cache().counters().adopt(id, false, || Ok::<_, ()>(0)).expect("nothing fails");
         links.cache().counters().count(&counter);
         let (links, context) = (links.clone(), context.clone());
         let mut deleting = tokio::spawn(async move { links.delete(&context, id).await });

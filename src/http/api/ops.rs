@@ -280,6 +280,7 @@ impl Source for Cache {
     fn measure(&self, to: &mut Vec<Measure>) {
         let (links, bytes) = self.size();
         let (counted, dropped) = self.counters().totals();
+        let (counters, unattached) = self.counters().size();
         to.extend([
             Measure::gauge("cache_links", "Links in memory", links as u64),
             Measure::gauge("cache_bytes", "Bytes they take", bytes as u64),
@@ -288,8 +289,18 @@ impl Source for Cache {
                 "Bytes it takes to know which codes lead nowhere",
                 self.codes_bytes() as u64,
             ),
+            Measure::gauge("counters", "Click counters in memory", counters as u64),
+            Measure::gauge(
+                "counters_unattached",
+                "Those whose links have left memory, and whose totals wait for the table",
+                unattached as u64,
+            ),
             Measure::counter("clicks", "Clicks counted and flushed", counted),
-            Measure::counter("clicks_dropped", "Clicks lost on a full disk", dropped),
+            Measure::counter(
+                "clicks_dropped",
+                "Clicks lost for want of memory: the disk is full, or the table far behind the log",
+                dropped,
+            ),
         ]);
     }
 }
