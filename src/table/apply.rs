@@ -243,18 +243,29 @@ impl Applier {
             if let Some(pass) = pass.as_mut() {
                 pass.follow(&change);
             }
-            self.mark(&change);
             self.observer.applied(&change);
-            last = Some(change.position);
             count += 1;
-            bytes += change.entries.iter().map(|entry| entry.put.bytes()).sum::<usize>();
-            if count < BATCH && bytes < BATCH_BYTES {
+            let records = change.entries.iter().filter(|entry| !entry.put.is_clicks());
+            bytes += records.map(|entry| entry.put.bytes()).sum::<usize>();
+            if count < BATCH && bytes < BATCH_BYTES && !run.is_full() {
                 next = follower.next(Duration::ZERO)?;
+            }
+            last = Some(change);
+        }
+        while run.write_some_totals()? {
+            while !(self.room)() {
+                if shared.stopping.load(Ordering::Acquire) {
+                    // Without its position, the next start applies the run again.
+                    return Ok(0);
+                }
+                std::thread::sleep(NAP);
             }
         }
         run.finish()?;
-        if let Some(position) = last {
-            shared.waiters.applied(position);
+        // Not before: totals of the run are in the store only now.
+        if let Some(change) = last {
+            self.mark(&change);
+            shared.waiters.applied(change.position);
         }
         Ok(count)
     }

@@ -19,6 +19,7 @@ mod scrub;
 mod settings;
 mod staged;
 mod store;
+mod totals;
 mod waiters;
 mod witness;
 mod write;
@@ -179,7 +180,11 @@ impl Table {
     /// The link that lives there.
     pub fn link(&self, domain: DomainNumber, code: &str) -> Result<Option<Found<Link>>, Error> {
         let key = keys::link(domain, code);
-        self.read(|store| Sight::default().link(store, &key))
+        self.read(|store| {
+            let found = Sight::default().link(store, &key)?;
+            store.count_page(&key)?;
+            Ok(found)
+        })
     }
 
     /// The link of this id in `workspace`.
@@ -196,7 +201,12 @@ impl Table {
     /// A link's clicks, as far as they are in the log.
     pub fn clicks(&self, id: Id) -> Result<u64, Error> {
         let key = keys::clicks(id);
-        Ok(self.read(|store| decoded(store, &key, record::decode_clicks))?.map_or(0, |found| found.record))
+        let found = self.read(|store| {
+            let found = decoded(store, &key, record::decode_clicks)?;
+            store.count_page(&key)?;
+            Ok(found)
+        });
+        Ok(found?.map_or(0, |found| found.record))
     }
 
     /// The record under `key`.

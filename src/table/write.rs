@@ -16,6 +16,7 @@ use std::collections::btree_map::Entry;
 use super::record::{Applied, Cell, Number, Staged, Stored};
 use super::staged::{is_under_way, read};
 use super::store::Store;
+use super::totals::Totals;
 use super::{Error, decoded, history, index, keys};
 use crate::log::{self, Change, HistoryEntry, Position};
 use crate::model::id::Id;
@@ -33,12 +34,14 @@ pub(super) struct Run<'a> {
     /// The history up to there.
     history: Vec<(Position, HistoryEntry)>,
     counts: Counts,
+    totals: Totals,
 }
 
 impl<'a> Run<'a> {
     /// Goes on behind the position `marked`.
     pub(super) fn new(store: &'a Store, log: u128, marked: Position) -> Run<'a> {
-        Run { store, log, marked, end: None, history: Vec::new(), counts: Counts::default() }
+        let (counts, totals) = (Counts::default(), Totals::default());
+        Run { store, log, marked, end: None, history: Vec::new(), counts, totals }
     }
 
     /// Each step leaves a prefix that a second application completes. The counts come before the
@@ -53,7 +56,9 @@ impl<'a> Run<'a> {
         }
         let (store, position) = (self.store, change.position);
         for entry in kept {
-            write(store, entry, position, &mut self.counts)?;
+            if !self.totals.take(entry, position) {
+                write(store, entry, position, &mut self.counts)?;
+            }
         }
         for entry in &removed {
             if let Some(old) = replaced_link(store, entry)? {
@@ -80,9 +85,20 @@ impl<'a> Run<'a> {
         self.finish()
     }
 
-    /// Writes the counts and the position.
+    /// Returns whether so many click totals wait that they are to be written before more are applied.
+    pub(super) fn is_full(&mut self) -> bool {
+        self.totals.are_many()
+    }
+
+    /// Writes some of the click totals that wait. False once none is left.
+    pub(super) fn write_some_totals(&mut self) -> Result<bool, Error> {
+        self.totals.write_some(self.store)
+    }
+
+    /// Writes the click totals that wait, the counts, and the position.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
         let Some(end) = self.end.take() else { return Ok(()) };
+        while self.write_some_totals()? {}
         self.counts.write(self.store, end.position)?;
         history::append(self.store, &self.history)?;
         self.history.clear();
