@@ -172,7 +172,7 @@ impl Archive {
         let mut source = |each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>| {
             live::read(segments, &mut || Ok(()), each)
         };
-        live::each_live(live::writes(segments), live::MAX_KEYS, &mut source, each)
+        live::each_live(live::keys(segments), live::MAX_KEYS, &mut source, each)
     }
 
     fn refuse_damage(&self) -> Result<(), LogError> {

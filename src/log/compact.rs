@@ -48,7 +48,7 @@ pub(crate) fn compact(shared: &Shared) -> Result<(), LogError> {
     let mut tick = || if shared.stopping() { Err(stopped()) } else { Ok(()) };
     let mut source =
         |each: &mut dyn FnMut(live::Write<'_>) -> Result<(), LogError>| live::read(&old, &mut tick, each);
-    let manifest = live::each_live(live::writes(&old), live::MAX_KEYS, &mut source, &mut |record| {
+    let manifest = live::each_live(live::keys(&old), live::MAX_KEYS, &mut source, &mut |record| {
         if !shared.space.admits((record.key.len() + record.value.len()) as u64) {
             return Err(LogError::Io {
                 what: "no room to compact",

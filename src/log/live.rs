@@ -12,9 +12,10 @@ use crate::log::frame::ends::Kind;
 use crate::log::key_hash::{KeyHash, KeyHasher};
 use crate::log::{LogError, Manifest, Position, Record, SnapshotReader};
 
-/// Keys held at once, at 24 bytes and the map's slack each: at most 60 MB, which the smallest
-/// server has beside what it runs. More keys mean more readings, 1 s or so per GB.
-pub(crate) const MAX_KEYS: u64 = 1 << 20;
+/// Keys held at once, at 24 bytes and the map's slack each: at most 13 MB, since compaction runs beside
+/// everything else, in the smallest container as well. Past it the log is read twice for each further
+/// part of the keys, 1 s or so per GB.
+pub(crate) const MAX_KEYS: u64 = 400_000;
 
 /// Marks a key whose record was handed out; no Change is ever there.
 const HANDED_OUT: Position = Position(u64::MAX);
@@ -34,18 +35,22 @@ pub(crate) struct Write<'a> {
 pub(crate) type Source<'a> =
     dyn FnMut(&mut dyn FnMut(Write<'_>) -> Result<(), LogError>) -> Result<(), LogError> + 'a;
 
-/// Hands out each live record once, and returns the manifest of them all.
+/// Hands out each live record once, and returns the manifest of them all. The writes are of about so
+/// many `keys`.
 pub(crate) fn each_live(
-    writes: u64,
+    keys: u64,
     max_keys: u64,
     source: &mut Source<'_>,
     each: &mut dyn FnMut(Record) -> Result<(), LogError>,
 ) -> Result<Manifest, LogError> {
     let hasher = KeyHasher::new();
-    let parts = writes.div_ceil(max_keys).max(1);
+    let parts = keys.div_ceil(max_keys).max(1);
+    // A map that grows holds its keys twice for a moment. Parts are equal but for chance.
+    let expected = keys.div_ceil(parts).min(max_keys);
+    let expected = usize::try_from(expected + expected / 16).unwrap_or(0);
     let mut manifest = Manifest::default();
     for part in 0..parts {
-        let mut last: HashMap<KeyHash, Position> = HashMap::new();
+        let mut last: HashMap<KeyHash, Position> = HashMap::with_capacity(expected);
         source(&mut |write| {
             let hash = hasher.hash(write.key);
             if hash[0] % parts == part {
@@ -71,9 +76,12 @@ pub(crate) fn each_live(
     Ok(manifest)
 }
 
-/// How many writes segments hold, for [`each_live`].
-pub(crate) fn writes(segments: &[Segment]) -> u64 {
-    segments.iter().map(|segment| segment.tally.records + segment.tally.clicks).sum()
+/// How many keys segments write at most, for [`each_live`]: click totals are written over and over, of
+/// as many links as there are records.
+pub(crate) fn keys(segments: &[Segment]) -> u64 {
+    let records: u64 = segments.iter().map(|segment| segment.tally.records).sum();
+    let clicks: u64 = segments.iter().map(|segment| segment.tally.clicks).sum();
+    records + clicks.min(records)
 }
 
 /// Reads the writes of intact segments. `tick` is called for each and may stop it.
