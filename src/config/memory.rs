@@ -15,6 +15,15 @@ const MIB: u64 = 1024 * 1024;
 /// part of 256.
 const REST: u64 = 48 * MIB;
 
+/// sled keeps where each of its pages is, some 340 bytes for each, whatever its cache: an eighth of what its
+/// file has, 75 MB for a million links. With its first click each link gets a record more: hence a fifth.
+/// That of the first 100,000 is among [`REST`].
+const TABLE_PART_IN_MEMORY: u64 = 5;
+const TABLE_IN_REST: u64 = 64 * MIB;
+
+/// sled's file in the data folder.
+const TABLE_FILE: &str = "table/db";
+
 /// Caches take at most these parts of what is left: of 64 MiB, 8 for links and 1 for the table, which
 /// takes about three times its number. From 304 MiB on, the defaults fit.
 const CACHE_PART: u64 = 2;
@@ -27,25 +36,22 @@ const HASH_PART: u64 = 4;
 /// Below this no cache is made smaller: nothing would be won.
 const LEAST: u64 = MIB;
 
-/// With less than this the allocator is to keep to few arenas.
-const SMALL: u64 = 256 * MIB;
+/// What glibc's allocator is told, by variables of the environment. By default each thread gets an arena
+/// of its own, up to eight for each core, and what is freed in one of them serves no other: with a million
+/// links clicked at random, 100 MB more. And once a large block was freed, blocks of that size are no
+/// longer returned to the system: compaction's map of keys is one.
+const ALLOCATOR: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "2"), ("MALLOC_MMAP_THRESHOLD_", "131072")];
 
-/// What tells glibc so. By default each thread gets one of its own, up to eight for each core, and what
-/// sled frees in one of them serves no other: with 100,000 links in use, 20 MB more in all.
-const ARENAS: &str = "MALLOC_ARENA_MAX";
-const ARENAS_IF_SMALL: &str = "2";
-
-/// Starts the program anew, in the same process, where there is little memory and the operator has not
-/// said how many arenas its allocator may have: it asks the environment, once, before `main`. Returns
-/// where nothing is to be done, or the system does not let it.
+/// Starts the program anew, in the same process, with what the allocator is to be told, unless the operator
+/// has set one of the variables: it asks the environment, once, before `main`. Returns where nothing is to
+/// be done, or the system does not let it.
 pub fn keep_to_few_arenas() {
-    let is_small = allowed(Path::new("/")).is_some_and(|allowed| allowed < SMALL);
-    if !is_small || std::env::var_os(ARENAS).is_some() {
+    if ALLOCATOR.iter().any(|(name, _)| std::env::var_os(name).is_some()) {
         return;
     }
     let mut arguments = std::env::args_os();
     let (Some(name), Ok(program)) = (arguments.next(), std::env::current_exe()) else { return };
-    let error = Command::new(program).arg0(name).args(arguments).env(ARENAS, ARENAS_IF_SMALL).exec();
+    let error = Command::new(program).arg0(name).args(arguments).envs(ALLOCATOR).exec();
     tracing::debug!(%error, "the allocator's arenas stay as many as they are");
 }
 
@@ -53,11 +59,13 @@ impl Config {
     /// Makes caches smaller where the memory allowed is less than they were meant for. Says so.
     pub fn fit_memory(&mut self) {
         if let Some(allowed) = allowed(Path::new("/")) {
-            self.fit(allowed);
+            let table = fs::metadata(self.data_dir.join(TABLE_FILE)).map_or(0, |file| file.len());
+            self.fit(allowed, table);
         }
     }
 
-    fn fit(&mut self, allowed: u64) {
+    fn fit(&mut self, allowed: u64, table: u64) {
+        let allowed = allowed.saturating_sub(table.saturating_sub(TABLE_IN_REST) / TABLE_PART_IN_MEMORY);
         let cache = usize::try_from(most(allowed, CACHE_PART)).unwrap_or(usize::MAX);
         let table = most(allowed, TABLE_PART);
         if self.cache.max_memory > cache {
@@ -155,18 +163,28 @@ mod tests {
     fn n02_hashing_fits_the_memory() {
         for (allowed, hashing) in [(4_096, 152), (304, 76), (64, 16), (2, 0)] {
             let mut config = Config::default();
-            config.fit(allowed * MIB);
+            config.fit(allowed * MIB, 0);
             assert_eq!(config.links.hash_memory as u64 / MIB, hashing, "{allowed} MiB");
         }
     }
 
     #[test]
     fn caches_shrink_only_where_they_must() {
-        for (allowed, cache, table) in [(1024, 64, 16), (304, 64, 16), (128, 40, 5), (64, 8, 1), (2, 1, 1)] {
+        let rows = [
+            (1024, 0, 64, 8),
+            (304, 64, 64, 8),
+            (128, 60, 40, 5),
+            (64, 0, 8, 1),
+            (2, 0, 1, 1),
+            // A million links.
+            (192, 704, 8, 1),
+            (64, 6_400, 1, 1),
+        ];
+        for (allowed, file, cache, table) in rows {
             let mut config = Config::default();
-            config.fit(allowed * MIB);
+            config.fit(allowed * MIB, file * MIB);
             let got = (config.cache.max_memory as u64, config.table.cache_capacity);
-            assert_eq!(got, (cache * MIB, table * MIB), "{allowed} MiB");
+            assert_eq!(got, (cache * MIB, table * MIB), "{allowed} MiB, {file}");
         }
     }
 }
