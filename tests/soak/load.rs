@@ -45,7 +45,7 @@ pub(crate) fn first(bytes: &[u8]) -> Option<(u16, usize)> {
 }
 
 /// `count` requests on so many connections as fast as they are answered. Answers how many of each status.
-fn hammer(
+pub(crate) fn hammer(
     address: SocketAddr,
     connections: usize,
     count: usize,

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 mod client;
 mod faults;
+mod footprint;
 mod hashing;
 mod kills;
 mod load;
@@ -59,6 +60,7 @@ const PARTS: &[Part] = &[
     ("overload", overload::t111_twice_the_capacity),
     ("memory", load::t110_sixty_four_megabytes),
     ("hashing", hashing::n02_passwords_in_sixty_four_megabytes),
+    ("footprint", footprint::n48_memory_of_clicks),
     ("order", faults::t93_synced_before_the_answer),
     ("faults", faults::t95_the_nth_write_and_sync_fail),
     ("kills", kills::n09_n30_killed_at_every_system_call),
