@@ -103,6 +103,8 @@ impl Links {
         let mut siblings: Arc<Siblings> = Arc::default();
         let mut group = Group::default();
         for (number, row) in bulk.rows.into_iter().enumerate().skip(so_far.done as usize) {
+            // A bulk that a revocation overtakes ends at its next row, which may wait to be hashed.
+            self.check_key(context.key)?;
             let code =
                 row.as_ref().ok().and_then(|draft| draft.code.as_ref()).map(|code| Box::from(code.as_str()));
             let checked_at = self.0.exclusive.generation();
@@ -349,7 +351,9 @@ fn taken(
 /// Notes a row's failure; a failure that is not the row's own is the request's.
 fn fail(so_far: &mut StoredBulk, number: usize, code: Option<Box<str>>, error: Error) -> Result<(), Error> {
     let reason = match &error {
-        Error::NotReady(_) | Error::Table(_) | Error::Log(_) | Error::Busy => return Err(error),
+        Error::NotReady(_) | Error::Table(_) | Error::Log(_) | Error::Busy | Error::Unauthorized => {
+            return Err(error);
+        }
         Error::Rule(_)
         | Error::CodeTaken { .. }
         | Error::NotFound(_)

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::replay::Claim;
-use super::{Context, Error, Links, Shared};
+use super::{Context, Credential, Error, Links, Shared};
 use crate::clicks::Counter;
 use crate::clock::Timestamp;
 use crate::log::{CommitError, Expect, Position, Proposal, Put};
@@ -81,10 +81,11 @@ pub(super) enum Committed {
 type Settled = oneshot::Receiver<Result<bool, CommitError>>;
 
 impl Links {
-    /// Commits an effect.
-    pub(super) async fn commit(&self, context: &Context, effect: Effect) -> Result<Committed, Error> {
+    /// Commits an effect on the authority of the context's key: see [`Shared::rely_on_key`].
+    pub(super) async fn commit(&self, context: &Context, mut effect: Effect) -> Result<Committed, Error> {
+        let own = self.0.rely_on_key(context.key, &mut effect)?;
         let settled = self.0.propose(context.request, effect);
-        self.settle(settled).await
+        self.settle_own(settled, own).await
     }
 
     /// Commits an effect that removes a link with its total. Its counter is retired in the turn of
@@ -92,9 +93,10 @@ impl Links {
     pub(super) async fn commit_removal(
         &self,
         context: &Context,
-        effect: Effect,
+        mut effect: Effect,
         counter: Option<Arc<Counter>>,
     ) -> Result<Committed, Error> {
+        let own = self.0.rely_on_key(context.key, &mut effect)?;
         let pending = {
             let _order = self.0.totals.lock();
             if let Some(counter) = &counter {
@@ -102,7 +104,7 @@ impl Links {
             }
             self.0.propose(context.request, effect)
         };
-        let settled = self.settle(pending).await;
+        let settled = self.settle_own(pending, own).await;
         if let Some(counter) = counter.filter(|_| !matches!(settled, Ok(Committed::Done))) {
             counter.revive();
             // Drains meanwhile have left it out.
@@ -123,12 +125,21 @@ impl Links {
         context: &Context,
         build: impl FnOnce(&mut dyn FnMut() -> Id) -> Effect,
     ) -> Result<Committed, Error> {
-        let settled = {
+        let (settled, own) = {
             let mut ids = self.0.ids.lock();
-            let effect = build(&mut || ids.next(context.now, chance()));
-            self.0.propose(context.request, effect)
+            let mut effect = build(&mut || ids.next(context.now, chance()));
+            let own = self.0.rely_on_key(context.key, &mut effect)?;
+            (self.0.propose(context.request, effect), own)
         };
-        self.settle(settled).await
+        self.settle_own(settled, own).await
+    }
+
+    /// Like [`Links::settle`], but a conflict on the record of the command's own key is final.
+    async fn settle_own(&self, settled: Settled, own: Option<Bytes>) -> Result<Committed, Error> {
+        match self.settle(settled).await? {
+            Committed::Conflict(key) if Some(&key) == own.as_ref() => Err(Error::Unauthorized),
+            committed => Ok(committed),
+        }
     }
 
     async fn settle(&self, settled: Settled) -> Result<Committed, Error> {
@@ -148,6 +159,18 @@ impl Links {
 }
 
 impl Shared {
+    /// Makes an effect rely on the record of the key that makes it, and returns the key of that
+    /// record. The log's one writer compares revisions in the order of the Changes, so no Change
+    /// follows the one that revokes its key. Expiry is checked against the clock here.
+    fn rely_on_key(&self, key: Option<Credential>, effect: &mut Effect) -> Result<Option<Bytes>, Error> {
+        let Some(key) = key else { return Ok(None) };
+        self.check_expiry(&key)?;
+        let record = keys::api_key(key.id);
+        // First, so that of several conflicts a lost right is the one that is reported.
+        effect.expects.insert(0, Expect { key: record.clone(), revision: Some(key.revision) });
+        Ok(Some(record))
+    }
+
     /// The log's answer goes straight on to the table's queue: whoever asked is woken once, when
     /// all is done.
     fn propose(&self, request: u64, effect: Effect) -> Settled {

@@ -91,8 +91,10 @@ impl Links {
         };
         let Some(contact) = contact else { return Ok(Some(view.short_url)) };
         let workspace = view.workspace.id.clone();
-        let token =
-            sign(&*self.contact_key().await?, &ContactLink { link: id, workspace, contact: contact.clone() });
+        let token = sign(
+            &*self.contact_key(context).await?,
+            &ContactLink { link: id, workspace, contact: contact.clone() },
+        );
         Ok(Some(self.site().base_of(&view.domain) + CONTACT_PATH + &token))
     }
 
@@ -114,7 +116,7 @@ impl Links {
     }
 
     /// The key that signs, made on first need.
-    async fn contact_key(&self) -> Result<Arc<ContactKey>, Error> {
+    async fn contact_key(&self, context: &Context) -> Result<Arc<ContactKey>, Error> {
         for _ in 0..ATTEMPTS {
             if let Some(key) = self.directory().contact_key() {
                 return Ok(key);
@@ -124,7 +126,7 @@ impl Links {
             let mut effect = Effect::default();
             effect.create(bytes::Bytes::from_static(keys::CONTACT_KEY), ContactKey(bytes).encode());
             // Done, or somebody else made one at the same moment: it is there.
-            self.commit_unasked(effect).await?;
+            self.commit(context, effect).await?;
         }
         Err(Error::Busy)
     }

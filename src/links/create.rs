@@ -48,7 +48,7 @@ impl Prepared {
             code,
             created_at: context.now,
             updated_at: context.now,
-            created_by: context.key,
+            created_by: context.key.map(|key| key.id),
             options: self.options.clone(),
         }
     }

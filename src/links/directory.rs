@@ -211,7 +211,7 @@ impl Directory {
 
     /// The key whose secret has this SHA-256. Finding one by a hash map takes as long for a near
     /// miss as for any other: what is compared is a hash that nobody can aim.
-    pub(super) fn key_of_secret(&self, hash: &[u8; 32]) -> Option<&Arc<ApiKey>> {
-        self.secrets.get(hash).and_then(|id| self.keys.get(id)).map(|held| &held.record)
+    pub(super) fn key_of_secret(&self, hash: &[u8; 32]) -> Option<&Held<ApiKey>> {
+        self.secrets.get(hash).and_then(|id| self.keys.get(id))
     }
 }

@@ -33,6 +33,9 @@ pub enum Error {
         /// The field whose value must be unique.
         field: &'static str,
     },
+    /// The key was revoked or has expired since its request began.
+    #[error("the API key was revoked or has expired")]
+    Unauthorized,
     /// The key may not do this.
     #[error("{0}")]
     Forbidden(String),

@@ -11,8 +11,9 @@ use subtle::ConstantTimeEq;
 
 use super::commit::{Committed, Effect};
 use super::directory::is_master;
-use super::{Context, Error, KeyView, Links};
+use super::{Context, Error, KeyView, Links, Shared};
 use crate::clock::Timestamp;
+use crate::log::Position;
 use crate::model::Invalid;
 use crate::model::id::Id;
 use crate::model::key::{ApiKey, KeyDraft, KeyReach, Reach, Scopes, SecretHash};
@@ -44,7 +45,25 @@ pub enum Caller {
     /// The key in the environment (`WAYPOST_ADMIN_KEY`): instance reach, every scope, not stored.
     Environment,
     /// A stored key.
-    Key(Arc<ApiKey>),
+    Key {
+        /// Its record.
+        record: Arc<ApiKey>,
+        /// The revision of that record.
+        revision: Position,
+    },
+}
+
+/// The stored key that a command runs on the authority of. Every Change of the command relies on
+/// this revision of the key's record, so a key that was revoked cannot commit, however long its
+/// request waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// The key's id.
+    pub id: Id,
+    /// The revision of its record.
+    pub revision: Position,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl Caller {
@@ -52,7 +71,17 @@ impl Caller {
     pub fn key(&self) -> Option<Id> {
         match self {
             Caller::Environment => None,
-            Caller::Key(key) => Some(key.id),
+            Caller::Key { record, .. } => Some(record.id),
+        }
+    }
+
+    /// Returns what its commands rely on; `None` for the key in the environment.
+    pub fn credential(&self) -> Option<Credential> {
+        match self {
+            Caller::Environment => None,
+            Caller::Key { record, revision } => {
+                Some(Credential { id: record.id, revision: *revision, expires_at: record.expires_at })
+            }
         }
     }
 
@@ -60,7 +89,7 @@ impl Caller {
     pub fn reach(&self) -> Reach {
         match self {
             Caller::Environment => Reach::Instance,
-            Caller::Key(key) => key.reach.clone(),
+            Caller::Key { record, .. } => record.reach.clone(),
         }
     }
 
@@ -68,7 +97,7 @@ impl Caller {
     pub fn scopes(&self) -> Scopes {
         match self {
             Caller::Environment => Scopes::all(),
-            Caller::Key(key) => key.scopes,
+            Caller::Key { record, .. } => record.scopes,
         }
     }
 }
@@ -131,7 +160,17 @@ impl Links {
             return Some(Caller::Environment);
         }
         let directory = self.directory();
-        directory.key_of_secret(&hash).filter(|key| key.is_live(now)).map(|key| Caller::Key(Arc::clone(key)))
+        let held = directory.key_of_secret(&hash).filter(|held| held.record.is_live(now))?;
+        Some(Caller::Key { record: Arc::clone(&held.record), revision: held.revision })
+    }
+
+    /// Fails with [`Error::Unauthorized`] if the key was revoked or has expired since its request
+    /// began. Called behind every wait of a request; a Change checks the same when it is committed.
+    pub fn check_key(&self, key: Option<Credential>) -> Result<(), Error> {
+        let Some(key) = key else { return Ok(()) };
+        self.0.check_expiry(&key)?;
+        let is_known = self.directory().key(key.id).is_some_and(|held| held.revision == key.revision);
+        if is_known { Ok(()) } else { Err(Error::Unauthorized) }
     }
 
     /// The workspace in which `caller` acts: the named one, if it is within reach, else the oldest
@@ -164,8 +203,7 @@ impl Links {
         if !context.scopes.cover(draft.scopes) {
             return Err(Error::Forbidden("a key cannot grant scopes that it does not have".to_owned()));
         }
-        let own_end =
-            context.key.and_then(|id| self.directory().key(id).and_then(|held| held.record.expires_at));
+        let own_end = context.key.and_then(|key| key.expires_at);
         if own_end.is_some_and(|own| draft.expires_at.is_none_or(|end| end > own)) {
             return Err(Error::Forbidden("a key cannot make one that outlives it".to_owned()));
         }
@@ -260,6 +298,16 @@ impl Links {
             Reach::Instance | Reach::Company(_) => None,
         };
         KeyView { key: Arc::clone(key), workspace }
+    }
+}
+
+impl Shared {
+    /// Fails with [`Error::Unauthorized`] if the key has expired by now.
+    pub(super) fn check_expiry(&self, key: &Credential) -> Result<(), Error> {
+        match key.expires_at {
+            Some(end) if end <= self.clock.now() => Err(Error::Unauthorized),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -54,7 +54,7 @@ pub use self::contacts::{CONTACT_PATH, Rendered};
 pub use self::cpu_pool::heavy_threads;
 pub use self::error::Error;
 pub use self::import::{Import, Imported, OnConflict};
-pub use self::keys::Caller;
+pub use self::keys::{Caller, Credential};
 pub use self::named::Names;
 pub use self::query::{Cursor, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Page, Sort};
 pub use self::replay::{Claim, Outcome, Replay};
@@ -75,7 +75,7 @@ use crate::cache::Cache;
 use crate::clock::{Clock, Timestamp};
 use crate::log::{Log, Position};
 use crate::model::destination::ExtraSchemes;
-use crate::model::id::{Id, IdSource};
+use crate::model::id::IdSource;
 use crate::model::key::{Reach, Scopes};
 use crate::model::network::Networks;
 use crate::model::tenant::Tenant;
@@ -139,8 +139,8 @@ impl Settings {
 /// On whose behalf a command runs.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The key's id; `None` for the key in the environment.
-    pub key: Option<Id>,
+    /// The stored key; `None` for the key in the environment, and for commands of the program itself.
+    pub key: Option<Credential>,
     /// Whose objects it sees.
     pub reach: Reach,
     /// What it may do.

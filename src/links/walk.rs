@@ -2,7 +2,7 @@
 //! thread only while a batch is being read.
 
 use super::list::matches;
-use super::{Context, Error, LinkView, Links, Shared};
+use super::{Context, Credential, Error, LinkView, Links, Shared};
 use crate::model::id::Id;
 use crate::model::tenant::Tenant;
 use crate::model::workspace::WorkspaceNumber;
@@ -33,6 +33,8 @@ pub struct Slice {
 pub struct Walk {
     links: Links,
     tenant: Tenant,
+    /// Checked again behind each batch, which may have waited for its reader.
+    key: Option<Credential>,
     rest: Rest,
 }
 
@@ -62,7 +64,7 @@ impl Links {
             skip: slice.skip,
             left: slice.limit.unwrap_or(u64::MAX),
         };
-        Walk { links: self.clone(), tenant: context.tenant.clone(), rest }
+        Walk { links: self.clone(), tenant: context.tenant.clone(), key: context.key, rest }
     }
 }
 
@@ -91,6 +93,7 @@ impl Walk {
             goes_on = more;
             self.rest = rest;
         }
+        self.links.check_key(self.key)?;
         Ok((links, goes_on))
     }
 }

@@ -43,11 +43,40 @@ pub(crate) struct Committer {
     overlay: Overlay,
     /// Where the log ended at the start: the table must have replayed up to here.
     opened_at: Position,
-    /// The last record that a proposal relied on, as the overlay or the table told of it: nearly all
-    /// rely on the same one, their domain. Gone as soon as it is written, or writing failed.
-    relied_on: Option<(Bytes, Position)>,
+    /// What proposals relied on last.
+    relied_on: ReliedOn,
     /// The table did not catch up in time; do not wait for it again until it has.
     lagging: bool,
+}
+
+/// Records kept in [`ReliedOn`]: the API key and the domain of a create, of two callers who take
+/// turns. Past it the oldest is looked up again.
+const RELIED_ON_MAX: usize = 4;
+
+/// The last records that proposals relied on, with their revisions as the overlay or the table has
+/// them: nearly all proposals rely on the same few, and each look-up costs a search of the table.
+/// An entry goes as soon as its record is written, and all go when writing fails.
+#[derive(Default)]
+struct ReliedOn {
+    records: [Option<(Bytes, Position)>; RELIED_ON_MAX],
+    oldest: usize,
+}
+
+impl ReliedOn {
+    fn get(&self, key: &[u8]) -> Option<Position> {
+        self.records.iter().flatten().find(|(known, _)| known == key).map(|(_, revision)| *revision)
+    }
+
+    fn insert(&mut self, key: Bytes, revision: Position) {
+        self.records[self.oldest] = Some((key, revision));
+        self.oldest = (self.oldest + 1) % RELIED_ON_MAX;
+    }
+
+    fn forget(&mut self, key: &[u8]) {
+        for record in &mut self.records {
+            record.take_if(|(known, _)| known == key);
+        }
+    }
 }
 
 /// A group on its way to the disk, and who waits for it.
@@ -69,7 +98,7 @@ impl Committer {
             manifest,
             overlay: Overlay::new(position),
             opened_at: position,
-            relied_on: None,
+            relied_on: ReliedOn::default(),
             lagging: false,
         }
     }
@@ -128,8 +157,8 @@ impl Committer {
             && let Err(why) = self.tape.write(&mut batch.group)
         {
             self.overlay.roll_back();
-            // It may be of a Change that is none.
-            self.relied_on = None;
+            // A revision may be of a Change in the batch that failed.
+            self.relied_on = ReliedOn::default();
             (self.position, self.manifest) = before;
             for (request, verdict) in batch.answers {
                 // A conflict with a Change that never happened is no conflict.
@@ -175,7 +204,7 @@ impl Committer {
             .map_err(|bytes| CommitError::TooLarge { bytes })?;
         for Put { key, value } in proposal.puts.iter().filter(|put| !put.is_clicks()) {
             self.overlay.write(key, position, value.is_none());
-            self.relied_on.take_if(|(known, _)| known == key);
+            self.relied_on.forget(key);
         }
         (self.position, self.manifest) = (position, manifest);
         batch.group.frames += 1;
@@ -186,14 +215,14 @@ impl Committer {
     }
 
     fn relied_on(&mut self, key: &Bytes) -> Result<Option<Position>, CommitError> {
-        match &self.relied_on {
-            Some((known, revision)) if known == key => Ok(Some(*revision)),
-            _ => {
-                let revision = self.revision(key)?;
-                self.relied_on = revision.map(|at| (key.clone(), at)).or(self.relied_on.take());
-                Ok(revision)
-            }
+        if let Some(revision) = self.relied_on.get(key) {
+            return Ok(Some(revision));
         }
+        let revision = self.revision(key)?;
+        if let Some(revision) = revision {
+            self.relied_on.insert(key.clone(), revision);
+        }
+        Ok(revision)
     }
 
     fn revision(&self, key: &[u8]) -> Result<Option<Position>, CommitError> {

@@ -82,6 +82,8 @@ mod readme;
 mod redirect;
 /// Faults that were found once.
 mod regression;
+/// Keys that are revoked or expire while their requests wait.
+mod rights;
 /// Secrets are heard nowhere.
 mod secrets;
 /// Snapshots, shares, imports.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use waypost::log::{Answer, CommitError, Follow, Log, LogError, Position, Proposal, Status};
+use waypost::log::{Answer, CommitError, Follow, Log, LogError, Position, Proposal, Put, Status};
 
 /// How writes fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,15 +16,40 @@ pub(crate) enum Fault {
     Unavailable,
     /// A bug.
     Panic,
+    /// Proposals with more than [`LARGE`] bytes wait until [`Faults::release`]; others pass.
+    HoldLarge,
 }
+
+/// See [`Fault::HoldLarge`].
+const LARGE: usize = 20_000;
 
 /// What goes wrong with the next writes; nothing at first.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Faults(Arc<Mutex<Option<Fault>>>);
+pub(crate) struct Faults(Arc<Mutex<Option<Fault>>>, Arc<Mutex<Vec<Held>>>);
+
+/// Passes a proposal on that was held.
+struct Held(Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Held(..)")
+    }
+}
 
 impl Faults {
     pub(crate) fn set(&self, fault: Option<Fault>) {
         *self.0.lock() = fault;
+    }
+
+    /// Returns how many proposals are held.
+    pub(crate) fn held(&self) -> usize {
+        self.1.lock().len()
+    }
+
+    /// Passes on what is held now; later proposals are held again.
+    pub(crate) fn release(&self) {
+        let held = std::mem::take(&mut *self.1.lock());
+        held.into_iter().for_each(|held| held.0());
     }
 
     /// This log, with faults.
@@ -48,6 +73,15 @@ impl Log for FailingLog {
             Some(Fault::Unconfirmed) => CommitError::Unknown,
             Some(Fault::Unavailable) => CommitError::Unavailable("its disk is gone".to_owned()),
             Some(Fault::Panic) => panic!("a test has the log panic"),
+            Some(Fault::HoldLarge) => {
+                let value = |put: &Put| put.value.as_ref().map_or(0, |value| value.len());
+                let log = Arc::clone(&self.log);
+                if proposal.puts.iter().map(value).sum::<usize>() > LARGE {
+                    let pass = Held(Box::new(move || log.propose(proposal, answer)));
+                    return self.faults.1.lock().push(pass);
+                }
+                return log.propose(proposal, answer);
+            }
         };
         answer(Err(error));
     }

@@ -299,6 +299,52 @@ impl Command {
         }
     }
 
+    /// Whether it writes nothing on its caller's behalf.
+    pub fn is_read(&self) -> bool {
+        match self {
+            Command::Link(_)
+            | Command::LinkByCode(_)
+            | Command::Links(_)
+            | Command::AllLinks(..)
+            | Command::Acting
+            | Command::ExplainLink(..)
+            | Command::Deliveries(_)
+            | Command::Render { .. }
+            | Command::Tags
+            | Command::Campaigns(_)
+            | Command::Campaign(_)
+            | Command::Domains
+            | Command::Domain(_)
+            | Command::Workspaces
+            | Command::Workspace(_)
+            | Command::Companies
+            | Command::Keys
+            | Command::WebhookSecret(_) => true,
+            Command::OfSnapshots(command) => command.scope() == Scope::SnapshotsRead,
+            Command::CreateLink(_)
+            | Command::CreateNamedLink(..)
+            | Command::CreateBulk(_)
+            | Command::UpdateLink { .. }
+            | Command::UpdateNamedLink { .. }
+            | Command::DeleteLink(_)
+            | Command::UnlockPassword(_)
+            | Command::CreateTag { .. }
+            | Command::UpdateTag(..)
+            | Command::DeleteTag(_)
+            | Command::CreateCampaign(_)
+            | Command::UpdateCampaign(..)
+            | Command::CreateDomain(_)
+            | Command::UpdateDomain(..)
+            | Command::DeleteDomain(_)
+            | Command::CreateWorkspace(..)
+            | Command::UpdateWorkspace(..)
+            | Command::CreateCompany(_)
+            | Command::CreateKey(_)
+            | Command::RevokeKey(_)
+            | Command::RotateWebhookSecret(_) => false,
+        }
+    }
+
     /// Whether a create-only key may ask it.
     pub fn creates_links(&self) -> bool {
         matches!(self, Command::CreateLink(_) | Command::CreateNamedLink(..) | Command::CreateBulk(_))

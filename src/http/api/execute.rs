@@ -188,6 +188,7 @@ pub(super) fn failure(error: Error, context: &Context) -> Failure {
         Error::AlreadyDeleted(what) => Failure::AlreadyDeleted(what),
         Error::CodeTaken { code } => Failure::CodeTaken(code),
         Error::Taken { field } => Failure::Taken(field),
+        Error::Unauthorized => Failure::BadKey,
         Error::Forbidden(why) => Failure::Forbidden(why),
         Error::NoCredits => Failure::NoCredits,
         Error::Busy | Error::Log(CommitError::Conflict { .. }) => Trouble::Busy.into(),

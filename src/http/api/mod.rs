@@ -58,7 +58,7 @@ use crate::clock::Timestamp;
 use crate::http::body::Answer;
 use crate::http::counts::Counts;
 use crate::http::server::Settings;
-use crate::links::{Caller, Context, Replay};
+use crate::links::{Caller, Context, Credential, Replay};
 use crate::model::Invalid;
 use crate::model::key::{Reach, Scope};
 
@@ -254,11 +254,12 @@ impl Api {
     where
         B: Body<Data = Bytes> + Send,
     {
-        let now = self.0.core.links.clock().now();
+        let links = &self.0.core.links;
         let place = self.0.work.place(endpoint.body, &caller.reach(), &self.0.long).await?;
         let header = named_workspace(&parts.headers);
         let key = if endpoint.method == "POST" { idempotency::key(&parts.headers) } else { Ok(None) };
         let body = self.read(endpoint.body, parts, body).await?;
+        self.check(caller.credential())?;
         let path = parts.uri.path();
         let Found::Endpoint(_, id) = dialect::find(dialect.endpoints(), &parts.method, path) else {
             return Err(Failure::NoEndpoint);
@@ -272,7 +273,7 @@ impl Api {
             Naming::Yields => header.or(asked_for),
             Naming::Leads | Naming::Confines => asked_for.or(header),
         };
-        let workspace = self.0.core.links.acting(&caller, named).ok_or(Failure::UnknownWorkspace)?;
+        let workspace = links.acting(&caller, named).ok_or(Failure::UnknownWorkspace)?;
         let claim = key.map_err(Failure::Refused)?.map(|key| {
             idempotency::claim(
                 &key,
@@ -287,8 +288,8 @@ impl Api {
         });
         let is_confined = asked.workspace.is_some() && dialect.naming() == Naming::Confines;
         let reach = if is_confined { Reach::Workspace(workspace.number) } else { caller.reach() };
-        let (key, scopes) = (caller.key(), caller.scopes());
-        let tenant = self.0.core.links.tenant_of(&caller.reach());
+        let (key, scopes) = (caller.credential(), caller.scopes());
+        let (tenant, now) = (links.tenant_of(&caller.reach()), links.clock().now());
         let context = Context { key, reach, scopes, tenant, workspace, request, now, claim };
         if endpoint.method == "GET" {
             // Boxed, so that whoever waits for a body does not hold the room for what comes of it.
@@ -331,24 +332,41 @@ impl Api {
         upload::read(parts, body, max, self.0.body_timeout).await
     }
 
-    /// Runs a command, once per claim.
+    /// Runs a command, once per claim. What it returns without having written anything is for a key
+    /// that is still valid behind all waits; what it writes relies on the key's record.
     async fn perform(&self, context: &Context, command: Command) -> Result<Answered, Failure> {
+        let is_read = command.is_read();
+        let answered = self.perform_once(context, command).await;
+        if is_read {
+            self.check(context.key)?;
+        }
+        answered
+    }
+
+    async fn perform_once(&self, context: &Context, command: Command) -> Result<Answered, Failure> {
         let core = &self.0.core;
         let Some(claim) = context.claim else { return execute::execute(core, context, command).await };
         let _turn = self.0.turns.take(claim.scope).await.ok_or(Trouble::Busy)?;
-        match core.links.replay(context).await.map_err(|error| execute::failure(error, context))? {
+        let replay = core.links.replay(context).await;
+        self.check(context.key)?;
+        match replay.map_err(|error| execute::failure(error, context))? {
             Replay::New => execute::execute(core, context, command).await,
             // A key's secret is told once, and this is not the first time.
             Replay::Same(outcome) => Ok(Answered::Reply(Reply::Made(outcome, None))),
             Replay::Other => Err(Failure::OtherBody),
         }
     }
+
+    /// Fails if the key was revoked or has expired since its request began.
+    fn check(&self, key: Option<Credential>) -> Result<(), Failure> {
+        self.0.core.links.check_key(key).map_err(|_| Failure::BadKey)
+    }
 }
 
 /// Whether the key may ask this at all.
 fn permit(caller: &Caller, command: &Command) -> Result<(), Failure> {
-    if let Caller::Key(key) = caller
-        && key.create_only
+    if let Caller::Key { record, .. } = caller
+        && record.create_only
         && !command.creates_links()
     {
         return Err(Failure::Forbidden("this key may only create links".to_owned()));

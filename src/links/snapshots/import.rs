@@ -214,7 +214,8 @@ impl Links {
             tracing::warn!(%error, "what a failed import has staged is left to the sweep");
         }
         // As its repetition will be answered, except where the store's own words say more.
-        Err(if failure == ImportFailure::Unavailable { error } else { error_of(failure) })
+        let is_final = failure == ImportFailure::Unavailable || matches!(error, Error::Unauthorized);
+        Err(if is_final { error } else { error_of(failure) })
     }
 }
 
@@ -230,6 +231,7 @@ fn failure_of(error: &Error) -> ImportFailure {
         Error::NotFound(_) => ImportFailure::SnapshotGone,
         Error::Rule(invalid) => ImportFailure::Refused(invalid.to_string().into()),
         Error::Forbidden(why) => ImportFailure::Refused(why.as_str().into()),
+        Error::Unauthorized => ImportFailure::Refused(error.to_string().into()),
         Error::AlreadyDeleted(_)
         | Error::Taken { .. }
         | Error::UnknownCompany

@@ -292,7 +292,7 @@ impl Row {
             code: self.code.clone(),
             created_at: job.context.now,
             updated_at: job.context.now,
-            created_by: job.context.key,
+            created_by: job.context.key.map(|key| key.id),
             options: self.options.clone(),
         };
         effect.create(keys::link(domain.number, self.code.as_str()), Staged::encode(&link, job.import.id));
