@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::deadline::Alarm;
@@ -29,6 +30,12 @@ const LINGER_IDLE: Duration = Duration::from_secs(2);
 /// the first write that waits, so that a byte now and then puts nothing off. nginx waits 60 s for
 /// each byte; half of that is ample for a phone in a tunnel. Past it the connection is closed.
 pub(super) const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long an answer is still worked on once its client has closed its side of the connection. Some
+/// close it as soon as they have sent their request and read on, which cannot be told from a client
+/// that hung up; most answers take milliseconds. Past it the work is cancelled, and the connection
+/// closed.
+const HANG_UP_GRACE: Duration = Duration::from_secs(1);
 
 /// How much of a long answer earns the peer another [`WRITE_DEADLINE`]: 2 KB a second, as slow as
 /// modems were. Redirects and pages are shorter, so for them the deadline is absolute.
@@ -96,6 +103,25 @@ pub(super) struct Stream<S: AsyncWrite + Unpin> {
     is_upload: bool,
     /// Runs while the peer is heard out.
     lingers: Option<Box<Linger>>,
+    /// Runs once the peer has closed its side while an answer is worked on.
+    grace: Option<Pin<Box<Sleep>>>,
+}
+
+/// A socket that shows the end of what its peer sends without anything being read from it.
+pub(super) trait PeekEnd {
+    /// Completes once the peer has closed its side or reset the connection, unless bytes are left that
+    /// it sent before.
+    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+impl PeekEnd for TcpStream {
+    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut byte = [MaybeUninit::uninit()];
+        match self.poll_peek(cx, &mut ReadBuf::uninit(&mut byte)) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
 }
 
 /// A peer that has not taken what it was sent.
@@ -129,6 +155,7 @@ impl<S: AsyncWrite + Unpin> Stream<S> {
             began: None,
             is_upload: false,
             lingers: None,
+            grace: None,
         }
     }
 
@@ -279,7 +306,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
+impl<S: AsyncWrite + PeekEnd + Unpin> Stream<S> {
+    /// Notices a client that hangs up while its answer is worked on: hyper reads nothing then.
+    fn poll_hang_up(&mut self, cx: &mut Context<'_>) {
+        if !self.turn.is_pending() {
+            self.grace = None;
+            return;
+        }
+        if self.grace.is_none() && self.inner.poll_end(cx).is_ready() {
+            self.grace = Some(Box::pin(tokio::time::sleep(HANG_UP_GRACE)));
+        }
+        let Some(grace) = &mut self.grace else { return };
+        if grace.as_mut().poll(cx).is_ready() {
+            self.turn.hang_up();
+            // The answer was polled before this flush; it is cancelled by its next poll.
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + PeekEnd + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         self.is_fresh = true;
         if self.held.len() + data.len() > HELD_MAX || !self.turn.may_hold() {
@@ -303,6 +349,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         ready!(self.poll_release(cx))?;
         ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
         self.caught_up(cx);
+        self.poll_hang_up(cx);
         Poll::Ready(Ok(()))
     }
 
@@ -367,9 +414,22 @@ mod tests {
     /// Gives its input, then has the reader wait; takes so many writes, then nothing.
     #[derive(Default)]
     struct Peer {
+        is_gone: bool,
         input: &'static [u8],
         takes: usize,
         got: Vec<Vec<u8>>,
+    }
+
+    impl PeekEnd for Peer {
+        fn poll_end(&self, _: &mut Context<'_>) -> Poll<()> {
+            if self.is_gone { Poll::Ready(()) } else { Poll::Pending }
+        }
+    }
+
+    impl PeekEnd for tokio::io::DuplexStream {
+        fn poll_end(&self, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
     }
 
     impl AsyncRead for Peer {
@@ -517,6 +577,38 @@ mod tests {
         assert!(read(&mut stream).await.is_none());
         assert_eq!(stream.inner.got, [b"123"], "in one write");
         assert!(!stream.turn.is_holding());
+    }
+
+    /// Hyper reads nothing while an answer is worked on, so the flush has to notice.
+    #[tokio::test(start_paused = true)]
+    async fn n18_a_peer_that_hangs_up_is_noticed_while_its_answer_is_worked_on() {
+        let is_noticed = async |is_pending: bool, is_gone: bool| {
+            let turn = Turn::default();
+            let patience = Patience { head: Duration::from_secs(10), write: WRITE_DEADLINE };
+            let mut stream = Stream::new(Peer { is_gone, ..Peer::default() }, turn.clone(), patience);
+            let service = turn.taken_by(service_fn(move |_: Request<String>| {
+                Box::pin(async move {
+                    if is_pending {
+                        std::future::pending::<()>().await;
+                    }
+                    Ok::<_, std::convert::Infallible>(Response::new(String::new()))
+                })
+            }));
+            let mut answer = Box::pin(service.call(Request::new(String::new())));
+            let within = HANG_UP_GRACE * 3;
+            let answered = tokio::time::timeout(
+                within,
+                poll_fn(|cx| {
+                    let polled = answer.as_mut().poll(cx);
+                    let _ = Pin::new(&mut stream).poll_flush(cx);
+                    polled
+                }),
+            );
+            answered.await.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status() == 408))
+        };
+        assert!(is_noticed(true, true).await);
+        assert!(!is_noticed(true, false).await, "it waits");
+        assert!(!is_noticed(false, true).await, "it is answered");
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use hyper::body::Body;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::Service;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 
 /// Whose turn it is. A handle, cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,10 @@ struct Shared {
     has_body: AtomicBool,
     /// Whether the next answer is the connection's last.
     is_last: AtomicBool,
+    /// The last turn of ours in which an answer was not there at once.
+    pending: AtomicU64,
+    /// Whether the client hung up and the answer is to be cancelled.
+    is_hung_up: AtomicBool,
 }
 
 impl Turn {
@@ -77,6 +81,17 @@ impl Turn {
         self.0.is_last.load(Ordering::Relaxed)
     }
 
+    /// Returns whether an answer is worked on that was not there at once.
+    pub(super) fn is_pending(&self) -> bool {
+        let turn = self.0.turns.load(Ordering::Relaxed);
+        !turn.is_multiple_of(2) && turn == self.0.pending.load(Ordering::Relaxed)
+    }
+
+    /// Cancels the answer that is worked on: nobody waits for it any more.
+    pub(super) fn hang_up(&self) {
+        self.0.is_hung_up.store(true, Ordering::Relaxed);
+    }
+
     /// The same service; whose turn it is follows from its calls.
     pub(super) fn taken_by<S>(&self, service: S) -> Taken<S> {
         Taken { service, turn: self.clone() }
@@ -102,6 +117,7 @@ where
     S: Service<Request<B>, Response = Response<C>>,
     S::Future: Unpin,
     B: Body,
+    C: Default,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -122,11 +138,22 @@ where
 impl<F, C, E> Future for Answering<F>
 where
     F: Future<Output = Result<Response<C>, E>> + Unpin,
+    C: Default,
 {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut polled = Pin::new(&mut self.answer).poll(cx);
+        if polled.is_pending() {
+            let shared = &self.turn.0;
+            if !shared.is_hung_up.load(Ordering::Relaxed) {
+                shared.pending.store(shared.turns.load(Ordering::Relaxed), Ordering::Relaxed);
+                return Poll::Pending;
+            }
+            // The work ends with the future that is dropped here; hyper finds the client gone when it
+            // writes this.
+            polled = Poll::Ready(Ok(cancelled()));
+        }
         if let Poll::Ready(answer) = &mut polled {
             if self.turn.is_last()
                 && let Ok(answer) = answer
@@ -139,4 +166,12 @@ where
         // Looked at in place: to take an answer out and put it back costs.
         polled
     }
+}
+
+/// What is answered to a client that has gone.
+fn cancelled<C: Default>() -> Response<C> {
+    let mut response = Response::new(C::default());
+    *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
