@@ -54,7 +54,7 @@ pub struct Config {
     /// Click counting.
     pub clicks: flush::Settings,
     /// Rate limits of the APIs.
-    pub limits: http::api::limits::Settings,
+    pub limits: http::api::admission::rate::Settings,
     /// Webhooks.
     pub webhooks: webhooks::Settings,
     /// `/metrics`.
@@ -97,7 +97,7 @@ impl Default for Config {
             links: links::Settings::default(),
             visit: visit::Settings::default(),
             clicks: flush::Settings::default(),
-            limits: http::api::limits::Settings::default(),
+            limits: http::api::admission::rate::Settings::default(),
             webhooks: webhooks::Settings::default(),
             metrics: http::api::ops::Settings::default(),
             admin_key: None,

@@ -6,7 +6,7 @@
 //! | the operator | all |
 //! | all tenants together | seven eighths, so that the operator can always act |
 //! | one company, with all its workspaces | half |
-//! | one workspace | three quarters of its company's share |
+//! | one workspace | three quarters of its company's share, and never all of it |
 //!
 //! Every pool that requests of several tenants draw from is one of these.
 
@@ -46,7 +46,9 @@ impl Shares {
         let total = if total < TOTAL_MIN { TOTAL_MIN } else { total };
         let reserve = if total < 8 { 1 } else { total / 8 };
         let company = total / 2;
-        Shares { total, tenants: total - reserve, company, workspace: company - company / 4 }
+        // Even a company's share of two units is not one workspace's: another finds the other.
+        let others = if company < 4 { 1 } else { company / 4 };
+        Shares { total, tenants: total - reserve, company, workspace: company - others }
     }
 
     /// Returns the most units that this tenant may hold.
@@ -213,7 +215,7 @@ mod tests {
             assert!(shares.tenants < shares.total, "{shares:?} keeps some for the operator");
             assert!(shares.company <= shares.total / 2, "{shares:?}");
             assert!(shares.company < shares.tenants, "{shares:?} keeps some for another company");
-            assert!(shares.workspace >= 1 && shares.workspace <= shares.company, "{shares:?}");
+            assert!(shares.workspace >= 1 && shares.workspace < shares.company, "{shares:?}");
         }
     }
 

@@ -16,7 +16,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use hyper::{HeaderMap, Response};
 use tokio::sync::mpsc;
 
-use crate::http::shares::Share;
+use crate::fair::FairPermit;
 
 /// Every answer.
 pub type Answer = Response<Content>;
@@ -46,15 +46,19 @@ impl Default for Content {
 pub struct Sliced {
     rest: Bytes,
     /// Its room among all long ones, for as long as any of it is here: slices share its memory.
-    room: Option<Share>,
+    room: Option<FairPermit>,
 }
 
 /// A body that comes piece by piece. Only the last piece ends it well: when whoever makes it gives
 /// up or panics, the connection is cut, so that no client takes a part for the whole.
 #[derive(Debug)]
 pub struct Pieces {
-    pieces: mpsc::Receiver<Piece>,
+    receiver: mpsc::Receiver<Piece>,
+    /// What is left of the last piece: handed over in slices, as [`Content::Sliced`] is.
+    rest: Bytes,
     is_over: bool,
+    /// Room for the pieces on their way and for the one that is being produced.
+    room: Option<FairPermit>,
 }
 
 /// Part of a body.
@@ -76,8 +80,11 @@ impl Content {
     /// slowly holds one piece besides the one being sent to it. When the sender is closed, nobody
     /// reads any more.
     pub fn pieces() -> (mpsc::Sender<Piece>, Content) {
-        let (sender, pieces) = mpsc::channel(1);
-        (sender, Content::Pieces(Box::new(Pieces { pieces, is_over: false })))
+        let (sender, receiver) = mpsc::channel(1);
+        (
+            sender,
+            Content::Pieces(Box::new(Pieces { receiver, rest: Bytes::new(), is_over: false, room: None })),
+        )
     }
 
     /// The length of a long body that is in memory.
@@ -88,10 +95,17 @@ impl Content {
         }
     }
 
-    /// Has a long body hold its room until it is gone.
-    pub(super) fn hold(&mut self, room: Share) {
-        if let Content::Sliced(long) = self {
-            long.room = Some(room);
+    /// Returns whether the body comes in pieces.
+    pub(super) fn is_streamed(&self) -> bool {
+        matches!(self, Content::Pieces(_))
+    }
+
+    /// Has a body that is long or comes in pieces hold its room until it is gone.
+    pub(super) fn hold(&mut self, room: FairPermit) {
+        match self {
+            Content::Whole(_) => drop(room),
+            Content::Sliced(long) => long.room = Some(room),
+            Content::Pieces(pieces) => pieces.room = Some(room),
         }
     }
 }
@@ -124,11 +138,18 @@ impl Body for Content {
                 let slice = rest.split_to(rest.len().min(SLICE));
                 Poll::Ready(Some(Ok(Frame::data(slice))))
             }
-            Content::Pieces(pieces) if pieces.is_over => Poll::Ready(None),
             Content::Pieces(pieces) => {
-                let piece = ready!(pieces.pieces.poll_recv(cx));
-                pieces.is_over = piece.as_ref().is_none_or(|piece| piece.is_last);
-                Poll::Ready(Some(piece.map(|piece| Frame::data(piece.bytes)).ok_or(Cut)))
+                if pieces.rest.is_empty() {
+                    if pieces.is_over {
+                        return Poll::Ready(None);
+                    }
+                    let piece = ready!(pieces.receiver.poll_recv(cx));
+                    pieces.is_over = piece.as_ref().is_none_or(|piece| piece.is_last);
+                    let Some(piece) = piece else { return Poll::Ready(Some(Err(Cut))) };
+                    pieces.rest = piece.bytes;
+                }
+                let slice = pieces.rest.split_to(pieces.rest.len().min(SLICE));
+                Poll::Ready(Some(Ok(Frame::data(slice))))
             }
         }
     }
@@ -137,7 +158,7 @@ impl Body for Content {
         match self {
             Content::Whole(whole) => whole.is_end_stream(),
             Content::Sliced(long) => long.rest.is_empty(),
-            Content::Pieces(pieces) => pieces.is_over,
+            Content::Pieces(pieces) => pieces.is_over && pieces.rest.is_empty(),
         }
     }
 
@@ -165,6 +186,9 @@ pub enum BodyError {
     /// Compressed. There is no decoder, so that no small body unfolds into a large one.
     #[error("the body must not have a Content-Encoding")]
     Encoded,
+    /// Too many bodies are waited for.
+    #[error("too many bodies are under way")]
+    Busy,
     /// Framing broken, or the client is gone.
     #[error("the body ended early or is malformed")]
     Broken,
@@ -176,7 +200,12 @@ where
     B: Body<Data = Bytes>,
 {
     check(headers, &body, max)?;
-    read_on(body, max, within, || {}).await
+    read_on(body, max, within, || true).await
+}
+
+/// Returns the length that a head declares for its body.
+pub fn declared(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
 }
 
 /// What a head says of its body: whether it may be read at all.
@@ -184,22 +213,22 @@ pub fn check<B: Body>(headers: &HeaderMap, body: &B, max: usize) -> Result<(), B
     if headers.contains_key(CONTENT_ENCODING) {
         return Err(BodyError::Encoded);
     }
-    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.unwrap_or(0).max(body.size_hint().lower()) > max as u64 {
+    if declared(headers).unwrap_or(0).max(body.size_hint().lower()) > max as u64 {
         return Err(BodyError::TooLarge { max });
     }
     Ok(())
 }
 
-/// Reads a body whose head was [`check`]ed. Calls `late` once when it is not there at once: thousands
-/// may be waited for, and whoever waits should hold little. So does this: of a body that comes in
+/// Reads a body whose head was [`check`]ed. Calls `late` once when it is not there at once, and fails
+/// with [`BodyError::Busy`] if that returns false: thousands may be waited for, and each should hold
+/// little. So does this: of a body that comes in
 /// parts it holds copies, since a part as it came would keep hyper's whole buffer, and have it take
 /// another.
 pub async fn read_on<B>(
     body: B,
     max: usize,
     within: Duration,
-    late: impl FnOnce(),
+    late: impl FnOnce() -> bool,
 ) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes>,
@@ -210,7 +239,9 @@ where
     if let Poll::Ready(ended) = there {
         return ended;
     }
-    late();
+    if !late() {
+        return Err(BodyError::Busy);
+    }
     // Absolute: a deadline that restarts at each byte is no deadline against a trickle.
     tokio::time::timeout(within, collect(body, &mut all, max)).await.unwrap_or(Err(BodyError::Slow))
 }
@@ -310,6 +341,7 @@ mod tests {
             let read = read_on(Chunks(buffers.clone(), true), 99, within, || {
                 late += 1;
                 assert!(buffers.iter().all(Bytes::is_unique), "{count}");
+                true
             });
             assert_eq!(read.await, Err(BodyError::Slow), "{count}");
             assert_eq!(late, 1, "{count}");

@@ -17,7 +17,6 @@ mod places;
 mod scans;
 pub mod server;
 pub mod service;
-mod shares;
 mod stream;
 mod turn;
 

@@ -96,6 +96,9 @@ struct Shared {
     body_timeout: Duration,
     proxies: Networks,
     scans: Scans,
+    /// Requests for health and readiness: limited like misses, and apart from them, so that no scanner
+    /// behind the same proxy makes a supervisor take the server for dead.
+    probes: Scans,
 }
 
 impl Service {
@@ -111,8 +114,18 @@ impl Service {
     ) -> Service {
         let body_timeout = settings.body_timeout;
         let proxies = settings.proxies().expect("the configuration was checked");
-        let (description, scans) = (api.describe(), Scans::new(misses));
-        Service(Arc::new(Shared { visitor, api, ops, description, counts, body_timeout, proxies, scans }))
+        let (description, scans, probes) = (api.describe(), Scans::new(misses), Scans::new(misses));
+        Service(Arc::new(Shared {
+            visitor,
+            api,
+            ops,
+            description,
+            counts,
+            body_timeout,
+            proxies,
+            scans,
+            probes,
+        }))
     }
 
     /// The service of a connection from this address.
@@ -251,7 +264,6 @@ impl Service {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return not_allowed().into();
         }
-        let ops = &self.0.ops;
         let answer = match place {
             Place::Visit => {
                 let (path, query, headers) = (uri.path(), uri.query(), request.headers());
@@ -267,18 +279,48 @@ impl Service {
                 let answer = self.0.visitor.follow_contact_link(&visit);
                 return Routed::Answered(self.visited(answer, headers, peer));
             }
-            Place::Health => ops.health(),
-            Place::Ready => ops.ready(),
-            Place::Metrics if ops.is_public || self.0.api.is_admin(request.headers()) => ops.metrics(),
-            // Answered as the API answers a request without a key, whatever the key lacks.
-            Place::Metrics => api::unauthorized(),
-            Place::Description => self.0.description.json(),
-            Place::Docs => self.0.description.page(),
+            Place::Health | Place::Ready => self.probed(place, request.headers(), peer),
+            Place::Metrics | Place::Description | Place::Docs => {
+                self.documented(place, request.headers(), peer)
+            }
             Place::Robots => fixed("text/plain; charset=utf-8", ROBOTS),
             Place::Icon => fixed("image/svg+xml", ICON),
-            Place::Nowhere | Place::Api => page(StatusCode::NOT_FOUND),
+            // Asked for by scanners: counted like codes that lead nowhere.
+            Place::Nowhere | Place::Api => {
+                let peer = peer::of(peer, request.headers(), &self.0.proxies);
+                let wait = self.0.scans.miss(peer, Instant::now());
+                wait.map_or_else(|| page(StatusCode::NOT_FOUND), too_many)
+            }
         };
         answer.into()
+    }
+
+    /// The answer to a request for health or readiness.
+    fn probed(&self, place: Place, headers: &HeaderMap, peer: IpAddr) -> Answer {
+        let peer = peer::of(peer, headers, &self.0.proxies);
+        match self.0.probes.miss(peer, Instant::now()) {
+            Some(wait) => too_many(wait),
+            None if place == Place::Ready => self.0.ops.ready(),
+            None => self.0.ops.health(),
+        }
+    }
+
+    /// The answer to a request for what is about the server itself, within the limits of its key or
+    /// address.
+    fn documented(&self, place: Place, headers: &HeaderMap, peer: IpAddr) -> Answer {
+        let Shared { ops, api, description, .. } = &*self.0;
+        let peer = peer::of(peer, headers, &self.0.proxies);
+        let is_for_operator = place == Place::Metrics && !ops.is_public;
+        let refused =
+            if is_for_operator { api.refuse_operator(headers, peer) } else { api.refuse_anyone(peer) };
+        if let Some(refused) = refused {
+            return refused;
+        }
+        match place {
+            Place::Metrics => ops.metrics(),
+            Place::Description => description.json(),
+            _ => description.page(),
+        }
     }
 
     /// The answer to a visit from this connection's `peer`.
@@ -322,6 +364,7 @@ impl Service {
                 BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 BodyError::Slow => StatusCode::REQUEST_TIMEOUT,
                 BodyError::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                BodyError::Busy => StatusCode::SERVICE_UNAVAILABLE,
                 BodyError::Broken => StatusCode::BAD_REQUEST,
             })
         };
@@ -344,6 +387,10 @@ impl Service {
     ) -> Answering {
         Answering::Later(Later { answer, counts: Arc::clone(&self.0.counts), dialect })
     }
+}
+
+fn too_many(wait: Duration) -> Answer {
+    pages::too_many(wait).map(Content::Whole)
 }
 
 fn now(answer: Answer) -> Answering {

@@ -15,7 +15,7 @@ use crate::table::record::{Stored, StoredOutcome};
 use crate::table::{Found, keys};
 
 /// Most campaigns of one workspace: their list is read whole to be put in order. Past it: refused.
-const CAMPAIGNS_MAX: usize = 10_000;
+pub const CAMPAIGNS_MAX: usize = 10_000;
 
 /// A page of a short list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

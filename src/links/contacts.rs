@@ -65,16 +65,10 @@ impl Links {
                 urls.insert(id, self.url_for(context, id, contact).await?);
             }
         }
-        let mut rendered = text.to_owned();
-        let mut unknown = Vec::new();
-        for (id, url) in urls {
-            match url {
-                Some(url) => rendered = rendered.replace(&[FIELD, id, "}}"].concat(), &url),
-                None => unknown.push(id.to_owned()),
-            }
-        }
+        let mut unknown: Vec<_> =
+            urls.iter().filter(|(_, url)| url.is_none()).map(|(id, _)| (*id).to_owned()).collect();
         unknown.sort();
-        Ok(Rendered { text: rendered, unknown })
+        Ok(Rendered { text: fill(text, &urls), unknown })
     }
 
     async fn url_for(
@@ -130,6 +124,24 @@ impl Links {
         }
         Err(Error::Busy)
     }
+}
+
+/// Returns the text with its merge fields filled in; those without a URL stay as they are. One pass,
+/// however many different fields there are.
+fn fill(text: &str, urls: &HashMap<&str, Option<String>>) -> String {
+    let mut segments = text.split(FIELD);
+    let mut filled = segments.next().unwrap_or("").to_owned();
+    for segment in segments {
+        let field = segment.split_once("}}");
+        if let Some((url, rest)) = field.and_then(|(id, rest)| Some((urls.get(id)?.as_ref()?, rest))) {
+            filled.push_str(url);
+            filled.push_str(rest);
+        } else {
+            filled.push_str(FIELD);
+            filled.push_str(segment);
+        }
+    }
+    filled
 }
 
 /// The ids in the merge fields of a text.

@@ -23,8 +23,10 @@ use tokio::sync::oneshot;
 
 use super::Error;
 use super::exclusive::assert_released;
+use crate::fair::FairSemaphore;
+#[cfg(test)]
+use crate::fair::Shares;
 use crate::fair::queue::{FairQueue, Lane, Ticket};
-use crate::fair::{FairSemaphore, Shares};
 use crate::model::tenant::Tenant;
 
 /// Longest wait for a thread: as long as callers are usually willing to wait. Past it: 503, try again.
@@ -162,6 +164,7 @@ impl CpuPool {
     }
 
     /// Returns how the waiting room is shared.
+    #[cfg(test)]
     pub(super) fn shares(&self) -> Shares {
         self.room.shares()
     }
@@ -174,12 +177,11 @@ impl CpuPool {
         work: impl FnOnce(&Cancel) -> T + Send + 'static,
     ) -> Result<T, Error> {
         assert_released("a slot is awaited");
-        let turn = match self.threads.try_take() {
-            Some(turn) => turn,
-            None => {
-                let _room = self.room.try_acquire(tenant, 1).ok_or(Error::Busy)?;
-                tokio::time::timeout(WAIT_MAX, self.wait(tenant)).await.map_err(|_| Error::Busy)?
-            }
+        let turn = if let Some(turn) = self.threads.try_take() {
+            turn
+        } else {
+            let _room = self.room.try_acquire(tenant, 1).ok_or(Error::Busy)?;
+            tokio::time::timeout(WAIT_MAX, self.wait(tenant)).await.map_err(|_| Error::Busy)?
         };
         CpuPool::execute(turn, work).await
     }

@@ -231,6 +231,6 @@ impl Links {
     }
 }
 
-fn is_seen(context: &Context, domain: &Domain) -> bool {
+pub(super) fn is_seen(context: &Context, domain: &Domain) -> bool {
     domain.workspace.is_none_or(|owner| owner == context.workspace.number)
 }

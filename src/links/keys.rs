@@ -85,6 +85,11 @@ impl Caller {
         }
     }
 
+    /// Returns whether it may create links and do nothing else.
+    pub fn is_create_only(&self) -> bool {
+        matches!(self, Caller::Key { record, .. } if record.create_only)
+    }
+
     /// Whose objects it sees.
     pub fn reach(&self) -> Reach {
         match self {
@@ -278,7 +283,7 @@ impl Links {
         })
     }
 
-    fn is_within(&self, outer: &Reach, inner: &Reach) -> bool {
+    pub(super) fn is_within(&self, outer: &Reach, inner: &Reach) -> bool {
         match (outer, inner) {
             (Reach::Instance, _) => true,
             (Reach::Company(outer), Reach::Company(inner)) => outer == inner,

@@ -10,12 +10,39 @@ use super::{Context, Error, Links, Shared};
 use crate::model::Invalid;
 use crate::model::domain::DomainNumber;
 use crate::model::id::Id;
-use crate::model::link::Link;
+use crate::model::link::{Link, TITLE_MAX};
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::{List, Order};
 
-/// Deepest row of a sorted list: everything before it is held in memory.
+/// Deepest row of a sorted list: what everything before it is sorted by is held in memory.
 const SORTED_DEPTH_MAX: u64 = 10_000;
+
+/// Rows beyond the depth of a sorted list that are held before the surplus is sorted out.
+const SORTED_SURPLUS: usize = 1_024;
+
+/// What one row of a sorted list takes while it is sorted: with a title, the longest one.
+const RANKED_BYTES: usize = 64;
+const RANKED_TITLE_BYTES: usize = 64 + 4 * TITLE_MAX;
+
+/// Most bytes of the links of one page, as [`listed_bytes`] counts them: 100 links of 5 KB each, where
+/// usual ones have some 500 bytes. A page of longer links ends early and says so with its cursor; one
+/// without a cursor is refused, and names the limit that fits.
+const PAGE_BYTES: usize = 512 * 1024;
+
+/// Most bytes of one link as record, view and text together, by the bounds on its fields.
+pub const LINK_BYTES_MAX: usize = 192 * 1024;
+
+/// The same of a link in a list, which shows less of it.
+const LISTED_BYTES_MAX: usize = 64 * 1024;
+
+/// A text buffer that grows may be twice as large as its text, beside the views that it is made from.
+const PER_LISTED_BYTE: usize = 3;
+
+/// Most bytes of one tag of a link, as a view.
+const TAG_BYTES: usize = 4 * crate::model::tag::NAME_MAX + 96;
+
+/// What a link's numbers, dates and names take in a list.
+const LISTED_FIXED: usize = 600;
 
 impl Links {
     /// A page of the acting workspace's links.
@@ -42,6 +69,23 @@ impl Links {
 }
 
 impl LinkQuery {
+    /// Returns the most bytes that the page may take while it is produced: views and text, the link
+    /// that is read at the moment, and, in orders that need it, what the list is sorted by.
+    pub fn largest_bytes(&self) -> usize {
+        let page = PER_LISTED_BYTE * (self.limit * LISTED_BYTES_MAX).min(PAGE_BYTES + LISTED_BYTES_MAX);
+        let row = match self.sort {
+            Sort::Newest | Sort::Oldest => 0,
+            Sort::Clicks => RANKED_BYTES,
+            Sort::Title => RANKED_TITLE_BYTES,
+        };
+        let depth = match self.at {
+            Cursor::Page(page) => page.saturating_mul(self.limit as u64).min(SORTED_DEPTH_MAX),
+            Cursor::After(_) => 0,
+        };
+        let rows = usize::try_from(depth).unwrap_or(0) + SORTED_SURPLUS;
+        LINK_BYTES_MAX / 2 + page + row * rows
+    }
+
     /// Whether it looks at many links: at all, or at those of the pages before.
     fn is_scan(&self) -> bool {
         let is_deep = match self.at {
@@ -139,6 +183,7 @@ impl Shared {
             Cursor::After(id) => (Some(id), 0),
             Cursor::Page(page) => (None, (page - 1).saturating_mul(query.limit as u64)),
         };
+        let mut is_cut = false;
         // How many match is told by looking at each, which then is done once, from the beginning.
         let is_whole = !filter.admits_all();
         let is_before = |id: Id| match order {
@@ -146,7 +191,7 @@ impl Shared {
             Order::Oldest => after.is_some_and(|after| id <= after),
         };
         let mut links: Vec<Link> = Vec::with_capacity(query.limit);
-        let (mut more, mut total) = (false, 0);
+        let (mut more, mut total, mut bytes) = (false, 0, 0);
         self.table.each_link(workspace, list, order, after.filter(|_| !is_whole), &mut |found| {
             if !filter.admits(&found.record) {
                 return true;
@@ -159,13 +204,23 @@ impl Shared {
                 skip -= 1;
                 return true;
             }
-            if links.len() == query.limit {
+            if more || links.len() == query.limit {
                 more = true;
                 return is_whole;
             }
-            links.push(found.record);
+            let link = shorten(found.record);
+            bytes += listed_bytes(&link);
+            if bytes > PAGE_BYTES && !links.is_empty() {
+                more = true;
+                is_cut = true;
+                return is_whole;
+            }
+            links.push(link);
             true
         })?;
+        if is_cut && query.is_whole {
+            return Err(too_long(links.len()));
+        }
         if !is_whole {
             total = self.table.count(workspace, list)?;
         }
@@ -199,12 +254,12 @@ impl Shared {
                 return true;
             }
             total += 1;
-            match self.rank(query.sort, found.record) {
+            match self.rank(query.sort, &found.record) {
                 Ok(ranked) => best.push(ranked),
                 Err(error) => failure = Some(error),
             }
-            // Sorting at twice the depth keeps both memory and time per link bounded.
-            if best.len() >= 2 * depth + 1_024 {
+            // Sorting now and then keeps both memory and time per link bounded.
+            if best.len() >= depth + SORTED_SURPLUS {
                 best.sort_by(Ranked::order);
                 best.truncate(depth);
             }
@@ -214,16 +269,26 @@ impl Shared {
             return Err(error);
         }
         best.sort_by(Ranked::order);
-        let links =
-            best.into_iter().take(depth).skip(depth - query.limit).map(|ranked| ranked.link).collect();
+        let page = best.into_iter().take(depth).skip(depth - query.limit);
+        let (mut links, mut bytes) = (Vec::new(), 0);
+        for ranked in page {
+            // A link deleted since is left out.
+            let Some(found) = self.table.link_by_id(workspace, ranked.id)? else { continue };
+            let link = shorten(found.record);
+            bytes += listed_bytes(&link);
+            if bytes > PAGE_BYTES && !links.is_empty() {
+                return Err(too_long(links.len()));
+            }
+            links.push(link);
+        }
         self.filled(query, links, total, None)
     }
 
-    fn rank(&self, sort: Sort, link: Link) -> Result<Ranked, Error> {
-        let clicks = if sort == Sort::Clicks { self.clicks_of(&link)? } else { 0 };
+    fn rank(&self, sort: Sort, link: &Link) -> Result<Ranked, Error> {
+        let clicks = if sort == Sort::Clicks { self.clicks_of(link)? } else { 0 };
         let title =
             (sort == Sort::Title).then(|| link.options.title.as_deref().map(str::to_lowercase)).flatten();
-        Ok(Ranked { clicks, title, link })
+        Ok(Ranked { clicks, title, id: link.id })
     }
 
     fn filled(
@@ -241,7 +306,7 @@ impl Shared {
 struct Ranked {
     clicks: u64,
     title: Option<String>,
-    link: Link,
+    id: Id,
 }
 
 impl Ranked {
@@ -252,8 +317,33 @@ impl Ranked {
             (Some(ours), Some(theirs)) => ours.cmp(theirs),
             (ours, theirs) => theirs.is_some().cmp(&ours.is_some()),
         };
-        clicks.then(titles).then(other.link.id.cmp(&self.link.id))
+        clicks.then(titles).then(other.id.cmp(&self.id))
     }
+}
+
+/// Takes what no list shows out of a link: a page holds up to 100 of them.
+pub(super) fn shorten(mut link: Link) -> Link {
+    let options = &mut link.options;
+    options.description = None;
+    options.image = None;
+    options.expired_url = None;
+    options.webhook_urls = Vec::new();
+    options.notes = None;
+    link
+}
+
+/// Returns how many bytes a shortened link takes as a view: its texts, the destination twice (as it is
+/// stored and with its UTM parameters), and its tags at their longest.
+pub(super) fn listed_bytes(link: &Link) -> usize {
+    let options = &link.options;
+    let title = options.title.as_ref().map_or(0, |title| title.len());
+    let utm = options.target().as_str().len();
+    LISTED_FIXED + options.destination.as_str().len() + utm + title + options.tags.len() * TAG_BYTES
+}
+
+fn too_long(fits: usize) -> Error {
+    let why = format!("must be at most {fits} here: the links of this page are longer than 512 KB together");
+    Invalid::new("limit", why).into()
 }
 
 fn empty(query: &LinkQuery) -> Page {

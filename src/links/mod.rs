@@ -31,6 +31,7 @@ mod readers;
 mod replay;
 mod resolve;
 mod site;
+mod sizes;
 mod snapshots;
 mod start;
 mod tags;
@@ -49,12 +50,13 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 pub use self::bulk::{Bulk, ROWS_MAX};
-pub use self::campaigns::Paging;
+pub use self::campaigns::{CAMPAIGNS_MAX, Paging};
 pub use self::contacts::{CONTACT_PATH, Rendered};
 pub use self::cpu_pool::heavy_threads;
 pub use self::error::Error;
 pub use self::import::{Import, Imported, OnConflict};
 pub use self::keys::{Caller, Credential};
+pub use self::list::LINK_BYTES_MAX;
 pub use self::named::Names;
 pub use self::query::{Cursor, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Page, Sort};
 pub use self::replay::{Claim, Outcome, Replay};
@@ -62,11 +64,12 @@ pub use self::resolve::Resolved;
 pub use self::site::Site;
 pub use self::snapshots::{ImportView, SharePage, ShareView, SnapshotView};
 pub use self::start::{Bootstrap, KEY_FILE, StartError};
+pub use self::tags::TAGS_MAX;
 pub use self::view::{
     BulkView, CampaignPage, CampaignView, DomainView, FailedRow, KeyView, LinkView, WebhookSecretView,
     WorkspaceView,
 };
-pub use self::walk::{Slice, Walk};
+pub use self::walk::{STREAM_BYTES_MAX, Slice, Walk};
 
 use self::cpu_pool::{Cancel, CpuPool};
 use self::directory::Directory;

@@ -28,6 +28,8 @@ pub struct LinkQuery {
     pub is_active: Option<bool>,
     /// In this order.
     pub sort: Sort,
+    /// Whether the page must not end before its limit: the dialect has no cursor to continue with.
+    pub is_whole: bool,
 }
 
 /// Where in the list a page begins.
@@ -56,7 +58,7 @@ pub enum Sort {
 /// A page of links.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// The links.
+    /// The links: without what lists do not show, such as notes (see `list::shorten`).
     pub links: Vec<LinkView>,
     /// How many match in all.
     pub total: u64,
@@ -65,6 +67,6 @@ pub struct Page {
     /// Links per page.
     pub limit: usize,
     /// Where the next page begins, in the order of creation; `None` on the last page and in
-    /// other orders.
+    /// other orders. A page that ends at its bound on bytes has fewer links than its limit.
     pub next: Option<Id>,
 }

@@ -9,7 +9,7 @@ use crate::table::record::{Stored, StoredOutcome, TagName};
 use crate::table::{Found, keys};
 
 /// Most tags of one workspace: lists of tags are answered whole.
-pub(super) const TAGS_MAX: usize = 10_000;
+pub const TAGS_MAX: usize = 10_000;
 
 impl Links {
     /// All tags, the newest first.

@@ -1,16 +1,23 @@
 //! A list of links of any length, read batch by batch: whoever reads it holds one batch, and a
 //! thread only while a batch is being read.
 
-use super::list::matches;
+use super::list::{LINK_BYTES_MAX, listed_bytes, matches, shorten};
 use super::{Context, Credential, Error, LinkView, Links, Shared};
 use crate::model::id::Id;
 use crate::model::tenant::Tenant;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::{List, Order, Sight};
 
-/// Most links of one batch: some 10 KB as their readers see them, 1.5 MB when every text of every
-/// link is as long as it may be. What is beyond comes with the next one.
+/// Most links of one batch, some 10 KB as their readers see them. What is beyond comes with the next
+/// one.
 const BATCH: usize = 32;
+
+/// Bytes of links after which a batch ends before it has as many, as `list::listed_bytes` counts them.
+const BATCH_BYTES: usize = 128 * 1024;
+
+/// Most bytes that a list of any length holds at once: the link that is read at the moment, a batch of
+/// views and its text in a buffer that grows, and two batches of text on their way to the client.
+pub const STREAM_BYTES_MAX: usize = LINK_BYTES_MAX / 2 + 6 * BATCH_BYTES;
 
 /// Most links looked at for one batch: a search that finds little gives its thread back after a
 /// few milliseconds and goes on with another.
@@ -74,13 +81,14 @@ impl Walk {
     pub async fn next(&mut self) -> Result<(Vec<LinkView>, bool), Error> {
         let mut links = Vec::new();
         let mut goes_on = self.rest.left > 0;
-        while goes_on && links.len() < BATCH {
+        let mut bytes = 0;
+        while goes_on && links.len() < BATCH && bytes < BATCH_BYTES {
             let mut rest = self.rest.clone();
-            let room = BATCH - links.len();
+            let room = Room { links: BATCH - links.len(), bytes: BATCH_BYTES - bytes };
             let is_scan = rest.needle.is_some() || rest.skip > LOOKED_AT_MAX as u64;
             let look = move |shared: &Shared| {
-                let (found, more) = shared.look(&mut rest, room)?;
-                Ok((found, more, rest))
+                let (found, taken, more) = shared.look(&mut rest, room)?;
+                Ok((found, taken, more, rest))
             };
             let is_begun = self.rest.sight.is_some();
             let looked = match (is_scan, is_begun) {
@@ -88,8 +96,9 @@ impl Walk {
                 (true, false) => self.links.scanning(&self.tenant, move |shared, _| look(shared)).await,
                 (true, true) => self.links.resume_scanning(&self.tenant, move |shared, _| look(shared)).await,
             };
-            let (found, more, rest) = looked?;
+            let (found, taken, more, rest) = looked?;
             links.extend(found);
+            bytes += taken;
             goes_on = more;
             self.rest = rest;
         }
@@ -98,11 +107,20 @@ impl Walk {
     }
 }
 
+/// What is left of a batch.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    links: usize,
+    bytes: usize,
+}
+
 impl Shared {
-    /// Up to `room` links, and whether there may be more; `rest` becomes what is left then.
-    fn look(&self, rest: &mut Rest, room: usize) -> Result<(Vec<LinkView>, bool), Error> {
+    /// Returns links until `room` is used up, how many bytes they take, and whether there may be more;
+    /// `rest` becomes what is left then.
+    fn look(&self, rest: &mut Rest, room: Room) -> Result<(Vec<LinkView>, usize, bool), Error> {
         let mut found = Vec::new();
         let mut looked_at = 0;
+        let mut bytes = 0;
         let mut more = false;
         let Rest { workspace, needle, sight, after, skip, left } = rest;
         let mut seen = sight.take().map_or_else(|| self.table.sight(*workspace), Ok)?;
@@ -111,7 +129,7 @@ impl Shared {
             if *left == 0 {
                 return false;
             }
-            if found.len() == room || looked_at == LOOKED_AT_MAX {
+            if found.len() == room.links || bytes >= room.bytes || looked_at == LOOKED_AT_MAX {
                 more = true;
                 return false;
             }
@@ -125,11 +143,13 @@ impl Shared {
                 return true;
             }
             *left -= 1;
-            found.push(link.record);
+            let link = shorten(link.record);
+            bytes += listed_bytes(&link);
+            found.push(link);
             true
         })?;
         *sight = Some(seen);
         let views = found.into_iter().map(|link| self.view(link)).collect::<Result<_, _>>()?;
-        Ok((views, more))
+        Ok((views, bytes, more))
     }
 }

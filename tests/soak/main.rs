@@ -18,6 +18,7 @@ mod overload;
 mod server;
 mod slow;
 mod time;
+mod unread;
 
 /// Rows of the table.
 pub(crate) struct Report {
@@ -67,6 +68,7 @@ const PARTS: &[Part] = &[
     ("files", faults::t14_no_file_is_opened_for_a_visitor),
     ("readonly", faults::t97_a_disk_that_becomes_read_only),
     ("time", time::t103_the_systems_clock_jumps),
+    ("unread", unread::n01_a_thousand_unread_answers),
 ];
 
 fn main() -> ExitCode {

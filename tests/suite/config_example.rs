@@ -48,6 +48,9 @@ fn each_key_is_shown_at_its_default() {
     let mut defaults = flat("", &defaults);
     // Unset by default, and what it then is depends on the machine.
     defaults.push(("http.max_connections".to_owned(), Value::Integer(20_000)));
+    // Unset by default: multiples of another limit.
+    defaults.push(("limits.workspace_requests_per_minute".to_owned(), Value::Integer(30_000)));
+    defaults.push(("limits.company_requests_per_minute".to_owned(), Value::Integer(60_000)));
     for (key, value) in &defaults {
         let found = shown.iter().find(|(name, _)| name == key);
         assert_eq!(found.map(|(_, value)| value), Some(value), "{key}");
@@ -58,6 +61,8 @@ fn each_key_is_shown_at_its_default() {
     let config: Config = toml::from_str(&uncommented()).expect("its values are accepted");
     let mut want = Config::default();
     want.http.max_connections = Some(20_000);
+    want.limits.workspace_requests_per_minute = Some(30_000);
+    want.limits.company_requests_per_minute = Some(60_000);
     assert_eq!(config, want);
 }
 

@@ -72,6 +72,8 @@ mod ops;
 mod options;
 /// Links with a password.
 mod password;
+/// Every pool has shares for each tenant.
+mod pools;
 /// What is kept of visitors, and whom they meet.
 mod privacy;
 /// Many at once.

@@ -54,6 +54,73 @@ fn metrics_are_for_administrators() {
     assert_eq!(app.visitor().get("/metrics").status, 200, "made public");
 }
 
+/// Numbers of all companies are the operator's: no key of a tenant sees them, nor one that may only
+/// create links.
+#[test]
+fn n07_metrics_are_for_keys_of_the_whole_instance() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let company = admin.post("/api/v1/companies", &json!({"name": "C"})).expect(201, "a company");
+    let company = text(&company["company"], "id").to_owned();
+    let rows = [
+        (json!({"instance": true}), 200),
+        (json!({"instance": true, "createOnly": true}), 401),
+        (json!({"companyId": company}), 401),
+        (json!({}), 401),
+    ];
+    for (mut body, status) in rows {
+        body["name"] = json!("n");
+        body["scopes"] = json!(["admin", "links.write"]);
+        let made = admin.post("/api/v1/keys", &body).expect(201, "a key");
+        let answer = app.visitor().with_key(text(&made["key"], "secret")).get("/metrics");
+        assert_eq!(answer.status, status, "{body}: {answer:?}");
+    }
+}
+
+/// Every door that the table of the APIs does not know has a limit of its own kind.
+#[test]
+fn n07_no_path_is_beside_the_limits() {
+    let limited = |path: &str, key: Option<&str>, fine: u16| {
+        let app = TestApp::start_with(|config| {
+            config.limits.refused_per_minute = 3;
+            config.limits.misses_per_minute = 3;
+        });
+        let mut client = app.visitor();
+        if let Some(key) = key {
+            client = client.with_key(key);
+        }
+        let statuses: Vec<_> = (0..5).map(|_| client.get(path).status).collect();
+        assert_eq!(statuses, [fine, fine, fine, 429, 429], "{path}");
+        assert!(client.get(path).header("retry-after").is_some(), "{path}");
+    };
+    for (path, fine) in [
+        ("/metrics", 401),
+        ("/api/v1/nothing", 404),
+        ("/api", 404),
+        ("/api/docs", 200),
+        ("/api/openapi.json", 200),
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/admin", 404),
+        ("/.well-known/x", 404),
+    ] {
+        limited(path, None, fine);
+    }
+    limited("/metrics", Some("wp_wrong"), 401);
+}
+
+/// Wrong keys are guessed at one door as at the other: they count together.
+#[test]
+fn n07_wrong_keys_at_the_metrics_count_with_those_at_the_api() {
+    let app = TestApp::start_with(|config| config.limits.refused_per_minute = 4);
+    let mut client = app.visitor().with_key("wp_wrong");
+    let paths = ["/metrics", "/api/v1/links", "/metrics", "/links", "/metrics", "/api/v1/links"];
+    let statuses: Vec<_> = paths.iter().map(|path| client.get(path).status).collect();
+    assert_eq!(statuses, [401, 401, 401, 401, 429, 429]);
+    assert_eq!(app.visitor().get("/healthz").status, 200, "probes are counted apart");
+    assert_eq!(app.admin().get("/metrics").status, 200, "a valid key is counted by itself");
+}
+
 #[test]
 fn health_and_readiness_are_for_anyone_and_tell_no_secrets() {
     let app = TestApp::start();

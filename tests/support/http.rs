@@ -78,6 +78,20 @@ impl Connection {
         Ok(Connection(BufReader::new(stream)))
     }
 
+    /// Opens a connection whose receive buffer has this size, set before it connects.
+    pub(crate) fn open_with(address: SocketAddr, receive_buffer: u32) -> io::Result<Connection> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let stream = runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.set_recv_buffer_size(receive_buffer)?;
+            socket.connect(address).await?.into_std()
+        })?;
+        stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Connection(BufReader::with_capacity(64, stream)))
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.get_mut().write_all(bytes)
     }

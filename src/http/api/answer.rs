@@ -12,6 +12,9 @@ use super::dialect::{Dialect, Failure, Trouble};
 use super::execute::Answered;
 use crate::http::body::{Answer, Content};
 
+/// Answers from this length on give back the rest of their buffer before they are sent.
+const SHRINK_FROM: usize = 16 * 1024;
+
 /// Names a request in the server's log.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -72,7 +75,11 @@ pub(in crate::http) fn respond(status: StatusCode, bytes: Vec<u8>) -> Answer {
     answer_of(status, content)
 }
 
-fn whole((status, bytes): (StatusCode, Vec<u8>)) -> (StatusCode, Content) {
+fn whole((status, mut bytes): (StatusCode, Vec<u8>)) -> (StatusCode, Content) {
+    // Room is charged by length: what a buffer has grown beyond its text must not be kept with it.
+    if bytes.len() > SHRINK_FROM {
+        bytes.shrink_to_fit();
+    }
     (status, Content::from(Bytes::from(bytes)))
 }
 

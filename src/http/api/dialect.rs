@@ -25,7 +25,7 @@ pub use crate::http::api::refusal::Refusal;
 pub use crate::webhooks::Attempt;
 
 use crate::clock::Timestamp;
-pub use crate::http::api::limits::Allowance;
+pub use crate::http::api::admission::rate::Allowance;
 use crate::http::api::query::Query;
 use crate::model::campaign::{CampaignDraft, CampaignEdit, CampaignRef};
 use crate::model::domain::{DomainDraft, DomainEdit};

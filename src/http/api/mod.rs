@@ -4,6 +4,7 @@
 //! Answers are never cached, never sniffed, carry no CORS headers (keys do not belong into other
 //! sites' pages), and are JSON with a body whatever happens.
 
+pub mod admission;
 mod answer;
 pub(crate) mod credentials;
 pub mod dialect;
@@ -13,9 +14,7 @@ mod execute;
 mod highlevel;
 mod idempotency;
 pub mod json;
-pub mod limits;
 mod linquid;
-mod long;
 pub mod native;
 pub mod openapi;
 pub mod ops;
@@ -24,7 +23,6 @@ pub mod query;
 mod refusal;
 mod snapshots;
 mod upload;
-mod work;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -35,8 +33,12 @@ use bytes::Bytes;
 use hyper::body::Body;
 use hyper::header::HeaderName;
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Request, StatusCode};
+use hyper::{HeaderMap, Request, StatusCode, Version};
 
+use self::admission::concurrency::{Concurrency, Slot};
+use self::admission::largest::largest;
+use self::admission::rate::{self, Allowance, Limits};
+use self::admission::response_budget::{Done, ResponseBudget};
 use self::answer::render;
 pub(super) use self::answer::respond;
 use self::credentials::NoCredential;
@@ -47,13 +49,10 @@ use self::execute::Answered;
 pub use self::execute::Core;
 use self::highlevel::{HighLevelLinks, HighLevelSnapshots};
 use self::idempotency::{Posted, Turns};
-use self::limits::{Allowance, Limits};
 use self::linquid::Linquid;
-use self::long::{Done, Long};
 use self::native::Native;
 use self::openapi::Description;
 use self::query::Query;
-use self::work::{Place, Work};
 use crate::clock::Timestamp;
 use crate::http::body::Answer;
 use crate::http::counts::Counts;
@@ -61,6 +60,7 @@ use crate::http::server::Settings;
 use crate::links::{Caller, Context, Credential, Replay};
 use crate::model::Invalid;
 use crate::model::key::{Reach, Scope};
+use crate::model::tenant::Tenant;
 
 /// Every dialect; the first that claims a path words its answers.
 pub(crate) static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid, &HighLevelLinks, &HighLevelSnapshots];
@@ -83,10 +83,28 @@ struct Shared {
     body_timeout: Duration,
     max_body: usize,
     max_bulk_body: usize,
-    work: Work,
-    long: Long,
+    concurrency: Concurrency,
+    response_budget: ResponseBudget,
     /// Starts at a random number, so that ids of two runs do not meet in the logs.
     requests: AtomicU64,
+}
+
+/// A request that may be served.
+#[derive(Debug)]
+struct Admitted {
+    caller: Caller,
+    /// To whom what it holds is charged.
+    tenant: Tenant,
+}
+
+/// What a request holds while its command runs, and what its answer depends on.
+#[derive(Debug)]
+struct Held {
+    slot: Slot,
+    bulk: Option<Slot>,
+    version: Version,
+    /// The length of its body.
+    body: usize,
 }
 
 /// Which dialect words the answers of a path.
@@ -105,14 +123,9 @@ pub fn troubled(dialect: &dyn Dialect, trouble: Trouble) -> Answer {
     respond(status, bytes)
 }
 
-/// The answer to a request outside the dialects that needs a key.
-pub fn unauthorized() -> Answer {
-    render(&NATIVE, Err(Failure::NoKey), None, None, false)
-}
-
 impl Api {
     /// The APIs over this core.
-    pub fn new(core: Core, settings: &Settings, limits: &limits::Settings, counts: Arc<Counts>) -> Api {
+    pub fn new(core: Core, settings: &Settings, limits: &rate::Settings, counts: Arc<Counts>) -> Api {
         // Without randomness ids start at 0: still unique within the run, which is what they must be.
         let first = getrandom::u64().unwrap_or(0);
         Api(Arc::new(Shared {
@@ -123,8 +136,8 @@ impl Api {
             body_timeout: settings.body_timeout,
             max_body: settings.max_body,
             max_bulk_body: settings.max_bulk_body,
-            work: Work::new(settings.body_timeout),
-            long: Long::new(settings.body_timeout),
+            concurrency: Concurrency::new(settings.body_timeout),
+            response_budget: ResponseBudget::new(settings.body_timeout),
             requests: AtomicU64::new(first),
         }))
     }
@@ -145,12 +158,13 @@ impl Api {
         let worded = |result, allow| render(dialect, result, Some(number), allow, has_body);
         let (mut answer, method, path) = match found {
             Found::Endpoint(endpoint, _) => {
-                let answer = match self.admit(&parts, peer, &mut allowance) {
-                    Ok(caller) => {
-                        let reach = caller.reach();
-                        let done = self.serve(caller, dialect, endpoint, &mut parts, body, number).await;
+                let answer = match self.admit(&parts.headers, peer, &mut allowance) {
+                    Ok(admitted) => {
+                        let tenant = admitted.tenant.clone();
+                        let done = self.serve(admitted, dialect, endpoint, &mut parts, body, number).await;
                         let may_fail = endpoint.method == "GET";
-                        self.0.long.answer(parts.version, done, &reach, may_fail, worded).await
+                        let budget = &self.0.response_budget;
+                        budget.answer(parts.version, done, &tenant, may_fail, worded).await
                     }
                     Err(failure) => worded(Err(failure), None),
                 };
@@ -188,10 +202,37 @@ impl Api {
         Description::new(self.0.core.links.site().base_url())
     }
 
-    /// Whether the headers carry a live key with the admin scope.
-    pub fn is_admin(&self, headers: &HeaderMap) -> bool {
+    /// Returns the refusal of a request for what only the operator may see, or `None` if it comes with a
+    /// key of the whole instance that has the admin scope and may do more than create links. All others are answered as the API answers
+    /// a request without a key, whatever their key lacks, and each request counts against the limits
+    /// of its key or address.
+    pub fn refuse_operator(&self, headers: &HeaderMap, peer: IpAddr) -> Option<Answer> {
         let caller = self.caller(headers, self.0.core.links.clock().now());
-        caller.is_ok_and(|caller| caller.scopes().allow(Scope::Admin))
+        let is_operator = matches!(&caller, Ok(caller) if caller.reach() == Reach::Instance
+            && caller.scopes().allow(Scope::Admin)
+            && !caller.is_create_only());
+        let allowance = match &caller {
+            Ok(caller) => self.0.limits.request(caller, &self.0.core.links.tenant_of(&caller.reach())),
+            Err(_) => self.0.limits.refused(peer),
+        };
+        match (allowance.failure(), is_operator) {
+            (None, true) => None,
+            (None, false) => Some(self.refusal(Failure::BadKey)),
+            (Some(early), _) => Some(self.refusal(early)),
+        }
+    }
+
+    /// Returns the refusal of a request too many for what anyone may see: an address may ask for as much of it in a minute as
+    /// it may send requests without a valid key, and counts of the two are apart.
+    pub fn refuse_anyone(&self, peer: IpAddr) -> Option<Answer> {
+        self.0.limits.open(peer).failure().map(|early| self.refusal(early))
+    }
+
+    /// The refusal of a request outside the dialects.
+    fn refusal(&self, failure: Failure) -> Answer {
+        let answer = render(&NATIVE, Err(failure), None, None, false);
+        self.count(answer.status());
+        answer
     }
 
     fn count(&self, status: StatusCode) {
@@ -206,25 +247,25 @@ impl Api {
     /// Who asks, if it may ask now. Before the body is read: strangers make nobody read 8 MB.
     fn admit(
         &self,
-        parts: &Parts,
+        headers: &HeaderMap,
         peer: IpAddr,
         allowance: &mut Option<Allowance>,
-    ) -> Result<Caller, Failure> {
+    ) -> Result<Admitted, Failure> {
         let links = &self.0.core.links;
         // Keys are records too: before they are read, every key would seem unknown.
         if !links.is_ready() {
             return Err(Trouble::NotReady.into());
         }
-        let caller = self.caller(&parts.headers, links.clock().now());
-        let counted = match &caller {
-            Ok(caller) => self.0.limits.request(caller),
+        let admitted = self.caller(headers, links.clock().now()).map(|caller| {
+            let tenant = links.tenant_of(&caller.reach());
+            Admitted { caller, tenant }
+        });
+        let counted = match &admitted {
+            Ok(Admitted { caller, tenant }) => self.0.limits.request(caller, tenant),
             Err(_) => self.0.limits.refused(peer),
         };
         *allowance = Some(counted);
-        match counted.wait {
-            Some(wait) => Err(Failure::TooMany(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX - 1) + 1)),
-            None => caller,
-        }
+        counted.failure().map_or(admitted, Err)
     }
 
     /// Counts a request that leads to no endpoint like any other. Whoever asks is told so, with a
@@ -236,7 +277,7 @@ impl Api {
         allowance: &mut Option<Allowance>,
         failure: Failure,
     ) -> Failure {
-        match self.admit(parts, peer, allowance) {
+        match self.admit(&parts.headers, peer, allowance) {
             Err(early @ Failure::TooMany(_)) => early,
             _ => failure,
         }
@@ -244,7 +285,7 @@ impl Api {
 
     async fn serve<B>(
         &self,
-        caller: Caller,
+        Admitted { caller, tenant }: Admitted,
         dialect: &'static dyn Dialect,
         endpoint: &'static Endpoint,
         parts: &mut Parts,
@@ -255,11 +296,17 @@ impl Api {
         B: Body<Data = Bytes> + Send,
     {
         let links = &self.0.core.links;
-        let place = self.0.work.place(endpoint.body, &caller.reach(), &self.0.long).await?;
+        let bulk = match endpoint.body {
+            // Boxed, so that all others do not hold the room for its waiting.
+            BodyKind::Bulk => Some(Box::pin(self.0.concurrency.bulk(&tenant)).await?),
+            BodyKind::None | BodyKind::Plain => None,
+        };
         let header = named_workspace(&parts.headers);
         let key = if endpoint.method == "POST" { idempotency::key(&parts.headers) } else { Ok(None) };
-        let body = self.read(endpoint.body, parts, body).await?;
+        let body = self.read(endpoint.body, &tenant, parts, body).await?;
+        // The key may have been revoked since the head came.
         self.check(caller.credential())?;
+        let slot = self.0.concurrency.slot(&tenant)?;
         let path = parts.uri.path();
         let Found::Endpoint(_, id) = dialect::find(dialect.endpoints(), &parts.method, path) else {
             return Err(Failure::NoEndpoint);
@@ -289,19 +336,39 @@ impl Api {
         let is_confined = asked.workspace.is_some() && dialect.naming() == Naming::Confines;
         let reach = if is_confined { Reach::Workspace(workspace.number) } else { caller.reach() };
         let (key, scopes) = (caller.credential(), caller.scopes());
-        let (tenant, now) = (links.tenant_of(&caller.reach()), links.clock().now());
+        let now = links.clock().now();
         let context = Context { key, reach, scopes, tenant, workspace, request, now, claim };
-        if endpoint.method == "GET" {
-            // Boxed, so that whoever waits for a body does not hold the room for what comes of it.
-            let answered = Box::pin(self.perform(&context, asked.command)).await?;
-            return Ok(Done { answered, room: None });
+        let held = Held { slot, bulk, version: parts.version, body: body.len() };
+        drop(body);
+        // Boxed, so that a request that waits for its body does not hold the room for the rest.
+        Box::pin(self.run(context, asked.command, endpoint.method == "GET", held)).await
+    }
+
+    /// Runs a command once there is room for its answer.
+    async fn run(
+        &self,
+        context: Context,
+        command: Command,
+        is_get: bool,
+        Held { slot, bulk, version, body }: Held,
+    ) -> Result<Done, Failure> {
+        let budget = &self.0.response_budget;
+        let most = budget.most(&context.tenant);
+        let room = match largest(&self.0.core, &context, &command, version, body, most)? {
+            Some(bytes) => Some(budget.acquire(&context.tenant, bytes).await?),
+            None => None,
+        };
+        if is_get {
+            // Run by the connection's own task: a client that hangs up cancels it.
+            let _slot = slot;
+            return Ok(Done { answered: self.perform(&context, command).await?, room });
         }
         // A task of its own: a client that hangs up must not stop a write half way between log,
         // table and cache, nor let its twin start.
         let api = self.clone();
         let task = tokio::spawn(async move {
-            let Place { at_work: _at_work, room } = place;
-            Ok(Done { answered: api.perform(&context, asked.command).await?, room })
+            let _held = (slot, bulk);
+            Ok(Done { answered: api.perform(&context, command).await?, room })
         });
         match task.await {
             Ok(result) => result,
@@ -320,7 +387,14 @@ impl Api {
         self.0.core.links.authenticate(secret, now).ok_or(Failure::BadKey)
     }
 
-    async fn read<B>(&self, kind: BodyKind, parts: &mut Parts, body: B) -> Result<Bytes, Failure>
+    /// Reads a body. One that is waited for is bounded for each tenant; a large one holds a bulk slot.
+    async fn read<B>(
+        &self,
+        kind: BodyKind,
+        tenant: &Tenant,
+        parts: &mut Parts,
+        body: B,
+    ) -> Result<Bytes, Failure>
     where
         B: Body<Data = Bytes>,
     {
@@ -329,12 +403,19 @@ impl Api {
             BodyKind::Plain => self.0.max_body,
             BodyKind::Bulk => self.0.max_bulk_body,
         };
-        upload::read(parts, body, max, self.0.body_timeout).await
+        let mut waiting = None;
+        let admit = |bytes| {
+            waiting = self.0.concurrency.body(tenant, bytes);
+            kind == BodyKind::Bulk || waiting.is_some()
+        };
+        upload::read(parts, body, max, self.0.body_timeout, admit).await
     }
 
     /// Runs a command, once per claim. What it returns without having written anything is for a key
     /// that is still valid behind all waits; what it writes relies on the key's record.
     async fn perform(&self, context: &Context, command: Command) -> Result<Answered, Failure> {
+        // Behind the wait for room, and for what leaves no Change that could rely on the key.
+        self.check(context.key)?;
         let is_read = command.is_read();
         let answered = self.perform_once(context, command).await;
         if is_read {
@@ -365,10 +446,7 @@ impl Api {
 
 /// Whether the key may ask this at all.
 fn permit(caller: &Caller, command: &Command) -> Result<(), Failure> {
-    if let Caller::Key { record, .. } = caller
-        && record.create_only
-        && !command.creates_links()
-    {
+    if caller.is_create_only() && !command.creates_links() {
         return Err(Failure::Forbidden("this key may only create links".to_owned()));
     }
     let scope = command.scope();

@@ -11,16 +11,15 @@ use http_body_util::BodyExt;
 use hyper::Version;
 use tokio::sync::mpsc::Sender;
 
+use crate::http::api::admission::response_budget::Done;
 use crate::http::api::dialect::{Failure, Trouble, Wording};
 use crate::http::api::execute::Answered;
-use crate::http::api::long::{Done, Long};
 use crate::http::body::{Content, Piece};
 use crate::links::{Error, Walk};
-use crate::model::key::Reach;
 
 /// Longest list that is held for a client of HTTP/1.0, some 40,000 links of usual length. It is held
-/// until it is sent, among all long answers ([`super::long`]). Past it: 505, which says how to ask.
-const HELD_MAX: usize = 8 * 1024 * 1024;
+/// until it is sent, among all long answers ([`super::admission`]). Past it: 505, which says how to ask.
+pub(super) const HELD_MAX: usize = 8 * 1024 * 1024;
 
 /// Reads the first links, so that a store that cannot be read is said by the status, and leaves
 /// the rest to a task. A list that ends with them is a body like any other.
@@ -79,19 +78,13 @@ async fn feed(mut walk: Walk, wording: &'static Wording, sender: Sender<Piece>) 
     }
 }
 
-/// What this version of HTTP can carry of what was done: a list with its length, once there is room
-/// for it and it is complete.
-pub(super) async fn hold_for(
-    version: Version,
-    done: Done,
-    long: &Long,
-    reach: &Reach,
-) -> Result<Done, Failure> {
+/// What this version of HTTP can carry of what was done: a list with its length, once it is complete.
+/// Room for all of it was acquired with the request.
+pub(super) async fn hold_for(version: Version, done: Done) -> Result<Done, Failure> {
     match done.answered {
         Answered::List(content @ Content::Pieces(_)) if version < Version::HTTP_11 => {
-            let room = long.room(reach, HELD_MAX).await?;
             let answered = hold_at_most(content, HELD_MAX).await.map(Answered::List)?;
-            Ok(Done { answered, room: Some(room) })
+            Ok(Done { answered, ..done })
         }
         answered => Ok(Done { answered, ..done }),
     }

@@ -11,25 +11,36 @@ use hyper::http::request::Parts;
 use crate::http::api::dialect::{Failure, Refusal, Trouble};
 use crate::http::body::{self, BodyError};
 
-/// The body, at most `max` bytes of it and complete `within` this time. Of a head whose body is waited
-/// for, only the target is kept.
+/// Returns the body, at most `max` bytes of it and complete `within` this time. A body that is not
+/// there at once needs `admit` of the bytes that it may have. Of a head whose body is waited for, only
+/// the target is kept.
 pub(super) async fn read<B>(
     parts: &mut Parts,
     body: B,
     max: usize,
     within: Duration,
+    admit: impl FnOnce(usize) -> bool,
 ) -> Result<Bytes, Failure>
 where
     B: Body<Data = Bytes>,
 {
     let read = match body::check(&parts.headers, &body, max) {
-        Ok(()) => body::read_on(body, max, within, || let_go(parts)).await,
+        Ok(()) => {
+            let late = || {
+                let declared = body::declared(&parts.headers).and_then(|bytes| usize::try_from(bytes).ok());
+                let is_admitted = admit(declared.unwrap_or(max));
+                let_go(parts);
+                is_admitted
+            };
+            body::read_on(body, max, within, late).await
+        }
         Err(error) => Err(error),
     };
     read.map_err(|error| match error {
         BodyError::TooLarge { max } => Trouble::TooLarge(max).into(),
         BodyError::Slow => Trouble::SlowBody.into(),
         BodyError::Encoded => Trouble::EncodedBody.into(),
+        BodyError::Busy => Trouble::Busy.into(),
         BodyError::Broken => Failure::Refused(Refusal::Malformed(error.to_string())),
     })
 }

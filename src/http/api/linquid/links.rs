@@ -78,6 +78,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Asked, Refusal> {
         campaign: campaign.transpose()?,
         is_active: None,
         sort: Sort::Newest,
+        is_whole: true,
     };
     read(call, Command::Links(query))
 }

@@ -166,6 +166,7 @@ fn link_query(query: &Query<'_>) -> Result<LinkQuery, Mistyped> {
             .map_err(Mistyped)?,
         is_active: query.flag("isActive")?,
         sort,
+        is_whole: false,
     })
 }
 

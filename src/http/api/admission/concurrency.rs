@@ -1,0 +1,133 @@
+//! [`Concurrency`]: how many requests are at work, and how many bodies are read, at once.
+//!
+//! A slot is acquired when the body of a request is complete: a client that begins requests and
+//! finishes none holds none. Bodies under way have a pool of their own.
+
+use std::time::Duration;
+
+use crate::fair::{FairPermit, FairSemaphore};
+use crate::http::api::dialect::{Failure, Trouble};
+use crate::model::tenant::Tenant;
+
+/// Most API requests at work at once: far more than any disk answers in time, and at 64 KB each as
+/// much memory as the rest of the server. Past it: 503, try again; redirects are not among them.
+const SLOTS: u32 = 1_024;
+
+/// Bodies that are waited for at once, in units of [`BODY_UNIT`]: 64 MB in all. Past it: 503, try again.
+const BODIES: u32 = 1_024;
+
+/// What a body under way is charged in: the largest plain body by default. A larger one, if
+/// `http.max_body` admits it, is charged by the length it declares, or by the largest if it declares
+/// none.
+const BODY_UNIT: usize = 64 * 1024;
+
+/// Most requests with large bodies at work at once: 8 MB each, and several times that when parsed.
+/// The rest wait before their body is read, as long as a body may take; then 503.
+const BULKS: u32 = 4;
+
+/// The pools.
+#[derive(Debug)]
+pub(in crate::http::api) struct Concurrency {
+    slots: FairSemaphore,
+    bodies: FairSemaphore,
+    bulks: FairSemaphore,
+    patience: Duration,
+}
+
+/// The right to work, or to read a large body, until it is dropped.
+#[derive(Debug)]
+pub(in crate::http::api) struct Slot(#[allow(dead_code)] FairPermit); // Held for its drop.
+
+impl Concurrency {
+    /// Creates the pools. A request waits for a bulk slot for `patience`.
+    pub(in crate::http::api) fn new(patience: Duration) -> Concurrency {
+        Concurrency {
+            slots: FairSemaphore::new(SLOTS),
+            bodies: FairSemaphore::new(BODIES),
+            bulks: FairSemaphore::new(BULKS),
+            patience,
+        }
+    }
+
+    /// Acquires a slot for a request whose body is complete.
+    pub(in crate::http::api) fn slot(&self, tenant: &Tenant) -> Result<Slot, Failure> {
+        self.slots.try_acquire(tenant, 1).map(Slot).ok_or(Trouble::Busy.into())
+    }
+
+    /// Acquires the right to wait for a body of at most so many bytes.
+    pub(in crate::http::api) fn body(&self, tenant: &Tenant, bytes: usize) -> Option<FairPermit> {
+        let units = u32::try_from(bytes.div_ceil(BODY_UNIT)).unwrap_or(u32::MAX).max(1);
+        self.bodies.try_acquire(tenant, units)
+    }
+
+    /// Acquires a slot for a large body, before it is read. How many requests wait is bounded like the
+    /// bodies that are waited for.
+    pub(in crate::http::api) async fn bulk(&self, tenant: &Tenant) -> Result<Slot, Failure> {
+        let _waiting = self.bodies.try_acquire(tenant, 1).ok_or(Trouble::Busy)?;
+        self.bulks.acquire(tenant, 1, self.patience).await.map(Slot).ok_or(Trouble::Busy.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::ForeignId;
+    use crate::model::workspace::WorkspaceNumber;
+
+    fn tenant(company: &str, number: u32) -> Tenant {
+        let company = ForeignId::parse("id", company).expect("an id");
+        Tenant::Workspace { company, number: WorkspaceNumber(number) }
+    }
+
+    /// A tenant that holds all that it can, by many workspaces, leaves slots to others, and all
+    /// tenants together leave some to the operator.
+    #[test]
+    fn n04_tenants_leave_slots_to_others_and_to_the_operator() {
+        let concurrency = Concurrency::new(Duration::from_secs(1));
+        let mut held = Vec::new();
+        let mut fill = |tenant: &Tenant| {
+            let before = held.len();
+            while let Ok(slot) = concurrency.slot(tenant) {
+                held.push(slot);
+            }
+            held.len() - before
+        };
+        assert_eq!(fill(&tenant("a", 1)), 384);
+        assert_eq!(fill(&tenant("a", 2)), 128, "the rest of the company's half");
+        assert_eq!(fill(&tenant("b", 3)), 384, "all that tenants may have");
+        assert_eq!(fill(&tenant("c", 4)), 0);
+        assert_eq!(fill(&Tenant::Operator), 128);
+    }
+
+    #[test]
+    fn n04_bodies_are_charged_by_what_they_may_hold() {
+        let concurrency = Concurrency::new(Duration::from_secs(1));
+        let greedy = tenant("a", 1);
+        let mut held = Vec::new();
+        while let Some(body) = concurrency.body(&greedy, 4 * BODY_UNIT) {
+            held.push(body);
+        }
+        assert_eq!(held.len(), 96, "a quarter of the bodies of one unit");
+        assert!(concurrency.body(&tenant("b", 2), 1).is_some());
+        assert!(concurrency.body(&Tenant::Operator, 1).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn n04_bulks_leave_one_slot_to_the_operator() {
+        let concurrency = Concurrency::new(Duration::from_secs(1));
+        let mut held = Vec::new();
+        for (tenant, fits) in [
+            (tenant("a", 1), true),
+            (tenant("a", 1), false),
+            (tenant("a", 2), true),
+            (tenant("a", 3), false),
+            (tenant("b", 4), true),
+            (tenant("c", 5), false),
+            (Tenant::Operator, true),
+        ] {
+            let slot = concurrency.bulk(&tenant).await;
+            assert_eq!(slot.is_ok(), fits, "{tenant:?}");
+            held.extend(slot);
+        }
+    }
+}

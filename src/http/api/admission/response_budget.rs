@@ -1,0 +1,177 @@
+//! [`ResponseBudget`]: the memory of answers, those that are being produced as well as those that are
+//! being sent. An answer stays in memory until its client has read it, and may be read slowly.
+//!
+//! A request acquires room for the largest answer that its command may produce ([`super::largest`])
+//! before it reads anything, and releases what the real answer does not need. Short answers, which
+//! are most, keep nothing. The response is never refused behind a write: a write acquires what it may
+//! need before it begins, and an answer that is longer all the same is sent.
+
+use std::time::Duration;
+
+use hyper::Version;
+
+use crate::fair::{FairPermit, FairSemaphore};
+use crate::http::api::dialect::{Failure, Trouble};
+use crate::http::api::execute::Answered;
+use crate::http::api::pieces;
+use crate::http::body::Answer;
+use crate::model::tenant::Tenant;
+
+/// Most bytes of answers at once: as much as the default cache. A workspace has 24 MB of it, a
+/// company 32 MB. Past its share a request waits as long as a body may take, then: 503.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What is counted: a long answer takes one at least, so that there are 1,024 of them at most.
+const UNIT: usize = 64 * 1024;
+
+/// What a command came to, and the room that was acquired for its answer before.
+#[derive(Debug)]
+pub(in crate::http::api) struct Done {
+    /// What it came to.
+    pub(in crate::http::api) answered: Answered,
+    /// Nothing where no long answer was to be expected.
+    pub(in crate::http::api) room: Option<FairPermit>,
+}
+
+/// The room for answers.
+#[derive(Debug)]
+pub(in crate::http::api) struct ResponseBudget {
+    units: FairSemaphore,
+    patience: Duration,
+}
+
+impl ResponseBudget {
+    /// Creates the pool. A request waits for room for `patience`.
+    pub(in crate::http::api) fn new(patience: Duration) -> ResponseBudget {
+        ResponseBudget { units: FairSemaphore::new(units(BYTES_MAX)), patience }
+    }
+
+    /// Returns the most bytes that a tenant may ever hold.
+    pub(in crate::http::api) fn most(&self, tenant: &Tenant) -> usize {
+        self.units.shares().most(tenant) as usize * UNIT
+    }
+
+    /// Acquires room for an answer of at most so many bytes that is about to be produced.
+    pub(in crate::http::api) async fn acquire(
+        &self,
+        tenant: &Tenant,
+        bytes: usize,
+    ) -> Result<FairPermit, Failure> {
+        self.units.acquire(tenant, units(bytes), self.patience).await.ok_or(Trouble::Busy.into())
+    }
+
+    /// Renders what was done for this version of HTTP, as an answer that holds its room until it is
+    /// sent. An answer that `may_fail` and finds no room is refused.
+    pub(in crate::http::api) async fn answer(
+        &self,
+        version: Version,
+        done: Result<Done, Failure>,
+        tenant: &Tenant,
+        may_fail: bool,
+        render: impl Fn(Result<Answered, Failure>, Option<String>) -> Answer,
+    ) -> Answer {
+        let done = match done {
+            Ok(done) => pieces::hold_for(version, done).await,
+            Err(failure) => Err(failure),
+        };
+        let (result, acquired) = match done {
+            Ok(Done { answered, room }) => (Ok(answered), room),
+            Err(failure) => (Err(failure), None),
+        };
+        let mut answer = render(result, None);
+        if answer.body().is_streamed() {
+            // Batches are produced as long as it is sent: all of the room is kept.
+            if let Some(room) = acquired {
+                answer.body_mut().hold(room);
+            }
+            return answer;
+        }
+        let Some(bytes) = answer.body().long() else { return answer };
+        match self.room_of(bytes, tenant, acquired) {
+            Some(room) => answer.body_mut().hold(room),
+            None if may_fail => return render(Err(Trouble::Busy.into()), None),
+            None => {}
+        }
+        answer
+    }
+
+    /// Returns what of its room an answer needs, or, if it has none, what it needs if that is free.
+    fn room_of(&self, bytes: usize, tenant: &Tenant, acquired: Option<FairPermit>) -> Option<FairPermit> {
+        let Some(mut room) = acquired else { return self.units.try_acquire(tenant, units(bytes)) };
+        room.keep(units(bytes));
+        Some(room)
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::BodyExt;
+    use hyper::StatusCode;
+
+    use super::*;
+    use crate::http::api::answer::respond;
+    use crate::http::body::Content;
+    use crate::model::id::ForeignId;
+
+    fn tenant() -> Tenant {
+        Tenant::Company(ForeignId::parse("id", "c").expect("an id"))
+    }
+
+    fn render(result: Result<Answered, Failure>, _: Option<String>) -> Answer {
+        match result {
+            Ok(Answered::List(content)) => Answer::new(content),
+            Ok(Answered::Reply(reply)) => panic!("{reply:?}"),
+            Err(failure) => respond(StatusCode::SERVICE_UNAVAILABLE, format!("{failure:?}").into_bytes()),
+        }
+    }
+
+    async fn answer(
+        budget: &ResponseBudget,
+        bytes: usize,
+        room: Option<FairPermit>,
+        may_fail: bool,
+    ) -> Answer {
+        let answered = Answered::List(Content::from(Bytes::from(vec![b'x'; bytes])));
+        budget.answer(Version::HTTP_11, Ok(Done { answered, room }), &tenant(), may_fail, render).await
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_holds_what_it_needs_until_it_is_sent() {
+        let budget = ResponseBudget { units: FairSemaphore::new(8), patience: Duration::from_millis(1) };
+        let free = || budget.units.available();
+        let long_one = answer(&budget, UNIT + 1, None, true).await;
+        assert_eq!(free(), 6);
+        let short = answer(&budget, 1_000, None, true).await;
+        assert_eq!((short.status(), free()), (StatusCode::OK, 6), "a short one takes nothing");
+        let taken = budget.acquire(&tenant(), 2 * UNIT).await.expect("it is free");
+        assert!(budget.acquire(&tenant(), UNIT).await.is_err(), "half is one company's");
+        let meant_to_be = answer(&budget, UNIT, Some(taken), false).await;
+        assert_eq!(free(), 5, "what is not needed is released");
+        let refused = answer(&budget, 2 * UNIT, None, true).await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let written = answer(&budget, 2 * UNIT, None, false).await;
+        assert_eq!((written.status(), free()), (StatusCode::OK, 5), "a write is answered");
+        let sent = meant_to_be.into_body().collect().await.expect("in memory").to_bytes();
+        assert_eq!((sent.len(), free()), (UNIT, 6));
+        drop(long_one);
+        assert_eq!(free(), 8, "a client that hangs up frees it");
+    }
+
+    #[tokio::test]
+    async fn a_stream_holds_all_of_its_room_until_its_end() {
+        let budget = ResponseBudget { units: FairSemaphore::new(8), patience: Duration::from_millis(1) };
+        let room = budget.acquire(&tenant(), 3 * UNIT).await.expect("it is free");
+        let (sender, content) = Content::pieces();
+        let done = Done { answered: Answered::List(content), room: Some(room) };
+        let sent = budget.answer(Version::HTTP_11, Ok(done), &tenant(), true, render).await;
+        drop(sender);
+        assert_eq!(budget.units.available(), 5);
+        drop(sent);
+        assert_eq!(budget.units.available(), 8);
+    }
+}

@@ -1,0 +1,125 @@
+//! Every resource that requests of several tenants draw from has a share for each of them: all pools
+//! are listed here, and so is everything else that looks like one, with the reason why it needs no shares.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A pool with shares: the file that makes it, how, what it bounds, and the test that shows that one
+/// tenant cannot take all of it.
+struct Pool {
+    file: &'static str,
+    made: &'static str,
+    bounds: &'static str,
+    /// File below the crate's root, and name of the test.
+    test: (&'static str, &'static str),
+}
+
+const CONCURRENCY: &str = "src/http/api/admission/concurrency.rs";
+const BUDGET: &str = "src/http/api/admission/response_budget.rs";
+const HOLDING: &str = "tests/suite/holding.rs";
+const CPU_POOL: &str = "src/links/cpu_pool.rs";
+
+#[rustfmt::skip]
+const POOLS: &[Pool] = &[
+    Pool { file: CONCURRENCY, made: "FairSemaphore::new(SLOTS)", bounds: "API requests at work",
+           test: (CONCURRENCY, "n04_tenants_leave_slots_to_others_and_to_the_operator") },
+    Pool { file: CONCURRENCY, made: "FairSemaphore::new(BODIES)", bounds: "bodies under way",
+           test: (HOLDING, "n04_bodies_that_are_not_finished_hold_no_slots") },
+    Pool { file: CONCURRENCY, made: "FairSemaphore::new(BULKS)", bounds: "large bodies",
+           test: (CONCURRENCY, "n04_bulks_leave_one_slot_to_the_operator") },
+    Pool { file: BUDGET, made: "FairSemaphore::new(units(BYTES_MAX))", bounds: "memory of answers, streams included",
+           test: (HOLDING, "n01_unread_lists_hold_their_tenants_share_and_no_more") },
+    Pool { file: CPU_POOL, made: "FairSemaphore::new(waiting_max)", bounds: "callers that wait for a thread",
+           test: (CPU_POOL, "n18_a_tenant_holds_its_share_of_the_room_and_no_more") },
+    Pool { file: "src/links/mod.rs", made: "CpuPool::new(&cpu_pool::Threads::new(), SCANS_WAITING_MAX)", bounds: "scans",
+           test: (CPU_POOL, "n18_a_tenant_holds_its_share_of_the_room_and_no_more") },
+    Pool { file: "src/links/password.rs", made: "CpuPool::new(&threads, WAITING_MAX)", bounds: "hashing for visitors, and for keys",
+           test: (CPU_POOL, "n18_a_tenant_holds_its_share_of_the_room_and_no_more") },
+];
+
+/// What bounds something and has no shares, with the reason.
+const OTHERS: &[(&str, &str)] = &[
+    ("src/fair.rs", "the shares themselves"),
+    ("src/fair/", "the shares themselves"),
+    (
+        "src/log/",
+        "the log's one writer and its followers take every tenant's Changes in order; requests wait in slots",
+    ),
+    ("src/table/waiters.rs", "one entry for each Change under way, which are bounded by slots"),
+    ("src/http/body.rs", "one piece of one answer, whose room is charged to its tenant"),
+    (
+        "src/links/readers.rs",
+        "one entry for each code that visitors wait for, joined; bounded by connections",
+    ),
+    ("src/links/snapshots/", "snapshots and imports: see `links::snapshots`"),
+    ("src/links/cpu_pool.rs", "the queue of tenants behind the waiting room's shares"),
+    ("src/webhooks/", "the queue of deliveries: see `webhooks`"),
+    ("src/cli/", "no requests: commands of the operator"),
+];
+
+/// What a pool or a queue is made with.
+const RAW: [&str; 6] = [
+    "Semaphore::new(",
+    "mpsc::channel(",
+    "unbounded_channel(",
+    "sync_channel(",
+    "VecDeque::",
+    "BinaryHeap::",
+];
+const FAIR: [&str; 2] = ["FairSemaphore::new(", "CpuPool::new("];
+
+/// The product's sources, without comments and unit tests, with paths from the crate's root.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut found, mut open): (Vec<(String, String)>, Vec<PathBuf>) = (Vec::new(), vec![root.join("src")]);
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).expect("the sources") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a source file");
+                let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+                let code = code.join("\n");
+                let code = code.split("#[cfg(test)]\nmod ").next().unwrap_or("").to_owned();
+                let path = path.strip_prefix(root).expect("below it").to_string_lossy().into_owned();
+                found.push((path, code));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_pool_has_shares_or_a_reason() {
+    for (file, code) in sources() {
+        for raw in RAW {
+            let bare = code.matches(raw).count() - code.matches(&format!("Fair{raw}")).count();
+            let is_allowed = OTHERS.iter().any(|(allowed, _)| file.starts_with(allowed));
+            assert!(
+                bare == 0 || is_allowed,
+                "{file} uses {raw}: what several tenants draw from is a FairSemaphore, or is listed with a reason"
+            );
+        }
+        if file.starts_with("src/fair") {
+            continue;
+        }
+        let mut listed = code.clone();
+        for pool in POOLS.iter().filter(|pool| pool.file == file) {
+            assert!(code.contains(pool.made), "{file} has no {} for {}", pool.made, pool.bounds);
+            listed = listed.replace(pool.made, "");
+        }
+        for fair in FAIR {
+            assert!(!listed.contains(fair), "{file} has a pool that is not listed in tests/suite/pools.rs");
+        }
+    }
+}
+
+#[test]
+fn every_pool_has_a_test_of_its_shares() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for Pool { bounds, test: (file, name), .. } in POOLS {
+        let text = fs::read_to_string(root.join(file)).expect("a file of tests");
+        assert!(text.contains(&format!("fn {name}(")), "{bounds}: no test {name} in {file}");
+    }
+}
