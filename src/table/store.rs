@@ -113,7 +113,7 @@ impl Store {
     }
 
     /// Has sled count the pages of a walk.
-    fn counted<'a>(&'a self, pairs: sled::Iter) -> impl DoubleEndedIterator<Item = Pair> + use<'a> {
+    fn counted(&self, pairs: sled::Iter) -> impl DoubleEndedIterator<Item = Pair> + use<'_> {
         let mut walked = 0_u32;
         pairs.inspect(move |pair| {
             walked = walked.wrapping_add(1);

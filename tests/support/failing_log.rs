@@ -49,7 +49,9 @@ impl Faults {
     /// Passes on what is held now; later proposals are held again.
     pub(crate) fn release(&self) {
         let held = std::mem::take(&mut *self.1.lock());
-        held.into_iter().for_each(|held| held.0());
+        for held in held {
+            held.0();
+        }
     }
 
     /// This log, with faults.
@@ -74,7 +76,7 @@ impl Log for FailingLog {
             Some(Fault::Unavailable) => CommitError::Unavailable("its disk is gone".to_owned()),
             Some(Fault::Panic) => panic!("a test has the log panic"),
             Some(Fault::HoldLarge) => {
-                let value = |put: &Put| put.value.as_ref().map_or(0, |value| value.len());
+                let value = |put: &Put| put.value.as_ref().map_or(0, bytes::Bytes::len);
                 let log = Arc::clone(&self.log);
                 if proposal.puts.iter().map(value).sum::<usize>() > LARGE {
                     let pass = Held(Box::new(move || log.propose(proposal, answer)));
