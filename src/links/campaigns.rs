@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
+use super::change::Sight;
 use super::commit::{ATTEMPTS, Committed, Effect};
+use super::cpu_pool::Cancel;
 use super::workspaces::only_instance_names_ids;
 use super::{CampaignPage, CampaignView, Context, Error, Links, Shared};
 use crate::log::Expect;
 use crate::model::Invalid;
 use crate::model::campaign::{Campaign, CampaignDraft, CampaignEdit, CampaignRef};
 use crate::model::id::{ForeignId, Id};
+use crate::model::key::Reach;
 use crate::model::workspace::{WorkspaceNumber, check_name};
 use crate::table::record::{Stored, StoredOutcome};
 use crate::table::{Found, keys};
@@ -30,7 +33,8 @@ impl Links {
     /// The acting workspace's campaigns, the newest first: all, or a page.
     pub async fn campaigns(&self, context: &Context, paging: Option<Paging>) -> Result<CampaignPage, Error> {
         let prefix = keys::campaigns_of(context.workspace.number);
-        let mut all = self.blocking(move |shared| Ok(shared.table.all::<Campaign>(&prefix)?)).await?;
+        let read = move |shared: &Shared, cancel: &Cancel| shared.read_all::<Campaign>(&prefix, cancel);
+        let mut all = self.scanning(&context.tenant, read).await?;
         all.sort_by_key(|campaign| std::cmp::Reverse(campaign.serial));
         let total = all.len();
         let Paging { page, limit } = paging.unwrap_or(Paging { page: 1, limit: total.max(1) });
@@ -50,7 +54,8 @@ impl Links {
         check_name("name", &draft.name)?;
         only_instance_names_ids(context, draft.id.as_ref())?;
         let workspace = context.workspace.number;
-        if self.campaigns(context, None).await?.total >= CAMPAIGNS_MAX as u64 {
+        let there = self.blocking(move |shared| Ok(shared.table.campaigns(workspace)?)).await?;
+        if there >= CAMPAIGNS_MAX as u64 {
             return Err(Error::Forbidden(format!("a workspace has at most {CAMPAIGNS_MAX} campaigns")));
         }
         let mut made = None;
@@ -110,9 +115,9 @@ impl Links {
     }
 
     async fn find_campaign(&self, context: &Context, named: CampaignRef) -> Result<Found<Campaign>, Error> {
-        let workspaces = self.in_sight(context);
+        let sight = Sight::of(context);
         self.blocking(move |shared| {
-            for workspace in workspaces {
+            for workspace in shared.workspaces_with_campaign(&sight, &named)? {
                 if let Some(found) = shared.campaign(workspace, &named)? {
                     return Ok(found);
                 }
@@ -131,6 +136,29 @@ impl Links {
 }
 
 impl Shared {
+    /// Returns where a campaign is looked for, the acting workspace first. A company's other workspaces
+    /// are as few as it may have; for the operator an index says which workspaces have the id.
+    fn workspaces_with_campaign(
+        &self,
+        sight: &Sight,
+        named: &CampaignRef,
+    ) -> Result<Vec<WorkspaceNumber>, Error> {
+        let mut workspaces = vec![sight.acting];
+        match &sight.reach {
+            Reach::Workspace(_) => {}
+            Reach::Company(_) => {
+                let directory = self.directory.load();
+                workspaces.extend(directory.workspaces(&sight.reach).map(|held| held.record.number));
+            }
+            Reach::Instance => {
+                for id in std::iter::once(&named.id).chain(&named.or) {
+                    workspaces.extend(self.table.owners_of_campaign(id, 1)?);
+                }
+            }
+        }
+        Ok(workspaces)
+    }
+
     /// The campaign that is meant, if there is one.
     pub(super) fn campaign(
         &self,

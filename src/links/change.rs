@@ -1,6 +1,7 @@
 //! Reading, changing and deleting one link by its id.
 
 use super::commit::{ATTEMPTS, Committed, Effect};
+use super::directory::Directory;
 use super::loops::Siblings;
 use super::{Context, Error, LinkView, Links, Names, Shared};
 use crate::model::id::Id;
@@ -22,9 +23,12 @@ impl Links {
     pub async fn get_by_code(&self, context: &Context, code: ShortCode) -> Result<LinkView, Error> {
         let domain = self.0.choose_domain(context, &DomainChoice::Default)?.record;
         let code = domain.key_of(code);
-        let workspaces = self.in_sight(context);
-        let seen = self
-            .blocking(move |shared| Ok(shared.table.link_seen(domain.number, code.as_str(), &workspaces)?));
+        let sight = Sight::of(context);
+        let seen = self.blocking(move |shared| {
+            let directory = shared.directory.load();
+            let sees = |workspace| sight.reaches(&directory, workspace);
+            Ok(shared.table.link_seen(domain.number, code.as_str(), sees)?)
+        });
         self.view(seen.await?.ok_or(Error::NotFound("link"))?.record).await
     }
 
@@ -134,38 +138,21 @@ impl Links {
     }
 
     async fn find(&self, context: &Context, id: Id) -> Result<Found<Link>, Error> {
-        let workspaces = self.in_sight(context);
+        let sight = Sight::of(context);
         self.blocking(move |shared| {
-            for workspace in workspaces {
-                if let Some(found) = shared.table.link_by_id(workspace, id)? {
-                    return Ok(found);
-                }
-            }
-            Err(Error::NotFound("link"))
+            let workspace = shared.workspace_in_sight(&sight, id)?;
+            shared.table.link_by_id(workspace, id)?.ok_or(Error::NotFound("link"))
         })
         .await
     }
 
     async fn was_deleted(&self, context: &Context, id: Id) -> Result<bool, Error> {
-        let workspaces = self.in_sight(context);
+        let sight = Sight::of(context);
         self.blocking(move |shared| {
-            for workspace in workspaces {
-                if shared.table.get::<Tombstone>(&keys::tombstone(workspace, id))?.is_some() {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
+            let workspace = shared.workspace_in_sight(&sight, id)?;
+            Ok(shared.table.get::<Tombstone>(&keys::tombstone(workspace, id))?.is_some())
         })
         .await
-    }
-
-    /// The workspaces whose objects the caller sees: the acting one first.
-    pub(super) fn in_sight(&self, context: &Context) -> Vec<WorkspaceNumber> {
-        let acting = context.workspace.number;
-        let directory = self.directory();
-        let others =
-            directory.workspaces(&context.reach).map(|held| held.record.number).filter(|n| *n != acting);
-        std::iter::once(acting).chain(others).collect()
     }
 
     /// A link just made: nobody clicked on it before it was there.
@@ -181,16 +168,40 @@ impl Links {
     }
 }
 
+/// Whose objects a caller sees.
+pub(super) struct Sight {
+    /// The acting workspace, which is within reach.
+    pub(super) acting: WorkspaceNumber,
+    pub(super) reach: Reach,
+}
+
+impl Sight {
+    pub(super) fn of(context: &Context) -> Sight {
+        Sight { acting: context.workspace.number, reach: context.reach.clone() }
+    }
+
+    fn reaches(&self, directory: &Directory, workspace: WorkspaceNumber) -> bool {
+        workspace == self.acting || directory.reaches(&self.reach, workspace)
+    }
+}
+
 impl Shared {
     /// Whether any workspace has a link of this id.
     pub(super) fn is_there(&self, id: Id) -> Result<bool, Error> {
-        let directory = self.directory.load();
-        for held in directory.workspaces(&Reach::Instance) {
-            if self.table.link_by_id(held.record.number, id)?.is_some() {
-                return Ok(true);
-            }
+        let Some(owner) = self.table.owner_of(id)? else { return Ok(false) };
+        Ok(self.table.link_by_id(owner, id)?.is_some())
+    }
+
+    /// Returns the workspace within sight where the link of this id, or what is left of it, is to be
+    /// looked for: the acting one when it is nowhere within sight, so that a foreign id takes as many
+    /// reads as none.
+    fn workspace_in_sight(&self, sight: &Sight, id: Id) -> Result<WorkspaceNumber, Error> {
+        if matches!(sight.reach, Reach::Workspace(_)) {
+            return Ok(sight.acting);
         }
-        Ok(false)
+        let owner = self.table.owner_of(id)?;
+        let directory = self.directory.load();
+        Ok(owner.filter(|owner| sight.reaches(&directory, *owner)).unwrap_or(sight.acting))
     }
 
     /// Rejects a patch that makes a link lead back to itself; one that leaves alone where it leads

@@ -19,7 +19,6 @@ use super::{Context, Error, Links};
 use crate::model::contact::{CONTACT_KEY_BYTES, ContactKey, ContactLink};
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
-use crate::model::key::Reach;
 use crate::model::short_code::ShortCode;
 use crate::table::keys;
 use crate::table::record::Stored;
@@ -101,8 +100,8 @@ impl Links {
         let directory = self.directory();
         let said = directory.contact_key().and_then(|key| verify(&key, token));
         let Some(ContactLink { link, workspace, contact }) = said else { return Ok(None) };
-        let mut all = directory.workspaces(&Reach::Instance);
-        let Some(number) = all.find(|held| held.record.id == workspace).map(|held| held.record.number) else {
+        let Some(number) = directory.workspace_named(workspace.as_str()).map(|held| held.record.number)
+        else {
             return Ok(None);
         };
         let found = self.blocking(move |shared| Ok(shared.table.link_by_id(number, link)?)).await?;

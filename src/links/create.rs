@@ -210,8 +210,8 @@ impl Shared {
         let number = match choice {
             DomainChoice::Default => {
                 let chosen = context.workspace.default_domain;
-                let chosen = chosen.and_then(|id| directory.domains().find(|domain| domain.id == id));
-                chosen.map_or(Some(DomainNumber::DEFAULT), |domain| Some(domain.number))
+                let chosen = chosen.and_then(|id| directory.domain_seen(context.workspace.number, id));
+                chosen.map_or(Some(DomainNumber::DEFAULT), |held| Some(held.record.number))
             }
             DomainChoice::Name(name) if self.site.is_named(name) => Some(DomainNumber::DEFAULT),
             DomainChoice::Name(name) => {
@@ -219,7 +219,7 @@ impl Shared {
                 directory.domain_named(name.trim_end_matches('.')).map(|domain| domain.number)
             }
             DomainChoice::Id(id) => {
-                directory.domains().find(|domain| domain.id == *id).map(|domain| domain.number)
+                directory.domain_seen(context.workspace.number, *id).map(|held| held.record.number)
             }
         };
         let held = number.and_then(|number| directory.held_domain(number));

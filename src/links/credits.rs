@@ -67,7 +67,7 @@ impl Links {
 impl Shared {
     /// What is left, and the revision that says so. Without a record, as for balances set before there
     /// were such records, it is what the workspace's own says.
-    fn balance(&self, workspace: WorkspaceNumber) -> Result<(Option<Position>, u64), Error> {
+    pub(super) fn balance(&self, workspace: WorkspaceNumber) -> Result<(Option<Position>, u64), Error> {
         if let Some(found) = self.table.get::<Number>(&keys::balance(workspace))? {
             return Ok((Some(found.revision), found.record.0));
         }

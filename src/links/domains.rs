@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use super::commit::{ATTEMPTS, Committed, Effect, chance};
 use super::directory::Held;
-use super::{Context, DomainView, Error, Links};
+use super::{Context, DomainView, Error, Links, Shared};
 use crate::model::Invalid;
 use crate::model::domain::{Domain, DomainDraft, DomainEdit, DomainNumber};
 use crate::model::id::Id;
 use crate::model::key::Reach;
+use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::{Number, Stored, StoredOutcome};
 use crate::table::{List, keys};
-
-/// Links of a domain are counted up to here for display: a full count reads them all.
-const SHOWN_LINKS_MAX: usize = 100_000;
 
 /// Most domains of one workspace: lists of domains are answered whole, each with its number of links,
 /// and all domains are in memory. Past it: forbidden, until others are deleted.
@@ -22,14 +20,18 @@ const DOMAINS_MAX: usize = 1_000;
 impl Links {
     /// The domains that the acting workspace may use, the oldest first.
     pub async fn domains(&self, context: &Context) -> Result<Vec<DomainView>, Error> {
-        let mut seen: Vec<Arc<Domain>> =
-            self.directory().domains().filter(|domain| is_seen(context, domain)).cloned().collect();
+        let mut seen: Vec<Arc<Domain>> = {
+            let directory = self.directory();
+            let own = directory.domains_of(Some(context.workspace.number));
+            directory.domains_of(None).chain(own).cloned().collect()
+        };
         seen.sort_by_key(|domain| domain.id);
-        let mut views = Vec::with_capacity(seen.len());
-        for domain in seen {
-            views.push(self.domain_view(context, domain).await?);
-        }
-        Ok(views)
+        let workspace = context.workspace.number;
+        self.scanning(&context.tenant, move |shared, cancel| {
+            let seen = seen.into_iter().take_while(|_| !cancel.is_set());
+            seen.map(|domain| shared.domain_view(workspace, domain)).collect()
+        })
+        .await
     }
 
     /// Adds a domain to the acting workspace. It counts as verified: a key vouches for it.
@@ -48,7 +50,7 @@ impl Links {
 
     async fn create_domain_alone(&self, context: &Context, draft: DomainDraft) -> Result<Arc<Domain>, Error> {
         let owner = Some(context.workspace.number);
-        if self.directory().domains().filter(|domain| domain.workspace == owner).count() >= DOMAINS_MAX {
+        if self.directory().domains_of(owner).count() >= DOMAINS_MAX {
             return Err(Error::Forbidden(format!("a workspace has at most {DOMAINS_MAX} domains")));
         }
         for _ in 0..ATTEMPTS {
@@ -190,12 +192,20 @@ impl Links {
         Ok(())
     }
 
+    /// Returns the id of the domain of this name or id that the acting workspace may use.
+    pub fn domain_of_name_or_id(&self, context: &Context, text: &str) -> Option<Id> {
+        let (workspace, directory) = (context.workspace.number, self.directory());
+        if self.0.site.host().eq_ignore_ascii_case(text) {
+            return directory.domain(DomainNumber::DEFAULT).map(|domain| domain.id);
+        }
+        let named = directory.domain_named(&text.to_ascii_lowercase()).map(|domain| domain.id);
+        let id = named.or_else(|| text.parse().ok())?;
+        directory.domain_seen(workspace, id).map(|held| held.record.id)
+    }
+
     fn find_domain(&self, context: &Context, id: Id) -> Result<Held<Domain>, Error> {
-        let directory = self.directory();
-        // Sight first: what is another's costs the same whether or not it is the one asked for.
-        let domain = directory.domains().find(|domain| is_seen(context, domain) && domain.id == id);
-        let held = domain.and_then(|domain| directory.held_domain(domain.number));
-        held.cloned().ok_or(Error::NotFound("domain"))
+        let held = self.directory().domain_seen(context.workspace.number, id).cloned();
+        held.ok_or(Error::NotFound("domain"))
     }
 
     pub(super) async fn domain_view(
@@ -203,34 +213,26 @@ impl Links {
         context: &Context,
         domain: Arc<Domain>,
     ) -> Result<DomainView, Error> {
-        let workspace = domain.workspace.unwrap_or(context.workspace.number);
-        let own: Vec<DomainNumber> = match domain.workspace {
-            Some(_) => vec![domain.number],
-            // On the shared default domain only the workspace's own links are its to know: all it
-            // has, less those on domains of its own.
-            None => self
-                .directory()
-                .domains()
-                .filter(|other| other.workspace == Some(workspace))
-                .map(|other| other.number)
-                .collect(),
-        };
-        let shared_domain = domain.workspace.is_none();
-        let links = self
-            .blocking(move |shared| {
-                let mut there = 0;
-                for number in own {
-                    there += shared.table.links_seen_on(number, workspace, SHOWN_LINKS_MAX)?;
-                }
-                let all = || shared.table.count(workspace, &List::All);
-                Ok(if shared_domain { all()?.saturating_sub(there) } else { there })
-            })
-            .await?;
-        let site = &self.0.site;
-        Ok(DomainView { name: site.name_of(&domain), base_url: site.base_of(&domain), links, domain })
+        let workspace = context.workspace.number;
+        self.blocking(move |shared| shared.domain_view(workspace, domain)).await
     }
 }
 
-pub(super) fn is_seen(context: &Context, domain: &Domain) -> bool {
-    domain.workspace.is_none_or(|owner| owner == context.workspace.number)
+impl Shared {
+    /// Returns a domain as a workspace sees it.
+    fn domain_view(&self, workspace: WorkspaceNumber, domain: Arc<Domain>) -> Result<DomainView, Error> {
+        let links = if domain.workspace.is_some() {
+            self.table.links_seen_on(domain.number)?
+        } else {
+            // On the shared default domain only the workspace's own links are its to know: all it
+            // has, less those on domains of its own.
+            let mut elsewhere = 0;
+            for other in self.directory.load().domains_of(Some(workspace)) {
+                elsewhere += self.table.links_seen_on(other.number)?;
+            }
+            self.table.count(workspace, &List::All)?.saturating_sub(elsewhere)
+        };
+        let site = &self.site;
+        Ok(DomainView { name: site.name_of(&domain), base_url: site.base_of(&domain), links, domain })
+    }
 }

@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::commit::{Committed, Effect};
-use super::directory::is_master;
+use super::directory::{Held, is_master};
 use super::{Context, Error, KeyView, Links, Shared};
 use crate::clock::Timestamp;
 use crate::log::Position;
 use crate::model::Invalid;
 use crate::model::id::Id;
 use crate::model::key::{ApiKey, KeyDraft, KeyReach, Reach, Scopes, SecretHash};
-use crate::model::workspace::{Workspace, check_name};
+use crate::model::workspace::{Workspace, WorkspaceNumber, check_name};
 use crate::table::keys;
 use crate::table::record::{Stored, StoredOutcome};
 
@@ -183,18 +183,38 @@ impl Links {
     pub fn acting(&self, caller: &Caller, named: Option<&str>) -> Option<Arc<Workspace>> {
         let directory = self.directory();
         let reach = caller.reach();
-        let mut within = directory.workspaces(&reach).map(|held| &held.record);
-        match named {
-            Some(id) => within.find(|workspace| workspace.id.as_str() == id).cloned(),
-            None => within.next().cloned(),
-        }
+        let found = match named {
+            Some(id) => {
+                let named = directory.workspace_named(id);
+                named.filter(|held| directory.reaches(&reach, held.record.number))
+            }
+            None => directory.workspaces(&reach).next(),
+        };
+        found.map(|held| Arc::clone(&held.record))
+    }
+
+    /// Returns what the key of a company without a workspace acts in: a stand-in that is in no list, for
+    /// commands about the company itself, such as making its first workspace.
+    pub fn acting_for_company(&self, caller: &Caller) -> Option<Arc<Workspace>> {
+        let Reach::Company(id) = caller.reach() else { return None };
+        let directory = self.directory();
+        let company = directory.company(&id).filter(|_| directory.workspace_count(&id) == 0)?;
+        Some(Arc::new(Workspace {
+            number: WorkspaceNumber(u32::MAX),
+            id: company.record.id.clone(),
+            company: company.record.id.clone(),
+            name: company.record.name.clone(),
+            credits: None,
+            default_domain: None,
+            custom_values: std::collections::BTreeMap::new(),
+            created_at: company.record.created_at,
+        }))
     }
 
     /// All keys whose reach lies within the caller's, the newest first.
     pub fn keys(&self, context: &Context) -> Vec<KeyView> {
         let directory = self.directory();
-        let seen = directory.keys().rev().filter(|key| self.is_within(&context.reach, &key.reach));
-        seen.map(|key| self.key_view(key)).collect()
+        directory.keys_within(&context.reach).rev().map(|held| self.key_view(&held.record)).collect()
     }
 
     /// Makes a key that reaches no further and may do no more than the caller's. Answers it with
@@ -215,8 +235,8 @@ impl Links {
         if draft.expires_at.is_some_and(|end| end <= context.now) {
             return Err(Invalid::new("expiresAt", "must be in the future").into());
         }
-        let alike =
-            self.directory().keys().filter(|key| key.reach == reach && key.is_live(context.now)).count();
+        let is_live = |held: &&Held<ApiKey>| held.record.is_live(context.now);
+        let alike = self.directory().keys_like(&reach).filter(is_live).count();
         if alike >= KEYS_MAX {
             return Err(Error::Forbidden(format!("there are at most {KEYS_MAX} keys of one reach")));
         }
@@ -243,13 +263,9 @@ impl Links {
     /// Revokes a key: from the answer on it is unknown.
     pub async fn revoke_key(&self, context: &Context, id: Id) -> Result<(), Error> {
         // Among those within reach, not by the id alone: a key of another's takes as long as none.
-        let held = {
-            let directory = self.directory();
-            let mut seen = directory.keys().filter(|key| self.is_within(&context.reach, &key.reach));
-            seen.find(|key| key.id == id).and_then(|key| directory.key(key.id)).cloned()
-        };
+        let held = self.directory().key_within(&context.reach, id).cloned();
         let held = held.ok_or(Error::NotFound("key"))?;
-        let masters = self.directory().keys().filter(|key| is_master(key)).count();
+        let masters = self.directory().masters();
         if self.0.environment_key.is_none() && is_master(&held.record) && masters == 1 {
             let why = "this is the last key that reaches everything: make another before revoking it";
             return Err(Error::Forbidden(why.to_owned()));
@@ -271,10 +287,9 @@ impl Links {
             Some(KeyReach::Company(id)) => {
                 directory.company(id).map(|held| Reach::Company(held.record.id.clone()))
             }
-            Some(KeyReach::Workspace(id)) => directory
-                .workspaces(&Reach::Instance)
-                .find(|held| held.record.id == *id)
-                .map(|held| Reach::Workspace(held.record.number)),
+            Some(KeyReach::Workspace(id)) => {
+                directory.workspace_named(id.as_str()).map(|held| Reach::Workspace(held.record.number))
+            }
         };
         // What exists elsewhere is as forbidden as what does not exist: no oracle.
         let within = reach.filter(|reach| self.is_within(&context.reach, reach));
@@ -287,9 +302,7 @@ impl Links {
         match (outer, inner) {
             (Reach::Instance, _) => true,
             (Reach::Company(outer), Reach::Company(inner)) => outer == inner,
-            (Reach::Company(outer), Reach::Workspace(number)) => {
-                self.directory().workspace(*number).is_some_and(|held| held.record.company == *outer)
-            }
+            (Reach::Company(_), Reach::Workspace(number)) => self.directory().reaches(outer, *number),
             (Reach::Workspace(outer), Reach::Workspace(inner)) => outer == inner,
             (Reach::Company(_), Reach::Instance)
             | (Reach::Workspace(_), Reach::Instance | Reach::Company(_)) => false,

@@ -1,10 +1,16 @@
 //! Lists of links: filtered, sorted, by page or by cursor.
 //!
 //! In the order of creation a page costs what it shows and skips. Other orders and searches read
-//! the whole list, holding no more of it than the page asked for.
+//! the whole list, holding no more of it than the page asked for. What they may cost is bounded by
+//! `links.scan_max`; the page of one that costs more is marked `incomplete`, and in the order of
+//! creation its cursor continues where it ended.
+//!
+//! Everything long is read in slices on the [`super::cpu_pool`], between which other tenants have
+//! their turns and a client that hung up ends the reading.
 
 use std::cmp::Ordering;
 
+use super::cpu_pool::Cancel;
 use super::query::{Cursor, LinkQuery, Page, Sort};
 use super::{Context, Error, Links, Shared};
 use crate::model::Invalid;
@@ -12,7 +18,7 @@ use crate::model::domain::DomainNumber;
 use crate::model::id::Id;
 use crate::model::link::{Link, TITLE_MAX};
 use crate::model::workspace::WorkspaceNumber;
-use crate::table::{List, Order};
+use crate::table::{Found, List, Order, Scanned, Sight};
 
 /// Deepest row of a sorted list: what everything before it is sorted by is held in memory.
 const SORTED_DEPTH_MAX: u64 = 10_000;
@@ -44,25 +50,32 @@ const TAG_BYTES: usize = 4 * crate::model::tag::NAME_MAX + 96;
 /// What a link's numbers, dates and names take in a list.
 const LISTED_FIXED: usize = 600;
 
+/// Steps of one slice ([`crate::table::Table::scan`]): a few milliseconds to some dozen, which is what
+/// another tenant's search waits for.
+pub(super) const SLICE_STEPS: u64 = 10_000;
+
 impl Links {
-    /// A page of the acting workspace's links.
+    /// Returns a page of the acting workspace's links.
     pub async fn list(&self, context: &Context, query: LinkQuery) -> Result<Page, Error> {
-        let workspace = context.workspace.number;
         let is_scan = query.is_scan();
-        let page = move |shared: &Shared| {
-            // Behind the links that an import has staged, which a page walks over.
-            let is_long = !is_scan && shared.table.is_importing(workspace)?;
-            if is_long { Ok(Err(query)) } else { shared.page(workspace, &query).map(Ok) }
-        };
-        let page = if is_scan {
-            self.scanning(&context.tenant, move |shared, _| page(shared)).await
-        } else {
-            self.blocking(page).await
-        }?;
-        match page {
-            Ok(page) => Ok(page),
-            Err(query) => {
-                self.scanning(&context.tenant, move |shared, _| shared.page(workspace, &query)).await
+        let mut search = Search::new(context.workspace.number, query, self.0.settings.scan_max);
+        // A page in the order of creation is read beside the pool, unless it turns out to lie behind
+        // the many links that an import has staged.
+        if !is_scan {
+            let read = self.blocking(move |shared| search.slice(shared, &Cancel::default())).await?;
+            match read {
+                Slice::Page(page) => return Ok(*page),
+                Slice::Rest(rest) => search = rest,
+            }
+        }
+        let mut read = self.scanning(&context.tenant, |shared, cancel| search.slice(shared, cancel)).await?;
+        loop {
+            match read {
+                Slice::Page(page) => return Ok(*page),
+                Slice::Rest(rest) => {
+                    let slice = move |shared: &Shared, cancel: &Cancel| rest.slice(shared, cancel);
+                    read = self.resume_scanning(&context.tenant, slice).await?;
+                }
             }
         }
     }
@@ -86,43 +99,46 @@ impl LinkQuery {
         LINK_BYTES_MAX / 2 + page + row * rows
     }
 
-    /// Whether it looks at many links: at all, or at those of the pages before.
+    /// Returns whether it looks at many links: at all, or at those of the pages before.
     fn is_scan(&self) -> bool {
         let is_deep = match self.at {
             Cursor::Page(page) => page.saturating_mul(self.limit as u64) > SORTED_DEPTH_MAX,
             Cursor::After(_) => false,
         };
         let is_filtered = self.search.is_some() || self.domain.is_some() || self.is_active.is_some();
-        // A tag or a campaign has a list of its own, whose length is counted entry by entry.
-        let is_listed = self.tag.is_some() || self.campaign.is_some();
-        is_deep || is_filtered || is_listed || matches!(self.sort, Sort::Clicks | Sort::Title)
+        // A tag or a campaign has a list of its own; of both, one is a filter.
+        let is_both = self.tag.is_some() && self.campaign.is_some();
+        is_deep || is_filtered || is_both || matches!(self.sort, Sort::Clicks | Sort::Title)
+    }
+
+    fn order(&self) -> Order {
+        match self.sort {
+            Sort::Oldest => Order::Oldest,
+            Sort::Newest | Sort::Clicks | Sort::Title => Order::Newest,
+        }
     }
 }
 
 /// The part of a query that looks at each link.
-struct Filter<'a> {
-    query: &'a LinkQuery,
+struct Filter {
     needle: Option<String>,
     domain: Option<DomainNumber>,
-    /// Whether `list` already holds only links of the tag.
-    by_tag: bool,
+    /// Where the list is not the tag's own.
+    tag: Option<Id>,
+    is_active: Option<bool>,
 }
 
-impl Filter<'_> {
+impl Filter {
     fn admits(&self, link: &Link) -> bool {
         let options = &link.options;
-        let tagged = self.by_tag || self.query.tag.is_none_or(|tag| options.tags.contains(&tag));
+        let tagged = self.tag.is_none_or(|tag| options.tags.contains(&tag));
         let domain = self.domain.is_none_or(|domain| link.domain == domain);
-        let active = self.query.is_active.is_none_or(|active| options.is_active == active);
+        let active = self.is_active.is_none_or(|active| options.is_active == active);
         tagged && domain && active && self.needle.as_ref().is_none_or(|needle| matches(link, needle))
     }
 
     fn admits_all(&self) -> bool {
-        let query = self.query;
-        self.needle.is_none()
-            && self.domain.is_none()
-            && query.is_active.is_none()
-            && (self.by_tag || query.tag.is_none())
+        self.needle.is_none() && self.domain.is_none() && self.is_active.is_none() && self.tag.is_none()
     }
 }
 
@@ -134,34 +150,268 @@ pub(super) fn matches(link: &Link, needle: &str) -> bool {
         .any(|text| text.to_lowercase().contains(needle))
 }
 
+/// What one slice of a search came to.
+enum Slice {
+    Page(Box<Page>),
+    Rest(Box<Search>),
+}
+
+/// A list being read, between two slices.
+struct Search {
+    workspace: WorkspaceNumber,
+    query: LinkQuery,
+    /// `None` before the first slice.
+    source: Option<Source>,
+    sight: Sight,
+    part: Part,
+    /// The next slice begins behind this link.
+    after: Option<Id>,
+    /// Steps that it may still take.
+    steps: u64,
+    gathered: Gathered,
+}
+
+/// What is read, and what of it is shown.
+struct Source {
+    list: List,
+    filter: Filter,
+}
+
+/// The part of the list that is being read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// From the page's beginning: what it shows and, for the total of a filtered list, what follows.
+    Page,
+    /// From the list's beginning to the cursor, for the total.
+    BeforeCursor,
+    /// All of a list that is put into another order.
+    Sorted,
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Gathered {
+    /// Matches that the pages before show, yet to be skipped.
+    skip: u64,
+    links: Vec<Link>,
+    /// What they take, as [`listed_bytes`] counts.
+    bytes: usize,
+    /// Whether there is a match behind them.
+    more: bool,
+    /// Whether the page ended at [`PAGE_BYTES`].
+    is_cut: bool,
+    /// Of a sorted list.
+    best: Vec<Ranked>,
+    /// Matches.
+    total: u64,
+}
+
+impl Search {
+    fn new(workspace: WorkspaceNumber, query: LinkQuery, steps: u64) -> Box<Search> {
+        let (after, skip) = match query.at {
+            Cursor::After(id) => (Some(id), 0),
+            Cursor::Page(page) => (None, (page - 1).saturating_mul(query.limit as u64)),
+        };
+        let part = match query.sort {
+            Sort::Newest | Sort::Oldest => Part::Page,
+            Sort::Clicks | Sort::Title => Part::Sorted,
+        };
+        let gathered = Gathered { skip, ..Gathered::default() };
+        let (source, sight) = (None, Sight::default());
+        Box::new(Search { workspace, query, source, sight, part, after, steps, gathered })
+    }
+
+    /// Reads on for one slice.
+    fn slice(mut self: Box<Search>, shared: &Shared, cancel: &Cancel) -> Result<Slice, Error> {
+        if self.source.is_none() {
+            if self.part == Part::Sorted {
+                self.query.depth()?;
+            }
+            self.sight = shared.table.sight(self.workspace)?;
+            self.source = shared.source(self.workspace, &self.query)?;
+        }
+        let Some(source) = self.source.take() else {
+            return Ok(Slice::Page(Box::new(empty(&self.query))));
+        };
+        let slice = SLICE_STEPS.min(self.steps);
+        let mut left = slice;
+        let scanned = self.read(shared, &source, cancel, &mut left)?;
+        self.steps -= slice - left;
+        let is_whole = !source.filter.admits_all();
+        let ended = match scanned {
+            Scanned::Spent(at) => {
+                self.after = Some(at);
+                false
+            }
+            Scanned::End | Scanned::Stopped => {
+                let is_counted = !is_whole || self.part != Part::Page;
+                if !is_counted && matches!(self.query.at, Cursor::After(_)) {
+                    (self.part, self.after) = (Part::BeforeCursor, None);
+                    false
+                } else {
+                    true
+                }
+            }
+        };
+        if !ended && self.steps > 0 {
+            self.source = Some(source);
+            return Ok(Slice::Rest(self));
+        }
+        self.page(shared, &source, ended).map(|page| Slice::Page(Box::new(page)))
+    }
+
+    fn read(
+        &mut self,
+        shared: &Shared,
+        source: &Source,
+        cancel: &Cancel,
+        steps: &mut u64,
+    ) -> Result<Scanned, Error> {
+        let Search { workspace, query, sight, part, after, gathered, .. } = self;
+        let order = query.order();
+        let mut failure = None;
+        let mut each = |found: Found<Link>| {
+            let link = found.record;
+            if *part == Part::BeforeCursor && is_behind_cursor(query.at, order, link.id) {
+                return false;
+            }
+            if !source.filter.admits(&link) {
+                return !cancel.is_set();
+            }
+            gathered.total += 1;
+            let goes_on = match part {
+                Part::Page => gathered.show(link, query.limit) || !source.filter.admits_all(),
+                Part::BeforeCursor => true,
+                Part::Sorted => match shared.rank(query.sort, &link) {
+                    Ok(ranked) => gathered.rank(ranked, query),
+                    Err(error) => {
+                        failure = Some(error);
+                        false
+                    }
+                },
+            };
+            goes_on && !cancel.is_set()
+        };
+        let scanned = shared.table.scan(sight, *workspace, &source.list, order, *after, steps, &mut each)?;
+        failure.map_or(Ok(scanned), Err)
+    }
+
+    /// Makes the page of what was found: of all there is, or, when it is not `complete`, of what the
+    /// steps reached.
+    fn page(self, shared: &Shared, source: &Source, is_complete: bool) -> Result<Page, Error> {
+        let Search { workspace, query, part, after, mut gathered, .. } = self;
+        let mut next = None;
+        if part == Part::Sorted {
+            let depth = usize::try_from(query.depth()?).expect("at most 10,000");
+            gathered.best.sort_by(Ranked::order);
+            let best = std::mem::take(&mut gathered.best);
+            for ranked in best.into_iter().take(depth).skip(depth - query.limit) {
+                // A link deleted since is left out.
+                let Some(found) = shared.table.link_by_id(workspace, ranked.id)? else { continue };
+                let link = shorten(found.record);
+                gathered.bytes += listed_bytes(&link);
+                if gathered.bytes > PAGE_BYTES && !gathered.links.is_empty() {
+                    return Err(too_long(gathered.links.len()));
+                }
+                gathered.links.push(link);
+            }
+        } else {
+            if gathered.is_cut && query.is_whole {
+                return Err(too_long(gathered.links.len()));
+            }
+            let is_cut = !is_complete && part == Part::Page;
+            let is_full = gathered.links.len() == query.limit;
+            next = match gathered.links.last() {
+                Some(last) if gathered.more || (is_cut && is_full) => Some(last.id),
+                _ if is_cut => after,
+                _ => None,
+            };
+            if source.filter.admits_all() {
+                gathered.total = shared.table.count(workspace, &source.list)?;
+            }
+        }
+        let links = gathered.links.into_iter().map(|link| shared.view(link)).collect::<Result<_, _>>()?;
+        Ok(Page { links, total: gathered.total, next, incomplete: !is_complete, ..empty(&query) })
+    }
+}
+
+fn is_behind_cursor(at: Cursor, order: Order, id: Id) -> bool {
+    match (at, order) {
+        (Cursor::After(cursor), Order::Newest) => id < cursor,
+        (Cursor::After(cursor), Order::Oldest) => id > cursor,
+        (Cursor::Page(_), _) => false,
+    }
+}
+
+impl Gathered {
+    /// Takes a match in the order of creation. Returns whether the page may need another one.
+    fn show(&mut self, link: Link, limit: usize) -> bool {
+        if self.skip > 0 {
+            self.skip -= 1;
+        } else if self.more || self.links.len() == limit {
+            self.more = true;
+        } else {
+            let link = shorten(link);
+            self.bytes += listed_bytes(&link);
+            if self.bytes > PAGE_BYTES && !self.links.is_empty() {
+                (self.more, self.is_cut) = (true, true);
+            } else {
+                self.links.push(link);
+            }
+        }
+        !self.more
+    }
+
+    /// Takes a match of a sorted list.
+    fn rank(&mut self, ranked: Ranked, query: &LinkQuery) -> bool {
+        self.best.push(ranked);
+        // Sorting now and then keeps both memory and time per link bounded.
+        let depth = usize::try_from(query.depth().unwrap_or(SORTED_DEPTH_MAX)).expect("at most 10,000");
+        if self.best.len() >= depth + SORTED_SURPLUS {
+            self.best.sort_by(Ranked::order);
+            self.best.truncate(depth);
+        }
+        true
+    }
+}
+
+impl LinkQuery {
+    /// Returns the last row of a page of a sorted list. Rejects pages that lie too deep for one.
+    fn depth(&self) -> Result<u64, Invalid> {
+        let Cursor::Page(page) = self.at else {
+            let why = "works only in the order of creation; use page with this sort";
+            return Err(Invalid::new("cursor", why));
+        };
+        let depth = page.saturating_mul(self.limit as u64);
+        if depth > SORTED_DEPTH_MAX {
+            let why = "reaches deeper than 10000 links, which only the order of creation can";
+            return Err(Invalid::new("page", why));
+        }
+        Ok(depth)
+    }
+}
+
 impl Shared {
-    fn page(&self, workspace: WorkspaceNumber, query: &LinkQuery) -> Result<Page, Error> {
+    /// Returns what a query reads, or `None` when nothing can match.
+    fn source(&self, workspace: WorkspaceNumber, query: &LinkQuery) -> Result<Option<Source>, Error> {
         let domain = match &query.domain {
             Some(name) => match self.domain_of_name(name) {
                 Some(domain) => Some(domain),
-                None => return Ok(empty(query)),
+                None => return Ok(None),
             },
             None => None,
         };
-        let list = match (&query.campaign, query.tag) {
-            (Some(named), _) => {
+        let (list, tag) = match (&query.campaign, query.tag) {
+            (Some(named), tag) => {
                 let found = self.campaign(workspace, named)?;
-                List::Campaign(found.map_or_else(|| named.id.clone(), |found| found.record.id))
+                (List::Campaign(found.map_or_else(|| named.id.clone(), |found| found.record.id)), tag)
             }
-            (None, Some(tag)) => List::Tag(tag),
-            (None, None) => List::All,
+            (None, Some(tag)) => (List::Tag(tag), None),
+            (None, None) => (List::All, None),
         };
-        let filter = Filter {
-            query,
-            needle: query.search.as_ref().map(|text| text.to_lowercase()).filter(|text| !text.is_empty()),
-            domain,
-            by_tag: matches!(list, List::Tag(_)),
-        };
-        match query.sort {
-            Sort::Newest => self.in_order(workspace, &list, &filter, Order::Newest),
-            Sort::Oldest => self.in_order(workspace, &list, &filter, Order::Oldest),
-            Sort::Clicks | Sort::Title => self.sorted(workspace, &list, &filter),
-        }
+        let needle = query.search.as_ref().map(|text| text.to_lowercase()).filter(|text| !text.is_empty());
+        let filter = Filter { needle, domain, tag, is_active: query.is_active };
+        Ok(Some(Source { list, filter }))
     }
 
     fn domain_of_name(&self, name: &str) -> Option<DomainNumber> {
@@ -171,135 +421,11 @@ impl Shared {
         self.directory.load().domain_named(&name.to_ascii_lowercase()).map(|domain| domain.number)
     }
 
-    fn in_order(
-        &self,
-        workspace: WorkspaceNumber,
-        list: &List,
-        filter: &Filter<'_>,
-        order: Order,
-    ) -> Result<Page, Error> {
-        let query = filter.query;
-        let (after, mut skip) = match query.at {
-            Cursor::After(id) => (Some(id), 0),
-            Cursor::Page(page) => (None, (page - 1).saturating_mul(query.limit as u64)),
-        };
-        let mut is_cut = false;
-        // How many match is told by looking at each, which then is done once, from the beginning.
-        let is_whole = !filter.admits_all();
-        let is_before = |id: Id| match order {
-            Order::Newest => after.is_some_and(|after| id >= after),
-            Order::Oldest => after.is_some_and(|after| id <= after),
-        };
-        let mut links: Vec<Link> = Vec::with_capacity(query.limit);
-        let (mut more, mut total, mut bytes) = (false, 0, 0);
-        self.table.each_link(workspace, list, order, after.filter(|_| !is_whole), &mut |found| {
-            if !filter.admits(&found.record) {
-                return true;
-            }
-            total += 1;
-            if is_before(found.record.id) {
-                return true;
-            }
-            if skip > 0 {
-                skip -= 1;
-                return true;
-            }
-            if more || links.len() == query.limit {
-                more = true;
-                return is_whole;
-            }
-            let link = shorten(found.record);
-            bytes += listed_bytes(&link);
-            if bytes > PAGE_BYTES && !links.is_empty() {
-                more = true;
-                is_cut = true;
-                return is_whole;
-            }
-            links.push(link);
-            true
-        })?;
-        if is_cut && query.is_whole {
-            return Err(too_long(links.len()));
-        }
-        if !is_whole {
-            total = self.table.count(workspace, list)?;
-        }
-        let next = links.last().filter(|_| more).map(|link| link.id);
-        self.filled(query, links, total, next)
-    }
-
-    fn sorted(&self, workspace: WorkspaceNumber, list: &List, filter: &Filter<'_>) -> Result<Page, Error> {
-        let query = filter.query;
-        let Cursor::Page(page) = query.at else {
-            return Err(Invalid::new(
-                "cursor",
-                "works only in the order of creation; use page with this sort",
-            )
-            .into());
-        };
-        let depth = page.saturating_mul(query.limit as u64);
-        if depth > SORTED_DEPTH_MAX {
-            return Err(Invalid::new(
-                "page",
-                "reaches deeper than 10000 links, which only the order of creation can",
-            )
-            .into());
-        }
-        let depth = usize::try_from(depth).expect("at most 10,000");
-        let mut best: Vec<Ranked> = Vec::new();
-        let mut total = 0;
-        let mut failure = None;
-        self.table.each_link(workspace, list, Order::Newest, None, &mut |found| {
-            if !filter.admits(&found.record) {
-                return true;
-            }
-            total += 1;
-            match self.rank(query.sort, &found.record) {
-                Ok(ranked) => best.push(ranked),
-                Err(error) => failure = Some(error),
-            }
-            // Sorting now and then keeps both memory and time per link bounded.
-            if best.len() >= depth + SORTED_SURPLUS {
-                best.sort_by(Ranked::order);
-                best.truncate(depth);
-            }
-            failure.is_none()
-        })?;
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        best.sort_by(Ranked::order);
-        let page = best.into_iter().take(depth).skip(depth - query.limit);
-        let (mut links, mut bytes) = (Vec::new(), 0);
-        for ranked in page {
-            // A link deleted since is left out.
-            let Some(found) = self.table.link_by_id(workspace, ranked.id)? else { continue };
-            let link = shorten(found.record);
-            bytes += listed_bytes(&link);
-            if bytes > PAGE_BYTES && !links.is_empty() {
-                return Err(too_long(links.len()));
-            }
-            links.push(link);
-        }
-        self.filled(query, links, total, None)
-    }
-
     fn rank(&self, sort: Sort, link: &Link) -> Result<Ranked, Error> {
         let clicks = if sort == Sort::Clicks { self.clicks_of(link)? } else { 0 };
         let title =
             (sort == Sort::Title).then(|| link.options.title.as_deref().map(str::to_lowercase)).flatten();
         Ok(Ranked { clicks, title, id: link.id })
-    }
-
-    fn filled(
-        &self,
-        query: &LinkQuery,
-        links: Vec<Link>,
-        total: u64,
-        next: Option<Id>,
-    ) -> Result<Page, Error> {
-        let links = links.into_iter().map(|link| self.view(link)).collect::<Result<_, _>>()?;
-        Ok(Page { links, total, next, ..empty(query) })
     }
 }
 
@@ -351,5 +477,5 @@ fn empty(query: &LinkQuery) -> Page {
         Cursor::Page(page) => page,
         Cursor::After(_) => 1,
     };
-    Page { links: Vec::new(), total: 0, page, limit: query.limit, next: None }
+    Page { links: Vec::new(), total: 0, page, limit: query.limit, next: None, incomplete: false }
 }

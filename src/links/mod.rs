@@ -76,6 +76,7 @@ use self::directory::Directory;
 use self::keys::EnvironmentKey;
 use crate::cache::Cache;
 use crate::clock::{Clock, Timestamp};
+use crate::fair::Shares;
 use crate::log::{Log, Position};
 use crate::model::destination::ExtraSchemes;
 use crate::model::id::IdSource;
@@ -85,6 +86,7 @@ use crate::model::tenant::Tenant;
 use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::settings::BadSetting;
 use crate::table::Table;
+use crate::table::record::Stored;
 
 /// Memory for hashing passwords by default: four buffers of 19 MiB, and as much for hashes from
 /// elsewhere, which take up to 64 MiB.
@@ -106,6 +108,9 @@ pub struct Settings {
     /// system allows.
     #[serde(skip)]
     pub hash_memory: usize,
+    /// Links that one search, filter or sort looks at before it ends `incomplete`; a link of several
+    /// KB counts as several.
+    pub scan_max: u64,
 }
 
 impl Default for Settings {
@@ -116,6 +121,7 @@ impl Default for Settings {
             extra_schemes: Vec::new(),
             tombstone_days: 30,
             hash_memory: HASH_MEMORY,
+            scan_max: 200_000,
         }
     }
 }
@@ -127,6 +133,10 @@ impl Settings {
         self.schemes()?;
         if self.tombstone_days > 3_650 {
             return Err(BadSetting::new("tombstone_days", self.tombstone_days, "must be at most 3650"));
+        }
+        if !(SCAN_MAX_LEAST..=SCAN_MAX_MOST).contains(&self.scan_max) {
+            let rule = "must be from 1000 to 1000000000";
+            return Err(BadSetting::new("scan_max", self.scan_max, rule));
         }
         Ok(())
     }
@@ -163,6 +173,11 @@ pub struct Context {
 /// Most searches, sorted lists and deep pages that wait for a thread. Past it: 503, try again.
 const SCANS_WAITING_MAX: u32 = 64;
 
+/// Smallest and largest `links.scan_max`: a search must get through what a small workspace has, and none
+/// may be as good as unbounded.
+const SCAN_MAX_LEAST: u64 = 1_000;
+const SCAN_MAX_MOST: u64 = 1_000_000_000;
+
 /// The handle.
 #[derive(Clone)]
 pub struct Links(Arc<Shared>);
@@ -182,6 +197,9 @@ struct Shared {
     totals: Mutex<()>,
     /// What was drained from the counters is in the log up to here. Held while counters are forgotten.
     drained: Mutex<Position>,
+    /// The least number that no workspace was given since the start: creators that run at the same moment
+    /// get different numbers.
+    next_workspace: Mutex<u32>,
     /// Creators in a workspace with credits go one by one: see `credits::Purse`. Acquired before
     /// `exclusive`, never under it: a queue of creators would keep everybody waiting.
     purses: Mutex<HashMap<WorkspaceNumber, Arc<tokio::sync::Mutex<()>>>>,
@@ -201,6 +219,18 @@ struct Shared {
     filled_links: loops::FilledLinks,
     /// Set once the directory was read: before, everything looks as if it did not exist.
     is_loaded: AtomicBool,
+}
+
+impl Shared {
+    /// Reads all records whose key begins with `prefix`, in order, unless nobody waits for them any more.
+    fn read_all<T: Stored>(&self, prefix: &[u8], cancel: &Cancel) -> Result<Vec<T>, Error> {
+        let mut all = Vec::new();
+        self.table.each(prefix, &mut |_, record| {
+            all.push(record);
+            !cancel.is_set()
+        })?;
+        Ok(all)
+    }
 }
 
 impl fmt::Debug for Links {
@@ -248,6 +278,7 @@ impl Links {
             exclusive: exclusive::ExclusiveLock::new(),
             totals: Mutex::new(()),
             drained: Mutex::new(Position::START),
+            next_workspace: Mutex::new(0),
             purses: Mutex::default(),
             clock: parts.clock,
             site: parts.site,
@@ -291,6 +322,11 @@ impl Links {
         &self.0.clock
     }
 
+    /// Returns the pools of this part that requests of several tenants draw from, with their shares.
+    pub fn pools(&self) -> Vec<(&'static str, Shares)> {
+        vec![("searches that wait", self.0.scans.shares())]
+    }
+
     /// Returns to whom the use of shared resources by a key of this reach is charged.
     pub fn tenant_of(&self, reach: &Reach) -> Tenant {
         match reach {
@@ -327,7 +363,8 @@ impl Links {
         self.0.scans.resume(tenant, move |cancel| work(&shared, cancel)).await?
     }
 
-    /// Runs table reads where blocking is allowed.
+    /// Runs table reads of bounded length where blocking is allowed: of a record or a page. Longer ones are
+    /// [`Links::scanning`].
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,

@@ -67,6 +67,10 @@ pub struct Page {
     /// Links per page.
     pub limit: usize,
     /// Where the next page begins, in the order of creation; `None` on the last page and in
-    /// other orders. A page that ends at its bound on bytes has fewer links than its limit.
+    /// other orders. A page that ends at its bound on bytes has fewer links than its limit, and so has an
+    /// incomplete one, whose cursor leads to where its reading ended.
     pub next: Option<Id>,
+    /// Whether the list costs more than one request may (`links.scan_max`): links that match may be
+    /// missing, and `total` counts those that were found.
+    pub incomplete: bool,
 }

@@ -2,7 +2,6 @@
 //! an upper bound, from the lengths of the texts and what their names and numbers take.
 
 use super::directory::Held;
-use super::domains::is_seen;
 use super::{Context, Links};
 use crate::model::destination::Destination;
 use crate::model::id::ForeignId;
@@ -16,7 +15,8 @@ impl Links {
     /// Returns a bound on the text of [`Links::domains`].
     pub fn size_of_domains(&self, context: &Context) -> usize {
         let directory = self.directory();
-        let seen = directory.domains().filter(|domain| is_seen(context, domain));
+        let own = directory.domains_of(Some(context.workspace.number));
+        let seen = directory.domains_of(None).chain(own);
         let size = |url: &Option<Destination>| url.as_ref().map_or(0, |url| 2 * url.as_str().len());
         seen.map(|domain| {
             FIXED + size(&domain.not_found_url) + size(&domain.expired_url) + size(&domain.root_url)
@@ -32,20 +32,22 @@ impl Links {
     /// Returns a bound on the text of one workspace; 0 if there is none.
     pub fn size_of_workspace(&self, id: &ForeignId) -> usize {
         let directory = self.directory();
-        directory.workspaces(&Reach::Instance).find(|held| held.record.id == *id).map_or(0, size_of)
+        directory.workspace_named(id.as_str()).map_or(0, size_of)
     }
 
     /// Returns a bound on the text of [`Links::companies`].
     pub fn size_of_companies(&self, context: &Context) -> usize {
-        let all = self.directory().companies().map(|held| FIXED + 2 * held.record.name.len()).sum();
-        if context.reach == Reach::Instance { all } else { FIXED.saturating_mul(2).min(all) }
+        if context.reach != Reach::Instance {
+            return 2 * FIXED;
+        }
+        self.directory().companies().map(|held| FIXED + 2 * held.record.name.len()).sum()
     }
 
     /// Returns a bound on the text of [`Links::keys`].
     pub fn size_of_keys(&self, context: &Context) -> usize {
         let directory = self.directory();
-        let seen = directory.keys().filter(|key| self.is_within(&context.reach, &key.reach));
-        seen.map(|key| FIXED + 2 * key.name.len()).sum()
+        let seen = directory.keys_within(&context.reach);
+        seen.map(|held| FIXED + 2 * held.record.name.len()).sum()
     }
 }
 

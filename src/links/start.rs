@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::commit::{Effect, chance};
 use super::directory::Directory;
-use super::workspaces::drawn_relationship_number;
+use super::workspaces::{create_company, drawn_relationship_number};
 use super::{Error, Links, Shared, keys::draw_secret, keys::key_record};
 use crate::cache::entry::Action;
 use crate::log::{Change, Position, Proposal};
@@ -18,6 +18,7 @@ use crate::model::domain::{DEFAULT_ID, Domain, DomainNumber, HostName};
 use crate::model::id::IdSource;
 use crate::model::key::{Reach, Scopes};
 use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
+use crate::table::keys::DirectoryKey;
 use crate::table::record::{Number, Staged, Stored};
 use crate::table::{self, Observer, Table, keys};
 
@@ -81,6 +82,7 @@ impl Observer for Links {
 
     fn applied(&self, change: &Change) {
         let mut directory: Option<Directory> = None;
+        let mut workspaces = Vec::new();
         for entry in &change.entries {
             if let Some((domain, code)) = keys::parse_link(&entry.put.key) {
                 // A request that comes from now on must not join a load that read the old record.
@@ -97,13 +99,16 @@ impl Observer for Links {
                 self.0.cache.invalidate_where(|_| false);
             } else if Directory::concerns(&entry.put) {
                 let directory = directory.get_or_insert_with(|| (**self.0.directory.load()).clone());
+                if let Some(DirectoryKey::Workspace(number)) = DirectoryKey::parse(&entry.put.key) {
+                    workspaces.push(number);
+                }
                 if let Err(error) = directory.apply(&entry.put, change.position) {
                     tracing::error!(%error, position = %change.position, "a Change holds a record that cannot be read");
                 }
             }
         }
         let Some(directory) = directory else { return };
-        let filled_anew = self.0.filled_anew(&directory);
+        let filled_anew = self.0.filled_anew(workspaces, &directory);
         let new_hosts = self.0.new_hosts(&directory, change);
         self.0.directory.store(Arc::new(directory));
         if !new_hosts.is_empty() {
@@ -172,7 +177,7 @@ impl Links {
         let given = self.0.environment_key.is_some();
         let is_first = self.directory().domain(DomainNumber::DEFAULT).is_none();
         let now = self.0.clock.now();
-        if !is_first && (given || self.directory().has_master(now)) {
+        if !is_first && (given || self.directory().masters() > 0) {
             let secret = read_secret(&path);
             let works = !given && self.authenticate(secret.trim(), now).is_some();
             return Ok(Bootstrap { key_file: works.then_some(path), is_first });
@@ -206,7 +211,7 @@ impl Links {
         let company = Company {
             id: company_id.into(),
             name: "Default".into(),
-            relationship_number: drawn_relationship_number(company_id.bits()),
+            relationship_number: drawn_relationship_number(),
             created_at: now,
         };
         let workspace = Workspace {
@@ -233,7 +238,7 @@ impl Links {
             created_at: now,
         };
         let mut effect = Effect::default();
-        effect.create(keys::company(&company.id), company.encode());
+        create_company(&mut effect, &company);
         effect.create(keys::workspace(workspace.number), workspace.encode());
         effect.create(keys::workspace_id(&workspace.id), Number(0).encode());
         effect.create(keys::domain(domain.number), domain.encode());
@@ -261,14 +266,15 @@ impl Shared {
         names.filter(is_new).map(|name| name.as_str().into()).collect()
     }
 
-    /// The workspaces whose custom values differ from those in use.
-    fn filled_anew(&self, coming: &Directory) -> Vec<WorkspaceNumber> {
+    /// Returns those of the workspaces whose custom values differ from those in use.
+    fn filled_anew(&self, mut changed: Vec<WorkspaceNumber>, coming: &Directory) -> Vec<WorkspaceNumber> {
         let present = self.directory.load();
         let differs = |number: &WorkspaceNumber| {
             let before = present.workspace(*number).map(|held| &held.record.custom_values);
             before != coming.workspace(*number).map(|held| &held.record.custom_values)
         };
-        coming.workspaces(&Reach::Instance).map(|held| held.record.number).filter(differs).collect()
+        changed.retain(differs);
+        changed
     }
 }
 

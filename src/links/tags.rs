@@ -1,6 +1,7 @@
 //! Tags of the acting workspace.
 
 use super::commit::{ATTEMPTS, Committed, Effect};
+use super::cpu_pool::Cancel;
 use super::{Context, Error, Links, Shared};
 use crate::model::id::Id;
 use crate::model::tag::{DEFAULT_COLOR, Tag, TagEdit, check_name};
@@ -15,7 +16,8 @@ impl Links {
     /// All tags, the newest first.
     pub async fn tags(&self, context: &Context) -> Result<Vec<Tag>, Error> {
         let prefix = keys::tags_of(context.workspace.number);
-        let mut tags = self.blocking(move |shared| Ok(shared.table.all::<Tag>(&prefix)?)).await?;
+        let read = move |shared: &Shared, cancel: &Cancel| shared.read_all::<Tag>(&prefix, cancel);
+        let mut tags = self.scanning(&context.tenant, read).await?;
         tags.reverse();
         Ok(tags)
     }
@@ -107,7 +109,7 @@ impl Links {
 impl Shared {
     /// Whether so many more tags find room.
     pub(super) fn check_tag_count(&self, workspace: WorkspaceNumber, new: usize) -> Result<(), Error> {
-        if new > 0 && self.table.all::<Tag>(&keys::tags_of(workspace))?.len() + new > TAGS_MAX {
+        if new > 0 && self.table.tags(workspace)?.saturating_add(new as u64) > TAGS_MAX as u64 {
             return Err(Error::Forbidden(format!("a workspace has at most {TAGS_MAX} tags")));
         }
         Ok(())

@@ -1,12 +1,13 @@
 //! A list of links of any length, read batch by batch: whoever reads it holds one batch, and a
 //! thread only while a batch is being read.
 
-use super::list::{LINK_BYTES_MAX, listed_bytes, matches, shorten};
+use super::cpu_pool::Cancel;
+use super::list::{LINK_BYTES_MAX, SLICE_STEPS, listed_bytes, matches, shorten};
 use super::{Context, Credential, Error, LinkView, Links, Shared};
 use crate::model::id::Id;
 use crate::model::tenant::Tenant;
 use crate::model::workspace::WorkspaceNumber;
-use crate::table::{List, Order, Sight};
+use crate::table::{List, Order, Scanned, Sight};
 
 /// Most links of one batch, some 10 KB as their readers see them. What is beyond comes with the next
 /// one.
@@ -18,10 +19,6 @@ const BATCH_BYTES: usize = 128 * 1024;
 /// Most bytes that a list of any length holds at once: the link that is read at the moment, a batch of
 /// views and its text in a buffer that grows, and two batches of text on their way to the client.
 pub const STREAM_BYTES_MAX: usize = LINK_BYTES_MAX / 2 + 6 * BATCH_BYTES;
-
-/// Most links looked at for one batch: a search that finds little gives its thread back after a
-/// few milliseconds and goes on with another.
-const LOOKED_AT_MAX: usize = 10_000;
 
 /// Which part of the acting workspace's links, the newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +55,9 @@ struct Rest {
     skip: u64,
     /// How many at most.
     left: u64,
+    /// Steps that a search may still take.
+    steps: u64,
+    is_incomplete: bool,
 }
 
 impl Links {
@@ -70,14 +70,22 @@ impl Links {
             after: None,
             skip: slice.skip,
             left: slice.limit.unwrap_or(u64::MAX),
+            steps: self.0.settings.scan_max,
+            is_incomplete: false,
         };
         Walk { links: self.clone(), tenant: context.tenant.clone(), key: context.key, rest }
     }
 }
 
 impl Walk {
-    /// The next links, and whether there may be more; if so, these are not none. Only who has read
-    /// nothing yet may be told that too many wait: a list that was begun is not cut for that.
+    /// Returns whether the list was ended by what a search may cost: links that match may be missing.
+    pub fn is_incomplete(&self) -> bool {
+        self.rest.is_incomplete
+    }
+
+    /// Returns the next links and whether more may follow. A batch is empty only at the end. Only the
+    /// first batch may fail with [`Error::Busy`]: a list that was begun is not cut for want of a thread.
+    /// A search that looks at `links.scan_max` links ends there.
     pub async fn next(&mut self) -> Result<(Vec<LinkView>, bool), Error> {
         let mut links = Vec::new();
         let mut goes_on = self.rest.left > 0;
@@ -85,16 +93,16 @@ impl Walk {
         while goes_on && links.len() < BATCH && bytes < BATCH_BYTES {
             let mut rest = self.rest.clone();
             let room = Room { links: BATCH - links.len(), bytes: BATCH_BYTES - bytes };
-            let is_scan = rest.needle.is_some() || rest.skip > LOOKED_AT_MAX as u64;
-            let look = move |shared: &Shared| {
-                let (found, taken, more) = shared.look(&mut rest, room)?;
+            let is_scan = rest.needle.is_some() || rest.skip > SLICE_STEPS;
+            let look = move |shared: &Shared, cancel: &Cancel| {
+                let (found, taken, more) = shared.look(&mut rest, room, cancel)?;
                 Ok((found, taken, more, rest))
             };
             let is_begun = self.rest.sight.is_some();
             let looked = match (is_scan, is_begun) {
-                (false, _) => self.links.blocking(look).await,
-                (true, false) => self.links.scanning(&self.tenant, move |shared, _| look(shared)).await,
-                (true, true) => self.links.resume_scanning(&self.tenant, move |shared, _| look(shared)).await,
+                (false, _) => self.links.blocking(move |shared| look(shared, &Cancel::default())).await,
+                (true, false) => self.links.scanning(&self.tenant, look).await,
+                (true, true) => self.links.resume_scanning(&self.tenant, look).await,
             };
             let (found, taken, more, rest) = looked?;
             links.extend(found);
@@ -115,39 +123,52 @@ struct Room {
 }
 
 impl Shared {
-    /// Returns links until `room` is used up, how many bytes they take, and whether there may be more;
-    /// `rest` becomes what is left then.
-    fn look(&self, rest: &mut Rest, room: Room) -> Result<(Vec<LinkView>, usize, bool), Error> {
+    /// Returns links until `room` is used up, how many bytes they take, and whether there may be more, and
+    /// leaves in `rest` what is yet to be read. Takes [`SLICE_STEPS`] at most.
+    fn look(
+        &self,
+        rest: &mut Rest,
+        room: Room,
+        cancel: &Cancel,
+    ) -> Result<(Vec<LinkView>, usize, bool), Error> {
         let mut found = Vec::new();
-        let mut looked_at = 0;
         let mut bytes = 0;
         let mut more = false;
-        let Rest { workspace, needle, sight, after, skip, left } = rest;
+        let Rest { workspace, needle, sight, after, skip, left, steps, is_incomplete } = rest;
         let mut seen = sight.take().map_or_else(|| self.table.sight(*workspace), Ok)?;
-        let (list, order) = (&List::All, Order::Newest);
-        self.table.each_link_seen(&mut seen, *workspace, list, order, *after, &mut |link| {
-            if *left == 0 {
-                return false;
-            }
-            if found.len() == room.links || bytes >= room.bytes || looked_at == LOOKED_AT_MAX {
-                more = true;
-                return false;
-            }
-            looked_at += 1;
-            *after = Some(link.record.id);
-            if needle.as_ref().is_some_and(|needle| !matches(&link.record, needle)) {
-                return true;
-            }
-            if *skip > 0 {
-                *skip -= 1;
-                return true;
-            }
-            *left -= 1;
-            let link = shorten(link.record);
-            bytes += listed_bytes(&link);
-            found.push(link);
-            true
-        })?;
+        let (list, order, from) = (&List::All, Order::Newest, *after);
+        let is_search = needle.is_some();
+        let slice = if is_search { SLICE_STEPS.min(*steps) } else { SLICE_STEPS };
+        let mut unspent = slice;
+        let scanned =
+            self.table.scan(&mut seen, *workspace, list, order, from, &mut unspent, &mut |link| {
+                if *left == 0 || cancel.is_set() {
+                    return false;
+                }
+                if found.len() == room.links || bytes >= room.bytes {
+                    more = true;
+                    return false;
+                }
+                *after = Some(link.record.id);
+                let is_match = needle.as_ref().is_none_or(|needle| matches(&link.record, needle));
+                if is_match && *skip > 0 {
+                    *skip -= 1;
+                } else if is_match {
+                    *left -= 1;
+                    let link = shorten(link.record);
+                    bytes += listed_bytes(&link);
+                    found.push(link);
+                }
+                true
+            })?;
+        if is_search {
+            *steps -= slice - unspent;
+        }
+        if let Scanned::Spent(at) = scanned {
+            *after = Some(at);
+            *is_incomplete = *left > 0 && is_search && *steps == 0;
+            more = *left > 0 && !*is_incomplete;
+        }
         *sight = Some(seen);
         let views = found.into_iter().map(|link| self.view(link)).collect::<Result<_, _>>()?;
         Ok((views, bytes, more))

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::commit::{ATTEMPTS, Committed, Effect};
-use super::directory::Held;
-use super::{Context, Error, Links, WorkspaceView, credits};
+use super::commit::{ATTEMPTS, Committed, Effect, chance};
+use super::directory::{Directory, Held};
+use super::{Context, Error, Links, Shared, WorkspaceView, credits};
 use crate::model::Invalid;
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::Reach;
@@ -12,18 +12,27 @@ use crate::model::workspace::{
     Company, CompanyDraft, Workspace, WorkspaceDraft, WorkspaceEdit, WorkspaceNumber, check_name,
 };
 use crate::table::keys;
-use crate::table::record::{Number, Stored, StoredOutcome};
+use crate::table::record::{CompanyId, Number, Stored, StoredOutcome};
+
+/// Most workspaces of one company: lists of workspaces are answered whole, and all are in memory, so
+/// that one company key could fill it. As many as the keys of one reach, and as the domains of one
+/// workspace. Past it: forbidden. Companies are made by the operator alone.
+const WORKSPACES_MAX: usize = 1_000;
+
+/// Draws of a relationship number before a company is refused one: there are a million numbers, so of
+/// a thousand companies one draw in a thousand meets a number that is taken.
+const DRAWS_MAX: usize = 32;
 
 impl Links {
     /// All workspaces within reach, the newest first.
     pub async fn workspaces(&self, context: &Context) -> Result<Vec<WorkspaceView>, Error> {
-        let all: Vec<_> =
-            self.directory().workspaces(&context.reach).rev().map(|held| Arc::clone(&held.record)).collect();
-        let mut views = Vec::with_capacity(all.len());
-        for workspace in all {
-            views.push(self.workspace_view(&workspace).await?);
-        }
-        Ok(views)
+        let reach = context.reach.clone();
+        self.scanning(&context.tenant, move |shared, cancel| {
+            let directory = shared.directory.load();
+            let all = directory.workspaces(&reach).rev().take_while(|_| !cancel.is_set());
+            all.map(|held| shared.workspace_view(&directory, &held.record)).collect()
+        })
+        .await
     }
 
     /// Makes a workspace, in the caller's company unless an instance key names another.
@@ -38,10 +47,11 @@ impl Links {
         }
         only_instance_names_ids(context, draft.id.as_ref())?;
         let company = self.choose_company(context, draft.company.as_ref())?;
+        if self.directory().workspace_count(&company) >= WORKSPACES_MAX {
+            return Err(Error::Forbidden(format!("a company has at most {WORKSPACES_MAX} workspaces")));
+        }
         for _ in 0..ATTEMPTS {
-            let last =
-                self.directory().workspaces(&Reach::Instance).next_back().map(|held| held.record.number.0);
-            let number = WorkspaceNumber(last.map_or(0, |last| last + 1));
+            let number = self.0.next_workspace();
             let mut workspace = Workspace {
                 number,
                 id: draft.id.clone().unwrap_or_else(|| Id::from_bits(0).into()),
@@ -143,17 +153,17 @@ impl Links {
 
     /// All companies within reach, the oldest first.
     pub fn companies(&self, context: &Context) -> Vec<Company> {
-        let seen = |company: &Company| match &context.reach {
-            Reach::Instance => true,
-            Reach::Company(id) => company.id == *id,
-            Reach::Workspace(_) => company.id == context.workspace.company,
-        };
         let directory = self.directory();
-        let mut companies: Vec<Company> = directory
-            .companies()
-            .filter(|held| seen(&held.record))
-            .map(|held| (*held.record).clone())
-            .collect();
+        let mut companies: Vec<Company> = match &context.reach {
+            Reach::Instance => directory.companies().map(|held| (*held.record).clone()).collect(),
+            Reach::Company(id) => {
+                directory.company(id).map(|held| (*held.record).clone()).into_iter().collect()
+            }
+            Reach::Workspace(_) => {
+                let company = directory.company(&context.workspace.company);
+                company.map(|held| (*held.record).clone()).into_iter().collect()
+            }
+        };
         companies.sort_by_key(|company| company.created_at);
         companies
     }
@@ -164,29 +174,40 @@ impl Links {
         if context.reach != Reach::Instance {
             return Err(Error::Forbidden("only an instance key may make companies".to_owned()));
         }
-        let mut made = None;
-        let committed = self
-            .commit_new(context, |next_id| {
-                let id = next_id();
-                let company = Company {
-                    relationship_number: draft
-                        .relationship_number
-                        .unwrap_or_else(|| drawn_relationship_number(id.bits())),
-                    id: draft.id.unwrap_or_else(|| id.into()),
-                    name: draft.name,
-                    created_at: context.now,
-                };
-                let mut effect = Effect::default();
-                effect.create(keys::company(&company.id), company.encode());
-                effect.answer(context.claim, context.now, || StoredOutcome::Company(company.id.clone()));
-                made = Some(company);
-                effect
-            })
-            .await?;
-        match (committed, made) {
-            (Committed::Done, Some(company)) => Ok(company),
-            _ => Err(Error::Taken { field: "id" }),
+        if draft.id.as_ref().is_some_and(|id| self.directory().company(id).is_some()) {
+            return Err(Error::Taken { field: "id" });
         }
+        for _ in 0..DRAWS_MAX {
+            let number = draft.relationship_number.clone().unwrap_or_else(drawn_relationship_number);
+            let number_key = keys::relationship_number(&number);
+            // Companies that were made before numbers were unique have no record under this key.
+            let mut is_taken = self.directory().has_relationship_number(&number);
+            if !is_taken {
+                let mut made = None;
+                let committed = self
+                    .commit_new(context, |next_id| {
+                        let id = draft.id.clone().unwrap_or_else(|| next_id().into());
+                        let (name, relationship_number) = (draft.name.clone(), number.clone());
+                        let company = Company { id, name, relationship_number, created_at: context.now };
+                        let mut effect = Effect::default();
+                        create_company(&mut effect, &company);
+                        let outcome = || StoredOutcome::Company(company.id.clone());
+                        effect.answer(context.claim, context.now, outcome);
+                        made = Some(company);
+                        effect
+                    })
+                    .await?;
+                match (committed, made) {
+                    (Committed::Done, Some(company)) => return Ok(company),
+                    (Committed::Conflict(key), _) if key == number_key => is_taken = true,
+                    _ => return Err(Error::Taken { field: "id" }),
+                }
+            }
+            if is_taken && draft.relationship_number.is_some() {
+                return Err(Error::Taken { field: "relationshipNumber" });
+            }
+        }
+        Err(Error::Busy)
     }
 
     fn choose_company(&self, context: &Context, named: Option<&ForeignId>) -> Result<ForeignId, Error> {
@@ -204,9 +225,7 @@ impl Links {
 
     fn check_default_domain(&self, workspace: &Workspace) -> Result<(), Invalid> {
         let Some(id) = workspace.default_domain else { return Ok(()) };
-        let directory = self.directory();
-        let domain = directory.domains().find(|domain| domain.id == id);
-        match domain.filter(|domain| domain.workspace.is_none_or(|owner| owner == workspace.number)) {
+        match self.directory().domain_seen(workspace.number, id) {
             Some(_) => Ok(()),
             None => Err(Invalid::new("defaultDomain", "is not a domain of this workspace")),
         }
@@ -214,19 +233,50 @@ impl Links {
 
     pub(super) fn find_workspace(&self, context: &Context, id: &ForeignId) -> Result<Held<Workspace>, Error> {
         let directory = self.directory();
-        let found = directory.workspaces(&context.reach).find(|held| held.record.id == *id).cloned();
-        found.ok_or(Error::NotFound("workspace"))
+        let named = directory.workspace_named(id.as_str());
+        let found = named.filter(|held| directory.reaches(&context.reach, held.record.number));
+        found.cloned().ok_or(Error::NotFound("workspace"))
     }
 
     pub(super) async fn workspace_view(&self, workspace: &Arc<Workspace>) -> Result<WorkspaceView, Error> {
-        let credits = self.credits_left(workspace).await?;
-        let directory = self.directory();
-        let chosen =
-            workspace.default_domain.and_then(|id| directory.domains().find(|domain| domain.id == id));
+        let workspace = Arc::clone(workspace);
+        self.blocking(move |shared| shared.workspace_view(&shared.directory.load(), &workspace)).await
+    }
+}
+
+impl Shared {
+    fn workspace_view(
+        &self,
+        directory: &Directory,
+        workspace: &Arc<Workspace>,
+    ) -> Result<WorkspaceView, Error> {
+        let chosen = workspace.default_domain.and_then(|id| directory.domain_seen(workspace.number, id));
         let default_domain =
-            chosen.map_or_else(|| self.0.site.host().to_owned(), |domain| self.0.site.name_of(domain));
+            chosen.map_or_else(|| self.site.host().to_owned(), |held| self.site.name_of(&held.record));
+        let credits = match workspace.credits {
+            Some(_) => Some(self.balance(workspace.number)?.1),
+            None => None,
+        };
         Ok(WorkspaceView { workspace: Arc::clone(workspace), default_domain, credits })
     }
+
+    /// Returns a number that no workspace has, and none gets that is made at the same moment.
+    fn next_workspace(&self) -> WorkspaceNumber {
+        let last = self.directory.load().last_workspace().map_or(0, |last| last.0 + 1);
+        let mut next = self.next_workspace.lock();
+        let number = last.max(*next);
+        *next = number + 1;
+        WorkspaceNumber(number)
+    }
+}
+
+/// Makes a company whose relationship number no other has.
+pub(super) fn create_company(effect: &mut Effect, company: &Company) {
+    effect.create(keys::company(&company.id), company.encode());
+    effect.create(
+        keys::relationship_number(&company.relationship_number),
+        CompanyId(company.id.clone()).encode(),
+    );
 }
 
 pub(super) fn only_instance_names_ids(context: &Context, id: Option<&ForeignId>) -> Result<(), Error> {
@@ -236,7 +286,8 @@ pub(super) fn only_instance_names_ids(context: &Context, id: Option<&ForeignId>)
     Ok(())
 }
 
-/// A number of HighLevel's form; unique enough for people, ids are what is unique for us.
-pub(super) fn drawn_relationship_number(chance: u128) -> Box<str> {
+/// Draws a number of HighLevel's form.
+pub(super) fn drawn_relationship_number() -> Box<str> {
+    let chance = chance();
     format!("0-{:03}-{:03}", chance % 1_000, chance / 1_000 % 1_000).into()
 }

@@ -441,7 +441,7 @@ impl Applier {
             let store = shared.store.read().clone();
             let store = store.as_ref().ok_or_else(closed)?;
             let mut loaded = 0;
-            let mut counts = Counts::default();
+            let mut counts = Counts::of_frozen_copy();
             while let Some(record) = snapshot.next()? {
                 if shared.stopping.load(Ordering::Acquire) {
                     return Ok(None);
@@ -451,7 +451,7 @@ impl Applier {
                 loaded += 1;
                 progress.at(loaded);
             }
-            counts.add_staged(store, position)?;
+            counts.add_imported(store, position)?;
             counts.write(store, position)?;
             let entry = HistoryEntry { change: 0, state: manifest.digest() };
             history::append(store, &[(position, entry)])?;

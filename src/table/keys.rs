@@ -7,30 +7,33 @@
 //! | `l` domain code | link | `L` workspace id | where the link of this id lives |
 //! | `x` workspace id | tombstone | `G` workspace tag id | the same, by tag |
 //! | `c` id | click total | `C` workspace campaign id | the same, by campaign |
-//! | `d` domain | domain | `N` workspace | how many links it has |
-//! | `h` name | domain of this name | `M` | the position applied |
+//! | `d` domain | domain | `I` id | workspace of the link or tombstone of this id |
+//! | `h` name | domain of this name | `A` campaign workspace | workspaces that have a campaign of this id |
+//! | `w` workspace | workspace | `N` workspace | number of its links |
+//! | `i` id | workspace of this id | `D` domain | number of links on it |
+//! | `o` id | company | `T` workspace tag | number of its links; without a tag, of the workspace's tags |
+//! | `k` id | API key | `K` workspace campaign | likewise of campaigns |
+//! | `t` workspace id | tag | `S` workspace import counter | what the import adds to a counter when it completes |
+//! | `n` workspace name | tag of this name | `F` workspace id | as `L`, of links with placeholders |
+//! | | | `V` | version of what is derived |
 //! | | | `H` number | the log's history, in chunks |
-//! | `w` workspace | workspace | `F` workspace id | as `L`, of links with placeholders |
-//! | `i` id | workspace of this id | `V` | which derived entries there are |
-//! | `o` id | company | | |
-//! | `k` id | API key | | |
-//! | `t` workspace id | tag | | |
-//! | `n` workspace name | tag of this name | | |
+//! | | | `M` | the position applied |
 //! | `a` scope | idempotency answer | | |
 //! | `j` | what contact links are signed with | | |
 //! | `y` workspace | webhook secret | | |
 //! | `q` id | deliveries that wait over a restart | | |
 //! | `m` workspace id | campaign | | |
 //! | `b` workspace | credits left | | |
-//! | `s` id | snapshot | | |
+//! | `s` id | snapshot | `W` workspace id | its snapshots |
 //! | `f` content number | chunk of a snapshot's content | | |
 //! | `g` content | content that no snapshot has | | |
 //! | `e` id | share | | |
 //! | `p` content id | import | | |
 //! | `r` id | content of the import of this id | | |
 //! | `u` workspace id | import under way: its links are hidden | | |
+//! | `v` relationship number | company of this number | | |
 //!
-//! `h`, `i` and `n` make names unique by being keys: of two who race, the log refuses one.
+//! `h`, `i`, `n` and `v` make names unique by being keys: of two who race, the log refuses one.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -41,7 +44,7 @@ use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 
 /// First bytes of record keys, in ascending order.
-pub const RECORD_KINDS: &[u8] = b"abcdefghijklmnopqrstuwxy";
+pub const RECORD_KINDS: &[u8] = b"abcdefghijklmnopqrstuvwxy";
 
 /// Key of the key that contact links are signed with.
 pub const CONTACT_KEY: &[u8] = b"j";
@@ -59,7 +62,6 @@ pub const HISTORY: u8 = b'H';
 pub fn history(number: u64) -> Bytes {
     key(HISTORY, &[&number.to_be_bytes()])
 }
-
 fn key(kind: u8, parts: &[&[u8]]) -> Bytes {
     let mut key = BytesMut::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
     key.put_u8(kind);
@@ -134,6 +136,14 @@ pub fn company(id: &ForeignId) -> Bytes {
     key(b'o', &[id.as_str().as_bytes()])
 }
 
+/// Prefix of all companies.
+pub const COMPANIES: &[u8] = b"o";
+
+/// Key of a company's relationship number.
+pub fn relationship_number(number: &str) -> Bytes {
+    key(b'v', &[number.as_bytes()])
+}
+
 /// Key of an API key.
 pub fn api_key(id: Id) -> Bytes {
     key(b'k', &[&id.bits().to_be_bytes()])
@@ -164,6 +174,49 @@ pub fn campaigns_of(workspace: WorkspaceNumber) -> Bytes {
     key(b'm', &[&workspace.0.to_be_bytes()])
 }
 
+/// The key of a record that is held in memory whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DirectoryKey {
+    /// Of a domain.
+    Domain(DomainNumber),
+    /// Of a workspace.
+    Workspace(WorkspaceNumber),
+    /// Of a company.
+    Company(ForeignId),
+    /// Of an API key.
+    Key(Id),
+    /// Of a workspace's webhook secret.
+    WebhookSecret(WorkspaceNumber),
+    /// Of what signs contact links.
+    ContactKey,
+}
+
+impl DirectoryKey {
+    /// First bytes of these keys, in the order in which records may rely on each other.
+    pub const KINDS: &[u8] = b"dwokyj";
+
+    /// Returns `None` for the keys of all other records.
+    pub fn parse(key: &[u8]) -> Option<DirectoryKey> {
+        let (kind, rest) = key.split_first()?;
+        let number = || rest.try_into().ok().map(u32::from_be_bytes);
+        match kind {
+            b'd' => number().map(|number| DirectoryKey::Domain(DomainNumber(number))),
+            b'w' => number().map(|number| DirectoryKey::Workspace(WorkspaceNumber(number))),
+            b'o' => {
+                let id = std::str::from_utf8(rest).ok()?;
+                ForeignId::parse("id", id).ok().map(DirectoryKey::Company)
+            }
+            b'k' => {
+                let id = u128::from_be_bytes(rest.try_into().ok()?);
+                Some(DirectoryKey::Key(Id::from_bits(id)))
+            }
+            b'y' => number().map(|number| DirectoryKey::WebhookSecret(WorkspaceNumber(number))),
+            b'j' => Some(DirectoryKey::ContactKey),
+            _ => None,
+        }
+    }
+}
+
 /// Key of an idempotency answer.
 pub fn answer(scope: &[u8; 16]) -> Bytes {
     key(b'a', &[scope])
@@ -189,6 +242,21 @@ pub fn snapshot(id: &ForeignId) -> Bytes {
 
 /// Prefix of all snapshots.
 pub const SNAPSHOTS: &[u8] = b"s";
+
+/// Key that says that a workspace has a snapshot.
+pub(super) fn snapshot_of(workspace: WorkspaceNumber, id: &ForeignId) -> Bytes {
+    key(b'W', &[&workspace.0.to_be_bytes(), id.as_str().as_bytes()])
+}
+
+/// Prefix of the snapshots of a workspace.
+pub(super) fn snapshots_of(workspace: WorkspaceNumber) -> Bytes {
+    key(b'W', &[&workspace.0.to_be_bytes()])
+}
+
+/// The key of the snapshot of a key that [`snapshot_of`] made.
+pub(super) fn of_snapshot_of(index: &[u8]) -> Option<Bytes> {
+    Some(key(b's', &[index.get(1 + 4..)?]))
+}
 
 /// Key of a chunk of a snapshot's content.
 pub fn chunk(frozen: Id, number: u32) -> Bytes {
@@ -279,10 +347,81 @@ pub fn link_count(workspace: WorkspaceNumber) -> Bytes {
     key(b'N', &[&workspace.0.to_be_bytes()])
 }
 
-/// The workspace of a key that [`link_count`] made.
-pub(super) fn parse_link_count(key: &[u8]) -> Option<WorkspaceNumber> {
-    let number = key.strip_prefix(b"N")?.try_into().ok()?;
-    Some(WorkspaceNumber(u32::from_be_bytes(number)))
+/// Key of the number of links on a domain.
+pub fn domain_link_count(domain: DomainNumber) -> Bytes {
+    key(b'D', &[&domain.0.to_be_bytes()])
+}
+
+/// Key of the number of tags of a workspace.
+pub fn tag_count(workspace: WorkspaceNumber) -> Bytes {
+    key(b'T', &[&workspace.0.to_be_bytes()])
+}
+
+/// Key of the number of links that have a tag.
+pub fn tag_link_count(workspace: WorkspaceNumber, tag: Id) -> Bytes {
+    key(b'T', &[&workspace.0.to_be_bytes(), &tag.bits().to_be_bytes()])
+}
+
+/// Key of the number of campaigns of a workspace.
+pub fn campaign_count(workspace: WorkspaceNumber) -> Bytes {
+    key(b'K', &[&workspace.0.to_be_bytes()])
+}
+
+/// Key of the number of links of a campaign.
+pub fn campaign_link_count(workspace: WorkspaceNumber, campaign: &ForeignId) -> Bytes {
+    key(b'K', &[&workspace.0.to_be_bytes(), campaign.as_str().as_bytes()])
+}
+
+/// Key of what an import under way will add to a counter when it completes.
+pub(super) fn staged_count(workspace: WorkspaceNumber, import: Id, counter: &[u8]) -> Bytes {
+    key(b'S', &[&workspace.0.to_be_bytes(), &import.bits().to_be_bytes(), counter])
+}
+
+/// The counter of a key that [`staged_count`] made.
+pub(super) fn parse_staged_count(key: &[u8]) -> Option<&[u8]> {
+    key.get(1 + 4 + 16..).filter(|_| key.first() == Some(&b'S'))
+}
+
+/// Key of the workspace of a link or tombstone.
+pub fn owner_of(id: Id) -> Bytes {
+    key(b'I', &[&id.bits().to_be_bytes()])
+}
+
+/// Key that says that a workspace has a campaign of this id. The zero byte ends the campaign's id, which
+/// cannot hold one.
+pub fn campaign_owner(campaign: &ForeignId, workspace: WorkspaceNumber) -> Bytes {
+    key(b'A', &[campaign.as_str().as_bytes(), &[0], &workspace.0.to_be_bytes()])
+}
+
+/// Prefix of the workspaces that have a campaign of this id.
+pub fn owners_of_campaign(campaign: &ForeignId) -> Bytes {
+    key(b'A', &[campaign.as_str().as_bytes(), &[0]])
+}
+
+/// The workspace at the end of a key that [`campaign_owner`] made.
+pub(super) fn trailing_workspace(key: &[u8]) -> Option<WorkspaceNumber> {
+    let (_, number) = key.split_last_chunk::<4>()?;
+    Some(WorkspaceNumber(u32::from_be_bytes(*number)))
+}
+
+/// The workspace and id in the key of a tombstone.
+pub(super) fn parse_tombstone(key: &[u8]) -> Option<(WorkspaceNumber, Id)> {
+    let (workspace, id) = key.strip_prefix(b"x")?.split_first_chunk::<4>()?;
+    let id = u128::from_be_bytes(id.try_into().ok()?);
+    Some((WorkspaceNumber(u32::from_be_bytes(*workspace)), Id::from_bits(id)))
+}
+
+/// The workspace in the key of a tag.
+pub(super) fn parse_tag(key: &[u8]) -> Option<WorkspaceNumber> {
+    let number = key.strip_prefix(b"t")?.first_chunk::<4>()?;
+    Some(WorkspaceNumber(u32::from_be_bytes(*number)))
+}
+
+/// The workspace and id in the key of a campaign.
+pub(super) fn parse_campaign(key: &[u8]) -> Option<(WorkspaceNumber, ForeignId)> {
+    let (workspace, id) = key.strip_prefix(b"m")?.split_first_chunk::<4>()?;
+    let id = ForeignId::parse("id", std::str::from_utf8(id).ok()?).ok()?;
+    Some((WorkspaceNumber(u32::from_be_bytes(*workspace)), id))
 }
 
 /// Key of a link under one of its tags.
@@ -344,6 +483,24 @@ mod tests {
         assert_eq!(parse_staging(b"u\0\0\0\0x"), None);
         assert_eq!(parse_link(b"l\0\0"), None);
         assert_eq!(parse_link(b"x\0\0\0\0a"), None);
+    }
+
+    #[test]
+    fn keys_of_the_directory_read_back() {
+        let id = ForeignId::parse("id", "company-1").expect("a valid id");
+        let rows = [
+            (domain(DomainNumber(7)), Some(DirectoryKey::Domain(DomainNumber(7)))),
+            (workspace(WorkspaceNumber(8)), Some(DirectoryKey::Workspace(WorkspaceNumber(8)))),
+            (company(&id), Some(DirectoryKey::Company(id.clone()))),
+            (api_key(Id::from_bits(9)), Some(DirectoryKey::Key(Id::from_bits(9)))),
+            (webhook_secret(WorkspaceNumber(3)), Some(DirectoryKey::WebhookSecret(WorkspaceNumber(3)))),
+            (Bytes::from_static(CONTACT_KEY), Some(DirectoryKey::ContactKey)),
+            (workspace_id(&id), None),
+            (Bytes::from_static(b"d\0"), None),
+        ];
+        for (key, want) in rows {
+            assert_eq!(DirectoryKey::parse(&key), want, "{key:?}");
+        }
     }
 
     #[test]

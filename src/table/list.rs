@@ -11,6 +11,11 @@ use crate::model::id::{ForeignId, Id};
 use crate::model::link::Link;
 use crate::model::workspace::WorkspaceNumber;
 
+/// Bytes of a record that cost as much as finding it: a link costs one step, and one more for each of
+/// these. Of searches in usual links most of the time goes into finding them, of searches in the largest
+/// ones into decoding and comparing their texts.
+const BYTES_PER_STEP: usize = 1024;
+
 /// A list of links in the order of their ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum List {
@@ -41,30 +46,34 @@ pub enum Order {
     Oldest,
 }
 
-impl Table {
-    /// Where links of `workspace` live, by [`List`], from the newest on or from the oldest, after
-    /// `after`: calls `each` with every link until it returns false.
-    pub fn each_link(
-        &self,
-        workspace: WorkspaceNumber,
-        list: &List,
-        order: Order,
-        after: Option<Id>,
-        each: &mut dyn FnMut(Found<Link>) -> bool,
-    ) -> Result<(), Error> {
-        self.each_link_seen(&mut self.sight(workspace)?, workspace, list, order, after, each)
-    }
+/// How a [`Table::scan`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scanned {
+    /// At the end of the list.
+    End,
+    /// Where `each` returned false.
+    Stopped,
+    /// Behind this link, where the steps were spent.
+    Spent(Id),
+}
 
-    /// The same for a reader who comes back for more: what one [`Sight`] hid from it stays hidden.
-    pub fn each_link_seen(
+impl Table {
+    /// Calls `each` with the links of a list behind `after`, in order, until it returns false or
+    /// `steps` (at least 1) are spent: each link costs one, and more when its record is long. Hidden
+    /// links, for which `each` is not called, cost the same. `sight` keeps what several scans of one
+    /// list see of imports: each import whole, or nothing of it.
+    // A struct of some of them would be filled in by each of the few callers and taken apart here.
+    #[allow(clippy::too_many_arguments)]
+    pub fn scan(
         &self,
         sight: &mut Sight,
         workspace: WorkspaceNumber,
         list: &List,
         order: Order,
         after: Option<Id>,
+        steps: &mut u64,
         each: &mut dyn FnMut(Found<Link>) -> bool,
-    ) -> Result<(), Error> {
+    ) -> Result<Scanned, Error> {
         let prefix = list.prefix(workspace);
         let bound = after.map(|id| [&prefix[..], &id.bits().to_be_bytes()].concat());
         self.read(|store| {
@@ -76,14 +85,17 @@ impl Table {
             };
             for pair in pairs {
                 let (key, place) = pair.map_err(StoreError::from)?;
-                let id = keys::trailing_id(&key);
-                let found = sight.link(store, &keys::of_place(&place))?;
-                let found = found.filter(|found| Some(found.record.id) == id);
-                if found.is_some_and(|found| !each(found)) {
-                    break;
+                let Some(id) = keys::trailing_id(&key) else { continue };
+                let (found, bytes) = sight.link_and_size(store, &keys::of_place(&place))?;
+                *steps = steps.saturating_sub(1 + (bytes / BYTES_PER_STEP) as u64);
+                if found.filter(|found| found.record.id == id).is_some_and(|found| !each(found)) {
+                    return Ok(Scanned::Stopped);
+                }
+                if *steps == 0 {
+                    return Ok(Scanned::Spent(id));
                 }
             }
-            Ok(())
+            Ok(Scanned::End)
         })
     }
 
@@ -107,6 +119,21 @@ impl Table {
         })
     }
 
+    /// Calls `each` with every link of a list behind `after`, in order, until it returns false: at a cost
+    /// without bound, unlike [`Table::scan`].
+    pub fn each_link(
+        &self,
+        workspace: WorkspaceNumber,
+        list: &List,
+        order: Order,
+        after: Option<Id>,
+        each: &mut dyn FnMut(Found<Link>) -> bool,
+    ) -> Result<(), Error> {
+        let mut steps = u64::MAX;
+        self.scan(&mut self.sight(workspace)?, workspace, list, order, after, &mut steps, each)?;
+        Ok(())
+    }
+
     /// Calls `each` with domain and code of up to `at_most` links, hidden ones included, in the order
     /// of their keys, behind the key `after`. Answers the last key, `None` at the end.
     pub fn each_code(
@@ -128,28 +155,32 @@ impl Table {
         })
     }
 
-    /// How many links a list has: at once for all of a workspace, else at the cost of its length,
-    /// and at that of reading them while an import is under way.
+    /// Returns how many links of a list are to be seen.
     pub fn count(&self, workspace: WorkspaceNumber, list: &List) -> Result<u64, Error> {
-        if *list == List::All {
-            return Ok(self.get::<Number>(&keys::link_count(workspace))?.map_or(0, |found| found.record.0));
-        }
-        let mut count = 0;
-        if self.is_importing(workspace)? {
-            self.each_link(workspace, list, Order::Oldest, None, &mut |_| {
-                count += 1;
-                true
-            })?;
-            return Ok(count);
-        }
-        let prefix = list.prefix(workspace);
-        self.read(|store| {
-            for pair in store.prefix(&prefix) {
-                pair.map_err(StoreError::from)?;
-                count += 1;
-            }
-            Ok(count)
+        self.counter(&match list {
+            List::All => keys::link_count(workspace),
+            List::Tag(tag) => keys::tag_link_count(workspace, *tag),
+            List::Campaign(id) => keys::campaign_link_count(workspace, id),
         })
+    }
+
+    /// Returns how many links on a domain are to be seen.
+    pub fn links_seen_on(&self, domain: DomainNumber) -> Result<u64, Error> {
+        self.counter(&keys::domain_link_count(domain))
+    }
+
+    /// Returns how many tags a workspace has.
+    pub fn tags(&self, workspace: WorkspaceNumber) -> Result<u64, Error> {
+        self.counter(&keys::tag_count(workspace))
+    }
+
+    /// Returns how many campaigns a workspace has.
+    pub fn campaigns(&self, workspace: WorkspaceNumber) -> Result<u64, Error> {
+        self.counter(&keys::campaign_count(workspace))
+    }
+
+    fn counter(&self, key: &[u8]) -> Result<u64, Error> {
+        Ok(self.get::<Number>(key)?.map_or(0, |found| found.record.0))
     }
 
     /// How many links live on a domain, hidden ones included, counted up to `at_most`.

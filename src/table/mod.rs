@@ -39,12 +39,13 @@ use self::waiters::Waiters;
 use crate::clock::Timestamp;
 use crate::log::Position;
 use crate::model::domain::DomainNumber;
-use crate::model::id::Id;
+use crate::model::id::{ForeignId, Id};
 use crate::model::link::Link;
-use crate::model::workspace::WorkspaceNumber;
+use crate::model::snapshot::Snapshot;
+use crate::model::workspace::{Company, WorkspaceNumber};
 
 pub use self::apply::{Observer, Room};
-pub use self::list::{List, Order};
+pub use self::list::{List, Order, Scanned};
 pub use self::settings::Settings;
 pub use self::staged::Sight;
 pub use self::waiters::Told;
@@ -195,6 +196,51 @@ impl Table {
             // point to a code that was created anew.
             let link = Sight::default().link(store, &keys::of_place(&place))?;
             Ok(link.filter(|found| found.record.id == id && found.record.workspace == workspace))
+        })
+    }
+
+    /// Returns the workspace that has a link of this id, or what is left of a deleted one.
+    pub fn owner_of(&self, id: Id) -> Result<Option<WorkspaceNumber>, Error> {
+        self.read(|store| {
+            let found = store.get(&keys::owner_of(id))?;
+            Ok(found.and_then(|number| keys::trailing_workspace(&number)))
+        })
+    }
+
+    /// Returns the first workspaces, up to `at_most`, that have a campaign of this id.
+    pub fn owners_of_campaign(&self, id: &ForeignId, at_most: usize) -> Result<Vec<WorkspaceNumber>, Error> {
+        self.read(|store| {
+            let mut owners = Vec::new();
+            for pair in store.prefix(&keys::owners_of_campaign(id)).take(at_most) {
+                let (key, _) = pair.map_err(StoreError::from)?;
+                owners.extend(keys::trailing_workspace(&key));
+            }
+            Ok(owners)
+        })
+    }
+
+    /// Reads all companies, also from a table that was not started.
+    pub fn companies(&self) -> Result<Vec<Company>, Error> {
+        let store = self.0.store.read().clone();
+        let Some(store) = store else { return Ok(Vec::new()) };
+        let mut companies = Vec::new();
+        for pair in store.prefix(keys::COMPANIES) {
+            let (key, bytes) = pair.map_err(StoreError::from)?;
+            companies.push(Company::decode(Cell::decode(&key, &bytes)?.value)?);
+        }
+        Ok(companies)
+    }
+
+    /// Returns the snapshots of a workspace, in order of their ids.
+    pub fn snapshots_of(&self, workspace: WorkspaceNumber) -> Result<Vec<Snapshot>, Error> {
+        self.read(|store| {
+            let mut found = Vec::new();
+            for pair in store.prefix(&keys::snapshots_of(workspace)) {
+                let (index, _) = pair.map_err(StoreError::from)?;
+                let Some(key) = keys::of_snapshot_of(&index) else { continue };
+                found.extend(decoded(store, &key, Snapshot::decode)?.map(|found| found.record));
+            }
+            Ok(found)
         })
     }
 

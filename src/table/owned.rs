@@ -11,23 +11,23 @@ use crate::model::link::Link;
 use crate::model::workspace::WorkspaceNumber;
 
 impl Table {
-    /// The link that lives there, if it is of one of these workspaces.
+    /// The link that lives there, if `sees` says so of its workspace.
     pub fn link_seen(
         &self,
         domain: DomainNumber,
         code: &str,
-        workspaces: &[WorkspaceNumber],
+        sees: impl Fn(WorkspaceNumber) -> bool,
     ) -> Result<Option<Found<Link>>, Error> {
         let key = keys::link(domain, code);
         self.read(|store| {
             let Some((at, cell)) = store.at_or_before(&key)? else { return Ok(None) };
             // Bytes that do not tell are damaged, which the whole look says.
             let owner = unchecked(&cell).and_then(workspace_of_link);
-            if owner.is_some_and(|owner| !workspaces.contains(&owner)) || *at != *key {
+            if owner.is_some_and(|owner| !sees(owner)) || *at != *key {
                 return Ok(None);
             }
             let found = Sight::default().link(store, &key)?;
-            Ok(found.filter(|found| workspaces.contains(&found.record.workspace)))
+            Ok(found.filter(|found| sees(found.record.workspace)))
         })
     }
 

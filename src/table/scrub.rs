@@ -17,7 +17,7 @@ use super::store::{Store, StoreError};
 use super::{Error, decoded, index, keys};
 use crate::log::{CLICKS_PREFIX, Change, Manifest, Position};
 use crate::model::id::Id;
-use crate::model::workspace::WorkspaceNumber;
+use crate::model::link::Link;
 
 /// Longest that a Change waits for a slice. At half of the time spent so, a pass reads about
 /// 100,000 records a second on a small machine.
@@ -33,8 +33,9 @@ pub(super) struct Pass {
     manifest: Manifest,
     /// What was applied when it began: counts of later Changes are not judged.
     began: Position,
-    /// Visible links read so far, by workspace; those that have a count are among them.
-    links: BTreeMap<WorkspaceNumber, u64>,
+    /// Visible links read so far, by the counter of their workspace or domain; the counters that there are
+    /// are among them. Those of tags and campaigns, of which there may be millions, are not counted again.
+    links: BTreeMap<Bytes, u64>,
     /// Whether an import hides its links, by import.
     hidden: HashMap<Id, bool>,
 }
@@ -86,7 +87,7 @@ impl Pass {
                 }
                 if let Some((domain, code)) = keys::parse_link(key) {
                     let Staged { link, import } = Staged::decode(domain, code, cell.value)?;
-                    self.count(store, link.workspace, import)?;
+                    self.count(store, &link, import)?;
                     for entry in index::entries(&link) {
                         if store.get(&entry)?.is_none() {
                             return Err(
@@ -101,20 +102,23 @@ impl Pass {
                     return Err(Corrupt::new("an index entry leads to no link").into());
                 }
             }
-            Some(b'N') => {
+            Some(b'N' | b'D') => {
                 Cell::decode(key, bytes)?;
-                if let Some(workspace) = keys::parse_link_count(key) {
-                    self.links.entry(workspace).or_default();
-                }
+                self.links.entry(Bytes::copy_from_slice(key)).or_default();
             }
             Some(&keys::HISTORY) => {}
+            Some(b'T' | b'K' | b'S') => {
+                Cell::decode(key, bytes)?;
+            }
+            Some(b'I' | b'A' | b'W') => {}
             _ if key == keys::APPLIED || key == keys::INDEX_VERSION => {}
             _ => return Err(Corrupt::new("there is a key of no known kind").into()),
         }
         Ok(())
     }
 
-    fn count(&mut self, store: &Store, workspace: WorkspaceNumber, import: Option<Id>) -> Result<(), Error> {
+    fn count(&mut self, store: &Store, link: &Link, import: Option<Id>) -> Result<(), Error> {
+        let workspace = link.workspace;
         let hidden = match import {
             None => false,
             Some(import) => match self.hidden.entry(import) {
@@ -122,25 +126,26 @@ impl Pass {
                 Entry::Vacant(unknown) => *unknown.insert(is_under_way(store, workspace, import)?),
             },
         };
-        *self.links.entry(workspace).or_default() += u64::from(!hidden);
+        for counter in [keys::link_count(workspace), keys::domain_link_count(link.domain)] {
+            *self.links.entry(counter).or_default() += u64::from(!hidden);
+        }
         Ok(())
     }
 
-    /// Puts right what the table says of how many links workspaces have, where it can be judged: no
+    /// Puts right what the table says of how many links workspaces and domains have, where it can be judged: no
     /// Change has altered it since the pass began. Lists and bounds rely on it; links do not, so a
     /// wrong one is no reason to build the table anew.
     pub(super) fn mend_counts(&self, store: &Store) -> Result<(), Error> {
-        for (workspace, links) in &self.links {
-            let key = keys::link_count(*workspace);
-            let kept = decoded(store, &key, Number::decode)?;
+        for (key, links) in &self.links {
+            let kept = decoded(store, key, Number::decode)?;
             let (revision, count) = kept.map_or((self.began, 0), |kept| (kept.revision, kept.record.0));
             if revision > self.began || count == *links {
                 continue;
             }
-            tracing::error!(workspace = workspace.0, links, count, "a wrong number of links was put right");
+            tracing::error!(?key, links, count, "a wrong number of links was put right");
             let value = Number(*links).encode();
             let cell = Cell { revision, replaces: Position::START, value: &value };
-            store.insert(&key, cell.encode(&key))?;
+            store.insert(key, cell.encode(key))?;
         }
         Ok(())
     }

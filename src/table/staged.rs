@@ -36,12 +36,21 @@ pub struct Sight {
 impl Sight {
     /// The link under this key, unless it is hidden.
     pub(super) fn link(&mut self, store: &Store, key: &[u8]) -> Result<Option<Found<Link>>, Error> {
-        let Some((revision, staged)) = read(store, key)? else { return Ok(None) };
+        Ok(self.link_and_size(store, key)?.0)
+    }
+
+    /// The same with the bytes of its record, which were read in either case.
+    pub(super) fn link_and_size(
+        &mut self,
+        store: &Store,
+        key: &[u8],
+    ) -> Result<(Option<Found<Link>>, usize), Error> {
+        let Some((revision, staged, bytes)) = read_with_size(store, key)? else { return Ok((None, 0)) };
         let hidden = match staged.import {
             None => false,
             Some(import) => self.hides(store, staged.link.workspace, import)?,
         };
-        Ok((!hidden).then_some(Found { revision, record: staged.link }))
+        Ok(((!hidden).then_some(Found { revision, record: staged.link }), bytes))
     }
 
     fn hides(&mut self, store: &Store, workspace: WorkspaceNumber, import: Id) -> Result<bool, Error> {
@@ -56,10 +65,14 @@ impl Sight {
 
 /// The link under this key, hidden or not.
 pub(super) fn read(store: &Store, key: &[u8]) -> Result<Option<(Position, Staged)>, Error> {
+    Ok(read_with_size(store, key)?.map(|(revision, staged, _)| (revision, staged)))
+}
+
+fn read_with_size(store: &Store, key: &[u8]) -> Result<Option<(Position, Staged, usize)>, Error> {
     let Some((domain, code)) = keys::parse_link(key) else { return Ok(None) };
     let Some(bytes) = store.get(key)? else { return Ok(None) };
     let cell = Cell::decode(key, &bytes)?;
-    Ok(Some((cell.revision, Staged::decode(domain, code, cell.value)?)))
+    Ok(Some((cell.revision, Staged::decode(domain, code, cell.value)?, bytes.len())))
 }
 
 impl Table {
@@ -84,36 +97,6 @@ impl Table {
     pub fn link_or_staged(&self, domain: DomainNumber, code: &str) -> Result<Option<Link>, Error> {
         let key = keys::link(domain, code);
         self.read(|store| Ok(read(store, &key)?.map(|(_, staged)| staged.link)))
-    }
-
-    /// Whether imports into this workspace are under way.
-    pub fn is_importing(&self, workspace: WorkspaceNumber) -> Result<bool, Error> {
-        self.read(|store| {
-            let first = store.prefix(&keys::stagings_in(workspace)).next();
-            Ok(first.transpose().map_err(StoreError::from)?.is_some())
-        })
-    }
-
-    /// How many links are to be seen on a domain of this workspace, out of the first `at_most`: at the
-    /// cost of reading them while an import is under way.
-    pub fn links_seen_on(
-        &self,
-        domain: DomainNumber,
-        workspace: WorkspaceNumber,
-        at_most: usize,
-    ) -> Result<u64, Error> {
-        if !self.is_importing(workspace)? {
-            return self.links_on(domain, at_most);
-        }
-        self.read(|store| {
-            let mut sight = Sight::default();
-            let mut count = 0;
-            for pair in store.prefix(&keys::links_on(domain)).take(at_most) {
-                let (key, _) = pair.map_err(StoreError::from)?;
-                count += u64::from(sight.link(store, &key)?.is_some());
-            }
-            Ok(count)
-        })
     }
 
     /// Key, revision and id of up to `at_most` links that `import` has staged, the oldest first,

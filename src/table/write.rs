@@ -7,20 +7,24 @@
 //! Changes that only add records are written in runs, which have one count of each workspace and one
 //! position at their end: of the four writes of a creation that comes alone, two are left.
 //!
-//! Links that an import stages are not counted; the import is, whole, by the Change that completes
-//! it. Its mark ([`super::staged`]) is removed last, so that who sees the links finds them counted.
+//! Links that an import stages are hidden, and not counted where others are: what the import will add to
+//! each counter is counted apart, and added by the Change that completes it. Its mark
+//! ([`super::staged`]) is removed last, so that who sees the links finds them counted.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
 
 use super::record::{Applied, Cell, Number, Staged, Stored};
 use super::staged::{is_under_way, read};
-use super::store::Store;
+use super::store::{Store, StoreError};
 use super::totals::Totals;
 use super::{Error, decoded, history, index, keys};
 use crate::log::{self, Change, HistoryEntry, Position};
 use crate::model::id::Id;
-use crate::model::snapshot::{Import, ImportStatus};
+use crate::model::link::Link;
+use crate::model::snapshot::{Import, ImportStatus, Snapshot};
 use crate::model::workspace::WorkspaceNumber;
 
 /// Changes on their way into the store, of which the position is not written yet.
@@ -44,41 +48,46 @@ impl<'a> Run<'a> {
         Run { store, log, marked, end: None, history: Vec::new(), counts, totals }
     }
 
-    /// Each step leaves a prefix that a second application completes. The counts come before the
-    /// removals, since only a link that is still there tells whose it was; removals come last, next
-    /// to the position: see `witness::sum_records`.
+    /// Each step leaves a prefix that a second application completes. Where a Change removes or moves
+    /// links, counts come before records, since only a link that is still there tells what counted it;
+    /// removals come last, next to the position: see `witness::sum_records`.
     pub(super) fn apply(&mut self, change: &Change) -> Result<(), Error> {
         let (kept, removed): (Vec<_>, Vec<_>) =
             change.entries.iter().partition(|entry| entry.put.value.is_some());
+        let (store, position) = (self.store, change.position);
+        let moves = moves(store, &kept)?;
         let rewrites = kept.iter().any(|entry| entry.replaces.is_some_and(|old| old > self.marked));
-        if rewrites || !removed.is_empty() {
+        if rewrites || !removed.is_empty() || !moves.is_empty() {
             self.finish()?;
         }
-        let (store, position) = (self.store, change.position);
+        if !moves.is_empty() {
+            for (counter, by) in moves {
+                self.counts.add(store, &counter, position, by)?;
+            }
+            // What else this Change counts must be written with it: a counter has one position.
+            for entry in &kept {
+                self.counts.created(store, entry, position)?;
+            }
+            self.counts.write(store, position)?;
+        }
         for entry in kept {
             if !self.totals.take(entry, position) {
                 write(store, entry, position, &mut self.counts)?;
             }
         }
         for entry in &removed {
-            if let Some(old) = replaced_link(store, entry)? {
-                let workspace = old.link.workspace;
-                let is_hidden = match old.import {
-                    None => false,
-                    Some(import) => is_under_way(store, workspace, import)?,
-                };
-                if !is_hidden {
-                    self.counts.add(store, workspace, position, -1)?;
-                }
-            }
+            self.counts.removed(store, entry, position)?;
         }
-        self.counts.add_imports(store, position)?;
+        let ended = self.counts.end_imports(store, change)?;
         self.history.push((position, HistoryEntry::of(change)));
         self.end = Some(Applied { log: self.log, position, manifest: change.manifest });
         if removed.is_empty() {
             return Ok(());
         }
         self.counts.write(store, position)?;
+        for key in ended {
+            store.remove(&key)?;
+        }
         for entry in removed {
             write(store, entry, position, &mut self.counts)?;
         }
@@ -126,6 +135,37 @@ pub(super) fn write_index_version(store: &Store) -> Result<(), Error> {
     Ok(store.insert(keys::INDEX_VERSION, cell.encode(keys::INDEX_VERSION))?)
 }
 
+/// By how much the links that entries replace, and that are not counted as before, alter counters.
+fn moves(store: &Store, kept: &[&log::Entry]) -> Result<BTreeMap<Bytes, i64>, Error> {
+    let mut moves = BTreeMap::new();
+    for entry in kept {
+        let (Some(old), Some(value)) = (replaced_link(store, entry)?, &entry.put.value) else { continue };
+        let Some((domain, code)) = keys::parse_link(&entry.put.key) else { continue };
+        let new = counters(store, &Staged::decode(domain, code, value)?)?;
+        let old = counters(store, &old)?;
+        for counter in old.difference(&new) {
+            *moves.entry(counter.clone()).or_default() -= 1;
+        }
+        for counter in new.difference(&old) {
+            *moves.entry(counter.clone()).or_default() += 1;
+        }
+    }
+    Ok(moves)
+}
+
+/// The counters that count a link; while an import hides it, those of the import.
+fn counters(store: &Store, staged: &Staged) -> Result<BTreeSet<Bytes>, Error> {
+    let counters = index::counters(&staged.link);
+    let workspace = staged.link.workspace;
+    match staged.import {
+        Some(import) if is_under_way(store, workspace, import)? => {
+            let apart = |counter: Bytes| keys::staged_count(workspace, import, &counter);
+            Ok(counters.into_iter().map(apart).collect())
+        }
+        _ => Ok(counters),
+    }
+}
+
 pub(super) fn write(
     store: &Store,
     entry: &log::Entry,
@@ -137,30 +177,27 @@ pub(super) fn write(
         let old = replaced_link(store, entry)?;
         let mut stale: Vec<_> = old.iter().flat_map(|old| index::entries(&old.link)).collect();
         if let Some(value) = &entry.put.value {
-            let Staged { link, import } = Staged::decode(domain, code, value)?;
+            let Staged { link, .. } = Staged::decode(domain, code, value)?;
             let place = keys::place(domain, &link.code);
             for index in index::entries(&link) {
                 // Never removed and put back: a reader in between would find no such link.
                 stale.retain(|old| *old != index);
                 store.insert(&index, place.clone())?;
             }
-            if entry.replaces.is_none() {
-                match import {
-                    None => counts.add(store, link.workspace, revision, 1)?,
-                    Some(import) => counts.stage(link.workspace, import),
-                }
+            if old.as_ref().is_none_or(|old| old.link.id != link.id) {
+                store.insert(&keys::owner_of(link.id), link.workspace.0.to_be_bytes().to_vec())?;
+                old.map_or(Ok(()), |old| disown(store, &old.link))?;
             }
+        } else if let Some(Staged { link, .. }) = &old {
+            disown(store, link)?;
         }
         for index in stale {
             store.remove(&index)?;
         }
+    } else {
+        write_index(store, entry)?;
     }
-    if let Some(value) = entry.put.value.as_ref().filter(|_| keys::is_import(key)) {
-        let import = Import::decode(value)?;
-        if import.status == ImportStatus::Completed {
-            counts.completed.push((import.workspace, import.made));
-        }
-    }
+    counts.created(store, entry, revision)?;
     match &entry.put.value {
         Some(value) => {
             let cell = Cell { revision, replaces: entry.replaces.unwrap_or(Position::START), value };
@@ -171,17 +208,55 @@ pub(super) fn write(
     Ok(())
 }
 
-/// By how much Changes alter the number of links of each workspace. Kept per workspace with the
-/// position that it is true of, so that applying a Change again, in whatever run, does not count it
-/// again.
+/// Removes the owner of a link that goes, unless a tombstone keeps it.
+fn disown(store: &Store, link: &Link) -> Result<(), Error> {
+    if store.get(&keys::tombstone(link.workspace, link.id))?.is_none() {
+        store.remove(&keys::owner_of(link.id))?;
+    }
+    Ok(())
+}
+
+/// Writes the index entries of records other than links.
+fn write_index(store: &Store, entry: &log::Entry) -> Result<(), Error> {
+    let key = &entry.put.key;
+    if let Some((workspace, id)) = keys::parse_tombstone(key) {
+        let owner = keys::owner_of(id);
+        match entry.put.value {
+            Some(_) => store.insert(&owner, workspace.0.to_be_bytes().to_vec())?,
+            // An import may have brought a link of this id back.
+            None if store.get(&keys::listed(workspace, id))?.is_none() => store.remove(&owner)?,
+            None => {}
+        }
+    } else if let Some((workspace, id)) = keys::parse_campaign(key)
+        && entry.put.value.is_some()
+    {
+        store.insert(&keys::campaign_owner(&id, workspace), Vec::new())?;
+    } else if key.starts_with(keys::SNAPSHOTS) {
+        match &entry.put.value {
+            Some(value) => {
+                let Snapshot { workspace, id, .. } = Snapshot::decode(value)?;
+                store.insert(&keys::snapshot_of(workspace, &id), Vec::new())?;
+            }
+            None => {
+                if let Some(old) = decoded(store, key, Snapshot::decode)? {
+                    store.remove(&keys::snapshot_of(old.record.workspace, &old.record.id))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// By how much Changes alter counters. A counter is kept with the position that it is true of, so that
+/// applying a Change again, in whatever run, does not count it again.
 #[derive(Default)]
 pub(super) struct Counts {
-    links: BTreeMap<WorkspaceNumber, Count>,
-    /// Links that imports staged, among those of a frozen copy of all records: there the record of
-    /// an import no longer tells how many of its links are left.
-    staged: BTreeMap<(WorkspaceNumber, Id), i64>,
-    /// Links of imports that a Change completes.
-    completed: Vec<(WorkspaceNumber, u64)>,
+    counters: BTreeMap<Bytes, Count>,
+    /// Whether records come from a frozen copy, in the order of their keys: links before the marks of
+    /// their imports.
+    is_frozen_copy: bool,
+    /// What the links of imports count in, among those of a frozen copy.
+    imported: BTreeMap<(WorkspaceNumber, Id), BTreeMap<Bytes, i64>>,
 }
 
 /// What the store has, as of when, and what comes to it.
@@ -192,46 +267,90 @@ struct Count {
 }
 
 impl Counts {
+    /// Begins to count the records of a frozen copy.
+    pub(super) fn of_frozen_copy() -> Counts {
+        Counts { is_frozen_copy: true, ..Counts::default() }
+    }
+
     /// Counts what the Change at `position` does, unless the store has it.
-    fn add(
-        &mut self,
-        store: &Store,
-        workspace: WorkspaceNumber,
-        position: Position,
-        links: i64,
-    ) -> Result<(), Error> {
-        let count = match self.links.entry(workspace) {
+    fn add(&mut self, store: &Store, counter: &Bytes, position: Position, by: i64) -> Result<(), Error> {
+        let count = match self.counters.entry(counter.clone()) {
             Entry::Occupied(count) => count.into_mut(),
             Entry::Vacant(place) => {
-                let old = decoded(store, &keys::link_count(workspace), Number::decode)?;
+                let old = decoded(store, counter, Number::decode)?;
                 let (revision, stored) = old.map_or((Position::START, 0), |old| (old.revision, old.record.0));
                 place.insert(Count { revision, stored, more: 0 })
             }
         };
         if count.revision < position {
-            count.more += links;
+            count.more += by;
         }
         Ok(())
     }
 
-    fn stage(&mut self, workspace: WorkspaceNumber, import: Id) {
-        *self.staged.entry((workspace, import)).or_default() += 1;
-    }
-
-    /// Counts what the imports that a Change completes bring.
-    fn add_imports(&mut self, store: &Store, position: Position) -> Result<(), Error> {
-        for (workspace, links) in std::mem::take(&mut self.completed) {
-            self.add(store, workspace, position, i64::try_from(links).unwrap_or(i64::MAX))?;
+    /// Counts a record that an entry makes where there was none.
+    fn created(&mut self, store: &Store, entry: &log::Entry, position: Position) -> Result<(), Error> {
+        let (None, Some(value)) = (entry.replaces, &entry.put.value) else { return Ok(()) };
+        let key = &entry.put.key;
+        if let Some((domain, code)) = keys::parse_link(key) {
+            let staged = Staged::decode(domain, code, value)?;
+            if let (true, Some(import)) = (self.is_frozen_copy, staged.import) {
+                let counts = self.imported.entry((staged.link.workspace, import)).or_default();
+                for counter in index::counters(&staged.link) {
+                    *counts.entry(counter).or_default() += 1;
+                }
+                return Ok(());
+            }
+            for counter in counters(store, &staged)? {
+                self.add(store, &counter, position, 1)?;
+            }
+        } else if let Some(counter) = counter_of_record(key) {
+            self.add(store, &counter, position, 1)?;
         }
         Ok(())
+    }
+
+    /// Counts what an entry removes.
+    fn removed(&mut self, store: &Store, entry: &log::Entry, position: Position) -> Result<(), Error> {
+        if let Some(old) = replaced_link(store, entry)? {
+            for counter in counters(store, &old)? {
+                self.add(store, &counter, position, -1)?;
+            }
+        } else if let Some(counter) = counter_of_record(&entry.put.key).filter(|_| entry.replaces.is_some()) {
+            self.add(store, &counter, position, -1)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what the imports that a Change completes bring. Returns the keys of what was counted apart for
+    /// the imports that it ends, to be removed when the counters are written.
+    fn end_imports(&mut self, store: &Store, change: &Change) -> Result<Vec<Bytes>, Error> {
+        let mut ended = Vec::new();
+        let marks = change.entries.iter().filter(|entry| entry.put.value.is_none());
+        for (workspace, id) in marks.filter_map(|entry| keys::parse_staging(&entry.put.key)) {
+            let is_completed = completes(change, id)?;
+            for pair in store.prefix(&keys::staged_count(workspace, id, &[])) {
+                let (key, bytes) = pair.map_err(StoreError::from)?;
+                let count = Number::decode(Cell::decode(&key, &bytes)?.value)?;
+                if let Some(counter) = keys::parse_staged_count(&key).filter(|_| is_completed) {
+                    let counter = Bytes::copy_from_slice(counter);
+                    self.add(store, &counter, change.position, i64::try_from(count.0).unwrap_or(i64::MAX))?;
+                }
+                ended.push(Bytes::copy_from_slice(&key));
+            }
+        }
+        Ok(ended)
     }
 
     /// Counts the imported links of a frozen copy as of `position`, all of whose records are in the
     /// store.
-    pub(super) fn add_staged(&mut self, store: &Store, position: Position) -> Result<(), Error> {
-        for ((workspace, import), links) in std::mem::take(&mut self.staged) {
-            if !is_under_way(store, workspace, import)? {
-                self.add(store, workspace, position, links)?;
+    pub(super) fn add_imported(&mut self, store: &Store, position: Position) -> Result<(), Error> {
+        for ((workspace, import), counts) in std::mem::take(&mut self.imported) {
+            let is_hidden = is_under_way(store, workspace, import)?;
+            for (counter, by) in counts {
+                let apart = || keys::staged_count(workspace, import, &counter);
+                let counter = if is_hidden { apart() } else { counter.clone() };
+                self.add(store, &counter, position, by)?;
             }
         }
         Ok(())
@@ -239,15 +358,33 @@ impl Counts {
 
     /// Writes them as true of `position`, and begins anew.
     pub(super) fn write(&mut self, store: &Store, position: Position) -> Result<(), Error> {
-        for (workspace, count) in std::mem::take(&mut self.links) {
+        for (key, count) in std::mem::take(&mut self.counters) {
             if count.more == 0 {
                 continue;
             }
-            let key = keys::link_count(workspace);
             let value = Number(count.stored.saturating_add_signed(count.more)).encode();
             let cell = Cell { revision: position, replaces: Position::START, value: &value };
             store.insert(&key, cell.encode(&key))?;
         }
         Ok(())
     }
+}
+
+/// The counter of a tag's or campaign's record.
+fn counter_of_record(key: &[u8]) -> Option<Bytes> {
+    let tags = keys::parse_tag(key).map(keys::tag_count);
+    tags.or_else(|| keys::parse_campaign(key).map(|(workspace, _)| keys::campaign_count(workspace)))
+}
+
+/// Whether a Change completes the import of this id.
+fn completes(change: &Change, id: Id) -> Result<bool, Error> {
+    for entry in change.entries.iter().filter(|entry| keys::is_import(&entry.put.key)) {
+        if let Some(value) = &entry.put.value {
+            let import = Import::decode(value)?;
+            if import.id == id && import.status == ImportStatus::Completed {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }

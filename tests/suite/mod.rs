@@ -22,6 +22,8 @@ mod credits;
 mod damage;
 /// What the vendors document, request by request.
 mod dialects;
+/// Companies, workspaces and keys as they grow.
+mod directory;
 /// A full disk.
 mod disk_full;
 /// `waypost doctor`.
@@ -86,6 +88,8 @@ mod redirect;
 mod regression;
 /// Keys that are revoked or expire while their requests wait.
 mod rights;
+/// What searches, filters and sorts may cost.
+mod scans;
 /// Secrets are heard nowhere.
 mod secrets;
 /// Snapshots, shares, imports.

@@ -14,13 +14,14 @@ use waypost::log::space::Space;
 use waypost::log::{Change, Expect, Log, Position, Proposal, Put};
 use waypost::model::destination::{Destination, LinkType};
 use waypost::model::domain::DomainNumber;
-use waypost::model::id::Id;
+use waypost::model::id::{ForeignId, Id};
 use waypost::model::link::{Link, Options};
 use waypost::model::short_code::ShortCode;
+use waypost::model::snapshot::{Import, ImportStatus};
 use waypost::model::workspace::WorkspaceNumber;
 use waypost::readiness::Readiness;
-use waypost::table::record::{Cell, FrozenId, LinkAt, Number, Staged, Stored};
-use waypost::table::{self, List, Observer, Order, Settings, Sight, Table, keys};
+use waypost::table::record::{Cell, FrozenId, LinkAt, Number, Staged, Stored, Tombstone};
+use waypost::table::{self, List, Observer, Order, Scanned, Settings, Sight, Table, keys};
 
 const HOME: DomainNumber = DomainNumber::DEFAULT;
 const WORKSPACE: WorkspaceNumber = WorkspaceNumber(0);
@@ -115,7 +116,10 @@ fn who_may_not_see_a_link_finds_none_under_its_code() {
         ("nobodys", &[WORKSPACE], None),
     ];
     for (code, workspaces, want) in rows {
-        let found = store.table.link_seen(HOME, code, workspaces).expect("the table answers");
+        let found = store
+            .table
+            .link_seen(HOME, code, |owner| workspaces.contains(&owner))
+            .expect("the table answers");
         assert_eq!(found.map(|found| found.record.id.bits()), want, "{code} {workspaces:?}");
     }
     store.close();
@@ -158,6 +162,10 @@ fn matches(table: &Table, model: &BTreeMap<u8, Link>, step: usize) {
     all.sort_unstable();
     assert_eq!(ids(table, &List::All), all, "step {step}");
     assert_eq!(table.count(WORKSPACE, &List::All).ok(), Some(all.len() as u64), "step {step}");
+    assert_eq!(table.links_seen_on(HOME).ok(), Some(all.len() as u64), "step {step}");
+    for id in &all {
+        assert_eq!(table.owner_of(Id::from_bits(*id)).ok(), Some(Some(WORKSPACE)), "step {step} id {id}");
+    }
     for tag in 1..4 {
         let tag = Id::from_bits(tag);
         let mut tagged: Vec<u128> = model
@@ -167,6 +175,8 @@ fn matches(table: &Table, model: &BTreeMap<u8, Link>, step: usize) {
             .collect();
         tagged.sort_unstable();
         assert_eq!(ids(table, &List::Tag(tag)), tagged, "step {step} tag {tag}");
+        let count = table.count(WORKSPACE, &List::Tag(tag)).ok();
+        assert_eq!(count, Some(tagged.len() as u64), "step {step} tag {tag}");
     }
     for code in 0..12_u8 {
         let found = table.link(HOME, &format!("c{code}")).expect("the table answers");
@@ -337,11 +347,11 @@ fn a_walk_sees_an_import_whole_or_not_at_all() {
         store.commit(Vec::new(), puts);
         let batch = |sight: &mut Sight, after: Option<Id>, at_most: usize| {
             let mut ids = Vec::new();
-            let walked =
-                store.table.each_link_seen(sight, WORKSPACE, &List::All, order, after, &mut |found| {
-                    ids.push(found.record.id.bits());
-                    ids.len() < at_most
-                });
+            let (list, mut steps) = (&List::All, u64::MAX);
+            let walked = store.table.scan(sight, WORKSPACE, list, order, after, &mut steps, &mut |found| {
+                ids.push(found.record.id.bits());
+                ids.len() < at_most
+            });
             walked.expect("the table answers");
             ids
         };
@@ -360,4 +370,155 @@ fn a_walk_sees_an_import_whole_or_not_at_all() {
         assert_eq!(batch(&mut after, None, usize::MAX).len() as u128, LINKS, "{order:?}");
         store.close();
     }
+}
+
+/// A search ends where its steps do, however few of the links that it looks at are to be seen.
+#[test]
+fn n18_a_scan_looks_at_no_more_links_than_its_steps() {
+    const LINKS: u128 = 30;
+    let import = Id::from_bits(1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(folder.path());
+    let mark = keys::staging(WORKSPACE, import);
+    let mut puts = vec![Put { key: mark, value: Some(FrozenId(import).encode().into()) }];
+    puts.extend((2..2 + LINKS).map(|id| {
+        let mut link = link(id, &format!("c{id}"), &[]);
+        if id == 2 {
+            link.options.notes = Some("x".repeat(5 * 1024).into());
+        }
+        // All but the oldest three are hidden.
+        let value = if id >= 5 { Staged::encode(&link, import) } else { LinkAt::encode(&link) };
+        Put { value: Some(value.into()), ..put(&link) }
+    }));
+    store.commit(Vec::new(), puts);
+    let mut sight = store.table.sight(WORKSPACE).expect("the table answers");
+    let mut scan = |after: Option<u128>, mut steps: u64| {
+        let mut seen = Vec::new();
+        let (list, order, after) = (&List::All, Order::Newest, after.map(Id::from_bits));
+        let scanned = store.table.scan(&mut sight, WORKSPACE, list, order, after, &mut steps, &mut |found| {
+            seen.push(found.record.id.bits());
+            true
+        });
+        (scanned.expect("the table answers"), seen)
+    };
+    let spent = |id: u128| Scanned::Spent(Id::from_bits(id));
+    assert_eq!(scan(None, 10), (spent(LINKS + 2 - 10), vec![]), "hidden links cost as much as others");
+    assert_eq!(scan(Some(5), 2), (spent(3), vec![4, 3]));
+    assert_eq!(scan(Some(3), 4), (spent(2), vec![2]), "a link of 5 KB costs more than the four steps left");
+    assert_eq!(scan(Some(2), 1), (Scanned::End, vec![]));
+    store.close();
+}
+
+/// What an import stages is counted apart, by workspace, domain and tag, and all of it when it completes,
+/// also when the table is made anew before or after.
+#[test]
+fn n13_counters_count_an_import_when_it_completes() {
+    let (import, tag) = (Id::from_bits(1), Id::from_bits(9));
+    let folder = tempfile::tempdir().expect("a folder");
+    let counts = |store: &Store| {
+        let count = |list: &List| store.table.count(WORKSPACE, list).expect("a count");
+        [count(&List::All), count(&List::Tag(tag)), store.table.links_seen_on(HOME).expect("a count")]
+    };
+    let mark = keys::staging(WORKSPACE, import);
+    let mut store = Store::open(folder.path());
+    store.commit(Vec::new(), vec![put(&link(2, "visible", &[9]))]);
+    let begun = vec![Put { key: mark.clone(), value: Some(FrozenId(import).encode().into()) }];
+    store.commit(Vec::new(), begun);
+    let staged: Vec<Link> =
+        (3..8).map(|id| link(id, &format!("c{id}"), if id < 6 { &[9] } else { &[] })).collect();
+    let puts =
+        staged.iter().map(|link| Put { value: Some(Staged::encode(link, import).into()), ..put(link) });
+    store.commit(Vec::new(), puts.collect());
+    // One of them is taken back while it is hidden.
+    store.commit(Vec::new(), vec![Put { key: put(&staged[0]).key, value: None }]);
+    for wipe in [false, true] {
+        assert_eq!(counts(&store), [1, 1, 1], "wiped {wipe}");
+        store.close();
+        if wipe {
+            std::fs::remove_dir_all(folder.path().join("table")).expect("removed");
+        }
+        store = Store::open(folder.path());
+    }
+    let made = Import {
+        id: import,
+        share: Id::from_bits(70),
+        snapshot: ForeignId::from(Id::from_bits(71)),
+        frozen: Id::from_bits(72),
+        company: ForeignId::from(Id::from_bits(73)),
+        workspace: WORKSPACE,
+        status: ImportStatus::Completed,
+        links: 5,
+        made: 4,
+        skipped: 0,
+        renamed: 0,
+        created_at: Timestamp::from_millis(1),
+        finished_at: Some(Timestamp::from_millis(2)),
+    };
+    let completed = Put { key: keys::import(made.frozen, import), value: Some(made.encode().into()) };
+    store.commit(Vec::new(), vec![completed, Put { key: mark, value: None }]);
+    for wipe in [false, false, true] {
+        assert_eq!(counts(&store), [5, 3, 5], "wiped {wipe}");
+        store.close();
+        if wipe {
+            std::fs::remove_dir_all(folder.path().join("table")).expect("removed");
+        }
+        store = Store::open(folder.path());
+    }
+    // A change of tags is counted, and the same record again is not.
+    for tags in [&[9_u128][..], &[9], &[], &[8]] {
+        store.commit(Vec::new(), vec![put(&link(7, "c7", tags))]);
+        let want = if tags.contains(&9) { 4 } else { 3 };
+        assert_eq!(counts(&store), [5, want, 5], "{tags:?}");
+    }
+    store.close();
+}
+
+/// A table of a version that counted less has no counters: it is made anew, once.
+#[test]
+fn n13_a_table_of_another_version_is_rebuilt_with_its_counters() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(folder.path());
+    store.commit(Vec::new(), vec![put(&link(2, "a", &[9])), put(&link(3, "b", &[9]))]);
+    store.close();
+    {
+        let db = sled::open(folder.path().join("table")).expect("sled opens");
+        for derived in [b"V", b"T", b"D", b"I"] {
+            for pair in db.scan_prefix(derived) {
+                db.remove(pair.expect("readable").0).expect("removed");
+            }
+        }
+        db.flush().expect("flushed");
+    }
+    for rebuilds in [1, 0] {
+        let store = Store::open(folder.path());
+        assert_eq!(store.table.status().rebuilds, rebuilds);
+        assert_eq!(store.table.count(WORKSPACE, &List::Tag(Id::from_bits(9))).ok(), Some(2));
+        assert_eq!(store.table.links_seen_on(HOME).ok(), Some(2));
+        assert_eq!(store.table.owner_of(Id::from_bits(3)).ok(), Some(Some(WORKSPACE)));
+        store.close();
+    }
+}
+
+/// A deleted link's owner is known as long as its tombstone is there.
+#[test]
+fn n14_the_owner_of_an_id_follows_link_and_tombstone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(folder.path());
+    let (deleted, id) = (link(2, "a", &[]), Id::from_bits(2));
+    let owner = || store.table.owner_of(id).expect("the table answers");
+    assert_eq!(owner(), None);
+    store.commit(Vec::new(), vec![put(&deleted)]);
+    assert_eq!(owner(), Some(WORKSPACE));
+    let tombstone = keys::tombstone(WORKSPACE, id);
+    let record = Tombstone { link: deleted.clone(), clicks: 0, deleted_at: Timestamp::from_millis(3) };
+    let left = Put { key: tombstone.clone(), value: Some(record.encode().into()) };
+    store.commit(Vec::new(), vec![Put { key: put(&deleted).key, value: None }, left]);
+    assert_eq!(owner(), Some(WORKSPACE));
+    store.commit(Vec::new(), vec![Put { key: tombstone, value: None }]);
+    assert_eq!(owner(), None);
+    // Without a tombstone, as a staged link that is taken back.
+    store.commit(Vec::new(), vec![put(&deleted)]);
+    store.commit(Vec::new(), vec![Put { key: put(&deleted).key, value: None }]);
+    assert_eq!(owner(), None);
+    store.close();
 }

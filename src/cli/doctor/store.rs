@@ -1,5 +1,6 @@
 //! The log, read through, and the table beside it.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
@@ -12,11 +13,13 @@ use crate::cli::progress;
 use crate::log::archive::{self, Archive};
 use crate::log::disk::FsDisk;
 use crate::log::{self, Forecast, LogError, Position, Record, TableFate, Witness};
+use crate::model::workspace::Company;
 use crate::table::Table;
 
 const LOG: &str = "log";
 const TABLE: &str = "table";
 const START: &str = "next start";
+const COMPANIES: &str = "companies";
 
 /// Logs up to this size are read through, in seconds; of larger ones only the end. `waypost verify`
 /// reads any.
@@ -119,11 +122,35 @@ pub(super) fn table(case: &Case, lock: &Lock, log: &Log) -> Vec<Finding> {
             }
             let witness: Arc<dyn Witness> = Arc::new(table.clone());
             match next_start(case, log, &witness) {
-                Ok(forecast) => vec![judge(&table, forecast.as_ref())],
+                Ok(forecast) => {
+                    let mut findings = vec![judge(&table, forecast.as_ref())];
+                    // What cannot be read was said.
+                    findings.extend(relationship_numbers(&table.companies().unwrap_or_default()));
+                    findings
+                }
                 Err(finding) => vec![finding],
             }
         }
     }
+}
+
+/// A finding for each relationship number that several companies have: a share that is restricted to it
+/// admits all of them. New companies get numbers that no other has; older stores may hold such companies.
+fn relationship_numbers(companies: &[Company]) -> Vec<Finding> {
+    let mut by_number: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for company in companies {
+        by_number.entry(&company.relationship_number).or_default().push(company.id.as_str());
+    }
+    by_number.retain(|_, ids| ids.len() > 1);
+    let finding = |(number, ids): (&str, Vec<&str>)| {
+        let text = format!(
+            "the companies {} have the same relationship number {number}: a snapshot that is shared with \
+             one of them is shared with all. Restrict such shares to workspaces instead",
+            ids.join(", ")
+        );
+        Finding::warning(COMPANIES, text)
+    };
+    by_number.into_iter().map(finding).collect()
 }
 
 /// What the next start does with the table, or what is wrong with the log.

@@ -231,6 +231,8 @@ pub struct Wording {
     pub between: &'static str,
     /// Behind the last.
     pub close: &'static str,
+    /// Behind the last of a search that ended where it had cost enough.
+    pub close_incomplete: &'static str,
 }
 
 /// What a change to a link repeats of what cannot change. Clients send back whole objects: equal
@@ -252,6 +254,19 @@ pub struct Fixed {
 pub type NamedDomain = Option<Option<Box<str>>>;
 
 impl Command {
+    /// Whether it is about what a company has, and so needs no workspace to act in.
+    pub fn is_of_company(&self) -> bool {
+        matches!(
+            self,
+            Command::Workspaces
+                | Command::CreateWorkspace(..)
+                | Command::Companies
+                | Command::Keys
+                | Command::CreateKey(_)
+                | Command::RevokeKey(_)
+        )
+    }
+
     /// The scope it takes.
     pub fn scope(&self) -> Scope {
         match self {

@@ -99,12 +99,12 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Answere
         Command::DeleteDomain(id) => done(links.delete_domain(context, id).await?),
         Command::Workspaces => Reply::Workspaces(links.workspaces(context).await?),
         Command::CreateWorkspace(mut draft, domain) => {
-            draft.edits.extend(default_domain(links, context, domain).await?);
+            draft.edits.extend(default_domain(links, context, domain)?);
             made(Outcome::Workspace(links.create_workspace(context, draft).await?))
         }
         Command::Workspace(id) => Reply::Workspace(links.workspace(context, &id).await?),
         Command::UpdateWorkspace(id, mut edits, domain) => {
-            edits.extend(default_domain(links, context, domain).await?);
+            edits.extend(default_domain(links, context, domain)?);
             Reply::Workspace(links.update_workspace(context, &id, edits).await?)
         }
         Command::Companies => Reply::Companies(links.companies(context)),
@@ -158,7 +158,7 @@ fn changed(view: &LinkView, fixed: &Fixed) -> Option<&'static str> {
 }
 
 /// The edit that sets a default domain given by name or id.
-async fn default_domain(
+fn default_domain(
     links: &Links,
     context: &Context,
     named: NamedDomain,
@@ -168,11 +168,8 @@ async fn default_domain(
         Some(None) => return Ok(Some(WorkspaceEdit::DefaultDomain(None))),
         Some(Some(text)) => text,
     };
-    let id = text.parse::<Id>().ok();
-    let all = links.domains(context).await?;
-    let found = all.iter().find(|view| view.name.eq_ignore_ascii_case(&text) || Some(view.domain.id) == id);
-    match found {
-        Some(view) => Ok(Some(WorkspaceEdit::DefaultDomain(Some(view.domain.id)))),
+    match links.domain_of_name_or_id(context, &text) {
+        Some(id) => Ok(Some(WorkspaceEdit::DefaultDomain(Some(id)))),
         None => Err(Invalid::new("defaultDomain", "is not a domain of this workspace").into()),
     }
 }

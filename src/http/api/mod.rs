@@ -320,7 +320,11 @@ impl Api {
             Naming::Yields => header.or(asked_for),
             Naming::Leads | Naming::Confines => asked_for.or(header),
         };
-        let workspace = links.acting(&caller, named).ok_or(Failure::UnknownWorkspace)?;
+        let workspace = links.acting(&caller, named).or_else(|| {
+            let is_of_company = named.is_none() && asked.command.is_of_company();
+            is_of_company.then(|| links.acting_for_company(&caller)).flatten()
+        });
+        let workspace = workspace.ok_or(Failure::UnknownWorkspace)?;
         let claim = key.map_err(Failure::Refused)?.map(|key| {
             idempotency::claim(
                 &key,

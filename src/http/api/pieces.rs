@@ -33,7 +33,7 @@ pub(super) async fn begin(mut walk: Walk, wording: &'static Wording) -> Result<C
         text.extend_from_slice(&(wording.item)(link));
     }
     if !goes_on {
-        text.extend_from_slice(wording.close.as_bytes());
+        text.extend_from_slice(close(&walk, wording).as_bytes());
         return Ok(Content::from(Bytes::from(text)));
     }
     let (sender, content) = Content::pieces();
@@ -44,6 +44,11 @@ pub(super) async fn begin(mut walk: Walk, wording: &'static Wording) -> Result<C
         }
     });
     Ok(content)
+}
+
+/// Returns what ends the list.
+fn close(walk: &Walk, wording: &Wording) -> &'static str {
+    if walk.is_incomplete() { wording.close_incomplete } else { wording.close }
 }
 
 /// Sends the rest. Returning before the last piece cuts the answer.
@@ -69,7 +74,7 @@ async fn feed(mut walk: Walk, wording: &'static Wording, sender: Sender<Piece>) 
             text.extend_from_slice(&(wording.item)(link));
         }
         if !goes_on {
-            text.extend_from_slice(wording.close.as_bytes());
+            text.extend_from_slice(close(&walk, wording).as_bytes());
         }
         place.send(Piece { bytes: text.into(), is_last: !goes_on });
         if !goes_on {

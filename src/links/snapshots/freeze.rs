@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use super::{CHUNK_BYTES, SnapshotView};
 use crate::links::commit::{Committed, Effect};
+use crate::links::cpu_pool::Cancel;
+use crate::links::list::SLICE_STEPS;
 use crate::links::workspaces::only_instance_names_ids;
 use crate::links::{Context, Error, Links, Shared};
 use crate::log::Position;
@@ -19,7 +21,7 @@ use crate::model::link::Link;
 use crate::model::snapshot::{Snapshot, SnapshotDraft, SnapshotKind};
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::{Chunk, FrozenId, FrozenLink, LinkAt, Stored, StoredOutcome};
-use crate::table::{List, Order, Sight, keys};
+use crate::table::{List, Order, Scanned, Sight, keys};
 
 /// Most links of one snapshot: an hour of importing, and a few hundred megabytes. Past it: refused.
 const LINKS_MAX: u64 = 2_000_000;
@@ -122,17 +124,19 @@ impl Links {
         let mut after = None;
         loop {
             let (source, mut seen) = (source.clone(), std::mem::take(&mut sight));
-            let batch = move |shared: &Shared| {
+            let batch = move |shared: &Shared, _: &Cancel| {
                 let (some, last) = shared.batch(&source, &mut seen, after)?;
                 Ok((some, last, seen))
             };
-            let (some, last, seen) = self.blocking(batch).await?;
+            let (some, last, seen) = self.resume_scanning(&context.tenant, batch).await?;
             sight = seen;
-            if some.is_empty() {
+            if !some.is_empty() {
+                links += some.len() as u64;
+                self.write_chunk(context, frozen, &mut chunks, loose, Chunk::Links(some).encode()).await?;
+            }
+            if last.is_none() {
                 break;
             }
-            links += some.len() as u64;
-            self.write_chunk(context, frozen, &mut chunks, loose, Chunk::Links(some).encode()).await?;
             after = last;
         }
         let snapshot = Snapshot {
@@ -181,21 +185,24 @@ impl Links {
 }
 
 impl Shared {
-    /// The next links, and the last one's id.
+    /// Returns the next links and the link behind which the rest begins, `None` at the end. A batch
+    /// that looks at many hidden links may be empty.
     fn batch(
         &self,
         source: &Source,
         sight: &mut Sight,
         after: Option<Id>,
     ) -> Result<(Vec<FrozenLink>, Option<Id>), Error> {
-        let default = self.default_domain_of(source.default_domain);
+        let default = self.default_domain_of(source.workspace, source.default_domain);
         let mut links = Vec::new();
         let mut bytes = 0;
-        let mut last = after;
         let (workspace, list, order) = (source.workspace, &List::All, Order::Oldest);
-        self.table.each_link_seen(sight, workspace, list, order, after, &mut |found| {
+        let mut last = None;
+        let mut steps = SLICE_STEPS;
+        let scanned = self.table.scan(sight, workspace, list, order, after, &mut steps, &mut |found| {
             let link = found.record;
             if link.id > source.until {
+                last = None;
                 return false;
             }
             last = Some(link.id);
@@ -203,14 +210,19 @@ impl Shared {
             links.push(self.frozen(source, default, link));
             bytes < CHUNK_BYTES && links.len() < CHUNK_LINKS
         })?;
+        let last = match scanned {
+            Scanned::End => None,
+            Scanned::Stopped => last,
+            Scanned::Spent(at) => Some(at),
+        };
         Ok((links, last))
     }
 
     /// The domain where links of a workspace with this setting live by default.
-    pub(super) fn default_domain_of(&self, chosen: Option<Id>) -> DomainNumber {
+    pub(super) fn default_domain_of(&self, workspace: WorkspaceNumber, chosen: Option<Id>) -> DomainNumber {
         let directory = self.directory.load();
-        let chosen = chosen.and_then(|id| directory.domains().find(|domain| domain.id == id));
-        chosen.map_or(DomainNumber::DEFAULT, |domain| domain.number)
+        let chosen = chosen.and_then(|id| directory.domain_seen(workspace, id));
+        chosen.map_or(DomainNumber::DEFAULT, |held| held.record.number)
     }
 
     fn frozen(&self, source: &Source, default: DomainNumber, link: Link) -> FrozenLink {

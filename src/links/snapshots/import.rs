@@ -9,7 +9,8 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{IMPORTS_MAX, ImportView, reaches, sees};
 use crate::links::commit::{Committed, Effect};
-use crate::links::{Context, Error, Links};
+use crate::links::cpu_pool::Cancel;
+use crate::links::{Context, Error, Links, Shared};
 use crate::log::Position;
 use crate::model::Invalid;
 use crate::model::id::{ForeignId, Id};
@@ -126,7 +127,8 @@ impl Links {
             return Err(Error::NotFound("snapshot"));
         }
         let prefix = keys::imports_of(snapshot.frozen);
-        let mut all = self.blocking(move |shared| Ok(shared.table.all::<Import>(&prefix)?)).await?;
+        let read = move |shared: &Shared, cancel: &Cancel| shared.read_all::<Import>(&prefix, cancel);
+        let mut all = self.scanning(&context.tenant, read).await?;
         all.retain(|import| import.company == company && sees(context, &import.company, import.workspace));
         all.reverse();
         Ok(all.into_iter().map(|import| self.import_view(import)).collect())

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 pub use self::share::SharePage;
 
 use super::commit::{ATTEMPTS, Committed, Effect};
+use super::cpu_pool::Cancel;
 use super::{Context, Error, Links, Shared};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::Reach;
@@ -118,11 +119,13 @@ impl Links {
         company: Option<&str>,
     ) -> Result<Vec<SnapshotView>, Error> {
         let company = company.map(|named| self.company_of(context, Some(named))).transpose()?;
-        let mut all = self.blocking(|shared| Ok(shared.table.all::<Snapshot>(keys::SNAPSHOTS)?)).await?;
-        all.retain(|snapshot| {
-            sees(context, &snapshot.company, snapshot.workspace)
-                && company.as_ref().is_none_or(|company| snapshot.company == *company)
-        });
+        let reach = context.reach.clone();
+        let read = move |shared: &Shared, cancel: &Cancel| {
+            let mut seen = shared.snapshots_within(&reach, cancel)?;
+            seen.retain(|snapshot| company.as_ref().is_none_or(|company| snapshot.company == *company));
+            Ok(seen)
+        };
+        let mut all = self.scanning(&context.tenant, read).await?;
         all.sort_by_key(|snapshot| std::cmp::Reverse((snapshot.created_at, snapshot.frozen)));
         Ok(all.into_iter().map(|snapshot| self.snapshot_view(snapshot)).collect())
     }
@@ -197,6 +200,20 @@ impl Links {
     /// Reads one record.
     async fn record<T: Stored + Send + 'static>(&self, key: bytes::Bytes) -> Result<Option<Found<T>>, Error> {
         self.blocking(move |shared: &Shared| Ok(shared.table.get::<T>(&key)?)).await
+    }
+}
+
+impl Shared {
+    /// Reads the snapshots within reach.
+    pub(super) fn snapshots_within(&self, reach: &Reach, cancel: &Cancel) -> Result<Vec<Snapshot>, Error> {
+        if *reach == Reach::Instance {
+            return self.read_all(keys::SNAPSHOTS, cancel);
+        }
+        let mut seen = Vec::new();
+        for held in self.directory.load().workspaces(reach).take_while(|_| !cancel.is_set()) {
+            seen.extend(self.table.snapshots_of(held.record.number)?);
+        }
+        Ok(seen)
     }
 }
 

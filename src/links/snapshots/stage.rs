@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use super::import::{Job, used_up};
 use crate::links::commit::{ATTEMPTS, Committed, Effect, chance};
+use crate::links::cpu_pool::Cancel;
 use crate::links::directory::Held;
 use crate::links::loops::Siblings;
 use crate::links::tags::TAGS_MAX;
@@ -20,6 +21,7 @@ use crate::log::CommitError;
 use crate::model::Invalid;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::{ForeignId, Id};
+use crate::model::key::Reach;
 use crate::model::link::{DomainChoice, Link, Options};
 use crate::model::short_code::ShortCode;
 use crate::model::snapshot::{ImportStatus, OnConflict, ShareKind, Snapshot, SnapshotKind};
@@ -241,8 +243,10 @@ impl Links {
         if source.company == job.import.company {
             return Ok(None);
         }
-        let all = self.blocking(|shared| Ok(shared.table.all::<Snapshot>(keys::SNAPSHOTS)?)).await?;
         let company = &job.import.company;
+        let reach = Reach::Company(company.clone());
+        let read = move |shared: &Shared, cancel: &Cancel| shared.snapshots_within(&reach, cancel);
+        let all = self.resume_scanning(&job.context.tenant, read).await?;
         if all.iter().any(|other| other.frozen == source.frozen && other.company == *company) {
             return Ok(None);
         }

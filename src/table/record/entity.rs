@@ -46,6 +46,7 @@ stored!(Company, CompanyV1, "a company");
 stored!(ApiKey, ApiKeyV1, "an API key");
 stored!(Tag, TagV1, "a tag");
 stored!(TagName, TagNameV1, "a tag's name");
+stored!(CompanyId, CompanyIdV1, "a company's id");
 stored!(Number, NumberV1, "a number");
 stored!(Applied, AppliedV1, "the applied position");
 
@@ -273,6 +274,23 @@ impl TagNameV1 {
     #[allow(clippy::unnecessary_wraps)] // The macro's shape: others can fail.
     fn into_model(self) -> Result<TagName, Corrupt> {
         Ok(TagName(Id::from_bits(self.0)))
+    }
+}
+
+/// Which company has the relationship number that is this record's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompanyId(pub ForeignId);
+
+#[derive(Serialize, Deserialize)]
+struct CompanyIdV1(Box<str>);
+
+impl CompanyIdV1 {
+    fn from_model(id: &CompanyId) -> CompanyIdV1 {
+        CompanyIdV1(id.0.as_str().into())
+    }
+
+    fn into_model(self) -> Result<CompanyId, Corrupt> {
+        foreign(&self.0).map(CompanyId)
     }
 }
 

@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::answer::{Answer, StoredBulk, StoredOutcome};
-pub use self::entity::{Applied, Number, TagName};
+pub use self::entity::{Applied, CompanyId, Number, TagName};
 pub use self::link::{LinkAt, Staged, Tombstone};
 pub use self::owner::{Owned, Owner};
 pub(in crate::table) use self::owner::{unchecked, workspace_of_link};

@@ -188,8 +188,13 @@ fn optional<'b>(body: &'b Fields, name: &'static str) -> Result<Option<&'b str>,
     }
 }
 
-static WORDING: Wording =
-    Wording { open: r#"{"links":["#, item: |view| bytes(&LinkJson::of(view)), between: ",", close: "]}" };
+static WORDING: Wording = Wording {
+    open: r#"{"links":["#,
+    item: |view| bytes(&LinkJson::of(view)),
+    between: ",",
+    close: "]}",
+    close_incomplete: r#"],"incomplete":true}"#,
+};
 
 /// The vendor's `Link`.
 #[derive(Serialize)]

@@ -234,6 +234,9 @@ struct Listing<'a> {
     limit: usize,
     total_pages: u64,
     next_cursor: Option<Text<Id>>,
+    /// `true` or absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<bool>,
 }
 
 impl<'a> Listing<'a> {
@@ -245,6 +248,7 @@ impl<'a> Listing<'a> {
             limit: page.limit,
             total_pages: page.total.div_ceil(page.limit.max(1) as u64),
             next_cursor: page.next.map(Text),
+            incomplete: page.incomplete.then_some(true),
         }
     }
 }

@@ -1,0 +1,140 @@
+//! Searches, filters and sorts: what one of them may cost, and how a client continues one that cost
+//! too much.
+
+use serde_json::{Value, json};
+
+use crate::support::app::TestApp;
+use crate::support::http::{Client, text};
+
+const LINKS: &str = "/api/v1/links";
+
+/// Smallest bound that may be set.
+const SCAN_MAX: u64 = 1_000;
+
+/// More than twice the bound.
+const COUNT: usize = 2_500;
+
+fn app() -> TestApp {
+    TestApp::start_with(|config| config.links.scan_max = SCAN_MAX)
+}
+
+/// Makes links titled `title 0` (the oldest) and so on; every tenth is switched off.
+fn fill(admin: &mut Client, count: usize) {
+    let rows: Vec<Value> = (0..count)
+        .map(|n| json!({"url": "https://e.test/", "title": format!("title {n}"), "isActive": n % 10 != 0}))
+        .collect();
+    for rows in rows.chunks(500) {
+        let made = admin.post("/api/v1/links/bulk", &json!({"links": rows})).expect(201, "a bulk");
+        assert_eq!(made["created"], json!(rows.len()));
+    }
+}
+
+fn titles(page: &Value) -> Vec<&str> {
+    let links = page["links"].as_array().expect("links");
+    links.iter().map(|link| text(link, "title")).collect()
+}
+
+#[test]
+fn n18_a_search_that_costs_too_much_is_cut_and_its_cursor_continues() {
+    let app = app();
+    let mut admin = app.admin();
+    fill(&mut admin, COUNT);
+    // The only match is the oldest link, behind 2,499 others.
+    let search = format!("{LINKS}?search=title+0");
+    let mut target = search.clone();
+    let mut cut = 0;
+    let page = loop {
+        let page = admin.get(&target).expect(200, &target);
+        if page["incomplete"] != json!(true) || !titles(&page).is_empty() {
+            break page;
+        }
+        assert_eq!(page["total"], json!(0), "{page}");
+        cut += 1;
+        assert!(cut <= 2, "each request looks at {SCAN_MAX} links behind the last one's");
+        target = format!("{search}&cursor={}", text(&page, "nextCursor"));
+    };
+    assert_eq!((cut, titles(&page)), (2, vec!["title 0"]));
+    // What was found is shown, and said to be less than all, also where more is beyond the bound.
+    let page = admin.get(&format!("{LINKS}?search=title&limit=5")).expect(200, "a full page");
+    let want = ["title 2499", "title 2498", "title 2497", "title 2496", "title 2495"];
+    assert_eq!((titles(&page), &page["incomplete"]), (want.to_vec(), &json!(true)));
+    assert_eq!(page["total"], json!(SCAN_MAX), "as many as were looked at");
+    let next = admin.get(&format!("{LINKS}?search=title&limit=5&cursor={}", text(&page, "nextCursor")));
+    assert_eq!(titles(&next.expect(200, "the next page"))[0], "title 2494");
+}
+
+/// By cursor, and by pages that lie within the bound: nothing twice, nothing left out.
+#[test]
+fn n18_pages_of_a_search_that_is_cut_have_each_match_once() {
+    let app = app();
+    let mut admin = app.admin();
+    fill(&mut admin, COUNT);
+    for sort in ["newest", "oldest"] {
+        let base = format!("{LINKS}?isActive=false&limit=30&sort={sort}");
+        let (mut target, mut seen) = (base.clone(), Vec::new());
+        loop {
+            let page = admin.get(&target).expect(200, &target);
+            seen.extend(titles(&page).into_iter().map(str::to_owned));
+            assert!(seen.len() <= COUNT / 10, "{sort}");
+            let Some(cursor) = page["nextCursor"].as_str() else { break };
+            target = format!("{base}&cursor={cursor}");
+        }
+        let mut want: Vec<String> = (0..COUNT).step_by(10).map(|n| format!("title {n}")).collect();
+        if sort == "newest" {
+            want.reverse();
+        }
+        assert_eq!(seen, want, "{sort}");
+    }
+    let page = admin.get(&format!("{LINKS}?isActive=false&limit=30&page=3")).expect(200, "page 3");
+    assert_eq!(titles(&page)[0], "title 1890");
+    // A page that lies beyond the bound says where to continue, and shows nothing of other pages.
+    let page = admin.get(&format!("{LINKS}?isActive=false&limit=100&page=2")).expect(200, "page 2");
+    assert_eq!((titles(&page), &page["incomplete"]), (vec![], &json!(true)));
+    assert!(page["nextCursor"].is_string());
+}
+
+#[test]
+fn n18_other_orders_are_of_what_was_looked_at_and_plain_lists_are_not_cut() {
+    let app = app();
+    let mut admin = app.admin();
+    fill(&mut admin, 1_400);
+    for sort in ["clicks", "title"] {
+        let page = admin.get(&format!("{LINKS}?sort={sort}&limit=10")).expect(200, sort);
+        let shown = (titles(&page).len(), &page["incomplete"], &page["nextCursor"], &page["total"]);
+        assert_eq!(shown, (10, &json!(true), &Value::Null, &json!(SCAN_MAX)), "{sort}");
+    }
+    for target in [LINKS.to_owned(), format!("{LINKS}?page=9&limit=100")] {
+        let page = admin.get(&target).expect(200, &target);
+        assert_eq!((&page["total"], page.get("incomplete")), (&json!(1_400), None), "{target}");
+        assert!(page["nextCursor"].is_string(), "{target}");
+    }
+}
+
+#[test]
+fn n18_a_highlevel_search_beyond_the_bound_says_so() {
+    let app = app();
+    let mut admin = app.admin();
+    fill(&mut admin, 1_400);
+    let here = admin.get("/api/v1/workspaces").expect(200, "workspaces");
+    let here = text(&here["workspaces"][0], "id").to_owned();
+    let found = |admin: &mut Client, query: &str| {
+        admin.get(&format!("/links/search?locationId={here}&query={query}")).expect(200, query)
+    };
+    let rows = [
+        ("title+1399", &["title 1399"][..], true),
+        ("title&limit=3", &["title 1399", "title 1398", "title 1397"], false),
+        ("no-such-title", &[], true),
+        // The oldest, which lies beyond the bound.
+        ("title+0", &[], true),
+    ];
+    for (query, names, is_incomplete) in rows {
+        let list = found(&mut admin, query);
+        let links = list["links"].as_array().expect("links");
+        let got: Vec<&str> = links.iter().map(|link| text(link, "name")).collect();
+        assert_eq!((&*got, list.get("incomplete").is_some()), (names, is_incomplete), "{query}: {list}");
+    }
+    // A list without a search is whole.
+    let all = admin.get(&format!("/links?locationId={here}")).expect(200, "all");
+    assert_eq!(all["links"].as_array().map(Vec::len), Some(1_400));
+    assert!(all.get("incomplete").is_none());
+}
