@@ -23,10 +23,8 @@ use tokio::sync::oneshot;
 
 use super::Error;
 use super::exclusive::assert_released;
-use crate::fair::FairSemaphore;
-#[cfg(test)]
-use crate::fair::Shares;
 use crate::fair::queue::{FairQueue, Lane, Ticket};
+use crate::fair::{FairSemaphore, Shares};
 use crate::model::tenant::Tenant;
 
 /// Longest wait for a thread: as long as callers are usually willing to wait. Past it: 503, try again.
@@ -164,7 +162,6 @@ impl CpuPool {
     }
 
     /// Returns how the waiting room is shared.
-    #[cfg(test)]
     pub(super) fn shares(&self) -> Shares {
         self.room.shares()
     }

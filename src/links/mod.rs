@@ -324,7 +324,8 @@ impl Links {
 
     /// Returns the pools of this part that requests of several tenants draw from, with their shares.
     pub fn pools(&self) -> Vec<(&'static str, Shares)> {
-        vec![("searches that wait", self.0.scans.shares())]
+        let searches = ("searches that wait", self.0.scans.shares());
+        std::iter::once(searches).chain(self.0.snapshots.pools()).collect()
     }
 
     /// Returns to whom the use of shared resources by a key of this reach is charged.

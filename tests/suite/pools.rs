@@ -65,7 +65,6 @@ const OTHERS: &[(&str, &str)] = &[
         "src/links/readers.rs",
         "one entry for each code that visitors wait for, joined; bounded by connections",
     ),
-    ("src/links/snapshots/mod.rs", "snapshots and imports at work, of all tenants: to be a FairSemaphore"),
     ("src/links/cpu_pool.rs", "the queue of tenants behind the waiting room's shares"),
     ("src/webhooks/", "queues within the shares of `webhooks::scheduler`, and the last results of one link"),
     ("src/cli/", "no requests: commands of the operator"),

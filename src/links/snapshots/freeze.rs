@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{CHUNK_BYTES, SnapshotView};
+use super::{CHUNK_BYTES, FREEZE_WAIT_MAX, SnapshotView};
 use crate::links::commit::{Committed, Effect};
 use crate::links::cpu_pool::Cancel;
 use crate::links::list::SLICE_STEPS;
@@ -72,8 +72,8 @@ impl Links {
         if links > LINKS_MAX {
             return Err(Invalid::new("workspaceId", format!("has more than {LINKS_MAX} links")).into());
         }
-        let closed = |_| Error::NotReady("the server is stopping".to_owned());
-        let _permit = self.0.snapshots.permits.acquire().await.map_err(closed)?;
+        let permit = self.0.snapshots.permits.acquire(&context.tenant, 1, FREEZE_WAIT_MAX).await;
+        let _permit = permit.ok_or(Error::Busy)?;
         // Before the id that is the bound: an import that ends in between would be cut there.
         let sight = self.blocking(move |shared| Ok(shared.table.sight(workspace)?)).await?;
         let mut frozen = Id::from_bits(0);

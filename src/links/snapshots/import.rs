@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::{IMPORTS_MAX, ImportView, reaches, sees};
+use super::{IMPORT_WAIT_MAX, ImportView, reaches, sees};
+use crate::fair::FairPermit;
 use crate::links::commit::{Committed, Effect};
 use crate::links::cpu_pool::Cancel;
 use crate::links::{Context, Error, Links, Shared};
@@ -40,6 +41,7 @@ pub(super) struct Job {
 struct Importing {
     links: Links,
     id: Id,
+    _begun: FairPermit,
 }
 
 impl Drop for Importing {
@@ -173,9 +175,7 @@ impl Links {
             created_at: context.now,
             finished_at: None,
         };
-        if self.0.snapshots.importing.lock().len() >= IMPORTS_MAX {
-            return Err(Error::Busy);
-        }
+        let begun = self.0.snapshots.begun.try_acquire(&context.tenant, 1).ok_or(Error::Busy)?;
         let committed = self
             .commit_new(context, |next_id| {
                 import.id = next_id();
@@ -189,7 +189,7 @@ impl Links {
                 effect
             })
             .await;
-        let importing = Importing { links: self.clone(), id: import.id };
+        let importing = Importing { links: self.clone(), id: import.id, _begun: begun };
         let Committed::Done = committed? else { return Err(Error::Busy) };
         let mark = self.record::<FrozenId>(keys::staging(import.workspace, import.id)).await?;
         let revision = mark.ok_or(Error::Busy)?.revision;
@@ -204,11 +204,13 @@ impl Links {
         _importing: Importing,
         _turn: Option<OwnedMutexGuard<()>>,
     ) -> Result<Import, Error> {
-        let closed = |_| Error::NotReady("the server is stopping".to_owned());
-        let _permit = self.0.snapshots.permits.acquire().await.map_err(closed)?;
-        let error = match self.stage(&mut job).await {
-            Ok(()) => return Ok(job.import),
-            Err(error) => error,
+        let tenant = job.context.tenant.clone();
+        let error = match self.0.snapshots.permits.acquire(&tenant, 1, IMPORT_WAIT_MAX).await {
+            Some(_permit) => match self.stage(&mut job).await {
+                Ok(()) => return Ok(job.import),
+                Err(error) => error,
+            },
+            None => Error::Busy,
         };
         let Import { workspace, id, .. } = job.import;
         let failure = failure_of(&error);

@@ -13,15 +13,17 @@ mod sweep;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::sync::OwnedMutexGuard;
 
 pub use self::share::SharePage;
 
 use super::commit::{ATTEMPTS, Committed, Effect};
 use super::cpu_pool::Cancel;
 use super::{Context, Error, Links, Shared};
+use crate::fair::{FairSemaphore, Shares};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::Reach;
 use crate::model::snapshot::{Import, Share, Snapshot};
@@ -29,14 +31,20 @@ use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::{FrozenId, Owner, Stored};
 use crate::table::{Found, keys};
 
-/// Snapshots frozen and imports staged at once. Each keeps the log and the table's one thread busy
-/// without pause; more of them would not be done sooner, and others' writes later. Past it: they
-/// wait for each other.
-const AT_WORK_MAX: usize = 2;
+/// Snapshots frozen and imports staged at once: of one company two, and one is left to the operator.
+/// Each keeps the log and the table's one thread busy with little pause; more of them would not be done
+/// sooner, and others' writes later. Past it: they wait for each other.
+const AT_WORK_MAX: u32 = 4;
 
-/// Imports begun and not ended. Each that waits is a task and a few records; past it: told to try
-/// again.
-const IMPORTS_MAX: usize = 100;
+/// Imports begun and not ended, of one company half. Each that waits is a task and a few records; past
+/// it: 503, try again.
+const IMPORTS_MAX: u32 = 100;
+
+/// Longest wait of a request to freeze a snapshot for others to end. Past it: 503, try again.
+const FREEZE_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Longest wait of an import, for which no client waits any more. Past it, it fails and is undone.
+const IMPORT_WAIT_MAX: Duration = Duration::from_hours(24);
 
 /// Bytes of one chunk of content, and about of one Change of staged links: a quarter of what a
 /// Change may hold, so that nobody's write waits long behind it, and so that one link at all its
@@ -75,7 +83,9 @@ pub struct ImportView {
 /// What runs in this process.
 #[derive(Debug)]
 pub(super) struct AtWork {
-    permits: Semaphore,
+    permits: FairSemaphore,
+    /// Held by each import from its beginning to its end.
+    begun: FairSemaphore,
     /// Content being frozen: the sweep leaves it alone.
     freezing: Mutex<HashSet<Id>>,
     /// Imports under way, with how many links each has dealt with.
@@ -87,7 +97,8 @@ pub(super) struct AtWork {
 impl Default for AtWork {
     fn default() -> AtWork {
         AtWork {
-            permits: Semaphore::new(AT_WORK_MAX),
+            permits: FairSemaphore::new(AT_WORK_MAX),
+            begun: FairSemaphore::new(IMPORTS_MAX),
             freezing: Mutex::default(),
             importing: Mutex::default(),
             turns: Mutex::default(),
@@ -96,6 +107,11 @@ impl Default for AtWork {
 }
 
 impl AtWork {
+    /// Returns its pools, with how each is shared.
+    pub(super) fn pools(&self) -> [(&'static str, Shares); 2] {
+        [("snapshots and imports at work", self.permits.shares()), ("imports begun", self.begun.shares())]
+    }
+
     async fn turn(&self, share: Id) -> OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.turns.lock();
