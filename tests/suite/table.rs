@@ -6,12 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use waypost::clock::{Clock, Timestamp};
 use waypost::log::disk::FsDisk;
 use waypost::log::local::{self, LocalLog};
 use waypost::log::space::Space;
-use waypost::log::{Change, Expect, Log, Position, Proposal, Put};
+use waypost::log::{
+    Answer, Change, Expect, Follow, Follower, Log, LogError, Position, Proposal, Put, Status,
+};
 use waypost::model::destination::{Destination, LinkType};
 use waypost::model::domain::DomainNumber;
 use waypost::model::id::{ForeignId, Id};
@@ -43,19 +46,33 @@ struct Store {
     table: Table,
 }
 
+/// A log and a table that does not follow it yet.
+fn parts(folder: &Path) -> (LocalLog, Table) {
+    std::fs::create_dir_all(folder.join("log")).expect("a folder");
+    let table = Table::open(&folder.join("table"), Settings::default());
+    let disk = FsDisk::open(&folder.join("log")).expect("the log's folder");
+    let log = LocalLog::open(
+        Arc::new(disk),
+        local::Settings::default(),
+        Clock::system(),
+        Arc::new(table.clone()),
+        Arc::new(Space::unlimited()),
+    );
+    (log.expect("the log opens"), table)
+}
+
+fn until(table: &Table, what: &str, is_so: impl Fn(&table::Status) -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !is_so(&table.status()) {
+        assert!(Instant::now() < end, "{what}: {:?}", table.status());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 impl Store {
     fn open(folder: &Path) -> Store {
-        std::fs::create_dir_all(folder.join("log")).expect("a folder");
-        let table = Table::open(&folder.join("table"), Settings::default());
-        let disk = FsDisk::open(&folder.join("log")).expect("the log's folder");
-        let log = LocalLog::open(
-            Arc::new(disk),
-            local::Settings::default(),
-            Clock::system(),
-            Arc::new(table.clone()),
-            Arc::new(Space::unlimited()),
-        );
-        let log = Arc::new(log.expect("the log opens"));
+        let (log, table) = parts(folder);
+        let log = Arc::new(log);
         table.start(log.clone(), Arc::new(Nobody), Arc::new(|| true), Clock::system(), &Readiness::default());
         let store = Store { log, table };
         store.until("the table is ready", |status| status.ready);
@@ -63,11 +80,7 @@ impl Store {
     }
 
     fn until(&self, what: &str, is_so: impl Fn(&table::Status) -> bool) {
-        let end = Instant::now() + Duration::from_secs(20);
-        while !is_so(&self.table.status()) {
-            assert!(Instant::now() < end, "{what}: {:?}", self.table.status());
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        until(&self.table, what, is_so);
     }
 
     fn commit(&self, expects: Vec<Expect>, puts: Vec<Put>) {
@@ -239,6 +252,88 @@ proptest! {
     fn the_table_is_the_log(ops in ops()) {
         run(&ops);
     }
+}
+
+/// A log whose followers look at the table each time that the table takes a Change, as a reader on
+/// another thread may.
+#[derive(Debug)]
+struct Watched {
+    log: LocalLog,
+    table: Table,
+    /// Position and number of links, where the two differed.
+    torn: Arc<Mutex<Vec<(u64, u64)>>>,
+}
+
+struct Watcher {
+    follower: Box<dyn Follower>,
+    table: Table,
+    torn: Arc<Mutex<Vec<(u64, u64)>>>,
+}
+
+impl Follower for Watcher {
+    fn next(&mut self, patience: Duration) -> Result<Option<Arc<Change>>, LogError> {
+        let applied = self.table.status().applied.0;
+        // Not before the table answers at all.
+        if let Ok(links) = self.table.count(WORKSPACE, &List::All)
+            && links != applied
+        {
+            self.torn.lock().push((applied, links));
+        }
+        self.follower.next(patience)
+    }
+}
+
+impl Log for Watched {
+    fn propose(&self, proposal: Proposal, answer: Answer) {
+        self.log.propose(proposal, answer);
+    }
+
+    fn follow(&self, from: Position) -> Result<Follow, LogError> {
+        Ok(match self.log.follow(from)? {
+            Follow::Changes(follower) => {
+                let (table, torn) = (self.table.clone(), Arc::clone(&self.torn));
+                Follow::Changes(Box::new(Watcher { follower, table, torn }))
+            }
+            compacted @ Follow::Compacted { .. } => compacted,
+        })
+    }
+
+    fn position(&self) -> Position {
+        self.log.position()
+    }
+
+    fn id(&self) -> u128 {
+        self.log.id()
+    }
+
+    fn status(&self) -> Status {
+        self.log.status()
+    }
+
+    fn close(&self) {
+        self.log.close();
+    }
+}
+
+/// The position was published before the count of links that belongs to it was written. Between the
+/// two the table takes the next Change, and a look at that moment needs no luck.
+#[test]
+fn a_position_is_published_with_its_counts() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (log, table) = parts(folder.path());
+    let torn = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::new(Watched { log, table: table.clone(), torn: Arc::clone(&torn) });
+    table.start(log.clone(), Arc::new(Nobody), Arc::new(|| true), Clock::system(), &Readiness::default());
+    until(&table, "the table is ready", |status| status.ready);
+    for n in 1..=20 {
+        let create = Proposal { puts: vec![put(&link(n, &format!("c{n}"), &[]))], ..Proposal::default() };
+        log.commit(create).wait().expect("committed");
+    }
+    until(&table, "all is applied", |status| status.applied.0 == 20);
+    assert_eq!(table.count(WORKSPACE, &List::All).ok(), Some(20));
+    log.close();
+    table.stop();
+    assert_eq!(*torn.lock(), [], "positions with another number of links");
 }
 
 #[test]
