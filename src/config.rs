@@ -9,13 +9,18 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::links::{Site, flush};
 use crate::log::local as log;
 use crate::settings::BadSetting;
 use crate::{cache, http, links, table, visit, webhooks};
 
+mod error;
 pub mod memory;
+mod names;
+
+pub use self::error::ConfigError;
 
 /// What environment variables of ours begin with. `WAYPOST_HTTP__MAX_BODY` is `max_body` of
 /// `[http]`.
@@ -105,52 +110,6 @@ impl Default for Config {
     }
 }
 
-/// The configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {}: {error}", path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// The file is no TOML, or has an unknown key or a value of the wrong type. The text shows the
-    /// line.
-    #[error("{}: {error}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: Box<toml::de::Error>,
-    },
-    /// A variable of the environment is unknown or has a value of the wrong type.
-    #[error("environment variable {name} = {value:?}: {why}")]
-    Variable {
-        /// Its name.
-        name: String,
-        /// Its value.
-        value: String,
-        /// What is wrong.
-        why: String,
-    },
-    /// A value of the right type breaks a rule.
-    #[error("{source_name}: `{section}{key}` = {value}: {rule}")]
-    Rule {
-        /// The file, or "environment and defaults".
-        source_name: String,
-        /// With a dot at its end, or empty.
-        section: &'static str,
-        /// The key within it.
-        key: String,
-        /// As the file would spell it.
-        value: String,
-        /// What it must be.
-        rule: String,
-    },
-}
-
 impl Config {
     /// Reads the file, if one is named, and the variables of the environment over it.
     pub fn load(
@@ -173,16 +132,21 @@ impl Config {
             Some((path, text)) => parse_file(path, text)?,
             None => toml::Table::new(),
         };
+        let known = names::all();
         let mut admin_key = None;
         for (name, value) in environment {
             if name == ADMIN_KEY {
                 admin_key = Some(AdminKey(value));
             } else if let Some(key) = name.strip_prefix(PREFIX) {
-                overlay(&mut table, key, &value).map_err(|why| ConfigError::Variable {
-                    name: name.clone(),
-                    value,
-                    why,
-                })?;
+                let path = key.to_ascii_lowercase().replace("__", ".");
+                if !known.contains(&path) {
+                    let nearest = names::nearest_variable(&name);
+                    let field = names::last(&path).to_owned();
+                    return Err(ConfigError::UnknownVariable { name, field, nearest });
+                }
+                if let Err(why) = overlay(&mut table, &path, &value) {
+                    return Err(ConfigError::Variable { name, value, why });
+                }
             }
         }
         let mut config: Config = table.try_into().expect("file and variables were each accepted alone");
@@ -214,14 +178,22 @@ impl Config {
             broken("", BadSetting::new(key, value, rule))
         };
         if Site::parse(&self.public_url).is_err() {
-            let rule = "must be scheme and host such as https://go.example.com, without path or query";
-            return Err(top("public_url", format!("{:?}", self.public_url), rule));
+            let rule = "must be scheme and host such as https://go.example.com, without path, query, wildcard or port 0";
+            // A name and a password may stand before the host.
+            let has_secret = self.public_url.contains('@');
+            let shown = if has_secret { "(not shown)".to_owned() } else { format!("{:?}", self.public_url) };
+            return Err(top("public_url", shown, rule));
+        }
+        if self.data_dir.as_os_str().as_encoded_bytes().starts_with(b"~") {
+            let rule = "no shell replaces `~` here: write the whole path, such as /home/NAME/data, or ./~ for a folder of \
+                        that name";
+            return Err(top("data_dir", format!("{:?}", self.data_dir.display().to_string()), rule));
         }
         if self.data_dir.as_os_str().is_empty() {
             return Err(top("data_dir", "\"\"".to_owned(), "must name a folder"));
         }
-        if self.log_filter.parse::<tracing_subscriber::filter::Targets>().is_err() {
-            let rule = "must be a level such as info, or targets such as warn,waypost::http=debug";
+        if log_targets(&self.log_filter).is_none() {
+            let rule = "must be a level (off, error, warn, info, debug, trace), or targets such as warn,waypost::http=debug";
             return Err(top("log_filter", format!("{:?}", self.log_filter), rule));
         }
         if self
@@ -239,21 +211,33 @@ impl Config {
     }
 }
 
+/// Parses `log_filter`, with spaces around its commas or without. Returns `None` for a filter without a level
+/// and without a target of this program: any other word is a target as well, under which nothing is ever
+/// logged, so a misspelt level would silence the log.
+pub fn log_targets(filter: &str) -> Option<Targets> {
+    let words: Vec<&str> = filter.split(',').map(str::trim).collect();
+    let targets = words.join(",").parse::<Targets>().ok()?;
+    let is_ours = |target: &str| target == "waypost" || target.starts_with("waypost::");
+    let mut bare = words.into_iter().filter(|word| !word.is_empty() && !word.contains('='));
+    let is_known = bare.all(|word| is_ours(word) || word.parse::<LevelFilter>().is_ok());
+    let logs = targets.default_level().is_some() || targets.iter().any(|(target, _)| is_ours(target));
+    Some(targets).filter(|_| is_known && logs)
+}
+
 fn read(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })
 }
 
 fn parse_file(path: &Path, text: &str) -> Result<toml::Table, ConfigError> {
-    let refuse = |error| ConfigError::File { path: path.to_owned(), error: Box::new(error) };
     // From the text, not the table: only so the error knows the line.
-    toml::from_str::<Config>(text).map_err(refuse)?;
-    toml::from_str(text).map_err(refuse)
+    let checked = toml::from_str::<Config>(text).and_then(|_| toml::from_str(text));
+    checked.map_err(|error| ConfigError::in_file(path, text, &error))
 }
 
 /// Puts one variable over the table. Its text is read as TOML where that fits the key's type
 /// (`true`, `10`, `["ftp"]`), else taken as it is.
-fn overlay(table: &mut toml::Table, key: &str, text: &str) -> Result<(), String> {
-    let path: Vec<String> = key.to_ascii_lowercase().split("__").map(str::to_owned).collect();
+fn overlay(table: &mut toml::Table, name: &str, text: &str) -> Result<(), String> {
+    let path: Vec<&str> = name.split('.').collect();
     let as_toml =
         toml::from_str::<toml::Table>(&format!("value = {text}")).ok().and_then(|mut t| t.remove("value"));
     let as_text = toml::Value::String(text.to_owned());
@@ -272,15 +256,14 @@ fn overlay(table: &mut toml::Table, key: &str, text: &str) -> Result<(), String>
     Err(why)
 }
 
-fn put(table: &mut toml::Table, path: &[String], value: toml::Value) {
+fn put(table: &mut toml::Table, path: &[&str], value: toml::Value) {
     match path {
         [] => {}
         [key] => {
-            table.insert(key.clone(), value);
+            table.insert((*key).to_owned(), value);
         }
         [section, rest @ ..] => {
-            let inner =
-                table.entry(section.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let inner = table.entry(*section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             if let toml::Value::Table(inner) = inner {
                 put(inner, rest, value);
             } else {
@@ -334,7 +317,7 @@ mod tests {
 
     #[test]
     fn errors_name_file_key_value_and_rule() {
-        let rows: [(&str, &[(&str, &str)], &str); 8] = [
+        let rows: [(&str, &[(&str, &str)], &str); 11] = [
             (
                 "[http]\nmax_connections = 0\n",
                 &[],
@@ -356,8 +339,19 @@ mod tests {
             (
                 "",
                 &[("WAYPOST_HTTP__NONSENSE", "1")],
-                "environment variable WAYPOST_HTTP__NONSENSE = \"1\": unknown field `nonsense`",
+                "environment variable WAYPOST_HTTP__NONSENSE: unknown field `nonsense` (its value is not shown)",
             ),
+            (
+                "log_filter = \"offoffoff\"",
+                &[],
+                "waypost.toml: `log_filter` = \"offoffoff\": must be a level (off, error",
+            ),
+            (
+                "public_url = \"https://*.a.test\"",
+                &[],
+                "`public_url` = \"https://*.a.test\": must be scheme and host",
+            ),
+            ("", &[("WAYPOST_DATA_DIR", "~/x")], "`data_dir` = \"~/x\": no shell replaces `~` here"),
             (
                 "",
                 &[("WAYPOST_ADMIN_KEY", "short")],
@@ -367,6 +361,100 @@ mod tests {
         for (file, environment, want) in rows {
             let error = load(file, environment).err().unwrap_or_default();
             assert!(error.contains(want), "{error}\nshould contain\n{want}");
+        }
+    }
+
+    /// N39b: a word that is no level silences the log, and so does a filter without a target of ours.
+    #[test]
+    fn n39b_a_filter_names_what_is_logged() {
+        for filter in [
+            "off",
+            "INFO",
+            "3",
+            "warn,waypost::http=debug",
+            "waypost",
+            " info , hyper=debug",
+            "waypost=trace",
+        ] {
+            assert!(log_targets(filter).is_some(), "{filter}");
+        }
+        for filter in [
+            "offoffoff",
+            "inof",
+            "",
+            ",",
+            "info,wanr",
+            "hyper=debug",
+            "waypots=debug",
+            "a=b=c",
+            "waypost=loud",
+        ] {
+            assert!(log_targets(filter).is_none(), "{filter}");
+        }
+    }
+
+    /// N11: values stand neither in messages nor in `Debug` when their name is unknown, misspelt or nested,
+    /// or when the file is no TOML.
+    #[test]
+    fn n11_no_error_shows_what_may_be_a_secret() {
+        const SECRET: &str = "canary-0123456789";
+        let variables = [
+            "WAYPOST_ADMINKEY",
+            "WAYPOST_ADMIN__KEY",
+            "WAYPOST_ADMIN_KEY_",
+            "WAYPOST_ADMIN_KEY__X",
+            "WAYPOST_LISTEN__ADMIN_KEY",
+            "WAYPOST_HTTP",
+            "WAYPOST_HTTP__ADMIN_KEY",
+            "WAYPOST_HTTP__MAX_BODY__KEY",
+            "WAYPOST_",
+            "WAYPOST___",
+            "WAYPOST_TOKEN",
+        ];
+        for name in variables {
+            for value in [SECRET.to_owned(), format!("\"{SECRET}\""), format!("{{ a = \"{SECRET}\" }}")] {
+                let refused = Config::parse(None, [(name.to_owned(), value)]).expect_err(name);
+                let said = format!("{refused} {refused:?}");
+                assert!(said.contains(name) && !said.contains(SECRET), "{said}");
+            }
+        }
+        let meant =
+            Config::parse(None, [("WAYPOST_ADMINKEY".to_owned(), SECRET.to_owned())]).expect_err("misspelt");
+        assert!(meant.to_string().ends_with(": did you mean WAYPOST_ADMIN_KEY?"), "{meant}");
+        let files = [
+            "admin_key = \"SECRET\"",
+            "admin_key = 'SECRET'",
+            "admin_key = SECRET",
+            "admin_key SECRET",
+            "admin_key = \"SECRET",
+            "admin_key = \"\"\"\nSECRET\n",
+            "admin_key: SECRET",
+            "SECRET",
+            "= SECRET",
+            "adminkey = \"SECRET\"",
+            "[http]\nadmin_key = \"SECRET\"",
+            "[admin]\nkey = \"SECRET\"",
+            "admin = { key = \"SECRET\" }",
+            "http = \"SECRET\"",
+            "http = { admin_key = \"SECRET\" }",
+            "webhooks = [\"SECRET\"]",
+            "[http]\nmax_body = \"SECRET\"",
+            "http.max_body.key = \"SECRET\"",
+            "listen = \"SECRET\"",
+            "public_url = \"https://user:SECRET@go.example.com\"",
+            "public_url = \"https://SECRET@go.example.com\"",
+            "metrics = \"SECRET\" # SECRET",
+            "[metrics]\npublic = \"SECRET\"",
+            "[clicks]\nflush_interval = \"SECRET\"",
+            "listen = \"127.0.0.1:1\"\nlisten = \"SECRET\"",
+            "data_dir = 5 # SECRET",
+            "\u{feff}admin_key = \"SECRET\"",
+        ];
+        for file in files {
+            let file = file.replace("SECRET", SECRET);
+            let refused = Config::parse(Some((Path::new("waypost.toml"), &file)), []).expect_err(&file);
+            let said = format!("{refused} {refused:?}");
+            assert!(said.contains("waypost.toml") && !said.contains(SECRET), "{file}\n{said}");
         }
     }
 

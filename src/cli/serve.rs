@@ -6,14 +6,13 @@ use std::time::Duration;
 use clap::Args;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{Common, Failure, load, say};
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::config::memory::keep_to_few_arenas;
 use crate::links::{self, Bootstrap};
 use crate::webhooks;
@@ -66,7 +65,7 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 fn start_logging(filter: &str) {
-    let filter: Targets = filter.parse().expect("the configuration was checked");
+    let filter = config::log_targets(filter).expect("the configuration was checked");
     let lines = tracing_subscriber::fmt::layer().with_writer(Lines::default).with_ansi(false);
     tracing_subscriber::registry().with(lines).with(filter).init();
 }

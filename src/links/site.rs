@@ -4,7 +4,7 @@
 use url::Url;
 
 use crate::model::Invalid;
-use crate::model::domain::Domain;
+use crate::model::domain::{Domain, HostName};
 use crate::model::short_code::ShortCode;
 
 /// `public_url`, taken apart.
@@ -27,7 +27,12 @@ impl Site {
         let url = Url::parse(text).map_err(|_| refuse())?;
         let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(refuse)?;
-        if !matches!(url.scheme(), "http" | "https") || !is_bare || !url.username().is_empty() {
+        if let Some(url::Host::Domain(name)) = url.host() {
+            // The parser lets through what no resolver knows, such as wildcards.
+            HostName::parse("public_url", name)?;
+        }
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        if !matches!(url.scheme(), "http" | "https") || !is_bare || has_user || url.port() == Some(0) {
             return Err(refuse());
         }
         let base = url.as_str().trim_end_matches('/').to_owned();
@@ -125,6 +130,16 @@ mod tests {
             ("ftp://go.example.com", None),
             ("go.example.com", None),
             ("https://u@go.example.com", None),
+            ("https://:p@go.example.com", None),
+            ("https://*.go.example.com", None),
+            ("https://*", None),
+            ("https://go.*.com", None),
+            ("https://-go.example.com", None),
+            ("https://go..example.com", None),
+            ("https://go.example.com:0", None),
+            ("https://[2001:db8::1]:8443", Some("https://[2001:db8::1]:8443")),
+            ("http://192.0.2.1", Some("http://192.0.2.1")),
+            ("https://b\u{fc}cher.example", Some("https://xn--bcher-kva.example")),
         ];
         for (text, want) in rows {
             assert_eq!(Site::parse(text).ok().as_ref().map(Site::base_url), want, "{text}");
