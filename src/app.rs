@@ -9,7 +9,6 @@ pub mod data_folder;
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,17 +21,19 @@ use self::data_folder::{FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::descriptors;
 use crate::http::api::ops::{self, Ops};
 use crate::http::api::{Api, Core};
 use crate::http::counts::Counts;
 use crate::http::dates::Dates;
 use crate::http::server;
 use crate::http::service::Service;
-use crate::links::{Bootstrap, Links, Parts, Site, StartError as FirstRecordsError};
+use crate::links::{Bootstrap, BuildError, Links, Parts, Site, StartError as FirstRecordsError};
 use crate::log::disk::{Disk, FsDisk};
 use crate::log::local::{self, LocalLog};
 use crate::log::space::Space;
 use crate::log::{Log, LogError};
+use crate::private_files;
 use crate::readiness::{Latch, Readiness};
 use crate::table::Table;
 use crate::visit::Visitor;
@@ -40,6 +41,10 @@ use crate::webhooks::Webhooks;
 
 /// How often the start looks whether the table has caught up.
 const READY_POLL: Duration = Duration::from_millis(5);
+
+/// What to do where threads are refused. Each takes address space and counts as a process.
+pub const MORE_THREADS: &str = "Raise the limit of processes (`ulimit -u`, TasksMax= of a service, the pids limit of \
+                                a container) or of address space (`ulimit -v`)";
 
 /// Why Waypost cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +60,15 @@ pub enum StartError {
     Listen {
         /// Which.
         address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The system allows too few open files.
+    #[error(transparent)]
+    Descriptors(#[from] descriptors::TooFew),
+    /// The system starts no more threads.
+    #[error("the system starts no more threads for this process: {error}. {MORE_THREADS}")]
+    Threads {
         /// Why.
         error: io::Error,
     },
@@ -95,12 +109,11 @@ impl Store {
     ) -> Result<Store, StartError> {
         let dir = &config.data_dir;
         let in_folder = |error| FolderError::Unusable { path: dir.clone(), error };
-        // For the owner's eyes: it holds hashes of keys and passwords.
-        let mut private = std::fs::DirBuilder::new();
-        private.recursive(true).mode(0o700).create(dir).map_err(in_folder)?;
+        private_files::create_folder(dir).map_err(in_folder)?;
         // Before the lock file is there: it is a sign that a server ran here.
         data_folder::check(dir, config.log.accept_loss)?;
         let mut lock = data_folder::lock(dir)?;
+        data_folder::keep_private(dir);
         let is_loss_accepted = data_folder::check(dir, config.log.accept_loss)?;
         let disk = FsDisk::open(&dir.join(LOG_FOLDER)).map_err(in_folder)?;
         lock.extend(dir)?;
@@ -136,13 +149,19 @@ impl Store {
             settings: config.links.clone(),
             allowed_networks: config.webhooks.networks()?,
             environment_key: config.admin_key.as_ref().map(|key| key.0.clone()),
+        })
+        .map_err(|error| match error {
+            BuildError::Setting(bad) => StartError::Setting(bad),
+            BuildError::Thread(error) => StartError::Threads { error },
         })?;
         let webhooks = Webhooks::new(links.clone(), &config.webhooks)?;
         let room = Arc::clone(&space);
         let observer = Arc::new(links.clone());
         // sled writes by path as well: not into a folder that took the place of this one.
         let may_write = move || !room.is_low() && disk.check_path().is_ok();
-        table.start(Arc::clone(&log), observer, Arc::new(may_write), clock, readiness);
+        table
+            .start(Arc::clone(&log), observer, Arc::new(may_write), clock, readiness)
+            .map_err(|error| StartError::Threads { error })?;
         Ok(Store { log, table, links, webhooks, space, _lock: lock })
     }
 
@@ -223,6 +242,7 @@ impl App {
         clock: Clock,
         wrap: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log> + Send + 'static,
     ) -> Result<App, StartError> {
+        descriptors::check()?;
         let readiness = Readiness::default();
         let (dates, watched) = (Dates::default(), clock.clone());
         let first_records = readiness.hold("the first records are being looked for");

@@ -215,10 +215,11 @@ impl Config {
 /// and without a target of this program: any other word is a target as well, under which nothing is ever
 /// logged, so a misspelt level would silence the log.
 pub fn log_targets(filter: &str) -> Option<Targets> {
-    let words: Vec<&str> = filter.split(',').map(str::trim).collect();
-    let targets = words.join(",").parse::<Targets>().ok()?;
+    // An empty word would be a level of its own, `error`.
+    let words: Vec<&str> = filter.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+    let targets = words.join(",").parse::<Targets>().ok().filter(|_| !words.is_empty())?;
     let is_ours = |target: &str| target == "waypost" || target.starts_with("waypost::");
-    let mut bare = words.into_iter().filter(|word| !word.is_empty() && !word.contains('='));
+    let mut bare = words.iter().filter(|word| !word.contains('='));
     let is_known = bare.all(|word| is_ours(word) || word.parse::<LevelFilter>().is_ok());
     let logs = targets.default_level().is_some() || targets.iter().any(|(target, _)| is_ours(target));
     Some(targets).filter(|_| is_known && logs)

@@ -6,7 +6,7 @@
 //!
 //! | part | owns | knows nothing of |
 //! |---|---|---|
-//! | [`settings`], [`clock`], [`readiness`] | how settings are spelt, the time, what is waited for | anything else |
+//! | [`settings`], [`clock`], [`readiness`], [`descriptors`], [`private_files`] | how settings are spelt, the time, what is waited for, shares of open files, modes of files | anything else |
 //! | [`model`] | the words as types: short codes, destinations, links, keys | I/O, serde, async, the clock |
 //! | [`fair`] | shares of the resources that tenants hold together | what the resources are |
 //! | [`clicks`] | one link's counter | where totals go |
@@ -90,6 +90,7 @@ pub mod cli;
 pub mod clicks;
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 pub mod fair;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -97,6 +98,7 @@ pub mod http;
 pub mod links;
 pub mod log;
 pub mod model;
+pub mod private_files;
 pub mod readiness;
 pub mod settings;
 pub mod table;

@@ -8,13 +8,15 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::clock::Timestamp;
 use crate::links::KEY_FILE;
 use crate::log::archive::{self, MARK};
 use crate::log::disk;
+use crate::log::space::BALLAST;
+use crate::private_files;
 
 /// Folder of the log within the data folder.
 pub const LOG_FOLDER: &str = "log";
@@ -148,6 +150,32 @@ pub fn unfinished(dir: &Path) -> io::Result<Option<Unfinished>> {
     Ok(Some(Unfinished::LogMissing { beside }).filter(|_| exists(TABLE_FOLDER) || exists(KEY_FILE)))
 }
 
+/// Takes the rights of others from all that the program keeps in the data folder, whatever umask or
+/// copying gave them: it holds hashes of keys and passwords. The folder itself is its owner's, who may
+/// have a reason to open it to a group: a warning says what others can do.
+pub fn keep_private(dir: &Path) {
+    if private_files::is_open_to_others(dir) {
+        tracing::warn!(
+            folder = %dir.display(),
+            "others than its owner can look into the data folder, which holds hashes of keys and passwords: run \
+             chmod 700 on it"
+        );
+    }
+    let ours = [LOG_FOLDER, TABLE_FOLDER, LOCK_FILE, KEY_FILE, BALLAST];
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+        // Also what was set aside, such as `log.replaced-1`.
+        let base =
+            |own: &&str| name.strip_prefix(*own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        if !ours.iter().any(base) {
+            continue;
+        }
+        if let Err(error) = private_files::restrict(&dir.join(&name)) {
+            tracing::warn!(%error, "others can read what only the owner of the data folder should");
+        }
+    }
+}
+
 /// Fails where [`unfinished`] finds something, unless `accept_loss` covers it. Returns whether it covers
 /// the loss of the whole log.
 pub fn check(dir: &Path, accept_loss: bool) -> Result<bool, FolderError> {
@@ -205,7 +233,10 @@ impl FolderLock {
 /// Locks a data folder, and the folder of its log if it has one. Creates the lock file.
 pub fn lock(dir: &Path) -> Result<FolderLock, FolderError> {
     let path = dir.join(LOCK_FILE);
-    let named = disk::open_regular(&path, File::options().create(true).truncate(false).write(true));
+    let named = disk::open_regular(
+        &path,
+        File::options().create(true).truncate(false).write(true).mode(private_files::FILE_MODE),
+    );
     lock_with(dir, Some(named.map_err(|error| FolderError::Unusable { path: dir.to_owned(), error })?))
 }
 
@@ -238,7 +269,7 @@ fn present(opened: io::Result<File>) -> io::Result<Option<File>> {
 }
 
 fn take(dir: &Path, file: &File) -> Result<(), FolderError> {
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+    match disk::lock(file) {
         // NFS locks only what is open for writing, which a folder cannot be: there the lock file alone
         // keeps other processes out.
         Ok(()) | Err(Errno::BADF) => Ok(()),

@@ -26,7 +26,7 @@ pub struct Arguments {
     #[command(flatten)]
     common: Common,
     /// A new or empty folder to write to. It holds password and key hashes: keep it private.
-    #[arg(value_name = "FOLDER")]
+    #[arg(value_name = "FOLDER", value_parser = super::created_path)]
     to: PathBuf,
 }
 

@@ -2,10 +2,8 @@
 //! works beside a running server; what was clicked in the last second may be missing.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -20,6 +18,7 @@ use crate::model::key::ApiKey;
 use crate::model::link::Link;
 use crate::model::tag::Tag;
 use crate::model::workspace::{Workspace, WorkspaceNumber};
+use crate::private_files::Replacement;
 use crate::table::keys;
 use crate::table::record::{Corrupt, Staged, Stored, decode_clicks};
 
@@ -28,8 +27,9 @@ use crate::table::record::{Corrupt, Staged, Stored, decode_clicks};
 pub struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// A file to write to, for its owner only; stdout without it.
-    #[arg(long, value_name = "FILE")]
+    /// A file to write, readable by its owner only. It replaces what has this name once it is whole;
+    /// without it, lines go to stdout.
+    #[arg(long, value_name = "FILE", value_parser = super::created_path)]
     output: Option<PathBuf>,
     /// Write the passwords' hashes as well, which `import` needs for protected links.
     #[arg(long)]
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         archive.each_record(&mut |record| around.take(&record).map_err(|error| misread(&record, &error)));
     read.map_err(Failure::from)?;
 
-    let mut out = open(arguments.output.as_ref())?;
+    let mut out = Output::open(arguments.output.as_deref())?;
     let bar = progress::count("exporting");
     bar.set_length(around.links);
     let mut written: io::Result<()> = Ok(());
@@ -89,7 +89,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     });
     bar.finish_and_clear();
     each.map_err(Failure::from)?;
-    written.and_then(|()| out.flush()).map_err(|error| Failure::Failed(format!("cannot write: {error}")))?;
+    written.map_err(|error| Failure::Failed(format!("cannot write: {error}")))?;
+    out.finish()?;
     say(&format!("exported {count} links at position {}", archive.position()));
     if protected > 0 && !arguments.with_password_hashes {
         say(&format!("{protected} of them have a password, and import only with --with-password-hashes"));
@@ -97,11 +98,45 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn open(file: Option<&PathBuf>) -> Result<Box<dyn Write>, Failure> {
-    let Some(path) = file else { return Ok(Box::new(BufWriter::new(io::stdout()))) };
-    let made = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
-    let made = made.map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))?;
-    Ok(Box::new(BufWriter::new(made)))
+/// Where the lines go. A file appears once it is whole.
+enum Output<'a> {
+    Stdout(BufWriter<io::Stdout>),
+    File(&'a Path, BufWriter<Replacement>),
+}
+
+impl Output<'_> {
+    fn open(file: Option<&Path>) -> Result<Output<'_>, Failure> {
+        let Some(path) = file else { return Ok(Output::Stdout(BufWriter::new(io::stdout()))) };
+        let created = Replacement::create(path).map_err(|error| cannot_write(path, &error))?;
+        Ok(Output::File(path, BufWriter::new(created)))
+    }
+
+    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
+        match self {
+            Output::Stdout(out) => out.write_all(line),
+            Output::File(_, out) => out.write_all(line),
+        }
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        match self {
+            Output::Stdout(mut out) => {
+                out.flush().map_err(|error| Failure::Failed(format!("cannot write: {error}")))
+            }
+            Output::File(path, out) => {
+                let whole = out.into_inner().map_err(|error| cannot_write(path, error.error()))?;
+                whole.publish().map_err(|error| cannot_write(path, &error))
+            }
+        }
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    let mut text = format!("cannot write {}: {error}", path.display());
+    if error.kind() == io::ErrorKind::InvalidInput {
+        text.push_str("; to write elsewhere, leave out --output and redirect stdout");
+    }
+    Failure::Failed(text)
 }
 
 fn misread(record: &Record, error: &Corrupt) -> LogError {

@@ -11,7 +11,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
-use super::{Common, Failure, load, progress, say, tell};
+use super::{Common, Failure, load, progress, runtime, say, tell};
 use crate::app::data_folder::{FolderError, LOG_FOLDER};
 use crate::app::{StartError, Store};
 use crate::clock::Clock;
@@ -21,6 +21,7 @@ use crate::links::{Caller, Context, Import, Links, OnConflict};
 use crate::model::key::{Reach, Scopes};
 use crate::model::link::DomainChoice;
 use crate::model::tenant::Tenant;
+use crate::private_files;
 use crate::readiness::Readiness;
 
 /// Longest line: a link with every field at its bound is a tenth of it.
@@ -60,20 +61,24 @@ enum Conflict {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut config = load(&arguments.common)?;
     // A check of lines for a store that is not there yet must not make one.
-    let scratch = std::env::temp_dir().join(format!("waypost-dry-run-{}", std::process::id()));
-    let is_new = arguments.dry_run && !config.data_dir.join(LOG_FOLDER).is_dir();
-    if is_new {
-        config.data_dir.clone_from(&scratch);
+    let mut scratch = None;
+    if arguments.dry_run && !config.data_dir.join(LOG_FOLDER).is_dir() {
+        // A name that nobody else can have taken.
+        let folder = private_files::temporary_folder("waypost-dry-run-").map_err(Failure::from)?;
+        folder.path().clone_into(&mut config.data_dir);
+        scratch = Some(folder);
     }
     let done = on_store(arguments, &config);
-    if is_new && let Err(error) = std::fs::remove_dir_all(&scratch) {
-        say(&format!("waypost: cannot remove {}: {error}", scratch.display()));
+    if let Some(folder) = scratch
+        && let Err(error) = folder.close()
+    {
+        say(&format!("waypost: cannot remove {}: {error}", config.data_dir.display()));
     }
     done
 }
 
 fn on_store(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Runtime::new().map_err(Failure::from)?;
+    let runtime = runtime::build(tokio::runtime::Builder::new_multi_thread().enable_all())?;
     runtime.block_on(import(arguments, config))
 }
 

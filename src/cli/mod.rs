@@ -8,16 +8,19 @@ pub mod export;
 pub mod import;
 mod progress;
 pub mod restore;
+mod runtime;
 pub mod serve;
 pub mod verify;
 
 use std::fmt;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::private_files;
 
 /// A link redirector in one binary.
 #[derive(Debug, Parser)]
@@ -47,6 +50,12 @@ enum Command {
     Restore(restore::Arguments),
 }
 
+/// The socket of the system's log.
+const SYSLOG: &str = "/dev/log";
+
+/// What a line there begins with: facility `daemon`, severity `error`.
+const SYSLOG_ERROR: &str = "<27>";
+
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
@@ -73,6 +82,7 @@ impl Failure {
 
 /// Runs the program. The result is its exit code.
 pub fn run() -> ExitCode {
+    private_files::restrict_new_files();
     let cli = Cli::parse();
     let done = match cli.command {
         None => serve::run(&cli.serve),
@@ -87,14 +97,25 @@ pub fn run() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(why)) => {
-            say(&format!("waypost: {why}"));
+            complain(&format!("waypost: {why}"));
             ExitCode::from(2)
         }
         Err(Failure::Failed(why)) => {
-            say(&format!("waypost: {why}"));
+            complain(&format!("waypost: {why}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Parses the path of something that a command creates. Rejects a `~` at the start, which no shell replaced
+/// and which would become the name of a folder.
+fn created_path(text: &str) -> Result<PathBuf, String> {
+    if text.starts_with('~') {
+        return Err(
+            "no shell replaces `~` here: write the whole path, or ./~ for a file of that name".to_owned()
+        );
+    }
+    Ok(PathBuf::from(text))
 }
 
 /// Reads the configuration.
@@ -118,6 +139,22 @@ pub fn load(common: &Common) -> Result<Config, Failure> {
 pub fn tell(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Writes why the program ends, on stderr. A stderr that takes nothing, such as a file on the very disk
+/// that is full, must not make the end a silent one: then the line goes to stdout, or to the system's log.
+fn complain(line: &str) {
+    use std::io::Write;
+    let whole = format!("{line}\n");
+    if std::io::stderr().write_all(whole.as_bytes()).is_ok() {
+        return;
+    }
+    let mut stdout = std::io::stdout();
+    if stdout.write_all(whole.as_bytes()).and_then(|()| stdout.flush()).is_ok() {
+        return;
+    }
+    let _ = UnixDatagram::unbound()
+        .and_then(|socket| socket.send_to(format!("{SYSLOG_ERROR}{line}").as_bytes(), SYSLOG));
 }
 
 /// Writes a line to stderr. A closed stderr is no reason to fail.

@@ -9,11 +9,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::{Common, Failure, load, say};
+use super::{Common, Failure, load, runtime, say};
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::{self, Config};
 use crate::config::memory::keep_to_few_arenas;
+use crate::config::{self, Config};
 use crate::links::{self, Bootstrap};
 use crate::webhooks;
 
@@ -50,18 +50,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     start_logging(&config.log_filter);
     keep_to_few_arenas();
     config.fit_memory();
-    let runtime = runtime().map_err(Failure::from)?;
+    let runtime = runtime()?;
     let done = runtime.block_on(serve(config));
     runtime.shutdown_timeout(RUNTIME_END);
     done
 }
 
-fn runtime() -> io::Result<Runtime> {
+fn runtime() -> Result<Runtime, Failure> {
     let held = webhooks::LOOKUPS_MAX + links::heavy_threads();
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(READING_THREADS + held)
-        .build()
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    runtime::build(builder.enable_all().max_blocking_threads(READING_THREADS + held))
 }
 
 fn start_logging(filter: &str) {

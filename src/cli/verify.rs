@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::{Common, Failure, backup, load, progress, tell};
 use crate::app::data_folder::{self, FolderError, LOG_FOLDER, Unfinished};
+use crate::descriptors;
 use crate::log::archive::{self, Archive, Report};
 
 /// Arguments of `verify`.
@@ -84,6 +85,8 @@ pub(super) fn open(folder: &Path) -> Result<Archive, Failure> {
         return Err(Failure::Failed(unfinished.advice(folder)));
     }
     if archive::holds_log(&log).map_err(cannot)? {
+        // An archive holds its segments open while a server may compact them away.
+        descriptors::raise();
         return Archive::open(&log).map_err(Failure::from);
     }
     let shown = folder.display();

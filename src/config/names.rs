@@ -3,28 +3,33 @@
 
 use super::{ADMIN_KEY, Config, PREFIX};
 
-/// A setting without a default, which the defaults therefore do not show.
-const UNSET: &str = "http.max_connections";
-
 /// Names this similar, from 0 to 1, are taken for a misspelling: one letter in four may differ. `max_conections`
 /// and `max_connections` have 0.93, `nonsense` and `listen` 0.25.
 const ALIKE: f64 = 0.75;
 
-/// Returns all names as the file spells them, sections before dots.
+/// A key that no setting has, since no setting needs quotes.
+const NO_KEY: &str = "\"?\" = 1\n";
+
+/// Returns all names as the file spells them, sections before dots. Asks the types themselves, which name
+/// their keys when they reject one: a setting without a default is not among the defaults.
 pub(super) fn all() -> Vec<String> {
     let defaults = toml::Table::try_from(Config::default()).expect("settings serialize");
-    let mut names = vec![UNSET.to_owned()];
-    collect("", &defaults, &mut names);
+    let mut names = Vec::new();
+    for key in keys_of(NO_KEY) {
+        if defaults.get(&key).is_some_and(toml::Value::is_table) {
+            names.extend(keys_of(&format!("[{key}]\n{NO_KEY}")).iter().map(|inner| format!("{key}.{inner}")));
+        } else {
+            names.push(key);
+        }
+    }
     names
 }
 
-fn collect(prefix: &str, table: &toml::Table, names: &mut Vec<String>) {
-    for (key, value) in table {
-        match value {
-            toml::Value::Table(inner) => collect(&format!("{prefix}{key}."), inner, names),
-            _ => names.push(format!("{prefix}{key}")),
-        }
-    }
+/// The keys that are allowed where this text has one that is not.
+fn keys_of(text: &str) -> Vec<String> {
+    let Err(error) = toml::from_str::<Config>(text) else { return Vec::new() };
+    // unknown field `?`, expected one of `a`, `b`
+    error.message().split('`').skip(3).step_by(2).map(str::to_owned).collect()
 }
 
 /// Returns whether a key of the file names a setting, with its section or within it.
@@ -99,17 +104,20 @@ mod tests {
         assert_eq!(nearest_key("zzz"), None);
     }
 
-    /// The names that the defaults show are those that the types know.
+    /// Every setting that has a default is among the names that the types tell, and one that has none.
     #[test]
     fn every_name_is_known() {
         let names = all();
-        let mut sections: Vec<&str> = names.iter().filter_map(|name| Some(name.split_once('.')?.0)).collect();
-        sections.dedup();
-        for section in sections {
-            let error =
-                toml::from_str::<Config>(&format!("[{section}]\n\"?\" = 1\n")).expect_err("no such key");
-            for key in error.message().split('`').skip(3).step_by(2) {
-                assert!(names.contains(&format!("{section}.{key}")), "{section}.{key} is missing");
+        assert!(names.len() > 40, "{names:?}");
+        for name in ["listen", "http.max_connections", "clicks.flush_interval"] {
+            assert!(names.iter().any(|known| known == name), "{name}");
+        }
+        let defaults = toml::Table::try_from(Config::default()).expect("settings serialize");
+        for (key, value) in &defaults {
+            let inner =
+                value.as_table().map(|table| table.keys().map(|inner| format!("{key}.{inner}")).collect());
+            for name in inner.unwrap_or_else(|| vec![key.clone()]) {
+                assert!(names.contains(&name), "{name} is missing");
             }
         }
     }

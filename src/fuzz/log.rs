@@ -110,7 +110,7 @@ fn segment(input: &mut Input<'_>) -> Vec<u8> {
 
 /// Opening and verifying come to an end with a verdict.
 fn folder(files: Vec<(&'static str, Vec<u8>)>) {
-    let Ok(archive) = Archive::read(&Folder(files)) else { return };
+    let Ok(archive) = Archive::read(Folder(files)) else { return };
     let total = archive.bytes();
     if let Ok(report) = archive.verify(&mut |_, _| {}) {
         assert!(report.base <= report.position);

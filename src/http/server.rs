@@ -13,10 +13,10 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use crate::descriptors;
 use crate::http::counts::Counts;
 use crate::http::ending::Ending;
 use crate::http::places::{Full, Places};
@@ -43,9 +43,6 @@ const SURPLUS_TOLD_EVERY: Duration = Duration::from_mins(1);
 /// Connections without a setting or a lower limit of the system: enough for any one machine this
 /// runs on, and at 16 KB each 320 MB when all of them attack.
 const CONNECTIONS: usize = 20_000;
-
-/// File descriptors left for the log, the table and webhooks.
-pub const RESERVED_FDS: u64 = 256;
 
 /// Connections that wait to be accepted; the system may allow fewer. Beyond it a visitor's first packet
 /// is dropped, and comes again a second later: with 1,024, thousands who came at once kept one who
@@ -139,14 +136,14 @@ impl Settings {
 
     /// The cap that [`serve`] keeps.
     pub fn connections(&self) -> usize {
-        self.connections_within(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
+        self.connections_within(descriptors::limit())
     }
 
     /// The same with so many file descriptors. What is set is no exception: past the limit the log
     /// would find none for its next file.
-    fn connections_within(&self, descriptors: u64) -> usize {
+    fn connections_within(&self, limit: u64) -> usize {
         // With very few descriptors, half of them.
-        let left = descriptors.saturating_sub(RESERVED_FDS).max(descriptors / 2).max(1);
+        let left = limit.saturating_sub(descriptors::RESERVED).max(limit / 2).max(1);
         self.max_connections.unwrap_or(CONNECTIONS).min(usize::try_from(left).unwrap_or(usize::MAX))
     }
 }

@@ -1,7 +1,21 @@
 //! Why a command failed, in the core's words. Each dialect maps every case to its vendor's body.
 
+use std::io;
+
 use crate::log::CommitError;
 use crate::model::Invalid;
+use crate::settings::BadSetting;
+
+/// Why the parts could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A setting broke a rule.
+    #[error(transparent)]
+    Setting(#[from] BadSetting),
+    /// The system starts no thread that reads links.
+    #[error(transparent)]
+    Thread(io::Error),
+}
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

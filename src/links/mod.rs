@@ -53,7 +53,7 @@ pub use self::bulk::{Bulk, ROWS_MAX};
 pub use self::campaigns::{CAMPAIGNS_MAX, Paging};
 pub use self::contacts::{CONTACT_PATH, Rendered};
 pub use self::cpu_pool::heavy_threads;
-pub use self::error::Error;
+pub use self::error::{BuildError, Error};
 pub use self::import::{Import, Imported, OnConflict};
 pub use self::keys::{Caller, Credential};
 pub use self::list::LINK_BYTES_MAX;
@@ -267,7 +267,7 @@ impl fmt::Debug for Parts {
 
 impl Links {
     /// Puts the parts together. The settings must have passed [`Settings::check`].
-    pub fn new(parts: Parts) -> Result<Links, BadSetting> {
+    pub fn new(parts: Parts) -> Result<Links, BuildError> {
         let hash_memory = parts.settings.hash_memory;
         let shared = Shared {
             log: parts.log,
@@ -289,7 +289,7 @@ impl Links {
             environment_key: parts.environment_key.as_deref().map(EnvironmentKey::new),
             hashing: password::Hasher::new(hash_memory),
             scans: CpuPool::new(&cpu_pool::Threads::new(), SCANS_WAITING_MAX),
-            readers: readers::Readers::start(),
+            readers: readers::Readers::start().map_err(BuildError::Thread)?,
             snapshots: snapshots::AtWork::default(),
             filled_links: loops::FilledLinks::default(),
             is_loaded: AtomicBool::new(false),

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry as Place, HashMap};
+use std::io;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -63,17 +64,18 @@ impl Drop for Readers {
 }
 
 impl Readers {
-    pub(super) fn start() -> Readers {
+    /// Starts the threads. Fails where the system starts none; fewer than wanted read more slowly.
+    pub(super) fn start() -> io::Result<Readers> {
         let desk = Arc::new(Desk::default());
         let cores = available_parallelism().map_or(1, NonZero::get);
-        for _ in 0..cores.clamp(LEAST, MOST) {
+        for number in 0..cores.clamp(LEAST, MOST) {
             let desk = Arc::clone(&desk);
-            std::thread::Builder::new()
-                .name("reader".to_owned())
-                .spawn(move || desk.work())
-                .expect("the system gives a thread to a program that is starting");
+            let started = std::thread::Builder::new().name("reader".to_owned()).spawn(move || desk.work());
+            if number == 0 {
+                started?;
+            }
         }
-        Readers(desk)
+        Ok(Readers(desk))
     }
 
     /// Has the link read, or joins those who wait for it.

@@ -2,7 +2,6 @@
 //! apply thread keeps directory and cache up with the table.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,6 +17,7 @@ use crate::model::domain::{DEFAULT_ID, Domain, DomainNumber, HostName};
 use crate::model::id::IdSource;
 use crate::model::key::{Reach, Scopes};
 use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
+use crate::private_files::Replacement;
 use crate::table::keys::DirectoryKey;
 use crate::table::record::{Number, Staged, Stored};
 use crate::table::{self, Observer, Table, keys};
@@ -292,14 +292,9 @@ fn read_secret(path: &Path) -> String {
     }
 }
 
+/// Writes the file whole or not at all, durably: this may be the only key there is.
 fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
-    // Anew, so that the mode is ours even when an old file had another.
-    if path.exists() {
-        std::fs::remove_file(path)?;
-    }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = Replacement::create(path)?;
     writeln!(file, "{secret}")?;
-    file.sync_all()?;
-    // The name as well: this may be the only key there is.
-    path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
+    file.publish()
 }

@@ -3,13 +3,17 @@
 //!
 //! An [`Archive`] is the log as it stood when it was opened. It holds the files open, so that
 //! compaction cannot take them away, and never writes to the folder. What a running server is just
-//! writing at the end is no damage.
+//! writing at the end is no damage. Of a log with more segments than the system allows open files, the
+//! rest is opened when it is read; a compaction that removes one of these ends the reading with an
+//! error that says so.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
+use crate::descriptors;
 use crate::log::chain::{Chain, Segment};
 use crate::log::disk::{self, Disk, FsDisk};
 use crate::log::folder::{self, Folder};
@@ -110,16 +114,24 @@ impl Archive {
             path: folder.display().to_string(),
             source,
         })?;
-        Archive::read(&disk)
+        Archive::read(disk)
     }
 
     /// The log on any disk.
-    pub fn read(disk: &dyn Disk) -> Result<Archive, LogError> {
+    pub fn read(disk: impl Disk + 'static) -> Result<Archive, LogError> {
+        let pins = descriptors::left().saturating_sub(descriptors::KEPT);
+        Archive::read_pinning(disk, usize::try_from(pins).unwrap_or(usize::MAX))
+    }
+
+    /// As [`Archive::read`], with at most `pins` segments held open.
+    pub fn read_pinning(disk: impl Disk + 'static, pins: usize) -> Result<Archive, LogError> {
+        let shared: Arc<dyn Disk> = Arc::new(disk);
+        let disk = &*shared;
         let mut tries = TRIES;
         loop {
             tries -= 1;
             let before = names(disk)?;
-            let read = folder::open_folder(disk).and_then(|folder| {
+            let read = folder::open_folder(&shared, pins).and_then(|folder| {
                 // Sealed segments are trusted here; `verify` is for reading them.
                 let survey = survey(&folder, Position(u64::MAX), &mut |_| {})?;
                 Ok(Archive { folder, survey })
@@ -170,7 +182,7 @@ impl Archive {
         self.refuse_damage()?;
         let segments = &self.chain().segments;
         let mut source = |each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>| {
-            live::read(segments, &mut || Ok(()), each)
+            live::read(segments, &mut || Ok(()), each).map_err(overtaken)
         };
         live::each_live(live::keys(segments), live::MAX_KEYS, &mut source, each)
     }
@@ -189,12 +201,13 @@ impl Archive {
         let survey = survey(&self.folder, Position::START, &mut |bytes| {
             done += bytes;
             progress(done.min(total), total);
-        })?;
+        });
+        let survey = survey.map_err(overtaken)?;
         let mut damage = survey.broken;
         for segment in &self.chain().segments {
             let Some(footer) = segment.footer else { continue };
-            let content =
-                folder::content_crc(&*segment.file, footer.length).map_err(|e| segment.cannot_read(e))?;
+            let content = folder::content_crc(&*segment.open().map_err(overtaken)?, footer.length)
+                .map_err(|e| segment.cannot_read(e))?;
             if content != footer.content {
                 damage.push(format!("{}: its content is not what was sealed", segment.path));
             }
@@ -276,12 +289,13 @@ fn copy_segment(segment: &Segment, disk: &dyn Disk, tick: &mut dyn FnMut(u64)) -
     let name = segment.name().to_string();
     let cannot_write = || io_error(disk, &name, "cannot write");
     let file = disk.create(&name).map_err(cannot_write())?;
+    let source = segment.open().map_err(overtaken)?;
     let mut buffer = vec![0; COPY_BYTES];
     let (mut offset, mut content) = (0, 0);
     while offset < segment.end {
         let part = buffer.len().min(usize::try_from(segment.end - offset).unwrap_or(usize::MAX));
-        let read = disk::read_full(&*segment.file, &mut buffer[..part], offset)
-            .map_err(|e| segment.cannot_read(e))?;
+        let read =
+            disk::read_full(&*source, &mut buffer[..part], offset).map_err(|e| segment.cannot_read(e))?;
         if read < part {
             return Err(segment.damaged(offset + read as u64, segment.header.before));
         }
@@ -316,6 +330,16 @@ fn survey(folder: &Folder, known: Position, tick: &mut dyn FnMut(u64)) -> Result
 fn names(disk: &dyn Disk) -> Result<BTreeSet<Name>, LogError> {
     let names = disk.list().map_err(io_error(disk, "", "cannot list"))?;
     Ok(names.iter().filter_map(|name| Name::parse(name)).collect())
+}
+
+/// Explains a segment that is missing though it was there when the archive was opened.
+fn overtaken(error: LogError) -> LogError {
+    match error {
+        LogError::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            LogError::Overtaken { path }
+        }
+        other => other,
+    }
 }
 
 fn is_missing(read: &Result<Archive, LogError>) -> bool {

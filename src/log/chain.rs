@@ -11,13 +11,14 @@ use crate::log::disk::{Disk, DiskFile};
 use crate::log::frame::Frame;
 use crate::log::frame::ends::{Footer, Header, Kind, Tally};
 use crate::log::segment::{self, Frames, Name, Step};
+use crate::log::segment_file::SegmentFile;
 use crate::log::{Change, LogError, Manifest, Position, Record, SnapshotReader};
 
 /// A segment that is part of the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
-    /// The open file: stays readable when compaction removes its name.
-    pub(crate) file: Arc<dyn DiskFile>,
+    /// Its file, opened by each reader.
+    pub(crate) file: SegmentFile,
     /// Its path, for messages.
     pub(crate) path: String,
     /// Its header.
@@ -45,9 +46,14 @@ impl Segment {
         LogError::Io { what: "cannot read", path: self.path.clone(), source }
     }
 
-    /// A reader of its frames.
+    /// Returns its file, open.
+    pub(crate) fn open(&self) -> Result<Arc<dyn DiskFile>, LogError> {
+        self.file.open().map_err(|e| self.cannot_read(e))
+    }
+
+    /// A reader of its frames, which holds the file open until it is dropped.
     pub(crate) fn frames(&self) -> Result<Frames, LogError> {
-        Frames::new(Arc::clone(&self.file), self.end).map_err(|e| self.cannot_read(e))
+        Frames::new(self.open()?, self.end).map_err(|e| self.cannot_read(e))
     }
 
     /// Says that positions after `last` cannot be read at `offset`.
@@ -81,6 +87,11 @@ impl Chain {
     pub(crate) fn find(&self, position: Position) -> Option<&Segment> {
         let holds = |s: &&Segment| s.header.before < position && position <= s.last;
         self.segments.iter().find(holds)
+    }
+
+    /// Whether a segment of this name is part of the log: once it is not, compaction removes its file.
+    pub(crate) fn contains(&self, name: Name) -> bool {
+        self.segments.iter().any(|segment| segment.name() == name)
     }
 
     /// Bytes of all segments.

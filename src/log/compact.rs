@@ -140,7 +140,7 @@ fn replace(
     let footer =
         crate::log::segment::read_footer(&*writer.file, writer.header.sequence).map_err(cannot_read)?;
     let last = writer.header.before;
-    let segment = Segment { last, manifest, footer, ..super::tape::segment_of(writer, disk) };
+    let segment = Segment { last, manifest, footer, ..super::tape::segment_of(writer, &shared.disk) };
     let Source { chain, .. } = &*shared.source;
     {
         let mut chain = chain.lock();

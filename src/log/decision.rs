@@ -128,7 +128,7 @@ pub struct Forecast {
 
 /// Says what a start on this log and this table will do. Writes nothing.
 pub fn forecast(
-    disk: &dyn Disk,
+    disk: &Arc<dyn Disk>,
     settings: &Settings,
     witness: &Arc<dyn Witness>,
 ) -> Result<Forecast, LogError> {
@@ -162,11 +162,12 @@ pub(crate) struct Decision {
 
 /// Decides what a start does.
 pub(crate) fn decide(
-    disk: &dyn Disk,
+    disk: &Arc<dyn Disk>,
     settings: &Settings,
     witness: &Arc<dyn Witness>,
 ) -> Result<Decision, LogError> {
-    let folder = folder::open_folder(disk)?;
+    // Nobody else removes files of a log that this process has locked, so none must stay open.
+    let folder = folder::open_folder(disk, 0)?;
     let id = folder.found.iter().find_map(|found| found.header.map(|h| h.log));
     let id = id.or(witness.log_id()).or(folder.mark.map(|mark| mark.log));
     let ours = id.is_some() && witness.log_id() == id;
@@ -176,7 +177,7 @@ pub(crate) fn decide(
     let end = survey.end;
     let text = format!("the table has applied position {applied}, which the log does not reach");
     survey.must_reach(applied, text);
-    let judge = Judge { disk, settings, witness, survey: &survey, ours, applied, end, relation };
+    let judge = Judge { disk: &**disk, settings, witness, survey: &survey, ours, applied, end, relation };
     let action = if folder.found.is_empty() && survey.broken.is_empty() {
         // Only where nothing is and nothing tells that something was.
         Action::Begin

@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock, openat, renameat, stat, unlinkat};
 use rustix::io::Errno;
@@ -59,6 +60,25 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     }
     /// Undoes [`DiskFile::claim`].
     fn release(&self) {}
+}
+
+/// How long [`lock`] waits for another holder. Programs that start others hold a copy of every lock between
+/// `fork` and `exec`, also of one that was just released; a second is many times as long as that takes.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often [`lock`] tries meanwhile.
+const LOCK_POLL: Duration = Duration::from_millis(5);
+
+/// Locks a file or folder for its handle alone. Fails with [`Errno::WOULDBLOCK`] when another handle keeps the
+/// lock.
+pub fn lock(file: &File) -> rustix::io::Result<()> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(LOCK_POLL),
+            locked => return locked,
+        }
+    }
 }
 
 /// Opens a regular file, and fails at once with a clear error for anything else that may have its name:
@@ -203,7 +223,7 @@ impl DiskFile for File {
     }
 
     fn claim(&self) -> io::Result<()> {
-        match flock(self, FlockOperation::NonBlockingLockExclusive) {
+        match lock(self) {
             Err(Errno::WOULDBLOCK) => {
                 let why = "another process writes it, here or in a folder that has a hard link to it";
                 Err(io::Error::new(io::ErrorKind::ResourceBusy, why))

@@ -7,6 +7,7 @@ use crate::log::disk::{self, Disk, DiskFile};
 use crate::log::frame::Frame;
 use crate::log::frame::ends::{CLOSED_BYTES, Closed, Footer, Header, Kind, NotAHeader};
 use crate::log::segment::{self, Frames, Name, Step, UNFINISHED, io_error};
+use crate::log::segment_file::SegmentFile;
 use crate::log::{Change, LogError, Position, Record};
 
 /// The file that marks a clean stop.
@@ -20,8 +21,8 @@ pub(crate) const REPAIR: &str = "repair";
 pub(crate) struct Found {
     /// Its name.
     pub(crate) name: Name,
-    /// The open file.
-    pub(crate) file: Arc<dyn DiskFile>,
+    /// Its file.
+    pub(crate) file: SegmentFile,
     /// Its path.
     pub(crate) path: String,
     /// Its header, if that is intact.
@@ -49,8 +50,23 @@ pub(crate) struct Folder {
     pub(crate) is_repaired: bool,
 }
 
-/// Opens everything in the folder and reads headers and footers.
-pub(crate) fn open_folder(disk: &dyn Disk) -> Result<Folder, LogError> {
+impl Found {
+    /// Wraps a failure to read it.
+    fn cannot_read(&self, source: std::io::Error) -> LogError {
+        LogError::Io { what: "cannot read", path: self.path.clone(), source }
+    }
+
+    /// Returns its file, open.
+    pub(crate) fn open(&self) -> Result<Arc<dyn DiskFile>, LogError> {
+        self.file.open().map_err(|e| self.cannot_read(e))
+    }
+}
+
+/// Reads headers and footers of everything in the folder. At most `pins` of the files stay open, for a
+/// reader beside a server whose compaction may remove any of them.
+pub(crate) fn open_folder(disk: &Arc<dyn Disk>, pins: usize) -> Result<Folder, LogError> {
+    let shared = disk;
+    let disk = &**disk;
     let mut folder =
         Folder { found: Vec::new(), stale: Vec::new(), mark: None, sequence: 0, is_repaired: false };
     for text in disk.list().map_err(io_error(disk, "", "cannot list"))? {
@@ -66,7 +82,8 @@ pub(crate) fn open_folder(disk: &dyn Disk) -> Result<Folder, LogError> {
             folder.mark = Closed::decode(&bytes[..read]);
         } else if let Some(name) = Name::parse(&text) {
             folder.sequence = folder.sequence.max(name.sequence);
-            folder.found.push(open_segment(disk, name)?);
+            let is_pinned = folder.found.len() < pins;
+            folder.found.push(open_segment(shared, name, is_pinned)?);
         }
     }
     folder.found.sort_by_key(|found| found.name);
@@ -86,10 +103,12 @@ pub(crate) fn open_folder(disk: &dyn Disk) -> Result<Folder, LogError> {
     Ok(folder)
 }
 
-fn open_segment(disk: &dyn Disk, name: Name) -> Result<Found, LogError> {
+fn open_segment(shared: &Arc<dyn Disk>, name: Name, is_pinned: bool) -> Result<Found, LogError> {
+    let disk = &**shared;
     let text = name.to_string();
     let path = disk.path(&text);
-    let file = disk.open(&text).map_err(io_error(disk, &text, "cannot open"))?;
+    let mut named = SegmentFile::new(shared, name);
+    let file = named.open().map_err(io_error(disk, &text, "cannot open"))?;
     let header = match segment::read_header(&*file).map_err(io_error(disk, &text, "cannot read"))? {
         Ok(header) => Some(header).filter(|h| h.sequence == name.sequence && h.kind == name.kind),
         Err(NotAHeader::Damaged) => None,
@@ -100,13 +119,16 @@ fn open_segment(disk: &dyn Disk, name: Name) -> Result<Found, LogError> {
     };
     let footer = segment::read_footer(&*file, name.sequence).map_err(io_error(disk, &text, "cannot read"))?;
     let size = file.size().map_err(io_error(disk, &text, "cannot read"))?;
-    Ok(Found { name, file, path, header, footer, size, limit: None })
+    if is_pinned {
+        named.pin(file);
+    }
+    Ok(Found { name, file: named, path, header, footer, size, limit: None })
 }
 
 /// The position of the first intact frame of Changes.
 fn first_position(found: &Found) -> Result<Option<Position>, LogError> {
-    let cannot_read = |source| LogError::Io { what: "cannot read", path: found.path.clone(), source };
-    let mut frames = Frames::new(Arc::clone(&found.file), found.size).map_err(cannot_read)?;
+    let cannot_read = |source| found.cannot_read(source);
+    let mut frames = Frames::new(found.open()?, found.size).map_err(cannot_read)?;
     if found.name.kind == Kind::Snapshot {
         return Ok(None);
     }
@@ -143,7 +165,7 @@ fn drop_superseded(folder: &mut Folder) {
 }
 
 fn content_holds(found: &Found, footer: &Footer) -> bool {
-    content_crc(&*found.file, footer.length).is_ok_and(|crc| crc == footer.content)
+    found.open().is_ok_and(|file| content_crc(&*file, footer.length).is_ok_and(|crc| crc == footer.content))
 }
 
 /// crc32c of a file's first `length` bytes.
@@ -181,8 +203,8 @@ pub(crate) fn salvage(
     each: &mut dyn FnMut(Piece) -> Result<(), LogError>,
 ) -> Result<(), LogError> {
     for found in &folder.found {
-        let cannot_read = |source| LogError::Io { what: "cannot read", path: found.path.clone(), source };
-        let mut frames = Frames::new(Arc::clone(&found.file), found.size).map_err(cannot_read)?;
+        let cannot_read = |source| found.cannot_read(source);
+        let mut frames = Frames::new(found.open()?, found.size).map_err(cannot_read)?;
         loop {
             match frames.step().map_err(cannot_read)? {
                 Step::End => break,

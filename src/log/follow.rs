@@ -177,16 +177,29 @@ impl LocalFollower {
 
     /// Opens the segment with the next position, or lets the reader see how far it has grown.
     fn advance(&mut self) -> Result<(), LogError> {
-        let chain = self.source.chain.lock();
-        let Some(segment) = chain.find(self.last.next()).cloned() else {
-            // The log ends after it (the tail said so), hence it is behind the snapshot.
-            return Err(LogError::Compacted { position: chain.base() });
-        };
-        drop(chain);
-        match &mut self.reader {
-            Some(reader) if reader.sequence() == segment.header.sequence => reader.extend(&segment),
-            _ => self.reader = Some(Changes::new(&segment)?),
+        loop {
+            let chain = self.source.chain.lock();
+            let Some(segment) = chain.find(self.last.next()).cloned() else {
+                // The log ends after it (the tail said so), hence it is behind the snapshot.
+                return Err(LogError::Compacted { position: chain.base() });
+            };
+            drop(chain);
+            if let Some(reader) = &mut self.reader
+                && reader.sequence() == segment.header.sequence
+            {
+                reader.extend(&segment);
+                return Ok(());
+            }
+            match Changes::new(&segment) {
+                Ok(reader) => {
+                    self.reader = Some(reader);
+                    return Ok(());
+                }
+                // Compaction takes a segment out of the chain before it removes the file, so the next
+                // look-up finds what is there instead.
+                Err(_) if !self.source.chain.lock().contains(segment.name()) => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
     }
 }

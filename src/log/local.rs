@@ -52,7 +52,7 @@ impl LocalLog {
         witness: Arc<dyn Witness>,
         space: Arc<Space>,
     ) -> Result<LocalLog, LogError> {
-        let opened = recovery::recover(&*disk, &settings, &witness, clock.now())?;
+        let opened = recovery::recover(&disk, &settings, &witness, clock.now())?;
         let tail = Tail::new(opened.position, opened.manifest);
         let told = Told { repaired: opened.repaired, ..Told::default() };
         let shared = Arc::new(Shared {

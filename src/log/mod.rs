@@ -29,6 +29,7 @@ mod repair;
 mod scan;
 mod scrub;
 mod segment;
+mod segment_file;
 mod shared;
 pub mod space;
 mod tape;
@@ -209,6 +210,10 @@ pub enum CommitError {
     /// The volume's reserve is reached; nothing was written. Heals when space returns.
     #[error("the disk is full")]
     DiskFull,
+    /// The log must begin a segment and no file descriptor is left; nothing was written. Heals when
+    /// connections close or the limit is raised.
+    #[error("no file descriptor is left for the log")]
+    NoDescriptors,
     /// The write may or may not survive a crash: its fsync failed. Repeat it with the same
     /// Idempotency-Key.
     #[error("outcome unknown: the disk did not confirm the write")]
@@ -375,6 +380,15 @@ pub enum LogError {
     Compacted {
         /// The snapshot's.
         position: Position,
+    },
+    /// A segment was removed while an archive was being read, which the archive did not hold open.
+    #[error(
+        "{path} was removed by a compaction of the running server: run the command again, or raise the limit of \
+         open files (`ulimit -n`), so that the command can hold all segments open"
+    )]
+    Overtaken {
+        /// The segment's file.
+        path: String,
     },
     /// The table failed while being asked.
     #[error("the table cannot be read: {0}")]

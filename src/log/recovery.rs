@@ -39,12 +39,14 @@ pub(crate) struct Opened {
 
 /// Makes the folder's log ready, or says why it cannot be.
 pub(crate) fn recover(
-    disk: &dyn Disk,
+    disk: &Arc<dyn Disk>,
     settings: &Settings,
     witness: &Arc<dyn Witness>,
     now: Timestamp,
 ) -> Result<Opened, LogError> {
     let Decision { mut folder, mut survey, id, ours, action } = decision::decide(disk, settings, witness)?;
+    let shared = disk;
+    let disk = &**disk;
     let fresh = fresh_id(disk)?;
     let mut id = id.unwrap_or(fresh);
     let applied = if ours { witness.applied() } else { Position::START };
@@ -54,7 +56,7 @@ pub(crate) fn recover(
         Action::Refuse(why) => return Err(LogError::Damaged(why)),
         Action::Begin => {
             begin(disk, id, now)?;
-            folder = folder::open_folder(disk)?;
+            folder = folder::open_folder(shared, 0)?;
             survey = scan::survey(&folder, applied, &mut |_| {})?;
         }
         Action::Rewrite(rewrite) => {
@@ -73,7 +75,7 @@ pub(crate) fn recover(
             let told = rewrite.report();
             tracing::error!("{told}");
             healed = Some(Healed { told, lost: is_lost });
-            folder = folder::open_folder(disk)?;
+            folder = folder::open_folder(shared, 0)?;
             survey = scan::survey(&folder, applied, &mut |_| {})?;
             if let Some(why) = survey.broken.first() {
                 return Err(LogError::Damaged(format!("the repaired log is damaged: {why}")));
@@ -148,7 +150,8 @@ fn adopt(
         return Err(LogError::Damaged("the log has no segment".to_owned()));
     };
     let name = active.name().to_string();
-    active.file.claim().map_err(io_error(disk, &name, "cannot write"))?;
+    let file = active.file.open().map_err(io_error(disk, &name, "cannot open"))?;
+    file.claim().map_err(io_error(disk, &name, "cannot write"))?;
     if survey.torn > 0 {
         tracing::warn!(
             file = %active.path,
@@ -158,9 +161,9 @@ fn adopt(
             "cut the torn end of the log: a write that a crash interrupted and nobody was told of"
         );
     }
-    active.file.set_size(active.end).map_err(io_error(disk, &name, "cannot cut"))?;
+    file.set_size(active.end).map_err(io_error(disk, &name, "cannot cut"))?;
     // Frames that a crash of the process left in the system's memory count from here on.
-    active.file.sync_data().map_err(io_error(disk, &name, "cannot sync"))?;
+    file.sync_data().map_err(io_error(disk, &name, "cannot sync"))?;
     let ending = if healed.as_ref().is_some_and(|healed| healed.lost) { "damaged" } else { "replaced" };
     for stale in &folder.stale {
         // After a compaction, all that they hold is in the snapshot. After a repair they are the only
@@ -179,7 +182,7 @@ fn adopt(
     chain::remove(disk, MARK)?;
     disk.sync_dir().map_err(io_error(disk, "", "cannot sync"))?;
     let writer = Writer {
-        file: Arc::clone(&active.file),
+        file,
         header: active.header,
         end: active.end,
         content: survey.content,

@@ -1,8 +1,6 @@
 //! What of a log folder can be read, and what is lost.
 //! It only reads and reports; [`crate::log::recovery`] decides what follows.
 
-use std::sync::Arc;
-
 use crate::log::chain::{Chain, Segment};
 use crate::log::disk;
 use crate::log::folder::{Folder, Found, content_crc};
@@ -100,7 +98,7 @@ impl Survey {
                 Some(footer) if position <= known => footer.length == found.size - FOOTER,
                 Some(footer) => {
                     tick(found.size);
-                    content_crc(&*found.file, footer.length).map_err(|source| LogError::Io {
+                    content_crc(&*found.open()?, footer.length).map_err(|source| LogError::Io {
                         what: "cannot read",
                         path: found.path.clone(),
                         source,
@@ -177,9 +175,10 @@ impl Survey {
                 self.broken.push(format!("the file after {} is missing", found.path));
                 self.open_end = true;
             } else {
-                self.torn = disk::written_behind(&*found.file, scan.end, found.size).map_err(|source| {
-                    LogError::Io { what: "cannot read", path: found.path.clone(), source }
-                })?;
+                self.torn =
+                    disk::written_behind(&*found.open()?, scan.end, found.size).map_err(|source| {
+                        LogError::Io { what: "cannot read", path: found.path.clone(), source }
+                    })?;
             }
             if found.header.is_none() && scan.frames == 0 {
                 // Headers are durable before names, so this file once had one, and perhaps more.
@@ -201,7 +200,7 @@ impl Survey {
     fn push(&mut self, found: &Found, last: Position, manifest: Manifest, tally: Tally) {
         let Some(header) = found.header else { return };
         self.chain.segments.push(Segment {
-            file: Arc::clone(&found.file),
+            file: found.file.clone(),
             path: found.path.clone(),
             header,
             last,
@@ -251,7 +250,7 @@ impl Scan {
     ) -> Result<Scan, LogError> {
         let cannot_read = |source| LogError::Io { what: "cannot read", path: found.path.clone(), source };
         let end = found.footer.map_or(found.size, |f| f.length);
-        let mut frames = Frames::new(Arc::clone(&found.file), end).map_err(cannot_read)?;
+        let mut frames = Frames::new(found.open()?, end).map_err(cannot_read)?;
         let state = State {
             last: before,
             manifest,

@@ -41,11 +41,13 @@ impl Scrub {
         }
         let to = footer.length.min(self.offset.saturating_add(bytes.max(1)));
         let read = self.advance(&segment, &footer, to);
-        let intact = matches!(read, Ok(true));
+        // A compaction may have removed the segment since it was looked up.
+        let is_gone = !shared.source.chain.lock().contains(segment.name());
+        let intact = is_gone || matches!(read, Ok(true));
         if !intact {
             report(shared, &segment, read.err());
         }
-        if self.offset >= footer.length || !intact {
+        if self.offset >= footer.length || is_gone || !intact {
             *self = Scrub { sequence: segment.header.sequence + 1, ..Scrub::default() };
         }
         false
@@ -54,13 +56,14 @@ impl Scrub {
     /// False when what is read now shows damage.
     fn advance(&mut self, segment: &Segment, footer: &Footer, to: u64) -> Result<bool, LogError> {
         let cannot_read = |e| segment.cannot_read(e);
-        self.crc = folder::crc_of_range(&*segment.file, self.crc, self.offset, to).map_err(cannot_read)?;
+        let file = segment.open()?;
+        self.crc = folder::crc_of_range(&*file, self.crc, self.offset, to).map_err(cannot_read)?;
         self.offset = to;
         if to < footer.length {
             return Ok(true);
         }
         let sequence = segment.header.sequence;
-        let stored = segment::read_footer(&*segment.file, sequence).map_err(cannot_read)?;
+        let stored = segment::read_footer(&*file, sequence).map_err(cannot_read)?;
         Ok(self.crc == footer.content && stored == Some(*footer))
     }
 }

@@ -26,7 +26,7 @@ const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// A segment is sealed at this size. The start reads the last segment whole, so it bounds the
-    /// start; each segment is an open file, so it bounds those too.
+    /// start.
     pub segment_bytes: u64,
     /// The log is compacted above this size, when more than half of it is dead.
     pub compact_above: u64,

@@ -44,7 +44,7 @@ const TABLE_SHARE: u64 = 4;
 const BUFFERED: u64 = 1024 * 1024;
 
 /// Name of the ballast in the data folder.
-const BALLAST: &str = "ballast";
+pub const BALLAST: &str = "ballast";
 
 /// Watches the free space of one volume.
 #[derive(Debug)]

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use crate::log::chain::Segment;
 use crate::log::disk::Disk;
 use crate::log::frame::ends::{Closed, Header, Kind, Tally};
 use crate::log::frame::{self, FRAME_HEADER};
 use crate::log::segment::{NotCreated, Writer};
+use crate::log::segment_file::SegmentFile;
 use crate::log::shared::Shared;
 use crate::log::{CommitError, Manifest, Position, recovery};
 
@@ -223,8 +226,8 @@ impl Tape {
             manifest,
             created: self.shared.clock.now(),
         };
-        let disk = &*self.shared.disk;
-        match Writer::create(disk, header) {
+        let disk = &self.shared.disk;
+        match Writer::create(&**disk, header) {
             Ok(writer) => {
                 self.shared.source.chain.lock().segments.push(segment_of(&writer, disk));
                 self.checkpointed = writer.end;
@@ -236,6 +239,8 @@ impl Tape {
                 self.maybe_named = named;
                 let why = if is_full(&error) {
                     self.disk_full()
+                } else if is_out_of_descriptors(&error) {
+                    CommitError::NoDescriptors
                 } else {
                     CommitError::Unavailable(format!("no new segment can be begun: {error}"))
                 };
@@ -291,9 +296,9 @@ impl Tape {
 }
 
 /// How the rest sees a segment just begun.
-pub(crate) fn segment_of(writer: &Writer, disk: &dyn Disk) -> Segment {
+pub(crate) fn segment_of(writer: &Writer, disk: &Arc<dyn Disk>) -> Segment {
     Segment {
-        file: Arc::clone(&writer.file),
+        file: SegmentFile::new(disk, writer.name()),
         path: disk.path(&writer.name().to_string()),
         header: writer.header,
         last: writer.header.before,
@@ -302,6 +307,11 @@ pub(crate) fn segment_of(writer: &Writer, disk: &dyn Disk) -> Segment {
         tally: writer.tally,
         footer: None,
     }
+}
+
+/// Whether this process or the whole system has as many files open as are allowed.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -2,6 +2,7 @@
 //! start, rebuilds it when it cannot be trusted, and scrubs it between Changes, so that nothing
 //! ever writes beside it.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -67,7 +68,8 @@ impl From<StoreError> for Failure {
 }
 
 impl Table {
-    /// Starts following `log`. Returns at once; reads are answered when the table has caught up.
+    /// Starts following `log`. Returns at once; reads are answered when the table has caught up. Fails
+    /// where the system starts no more threads.
     pub fn start(
         &self,
         log: Arc<dyn Log>,
@@ -75,15 +77,19 @@ impl Table {
         room: Room,
         clock: Clock,
         readiness: &Readiness,
-    ) {
+    ) -> io::Result<()> {
         let latch = readiness.hold(CATCHING_UP);
         let applier =
             Applier { table: self.clone(), log, observer, room, clock, readiness: readiness.clone() };
         let shared = Arc::clone(&self.0);
         let room = Arc::clone(&applier.room);
         let mut threads = self.0.threads.lock();
-        threads.push(spawn("table-apply", move || applier.run(latch)));
-        threads.push(spawn("table-flush", move || flush_regularly(&shared, &room)));
+        // In this order: the first notices within `NAP` that there will be no second.
+        threads.push(spawn("table-flush", move || flush_regularly(&shared, &room))?);
+        let started = spawn("table-apply", move || applier.run(latch));
+        let applier = started.inspect_err(|_| self.0.stopping.store(true, Ordering::Release))?;
+        threads.push(applier);
+        Ok(())
     }
 
     /// Applies what is left in the log, makes it durable, and closes. One that is still catching up, or
@@ -104,11 +110,8 @@ impl Table {
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::thread::JoinHandle<()> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(work)
-        .expect("the system gives a thread to a program that is starting")
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
 /// Makes sled's buffers durable now and then, and sends away who waited too long. A thread of its own, since a flush takes tens of

@@ -11,11 +11,11 @@ use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use sled::IVec;
 
 use crate::log::disk;
+use crate::private_files;
 
 /// How often a page that was read is read again. sled counts a page against its capacity, and evicts others,
 /// only with the 64 next reads in its part of 256: 16,384 pages beyond the capacity, 60 to 80 MB, if each is
@@ -66,7 +66,9 @@ pub enum StoreError {
 pub(super) struct Store {
     /// There until it is dropped.
     db: Option<sled::Db>,
-    file: PathBuf,
+    /// sled's data file, open: a sync must not fail for want of a descriptor.
+    file: File,
+    path: PathBuf,
 }
 
 impl Drop for Store {
@@ -82,6 +84,10 @@ impl Drop for Store {
 impl Store {
     pub(super) fn open(dir: &Path, cache_capacity: u64) -> Result<Store, StoreError> {
         check_files(dir)?;
+        // sled leaves modes to the umask. What it writes later is behind the folder's own mode.
+        let strange = |source| StoreError::Strange { path: dir.to_owned(), source };
+        private_files::create_folder(dir).map_err(strange)?;
+        restrict(dir);
         let config = sled::Config::new().path(dir).cache_capacity(cache_capacity).flush_every_ms(None);
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
         let opened = opened.map_err(|panic| StoreError::Panicked(panic_text(panic.as_ref())))?;
@@ -92,7 +98,10 @@ impl Store {
             }
             error => error.into(),
         })?;
-        Ok(Store { db: Some(db), file: dir.join(SLED_FILE) })
+        restrict(dir);
+        let path = dir.join(SLED_FILE);
+        let file = open(&path)?;
+        Ok(Store { db: Some(db), file, path })
     }
 
     fn db(&self) -> &sled::Db {
@@ -170,8 +179,7 @@ impl Store {
     /// Writes out everything inserted so far, durably.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         self.db().flush()?;
-        let synced = File::open(&self.file).and_then(|file| file.sync_data());
-        synced.map_err(|source| StoreError::Sync { path: self.file.clone(), source })
+        self.file.sync_data().map_err(|source| StoreError::Sync { path: self.path.clone(), source })
     }
 
     pub(super) fn size_on_disk(&self) -> u64 {
@@ -210,7 +218,15 @@ fn open(path: &Path) -> Result<File, StoreError> {
 
 /// Whether a process has sled's data file open.
 fn is_held(path: &Path) -> Result<bool, StoreError> {
-    Ok(flock(open(path)?, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK))
+    Ok(disk::lock(&open(path)?) == Err(Errno::WOULDBLOCK))
+}
+
+/// Takes the rights of others from the table's files. A table that belongs to another user works all the
+/// same, and the start has said so.
+fn restrict(dir: &Path) {
+    if let Err(error) = private_files::restrict(dir) {
+        tracing::warn!(%error, "others may read the table, which holds hashes of passwords");
+    }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

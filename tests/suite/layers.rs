@@ -6,10 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the left: each may use what stands before it, and itself.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 20] = [
     "settings",
     "clock",
     "readiness",
+    "descriptors",
+    "private_files",
     "model",
     "fair",
     "clicks",
@@ -28,7 +30,7 @@ const LAYERS: [&str; 18] = [
 ];
 
 /// Parts that use nothing of ours.
-const LEAVES: [&str; 3] = ["settings", "clock", "readiness"];
+const LEAVES: [&str; 5] = ["settings", "clock", "readiness", "descriptors", "private_files"];
 
 /// What the files of a vendor's dialect may use.
 const OF_A_DIALECT: [&str; 5] =

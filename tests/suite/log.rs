@@ -507,7 +507,7 @@ fn n09_a_compaction_that_was_killed_leaves_a_whole_log() {
             let log = open_with(&disk, &table, settings()).unwrap_or_else(|e| panic!("{row}: {e}"));
             assert_eq!(state(&log), records, "{row}");
             drop(log);
-            let archive = Archive::read(&disk).unwrap_or_else(|e| panic!("{row}: {e}"));
+            let archive = Archive::read(disk.clone()).unwrap_or_else(|e| panic!("{row}: {e}"));
             assert!(archive.verify(&mut |_, _| {}).expect("reads").is_sound(), "{row}");
         }
         if survived {
@@ -562,7 +562,7 @@ fn n33_a_repair_that_was_killed_removes_no_file() {
 fn n30_a_copy_that_was_killed_has_no_closing_mark() {
     for compacted in [false, true] {
         let (whole, table, _) = closed_log(compacted);
-        let archive = Archive::read(&whole).expect("opens");
+        let archive = Archive::read(whole.clone()).expect("opens");
         let mut incomplete = 0;
         for cut in 1.. {
             let disk = SimDisk::default();
@@ -570,7 +570,7 @@ fn n30_a_copy_that_was_killed_has_no_closing_mark() {
             let survived = archive.copy(&disk, &mut |_, _| {}).is_ok();
             for disk in remains(&disk, cut) {
                 let row = format!("cut at change {cut}, compacted: {compacted}");
-                let read = Archive::read(&disk).and_then(|archive| archive.verify(&mut |_, _| {}));
+                let read = Archive::read(disk.clone()).and_then(|archive| archive.verify(&mut |_, _| {}));
                 match read {
                     Ok(report) if report.is_sound() && report.is_complete() => {
                         let empty = Arc::new(MemoryTable::default());
@@ -1021,7 +1021,7 @@ fn an_archive_reads_verifies_and_copies_beside_a_running_log() {
 }
 
 fn check_archive(disk: &SimDisk, log: &LocalLog) -> waypost::log::archive::Report {
-    let archive = Archive::read(disk).expect("opens");
+    let archive = Archive::read(disk.clone()).expect("opens");
     let wanted = state(log);
     assert_eq!((archive.id(), archive.position()), (log.id(), log.position()));
     let mut records = Records::new();
@@ -1055,7 +1055,7 @@ fn an_archive_reads_again_what_was_just_being_written() {
     }
     let late = || disk.plan(Plan { late: Some(500..900), ..Plan::default() });
     late();
-    let archive = Archive::read(&disk).expect("opens");
+    let archive = Archive::read(disk.clone()).expect("opens");
     assert_eq!(archive.each_record(&mut |_| Ok(())).expect("whole"), log.status().manifest);
     late();
     let report = archive.verify(&mut |_, _| {}).expect("reads");
@@ -1066,7 +1066,8 @@ fn an_archive_reads_again_what_was_just_being_written() {
 fn an_archive_names_damage() {
     let (disk, ..) = closed_log(false);
     disk.damage("000000000002.log", |bytes| bytes[3_000] ^= 1);
-    let archive = Archive::read(&disk).expect("opens: sealed segments are trusted until they are read");
+    let archive =
+        Archive::read(disk.clone()).expect("opens: sealed segments are trusted until they are read");
     let report = archive.verify(&mut |_, _| {}).expect("reads");
     assert!(!report.is_sound());
     assert_eq!(

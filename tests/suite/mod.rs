@@ -20,6 +20,8 @@ mod crash;
 mod credits;
 /// Damaged files.
 mod damage;
+/// Open files do not grow with the data.
+mod descriptors;
 /// What the vendors document, request by request.
 mod dialects;
 /// Companies, workspaces and keys as they grow.
@@ -74,6 +76,8 @@ mod ops;
 mod options;
 /// Links with a password.
 mod password;
+/// Who reads what the program writes.
+mod permissions;
 /// Every pool has shares for each tenant.
 mod pools;
 /// What is kept of visitors, and whom they meet.
@@ -100,6 +104,8 @@ mod supply;
 mod table;
 /// Companies and workspaces do not see each other.
 mod tenants;
+/// A system that refuses threads.
+mod threads;
 /// A clock that jumps.
 mod time;
 /// Server trouble, in every dialect.

@@ -46,6 +46,19 @@ struct Store {
     table: Table,
 }
 
+/// Opens the table's files behind its back. A child process that another test starts at this moment may hold
+/// a copy of the lock that was just released.
+fn open_sled(folder: &Path) -> sled::Db {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        match sled::open(folder.join("table")) {
+            Ok(db) => return db,
+            Err(error) => assert!(Instant::now() < end, "sled opens: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A log and a table that does not follow it yet.
 fn parts(folder: &Path) -> (LocalLog, Table) {
     std::fs::create_dir_all(folder.join("log")).expect("a folder");
@@ -73,7 +86,9 @@ impl Store {
     fn open(folder: &Path) -> Store {
         let (log, table) = parts(folder);
         let log = Arc::new(log);
-        table.start(log.clone(), Arc::new(Nobody), Arc::new(|| true), Clock::system(), &Readiness::default());
+        table
+            .start(log.clone(), Arc::new(Nobody), Arc::new(|| true), Clock::system(), &Readiness::default())
+            .expect("threads");
         let store = Store { log, table };
         store.until("the table is ready", |status| status.ready);
         store
@@ -323,7 +338,9 @@ fn a_position_is_published_with_its_counts() {
     let (log, table) = parts(folder.path());
     let torn = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::new(Watched { log, table: table.clone(), torn: Arc::clone(&torn) });
-    table.start(log.clone(), Arc::new(Nobody), Arc::new(|| true), Clock::system(), &Readiness::default());
+    table
+        .start(log.clone(), Arc::new(Nobody), Arc::new(|| true), Clock::system(), &Readiness::default())
+        .expect("threads");
     until(&table, "the table is ready", |status| status.ready);
     for n in 1..=20 {
         let create = Proposal { puts: vec![put(&link(n, &format!("c{n}"), &[]))], ..Proposal::default() };
@@ -344,7 +361,7 @@ fn a_reader_that_meets_a_damaged_record_makes_the_table_rebuild() {
     store.commit(Vec::new(), vec![put(&link)]);
     store.close();
     {
-        let db = sled::open(folder.path().join("table")).expect("sled opens");
+        let db = open_sled(folder.path());
         db.insert(keys::link(HOME, "a"), b"nonsense, of some length, in its place".as_slice())
             .expect("written");
         db.flush().expect("flushed");
@@ -367,7 +384,7 @@ fn a_record_that_sled_lost_is_noticed_and_healed() {
     }
     store.close();
     {
-        let db = sled::open(folder.path().join("table")).expect("sled opens");
+        let db = open_sled(folder.path());
         db.remove(keys::link(HOME, "c77")).expect("removed");
         db.remove(keys::listed(WORKSPACE, Id::from_bits(78))).expect("removed");
         db.flush().expect("flushed");
@@ -403,7 +420,7 @@ fn a_wrong_number_of_links_is_put_right() {
     let kept = keys::link_count(WORKSPACE);
     for wrong in [Some(7_u64), Some(21), None] {
         {
-            let db = sled::open(folder.path().join("table")).expect("sled opens");
+            let db = open_sled(folder.path());
             match wrong {
                 Some(wrong) => {
                     let (value, revision) = (Number(wrong).encode(), Position(5));
@@ -576,7 +593,7 @@ fn n13_a_table_of_another_version_is_rebuilt_with_its_counters() {
     store.commit(Vec::new(), vec![put(&link(2, "a", &[9])), put(&link(3, "b", &[9]))]);
     store.close();
     {
-        let db = sled::open(folder.path().join("table")).expect("sled opens");
+        let db = open_sled(folder.path());
         for derived in [b"V", b"T", b"D", b"I"] {
             for pair in db.scan_prefix(derived) {
                 db.remove(pair.expect("readable").0).expect("removed");

@@ -3,12 +3,10 @@
 use std::fs;
 use std::time::UNIX_EPOCH;
 
-use rustix::process::{Resource, getrlimit};
-
 use super::{Case, Finding};
 use crate::app::data_folder::LOG_FOLDER;
 use crate::clock::Timestamp;
-use crate::http::server::RESERVED_FDS;
+use crate::descriptors;
 use crate::links::Site;
 
 const CONFIGURATION: &str = "configuration";
@@ -66,19 +64,21 @@ pub(super) fn configuration(case: &Case) -> Vec<Finding> {
 
 /// Whether the limit of open files fits the connections.
 pub(super) fn descriptors(case: &Case) -> Vec<Finding> {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let limit = descriptors::limit();
     let connections = case.config.http.connections();
     let raise = "raise the limit of open files (`ulimit -n`, or LimitNOFILE= of a service)";
     let asked = case.config.http.max_connections.filter(|asked| *asked > connections);
-    let finding = if limit < RESERVED_FDS * 2 {
+    let finding = if let Err(too_few) = descriptors::check() {
+        Finding::problem(DESCRIPTORS, too_few.to_string())
+    } else if limit < descriptors::RESERVED * 2 {
         let text = format!(
             "the limit of open files is {limit}: with so few, log and connections take them from each other. To \
              help, {raise} to {} or more",
-            RESERVED_FDS * 4
+            descriptors::RESERVED * 4
         );
         Finding::problem(DESCRIPTORS, text)
     } else if let Some(asked) = asked {
-        let needed = (asked as u64).saturating_add(RESERVED_FDS);
+        let needed = (asked as u64).saturating_add(descriptors::RESERVED);
         let text = format!(
             "`http.max_connections` = {asked} needs {needed} open files, and the limit is {limit}: no more than \
              {connections} are taken. To help, {raise}, or lower the setting"

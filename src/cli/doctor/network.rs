@@ -152,9 +152,13 @@ fn resolve(name: &str) -> Finding {
     let (done, answer) = mpsc::channel();
     let asked = name.to_owned();
     // The system's resolver knows no deadline. What hangs ends with the process.
-    std::thread::spawn(move || {
-        done.send((asked.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<_>>))
-    });
+    let look_up = move || done.send((asked.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<_>>));
+    if let Err(error) = std::thread::Builder::new().spawn(look_up) {
+        return Finding::warning(
+            DOMAIN,
+            format!("{name} was not looked up: no thread could be started: {error}"),
+        );
+    }
     let remedy = "Visitors cannot follow links on it until it does: give it an A or AAAA record";
     let addresses = match answer.recv_timeout(LOOK_UP_WITHIN) {
         Ok(Ok(addresses)) if !addresses.is_empty() => addresses,

@@ -11,7 +11,7 @@ use super::{Case, Finding};
 use crate::app::data_folder::{self, LOG_FOLDER, REPLACED_TABLE, TABLE_FOLDER};
 use crate::cli::progress;
 use crate::log::archive::{self, Archive};
-use crate::log::disk::FsDisk;
+use crate::log::disk::{Disk, FsDisk};
 use crate::log::{self, Forecast, LogError, Position, Record, TableFate, Witness};
 use crate::model::workspace::Company;
 use crate::table::Table;
@@ -162,6 +162,7 @@ fn next_start(case: &Case, log: &Log, witness: &Arc<dyn Witness>) -> Result<Opti
     let disk = FsDisk::read_only(&folder).map_err(|error| {
         Finding::problem(START, format!("it is refused: {} cannot be read: {error}", folder.display()))
     })?;
+    let disk: Arc<dyn Disk> = Arc::new(disk);
     match log::forecast(&disk, &case.config.log, witness) {
         Err(error) => Err(Finding::problem(START, format!("it is refused: {error}"))),
         Ok(Forecast { is_refused: true, log: Some(why), .. }) => {

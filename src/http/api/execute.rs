@@ -192,6 +192,10 @@ pub(super) fn failure(error: Error, context: &Context) -> Failure {
         Error::Log(CommitError::TooLarge { .. }) => Trouble::ChangeTooLarge.into(),
         // Said by the log itself, once, when it begins and when it ends.
         Error::Log(CommitError::DiskFull) => Trouble::DiskFull.into(),
+        Error::Log(error @ CommitError::NoDescriptors) => {
+            tracing::error!(request, %error, "a write was refused: raise the limit of open files");
+            Trouble::NoDescriptors.into()
+        }
         Error::NotReady(why) => {
             tracing::warn!(request, why, "a command found the store not ready");
             Trouble::NotReady.into()

@@ -71,6 +71,8 @@ pub enum Trouble {
     OutcomeUnknown,
     /// The disk is full.
     DiskFull,
+    /// The log can open no file.
+    NoDescriptors,
     /// Ours; logged where it was found.
     Internal,
 }
@@ -111,7 +113,7 @@ impl Trouble {
             Trouble::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Trouble::EncodedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Trouble::Busy | Trouble::NotReady | Trouble::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
-            Trouble::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+            Trouble::DiskFull | Trouble::NoDescriptors => StatusCode::INSUFFICIENT_STORAGE,
             Trouble::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -135,6 +137,7 @@ impl Trouble {
                 "outcome unknown: the disk did not confirm the write; repeat it with the same Idempotency-Key"
             }
             Trouble::DiskFull => "the disk is full; nothing was written",
+            Trouble::NoDescriptors => "no file descriptor is left for the log; nothing was written",
             Trouble::Internal => "internal error",
         };
         fixed.into()
@@ -144,7 +147,7 @@ impl Trouble {
         match self {
             Trouble::Busy => Some(1),
             Trouble::NotReady | Trouble::OutcomeUnknown => Some(5),
-            Trouble::DiskFull => Some(30),
+            Trouble::DiskFull | Trouble::NoDescriptors => Some(30),
             Trouble::BadHost
             | Trouble::LongTarget
             | Trouble::WrongMethod

@@ -85,7 +85,7 @@ fn code(trouble: Trouble) -> &'static str {
         Trouble::SlowBody => "REQUEST_TIMEOUT",
         Trouble::EncodedBody => "UNSUPPORTED_MEDIA_TYPE",
         Trouble::Busy | Trouble::NotReady | Trouble::OutcomeUnknown => UNAVAILABLE,
-        Trouble::DiskFull => "INSUFFICIENT_STORAGE",
+        Trouble::DiskFull | Trouble::NoDescriptors => "INSUFFICIENT_STORAGE",
         Trouble::Internal => "INTERNAL_ERROR",
     }
 }

@@ -1,0 +1,222 @@
+//! Files and folders that only their owner may read. Hashes of passwords and keys stand in nearly all that
+//! Waypost writes, so modes are set here and never left to the umask or to what a file was before.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use tempfile::{NamedTempFile, TempDir};
+
+/// The mode of files: read and written by their owner.
+pub const FILE_MODE: u32 = 0o600;
+
+/// The mode of folders: entered by their owner.
+pub const FOLDER_MODE: u32 = 0o700;
+
+/// All that others than the owner may do.
+const OTHERS: u32 = 0o077;
+
+/// Folders below a folder that [`restrict`] enters: the table keeps large values one level down. Deeper
+/// ones are not ours, and are left as they are.
+const DEPTH: u32 = 2;
+
+/// Takes the rights of others from everything that this process creates from now on, also where a
+/// library creates it.
+pub fn restrict_new_files() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+}
+
+/// Creates a folder, and those above it, for their owner. Leaves an existing folder as it is.
+pub fn create_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)
+}
+
+/// Creates a folder of its own in the system's folder for temporary files. Its name begins with `prefix` and
+/// cannot be guessed, so that nobody else can have taken it. Removed when dropped.
+pub fn temporary_folder(prefix: &str) -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix(prefix).permissions(Permissions::from_mode(FOLDER_MODE)).tempdir()
+}
+
+/// Returns whether others than the owner may read, write or enter what is there.
+pub fn is_open_to_others(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.mode() & OTHERS != 0)
+}
+
+/// Takes the rights of others from a file, or from a folder and what is in it. Symbolic links and devices
+/// are left alone, and so is what does not exist. Fails with the first path that this user may not change.
+pub fn restrict(path: &Path) -> Result<(), NotRestricted> {
+    restrict_to(path, DEPTH)
+}
+
+/// What keeps the rights that others have.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot take the rights of others from {}: {source}", path.display())]
+pub struct NotRestricted {
+    /// A file or folder.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+fn restrict_to(path: &Path, depth: u32) -> Result<(), NotRestricted> {
+    let failed = |source| NotRestricted { path: path.to_owned(), source };
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    if !found.is_dir() && !found.is_file() {
+        return Ok(());
+    }
+    if found.mode() & OTHERS != 0 {
+        let mode = if found.is_dir() { FOLDER_MODE } else { FILE_MODE };
+        match set_mode(path, mode) {
+            // Replaced or removed since it was looked at.
+            Err(error) if is_gone(&error) => return Ok(()),
+            set => set.map_err(failed)?,
+        }
+    }
+    if found.is_dir() && depth > 0 {
+        for entry in fs::read_dir(path).map_err(failed)? {
+            restrict_to(&entry.map_err(failed)?.path(), depth - 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens the file itself, so that a symbolic link that takes its place meanwhile is not followed.
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    file.set_permissions(Permissions::from_mode(mode))
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    let is_a_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    is_a_link || error.kind() == io::ErrorKind::NotFound
+}
+
+/// A file that is written beside its final name and renamed once it is whole. The final name is replaced
+/// whatever it was: a symbolic link is not followed, and an old file lends neither content nor mode.
+/// Dropped early, it leaves nothing behind.
+#[derive(Debug)]
+pub struct Replacement {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Replacement {
+    /// Creates the file beside `path`. Fails where `path` leads to something that is no regular file, such
+    /// as a device, a pipe or a folder: it would be replaced by a file.
+    pub fn create(path: &Path) -> io::Result<Replacement> {
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it exists and is no regular file"));
+        }
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut prefix = std::ffi::OsString::from(".");
+        prefix.push(name);
+        prefix.push(".");
+        let file = tempfile::Builder::new()
+            .prefix(&prefix)
+            .suffix(".unfinished")
+            .permissions(Permissions::from_mode(FILE_MODE))
+            .tempfile_in(folder_of(path))?;
+        Ok(Replacement { file, path: path.to_owned() })
+    }
+
+    /// Makes the content durable under the final name.
+    pub fn publish(self) -> io::Result<()> {
+        // The umask may have taken rights of the owner.
+        self.file.as_file().set_permissions(Permissions::from_mode(FILE_MODE))?;
+        self.file.as_file().sync_all()?;
+        self.file.persist(&self.path).map_err(|error| error.error)?;
+        File::open(folder_of(&self.path))?.sync_all()
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// The folder of a file.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("it is there").mode() & 0o777
+    }
+
+    fn file(path: &Path, mode: u32) {
+        fs::write(path, "old").expect("a small file");
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("its owner may");
+    }
+
+    #[test]
+    fn rights_of_others_are_taken_and_links_are_not_followed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (inside, outside) = (folder.path().join("table"), folder.path().join("outside"));
+        fs::create_dir_all(inside.join("blobs")).expect("folders");
+        file(&outside, 0o644);
+        file(&inside.join("db"), 0o666);
+        file(&inside.join("blobs/1"), 0o604);
+        file(&inside.join("private"), 0o400);
+        symlink(&outside, inside.join("link")).expect("a link");
+        restrict(&inside).expect("its owner may");
+        restrict(&folder.path().join("missing")).expect("nothing to do");
+        for (name, want) in
+            [("", 0o700), ("blobs", 0o700), ("db", 0o600), ("blobs/1", 0o600), ("private", 0o400)]
+        {
+            assert_eq!(mode(&inside.join(name)), want, "{name}");
+        }
+        assert_eq!(mode(&outside), 0o644, "what a link leads to is not ours");
+    }
+
+    #[test]
+    fn a_replacement_lends_nothing_from_what_was_there() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (victim, link) = (folder.path().join("victim"), folder.path().join("link"));
+        file(&victim, 0o644);
+        symlink(&victim, &link).expect("a link");
+        let open = folder.path().join("open");
+        file(&open, 0o666);
+        for path in [&link, &open, &folder.path().join("new")] {
+            let mut replacement = Replacement::create(path).expect("a file beside it");
+            replacement.write_all(b"new").expect("room");
+            replacement.publish().expect("renamed");
+            let found = fs::symlink_metadata(path).expect("it is there");
+            assert!(found.is_file(), "{}", path.display());
+            assert_eq!((found.mode() & 0o777, fs::read(path).ok()), (0o600, Some(b"new".to_vec())));
+        }
+        assert_eq!((mode(&victim), fs::read(&victim).ok()), (0o644, Some(b"old".to_vec())));
+        drop(Replacement::create(&open).expect("a file beside it"));
+        let names = fs::read_dir(folder.path()).expect("a folder").count();
+        assert_eq!(names, 4, "one that is dropped leaves nothing");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let to_device = folder.path().join("stdout");
+        symlink("/dev/null", &to_device).expect("a link");
+        for path in [folder.path(), Path::new("/dev/null"), &to_device, Path::new("/")] {
+            assert!(Replacement::create(path).is_err(), "{}", path.display());
+        }
+        assert!(fs::symlink_metadata(&to_device).expect("it is there").is_symlink());
+    }
+}
