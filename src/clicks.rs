@@ -121,6 +121,21 @@ mod tests {
         assert_eq!(counter.total(), 10);
     }
 
+    #[test]
+    fn a_counter_says_what_it_is() {
+        let counter = Counter::new(Id::from_bits(1 << 100), 7);
+        assert_eq!((counter.id(), counter.flushed(), counter.total()), (Id::from_bits(1 << 100), 7, 7));
+        assert!(!counter.is_dirty() && !counter.is_retired());
+        counter.count();
+        assert_eq!((counter.flushed(), counter.total(), counter.is_dirty()), (7, 8, true));
+        counter.drain();
+        assert_eq!((counter.flushed(), counter.total(), counter.is_dirty()), (8, 8, false));
+        counter.retire();
+        assert!(counter.is_retired());
+        counter.revive();
+        assert!(!counter.is_retired());
+    }
+
     /// T108.
     #[test]
     fn nothing_is_lost_or_doubled_while_draining() {

@@ -78,5 +78,13 @@ mod tests {
             assert_eq!(code.allocated() > length, length > INLINE_MAX, "{length}");
         }
         assert_eq!(Code::new("größe👋").as_str(), "größe👋");
+        assert_eq!(format!("{:?}", Code::new("größe👋")), "\"größe👋\"");
+    }
+
+    /// The budget of the cache counts it: 32 bytes for the `String`, and the text behind it.
+    #[test]
+    fn what_a_long_code_takes_beside_its_entry() {
+        let taken = |length: usize| Code::new(&"a".repeat(length)).allocated();
+        assert_eq!([14, 15, 24, 25, 200].map(taken), [0, 64, 64, 80, 240]);
     }
 }

@@ -150,8 +150,32 @@ mod tests {
             assert!((0..400_000).all(|n| codes.may_have(hash(n))));
             let wrong = (1_000_000..1_100_000).filter(|n| codes.may_have(hash(*n))).count();
             assert!(wrong < 1_500, "{wrong} of 100,000 with {expected} expected");
-            assert!(codes.bytes() < 400_000 * 4, "{} bytes", codes.bytes());
+            // 12 bits a code, and up to twice that where it has grown.
+            let bits = 8 * codes.bytes() / expected.max(400_000);
+            assert!((12..=24).contains(&bits), "{bits} bits a code with {expected} expected");
         }
+    }
+
+    /// The bits of one code stand in one block, six where they do not coincide, and spread over all
+    /// of it.
+    #[test]
+    fn a_code_sets_its_probes_in_all_words_and_bits() {
+        let hash = hashes();
+        let (mut words, mut bits, mut set) = ([0_u32; 8], 0_u64, 0);
+        for n in 0..1_000 {
+            let block = Block::default();
+            block.set(hash(n));
+            assert!(block.has(hash(n)));
+            for (word, value) in block.0.iter().enumerate() {
+                let value = value.load(Ordering::Relaxed);
+                (words[word], bits, set) =
+                    (words[word] + value.count_ones(), bits | value, set + value.count_ones());
+            }
+        }
+        assert_eq!(bits, u64::MAX, "every bit is used");
+        // Six of 512 coincide in 3 of 100 codes.
+        assert!(set > 5_900 && set <= 6_000, "{set} bits");
+        assert!(words.iter().all(|count| (600..900).contains(count)), "{words:?}");
     }
 
     #[test]

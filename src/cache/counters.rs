@@ -477,6 +477,62 @@ mod tests {
         assert!(crowded().await.is_ok());
     }
 
+    #[test]
+    fn a_drain_counts_each_click_once() {
+        let counters = Counters::default();
+        let counter = load(&counters, 1, 0);
+        for _ in 0..3 {
+            counters.count(&counter);
+        }
+        assert_eq!(counters.totals(), (0, 0));
+        drop(counters.drain(false));
+        assert_eq!(counters.totals(), (3, 0));
+        counters.count(&counter);
+        counters.settle(&counter);
+        assert_eq!((counters.totals(), counters.total(&counter)), ((4, 0), 4));
+        drop(counters.drain(false));
+        assert_eq!(counters.totals(), (4, 0));
+    }
+
+    /// A drain that is asked for everything gives all reservations back; others only idle ones.
+    #[test]
+    fn the_last_drain_writes_the_totals_of_reservations_in_use() {
+        let counters = Counters::default();
+        let counter = load(&counters, 1, 0);
+        let turn = counters.quotas().turn(&counter);
+        let total = counters.quotas().ask(&counter, &turn, 100).expect("there is one");
+        counters.quotas().grant(&counter, &turn, total);
+        drop(turn);
+        assert_eq!(counters.drain(false).len(), 0, "it was used");
+        assert_eq!(counters.quotas().take(&counter, 100), Taken::Yes);
+        assert_eq!(counters.drain(true).len(), 1);
+        assert!(counters.quotas().is_empty());
+    }
+
+    /// The table was read before a counter's clicks were written to it, and the counter is gone when
+    /// the reader comes back: it must read again.
+    #[test]
+    fn a_total_read_before_a_counter_was_forgotten_is_read_again() {
+        let counters = Counters::default();
+        let reads = std::cell::Cell::new(0);
+        let read = || {
+            reads.set(reads.get() + 1);
+            if reads.get() > 1 {
+                return Ok::<_, Infallible>(1);
+            }
+            // Another load, a click, a drain that becomes durable, an eviction.
+            let counter = load(&counters, 1, 0);
+            counters.count(&counter);
+            drop(counters.drain(false));
+            counters.release(&counter);
+            drop(counter);
+            counters.sweep(Position(1), Position(1));
+            Ok(0)
+        };
+        let Ok(counter) = counters.adopt(Id::from_bits(1), false, read);
+        assert_eq!((counter.total(), reads.get()), (1, 2));
+    }
+
     /// A drain under way hands its totals in after the one that a change of the limit wrote.
     #[test]
     fn totals_handed_in_later_are_no_smaller() {

@@ -235,6 +235,12 @@ fn link_bytes(decided: &Decided) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::model::destination::ExtraSchemes;
+    use crate::model::id::Id;
+    use crate::model::link::{Edit, PasswordHash, RedirectStatus};
+    use crate::model::short_code::ShortCode;
+    use crate::model::workspace::WorkspaceNumber;
 
     #[test]
     fn texts_of_all_lengths_are_what_they_were() {
@@ -242,6 +248,151 @@ mod tests {
             let text: String = ('!'..='~').cycle().take(length).collect();
             assert_eq!(shared(&text), text.as_bytes(), "{length}");
         }
+    }
+
+    fn entry(options: Options) -> Entry {
+        let link = Link {
+            id: Id::from_bits(7),
+            workspace: WorkspaceNumber(0),
+            domain: DomainNumber::DEFAULT,
+            code: ShortCode::parse("a").expect("valid"),
+            created_at: Timestamp::from_millis(0),
+            updated_at: Timestamp::from_millis(0),
+            created_by: None,
+            options,
+        };
+        let target = Ok(link.options.target());
+        Entry::compile(link, Arc::new(Counter::new(Id::from_bits(7), 0)), target)
+    }
+
+    fn plain() -> Options {
+        Options::new(url("https://e.test/"), LinkType::Url)
+    }
+
+    fn url(text: &str) -> Destination {
+        Destination::parse_web("url", text).expect("valid")
+    }
+
+    /// Returns a plain link's options after one edit.
+    fn edited(edit: Edit) -> Options {
+        let mut options = plain();
+        options.apply(edit).expect("valid");
+        options
+    }
+
+    #[test]
+    fn a_plain_link_is_a_ready_redirect() {
+        // None of these needs a look at the visitor or the clock.
+        let edits = [
+            Edit::Status(RedirectStatus::PermanentRedirect),
+            Edit::CountBots(true),
+            Edit::UtmSource(Some("mail".into())),
+            Edit::ExpiredUrl(Some(url("https://e.test/over"))),
+            Edit::Tags(vec![Id::from_bits(1)]),
+            Edit::Notes(Some("a note".into())),
+        ];
+        for edit in edits {
+            let row = format!("{edit:?}");
+            let options = edited(edit);
+            let (code, counts, target) = (options.status.code(), options.count_bots, options.target());
+            let Action::Redirect { status, location, count_bots } = entry(options).action else {
+                panic!("{row}: decided at the click");
+            };
+            assert_eq!((status.as_u16(), count_bots), (code, counts), "{row}");
+            assert_eq!(location, target.as_str(), "{row}");
+        }
+    }
+
+    #[test]
+    fn what_needs_a_look_at_the_visitor_or_the_clock_is_decided_at_the_click() {
+        let now = Timestamp::from_millis(0);
+        let text = "https://e.test/{{custom_values.page}}";
+        let fillable = Destination::parse("url", text, LinkType::Url, &ExtraSchemes::default());
+        let fillable = fillable.expect("valid");
+        let edits = [
+            Edit::LinkType(LinkType::Mailto),
+            Edit::Title(Some("a title".into())),
+            Edit::Description(Some("a description".into())),
+            Edit::Image(Some(url("https://e.test/i.png"))),
+            Edit::IsActive(false),
+            Edit::Cloaked(true),
+            Edit::Password(Some(PasswordHash::from_stored("$argon2id$".into()))),
+            Edit::ValidSince(Some(now)),
+            Edit::ExpiresAt(Some(now)),
+            Edit::MaxClicks(Some(1)),
+            Edit::ForwardParameters(true),
+            Edit::ForwardPath(true),
+            Edit::BlockBots(true),
+            Edit::MetaPixelId(Some("12345".into())),
+            Edit::GoogleTagId(Some("G-ABC123".into())),
+            Edit::WebhookUrls(vec![url("https://e.test/hook")]),
+            Edit::Destination(fillable),
+        ];
+        for edit in edits {
+            let row = format!("{edit:?}");
+            assert!(matches!(entry(edited(edit)).action, Action::Decide(_)), "{row}");
+        }
+        let unfilled = Err(Unfilled::Unknown("page".into()));
+        let Action::Decide(decided) = entry(edited(Edit::Cloaked(true))).action else { panic!("cloaked") };
+        let unfilled =
+            Entry::compile(decided.link.clone(), Arc::new(Counter::new(Id::from_bits(7), 0)), unfilled);
+        assert!(matches!(unfilled.action, Action::Decide(_)));
+        let (target, counter) = (Ok(plain().target()), Arc::new(Counter::new(Id::from_bits(7), 0)));
+        let mut link = decided.link.clone();
+        link.options = plain();
+        let inward = Entry::compile_leading_here(link, counter, target);
+        assert!(matches!(inward.action, Action::Decide(_)), "each click is checked for a loop");
+    }
+
+    /// A cache of links with long texts stays within its budget.
+    #[test]
+    fn a_decided_link_weighs_its_texts() {
+        const LONG: usize = 1_000;
+        let text = || Some("x".repeat(LONG).into_boxed_str());
+        let long = || url(&format!("https://e.test/{}", "x".repeat(LONG)));
+        let weight = |edits: Vec<Edit>| {
+            let mut options = edited(Edit::Cloaked(true));
+            for edit in edits {
+                match edit {
+                    // Beyond what an edit may set; the weight does not depend on that.
+                    Edit::Title(text) => options.title = text,
+                    Edit::MetaPixelId(text) => options.meta_pixel_id = text,
+                    Edit::GoogleTagId(text) => options.google_tag_id = text,
+                    edit => options.apply(edit).expect("valid"),
+                }
+            }
+            entry(options).weight()
+        };
+        let bare = weight(vec![]);
+        assert!((500..1_000).contains(&bare), "{bare}");
+        let edits = [
+            ("title", 1, Edit::Title(text())),
+            ("description", 1, Edit::Description(text())),
+            ("notes", 1, Edit::Notes(text())),
+            ("metaPixelId", 1, Edit::MetaPixelId(text())),
+            ("googleTagId", 1, Edit::GoogleTagId(text())),
+            ("image", 1, Edit::Image(Some(long()))),
+            ("expiredUrl", 1, Edit::ExpiredUrl(Some(long()))),
+            ("webhookUrls", 1, Edit::WebhookUrls(vec![long()])),
+            // As it was stored, and as it is followed.
+            ("url", 2, Edit::Destination(long())),
+        ];
+        for (field, times, edit) in edits {
+            let more = weight(vec![edit]) - bare;
+            assert!((times * LONG..times * LONG + 64).contains(&more), "{field}: {more}");
+        }
+        let tags = (0..50).map(Id::from_bits).collect();
+        assert_eq!(weight(vec![Edit::Tags(tags)]) - bare, 50 * size_of::<Id>(), "tags");
+    }
+
+    #[test]
+    fn an_entry_says_once_that_it_was_used() {
+        let entry = entry(plain());
+        assert!(!entry.take_visited());
+        entry.touch();
+        entry.touch();
+        assert!(!entry.clone().take_visited(), "of the other one");
+        assert!(entry.take_visited() && !entry.take_visited());
     }
 
     /// What the budget of the cache, and the number of links in its documentation, are made of.

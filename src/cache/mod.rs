@@ -363,6 +363,40 @@ mod tests {
         assert!(links > 2_000, "{links} links");
     }
 
+    /// One that is as large as all that a part of the cache may hold is kept, alone.
+    #[test]
+    fn a_link_larger_than_a_part_of_the_cache_is_not_kept() {
+        let of = |padding: usize| {
+            let mut link = link(1, "a");
+            link.options.notes = Some("x".repeat(padding).into());
+            link.options.cloaked = true;
+            compiled(link, Arc::new(crate::clicks::Counter::new(Id::from_bits(1), 0)))
+        };
+        let budget = (1 << 20) / SHARDS;
+        let padding = budget - of(0).weight();
+        for (padding, is_kept) in [(padding, true), (padding + 1, false)] {
+            let cache = Cache::new(&Settings { max_memory: 1 << 20 });
+            cache.keep(cache.epoch(HOME, "a"), of(padding));
+            let want = if is_kept { (1, budget) } else { (0, 0) };
+            assert_eq!(cache.size(), want, "{padding}");
+        }
+    }
+
+    #[test]
+    fn the_smallest_cache_is_of_one_mebibyte() {
+        assert_eq!(Settings { max_memory: 1 << 20 }.check(), Ok(()));
+        let text = Settings { max_memory: (1 << 20) - 1 }.check().expect_err("too small").to_string();
+        assert!(text.contains("max_memory") && text.contains("must be at least 1048576"), "{text}");
+    }
+
+    /// The metric says what the Bloom filter takes.
+    #[test]
+    fn the_filter_of_codes_is_measured() {
+        let cache = Cache::new(&Settings::default());
+        let _learning = cache.learn_all(1_000_000);
+        assert_eq!(cache.codes_bytes(), 64 * (12 * 1_000_000_usize).div_ceil(512));
+    }
+
     /// What [`Settings::max_memory`] says of itself: with a destination of 60 bytes.
     #[test]
     fn the_default_holds_as_many_plain_links_as_it_says() {
@@ -447,7 +481,13 @@ mod tests {
         for n in 0..100 {
             load(&cache, n, &format!("c{n}"), 0);
         }
+        let before = cache.epoch(HOME, "late");
+        cache.keep_absent(before, HOME, "absent");
         cache.invalidate_where(|entry| entry.counter.id().bits() < 40);
+        let counter = Arc::new(crate::clicks::Counter::new(Id::from_bits(100), 0));
+        cache.keep(before, compiled(link(100, "late"), counter));
+        assert_eq!(hit(&cache, "late"), Lookup::Miss, "compiled before it");
+        assert_eq!(hit(&cache, "absent"), Lookup::Miss, "read before it");
         assert_eq!(cache.size().0, 60);
         assert_eq!(hit(&cache, "c39"), Lookup::Miss);
         assert_eq!(hit(&cache, "c40"), Lookup::Hit(40));

@@ -254,6 +254,59 @@ mod tests {
         assert_eq!(quotas.take(&counter, 100), Taken::Yes);
     }
 
+    /// A link that was deleted and restored has another counter, upon the total that the log held.
+    #[test]
+    fn a_reservation_belongs_to_one_counter() {
+        let counters = [0, 6].map(|total| Arc::new(Counter::new(Id::from_bits(1), total)));
+        let [old, new] = &counters;
+        let quotas = Quotas::default();
+        let turn = quotas.turn(old);
+        assert!(Arc::ptr_eq(&turn, &quotas.turn(old)), "one turn for all who wait for it");
+        assert_eq!(quotas.ask(old, &turn, 1_000), Some(62));
+        quotas.grant(old, &turn, 62);
+        assert_eq!(quotas.take(new, 1_000), Taken::Unreserved);
+        assert_eq!(reserve(&quotas, new, 1_000), Some(68));
+        assert_eq!(quotas.len(), 1);
+        assert_eq!((quotas.take(old, 1_000), quotas.take(new, 1_000)), (Taken::Unreserved, Taken::Yes));
+    }
+
+    #[test]
+    fn nothing_is_reserved_for_a_deleted_link() {
+        let (quotas, counter) = (Quotas::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
+        counter.retire();
+        assert_eq!(reserve(&quotas, &counter, 100), None);
+        counter.revive();
+        assert_eq!(reserve(&quotas, &counter, 100), Some(6));
+    }
+
+    /// The log answers for what it was asked first, after a limit was lowered and less was asked.
+    #[test]
+    fn no_more_is_granted_than_was_asked_last() {
+        let (quotas, counter) = (Quotas::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
+        let turn = quotas.turn(&counter);
+        assert_eq!(quotas.ask(&counter, &turn, 1_000), Some(62));
+        assert_eq!(quotas.ask(&counter, &turn, 32), Some(2));
+        quotas.grant(&counter, &turn, 62);
+        // What was granted stays.
+        quotas.grant(&counter, &turn, 1);
+        let taken = (0..10).filter(|_| quotas.take(&counter, 1_000) == Taken::Yes).count();
+        assert_eq!(taken, 2);
+    }
+
+    /// What was granted before is still there when the log refuses more.
+    #[test]
+    fn a_refusal_takes_back_only_what_was_asked_for() {
+        let (quotas, counter) = (Quotas::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
+        assert_eq!(reserve(&quotas, &counter, 20), Some(1));
+        assert_eq!(quotas.take(&counter, 20), Taken::Yes);
+        counter.drain();
+        let turn = quotas.turn(&counter);
+        assert_eq!(quotas.ask(&counter, &turn, 100), Some(7));
+        quotas.refuse(&counter, &turn);
+        assert_eq!(quotas.total(&counter), 1);
+        assert_eq!(quotas.len(), 1);
+    }
+
     #[test]
     fn what_somebody_waits_for_does_not_lie_idle() {
         let (quotas, counter) = (Quotas::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));

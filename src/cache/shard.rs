@@ -164,3 +164,132 @@ impl Shard {
         self.entries.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clicks::Counter;
+    use crate::clock::Timestamp;
+    use crate::model::destination::{Destination, LinkType};
+    use crate::model::domain::DomainNumber;
+    use crate::model::id::Id;
+    use crate::model::link::{Link, Options};
+    use crate::model::short_code::ShortCode;
+    use crate::model::workspace::WorkspaceNumber;
+
+    fn entry(n: u32) -> Entry {
+        let destination = Destination::parse_web("url", "https://e.test/").expect("valid");
+        let options = Options::new(destination, LinkType::Url);
+        let (id, target) = (Id::from_bits(n.into()), Ok(options.target()));
+        let link = Link {
+            id,
+            workspace: WorkspaceNumber(0),
+            domain: DomainNumber::DEFAULT,
+            code: ShortCode::parse(&format!("c{n}")).expect("valid"),
+            created_at: Timestamp::from_millis(0),
+            updated_at: Timestamp::from_millis(0),
+            created_by: None,
+            options,
+        };
+        Entry::compile(link, Arc::new(Counter::new(id, 0)), target)
+    }
+
+    /// Few values, so that entries of different codes meet in the table.
+    fn hash_of(entry: &Entry) -> u64 {
+        u64::try_from(number(entry) % 7).expect("small")
+    }
+
+    fn number(entry: &Entry) -> u128 {
+        entry.counter.id().bits()
+    }
+
+    fn shard(numbers: std::ops::Range<u32>) -> Shard {
+        let mut shard = Shard::default();
+        for n in numbers {
+            let entry = entry(n);
+            assert!(shard.insert(hash_of(&entry), entry, hash_of).is_none());
+        }
+        shard
+    }
+
+    fn has(shard: &Shard, n: u32) -> bool {
+        let wanted = entry(n);
+        let is_it = |entry: &Entry| entry.code.as_bytes() == wanted.code.as_bytes();
+        matches!(shard.find(hash_of(&wanted), is_it, || 0), Known::Entry(found) if number(found) == u128::from(n))
+    }
+
+    #[test]
+    fn an_entry_takes_the_place_of_the_same_code_alone() {
+        let mut shard = shard(0..20);
+        let (again, mut elsewhere) = (entry(3), entry(3));
+        elsewhere.domain = DomainNumber(9);
+        let old = shard.insert(hash_of(&again), again, hash_of).expect("there is one");
+        assert_eq!((number(&old), shard.len(), shard.bytes), (3, 20, 20 * old.weight()));
+        assert!(shard.insert(hash_of(&elsewhere), elsewhere, hash_of).is_none(), "of another domain");
+        assert_eq!(shard.len(), 21);
+    }
+
+    #[test]
+    fn what_was_used_outlives_one_round_of_the_hand() {
+        let mut shard = shard(0..20);
+        for at in (0..20).step_by(2) {
+            shard.entries.at(at).touch();
+        }
+        // Up to the end of the entries, of which the last ones have filled the gaps.
+        let gone: Vec<u128> = (0..7).map(|_| number(&shard.evict(hash_of).expect("one"))).collect();
+        assert_eq!(gone, [1, 3, 5, 7, 9, 11, 13]);
+        assert!((0..20).all(|n| has(&shard, n) == (n % 2 == 0 || n > 13)));
+        // Where all are in use, one goes nevertheless.
+        for at in 0..13 {
+            shard.entries.at(at).touch();
+        }
+        for left in (0..13).rev() {
+            assert!(shard.evict(hash_of).is_some());
+            assert_eq!(shard.len(), left);
+        }
+        assert!(shard.evict(hash_of).is_none());
+        assert_eq!(shard.bytes, 0);
+    }
+
+    #[test]
+    fn draining_takes_what_is_asked_for_and_leaves_the_rest_to_be_found() {
+        let mut shard = shard(0..100);
+        let gone = shard.drain(|entry| number(entry) % 3 != 1, hash_of);
+        assert_eq!((gone.len(), shard.len()), (67, 33));
+        assert_eq!(shard.bytes, 33 * gone[0].weight());
+        assert!((0..100).all(|n| has(&shard, n) == (n % 3 == 1)));
+        let wanted = entry(4);
+        let is_it = |entry: &Entry| entry.code.as_bytes() == wanted.code.as_bytes();
+        assert!(shard.remove(hash_of(&wanted), is_it, hash_of).is_some());
+        assert!(!has(&shard, 4));
+    }
+
+    fn is_absent(shard: &Shard, wide: u128) -> bool {
+        matches!(shard.find(0, |_| false, || wide), Known::Absent)
+    }
+
+    #[test]
+    fn of_the_absent_the_oldest_is_forgotten_first() {
+        let most = ABSENT_MAX as u128;
+        let mut shard = Shard::default();
+        for wide in 0..2 * most + 10 {
+            shard.remember_absent(wide);
+            // What is known already takes no second place.
+            shard.remember_absent(wide);
+            let oldest = (wide + 1).saturating_sub(most);
+            assert!(is_absent(&shard, oldest), "{oldest} after {wide}");
+            assert!(oldest == 0 || !is_absent(&shard, oldest - 1), "{oldest} after {wide}");
+        }
+        assert_eq!(shard.absent.len(), ABSENT_MAX);
+        shard.forget_absent(2 * most);
+        assert!(!is_absent(&shard, 2 * most) && is_absent(&shard, 2 * most + 1));
+        shard.forget_all_absent();
+        assert!(!is_absent(&shard, 2 * most + 1));
+        for wide in 0..most {
+            shard.remember_absent(wide);
+        }
+        assert!(is_absent(&shard, 0), "all of them have room again");
+    }
+}

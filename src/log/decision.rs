@@ -296,3 +296,47 @@ fn ranges(ranges: &[Range], open_end: bool) -> String {
     }
     if texts.is_empty() { "nothing".to_owned() } else { texts.join(", ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range((from, to): (u64, u64)) -> Range {
+        (Position(from), Position(to))
+    }
+
+    #[test]
+    fn what_can_be_read_lies_between_what_is_lost() {
+        let rows: [(&[(u64, u64)], u64, &[(u64, u64)]); 10] = [
+            (&[], 5, &[(1, 5)]),
+            (&[], 1, &[(1, 1)]),
+            (&[], 0, &[]),
+            (&[(1, 5)], 5, &[]),
+            (&[(2, 5)], 5, &[(1, 1)]),
+            (&[(3, 4)], 9, &[(1, 2), (5, 9)]),
+            (&[(6, 7), (2, 3)], 9, &[(1, 1), (4, 5), (8, 9)]),
+            (&[(2, 6), (3, 4)], 9, &[(1, 1), (7, 9)]),
+            (&[(2, 3), (4, 5)], 6, &[(1, 1), (6, 6)]),
+            (&[(1, 1), (3, 3)], 3, &[(2, 2)]),
+        ];
+        for (lost, end, want) in rows {
+            let lost: Vec<Range> = lost.iter().copied().map(range).collect();
+            let want: Vec<Range> = want.iter().copied().map(range).collect();
+            assert_eq!(readable(&lost, Position(end)), want, "{lost:?} of {end}");
+        }
+    }
+
+    #[test]
+    fn ranges_in_words() {
+        let rows: [(&[(u64, u64)], bool, &str); 4] = [
+            (&[], false, "nothing"),
+            (&[], true, "whatever came after the last file"),
+            (&[(2, 2), (4, 6)], false, "position 2, positions 4 to 6"),
+            (&[(2, 2)], true, "position 2, whatever came after the last file"),
+        ];
+        for (lost, open_end, want) in rows {
+            let lost: Vec<Range> = lost.iter().copied().map(range).collect();
+            assert_eq!(ranges(&lost, open_end), want);
+        }
+    }
+}

@@ -451,6 +451,74 @@ mod tests {
         assert_eq!(out, [1, 2, 3]);
     }
 
+    /// Returns a Change whose payload has exactly `size` bytes.
+    fn change_of(size: usize) -> Change {
+        let mut change = change();
+        change.entries[0].put.value = Some(Bytes::from(vec![0; size / 2]));
+        let mut out = Vec::new();
+        write_change(&mut out, &change, Position(0)).expect("half the size fits");
+        let rest = size - (out.len() - FRAME_HEADER);
+        change.entries[0].put.value = Some(Bytes::from(vec![0; size / 2 + rest]));
+        change
+    }
+
+    #[test]
+    fn the_limit_of_a_change_is_exact() {
+        let mut out = Vec::new();
+        write_change(&mut out, &change_of(MAX_CHANGE_BYTES), Position(0)).expect("exactly the limit");
+        assert_eq!(out.len(), FRAME_HEADER + MAX_CHANGE_BYTES);
+        let size = write_change(&mut out, &change_of(MAX_CHANGE_BYTES + 1), Position(0));
+        assert_eq!((size, out.len()), (Err(MAX_CHANGE_BYTES + 1), FRAME_HEADER + MAX_CHANGE_BYTES));
+    }
+
+    /// The decoder's limit counts 8 bytes for an integer that takes 1 on disk.
+    #[test]
+    fn a_change_of_as_many_entries_as_fit_is_read_back() {
+        let mut change = change();
+        let entry = Entry { put: Put { key: Bytes::new(), value: None }, replaces: None };
+        // Three bytes each on disk; 64 bytes remain for the other fields.
+        change.entries = vec![entry; (MAX_CHANGE_BYTES - 64) / 3];
+        let mut out = Vec::new();
+        write_change(&mut out, &change, Position(0)).expect("within the limit");
+        assert_eq!(read(&out), Frame::Change(change, Position(0)));
+    }
+
+    /// A group of Changes is encoded into one buffer.
+    #[test]
+    fn a_frame_does_not_depend_on_what_stands_before_it() {
+        let mut out = vec![7; 1_000];
+        write_change(&mut out, &change(), Position(298)).expect("small");
+        assert_eq!(hex(&out[1_000..]), GOLDEN_CHANGE);
+        // The limit is that of the frame, not of the buffer.
+        let mut out = vec![7; MAX_CHANGE_BYTES];
+        write_change(&mut out, &change(), Position(298)).expect("small");
+    }
+
+    #[test]
+    fn a_length_that_no_writer_makes_is_no_frame() {
+        let rows = [(0, false), (1, true), (MAX_PAYLOAD, true), (MAX_PAYLOAD + 1, false)];
+        let mut bytes = Vec::new();
+        write_checkpoint(&mut bytes, Position(1), MANIFEST);
+        for (length, is_frame) in rows {
+            bytes[12..16].copy_from_slice(&u32::try_from(length).expect("small").to_le_bytes());
+            assert_eq!(FrameHead::parse(&bytes).map(|head| head.length), is_frame.then_some(length));
+        }
+    }
+
+    /// A snapshot's piece is closed by the record that fills it, which may be the largest there is.
+    #[test]
+    fn the_largest_piece_of_a_snapshot_is_a_frame() {
+        let record = |bytes| Record {
+            key: Bytes::from_static(b"l1"),
+            revision: Position(9),
+            value: Bytes::from(vec![0; bytes]),
+        };
+        let records = vec![record(RECORDS_BYTES - 3), record(MAX_CHANGE_BYTES - 64)];
+        let mut out = Vec::new();
+        write_records(&mut out, Position(300), &records);
+        assert_eq!(read(&out), Frame::Records(records));
+    }
+
     fn bytes() -> impl Strategy<Value = Bytes> {
         prop::collection::vec(any::<u8>(), 0..300).prop_map(Bytes::from)
     }

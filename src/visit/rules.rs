@@ -168,3 +168,185 @@ pub(super) fn fires_pixels(case: &Case<'_>) -> bool {
     let is_person = case.asking.agent == Agent::Person && case.asking.how != How::Prefetch;
     has_pixels && is_person && !case.asking.is_private
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::destination::{Destination, LinkType};
+    use crate::model::domain::DomainNumber;
+    use crate::model::id::Id;
+    use crate::model::link::{Edit, Link, Options, PasswordHash};
+    use crate::model::short_code::ShortCode;
+    use crate::model::workspace::WorkspaceNumber;
+
+    fn now() -> Timestamp {
+        Timestamp::from_millis(1_000_000)
+    }
+
+    fn url(text: &str) -> Destination {
+        Destination::parse_web("url", text).expect("valid")
+    }
+
+    /// Returns a link with these options, and 3 as the number of its clicks so far.
+    fn decided(edits: &[Edit]) -> Decided {
+        let mut options = Options::new(url("https://e.test/"), LinkType::Url);
+        for edit in edits {
+            options.apply(edit.clone()).expect("valid");
+        }
+        let target = Ok(options.target());
+        let link = Link {
+            id: Id::from_bits(1),
+            workspace: WorkspaceNumber(0),
+            domain: DomainNumber::DEFAULT,
+            code: ShortCode::parse("a").expect("valid"),
+            created_at: Timestamp::from_millis(0),
+            updated_at: Timestamp::from_millis(0),
+            created_by: None,
+            options,
+        };
+        Decided { link, target, leads_here: false }
+    }
+
+    fn asking(how: How, agent: Agent) -> Asking {
+        Asking::new(how, agent, "/a", "", None, &HeaderMap::new())
+    }
+
+    fn case<'a>(decided: &'a Decided, asking: &'a Asking) -> Case<'a> {
+        Case { decided, asking, now: now(), clicks: 3, is_unlocked: false }
+    }
+
+    #[test]
+    fn what_a_request_brings() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_static("a=1"));
+        headers.append(COOKIE, HeaderValue::from_static("b=2"));
+        headers.insert(REFERER, HeaderValue::from_static("https://from.test/"));
+        let asking = Asking::new(How::Look, Agent::Bot, "/a//x/y", "x/y", Some("q=1"), &headers);
+        assert_eq!((asking.how, asking.agent), (How::Look, Agent::Bot));
+        assert_eq!((&*asking.path, &*asking.rest, asking.query.as_deref()), ("/a", "x/y", Some("q=1")));
+        assert_eq!(asking.cookies, ["a=1", "b=2"]);
+        assert_eq!(asking.referrer.as_ref().map(HeaderValue::as_bytes), Some(&b"https://from.test/"[..]));
+        assert_eq!((asking.brought().rest, asking.brought().query), ("x/y", Some("q=1")));
+        assert!(asking.contact.is_none() && !asking.is_private);
+    }
+
+    /// Either of the two signals is enough, and nothing but `1` is one.
+    #[test]
+    fn who_asks_for_privacy_has_it() {
+        let rows = [
+            (&[("sec-gpc", "1")][..], true),
+            (&[("dnt", "1")], true),
+            (&[("dnt", "1"), ("sec-gpc", "1")], true),
+            (&[("dnt", "0"), ("sec-gpc", "0")], false),
+            (&[("dnt", "yes")], false),
+            (&[], false),
+        ];
+        for (sent, want) in rows {
+            let mut headers = HeaderMap::new();
+            for &(name, value) in sent {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+            let asking = Asking::new(How::Follow, Agent::Person, "/a", "", None, &headers);
+            assert_eq!(asking.is_private, want, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_address_is_that_of_the_request() {
+        let rows = [
+            ("/a", "", None, "/a"),
+            ("/a/", "", None, "/a"),
+            ("/a", "", Some("q=1&r"), "/a?q=1&r"),
+            ("/a", "", Some(""), "/a?"),
+            ("/a/x/y", "x/y", None, "/a/x/y"),
+            ("/a/x", "x", Some("q"), "/a/x?q"),
+            // No header of an answer can hold it.
+            ("/a", "", Some("q=\u{7}"), "/a"),
+        ];
+        for (path, rest, query, want) in rows {
+            let asking = Asking::new(How::Unlock, Agent::Person, path, rest, query, &HeaderMap::new());
+            assert_eq!(asking.same_again(), want, "{path} {query:?}");
+        }
+    }
+
+    /// T53: a person follows the link, or nothing is counted; bots where the link says so.
+    #[test]
+    fn what_is_counted() {
+        for counts_bots in [false, true] {
+            let decided = decided(&[Edit::CountBots(counts_bots)]);
+            for agent in [Agent::Person, Agent::Preview, Agent::Bot] {
+                for how in [How::Follow, How::Look, How::Prefetch, How::Unlock] {
+                    let asking = asking(how, agent);
+                    let is_click = matches!(how, How::Follow | How::Unlock);
+                    let want = is_click && (agent == Agent::Person || counts_bots);
+                    assert_eq!(case(&decided, &asking).counts(), want, "{how:?} {agent:?} {counts_bots}");
+                }
+            }
+        }
+    }
+
+    /// Pixels fire for people who follow the link and did not ask for privacy.
+    #[test]
+    fn whom_pixels_are_fired_at() {
+        let meta = Edit::MetaPixelId(Some("12345".into()));
+        let google = Edit::GoogleTagId(Some("G-ABC123".into()));
+        let private = Asking { is_private: true, ..asking(How::Follow, Agent::Person) };
+        let rows = [
+            (vec![], asking(How::Follow, Agent::Person), Manner::Redirect),
+            (vec![meta.clone()], asking(How::Follow, Agent::Person), Manner::Pixels),
+            (vec![google.clone()], asking(How::Follow, Agent::Person), Manner::Pixels),
+            (vec![meta.clone(), google.clone()], asking(How::Unlock, Agent::Person), Manner::Pixels),
+            (vec![meta.clone()], asking(How::Look, Agent::Person), Manner::Pixels),
+            (vec![meta.clone()], asking(How::Prefetch, Agent::Person), Manner::Redirect),
+            (vec![meta.clone()], asking(How::Follow, Agent::Bot), Manner::Redirect),
+            (vec![google.clone()], asking(How::Follow, Agent::Preview), Manner::Redirect),
+            (vec![meta.clone(), google], private, Manner::Redirect),
+        ];
+        for (edits, asking, want) in rows {
+            let mut row = decided(&edits);
+            assert_eq!(manner(&case(&row, &asking)), want, "{edits:?} {asking:?}");
+            assert_eq!(fires_pixels(&case(&row, &asking)), want == Manner::Pixels, "{edits:?} {asking:?}");
+            row.link.options.cloaked = true;
+            assert_eq!(manner(&case(&row, &asking)), Manner::Cloaked, "{edits:?} {asking:?}");
+        }
+    }
+
+    /// Each row adds what an earlier rule than that of the row before ends the visit for.
+    #[test]
+    fn the_first_rule_that_ends_a_visit_is_the_last() {
+        let person = asking(How::Look, Agent::Person);
+        let bot = asking(How::Follow, Agent::Bot);
+        let preview = asking(How::Follow, Agent::Preview);
+        let limited = Edit::MaxClicks(Some(4));
+        let locked = Edit::Password(Some(PasswordHash::from_stored("$argon2id$".into())));
+        let titled = Edit::Title(Some("a title".into()));
+        let rows = [
+            (Verdict::Withheld, &person, vec![limited.clone()]),
+            (Verdict::AskPassword, &person, vec![limited.clone(), locked.clone()]),
+            (Verdict::Preview, &preview, vec![limited.clone(), locked.clone(), titled.clone()]),
+            (Verdict::Preview, &preview, vec![locked.clone(), titled.clone(), Edit::BlockBots(true)]),
+            (Verdict::Blocked, &bot, vec![limited, locked.clone(), titled.clone(), Edit::BlockBots(true)]),
+            (
+                Verdict::Gone,
+                &bot,
+                vec![locked.clone(), titled.clone(), Edit::BlockBots(true), Edit::MaxClicks(Some(3))],
+            ),
+            (Verdict::Gone, &person, vec![locked.clone(), Edit::ExpiresAt(Some(now()))]),
+            (
+                Verdict::NotFound,
+                &person,
+                vec![Edit::ValidSince(Some(Timestamp::from_millis(1_000_001))), Edit::MaxClicks(Some(3))],
+            ),
+            (Verdict::NotFound, &preview, vec![Edit::IsActive(false), Edit::ExpiresAt(Some(now())), titled]),
+        ];
+        for (want, asking, edits) in rows {
+            let decided = decided(&edits);
+            assert_eq!(judge(&case(&decided, asking)), want, "{edits:?}");
+        }
+        let decided = decided(&[locked, Edit::MaxClicks(Some(4))]);
+        let person = asking(How::Follow, Agent::Person);
+        let unlocked = Case { is_unlocked: true, ..case(&decided, &person) };
+        let Verdict::Leads { location, manner } = judge(&unlocked) else { panic!("it leads on") };
+        assert_eq!((location.as_bytes(), manner), (&b"https://e.test/"[..], Manner::Redirect));
+    }
+}

@@ -343,6 +343,54 @@ mod tests {
         assert_eq!(Footer::decode(&footer[..FOOTER_BYTES - 1]), None);
     }
 
+    /// Returns the bytes with one of them replaced, and the crc that is right for that.
+    fn with_byte(mut bytes: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
+        bytes[at] = byte;
+        bytes.truncate(bytes.len() - 4);
+        put_crc(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn both_kinds_of_segments_are_read_back() {
+        for kind in [Kind::Changes, Kind::Snapshot] {
+            let header = Header { kind, ..header() };
+            assert_eq!(Header::decode(&header.encode()), Ok(header));
+        }
+        assert_eq!(Header::decode(&with_byte(header().encode(), 5, 2)), Err(NotAHeader::Damaged));
+    }
+
+    /// A right crc alone makes no header, footer or mark.
+    #[test]
+    fn another_magic_or_version_is_refused_though_the_crc_is_right() {
+        for at in 0..4 {
+            assert_eq!(Header::decode(&with_byte(header().encode(), at, 0)), Err(NotAHeader::Damaged));
+            assert_eq!(Footer::decode(&with_byte(FOOTER.encode(), at, 0)), None);
+            assert_eq!(Closed::decode(&with_byte(CLOSED.encode(), at, 0)), None);
+        }
+        for version in [0, 2] {
+            assert_eq!(Footer::decode(&with_byte(FOOTER.encode(), 4, version)), None);
+            assert_eq!(Closed::decode(&with_byte(CLOSED.encode(), 4, version)), None);
+        }
+        assert_eq!(Header::decode(&with_byte(header().encode(), 4, 0)), Err(NotAHeader::Damaged));
+        let mut foreign = with_byte(header().encode(), 4, 2);
+        foreign = with_byte(foreign, 0, 0);
+        assert_eq!(Header::decode(&foreign), Err(NotAHeader::Damaged), "not ours, of whatever version");
+    }
+
+    #[test]
+    fn a_tally_tells_records_from_clicks() {
+        let mut tally = Tally::default();
+        tally.count(b"l1", Some(b"value"));
+        tally.count(b"l23", None);
+        assert_eq!(tally, Tally { records: 2, record_bytes: 10, ..Tally::default() });
+        tally.count(b"c1", Some(b"12345678"));
+        assert_eq!(tally, Tally { records: 2, record_bytes: 10, clicks: 1, click_bytes: 10 });
+        tally.add(FOOTER.tally);
+        tally.add(FOOTER.tally);
+        assert_eq!(tally, Tally { records: 4, record_bytes: 14, clicks: 7, click_bytes: 18 });
+    }
+
     /// T98.
     #[test]
     fn a_newer_header_is_told_from_a_damaged_one() {
