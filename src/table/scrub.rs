@@ -106,11 +106,10 @@ impl Pass {
                 Cell::decode(key, bytes)?;
                 self.links.entry(Bytes::copy_from_slice(key)).or_default();
             }
-            Some(&keys::HISTORY) => {}
             Some(b'T' | b'K' | b'S') => {
                 Cell::decode(key, bytes)?;
             }
-            Some(b'I' | b'A' | b'W') => {}
+            Some(&(keys::HISTORY | b'I' | b'A' | b'W')) => {}
             _ if key == keys::APPLIED || key == keys::INDEX_VERSION => {}
             _ => return Err(Corrupt::new("there is a key of no known kind").into()),
         }
