@@ -307,7 +307,7 @@ mod tests {
     fn what_needs_a_look_at_the_visitor_or_the_clock_is_decided_at_the_click() {
         let now = Timestamp::from_millis(0);
         let text = "https://e.test/{{custom_values.page}}";
-        let fillable = Destination::parse("url", text, LinkType::Url, &ExtraSchemes::default());
+        let fillable = Destination::parse_fillable("url", text, LinkType::Url, &ExtraSchemes::default());
         let fillable = fillable.expect("valid");
         let edits = [
             Edit::LinkType(LinkType::Mailto),

@@ -399,19 +399,19 @@ mod tests {
     #[tokio::test]
     async fn a_full_room_says_so_and_only_for_itself() {
         let threads = Threads::of(1);
-        let (ours, theirs) = (CpuPool::new(&threads, 4), CpuPool::new(&threads, 4));
+        let (ours, theirs) = (CpuPool::new(&threads, 8), CpuPool::new(&threads, 8));
         let turn = threads.try_take().expect("it is free");
         let tenant = workspace("a", 1);
         let mut runs: Vec<Run<'_, u32>> = Vec::new();
-        for n in 0..2 {
+        for n in 0..ours.shares().workspace {
             runs.push(Box::pin(ours.run(&tenant, move |_| n)));
         }
         assert!(runs.iter_mut().all(|run| poll(run.as_mut()).is_none()));
-        assert!(matches!(ours.run(&tenant, |_| 2).await, Err(Error::Busy)));
-        runs.push(Box::pin(theirs.run(&tenant, |_| 3)));
+        assert!(matches!(ours.run(&tenant, |_| 3).await, Err(Error::Busy)));
+        runs.push(Box::pin(theirs.run(&tenant, |_| 4)));
         assert!(runs.iter_mut().all(|run| poll(run.as_mut()).is_none()));
         drop(turn);
         let done: Vec<_> = all(runs).await.into_iter().map(Result::ok).collect();
-        assert_eq!(done, [Some(0), Some(1), Some(3)]);
+        assert_eq!(done, [Some(0), Some(1), Some(2), Some(4)]);
     }
 }

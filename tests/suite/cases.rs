@@ -126,7 +126,7 @@ const WIRE_AND_STORE: &[(u32, Proof)] = &[
     (109, Test("tests/soak/load.rs", "t109_a_million_unknown_codes")),
     (110, Test("tests/soak/load.rs", "t110_sixty_four_megabytes")),
     (111, Test("tests/soak/overload.rs", "t111_twice_the_capacity")),
-    (111, Test("src/links/turns.rs", "a_full_queue_says_so_and_only_for_itself")),
+    (111, Test("src/links/cpu_pool.rs", "a_full_room_says_so_and_only_for_itself")),
     (112, Test("src/http/service/panics.rs", "t112_a_thousand_panics_are_a_thousand_answers")),
     (112, Test("src/http/service.rs", "a_panic_on_the_way_is_500_and_counted")),
 ];
@@ -238,7 +238,7 @@ const LINKS_AND_PEOPLE: &[(u32, Proof)] = &[
     (87, Test("src/webhooks/tls.rs", "certificates_are_checked_against_the_name_in_the_url")),
     (88, Test("tests/suite/webhook_limits.rs", "a_full_queue_drops_and_counts_and_nobody_waits")),
     (88, Test("tests/suite/webhooks.rs", "failures_are_tried_again_and_shown")),
-    (88, Test("src/webhooks/lanes.rs", "a_host_that_is_gone_is_tried_now_and_then")),
+    (88, Test("src/webhooks/scheduler/tests.rs", "a_receiver_that_is_gone_is_tried_now_and_then")),
     (89, Test("tests/suite/webhook_urls.rs", "what_else_is_refused_and_what_is_not")),
     (90, Test("tests/suite/webhooks.rs", "told_in_full")),
     (90, Test("tests/suite/webhooks.rs", "counted_clicks_are_told_and_nothing_else")),

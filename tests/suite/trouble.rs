@@ -2,7 +2,6 @@
 //! gone, a bug, a store that is not read yet, a body that does not arrive. Status, headers and body
 //! to the last byte; and that nothing of it stays once it is over.
 
-use std::fs;
 use std::time::Duration;
 
 use serde_json::json;
@@ -188,15 +187,10 @@ fn writes_that_fail_are_told_in_every_dialect() {
 
 #[test]
 fn a_store_that_cannot_be_read_is_told_in_every_dialect() {
-    // Where the table's folder should be is something else: it can be neither opened nor rebuilt.
-    let app = TestApp::start_ill(
-        |config| {
-            fs::create_dir(&config.data_dir).expect("the data folder");
-            fs::write(config.data_dir.join("table"), "no folder").expect("a file");
-        },
-        Faults::default(),
-        false,
-    );
+    // The table is missing, and the log that it would be rebuilt from cannot be read.
+    let faults = Faults::default();
+    faults.set(Some(Fault::Unreadable));
+    let app = TestApp::start().restart_ill(faults);
     for vendor in &VENDORS {
         // With any key: which ones are valid is in the store.
         for key in [KEY, "any"] {

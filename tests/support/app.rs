@@ -89,6 +89,15 @@ impl TestApp {
         TestApp::launch(self.config.clone(), self.clock.clone(), folder)
     }
 
+    /// Stops in order, removes the table, and starts again over a log with these faults, without waiting
+    /// until the app answers requests of every kind.
+    pub(crate) fn restart_ill(mut self, faults: Faults) -> TestApp {
+        self.stop();
+        std::fs::remove_dir_all(self.config.data_dir.join("table")).expect("the table's folder");
+        let folder = self.folder.take().expect("taken once");
+        TestApp::launch_over(self.config.clone(), self.clock.clone(), folder, faults, false)
+    }
+
     /// A second app, on a copy of what this one has on disk now: what a start after a crash at this
     /// moment would find.
     pub(crate) fn crashed(&self) -> TestApp {

@@ -16,6 +16,8 @@ pub(crate) enum Fault {
     Unavailable,
     /// A bug.
     Panic,
+    /// Its files cannot be read; writes pass.
+    Unreadable,
     /// Proposals with more than [`LARGE`] bytes wait until [`Faults::release`]; others pass.
     HoldLarge,
 }
@@ -70,7 +72,7 @@ impl Log for FailingLog {
     fn propose(&self, proposal: Proposal, answer: Answer) {
         let fault = *self.faults.0.lock();
         let error = match fault {
-            None => return self.log.propose(proposal, answer),
+            None | Some(Fault::Unreadable) => return self.log.propose(proposal, answer),
             Some(Fault::Full) => CommitError::DiskFull,
             Some(Fault::Unconfirmed) => CommitError::Unknown,
             Some(Fault::Unavailable) => CommitError::Unavailable("its disk is gone".to_owned()),
@@ -89,6 +91,9 @@ impl Log for FailingLog {
     }
 
     fn follow(&self, from: Position) -> Result<Follow, LogError> {
+        if *self.faults.0.lock() == Some(Fault::Unreadable) {
+            return Err(LogError::Damaged("a test has made it unreadable".to_owned()));
+        }
         self.log.follow(from)
     }
 
