@@ -2,7 +2,7 @@
 //! check that no write closes a loop of them.
 //!
 //! [`Routes::edges`] is the one list of such places. A new field that holds a destination does not
-//! compile until the list names it. Every write that adds an edge is checked by [`search`]: links
+//! compile until the list names it. Every write that adds an edge is checked by [`search()`]: links
 //! ([`check`]), domains, imports, and the custom values of a workspace, which fill destinations.
 //! `doctor` runs the same search over the log.
 //!

@@ -29,7 +29,7 @@ const BACK: &str = "must not lead back to this short link";
 const FILLED_MAX: usize = 10_000;
 
 /// Links that new custom values lead to this server and that are checked for loops, which reads up
-/// to [`super::search`]'s bound of records for each while no other link can be changed. Loops
+/// to [`super::search()`]'s bound of records for each while no other link can be changed. Loops
 /// through further ones are left to the visit.
 const CHECKED_MAX: usize = 200;
 
