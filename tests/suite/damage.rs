@@ -222,13 +222,16 @@ fn check(original: &Original, data: &Path, case: &str, of_log: Option<&str>, lou
     true
 }
 
+/// Copies that are damaged however slow the machine is.
+const ROUNDS_MIN: u32 = 10;
+
 /// Damages copies of a data folder until time is up.
 fn rounds(how: End) {
     let (seed, mut dice) = Dice::seeded();
     eprintln!("WAYPOST_SEED={seed}");
     let given = std::env::var("WAYPOST_DAMAGE_SECONDS").ok().and_then(|text| text.parse().ok());
-    let end = Instant::now() + Duration::from_secs(given.unwrap_or(SECONDS));
     let original = Original::make(how);
+    let end = Instant::now() + Duration::from_secs(given.unwrap_or(SECONDS));
     let files: Vec<PathBuf> = files(original.folder.path())
         .into_iter()
         .filter(|file| file.starts_with("log") || file.starts_with("table"))
@@ -237,7 +240,7 @@ fn rounds(how: End) {
     let (mut served, mut refused) = (0, 0);
     'time: loop {
         for file in &files {
-            if Instant::now() > end {
+            if Instant::now() > end && served + refused >= ROUNDS_MIN {
                 break 'time;
             }
             let mut bytes = fs::read(original.folder.path().join(file)).expect("readable");
