@@ -166,7 +166,7 @@ impl Counters {
 
     /// Drains all dirty counters, and those of links with a limit that nobody clicked since the
     /// last drain, or with `last` all of them. Their [`Counters::tally`] is to be made durable;
-    /// whoever fails to hands them back by [`Counters::put_back`]. In the order of their ids, which
+    /// a caller that fails to do so returns them by [`Counters::put_back`]. In the order of their ids, which
     /// is the table's: neighbours share its pages.
     pub fn drain(&self, last: bool) -> Vec<Arc<Counter>> {
         let mut dirty = std::mem::take(&mut *self.dirty.lock());
@@ -233,10 +233,10 @@ impl Counters {
         registry.forget_applied(applied);
     }
 
-    /// The one live counter of `id`, or a new one upon the total that `read` finds in the table. It is for
-    /// an entry: whoever does not keep that must [`Counters::release`] it. A detached one
-    /// ([`Counters::is_detached`]) past [`UNATTACHED_MAX`], unless the link `is_limited`: its limit
-    /// holds only if each click is counted.
+    /// Returns the one live counter of `id`, or creates one with the total that `read` finds in the table.
+    /// The counter is for a cache entry: a caller that does not keep the entry must [`Counters::release`]
+    /// the counter. Past [`UNATTACHED_MAX`] the counter is detached ([`Counters::is_detached`]), unless the
+    /// link `is_limited`: a limit holds only if each click is counted.
     pub fn adopt<E>(
         &self,
         id: Id,

@@ -42,9 +42,9 @@ const LEAST: u64 = MIB;
 /// longer returned to the system: compaction's map of keys is one.
 const ALLOCATOR: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "2"), ("MALLOC_MMAP_THRESHOLD_", "131072")];
 
-/// Starts the program anew, in the same process, with what the allocator is to be told, unless the operator
-/// has set one of the variables: it asks the environment, once, before `main`. Returns where nothing is to
-/// be done, or the system does not let it.
+/// Executes the program again in the same process with the allocator's variables set, unless the operator
+/// has set one of them: glibc reads the environment once, before `main`. Returns when nothing is to be
+/// done or the system refuses.
 pub fn keep_to_few_arenas() {
     if ALLOCATOR.iter().any(|(name, _)| std::env::var_os(name).is_some()) {
         return;

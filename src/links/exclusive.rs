@@ -44,7 +44,7 @@ tokio::task_local! {
 pub(super) struct ExclusiveLock {
     lock: RwLock<()>,
     /// Exclusive holds that have ended. Added to before the lock is released, and after the hold's
-    /// Change is applied: whoever reads the table after reading this number sees all of them.
+    /// Change is applied: a reader of the table that has read this number before sees all of them.
     generation: AtomicU64,
     long_holds: AtomicU64,
     /// When a long hold was last logged, in milliseconds since `started`; 0 for never.

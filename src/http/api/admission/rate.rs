@@ -59,7 +59,7 @@ pub struct Settings {
     pub refused_per_minute: u32,
     /// Visits per minute and address to codes that lead nowhere; and, counted apart, requests for
     /// `/healthz` and `/readyz`. No office and no crawler makes
-    /// 1,700 a second; a scanner does, and is told so.
+    /// 1,700 a second; a scanner does, and is answered 429.
     pub misses_per_minute: u32,
 }
 
