@@ -36,8 +36,8 @@ const LEAVES: [&str; 5] = ["settings", "clock", "readiness", "descriptors", "pri
 const OF_A_DIALECT: [&str; 5] =
     ["model", "clock", "http::api::dialect", "http::api::json", "http::api::query"];
 
-/// The files of `src`, their paths relative to it.
-fn sources() -> Vec<(PathBuf, String)> {
+/// Returns the files of `src` with their texts, sorted by path relative to it.
+pub(super) fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
     let mut open = vec![root.clone()];

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::layers::sources;
+
 /// A pool with shares: the file that makes it, how, what it bounds, and the test that shows that one
 /// tenant cannot take all of it.
 struct Pool {
@@ -81,34 +83,21 @@ const RAW: [&str; 6] = [
 ];
 const FAIR: [&str; 3] = ["FairSemaphore::new(", "CpuPool::new(", "Shares::of("];
 
-/// The product's sources, without comments and unit tests, with paths from the crate's root.
-fn sources() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (mut found, mut open): (Vec<(String, String)>, Vec<PathBuf>) = (Vec::new(), vec![root.join("src")]);
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(folder).expect("the sources") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                open.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).expect("a source file");
-                let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-                let code = code.join("\n");
-                let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap_or("").to_owned();
-                if path.ends_with("tests.rs") {
-                    continue;
-                }
-                let path = path.strip_prefix(root).expect("below it").to_string_lossy().into_owned();
-                found.push((path, code));
-            }
-        }
-    }
-    found
+/// Returns the product's sources without comments and unit tests, with paths from the crate's root.
+fn product() -> Vec<(String, String)> {
+    let files = sources().into_iter().filter(|(path, _)| !path.ends_with("tests.rs"));
+    let without_tests = |(path, text): (PathBuf, String)| {
+        let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = code.join("\n");
+        let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap_or("").to_owned();
+        (format!("src/{}", path.display()), code)
+    };
+    files.map(without_tests).collect()
 }
 
 #[test]
 fn every_pool_has_shares_or_a_reason() {
-    for (file, code) in sources() {
+    for (file, code) in product() {
         for raw in RAW {
             let bare = code.matches(raw).count() - code.matches(&format!("Fair{raw}")).count();
             let is_allowed = OTHERS.iter().any(|(allowed, _)| file.starts_with(allowed));
