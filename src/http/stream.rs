@@ -174,7 +174,7 @@ impl<S: AsyncWrite + Unpin> Stream<S> {
             _ => {
                 let now = Instant::now();
                 // Looked at here, where the time is known, and acted upon when a request comes.
-                self.is_old = now >= self.old_at || turn / 2 + 1 >= REQUESTS_MAX;
+                self.is_old = now >= self.old_at;
                 now + self.patience.head
             }
         };
@@ -263,8 +263,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
             if !start.is_empty() {
                 self.began = Some(turn);
                 self.is_upload = !start.starts_with(b"GET ") && !start.starts_with(b"HEAD ");
+                // A request that is there at once was never waited for, and counts as well.
+                let is_old = self.is_old || turn / 2 + 1 >= REQUESTS_MAX;
                 // Nobody sends ahead behind what may change something (RFC 9112 9.3.2).
-                if self.is_old && (self.is_upload || is_one_head(start)) {
+                if is_old && (self.is_upload || is_one_head(start)) {
                     self.turn.set_last();
                 }
             }
@@ -563,6 +565,20 @@ mod tests {
         stream.inner.takes = 1;
         flush(&mut stream).await.expect("taken");
         assert!(matches!(read(&mut stream).await, Some(Err(_))));
+    }
+
+    /// A client whose next request is there before it is waited for.
+    #[tokio::test]
+    async fn a_connection_that_is_never_waited_for_ends_after_as_many_requests_as_others() {
+        let mut stream = stream(usize::MAX);
+        let answer = |_: Request<String>| ready(Ok::<_, io::Error>(Response::new(String::new())));
+        let service = stream.turn.taken_by(service_fn(answer));
+        for number in 1..=REQUESTS_MAX {
+            stream.inner.input = REQUEST;
+            assert!(matches!(read(&mut stream).await, Some(Ok(()))));
+            assert_eq!(stream.turn.is_last(), number == REQUESTS_MAX, "{number}");
+            service.call(Request::default()).await.expect("an answer");
+        }
     }
 
     #[tokio::test]
