@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// Longest wait for bytes: beyond it the server hangs, and the test says so.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A response.
 #[derive(Clone)]
@@ -155,6 +155,12 @@ impl Connection {
     /// Waits for the first bytes of an answer; false when the connection ended.
     pub(crate) fn begins(&mut self) -> io::Result<bool> {
         Ok(!self.0.fill_buf()?.is_empty())
+    }
+
+    /// Whether the answer begins with this status. All of it is left to be read.
+    pub(crate) fn has_status(&mut self, status: u16) -> io::Result<bool> {
+        let line = self.0.fill_buf()?;
+        Ok(line.get("HTTP/1.1 ".len()..).is_some_and(|line| line.starts_with(status.to_string().as_bytes())))
     }
 
     /// Reads exactly so many bytes, and leaves the rest where it is.
