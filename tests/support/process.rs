@@ -16,7 +16,7 @@ use crate::support::app::{HOST, KEY};
 use crate::support::http::Client;
 
 /// How long a start, an exit or anything else polled for may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often a poll looks.
 const POLL: Duration = Duration::from_millis(2);
@@ -69,6 +69,14 @@ impl Plan {
     pub(crate) fn env(mut self, name: &str, value: &str) -> Plan {
         self.command.env(name, value);
         self
+    }
+
+    /// With deadlines for heads, bodies and the drain that are longer than any test waits.
+    #[must_use]
+    pub(crate) fn patient(self) -> Plan {
+        ["HEADER", "BODY", "DRAIN"]
+            .iter()
+            .fold(self, |plan, name| plan.env(&format!("WAYPOST_HTTP__{name}_TIMEOUT"), "10m"))
     }
 
     /// A value that need not be text.

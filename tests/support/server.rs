@@ -1,7 +1,7 @@
 //! A server on a fresh data folder and a port of its own, and the bluntest of clients: bytes in,
 //! bytes out, so that a test sees exactly what a socket sees.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,29 @@ use waypost::app::App;
 use waypost::clock::Clock;
 use waypost::config::{AdminKey, Config};
 
+use crate::support::process::poll;
+
 /// The key in the environment of every server here.
 pub(crate) const KEY: &str = "key-of-the-tests-0123456789";
 
-/// How long a client here waits for anything: far above every deadline that tests set.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client here waits for anything. A test that must not wait for a deadline of the server sets the
+/// deadline to [`FAR`], and fails if the server waits for it all the same.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A deadline of the server that is longer than any client waits.
+pub(crate) const FAR: Duration = Duration::from_mins(10);
+
+/// How long the server reads on behind a refusal while nothing arrives. No setting changes it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Pause of a client between two drips.
+const DRIP: Duration = Duration::from_millis(50);
+
+/// Sets the deadlines for heads and bodies to [`FAR`].
+pub(crate) fn patient(config: &mut Config) {
+    config.http.header_timeout = FAR;
+    config.http.body_timeout = FAR;
+}
 
 /// The program, running.
 pub(crate) struct Server {
@@ -44,11 +62,20 @@ impl Server {
         self.runtime.block_on(self.app.stop());
     }
 
+    /// The one answer to a GET with these header lines. Asks again while none comes: there may be no place for
+    /// the connection yet, or a short deadline for heads may be over before this one is sent.
+    #[track_caller]
+    pub(crate) fn get(&self, target: &str, headers: &str) -> String {
+        poll(target, PATIENCE, || {
+            let text =
+                self.raw(format!("GET {target} HTTP/1.1\r\nHost: h\r\n{headers}Connection: close\r\n\r\n"));
+            (!text.is_empty()).then_some(text)
+        })
+    }
+
     /// A number of `/metrics`.
     pub(crate) fn metric(&self, name: &str) -> u64 {
-        let text = self.raw(format!(
-            "GET /metrics HTTP/1.1\r\nHost: h\r\nX-API-Key: {KEY}\r\nConnection: close\r\n\r\n"
-        ));
+        let text = self.get("/metrics", &format!("X-API-Key: {KEY}\r\n"));
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
     }
@@ -79,15 +106,37 @@ impl Server {
         client.rest()
     }
 
-    /// The one answer to these bytes, of one of these statuses, behind which the server closes.
+    /// The one answer to these bytes, of one of these statuses, behind which the server closes. On a
+    /// [`patient`] server it fails if either waits for a deadline.
     #[track_caller]
     pub(crate) fn answers_once(&self, what: &str, bytes: impl AsRef<[u8]>, wanted: &[u16]) -> String {
-        let start = Instant::now();
         let text = self.raw(bytes);
         assert!(wanted.contains(&status(&text)), "{what}: {text}");
         assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{what}: one answer, then the end: {text}");
-        assert!(start.elapsed() < Duration::from_secs(3), "{what} took {:?}", start.elapsed());
         text
+    }
+
+    /// Sends what the server refuses before its end, and checks that the refusal arrives. Repeats the upload only
+    /// if the refusal is lost and the upload took longer than the server reads on.
+    #[track_caller]
+    pub(crate) fn refuses_early(
+        &self,
+        what: &str,
+        send: impl Fn(&mut Client) -> io::Result<()>,
+        is_right: impl Fn(&str) -> bool,
+    ) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let start = Instant::now();
+            let mut client = self.connect();
+            let sent = send(&mut client);
+            let text = client.rest();
+            if sent.is_ok() && is_right(&text) {
+                return;
+            }
+            let is_late = start.elapsed() >= LINGER && Instant::now() < end;
+            assert!(is_late, "{what}: {sent:?} {text}");
+        }
     }
 
     /// One request to the API, with the key.
@@ -115,8 +164,26 @@ impl Client {
     }
 
     /// Writes, to a peer that is to hear all of it.
-    pub(crate) fn tell(&mut self, bytes: impl AsRef<[u8]>) {
-        self.0.write_all(bytes.as_ref()).expect("it listens");
+    pub(crate) fn tell(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.0.write_all(bytes.as_ref())
+    }
+
+    /// Sends these bytes again and again until the server closes; fails if the server never does.
+    #[track_caller]
+    pub(crate) fn drip(mut self, what: &str, bytes: impl AsRef<[u8]>) {
+        self.0.set_read_timeout(Some(DRIP)).expect("a timeout");
+        let end = Instant::now() + PATIENCE;
+        let mut buffer = [0; 1024];
+        loop {
+            self.send(&bytes);
+            match self.0.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{what}: {error}"),
+            }
+            assert!(Instant::now() < end, "{what}: the server puts its deadline off");
+        }
     }
 
     /// Says that nothing more will come.
