@@ -6,18 +6,29 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::app::{HOST, KEY};
 use crate::support::http::{Client, Connection, text};
-use crate::support::process::{PATIENCE, Plan, command, not_tested, poll};
+use crate::support::process::{PATIENCE, Plan, Process, command, not_tested, poll};
 
 /// A server without a key in its environment, as on a fresh machine.
 fn fresh(data: &Path) -> Plan {
     Plan::on(data).without("WAYPOST_ADMIN_KEY")
+}
+
+/// Begins a request to create a link, and returns once the server waits for its body.
+fn begin(server: &Process, length: usize) -> Connection {
+    let mut connection = Connection::open(server.address()).expect("accepted");
+    let head = format!(
+        "POST /api/v1/links HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+    );
+    connection.send(head.as_bytes()).expect("sent");
+    assert_eq!(connection.receive(true).expect("an answer").map(|answer| answer.status), Some(100));
+    connection
 }
 
 /// The `curl` that a start prints: everything behind "Create a link:".
@@ -227,7 +238,7 @@ fn a_data_folder_that_cannot_be_used_is_named() {
 #[test]
 fn a_stop_finishes_what_was_started() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let server = Plan::on(folder.path()).env("WAYPOST_CLICKS__FLUSH_INTERVAL", "1h").start();
+    let mut server = Plan::on(folder.path()).patient().env("WAYPOST_CLICKS__FLUSH_INTERVAL", "1h").start();
     let made = server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
     let mut idle = Connection::open(server.address()).expect("accepted");
     let mut visitor = server.visitor();
@@ -236,20 +247,9 @@ fn a_stop_finishes_what_was_started() {
     }
     // A request whose body is on its way when the signal comes.
     let body = r#"{"url":"https://e.test/late","customSlug":"late"}"#;
-    let head = format!(
-        "POST /api/v1/links HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    let mut started = Connection::open(server.address()).expect("accepted");
-    started.send(head.as_bytes()).expect("sent");
+    let mut started = begin(&server, body.len());
     started.send(&body.as_bytes()[..10]).expect("sent");
-    // The head has been read once the server asks for nothing more: an answered request later on
-    // another connection comes after it.
-    for _ in 0..20 {
-        assert_eq!(visitor.get("/s").status, 302);
-    }
     let address = server.address();
-    let begun = Instant::now();
     server.signal(Signal::TERM);
     poll("the listener's end", PATIENCE, || Connection::open(address).is_err().then_some(()));
     started.send(&body.as_bytes()[10..]).expect("still read");
@@ -257,13 +257,11 @@ fn a_stop_finishes_what_was_started() {
     assert_eq!(answer.status, 201, "{answer:?}");
     assert!(answer.closes(), "told that it was the last: {answer:?}");
     assert!(idle.is_closed(), "idle connections are closed");
-    let mut server = server;
-    let status = server.ends("the end after SIGTERM");
+    let status = server.ends("the end after SIGTERM, long before the drain's limit");
     assert_eq!(status.code(), Some(0), "{}", server.stderr());
-    assert!(begun.elapsed() < Duration::from_secs(9), "nothing waited for the drain's limit");
     let server = Plan::on(folder.path()).start();
     assert_eq!(server.visitor().head("/late").status, 302);
-    assert_eq!(server.admin().clicks(text(&made, "id")), 70, "no click is lost by a stop");
+    assert_eq!(server.admin().clicks(text(&made, "id")), 50, "no click is lost by a stop");
     server.stop();
 }
 
@@ -279,25 +277,16 @@ fn sigint_stops_as_sigterm_does() {
 #[test]
 fn a_second_signal_ends_at_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut server = Plan::on(folder.path()).start();
+    let mut server = Plan::on(folder.path()).patient().start();
     let made = server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
     // A request that never ends holds the drain.
-    let mut held = Connection::open(server.address()).expect("accepted");
-    let head = format!(
-        "POST /api/v1/links HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 9\r\n\r\n"
-    );
-    held.send(head.as_bytes()).expect("sent");
-    for _ in 0..20 {
-        assert_eq!(server.visitor().head("/s").status, 302);
-    }
+    let _held = begin(&server, 9);
     let address = server.address();
     server.signal(Signal::TERM);
     poll("the listener's end", PATIENCE, || Connection::open(address).is_err().then_some(()));
     assert!(server.is_running(), "it waits for the started request: {}", server.stderr());
-    let second = Instant::now();
     server.signal(Signal::TERM);
     let status = server.ends("the end after the second signal");
-    assert!(second.elapsed() < Duration::from_secs(3), "{:?}", second.elapsed());
     assert_eq!(status.code(), Some(1), "{status}: not an orderly end");
     let server = Plan::on(folder.path()).start();
     server.admin().get(&format!("/api/v1/links/{}", text(&made, "id"))).expect(200, "nothing is lost");
@@ -307,12 +296,8 @@ fn a_second_signal_ends_at_once() {
 #[test]
 fn a_drain_has_a_limit() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut server = Plan::on(folder.path()).env("WAYPOST_HTTP__DRAIN_TIMEOUT", "300ms").start();
-    let mut held = Connection::open(server.address()).expect("accepted");
-    let head = format!(
-        "POST /api/v1/links HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 9\r\n\r\n"
-    );
-    held.send(head.as_bytes()).expect("sent");
+    let mut server = Plan::on(folder.path()).patient().env("WAYPOST_HTTP__DRAIN_TIMEOUT", "300ms").start();
+    let _held = begin(&server, 9);
     server.signal(Signal::TERM);
     assert_eq!(server.ends("the end of the drain").code(), Some(0), "{}", server.stderr());
 }
@@ -527,21 +512,14 @@ fn configurations_that_cannot_be_read() {
 fn fifty_requests_on_their_way_finish() {
     const EACH: usize = 25;
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut server = Plan::on(folder.path()).env("WAYPOST_CLICKS__FLUSH_INTERVAL", "1h").start();
+    let mut server = Plan::on(folder.path()).patient().env("WAYPOST_CLICKS__FLUSH_INTERVAL", "1h").start();
     let made = server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
     let mut creating = Vec::new();
     let mut clicking = Vec::new();
     for number in 0..EACH {
         let body = format!(r#"{{"url": "https://e.test/{number}", "customSlug": "n{number}"}}"#);
-        let mut connection = Connection::open(server.address()).expect("accepted");
-        let length = body.len();
-        let head = format!(
-            "POST /api/v1/links HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
-        );
-        connection.send(head.as_bytes()).expect("sent");
-        // The body is asked for: the request has begun.
-        assert_eq!(connection.receive(true).expect("an answer").map(|answer| answer.status), Some(100));
-        connection.send(&body.as_bytes()[..length / 2]).expect("sent");
+        let mut connection = begin(&server, body.len());
+        connection.send(&body.as_bytes()[..body.len() / 2]).expect("sent");
         creating.push((connection, body));
         let mut connection = Connection::open(server.address()).expect("accepted");
         connection
@@ -551,7 +529,6 @@ fn fifty_requests_on_their_way_finish() {
         clicking.push(connection);
     }
     let address = server.address();
-    let stopping = Instant::now();
     server.signal(Signal::TERM);
     poll("the listener's end", PATIENCE, || Connection::open(address).is_err().then_some(()));
     for (connection, body) in &mut creating {
@@ -568,8 +545,8 @@ fn fifty_requests_on_their_way_finish() {
             clicks += 1;
         }
     }
-    assert_eq!(server.ends("the end after SIGTERM").code(), Some(0), "{}", server.stderr());
-    assert!(stopping.elapsed() < Duration::from_secs(9), "{:?}", stopping.elapsed());
+    let status = server.ends("the end after SIGTERM, long before the drain's limit");
+    assert_eq!(status.code(), Some(0), "{}", server.stderr());
     assert!(clicks >= EACH as u64, "{clicks}");
     let server = Plan::on(folder.path()).start();
     for number in 0..EACH {
