@@ -6,13 +6,24 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use waypost::webhooks::QUEUE_MAX;
 
-use crate::support::hooks::{click, hooked, link, offer, results, start};
+use crate::support::app::TestApp;
+use crate::support::hooks::{TRY, click, hooked, link, offer, results, results_so_far, start};
+use crate::support::process::PATIENCE;
 use crate::support::receiver::{Receiver, Reply, until};
+
+/// A link that is clicked, and its receiver.
+fn clicked(app: &TestApp, code: &str, reply: &Reply) -> (Receiver, Value) {
+    let receiver = Receiver::answering(reply.clone());
+    let made = hooked(app, code, &[receiver.url("/")]);
+    offer(app, code);
+    (receiver, made)
+}
 
 #[test]
 fn slow_and_ill_receivers_are_cut_off() {
+    /// A quick receiver may be slow on a stalled machine, and is tried again so many times.
+    const TRIES: usize = 10;
     let app = start(&["50m"]);
-    let limit = Duration::from_secs(5);
     let rows = [
         ("silence", Reply::Silence, true, "no answer within 5 s", false),
         ("trickle", Reply::Trickle, true, "no answer within 5 s", false),
@@ -20,33 +31,45 @@ fn slow_and_ill_receivers_are_cut_off() {
         ("huge", Reply::HugeHead, false, "no valid answer: ", false),
         ("close", Reply::Close, false, "no valid answer: ", false),
     ];
-    let receivers: Vec<_> = rows.iter().map(|(_, reply, ..)| Receiver::answering(reply.clone())).collect();
-    let made: Vec<_> = rows
-        .iter()
-        .zip(&receivers)
-        .map(|((name, ..), receiver)| hooked(&app, name, &[receiver.url("/")]))
-        .collect();
-    for (name, ..) in &rows {
-        offer(&app, name);
+    let all: Vec<_> = rows.iter().map(|(name, reply, ..)| clicked(&app, name, reply)).collect();
+    for ((name, reply, is_slow, error, delivered), first) in rows.iter().zip(all) {
+        let mut tried = Some(first);
+        for again in 0.. {
+            let (receiver, made) =
+                tried.take().unwrap_or_else(|| clicked(&app, &format!("{name}{again}"), reply));
+            let one = &results(&app, &made, 1)[0];
+            let took = Duration::from_millis(one["durationMs"].as_u64().expect("a number"));
+            if !is_slow && took >= TRY && again < TRIES {
+                continue;
+            }
+            assert_eq!(took >= TRY, *is_slow, "{name}: {took:?}");
+            assert_eq!(one["delivered"], *delivered, "{name}: {one}");
+            assert!(one["error"].as_str().unwrap_or("").starts_with(error), "{name}: {one}");
+            assert_eq!(receiver.connections(), 1, "{name}");
+            // What was not read stands in the system's buffers, and is bounded by them.
+            assert!(receiver.written() < 10 * 1024 * 1024, "{name}: {} bytes", receiver.written());
+            break;
+        }
     }
-    // Others are not held up meanwhile.
-    let well = Receiver::start();
+}
+
+/// One event is delivered while the try at a silent receiver is under way. Repeated if that try ends first, as
+/// on a stalled machine.
+#[test]
+fn a_slow_receiver_holds_up_no_other() {
+    let app = start(&["50m"]);
+    let (silent, well) = (Receiver::answering(Reply::Silence), Receiver::start());
+    let made = hooked(&app, "silent", &[silent.url("/")]);
     hooked(&app, "well", &[well.url("/")]);
-    let began = Instant::now();
-    offer(&app, "well");
-    well.wait_for(1);
-    assert!(began.elapsed() < limit / 2, "{:?}", began.elapsed());
-    for (((name, _, is_slow, error, delivered), receiver), made) in rows.iter().zip(&receivers).zip(&made) {
-        let one = &results(&app, made, 1)[0];
-        assert_eq!(one["delivered"], *delivered, "{name}: {one}");
-        assert!(one["error"].as_str().unwrap_or("").starts_with(error), "{name}: {one}");
-        let took = Duration::from_millis(one["durationMs"].as_u64().expect("a number"));
-        assert_eq!(took >= limit, *is_slow, "{name}: {took:?}");
-        assert!(took < limit + Duration::from_secs(2), "{name}: {took:?}");
-        assert_eq!(receiver.connections(), 1, "{name}");
-        // What was not read stands in the system's buffers, and is bounded by them.
-        assert!(receiver.written() < 10 * 1024 * 1024, "{name}: {} bytes", receiver.written());
-    }
+    let mut tries = 0;
+    until("a delivery beside a try", || {
+        tries += 1;
+        offer(&app, "silent");
+        silent.wait_for(tries);
+        offer(&app, "well");
+        well.wait_for(tries);
+        results_so_far(&app, &made).len() < tries
+    });
 }
 
 #[test]
@@ -86,32 +109,46 @@ fn private_receivers_are_not_connected_to() {
     receiver.wait_for(1);
 }
 
+/// Repeated if the machine is stalled for as long as a try, or the end of a connection, may take.
 #[test]
 fn a_host_has_four_places() {
+    let end = Instant::now() + 5 * PATIENCE;
+    while let Err(late) = four_places() {
+        assert!(late && Instant::now() < end, "more than four at once");
+    }
+}
+
+/// Fails with whether a deadline that no setting changes has passed.
+fn four_places() -> Result<(), bool> {
     let app = start(&["50m"]);
     let receiver = Receiver::answering(Reply::Dally);
     receiver.hold();
     hooked(&app, "busy", &[receiver.url("/")]);
     let link = link(&app, "busy");
+    let other = Receiver::start();
+    hooked(&app, "idle", &[other.url("/")]);
+    let began = Instant::now();
     for _ in 0..20 {
         app.app().webhooks().offer(&click(&app, &link));
     }
     receiver.wait_for(4);
-    let other = Receiver::start();
-    hooked(&app, "idle", &[other.url("/")]);
     offer(&app, "idle");
     other.wait_for(1);
     until("one is delivered, four are under way", || {
         let numbers = app.app().webhooks().numbers();
         (numbers.in_flight, numbers.delivered) == (4, 1)
     });
-    assert_eq!(receiver.connections(), 4);
+    let held = receiver.connections();
     receiver.release();
-    until("all delivered", || app.app().webhooks().numbers().delivered == 21);
-    assert!(receiver.most_at_once() <= 4, "{}", receiver.most_at_once());
+    let is_over = || began.elapsed() >= TRY;
+    until("all delivered", || app.app().webhooks().numbers().delivered == 21 || is_over());
+    if held != 4 || receiver.most_at_once() > 4 || is_over() {
+        return Err(is_over() || receiver.late() > 0);
+    }
     let ids: std::collections::HashSet<_> =
         receiver.requests().iter().map(|request| request.header("webhook-id").to_owned()).collect();
     assert_eq!(ids.len(), 20, "an id for each click");
+    Ok(())
 }
 
 /// N15: one link with receivers on five ports of one host that never answer, and the clicks of another
@@ -140,12 +177,15 @@ fn n15_a_flood_of_one_tenant_costs_no_other_a_delivery() {
     }
     well.wait_for(200);
     until("all are delivered", || webhooks.numbers().delivered == 200);
+    // What was dropped is the flood's, and what it holds is its share.
+    until("each is held, delivered or dropped", || {
+        let numbers = webhooks.numbers();
+        numbers.queued + numbers.in_flight + numbers.delivered + numbers.dropped == 5 * 2_800 + 200
+    });
+    assert_eq!(webhooks.numbers().dropped, 5 * 2_800 - QUEUE_MAX as u64 / 4);
     let ids: std::collections::HashSet<_> =
         well.requests().iter().map(|request| request.header("webhook-id").to_owned()).collect();
     assert_eq!(ids.len(), 200, "each click once");
-    // What was dropped is the flood's, and what it holds is its share.
-    let numbers = webhooks.numbers();
-    assert_eq!(numbers.dropped, 5 * 2_800 - QUEUE_MAX as u64 / 4);
 }
 
 #[test]

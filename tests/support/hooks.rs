@@ -1,5 +1,7 @@
 //! Links with receivers, clicks on them, and what became of the events.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -13,6 +15,9 @@ use waypost::webhooks::Click;
 use crate::support::app::TestApp;
 use crate::support::http::text;
 use crate::support::receiver::{Received, until};
+
+/// How long a try may take: no setting changes it.
+pub(crate) const TRY: Duration = Duration::from_secs(5);
 
 /// An app that may reach receivers on this machine, and tries again after so long.
 pub(crate) fn start(retry_after: &[&str]) -> TestApp {
@@ -48,15 +53,20 @@ pub(crate) fn offer(app: &TestApp, code: &str) {
     assert_eq!(app.visitor().get(&format!("/{code}")).status, 302, "{code}");
 }
 
+/// The results of a link so far, the newest first.
+#[track_caller]
+pub(crate) fn results_so_far(app: &TestApp, link: &Value) -> Vec<Value> {
+    let path = format!("/api/v1/links/{}/deliveries", text(link, "id"));
+    let answer = app.admin().get(&path).expect(200, "deliveries");
+    answer["deliveries"].as_array().expect("a list").clone()
+}
+
 /// The results of a link, once they are as many, the newest first.
 #[track_caller]
 pub(crate) fn results(app: &TestApp, link: &Value, count: usize) -> Vec<Value> {
-    let path = format!("/api/v1/links/{}/deliveries", text(link, "id"));
-    let mut admin = app.admin();
     let mut all = Vec::new();
     until(&format!("{count} results"), || {
-        let answer = admin.get(&path).expect(200, "deliveries");
-        answer["deliveries"].as_array().expect("a list").clone_into(&mut all);
+        all = results_so_far(app, link);
         all.len() >= count
     });
     assert_eq!(all.len(), count, "{all:?}");

@@ -13,6 +13,9 @@ use parking_lot::{Condvar, Mutex};
 /// Longest wait for what must happen.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// How long a client waits for the end of a connection behind the answer. No setting changes it.
+const LINGER: Duration = Duration::from_millis(200);
+
 /// How often it is looked for.
 const POLL: Duration = Duration::from_millis(2);
 
@@ -79,6 +82,8 @@ struct Shared {
     connections: AtomicUsize,
     open: AtomicUsize,
     most_open: AtomicUsize,
+    late: AtomicUsize,
+    closed: AtomicUsize,
     written: AtomicUsize,
     held: Mutex<bool>,
     released: Condvar,
@@ -100,6 +105,8 @@ impl Receiver {
             connections: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             most_open: AtomicUsize::new(0),
+            late: AtomicUsize::new(0),
+            closed: AtomicUsize::new(0),
             written: AtomicUsize::new(0),
             held: Mutex::new(false),
             released: Condvar::new(),
@@ -113,9 +120,12 @@ impl Receiver {
                 let shared = Arc::clone(&serving);
                 std::thread::spawn(move || {
                     // A client that goes away in the middle is what some tests are about.
-                    let _ = shared.serve(&stream);
+                    let answered = shared.serve(&stream);
                     // Before it is closed, which is what tells the client that its place is free.
                     shared.open.fetch_sub(1, Ordering::SeqCst);
+                    let is_late = answered.is_ok_and(|at| at.is_some_and(|at| at.elapsed() >= LINGER));
+                    shared.late.fetch_add(usize::from(is_late), Ordering::SeqCst);
+                    shared.closed.fetch_add(1, Ordering::SeqCst);
                 });
             }
         });
@@ -171,6 +181,13 @@ impl Receiver {
         self.shared.most_open.load(Ordering::SeqCst)
     }
 
+    /// Waits until all connections are closed, and returns how many were closed so long after their answer that
+    /// their client had left them.
+    pub(crate) fn late(&self) -> usize {
+        until("all are closed", || self.shared.closed.load(Ordering::SeqCst) == self.connections());
+        self.shared.late.load(Ordering::SeqCst)
+    }
+
     /// Bytes written of endless answers.
     pub(crate) fn written(&self) -> usize {
         self.shared.written.load(Ordering::SeqCst)
@@ -178,7 +195,8 @@ impl Receiver {
 }
 
 impl Shared {
-    fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
+    /// Returns when the answer began, if there was a request.
+    fn serve(&self, stream: &TcpStream) -> std::io::Result<Option<Instant>> {
         let asked = self.take_in(stream);
         {
             let mut held = self.held.lock();
@@ -187,11 +205,13 @@ impl Shared {
             }
         }
         if !asked? {
-            return Ok(());
+            return Ok(None);
         }
         let next = self.next.lock().pop_front();
         let reply = next.unwrap_or_else(|| self.always.lock().clone());
-        self.answer(stream, &reply)
+        let begun = Instant::now();
+        self.answer(stream, &reply)?;
+        Ok(Some(begun))
     }
 
     /// Keeps the request, if one comes.
