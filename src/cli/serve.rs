@@ -192,7 +192,7 @@ mod tests {
         }
         let (done, read) = mpsc::channel();
         runtime.spawn_blocking(move || done.send(()));
-        let read = read.recv_timeout(Duration::from_secs(10));
+        let read = read.recv_timeout(Duration::from_mins(1));
         drop(release);
         assert_eq!(read, Ok(()));
     }

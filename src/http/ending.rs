@@ -126,7 +126,7 @@ mod tests {
         let over = tokio::spawn(over);
         tokio::task::yield_now().await;
         when_told(&ending);
-        let limit = Duration::from_secs(5);
+        let limit = Duration::from_mins(1);
         tokio::time::timeout(limit, over).await.expect("it is woken").expect("no panic")
     }
 
