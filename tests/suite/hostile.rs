@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{HOST, KEY, TestApp};
 use crate::support::http::{Answer, Client, raw, text};
+use crate::support::process::PATIENCE;
 
 const LINKS: &str = "/api/v1/links";
 
@@ -250,7 +251,7 @@ fn no_path_is_an_open_redirect() {
 fn raw_answer(app: &TestApp, request: &str) -> (u16, String) {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(app.address()).expect("the server accepts");
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).expect("a timeout");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     stream.write_all(request.as_bytes()).expect("the server reads");
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).expect("an answer and its end");

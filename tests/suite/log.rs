@@ -283,7 +283,7 @@ fn check_failures(disk: &SimDisk, table: &Arc<MemoryTable>, log: LocalLog, row: 
             drop(log.compact());
         }
     }
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
     while told.commit(&log, put("last", "word")).is_err() {
         assert!(std::time::Instant::now() < deadline, "{row}: writes never came back");
         std::thread::yield_now();
@@ -935,7 +935,7 @@ fn a_follower_that_compaction_overtakes_is_told() {
     }
     assert_eq!(records, 20);
     log.commit(proposal(vec![put("l1", "new")])).wait().expect("commits");
-    let change = quick.next(Duration::from_secs(5)).expect("reads").expect("wakes");
+    let change = quick.next(Duration::from_mins(1)).expect("reads").expect("wakes");
     assert_eq!((change.position, change.entries[0].replaces), (Position(21), Some(Position(2))));
     assert!(quick.next(Duration::from_millis(1)).expect("reads").is_none());
     assert!(log.follow(Position(22)).is_err(), "beyond the end");

@@ -306,7 +306,12 @@ fn refusals_are_as_described_on_every_operation() {
     let app = TestApp::start_with(|config| config.limits.instance_requests_per_minute = 1);
     app.admin().get("/api/v1/tags").expect(200, "the one request");
     for Asked { method, target, body, .. } in all_asked(&description) {
-        let answer = app.admin().send(&method, &target, &[], body.as_deref().map(str::as_bytes));
+        let ask = || app.admin().send(&method, &target, &[], body.as_deref().map(str::as_bytes));
+        let mut answer = ask();
+        // A minute may have passed, which allows one more.
+        if answer.status != 429 {
+            answer = ask();
+        }
         assert_eq!(answer.status, 429, "{method} {target}");
         description.check(&method, &target, &answer);
     }

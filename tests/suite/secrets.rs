@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::app::KEY;
 use crate::support::http::{Answer, Client, text};
-use crate::support::process::{Plan, poll};
+use crate::support::process::{PATIENCE, Plan, poll};
 
 const PASSWORD: &str = "canary-password";
 const GUESS: &str = "canary-guess";
@@ -121,9 +121,7 @@ fn t105_no_secret_is_logged_or_told() {
     assert!(shown.to_string().contains(QUERY));
 
     // The log is at its finest: it speaks of requests at all, and of more than requests.
-    poll("the log of a request", std::time::Duration::from_secs(10), || {
-        server.stderr().contains("/api/v1/links").then_some(())
-    });
+    poll("the log of a request", PATIENCE, || server.stderr().contains("/api/v1/links").then_some(()));
     heard.0.push(("the server's text".to_owned(), server.stdout()));
     heard.0.push(("the log".to_owned(), server.stop()));
     for arguments in [&["doctor"][..], &["verify"], &["--check"]] {

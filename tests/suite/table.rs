@@ -49,7 +49,7 @@ struct Store {
 /// Opens the table's files behind its back. A child process that another test starts at this moment may hold
 /// a copy of the lock that was just released.
 fn open_sled(folder: &Path) -> sled::Db {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_mins(1);
     loop {
         match sled::open(folder.join("table")) {
             Ok(db) => return db,
@@ -75,7 +75,7 @@ fn parts(folder: &Path) -> (LocalLog, Table) {
 }
 
 fn until(table: &Table, what: &str, is_so: impl Fn(&table::Status) -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_mins(1);
     while !is_so(&table.status()) {
         assert!(Instant::now() < end, "{what}: {:?}", table.status());
         std::thread::sleep(Duration::from_millis(2));
