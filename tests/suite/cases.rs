@@ -1,12 +1,15 @@
 //! The catalogue of hostile and unlucky cases, T01 to T120, and what proves each: a test of
 //! `cargo test`, a script of `tests/soak`, or the reason why it does not apply here. A case may have
-//! several rows. That what is named exists is tested.
+//! several rows. That what is named exists is tested. Of the faults that attacks on the program found, N01
+//! to N48, each has tests that begin with its number.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use Proof::{Absent, Script, Test};
+
+use super::layers::sources_in;
 
 /// What stands behind a case.
 #[derive(Clone, Copy, Debug)]
@@ -257,6 +260,21 @@ const LINKS_AND_PEOPLE: &[(u32, Proof)] = &[
     (120, Test("tests/suite/hostile.rs", "answers_say_nothing_of_the_machine_behind_them")),
     (120, Test("tests/suite/http_raw.rs", "refused_and_closed")),
 ];
+
+/// The faults that attacks found. The numbers between are of cases that held.
+const FOUND_BY_ATTACKS: &[&str] = &[
+    "n01", "n02", "n03", "n04", "n06", "n07", "n08", "n09", "n10", "n11", "n12", "n13", "n14", "n15", "n16",
+    "n18", "n20", "n22", "n25", "n29b", "n30", "n32b", "n33", "n34", "n39b", "n45", "n47", "n48",
+];
+
+#[test]
+fn each_fault_that_an_attack_found_has_a_test() {
+    let tests: String =
+        ["src", "tests/suite"].into_iter().flat_map(sources_in).map(|(_, text)| text).collect();
+    let missing = |fault: &&&str| !tests.contains(&format!("fn {fault}_"));
+    let missing: Vec<_> = FOUND_BY_ATTACKS.iter().filter(missing).collect();
+    assert!(missing.is_empty(), "no test is named after {missing:?}");
+}
 
 #[test]
 fn what_proves_a_case_exists() {

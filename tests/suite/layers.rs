@@ -38,7 +38,12 @@ const OF_A_DIALECT: [&str; 5] =
 
 /// Returns the files of `src` with their texts, sorted by path relative to it.
 pub(super) fn sources() -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources_in("src")
+}
+
+/// The same of another folder.
+pub(super) fn sources_in(folder: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut found = Vec::new();
     let mut open = vec![root.clone()];
     while let Some(folder) = open.pop() {
