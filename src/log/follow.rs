@@ -11,7 +11,7 @@ use crate::log::{Change, Follow, Follower, LogError, Manifest, Position};
 
 /// Bytes of recent Changes kept in memory for followers at the tail: some seconds of the heaviest
 /// writing. A follower further behind reads the segments.
-const RING_BYTES: usize = 8 * 1024 * 1024;
+const RING_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a Change takes in memory beside its keys and values.
 const CHANGE_OVERHEAD: usize = 128;
