@@ -10,22 +10,21 @@ use super::Config;
 
 const MIB: u64 = 1024 * 1024;
 
-/// What is needed beside the caches, with 100,000 links: 9 MB to begin with, 8 of the log's latest
+/// What is needed beside the caches, with 100,000 links: 9 MB to begin with, 4 of the log's latest
 /// Changes, and some 30 of sled's, whatever its cache: it counts a page only with the 64 next of its
-/// part of 256.
+/// part of 256, and has buffers on their way to the disk.
 const REST: u64 = 48 * MIB;
 
-/// sled keeps where each of its pages is, some 340 bytes for each, whatever its cache: an eighth of what its
-/// file has, 75 MB for a million links. With its first click each link gets a record more: hence a fifth.
-/// That of the first 100,000 is among [`REST`].
-const TABLE_PART_IN_MEMORY: u64 = 5;
+/// sled keeps where each of its pages is, some 340 bytes for each, whatever its cache: a thirtieth of what
+/// its file has, 15 MB for a million links. That of the first 100,000 is among [`REST`].
+const TABLE_PART_IN_MEMORY: u64 = 24;
 const TABLE_IN_REST: u64 = 64 * MIB;
 
 /// sled's file in the data folder.
 const TABLE_FILE: &str = "table/db";
 
 /// Caches take at most these parts of what is left: of 64 MiB, 8 for links and 1 for the table, which
-/// takes about three times its number. From 304 MiB on, the defaults fit.
+/// takes about three times its number. From 176 MiB on, the defaults fit.
 const CACHE_PART: u64 = 2;
 const TABLE_PART: u64 = 16;
 
@@ -171,13 +170,14 @@ mod tests {
     #[test]
     fn caches_shrink_only_where_they_must() {
         let rows = [
-            (1024, 0, 64, 8),
-            (304, 64, 64, 8),
-            (128, 60, 40, 5),
+            (1024, 0, 64, 4),
+            (176, 64, 64, 4),
+            (128, 60, 40, 4),
+            (96, 0, 24, 3),
             (64, 0, 8, 1),
             (2, 0, 1, 1),
             // A million links.
-            (192, 704, 8, 1),
+            (192, 544, 62, 4),
             (64, 6_400, 1, 1),
         ];
         for (allowed, file, cache, table) in rows {

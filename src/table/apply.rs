@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use super::progress::Progress;
 use super::record::{Applied, Cell, Corrupt};
 use super::scrub::Pass;
+use super::sort::Sorter;
 use super::store::StoreError;
-use super::write::{self, Counts};
+use super::write::{self, Added, Counts};
 use super::{Error, NAP, Shared, Table, history};
 use crate::clock::Clock;
 use crate::log::{
@@ -49,6 +50,9 @@ const CATCHING_UP: &str = "the table is catching up with the log";
 /// Positions before the last applied one whose records are compared with a snapshot that the table is
 /// behind: some 0.3 s of look-ups. Two histories that parted differ in their last records.
 const COMPARED: u64 = 65_536;
+
+/// Pairs of a frozen copy that are written together: some 2 MB.
+const LOADED: usize = 4_096;
 
 /// How long to wait before a failed store is opened anew.
 const RETRY: Duration = Duration::from_secs(1);
@@ -239,7 +243,16 @@ impl Applier {
         let store = shared.store.read().clone();
         let store = store.as_ref().ok_or_else(closed)?;
         let marked = Position(shared.applied.load(Ordering::Acquire));
-        let mut run = write::Run::new(store, self.log.id(), marked);
+        let has_room = || {
+            while !(self.room)() {
+                if shared.stopping.load(Ordering::Acquire) {
+                    return false;
+                }
+                std::thread::sleep(NAP);
+            }
+            true
+        };
+        let mut run = write::Run::new(store, self.log.id(), marked, &has_room);
         let (mut next, mut last, mut count, mut bytes) = (Some(first), None, 0, 0);
         while let Some(change) = next.take() {
             run.apply(&change)?;
@@ -254,15 +267,6 @@ impl Applier {
                 next = follower.next(Duration::ZERO)?;
             }
             last = Some(change);
-        }
-        while run.write_some_totals()? {
-            while !(self.room)() {
-                if shared.stopping.load(Ordering::Acquire) {
-                    // Without its position, the next start applies the run again.
-                    return Ok(0);
-                }
-                std::thread::sleep(NAP);
-            }
         }
         run.finish()?;
         // Not before: totals of the run are in the store only now.
@@ -445,15 +449,29 @@ impl Applier {
             let store = store.as_ref().ok_or_else(closed)?;
             let mut loaded = 0;
             let mut counts = Counts::of_frozen_copy();
-            while let Some(record) = snapshot.next()? {
+            let mut added = Added::default();
+            let mut derived = Sorter::new(&shared.dir)?;
+            loop {
                 if shared.stopping.load(Ordering::Acquire) {
                     return Ok(None);
                 }
-                let put = Put { key: record.key, value: Some(record.value) };
-                write::write(store, &Entry { put, replaces: None }, record.revision, &mut counts)?;
+                let record = snapshot.next()?;
+                if record.is_none() || added.len() == LOADED {
+                    for pair in added.derived() {
+                        derived.push(pair)?;
+                    }
+                    for records in added.sorted() {
+                        store.write(&records)?;
+                    }
+                }
+                let Some(record) = record else { break };
+                let entry = Entry { put: Put { key: record.key, value: Some(record.value) }, replaces: None };
+                counts.created(store, &entry, record.revision)?;
+                added.take(&entry, record.revision)?;
                 loaded += 1;
                 progress.at(loaded);
             }
+            derived.finish(LOADED, &mut |pairs| store.write(pairs))?;
             counts.add_imported(store, position)?;
             counts.write(store, position)?;
             let entry = HistoryEntry { change: 0, state: manifest.digest() };

@@ -9,8 +9,8 @@ use crate::model::link::Link;
 use crate::table::keys;
 
 /// Version of the derived entries: 1 had none of links with placeholders, 2 no counters but those of
-/// workspaces and no owners of ids. A table of another version is rebuilt from the log.
-pub(super) const VERSION: u64 = 3;
+/// workspaces and no owners of ids, 3 no leaves. A table of another version is rebuilt from the log.
+pub(super) const VERSION: u64 = 4;
 
 /// The keys of all derived entries of `link`.
 pub(super) fn entries(link: &Link) -> impl Iterator<Item = Bytes> {

@@ -4,7 +4,6 @@
 use bytes::Bytes;
 
 use super::record::Number;
-use super::store::StoreError;
 use super::{Error, Found, Sight, Table, keys};
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
@@ -77,14 +76,14 @@ impl Table {
         let prefix = list.prefix(workspace);
         let bound = after.map(|id| [&prefix[..], &id.bits().to_be_bytes()].concat());
         self.read(|store| {
-            let pairs: Box<dyn Iterator<Item = sled::Result<_>>> = match (order, &bound) {
-                (Order::Newest, None) => Box::new(store.prefix(&prefix).rev()),
-                (Order::Newest, Some(bound)) => Box::new(store.before(&prefix, bound).rev()),
+            let pairs: Box<dyn Iterator<Item = Result<_, Error>>> = match (order, &bound) {
+                (Order::Newest, None) => Box::new(store.prefix_back(&prefix)),
+                (Order::Newest, Some(bound)) => Box::new(store.before(&prefix, bound)),
                 (Order::Oldest, None) => Box::new(store.prefix(&prefix)),
                 (Order::Oldest, Some(bound)) => Box::new(store.behind(&prefix, bound)),
             };
             for pair in pairs {
-                let (key, place) = pair.map_err(StoreError::from)?;
+                let (key, place) = pair?;
                 let Some(id) = keys::trailing_id(&key) else { continue };
                 let (found, bytes) = sight.link_and_size(store, &keys::of_place(&place))?;
                 *steps = steps.saturating_sub(1 + (bytes / BYTES_PER_STEP) as u64);
@@ -108,8 +107,8 @@ impl Table {
         each: &mut dyn FnMut(Link) -> bool,
     ) -> Result<(), Error> {
         self.read(|store| {
-            for pair in store.prefix(&keys::fillable_of(workspace)).rev().take(at_most) {
-                let (_, place) = pair.map_err(StoreError::from)?;
+            for pair in store.prefix_back(&keys::fillable_of(workspace)).take(at_most) {
+                let (_, place) = pair?;
                 let found = super::staged::read(store, &keys::of_place(&place))?;
                 if found.is_some_and(|(_, staged)| !each(staged.link)) {
                     break;
@@ -145,13 +144,13 @@ impl Table {
         self.read(|store| {
             let mut last = None;
             for pair in store.behind(keys::LINKS, after.unwrap_or(keys::LINKS)).take(at_most) {
-                let (key, _) = pair.map_err(StoreError::from)?;
+                let (key, _) = pair?;
                 if let Some((domain, code)) = keys::parse_link(&key) {
                     each(domain, code);
                 }
                 last = Some(key);
             }
-            Ok(last.map(|key| Bytes::copy_from_slice(&key)))
+            Ok(last.map(Bytes::from))
         })
     }
 

@@ -11,16 +11,19 @@ mod apply;
 mod history;
 mod index;
 pub mod keys;
+mod leaf;
 mod list;
 mod owned;
 mod progress;
 pub mod record;
 mod scrub;
 mod settings;
+mod sort;
 mod staged;
 mod store;
 mod totals;
 mod waiters;
+mod walk;
 mod witness;
 mod write;
 
@@ -212,7 +215,7 @@ impl Table {
         self.read(|store| {
             let mut owners = Vec::new();
             for pair in store.prefix(&keys::owners_of_campaign(id)).take(at_most) {
-                let (key, _) = pair.map_err(StoreError::from)?;
+                let (key, _) = pair?;
                 owners.extend(keys::trailing_workspace(&key));
             }
             Ok(owners)
@@ -225,7 +228,7 @@ impl Table {
         let Some(store) = store else { return Ok(Vec::new()) };
         let mut companies = Vec::new();
         for pair in store.prefix(keys::COMPANIES) {
-            let (key, bytes) = pair.map_err(StoreError::from)?;
+            let (key, bytes) = pair?;
             companies.push(Company::decode(Cell::decode(&key, &bytes)?.value)?);
         }
         Ok(companies)
@@ -236,7 +239,7 @@ impl Table {
         self.read(|store| {
             let mut found = Vec::new();
             for pair in store.prefix(&keys::snapshots_of(workspace)) {
-                let (index, _) = pair.map_err(StoreError::from)?;
+                let (index, _) = pair?;
                 let Some(key) = keys::of_snapshot_of(&index) else { continue };
                 found.extend(decoded(store, &key, Snapshot::decode)?.map(|found| found.record));
             }
@@ -278,7 +281,7 @@ impl Table {
     ) -> Result<(), Error> {
         self.read(|store| {
             for pair in store.prefix(prefix) {
-                let (key, bytes) = pair.map_err(StoreError::from)?;
+                let (key, bytes) = pair?;
                 if !each(&key, T::decode(Cell::decode(&key, &bytes)?.value)?) {
                     break;
                 }
@@ -291,7 +294,7 @@ impl Table {
     pub fn each_raw(&self, prefix: &[u8], each: &mut EachRaw<'_>) -> Result<(), Error> {
         self.read(|store| {
             for pair in store.prefix(prefix) {
-                let (key, bytes) = pair.map_err(StoreError::from)?;
+                let (key, bytes) = pair?;
                 let cell = Cell::decode(&key, &bytes)?;
                 each(&key, cell.revision, cell.value)?;
             }
@@ -309,8 +312,8 @@ impl Table {
     /// The newest link id of any workspace: ids drawn from now on must sort behind it.
     pub fn newest_id(&self, workspace: WorkspaceNumber) -> Result<Option<Id>, Error> {
         self.read(|store| {
-            let last = store.prefix(&keys::list_of(workspace)).next_back();
-            Ok(last.transpose().map_err(StoreError::from)?.and_then(|(key, _)| keys::trailing_id(&key)))
+            let last = store.prefix_back(&keys::list_of(workspace)).next().transpose()?;
+            Ok(last.and_then(|(key, _)| keys::trailing_id(&key)))
         })
     }
 
@@ -330,7 +333,7 @@ impl Table {
             return Err(Error::NotReady(self.0.status.lock().waiting_for.clone()));
         };
         let found = look(&store);
-        if let Err(Error::Corrupt(why)) = &found {
+        if let Err(why @ (Error::Corrupt(_) | Error::Store(StoreError::Panicked(_)))) = &found {
             tracing::error!(%why, "the table holds a damaged record and will be rebuilt from the log");
             self.0.suspect.store(true, Ordering::Release);
         }

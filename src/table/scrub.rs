@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::record::{Cell, Corrupt, Number, Staged, Stored};
 use super::staged::is_under_way;
-use super::store::{Store, StoreError};
+use super::store::Store;
 use super::{Error, decoded, index, keys};
 use crate::log::{CLICKS_PREFIX, Change, Manifest, Position};
 use crate::model::id::Id;
@@ -67,7 +67,7 @@ impl Pass {
         let Some(cursor) = self.cursor.clone() else { return Ok(true) };
         let end = Instant::now() + SLICE;
         for (row, pair) in store.from(&cursor).enumerate() {
-            let (key, bytes) = pair.map_err(StoreError::from)?;
+            let (key, bytes) = pair?;
             if row > 0 && row % STRIDE == 0 && Instant::now() >= end {
                 self.cursor = Some(Bytes::copy_from_slice(&key));
                 return Ok(false);

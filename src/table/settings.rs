@@ -11,8 +11,7 @@ use crate::settings::{BadSetting, show_duration};
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// sled's page cache in bytes. Resident memory grows by about twice this; hot links are
-    /// served from the link cache, so a small one suffices: a million links clicked at random are
-    /// read with as many reads of the file with 8 MiB as with 16, and half as many more with 4.
+    /// served from the link cache, so a small one suffices, which has the pages that lead to others.
     pub cache_capacity: u64,
     /// How often sled's buffers are made durable. Bounds how much of the log a crash makes the
     /// next start replay; no link depends on it.
@@ -27,7 +26,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            cache_capacity: 8 * 1024 * 1024,
+            cache_capacity: 4 * 1024 * 1024,
             flush_interval: Duration::from_secs(1),
             scrub_interval: Duration::from_hours(6),
         }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::record::{Cell, Staged};
-use super::store::{Store, StoreError};
+use super::store::Store;
 use super::{Error, Found, Table, keys};
 use crate::log::Position;
 use crate::model::domain::DomainNumber;
@@ -86,7 +86,7 @@ impl Table {
         self.read(|store| {
             let mut sight = Sight::default();
             for pair in store.prefix(&keys::stagings_in(workspace)) {
-                let (key, _) = pair.map_err(StoreError::from)?;
+                let (key, _) = pair?;
                 sight.hidden.extend(keys::parse_staging(&key).map(|(_, import)| (import, true)));
             }
             Ok(sight)
@@ -114,7 +114,7 @@ impl Table {
         self.read(|store| {
             let mut found = Vec::new();
             for (row, pair) in store.behind(&prefix, &bound).enumerate() {
-                let (entry, place) = pair.map_err(StoreError::from)?;
+                let (entry, place) = pair?;
                 let key = keys::of_place(&place);
                 if let Some((revision, staged)) = read(store, &key)?
                     && staged.import == Some(import)

@@ -5,9 +5,9 @@
 //! A total may be left out, since a later one of the same run replaces it and no reader is shown the
 //! position between them.
 
+use super::keys;
+use super::leaf::Edit;
 use super::record::{Cell, decode_clicks, encode_clicks};
-use super::store::Store;
-use super::{Error, keys};
 use crate::log::{self, Position};
 use crate::model::id::Id;
 
@@ -15,8 +15,7 @@ use crate::model::id::Id;
 /// may wait. Past it the run ends, and they are written.
 const WAITING_MAX: usize = 65_536;
 
-/// Totals written between two looks at the room on the disk: about a megabyte of sled's, which writes a
-/// page anew with each tenth.
+/// Totals that are made into pairs at once, in half a megabyte.
 const PIECE: usize = 4_096;
 
 /// A link's total, and the position of the Change that wrote it.
@@ -52,16 +51,16 @@ impl Totals {
         self.0.len() > WAITING_MAX / 2
     }
 
-    /// Writes some of them. False once none is left.
-    pub(super) fn write_some(&mut self, store: &Store) -> Result<bool, Error> {
+    /// Takes some of them out, in the order of their keys.
+    pub(super) fn take_some(&mut self) -> Option<Vec<Edit>> {
         self.sort();
-        for Total { id, revision, clicks } in self.0.split_off(self.0.len().saturating_sub(PIECE)) {
+        let some = self.0.split_off(self.0.len().saturating_sub(PIECE));
+        let edits = some.into_iter().map(|Total { id, revision, clicks }| {
             let (key, value) = (keys::clicks(id), encode_clicks(clicks));
-            let cell = Cell { revision, replaces: Position::START, value: &value };
-            store.insert(&key, cell.encode(&key))?;
-            store.count_page(&key)?;
-        }
-        Ok(!self.0.is_empty())
+            let value = Cell { revision, replaces: Position::START, value: &value }.encode(&key);
+            Edit { key, value: Some(value) }
+        });
+        Some(edits.collect()).filter(|edits: &Vec<Edit>| !edits.is_empty())
     }
 
     /// By id, the newest of each.
@@ -77,8 +76,6 @@ mod tests {
 
     use super::*;
     use crate::log::Put;
-    use crate::table::decoded;
-    use crate::table::record::decode_clicks;
 
     fn entry(id: u128, value: Option<Vec<u8>>) -> log::Entry {
         let put = Put { key: keys::clicks(Id::from_bits(id)), value: value.map(Bytes::from) };
@@ -101,35 +98,29 @@ mod tests {
             }
         }
         assert!(totals.0.len() <= WAITING_MAX, "{} wait", totals.0.len());
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let store = Store::open(&folder.path().join("table"), 1 << 20).expect("opened");
-        totals.sort();
-        assert_eq!(totals.0.len(), 1_000);
-        while totals.write_some(&store).expect("written") {}
-        for id in 0..1_000 {
-            let found = decoded(&store, &keys::clicks(Id::from_bits(id)), decode_clicks);
-            let found = found.expect("read").expect("there");
-            assert_eq!((found.revision, found.record), (Position(100), 1_000), "{id}");
+        let edits = totals.take_some().expect("some wait");
+        assert!(edits.is_sorted_by_key(|edit| &edit.key) && totals.take_some().is_none());
+        assert_eq!(edits.len(), 1_000);
+        for (id, edit) in edits.iter().enumerate() {
+            assert_eq!(edit.key, keys::clicks(Id::from_bits(id as u128)));
+            let cell = Cell::decode(&edit.key, edit.value.as_ref().expect("a total")).expect("it reads");
+            let clicks = decode_clicks(cell.value).expect("it reads");
+            assert_eq!((cell.revision, clicks), (Position(100), 1_000), "{id}");
         }
     }
 
-    /// Of more links than that, the run ends; and it is written in pieces, between which is looked whether
-    /// the disk has room.
+    /// Of more links than that, the run ends; and they are taken in pieces.
     #[test]
-    fn n48_totals_that_wait_are_bounded_and_written_in_pieces() {
+    fn n48_totals_that_wait_are_bounded_and_taken_in_pieces() {
         let mut totals = Totals::default();
         for id in 0..WAITING_MAX as u128 {
             assert!(!totals.are_many(), "{id}");
             take(&mut totals, id, 1, 1);
         }
         assert!(totals.are_many());
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let store = Store::open(&folder.path().join("table"), 1 << 20).expect("opened");
-        let mut pieces = 1;
-        while totals.write_some(&store).expect("written") {
-            pieces += 1;
-        }
-        assert_eq!(pieces, WAITING_MAX.div_ceil(PIECE));
+        let pieces = std::iter::from_fn(|| totals.take_some());
+        let sizes: Vec<_> = pieces.map(|edits| edits.len()).collect();
+        assert_eq!(sizes, vec![PIECE; WAITING_MAX / PIECE]);
     }
 
     /// A removal, another record, and a total that cannot be read are written as they come.

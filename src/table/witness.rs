@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::record::{Applied, Cell};
-use super::store::{Store, StoreError};
+use super::store::Store;
 use super::{Error, Table, decoded, history, keys};
 use crate::log::{CLICKS_PREFIX, HistoryEntry, LogError, Manifest, Position, Record, Witness};
 
@@ -50,7 +50,7 @@ impl Witness for Table {
         let Some(store) = store.as_ref() else { return Ok(()) };
         for kind in keys::RECORD_KINDS {
             for pair in store.prefix(&[*kind]) {
-                let (key, bytes) = pair.map_err(|error| witness_error(&StoreError::from(error).into()))?;
+                let (key, bytes) = pair.map_err(|error| witness_error(&error))?;
                 let cell = Cell::decode(&key, &bytes).map_err(|error| witness_error(&error.into()))?;
                 each(Record {
                     key: Bytes::copy_from_slice(&key),
@@ -68,7 +68,7 @@ fn sum_records(store: &Store, mark: &Applied) -> Result<Manifest, Error> {
     let mut manifest = Manifest::default();
     for kind in keys::RECORD_KINDS.iter().filter(|kind| **kind != CLICKS_PREFIX) {
         for pair in store.prefix(&[*kind]) {
-            let (key, bytes) = pair.map_err(StoreError::from)?;
+            let (key, bytes) = pair?;
             let cell = Cell::decode(&key, &bytes)?;
             if cell.revision <= mark.position {
                 manifest.add(&key, cell.revision);

@@ -5,7 +5,8 @@
 //! is there, and writing a Change a second time mends one that was written by half.
 //!
 //! Changes that only add records are written in runs, which have one count of each workspace and one
-//! position at their end: of the four writes of a creation that comes alone, two are left.
+//! position at their end. What a Change adds is written in the order of the keys, in which neighbours
+//! share a leaf.
 //!
 //! Links that an import stages are hidden, and not counted where others are: what the import will add to
 //! each counter is counted apart, and added by the Change that completes it. Its mark
@@ -16,9 +17,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use super::leaf::Edit;
 use super::record::{Applied, Cell, Number, Staged, Stored};
 use super::staged::{is_under_way, read};
-use super::store::{Store, StoreError};
+use super::store::Store;
 use super::totals::Totals;
 use super::{Error, decoded, history, index, keys};
 use crate::log::{self, Change, HistoryEntry, Position};
@@ -39,13 +41,30 @@ pub(super) struct Run<'a> {
     history: Vec<(Position, HistoryEntry)>,
     counts: Counts,
     totals: Totals,
+    added: Added,
+    /// Waits until the disk has room. False when the table is to stop before.
+    has_room: &'a dyn Fn() -> bool,
 }
 
 impl<'a> Run<'a> {
     /// Goes on behind the position `marked`.
-    pub(super) fn new(store: &'a Store, log: u128, marked: Position) -> Run<'a> {
-        let (counts, totals) = (Counts::default(), Totals::default());
-        Run { store, log, marked, end: None, history: Vec::new(), counts, totals }
+    pub(super) fn new(
+        store: &'a Store,
+        log: u128,
+        marked: Position,
+        has_room: &'a dyn Fn() -> bool,
+    ) -> Run<'a> {
+        Run {
+            store,
+            log,
+            marked,
+            end: None,
+            history: Vec::new(),
+            counts: Counts::default(),
+            totals: Totals::default(),
+            added: Added::default(),
+            has_room,
+        }
     }
 
     /// Each step leaves a prefix that a second application completes. Where a Change removes or moves
@@ -71,9 +90,18 @@ impl<'a> Run<'a> {
             self.counts.write(store, position)?;
         }
         for entry in kept {
-            if !self.totals.take(entry, position) {
-                write(store, entry, position, &mut self.counts)?;
+            if self.totals.take(entry, position) {
+                continue;
             }
+            self.counts.created(store, entry, position)?;
+            if entry.replaces.is_none() {
+                self.added.take(entry, position)?;
+            } else {
+                write(store, entry, position)?;
+            }
+        }
+        for edits in self.added.sorted() {
+            self.write(&edits)?;
         }
         for entry in &removed {
             self.counts.removed(store, entry, position)?;
@@ -89,7 +117,7 @@ impl<'a> Run<'a> {
             store.remove(&key)?;
         }
         for entry in removed {
-            write(store, entry, position, &mut self.counts)?;
+            write(store, entry, position)?;
         }
         self.finish()
     }
@@ -99,15 +127,23 @@ impl<'a> Run<'a> {
         self.totals.are_many()
     }
 
-    /// Writes some of the click totals that wait. False once none is left.
-    pub(super) fn write_some_totals(&mut self) -> Result<bool, Error> {
-        self.totals.write_some(self.store)
+    /// Writes so much at a time that the disk's reserve holds it.
+    fn write(&self, edits: &[Edit]) -> Result<(), Error> {
+        for piece in edits.chunks(PIECE) {
+            if !(self.has_room)() {
+                return Err(Error::NotReady("the table stops, and the disk has no room".to_owned()));
+            }
+            self.store.write(piece)?;
+        }
+        Ok(())
     }
 
     /// Writes the click totals that wait, the counts, and the position.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
         let Some(end) = self.end.take() else { return Ok(()) };
-        while self.write_some_totals()? {}
+        while let Some(edits) = self.totals.take_some() {
+            self.write(&edits)?;
+        }
         self.counts.write(self.store, end.position)?;
         history::append(self.store, &self.history)?;
         self.history.clear();
@@ -126,13 +162,13 @@ fn replaced_link(store: &Store, entry: &log::Entry) -> Result<Option<Staged>, Er
 
 pub(super) fn write_mark(store: &Store, mark: &Applied) -> Result<(), Error> {
     let cell = Cell { revision: mark.position, replaces: Position::START, value: &mark.encode() };
-    Ok(store.insert(keys::APPLIED, cell.encode(keys::APPLIED))?)
+    store.insert(keys::APPLIED, cell.encode(keys::APPLIED))
 }
 
 pub(super) fn write_index_version(store: &Store) -> Result<(), Error> {
     let value = Number(index::VERSION).encode();
     let cell = Cell { revision: Position::START, replaces: Position::START, value: &value };
-    Ok(store.insert(keys::INDEX_VERSION, cell.encode(keys::INDEX_VERSION))?)
+    store.insert(keys::INDEX_VERSION, cell.encode(keys::INDEX_VERSION))
 }
 
 /// By how much the links that entries replace, and that are not counted as before, alter counters.
@@ -166,12 +202,64 @@ fn counters(store: &Store, staged: &Staged) -> Result<BTreeSet<Bytes>, Error> {
     }
 }
 
-pub(super) fn write(
-    store: &Store,
-    entry: &log::Entry,
-    revision: Position,
-    counts: &mut Counts,
-) -> Result<(), Error> {
+/// Pairs written between two looks at the room on the disk: half a megabyte of sled's, if each has a leaf
+/// of its own.
+const PIECE: usize = 128;
+
+/// What entries add where nothing was, on its way into the store.
+#[derive(Default)]
+pub(super) struct Added {
+    derived: Vec<Edit>,
+    records: Vec<Edit>,
+}
+
+impl Added {
+    /// Takes the record that an entry makes, and what is derived from it.
+    pub(super) fn take(&mut self, entry: &log::Entry, revision: Position) -> Result<(), Error> {
+        let (key, Some(value)) = (&entry.put.key, &entry.put.value) else { return Ok(()) };
+        let derived = &mut self.derived;
+        let mut derive = |key, value| derived.push(Edit { key, value: Some(value) });
+        if let Some((domain, code)) = keys::parse_link(key) {
+            let Staged { link, .. } = Staged::decode(domain, code, value)?;
+            let place = keys::place(domain, &link.code);
+            for index in index::entries(&link) {
+                derive(index, place.clone());
+            }
+            derive(keys::owner_of(link.id), link.workspace.0.to_be_bytes().to_vec());
+        } else if let Some((key, value)) = derived_of(key, value)? {
+            derive(key, value);
+        }
+        let cell = Cell { revision, replaces: Position::START, value };
+        self.records.push(Edit { key: key.clone(), value: Some(cell.encode(key)) });
+        Ok(())
+    }
+
+    /// Returns how many records it has taken.
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Takes out what is derived, as it came.
+    pub(super) fn derived(&mut self) -> Vec<Edit> {
+        std::mem::take(&mut self.derived)
+    }
+
+    /// Takes all out, in the order in which it is to be written: nothing leads to a link before it is there
+    /// but what readers check.
+    pub(super) fn sorted(&mut self) -> [Vec<Edit>; 2] {
+        [&mut self.derived, &mut self.records].map(|edits| {
+            let mut edits = std::mem::take(edits);
+            // Of what was written twice, the last.
+            edits.reverse();
+            edits.sort_by(|a, b| a.key.cmp(&b.key));
+            edits.dedup_by(|a, b| a.key == b.key);
+            edits
+        })
+    }
+}
+
+/// Writes an entry that replaces a record or removes one.
+fn write(store: &Store, entry: &log::Entry, revision: Position) -> Result<(), Error> {
     let key = &entry.put.key;
     if let Some((domain, code)) = keys::parse_link(key) {
         let old = replaced_link(store, entry)?;
@@ -197,7 +285,6 @@ pub(super) fn write(
     } else {
         write_index(store, entry)?;
     }
-    counts.created(store, entry, revision)?;
     match &entry.put.value {
         Some(value) => {
             let cell = Cell { revision, replaces: entry.replaces.unwrap_or(Position::START), value };
@@ -216,33 +303,37 @@ fn disown(store: &Store, link: &Link) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes the index entries of records other than links.
+/// The pair that is derived of a record other than a link's.
+fn derived_of(key: &[u8], value: &[u8]) -> Result<Option<(Bytes, Vec<u8>)>, Error> {
+    if let Some((workspace, id)) = keys::parse_tombstone(key) {
+        return Ok(Some((keys::owner_of(id), workspace.0.to_be_bytes().to_vec())));
+    }
+    if let Some((workspace, id)) = keys::parse_campaign(key) {
+        return Ok(Some((keys::campaign_owner(&id, workspace), Vec::new())));
+    }
+    if key.starts_with(keys::SNAPSHOTS) {
+        let Snapshot { workspace, id, .. } = Snapshot::decode(value)?;
+        return Ok(Some((keys::snapshot_of(workspace, &id), Vec::new())));
+    }
+    Ok(None)
+}
+
+/// Writes or removes what is derived of a record other than a link's.
 fn write_index(store: &Store, entry: &log::Entry) -> Result<(), Error> {
     let key = &entry.put.key;
+    if let Some(value) = &entry.put.value {
+        let derived = derived_of(key, value)?;
+        return derived.map_or(Ok(()), |(key, value)| store.insert(&key, value));
+    }
     if let Some((workspace, id)) = keys::parse_tombstone(key) {
-        let owner = keys::owner_of(id);
-        match entry.put.value {
-            Some(_) => store.insert(&owner, workspace.0.to_be_bytes().to_vec())?,
-            // An import may have brought a link of this id back.
-            None if store.get(&keys::listed(workspace, id))?.is_none() => store.remove(&owner)?,
-            None => {}
+        // An import may have brought a link of this id back.
+        if store.get(&keys::listed(workspace, id))?.is_none() {
+            store.remove(&keys::owner_of(id))?;
         }
-    } else if let Some((workspace, id)) = keys::parse_campaign(key)
-        && entry.put.value.is_some()
+    } else if key.starts_with(keys::SNAPSHOTS)
+        && let Some(old) = decoded(store, key, Snapshot::decode)?
     {
-        store.insert(&keys::campaign_owner(&id, workspace), Vec::new())?;
-    } else if key.starts_with(keys::SNAPSHOTS) {
-        match &entry.put.value {
-            Some(value) => {
-                let Snapshot { workspace, id, .. } = Snapshot::decode(value)?;
-                store.insert(&keys::snapshot_of(workspace, &id), Vec::new())?;
-            }
-            None => {
-                if let Some(old) = decoded(store, key, Snapshot::decode)? {
-                    store.remove(&keys::snapshot_of(old.record.workspace, &old.record.id))?;
-                }
-            }
-        }
+        store.remove(&keys::snapshot_of(old.record.workspace, &old.record.id))?;
     }
     Ok(())
 }
@@ -289,7 +380,12 @@ impl Counts {
     }
 
     /// Counts a record that an entry makes where there was none.
-    fn created(&mut self, store: &Store, entry: &log::Entry, position: Position) -> Result<(), Error> {
+    pub(super) fn created(
+        &mut self,
+        store: &Store,
+        entry: &log::Entry,
+        position: Position,
+    ) -> Result<(), Error> {
         let (None, Some(value)) = (entry.replaces, &entry.put.value) else { return Ok(()) };
         let key = &entry.put.key;
         if let Some((domain, code)) = keys::parse_link(key) {
@@ -330,7 +426,7 @@ impl Counts {
         for (workspace, id) in marks.filter_map(|entry| keys::parse_staging(&entry.put.key)) {
             let is_completed = completes(change, id)?;
             for pair in store.prefix(&keys::staged_count(workspace, id, &[])) {
-                let (key, bytes) = pair.map_err(StoreError::from)?;
+                let (key, bytes) = pair?;
                 let count = Number::decode(Cell::decode(&key, &bytes)?.value)?;
                 if let Some(counter) = keys::parse_staged_count(&key).filter(|_| is_completed) {
                     let counter = Bytes::copy_from_slice(counter);

@@ -61,6 +61,7 @@ const OTHERS: &[(&str, &str)] = &[
         "src/log/",
         "the log's one writer and its followers take every tenant's Changes in order; requests wait in slots",
     ),
+    ("src/table/sort.rs", "no requests: one thread sorts what it derives while it rebuilds the table"),
     ("src/table/waiters.rs", "one entry for each Change under way, which are bounded by slots"),
     ("src/http/body.rs", "one piece of one answer, whose room is charged to its tenant"),
     (

@@ -26,7 +26,10 @@ use waypost::readiness::Readiness;
 use waypost::table::record::{Cell, FrozenId, LinkAt, Number, Staged, Stored, Tombstone};
 use waypost::table::{self, List, Observer, Order, Scanned, Settings, Sight, Table, keys};
 
+use crate::support::leaves::Leaves;
+
 const HOME: DomainNumber = DomainNumber::DEFAULT;
+
 const WORKSPACE: WorkspaceNumber = WorkspaceNumber(0);
 
 struct Nobody;
@@ -44,19 +47,6 @@ impl Observer for Nobody {
 struct Store {
     log: Arc<LocalLog>,
     table: Table,
-}
-
-/// Opens the table's files behind its back. A child process that another test starts at this moment may hold
-/// a copy of the lock that was just released.
-fn open_sled(folder: &Path) -> sled::Db {
-    let end = Instant::now() + Duration::from_mins(1);
-    loop {
-        match sled::open(folder.join("table")) {
-            Ok(db) => return db,
-            Err(error) => assert!(Instant::now() < end, "sled opens: {error}"),
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// A log and a table that does not follow it yet.
@@ -360,12 +350,8 @@ fn a_reader_that_meets_a_damaged_record_makes_the_table_rebuild() {
     let link = link(1, "a", &[]);
     store.commit(Vec::new(), vec![put(&link)]);
     store.close();
-    {
-        let db = open_sled(folder.path());
-        db.insert(keys::link(HOME, "a"), b"nonsense, of some length, in its place".as_slice())
-            .expect("written");
-        db.flush().expect("flushed");
-    }
+    let nonsense = Some(&b"nonsense, of some length, in its place"[..]);
+    assert!(Leaves::open(folder.path()).set(&keys::link(HOME, "a"), nonsense));
     let store = Store::open(folder.path());
     store.until("the table was rebuilt", |status| {
         status.ready && status.rebuilds > 0 && status.applied.0 == 1
@@ -384,10 +370,9 @@ fn a_record_that_sled_lost_is_noticed_and_healed() {
     }
     store.close();
     {
-        let db = open_sled(folder.path());
-        db.remove(keys::link(HOME, "c77")).expect("removed");
-        db.remove(keys::listed(WORKSPACE, Id::from_bits(78))).expect("removed");
-        db.flush().expect("flushed");
+        let table = Leaves::open(folder.path());
+        assert!(table.set(&keys::link(HOME, "c77"), None));
+        assert!(table.set(&keys::listed(WORKSPACE, Id::from_bits(78)), None));
     }
     let store = Store::open(folder.path());
     store.until("the table was rebuilt", |status| {
@@ -419,18 +404,11 @@ fn a_wrong_number_of_links_is_put_right() {
     store.close();
     let kept = keys::link_count(WORKSPACE);
     for wrong in [Some(7_u64), Some(21), None] {
-        {
-            let db = open_sled(folder.path());
-            match wrong {
-                Some(wrong) => {
-                    let (value, revision) = (Number(wrong).encode(), Position(5));
-                    let cell = Cell { revision, replaces: Position::START, value: &value };
-                    db.insert(&kept, cell.encode(&kept)).expect("written");
-                }
-                None => drop(db.remove(&kept).expect("removed")),
-            }
-            db.flush().expect("flushed");
-        }
+        let cell = wrong.map(|wrong| {
+            let (value, revision) = (Number(wrong).encode(), Position(5));
+            Cell { revision, replaces: Position::START, value: &value }.encode(&kept)
+        });
+        assert!(Leaves::open(folder.path()).set(&kept, cell.as_deref()));
         let store = Store::open(folder.path());
         store.until("the records are scrubbed", |status| status.last_scrub.is_some());
         assert_eq!(store.table.count(WORKSPACE, &List::All).ok(), Some(20), "{wrong:?}");
@@ -593,13 +571,8 @@ fn n13_a_table_of_another_version_is_rebuilt_with_its_counters() {
     store.commit(Vec::new(), vec![put(&link(2, "a", &[9])), put(&link(3, "b", &[9]))]);
     store.close();
     {
-        let db = open_sled(folder.path());
-        for derived in [b"V", b"T", b"D", b"I"] {
-            for pair in db.scan_prefix(derived) {
-                db.remove(pair.expect("readable").0).expect("removed");
-            }
-        }
-        db.flush().expect("flushed");
+        let table = Leaves::open(folder.path());
+        b"VTDI".iter().for_each(|derived| table.remove_kind(*derived));
     }
     for rebuilds in [1, 0] {
         let store = Store::open(folder.path());

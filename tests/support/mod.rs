@@ -10,6 +10,8 @@ pub(crate) mod failing_log;
 pub(crate) mod hooks;
 /// A raw HTTP client.
 pub(crate) mod http;
+/// What is in the table's files.
+pub(crate) mod leaves;
 /// The binary as a child process.
 pub(crate) mod process;
 /// A receiver of webhooks, well or ill.

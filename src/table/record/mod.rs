@@ -38,6 +38,9 @@ type Config = Configuration<bincode::config::LittleEndian, bincode::config::Vari
 
 const CONFIG: Config = bincode::config::standard().with_limit::<MAX_RECORD>();
 
+/// Of leaves, whose pairs are read in place and so allocate nothing.
+const LEAF: Configuration = bincode::config::standard();
+
 /// The bytes are no record of this kind.
 #[derive(Debug, thiserror::Error)]
 #[error("not a record: {0}")]
@@ -73,6 +76,23 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Corrupt> {
     } else {
         Err(Corrupt(format!("{} bytes too many", bytes.len() - used)))
     }
+}
+
+/// Adds a key and its value to the bytes of a leaf.
+pub(in crate::table) fn write_pair(leaf: &mut Vec<u8>, pair: (&[u8], &[u8])) {
+    bincode::encode_into_std_write(pair, leaf, LEAF).expect("bytes always encode into memory");
+}
+
+/// Reads the key and value that these bytes of a leaf begin with, and what follows them.
+pub(in crate::table) fn read_pair(leaf: &[u8]) -> Result<((&[u8], &[u8]), &[u8]), Corrupt> {
+    let (pair, used) =
+        bincode::borrow_decode_from_slice(leaf, LEAF).map_err(|error| Corrupt(error.to_string()))?;
+    Ok((pair, &leaf[used..]))
+}
+
+/// Reads the next key and value of such bytes in a file.
+pub(in crate::table) fn read_pair_from(file: &mut impl std::io::Read) -> Result<(Vec<u8>, Vec<u8>), Corrupt> {
+    bincode::decode_from_std_read(file, LEAF).map_err(|error| Corrupt(error.to_string()))
 }
 
 fn version(bytes: &[u8]) -> Result<(u8, &[u8]), Corrupt> {
