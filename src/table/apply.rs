@@ -163,6 +163,11 @@ impl Applier {
         let mut latch = Some(latch);
         loop {
             let Err(failure) = self.follow(rebuild, &mut latch) else { break };
+            let has_no_room = matches!(failure, Failure::Table(Error::NotReady(_)));
+            if has_no_room && shared.stopping.load(Ordering::Acquire) {
+                // Without its position, the next start applies the run again.
+                break;
+            }
             latch.get_or_insert_with(|| self.readiness.hold(CATCHING_UP));
             shared.ready.store(false, Ordering::Release);
             self.observer.failed();

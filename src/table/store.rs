@@ -1,12 +1,12 @@
 //! sled behind the few calls that are safe to make of it.
 //!
 //! What was measured of sled 0.34.7 and shapes this file: its `flush` does not reach the disk, so
-//! ours syncs its file afterwards; a damaged file makes it panic, when it is opened or when the damaged
-//! part is read, so that is caught; an I/O
-//! error is latched, so a failed store is dropped and opened anew by its owner; dropped where its
-//! disk fails, it panics, so that is caught as well; `flush_async`
-//! with several callers hangs, and batches and transactions block readers, so none of them is
-//! used; `insert` and `flush` block, so they never run on a runtime worker.
+//! ours syncs its file afterwards; a damaged file makes it panic, when it is opened or when the
+//! damaged part is read, so each call is caught; an I/O error is latched, so a failed store is dropped
+//! and opened anew by its owner; dropped where its disk fails, it panics, so that is caught as well;
+//! `flush_async` with several callers hangs, and batches and transactions block readers, so none of
+//! them is used; `insert` and `flush` block, so they never run on a runtime worker; each page costs
+//! memory and holds few keys, so pairs are kept in leaves ([`super::leaf`]).
 
 use std::fs::File;
 use std::ops::Bound;
@@ -144,7 +144,7 @@ impl Store {
         Ok(Store { db: Some(db), file, path, is_plain, written: Mutex::default() })
     }
 
-    /// The leaf that a pair of sled's is.
+    /// Returns what sled has under a key as a leaf.
     pub(super) fn leaf_of(&self, (key, value): (IVec, IVec)) -> (IVec, IVec) {
         if !self.is_plain {
             return (key, value);
