@@ -119,7 +119,10 @@ fn tell(config: &Config, app: &App, bootstrap: &Bootstrap) {
         None if config.admin_key.is_some() => {
             ("$WAYPOST_ADMIN_KEY".to_owned(), "WAYPOST_ADMIN_KEY".to_owned())
         }
-        None => ("YOUR_KEY".to_owned(), "not here any more: use the one you kept".to_owned()),
+        None => (
+            "YOUR_KEY".to_owned(),
+            "not here any more: use the one you kept, or start once with WAYPOST_ADMIN_KEY".to_owned(),
+        ),
     };
     // stdout may be closed: whoever started us without one does not want the text.
     let _ = writeln!(

@@ -66,23 +66,20 @@ pub(super) fn find<'a>(leaf: &'a [u8], key: &[u8]) -> Result<Option<&'a [u8]>, C
 
 /// Returns the pair of a key or, without it, of the greatest key before it.
 pub(super) fn at_or_before<'a>(leaf: &'a [u8], key: &[u8]) -> Result<Option<Pair<'a>>, Corrupt> {
-    let mut last = None;
-    for pair in Pairs(leaf) {
-        let pair = pair?;
-        if pair.0 > key {
-            break;
-        }
-        last = Some(pair);
-    }
-    Ok(last)
+    last(leaf, |at| at <= key)
 }
 
 /// Returns the pair of the greatest key before `end`.
 pub(super) fn before<'a>(leaf: &'a [u8], end: &[u8]) -> Result<Option<Pair<'a>>, Corrupt> {
+    last(leaf, |at| at < end)
+}
+
+/// Returns the last of the pairs that a leaf begins with and `is_within` accepts.
+fn last<'a>(leaf: &'a [u8], is_within: impl Fn(&[u8]) -> bool) -> Result<Option<Pair<'a>>, Corrupt> {
     let mut last = None;
     for pair in Pairs(leaf) {
         let pair = pair?;
-        if pair.0 >= end {
+        if !is_within(pair.0) {
             break;
         }
         last = Some(pair);
