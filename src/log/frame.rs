@@ -30,6 +30,7 @@ pub(crate) const MAX_PAYLOAD: usize = 2 * MAX_CHANGE_BYTES;
 /// A piece of a snapshot is closed at this size: large enough that frames cost nothing, small
 /// enough that a reader's buffer does not matter.
 pub(crate) const RECORDS_BYTES: usize = 128 * 1024;
+const _: () = assert!(RECORDS_BYTES >= 64 * 1024 && RECORDS_BYTES + MAX_CHANGE_BYTES <= MAX_PAYLOAD);
 
 /// Bincode counts 8 bytes for an integer that takes 1 on disk; so no payload that we wrote can
 /// reach this, and no damaged one can ask for more memory.
