@@ -353,6 +353,8 @@ impl Applier {
             Ok(mark) => mark,
             // Another process works with it. Opened again later, never removed.
             Err(error @ Error::Store(StoreError::Held)) => return Err(error.into()),
+            // A full disk is no damage either: the table is opened again once there is room.
+            Err(error) if is_full(&error) => return Err(error.into()),
             Err(error) => return Ok(self.distrust(&error.to_string())),
         };
         let end = self.log.position();
@@ -494,6 +496,11 @@ impl Applier {
             }
         }
     }
+}
+
+/// Whether sled found no room on the disk.
+fn is_full(error: &Error) -> bool {
+    matches!(error, Error::Store(StoreError::Sled(sled::Error::Io(error))) if error.kind() == io::ErrorKind::StorageFull)
 }
 
 fn closed() -> Error {

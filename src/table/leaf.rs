@@ -60,26 +60,31 @@ impl<'a> Iterator for Pairs<'a> {
 
 /// Returns the value of a key.
 pub(super) fn find<'a>(leaf: &'a [u8], key: &[u8]) -> Result<Option<&'a [u8]>, Corrupt> {
-    let found = at_or_before(leaf, key)?;
-    Ok(found.filter(|(at, _)| *at == key).map(|(_, value)| value))
+    for pair in Pairs(leaf) {
+        let (at, value) = pair?;
+        if at >= key {
+            return Ok((at == key).then_some(value));
+        }
+    }
+    Ok(None)
 }
 
-/// Returns the pair of a key or, without it, of the greatest key before it.
-pub(super) fn at_or_before<'a>(leaf: &'a [u8], key: &[u8]) -> Result<Option<Pair<'a>>, Corrupt> {
-    last(leaf, |at| at <= key)
+/// Returns whether a leaf has a pair behind a key.
+pub(super) fn ends_behind(leaf: &[u8], key: &[u8]) -> Result<bool, Corrupt> {
+    for pair in Pairs(leaf) {
+        if pair?.0 > key {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Returns the pair of the greatest key before `end`.
 pub(super) fn before<'a>(leaf: &'a [u8], end: &[u8]) -> Result<Option<Pair<'a>>, Corrupt> {
-    last(leaf, |at| at < end)
-}
-
-/// Returns the last of the pairs that a leaf begins with and `is_within` accepts.
-fn last<'a>(leaf: &'a [u8], is_within: impl Fn(&[u8]) -> bool) -> Result<Option<Pair<'a>>, Corrupt> {
     let mut last = None;
     for pair in Pairs(leaf) {
         let pair = pair?;
-        if !is_within(pair.0) {
+        if pair.0 >= end {
             break;
         }
         last = Some(pair);
@@ -201,15 +206,10 @@ mod tests {
     fn a_key_is_found_and_the_one_before_it() {
         let leaf = leaf(&[("b", "1"), ("d", "2")]);
         let key = |found: Option<Pair<'_>>| found.map(|(key, _)| key[0] as char);
-        let rows = [
-            ("a", None, None),
-            ("b", Some('b'), None),
-            ("c", Some('b'), Some('b')),
-            ("e", Some('d'), Some('d')),
-        ];
-        for (sought, want, want_before) in rows {
-            assert_eq!(key(at_or_before(&leaf, sought.as_bytes()).expect("it reads")), want, "{sought}");
-            assert_eq!(key(before(&leaf, sought.as_bytes()).expect("it reads")), want_before, "{sought}");
+        let rows = [("a", None, true), ("b", None, true), ("c", Some('b'), true), ("d", Some('b'), false)];
+        for (sought, want, is_behind) in rows {
+            assert_eq!(key(before(&leaf, sought.as_bytes()).expect("it reads")), want, "{sought}");
+            assert_eq!(ends_behind(&leaf, sought.as_bytes()).expect("it reads"), is_behind, "{sought}");
         }
         assert_eq!(find(&leaf, b"d").expect("it reads"), Some(&b"2"[..]));
         assert_eq!(find(&leaf, b"c").expect("it reads"), None);

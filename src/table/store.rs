@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 use sled::IVec;
 
-use super::leaf::{self, Edit};
+use super::leaf::{self, Edit, Piece};
 use super::record::{read_pair, write_pair};
 use super::walk::{Ascending, Descending, Pair};
 use super::{Error, keys};
@@ -165,8 +165,37 @@ impl Store {
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let Some((_, leaf)) = self.leaf(key)? else { return Ok(None) };
-        Ok(leaf::find(&leaf, key)?.map(<[u8]>::to_vec))
+        let Some((mut first, mut leaf)) = self.leaf(key)? else { return Ok(None) };
+        loop {
+            if let Some(value) = leaf::find(&leaf, key)? {
+                return Ok(Some(value.to_vec()));
+            }
+            // A leaf loses pairs at its end only.
+            if leaf::ends_behind(&leaf, key)? {
+                return Ok(None);
+            }
+            let again = self.leaf(key)?.unwrap_or_default();
+            if again == (first.clone(), leaf.clone()) {
+                return Ok(None);
+            }
+            (first, leaf) = again;
+        }
+    }
+
+    /// The last leaf before `end`, or of all. A split writes the upper leaf before the lower one loses its
+    /// pairs, but sled may have read the page of the upper one already when it reads the lower one: what
+    /// is found twice in a row was found between splits.
+    pub(super) fn leaf_before(&self, end: Option<&[u8]>) -> Result<Option<(IVec, IVec)>, StoreError> {
+        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+        let look = || call(|| self.db().range::<&[u8], _>((Bound::Unbounded, end)).next_back().transpose());
+        let mut found = look()?;
+        loop {
+            let again = look()?;
+            if again == found {
+                return Ok(found.map(|leaf| self.leaf_of(leaf)));
+            }
+            found = again;
+        }
     }
 
     /// Has sled count the page of this key, which was just read or written: see [`AGAIN`]. For keys at random,
@@ -181,18 +210,13 @@ impl Store {
     /// The pair of this key or, without it, of the greatest key before it: found and read by the
     /// same steps.
     pub(super) fn at_or_before(&self, key: &[u8]) -> Result<Option<Pair>, Error> {
-        let mut leaves = self.db().range(..=key);
-        let mut end: Option<IVec> = None;
-        while let Some(leaf) = call(|| leaves.next_back().transpose())? {
-            let (first, leaf) = self.leaf_of(leaf);
-            let found = match end {
-                None => leaf::at_or_before(&leaf, key)?,
-                Some(end) => leaf::before(&leaf, &end)?,
-            };
-            if let Some((key, value)) = found {
+        // The first key behind this one.
+        let mut end = IVec::from([key, &[0]].concat());
+        while let Some((first, leaf)) = self.leaf_before(Some(&end))? {
+            if let Some((key, value)) = leaf::before(&leaf, &end)? {
                 return Ok(Some((key.to_vec(), value.to_vec())));
             }
-            end = Some(first);
+            end = first;
         }
         Ok(None)
     }
@@ -226,17 +250,11 @@ impl Store {
         let belongs = |key: &[u8]| key.starts_with(kind) && end.as_ref().is_none_or(|end| key < &**end);
         let (edits, others) = edits.split_at(edits.partition_point(|edit| belongs(&edit.key)));
         let pieces = leaf::edit(&old, end.as_deref(), edits)?;
-        let Some((lowest, higher)) = pieces.split_first() else {
+        if pieces.is_empty() {
             self.remove_leaf(&first)?;
             return Ok(others);
-        };
-        // The highest first: a pair is in two leaves for a moment, never in none.
-        for piece in higher.iter().rev() {
-            call(|| self.db().insert(&piece.first, &*piece.bytes))?;
         }
-        if lowest.bytes != *old {
-            call(|| self.db().insert(&first, &*lowest.bytes))?;
-        }
+        self.put(&first, &old, &pieces)?;
         // Where one leaf is written again and again, as at the end of a list, its page is counted by that.
         if !self.written.lock().again(first) {
             self.count_page(key)?;
@@ -244,16 +262,28 @@ impl Store {
         Ok(others)
     }
 
+    /// Writes what a leaf becomes.
+    fn put(&self, first: &[u8], old: &[u8], pieces: &[Piece]) -> Result<(), StoreError> {
+        let Some((lowest, higher)) = pieces.split_first() else {
+            call(|| self.db().insert(first, &[]))?;
+            return Ok(());
+        };
+        // The highest first: a pair is in two leaves for a moment, never in none.
+        for piece in higher.iter().rev() {
+            call(|| self.db().insert(&piece.first, &*piece.bytes))?;
+        }
+        if lowest.bytes != *old {
+            call(|| self.db().insert(first, &*lowest.bytes))?;
+        }
+        Ok(())
+    }
+
     /// Removes a leaf whose last pair goes. Pairs that a crash left twice, here and in the leaf before, go
     /// there first: they would be back.
     fn remove_leaf(&self, first: &[u8]) -> Result<(), Error> {
         let before = call(|| self.db().range(kind(first)..first).next_back().transpose())?;
         if let Some((key, old)) = before {
-            let left = leaf::edit(&old, Some(first), &[])?;
-            let bytes = left.first().map_or(&[][..], |piece| &piece.bytes);
-            if *bytes != *old {
-                call(|| self.db().insert(key, bytes))?;
-            }
+            self.put(&key, &old, &leaf::edit(&old, Some(first), &[])?)?;
         }
         call(|| self.db().remove(first))?;
         Ok(())
@@ -455,6 +485,61 @@ mod tests {
             }
             assert_same(&store, &map);
         }
+    }
+
+    /// A walk back goes on while the leaves before it are split, also where the upper part of one goes into a
+    /// page of sled's that the walk has been in.
+    #[test]
+    fn a_walk_back_beside_splits_meets_each_pair_once() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(folder.path(), 1024 * 1024).expect("it opens");
+        let (count, key) = (3_000, |number: usize| format!("l{number:05}").into_bytes());
+        for number in 0..count {
+            store.insert(&key(number), vec![1; 150]).expect("it writes");
+        }
+        let mut met = Vec::new();
+        for pair in store.prefix_back(b"l") {
+            let (at, _) = pair.expect("it reads");
+            if at.len() > 6 {
+                continue;
+            }
+            let number = count - 1 - met.len();
+            // Enough to split the leaf before this pair, in its first half and so in the middle.
+            for before in (1..9).filter(|before| *before <= number) {
+                let new = [&*key(number - before), b"x"].concat();
+                store.insert(&new, vec![2; 200]).expect("it writes");
+            }
+            met.push(at);
+        }
+        assert_eq!(met.len(), count);
+        assert!(met.into_iter().rev().eq((0..count).map(key)));
+    }
+
+    /// Links are found beside the splits of their leaves.
+    #[test]
+    fn pairs_are_found_beside_splits() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(folder.path(), 1024 * 1024).expect("it opens");
+        let key = |number: usize| format!("l{number:05}").into_bytes();
+        for number in (0..1_000).step_by(10) {
+            store.insert(&key(number), vec![1; 150]).expect("it writes");
+        }
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in (0..1_000).flat_map(|n| (1..10).map(move |step| 10 * (n * 37 % 100) + step)) {
+                    store.insert(&key(number), vec![1; 150]).expect("it writes");
+                }
+                is_over.store(true, std::sync::atomic::Ordering::Release);
+            });
+            let mut seed = 7;
+            while !is_over.load(std::sync::atomic::Ordering::Acquire) {
+                let key = key(next(&mut seed) % 100 * 10);
+                assert!(store.get(&key).expect("it reads").is_some(), "{key:?}");
+                let found = store.at_or_before(&key).expect("it reads");
+                assert_eq!(found.map(|(at, _)| at), Some(key));
+            }
+        });
     }
 
     /// A crash between the two writes of a split leaves pairs twice: those of the lower leaf do not count,

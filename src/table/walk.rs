@@ -119,7 +119,6 @@ impl Iterator for Ascending<'_> {
 pub(super) struct Descending<'a> {
     store: &'a Store,
     prefix: Vec<u8>,
-    leaves: sled::Iter,
     /// The leaf that was reached, and where the pairs begin that are left of it.
     leaf: IVec,
     offsets: Vec<usize>,
@@ -135,7 +134,6 @@ impl<'a> Descending<'a> {
         Descending {
             store,
             prefix: prefix.to_vec(),
-            leaves: end.as_ref().map_or_else(|| store.db().iter(), |end| store.db().range(..&**end)),
             leaf: IVec::default(),
             offsets: Vec::new(),
             end: end.map(IVec::from),
@@ -172,8 +170,10 @@ impl Iterator for Descending<'_> {
                     found.as_ref().is_ok_and(|(key, _): &Pair| key.starts_with(&self.prefix))
                 });
             }
-            let (first, leaf) = match call(|| self.leaves.next_back().transpose()).transpose()? {
-                Ok(leaf) => self.store.leaf_of(leaf),
+            // Asked for anew each time: an iterator of sled's has copies of pages, from which it would go on to
+            // a leaf whose pairs have been split off into one of them.
+            let (first, leaf) = match self.store.leaf_before(self.end.as_deref()).transpose()? {
+                Ok(leaf) => leaf,
                 Err(error) => return Some(Err(error.into())),
             };
             self.walked.on(self.store, &first);
