@@ -52,7 +52,7 @@ impl<'a> Iterator for Pairs<'a> {
             return None;
         }
         let read = read_pair(self.0);
-        // Behind damage nothing can be told.
+        // Nothing behind damage can be read.
         self.0 = read.as_ref().map_or(&[], |(_, rest)| rest);
         Some(read.map(|(pair, _)| pair))
     }

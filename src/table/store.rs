@@ -121,21 +121,20 @@ impl Store {
         private_files::create_folder(dir).map_err(strange)?;
         restrict(dir);
         let config = sled::Config::new().path(dir).cache_capacity(cache_capacity).flush_every_ms(None);
-        let open_with = |segment: usize| {
-            let opened = catch_unwind(AssertUnwindSafe(|| config.clone().segment_size(segment).open()));
-            opened.map_err(|panic| StoreError::Panicked(panic_text(panic.as_ref())))
-        };
-        let opened = match open_with(SEGMENT)? {
+        let open_with = |segment| call(|| config.clone().segment_size(segment).open());
+        let opened = match open_with(SEGMENT) {
             // sled insists on the size that its files have.
-            Err(sled::Error::Unsupported(_)) => open_with(PLAIN_SEGMENT)?,
+            Err(StoreError::Sled(sled::Error::Unsupported(_))) => open_with(PLAIN_SEGMENT),
             opened => opened,
         };
         let db = opened.map_err(|error| match error {
             // sled has no error of its own for this. Its version is pinned, and so its words are.
-            sled::Error::Io(error) if error.to_string().starts_with("could not acquire lock") => {
+            StoreError::Sled(sled::Error::Io(error))
+                if error.to_string().starts_with("could not acquire lock") =>
+            {
                 StoreError::Held
             }
-            error => error.into(),
+            error => error,
         })?;
         restrict(dir);
         let path = dir.join(SLED_FILE);
@@ -165,21 +164,12 @@ impl Store {
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let Some((mut first, mut leaf)) = self.leaf(key)? else { return Ok(None) };
-        loop {
-            if let Some(value) = leaf::find(&leaf, key)? {
-                return Ok(Some(value.to_vec()));
-            }
-            // A leaf loses pairs at its end only.
-            if leaf::ends_behind(&leaf, key)? {
-                return Ok(None);
-            }
-            let again = self.leaf(key)?.unwrap_or_default();
-            if again == (first.clone(), leaf.clone()) {
-                return Ok(None);
-            }
-            (first, leaf) = again;
+        let Some((_, mut leaf)) = self.leaf(key)? else { return Ok(None) };
+        // A split takes pairs from the end of a leaf only.
+        if !leaf::ends_behind(&leaf, key)? && leaf::find(&leaf, key)?.is_none() {
+            leaf = self.leaf_before(Some(&successor(key)))?.map_or_else(IVec::default, |(_, leaf)| leaf);
         }
+        Ok(leaf::find(&leaf, key)?.map(<[u8]>::to_vec))
     }
 
     /// The last leaf before `end`, or of all. A split writes the upper leaf before the lower one loses its
@@ -210,8 +200,7 @@ impl Store {
     /// The pair of this key or, without it, of the greatest key before it: found and read by the
     /// same steps.
     pub(super) fn at_or_before(&self, key: &[u8]) -> Result<Option<Pair>, Error> {
-        // The first key behind this one.
-        let mut end = IVec::from([key, &[0]].concat());
+        let mut end = IVec::from(successor(key));
         while let Some((first, leaf)) = self.leaf_before(Some(&end))? {
             if let Some((key, value)) = leaf::before(&leaf, &end)? {
                 return Ok(Some((key.to_vec(), value.to_vec())));
@@ -291,17 +280,17 @@ impl Store {
 
     /// All pairs from `from` on, in order.
     pub(super) fn from(&self, from: &[u8]) -> Ascending<'_> {
-        Ascending::new(self, Bound::Included(from), &[])
+        Ascending::new(self, from, &[])
     }
 
     /// All pairs whose key begins with `prefix`, in order.
     pub(super) fn prefix(&self, prefix: &[u8]) -> Ascending<'_> {
-        Ascending::new(self, Bound::Included(prefix), prefix)
+        Ascending::new(self, prefix, prefix)
     }
 
     /// All pairs of `prefix` whose keys sort behind `start`, in order.
     pub(super) fn behind(&self, prefix: &[u8], start: &[u8]) -> Ascending<'_> {
-        Ascending::new(self, Bound::Excluded(start), prefix)
+        Ascending::new(self, &successor(start), prefix)
     }
 
     /// All pairs whose key begins with `prefix`, the last first.
@@ -333,6 +322,11 @@ fn is_plain(db: &sled::Db) -> Result<bool, StoreError> {
         }
     }
     Ok(false)
+}
+
+/// The first key that sorts behind this one.
+fn successor(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
 }
 
 /// The kind of a key, of which leaves hold one each.

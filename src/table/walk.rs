@@ -1,8 +1,6 @@
 //! Walks over the pairs of a store, leaf by leaf. A walk is no copy: pairs that are written while it goes
 //! on may come or not, those that are there before and after it come once.
 
-use std::ops::Bound;
-
 use sled::IVec;
 
 use super::Error;
@@ -26,7 +24,7 @@ impl Walked {
     fn on(&mut self, store: &Store, first: &[u8]) {
         self.0 = self.0.wrapping_add(1);
         if self.0.is_multiple_of(LEAVES) {
-            // An error will be met by the walk.
+            // The walk meets an error as well.
             drop(store.count_page(first));
         }
     }
@@ -35,7 +33,7 @@ impl Walked {
 /// Pairs in the order of their keys.
 pub(super) struct Ascending<'a> {
     store: &'a Store,
-    start: Bound<Vec<u8>>,
+    start: Vec<u8>,
     prefix: Vec<u8>,
     leaves: sled::Iter,
     /// The leaf that was reached, and where in it.
@@ -48,21 +46,17 @@ pub(super) struct Ascending<'a> {
 
 impl<'a> Ascending<'a> {
     /// From `start` up to the first key that does not begin with `prefix`.
-    pub(super) fn new(store: &'a Store, start: Bound<&[u8]>, prefix: &[u8]) -> Ascending<'a> {
-        let key = match start {
-            Bound::Included(key) | Bound::Excluded(key) => key,
-            Bound::Unbounded => &[],
-        };
-        let first = match call(|| store.db().range(..=key).next_back().transpose()) {
+    pub(super) fn new(store: &'a Store, start: &[u8], prefix: &[u8]) -> Ascending<'a> {
+        let first = match call(|| store.db().range(..=start).next_back().transpose()) {
             Ok(Some((first, _))) => first,
-            // An error will be met by the walk.
-            Ok(None) | Err(_) => IVec::from(key),
+            // The walk meets the error as well.
+            Ok(None) | Err(_) => IVec::from(start),
         };
         let mut leaves = store.db().range(first..);
         let next = call(|| leaves.next().transpose()).transpose();
         Ascending {
             store,
-            start: start.map(<[u8]>::to_vec),
+            start: start.to_vec(),
             prefix: prefix.to_vec(),
             leaves,
             leaf: IVec::default(),
@@ -76,18 +70,13 @@ impl<'a> Ascending<'a> {
     fn pair(&mut self) -> Result<Option<Pair>, Error> {
         while self.offset < self.leaf.len() {
             let read = read_pair(&self.leaf[self.offset..]);
-            // Behind damage nothing can be told.
+            // Nothing behind damage can be read.
             let ((key, value), rest) = read.inspect_err(|_| self.offset = self.leaf.len())?;
             if matches!(&self.next, Some(Ok((end, _))) if key >= &**end) {
                 break;
             }
             self.offset = self.leaf.len() - rest.len();
-            let is_behind_start = match &self.start {
-                Bound::Included(start) => key >= &**start,
-                Bound::Excluded(start) => key > &**start,
-                Bound::Unbounded => true,
-            };
-            if is_behind_start {
+            if key >= &*self.start {
                 return Ok(Some((key.to_vec(), value.to_vec())));
             }
         }
