@@ -11,6 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -121,6 +122,8 @@ impl Store {
             data_folder::set_key_aside(dir, clock.now()).map_err(in_folder)?;
         }
         let space = Arc::new(Space::open(dir).map_err(in_folder)?);
+        // Opening the log and the table writes a little: a full disk frees its reserve for that.
+        space.admits_table(true);
         if !dir.join(TABLE_FOLDER).exists() {
             // The log first: a table or a key without a log stops the next start.
             local::begin(&disk, clock.now())?;
@@ -158,7 +161,15 @@ impl Store {
         let room = Arc::clone(&space);
         let observer = Arc::new(links.clone());
         // sled writes by path as well: not into a folder that took the place of this one.
-        let may_write = move || !room.is_low() && disk.check_path().is_ok();
+        let followed = table.clone();
+        let is_catching_up = AtomicBool::new(true);
+        let may_write = move || {
+            // Once: a table that fails later must leave the reserve to the last clicks.
+            if is_catching_up.load(Ordering::Relaxed) && followed.is_ready() {
+                is_catching_up.store(false, Ordering::Relaxed);
+            }
+            room.admits_table(is_catching_up.load(Ordering::Relaxed)) && disk.check_path().is_ok()
+        };
         table
             .start(Arc::clone(&log), observer, Arc::new(may_write), clock, readiness)
             .map_err(|error| StartError::Threads { error })?;

@@ -3,7 +3,9 @@
 //!
 //! [`Space`] keeps a preallocated file, the ballast, in the data folder. Writes stop when what is
 //! free beside it falls below the margin; the stop path then frees the ballast, so that the last
-//! click totals and the clean close find room. It is made again at the next start.
+//! click totals and the clean close find room. A start on a full disk frees it too: the table must catch
+//! up before links can be followed. What the table leaves becomes the ballast again at once, and a whole
+//! one is made once there is room, or at the next start.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -65,6 +67,20 @@ struct State {
     low: bool,
     /// Whether the log was refused: it is admitted again only when clearly more is free.
     refused: bool,
+    /// What became of the ballast in this run.
+    ballast: Ballast,
+}
+
+/// The state of the ballast.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Ballast {
+    /// It is of its full size, or was released for good.
+    #[default]
+    Settled,
+    /// It was freed for a start.
+    Lent,
+    /// It is smaller than it should be: a whole one is made once the log has room beside it.
+    Short,
 }
 
 /// What a volume has left, before anything is made on it.
@@ -159,6 +175,27 @@ impl Space {
         true
     }
 
+    /// Returns whether the table may write. `is_catching_up` before it has caught up with the log after a
+    /// start: on a full disk the ballast is freed for that, and may be used up except for the last margin.
+    pub fn admits_table(&self, is_catching_up: bool) -> bool {
+        let mut state = self.state.lock();
+        self.refresh(&mut state);
+        if is_catching_up && state.low && self.volume.is_some() {
+            if state.ballast != Ballast::Lent {
+                tracing::warn!("the disk is full: the reserve is freed so that the table can catch up");
+                self.free_ballast();
+                state.ballast = Ballast::Lent;
+                state.checked = None;
+                self.refresh(&mut state);
+            }
+            return state.free >= RELEASED_MARGIN;
+        }
+        if !is_catching_up && state.ballast == Ballast::Lent {
+            self.take_back(&mut state);
+        }
+        !state.low
+    }
+
     /// A write found the disk full: no more are admitted until a check finds room again.
     pub fn ran_out(&self) {
         let mut state = self.state.lock();
@@ -170,17 +207,13 @@ impl Space {
 
     /// Frees the ballast: what is written from now on is the last of this run.
     pub fn release(&self) {
-        let Some(folder) = &self.volume else {
-            self.state.lock().low = false;
-            return;
-        };
         let mut state = self.state.lock();
-        match fs::remove_file(folder.join(BALLAST)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, "cannot free the reserve against a full disk");
-            }
-            _ => {}
+        if self.volume.is_none() {
+            state.low = false;
+            return;
         }
+        self.free_ballast();
+        state.ballast = Ballast::Settled;
         state.margin = RELEASED_MARGIN;
         state.ahead = 0;
         state.refused = false;
@@ -200,6 +233,10 @@ impl Space {
                 // Once low, a quarter more must be free, lest it flap at the border.
                 let enough = if state.low { state.margin + state.margin / 4 } else { state.margin };
                 state.low = state.free < enough;
+                let whole = state.margin.saturating_mul(2).saturating_add(state.ahead);
+                if state.ballast == Ballast::Short && state.free > whole {
+                    self.take_back(state);
+                }
             }
             // No news is no reason to stop: a disk that is truly full says so itself.
             Err(error) => {
@@ -207,6 +244,29 @@ impl Space {
                 state.low = false;
                 state.free = u64::MAX;
             }
+        }
+    }
+
+    /// Makes the ballast again, of what is free if that is less than it should have.
+    fn take_back(&self, state: &mut State) {
+        let size = state.margin.min(state.free.saturating_sub(RELEASED_MARGIN));
+        let made = self.make_ballast(size);
+        if let Err(error) = &made {
+            tracing::warn!(%error, "cannot make the reserve against a full disk again");
+        }
+        // Where it cannot be made, this run goes on without it.
+        let is_short = size < state.margin && made.is_ok();
+        state.ballast = if is_short { Ballast::Short } else { Ballast::Settled };
+        state.checked = None;
+    }
+
+    fn free_ballast(&self) {
+        let Some(folder) = &self.volume else { return };
+        match fs::remove_file(folder.join(BALLAST)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "cannot free the reserve against a full disk");
+            }
+            _ => {}
         }
     }
 

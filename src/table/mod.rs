@@ -317,6 +317,11 @@ impl Table {
         })
     }
 
+    /// Returns whether the table has caught up with the log, and so answers.
+    pub fn is_ready(&self) -> bool {
+        self.0.ready.load(Ordering::Acquire)
+    }
+
     /// What `/metrics` and `/readyz` tell.
     pub fn status(&self) -> Status {
         let mut status = self.0.status.lock().clone();

@@ -71,21 +71,26 @@ struct Made {
 impl Made {
     /// Creates links until one is refused, which must be with 507.
     fn fill(&mut self, admin: &mut Client) {
+        assert!(!self.create(admin, 100_000), "a small disk took {} links", self.links.len());
+    }
+
+    /// Creates so many links. False when one is refused, which must be with 507.
+    fn create(&mut self, admin: &mut Client, count: usize) -> bool {
         let notes = "n".repeat(2_000);
-        for number in self.links.len()..100_000 {
+        for number in self.links.len()..self.links.len() + count {
             let (code, url) = (format!("c{number}"), format!("https://e.test/{number}"));
             let answer =
                 admin.post("/api/v1/links", &json!({"url": url, "customSlug": code, "notes": notes}));
             if answer.status == 507 {
                 answer.refuses(507, "the disk is full; nothing was written", &code);
                 assert!(answer.header("retry-after").is_some(), "{answer:?}");
-                return;
+                return false;
             }
             let link = answer.expect(201, &code)["link"].clone();
             text(&link, "id").clone_into(&mut self.last_id);
             self.links.push((code, url));
         }
-        panic!("a small disk took {} links", self.links.len());
+        true
     }
 
     /// Every link redirects; each is clicked once.
@@ -211,4 +216,31 @@ fn a_disk_that_takes_nothing_is_named_at_the_start() {
         let named = stderr.contains(&volume.path().display().to_string());
         assert!(named && !stderr.contains("panicked"), "{options}: {stderr}");
     }
+}
+
+/// T96.
+#[test]
+fn restarted_on_a_disk_without_a_free_byte() {
+    let Some(volume) = Volume::mount("size=48m") else { return };
+    let mut server = plan(&volume).start();
+    let mut made = Made::default();
+    assert!(made.create(&mut server.admin(), 1_000), "there is room");
+    let filler = volume.path().join("filler");
+    let fill = || {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(&filler).expect("a file");
+        while file.write(&[1; 4096]).is_ok_and(|written| written > 0) {}
+    };
+    for row in ["killed", "killed again"] {
+        fill();
+        server.kill();
+        fill();
+        server = plan(&volume).start();
+        made.check(&server, row);
+        server.admin().post("/api/v1/tags", &json!({"name": "t"})).expect(507, row);
+    }
+    fs::remove_file(&filler).expect("there");
+    heals(&mut server.admin(), "healed");
+    let ballast = volume.path().join("data/ballast");
+    poll("the reserve is made again", HEALS_WITHIN, || ballast.exists().then_some(()));
+    server.stop();
 }
