@@ -25,8 +25,8 @@ fn metrics_are_for_administrators() {
     let secret = text(&made["key"], "secret").to_owned();
     app.visitor().get("/metrics").refuses(401, "missing or invalid API key", "a stranger");
     app.visitor().with_key(&secret).get("/metrics").refuses(
-        401,
-        "missing or invalid API key",
+        403,
+        "this needs an API key of the whole instance with the scope admin",
         "no administrator",
     );
     let before = admin.get("/metrics");
@@ -63,9 +63,9 @@ fn n07_metrics_are_for_keys_of_the_whole_instance() {
     let company = text(&company["company"], "id").to_owned();
     let rows = [
         (json!({"instance": true}), 200),
-        (json!({"instance": true, "createOnly": true}), 401),
-        (json!({"companyId": company}), 401),
-        (json!({}), 401),
+        (json!({"instance": true, "createOnly": true}), 403),
+        (json!({"companyId": company}), 403),
+        (json!({}), 403),
     ];
     for (mut body, status) in rows {
         body["name"] = json!("n");

@@ -208,18 +208,24 @@ impl Api {
     /// of its key or address.
     pub fn refuse_operator(&self, headers: &HeaderMap, peer: IpAddr) -> Option<Answer> {
         let caller = self.caller(headers, self.0.core.links.clock().now());
-        let is_operator = matches!(&caller, Ok(caller) if caller.reach() == Reach::Instance
-            && caller.scopes().allow(Scope::Admin)
-            && !caller.is_create_only());
+        let may_see = match &caller {
+            Ok(caller)
+                if caller.reach() == Reach::Instance
+                    && caller.scopes().allow(Scope::Admin)
+                    && !caller.is_create_only() =>
+            {
+                Ok(())
+            }
+            Ok(_) => Err(Failure::Forbidden(
+                "this needs an API key of the whole instance with the scope admin".into(),
+            )),
+            Err(_) => Err(Failure::BadKey),
+        };
         let allowance = match &caller {
             Ok(caller) => self.0.limits.request(caller, &self.0.core.links.tenant_of(&caller.reach())),
             Err(_) => self.0.limits.refused(peer),
         };
-        match (allowance.failure(), is_operator) {
-            (None, true) => None,
-            (None, false) => Some(self.refusal(Failure::BadKey)),
-            (Some(early), _) => Some(self.refusal(early)),
-        }
+        allowance.failure().or(may_see.err()).map(|failure| self.refusal(failure))
     }
 
     /// Returns the refusal of a request too many for what anyone may see: an address may ask for as much of it in a minute as
