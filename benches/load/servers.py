@@ -17,6 +17,9 @@ START_SECONDS = 120
 # requests a minute is the operator's: ten million.
 KEY = "wp_load_0123456789abcdefghijklmnopqrstuvwxyz"
 
+# What the program sets for glibc's allocator when it starts: src/config/memory.rs.
+ALLOCATOR = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}
+
 
 class Server:
     """A running server; `location` is set where every link leads to the same place."""
@@ -69,6 +72,8 @@ class Servers:
             "WAYPOST_DATA_DIR": data or self.work.path("data"),
             "WAYPOST_ADMIN_KEY": KEY,
             **_workers(workers),
+            # Without them the program executes itself again, which is the end of what runs it.
+            **(ALLOCATOR if under else {}),
             **(settings or {}),
         }
         process = self.work.start([*under, self.build.waypost], environment)
