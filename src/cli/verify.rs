@@ -33,16 +33,23 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         None => load(&arguments.common)?.data_dir,
     };
     let report = read_through(&open(&folder)?)?;
-    tell(&words(&folder, &report));
-    if report.is_sound() {
-        let is_backup = arguments.folder.is_some() && !is_data_folder(&folder, arguments);
-        let incomplete = incomplete(&folder, &report).filter(|_| is_backup && !arguments.accept_loss);
-        return incomplete.map_or(Ok(()), |why| Err(Failure::Failed(why)));
+    let is_backup = arguments.folder.is_some() && !is_data_folder(&folder, arguments);
+    let incomplete = incomplete(&folder, &report).filter(|_| is_backup);
+    let verdict = match &incomplete {
+        _ if !report.is_sound() => "NOT SOUND",
+        Some(_) => "sound, but not known to be complete",
+        None => "sound",
+    };
+    tell(&format!("{}\n{verdict}", words(&folder, &report)));
+    if !report.is_sound() {
+        let advice = if is_backup {
+            "the backup is damaged: use another one"
+        } else {
+            "the log is damaged: start the server, which repairs it from the table if that is whole, or restore a backup"
+        };
+        return Err(Failure::Failed(advice.to_owned()));
     }
-    Err(Failure::Failed(
-        "the log is damaged: start the server, which repairs it from the table if that is whole, or restore a backup"
-            .to_owned(),
-    ))
+    incomplete.filter(|_| !arguments.accept_loss).map_or(Ok(()), |why| Err(Failure::Failed(why)))
 }
 
 /// Whether `folder` is the configured data folder, or one that a server uses: a log that is written, or
@@ -120,6 +127,5 @@ fn words(folder: &Path, report: &Report) -> String {
         let (there, told) = (report.reckoned.count, report.stored.count);
         lines.push(format!("DAMAGED: {there} records are there where the log speaks of {told}"));
     }
-    lines.push(if report.is_sound() { "sound" } else { "NOT SOUND" }.to_owned());
     lines.join("\n")
 }

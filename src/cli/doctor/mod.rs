@@ -37,6 +37,8 @@ pub struct Arguments {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
     Ok,
+    /// It was not checked.
+    Skipped,
     /// It works, and somebody should know.
     Warning,
     /// It does not work, or will not.
@@ -47,6 +49,7 @@ impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Level::Ok => "ok",
+            Level::Skipped => "skipped",
             Level::Warning => "warning",
             Level::Problem => "problem",
         })
@@ -65,6 +68,10 @@ struct Finding {
 impl Finding {
     fn ok(about: &'static str, text: impl Into<String>) -> Finding {
         Finding { level: Level::Ok, about, text: text.into() }
+    }
+
+    fn skipped(about: &'static str, text: impl Into<String>) -> Finding {
+        Finding { level: Level::Skipped, about, text: text.into() }
     }
 
     fn warning(about: &'static str, text: impl Into<String>) -> Finding {
@@ -95,7 +102,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut worst = (0, 0);
     let mut note = |finding: &Finding| {
         match finding.level {
-            Level::Ok => {}
+            Level::Ok | Level::Skipped => {}
             Level::Warning => worst.0 += 1,
             Level::Problem => worst.1 += 1,
         }

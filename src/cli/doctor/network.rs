@@ -138,8 +138,8 @@ pub(super) fn domains(case: &Case, log: &Log) -> Vec<Finding> {
     let names = names(case, log);
     let mut found: Vec<Finding> = names.iter().take(DOMAINS_MAX).map(|name| resolve(name)).collect();
     if names.len() > DOMAINS_MAX {
-        let text = format!("{} more were not looked up", names.len() - DOMAINS_MAX);
-        found.push(Finding::ok(DOMAIN, text));
+        let text = format!("{} more names were not looked up", names.len() - DOMAINS_MAX);
+        found.push(Finding::skipped(DOMAIN, text));
     }
     found
 }
@@ -179,8 +179,8 @@ fn resolve(name: &str) -> Finding {
         return Finding::ok(DOMAIN, format!("{name} resolves to this machine ({shown})"));
     }
     let text = format!(
-        "{name} resolves to {shown}, which is not this machine: right behind a proxy or NAT; whether it leads here \
-         was not checked, since that takes a request from outside"
+        "{name} resolves to {shown}, which is not this machine. That is right behind a proxy or NAT; only a request \
+         from outside can check it"
     );
-    Finding::ok(DOMAIN, text)
+    Finding::skipped(DOMAIN, text)
 }

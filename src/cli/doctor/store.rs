@@ -65,11 +65,11 @@ pub(super) fn log(case: &Case) -> Log {
     let megabytes = archive.bytes() / (1024 * 1024);
     if archive.bytes() > READ_MAX {
         let text = format!(
-            "its end is readable, at position {}; {megabytes} MB were not read through: `waypost verify` does",
+            "only its end was read, at position {}: to read all {megabytes} MB, run `waypost verify`",
             archive.position()
         );
         return Log {
-            findings: vec![Finding::ok(LOG, text)],
+            findings: vec![Finding::skipped(LOG, text)],
             archive: Some(archive),
             is_there,
             is_read: false,
@@ -101,7 +101,7 @@ pub(super) fn table(case: &Case, lock: &Lock, log: &Log) -> Vec<Finding> {
     let folder = case.config.data_dir.join(TABLE_FOLDER);
     match (lock, std::fs::metadata(&folder)) {
         (Lock::Theirs, _) => {
-            vec![Finding::ok(TABLE, "a server has it open, and compares it with the log by itself")]
+            vec![Finding::skipped(TABLE, "a server has it open, and compares it with the log by itself")]
         }
         (Lock::Unknown, _) => vec![Finding::ok(TABLE, "there is none yet: a start makes it")],
         (Lock::Ours(_), Err(_)) => {
@@ -111,7 +111,7 @@ pub(super) fn table(case: &Case, lock: &Lock, log: &Log) -> Vec<Finding> {
         }
         // sled writes when it opens: what it made so would be ours.
         (Lock::Ours(_), Ok(held)) if held.uid() != geteuid().as_raw() => {
-            vec![Finding::ok(TABLE, "not looked at, since it belongs to another user: run this as that user")]
+            vec![Finding::skipped(TABLE, "it belongs to another user: run this as that user")]
         }
         (Lock::Ours(_), Ok(_)) => {
             let table = Table::open(&folder, case.config.table.clone());
