@@ -189,47 +189,98 @@ fn inline<const N: usize>(text: &str) -> Bytes {
     bytes
 }
 
-/// Whether a click on a link with these options needs no decision at all.
+/// Returns whether a click on a link with these options needs no decision at all. Every option is named,
+/// so that a new one does not compile until it is decided here: a forgotten option would never be applied.
 fn is_plain(options: &Options) -> bool {
-    let previews = options.title.is_some() || options.description.is_some() || options.image.is_some();
-    let limits =
-        options.valid_since.is_some() || options.expires_at.is_some() || options.max_clicks.is_some();
-    let pages = options.cloaked
-        || options.password.is_some()
-        || options.meta_pixel_id.is_some()
-        || options.google_tag_id.is_some();
-    let visitor = options.forward_parameters || options.forward_path || options.block_bots;
-    let web = options.link_type == LinkType::Url;
-    // Compiled anew when the workspace's values change: they are looked for by their link.
-    let fixed = !options.destination.is_fillable();
-    options.is_active
-        && web
-        && fixed
-        && !previews
-        && !limits
-        && !pages
-        && !visitor
-        && options.webhook_urls.is_empty()
+    let Options {
+        destination,
+        link_type,
+        title,
+        description,
+        image,
+        is_active,
+        cloaked,
+        password,
+        valid_since,
+        expires_at,
+        max_clicks,
+        forward_parameters,
+        forward_path,
+        block_bots,
+        meta_pixel_id,
+        google_tag_id,
+        webhook_urls,
+        // In the entry itself.
+        status: _,
+        count_bots: _,
+        // In the target.
+        utm: _,
+        // Only of a link that has expired or is used up.
+        expired_url: _,
+        // Nothing that a click does depends on these.
+        tags: _,
+        campaign: _,
+        notes: _,
+    } = options;
+    let has_preview = title.is_some() || description.is_some() || image.is_some();
+    let has_limit = valid_since.is_some() || expires_at.is_some() || max_clicks.is_some();
+    let has_page = *cloaked || password.is_some() || meta_pixel_id.is_some() || google_tag_id.is_some();
+    let depends_on_visitor = *forward_parameters || *forward_path || *block_bots;
+    // Compiled again when the workspace's values change: the cache finds such links by their record.
+    let is_fillable = destination.is_fillable();
+    *is_active
+        && *link_type == LinkType::Url
+        && !has_preview
+        && !has_limit
+        && !has_page
+        && !depends_on_visitor
+        && !is_fillable
+        && webhook_urls.is_empty()
 }
 
+/// Returns the bytes that a link takes beside its entry. Every option is named, so that a new one does
+/// not compile until it is counted here.
 fn link_bytes(decided: &Decided) -> usize {
-    let options = &decided.link.options;
-    let texts = [
-        &options.title,
-        &options.description,
-        &options.notes,
-        &options.meta_pixel_id,
-        &options.google_tag_id,
-    ];
-    let urls = [&options.image, &options.expired_url];
+    let Options {
+        destination,
+        title,
+        description,
+        image,
+        expired_url,
+        meta_pixel_id,
+        google_tag_id,
+        webhook_urls,
+        tags,
+        notes,
+        // Rare, and within the allowance below.
+        password: _,
+        utm: _,
+        campaign: _,
+        // In the record itself.
+        link_type: _,
+        status: _,
+        is_active: _,
+        cloaked: _,
+        valid_since: _,
+        expires_at: _,
+        max_clicks: _,
+        forward_parameters: _,
+        forward_path: _,
+        block_bots: _,
+        count_bots: _,
+    } = &decided.link.options;
+    // A password's hash, UTM values and the campaign's id, and the allocator's share of each text.
+    const ALLOWANCE: usize = 128;
+    let texts = [title, description, notes, meta_pixel_id, google_tag_id];
+    let urls = [image, expired_url];
     size_of::<Decided>()
-        + options.destination.as_str().len()
+        + destination.as_str().len()
         + decided.target.as_ref().map_or(64, |target| target.as_str().len())
         + texts.into_iter().flatten().map(|text| text.len()).sum::<usize>()
         + urls.into_iter().flatten().map(|url| url.as_str().len()).sum::<usize>()
-        + options.webhook_urls.iter().map(|url| url.as_str().len() + 16).sum::<usize>()
-        + options.tags.len() * 16
-        + 128
+        + webhook_urls.iter().map(|url| url.as_str().len() + 16).sum::<usize>()
+        + tags.len() * 16
+        + ALLOWANCE
 }
 
 #[cfg(test)]

@@ -46,42 +46,58 @@ struct ExtrasV1 {
     notes: Option<Box<str>>,
 }
 
-/// Bits of `switches`, by the order of [`switches`].
-fn switches(options: &Options) -> [bool; 6] {
-    [
-        options.is_active,
-        options.cloaked,
-        options.forward_parameters,
-        options.forward_path,
-        options.block_bots,
-        options.count_bots,
-    ]
-}
-
 fn text(destination: Option<&Destination>) -> Option<Box<str>> {
     destination.map(|d| d.as_str().into())
 }
 
 impl LinkV1 {
+    /// Every option is named, so that a new one does not compile until it is written here.
     fn from_model(link: &Link) -> LinkV1 {
-        let options = &link.options;
-        let utm = options.utm.clone();
+        let Options {
+            destination,
+            link_type,
+            status,
+            title,
+            description,
+            image,
+            is_active,
+            cloaked,
+            password,
+            valid_since,
+            expires_at,
+            max_clicks,
+            expired_url,
+            forward_parameters,
+            forward_path,
+            block_bots,
+            count_bots,
+            utm,
+            meta_pixel_id,
+            google_tag_id,
+            webhook_urls,
+            tags,
+            campaign,
+            notes,
+        } = &link.options;
+        // The lowest bit first.
+        let switches = [is_active, cloaked, forward_parameters, forward_path, block_bots, count_bots];
+        let utm = utm.clone();
         let extras = ExtrasV1 {
-            title: options.title.clone(),
-            description: options.description.clone(),
-            image: text(options.image.as_ref()),
-            password: options.password.as_ref().map(|hash| hash.as_str().into()),
-            valid_since: options.valid_since.map(Timestamp::as_millis),
-            expires_at: options.expires_at.map(Timestamp::as_millis),
-            max_clicks: options.max_clicks,
-            expired_url: text(options.expired_url.as_ref()),
+            title: title.clone(),
+            description: description.clone(),
+            image: text(image.as_ref()),
+            password: password.as_ref().map(|hash| hash.as_str().into()),
+            valid_since: valid_since.map(Timestamp::as_millis),
+            expires_at: expires_at.map(Timestamp::as_millis),
+            max_clicks: *max_clicks,
+            expired_url: text(expired_url.as_ref()),
             utm: [utm.source, utm.medium, utm.campaign, utm.term, utm.content],
-            meta_pixel_id: options.meta_pixel_id.clone(),
-            google_tag_id: options.google_tag_id.clone(),
-            webhook_urls: options.webhook_urls.iter().map(|url| url.as_str().into()).collect(),
-            tags: options.tags.iter().map(|tag| tag.bits()).collect(),
-            campaign: options.campaign.as_ref().map(|id| id.as_str().into()),
-            notes: options.notes.clone(),
+            meta_pixel_id: meta_pixel_id.clone(),
+            google_tag_id: google_tag_id.clone(),
+            webhook_urls: webhook_urls.iter().map(|url| url.as_str().into()).collect(),
+            tags: tags.iter().map(|tag| tag.bits()).collect(),
+            campaign: campaign.as_ref().map(|id| id.as_str().into()),
+            notes: notes.clone(),
         };
         LinkV1 {
             id: link.id.bits(),
@@ -89,15 +105,15 @@ impl LinkV1 {
             created_at: link.created_at.as_millis(),
             updated_at: link.updated_at.as_millis(),
             created_by: link.created_by.map(Id::bits),
-            destination: options.destination.as_str().into(),
-            link_type: match options.link_type {
+            destination: destination.as_str().into(),
+            link_type: match link_type {
                 LinkType::Url => 0,
                 LinkType::Mailto => 1,
                 LinkType::Tel => 2,
                 LinkType::Sms => 3,
             },
-            status: options.status.code(),
-            switches: switches(options).into_iter().rev().fold(0, |bits, on| bits << 1 | u8::from(on)),
+            status: status.code(),
+            switches: switches.into_iter().rev().fold(0, |bits, on| bits << 1 | u8::from(*on)),
             extras: (extras != ExtrasV1::default()).then(|| Box::new(extras)),
         }
     }

@@ -16,6 +16,7 @@ use super::render_webhooks::{DeliveryJson, SecretJson};
 use crate::http::api::dialect::{BulkView, FailedRow, LinkView, Outcome, Page, Reply};
 use crate::model::destination::Destination;
 use crate::model::id::{ForeignId, Id};
+use crate::model::link::Options;
 
 /// Bytes of anything that serializes.
 pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
@@ -185,26 +186,54 @@ struct Creator<'a> {
 }
 
 impl<'a> Detail<'a> {
+    /// Every option is named, so that a new one does not compile until it is shown here. An export is made
+    /// of these objects, so an option that is missing would be lost when a link moves.
     pub(super) fn of(view: &'a LinkView) -> Detail<'a> {
-        let options = &view.link.options;
-        let webhooks: Vec<_> = options.webhook_urls.iter().map(Destination::as_str).collect();
+        let Options {
+            description,
+            image,
+            password,
+            expires_at,
+            max_clicks,
+            cloaked,
+            status,
+            forward_parameters,
+            block_bots,
+            meta_pixel_id,
+            google_tag_id,
+            webhook_urls,
+            valid_since,
+            expired_url,
+            forward_path,
+            count_bots,
+            campaign,
+            notes,
+            // In the brief: `url` has the UTM parameters.
+            destination: _,
+            utm: _,
+            title: _,
+            link_type: _,
+            is_active: _,
+            tags: _,
+        } = &view.link.options;
+        let webhooks: Vec<_> = webhook_urls.iter().map(Destination::as_str).collect();
         Detail {
             brief: Brief::of(view),
             updated_at: view.link.updated_at.to_string(),
-            description: options.description.as_deref(),
-            image: options.image.as_ref().map(Destination::as_str),
-            password: options.password.as_ref().map(|_| MASK),
-            expires_at: options.expires_at.map(|at| at.to_string()),
-            max_clicks: options.max_clicks,
-            cloaked: options.cloaked,
-            redirect_type: show_status(options.status),
+            description: description.as_deref(),
+            image: image.as_ref().map(Destination::as_str),
+            password: password.as_ref().map(|_| MASK),
+            expires_at: expires_at.map(|at| at.to_string()),
+            max_clicks: *max_clicks,
+            cloaked: *cloaked,
+            redirect_type: show_status(*status),
             workspace_id: view.workspace.id.as_str(),
-            forward_parameters: options.forward_parameters,
-            block_bots: options.block_bots,
+            forward_parameters: *forward_parameters,
+            block_bots: *block_bots,
             skip_social_crawler_tracking: false,
             hide_referrer: false,
-            meta_pixel_id: options.meta_pixel_id.as_deref(),
-            google_tag_id: options.google_tag_id.as_deref(),
+            meta_pixel_id: meta_pixel_id.as_deref(),
+            google_tag_id: google_tag_id.as_deref(),
             gtm_container_id: None,
             head_tags: None,
             body_tags: None,
@@ -215,12 +244,12 @@ impl<'a> Detail<'a> {
                 name: &key.name,
                 email: None,
             }),
-            valid_since: options.valid_since.map(|at| at.to_string()),
-            expired_url: options.expired_url.as_ref().map(Destination::as_str),
-            forward_path: options.forward_path,
-            count_bots: options.count_bots,
-            campaign_id: options.campaign.as_ref().map(ForeignId::as_str),
-            notes: options.notes.as_deref(),
+            valid_since: valid_since.map(|at| at.to_string()),
+            expired_url: expired_url.as_ref().map(Destination::as_str),
+            forward_path: *forward_path,
+            count_bots: *count_bots,
+            campaign_id: campaign.as_ref().map(ForeignId::as_str),
+            notes: notes.as_deref(),
         }
     }
 }
