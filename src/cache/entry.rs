@@ -238,6 +238,9 @@ fn is_plain(options: &Options) -> bool {
         && webhook_urls.is_empty()
 }
 
+/// What a password's hash, UTM values, the campaign's id and the allocator's share of each text are charged.
+const ALLOWANCE: usize = 128;
+
 /// Returns the bytes that a link takes beside its entry. Every option is named, so that a new one does
 /// not compile until it is counted here.
 fn link_bytes(decided: &Decided) -> usize {
@@ -252,7 +255,7 @@ fn link_bytes(decided: &Decided) -> usize {
         webhook_urls,
         tags,
         notes,
-        // Rare, and within the allowance below.
+        // Rare, and within `ALLOWANCE`.
         password: _,
         utm: _,
         campaign: _,
@@ -269,8 +272,6 @@ fn link_bytes(decided: &Decided) -> usize {
         block_bots: _,
         count_bots: _,
     } = &decided.link.options;
-    // A password's hash, UTM values and the campaign's id, and the allocator's share of each text.
-    const ALLOWANCE: usize = 128;
     let texts = [title, description, notes, meta_pixel_id, google_tag_id];
     let urls = [image, expired_url];
     size_of::<Decided>()

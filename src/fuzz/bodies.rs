@@ -1,7 +1,7 @@
 //! Requests of each dialect: which endpoint, its id, its query, its body.
 
 use super::Input;
-use crate::http::api::dialect::{Call, Dialect, Failure, Refusal};
+use crate::http::api::dialect::{Body, Call, Dialect, Failure, Refusal};
 use crate::http::api::json;
 use crate::http::api::query::Query;
 use crate::http::api::{DIALECTS, dialect_of};
@@ -54,7 +54,7 @@ fn refuse(refusal: &Refusal) {
         Refusal::NotFound(what) => assert!(!what.is_empty()),
     }
     for dialect in DIALECTS {
-        let (status, bytes) = dialect.failure(&Failure::Refused(refusal.clone()));
+        let Body { status, bytes, .. } = dialect.failure(&Failure::Refused(refusal.clone()));
         assert!(status.is_client_error(), "{refusal:?}: {status}");
         assert!(json::object(&bytes).is_ok(), "{refusal:?}: {}", String::from_utf8_lossy(&bytes));
     }

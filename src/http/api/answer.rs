@@ -1,5 +1,5 @@
-//! How a reply or a failure becomes an answer: the dialect's status and bytes, the headers that all
-//! answers have, and those that a failure brings.
+//! How a payload or a failure becomes an answer: the dialect's status, type and bytes, the headers that
+//! all answers have, and those that a failure brings.
 
 use bytes::Bytes;
 use hyper::header::{
@@ -8,8 +8,7 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
-use super::dialect::{Dialect, Failure, Trouble};
-use super::execute::Answered;
+use super::dialect::{Body, Dialect, Failure, JSON, Trouble};
 use crate::http::body::{Answer, Content};
 
 /// Answers from this length on give back the rest of their buffer before they are sent.
@@ -18,21 +17,40 @@ const SHRINK_FROM: usize = 16 * 1024;
 /// Names a request in the server's log.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What an answer carries.
+#[derive(Debug)]
+pub(super) struct Payload {
+    pub(super) status: StatusCode,
+    /// The `Content-Type`.
+    pub(super) kind: &'static str,
+    pub(super) content: Content,
+}
+
+impl From<Body> for Payload {
+    fn from(Body { status, kind, mut bytes }: Body) -> Payload {
+        // Room is charged by length: what a buffer has grown beyond its text must not be kept with it.
+        if bytes.len() > SHRINK_FROM {
+            bytes.shrink_to_fit();
+        }
+        Payload { status, kind, content: Content::from(Bytes::from(bytes)) }
+    }
+}
+
 /// The answer to a request, in its dialect: with its number, the methods its path has, and what
 /// the status asks for.
 pub(super) fn render(
     dialect: &dyn Dialect,
-    result: Result<Answered, Failure>,
+    result: Result<Payload, Failure>,
     number: Option<u64>,
     allow: Option<String>,
     has_body: bool,
 ) -> Answer {
-    let ((status, content), failure) = match result {
-        Ok(Answered::Reply(reply)) => (whole(dialect.reply(&reply)), None),
-        Ok(Answered::List(content)) => ((StatusCode::OK, content), None),
-        Err(failure) => (whole(dialect.failure(&failure)), Some(failure)),
+    let (payload, failure) = match result {
+        Ok(payload) => (payload, None),
+        Err(failure) => (dialect.failure(&failure).into(), Some(failure)),
     };
-    let mut answer = answer_of(status, content);
+    let status = payload.status;
+    let mut answer = answer_of(payload);
     let headers = answer.headers_mut();
     if let Some(number) = number {
         let id = HeaderValue::try_from(format!("{number:016x}"));
@@ -71,23 +89,19 @@ fn leaves_body(failure: &Failure) -> bool {
 
 /// An answer of JSON, with the headers that all of them have.
 pub(in crate::http) fn respond(status: StatusCode, bytes: Vec<u8>) -> Answer {
-    let (status, content) = whole((status, bytes));
-    answer_of(status, content)
+    rendered(Body { status, kind: JSON, bytes })
 }
 
-fn whole((status, mut bytes): (StatusCode, Vec<u8>)) -> (StatusCode, Content) {
-    // Room is charged by length: what a buffer has grown beyond its text must not be kept with it.
-    if bytes.len() > SHRINK_FROM {
-        bytes.shrink_to_fit();
-    }
-    (status, Content::from(Bytes::from(bytes)))
+/// An answer with this body, and the headers that all of them have.
+pub(super) fn rendered(body: Body) -> Answer {
+    answer_of(body.into())
 }
 
-fn answer_of(status: StatusCode, content: Content) -> Answer {
+fn answer_of(Payload { status, kind, content }: Payload) -> Answer {
     let mut answer = Response::new(content);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer

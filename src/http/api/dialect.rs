@@ -1,18 +1,19 @@
-//! What a dialect is: endpoints that turn bytes into a [`Command`], and a rendering of a
-//! [`Reply`] or [`Failure`] into bytes. Both pure. A dialect knows the model and this file, never
+//! What a dialect is: endpoints, each of which turns bytes into a [`Command`] and the [`Reply`] to it into
+//! a [`Body`], and a rendering of a [`Failure`]. All pure. A dialect knows the model and this file, never
 //! the core behind it nor the server before it.
 
 mod asking;
 mod failure;
 mod paths;
+mod reply;
 mod snapshots;
 
-use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 
 pub use self::asking::{object, read, write};
 pub use self::failure::{Failure, Trouble, capitalised};
 pub use self::paths::{Found, find};
+pub use self::reply::{Body, FromReply, JSON, Reply, show};
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
 pub use crate::links::{
     Bulk, BulkView, CampaignPage, CampaignView, Cursor, DomainView, FailedRow, ImportView, Imported, KeyView,
@@ -33,8 +34,8 @@ use crate::model::id::{ForeignId, Id};
 use crate::model::key::{KeyDraft, Scope};
 use crate::model::link::{Draft, Patch};
 use crate::model::short_code::ShortCode;
-use crate::model::tag::{Tag, TagEdit};
-use crate::model::workspace::{Company, CompanyDraft, WorkspaceDraft, WorkspaceEdit};
+use crate::model::tag::TagEdit;
+use crate::model::workspace::{CompanyDraft, WorkspaceDraft, WorkspaceEdit};
 
 /// One vendor's API.
 pub trait Dialect: Sync {
@@ -52,11 +53,8 @@ pub trait Dialect: Sync {
         Naming::Yields
     }
 
-    /// An answer's status and JSON.
-    fn reply(&self, reply: &Reply) -> (StatusCode, Vec<u8>);
-
-    /// A refusal's status and JSON.
-    fn failure(&self, failure: &Failure) -> (StatusCode, Vec<u8>);
+    /// Renders a failure.
+    fn failure(&self, failure: &Failure) -> Body;
 
     /// The headers that tell where a caller stands (DECISIONS 6): requests a minute, how many of
     /// them are left, and the Unix second at which all are.
@@ -92,6 +90,8 @@ pub struct Endpoint {
     pub body: BodyKind,
     /// Reads a request.
     pub parse: fn(&Call<'_>) -> Result<Asked, Refusal>,
+    /// Renders the reply to its command: see [`show`]. Returns `None` for a reply of another command.
+    pub reply: fn(&Reply) -> Option<Body>,
 }
 
 /// For the tables of dialects.
@@ -100,8 +100,9 @@ pub const fn endpoint(
     template: &'static str,
     body: BodyKind,
     parse: fn(&Call<'_>) -> Result<Asked, Refusal>,
+    reply: fn(&Reply) -> Option<Body>,
 ) -> Endpoint {
-    Endpoint { method, template, body, parse }
+    Endpoint { method, template, body, parse, reply }
 }
 
 /// How large a request body may be.
@@ -223,6 +224,8 @@ pub enum Command {
 /// How a list is worded that is too long to be held.
 #[derive(Debug)]
 pub struct Wording {
+    /// The `Content-Type`.
+    pub kind: &'static str,
     /// Before the first link.
     pub open: &'static str,
     /// Each link.
@@ -364,37 +367,4 @@ impl Command {
     pub fn creates_links(&self) -> bool {
         matches!(self, Command::CreateLink(_) | Command::CreateNamedLink(..) | Command::CreateBulk(_))
     }
-}
-
-/// What the core answers.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)] // Named for what they carry.
-pub enum Reply {
-    /// A POST made it; the text is a new key's secret.
-    Made(Outcome, Option<String>),
-    Link(Box<LinkView>),
-    LinkDeleted(Id),
-    /// A link as a change left it.
-    Changed(Box<LinkView>),
-    Links(Page),
-    Explained(Box<Explanation>),
-    Deliveries(Vec<Attempt>),
-    Rendered(Rendered),
-    Tags(Vec<Tag>),
-    Tag(Tag),
-    Campaigns(CampaignPage),
-    Campaign(CampaignView),
-    Domains(Vec<DomainView>),
-    Domain(DomainView),
-    Workspaces(Vec<WorkspaceView>),
-    Workspace(WorkspaceView),
-    Companies(Vec<Company>),
-    Keys(Vec<KeyView>),
-    WebhookSecret(WebhookSecretView),
-    Snapshots(Vec<SnapshotView>),
-    Snapshot(SnapshotView),
-    Import(ImportView),
-    Imports(Vec<ImportView>),
-    /// Deleted or revoked.
-    Done,
 }

@@ -87,5 +87,5 @@ fn told(status: &str, dialect: &dyn Dialect) -> Option<Value> {
         "507" => Trouble::DiskFull.into(),
         _ => return None,
     };
-    serde_json::from_slice(&dialect.failure(&failure).1).ok()
+    serde_json::from_slice(&dialect.failure(&failure).bytes).ok()
 }

@@ -2,11 +2,13 @@
 //! the APIs that calls the core. Errors that are ours are logged here, once, with their cause;
 //! callers are shown none of it.
 
+use hyper::StatusCode;
+
+use crate::http::api::answer::Payload;
 use crate::http::api::dialect::{
     Command, Failure, Fixed, LinkView, NamedDomain, Outcome, Refusal, Reply, Trouble,
 };
 use crate::http::api::{pieces, snapshots};
-use crate::http::body::Content;
 use crate::links::{Context, Error, Links};
 use crate::log::CommitError;
 use crate::model::Invalid;
@@ -30,10 +32,10 @@ pub struct Core {
 /// What a command came to.
 #[derive(Debug)]
 pub(super) enum Answered {
-    /// For the dialect to word.
+    /// For the endpoint to render.
     Reply(Reply),
-    /// Worded already, too long to be held.
-    List(Content),
+    /// Rendered already, since it may be too long to be held.
+    List(Payload),
 }
 
 pub(super) async fn execute(core: &Core, context: &Context, command: Command) -> Result<Answered, Failure> {
@@ -53,7 +55,8 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Answere
         Command::LinkByCode(code) => Reply::Link(Box::new(links.get_by_code(context, code).await?)),
         Command::Links(query) => Reply::Links(links.list(context, query).await?),
         Command::AllLinks(slice, wording) => {
-            return Ok(Answered::List(pieces::begin(links.walk(context, slice), wording).await?));
+            let content = pieces::begin(links.walk(context, slice), wording).await?;
+            return Ok(Answered::List(Payload { status: StatusCode::OK, kind: wording.kind, content }));
         }
         Command::Acting => Reply::Workspace(links.workspace(context, &context.workspace.id).await?),
         Command::UpdateLink { id, patch, fixed } => {

@@ -39,8 +39,8 @@ use self::admission::concurrency::{Concurrency, Slot};
 use self::admission::largest::largest;
 use self::admission::rate::{self, Allowance, Limits};
 use self::admission::response_budget::{Done, ResponseBudget};
-use self::answer::render;
 pub(super) use self::answer::respond;
+use self::answer::{Payload, render, rendered};
 use self::credentials::NoCredential;
 use self::dialect::{
     BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Naming, Refusal, Reply, Trouble,
@@ -54,6 +54,7 @@ use self::native::Native;
 use self::openapi::Description;
 use self::query::Query;
 use crate::clock::Timestamp;
+use crate::fair::FairPermit;
 use crate::http::body::Answer;
 use crate::http::counts::Counts;
 use crate::http::server::Settings;
@@ -119,8 +120,7 @@ pub fn internal(dialect: &dyn Dialect) -> Answer {
 
 /// The answer to a request that fails before anybody looks at it.
 pub fn troubled(dialect: &dyn Dialect, trouble: Trouble) -> Answer {
-    let (status, bytes) = dialect.failure(&trouble.into());
-    respond(status, bytes)
+    rendered(dialect.failure(&trouble.into()))
 }
 
 impl Api {
@@ -351,7 +351,9 @@ impl Api {
         let held = Held { slot, bulk, version: parts.version, body: body.len() };
         drop(body);
         // Boxed, so that a request that waits for its body does not hold the room for the rest.
-        Box::pin(self.run(context, asked.command, endpoint.method == "GET", held)).await
+        let run = Box::pin(self.run(context, asked.command, endpoint.method == "GET", held));
+        let (answered, room) = run.await?;
+        Ok(Done { payload: payload_of(endpoint, answered)?, room })
     }
 
     /// Runs a command once there is room for its answer.
@@ -361,7 +363,7 @@ impl Api {
         command: Command,
         is_get: bool,
         Held { slot, bulk, version, body }: Held,
-    ) -> Result<Done, Failure> {
+    ) -> Result<(Answered, Option<FairPermit>), Failure> {
         let budget = &self.0.response_budget;
         let most = budget.most(&context.tenant);
         let room = match largest(&self.0.core, &context, &command, version, body, most)? {
@@ -371,14 +373,14 @@ impl Api {
         if is_get {
             // Run by the connection's own task: a client that hangs up cancels it.
             let _slot = slot;
-            return Ok(Done { answered: self.perform(&context, command).await?, room });
+            return Ok((self.perform(&context, command).await?, room));
         }
         // A task of its own: a client that hangs up must not stop a write half way between log,
         // table and cache, nor let its twin start.
         let api = self.clone();
         let task = tokio::spawn(async move {
             let _held = (slot, bulk);
-            Ok(Done { answered: api.perform(&context, command).await?, room })
+            Ok((api.perform(&context, command).await?, room))
         });
         match task.await {
             Ok(result) => result,
@@ -454,6 +456,19 @@ impl Api {
     }
 }
 
+/// Renders what a command came to as its endpoint has it.
+fn payload_of(endpoint: &Endpoint, answered: Answered) -> Result<Payload, Failure> {
+    let reply = match answered {
+        Answered::Reply(reply) => reply,
+        Answered::List(payload) => return Ok(payload),
+    };
+    let Some(body) = (endpoint.reply)(&reply) else {
+        tracing::error!(template = endpoint.template, "the endpoint cannot render the reply to its command");
+        return Err(Trouble::Internal.into());
+    };
+    Ok(body.into())
+}
+
 /// Whether the key may ask this at all.
 fn permit(caller: &Caller, command: &Command) -> Result<(), Failure> {
     if caller.is_create_only() && !command.creates_links() {
@@ -478,10 +493,15 @@ fn named_workspace(headers: &HeaderMap) -> Result<Option<String>, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+    use http_body_util::BodyExt;
+    use hyper::Method;
+    use hyper::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 
     use super::answer::REQUEST_ID;
+    use super::dialect::{Body, endpoint, show};
     use super::*;
+    use crate::model::id::Id;
+    use crate::model::workspace::Company;
 
     #[test]
     fn paths_speak_their_vendors_and_unclaimed_ones_native() {
@@ -520,5 +540,66 @@ mod tests {
         assert_eq!(header(Trouble::NotReady.into(), RETRY_AFTER, false), some("5"));
         assert_eq!(header(Trouble::DiskFull.into(), RETRY_AFTER, false), some("30"));
         assert_eq!(header(Failure::NoCredits, REQUEST_ID, false), some("0000000000000007"));
+    }
+
+    /// A dialect whose endpoints return what is no JSON.
+    struct Pictures;
+
+    impl Dialect for Pictures {
+        fn name(&self) -> &'static str {
+            "pictures"
+        }
+
+        fn claims(&self, _: &str) -> bool {
+            false
+        }
+
+        fn endpoints(&self) -> &'static [Endpoint] {
+            const fn get(template: &'static str, reply: fn(&Reply) -> Option<Body>) -> Endpoint {
+                endpoint("GET", template, BodyKind::None, |_| Err(Refusal::NotFound("picture")), reply)
+            }
+            const ENDPOINTS: &[Endpoint] = &[
+                get("/picture", |reply| {
+                    show(reply, |id: &Id| Body {
+                        status: StatusCode::OK,
+                        kind: "image/svg+xml",
+                        bytes: format!("<svg><title>{id}</title></svg>").into_bytes(),
+                    })
+                }),
+                get("/table", |reply| {
+                    show(reply, |companies: &[Company]| Body {
+                        status: StatusCode::OK,
+                        kind: "text/csv; charset=utf-8",
+                        bytes: format!("id,name\r\n{}", companies.len()).into_bytes(),
+                    })
+                }),
+            ];
+            ENDPOINTS
+        }
+
+        fn failure(&self, _: &Failure) -> Body {
+            Body { status: StatusCode::IM_A_TEAPOT, kind: "text/plain", bytes: b"no picture".to_vec() }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_says_what_type_its_reply_has() {
+        let rows = [
+            ("/picture", Reply::LinkDeleted(Id::from_bits(0)), 200, "image/svg+xml", "<svg><title>0"),
+            ("/table", Reply::Companies(Vec::new()), 200, "text/csv; charset=utf-8", "id,name\r\n0"),
+            ("/table", Reply::Done, 418, "text/plain", "no picture"),
+        ];
+        for (path, reply, status, kind, begin) in rows {
+            let row = format!("{path} {reply:?}");
+            let Found::Endpoint(endpoint, _) = dialect::find(Pictures.endpoints(), &Method::GET, path) else {
+                panic!("{row}");
+            };
+            let payload = payload_of(endpoint, Answered::Reply(reply));
+            let answer = render(&Pictures, payload, None, None, false);
+            assert_eq!(answer.status().as_u16(), status, "{row}");
+            assert_eq!(answer.headers()[CONTENT_TYPE], kind, "{row}");
+            let body = answer.into_body().collect().await.expect("in memory").to_bytes();
+            assert!(body.starts_with(begin.as_bytes()), "{row}: {body:?}");
+        }
     }
 }

@@ -11,9 +11,8 @@ use http_body_util::BodyExt;
 use hyper::Version;
 use tokio::sync::mpsc::Sender;
 
-use crate::http::api::admission::response_budget::Done;
+use crate::http::api::answer::Payload;
 use crate::http::api::dialect::{Failure, Trouble, Wording};
-use crate::http::api::execute::Answered;
 use crate::http::body::{Content, Piece};
 use crate::links::{Error, Walk};
 
@@ -83,15 +82,15 @@ async fn feed(mut walk: Walk, wording: &'static Wording, sender: Sender<Piece>) 
     }
 }
 
-/// What this version of HTTP can carry of what was done: a list with its length, once it is complete.
-/// Room for all of it was acquired with the request.
-pub(super) async fn hold_for(version: Version, done: Done) -> Result<Done, Failure> {
-    match done.answered {
-        Answered::List(content @ Content::Pieces(_)) if version < Version::HTTP_11 => {
-            let answered = hold_at_most(content, HELD_MAX).await.map(Answered::List)?;
-            Ok(Done { answered, ..done })
+/// Returns what this version of HTTP can carry: a list with its length, once it is complete. Room for all
+/// of it was acquired with the request.
+pub(super) async fn hold_for(version: Version, payload: Payload) -> Result<Payload, Failure> {
+    match payload.content {
+        content @ Content::Pieces(_) if version < Version::HTTP_11 => {
+            let content = hold_at_most(content, HELD_MAX).await?;
+            Ok(Payload { content, ..payload })
         }
-        answered => Ok(Done { answered, ..done }),
+        content => Ok(Payload { content, ..payload }),
     }
 }
 

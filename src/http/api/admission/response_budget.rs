@@ -11,8 +11,8 @@ use std::time::Duration;
 use hyper::Version;
 
 use crate::fair::{FairPermit, FairSemaphore};
+use crate::http::api::answer::Payload;
 use crate::http::api::dialect::{Failure, Trouble};
-use crate::http::api::execute::Answered;
 use crate::http::api::pieces;
 use crate::http::body::Answer;
 use crate::model::tenant::Tenant;
@@ -28,7 +28,7 @@ const UNIT: usize = 64 * 1024;
 #[derive(Debug)]
 pub(in crate::http::api) struct Done {
     /// What it came to.
-    pub(in crate::http::api) answered: Answered,
+    pub(in crate::http::api) payload: Payload,
     /// Nothing where no long answer was to be expected.
     pub(in crate::http::api) room: Option<FairPermit>,
 }
@@ -68,14 +68,10 @@ impl ResponseBudget {
         done: Result<Done, Failure>,
         tenant: &Tenant,
         may_fail: bool,
-        render: impl Fn(Result<Answered, Failure>, Option<String>) -> Answer,
+        render: impl Fn(Result<Payload, Failure>, Option<String>) -> Answer,
     ) -> Answer {
-        let done = match done {
-            Ok(done) => pieces::hold_for(version, done).await,
-            Err(failure) => Err(failure),
-        };
         let (result, acquired) = match done {
-            Ok(Done { answered, room }) => (Ok(answered), room),
+            Ok(Done { payload, room }) => (pieces::hold_for(version, payload).await, room),
             Err(failure) => (Err(failure), None),
         };
         let mut answer = render(result, None);
@@ -122,10 +118,13 @@ mod tests {
         Tenant::Company(ForeignId::parse("id", "c").expect("an id"))
     }
 
-    fn render(result: Result<Answered, Failure>, _: Option<String>) -> Answer {
+    fn payload(content: Content) -> Payload {
+        Payload { status: StatusCode::OK, kind: "text/plain", content }
+    }
+
+    fn render(result: Result<Payload, Failure>, _: Option<String>) -> Answer {
         match result {
-            Ok(Answered::List(content)) => Answer::new(content),
-            Ok(Answered::Reply(reply)) => panic!("{reply:?}"),
+            Ok(payload) => Answer::new(payload.content),
             Err(failure) => respond(StatusCode::SERVICE_UNAVAILABLE, format!("{failure:?}").into_bytes()),
         }
     }
@@ -136,8 +135,8 @@ mod tests {
         room: Option<FairPermit>,
         may_fail: bool,
     ) -> Answer {
-        let answered = Answered::List(Content::from(Bytes::from(vec![b'x'; bytes])));
-        budget.answer(Version::HTTP_11, Ok(Done { answered, room }), &tenant(), may_fail, render).await
+        let payload = payload(Content::from(Bytes::from(vec![b'x'; bytes])));
+        budget.answer(Version::HTTP_11, Ok(Done { payload, room }), &tenant(), may_fail, render).await
     }
 
     #[tokio::test]
@@ -167,7 +166,7 @@ mod tests {
         let budget = ResponseBudget { units: FairSemaphore::new(8), patience: Duration::from_millis(1) };
         let room = budget.acquire(&tenant(), 3 * UNIT).await.expect("it is free");
         let (sender, content) = Content::pieces();
-        let done = Done { answered: Answered::List(content), room: Some(room) };
+        let done = Done { payload: payload(content), room: Some(room) };
         let sent = budget.answer(Version::HTTP_11, Ok(done), &tenant(), true, render).await;
         drop(sender);
         assert_eq!(budget.units.available(), 5);

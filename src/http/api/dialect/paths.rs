@@ -59,18 +59,15 @@ fn fits<'p>(template: &str, path: &'p str) -> Option<&'p str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::api::dialect::{BodyKind, Refusal};
+    use crate::http::api::dialect::{BodyKind, Refusal, endpoint};
 
     #[test]
     fn what_a_template_spells_out_is_no_id() {
-        const fn endpoint(method: &'static str, template: &'static str) -> Endpoint {
-            Endpoint { method, template, body: BodyKind::None, parse: |_| Err(Refusal::NotFound("it")) }
+        const fn row(method: &'static str, template: &'static str) -> Endpoint {
+            endpoint(method, template, BodyKind::None, |_| Err(Refusal::NotFound("it")), |_| None)
         }
-        static ENDPOINTS: [Endpoint; 3] = [
-            endpoint("GET", "/links/{id}"),
-            endpoint("POST", "/links/bulk"),
-            endpoint("DELETE", "/links/{id}"),
-        ];
+        static ENDPOINTS: [Endpoint; 3] =
+            [row("GET", "/links/{id}"), row("POST", "/links/bulk"), row("DELETE", "/links/{id}")];
         let rows = [
             ("GET", "/links/x", "x"),
             ("POST", "/links/bulk/", ""),

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use hyper::StatusCode;
 use serde::Serialize;
 
-use crate::http::api::dialect::{Failure, Refusal, capitalised};
+use crate::http::api::dialect::{Body, Failure, Refusal, capitalised};
 use crate::model::Invalid;
 
 /// The vendor's text for a location that is not the key's, or no location at all.
@@ -18,7 +18,7 @@ const BAD_TOKEN: &str = "Invalid token: access token is invalid";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+struct Envelope<'a> {
     status_code: u16,
     message: Message<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +39,7 @@ struct Words<'a> {
     has_phrase: bool,
 }
 
-pub(super) fn render(failure: &Failure) -> (StatusCode, Vec<u8>) {
+pub(super) fn render(failure: &Failure) -> Body {
     let Words { status, message, has_phrase } = words(failure);
     let message = if status == StatusCode::UNPROCESSABLE_ENTITY {
         Message::List([message])
@@ -47,8 +47,8 @@ pub(super) fn render(failure: &Failure) -> (StatusCode, Vec<u8>) {
         Message::Sentence(message)
     };
     let error = status.canonical_reason().filter(|_| has_phrase);
-    let body = Body { status_code: status.as_u16(), message, error };
-    (status, serde_json::to_vec(&body).expect("keys are strings and no serializer here fails"))
+    let body = Envelope { status_code: status.as_u16(), message, error };
+    Body::json(status, serde_json::to_vec(&body).expect("keys are strings and no serializer here fails"))
 }
 
 fn words(failure: &Failure) -> Words<'_> {
@@ -147,7 +147,7 @@ mod tests {
             ),
         ];
         for (failure, want) in rows {
-            let (status, body) = render(&failure);
+            let Body { status, bytes: body, .. } = render(&failure);
             assert_eq!(String::from_utf8_lossy(&body), want);
             assert!(want.starts_with(&format!("{{\"statusCode\":{}", status.as_u16())), "{status}");
         }

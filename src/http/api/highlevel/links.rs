@@ -4,19 +4,19 @@
 //! A body that lacks a field is 422, a query that does is 400 (DECISIONS 20); so what is wrong
 //! with a body leaves here as a [`Refusal::Rule`].
 
-use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::{HighLevelLinks, failure};
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
-    Allowance, Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, Fixed, LinkView, Naming, Outcome,
-    Refusal, Reply, Slice, Trouble, Wording, WorkspaceView, endpoint,
+    Allowance, Asked, Body, BodyKind, Call, Command, Dialect, Endpoint, Failure, Fixed, JSON, LinkView,
+    Naming, Refusal, Reply, Slice, Wording, WorkspaceView, endpoint, show,
 };
 use crate::http::api::json::{self, Fields, Given, Mistyped};
 use crate::model::Invalid;
 use crate::model::destination::LinkType;
+use crate::model::id::Id;
 use crate::model::link::{DomainChoice, Draft, Edit, Patch};
 
 /// Links of a search that does not say how many; the vendor's default. There is no most.
@@ -44,51 +44,7 @@ impl Dialect for HighLevelLinks {
         Naming::Confines
     }
 
-    fn reply(&self, reply: &Reply) -> (StatusCode, Vec<u8>) {
-        match reply {
-            Reply::Made(Outcome::Link(link), _) | Reply::Changed(link) => (StatusCode::CREATED, one(link)),
-            Reply::Link(link) => (StatusCode::OK, one(link)),
-            // The vendor's first spelling, and its second.
-            Reply::LinkDeleted(_) => (StatusCode::CREATED, br#"{"succeded":true,"succeeded":true}"#.to_vec()),
-            Reply::Workspace(workspace) => (StatusCode::OK, location(workspace)),
-            // No endpoint here asks for these.
-            Reply::Made(
-                Outcome::Bulk(_)
-                | Outcome::Tag(_)
-                | Outcome::Domain(_)
-                | Outcome::Workspace(_)
-                | Outcome::Company(_)
-                | Outcome::Key(_)
-                | Outcome::WebhookSecret(_)
-                | Outcome::Campaign(_)
-                | Outcome::Snapshot(_)
-                | Outcome::Share(_)
-                | Outcome::Import(_),
-                _,
-            )
-            | Reply::Done
-            | Reply::Links(_)
-            | Reply::Rendered(_)
-            | Reply::Campaigns(_)
-            | Reply::Campaign(_)
-            | Reply::Snapshots(_)
-            | Reply::Snapshot(_)
-            | Reply::Import(_)
-            | Reply::Imports(_)
-            | Reply::Explained(_)
-            | Reply::Deliveries(_)
-            | Reply::Tags(_)
-            | Reply::Tag(_)
-            | Reply::Domains(_)
-            | Reply::Domain(_)
-            | Reply::Workspaces(_)
-            | Reply::Companies(_)
-            | Reply::Keys(_)
-            | Reply::WebhookSecret(_) => failure::render(&Trouble::Internal.into()),
-        }
-    }
-
-    fn failure(&self, failure: &Failure) -> (StatusCode, Vec<u8>) {
+    fn failure(&self, failure: &Failure) -> Body {
         failure::render(failure)
     }
 
@@ -100,14 +56,14 @@ impl Dialect for HighLevelLinks {
 /// `search`, `id` and `r` are no ids; `/links/search` stands before the template that it fits as well.
 #[rustfmt::skip]
 const ENDPOINTS: &[Endpoint] = &[
-    endpoint("POST", "/links", BodyKind::Plain, create),
-    endpoint("GET", "/links", BodyKind::None, list),
-    endpoint("GET", "/links/search", BodyKind::None, search),
-    endpoint("GET", "/links/id/{id}", BodyKind::None, |call| of_link(call, Command::Link(call.id("link")?))),
-    endpoint("GET", "/links/{id}", BodyKind::None, |call| of_link(call, Command::Link(call.id("link")?))),
-    endpoint("PUT", "/links/{id}", BodyKind::Plain, update),
-    endpoint("DELETE", "/links/{id}", BodyKind::None, |call| of_link(call, Command::DeleteLink(call.id("link")?))),
-    endpoint("GET", "/locations/{id}", BodyKind::None, |call| Ok(Asked { workspace: Some(call.id.to_owned()), command: Command::Acting })),
+    endpoint("POST", "/links", BodyKind::Plain, create, |reply| show(reply, written)),
+    endpoint("GET", "/links", BodyKind::None, list, streamed),
+    endpoint("GET", "/links/search", BodyKind::None, search, streamed),
+    endpoint("GET", "/links/id/{id}", BodyKind::None, |call| of_link(call, Command::Link(call.id("link")?)), |reply| show(reply, one)),
+    endpoint("GET", "/links/{id}", BodyKind::None, |call| of_link(call, Command::Link(call.id("link")?)), |reply| show(reply, one)),
+    endpoint("PUT", "/links/{id}", BodyKind::Plain, update, |reply| show(reply, written)),
+    endpoint("DELETE", "/links/{id}", BodyKind::None, |call| of_link(call, Command::DeleteLink(call.id("link")?)), |reply| show(reply, deleted)),
+    endpoint("GET", "/locations/{id}", BodyKind::None, |call| Ok(Asked { workspace: Some(call.id.to_owned()), command: Command::Acting }), |reply| show(reply, location)),
 ];
 
 /// A command about one link, whose location may be named.
@@ -189,6 +145,7 @@ fn optional<'b>(body: &'b Fields, name: &'static str) -> Result<Option<&'b str>,
 }
 
 static WORDING: Wording = Wording {
+    kind: JSON,
     open: r#"{"links":["#,
     item: |view| bytes(&LinkJson::of(view)),
     between: ",",
@@ -237,13 +194,29 @@ struct Location<'a> {
     location: LocationJson<'a>,
 }
 
-fn one(link: &LinkView) -> Vec<u8> {
-    bytes(&One { link: LinkJson::of(link) })
+/// A link that is read.
+fn one(link: &LinkView) -> Body {
+    Body::ok(bytes(&One { link: LinkJson::of(link) }))
 }
 
-fn location(view: &WorkspaceView) -> Vec<u8> {
+/// A link that was created or changed: 201 in both cases.
+fn written(link: &LinkView) -> Body {
+    Body::created(bytes(&One { link: LinkJson::of(link) }))
+}
+
+/// The vendor's first spelling, and its second.
+fn deleted(_: &Id) -> Body {
+    Body::created(br#"{"succeded":true,"succeeded":true}"#.to_vec())
+}
+
+fn location(view: &WorkspaceView) -> Body {
     let workspace = &view.workspace;
-    bytes(&Location { location: LocationJson { id: workspace.id.as_str(), name: &workspace.name } })
+    Body::ok(bytes(&Location { location: LocationJson { id: workspace.id.as_str(), name: &workspace.name } }))
+}
+
+/// Lists are no replies: [`WORDING`] renders them in pieces.
+fn streamed(_: &Reply) -> Option<Body> {
+    None
 }
 
 fn bytes(value: &impl Serialize) -> Vec<u8> {

@@ -13,8 +13,8 @@ use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
-    Allowance, Asked, BodyKind, Call, Command, Dialect, Endpoint, Failure, ImportQuery, ImportView,
-    NamedCompany, Naming, Outcome, Refusal, Reply, SnapshotCommand, Trouble, capitalised, endpoint,
+    Allowance, Asked, Body, BodyKind, Call, Command, Dialect, Endpoint, Failure, ImportQuery, ImportView,
+    NamedCompany, Naming, Refusal, ShareView, SnapshotCommand, SnapshotView, capitalised, endpoint, show,
 };
 use crate::http::api::json::{self, Mistyped};
 use crate::model::Invalid;
@@ -49,52 +49,50 @@ impl Dialect for HighLevelSnapshots {
         Naming::Leads
     }
 
-    fn reply(&self, reply: &Reply) -> (StatusCode, Vec<u8>) {
-        match reply {
-            Reply::Made(Outcome::Share(share), _) => {
-                let body = json!({"id": share.share.id.to_string(), "shareLink": share.url});
-                (StatusCode::CREATED, bytes(&body))
-            }
-            Reply::Snapshots(all) => {
-                let one = |view: &crate::http::api::dialect::SnapshotView| {
-                    let snapshot = &view.snapshot;
-                    json!({"id": snapshot.id.as_str(), "name": snapshot.name, "type": snapshot.kind.name()})
-                };
-                let all: Vec<_> = all.iter().map(one).collect();
-                (StatusCode::OK, bytes(&json!({"snapshots": all})))
-            }
-            Reply::Imports(all) => {
-                let all: Vec<_> = all.iter().map(PushJson::of).collect();
-                (StatusCode::OK, bytes(&json!({"data": all})))
-            }
-            Reply::Import(view) => (StatusCode::OK, bytes(&json!({"data": LatestJson::of(view)}))),
-            // Answers to what cannot be asked here.
-            _ => self.failure(&Trouble::Internal.into()),
-        }
-    }
-
     fn rate_headers(&self, allowance: &Allowance, _: Timestamp) -> Vec<(HeaderName, HeaderValue)> {
         super::rate_headers(allowance)
     }
 
-    fn failure(&self, failure: &Failure) -> (StatusCode, Vec<u8>) {
+    fn failure(&self, failure: &Failure) -> Body {
         let (status, message) = words(failure);
         let error = match status {
             StatusCode::UNAUTHORIZED => Some("Unauthorized"),
             StatusCode::FORBIDDEN => Some("Forbidden"),
             _ => None,
         };
-        (status, bytes(&ErrorJson { status_code: status.as_u16(), message: &message, error }))
+        Body::json(status, bytes(&ErrorJson { status_code: status.as_u16(), message: &message, error }))
     }
 }
 
 #[rustfmt::skip]
 const ENDPOINTS: &[Endpoint] = &[
-    endpoint("GET", "/snapshots", BodyKind::None, list),
-    endpoint("POST", "/snapshots/share/link", BodyKind::Plain, share),
-    endpoint("GET", "/snapshots/snapshot-status/{snapshot}", BodyKind::None, pushes),
-    endpoint("GET", "/snapshots/snapshot-status/{snapshot}/location/{location}", BodyKind::None, latest),
+    endpoint("GET", "/snapshots", BodyKind::None, list, |reply| show(reply, listed)),
+    endpoint("POST", "/snapshots/share/link", BodyKind::Plain, share, |reply| show(reply, shared)),
+    endpoint("GET", "/snapshots/snapshot-status/{snapshot}", BodyKind::None, pushes, |reply| show(reply, pushed)),
+    endpoint("GET", "/snapshots/snapshot-status/{snapshot}/location/{location}", BodyKind::None, latest, |reply| show(reply, newest)),
 ];
+
+fn listed(all: &[SnapshotView]) -> Body {
+    let one = |view: &SnapshotView| {
+        let snapshot = &view.snapshot;
+        json!({"id": snapshot.id.as_str(), "name": snapshot.name, "type": snapshot.kind.name()})
+    };
+    let all: Vec<_> = all.iter().map(one).collect();
+    Body::ok(bytes(&json!({"snapshots": all})))
+}
+
+fn shared(view: &ShareView) -> Body {
+    Body::created(bytes(&json!({"id": view.share.id.to_string(), "shareLink": view.url})))
+}
+
+fn pushed(all: &[ImportView]) -> Body {
+    let all: Vec<_> = all.iter().map(PushJson::of).collect();
+    Body::ok(bytes(&json!({"data": all})))
+}
+
+fn newest(view: &ImportView) -> Body {
+    Body::ok(bytes(&json!({"data": LatestJson::of(view)})))
+}
 
 fn asked(workspace: Option<String>, command: SnapshotCommand) -> Asked {
     Asked { workspace, command: Command::OfSnapshots(command) }
@@ -263,8 +261,8 @@ mod tests {
         match parse(&Call { id, query: Query::parse(Some(query)), body: body.as_bytes() }) {
             Ok(asked) => Ok(format!("{:?} {:?}", asked.workspace, asked.command)),
             Err(refusal) => {
-                let (status, body) = HighLevelSnapshots.failure(&Failure::Refused(refusal));
-                let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+                let Body { status, bytes, .. } = HighLevelSnapshots.failure(&Failure::Refused(refusal));
+                let body: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
                 assert_eq!(body["statusCode"], status.as_u16());
                 Err(format!("{} {}", status.as_u16(), body["message"].as_str().unwrap_or("no text")))
             }

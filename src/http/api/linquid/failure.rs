@@ -6,11 +6,11 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::render;
-use crate::http::api::dialect::{Failure, Refusal, Trouble, capitalised};
+use crate::http::api::dialect::{Body, Failure, Refusal, Trouble, capitalised};
 use crate::model::Invalid;
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct Envelope<'a> {
     success: bool,
     error: Reason<'a>,
 }
@@ -21,9 +21,9 @@ struct Reason<'a> {
     message: &'a str,
 }
 
-pub(super) fn render(failure: &Failure) -> (StatusCode, Vec<u8>) {
+pub(super) fn render(failure: &Failure) -> Body {
     let (status, code, message) = words(failure);
-    (status, render::json(&Body { success: false, error: Reason { code, message: &message } }))
+    Body::json(status, render::json(&Envelope { success: false, error: Reason { code, message: &message } }))
 }
 
 const INVALID: &str = "VALIDATION_ERROR";
@@ -139,7 +139,7 @@ mod tests {
             (Trouble::Internal.into(), 500, "INTERNAL_ERROR", "Internal error"),
         ];
         for (failure, status, code, message) in rows {
-            let (got, bytes) = render(&failure);
+            let Body { status: got, bytes, .. } = render(&failure);
             let want = format!(r#"{{"success":false,"error":{{"code":"{code}","message":"{message}"}}}}"#);
             assert_eq!((got.as_u16(), String::from_utf8_lossy(&bytes)), (status, want.into()));
         }

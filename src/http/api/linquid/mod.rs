@@ -11,11 +11,9 @@ mod failure;
 mod links;
 mod render;
 
-use hyper::StatusCode;
-
 use crate::http::api::dialect::{
-    BodyKind, Command, Dialect, Endpoint, Failure, LIMIT_DEFAULT, LIMIT_MAX, Paging, Reply, endpoint, object,
-    read, write,
+    Body, BodyKind, Command, Dialect, Endpoint, Failure, LIMIT_DEFAULT, LIMIT_MAX, Paging, endpoint, object,
+    read, show, write,
 };
 use crate::http::api::json::Mistyped;
 use crate::http::api::query::Query;
@@ -41,26 +39,22 @@ impl Dialect for Linquid {
         ENDPOINTS
     }
 
-    fn reply(&self, reply: &Reply) -> (StatusCode, Vec<u8>) {
-        render::reply(reply)
-    }
-
-    fn failure(&self, failure: &Failure) -> (StatusCode, Vec<u8>) {
+    fn failure(&self, failure: &Failure) -> Body {
         failure::render(failure)
     }
 }
 
 #[rustfmt::skip]
 const ENDPOINTS: &[Endpoint] = &[
-    endpoint("POST", "/api/links", BodyKind::Plain, links::create),
-    endpoint("GET", "/api/links", BodyKind::None, links::list),
-    endpoint("GET", "/api/links/{id}", BodyKind::None, links::get),
-    endpoint("PATCH", "/api/links/{id}", BodyKind::Plain, links::update),
-    endpoint("DELETE", "/api/links/{id}", BodyKind::None, |call| read(call, Command::DeleteLink(links::id(call)?))),
-    endpoint("POST", "/api/campaigns", BodyKind::Plain, campaigns::create),
-    endpoint("GET", "/api/campaigns", BodyKind::None, |call| read(call, Command::Campaigns(Some(paging(&call.query)?)))),
-    endpoint("GET", "/api/campaigns/{id}", BodyKind::None, |call| read(call, Command::Campaign(campaigns::id(call)?))),
-    endpoint("PATCH", "/api/campaigns/{id}", BodyKind::Plain, campaigns::update),
+    endpoint("POST", "/api/links", BodyKind::Plain, links::create, |reply| show(reply, render::created_link)),
+    endpoint("GET", "/api/links", BodyKind::None, links::list, |reply| show(reply, render::links)),
+    endpoint("GET", "/api/links/{id}", BodyKind::None, links::get, |reply| show(reply, render::link)),
+    endpoint("PATCH", "/api/links/{id}", BodyKind::Plain, links::update, |reply| show(reply, render::link)),
+    endpoint("DELETE", "/api/links/{id}", BodyKind::None, |call| read(call, Command::DeleteLink(links::id(call)?)), |reply| show(reply, render::deleted)),
+    endpoint("POST", "/api/campaigns", BodyKind::Plain, campaigns::create, |reply| show(reply, render::created_campaign)),
+    endpoint("GET", "/api/campaigns", BodyKind::None, |call| read(call, Command::Campaigns(Some(paging(&call.query)?))), |reply| show(reply, render::campaigns)),
+    endpoint("GET", "/api/campaigns/{id}", BodyKind::None, |call| read(call, Command::Campaign(campaigns::id(call)?)), |reply| show(reply, render::campaign)),
+    endpoint("PATCH", "/api/campaigns/{id}", BodyKind::Plain, campaigns::update, |reply| show(reply, render::campaign)),
 ];
 
 /// `page` and `limit` of a list.

@@ -3,12 +3,11 @@
 
 use std::borrow::Cow;
 
-use hyper::StatusCode;
 use serde::Serialize;
 
+use super::campaigns as campaign_ids;
 use super::links::PREFIX;
-use super::{campaigns, failure};
-use crate::http::api::dialect::{CampaignPage, CampaignView, LinkView, Outcome, Page, Reply, Trouble};
+use crate::http::api::dialect::{Body, CampaignPage, CampaignView, LinkView, Page};
 use crate::model::id::Id;
 
 /// Bytes of anything that serializes.
@@ -16,24 +15,47 @@ pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("keys are strings and no serializer here fails")
 }
 
-pub(super) fn reply(reply: &Reply) -> (StatusCode, Vec<u8>) {
-    match reply {
-        Reply::Made(Outcome::Link(link), _) => (StatusCode::CREATED, data(LinkJson::of(link))),
-        Reply::Made(Outcome::Campaign(campaign), _) => {
-            (StatusCode::CREATED, data(CampaignJson::of(campaign)))
-        }
-        Reply::Link(link) => (StatusCode::OK, data(FullLink::of(link))),
-        Reply::Links(page) => (StatusCode::OK, links(page)),
-        Reply::LinkDeleted(id) => (StatusCode::OK, data(Deleted { id: link_id(*id), deleted: true })),
-        Reply::Campaign(campaign) => (StatusCode::OK, data(CampaignJson::of(campaign))),
-        Reply::Campaigns(page) => (StatusCode::OK, campaign_list(page)),
-        // No endpoint here asks for anything else.
-        _ => failure::render(&Trouble::Internal.into()),
-    }
+/// A link that was created.
+pub(super) fn created_link(link: &LinkView) -> Body {
+    Body::created(data(LinkJson::of(link)))
+}
+
+/// A link by itself.
+pub(super) fn link(link: &LinkView) -> Body {
+    Body::ok(data(FullLink::of(link)))
+}
+
+/// A page of links.
+pub(super) fn links(page: &Page) -> Body {
+    let data: Vec<_> = page.links.iter().map(LinkJson::of).collect();
+    let pagination = Some(Pagination::new(page.total, page.page, page.limit));
+    Body::ok(json(&Envelope { success: true, data, pagination }))
+}
+
+/// The id of a link that was deleted.
+pub(super) fn deleted(id: &Id) -> Body {
+    Body::ok(data(Deleted { id: link_id(*id), deleted: true }))
+}
+
+/// A campaign that was created.
+pub(super) fn created_campaign(campaign: &CampaignView) -> Body {
+    Body::created(data(CampaignJson::of(campaign)))
+}
+
+/// A campaign.
+pub(super) fn campaign(campaign: &CampaignView) -> Body {
+    Body::ok(data(CampaignJson::of(campaign)))
+}
+
+/// A page of campaigns.
+pub(super) fn campaigns(page: &CampaignPage) -> Body {
+    let data: Vec<_> = page.campaigns.iter().map(CampaignJson::of).collect();
+    let pagination = Some(Pagination::new(page.total, page.page, page.limit));
+    Body::ok(json(&Envelope { success: true, data, pagination }))
 }
 
 #[derive(Serialize)]
-struct Body<T> {
+struct Envelope<T> {
     success: bool,
     data: T,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +63,7 @@ struct Body<T> {
 }
 
 fn data(data: impl Serialize) -> Vec<u8> {
-    json(&Body { success: true, data, pagination: None })
+    json(&Envelope { success: true, data, pagination: None })
 }
 
 /// The keys of both generations of the vendor's pages (DECISIONS 17).
@@ -60,18 +82,6 @@ impl Pagination {
         let total_pages = total.div_ceil(limit.max(1) as u64);
         Pagination { total, page, limit, has_more: page < total_pages, total_pages }
     }
-}
-
-fn links(page: &Page) -> Vec<u8> {
-    let data: Vec<_> = page.links.iter().map(LinkJson::of).collect();
-    let pagination = Some(Pagination::new(page.total, page.page, page.limit));
-    json(&Body { success: true, data, pagination })
-}
-
-fn campaign_list(page: &CampaignPage) -> Vec<u8> {
-    let data: Vec<_> = page.campaigns.iter().map(CampaignJson::of).collect();
-    let pagination = Some(Pagination::new(page.total, page.page, page.limit));
-    json(&Body { success: true, data, pagination })
 }
 
 fn link_id(id: Id) -> String {
@@ -111,7 +121,7 @@ impl<'a> LinkJson<'a> {
             short_url: &view.short_url,
             destination_url: options.target().as_str().to_owned(),
             title: options.title.as_deref(),
-            campaign_id: options.campaign.as_ref().map(campaigns::show),
+            campaign_id: options.campaign.as_ref().map(campaign_ids::show),
             enabled: options.is_active,
             password_protected: options.password.is_some(),
             expires_at: options.expires_at.map(|at| at.to_string()),
@@ -157,7 +167,7 @@ impl<'a> CampaignJson<'a> {
     fn of(view: &'a CampaignView) -> CampaignJson<'a> {
         let campaign = &view.campaign;
         CampaignJson {
-            id: campaigns::show(&campaign.id),
+            id: campaign_ids::show(&campaign.id),
             name: &campaign.name,
             created_at: campaign.created_at.to_string(),
             updated_at: campaign.updated_at.to_string(),

@@ -4,17 +4,17 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::render;
-use crate::http::api::dialect::{Failure, Refusal};
+use crate::http::api::dialect::{Body, Failure, Refusal};
 use crate::model::Invalid;
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct Envelope<'a> {
     error: &'a str,
 }
 
-pub(super) fn render(failure: &Failure) -> (StatusCode, Vec<u8>) {
+pub(super) fn render(failure: &Failure) -> Body {
     let (status, error) = words(failure);
-    (status, render::json(&Body { error: &error }))
+    Body::json(status, render::json(&Envelope { error: &error }))
 }
 
 fn words(failure: &Failure) -> (StatusCode, String) {

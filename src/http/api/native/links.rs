@@ -200,8 +200,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::http::api::dialect::Failure;
-    use crate::http::api::dialect::{Dialect as _, Found, find};
+    use crate::http::api::dialect::{Body, Dialect as _, Failure, Found, find};
     use crate::http::api::native::{Native, failure};
 
     /// What a request parses to, or its status and error.
@@ -213,7 +212,7 @@ mod tests {
         };
         let call = Call { id, query: Query::parse(query), body: body.as_bytes() };
         (endpoint.parse)(&call).map_err(|refusal| {
-            let (status, bytes) = failure::render(&Failure::Refused(refusal));
+            let Body { status, bytes, .. } = failure::render(&Failure::Refused(refusal));
             let Ok(Json::Object(body)) = crate::http::api::json::parse(&bytes) else {
                 panic!("not an object")
             };

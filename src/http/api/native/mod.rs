@@ -17,10 +17,8 @@ mod render_snapshots;
 mod render_webhooks;
 mod snapshots;
 
-use hyper::StatusCode;
-
 use crate::http::api::dialect::{
-    BodyKind, Command, Dialect, Endpoint, Failure, Reply, endpoint, object, read, write,
+    self, Asked, Body, BodyKind, Call, Command, Dialect, Endpoint, Failure, Refusal, object, read, write,
 };
 
 /// The dialect.
@@ -39,13 +37,19 @@ impl Dialect for Native {
         ENDPOINTS
     }
 
-    fn reply(&self, reply: &Reply) -> (StatusCode, Vec<u8>) {
-        render::reply(reply)
-    }
-
-    fn failure(&self, failure: &Failure) -> (StatusCode, Vec<u8>) {
+    fn failure(&self, failure: &Failure) -> Body {
         failure::render(failure)
     }
+}
+
+/// An endpoint whose replies of all kinds are rendered by [`render::reply`].
+const fn endpoint(
+    method: &'static str,
+    template: &'static str,
+    body: BodyKind,
+    parse: fn(&Call<'_>) -> Result<Asked, Refusal>,
+) -> Endpoint {
+    dialect::endpoint(method, template, body, parse, |reply| Some(render::reply(reply)))
 }
 
 #[rustfmt::skip]

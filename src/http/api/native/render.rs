@@ -13,7 +13,7 @@ use super::render_explain::ExplanationJson;
 use super::render_places::{CompanyJson, DomainJson, KeyJson, TagJson, WorkspaceJson};
 use super::render_snapshots::{ImportJson, ShareJson, SnapshotJson, is_pending};
 use super::render_webhooks::{DeliveryJson, SecretJson};
-use crate::http::api::dialect::{BulkView, FailedRow, LinkView, Outcome, Page, Reply};
+use crate::http::api::dialect::{Body, BulkView, FailedRow, LinkView, Outcome, Page, Reply};
 use crate::model::destination::Destination;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::Options;
@@ -23,12 +23,12 @@ pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("keys are strings and no serializer here fails")
 }
 
-pub(super) fn reply(reply: &Reply) -> (StatusCode, Vec<u8>) {
-    let body = match reply {
+pub(super) fn reply(reply: &Reply) -> Body {
+    Body::ok(match reply {
         Reply::Made(outcome, secret) => {
             let is_pending = matches!(outcome, Outcome::Import(view) if is_pending(view));
             let status = if is_pending { StatusCode::ACCEPTED } else { StatusCode::CREATED };
-            return (status, made(outcome, secret.as_deref()));
+            return Body::json(status, made(outcome, secret.as_deref()));
         }
         Reply::Link(link) | Reply::Changed(link) => named("link", &Detail::of(link)),
         Reply::Links(page) => json(&Listing::of(page)),
@@ -51,8 +51,7 @@ pub(super) fn reply(reply: &Reply) -> (StatusCode, Vec<u8>) {
         Reply::Import(import) => named("import", &ImportJson::of(import)),
         Reply::Imports(all) => all_named("imports", all, ImportJson::of),
         Reply::LinkDeleted(_) | Reply::Done => named("success", &true),
-    };
-    (StatusCode::OK, body)
+    })
 }
 
 fn made(outcome: &Outcome, secret: Option<&str>) -> Vec<u8> {

@@ -1,0 +1,110 @@
+//! [`Reply`]: what the core returns for a command, and [`Body`]: what a dialect makes of it.
+
+use hyper::StatusCode;
+
+use super::{
+    Attempt, CampaignPage, CampaignView, DomainView, Explanation, ImportView, KeyView, LinkView, Outcome,
+    Page, Rendered, ShareView, SnapshotView, WebhookSecretView, WorkspaceView,
+};
+use crate::model::id::Id;
+use crate::model::tag::Tag;
+use crate::model::workspace::Company;
+
+/// The `Content-Type` of JSON.
+pub const JSON: &str = "application/json; charset=utf-8";
+
+/// A rendered reply or failure: what an answer has beside the headers that all answers have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// The status.
+    pub status: StatusCode,
+    /// The `Content-Type`.
+    pub kind: &'static str,
+    /// The content.
+    pub bytes: Vec<u8>,
+}
+
+impl Body {
+    /// Creates a body of JSON.
+    pub fn json(status: StatusCode, bytes: Vec<u8>) -> Body {
+        Body { status, kind: JSON, bytes }
+    }
+
+    /// Creates a body of JSON with 200.
+    pub fn ok(bytes: Vec<u8>) -> Body {
+        Body::json(StatusCode::OK, bytes)
+    }
+
+    /// Creates a body of JSON with 201.
+    pub fn created(bytes: Vec<u8>) -> Body {
+        Body::json(StatusCode::CREATED, bytes)
+    }
+}
+
+/// Renders what a reply carries. Returns `None` if that is not a `T`: the endpoint and its command do not
+/// fit together, which answers 500.
+pub fn show<T: FromReply + ?Sized>(reply: &Reply, render: impl FnOnce(&T) -> Body) -> Option<Body> {
+    T::from_reply(reply).map(render)
+}
+
+/// What a dialect can render: one kind of object, or a page of them.
+pub trait FromReply {
+    /// Returns the object of a reply, or `None` if it carries another kind.
+    fn from_reply(reply: &Reply) -> Option<&Self>;
+}
+
+/// Implements [`FromReply`] for a type: the replies that carry it.
+macro_rules! from_reply {
+    ($type:ty, $pattern:pat => $object:expr) => {
+        impl FromReply for $type {
+            fn from_reply(reply: &Reply) -> Option<&$type> {
+                if let $pattern = reply { Some($object) } else { None }
+            }
+        }
+    };
+}
+
+from_reply!(LinkView, Reply::Made(Outcome::Link(link), _) | Reply::Link(link) | Reply::Changed(link) => link);
+from_reply!(Page, Reply::Links(page) => page);
+from_reply!(CampaignView, Reply::Made(Outcome::Campaign(campaign), _) | Reply::Campaign(campaign) => campaign);
+from_reply!(CampaignPage, Reply::Campaigns(page) => page);
+from_reply!(WorkspaceView, Reply::Made(Outcome::Workspace(workspace), _) | Reply::Workspace(workspace) => workspace);
+from_reply!(ShareView, Reply::Made(Outcome::Share(share), _) => share);
+from_reply!([SnapshotView], Reply::Snapshots(all) => all.as_slice());
+from_reply!([ImportView], Reply::Imports(all) => all.as_slice());
+from_reply!(ImportView, Reply::Import(import) => import);
+from_reply!([Company], Reply::Companies(all) => all.as_slice());
+from_reply!(Id, Reply::LinkDeleted(id) => id);
+
+/// What the core returns for a command.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // Named for what they carry.
+pub enum Reply {
+    /// A POST made it; the text is a new key's secret.
+    Made(Outcome, Option<String>),
+    Link(Box<LinkView>),
+    LinkDeleted(Id),
+    /// A link as a change left it.
+    Changed(Box<LinkView>),
+    Links(Page),
+    Explained(Box<Explanation>),
+    Deliveries(Vec<Attempt>),
+    Rendered(Rendered),
+    Tags(Vec<Tag>),
+    Tag(Tag),
+    Campaigns(CampaignPage),
+    Campaign(CampaignView),
+    Domains(Vec<DomainView>),
+    Domain(DomainView),
+    Workspaces(Vec<WorkspaceView>),
+    Workspace(WorkspaceView),
+    Companies(Vec<Company>),
+    Keys(Vec<KeyView>),
+    WebhookSecret(WebhookSecretView),
+    Snapshots(Vec<SnapshotView>),
+    Snapshot(SnapshotView),
+    Import(ImportView),
+    Imports(Vec<ImportView>),
+    /// Deleted or revoked.
+    Done,
+}
