@@ -57,10 +57,51 @@ pub enum Action {
 pub struct Decided {
     /// The record.
     pub link: Link,
-    /// Where it leads, UTM parameters and custom values in place; or why it leads nowhere.
-    pub target: Result<Destination, Unfilled>,
-    /// Whether it may lead to another place of this server, and so into a loop.
+    /// Where it may lead. The choosing stage of a visit picks one.
+    pub targets: Targets,
+    /// Whether one of them may lead to another place of this server, and so into a loop.
     pub leads_here: bool,
+}
+
+/// A compiled destination, UTM parameters and custom values in place; or why it leads nowhere.
+pub type Target = Result<Destination, Unfilled>;
+
+/// All targets of a link, the first of which is its own `url`. Never empty.
+#[derive(Clone, Debug)]
+pub struct Targets(Box<[Target]>);
+
+impl Targets {
+    /// Creates the targets of a link whose `url` becomes `first`.
+    pub fn new(first: Target, others: impl IntoIterator<Item = Target>) -> Targets {
+        Targets(std::iter::once(first).chain(others).collect())
+    }
+
+    /// Returns the target of the link's own `url`.
+    pub fn first(&self) -> &Target {
+        &self.0[0]
+    }
+
+    /// Returns the target at `at`, or the first where there is none.
+    pub fn at(&self, at: usize) -> &Target {
+        self.0.get(at).unwrap_or_else(|| self.first())
+    }
+
+    /// Iterates over all destinations, without targets that lead nowhere.
+    pub fn destinations(&self) -> impl Iterator<Item = &Destination> {
+        self.0.iter().flatten()
+    }
+
+    /// Returns the bytes that they take.
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|target| target.as_ref().map_or(64, |to| to.as_str().len())).sum::<usize>()
+            + (self.0.len() - 1) * size_of::<Target>()
+    }
+}
+
+impl From<Target> for Targets {
+    fn from(only: Target) -> Targets {
+        Targets::new(only, [])
+    }
 }
 
 impl Clone for Entry {
@@ -76,36 +117,27 @@ impl Clone for Entry {
 }
 
 impl Entry {
-    /// Compiles a link that leads to `target`.
-    pub fn compile(link: Link, counter: Arc<Counter>, target: Result<Destination, Unfilled>) -> Entry {
-        Entry::new(link, counter, target, false)
+    /// Compiles a link that leads to one of `targets`.
+    pub fn compile(link: Link, counter: Arc<Counter>, targets: impl Into<Targets>) -> Entry {
+        Entry::new(link, counter, targets.into(), false)
     }
 
     /// Compiles a link that may lead to another place of this server: its clicks are never plain,
     /// since each must be checked for a loop.
-    pub fn compile_leading_here(
-        link: Link,
-        counter: Arc<Counter>,
-        target: Result<Destination, Unfilled>,
-    ) -> Entry {
-        Entry::new(link, counter, target, true)
+    pub fn compile_leading_here(link: Link, counter: Arc<Counter>, targets: impl Into<Targets>) -> Entry {
+        Entry::new(link, counter, targets.into(), true)
     }
 
-    fn new(
-        link: Link,
-        counter: Arc<Counter>,
-        target: Result<Destination, Unfilled>,
-        leads_here: bool,
-    ) -> Entry {
+    fn new(link: Link, counter: Arc<Counter>, targets: Targets, leads_here: bool) -> Entry {
         let (domain, code) = (link.domain, Code::new(link.code.as_str()));
-        let action = match target {
-            Ok(target) if !leads_here && is_plain(&link.options) => Action::Redirect {
+        let action = match &*targets.0 {
+            [Ok(target)] if !leads_here && is_plain(&link.options) => Action::Redirect {
                 status: StatusCode::from_u16(link.options.status.code())
                     .expect("a redirect's status is valid"),
-                location: header(&target),
+                location: header(target),
                 count_bots: link.options.count_bots,
             },
-            target => Action::Decide(Arc::new(Decided { link, target, leads_here })),
+            _ => Action::Decide(Arc::new(Decided { link, targets, leads_here })),
         };
         Entry { domain, code, counter, action, visited: AtomicBool::new(false) }
     }
@@ -119,7 +151,7 @@ impl Entry {
                 memchr::memmem::find(location.as_bytes(), host.as_bytes()).is_some()
             }
             Action::Decide(decided) => {
-                decided.target.as_ref().is_ok_and(is_in)
+                decided.targets.destinations().any(is_in)
                     || decided.link.options.expired_url.as_ref().is_some_and(is_in)
             }
         }
@@ -276,7 +308,7 @@ fn link_bytes(decided: &Decided) -> usize {
     let urls = [image, expired_url];
     size_of::<Decided>()
         + destination.as_str().len()
-        + decided.target.as_ref().map_or(64, |target| target.as_str().len())
+        + decided.targets.bytes()
         + texts.into_iter().flatten().map(|text| text.len()).sum::<usize>()
         + urls.into_iter().flatten().map(|url| url.as_str().len()).sum::<usize>()
         + webhook_urls.iter().map(|url| url.as_str().len() + 16).sum::<usize>()
@@ -390,6 +422,10 @@ mod tests {
             Entry::compile(decided.link.clone(), Arc::new(Counter::new(Id::from_bits(7), 0)), unfilled);
         assert!(matches!(unfilled.action, Action::Decide(_)));
         let (target, counter) = (Ok(plain().target()), Arc::new(Counter::new(Id::from_bits(7), 0)));
+        let two = Targets::new(target.clone(), [target.clone()]);
+        let link = Link { options: plain(), ..decided.link.clone() };
+        let chosen = Entry::compile(link, Arc::clone(&counter), two);
+        assert!(matches!(chosen.action, Action::Decide(_)), "one of two is chosen at the click");
         let mut link = decided.link.clone();
         link.options = plain();
         let inward = Entry::compile_leading_here(link, counter, target);

@@ -9,14 +9,19 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hyper::HeaderMap;
+use hyper::header::HeaderName;
 
 use crate::model::network::Networks;
 
-const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The visitor's address.
 pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
     let mut known = peer.to_canonical();
+    // Most visitors come through no proxy: without a look at the headers.
+    if !trusted.name(known) {
+        return known;
+    }
     // Several lines are one list, in their order (RFC 9110 5.3).
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
     for text in lines.flat_map(|line| line.as_bytes().rsplit(|b| *b == b',')) {

@@ -267,17 +267,19 @@ impl Service {
         let answer = match place {
             Place::Visit => {
                 let (path, query, headers) = (uri.path(), uri.query(), request.headers());
+                let peer = peer::of(peer, headers, &self.0.proxies);
                 let visit = Visit { method, host: &host, path, query, headers, peer };
                 return match self.0.visitor.answer(&visit) {
                     visit::Answer::Plain(redirect) => Routed::Redirect(redirect),
-                    answer => Routed::Answered(self.visited(answer, headers, peer)),
+                    answer => Routed::Answered(self.visited(answer, peer)),
                 };
             }
             Place::Contact => {
                 let (path, query, headers) = (uri.path(), uri.query(), request.headers());
+                let peer = peer::of(peer, headers, &self.0.proxies);
                 let visit = Visit { method, host: &host, path, query, headers, peer };
                 let answer = self.0.visitor.follow_contact_link(&visit);
-                return Routed::Answered(self.visited(answer, headers, peer));
+                return Routed::Answered(self.visited(answer, peer));
             }
             Place::Health | Place::Ready => self.probed(place, request.headers(), peer),
             Place::Metrics | Place::Description | Place::Docs => {
@@ -323,19 +325,16 @@ impl Service {
         }
     }
 
-    /// The answer to a visit from this connection's `peer`.
-    fn visited(&self, answer: visit::Answer, headers: &HeaderMap, peer: IpAddr) -> Answering {
+    /// The answer to a visit from the address `peer`.
+    fn visited(&self, answer: visit::Answer, peer: IpAddr) -> Answering {
         match answer {
             visit::Answer::Plain(redirect) => now(redirect.answer(&mut HeaderMap::new())),
             visit::Answer::Now(answer) if answer.extensions().get::<Missed>().is_none() => {
                 now(answer.map(Content::Whole))
             }
-            visit::Answer::Now(answer) => {
-                let peer = peer::of(peer, headers, &self.0.proxies);
-                now(self.limited(answer, peer).map(Content::Whole))
-            }
+            visit::Answer::Now(answer) => now(self.limited(answer, peer).map(Content::Whole)),
             visit::Answer::Later(answer) => {
-                let (service, peer) = (self.clone(), peer::of(peer, headers, &self.0.proxies));
+                let service = self.clone();
                 let answer = async move { service.limited(answer.await, peer).map(Content::Whole) };
                 self.later(Box::pin(answer), None)
             }
@@ -355,9 +354,8 @@ impl Service {
     {
         let (parts, body) = request.into_parts();
         let (path, query) = (parts.uri.path(), parts.uri.query());
-        let visitor = peer::of(peer, &parts.headers, &self.0.proxies);
-        let visit =
-            Visit { method: &parts.method, host, path, query, headers: &parts.headers, peer: visitor };
+        let peer = peer::of(peer, &parts.headers, &self.0.proxies);
+        let visit = Visit { method: &parts.method, host, path, query, headers: &parts.headers, peer };
         let (headers, within) = (parts.headers.clone(), self.0.body_timeout);
         let form = async move {
             body::read(&headers, body, FORM_MAX, within).await.map_err(|error| match error {
@@ -368,7 +366,7 @@ impl Service {
                 BodyError::Broken => StatusCode::BAD_REQUEST,
             })
         };
-        self.visited(self.0.visitor.unlock(&visit, form), &parts.headers, peer)
+        self.visited(self.0.visitor.unlock(&visit, form), peer)
     }
 
     fn api<B>(&self, request: Request<B>, peer: IpAddr) -> Answering

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::loops::{Hop, misdirected};
 use super::{Error, Links, Shared};
 use crate::cache::counters::Counters;
-use crate::cache::entry::Entry;
+use crate::cache::entry::{Entry, Target, Targets};
 use crate::model::Invalid;
 use crate::model::custom_values::Unfilled;
 use crate::model::destination::Destination;
@@ -23,9 +23,9 @@ pub enum Resolved {
 }
 
 impl Links {
-    /// Where a link leads as of now, UTM parameters included.
-    pub fn target(&self, link: &Link) -> Result<Destination, Unfilled> {
-        self.0.target(link)
+    /// Returns where a link may lead as of now, UTM parameters included.
+    pub fn targets(&self, link: &Link) -> Targets {
+        self.0.targets(link)
     }
 
     /// Returns the place of this server that a destination leads to, as of now.
@@ -65,14 +65,14 @@ impl Shared {
         let is_limited = link.options.max_clicks.is_some();
         let counter = self.cache.counters().adopt(id, is_limited, || self.table.clicks(id))?;
         let is_kept = !Counters::is_detached(&counter);
-        let target = self.target(&link);
-        if let Err(error) = &target {
+        let targets = self.targets(&link);
+        if let Err(error) = targets.first() {
             tracing::warn!(link = %id, %error, "a link leads nowhere until its workspace has the value");
         }
         let entry = if self.leads_here(link.workspace, &link.options) {
-            Entry::compile_leading_here(link, counter, target)
+            Entry::compile_leading_here(link, counter, targets)
         } else {
-            Entry::compile(link, counter, target)
+            Entry::compile(link, counter, targets)
         };
         if is_kept {
             self.cache.keep(epoch, entry.clone());
@@ -80,7 +80,12 @@ impl Shared {
         Ok(Resolved::Found(entry))
     }
 
-    fn target(&self, link: &Link) -> Result<Destination, Unfilled> {
+    /// Compiles every destination of a link.
+    fn targets(&self, link: &Link) -> Targets {
+        self.target(link).into()
+    }
+
+    fn target(&self, link: &Link) -> Target {
         let options = &link.options;
         if !options.destination.is_fillable() {
             return Ok(options.target());

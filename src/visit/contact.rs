@@ -19,7 +19,7 @@ impl Visitor {
         let token = visit.path.strip_prefix(CONTACT_PATH).unwrap_or("").to_owned();
         let agent = self.agent(visit.headers.get(USER_AGENT));
         let how = How::of(visit.method, visit.headers);
-        let mut asking = Asking::new(how, agent, visit.path, "", visit.query, visit.headers);
+        let mut asking = Asking::new(how, agent, "", visit);
         let visitor = self.clone();
         Answer::Later(Box::pin(async move {
             let domain_of = |number| visitor.links.directory().domain(number).map(Arc::clone);

@@ -3,6 +3,8 @@
 use hyper::header::{HeaderValue, USER_AGENT};
 use hyper::{HeaderMap, Method};
 
+use super::agents::Agent;
+
 /// Headers that say what a request is for.
 const PURPOSES: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
 
@@ -46,9 +48,9 @@ impl How {
         (how, agent)
     }
 
-    /// Whether it is counted, when a person asks.
-    pub fn is_click(self) -> bool {
-        matches!(self, How::Follow | How::Unlock)
+    /// Returns whether a request is a click: a person follows a link, or a bot one that counts bots.
+    pub fn is_click(self, agent: Agent, count_bots: bool) -> bool {
+        matches!(self, How::Follow | How::Unlock) && (agent == Agent::Person || count_bots)
     }
 }
 

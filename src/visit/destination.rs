@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use hyper::header::HeaderValue;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
+use super::choice;
 use super::rules::{Case, Manner, Rule, Verdict, manner};
 use crate::model::destination::Destination;
 use crate::model::link::Options;
@@ -39,7 +40,7 @@ pub(super) const DESTINATION: Rule = Rule {
             None => Verdict::NotFound,
         })
     },
-    why: |case| match (&case.decided.target, of(case)) {
+    why: |case| match (choice::target(case), of(case)) {
         (Err(error), _) => error.to_string(),
         (Ok(_), None) => "the link does not forward what follows its code in the path".to_owned(),
         (Ok(_), Some(location)) => {
@@ -54,7 +55,7 @@ pub(super) const DESTINATION: Rule = Rule {
 };
 
 fn of(case: &Case<'_>) -> Option<HeaderValue> {
-    let target = case.decided.target.as_ref().ok()?;
+    let target = choice::target(case).as_ref().ok()?;
     location(target, &case.decided.link.options, case.asking.brought())
 }
 

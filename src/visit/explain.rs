@@ -1,14 +1,15 @@
 //! What a click would do, step by step, and why: the rules themselves, asked without counting.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
-use hyper::StatusCode;
 use hyper::header::{HeaderMap, LOCATION};
+use hyper::{Method, StatusCode};
 
-use super::Visitor;
 use super::attempts::Locked;
 use super::counting::How;
 use super::rules::{Asking, Case, Manner, RULES, Verdict, judge};
+use super::{Visit, Visitor};
 use crate::cache::entry::Decided;
 use crate::clock::Timestamp;
 use crate::links::{Context, Error};
@@ -60,13 +61,17 @@ impl Visitor {
     /// Explains a click on a link within the caller's sight.
     pub async fn explain(&self, context: &Context, id: Id, question: Question) -> Result<Explanation, Error> {
         let view = self.links.get(context, id).await?;
-        let target = self.links.target(&view.link);
-        let decided = Decided { link: view.link, target, leads_here: false };
+        let targets = self.links.targets(&view.link);
+        let decided = Decided { link: view.link, targets, leads_here: false };
         let agent = self.shared.agents.of(question.user_agent.as_deref().map(str::as_bytes));
         let query = question.query.as_deref();
         // As people copy it from an address bar.
         let query = query.map(|query| query.strip_prefix('?').unwrap_or(query));
-        let asking = Asking::new(How::Follow, agent, "", "", query, &HeaderMap::new());
+        let headers = HeaderMap::new();
+        // A question names no address.
+        let peer = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+        let visit = Visit { method: &Method::GET, host: "", path: "", query, headers: &headers, peer };
+        let asking = Asking::new(How::Follow, agent, "", &visit);
         let now = question.at.unwrap_or(context.now);
         let case = Case { decided: &decided, asking: &asking, now, clicks: view.clicks, is_unlocked: false };
         let verdict = judge(&case);

@@ -21,6 +21,9 @@ use crate::model::link::Standing;
 /// so that a longer chain never shows its destination. Past it: the chain counts as a loop.
 const FOLLOWED_MAX: usize = 20;
 
+/// Places that are looked up in all, where links have several targets. Past it: a loop as well.
+const LOOKED_UP_MAX: usize = 100;
+
 impl Visitor {
     /// Returns where a visit of this link redirects to, if it redirects.
     pub(super) fn redirects_to(&self, case: &Case<'_>, domain: &Domain) -> Option<Destination> {
@@ -37,32 +40,37 @@ impl Visitor {
 
     /// Whether a visitor who is redirected to `to` is redirected within this server until the
     /// browser gives up, as the links are now. Pages on the way do not end a loop: whoever passes
-    /// them goes round.
+    /// them goes round. Every target of each link on the way is followed.
     pub(super) async fn leads_in_a_loop(&self, to: Destination) -> Result<bool, Unreadable> {
-        let (mut seen, mut next) = (Vec::new(), Some(to));
-        while let Some(to) = next.take() {
-            let Some(hop) = self.links.hop(&to) else { return Ok(false) };
-            if seen.contains(&hop) || seen.len() == FOLLOWED_MAX {
+        let (mut open, mut looked_up) = (vec![(to, Vec::new())], 0);
+        while let Some((to, mut seen)) = open.pop() {
+            let Some(hop) = self.links.hop(&to) else { continue };
+            looked_up += 1;
+            if seen.contains(&hop) || seen.len() == FOLLOWED_MAX || looked_up > LOOKED_UP_MAX {
                 return Ok(true);
             }
-            next = self.next(&hop, &to).await?;
+            let next = self.next(&hop, &to).await?;
             seen.push(hop);
+            open.extend(next.into_iter().map(|to| (to, seen.clone())));
         }
         Ok(false)
     }
 
-    /// Returns where a visit of this place, by the address `at`, is redirected to now.
-    async fn next(&self, hop: &Hop, at: &Destination) -> Result<Option<Destination>, Unreadable> {
+    /// Returns where visits of this place, by the address `at`, may be redirected to now.
+    async fn next(&self, hop: &Hop, at: &Destination) -> Result<Vec<Destination>, Unreadable> {
         let (number, code, rest) = match hop {
             Hop::Root(number) => {
                 let directory = self.links.directory();
                 let root = directory.domain(*number).and_then(|domain| domain.root_url.clone());
-                return Ok(root.filter(|root| self.links.hop(root) != Some(Hop::Root(*number))));
+                return Ok(root
+                    .filter(|root| self.links.hop(root) != Some(Hop::Root(*number)))
+                    .into_iter()
+                    .collect());
             }
             Hop::Link { domain, code, rest } => (*domain, code.clone(), &**rest),
             Hop::Contact(token) => match self.links.contact_link(token).await {
                 Ok(Some((domain, code, ..))) => (domain, code, ""),
-                Ok(None) => return Ok(None),
+                Ok(None) => return Ok(Vec::new()),
                 Err(error) => {
                     tracing::debug!(%error, "a contact link could not be looked up");
                     return Err(Unreadable);
@@ -78,23 +86,27 @@ impl Visitor {
         code: &str,
         rest: &str,
         at: &Destination,
-    ) -> Result<Option<Destination>, Unreadable> {
+    ) -> Result<Vec<Destination>, Unreadable> {
         let domain = self.links.directory().domain(number).cloned();
-        let Some(domain) = domain else { return Ok(None) };
-        let Some(entry) = self.resolve(&domain, code).await? else { return Ok(None) };
+        let Some(domain) = domain else { return Ok(Vec::new()) };
+        let Some(entry) = self.resolve(&domain, code).await? else { return Ok(Vec::new()) };
         // A plain redirect was compiled as one that leads elsewhere.
-        let Action::Decide(decided) = &entry.action else { return Ok(None) };
+        let Action::Decide(decided) = &entry.action else { return Ok(Vec::new()) };
         let options = &decided.link.options;
         Ok(match options.standing(self.links.clock().now(), entry.counter.total()) {
             Standing::Live => {
-                let Ok(target) = &decided.target else { return Ok(None) };
                 let (address, _) = at.as_str().split_once('#').unwrap_or((at.as_str(), ""));
                 let query = address.split_once('?').map(|(_, query)| query);
-                let location = destination::location(target, options, Brought { rest, query });
-                location.and_then(|value| Some(Destination::from_stored(value.to_str().ok()?.into())))
+                let location = |target| destination::location(target, options, Brought { rest, query });
+                let locations = decided.targets.destinations().filter_map(location);
+                locations
+                    .filter_map(|value| Some(Destination::from_stored(value.to_str().ok()?.into())))
+                    .collect()
             }
-            Standing::Expired | Standing::UsedUp => gate::expired_url(options, &domain, &self.links).cloned(),
-            Standing::Disabled | Standing::NotYetValid => None,
+            Standing::Expired | Standing::UsedUp => {
+                gate::expired_url(options, &domain, &self.links).cloned().into_iter().collect()
+            }
+            Standing::Disabled | Standing::NotYetValid => Vec::new(),
         })
     }
 

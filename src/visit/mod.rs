@@ -8,6 +8,8 @@
 pub mod agents;
 mod attempts;
 mod bots;
+mod choice;
+pub mod click;
 mod contact;
 pub mod counting;
 pub(crate) mod destination;
@@ -37,18 +39,17 @@ use hyper::{HeaderMap, Method, Response, StatusCode};
 
 use self::agents::{Agent, Agents};
 use self::attempts::Attempts;
+use self::click::{Click, Taken};
 use self::counting::How;
 use self::redirect::Plain;
 use self::rules::{Asking, Case, Manner, Verdict, judge};
 pub use self::settings::{Settings, UnknownHosts};
 use crate::cache::Lookup;
 use crate::cache::entry::{Action, Decided, Entry};
-use crate::cache::quotas::Taken;
 use crate::links::{Error, Links, Resolved};
 use crate::model::domain::Domain;
-use crate::model::id::ForeignId;
 use crate::model::link::PasswordHash;
-use crate::webhooks::{Click, Webhooks};
+use crate::webhooks::Webhooks;
 
 /// A visitor's request, its target and Host already checked.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +64,7 @@ pub struct Visit<'a> {
     pub query: Option<&'a str>,
     /// All headers.
     pub headers: &'a HeaderMap,
-    /// The visitor's address, where it matters: with a POST.
+    /// The visitor's address: behind trusted proxies, the one that they name.
     pub peer: IpAddr,
 }
 
@@ -120,15 +121,15 @@ impl Visitor {
         let agent = self.agent(name);
         let found = self.links.cache().get(domain.number, &code, |entry| match &entry.action {
             Action::Redirect { status, location, count_bots } if rest.is_empty() => {
-                if how.is_click() && (agent == Agent::Person || *count_bots) {
-                    self.links.cache().counters().count(&entry.counter);
+                if how.is_click(agent, *count_bots) {
+                    self.click(&Click::of_head(&entry.counter, visit, agent));
                 }
                 Ok(Plain::new(*status, location))
             }
             // Boxed: what the look-up answers is moved, and a plain redirect is half as large.
             Action::Redirect { .. } | Action::Decide(_) => Err(Box::new(entry.clone())),
         });
-        let asking = || Asking::new(how, agent, visit.path, rest, visit.query, visit.headers);
+        let asking = || Asking::new(how, agent, rest, visit);
         match found {
             Lookup::Hit(Ok(redirect)) => Answer::Plain(redirect),
             Lookup::Hit(Err(entry)) => self.decide(&entry, domain, asking()),
@@ -260,14 +261,13 @@ impl Visitor {
     /// One look: the rules, and if they lead on, the count. `given` is the hash of the password
     /// that came with the visit and was right.
     fn step(&self, entry: &Entry, domain: &Domain, asking: &Asking, given: Option<&PasswordHash>) -> Step {
-        let counters = self.links.cache().counters();
         let decided = match &entry.action {
             Action::Redirect { .. } if !asking.rest.is_empty() => {
                 return Step::Answer(gate::not_found(domain, &self.links));
             }
             Action::Redirect { status, location, count_bots } => {
-                if asking.how.is_click() && (asking.agent == Agent::Person || *count_bots) {
-                    counters.count(&entry.counter);
+                if asking.how.is_click(asking.agent, *count_bots) {
+                    self.click(&Click::of_visit(&entry.counter, None, asking));
                 }
                 return Step::Answer(match asking.how {
                     // 307 and 308 would have the browser send the password on.
@@ -290,34 +290,13 @@ impl Visitor {
             _ => false,
         };
         if is_click {
-            match link.options.max_clicks.map(|max| (max, counters.quotas().take(&entry.counter, max))) {
-                None => counters.count(&entry.counter),
-                Some((_, Taken::Yes)) => {}
-                Some((_, Taken::UsedUp)) => {
-                    return Step::Answer(gate::gone(&link.options, domain, &self.links));
-                }
-                Some((max, Taken::Unreserved)) => return Step::Reserve(max),
+            match self.click(&Click::of_visit(&entry.counter, Some(link), asking)) {
+                Taken::Yes => {}
+                Taken::UsedUp => return Step::Answer(gate::gone(&link.options, domain, &self.links)),
+                Taken::Unreserved { limit } => return Step::Reserve(limit),
             }
-            self.tell(&case);
         }
         Step::Answer(self.render(verdict, &case, domain))
-    }
-
-    /// Hands a counted click to the link's webhooks. Never waits.
-    fn tell(&self, case: &Case<'_>) {
-        let link = &case.decided.link;
-        if link.options.webhook_urls.is_empty() {
-            return;
-        }
-        self.webhooks.offer(&Click {
-            link,
-            at: case.now,
-            referrer: case.asking.referrer.as_ref().and_then(|value| value.to_str().ok()),
-            agent: case.asking.agent.name(),
-            // Nothing here knows countries yet.
-            country: None,
-            contact: case.asking.contact.as_ref().map(ForeignId::as_str),
-        });
     }
 
     /// The answer to a verdict.

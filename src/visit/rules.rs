@@ -1,12 +1,14 @@
 //! The rules of a click, in their order. Each is a file: whether it ends the visit, and in words
 //! why (not), so that `explain` tells what a click does from the rules themselves.
 
-use hyper::header::{COOKIE, HeaderMap, HeaderValue, REFERER};
+use std::net::IpAddr;
+
+use hyper::header::{ACCEPT_LANGUAGE, COOKIE, HeaderValue, REFERER};
 
 use super::agents::Agent;
 use super::counting::How;
 use super::destination::{self, Brought};
-use super::{bots, gate, limit, password, preview};
+use super::{Visit, bots, gate, limit, password, preview};
 use crate::cache::entry::Decided;
 use crate::clock::Timestamp;
 use crate::model::id::ForeignId;
@@ -24,6 +26,10 @@ pub(super) struct Asking {
     pub(super) query: Option<String>,
     pub(super) cookies: Vec<HeaderValue>,
     pub(super) referrer: Option<HeaderValue>,
+    /// The `Accept-Language` as sent.
+    pub(super) language: Option<HeaderValue>,
+    /// The visitor's address.
+    pub(super) peer: IpAddr,
     /// The contact whose link it is, when it came by one.
     pub(super) contact: Option<ForeignId>,
     /// `Sec-GPC: 1` or `DNT: 1`: no third party is to hear of the visit.
@@ -31,14 +37,9 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    pub(super) fn new(
-        how: How,
-        agent: Agent,
-        path: &str,
-        rest: &str,
-        query: Option<&str>,
-        headers: &HeaderMap,
-    ) -> Asking {
+    /// Keeps what a visit sends. `rest` is what follows the code in its path.
+    pub(super) fn new(how: How, agent: Agent, rest: &str, visit: &Visit<'_>) -> Asking {
+        let Visit { path, query, headers, peer, .. } = *visit;
         let says_yes = |name: &str| headers.get(name).is_some_and(|value| value == "1");
         Asking {
             how,
@@ -48,6 +49,8 @@ impl Asking {
             query: query.map(str::to_owned),
             cookies: headers.get_all(COOKIE).iter().cloned().collect(),
             referrer: headers.get(REFERER).cloned(),
+            language: headers.get(ACCEPT_LANGUAGE).cloned(),
+            peer,
             contact: None,
             is_private: says_yes("sec-gpc") || says_yes("dnt"),
         }
@@ -82,8 +85,7 @@ pub(super) struct Case<'a> {
 impl Case<'_> {
     /// Whether this visit is a click.
     pub(super) fn counts(&self) -> bool {
-        let options = &self.decided.link.options;
-        self.asking.how.is_click() && (self.asking.agent == Agent::Person || options.count_bots)
+        self.asking.how.is_click(self.asking.agent, self.decided.link.options.count_bots)
     }
 }
 
@@ -171,6 +173,8 @@ pub(super) fn fires_pixels(case: &Case<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use hyper::{HeaderMap, Method};
+
     use super::*;
     use crate::model::destination::{Destination, LinkType};
     use crate::model::domain::DomainNumber;
@@ -193,7 +197,7 @@ mod tests {
         for edit in edits {
             options.apply(edit.clone()).expect("valid");
         }
-        let target = Ok(options.target());
+        let targets = Ok(options.target()).into();
         let link = Link {
             id: Id::from_bits(1),
             workspace: WorkspaceNumber(0),
@@ -204,11 +208,21 @@ mod tests {
             created_by: None,
             options,
         };
-        Decided { link, target, leads_here: false }
+        Decided { link, targets, leads_here: false }
     }
 
     fn asking(how: How, agent: Agent) -> Asking {
-        Asking::new(how, agent, "/a", "", None, &HeaderMap::new())
+        asking_of(how, agent, ("/a", "", None), &HeaderMap::new())
+    }
+
+    fn asking_of(
+        how: How,
+        agent: Agent,
+        (path, rest, query): (&str, &str, Option<&str>),
+        headers: &HeaderMap,
+    ) -> Asking {
+        let peer = IpAddr::from([192, 0, 2, 1]);
+        Asking::new(how, agent, rest, &Visit { method: &Method::GET, host: "h", path, query, headers, peer })
     }
 
     fn case<'a>(decided: &'a Decided, asking: &'a Asking) -> Case<'a> {
@@ -221,7 +235,7 @@ mod tests {
         headers.append(COOKIE, HeaderValue::from_static("a=1"));
         headers.append(COOKIE, HeaderValue::from_static("b=2"));
         headers.insert(REFERER, HeaderValue::from_static("https://from.test/"));
-        let asking = Asking::new(How::Look, Agent::Bot, "/a//x/y", "x/y", Some("q=1"), &headers);
+        let asking = asking_of(How::Look, Agent::Bot, ("/a//x/y", "x/y", Some("q=1")), &headers);
         assert_eq!((asking.how, asking.agent), (How::Look, Agent::Bot));
         assert_eq!((&*asking.path, &*asking.rest, asking.query.as_deref()), ("/a", "x/y", Some("q=1")));
         assert_eq!(asking.cookies, ["a=1", "b=2"]);
@@ -246,7 +260,7 @@ mod tests {
             for &(name, value) in sent {
                 headers.insert(name, HeaderValue::from_static(value));
             }
-            let asking = Asking::new(How::Follow, Agent::Person, "/a", "", None, &headers);
+            let asking = asking_of(How::Follow, Agent::Person, ("/a", "", None), &headers);
             assert_eq!(asking.is_private, want, "{sent:?}");
         }
     }
@@ -264,7 +278,7 @@ mod tests {
             ("/a", "", Some("q=\u{7}"), "/a"),
         ];
         for (path, rest, query, want) in rows {
-            let asking = Asking::new(How::Unlock, Agent::Person, path, rest, query, &HeaderMap::new());
+            let asking = asking_of(How::Unlock, Agent::Person, (path, rest, query), &HeaderMap::new());
             assert_eq!(asking.same_again(), want, "{path} {query:?}");
         }
     }

@@ -59,7 +59,7 @@ impl Visitor {
         let attempt = Attempt {
             domain: Arc::clone(domain),
             code: code.into_owned(),
-            asking: Asking::new(How::Unlock, agent, visit.path, rest, visit.query, visit.headers),
+            asking: Asking::new(How::Unlock, agent, rest, visit),
             peer: visit.peer,
             refusal: refusal(visit.headers, visit.host),
         };

@@ -222,6 +222,25 @@ fn only_the_clock_asks_for_the_time_and_only_records_know_their_bytes() {
     }
 }
 
+/// What is known of a click is known there: a second place that counts would be one that statistics miss.
+#[test]
+fn every_click_passes_the_funnel() {
+    for (file, text) in sources() {
+        let code = code(&text);
+        let code = code.split("#[cfg(test)]").next().unwrap_or("");
+        // Where they are defined, and the funnel.
+        let may = file.starts_with("cache")
+            || file == Path::new("clicks.rs")
+            || file == Path::new("visit/click.rs");
+        for word in ["counters.count(", "counters().count(", "counter.count(", "quotas().take("] {
+            assert!(may || !code.contains(word), "{} counts clicks beside the funnel", file.display());
+        }
+    }
+    let funnel = sources().into_iter().find(|(file, _)| file == Path::new("visit/click.rs"));
+    let (_, funnel) = funnel.expect("the funnel");
+    assert!(funnel.contains("counters.count(") && funnel.contains("quotas().take("), "the words are its own");
+}
+
 #[test]
 fn the_tests_that_the_invariants_name_exist() {
     let library = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,0 +1,174 @@
+//! The click funnel: every counted click passes [`Visitor::click`], and nothing else counts. Whoever wants
+//! to know of clicks is called there.
+//!
+//! A click is handed over as references to the request: a plain redirect allocates nothing for it, and
+//! reads nothing that nobody asks for.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hyper::header::{ACCEPT_LANGUAGE, HeaderValue, REFERER};
+
+use super::agents::Agent;
+use super::rules::Asking;
+use super::{Visit, Visitor};
+use crate::cache::quotas;
+use crate::clicks::Counter;
+use crate::model::id::ForeignId;
+use crate::model::link::Link;
+use crate::webhooks;
+
+/// A click that is to be counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Click<'a> {
+    counter: &'a Arc<Counter>,
+    link: Option<&'a Link>,
+    sent: Sent<'a>,
+}
+
+/// Where the facts of a click are.
+#[derive(Clone, Copy, Debug)]
+enum Sent<'a> {
+    /// In the head of the request.
+    Head(&'a Visit<'a>, Agent),
+    /// In what was kept of it while the visit waited.
+    Kept(&'a Asking),
+}
+
+/// What became of a click.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It is counted.
+    Yes,
+    /// The link's limit is reached.
+    UsedUp,
+    /// Clicks of this limit must be reserved first.
+    Unreserved { limit: u64 },
+}
+
+impl<'a> Click<'a> {
+    /// A click that is answered from the head of its request.
+    pub(super) fn of_head(counter: &'a Arc<Counter>, visit: &'a Visit<'a>, agent: Agent) -> Click<'a> {
+        Click { counter, link: None, sent: Sent::Head(visit, agent) }
+    }
+
+    /// A click of a visit that may have waited. `link` is `None` for a plain redirect, whose record is not
+    /// in memory.
+    pub(super) fn of_visit(
+        counter: &'a Arc<Counter>,
+        link: Option<&'a Link>,
+        asking: &'a Asking,
+    ) -> Click<'a> {
+        Click { counter, link, sent: Sent::Kept(asking) }
+    }
+
+    /// The live counter of its link, which knows the link's id.
+    pub fn counter(&self) -> &'a Counter {
+        self.counter
+    }
+
+    /// What the `User-Agent` says the visitor is.
+    pub fn agent(&self) -> Agent {
+        match self.sent {
+            Sent::Head(_, agent) => agent,
+            Sent::Kept(asking) => asking.agent,
+        }
+    }
+
+    /// The `Referer` as sent.
+    pub fn referrer(&self) -> Option<&'a HeaderValue> {
+        match self.sent {
+            Sent::Head(visit, _) => visit.headers.get(REFERER),
+            Sent::Kept(asking) => asking.referrer.as_ref(),
+        }
+    }
+
+    /// The `Accept-Language` as sent.
+    pub fn language(&self) -> Option<&'a HeaderValue> {
+        match self.sent {
+            Sent::Head(visit, _) => visit.headers.get(ACCEPT_LANGUAGE),
+            Sent::Kept(asking) => asking.language.as_ref(),
+        }
+    }
+
+    /// The visitor's address.
+    pub fn peer(&self) -> IpAddr {
+        match self.sent {
+            Sent::Head(visit, _) => visit.peer,
+            Sent::Kept(asking) => asking.peer,
+        }
+    }
+
+    fn contact(&self) -> Option<&'a ForeignId> {
+        match self.sent {
+            Sent::Head(..) => None,
+            Sent::Kept(asking) => asking.contact.as_ref(),
+        }
+    }
+}
+
+impl Visitor {
+    /// Counts a click, unless the link's limit forbids it. Never waits.
+    pub(super) fn click(&self, click: &Click<'_>) -> Taken {
+        let counters = self.links.cache().counters();
+        match click.link.and_then(|link| link.options.max_clicks) {
+            None => counters.count(click.counter),
+            Some(limit) => match counters.quotas().take(click.counter, limit) {
+                quotas::Taken::Yes => {}
+                quotas::Taken::UsedUp => return Taken::UsedUp,
+                quotas::Taken::Unreserved => return Taken::Unreserved { limit },
+            },
+        }
+        if let Some(link) = click.link {
+            self.tell(click, link);
+        }
+        Taken::Yes
+    }
+
+    /// Queues the events of a counted click.
+    fn tell(&self, click: &Click<'_>, link: &Link) {
+        if link.options.webhook_urls.is_empty() {
+            return;
+        }
+        self.webhooks.offer(&webhooks::Click {
+            link,
+            at: self.links.clock().now(),
+            referrer: click.referrer().and_then(|value| value.to_str().ok()),
+            agent: click.agent().name(),
+            // Countries are not known yet.
+            country: None,
+            contact: click.contact().map(ForeignId::as_str),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::USER_AGENT;
+    use hyper::{HeaderMap, Method};
+
+    use super::*;
+    use crate::model::id::Id;
+    use crate::visit::counting::How;
+
+    /// The facts of a click are the same, whether its visit waited or not.
+    #[test]
+    fn a_click_tells_what_its_request_said() {
+        let mut headers = HeaderMap::new();
+        headers.insert(REFERER, HeaderValue::from_static("https://from.test/"));
+        headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("de, en"));
+        headers.insert(USER_AGENT, HeaderValue::from_static("curl/8"));
+        let peer = IpAddr::from([192, 0, 2, 7]);
+        let visit =
+            Visit { method: &Method::GET, host: "h", path: "/a", query: None, headers: &headers, peer };
+        let asking = Asking::new(How::Follow, Agent::Bot, "", &visit);
+        let counter = Arc::new(Counter::new(Id::from_bits(9), 4));
+        for click in [Click::of_head(&counter, &visit, Agent::Bot), Click::of_visit(&counter, None, &asking)]
+        {
+            assert_eq!(click.counter().id(), Id::from_bits(9));
+            assert_eq!((click.agent(), click.peer()), (Agent::Bot, peer));
+            assert_eq!(click.referrer(), headers.get(REFERER));
+            assert_eq!(click.language(), headers.get(ACCEPT_LANGUAGE));
+        }
+    }
+}
