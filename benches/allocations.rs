@@ -200,7 +200,7 @@ fn per_link() -> i64 {
             let link = link(n);
             let code = link.code.clone();
             let epoch = kept.epoch(DomainNumber::DEFAULT, code.as_str());
-            let counter = kept.counters().adopt(link.id, false, || Ok::<_, Infallible>(0));
+            let counter = kept.counters().adopt(link.id, false, || Ok::<_, Infallible>(0.into()));
             let target = Ok(link.options.target());
             let counter = counter.unwrap_or_else(|never| match never {});
             kept.keep(epoch, Entry::compile(link, counter, target));

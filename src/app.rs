@@ -34,6 +34,7 @@ use crate::log::disk::{Disk, FsDisk};
 use crate::log::local::{self, LocalLog};
 use crate::log::space::Space;
 use crate::log::{Log, LogError};
+use crate::model::node::NodeNumber;
 use crate::private_files;
 use crate::readiness::{Latch, Readiness};
 use crate::table::Table;
@@ -98,11 +99,12 @@ impl Store {
     /// Locks and opens the data folder. Blocks for as long as a damaged log takes to repair; the
     /// table catches up behind.
     pub fn open(config: &Config, clock: Clock, readiness: &Readiness) -> Result<Store, StartError> {
-        Store::open_over(config, clock, readiness, |log| log)
+        Store::open_as(NodeNumber::ALONE, config, clock, readiness, |log| log)
     }
 
-    /// The same, over what `wrap` makes of the log.
-    fn open_over(
+    /// Like [`Store::open`], as a node of a cluster and over what `wrap` makes of the log.
+    pub fn open_as(
+        node: NodeNumber,
         config: &Config,
         clock: Clock,
         readiness: &Readiness,
@@ -152,6 +154,7 @@ impl Store {
             settings: config.links.clone(),
             allowed_networks: config.webhooks.networks()?,
             environment_key: config.admin_key.as_ref().map(|key| key.0.clone()),
+            node,
         })
         .map_err(|error| match error {
             BuildError::Setting(bad) => StartError::Setting(bad),
@@ -259,7 +262,7 @@ impl App {
         let first_records = readiness.hold("the first records are being looked for");
         let store = {
             let (config, readiness) = (config.clone(), readiness.clone());
-            let open = move || Store::open_over(&config, clock, &readiness, wrap);
+            let open = move || Store::open_as(NodeNumber::ALONE, &config, clock, &readiness, wrap);
             let opened = tokio::task::spawn_blocking(open).await;
             opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
         };

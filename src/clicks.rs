@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::model::id::Id;
+use crate::model::node::NodeNumber;
 
 /// The clicks of one link: those in the log (`flushed`) and those since (`pending`).
 ///
@@ -68,6 +69,11 @@ impl Counter {
         Some(self.flushed.fetch_add(pending, Ordering::Relaxed) + pending)
     }
 
+    /// Adds clicks that another node counted: they are in the log already.
+    pub fn add_of_others(&self, clicks: u64) {
+        self.flushed.fetch_add(clicks, Ordering::Relaxed);
+    }
+
     /// Its link was deleted: a click that was under way must not bring its total back to life.
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
@@ -99,7 +105,35 @@ impl Counter {
     }
 }
 
-/// Absolute totals of the links that were clicked since the last drain.
+/// What a link's click totals are in the table: one for each node that counted some.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cells {
+    /// What this node counted.
+    pub own: u64,
+    /// What each other node counted. Empty without a cluster.
+    pub others: Vec<(NodeNumber, u64)>,
+}
+
+impl Cells {
+    /// Returns the clicks of all nodes.
+    pub fn total(&self) -> u64 {
+        self.own + self.of_others()
+    }
+
+    /// Returns the clicks that other nodes counted.
+    pub fn of_others(&self) -> u64 {
+        self.others.iter().map(|(_, total)| total).sum()
+    }
+}
+
+/// The clicks of a link that only this node counted.
+impl From<u64> for Cells {
+    fn from(own: u64) -> Cells {
+        Cells { own, others: Vec::new() }
+    }
+}
+
+/// Absolute totals of this node, of the links that were clicked since the last drain.
 pub type Tally = Vec<(Id, u64)>;
 
 #[cfg(test)]

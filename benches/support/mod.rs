@@ -66,6 +66,7 @@ fn asker(store: &Store) -> Context {
         request: 0,
         now: store.links.clock().now(),
         claim: None,
+        client: waypost::links::Client::default(),
     }
 }
 

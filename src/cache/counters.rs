@@ -12,7 +12,7 @@
 //! counter, whose clicks are dropped, and counted as dropped, and its entry is not kept. So totals
 //! never go backwards, however far the table is behind, and no redirect waits for it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,10 +20,11 @@ use hashbrown::HashTable;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::quotas::Quotas;
-use crate::clicks::{Counter, Tally};
+use super::quotas::{Quotas, Turn};
+use crate::clicks::{Cells, Counter, Tally};
 use crate::log::Position;
 use crate::model::id::Id;
+use crate::model::node::NodeNumber;
 
 /// Bounds the counters without an entry: about 24 MB. They wait for the table to have their totals, a
 /// second or two. They pile up only while the log takes no writes (a full disk) or the table is far
@@ -68,8 +69,11 @@ struct Registry {
     settled: VecDeque<Settled>,
     /// The number of the last of them, above [`FRESH`] and below [`DETACHED`].
     last: u32,
-    /// Raised whenever a counter is forgotten: a total read from the table before may be stale.
-    forgotten: u64,
+    /// Raised whenever totals in memory change beside a counter, since a counter is forgotten or another
+    /// node counted: what was read from the table before may be stale.
+    version: u64,
+    /// The totals of other nodes, of links with a counter here. Empty without a cluster.
+    others: HashMap<Id, Vec<(NodeNumber, u64)>>,
 }
 
 /// Counters that can be forgotten once the table has applied a position.
@@ -108,7 +112,13 @@ impl Registry {
             place.remove();
         }
         self.unattached -= 1;
-        self.forgotten += 1;
+        self.version += 1;
+        self.others.remove(&id);
+    }
+
+    /// Returns how many clicks of a link other nodes counted.
+    fn of_others(&self, id: Id) -> u64 {
+        self.others.get(&id).map_or(0, |cells| cells.iter().map(|(_, total)| total).sum())
     }
 
     /// Forgets those whose totals the table has by now.
@@ -208,10 +218,42 @@ impl Counters {
         self.counted.fetch_add(clicks, Ordering::Relaxed);
     }
 
-    /// The totals that the log must hold for these counters, as of now: of two tallies with the
-    /// same link, the later one must be handed to the log later.
+    /// Returns the totals of this node that the log must hold for these counters, as of now: of two tallies
+    /// with the same link, the later one must be committed later.
     pub fn tally(&self, counters: &[Arc<Counter>]) -> Tally {
-        counters.iter().map(|counter| (counter.id(), self.quotas.total(counter))).collect()
+        // Held: the totals of other nodes are in a counter and in the registry at once.
+        let registry = self.registry.lock();
+        let own = |counter: &Arc<Counter>| {
+            self.quotas.total(counter).saturating_sub(registry.of_others(counter.id()))
+        };
+        counters.iter().map(|counter| (counter.id(), own(counter))).collect()
+    }
+
+    /// Reserves clicks of a limit: see [`Quotas::ask`]. Returns the total to grant, and what of it this node
+    /// has to write.
+    pub fn ask(&self, counter: &Counter, turn: &Turn, limit: u64) -> Option<(u64, u64)> {
+        let registry = self.registry.lock();
+        let total = self.quotas.ask(counter, turn, limit)?;
+        Some((total, total.saturating_sub(registry.of_others(counter.id()))))
+    }
+
+    /// Takes over totals that other nodes counted, once the table has them. They are absolute: an older one
+    /// that comes late changes nothing.
+    pub fn take_over(&self, totals: &[(Id, NodeNumber, u64)]) {
+        let mut registry = self.registry.lock();
+        registry.version += 1;
+        for (id, node, total) in totals {
+            let Some(counter) = registry.get(*id).cloned() else { continue };
+            let cells = registry.others.entry(*id).or_default();
+            let at = cells.iter().position(|(of, _)| of == node).unwrap_or_else(|| {
+                cells.push((*node, 0));
+                cells.len() - 1
+            });
+            let cell = &mut cells[at].1;
+            let more = total.saturating_sub(*cell);
+            *cell += more;
+            self.quotas.shift(&counter, more);
+        }
     }
 
     /// The reservations of links with a limit.
@@ -233,7 +275,7 @@ impl Counters {
         registry.forget_applied(applied);
     }
 
-    /// Returns the one live counter of `id`, or creates one with the total that `read` finds in the table.
+    /// Returns the one live counter of `id`, or creates one with the totals that `read` finds in the table.
     /// The counter is for a cache entry: a caller that does not keep the entry must [`Counters::release`]
     /// the counter. Past [`UNATTACHED_MAX`] the counter is detached ([`Counters::is_detached`]), unless the
     /// link `is_limited`: a limit holds only if each click is counted.
@@ -241,7 +283,7 @@ impl Counters {
         &self,
         id: Id,
         is_limited: bool,
-        read: impl Fn() -> Result<u64, E>,
+        read: impl Fn() -> Result<Cells, E>,
     ) -> Result<Arc<Counter>, E> {
         loop {
             let before = {
@@ -249,20 +291,23 @@ impl Counters {
                 if let Some(counter) = registry.attach(id) {
                     return Ok(counter);
                 }
-                registry.forgotten
+                registry.version
             };
             // Not under the lock: it may go to the disk, and every load passes here.
-            let total = read()?;
+            let cells = read()?;
             let mut registry = self.registry.lock();
             if let Some(counter) = registry.attach(id) {
                 return Ok(counter);
             }
-            if registry.forgotten == before {
-                let counter = Arc::new(Counter::new(id, total));
+            if registry.version == before {
+                let counter = Arc::new(Counter::new(id, cells.total()));
                 if registry.unattached >= UNATTACHED_MAX && !is_limited {
                     counter.set_list(DETACHED);
                 } else {
                     registry.insert(Arc::clone(&counter));
+                    if !cells.others.is_empty() {
+                        registry.others.insert(id, cells.others);
+                    }
                 }
                 return Ok(counter);
             }
@@ -358,7 +403,7 @@ mod tests {
     }
 
     fn load(counters: &Counters, id: u128, in_table: u64) -> Arc<Counter> {
-        let counter = counters.adopt(Id::from_bits(id), false, || Ok::<_, Infallible>(in_table));
+        let counter = counters.adopt(Id::from_bits(id), false, || Ok::<_, Infallible>(in_table.into()));
         counter.unwrap_or_else(|never| match never {})
     }
 
@@ -449,7 +494,7 @@ mod tests {
         assert_eq!(counters.size(), (UNATTACHED_MAX + 1, UNATTACHED_MAX));
         // Links in memory, and those with a limit, are counted as ever.
         counters.count(&first);
-        let limited = counters.adopt(Id::from_bits(beyond - 1), true, || Ok::<_, Infallible>(0));
+        let limited = counters.adopt(Id::from_bits(beyond - 1), true, || Ok::<_, Infallible>(0.into()));
         counters.count(&limited.unwrap_or_else(|never| match never {}));
         let drained = counters.drain(false);
         assert_eq!(drained.len(), UNATTACHED_MAX + 2);
@@ -518,7 +563,7 @@ mod tests {
         let read = || {
             reads.set(reads.get() + 1);
             if reads.get() > 1 {
-                return Ok::<_, Infallible>(1);
+                return Ok::<_, Infallible>(1.into());
             }
             // Another load, a click, a drain that becomes durable, an eviction.
             let counter = load(&counters, 1, 0);
@@ -527,7 +572,7 @@ mod tests {
             counters.release(&counter);
             drop(counter);
             counters.sweep(Position(1), Position(1));
-            Ok(0)
+            Ok(0.into())
         };
         let Ok(counter) = counters.adopt(Id::from_bits(1), false, read);
         assert_eq!((counter.total(), reads.get()), (1, 2));

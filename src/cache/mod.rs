@@ -297,7 +297,8 @@ mod tests {
 
     fn load(cache: &Cache, id: u128, code: &str, in_table: u64) -> Entry {
         let epoch = cache.epoch(HOME, code);
-        let counter = cache.counters().adopt(Id::from_bits(id), false, || Ok::<_, Infallible>(in_table));
+        let counter =
+            cache.counters().adopt(Id::from_bits(id), false, || Ok::<_, Infallible>(in_table.into()));
         let counter = counter.unwrap_or_else(|never| match never {});
         let entry = compiled(link(id, code), counter);
         cache.keep(epoch, entry.clone());

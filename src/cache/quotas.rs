@@ -116,6 +116,16 @@ impl Quotas {
         self.in_turn(counter, turn, |quota| quota.durable = quota.durable.max(total.min(quota.asked)));
     }
 
+    /// Another node counted so many clicks: what is reserved lies beyond them.
+    pub fn shift(&self, counter: &Counter, clicks: u64) {
+        let mut quotas = self.0.lock();
+        counter.add_of_others(clicks);
+        if let Some(quota) = quotas.get_mut(&counter.id()) {
+            quota.asked += clicks;
+            quota.durable += clicks;
+        }
+    }
+
     /// The log did not take it.
     pub fn refuse(&self, counter: &Counter, turn: &Turn) {
         self.in_turn(counter, turn, |quota| quota.asked = quota.durable);

@@ -163,8 +163,8 @@ impl Surroundings {
                 self.keys.insert(key.id, Arc::new(key));
             }
             Some(b'c') => {
-                if let Some(id) = keys::trailing_id(&record.key) {
-                    self.clicks.insert(id, decode_clicks(&record.value)?);
+                if let Some((id, _)) = keys::parse_clicks(&record.key) {
+                    *self.clicks.entry(id).or_default() += decode_clicks(&record.value)?;
                 }
             }
             Some(b'l') => self.links += 1,

@@ -17,7 +17,7 @@ use crate::app::{StartError, Store};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::api::native::portable;
-use crate::links::{Caller, Context, Import, Links, OnConflict};
+use crate::links::{Caller, Client, Context, Import, Links, OnConflict};
 use crate::model::key::{Reach, Scopes};
 use crate::model::link::DomainChoice;
 use crate::model::tenant::Tenant;
@@ -217,5 +217,6 @@ fn context(links: &Links, named: &str, must_exist: bool) -> Result<Context, Stri
         request: 0,
         now: links.clock().now(),
         claim: None,
+        client: Client::default(),
     })
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::caps::Capped;
 use super::change::Sight;
 use super::commit::{ATTEMPTS, Committed, Effect};
 use super::cpu_pool::Cancel;
@@ -54,10 +55,14 @@ impl Links {
         check_name("name", &draft.name)?;
         only_instance_names_ids(context, draft.id.as_ref())?;
         let workspace = context.workspace.number;
+        let creating = self.0.caps.announce(Capped::Campaigns(workspace), 1);
         let there = self.blocking(move |shared| Ok(shared.table.campaigns(workspace)?)).await?;
-        if there >= CAMPAIGNS_MAX as u64 {
-            return Err(Error::Forbidden(format!("a workspace has at most {CAMPAIGNS_MAX} campaigns")));
-        }
+        let there = usize::try_from(there).unwrap_or(usize::MAX);
+        creating.check(
+            there,
+            CAMPAIGNS_MAX,
+            &format!("a workspace has at most {CAMPAIGNS_MAX} campaigns"),
+        )?;
         let mut made = None;
         let committed = self
             .commit_new(context, |next_id| {

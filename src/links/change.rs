@@ -106,11 +106,13 @@ impl Links {
                 found => found?,
             };
             let link = found.record.clone();
-            let clicks = self.blocking(move |shared| shared.clicks_of(&link)).await?;
+            let (clicks, totals) = self
+                .blocking(move |shared| Ok((shared.clicks_of(&link)?, shared.remove_totals(link.id)?)))
+                .await?;
             let link = found.record;
             let mut effect = Effect::default();
             effect.remove(keys::link(link.domain, link.code.as_str()), found.revision);
-            effect.puts.push(crate::log::Put { key: keys::clicks(id), value: None });
+            effect.puts.extend(totals);
             let counter = self.0.cache.counters().live(id);
             let tombstone = keys::tombstone(link.workspace, id);
             effect.put(tombstone, Tombstone { link, clicks, deleted_at: context.now }.encode());
@@ -273,7 +275,7 @@ impl Shared {
             if let Some(counter) = counters.live(link.id) {
                 return Ok(counters.total(&counter));
             }
-            let total = self.table.clicks(link.id)?;
+            let total = self.table.clicks(link.id, self.node)?.total();
             // One that came to be meanwhile knows better.
             if counters.live(link.id).is_none() {
                 return Ok(total);

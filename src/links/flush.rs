@@ -13,6 +13,7 @@ use super::{Error, Links, Shared};
 use crate::clicks::Counter;
 use crate::clock::Timestamp;
 use crate::log::{CommitError, Pending, Position, Proposal, Put, Witness};
+use crate::model::id::Id;
 use crate::settings::{BadSetting, show_duration};
 use crate::table::keys;
 use crate::table::record::{Answer, Tombstone, encode_clicks};
@@ -173,7 +174,7 @@ impl Links {
                     // A visit that was loading the link while it was deleted may have left a total. One
                     // that an import has brought back since has its own.
                     if !shared.is_there(id)? {
-                        over.push(keys::clicks(id));
+                        over.extend(shared.remove_totals(id)?.into_iter().map(|put| put.key));
                     }
                 }
                 Ok(over)
@@ -196,12 +197,24 @@ impl Shared {
         self.cache.counters().sweep(self.table.applied(), *drained);
     }
 
+    /// Returns the put of this node's click total of a link.
+    pub(super) fn put_total(&self, id: Id, own: u64) -> Put {
+        Put { key: keys::clicks(id, self.node), value: Some(encode_clicks(own).into()) }
+    }
+
+    /// Returns the puts that remove a link's click totals: this node's, and those of others that are there.
+    pub(super) fn remove_totals(&self, id: Id) -> Result<Vec<Put>, Error> {
+        let others = self.table.clicks(id, self.node)?.others.into_iter().map(|(node, _)| node);
+        let remove = |node| Put { key: keys::clicks(id, node), value: None };
+        Ok(std::iter::once(self.node).chain(others).map(remove).collect())
+    }
+
     fn hand_in_totals(&self, counters: &[Arc<Counter>]) -> Pending {
         let _order = self.totals.lock();
-        let put = |(id, total)| Put { key: keys::clicks(id), value: Some(encode_clicks(total).into()) };
         // Under the lock, since a deletion that went first has removed the total.
         let kept: Vec<_> = counters.iter().filter(|counter| !counter.is_retired()).cloned().collect();
-        let puts = self.cache.counters().tally(&kept).into_iter().map(put).collect();
+        let puts =
+            self.cache.counters().tally(&kept).into_iter().map(|(id, own)| self.put_total(id, own)).collect();
         self.log.commit(Proposal { puts, ..Proposal::default() })
     }
 }

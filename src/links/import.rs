@@ -19,7 +19,6 @@ use crate::model::id::{ForeignId, Id};
 use crate::model::link::{Draft, Edit, Link, PasswordHash};
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
-use crate::table::record::encode_clicks;
 use crate::table::{Table, keys};
 
 /// Bytes of records after which a Change is handed in: half of what one may hold, so that what
@@ -214,7 +213,7 @@ impl Import<'_> {
         let before = self.effect.puts.len();
         prepared.add(&mut self.effect, &link);
         if imported.clicks > 0 {
-            self.effect.put(keys::clicks(id), encode_clicks(imported.clicks));
+            self.effect.puts.push(self.links.0.put_total(id, imported.clicks));
         }
         self.bytes += self.effect.puts[before..].iter().map(|put| put.bytes() + PUT_BYTES).sum::<usize>();
         if self.bytes >= CHANGE_BYTES { self.hand_in().await } else { Ok(()) }

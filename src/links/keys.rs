@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::caps::Capped;
 use super::commit::{Committed, Effect};
 use super::directory::{Held, is_master};
 use super::{Context, Error, KeyView, Links, Shared};
@@ -235,11 +236,10 @@ impl Links {
         if draft.expires_at.is_some_and(|end| end <= context.now) {
             return Err(Invalid::new("expiresAt", "must be in the future").into());
         }
+        let creating = self.0.caps.announce(Capped::Keys(reach.clone()), 1);
         let is_live = |held: &&Held<ApiKey>| held.record.is_live(context.now);
         let alike = self.directory().keys_like(&reach).filter(is_live).count();
-        if alike >= KEYS_MAX {
-            return Err(Error::Forbidden(format!("there are at most {KEYS_MAX} keys of one reach")));
-        }
+        creating.check(alike, KEYS_MAX, &format!("there are at most {KEYS_MAX} keys of one reach"))?;
         let secret = draw_secret();
         let mut made = None;
         let committed = self

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use super::{Error, Links};
 use crate::clicks::Counter;
-use crate::log::{Proposal, Put};
+use crate::log::Proposal;
 use crate::model::id::Id;
-use crate::table::keys;
-use crate::table::record::encode_clicks;
 
 impl Links {
     /// Makes some of `limit` clicks ready to be taken; returns once they are durable, or at once
@@ -18,8 +16,9 @@ impl Links {
         let _turn = turn.lock().await;
         let (total, pending) = {
             let _order = self.0.totals.lock();
-            let Some(total) = quotas.ask(counter, &turn, limit) else { return Ok(()) };
-            let put = Put { key: keys::clicks(counter.id()), value: Some(encode_clicks(total).into()) };
+            let asked = self.0.cache.counters().ask(counter, &turn, limit);
+            let Some((total, own)) = asked else { return Ok(()) };
+            let put = self.0.put_total(counter.id(), own);
             (total, self.0.log.commit(Proposal { puts: vec![put], ..Proposal::default() }))
         };
         match pending.await {
@@ -42,9 +41,9 @@ impl Links {
         let pending = {
             let _order = self.0.totals.lock();
             counters.settle(&counter);
-            let total = counters.quotas().total(&counter);
-            let put = Put { key: keys::clicks(id), value: Some(encode_clicks(total).into()) };
-            self.0.log.commit(Proposal { puts: vec![put], ..Proposal::default() })
+            let totals = counters.tally(&[counter]);
+            let puts = totals.into_iter().map(|(id, own)| self.0.put_total(id, own)).collect();
+            self.0.log.commit(Proposal { puts, ..Proposal::default() })
         };
         let position = pending.await.map_err(Error::Log)?;
         self.0.table.wait(position).await;

@@ -6,7 +6,9 @@
 
 mod bulk;
 mod campaigns;
+mod caps;
 mod change;
+mod client;
 mod codes;
 mod commit;
 pub(crate) mod contacts;
@@ -51,6 +53,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::bulk::{Bulk, ROWS_MAX};
 pub use self::campaigns::{CAMPAIGNS_MAX, Paging};
+pub use self::client::Client;
 pub use self::contacts::{CONTACT_PATH, Rendered};
 pub use self::cpu_pool::heavy_threads;
 pub use self::error::{BuildError, Error};
@@ -71,6 +74,7 @@ pub use self::view::{
 };
 pub use self::walk::{STREAM_BYTES_MAX, Slice, Walk};
 
+use self::caps::Caps;
 use self::cpu_pool::{Cancel, CpuPool};
 use self::directory::Directory;
 use self::keys::EnvironmentKey;
@@ -82,6 +86,7 @@ use crate::model::destination::ExtraSchemes;
 use crate::model::id::IdSource;
 use crate::model::key::{Reach, Scopes};
 use crate::model::network::Networks;
+use crate::model::node::NodeNumber;
 use crate::model::tenant::Tenant;
 use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::settings::BadSetting;
@@ -168,6 +173,8 @@ pub struct Context {
     pub now: Timestamp,
     /// Present on a request with an `Idempotency-Key`.
     pub claim: Option<Claim>,
+    /// Who waits for the answer.
+    pub client: Client,
 }
 
 /// Most searches, sorted lists and deep pages that wait for a thread. Past it: 503, try again.
@@ -192,6 +199,8 @@ struct Shared {
     ids: Mutex<IdSource>,
     /// Between the last check of a write and its applied Change: see [`exclusive`].
     exclusive: exclusive::ExclusiveLock,
+    /// The node whose click totals are written here.
+    node: NodeNumber,
     /// Click totals are computed and handed to the log under this one lock: a total that is
     /// smaller, since less is reserved, must not overtake a later one.
     totals: Mutex<()>,
@@ -202,6 +211,8 @@ struct Shared {
     next_workspace: Mutex<u32>,
     /// Creators in a workspace with credits go one by one: see `credits::Purse`. Acquired before
     /// `exclusive`, never under it: a queue of creators would keep everybody waiting.
+    /// Creations of what is capped.
+    caps: Caps,
     purses: Mutex<HashMap<WorkspaceNumber, Arc<tokio::sync::Mutex<()>>>>,
     clock: Clock,
     site: Site,
@@ -257,6 +268,8 @@ pub struct Parts {
     pub allowed_networks: Networks,
     /// `WAYPOST_ADMIN_KEY`.
     pub environment_key: Option<String>,
+    /// The node that this is.
+    pub node: NodeNumber,
 }
 
 impl fmt::Debug for Parts {
@@ -276,9 +289,11 @@ impl Links {
             directory: ArcSwap::from_pointee(Directory::default()),
             ids: Mutex::new(IdSource::after(None)),
             exclusive: exclusive::ExclusiveLock::new(),
+            node: parts.node,
             totals: Mutex::new(()),
             drained: Mutex::new(Position::START),
             next_workspace: Mutex::new(0),
+            caps: Caps::default(),
             purses: Mutex::default(),
             clock: parts.clock,
             site: parts.site,

@@ -1,6 +1,7 @@
 //! What requests call by name instead of by id: tags, which are made on demand in the very Change
 //! that uses them, and campaigns, which some vendors spell in two ways.
 
+use super::caps::Creating;
 use super::commit::Effect;
 use super::{Context, Error, Links, campaigns};
 use crate::model::Invalid;
@@ -23,7 +24,11 @@ pub struct Names {
 
 /// Tags by name, each once: with the ids of those that exist.
 #[derive(Debug)]
-pub(super) struct NamedTags(Vec<(Box<str>, Option<Id>)>);
+pub(super) struct NamedTags {
+    tags: Vec<(Box<str>, Option<Id>)>,
+    /// Those that do not exist yet, until the Change that creates them is applied.
+    _creating: Creating,
+}
 
 impl Links {
     /// The edit that a named campaign stands for.
@@ -68,11 +73,11 @@ impl Links {
                     tags.push((name, found.map(|found| found.record.0)));
                 }
                 let new = tags.iter().filter(|(_, id)| id.is_none()).count();
-                shared.check_tag_count(workspace, new)?;
-                Ok(tags)
+                let creating = shared.announce_tags(workspace, new)?;
+                Ok(NamedTags { tags, _creating: creating })
             })
             .await?;
-        Ok(Some(NamedTags(tags)))
+        Ok(Some(tags))
     }
 }
 
@@ -95,6 +100,6 @@ impl NamedTags {
                 tag.id
             })
         };
-        self.0.iter().map(&mut id_of).collect()
+        self.tags.iter().map(&mut id_of).collect()
     }
 }

@@ -63,7 +63,7 @@ impl Shared {
         let link = found.record;
         let id = link.id;
         let is_limited = link.options.max_clicks.is_some();
-        let counter = self.cache.counters().adopt(id, is_limited, || self.table.clicks(id))?;
+        let counter = self.cache.counters().adopt(id, is_limited, || self.table.clicks(id, self.node))?;
         let is_kept = !Counters::is_detached(&counter);
         let targets = self.targets(&link);
         if let Err(error) = targets.first() {

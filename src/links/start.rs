@@ -14,8 +14,9 @@ use crate::cache::entry::Action;
 use crate::log::{Change, Position, Proposal};
 use crate::model::custom_values::PLACEHOLDER;
 use crate::model::domain::{DEFAULT_ID, Domain, DomainNumber, HostName};
-use crate::model::id::IdSource;
+use crate::model::id::{Id, IdSource};
 use crate::model::key::{Reach, Scopes};
+use crate::model::node::NodeNumber;
 use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
 use crate::private_files::Replacement;
 use crate::table::keys::DirectoryKey;
@@ -73,6 +74,14 @@ impl Observer for Links {
         self.learn_codes(table);
         self.0.is_loaded.store(true, Ordering::Release);
         Ok(())
+    }
+
+    fn node(&self) -> NodeNumber {
+        self.0.node
+    }
+
+    fn totals_applied(&self, totals: &[(Id, NodeNumber, u64)]) {
+        self.0.cache.counters().take_over(totals);
     }
 
     fn failed(&self) {

@@ -1,5 +1,6 @@
 //! Tags of the acting workspace.
 
+use super::caps::{Capped, Creating};
 use super::commit::{ATTEMPTS, Committed, Effect};
 use super::cpu_pool::Cancel;
 use super::{Context, Error, Links, Shared};
@@ -31,7 +32,7 @@ impl Links {
     ) -> Result<Tag, Error> {
         check_name(&name)?;
         let workspace = context.workspace.number;
-        self.blocking(move |shared| shared.check_tag_count(workspace, 1)).await?;
+        let _creating = self.blocking(move |shared| shared.announce_tags(workspace, 1)).await?;
         let id = Id::from_bits(0);
         let mut tag = Tag { id, workspace, name, color: DEFAULT_COLOR.into(), created_at: context.now };
         for edit in edits {
@@ -107,11 +108,13 @@ impl Links {
 }
 
 impl Shared {
-    /// Whether so many more tags find room.
-    pub(super) fn check_tag_count(&self, workspace: WorkspaceNumber, new: usize) -> Result<(), Error> {
-        if new > 0 && self.table.tags(workspace)?.saturating_add(new as u64) > TAGS_MAX as u64 {
-            return Err(Error::Forbidden(format!("a workspace has at most {TAGS_MAX} tags")));
+    /// Announces so many new tags. Fails if a workspace may not have so many more.
+    pub(super) fn announce_tags(&self, workspace: WorkspaceNumber, new: usize) -> Result<Creating, Error> {
+        let creating = self.caps.announce(Capped::Tags(workspace), new);
+        if new > 0 {
+            let there = usize::try_from(self.table.tags(workspace)?).unwrap_or(usize::MAX);
+            creating.check(there, TAGS_MAX, &format!("a workspace has at most {TAGS_MAX} tags"))?;
         }
-        Ok(())
+        Ok(creating)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::caps::Capped;
 use super::commit::{ATTEMPTS, Committed, Effect, chance};
 use super::directory::{Directory, Held};
 use super::{Context, Error, Links, Shared, WorkspaceView, credits};
@@ -47,9 +48,13 @@ impl Links {
         }
         only_instance_names_ids(context, draft.id.as_ref())?;
         let company = self.choose_company(context, draft.company.as_ref())?;
-        if self.directory().workspace_count(&company) >= WORKSPACES_MAX {
-            return Err(Error::Forbidden(format!("a company has at most {WORKSPACES_MAX} workspaces")));
-        }
+        let creating = self.0.caps.announce(Capped::Workspaces(company.clone()), 1);
+        let there = self.directory().workspace_count(&company);
+        creating.check(
+            there,
+            WORKSPACES_MAX,
+            &format!("a company has at most {WORKSPACES_MAX} workspaces"),
+        )?;
         for _ in 0..ATTEMPTS {
             let number = self.0.next_workspace();
             let mut workspace = Workspace {

@@ -12,6 +12,7 @@ pub mod id;
 pub mod key;
 pub mod link;
 pub mod network;
+pub mod node;
 pub mod short_code;
 pub mod snapshot;
 pub mod tag;

@@ -9,17 +9,19 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::progress::Progress;
-use super::record::{Applied, Cell, Corrupt};
+use super::record::{Applied, Cell, Corrupt, decode_clicks};
 use super::scrub::Pass;
 use super::sort::Sorter;
 use super::store::StoreError;
 use super::write::{self, Added, Counts};
-use super::{Error, NAP, Shared, Table, history};
+use super::{Error, NAP, Shared, Table, history, keys};
 use crate::clock::Clock;
 use crate::log::{
     CLICKS_PREFIX, Change, Entry, Follow, Follower, HistoryEntry, Log, LogError, Manifest, Position, Put,
     SnapshotReader, TableFate, table_fate,
 };
+use crate::model::id::Id;
+use crate::model::node::NodeNumber;
 use crate::readiness::{Latch, Readiness};
 
 /// Who is told what was applied, before whoever waits for it.
@@ -30,6 +32,10 @@ pub trait Observer: Send + Sync {
     fn failed(&self);
     /// One Change was applied.
     fn applied(&self, change: &Change);
+    /// The node whose own click totals need not be reported.
+    fn node(&self) -> NodeNumber;
+    /// These totals of other nodes are in the table: each link, the node that counted, and its total.
+    fn totals_applied(&self, totals: &[(Id, NodeNumber, u64)]);
 }
 
 /// Whether there is room on the disk: while there is not, sled must not write at all, since it
@@ -259,12 +265,14 @@ impl Applier {
         };
         let mut run = write::Run::new(store, self.log.id(), marked, &has_room);
         let (mut next, mut last, mut count, mut bytes) = (Some(first), None, 0, 0);
+        let (mut totals, own) = (Vec::new(), self.observer.node());
         while let Some(change) = next.take() {
             run.apply(&change)?;
             if let Some(pass) = pass.as_mut() {
                 pass.follow(&change);
             }
             self.observer.applied(&change);
+            totals.extend(change.entries.iter().filter_map(|entry| total_of_other(&entry.put, own)));
             count += 1;
             let records = change.entries.iter().filter(|entry| !entry.put.is_clicks());
             bytes += records.map(|entry| entry.put.bytes()).sum::<usize>();
@@ -275,6 +283,9 @@ impl Applier {
         }
         run.finish()?;
         // Not before: totals of the run are in the store only now.
+        if !totals.is_empty() {
+            self.observer.totals_applied(&totals);
+        }
         if let Some(change) = last {
             self.mark(&change);
             shared.waiters.applied(change.position);
@@ -499,6 +510,15 @@ impl Applier {
 }
 
 /// Whether sled found no room on the disk.
+/// The click total that a put writes, unless it is the `own` node's.
+fn total_of_other(put: &Put, own: NodeNumber) -> Option<(Id, NodeNumber, u64)> {
+    if !put.is_clicks() {
+        return None;
+    }
+    let (id, node) = keys::parse_clicks(&put.key).filter(|(_, node)| *node != own)?;
+    Some((id, node, decode_clicks(put.value.as_ref()?).ok()?))
+}
+
 fn is_full(error: &Error) -> bool {
     matches!(error, Error::Store(StoreError::Sled(sled::Error::Io(error))) if error.kind() == io::ErrorKind::StorageFull)
 }

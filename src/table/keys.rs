@@ -6,7 +6,7 @@
 //! |---|---|---|---|
 //! | `l` domain code | link | `L` workspace id | where the link of this id lives |
 //! | `x` workspace id | tombstone | `G` workspace tag id | the same, by tag |
-//! | `c` id | click total | `C` workspace campaign id | the same, by campaign |
+//! | `c` id node | click total | `C` workspace campaign id | the same, by campaign |
 //! | `d` domain | domain | `I` id | workspace of the link or tombstone of this id |
 //! | `h` name | domain of this name | `A` campaign workspace | workspaces that have a campaign of this id |
 //! | `w` workspace | workspace | `N` workspace | number of its links |
@@ -40,6 +40,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::log::CLICKS_PREFIX;
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
+use crate::model::node::NodeNumber;
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 
@@ -95,9 +96,27 @@ pub fn tombstone(workspace: WorkspaceNumber, id: Id) -> Bytes {
     key(b'x', &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
 }
 
-/// Key of a link's click total.
-pub fn clicks(id: Id) -> Bytes {
-    key(CLICKS_PREFIX, &[&id.bits().to_be_bytes()])
+/// Key of the clicks of a link that one node counted. Of [`NodeNumber::ALONE`] the number is left out.
+pub fn clicks(id: Id, node: NodeNumber) -> Bytes {
+    let number = node.0.to_be_bytes();
+    let number = if node == NodeNumber::ALONE { &[][..] } else { &number };
+    key(CLICKS_PREFIX, &[&id.bits().to_be_bytes(), number])
+}
+
+/// Prefix of the click totals of a link, one for each node that counted some.
+pub fn clicks_of(id: Id) -> Bytes {
+    clicks(id, NodeNumber::ALONE)
+}
+
+/// The link and the node in the key of a click total.
+pub fn parse_clicks(key: &[u8]) -> Option<(Id, NodeNumber)> {
+    let (id, node) = key.strip_prefix(&[CLICKS_PREFIX])?.split_first_chunk::<16>()?;
+    let node = match node {
+        [] => NodeNumber::ALONE,
+        // The number 0 is never written: it would be a second key of one total.
+        node => NodeNumber(u16::from_be_bytes(node.try_into().ok().filter(|number| *number != [0, 0])?)),
+    };
+    Some((Id::from_bits(u128::from_be_bytes(*id)), node))
 }
 
 /// Key of a domain.

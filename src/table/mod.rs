@@ -39,11 +39,13 @@ use tokio::sync::oneshot;
 use self::record::{Applied, Cell, Corrupt, Number, Stored};
 use self::store::{Store, StoreError};
 use self::waiters::Waiters;
+use crate::clicks;
 use crate::clock::Timestamp;
 use crate::log::Position;
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::Link;
+use crate::model::node::NodeNumber;
 use crate::model::snapshot::Snapshot;
 use crate::model::workspace::{Company, WorkspaceNumber};
 
@@ -247,15 +249,23 @@ impl Table {
         })
     }
 
-    /// A link's clicks, as far as they are in the log.
-    pub fn clicks(&self, id: Id) -> Result<u64, Error> {
-        let key = keys::clicks(id);
-        let found = self.read(|store| {
-            let found = decoded(store, &key, record::decode_clicks)?;
-            store.count_page(&key)?;
-            Ok(found)
-        });
-        Ok(found?.map_or(0, |found| found.record))
+    /// Returns a link's click totals, as far as they are in the log, as `node` sees them.
+    pub fn clicks(&self, id: Id, node: NodeNumber) -> Result<clicks::Cells, Error> {
+        let prefix = keys::clicks_of(id);
+        self.read(|store| {
+            let mut cells = clicks::Cells::default();
+            for pair in store.prefix(&prefix) {
+                let (key, bytes) = pair?;
+                let total = record::decode_clicks(Cell::decode(&key, &bytes)?.value)?;
+                match keys::parse_clicks(&key) {
+                    Some((_, of)) if of == node => cells.own = total,
+                    Some((_, of)) => cells.others.push((of, total)),
+                    None => return Err(Corrupt::new("a click total has no node").into()),
+                }
+            }
+            store.count_page(&prefix)?;
+            Ok(cells)
+        })
     }
 
     /// The record under `key`.

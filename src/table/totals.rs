@@ -10,6 +10,7 @@ use super::leaf::Edit;
 use super::record::{Cell, decode_clicks, encode_clicks};
 use crate::log::{self, Position};
 use crate::model::id::Id;
+use crate::model::node::NodeNumber;
 
 /// Totals that wait at most: 2 MB, and a second of the table's time, for which a reader of the same run
 /// may wait. Past it the run ends, and they are written.
@@ -18,9 +19,10 @@ const WAITING_MAX: usize = 65_536;
 /// Totals that are made into pairs at once, in half a megabyte.
 const PIECE: usize = 4_096;
 
-/// A link's total, and the position of the Change that wrote it.
+/// A link's total of one node, and the position of the Change that wrote it.
 struct Total {
     id: Id,
+    node: NodeNumber,
     revision: Position,
     clicks: u64,
 }
@@ -34,10 +36,11 @@ impl Totals {
     /// be read.
     pub(super) fn take(&mut self, entry: &log::Entry, revision: Position) -> bool {
         let (true, Some(value)) = (entry.put.is_clicks(), &entry.put.value) else { return false };
-        let (Some(id), Ok(clicks)) = (keys::trailing_id(&entry.put.key), decode_clicks(value)) else {
+        let (Some((id, node)), Ok(clicks)) = (keys::parse_clicks(&entry.put.key), decode_clicks(value))
+        else {
             return false;
         };
-        self.0.push(Total { id, revision, clicks });
+        self.0.push(Total { id, node, revision, clicks });
         true
     }
 
@@ -55,18 +58,18 @@ impl Totals {
     pub(super) fn take_some(&mut self) -> Option<Vec<Edit>> {
         self.sort();
         let some = self.0.split_off(self.0.len().saturating_sub(PIECE));
-        let edits = some.into_iter().map(|Total { id, revision, clicks }| {
-            let (key, value) = (keys::clicks(id), encode_clicks(clicks));
+        let edits = some.into_iter().map(|Total { id, node, revision, clicks }| {
+            let (key, value) = (keys::clicks(id, node), encode_clicks(clicks));
             let value = Cell { revision, replaces: Position::START, value: &value }.encode(&key);
             Edit { key, value: Some(value) }
         });
         Some(edits.collect()).filter(|edits: &Vec<Edit>| !edits.is_empty())
     }
 
-    /// By id, the newest of each.
+    /// By id and node, the newest of each.
     fn sort(&mut self) {
-        self.0.sort_unstable_by_key(|total| (total.id, std::cmp::Reverse(total.revision)));
-        self.0.dedup_by_key(|total| total.id);
+        self.0.sort_unstable_by_key(|total| (total.id, total.node, std::cmp::Reverse(total.revision)));
+        self.0.dedup_by_key(|total| (total.id, total.node));
     }
 }
 
@@ -78,7 +81,8 @@ mod tests {
     use crate::log::Put;
 
     fn entry(id: u128, value: Option<Vec<u8>>) -> log::Entry {
-        let put = Put { key: keys::clicks(Id::from_bits(id)), value: value.map(Bytes::from) };
+        let put =
+            Put { key: keys::clicks(Id::from_bits(id), NodeNumber::ALONE), value: value.map(Bytes::from) };
         log::Entry { put, replaces: None }
     }
 
@@ -102,7 +106,7 @@ mod tests {
         assert!(edits.is_sorted_by_key(|edit| &edit.key) && totals.take_some().is_none());
         assert_eq!(edits.len(), 1_000);
         for (id, edit) in edits.iter().enumerate() {
-            assert_eq!(edit.key, keys::clicks(Id::from_bits(id as u128)));
+            assert_eq!(edit.key, keys::clicks(Id::from_bits(id as u128), NodeNumber::ALONE));
             let cell = Cell::decode(&edit.key, edit.value.as_ref().expect("a total")).expect("it reads");
             let clicks = decode_clicks(cell.value).expect("it reads");
             assert_eq!((cell.revision, clicks), (Position(100), 1_000), "{id}");

@@ -17,6 +17,7 @@ use waypost::log::local::{LocalLog, Settings};
 use waypost::log::space::Space;
 use waypost::log::{CommitError, Follow, Follower, Log, LogError, Position, Proposal, Put};
 use waypost::model::id::Id;
+use waypost::model::node::NodeNumber;
 use waypost::table::keys;
 use waypost::table::record::encode_clicks;
 
@@ -48,7 +49,7 @@ fn on(folder: &Path) -> Arc<dyn Disk> {
 /// A click total: the one write that relies on no table.
 fn total(link: u64) -> Proposal {
     let value = Some(Bytes::from(encode_clicks(link)));
-    let puts = vec![Put { key: keys::clicks(Id::from_bits(link.into())), value }];
+    let puts = vec![Put { key: keys::clicks(Id::from_bits(link.into()), NodeNumber::ALONE), value }];
     Proposal { puts, ..Proposal::default() }
 }
 
@@ -105,7 +106,7 @@ fn n20_a_reader_outlives_the_file_that_it_reads() {
     // Segments several times as long as what is read at once.
     let value = Bytes::from(vec![7; 10_000]);
     for link in 0..300 {
-        let key = keys::clicks(Id::from_bits(link));
+        let key = keys::clicks(Id::from_bits(link), NodeNumber::ALONE);
         let puts = vec![Put { key, value: Some(value.clone()) }];
         log.commit(Proposal { puts, ..Proposal::default() }).wait().expect("commits");
     }

@@ -104,8 +104,24 @@ fn n14_a_company_has_a_bounded_number_of_workspaces() {
     let id = company(&mut app.admin(), &json!({"name": "agency"}));
     let key = company_key(&mut app.admin(), &id);
     let mut agency = app.visitor().with_key(&key);
-    for n in 0..1_000 {
+    for n in 0..997 {
         agency.post(WORKSPACES, &json!({"name": format!("{n}")})).expect(201, "a workspace");
+    }
+    // The bound holds also for those that are created at the same moment.
+    let made: Vec<u16> = thread::scope(|scope| {
+        let make = |n| {
+            let mut agency = app.visitor().with_key(&key);
+            scope.spawn(move || agency.post(WORKSPACES, &json!({"name": format!("at once {n}")})).status)
+        };
+        let threads: Vec<_> = (0..24).map(make).collect();
+        threads.into_iter().map(|thread| thread.join().expect("it ends")).collect()
+    });
+    assert!(made.iter().all(|status| [201, 403].contains(status)), "{made:?}");
+    let at_once = made.iter().filter(|status| **status == 201).count();
+    assert!(at_once <= 3, "{at_once} beside 997");
+    // Of those that stand in each other's way all may be refused.
+    for n in at_once..3 {
+        agency.post(WORKSPACES, &json!({"name": format!("last {n}")})).expect(201, "a workspace");
     }
     let refused = agency.post(WORKSPACES, &json!({"name": "one too many"}));
     refused.refuses(403, "a company has at most 1000 workspaces", "the bound");

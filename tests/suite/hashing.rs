@@ -103,6 +103,7 @@ fn write_as_before(app: &TestApp, code: &str, hash: &str) {
         request: 0,
         now: links.clock().now(),
         claim: None,
+        client: waypost::links::Client::default(),
     };
     let draft = Draft {
         domain: DomainChoice::Default,
@@ -265,4 +266,34 @@ fn n06_links_that_race_to_lead_to_each_other_do_not_make_a_loop() {
         });
         assert!(made == (201, json!(0)) || made == (422, json!(1)), "round {round}: {made:?}");
     }
+}
+
+/// The hashing of a bulk went on for half a minute after its client had left.
+#[test]
+fn n05_a_bulk_that_has_written_nothing_ends_when_its_client_leaves() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Plan::on(folder.path()).start();
+    let rows: Vec<Value> =
+        (0..1_000).map(|_| json!({"url": "https://e.test/", "password": "open"})).collect();
+    let body = json!({"links": rows}).to_string();
+    let head = format!(
+        "POST {LINKS}/bulk HTTP/1.1\r\nHost: {HOST}\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut bulk = Connection::open(server.address()).expect("the server accepts");
+    let before = ticks(&server);
+    bulk.send(head.as_bytes()).and_then(|()| bulk.send(body.as_bytes())).expect("the server reads");
+    poll("the bulk to hash", PATIENCE, || (ticks(&server) > before + 50).then_some(()));
+    drop(bulk);
+    // A thousand hashes take hundreds of ticks more: it is idle long before.
+    let mut last = ticks(&server);
+    poll("the hashing to end", PATIENCE, || {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let now = ticks(&server);
+        (now - std::mem::replace(&mut last, now) <= 5).then_some(())
+    });
+    let total = server.admin().get(&format!("{LINKS}?limit=1")).expect(200, "the list")["total"].clone();
+    assert_eq!(total, 0, "nothing was made");
+    server.kill();
 }

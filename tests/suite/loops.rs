@@ -224,6 +224,7 @@ fn context(links: &Links) -> Context {
         request: 0,
         now,
         claim: None,
+        client: waypost::links::Client::default(),
     }
 }
 

@@ -68,6 +68,8 @@ mod model;
 mod native;
 /// Webhooks in a network with a metadata service.
 mod netns;
+/// What nodes of one cluster write for themselves.
+mod nodes;
 /// What the description of the APIs promises.
 mod openapi;
 /// What operators see.

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use waypost::app::Store;
 use waypost::clock::{Clock, Timestamp};
 use waypost::config::Config;
-use waypost::links::{Caller, Context, Imported, Links, OnConflict};
+use waypost::links::{Caller, Client, Context, Imported, Links, OnConflict};
 use waypost::log::{Proposal, Put};
 use waypost::model::destination::LinkType;
 use waypost::model::id::Id;
 use waypost::model::key::{Reach, Scopes};
 use waypost::model::link::{DomainChoice, Draft};
+use waypost::model::node::NodeNumber;
 use waypost::model::short_code::ShortCode;
 use waypost::model::tenant::Tenant;
 use waypost::readiness::Readiness;
@@ -171,9 +172,14 @@ fn an_import_keeps_only_ids_that_nobody_has() {
 
 /// What commands work on, without a server.
 async fn store(folder: &Path) -> Store {
+    node(folder, NodeNumber::ALONE).await
+}
+
+async fn node(folder: &Path, number: NodeNumber) -> Store {
     let config = Config { data_dir: folder.join("data"), ..Config::default() };
     let clock = Clock::fixed(Timestamp::from_millis(START));
-    let store = Store::open(&config, clock, &Readiness::default()).expect("it opens");
+    let opened = Store::open_as(number, &config, clock, &Readiness::default(), |log| log);
+    let store = opened.expect("it opens");
     store.ready(&config.data_dir).await.expect("its first records");
     store
 }
@@ -188,6 +194,7 @@ fn on_behalf_of_nobody(links: &Links) -> Context {
         request: 0,
         now: Timestamp::from_millis(START),
         claim: None,
+        client: Client::default(),
     }
 }
 
@@ -212,7 +219,8 @@ async fn clicks_of_a_deleted_link_do_not_stay_behind() {
     let mut ids = Vec::new();
     for _ in 0..40 {
         let id = links.create(&context, draft()).await.expect("made").link.id;
-        let counter = links.cache().counters().adopt(id, false, || Ok::<_, ()>(0)).expect("nothing fails");
+        let counter =
+            links.cache().counters().adopt(id, false, || Ok::<_, ()>(0.into())).expect("nothing fails");
         links.cache().counters().count(&counter);
         let (links, context) = (links.clone(), context.clone());
         let mut deleting = tokio::spawn(async move { links.delete(&context, id).await });
@@ -228,18 +236,23 @@ async fn clicks_of_a_deleted_link_do_not_stay_behind() {
         store.links.flush_clicks().await.expect("written");
         ids.push(id);
     }
-    let left = ids.iter().filter(|id| store.table.clicks(**id).expect("the table answers") > 0).count();
+    let left = ids.iter().filter(|id| clicks(&store, **id) > 0).count();
     assert_eq!(left, 0, "of {}", ids.len());
     // One left behind all the same goes with the tombstone.
-    let total = Put { key: keys::clicks(ids[0]), value: Some(encode_clicks(7).into()) };
+    let total = Put { key: keys::clicks(ids[0], NodeNumber::ALONE), value: Some(encode_clicks(7).into()) };
     let position =
         store.log.commit(Proposal { puts: vec![total], ..Proposal::default() }).await.expect("written");
-    assert!(store.table.wait(position).await && store.table.clicks(ids[0]).ok() == Some(7));
+    assert!(store.table.wait(position).await && clicks(&store, ids[0]) == 7);
     let later = Timestamp::from_millis(START).plus_millis(31 * 24 * 60 * 60 * 1_000);
     store.links.sweep(later).await.expect("swept");
     assert!(store.table.wait(store.log.position()).await);
-    assert_eq!(store.table.clicks(ids[0]).ok(), Some(0));
+    assert_eq!(clicks(&store, ids[0]), 0);
     store.close().await;
+}
+
+/// The clicks of a link in the table.
+fn clicks(store: &Store, id: Id) -> u64 {
+    store.table.clicks(id, NodeNumber::ALONE).expect("the table answers").total()
 }
 
 fn imported(draft: Draft) -> Imported {
@@ -266,7 +279,7 @@ async fn clicks_of_a_link_that_came_back_outlive_its_tombstone() {
     let later = Timestamp::from_millis(START).plus_millis(31 * 24 * 60 * 60 * 1_000);
     assert_eq!(links.sweep(later).await.expect("swept"), 3, "two tombstones, and a total that nobody has");
     links.catch_up().await.expect("the table follows");
-    assert_eq!(store.table.clicks(id).ok(), Some(7));
+    assert_eq!(clicks(&store, id), 7);
     store.close().await;
 }
 
@@ -323,7 +336,8 @@ async fn an_import_does_not_wait_for_a_table_that_stands_still() {
     let store = store(folder.path()).await;
     let import = store.links.import(OnConflict::Fail, false);
     store.table.stop();
-    let total = Put { key: keys::clicks(Id::from_bits(7)), value: Some(encode_clicks(7).into()) };
+    let total =
+        Put { key: keys::clicks(Id::from_bits(7), NodeNumber::ALONE), value: Some(encode_clicks(7).into()) };
     store.log.commit(Proposal { puts: vec![total], ..Proposal::default() }).await.expect("written");
     import.finish().await.expect("durable");
     let error = store.links.catch_up().await.expect_err("it stands still").to_string();
@@ -379,9 +393,24 @@ fn keys_and_domains_have_their_bounds() {
     for (what, body, why) in rows {
         let path = format!("/api/v1/{what}");
         let mut last = String::new();
-        for n in 0..MOST {
+        for n in 0..MOST - 2 {
             let made = admin.post(&path, &body(n)).expect(201, what);
             text(&made[&what[..what.len() - 1]], "id").clone_into(&mut last);
+        }
+        // The bound holds also for those that are created at the same moment.
+        let made: Vec<u16> = std::thread::scope(|scope| {
+            let (app, path) = (&app, &path);
+            let make = |n| {
+                let body = body(2 * MOST + n);
+                scope.spawn(move || app.admin().post(path, &body).status)
+            };
+            let threads: Vec<_> = (0..16).map(make).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it ends")).collect()
+        });
+        let at_once = made.iter().filter(|status| **status == 201).count();
+        assert!(at_once <= 2, "{what}: {made:?}");
+        for n in at_once..2 {
+            admin.post(&path, &body(3 * MOST + n)).expect(201, what);
         }
         admin.post(&path, &body(MOST)).refuses(403, why, what);
         let mut other = app.admin().with("X-Workspace-Id", "other");

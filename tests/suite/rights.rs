@@ -163,6 +163,7 @@ fn context(links: &Links, key: &Key) -> Context {
         request: 0,
         now: links.clock().now(),
         claim: None,
+        client: waypost::links::Client::default(),
     }
 }
 

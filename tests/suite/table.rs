@@ -19,6 +19,7 @@ use waypost::model::destination::{Destination, LinkType};
 use waypost::model::domain::DomainNumber;
 use waypost::model::id::{ForeignId, Id};
 use waypost::model::link::{Link, Options};
+use waypost::model::node::NodeNumber;
 use waypost::model::short_code::ShortCode;
 use waypost::model::snapshot::{Import, ImportStatus};
 use waypost::model::workspace::WorkspaceNumber;
@@ -42,6 +43,12 @@ impl Observer for Nobody {
     fn failed(&self) {}
 
     fn applied(&self, _: &Change) {}
+
+    fn node(&self) -> NodeNumber {
+        NodeNumber::ALONE
+    }
+
+    fn totals_applied(&self, _: &[(Id, NodeNumber, u64)]) {}
 }
 
 struct Store {

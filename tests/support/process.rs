@@ -16,7 +16,7 @@ use crate::support::app::{HOST, KEY};
 use crate::support::http::Client;
 
 /// How long a start, an exit or anything else polled for may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// How often a poll looks.
 const POLL: Duration = Duration::from_millis(2);

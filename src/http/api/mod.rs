@@ -58,7 +58,7 @@ use crate::fair::FairPermit;
 use crate::http::body::Answer;
 use crate::http::counts::Counts;
 use crate::http::server::Settings;
-use crate::links::{Caller, Context, Credential, Replay};
+use crate::links::{Caller, Client, Context, Credential, Replay};
 use crate::model::Invalid;
 use crate::model::key::{Reach, Scope};
 use crate::model::tenant::Tenant;
@@ -347,7 +347,8 @@ impl Api {
         let reach = if is_confined { Reach::Workspace(workspace.number) } else { caller.reach() };
         let (key, scopes) = (caller.credential(), caller.scopes());
         let now = links.clock().now();
-        let context = Context { key, reach, scopes, tenant, workspace, request, now, claim };
+        let context =
+            Context { key, reach, scopes, tenant, workspace, request, now, claim, client: Client::default() };
         let held = Held { slot, bulk, version: parts.version, body: body.len() };
         drop(body);
         // Boxed, so that a request that waits for its body does not hold the room for the rest.
@@ -376,7 +377,8 @@ impl Api {
             return Ok((self.perform(&context, command).await?, room));
         }
         // A task of its own: a client that hangs up must not stop a write half way between log,
-        // table and cache, nor let its twin start.
+        // table and cache, nor let its twin start. Long work before the first write looks at the client.
+        let _waiting = context.client.wait();
         let api = self.clone();
         let task = tokio::spawn(async move {
             let _held = (slot, bulk);

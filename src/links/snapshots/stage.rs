@@ -15,7 +15,6 @@ use crate::links::commit::{ATTEMPTS, Committed, Effect, chance};
 use crate::links::cpu_pool::Cancel;
 use crate::links::directory::Held;
 use crate::links::loops::Siblings;
-use crate::links::tags::TAGS_MAX;
 use crate::links::{Context, Error, Links, Shared};
 use crate::log::CommitError;
 use crate::model::Invalid;
@@ -94,6 +93,8 @@ impl Links {
         let there = self.tags(&job.context).await?;
         let known: HashMap<Box<str>, Id> = there.into_iter().map(|tag| (tag.name, tag.id)).collect();
         let mut tags = Tags::default();
+        // Until the Change that completes the import creates them.
+        let mut creating = None;
         for number in 0..job.snapshot.record.chunks {
             let chunk = self.record::<Chunk>(keys::chunk(job.import.frozen, number)).await?;
             match chunk.ok_or(Error::NotFound("snapshot"))?.record {
@@ -101,9 +102,10 @@ impl Links {
                     for (name, color) in list {
                         tags.add(&self.0, &job.context, &known, name, color);
                     }
-                    if known.len() + tags.new.len() > TAGS_MAX {
-                        return Err(Error::Forbidden(format!("a workspace has at most {TAGS_MAX} tags")));
-                    }
+                    // Not beside itself: it would count twice.
+                    drop(creating.take());
+                    let (workspace, new) = (job.import.workspace, tags.new.len());
+                    creating = Some(self.blocking(move |shared| shared.announce_tags(workspace, new)).await?);
                 }
                 Chunk::Links(mut links) => {
                     let is_foreign = job.snapshot.record.company != job.import.company;
@@ -128,7 +130,9 @@ impl Links {
                 }
             }
         }
-        self.complete(job, tags.new).await
+        let ended = self.complete(job, tags.new).await;
+        drop(creating);
+        ended
     }
 
     async fn stage_some(&self, job: &mut Job, frozen: Vec<FrozenLink>) -> Result<(), Error> {
