@@ -339,4 +339,47 @@ mod tests {
             assert_eq!(ranges(&lost, open_end), want);
         }
     }
+
+    #[test]
+    fn the_fate_of_a_table() {
+        let (other, ahead) = ("it belongs to another log", "it is ahead of the log");
+        let rows = [
+            (None, TableFate::Build),
+            (Some((7, 9)), TableFate::Keep),
+            (Some((7, 8)), TableFate::Replay(1)),
+            (Some((7, 5)), TableFate::Replay(4)),
+            (Some((7, 4)), TableFate::Reload),
+            (Some((7, 10)), TableFate::SetAside(ahead)),
+            (Some((8, 9)), TableFate::SetAside(other)),
+            (Some((8, 10)), TableFate::SetAside(other)),
+        ];
+        for (table, want) in rows {
+            let found = table.map(|(id, applied)| (id, Position(applied)));
+            assert_eq!(table_fate(7, Position(5), Position(9), found), want, "{table:?}");
+        }
+    }
+
+    /// A forecast says what the report says later, of the same source.
+    #[test]
+    fn what_is_forecast_and_what_is_reported() {
+        let rows = [
+            (Source::Frames, "the next start writes the log anew from what it holds", "No position was lost"),
+            (
+                Source::Table(Position(7)),
+                "The table is whole at position 7: the next start",
+                "The table is whole at position 7: the log was written anew from it",
+            ),
+            (
+                Source::Remains("position 3".to_owned()),
+                "The next start goes on without position 3, as --accept-loss demands",
+                "Went on without position 3 as --accept-loss demands",
+            ),
+        ];
+        for (from, forecast, report) in rows {
+            let rewrite = Rewrite { why: "a frame is damaged".to_owned(), from };
+            for (text, part) in [(rewrite.forecast(), forecast), (rewrite.report(), report)] {
+                assert!(text.starts_with("a frame is damaged. ") && text.contains(part), "{text}");
+            }
+        }
+    }
 }
