@@ -13,7 +13,7 @@ use crate::model::workspace::{Company, Workspace};
 use crate::table::keys;
 use crate::table::record::{
     Answer, Applied, Cell, Chunk, FrozenId, LinkAt, Number, Staged, Stored, TagName, Tombstone,
-    WaitingDeliveries, decode_clicks, encode_clicks,
+    WaitingDeliveries, WorkMark, decode_clicks, encode_clicks,
 };
 
 /// All kinds that are read and written alike.
@@ -36,6 +36,7 @@ static KINDS: &[fn(&[u8])] = &[
     held::<Share>,
     held::<Import>,
     held::<FrozenId>,
+    held::<WorkMark>,
     held::<ContactKey>,
     held::<Answer>,
     held::<WebhookSecret>,

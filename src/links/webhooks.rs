@@ -76,12 +76,14 @@ impl Links {
         self.directory().workspace(number).map(|held| Arc::clone(&held.record))
     }
 
-    /// The deliveries that the last stop found waiting, each batch with its name.
+    /// The deliveries that the last stop of this node found waiting, each batch with its name.
     pub async fn waiting_deliveries(&self) -> Result<Vec<(Id, WaitingDeliveries)>, Error> {
         self.blocking(|shared| {
             let mut found = Vec::new();
             shared.table.each::<WaitingDeliveries>(keys::WAITING, &mut |key, batch| {
-                found.extend(keys::trailing_id(key).map(|id| (id, batch)));
+                // What waits on another node, that node delivers.
+                let own = keys::parse_waiting(key).filter(|(_, node)| *node == shared.node);
+                found.extend(own.map(|(id, _)| (id, batch)));
                 true
             })?;
             Ok(found)
@@ -93,7 +95,7 @@ impl Links {
     pub async fn keep_waiting(&self, batches: &[WaitingDeliveries]) -> Result<(), Error> {
         for batch in batches {
             let id = IdSource::after(None).next(self.0.clock.now(), chance());
-            let put = Put { key: keys::waiting(id), value: Some(batch.encode().into()) };
+            let put = Put { key: keys::waiting(id, self.0.node), value: Some(batch.encode().into()) };
             self.write_unasked(vec![put]).await?;
         }
         Ok(())
@@ -104,7 +106,8 @@ impl Links {
         if ids.is_empty() {
             return Ok(());
         }
-        self.write_unasked(ids.iter().map(|id| Put { key: keys::waiting(*id), value: None }).collect()).await
+        let remove = |id: &Id| Put { key: keys::waiting(*id, self.0.node), value: None };
+        self.write_unasked(ids.iter().map(remove).collect()).await
     }
 
     async fn write_unasked(&self, puts: Vec<Put>) -> Result<(), Error> {

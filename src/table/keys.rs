@@ -21,7 +21,7 @@
 //! | `a` scope | idempotency answer | | |
 //! | `j` | what contact links are signed with | | |
 //! | `y` workspace | webhook secret | | |
-//! | `q` id | deliveries that wait over a restart | | |
+//! | `q` id node | deliveries that wait over a restart | | |
 //! | `m` workspace id | campaign | | |
 //! | `b` workspace | credits left | | |
 //! | `s` id | snapshot | `W` workspace id | its snapshots |
@@ -96,11 +96,9 @@ pub fn tombstone(workspace: WorkspaceNumber, id: Id) -> Bytes {
     key(b'x', &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
 }
 
-/// Key of the clicks of a link that one node counted. Of [`NodeNumber::ALONE`] the number is left out.
+/// Key of the clicks of a link that one node counted.
 pub fn clicks(id: Id, node: NodeNumber) -> Bytes {
-    let number = node.0.to_be_bytes();
-    let number = if node == NodeNumber::ALONE { &[][..] } else { &number };
-    key(CLICKS_PREFIX, &[&id.bits().to_be_bytes(), number])
+    key(CLICKS_PREFIX, &[&id.bits().to_be_bytes(), number_of(node, &node.0.to_be_bytes())])
 }
 
 /// Prefix of the click totals of a link, one for each node that counted some.
@@ -110,10 +108,21 @@ pub fn clicks_of(id: Id) -> Bytes {
 
 /// The link and the node in the key of a click total.
 pub fn parse_clicks(key: &[u8]) -> Option<(Id, NodeNumber)> {
-    let (id, node) = key.strip_prefix(&[CLICKS_PREFIX])?.split_first_chunk::<16>()?;
+    of_node(key.strip_prefix(&[CLICKS_PREFIX])?)
+}
+
+/// What a key has of its node: nothing for [`NodeNumber::ALONE`], so that keys are as they were before there
+/// were nodes.
+fn number_of(node: NodeNumber, bytes: &[u8]) -> &[u8] {
+    if node == NodeNumber::ALONE { &[] } else { bytes }
+}
+
+/// An id, and the node behind it.
+fn of_node(key: &[u8]) -> Option<(Id, NodeNumber)> {
+    let (id, node) = key.split_first_chunk::<16>()?;
     let node = match node {
         [] => NodeNumber::ALONE,
-        // The number 0 is never written: it would be a second key of one total.
+        // The number 0 is never written: it would be a second key of one record.
         node => NodeNumber(u16::from_be_bytes(node.try_into().ok().filter(|number| *number != [0, 0])?)),
     };
     Some((Id::from_bits(u128::from_be_bytes(*id)), node))
@@ -247,8 +256,13 @@ pub fn webhook_secret(workspace: WorkspaceNumber) -> Bytes {
 }
 
 /// Key of some deliveries that wait over a restart.
-pub fn waiting(id: Id) -> Bytes {
-    key(b'q', &[&id.bits().to_be_bytes()])
+pub fn waiting(id: Id, node: NodeNumber) -> Bytes {
+    key(b'q', &[&id.bits().to_be_bytes(), number_of(node, &node.0.to_be_bytes())])
+}
+
+/// The batch and the node in the key of deliveries that wait.
+pub fn parse_waiting(key: &[u8]) -> Option<(Id, NodeNumber)> {
+    of_node(key.strip_prefix(WAITING)?)
 }
 
 /// Prefix of all deliveries that wait over a restart.
@@ -526,5 +540,31 @@ mod tests {
     fn record_kinds_are_sorted_and_apart_from_indexes() {
         assert!(RECORD_KINDS.is_sorted());
         assert!(RECORD_KINDS.iter().all(u8::is_ascii_lowercase));
+    }
+
+    /// The keys of a machine without a cluster are those of the first version.
+    #[test]
+    fn keys_that_belong_to_a_node() {
+        let (id, third) = (Id::from_bits(7), NodeNumber(3));
+        let bytes = |kind: u8, node: &[u8]| [&[kind][..], &7_u128.to_be_bytes(), node].concat();
+        let rows = [
+            (
+                clicks(id, NodeNumber::ALONE),
+                bytes(b'c', &[]),
+                parse_clicks as fn(&[u8]) -> _,
+                NodeNumber::ALONE,
+            ),
+            (clicks(id, third), bytes(b'c', &[0, 3]), parse_clicks, third),
+            (waiting(id, NodeNumber::ALONE), bytes(b'q', &[]), parse_waiting, NodeNumber::ALONE),
+            (waiting(id, third), bytes(b'q', &[0, 3]), parse_waiting, third),
+        ];
+        for (key, want, parse, node) in rows {
+            assert_eq!(key, want, "{node:?}");
+            assert_eq!(parse(&key), Some((id, node)), "{node:?}");
+        }
+        assert!(clicks(id, third).starts_with(&clicks_of(id)));
+        for wrong in [bytes(b'c', &[0]), bytes(b'c', &[0, 0]), bytes(b'c', &[0, 3, 0]), bytes(b'q', &[])] {
+            assert_eq!(parse_clicks(&wrong), None, "{wrong:?}");
+        }
     }
 }

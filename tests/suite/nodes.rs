@@ -16,8 +16,10 @@ use waypost::model::key::{Reach, Scopes};
 use waypost::model::link::{DomainChoice, Draft};
 use waypost::model::node::NodeNumber;
 use waypost::model::tenant::Tenant;
+use waypost::model::workspace::WorkspaceNumber;
 use waypost::readiness::Readiness;
 use waypost::table::keys;
+use waypost::table::record::{FrozenId, Stored, WaitingDeliveries, WorkMark};
 
 /// A node and its number.
 struct Node {
@@ -147,6 +149,50 @@ async fn totals_of_two_nodes_of_one_link_add_up() {
     for node in nodes {
         node.store.close().await;
     }
+}
+
+/// Deliveries that wait over a restart are the node's that kept them: two nodes would send each event twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deliveries_of_another_node_are_left_alone() {
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
+    let ([first, second], _) = two([folders[0].path(), folders[1].path()]).await;
+    let batch = WaitingDeliveries(Vec::new());
+    first.store.links.keep_waiting(std::slice::from_ref(&batch)).await.expect("written");
+    assert!(first.store.table.wait(first.store.log.position()).await);
+    second.take(first.records(keys::WAITING)).await;
+    assert_eq!(second.records(keys::WAITING).len(), 1, "it has the record");
+    let waiting = async |node: &Node| node.store.links.waiting_deliveries().await.expect("read").len();
+    assert_eq!((waiting(&first).await, waiting(&second).await), (1, 0));
+    first.store.close().await;
+    second.store.close().await;
+}
+
+/// What an import has staged is undone by another node only when its lease is over, and by its own node as
+/// soon as it does not work on it any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_with_a_lease_is_left_alone() {
+    const MINUTE: i64 = 60_000;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let node = Node::start(folder.path(), 2).await;
+    let now = node.store.links.clock().now();
+    let mark = |n: u128, owner: u16, minutes: i64| {
+        let until = now.plus_millis(minutes * MINUTE);
+        let mark = WorkMark { frozen: Id::from_bits(7), owner: NodeNumber(owner), until };
+        let key = keys::staging(WorkspaceNumber(0), Id::from_bits(n));
+        Put { key, value: Some(mark.encode().into()) }
+    };
+    let before = Put {
+        key: keys::staging(WorkspaceNumber(0), Id::from_bits(5)),
+        value: Some(FrozenId(Id::from_bits(7)).encode().into()),
+    };
+    // Of another node with a lease, and without; of this node; of a time before leases.
+    node.take(vec![mark(1, 1, 10), mark(2, 1, -1), mark(3, 2, 10), mark(4, 3, 10), before]).await;
+    node.store.links.sweep_snapshots().await.expect("swept");
+    let left = node.records(keys::STAGINGS);
+    let left: Vec<_> =
+        left.iter().filter_map(|put| keys::parse_staging(&put.key)).map(|(_, id)| id).collect();
+    assert_eq!(left, [Id::from_bits(1), Id::from_bits(4)]);
+    node.store.close().await;
 }
 
 /// A data folder that was written without a cluster keeps its clicks as one of the cluster's.

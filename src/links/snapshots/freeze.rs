@@ -7,20 +7,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{CHUNK_BYTES, FREEZE_WAIT_MAX, SnapshotView};
+use super::{CHUNK_BYTES, FREEZE_WAIT_MAX, Lease, SnapshotView};
 use crate::links::commit::{Committed, Effect};
 use crate::links::cpu_pool::Cancel;
 use crate::links::list::SLICE_STEPS;
 use crate::links::workspaces::only_instance_names_ids;
 use crate::links::{Context, Error, Links, Shared};
-use crate::log::Position;
 use crate::model::Invalid;
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::Link;
 use crate::model::snapshot::{Snapshot, SnapshotDraft, SnapshotKind};
 use crate::model::workspace::WorkspaceNumber;
-use crate::table::record::{Chunk, FrozenId, FrozenLink, LinkAt, Stored, StoredOutcome};
+use crate::table::record::{Chunk, FrozenLink, LinkAt, Stored, StoredOutcome};
 use crate::table::{List, Order, Scanned, Sight, keys};
 
 /// Most links of one snapshot: an hour of importing, and a few hundred megabytes. Past it: refused.
@@ -82,7 +81,7 @@ impl Links {
                 frozen = next_id();
                 self.0.snapshots.freezing.lock().insert(frozen);
                 let mut effect = Effect::default();
-                effect.create(keys::loose(frozen), FrozenId(frozen).encode());
+                effect.create(keys::loose(frozen), self.0.work_mark(frozen).encode());
                 effect
             })
             .await;
@@ -104,7 +103,7 @@ impl Links {
         frozen: Id,
         mut sight: Sight,
     ) -> Result<Snapshot, Error> {
-        let loose = self.record::<FrozenId>(keys::loose(frozen)).await?.ok_or(Error::Busy)?.revision;
+        let mut lease = self.lease(keys::loose(frozen), frozen).await?;
         let mut tags = self.tags(context).await?;
         tags.reverse();
         let places = tags.iter().zip(0_u32..).map(|(tag, place)| (tag.id, place)).collect();
@@ -118,7 +117,7 @@ impl Links {
         let mut chunks = 0;
         for some in tags.chunks(CHUNK_LINKS) {
             let some = some.iter().map(|tag| (tag.name.clone(), tag.color.clone())).collect();
-            self.write_chunk(context, frozen, &mut chunks, loose, Chunk::Tags(some).encode()).await?;
+            self.write_chunk(context, &mut lease, &mut chunks, Chunk::Tags(some).encode()).await?;
         }
         let mut links = 0;
         let mut after = None;
@@ -132,7 +131,7 @@ impl Links {
             sight = seen;
             if !some.is_empty() {
                 links += some.len() as u64;
-                self.write_chunk(context, frozen, &mut chunks, loose, Chunk::Links(some).encode()).await?;
+                self.write_chunk(context, &mut lease, &mut chunks, Chunk::Links(some).encode()).await?;
             }
             if last.is_none() {
                 break;
@@ -154,7 +153,7 @@ impl Links {
         };
         let mut effect = Effect::default();
         effect.create(keys::snapshot(&snapshot.id), snapshot.encode());
-        effect.remove(keys::loose(frozen), loose);
+        effect.remove(keys::loose(frozen), lease.revision);
         effect.answer(context.claim, context.now, || StoredOutcome::Snapshot(snapshot.id.clone()));
         match self.commit(context, effect).await? {
             Committed::Done => Ok(snapshot),
@@ -168,14 +167,14 @@ impl Links {
     async fn write_chunk(
         &self,
         context: &Context,
-        frozen: Id,
+        lease: &mut Lease,
         chunks: &mut u32,
-        loose: Position,
         bytes: Vec<u8>,
     ) -> Result<(), Error> {
+        self.renew(lease).await?;
         let mut effect = Effect::default();
-        effect.rely_on(keys::loose(frozen), loose);
-        effect.create(keys::chunk(frozen, *chunks), bytes);
+        effect.rely_on(lease.key.clone(), lease.revision);
+        effect.create(keys::chunk(lease.frozen, *chunks), bytes);
         *chunks += 1;
         match self.commit(context, effect).await? {
             Committed::Done => Ok(()),

@@ -1,13 +1,14 @@
 //! Importing: who may, whether the share is still good, and the wait for the end, which goes on
 //! without whoever asked.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::{IMPORT_WAIT_MAX, ImportView, reaches, sees};
+use super::{IMPORT_WAIT_MAX, ImportView, Lease, RENEW_EVERY, reaches, sees};
 use crate::fair::FairPermit;
 use crate::links::commit::{Committed, Effect};
 use crate::links::cpu_pool::Cancel;
@@ -30,8 +31,10 @@ pub(super) struct Job {
     pub(super) context: Context,
     pub(super) on_conflict: OnConflict,
     pub(super) import: Import,
-    /// Of the import, and of its mark.
+    /// Of the import's record.
     pub(super) revision: Position,
+    /// Its mark.
+    pub(super) lease: Lease,
     pub(super) share: Found<Share>,
     pub(super) snapshot: Found<Snapshot>,
     pub(super) progress: Arc<AtomicU64>,
@@ -180,21 +183,36 @@ impl Links {
             .commit_new(context, |next_id| {
                 import.id = next_id();
                 self.0.snapshots.importing.lock().insert(import.id, Arc::clone(&progress));
-                let frozen = FrozenId(import.frozen).encode();
                 let mut effect = Effect::default();
                 effect.create(keys::import(import.frozen, import.id), import.encode());
-                effect.create(keys::imported(import.id), frozen.clone());
-                effect.create(keys::staging(import.workspace, import.id), frozen);
+                effect.create(keys::imported(import.id), FrozenId(import.frozen).encode());
+                let mark = self.0.work_mark(import.frozen);
+                effect.create(keys::staging(import.workspace, import.id), mark.encode());
                 effect.answer(context.claim, context.now, || StoredOutcome::Import(import.id));
                 effect
             })
             .await;
         let importing = Importing { links: self.clone(), id: import.id, _begun: begun };
         let Committed::Done = committed? else { return Err(Error::Busy) };
-        let mark = self.record::<FrozenId>(keys::staging(import.workspace, import.id)).await?;
-        let revision = mark.ok_or(Error::Busy)?.revision;
+        let lease = self.lease(keys::staging(import.workspace, import.id), import.frozen).await?;
+        // Both were written by one Change.
+        let revision = lease.revision;
         let context = Context { claim: None, ..context.clone() };
-        Ok((Job { context, on_conflict, import, revision, share, snapshot, progress }, importing))
+        Ok((Job { context, on_conflict, import, revision, lease, share, snapshot, progress }, importing))
+    }
+
+    /// Waits for the import's place, and stages it.
+    async fn wait_and_stage(&self, job: &mut Job) -> Result<(), Error> {
+        let tenant = job.context.tenant.clone();
+        let mut acquire = pin!(self.0.snapshots.permits.acquire(&tenant, 1, IMPORT_WAIT_MAX));
+        let permit = loop {
+            tokio::select! {
+                permit = &mut acquire => break permit,
+                () = tokio::time::sleep(RENEW_EVERY) => self.renew(&mut job.lease).await?,
+            }
+        };
+        let _permit = permit.ok_or(Error::Busy)?;
+        self.stage(job).await
     }
 
     /// Does the work, and undoes it when it fails.
@@ -204,13 +222,9 @@ impl Links {
         _importing: Importing,
         _turn: Option<OwnedMutexGuard<()>>,
     ) -> Result<Import, Error> {
-        let tenant = job.context.tenant.clone();
-        let error = match self.0.snapshots.permits.acquire(&tenant, 1, IMPORT_WAIT_MAX).await {
-            Some(_permit) => match self.stage(&mut job).await {
-                Ok(()) => return Ok(job.import),
-                Err(error) => error,
-            },
-            None => Error::Busy,
+        let error = match self.wait_and_stage(&mut job).await {
+            Ok(()) => return Ok(job.import),
+            Err(error) => error,
         };
         let Import { workspace, id, .. } = job.import;
         let failure = failure_of(&error);

@@ -13,8 +13,9 @@ mod sweep;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
@@ -24,11 +25,12 @@ use super::commit::{ATTEMPTS, Committed, Effect};
 use super::cpu_pool::Cancel;
 use super::{Context, Error, Links, Shared};
 use crate::fair::{FairSemaphore, Shares};
+use crate::log::Position;
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::Reach;
 use crate::model::snapshot::{Import, Share, Snapshot};
 use crate::model::workspace::WorkspaceNumber;
-use crate::table::record::{FrozenId, Owner, Stored};
+use crate::table::record::{Owner, Stored, WorkMark};
 use crate::table::{Found, keys};
 
 /// Snapshots frozen and imports staged at once: of one company two, and one is left to the operator.
@@ -78,6 +80,23 @@ pub struct ImportView {
     pub workspace: ForeignId,
     /// Links dealt with so far.
     pub done: u64,
+}
+
+/// How long the work of a node is left alone by others. Renewed while it works: a node that dies leaves
+/// its work to the others after that.
+const LEASE_MILLIS: i64 = 15 * 60 * 1_000;
+
+/// How often a lease is renewed: a third of it, so that two renewals may fail.
+const RENEW_EVERY: Duration = Duration::from_mins(5);
+
+/// The mark of work under way, on which every Change of the work relies.
+#[derive(Clone, Debug)]
+pub(super) struct Lease {
+    key: Bytes,
+    frozen: Id,
+    /// Of the mark's record: changes with each renewal.
+    pub(super) revision: Position,
+    renewed: Instant,
 }
 
 /// What runs in this process.
@@ -162,7 +181,7 @@ impl Links {
             // An imported one has no content of its own.
             let owns = snapshot.chunks > 0;
             if owns {
-                effect.put(keys::loose(snapshot.frozen), FrozenId(snapshot.frozen).encode());
+                effect.put(keys::loose(snapshot.frozen), self.0.work_mark(snapshot.frozen).encode());
             }
             if let Committed::Done = self.commit(context, effect).await? {
                 if owns && let Err(error) = self.remove_content(snapshot.frozen).await {
@@ -213,13 +232,40 @@ impl Links {
         ImportView { workspace: self.workspace_name(import.workspace), done, import }
     }
 
+    /// Takes up the mark that was just written under this key.
+    async fn lease(&self, key: Bytes, frozen: Id) -> Result<Lease, Error> {
+        let found = self.record::<WorkMark>(key.clone()).await?.ok_or(Error::Busy)?;
+        Ok(Lease { key, frozen, revision: found.revision, renewed: Instant::now() })
+    }
+
+    /// Renews a lease when its time has come. Fails if the work was undone.
+    async fn renew(&self, lease: &mut Lease) -> Result<(), Error> {
+        if lease.renewed.elapsed() < RENEW_EVERY {
+            return Ok(());
+        }
+        let mut effect = Effect::default();
+        effect.replace(lease.key.clone(), lease.revision, self.0.work_mark(lease.frozen).encode());
+        match self.commit_unasked(effect).await? {
+            Committed::Done => {
+                *lease = self.lease(lease.key.clone(), lease.frozen).await?;
+                Ok(())
+            }
+            Committed::Conflict(_) => Err(Error::Busy),
+        }
+    }
+
     /// Reads one record.
-    async fn record<T: Stored + Send + 'static>(&self, key: bytes::Bytes) -> Result<Option<Found<T>>, Error> {
+    async fn record<T: Stored + Send + 'static>(&self, key: Bytes) -> Result<Option<Found<T>>, Error> {
         self.blocking(move |shared: &Shared| Ok(shared.table.get::<T>(&key)?)).await
     }
 }
 
 impl Shared {
+    /// The mark of work of this node, of which it has a lease from now on.
+    pub(super) fn work_mark(&self, frozen: Id) -> WorkMark {
+        WorkMark { frozen, owner: self.node, until: self.clock.now().plus_millis(LEASE_MILLIS) }
+    }
+
     /// Reads the snapshots within reach.
     pub(super) fn snapshots_within(&self, reach: &Reach, cancel: &Cancel) -> Result<Vec<Snapshot>, Error> {
         if *reach == Reach::Instance {

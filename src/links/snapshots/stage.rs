@@ -82,7 +82,7 @@ impl Links {
             if let Ended::Completed = self.stage_all(job).await? {
                 return Ok(());
             }
-            self.unstage(job.import.workspace, job.import.id, job.revision).await?;
+            self.unstage(job.import.workspace, job.import.id, job.lease.revision).await?;
             (job.import.made, job.import.skipped, job.import.renamed) = (0, 0, 0);
             job.progress.store(0, Ordering::Relaxed);
         }
@@ -141,6 +141,7 @@ impl Links {
         let workspace = job.import.workspace;
         let leads_here = || frozen.iter().any(|link| self.0.leads_here(workspace, &link.options));
         for _ in 0..STAGE_ATTEMPTS {
+            self.renew(&mut job.lease).await?;
             let checked_at = self.0.exclusive.generation();
             let plan = {
                 let (context, on_conflict) = (job.context.clone(), job.on_conflict);
@@ -159,7 +160,7 @@ impl Links {
                 }
                 let build = |next_id: &mut dyn FnMut() -> Id| {
                     let mut effect = Effect::default();
-                    effect.rely_on(mark.clone(), job.revision);
+                    effect.rely_on(mark.clone(), job.lease.revision);
                     for row in &plan.rows {
                         row.add(&mut effect, job, next_id());
                     }
@@ -199,7 +200,7 @@ impl Links {
         for _ in 0..ATTEMPTS {
             let mut effect = Effect::default();
             effect.replace(keys::import(import.frozen, import.id), job.revision, import.encode());
-            effect.remove(keys::staging(import.workspace, import.id), job.revision);
+            effect.remove(keys::staging(import.workspace, import.id), job.lease.revision);
             effect.rely_on(snapshot.clone(), job.snapshot.revision);
             if job.share.record.kind == ShareKind::Once {
                 let mut used = job.share.record.clone();

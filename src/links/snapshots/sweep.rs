@@ -9,7 +9,7 @@ use crate::model::id::Id;
 use crate::model::snapshot::{Import, ImportFailure, ImportStatus};
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::keys;
-use crate::table::record::{FrozenId, Stored};
+use crate::table::record::{Stored, WorkMark};
 
 /// Links or chunks removed by one Change.
 const REMOVALS_PER_CHANGE: usize = 500;
@@ -25,17 +25,23 @@ impl AtWork {
 }
 
 impl Links {
-    /// Removes what imports and snapshots have left that nobody works on any more.
+    /// Removes what imports and snapshots of this node have left that it does not work on, and what other
+    /// nodes have left whose leases are over.
     pub async fn sweep_snapshots(&self) -> Result<(), Error> {
+        let now = self.0.clock.now();
         let (mut stagings, mut loose) = self
-            .blocking(|shared| {
+            .blocking(move |shared| {
                 let (mut stagings, mut loose) = (Vec::new(), Vec::new());
-                shared.table.each::<FrozenId>(keys::STAGINGS, &mut |key, _| {
-                    stagings.extend(keys::parse_staging(key));
+                shared.table.each::<WorkMark>(keys::STAGINGS, &mut |key, mark| {
+                    if !mark.is_leased_to_other(shared.node, now) {
+                        stagings.extend(keys::parse_staging(key));
+                    }
                     true
                 })?;
-                shared.table.each::<FrozenId>(keys::LOOSE, &mut |_, frozen| {
-                    loose.push(frozen.0);
+                shared.table.each::<WorkMark>(keys::LOOSE, &mut |_, mark| {
+                    if !mark.is_leased_to_other(shared.node, now) {
+                        loose.push(mark.frozen);
+                    }
                     true
                 })?;
                 Ok((stagings, loose))
@@ -63,11 +69,11 @@ impl Links {
         failure: ImportFailure,
     ) -> Result<(), Error> {
         let mark = keys::staging(workspace, id);
-        let Some(found) = self.record::<FrozenId>(mark.clone()).await? else { return Ok(()) };
+        let Some(found) = self.record::<WorkMark>(mark.clone()).await? else { return Ok(()) };
         // Every Change relies on the mark: should the import have come to its end after all, nothing
         // of it is removed.
         let revision = found.revision;
-        let key = keys::import(found.record.0, id);
+        let key = keys::import(found.record.frozen, id);
         for _ in 0..ATTEMPTS {
             let Some(found) = self.record::<Import>(key.clone()).await? else { break };
             let mut import = found.record;
@@ -129,7 +135,7 @@ impl Links {
     /// Removes content that no snapshot has.
     pub(super) async fn remove_content(&self, frozen: Id) -> Result<(), Error> {
         let mark = keys::loose(frozen);
-        let Some(found) = self.record::<FrozenId>(mark.clone()).await? else { return Ok(()) };
+        let Some(found) = self.record::<WorkMark>(mark.clone()).await? else { return Ok(()) };
         let mut number = 0;
         loop {
             let chunks = self

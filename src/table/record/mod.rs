@@ -24,7 +24,7 @@ pub use self::entity::{Applied, CompanyId, Number, TagName};
 pub use self::link::{LinkAt, Staged, Tombstone};
 pub use self::owner::{Owned, Owner};
 pub(in crate::table) use self::owner::{unchecked, workspace_of_link};
-pub use self::snapshot::{Chunk, FrozenId, FrozenLink};
+pub use self::snapshot::{Chunk, FrozenId, FrozenLink, WorkMark};
 pub use self::webhook::{WaitingDeliveries, WaitingDelivery};
 
 use crate::log::Position;

@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::{Link, Options};
+use crate::model::node::NodeNumber;
 use crate::model::short_code::ShortCode;
 use crate::model::snapshot::{Import, ImportFailure, ImportStatus, Share, ShareKind, Snapshot, SnapshotKind};
 use crate::model::workspace::WorkspaceNumber;
@@ -325,9 +326,60 @@ impl Stored for Import {
     }
 }
 
-/// A pointer to the content of a snapshot: under an import's id, of which snapshot it is; under
-/// the mark of an import under way, the same; under the mark of content that no snapshot has (yet,
-/// or any more), that content.
+/// The mark of work that has not ended: an import under way, or content that no snapshot has (yet, or
+/// any more). Says which content it is about, and whose work it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkMark {
+    /// The content.
+    pub frozen: Id,
+    /// The node that works.
+    pub owner: NodeNumber,
+    /// Until then no other node may undo the work.
+    pub until: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WorkMarkV2 {
+    frozen: u128,
+    owner: u16,
+    until: i64,
+}
+
+impl WorkMark {
+    /// Returns whether `node` must leave this work alone: another node has a lease of it.
+    pub fn is_leased_to_other(&self, node: NodeNumber, now: Timestamp) -> bool {
+        self.owner != node && now < self.until
+    }
+}
+
+impl Stored for WorkMark {
+    fn encode(&self) -> Vec<u8> {
+        let Self { frozen, owner, until } = self;
+        write(2, &WorkMarkV2 { frozen: frozen.bits(), owner: owner.0, until: until.as_millis() })
+    }
+
+    fn decode(bytes: &[u8]) -> Result<WorkMark, Corrupt> {
+        match version(bytes)? {
+            // Before there were leases: of one machine, which has ended since.
+            (1, rest) => Ok(WorkMark {
+                frozen: Id::from_bits(read(rest)?),
+                owner: NodeNumber::ALONE,
+                until: Timestamp::from_millis(0),
+            }),
+            (2, rest) => {
+                let WorkMarkV2 { frozen, owner, until } = read(rest)?;
+                Ok(WorkMark {
+                    frozen: Id::from_bits(frozen),
+                    owner: NodeNumber(owner),
+                    until: Timestamp::from_millis(until),
+                })
+            }
+            (other, _) => unknown("a mark of work", other),
+        }
+    }
+}
+
+/// A pointer to the content of a snapshot: under an import's id, of which snapshot it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrozenId(pub Id);
 

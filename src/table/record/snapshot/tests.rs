@@ -116,6 +116,12 @@ fn version_1_is_read_for_ever() {
     assert_eq!(tags.encode(), golden);
     assert_eq!(FrozenId::decode(&[1, 7]).ok(), Some(FrozenId(Id::from_bits(7))));
     assert_eq!(FrozenId(Id::from_bits(7)).encode(), [1, 7]);
+    let (frozen_id, zero) = (Id::from_bits(7), Timestamp::from_millis(0));
+    let before = WorkMark { frozen: frozen_id, owner: NodeNumber::ALONE, until: zero };
+    assert_eq!(WorkMark::decode(&[1, 7]).ok(), Some(before), "a mark from before leases");
+    let mark = WorkMark { frozen: frozen_id, owner: NodeNumber(3), until: Timestamp::from_millis(5) };
+    assert_eq!(mark.encode(), [2, 7, 3, 10]);
+    assert_eq!(WorkMark::decode(&mark.encode()).ok(), Some(mark));
     let links = Chunk::Links(vec![frozen()]).encode();
     assert_eq!(links[..9], [1, 1, 1, 1, 1, b'd', 1, b'a', links[8]]);
 }
@@ -129,5 +135,8 @@ proptest! {
         let _ = Import::decode(&bytes);
         let _ = Chunk::decode(&bytes);
         let _ = FrozenId::decode(&bytes);
+        let _ = WorkMark::decode(&bytes);
+        bytes[0] = 2;
+        let _ = WorkMark::decode(&bytes);
     }
 }
