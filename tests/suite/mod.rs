@@ -32,6 +32,8 @@ mod disk_full;
 mod doctor;
 /// Framing that servers read differently, targets that name nothing, clients that drip.
 mod framing;
+/// Data folders of earlier versions.
+mod golden;
 /// What hashing passwords costs.
 mod hashing;
 /// HighLevel's links: each operation with each failure, one core, lists of any length.

@@ -1,0 +1,100 @@
+//! Data folders of earlier versions open, and hold what they held. `tests/golden` has them, with what their own
+//! version showed of them; `tests/golden/make` says how they were made.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::http::Client;
+use crate::support::process::{Plan, Process};
+
+/// The admin key of `tests/golden/make`.
+const KEY: &str = "golden-key-0123456789abcdef";
+
+/// Every version whose folders are kept, by its commit.
+const VERSIONS: [&str; 1] = ["ae01dad"];
+
+fn read(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// Lines of an export, by domain and code.
+fn lines(path: &Path) -> BTreeMap<String, Value> {
+    let text = fs::read_to_string(path).expect("an export");
+    let line = |line: &str| -> (String, Value) {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        (format!("{}/{}", line["domain"], line["shortCode"]), line)
+    };
+    text.lines().map(line).collect()
+}
+
+fn plan(data: &Path) -> Plan {
+    Plan::on(data).env("WAYPOST_ADMIN_KEY", KEY).without("WAYPOST_PUBLIC_URL")
+}
+
+fn admin(server: &Process) -> Client {
+    server.visitor().with_key(KEY)
+}
+
+#[test]
+fn data_folders_of_earlier_versions_open() {
+    for version in VERSIONS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{version}.tar.gz"));
+        let unpacked = Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(folder.path()).status();
+        assert!(unpacked.expect("tar runs").success(), "{version}");
+        for state in ["stopped", "killed"] {
+            check(&folder.path().join(state), &format!("{version} {state}"));
+        }
+    }
+}
+
+fn check(folder: &Path, row: &str) {
+    let data = folder.join("data");
+    // Twice: the first start may upgrade the folder.
+    for start in ["first", "second"] {
+        let row = format!("{row}, {start} start");
+        let server = plan(&data).start();
+        let mut client = admin(&server);
+        for (file, path) in [
+            ("links.json", "/api/v1/links?limit=100"),
+            ("tags.json", "/api/v1/tags"),
+            ("domains.json", "/api/v1/domains"),
+            ("workspaces.json", "/api/v1/workspaces"),
+            ("snapshots.json", "/api/v1/snapshots"),
+        ] {
+            assert_eq!(client.get(path).expect(200, &row), read(&folder.join(file)), "{row}: {path}");
+        }
+        // A repeated POST is answered as it was by the version that did it.
+        let body = r#"{"url": "https://example.com/plain", "customSlug": "plain"}"#;
+        let repeated =
+            client.send("POST", "/api/v1/links", &[("Idempotency-Key", "once")], Some(body.as_bytes()));
+        // Kept for a day; after it the code is taken.
+        assert!([201, 409].contains(&repeated.status), "{row}: {repeated:?}");
+        let mut visitor = server.visitor().at("localhost");
+        let mut visit = |path: &str| visitor.head(path);
+        for n in 1..=40 {
+            let answer = visit(&format!("/n{n}"));
+            let want = format!("https://example.com/{n}");
+            assert_eq!((answer.status, answer.header("location")), (302, Some(&*want)), "{row}: n{n}");
+        }
+        assert_eq!(visit("/gone").status, 404, "{row}: deleted");
+        server.stop();
+    }
+    let to = folder.join("again.jsonl");
+    let shown = to.display().to_string();
+    let export = ["export", "--with-password-hashes", "--output", &shown];
+    let (code, _, stderr) = export.iter().fold(plan(&data), |plan, arg| plan.arg(arg)).fails();
+    assert_eq!(code, Some(0), "{row}: {stderr}");
+    let (before, now) = (lines(&folder.join("export.jsonl")), lines(&to));
+    assert_eq!(before.len(), now.len(), "{row}");
+    for (link, line) in before {
+        assert_eq!(now.get(&link), Some(&line), "{row}: {link}");
+    }
+    let (code, stdout, stderr) = plan(&data).arg("verify").fails();
+    assert_eq!(code, Some(0), "{row}: {stdout}{stderr}");
+}
