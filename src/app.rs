@@ -83,6 +83,8 @@ pub enum StartError {
 pub struct Store {
     /// The truth.
     pub log: Arc<dyn Log>,
+    /// The engine below it, for what only a log in files can report.
+    local: Arc<LocalLog>,
     /// Look-ups.
     pub table: Table,
     /// Everything the commands do.
@@ -144,7 +146,8 @@ impl Store {
             witness,
             Arc::clone(&space),
         )?;
-        let log = wrap(Arc::new(log));
+        let local = Arc::new(log);
+        let log = wrap(Arc::clone(&local) as Arc<dyn Log>);
         let links = Links::new(Parts {
             log: Arc::clone(&log),
             table: table.clone(),
@@ -176,7 +179,7 @@ impl Store {
         table
             .start(Arc::clone(&log), observer, Arc::new(may_write), clock, readiness)
             .map_err(|error| StartError::Threads { error })?;
-        Ok(Store { log, table, links, webhooks, space, _lock: lock })
+        Ok(Store { log, local, table, links, webhooks, space, _lock: lock })
     }
 
     /// Returns once the table has caught up and, on the first start, the first records are made.
@@ -192,6 +195,7 @@ impl Store {
         let sources: Vec<Box<dyn ops::Source>> = vec![
             Box::new(Arc::clone(counts)),
             Box::new(Arc::clone(&self.log)),
+            Box::new(Arc::clone(&self.local)),
             Box::new(self.table.clone()),
             Box::new(ops::Lag { log: Arc::clone(&self.log), table: self.table.clone() }),
             Box::new(self.links.cache().clone()),

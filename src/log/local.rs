@@ -42,6 +42,29 @@ impl fmt::Debug for LocalLog {
     }
 }
 
+/// The state of the files of a [`LocalLog`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalStatus {
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// Number of segments.
+    pub segments: usize,
+    /// fsyncs that failed since the start, and the last one's error.
+    pub failed_syncs: u64,
+    /// The last failed fsync.
+    pub last_sync_error: Option<String>,
+    /// fsyncs that succeeded since the start: with `position`, how well groups commit.
+    pub syncs: u64,
+    /// Whether writes are refused because the volume's reserve is reached.
+    pub disk_full: bool,
+    /// Damage that was repaired at the start, as told in the log lines.
+    pub repaired: Option<String>,
+    /// Damage that scrubbing found in sealed segments since the start.
+    pub damaged_segments: u64,
+    /// When all sealed segments were last read through.
+    pub last_scrub: Option<Timestamp>,
+}
+
 impl LocalLog {
     /// Opens the log of a folder, or begins one in an empty folder. The caller holds the lock that
     /// keeps other processes out. `witness` is asked during the call already.
@@ -106,6 +129,29 @@ impl LocalLog {
     }
 }
 
+impl LocalLog {
+    /// Returns the state of its files and of the disk.
+    pub fn local_status(&self) -> LocalStatus {
+        let (bytes, segments) = {
+            let chain = self.shared.source.chain.lock();
+            (chain.bytes(), chain.segments.len())
+        };
+        let gauges = &self.shared.gauges;
+        let told = gauges.told.lock();
+        LocalStatus {
+            bytes,
+            segments,
+            failed_syncs: gauges.failed_syncs.load(Ordering::Relaxed),
+            last_sync_error: told.sync_error.clone(),
+            syncs: gauges.syncs.load(Ordering::Relaxed),
+            disk_full: gauges.disk_full.load(Ordering::Relaxed) || self.shared.space.is_low(),
+            repaired: told.repaired.clone(),
+            damaged_segments: gauges.damaged_segments.load(Ordering::Relaxed),
+            last_scrub: told.last_scrub,
+        }
+    }
+}
+
 impl Log for LocalLog {
     fn propose(&self, proposal: Proposal, answer: Answer) {
         let bytes = OVERHEAD + proposal.puts.iter().map(|put| OVERHEAD + put.bytes()).sum::<usize>();
@@ -131,25 +177,15 @@ impl Log for LocalLog {
 
     fn status(&self) -> Status {
         let (position, manifest) = self.shared.source.tail.end();
-        let (bytes, segments) = {
-            let chain = self.shared.source.chain.lock();
-            (chain.bytes(), chain.segments.len())
-        };
-        let gauges = &self.shared.gauges;
-        let told = gauges.told.lock();
-        Status {
-            position,
-            manifest,
-            bytes,
-            segments,
-            failed_syncs: gauges.failed_syncs.load(Ordering::Relaxed),
-            last_sync_error: told.sync_error.clone(),
-            syncs: gauges.syncs.load(Ordering::Relaxed),
-            disk_full: gauges.disk_full.load(Ordering::Relaxed) || self.shared.space.is_low(),
-            repaired: told.repaired.clone(),
-            damaged_segments: gauges.damaged_segments.load(Ordering::Relaxed),
-            last_scrub: told.last_scrub,
-        }
+        let local = self.local_status();
+        let ails = [
+            (local.disk_full, "the disk is full: links cannot be changed until there is space"),
+            (local.failed_syncs > 0, "the disk failed to confirm a write since the start"),
+            (local.damaged_segments > 0, "damage was found in the log: run `waypost verify`"),
+            (local.repaired.is_some(), "the log was repaired at the start: see the log lines"),
+        ];
+        let ails = ails.into_iter().filter(|(is, _)| *is).map(|(_, what)| what).collect();
+        Status { position, manifest, ails }
     }
 
     fn close(&self) {

@@ -280,7 +280,7 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// What identifies this log among all logs: a table built from another one is not trusted.
     fn id(&self) -> u128;
 
-    /// What `/metrics` and `/readyz` tell about it.
+    /// Its position, fingerprint and health.
     fn status(&self) -> Status;
 
     /// Takes no more proposals, finishes those handed in, writes the clean-close mark. Blocks.
@@ -395,29 +395,14 @@ pub enum LogError {
     Witness(String),
 }
 
-/// The state of a log, for people and metrics.
+/// The state of a log, of whatever engine. What only one engine has, such as segments and fsyncs, that engine
+/// reports itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Last durable position.
     pub position: Position,
     /// The manifest there.
     pub manifest: Manifest,
-    /// Bytes of all segments.
-    pub bytes: u64,
-    /// Number of segments.
-    pub segments: usize,
-    /// fsyncs that failed since the start, and the last one's error.
-    pub failed_syncs: u64,
-    /// The last failed fsync.
-    pub last_sync_error: Option<String>,
-    /// fsyncs that succeeded since the start: with `position`, how well groups commit.
-    pub syncs: u64,
-    /// Whether writes are refused because the volume's reserve is reached.
-    pub disk_full: bool,
-    /// Damage that was repaired at the start, as told in the log lines.
-    pub repaired: Option<String>,
-    /// Damage that scrubbing found in sealed segments since the start.
-    pub damaged_segments: u64,
-    /// When all sealed segments were last read through.
-    pub last_scrub: Option<Timestamp>,
+    /// What is wrong, one sentence each, for anyone to read: no paths, no names. Empty for a sound log.
+    pub ails: Vec<&'static str>,
 }

@@ -62,7 +62,7 @@ fn state(log: &dyn Log) -> Records {
 
 /// Where the frames of a log of one segment end, however much longer its file is.
 fn written(log: &LocalLog) -> usize {
-    log.status().bytes.try_into().expect("small")
+    log.local_status().bytes.try_into().expect("small")
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn commits_follows_and_reopens() {
             table.catch_up(&log).expect("follows");
         }
     }
-    assert!(log.status().segments > 3, "{:?}", log.status());
+    assert!(log.local_status().segments > 3, "{:?}", log.local_status());
     let before = state(&log);
     assert_eq!(before.len(), 200);
     table.catch_up(&log).expect("follows");
@@ -89,7 +89,7 @@ fn commits_follows_and_reopens() {
     assert_eq!(state(&log), before);
     log.compact().expect("compacts");
     assert_eq!(state(&log), before);
-    assert_eq!(log.status().segments, 2);
+    assert_eq!(log.local_status().segments, 2);
 }
 
 /// What a workload did: each acknowledged write, and those whose outcome is not known.
@@ -214,7 +214,7 @@ fn a_power_cut_at_any_sync_loses_nothing_acknowledged() {
             // The table may have come through, or be gone: the log needs neither.
             let table = if seed % 2 == 0 { Arc::new(table.copy()) } else { Arc::new(MemoryTable::default()) };
             let log = open_with(&disk, &table, settings()).unwrap_or_else(|e| panic!("{row}: {e}"));
-            assert_eq!(log.status().repaired, None, "{row}");
+            assert_eq!(log.local_status().repaired, None, "{row}");
             told.check(&state(&log), &row);
             table.catch_up(&log).unwrap_or_else(|e| panic!("{row}: {e}"));
             assert_eq!(table.records(), state(&log), "{row}");
@@ -412,7 +412,7 @@ fn a_log_that_ends_before_its_table_is_damaged() {
         disk.damage("000000000001.log", |bytes| bytes.truncate(size));
         let table = Arc::new(table.copy());
         let whole = open(&disk.copy(), &table);
-        let told = whole.status().repaired.expect("it is told");
+        let told = whole.local_status().repaired.expect("it is told");
         assert_eq!(
             told,
             "the table has applied position 9, which the log does not reach. The table is whole at position \
@@ -951,10 +951,10 @@ fn a_full_disk_refuses_and_heals() {
     log.commit(proposal(vec![put("l1", "")])).wait().expect("commits");
     space.set_low(true);
     assert_eq!(log.commit(proposal(vec![put("l2", "")])).wait(), Err(CommitError::DiskFull));
-    assert!(log.status().disk_full);
+    assert!(log.local_status().disk_full);
     space.set_low(false);
     log.commit(proposal(vec![put("l2", "")])).wait().expect("heals");
-    assert!(!log.status().disk_full);
+    assert!(!log.local_status().disk_full);
 }
 
 #[test]

@@ -26,6 +26,7 @@ use crate::http::body::{Answer, Content};
 use crate::http::counts::Counts;
 use crate::links::Links;
 use crate::log::Log;
+use crate::log::local::LocalLog;
 use crate::readiness::Readiness;
 use crate::table::Table;
 use crate::webhooks::Webhooks;
@@ -196,13 +197,26 @@ fn seconds(at: Option<Timestamp>) -> u64 {
     at.map_or(0, |at| u64::try_from(at.as_millis() / 1_000).unwrap_or(0))
 }
 
-/// The log.
+/// The log, of whatever engine.
 impl Source for Arc<dyn Log> {
     fn measure(&self, to: &mut Vec<Measure>) {
         let status = self.status();
         to.extend([
             Measure::gauge("log_position", "Last durable position of the log", status.position.0),
             Measure::gauge("log_records", "Live records", status.manifest.count),
+        ]);
+    }
+
+    fn ails(&self, to: &mut Vec<String>) {
+        to.extend(self.status().ails.into_iter().map(str::to_owned));
+    }
+}
+
+/// What only a log in files has.
+impl Source for Arc<LocalLog> {
+    fn measure(&self, to: &mut Vec<Measure>) {
+        let status = self.local_status();
+        to.extend([
             Measure::gauge("log_bytes", "Bytes of all segments", status.bytes),
             Measure::gauge("log_segments", "Segments", status.segments as u64),
             Measure::counter("log_syncs", "fsyncs that succeeded", status.syncs),
@@ -215,17 +229,6 @@ impl Source for Arc<dyn Log> {
             ),
             Measure::gauge("log_damaged_segments", "Damaged segments found", status.damaged_segments),
         ]);
-    }
-
-    fn ails(&self, to: &mut Vec<String>) {
-        let status = self.status();
-        let ails = [
-            (status.disk_full, "the disk is full: links cannot be changed until there is space"),
-            (status.failed_syncs > 0, "the disk failed to confirm a write since the start"),
-            (status.damaged_segments > 0, "damage was found in the log: run `waypost verify`"),
-            (status.repaired.is_some(), "the log was repaired at the start: see the log lines"),
-        ];
-        to.extend(ails.into_iter().filter(|(is, _)| *is).map(|(_, what)| what.to_owned()));
     }
 }
 
