@@ -62,6 +62,8 @@ mod linquid;
 mod locks;
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
+/// The contract of a log, for any engine.
+mod log_contract;
 /// Redirect loops: rejected when written, ended when visited.
 mod loops;
 /// The API against a map.
