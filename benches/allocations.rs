@@ -180,7 +180,13 @@ fn main() {
         let ours = socket(&request, |listener, stop| {
             let counts = Arc::new(Counts::default());
             let stop = async { _ = stop.await };
-            server::serve(listener, &settings, counts, |peer| fixture.service.connect(peer.ip()), stop)
+            server::serve(
+                vec![listener.into()],
+                &settings,
+                counts,
+                |peer| fixture.service.connect(peer.ip()),
+                stop,
+            )
         });
         println!("  the server, {name:8}              {bare_hyper:10} {ours:9}");
         assert_eq!(ours, bare_hyper, "the server allocates for a plain hit ({name})");

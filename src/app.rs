@@ -291,7 +291,7 @@ impl App {
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
             let connect = move |peer: SocketAddr| dates.dated(service.connect(peer.ip()));
-            let drained = server::serve(listener, &config.http, counts, connect, told).await;
+            let drained = server::serve(vec![listener.into()], &config.http, counts, connect, told).await;
             if drained.aborted > 0 {
                 tracing::warn!(connections = drained.aborted, "connections were cut at the end of the drain");
             }

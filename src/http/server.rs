@@ -1,11 +1,12 @@
-//! THE accept loop, for a listener that is bound already. What it promises: at most so many
+//! THE accept loop, for listeners that are bound already. What it promises: at most so many
 //! connections in all and of one address, each with a deadline for its request heads and for what it is sent; a pause when
 //! accepting fails; and at the end a drain that finishes started requests within a bound.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Incoming};
@@ -148,6 +149,27 @@ impl Settings {
     }
 }
 
+/// What connections of a listener speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0 and HTTP/1.1 in clear.
+    Http1,
+}
+
+/// A bound socket, and what its connections speak.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    protocol: Protocol,
+}
+
+/// A listener for HTTP/1.
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Listener {
+        Listener { socket, protocol: Protocol::Http1 }
+    }
+}
+
 /// How the drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
@@ -166,13 +188,13 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves until `stop` completes, then drains: the listener closes first, idle connections are
+/// Serves all listeners, in turn, until `stop` completes. Then it drains: the listeners close first, idle connections are
 /// closed, busy ones are told `connection: close` and finish within
 /// [`Settings::drain_timeout`].
 ///
 /// `connect` makes the service of each connection.
 pub async fn serve<C, S, B>(
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     settings: &Settings,
     counts: Arc<Counts>,
     connect: C,
@@ -204,13 +226,14 @@ where
     let mut trouble = Trouble::default();
     let mut surplus = Surplus::default();
     let mut stop = std::pin::pin!(stop);
+    let mut first = 0;
     loop {
         let accepted = tokio::select! {
             biased;
             () = &mut stop => break,
-            accepted = accept(&listener, &mut trouble, &counts) => accepted,
+            accepted = accept(&listeners, &mut first, &mut trouble, &counts) => accepted,
         };
-        let (stream, peer) = accepted;
+        let (stream, peer, protocol) = accepted;
         let place = match places.take(peer.ip()) {
             Ok(place) => place,
             Err(full) => {
@@ -224,7 +247,9 @@ where
         let stream = TokioIo::new(Stream::new(stream, turn.clone(), patience));
         // Boxed: a future holds a copy for each function that it hands what it captured, and this is
         // most of what a connection takes.
-        let connection = Box::pin(http.serve_connection(stream, turn.taken_by(connect(peer))));
+        let connection = match protocol {
+            Protocol::Http1 => Box::pin(http.serve_connection(stream, turn.taken_by(connect(peer)))),
+        };
         let (watch, counts) = (ending.watch(), Closing(Arc::clone(&counts)));
         tokio::spawn(async move {
             let _held = (place, counts);
@@ -235,7 +260,7 @@ where
             }
         });
     }
-    drop(listener);
+    drop(listeners);
     drain(&ending, &places, settings.drain_timeout, &counts).await
 }
 
@@ -294,13 +319,31 @@ struct Trouble {
     logged: Option<Instant>,
 }
 
-/// The next connection. Cancel safe: nothing is taken from the listener before it returns.
-async fn accept(listener: &TcpListener, trouble: &mut Trouble, counts: &Counts) -> (TcpStream, SocketAddr) {
+/// Returns the next connection of any listener. The listener at `first` is polled first, and the one behind
+/// it the next time, so that no listener keeps the others waiting. Cancel safe: nothing is accepted before it
+/// returns.
+async fn accept(
+    listeners: &[Listener],
+    first: &mut usize,
+    trouble: &mut Trouble,
+    counts: &Counts,
+) -> (TcpStream, SocketAddr, Protocol) {
     loop {
-        match listener.accept().await {
+        let (at, accepted) = poll_fn(|cx| {
+            let in_turn = (0..listeners.len()).map(|step| (*first + step) % listeners.len());
+            for at in in_turn {
+                if let Poll::Ready(accepted) = listeners[at].socket.poll_accept(cx) {
+                    return Poll::Ready((at, accepted));
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        *first = at + 1;
+        match accepted {
             Ok((stream, peer)) => {
                 trouble.pause = None;
-                return (stream, peer);
+                return (stream, peer, listeners[at].protocol);
             }
             // The peer was gone before it was accepted: its error, and it used up the event.
             Err(error) if is_of_peer(&error) => {}
@@ -410,6 +453,30 @@ mod tests {
             assert!(accepted.nodelay().expect("an open socket"), "{address}");
             drop(client);
         }
+    }
+
+    /// While one listener always has a connection, the other one has its turn.
+    #[tokio::test]
+    async fn listeners_are_served_in_turn() {
+        let mut listeners = Vec::new();
+        let mut clients = Vec::new();
+        for connections in [6, 2] {
+            let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("bound");
+            let address = socket.local_addr().expect("bound");
+            for _ in 0..connections {
+                clients.push(TcpStream::connect(address).await.expect("accepted"));
+            }
+            listeners.push(Listener::from(socket));
+        }
+        let busy = listeners[0].socket.local_addr().expect("bound");
+        let (mut first, mut trouble, counts) = (0, Trouble::default(), Counts::default());
+        let mut of_busy = Vec::new();
+        for _ in 0..clients.len() {
+            let (stream, _, protocol) = accept(&listeners, &mut first, &mut trouble, &counts).await;
+            assert_eq!(protocol, Protocol::Http1);
+            of_busy.push(stream.local_addr().expect("open") == busy);
+        }
+        assert_eq!(of_busy, [true, false, true, false, true, true, true, true]);
     }
 
     #[test]

@@ -599,7 +599,7 @@ fn a_list_that_cannot_go_on_is_cut() {
         let counts = Arc::new(Counts::default());
         let settings = Settings::default();
         tokio::spawn(async move {
-            server::serve(listener, &settings, counts, |_| answer, std::future::pending()).await
+            server::serve(vec![listener.into()], &settings, counts, |_| answer, std::future::pending()).await
         });
         address
     });

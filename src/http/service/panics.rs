@@ -100,7 +100,7 @@ async fn t112_a_thousand_panics_are_a_thousand_answers() {
     };
     let serving_counts = Arc::clone(&counts);
     let serving = tokio::spawn(async move {
-        server::serve(listener, &settings, serving_counts, connect, async {
+        server::serve(vec![listener.into()], &settings, serving_counts, connect, async {
             let _ = stopped.await;
         })
         .await
