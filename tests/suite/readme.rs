@@ -1,9 +1,9 @@
-//! The README's commands do what it shows. Each ```` ```console ```` block is run in order, in one
-//! shell beside one server; its output must have the shape shown: ids and numbers may differ, and
-//! `...` stands for anything.
+//! The commands of the README and of `docs/` do what is shown. The ```` ```console ```` blocks of one document
+//! are run in order, in one shell beside one fresh server. The output must have the shape shown: ids and
+//! numbers may differ, and `...` stands for anything.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -83,11 +83,11 @@ fn fits(shown: &str, line: &str) -> bool {
 
 /// All shown lines occur in this order; curl's `-i` may show more between them.
 #[track_caller]
-fn check(shown: &Shown, output: &str) {
+fn check(document: &str, shown: &Shown, output: &str) {
     let mut lines = output.lines().map(str::trim_end);
     for want in &shown.output {
         let found = lines.any(|line| fits(want, line));
-        assert!(found, "$ {}\nshould show\n{want}\nbut showed\n{output}", shown.command);
+        assert!(found, "{document}: $ {}\nshould show\n{want}\nbut showed\n{output}", shown.command);
     }
 }
 
@@ -114,30 +114,54 @@ fn blocks_and_shapes() {
     }
 }
 
-#[test]
-fn every_command_does_what_the_readme_shows() {
+/// The README and everything below `docs`, with their texts.
+fn documents() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).expect("the README");
-    let commands = parse(&readme);
-    assert!(commands.len() >= 10, "{commands:?}");
-    for tool in ["curl", "sed"] {
+    let docs = fs::read_dir(root.join("docs")).expect("the documents");
+    let mut paths: Vec<PathBuf> = docs.map(|entry| entry.expect("an entry").path()).collect();
+    paths.push(root.join("README.md"));
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("a document");
+        (path, text)
+    };
+    paths.into_iter().map(read).collect()
+}
+
+#[test]
+fn every_command_does_what_its_document_shows() {
+    for tool in ["curl", "sed", "xxd", "python3"] {
         if Command::new(tool).arg("--version").output().is_err() {
-            not_tested(&format!("the README's commands: {tool} is not installed"));
+            not_tested(&format!("the commands of the documents: {tool} is not installed"));
             return;
         }
     }
+    let mut commands = 0;
+    for (path, text) in documents() {
+        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+        let shown = parse(&text);
+        commands += shown.len();
+        if !shown.is_empty() {
+            run_document(&name, &shown);
+        }
+    }
+    assert!(commands >= 40, "{commands} commands");
+}
+
+fn run_document(document: &str, commands: &[Shown]) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let here = folder.path().display().to_string();
     fs::copy(root.join("config.example.toml"), folder.path().join("config.example.toml")).expect("a copy");
     // No progress meter where there is no terminal.
     fs::write(folder.path().join(".curlrc"), "silent\nshow-error\n").expect("a small file");
-    // As the README's reader starts it: no setting but the port, which may be taken here.
+    // As the reader starts it: no setting but the port, which may be taken here.
     let server = Plan::on(&folder.path().join("data"))
         .without("WAYPOST_ADMIN_KEY")
         .without("WAYPOST_PUBLIC_URL")
         .start();
     let address = server.address().to_string();
-    // The server's first lines as the README's reader would see them, and back.
+    // What the reader would see, and back.
     let shown = |text: &str| text.replace(&here, "/srv/waypost").replace(&address, "127.0.0.1:8080");
     let run = |text: &str| {
         text.replace("localhost:8080", &address)
@@ -147,9 +171,9 @@ fn every_command_does_what_the_readme_shows() {
 
     let mut script = "set -u\n".to_owned();
     let mut ran = Vec::new();
-    for command in &commands {
+    for command in commands {
         match command.command.as_str() {
-            "cargo run --release" => check(command, &shown(&server.stdout())),
+            "cargo run --release" => check(document, command, &shown(&server.stdout())),
             // This is it.
             "cargo test" => {}
             text => {
@@ -172,19 +196,42 @@ fn every_command_does_what_the_readme_shows() {
     let output = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut rest = output.as_str();
     for command in ran {
+        let name = &command.command;
         let (said, behind) =
-            rest.split_once("\n@@").unwrap_or_else(|| panic!("$ {}: {rest}", command.command));
+            rest.split_once("\n@@").unwrap_or_else(|| panic!("{document}: $ {name}: {rest}"));
         let (status, behind) = behind.split_once("@@\n").expect("the mark's end");
-        assert_eq!(status, "0", "$ {}\n{said}", command.command);
-        check(command, &shown(&said.replace(&format!("{here}/waypost"), "/tmp/waypost")));
+        assert_eq!(status, "0", "{document}: $ {name}\n{said}");
+        check(document, command, &shown(&said.replace(&format!("{here}/waypost"), "/tmp/waypost")));
         rest = behind;
     }
     server.stop();
 }
 
+/// A first reader sees the whole README.
+#[test]
+fn the_readme_is_short() {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
+    let (lines, words) = (readme.lines().count(), readme.split_whitespace().count());
+    assert!(lines <= 140 && words <= 1_100, "{lines} lines, {words} words");
+}
+
+/// Each link to a file of the repository leads to one.
+#[test]
+fn links_between_documents_lead_somewhere() {
+    for (path, text) in documents() {
+        let folder = path.parent().expect("a folder");
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (file, _) = target.split_once('#').unwrap_or((target, ""));
+            let is_file = !file.is_empty() && !file.contains("://");
+            assert!(!is_file || folder.join(file).exists(), "{}: {target}", path.display());
+        }
+    }
+}
+
 /// The rows of the table of options: names, example.
-fn option_rows(readme: &str) -> Vec<(Vec<&str>, &str)> {
-    let rows = readme.lines().skip_while(|line| !line.starts_with("| option | example |")).skip(2);
+fn option_rows(links: &str) -> Vec<(Vec<&str>, &str)> {
+    let rows = links.lines().skip_while(|line| !line.starts_with("| option | example |")).skip(2);
     let rows = rows.take_while(|line| line.starts_with("| "));
     rows.map(|row| {
         let cells: Vec<_> = row.split(" | ").collect();
@@ -198,8 +245,9 @@ fn option_rows(readme: &str) -> Vec<(Vec<&str>, &str)> {
 #[test]
 fn every_option_has_an_example_that_is_accepted() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).expect("the README");
-    let rows = option_rows(&readme);
+    let links = fs::read_to_string(root.join("docs/links.md")).expect("the document");
+    let rows = option_rows(&links);
+    assert!(rows.len() > 10, "the table is there");
     let app = TestApp::start();
     let mut admin = app.admin();
     let mut shown: Vec<&str> = Vec::new();
