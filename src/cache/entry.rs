@@ -170,8 +170,8 @@ impl Entry {
         self.visited.swap(false, Ordering::Relaxed)
     }
 
-    /// Bytes of memory it takes, with its shares of the tables (DESIGN's
-    /// budget is kept in bytes, not entries, since a destination may have 60 bytes or 8,000).
+    /// Bytes of memory it takes, with its shares of the tables. The budget is
+    /// kept in bytes, not entries, since a destination may have 60 bytes or 8,000.
     pub fn weight(&self) -> usize {
         // 5 bytes in the shard's table and 9 in the registry of counters, which are two thirds full,
         // half way from one doubling to the next.

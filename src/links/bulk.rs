@@ -20,7 +20,7 @@ use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::{Answer, Stored, StoredBulk, StoredOutcome};
 use crate::table::{Found, keys};
 
-/// Most rows of one bulk (DECISIONS 13): one command must not hold up the others. Past it: refused.
+/// Most rows of one bulk (docs/decisions.md A13): one command must not hold up the others. Past it: refused.
 pub const ROWS_MAX: usize = 1_000;
 
 /// Bytes of records after which a row-by-row bulk starts its next Change: half of what a Change

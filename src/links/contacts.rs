@@ -1,5 +1,5 @@
 //! Merge fields: `{{trigger_link.ID}}` in a text becomes the link's short URL or, for a contact,
-//! a contact link (DECISIONS 23): a JWT that names link and contact, signed with HS256, under
+//! a contact link (docs/decisions.md A23): a JWT that names link and contact, signed with HS256, under
 //! `/links/r/2/`, as HighLevel renders it.
 //!
 //! The signature is all that is taken from the standard. A library for all of it brings RSA and

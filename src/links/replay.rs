@@ -13,7 +13,7 @@ use crate::model::workspace::{Company, WorkspaceNumber};
 use crate::table::keys;
 use crate::table::record::{Answer, StoredOutcome, Tombstone};
 
-/// How long an answer is kept: the 24 hours that DECISIONS 8 promises.
+/// How long an answer is kept: the 24 hours of docs/decisions.md A8.
 pub(super) const KEPT_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
 /// An `Idempotency-Key` at work: recorded in the same Change as what the request does.

@@ -1,5 +1,5 @@
 //! `{{custom_values.NAME}}` in a destination stands for a value of the link's workspace
-//! (DECISIONS 22, as at HighLevel). Spaces within the braces are allowed, as its editor writes them.
+//! (docs/decisions.md A22, as at HighLevel). Spaces within the braces are allowed, as its editor writes them.
 //!
 //! A destination with placeholders is checked twice: when it is saved, with something harmless in
 //! their place, and when it is compiled, with the values, by the rules of every destination.

@@ -223,7 +223,7 @@ impl fmt::Display for Destination {
 }
 
 /// The five campaign parameters, kept apart from the destination so that a change of one keeps
-/// the other (DECISIONS 11).
+/// the other (docs/decisions.md A11).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Utm {
     /// `utm_source`.

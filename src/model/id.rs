@@ -85,7 +85,7 @@ impl FromStr for Id {
 pub struct ForeignId(Box<str>);
 
 impl ForeignId {
-    /// 1 to 64 characters `[A-Za-z0-9_-]` (DECISIONS 7).
+    /// 1 to 64 characters `[A-Za-z0-9_-]` (docs/decisions.md A7).
     pub fn parse(field: &'static str, text: &str) -> Result<ForeignId, Invalid> {
         let fits = (1..=64).contains(&text.len());
         if fits && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {

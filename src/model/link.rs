@@ -26,7 +26,7 @@ pub const DESCRIPTION_MAX: usize = 2_000;
 pub const NOTES_MAX: usize = 4_000;
 /// Longest UTM value in characters.
 pub const UTM_MAX: usize = 500;
-/// Most webhook URLs of one link: each click is sent to every one (DESIGN 4.8).
+/// Most webhook URLs of one link: each click is sent to every one.
 pub const WEBHOOKS_MAX: usize = 5;
 /// Most tags of one link: each costs an index entry.
 pub const TAGS_MAX: usize = 50;

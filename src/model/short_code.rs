@@ -21,7 +21,7 @@ pub const MAX_CHARS: usize = 128;
 /// looked at.
 const MAX_RAW_BYTES: usize = MAX_CHARS * 4 * 3 * 3;
 
-/// First path segments that belong to Waypost itself (DESIGN 6) and are never codes.
+/// First path segments that belong to Waypost itself and are never codes.
 pub const RESERVED: &[&str] = &[
     "api",
     "links",

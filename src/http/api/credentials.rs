@@ -1,4 +1,4 @@
-//! The key of a request: `Authorization: Bearer` or `X-API-Key`, on every dialect (DECISIONS 4).
+//! The key of a request: `Authorization: Bearer` or `X-API-Key`, on every dialect (docs/decisions.md A4).
 //! Anything ambiguous is no key: two lines, two spaces, two keys that differ.
 
 use hyper::HeaderMap;

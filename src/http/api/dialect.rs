@@ -56,7 +56,7 @@ pub trait Dialect: Sync {
     /// Renders a failure.
     fn failure(&self, failure: &Failure) -> Body;
 
-    /// The headers that tell where a caller stands (DECISIONS 6): requests a minute, how many of
+    /// The headers that tell where a caller stands (docs/decisions.md A6): requests a minute, how many of
     /// them are left, and the Unix second at which all are.
     fn rate_headers(&self, allowance: &Allowance, now: Timestamp) -> Vec<(HeaderName, HeaderValue)> {
         let resets = now.plus_millis(i64::try_from(allowance.resets_in.as_millis()).unwrap_or(i64::MAX));
@@ -108,7 +108,7 @@ pub const fn endpoint(
 /// How large a request body may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyKind {
-    /// Never read, whatever the headers say (DECISIONS 2).
+    /// Never read, whatever the headers say (docs/decisions.md A2).
     None,
     /// Up to `max_body`.
     Plain,

@@ -212,7 +212,7 @@ fn add(document: &mut Value, mut files: Vec<File>) {
 }
 
 /// Whether a dialect has this endpoint. How it calls the segments in braces is its own matter, and
-/// a slash at the end is none (DECISIONS 1).
+/// a slash at the end is none (docs/decisions.md A1).
 fn answers(method: &str, template: &str) -> bool {
     let is_asked = |endpoint: &super::Endpoint| {
         endpoint.method.eq_ignore_ascii_case(method) && shape(endpoint.template) == shape(template)

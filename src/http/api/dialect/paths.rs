@@ -14,7 +14,7 @@ pub enum Found<'p> {
     Nothing,
 }
 
-/// Looks up the endpoint of a request. One slash at the end makes no difference (DECISIONS 1).
+/// Looks up the endpoint of a request. One slash at the end makes no difference (docs/decisions.md A1).
 /// What a template spells out is no id: `/links/bulk` has the methods of `/links/bulk` alone.
 pub fn find<'p>(endpoints: &'static [Endpoint], method: &Method, path: &'p str) -> Found<'p> {
     let path = path.strip_suffix('/').unwrap_or(path);

@@ -1,7 +1,7 @@
 //! HighLevel's links, its "trigger links": six operations, and the alias of one. What the vendor
 //! has no word for (tags, passwords, limits) stays as it is when a link is changed here.
 //!
-//! A body that lacks a field is 422, a query that does is 400 (DECISIONS 20); so what is wrong
+//! A body that lacks a field is 422, a query that does is 400 (docs/decisions.md A20); so what is wrong
 //! with a body leaves here as a [`Refusal::Rule`].
 
 use hyper::header::{HeaderName, HeaderValue};

@@ -1,4 +1,4 @@
-//! HighLevel's API (DECISIONS 19-24): a location is a workspace, a link's `name` its title, its
+//! HighLevel's API (docs/decisions.md A19-A24): a location is a workspace, a link's `name` its title, its
 //! `redirectTo` its destination. The `Version` header says nothing here: clients of every version
 //! are answered alike.
 
@@ -20,7 +20,7 @@ pub(super) struct HighLevelLinks;
 const INTERVAL_MILLIS: u32 = 60_000;
 const INTERVALS_A_DAY: u64 = 24 * 60;
 
-/// The vendor's five headers (DECISIONS 6).
+/// The vendor's five headers (docs/decisions.md A6).
 fn rate_headers(allowance: &Allowance) -> Vec<(HeaderName, HeaderValue)> {
     let used = u64::from(allowance.limit - allowance.remaining.min(allowance.limit));
     let daily = u64::from(allowance.limit) * INTERVALS_A_DAY;

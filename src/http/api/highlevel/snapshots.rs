@@ -1,7 +1,7 @@
 //! HighLevel's snapshots API: list, share link, and what became of imports.
 //!
 //! It declares 400 and 401 only: what breaks a rule is 400 as well, with one sentence. A company
-//! that is foreign or does not exist is 403, in the vendor's words (DECISIONS 5, 20, 24-28). The
+//! that is foreign or does not exist is 403, in the vendor's words (docs/decisions.md A5, A20, A24-A28). The
 //! `Version` header is not looked at (19).
 
 mod dates;
@@ -111,7 +111,7 @@ fn required<'c>(call: &'c Call<'_>, name: &'static str) -> Result<&'c str, Refus
     call.query.text(name)?.ok_or_else(|| Mistyped(Invalid::new(name, "is required")).into())
 }
 
-/// Without `companyId` it is the key's company's (DECISIONS 24).
+/// Without `companyId` it is the key's company's (docs/decisions.md A24).
 fn share(call: &Call<'_>) -> Result<Asked, Refusal> {
     let company = call.query.text("companyId")?.map(Box::from);
     let body = json::object(call.body).map_err(Refusal::Malformed)?;

@@ -1,4 +1,4 @@
-//! Failures in Linquid's dialect: its statuses and codes (DECISIONS 16), its sample messages where
+//! Failures in Linquid's dialect: its statuses and codes (docs/decisions.md A16), its sample messages where
 //! its pages have one, else a sentence that names the field in its words. Statuses for which it
 //! documents no code have one in its style.
 

@@ -1,5 +1,5 @@
 //! Linquid's dialect: links and campaigns under `/api`, as the second generation of its pages has
-//! them (DECISIONS 16-18). Answers are `{"success": true, "data": ...}`, refusals
+//! them (docs/decisions.md A16-A18). Answers are `{"success": true, "data": ...}`, refusals
 //! `{"success": false, "error": {"code", "message"}}`.
 //!
 //! Ids are printed with the kind before them (`link_`, `camp_`) and read with it or without. What

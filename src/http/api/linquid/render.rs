@@ -66,7 +66,7 @@ fn data(data: impl Serialize) -> Vec<u8> {
     json(&Envelope { success: true, data, pagination: None })
 }
 
-/// The keys of both generations of the vendor's pages (DECISIONS 17).
+/// The keys of both generations of the vendor's pages (docs/decisions.md A17).
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Pagination {

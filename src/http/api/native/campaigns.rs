@@ -1,4 +1,4 @@
-//! Campaigns in the native dialect. The vendor has none; these are ours (DECISIONS 15).
+//! Campaigns in the native dialect. The vendor has none; these are ours (docs/decisions.md A15).
 
 use serde::Serialize;
 

@@ -110,7 +110,7 @@ pub(super) fn instant(name: &'static str, text: &str) -> Result<crate::clock::Ti
     text.parse().map_err(|error: crate::clock::NotATimestamp| Invalid::new(name, error.to_string()))
 }
 
-/// `PERMANENT_301`, `TEMPORARY_302`, or the number as number or string (DECISIONS 9).
+/// `PERMANENT_301`, `TEMPORARY_302`, or the number as number or string (docs/decisions.md A9).
 fn status(name: &'static str, given: Given<&Json>) -> Result<RedirectStatus, Refusal> {
     let code = match given {
         Given::Value(Json::Text(text)) => match text.as_str() {
@@ -130,7 +130,7 @@ fn status(name: &'static str, given: Given<&Json>) -> Result<RedirectStatus, Ref
     })
 }
 
-/// How a redirect's status is shown (DECISIONS 9).
+/// How a redirect's status is shown (docs/decisions.md A9).
 pub(super) fn show_status(status: RedirectStatus) -> &'static str {
     match status {
         RedirectStatus::MovedPermanently => "PERMANENT_301",

@@ -1,4 +1,4 @@
-//! The native dialect: Brevr's `/api/v1` with our additions (DECISIONS 9-15). Also the one that
+//! The native dialect: Brevr's `/api/v1` with our additions (docs/decisions.md A9-A15). Also the one that
 //! words refusals on paths under `/api` that nobody else claims.
 //!
 //! 400 is a request that cannot be read (JSON, query, a field missing or of the wrong type), 422
