@@ -12,10 +12,8 @@ use waypost::http::counts::Counts;
 use waypost::http::service::{Connection, Service};
 use waypost::links::{Caller, Context};
 use waypost::model::destination::LinkType;
-use waypost::model::key::{Reach, Scopes};
 use waypost::model::link::{DomainChoice, Draft};
 use waypost::model::short_code::ShortCode;
-use waypost::model::tenant::Tenant;
 use waypost::readiness::Readiness;
 
 /// A store with links `c0`, `c1`..., and what answers requests to it.
@@ -57,17 +55,10 @@ impl Fixture {
 }
 
 fn asker(store: &Store) -> Context {
-    Context {
-        key: None,
-        reach: Reach::Instance,
-        scopes: Scopes::all(),
-        tenant: Tenant::Operator,
-        workspace: store.links.acting(&Caller::Environment, None).expect("the first workspace"),
-        request: 0,
-        now: store.links.clock().now(),
-        claim: None,
-        client: waypost::links::Client::default(),
-    }
+    Context::of_program(
+        store.links.acting(&Caller::Environment, None).expect("the first workspace"),
+        store.links.clock().now(),
+    )
 }
 
 fn draft(n: usize) -> Draft {

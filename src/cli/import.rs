@@ -17,10 +17,8 @@ use crate::app::{StartError, Store};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::api::native::portable;
-use crate::links::{Caller, Client, Context, Import, Links, OnConflict};
-use crate::model::key::{Reach, Scopes};
+use crate::links::{Caller, Context, Import, Links, OnConflict};
 use crate::model::link::DomainChoice;
-use crate::model::tenant::Tenant;
 use crate::private_files;
 use crate::readiness::Readiness;
 
@@ -208,15 +206,5 @@ fn context(links: &Links, named: &str, must_exist: bool) -> Result<Context, Stri
         }
         found => found,
     };
-    Ok(Context {
-        key: None,
-        reach: Reach::Instance,
-        scopes: Scopes::all(),
-        tenant: Tenant::Operator,
-        workspace: workspace.ok_or("there is no workspace")?,
-        request: 0,
-        now: links.clock().now(),
-        claim: None,
-        client: Client::default(),
-    })
+    Ok(Context::of_program(workspace.ok_or("there is no workspace")?, links.clock().now()))
 }

@@ -103,8 +103,8 @@ impl Links {
         let mut siblings: Arc<Siblings> = Arc::default();
         let mut group = Group::default();
         for (number, row) in bulk.rows.into_iter().enumerate().skip(so_far.done as usize) {
-            // A bulk that a revocation overtakes ends at its next row, which may wait to be hashed. So does one
-            // that has written nothing, once nobody waits for it.
+            // A bulk that a revocation overtakes ends at its next row, which may wait to be hashed. A bulk that
+            // has written nothing also ends when its client has left.
             self.check_key(context.key)?;
             if context.client.has_left() && so_far.done == 0 {
                 return Err(Error::Busy);

@@ -177,6 +177,23 @@ pub struct Context {
     pub client: Client,
 }
 
+impl Context {
+    /// Returns the context of a command of the program itself, which reaches the whole instance.
+    pub fn of_program(workspace: Arc<Workspace>, now: Timestamp) -> Context {
+        Context {
+            key: None,
+            reach: Reach::Instance,
+            scopes: Scopes::all(),
+            tenant: Tenant::Operator,
+            workspace,
+            request: 0,
+            now,
+            claim: None,
+            client: Client::default(),
+        }
+    }
+}
+
 /// Most searches, sorted lists and deep pages that wait for a thread. Past it: 503, try again.
 const SCANS_WAITING_MAX: u32 = 64;
 

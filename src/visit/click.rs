@@ -1,8 +1,8 @@
-//! The click funnel: every counted click passes [`Visitor::click`], and nothing else counts. Whoever wants
-//! to know of clicks is called there.
+//! The click funnel: every counted click passes [`Visitor::click`], and nothing else counts. Webhooks are
+//! called there, and statistics will be.
 //!
-//! A click is handed over as references to the request: a plain redirect allocates nothing for it, and
-//! reads nothing that nobody asks for.
+//! A [`Click`] refers to the request. A plain redirect allocates nothing for it, and reads a header only when
+//! a consumer needs it.
 
 use std::net::IpAddr;
 use std::sync::Arc;

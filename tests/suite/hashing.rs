@@ -6,10 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use waypost::links::{Caller, Context, Imported, OnConflict};
-use waypost::model::key::{Reach, Scopes};
 use waypost::model::link::{DomainChoice, Draft, PasswordHash};
 use waypost::model::short_code::ShortCode;
-use waypost::model::tenant::Tenant;
 
 use crate::support::app::{HOST, KEY, TestApp};
 use crate::support::http::{Client, Connection, text};
@@ -94,17 +92,10 @@ fn n22_a_line_names_no_price_for_its_hash() {
 /// Writes a link into the store whose hash no import takes any more, as an older version did.
 fn write_as_before(app: &TestApp, code: &str, hash: &str) {
     let links = app.app().links();
-    let context = Context {
-        key: None,
-        reach: Reach::Instance,
-        scopes: Scopes::all(),
-        tenant: Tenant::Operator,
-        workspace: links.acting(&Caller::Environment, None).expect("the first workspace"),
-        request: 0,
-        now: links.clock().now(),
-        claim: None,
-        client: waypost::links::Client::default(),
-    };
+    let context = Context::of_program(
+        links.acting(&Caller::Environment, None).expect("the first workspace"),
+        links.clock().now(),
+    );
     let draft = Draft {
         domain: DomainChoice::Default,
         code: Some(ShortCode::parse(code).expect("a valid code")),

@@ -5,10 +5,8 @@ use serde_json::{Value, json};
 use waypost::links::{Caller, Context, Imported, Links, OnConflict};
 use waypost::model::destination::Destination;
 use waypost::model::id::Id;
-use waypost::model::key::{Reach, Scopes};
 use waypost::model::link::{DomainChoice, Draft, Edit};
 use waypost::model::short_code::ShortCode;
-use waypost::model::tenant::Tenant;
 
 use crate::support::app::{HOST, TestApp};
 use crate::support::hooks::workspace;
@@ -215,17 +213,7 @@ fn n08_contact_links_are_edges() {
 fn context(links: &Links) -> Context {
     let workspace = links.acting(&Caller::Environment, None).expect("there is one");
     let now = links.clock().now();
-    Context {
-        key: None,
-        reach: Reach::Instance,
-        scopes: Scopes::all(),
-        tenant: Tenant::Operator,
-        workspace,
-        request: 0,
-        now,
-        claim: None,
-        client: waypost::links::Client::default(),
-    }
+    Context::of_program(workspace, now)
 }
 
 /// A line of an import.

@@ -8,14 +8,12 @@ use waypost::app::Store;
 use waypost::clicks::Cells;
 use waypost::clock::Clock;
 use waypost::config::Config;
-use waypost::links::{Caller, Client, Context};
+use waypost::links::{Caller, Context};
 use waypost::log::{Proposal, Put};
 use waypost::model::destination::LinkType;
 use waypost::model::id::Id;
-use waypost::model::key::{Reach, Scopes};
 use waypost::model::link::{DomainChoice, Draft};
 use waypost::model::node::NodeNumber;
-use waypost::model::tenant::Tenant;
 use waypost::model::workspace::WorkspaceNumber;
 use waypost::readiness::Readiness;
 use waypost::table::keys;
@@ -39,17 +37,23 @@ impl Node {
 
     fn context(&self) -> Context {
         let links = &self.store.links;
-        Context {
-            key: None,
-            reach: Reach::Instance,
-            scopes: Scopes::all(),
-            tenant: Tenant::Operator,
-            workspace: links.acting(&Caller::Environment, None).expect("the first workspace"),
-            request: 0,
-            now: links.clock().now(),
-            claim: None,
-            client: Client::default(),
-        }
+        Context::of_program(
+            links.acting(&Caller::Environment, None).expect("the first workspace"),
+            links.clock().now(),
+        )
+    }
+
+    /// Creates a link. Returns its id.
+    async fn create(&self) -> Id {
+        let draft = Draft {
+            domain: DomainChoice::Default,
+            code: None,
+            destination: "https://e.test/".into(),
+            link_type: LinkType::Url,
+            password: None,
+            edits: Vec::new(),
+        };
+        self.store.links.create(&self.context(), draft).await.expect("made").link.id
     }
 
     /// Counts so many clicks of a link.
@@ -107,17 +111,9 @@ impl Node {
 /// Two nodes with one link.
 async fn two(folders: [&Path; 2]) -> ([Node; 2], Id) {
     let nodes = [Node::start(folders[0], 1).await, Node::start(folders[1], 2).await];
-    let draft = Draft {
-        domain: DomainChoice::Default,
-        code: None,
-        destination: "https://e.test/".into(),
-        link_type: LinkType::Url,
-        password: None,
-        edits: Vec::new(),
-    };
-    let made = nodes[0].store.links.create(&nodes[0].context(), draft).await.expect("made");
+    let id = nodes[0].create().await;
     nodes[1].take(nodes[0].records(keys::LINKS)).await;
-    (nodes, made.link.id)
+    (nodes, id)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,15 +196,7 @@ async fn an_import_with_a_lease_is_left_alone() {
 async fn clicks_from_before_the_cluster_stay() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let alone = Node::start(folder.path(), 0).await;
-    let draft = Draft {
-        domain: DomainChoice::Default,
-        code: None,
-        destination: "https://e.test/".into(),
-        link_type: LinkType::Url,
-        password: None,
-        edits: Vec::new(),
-    };
-    let id = alone.store.links.create(&alone.context(), draft).await.expect("made").link.id;
+    let id = alone.create().await;
     alone.click(id, 5);
     alone.store.close().await;
     let third = Node::start(folder.path(), 3).await;

@@ -8,15 +8,13 @@ use serde_json::{Value, json};
 use waypost::app::Store;
 use waypost::clock::{Clock, Timestamp};
 use waypost::config::Config;
-use waypost::links::{Caller, Client, Context, Imported, Links, OnConflict};
+use waypost::links::{Caller, Context, Imported, Links, OnConflict};
 use waypost::log::{Proposal, Put};
 use waypost::model::destination::LinkType;
 use waypost::model::id::Id;
-use waypost::model::key::{Reach, Scopes};
 use waypost::model::link::{DomainChoice, Draft};
 use waypost::model::node::NodeNumber;
 use waypost::model::short_code::ShortCode;
-use waypost::model::tenant::Tenant;
 use waypost::readiness::Readiness;
 use waypost::table::keys;
 use waypost::table::record::encode_clicks;
@@ -185,17 +183,10 @@ async fn node(folder: &Path, number: NodeNumber) -> Store {
 }
 
 fn on_behalf_of_nobody(links: &Links) -> Context {
-    Context {
-        key: None,
-        reach: Reach::Instance,
-        scopes: Scopes::all(),
-        tenant: Tenant::Operator,
-        workspace: links.acting(&Caller::Environment, None).expect("the first workspace"),
-        request: 0,
-        now: Timestamp::from_millis(START),
-        claim: None,
-        client: Client::default(),
-    }
+    Context::of_program(
+        links.acting(&Caller::Environment, None).expect("the first workspace"),
+        Timestamp::from_millis(START),
+    )
 }
 
 fn draft() -> Draft {
