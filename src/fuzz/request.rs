@@ -8,11 +8,12 @@ use hyper::{HeaderMap, Uri, Version};
 
 use super::Input;
 use super::address::check_code;
+use crate::http::host;
 use crate::http::place::Place;
-use crate::http::{host, peer};
 use crate::model::network::Networks;
 use crate::model::short_code::{canonical, is_reserved};
 use crate::visit::agents::{Agent, Agents};
+use crate::visit::peer;
 
 /// First the target, then a line for each `Host`: a host that is accepted is in its one spelling,
 /// and holds nothing that would need escaping anywhere; what is a link's path names no word of ours.

@@ -11,7 +11,6 @@ pub mod dates;
 mod deadline;
 mod ending;
 pub mod host;
-pub mod peer;
 pub mod place;
 mod places;
 mod scans;

@@ -53,15 +53,15 @@ use crate::http::api::ops::Ops;
 use crate::http::api::{self, Api};
 use crate::http::body::{self, Answer, BodyError, Content};
 use crate::http::counts::Counts;
+use crate::http::host;
 use crate::http::place::Place;
 use crate::http::scans::Scans;
 use crate::http::server::Settings;
-use crate::http::{host, peer};
 use crate::model::network::Networks;
 use crate::visit::gate::Missed;
 use crate::visit::redirect::Plain;
 use crate::visit::unlock::FORM_MAX;
-use crate::visit::{self, Visit, Visitor, pages};
+use crate::visit::{self, Visit, Visitor, pages, peer};
 
 /// Longest request target in bytes, as at nginx and most proxies before us. Past it: 414.
 const TARGET_MAX: usize = 8 * 1024;
@@ -267,19 +267,19 @@ impl Service {
         let answer = match place {
             Place::Visit => {
                 let (path, query, headers) = (uri.path(), uri.query(), request.headers());
-                let peer = peer::of(peer, headers, &self.0.proxies);
-                let visit = Visit { method, host: &host, path, query, headers, peer };
+                let visit =
+                    Visit { method, host: &host, path, query, headers, peer, proxies: &self.0.proxies };
                 return match self.0.visitor.answer(&visit) {
                     visit::Answer::Plain(redirect) => Routed::Redirect(redirect),
-                    answer => Routed::Answered(self.visited(answer, peer)),
+                    answer => Routed::Answered(self.visited(answer, &visit)),
                 };
             }
             Place::Contact => {
                 let (path, query, headers) = (uri.path(), uri.query(), request.headers());
-                let peer = peer::of(peer, headers, &self.0.proxies);
-                let visit = Visit { method, host: &host, path, query, headers, peer };
+                let visit =
+                    Visit { method, host: &host, path, query, headers, peer, proxies: &self.0.proxies };
                 let answer = self.0.visitor.follow_contact_link(&visit);
-                return Routed::Answered(self.visited(answer, peer));
+                return Routed::Answered(self.visited(answer, &visit));
             }
             Place::Health | Place::Ready => self.probed(place, request.headers(), peer),
             Place::Metrics | Place::Description | Place::Docs => {
@@ -325,17 +325,17 @@ impl Service {
         }
     }
 
-    /// The answer to a visit from the address `peer`.
-    fn visited(&self, answer: visit::Answer, peer: IpAddr) -> Answering {
+    /// The answer to a visit.
+    fn visited(&self, answer: visit::Answer, visit: &Visit<'_>) -> Answering {
         match answer {
             visit::Answer::Plain(redirect) => now(redirect.answer(&mut HeaderMap::new())),
             visit::Answer::Now(answer) if answer.extensions().get::<Missed>().is_none() => {
                 now(answer.map(Content::Whole))
             }
-            visit::Answer::Now(answer) => now(self.limited(answer, peer).map(Content::Whole)),
+            visit::Answer::Now(answer) => now(self.limited(answer, visit.address()).map(Content::Whole)),
             visit::Answer::Later(answer) => {
-                let service = self.clone();
-                let answer = async move { service.limited(answer.await, peer).map(Content::Whole) };
+                let (service, address) = (self.clone(), visit.address());
+                let answer = async move { service.limited(answer.await, address).map(Content::Whole) };
                 self.later(Box::pin(answer), None)
             }
         }
@@ -354,8 +354,8 @@ impl Service {
     {
         let (parts, body) = request.into_parts();
         let (path, query) = (parts.uri.path(), parts.uri.query());
-        let peer = peer::of(peer, &parts.headers, &self.0.proxies);
-        let visit = Visit { method: &parts.method, host, path, query, headers: &parts.headers, peer };
+        let (method, proxies) = (&parts.method, &self.0.proxies);
+        let visit = Visit { method, host, path, query, headers: &parts.headers, peer, proxies };
         let (headers, within) = (parts.headers.clone(), self.0.body_timeout);
         let form = async move {
             body::read(&headers, body, FORM_MAX, within).await.map_err(|error| match error {
@@ -366,7 +366,7 @@ impl Service {
                 BodyError::Broken => StatusCode::BAD_REQUEST,
             })
         };
-        self.visited(self.0.visitor.unlock(&visit, form), peer)
+        self.visited(self.0.visitor.unlock(&visit, form), &visit)
     }
 
     fn api<B>(&self, request: Request<B>, peer: IpAddr) -> Answering

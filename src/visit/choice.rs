@@ -33,6 +33,7 @@ mod tests {
     use crate::model::domain::DomainNumber;
     use crate::model::id::Id;
     use crate::model::link::{Link, Options};
+    use crate::model::network::Networks;
     use crate::model::short_code::ShortCode;
     use crate::model::workspace::WorkspaceNumber;
     use crate::visit::Visit;
@@ -76,7 +77,8 @@ mod tests {
         ];
         for (choosers, query, agent, want) in rows {
             let (headers, peer) = (HeaderMap::new(), IpAddr::from([192, 0, 2, 1]));
-            let visit = Visit { method: &Method::GET, host: "h", path: "/a", query, headers: &headers, peer };
+            let (method, proxies) = (&Method::GET, &Networks::default());
+            let visit = Visit { method, host: "h", path: "/a", query, headers: &headers, peer, proxies };
             let asking = Asking::new(How::Follow, agent, "", &visit);
             let now = Timestamp::from_millis(0);
             let case = Case { decided: &decided, asking: &asking, now, clicks: 0, is_unlocked: false };

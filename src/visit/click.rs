@@ -92,10 +92,10 @@ impl<'a> Click<'a> {
     }
 
     /// The visitor's address.
-    pub fn peer(&self) -> IpAddr {
+    pub fn address(&self) -> IpAddr {
         match self.sent {
-            Sent::Head(visit, _) => visit.peer,
-            Sent::Kept(asking) => asking.peer,
+            Sent::Head(visit, _) => visit.address(),
+            Sent::Kept(asking) => asking.address,
         }
     }
 
@@ -149,6 +149,7 @@ mod tests {
 
     use super::*;
     use crate::model::id::Id;
+    use crate::model::network::Networks;
     use crate::visit::counting::How;
 
     /// The facts of a click are the same, whether its visit waited or not.
@@ -159,14 +160,14 @@ mod tests {
         headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("de, en"));
         headers.insert(USER_AGENT, HeaderValue::from_static("curl/8"));
         let peer = IpAddr::from([192, 0, 2, 7]);
-        let visit =
-            Visit { method: &Method::GET, host: "h", path: "/a", query: None, headers: &headers, peer };
+        let (method, proxies) = (&Method::GET, &Networks::default());
+        let visit = Visit { method, host: "h", path: "/a", query: None, headers: &headers, peer, proxies };
         let asking = Asking::new(How::Follow, Agent::Bot, "", &visit);
         let counter = Arc::new(Counter::new(Id::from_bits(9), 4));
         for click in [Click::of_head(&counter, &visit, Agent::Bot), Click::of_visit(&counter, None, &asking)]
         {
             assert_eq!(click.counter().id(), Id::from_bits(9));
-            assert_eq!((click.agent(), click.peer()), (Agent::Bot, peer));
+            assert_eq!((click.agent(), click.address()), (Agent::Bot, peer));
             assert_eq!(click.referrer(), headers.get(REFERER));
             assert_eq!(click.language(), headers.get(ACCEPT_LANGUAGE));
         }

@@ -15,6 +15,7 @@ use crate::clock::Timestamp;
 use crate::links::{Context, Error};
 use crate::model::id::Id;
 use crate::model::link::Link;
+use crate::model::network::Networks;
 
 /// The click that is asked about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,7 +71,8 @@ impl Visitor {
         let headers = HeaderMap::new();
         // A question names no address.
         let peer = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-        let visit = Visit { method: &Method::GET, host: "", path: "", query, headers: &headers, peer };
+        let (method, proxies) = (&Method::GET, &Networks::default());
+        let visit = Visit { method, host: "", path: "", query, headers: &headers, peer, proxies };
         let asking = Asking::new(How::Follow, agent, "", &visit);
         let now = question.at.unwrap_or(context.now);
         let case = Case { decided: &decided, asking: &asking, now, clicks: view.clicks, is_unlocked: false };

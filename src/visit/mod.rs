@@ -19,6 +19,7 @@ mod limit;
 mod loops;
 pub mod pages;
 pub(crate) mod password;
+pub mod peer;
 mod place;
 mod preview;
 pub mod redirect;
@@ -49,6 +50,7 @@ use crate::cache::entry::{Action, Decided, Entry};
 use crate::links::{Error, Links, Resolved};
 use crate::model::domain::Domain;
 use crate::model::link::PasswordHash;
+use crate::model::network::Networks;
 use crate::webhooks::Webhooks;
 
 /// A visitor's request, its target and Host already checked.
@@ -64,8 +66,18 @@ pub struct Visit<'a> {
     pub query: Option<&'a str>,
     /// All headers.
     pub headers: &'a HeaderMap,
-    /// The visitor's address: behind trusted proxies, the one that they name.
+    /// The address at the other end of the connection.
     pub peer: IpAddr,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub proxies: &'a Networks,
+}
+
+impl Visit<'_> {
+    /// Returns the visitor's address: behind trusted proxies, the one that they report. Reads headers, so
+    /// a plain redirect does not call it.
+    pub fn address(&self) -> IpAddr {
+        peer::of(self.peer, self.headers, self.proxies)
+    }
 }
 
 /// How a visit is answered.

@@ -29,7 +29,7 @@ pub(super) struct Asking {
     /// The `Accept-Language` as sent.
     pub(super) language: Option<HeaderValue>,
     /// The visitor's address.
-    pub(super) peer: IpAddr,
+    pub(super) address: IpAddr,
     /// The contact whose link it is, when it came by one.
     pub(super) contact: Option<ForeignId>,
     /// `Sec-GPC: 1` or `DNT: 1`: no third party is to hear of the visit.
@@ -39,7 +39,7 @@ pub(super) struct Asking {
 impl Asking {
     /// Keeps what a visit sends. `rest` is what follows the code in its path.
     pub(super) fn new(how: How, agent: Agent, rest: &str, visit: &Visit<'_>) -> Asking {
-        let Visit { path, query, headers, peer, .. } = *visit;
+        let Visit { path, query, headers, .. } = *visit;
         let says_yes = |name: &str| headers.get(name).is_some_and(|value| value == "1");
         Asking {
             how,
@@ -50,7 +50,7 @@ impl Asking {
             cookies: headers.get_all(COOKIE).iter().cloned().collect(),
             referrer: headers.get(REFERER).cloned(),
             language: headers.get(ACCEPT_LANGUAGE).cloned(),
-            peer,
+            address: visit.address(),
             contact: None,
             is_private: says_yes("sec-gpc") || says_yes("dnt"),
         }
@@ -180,6 +180,7 @@ mod tests {
     use crate::model::domain::DomainNumber;
     use crate::model::id::Id;
     use crate::model::link::{Edit, Link, Options, PasswordHash};
+    use crate::model::network::Networks;
     use crate::model::short_code::ShortCode;
     use crate::model::workspace::WorkspaceNumber;
 
@@ -222,7 +223,8 @@ mod tests {
         headers: &HeaderMap,
     ) -> Asking {
         let peer = IpAddr::from([192, 0, 2, 1]);
-        Asking::new(how, agent, rest, &Visit { method: &Method::GET, host: "h", path, query, headers, peer })
+        let (method, proxies) = (&Method::GET, &Networks::default());
+        Asking::new(how, agent, rest, &Visit { method, host: "h", path, query, headers, peer, proxies })
     }
 
     fn case<'a>(decided: &'a Decided, asking: &'a Asking) -> Case<'a> {

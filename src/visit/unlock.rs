@@ -2,7 +2,6 @@
 //! anyway, counted before it is hashed, and on the right one the click itself.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,7 +29,6 @@ struct Attempt {
     domain: Arc<Domain>,
     code: String,
     asking: Asking,
-    peer: IpAddr,
     /// What is wrong with the request before its body.
     refusal: Option<Refusal>,
 }
@@ -60,7 +58,6 @@ impl Visitor {
             domain: Arc::clone(domain),
             code: code.into_owned(),
             asking: Asking::new(How::Unlock, agent, rest, visit),
-            peer: visit.peer,
             refusal: refusal(visit.headers, visit.host),
         };
         let visitor = self.clone();
@@ -71,7 +68,8 @@ impl Visitor {
     where
         F: Future<Output = Result<Bytes, StatusCode>> + Send,
     {
-        let Attempt { domain, code, asking, peer, refusal } = attempt;
+        let Attempt { domain, code, asking, refusal } = attempt;
+        let address = asking.address;
         let entry = match self.resolve(&domain, &code).await {
             Ok(Some(entry)) => entry,
             Ok(None) => return not_allowed(),
@@ -98,7 +96,7 @@ impl Visitor {
         let Some(password) = password_in(&form) else { return pages::password(Ask::Wrong) };
         let (attempts, link) = (&self.shared.attempts, &decided.link);
         let target = attempts.target(link.id, hash);
-        if let Err(Locked(left)) = attempts.begin(target, peer, Instant::now()) {
+        if let Err(Locked(left)) = attempts.begin(target, address, Instant::now()) {
             return pages::password(Ask::Locked { seconds: left.as_secs() + 1 });
         }
         match self.links.is_password(link, password).await {
@@ -110,13 +108,13 @@ impl Visitor {
                 pages::password(Ask::Wrong)
             }
             Ok(true) => {
-                attempts.take_back(target, peer);
+                attempts.take_back(target, address);
                 let hash = hash.clone();
                 // Its form may have been on its way for seconds: the link may be another by now.
                 self.seek(&code, domain, asking, Some(hash)).await
             }
             Err(Error::Busy) => {
-                attempts.take_back(target, peer);
+                attempts.take_back(target, address);
                 pages::password(Ask::Busy)
             }
             // It counts as an attempt, so that each writes one of few lines.

@@ -223,7 +223,7 @@ const LINKS_AND_PEOPLE: &[(u32, Proof)] = &[
     (77, Script("tests/soak/schemathesis")),
     (78, Test("tests/suite/http_raw.rs", "answered_and_open")),
     (78, Test("tests/suite/hostile.rs", "answers_say_nothing_of_the_machine_behind_them")),
-    (79, Test("src/http/peer.rs", "only_trusted_proxies_are_believed")),
+    (79, Test("src/visit/peer.rs", "only_trusted_proxies_are_believed")),
     (79, Test("tests/suite/password.rs", "behind_a_trusted_proxy_each_visitor_has_its_own_limit")),
     (80, Test("src/http/scans.rs", "forged_addresses_take_no_memory_and_lift_no_limit")),
     (81, Test("tests/suite/http_raw.rs", "codes_that_lead_nowhere_are_limited_by_address")),
