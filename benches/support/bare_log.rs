@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use waypost::clock::Clock;
-use waypost::log::disk::FsDisk;
+use waypost::log::local::disk::FsDisk;
+use waypost::log::local::disk_guard::Space;
 use waypost::log::local::{LocalLog, Settings};
-use waypost::log::space::Space;
 use waypost::log::{Log, LogError, Position, Proposal, Put, Record, Witness};
 
 /// A plain link's record, more or less.

@@ -13,9 +13,9 @@ use rustix::io::Errno;
 
 use crate::clock::Timestamp;
 use crate::links::KEY_FILE;
-use crate::log::archive::{self, MARK};
-use crate::log::disk;
-use crate::log::space::BALLAST;
+use crate::log::local::archive::{self, MARK};
+use crate::log::local::disk;
+use crate::log::local::disk_guard::BALLAST;
 use crate::private_files;
 
 /// Folder of the log within the data folder.

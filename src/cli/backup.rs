@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::{Common, Failure, load, progress, tell, verify};
 use crate::app::data_folder::{LOG_FOLDER, open_folder, sync_folder};
-use crate::log::archive::{self, Archive, Report};
+use crate::log::local::archive::{self, Archive, Report};
 
 /// Ends the name of what is not a backup yet.
 pub(super) const UNFINISHED: &str = ".unfinished";

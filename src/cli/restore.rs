@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::{Common, Failure, load, progress, tell, verify};
 use crate::app::data_folder::{self, LOG_FOLDER, REPLACED_LOG, REPLACED_TABLE, RESTORING, TABLE_FOLDER};
 use crate::clock::Clock;
-use crate::log::archive::{self, Archive, Report};
+use crate::log::local::archive::{self, Archive, Report};
 
 /// Arguments of `restore`.
 #[derive(Clone, Debug, Args)]

@@ -11,7 +11,7 @@ use clap::Args;
 use super::{Common, Failure, backup, load, progress, tell};
 use crate::app::data_folder::{self, FolderError, LOG_FOLDER, Unfinished};
 use crate::descriptors;
-use crate::log::archive::{self, Archive, Report};
+use crate::log::local::archive::{self, Archive, Report};
 
 /// Arguments of `verify`.
 #[derive(Clone, Debug, Args)]

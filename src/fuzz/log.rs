@@ -7,13 +7,15 @@ use bytes::Bytes;
 
 use super::Input;
 use crate::clock::Timestamp;
-use crate::log::archive::Archive;
-use crate::log::disk::{Disk, DiskFile};
-use crate::log::frame::ends::{CLOSED_BYTES, Closed, FOOTER_BYTES, Footer, HEADER_BYTES, Header, Kind};
+use crate::log::frame::header_footer::{
+    CLOSED_BYTES, Closed, FOOTER_BYTES, Footer, HEADER_BYTES, Header, Kind,
+};
 use crate::log::frame::{
     self, FRAME_HEADER, Frame, FrameHead, MAGIC, write_change, write_checkpoint, write_clean_close,
     write_records,
 };
+use crate::log::local::archive::Archive;
+use crate::log::local::disk::{Disk, DiskFile};
 use crate::log::{MAX_CHANGE_BYTES, Manifest, Position};
 
 /// What reads, reads back; a folder of anything is read to its end, and told what is wrong with it.

@@ -6,7 +6,7 @@
 //! new need is a new version, and every version ever written keeps its decoder (golden bytes in
 //! the tests below).
 
-pub(crate) mod ends;
+pub(crate) mod header_footer;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bytes::Bytes;

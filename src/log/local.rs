@@ -3,6 +3,28 @@
 //! Two threads belong to it, the committer and the keeper. [`Log::close`] ends it in order;
 //! dropping it without is the same as a crash: nothing more is written.
 
+mod active_segment;
+pub mod archive;
+mod committer;
+mod compact;
+mod decision;
+pub mod disk;
+pub mod disk_guard;
+mod folder;
+mod follow;
+mod history;
+mod live_records;
+mod maintenance;
+mod pending_revisions;
+mod recovery;
+mod repair;
+mod scan;
+mod scrub;
+mod segment;
+mod segment_file;
+mod segments;
+mod shared;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,16 +32,17 @@ use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
 
+use self::committer::Committer;
+pub use self::decision::{Forecast, TableFate, forecast, table_fate};
+use self::disk::Disk;
+use self::disk_guard::Space;
+use self::follow::{Source, Tail};
+pub use self::history::HistoryEntry;
+use self::scrub::Scrub;
+pub use self::shared::Settings;
+use self::shared::{Ending, Gauges, Queue, Request, Shared, Told, Work};
 use crate::clock::{Clock, Timestamp};
-use crate::log::committer::Committer;
-use crate::log::disk::Disk;
-use crate::log::follow::{self, Source, Tail};
-use crate::log::scrub::Scrub;
-pub use crate::log::shared::Settings;
-use crate::log::shared::{Ending, Gauges, Queue, Request, Shared, Told, Work};
-use crate::log::space::Space;
 use crate::log::{Answer, Follow, Log, LogError, Position, Proposal, Status, Witness};
-use crate::log::{compact, keeper, recovery};
 
 /// What a proposal takes on disk beside its keys and values, and a put: a guess on the high side,
 /// for filling batches and judging space.
@@ -94,7 +117,7 @@ impl LocalLog {
         let log = LocalLog { shared, threads: Mutex::new(Vec::new()) };
         log.start("log-commit", move || committer.run())?;
         let shared = Arc::clone(&log.shared);
-        log.start("log-keeper", move || keeper::run(&shared))?;
+        log.start("log-keeper", move || maintenance::run(&shared))?;
         Ok(log)
     }
 

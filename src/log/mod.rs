@@ -9,30 +9,9 @@
 //! the key's first byte matters here, and only to tell click totals from records: click totals
 //! are left out of the [`Manifest`].
 
-pub mod archive;
-mod chain;
-mod committer;
-mod compact;
-mod decision;
-pub mod disk;
-mod folder;
-mod follow;
 pub mod frame;
-mod history;
-mod keeper;
 pub(crate) mod key_hash;
-mod live;
 pub mod local;
-mod overlay;
-mod recovery;
-mod repair;
-mod scan;
-mod scrub;
-mod segment;
-mod segment_file;
-mod shared;
-pub mod space;
-mod tape;
 
 use std::fmt;
 use std::future::Future;
@@ -46,8 +25,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::Timestamp;
 
-pub use self::decision::{Forecast, TableFate, forecast, table_fate};
-pub use self::history::HistoryEntry;
+pub use self::local::{Forecast, HistoryEntry, TableFate, forecast, table_fate};
 
 /// A place in the log: the first Change is at 1, each next one higher by one. 0 is "before all".
 /// A record's revision *is* the position of the Change that wrote it.

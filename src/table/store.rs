@@ -22,7 +22,7 @@ use super::leaf::{self, Edit, Piece};
 use super::record::{read_pair, write_pair};
 use super::walk::{Ascending, Descending, Pair};
 use super::{Error, keys};
-use crate::log::disk;
+use crate::log::local::disk;
 use crate::private_files;
 
 /// How often a page that was read is read again. sled counts a page against its capacity, and evicts others,

@@ -96,7 +96,7 @@ const WIRE_AND_STORE: &[(u32, Proof)] = &[
     (98, Test("tests/suite/damage.rs", "both_copies_damaged_are_never_fewer_links_in_silence")),
     (98, Test("tests/suite/damage.rs", "one_damaged_copy_after_a_clean_stop")),
     (98, Test("tests/suite/log.rs", "files_that_hold_no_log_are_never_taken_for_an_empty_one")),
-    (98, Test("src/log/frame/ends.rs", "a_newer_header_is_told_from_a_damaged_one")),
+    (98, Test("src/log/frame/header_footer.rs", "a_newer_header_is_told_from_a_damaged_one")),
     (99, Test("tests/suite/lifecycle.rs", "one_process_per_data_folder")),
     (99, Test("tests/suite/lifecycle.rs", "the_second_of_many_at_once")),
     (100, Test("tests/suite/lifecycle.rs", "a_stop_finishes_what_was_started")),

@@ -8,10 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 use waypost::clock::{Clock, Timestamp};
-use waypost::log::archive::Archive;
-use waypost::log::disk::FsDisk;
+use waypost::log::local::archive::Archive;
+use waypost::log::local::disk::FsDisk;
+use waypost::log::local::disk_guard::Space;
 use waypost::log::local::{LocalLog, Settings};
-use waypost::log::space::Space;
 use waypost::log::{
     CommitError, Expect, Follow, Log, LogError, MAX_CHANGE_BYTES, Pending, Position, Proposal, Put, Record,
     Witness,
@@ -1020,7 +1020,7 @@ fn an_archive_reads_verifies_and_copies_beside_a_running_log() {
     assert_eq!(report.torn, 6);
 }
 
-fn check_archive(disk: &SimDisk, log: &LocalLog) -> waypost::log::archive::Report {
+fn check_archive(disk: &SimDisk, log: &LocalLog) -> waypost::log::local::archive::Report {
     let archive = Archive::read(disk.clone()).expect("opens");
     let wanted = state(log);
     assert_eq!((archive.id(), archive.position()), (log.id(), log.position()));

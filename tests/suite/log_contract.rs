@@ -8,9 +8,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use tempfile::TempDir;
 use waypost::clock::Clock;
-use waypost::log::disk::FsDisk;
+use waypost::log::local::disk::FsDisk;
+use waypost::log::local::disk_guard::Space;
 use waypost::log::local::{LocalLog, Settings};
-use waypost::log::space::Space;
 use waypost::log::{CommitError, Expect, Follow, Log, Position, Proposal, Put, Witness};
 
 use crate::support::sim_disk::SimDisk;
@@ -30,7 +30,7 @@ fn settings() -> Settings {
     Settings { segment_bytes: 4_000, compact_above: u64::MAX, scrub_rate: 0, accept_loss: false }
 }
 
-fn local(disk: Arc<dyn waypost::log::disk::Disk>, table: &Arc<MemoryTable>) -> Arc<dyn Log> {
+fn local(disk: Arc<dyn waypost::log::local::disk::Disk>, table: &Arc<MemoryTable>) -> Arc<dyn Log> {
     let witness = Arc::clone(table) as Arc<dyn Witness>;
     let space = Arc::new(Space::unlimited());
     Arc::new(LocalLog::open(disk, settings(), Clock::system(), witness, space).expect("it opens"))

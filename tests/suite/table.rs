@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use waypost::clock::{Clock, Timestamp};
-use waypost::log::disk::FsDisk;
+use waypost::log::local::disk::FsDisk;
+use waypost::log::local::disk_guard::Space;
 use waypost::log::local::{self, LocalLog};
-use waypost::log::space::Space;
 use waypost::log::{
     Answer, Change, Expect, Follow, Follower, Log, LogError, Position, Proposal, Put, Status,
 };

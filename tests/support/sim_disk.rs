@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use waypost::log::disk::{Disk, DiskFile};
+use waypost::log::local::disk::{Disk, DiskFile};
 
 /// What survives or not as a whole.
 const SECTOR: usize = 512;

@@ -10,7 +10,7 @@ use rustix::process::geteuid;
 use super::{Case, Finding};
 use crate::app::data_folder::{self, FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
 use crate::links::KEY_FILE;
-use crate::log::space::Room;
+use crate::log::local::disk_guard::Room;
 
 const FOLDER: &str = "data folder";
 const PERMISSIONS: &str = "permissions";

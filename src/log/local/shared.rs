@@ -10,10 +10,10 @@ use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::disk::Disk;
+use super::disk_guard::Space;
+use super::follow::Source;
 use crate::clock::{Clock, Timestamp};
-use crate::log::disk::Disk;
-use crate::log::follow::Source;
-use crate::log::space::Space;
 use crate::log::{Answer, CommitError, Manifest, Position, Proposal, Witness};
 use crate::settings::BadSetting;
 
@@ -199,7 +199,7 @@ impl Queue {
         let bytes = work.bytes();
         let mut waiting = self.waiting.lock();
         if waiting.ending != Ending::Open {
-            return Err(Box::new((work, super::stopped())));
+            return Err(Box::new((work, crate::log::stopped())));
         }
         if waiting.bytes + bytes > MAX_WAITING_BYTES {
             let why = CommitError::Unavailable("too many writes are waiting".to_owned());

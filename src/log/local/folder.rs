@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::log::disk::{self, Disk, DiskFile};
+use super::disk::{self, Disk, DiskFile};
+use super::segment::{self, Frames, Name, Step, UNFINISHED, io_error};
+use super::segment_file::SegmentFile;
 use crate::log::frame::Frame;
-use crate::log::frame::ends::{CLOSED_BYTES, Closed, Footer, Header, Kind, NotAHeader};
-use crate::log::segment::{self, Frames, Name, Step, UNFINISHED, io_error};
-use crate::log::segment_file::SegmentFile;
+use crate::log::frame::header_footer::{CLOSED_BYTES, Closed, Footer, Header, Kind, NotAHeader};
 use crate::log::{Change, LogError, Position, Record};
 
 /// The file that marks a clean stop.

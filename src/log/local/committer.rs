@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::active_segment::{Group, Tape};
+use super::pending_revisions::{Known, Overlay};
+use super::segment::Writer;
+use super::shared::{Ending, Request, Shared, Work};
 use crate::log::frame;
-use crate::log::frame::ends::Tally;
-use crate::log::overlay::{Known, Overlay};
-use crate::log::segment::Writer;
-use crate::log::shared::{Ending, Request, Shared, Work};
-use crate::log::tape::{Group, Tape};
+use crate::log::frame::header_footer::Tally;
 use crate::log::{Change, CommitError, Entry, Expect, Manifest, Position, Proposal, Put};
 
 /// What one fsync covers at most: more would make the first of a group wait for the last.

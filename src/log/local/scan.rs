@@ -1,13 +1,13 @@
 //! What of a log folder can be read, and what is lost.
-//! It only reads and reports; [`crate::log::recovery`] decides what follows.
+//! It only reads and reports; [`crate::log::local::recovery`] decides what follows.
 
-use crate::log::chain::{Chain, Segment};
-use crate::log::disk;
-use crate::log::folder::{Folder, Found, content_crc};
+use super::disk;
+use super::folder::{Folder, Found, content_crc};
+use super::history::Recent;
+use super::segment::{self, Frames, Step};
+use super::segments::{Chain, Segment};
 use crate::log::frame::Frame;
-use crate::log::frame::ends::{HEADER_BYTES, Kind, Tally};
-use crate::log::history::Recent;
-use crate::log::segment::{self, Frames, Step};
+use crate::log::frame::header_footer::{HEADER_BYTES, Kind, Tally};
 use crate::log::{Change, LogError, Manifest, Position};
 
 /// Positions `.0` to `.1`, both included.
@@ -212,7 +212,7 @@ impl Survey {
     }
 }
 
-const FOOTER: u64 = crate::log::frame::ends::FOOTER_BYTES as u64;
+const FOOTER: u64 = crate::log::frame::header_footer::FOOTER_BYTES as u64;
 
 /// One segment of Changes, read through.
 struct Scan {

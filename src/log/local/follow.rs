@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::log::chain::{Chain, Changes, Records};
+use super::segments::{Chain, Changes, Records};
 use crate::log::{Change, Follow, Follower, LogError, Manifest, Position};
 
 /// Bytes of recent Changes kept in memory for followers at the tail: some seconds of the heaviest

@@ -4,11 +4,12 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::log::chain::Segment;
-use crate::log::frame::ends::Footer;
-use crate::log::segment::{self, Name};
-use crate::log::shared::Shared;
-use crate::log::{LogError, compact, folder};
+use super::segment::{self, Name};
+use super::segments::Segment;
+use super::shared::Shared;
+use super::{compact, folder};
+use crate::log::LogError;
+use crate::log::frame::header_footer::Footer;
 
 /// Where the search stands.
 #[derive(Debug, Default)]

@@ -7,11 +7,11 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::log::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile};
+use super::segment::{self, Frames, Name, Step};
+use super::segment_file::SegmentFile;
 use crate::log::frame::Frame;
-use crate::log::frame::ends::{Footer, Header, Kind, Tally};
-use crate::log::segment::{self, Frames, Name, Step};
-use crate::log::segment_file::SegmentFile;
+use crate::log::frame::header_footer::{Footer, Header, Kind, Tally};
 use crate::log::{Change, LogError, Manifest, Position, Record, SnapshotReader};
 
 /// A segment that is part of the log.
@@ -96,7 +96,8 @@ impl Chain {
 
     /// Bytes of all segments.
     pub(crate) fn bytes(&self) -> u64 {
-        let footer = |s: &Segment| s.footer.map_or(0, |_| super::frame::ends::FOOTER_BYTES as u64);
+        let footer =
+            |s: &Segment| s.footer.map_or(0, |_| crate::log::frame::header_footer::FOOTER_BYTES as u64);
         self.segments.iter().map(|segment| segment.end + footer(segment)).sum()
     }
 

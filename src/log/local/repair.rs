@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
+use super::disk::Disk;
+use super::folder::{self, Folder, Piece};
+use super::live_records::{self, Write};
+use super::segment::{Writer, io_error};
 use crate::clock::Timestamp;
-use crate::log::disk::Disk;
-use crate::log::folder::{self, Folder, Piece};
-use crate::log::frame::ends::{Header, Kind, Tally};
+use crate::log::frame::header_footer::{Header, Kind, Tally};
 use crate::log::frame::{self, RECORDS_BYTES};
-use crate::log::live::{self, Write};
-use crate::log::segment::{Writer, io_error};
 use crate::log::{LogError, Manifest, Position, Record, Witness};
 
 /// A snapshot is synced each time so much was written: one sync of gigabytes at the end would hold
@@ -149,8 +149,9 @@ impl Repair<'_> {
         let mut source =
             |each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>| self.remains(witness, each);
         let mut snapshot = self.snapshot(end)?;
-        let manifest =
-            live::each_live(writes, live::MAX_KEYS, &mut source, &mut |record| snapshot.add(record))?;
+        let manifest = live_records::each_live(writes, live_records::MAX_KEYS, &mut source, &mut |record| {
+            snapshot.add(record)
+        })?;
         self.go_on(end, manifest)?;
         snapshot.finish(manifest).map(drop)
     }

@@ -7,8 +7,8 @@
 
 use std::collections::HashMap;
 
-use crate::log::chain::{Changes, Records, Segment};
-use crate::log::frame::ends::Kind;
+use super::segments::{Changes, Records, Segment};
+use crate::log::frame::header_footer::Kind;
 use crate::log::key_hash::{KeyHash, KeyHasher};
 use crate::log::{LogError, Manifest, Position, Record, SnapshotReader};
 

@@ -6,8 +6,8 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::log::disk::{Disk, DiskFile};
-use crate::log::segment::Name;
+use super::disk::{Disk, DiskFile};
+use super::segment::Name;
 
 /// Names a segment's file and opens it on demand.
 #[derive(Clone, Debug)]

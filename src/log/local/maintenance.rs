@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::log::compact;
-use crate::log::scrub::Scrub;
-use crate::log::shared::Shared;
+use super::compact;
+use super::scrub::Scrub;
+use super::shared::Shared;
 
 /// How often it looks whether there is something to do, and the unit of the scrubbing rate.
 const BEAT: Duration = Duration::from_secs(1);

@@ -1,16 +1,16 @@
 //! What a start does with a log and the table beside it.
 //!
-//! [`decide`] reads and decides; [`crate::log::recovery`] carries the decision out, and `doctor` prints the
+//! [`decide`] reads and decides; [`crate::log::local::recovery`] carries the decision out, and `doctor` prints the
 //! same decision ([`Forecast`]). Nothing here writes.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::log::disk::Disk;
-use crate::log::folder::{self, Folder};
-use crate::log::history::{self, Relation};
-use crate::log::scan::{self, Range, Survey};
-use crate::log::shared::Settings;
+use super::disk::Disk;
+use super::folder::{self, Folder};
+use super::history::{self, Relation};
+use super::scan::{self, Range, Survey};
+use super::shared::Settings;
 use crate::log::{LogError, Position, Witness};
 
 /// What becomes of a log.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, StatVfs, fallocate, statvfs};
 
-use crate::log::disk;
+use super::disk;
 
 /// The part of the volume that the ballast takes, as a divisor.
 const PART: u64 = 16;

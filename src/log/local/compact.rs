@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::log::chain::{self, Segment};
-use crate::log::disk::Disk;
-use crate::log::follow::Source;
-use crate::log::live;
-use crate::log::repair::SnapshotWriter;
-use crate::log::segment::{Writer, io_error};
-use crate::log::shared::{Shared, Work};
-use crate::log::{LogError, Manifest, Position, folder, recovery};
+use super::disk::Disk;
+use super::follow::Source;
+use super::live_records;
+use super::repair::SnapshotWriter;
+use super::segment::{Writer, io_error};
+use super::segments::{self, Segment};
+use super::shared::{Shared, Work};
+use super::{folder, recovery};
+use crate::log::{LogError, Manifest, Position};
 
 /// How long healing waits for a table that is about to apply the last Changes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,20 +47,26 @@ pub(crate) fn compact(shared: &Shared) -> Result<(), LogError> {
     let (position, stored) = (last.last, last.manifest);
     let mut snapshot = begin(shared, last.header.sequence, position)?;
     let mut tick = || if shared.stopping() { Err(stopped()) } else { Ok(()) };
-    let mut source =
-        |each: &mut dyn FnMut(live::Write<'_>) -> Result<(), LogError>| live::read(&old, &mut tick, each);
-    let manifest = live::each_live(live::keys(&old), live::MAX_KEYS, &mut source, &mut |record| {
-        if !shared.space.admits((record.key.len() + record.value.len()) as u64) {
-            return Err(LogError::Io {
-                what: "no room to compact",
-                path: shared.disk.path(""),
-                source: std::io::ErrorKind::StorageFull.into(),
-            });
-        }
-        snapshot.add(record)
-    })?;
+    let mut source = |each: &mut dyn FnMut(live_records::Write<'_>) -> Result<(), LogError>| {
+        live_records::read(&old, &mut tick, each)
+    };
+    let manifest = live_records::each_live(
+        live_records::keys(&old),
+        live_records::MAX_KEYS,
+        &mut source,
+        &mut |record| {
+            if !shared.space.admits((record.key.len() + record.value.len()) as u64) {
+                return Err(LogError::Io {
+                    what: "no room to compact",
+                    path: shared.disk.path(""),
+                    source: std::io::ErrorKind::StorageFull.into(),
+                });
+            }
+            snapshot.add(record)
+        },
+    )?;
     let writer = snapshot.finish(manifest)?;
-    replace(shared, &old, &writer, manifest, &chain::remove)?;
+    replace(shared, &old, &writer, manifest, &segments::remove)?;
     if manifest != stored {
         tracing::error!(%position, ?stored, reckoned = ?manifest, "the log's manifest was wrong and is put right");
         let difference = Manifest {
@@ -90,7 +97,7 @@ pub(crate) fn heal(shared: &Shared) -> Result<bool, LogError> {
     recovery::mark_repair(&*shared.disk)?;
     let writer = snapshot.finish(last.manifest)?;
     replace(shared, &old, &writer, last.manifest, &|disk, name| recovery::set_aside(disk, name, "replaced"))?;
-    chain::remove(&*shared.disk, folder::REPAIR)?;
+    segments::remove(&*shared.disk, folder::REPAIR)?;
     let told = format!(
         "damaged segments up to position {} were written anew from the table, and are kept as *.replaced",
         last.last
@@ -137,10 +144,11 @@ fn replace(
 ) -> Result<(), LogError> {
     let disk = &*shared.disk;
     let cannot_read = |e| io_error(disk, &writer.name().to_string(), "cannot read")(e);
-    let footer =
-        crate::log::segment::read_footer(&*writer.file, writer.header.sequence).map_err(cannot_read)?;
+    let footer = crate::log::local::segment::read_footer(&*writer.file, writer.header.sequence)
+        .map_err(cannot_read)?;
     let last = writer.header.before;
-    let segment = Segment { last, manifest, footer, ..super::tape::segment_of(writer, &shared.disk) };
+    let segment =
+        Segment { last, manifest, footer, ..super::active_segment::segment_of(writer, &shared.disk) };
     let Source { chain, .. } = &*shared.source;
     {
         let mut chain = chain.lock();

@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::log::chain::Segment;
-use crate::log::disk::Disk;
-use crate::log::frame::ends::{Closed, Header, Kind, Tally};
+use super::disk::Disk;
+use super::recovery;
+use super::segment::{NotCreated, Writer};
+use super::segment_file::SegmentFile;
+use super::segments::Segment;
+use super::shared::Shared;
+use crate::log::frame::header_footer::{Closed, Header, Kind, Tally};
 use crate::log::frame::{self, FRAME_HEADER};
-use crate::log::segment::{NotCreated, Writer};
-use crate::log::segment_file::SegmentFile;
-use crate::log::shared::Shared;
-use crate::log::{CommitError, Manifest, Position, recovery};
+use crate::log::{CommitError, Manifest, Position};
 
 /// A checkpoint stands after so many bytes of frames: near enough to find by hand where the
 /// manifest went astray, at a cost of 50 bytes each.

@@ -6,16 +6,16 @@
 
 use std::sync::Arc;
 
+use super::decision::{self, Action, Decision, Source};
+use super::disk::Disk;
+use super::folder::{self, Folder, MARK, REPAIR};
+use super::repair::Repair;
+use super::scan::{self, Survey};
+use super::segment::{Name, UNFINISHED, Writer, io_error};
+use super::segments::{self, Chain, Segment};
+use super::shared::Settings;
 use crate::clock::Timestamp;
-use crate::log::chain::{self, Chain, Segment};
-use crate::log::decision::{self, Action, Decision, Source};
-use crate::log::disk::Disk;
-use crate::log::folder::{self, Folder, MARK, REPAIR};
-use crate::log::frame::ends::{Closed, Header, Kind};
-use crate::log::repair::Repair;
-use crate::log::scan::{self, Survey};
-use crate::log::segment::{Name, UNFINISHED, Writer, io_error};
-use crate::log::shared::Settings;
+use crate::log::frame::header_footer::{Closed, Header, Kind};
 use crate::log::{LogError, Manifest, Position, Witness};
 
 /// A log ready to be written.
@@ -171,15 +171,15 @@ fn adopt(
         if folder.is_repaired && !stale.ends_with(UNFINISHED) {
             set_aside(disk, stale, ending)?;
         } else {
-            chain::remove(disk, stale)?;
+            segments::remove(disk, stale)?;
         }
     }
     if folder.is_repaired {
         // Behind the renames: cut off in between, the next start renames the rest.
         disk.sync_dir().map_err(io_error(disk, "", "cannot sync"))?;
-        chain::remove(disk, REPAIR)?;
+        segments::remove(disk, REPAIR)?;
     }
-    chain::remove(disk, MARK)?;
+    segments::remove(disk, MARK)?;
     disk.sync_dir().map_err(io_error(disk, "", "cannot sync"))?;
     let writer = Writer {
         file,

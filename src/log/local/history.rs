@@ -7,8 +7,8 @@
 
 use std::collections::VecDeque;
 
-use crate::log::chain::{Chain, Changes};
-use crate::log::scan::Survey;
+use super::scan::Survey;
+use super::segments::{Chain, Changes};
 use crate::log::{Change, LogError, Manifest, Position, Witness};
 
 /// Changes of the log that are compared with what the table remembers. The newest one alone would do:

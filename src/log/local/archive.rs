@@ -13,15 +13,16 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::disk::{self, Disk, FsDisk};
+use super::folder::{self, Folder};
+use super::live_records::{self, Write};
+use super::recovery;
+use super::scan::{self, Survey};
+use super::segment::{self, Name, io_error};
+use super::segments::{Chain, Segment};
 use crate::descriptors;
-use crate::log::chain::{Chain, Segment};
-use crate::log::disk::{self, Disk, FsDisk};
-use crate::log::folder::{self, Folder};
-use crate::log::frame::ends::{Closed, Footer};
-use crate::log::live::{self, Write};
-use crate::log::scan::{self, Survey};
-use crate::log::segment::{self, Name, io_error};
-use crate::log::{LogError, Manifest, Position, Record, recovery};
+use crate::log::frame::header_footer::{Closed, Footer};
+use crate::log::{LogError, Manifest, Position, Record};
 
 /// How often a folder is read again because the server began or removed a segment meanwhile. Each
 /// takes milliseconds, and segments change once in 64 MiB.
@@ -182,9 +183,9 @@ impl Archive {
         self.refuse_damage()?;
         let segments = &self.chain().segments;
         let mut source = |each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>| {
-            live::read(segments, &mut || Ok(()), each).map_err(overtaken)
+            live_records::read(segments, &mut || Ok(()), each).map_err(overtaken)
         };
-        live::each_live(live::keys(segments), live::MAX_KEYS, &mut source, each)
+        live_records::each_live(live_records::keys(segments), live_records::MAX_KEYS, &mut source, each)
     }
 
     fn refuse_damage(&self) -> Result<(), LogError> {

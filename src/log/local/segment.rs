@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::log::disk::{Disk, DiskFile, read_full};
-use crate::log::frame::ends::{FOOTER_BYTES, Footer, HEADER_BYTES, Header, Kind, NotAHeader, Tally};
+use super::disk::{Disk, DiskFile, read_full};
+use crate::log::frame::header_footer::{FOOTER_BYTES, Footer, HEADER_BYTES, Header, Kind, NotAHeader, Tally};
 use crate::log::frame::{self, FRAME_HEADER, Frame, FrameHead, MAGIC, MAX_PAYLOAD};
 use crate::log::{LogError, Manifest, Position};
 
@@ -20,7 +20,7 @@ const READ_BYTES: usize = 256 * 1024;
 
 /// By how much a file is made longer than what it holds, before it has to be: a sync whose write
 /// leaves the length as it is needs not write the file system's journal, and takes two thirds of the
-/// time. Zeros that are there after a crash are not told of: [`disk::written_behind`](crate::log::disk::written_behind).
+/// time. Zeros that are there after a crash are not told of: [`disk::written_behind`](crate::log::local::disk::written_behind).
 const ROOM_BYTES: u64 = 64 * 1024;
 
 /// Ends the name of a file that is not finished; such files are removed at the start.
