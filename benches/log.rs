@@ -1,4 +1,4 @@
-//! The log on a real disk: one writer at a time, 64 at once, the hash behind the manifest, and
+//! The log on a real disk: one writer at a time, 64 at once, the hash behind the fingerprint, and
 //! reading a log back. Each asserts its answers.
 
 use std::hint::black_box;
@@ -42,7 +42,7 @@ fn commits(c: &mut Criterion) {
         });
     });
     group.finish();
-    assert_eq!(log.status().manifest.count, next);
+    assert_eq!(log.status().fingerprint.count, next);
     assert!(log.local_status().syncs < next, "groups share their syncs");
 }
 

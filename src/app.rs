@@ -1,7 +1,7 @@
 //! The program, put together: what `main` starts and what tests start.
 //!
 //! Start: lock the data folder, open the table as far as it opens, open the log with the table as
-//! its witness, let the table follow, bind, serve. Requests are answered from then on; those that
+//! its applied state, let the table follow, bind, serve. Requests are answered from then on; those that
 //! need the store get 503 until it has caught up. Stop: close the listener, let started requests
 //! finish, write down webhooks that wait and the last clicks, close the log, let the table apply what is left.
 
@@ -31,7 +31,7 @@ use crate::http::server;
 use crate::http::service::Service;
 use crate::links::{Bootstrap, BuildError, Links, Parts, Site, StartError as FirstRecordsError};
 use crate::log::local::disk::{Disk, FsDisk};
-use crate::log::local::disk_guard::Space;
+use crate::log::local::disk_guard::DiskGuard;
 use crate::log::local::{self, LocalLog};
 use crate::log::{Log, LogError};
 use crate::model::node::NodeNumber;
@@ -92,7 +92,7 @@ pub struct Store {
     /// What receivers are told of clicks.
     pub webhooks: Webhooks,
     /// The full-disk guard.
-    pub space: Arc<Space>,
+    pub space: Arc<DiskGuard>,
     /// Held for as long as the store is open.
     _lock: FolderLock,
 }
@@ -125,7 +125,7 @@ impl Store {
         if is_loss_accepted {
             data_folder::set_key_aside(dir, clock.now()).map_err(in_folder)?;
         }
-        let space = Arc::new(Space::open(dir).map_err(in_folder)?);
+        let space = Arc::new(DiskGuard::open(dir).map_err(in_folder)?);
         // Opening the log and the table writes a little: a full disk frees its reserve for that.
         space.admits_table(true);
         if !dir.join(TABLE_FOLDER).exists() {
@@ -136,14 +136,14 @@ impl Store {
         if table.is_held_elsewhere() {
             return Err(FolderError::InUse { path: dir.clone() }.into());
         }
-        let witness = Arc::new(table.clone());
+        let applied_state = Arc::new(table.clone());
         let settings = config.log.clone();
         let disk = Arc::new(disk);
         let log = LocalLog::open(
             Arc::clone(&disk) as Arc<dyn Disk>,
             settings,
             clock.clone(),
-            witness,
+            applied_state,
             Arc::clone(&space),
         )?;
         let local = Arc::new(log);

@@ -1,4 +1,4 @@
-//! A log on a real disk, with a witness that has applied everything and holds nothing: what
+//! A log on a real disk, with a applied state that has applied everything and holds nothing: what
 //! committing costs without a table.
 
 use std::error::Error;
@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use waypost::clock::Clock;
 use waypost::log::local::disk::FsDisk;
-use waypost::log::local::disk_guard::Space;
+use waypost::log::local::disk_guard::DiskGuard;
 use waypost::log::local::{LocalLog, Settings};
-use waypost::log::{Log, LogError, Position, Proposal, Put, Record, Witness};
+use waypost::log::{AppliedState, Log, LogError, Position, Proposal, Put, Record};
 
 /// A plain link's record, more or less.
 pub(crate) const RECORD_BYTES: usize = 200;
@@ -19,7 +19,7 @@ pub(crate) const RECORD_BYTES: usize = 200;
 #[derive(Debug, Default)]
 struct Nothing(OnceLock<u128>);
 
-impl Witness for Nothing {
+impl AppliedState for Nothing {
     fn log_id(&self) -> Option<u128> {
         self.0.get().copied()
     }
@@ -45,9 +45,9 @@ impl Witness for Nothing {
 pub(crate) fn open(folder: &Path) -> Result<LocalLog, Box<dyn Error>> {
     let disk = Arc::new(FsDisk::open(folder)?);
     let table = Arc::new(Nothing::default());
-    let witness: Arc<dyn Witness> = Arc::clone(&table) as Arc<dyn Witness>;
-    let space = Arc::new(Space::unlimited());
-    let log = LocalLog::open(disk, Settings::default(), Clock::system(), witness, space)?;
+    let applied_state: Arc<dyn AppliedState> = Arc::clone(&table) as Arc<dyn AppliedState>;
+    let space = Arc::new(DiskGuard::unlimited());
+    let log = LocalLog::open(disk, Settings::default(), Clock::system(), applied_state, space)?;
     table.0.get_or_init(|| log.id());
     Ok(log)
 }

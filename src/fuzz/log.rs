@@ -16,7 +16,7 @@ use crate::log::frame::{
 };
 use crate::log::local::archive::Archive;
 use crate::log::local::disk::{Disk, DiskFile};
-use crate::log::{MAX_CHANGE_BYTES, Manifest, Position};
+use crate::log::{Fingerprint, MAX_CHANGE_BYTES, Position};
 
 /// What reads, reads back; a folder of anything is read to its end, and told what is wrong with it.
 pub(super) fn log(data: &[u8]) {
@@ -41,8 +41,8 @@ fn payload(position: Position, bytes: &[u8]) {
                 return;
             }
         }
-        Frame::Checkpoint(manifest) => write_checkpoint(&mut out, position, *manifest),
-        Frame::CleanClose(manifest) => write_clean_close(&mut out, position, *manifest),
+        Frame::Checkpoint(fingerprint) => write_checkpoint(&mut out, position, *fingerprint),
+        Frame::CleanClose(fingerprint) => write_clean_close(&mut out, position, *fingerprint),
         Frame::Records(records) => write_records(&mut out, position, records),
     }
     let head = FrameHead::parse(&out).expect("a frame that we wrote");
@@ -88,7 +88,7 @@ fn segment(input: &mut Input<'_>) -> Vec<u8> {
         log: 7,
         sequence: 1,
         before: Position::START,
-        manifest: Manifest::default(),
+        fingerprint: Fingerprint::default(),
         created: Timestamp::from_millis(0),
     };
     let mut bytes = header.encode();

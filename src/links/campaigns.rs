@@ -9,7 +9,7 @@ use super::commit::{ATTEMPTS, Committed, Effect};
 use super::cpu_pool::Cancel;
 use super::workspaces::only_instance_names_ids;
 use super::{CampaignPage, CampaignView, Context, Error, Links, Shared};
-use crate::log::Expect;
+use crate::log::Precondition;
 use crate::model::Invalid;
 use crate::model::campaign::{Campaign, CampaignDraft, CampaignEdit, CampaignRef};
 use crate::model::id::{ForeignId, Id};
@@ -71,7 +71,9 @@ impl Links {
                 let mut effect = Effect::default();
                 effect.create(keys::campaign(workspace, id), campaign.encode());
                 if let Some(or) = &draft.or {
-                    effect.expects.push(Expect { key: keys::campaign(workspace, or), revision: None });
+                    effect
+                        .preconditions
+                        .push(Precondition { key: keys::campaign(workspace, or), revision: None });
                 }
                 effect.answer(context.claim, context.now, || StoredOutcome::Campaign {
                     workspace,

@@ -10,7 +10,7 @@ use super::replay::Claim;
 use super::{Context, Credential, Error, Links, Shared};
 use crate::clicks::Counter;
 use crate::clock::Timestamp;
-use crate::log::{CommitError, Expect, Position, Proposal, Put};
+use crate::log::{CommitError, Position, Precondition, Proposal, Put};
 use crate::model::id::Id;
 use crate::table::keys;
 use crate::table::record::{Answer, Stored, StoredOutcome};
@@ -21,14 +21,14 @@ pub(super) const ATTEMPTS: usize = 8;
 /// A command's effect in the making.
 #[derive(Debug, Default)]
 pub(super) struct Effect {
-    pub(super) expects: Vec<Expect>,
+    pub(super) preconditions: Vec<Precondition>,
     pub(super) puts: Vec<Put>,
 }
 
 impl Effect {
     /// Writes a record that must not exist yet.
     pub(super) fn create(&mut self, key: Bytes, record: Vec<u8>) {
-        self.expects.push(Expect { key: key.clone(), revision: None });
+        self.preconditions.push(Precondition { key: key.clone(), revision: None });
         self.put(key, record);
     }
 
@@ -46,7 +46,7 @@ impl Effect {
 
     /// Relies on a record without writing it.
     pub(super) fn rely_on(&mut self, key: Bytes, revision: Position) {
-        self.expects.push(Expect { key, revision: Some(revision) });
+        self.preconditions.push(Precondition { key, revision: Some(revision) });
     }
 
     /// Writes a record, whatever was there.
@@ -167,7 +167,7 @@ impl Shared {
         self.check_expiry(&key)?;
         let record = keys::api_key(key.id);
         // First, so that of several conflicts a lost right is the one that is reported.
-        effect.expects.insert(0, Expect { key: record.clone(), revision: Some(key.revision) });
+        effect.preconditions.insert(0, Precondition { key: record.clone(), revision: Some(key.revision) });
         Ok(Some(record))
     }
 
@@ -181,7 +181,7 @@ impl Shared {
             Ok(position) => table.when_applied(position, Box::new(|is| drop(sender.send(Ok(is))))),
             Err(why) => drop(sender.send(Err(why))),
         };
-        let proposal = Proposal { expects: effect.expects, puts: effect.puts, request };
+        let proposal = Proposal { preconditions: effect.preconditions, puts: effect.puts, request };
         self.log.propose(proposal, Box::new(answer));
         settled
     }

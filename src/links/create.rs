@@ -57,7 +57,7 @@ impl Prepared {
     pub(super) fn add(&self, effect: &mut Effect, link: &Link) {
         let domain = &self.domain;
         let key = keys::domain(domain.record.number);
-        if !effect.expects.iter().any(|expect| expect.key == key) {
+        if !effect.preconditions.iter().any(|expect| expect.key == key) {
             effect.rely_on(key, domain.revision);
         }
         effect.create(keys::link(link.domain, link.code.as_str()), LinkAt::encode(link));

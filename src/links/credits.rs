@@ -14,7 +14,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::commit::Effect;
 use super::{Error, Links, Shared};
-use crate::log::{Expect, Position, Put};
+use crate::log::{Position, Precondition, Put};
 use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::table::keys;
 use crate::table::record::{Number, Stored};
@@ -87,7 +87,7 @@ impl Purse {
     /// Takes the price of so many links, which it affords, in the Change that makes them.
     pub(super) fn pay(&self, effect: &mut Effect, links: usize) {
         let Some(open) = self.0.as_ref().filter(|_| links > 0) else { return };
-        effect.expects.push(Expect { key: open.key.clone(), revision: open.revision });
+        effect.preconditions.push(Precondition { key: open.key.clone(), revision: open.revision });
         effect.put(open.key.clone(), Number(open.left.saturating_sub(links as u64)).encode());
     }
 }

@@ -12,7 +12,7 @@ use super::replay::is_over;
 use super::{Error, Links, Shared};
 use crate::clicks::Counter;
 use crate::clock::Timestamp;
-use crate::log::{CommitError, Pending, Position, Proposal, Put, Witness};
+use crate::log::{AppliedState, CommitError, Pending, Position, Proposal, Put};
 use crate::model::id::Id;
 use crate::settings::{BadSetting, show_duration};
 use crate::table::keys;

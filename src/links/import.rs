@@ -232,12 +232,12 @@ impl Import<'_> {
     async fn hand_in(&mut self) -> Result<(), Error> {
         self.bytes = 0;
         let gathered = std::mem::take(&mut self.gathered);
-        let Effect { expects, puts } = std::mem::take(&mut self.effect);
+        let Effect { preconditions, puts } = std::mem::take(&mut self.effect);
         if puts.is_empty() {
             return Ok(());
         }
         self.settle().await?;
-        let pending = self.links.0.log.commit(Proposal { expects, puts, request: 0 });
+        let pending = self.links.0.log.commit(Proposal { preconditions, puts, request: 0 });
         self.pending = Some((pending, gathered));
         if self.codes.younger.len().max(self.ids.younger.len()) >= RECENT_MAX {
             self.settle().await?;

@@ -206,7 +206,7 @@ impl Links {
             let key = key_record(id, secret, "bootstrap".into(), Reach::Instance, Scopes::all(), now);
             effect.create(keys::api_key(key.id), key.encode());
         }
-        let proposal = Proposal { expects: effect.expects, puts: effect.puts, request: 0 };
+        let proposal = Proposal { preconditions: effect.preconditions, puts: effect.puts, request: 0 };
         let position: Position = self.0.log.commit(proposal).await.map_err(Error::Log)?;
         while !self.0.table.wait(position).await {}
         Ok(Bootstrap { key_file: secret.map(|_| path), is_first })

@@ -1,4 +1,4 @@
-//! The log's bytes: frames, and the hash behind the manifest. Only this file and its part
+//! The log's bytes: frames, and the hash behind the fingerprint. Only this file and its part
 //! `ends` (header and footer of a segment, mark of a clean stop) know them.
 //!
 //! A frame is `[magic][position][length][crc32c][version byte + bincode]`, integers little-endian;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
-use crate::log::{Change, Entry, MAX_CHANGE_BYTES, Manifest, Position, Put, Record};
+use crate::log::{Change, Entry, Fingerprint, MAX_CHANGE_BYTES, Position, Put, Record};
 
 /// Starts every frame. 0xF5 and 0xFF occur in no UTF-8 text, so that no destination or title, which
 /// strangers choose, can pass for a frame when damage makes us search for the next one.
@@ -39,7 +39,7 @@ const DECODE_LIMIT: usize = 16 * MAX_PAYLOAD;
 /// The one version of frames so far.
 const FRAME_VERSION: u8 = 1;
 
-/// What one live record adds to the manifest's sum: the first 128 bits of SHA-256 over the
+/// What one live record adds to the fingerprint's sum: the first 128 bits of SHA-256 over the
 /// revision and the key. Never to change: it is compared with sums on disk.
 ///
 /// SHA-256 rather than something quicker, since the sum must tell any two sets apart and 0.1 µs
@@ -55,12 +55,12 @@ pub fn record_hash(key: &[u8], revision: Position) -> u128 {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
     /// One Change, and the last position that was durable when it was handed to the disk. Its
-    /// `manifest` is left at zero: whoever reads in order knows it.
+    /// `fingerprint` is left at zero: whoever reads in order knows it.
     Change(Change, Position),
-    /// The manifest at the frame's position, now and then: shows where bookkeeping went astray.
-    Checkpoint(Manifest),
+    /// The fingerprint at the frame's position, now and then: shows where bookkeeping went astray.
+    Checkpoint(Fingerprint),
     /// The log was closed in order here.
-    CleanClose(Manifest),
+    CleanClose(Fingerprint),
     /// Records of a snapshot.
     Records(Vec<Record>),
 }
@@ -134,15 +134,15 @@ struct ManifestV1 {
     sum: u128,
 }
 
-impl From<Manifest> for ManifestV1 {
-    fn from(manifest: Manifest) -> ManifestV1 {
-        ManifestV1 { count: manifest.count, sum: manifest.sum }
+impl From<Fingerprint> for ManifestV1 {
+    fn from(fingerprint: Fingerprint) -> ManifestV1 {
+        ManifestV1 { count: fingerprint.count, sum: fingerprint.sum }
     }
 }
 
-impl From<ManifestV1> for Manifest {
-    fn from(manifest: ManifestV1) -> Manifest {
-        Manifest { count: manifest.count, sum: manifest.sum }
+impl From<ManifestV1> for Fingerprint {
+    fn from(fingerprint: ManifestV1) -> Fingerprint {
+        Fingerprint { count: fingerprint.count, sum: fingerprint.sum }
     }
 }
 
@@ -175,13 +175,13 @@ pub(crate) fn write_change(out: &mut Vec<u8>, change: &Change, durable: Position
 }
 
 /// Appends a checkpoint's frame.
-pub(crate) fn write_checkpoint(out: &mut Vec<u8>, position: Position, manifest: Manifest) {
-    write_frame(out, position, &V1::Checkpoint(manifest.into()));
+pub(crate) fn write_checkpoint(out: &mut Vec<u8>, position: Position, fingerprint: Fingerprint) {
+    write_frame(out, position, &V1::Checkpoint(fingerprint.into()));
 }
 
 /// Appends the frame of a clean close.
-pub(crate) fn write_clean_close(out: &mut Vec<u8>, position: Position, manifest: Manifest) {
-    write_frame(out, position, &V1::CleanClose(manifest.into()));
+pub(crate) fn write_clean_close(out: &mut Vec<u8>, position: Position, fingerprint: Fingerprint) {
+    write_frame(out, position, &V1::CleanClose(fingerprint.into()));
 }
 
 /// Appends a piece of the snapshot of `position`.
@@ -271,12 +271,12 @@ pub(crate) fn decode(position: Position, payload: &Bytes) -> Result<Frame, Unrea
                 node,
                 request,
                 entries: entries.iter().map(|entry| entry.owned(payload)).collect(),
-                manifest: Manifest::default(),
+                fingerprint: Fingerprint::default(),
             };
             Frame::Change(change, Position(position.0.saturating_sub(durable)))
         }
-        V1::Checkpoint(manifest) => Frame::Checkpoint(manifest.into()),
-        V1::CleanClose(manifest) => Frame::CleanClose(manifest.into()),
+        V1::Checkpoint(fingerprint) => Frame::Checkpoint(fingerprint.into()),
+        V1::CleanClose(fingerprint) => Frame::CleanClose(fingerprint.into()),
         V1::Records(records) => {
             let owned = records.iter().map(|record| Record {
                 key: payload.slice_ref(record.key.0),
@@ -322,8 +322,8 @@ impl Fields<'_> {
         self.take().map(u128::from_le_bytes)
     }
 
-    fn manifest(&mut self) -> Option<Manifest> {
-        Some(Manifest { count: self.u64()?, sum: self.u128()? })
+    fn fingerprint(&mut self) -> Option<Fingerprint> {
+        Some(Fingerprint { count: self.u64()?, sum: self.u128()? })
     }
 }
 
@@ -348,11 +348,11 @@ mod tests {
                 Entry { put: put(b"l2", None), replaces: None },
                 Entry { put: put(b"", Some(b"")), replaces: None },
             ],
-            manifest: Manifest::default(),
+            fingerprint: Fingerprint::default(),
         }
     }
 
-    const MANIFEST: Manifest = Manifest { count: 3, sum: u128::MAX - 1 };
+    const MANIFEST: Fingerprint = Fingerprint { count: 3, sum: u128::MAX - 1 };
 
     fn hex(bytes: &[u8]) -> String {
         use std::fmt::Write;
@@ -538,7 +538,7 @@ mod tests {
                 node,
                 request,
                 entries,
-                manifest: Manifest::default(),
+                fingerprint: Fingerprint::default(),
             })
     }
 

@@ -35,14 +35,14 @@ use parking_lot::Mutex;
 use self::committer::Committer;
 pub use self::decision::{Forecast, TableFate, forecast, table_fate};
 use self::disk::Disk;
-use self::disk_guard::Space;
+use self::disk_guard::DiskGuard;
 use self::follow::{Source, Tail};
 pub use self::history::HistoryEntry;
 use self::scrub::Scrub;
 pub use self::shared::Settings;
-use self::shared::{Ending, Gauges, Queue, Request, Shared, Told, Work};
+use self::shared::{CloseMode, Gauges, LastErrors, Queue, Request, Shared, Work};
 use crate::clock::{Clock, Timestamp};
-use crate::log::{Answer, Follow, Log, LogError, Position, Proposal, Status, Witness};
+use crate::log::{AppliedState, CommitCallback, Follow, Log, LogError, Position, Proposal, Status};
 
 /// What a proposal takes on disk beside its keys and values, and a put: a guess on the high side,
 /// for filling batches and judging space.
@@ -80,7 +80,7 @@ pub struct LocalStatus {
     pub syncs: u64,
     /// Whether writes are refused because the volume's reserve is reached.
     pub disk_full: bool,
-    /// Damage that was repaired at the start, as told in the log lines.
+    /// Damage that was repaired at the start, as last errors in the log lines.
     pub repaired: Option<String>,
     /// Damage that scrubbing found in sealed segments since the start.
     pub damaged_segments: u64,
@@ -90,27 +90,27 @@ pub struct LocalStatus {
 
 impl LocalLog {
     /// Opens the log of a folder, or begins one in an empty folder. The caller holds the lock that
-    /// keeps other processes out. `witness` is asked during the call already.
+    /// keeps other processes out. `applied_state` is asked during the call already.
     pub fn open(
         disk: Arc<dyn Disk>,
         settings: Settings,
         clock: Clock,
-        witness: Arc<dyn Witness>,
-        space: Arc<Space>,
+        applied_state: Arc<dyn AppliedState>,
+        space: Arc<DiskGuard>,
     ) -> Result<LocalLog, LogError> {
-        let opened = recovery::recover(&disk, &settings, &witness, clock.now())?;
-        let tail = Tail::new(opened.position, opened.manifest);
-        let told = Told { repaired: opened.repaired, ..Told::default() };
+        let opened = recovery::recover(&disk, &settings, &applied_state, clock.now())?;
+        let tail = Tail::new(opened.position, opened.fingerprint);
+        let last_errors = LastErrors { repaired: opened.repaired, ..LastErrors::default() };
         let shared = Arc::new(Shared {
             disk,
             settings,
             clock,
-            witness,
+            applied_state,
             space,
             id: opened.id,
             source: Arc::new(Source { tail, chain: Mutex::new(opened.chain) }),
             queue: Queue::new(),
-            gauges: Gauges { told: Mutex::new(told), ..Gauges::default() },
+            gauges: Gauges { last_errors: Mutex::new(last_errors), ..Gauges::default() },
             keeping: Mutex::new(()),
         });
         let committer = Committer::new(Arc::clone(&shared), opened.writer, opened.sequence);
@@ -142,7 +142,7 @@ impl LocalLog {
         while !scrub.step(&self.shared, u64::MAX) {}
     }
 
-    fn stop(&self, ending: Ending) {
+    fn stop(&self, ending: CloseMode) {
         self.shared.queue.end(ending);
         for thread in self.threads.lock().drain(..) {
             // A thread that panicked has said so; the log is stopping anyway.
@@ -160,29 +160,29 @@ impl LocalLog {
             (chain.bytes(), chain.segments.len())
         };
         let gauges = &self.shared.gauges;
-        let told = gauges.told.lock();
+        let last_errors = gauges.last_errors.lock();
         LocalStatus {
             bytes,
             segments,
             failed_syncs: gauges.failed_syncs.load(Ordering::Relaxed),
-            last_sync_error: told.sync_error.clone(),
+            last_sync_error: last_errors.sync_error.clone(),
             syncs: gauges.syncs.load(Ordering::Relaxed),
             disk_full: gauges.disk_full.load(Ordering::Relaxed) || self.shared.space.is_low(),
-            repaired: told.repaired.clone(),
+            repaired: last_errors.repaired.clone(),
             damaged_segments: gauges.damaged_segments.load(Ordering::Relaxed),
-            last_scrub: told.last_scrub,
+            last_scrub: last_errors.last_scrub,
         }
     }
 }
 
 impl Log for LocalLog {
-    fn propose(&self, proposal: Proposal, answer: Answer) {
+    fn propose(&self, proposal: Proposal, callback: CommitCallback) {
         let bytes = OVERHEAD + proposal.puts.iter().map(|put| OVERHEAD + put.bytes()).sum::<usize>();
-        let request = Request { proposal, answer, bytes };
+        let request = Request { proposal, callback, bytes };
         if let Err(refused) = self.shared.queue.push(Work::Commit(request))
             && let (Work::Commit(request), why) = *refused
         {
-            (request.answer)(Err(why));
+            (request.callback)(Err(why));
         }
     }
 
@@ -199,7 +199,7 @@ impl Log for LocalLog {
     }
 
     fn status(&self) -> Status {
-        let (position, manifest) = self.shared.source.tail.end();
+        let (position, fingerprint) = self.shared.source.tail.end();
         let local = self.local_status();
         let ails = [
             (local.disk_full, "the disk is full: links cannot be changed until there is space"),
@@ -208,16 +208,16 @@ impl Log for LocalLog {
             (local.repaired.is_some(), "the log was repaired at the start: see the log lines"),
         ];
         let ails = ails.into_iter().filter(|(is, _)| *is).map(|(_, what)| what).collect();
-        Status { position, manifest, ails }
+        Status { position, fingerprint, ails }
     }
 
     fn close(&self) {
-        self.stop(Ending::Closing);
+        self.stop(CloseMode::Closing);
     }
 }
 
 impl Drop for LocalLog {
     fn drop(&mut self) {
-        self.stop(Ending::Dropped);
+        self.stop(CloseMode::Dropped);
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Keys and values are opaque bytes: which record lies behind a key is the table's business. Only
 //! the key's first byte matters here, and only to tell click totals from records: click totals
-//! are left out of the [`Manifest`].
+//! are left out of the [`Fingerprint`].
 
 pub mod frame;
 pub(crate) mod key_hash;
@@ -54,7 +54,7 @@ impl fmt::Display for Position {
 pub const MAX_CHANGE_BYTES: usize = 1024 * 1024;
 
 /// First byte of the keys of click totals: absolute counts that only grow, left out of the
-/// manifest (see the table's `keys.rs` for all other first bytes).
+/// fingerprint (see the table's `keys.rs` for all other first bytes).
 pub const CLICKS_PREFIX: u8 = b'c';
 
 /// One entity written or removed. Always a whole record, never a delta, so that applying it twice
@@ -86,7 +86,7 @@ pub struct Entry {
     pub put: Put,
     /// The revision of the record it replaces or removes; `None` for one that did not exist, and
     /// for click totals. Makes the log self-describing: which records are live, and what the
-    /// manifest is, follow from it alone.
+    /// fingerprint is, follow from it alone.
     pub replaces: Option<Position>,
 }
 
@@ -103,24 +103,24 @@ pub struct Change {
     pub request: u64,
     /// What was written, in order.
     pub entries: Vec<Entry>,
-    /// The manifest after it.
-    pub manifest: Manifest,
+    /// The fingerprint after it.
+    pub fingerprint: Fingerprint,
 }
 
 /// A fingerprint of all live records: their number, and the sum modulo 2^128 of a hash of each
 /// one's key and revision. Independent of order; click totals are left out.
 ///
 /// A revision names its record's exact bytes (one Change writes a key once), so hashing it stands
-/// for hashing the content, and the log can keep the manifest without reading old records.
+/// for hashing the content, and the log can keep the fingerprint without reading old records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Manifest {
+pub struct Fingerprint {
     /// Live records.
     pub count: u64,
     /// Sum of their hashes.
     pub sum: u128,
 }
 
-impl Manifest {
+impl Fingerprint {
     /// A record of this revision came to be. Wraps: the order of additions and removals does not
     /// matter.
     pub fn add(&mut self, key: &[u8], revision: Position) {
@@ -150,7 +150,7 @@ impl Manifest {
 
 /// What a proposal relies on: it is committed only if every expectation holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expect {
+pub struct Precondition {
     /// Which entity.
     pub key: Bytes,
     /// Its revision; `None` when it must not exist.
@@ -161,7 +161,7 @@ pub struct Expect {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proposal {
     /// What it relies on.
-    pub expects: Vec<Expect>,
+    pub preconditions: Vec<Precondition>,
     /// What it writes; each key at most once.
     pub puts: Vec<Put>,
     /// See [`Change::request`].
@@ -203,7 +203,7 @@ pub enum CommitError {
 
 /// Takes the answer to a proposal, once it is durable (or refused); dropped when the log stops
 /// first. Runs on the log's own thread, which writes nothing meanwhile: it must not block.
-pub type Answer = Box<dyn FnOnce(Result<Position, CommitError>) + Send>;
+pub type CommitCallback = Box<dyn FnOnce(Result<Position, CommitError>) + Send>;
 
 /// The answer to a proposal as a future. Await it, or [`Pending::wait`].
 #[derive(Debug)]
@@ -239,7 +239,7 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// Hands in a proposal. Proposals are decided in the order in which they are handed in, by
     /// one serial writer, against the table plus what is logged but not yet applied. The answer
     /// comes when the Change is durable.
-    fn propose(&self, proposal: Proposal, answer: Answer);
+    fn propose(&self, proposal: Proposal, callback: CommitCallback);
 
     /// As [`Log::propose`], for who waits for the answer alone.
     fn commit(&self, proposal: Proposal) -> Pending {
@@ -290,8 +290,8 @@ pub trait SnapshotReader: Send {
     /// from here brings them again.
     fn position(&self) -> Position;
 
-    /// The manifest at its position.
-    fn manifest(&self) -> Manifest;
+    /// The fingerprint at its position.
+    fn fingerprint(&self) -> Fingerprint;
 
     /// The next record.
     fn next(&mut self) -> Result<Option<Record>, LogError>;
@@ -310,7 +310,7 @@ pub struct Record {
 
 /// The table as the log sees it: who tells current revisions, and the second copy when the log
 /// is damaged. A table not yet opened, or damaged itself, answers with nothing and `false`.
-pub trait Witness: Send + Sync {
+pub trait AppliedState: Send + Sync {
     /// The log it was built from.
     fn log_id(&self) -> Option<u128>;
 
@@ -320,7 +320,7 @@ pub trait Witness: Send + Sync {
     /// The revision of a record, from the table alone.
     fn revision(&self, key: &[u8]) -> Result<Option<Position>, LogError>;
 
-    /// Reads every record and compares with the manifest of the position applied: true when it
+    /// Reads every record and compares with the fingerprint of the position applied: true when it
     /// is whole.
     fn holds(&self) -> bool;
 
@@ -370,7 +370,7 @@ pub enum LogError {
     },
     /// The table failed while being asked.
     #[error("the table cannot be read: {0}")]
-    Witness(String),
+    AppliedState(String),
 }
 
 /// The state of a log, of whatever engine. What only one engine has, such as segments and fsyncs, that engine
@@ -379,8 +379,8 @@ pub enum LogError {
 pub struct Status {
     /// Last durable position.
     pub position: Position,
-    /// The manifest there.
-    pub manifest: Manifest,
+    /// The fingerprint there.
+    pub fingerprint: Fingerprint,
     /// What is wrong, one sentence each, for anyone to read: no paths, no names. Empty for a sound log.
     pub ails: Vec<&'static str>,
 }

@@ -17,7 +17,7 @@ use super::write::{self, Added, Counts};
 use super::{Error, NAP, Shared, Table, history, keys};
 use crate::clock::Clock;
 use crate::log::{
-    CLICKS_PREFIX, Change, Entry, Follow, Follower, HistoryEntry, Log, LogError, Manifest, Position, Put,
+    CLICKS_PREFIX, Change, Entry, Fingerprint, Follow, Follower, HistoryEntry, Log, LogError, Position, Put,
     SnapshotReader, TableFate, table_fate,
 };
 use crate::model::id::Id;
@@ -295,7 +295,7 @@ impl Applier {
 
     fn mark(&self, change: &Change) {
         let shared = &self.table.0;
-        let mark = Applied { log: self.log.id(), position: change.position, manifest: change.manifest };
+        let mark = Applied { log: self.log.id(), position: change.position, fingerprint: change.fingerprint };
         *shared.mark.lock() = Some(mark);
         shared.applied.store(change.position.0, Ordering::Release);
         shared.dirty.store(true, Ordering::Release);
@@ -310,7 +310,7 @@ impl Applier {
             return Ok(false);
         }
         let mark = *shared.mark.lock();
-        pass.compare(mark.map_or_else(Manifest::default, |mark| mark.manifest))?;
+        pass.compare(mark.map_or_else(Fingerprint::default, |mark| mark.fingerprint))?;
         pass.mend_counts(store)?;
         shared.status.lock().last_scrub = Some(self.clock.now());
         Ok(true)
@@ -460,8 +460,8 @@ impl Applier {
     /// Loads a frozen copy into the empty table, unless it is told to stop.
     fn load(&self, mut snapshot: Box<dyn SnapshotReader>) -> Result<Option<Box<dyn Follower>>, Failure> {
         let shared = &self.table.0;
-        let (position, manifest) = (snapshot.position(), snapshot.manifest());
-        let mut progress = Progress::new("rebuilding from the snapshot", manifest.count);
+        let (position, fingerprint) = (snapshot.position(), snapshot.fingerprint());
+        let mut progress = Progress::new("rebuilding from the snapshot", fingerprint.count);
         {
             let store = shared.store.read().clone();
             let store = store.as_ref().ok_or_else(closed)?;
@@ -492,9 +492,9 @@ impl Applier {
             derived.finish(LOADED, &mut |pairs| store.write(pairs))?;
             counts.add_imported(store, position)?;
             counts.write(store, position)?;
-            let entry = HistoryEntry { change: 0, state: manifest.digest() };
+            let entry = HistoryEntry { change: 0, state: fingerprint.digest() };
             history::append(store, &[(position, entry)])?;
-            let mark = Applied { log: self.log.id(), position, manifest };
+            let mark = Applied { log: self.log.id(), position, fingerprint };
             write::write_mark(store, &mark)?;
             *shared.mark.lock() = Some(mark);
         }

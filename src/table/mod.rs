@@ -7,6 +7,7 @@
 //!
 //! All reads block (sled does): call them on the blocking pool.
 
+mod applied_state;
 mod apply;
 mod history;
 mod index;
@@ -24,7 +25,6 @@ mod store;
 mod totals;
 mod waiters;
 mod walk;
-mod witness;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -87,13 +87,13 @@ pub struct Status {
     pub ready: bool,
     /// What holds it up, when they are not.
     pub waiting_for: String,
-    /// Live records, by the log's manifest.
+    /// Live records, by the log's fingerprint.
     pub records: u64,
     /// Bytes of sled's files.
     pub bytes: u64,
     /// Rebuilds since the start.
     pub rebuilds: u64,
-    /// When all records were last compared with the manifest and found whole.
+    /// When all records were last compared with the fingerprint and found whole.
     pub last_scrub: Option<Timestamp>,
     /// The last error of the store.
     pub last_error: Option<String>,
@@ -112,7 +112,7 @@ pub(crate) struct Shared {
     store: RwLock<Option<Arc<Store>>>,
     ready: AtomicBool,
     applied: AtomicU64,
-    /// Which log the store was built from, and its manifest: as of the position last written.
+    /// Which log the store was built from, and its fingerprint: as of the position last written.
     mark: Mutex<Option<Applied>>,
     /// Set by a reader that met a corrupt record; the apply thread rebuilds.
     suspect: AtomicBool,
@@ -337,7 +337,7 @@ impl Table {
         let mut status = self.0.status.lock().clone();
         status.applied = Position(self.0.applied.load(Ordering::Acquire));
         status.ready = self.0.ready.load(Ordering::Acquire);
-        status.records = self.0.mark.lock().map_or(0, |mark| mark.manifest.count);
+        status.records = self.0.mark.lock().map_or(0, |mark| mark.fingerprint.count);
         status.bytes = self.0.store.read().as_ref().map_or(0, |store| store.size_on_disk());
         status
     }

@@ -1,5 +1,5 @@
 //! Scrubbing: reads every record in slices between Changes, checks its checksum and its index
-//! entries, counts the links of each workspace, and compares the sum of all with the log's manifest. sled has been seen to lose the
+//! entries, counts the links of each workspace, and compares the sum of all with the log's fingerprint. sled has been seen to lose the
 //! later records of a damaged file in silence; this is what notices.
 //!
 //! It runs on the apply thread, so nothing changes under it: a Change applied during a pass
@@ -15,7 +15,7 @@ use super::record::{Cell, Corrupt, Number, Staged, Stored};
 use super::staged::is_under_way;
 use super::store::Store;
 use super::{Error, decoded, index, keys};
-use crate::log::{CLICKS_PREFIX, Change, Manifest, Position};
+use crate::log::{CLICKS_PREFIX, Change, Fingerprint, Position};
 use crate::model::id::Id;
 use crate::model::link::Link;
 
@@ -30,7 +30,7 @@ const STRIDE: usize = 64;
 pub(super) struct Pass {
     /// The first key not yet read; `None` when all are.
     cursor: Option<Bytes>,
-    manifest: Manifest,
+    fingerprint: Fingerprint,
     /// What was applied when it began: counts of later Changes are not judged.
     began: Position,
     /// Visible links read so far, by the counter of their workspace or domain; the counters that there are
@@ -45,7 +45,7 @@ impl Pass {
     pub(super) fn new(began: Position) -> Pass {
         Pass {
             cursor: Some(Bytes::from_static(&[0])),
-            manifest: Manifest::default(),
+            fingerprint: Fingerprint::default(),
             began,
             links: BTreeMap::new(),
             hidden: HashMap::new(),
@@ -57,7 +57,7 @@ impl Pass {
         for entry in &change.entries {
             let read = self.cursor.as_ref().is_none_or(|cursor| entry.put.key < *cursor);
             if read {
-                self.manifest.apply(entry, change.position);
+                self.fingerprint.apply(entry, change.position);
             }
         }
     }
@@ -83,7 +83,7 @@ impl Pass {
             Some(kind) if keys::RECORD_KINDS.contains(kind) => {
                 let cell = Cell::decode(key, bytes)?;
                 if *kind != CLICKS_PREFIX {
-                    self.manifest.add(key, cell.revision);
+                    self.fingerprint.add(key, cell.revision);
                 }
                 if let Some((domain, code)) = keys::parse_link(key) {
                     let Staged { link, import } = Staged::decode(domain, code, cell.value)?;
@@ -149,12 +149,12 @@ impl Pass {
         Ok(())
     }
 
-    /// Compares what was read with the log's manifest.
-    pub(super) fn compare(&self, want: Manifest) -> Result<(), Error> {
-        if self.manifest == want {
+    /// Compares what was read with the log's fingerprint.
+    pub(super) fn compare(&self, want: Fingerprint) -> Result<(), Error> {
+        if self.fingerprint == want {
             return Ok(());
         }
-        let (have, want) = (self.manifest.count, want.count);
+        let (have, want) = (self.fingerprint.count, want.count);
         Err(Corrupt::new(format!("the table holds {have} records where the log has {want}, or others"))
             .into())
     }

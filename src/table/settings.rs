@@ -17,7 +17,7 @@ pub struct Settings {
     /// next start replay; no link depends on it.
     #[serde(with = "crate::settings::duration")]
     pub flush_interval: Duration,
-    /// How often all records are read and compared with the manifest. The first pass begins right
+    /// How often all records are read and compared with the fingerprint. The first pass begins right
     /// after the start.
     #[serde(with = "crate::settings::duration")]
     pub scrub_interval: Duration,

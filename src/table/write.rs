@@ -69,7 +69,7 @@ impl<'a> Run<'a> {
 
     /// Each step leaves a prefix that a second application completes. Where a Change removes or moves
     /// links, counts come before records, since only a link that is still there tells what counted it;
-    /// removals come last, next to the position: see `witness::sum_records`.
+    /// removals come last, next to the position: see `applied_state::sum_records`.
     pub(super) fn apply(&mut self, change: &Change) -> Result<(), Error> {
         let (kept, removed): (Vec<_>, Vec<_>) =
             change.entries.iter().partition(|entry| entry.put.value.is_some());
@@ -108,7 +108,7 @@ impl<'a> Run<'a> {
         }
         let ended = self.counts.end_imports(store, change)?;
         self.history.push((position, HistoryEntry::of(change)));
-        self.end = Some(Applied { log: self.log, position, manifest: change.manifest });
+        self.end = Some(Applied { log: self.log, position, fingerprint: change.fingerprint });
         if removed.is_empty() {
             return Ok(());
         }

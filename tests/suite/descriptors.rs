@@ -13,7 +13,7 @@ use serde_json::json;
 use waypost::clock::Clock;
 use waypost::log::local::archive::Archive;
 use waypost::log::local::disk::{Disk, FsDisk};
-use waypost::log::local::disk_guard::Space;
+use waypost::log::local::disk_guard::DiskGuard;
 use waypost::log::local::{LocalLog, Settings};
 use waypost::log::{CommitError, Follow, Follower, Log, LogError, Position, Proposal, Put};
 use waypost::model::id::Id;
@@ -38,7 +38,7 @@ fn open(disk: Arc<dyn Disk>) -> LocalLog {
 
 fn open_with(disk: Arc<dyn Disk>, segment_bytes: u64) -> LocalLog {
     let settings = Settings { segment_bytes, compact_above: u64::MAX, scrub_rate: 0, accept_loss: false };
-    let (table, space) = (Arc::new(MemoryTable::default()), Arc::new(Space::unlimited()));
+    let (table, space) = (Arc::new(MemoryTable::default()), Arc::new(DiskGuard::unlimited()));
     LocalLog::open(disk, settings, Clock::system(), table, space).expect("the log opens")
 }
 

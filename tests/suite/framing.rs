@@ -239,7 +239,7 @@ fn t09_t10_t11_t12_t21_t43_heads_that_are_none() {
         ("h2c, prior knowledge", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec(), &[400]),
         (
             "10 MB after 100-continue",
-            post("Expect: 100-continue\r\nContent-Length: 10485760\r\n", ""),
+            post("Precondition: 100-continue\r\nContent-Length: 10485760\r\n", ""),
             &[413],
         ),
         ("2 GB declared", post("Content-Length: 2147483648\r\n", ""), &[413]),

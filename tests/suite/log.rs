@@ -10,15 +10,15 @@ use proptest::prelude::*;
 use waypost::clock::{Clock, Timestamp};
 use waypost::log::local::archive::Archive;
 use waypost::log::local::disk::FsDisk;
-use waypost::log::local::disk_guard::Space;
+use waypost::log::local::disk_guard::DiskGuard;
 use waypost::log::local::{LocalLog, Settings};
 use waypost::log::{
-    CommitError, Expect, Follow, Log, LogError, MAX_CHANGE_BYTES, Pending, Position, Proposal, Put, Record,
-    Witness,
+    AppliedState, CommitError, Follow, Log, LogError, MAX_CHANGE_BYTES, Pending, Position, Precondition,
+    Proposal, Put, Record,
 };
 
 use crate::support::sim_disk::{Chance, Plan, SimDisk};
-use crate::support::table::{MemoryTable, Records, manifest_of};
+use crate::support::table::{MemoryTable, Records, fingerprint_of};
 
 /// Small segments, so that a short test rolls often; no background work that would race with it.
 fn settings() -> Settings {
@@ -27,8 +27,8 @@ fn settings() -> Settings {
 
 fn open_with(disk: &SimDisk, table: &Arc<MemoryTable>, settings: Settings) -> Result<LocalLog, LogError> {
     let clock = Clock::fixed(Timestamp::from_millis(1_700_000_000_000));
-    let witness: Arc<dyn Witness> = Arc::clone(table) as Arc<dyn Witness>;
-    LocalLog::open(Arc::new(disk.clone()), settings, clock, witness, Arc::new(Space::unlimited()))
+    let applied_state: Arc<dyn AppliedState> = Arc::clone(table) as Arc<dyn AppliedState>;
+    LocalLog::open(Arc::new(disk.clone()), settings, clock, applied_state, Arc::new(DiskGuard::unlimited()))
 }
 
 fn open(disk: &SimDisk, table: &Arc<MemoryTable>) -> LocalLog {
@@ -52,9 +52,9 @@ fn state(log: &dyn Log) -> Records {
     let table = MemoryTable::default();
     table.catch_up(log).expect("the log can be followed");
     assert_eq!(
-        manifest_of(&table.records()),
-        log.status().manifest,
-        "the log's manifest is that of its records"
+        fingerprint_of(&table.records()),
+        log.status().fingerprint,
+        "the log's fingerprint is that of its records"
     );
     assert!(table.holds());
     table.records()
@@ -685,9 +685,9 @@ fn a_real_folder_holds_a_log_and_its_copy() {
     let home = tempfile::tempdir().expect("a folder");
     let open = |name: &str, table: &Arc<MemoryTable>| {
         let disk = Arc::new(FsDisk::open(&home.path().join(name)).expect("opens"));
-        let witness = Arc::clone(table) as Arc<dyn Witness>;
-        let space = Arc::new(Space::open(home.path()).expect("the volume can be asked"));
-        LocalLog::open(disk, settings(), Clock::system(), witness, space).expect("opens")
+        let applied_state = Arc::clone(table) as Arc<dyn AppliedState>;
+        let space = Arc::new(DiskGuard::open(home.path()).expect("the volume can be asked"));
+        LocalLog::open(disk, settings(), Clock::system(), applied_state, space).expect("opens")
     };
     let table = Arc::new(MemoryTable::default());
     let log = open("log", &table);
@@ -801,8 +801,8 @@ struct Bench {
 }
 
 impl Bench {
-    fn write(&mut self, put: Put, expects: Vec<Expect>) -> Result<Position, CommitError> {
-        let answer = self.log.commit(Proposal { expects, puts: vec![put.clone()], request: 7 }).wait();
+    fn write(&mut self, put: Put, preconditions: Vec<Precondition>) -> Result<Position, CommitError> {
+        let answer = self.log.commit(Proposal { preconditions, puts: vec![put.clone()], request: 7 }).wait();
         if let Ok(position) = answer {
             self.last += 1;
             assert_eq!(position.0, self.last, "positions have no gaps");
@@ -833,8 +833,9 @@ impl Bench {
                 let key = Bytes::from(format!("l{key}"));
                 let actual = self.model.get(&key).map(|(revision, _)| *revision);
                 let guess = Some(Position(revision)).filter(|p| p.0 > 0);
-                let expects = vec![Expect { key: key.clone(), revision: guess }];
-                let answer = self.write(Put { key: key.clone(), value: Some(Bytes::from("g")) }, expects);
+                let preconditions = vec![Precondition { key: key.clone(), revision: guess }];
+                let answer =
+                    self.write(Put { key: key.clone(), value: Some(Bytes::from("g")) }, preconditions);
                 if guess == actual {
                     answer.expect("commits");
                 } else {
@@ -885,7 +886,7 @@ fn two_writers_of_one_key_are_judged_before_the_table_knows() {
     let log = open(&disk, &table);
     let key = Bytes::from("l1");
     let create = |value: &str| Proposal {
-        expects: vec![Expect { key: key.clone(), revision: None }],
+        preconditions: vec![Precondition { key: key.clone(), revision: None }],
         ..proposal(vec![put("l1", value)])
     };
     // Handed in at once, decided in order, most likely in one group; nothing is applied.
@@ -894,13 +895,13 @@ fn two_writers_of_one_key_are_judged_before_the_table_knows() {
     let conflict = Err(CommitError::Conflict { key: key.clone(), actual: Some(Position(1)) });
     assert_eq!(answers, [Ok(Position(1)), conflict.clone(), conflict]);
     let mut edit = proposal(vec![removal("l1")]);
-    edit.expects = vec![Expect { key: key.clone(), revision: Some(Position(1)) }];
+    edit.preconditions = vec![Precondition { key: key.clone(), revision: Some(Position(1)) }];
     assert_eq!(log.commit(edit.clone()).wait(), Ok(Position(2)));
     assert_eq!(log.commit(edit).wait(), Err(CommitError::Conflict { key: key.clone(), actual: None }));
     assert_eq!(log.commit(create("d")).wait(), Ok(Position(3)));
     table.catch_up(&log).expect("follows");
     assert_eq!(log.commit(create("e")).wait().ok(), None);
-    assert_eq!(log.status().manifest.count, 1);
+    assert_eq!(log.status().fingerprint.count, 1);
 }
 
 #[test]
@@ -928,7 +929,7 @@ fn a_follower_that_compaction_overtakes_is_told() {
     };
     assert!(matches!(error, LogError::Compacted { position: Position(20) }), "{error} after {last}");
     let Ok(Follow::Compacted { mut snapshot }) = log.follow(last) else { panic!("compacted") };
-    assert_eq!((snapshot.position(), snapshot.manifest().count), (Position(20), 20));
+    assert_eq!((snapshot.position(), snapshot.fingerprint().count), (Position(20), 20));
     let mut records = 0;
     while snapshot.next().expect("reads").is_some() {
         records += 1;
@@ -944,8 +945,8 @@ fn a_follower_that_compaction_overtakes_is_told() {
 #[test]
 fn a_full_disk_refuses_and_heals() {
     let disk = SimDisk::default();
-    let table: Arc<dyn Witness> = Arc::new(MemoryTable::default());
-    let space = Arc::new(Space::unlimited());
+    let table: Arc<dyn AppliedState> = Arc::new(MemoryTable::default());
+    let space = Arc::new(DiskGuard::unlimited());
     let clock = Clock::system();
     let log = LocalLog::open(Arc::new(disk), settings(), clock, table, Arc::clone(&space)).expect("opens");
     log.commit(proposal(vec![put("l1", "")])).wait().expect("commits");
@@ -1030,7 +1031,7 @@ fn check_archive(disk: &SimDisk, log: &LocalLog) -> waypost::log::local::archive
         assert_eq!(twice, None);
         Ok(())
     };
-    assert_eq!(archive.each_record(each).expect("reads"), log.status().manifest);
+    assert_eq!(archive.each_record(each).expect("reads"), log.status().fingerprint);
     assert_eq!(records, wanted);
     let mut heard = (0, 0);
     let report = archive.verify(&mut |done, total| heard = (done, total)).expect("reads");
@@ -1056,7 +1057,7 @@ fn an_archive_reads_again_what_was_just_being_written() {
     let late = || disk.plan(Plan { late: Some(500..900), ..Plan::default() });
     late();
     let archive = Archive::read(disk.clone()).expect("opens");
-    assert_eq!(archive.each_record(&mut |_| Ok(())).expect("whole"), log.status().manifest);
+    assert_eq!(archive.each_record(&mut |_| Ok(())).expect("whole"), log.status().fingerprint);
     late();
     let report = archive.verify(&mut |_, _| {}).expect("reads");
     assert!(report.is_sound(), "{report:?}");

@@ -9,12 +9,12 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 use waypost::clock::Clock;
 use waypost::log::local::disk::FsDisk;
-use waypost::log::local::disk_guard::Space;
+use waypost::log::local::disk_guard::DiskGuard;
 use waypost::log::local::{LocalLog, Settings};
-use waypost::log::{CommitError, Expect, Follow, Log, Position, Proposal, Put, Witness};
+use waypost::log::{AppliedState, CommitError, Follow, Log, Position, Precondition, Proposal, Put};
 
 use crate::support::sim_disk::SimDisk;
-use crate::support::table::{MemoryTable, Records, manifest_of};
+use crate::support::table::{MemoryTable, Records, fingerprint_of};
 
 /// An engine under test, with the table that it asks for revisions.
 trait Engine {
@@ -31,9 +31,9 @@ fn settings() -> Settings {
 }
 
 fn local(disk: Arc<dyn waypost::log::local::disk::Disk>, table: &Arc<MemoryTable>) -> Arc<dyn Log> {
-    let witness = Arc::clone(table) as Arc<dyn Witness>;
-    let space = Arc::new(Space::unlimited());
-    Arc::new(LocalLog::open(disk, settings(), Clock::system(), witness, space).expect("it opens"))
+    let applied_state = Arc::clone(table) as Arc<dyn AppliedState>;
+    let space = Arc::new(DiskGuard::unlimited());
+    Arc::new(LocalLog::open(disk, settings(), Clock::system(), applied_state, space).expect("it opens"))
 }
 
 /// The log in files, on a disk in memory.
@@ -90,7 +90,7 @@ fn proposal(puts: Vec<Put>) -> Proposal {
 fn state(log: &dyn Log) -> Records {
     let table = MemoryTable::default();
     table.catch_up(log).expect("the log can be followed");
-    assert_eq!(manifest_of(&table.records()), log.status().manifest);
+    assert_eq!(fingerprint_of(&table.records()), log.status().fingerprint);
     table.records()
 }
 
@@ -164,7 +164,7 @@ fn a_precondition_that_does_not_hold_refuses_all_of_its_proposal() {
         let log = start(engine, &table);
         let key = Bytes::from("l1");
         let create = |value: &str| Proposal {
-            expects: vec![Expect { key: key.clone(), revision: None }],
+            preconditions: vec![Precondition { key: key.clone(), revision: None }],
             ..proposal(vec![put("l1", value), put("l2", value)])
         };
         // Handed in at once: judged before the table has any of them.

@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 use waypost::clock::{Clock, Timestamp};
 use waypost::log::local::disk::FsDisk;
-use waypost::log::local::disk_guard::Space;
+use waypost::log::local::disk_guard::DiskGuard;
 use waypost::log::local::{self, LocalLog};
 use waypost::log::{
-    Answer, Change, Expect, Follow, Follower, Log, LogError, Position, Proposal, Put, Status,
+    CommitCallback, Change, Follow, Follower, Log, LogError, Position, Precondition, Proposal, Put, Status,
 };
 use waypost::model::destination::{Destination, LinkType};
 use waypost::model::domain::DomainNumber;
@@ -66,7 +66,7 @@ fn parts(folder: &Path) -> (LocalLog, Table) {
         local::Settings::default(),
         Clock::system(),
         Arc::new(table.clone()),
-        Arc::new(Space::unlimited()),
+        Arc::new(DiskGuard::unlimited()),
     );
     (log.expect("the log opens"), table)
 }
@@ -95,8 +95,9 @@ impl Store {
         until(&self.table, what, is_so);
     }
 
-    fn commit(&self, expects: Vec<Expect>, puts: Vec<Put>) {
-        let position = self.log.commit(Proposal { expects, puts, request: 0 }).wait().expect("committed");
+    fn commit(&self, preconditions: Vec<Precondition>, puts: Vec<Put>) {
+        let position =
+            self.log.commit(Proposal { preconditions, puts, request: 0 }).wait().expect("committed");
         self.until("the Change is applied", |status| status.applied >= position);
     }
 
@@ -251,7 +252,7 @@ fn run(ops: &[Op]) {
         matches(&store.table, &model, step);
     }
     let status = store.log.status();
-    assert_eq!(store.table.status().records, status.manifest.count);
+    assert_eq!(store.table.status().records, status.fingerprint.count);
     store.until("the records are scrubbed", |status| status.last_scrub.is_some());
     assert_eq!(store.table.status().last_error, None);
     store.close();
@@ -296,7 +297,7 @@ impl Follower for Watcher {
 }
 
 impl Log for Watched {
-    fn propose(&self, proposal: Proposal, answer: Answer) {
+    fn propose(&self, proposal: Proposal, answer: CommitCallback) {
         self.log.propose(proposal, answer);
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use waypost::log::{Answer, CommitError, Follow, Log, LogError, Position, Proposal, Put, Status};
+use waypost::log::{CommitCallback, CommitError, Follow, Log, LogError, Position, Proposal, Put, Status};
 
 /// How writes fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +69,10 @@ struct FailingLog {
 }
 
 impl Log for FailingLog {
-    fn propose(&self, proposal: Proposal, answer: Answer) {
+    fn propose(&self, proposal: Proposal, callback: CommitCallback) {
         let fault = *self.faults.0.lock();
         let error = match fault {
-            None | Some(Fault::Unreadable) => return self.log.propose(proposal, answer),
+            None | Some(Fault::Unreadable) => return self.log.propose(proposal, callback),
             Some(Fault::Full) => CommitError::DiskFull,
             Some(Fault::Unconfirmed) => CommitError::Unknown,
             Some(Fault::Unavailable) => CommitError::Unavailable("its disk is gone".to_owned()),
@@ -81,13 +81,13 @@ impl Log for FailingLog {
                 let value = |put: &Put| put.value.as_ref().map_or(0, bytes::Bytes::len);
                 let log = Arc::clone(&self.log);
                 if proposal.puts.iter().map(value).sum::<usize>() > LARGE {
-                    let pass = Held(Box::new(move || log.propose(proposal, answer)));
+                    let pass = Held(Box::new(move || log.propose(proposal, callback)));
                     return self.faults.1.lock().push(pass);
                 }
-                return log.propose(proposal, answer);
+                return log.propose(proposal, callback);
             }
         };
-        answer(Err(error));
+        callback(Err(error));
     }
 
     fn follow(&self, from: Position) -> Result<Follow, LogError> {

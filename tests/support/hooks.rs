@@ -97,7 +97,7 @@ pub(crate) fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     Sha256::digest([&block.map(|byte| byte ^ 0x5c)[..], &inner[..]].concat()).to_vec()
 }
 
-/// What a receiver with this secret expects as signature.
+/// What a receiver with this secret preconditions as signature.
 pub(crate) fn expected(secret: &str, request: &Received) -> String {
     let key = STANDARD.decode(secret.strip_prefix("whsec_").expect("its prefix")).expect("base64");
     assert_eq!(key.len(), 32);

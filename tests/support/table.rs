@@ -1,11 +1,13 @@
-//! A table in memory: a real one under the log's contract, with its own manifest.
+//! A table in memory: a real one under the log's contract, with its own fingerprint.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use waypost::log::{Change, Entry, Follow, HistoryEntry, Log, LogError, Manifest, Position, Record, Witness};
+use waypost::log::{
+    AppliedState, Change, Entry, Fingerprint, Follow, HistoryEntry, Log, LogError, Position, Record,
+};
 
 /// Key to revision and value.
 pub(crate) type Records = BTreeMap<Bytes, (Position, Bytes)>;
@@ -14,7 +16,7 @@ pub(crate) type Records = BTreeMap<Bytes, (Position, Bytes)>;
 struct State {
     log: Option<u128>,
     applied: Position,
-    manifest: Manifest,
+    fingerprint: Fingerprint,
     history: BTreeMap<Position, HistoryEntry>,
     records: Records,
 }
@@ -60,10 +62,10 @@ impl MemoryTable {
                     while let Some(Record { key, revision, value }) = snapshot.next()? {
                         records.insert(key, (revision, value));
                     }
-                    let manifest = snapshot.manifest();
+                    let fingerprint = snapshot.fingerprint();
                     let log = Some(log.id());
                     let history = BTreeMap::new();
-                    *self.state.lock() = State { log, applied: position, manifest, history, records };
+                    *self.state.lock() = State { log, applied: position, fingerprint, history, records };
                 }
                 Follow::Changes(mut follower) => loop {
                     match follower.next(Duration::ZERO) {
@@ -88,20 +90,20 @@ impl MemoryTable {
         }
         state.applied = change.position;
         state.history.insert(change.position, HistoryEntry::of(change));
-        state.manifest = change.manifest;
+        state.fingerprint = change.fingerprint;
     }
 }
 
-/// The manifest of records, reckoned from nothing.
-pub(crate) fn manifest_of(records: &Records) -> Manifest {
-    let mut manifest = Manifest::default();
+/// The fingerprint of records, reckoned from nothing.
+pub(crate) fn fingerprint_of(records: &Records) -> Fingerprint {
+    let mut fingerprint = Fingerprint::default();
     for (key, (revision, _)) in records.iter().filter(|(key, _)| key.first() != Some(&b'c')) {
-        manifest.add(key, *revision);
+        fingerprint.add(key, *revision);
     }
-    manifest
+    fingerprint
 }
 
-impl Witness for MemoryTable {
+impl AppliedState for MemoryTable {
     fn log_id(&self) -> Option<u128> {
         self.state.lock().log
     }
@@ -116,7 +118,7 @@ impl Witness for MemoryTable {
 
     fn holds(&self) -> bool {
         let state = self.state.lock();
-        manifest_of(&state.records) == state.manifest
+        fingerprint_of(&state.records) == state.fingerprint
     }
 
     fn history(&self, position: Position) -> Option<HistoryEntry> {

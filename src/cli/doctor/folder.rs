@@ -10,7 +10,7 @@ use rustix::process::geteuid;
 use super::{Case, Finding};
 use crate::app::data_folder::{self, FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
 use crate::links::KEY_FILE;
-use crate::log::local::disk_guard::Room;
+use crate::log::local::disk_guard::DiskSpace;
 
 const FOLDER: &str = "data folder";
 const PERMISSIONS: &str = "permissions";
@@ -163,7 +163,7 @@ pub(super) fn disk_space(case: &Case) -> Vec<Finding> {
     let folder = &case.config.data_dir;
     let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
     let Some(there) = whole.ancestors().find(|path| path.is_dir()) else { return Vec::new() };
-    let room = match Room::of(there) {
+    let room = match DiskSpace::of(there) {
         Ok(room) => room,
         Err(error) => {
             let text = format!("the volume of {} cannot be asked: {error}", folder.display());

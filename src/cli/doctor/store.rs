@@ -12,7 +12,7 @@ use crate::app::data_folder::{self, LOG_FOLDER, REPLACED_TABLE, TABLE_FOLDER};
 use crate::cli::progress;
 use crate::log::local::archive::{self, Archive};
 use crate::log::local::disk::{Disk, FsDisk};
-use crate::log::{self, Forecast, LogError, Position, Record, TableFate, Witness};
+use crate::log::{self, AppliedState, Forecast, LogError, Position, Record, TableFate};
 use crate::model::workspace::Company;
 use crate::table::Table;
 
@@ -106,7 +106,7 @@ pub(super) fn table(case: &Case, lock: &Lock, log: &Log) -> Vec<Finding> {
         (Lock::Unknown, _) => vec![Finding::ok(TABLE, "there is none yet: a start makes it")],
         (Lock::Ours(_), Err(_)) => {
             let mut found = vec![Finding::ok(TABLE, "there is none yet: a start makes it")];
-            found.extend(next_start(case, log, &(Arc::new(NoTable) as Arc<dyn Witness>)).err());
+            found.extend(next_start(case, log, &(Arc::new(NoTable) as Arc<dyn AppliedState>)).err());
             found
         }
         // sled writes when it opens: what it made so would be ours.
@@ -120,8 +120,8 @@ pub(super) fn table(case: &Case, lock: &Lock, log: &Log) -> Vec<Finding> {
                             stop that process before a server starts";
                 return vec![Finding::problem(TABLE, text)];
             }
-            let witness: Arc<dyn Witness> = Arc::new(table.clone());
-            match next_start(case, log, &witness) {
+            let applied_state: Arc<dyn AppliedState> = Arc::new(table.clone());
+            match next_start(case, log, &applied_state) {
                 Ok(forecast) => {
                     let mut findings = vec![judge(&table, forecast.as_ref())];
                     // What cannot be read was said.
@@ -154,7 +154,11 @@ fn relationship_numbers(companies: &[Company]) -> Vec<Finding> {
 }
 
 /// What the next start does with the table, or what is wrong with the log.
-fn next_start(case: &Case, log: &Log, witness: &Arc<dyn Witness>) -> Result<Option<Forecast>, Finding> {
+fn next_start(
+    case: &Case,
+    log: &Log,
+    applied_state: &Arc<dyn AppliedState>,
+) -> Result<Option<Forecast>, Finding> {
     if !log.is_there {
         return Ok(None);
     }
@@ -163,7 +167,7 @@ fn next_start(case: &Case, log: &Log, witness: &Arc<dyn Witness>) -> Result<Opti
         Finding::problem(START, format!("it is refused: {} cannot be read: {error}", folder.display()))
     })?;
     let disk: Arc<dyn Disk> = Arc::new(disk);
-    match log::forecast(&disk, &case.config.log, witness) {
+    match log::forecast(&disk, &case.config.log, applied_state) {
         Err(error) => Err(Finding::problem(START, format!("it is refused: {error}"))),
         Ok(Forecast { is_refused: true, log: Some(why), .. }) => {
             Err(Finding::problem(START, format!("it is refused: {why}")))
@@ -207,7 +211,7 @@ fn judge(table: &Table, forecast: Option<&Forecast>) -> Finding {
 /// In the place of a table where there is none.
 struct NoTable;
 
-impl Witness for NoTable {
+impl AppliedState for NoTable {
     fn log_id(&self) -> Option<u128> {
         None
     }

@@ -203,7 +203,7 @@ impl Source for Arc<dyn Log> {
         let status = self.status();
         to.extend([
             Measure::gauge("log_position", "Last durable position of the log", status.position.0),
-            Measure::gauge("log_records", "Live records", status.manifest.count),
+            Measure::gauge("log_records", "Live records", status.fingerprint.count),
         ]);
     }
 

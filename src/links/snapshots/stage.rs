@@ -291,8 +291,10 @@ impl Row {
     fn add(&self, effect: &mut Effect, job: &Job, id: Id) {
         let domain = &self.domain.record;
         let key = keys::domain(domain.number);
-        if !effect.expects.iter().take(8).any(|expect| expect.key == key) {
-            effect.expects.insert(0, crate::log::Expect { key, revision: Some(self.domain.revision) });
+        if !effect.preconditions.iter().take(8).any(|expect| expect.key == key) {
+            effect
+                .preconditions
+                .insert(0, crate::log::Precondition { key, revision: Some(self.domain.revision) });
         }
         let link = Link {
             id,

@@ -3,7 +3,7 @@
 
 use crate::clock::Timestamp;
 use crate::log::frame::Fields;
-use crate::log::{Manifest, Position};
+use crate::log::{Fingerprint, Position};
 
 /// The one version of headers, footers and marks so far.
 const SEGMENT_VERSION: u8 = 1;
@@ -40,15 +40,15 @@ pub(crate) struct Header {
     /// The last durable position before it: Changes past it in *older* segments never happened.
     /// For a snapshot, the position that it is the state of.
     pub(crate) before: Position,
-    /// The manifest there.
-    pub(crate) manifest: Manifest,
+    /// The fingerprint there.
+    pub(crate) fingerprint: Fingerprint,
     /// When it was begun.
     pub(crate) created: Timestamp,
 }
 
 /// What a segment's frames hold, for estimating how much of it is dead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct SegmentStats {
     /// Records written or removed.
     pub(crate) records: u64,
     /// Their bytes.
@@ -59,7 +59,7 @@ pub(crate) struct Tally {
     pub(crate) click_bytes: u64,
 }
 
-impl Tally {
+impl SegmentStats {
     /// Counts one entry.
     pub(crate) fn count(&mut self, key: &[u8], value: Option<&[u8]>) {
         let bytes = (key.len() + value.map_or(0, <[u8]>::len)) as u64;
@@ -73,7 +73,7 @@ impl Tally {
     }
 
     /// Takes in another segment's.
-    pub(crate) fn add(&mut self, other: Tally) {
+    pub(crate) fn add(&mut self, other: SegmentStats) {
         self.records += other.records;
         self.record_bytes += other.record_bytes;
         self.clicks += other.clicks;
@@ -92,10 +92,10 @@ pub(crate) struct Footer {
     pub(crate) frames: u64,
     /// Bytes before the footer.
     pub(crate) length: u64,
-    /// The manifest after its last position.
-    pub(crate) manifest: Manifest,
+    /// The fingerprint after its last position.
+    pub(crate) fingerprint: Fingerprint,
     /// What the frames hold.
-    pub(crate) tally: Tally,
+    pub(crate) tally: SegmentStats,
     /// crc32c of all bytes before the footer.
     pub(crate) content: u32,
 }
@@ -112,8 +112,8 @@ pub(crate) struct Closed {
     pub(crate) length: u64,
     /// The last position.
     pub(crate) position: Position,
-    /// The manifest there.
-    pub(crate) manifest: Manifest,
+    /// The fingerprint there.
+    pub(crate) fingerprint: Fingerprint,
 }
 
 /// Why a header is not one.
@@ -138,7 +138,7 @@ impl Header {
         out.extend_from_slice(&self.log.to_le_bytes());
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&self.before.0.to_le_bytes());
-        put_manifest(&mut out, self.manifest);
+        put_manifest(&mut out, self.fingerprint);
         out.extend_from_slice(&self.created.as_millis().to_le_bytes());
         put_crc(&mut out);
         out
@@ -171,7 +171,7 @@ impl Header {
             log: fields.u128()?,
             sequence: fields.u64()?,
             before: Position(fields.u64()?),
-            manifest: fields.manifest()?,
+            fingerprint: fields.fingerprint()?,
             created: Timestamp::from_millis(i64::from_le_bytes(fields.take()?)),
         })
     }
@@ -186,7 +186,7 @@ impl Footer {
         for number in [self.sequence, self.last.0, self.frames, self.length] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        put_manifest(&mut out, self.manifest);
+        put_manifest(&mut out, self.fingerprint);
         let tally = self.tally;
         for number in [tally.records, tally.record_bytes, tally.clicks, tally.click_bytes] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -207,8 +207,8 @@ impl Footer {
             last: Position(fields.u64()?),
             frames: fields.u64()?,
             length: fields.u64()?,
-            manifest: fields.manifest()?,
-            tally: Tally {
+            fingerprint: fields.fingerprint()?,
+            tally: SegmentStats {
                 records: fields.u64()?,
                 record_bytes: fields.u64()?,
                 clicks: fields.u64()?,
@@ -229,7 +229,7 @@ impl Closed {
         for number in [self.sequence, self.length, self.position.0] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        put_manifest(&mut out, self.manifest);
+        put_manifest(&mut out, self.fingerprint);
         put_crc(&mut out);
         out
     }
@@ -245,14 +245,14 @@ impl Closed {
             sequence: fields.u64()?,
             length: fields.u64()?,
             position: Position(fields.u64()?),
-            manifest: fields.manifest()?,
+            fingerprint: fields.fingerprint()?,
         })
     }
 }
 
-fn put_manifest(out: &mut Vec<u8>, manifest: Manifest) {
-    out.extend_from_slice(&manifest.count.to_le_bytes());
-    out.extend_from_slice(&manifest.sum.to_le_bytes());
+fn put_manifest(out: &mut Vec<u8>, fingerprint: Fingerprint) {
+    out.extend_from_slice(&fingerprint.count.to_le_bytes());
+    out.extend_from_slice(&fingerprint.sum.to_le_bytes());
 }
 
 /// Appends the crc of all that stands before.
@@ -271,14 +271,14 @@ fn checked(bytes: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    const MANIFEST: Manifest = Manifest { count: 3, sum: u128::MAX - 1 };
+    const MANIFEST: Fingerprint = Fingerprint { count: 3, sum: u128::MAX - 1 };
     fn header() -> Header {
         Header {
             kind: Kind::Snapshot,
             log: 0x0102_0304,
             sequence: 7,
             before: Position(300),
-            manifest: MANIFEST,
+            fingerprint: MANIFEST,
             created: Timestamp::from_millis(1_700_000_000_000),
         }
     }
@@ -288,12 +288,17 @@ mod tests {
         last: Position(400),
         frames: 5,
         length: 6_000,
-        manifest: MANIFEST,
-        tally: Tally { records: 1, record_bytes: 2, clicks: 3, click_bytes: 4 },
+        fingerprint: MANIFEST,
+        tally: SegmentStats { records: 1, record_bytes: 2, clicks: 3, click_bytes: 4 },
         content: 0xDEAD_BEEF,
     };
-    const CLOSED: Closed =
-        Closed { log: 0x0102_0304, sequence: 7, length: 6_000, position: Position(400), manifest: MANIFEST };
+    const CLOSED: Closed = Closed {
+        log: 0x0102_0304,
+        sequence: 7,
+        length: 6_000,
+        position: Position(400),
+        fingerprint: MANIFEST,
+    };
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
@@ -380,15 +385,15 @@ mod tests {
 
     #[test]
     fn a_tally_tells_records_from_clicks() {
-        let mut tally = Tally::default();
+        let mut tally = SegmentStats::default();
         tally.count(b"l1", Some(b"value"));
         tally.count(b"l23", None);
-        assert_eq!(tally, Tally { records: 2, record_bytes: 10, ..Tally::default() });
+        assert_eq!(tally, SegmentStats { records: 2, record_bytes: 10, ..SegmentStats::default() });
         tally.count(b"c1", Some(b"12345678"));
-        assert_eq!(tally, Tally { records: 2, record_bytes: 10, clicks: 1, click_bytes: 10 });
+        assert_eq!(tally, SegmentStats { records: 2, record_bytes: 10, clicks: 1, click_bytes: 10 });
         tally.add(FOOTER.tally);
         tally.add(FOOTER.tally);
-        assert_eq!(tally, Tally { records: 4, record_bytes: 14, clicks: 7, click_bytes: 18 });
+        assert_eq!(tally, SegmentStats { records: 4, record_bytes: 14, clicks: 7, click_bytes: 18 });
     }
 
     /// T98.

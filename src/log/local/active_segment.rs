@@ -17,12 +17,12 @@ use super::segment::{NotCreated, Writer};
 use super::segment_file::SegmentFile;
 use super::segments::Segment;
 use super::shared::Shared;
-use crate::log::frame::header_footer::{Closed, Header, Kind, Tally};
+use crate::log::frame::header_footer::{Closed, Header, Kind, SegmentStats};
 use crate::log::frame::{self, FRAME_HEADER};
-use crate::log::{CommitError, Manifest, Position};
+use crate::log::{CommitError, Fingerprint, Position};
 
 /// A checkpoint stands after so many bytes of frames: near enough to find by hand where the
-/// manifest went astray, at a cost of 50 bytes each.
+/// fingerprint went astray, at a cost of 50 bytes each.
 const CHECKPOINT_BYTES: u64 = 1024 * 1024;
 
 /// First and longest pause between attempts to begin a segment on a disk that fails. Short, for
@@ -30,7 +30,7 @@ const CHECKPOINT_BYTES: u64 = 1024 * 1024;
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// The end of the log on disk.
-pub(crate) struct Tape {
+pub(crate) struct ActiveSegment {
     shared: Arc<Shared>,
     /// `None` after a failure, until a new segment is begun.
     writer: Option<Writer>,
@@ -54,12 +54,12 @@ pub(crate) struct Group {
     /// How many.
     pub(crate) frames: u64,
     /// What they hold.
-    pub(crate) tally: Tally,
-    /// The last position among them, and the manifest there.
-    pub(crate) end: (Position, Manifest),
+    pub(crate) tally: SegmentStats,
+    /// The last position among them, and the fingerprint there.
+    pub(crate) end: (Position, Fingerprint),
 }
 
-impl Drop for Tape {
+impl Drop for ActiveSegment {
     fn drop(&mut self) {
         if let Some(writer) = &self.writer {
             // Readers may keep the file open for longer.
@@ -68,11 +68,11 @@ impl Drop for Tape {
     }
 }
 
-impl Tape {
+impl ActiveSegment {
     /// Goes on at the end of `writer`; `sequence` is the highest number that any segment has.
-    pub(crate) fn new(shared: Arc<Shared>, writer: Writer, sequence: u64) -> Tape {
+    pub(crate) fn new(shared: Arc<Shared>, writer: Writer, sequence: u64) -> ActiveSegment {
         let checkpointed = writer.end;
-        Tape {
+        ActiveSegment {
             shared,
             writer: Some(writer),
             checkpointed,
@@ -133,7 +133,7 @@ impl Tape {
             }
             Err(error) => {
                 gauges.failed_syncs.fetch_add(1, Ordering::Relaxed);
-                gauges.told.lock().sync_error = Some(error.to_string());
+                gauges.last_errors.lock().sync_error = Some(error.to_string());
             }
         }
     }
@@ -200,8 +200,8 @@ impl Tape {
             return Err(why);
         }
         let Some(mut old) = old else { return Ok(()) };
-        let (position, manifest) = self.shared.source.tail.end();
-        match old.seal(position, manifest) {
+        let (position, fingerprint) = self.shared.source.tail.end();
+        match old.seal(position, fingerprint) {
             Ok(footer) => {
                 let mut chain = self.shared.source.chain.lock();
                 let sequence = old.header.sequence;
@@ -218,13 +218,13 @@ impl Tape {
     /// A new segment after the durable end.
     fn begin_segment(&mut self) -> Result<(), CommitError> {
         self.sequence += 1;
-        let (before, manifest) = self.shared.source.tail.end();
+        let (before, fingerprint) = self.shared.source.tail.end();
         let header = Header {
             kind: Kind::Changes,
             log: self.shared.id,
             sequence: self.sequence,
             before,
-            manifest,
+            fingerprint,
             created: self.shared.clock.now(),
         };
         let disk = &self.shared.disk;
@@ -257,14 +257,14 @@ impl Tape {
         CommitError::DiskFull
     }
 
-    fn show_growth(&self, (position, manifest): (Position, Manifest)) {
+    fn show_growth(&self, (position, fingerprint): (Position, Fingerprint)) {
         let Some(writer) = &self.writer else { return };
         let mut chain = self.shared.source.chain.lock();
         let sequence = writer.header.sequence;
         if let Some(segment) = chain.segments.iter_mut().find(|s| s.header.sequence == sequence) {
             segment.last = position;
             segment.end = writer.end;
-            segment.manifest = manifest;
+            segment.fingerprint = fingerprint;
             segment.tally = writer.tally;
         }
     }
@@ -278,18 +278,18 @@ impl Tape {
     }
 
     fn write_close(&mut self) -> io::Result<()> {
-        let (position, manifest) = self.shared.source.tail.end();
+        let (position, fingerprint) = self.shared.source.tail.end();
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let mut bytes = Vec::with_capacity(2 * FRAME_HEADER);
-        frame::write_clean_close(&mut bytes, position, manifest);
-        writer.append(&bytes, 1, Tally::default())?;
+        frame::write_clean_close(&mut bytes, position, fingerprint);
+        writer.append(&bytes, 1, SegmentStats::default())?;
         writer.trim()?;
         let mark = Closed {
             log: writer.header.log,
             sequence: writer.header.sequence,
             length: writer.end,
             position,
-            manifest,
+            fingerprint,
         };
         self.sync()?;
         recovery::write_mark(&*self.shared.disk, &mark)
@@ -304,7 +304,7 @@ pub(crate) fn segment_of(writer: &Writer, disk: &Arc<dyn Disk>) -> Segment {
         header: writer.header,
         last: writer.header.before,
         end: writer.end,
-        manifest: writer.header.manifest,
+        fingerprint: writer.header.fingerprint,
         tally: writer.tally,
         footer: None,
     }

@@ -17,12 +17,12 @@ use super::disk::{self, Disk, FsDisk};
 use super::folder::{self, Folder};
 use super::live_records::{self, Write};
 use super::recovery;
-use super::scan::{self, Survey};
+use super::scan::{self, ScanReport};
 use super::segment::{self, Name, io_error};
-use super::segments::{Chain, Segment};
+use super::segments::{Segment, Segments};
 use crate::descriptors;
 use crate::log::frame::header_footer::{Closed, Footer};
-use crate::log::{LogError, Manifest, Position, Record};
+use crate::log::{Fingerprint, LogError, Position, Record};
 
 /// How often a folder is read again because the server began or removed a segment meanwhile. Each
 /// takes milliseconds, and segments change once in 64 MiB.
@@ -43,7 +43,7 @@ pub const MARK: &str = folder::MARK;
 #[derive(Debug)]
 pub struct Archive {
     folder: Folder,
-    survey: Survey,
+    survey: ScanReport,
 }
 
 /// Returns whether a file of this name is one that a log consists of, finished or not.
@@ -82,10 +82,10 @@ pub struct Report {
     pub position: Position,
     /// Live records, click totals among them.
     pub records: u64,
-    /// The manifest as the log keeps it.
-    pub stored: Manifest,
-    /// The manifest of the records that are there.
-    pub reckoned: Manifest,
+    /// The fingerprint as the log keeps it.
+    pub stored: Fingerprint,
+    /// The fingerprint of the records that are there.
+    pub reckoned: Fingerprint,
     /// Bytes after the last frame: a write under way, or one that a crash interrupted.
     pub torn: u64,
     /// What is damaged, with file and offset, one sentence each.
@@ -160,9 +160,9 @@ impl Archive {
         self.survey.end
     }
 
-    /// The manifest there, as the log keeps it.
-    pub fn manifest(&self) -> Manifest {
-        self.chain().segments.last().map_or(Manifest::default(), |segment| segment.manifest)
+    /// The fingerprint there, as the log keeps it.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.chain().segments.last().map_or(Fingerprint::default(), |segment| segment.fingerprint)
     }
 
     /// Bytes of all segments.
@@ -170,16 +170,16 @@ impl Archive {
         self.chain().bytes()
     }
 
-    fn chain(&self) -> &Chain {
+    fn chain(&self) -> &Segments {
         &self.survey.chain
     }
 
-    /// Every live record once, in no particular order, and the manifest of them all. Fails at the
+    /// Every live record once, in no particular order, and the fingerprint of them all. Fails at the
     /// first damage.
     pub fn each_record(
         &self,
         each: &mut dyn FnMut(Record) -> Result<(), LogError>,
-    ) -> Result<Manifest, LogError> {
+    ) -> Result<Fingerprint, LogError> {
         self.refuse_damage()?;
         let segments = &self.chain().segments;
         let mut source = |each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>| {
@@ -220,7 +220,7 @@ impl Archive {
                 Ok(())
             })?
         } else {
-            Manifest::default()
+            Fingerprint::default()
         };
         progress(total, total);
         Ok(Report {
@@ -230,7 +230,7 @@ impl Archive {
             base: self.chain().base(),
             position: self.position(),
             records,
-            stored: self.manifest(),
+            stored: self.fingerprint(),
             reckoned,
             torn: self.survey.torn,
             damage,
@@ -282,7 +282,7 @@ fn mark_of(last: &Segment) -> Closed {
         sequence: last.header.sequence,
         length: last.end,
         position: last.last,
-        manifest: last.manifest,
+        fingerprint: last.fingerprint,
     }
 }
 
@@ -317,7 +317,7 @@ fn copy_segment(segment: &Segment, disk: &dyn Disk, tick: &mut dyn FnMut(u64)) -
 
 /// [`scan::survey`], again if need be: bytes that were read before a server wrote there, next to bytes
 /// that were read after, look like a gap.
-fn survey(folder: &Folder, known: Position, tick: &mut dyn FnMut(u64)) -> Result<Survey, LogError> {
+fn survey(folder: &Folder, known: Position, tick: &mut dyn FnMut(u64)) -> Result<ScanReport, LogError> {
     let mut survey = scan::survey(folder, known, tick)?;
     for _ in 0..DOUBTS {
         if survey.broken.is_empty() {

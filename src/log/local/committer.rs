@@ -11,19 +11,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::active_segment::{Group, Tape};
-use super::pending_revisions::{Known, Overlay};
+use super::active_segment::{ActiveSegment, Group};
+use super::pending_revisions::{Known, PendingRevisions};
 use super::segment::Writer;
-use super::shared::{Ending, Request, Shared, Work};
+use super::shared::{CloseMode, Request, Shared, Work};
 use crate::log::frame;
-use crate::log::frame::header_footer::Tally;
-use crate::log::{Change, CommitError, Entry, Expect, Manifest, Position, Proposal, Put};
+use crate::log::frame::header_footer::SegmentStats;
+use crate::log::{Change, CommitError, Entry, Fingerprint, Position, Precondition, Proposal, Put};
 
 /// What one fsync covers at most: more would make the first of a group wait for the last.
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long writers wait for a table that has not applied enough to judge them, before they are
-/// told to come back.
+/// last errors to come back.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// How often the table is asked meanwhile. It has no way to call.
@@ -37,10 +37,10 @@ const MAX_LAG: usize = 800_000;
 /// The writer's state.
 pub(crate) struct Committer {
     shared: Arc<Shared>,
-    tape: Tape,
+    tape: ActiveSegment,
     position: Position,
-    manifest: Manifest,
-    overlay: Overlay,
+    fingerprint: Fingerprint,
+    overlay: PendingRevisions,
     /// Where the log ended at the start: the table must have replayed up to here.
     opened_at: Position,
     /// What proposals relied on last.
@@ -90,13 +90,13 @@ struct Batch {
 impl Committer {
     /// Goes on at the end of `writer`.
     pub(crate) fn new(shared: Arc<Shared>, writer: Writer, sequence: u64) -> Committer {
-        let (position, manifest) = shared.source.tail.end();
+        let (position, fingerprint) = shared.source.tail.end();
         Committer {
-            tape: Tape::new(Arc::clone(&shared), writer, sequence),
+            tape: ActiveSegment::new(Arc::clone(&shared), writer, sequence),
             shared,
             position,
-            manifest,
-            overlay: Overlay::new(position),
+            fingerprint,
+            overlay: PendingRevisions::new(position),
             opened_at: position,
             relied_on: ReliedOn::default(),
             lagging: false,
@@ -107,8 +107,8 @@ impl Committer {
     pub(crate) fn run(mut self) {
         loop {
             let (works, ending) = self.shared.queue.take(MAX_BATCH_BYTES);
-            if works.is_empty() && ending != Ending::Open {
-                if ending == Ending::Closing {
+            if works.is_empty() && ending != CloseMode::Open {
+                if ending == CloseMode::Closing {
                     self.tape.close();
                 }
                 self.shared.source.tail.close();
@@ -144,7 +144,7 @@ impl Committer {
         } else {
             Ok(())
         };
-        let before = (self.position, self.manifest);
+        let before = (self.position, self.fingerprint);
         let mut batch = Batch::default();
         for request in requests {
             let verdict = match &caught_up {
@@ -159,7 +159,7 @@ impl Committer {
             self.overlay.roll_back();
             // A revision may be of a Change in the batch that failed.
             self.relied_on = ReliedOn::default();
-            (self.position, self.manifest) = before;
+            (self.position, self.fingerprint) = before;
             for (request, verdict) in batch.answers {
                 // A conflict with a Change that never happened is no conflict.
                 let refused_anyway = matches!(verdict, Err(CommitError::TooLarge { .. }));
@@ -174,7 +174,7 @@ impl Committer {
     /// Judges one proposal and adds it to the batch.
     fn decide(&mut self, proposal: &Proposal, batch: &mut Batch) -> Result<Position, CommitError> {
         let mut expected: HashMap<&[u8], _, ahash::RandomState> = HashMap::default();
-        for Expect { key, revision } in &proposal.expects {
+        for Precondition { key, revision } in &proposal.preconditions {
             let actual = self.relied_on(key)?;
             if actual != *revision {
                 return Err(CommitError::Conflict { key: key.clone(), actual });
@@ -183,8 +183,8 @@ impl Committer {
         }
         debug_assert!(each_key_once(&proposal.puts), "a proposal writes each key at most once");
         let position = self.position.next();
-        let mut manifest = self.manifest;
-        let mut tally = Tally::default();
+        let mut fingerprint = self.fingerprint;
+        let mut tally = SegmentStats::default();
         let mut entries = Vec::with_capacity(proposal.puts.len());
         for put in &proposal.puts {
             let replaces = match expected.get(&*put.key) {
@@ -193,12 +193,12 @@ impl Committer {
                 None => self.revision(&put.key)?,
             };
             let entry = Entry { put: put.clone(), replaces };
-            manifest.apply(&entry, position);
+            fingerprint.apply(&entry, position);
             tally.count(&put.key, put.value.as_deref());
             entries.push(entry);
         }
         let at = self.shared.clock.now();
-        let change = Change { position, at, node: 0, request: proposal.request, entries, manifest };
+        let change = Change { position, at, node: 0, request: proposal.request, entries, fingerprint };
         let (durable, _) = self.shared.source.tail.end();
         frame::write_change(&mut batch.group.bytes, &change, durable)
             .map_err(|bytes| CommitError::TooLarge { bytes })?;
@@ -206,10 +206,10 @@ impl Committer {
             self.overlay.write(key, position, value.is_none());
             self.relied_on.forget(key);
         }
-        (self.position, self.manifest) = (position, manifest);
+        (self.position, self.fingerprint) = (position, fingerprint);
         batch.group.frames += 1;
         batch.group.tally.add(tally);
-        batch.group.end = (position, manifest);
+        batch.group.end = (position, fingerprint);
         batch.changes.push(change);
         Ok(position)
     }
@@ -229,7 +229,7 @@ impl Committer {
         match self.overlay.revision(key) {
             Known::Here(revision) => Ok(revision),
             Known::AskTable => {
-                self.shared.witness.revision(key).map_err(|e| CommitError::Unavailable(e.to_string()))
+                self.shared.applied_state.revision(key).map_err(|e| CommitError::Unavailable(e.to_string()))
             }
         }
     }
@@ -243,7 +243,7 @@ impl Committer {
             self.overlay.trim(applied);
             // A fresh log has nothing that a fresh table could lack; a table of another log is
             // about to be rebuilt and must not be asked.
-            let ours = match self.shared.witness.log_id() {
+            let ours = match self.shared.applied_state.log_id() {
                 Some(id) => id == self.shared.id,
                 None => self.overlay.trimmed() == Position::START,
             };
@@ -274,10 +274,10 @@ impl Committer {
         self.overlay.trim(self.shared.applied());
     }
 
-    fn correct(&mut self, difference: Manifest) {
-        self.manifest.count = self.manifest.count.wrapping_add(difference.count);
-        self.manifest.sum = self.manifest.sum.wrapping_add(difference.sum);
-        self.shared.source.tail.correct(self.manifest);
+    fn correct(&mut self, difference: Fingerprint) {
+        self.fingerprint.count = self.fingerprint.count.wrapping_add(difference.count);
+        self.fingerprint.sum = self.fingerprint.sum.wrapping_add(difference.sum);
+        self.shared.source.tail.correct(self.fingerprint);
     }
 }
 
@@ -288,9 +288,9 @@ fn each_key_once(puts: &[Put]) -> bool {
 
 /// Click totals are written without asking: they replace nothing and expect nothing.
 fn asks_table(proposal: &Proposal) -> bool {
-    !proposal.expects.is_empty() || proposal.puts.iter().any(|put| !put.is_clicks())
+    !proposal.preconditions.is_empty() || proposal.puts.iter().any(|put| !put.is_clicks())
 }
 
 fn answer(request: Request, verdict: Result<Position, CommitError>) {
-    (request.answer)(verdict);
+    (request.callback)(verdict);
 }

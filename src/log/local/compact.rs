@@ -16,25 +16,25 @@ use super::segment::{Writer, io_error};
 use super::segments::{self, Segment};
 use super::shared::{Shared, Work};
 use super::{folder, recovery};
-use crate::log::{LogError, Manifest, Position};
+use crate::log::{Fingerprint, LogError, Position};
 
 /// How long healing waits for a table that is about to apply the last Changes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whether compaction is worth its while, as far as can be told without reading.
+/// Whether compaction is worth its while, as far as can be last errors without reading.
 pub(crate) fn is_due(shared: &Shared) -> bool {
     let (tally, bytes) = {
         let chain = shared.source.chain.lock();
         (chain.tally(), chain.bytes())
     };
-    let (_, manifest) = shared.source.tail.end();
+    let (_, fingerprint) = shared.source.tail.end();
     // As many live click totals as live records at most; parts per thousand, in u128 for the room.
     let part = |live: u64, all: u64, bytes: u64| {
         let dead = all.saturating_sub(live);
         u128::from(bytes) * u128::from(dead) / u128::from(all.max(1))
     };
-    let dead = part(manifest.count, tally.records, tally.record_bytes)
-        + part(manifest.count, tally.clicks, tally.click_bytes);
+    let dead = part(fingerprint.count, tally.records, tally.record_bytes)
+        + part(fingerprint.count, tally.clicks, tally.click_bytes);
     let held = u128::from(tally.record_bytes) + u128::from(tally.click_bytes);
     bytes > shared.settings.compact_above && dead * 2 > held
 }
@@ -44,13 +44,13 @@ pub(crate) fn compact(shared: &Shared) -> Result<(), LogError> {
     let _one = shared.keeping.lock();
     let old = roll(shared)?;
     let Some(last) = old.last() else { return Ok(()) };
-    let (position, stored) = (last.last, last.manifest);
+    let (position, stored) = (last.last, last.fingerprint);
     let mut snapshot = begin(shared, last.header.sequence, position)?;
     let mut tick = || if shared.stopping() { Err(stopped()) } else { Ok(()) };
     let mut source = |each: &mut dyn FnMut(live_records::Write<'_>) -> Result<(), LogError>| {
         live_records::read(&old, &mut tick, each)
     };
-    let manifest = live_records::each_live(
+    let fingerprint = live_records::each_live(
         live_records::keys(&old),
         live_records::MAX_KEYS,
         &mut source,
@@ -65,13 +65,13 @@ pub(crate) fn compact(shared: &Shared) -> Result<(), LogError> {
             snapshot.add(record)
         },
     )?;
-    let writer = snapshot.finish(manifest)?;
-    replace(shared, &old, &writer, manifest, &segments::remove)?;
-    if manifest != stored {
-        tracing::error!(%position, ?stored, reckoned = ?manifest, "the log's manifest was wrong and is put right");
-        let difference = Manifest {
-            count: manifest.count.wrapping_sub(stored.count),
-            sum: manifest.sum.wrapping_sub(stored.sum),
+    let writer = snapshot.finish(fingerprint)?;
+    replace(shared, &old, &writer, fingerprint, &segments::remove)?;
+    if fingerprint != stored {
+        tracing::error!(%position, ?stored, reckoned = ?fingerprint, "the log's fingerprint was wrong and is put right");
+        let difference = Fingerprint {
+            count: fingerprint.count.wrapping_sub(stored.count),
+            sum: fingerprint.sum.wrapping_sub(stored.sum),
         };
         // The log may be closing: then the next compaction finds the same.
         drop(shared.queue.push(Work::Correct(difference)));
@@ -89,21 +89,23 @@ pub(crate) fn heal(shared: &Shared) -> Result<bool, LogError> {
     while shared.applied() < last.last && Instant::now() < deadline && !shared.stopping() {
         std::thread::sleep(PATIENCE / 1000);
     }
-    if shared.applied() < last.last || !shared.witness.holds() {
+    if shared.applied() < last.last || !shared.applied_state.holds() {
         return Ok(false);
     }
     let mut snapshot = begin(shared, last.header.sequence, last.last)?;
-    shared.witness.each_record(&mut |record| snapshot.add(record))?;
+    shared.applied_state.each_record(&mut |record| snapshot.add(record))?;
     recovery::mark_repair(&*shared.disk)?;
-    let writer = snapshot.finish(last.manifest)?;
-    replace(shared, &old, &writer, last.manifest, &|disk, name| recovery::set_aside(disk, name, "replaced"))?;
+    let writer = snapshot.finish(last.fingerprint)?;
+    replace(shared, &old, &writer, last.fingerprint, &|disk, name| {
+        recovery::set_aside(disk, name, "replaced")
+    })?;
     segments::remove(&*shared.disk, folder::REPAIR)?;
-    let told = format!(
+    let last_errors = format!(
         "damaged segments up to position {} were written anew from the table, and are kept as *.replaced",
         last.last
     );
-    tracing::error!("{told}");
-    shared.gauges.told.lock().repaired = Some(told);
+    tracing::error!("{last_errors}");
+    shared.gauges.last_errors.lock().repaired = Some(last_errors);
     shared.gauges.damaged_segments.store(0, Ordering::Relaxed);
     Ok(true)
 }
@@ -139,7 +141,7 @@ fn replace(
     shared: &Shared,
     old: &[Segment],
     writer: &Writer,
-    manifest: Manifest,
+    fingerprint: Fingerprint,
     retire: &Retire<'_>,
 ) -> Result<(), LogError> {
     let disk = &*shared.disk;
@@ -148,7 +150,7 @@ fn replace(
         .map_err(cannot_read)?;
     let last = writer.header.before;
     let segment =
-        Segment { last, manifest, footer, ..super::active_segment::segment_of(writer, &shared.disk) };
+        Segment { last, fingerprint, footer, ..super::active_segment::segment_of(writer, &shared.disk) };
     let Source { chain, .. } = &*shared.source;
     {
         let mut chain = chain.lock();

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::folder::{self, Folder};
 use super::history::{self, Relation};
-use super::scan::{self, Range, Survey};
+use super::scan::{self, Range, ScanReport};
 use super::shared::Settings;
-use crate::log::{LogError, Position, Witness};
+use crate::log::{AppliedState, LogError, Position};
 
 /// What becomes of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,16 +130,16 @@ pub struct Forecast {
 pub fn forecast(
     disk: &Arc<dyn Disk>,
     settings: &Settings,
-    witness: &Arc<dyn Witness>,
+    applied_state: &Arc<dyn AppliedState>,
 ) -> Result<Forecast, LogError> {
-    let decision = decide(disk, settings, witness)?;
+    let decision = decide(disk, settings, applied_state)?;
     let (is_refused, log) = match &decision.action {
         Action::Begin | Action::Keep => (false, None),
         Action::Rewrite(rewrite) => (false, Some(rewrite.forecast())),
         Action::Refuse(why) => (true, Some(why.clone())),
     };
-    let applied = witness.applied();
-    let table = witness.log_id().map(|id| (id, applied));
+    let applied = applied_state.applied();
+    let table = applied_state.log_id().map(|id| (id, applied));
     let (base, end) = (decision.survey.chain.base(), decision.survey.end);
     let table = table_fate(decision.id.unwrap_or_default(), base, end, table);
     Ok(Forecast { is_refused, log, table, applied })
@@ -151,7 +151,7 @@ pub(crate) struct Decision {
     /// What is in the folder.
     pub(crate) folder: Folder,
     /// What can be read of it.
-    pub(crate) survey: Survey,
+    pub(crate) survey: ScanReport,
     /// Which log it is, if anything tells.
     pub(crate) id: Option<u128>,
     /// Whether the table is of this log.
@@ -164,20 +164,22 @@ pub(crate) struct Decision {
 pub(crate) fn decide(
     disk: &Arc<dyn Disk>,
     settings: &Settings,
-    witness: &Arc<dyn Witness>,
+    applied_state: &Arc<dyn AppliedState>,
 ) -> Result<Decision, LogError> {
     // Nobody else removes files of a log that this process has locked, so none must stay open.
     let folder = folder::open_folder(disk, 0)?;
     let id = folder.found.iter().find_map(|found| found.header.map(|h| h.log));
-    let id = id.or(witness.log_id()).or(folder.mark.map(|mark| mark.log));
-    let ours = id.is_some() && witness.log_id() == id;
-    let applied = if ours { witness.applied() } else { Position::START };
+    let id = id.or(applied_state.log_id()).or(folder.mark.map(|mark| mark.log));
+    let ours = id.is_some() && applied_state.log_id() == id;
+    let applied = if ours { applied_state.applied() } else { Position::START };
     let mut survey = scan::survey(&folder, applied, &mut |_| {})?;
-    let relation = if ours { history::compare(&mut survey, &**witness, applied)? } else { Relation::Unknown };
+    let relation =
+        if ours { history::compare(&mut survey, &**applied_state, applied)? } else { Relation::Unknown };
     let end = survey.end;
     let text = format!("the table has applied position {applied}, which the log does not reach");
     survey.must_reach(applied, text);
-    let judge = Judge { disk: &**disk, settings, witness, survey: &survey, ours, applied, end, relation };
+    let judge =
+        Judge { disk: &**disk, settings, applied_state, survey: &survey, ours, applied, end, relation };
     let action = if folder.found.is_empty() && survey.broken.is_empty() {
         // Only where nothing is and nothing tells that something was.
         Action::Begin
@@ -191,8 +193,8 @@ pub(crate) fn decide(
 struct Judge<'a> {
     disk: &'a dyn Disk,
     settings: &'a Settings,
-    witness: &'a Arc<dyn Witness>,
-    survey: &'a Survey,
+    applied_state: &'a Arc<dyn AppliedState>,
+    survey: &'a ScanReport,
     ours: bool,
     applied: Position,
     /// The last position of the log itself.
@@ -228,7 +230,7 @@ impl Judge<'_> {
         let survey = self.survey;
         let covered = |(_, to): &Range| *to <= self.applied;
         let reaches = survey.lost.iter().all(covered) && (!survey.open_end || self.applied >= survey.end);
-        self.ours && reaches && self.relation == Relation::Same && self.witness.holds()
+        self.ours && reaches && self.relation == Relation::Same && self.applied_state.holds()
     }
 
     fn fork(&self, at: Position) -> String {

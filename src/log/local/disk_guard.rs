@@ -1,7 +1,7 @@
 //! The full-disk guard. It tells when writes must stop, early enough that the disk is never found
 //! full in the middle of one: sled latches such an error until it is opened anew.
 //!
-//! [`Space`] keeps a preallocated file, the ballast, in the data folder. Writes stop when what is
+//! [`DiskGuard`] keeps a preallocated file, the ballast, in the data folder. Writes stop when what is
 //! free beside it falls below the margin; the stop path then frees the ballast, so that the last
 //! click totals and the clean close find room. A start on a full disk frees it too: the table must catch
 //! up before links can be followed. What the table leaves becomes the ballast again at once, and a whole
@@ -50,7 +50,7 @@ pub const BALLAST: &str = "ballast";
 
 /// Watches the free space of one volume.
 #[derive(Debug)]
-pub struct Space {
+pub struct DiskGuard {
     /// `None` for one that a test sets by hand.
     volume: Option<PathBuf>,
     state: Mutex<State>,
@@ -85,7 +85,7 @@ enum Ballast {
 
 /// What a volume has left, before anything is made on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct DiskSpace {
     /// Bytes that can be written, those of the ballast among them.
     pub free: u64,
     /// Writes stop when less is free.
@@ -94,15 +94,15 @@ pub struct Room {
     pub inodes: u64,
 }
 
-impl Room {
+impl DiskSpace {
     /// The volume of `folder`.
-    pub fn of(folder: &Path) -> io::Result<Room> {
+    pub fn of(folder: &Path) -> io::Result<DiskSpace> {
         let volume = statvfs(folder)?;
         let ballast = fs::metadata(folder.join(BALLAST)).map_or(0, |file| file.len());
         // Some systems count no inodes.
         let inodes = if volume.f_files == 0 { u64::MAX } else { volume.f_favail };
         let free = volume.f_bavail.saturating_mul(volume.f_frsize).saturating_add(ballast);
-        Ok(Room { free, stops_below: 2 * reserve_of(&volume) + BUFFERED, inodes })
+        Ok(DiskSpace { free, stops_below: 2 * reserve_of(&volume) + BUFFERED, inodes })
     }
 }
 
@@ -112,12 +112,12 @@ fn reserve_of(volume: &StatVfs) -> u64 {
     (size / PART).clamp(MIN_RESERVE, MAX_RESERVE)
 }
 
-impl Space {
+impl DiskGuard {
     /// Watches the volume of `folder`, and makes the ballast there if there is room for it.
-    pub fn open(folder: &Path) -> io::Result<Space> {
+    pub fn open(folder: &Path) -> io::Result<DiskGuard> {
         let volume = statvfs(folder)?;
         let reserve = reserve_of(&volume);
-        let space = Space {
+        let space = DiskGuard {
             volume: Some(folder.to_owned()),
             // The margin equals the ballast: it takes in what is written between two checks and
             // the table's own files, whose growth nobody announces.
@@ -134,13 +134,13 @@ impl Space {
         Ok(space)
     }
 
-    /// One that has room until [`Space::set_low`] says otherwise.
-    pub fn unlimited() -> Space {
+    /// One that has room until [`DiskGuard::set_low`] says otherwise.
+    pub fn unlimited() -> DiskGuard {
         let state = State { free: u64::MAX, ..State::default() };
-        Space { volume: None, state: Mutex::new(state) }
+        DiskGuard { volume: None, state: Mutex::new(state) }
     }
 
-    /// Fills or frees a volume made by [`Space::unlimited`]; a real one ignores it.
+    /// Fills or frees a volume made by [`DiskGuard::unlimited`]; a real one ignores it.
     pub fn set_low(&self, low: bool) {
         if self.volume.is_none() {
             self.state.lock().low = low;
@@ -155,7 +155,7 @@ impl Space {
     }
 
     /// Whether `bytes` more of the log may be written, and what the table makes of them; they are
-    /// taken as written if so. Refuses before [`Space::is_low`] says so, which leaves the table
+    /// taken as written if so. Refuses before [`DiskGuard::is_low`] says so, which leaves the table
     /// room for what was admitted already.
     pub fn admits(&self, bytes: u64) -> bool {
         let mut state = self.state.lock();
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn keeps_a_ballast_within_bounds_and_frees_it() {
         let folder = tempfile::tempdir().unwrap();
-        let space = Space::open(folder.path()).unwrap();
+        let space = DiskGuard::open(folder.path()).unwrap();
         let ballast = folder.path().join(BALLAST);
         let size = fs::metadata(&ballast).unwrap().len();
         assert!((MIN_RESERVE..=MAX_RESERVE).contains(&size), "{size}");
@@ -320,14 +320,14 @@ mod tests {
         assert!(!ballast.exists());
         assert!(!space.is_low());
         drop(space);
-        Space::open(folder.path()).unwrap();
+        DiskGuard::open(folder.path()).unwrap();
         assert_eq!(fs::metadata(&ballast).unwrap().len(), size, "made again at the next start");
     }
 
     #[test]
     fn refuses_what_would_eat_into_the_margin() {
         let folder = tempfile::tempdir().unwrap();
-        let space = Space::open(folder.path()).unwrap();
+        let space = DiskGuard::open(folder.path()).unwrap();
         assert!(!space.admits(u64::MAX / 2));
         assert!(space.admits(1));
         let room = {
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_hand_fills_and_frees_it() {
-        let space = Space::unlimited();
+        let space = DiskGuard::unlimited();
         assert!(space.admits(u64::MAX));
         space.set_low(true);
         assert!(space.is_low() && !space.admits(0));

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::segments::{Chain, Changes, Records};
-use crate::log::{Change, Follow, Follower, LogError, Manifest, Position};
+use super::segments::{Changes, Records, Segments};
+use crate::log::{Change, Fingerprint, Follow, Follower, LogError, Position};
 
 /// Bytes of recent Changes kept in memory for followers at the tail: some seconds of the heaviest
 /// writing. A follower further behind reads the segments.
@@ -27,7 +27,7 @@ pub(crate) struct Tail {
 #[derive(Debug)]
 struct TailState {
     position: Position,
-    manifest: Manifest,
+    fingerprint: Fingerprint,
     ring: VecDeque<Arc<Change>>,
     bytes: usize,
     closed: bool,
@@ -39,8 +39,8 @@ fn weight(change: &Change) -> usize {
 
 impl Tail {
     /// A log that ends at `position`.
-    pub(crate) fn new(position: Position, manifest: Manifest) -> Tail {
-        let state = TailState { position, manifest, ring: VecDeque::new(), bytes: 0, closed: false };
+    pub(crate) fn new(position: Position, fingerprint: Fingerprint) -> Tail {
+        let state = TailState { position, fingerprint, ring: VecDeque::new(), bytes: 0, closed: false };
         Tail { state: Mutex::new(state), grew: Condvar::new() }
     }
 
@@ -49,7 +49,7 @@ impl Tail {
         let mut state = self.state.lock();
         for change in changes {
             state.position = change.position;
-            state.manifest = change.manifest;
+            state.fingerprint = change.fingerprint;
             state.bytes += weight(&change);
             state.ring.push_back(Arc::new(change));
         }
@@ -62,15 +62,15 @@ impl Tail {
         self.grew.notify_all();
     }
 
-    /// The last durable position, and the manifest there.
-    pub(crate) fn end(&self) -> (Position, Manifest) {
+    /// The last durable position, and the fingerprint there.
+    pub(crate) fn end(&self) -> (Position, Fingerprint) {
         let state = self.state.lock();
-        (state.position, state.manifest)
+        (state.position, state.fingerprint)
     }
 
-    /// The manifest was reckoned anew.
-    pub(crate) fn correct(&self, manifest: Manifest) {
-        self.state.lock().manifest = manifest;
+    /// The fingerprint was reckoned anew.
+    pub(crate) fn correct(&self, fingerprint: Fingerprint) {
+        self.state.lock().fingerprint = fingerprint;
     }
 
     /// Followers at the end wait no longer.
@@ -116,7 +116,7 @@ pub(crate) struct Source {
     /// The end.
     pub(crate) tail: Tail,
     /// The segments. Locked for look-ups and replacements only.
-    pub(crate) chain: Mutex<Chain>,
+    pub(crate) chain: Mutex<Segments>,
 }
 
 /// Starts following after `from`.

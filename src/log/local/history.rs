@@ -7,9 +7,9 @@
 
 use std::collections::VecDeque;
 
-use super::scan::Survey;
-use super::segments::{Chain, Changes};
-use crate::log::{Change, LogError, Manifest, Position, Witness};
+use super::scan::ScanReport;
+use super::segments::{Changes, Segments};
+use crate::log::{AppliedState, Change, Fingerprint, LogError, Position};
 
 /// Changes of the log that are compared with what the table remembers. The newest one alone would do:
 /// two histories that parted do not write the same bytes in the same millisecond. The others cost
@@ -21,14 +21,14 @@ const COMPARED: usize = 16;
 pub struct HistoryEntry {
     /// [`Change::digest`] of the Change there; 0 when it is not known.
     pub change: u32,
-    /// [`Manifest::digest`] of the manifest after it.
+    /// [`Fingerprint::digest`] of the fingerprint after it.
     pub state: u32,
 }
 
 impl HistoryEntry {
-    /// Returns the entry of a Change, whose manifest is known.
+    /// Returns the entry of a Change, whose fingerprint is known.
     pub fn of(change: &Change) -> HistoryEntry {
-        HistoryEntry { change: change.digest(), state: change.manifest.digest() }
+        HistoryEntry { change: change.digest(), state: change.fingerprint.digest() }
     }
 }
 
@@ -55,8 +55,8 @@ impl Change {
     }
 }
 
-impl Manifest {
-    /// Returns a checksum of the manifest. It is kept on disk, like [`Change::digest`].
+impl Fingerprint {
+    /// Returns a checksum of the fingerprint. It is kept on disk, like [`Change::digest`].
     pub fn digest(&self) -> u32 {
         crc32c::crc32c_append(crc32c::crc32c(&self.count.to_le_bytes()), &self.sum.to_le_bytes())
     }
@@ -90,8 +90,8 @@ pub(crate) enum Relation {
 
 /// Compares a log with the table of the same log that has applied `applied`.
 pub(crate) fn compare(
-    survey: &mut Survey,
-    witness: &dyn Witness,
+    survey: &mut ScanReport,
+    applied_state: &dyn AppliedState,
     applied: Position,
 ) -> Result<Relation, LogError> {
     let mut recent = std::mem::take(&mut survey.recent);
@@ -100,32 +100,32 @@ pub(crate) fn compare(
     }
     let mut relation = Relation::Unknown;
     for change in &recent.0 {
-        let known = witness.history(change.position).filter(|entry| entry.change != 0);
+        let known = applied_state.history(change.position).filter(|entry| entry.change != 0);
         match known {
             Some(entry) if entry.change != change.digest() => return Ok(Relation::Forked(change.position)),
             Some(_) => relation = Relation::Same,
             None => {}
         }
     }
-    Ok(if recent.0.is_empty() { compare_snapshot(&survey.chain, witness, applied) } else { relation })
+    Ok(if recent.0.is_empty() { compare_snapshot(&survey.chain, applied_state, applied) } else { relation })
 }
 
 /// Compares the state of the snapshot that a log without Changes begins with.
-fn compare_snapshot(chain: &Chain, witness: &dyn Witness, applied: Position) -> Relation {
+fn compare_snapshot(chain: &Segments, applied_state: &dyn AppliedState, applied: Position) -> Relation {
     let Some(snapshot) = chain.snapshot().filter(|snapshot| snapshot.header.before <= applied) else {
         // The log holds nothing that the table could contradict.
         return Relation::Same;
     };
     let base = snapshot.header.before;
-    match witness.history(base) {
-        Some(entry) if entry.state == snapshot.header.manifest.digest() => Relation::Same,
-        // Not taken for a fork: a compaction may have put a wrong manifest right.
+    match applied_state.history(base) {
+        Some(entry) if entry.state == snapshot.header.fingerprint.digest() => Relation::Same,
+        // Not taken for a fork: a compaction may have put a wrong fingerprint right.
         _ => Relation::Unknown,
     }
 }
 
 /// Reads the last Changes up to `applied` from a segment that the survey did not have to read.
-fn read(chain: &Chain, applied: Position) -> Result<Recent, LogError> {
+fn read(chain: &Segments, applied: Position) -> Result<Recent, LogError> {
     let mut recent = Recent::default();
     let end = chain.segments.last().map_or(Position::START, |segment| segment.last);
     let Some(segment) = chain.find(applied.min(end)) else { return Ok(recent) };
@@ -157,7 +157,7 @@ mod tests {
             node: 0,
             request: 0,
             entries: vec![Entry { put, replaces: None }],
-            manifest: Manifest::default(),
+            fingerprint: Fingerprint::default(),
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn golden_digests() {
         assert_eq!(change(1, "lkey", Some("value")).digest(), GOLDEN_CHANGE);
-        assert_eq!(Manifest { count: 3, sum: 9 }.digest(), GOLDEN_STATE);
+        assert_eq!(Fingerprint { count: 3, sum: 9 }.digest(), GOLDEN_STATE);
     }
 
     const GOLDEN_CHANGE: u32 = 0x2f77_67ff;

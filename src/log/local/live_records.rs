@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use super::segments::{Changes, Records, Segment};
 use crate::log::frame::header_footer::Kind;
 use crate::log::key_hash::{KeyHash, KeyHasher};
-use crate::log::{LogError, Manifest, Position, Record, SnapshotReader};
+use crate::log::{Fingerprint, LogError, Position, Record, SnapshotReader};
 
 /// Keys held at once, at 24 bytes and the map's slack each: at most 13 MB, since compaction runs beside
 /// everything else, in the smallest container as well. Past it the log is read twice for each further
@@ -35,20 +35,20 @@ pub(crate) struct Write<'a> {
 pub(crate) type Source<'a> =
     dyn FnMut(&mut dyn FnMut(Write<'_>) -> Result<(), LogError>) -> Result<(), LogError> + 'a;
 
-/// Hands out each live record once, and returns the manifest of them all. The writes are of about so
+/// Hands out each live record once, and returns the fingerprint of them all. The writes are of about so
 /// many `keys`.
 pub(crate) fn each_live(
     keys: u64,
     max_keys: u64,
     source: &mut Source<'_>,
     each: &mut dyn FnMut(Record) -> Result<(), LogError>,
-) -> Result<Manifest, LogError> {
+) -> Result<Fingerprint, LogError> {
     let hasher = KeyHasher::new();
     let parts = keys.div_ceil(max_keys).max(1);
     // A map that grows holds its keys twice for a moment. Parts are equal but for chance.
     let expected = keys.div_ceil(parts).min(max_keys);
     let expected = usize::try_from(expected + expected / 16).unwrap_or(0);
-    let mut manifest = Manifest::default();
+    let mut fingerprint = Fingerprint::default();
     for part in 0..parts {
         let mut last: HashMap<KeyHash, Position> = HashMap::with_capacity(expected);
         source(&mut |write| {
@@ -68,12 +68,12 @@ pub(crate) fn each_live(
             *known = HANDED_OUT;
             let record = Record { key: write.key.clone(), revision: write.revision, value: value.clone() };
             if record.key.first() != Some(&crate::log::CLICKS_PREFIX) {
-                manifest.add(&record.key, record.revision);
+                fingerprint.add(&record.key, record.revision);
             }
             each(record)
         })?;
     }
-    Ok(manifest)
+    Ok(fingerprint)
 }
 
 /// How many keys segments write at most, for [`each_live`]: click totals are written over and over, of
@@ -138,9 +138,9 @@ mod tests {
                 None => wanted.remove(key),
             };
         }
-        let mut manifest = Manifest::default();
+        let mut fingerprint = Fingerprint::default();
         for (key, (revision, _)) in wanted.iter().filter(|(key, _)| key[0] == b'l') {
-            manifest.add(key, *revision);
+            fingerprint.add(key, *revision);
         }
         for (max_keys, backwards) in [(1, false), (7, false), (7, true), (1_000, true)] {
             let mut ordered: Vec<_> = writes.iter().collect();
@@ -159,7 +159,7 @@ mod tests {
                 assert_eq!(twice, None);
                 Ok(())
             });
-            assert_eq!(reckoned.expect("nothing fails"), manifest, "{max_keys}, {backwards}");
+            assert_eq!(reckoned.expect("nothing fails"), fingerprint, "{max_keys}, {backwards}");
             assert_eq!(found, wanted, "{max_keys}, {backwards}");
         }
     }

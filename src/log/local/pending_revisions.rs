@@ -14,10 +14,10 @@ const KEPT_KEYS: usize = 16 * 1024;
 /// Keys written since the table's applied position, by their hashes: some 50 bytes each, so that many
 /// may wait while an import is ahead of the table.
 ///
-/// Invariant: it holds every key (but click totals) written after [`Overlay::trimmed`], so a key
+/// Invariant: it holds every key (but click totals) written after [`PendingRevisions::trimmed`], so a key
 /// that is missing has in the table what it has in the log, once the table has applied that far.
 #[derive(Debug)]
-pub(crate) struct Overlay {
+pub(crate) struct PendingRevisions {
     hasher: KeyHasher,
     /// The last write of each.
     written: HashMap<KeyHash, Written, RandomState>,
@@ -28,7 +28,7 @@ pub(crate) struct Overlay {
     undo: Vec<(KeyHash, Option<Written>)>,
 }
 
-/// See [`Overlay::revision`].
+/// See [`PendingRevisions::revision`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
     /// Its revision; `None` when it was removed.
@@ -55,10 +55,10 @@ impl Written {
     }
 }
 
-impl Overlay {
+impl PendingRevisions {
     /// Knows nothing written after `position`, where the log ends.
-    pub(crate) fn new(position: Position) -> Overlay {
-        Overlay {
+    pub(crate) fn new(position: Position) -> PendingRevisions {
+        PendingRevisions {
             hasher: KeyHasher::new(),
             written: HashMap::default(),
             order: VecDeque::new(),
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn tells_what_is_logged_until_it_is_applied() {
-        let mut overlay = Overlay::new(Position(4));
+        let mut overlay = PendingRevisions::new(Position(4));
         assert_eq!(overlay.revision(K), Known::AskTable);
         overlay.write(K, Position(5), false);
         assert_eq!(overlay.revision(K), Known::Here(Some(Position(5))));
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_failed_batch_leaves_no_trace() {
-        let mut overlay = Overlay::new(Position(0));
+        let mut overlay = PendingRevisions::new(Position(0));
         overlay.write(K, Position(1), false);
         overlay.keep();
         overlay.write(K, Position(2), true);

@@ -10,13 +10,13 @@ use super::decision::{self, Action, Decision, Source};
 use super::disk::Disk;
 use super::folder::{self, Folder, MARK, REPAIR};
 use super::repair::Repair;
-use super::scan::{self, Survey};
+use super::scan::{self, ScanReport};
 use super::segment::{Name, UNFINISHED, Writer, io_error};
-use super::segments::{self, Chain, Segment};
+use super::segments::{self, Segment, Segments};
 use super::shared::Settings;
 use crate::clock::Timestamp;
 use crate::log::frame::header_footer::{Closed, Header, Kind};
-use crate::log::{LogError, Manifest, Position, Witness};
+use crate::log::{AppliedState, Fingerprint, LogError, Position};
 
 /// A log ready to be written.
 #[derive(Debug)]
@@ -24,15 +24,15 @@ pub(crate) struct Opened {
     /// Its id.
     pub(crate) id: u128,
     /// Its segments.
-    pub(crate) chain: Chain,
+    pub(crate) chain: Segments,
     /// The last one, to go on in.
     pub(crate) writer: Writer,
     /// The highest number that a segment has.
     pub(crate) sequence: u64,
     /// Where it ends.
     pub(crate) position: Position,
-    /// The manifest there.
-    pub(crate) manifest: Manifest,
+    /// The fingerprint there.
+    pub(crate) fingerprint: Fingerprint,
     /// What was repaired.
     pub(crate) repaired: Option<String>,
 }
@@ -41,15 +41,16 @@ pub(crate) struct Opened {
 pub(crate) fn recover(
     disk: &Arc<dyn Disk>,
     settings: &Settings,
-    witness: &Arc<dyn Witness>,
+    applied_state: &Arc<dyn AppliedState>,
     now: Timestamp,
 ) -> Result<Opened, LogError> {
-    let Decision { mut folder, mut survey, id, ours, action } = decision::decide(disk, settings, witness)?;
+    let Decision { mut folder, mut survey, id, ours, action } =
+        decision::decide(disk, settings, applied_state)?;
     let shared = disk;
     let disk = &**disk;
     let fresh = fresh_id(disk)?;
     let mut id = id.unwrap_or(fresh);
-    let applied = if ours { witness.applied() } else { Position::START };
+    let applied = if ours { applied_state.applied() } else { Position::START };
     let mut healed = None;
     match action {
         Action::Keep => {}
@@ -66,15 +67,15 @@ pub(crate) fn recover(
                 id = fresh;
             }
             mark_repair(disk)?;
-            let repair = Repair { disk, folder: &folder, witness, now, log: id };
+            let repair = Repair { disk, folder: &folder, applied_state, now, log: id };
             match rewrite.from {
                 Source::Frames => repair.use_remains(survey.end, false)?,
                 Source::Table(position) => repair.use_table(position)?,
                 Source::Remains(_) => repair.use_remains(survey.end, ours)?,
             }
-            let told = rewrite.report();
-            tracing::error!("{told}");
-            healed = Some(Healed { told, lost: is_lost });
+            let last_errors = rewrite.report();
+            tracing::error!("{last_errors}");
+            healed = Some(Healed { last_errors, lost: is_lost });
             folder = folder::open_folder(shared, 0)?;
             survey = scan::survey(&folder, applied, &mut |_| {})?;
             if let Some(why) = survey.broken.first() {
@@ -132,7 +133,7 @@ fn begin(disk: &dyn Disk, log: u128, now: Timestamp) -> Result<(), LogError> {
         log,
         sequence: 1,
         before: Position::START,
-        manifest: Manifest::default(),
+        fingerprint: Fingerprint::default(),
         created: now,
     };
     Writer::create(disk, header).map(drop).map_err(|e| io_error(disk, "", "cannot begin a log in")(e.error))
@@ -142,7 +143,7 @@ fn begin(disk: &dyn Disk, log: u128, now: Timestamp) -> Result<(), LogError> {
 fn adopt(
     disk: &dyn Disk,
     folder: &Folder,
-    survey: Survey,
+    survey: ScanReport,
     id: u128,
     healed: Option<Healed>,
 ) -> Result<Opened, LogError> {
@@ -158,7 +159,7 @@ fn adopt(
             offset = active.end,
             bytes = survey.torn,
             position = %active.last,
-            "cut the torn end of the log: a write that a crash interrupted and nobody was told of"
+            "cut the torn end of the log: a write that a crash interrupted and nobody was last_errors of"
         );
     }
     file.set_size(active.end).map_err(io_error(disk, &name, "cannot cut"))?;
@@ -190,22 +191,22 @@ fn adopt(
         tally: active.tally,
         room: active.end,
     };
-    let Segment { last, manifest, .. } = *active;
+    let Segment { last, fingerprint, .. } = *active;
     Ok(Opened {
         id,
         writer,
         sequence: folder.sequence,
         position: last,
-        manifest,
+        fingerprint,
         chain: survey.chain,
-        repaired: healed.map(|healed| healed.told),
+        repaired: healed.map(|healed| healed.last_errors),
     })
 }
 
 /// A log that was written anew.
 struct Healed {
     /// What to tell.
-    told: String,
+    last_errors: String,
     /// Whether something was lost.
     lost: bool,
 }

@@ -10,9 +10,9 @@ use super::folder::{self, Folder, Piece};
 use super::live_records::{self, Write};
 use super::segment::{Writer, io_error};
 use crate::clock::Timestamp;
-use crate::log::frame::header_footer::{Header, Kind, Tally};
+use crate::log::frame::header_footer::{Header, Kind, SegmentStats};
 use crate::log::frame::{self, RECORDS_BYTES};
-use crate::log::{LogError, Manifest, Position, Record, Witness};
+use crate::log::{AppliedState, Fingerprint, LogError, Position, Record};
 
 /// A snapshot is synced each time so much was written: one sync of gigabytes at the end would hold
 /// up the commits' own.
@@ -25,13 +25,13 @@ pub(crate) struct SnapshotWriter<'a> {
     position: Position,
     pending: Vec<Record>,
     pending_bytes: usize,
-    tally: Tally,
+    tally: SegmentStats,
     synced: u64,
     finished: bool,
 }
 
 impl<'a> SnapshotWriter<'a> {
-    /// An unfinished one. Its manifest is known only at the end.
+    /// An unfinished one. Its fingerprint is known only at the end.
     pub(crate) fn begin(
         disk: &'a dyn Disk,
         log: u128,
@@ -44,11 +44,11 @@ impl<'a> SnapshotWriter<'a> {
             log,
             sequence,
             before: position,
-            manifest: Manifest::default(),
+            fingerprint: Fingerprint::default(),
             created: now,
         };
         let writer = Writer::begin(disk, header).map_err(io_error(disk, "", "cannot write a snapshot in"))?;
-        let (pending, tally) = (Vec::new(), Tally::default());
+        let (pending, tally) = (Vec::new(), SegmentStats::default());
         let (synced, finished) = (writer.end, false);
         Ok(SnapshotWriter { disk, writer, position, pending, pending_bytes: 0, tally, synced, finished })
     }
@@ -82,15 +82,15 @@ impl<'a> SnapshotWriter<'a> {
     }
 
     /// Makes it durable, checks it by reading it back, and gives it its name.
-    pub(crate) fn finish(mut self, manifest: Manifest) -> Result<Writer, LogError> {
+    pub(crate) fn finish(mut self, fingerprint: Fingerprint) -> Result<Writer, LogError> {
         self.flush()?;
-        let header = Header { manifest, ..self.writer.header };
+        let header = Header { fingerprint, ..self.writer.header };
         let bytes = header.encode();
         self.writer.file.write_all_at(&bytes, 0).map_err(self.cannot_write())?;
         self.writer.header = header;
         let length = self.writer.end;
         self.writer.content = folder::content_crc(&*self.writer.file, length).map_err(self.cannot_write())?;
-        self.writer.seal(self.position, manifest).map_err(self.cannot_write())?;
+        self.writer.seal(self.position, fingerprint).map_err(self.cannot_write())?;
         self.writer.publish(self.disk).map_err(self.cannot_write())?;
         self.finished = true;
         Ok(self.writer.clone())
@@ -114,7 +114,7 @@ pub(crate) struct Repair<'a> {
     /// What is in it.
     pub(crate) folder: &'a Folder,
     /// The table.
-    pub(crate) witness: &'a Arc<dyn Witness>,
+    pub(crate) applied_state: &'a Arc<dyn AppliedState>,
     /// Now.
     pub(crate) now: Timestamp,
     /// The id of the log to write.
@@ -124,41 +124,42 @@ pub(crate) struct Repair<'a> {
 impl Repair<'_> {
     /// A snapshot of the table, which stands at `applied`, and the intact Changes after it.
     pub(crate) fn use_table(&self, applied: Position) -> Result<(), LogError> {
-        let mut manifest = Manifest::default();
-        self.witness.each_record(&mut |record| {
-            count(&mut manifest, &record);
+        let mut fingerprint = Fingerprint::default();
+        self.applied_state.each_record(&mut |record| {
+            count(&mut fingerprint, &record);
             Ok(())
         })?;
-        self.go_on(applied, manifest)?;
+        self.go_on(applied, fingerprint)?;
         let mut snapshot = self.snapshot(applied)?;
-        self.witness.each_record(&mut |record| snapshot.add(record))?;
-        snapshot.finish(manifest).map(drop)
+        self.applied_state.each_record(&mut |record| snapshot.add(record))?;
+        snapshot.finish(fingerprint).map(drop)
     }
 
     /// A snapshot of everything that can be read: intact frames, and the table's records if it is
     /// of this log. The latest write of each key wins. `end` is at least as high as any position
     /// that ever was.
-    pub(crate) fn use_remains(&self, end: Position, witness: bool) -> Result<(), LogError> {
+    pub(crate) fn use_remains(&self, end: Position, applied_state: bool) -> Result<(), LogError> {
         let mut writes = 0;
         let mut end = end;
-        self.remains(witness, &mut |write| {
+        self.remains(applied_state, &mut |write| {
             writes += 1;
             end = end.max(write.revision);
             Ok(())
         })?;
         let mut source =
-            |each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>| self.remains(witness, each);
+            |each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>| self.remains(applied_state, each);
         let mut snapshot = self.snapshot(end)?;
-        let manifest = live_records::each_live(writes, live_records::MAX_KEYS, &mut source, &mut |record| {
-            snapshot.add(record)
-        })?;
-        self.go_on(end, manifest)?;
-        snapshot.finish(manifest).map(drop)
+        let fingerprint =
+            live_records::each_live(writes, live_records::MAX_KEYS, &mut source, &mut |record| {
+                snapshot.add(record)
+            })?;
+        self.go_on(end, fingerprint)?;
+        snapshot.finish(fingerprint).map(drop)
     }
 
     fn remains(
         &self,
-        witness: bool,
+        applied_state: bool,
         each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
         folder::salvage(self.folder, &mut |piece| {
@@ -177,10 +178,10 @@ impl Repair<'_> {
             }
             Ok(())
         })?;
-        if !witness {
+        if !applied_state {
             return Ok(());
         }
-        let read = self.witness.each_record(&mut |Record { key, revision, value }| {
+        let read = self.applied_state.each_record(&mut |Record { key, revision, value }| {
             each(Write { key: &key, revision, value: Some(&value) })
         });
         // Records of a table that breaks in the middle are still better than none.
@@ -195,13 +196,13 @@ impl Repair<'_> {
     }
 
     /// The segment after the snapshot: intact Changes after `position`, in order.
-    fn go_on(&self, position: Position, manifest: Manifest) -> Result<(), LogError> {
+    fn go_on(&self, position: Position, fingerprint: Fingerprint) -> Result<(), LogError> {
         let header = Header {
             kind: Kind::Changes,
             log: self.log,
             sequence: self.folder.sequence + 2,
             before: position,
-            manifest,
+            fingerprint,
             created: self.now,
         };
         let cannot_write = || io_error(self.disk, "", "cannot write a segment in");
@@ -214,7 +215,7 @@ impl Repair<'_> {
             }
             let durable = last;
             last = change.position;
-            let mut tally = Tally::default();
+            let mut tally = SegmentStats::default();
             for entry in &change.entries {
                 tally.count(&entry.put.key, entry.put.value.as_deref());
             }
@@ -228,8 +229,8 @@ impl Repair<'_> {
     }
 }
 
-fn count(manifest: &mut Manifest, record: &Record) {
+fn count(fingerprint: &mut Fingerprint, record: &Record) {
     if record.key.first() != Some(&crate::log::CLICKS_PREFIX) {
-        manifest.add(&record.key, record.revision);
+        fingerprint.add(&record.key, record.revision);
     }
 }

@@ -5,10 +5,10 @@ use super::disk;
 use super::folder::{Folder, Found, content_crc};
 use super::history::Recent;
 use super::segment::{self, Frames, Step};
-use super::segments::{Chain, Segment};
+use super::segments::{Segment, Segments};
 use crate::log::frame::Frame;
-use crate::log::frame::header_footer::{HEADER_BYTES, Kind, Tally};
-use crate::log::{Change, LogError, Manifest, Position};
+use crate::log::frame::header_footer::{HEADER_BYTES, Kind, SegmentStats};
+use crate::log::{Change, Fingerprint, LogError, Position};
 
 /// Positions `.0` to `.1`, both included.
 pub(crate) type Range = (Position, Position);
@@ -20,9 +20,9 @@ pub(crate) fn span((from, to): &Range) -> String {
 
 /// The verdict over a folder.
 #[derive(Debug, Default)]
-pub(crate) struct Survey {
+pub(crate) struct ScanReport {
     /// The segments, as far as they can be read.
-    pub(crate) chain: Chain,
+    pub(crate) chain: Segments,
     /// What is wrong, one sentence each. Empty: all is well.
     pub(crate) broken: Vec<String>,
     /// Positions that cannot be read.
@@ -37,7 +37,7 @@ pub(crate) struct Survey {
     pub(crate) recent: Recent,
     /// The state of the last segment's writer.
     pub(crate) frames: u64,
-    /// See [`Survey::frames`].
+    /// See [`ScanReport::frames`].
     pub(crate) content: u32,
 }
 
@@ -47,8 +47,8 @@ pub(crate) fn survey(
     folder: &Folder,
     known: Position,
     tick: &mut dyn FnMut(u64),
-) -> Result<Survey, LogError> {
-    let mut survey = Survey::default();
+) -> Result<ScanReport, LogError> {
+    let mut survey = ScanReport::default();
     let count = folder.found.len();
     let ids = folder.found.iter().filter_map(|f| f.header.map(|h| h.log));
     // Without any header the mark alone may tell that there was a log.
@@ -74,7 +74,7 @@ pub(crate) fn survey(
     Ok(survey)
 }
 
-impl Survey {
+impl ScanReport {
     /// Something outside the segments knows that the log reached `position`.
     pub(crate) fn must_reach(&mut self, position: Position, text: String) {
         if position > self.end {
@@ -111,8 +111,8 @@ impl Survey {
             self.lost.push((Position(1), position));
         }
         self.end = position;
-        let manifest = found.header.map(|h| h.manifest).unwrap_or_default();
-        self.push(found, position, manifest, found.footer.map(|f| f.tally).unwrap_or_default());
+        let fingerprint = found.header.map(|h| h.fingerprint).unwrap_or_default();
+        self.push(found, position, fingerprint, found.footer.map(|f| f.tally).unwrap_or_default());
         Ok(())
     }
 
@@ -138,14 +138,14 @@ impl Survey {
             && footer.last <= known
         {
             self.end = footer.last;
-            self.push(found, footer.last, footer.manifest, footer.tally);
+            self.push(found, footer.last, footer.fingerprint, footer.tally);
             return Ok(());
         }
-        let manifest = found.header.map(|h| h.manifest).unwrap_or_default();
+        let fingerprint = found.header.map(|h| h.fingerprint).unwrap_or_default();
         let Scan { state: scan, gaps, .. } = Scan::run(
             found,
             self.end,
-            manifest,
+            fingerprint,
             &mut |change| {
                 if change.position <= known {
                     self.recent.push(change);
@@ -190,14 +190,14 @@ impl Survey {
                 self.broken.push(format!("{} has damaged bytes between its Changes", found.path));
             }
         }
-        self.push(found, self.end, scan.manifest, scan.tally);
+        self.push(found, self.end, scan.fingerprint, scan.tally);
         if let Some(segment) = self.chain.segments.last_mut() {
             segment.end = scan.end;
         }
         Ok(())
     }
 
-    fn push(&mut self, found: &Found, last: Position, manifest: Manifest, tally: Tally) {
+    fn push(&mut self, found: &Found, last: Position, fingerprint: Fingerprint, tally: SegmentStats) {
         let Some(header) = found.header else { return };
         self.chain.segments.push(Segment {
             file: found.file.clone(),
@@ -205,7 +205,7 @@ impl Survey {
             header,
             last,
             end: found.footer.map_or(found.size, |f| f.length),
-            manifest,
+            fingerprint,
             tally,
             footer: found.footer,
         });
@@ -229,8 +229,8 @@ struct Scan {
 #[derive(Clone, Copy)]
 struct State {
     last: Position,
-    manifest: Manifest,
-    tally: Tally,
+    fingerprint: Fingerprint,
+    tally: SegmentStats,
     frames: u64,
     content: u32,
     /// After the last frame that counts.
@@ -244,7 +244,7 @@ impl Scan {
     fn run(
         found: &Found,
         before: Position,
-        manifest: Manifest,
+        fingerprint: Fingerprint,
         each: &mut dyn FnMut(Change),
         tick: &mut dyn FnMut(u64),
     ) -> Result<Scan, LogError> {
@@ -253,8 +253,8 @@ impl Scan {
         let mut frames = Frames::new(found.open()?, end).map_err(cannot_read)?;
         let state = State {
             last: before,
-            manifest,
-            tally: Tally::default(),
+            fingerprint,
+            tally: SegmentStats::default(),
             frames: 0,
             content: frames.content,
             end: (HEADER_BYTES as u64).min(end),
@@ -316,7 +316,7 @@ impl Scan {
             && change.position > state.last
         {
             for entry in &change.entries {
-                state.manifest.apply(entry, change.position);
+                state.fingerprint.apply(entry, change.position);
                 state.tally.count(&entry.put.key, entry.put.value.as_deref());
             }
             state.last = change.position;

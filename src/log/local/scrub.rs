@@ -33,7 +33,7 @@ impl Scrub {
         };
         let Some((segment, footer)) = segment.and_then(|s| s.footer.map(|footer| (s, footer))) else {
             *self = Scrub::default();
-            shared.gauges.told.lock().last_scrub = Some(shared.clock.now());
+            shared.gauges.last_errors.lock().last_scrub = Some(shared.clock.now());
             return true;
         };
         if self.reading != Some(segment.name()) {

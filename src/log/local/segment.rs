@@ -11,16 +11,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::disk::{Disk, DiskFile, read_full};
-use crate::log::frame::header_footer::{FOOTER_BYTES, Footer, HEADER_BYTES, Header, Kind, NotAHeader, Tally};
+use crate::log::frame::header_footer::{
+    FOOTER_BYTES, Footer, HEADER_BYTES, Header, Kind, NotAHeader, SegmentStats,
+};
 use crate::log::frame::{self, FRAME_HEADER, Frame, FrameHead, MAGIC, MAX_PAYLOAD};
-use crate::log::{LogError, Manifest, Position};
+use crate::log::{Fingerprint, LogError, Position};
 
 /// How much is read at once: large enough for the disk, and a frame seldom straddles two reads.
 const READ_BYTES: usize = 256 * 1024;
 
 /// By how much a file is made longer than what it holds, before it has to be: a sync whose write
 /// leaves the length as it is needs not write the file system's journal, and takes two thirds of the
-/// time. Zeros that are there after a crash are not told of: [`disk::written_behind`](crate::log::local::disk::written_behind).
+/// time. Zeros that are there after a crash are not last errors of: [`disk::written_behind`](crate::log::local::disk::written_behind).
 const ROOM_BYTES: u64 = 64 * 1024;
 
 /// Ends the name of a file that is not finished; such files are removed at the start.
@@ -84,7 +86,7 @@ pub(crate) struct Writer {
     /// Frames so far.
     pub(crate) frames: u64,
     /// What they hold.
-    pub(crate) tally: Tally,
+    pub(crate) tally: SegmentStats,
     /// The file's length: see [`ROOM_BYTES`].
     pub(crate) room: u64,
 }
@@ -114,7 +116,7 @@ impl Writer {
             end: bytes.len() as u64,
             content: crc32c::crc32c(&bytes),
             frames: 0,
-            tally: Tally::default(),
+            tally: SegmentStats::default(),
             room: bytes.len() as u64,
         })
     }
@@ -137,7 +139,7 @@ impl Writer {
 
     /// Writes whole frames. After an error the file's end is not known; [`Writer::cut`] restores
     /// it.
-    pub(crate) fn append(&mut self, bytes: &[u8], frames: u64, tally: Tally) -> io::Result<()> {
+    pub(crate) fn append(&mut self, bytes: &[u8], frames: u64, tally: SegmentStats) -> io::Result<()> {
         let end = self.end + bytes.len() as u64;
         if end > self.room {
             self.file.set_size(end + ROOM_BYTES)?;
@@ -165,14 +167,14 @@ impl Writer {
     }
 
     /// Writes the footer durably; no frame may follow.
-    pub(crate) fn seal(&mut self, last: Position, manifest: Manifest) -> io::Result<Footer> {
+    pub(crate) fn seal(&mut self, last: Position, fingerprint: Fingerprint) -> io::Result<Footer> {
         self.trim()?;
         let footer = Footer {
             sequence: self.header.sequence,
             last,
             frames: self.frames,
             length: self.end,
-            manifest,
+            fingerprint,
             tally: self.tally,
             content: self.content,
         };

@@ -1,6 +1,6 @@
 //! The segments of a log in order, and reading Changes and records across them.
 //!
-//! Readers here are strict: they yield everything up to where they were told the log reaches, in
+//! Readers here are strict: they yield everything up to where they were last errors the log reaches, in
 //! order and without gaps, or fail naming file, offset and positions. A spot of damage that hides
 //! no Change (a checkpoint, bytes after the last frame) is passed over.
 
@@ -11,8 +11,8 @@ use super::disk::{Disk, DiskFile};
 use super::segment::{self, Frames, Name, Step};
 use super::segment_file::SegmentFile;
 use crate::log::frame::Frame;
-use crate::log::frame::header_footer::{Footer, Header, Kind, Tally};
-use crate::log::{Change, LogError, Manifest, Position, Record, SnapshotReader};
+use crate::log::frame::header_footer::{Footer, Header, Kind, SegmentStats};
+use crate::log::{Change, Fingerprint, LogError, Position, Record, SnapshotReader};
 
 /// A segment that is part of the log.
 #[derive(Clone, Debug)]
@@ -27,10 +27,10 @@ pub(crate) struct Segment {
     pub(crate) last: Position,
     /// Where its frames end.
     pub(crate) end: u64,
-    /// The manifest after its last position.
-    pub(crate) manifest: Manifest,
+    /// The fingerprint after its last position.
+    pub(crate) fingerprint: Fingerprint,
     /// What its frames hold.
-    pub(crate) tally: Tally,
+    pub(crate) tally: SegmentStats,
     /// Its footer, once it has one.
     pub(crate) footer: Option<Footer>,
 }
@@ -67,12 +67,12 @@ impl Segment {
 
 /// All segments, oldest first. A snapshot can only be the first.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Chain {
+pub(crate) struct Segments {
     /// The segments.
     pub(crate) segments: Vec<Segment>,
 }
 
-impl Chain {
+impl Segments {
     /// The position of the snapshot that it starts with; 0 without one.
     pub(crate) fn base(&self) -> Position {
         self.segments.first().map_or(Position::START, |segment| segment.header.before)
@@ -102,8 +102,8 @@ impl Chain {
     }
 
     /// What all segments hold.
-    pub(crate) fn tally(&self) -> Tally {
-        let mut tally = Tally::default();
+    pub(crate) fn tally(&self) -> SegmentStats {
+        let mut tally = SegmentStats::default();
         for segment in &self.segments {
             tally.add(segment.tally);
         }
@@ -126,9 +126,9 @@ pub(crate) fn remove(disk: &dyn Disk, name: &str) -> Result<(), LogError> {
 pub(crate) struct Changes {
     segment: Segment,
     frames: Frames,
-    /// The last position read, and the manifest there.
+    /// The last position read, and the fingerprint there.
     last: Position,
-    manifest: Manifest,
+    fingerprint: Fingerprint,
 }
 
 impl Changes {
@@ -136,7 +136,7 @@ impl Changes {
     pub(crate) fn new(segment: &Segment) -> Result<Changes, LogError> {
         let frames = segment.frames()?;
         let header = segment.header;
-        Ok(Changes { segment: segment.clone(), frames, last: header.before, manifest: header.manifest })
+        Ok(Changes { segment: segment.clone(), frames, last: header.before, fingerprint: header.fingerprint })
     }
 
     /// The segment being read.
@@ -165,14 +165,14 @@ impl Changes {
                             return Err(self.segment.damaged(place, self.last));
                         }
                         for entry in &change.entries {
-                            self.manifest.apply(entry, change.position);
+                            self.fingerprint.apply(entry, change.position);
                         }
-                        change.manifest = self.manifest;
+                        change.fingerprint = self.fingerprint;
                         self.last = change.position;
                         return Ok(Some(change));
                     }
-                    Frame::Checkpoint(manifest) | Frame::CleanClose(manifest) => {
-                        self.checkpoint(manifest, raw.position, place);
+                    Frame::Checkpoint(fingerprint) | Frame::CleanClose(fingerprint) => {
+                        self.checkpoint(fingerprint, raw.position, place);
                     }
                     Frame::Records(_) => return Err(self.segment.damaged(place, self.last)),
                 },
@@ -187,15 +187,15 @@ impl Changes {
         Ok(None)
     }
 
-    /// A wrong manifest loses no record: it is told, and the next compaction puts it right.
-    fn checkpoint(&self, stored: Manifest, position: Position, offset: u64) {
-        if position == self.last && stored != self.manifest {
+    /// A wrong fingerprint loses no record: it is last errors, and the next compaction puts it right.
+    fn checkpoint(&self, stored: Fingerprint, position: Position, offset: u64) {
+        if position == self.last && stored != self.fingerprint {
             tracing::error!(
                 file = %self.segment.path,
                 offset,
                 %position,
                 ?stored,
-                reckoned = ?self.manifest,
+                reckoned = ?self.fingerprint,
                 "a checkpoint in the log disagrees with the Changes before it"
             );
         }
@@ -223,8 +223,8 @@ impl SnapshotReader for Records {
         self.segment.header.before
     }
 
-    fn manifest(&self) -> Manifest {
-        self.segment.header.manifest
+    fn fingerprint(&self) -> Fingerprint {
+        self.segment.header.fingerprint
     }
 
     fn next(&mut self) -> Result<Option<Record>, LogError> {

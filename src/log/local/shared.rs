@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::disk::Disk;
-use super::disk_guard::Space;
+use super::disk_guard::DiskGuard;
 use super::follow::Source;
 use crate::clock::{Clock, Timestamp};
-use crate::log::{Answer, CommitError, Manifest, Position, Proposal, Witness};
+use crate::log::{AppliedState, CommitCallback, CommitError, Fingerprint, Position, Proposal};
 use crate::settings::BadSetting;
 
 /// Bytes of proposals that may wait. Each is held by a client that waits too; past this they are
@@ -73,9 +73,9 @@ pub(crate) struct Shared {
     /// Dates Changes and segments.
     pub(crate) clock: Clock,
     /// The table.
-    pub(crate) witness: Arc<dyn Witness>,
+    pub(crate) applied_state: Arc<dyn AppliedState>,
     /// The full-disk guard.
-    pub(crate) space: Arc<Space>,
+    pub(crate) space: Arc<DiskGuard>,
     /// Which log this is.
     pub(crate) id: u128,
     /// The segments and the durable end.
@@ -91,7 +91,11 @@ pub(crate) struct Shared {
 impl Shared {
     /// How far the table has come in *this* log.
     pub(crate) fn applied(&self) -> Position {
-        if self.witness.log_id() == Some(self.id) { self.witness.applied() } else { Position::START }
+        if self.applied_state.log_id() == Some(self.id) {
+            self.applied_state.applied()
+        } else {
+            Position::START
+        }
     }
 
     /// Whether the threads are to stop.
@@ -111,13 +115,13 @@ pub(crate) struct Gauges {
     pub(crate) disk_full: AtomicBool,
     /// Segments that scrubbing found damaged.
     pub(crate) damaged_segments: AtomicU64,
-    /// What is told in words.
-    pub(crate) told: Mutex<Told>,
+    /// What is last errors in words.
+    pub(crate) last_errors: Mutex<LastErrors>,
 }
 
-/// See [`Gauges::told`].
+/// See [`Gauges::last_errors`].
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct LastErrors {
     /// The last failed fsync's error.
     pub(crate) sync_error: Option<String>,
     /// What was repaired.
@@ -131,7 +135,7 @@ pub(crate) struct Request {
     /// What is proposed.
     pub(crate) proposal: Proposal,
     /// Takes the answer.
-    pub(crate) answer: Answer,
+    pub(crate) callback: CommitCallback,
     /// What it will take on disk, more or less.
     pub(crate) bytes: usize,
 }
@@ -149,13 +153,13 @@ pub(crate) enum Work {
     Commit(Request),
     /// Begin a new segment, so that all there is now can be compacted.
     Roll(oneshot::Sender<Result<(), CommitError>>),
-    /// The manifest was reckoned anew and differs: what to add to it.
-    Correct(Manifest),
+    /// The fingerprint was reckoned anew and differs: what to add to it.
+    Correct(Fingerprint),
 }
 
 /// How the log stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum CloseMode {
     /// It does not.
     Open,
     /// In order: what waits is finished, and the clean close written.
@@ -179,13 +183,13 @@ pub(crate) struct Queue {
 struct Waiting {
     works: VecDeque<Work>,
     bytes: usize,
-    ending: Ending,
+    ending: CloseMode,
 }
 
 impl Queue {
     /// An empty one.
     pub(crate) fn new() -> Queue {
-        let waiting = Waiting { works: VecDeque::new(), bytes: 0, ending: Ending::Open };
+        let waiting = Waiting { works: VecDeque::new(), bytes: 0, ending: CloseMode::Open };
         Queue {
             waiting: Mutex::new(waiting),
             ready: Condvar::new(),
@@ -198,7 +202,7 @@ impl Queue {
     pub(crate) fn push(&self, work: Work) -> Result<(), Box<(Work, CommitError)>> {
         let bytes = work.bytes();
         let mut waiting = self.waiting.lock();
-        if waiting.ending != Ending::Open {
+        if waiting.ending != CloseMode::Open {
             return Err(Box::new((work, crate::log::stopped())));
         }
         if waiting.bytes + bytes > MAX_WAITING_BYTES {
@@ -214,12 +218,12 @@ impl Queue {
 
     /// Takes what waits, in order: a run of commits of about `bytes`, or one other work. Blocks
     /// while there is nothing; empty when the log ends.
-    pub(crate) fn take(&self, bytes: usize) -> (Vec<Work>, Ending) {
+    pub(crate) fn take(&self, bytes: usize) -> (Vec<Work>, CloseMode) {
         let mut waiting = self.waiting.lock();
-        while waiting.works.is_empty() && waiting.ending == Ending::Open {
+        while waiting.works.is_empty() && waiting.ending == CloseMode::Open {
             self.ready.wait(&mut waiting);
         }
-        if waiting.ending == Ending::Dropped {
+        if waiting.ending == CloseMode::Dropped {
             waiting.works.clear();
         }
         let mut taken = Vec::new();
@@ -242,16 +246,16 @@ impl Queue {
     /// Waits until an ending is asked for; false when `patience` ran out first.
     pub(crate) fn wait_for_end(&self, patience: Duration) -> bool {
         let mut waiting = self.waiting.lock();
-        if waiting.ending == Ending::Open {
+        if waiting.ending == CloseMode::Open {
             self.ended.wait_for(&mut waiting, patience);
         }
-        waiting.ending != Ending::Open
+        waiting.ending != CloseMode::Open
     }
 
     /// Ends it; an end in order is not turned into a crash by what comes later.
-    pub(crate) fn end(&self, ending: Ending) {
+    pub(crate) fn end(&self, ending: CloseMode) {
         let mut waiting = self.waiting.lock();
-        if waiting.ending == Ending::Open {
+        if waiting.ending == CloseMode::Open {
             waiting.ending = ending;
         }
         drop(waiting);

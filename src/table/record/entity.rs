@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Corrupt, Stored, read, unknown, version, write};
 use crate::clock::Timestamp;
-use crate::log::{Manifest, Position};
+use crate::log::{Fingerprint, Position};
 use crate::model::destination::Destination;
 use crate::model::domain::{Domain, DomainNumber, HostName};
 use crate::model::id::{ForeignId, Id};
@@ -321,8 +321,8 @@ pub struct Applied {
     pub log: u128,
     /// The last Change applied.
     pub position: Position,
-    /// The log's manifest there.
-    pub manifest: Manifest,
+    /// The log's fingerprint there.
+    pub fingerprint: Fingerprint,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -335,14 +335,14 @@ struct AppliedV1 {
 
 impl AppliedV1 {
     fn from_model(applied: &Applied) -> AppliedV1 {
-        let Applied { log, position, manifest } = *applied;
-        AppliedV1 { log, position: position.0, count: manifest.count, sum: manifest.sum }
+        let Applied { log, position, fingerprint } = *applied;
+        AppliedV1 { log, position: position.0, count: fingerprint.count, sum: fingerprint.sum }
     }
 
     #[allow(clippy::unnecessary_wraps)] // The macro's shape: others can fail.
     fn into_model(self) -> Result<Applied, Corrupt> {
-        let manifest = Manifest { count: self.count, sum: self.sum };
-        Ok(Applied { log: self.log, position: Position(self.position), manifest })
+        let fingerprint = Fingerprint { count: self.count, sum: self.sum };
+        Ok(Applied { log: self.log, position: Position(self.position), fingerprint })
     }
 }
 
@@ -398,7 +398,7 @@ mod tests {
         };
         assert_eq!(Tag::decode(&tag.encode()).ok(), Some(tag));
         let applied =
-            Applied { log: 9, position: Position(5), manifest: Manifest { count: 2, sum: u128::MAX } };
+            Applied { log: 9, position: Position(5), fingerprint: Fingerprint { count: 2, sum: u128::MAX } };
         assert_eq!(Applied::decode(&applied.encode()).ok(), Some(applied));
         let outcome = StoredOutcome::Bulk(StoredBulk {
             workspace: WorkspaceNumber(2),

@@ -109,7 +109,7 @@ fn unknown<T>(kind: &str, version: u8) -> Result<T, Corrupt> {
 /// A record's value in the table: who wrote it, what it replaced, a checksum of key and all, and
 /// the record's bytes as the log carried them.
 ///
-/// `replaces` lets [`crate::log::Witness::holds`] account for the one Change that a crash may
+/// `replaces` lets [`crate::log::AppliedState::holds`] account for the one Change that a crash may
 /// have cut in the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell<'a> {

@@ -1,4 +1,4 @@
-//! The table as the log's witness: current revisions, and the second copy when the log is damaged.
+//! The table as the log sees it ([`AppliedState`]).
 
 use std::sync::atomic::Ordering;
 
@@ -7,13 +7,13 @@ use bytes::Bytes;
 use super::record::{Applied, Cell};
 use super::store::Store;
 use super::{Error, Table, decoded, history, keys};
-use crate::log::{CLICKS_PREFIX, HistoryEntry, LogError, Manifest, Position, Record, Witness};
+use crate::log::{AppliedState, CLICKS_PREFIX, Fingerprint, HistoryEntry, LogError, Position, Record};
 
 fn witness_error(error: &Error) -> LogError {
-    LogError::Witness(error.to_string())
+    LogError::AppliedState(error.to_string())
 }
 
-impl Witness for Table {
+impl AppliedState for Table {
     fn log_id(&self) -> Option<u128> {
         self.0.mark.lock().map(|mark| mark.log)
     }
@@ -31,7 +31,7 @@ impl Witness for Table {
         let (store, mark) = (self.0.store.read().clone(), *self.0.mark.lock());
         let (Some(store), Some(mark)) = (store.as_ref(), mark) else { return false };
         match sum_records(store, &mark) {
-            Ok(manifest) => manifest == mark.manifest,
+            Ok(fingerprint) => fingerprint == mark.fingerprint,
             Err(error) => {
                 tracing::warn!(%error, "the table is damaged");
                 false
@@ -64,20 +64,20 @@ impl Witness for Table {
 }
 
 /// Sums up all records, as of the position last written.
-fn sum_records(store: &Store, mark: &Applied) -> Result<Manifest, Error> {
-    let mut manifest = Manifest::default();
+fn sum_records(store: &Store, mark: &Applied) -> Result<Fingerprint, Error> {
+    let mut fingerprint = Fingerprint::default();
     for kind in keys::RECORD_KINDS.iter().filter(|kind| **kind != CLICKS_PREFIX) {
         for pair in store.prefix(&[*kind]) {
             let (key, bytes) = pair?;
             let cell = Cell::decode(&key, &bytes)?;
             if cell.revision <= mark.position {
-                manifest.add(&key, cell.revision);
+                fingerprint.add(&key, cell.revision);
             } else if cell.replaces != Position::START {
                 // Part of the run of Changes that a crash cut before its position was written:
                 // the record that it replaced was part of the state at the mark.
-                manifest.add(&key, cell.replaces);
+                fingerprint.add(&key, cell.replaces);
             }
         }
     }
-    Ok(manifest)
+    Ok(fingerprint)
 }
