@@ -206,14 +206,14 @@ fn per_link() -> i64 {
             let link = link(n);
             let code = link.code.clone();
             let epoch = kept.epoch(DomainNumber::DEFAULT, code.as_str());
-            let counter = kept.counters().adopt(link.id, false, || Ok::<_, Infallible>(0.into()));
+            let counter = kept.counters().get_or_load(link.id, false, || Ok::<_, Infallible>(0.into()));
             let target = Ok(link.options.target());
             let counter = counter.unwrap_or_else(|never| match never {});
             kept.keep(epoch, Entry::compile(link, counter, target));
             // Served once, which has the destination shared from then on.
             let hit = kept.get(DomainNumber::DEFAULT, code.as_str(), |entry| match &entry.action {
                 Action::Redirect { location, .. } => location.clone().len(),
-                Action::Decide(_) => 0,
+                Action::Evaluate(_) => 0,
             });
             assert_eq!(hit, Lookup::Hit(60));
         }

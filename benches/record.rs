@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use waypost::cache::entry::{Action, Entry};
-use waypost::clicks::Counter;
+use waypost::clicks::counter::Counter;
 use waypost::clock::Timestamp;
 use waypost::log::Position;
 use waypost::model::destination::{Destination, LinkType};

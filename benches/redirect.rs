@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::{HttpService, Service as _, service_fn};
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use waypost::cache::Lookup;
-use waypost::clicks::Counter;
+use waypost::clicks::counter::Counter;
 use waypost::http::host;
 use waypost::http::place::Place;
 use waypost::model::domain::DomainNumber;

@@ -28,7 +28,7 @@
 //! look-up: one hash, one probe, one relaxed add, a head with a ready `Location`. A miss has one
 //! of a few threads kept for it read the [`table`], once for however many wait ([`links::Links::load`]),
 //! compile the link and keep it. A link that is not plain is decided by the rules in [`visit`], in their order;
-//! one with a limit takes a click that the log already holds ([`cache::quotas`]).
+//! one with a limit takes a click that the log already holds ([`clicks::reservations`]).
 //!
 //! # A create
 //!

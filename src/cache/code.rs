@@ -3,8 +3,6 @@
 
 use std::fmt;
 
-use super::entry::allocated;
-
 /// Longest code that is kept in place: what is left of 16 bytes.
 const INLINE_MAX: usize = 14;
 
@@ -62,6 +60,11 @@ impl fmt::Debug for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_str(), f)
     }
+}
+
+/// What the system's allocator takes for so many bytes: 8 of its own, in steps of 16.
+pub(super) fn allocated(bytes: usize) -> usize {
+    (bytes + 8).next_multiple_of(16).max(32)
 }
 
 #[cfg(test)]

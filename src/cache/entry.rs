@@ -14,8 +14,8 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
 
-use super::code::Code;
-use crate::clicks::Counter;
+use super::code::{Code, allocated};
+use crate::clicks::counter::Counter;
 use crate::model::custom_values::Unfilled;
 use crate::model::destination::{Destination, LinkType};
 use crate::model::domain::DomainNumber;
@@ -48,13 +48,13 @@ pub enum Action {
         /// Whether bots are counted as well.
         count_bots: bool,
     },
-    /// Anything else: decided at the click, by the rules in `visit`.
-    Decide(Arc<Decided>),
+    /// Anything else: conditional at the click, by the rules in `visit`.
+    Evaluate(Arc<Conditional>),
 }
 
-/// A link whose clicks are decided one by one.
+/// A link whose clicks are conditional one by one.
 #[derive(Debug)]
-pub struct Decided {
+pub struct Conditional {
     /// The record.
     pub link: Link,
     /// Where it may lead. The choosing stage of a visit picks one.
@@ -137,7 +137,7 @@ impl Entry {
                 location: header(target),
                 count_bots: link.options.count_bots,
             },
-            _ => Action::Decide(Arc::new(Decided { link, targets, leads_here })),
+            _ => Action::Evaluate(Arc::new(Conditional { link, targets, leads_here })),
         };
         Entry { domain, code, counter, action, visited: AtomicBool::new(false) }
     }
@@ -150,9 +150,9 @@ impl Entry {
             Action::Redirect { location, .. } => {
                 memchr::memmem::find(location.as_bytes(), host.as_bytes()).is_some()
             }
-            Action::Decide(decided) => {
-                decided.targets.destinations().any(is_in)
-                    || decided.link.options.expired_url.as_ref().is_some_and(is_in)
+            Action::Evaluate(conditional) => {
+                conditional.targets.destinations().any(is_in)
+                    || conditional.link.options.expired_url.as_ref().is_some_and(is_in)
             }
         }
     }
@@ -178,7 +178,7 @@ impl Entry {
         const PLACE: usize = size_of::<Entry>() + (5 + 9) * 3 / 2;
         let texts = match &self.action {
             Action::Redirect { location, .. } => allocated(USERS + location.len()),
-            Action::Decide(decided) => link_bytes(decided),
+            Action::Evaluate(conditional) => link_bytes(conditional),
         };
         PLACE + allocated(2 * USERS + size_of::<Counter>()) + self.code.allocated() + texts
     }
@@ -186,11 +186,6 @@ impl Entry {
 
 /// What each shared text and `Arc` counts its users in.
 const USERS: usize = size_of::<usize>();
-
-/// What the system's allocator takes for so many bytes: 8 of its own, in steps of 16.
-pub(super) fn allocated(bytes: usize) -> usize {
-    (bytes + 8).next_multiple_of(16).max(32)
-}
 
 /// The `Location` of a redirect.
 fn header(target: &Destination) -> HeaderValue {
@@ -222,7 +217,7 @@ fn inline<const N: usize>(text: &str) -> Bytes {
 }
 
 /// Returns whether a click on a link with these options needs no decision at all. Every option is named,
-/// so that a new one does not compile until it is decided here: a forgotten option would never be applied.
+/// so that a new one does not compile until it is conditional here: a forgotten option would never be applied.
 fn is_plain(options: &Options) -> bool {
     let Options {
         destination,
@@ -275,7 +270,7 @@ const ALLOWANCE: usize = 128;
 
 /// Returns the bytes that a link takes beside its entry. Every option is named, so that a new one does
 /// not compile until it is counted here.
-fn link_bytes(decided: &Decided) -> usize {
+fn link_bytes(conditional: &Conditional) -> usize {
     let Options {
         destination,
         title,
@@ -303,12 +298,12 @@ fn link_bytes(decided: &Decided) -> usize {
         forward_path: _,
         block_bots: _,
         count_bots: _,
-    } = &decided.link.options;
+    } = &conditional.link.options;
     let texts = [title, description, notes, meta_pixel_id, google_tag_id];
     let urls = [image, expired_url];
-    size_of::<Decided>()
+    size_of::<Conditional>()
         + destination.as_str().len()
-        + decided.targets.bytes()
+        + conditional.targets.bytes()
         + texts.into_iter().flatten().map(|text| text.len()).sum::<usize>()
         + urls.into_iter().flatten().map(|url| url.as_str().len()).sum::<usize>()
         + webhook_urls.iter().map(|url| url.as_str().len() + 16).sum::<usize>()
@@ -380,7 +375,7 @@ mod tests {
             let options = edited(edit);
             let (code, counts, target) = (options.status.code(), options.count_bots, options.target());
             let Action::Redirect { status, location, count_bots } = entry(options).action else {
-                panic!("{row}: decided at the click");
+                panic!("{row}: conditional at the click");
             };
             assert_eq!((status.as_u16(), count_bots), (code, counts), "{row}");
             assert_eq!(location, target.as_str(), "{row}");
@@ -414,22 +409,24 @@ mod tests {
         ];
         for edit in edits {
             let row = format!("{edit:?}");
-            assert!(matches!(entry(edited(edit)).action, Action::Decide(_)), "{row}");
+            assert!(matches!(entry(edited(edit)).action, Action::Evaluate(_)), "{row}");
         }
         let unfilled = Err(Unfilled::Unknown("page".into()));
-        let Action::Decide(decided) = entry(edited(Edit::Cloaked(true))).action else { panic!("cloaked") };
+        let Action::Evaluate(conditional) = entry(edited(Edit::Cloaked(true))).action else {
+            panic!("cloaked")
+        };
         let unfilled =
-            Entry::compile(decided.link.clone(), Arc::new(Counter::new(Id::from_bits(7), 0)), unfilled);
-        assert!(matches!(unfilled.action, Action::Decide(_)));
+            Entry::compile(conditional.link.clone(), Arc::new(Counter::new(Id::from_bits(7), 0)), unfilled);
+        assert!(matches!(unfilled.action, Action::Evaluate(_)));
         let (target, counter) = (Ok(plain().target()), Arc::new(Counter::new(Id::from_bits(7), 0)));
         let two = Targets::new(target.clone(), [target.clone()]);
-        let link = Link { options: plain(), ..decided.link.clone() };
+        let link = Link { options: plain(), ..conditional.link.clone() };
         let chosen = Entry::compile(link, Arc::clone(&counter), two);
-        assert!(matches!(chosen.action, Action::Decide(_)), "one of two is chosen at the click");
-        let mut link = decided.link.clone();
+        assert!(matches!(chosen.action, Action::Evaluate(_)), "one of two is chosen at the click");
+        let mut link = conditional.link.clone();
         link.options = plain();
         let inward = Entry::compile_leading_here(link, counter, target);
-        assert!(matches!(inward.action, Action::Decide(_)), "each click is checked for a loop");
+        assert!(matches!(inward.action, Action::Evaluate(_)), "each click is checked for a loop");
     }
 
     /// A cache of links with long texts stays within its budget.

@@ -5,10 +5,8 @@
 //! Change touched its shard meanwhile, so an entry never outlives the record it was made from.
 
 mod code;
-mod codes;
-pub mod counters;
+mod code_filter;
 pub mod entry;
-pub mod quotas;
 mod shard;
 mod slots;
 
@@ -19,10 +17,10 @@ use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
-use self::codes::Codes;
-use self::counters::Counters;
+use self::code_filter::CodeFilter;
 use self::entry::Entry;
 use self::shard::{Known, Shard};
+use crate::clicks::registry::Counters;
 use crate::model::domain::DomainNumber;
 use crate::settings::BadSetting;
 
@@ -79,17 +77,17 @@ struct Shared {
     wide: ahash::RandomState,
     counters: Counters,
     /// Replaced whole when the table is: then everything may be otherwise.
-    codes: ArcSwap<Codes>,
+    codes: ArcSwap<CodeFilter>,
 }
 
 /// Learns which codes there are: see [`Cache::learn_all`].
 #[derive(Debug)]
-pub struct Learning {
+pub struct CodeFilterBuilder {
     cache: Cache,
-    codes: Arc<Codes>,
+    codes: Arc<CodeFilter>,
 }
 
-impl Learning {
+impl CodeFilterBuilder {
     /// There is a link of this code.
     pub fn learn(&self, domain: DomainNumber, code: &str) {
         self.codes.learn(self.cache.hash(domain, code));
@@ -114,7 +112,7 @@ impl Cache {
             narrow: ahash::RandomState::new(),
             wide: ahash::RandomState::new(),
             counters: Counters::default(),
-            codes: ArcSwap::from_pointee(Codes::new(0)),
+            codes: ArcSwap::from_pointee(CodeFilter::new(0)),
         };
         Cache(Arc::new(shared))
     }
@@ -173,10 +171,10 @@ impl Cache {
     /// The table was replaced, and has about `expected` links: forgets which codes there are, to
     /// be told of all that the table holds from now on. Those that Changes write meanwhile are
     /// learnt by [`Cache::learn`].
-    pub fn learn_all(&self, expected: usize) -> Learning {
-        let codes = Arc::new(Codes::new(expected));
+    pub fn learn_all(&self, expected: usize) -> CodeFilterBuilder {
+        let codes = Arc::new(CodeFilter::new(expected));
         self.0.codes.store(Arc::clone(&codes));
-        Learning { cache: self.clone(), codes }
+        CodeFilterBuilder { cache: self.clone(), codes }
     }
 
     /// A Change wrote a link of this code. To be called before anybody is told of it.
@@ -290,7 +288,7 @@ mod tests {
         }
     }
 
-    fn compiled(link: Link, counter: Arc<crate::clicks::Counter>) -> Entry {
+    fn compiled(link: Link, counter: Arc<crate::clicks::counter::Counter>) -> Entry {
         let target = Ok(link.options.target());
         Entry::compile(link, counter, target)
     }
@@ -298,7 +296,7 @@ mod tests {
     fn load(cache: &Cache, id: u128, code: &str, in_table: u64) -> Entry {
         let epoch = cache.epoch(HOME, code);
         let counter =
-            cache.counters().adopt(Id::from_bits(id), false, || Ok::<_, Infallible>(in_table.into()));
+            cache.counters().get_or_load(Id::from_bits(id), false, || Ok::<_, Infallible>(in_table.into()));
         let counter = counter.unwrap_or_else(|never| match never {});
         let entry = compiled(link(id, code), counter);
         cache.keep(epoch, entry.clone());
@@ -329,7 +327,7 @@ mod tests {
         let cache = Cache::new(&Settings::default());
         let epoch = cache.epoch(HOME, "a");
         cache.invalidate(HOME, "a");
-        let counter = Arc::new(crate::clicks::Counter::new(Id::from_bits(1), 0));
+        let counter = Arc::new(crate::clicks::counter::Counter::new(Id::from_bits(1), 0));
         cache.keep(epoch, compiled(link(1, "a"), counter));
         cache.keep_absent(epoch, HOME, "a");
         assert_eq!(hit(&cache, "a"), Lookup::Miss);
@@ -371,7 +369,7 @@ mod tests {
             let mut link = link(1, "a");
             link.options.notes = Some("x".repeat(padding).into());
             link.options.cloaked = true;
-            compiled(link, Arc::new(crate::clicks::Counter::new(Id::from_bits(1), 0)))
+            compiled(link, Arc::new(crate::clicks::counter::Counter::new(Id::from_bits(1), 0)))
         };
         let budget = (1 << 20) / SHARDS;
         let padding = budget - of(0).weight();
@@ -402,7 +400,7 @@ mod tests {
     #[test]
     fn the_default_holds_as_many_plain_links_as_it_says() {
         let (id, code) = (1, "0000001");
-        let counter = Arc::new(crate::clicks::Counter::new(Id::from_bits(id), 0));
+        let counter = Arc::new(crate::clicks::counter::Counter::new(Id::from_bits(id), 0));
         let mut link = link(id, code);
         link.options.destination =
             Destination::parse_web("url", &format!("https://e.test/{:045}", 0)).expect("valid");
@@ -485,7 +483,7 @@ mod tests {
         let before = cache.epoch(HOME, "late");
         cache.keep_absent(before, HOME, "absent");
         cache.invalidate_where(|entry| entry.counter.id().bits() < 40);
-        let counter = Arc::new(crate::clicks::Counter::new(Id::from_bits(100), 0));
+        let counter = Arc::new(crate::clicks::counter::Counter::new(Id::from_bits(100), 0));
         cache.keep(before, compiled(link(100, "late"), counter));
         assert_eq!(hit(&cache, "late"), Lookup::Miss, "compiled before it");
         assert_eq!(hit(&cache, "absent"), Lookup::Miss, "read before it");

@@ -58,7 +58,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::clicks::Counter;
+    use crate::clicks::counter::Counter;
     use crate::clock::Timestamp;
     use crate::model::destination::{Destination, LinkType};
     use crate::model::domain::DomainNumber;

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::replay::Claim;
 use super::{Context, Credential, Error, Links, Shared};
-use crate::clicks::Counter;
+use crate::clicks::counter::Counter;
 use crate::clock::Timestamp;
 use crate::log::{CommitError, Position, Precondition, Proposal, Put};
 use crate::model::id::Id;

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::replay::is_over;
 use super::{Error, Links, Shared};
-use crate::clicks::Counter;
+use crate::clicks::counter::Counter;
 use crate::clock::Timestamp;
 use crate::log::{AppliedState, CommitError, Pending, Position, Proposal, Put};
 use crate::model::id::Id;

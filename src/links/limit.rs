@@ -1,9 +1,9 @@
-//! Reservations of links with a limit, made durable: see [`crate::cache::quotas`].
+//! Reservations of links with a limit, made durable: see [`crate::clicks::reservations`].
 
 use std::sync::Arc;
 
 use super::{Error, Links};
-use crate::clicks::Counter;
+use crate::clicks::counter::Counter;
 use crate::log::Proposal;
 use crate::model::id::Id;
 
@@ -11,23 +11,23 @@ impl Links {
     /// Makes some of `limit` clicks ready to be taken; returns once they are durable, or at once
     /// when there are some, or none left. Visitors of one link wait for one reservation.
     pub async fn reserve(&self, counter: &Arc<Counter>, limit: u64) -> Result<(), Error> {
-        let quotas = self.0.cache.counters().quotas();
-        let turn = quotas.turn(counter);
-        let _turn = turn.lock().await;
+        let reservations = self.0.cache.counters().reservations();
+        let reserve_lock = reservations.reserve_lock(counter);
+        let _turn = reserve_lock.lock().await;
         let (total, pending) = {
             let _order = self.0.totals.lock();
-            let asked = self.0.cache.counters().ask(counter, &turn, limit);
+            let asked = self.0.cache.counters().ask(counter, &reserve_lock, limit);
             let Some((total, own)) = asked else { return Ok(()) };
             let put = self.0.put_total(counter.id(), own);
             (total, self.0.log.commit(Proposal { puts: vec![put], ..Proposal::default() }))
         };
         match pending.await {
             Ok(_) => {
-                quotas.grant(counter, &turn, total);
+                reservations.grant(counter, &reserve_lock, total);
                 Ok(())
             }
             Err(error) => {
-                quotas.refuse(counter, &turn);
+                reservations.refuse(counter, &reserve_lock);
                 Err(Error::Log(error))
             }
         }

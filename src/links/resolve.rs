@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::loops::{Hop, misdirected};
 use super::{Error, Links, Shared};
-use crate::cache::counters::Counters;
 use crate::cache::entry::{Entry, Target, Targets};
+use crate::clicks::registry::Counters;
 use crate::model::Invalid;
 use crate::model::custom_values::Unfilled;
 use crate::model::destination::Destination;
@@ -63,7 +63,8 @@ impl Shared {
         let link = found.record;
         let id = link.id;
         let is_limited = link.options.max_clicks.is_some();
-        let counter = self.cache.counters().adopt(id, is_limited, || self.table.clicks(id, self.node))?;
+        let counter =
+            self.cache.counters().get_or_load(id, is_limited, || self.table.clicks(id, self.node))?;
         let is_kept = !Counters::is_detached(&counter);
         let targets = self.targets(&link);
         if let Err(error) = targets.first() {

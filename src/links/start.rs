@@ -129,7 +129,7 @@ impl Observer for Links {
             // Behind the directory, from which a load fills them in; nobody may join one that has not.
             self.0.readers.forget_all();
             self.0.cache.invalidate_where(|entry| match &entry.action {
-                Action::Decide(decided) => {
+                Action::Evaluate(decided) => {
                     filled_anew.contains(&decided.link.workspace)
                         && decided.link.options.destination.is_fillable()
                 }

@@ -39,7 +39,7 @@ use tokio::sync::oneshot;
 use self::record::{Applied, Cell, Corrupt, Number, Stored};
 use self::store::{Store, StoreError};
 use self::waiters::Waiters;
-use crate::clicks;
+use crate::clicks::counter;
 use crate::clock::Timestamp;
 use crate::log::Position;
 use crate::model::domain::DomainNumber;
@@ -250,10 +250,10 @@ impl Table {
     }
 
     /// Returns a link's click totals, as far as they are in the log, as `node` sees them.
-    pub fn clicks(&self, id: Id, node: NodeNumber) -> Result<clicks::Cells, Error> {
+    pub fn clicks(&self, id: Id, node: NodeNumber) -> Result<counter::Cells, Error> {
         let prefix = keys::clicks_of(id);
         self.read(|store| {
-            let mut cells = clicks::Cells::default();
+            let mut cells = counter::Cells::default();
             for pair in store.prefix(&prefix) {
                 let (key, bytes) = pair?;
                 let total = record::decode_clicks(Cell::decode(&key, &bytes)?.value)?;

@@ -21,7 +21,7 @@ pub(super) const BLOCK_BOTS: Rule = Rule {
 };
 
 fn blocks(case: &Case<'_>) -> bool {
-    case.decided.link.options.block_bots
+    case.conditional.link.options.block_bots
 }
 
 fn is_kept_out(case: &Case<'_>) -> bool {

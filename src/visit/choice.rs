@@ -17,7 +17,7 @@ pub(super) fn target<'a>(case: &Case<'a>) -> &'a Target {
 
 fn chosen<'a>(case: &Case<'a>, choosers: &[Chooser]) -> &'a Target {
     let at = choosers.iter().find_map(|choose| choose(case)).unwrap_or(0);
-    case.decided.targets.at(at)
+    case.conditional.targets.at(at)
 }
 
 #[cfg(test)]
@@ -27,7 +27,7 @@ mod tests {
     use hyper::{HeaderMap, Method};
 
     use super::*;
-    use crate::cache::entry::{Decided, Targets};
+    use crate::cache::entry::{Conditional, Targets};
     use crate::clock::Timestamp;
     use crate::model::destination::{Destination, LinkType};
     use crate::model::domain::DomainNumber;
@@ -65,7 +65,7 @@ mod tests {
             options,
         };
         let targets = Targets::new(Ok(own), [Ok(second), Ok(third)]);
-        let decided = Decided { link, targets, leads_here: false };
+        let conditional = Conditional { link, targets, leads_here: false };
         let rows: [(&[Chooser], Option<&str>, Agent, &str); 6] = [
             (CHOOSERS, Some("1"), Agent::Bot, "https://own.test/"),
             (&[], None, Agent::Person, "https://own.test/"),
@@ -81,7 +81,8 @@ mod tests {
             let visit = Visit { method, host: "h", path: "/a", query, headers: &headers, peer, proxies };
             let asking = Asking::new(How::Follow, agent, "", &visit);
             let now = Timestamp::from_millis(0);
-            let case = Case { decided: &decided, asking: &asking, now, clicks: 0, is_unlocked: false };
+            let case =
+                Case { conditional: &conditional, asking: &asking, now, clicks: 0, is_unlocked: false };
             let to = chosen(&case, choosers).as_ref().expect("each leads somewhere");
             assert_eq!(to.as_str(), want, "{query:?} {agent:?}");
         }

@@ -12,8 +12,8 @@ use hyper::header::{ACCEPT_LANGUAGE, HeaderValue, REFERER};
 use super::agents::Agent;
 use super::rules::Asking;
 use super::{Visit, Visitor};
-use crate::cache::quotas;
-use crate::clicks::Counter;
+use crate::clicks::counter::Counter;
+use crate::clicks::reservations::Take;
 use crate::model::id::ForeignId;
 use crate::model::link::Link;
 use crate::webhooks;
@@ -37,11 +37,11 @@ enum Sent<'a> {
 
 /// What became of a click.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum Counted {
     /// It is counted.
     Yes,
     /// The link's limit is reached.
-    UsedUp,
+    LimitReached,
     /// Clicks of this limit must be reserved first.
     Unreserved { limit: u64 },
 }
@@ -109,20 +109,20 @@ impl<'a> Click<'a> {
 
 impl Visitor {
     /// Counts a click, unless the link's limit forbids it. Never waits.
-    pub(super) fn click(&self, click: &Click<'_>) -> Taken {
+    pub(super) fn click(&self, click: &Click<'_>) -> Counted {
         let counters = self.links.cache().counters();
         match click.link.and_then(|link| link.options.max_clicks) {
             None => counters.count(click.counter),
-            Some(limit) => match counters.quotas().take(click.counter, limit) {
-                quotas::Taken::Yes => {}
-                quotas::Taken::UsedUp => return Taken::UsedUp,
-                quotas::Taken::Unreserved => return Taken::Unreserved { limit },
+            Some(limit) => match counters.reservations().take(click.counter, limit) {
+                Take::Counted => {}
+                Take::LimitReached => return Counted::LimitReached,
+                Take::Unreserved => return Counted::Unreserved { limit },
             },
         }
         if let Some(link) = click.link {
             self.tell(click, link);
         }
-        Taken::Yes
+        Counted::Yes
     }
 
     /// Queues the events of a counted click.

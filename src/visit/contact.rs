@@ -40,8 +40,7 @@ impl Visitor {
                 Ok(_) => return gate::not_found(&domain, &visitor.links),
                 Err(Unreadable) => return pages::unavailable(),
             };
-            let asks =
-                matches!(&entry.action, Action::Decide(decided) if decided.link.options.password.is_some());
+            let asks = matches!(&entry.action, Action::Evaluate(conditional) if conditional.link.options.password.is_some());
             if asks {
                 let path = visitor.links.site().path(&code);
                 let path = HeaderValue::try_from(path).expect("an encoded path is visible ASCII");

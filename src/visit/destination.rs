@@ -56,7 +56,7 @@ pub(super) const DESTINATION: Rule = Rule {
 
 fn of(case: &Case<'_>) -> Option<HeaderValue> {
     let target = choice::target(case).as_ref().ok()?;
-    location(target, &case.decided.link.options, case.asking.brought())
+    location(target, &case.conditional.link.options, case.asking.brought())
 }
 
 /// The `Location` of a click; `None` when the path that follows the code cannot be appended: the

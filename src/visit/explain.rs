@@ -10,7 +10,7 @@ use super::attempts::Locked;
 use super::counting::How;
 use super::rules::{Asking, Case, Manner, RULES, Verdict, judge};
 use super::{Visit, Visitor};
-use crate::cache::entry::Decided;
+use crate::cache::entry::Conditional;
 use crate::clock::Timestamp;
 use crate::links::{Context, Error};
 use crate::model::id::Id;
@@ -63,7 +63,7 @@ impl Visitor {
     pub async fn explain(&self, context: &Context, id: Id, question: Question) -> Result<Explanation, Error> {
         let view = self.links.get(context, id).await?;
         let targets = self.links.targets(&view.link);
-        let decided = Decided { link: view.link, targets, leads_here: false };
+        let conditional = Conditional { link: view.link, targets, leads_here: false };
         let agent = self.shared.agents.of(question.user_agent.as_deref().map(str::as_bytes));
         let query = question.query.as_deref();
         // As people copy it from an address bar.
@@ -75,7 +75,8 @@ impl Visitor {
         let visit = Visit { method, host: "", path: "", query, headers: &headers, peer, proxies };
         let asking = Asking::new(How::Follow, agent, "", &visit);
         let now = question.at.unwrap_or(context.now);
-        let case = Case { decided: &decided, asking: &asking, now, clicks: view.clicks, is_unlocked: false };
+        let case =
+            Case { conditional: &conditional, asking: &asking, now, clicks: view.clicks, is_unlocked: false };
         let verdict = judge(&case);
         let leads = match &verdict {
             Verdict::Leads { location, .. } => location.to_str().ok().map(str::to_owned),
@@ -92,7 +93,7 @@ impl Visitor {
                 status: StatusCode::LOOP_DETECTED.as_u16(),
                 location: None,
                 is_counted: false,
-                locked_until: self.locked_until(&decided.link, context.now),
+                locked_until: self.locked_until(&conditional.link, context.now),
                 steps: looping(steps(&case)),
             });
         }
@@ -105,7 +106,7 @@ impl Visitor {
             status: answer.status().as_u16(),
             location: header.map(str::to_owned).or(leads),
             is_counted,
-            locked_until: self.locked_until(&decided.link, context.now),
+            locked_until: self.locked_until(&conditional.link, context.now),
             steps: steps(&case),
         })
     }

@@ -1,7 +1,7 @@
 //! Whether a link stands at this instant, and what its visitor gets when it does not.
 //!
 //! Unknown, switched off and not yet valid look the same from outside: 404. Expired and used up
-//! are 410, since the link was real. A link or its domain may send both elsewhere. Decided on
+//! are 410, since the link was real. A link or its domain may send both elsewhere. Conditional on
 //! read: an edit that raises the date or the limit revives the link at once.
 
 use bytes::Bytes;
@@ -52,7 +52,7 @@ pub(super) const MAX_CLICKS: Rule = Rule {
 };
 
 fn options<'a>(case: &Case<'a>) -> &'a Options {
-    &case.decided.link.options
+    &case.conditional.link.options
 }
 
 fn standing(case: &Case<'_>) -> Standing {

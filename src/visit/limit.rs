@@ -25,7 +25,7 @@ pub(super) const UNCOUNTED: Rule = Rule {
 };
 
 fn is_limited(case: &Case<'_>) -> bool {
-    case.decided.link.options.max_clicks.is_some()
+    case.conditional.link.options.max_clicks.is_some()
 }
 
 /// The answer to a request that learns nothing.

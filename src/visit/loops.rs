@@ -29,7 +29,7 @@ impl Visitor {
     pub(super) fn redirects_to(&self, case: &Case<'_>, domain: &Domain) -> Option<Destination> {
         match judge(case) {
             Verdict::Leads { location, .. } => Some(Destination::from_stored(location.to_str().ok()?.into())),
-            Verdict::Gone => gate::expired_url(&case.decided.link.options, domain, &self.links).cloned(),
+            Verdict::Gone => gate::expired_url(&case.conditional.link.options, domain, &self.links).cloned(),
             Verdict::NotFound
             | Verdict::Blocked
             | Verdict::Preview
@@ -91,14 +91,14 @@ impl Visitor {
         let Some(domain) = domain else { return Ok(Vec::new()) };
         let Some(entry) = self.resolve(&domain, code).await? else { return Ok(Vec::new()) };
         // A plain redirect was compiled as one that leads elsewhere.
-        let Action::Decide(decided) = &entry.action else { return Ok(Vec::new()) };
-        let options = &decided.link.options;
+        let Action::Evaluate(conditional) = &entry.action else { return Ok(Vec::new()) };
+        let options = &conditional.link.options;
         Ok(match options.standing(self.links.clock().now(), entry.counter.total()) {
             Standing::Live => {
                 let (address, _) = at.as_str().split_once('#').unwrap_or((at.as_str(), ""));
                 let query = address.split_once('?').map(|(_, query)| query);
                 let location = |target| destination::location(target, options, Brought { rest, query });
-                let locations = decided.targets.destinations().filter_map(location);
+                let locations = conditional.targets.destinations().filter_map(location);
                 locations
                     .filter_map(|value| Some(Destination::from_stored(value.to_str().ok()?.into())))
                     .collect()

@@ -1,7 +1,7 @@
 //! What a click does, in order: find the domain, find the code, find the link, decide, answer.
 //!
 //! A plain redirect is answered inside the cache look-up: one hash, one probe, one atomic add,
-//! no allocation. Everything else is decided by [`rules`], each a file of its own, and answered
+//! no allocation. Everything else is conditional by [`rules`], each a file of its own, and answered
 //! here. What has to wait (a link that is not in memory, a reservation of a limited link's clicks,
 //! a password) is a future.
 
@@ -40,13 +40,13 @@ use hyper::{HeaderMap, Method, Response, StatusCode};
 
 use self::agents::{Agent, Agents};
 use self::attempts::Attempts;
-use self::click::{Click, Taken};
+use self::click::{Click, Counted};
 use self::counting::How;
 use self::redirect::Plain;
 use self::rules::{Asking, Case, Manner, Verdict, judge};
 pub use self::settings::{Settings, UnknownHosts};
 use crate::cache::Lookup;
-use crate::cache::entry::{Action, Decided, Entry};
+use crate::cache::entry::{Action, Conditional, Entry};
 use crate::links::{Error, Links, Resolved};
 use crate::model::domain::Domain;
 use crate::model::link::PasswordHash;
@@ -139,7 +139,7 @@ impl Visitor {
                 Ok(Plain::new(*status, location))
             }
             // Boxed: what the look-up answers is moved, and a plain redirect is half as large.
-            Action::Redirect { .. } | Action::Decide(_) => Err(Box::new(entry.clone())),
+            Action::Redirect { .. } | Action::Evaluate(_) => Err(Box::new(entry.clone())),
         });
         let asking = || Asking::new(how, agent, rest, visit);
         match found {
@@ -181,7 +181,7 @@ impl Visitor {
 
     /// Answers at once where that is possible.
     fn decide(&self, entry: &Entry, domain: &Arc<Domain>, asking: Asking) -> Answer {
-        let may_loop = matches!(&entry.action, Action::Decide(decided) if decided.leads_here);
+        let may_loop = matches!(&entry.action, Action::Evaluate(conditional) if conditional.leads_here);
         if !may_loop && let Step::Answer(answer) = self.step(entry, domain, &asking, None) {
             return Answer::Now(answer);
         }
@@ -244,11 +244,11 @@ impl Visitor {
         asking: &Asking,
         given: Option<&PasswordHash>,
     ) -> Result<bool, Unreadable> {
-        let Action::Decide(decided) = &entry.action else { return Ok(false) };
-        if !decided.leads_here {
+        let Action::Evaluate(conditional) = &entry.action else { return Ok(false) };
+        if !conditional.leads_here {
             return Ok(false);
         }
-        let to = self.redirects_to(&self.case(entry, decided, asking, given), domain);
+        let to = self.redirects_to(&self.case(entry, conditional, asking, given), domain);
         match to {
             Some(to) => self.leads_in_a_loop(to).await,
             None => Ok(false),
@@ -259,21 +259,21 @@ impl Visitor {
     fn case<'a>(
         &self,
         entry: &Entry,
-        decided: &'a Decided,
+        conditional: &'a Conditional,
         asking: &'a Asking,
         given: Option<&PasswordHash>,
     ) -> Case<'a> {
         let now = self.links.clock().now();
-        let link = &decided.link;
+        let link = &conditional.link;
         let is_given = link.options.password.as_ref().zip(given).is_some_and(|(hash, given)| hash.is(given));
         let is_unlocked = is_given || password::is_open(link, &asking.cookies, now);
-        Case { decided, asking, now, clicks: entry.counter.total(), is_unlocked }
+        Case { conditional, asking, now, clicks: entry.counter.total(), is_unlocked }
     }
 
     /// One look: the rules, and if they lead on, the count. `given` is the hash of the password
     /// that came with the visit and was right.
     fn step(&self, entry: &Entry, domain: &Domain, asking: &Asking, given: Option<&PasswordHash>) -> Step {
-        let decided = match &entry.action {
+        let conditional = match &entry.action {
             Action::Redirect { .. } if !asking.rest.is_empty() => {
                 return Step::Answer(gate::not_found(domain, &self.links));
             }
@@ -289,10 +289,10 @@ impl Visitor {
                     }
                 });
             }
-            Action::Decide(decided) => decided,
+            Action::Evaluate(conditional) => conditional,
         };
-        let link = &decided.link;
-        let case = self.case(entry, decided, asking, given);
+        let link = &conditional.link;
+        let case = self.case(entry, conditional, asking, given);
         let verdict = judge(&case);
         // Behind a form, pages are reached by a GET of their own, which is the click then.
         let is_click = match &verdict {
@@ -303,9 +303,9 @@ impl Visitor {
         };
         if is_click {
             match self.click(&Click::of_visit(&entry.counter, Some(link), asking)) {
-                Taken::Yes => {}
-                Taken::UsedUp => return Step::Answer(gate::gone(&link.options, domain, &self.links)),
-                Taken::Unreserved { limit } => return Step::Reserve(limit),
+                Counted::Yes => {}
+                Counted::LimitReached => return Step::Answer(gate::gone(&link.options, domain, &self.links)),
+                Counted::Unreserved { limit } => return Step::Reserve(limit),
             }
         }
         Step::Answer(self.render(verdict, &case, domain))
@@ -313,8 +313,8 @@ impl Visitor {
 
     /// The answer to a verdict.
     fn render(&self, verdict: Verdict, case: &Case<'_>, domain: &Domain) -> Response<Full<Bytes>> {
-        let Case { decided, asking, now, .. } = *case;
-        let Decided { link, .. } = decided;
+        let Case { conditional, asking, now, .. } = *case;
+        let Conditional { link, .. } = conditional;
         let options = &link.options;
         match verdict {
             Verdict::NotFound => gate::not_found(domain, &self.links),
@@ -345,7 +345,7 @@ impl Visitor {
         case: &Case<'_>,
         domain: &Domain,
     ) -> Response<Full<Bytes>> {
-        let link = &case.decided.link;
+        let link = &case.conditional.link;
         let site = self.links.site();
         let to = match manner {
             Manner::Redirect => location,

@@ -20,7 +20,7 @@ pub(super) const PASSWORD: Rule = Rule {
     name: "password",
     verdict: |case| (is_protected(case) && !case.is_unlocked).then_some(Verdict::AskPassword),
     why: |case| {
-        let hash = case.decided.link.options.password.as_ref();
+        let hash = case.conditional.link.options.password.as_ref();
         let text = match (hash.map(PasswordHash::parts), case.is_unlocked) {
             (None, _) => "the link has no password",
             (Some(_), true) => "the right password was given",
@@ -34,7 +34,7 @@ pub(super) const PASSWORD: Rule = Rule {
 };
 
 fn is_protected(case: &Case<'_>) -> bool {
-    case.decided.link.options.password.is_some()
+    case.conditional.link.options.password.is_some()
 }
 
 /// The cookie's name. Its path is the link's, so each link has its own.

@@ -24,6 +24,6 @@ fn asks(case: &Case<'_>) -> bool {
 
 /// Whether there is anything to show.
 pub(super) fn has_any(case: &Case<'_>) -> bool {
-    let options = &case.decided.link.options;
+    let options = &case.conditional.link.options;
     options.title.is_some() || options.description.is_some() || options.image.is_some()
 }

@@ -9,7 +9,7 @@ use super::agents::Agent;
 use super::counting::How;
 use super::destination::{self, Brought};
 use super::{Visit, bots, gate, limit, password, preview};
-use crate::cache::entry::Decided;
+use crate::cache::entry::Conditional;
 use crate::clock::Timestamp;
 use crate::model::id::ForeignId;
 
@@ -73,7 +73,7 @@ impl Asking {
 /// A visitor before a link, at an instant.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Case<'a> {
-    pub(super) decided: &'a Decided,
+    pub(super) conditional: &'a Conditional,
     pub(super) asking: &'a Asking,
     pub(super) now: Timestamp,
     /// Counted clicks so far.
@@ -85,7 +85,7 @@ pub(super) struct Case<'a> {
 impl Case<'_> {
     /// Whether this visit is a click.
     pub(super) fn counts(&self) -> bool {
-        self.asking.how.is_click(self.asking.agent, self.decided.link.options.count_bots)
+        self.asking.how.is_click(self.asking.agent, self.conditional.link.options.count_bots)
     }
 }
 
@@ -154,7 +154,7 @@ pub(super) fn judge(case: &Case<'_>) -> Verdict {
 
 /// How this visitor is led on.
 pub(super) fn manner(case: &Case<'_>) -> Manner {
-    if case.decided.link.options.cloaked {
+    if case.conditional.link.options.cloaked {
         Manner::Cloaked
     } else if fires_pixels(case) {
         Manner::Pixels
@@ -165,7 +165,7 @@ pub(super) fn manner(case: &Case<'_>) -> Manner {
 
 /// Pixels are for people who follow the link and did not ask for privacy.
 pub(super) fn fires_pixels(case: &Case<'_>) -> bool {
-    let options = &case.decided.link.options;
+    let options = &case.conditional.link.options;
     let has_pixels = options.meta_pixel_id.is_some() || options.google_tag_id.is_some();
     let is_person = case.asking.agent == Agent::Person && case.asking.how != How::Prefetch;
     has_pixels && is_person && !case.asking.is_private
@@ -193,7 +193,7 @@ mod tests {
     }
 
     /// Returns a link with these options, and 3 as the number of its clicks so far.
-    fn decided(edits: &[Edit]) -> Decided {
+    fn conditional(edits: &[Edit]) -> Conditional {
         let mut options = Options::new(url("https://e.test/"), LinkType::Url);
         for edit in edits {
             options.apply(edit.clone()).expect("valid");
@@ -209,7 +209,7 @@ mod tests {
             created_by: None,
             options,
         };
-        Decided { link, targets, leads_here: false }
+        Conditional { link, targets, leads_here: false }
     }
 
     fn asking(how: How, agent: Agent) -> Asking {
@@ -227,8 +227,8 @@ mod tests {
         Asking::new(how, agent, rest, &Visit { method, host: "h", path, query, headers, peer, proxies })
     }
 
-    fn case<'a>(decided: &'a Decided, asking: &'a Asking) -> Case<'a> {
-        Case { decided, asking, now: now(), clicks: 3, is_unlocked: false }
+    fn case<'a>(conditional: &'a Conditional, asking: &'a Asking) -> Case<'a> {
+        Case { conditional, asking, now: now(), clicks: 3, is_unlocked: false }
     }
 
     #[test]
@@ -289,13 +289,13 @@ mod tests {
     #[test]
     fn what_is_counted() {
         for counts_bots in [false, true] {
-            let decided = decided(&[Edit::CountBots(counts_bots)]);
+            let conditional = conditional(&[Edit::CountBots(counts_bots)]);
             for agent in [Agent::Person, Agent::Preview, Agent::Bot] {
                 for how in [How::Follow, How::Look, How::Prefetch, How::Unlock] {
                     let asking = asking(how, agent);
                     let is_click = matches!(how, How::Follow | How::Unlock);
                     let want = is_click && (agent == Agent::Person || counts_bots);
-                    assert_eq!(case(&decided, &asking).counts(), want, "{how:?} {agent:?} {counts_bots}");
+                    assert_eq!(case(&conditional, &asking).counts(), want, "{how:?} {agent:?} {counts_bots}");
                 }
             }
         }
@@ -319,7 +319,7 @@ mod tests {
             (vec![meta.clone(), google], private, Manner::Redirect),
         ];
         for (edits, asking, want) in rows {
-            let mut row = decided(&edits);
+            let mut row = conditional(&edits);
             assert_eq!(manner(&case(&row, &asking)), want, "{edits:?} {asking:?}");
             assert_eq!(fires_pixels(&case(&row, &asking)), want == Manner::Pixels, "{edits:?} {asking:?}");
             row.link.options.cloaked = true;
@@ -356,12 +356,12 @@ mod tests {
             (Verdict::NotFound, &preview, vec![Edit::IsActive(false), Edit::ExpiresAt(Some(now())), titled]),
         ];
         for (want, asking, edits) in rows {
-            let decided = decided(&edits);
-            assert_eq!(judge(&case(&decided, asking)), want, "{edits:?}");
+            let conditional = conditional(&edits);
+            assert_eq!(judge(&case(&conditional, asking)), want, "{edits:?}");
         }
-        let decided = decided(&[locked, Edit::MaxClicks(Some(4))]);
+        let conditional = conditional(&[locked, Edit::MaxClicks(Some(4))]);
         let person = asking(How::Follow, Agent::Person);
-        let unlocked = Case { is_unlocked: true, ..case(&decided, &person) };
+        let unlocked = Case { is_unlocked: true, ..case(&conditional, &person) };
         let Verdict::Leads { location, manner } = judge(&unlocked) else { panic!("it leads on") };
         assert_eq!((location.as_bytes(), manner), (&b"https://e.test/"[..], Manner::Redirect));
     }

@@ -75,11 +75,12 @@ impl Visitor {
             Ok(None) => return not_allowed(),
             Err(Unreadable) => return pages::unavailable(),
         };
-        let Action::Decide(decided) = &entry.action else { return not_allowed() };
-        let Some(hash) = &decided.link.options.password else { return not_allowed() };
+        let Action::Evaluate(conditional) = &entry.action else { return not_allowed() };
+        let Some(hash) = &conditional.link.options.password else { return not_allowed() };
         let now = self.links.clock().now();
         // As if the password were right: a link that would not open is not worth a hash.
-        let case = Case { decided, asking: &asking, now, clicks: entry.counter.total(), is_unlocked: true };
+        let case =
+            Case { conditional, asking: &asking, now, clicks: entry.counter.total(), is_unlocked: true };
         match judge(&case) {
             Verdict::Leads { .. } => {}
             other => return self.render(other, &case, &domain),
@@ -94,7 +95,7 @@ impl Visitor {
             Err(status) => return pages::error(status),
         };
         let Some(password) = password_in(&form) else { return pages::password(Ask::Wrong) };
-        let (attempts, link) = (&self.shared.attempts, &decided.link);
+        let (attempts, link) = (&self.shared.attempts, &conditional.link);
         let target = attempts.target(link.id, hash);
         if let Err(Locked(left)) = attempts.begin(target, address, Instant::now()) {
             return pages::password(Ask::Locked { seconds: left.as_secs() + 1 });

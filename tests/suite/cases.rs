@@ -123,7 +123,7 @@ const WIRE_AND_STORE: &[(u32, Proof)] = &[
     (107, Test("tests/suite/model.rs", "t107_the_api_is_a_map_whatever_happens")),
     (107, Test("tests/suite/table.rs", "the_table_is_the_log")),
     (107, Test("tests/suite/log.rs", "agrees_with_a_map_whatever_happens")),
-    (108, Test("src/clicks.rs", "nothing_is_lost_or_doubled_while_draining")),
+    (108, Test("src/clicks/counter.rs", "nothing_is_lost_or_doubled_while_draining")),
     (108, Test("tests/suite/race.rs", "clicks_are_exact_while_they_are_flushed_edited_and_evicted")),
     (109, Test("tests/suite/ops.rs", "unknown_codes_cost_no_memory")),
     (109, Test("tests/soak/load.rs", "t109_a_million_unknown_codes")),

@@ -14,8 +14,8 @@ const LAYERS: [&str; 20] = [
     "private_files",
     "model",
     "fair",
-    "clicks",
     "log",
+    "clicks",
     "table",
     "cache",
     "links",
@@ -229,16 +229,17 @@ fn every_click_passes_the_funnel() {
         let code = code(&text);
         let code = code.split("#[cfg(test)]").next().unwrap_or("");
         // Where they are defined, and the funnel.
-        let may = file.starts_with("cache")
-            || file == Path::new("clicks.rs")
-            || file == Path::new("visit/click.rs");
-        for word in ["counters.count(", "counters().count(", "counter.count(", "quotas().take("] {
+        let may = file.starts_with("clicks") || file == Path::new("visit/click.rs");
+        for word in ["counters.count(", "counters().count(", "counter.count(", "reservations().take("] {
             assert!(may || !code.contains(word), "{} counts clicks beside the funnel", file.display());
         }
     }
     let funnel = sources().into_iter().find(|(file, _)| file == Path::new("visit/click.rs"));
     let (_, funnel) = funnel.expect("the funnel");
-    assert!(funnel.contains("counters.count(") && funnel.contains("quotas().take("), "the words are its own");
+    assert!(
+        funnel.contains("counters.count(") && funnel.contains("reservations().take("),
+        "the words are its own"
+    );
 }
 
 #[test]

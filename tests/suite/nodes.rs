@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use waypost::app::Store;
-use waypost::clicks::Cells;
+use waypost::clicks::counter::Cells;
 use waypost::clock::Clock;
 use waypost::config::Config;
 use waypost::links::{Caller, Context};
@@ -61,7 +61,7 @@ impl Node {
         let links = &self.store.links;
         let counters = links.cache().counters();
         let read = || self.store.table.clicks(id, self.number);
-        let counter = counters.adopt(id, false, read).expect("the table answers");
+        let counter = counters.get_or_load(id, false, read).expect("the table answers");
         for _ in 0..clicks {
             counters.count(&counter);
         }

@@ -211,7 +211,7 @@ async fn clicks_of_a_deleted_link_do_not_stay_behind() {
     for _ in 0..40 {
         let id = links.create(&context, draft()).await.expect("made").link.id;
         let counter =
-            links.cache().counters().adopt(id, false, || Ok::<_, ()>(0.into())).expect("nothing fails");
+            links.cache().counters().get_or_load(id, false, || Ok::<_, ()>(0.into())).expect("nothing fails");
         links.cache().counters().count(&counter);
         let (links, context) = (links.clone(), context.clone());
         let mut deleting = tokio::spawn(async move { links.delete(&context, id).await });

@@ -13,7 +13,7 @@ use waypost::log::local::disk::FsDisk;
 use waypost::log::local::disk_guard::DiskGuard;
 use waypost::log::local::{self, LocalLog};
 use waypost::log::{
-    CommitCallback, Change, Follow, Follower, Log, LogError, Position, Precondition, Proposal, Put, Status,
+    Change, CommitCallback, Follow, Follower, Log, LogError, Position, Precondition, Proposal, Put, Status,
 };
 use waypost::model::destination::{Destination, LinkType};
 use waypost::model::domain::DomainNumber;

@@ -38,7 +38,7 @@ pub(crate) fn link(app: &TestApp, code: &str) -> Link {
     let found = app.wait(app.app().links().load(DomainNumber::DEFAULT, code)).expect("the table answers");
     let Resolved::Found(entry) = found else { panic!("no {code}") };
     match &entry.action {
-        Action::Decide(decided) => decided.link.clone(),
+        Action::Evaluate(decided) => decided.link.clone(),
         Action::Redirect { .. } => panic!("{code} tells nobody"),
     }
 }

@@ -3,7 +3,7 @@
 use super::Options;
 use crate::clock::Timestamp;
 
-/// What a link is at an instant. Decided on read; nothing has to run for a link to expire.
+/// What a link is at an instant. Conditional on read; nothing has to run for a link to expire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Redirects.

@@ -69,17 +69,17 @@ impl Layer {
 
 /// All codes, by their hash.
 #[derive(Debug)]
-pub(super) struct Codes {
+pub(super) struct CodeFilter {
     /// Each twice the last; codes are learnt into the last one.
     layers: [OnceLock<Layer>; LAYERS_MAX],
     last: AtomicUsize,
     is_whole: AtomicBool,
 }
 
-impl Codes {
+impl CodeFilter {
     /// Made for so many codes, and growing beyond.
-    pub(super) fn new(expected: usize) -> Codes {
-        let codes = Codes {
+    pub(super) fn new(expected: usize) -> CodeFilter {
+        let codes = CodeFilter {
             layers: [const { OnceLock::new() }; LAYERS_MAX],
             last: AtomicUsize::new(0),
             is_whole: AtomicBool::new(false),
@@ -141,7 +141,7 @@ mod tests {
         let hash = hashes();
         // As expected, and grown three times.
         for expected in [500_000, 0] {
-            let codes = Codes::new(expected);
+            let codes = CodeFilter::new(expected);
             assert!(codes.may_have(hash(0)), "maybe, before it is whole");
             for n in 0..400_000 {
                 codes.learn(hash(n));
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn what_threads_learn_at_once_is_all_there() {
         let hash = hashes();
-        let codes = Codes::new(0);
+        let codes = CodeFilter::new(0);
         std::thread::scope(|scope| {
             for part in 0..4 {
                 let (codes, hash) = (&codes, &hash);

@@ -21,7 +21,7 @@ pub struct Counter {
     id: [u8; size_of::<Id>()],
     pending: AtomicU64,
     flushed: AtomicU64,
-    /// Which list of the registry has it: see [`crate::cache::counters`]. Changed under the registry's
+    /// Which list of the registry has it: see [`crate::clicks::registry`]. Changed under the registry's
     /// lock only. It takes no memory: the alignment of the fields above leaves room for it.
     list: AtomicU32,
     retired: AtomicBool,

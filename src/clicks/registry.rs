@@ -20,8 +20,8 @@ use hashbrown::HashTable;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::quotas::{Quotas, Turn};
-use crate::clicks::{Cells, Counter, Tally};
+use super::counter::{Cells, Counter, Tally};
+use super::reservations::{Reservations, ReserveLock};
 use crate::log::Position;
 use crate::model::id::Id;
 use crate::model::node::NodeNumber;
@@ -51,7 +51,7 @@ pub struct Counters {
     /// Notified when there are [`CROWD`] dirty counters.
     crowded: Notify,
     registry: Mutex<Registry>,
-    quotas: Quotas,
+    reservations: Reservations,
     counted: AtomicU64,
     dropped: AtomicU64,
 }
@@ -180,7 +180,7 @@ impl Counters {
     /// is the table's: neighbours share its pages.
     pub fn drain(&self, last: bool) -> Vec<Arc<Counter>> {
         let mut dirty = std::mem::take(&mut *self.dirty.lock());
-        dirty.extend(self.quotas.give_back(last));
+        dirty.extend(self.reservations.give_back(last));
         dirty.retain(|counter| !self.drop_detached(counter));
         dirty.sort_by_cached_key(|counter| counter.id().bits());
         // One handed back and then clicked again stands there twice.
@@ -205,13 +205,13 @@ impl Counters {
     /// Drains one counter, and gives back what is reserved for it. Also queues it: its total is in
     /// no other drain if whoever writes it fails to.
     pub fn settle(&self, counter: &Arc<Counter>) {
-        self.quotas.give_back_one(counter.id());
+        self.reservations.give_back_one(counter.id());
         self.drain_one(counter);
         self.put_back(vec![Arc::clone(counter)]);
     }
 
     fn drain_one(&self, counter: &Counter) {
-        let clicks = self.quotas.still(|| {
+        let clicks = self.reservations.atomically(|| {
             let before = counter.flushed();
             counter.drain().map_or(0, |total| total - before)
         });
@@ -224,16 +224,16 @@ impl Counters {
         // Held: the totals of other nodes are in a counter and in the registry at once.
         let registry = self.registry.lock();
         let own = |counter: &Arc<Counter>| {
-            self.quotas.total(counter).saturating_sub(registry.of_others(counter.id()))
+            self.reservations.total(counter).saturating_sub(registry.of_others(counter.id()))
         };
         counters.iter().map(|counter| (counter.id(), own(counter))).collect()
     }
 
-    /// Reserves clicks of a limit: see [`Quotas::ask`]. Returns the total to grant, and what of it this node
+    /// Reserves clicks of a limit: see [`Reservations::ask`]. Returns the total to grant, and what of it this node
     /// has to write.
-    pub fn ask(&self, counter: &Counter, turn: &Turn, limit: u64) -> Option<(u64, u64)> {
+    pub fn ask(&self, counter: &Counter, reserve_lock: &ReserveLock, limit: u64) -> Option<(u64, u64)> {
         let registry = self.registry.lock();
-        let total = self.quotas.ask(counter, turn, limit)?;
+        let total = self.reservations.ask(counter, reserve_lock, limit)?;
         Some((total, total.saturating_sub(registry.of_others(counter.id()))))
     }
 
@@ -252,13 +252,13 @@ impl Counters {
             let cell = &mut cells[at].1;
             let more = total.saturating_sub(*cell);
             *cell += more;
-            self.quotas.shift(&counter, more);
+            self.reservations.shift(&counter, more);
         }
     }
 
     /// The reservations of links with a limit.
-    pub fn quotas(&self) -> &Quotas {
-        &self.quotas
+    pub fn reservations(&self) -> &Reservations {
+        &self.reservations
     }
 
     /// Queues counters again whose totals did not become durable.
@@ -279,7 +279,7 @@ impl Counters {
     /// The counter is for a cache entry: a caller that does not keep the entry must [`Counters::release`]
     /// the counter. Past [`UNATTACHED_MAX`] the counter is detached ([`Counters::is_detached`]), unless the
     /// link `is_limited`: a limit holds only if each click is counted.
-    pub fn adopt<E>(
+    pub fn get_or_load<E>(
         &self,
         id: Id,
         is_limited: bool,
@@ -350,7 +350,7 @@ impl Counters {
 
     /// All clicks of a counter, none missed between a drain's two steps.
     pub fn total(&self, counter: &Counter) -> u64 {
-        self.quotas.still(|| counter.total())
+        self.reservations.atomically(|| counter.total())
     }
 
     /// Clicks drained since the start, and clicks dropped for want of memory.
@@ -365,8 +365,8 @@ mod tests {
     use std::sync::Barrier;
     use std::thread;
 
+    use super::super::reservations::Take;
     use super::*;
-    use crate::cache::quotas::Taken;
 
     /// A drain moves clicks in two steps; between them a limit that was reached must not look as
     /// if it were not.
@@ -388,13 +388,13 @@ mod tests {
             });
             for round in 1..=ROUNDS {
                 let one = Arc::new(Counter::new(Id::from_bits(round), 0));
-                let turn = counters.quotas().turn(&one);
-                let total = counters.quotas().ask(&one, &turn, 1).expect("there is one");
-                counters.quotas().grant(&one, &turn, total);
+                let reserve_lock = counters.reservations().reserve_lock(&one);
+                let total = counters.reservations().ask(&one, &reserve_lock, 1).expect("there is one");
+                counters.reservations().grant(&one, &reserve_lock, total);
                 *counter.lock() = Arc::clone(&one);
                 next.wait();
-                let takes = (0..500).map(|_| counters.quotas().take(&one, 1));
-                let taken = takes.filter(|taken| *taken == Taken::Yes).count();
+                let takes = (0..500).map(|_| counters.reservations().take(&one, 1));
+                let taken = takes.filter(|taken| *taken == Take::Counted).count();
                 most = taken.max(most);
                 over.wait();
             }
@@ -403,7 +403,7 @@ mod tests {
     }
 
     fn load(counters: &Counters, id: u128, in_table: u64) -> Arc<Counter> {
-        let counter = counters.adopt(Id::from_bits(id), false, || Ok::<_, Infallible>(in_table.into()));
+        let counter = counters.get_or_load(Id::from_bits(id), false, || Ok::<_, Infallible>(in_table.into()));
         counter.unwrap_or_else(|never| match never {})
     }
 
@@ -494,7 +494,7 @@ mod tests {
         assert_eq!(counters.size(), (UNATTACHED_MAX + 1, UNATTACHED_MAX));
         // Links in memory, and those with a limit, are counted as ever.
         counters.count(&first);
-        let limited = counters.adopt(Id::from_bits(beyond - 1), true, || Ok::<_, Infallible>(0.into()));
+        let limited = counters.get_or_load(Id::from_bits(beyond - 1), true, || Ok::<_, Infallible>(0.into()));
         counters.count(&limited.unwrap_or_else(|never| match never {}));
         let drained = counters.drain(false);
         assert_eq!(drained.len(), UNATTACHED_MAX + 2);
@@ -544,14 +544,14 @@ mod tests {
     fn the_last_drain_writes_the_totals_of_reservations_in_use() {
         let counters = Counters::default();
         let counter = load(&counters, 1, 0);
-        let turn = counters.quotas().turn(&counter);
-        let total = counters.quotas().ask(&counter, &turn, 100).expect("there is one");
-        counters.quotas().grant(&counter, &turn, total);
-        drop(turn);
+        let reserve_lock = counters.reservations().reserve_lock(&counter);
+        let total = counters.reservations().ask(&counter, &reserve_lock, 100).expect("there is one");
+        counters.reservations().grant(&counter, &reserve_lock, total);
+        drop(reserve_lock);
         assert_eq!(counters.drain(false).len(), 0, "it was used");
-        assert_eq!(counters.quotas().take(&counter, 100), Taken::Yes);
+        assert_eq!(counters.reservations().take(&counter, 100), Take::Counted);
         assert_eq!(counters.drain(true).len(), 1);
-        assert!(counters.quotas().is_empty());
+        assert!(counters.reservations().is_empty());
     }
 
     /// The table was read before a counter's clicks were written to it, and the counter is gone when
@@ -574,7 +574,7 @@ mod tests {
             counters.sweep(Position(1), Position(1));
             Ok(0.into())
         };
-        let Ok(counter) = counters.adopt(Id::from_bits(1), false, read);
+        let Ok(counter) = counters.get_or_load(Id::from_bits(1), false, read);
         assert_eq!((counter.total(), reads.get()), (1, 2));
     }
 
@@ -586,7 +586,7 @@ mod tests {
         let held = counters.drain(false);
         counters.count(&counter);
         counters.settle(&counter);
-        let written = counters.quotas().total(&counter);
+        let written = counters.reservations().total(&counter);
         assert_eq!((written, counters.tally(&held)), (2, vec![(Id::from_bits(1), 2)]));
         assert_eq!(counters.drain(false).len(), 1, "should it not have become durable");
     }
