@@ -28,7 +28,7 @@ const DOUBLE: u64 = 26;
 const FIXED: u64 = 4_096;
 
 /// Inputs by size, and what becomes of each.
-struct Case {
+struct Evaluation {
     name: &'static str,
     sizes: [usize; 4],
     make: fn(usize) -> String,
@@ -36,68 +36,68 @@ struct Case {
     take: fn(&str, usize),
 }
 
-const CASES: &[Case] = &[
-    Case {
+const CASES: &[Evaluation] = &[
+    Evaluation {
         name: "path: long",
         sizes: [1_000, 2_000, 4_000, 8_000],
         make: |n| "a".repeat(n),
         take: |text, _| assert_eq!(canonical(text), None),
     },
-    Case {
+    Evaluation {
         name: "code: escaped",
         sizes: [16, 32, 64, 128],
         make: |n| "%61".repeat(n),
         take: |text, n| assert_eq!(canonical(text).map(|code| code.len()), Some(n)),
     },
-    Case {
+    Evaluation {
         name: "code: decomposed",
         sizes: [16, 32, 64, 128],
         make: |n| "e%CC%81".repeat(n),
         take: |text, n| assert_eq!(canonical(text).map(|code| code.chars().count()), Some(n)),
     },
-    Case {
+    Evaluation {
         name: "code: emoji in one row",
         sizes: [16, 32, 64, 128],
         make: |n| "%F0%9F%9A%80".repeat(n),
         take: |text, n| assert_eq!(canonical(text).map(|code| code.chars().count()), Some(n)),
     },
-    Case {
+    Evaluation {
         name: "code: marks upon marks, too long",
         sizes: [300, 600, 1_200, 2_400],
         make: |n| format!("e{}", "%CC%81".repeat(n)),
         take: |text, _| assert_eq!(canonical(text), None),
     },
-    Case {
+    Evaluation {
         name: "code: broken escapes",
         sizes: [300, 600, 1_200, 2_400],
         make: |n| "%zz".repeat(n),
         take: |text, _| assert_eq!(canonical(text), None),
     },
-    Case {
+    Evaluation {
         name: "host: dots",
         sizes: [1_000, 2_000, 4_000, 8_000],
         make: |n| "a.".repeat(n),
         take: |text, _| assert!(host::parse(text).is_err()),
     },
-    Case {
+    Evaluation {
         name: "json: deep lists",
         sizes: [8_000, 16_000, 32_000, 64_000],
         make: |n| "[".repeat(n),
         take: |text, _| assert!(json::parse(text.as_bytes()).is_err()),
     },
-    Case {
+    Evaluation {
         name: "json: deep objects",
         sizes: [1_000, 2_000, 4_000, 8_000],
         make: |n| "{\"a\":".repeat(n),
         take: |text, _| assert!(json::parse(text.as_bytes()).is_err()),
     },
-    Case {
+    Evaluation {
         name: "json: a wide list",
         sizes: [4_000, 8_000, 16_000, 32_000],
         make: |n| format!("[{}0]", "0,".repeat(n)),
         take: |text, _| assert!(json::parse(text.as_bytes()).is_ok()),
     },
-    Case {
+    Evaluation {
         name: "json: many names",
         sizes: [1_000, 2_000, 4_000, 8_000],
         make: |n| {
@@ -106,13 +106,13 @@ const CASES: &[Case] = &[
         },
         take: |text, _| assert!(json::parse(text.as_bytes()).is_ok()),
     },
-    Case {
+    Evaluation {
         name: "json: a name twice",
         sizes: [1_000, 2_000, 4_000, 8_000],
         make: |n| format!("{{{}\"a\":0}}", "\"a\":0,".repeat(n)),
         take: |text, _| assert!(json::parse(text.as_bytes()).is_err()),
     },
-    Case {
+    Evaluation {
         name: "json: escapes",
         sizes: [4_000, 8_000, 16_000, 32_000],
         make: |n| format!("\"{}\"", "\\u00e9".repeat(n)),

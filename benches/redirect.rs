@@ -23,7 +23,7 @@ use waypost::model::domain::DomainNumber;
 use waypost::model::id::Id;
 use waypost::model::short_code::canonical;
 use waypost::visit::agents::{Agent, Agents};
-use waypost::visit::counting::How;
+use waypost::visit::intent::Intent;
 use waypost::visit::redirect::Plain;
 
 mod support;
@@ -91,7 +91,7 @@ fn stages(c: &mut Criterion) {
     });
 
     c.bench_function("5 how: a browser follows", |b| {
-        b.iter(|| assert_eq!(How::of(&Method::GET, black_box(&headers)), How::Follow));
+        b.iter(|| assert_eq!(Intent::of(&Method::GET, black_box(&headers)), Intent::Follow));
     });
 
     c.bench_function("6 agent: known", |b| {

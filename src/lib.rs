@@ -74,7 +74,7 @@
 //! A vendor's API: a folder in `http/api`, one line in `DIALECTS`, its description in
 //! `http/api/openapi`, its transcripts in `tests/suite/dialects`. A log engine: a file in `log`. A
 //! field of a link: `model/link.rs`, a new version in `table/record/link.rs`, the dialects that speak
-//! it. A rule at click time: a file in `visit`, one line in `visit/rules.rs`. A setting: the module's
+//! it. A rule at click time: a file in `visit`, one line in `visit/rule.rs`. A setting: the module's
 //! `Settings`, and `config.example.toml`.
 //!
 //! # Departures

@@ -13,7 +13,8 @@ use super::Input;
 use crate::model::destination::{Destination, ExtraSchemes, LinkType, MAX_BYTES};
 use crate::model::link::{Edit, Options};
 use crate::model::short_code::{MAX_CHARS, ShortCode, canonical, is_reserved};
-use crate::visit::destination::{Brought, location};
+use crate::visit::destination::location;
+use crate::visit::rule::Brought;
 
 static SCHEMES: LazyLock<ExtraSchemes> =
     LazyLock::new(|| ExtraSchemes::new(vec!["ftp".to_owned(), "app".to_owned()]).expect("schemes"));

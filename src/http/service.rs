@@ -58,9 +58,9 @@ use crate::http::place::Place;
 use crate::http::scans::Scans;
 use crate::http::server::Settings;
 use crate::model::network::Networks;
-use crate::visit::gate::Missed;
 use crate::visit::redirect::Plain;
 use crate::visit::unlock::FORM_MAX;
+use crate::visit::validity::Missed;
 use crate::visit::{self, Visit, Visitor, pages, peer};
 
 /// Longest request target in bytes, as at nginx and most proxies before us. Past it: 414.

@@ -4,30 +4,30 @@
 
 use super::agents::Agent;
 use super::preview;
-use super::rules::{Case, Rule, Verdict};
+use super::rule::{Evaluation, Rule, Verdict};
 
 pub(super) const BLOCK_BOTS: Rule = Rule {
     name: "blockBots",
-    verdict: |case| (blocks(case) && is_kept_out(case)).then_some(Verdict::Blocked),
-    why: |case| {
-        let who = match case.asking.agent {
+    verdict: |evaluation| (blocks(evaluation) && is_kept_out(evaluation)).then_some(Verdict::Blocked),
+    why: |evaluation| {
+        let who = match evaluation.facts.agent {
             Agent::Person => "a person",
-            Agent::Preview if preview::has_any(case) => "a link preview",
+            Agent::Preview if preview::has_any(evaluation) => "a link preview",
             Agent::Preview => "a link preview with nothing to show",
             Agent::Bot => "a known bot",
         };
-        format!("bots are {}, and this is {who}", if blocks(case) { "blocked" } else { "let in" })
+        format!("bots are {}, and this is {who}", if blocks(evaluation) { "blocked" } else { "let in" })
     },
 };
 
-fn blocks(case: &Case<'_>) -> bool {
-    case.conditional.link.options.block_bots
+fn blocks(evaluation: &Evaluation<'_>) -> bool {
+    evaluation.conditional.link.options.block_bots
 }
 
-fn is_kept_out(case: &Case<'_>) -> bool {
-    match case.asking.agent {
+fn is_kept_out(evaluation: &Evaluation<'_>) -> bool {
+    match evaluation.facts.agent {
         Agent::Person => false,
-        Agent::Preview => !preview::has_any(case),
+        Agent::Preview => !preview::has_any(evaluation),
         Agent::Bot => true,
     }
 }

@@ -1,23 +1,23 @@
 //! The choosing stage: which of a link's targets a visit is sent to. It runs behind all rules that may end
 //! the visit, and before the destination is made of the target and of what the visitor brings along.
 
-use super::rules::Case;
+use super::rule::Evaluation;
 use crate::cache::entry::Target;
 
 /// One way to choose. Returns the position of the target, or `None` to leave the choice to the next.
-type Chooser = fn(&Case<'_>) -> Option<usize>;
+type Chooser = fn(&Evaluation<'_>) -> Option<usize>;
 
 /// In order; the first that chooses ends the stage: always the link's own `url`.
 const CHOOSERS: &[Chooser] = &[|_| Some(0)];
 
 /// Returns the target of this visit.
-pub(super) fn target<'a>(case: &Case<'a>) -> &'a Target {
-    chosen(case, CHOOSERS)
+pub(super) fn target<'a>(evaluation: &Evaluation<'a>) -> &'a Target {
+    chosen(evaluation, CHOOSERS)
 }
 
-fn chosen<'a>(case: &Case<'a>, choosers: &[Chooser]) -> &'a Target {
-    let at = choosers.iter().find_map(|choose| choose(case)).unwrap_or(0);
-    case.conditional.targets.at(at)
+fn chosen<'a>(evaluation: &Evaluation<'a>, choosers: &[Chooser]) -> &'a Target {
+    let at = choosers.iter().find_map(|choose| choose(evaluation)).unwrap_or(0);
+    evaluation.conditional.targets.at(at)
 }
 
 #[cfg(test)]
@@ -38,15 +38,15 @@ mod tests {
     use crate::model::workspace::WorkspaceNumber;
     use crate::visit::Visit;
     use crate::visit::agents::Agent;
-    use crate::visit::counting::How;
-    use crate::visit::rules::Asking;
+    use crate::visit::intent::Intent;
+    use crate::visit::rule::VisitFacts;
 
-    fn by_query(case: &Case<'_>) -> Option<usize> {
-        case.asking.query.as_deref().and_then(|query| query.parse().ok())
+    fn by_query(evaluation: &Evaluation<'_>) -> Option<usize> {
+        evaluation.facts.query.as_deref().and_then(|query| query.parse().ok())
     }
 
-    fn for_bots(case: &Case<'_>) -> Option<usize> {
-        (case.asking.agent == Agent::Bot).then_some(2)
+    fn for_bots(evaluation: &Evaluation<'_>) -> Option<usize> {
+        (evaluation.facts.agent == Agent::Bot).then_some(2)
     }
 
     #[test]
@@ -79,11 +79,11 @@ mod tests {
             let (headers, peer) = (HeaderMap::new(), IpAddr::from([192, 0, 2, 1]));
             let (method, proxies) = (&Method::GET, &Networks::default());
             let visit = Visit { method, host: "h", path: "/a", query, headers: &headers, peer, proxies };
-            let asking = Asking::new(How::Follow, agent, "", &visit);
+            let facts = VisitFacts::new(Intent::Follow, agent, "", &visit);
             let now = Timestamp::from_millis(0);
-            let case =
-                Case { conditional: &conditional, asking: &asking, now, clicks: 0, is_unlocked: false };
-            let to = chosen(&case, choosers).as_ref().expect("each leads somewhere");
+            let evaluation =
+                Evaluation { conditional: &conditional, facts: &facts, now, clicks: 0, is_unlocked: false };
+            let to = chosen(&evaluation, choosers).as_ref().expect("each leads somewhere");
             assert_eq!(to.as_str(), want, "{query:?} {agent:?}");
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hyper::header::{ACCEPT_LANGUAGE, HeaderValue, REFERER};
 
 use super::agents::Agent;
-use super::rules::Asking;
+use super::rule::VisitFacts;
 use super::{Visit, Visitor};
 use crate::clicks::counter::Counter;
 use crate::clicks::reservations::Take;
@@ -32,7 +32,7 @@ enum Sent<'a> {
     /// In the head of the request.
     Head(&'a Visit<'a>, Agent),
     /// In what was kept of it while the visit waited.
-    Kept(&'a Asking),
+    Kept(&'a VisitFacts),
 }
 
 /// What became of a click.
@@ -57,9 +57,9 @@ impl<'a> Click<'a> {
     pub(super) fn of_visit(
         counter: &'a Arc<Counter>,
         link: Option<&'a Link>,
-        asking: &'a Asking,
+        facts: &'a VisitFacts,
     ) -> Click<'a> {
-        Click { counter, link, sent: Sent::Kept(asking) }
+        Click { counter, link, sent: Sent::Kept(facts) }
     }
 
     /// The live counter of its link, which knows the link's id.
@@ -71,7 +71,7 @@ impl<'a> Click<'a> {
     pub fn agent(&self) -> Agent {
         match self.sent {
             Sent::Head(_, agent) => agent,
-            Sent::Kept(asking) => asking.agent,
+            Sent::Kept(facts) => facts.agent,
         }
     }
 
@@ -79,7 +79,7 @@ impl<'a> Click<'a> {
     pub fn referrer(&self) -> Option<&'a HeaderValue> {
         match self.sent {
             Sent::Head(visit, _) => visit.headers.get(REFERER),
-            Sent::Kept(asking) => asking.referrer.as_ref(),
+            Sent::Kept(facts) => facts.referrer.as_ref(),
         }
     }
 
@@ -87,7 +87,7 @@ impl<'a> Click<'a> {
     pub fn language(&self) -> Option<&'a HeaderValue> {
         match self.sent {
             Sent::Head(visit, _) => visit.headers.get(ACCEPT_LANGUAGE),
-            Sent::Kept(asking) => asking.language.as_ref(),
+            Sent::Kept(facts) => facts.language.as_ref(),
         }
     }
 
@@ -95,14 +95,14 @@ impl<'a> Click<'a> {
     pub fn address(&self) -> IpAddr {
         match self.sent {
             Sent::Head(visit, _) => visit.address(),
-            Sent::Kept(asking) => asking.address,
+            Sent::Kept(facts) => facts.address,
         }
     }
 
     fn contact(&self) -> Option<&'a ForeignId> {
         match self.sent {
             Sent::Head(..) => None,
-            Sent::Kept(asking) => asking.contact.as_ref(),
+            Sent::Kept(facts) => facts.contact.as_ref(),
         }
     }
 }
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::model::id::Id;
     use crate::model::network::Networks;
-    use crate::visit::counting::How;
+    use crate::visit::intent::Intent;
 
     /// The facts of a click are the same, whether its visit waited or not.
     #[test]
@@ -162,10 +162,9 @@ mod tests {
         let peer = IpAddr::from([192, 0, 2, 7]);
         let (method, proxies) = (&Method::GET, &Networks::default());
         let visit = Visit { method, host: "h", path: "/a", query: None, headers: &headers, peer, proxies };
-        let asking = Asking::new(How::Follow, Agent::Bot, "", &visit);
+        let facts = VisitFacts::new(Intent::Follow, Agent::Bot, "", &visit);
         let counter = Arc::new(Counter::new(Id::from_bits(9), 4));
-        for click in [Click::of_head(&counter, &visit, Agent::Bot), Click::of_visit(&counter, None, &asking)]
-        {
+        for click in [Click::of_head(&counter, &visit, Agent::Bot), Click::of_visit(&counter, None, &facts)] {
             assert_eq!(click.counter().id(), Id::from_bits(9));
             assert_eq!((click.agent(), click.address()), (Agent::Bot, peer));
             assert_eq!(click.referrer(), headers.get(REFERER));

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use hyper::header::{HeaderValue, USER_AGENT};
 
-use super::counting::How;
-use super::rules::Asking;
-use super::{Answer, Unreadable, Visit, Visitor, gate, pages, redirect};
+use super::intent::Intent;
+use super::rule::VisitFacts;
+use super::{Answer, Unreadable, Visit, Visitor, pages, redirect, validity};
 use crate::cache::entry::Action;
 use crate::links::CONTACT_PATH;
 use crate::model::domain::DomainNumber;
@@ -18,8 +18,8 @@ impl Visitor {
     pub fn follow_contact_link(&self, visit: &Visit<'_>) -> Answer {
         let token = visit.path.strip_prefix(CONTACT_PATH).unwrap_or("").to_owned();
         let agent = self.agent(visit.headers.get(USER_AGENT));
-        let how = How::of(visit.method, visit.headers);
-        let mut asking = Asking::new(how, agent, "", visit);
+        let intent = Intent::of(visit.method, visit.headers);
+        let mut facts = VisitFacts::new(intent, agent, "", visit);
         let visitor = self.clone();
         Answer::Later(Box::pin(async move {
             let domain_of = |number| visitor.links.directory().domain(number).map(Arc::clone);
@@ -32,12 +32,12 @@ impl Visitor {
                 }
             };
             let Some((number, code, id, contact)) = said else {
-                return gate::not_found(&home, &visitor.links);
+                return validity::not_found(&home, &visitor.links);
             };
-            let Some(domain) = domain_of(number) else { return gate::not_found(&home, &visitor.links) };
+            let Some(domain) = domain_of(number) else { return validity::not_found(&home, &visitor.links) };
             let entry = match visitor.resolve(&domain, code.as_str()).await {
                 Ok(Some(entry)) if entry.counter.id() == id => entry,
-                Ok(_) => return gate::not_found(&domain, &visitor.links),
+                Ok(_) => return validity::not_found(&domain, &visitor.links),
                 Err(Unreadable) => return pages::unavailable(),
             };
             let asks = matches!(&entry.action, Action::Evaluate(conditional) if conditional.link.options.password.is_some());
@@ -46,8 +46,8 @@ impl Visitor {
                 let path = HeaderValue::try_from(path).expect("an encoded path is visible ASCII");
                 return redirect::unlocked(path);
             }
-            asking.contact = Some(contact);
-            visitor.lead(entry, domain, asking, None).await
+            facts.contact = Some(contact);
+            visitor.lead(entry, domain, facts, None).await
         }))
     }
 }

@@ -11,18 +11,9 @@ use hyper::header::HeaderValue;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use super::choice;
-use super::rules::{Case, Manner, Rule, Verdict, manner};
+use super::rule::{Brought, Evaluation, Presentation, Rule, Verdict, presentation};
 use crate::model::destination::Destination;
 use crate::model::link::Options;
-
-/// What a visitor brings along.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Brought<'a> {
-    /// What follows the code in the path, without the slash between; empty for nothing.
-    pub(crate) rest: &'a str,
-    /// The query as sent.
-    pub(crate) query: Option<&'a str>,
-}
 
 /// What a URL parser may have left raw in a request target, but a `Location` should not carry.
 /// The backslash, which browsers read as a slash, is among them.
@@ -34,29 +25,29 @@ const RAW_PATH: &AsciiSet = &RAW.add(b'?');
 /// The last rule: on to the destination, if there is one.
 pub(super) const DESTINATION: Rule = Rule {
     name: "url",
-    verdict: |case| {
-        Some(match of(case) {
-            Some(location) => Verdict::Leads { location, manner: manner(case) },
+    verdict: |evaluation| {
+        Some(match of(evaluation) {
+            Some(location) => Verdict::Leads { location, presentation: presentation(evaluation) },
             None => Verdict::NotFound,
         })
     },
-    why: |case| match (choice::target(case), of(case)) {
+    why: |evaluation| match (choice::target(evaluation), of(evaluation)) {
         (Err(error), _) => error.to_string(),
         (Ok(_), None) => "the link does not forward what follows its code in the path".to_owned(),
         (Ok(_), Some(location)) => {
-            let how = match manner(case) {
-                Manner::Redirect => "redirected to",
-                Manner::Cloaked => "shown a frame with",
-                Manner::Pixels => "sent through its pixels to",
+            let how = match presentation(evaluation) {
+                Presentation::Redirect => "redirected to",
+                Presentation::Cloaked => "shown a frame with",
+                Presentation::Pixels => "sent through its pixels to",
             };
             format!("the visitor is {how} {}", location.to_str().unwrap_or_default())
         }
     },
 };
 
-fn of(case: &Case<'_>) -> Option<HeaderValue> {
-    let target = choice::target(case).as_ref().ok()?;
-    location(target, &case.conditional.link.options, case.asking.brought())
+fn of(evaluation: &Evaluation<'_>) -> Option<HeaderValue> {
+    let target = choice::target(evaluation).as_ref().ok()?;
+    location(target, &evaluation.conditional.link.options, evaluation.facts.brought())
 }
 
 /// The `Location` of a click; `None` when the path that follows the code cannot be appended: the

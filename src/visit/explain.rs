@@ -7,8 +7,9 @@ use hyper::header::{HeaderMap, LOCATION};
 use hyper::{Method, StatusCode};
 
 use super::attempts::Locked;
-use super::counting::How;
-use super::rules::{Asking, Case, Manner, RULES, Verdict, judge};
+use super::intent::Intent;
+use super::rule::{Evaluation, Presentation, Verdict, VisitFacts};
+use super::rules::{RULES, judge};
 use super::{Visit, Visitor};
 use crate::cache::entry::Conditional;
 use crate::clock::Timestamp;
@@ -73,16 +74,21 @@ impl Visitor {
         let peer = IpAddr::from(Ipv4Addr::UNSPECIFIED);
         let (method, proxies) = (&Method::GET, &Networks::default());
         let visit = Visit { method, host: "", path: "", query, headers: &headers, peer, proxies };
-        let asking = Asking::new(How::Follow, agent, "", &visit);
+        let facts = VisitFacts::new(Intent::Follow, agent, "", &visit);
         let now = question.at.unwrap_or(context.now);
-        let case =
-            Case { conditional: &conditional, asking: &asking, now, clicks: view.clicks, is_unlocked: false };
-        let verdict = judge(&case);
+        let evaluation = Evaluation {
+            conditional: &conditional,
+            facts: &facts,
+            now,
+            clicks: view.clicks,
+            is_unlocked: false,
+        };
+        let verdict = judge(&evaluation);
         let leads = match &verdict {
             Verdict::Leads { location, .. } => location.to_str().ok().map(str::to_owned),
             _ => None,
         };
-        let loops = match self.redirects_to(&case, &view.domain) {
+        let loops = match self.redirects_to(&evaluation, &view.domain) {
             Some(to) => self.leads_in_a_loop(to).await.unwrap_or(false),
             None => false,
         };
@@ -94,11 +100,11 @@ impl Visitor {
                 location: None,
                 is_counted: false,
                 locked_until: self.locked_until(&conditional.link, context.now),
-                steps: looping(steps(&case)),
+                steps: looping(steps(&evaluation)),
             });
         }
-        let (outcome, is_counted) = (outcome(&verdict), leads.is_some() && case.counts());
-        let answer = self.render(verdict, &case, &view.domain);
+        let (outcome, is_counted) = (outcome(&verdict), leads.is_some() && evaluation.counts());
+        let answer = self.render(verdict, &evaluation, &view.domain);
         let header = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         Ok(Explanation {
             at: now,
@@ -107,7 +113,7 @@ impl Visitor {
             location: header.map(str::to_owned).or(leads),
             is_counted,
             locked_until: self.locked_until(&conditional.link, context.now),
-            steps: steps(&case),
+            steps: steps(&evaluation),
         })
     }
 
@@ -148,18 +154,18 @@ fn outcome(verdict: &Verdict) -> &'static str {
         Verdict::Preview => "link preview",
         Verdict::AskPassword => "password page",
         Verdict::Withheld => "withheld",
-        Verdict::Leads { manner: Manner::Redirect, .. } => "redirect",
-        Verdict::Leads { manner: Manner::Cloaked, .. } => "cloaked page",
-        Verdict::Leads { manner: Manner::Pixels, .. } => "pixel page",
+        Verdict::Leads { presentation: Presentation::Redirect, .. } => "redirect",
+        Verdict::Leads { presentation: Presentation::Cloaked, .. } => "cloaked page",
+        Verdict::Leads { presentation: Presentation::Pixels, .. } => "pixel page",
     }
 }
 
-fn steps(case: &Case<'_>) -> Vec<Reason> {
+fn steps(evaluation: &Evaluation<'_>) -> Vec<Reason> {
     let mut steps = Vec::new();
     for rule in RULES {
-        let verdict = (rule.verdict)(case);
+        let verdict = (rule.verdict)(evaluation);
         let passes = matches!(verdict, None | Some(Verdict::Leads { .. }));
-        steps.push(Reason { rule: rule.name, passes, why: (rule.why)(case) });
+        steps.push(Reason { rule: rule.name, passes, why: (rule.why)(evaluation) });
         if verdict.is_some() {
             break;
         }

@@ -8,9 +8,10 @@
 
 use hyper::StatusCode;
 
-use super::destination::{self, Brought};
-use super::rules::{Case, Verdict, judge};
-use super::{Answer, Unreadable, Visitor, gate, pages, redirect};
+use super::destination;
+use super::rule::{Brought, Evaluation, Verdict};
+use super::rules::judge;
+use super::{Answer, Unreadable, Visitor, pages, redirect, validity};
 use crate::cache::entry::Action;
 use crate::links::loops::Hop;
 use crate::model::destination::Destination;
@@ -26,10 +27,12 @@ const LOOKED_UP_MAX: usize = 100;
 
 impl Visitor {
     /// Returns where a visit of this link redirects to, if it redirects.
-    pub(super) fn redirects_to(&self, case: &Case<'_>, domain: &Domain) -> Option<Destination> {
-        match judge(case) {
+    pub(super) fn redirects_to(&self, evaluation: &Evaluation<'_>, domain: &Domain) -> Option<Destination> {
+        match judge(evaluation) {
             Verdict::Leads { location, .. } => Some(Destination::from_stored(location.to_str().ok()?.into())),
-            Verdict::Gone => gate::expired_url(&case.conditional.link.options, domain, &self.links).cloned(),
+            Verdict::Gone => {
+                validity::expired_url(&evaluation.conditional.link.options, domain, &self.links).cloned()
+            }
             Verdict::NotFound
             | Verdict::Blocked
             | Verdict::Preview
@@ -104,7 +107,7 @@ impl Visitor {
                     .collect()
             }
             Standing::Expired | Standing::UsedUp => {
-                gate::expired_url(options, &domain, &self.links).cloned().into_iter().collect()
+                validity::expired_url(options, &domain, &self.links).cloned().into_iter().collect()
             }
             Standing::Disabled | Standing::NotYetValid => Vec::new(),
         })
@@ -115,7 +118,7 @@ impl Visitor {
         let root = domain.root_url.as_ref();
         let Some(to) = root.filter(|to| self.links.hop(to) != Some(Hop::Root(domain.number))) else {
             // None, or the domain took the name that its `rootUrl` has: as if there were none.
-            return Answer::Now(gate::not_found(domain, &self.links));
+            return Answer::Now(validity::not_found(domain, &self.links));
         };
         if self.links.hop(to).is_none() {
             return Answer::Now(redirect::elsewhere(to));

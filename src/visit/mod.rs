@@ -11,22 +11,23 @@ mod bots;
 mod choice;
 pub mod click;
 mod contact;
-pub mod counting;
 pub(crate) mod destination;
 pub mod explain;
-pub mod gate;
-mod limit;
+pub mod intent;
+mod locate;
 mod loops;
 pub mod pages;
 pub(crate) mod password;
 pub mod peer;
-mod place;
 mod preview;
 pub mod redirect;
+pub(crate) mod rule;
 mod rules;
 mod settings;
 mod share;
+mod uncounted;
 pub mod unlock;
+pub mod validity;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -41,9 +42,10 @@ use hyper::{HeaderMap, Method, Response, StatusCode};
 use self::agents::{Agent, Agents};
 use self::attempts::Attempts;
 use self::click::{Click, Counted};
-use self::counting::How;
+use self::intent::Intent;
 use self::redirect::Plain;
-use self::rules::{Asking, Case, Manner, Verdict, judge};
+use self::rule::{Evaluation, Presentation, Verdict, VisitFacts};
+use self::rules::judge;
 pub use self::settings::{Settings, UnknownHosts};
 use crate::cache::Lookup;
 use crate::cache::entry::{Action, Conditional, Entry};
@@ -122,18 +124,18 @@ impl Visitor {
     /// Answers one visit other than a POST, for which [`Visitor::unlock`] is.
     pub fn answer(&self, visit: &Visit<'_>) -> Answer {
         let directory = self.links.directory();
-        let (domain, code, rest) = match self.place(&directory, visit) {
+        let (domain, code, rest) = match self.locate(&directory, visit) {
             Ok(place) => place,
             Err(nowhere) => {
                 let share = nowhere.root().and_then(|domain| share::asked(domain, visit.query));
                 return share.map_or_else(|| nowhere.answer(self), |id| self.share(id));
             }
         };
-        let (how, name) = How::and_agent(visit.method, visit.headers);
+        let (intent, name) = Intent::and_agent(visit.method, visit.headers);
         let agent = self.agent(name);
         let found = self.links.cache().get(domain.number, &code, |entry| match &entry.action {
             Action::Redirect { status, location, count_bots } if rest.is_empty() => {
-                if how.is_click(agent, *count_bots) {
+                if intent.is_click(agent, *count_bots) {
                     self.click(&Click::of_head(&entry.counter, visit, agent));
                 }
                 Ok(Plain::new(*status, location))
@@ -141,15 +143,15 @@ impl Visitor {
             // Boxed: what the look-up answers is moved, and a plain redirect is half as large.
             Action::Redirect { .. } | Action::Evaluate(_) => Err(Box::new(entry.clone())),
         });
-        let asking = || Asking::new(how, agent, rest, visit);
+        let facts = || VisitFacts::new(intent, agent, rest, visit);
         match found {
             Lookup::Hit(Ok(redirect)) => Answer::Plain(redirect),
-            Lookup::Hit(Err(entry)) => self.decide(&entry, domain, asking()),
-            Lookup::Absent => Answer::Now(gate::not_found(domain, &self.links)),
+            Lookup::Hit(Err(entry)) => self.decide(&entry, domain, facts()),
+            Lookup::Absent => Answer::Now(validity::not_found(domain, &self.links)),
             Lookup::Miss => {
                 let (visitor, domain, code) = (self.clone(), Arc::clone(domain), code.into_owned());
-                let asking = asking();
-                Answer::Later(Box::pin(async move { visitor.seek(&code, domain, asking, None).await }))
+                let facts = facts();
+                Answer::Later(Box::pin(async move { visitor.seek(&code, domain, facts, None).await }))
             }
         }
     }
@@ -180,13 +182,13 @@ impl Visitor {
     }
 
     /// Answers at once where that is possible.
-    fn decide(&self, entry: &Entry, domain: &Arc<Domain>, asking: Asking) -> Answer {
+    fn decide(&self, entry: &Entry, domain: &Arc<Domain>, facts: VisitFacts) -> Answer {
         let may_loop = matches!(&entry.action, Action::Evaluate(conditional) if conditional.leads_here);
-        if !may_loop && let Step::Answer(answer) = self.step(entry, domain, &asking, None) {
+        if !may_loop && let Step::Answer(answer) = self.step(entry, domain, &facts, None) {
             return Answer::Now(answer);
         }
         let (visitor, entry, domain) = (self.clone(), entry.clone(), Arc::clone(domain));
-        Answer::Later(Box::pin(visitor.lead(entry, domain, asking, None)))
+        Answer::Later(Box::pin(visitor.lead(entry, domain, facts, None)))
     }
 
     /// Answers as the link is now.
@@ -194,12 +196,12 @@ impl Visitor {
         self,
         code: &str,
         domain: Arc<Domain>,
-        asking: Asking,
+        facts: VisitFacts,
         given: Option<PasswordHash>,
     ) -> Response<Full<Bytes>> {
         match self.resolve(&domain, code).await {
-            Ok(Some(entry)) => self.lead(entry, domain, asking, given).await,
-            Ok(None) => gate::not_found(&domain, &self.links),
+            Ok(Some(entry)) => self.lead(entry, domain, facts, given).await,
+            Ok(None) => validity::not_found(&domain, &self.links),
             Err(Unreadable) => pages::unavailable(),
         }
     }
@@ -210,16 +212,16 @@ impl Visitor {
         self,
         mut entry: Entry,
         domain: Arc<Domain>,
-        asking: Asking,
+        facts: VisitFacts,
         given: Option<PasswordHash>,
     ) -> Response<Full<Bytes>> {
         loop {
-            match self.is_in_a_loop(&entry, &domain, &asking, given.as_ref()).await {
+            match self.is_in_a_loop(&entry, &domain, &facts, given.as_ref()).await {
                 Ok(false) => {}
                 Ok(true) => return pages::error(StatusCode::LOOP_DETECTED),
                 Err(Unreadable) => return pages::unavailable(),
             }
-            let limit = match self.step(&entry, &domain, &asking, given.as_ref()) {
+            let limit = match self.step(&entry, &domain, &facts, given.as_ref()) {
                 Step::Answer(answer) => return answer,
                 Step::Reserve(limit) => limit,
             };
@@ -230,7 +232,7 @@ impl Visitor {
             // It may have been changed meanwhile: the new limit counts, and everything else.
             entry = match self.resolve(&domain, entry.code.as_str()).await {
                 Ok(Some(entry)) => entry,
-                Ok(None) => return gate::not_found(&domain, &self.links),
+                Ok(None) => return validity::not_found(&domain, &self.links),
                 Err(Unreadable) => return pages::unavailable(),
             };
         }
@@ -241,14 +243,14 @@ impl Visitor {
         &self,
         entry: &Entry,
         domain: &Domain,
-        asking: &Asking,
+        facts: &VisitFacts,
         given: Option<&PasswordHash>,
     ) -> Result<bool, Unreadable> {
         let Action::Evaluate(conditional) = &entry.action else { return Ok(false) };
         if !conditional.leads_here {
             return Ok(false);
         }
-        let to = self.redirects_to(&self.case(entry, conditional, asking, given), domain);
+        let to = self.redirects_to(&self.evaluation(entry, conditional, facts, given), domain);
         match to {
             Some(to) => self.leads_in_a_loop(to).await,
             None => Ok(false),
@@ -256,35 +258,35 @@ impl Visitor {
     }
 
     /// The visit as the rules see it.
-    fn case<'a>(
+    fn evaluation<'a>(
         &self,
         entry: &Entry,
         conditional: &'a Conditional,
-        asking: &'a Asking,
+        facts: &'a VisitFacts,
         given: Option<&PasswordHash>,
-    ) -> Case<'a> {
+    ) -> Evaluation<'a> {
         let now = self.links.clock().now();
         let link = &conditional.link;
         let is_given = link.options.password.as_ref().zip(given).is_some_and(|(hash, given)| hash.is(given));
-        let is_unlocked = is_given || password::is_open(link, &asking.cookies, now);
-        Case { conditional, asking, now, clicks: entry.counter.total(), is_unlocked }
+        let is_unlocked = is_given || password::is_open(link, &facts.cookies, now);
+        Evaluation { conditional, facts, now, clicks: entry.counter.total(), is_unlocked }
     }
 
     /// One look: the rules, and if they lead on, the count. `given` is the hash of the password
     /// that came with the visit and was right.
-    fn step(&self, entry: &Entry, domain: &Domain, asking: &Asking, given: Option<&PasswordHash>) -> Step {
+    fn step(&self, entry: &Entry, domain: &Domain, facts: &VisitFacts, given: Option<&PasswordHash>) -> Step {
         let conditional = match &entry.action {
-            Action::Redirect { .. } if !asking.rest.is_empty() => {
-                return Step::Answer(gate::not_found(domain, &self.links));
+            Action::Redirect { .. } if !facts.rest.is_empty() => {
+                return Step::Answer(validity::not_found(domain, &self.links));
             }
             Action::Redirect { status, location, count_bots } => {
-                if asking.how.is_click(asking.agent, *count_bots) {
-                    self.click(&Click::of_visit(&entry.counter, None, asking));
+                if facts.intent.is_click(facts.agent, *count_bots) {
+                    self.click(&Click::of_visit(&entry.counter, None, facts));
                 }
-                return Step::Answer(match asking.how {
+                return Step::Answer(match facts.intent {
                     // 307 and 308 would have the browser send the password on.
-                    How::Unlock => redirect::unlocked(location.clone()),
-                    How::Follow | How::Look | How::Prefetch => {
+                    Intent::Unlock => redirect::unlocked(location.clone()),
+                    Intent::Follow | Intent::Probe | Intent::Prefetch => {
                         Plain::new(*status, location).answer(&mut HeaderMap::new())
                     }
                 });
@@ -292,46 +294,54 @@ impl Visitor {
             Action::Evaluate(conditional) => conditional,
         };
         let link = &conditional.link;
-        let case = self.case(entry, conditional, asking, given);
-        let verdict = judge(&case);
+        let evaluation = self.evaluation(entry, conditional, facts, given);
+        let verdict = judge(&evaluation);
         // Behind a form, pages are reached by a GET of their own, which is the click then.
         let is_click = match &verdict {
-            Verdict::Leads { manner, .. } => {
-                case.counts() && (asking.how != How::Unlock || *manner == Manner::Redirect)
+            Verdict::Leads { presentation, .. } => {
+                evaluation.counts()
+                    && (facts.intent != Intent::Unlock || *presentation == Presentation::Redirect)
             }
             _ => false,
         };
         if is_click {
-            match self.click(&Click::of_visit(&entry.counter, Some(link), asking)) {
+            match self.click(&Click::of_visit(&entry.counter, Some(link), facts)) {
                 Counted::Yes => {}
-                Counted::LimitReached => return Step::Answer(gate::gone(&link.options, domain, &self.links)),
+                Counted::LimitReached => {
+                    return Step::Answer(validity::gone(&link.options, domain, &self.links));
+                }
                 Counted::Unreserved { limit } => return Step::Reserve(limit),
             }
         }
-        Step::Answer(self.render(verdict, &case, domain))
+        Step::Answer(self.render(verdict, &evaluation, domain))
     }
 
     /// The answer to a verdict.
-    fn render(&self, verdict: Verdict, case: &Case<'_>, domain: &Domain) -> Response<Full<Bytes>> {
-        let Case { conditional, asking, now, .. } = *case;
+    fn render(
+        &self,
+        verdict: Verdict,
+        evaluation: &Evaluation<'_>,
+        domain: &Domain,
+    ) -> Response<Full<Bytes>> {
+        let Evaluation { conditional, facts, now, .. } = *evaluation;
         let Conditional { link, .. } = conditional;
         let options = &link.options;
         match verdict {
-            Verdict::NotFound => gate::not_found(domain, &self.links),
-            Verdict::Gone => gate::gone(options, domain, &self.links),
+            Verdict::NotFound => validity::not_found(domain, &self.links),
+            Verdict::Gone => validity::gone(options, domain, &self.links),
             Verdict::Blocked => pages::error(StatusCode::FORBIDDEN),
             Verdict::Preview => pages::preview(options, &self.links.site().short_url(domain, &link.code)),
             Verdict::AskPassword => pages::password(pages::Ask::First),
-            Verdict::Withheld => limit::withheld(asking.how),
-            Verdict::Leads { location, manner } if asking.how == How::Unlock => {
-                self.unlocked(location, manner, case, domain)
+            Verdict::Withheld => uncounted::withheld(facts.intent),
+            Verdict::Leads { location, presentation } if facts.intent == Intent::Unlock => {
+                self.unlocked(location, presentation, evaluation, domain)
             }
-            Verdict::Leads { location, manner } => {
+            Verdict::Leads { location, presentation } => {
                 let shown = location.to_str().unwrap_or_default();
-                match manner {
-                    Manner::Redirect => redirect::of(options, location, now),
-                    Manner::Cloaked => pages::cloaked(options, shown, rules::fires_pixels(case)),
-                    Manner::Pixels => pages::pixels(options, shown),
+                match presentation {
+                    Presentation::Redirect => redirect::of(options, location, now),
+                    Presentation::Cloaked => pages::cloaked(options, shown, rule::fires_pixels(evaluation)),
+                    Presentation::Pixels => pages::pixels(options, shown),
                 }
             }
         }
@@ -341,20 +351,20 @@ impl Visitor {
     fn unlocked(
         &self,
         location: HeaderValue,
-        manner: Manner,
-        case: &Case<'_>,
+        presentation: Presentation,
+        evaluation: &Evaluation<'_>,
         domain: &Domain,
     ) -> Response<Full<Bytes>> {
-        let link = &case.conditional.link;
+        let link = &evaluation.conditional.link;
         let site = self.links.site();
-        let to = match manner {
-            Manner::Redirect => location,
-            Manner::Cloaked | Manner::Pixels => case.asking.same_again(),
+        let to = match presentation {
+            Presentation::Redirect => location,
+            Presentation::Cloaked | Presentation::Pixels => evaluation.facts.same_again(),
         };
         let mut answer = redirect::unlocked(to);
         if let Some(hash) = &link.options.password {
             let is_secure = site.base_of(domain).starts_with("https:");
-            let cookie = password::cookie(link.id, hash, &case.asking.path, is_secure, case.now);
+            let cookie = password::cookie(link.id, hash, &evaluation.facts.path, is_secure, evaluation.now);
             answer.headers_mut().insert(SET_COOKIE, cookie);
         }
         answer

@@ -11,17 +11,19 @@ use hmac::{Hmac, KeyInit, Mac};
 use hyper::header::HeaderValue;
 use sha2::Sha256;
 
-use super::rules::{Case, Rule, Verdict};
+use super::rule::{Evaluation, Rule, Verdict};
 use crate::clock::Timestamp;
 use crate::model::id::Id;
 use crate::model::link::{Link, PasswordHash};
 
 pub(super) const PASSWORD: Rule = Rule {
     name: "password",
-    verdict: |case| (is_protected(case) && !case.is_unlocked).then_some(Verdict::AskPassword),
-    why: |case| {
-        let hash = case.conditional.link.options.password.as_ref();
-        let text = match (hash.map(PasswordHash::parts), case.is_unlocked) {
+    verdict: |evaluation| {
+        (is_protected(evaluation) && !evaluation.is_unlocked).then_some(Verdict::AskPassword)
+    },
+    why: |evaluation| {
+        let hash = evaluation.conditional.link.options.password.as_ref();
+        let text = match (hash.map(PasswordHash::parts), evaluation.is_unlocked) {
             (None, _) => "the link has no password",
             (Some(_), true) => "the right password was given",
             (Some(Ok(_)), false) => "the link asks for its password first",
@@ -33,8 +35,8 @@ pub(super) const PASSWORD: Rule = Rule {
     },
 };
 
-fn is_protected(case: &Case<'_>) -> bool {
-    case.conditional.link.options.password.is_some()
+fn is_protected(evaluation: &Evaluation<'_>) -> bool {
+    evaluation.conditional.link.options.password.is_some()
 }
 
 /// The cookie's name. Its path is the link's, so each link has its own.

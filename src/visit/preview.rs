@@ -3,13 +3,13 @@
 //! Twitter tags; it is no click, uses up no limit and tells no webhook. People are redirected.
 
 use super::agents::Agent;
-use super::rules::{Case, Rule, Verdict};
+use super::rule::{Evaluation, Rule, Verdict};
 
 pub(super) const PREVIEW: Rule = Rule {
     name: "title, description, image",
-    verdict: |case| (asks(case) && has_any(case)).then_some(Verdict::Preview),
-    why: |case| {
-        let text = match (asks(case), has_any(case)) {
+    verdict: |evaluation| (asks(evaluation) && has_any(evaluation)).then_some(Verdict::Preview),
+    why: |evaluation| {
+        let text = match (asks(evaluation), has_any(evaluation)) {
             (true, true) => "a link preview is shown title, description and image",
             (true, false) => "a link preview asks, and there is nothing to show it",
             (false, _) => "this is no link preview",
@@ -18,12 +18,12 @@ pub(super) const PREVIEW: Rule = Rule {
     },
 };
 
-fn asks(case: &Case<'_>) -> bool {
-    case.asking.agent == Agent::Preview
+fn asks(evaluation: &Evaluation<'_>) -> bool {
+    evaluation.facts.agent == Agent::Preview
 }
 
 /// Whether there is anything to show.
-pub(super) fn has_any(case: &Case<'_>) -> bool {
-    let options = &case.conditional.link.options;
+pub(super) fn has_any(evaluation: &Evaluation<'_>) -> bool {
+    let options = &evaluation.conditional.link.options;
     options.title.is_some() || options.description.is_some() || options.image.is_some()
 }

@@ -11,9 +11,10 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, ORIGIN, USER_AGENT};
 use hyper::{HeaderMap, Response, StatusCode};
 
 use super::attempts::Locked;
-use super::counting::How;
+use super::intent::Intent;
 use super::pages::{self, Ask};
-use super::rules::{Asking, Case, Verdict, judge};
+use super::rule::{Evaluation, Verdict, VisitFacts};
+use super::rules::judge;
 use super::{Answer, Unreadable, Visit, Visitor};
 use crate::cache::entry::Action;
 use crate::links::Error;
@@ -28,7 +29,7 @@ pub const FORM_MAX: usize = 4 * 1024;
 struct Attempt {
     domain: Arc<Domain>,
     code: String,
-    asking: Asking,
+    facts: VisitFacts,
     /// What is wrong with the request before its body.
     refusal: Option<Refusal>,
 }
@@ -50,14 +51,14 @@ impl Visitor {
         F: Future<Output = Result<Bytes, StatusCode>> + Send + 'static,
     {
         let directory = self.links.directory();
-        let Ok((domain, code, rest)) = self.place(&directory, visit) else {
+        let Ok((domain, code, rest)) = self.locate(&directory, visit) else {
             return Answer::Now(not_allowed());
         };
         let agent = self.agent(visit.headers.get(USER_AGENT));
         let attempt = Attempt {
             domain: Arc::clone(domain),
             code: code.into_owned(),
-            asking: Asking::new(How::Unlock, agent, rest, visit),
+            facts: VisitFacts::new(Intent::Unlock, agent, rest, visit),
             refusal: refusal(visit.headers, visit.host),
         };
         let visitor = self.clone();
@@ -68,8 +69,8 @@ impl Visitor {
     where
         F: Future<Output = Result<Bytes, StatusCode>> + Send,
     {
-        let Attempt { domain, code, asking, refusal } = attempt;
-        let address = asking.address;
+        let Attempt { domain, code, facts, refusal } = attempt;
+        let address = facts.address;
         let entry = match self.resolve(&domain, &code).await {
             Ok(Some(entry)) => entry,
             Ok(None) => return not_allowed(),
@@ -79,11 +80,11 @@ impl Visitor {
         let Some(hash) = &conditional.link.options.password else { return not_allowed() };
         let now = self.links.clock().now();
         // As if the password were right: a link that would not open is not worth a hash.
-        let case =
-            Case { conditional, asking: &asking, now, clicks: entry.counter.total(), is_unlocked: true };
-        match judge(&case) {
+        let evaluation =
+            Evaluation { conditional, facts: &facts, now, clicks: entry.counter.total(), is_unlocked: true };
+        match judge(&evaluation) {
             Verdict::Leads { .. } => {}
-            other => return self.render(other, &case, &domain),
+            other => return self.render(other, &evaluation, &domain),
         }
         match refusal {
             None => {}
@@ -112,7 +113,7 @@ impl Visitor {
                 attempts.take_back(target, address);
                 let hash = hash.clone();
                 // Its form may have been on its way for seconds: the link may be another by now.
-                self.seek(&code, domain, asking, Some(hash)).await
+                self.seek(&code, domain, facts, Some(hash)).await
             }
             Err(Error::Busy) => {
                 attempts.take_back(target, address);

@@ -159,7 +159,7 @@ const LINKS_AND_PEOPLE: &[(u32, Proof)] = &[
     (52, Test("tests/suite/hostile.rs", "closed_links_keep_their_destination_to_themselves")),
     (53, Test("tests/suite/redirect.rs", "only_people_who_follow_the_link_are_counted")),
     (53, Test("tests/suite/limits.rs", "what_is_not_counted_does_not_learn_where_it_leads")),
-    (53, Test("src/visit/counting.rs", "what_counts")),
+    (53, Test("src/visit/intent.rs", "what_counts")),
     (54, Test("src/model/short_code.rs", "refuses")),
     (54, Test("tests/suite/redirect.rs", "all_spellings_of_a_code_meet_one_link")),
     (54, Test("tests/suite/redirect.rs", "our_own_paths_are_never_links")),

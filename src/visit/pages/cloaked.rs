@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 
-use super::pixels::Tags;
+use super::tags::Tags;
 use super::{place, policy};
 use crate::model::link::Options;
 

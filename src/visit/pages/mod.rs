@@ -13,6 +13,7 @@ mod pixels;
 mod place;
 mod preview;
 mod share;
+mod tags;
 
 use std::sync::LazyLock;
 use std::time::Duration;

@@ -8,94 +8,18 @@
 //!
 //! Meta's picture for those without JavaScript is left out: the refresh would cut it off, and
 //! whoever forbids scripts has answered the question whether to be followed.
-//!
-//! The policy allows each vendor what it publishes as needed, and only for the pixels of this
-//! link. Not allowed: Google's picture on each country's domain, which a policy can only name
-//! one by one, and tags of third parties that a Tag Manager container may hold.
 
 use askama::Template;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 
+use super::tags::Tags;
 use super::{page, place, policy};
 use crate::model::link::Options;
 
 /// Runs on the page; its own text says how.
 pub(super) const SCRIPT: &str = include_str!("pixels.js");
-
-/// Random bytes of a nonce: the policy's specification asks for 16 at least; 18 need no padding.
-const NONCE_BYTES: usize = 18;
-
-/// What a vendor's tag loads, as its makers tell those who write policies.
-struct Vendor {
-    scripts: &'static [&'static str],
-    images: &'static [&'static str],
-    connections: &'static [&'static str],
-    frames: &'static [&'static str],
-}
-
-const META: Vendor = Vendor {
-    scripts: &["https://connect.facebook.net"],
-    images: &["https://www.facebook.com"],
-    connections: &["https://www.facebook.com", "https://connect.facebook.net"],
-    frames: &[],
-};
-
-/// What every Google tag needs: the loader, and its pictures and reports.
-const TAG: Vendor = Vendor {
-    scripts: &["https://www.googletagmanager.com"],
-    images: &["https://www.googletagmanager.com"],
-    connections: &["https://www.googletagmanager.com", "https://www.google.com"],
-    frames: &[],
-};
-
-const ANALYTICS: Vendor = Vendor {
-    scripts: &["https://*.googletagmanager.com", "https://*.google-analytics.com"],
-    images: &["https://*.google-analytics.com", "https://*.googletagmanager.com"],
-    connections: &[
-        "https://*.google-analytics.com",
-        "https://*.analytics.google.com",
-        "https://*.googletagmanager.com",
-    ],
-    frames: &[],
-};
-
-const ADS: Vendor = Vendor {
-    scripts: &[
-        "https://www.googleadservices.com",
-        "https://googleads.g.doubleclick.net",
-        "https://pagead2.googlesyndication.com",
-        "https://www.google.com",
-    ],
-    images: &[
-        "https://www.googleadservices.com",
-        "https://googleads.g.doubleclick.net",
-        "https://pagead2.googlesyndication.com",
-        "https://www.google.com",
-        "https://google.com",
-    ],
-    connections: &[
-        "https://www.googleadservices.com",
-        "https://googleads.g.doubleclick.net",
-        "https://pagead2.googlesyndication.com",
-        "https://google.com",
-    ],
-    frames: &["https://www.googletagmanager.com", "https://td.doubleclick.net"],
-};
-
-const FLOODLIGHT: Vendor = Vendor {
-    scripts: &[],
-    images: &[
-        "https://*.fls.doubleclick.net",
-        "https://ad.doubleclick.net",
-        "https://ade.googlesyndication.com",
-    ],
-    connections: &["https://ad.doubleclick.net", "https://pagead2.googlesyndication.com"],
-    frames: &["https://*.fls.doubleclick.net", "https://td.doubleclick.net"],
-};
 
 #[derive(Template)]
 #[template(path = "pixels.html")]
@@ -103,34 +27,6 @@ struct Pixels<'a> {
     location: &'a str,
     place: String,
     tags: Tags<'a>,
-}
-
-/// A link's pixels, as the template's script takes them.
-pub(super) struct Tags<'a> {
-    pub(super) nonce: String,
-    pub(super) meta_pixel_id: Option<&'a str>,
-    pub(super) google_tag_id: Option<&'a str>,
-}
-
-impl<'a> Tags<'a> {
-    /// Those of `options`, with the directives that let them fire on a page that also has a frame
-    /// of the origin `frame`; `None` when the link has no pixels.
-    pub(super) fn of(options: &'a Options, frame: Option<&str>) -> Option<(Tags<'a>, String)> {
-        let vendors = vendors(options);
-        if vendors.is_empty() {
-            return None;
-        }
-        let mut bytes = [0; NONCE_BYTES];
-        getrandom::fill(&mut bytes).expect("the system's random generator works");
-        let nonce = STANDARD.encode(bytes);
-        let allowed = allowed(&vendors, &nonce, frame);
-        let tags = Tags {
-            nonce,
-            meta_pixel_id: options.meta_pixel_id.as_deref(),
-            google_tag_id: options.google_tag_id.as_deref(),
-        };
-        Some((tags, allowed))
-    }
 }
 
 /// Fires the pixels of the link and moves on to `location`, where this click leads.
@@ -141,41 +37,4 @@ pub fn pixels(options: &Options, location: &str) -> Response<Full<Bytes>> {
     };
     let template = Pixels { location, place: place::name(location), tags };
     page(StatusCode::OK, &template, policy(&allowed))
-}
-
-/// Whose tags the link's pixels are, by the kind that stands before the first hyphen.
-fn vendors(options: &Options) -> Vec<&'static Vendor> {
-    let meta = options.meta_pixel_id.as_deref().map(|_| [&META].as_slice());
-    let google = options.google_tag_id.as_deref().map(|id| match id.split_once('-') {
-        Some(("G" | "UA", _)) => [&TAG, &ANALYTICS].as_slice(),
-        Some(("AW", _)) => &[&TAG, &ADS],
-        Some(("DC", _)) => &[&TAG, &FLOODLIGHT],
-        // A Google tag (GT) and a container (GTM) stand for any of them.
-        _ => &[&TAG, &ANALYTICS, &ADS, &FLOODLIGHT],
-    });
-    [meta, google].into_iter().flatten().flatten().copied().collect()
-}
-
-/// The directives that let these vendors work, and the page's own script.
-fn allowed(vendors: &[&Vendor], nonce: &str, frame: Option<&str>) -> String {
-    let hosts = |of: fn(&Vendor) -> &'static [&'static str]| {
-        let mut hosts: Vec<&str> = Vec::new();
-        for host in vendors.iter().flat_map(|vendor| of(vendor)) {
-            if !hosts.contains(host) {
-                hosts.push(host);
-            }
-        }
-        hosts.join(" ")
-    };
-    let directives = [
-        (format!("script-src 'nonce-{nonce}'"), hosts(|vendor| vendor.scripts)),
-        ("img-src".to_owned(), hosts(|vendor| vendor.images)),
-        ("connect-src".to_owned(), hosts(|vendor| vendor.connections)),
-        ("frame-src".to_owned(), [frame.unwrap_or(""), &hosts(|vendor| vendor.frames)].join(" ")),
-    ];
-    let needed =
-        directives.iter().map(|(name, hosts)| (name, hosts.trim())).filter(|(_, hosts)| !hosts.is_empty());
-    let mut parts: Vec<String> = needed.map(|(name, hosts)| format!("{name} {hosts}")).collect();
-    parts.push("form-action 'self'".to_owned());
-    parts.join("; ")
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 
-use super::{Answer, UnknownHosts, Visit, Visitor, gate, pages};
+use super::{Answer, UnknownHosts, Visit, Visitor, pages, validity};
 use crate::links::directory::Directory;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::short_code::{canonical, first_segment};
 
 /// What a visit's host and path can name other than a link.
-pub(super) enum Nowhere<'a> {
+pub(super) enum NotALink<'a> {
     /// The store has not been read yet.
     Unready,
     NoDomain,
@@ -20,45 +20,45 @@ pub(super) enum Nowhere<'a> {
     NoCode(&'a Domain),
 }
 
-impl<'a> Nowhere<'a> {
+impl<'a> NotALink<'a> {
     /// The domain whose root it is.
     pub(super) fn root(&self) -> Option<&'a Domain> {
         match self {
-            Nowhere::Root(domain) => Some(domain),
-            Nowhere::Unready | Nowhere::NoDomain | Nowhere::NoCode(_) => None,
+            NotALink::Root(domain) => Some(domain),
+            NotALink::Unready | NotALink::NoDomain | NotALink::NoCode(_) => None,
         }
     }
 
     /// What is answered there.
     pub(super) fn answer(self, visitor: &Visitor) -> Answer {
         match self {
-            Nowhere::Unready => Answer::Now(pages::unavailable()),
-            Nowhere::NoDomain => Answer::Now(pages::error(StatusCode::NOT_FOUND)),
-            Nowhere::Root(domain) => visitor.root(domain),
-            Nowhere::NoCode(domain) => Answer::Now(gate::not_found(domain, &visitor.links)),
+            NotALink::Unready => Answer::Now(pages::unavailable()),
+            NotALink::NoDomain => Answer::Now(pages::error(StatusCode::NOT_FOUND)),
+            NotALink::Root(domain) => visitor.root(domain),
+            NotALink::NoCode(domain) => Answer::Now(validity::not_found(domain, &visitor.links)),
         }
     }
 }
 
 impl Visitor {
     /// Where a visit leads: domain, code, and what follows it in the path.
-    pub(super) fn place<'a>(
+    pub(super) fn locate<'a>(
         &self,
         directory: &'a Directory,
         visit: &Visit<'a>,
-    ) -> Result<(&'a Arc<Domain>, Cow<'a, str>, &'a str), Nowhere<'a>> {
+    ) -> Result<(&'a Arc<Domain>, Cow<'a, str>, &'a str), NotALink<'a>> {
         let Some(domain) = self.domain(directory, visit.host) else {
             // Without even the default domain the store has not been read yet.
             let ready = directory.domain(DomainNumber::DEFAULT).is_some();
-            return Err(if ready { Nowhere::NoDomain } else { Nowhere::Unready });
+            return Err(if ready { NotALink::NoDomain } else { NotALink::Unready });
         };
         let path = visit.path.strip_prefix('/').unwrap_or(visit.path);
         if path.is_empty() {
-            return Err(Nowhere::Root(domain));
+            return Err(NotALink::Root(domain));
         }
         // One slash behind the code is the same link, as people and mail programs append it.
         let (segment, rest) = first_segment(path);
-        let code = canonical(segment).ok_or(Nowhere::NoCode(domain))?;
+        let code = canonical(segment).ok_or(NotALink::NoCode(domain))?;
         Ok((domain, domain.fold(code), rest))
     }
 

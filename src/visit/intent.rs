@@ -10,11 +10,11 @@ const PURPOSES: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
 
 /// How a link is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum Intent {
     /// To follow it: GET.
     Follow,
     /// To look whether it is there: HEAD.
-    Look,
+    Probe,
     /// Ahead of a click that may never come: a browser's guess about what its user opens next
     /// (`Sec-Purpose: prefetch`, older browsers' `Purpose`, `X-Purpose` and `X-Moz`).
     Prefetch,
@@ -22,15 +22,15 @@ pub enum How {
     Unlock,
 }
 
-impl How {
+impl Intent {
     /// By the head of a request.
-    pub fn of(method: &Method, headers: &HeaderMap) -> How {
-        How::and_agent(method, headers).0
+    pub fn of(method: &Method, headers: &HeaderMap) -> Intent {
+        Intent::and_agent(method, headers).0
     }
 
     /// The same, and the User-Agent. In one walk over all headers: to look four names up, three of
     /// which nearly no request has, costs more.
-    pub fn and_agent<'a>(method: &Method, headers: &'a HeaderMap) -> (How, Option<&'a HeaderValue>) {
+    pub fn and_agent<'a>(method: &Method, headers: &'a HeaderMap) -> (Intent, Option<&'a HeaderValue>) {
         let (mut is_prefetch, mut agent) = (false, None);
         for (name, value) in headers {
             if name == USER_AGENT {
@@ -39,18 +39,18 @@ impl How {
                 is_prefetch |= PURPOSES.contains(&name.as_str());
             }
         }
-        let how = match *method {
-            Method::GET if is_prefetch => How::Prefetch,
-            Method::GET => How::Follow,
-            Method::POST => How::Unlock,
-            _ => How::Look,
+        let intent = match *method {
+            Method::GET if is_prefetch => Intent::Prefetch,
+            Method::GET => Intent::Follow,
+            Method::POST => Intent::Unlock,
+            _ => Intent::Probe,
         };
-        (how, agent)
+        (intent, agent)
     }
 
     /// Returns whether a request is a click: a person follows a link, or a bot one that counts bots.
     pub fn is_click(self, agent: Agent, count_bots: bool) -> bool {
-        matches!(self, How::Follow | How::Unlock) && (agent == Agent::Person || count_bots)
+        matches!(self, Intent::Follow | Intent::Unlock) && (agent == Agent::Person || count_bots)
     }
 }
 
@@ -70,32 +70,32 @@ mod tests {
     #[test]
     fn what_counts() {
         let rows = [
-            (Method::GET, None, How::Follow),
-            (Method::HEAD, None, How::Look),
-            (Method::POST, None, How::Unlock),
-            (Method::GET, Some(("sec-purpose", "prefetch")), How::Prefetch),
-            (Method::GET, Some(("sec-purpose", "prefetch;prerender")), How::Prefetch),
-            (Method::GET, Some(("purpose", "Prefetch")), How::Prefetch),
-            (Method::GET, Some(("x-moz", "prefetch")), How::Prefetch),
-            (Method::GET, Some(("purpose", "preview")), How::Prefetch),
-            (Method::GET, Some(("sec-purpose", "Prefetch;anonymous-client-ip")), How::Prefetch),
-            (Method::GET, Some(("sec-purpose", "prerender")), How::Prefetch),
-            (Method::GET, Some(("x-purpose", "preview")), How::Prefetch),
-            (Method::GET, Some(("purpose", "other")), How::Follow),
-            (Method::GET, Some(("purpose", "p")), How::Follow),
-            (Method::GET, Some(("x-other", "prefetch")), How::Follow),
-            (Method::GET, Some(("purpose", "")), How::Follow),
-            (Method::GET, Some(("purpose", "pref")), How::Follow),
-            (Method::GET, Some(("sec-fetch-mode", "navigate")), How::Follow),
-            (Method::HEAD, Some(("sec-purpose", "prefetch")), How::Look),
-            (Method::OPTIONS, None, How::Look),
+            (Method::GET, None, Intent::Follow),
+            (Method::HEAD, None, Intent::Probe),
+            (Method::POST, None, Intent::Unlock),
+            (Method::GET, Some(("sec-purpose", "prefetch")), Intent::Prefetch),
+            (Method::GET, Some(("sec-purpose", "prefetch;prerender")), Intent::Prefetch),
+            (Method::GET, Some(("purpose", "Prefetch")), Intent::Prefetch),
+            (Method::GET, Some(("x-moz", "prefetch")), Intent::Prefetch),
+            (Method::GET, Some(("purpose", "preview")), Intent::Prefetch),
+            (Method::GET, Some(("sec-purpose", "Prefetch;anonymous-client-ip")), Intent::Prefetch),
+            (Method::GET, Some(("sec-purpose", "prerender")), Intent::Prefetch),
+            (Method::GET, Some(("x-purpose", "preview")), Intent::Prefetch),
+            (Method::GET, Some(("purpose", "other")), Intent::Follow),
+            (Method::GET, Some(("purpose", "p")), Intent::Follow),
+            (Method::GET, Some(("x-other", "prefetch")), Intent::Follow),
+            (Method::GET, Some(("purpose", "")), Intent::Follow),
+            (Method::GET, Some(("purpose", "pref")), Intent::Follow),
+            (Method::GET, Some(("sec-fetch-mode", "navigate")), Intent::Follow),
+            (Method::HEAD, Some(("sec-purpose", "prefetch")), Intent::Probe),
+            (Method::OPTIONS, None, Intent::Probe),
         ];
         for (method, header, want) in rows {
             let mut headers = HeaderMap::new();
             if let Some((name, value)) = header {
                 headers.insert(name, value.parse().expect("a valid value"));
             }
-            assert_eq!(How::of(&method, &headers), want, "{method} {header:?}");
+            assert_eq!(Intent::of(&method, &headers), want, "{method} {header:?}");
         }
     }
 }

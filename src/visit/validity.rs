@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 
-use super::rules::{Case, Rule, Verdict};
+use super::rule::{Evaluation, Rule, Verdict};
 use super::{pages, redirect};
 use crate::links::Links;
 use crate::model::destination::Destination;
@@ -17,46 +17,48 @@ use crate::model::link::{Options, Standing};
 
 pub(super) const IS_ACTIVE: Rule = Rule {
     name: "isActive",
-    verdict: |case| (standing(case) == Standing::Disabled).then_some(Verdict::NotFound),
-    why: |case| format!("the link is switched {}", if options(case).is_active { "on" } else { "off" }),
+    verdict: |evaluation| (standing(evaluation) == Standing::Disabled).then_some(Verdict::NotFound),
+    why: |evaluation| {
+        format!("the link is switched {}", if options(evaluation).is_active { "on" } else { "off" })
+    },
 };
 
 pub(super) const VALID_SINCE: Rule = Rule {
     name: "validSince",
-    verdict: |case| (standing(case) == Standing::NotYetValid).then_some(Verdict::NotFound),
-    why: |case| match options(case).valid_since {
+    verdict: |evaluation| (standing(evaluation) == Standing::NotYetValid).then_some(Verdict::NotFound),
+    why: |evaluation| match options(evaluation).valid_since {
         None => "the link is valid from its creation on".to_owned(),
-        Some(since) if case.now < since => format!("the link is not valid before {since}"),
+        Some(since) if evaluation.now < since => format!("the link is not valid before {since}"),
         Some(since) => format!("the link is valid since {since}"),
     },
 };
 
 pub(super) const EXPIRES_AT: Rule = Rule {
     name: "expiresAt",
-    verdict: |case| (standing(case) == Standing::Expired).then_some(Verdict::Gone),
-    why: |case| match options(case).expires_at {
+    verdict: |evaluation| (standing(evaluation) == Standing::Expired).then_some(Verdict::Gone),
+    why: |evaluation| match options(evaluation).expires_at {
         None => "the link does not expire".to_owned(),
-        Some(end) if case.now >= end => format!("the link expired at {end}"),
+        Some(end) if evaluation.now >= end => format!("the link expired at {end}"),
         Some(end) => format!("the link is valid until {end}"),
     },
 };
 
 pub(super) const MAX_CLICKS: Rule = Rule {
     name: "maxClicks",
-    verdict: |case| (standing(case) == Standing::UsedUp).then_some(Verdict::Gone),
-    why: |case| match options(case).max_clicks {
+    verdict: |evaluation| (standing(evaluation) == Standing::UsedUp).then_some(Verdict::Gone),
+    why: |evaluation| match options(evaluation).max_clicks {
         None => "the link has no limit".to_owned(),
-        Some(max) if case.clicks >= max => format!("all {max} clicks are used up"),
-        Some(max) => format!("{} of {max} clicks are used", case.clicks),
+        Some(max) if evaluation.clicks >= max => format!("all {max} clicks are used up"),
+        Some(max) => format!("{} of {max} clicks are used", evaluation.clicks),
     },
 };
 
-fn options<'a>(case: &Case<'a>) -> &'a Options {
-    &case.conditional.link.options
+fn options<'a>(evaluation: &Evaluation<'a>) -> &'a Options {
+    &evaluation.conditional.link.options
 }
 
-fn standing(case: &Case<'_>) -> Standing {
-    options(case).standing(case.now, case.clicks)
+fn standing(evaluation: &Evaluation<'_>) -> Standing {
+    options(evaluation).standing(evaluation.now, evaluation.clicks)
 }
 
 /// Marks the answer to a code that leads nowhere, also where the domain sends its visitor

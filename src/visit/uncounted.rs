@@ -7,15 +7,15 @@ use http_body_util::Full;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::counting::How;
+use super::intent::Intent;
 use super::pages;
-use super::rules::{Case, Rule, Verdict};
+use super::rule::{Evaluation, Rule, Verdict};
 
 pub(super) const UNCOUNTED: Rule = Rule {
     name: "maxClicks, not counted",
-    verdict: |case| (is_limited(case) && !case.counts()).then_some(Verdict::Withheld),
-    why: |case| {
-        let text = match (is_limited(case), case.counts()) {
+    verdict: |evaluation| (is_limited(evaluation) && !evaluation.counts()).then_some(Verdict::Withheld),
+    why: |evaluation| {
+        let text = match (is_limited(evaluation), evaluation.counts()) {
             (true, false) => "the link has a limit, and what is not counted does not learn where it leads",
             (true, true) => "the link has a limit, and this takes one of its clicks",
             (false, _) => "the link has no limit",
@@ -24,19 +24,19 @@ pub(super) const UNCOUNTED: Rule = Rule {
     },
 };
 
-fn is_limited(case: &Case<'_>) -> bool {
-    case.conditional.link.options.max_clicks.is_some()
+fn is_limited(evaluation: &Evaluation<'_>) -> bool {
+    evaluation.conditional.link.options.max_clicks.is_some()
 }
 
 /// The answer to a request that learns nothing.
-pub(super) fn withheld(how: How) -> Response<Full<Bytes>> {
-    match how {
-        How::Look => {
+pub(super) fn withheld(intent: Intent) -> Response<Full<Bytes>> {
+    match intent {
+        Intent::Probe => {
             let mut response = Response::new(Full::default());
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
             response
         }
-        How::Prefetch => pages::unavailable(),
-        How::Follow | How::Unlock => pages::error(StatusCode::FORBIDDEN),
+        Intent::Prefetch => pages::unavailable(),
+        Intent::Follow | Intent::Unlock => pages::error(StatusCode::FORBIDDEN),
     }
 }

@@ -1,0 +1,335 @@
+//! What a rule is, and what it reads: the facts of a visit ([`VisitFacts`]) and the link they meet
+//! ([`Evaluation`]). [`rules`](super::rules) lists the rules in their order.
+
+use std::net::IpAddr;
+
+use hyper::header::{ACCEPT_LANGUAGE, COOKIE, HeaderValue, REFERER};
+
+use super::Visit;
+use super::agents::Agent;
+use super::intent::Intent;
+use crate::cache::entry::Conditional;
+use crate::clock::Timestamp;
+use crate::model::id::ForeignId;
+
+/// What a visitor sends that a rule may look at. Owned: the visit may have to wait.
+#[derive(Clone, Debug)]
+pub(super) struct VisitFacts {
+    pub(super) intent: Intent,
+    pub(super) agent: Agent,
+    /// The link's own path as it was asked for: one of the spellings that lead to it.
+    pub(super) path: String,
+    /// What follows the code in the path, without the slash between.
+    pub(super) rest: String,
+    /// The query as sent.
+    pub(super) query: Option<String>,
+    pub(super) cookies: Vec<HeaderValue>,
+    pub(super) referrer: Option<HeaderValue>,
+    /// The `Accept-Language` as sent.
+    pub(super) language: Option<HeaderValue>,
+    /// The visitor's address.
+    pub(super) address: IpAddr,
+    /// The contact whose link it is, when it came by one.
+    pub(super) contact: Option<ForeignId>,
+    /// `Sec-GPC: 1` or `DNT: 1`: no third party is to hear of the visit.
+    pub(super) is_private: bool,
+}
+
+impl VisitFacts {
+    /// Keeps what a visit sends. `rest` is what follows the code in its path.
+    pub(super) fn new(intent: Intent, agent: Agent, rest: &str, visit: &Visit<'_>) -> VisitFacts {
+        let Visit { path, query, headers, .. } = *visit;
+        let says_yes = |name: &str| headers.get(name).is_some_and(|value| value == "1");
+        VisitFacts {
+            intent,
+            agent,
+            path: path.strip_suffix(rest).unwrap_or(path).trim_end_matches('/').to_owned(),
+            rest: rest.to_owned(),
+            query: query.map(str::to_owned),
+            cookies: headers.get_all(COOKIE).iter().cloned().collect(),
+            referrer: headers.get(REFERER).cloned(),
+            language: headers.get(ACCEPT_LANGUAGE).cloned(),
+            address: visit.address(),
+            contact: None,
+            is_private: says_yes("sec-gpc") || says_yes("dnt"),
+        }
+    }
+
+    /// The same address, for a visitor who shall ask once more.
+    pub(super) fn same_again(&self) -> HeaderValue {
+        let rest = if self.rest.is_empty() { "" } else { "/" };
+        let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+        // A request's target may hold bytes that no header of ours should.
+        let whole = HeaderValue::try_from([&self.path, rest, &self.rest, &query].concat());
+        whole.or_else(|_| HeaderValue::try_from(&self.path)).expect("what names a code holds no control")
+    }
+
+    pub(super) fn brought(&self) -> Brought<'_> {
+        Brought { rest: &self.rest, query: self.query.as_deref() }
+    }
+}
+
+/// What a visitor brings along.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Brought<'a> {
+    /// What follows the code in the path, without the slash between; empty for nothing.
+    pub(crate) rest: &'a str,
+    /// The query as sent.
+    pub(crate) query: Option<&'a str>,
+}
+
+/// A visitor before a link, at an instant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Evaluation<'a> {
+    pub(super) conditional: &'a Conditional,
+    pub(super) facts: &'a VisitFacts,
+    pub(super) now: Timestamp,
+    /// Counted clicks so far.
+    pub(super) clicks: u64,
+    /// The right password was given: just now, or its cookie is still good.
+    pub(super) is_unlocked: bool,
+}
+
+impl Evaluation<'_> {
+    /// Whether this visit is a click.
+    pub(super) fn counts(&self) -> bool {
+        self.facts.intent.is_click(self.facts.agent, self.conditional.link.options.count_bots)
+    }
+}
+
+/// What a visitor gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// As if there were no link.
+    NotFound,
+    /// The link is over.
+    Gone,
+    /// Not for bots.
+    Blocked,
+    /// A page for link previews.
+    Preview,
+    /// The password first.
+    AskPassword,
+    /// There is a link, and this request does not learn where it leads.
+    Withheld,
+    /// On to the destination.
+    Leads {
+        /// Where, this time.
+        location: HeaderValue,
+        /// How.
+        presentation: Presentation,
+    },
+}
+
+/// How a visitor is led on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presentation {
+    /// By a redirect.
+    Redirect,
+    /// Shown in a frame.
+    Cloaked,
+    /// By a page that fires pixels.
+    Pixels,
+}
+
+/// One rule.
+pub(super) struct Rule {
+    /// What it is about: the option's name, where it is one's.
+    pub(super) name: &'static str,
+    /// What the visitor gets when it ends the visit.
+    pub(super) verdict: fn(&Evaluation<'_>) -> Option<Verdict>,
+    /// Why it does, or does not.
+    pub(super) why: fn(&Evaluation<'_>) -> String,
+}
+
+/// How this visitor is led on.
+pub(super) fn presentation(evaluation: &Evaluation<'_>) -> Presentation {
+    if evaluation.conditional.link.options.cloaked {
+        Presentation::Cloaked
+    } else if fires_pixels(evaluation) {
+        Presentation::Pixels
+    } else {
+        Presentation::Redirect
+    }
+}
+
+/// Pixels are for people who follow the link and did not ask for privacy.
+pub(super) fn fires_pixels(evaluation: &Evaluation<'_>) -> bool {
+    let options = &evaluation.conditional.link.options;
+    let has_pixels = options.meta_pixel_id.is_some() || options.google_tag_id.is_some();
+    let is_person = evaluation.facts.agent == Agent::Person && evaluation.facts.intent != Intent::Prefetch;
+    has_pixels && is_person && !evaluation.facts.is_private
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use hyper::{HeaderMap, Method};
+
+    use super::*;
+    use crate::model::destination::{Destination, LinkType};
+    use crate::model::domain::DomainNumber;
+    use crate::model::id::Id;
+    use crate::model::link::{Edit, Link, Options};
+    use crate::model::network::Networks;
+    use crate::model::short_code::ShortCode;
+    use crate::model::workspace::WorkspaceNumber;
+
+    pub(in crate::visit) fn now() -> Timestamp {
+        Timestamp::from_millis(1_000_000)
+    }
+
+    pub(in crate::visit) fn url(text: &str) -> Destination {
+        Destination::parse_web("url", text).expect("valid")
+    }
+
+    /// Returns a link with these options, and 3 as the number of its clicks so far.
+    pub(in crate::visit) fn conditional(edits: &[Edit]) -> Conditional {
+        let mut options = Options::new(url("https://e.test/"), LinkType::Url);
+        for edit in edits {
+            options.apply(edit.clone()).expect("valid");
+        }
+        let targets = Ok(options.target()).into();
+        let link = Link {
+            id: Id::from_bits(1),
+            workspace: WorkspaceNumber(0),
+            domain: DomainNumber::DEFAULT,
+            code: ShortCode::parse("a").expect("valid"),
+            created_at: Timestamp::from_millis(0),
+            updated_at: Timestamp::from_millis(0),
+            created_by: None,
+            options,
+        };
+        Conditional { link, targets, leads_here: false }
+    }
+
+    pub(in crate::visit) fn facts(intent: Intent, agent: Agent) -> VisitFacts {
+        facts_of(intent, agent, ("/a", "", None), &HeaderMap::new())
+    }
+
+    fn facts_of(
+        intent: Intent,
+        agent: Agent,
+        (path, rest, query): (&str, &str, Option<&str>),
+        headers: &HeaderMap,
+    ) -> VisitFacts {
+        let peer = IpAddr::from([192, 0, 2, 1]);
+        let (method, proxies) = (&Method::GET, &Networks::default());
+        VisitFacts::new(
+            intent,
+            agent,
+            rest,
+            &Visit { method, host: "h", path, query, headers, peer, proxies },
+        )
+    }
+
+    pub(in crate::visit) fn evaluation<'a>(
+        conditional: &'a Conditional,
+        facts: &'a VisitFacts,
+    ) -> Evaluation<'a> {
+        Evaluation { conditional, facts, now: now(), clicks: 3, is_unlocked: false }
+    }
+
+    #[test]
+    fn what_a_request_brings() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_static("a=1"));
+        headers.append(COOKIE, HeaderValue::from_static("b=2"));
+        headers.insert(REFERER, HeaderValue::from_static("https://from.test/"));
+        let facts = facts_of(Intent::Probe, Agent::Bot, ("/a//x/y", "x/y", Some("q=1")), &headers);
+        assert_eq!((facts.intent, facts.agent), (Intent::Probe, Agent::Bot));
+        assert_eq!((&*facts.path, &*facts.rest, facts.query.as_deref()), ("/a", "x/y", Some("q=1")));
+        assert_eq!(facts.cookies, ["a=1", "b=2"]);
+        assert_eq!(facts.referrer.as_ref().map(HeaderValue::as_bytes), Some(&b"https://from.test/"[..]));
+        assert_eq!((facts.brought().rest, facts.brought().query), ("x/y", Some("q=1")));
+        assert!(facts.contact.is_none() && !facts.is_private);
+    }
+
+    /// Either of the two signals is enough, and nothing but `1` is one.
+    #[test]
+    fn who_asks_for_privacy_has_it() {
+        let rows = [
+            (&[("sec-gpc", "1")][..], true),
+            (&[("dnt", "1")], true),
+            (&[("dnt", "1"), ("sec-gpc", "1")], true),
+            (&[("dnt", "0"), ("sec-gpc", "0")], false),
+            (&[("dnt", "yes")], false),
+            (&[], false),
+        ];
+        for (sent, want) in rows {
+            let mut headers = HeaderMap::new();
+            for &(name, value) in sent {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+            let facts = facts_of(Intent::Follow, Agent::Person, ("/a", "", None), &headers);
+            assert_eq!(facts.is_private, want, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_address_is_that_of_the_request() {
+        let rows = [
+            ("/a", "", None, "/a"),
+            ("/a/", "", None, "/a"),
+            ("/a", "", Some("q=1&r"), "/a?q=1&r"),
+            ("/a", "", Some(""), "/a?"),
+            ("/a/x/y", "x/y", None, "/a/x/y"),
+            ("/a/x", "x", Some("q"), "/a/x?q"),
+            // No header of an answer can hold it.
+            ("/a", "", Some("q=\u{7}"), "/a"),
+        ];
+        for (path, rest, query, want) in rows {
+            let facts = facts_of(Intent::Unlock, Agent::Person, (path, rest, query), &HeaderMap::new());
+            assert_eq!(facts.same_again(), want, "{path} {query:?}");
+        }
+    }
+
+    /// T53: a person follows the link, or nothing is counted; bots where the link says so.
+    #[test]
+    fn what_is_counted() {
+        for counts_bots in [false, true] {
+            let conditional = conditional(&[Edit::CountBots(counts_bots)]);
+            for agent in [Agent::Person, Agent::Preview, Agent::Bot] {
+                for intent in [Intent::Follow, Intent::Probe, Intent::Prefetch, Intent::Unlock] {
+                    let facts = facts(intent, agent);
+                    let is_click = matches!(intent, Intent::Follow | Intent::Unlock);
+                    let want = is_click && (agent == Agent::Person || counts_bots);
+                    assert_eq!(
+                        evaluation(&conditional, &facts).counts(),
+                        want,
+                        "{intent:?} {agent:?} {counts_bots}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Pixels fire for people who follow the link and did not ask for privacy.
+    #[test]
+    fn whom_pixels_are_fired_at() {
+        let meta = Edit::MetaPixelId(Some("12345".into()));
+        let google = Edit::GoogleTagId(Some("G-ABC123".into()));
+        let private = VisitFacts { is_private: true, ..facts(Intent::Follow, Agent::Person) };
+        let rows = [
+            (vec![], facts(Intent::Follow, Agent::Person), Presentation::Redirect),
+            (vec![meta.clone()], facts(Intent::Follow, Agent::Person), Presentation::Pixels),
+            (vec![google.clone()], facts(Intent::Follow, Agent::Person), Presentation::Pixels),
+            (vec![meta.clone(), google.clone()], facts(Intent::Unlock, Agent::Person), Presentation::Pixels),
+            (vec![meta.clone()], facts(Intent::Probe, Agent::Person), Presentation::Pixels),
+            (vec![meta.clone()], facts(Intent::Prefetch, Agent::Person), Presentation::Redirect),
+            (vec![meta.clone()], facts(Intent::Follow, Agent::Bot), Presentation::Redirect),
+            (vec![google.clone()], facts(Intent::Follow, Agent::Preview), Presentation::Redirect),
+            (vec![meta.clone(), google], private, Presentation::Redirect),
+        ];
+        for (edits, facts, want) in rows {
+            let mut row = conditional(&edits);
+            assert_eq!(presentation(&evaluation(&row, &facts)), want, "{edits:?} {facts:?}");
+            assert_eq!(
+                fires_pixels(&evaluation(&row, &facts)),
+                want == Presentation::Pixels,
+                "{edits:?} {facts:?}"
+            );
+            row.link.options.cloaked = true;
+            assert_eq!(presentation(&evaluation(&row, &facts)), Presentation::Cloaked, "{edits:?} {facts:?}");
+        }
+    }
+}
