@@ -26,7 +26,7 @@ use waypost::cache::entry::{Action, Entry};
 use waypost::cache::{self, Cache, Lookup};
 use waypost::clock::Timestamp;
 use waypost::http::counts::Counts;
-use waypost::http::server;
+use waypost::http::conn::server;
 use waypost::model::destination::{Destination, LinkType};
 use waypost::model::domain::DomainNumber;
 use waypost::model::id::Id;

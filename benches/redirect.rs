@@ -18,7 +18,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use waypost::cache::Lookup;
 use waypost::clicks::counter::Counter;
 use waypost::http::host;
-use waypost::http::place::Place;
+use waypost::http::route::Place;
 use waypost::model::domain::DomainNumber;
 use waypost::model::id::Id;
 use waypost::model::short_code::canonical;

@@ -27,7 +27,7 @@ use crate::http::api::ops::{self, Ops};
 use crate::http::api::{Api, Core};
 use crate::http::counts::Counts;
 use crate::http::dates::Dates;
-use crate::http::server;
+use crate::http::conn::server;
 use crate::http::service::Service;
 use crate::links::{Bootstrap, BuildError, Links, Parts, Site, StartError as FirstRecordsError};
 use crate::log::local::disk::{Disk, FsDisk};

@@ -22,7 +22,7 @@
 //!
 //! # A redirect
 //!
-//! [`http::server`] reads the head, [`http::service`] checks Host and target and sees that the path
+//! [`http::conn::server`] reads the head, [`http::service`] checks Host and target and sees that the path
 //! is no API's; [`visit::Visitor`] finds the domain and the code's canonical spelling, remembers who
 //! asks by the User-Agent, and asks the [`cache`]. A hit on a plain link is answered inside that
 //! look-up: one hash, one probe, one relaxed add, a head with a ready `Location`. A miss has one

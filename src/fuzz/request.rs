@@ -9,7 +9,7 @@ use hyper::{HeaderMap, Uri, Version};
 use super::Input;
 use super::address::check_code;
 use crate::http::host;
-use crate::http::place::Place;
+use crate::http::route::Place;
 use crate::model::network::Networks;
 use crate::model::short_code::{canonical, is_reserved};
 use crate::visit::agents::{Agent, Agents};

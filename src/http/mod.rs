@@ -6,17 +6,12 @@
 
 pub mod api;
 pub mod body;
+pub mod conn;
 pub mod counts;
 pub mod dates;
-mod deadline;
-mod ending;
 pub mod host;
-pub mod place;
-mod places;
-mod scans;
-pub mod server;
+mod miss_limit;
+pub mod route;
 pub mod service;
-mod stream;
-mod turn;
 
-pub use self::server::Settings;
+pub use self::conn::server::Settings;

@@ -48,15 +48,15 @@ use hyper::header::{
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
 use crate::http::api::dialect::{Dialect, Trouble};
-use crate::http::api::openapi::Description;
+use super::api::openapi::Description;
 use crate::http::api::ops::Ops;
 use crate::http::api::{self, Api};
 use crate::http::body::{self, Answer, BodyError, Content};
 use crate::http::counts::Counts;
 use crate::http::host;
-use crate::http::place::Place;
-use crate::http::scans::Scans;
-use crate::http::server::Settings;
+use super::route::Place;
+use super::miss_limit::Scans;
+use super::conn::server::Settings;
 use crate::model::network::Networks;
 use crate::visit::redirect::Plain;
 use crate::visit::unlock::FORM_MAX;

@@ -62,7 +62,7 @@ fn standing(evaluation: &Evaluation<'_>) -> Standing {
 }
 
 /// Marks the answer to a code that leads nowhere, also where the domain sends its visitor
-/// elsewhere: those are counted by whoever knows the address (`crate::http::scans`).
+/// elsewhere: those are counted by whoever knows the address (`crate::http::miss_limit`).
 #[derive(Clone, Copy, Debug)]
 pub struct Missed;
 

@@ -15,7 +15,8 @@ use tokio::net::TcpListener;
 use waypost::config::Config;
 use waypost::http::body::{Content, Piece};
 use waypost::http::counts::Counts;
-use waypost::http::server::{self, Settings};
+use waypost::http::conn::server;
+use waypost::http::conn::server::Settings;
 
 use crate::support::app::TestApp;
 use crate::support::http::{Answer, Client, Connection, raw, text};

@@ -8,7 +8,7 @@ use crate::http::api::answer::Payload;
 use crate::http::api::dialect::{
     Command, Failure, Fixed, LinkView, NamedDomain, Outcome, Refusal, Reply, Trouble,
 };
-use crate::http::api::{pieces, snapshots};
+use super::{streamed_list, snapshots};
 use crate::links::{Context, Error, Links};
 use crate::log::CommitError;
 use crate::model::Invalid;
@@ -55,7 +55,7 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Answere
         Command::LinkByCode(code) => Reply::Link(Box::new(links.get_by_code(context, code).await?)),
         Command::Links(query) => Reply::Links(links.list(context, query).await?),
         Command::AllLinks(slice, wording) => {
-            let content = pieces::begin(links.walk(context, slice), wording).await?;
+            let content = streamed_list::begin(links.walk(context, slice), wording).await?;
             return Ok(Answered::List(Payload { status: StatusCode::OK, kind: wording.kind, content }));
         }
         Command::Acting => Reply::Workspace(links.workspace(context, &context.workspace.id).await?),

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{Answering, Later, api, fixed, now, panicked};
 use crate::http::counts::Counts;
-use crate::http::server::{self, Settings};
+use crate::http::conn::server::{self, Settings};
 
 const PANICS: usize = 1_000;
 const CONNECTIONS: usize = 4;

@@ -41,10 +41,7 @@ pub use self::share::share;
 const STYLE: &str = include_str!("style.css");
 
 /// What is true of every page's policy: nothing but what is named, the style by its hash.
-static FOUNDATION: LazyLock<String> = LazyLock::new(|| {
-    let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
-    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'")
-});
+static FOUNDATION: LazyLock<String> = LazyLock::new(|| foundation(STYLE));
 
 /// The policy of a page that loads nothing and whose forms, if any, stay here.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| policy("form-action 'self'"));
@@ -145,6 +142,12 @@ pub fn too_many(wait: Duration) -> Response<Full<Bytes>> {
 /// our own words and of hosts that were checked.
 fn policy(more: &str) -> HeaderValue {
     HeaderValue::try_from(format!("{}; {more}", *FOUNDATION)).expect("a policy is visible ASCII")
+}
+
+/// Returns the directives of a page that loads nothing but its own `style`.
+pub fn foundation(style: &str) -> String {
+    let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
+    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'")
 }
 
 /// The answer that shows `template`, with the headers that every page has.

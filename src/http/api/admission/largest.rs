@@ -6,7 +6,7 @@ use hyper::Version;
 
 use crate::http::api::dialect::{Command, Failure, SnapshotCommand};
 use crate::http::api::execute::Core;
-use crate::http::api::pieces;
+use crate::http::api::streamed_list;
 use crate::links::{Context, LINK_BYTES_MAX, STREAM_BYTES_MAX};
 
 /// Answers that may take no more are produced without room: what is at work is bounded by its slot,
@@ -58,7 +58,7 @@ pub(in crate::http::api) fn largest(
         Command::CreateLink(_) | Command::CreateNamedLink(..) if body <= SHORT_BODY => 0,
         Command::CreateLink(_) | Command::CreateNamedLink(..) => (4 * body + SHORT).min(LINK_BYTES_MAX),
         Command::Links(query) => query.largest_bytes(),
-        Command::AllLinks(..) if version < Version::HTTP_11 => pieces::HELD_MAX + STREAM_BYTES_MAX,
+        Command::AllLinks(..) if version < Version::HTTP_11 => streamed_list::HELD_MAX + STREAM_BYTES_MAX,
         Command::AllLinks(..) => STREAM_BYTES_MAX,
         Command::Render { text, .. } => {
             PER_TEXT_BYTE * (text.len() + FIELD_BYTES * text.matches("{{").count())

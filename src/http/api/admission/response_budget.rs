@@ -13,7 +13,7 @@ use hyper::Version;
 use crate::fair::{FairPermit, FairSemaphore};
 use crate::http::api::answer::Payload;
 use crate::http::api::dialect::{Failure, Trouble};
-use crate::http::api::pieces;
+use crate::http::api::streamed_list;
 use crate::http::body::Answer;
 use crate::model::tenant::Tenant;
 
@@ -71,7 +71,7 @@ impl ResponseBudget {
         render: impl Fn(Result<Payload, Failure>, Option<String>) -> Answer,
     ) -> Answer {
         let (result, acquired) = match done {
-            Ok(Done { payload, room }) => (pieces::hold_for(version, payload).await, room),
+            Ok(Done { payload, room }) => (streamed_list::hold_for(version, payload).await, room),
             Err(failure) => (Err(failure), None),
         };
         let mut answer = render(result, None);

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::deadline::Alarm;
-use super::turn::Turn;
+use super::state::Turn;
 
 /// How long a client is heard out that may still be sending: in all, so that with what a body may take
 /// by default nobody stays for more than 15 s, and between two pieces of it. Past either the

@@ -1,26 +1,21 @@
-//! The page of the APIs, `GET /api/docs`: the description ([`super::openapi`]) as people read it.
+//! The page of the APIs, `GET /api/docs`: the description ([`super::spec`]) as people read it.
 //! Plain HTML of one request, rendered once: no script, nothing from elsewhere.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use askama::Template;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderValue;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use super::openapi::operations;
+use super::spec::operations;
+use crate::visit::pages::foundation;
 
-const STYLE: &str = include_str!("openapi/docs.css");
+const STYLE: &str = include_str!("docs.css");
 
 /// Nothing may be loaded; the style is allowed by its hash.
 pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
+    let policy = format!("{}; form-action 'none'", foundation(STYLE));
     HeaderValue::try_from(policy).expect("a policy is visible ASCII")
 });
 

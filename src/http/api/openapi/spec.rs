@@ -1,106 +1,38 @@
-//! The description of the APIs, `GET /api/openapi.json`: OpenAPI 3.1, joined from hand-written
-//! files, a folder or a file per dialect. An operation that no dialect in `DIALECTS` answers is
-//! left out, so that the document never promises what the program does not do; the tests keep it
-//! complete. `GET /api/docs` is the same for people ([`super::docs`]).
+//! The description, OpenAPI 3.1, joined from hand-written files: a folder per dialect. An operation that no
+//! dialect in `DIALECTS` answers is left out, so that the document promises only what the program does. The
+//! tests keep it complete.
 //!
-//! A dialect's first file may have `defaults`: what all its operations of a kind have in common
-//! stands there once. Bodies are shown by [`examples`], not here.
+//! A dialect's first file may have `defaults`: what all its operations of a kind have in common stands there
+//! once. Bodies are shown by [`examples`], not here.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
-use hyper::Response;
-use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
-};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::DIALECTS;
-use crate::http::api::{docs, examples};
-use crate::http::body::Answer;
+use crate::http::api::DIALECTS;
+use super::examples::{self, read};
 
 /// What all dialects share.
-const COMMON: &str = include_str!("openapi/common.json");
+const COMMON: &str = include_str!("common.json");
 
 /// Each dialect's files, those of one together.
 const DIALECT_FILES: &[&[&str]] = &[
     &[
-        include_str!("openapi/native/dialect.json"),
-        include_str!("openapi/native/links.json"),
-        include_str!("openapi/native/domains.json"),
-        include_str!("openapi/native/workspaces.json"),
-        include_str!("openapi/native/campaigns.json"),
-        include_str!("openapi/native/snapshots.json"),
+        include_str!("native/dialect.json"),
+        include_str!("native/links.json"),
+        include_str!("native/domains.json"),
+        include_str!("native/workspaces.json"),
+        include_str!("native/campaigns.json"),
+        include_str!("native/snapshots.json"),
     ],
-    &[include_str!("openapi/linquid/dialect.json"), include_str!("openapi/linquid/links.json")],
+    &[include_str!("linquid/dialect.json"), include_str!("linquid/links.json")],
     &[
-        include_str!("openapi/highlevel/dialect.json"),
-        include_str!("openapi/highlevel/links.json"),
-        include_str!("openapi/highlevel/snapshots.json"),
+        include_str!("highlevel/dialect.json"),
+        include_str!("highlevel/links.json"),
+        include_str!("highlevel/snapshots.json"),
     ],
 ];
-
-/// How long others may keep the description: it changes with the program only, and whoever has
-/// just replaced that should not wait.
-const KEPT: HeaderValue = HeaderValue::from_static("public, max-age=300");
-
-/// The document and its page. A handle, cheap to clone; both are made on first need, since most
-/// runs are never asked for them.
-#[derive(Clone, Debug)]
-pub struct Description(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    base_url: String,
-    made: OnceLock<Made>,
-}
-
-#[derive(Debug)]
-struct Made {
-    json: Bytes,
-    page: Bytes,
-}
-
-impl Description {
-    /// Of the instance that is reached at this URL.
-    pub fn new(base_url: &str) -> Description {
-        Description(Arc::new(Shared { base_url: base_url.to_owned(), made: OnceLock::new() }))
-    }
-
-    /// For machines.
-    pub fn json(&self) -> Answer {
-        kept("application/json; charset=utf-8", self.made().json.clone())
-    }
-
-    /// For people.
-    pub fn page(&self) -> Answer {
-        let mut answer = kept("text/html; charset=utf-8", self.made().page.clone());
-        let headers = answer.headers_mut();
-        headers.insert(CONTENT_SECURITY_POLICY, docs::POLICY.clone());
-        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        headers.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex"));
-        answer
-    }
-
-    fn made(&self) -> &Made {
-        self.0.made.get_or_init(|| {
-            let document = document(&self.0.base_url);
-            Made { json: document.to_string().into(), page: docs::page(&document).into() }
-        })
-    }
-}
-
-fn kept(kind: &'static str, bytes: Bytes) -> Answer {
-    let mut answer = Response::new(bytes.into());
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, KEPT);
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
-}
 
 /// A dialect's file.
 #[derive(Deserialize)]
@@ -152,7 +84,7 @@ impl Kind {
 }
 
 /// The whole document of the instance that is reached at this URL.
-fn document(base_url: &str) -> Value {
+pub(super) fn document(base_url: &str) -> Value {
     let mut document: Value = read(COMMON);
     document["info"]["version"] = json!(env!("CARGO_PKG_VERSION"));
     document["servers"] = json!([{ "url": base_url }]);
@@ -177,11 +109,6 @@ pub(super) fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, 
         let methods = item.as_object().into_iter().flatten().filter(|(key, _)| *key != "parameters");
         methods.map(|(method, operation)| (template.as_str(), method.as_str(), operation))
     })
-}
-
-/// The files are part of the program, and the tests read each of them.
-pub(super) fn read<T: for<'de> Deserialize<'de>>(text: &str) -> T {
-    serde_json::from_str(text).expect("the files of the description are what they should be")
 }
 
 /// Adds what is answered of a dialect.
@@ -214,7 +141,7 @@ fn add(document: &mut Value, mut files: Vec<File>) {
 /// Whether a dialect has this endpoint. How it calls the segments in braces is its own matter, and
 /// a slash at the end is none (docs/decisions.md A1).
 fn answers(method: &str, template: &str) -> bool {
-    let is_asked = |endpoint: &super::Endpoint| {
+    let is_asked = |endpoint: &crate::http::api::Endpoint| {
         endpoint.method.eq_ignore_ascii_case(method) && shape(endpoint.template) == shape(template)
     };
     DIALECTS.iter().any(|dialect| dialect.endpoints().iter().any(is_asked))

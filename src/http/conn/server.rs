@@ -19,10 +19,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::descriptors;
 use crate::http::counts::Counts;
-use crate::http::ending::Ending;
-use crate::http::places::{Full, Places};
-use crate::http::stream::{Patience, Stream, WRITE_DEADLINE};
-use crate::http::turn::Turn;
+use super::shutdown::Ending;
+use super::limits::{Full, Places};
+use super::socket::{Patience, Stream, WRITE_DEADLINE};
+use super::state::Turn;
 use crate::model::network::Networks;
 use crate::settings::BadSetting;
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use tokio::sync::Notify;
 use tokio::task::coop::unconstrained;
 
-use super::turn::Turn;
+use super::state::Turn;
 
 /// Nothing was said yet.
 const SERVING: u8 = 0;

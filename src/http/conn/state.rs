@@ -1,6 +1,6 @@
 //! Whose turn it is on a connection: the client's, from whom a request head is due, or ours. Also
 //! whether we hold an answer back, and which answer is to be the last. It is what the socket below
-//! hyper ([`super::stream`]), the service above it and the task around it have to know of each other.
+//! hyper ([`super::socket`]), the service above it and the task around it have to know of each other.
 //!
 //! All three are in one task, one after the other, so relaxed atomics are plain variables that may
 //! be shared.

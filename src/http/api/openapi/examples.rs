@@ -9,11 +9,10 @@ use serde_json::Value;
 
 use crate::http::api::dialect::{Dialect, Failure, Trouble};
 use crate::http::api::dialect_of;
-use crate::http::api::openapi::read;
-use crate::http::server::Settings;
+use crate::http::conn::server::Settings;
 
 /// By operation.
-const EXAMPLES: &str = include_str!("openapi/examples.json");
+const EXAMPLES: &str = include_str!("examples.json");
 
 /// Of one operation.
 #[derive(Default, Deserialize)]
@@ -88,4 +87,9 @@ fn told(status: &str, dialect: &dyn Dialect) -> Option<Value> {
         _ => return None,
     };
     serde_json::from_slice(&dialect.failure(&failure).bytes).ok()
+}
+
+/// The files are part of the program, and the tests read each of them.
+pub(super) fn read<T: for<'de> Deserialize<'de>>(text: &str) -> T {
+    serde_json::from_str(text).expect("the files of the description are what they should be")
 }
