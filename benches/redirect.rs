@@ -18,7 +18,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use waypost::cache::Lookup;
 use waypost::clicks::counter::Counter;
 use waypost::http::host;
-use waypost::http::route::Place;
+use waypost::http::route::Route;
 use waypost::model::domain::DomainNumber;
 use waypost::model::id::Id;
 use waypost::model::short_code::canonical;
@@ -76,7 +76,7 @@ fn stages(c: &mut Criterion) {
     });
 
     c.bench_function("2 place of the target", |b| {
-        b.iter(|| assert_eq!(Place::of(black_box(&uri).path()), Place::Visit));
+        b.iter(|| assert_eq!(Route::of(black_box(&uri).path()), Route::Visit));
     });
 
     c.bench_function("3 domain", |b| {
@@ -145,7 +145,7 @@ fn stages(c: &mut Criterion) {
         let to = HeaderValue::try_from(location(500)).expect("visible ASCII");
         let mut spare = HeaderMap::new();
         b.iter(|| {
-            let mut answer = Plain::new(StatusCode::FOUND, black_box(&to)).answer::<()>(&mut spare);
+            let mut answer = Plain::new(StatusCode::FOUND, black_box(&to)).respond::<()>(&mut spare);
             assert_eq!(answer.headers().len(), 2);
             std::mem::swap(answer.headers_mut(), &mut spare);
         });

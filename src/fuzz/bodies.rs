@@ -1,7 +1,7 @@
 //! Requests of each dialect: which endpoint, its id, its query, its body.
 
 use super::Input;
-use crate::http::api::dialect::{Body, Call, Dialect, Failure, Refusal};
+use crate::http::api::dialect::{ApiError, BadRequest, Body, Dialect, RequestParts};
 use crate::http::api::json;
 use crate::http::api::query::Query;
 use crate::http::api::{DIALECTS, dialect_of};
@@ -34,7 +34,7 @@ fn ask(dialect: &'static dyn Dialect, data: &[u8]) {
         let read: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(body);
         assert!(read.is_ok(), "what we call JSON is JSON");
     }
-    let call = Call { id: &id, query: Query::parse(Some(&query)), body };
+    let call = RequestParts { id: &id, query: Query::parse(Some(&query)), body };
     match (endpoint.parse)(&call) {
         Ok(asked) => {
             assert!(Scopes::all().allow(asked.command.scope()));
@@ -45,16 +45,16 @@ fn ask(dialect: &'static dyn Dialect, data: &[u8]) {
     }
 }
 
-fn refuse(refusal: &Refusal) {
+fn refuse(refusal: &BadRequest) {
     match refusal {
-        Refusal::Malformed(why) => assert!(!why.is_empty()),
-        Refusal::Mistyped(invalid) | Refusal::Rule(invalid) => {
+        BadRequest::Malformed(why) => assert!(!why.is_empty()),
+        BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid) => {
             assert!(!invalid.field.is_empty() && !invalid.why.is_empty(), "{invalid:?}");
         }
-        Refusal::NotFound(what) => assert!(!what.is_empty()),
+        BadRequest::NotFound(what) => assert!(!what.is_empty()),
     }
     for dialect in DIALECTS {
-        let Body { status, bytes, .. } = dialect.failure(&Failure::Refused(refusal.clone()));
+        let Body { status, bytes, .. } = dialect.failure(&ApiError::BadRequest(refusal.clone()));
         assert!(status.is_client_error(), "{refusal:?}: {status}");
         assert!(json::object(&bytes).is_ok(), "{refusal:?}: {}", String::from_utf8_lossy(&bytes));
     }

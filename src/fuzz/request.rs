@@ -9,7 +9,7 @@ use hyper::{HeaderMap, Uri, Version};
 use super::Input;
 use super::address::check_code;
 use crate::http::host;
-use crate::http::route::Place;
+use crate::http::route::Route;
 use crate::model::network::Networks;
 use crate::model::short_code::{canonical, is_reserved};
 use crate::visit::agents::{Agent, Agents};
@@ -41,10 +41,10 @@ pub(super) fn request(data: &[u8]) {
             assert_eq!(host::parse(authority.as_str()).as_deref(), Ok(&*host), "the target's own host wins");
         }
     }
-    let place = Place::of(uri.path());
+    let route = Route::of(uri.path());
     let path = uri.path();
     let first = path.strip_prefix('/').unwrap_or(path).split('/').next().unwrap_or("");
-    if place == Place::Visit {
+    if route == Route::Visit {
         assert!(!is_reserved(first), "{first} is no link's");
         if let Some(code) = canonical(first) {
             check_code(&code);

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use crate::fair::FairPermit;
 
 /// Every answer.
-pub type Answer = Response<Content>;
+pub type HttpResponse = Response<Content>;
 
 /// The body of an answer.
 #[derive(Debug)]

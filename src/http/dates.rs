@@ -125,11 +125,11 @@ where
     type Output = Result<Response<C>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut answer = ready!(Pin::new(&mut self.inner).poll(cx));
-        if let (Ok(answer), Some(own)) = (&mut answer, self.own.take()) {
-            answer.headers_mut().insert(DATE, own);
+        let mut response = ready!(Pin::new(&mut self.inner).poll(cx));
+        if let (Ok(response), Some(own)) = (&mut response, self.own.take()) {
+            response.headers_mut().insert(DATE, own);
         }
-        Poll::Ready(answer)
+        Poll::Ready(response)
     }
 }
 

@@ -18,7 +18,7 @@ const SLOTS: usize = 16_384;
 
 /// Counts misses.
 #[derive(Debug)]
-pub(super) struct Scans {
+pub(super) struct MissLimit {
     per_minute: u32,
     began: Instant,
     random: ahash::RandomState,
@@ -26,9 +26,9 @@ pub(super) struct Scans {
     slots: Box<[AtomicU64]>,
 }
 
-impl Scans {
-    pub(super) fn new(per_minute: u32) -> Scans {
-        Scans {
+impl MissLimit {
+    pub(super) fn new(per_minute: u32) -> MissLimit {
+        MissLimit {
             per_minute,
             began: Instant::now(),
             random: ahash::RandomState::new(),
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn so_many_a_minute_and_address() {
-        let scans = Scans::new(3);
+        let scans = MissLimit::new(3);
         let address = |text: &str| text.parse::<IpAddr>().expect("an address");
         let at = |seconds: u64| scans.began + Duration::from_secs(seconds);
         for _ in 0..3 {
@@ -73,7 +73,7 @@ mod tests {
     /// One bit of an address that forges all others does not help it.
     #[test]
     fn forged_addresses_take_no_memory_and_lift_no_limit() {
-        let scans = Scans::new(3);
+        let scans = MissLimit::new(3);
         let now = scans.began;
         for n in 0..1_000_000_u32 {
             scans.miss(IpAddr::V4(n.into()), now);

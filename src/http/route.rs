@@ -5,7 +5,7 @@ use crate::model::short_code::{first_segment, is_reserved};
 
 /// Whose a path is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Route {
     /// A visitor's: a short code, or what could be one.
     Visit,
     /// A link as one contact got it.
@@ -27,27 +27,27 @@ pub enum Place {
     /// A picture.
     Icon,
     /// A reserved word's that leads nowhere.
-    Nowhere,
+    Unknown,
 }
 
-impl Place {
+impl Route {
     /// By the first segment, as the client spelt it; reserved words in another case are nobody's,
     /// since no code can be one.
-    pub fn of(path: &str) -> Place {
+    pub fn of(path: &str) -> Route {
         let rest = path.strip_prefix('/').unwrap_or(path);
         let (first, behind) = first_segment(rest);
         match first {
-            "links" if path.starts_with(CONTACT_PATH) => Place::Contact,
-            "api" if matches!(behind, "openapi.json" | "openapi.json/") => Place::Description,
-            "api" if matches!(behind, "docs" | "docs/") => Place::Docs,
-            "api" | "links" | "snapshots" | "locations" => Place::Api,
-            "healthz" if behind.is_empty() => Place::Health,
-            "readyz" if behind.is_empty() => Place::Ready,
-            "metrics" if behind.is_empty() => Place::Metrics,
-            "robots.txt" if behind.is_empty() => Place::Robots,
-            "favicon.ico" if behind.is_empty() => Place::Icon,
-            _ if is_reserved(first) => Place::Nowhere,
-            _ => Place::Visit,
+            "links" if path.starts_with(CONTACT_PATH) => Route::Contact,
+            "api" if matches!(behind, "openapi.json" | "openapi.json/") => Route::Description,
+            "api" if matches!(behind, "docs" | "docs/") => Route::Docs,
+            "api" | "links" | "snapshots" | "locations" => Route::Api,
+            "healthz" if behind.is_empty() => Route::Health,
+            "readyz" if behind.is_empty() => Route::Ready,
+            "metrics" if behind.is_empty() => Route::Metrics,
+            "robots.txt" if behind.is_empty() => Route::Robots,
+            "favicon.ico" if behind.is_empty() => Route::Icon,
+            _ if is_reserved(first) => Route::Unknown,
+            _ => Route::Visit,
         }
     }
 }
@@ -59,35 +59,35 @@ mod tests {
     #[test]
     fn places() {
         let rows = [
-            ("/", Place::Visit),
-            ("/sale", Place::Visit),
-            ("/apiary", Place::Visit),
-            ("//api", Place::Visit),
-            ("/%61pi", Place::Visit),
-            ("/api", Place::Api),
-            ("/api/v1/links", Place::Api),
-            ("/api/openapi.json", Place::Description),
-            ("/api/docs/", Place::Docs),
-            ("/api/docs/x", Place::Api),
-            ("/links/", Place::Api),
-            ("/links/r/2/eyJ.x.y", Place::Contact),
-            ("/links/r/7/eyJ.x.y", Place::Api),
-            ("/locations/x", Place::Api),
-            ("/API/v1", Place::Nowhere),
-            ("/Links", Place::Nowhere),
-            ("/.well-known/x", Place::Nowhere),
-            ("/assets/../../etc/passwd", Place::Nowhere),
-            ("/admin", Place::Nowhere),
-            ("/healthz", Place::Health),
-            ("/healthz/", Place::Health),
-            ("/healthz/x", Place::Nowhere),
-            ("/readyz", Place::Ready),
-            ("/metrics", Place::Metrics),
-            ("/robots.txt", Place::Robots),
-            ("/favicon.ico", Place::Icon),
+            ("/", Route::Visit),
+            ("/sale", Route::Visit),
+            ("/apiary", Route::Visit),
+            ("//api", Route::Visit),
+            ("/%61pi", Route::Visit),
+            ("/api", Route::Api),
+            ("/api/v1/links", Route::Api),
+            ("/api/openapi.json", Route::Description),
+            ("/api/docs/", Route::Docs),
+            ("/api/docs/x", Route::Api),
+            ("/links/", Route::Api),
+            ("/links/r/2/eyJ.x.y", Route::Contact),
+            ("/links/r/7/eyJ.x.y", Route::Api),
+            ("/locations/x", Route::Api),
+            ("/API/v1", Route::Unknown),
+            ("/Links", Route::Unknown),
+            ("/.well-known/x", Route::Unknown),
+            ("/assets/../../etc/passwd", Route::Unknown),
+            ("/admin", Route::Unknown),
+            ("/healthz", Route::Health),
+            ("/healthz/", Route::Health),
+            ("/healthz/x", Route::Unknown),
+            ("/readyz", Route::Ready),
+            ("/metrics", Route::Metrics),
+            ("/robots.txt", Route::Robots),
+            ("/favicon.ico", Route::Icon),
         ];
         for (path, want) in rows {
-            assert_eq!(Place::of(path), want, "{path}");
+            assert_eq!(Route::of(path), want, "{path}");
         }
     }
 }

@@ -12,11 +12,11 @@
 //! | stage | where | instructions |
 //! |---|---|---|
 //! | Host: found, one, well-formed | [`host::of`] | 150 |
-//! | whose path it is | [`Place::of`] | 140 |
-//! | domain, and the code's spelling | `Visitor::place` | 220 |
+//! | whose path it is | [`Route::of`] | 140 |
+//! | domain, and the code's spelling | `Visitor::route` | 220 |
 //! | who asks, and how | `How::and_agent`, `Agents::of` | 90 (browser: 550) |
-//! | directory, look-up, count | `Visitor::answer`, [`crate::cache`] | 360 |
-//! | head with two headers, in the request's map | [`Plain::answer`] | 550; as bare hyper, less what a map of its own costs: 300 (browser: 2,000) |
+//! | directory, look-up, count | `Visitor::response`, [`crate::cache`] | 360 |
+//! | head with two headers, in the request's map | [`Plain::response`] | 550; as bare hyper, less what a map of its own costs: 300 (browser: 2,000) |
 //! | the request handed on and the answer out, panics caught | here | 250 |
 //! | answers joined, heads timed, fragments looked for | `http::stream`, `http::deadline` | 350 (browser: 420) |
 //! | deadline for heads by hyper's timer | - | none, for 1,400 |
@@ -47,21 +47,21 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
-use crate::http::api::dialect::{Dialect, Trouble};
 use super::api::openapi::Description;
+use super::conn::server::Settings;
+use super::miss_limit::MissLimit;
+use super::route::Route;
+use crate::http::api::dialect::{Dialect, ServerError};
 use crate::http::api::ops::Ops;
 use crate::http::api::{self, Api};
-use crate::http::body::{self, Answer, BodyError, Content};
+use crate::http::body::{self, BodyError, Content, HttpResponse};
 use crate::http::counts::Counts;
 use crate::http::host;
-use super::route::Place;
-use super::miss_limit::Scans;
-use super::conn::server::Settings;
 use crate::model::network::Networks;
 use crate::visit::redirect::Plain;
 use crate::visit::unlock::FORM_MAX;
 use crate::visit::validity::Missed;
-use crate::visit::{self, Visit, Visitor, pages, peer};
+use crate::visit::{Visit, VisitResponse, Visitor, pages, peer};
 
 /// Longest request target in bytes, as at nginx and most proxies before us. Past it: 414.
 const TARGET_MAX: usize = 8 * 1024;
@@ -95,10 +95,10 @@ struct Shared {
     counts: Arc<Counts>,
     body_timeout: Duration,
     proxies: Networks,
-    scans: Scans,
+    misses: MissLimit,
     /// Requests for health and readiness: limited like misses, and apart from them, so that no scanner
     /// behind the same proxy makes a supervisor take the server for dead.
-    probes: Scans,
+    probes: MissLimit,
 }
 
 impl Service {
@@ -114,7 +114,7 @@ impl Service {
     ) -> Service {
         let body_timeout = settings.body_timeout;
         let proxies = settings.proxies().expect("the configuration was checked");
-        let (description, scans, probes) = (api.describe(), Scans::new(misses), Scans::new(misses));
+        let (description, misses, probes) = (api.describe(), MissLimit::new(misses), MissLimit::new(misses));
         Service(Arc::new(Shared {
             visitor,
             api,
@@ -123,7 +123,7 @@ impl Service {
             counts,
             body_timeout,
             proxies,
-            scans,
+            misses,
             probes,
         }))
     }
@@ -136,16 +136,16 @@ impl Service {
 
 /// An answer, or what it waits for.
 #[derive(Debug)]
-pub enum Answering {
+pub enum ResponseFuture {
     /// There already; taken by the first poll.
-    Now(Option<Answer>),
+    Now(Option<HttpResponse>),
     /// On its way.
     Later(Later),
 }
 
 /// An answer on its way.
 pub struct Later {
-    answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+    response: Pin<Box<dyn Future<Output = HttpResponse> + Send>>,
     counts: Arc<Counts>,
     /// Who words a panic; a page when nobody.
     dialect: Option<&'static dyn Dialect>,
@@ -157,34 +157,34 @@ impl std::fmt::Debug for Later {
     }
 }
 
-impl Future for Answering {
-    type Output = Result<Answer, Infallible>;
+impl Future for ResponseFuture {
+    type Output = Result<HttpResponse, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Answering::Now(answer) => {
+            ResponseFuture::Now(response) => {
                 // Polled again after the end, which nobody may do, it would wait for ever.
-                answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
+                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
             }
-            Answering::Later(later) => {
-                let polled = catch_unwind(AssertUnwindSafe(|| later.answer.as_mut().poll(cx)));
+            ResponseFuture::Later(later) => {
+                let polled = catch_unwind(AssertUnwindSafe(|| later.response.as_mut().poll(cx)));
                 polled.map_or_else(
                     |_| {
                         later.counts.panics.add();
                         Poll::Ready(Ok(later.dialect.map_or_else(panicked, api::internal)))
                     },
-                    |answer| answer.map(Ok),
+                    |response| response.map(Ok),
                 )
             }
         }
     }
 }
 
-fn panicked() -> Answer {
+fn panicked() -> HttpResponse {
     page(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-fn page(status: StatusCode) -> Answer {
+fn page(status: StatusCode) -> HttpResponse {
     pages::error(status).map(Content::Whole)
 }
 
@@ -192,15 +192,15 @@ impl<B> hyper::service::Service<Request<B>> for Connection
 where
     B: Body<Data = Bytes> + Send + 'static,
 {
-    type Response = Answer;
+    type Response = HttpResponse;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = ResponseFuture;
 
-    fn call(&self, mut request: Request<B>) -> Answering {
+    fn call(&self, mut request: Request<B>) -> ResponseFuture {
         let service = &self.service;
         let answering = match service.caught(|| service.route(&request, self.peer)) {
             // Written here, in place: each further move of an answer costs.
-            Some(Routed::Redirect(redirect)) => return now(redirect.answer(request.headers_mut())),
+            Some(Routed::Redirect(redirect)) => return now(redirect.respond(request.headers_mut())),
             Some(Routed::Answered(answering)) => Some(answering),
             Some(Routed::Api) => service.caught(|| service.api(request, self.peer)),
             Some(Routed::Unlock { host }) => service.caught(|| service.unlock(&host, request, self.peer)),
@@ -215,7 +215,7 @@ enum Routed {
     /// To a plain redirect.
     Redirect(Plain),
     /// Its head was enough.
-    Answered(Answering),
+    Answered(ResponseFuture),
     Api,
     /// A link's password, at this host.
     Unlock {
@@ -223,9 +223,9 @@ enum Routed {
     },
 }
 
-impl From<Answer> for Routed {
-    fn from(answer: Answer) -> Routed {
-        Routed::Answered(now(answer))
+impl From<HttpResponse> for Routed {
+    fn from(response: HttpResponse) -> Routed {
+        Routed::Answered(now(response))
     }
 }
 
@@ -239,116 +239,116 @@ impl Service {
     fn route<B: Body>(&self, request: &Request<B>, peer: IpAddr) -> Routed {
         let uri = request.uri();
         let Ok(host) = host::of(request.version(), uri, request.headers()) else {
-            return closing(refused(uri, Trouble::BadHost)).into();
+            return closing(refused(uri, ServerError::BadHost)).into();
         };
         if target_length(uri) > TARGET_MAX {
-            return closing(refused(uri, Trouble::LongTarget)).into();
+            return closing(refused(uri, ServerError::LongTarget)).into();
         }
         if !request.body().is_end_stream() && !is_framed_plainly(request.headers()) {
             return closing(page(StatusCode::BAD_REQUEST)).into();
         }
         let method = request.method();
-        let place = Place::of(uri.path());
+        let route = Route::of(uri.path());
         // The three that are about the server or the connection, never about a resource of ours; the
         // APIs refuse them like any other method, in their vendors' words.
         let is_apart = matches!(*method, Method::TRACE | Method::CONNECT) || !uri.path().starts_with('/');
-        if is_apart && place != Place::Api {
+        if is_apart && route != Route::Api {
             return closing(not_allowed()).into();
         }
-        if place == Place::Api {
+        if route == Route::Api {
             return Routed::Api;
         }
-        if *method == Method::POST && place == Place::Visit {
+        if *method == Method::POST && route == Route::Visit {
             return Routed::Unlock { host: host.into_owned() };
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
             return not_allowed().into();
         }
-        let answer = match place {
-            Place::Visit => {
+        let response = match route {
+            Route::Visit => {
                 let (path, query, headers) = (uri.path(), uri.query(), request.headers());
                 let visit =
                     Visit { method, host: &host, path, query, headers, peer, proxies: &self.0.proxies };
-                return match self.0.visitor.answer(&visit) {
-                    visit::Answer::Plain(redirect) => Routed::Redirect(redirect),
-                    answer => Routed::Answered(self.visited(answer, &visit)),
+                return match self.0.visitor.respond(&visit) {
+                    VisitResponse::Plain(redirect) => Routed::Redirect(redirect),
+                    response => Routed::Answered(self.visited(response, &visit)),
                 };
             }
-            Place::Contact => {
+            Route::Contact => {
                 let (path, query, headers) = (uri.path(), uri.query(), request.headers());
                 let visit =
                     Visit { method, host: &host, path, query, headers, peer, proxies: &self.0.proxies };
-                let answer = self.0.visitor.follow_contact_link(&visit);
-                return Routed::Answered(self.visited(answer, &visit));
+                let response = self.0.visitor.follow_contact_link(&visit);
+                return Routed::Answered(self.visited(response, &visit));
             }
-            Place::Health | Place::Ready => self.probed(place, request.headers(), peer),
-            Place::Metrics | Place::Description | Place::Docs => {
-                self.documented(place, request.headers(), peer)
+            Route::Health | Route::Ready => self.probed(route, request.headers(), peer),
+            Route::Metrics | Route::Description | Route::Docs => {
+                self.documented(route, request.headers(), peer)
             }
-            Place::Robots => fixed("text/plain; charset=utf-8", ROBOTS),
-            Place::Icon => fixed("image/svg+xml", ICON),
-            // Asked for by scanners: counted like codes that lead nowhere.
-            Place::Nowhere | Place::Api => {
+            Route::Robots => fixed("text/plain; charset=utf-8", ROBOTS),
+            Route::Icon => fixed("image/svg+xml", ICON),
+            // ScopedCommand for by scanners: counted like codes that lead nowhere.
+            Route::Unknown | Route::Api => {
                 let peer = peer::of(peer, request.headers(), &self.0.proxies);
-                let wait = self.0.scans.miss(peer, Instant::now());
+                let wait = self.0.misses.miss(peer, Instant::now());
                 wait.map_or_else(|| page(StatusCode::NOT_FOUND), too_many)
             }
         };
-        answer.into()
+        response.into()
     }
 
     /// The answer to a request for health or readiness.
-    fn probed(&self, place: Place, headers: &HeaderMap, peer: IpAddr) -> Answer {
+    fn probed(&self, route: Route, headers: &HeaderMap, peer: IpAddr) -> HttpResponse {
         let peer = peer::of(peer, headers, &self.0.proxies);
         match self.0.probes.miss(peer, Instant::now()) {
             Some(wait) => too_many(wait),
-            None if place == Place::Ready => self.0.ops.ready(),
+            None if route == Route::Ready => self.0.ops.ready(),
             None => self.0.ops.health(),
         }
     }
 
     /// The answer to a request for what is about the server itself, within the limits of its key or
     /// address.
-    fn documented(&self, place: Place, headers: &HeaderMap, peer: IpAddr) -> Answer {
+    fn documented(&self, route: Route, headers: &HeaderMap, peer: IpAddr) -> HttpResponse {
         let Shared { ops, api, description, .. } = &*self.0;
         let peer = peer::of(peer, headers, &self.0.proxies);
-        let is_for_operator = place == Place::Metrics && !ops.is_public;
+        let is_for_operator = route == Route::Metrics && !ops.is_public;
         let refused =
             if is_for_operator { api.refuse_operator(headers, peer) } else { api.refuse_anyone(peer) };
         if let Some(refused) = refused {
             return refused;
         }
-        match place {
-            Place::Metrics => ops.metrics(),
-            Place::Description => description.json(),
+        match route {
+            Route::Metrics => ops.metrics(),
+            Route::Description => description.json(),
             _ => description.page(),
         }
     }
 
     /// The answer to a visit.
-    fn visited(&self, answer: visit::Answer, visit: &Visit<'_>) -> Answering {
-        match answer {
-            visit::Answer::Plain(redirect) => now(redirect.answer(&mut HeaderMap::new())),
-            visit::Answer::Now(answer) if answer.extensions().get::<Missed>().is_none() => {
-                now(answer.map(Content::Whole))
+    fn visited(&self, response: VisitResponse, visit: &Visit<'_>) -> ResponseFuture {
+        match response {
+            VisitResponse::Plain(redirect) => now(redirect.respond(&mut HeaderMap::new())),
+            VisitResponse::Now(response) if response.extensions().get::<Missed>().is_none() => {
+                now(response.map(Content::Whole))
             }
-            visit::Answer::Now(answer) => now(self.limited(answer, visit.address()).map(Content::Whole)),
-            visit::Answer::Later(answer) => {
+            VisitResponse::Now(response) => now(self.limited(response, visit.address()).map(Content::Whole)),
+            VisitResponse::Later(response) => {
                 let (service, address) = (self.clone(), visit.address());
-                let answer = async move { service.limited(answer.await, address).map(Content::Whole) };
-                self.later(Box::pin(answer), None)
+                let response = async move { service.limited(response.await, address).map(Content::Whole) };
+                self.later(Box::pin(response), None)
             }
         }
     }
 
     /// The answer, unless it is the miss too many of this address.
-    fn limited(&self, answer: Response<Full<Bytes>>, peer: IpAddr) -> Response<Full<Bytes>> {
-        let missed = answer.extensions().get::<Missed>().is_some();
-        let wait = missed.then(|| self.0.scans.miss(peer, Instant::now())).flatten();
-        wait.map_or(answer, pages::too_many)
+    fn limited(&self, response: Response<Full<Bytes>>, peer: IpAddr) -> Response<Full<Bytes>> {
+        let missed = response.extensions().get::<Missed>().is_some();
+        let wait = missed.then(|| self.0.misses.miss(peer, Instant::now())).flatten();
+        wait.map_or(response, pages::too_many)
     }
 
-    fn unlock<B>(&self, host: &str, request: Request<B>, peer: IpAddr) -> Answering
+    fn unlock<B>(&self, host: &str, request: Request<B>, peer: IpAddr) -> ResponseFuture
     where
         B: Body<Data = Bytes> + Send + 'static,
     {
@@ -369,30 +369,30 @@ impl Service {
         self.visited(self.0.visitor.unlock(&visit, form), &visit)
     }
 
-    fn api<B>(&self, request: Request<B>, peer: IpAddr) -> Answering
+    fn api<B>(&self, request: Request<B>, peer: IpAddr) -> ResponseFuture
     where
         B: Body<Data = Bytes> + Send + 'static,
     {
         let dialect = api::dialect_of(request.uri().path());
         let peer = peer::of(peer, request.headers(), &self.0.proxies);
-        self.later(Box::pin(self.0.api.clone().answer(request, peer)), Some(dialect))
+        self.later(Box::pin(self.0.api.clone().respond(request, peer)), Some(dialect))
     }
 
     fn later(
         &self,
-        answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+        response: Pin<Box<dyn Future<Output = HttpResponse> + Send>>,
         dialect: Option<&'static dyn Dialect>,
-    ) -> Answering {
-        Answering::Later(Later { answer, counts: Arc::clone(&self.0.counts), dialect })
+    ) -> ResponseFuture {
+        ResponseFuture::Later(Later { response, counts: Arc::clone(&self.0.counts), dialect })
     }
 }
 
-fn too_many(wait: Duration) -> Answer {
+fn too_many(wait: Duration) -> HttpResponse {
     pages::too_many(wait).map(Content::Whole)
 }
 
-fn now(answer: Answer) -> Answering {
-    Answering::Now(Some(answer))
+fn now(response: HttpResponse) -> ResponseFuture {
+    ResponseFuture::Now(Some(response))
 }
 
 /// Whether nobody can read the length of this body otherwise than hyper does, which takes every list
@@ -404,9 +404,9 @@ fn is_framed_plainly(headers: &HeaderMap) -> bool {
 }
 
 /// The refusal of a request that is not looked at: in the words of whose path it is.
-fn refused(uri: &Uri, trouble: Trouble) -> Answer {
-    match Place::of(uri.path()) {
-        Place::Api => api::troubled(api::dialect_of(uri.path()), trouble),
+fn refused(uri: &Uri, trouble: ServerError) -> HttpResponse {
+    match Route::of(uri.path()) {
+        Route::Api => api::troubled(api::dialect_of(uri.path()), trouble),
         _ => page(trouble.status()),
     }
 }
@@ -418,25 +418,25 @@ fn target_length(uri: &Uri) -> usize {
 
 /// The same answer, and the connection's last: whoever spoke so cannot be trusted to frame the
 /// next request.
-fn closing(mut answer: Answer) -> Answer {
-    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    answer
+fn closing(mut response: HttpResponse) -> HttpResponse {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
-fn not_allowed() -> Answer {
-    let mut answer = page(StatusCode::METHOD_NOT_ALLOWED);
-    answer.headers_mut().insert(ALLOW, GET_AND_HEAD);
-    answer
+fn not_allowed() -> HttpResponse {
+    let mut response = page(StatusCode::METHOD_NOT_ALLOWED);
+    response.headers_mut().insert(ALLOW, GET_AND_HEAD);
+    response
 }
 
 /// A file that never changes.
-fn fixed(kind: &'static str, text: &'static str) -> Answer {
-    let mut answer = Response::new(Content::from(Bytes::from_static(text.as_bytes())));
-    let headers = answer.headers_mut();
+fn fixed(kind: &'static str, text: &'static str) -> HttpResponse {
+    let mut response = Response::new(Content::from(Bytes::from_static(text.as_bytes())));
+    let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
+    response
 }
 
 #[cfg(test)]
@@ -453,10 +453,10 @@ mod tests {
     async fn a_panic_on_the_way_is_500_and_counted() {
         let counts = Arc::new(Counts::default());
         for dialect in [None, Some(api::dialect_of("/api/v1/links"))] {
-            let answer = Box::pin(async { panic!("a handler's mistake") });
-            let answering = Answering::Later(Later { answer, counts: Arc::clone(&counts), dialect });
-            let answer = answering.await.expect("infallible");
-            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            let response = Box::pin(async { panic!("a handler's mistake") });
+            let answering = ResponseFuture::Later(Later { response, counts: Arc::clone(&counts), dialect });
+            let response = answering.await.expect("infallible");
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         }
         assert_eq!(counts.panics.get(), 2);
     }
@@ -465,7 +465,7 @@ mod tests {
         #[test]
         fn no_target_panics(target in "/[!-~]{0,60}|http://[!-~]{0,60}|\\*|\\PC{0,40}") {
             if let Ok(uri) = target.parse::<Uri>() {
-                let _ = (Place::of(uri.path()), target_length(&uri));
+                let _ = (Route::of(uri.path()), target_length(&uri));
                 let _ = host::of(hyper::Version::HTTP_10, &uri, &hyper::HeaderMap::new());
             }
         }

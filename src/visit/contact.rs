@@ -8,20 +8,20 @@ use hyper::header::{HeaderValue, USER_AGENT};
 
 use super::intent::Intent;
 use super::rule::VisitFacts;
-use super::{Answer, Unreadable, Visit, Visitor, pages, redirect, validity};
+use super::{Unreadable, Visit, VisitResponse, Visitor, pages, redirect, validity};
 use crate::cache::entry::Action;
 use crate::links::CONTACT_PATH;
 use crate::model::domain::DomainNumber;
 
 impl Visitor {
     /// Answers a visit to a path below [`CONTACT_PATH`].
-    pub fn follow_contact_link(&self, visit: &Visit<'_>) -> Answer {
+    pub fn follow_contact_link(&self, visit: &Visit<'_>) -> VisitResponse {
         let token = visit.path.strip_prefix(CONTACT_PATH).unwrap_or("").to_owned();
         let agent = self.agent(visit.headers.get(USER_AGENT));
         let intent = Intent::of(visit.method, visit.headers);
         let mut facts = VisitFacts::new(intent, agent, "", visit);
         let visitor = self.clone();
-        Answer::Later(Box::pin(async move {
+        VisitResponse::Later(Box::pin(async move {
             let domain_of = |number| visitor.links.directory().domain(number).map(Arc::clone);
             let Some(home) = domain_of(DomainNumber::DEFAULT) else { return pages::unavailable() };
             let said = match visitor.links.contact_link(&token).await {

@@ -104,12 +104,12 @@ impl Visitor {
             });
         }
         let (outcome, is_counted) = (outcome(&verdict), leads.is_some() && evaluation.counts());
-        let answer = self.render(verdict, &evaluation, &view.domain);
-        let header = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let response = self.render(verdict, &evaluation, &view.domain);
+        let header = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         Ok(Explanation {
             at: now,
             outcome,
-            status: answer.status().as_u16(),
+            status: response.status().as_u16(),
             location: header.map(str::to_owned).or(leads),
             is_counted,
             locked_until: self.locked_until(&conditional.link, context.now),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 
-use super::{Answer, UnknownHosts, Visit, Visitor, pages, validity};
+use super::{UnknownHosts, Visit, VisitResponse, Visitor, pages, validity};
 use crate::links::directory::Directory;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::short_code::{canonical, first_segment};
@@ -30,12 +30,12 @@ impl<'a> NotALink<'a> {
     }
 
     /// What is answered there.
-    pub(super) fn answer(self, visitor: &Visitor) -> Answer {
+    pub(super) fn respond(self, visitor: &Visitor) -> VisitResponse {
         match self {
-            NotALink::Unready => Answer::Now(pages::unavailable()),
-            NotALink::NoDomain => Answer::Now(pages::error(StatusCode::NOT_FOUND)),
+            NotALink::Unready => VisitResponse::Now(pages::unavailable()),
+            NotALink::NoDomain => VisitResponse::Now(pages::error(StatusCode::NOT_FOUND)),
             NotALink::Root(domain) => visitor.root(domain),
-            NotALink::NoCode(domain) => Answer::Now(validity::not_found(domain, &visitor.links)),
+            NotALink::NoCode(domain) => VisitResponse::Now(validity::not_found(domain, &visitor.links)),
         }
     }
 }

@@ -11,7 +11,7 @@ use hyper::StatusCode;
 use super::destination;
 use super::rule::{Brought, Evaluation, Verdict};
 use super::rules::judge;
-use super::{Answer, Unreadable, Visitor, pages, redirect, validity};
+use super::{Unreadable, VisitResponse, Visitor, pages, redirect, validity};
 use crate::cache::entry::Action;
 use crate::links::loops::Hop;
 use crate::model::destination::Destination;
@@ -114,17 +114,17 @@ impl Visitor {
     }
 
     /// Answers a visit of a domain's `/`.
-    pub(super) fn root(&self, domain: &Domain) -> Answer {
+    pub(super) fn root(&self, domain: &Domain) -> VisitResponse {
         let root = domain.root_url.as_ref();
         let Some(to) = root.filter(|to| self.links.hop(to) != Some(Hop::Root(domain.number))) else {
             // None, or the domain took the name that its `rootUrl` has: as if there were none.
-            return Answer::Now(validity::not_found(domain, &self.links));
+            return VisitResponse::Now(validity::not_found(domain, &self.links));
         };
         if self.links.hop(to).is_none() {
-            return Answer::Now(redirect::elsewhere(to));
+            return VisitResponse::Now(redirect::elsewhere(to));
         }
         let (visitor, to) = (self.clone(), to.clone());
-        Answer::Later(Box::pin(async move {
+        VisitResponse::Later(Box::pin(async move {
             match visitor.leads_in_a_loop(to.clone()).await {
                 Ok(false) => redirect::elsewhere(&to),
                 Ok(true) => pages::error(StatusCode::LOOP_DETECTED),

@@ -83,7 +83,7 @@ impl Visit<'_> {
 }
 
 /// How a visit is answered.
-pub enum Answer {
+pub enum VisitResponse {
     /// From memory, and nothing but a redirect.
     Plain(Plain),
     /// From memory.
@@ -122,13 +122,13 @@ impl Visitor {
     }
 
     /// Answers one visit other than a POST, for which [`Visitor::unlock`] is.
-    pub fn answer(&self, visit: &Visit<'_>) -> Answer {
+    pub fn respond(&self, visit: &Visit<'_>) -> VisitResponse {
         let directory = self.links.directory();
         let (domain, code, rest) = match self.locate(&directory, visit) {
             Ok(place) => place,
             Err(nowhere) => {
                 let share = nowhere.root().and_then(|domain| share::asked(domain, visit.query));
-                return share.map_or_else(|| nowhere.answer(self), |id| self.share(id));
+                return share.map_or_else(|| nowhere.respond(self), |id| self.share(id));
             }
         };
         let (intent, name) = Intent::and_agent(visit.method, visit.headers);
@@ -145,13 +145,13 @@ impl Visitor {
         });
         let facts = || VisitFacts::new(intent, agent, rest, visit);
         match found {
-            Lookup::Hit(Ok(redirect)) => Answer::Plain(redirect),
+            Lookup::Hit(Ok(redirect)) => VisitResponse::Plain(redirect),
             Lookup::Hit(Err(entry)) => self.decide(&entry, domain, facts()),
-            Lookup::Absent => Answer::Now(validity::not_found(domain, &self.links)),
+            Lookup::Absent => VisitResponse::Now(validity::not_found(domain, &self.links)),
             Lookup::Miss => {
                 let (visitor, domain, code) = (self.clone(), Arc::clone(domain), code.into_owned());
                 let facts = facts();
-                Answer::Later(Box::pin(async move { visitor.seek(&code, domain, facts, None).await }))
+                VisitResponse::Later(Box::pin(async move { visitor.seek(&code, domain, facts, None).await }))
             }
         }
     }
@@ -182,13 +182,13 @@ impl Visitor {
     }
 
     /// Answers at once where that is possible.
-    fn decide(&self, entry: &Entry, domain: &Arc<Domain>, facts: VisitFacts) -> Answer {
+    fn decide(&self, entry: &Entry, domain: &Arc<Domain>, facts: VisitFacts) -> VisitResponse {
         let may_loop = matches!(&entry.action, Action::Evaluate(conditional) if conditional.leads_here);
-        if !may_loop && let Step::Answer(answer) = self.step(entry, domain, &facts, None) {
-            return Answer::Now(answer);
+        if !may_loop && let Step::Answer(response) = self.step(entry, domain, &facts, None) {
+            return VisitResponse::Now(response);
         }
         let (visitor, entry, domain) = (self.clone(), entry.clone(), Arc::clone(domain));
-        Answer::Later(Box::pin(visitor.lead(entry, domain, facts, None)))
+        VisitResponse::Later(Box::pin(visitor.lead(entry, domain, facts, None)))
     }
 
     /// Answers as the link is now.
@@ -222,7 +222,7 @@ impl Visitor {
                 Err(Unreadable) => return pages::unavailable(),
             }
             let limit = match self.step(&entry, &domain, &facts, given.as_ref()) {
-                Step::Answer(answer) => return answer,
+                Step::Answer(response) => return response,
                 Step::Reserve(limit) => limit,
             };
             if let Err(error) = self.links.reserve(&entry.counter, limit).await {
@@ -287,7 +287,7 @@ impl Visitor {
                     // 307 and 308 would have the browser send the password on.
                     Intent::Unlock => redirect::unlocked(location.clone()),
                     Intent::Follow | Intent::Probe | Intent::Prefetch => {
-                        Plain::new(*status, location).answer(&mut HeaderMap::new())
+                        Plain::new(*status, location).respond(&mut HeaderMap::new())
                     }
                 });
             }
@@ -361,13 +361,13 @@ impl Visitor {
             Presentation::Redirect => location,
             Presentation::Cloaked | Presentation::Pixels => evaluation.facts.same_again(),
         };
-        let mut answer = redirect::unlocked(to);
+        let mut response = redirect::unlocked(to);
         if let Some(hash) = &link.options.password {
             let is_secure = site.base_of(domain).starts_with("https:");
             let cookie = password::cookie(link.id, hash, &evaluation.facts.path, is_secure, evaluation.now);
-            answer.headers_mut().insert(SET_COOKIE, cookie);
+            response.headers_mut().insert(SET_COOKIE, cookie);
         }
-        answer
+        response
     }
 }
 

@@ -43,7 +43,7 @@ impl Plain {
     /// keeps the map of each answer for the connection's next request, so that one map, handed
     /// round, serves a connection for good. With a map of its own for each answer each request's is
     /// grown anew: for a browser's headers a tenth of all instructions.
-    pub fn answer<B: Default>(self, spare: &mut HeaderMap) -> Response<B> {
+    pub fn respond<B: Default>(self, spare: &mut HeaderMap) -> Response<B> {
         let mut response = Response::new(B::default());
         if spare.capacity() <= SPARE_MAX {
             mem::swap(response.headers_mut(), spare);
@@ -116,10 +116,10 @@ mod tests {
             spare.append(LOCATION, HeaderValue::from_static("https://evil.test/"));
             let room = spare.capacity();
             let location = HeaderValue::from_static("https://e.test/");
-            let answer: Response<()> = Plain::new(StatusCode::FOUND, &location).answer(&mut spare);
-            let got: Vec<_> = answer.headers().iter().collect();
+            let response: Response<()> = Plain::new(StatusCode::FOUND, &location).respond(&mut spare);
+            let got: Vec<_> = response.headers().iter().collect();
             assert_eq!(got, [(&LOCATION, &location), (&CACHE_CONTROL, &NO_STORE)], "{lines}");
-            assert_eq!(answer.headers().capacity() == room, is_kept, "{lines}: {room}");
+            assert_eq!(response.headers().capacity() == room, is_kept, "{lines}: {room}");
         }
     }
 

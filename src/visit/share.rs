@@ -3,7 +3,7 @@
 
 use hyper::StatusCode;
 
-use super::{Answer, Visitor, pages};
+use super::{VisitResponse, Visitor, pages};
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::Id;
 
@@ -19,10 +19,10 @@ pub(super) fn asked(domain: &Domain, query: Option<&str>) -> Option<Option<Id>> 
 
 impl Visitor {
     /// The page of a share.
-    pub(super) fn share(&self, id: Option<Id>) -> Answer {
-        let Some(id) = id else { return Answer::Now(pages::error(StatusCode::NOT_FOUND)) };
+    pub(super) fn share(&self, id: Option<Id>) -> VisitResponse {
+        let Some(id) = id else { return VisitResponse::Now(pages::error(StatusCode::NOT_FOUND)) };
         let links = self.links.clone();
-        Answer::Later(Box::pin(async move {
+        VisitResponse::Later(Box::pin(async move {
             match links.share_page(id).await {
                 Ok(Some((share, url))) => pages::share(&share, &url),
                 Ok(None) => pages::error(StatusCode::NOT_FOUND),

@@ -15,7 +15,7 @@ use super::intent::Intent;
 use super::pages::{self, Ask};
 use super::rule::{Evaluation, Verdict, VisitFacts};
 use super::rules::judge;
-use super::{Answer, Unreadable, Visit, Visitor};
+use super::{Unreadable, Visit, VisitResponse, Visitor};
 use crate::cache::entry::Action;
 use crate::links::Error;
 use crate::model::domain::Domain;
@@ -46,13 +46,13 @@ enum Refusal {
 impl Visitor {
     /// Answers a POST. `form` reads its body, of at most [`FORM_MAX`] bytes, or says with which
     /// status it is refused; it is not read unless it may open the link.
-    pub fn unlock<F>(&self, visit: &Visit<'_>, form: F) -> Answer
+    pub fn unlock<F>(&self, visit: &Visit<'_>, form: F) -> VisitResponse
     where
         F: Future<Output = Result<Bytes, StatusCode>> + Send + 'static,
     {
         let directory = self.links.directory();
         let Ok((domain, code, rest)) = self.locate(&directory, visit) else {
-            return Answer::Now(not_allowed());
+            return VisitResponse::Now(not_allowed());
         };
         let agent = self.agent(visit.headers.get(USER_AGENT));
         let attempt = Attempt {
@@ -62,7 +62,7 @@ impl Visitor {
             refusal: refusal(visit.headers, visit.host),
         };
         let visitor = self.clone();
-        Answer::Later(Box::pin(async move { visitor.attempt(attempt, form).await }))
+        VisitResponse::Later(Box::pin(async move { visitor.attempt(attempt, form).await }))
     }
 
     async fn attempt<F>(self, attempt: Attempt, form: F) -> Response<Full<Bytes>>
@@ -130,9 +130,9 @@ impl Visitor {
 
 /// Whatever asks for no password takes no POST.
 fn not_allowed() -> Response<Full<Bytes>> {
-    let mut answer = pages::error(StatusCode::METHOD_NOT_ALLOWED);
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    answer
+    let mut response = pages::error(StatusCode::METHOD_NOT_ALLOWED);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
 }
 
 /// Forms of other sites are refused: they would guess in their visitors' names, from their

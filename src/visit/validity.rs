@@ -69,12 +69,12 @@ pub struct Missed;
 /// The answer where there is no link. A fallback that leads to this server, which took its host's
 /// name after the fallback was set, is not followed: its visitor could be sent there again and again.
 pub(super) fn not_found(domain: &Domain, links: &Links) -> Response<Full<Bytes>> {
-    let mut answer = match &domain.not_found_url {
+    let mut response = match &domain.not_found_url {
         Some(url) if !links.is_here(url) => redirect::elsewhere(url),
         _ => pages::error(StatusCode::NOT_FOUND),
     };
-    answer.extensions_mut().insert(Missed);
-    answer
+    response.extensions_mut().insert(Missed);
+    response
 }
 
 /// The answer where there was one.

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use waypost::config::Config;
 use waypost::http::body::{Content, Piece};
-use waypost::http::counts::Counts;
 use waypost::http::conn::server;
 use waypost::http::conn::server::Settings;
+use waypost::http::counts::Counts;
 
 use crate::support::app::TestApp;
 use crate::support::http::{Answer, Client, Connection, raw, text};

@@ -1,17 +1,17 @@
 //! What a dialect is: endpoints, each of which turns bytes into a [`Command`] and the [`Reply`] to it into
-//! a [`Body`], and a rendering of a [`Failure`]. All pure. A dialect knows the model and this file, never
+//! a [`Body`], and a rendering of a [`ApiError`]. All pure. A dialect knows the model and this file, never
 //! the core behind it nor the server before it.
 
-mod asking;
-mod failure;
+mod error;
+mod parse;
 mod paths;
 mod reply;
 mod snapshots;
 
 use hyper::header::{HeaderName, HeaderValue};
 
-pub use self::asking::{object, read, write};
-pub use self::failure::{Failure, Trouble, capitalised};
+pub use self::error::{ApiError, ServerError, capitalised};
+pub use self::parse::{object, read, write};
 pub use self::paths::{Found, find};
 pub use self::reply::{Body, FromReply, JSON, Reply, show};
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
@@ -22,7 +22,7 @@ pub use crate::links::{
 };
 pub use crate::visit::explain::{Explanation, Question, Reason};
 
-pub use crate::http::api::refusal::Refusal;
+pub use super::bad_request::BadRequest;
 pub use crate::webhooks::Attempt;
 
 use crate::clock::Timestamp;
@@ -49,12 +49,12 @@ pub trait Dialect: Sync {
     fn endpoints(&self) -> &'static [Endpoint];
 
     /// What it means that a request's path, query or body names a workspace.
-    fn naming(&self) -> Naming {
-        Naming::Yields
+    fn workspace_rule(&self) -> WorkspaceRule {
+        WorkspaceRule::HeaderWins
     }
 
     /// Renders a failure.
-    fn failure(&self, failure: &Failure) -> Body;
+    fn failure(&self, failure: &ApiError) -> Body;
 
     /// The headers that tell where a caller stands (docs/decisions.md A6): requests a minute, how many of
     /// them are left, and the Unix second at which all are.
@@ -71,11 +71,11 @@ pub trait Dialect: Sync {
 
 /// What naming a workspace in path, query or body does, beside `X-Workspace-Id` or without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Naming {
+pub enum WorkspaceRule {
     /// The request acts there, unless the header names another.
-    Yields,
+    HeaderWins,
     /// It acts there or is refused, whatever the header says.
-    Leads,
+    NameWins,
     /// The same, and it sees nothing of other workspaces that its key reaches.
     Confines,
 }
@@ -89,7 +89,7 @@ pub struct Endpoint {
     /// Which body it takes.
     pub body: BodyKind,
     /// Reads a request.
-    pub parse: fn(&Call<'_>) -> Result<Asked, Refusal>,
+    pub parse: fn(&RequestParts<'_>) -> Result<ScopedCommand, BadRequest>,
     /// Renders the reply to its command: see [`show`]. Returns `None` for a reply of another command.
     pub reply: fn(&Reply) -> Option<Body>,
 }
@@ -99,7 +99,7 @@ pub const fn endpoint(
     method: &'static str,
     template: &'static str,
     body: BodyKind,
-    parse: fn(&Call<'_>) -> Result<Asked, Refusal>,
+    parse: fn(&RequestParts<'_>) -> Result<ScopedCommand, BadRequest>,
     reply: fn(&Reply) -> Option<Body>,
 ) -> Endpoint {
     Endpoint { method, template, body, parse, reply }
@@ -118,7 +118,7 @@ pub enum BodyKind {
 
 /// A request as a dialect sees it.
 #[derive(Debug)]
-pub struct Call<'a> {
+pub struct RequestParts<'a> {
     /// The segment in braces; with two of them, what the path has from the first to the last.
     pub id: &'a str,
     /// The query.
@@ -127,29 +127,29 @@ pub struct Call<'a> {
     pub body: &'a [u8],
 }
 
-impl Call<'_> {
+impl RequestParts<'_> {
     /// The segment in braces as an id of ours; anything else names no `what`.
-    pub fn id(&self, what: &'static str) -> Result<Id, Refusal> {
-        self.id.parse().map_err(|_| Refusal::NotFound(what))
+    pub fn id(&self, what: &'static str) -> Result<Id, BadRequest> {
+        self.id.parse().map_err(|_| BadRequest::NotFound(what))
     }
 
     /// The first and the last of two segments in braces, as ids that may be a vendor's.
-    pub fn foreign_ids(&self, whats: [&'static str; 2]) -> Result<[ForeignId; 2], Refusal> {
+    pub fn foreign_ids(&self, whats: [&'static str; 2]) -> Result<[ForeignId; 2], BadRequest> {
         let first = self.id.split('/').next().unwrap_or("");
         let last = self.id.rsplit('/').next().unwrap_or("");
-        let parse = |text: &str, what| ForeignId::parse("id", text).map_err(|_| Refusal::NotFound(what));
+        let parse = |text: &str, what| ForeignId::parse("id", text).map_err(|_| BadRequest::NotFound(what));
         Ok([parse(first, whats[0])?, parse(last, whats[1])?])
     }
 
     /// The segment in braces as an id that may be a vendor's.
-    pub fn foreign_id(&self, what: &'static str) -> Result<ForeignId, Refusal> {
-        ForeignId::parse("id", self.id).map_err(|_| Refusal::NotFound(what))
+    pub fn foreign_id(&self, what: &'static str) -> Result<ForeignId, BadRequest> {
+        ForeignId::parse("id", self.id).map_err(|_| BadRequest::NotFound(what))
     }
 }
 
 /// What was asked, and where.
 #[derive(Debug)]
-pub struct Asked {
+pub struct ScopedCommand {
     /// The workspace named in body or query.
     pub workspace: Option<String>,
     /// What to do.
@@ -169,13 +169,13 @@ pub enum Command {
     LinkByCode(ShortCode),
     Links(LinkQuery),
     /// A list of any length, not answered by a [`Reply`], but piece by piece.
-    AllLinks(Slice, &'static Wording),
+    AllLinks(Slice, &'static ListFormat),
     /// The workspace acted in, for keys that may not look at workspaces otherwise.
     Acting,
     UpdateLink {
         id: Id,
         patch: Patch,
-        fixed: Fixed,
+        fixed: ImmutableFields,
     },
     UpdateNamedLink {
         id: Id,
@@ -223,7 +223,7 @@ pub enum Command {
 
 /// How a list is worded that is too long to be held.
 #[derive(Debug)]
-pub struct Wording {
+pub struct ListFormat {
     /// The `Content-Type`.
     pub kind: &'static str,
     /// Before the first link.
@@ -241,7 +241,7 @@ pub struct Wording {
 /// What a change to a link repeats of what cannot change. Clients send back whole objects: equal
 /// values pass, others are refused naming the field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fixed {
+pub struct ImmutableFields {
     /// The domain's name.
     pub domain: Option<Box<str>>,
     /// The code.

@@ -1,14 +1,14 @@
-//! Each [`Command`] on the [`Core`], and each [`Error`] of theirs as a [`Failure`]: the only file of
+//! Each [`Command`] on the [`Core`], and each [`Error`] of theirs as a [`ApiError`]: the only file of
 //! the APIs that calls the core. Errors that are ours are logged here, once, with their cause;
 //! callers are shown none of it.
 
 use hyper::StatusCode;
 
-use crate::http::api::answer::Payload;
+use super::response::Payload;
+use super::{snapshots, streamed_list};
 use crate::http::api::dialect::{
-    Command, Failure, Fixed, LinkView, NamedDomain, Outcome, Refusal, Reply, Trouble,
+    ApiError, BadRequest, Command, ImmutableFields, LinkView, NamedDomain, Outcome, Reply, ServerError,
 };
-use super::{streamed_list, snapshots};
 use crate::links::{Context, Error, Links};
 use crate::log::CommitError;
 use crate::model::Invalid;
@@ -38,7 +38,7 @@ pub(super) enum Answered {
     List(Payload),
 }
 
-pub(super) async fn execute(core: &Core, context: &Context, command: Command) -> Result<Answered, Failure> {
+pub(super) async fn execute(core: &Core, context: &Context, command: Command) -> Result<Answered, ApiError> {
     run(core, context, command).await.map_err(|error| failure(error, context))
 }
 
@@ -136,9 +136,9 @@ async fn update(
     context: &Context,
     id: Id,
     mut patch: Patch,
-    fixed: &Fixed,
+    fixed: &ImmutableFields,
 ) -> Result<LinkView, Error> {
-    if *fixed != Fixed::default() {
+    if *fixed != ImmutableFields::default() {
         let view = links.get(context, id).await?;
         if let Some(field) = changed(&view, fixed) {
             return Err(Invalid::new(field, "cannot be changed").into());
@@ -152,7 +152,7 @@ async fn update(
 }
 
 /// The first of the fixed fields that differs from the link's.
-fn changed(view: &LinkView, fixed: &Fixed) -> Option<&'static str> {
+fn changed(view: &LinkView, fixed: &ImmutableFields) -> Option<&'static str> {
     let domain = fixed.domain.as_deref().is_some_and(|name| !name.eq_ignore_ascii_case(&view.domain_name));
     let code = fixed.code.clone().is_some_and(|code| view.domain.key_of(code) != view.link.code);
     let link_type = fixed.link_type.is_some_and(|kind| kind != view.link.options.link_type);
@@ -178,42 +178,42 @@ fn default_domain(
 }
 
 /// A failed command as its caller is told.
-pub(super) fn failure(error: Error, context: &Context) -> Failure {
+pub(super) fn failure(error: Error, context: &Context) -> ApiError {
     let request = format_args!("{:016x}", context.request).to_string();
     match error {
-        Error::Rule(invalid) => Failure::Refused(Refusal::Rule(invalid)),
-        Error::NotFound(what) => Failure::NotFound(what),
-        Error::Gone(why) => Failure::Gone(why),
-        Error::UnknownCompany => Failure::UnknownCompany,
-        Error::AlreadyDeleted(what) => Failure::AlreadyDeleted(what),
-        Error::CodeTaken { code } => Failure::CodeTaken(code),
-        Error::Taken { field } => Failure::Taken(field),
-        Error::Unauthorized => Failure::BadKey,
-        Error::Forbidden(why) => Failure::Forbidden(why),
-        Error::NoCredits => Failure::NoCredits,
-        Error::Busy | Error::Log(CommitError::Conflict { .. }) => Trouble::Busy.into(),
-        Error::Log(CommitError::TooLarge { .. }) => Trouble::ChangeTooLarge.into(),
+        Error::Rule(invalid) => ApiError::BadRequest(BadRequest::Rule(invalid)),
+        Error::NotFound(what) => ApiError::NotFound(what),
+        Error::Gone(why) => ApiError::Gone(why),
+        Error::UnknownCompany => ApiError::UnknownCompany,
+        Error::AlreadyDeleted(what) => ApiError::AlreadyDeleted(what),
+        Error::CodeTaken { code } => ApiError::CodeTaken(code),
+        Error::Taken { field } => ApiError::Taken(field),
+        Error::Unauthorized => ApiError::BadKey,
+        Error::Forbidden(why) => ApiError::Forbidden(why),
+        Error::NoCredits => ApiError::NoCredits,
+        Error::Busy | Error::Log(CommitError::Conflict { .. }) => ServerError::Busy.into(),
+        Error::Log(CommitError::TooLarge { .. }) => ServerError::ChangeTooLarge.into(),
         // Said by the log itself, once, when it begins and when it ends.
-        Error::Log(CommitError::DiskFull) => Trouble::DiskFull.into(),
+        Error::Log(CommitError::DiskFull) => ServerError::DiskFull.into(),
         Error::Log(error @ CommitError::NoDescriptors) => {
             tracing::error!(request, %error, "a write was refused: raise the limit of open files");
-            Trouble::NoDescriptors.into()
+            ServerError::NoDescriptors.into()
         }
         Error::NotReady(why) => {
             tracing::warn!(request, why, "a command found the store not ready");
-            Trouble::NotReady.into()
+            ServerError::NotReady.into()
         }
         Error::Table(error) => {
             tracing::warn!(request, %error, "a command could not read the table");
-            Trouble::NotReady.into()
+            ServerError::NotReady.into()
         }
         Error::Log(error @ CommitError::Unknown) => {
             tracing::error!(request, %error, "a write was not confirmed");
-            Trouble::OutcomeUnknown.into()
+            ServerError::OutcomeUnknown.into()
         }
         Error::Log(error @ CommitError::Unavailable(_)) => {
             tracing::error!(request, %error, "a write was not taken");
-            Trouble::NotReady.into()
+            ServerError::NotReady.into()
         }
     }
 }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
-use crate::http::api::dialect::Refusal;
+use crate::http::api::dialect::BadRequest;
 use crate::links::Claim;
 use crate::model::Invalid;
 use crate::model::id::Id;
@@ -26,9 +26,9 @@ const KEY_MAX: usize = 255;
 const AT_WORK_MAX: usize = 10_000;
 
 /// The key in the headers, if there is one.
-pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, BadRequest> {
     let refuse =
-        || Refusal::Mistyped(Invalid::new("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));
+        || BadRequest::Mistyped(Invalid::new("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));
     let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(line) = lines.next() else { return Ok(None) };
     let text = line.to_str().map_err(|_| refuse())?;
@@ -141,7 +141,7 @@ mod tests {
             headers.append(name, HeaderValue::from_static(value));
         }
         let why = Invalid::new("Idempotency-Key", "must be 1 to 255 visible ASCII characters");
-        assert_eq!(key(&headers), Err(Refusal::Mistyped(why)));
+        assert_eq!(key(&headers), Err(BadRequest::Mistyped(why)));
         assert_eq!(key(&HeaderMap::new()), Ok(None));
     }
 

@@ -38,7 +38,7 @@ pub struct Fields(BTreeMap<String, Json>);
 
 /// A member of an object: JSON tells nothing from null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Given<T> {
+pub enum Field<T> {
     /// Not there.
     Absent,
     /// There, as null.
@@ -47,41 +47,41 @@ pub enum Given<T> {
     Value(T),
 }
 
-impl<T> Given<T> {
+impl<T> Field<T> {
     /// The value, where null means as little as nothing.
     pub fn value(self) -> Option<T> {
         match self {
-            Given::Absent | Given::Null => None,
-            Given::Value(value) => Some(value),
+            Field::Absent | Field::Null => None,
+            Field::Value(value) => Some(value),
         }
     }
 
     /// The same with another value.
-    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Field<U> {
         match self {
-            Given::Absent => Given::Absent,
-            Given::Null => Given::Null,
-            Given::Value(value) => Given::Value(change(value)),
+            Field::Absent => Field::Absent,
+            Field::Null => Field::Null,
+            Field::Value(value) => Field::Value(change(value)),
         }
     }
 
     /// Nothing, or null as `None`, or the value: what a nullable member sets.
     pub fn nullable(self) -> Option<Option<T>> {
         match self {
-            Given::Absent => None,
-            Given::Null => Some(None),
-            Given::Value(value) => Some(Some(value)),
+            Field::Absent => None,
+            Field::Null => Some(None),
+            Field::Value(value) => Some(Some(value)),
         }
     }
 }
 
-impl<T, E> Given<Result<T, E>> {
+impl<T, E> Field<Result<T, E>> {
     /// The error outside.
-    pub fn transpose(self) -> Result<Given<T>, E> {
+    pub fn transpose(self) -> Result<Field<T>, E> {
         Ok(match self {
-            Given::Absent => Given::Absent,
-            Given::Null => Given::Null,
-            Given::Value(value) => Given::Value(value?),
+            Field::Absent => Field::Absent,
+            Field::Null => Field::Null,
+            Field::Value(value) => Field::Value(value?),
         })
     }
 }
@@ -187,11 +187,11 @@ fn mistyped(field: &'static str, why: &str) -> Mistyped {
 
 impl Fields {
     /// The member of this name.
-    pub fn get(&self, name: &str) -> Given<&Json> {
+    pub fn get(&self, name: &str) -> Field<&Json> {
         match self.0.get(name) {
-            None => Given::Absent,
-            Some(Json::Null) => Given::Null,
-            Some(value) => Given::Value(value),
+            None => Field::Absent,
+            Some(Json::Null) => Field::Null,
+            Some(value) => Field::Value(value),
         }
     }
 
@@ -210,26 +210,26 @@ impl Fields {
     }
 
     /// A string.
-    pub fn text(&self, name: &'static str) -> Result<Given<&str>, Mistyped> {
+    pub fn text(&self, name: &'static str) -> Result<Field<&str>, Mistyped> {
         match self.get(name) {
-            Given::Value(Json::Text(text)) => Ok(Given::Value(text)),
-            Given::Value(_) => Err(mistyped(name, "must be a string")),
-            Given::Null => Ok(Given::Null),
-            Given::Absent => Ok(Given::Absent),
+            Field::Value(Json::Text(text)) => Ok(Field::Value(text)),
+            Field::Value(_) => Err(mistyped(name, "must be a string")),
+            Field::Null => Ok(Field::Null),
+            Field::Absent => Ok(Field::Absent),
         }
     }
 
     /// A string that must be there.
     pub fn required(&self, name: &'static str) -> Result<&str, Mistyped> {
         match self.text(name)? {
-            Given::Value(text) => Ok(text),
-            Given::Absent => Err(mistyped(name, "is required")),
-            Given::Null => Err(mistyped(name, "must be a string")),
+            Field::Value(text) => Ok(text),
+            Field::Absent => Err(mistyped(name, "is required")),
+            Field::Null => Err(mistyped(name, "must be a string")),
         }
     }
 
     /// A boolean.
-    pub fn flag(&self, name: &'static str) -> Result<Given<bool>, Mistyped> {
+    pub fn flag(&self, name: &'static str) -> Result<Field<bool>, Mistyped> {
         let read = |json: &Json| match json {
             Json::Bool(on) => Ok(*on),
             _ => Err(mistyped(name, "must be true or false")),
@@ -238,7 +238,7 @@ impl Fields {
     }
 
     /// A whole number, not negative; whatever is none of them breaks the field's rule.
-    pub fn count(&self, name: &'static str, rule: &'static str) -> Result<Given<u64>, Mistyped> {
+    pub fn count(&self, name: &'static str, rule: &'static str) -> Result<Field<u64>, Mistyped> {
         let read = |json: &Json| {
             let number = match json {
                 Json::Number(number) => whole(number),
@@ -250,27 +250,27 @@ impl Fields {
     }
 
     /// An array of strings.
-    pub fn texts(&self, name: &'static str) -> Result<Given<Vec<&str>>, Mistyped> {
+    pub fn texts(&self, name: &'static str) -> Result<Field<Vec<&str>>, Mistyped> {
         let refuse = || mistyped(name, "must be an array of strings");
         match self.get(name) {
-            Given::Value(Json::List(items)) => items
+            Field::Value(Json::List(items)) => items
                 .iter()
                 .map(|item| if let Json::Text(text) = item { Ok(text.as_str()) } else { Err(refuse()) })
                 .collect::<Result<Vec<_>, _>>()
-                .map(Given::Value),
-            Given::Value(_) => Err(refuse()),
-            Given::Null => Ok(Given::Null),
-            Given::Absent => Ok(Given::Absent),
+                .map(Field::Value),
+            Field::Value(_) => Err(refuse()),
+            Field::Null => Ok(Field::Null),
+            Field::Absent => Ok(Field::Absent),
         }
     }
 
     /// An array.
-    pub fn list(&self, name: &'static str) -> Result<Given<&[Json]>, Mistyped> {
+    pub fn list(&self, name: &'static str) -> Result<Field<&[Json]>, Mistyped> {
         match self.get(name) {
-            Given::Value(Json::List(items)) => Ok(Given::Value(items)),
-            Given::Value(_) => Err(mistyped(name, "must be an array")),
-            Given::Null => Ok(Given::Null),
-            Given::Absent => Ok(Given::Absent),
+            Field::Value(Json::List(items)) => Ok(Field::Value(items)),
+            Field::Value(_) => Err(mistyped(name, "must be an array")),
+            Field::Null => Ok(Field::Null),
+            Field::Absent => Ok(Field::Absent),
         }
     }
 
@@ -397,7 +397,7 @@ mod tests {
         for (text, want) in rows {
             let fields = object(format!("{{\"n\":{text}}}").as_bytes()).expect("valid JSON");
             let why = format!("n: {COUNT_RULE}");
-            let want = want.map(Given::Value).map_err(|()| why);
+            let want = want.map(Field::Value).map_err(|()| why);
             assert_eq!(fields.count("n", COUNT_RULE).map_err(|e| e.0.to_string()), want, "{text}");
         }
     }
@@ -407,15 +407,15 @@ mod tests {
         let fields = object(br#"{"a":1,"b":null,"c":"x","d":["x",1],"e":["x","y"]}"#).expect("valid JSON");
         let text = |name| fields.text(name).map_err(|e| e.0.to_string());
         assert_eq!(text("a"), Err("a: must be a string".to_owned()));
-        assert_eq!(text("b"), Ok(Given::Null));
-        assert_eq!(text("c"), Ok(Given::Value("x")));
-        assert_eq!(text("z"), Ok(Given::Absent));
+        assert_eq!(text("b"), Ok(Field::Null));
+        assert_eq!(text("c"), Ok(Field::Value("x")));
+        assert_eq!(text("z"), Ok(Field::Absent));
         assert_eq!(fields.required("z").map_err(|e| e.0.to_string()), Err("z: is required".to_owned()));
         let error = fields.flag("c").map_err(|e| e.0.to_string());
         assert_eq!(error, Err("c: must be true or false".to_owned()));
         let error = fields.texts("d").map_err(|e| e.0.to_string());
         assert_eq!(error, Err("d: must be an array of strings".to_owned()));
-        assert_eq!(fields.texts("e"), Ok(Given::Value(vec!["x", "y"])));
+        assert_eq!(fields.texts("e"), Ok(Field::Value(vec!["x", "y"])));
         assert_eq!(fields.list("c").map_err(|e| e.0.to_string()), Err("c: must be an array".to_owned()));
     }
 

@@ -5,7 +5,7 @@
 //! sites' pages), and are JSON with a body whatever happens.
 
 pub mod admission;
-mod answer;
+mod bad_request;
 pub(crate) mod credentials;
 pub mod dialect;
 mod execute;
@@ -17,7 +17,7 @@ pub mod native;
 pub mod openapi;
 pub mod ops;
 pub mod query;
-mod refusal;
+mod response;
 mod snapshots;
 mod streamed_list;
 mod upload;
@@ -37,11 +37,10 @@ use self::admission::concurrency::{Concurrency, Slot};
 use self::admission::largest::largest;
 use self::admission::rate::{self, Allowance, Limits};
 use self::admission::response_budget::{Done, ResponseBudget};
-pub(super) use self::answer::respond;
-use self::answer::{Payload, render, rendered};
 use self::credentials::NoCredential;
 use self::dialect::{
-    BodyKind, Call, Command, Dialect, Endpoint, Failure, Found, Naming, Refusal, Reply, Trouble,
+    ApiError, BadRequest, BodyKind, Command, Dialect, Endpoint, Found, Reply, RequestParts, ServerError,
+    WorkspaceRule,
 };
 use self::execute::Answered;
 pub use self::execute::Core;
@@ -51,11 +50,13 @@ use self::linquid::Linquid;
 use self::native::Native;
 use self::openapi::Description;
 use self::query::Query;
+pub(super) use self::response::respond;
+use self::response::{Payload, render, rendered};
+use super::conn::server::Settings;
 use crate::clock::Timestamp;
 use crate::fair::FairPermit;
-use crate::http::body::Answer;
+use crate::http::body::HttpResponse;
 use crate::http::counts::Counts;
-use super::conn::server::Settings;
 use crate::links::{Caller, Client, Context, Credential, Replay};
 use crate::model::Invalid;
 use crate::model::key::{Reach, Scope};
@@ -112,12 +113,12 @@ pub fn dialect_of(path: &str) -> &'static dyn Dialect {
 }
 
 /// The answer to a request whose handling panicked.
-pub fn internal(dialect: &dyn Dialect) -> Answer {
-    troubled(dialect, Trouble::Internal)
+pub fn internal(dialect: &dyn Dialect) -> HttpResponse {
+    troubled(dialect, ServerError::Internal)
 }
 
 /// The answer to a request that fails before anybody looks at it.
-pub fn troubled(dialect: &dyn Dialect, trouble: Trouble) -> Answer {
+pub fn troubled(dialect: &dyn Dialect, trouble: ServerError) -> HttpResponse {
     rendered(dialect.failure(&trouble.into()))
 }
 
@@ -141,7 +142,7 @@ impl Api {
     }
 
     /// Answers one request from this address.
-    pub async fn answer<B>(self, request: Request<B>, peer: IpAddr) -> Answer
+    pub async fn respond<B>(self, request: Request<B>, peer: IpAddr) -> HttpResponse
     where
         B: Body<Data = Bytes> + Send,
     {
@@ -154,45 +155,45 @@ impl Api {
         let found = dialect::find(dialect.endpoints(), &parts.method, parts.uri.path());
         let mut allowance = None;
         let worded = |result, allow| render(dialect, result, Some(number), allow, has_body);
-        let (mut answer, method, path) = match found {
+        let (mut response, method, path) = match found {
             Found::Endpoint(endpoint, _) => {
-                let answer = match self.admit(&parts.headers, peer, &mut allowance) {
+                let response = match self.admit(&parts.headers, peer, &mut allowance) {
                     Ok(admitted) => {
                         let tenant = admitted.tenant.clone();
                         let done = self.serve(admitted, dialect, endpoint, &mut parts, body, number).await;
                         let may_fail = endpoint.method == "GET";
                         let budget = &self.0.response_budget;
-                        budget.answer(parts.version, done, &tenant, may_fail, worded).await
+                        budget.respond(parts.version, done, &tenant, may_fail, worded).await
                     }
                     Err(failure) => worded(Err(failure), None),
                 };
-                (answer, parts.method.as_str(), endpoint.template)
+                (response, parts.method.as_str(), endpoint.template)
             }
             // Neither the method nor the path is ours: not for the log.
             Found::Methods(allow) => {
-                let failure = self.nowhere(&parts, peer, &mut allowance, Trouble::WrongMethod.into());
+                let failure = self.nowhere(&parts, peer, &mut allowance, ServerError::WrongMethod.into());
                 (worded(Err(failure), Some(allow)), "-", "-")
             }
             Found::Nothing => {
-                let failure = self.nowhere(&parts, peer, &mut allowance, Failure::NoEndpoint);
+                let failure = self.nowhere(&parts, peer, &mut allowance, ApiError::NoEndpoint);
                 (worded(Err(failure), None), "-", "-")
             }
         };
         if let Some(allowance) = allowance {
             let now = self.0.core.links.clock().now();
-            answer.headers_mut().extend(dialect.rate_headers(&allowance, now));
+            response.headers_mut().extend(dialect.rate_headers(&allowance, now));
         }
-        self.count(answer.status());
+        self.count(response.status());
         tracing::info!(
             dialect = dialect.name(),
             method,
             path,
-            status = answer.status().as_u16(),
+            status = response.status().as_u16(),
             ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             request = %format_args!("{number:016x}"),
             "API request"
         );
-        answer
+        response
     }
 
     /// What the APIs are, for machines and for people.
@@ -204,7 +205,7 @@ impl Api {
     /// key of the whole instance that has the admin scope and may do more than create links. All others are answered as the API answers
     /// a request without a key, whatever their key lacks, and each request counts against the limits
     /// of its key or address.
-    pub fn refuse_operator(&self, headers: &HeaderMap, peer: IpAddr) -> Option<Answer> {
+    pub fn refuse_operator(&self, headers: &HeaderMap, peer: IpAddr) -> Option<HttpResponse> {
         let caller = self.caller(headers, self.0.core.links.clock().now());
         let may_see = match &caller {
             Ok(caller)
@@ -214,10 +215,10 @@ impl Api {
             {
                 Ok(())
             }
-            Ok(_) => Err(Failure::Forbidden(
+            Ok(_) => Err(ApiError::Forbidden(
                 "this needs an API key of the whole instance with the scope admin".into(),
             )),
-            Err(_) => Err(Failure::BadKey),
+            Err(_) => Err(ApiError::BadKey),
         };
         let allowance = match &caller {
             Ok(caller) => self.0.limits.request(caller, &self.0.core.links.tenant_of(&caller.reach())),
@@ -228,15 +229,15 @@ impl Api {
 
     /// Returns the refusal of a request too many for what anyone may see: an address may ask for as much of it in a minute as
     /// it may send requests without a valid key, and counts of the two are apart.
-    pub fn refuse_anyone(&self, peer: IpAddr) -> Option<Answer> {
+    pub fn refuse_anyone(&self, peer: IpAddr) -> Option<HttpResponse> {
         self.0.limits.open(peer).failure().map(|early| self.refusal(early))
     }
 
     /// The refusal of a request outside the dialects.
-    fn refusal(&self, failure: Failure) -> Answer {
-        let answer = render(&NATIVE, Err(failure), None, None, false);
-        self.count(answer.status());
-        answer
+    fn refusal(&self, failure: ApiError) -> HttpResponse {
+        let response = render(&NATIVE, Err(failure), None, None, false);
+        self.count(response.status());
+        response
     }
 
     fn count(&self, status: StatusCode) {
@@ -254,11 +255,11 @@ impl Api {
         headers: &HeaderMap,
         peer: IpAddr,
         allowance: &mut Option<Allowance>,
-    ) -> Result<Admitted, Failure> {
+    ) -> Result<Admitted, ApiError> {
         let links = &self.0.core.links;
         // Keys are records too: before they are read, every key would seem unknown.
         if !links.is_ready() {
-            return Err(Trouble::NotReady.into());
+            return Err(ServerError::NotReady.into());
         }
         let admitted = self.caller(headers, links.clock().now()).map(|caller| {
             let tenant = links.tenant_of(&caller.reach());
@@ -279,10 +280,10 @@ impl Api {
         parts: &Parts,
         peer: IpAddr,
         allowance: &mut Option<Allowance>,
-        failure: Failure,
-    ) -> Failure {
+        failure: ApiError,
+    ) -> ApiError {
         match self.admit(&parts.headers, peer, allowance) {
-            Err(early @ Failure::TooMany(_)) => early,
+            Err(early @ ApiError::TooMany(_)) => early,
             _ => failure,
         }
     }
@@ -295,7 +296,7 @@ impl Api {
         parts: &mut Parts,
         body: B,
         request: u64,
-    ) -> Result<Done, Failure>
+    ) -> Result<Done, ApiError>
     where
         B: Body<Data = Bytes> + Send,
     {
@@ -313,23 +314,23 @@ impl Api {
         let slot = self.0.concurrency.slot(&tenant)?;
         let path = parts.uri.path();
         let Found::Endpoint(_, id) = dialect::find(dialect.endpoints(), &parts.method, path) else {
-            return Err(Failure::NoEndpoint);
+            return Err(ApiError::NoEndpoint);
         };
-        let call = Call { id, query: Query::parse(parts.uri.query()), body: &body };
-        let asked = (endpoint.parse)(&call).map_err(Failure::Refused)?;
+        let call = RequestParts { id, query: Query::parse(parts.uri.query()), body: &body };
+        let asked = (endpoint.parse)(&call).map_err(ApiError::BadRequest)?;
         permit(&caller, &asked.command)?;
         let (header, asked_for) = (header?, asked.workspace.as_deref());
         let header = header.as_deref();
-        let named = match dialect.naming() {
-            Naming::Yields => header.or(asked_for),
-            Naming::Leads | Naming::Confines => asked_for.or(header),
+        let named = match dialect.workspace_rule() {
+            WorkspaceRule::HeaderWins => header.or(asked_for),
+            WorkspaceRule::NameWins | WorkspaceRule::Confines => asked_for.or(header),
         };
         let workspace = links.acting(&caller, named).or_else(|| {
             let is_of_company = named.is_none() && asked.command.is_of_company();
             is_of_company.then(|| links.acting_for_company(&caller)).flatten()
         });
-        let workspace = workspace.ok_or(Failure::UnknownWorkspace)?;
-        let claim = key.map_err(Failure::Refused)?.map(|key| {
+        let workspace = workspace.ok_or(ApiError::UnknownWorkspace)?;
+        let claim = key.map_err(ApiError::BadRequest)?.map(|key| {
             idempotency::claim(
                 &key,
                 &Posted {
@@ -341,7 +342,7 @@ impl Api {
                 },
             )
         });
-        let is_confined = asked.workspace.is_some() && dialect.naming() == Naming::Confines;
+        let is_confined = asked.workspace.is_some() && dialect.workspace_rule() == WorkspaceRule::Confines;
         let reach = if is_confined { Reach::Workspace(workspace.number) } else { caller.reach() };
         let (key, scopes) = (caller.credential(), caller.scopes());
         let now = links.clock().now();
@@ -362,7 +363,7 @@ impl Api {
         command: Command,
         is_get: bool,
         Held { slot, bulk, version, body }: Held,
-    ) -> Result<(Answered, Option<FairPermit>), Failure> {
+    ) -> Result<(Answered, Option<FairPermit>), ApiError> {
         let budget = &self.0.response_budget;
         let most = budget.most(&context.tenant);
         let room = match largest(&self.0.core, &context, &command, version, body, most)? {
@@ -386,17 +387,17 @@ impl Api {
             Ok(result) => result,
             Err(stopped) => match stopped.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(Trouble::NotReady.into()),
+                Err(_) => Err(ServerError::NotReady.into()),
             },
         }
     }
 
-    fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Failure> {
+    fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, ApiError> {
         let secret = credentials::secret(headers).map_err(|no| match no {
-            NoCredential::Missing => Failure::NoKey,
-            NoCredential::Ambiguous => Failure::BadKey,
+            NoCredential::Missing => ApiError::NoKey,
+            NoCredential::Ambiguous => ApiError::BadKey,
         })?;
-        self.0.core.links.authenticate(secret, now).ok_or(Failure::BadKey)
+        self.0.core.links.authenticate(secret, now).ok_or(ApiError::BadKey)
     }
 
     /// Reads a body. One that is waited for is bounded for each tenant; a large one holds a bulk slot.
@@ -406,7 +407,7 @@ impl Api {
         tenant: &Tenant,
         parts: &mut Parts,
         body: B,
-    ) -> Result<Bytes, Failure>
+    ) -> Result<Bytes, ApiError>
     where
         B: Body<Data = Bytes>,
     {
@@ -425,7 +426,7 @@ impl Api {
 
     /// Runs a command, once per claim. What it returns without having written anything is for a key
     /// that is still valid behind all waits; what it writes relies on the key's record.
-    async fn perform(&self, context: &Context, command: Command) -> Result<Answered, Failure> {
+    async fn perform(&self, context: &Context, command: Command) -> Result<Answered, ApiError> {
         // Behind the wait for room, and for what leaves no Change that could rely on the key.
         self.check(context.key)?;
         let is_read = command.is_read();
@@ -436,53 +437,53 @@ impl Api {
         answered
     }
 
-    async fn perform_once(&self, context: &Context, command: Command) -> Result<Answered, Failure> {
+    async fn perform_once(&self, context: &Context, command: Command) -> Result<Answered, ApiError> {
         let core = &self.0.core;
         let Some(claim) = context.claim else { return execute::execute(core, context, command).await };
-        let _turn = self.0.turns.take(claim.scope).await.ok_or(Trouble::Busy)?;
+        let _turn = self.0.turns.take(claim.scope).await.ok_or(ServerError::Busy)?;
         let replay = core.links.replay(context).await;
         self.check(context.key)?;
         match replay.map_err(|error| execute::failure(error, context))? {
             Replay::New => execute::execute(core, context, command).await,
             // A key's secret is told once, and this is not the first time.
             Replay::Same(outcome) => Ok(Answered::Reply(Reply::Made(outcome, None))),
-            Replay::Other => Err(Failure::OtherBody),
+            Replay::Other => Err(ApiError::OtherBody),
         }
     }
 
     /// Fails if the key was revoked or has expired since its request began.
-    fn check(&self, key: Option<Credential>) -> Result<(), Failure> {
-        self.0.core.links.check_key(key).map_err(|_| Failure::BadKey)
+    fn check(&self, key: Option<Credential>) -> Result<(), ApiError> {
+        self.0.core.links.check_key(key).map_err(|_| ApiError::BadKey)
     }
 }
 
 /// Renders what a command came to as its endpoint has it.
-fn payload_of(endpoint: &Endpoint, answered: Answered) -> Result<Payload, Failure> {
+fn payload_of(endpoint: &Endpoint, answered: Answered) -> Result<Payload, ApiError> {
     let reply = match answered {
         Answered::Reply(reply) => reply,
         Answered::List(payload) => return Ok(payload),
     };
     let Some(body) = (endpoint.reply)(&reply) else {
         tracing::error!(template = endpoint.template, "the endpoint cannot render the reply to its command");
-        return Err(Trouble::Internal.into());
+        return Err(ServerError::Internal.into());
     };
     Ok(body.into())
 }
 
 /// Whether the key may ask this at all.
-fn permit(caller: &Caller, command: &Command) -> Result<(), Failure> {
+fn permit(caller: &Caller, command: &Command) -> Result<(), ApiError> {
     if caller.is_create_only() && !command.creates_links() {
-        return Err(Failure::Forbidden("this key may only create links".to_owned()));
+        return Err(ApiError::Forbidden("this key may only create links".to_owned()));
     }
     let scope = command.scope();
     if caller.scopes().allow(scope) {
         return Ok(());
     }
-    Err(Failure::Forbidden(format!("this key lacks the scope {}", scope.name())))
+    Err(ApiError::Forbidden(format!("this key lacks the scope {}", scope.name())))
 }
 
-fn named_workspace(headers: &HeaderMap) -> Result<Option<String>, Failure> {
-    let refuse = |why: &str| Failure::Refused(Refusal::Mistyped(Invalid::new("X-Workspace-Id", why)));
+fn named_workspace(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let refuse = |why: &str| ApiError::BadRequest(BadRequest::Mistyped(Invalid::new("X-Workspace-Id", why)));
     let mut lines = headers.get_all(WORKSPACE).iter();
     let Some(line) = lines.next() else { return Ok(None) };
     if lines.next().is_some() {
@@ -497,8 +498,8 @@ mod tests {
     use hyper::Method;
     use hyper::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 
-    use super::answer::REQUEST_ID;
     use super::dialect::{Body, endpoint, show};
+    use super::response::REQUEST_ID;
     use super::*;
     use crate::model::id::Id;
     use crate::model::workspace::Company;
@@ -515,10 +516,10 @@ mod tests {
 
     #[test]
     fn every_answer_is_json_that_nobody_keeps() {
-        let answer = internal(&NATIVE);
-        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let response = internal(&NATIVE);
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let shown: Vec<_> =
-            answer.headers().iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+            response.headers().iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
         let want = [
             "content-type: \"application/json; charset=utf-8\"",
             "cache-control: \"no-store\"",
@@ -529,17 +530,17 @@ mod tests {
 
     #[test]
     fn refusals_carry_what_their_status_needs() {
-        let header = |failure: Failure, name: HeaderName, has_body| {
-            let answer = render(&NATIVE, Err(failure), Some(7), None, has_body);
-            answer.headers().get(name).map(|value| value.to_str().expect("ASCII").to_owned())
+        let header = |failure: ApiError, name: HeaderName, has_body| {
+            let response = render(&NATIVE, Err(failure), Some(7), None, has_body);
+            response.headers().get(name).map(|value| value.to_str().expect("ASCII").to_owned())
         };
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(header(Failure::NoKey, WWW_AUTHENTICATE, false), some("Bearer"));
-        assert_eq!(header(Failure::NoKey, CONNECTION, false), None);
-        assert_eq!(header(Failure::NoKey, CONNECTION, true), some("close"));
-        assert_eq!(header(Trouble::NotReady.into(), RETRY_AFTER, false), some("5"));
-        assert_eq!(header(Trouble::DiskFull.into(), RETRY_AFTER, false), some("30"));
-        assert_eq!(header(Failure::NoCredits, REQUEST_ID, false), some("0000000000000007"));
+        assert_eq!(header(ApiError::NoKey, WWW_AUTHENTICATE, false), some("Bearer"));
+        assert_eq!(header(ApiError::NoKey, CONNECTION, false), None);
+        assert_eq!(header(ApiError::NoKey, CONNECTION, true), some("close"));
+        assert_eq!(header(ServerError::NotReady.into(), RETRY_AFTER, false), some("5"));
+        assert_eq!(header(ServerError::DiskFull.into(), RETRY_AFTER, false), some("30"));
+        assert_eq!(header(ApiError::NoCredits, REQUEST_ID, false), some("0000000000000007"));
     }
 
     /// A dialect whose endpoints return what is no JSON.
@@ -556,7 +557,7 @@ mod tests {
 
         fn endpoints(&self) -> &'static [Endpoint] {
             const fn get(template: &'static str, reply: fn(&Reply) -> Option<Body>) -> Endpoint {
-                endpoint("GET", template, BodyKind::None, |_| Err(Refusal::NotFound("picture")), reply)
+                endpoint("GET", template, BodyKind::None, |_| Err(BadRequest::NotFound("picture")), reply)
             }
             const ENDPOINTS: &[Endpoint] = &[
                 get("/picture", |reply| {
@@ -577,7 +578,7 @@ mod tests {
             ENDPOINTS
         }
 
-        fn failure(&self, _: &Failure) -> Body {
+        fn failure(&self, _: &ApiError) -> Body {
             Body { status: StatusCode::IM_A_TEAPOT, kind: "text/plain", bytes: b"no picture".to_vec() }
         }
     }
@@ -595,10 +596,10 @@ mod tests {
                 panic!("{row}");
             };
             let payload = payload_of(endpoint, Answered::Reply(reply));
-            let answer = render(&Pictures, payload, None, None, false);
-            assert_eq!(answer.status().as_u16(), status, "{row}");
-            assert_eq!(answer.headers()[CONTENT_TYPE], kind, "{row}");
-            let body = answer.into_body().collect().await.expect("in memory").to_bytes();
+            let response = render(&Pictures, payload, None, None, false);
+            assert_eq!(response.status().as_u16(), status, "{row}");
+            assert_eq!(response.headers()[CONTENT_TYPE], kind, "{row}");
+            let body = response.into_body().collect().await.expect("in memory").to_bytes();
             assert!(body.starts_with(begin.as_bytes()), "{row}: {body:?}");
         }
     }

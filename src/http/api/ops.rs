@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::Cache;
 use crate::clock::Timestamp;
 use crate::http::api::respond;
-use crate::http::body::{Answer, Content};
+use crate::http::body::{Content, HttpResponse};
 use crate::http::counts::Counts;
 use crate::links::Links;
 use crate::log::Log;
@@ -107,7 +107,7 @@ impl Ops {
 
     /// `/healthz`: 200 while it answers at all, so that a supervisor does not kill what serves
     /// redirects from memory on a full disk.
-    pub fn health(&self) -> Answer {
+    pub fn health(&self) -> HttpResponse {
         let mut ails = Vec::new();
         for source in &self.sources.all {
             source.ails(&mut ails);
@@ -121,28 +121,28 @@ impl Ops {
     }
 
     /// `/readyz`: 503 while any latch is held.
-    pub fn ready(&self) -> Answer {
+    pub fn ready(&self) -> HttpResponse {
         let held = self.readiness.held();
         if held.is_empty() {
             return respond(StatusCode::OK, br#"{"status":"ready"}"#.to_vec());
         }
         let body = serde_json::json!({ "status": "not ready", "waitingFor": held });
-        let mut answer = respond(StatusCode::SERVICE_UNAVAILABLE, body.to_string().into_bytes());
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
-        answer
+        let mut response = respond(StatusCode::SERVICE_UNAVAILABLE, body.to_string().into_bytes());
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+        response
     }
 
     /// `/metrics`, once it is settled that the caller may see it.
-    pub fn metrics(&self) -> Answer {
+    pub fn metrics(&self) -> HttpResponse {
         let mut body = String::new();
         text::encode(&mut body, &self.registry).expect("writing into a String cannot fail");
-        let mut answer = Response::new(Content::from(Bytes::from(body)));
+        let mut response = Response::new(Content::from(Bytes::from(body)));
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        let headers = answer.headers_mut();
+        let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        answer
+        response
     }
 }
 
@@ -336,8 +336,8 @@ mod tests {
 
     use super::*;
 
-    async fn text_of(answer: Answer) -> String {
-        let bytes = answer.into_body().collect().await.expect("in memory").to_bytes();
+    async fn text_of(response: HttpResponse) -> String {
+        let bytes = response.into_body().collect().await.expect("in memory").to_bytes();
         String::from_utf8(bytes.to_vec()).expect("text")
     }
 
@@ -352,10 +352,10 @@ mod tests {
         let latch = readiness.hold("the log is being replayed");
         let why = r#"{"status":"degraded","why":["a request ended in a panic since the start: please report the log line"]}"#;
         assert_eq!(text_of(ops.health()).await, why);
-        let answer = ops.ready();
-        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let response = ops.ready();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(
-            text_of(answer).await,
+            text_of(response).await,
             r#"{"status":"not ready","waitingFor":["the log is being replayed"]}"#
         );
         drop(latch);

@@ -11,8 +11,8 @@ use http_body_util::BodyExt;
 use hyper::Version;
 use tokio::sync::mpsc::Sender;
 
-use crate::http::api::answer::Payload;
-use crate::http::api::dialect::{Failure, Trouble, Wording};
+use super::response::Payload;
+use crate::http::api::dialect::{ApiError, ListFormat, ServerError};
 use crate::http::body::{Content, Piece};
 use crate::links::{Error, Walk};
 
@@ -22,7 +22,7 @@ pub(super) const HELD_MAX: usize = 8 * 1024 * 1024;
 
 /// Reads the first links, so that a store that cannot be read is said by the status, and leaves
 /// the rest to a task. A list that ends with them is a body like any other.
-pub(super) async fn begin(mut walk: Walk, wording: &'static Wording) -> Result<Content, Error> {
+pub(super) async fn begin(mut walk: Walk, wording: &'static ListFormat) -> Result<Content, Error> {
     let (links, goes_on) = walk.next().await?;
     let mut text = wording.open.as_bytes().to_vec();
     for (at, link) in links.iter().enumerate() {
@@ -46,12 +46,12 @@ pub(super) async fn begin(mut walk: Walk, wording: &'static Wording) -> Result<C
 }
 
 /// Returns what ends the list.
-fn close(walk: &Walk, wording: &Wording) -> &'static str {
+fn close(walk: &Walk, wording: &ListFormat) -> &'static str {
     if walk.is_incomplete() { wording.close_incomplete } else { wording.close }
 }
 
 /// Sends the rest. Returning before the last piece cuts the answer.
-async fn feed(mut walk: Walk, wording: &'static Wording, sender: Sender<Piece>) {
+async fn feed(mut walk: Walk, wording: &'static ListFormat, sender: Sender<Piece>) {
     loop {
         // Before reading: for a client that does not read, nobody else shall.
         let Ok(place) = sender.reserve().await else { return };
@@ -84,7 +84,7 @@ async fn feed(mut walk: Walk, wording: &'static Wording, sender: Sender<Piece>) 
 
 /// Returns what this version of HTTP can carry: a list with its length, once it is complete. Room for all
 /// of it was acquired with the request.
-pub(super) async fn hold_for(version: Version, payload: Payload) -> Result<Payload, Failure> {
+pub(super) async fn hold_for(version: Version, payload: Payload) -> Result<Payload, ApiError> {
     match payload.content {
         content @ Content::Pieces(_) if version < Version::HTTP_11 => {
             let content = hold_at_most(content, HELD_MAX).await?;
@@ -94,13 +94,13 @@ pub(super) async fn hold_for(version: Version, payload: Payload) -> Result<Paylo
     }
 }
 
-async fn hold_at_most(mut content: Content, max: usize) -> Result<Content, Failure> {
+async fn hold_at_most(mut content: Content, max: usize) -> Result<Content, ApiError> {
     let mut whole = BytesMut::new();
     while let Some(piece) = content.frame().await {
         // Why it was cut is in the log.
-        let Ok(bytes) = piece.map_err(|_| Trouble::NotReady)?.into_data() else { continue };
+        let Ok(bytes) = piece.map_err(|_| ServerError::NotReady)?.into_data() else { continue };
         if whole.len() + bytes.len() > max {
-            return Err(Trouble::OldHttp.into());
+            return Err(ServerError::OldHttp.into());
         }
         whole.extend_from_slice(&bytes);
     }
@@ -117,9 +117,9 @@ mod tests {
     async fn a_held_list_is_whole_or_refused() {
         let rows = [
             (&["ab", "cd", "e"][..], true, Ok("abcde")),
-            (&["ab", "cd", "ef"][..], true, Err(Trouble::OldHttp)),
-            (&["ab", "cd"][..], false, Err(Trouble::NotReady)),
-            (&[][..], false, Err(Trouble::NotReady)),
+            (&["ab", "cd", "ef"][..], true, Err(ServerError::OldHttp)),
+            (&["ab", "cd"][..], false, Err(ServerError::NotReady)),
+            (&[][..], false, Err(ServerError::NotReady)),
         ];
         for (pieces, ends, want) in rows {
             let (sender, content) = Content::pieces();
@@ -138,7 +138,7 @@ mod tests {
                     assert_eq!(length, Some(bytes.len() as u64), "{pieces:?}");
                     Ok(bytes)
                 }
-                Err(Failure::Trouble(trouble)) => Err(trouble),
+                Err(ApiError::Server(trouble)) => Err(trouble),
                 Err(other) => panic!("{pieces:?}: {other:?}"),
             };
             assert_eq!(got, want.map(Bytes::from), "{pieces:?}");

@@ -8,7 +8,7 @@ use hyper::HeaderMap;
 use hyper::body::Body;
 use hyper::http::request::Parts;
 
-use crate::http::api::dialect::{Failure, Refusal, Trouble};
+use crate::http::api::dialect::{ApiError, BadRequest, ServerError};
 use crate::http::body::{self, BodyError};
 
 /// Returns the body, at most `max` bytes of it and complete `within` this time. A body that is not
@@ -20,7 +20,7 @@ pub(super) async fn read<B>(
     max: usize,
     within: Duration,
     admit: impl FnOnce(usize) -> bool,
-) -> Result<Bytes, Failure>
+) -> Result<Bytes, ApiError>
 where
     B: Body<Data = Bytes>,
 {
@@ -37,11 +37,11 @@ where
         Err(error) => Err(error),
     };
     read.map_err(|error| match error {
-        BodyError::TooLarge { max } => Trouble::TooLarge(max).into(),
-        BodyError::Slow => Trouble::SlowBody.into(),
-        BodyError::Encoded => Trouble::EncodedBody.into(),
-        BodyError::Busy => Trouble::Busy.into(),
-        BodyError::Broken => Failure::Refused(Refusal::Malformed(error.to_string())),
+        BodyError::TooLarge { max } => ServerError::TooLarge(max).into(),
+        BodyError::Slow => ServerError::SlowBody.into(),
+        BodyError::Encoded => ServerError::EncodedBody.into(),
+        BodyError::Busy => ServerError::Busy.into(),
+        BodyError::Broken => ApiError::BadRequest(BadRequest::Malformed(error.to_string())),
     })
 }
 

@@ -1,6 +1,6 @@
-//! Places for connections: so many in all, and so many of one customer of the internet, so that
-//! one machine cannot take the places of all others. Taken and given back by the accept loop's one
-//! task and the connections' ends; never looked at by a request.
+//! How many connections may be open: in all, and from one customer of the internet, so that one machine cannot
+//! use up what all others need. The accept loop acquires a permit; the end of the connection releases it. No
+//! request reads it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,7 +14,7 @@ use crate::model::network::{Networks, customer};
 
 /// All places. A handle, cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Places(Arc<Shared>);
+pub(super) struct ConnLimits(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -23,22 +23,22 @@ struct Shared {
     /// Theirs are the connections of many.
     proxies: Networks,
     /// A lock, since it is held for one look-up per connection, beside a dozen system calls.
-    taken: Mutex<Taken>,
+    taken: Mutex<Open>,
     /// Rung when the last place is given back.
     empty: Notify,
 }
 
 /// At most one entry per open connection.
 #[derive(Debug, Default)]
-struct Taken {
+struct Open {
     all: usize,
     by_customer: HashMap<IpAddr, usize, ahash::RandomState>,
 }
 
 /// A place, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Places,
+pub(super) struct Permit {
+    limits: ConnLimits,
     /// `None` for a proxy.
     customer: Option<IpAddr>,
 }
@@ -52,13 +52,19 @@ pub(super) enum Full {
     Address,
 }
 
-impl Places {
-    pub(super) fn new(most: usize, most_of_one: usize, proxies: Networks) -> Places {
-        Places(Arc::new(Shared { most, most_of_one, proxies, taken: Mutex::default(), empty: Notify::new() }))
+impl ConnLimits {
+    pub(super) fn new(most: usize, most_of_one: usize, proxies: Networks) -> ConnLimits {
+        ConnLimits(Arc::new(Shared {
+            most,
+            most_of_one,
+            proxies,
+            taken: Mutex::default(),
+            empty: Notify::new(),
+        }))
     }
 
     /// A place for a connection from this address.
-    pub(super) fn take(&self, peer: IpAddr) -> Result<Place, Full> {
+    pub(super) fn take(&self, peer: IpAddr) -> Result<Permit, Full> {
         let customer = (!self.0.proxies.name(peer)).then(|| customer(peer));
         let mut taken = self.0.taken.lock();
         if taken.all >= self.0.most {
@@ -73,7 +79,7 @@ impl Places {
             taken.by_customer.insert(customer, has + 1);
         }
         taken.all += 1;
-        Ok(Place { places: self.clone(), customer })
+        Ok(Permit { limits: self.clone(), customer })
     }
 
     /// How many are taken.
@@ -94,12 +100,12 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut taken = self.places.0.taken.lock();
+        let mut taken = self.limits.0.taken.lock();
         taken.all -= 1;
         if taken.all == 0 {
-            self.places.0.empty.notify_waiters();
+            self.limits.0.empty.notify_waiters();
         }
         let Some(customer) = self.customer else { return };
         if let Entry::Occupied(mut entry) = taken.by_customer.entry(customer) {
@@ -115,13 +121,13 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn take(places: &Places, peer: &str) -> Result<Place, Full> {
-        places.take(peer.parse().expect("an address"))
+    fn take(limits: &ConnLimits, peer: &str) -> Result<Permit, Full> {
+        limits.take(peer.parse().expect("an address"))
     }
 
     #[test]
     fn nobody_takes_the_places_of_all() {
-        let places = Places::new(5, 2, Networks::parse(["10.0.0.0/8"]).expect("networks"));
+        let limits = ConnLimits::new(5, 2, Networks::parse(["10.0.0.0/8"]).expect("networks"));
         let rows = [
             ("192.0.2.1", Ok(())),
             ("::ffff:192.0.2.1", Ok(())),
@@ -134,15 +140,15 @@ mod tests {
         ];
         let mut held = Vec::new();
         for (peer, want) in rows {
-            let got = take(&places, peer);
+            let got = take(&limits, peer);
             assert_eq!(got.as_ref().map(|_| ()).map_err(|full| *full), want, "{peer}");
             held.extend(got);
         }
         held.clear();
-        assert!(places.0.taken.lock().by_customer.is_empty(), "nothing is left of who is gone");
-        let proxied: Vec<_> = (0..5).map(|_| take(&places, "10.0.0.1").expect("a proxy's")).collect();
-        assert_eq!(take(&places, "192.0.2.9").expect_err("full"), Full::All);
+        assert!(limits.0.taken.lock().by_customer.is_empty(), "nothing is left of who is gone");
+        let proxied: Vec<_> = (0..5).map(|_| take(&limits, "10.0.0.1").expect("a proxy's")).collect();
+        assert_eq!(take(&limits, "192.0.2.9").expect_err("full"), Full::All);
         drop(proxied);
-        assert!(take(&places, "192.0.2.9").is_ok());
+        assert!(take(&limits, "192.0.2.9").is_ok());
     }
 }

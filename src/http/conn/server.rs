@@ -17,12 +17,12 @@ use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use super::limits::{ConnLimits, Full};
+use super::shutdown::Shutdown;
+use super::socket::{Patience, Socket, WRITE_DEADLINE};
+use super::state::ConnState;
 use crate::descriptors;
 use crate::http::counts::Counts;
-use super::shutdown::Ending;
-use super::limits::{Full, Places};
-use super::socket::{Patience, Stream, WRITE_DEADLINE};
-use super::state::Turn;
 use crate::model::network::Networks;
 use crate::settings::BadSetting;
 
@@ -221,9 +221,9 @@ where
              LimitNOFILE= of a service) to have more"
         );
     }
-    let places = Places::new(connections, settings.max_connections_per_address, proxies);
-    let ending = Ending::default();
-    let mut trouble = Trouble::default();
+    let limits = ConnLimits::new(connections, settings.max_connections_per_address, proxies);
+    let shutdown = Shutdown::default();
+    let mut backoff = AcceptBackoff::default();
     let mut surplus = Surplus::default();
     let mut stop = std::pin::pin!(stop);
     let mut first = 0;
@@ -231,11 +231,11 @@ where
         let accepted = tokio::select! {
             biased;
             () = &mut stop => break,
-            accepted = accept(&listeners, &mut first, &mut trouble, &counts) => accepted,
+            accepted = accept(&listeners, &mut first, &mut backoff, &counts) => accepted,
         };
         let (stream, peer, protocol) = accepted;
-        let place = match places.take(peer.ip()) {
-            Ok(place) => place,
+        let permit = match limits.take(peer.ip()) {
+            Ok(permit) => permit,
             Err(full) => {
                 counts.surplus.add();
                 surplus.tell(full, settings);
@@ -243,25 +243,25 @@ where
             }
         };
         counts.connections.add();
-        let turn = Turn::default();
-        let stream = TokioIo::new(Stream::new(stream, turn.clone(), patience));
+        let state = ConnState::default();
+        let stream = TokioIo::new(Socket::new(stream, state.clone(), patience));
         // Boxed: a future holds a copy for each function that it hands what it captured, and this is
         // most of what a connection takes.
         let connection = match protocol {
-            Protocol::Http1 => Box::pin(http.serve_connection(stream, turn.taken_by(connect(peer)))),
+            Protocol::Http1 => Box::pin(http.serve_connection(stream, state.track(connect(peer)))),
         };
-        let (watch, counts) = (ending.watch(), Closing(Arc::clone(&counts)));
+        let (watch, counts) = (shutdown.watch(), Closing(Arc::clone(&counts)));
         tokio::spawn(async move {
-            let _held = (place, counts);
+            let _held = (permit, counts);
             let over =
-                watch.over(connection, turn, |connection| connection.as_deref_mut().graceful_shutdown());
+                watch.over(connection, state, |connection| connection.as_deref_mut().graceful_shutdown());
             if let Some(Err(error)) = over.await {
                 tracing::trace!(%error, "connection ended");
             }
         });
     }
     drop(listeners);
-    drain(&ending, &places, settings.drain_timeout, &counts).await
+    drain(&shutdown, &limits, settings.drain_timeout, &counts).await
 }
 
 /// Says that connections are closed for want of a place: now and then, never for each.
@@ -302,7 +302,7 @@ impl Drop for Closing {
 
 fn builder() -> http1::Builder {
     let mut http = http1::Builder::new();
-    // `Stream` has the deadline for heads, and joins pipelined answers, which hyper's
+    // `Socket` has the deadline for heads, and joins pipelined answers, which hyper's
     // `pipeline_flush` loses.
     http.header_read_timeout(None)
         .max_buf_size(HEAD_MAX)
@@ -314,7 +314,7 @@ fn builder() -> http1::Builder {
 
 /// What `accept` went through lately.
 #[derive(Default)]
-struct Trouble {
+struct AcceptBackoff {
     pause: Option<Duration>,
     logged: Option<Instant>,
 }
@@ -325,7 +325,7 @@ struct Trouble {
 async fn accept(
     listeners: &[Listener],
     first: &mut usize,
-    trouble: &mut Trouble,
+    backoff: &mut AcceptBackoff,
     counts: &Counts,
 ) -> (TcpStream, SocketAddr, Protocol) {
     loop {
@@ -342,19 +342,19 @@ async fn accept(
         *first = at + 1;
         match accepted {
             Ok((stream, peer)) => {
-                trouble.pause = None;
+                backoff.pause = None;
                 return (stream, peer, listeners[at].protocol);
             }
             // The peer was gone before it was accepted: its error, and it used up the event.
             Err(error) if is_of_peer(&error) => {}
             Err(error) => {
                 counts.accept_errors.add();
-                if trouble.logged.is_none_or(|at| at.elapsed() >= PAUSE_MAX) {
-                    trouble.logged = Some(Instant::now());
+                if backoff.logged.is_none_or(|at| at.elapsed() >= PAUSE_MAX) {
+                    backoff.logged = Some(Instant::now());
                     tracing::warn!(%error, "cannot accept connections, trying again");
                 }
-                let pause = trouble.pause.map_or(PAUSE, |last| (last * 2).min(PAUSE_MAX));
-                trouble.pause = Some(pause);
+                let pause = backoff.pause.map_or(PAUSE, |last| (last * 2).min(PAUSE_MAX));
+                backoff.pause = Some(pause);
                 tokio::time::sleep(pause).await;
             }
         }
@@ -368,17 +368,17 @@ fn is_of_peer(error: &io::Error) -> bool {
     )
 }
 
-async fn drain(ending: &Ending, places: &Places, within: Duration, counts: &Counts) -> Drained {
-    ending.drain();
-    if tokio::time::timeout(within, places.emptied()).await.is_ok() {
+async fn drain(shutdown: &Shutdown, limits: &ConnLimits, within: Duration, counts: &Counts) -> Drained {
+    shutdown.drain();
+    if tokio::time::timeout(within, limits.emptied()).await.is_ok() {
         return Drained { aborted: 0 };
     }
-    let aborted = places.taken();
+    let aborted = limits.taken();
     for _ in 0..aborted {
         counts.aborted.add();
     }
-    ending.cut();
-    places.emptied().await;
+    shutdown.cut();
+    limits.emptied().await;
     Drained { aborted }
 }
 
@@ -469,10 +469,10 @@ mod tests {
             listeners.push(Listener::from(socket));
         }
         let busy = listeners[0].socket.local_addr().expect("bound");
-        let (mut first, mut trouble, counts) = (0, Trouble::default(), Counts::default());
+        let (mut first, mut backoff, counts) = (0, AcceptBackoff::default(), Counts::default());
         let mut of_busy = Vec::new();
         for _ in 0..clients.len() {
-            let (stream, _, protocol) = accept(&listeners, &mut first, &mut trouble, &counts).await;
+            let (stream, _, protocol) = accept(&listeners, &mut first, &mut backoff, &counts).await;
             assert_eq!(protocol, Protocol::Http1);
             of_busy.push(stream.local_addr().expect("open") == busy);
         }

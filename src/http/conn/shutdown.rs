@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use tokio::sync::Notify;
 use tokio::task::coop::unconstrained;
 
-use super::state::Turn;
+use super::state::ConnState;
 
 /// Nothing was said yet.
 const SERVING: u8 = 0;
@@ -22,7 +22,7 @@ const CUT: u8 = 2;
 
 /// Tells. Whoever drops it has cut all connections.
 #[derive(Debug, Default)]
-pub(super) struct Ending(Arc<Shared>);
+pub(super) struct Shutdown(Arc<Shared>);
 
 /// Hears, for one connection.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ struct Shared {
     cut: Notify,
 }
 
-impl Ending {
+impl Shutdown {
     /// For a connection.
     pub(super) fn watch(&self) -> Watch {
         Watch(Arc::clone(&self.0))
@@ -56,7 +56,7 @@ impl Ending {
     }
 }
 
-impl Drop for Ending {
+impl Drop for Shutdown {
     fn drop(&mut self) {
         self.cut();
     }
@@ -68,7 +68,7 @@ impl Watch {
     pub(super) async fn over<C: Future>(
         self,
         connection: C,
-        turn: Turn,
+        state: ConnState,
         drain: impl FnOnce(Pin<&mut C>),
     ) -> Option<C::Output> {
         let mut connection = pin!(connection);
@@ -90,7 +90,7 @@ impl Watch {
                 }
             }
             let served = connection.as_mut().poll(cx);
-            if served.is_pending() && turn.is_holding() {
+            if served.is_pending() && state.is_holding() {
                 cx.waker().wake_by_ref();
             }
             served.map(Some)
@@ -117,43 +117,45 @@ mod tests {
         poll_fn(move |_| if obeys && told.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending })
     }
 
-    async fn ends(when_told: fn(&Ending), before: fn(&Ending), obeys: bool) -> Option<()> {
-        let (ending, told) = (Ending::default(), Arc::new(AtomicBool::new(false)));
-        before(&ending);
-        let (watch, hears) = (ending.watch(), Arc::clone(&told));
-        let over = watch
-            .over(connection(&told, obeys), Turn::default(), move |_| hears.store(true, Ordering::Relaxed));
+    async fn ends(when_told: fn(&Shutdown), before: fn(&Shutdown), obeys: bool) -> Option<()> {
+        let (shutdown, told) = (Shutdown::default(), Arc::new(AtomicBool::new(false)));
+        before(&shutdown);
+        let (watch, hears) = (shutdown.watch(), Arc::clone(&told));
+        let over = watch.over(connection(&told, obeys), ConnState::default(), move |_| {
+            hears.store(true, Ordering::Relaxed);
+        });
         let over = tokio::spawn(over);
         tokio::task::yield_now().await;
-        when_told(&ending);
+        when_told(&shutdown);
         let limit = Duration::from_mins(1);
         tokio::time::timeout(limit, over).await.expect("it is woken").expect("no panic")
     }
 
     #[tokio::test]
     async fn each_word_is_heard_also_when_it_was_said_before() {
-        let nothing: fn(&Ending) = |_| {};
-        assert_eq!(ends(Ending::drain, nothing, true).await, Some(()));
-        assert_eq!(ends(nothing, Ending::drain, true).await, Some(()));
-        assert_eq!(ends(Ending::cut, nothing, false).await, None);
-        assert_eq!(ends(Ending::cut, Ending::drain, false).await, None);
-        assert_eq!(ends(nothing, Ending::cut, false).await, None);
-        let both: fn(&Ending) = |ending| {
-            ending.drain();
-            ending.cut();
+        let nothing: fn(&Shutdown) = |_| {};
+        assert_eq!(ends(Shutdown::drain, nothing, true).await, Some(()));
+        assert_eq!(ends(nothing, Shutdown::drain, true).await, Some(()));
+        assert_eq!(ends(Shutdown::cut, nothing, false).await, None);
+        assert_eq!(ends(Shutdown::cut, Shutdown::drain, false).await, None);
+        assert_eq!(ends(nothing, Shutdown::cut, false).await, None);
+        let both: fn(&Shutdown) = |shutdown| {
+            shutdown.drain();
+            shutdown.cut();
         };
         assert_eq!(ends(both, nothing, false).await, None);
     }
 
     #[tokio::test]
     async fn a_connection_that_holds_an_answer_back_is_run_once_more() {
-        let (turn, runs, ending) = (Turn::default(), Arc::new(AtomicUsize::new(0)), Ending::default());
-        let (held, counted) = (turn.clone(), Arc::clone(&runs));
+        let (state, runs, shutdown) =
+            (ConnState::default(), Arc::new(AtomicUsize::new(0)), Shutdown::default());
+        let (held, counted) = (state.clone(), Arc::clone(&runs));
         let connection = poll_fn(move |_| {
             held.set_holding(counted.fetch_add(1, Ordering::Relaxed) < 2);
             Poll::<()>::Pending
         });
-        let over = tokio::spawn(ending.watch().over(connection, turn, |_| {}));
+        let over = tokio::spawn(shutdown.watch().over(connection, state, |_| {}));
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
@@ -164,10 +166,11 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_is_dropped_leaves_no_connection() {
         let told = Arc::new(AtomicBool::new(false));
-        let ending = Ending::default();
-        let over = tokio::spawn(ending.watch().over(connection(&told, false), Turn::default(), |_| {}));
+        let shutdown = Shutdown::default();
+        let over =
+            tokio::spawn(shutdown.watch().over(connection(&told, false), ConnState::default(), |_| {}));
         tokio::task::yield_now().await;
-        drop(ending);
+        drop(shutdown);
         assert_eq!(over.await.expect("no panic"), None);
     }
 }

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::deadline::Alarm;
-use super::state::Turn;
+use super::state::ConnState;
 
 /// How long a client is heard out that may still be sending: in all, so that with what a body may take
 /// by default nobody stays for more than 15 s, and between two pieces of it. Past either the
@@ -76,10 +76,10 @@ pub(super) struct Patience {
 /// Every answer is held back until hyper reads: it does so as soon as it has used up its input,
 /// right after the last answer to it, so an answer that is alone waits for nothing. It is also
 /// written when hyper flushes without having written (the next answer takes time; whoever runs the
-/// connection sees to it by [`Turn::is_holding`]), shuts down, or when there is too much of it.
-pub(super) struct Stream<S: AsyncWrite + Unpin> {
+/// connection sees to it by [`ConnState::is_holding`]), shuts down, or when there is too much of it.
+pub(super) struct Socket<S: AsyncWrite + Unpin> {
     inner: S,
-    turn: Turn,
+    state: ConnState,
     patience: Patience,
     /// When the head is due that the peer's turn of this number is for.
     due: Option<(u64, Instant)>,
@@ -88,7 +88,7 @@ pub(super) struct Stream<S: AsyncWrite + Unpin> {
     is_old: bool,
     alarm: Alarm,
     /// There while the peer is behind; boxed, since only the few that ever wait pay for it.
-    behind: Option<Box<Behind>>,
+    behind: Option<Box<SlowReader>>,
     /// Answers held back, of which the first `sent` bytes are written.
     held: Vec<u8>,
     sent: usize,
@@ -125,7 +125,7 @@ impl PeekEnd for TcpStream {
 }
 
 /// A peer that has not taken what it was sent.
-struct Behind {
+struct SlowReader {
     deadline: Pin<Box<Sleep>>,
     /// Bytes taken since it fell behind.
     taken: usize,
@@ -137,11 +137,11 @@ struct Linger {
     idle: Pin<Box<Sleep>>,
 }
 
-impl<S: AsyncWrite + Unpin> Stream<S> {
-    pub(super) fn new(inner: S, turn: Turn, patience: Patience) -> Stream<S> {
-        Stream {
+impl<S: AsyncWrite + Unpin> Socket<S> {
+    pub(super) fn new(inner: S, state: ConnState, patience: Patience) -> Socket<S> {
+        Socket {
             inner,
-            turn,
+            state,
             patience,
             due: None,
             old_at: Instant::now() + AGE_MAX,
@@ -161,16 +161,18 @@ impl<S: AsyncWrite + Unpin> Stream<S> {
 
     /// Whether something was read of a request that nobody was handed.
     fn is_cut_short(&self) -> bool {
-        self.began.is_some() && self.began == self.turn.of_peer()
+        self.began.is_some() && self.began == self.state.next_request()
     }
 
     /// Fails when the head is overdue, absolutely: a byte now and then puts nothing off.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Bodies have a deadline of their own; and whoever is still being sent an answer is not
         // idle, and is asked again when it is sent.
-        let Some(turn) = self.turn.of_peer().filter(|_| self.behind.is_none()) else { return Poll::Pending };
+        let Some(request) = self.state.next_request().filter(|_| self.behind.is_none()) else {
+            return Poll::Pending;
+        };
         let deadline = match self.due {
-            Some((number, deadline)) if number == turn => deadline,
+            Some((number, deadline)) if number == request => deadline,
             _ => {
                 let now = Instant::now();
                 // Looked at here, where the time is known, and acted upon when a request comes.
@@ -178,7 +180,7 @@ impl<S: AsyncWrite + Unpin> Stream<S> {
                 now + self.patience.head
             }
         };
-        self.due = Some((turn, deadline));
+        self.due = Some((request, deadline));
         self.alarm.poll_until(deadline, cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -194,7 +196,7 @@ impl<S: AsyncWrite + Unpin> Stream<S> {
         let Poll::Ready(written) = written else {
             let within = self.patience.write;
             let behind = self.behind.get_or_insert_with(|| {
-                Box::new(Behind { deadline: Box::pin(tokio::time::sleep(within)), taken: 0 })
+                Box::new(SlowReader { deadline: Box::pin(tokio::time::sleep(within)), taken: 0 })
             });
             return behind.deadline.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
         };
@@ -208,7 +210,7 @@ impl<S: AsyncWrite + Unpin> Stream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Stream<S> {
+impl<S: AsyncWrite + Unpin> Socket<S> {
     /// Writes what is held back, which mostly is nothing.
     fn poll_release(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.held.is_empty() { Poll::Ready(Ok(())) } else { self.poll_write_held(cx) }
@@ -216,7 +218,7 @@ impl<S: AsyncWrite + Unpin> Stream<S> {
 
     fn poll_write_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // From here on it is the socket that wakes.
-        self.turn.set_holding(false);
+        self.state.set_holding(false);
         while self.sent < self.held.len() {
             let result = Pin::new(&mut self.inner).poll_write(cx, &self.held[self.sent..]);
             match ready!(self.watch(cx, result))? {
@@ -232,7 +234,7 @@ impl<S: AsyncWrite + Unpin> Stream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Drop for Stream<S> {
+impl<S: AsyncWrite + Unpin> Drop for Socket<S> {
     /// hyper lets go of a connection at once when the body of an answer fails: answers held back,
     /// which were whole, leave as far as the socket takes them.
     fn drop(&mut self) {
@@ -243,7 +245,7 @@ impl<S: AsyncWrite + Unpin> Drop for Stream<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -258,16 +260,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
             Poll::Ready(result) => result?,
             Poll::Pending => return self.poll_due(cx),
         }
-        if let Some(turn) = self.turn.of_peer().filter(|turn| self.began != Some(*turn)) {
+        if let Some(number) = self.state.next_request().filter(|number| self.began != Some(*number)) {
             let start = &buffer.filled()[before..];
             if !start.is_empty() {
-                self.began = Some(turn);
+                self.began = Some(number);
                 self.is_upload = !start.starts_with(b"GET ") && !start.starts_with(b"HEAD ");
                 // A request that is there at once was never waited for, and counts as well.
-                let is_old = self.is_old || turn / 2 + 1 >= REQUESTS_MAX;
+                let is_old = self.is_old || number + 1 >= REQUESTS_MAX;
                 // Nobody sends ahead behind what may change something (RFC 9112 9.3.2).
                 if is_old && (self.is_upload || is_one_head(start)) {
-                    self.turn.set_last();
+                    self.state.set_last();
                 }
             }
         }
@@ -279,12 +281,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Says that nothing more comes, and reads on to the peer's end: closed at once, a socket with
     /// unread bytes is reset, and a client that is still sending its body never sees the answer
     /// that refused it (RFC 9112 9.6).
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Stream { inner, lingers, .. } = self;
+        let Socket { inner, lingers, .. } = self;
         if lingers.is_none() {
             ready!(Pin::new(&mut *inner).poll_shutdown(cx))?;
         }
@@ -308,10 +310,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     }
 }
 
-impl<S: AsyncWrite + PeekEnd + Unpin> Stream<S> {
+impl<S: AsyncWrite + PeekEnd + Unpin> Socket<S> {
     /// Notices a client that hangs up while its answer is worked on: hyper reads nothing then.
     fn poll_hang_up(&mut self, cx: &mut Context<'_>) {
-        if !self.turn.is_pending() {
+        if !self.state.is_pending() {
             self.grace = None;
             return;
         }
@@ -320,25 +322,25 @@ impl<S: AsyncWrite + PeekEnd + Unpin> Stream<S> {
         }
         let Some(grace) = &mut self.grace else { return };
         if grace.as_mut().poll(cx).is_ready() {
-            self.turn.hang_up();
+            self.state.hang_up();
             // The answer was polled before this flush; it is cancelled by its next poll.
             cx.waker().wake_by_ref();
         }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + PeekEnd + Unpin> AsyncWrite for Stream<S> {
+impl<S: AsyncRead + AsyncWrite + PeekEnd + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         self.is_fresh = true;
-        if self.held.len() + data.len() > HELD_MAX || !self.turn.may_hold() {
+        if self.held.len() + data.len() > HELD_MAX || !self.state.may_hold() {
             ready!(self.poll_release(cx))?;
         }
-        if data.len() > HELD_MAX || !self.turn.may_hold() {
+        if data.len() > HELD_MAX || !self.state.may_hold() {
             let result = Pin::new(&mut self.inner).poll_write(cx, data);
             return self.watch(cx, result);
         }
         self.held.extend_from_slice(data);
-        self.turn.set_holding(true);
+        self.state.set_holding(true);
         Poll::Ready(Ok(data.len()))
     }
 
@@ -360,13 +362,14 @@ impl<S: AsyncRead + AsyncWrite + PeekEnd + Unpin> AsyncWrite for Stream<S> {
             ready!(self.poll_release(cx))?;
         }
         // Nothing of a body comes any more from a peer that was silent for as long as that.
-        let is_idle = self.due.is_some_and(|(turn, deadline)| {
+        let is_idle = self.due.is_some_and(|(number, deadline)| {
             let silent = (Instant::now() + self.patience.head).saturating_duration_since(deadline);
-            self.began != Some(turn) && self.turn.of_peer() == Some(turn) && silent >= LINGER_IDLE
+            self.began != Some(number) && self.state.next_request() == Some(number) && silent >= LINGER_IDLE
         });
         // Nor has whoever was told of the end, or refused before all of its head had come, heard that
         // yet.
-        let is_sending = self.is_upload || self.turn.has_body() || self.turn.is_last() || self.is_cut_short();
+        let is_sending =
+            self.is_upload || self.state.has_body() || self.state.is_last() || self.is_cut_short();
         if is_sending && !is_idle {
             return self.poll_linger(cx);
         }
@@ -468,18 +471,18 @@ mod tests {
     const HEAD: Duration = Duration::from_secs(10);
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
 
-    fn stream(takes: usize) -> Stream<Peer> {
+    fn stream(takes: usize) -> Socket<Peer> {
         let patience = Patience { head: HEAD, write: WRITE_DEADLINE };
-        Stream::new(Peer { input: REQUEST, takes, ..Peer::default() }, Turn::default(), patience)
+        Socket::new(Peer { input: REQUEST, takes, ..Peer::default() }, ConnState::default(), patience)
     }
 
     /// Whether the peer, which takes nothing now, may go on to take nothing.
-    async fn falls_behind(stream: &mut Stream<Peer>) -> bool {
+    async fn falls_behind(stream: &mut Socket<Peer>) -> bool {
         poll_fn(|cx| Poll::Ready(stream.watch(cx, Poll::Pending).is_pending())).await
     }
 
     /// What one read yields; nothing where it would wait.
-    async fn read(stream: &mut Stream<Peer>) -> Option<io::Result<()>> {
+    async fn read(stream: &mut Socket<Peer>) -> Option<io::Result<()>> {
         let mut bytes = [0; 256];
         let mut buffer = ReadBuf::new(&mut bytes);
         poll_fn(|cx| match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
@@ -489,12 +492,12 @@ mod tests {
         .await
     }
 
-    async fn write(stream: &mut Stream<Peer>, data: &[u8]) -> io::Result<()> {
+    async fn write(stream: &mut Socket<Peer>, data: &[u8]) -> io::Result<()> {
         poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, data)).await?;
         flush(stream).await
     }
 
-    async fn flush(stream: &mut Stream<Peer>) -> io::Result<()> {
+    async fn flush(stream: &mut Socket<Peer>) -> io::Result<()> {
         poll_fn(|cx| Pin::new(&mut *stream).poll_flush(cx)).await
     }
 
@@ -536,7 +539,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_is_due_whatever_comes_of_it_but_while_we_answer_or_are_not_listened_to() {
         let mut stream = stream(1);
-        let bytes = |stream: &mut Stream<Peer>| stream.inner.input = REQUEST;
+        let bytes = |stream: &mut Socket<Peer>| stream.inner.input = REQUEST;
         // A byte now and then puts nothing off.
         for _ in 0..4 {
             bytes(&mut stream);
@@ -549,11 +552,11 @@ mod tests {
         let overdue = read(&mut stream).await.expect("at once").map_err(|error| error.kind());
         assert_eq!(overdue, Err(io::ErrorKind::TimedOut));
         // Our turn takes as long as it takes; then it is the peer's again, for a whole while.
-        let answer = |_: Request<String>| ready(Ok::<_, io::Error>(Response::new(String::new())));
-        let answer = stream.turn.taken_by(service_fn(answer)).call(Request::default());
+        let response = |_: Request<String>| ready(Ok::<_, io::Error>(Response::new(String::new())));
+        let response = stream.state.track(service_fn(response)).call(Request::default());
         tokio::time::advance(HEAD * 2).await;
         assert!(read(&mut stream).await.is_none());
-        answer.await.expect("answered");
+        response.await.expect("answered");
         assert!(read(&mut stream).await.is_none());
         tokio::time::advance(HEAD * 9 / 10).await;
         assert!(read(&mut stream).await.is_none());
@@ -571,12 +574,12 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_is_never_waited_for_ends_after_as_many_requests_as_others() {
         let mut stream = stream(usize::MAX);
-        let answer = |_: Request<String>| ready(Ok::<_, io::Error>(Response::new(String::new())));
-        let service = stream.turn.taken_by(service_fn(answer));
+        let response = |_: Request<String>| ready(Ok::<_, io::Error>(Response::new(String::new())));
+        let service = stream.state.track(service_fn(response));
         for number in 1..=REQUESTS_MAX {
             stream.inner.input = REQUEST;
             assert!(matches!(read(&mut stream).await, Some(Ok(()))));
-            assert_eq!(stream.turn.is_last(), number == REQUESTS_MAX, "{number}");
+            assert_eq!(stream.state.is_last(), number == REQUESTS_MAX, "{number}");
             service.call(Request::default()).await.expect("an answer");
         }
     }
@@ -587,22 +590,22 @@ mod tests {
         read(&mut stream).await;
         write(&mut stream, b"1").await.expect("held");
         write(&mut stream, b"2").await.expect("held");
-        assert!(stream.inner.got.is_empty() && stream.turn.is_holding());
+        assert!(stream.inner.got.is_empty() && stream.state.is_holding());
         write(&mut stream, b"3").await.expect("held");
         // hyper has used up its input.
         assert!(read(&mut stream).await.is_none());
         assert_eq!(stream.inner.got, [b"123"], "in one write");
-        assert!(!stream.turn.is_holding());
+        assert!(!stream.state.is_holding());
     }
 
     /// Hyper reads nothing while an answer is worked on, so the flush has to notice.
     #[tokio::test(start_paused = true)]
     async fn n18_a_peer_that_hangs_up_is_noticed_while_its_answer_is_worked_on() {
         let is_noticed = async |is_pending: bool, is_gone: bool| {
-            let turn = Turn::default();
+            let state = ConnState::default();
             let patience = Patience { head: Duration::from_secs(10), write: WRITE_DEADLINE };
-            let mut stream = Stream::new(Peer { is_gone, ..Peer::default() }, turn.clone(), patience);
-            let service = turn.taken_by(service_fn(move |_: Request<String>| {
+            let mut stream = Socket::new(Peer { is_gone, ..Peer::default() }, state.clone(), patience);
+            let service = state.track(service_fn(move |_: Request<String>| {
                 Box::pin(async move {
                     if is_pending {
                         std::future::pending::<()>().await;
@@ -610,17 +613,17 @@ mod tests {
                     Ok::<_, std::convert::Infallible>(Response::new(String::new()))
                 })
             }));
-            let mut answer = Box::pin(service.call(Request::new(String::new())));
+            let mut response = Box::pin(service.call(Request::new(String::new())));
             let within = HANG_UP_GRACE * 3;
             let answered = tokio::time::timeout(
                 within,
                 poll_fn(|cx| {
-                    let polled = answer.as_mut().poll(cx);
+                    let polled = response.as_mut().poll(cx);
                     let _ = Pin::new(&mut stream).poll_flush(cx);
                     polled
                 }),
             );
-            answered.await.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status() == 408))
+            answered.await.is_ok_and(|response| response.is_ok_and(|response| response.status() == 408))
         };
         assert!(is_noticed(true, true).await);
         assert!(!is_noticed(true, false).await, "it waits");
@@ -633,7 +636,7 @@ mod tests {
             let mut stream = stream(9);
             read(&mut stream).await;
             write(&mut stream, b"1").await.expect("held");
-            assert!(stream.inner.got.is_empty() && stream.turn.is_holding(), "{how}");
+            assert!(stream.inner.got.is_empty() && stream.state.is_holding(), "{how}");
             let much = vec![b'2'; HELD_MAX];
             match how {
                 "flush" => flush(&mut stream).await.expect("flushed"),
@@ -645,7 +648,7 @@ mod tests {
                 _ => poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await.expect("shut"),
             }
             assert_eq!(stream.inner.got.concat(), b"1", "{how}");
-            assert_eq!(stream.turn.is_holding(), how == "much", "{how}");
+            assert_eq!(stream.state.is_holding(), how == "much", "{how}");
         }
     }
 
@@ -653,7 +656,7 @@ mod tests {
     async fn a_held_answer_leaves_before_the_connection_is_let_go() {
         let (ours, mut theirs) = tokio::io::duplex(64);
         let patience = Patience { head: HEAD, write: WRITE_DEADLINE };
-        let mut stream = Stream::new(ours, Turn::default(), patience);
+        let mut stream = Socket::new(ours, ConnState::default(), patience);
         poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"whole")).await.expect("held");
         drop(stream);
         let mut got = String::new();
@@ -664,8 +667,8 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_held_back_of_the_answer_to_a_request_for_the_connection() {
         let mut stream = stream(9);
-        let answer = |_: Request<String>| ready(Ok::<_, io::Error>(Response::new(String::new())));
-        let service = stream.turn.taken_by(service_fn(answer));
+        let response = |_: Request<String>| ready(Ok::<_, io::Error>(Response::new(String::new())));
+        let service = stream.state.track(service_fn(response));
         write(&mut stream, b"1").await.expect("held");
         let mut request = Request::default();
         request.extensions_mut().insert("the connection");
@@ -680,7 +683,7 @@ mod tests {
         read(&mut stream).await;
         write(&mut stream, b"1").await.expect("held");
         let waits = poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_flush(cx).is_pending())).await;
-        assert!(waits && !stream.turn.is_holding(), "else its task would never rest");
+        assert!(waits && !stream.state.is_holding(), "else its task would never rest");
     }
 
     #[test]

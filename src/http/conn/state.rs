@@ -1,9 +1,8 @@
-//! Whose turn it is on a connection: the client's, from whom a request head is due, or ours. Also
-//! whether we hold an answer back, and which answer is to be the last. It is what the socket below
-//! hyper ([`super::socket`]), the service above it and the task around it have to know of each other.
+//! The state of a connection that the socket below hyper ([`super::socket`]), the service above it and the
+//! task around it share: how many requests were read and answered, whether a response is held back, and which
+//! response is the last.
 //!
-//! All three are in one task, one after the other, so relaxed atomics are plain variables that may
-//! be shared.
+//! All three run in one task, one after the other, so relaxed atomics are plain variables that can be shared.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,38 +15,35 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::Service;
 use hyper::{Request, Response, StatusCode};
 
-/// Whose turn it is. A handle, cheap to clone.
+/// The state of one connection. A handle, cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Turn(Arc<Shared>);
+pub(super) struct ConnState(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Turns taken: the peer's is even, ours is odd.
-    turns: AtomicU64,
+    /// Requests whose heads were read.
+    started: AtomicU64,
+    /// Requests whose responses are complete, but for their bodies. At most `started`.
+    answered: AtomicU64,
     is_holding: AtomicBool,
-    /// Whether a request has asked for the connection itself (CONNECT, an upgrade).
+    /// Whether a request asked for the connection itself (CONNECT, an upgrade).
     is_for_connection: AtomicBool,
     /// Whether the last request has a body.
     has_body: AtomicBool,
-    /// Whether the next answer is the connection's last.
+    /// Whether the next response is the connection's last.
     is_last: AtomicBool,
-    /// The last turn of ours in which an answer was not there at once.
+    /// The value of `started` when a response was last not ready at its first poll.
     pending: AtomicU64,
-    /// Whether the client hung up and the answer is to be cancelled.
+    /// Whether the client hung up, so that the response is to be cancelled.
     is_hung_up: AtomicBool,
 }
 
-impl Turn {
-    /// The number of the peer's turn; none while a request is being answered.
-    pub(super) fn of_peer(&self) -> Option<u64> {
-        let turn = self.0.turns.load(Ordering::Relaxed);
-        turn.is_multiple_of(2).then_some(turn)
-    }
-
-    /// Hands over. Not an atomic addition, which costs more: nobody does it at the same time.
-    fn pass(&self) {
-        let turn = self.0.turns.load(Ordering::Relaxed);
-        self.0.turns.store(turn.wrapping_add(1), Ordering::Relaxed);
+impl ConnState {
+    /// Returns the number, from 0, of the request whose head is due from the client; `None` while a request
+    /// is being answered.
+    pub(super) fn next_request(&self) -> Option<u64> {
+        let started = self.0.started.load(Ordering::Relaxed);
+        (started == self.0.answered.load(Ordering::Relaxed)).then_some(started)
     }
 
     /// Whether an answer waits to be written together with the next: a connection with nothing else
@@ -81,10 +77,11 @@ impl Turn {
         self.0.is_last.load(Ordering::Relaxed)
     }
 
-    /// Returns whether an answer is worked on that was not there at once.
+    /// Returns whether a response is being produced that was not ready at its first poll.
     pub(super) fn is_pending(&self) -> bool {
-        let turn = self.0.turns.load(Ordering::Relaxed);
-        !turn.is_multiple_of(2) && turn == self.0.pending.load(Ordering::Relaxed)
+        let started = self.0.started.load(Ordering::Relaxed);
+        started != self.0.answered.load(Ordering::Relaxed)
+            && started == self.0.pending.load(Ordering::Relaxed)
     }
 
     /// Cancels the answer that is worked on: nobody waits for it any more.
@@ -93,26 +90,26 @@ impl Turn {
     }
 
     /// The same service; whose turn it is follows from its calls.
-    pub(super) fn taken_by<S>(&self, service: S) -> Taken<S> {
-        Taken { service, turn: self.clone() }
+    pub(super) fn track<S>(&self, service: S) -> Tracked<S> {
+        Tracked { service, state: self.clone() }
     }
 }
 
 /// A service whose calls are our turn.
 #[derive(Debug)]
-pub(super) struct Taken<S> {
+pub(super) struct Tracked<S> {
     service: S,
-    turn: Turn,
+    state: ConnState,
 }
 
 /// An answer on its way.
 #[derive(Debug)]
-pub(super) struct Answering<F> {
-    answer: F,
-    turn: Turn,
+pub(super) struct TrackedFuture<F> {
+    response: F,
+    state: ConnState,
 }
 
-impl<S, B, C> Service<Request<B>> for Taken<S>
+impl<S, B, C> Service<Request<B>> for Tracked<S>
 where
     S: Service<Request<B>, Response = Response<C>>,
     S::Future: Unpin,
@@ -121,21 +118,21 @@ where
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = Answering<S::Future>;
+    type Future = TrackedFuture<S::Future>;
 
     fn call(&self, request: Request<B>) -> Self::Future {
         // hyper hands over a connection by an extension, and puts in nothing else. It does not forget
         // that it did: any later end of the connection is without a last word to the socket.
         if !request.extensions().is_empty() {
-            self.turn.0.is_for_connection.store(true, Ordering::Relaxed);
+            self.state.0.is_for_connection.store(true, Ordering::Relaxed);
         }
-        self.turn.0.has_body.store(!request.body().is_end_stream(), Ordering::Relaxed);
-        self.turn.pass();
-        Answering { answer: self.service.call(request), turn: self.turn.clone() }
+        self.state.0.has_body.store(!request.body().is_end_stream(), Ordering::Relaxed);
+        increment(&self.state.0.started);
+        TrackedFuture { response: self.service.call(request), state: self.state.clone() }
     }
 }
 
-impl<F, C, E> Future for Answering<F>
+impl<F, C, E> Future for TrackedFuture<F>
 where
     F: Future<Output = Result<Response<C>, E>> + Unpin,
     C: Default,
@@ -143,29 +140,34 @@ where
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut polled = Pin::new(&mut self.answer).poll(cx);
+        let mut polled = Pin::new(&mut self.response).poll(cx);
         if polled.is_pending() {
-            let shared = &self.turn.0;
+            let shared = &self.state.0;
             if !shared.is_hung_up.load(Ordering::Relaxed) {
-                shared.pending.store(shared.turns.load(Ordering::Relaxed), Ordering::Relaxed);
+                shared.pending.store(shared.started.load(Ordering::Relaxed), Ordering::Relaxed);
                 return Poll::Pending;
             }
             // The work ends with the future that is dropped here; hyper finds the client gone when it
             // writes this.
             polled = Poll::Ready(Ok(cancelled()));
         }
-        if let Poll::Ready(answer) = &mut polled {
-            if self.turn.is_last()
-                && let Ok(answer) = answer
+        if let Poll::Ready(response) = &mut polled {
+            if self.state.is_last()
+                && let Ok(response) = response
             {
-                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             // hyper reads no head before it has written the answer, however long that takes.
-            self.turn.pass();
+            increment(&self.state.0.answered);
         }
         // Looked at in place: to take an answer out and put it back costs.
         polled
     }
+}
+
+/// Adds one. Not an atomic addition, which costs more: all users of a connection's state run in one task.
+fn increment(number: &AtomicU64) {
+    number.store(number.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
 /// What is answered to a client that has gone.

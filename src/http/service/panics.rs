@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Answering, Later, api, fixed, now, panicked};
-use crate::http::counts::Counts;
+use super::{Later, ResponseFuture, api, fixed, now, panicked};
 use crate::http::conn::server::{self, Settings};
+use crate::http::counts::Counts;
 
 const PANICS: usize = 1_000;
 const CONNECTIONS: usize = 4;
@@ -24,10 +24,10 @@ type Held = Arc<Mutex<u64>>;
 
 /// `/held` panics while it holds the lock, `/later` after it gave way once, `/body` with half the
 /// request unread; all else is answered.
-fn answer(request: Request<Incoming>, held: &Held, counts: &Arc<Counts>) -> Answering {
+fn respond(request: Request<Incoming>, held: &Held, counts: &Arc<Counts>) -> ResponseFuture {
     let held = Arc::clone(held);
     let path = request.uri().path().to_owned();
-    let answer = async move {
+    let response = async move {
         match &*path {
             "/held" => {
                 let _guard = held.lock();
@@ -47,8 +47,8 @@ fn answer(request: Request<Incoming>, held: &Held, counts: &Arc<Counts>) -> Answ
             }
         }
     };
-    Answering::Later(Later {
-        answer: Box::pin(answer),
+    ResponseFuture::Later(Later {
+        response: Box::pin(response),
         counts: Arc::clone(counts),
         dialect: Some(api::dialect_of("/api/v1/links")),
     })
@@ -96,7 +96,7 @@ async fn t112_a_thousand_panics_are_a_thousand_answers() {
     let (shared, counted) = (Arc::clone(&held), Arc::clone(&counts));
     let connect = move |_| {
         let (held, counts) = (Arc::clone(&shared), Arc::clone(&counted));
-        service_fn(move |request| answer(request, &held, &counts))
+        service_fn(move |request| respond(request, &held, &counts))
     };
     let serving_counts = Arc::clone(&counts);
     let serving = tokio::spawn(async move {
@@ -120,7 +120,7 @@ async fn t112_a_thousand_panics_are_a_thousand_answers() {
     drop(stop);
     serving.await.expect("the server did not panic");
     assert_eq!(
-        now(panicked()).await.map(|answer| answer.status()),
+        now(panicked()).await.map(|response| response.status()),
         Ok::<_, Infallible>(StatusCode::INTERNAL_SERVER_ERROR)
     );
 }

@@ -116,12 +116,12 @@ pub fn error(status: StatusCode) -> Response<Full<Bytes>> {
         StatusCode::LOOP_DETECTED => Notice::Loop,
         _ => Notice::Failure,
     };
-    answer(status, NOTICES[notice as usize].clone(), POLICY.clone())
+    respond(status, NOTICES[notice as usize].clone(), POLICY.clone())
 }
 
 /// A password came from a page that is not ours.
 pub fn foreign_form() -> Response<Full<Bytes>> {
-    answer(StatusCode::FORBIDDEN, NOTICES[Notice::ForeignForm as usize].clone(), POLICY.clone())
+    respond(StatusCode::FORBIDDEN, NOTICES[Notice::ForeignForm as usize].clone(), POLICY.clone())
 }
 
 /// The store is not ready.
@@ -152,14 +152,14 @@ pub fn foundation(style: &str) -> String {
 
 /// The answer that shows `template`, with the headers that every page has.
 fn page(status: StatusCode, template: &impl Template, policy: HeaderValue) -> Response<Full<Bytes>> {
-    answer(status, Bytes::from(html(template)), policy)
+    respond(status, Bytes::from(html(template)), policy)
 }
 
 fn html(template: &impl Template) -> String {
     template.render().expect("texts and numbers can be written to a string")
 }
 
-fn answer(status: StatusCode, html: Bytes, policy: HeaderValue) -> Response<Full<Bytes>> {
+fn respond(status: StatusCode, html: Bytes, policy: HeaderValue) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(html));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::fair::{FairPermit, FairSemaphore};
-use crate::http::api::dialect::{Failure, Trouble};
+use crate::http::api::dialect::{ApiError, ServerError};
 use crate::model::tenant::Tenant;
 
 /// Most API requests at work at once: far more than any disk answers in time, and at 64 KB each as
@@ -50,8 +50,8 @@ impl Concurrency {
     }
 
     /// Acquires a slot for a request whose body is complete.
-    pub(in crate::http::api) fn slot(&self, tenant: &Tenant) -> Result<Slot, Failure> {
-        self.slots.try_acquire(tenant, 1).map(Slot).ok_or(Trouble::Busy.into())
+    pub(in crate::http::api) fn slot(&self, tenant: &Tenant) -> Result<Slot, ApiError> {
+        self.slots.try_acquire(tenant, 1).map(Slot).ok_or(ServerError::Busy.into())
     }
 
     /// Acquires the right to wait for a body of at most so many bytes.
@@ -62,9 +62,9 @@ impl Concurrency {
 
     /// Acquires a slot for a large body, before it is read. How many requests wait is bounded like the
     /// bodies that are waited for.
-    pub(in crate::http::api) async fn bulk(&self, tenant: &Tenant) -> Result<Slot, Failure> {
-        let _waiting = self.bodies.try_acquire(tenant, 1).ok_or(Trouble::Busy)?;
-        self.bulks.acquire(tenant, 1, self.patience).await.map(Slot).ok_or(Trouble::Busy.into())
+    pub(in crate::http::api) async fn bulk(&self, tenant: &Tenant) -> Result<Slot, ApiError> {
+        let _waiting = self.bodies.try_acquire(tenant, 1).ok_or(ServerError::Busy)?;
+        self.bulks.acquire(tenant, 1, self.patience).await.map(Slot).ok_or(ServerError::Busy.into())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use hyper::Version;
 
-use crate::http::api::dialect::{Command, Failure, SnapshotCommand};
+use crate::http::api::dialect::{ApiError, Command, SnapshotCommand};
 use crate::http::api::execute::Core;
 use crate::http::api::streamed_list;
 use crate::links::{Context, LINK_BYTES_MAX, STREAM_BYTES_MAX};
@@ -47,7 +47,7 @@ pub(in crate::http::api) fn largest(
     version: Version,
     body: usize,
     most: usize,
-) -> Result<Option<usize>, Failure> {
+) -> Result<Option<usize>, ApiError> {
     let links = &core.links;
     let bytes = match command {
         Command::Link(_)
@@ -108,10 +108,10 @@ pub(in crate::http::api) fn largest(
 }
 
 /// A list whose length is known beforehand is refused if it can never have room.
-fn listed(bytes: usize, most: usize) -> Result<Option<usize>, Failure> {
+fn listed(bytes: usize, most: usize) -> Result<Option<usize>, ApiError> {
     if bytes > most {
         let megabytes = most / PER_TEXT_BYTE / (1024 * 1024);
-        return Err(Failure::Forbidden(format!(
+        return Err(ApiError::Forbidden(format!(
             "the list is longer than {megabytes} MB, which is the most that a key of this reach may read at \
              once; read its objects by id, or with keys of less reach"
         )));

@@ -18,7 +18,7 @@ use governor::{Quota, RateLimiter};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::http::api::dialect::Failure;
+use crate::http::api::dialect::ApiError;
 use crate::links::Caller;
 use crate::model::id::{ForeignId, Id};
 use crate::model::network::customer;
@@ -124,9 +124,9 @@ impl Allowance {
     }
 
     /// Returns why the request is refused if it came too early.
-    pub(in crate::http::api) fn failure(&self) -> Option<Failure> {
+    pub(in crate::http::api) fn failure(&self) -> Option<ApiError> {
         let wait = self.wait?;
-        Some(Failure::TooMany(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX - 1) + 1))
+        Some(ApiError::TooMany(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX - 1) + 1))
     }
 }
 

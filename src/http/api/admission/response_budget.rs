@@ -11,10 +11,10 @@ use std::time::Duration;
 use hyper::Version;
 
 use crate::fair::{FairPermit, FairSemaphore};
-use crate::http::api::answer::Payload;
-use crate::http::api::dialect::{Failure, Trouble};
+use crate::http::api::dialect::{ApiError, ServerError};
+use crate::http::api::response::Payload;
 use crate::http::api::streamed_list;
-use crate::http::body::Answer;
+use crate::http::body::HttpResponse;
 use crate::model::tenant::Tenant;
 
 /// Most bytes of answers at once: as much as the default cache. A workspace has 24 MB of it, a
@@ -56,39 +56,39 @@ impl ResponseBudget {
         &self,
         tenant: &Tenant,
         bytes: usize,
-    ) -> Result<FairPermit, Failure> {
-        self.units.acquire(tenant, units(bytes), self.patience).await.ok_or(Trouble::Busy.into())
+    ) -> Result<FairPermit, ApiError> {
+        self.units.acquire(tenant, units(bytes), self.patience).await.ok_or(ServerError::Busy.into())
     }
 
     /// Renders what was done for this version of HTTP, as an answer that holds its room until it is
     /// sent. An answer that `may_fail` and finds no room is refused.
-    pub(in crate::http::api) async fn answer(
+    pub(in crate::http::api) async fn respond(
         &self,
         version: Version,
-        done: Result<Done, Failure>,
+        done: Result<Done, ApiError>,
         tenant: &Tenant,
         may_fail: bool,
-        render: impl Fn(Result<Payload, Failure>, Option<String>) -> Answer,
-    ) -> Answer {
+        render: impl Fn(Result<Payload, ApiError>, Option<String>) -> HttpResponse,
+    ) -> HttpResponse {
         let (result, acquired) = match done {
             Ok(Done { payload, room }) => (streamed_list::hold_for(version, payload).await, room),
             Err(failure) => (Err(failure), None),
         };
-        let mut answer = render(result, None);
-        if answer.body().is_streamed() {
+        let mut response = render(result, None);
+        if response.body().is_streamed() {
             // Batches are produced as long as it is sent: all of the room is kept.
             if let Some(room) = acquired {
-                answer.body_mut().hold(room);
+                response.body_mut().hold(room);
             }
-            return answer;
+            return response;
         }
-        let Some(bytes) = answer.body().long() else { return answer };
+        let Some(bytes) = response.body().long() else { return response };
         match self.room_of(bytes, tenant, acquired) {
-            Some(room) => answer.body_mut().hold(room),
-            None if may_fail => return render(Err(Trouble::Busy.into()), None),
+            Some(room) => response.body_mut().hold(room),
+            None if may_fail => return render(Err(ServerError::Busy.into()), None),
             None => {}
         }
-        answer
+        response
     }
 
     /// Returns what of its room an answer needs, or, if it has none, what it needs if that is free.
@@ -110,7 +110,7 @@ mod tests {
     use hyper::StatusCode;
 
     use super::*;
-    use crate::http::api::answer::respond;
+    use crate::http::api::response::respond;
     use crate::http::body::Content;
     use crate::model::id::ForeignId;
 
@@ -122,38 +122,38 @@ mod tests {
         Payload { status: StatusCode::OK, kind: "text/plain", content }
     }
 
-    fn render(result: Result<Payload, Failure>, _: Option<String>) -> Answer {
+    fn render(result: Result<Payload, ApiError>, _: Option<String>) -> HttpResponse {
         match result {
-            Ok(payload) => Answer::new(payload.content),
+            Ok(payload) => HttpResponse::new(payload.content),
             Err(failure) => respond(StatusCode::SERVICE_UNAVAILABLE, format!("{failure:?}").into_bytes()),
         }
     }
 
-    async fn answer(
+    async fn respond_with(
         budget: &ResponseBudget,
         bytes: usize,
         room: Option<FairPermit>,
         may_fail: bool,
-    ) -> Answer {
+    ) -> HttpResponse {
         let payload = payload(Content::from(Bytes::from(vec![b'x'; bytes])));
-        budget.answer(Version::HTTP_11, Ok(Done { payload, room }), &tenant(), may_fail, render).await
+        budget.respond(Version::HTTP_11, Ok(Done { payload, room }), &tenant(), may_fail, render).await
     }
 
     #[tokio::test]
     async fn a_long_answer_holds_what_it_needs_until_it_is_sent() {
         let budget = ResponseBudget { units: FairSemaphore::new(8), patience: Duration::from_millis(1) };
         let free = || budget.units.available();
-        let long_one = answer(&budget, UNIT + 1, None, true).await;
+        let long_one = respond_with(&budget, UNIT + 1, None, true).await;
         assert_eq!(free(), 6);
-        let short = answer(&budget, 1_000, None, true).await;
+        let short = respond_with(&budget, 1_000, None, true).await;
         assert_eq!((short.status(), free()), (StatusCode::OK, 6), "a short one takes nothing");
         let taken = budget.acquire(&tenant(), 2 * UNIT).await.expect("it is free");
         assert!(budget.acquire(&tenant(), UNIT).await.is_err(), "half is one company's");
-        let meant_to_be = answer(&budget, UNIT, Some(taken), false).await;
+        let meant_to_be = respond_with(&budget, UNIT, Some(taken), false).await;
         assert_eq!(free(), 5, "what is not needed is released");
-        let refused = answer(&budget, 2 * UNIT, None, true).await;
+        let refused = respond_with(&budget, 2 * UNIT, None, true).await;
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-        let written = answer(&budget, 2 * UNIT, None, false).await;
+        let written = respond_with(&budget, 2 * UNIT, None, false).await;
         assert_eq!((written.status(), free()), (StatusCode::OK, 5), "a write is answered");
         let sent = meant_to_be.into_body().collect().await.expect("in memory").to_bytes();
         assert_eq!((sent.len(), free()), (UNIT, 6));
@@ -167,7 +167,7 @@ mod tests {
         let room = budget.acquire(&tenant(), 3 * UNIT).await.expect("it is free");
         let (sender, content) = Content::pieces();
         let done = Done { payload: payload(content), room: Some(room) };
-        let sent = budget.answer(Version::HTTP_11, Ok(done), &tenant(), true, render).await;
+        let sent = budget.respond(Version::HTTP_11, Ok(done), &tenant(), true, render).await;
         drop(sender);
         assert_eq!(budget.units.available(), 5);
         drop(sent);

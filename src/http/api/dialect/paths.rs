@@ -38,7 +38,7 @@ pub fn find<'p>(endpoints: &'static [Endpoint], method: &Method, path: &'p str) 
     if allowed.is_empty() { Found::Nothing } else { Found::Methods(allowed.join(", ")) }
 }
 
-/// See [`super::Call::id`] (empty without a segment in braces), when the path has the template's shape.
+/// See [`super::RequestParts::id`] (empty without a segment in braces), when the path has the template's shape.
 fn fits<'p>(template: &str, path: &'p str) -> Option<&'p str> {
     let mut found: Option<(usize, usize)> = None;
     let mut at = 0;
@@ -59,12 +59,12 @@ fn fits<'p>(template: &str, path: &'p str) -> Option<&'p str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::api::dialect::{BodyKind, Refusal, endpoint};
+    use crate::http::api::dialect::{BadRequest, BodyKind, endpoint};
 
     #[test]
     fn what_a_template_spells_out_is_no_id() {
         const fn row(method: &'static str, template: &'static str) -> Endpoint {
-            endpoint(method, template, BodyKind::None, |_| Err(Refusal::NotFound("it")), |_| None)
+            endpoint(method, template, BodyKind::None, |_| Err(BadRequest::NotFound("it")), |_| None)
         }
         static ENDPOINTS: [Endpoint; 3] =
             [row("GET", "/links/{id}"), row("POST", "/links/bulk"), row("DELETE", "/links/{id}")];

@@ -2,18 +2,19 @@
 //! has no word for (tags, passwords, limits) stays as it is when a link is changed here.
 //!
 //! A body that lacks a field is 422, a query that does is 400 (docs/decisions.md A20); so what is wrong
-//! with a body leaves here as a [`Refusal::Rule`].
+//! with a body leaves here as a [`BadRequest::Rule`].
 
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 
-use super::{HighLevelLinks, failure};
+use super::{HighLevelLinks, error};
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
-    Allowance, Asked, Body, BodyKind, Call, Command, Dialect, Endpoint, Failure, Fixed, JSON, LinkView,
-    Naming, Refusal, Reply, Slice, Wording, WorkspaceView, endpoint, show,
+    Allowance, ApiError, BadRequest, Body, BodyKind, Command, Dialect, Endpoint, ImmutableFields, JSON,
+    LinkView, ListFormat, Reply, RequestParts, ScopedCommand, Slice, WorkspaceRule, WorkspaceView, endpoint,
+    show,
 };
-use crate::http::api::json::{self, Fields, Given, Mistyped};
+use crate::http::api::json::{self, Field, Fields, Mistyped};
 use crate::model::Invalid;
 use crate::model::destination::LinkType;
 use crate::model::id::Id;
@@ -40,12 +41,12 @@ impl Dialect for HighLevelLinks {
         ENDPOINTS
     }
 
-    fn naming(&self) -> Naming {
-        Naming::Confines
+    fn workspace_rule(&self) -> WorkspaceRule {
+        WorkspaceRule::Confines
     }
 
-    fn failure(&self, failure: &Failure) -> Body {
-        failure::render(failure)
+    fn failure(&self, failure: &ApiError) -> Body {
+        error::render(failure)
     }
 
     fn rate_headers(&self, allowance: &Allowance, _: Timestamp) -> Vec<(HeaderName, HeaderValue)> {
@@ -63,16 +64,16 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/links/{id}", BodyKind::None, |call| of_link(call, Command::Link(call.id("link")?)), |reply| show(reply, one)),
     endpoint("PUT", "/links/{id}", BodyKind::Plain, update, |reply| show(reply, written)),
     endpoint("DELETE", "/links/{id}", BodyKind::None, |call| of_link(call, Command::DeleteLink(call.id("link")?)), |reply| show(reply, deleted)),
-    endpoint("GET", "/locations/{id}", BodyKind::None, |call| Ok(Asked { workspace: Some(call.id.to_owned()), command: Command::Acting }), |reply| show(reply, location)),
+    endpoint("GET", "/locations/{id}", BodyKind::None, |call| Ok(ScopedCommand { workspace: Some(call.id.to_owned()), command: Command::Acting }), |reply| show(reply, location)),
 ];
 
 /// A command about one link, whose location may be named.
-fn of_link(call: &Call<'_>, command: Command) -> Result<Asked, Refusal> {
-    Ok(Asked { workspace: call.query.text("locationId")?.map(str::to_owned), command })
+fn of_link(call: &RequestParts<'_>, command: Command) -> Result<ScopedCommand, BadRequest> {
+    Ok(ScopedCommand { workspace: call.query.text("locationId")?.map(str::to_owned), command })
 }
 
-fn create(call: &Call<'_>) -> Result<Asked, Refusal> {
-    let body = json::object(call.body).map_err(Refusal::Malformed)?;
+fn create(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let body = json::object(call.body).map_err(BadRequest::Malformed)?;
     let workspace = required(&body, "locationId")?;
     let name = named(&body)?.ok_or_else(|| Invalid::new("name", "is required"))?;
     let draft = Draft {
@@ -83,12 +84,12 @@ fn create(call: &Call<'_>) -> Result<Asked, Refusal> {
         password: None,
         edits: vec![Edit::Title(Some(name.into()))],
     };
-    Ok(Asked { workspace: Some(workspace.to_owned()), command: Command::CreateLink(draft) })
+    Ok(ScopedCommand { workspace: Some(workspace.to_owned()), command: Command::CreateLink(draft) })
 }
 
-fn update(call: &Call<'_>) -> Result<Asked, Refusal> {
+fn update(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = call.id("link")?;
-    let body = json::object(call.body).map_err(Refusal::Malformed)?;
+    let body = json::object(call.body).map_err(BadRequest::Malformed)?;
     let (name, destination) = (named(&body)?, optional(&body, "redirectTo")?);
     if name.is_none() && destination.is_none() {
         return Err(Invalid::new("name", "or redirectTo is required").into());
@@ -98,27 +99,31 @@ fn update(call: &Call<'_>) -> Result<Asked, Refusal> {
         password: None,
         edits: name.map(|name| Edit::Title(Some(name.into()))).into_iter().collect(),
     };
-    let fixed = Fixed { lent_title: name.map(Box::from), ..Fixed::default() };
+    let fixed = ImmutableFields { lent_title: name.map(Box::from), ..ImmutableFields::default() };
     of_link(call, Command::UpdateLink { id, patch, fixed })
 }
 
 /// The whole list, unless `skip` or `limit` is sent.
-fn list(call: &Call<'_>) -> Result<Asked, Refusal> {
+fn list(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let limit = call.query.number("limit", 0, NUMBER_MAX)?;
     slice(call, None, limit)
 }
 
-fn search(call: &Call<'_>) -> Result<Asked, Refusal> {
+fn search(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let limit = call.query.number("limit", 0, NUMBER_MAX)?.unwrap_or(SEARCH_LIMIT);
     slice(call, call.query.text("query")?.map(str::to_owned), Some(limit))
 }
 
-fn slice(call: &Call<'_>, search: Option<String>, limit: Option<u64>) -> Result<Asked, Refusal> {
+fn slice(
+    call: &RequestParts<'_>,
+    search: Option<String>,
+    limit: Option<u64>,
+) -> Result<ScopedCommand, BadRequest> {
     let missing = || Mistyped(Invalid::new("locationId", "is required"));
     let workspace = call.query.text("locationId")?.ok_or_else(missing)?.to_owned();
     let skip = call.query.number("skip", 0, NUMBER_MAX)?.unwrap_or(0);
     let command = Command::AllLinks(Slice { search, skip, limit }, &WORDING);
-    Ok(Asked { workspace: Some(workspace), command })
+    Ok(ScopedCommand { workspace: Some(workspace), command })
 }
 
 /// The name, which like every name here is not only white space.
@@ -137,14 +142,14 @@ fn required<'b>(body: &'b Fields, name: &'static str) -> Result<&'b str, Invalid
 /// A text that may be left out, but not be null or empty.
 fn optional<'b>(body: &'b Fields, name: &'static str) -> Result<Option<&'b str>, Invalid> {
     match body.text(name).map_err(|Mistyped(invalid)| invalid)? {
-        Given::Absent => Ok(None),
-        Given::Null => Err(Invalid::new(name, "must be a string")),
-        Given::Value("") => Err(Invalid::new(name, "must not be empty")),
-        Given::Value(text) => Ok(Some(text)),
+        Field::Absent => Ok(None),
+        Field::Null => Err(Invalid::new(name, "must be a string")),
+        Field::Value("") => Err(Invalid::new(name, "must not be empty")),
+        Field::Value(text) => Ok(Some(text)),
     }
 }
 
-static WORDING: Wording = Wording {
+static WORDING: ListFormat = ListFormat {
     kind: JSON,
     open: r#"{"links":["#,
     item: |view| bytes(&LinkJson::of(view)),
@@ -273,7 +278,7 @@ mod tests {
             query in "\\PC{0,40}",
         ) {
             for endpoint in ENDPOINTS {
-                let call = Call { id: &id, query: Query::parse(Some(&query)), body: body.as_bytes() };
+                let call = RequestParts { id: &id, query: Query::parse(Some(&query)), body: body.as_bytes() };
                 let _ = (endpoint.parse)(&call);
             }
         }

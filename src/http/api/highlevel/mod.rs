@@ -2,7 +2,7 @@
 //! `redirectTo` its destination. The `Version` header says nothing here: clients of every version
 //! are answered alike.
 
-mod failure;
+mod error;
 mod links;
 mod snapshots;
 

@@ -13,8 +13,9 @@ use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
-    Allowance, Asked, Body, BodyKind, Call, Command, Dialect, Endpoint, Failure, ImportQuery, ImportView,
-    NamedCompany, Naming, Refusal, ShareView, SnapshotCommand, SnapshotView, capitalised, endpoint, show,
+    Allowance, ApiError, BadRequest, Body, BodyKind, Command, Dialect, Endpoint, ImportQuery, ImportView,
+    NamedCompany, RequestParts, ScopedCommand, ShareView, SnapshotCommand, SnapshotView, WorkspaceRule,
+    capitalised, endpoint, show,
 };
 use crate::http::api::json::{self, Mistyped};
 use crate::model::Invalid;
@@ -45,15 +46,15 @@ impl Dialect for HighLevelSnapshots {
     }
 
     /// A location may have been given what is another's of the same agency.
-    fn naming(&self) -> Naming {
-        Naming::Leads
+    fn workspace_rule(&self) -> WorkspaceRule {
+        WorkspaceRule::NameWins
     }
 
     fn rate_headers(&self, allowance: &Allowance, _: Timestamp) -> Vec<(HeaderName, HeaderValue)> {
         super::rate_headers(allowance)
     }
 
-    fn failure(&self, failure: &Failure) -> Body {
+    fn failure(&self, failure: &ApiError) -> Body {
         let (status, message) = words(failure);
         let error = match status {
             StatusCode::UNAUTHORIZED => Some("Unauthorized"),
@@ -94,27 +95,27 @@ fn newest(view: &ImportView) -> Body {
     Body::ok(bytes(&json!({"data": LatestJson::of(view)})))
 }
 
-fn asked(workspace: Option<String>, command: SnapshotCommand) -> Asked {
-    Asked { workspace, command: Command::OfSnapshots(command) }
+fn asked(workspace: Option<String>, command: SnapshotCommand) -> ScopedCommand {
+    ScopedCommand { workspace, command: Command::OfSnapshots(command) }
 }
 
-fn list(call: &Call<'_>) -> Result<Asked, Refusal> {
+fn list(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     Ok(asked(None, SnapshotCommand::List(company(call)?)))
 }
 
 /// The company that the query must name.
-fn company(call: &Call<'_>) -> Result<NamedCompany, Refusal> {
+fn company(call: &RequestParts<'_>) -> Result<NamedCompany, BadRequest> {
     Ok(Some(required(call, "companyId")?.into()))
 }
 
-fn required<'c>(call: &'c Call<'_>, name: &'static str) -> Result<&'c str, Refusal> {
+fn required<'c>(call: &'c RequestParts<'_>, name: &'static str) -> Result<&'c str, BadRequest> {
     call.query.text(name)?.ok_or_else(|| Mistyped(Invalid::new(name, "is required")).into())
 }
 
 /// Without `companyId` it is the key's company's (docs/decisions.md A24).
-fn share(call: &Call<'_>) -> Result<Asked, Refusal> {
+fn share(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let company = call.query.text("companyId")?.map(Box::from);
-    let body = json::object(call.body).map_err(Refusal::Malformed)?;
+    let body = json::object(call.body).map_err(BadRequest::Malformed)?;
     let list = |name| {
         let text = body.text(name)?.value().unwrap_or("");
         Ok::<_, Mistyped>((name, text.split(',').collect::<Vec<_>>()))
@@ -125,17 +126,17 @@ fn share(call: &Call<'_>) -> Result<Asked, Refusal> {
     if id.is_empty() {
         return Err(Invalid::new("snapshot_id", "must not be empty").into());
     }
-    let id = ForeignId::parse("snapshot_id", id).map_err(|_| Refusal::NotFound("snapshot"))?;
+    let id = ForeignId::parse("snapshot_id", id).map_err(|_| BadRequest::NotFound("snapshot"))?;
     Ok(asked(None, SnapshotCommand::Share(company, id, kind)))
 }
 
-fn pushes(call: &Call<'_>) -> Result<Asked, Refusal> {
+fn pushes(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let company = company(call)?;
     let instant = |name, end_of_unit| {
         dates::read(required(call, name)?, end_of_unit)
             .ok_or_else(|| Mistyped(Invalid::new(name, dates::RULE)).into())
     };
-    let (from, to): (_, Result<Timestamp, Refusal>) = (instant("from", false)?, instant("to", true));
+    let (from, to): (_, Result<Timestamp, BadRequest>) = (instant("from", false)?, instant("to", true));
     // The vendor requires it and says no more: what is no id of ours begins at the beginning.
     let after = call.query.text("lastDoc")?.and_then(|id| id.parse().ok());
     let limit = call.query.number("limit", 1, NUMBER_MAX)?.unwrap_or(LIMIT_DEFAULT).min(LIMIT_MAX);
@@ -145,10 +146,10 @@ fn pushes(call: &Call<'_>) -> Result<Asked, Refusal> {
     Ok(asked(None, SnapshotCommand::Imports(company, id, query)))
 }
 
-fn latest(call: &Call<'_>) -> Result<Asked, Refusal> {
+fn latest(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let company = company(call)?;
     let [snapshot, location] = call.foreign_ids(["snapshot", "location"])?;
-    // Naming it has the caller checked for it: a foreign one is 403.
+    // WorkspaceRule it has the caller checked for it: a foreign one is 403.
     let workspace = Some(location.as_str().to_owned());
     Ok(asked(workspace, SnapshotCommand::Imports(company, snapshot, ImportQuery::Latest(location))))
 }
@@ -218,32 +219,32 @@ fn bytes(value: &impl Serialize) -> Vec<u8> {
 /// What a token without access is told.
 const NO_ACCESS: &str = "The token does not have access to this location.";
 
-fn words(failure: &Failure) -> (StatusCode, String) {
+fn words(failure: &ApiError) -> (StatusCode, String) {
     let say = |status, text: &str| (status, text.to_owned());
     match failure {
-        Failure::Refused(Refusal::Malformed(why)) => (StatusCode::BAD_REQUEST, why.clone()),
-        Failure::Refused(Refusal::Mistyped(invalid) | Refusal::Rule(invalid)) => {
+        ApiError::BadRequest(BadRequest::Malformed(why)) => (StatusCode::BAD_REQUEST, why.clone()),
+        ApiError::BadRequest(BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid)) => {
             (StatusCode::BAD_REQUEST, format!("{} {}", invalid.field, invalid.why))
         }
-        Failure::Refused(Refusal::NotFound(what))
-        | Failure::NotFound(what)
-        | Failure::AlreadyDeleted(what) => (StatusCode::NOT_FOUND, capitalised(what) + " not found"),
-        Failure::NoKey | Failure::BadKey => {
+        ApiError::BadRequest(BadRequest::NotFound(what))
+        | ApiError::NotFound(what)
+        | ApiError::AlreadyDeleted(what) => (StatusCode::NOT_FOUND, capitalised(what) + " not found"),
+        ApiError::NoKey | ApiError::BadKey => {
             say(StatusCode::UNAUTHORIZED, "Invalid token: access token is invalid")
         }
-        Failure::UnknownWorkspace | Failure::UnknownCompany => say(StatusCode::FORBIDDEN, NO_ACCESS),
-        Failure::Forbidden(why) => (StatusCode::FORBIDDEN, why.clone()),
-        Failure::Gone(why) => say(StatusCode::GONE, why),
-        Failure::CodeTaken(_) | Failure::Taken(_) => say(StatusCode::CONFLICT, "Already in use"),
-        Failure::NoCredits => say(StatusCode::PAYMENT_REQUIRED, "The location has no credits left"),
-        Failure::OtherBody => {
+        ApiError::UnknownWorkspace | ApiError::UnknownCompany => say(StatusCode::FORBIDDEN, NO_ACCESS),
+        ApiError::Forbidden(why) => (StatusCode::FORBIDDEN, why.clone()),
+        ApiError::Gone(why) => say(StatusCode::GONE, why),
+        ApiError::CodeTaken(_) | ApiError::Taken(_) => say(StatusCode::CONFLICT, "Already in use"),
+        ApiError::NoCredits => say(StatusCode::PAYMENT_REQUIRED, "The location has no credits left"),
+        ApiError::OtherBody => {
             say(StatusCode::BAD_REQUEST, "Idempotency-Key was used before with another request body")
         }
-        Failure::NoEndpoint => say(StatusCode::NOT_FOUND, "Not found"),
-        Failure::TooMany(seconds) => {
+        ApiError::NoEndpoint => say(StatusCode::NOT_FOUND, "Not found"),
+        ApiError::TooMany(seconds) => {
             (StatusCode::TOO_MANY_REQUESTS, format!("Too many requests, try again in {seconds} s"))
         }
-        Failure::Trouble(trouble) => (trouble.status(), capitalised(&trouble.sentence())),
+        ApiError::Server(trouble) => (trouble.status(), capitalised(&trouble.sentence())),
     }
 }
 
@@ -253,15 +254,15 @@ mod tests {
     use crate::http::api::query::Query;
 
     fn parsed(
-        parse: fn(&Call<'_>) -> Result<Asked, Refusal>,
+        parse: fn(&RequestParts<'_>) -> Result<ScopedCommand, BadRequest>,
         id: &str,
         query: &str,
         body: &str,
     ) -> Result<String, String> {
-        match parse(&Call { id, query: Query::parse(Some(query)), body: body.as_bytes() }) {
+        match parse(&RequestParts { id, query: Query::parse(Some(query)), body: body.as_bytes() }) {
             Ok(asked) => Ok(format!("{:?} {:?}", asked.workspace, asked.command)),
             Err(refusal) => {
-                let Body { status, bytes, .. } = HighLevelSnapshots.failure(&Failure::Refused(refusal));
+                let Body { status, bytes, .. } = HighLevelSnapshots.failure(&ApiError::BadRequest(refusal));
                 let body: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
                 assert_eq!(body["statusCode"], status.as_u16());
                 Err(format!("{} {}", status.as_u16(), body["message"].as_str().unwrap_or("no text")))

@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 
 use super::{object, write};
-use crate::http::api::dialect::{Asked, Call, Command, Refusal};
-use crate::http::api::json::{Given, Mistyped};
+use crate::http::api::dialect::{BadRequest, Command, RequestParts, ScopedCommand};
+use crate::http::api::json::{Field, Mistyped};
 use crate::model::Invalid;
 use crate::model::campaign::{CampaignDraft, CampaignEdit, CampaignRef};
 use crate::model::id::ForeignId;
@@ -16,7 +16,7 @@ use crate::model::id::ForeignId;
 const PREFIX: &str = "camp_";
 
 /// `POST /api/campaigns {name, id?}`.
-pub(super) fn create(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn create(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(call)?;
     let named = body.text("id")?.value().map(|id| named("id", id)).transpose()?;
     let (id, or) = named.map_or((None, None), |named| (Some(named.id), named.or));
@@ -25,20 +25,20 @@ pub(super) fn create(call: &Call<'_>) -> Result<Asked, Refusal> {
 }
 
 /// `PATCH /api/campaigns/{id} {name?}`.
-pub(super) fn update(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn update(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = id(call)?;
     let body = object(call)?;
     let edits = match body.text("name")? {
-        Given::Absent => Vec::new(),
-        Given::Null => return Err(Mistyped(Invalid::new("name", "must be a string")).into()),
-        Given::Value(name) => vec![CampaignEdit::Name(name.into())],
+        Field::Absent => Vec::new(),
+        Field::Null => return Err(Mistyped(Invalid::new("name", "must be a string")).into()),
+        Field::Value(name) => vec![CampaignEdit::Name(name.into())],
     };
     write(call, &body, Command::UpdateCampaign(id, edits))
 }
 
 /// The campaign in the path.
-pub(super) fn id(call: &Call<'_>) -> Result<CampaignRef, Refusal> {
-    named("id", call.id).map_err(|_| Refusal::NotFound("campaign"))
+pub(super) fn id(call: &RequestParts<'_>) -> Result<CampaignRef, BadRequest> {
+    named("id", call.id).map_err(|_| BadRequest::NotFound("campaign"))
 }
 
 /// A campaign by either spelling of its id.

@@ -6,8 +6,10 @@
 
 use super::{campaigns, object, paging, read, write};
 use crate::clock::{NotATimestamp, Timestamp};
-use crate::http::api::dialect::{Asked, Call, Command, Cursor, LinkQuery, Names, Refusal, Sort};
-use crate::http::api::json::{Fields, Given, Mistyped};
+use crate::http::api::dialect::{
+    BadRequest, Command, Cursor, LinkQuery, Names, RequestParts, ScopedCommand, Sort,
+};
+use crate::http::api::json::{Field, Fields, Mistyped};
 use crate::model::Invalid;
 use crate::model::destination::LinkType;
 use crate::model::id::Id;
@@ -17,7 +19,7 @@ use crate::model::short_code::{ShortCode, canonical};
 pub(super) const PREFIX: &str = "link_";
 
 /// `POST /api/links`.
-pub(super) fn create(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn create(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(call)?;
     let password = body.text("password")?.value().filter(|text| !text.is_empty());
     let code = body.text("shortCode")?.value().filter(|text| !text.is_empty());
@@ -34,18 +36,18 @@ pub(super) fn create(call: &Call<'_>) -> Result<Asked, Refusal> {
 }
 
 /// `PATCH /api/links/{id}`: what is not in it, or is not said in this dialect, stays as it is.
-pub(super) fn update(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn update(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = id(call)?;
     let body = object(call)?;
     let destination = match body.text("destinationUrl")? {
-        Given::Absent => None,
-        Given::Null => return Err(mistyped("destinationUrl", "must be a string")),
-        Given::Value(url) => Some(url.into()),
+        Field::Absent => None,
+        Field::Null => return Err(mistyped("destinationUrl", "must be a string")),
+        Field::Value(url) => Some(url.into()),
     };
     let password = match body.text("password")? {
-        Given::Absent | Given::Null => None,
-        Given::Value("") => Some(None),
-        Given::Value(text) => Some(Some(Password::parse(text)?)),
+        Field::Absent | Field::Null => None,
+        Field::Value("") => Some(None),
+        Field::Value(text) => Some(Some(Password::parse(text)?)),
     };
     let patch = Patch { destination, password, edits: edits(&body, true)? };
     let names = names(&body, true)?;
@@ -54,7 +56,7 @@ pub(super) fn update(call: &Call<'_>) -> Result<Asked, Refusal> {
 
 /// `GET /api/links/{id}`: by id or, as on the vendor's older pages, by short code. What can be an
 /// id is one.
-pub(super) fn get(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn get(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let command = match id(call) {
         Ok(id) => Command::Link(id),
         Err(not_found) => {
@@ -66,7 +68,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Asked, Refusal> {
 }
 
 /// `GET /api/links?page&limit&campaignId`.
-pub(super) fn list(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn list(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let paging = paging(&call.query)?;
     let campaign = call.query.text("campaignId")?.map(|id| campaigns::named("campaignId", id));
     let query = LinkQuery {
@@ -84,13 +86,13 @@ pub(super) fn list(call: &Call<'_>) -> Result<Asked, Refusal> {
 }
 
 /// The link in the path.
-pub(super) fn id(call: &Call<'_>) -> Result<Id, Refusal> {
+pub(super) fn id(call: &RequestParts<'_>) -> Result<Id, BadRequest> {
     let text = call.id.strip_prefix(PREFIX).unwrap_or(call.id);
-    text.parse().map_err(|_| Refusal::NotFound("link"))
+    text.parse().map_err(|_| BadRequest::NotFound("link"))
 }
 
 /// A domain's id, or its name, which the vendor's default domain is called by.
-fn domain(body: &Fields) -> Result<DomainChoice, Refusal> {
+fn domain(body: &Fields) -> Result<DomainChoice, BadRequest> {
     let Some(text) = body.text("domainId")?.value().filter(|text| !text.is_empty()) else {
         return Ok(DomainChoice::Default);
     };
@@ -98,15 +100,15 @@ fn domain(body: &Fields) -> Result<DomainChoice, Refusal> {
 }
 
 /// What is set by the fields that are there; on create, null is as good as absent.
-fn edits(body: &Fields, clears: bool) -> Result<Vec<Edit>, Refusal> {
+fn edits(body: &Fields, clears: bool) -> Result<Vec<Edit>, BadRequest> {
     let mut edits = Vec::new();
     for (name, set) in [("title", Edit::Title as SetText), ("description", Edit::Description)] {
         edits.extend(said(body.text(name)?, clears).map(|text| set(text.map(Box::from))));
     }
     match body.flag("enabled")? {
-        Given::Value(on) => edits.push(Edit::IsActive(on)),
-        Given::Null if clears => return Err(mistyped("enabled", "must be true or false")),
-        Given::Null | Given::Absent => {}
+        Field::Value(on) => edits.push(Edit::IsActive(on)),
+        Field::Null if clears => return Err(mistyped("enabled", "must be true or false")),
+        Field::Null | Field::Absent => {}
     }
     let expires_at = body.text("expiresAt")?.map(instant).transpose()?;
     edits.extend(said(expires_at, clears).map(Edit::ExpiresAt));
@@ -117,10 +119,10 @@ fn edits(body: &Fields, clears: bool) -> Result<Vec<Edit>, Refusal> {
 type SetText = fn(Option<Box<str>>) -> Edit;
 
 /// Tags and campaign. An empty campaign is none: forms send it for a choice that was not made.
-fn names(body: &Fields, clears: bool) -> Result<Names, Refusal> {
+fn names(body: &Fields, clears: bool) -> Result<Names, BadRequest> {
     let tags = said(body.texts("tags")?, clears);
     let campaign = match body.text("campaignId")? {
-        Given::Value("") => Given::Null,
+        Field::Value("") => Field::Null,
         given => given.map(|id| campaigns::named("campaignId", id)).transpose()?,
     };
     Ok(Names {
@@ -129,7 +131,7 @@ fn names(body: &Fields, clears: bool) -> Result<Names, Refusal> {
     })
 }
 
-fn said<T>(given: Given<T>, clears: bool) -> Option<Option<T>> {
+fn said<T>(given: Field<T>, clears: bool) -> Option<Option<T>> {
     given.nullable().filter(|value| clears || value.is_some())
 }
 
@@ -137,6 +139,6 @@ fn instant(text: &str) -> Result<Timestamp, Invalid> {
     text.parse().map_err(|error: NotATimestamp| Invalid::new("expiresAt", error.to_string()))
 }
 
-fn mistyped(field: &'static str, why: &str) -> Refusal {
+fn mistyped(field: &'static str, why: &str) -> BadRequest {
     Mistyped(Invalid::new(field, why)).into()
 }

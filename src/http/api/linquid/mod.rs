@@ -7,12 +7,12 @@
 //! (`description`, `enabled` on create, a short code in place of an id), else ignored.
 
 mod campaigns;
-mod failure;
+mod error;
 mod links;
 mod render;
 
 use crate::http::api::dialect::{
-    Body, BodyKind, Command, Dialect, Endpoint, Failure, LIMIT_DEFAULT, LIMIT_MAX, Paging, endpoint, object,
+    ApiError, Body, BodyKind, Command, Dialect, Endpoint, LIMIT_DEFAULT, LIMIT_MAX, Paging, endpoint, object,
     read, show, write,
 };
 use crate::http::api::json::Mistyped;
@@ -39,8 +39,8 @@ impl Dialect for Linquid {
         ENDPOINTS
     }
 
-    fn failure(&self, failure: &Failure) -> Body {
-        failure::render(failure)
+    fn failure(&self, failure: &ApiError) -> Body {
+        error::render(failure)
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::http::api::dialect::Call;
+    use crate::http::api::dialect::RequestParts;
 
     #[test]
     fn claims_its_own_paths_only() {
@@ -90,7 +90,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(body in "\\PC{0,80}|\\{(\"(destinationUrl|shortCode|tags|campaignId|expiresAt|name|id)\":(1|null|\"x\"|\\[\\]|\\{\\}),?){0,4}\\}", id in "(link_|camp_)?[a-zA-Z0-9%]{0,24}", query in "\\PC{0,40}") {
             for endpoint in Linquid.endpoints() {
-                let call = Call { id: &id, query: Query::parse(Some(&query)), body: body.as_bytes() };
+                let call = RequestParts { id: &id, query: Query::parse(Some(&query)), body: body.as_bytes() };
                 let _ = (endpoint.parse)(&call);
             }
         }

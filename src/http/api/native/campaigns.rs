@@ -4,18 +4,18 @@ use serde::Serialize;
 
 use super::places::{foreign_id, set_text};
 use super::{object, write};
-use crate::http::api::dialect::{Asked, Call, CampaignView, Command, Refusal};
+use crate::http::api::dialect::{BadRequest, CampaignView, Command, RequestParts, ScopedCommand};
 use crate::model::campaign::{CampaignDraft, CampaignEdit};
 
 /// `POST /campaigns {name, id?}`.
-pub(super) fn create(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn create(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(call)?;
     let draft = CampaignDraft { id: foreign_id(&body, "id")?, or: None, name: body.required("name")?.into() };
     write(call, &body, Command::CreateCampaign(draft))
 }
 
 /// `PATCH /campaigns/{id} {name?}`.
-pub(super) fn update(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn update(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = call.foreign_id("campaign")?;
     let body = object(call)?;
     let edits = set_text(&body, "name")?.map(|name| CampaignEdit::Name(name.into())).into_iter().collect();

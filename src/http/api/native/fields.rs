@@ -3,15 +3,15 @@
 //!
 //! Null clears what can be cleared. On create there is nothing to clear, so null says nothing.
 
-use crate::http::api::dialect::Refusal;
-use crate::http::api::json::{Fields, Given, Json, Mistyped};
+use crate::http::api::dialect::BadRequest;
+use crate::http::api::json::{Field, Fields, Json, Mistyped};
 use crate::model::Invalid;
 use crate::model::destination::{Destination, LinkType};
 use crate::model::id::ForeignId;
 use crate::model::link::{CLICKS_RULE, Edit, RedirectStatus};
 
 /// A field and how it is read.
-struct Field {
+struct OptionField {
     name: &'static str,
     kind: Kind,
 }
@@ -29,11 +29,11 @@ enum Kind {
     Campaign,
 }
 
-const fn field(name: &'static str, kind: Kind) -> Field {
-    Field { name, kind }
+const fn field(name: &'static str, kind: Kind) -> OptionField {
+    OptionField { name, kind }
 }
 
-const FIELDS: &[Field] = &[
+const FIELDS: &[OptionField] = &[
     field("title", Kind::Text(Edit::Title)),
     field("description", Kind::Text(Edit::Description)),
     field("image", Kind::Web(Edit::Image)),
@@ -62,27 +62,27 @@ const FIELDS: &[Field] = &[
 ];
 
 /// The edits that a new link's fields set.
-pub(super) fn of_draft(body: &Fields) -> Result<Vec<Edit>, Refusal> {
-    let given = FIELDS.iter().filter(|field| matches!(body.get(field.name), Given::Value(_)));
+pub(super) fn of_draft(body: &Fields) -> Result<Vec<Edit>, BadRequest> {
+    let given = FIELDS.iter().filter(|field| matches!(body.get(field.name), Field::Value(_)));
     edits(body, given)
 }
 
 /// The edits that a change's fields set.
-pub(super) fn of_patch(body: &Fields) -> Result<Vec<Edit>, Refusal> {
-    let given = FIELDS.iter().filter(|field| !matches!(body.get(field.name), Given::Absent));
+pub(super) fn of_patch(body: &Fields) -> Result<Vec<Edit>, BadRequest> {
+    let given = FIELDS.iter().filter(|field| !matches!(body.get(field.name), Field::Absent));
     edits(body, given)
 }
 
-fn edits<'f>(body: &Fields, given: impl Iterator<Item = &'f Field>) -> Result<Vec<Edit>, Refusal> {
+fn edits<'f>(body: &Fields, given: impl Iterator<Item = &'f OptionField>) -> Result<Vec<Edit>, BadRequest> {
     given.map(|field| field.read(body)).collect()
 }
 
-impl Field {
+impl OptionField {
     /// Reads the field, which is there.
-    fn read(&self, body: &Fields) -> Result<Edit, Refusal> {
+    fn read(&self, body: &Fields) -> Result<Edit, BadRequest> {
         let name = self.name;
-        let text = || body.text(name).map(Given::value);
-        let must_be = |why: &str| Refusal::Mistyped(Invalid::new(name, why));
+        let text = || body.text(name).map(Field::value);
+        let must_be = |why: &str| BadRequest::Mistyped(Invalid::new(name, why));
         Ok(match self.kind {
             Kind::Flag(set) => {
                 set(body.flag(name)?.value().ok_or_else(|| must_be("must be true or false"))?)
@@ -111,17 +111,17 @@ pub(super) fn instant(name: &'static str, text: &str) -> Result<crate::clock::Ti
 }
 
 /// `PERMANENT_301`, `TEMPORARY_302`, or the number as number or string (docs/decisions.md A9).
-fn status(name: &'static str, given: Given<&Json>) -> Result<RedirectStatus, Refusal> {
+fn status(name: &'static str, given: Field<&Json>) -> Result<RedirectStatus, BadRequest> {
     let code = match given {
-        Given::Value(Json::Text(text)) => match text.as_str() {
+        Field::Value(Json::Text(text)) => match text.as_str() {
             "PERMANENT_301" | "301" => Some(301),
             "TEMPORARY_302" | "302" => Some(302),
             "307" => Some(307),
             "308" => Some(308),
             _ => None,
         },
-        Given::Value(Json::Number(number)) => number.as_u64().and_then(|code| u16::try_from(code).ok()),
-        Given::Absent | Given::Null | Given::Value(_) => {
+        Field::Value(Json::Number(number)) => number.as_u64().and_then(|code| u16::try_from(code).ok()),
+        Field::Absent | Field::Null | Field::Value(_) => {
             return Err(Mistyped(Invalid::new(name, "must be a string or a number")).into());
         }
     };
@@ -159,13 +159,13 @@ pub(super) fn show_link_type(kind: LinkType) -> &'static str {
 
 /// One comma-separated string, or an array of strings. Null and an empty string are no URLs; an
 /// empty part is an error, since it is a URL that was forgotten.
-fn webhooks(name: &'static str, body: &Fields) -> Result<Vec<Destination>, Refusal> {
+fn webhooks(name: &'static str, body: &Fields) -> Result<Vec<Destination>, BadRequest> {
     let urls: Vec<&str> = match body.get(name) {
-        Given::Absent | Given::Null => Vec::new(),
-        Given::Value(Json::Text(text)) if text.trim().is_empty() => Vec::new(),
-        Given::Value(Json::Text(text)) => text.split(',').collect(),
-        Given::Value(Json::List(_)) => body.texts(name)?.value().unwrap_or_default(),
-        Given::Value(_) => {
+        Field::Absent | Field::Null => Vec::new(),
+        Field::Value(Json::Text(text)) if text.trim().is_empty() => Vec::new(),
+        Field::Value(Json::Text(text)) => text.split(',').collect(),
+        Field::Value(Json::List(_)) => body.texts(name)?.value().unwrap_or_default(),
+        Field::Value(_) => {
             let why = "must be a comma-separated string, or an array of strings";
             return Err(Mistyped(Invalid::new(name, why)).into());
         }

@@ -7,10 +7,10 @@
 use super::{fields, object, write};
 use crate::clock::NotATimestamp;
 use crate::http::api::dialect::{
-    Asked, Bulk, Call, Command, Cursor, Fixed, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Question, ROWS_MAX,
-    Refusal, Sort,
+    BadRequest, Bulk, Command, Cursor, ImmutableFields, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Question,
+    ROWS_MAX, RequestParts, ScopedCommand, Sort,
 };
-use crate::http::api::json::{Fields, Given, Json, Mistyped};
+use crate::http::api::json::{Field, Fields, Json, Mistyped};
 use crate::http::api::query::Query;
 use crate::model::Invalid;
 use crate::model::id::{ForeignId, Id};
@@ -27,41 +27,41 @@ const SEARCH_MAX: usize = 500;
 pub(super) const MASK: &str = "********";
 
 /// `POST /links`.
-pub(super) fn create(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn create(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(call)?;
     let draft = draft(&body, &DomainChoice::Default)?;
     write(call, &body, Command::CreateLink(draft))
 }
 
 /// `POST /links/bulk`. A row that is no draft is that row's failure, unless it is no object.
-pub(super) fn create_bulk(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn create_bulk(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(call)?;
     let domain = domain(&body)?.unwrap_or(DomainChoice::Default);
     let rows = match body.list("links")? {
-        Given::Value(rows) => rows,
-        Given::Absent => return Err(Refusal::Mistyped(Invalid::new("links", "is required"))),
-        Given::Null => return Err(Refusal::Mistyped(Invalid::new("links", "must be an array"))),
+        Field::Value(rows) => rows,
+        Field::Absent => return Err(BadRequest::Mistyped(Invalid::new("links", "is required"))),
+        Field::Null => return Err(BadRequest::Mistyped(Invalid::new("links", "must be an array"))),
     };
     if rows.is_empty() || rows.len() > ROWS_MAX {
-        return Err(Refusal::Rule(Invalid::new("links", "must be 1 to 1000 links")));
+        return Err(BadRequest::Rule(Invalid::new("links", "must be 1 to 1000 links")));
     }
     let atomic = body.flag("atomic")?.value().unwrap_or(false);
     let rows = rows.iter().map(|row| self::row(row, &domain)).collect::<Result<_, _>>()?;
     write(call, &body, Command::CreateBulk(Bulk { domain, rows, atomic }))
 }
 
-fn row(row: &Json, domain: &DomainChoice) -> Result<Result<Draft, Invalid>, Refusal> {
+fn row(row: &Json, domain: &DomainChoice) -> Result<Result<Draft, Invalid>, BadRequest> {
     let Json::Object(row) = row else {
-        return Err(Refusal::Mistyped(Invalid::new("links", "must be an array of objects")));
+        return Err(BadRequest::Mistyped(Invalid::new("links", "must be an array of objects")));
     };
     match draft(row, domain) {
         Ok(draft) => Ok(Ok(draft)),
-        Err(Refusal::Mistyped(invalid) | Refusal::Rule(invalid)) => Ok(Err(invalid)),
-        Err(refusal @ (Refusal::Malformed(_) | Refusal::NotFound(_))) => Err(refusal),
+        Err(BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid)) => Ok(Err(invalid)),
+        Err(refusal @ (BadRequest::Malformed(_) | BadRequest::NotFound(_))) => Err(refusal),
     }
 }
 
-pub(super) fn draft(body: &Fields, elsewhere: &DomainChoice) -> Result<Draft, Refusal> {
+pub(super) fn draft(body: &Fields, elsewhere: &DomainChoice) -> Result<Draft, BadRequest> {
     let destination = body.required("url")?.into();
     let link_type = body.text("linkType")?.map(fields::link_type).transpose()?.value().unwrap_or_default();
     let password = match body.text("password")?.value() {
@@ -79,12 +79,12 @@ pub(super) fn draft(body: &Fields, elsewhere: &DomainChoice) -> Result<Draft, Re
     })
 }
 
-fn domain(body: &Fields) -> Result<Option<DomainChoice>, Refusal> {
+fn domain(body: &Fields) -> Result<Option<DomainChoice>, BadRequest> {
     Ok(body.text("domain")?.value().map(|name| DomainChoice::Name(name.into())))
 }
 
 /// `customSlug`, or `alias`, which the vendor's quick start says. Null and "" ask for a drawn one.
-fn code(body: &Fields) -> Result<Option<ShortCode>, Refusal> {
+fn code(body: &Fields) -> Result<Option<ShortCode>, BadRequest> {
     let slug = body.text("customSlug")?.value().filter(|text| !text.is_empty());
     let alias = body.text("alias")?.value().filter(|text| !text.is_empty());
     let (field, text) = match (slug, alias) {
@@ -99,20 +99,20 @@ fn code(body: &Fields) -> Result<Option<ShortCode>, Refusal> {
 }
 
 /// `PATCH /links/{id}`.
-pub(super) fn update(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn update(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = call.id("link")?;
     let body = object(call)?;
     let destination = match body.text("url")? {
-        Given::Absent => None,
-        Given::Null => return Err(Mistyped(Invalid::new("url", "must be a string")).into()),
-        Given::Value(url) => Some(url.into()),
+        Field::Absent => None,
+        Field::Null => return Err(Mistyped(Invalid::new("url", "must be a string")).into()),
+        Field::Value(url) => Some(url.into()),
     };
     let password = match body.text("password")? {
-        Given::Absent | Given::Value(MASK) => None,
-        Given::Null => Some(None),
-        Given::Value(text) => Some(Some(Password::parse(text)?)),
+        Field::Absent | Field::Value(MASK) => None,
+        Field::Null => Some(None),
+        Field::Value(text) => Some(Some(Password::parse(text)?)),
     };
-    let fixed = Fixed {
+    let fixed = ImmutableFields {
         domain: body.text("domain")?.value().map(Box::from),
         code: code(&body)?,
         link_type: body.text("linkType")?.map(fields::link_type).transpose()?.value(),
@@ -123,7 +123,7 @@ pub(super) fn update(call: &Call<'_>) -> Result<Asked, Refusal> {
 }
 
 /// `GET /links`.
-pub(super) fn list(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn list(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let query = link_query(&call.query)?;
     super::read(call, Command::Links(query))
 }
@@ -171,7 +171,7 @@ fn link_query(query: &Query<'_>) -> Result<LinkQuery, Mistyped> {
 }
 
 /// `POST /render {text, contactId?}`.
-pub(super) fn render(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn render(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(call)?;
     let text = body.required("text")?.into();
     let contact = body.text("contactId")?.value();
@@ -180,7 +180,7 @@ pub(super) fn render(call: &Call<'_>) -> Result<Asked, Refusal> {
 }
 
 /// `GET /links/{id}/explain`.
-pub(super) fn explain(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn explain(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = call.id("link")?;
     let text = |name| call.query.text(name).map(|text| text.map(Box::from));
     let at = |text: &str| {
@@ -200,19 +200,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::http::api::dialect::{Body, Dialect as _, Failure, Found, find};
-    use crate::http::api::native::{Native, failure};
+    use crate::http::api::dialect::{ApiError, Body, Dialect as _, Found, find};
+    use crate::http::api::native::{Native, error};
 
     /// What a request parses to, or its status and error.
-    fn parse(method: &str, target: &str, body: &str) -> Result<Asked, (u16, String)> {
+    fn parse(method: &str, target: &str, body: &str) -> Result<ScopedCommand, (u16, String)> {
         let (path, query) = target.split_once('?').map_or((target, None), |(path, q)| (path, Some(q)));
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let Found::Endpoint(endpoint, id) = find(Native.endpoints(), &method, path) else {
             panic!("{method} {path} leads nowhere");
         };
-        let call = Call { id, query: Query::parse(query), body: body.as_bytes() };
+        let call = RequestParts { id, query: Query::parse(query), body: body.as_bytes() };
         (endpoint.parse)(&call).map_err(|refusal| {
-            let Body { status, bytes, .. } = failure::render(&Failure::Refused(refusal));
+            let Body { status, bytes, .. } = error::render(&ApiError::BadRequest(refusal));
             let Ok(Json::Object(body)) = crate::http::api::json::parse(&bytes) else {
                 panic!("not an object")
             };
@@ -337,7 +337,8 @@ mod tests {
     fn null_clears_and_a_masked_password_stays() {
         let body = r#"{"title":null,"maxClicks":null,"webhookUrls":null,"password":"********","image":null,
             "expiresAt":null,"domain":"go.test","linkType":"TEL","customSlug":"x"}"#;
-        let Ok(Asked { command: Command::UpdateLink { patch, fixed, .. }, .. }) = parse("PATCH", LINK, body)
+        let Ok(ScopedCommand { command: Command::UpdateLink { patch, fixed, .. }, .. }) =
+            parse("PATCH", LINK, body)
         else {
             panic!("not an update");
         };
@@ -345,7 +346,7 @@ mod tests {
         assert_eq!(format!("{:?}", patch.edits), want);
         assert!(patch.password.is_none() && patch.destination.is_none());
         assert_eq!(fixed.domain.as_deref(), Some("go.test"));
-        let Ok(Asked { command: Command::UpdateLink { patch, .. }, .. }) =
+        let Ok(ScopedCommand { command: Command::UpdateLink { patch, .. }, .. }) =
             parse("PATCH", LINK, r#"{"password":null,"url":"u"}"#)
         else {
             panic!("not an update");
@@ -362,7 +363,7 @@ mod tests {
     fn bulk_rows_fail_alone() {
         let path = "/api/v1/links/bulk";
         let body = r#"{"domain":"go.test","links":[{"url":"u"},{"url":1},{"url":"u","customSlug":"api"}]}"#;
-        let Ok(Asked { command: Command::CreateBulk(bulk), .. }) = parse("POST", path, body) else {
+        let Ok(ScopedCommand { command: Command::CreateBulk(bulk), .. }) = parse("POST", path, body) else {
             panic!("not a bulk");
         };
         let rows: Vec<_> =
@@ -380,7 +381,7 @@ mod tests {
     #[test]
     fn list_queries() {
         let list = |query: &str| parse("GET", &format!("/api/v1/links?{query}"), "ignored");
-        let Ok(Asked { command: Command::Links(query), workspace }) =
+        let Ok(ScopedCommand { command: Command::Links(query), workspace }) =
             list("page=3&limit=100&search=a+b&isActive=false&sort=title&workspaceId=w&domain=go.test")
         else {
             panic!("not a list");
@@ -409,7 +410,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(body in "\\PC{0,80}|\\{(\"(url|links|tagIds|scopes|customValues|expiresAt)\":(1|null|\"x\"|\\[\\]|\\{\\}),?){0,4}\\}", id in "[a-zA-Z0-9%]{1,24}", query in "\\PC{0,40}") {
             for endpoint in Native.endpoints() {
-                let call = Call { id: &id, query: Query::parse(Some(&query)), body: body.as_bytes() };
+                let call = RequestParts { id: &id, query: Query::parse(Some(&query)), body: body.as_bytes() };
                 let _ = (endpoint.parse)(&call);
             }
         }

@@ -5,7 +5,7 @@
 //! one that can, but breaks a rule. Every error is `{"error": "field: rule"}`.
 
 mod campaigns;
-mod failure;
+mod error;
 mod fields;
 mod links;
 mod places;
@@ -18,7 +18,8 @@ mod render_webhooks;
 mod snapshots;
 
 use crate::http::api::dialect::{
-    self, Asked, Body, BodyKind, Call, Command, Dialect, Endpoint, Failure, Refusal, object, read, write,
+    self, ApiError, BadRequest, Body, BodyKind, Command, Dialect, Endpoint, RequestParts, ScopedCommand,
+    object, read, write,
 };
 
 /// The dialect.
@@ -37,8 +38,8 @@ impl Dialect for Native {
         ENDPOINTS
     }
 
-    fn failure(&self, failure: &Failure) -> Body {
-        failure::render(failure)
+    fn failure(&self, failure: &ApiError) -> Body {
+        error::render(failure)
     }
 }
 
@@ -47,7 +48,7 @@ const fn endpoint(
     method: &'static str,
     template: &'static str,
     body: BodyKind,
-    parse: fn(&Call<'_>) -> Result<Asked, Refusal>,
+    parse: fn(&RequestParts<'_>) -> Result<ScopedCommand, BadRequest>,
 ) -> Endpoint {
     dialect::endpoint(method, template, body, parse, |reply| Some(render::reply(reply)))
 }

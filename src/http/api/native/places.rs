@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{fields, object, read, write};
-use crate::http::api::dialect::{Asked, Call, Command, NamedDomain, Refusal};
-use crate::http::api::json::{COUNT_RULE, Fields, Given, Json, Mistyped};
+use crate::http::api::dialect::{BadRequest, Command, NamedDomain, RequestParts, ScopedCommand};
+use crate::http::api::json::{COUNT_RULE, Field, Fields, Json, Mistyped};
 use crate::model::Invalid;
 use crate::model::destination::Destination;
 use crate::model::domain::{DomainDraft, DomainEdit, HostName};
@@ -14,7 +14,7 @@ use crate::model::tag::TagEdit;
 use crate::model::workspace::{CompanyDraft, WorkspaceDraft, WorkspaceEdit};
 
 /// `POST /tags {name, color?}`.
-pub(super) fn create_tag(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn create_tag(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(call)?;
     let name = body.required("name")?.into();
     let edits = body.text("color")?.value().map(|color| TagEdit::Color(color.into())).into_iter().collect();
@@ -22,7 +22,7 @@ pub(super) fn create_tag(call: &Call<'_>) -> Result<Asked, Refusal> {
 }
 
 /// `PATCH /tags/{id} {name?, color?}`.
-pub(super) fn update_tag(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn update_tag(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = call.id("tag")?;
     let body = object(call)?;
     let name = set_text(&body, "name")?.map(|name| TagEdit::Name(name.into()));
@@ -33,14 +33,14 @@ pub(super) fn update_tag(call: &Call<'_>) -> Result<Asked, Refusal> {
 /// A text that can be changed, but not cleared.
 pub(super) fn set_text<'a>(body: &'a Fields, name: &'static str) -> Result<Option<&'a str>, Mistyped> {
     match body.text(name)? {
-        Given::Null => Err(Mistyped(Invalid::new(name, "must be a string"))),
-        Given::Absent => Ok(None),
-        Given::Value(text) => Ok(Some(text)),
+        Field::Null => Err(Mistyped(Invalid::new(name, "must be a string"))),
+        Field::Absent => Ok(None),
+        Field::Value(text) => Ok(Some(text)),
     }
 }
 
 /// `POST /domains {domain, caseSensitive?, baseUrl?, notFoundUrl?, expiredUrl?, rootUrl?}`.
-pub(super) fn create_domain(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn create_domain(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(call)?;
     let name = HostName::parse("domain", body.required("domain")?)?;
     let edits = domain_edits(&body)?;
@@ -48,7 +48,7 @@ pub(super) fn create_domain(call: &Call<'_>) -> Result<Asked, Refusal> {
 }
 
 /// `PATCH /domains/{id}`; null clears the URLs. The name cannot change and is ignored.
-pub(super) fn update_domain(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn update_domain(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = call.id("domain")?;
     let body = object(call)?;
     let edits = domain_edits(&body)?;
@@ -65,7 +65,7 @@ const DOMAIN_URLS: [(&str, SetUrl); 4] = [
 
 type SetUrl = fn(Option<Destination>) -> DomainEdit;
 
-fn domain_edits(body: &Fields) -> Result<Vec<DomainEdit>, Refusal> {
+fn domain_edits(body: &Fields) -> Result<Vec<DomainEdit>, BadRequest> {
     let mut edits: Vec<_> =
         body.flag("caseSensitive")?.value().map(DomainEdit::CaseSensitive).into_iter().collect();
     for (name, set) in DOMAIN_URLS {
@@ -76,7 +76,7 @@ fn domain_edits(body: &Fields) -> Result<Vec<DomainEdit>, Refusal> {
 }
 
 /// `POST /workspaces {name, id?, companyId?, credits?, defaultDomain?, customValues?}`.
-pub(super) fn create_workspace(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn create_workspace(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(call)?;
     let draft = WorkspaceDraft {
         id: foreign_id(&body, "id")?,
@@ -88,7 +88,7 @@ pub(super) fn create_workspace(call: &Call<'_>) -> Result<Asked, Refusal> {
 }
 
 /// `PATCH /workspaces/{id}`; `credits: null` is unlimited, `customValues` replaces them all.
-pub(super) fn update_workspace(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn update_workspace(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = call.foreign_id("workspace")?;
     let body = object(call)?;
     let name = set_text(&body, "name")?.map(|name| WorkspaceEdit::Name(name.into()));
@@ -96,7 +96,7 @@ pub(super) fn update_workspace(call: &Call<'_>) -> Result<Asked, Refusal> {
     read(call, Command::UpdateWorkspace(id, edits, default_domain(&body)?))
 }
 
-fn workspace_edits(body: &Fields) -> Result<Vec<WorkspaceEdit>, Refusal> {
+fn workspace_edits(body: &Fields) -> Result<Vec<WorkspaceEdit>, BadRequest> {
     let credits = body.count("credits", COUNT_RULE)?.nullable().map(WorkspaceEdit::Credits);
     let values = custom_values(body)?.map(WorkspaceEdit::CustomValues);
     Ok(credits.into_iter().chain(values).collect())
@@ -107,10 +107,10 @@ type CustomValues = BTreeMap<Box<str>, Box<str>>;
 fn custom_values(body: &Fields) -> Result<Option<CustomValues>, Mistyped> {
     let refuse = || Mistyped(Invalid::new("customValues", "must be an object of strings"));
     let values = match body.get("customValues") {
-        Given::Absent => return Ok(None),
-        Given::Null => return Ok(Some(BTreeMap::new())),
-        Given::Value(Json::Object(values)) => values,
-        Given::Value(_) => return Err(refuse()),
+        Field::Absent => return Ok(None),
+        Field::Null => return Ok(Some(BTreeMap::new())),
+        Field::Value(Json::Object(values)) => values,
+        Field::Value(_) => return Err(refuse()),
     };
     let each = |(name, value): (&str, &Json)| match value {
         Json::Text(text) => Ok((name.into(), text.as_str().into())),
@@ -124,12 +124,12 @@ fn default_domain(body: &Fields) -> Result<NamedDomain, Mistyped> {
     Ok(body.text("defaultDomain")?.map(Box::from).nullable())
 }
 
-pub(super) fn foreign_id(body: &Fields, name: &'static str) -> Result<Option<ForeignId>, Refusal> {
+pub(super) fn foreign_id(body: &Fields, name: &'static str) -> Result<Option<ForeignId>, BadRequest> {
     Ok(body.text(name)?.value().map(|id| ForeignId::parse(name, id)).transpose()?)
 }
 
 /// `POST /companies {name, id?, relationshipNumber?}`.
-pub(super) fn create_company(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn create_company(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(call)?;
     let draft = CompanyDraft {
         id: foreign_id(&body, "id")?,
@@ -141,16 +141,16 @@ pub(super) fn create_company(call: &Call<'_>) -> Result<Asked, Refusal> {
 }
 
 /// `POST /keys {name, scopes, workspaceId? | companyId? | instance?, createOnly?, expiresAt?}`.
-pub(super) fn create_key(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn create_key(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(call)?;
     let name: Box<str> = body.required("name")?.into();
     let scopes = match body.texts("scopes")? {
-        Given::Value(names) if names.is_empty() => {
+        Field::Value(names) if names.is_empty() => {
             return Err(Invalid::new("scopes", "must not be empty").into());
         }
-        Given::Value(names) => names.into_iter().map(Scope::parse).collect::<Result<_, _>>()?,
-        Given::Absent => return Err(Mistyped(Invalid::new("scopes", "is required")).into()),
-        Given::Null => {
+        Field::Value(names) => names.into_iter().map(Scope::parse).collect::<Result<_, _>>()?,
+        Field::Absent => return Err(Mistyped(Invalid::new("scopes", "is required")).into()),
+        Field::Null => {
             return Err(Mistyped(Invalid::new("scopes", "must be an array of strings")).into());
         }
     };
@@ -162,7 +162,7 @@ pub(super) fn create_key(call: &Call<'_>) -> Result<Asked, Refusal> {
     read(call, Command::CreateKey(draft))
 }
 
-fn key_reach(body: &Fields) -> Result<Option<KeyReach>, Refusal> {
+fn key_reach(body: &Fields) -> Result<Option<KeyReach>, BadRequest> {
     let workspace = foreign_id(body, "workspaceId")?.map(KeyReach::Workspace);
     let company = foreign_id(body, "companyId")?.map(KeyReach::Company);
     let instance = body.flag("instance")?.value().filter(|on| *on).map(|_| KeyReach::Instance);
@@ -180,19 +180,23 @@ mod tests {
     use super::*;
     use crate::http::api::query::Query;
 
-    fn check(parse: fn(&Call<'_>) -> Result<Asked, Refusal>, body: &str, want: Result<&str, Refusal>) {
+    fn check(
+        parse: fn(&RequestParts<'_>) -> Result<ScopedCommand, BadRequest>,
+        body: &str,
+        want: Result<&str, BadRequest>,
+    ) {
         let id = "000000000000000000AB";
-        let call = Call { id, query: Query::parse(None), body: body.as_bytes() };
+        let call = RequestParts { id, query: Query::parse(None), body: body.as_bytes() };
         let got = parse(&call).map(|asked| format!("{:?}", asked.command));
         assert_eq!(got, want.map(str::to_owned), "{body}");
     }
 
-    fn mistyped(field: &'static str, why: &str) -> Result<&'static str, Refusal> {
-        Err(Refusal::Mistyped(Invalid::new(field, why)))
+    fn mistyped(field: &'static str, why: &str) -> Result<&'static str, BadRequest> {
+        Err(BadRequest::Mistyped(Invalid::new(field, why)))
     }
 
-    fn rule(field: &'static str, why: &str) -> Result<&'static str, Refusal> {
-        Err(Refusal::Rule(Invalid::new(field, why)))
+    fn rule(field: &'static str, why: &str) -> Result<&'static str, BadRequest> {
+        Err(BadRequest::Rule(Invalid::new(field, why)))
     }
 
     #[test]

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::render::{Detail, json};
 use super::{fields, links};
 use crate::clock::Timestamp;
-use crate::http::api::dialect::{Imported, LinkView, Refusal};
-use crate::http::api::json::{self, COUNT_RULE, Fields, Given, Json};
+use crate::http::api::dialect::{BadRequest, Imported, LinkView};
+use crate::http::api::json::{self, COUNT_RULE, Field, Fields, Json};
 use crate::model::Invalid;
 use crate::model::link::{DomainChoice, PasswordHash};
 
@@ -77,14 +77,14 @@ fn instant(body: &Fields, name: &'static str) -> Result<Option<Timestamp>, Strin
 /// Names of tags: as the API shows them (`[{"tag":{"name"}}]`) or plain strings.
 fn tags(body: &Fields) -> Result<Vec<Box<str>>, String> {
     let refuse = || "tags: must be an array of names, or of tags as the API shows them".to_owned();
-    let Given::Value(items) = body.list("tags").map_err(|error| words(&error))? else {
+    let Field::Value(items) = body.list("tags").map_err(|error| words(&error))? else {
         return Ok(Vec::new());
     };
     let name = |item: &Json| match item {
         Json::Text(name) => Some(Box::from(name.as_str())),
         Json::Object(outer) => match outer.get("tag") {
-            Given::Value(Json::Object(tag)) => tag.text("name").ok()?.value().map(Box::from),
-            Given::Value(_) | Given::Null | Given::Absent => None,
+            Field::Value(Json::Object(tag)) => tag.text("name").ok()?.value().map(Box::from),
+            Field::Value(_) | Field::Null | Field::Absent => None,
         },
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::List(_) => None,
     };
@@ -95,11 +95,11 @@ fn words(mistyped: &json::Mistyped) -> String {
     mistyped.0.to_string()
 }
 
-fn refusal_words(refusal: Refusal) -> String {
+fn refusal_words(refusal: BadRequest) -> String {
     match refusal {
-        Refusal::Malformed(why) => why,
-        Refusal::Mistyped(invalid) | Refusal::Rule(invalid) => Invalid::to_string(&invalid),
-        Refusal::NotFound(what) => format!("{what} not found"),
+        BadRequest::Malformed(why) => why,
+        BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid) => Invalid::to_string(&invalid),
+        BadRequest::NotFound(what) => format!("{what} not found"),
     }
 }
 

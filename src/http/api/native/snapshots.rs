@@ -1,35 +1,35 @@
 //! Requests about snapshots.
 
 use super::{object, read, write};
-use crate::http::api::dialect::{Asked, Call, Command, Refusal, SnapshotCommand};
-use crate::http::api::json::{Given, Mistyped};
+use crate::http::api::dialect::{BadRequest, Command, RequestParts, ScopedCommand, SnapshotCommand};
+use crate::http::api::json::{Field, Mistyped};
 use crate::model::Invalid;
 use crate::model::id::ForeignId;
 use crate::model::snapshot::{ImportDraft, OnConflict, ShareKind, SnapshotDraft, share_id};
 
 /// `GET /snapshots`: all within the key's reach.
-pub(super) fn list(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn list(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let company = call.query.text("companyId")?.map(Box::from);
     read(call, Command::OfSnapshots(SnapshotCommand::List(company)))
 }
 
 /// `GET /snapshots/{id}`.
-pub(super) fn one(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn one(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     read(call, Command::OfSnapshots(SnapshotCommand::One(call.foreign_id("snapshot")?)))
 }
 
 /// `DELETE /snapshots/{id}`.
-pub(super) fn delete(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn delete(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     read(call, Command::OfSnapshots(SnapshotCommand::Delete(call.foreign_id("snapshot")?)))
 }
 
 /// `GET /snapshots/imports/{id}`.
-pub(super) fn status(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn status(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     read(call, Command::OfSnapshots(SnapshotCommand::ImportStatus(call.id("import")?)))
 }
 
 /// `POST /snapshots {name, workspaceId?, id?, includePasswords?}`.
-pub(super) fn create(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn create(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(call)?;
     let id = body.text("id")?.value().map(|id| ForeignId::parse("id", id)).transpose()?;
     let with_passwords = body.flag("includePasswords")?.value().unwrap_or(false);
@@ -39,7 +39,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Asked, Refusal> {
 }
 
 /// `POST /snapshots/{id}/shares {type, relationshipNumbers?, workspaceIds?}`.
-pub(super) fn share(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn share(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = call.foreign_id("snapshot")?;
     let body = object(call)?;
     let list = |name| Ok::<_, Mistyped>((name, body.texts(name)?.value().unwrap_or_default()));
@@ -49,14 +49,14 @@ pub(super) fn share(call: &Call<'_>) -> Result<Asked, Refusal> {
 }
 
 /// `POST /snapshots/import {shareLink | shareId, workspaceId?, onConflict?}`.
-pub(super) fn import(call: &Call<'_>) -> Result<Asked, Refusal> {
+pub(super) fn import(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(call)?;
     let share = match (body.text("shareLink")?, body.text("shareId")?) {
-        (Given::Value(_), Given::Value(_)) => {
+        (Field::Value(_), Field::Value(_)) => {
             return Err(Invalid::new("shareId", "cannot be given together with shareLink").into());
         }
-        (Given::Value(link), _) => share_id("shareLink", link)?,
-        (_, Given::Value(id)) => share_id("shareId", id)?,
+        (Field::Value(link), _) => share_id("shareLink", link)?,
+        (_, Field::Value(id)) => share_id("shareId", id)?,
         _ => return Err(Mistyped(Invalid::new("shareLink", "is required, or shareId")).into()),
     };
     let on_conflict =
@@ -70,11 +70,15 @@ mod tests {
     use super::*;
     use crate::http::api::query::Query;
 
-    fn check(parse: fn(&Call<'_>) -> Result<Asked, Refusal>, body: &str, want: Result<&str, &str>) {
-        let call = Call { id: "s1", query: Query::parse(None), body: body.as_bytes() };
+    fn check(
+        parse: fn(&RequestParts<'_>) -> Result<ScopedCommand, BadRequest>,
+        body: &str,
+        want: Result<&str, &str>,
+    ) {
+        let call = RequestParts { id: "s1", query: Query::parse(None), body: body.as_bytes() };
         let got = match parse(&call) {
             Ok(asked) => Ok(format!("{:?}", asked.command)),
-            Err(Refusal::Mistyped(invalid) | Refusal::Rule(invalid)) => Err(invalid.to_string()),
+            Err(BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid)) => Err(invalid.to_string()),
             Err(other) => Err(format!("{other:?}")),
         };
         assert_eq!(got, want.map(str::to_owned).map_err(str::to_owned), "{body}");

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::http::api::dialect::{Dialect, Failure, Trouble};
+use crate::http::api::dialect::{ApiError, Dialect, ServerError};
 use crate::http::api::dialect_of;
 use crate::http::conn::server::Settings;
 
@@ -74,16 +74,16 @@ fn set(message: &mut Value, example: Value) {
 /// What a dialect says of a failure with this status that no transcript shows.
 fn told(status: &str, dialect: &dyn Dialect) -> Option<Value> {
     let failure = match status {
-        "402" => Failure::NoCredits,
-        "403" => Failure::Forbidden("this key lacks the scope links.write".to_owned()),
-        "408" => Trouble::SlowBody.into(),
-        "413" => Trouble::TooLarge(Settings::default().max_body).into(),
-        "415" => Trouble::EncodedBody.into(),
-        "429" => Failure::TooMany(2),
-        "500" => Trouble::Internal.into(),
-        "503" => Trouble::Busy.into(),
-        "505" => Trouble::OldHttp.into(),
-        "507" => Trouble::DiskFull.into(),
+        "402" => ApiError::NoCredits,
+        "403" => ApiError::Forbidden("this key lacks the scope links.write".to_owned()),
+        "408" => ServerError::SlowBody.into(),
+        "413" => ServerError::TooLarge(Settings::default().max_body).into(),
+        "415" => ServerError::EncodedBody.into(),
+        "429" => ApiError::TooMany(2),
+        "500" => ServerError::Internal.into(),
+        "503" => ServerError::Busy.into(),
+        "505" => ServerError::OldHttp.into(),
+        "507" => ServerError::DiskFull.into(),
         _ => return None,
     };
     serde_json::from_slice(&dialect.failure(&failure).bytes).ok()

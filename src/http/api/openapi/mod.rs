@@ -15,7 +15,7 @@ use hyper::header::{
 };
 
 use self::spec::document;
-use crate::http::body::Answer;
+use crate::http::body::HttpResponse;
 
 /// How long others may keep the description: it changes with the program only, and whoever has
 /// just replaced that should not wait.
@@ -45,12 +45,12 @@ impl Description {
     }
 
     /// For machines.
-    pub fn json(&self) -> Answer {
+    pub fn json(&self) -> HttpResponse {
         kept("application/json; charset=utf-8", self.made().json.clone())
     }
 
     /// For people.
-    pub fn page(&self) -> Answer {
+    pub fn page(&self) -> HttpResponse {
         let mut answer = kept("text/html; charset=utf-8", self.made().page.clone());
         let headers = answer.headers_mut();
         headers.insert(CONTENT_SECURITY_POLICY, page::POLICY.clone());
@@ -67,7 +67,7 @@ impl Description {
     }
 }
 
-fn kept(kind: &'static str, bytes: Bytes) -> Answer {
+fn kept(kind: &'static str, bytes: Bytes) -> HttpResponse {
     let mut answer = Response::new(bytes.into());
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -53,7 +53,7 @@ struct Operation {
     parameters: Vec<Row>,
     body: Vec<Row>,
     curl: String,
-    answers: Vec<Answer>,
+    answers: Vec<ResponseRow>,
 }
 
 /// A parameter or a field.
@@ -65,7 +65,7 @@ struct Row {
     about_html: String,
 }
 
-struct Answer {
+struct ResponseRow {
     status: String,
     about_html: String,
     fields: Vec<Row>,
@@ -143,11 +143,11 @@ impl<'a> Reader<'a> {
     }
 
     /// An answer: what a refusal looks like is told once, at the top.
-    fn answer(&self, status: &str, answer: &'a Value) -> Answer {
+    fn answer(&self, status: &str, answer: &'a Value) -> ResponseRow {
         let answer = self.follow(answer);
         let schema = &answer["content"]["application/json"]["schema"];
         let fields = if status.starts_with('2') { self.fields(schema, "", 0) } else { Vec::new() };
-        Answer { status: status.to_owned(), about_html: prose(&answer["description"]), fields }
+        ResponseRow { status: status.to_owned(), about_html: prose(&answer["description"]), fields }
     }
 
     /// The fields of an object, those within its fields behind them: `link.id`, `tags[].name`.

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::http::api::DIALECTS;
 use super::examples::{self, read};
+use crate::http::api::DIALECTS;
 
 /// What all dialects share.
 const COMMON: &str = include_str!("common.json");

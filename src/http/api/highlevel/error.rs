@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use hyper::StatusCode;
 use serde::Serialize;
 
-use crate::http::api::dialect::{Body, Failure, Refusal, capitalised};
+use crate::http::api::dialect::{ApiError, BadRequest, Body, capitalised};
 use crate::model::Invalid;
 
 /// The vendor's text for a location that is not the key's, or no location at all.
@@ -39,7 +39,7 @@ struct Words<'a> {
     has_phrase: bool,
 }
 
-pub(super) fn render(failure: &Failure) -> Body {
+pub(super) fn render(failure: &ApiError) -> Body {
     let Words { status, message, has_phrase } = words(failure);
     let message = if status == StatusCode::UNPROCESSABLE_ENTITY {
         Message::List([message])
@@ -51,42 +51,44 @@ pub(super) fn render(failure: &Failure) -> Body {
     Body::json(status, serde_json::to_vec(&body).expect("keys are strings and no serializer here fails"))
 }
 
-fn words(failure: &Failure) -> Words<'_> {
+fn words(failure: &ApiError) -> Words<'_> {
     let bare = |status, message| Words { status, message, has_phrase: false };
     let say = |status, text: &'static str| Words { status, message: text.into(), has_phrase: true };
     let unprocessable =
         |message| Words { status: StatusCode::UNPROCESSABLE_ENTITY, message, has_phrase: true };
     match failure {
-        Failure::Refused(Refusal::Malformed(why)) => bare(StatusCode::BAD_REQUEST, why.into()),
-        Failure::Refused(Refusal::Mistyped(invalid)) => {
+        ApiError::BadRequest(BadRequest::Malformed(why)) => bare(StatusCode::BAD_REQUEST, why.into()),
+        ApiError::BadRequest(BadRequest::Mistyped(invalid)) => {
             bare(StatusCode::BAD_REQUEST, sentence(invalid).into())
         }
-        Failure::Refused(Refusal::Rule(invalid)) => unprocessable(sentence(invalid).into()),
-        Failure::Refused(Refusal::NotFound(what))
-        | Failure::NotFound(what)
-        | Failure::AlreadyDeleted(what) => {
+        ApiError::BadRequest(BadRequest::Rule(invalid)) => unprocessable(sentence(invalid).into()),
+        ApiError::BadRequest(BadRequest::NotFound(what))
+        | ApiError::NotFound(what)
+        | ApiError::AlreadyDeleted(what) => {
             bare(StatusCode::NOT_FOUND, (capitalised(what) + " not found").into())
         }
-        Failure::NoKey | Failure::BadKey => say(StatusCode::UNAUTHORIZED, BAD_TOKEN),
-        Failure::Forbidden(why) => {
+        ApiError::NoKey | ApiError::BadKey => say(StatusCode::UNAUTHORIZED, BAD_TOKEN),
+        ApiError::Forbidden(why) => {
             Words { status: StatusCode::FORBIDDEN, message: why.into(), has_phrase: true }
         }
-        Failure::UnknownWorkspace | Failure::UnknownCompany => bare(StatusCode::FORBIDDEN, NO_ACCESS.into()),
-        Failure::Gone(why) => say(StatusCode::GONE, why),
+        ApiError::UnknownWorkspace | ApiError::UnknownCompany => {
+            bare(StatusCode::FORBIDDEN, NO_ACCESS.into())
+        }
+        ApiError::Gone(why) => say(StatusCode::GONE, why),
         // Codes are drawn here and nothing has a name of its own, so neither is ever seen.
-        Failure::CodeTaken(_) => say(StatusCode::CONFLICT, "the short code is already in use"),
-        Failure::Taken(_) => say(StatusCode::CONFLICT, "the value is already in use"),
-        Failure::NoCredits => say(StatusCode::PAYMENT_REQUIRED, "the location has no credits left"),
-        Failure::OtherBody => {
+        ApiError::CodeTaken(_) => say(StatusCode::CONFLICT, "the short code is already in use"),
+        ApiError::Taken(_) => say(StatusCode::CONFLICT, "the value is already in use"),
+        ApiError::NoCredits => say(StatusCode::PAYMENT_REQUIRED, "the location has no credits left"),
+        ApiError::OtherBody => {
             unprocessable("Idempotency-Key was used before with another request body".into())
         }
-        Failure::NoEndpoint => bare(StatusCode::NOT_FOUND, "there is no such endpoint".into()),
-        Failure::TooMany(seconds) => Words {
+        ApiError::NoEndpoint => bare(StatusCode::NOT_FOUND, "there is no such endpoint".into()),
+        ApiError::TooMany(seconds) => Words {
             status: StatusCode::TOO_MANY_REQUESTS,
             message: format!("Too Many Requests; try again in {seconds} s").into(),
             has_phrase: true,
         },
-        Failure::Trouble(trouble) => {
+        ApiError::Server(trouble) => {
             Words { status: trouble.status(), message: trouble.sentence(), has_phrase: true }
         }
     }
@@ -105,18 +107,18 @@ fn sentence(invalid: &Invalid) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::api::dialect::Trouble;
+    use crate::http::api::dialect::ServerError;
 
     #[test]
     fn bodies_have_the_vendors_keys() {
-        let rule = |field| Failure::Refused(Refusal::Rule(Invalid::new(field, "must not be empty")));
+        let rule = |field| ApiError::BadRequest(BadRequest::Rule(Invalid::new(field, "must not be empty")));
         let rows = [
             (
-                Failure::Refused(Refusal::Malformed("no JSON".to_owned())),
+                ApiError::BadRequest(BadRequest::Malformed("no JSON".to_owned())),
                 r#"{"statusCode":400,"message":"no JSON"}"#,
             ),
             (
-                Failure::Refused(Refusal::Mistyped(Invalid::new("locationId", "is required"))),
+                ApiError::BadRequest(BadRequest::Mistyped(Invalid::new("locationId", "is required"))),
                 r#"{"statusCode":400,"message":"locationId is required"}"#,
             ),
             (
@@ -128,21 +130,24 @@ mod tests {
                 r#"{"statusCode":422,"message":["redirectTo must not be empty"],"error":"Unprocessable Entity"}"#,
             ),
             (
-                Failure::BadKey,
+                ApiError::BadKey,
                 r#"{"statusCode":401,"message":"Invalid token: access token is invalid","error":"Unauthorized"}"#,
             ),
             (
-                Failure::UnknownWorkspace,
+                ApiError::UnknownWorkspace,
                 r#"{"statusCode":403,"message":"The token does not have access to this location."}"#,
             ),
-            (Failure::Forbidden("no".to_owned()), r#"{"statusCode":403,"message":"no","error":"Forbidden"}"#),
-            (Failure::AlreadyDeleted("link"), r#"{"statusCode":404,"message":"Link not found"}"#),
             (
-                Failure::NoCredits,
+                ApiError::Forbidden("no".to_owned()),
+                r#"{"statusCode":403,"message":"no","error":"Forbidden"}"#,
+            ),
+            (ApiError::AlreadyDeleted("link"), r#"{"statusCode":404,"message":"Link not found"}"#),
+            (
+                ApiError::NoCredits,
                 r#"{"statusCode":402,"message":"the location has no credits left","error":"Payment Required"}"#,
             ),
             (
-                Failure::Trouble(Trouble::DiskFull),
+                ApiError::Server(ServerError::DiskFull),
                 r#"{"statusCode":507,"message":"the disk is full; nothing was written","error":"Insufficient Storage"}"#,
             ),
         ];

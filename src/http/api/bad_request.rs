@@ -1,11 +1,11 @@
-//! [`Refusal`]: why a request is no command, in no vendor's words.
+//! [`BadRequest`]: why a request is no command, in no vendor's words.
 
 use crate::http::api::json::Mistyped;
 use crate::model::Invalid;
 
 /// Why a request is no command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum BadRequest {
     /// Not understood at all: a whole sentence.
     Malformed(String),
     /// A field is missing or of the wrong type.
@@ -16,15 +16,15 @@ pub enum Refusal {
     NotFound(&'static str),
 }
 
-impl From<Mistyped> for Refusal {
-    fn from(Mistyped(invalid): Mistyped) -> Refusal {
-        Refusal::Mistyped(invalid)
+impl From<Mistyped> for BadRequest {
+    fn from(Mistyped(invalid): Mistyped) -> BadRequest {
+        BadRequest::Mistyped(invalid)
     }
 }
 
 /// The model's own refusals are rules.
-impl From<Invalid> for Refusal {
-    fn from(invalid: Invalid) -> Refusal {
-        Refusal::Rule(invalid)
+impl From<Invalid> for BadRequest {
+    fn from(invalid: Invalid) -> BadRequest {
+        BadRequest::Rule(invalid)
     }
 }

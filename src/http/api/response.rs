@@ -8,8 +8,8 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
-use super::dialect::{Body, Dialect, Failure, JSON, Trouble};
-use crate::http::body::{Answer, Content};
+use super::dialect::{ApiError, Body, Dialect, JSON, ServerError};
+use crate::http::body::{Content, HttpResponse};
 
 /// Answers from this length on give back the rest of their buffer before they are sent.
 const SHRINK_FROM: usize = 16 * 1024;
@@ -40,18 +40,18 @@ impl From<Body> for Payload {
 /// the status asks for.
 pub(super) fn render(
     dialect: &dyn Dialect,
-    result: Result<Payload, Failure>,
+    result: Result<Payload, ApiError>,
     number: Option<u64>,
     allow: Option<String>,
     has_body: bool,
-) -> Answer {
+) -> HttpResponse {
     let (payload, failure) = match result {
         Ok(payload) => (payload, None),
         Err(failure) => (dialect.failure(&failure).into(), Some(failure)),
     };
     let status = payload.status;
-    let mut answer = answer_of(payload);
-    let headers = answer.headers_mut();
+    let mut response = response_of(payload);
+    let headers = response.headers_mut();
     if let Some(number) = number {
         let id = HeaderValue::try_from(format!("{number:016x}"));
         headers.insert(REQUEST_ID, id.expect("hexadecimal digits are visible ASCII"));
@@ -62,47 +62,50 @@ pub(super) fn render(
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    let Some(failure) = failure else { return answer };
+    let Some(failure) = failure else { return response };
     if let Some(seconds) = failure.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if has_body && leaves_body(&failure) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    answer
+    response
 }
 
 /// Whether it was answered with the body still on its way: reading it only to throw it away would
 /// be the work that was refused.
-fn leaves_body(failure: &Failure) -> bool {
+fn leaves_body(failure: &ApiError) -> bool {
     matches!(
         failure,
-        Failure::NoKey
-            | Failure::BadKey
-            | Failure::NoEndpoint
-            | Failure::TooMany(_)
-            | Failure::Trouble(
-                Trouble::WrongMethod | Trouble::TooLarge(_) | Trouble::SlowBody | Trouble::EncodedBody
+        ApiError::NoKey
+            | ApiError::BadKey
+            | ApiError::NoEndpoint
+            | ApiError::TooMany(_)
+            | ApiError::Server(
+                ServerError::WrongMethod
+                    | ServerError::TooLarge(_)
+                    | ServerError::SlowBody
+                    | ServerError::EncodedBody
             )
     )
 }
 
 /// An answer of JSON, with the headers that all of them have.
-pub(in crate::http) fn respond(status: StatusCode, bytes: Vec<u8>) -> Answer {
+pub(in crate::http) fn respond(status: StatusCode, bytes: Vec<u8>) -> HttpResponse {
     rendered(Body { status, kind: JSON, bytes })
 }
 
 /// An answer with this body, and the headers that all of them have.
-pub(super) fn rendered(body: Body) -> Answer {
-    answer_of(body.into())
+pub(super) fn rendered(body: Body) -> HttpResponse {
+    response_of(body.into())
 }
 
-fn answer_of(Payload { status, kind, content }: Payload) -> Answer {
-    let mut answer = Response::new(content);
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
+fn response_of(Payload { status, kind, content }: Payload) -> HttpResponse {
+    let mut response = Response::new(content);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
+    response
 }

@@ -1,0 +1,176 @@
+//! Why a request failed, in words that belong to no vendor. Each dialect words every case.
+
+use std::borrow::Cow;
+
+use hyper::StatusCode;
+
+use crate::http::api::dialect::BadRequest;
+
+/// Why a request failed.
+#[derive(Clone, Debug)]
+pub enum ApiError {
+    /// It was no command.
+    BadRequest(BadRequest),
+    /// No key was sent.
+    NoKey,
+    /// The key is unknown, revoked, expired, malformed, or sent twice in two ways.
+    BadKey,
+    /// The key may not do this: a whole sentence.
+    Forbidden(String),
+    /// The workspace named is not within the key's sight.
+    UnknownWorkspace,
+    /// No such object.
+    NotFound(&'static str),
+    /// Deleted before.
+    AlreadyDeleted(&'static str),
+    /// It was there, for one use: a whole sentence.
+    Gone(&'static str),
+    /// The company named is not within the key's sight.
+    UnknownCompany,
+    /// The short code is in use.
+    CodeTaken(Box<str>),
+    /// The value of this field is in use.
+    Taken(&'static str),
+    /// The workspace has no credits left.
+    NoCredits,
+    /// The `Idempotency-Key` was used with another body.
+    OtherBody,
+    /// No such endpoint.
+    NoEndpoint,
+    /// Too many requests: try again after so many seconds.
+    TooMany(u32),
+    /// What no vendor documents.
+    Server(ServerError),
+}
+
+/// What no vendor documents, and every dialect says alike: what is wrong with the request as HTTP,
+/// and what is wrong here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerError {
+    /// The request names no host, several, or none that could exist.
+    BadHost,
+    /// The target is longer than any of ours.
+    LongTarget,
+    /// The endpoint has other methods.
+    WrongMethod,
+    /// The answer is too long for a client of HTTP/1.0.
+    OldHttp,
+    /// The body is longer than so many bytes.
+    TooLarge(usize),
+    /// The body did not arrive in time.
+    SlowBody,
+    /// The body is compressed.
+    EncodedBody,
+    /// The change is larger than the log takes.
+    ChangeTooLarge,
+    /// Others keep changing the same objects, or too much waits: try again.
+    Busy,
+    /// The store cannot be read or written now: try again.
+    NotReady,
+    /// The disk did not confirm the write.
+    OutcomeUnknown,
+    /// The disk is full.
+    DiskFull,
+    /// The log can open no file.
+    NoDescriptors,
+    /// Ours; logged where it was found.
+    Internal,
+}
+
+impl ApiError {
+    /// Seconds after which to try again.
+    pub fn retry_after(&self) -> Option<u32> {
+        match self {
+            ApiError::TooMany(seconds) => Some(*seconds),
+            ApiError::Server(trouble) => trouble.retry_after(),
+            ApiError::BadRequest(_)
+            | ApiError::NoKey
+            | ApiError::BadKey
+            | ApiError::Forbidden(_)
+            | ApiError::UnknownWorkspace
+            | ApiError::NotFound(_)
+            | ApiError::AlreadyDeleted(_)
+            | ApiError::Gone(_)
+            | ApiError::UnknownCompany
+            | ApiError::CodeTaken(_)
+            | ApiError::Taken(_)
+            | ApiError::NoCredits
+            | ApiError::OtherBody
+            | ApiError::NoEndpoint => None,
+        }
+    }
+}
+
+impl ServerError {
+    /// Its status.
+    pub fn status(self) -> StatusCode {
+        match self {
+            ServerError::BadHost => StatusCode::BAD_REQUEST,
+            ServerError::LongTarget => StatusCode::URI_TOO_LONG,
+            ServerError::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            ServerError::OldHttp => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            ServerError::TooLarge(_) | ServerError::ChangeTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ServerError::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            ServerError::EncodedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ServerError::Busy | ServerError::NotReady | ServerError::OutcomeUnknown => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            ServerError::DiskFull | ServerError::NoDescriptors => StatusCode::INSUFFICIENT_STORAGE,
+            ServerError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What is told of it, without a capital letter or a full stop.
+    pub fn sentence(self) -> Cow<'static, str> {
+        let fixed = match self {
+            ServerError::TooLarge(max) => return format!("the body must be at most {max} bytes").into(),
+            ServerError::BadHost => "the request must name one host, well-formed",
+            ServerError::LongTarget => "the address is too long",
+            ServerError::WrongMethod => "the method is not allowed here; see the Allow header",
+            ServerError::OldHttp => {
+                "the list is too long for HTTP/1.0; ask with HTTP/1.1, or with skip and limit"
+            }
+            ServerError::SlowBody => "the body did not arrive in time",
+            ServerError::EncodedBody => "the body must not have a Content-Encoding",
+            ServerError::ChangeTooLarge => "the change is too large to be stored at once",
+            ServerError::Busy => "busy; try again",
+            ServerError::NotReady => "the store is not ready; try again",
+            ServerError::OutcomeUnknown => {
+                "outcome unknown: the disk did not confirm the write; repeat it with the same Idempotency-Key"
+            }
+            ServerError::DiskFull => "the disk is full; nothing was written",
+            ServerError::NoDescriptors => "no file descriptor is left for the log; nothing was written",
+            ServerError::Internal => "internal error",
+        };
+        fixed.into()
+    }
+
+    fn retry_after(self) -> Option<u32> {
+        match self {
+            ServerError::Busy => Some(1),
+            ServerError::NotReady | ServerError::OutcomeUnknown => Some(5),
+            ServerError::DiskFull | ServerError::NoDescriptors => Some(30),
+            ServerError::BadHost
+            | ServerError::LongTarget
+            | ServerError::WrongMethod
+            | ServerError::OldHttp
+            | ServerError::TooLarge(_)
+            | ServerError::SlowBody
+            | ServerError::EncodedBody
+            | ServerError::ChangeTooLarge
+            | ServerError::Internal => None,
+        }
+    }
+}
+
+impl From<ServerError> for ApiError {
+    fn from(trouble: ServerError) -> ApiError {
+        ApiError::Server(trouble)
+    }
+}
+
+/// A sentence with a capital letter, for vendors whose sentences have one.
+pub fn capitalised(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

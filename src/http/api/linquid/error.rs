@@ -1,0 +1,157 @@
+//! Failures in Linquid's dialect: its statuses and codes (docs/decisions.md A16), its sample messages where
+//! its pages have one, else a sentence that names the field in its words. Statuses for which it
+//! documents no code have one in its style.
+
+use hyper::StatusCode;
+use serde::Serialize;
+
+use super::render;
+use crate::http::api::dialect::{ApiError, BadRequest, Body, ServerError, capitalised};
+use crate::model::Invalid;
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    success: bool,
+    error: Reason<'a>,
+}
+
+#[derive(Serialize)]
+struct Reason<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+pub(super) fn render(failure: &ApiError) -> Body {
+    let (status, code, message) = words(failure);
+    Body::json(status, render::json(&Envelope { success: false, error: Reason { code, message: &message } }))
+}
+
+const INVALID: &str = "VALIDATION_ERROR";
+const NOT_FOUND: &str = "NOT_FOUND";
+const TOO_LARGE: &str = "PAYLOAD_TOO_LARGE";
+const UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
+
+fn words(failure: &ApiError) -> (StatusCode, &'static str, String) {
+    let say = |status, code, text: &str| (status, code, text.to_owned());
+    match failure {
+        ApiError::BadRequest(BadRequest::Malformed(why)) => (StatusCode::BAD_REQUEST, INVALID, why.clone()),
+        ApiError::BadRequest(BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid)) => {
+            (StatusCode::BAD_REQUEST, INVALID, sentence(invalid))
+        }
+        ApiError::BadRequest(BadRequest::NotFound(what)) | ApiError::NotFound(what) => {
+            (StatusCode::NOT_FOUND, NOT_FOUND, capitalised(&format!("{what} not found")))
+        }
+        ApiError::AlreadyDeleted(what) => {
+            (StatusCode::NOT_FOUND, "ALREADY_DELETED", capitalised(&format!("{what} is already deleted")))
+        }
+        ApiError::NoKey => say(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Invalid or missing API key"),
+        ApiError::BadKey => say(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", "Invalid or disabled API key"),
+        ApiError::Forbidden(why) => (StatusCode::FORBIDDEN, "FORBIDDEN", capitalised(why)),
+        ApiError::UnknownWorkspace => say(StatusCode::NOT_FOUND, NOT_FOUND, "Workspace not found"),
+        ApiError::UnknownCompany => say(StatusCode::NOT_FOUND, NOT_FOUND, "Company not found"),
+        ApiError::Gone(why) => (StatusCode::GONE, "GONE", capitalised(why)),
+        ApiError::CodeTaken(_) => {
+            say(StatusCode::CONFLICT, "SHORT_CODE_EXISTS", "This short code is already in use")
+        }
+        ApiError::Taken(field) => {
+            (StatusCode::CONFLICT, "ALREADY_EXISTS", format!("{field}: is already in use"))
+        }
+        ApiError::NoCredits => {
+            say(StatusCode::PAYMENT_REQUIRED, "INSUFFICIENT_CREDITS", "Workspace has insufficient credits")
+        }
+        ApiError::OtherBody => say(
+            StatusCode::BAD_REQUEST,
+            INVALID,
+            "Idempotency-Key: was used before with another request body",
+        ),
+        ApiError::NoEndpoint => say(StatusCode::NOT_FOUND, NOT_FOUND, "There is no such endpoint"),
+        ApiError::TooMany(seconds) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "RATE_LIMITED",
+            format!("Too many requests; try again in {seconds} s"),
+        ),
+        ApiError::Server(trouble) => (trouble.status(), code(*trouble), capitalised(&trouble.sentence())),
+    }
+}
+
+/// In the style of the vendor's codes.
+fn code(trouble: ServerError) -> &'static str {
+    match trouble {
+        ServerError::BadHost => INVALID,
+        ServerError::LongTarget => "URI_TOO_LONG",
+        ServerError::WrongMethod => "METHOD_NOT_ALLOWED",
+        ServerError::OldHttp => "HTTP_VERSION_NOT_SUPPORTED",
+        ServerError::TooLarge(_) | ServerError::ChangeTooLarge => TOO_LARGE,
+        ServerError::SlowBody => "REQUEST_TIMEOUT",
+        ServerError::EncodedBody => "UNSUPPORTED_MEDIA_TYPE",
+        ServerError::Busy | ServerError::NotReady | ServerError::OutcomeUnknown => UNAVAILABLE,
+        ServerError::DiskFull | ServerError::NoDescriptors => "INSUFFICIENT_STORAGE",
+        ServerError::Internal => "INTERNAL_ERROR",
+    }
+}
+
+/// A broken rule in the vendor's words. Whatever is wrong with the form of a destination is one
+/// documented text, which clients may compare; what else may be wrong with it is told.
+fn sentence(invalid: &Invalid) -> String {
+    let why = &invalid.why;
+    let field = match invalid.field {
+        "url" if !why.starts_with("must not lead back") && !why.starts_with("must be at most") => {
+            return "Invalid destination URL format".to_owned();
+        }
+        "url" => "destinationUrl",
+        "maxClicks" => "clicksLimit",
+        "isActive" => "enabled",
+        "domain" => "domainId",
+        "tagIds" => "tags",
+        own => own,
+    };
+    format!("{field}: {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_its_status_and_code() {
+        let mistyped = || BadRequest::Mistyped(Invalid::new("maxClicks", "must be a number"));
+        let not_found = "Link not found";
+        let rows = [
+            (ApiError::BadRequest(BadRequest::Malformed("no".into())), 400, INVALID, "no"),
+            (ApiError::BadRequest(mistyped()), 400, INVALID, "clicksLimit: must be a number"),
+            (ApiError::BadRequest(BadRequest::NotFound("link")), 404, NOT_FOUND, not_found),
+            (ApiError::NoKey, 401, "UNAUTHORIZED", "Invalid or missing API key"),
+            (ApiError::BadKey, 401, "INVALID_API_KEY", "Invalid or disabled API key"),
+            (ApiError::Forbidden("no \u{e9}".into()), 403, "FORBIDDEN", "No \u{e9}"),
+            (ApiError::UnknownWorkspace, 404, NOT_FOUND, "Workspace not found"),
+            (ApiError::NotFound("link"), 404, NOT_FOUND, not_found),
+            (ApiError::AlreadyDeleted("link"), 404, "ALREADY_DELETED", "Link is already deleted"),
+            (ApiError::CodeTaken("x".into()), 409, "SHORT_CODE_EXISTS", "This short code is already in use"),
+            (ApiError::Taken("id"), 409, "ALREADY_EXISTS", "id: is already in use"),
+            (ApiError::NoCredits, 402, "INSUFFICIENT_CREDITS", "Workspace has insufficient credits"),
+            (ApiError::NoEndpoint, 404, NOT_FOUND, "There is no such endpoint"),
+            (ServerError::TooLarge(9).into(), 413, TOO_LARGE, "The body must be at most 9 bytes"),
+            (
+                ServerError::ChangeTooLarge.into(),
+                413,
+                TOO_LARGE,
+                "The change is too large to be stored at once",
+            ),
+            (ServerError::SlowBody.into(), 408, "REQUEST_TIMEOUT", "The body did not arrive in time"),
+            (ServerError::Busy.into(), 503, UNAVAILABLE, "Busy; try again"),
+            (ServerError::NotReady.into(), 503, UNAVAILABLE, "The store is not ready; try again"),
+            (
+                ServerError::DiskFull.into(),
+                507,
+                "INSUFFICIENT_STORAGE",
+                "The disk is full; nothing was written",
+            ),
+            (ServerError::Internal.into(), 500, "INTERNAL_ERROR", "Internal error"),
+        ];
+        for (failure, status, code, message) in rows {
+            let Body { status: got, bytes, .. } = render(&failure);
+            let want = format!(r#"{{"success":false,"error":{{"code":"{code}","message":"{message}"}}}}"#);
+            assert_eq!((got.as_u16(), String::from_utf8_lossy(&bytes)), (status, want.into()));
+        }
+    }
+}
