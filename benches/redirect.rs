@@ -116,7 +116,7 @@ fn stages(c: &mut Criterion) {
         b.iter(|| {
             cache.invalidate(DomainNumber::DEFAULT, "c500");
             let loaded = fixture.runtime.block_on(links.load(DomainNumber::DEFAULT, black_box("c500")));
-            assert!(matches!(loaded, Ok(waypost::links::Resolved::Found(_))));
+            assert!(matches!(loaded, Ok(waypost::core::Resolved::Found(_))));
         });
     });
 

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use crate::links::{Site, flush};
+use crate::core::{Site, click_log};
 use crate::log::local as log;
 use crate::settings::BadSetting;
-use crate::{cache, http, links, table, visit, webhooks};
+use crate::{cache, core, http, table, visit, webhooks};
 
 mod error;
 pub mod memory;
@@ -53,11 +53,11 @@ pub struct Config {
     /// The cache.
     pub cache: cache::Settings,
     /// Short codes and destinations.
-    pub links: links::Settings,
+    pub links: core::Settings,
     /// Visits.
     pub visit: visit::Settings,
     /// Click counting.
-    pub clicks: flush::Settings,
+    pub clicks: click_log::Settings,
     /// Rate limits of the APIs.
     pub limits: http::api::admission::rate::Settings,
     /// Webhooks.
@@ -99,9 +99,9 @@ impl Default for Config {
             log: log::Settings::default(),
             table: table::Settings::default(),
             cache: cache::Settings::default(),
-            links: links::Settings::default(),
+            links: core::Settings::default(),
             visit: visit::Settings::default(),
-            clicks: flush::Settings::default(),
+            clicks: click_log::Settings::default(),
             limits: http::api::admission::rate::Settings::default(),
             webhooks: webhooks::Settings::default(),
             metrics: http::api::ops::Settings::default(),

@@ -9,11 +9,11 @@
 //! | [`settings`], [`clock`], [`readiness`], [`descriptors`], [`private_files`] | how settings are spelt, the time, what is waited for, shares of open files, modes of files | anything else |
 //! | [`model`] | the words as types: short codes, destinations, links, keys | I/O, serde, async, the clock |
 //! | [`fair`] | shares of the resources that tenants hold together | what the resources are |
-//! | [`clicks`] | one link's counter | where totals go |
 //! | [`log`] | the truth: Changes, in order, durable | what its bytes mean |
+//! | [`clicks`] | live counters of links, and reservations of limited ones | the log, beside its positions |
 //! | [`table`] | the log's state in sled: look-ups, lists, records' bytes | requests |
-//! | [`cache`] | compiled links in memory, and the live counters | the disk |
-//! | [`links`] | every command and every look-up; the way log, table, cache | HTTP, vendors |
+//! | [`cache`] | compiled links in memory | the disk |
+//! | [`core`] | every command and every look-up; the way log, table, cache | HTTP, vendors |
 //! | [`webhooks`] | what receivers are told of clicks: queue, signatures, private networks | who clicks, and how |
 //! | [`visit`] | what a click does, rule by rule | the APIs |
 //! | [`http`] | the accept loop, the APIs, one folder per vendor | sled, the log's files |
@@ -26,13 +26,13 @@
 //! is no API's; [`visit::Visitor`] finds the domain and the code's canonical spelling, remembers who
 //! asks by the User-Agent, and asks the [`cache`]. A hit on a plain link is answered inside that
 //! look-up: one hash, one probe, one relaxed add, a head with a ready `Location`. A miss has one
-//! of a few threads kept for it read the [`table`], once for however many wait ([`links::Links::load`]),
+//! of a few threads kept for it read the [`table`], once for however many wait ([`core::Links::load`]),
 //! compile the link and keep it. A link that is not plain is decided by the rules in [`visit`], in their order;
 //! one with a limit takes a click that the log already holds ([`clicks::reservations`]).
 //!
 //! # A create
 //!
-//! [`http::api`] knows the caller and has a dialect turn bytes into a command; [`links`] checks the
+//! [`http::api`] knows the caller and has a dialect turn bytes into a command; [`core`] checks the
 //! draft against the model's rules, draws an id, and hands the [`log`] a proposal: what it relies
 //! on, what it writes. The log's one writer decides it, appends it with whatever else waits, and
 //! syncs once. The table's one thread applies it and tells the cache to forget; then the caller
@@ -90,12 +90,12 @@ pub mod cli;
 pub mod clicks;
 pub mod clock;
 pub mod config;
+pub mod core;
 pub mod descriptors;
 pub mod fair;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod http;
-pub mod links;
 pub mod log;
 pub mod model;
 pub mod private_files;

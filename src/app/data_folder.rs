@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::clock::Timestamp;
-use crate::links::KEY_FILE;
+use crate::core::KEY_FILE;
 use crate::log::local::archive::{self, MARK};
 use crate::log::local::disk;
 use crate::log::local::disk_guard::BALLAST;

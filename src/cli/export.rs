@@ -9,8 +9,8 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{Common, Failure, load, progress, say, verify};
+use crate::core::{LinkView, Site};
 use crate::http::api::native::portable;
-use crate::links::{LinkView, Site};
 use crate::log::{LogError, Record};
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::Id;

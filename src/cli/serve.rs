@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::memory::keep_to_few_arenas;
 use crate::config::{self, Config};
-use crate::links::{self, Bootstrap};
+use crate::core::{self, Bootstrap};
 use crate::webhooks;
 
 /// Threads for reads of the table, beside those that look-ups of receivers' names and password
@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn runtime() -> Result<Runtime, Failure> {
-    let held = webhooks::LOOKUPS_MAX + links::heavy_threads();
+    let held = webhooks::LOOKUPS_MAX + core::heavy_threads();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     runtime::build(builder.enable_all().max_blocking_threads(READING_THREADS + held))
 }
@@ -189,7 +189,7 @@ mod tests {
         let runtime = runtime().expect("threads can be started");
         let (release, hanging) = mpsc::channel::<()>();
         let hanging = std::sync::Arc::new(parking_lot::Mutex::new(hanging));
-        for _ in 0..webhooks::LOOKUPS_MAX + links::heavy_threads() {
+        for _ in 0..webhooks::LOOKUPS_MAX + core::heavy_threads() {
             let hanging = std::sync::Arc::clone(&hanging);
             runtime.spawn_blocking(move || hanging.lock().recv());
         }

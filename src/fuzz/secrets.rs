@@ -5,8 +5,8 @@ use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::Input;
 use crate::clock::Timestamp;
+use crate::core::tenants::contacts::{seal, sign, verify};
 use crate::http::api::credentials;
-use crate::links::contacts::{seal, sign, verify};
 use crate::model::contact::{ContactKey, ContactLink};
 use crate::model::destination::{Destination, LinkType};
 use crate::model::domain::DomainNumber;

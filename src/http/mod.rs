@@ -1,5 +1,5 @@
 //! HTTP: the accept loop ([`server`]), the shell around redirects ([`service`]) and the JSON APIs
-//! ([`api`]). What a click does is `crate::visit`'s; what a command does is `crate::links`'s.
+//! ([`api`]). What a click does is `crate::visit`'s; what a command does is `crate::core`'s.
 //!
 //! Absent on purpose: HTTP/2 and TLS (a reverse proxy's work), CORS headers (keys do not belong
 //! into browsers), a `Server` header.

@@ -1,6 +1,6 @@
 //! Whose a path is: a visitor's, the APIs', or one of the few that are about the server itself.
 
-use crate::links::CONTACT_PATH;
+use crate::core::CONTACT_PATH;
 use crate::model::short_code::{first_segment, is_reserved};
 
 /// Whose a path is.

@@ -1,14 +1,14 @@
 //! [`Link`]: the thing managed. [`Draft`]: a link before it exists. [`Edit`]: one change; a patch
 //! is a list of them, and so is everything a draft sets, so each field's rule stands once, in
-//! [`Options::apply`]. [`Standing`]: what a link is at an instant.
+//! [`Options::apply`]. [`LinkStatus`]: what a link is at an instant.
 
 mod draft;
 mod password;
-mod standing;
+mod status;
 
 pub use self::draft::{DomainChoice, Draft, Patch};
 pub use self::password::{HASH_MEMORY_KIB_MAX, HashParts, PASSWORD_MAX, Password, PasswordHash};
-pub use self::standing::Standing;
+pub use self::status::LinkStatus;
 
 use crate::clock::Timestamp;
 use crate::model::destination::{Destination, LinkType, Utm};
@@ -341,15 +341,15 @@ mod tests {
     #[test]
     fn standing_follows_now_and_clicks() {
         let rows = [
-            (true, None, None, None, 0, 0, Standing::Live),
-            (false, None, Some(5), None, 9, 0, Standing::Disabled),
-            (true, Some(10), None, None, 9, 0, Standing::NotYetValid),
-            (true, Some(10), None, None, 10, 0, Standing::Live),
-            (true, None, Some(10), None, 9, 0, Standing::Live),
-            (true, None, Some(10), None, 10, 0, Standing::Expired),
-            (true, None, None, Some(3), 0, 2, Standing::Live),
-            (true, None, None, Some(3), 0, 3, Standing::UsedUp),
-            (true, None, Some(10), Some(3), 10, 3, Standing::Expired),
+            (true, None, None, None, 0, 0, LinkStatus::Live),
+            (false, None, Some(5), None, 9, 0, LinkStatus::Disabled),
+            (true, Some(10), None, None, 9, 0, LinkStatus::NotYetValid),
+            (true, Some(10), None, None, 10, 0, LinkStatus::Live),
+            (true, None, Some(10), None, 9, 0, LinkStatus::Live),
+            (true, None, Some(10), None, 10, 0, LinkStatus::Expired),
+            (true, None, None, Some(3), 0, 2, LinkStatus::Live),
+            (true, None, None, Some(3), 0, 3, LinkStatus::UsedUp),
+            (true, None, Some(10), Some(3), 10, 3, LinkStatus::Expired),
         ];
         for (row, (active, since, end, max, now, clicks, want)) in rows.into_iter().enumerate() {
             let mut options = options();
@@ -357,7 +357,7 @@ mod tests {
             options.valid_since = since.map(at);
             options.expires_at = end.map(at);
             options.max_clicks = max;
-            assert_eq!(options.standing(at(now), clicks), want, "row {row}");
+            assert_eq!(options.status(at(now), clicks), want, "row {row}");
         }
     }
 

@@ -40,7 +40,7 @@ pub trait Observer: Send + Sync {
 
 /// Whether there is room on the disk: while there is not, sled must not write at all, since it
 /// never recovers from an ENOSPC.
-pub type Room = Arc<dyn Fn() -> bool + Send + Sync>;
+pub type FlushGuard = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Changes applied before those who wait are told. Bounds their wait while the table catches up
 /// with a burst; one by one would have a position and a count written for each.
@@ -84,7 +84,7 @@ impl Table {
         &self,
         log: Arc<dyn Log>,
         observer: Arc<dyn Observer>,
-        room: Room,
+        room: FlushGuard,
         clock: Clock,
         readiness: &Readiness,
     ) -> io::Result<()> {
@@ -126,7 +126,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<std::th
 
 /// Makes sled's buffers durable now and then, and sends away who waited too long. A thread of its own, since a flush takes tens of
 /// milliseconds, which no commit should wait for.
-fn flush_regularly(shared: &Shared, room: &Room) {
+fn flush_regularly(shared: &Shared, room: &FlushGuard) {
     let interval = shared.settings.flush_interval;
     let mut last = Instant::now();
     loop {
@@ -157,7 +157,7 @@ struct Applier {
     table: Table,
     log: Arc<dyn Log>,
     observer: Arc<dyn Observer>,
-    room: Room,
+    room: FlushGuard,
     clock: Clock,
     readiness: Readiness,
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::record::Number;
-use super::{Error, Found, Sight, Table, keys};
+use super::{Error, Found, ReadView, Table, keys};
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::Link;
@@ -59,13 +59,13 @@ pub enum Scanned {
 impl Table {
     /// Calls `each` with the links of a list behind `after`, in order, until it returns false or
     /// `steps` (at least 1) are spent: each link costs one, and more when its record is long. Hidden
-    /// links, for which `each` is not called, cost the same. `sight` keeps what several scans of one
+    /// links, for which `each` is not called, cost the same. `view` keeps what several scans of one
     /// list see of imports: each import whole, or nothing of it.
     // A struct of some of them would be filled in by each of the few callers and taken apart here.
     #[allow(clippy::too_many_arguments)]
     pub fn scan(
         &self,
-        sight: &mut Sight,
+        view: &mut ReadView,
         workspace: WorkspaceNumber,
         list: &List,
         order: Order,
@@ -85,7 +85,7 @@ impl Table {
             for pair in pairs {
                 let (key, place) = pair?;
                 let Some(id) = keys::trailing_id(&key) else { continue };
-                let (found, bytes) = sight.link_and_size(store, &keys::of_place(&place))?;
+                let (found, bytes) = view.link_and_size(store, &keys::of_place(&place))?;
                 *steps = steps.saturating_sub(1 + (bytes / BYTES_PER_STEP) as u64);
                 if found.filter(|found| found.record.id == id).is_some_and(|found| !each(found)) {
                     return Ok(Scanned::Stopped);
@@ -129,7 +129,7 @@ impl Table {
         each: &mut dyn FnMut(Found<Link>) -> bool,
     ) -> Result<(), Error> {
         let mut steps = u64::MAX;
-        self.scan(&mut self.sight(workspace)?, workspace, list, order, after, &mut steps, each)?;
+        self.scan(&mut self.view(workspace)?, workspace, list, order, after, &mut steps, each)?;
         Ok(())
     }
 

@@ -49,11 +49,11 @@ use crate::model::node::NodeNumber;
 use crate::model::snapshot::Snapshot;
 use crate::model::workspace::{Company, WorkspaceNumber};
 
-pub use self::apply::{Observer, Room};
+pub use self::apply::{FlushGuard, Observer};
 pub use self::list::{List, Order, Scanned};
 pub use self::settings::Settings;
-pub use self::staged::Sight;
-pub use self::waiters::Told;
+pub use self::staged::ReadView;
+pub use self::waiters::AppliedCallback;
 
 /// Why the table could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -169,25 +169,25 @@ impl Table {
     /// False when that takes longer than some seconds: the table is being rebuilt, or the disk is
     /// full and sled must not write.
     pub async fn wait(&self, position: Position) -> bool {
-        let (sender, told) = oneshot::channel();
+        let (sender, callback) = oneshot::channel();
         let tell = move |is_applied| {
             // Whoever gave up waiting loses nothing by it.
             let _ = sender.send(is_applied);
         };
-        self.when_applied(position, Box::new(tell));
-        told.await.unwrap_or(false)
+        self.on_applied(position, Box::new(tell));
+        callback.await.unwrap_or(false)
     }
 
     /// As [`Table::wait`], for who is told by a call.
-    pub fn when_applied(&self, position: Position, told: Told) {
-        self.0.waiters.add(position, told);
+    pub fn on_applied(&self, position: Position, callback: AppliedCallback) {
+        self.0.waiters.add(position, callback);
     }
 
     /// The link that lives there.
     pub fn link(&self, domain: DomainNumber, code: &str) -> Result<Option<Found<Link>>, Error> {
         let key = keys::link(domain, code);
         self.read(|store| {
-            let found = Sight::default().link(store, &key)?;
+            let found = ReadView::default().link(store, &key)?;
             store.count_page(&key)?;
             Ok(found)
         })
@@ -199,7 +199,7 @@ impl Table {
             let Some(place) = store.get(&keys::listed(workspace, id))? else { return Ok(None) };
             // The index entry may outlive its link for a moment while a deletion is applied, or
             // point to a code that was created anew.
-            let link = Sight::default().link(store, &keys::of_place(&place))?;
+            let link = ReadView::default().link(store, &keys::of_place(&place))?;
             Ok(link.filter(|found| found.record.id == id && found.record.workspace == workspace))
         })
     }

@@ -4,7 +4,7 @@
 //! before it is looked at in its place: fetching no bytes at all would tell as well.
 
 use super::record::{Owned, Owner, Stored, unchecked, workspace_of_link};
-use super::staged::Sight;
+use super::staged::ReadView;
 use super::{Error, Found, Table, decoded, keys};
 use crate::model::domain::DomainNumber;
 use crate::model::link::Link;
@@ -26,7 +26,7 @@ impl Table {
             if owner.is_some_and(|owner| !sees(owner)) || *at != *key {
                 return Ok(None);
             }
-            let found = Sight::default().link(store, &key)?;
+            let found = ReadView::default().link(store, &key)?;
             Ok(found.filter(|found| sees(found.record.workspace)))
         })
     }

@@ -28,12 +28,12 @@ pub(super) fn is_under_way(store: &Store, workspace: WorkspaceNumber, import: Id
 /// Imports under way when it was made stay hidden from it. Of one that begins later, the first look
 /// decides.
 #[derive(Clone, Debug, Default)]
-pub struct Sight {
+pub struct ReadView {
     /// By import, whether its links are hidden.
     hidden: HashMap<Id, bool>,
 }
 
-impl Sight {
+impl ReadView {
     /// The link under this key, unless it is hidden.
     pub(super) fn link(&mut self, store: &Store, key: &[u8]) -> Result<Option<Found<Link>>, Error> {
         Ok(self.link_and_size(store, key)?.0)
@@ -82,14 +82,14 @@ impl Table {
     }
 
     /// A look at this workspace as it is now, for a reader who comes back for more.
-    pub fn sight(&self, workspace: WorkspaceNumber) -> Result<Sight, Error> {
+    pub fn view(&self, workspace: WorkspaceNumber) -> Result<ReadView, Error> {
         self.read(|store| {
-            let mut sight = Sight::default();
+            let mut view = ReadView::default();
             for pair in store.prefix(&keys::stagings_in(workspace)) {
                 let (key, _) = pair?;
-                sight.hidden.extend(keys::parse_staging(&key).map(|(_, import)| (import, true)));
+                view.hidden.extend(keys::parse_staging(&key).map(|(_, import)| (import, true)));
             }
-            Ok(sight)
+            Ok(view)
         })
     }
 

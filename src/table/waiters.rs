@@ -11,7 +11,7 @@ use crate::log::Position;
 
 /// Hears whether the Change is visible: false when it took too long. Runs on a thread of the table or
 /// of whoever asks: it must not block.
-pub type Told = Box<dyn FnOnce(bool) + Send>;
+pub type AppliedCallback = Box<dyn FnOnce(bool) + Send>;
 
 /// How long a durable Change is waited for. Applying takes microseconds; a client is better off
 /// with an answer than hanging on a table that is being rebuilt.
@@ -32,7 +32,7 @@ struct State {
 struct Waiter {
     position: Position,
     until: Instant,
-    told: Told,
+    callback: AppliedCallback,
 }
 
 impl fmt::Debug for Waiters {
@@ -42,17 +42,17 @@ impl fmt::Debug for Waiters {
 }
 
 impl Waiters {
-    /// Has `told` called when the Change at `position` is applied; at once if it is.
-    pub(super) fn add(&self, position: Position, told: Told) {
+    /// Has `callback` called when the Change at `position` is applied; at once if it is.
+    pub(super) fn add(&self, position: Position, callback: AppliedCallback) {
         let mut state = self.0.lock();
         if position <= state.applied || state.is_closed {
             let is_applied = position <= state.applied;
             drop(state);
-            return told(is_applied);
+            return callback(is_applied);
         }
         // Nearly always at the end: the log's one writer hands them in.
         let at = state.waiting.partition_point(|waiter| waiter.position <= position);
-        state.waiting.insert(at, Waiter { position, until: Instant::now() + PATIENCE, told });
+        state.waiting.insert(at, Waiter { position, until: Instant::now() + PATIENCE, callback });
     }
 
     /// Everything up to `position` is applied.
@@ -63,7 +63,7 @@ impl Waiters {
         let served: Vec<Waiter> = state.waiting.drain(..served).collect();
         drop(state);
         for waiter in served {
-            (waiter.told)(true);
+            (waiter.callback)(true);
         }
     }
 
@@ -78,7 +78,7 @@ impl Waiters {
         drop(state);
         let late: VecDeque<Waiter> = late;
         for waiter in late {
-            (waiter.told)(false);
+            (waiter.callback)(false);
         }
     }
 
@@ -89,7 +89,7 @@ impl Waiters {
         let left = std::mem::take(&mut state.waiting);
         drop(state);
         for waiter in left {
-            (waiter.told)(false);
+            (waiter.callback)(false);
         }
     }
 }
@@ -104,13 +104,13 @@ mod tests {
     #[test]
     fn each_hears_of_their_own_change() {
         let waiters = Waiters::default();
-        let (sender, told) = mpsc::channel();
+        let (sender, callback) = mpsc::channel();
         let add = |position| {
             let sender = sender.clone();
             let tell = move |is_applied| sender.send((position, is_applied)).expect("somebody listens");
             waiters.add(Position(position), Box::new(tell));
         };
-        let heard = || told.try_iter().collect::<Vec<_>>();
+        let heard = || callback.try_iter().collect::<Vec<_>>();
         for position in [3, 5, 4, 9] {
             add(position);
         }

@@ -10,7 +10,7 @@ use super::intent::Intent;
 use super::rule::VisitFacts;
 use super::{Unreadable, Visit, VisitResponse, Visitor, pages, redirect, validity};
 use crate::cache::entry::Action;
-use crate::links::CONTACT_PATH;
+use crate::core::CONTACT_PATH;
 use crate::model::domain::DomainNumber;
 
 impl Visitor {

@@ -13,7 +13,7 @@ use super::rules::{RULES, judge};
 use super::{Visit, Visitor};
 use crate::cache::entry::Conditional;
 use crate::clock::Timestamp;
-use crate::links::{Context, Error};
+use crate::core::{Context, Error};
 use crate::model::id::Id;
 use crate::model::link::Link;
 use crate::model::network::Networks;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 
 use super::{UnknownHosts, Visit, VisitResponse, Visitor, pages, validity};
-use crate::links::directory::Directory;
+use crate::core::tenants::directory::Directory;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::short_code::{canonical, first_segment};
 

@@ -13,10 +13,10 @@ use super::rule::{Brought, Evaluation, Verdict};
 use super::rules::judge;
 use super::{Unreadable, VisitResponse, Visitor, pages, redirect, validity};
 use crate::cache::entry::Action;
-use crate::links::loops::Hop;
+use crate::core::links::loops::Hop;
 use crate::model::destination::Destination;
 use crate::model::domain::{Domain, DomainNumber};
-use crate::model::link::Standing;
+use crate::model::link::LinkStatus;
 
 /// Places of this server that a visit is followed through. Chrome and Firefox follow 20 redirects,
 /// so that a longer chain never shows its destination. Past it: the chain counts as a loop.
@@ -96,8 +96,8 @@ impl Visitor {
         // A plain redirect was compiled as one that leads elsewhere.
         let Action::Evaluate(conditional) = &entry.action else { return Ok(Vec::new()) };
         let options = &conditional.link.options;
-        Ok(match options.standing(self.links.clock().now(), entry.counter.total()) {
-            Standing::Live => {
+        Ok(match options.status(self.links.clock().now(), entry.counter.total()) {
+            LinkStatus::Live => {
                 let (address, _) = at.as_str().split_once('#').unwrap_or((at.as_str(), ""));
                 let query = address.split_once('?').map(|(_, query)| query);
                 let location = |target| destination::location(target, options, Brought { rest, query });
@@ -106,10 +106,10 @@ impl Visitor {
                     .filter_map(|value| Some(Destination::from_stored(value.to_str().ok()?.into())))
                     .collect()
             }
-            Standing::Expired | Standing::UsedUp => {
+            LinkStatus::Expired | LinkStatus::UsedUp => {
                 validity::expired_url(options, &domain, &self.links).cloned().into_iter().collect()
             }
-            Standing::Disabled | Standing::NotYetValid => Vec::new(),
+            LinkStatus::Disabled | LinkStatus::NotYetValid => Vec::new(),
         })
     }
 

@@ -49,7 +49,7 @@ use self::rules::judge;
 pub use self::settings::{Settings, UnknownHosts};
 use crate::cache::Lookup;
 use crate::cache::entry::{Action, Conditional, Entry};
-use crate::links::{Error, Links, Resolved};
+use crate::core::{Error, Links, Resolved};
 use crate::model::domain::Domain;
 use crate::model::link::PasswordHash;
 use crate::model::network::Networks;

@@ -17,7 +17,7 @@ use super::rule::{Evaluation, Verdict, VisitFacts};
 use super::rules::judge;
 use super::{Unreadable, Visit, VisitResponse, Visitor};
 use crate::cache::entry::Action;
-use crate::links::Error;
+use crate::core::Error;
 use crate::model::domain::Domain;
 use crate::model::link::Password;
 

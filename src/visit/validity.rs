@@ -10,14 +10,14 @@ use hyper::{Response, StatusCode};
 
 use super::rule::{Evaluation, Rule, Verdict};
 use super::{pages, redirect};
-use crate::links::Links;
+use crate::core::Links;
 use crate::model::destination::Destination;
 use crate::model::domain::Domain;
-use crate::model::link::{Options, Standing};
+use crate::model::link::{LinkStatus, Options};
 
 pub(super) const IS_ACTIVE: Rule = Rule {
     name: "isActive",
-    verdict: |evaluation| (standing(evaluation) == Standing::Disabled).then_some(Verdict::NotFound),
+    verdict: |evaluation| (status(evaluation) == LinkStatus::Disabled).then_some(Verdict::NotFound),
     why: |evaluation| {
         format!("the link is switched {}", if options(evaluation).is_active { "on" } else { "off" })
     },
@@ -25,7 +25,7 @@ pub(super) const IS_ACTIVE: Rule = Rule {
 
 pub(super) const VALID_SINCE: Rule = Rule {
     name: "validSince",
-    verdict: |evaluation| (standing(evaluation) == Standing::NotYetValid).then_some(Verdict::NotFound),
+    verdict: |evaluation| (status(evaluation) == LinkStatus::NotYetValid).then_some(Verdict::NotFound),
     why: |evaluation| match options(evaluation).valid_since {
         None => "the link is valid from its creation on".to_owned(),
         Some(since) if evaluation.now < since => format!("the link is not valid before {since}"),
@@ -35,7 +35,7 @@ pub(super) const VALID_SINCE: Rule = Rule {
 
 pub(super) const EXPIRES_AT: Rule = Rule {
     name: "expiresAt",
-    verdict: |evaluation| (standing(evaluation) == Standing::Expired).then_some(Verdict::Gone),
+    verdict: |evaluation| (status(evaluation) == LinkStatus::Expired).then_some(Verdict::Gone),
     why: |evaluation| match options(evaluation).expires_at {
         None => "the link does not expire".to_owned(),
         Some(end) if evaluation.now >= end => format!("the link expired at {end}"),
@@ -45,7 +45,7 @@ pub(super) const EXPIRES_AT: Rule = Rule {
 
 pub(super) const MAX_CLICKS: Rule = Rule {
     name: "maxClicks",
-    verdict: |evaluation| (standing(evaluation) == Standing::UsedUp).then_some(Verdict::Gone),
+    verdict: |evaluation| (status(evaluation) == LinkStatus::UsedUp).then_some(Verdict::Gone),
     why: |evaluation| match options(evaluation).max_clicks {
         None => "the link has no limit".to_owned(),
         Some(max) if evaluation.clicks >= max => format!("all {max} clicks are used up"),
@@ -57,8 +57,8 @@ fn options<'a>(evaluation: &Evaluation<'a>) -> &'a Options {
     &evaluation.conditional.link.options
 }
 
-fn standing(evaluation: &Evaluation<'_>) -> Standing {
-    options(evaluation).standing(evaluation.now, evaluation.clicks)
+fn status(evaluation: &Evaluation<'_>) -> LinkStatus {
+    options(evaluation).status(evaluation.now, evaluation.clicks)
 }
 
 /// Marks the answer to a code that leads nowhere, also where the domain sends its visitor

@@ -21,8 +21,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use url::{Host, Url};
 
+use super::outcome::SendError;
 use super::tls;
-use super::verdict::Failure;
 use crate::fair::FairSemaphore;
 use crate::model::network::{Networks, is_global};
 use crate::model::tenant::Tenant;
@@ -73,8 +73,8 @@ impl Connector {
     }
 
     /// Connects to where a URL of this tenant leads. Bounded by the caller's deadline.
-    pub(super) async fn connect(&self, url: &Url, tenant: &Tenant) -> Result<Box<dyn Stream>, Failure> {
-        let port = url.port_or_known_default().ok_or(Failure::BadUrl)?;
+    pub(super) async fn connect(&self, url: &Url, tenant: &Tenant) -> Result<Box<dyn Stream>, SendError> {
+        let port = url.port_or_known_default().ok_or(SendError::BadUrl)?;
         let (addresses, name) = match url.host() {
             Some(Host::Ipv4(address)) => literal(IpAddr::V4(address), port),
             Some(Host::Ipv6(address)) => literal(IpAddr::V6(address), port),
@@ -82,13 +82,13 @@ impl Connector {
                 let server = name.strip_suffix('.').unwrap_or(name).to_owned();
                 (
                     self.resolve(name, port, tenant).await?,
-                    ServerName::try_from(server).map_err(|_| Failure::BadUrl)?,
+                    ServerName::try_from(server).map_err(|_| SendError::BadUrl)?,
                 )
             }
-            None => return Err(Failure::BadUrl),
+            None => return Err(SendError::BadUrl),
         };
         if !addresses.iter().all(|address| self.allows(address.ip())) {
-            return Err(Failure::Private);
+            return Err(SendError::Private);
         }
         let stream = reach(&addresses).await?;
         if url.scheme() != "https" {
@@ -97,12 +97,12 @@ impl Connector {
         let tls = self.tls.get_or_try_init(tls::load).await?;
         match tls.connect(name, stream).await {
             Ok(stream) => Ok(Box::new(stream)),
-            Err(error) => Err(Failure::Tls(error.to_string().into())),
+            Err(error) => Err(SendError::Tls(error.to_string().into())),
         }
     }
 
-    async fn resolve(&self, name: &str, port: u16, tenant: &Tenant) -> Result<Vec<SocketAddr>, Failure> {
-        let permit = self.lookups.acquire(tenant, 1, LOOKUP_WAIT).await.ok_or(Failure::Busy)?;
+    async fn resolve(&self, name: &str, port: u16, tenant: &Tenant) -> Result<Vec<SocketAddr>, SendError> {
+        let permit = self.lookups.acquire(tenant, 1, LOOKUP_WAIT).await.ok_or(SendError::Busy)?;
         let (resolver, name) = (Arc::clone(&self.resolver), name.to_owned());
         let looked_up = tokio::task::spawn_blocking(move || {
             // Released by the look-up itself: its delivery may have timed out long before.
@@ -111,7 +111,7 @@ impl Connector {
         });
         match looked_up.await {
             Ok(Ok(addresses)) if !addresses.is_empty() => Ok(addresses),
-            Ok(_) | Err(_) => Err(Failure::Unresolved),
+            Ok(_) | Err(_) => Err(SendError::Unresolved),
         }
     }
 
@@ -141,8 +141,8 @@ fn is_own(address: IpAddr) -> bool {
 }
 
 /// The first of these addresses that answers.
-async fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
-    let mut failure = Failure::Unresolved;
+async fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, SendError> {
+    let mut failure = SendError::Unresolved;
     let tried = &addresses[..addresses.len().min(ADDRESSES_MAX)];
     for (at, address) in tried.iter().enumerate() {
         let connecting = TcpStream::connect(address);
@@ -159,7 +159,7 @@ async fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
-            Err(error) => failure = Failure::Connect(error.kind()),
+            Err(error) => failure = SendError::Connect(error.kind()),
         }
     }
     Err(failure)
@@ -237,12 +237,12 @@ mod tests {
         for addresses in rows {
             let refused =
                 connector(addresses, port, &[]).connect(&url("http://hooks.test/"), &tenant("a")).await;
-            assert_eq!(refused.err(), Some(Failure::Private), "{addresses:?}");
+            assert_eq!(refused.err(), Some(SendError::Private), "{addresses:?}");
         }
         for literal in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
             let url = url(&format!("http://{literal}:{port}/"));
             let refused = connector(&["8.8.8.8"], port, &[]).connect(&url, &tenant("a")).await;
-            assert_eq!(refused.err(), Some(Failure::Private), "{literal}");
+            assert_eq!(refused.err(), Some(SendError::Private), "{literal}");
         }
         let connector = connector(&["127.0.0.1"], port, &["127.0.0.1"]);
         assert!(connector.connect(&url("http://hooks.test/"), &tenant("a")).await.is_ok());
@@ -267,10 +267,10 @@ mod tests {
         });
         let connector = Connector::new(resolver, allowing(&["127.0.0.2"]));
         let first = connector.connect(&url("http://hooks.test/"), &tenant("a")).await;
-        assert_eq!(first.err(), Some(Failure::Connect(io::ErrorKind::ConnectionRefused)));
+        assert_eq!(first.err(), Some(SendError::Connect(io::ErrorKind::ConnectionRefused)));
         assert_eq!(asked.load(Ordering::SeqCst), 1, "one look-up for one connection");
         let second = connector.connect(&url("http://hooks.test/"), &tenant("a")).await;
-        assert_eq!(second.err(), Some(Failure::Private));
+        assert_eq!(second.err(), Some(SendError::Private));
         assert_eq!(accepted.load(Ordering::SeqCst), 0);
     }
 
@@ -307,7 +307,7 @@ mod tests {
         }
         let other = tokio::task::spawn(connect("well.test", "a"));
         assert_eq!(connect("127.0.0.1", "a").await, None, "no look-up, no wait");
-        assert_eq!(other.await.expect("it ends"), Some(Failure::Busy));
+        assert_eq!(other.await.expect("it ends"), Some(SendError::Busy));
         assert_eq!(connect("well.test", "b").await, None, "another company's");
         let free = connector.lookups.available();
         let soon = std::time::Instant::now() + Duration::from_mins(1);
@@ -329,7 +329,7 @@ mod tests {
         assert!(connector.connect(&url("http://hooks.test/"), &tenant("a")).await.is_ok());
         let nothing = Connector::new(Arc::new(|_, _| Ok(Vec::new())), Networks::default());
         let nowhere = nothing.connect(&url("http://hooks.test/"), &tenant("a")).await;
-        assert_eq!(nowhere.err(), Some(Failure::Unresolved));
+        assert_eq!(nowhere.err(), Some(SendError::Unresolved));
     }
 
     #[test]

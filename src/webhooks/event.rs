@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::clock::Timestamp;
-use crate::links::Links;
+use crate::core::Links;
 use crate::model::id::{Id, IdSource};
 use crate::model::link::Link;
 

@@ -3,7 +3,7 @@
 //!
 //! [`Webhooks::offer`] is all that a redirect sees of it: it builds the event and adds it to the queue;
 //! a full queue drops the oldest event of the tenant that has most, and counts it. One task, the
-//! [`courier`], tries deliveries in the order of the [`scheduler`], which gives each company, workspace
+//! [`worker`], tries deliveries in the order of the [`scheduler`], which gives each company, workspace
 //! and host its share: each over a connection of its own to an address that was checked
 //! ([`connect`]), within five seconds ([`send`]), signed with the workspace's secret ([`sign`]).
 //!
@@ -14,17 +14,17 @@
 //! the log says how much.
 
 mod connect;
-mod courier;
 mod event;
+mod history;
+mod outcome;
+mod persist;
 mod queue;
-mod results;
 mod scheduler;
 mod send;
 mod sign;
 mod tls;
 mod turns;
-mod verdict;
-mod waiting;
+mod worker;
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,16 +39,16 @@ use tokio::time::Instant;
 
 pub use self::connect::LOOKUPS_MAX;
 pub use self::event::Click;
+pub use self::history::{Attempt, RESULTS_PER_LINK};
 pub use self::queue::QUEUE_MAX;
-pub use self::results::{Attempt, RESULTS_PER_LINK};
 
 use self::connect::Connector;
-use self::courier::Courier;
+use self::history::History;
 use self::queue::{Delivery, Event, Waiting};
-use self::results::Results;
 use self::scheduler::Scheduler;
+use self::worker::Worker;
+use crate::core::Links;
 use crate::fair::Shares;
-use crate::links::Links;
 use crate::model::id::Id;
 use crate::model::network::Networks;
 use crate::settings::{BadSetting, parse_duration};
@@ -117,26 +117,26 @@ struct Shared {
     delays: Vec<Duration>,
     connector: Connector,
     queue: Mutex<Queue>,
-    /// Wakes the courier when something was added to the queue.
+    /// Wakes the worker when something was added to the queue.
     offered: Notify,
-    results: Results,
+    results: History,
     counts: Counts,
     stop: watch::Sender<bool>,
     /// What [`Webhooks::start`] takes, and what it leaves for [`Webhooks::stop`].
-    courier: Mutex<Stage>,
+    worker: Mutex<Stage>,
 }
 
 /// What waits. Its lock is held for single steps of the scheduler.
 #[derive(Default)]
 struct Queue {
     scheduler: Scheduler,
-    /// Batches in the store of deliveries that were dropped, for the courier to forget.
+    /// Batches in the store of deliveries that were dropped, for the worker to forget.
     over: Vec<Id>,
     /// Nothing is added any more.
     is_closed: bool,
 }
 
-/// How far the courier is.
+/// How far the worker is.
 enum Stage {
     Ready,
     Running(JoinHandle<()>),
@@ -181,10 +181,10 @@ impl Webhooks {
             connector: Connector::new(connect::system(), settings.networks()?),
             queue: Mutex::default(),
             offered: Notify::new(),
-            results: Results::default(),
+            results: History::default(),
             counts: Counts::default(),
             stop: watch::Sender::new(false),
-            courier: Mutex::new(Stage::Ready),
+            worker: Mutex::new(Stage::Ready),
         })))
     }
 
@@ -230,16 +230,16 @@ impl Webhooks {
             ("webhook queue", scheduler::QUEUE_SHARES),
             ("webhook tries", scheduler::FLIGHT_SHARES),
             ("webhook look-ups", self.0.connector.lookups.shares()),
-            ("webhook results", results::SHARES),
+            ("webhook results", history::SHARES),
         ]
     }
 
     /// Begins to deliver: first what the last stop left, once the store has been read.
     pub fn start(&self) {
-        let mut courier = self.0.courier.lock();
-        if let Stage::Ready = std::mem::replace(&mut *courier, Stage::Over) {
-            let run = Courier::new(Arc::clone(&self.0), self.0.stop.subscribe()).run();
-            *courier = Stage::Running(tokio::spawn(run));
+        let mut worker = self.0.worker.lock();
+        if let Stage::Ready = std::mem::replace(&mut *worker, Stage::Over) {
+            let run = Worker::new(Arc::clone(&self.0), self.0.stop.subscribe()).run();
+            *worker = Stage::Running(tokio::spawn(run));
         }
     }
 
@@ -247,11 +247,11 @@ impl Webhooks {
     /// still be open. What is offered from now on is dropped and counted.
     pub async fn stop(&self) {
         self.0.stop.send_replace(true);
-        let courier = std::mem::replace(&mut *self.0.courier.lock(), Stage::Over);
-        if let Stage::Running(courier) = courier
-            && courier.await.is_err()
+        let worker = std::mem::replace(&mut *self.0.worker.lock(), Stage::Over);
+        if let Stage::Running(worker) = worker
+            && worker.await.is_err()
         {
-            tracing::error!("the courier of webhooks panicked: what waited is lost");
+            tracing::error!("the worker of webhooks panicked: what waited is lost");
         }
     }
 

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use url::{Position, Url};
 
 use super::connect::{Connector, Stream};
-use super::verdict::Failure;
+use super::outcome::SendError;
 use crate::model::tenant::Tenant;
 
 /// Time for a whole try: look-up, connection, TLS, request and answer. Receivers that do their
@@ -56,19 +56,20 @@ pub(super) async fn send(
     url: &Url,
     tenant: &Tenant,
     signed: Signed,
-) -> Result<u16, Failure> {
+) -> Result<u16, SendError> {
     let deadline = Instant::now() + TRY_TIMEOUT;
     let exchange = async {
         let request = request(url, signed)?;
         let stream = connector.connect(url, tenant).await?;
         exchange(stream, request, deadline).await
     };
-    timeout_at(deadline, exchange).await.unwrap_or(Err(Failure::TimedOut))
+    timeout_at(deadline, exchange).await.unwrap_or(Err(SendError::TimedOut))
 }
 
-fn request(url: &Url, signed: Signed) -> Result<Request<Full<Bytes>>, Failure> {
-    let target: Uri = url[Position::BeforePath..Position::AfterQuery].parse().map_err(|_| Failure::BadUrl)?;
-    let value = |text: &str| HeaderValue::try_from(text).map_err(|_| Failure::BadUrl);
+fn request(url: &Url, signed: Signed) -> Result<Request<Full<Bytes>>, SendError> {
+    let target: Uri =
+        url[Position::BeforePath..Position::AfterQuery].parse().map_err(|_| SendError::BadUrl)?;
+    let value = |text: &str| HeaderValue::try_from(text).map_err(|_| SendError::BadUrl);
     let mut request = Request::new(Full::new(signed.body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target;
@@ -87,8 +88,8 @@ async fn exchange(
     stream: Box<dyn Stream>,
     request: Request<Full<Bytes>>,
     deadline: Instant,
-) -> Result<u16, Failure> {
-    let broken = |error: hyper::Error| Failure::Http(error.to_string().into());
+) -> Result<u16, SendError> {
+    let broken = |error: hyper::Error| SendError::Http(error.to_string().into());
     let mut client = http1::Builder::new();
     client.max_buf_size(READ_MAX).max_headers(HEADERS_MAX);
     let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await.map_err(broken)?;

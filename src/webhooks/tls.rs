@@ -6,12 +6,12 @@ use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-use super::verdict::Failure;
+use super::outcome::SendError;
 
 /// Reads the authorities: some 20 ms, on a thread that may block.
-pub(super) async fn load() -> Result<TlsConnector, Failure> {
+pub(super) async fn load() -> Result<TlsConnector, SendError> {
     let loaded = tokio::task::spawn_blocking(|| connector(authorities())).await;
-    loaded.unwrap_or_else(|_| Err(Failure::Tls("the authorities cannot be read".into())))
+    loaded.unwrap_or_else(|_| Err(SendError::Tls("the authorities cannot be read".into())))
 }
 
 /// Whom the machine trusts; on a machine that has no list, whom Mozilla trusted when this was
@@ -30,10 +30,10 @@ fn authorities() -> RootCertStore {
     roots
 }
 
-fn connector(roots: RootCertStore) -> Result<TlsConnector, Failure> {
+fn connector(roots: RootCertStore) -> Result<TlsConnector, SendError> {
     let provider = Arc::new(crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| Failure::Tls(error.to_string().into()))?;
+    let config = config.map_err(|error| SendError::Tls(error.to_string().into()))?;
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))

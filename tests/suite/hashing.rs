@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use waypost::links::{Caller, Context, Imported, OnConflict};
+use waypost::core::{Caller, Context, Imported, OnConflict};
 use waypost::model::link::{DomainChoice, Draft, PasswordHash};
 use waypost::model::short_code::ShortCode;
 

@@ -18,7 +18,7 @@ const LAYERS: [&str; 20] = [
     "clicks",
     "table",
     "cache",
-    "links",
+    "core",
     "webhooks",
     "visit",
     "http",
@@ -146,7 +146,7 @@ fn each_part_uses_only_what_stands_before_it() {
         }
     }
     // The parser sees something: edges that must be there.
-    for (part, used) in [("table", "log"), ("links", "cache"), ("visit", "links"), ("cli", "app")] {
+    for (part, used) in [("table", "log"), ("core", "cache"), ("visit", "core"), ("cli", "app")] {
         assert!(edges.contains(&(part.to_owned(), used.to_owned())), "{part} uses {used}: {edges:?}");
     }
 }

@@ -2,7 +2,7 @@
 //! is there all the same ends at its first visit, which counts no click.
 
 use serde_json::{Value, json};
-use waypost::links::{Caller, Context, Imported, Links, OnConflict};
+use waypost::core::{Caller, Context, Imported, Links, OnConflict};
 use waypost::model::destination::Destination;
 use waypost::model::id::Id;
 use waypost::model::link::{DomainChoice, Draft, Edit};

@@ -8,7 +8,7 @@ use waypost::app::Store;
 use waypost::clicks::counter::Cells;
 use waypost::clock::Clock;
 use waypost::config::Config;
-use waypost::links::{Caller, Context};
+use waypost::core::{Caller, Context};
 use waypost::log::{Proposal, Put};
 use waypost::model::destination::LinkType;
 use waypost::model::id::Id;

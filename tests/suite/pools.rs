@@ -21,7 +21,7 @@ const BUDGET: &str = "src/http/api/admission/response_budget.rs";
 const HOLDING: &str = "tests/suite/holding.rs";
 const SCHEDULER: &str = "src/webhooks/scheduler.rs";
 const SCHEDULER_TESTS: &str = "src/webhooks/scheduler/tests.rs";
-const CPU_POOL: &str = "src/links/cpu_pool.rs";
+const CPU_POOL: &str = "src/core/pools/cpu_pool.rs";
 
 #[rustfmt::skip]
 const POOLS: &[Pool] = &[
@@ -35,13 +35,13 @@ const POOLS: &[Pool] = &[
            test: (HOLDING, "n01_unread_lists_hold_their_tenants_share_and_no_more") },
     Pool { file: CPU_POOL, made: "FairSemaphore::new(waiting_max)", bounds: "callers that wait for a thread",
            test: (CPU_POOL, "n18_a_tenant_holds_its_share_of_the_room_and_no_more") },
-    Pool { file: "src/links/mod.rs", made: "CpuPool::new(&cpu_pool::Threads::new(), SCANS_WAITING_MAX)", bounds: "scans",
+    Pool { file: "src/core/mod.rs", made: "CpuPool::new(&cpu_pool::Threads::new(), SCANS_WAITING_MAX)", bounds: "scans",
            test: (CPU_POOL, "n18_a_tenant_holds_its_share_of_the_room_and_no_more") },
-    Pool { file: "src/links/password.rs", made: "CpuPool::new(&threads, WAITING_MAX)", bounds: "hashing for visitors, and for keys",
+    Pool { file: "src/core/pools/hashing.rs", made: "CpuPool::new(&threads, WAITING_MAX)", bounds: "hashing for visitors, and for keys",
            test: (CPU_POOL, "n18_a_tenant_holds_its_share_of_the_room_and_no_more") },
-    Pool { file: "src/links/snapshots/mod.rs", made: "FairSemaphore::new(AT_WORK_MAX)", bounds: "snapshots and imports at work",
+    Pool { file: "src/core/snapshots/mod.rs", made: "FairSemaphore::new(AT_WORK_MAX)", bounds: "snapshots and imports at work",
            test: ("src/fair.rs", "each_holder_is_bounded_by_its_share") },
-    Pool { file: "src/links/snapshots/mod.rs", made: "FairSemaphore::new(IMPORTS_MAX)", bounds: "imports begun",
+    Pool { file: "src/core/snapshots/mod.rs", made: "FairSemaphore::new(IMPORTS_MAX)", bounds: "imports begun",
            test: ("src/fair.rs", "each_holder_is_bounded_by_its_share") },
     Pool { file: "src/webhooks/connect.rs", made: "FairSemaphore::new(u32::try_from(LOOKUPS_MAX)", bounds: "look-ups of receivers",
            test: ("src/webhooks/connect.rs", "n15_look_ups_that_hang_take_no_more_than_their_tenants_share") },
@@ -49,8 +49,8 @@ const POOLS: &[Pool] = &[
            test: (SCHEDULER_TESTS, "n15_each_level_has_its_share_of_tries") },
     Pool { file: SCHEDULER, made: "Shares::of(QUEUE_MAX as u32)", bounds: "deliveries that wait",
            test: (SCHEDULER_TESTS, "n15_each_level_has_its_share_of_the_queue") },
-    Pool { file: "src/webhooks/results.rs", made: "Shares::of(LINKS_MAX)", bounds: "results of deliveries",
-           test: ("src/webhooks/results.rs", "n15_each_tenant_keeps_its_share_of_results") },
+    Pool { file: "src/webhooks/history.rs", made: "Shares::of(LINKS_MAX)", bounds: "results of deliveries",
+           test: ("src/webhooks/history.rs", "n15_each_tenant_keeps_its_share_of_results") },
 ];
 
 /// What bounds something and has no shares, with the reason.
@@ -65,10 +65,10 @@ const OTHERS: &[(&str, &str)] = &[
     ("src/table/waiters.rs", "one entry for each Change under way, which are bounded by slots"),
     ("src/http/body.rs", "one piece of one answer, whose room is charged to its tenant"),
     (
-        "src/links/readers.rs",
+        "src/core/pools/loader.rs",
         "one entry for each code that visitors wait for, joined; bounded by connections",
     ),
-    ("src/links/cpu_pool.rs", "the queue of tenants behind the waiting room's shares"),
+    ("src/core/pools/cpu_pool.rs", "the queue of tenants behind the waiting room's shares"),
     ("src/webhooks/", "queues within the shares of `webhooks::scheduler`, and the last results of one link"),
     ("src/cli/", "no requests: commands of the operator"),
 ];

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use waypost::app::Store;
 use waypost::clock::{Clock, Timestamp};
 use waypost::config::Config;
-use waypost::links::{Caller, Context, Imported, Links, OnConflict};
+use waypost::core::{Caller, Context, Imported, Links, OnConflict};
 use waypost::log::{Proposal, Put};
 use waypost::model::destination::LinkType;
 use waypost::model::id::Id;

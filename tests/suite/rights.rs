@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use waypost::links::{Caller, Context, Error, Links};
+use waypost::core::{Caller, Context, Error, Links};
 use waypost::model::destination::LinkType;
 use waypost::model::domain::{DomainDraft, HostName};
 use waypost::model::id::{ForeignId, Id};
@@ -163,7 +163,7 @@ fn context(links: &Links, key: &Key) -> Context {
         request: 0,
         now: links.clock().now(),
         claim: None,
-        client: waypost::links::Client::default(),
+        client: waypost::core::Client::default(),
     }
 }
 

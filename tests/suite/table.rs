@@ -25,7 +25,7 @@ use waypost::model::snapshot::{Import, ImportStatus};
 use waypost::model::workspace::WorkspaceNumber;
 use waypost::readiness::Readiness;
 use waypost::table::record::{Cell, FrozenId, LinkAt, Number, Staged, Stored, Tombstone};
-use waypost::table::{self, List, Observer, Order, Scanned, Settings, Sight, Table, keys};
+use waypost::table::{self, List, Observer, Order, ReadView, Scanned, Settings, Table, keys};
 
 use crate::support::leaves::Leaves;
 
@@ -443,18 +443,18 @@ fn a_walk_sees_an_import_whole_or_not_at_all() {
             Put { value: Some(value.into()), ..put(&link) }
         }));
         store.commit(Vec::new(), puts);
-        let batch = |sight: &mut Sight, after: Option<Id>, at_most: usize| {
+        let batch = |view: &mut ReadView, after: Option<Id>, at_most: usize| {
             let mut ids = Vec::new();
             let (list, mut steps) = (&List::All, u64::MAX);
-            let walked = store.table.scan(sight, WORKSPACE, list, order, after, &mut steps, &mut |found| {
+            let walked = store.table.scan(view, WORKSPACE, list, order, after, &mut steps, &mut |found| {
                 ids.push(found.record.id.bits());
                 ids.len() < at_most
             });
             walked.expect("the table answers");
             ids
         };
-        let mut began_before = store.table.sight(WORKSPACE).expect("the table answers");
-        let mut began_first = Sight::default();
+        let mut began_before = store.table.view(WORKSPACE).expect("the table answers");
+        let mut began_first = ReadView::default();
         let mut seen = batch(&mut began_before, None, 3);
         assert_eq!(batch(&mut began_first, None, 3), seen, "{order:?}");
         store.commit(Vec::new(), vec![Put { key: mark, value: None }]);
@@ -464,7 +464,7 @@ fn a_walk_sees_an_import_whole_or_not_at_all() {
         seen.extend(rest);
         seen.sort_unstable();
         assert_eq!(seen, (2..2 + LINKS).filter(|id| !staged(*id)).collect::<Vec<_>>(), "{order:?}");
-        let mut after = store.table.sight(WORKSPACE).expect("the table answers");
+        let mut after = store.table.view(WORKSPACE).expect("the table answers");
         assert_eq!(batch(&mut after, None, usize::MAX).len() as u128, LINKS, "{order:?}");
         store.close();
     }
@@ -489,11 +489,11 @@ fn n18_a_scan_looks_at_no_more_links_than_its_steps() {
         Put { value: Some(value.into()), ..put(&link) }
     }));
     store.commit(Vec::new(), puts);
-    let mut sight = store.table.sight(WORKSPACE).expect("the table answers");
+    let mut view = store.table.view(WORKSPACE).expect("the table answers");
     let mut scan = |after: Option<u128>, mut steps: u64| {
         let mut seen = Vec::new();
         let (list, order, after) = (&List::All, Order::Newest, after.map(Id::from_bits));
-        let scanned = store.table.scan(&mut sight, WORKSPACE, list, order, after, &mut steps, &mut |found| {
+        let scanned = store.table.scan(&mut view, WORKSPACE, list, order, after, &mut steps, &mut |found| {
             seen.push(found.record.id.bits());
             true
         });

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use waypost::cache::entry::Action;
-use waypost::links::Resolved;
+use waypost::core::Resolved;
 use waypost::model::domain::DomainNumber;
 use waypost::model::link::Link;
 use waypost::webhooks::Click;

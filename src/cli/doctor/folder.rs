@@ -9,7 +9,7 @@ use rustix::process::geteuid;
 
 use super::{Case, Finding};
 use crate::app::data_folder::{self, FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
-use crate::links::KEY_FILE;
+use crate::core::KEY_FILE;
 use crate::log::local::disk_guard::DiskSpace;
 
 const FOLDER: &str = "data folder";

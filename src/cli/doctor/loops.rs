@@ -2,8 +2,8 @@
 
 use super::store::Log;
 use super::{Case, Finding};
-use crate::links::Site;
-use crate::links::loops::{Report, Survey};
+use crate::core::Site;
+use crate::core::links::loops::{Report, Survey};
 use crate::log::LogError;
 
 const LOOPS: &str = "loops";

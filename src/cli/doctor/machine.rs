@@ -6,8 +6,8 @@ use std::time::UNIX_EPOCH;
 use super::{Case, Finding};
 use crate::app::data_folder::LOG_FOLDER;
 use crate::clock::Timestamp;
+use crate::core::Site;
 use crate::descriptors;
-use crate::links::Site;
 
 const CONFIGURATION: &str = "configuration";
 const DESCRIPTORS: &str = "descriptors";

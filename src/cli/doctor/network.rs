@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::folder::Lock;
 use super::store::Log;
 use super::{Case, Finding};
-use crate::links::Site;
+use crate::core::Site;
 use crate::log::LogError;
 use crate::model::domain::Domain;
 use crate::table::record::Stored;

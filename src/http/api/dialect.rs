@@ -15,10 +15,10 @@ pub use self::parse::{object, read, write};
 pub use self::paths::{Found, find};
 pub use self::reply::{Body, FromReply, JSON, Reply, show};
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
-pub use crate::links::{
-    Bulk, BulkView, CampaignPage, CampaignView, Cursor, DomainView, FailedRow, ImportView, Imported, KeyView,
-    LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, Names, Outcome, Page, Paging, ROWS_MAX, Rendered,
-    ShareView, Slice, SnapshotView, Sort, WebhookSecretView, WorkspaceView,
+pub use crate::core::{
+    Bulk, BulkView, CampaignPage, CampaignView, Created, Cursor, DomainView, FailedRow, ImportView, Imported,
+    KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, ListRange, Names, Page, Paging, ROWS_MAX,
+    Rendered, ShareView, SnapshotView, Sort, WebhookSecretView, WorkspaceView,
 };
 pub use crate::visit::explain::{Explanation, Question, Reason};
 
@@ -169,7 +169,7 @@ pub enum Command {
     LinkByCode(ShortCode),
     Links(LinkQuery),
     /// A list of any length, not answered by a [`Reply`], but piece by piece.
-    AllLinks(Slice, &'static ListFormat),
+    AllLinks(ListRange, &'static ListFormat),
     /// The workspace acted in, for keys that may not look at workspaces otherwise.
     Acting,
     UpdateLink {

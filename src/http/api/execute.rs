@@ -6,10 +6,10 @@ use hyper::StatusCode;
 
 use super::response::Payload;
 use super::{snapshots, streamed_list};
+use crate::core::{Context, Error, Links};
 use crate::http::api::dialect::{
-    ApiError, BadRequest, Command, ImmutableFields, LinkView, NamedDomain, Outcome, Reply, ServerError,
+    ApiError, BadRequest, Command, Created, ImmutableFields, LinkView, NamedDomain, Reply, ServerError,
 };
-use crate::links::{Context, Error, Links};
 use crate::log::CommitError;
 use crate::model::Invalid;
 use crate::model::id::Id;
@@ -46,11 +46,11 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Answere
     let Core { links, visitor, webhooks } = core;
     let made = |outcome| Reply::Made(outcome, None);
     Ok(Answered::Reply(match command {
-        Command::CreateLink(draft) => made(Outcome::Link(Box::new(links.create(context, draft).await?))),
+        Command::CreateLink(draft) => made(Created::Link(Box::new(links.create(context, draft).await?))),
         Command::CreateNamedLink(draft, names) => {
-            made(Outcome::Link(Box::new(links.create_named(context, draft, names).await?)))
+            made(Created::Link(Box::new(links.create_named(context, draft, names).await?)))
         }
-        Command::CreateBulk(bulk) => made(Outcome::Bulk(links.create_bulk(context, bulk).await?)),
+        Command::CreateBulk(bulk) => made(Created::Bulk(links.create_bulk(context, bulk).await?)),
         Command::Link(id) => Reply::Link(Box::new(links.get(context, id).await?)),
         Command::LinkByCode(code) => Reply::Link(Box::new(links.get_by_code(context, code).await?)),
         Command::Links(query) => Reply::Links(links.list(context, query).await?),
@@ -83,27 +83,27 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Answere
         }
         Command::Tags => Reply::Tags(links.tags(context).await?),
         Command::CreateTag { name, edits } => {
-            made(Outcome::Tag(links.create_tag(context, name, edits).await?))
+            made(Created::Tag(links.create_tag(context, name, edits).await?))
         }
         Command::UpdateTag(id, edits) => Reply::Tag(links.update_tag(context, id, edits).await?),
         Command::DeleteTag(id) => done(links.delete_tag(context, id).await?),
         Command::Campaigns(paging) => Reply::Campaigns(links.campaigns(context, paging).await?),
         Command::CreateCampaign(draft) => {
-            made(Outcome::Campaign(links.create_campaign(context, draft).await?))
+            made(Created::Campaign(links.create_campaign(context, draft).await?))
         }
         Command::Campaign(named) => Reply::Campaign(links.campaign(context, named).await?),
         Command::UpdateCampaign(named, edits) => {
             Reply::Campaign(links.update_campaign(context, named, edits).await?)
         }
         Command::Domains => Reply::Domains(links.domains(context).await?),
-        Command::CreateDomain(draft) => made(Outcome::Domain(links.create_domain(context, draft).await?)),
+        Command::CreateDomain(draft) => made(Created::Domain(links.create_domain(context, draft).await?)),
         Command::Domain(id) => Reply::Domain(links.domain(context, id).await?),
         Command::UpdateDomain(id, edits) => Reply::Domain(links.update_domain(context, id, edits).await?),
         Command::DeleteDomain(id) => done(links.delete_domain(context, id).await?),
         Command::Workspaces => Reply::Workspaces(links.workspaces(context).await?),
         Command::CreateWorkspace(mut draft, domain) => {
             draft.edits.extend(default_domain(links, context, domain)?);
-            made(Outcome::Workspace(links.create_workspace(context, draft).await?))
+            made(Created::Workspace(links.create_workspace(context, draft).await?))
         }
         Command::Workspace(id) => Reply::Workspace(links.workspace(context, &id).await?),
         Command::UpdateWorkspace(id, mut edits, domain) => {
@@ -111,15 +111,15 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Answere
             Reply::Workspace(links.update_workspace(context, &id, edits).await?)
         }
         Command::Companies => Reply::Companies(links.companies(context)),
-        Command::CreateCompany(draft) => made(Outcome::Company(links.create_company(context, draft).await?)),
+        Command::CreateCompany(draft) => made(Created::Company(links.create_company(context, draft).await?)),
         Command::Keys => Reply::Keys(links.keys(context)),
         Command::CreateKey(draft) => {
             let (key, secret) = links.create_key(context, draft).await?;
-            Reply::Made(Outcome::Key(key), Some(secret))
+            Reply::Made(Created::Key(key), Some(secret))
         }
         Command::WebhookSecret(id) => Reply::WebhookSecret(links.webhook_secret(context, &id).await?),
         Command::RotateWebhookSecret(id) => {
-            made(Outcome::WebhookSecret(links.rotate_webhook_secret(context, &id).await?))
+            made(Created::WebhookSecret(links.rotate_webhook_secret(context, &id).await?))
         }
         Command::RevokeKey(id) => done(links.revoke_key(context, id).await?),
         Command::OfSnapshots(command) => snapshots::run(links, context, command).await?,

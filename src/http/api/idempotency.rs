@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
+use crate::core::Claim;
 use crate::http::api::dialect::BadRequest;
-use crate::links::Claim;
 use crate::model::Invalid;
 use crate::model::id::Id;
 

@@ -54,10 +54,10 @@ pub(super) use self::response::respond;
 use self::response::{Payload, render, rendered};
 use super::conn::server::Settings;
 use crate::clock::Timestamp;
+use crate::core::{Caller, Client, Context, Credential, Previous};
 use crate::fair::FairPermit;
 use crate::http::body::HttpResponse;
 use crate::http::counts::Counts;
-use crate::links::{Caller, Client, Context, Credential, Replay};
 use crate::model::Invalid;
 use crate::model::key::{Reach, Scope};
 use crate::model::tenant::Tenant;
@@ -444,10 +444,10 @@ impl Api {
         let replay = core.links.replay(context).await;
         self.check(context.key)?;
         match replay.map_err(|error| execute::failure(error, context))? {
-            Replay::New => execute::execute(core, context, command).await,
+            Previous::New => execute::execute(core, context, command).await,
             // A key's secret is told once, and this is not the first time.
-            Replay::Same(outcome) => Ok(Answered::Reply(Reply::Made(outcome, None))),
-            Replay::Other => Err(ApiError::OtherBody),
+            Previous::Same(outcome) => Ok(Answered::Reply(Reply::Made(outcome, None))),
+            Previous::Other => Err(ApiError::OtherBody),
         }
     }
 

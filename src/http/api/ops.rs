@@ -21,10 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
 use crate::clock::Timestamp;
+use crate::core::Links;
 use crate::http::api::respond;
 use crate::http::body::{Content, HttpResponse};
 use crate::http::counts::Counts;
-use crate::links::Links;
 use crate::log::Log;
 use crate::log::local::LocalLog;
 use crate::readiness::Readiness;

@@ -1,13 +1,13 @@
 //! Each [`SnapshotCommand`] on the core.
 
-use crate::http::api::dialect::{ImportQuery, ImportView, Outcome, Reply, SnapshotCommand};
-use crate::links::{Context, Error, Links};
+use crate::core::{Context, Error, Links};
+use crate::http::api::dialect::{Created, ImportQuery, ImportView, Reply, SnapshotCommand};
 
 pub(super) async fn run(links: &Links, context: &Context, command: SnapshotCommand) -> Result<Reply, Error> {
     let made = |outcome| Reply::Made(outcome, None);
     Ok(match command {
         SnapshotCommand::Create(draft) => {
-            made(Outcome::Snapshot(links.create_snapshot(context, draft).await?))
+            made(Created::Snapshot(links.create_snapshot(context, draft).await?))
         }
         SnapshotCommand::List(company) => {
             Reply::Snapshots(links.snapshots(context, company.as_deref()).await?)
@@ -18,10 +18,10 @@ pub(super) async fn run(links: &Links, context: &Context, command: SnapshotComma
             Reply::Done
         }
         SnapshotCommand::Share(company, id, kind) => {
-            made(Outcome::Share(links.share_snapshot(context, company.as_deref(), &id, kind).await?))
+            made(Created::Share(links.share_snapshot(context, company.as_deref(), &id, kind).await?))
         }
         SnapshotCommand::Import(draft) => {
-            made(Outcome::Import(Box::new(links.import_snapshot(context, draft).await?)))
+            made(Created::Import(Box::new(links.import_snapshot(context, draft).await?)))
         }
         SnapshotCommand::ImportStatus(id) => Reply::Import(links.import_status(context, id).await?),
         SnapshotCommand::Imports(company, id, query) => {

@@ -12,9 +12,9 @@ use hyper::Version;
 use tokio::sync::mpsc::Sender;
 
 use super::response::Payload;
+use crate::core::{Error, LinkStream};
 use crate::http::api::dialect::{ApiError, ListFormat, ServerError};
 use crate::http::body::{Content, Piece};
-use crate::links::{Error, Walk};
 
 /// Longest list that is held for a client of HTTP/1.0, some 40,000 links of usual length. It is held
 /// until it is sent, among all long answers ([`super::admission`]). Past it: 505, which says how to ask.
@@ -22,7 +22,7 @@ pub(super) const HELD_MAX: usize = 8 * 1024 * 1024;
 
 /// Reads the first links, so that a store that cannot be read is said by the status, and leaves
 /// the rest to a task. A list that ends with them is a body like any other.
-pub(super) async fn begin(mut walk: Walk, wording: &'static ListFormat) -> Result<Content, Error> {
+pub(super) async fn begin(mut walk: LinkStream, wording: &'static ListFormat) -> Result<Content, Error> {
     let (links, goes_on) = walk.next().await?;
     let mut text = wording.open.as_bytes().to_vec();
     for (at, link) in links.iter().enumerate() {
@@ -46,12 +46,12 @@ pub(super) async fn begin(mut walk: Walk, wording: &'static ListFormat) -> Resul
 }
 
 /// Returns what ends the list.
-fn close(walk: &Walk, wording: &ListFormat) -> &'static str {
+fn close(walk: &LinkStream, wording: &ListFormat) -> &'static str {
     if walk.is_incomplete() { wording.close_incomplete } else { wording.close }
 }
 
 /// Sends the rest. Returning before the last piece cuts the answer.
-async fn feed(mut walk: Walk, wording: &'static ListFormat, sender: Sender<Piece>) {
+async fn feed(mut walk: LinkStream, wording: &'static ListFormat, sender: Sender<Piece>) {
     loop {
         // Before reading: for a client that does not read, nobody else shall.
         let Ok(place) = sender.reserve().await else { return };

@@ -6,11 +6,11 @@
 //! that no edit there changes bytes on disk. bincode cannot read back what serde's `skip`,
 //! `flatten` or `untagged` write; none of them may appear here.
 
-mod answer;
 mod campaign;
 mod contact;
 mod entity;
 mod link;
+mod outcome;
 mod owner;
 mod snapshot;
 mod webhook;
@@ -19,9 +19,9 @@ use bincode::config::{Configuration, Limit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use self::answer::{Answer, StoredBulk, StoredOutcome};
 pub use self::entity::{Applied, CompanyId, Number, TagName};
 pub use self::link::{LinkAt, Staged, Tombstone};
+pub use self::outcome::{Answer, StoredBulk, StoredOutcome};
 pub use self::owner::{Owned, Owner};
 pub(in crate::table) use self::owner::{unchecked, workspace_of_link};
 pub use self::snapshot::{Chunk, FrozenId, FrozenLink, WorkMark};

@@ -7,7 +7,7 @@ use http_body_util::Full;
 use hyper::{Response, StatusCode};
 
 use super::{POLICY, page};
-use crate::links::SharePage;
+use crate::core::SharePage;
 
 #[derive(Template)]
 #[template(path = "share.html")]

@@ -4,10 +4,10 @@
 
 use hyper::Version;
 
+use crate::core::{Context, LINK_BYTES_MAX, STREAM_BYTES_MAX};
 use crate::http::api::dialect::{ApiError, Command, SnapshotCommand};
 use crate::http::api::execute::Core;
 use crate::http::api::streamed_list;
-use crate::links::{Context, LINK_BYTES_MAX, STREAM_BYTES_MAX};
 
 /// Answers that may take no more are produced without room: what is at work is bounded by its slot,
 /// and what is this short is not kept apart when it is sent.
@@ -63,8 +63,8 @@ pub(in crate::http::api) fn largest(
         Command::Render { text, .. } => {
             PER_TEXT_BYTE * (text.len() + FIELD_BYTES * text.matches("{{").count())
         }
-        Command::Tags => TAG_BYTES * crate::links::TAGS_MAX,
-        Command::Campaigns(_) => CAMPAIGN_BYTES * crate::links::CAMPAIGNS_MAX,
+        Command::Tags => TAG_BYTES * crate::core::TAGS_MAX,
+        Command::Campaigns(_) => CAMPAIGN_BYTES * crate::core::CAMPAIGNS_MAX,
         Command::Domain(_)
         | Command::CreateDomain(_)
         | Command::UpdateDomain(..)

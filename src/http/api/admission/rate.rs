@@ -18,8 +18,8 @@ use governor::{Quota, RateLimiter};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::core::Caller;
 use crate::http::api::dialect::ApiError;
-use crate::links::Caller;
 use crate::model::id::{ForeignId, Id};
 use crate::model::network::customer;
 use crate::model::tenant::Tenant;

@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 
 use super::{
-    Attempt, CampaignPage, CampaignView, DomainView, Explanation, ImportView, KeyView, LinkView, Outcome,
+    Attempt, CampaignPage, CampaignView, Created, DomainView, Explanation, ImportView, KeyView, LinkView,
     Page, Rendered, ShareView, SnapshotView, WebhookSecretView, WorkspaceView,
 };
 use crate::model::id::Id;
@@ -64,12 +64,12 @@ macro_rules! from_reply {
     };
 }
 
-from_reply!(LinkView, Reply::Made(Outcome::Link(link), _) | Reply::Link(link) | Reply::Changed(link) => link);
+from_reply!(LinkView, Reply::Made(Created::Link(link), _) | Reply::Link(link) | Reply::Changed(link) => link);
 from_reply!(Page, Reply::Links(page) => page);
-from_reply!(CampaignView, Reply::Made(Outcome::Campaign(campaign), _) | Reply::Campaign(campaign) => campaign);
+from_reply!(CampaignView, Reply::Made(Created::Campaign(campaign), _) | Reply::Campaign(campaign) => campaign);
 from_reply!(CampaignPage, Reply::Campaigns(page) => page);
-from_reply!(WorkspaceView, Reply::Made(Outcome::Workspace(workspace), _) | Reply::Workspace(workspace) => workspace);
-from_reply!(ShareView, Reply::Made(Outcome::Share(share), _) => share);
+from_reply!(WorkspaceView, Reply::Made(Created::Workspace(workspace), _) | Reply::Workspace(workspace) => workspace);
+from_reply!(ShareView, Reply::Made(Created::Share(share), _) => share);
 from_reply!([SnapshotView], Reply::Snapshots(all) => all.as_slice());
 from_reply!([ImportView], Reply::Imports(all) => all.as_slice());
 from_reply!(ImportView, Reply::Import(import) => import);
@@ -81,7 +81,7 @@ from_reply!(Id, Reply::LinkDeleted(id) => id);
 #[allow(missing_docs)] // Named for what they carry.
 pub enum Reply {
     /// A POST made it; the text is a new key's secret.
-    Made(Outcome, Option<String>),
+    Made(Created, Option<String>),
     Link(Box<LinkView>),
     LinkDeleted(Id),
     /// A link as a change left it.

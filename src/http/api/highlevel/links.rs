@@ -11,8 +11,8 @@ use super::{HighLevelLinks, error};
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
     Allowance, ApiError, BadRequest, Body, BodyKind, Command, Dialect, Endpoint, ImmutableFields, JSON,
-    LinkView, ListFormat, Reply, RequestParts, ScopedCommand, Slice, WorkspaceRule, WorkspaceView, endpoint,
-    show,
+    LinkView, ListFormat, ListRange, Reply, RequestParts, ScopedCommand, WorkspaceRule, WorkspaceView,
+    endpoint, show,
 };
 use crate::http::api::json::{self, Field, Fields, Mistyped};
 use crate::model::Invalid;
@@ -122,7 +122,7 @@ fn slice(
     let missing = || Mistyped(Invalid::new("locationId", "is required"));
     let workspace = call.query.text("locationId")?.ok_or_else(missing)?.to_owned();
     let skip = call.query.number("skip", 0, NUMBER_MAX)?.unwrap_or(0);
-    let command = Command::AllLinks(Slice { search, skip, limit }, &WORDING);
+    let command = Command::AllLinks(ListRange { search, skip, limit }, &WORDING);
     Ok(ScopedCommand { workspace: Some(workspace), command })
 }
 

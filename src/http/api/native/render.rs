@@ -13,7 +13,7 @@ use super::render_explain::ExplanationJson;
 use super::render_places::{CompanyJson, DomainJson, KeyJson, TagJson, WorkspaceJson};
 use super::render_snapshots::{ImportJson, ShareJson, SnapshotJson, is_pending};
 use super::render_webhooks::{DeliveryJson, SecretJson};
-use crate::http::api::dialect::{Body, BulkView, FailedRow, LinkView, Outcome, Page, Reply};
+use crate::http::api::dialect::{Body, BulkView, Created, FailedRow, LinkView, Page, Reply};
 use crate::model::destination::Destination;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::Options;
@@ -26,7 +26,7 @@ pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
 pub(super) fn reply(reply: &Reply) -> Body {
     Body::ok(match reply {
         Reply::Made(outcome, secret) => {
-            let is_pending = matches!(outcome, Outcome::Import(view) if is_pending(view));
+            let is_pending = matches!(outcome, Created::Import(view) if is_pending(view));
             let status = if is_pending { StatusCode::ACCEPTED } else { StatusCode::CREATED };
             return Body::json(status, made(outcome, secret.as_deref()));
         }
@@ -54,20 +54,20 @@ pub(super) fn reply(reply: &Reply) -> Body {
     })
 }
 
-fn made(outcome: &Outcome, secret: Option<&str>) -> Vec<u8> {
+fn made(outcome: &Created, secret: Option<&str>) -> Vec<u8> {
     match outcome {
-        Outcome::Link(link) => named("link", &Detail::of(link)),
-        Outcome::Bulk(bulk) => json(&BulkJson::of(bulk)),
-        Outcome::Tag(tag) => named("tag", &TagJson::of(tag)),
-        Outcome::Domain(domain) => named("domain", &DomainJson::of(domain)),
-        Outcome::Workspace(workspace) => named("workspace", &WorkspaceJson::of(workspace)),
-        Outcome::Company(company) => named("company", &CompanyJson::of(company)),
-        Outcome::Key(key) => named("key", &KeyJson::of(key, secret)),
-        Outcome::WebhookSecret(secret) => named("webhookSecret", &SecretJson::of(secret)),
-        Outcome::Campaign(campaign) => named("campaign", &CampaignJson::of(campaign)),
-        Outcome::Snapshot(snapshot) => named("snapshot", &SnapshotJson::of(snapshot)),
-        Outcome::Share(share) => named("share", &ShareJson::of(share)),
-        Outcome::Import(import) => named("import", &ImportJson::of(import)),
+        Created::Link(link) => named("link", &Detail::of(link)),
+        Created::Bulk(bulk) => json(&BulkJson::of(bulk)),
+        Created::Tag(tag) => named("tag", &TagJson::of(tag)),
+        Created::Domain(domain) => named("domain", &DomainJson::of(domain)),
+        Created::Workspace(workspace) => named("workspace", &WorkspaceJson::of(workspace)),
+        Created::Company(company) => named("company", &CompanyJson::of(company)),
+        Created::Key(key) => named("key", &KeyJson::of(key, secret)),
+        Created::WebhookSecret(secret) => named("webhookSecret", &SecretJson::of(secret)),
+        Created::Campaign(campaign) => named("campaign", &CampaignJson::of(campaign)),
+        Created::Snapshot(snapshot) => named("snapshot", &SnapshotJson::of(snapshot)),
+        Created::Share(share) => named("share", &ShareJson::of(share)),
+        Created::Import(import) => named("import", &ImportJson::of(import)),
     }
 }
 

@@ -1,0 +1,195 @@
+//! The one way in: a proposal goes to the log, and the caller hears of it when the table has it
+//! and the cache has forgotten what it replaces.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::idempotency::Claim;
+use super::{Context, Credential, Error, Links, Shared};
+use crate::clicks::counter::Counter;
+use crate::clock::Timestamp;
+use crate::log::{CommitError, Position, Precondition, Proposal, Put};
+use crate::model::id::Id;
+use crate::table::keys;
+use crate::table::record::{Answer, Stored, StoredOutcome};
+
+/// How often a command is tried again when others changed what it relies on.
+pub(super) const ATTEMPTS: usize = 8;
+
+/// A command's effect in the making.
+#[derive(Debug, Default)]
+pub(super) struct Effect {
+    pub(super) preconditions: Vec<Precondition>,
+    pub(super) puts: Vec<Put>,
+}
+
+impl Effect {
+    /// Writes a record that must not exist yet.
+    pub(super) fn create(&mut self, key: Bytes, record: Vec<u8>) {
+        self.preconditions.push(Precondition { key: key.clone(), revision: None });
+        self.put(key, record);
+    }
+
+    /// Writes a record in place of the one of `revision`.
+    pub(super) fn replace(&mut self, key: Bytes, revision: Position, record: Vec<u8>) {
+        self.rely_on(key.clone(), revision);
+        self.put(key, record);
+    }
+
+    /// Removes the record of `revision`.
+    pub(super) fn remove(&mut self, key: Bytes, revision: Position) {
+        self.rely_on(key.clone(), revision);
+        self.puts.push(Put { key, value: None });
+    }
+
+    /// Relies on a record without writing it.
+    pub(super) fn rely_on(&mut self, key: Bytes, revision: Position) {
+        self.preconditions.push(Precondition { key, revision: Some(revision) });
+    }
+
+    /// Writes a record, whatever was there.
+    pub(super) fn put(&mut self, key: Bytes, record: Vec<u8>) {
+        self.puts.push(Put { key, value: Some(record.into()) });
+    }
+
+    /// Records what the request did, so that its repetition is answered alike. Relies on nobody
+    /// having recorded it before: a twin whose answer is not visible yet must not do it again.
+    pub(super) fn answer(
+        &mut self,
+        claim: Option<Claim>,
+        now: Timestamp,
+        outcome: impl FnOnce() -> StoredOutcome,
+    ) {
+        if let Some(claim) = claim {
+            let answer = Answer { body: claim.body, at: now, outcome: outcome() };
+            self.create(keys::answer(&claim.scope), answer.encode());
+        }
+    }
+}
+
+/// What became of a proposal.
+pub(super) enum Committed {
+    /// It is durable, applied and visible.
+    Done,
+    /// The record under this key changed meanwhile: look again.
+    Conflict(Bytes),
+}
+
+/// Whether a proposal's Change is visible, once it is durable; or why there is none.
+type Settled = oneshot::Receiver<Result<bool, CommitError>>;
+
+impl Links {
+    /// Commits an effect on the authority of the context's key: see [`Shared::rely_on_key`].
+    pub(super) async fn commit(&self, context: &Context, mut effect: Effect) -> Result<Committed, Error> {
+        let own = self.0.rely_on_key(context.key, &mut effect)?;
+        let settled = self.0.propose(context.request, effect);
+        self.settle_own(settled, own).await
+    }
+
+    /// Commits an effect that removes a link with its total. Its counter is retired in the turn of
+    /// those who hand in totals, so that a drain under way does not write the total anew behind it.
+    pub(super) async fn commit_removal(
+        &self,
+        context: &Context,
+        mut effect: Effect,
+        counter: Option<Arc<Counter>>,
+    ) -> Result<Committed, Error> {
+        let own = self.0.rely_on_key(context.key, &mut effect)?;
+        let pending = {
+            let _order = self.0.totals.lock();
+            if let Some(counter) = &counter {
+                counter.retire();
+            }
+            self.0.propose(context.request, effect)
+        };
+        let settled = self.settle_own(pending, own).await;
+        if let Some(counter) = counter.filter(|_| !matches!(settled, Ok(Committed::Done))) {
+            counter.revive();
+            // Drains meanwhile have left it out.
+            self.0.cache.counters().put_back(vec![counter]);
+        }
+        settled
+    }
+
+    /// Commits an effect that no request asked for.
+    pub(super) async fn commit_unasked(&self, effect: Effect) -> Result<Committed, Error> {
+        let settled = self.0.propose(0, effect);
+        self.settle(settled).await
+    }
+
+    /// Draws ids and commits what `build` makes of them, in one step: see `Shared::ids`.
+    pub(super) async fn commit_new(
+        &self,
+        context: &Context,
+        build: impl FnOnce(&mut dyn FnMut() -> Id) -> Effect,
+    ) -> Result<Committed, Error> {
+        let (settled, own) = {
+            let mut ids = self.0.ids.lock();
+            let mut effect = build(&mut || ids.next(context.now, chance()));
+            let own = self.0.rely_on_key(context.key, &mut effect)?;
+            (self.0.propose(context.request, effect), own)
+        };
+        self.settle_own(settled, own).await
+    }
+
+    /// Like [`Links::settle`], but a conflict on the record of the command's own key is final.
+    async fn settle_own(&self, settled: Settled, own: Option<Bytes>) -> Result<Committed, Error> {
+        match self.settle(settled).await? {
+            Committed::Conflict(key) if Some(&key) == own.as_ref() => Err(Error::Unauthorized),
+            committed => Ok(committed),
+        }
+    }
+
+    async fn settle(&self, settled: Settled) -> Result<Committed, Error> {
+        let stopped = || Err(CommitError::Unavailable("it was stopped".to_owned()));
+        match settled.await.unwrap_or_else(|_| stopped()) {
+            Ok(true) => Ok(Committed::Done),
+            Ok(false) => Err(Error::NotReady("the change is durable, but not visible yet".to_owned())),
+            Err(CommitError::Conflict { key, .. }) => {
+                // The winner may be logged and not applied yet: looking again before would find the
+                // same old record.
+                self.0.table.wait(self.0.log.position()).await;
+                Ok(Committed::Conflict(key))
+            }
+            Err(error) => Err(Error::Log(error)),
+        }
+    }
+}
+
+impl Shared {
+    /// Makes an effect rely on the record of the key that makes it, and returns the key of that
+    /// record. The log's one writer compares revisions in the order of the Changes, so no Change
+    /// follows the one that revokes its key. Expiry is checked against the clock here.
+    fn rely_on_key(&self, key: Option<Credential>, effect: &mut Effect) -> Result<Option<Bytes>, Error> {
+        let Some(key) = key else { return Ok(None) };
+        self.check_expiry(&key)?;
+        let record = keys::api_key(key.id);
+        // First, so that of several conflicts a lost right is the one that is reported.
+        effect.preconditions.insert(0, Precondition { key: record.clone(), revision: Some(key.revision) });
+        Ok(Some(record))
+    }
+
+    /// The log's answer goes straight on to the table's queue: whoever asked is woken once, when
+    /// all is done.
+    fn propose(&self, request: u64, effect: Effect) -> Settled {
+        let (sender, settled) = oneshot::channel();
+        let table = self.table.clone();
+        let answer = move |answer| match answer {
+            // Whoever gave up waiting loses nothing by it.
+            Ok(position) => table.on_applied(position, Box::new(|is| drop(sender.send(Ok(is))))),
+            Err(why) => drop(sender.send(Err(why))),
+        };
+        let proposal = Proposal { preconditions: effect.preconditions, puts: effect.puts, request };
+        self.log.propose(proposal, Box::new(answer));
+        settled
+    }
+}
+
+/// 128 bits from the system's generator.
+pub(super) fn chance() -> u128 {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system's random generator works");
+    u128::from_le_bytes(bytes)
+}

@@ -1,0 +1,157 @@
+//! Idempotency: what a POST under an `Idempotency-Key` did, kept for a day in the very Change
+//! that did it, so that neither a crash nor a lost answer makes it happen twice.
+
+use super::commit::{Committed, Effect};
+use super::snapshots::{ImportView, ShareView, SnapshotView};
+use super::view::{BulkView, CampaignView, DomainView, KeyView, LinkView, WebhookSecretView, WorkspaceView};
+use super::{Context, Error, Links, Shared};
+use crate::clock::Timestamp;
+use crate::log::Position;
+use crate::model::id::Id;
+use crate::model::tag::Tag;
+use crate::model::workspace::{Company, WorkspaceNumber};
+use crate::table::keys;
+use crate::table::record::{Answer, StoredOutcome, Tombstone};
+
+/// How long an answer is kept: the 24 hours of docs/decisions.md A8.
+pub(super) const KEPT_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+
+/// An `Idempotency-Key` at work: recorded in the same Change as what the request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Claim {
+    /// Hash of API key, method, path and the client's key.
+    pub scope: [u8; 16],
+    /// Hash of the body: another body under the same key is refused.
+    pub body: [u8; 16],
+}
+
+/// What an earlier request with the same [`Claim::scope`] did.
+#[derive(Clone, Debug)]
+pub enum Previous {
+    /// Nothing: go on.
+    New,
+    /// The same body: its answer again.
+    Same(Created),
+    /// Another body: refuse.
+    Other,
+}
+
+/// What a POST made, re-read from the store.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // Each is what the method of the same name answers.
+pub enum Created {
+    Link(Box<LinkView>),
+    Bulk(BulkView),
+    Tag(Tag),
+    Domain(DomainView),
+    Workspace(WorkspaceView),
+    Company(Company),
+    Key(KeyView),
+    WebhookSecret(WebhookSecretView),
+    Campaign(CampaignView),
+    Snapshot(SnapshotView),
+    Share(ShareView),
+    Import(Box<ImportView>),
+}
+
+pub(super) fn is_over(answer: &Answer, now: Timestamp) -> bool {
+    now.as_millis() - answer.at.as_millis() > KEPT_MILLIS
+}
+
+impl Links {
+    /// What an earlier request under this claim did.
+    pub async fn replay(&self, context: &Context) -> Result<Previous, Error> {
+        let Some(claim) = context.claim else { return Ok(Previous::New) };
+        let key = keys::answer(&claim.scope);
+        let found = {
+            let key = key.clone();
+            self.blocking(move |shared| Ok(shared.table.get::<Answer>(&key)?)).await?
+        };
+        let Some(found) = found else { return Ok(Previous::New) };
+        let answer = found.record;
+        if is_over(&answer, context.now) {
+            return self.forget_answer(context, key, found.revision).await;
+        }
+        if answer.body != claim.body {
+            return Ok(Previous::Other);
+        }
+        let gone = || Error::NotFound("what the first request made");
+        let outcome = match answer.outcome {
+            StoredOutcome::Bulk(bulk) if bulk.done < bulk.of => return Ok(Previous::New),
+            StoredOutcome::Bulk(bulk) => Created::Bulk(self.bulk_view(bulk).await?),
+            StoredOutcome::Link { workspace, id } => {
+                let view = self.blocking(move |shared| shared.link_or_tombstone(workspace, id)).await?;
+                Created::Link(Box::new(view.ok_or_else(gone)?))
+            }
+            StoredOutcome::Tag { workspace, id } => {
+                let tag = self
+                    .blocking(move |shared| Ok(shared.table.get::<Tag>(&keys::tag(workspace, id))?))
+                    .await?;
+                Created::Tag(tag.ok_or_else(gone)?.record)
+            }
+            StoredOutcome::Domain(number) => {
+                let domain = self.directory().domain(number).cloned().ok_or_else(gone)?;
+                Created::Domain(self.domain_view(context, domain).await?)
+            }
+            StoredOutcome::Workspace(number) => {
+                let held = self.directory().workspace(number).cloned().ok_or_else(gone)?;
+                Created::Workspace(self.workspace_view(&held.record).await?)
+            }
+            StoredOutcome::Company(id) => {
+                let held = self.directory().company(&id).cloned().ok_or_else(gone)?;
+                Created::Company((*held.record).clone())
+            }
+            StoredOutcome::Key(id) => {
+                let held = self.directory().key(id).cloned().ok_or_else(gone)?;
+                Created::Key(self.key_view(&held.record))
+            }
+            StoredOutcome::WebhookSecret(workspace) => {
+                let secret = self.signing_secret(workspace).await?;
+                Created::WebhookSecret(WebhookSecretView::of(&secret, context.now))
+            }
+            StoredOutcome::Campaign { workspace, id } => {
+                let found = self.blocking(move |shared| shared.campaign(workspace, &id.into())).await?;
+                Created::Campaign(self.campaign_view(found.ok_or_else(gone)?.record)?)
+            }
+            StoredOutcome::Snapshot(id) => Created::Snapshot(self.snapshot(context, &id).await?),
+            StoredOutcome::Share(id) => Created::Share(self.share_again(id).await?),
+            StoredOutcome::Import(id) => {
+                let Some(import) = self.import_again(id).await? else {
+                    // Nothing is left of it, and nobody refused it: it may be made now.
+                    return self.forget_answer(context, key, found.revision).await;
+                };
+                Created::Import(Box::new(import))
+            }
+        };
+        Ok(Previous::Same(outcome))
+    }
+
+    /// Removes an answer, so that the request may be done anew: its new answer relies on there
+    /// being none.
+    async fn forget_answer(
+        &self,
+        context: &Context,
+        key: bytes::Bytes,
+        revision: Position,
+    ) -> Result<Previous, Error> {
+        let mut effect = Effect::default();
+        effect.remove(key, revision);
+        match self.commit(context, effect).await? {
+            Committed::Done => Ok(Previous::New),
+            Committed::Conflict(_) => Err(Error::Busy),
+        }
+    }
+}
+
+impl Shared {
+    /// A link, or, for the repetition of its creation, what is left of it.
+    fn link_or_tombstone(&self, workspace: WorkspaceNumber, id: Id) -> Result<Option<LinkView>, Error> {
+        if let Some(found) = self.table.link_by_id(workspace, id)? {
+            return self.view(found.record).map(Some);
+        }
+        match self.table.get::<Tombstone>(&keys::tombstone(workspace, id))? {
+            Some(found) => self.view_of(found.record.link, found.record.clicks).map(Some),
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! Creating many links in one request, all or nothing or row by row.
+//!
+//! Row by row means many Changes; each carries how far the bulk has come, so that a repetition
+//! under the same Idempotency-Key goes on where a crash cut it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::create::Prepared;
+use super::loops::Siblings;
+use crate::core::commit::{ATTEMPTS, Committed, Effect};
+use crate::core::idempotency::is_over;
+use crate::core::{BulkView, Context, Error, FailedRow, LinkView, Links, Shared};
+use crate::log::CommitError;
+use crate::model::Invalid;
+use crate::model::id::Id;
+use crate::model::link::{DomainChoice, Draft, Link};
+use crate::model::short_code::ShortCode;
+use crate::model::workspace::WorkspaceNumber;
+use crate::table::record::{Answer, Stored, StoredBulk, StoredOutcome};
+use crate::table::{Found, keys};
+
+/// Most rows of one bulk (docs/decisions.md A13): one command must not hold up the others. Past it: refused.
+pub const ROWS_MAX: usize = 1_000;
+
+/// Bytes of records after which a row-by-row bulk starts its next Change: half of what a Change
+/// may hold, so that what surrounds the records fits as well.
+const CHANGE_BYTES: usize = crate::log::MAX_CHANGE_BYTES / 2;
+
+/// Rows that are checked under the lock before other tasks of this thread have their turn: each reads
+/// some records from memory.
+const ROWS_PER_YIELD: usize = 16;
+
+/// A bulk creation: rows that did not even parse keep their place, so that each is answered.
+#[derive(Clone, Debug)]
+pub struct Bulk {
+    /// Where the links shall live, unless a row says otherwise.
+    pub domain: DomainChoice,
+    /// At most 1,000 rows, each a draft or why it is none.
+    pub rows: Vec<Result<Draft, Invalid>>,
+    /// All or nothing, instead of row by row.
+    pub atomic: bool,
+}
+
+/// Rows of one Change that is written under the exclusive lock, when the rows need not be all or
+/// nothing. The check of so many rows and their commit take some 10 ms, in which every other write
+/// waits; the next Change queues behind the writes that waited.
+const EXCLUSIVE_ROWS_MAX: usize = 100;
+
+/// A row on its way into a Change.
+struct Row {
+    number: usize,
+    prepared: Prepared,
+    collided: usize,
+}
+
+/// The rows of the next Change: prepared, hashed and checked, without any lock.
+#[derive(Default)]
+struct Group {
+    rows: Vec<Row>,
+    /// What their records take.
+    bytes: usize,
+    /// Whether a row leads to this server, so that the Change is written under the exclusive lock.
+    leads_here: bool,
+    /// The generation of the exclusive lock before the first row was checked.
+    checked_at: u64,
+}
+
+impl Group {
+    /// Returns whether a row of so many bytes, which leads to this server or not, is the next group's.
+    fn is_full(&self, bytes: usize, leads_here: bool) -> bool {
+        let is_exclusive = self.leads_here || leads_here;
+        !self.rows.is_empty()
+            && (self.bytes + bytes >= CHANGE_BYTES || is_exclusive && self.rows.len() >= EXCLUSIVE_ROWS_MAX)
+    }
+
+    fn add(&mut self, row: Row, bytes: usize, leads_here: bool, checked_at: u64) {
+        if self.rows.is_empty() {
+            self.checked_at = checked_at;
+        }
+        self.leads_here |= leads_here;
+        self.rows.push(row);
+        self.bytes += bytes;
+    }
+}
+
+impl Links {
+    /// Creates many links. With `atomic`, the first row that fails fails the request and nothing
+    /// is made; without, each row succeeds or fails on its own.
+    pub async fn create_bulk(&self, context: &Context, bulk: Bulk) -> Result<BulkView, Error> {
+        if bulk.rows.len() > ROWS_MAX {
+            return Err(Invalid::new("links", "must be at most 1000 rows").into());
+        }
+        let atomic = bulk.atomic;
+        let of = u32::try_from(bulk.rows.len()).expect("at most 1,000 rows");
+        let mut so_far = self.resume(context).await?.unwrap_or(StoredBulk {
+            workspace: context.workspace.number,
+            links: Vec::new(),
+            failed: Vec::new(),
+            done: 0,
+            of,
+        });
+        let mut siblings: Arc<Siblings> = Arc::default();
+        let mut group = Group::default();
+        for (number, row) in bulk.rows.into_iter().enumerate().skip(so_far.done as usize) {
+            // A bulk that a revocation overtakes ends at its next row, which may wait to be hashed. A bulk that
+            // has written nothing also ends when its client has left.
+            self.check_key(context.key)?;
+            if context.client.has_left() && so_far.done == 0 {
+                return Err(Error::Busy);
+            }
+            let code =
+                row.as_ref().ok().and_then(|draft| draft.code.as_ref()).map(|code| Box::from(code.as_str()));
+            let checked_at = self.0.exclusive.generation();
+            match self.prepare_row(context, row, &siblings).await {
+                Ok(prepared) => {
+                    let size = prepared.record_bytes(context);
+                    let leads_here = self.0.leads_here(context.workspace.number, &prepared.options);
+                    if !atomic && group.is_full(size, leads_here) {
+                        let last = u32::try_from(number).expect("at most 1,000 rows");
+                        let full = std::mem::take(&mut group);
+                        self.commit_rows(context, full, &mut so_far, last, false).await?;
+                    }
+                    if let Some(code) = &prepared.code {
+                        let edges = self.0.edges(context.workspace.number, &prepared.options);
+                        let domain = prepared.domain.record.number;
+                        Arc::make_mut(&mut siblings).add(domain, code.clone(), edges);
+                    }
+                    group.add(Row { number, prepared, collided: 0 }, size, leads_here, checked_at);
+                }
+                Err(error) if atomic => return Err(in_row(number, error)),
+                Err(error) => fail(&mut so_far, number, code, error)?,
+            }
+        }
+        self.commit_rows(context, group, &mut so_far, of, atomic).await?;
+        self.bulk_view(so_far).await
+    }
+
+    async fn prepare_row(
+        &self,
+        context: &Context,
+        row: Result<Draft, Invalid>,
+        siblings: &Arc<Siblings>,
+    ) -> Result<Prepared, Error> {
+        let draft = row?;
+        let hash = self.hash(context, draft.password.clone()).await?;
+        let prepared = self.0.prepare(context, draft, hash)?;
+        self.check(context, prepared, siblings).await
+    }
+
+    /// How far an earlier request under the same claim came, when a crash cut it.
+    async fn resume(&self, context: &Context) -> Result<Option<StoredBulk>, Error> {
+        let Some(claim) = context.claim else { return Ok(None) };
+        let answer =
+            self.blocking(move |shared| Ok(shared.table.get::<Answer>(&keys::answer(&claim.scope))?)).await?;
+        let mine =
+            |found: &Found<Answer>| found.record.body == claim.body && !is_over(&found.record, context.now);
+        Ok(answer.filter(mine).and_then(|found| match found.record.outcome {
+            StoredOutcome::Bulk(bulk) => Some(bulk),
+            _ => None,
+        }))
+    }
+
+    /// Commits a group of rows, all before row `last`, in one Change and one hold of the exclusive
+    /// lock. A row whose code is taken meanwhile, or that leads back to itself by what others wrote
+    /// meanwhile, fails (or, with `atomic`, fails all), and the others are tried again without it.
+    /// Rows that the workspace's credits do not reach fail as well (or fail all).
+    async fn commit_rows(
+        &self,
+        context: &Context,
+        group: Group,
+        so_far: &mut StoredBulk,
+        last: u32,
+        atomic: bool,
+    ) -> Result<(), Error> {
+        let Group { rows: mut waiting, checked_at, .. } = group;
+        let waiting = &mut waiting;
+        for _ in 0..ATTEMPTS + waiting.len() {
+            let mut codes = self.pick_codes(waiting, so_far, atomic)?;
+            let purse = self.purse(context.workspace.number).await?;
+            let paid = purse.affords(waiting.len());
+            if atomic && paid < waiting.len() {
+                return Err(Error::NoCredits);
+            }
+            codes.truncate(paid);
+            let mut after = so_far.clone();
+            after.done = last;
+            for row in &waiting[paid..] {
+                let code = row.prepared.code.as_ref().map(|code| code.as_str().into());
+                fail(&mut after, row.number, code, Error::NoCredits)?;
+            }
+            if codes.is_empty() && context.claim.is_none() {
+                *so_far = after;
+                return Ok(());
+            }
+            let commit = async {
+                if checked_at != self.0.exclusive.generation()
+                    && let Some(row) = self.0.leading_back(context.workspace.number, waiting).await?
+                {
+                    return Ok(Err(row));
+                }
+                let build = |next_id: &mut dyn FnMut() -> Id| {
+                    let mut effect = Effect::default();
+                    for (row, code) in waiting.iter().zip(&codes) {
+                        let link: Link = row.prepared.link(context, next_id(), code.clone());
+                        row.prepared.add(&mut effect, &link);
+                        after.links.push(link.id);
+                    }
+                    purse.pay(&mut effect, paid);
+                    remember(&mut effect, context, so_far.done, &after);
+                    effect
+                };
+                self.commit_new(context, build).await.map(Ok)
+            };
+            let workspace = context.workspace.number;
+            let leads_here = || waiting.iter().any(|row| self.0.leads_here(workspace, &row.prepared.options));
+            match self.0.exclusive.hold_if(&context.tenant, leads_here, commit).await {
+                Ok(Ok(Committed::Done)) => {
+                    *so_far = after;
+                    return Ok(());
+                }
+                Ok(Ok(Committed::Conflict(key))) => taken(waiting, &codes, so_far, &key, atomic)?,
+                Ok(Err((at, error))) => {
+                    let Row { number, prepared, .. } = waiting.remove(at);
+                    if atomic {
+                        return Err(in_row(number, error));
+                    }
+                    fail(so_far, number, prepared.code.map(|code| code.as_str().into()), error)?;
+                }
+                Err(Error::Log(CommitError::TooLarge { .. })) if atomic => {
+                    return Err(Invalid::new(
+                        "atomic",
+                        "rows of more than 1 MB together cannot be all or nothing",
+                    )
+                    .into());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// A code for each waiting row; rows that ask for one that an earlier row has fail here.
+    fn pick_codes(
+        &self,
+        waiting: &mut Vec<Row>,
+        so_far: &mut StoredBulk,
+        atomic: bool,
+    ) -> Result<Vec<ShortCode>, Error> {
+        let mut seen = HashSet::new();
+        let mut codes = Vec::with_capacity(waiting.len());
+        let mut at = 0;
+        while let Some(row) = waiting.get(at) {
+            let code = row.prepared.code(&self.0, row.collided);
+            if seen.insert((row.prepared.domain.record.number, code.clone())) {
+                codes.push(code);
+                at += 1;
+            } else if row.prepared.code.is_some() {
+                let row = waiting.remove(at);
+                let error = Error::CodeTaken { code: code.as_str().into() };
+                if atomic {
+                    return Err(in_row(row.number, error));
+                }
+                fail(so_far, row.number, Some(code.as_str().into()), error)?;
+            }
+        }
+        Ok(codes)
+    }
+
+    /// The links and failures of a bulk, as its caller sees them.
+    pub(in crate::core) async fn bulk_view(&self, bulk: StoredBulk) -> Result<BulkView, Error> {
+        self.blocking(move |shared| {
+            let mut links: Vec<LinkView> = Vec::with_capacity(bulk.links.len());
+            for id in &bulk.links {
+                // One deleted since is left out: there is nothing to show of it.
+                if let Some(found) = shared.table.link_by_id(bulk.workspace, *id)? {
+                    links.push(shared.view(found.record)?);
+                }
+            }
+            let mut failed: Vec<FailedRow> = bulk
+                .failed
+                .into_iter()
+                .map(|(row, code, reason)| FailedRow { row: row as usize, code, reason: reason.into() })
+                .collect();
+            failed.sort_by_key(|row| row.row);
+            Ok(BulkView { links, failed })
+        })
+        .await
+    }
+}
+
+impl Shared {
+    /// Repeats the check for loops of rows that were checked before the lock, in their order. Returns
+    /// the first that leads back to itself, and how.
+    async fn leading_back(
+        &self,
+        workspace: WorkspaceNumber,
+        rows: &[Row],
+    ) -> Result<Option<(usize, Error)>, Error> {
+        let mut siblings = Siblings::default();
+        for (at, Row { prepared, .. }) in rows.iter().enumerate() {
+            let domain = prepared.domain.record.number;
+            let own = (workspace, &prepared.options);
+            match self.check_loop(domain, prepared.code.as_ref(), own, &siblings) {
+                Ok(()) => {}
+                Err(error @ Error::Rule(_)) => return Ok(Some((at, error))),
+                Err(error) => return Err(error),
+            }
+            if let Some(code) = &prepared.code {
+                siblings.add(domain, code.clone(), self.edges(workspace, &prepared.options));
+            }
+            if at % ROWS_PER_YIELD == ROWS_PER_YIELD - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Records how far the bulk has come, for the repetition of its request.
+fn remember(effect: &mut Effect, context: &Context, done: u32, after: &StoredBulk) {
+    let outcome = || StoredOutcome::Bulk(after.clone());
+    match (context.claim, done) {
+        // Later Changes of the same bulk write over what the first recorded.
+        (Some(claim), 1..) => {
+            let answer = Answer { body: claim.body, at: context.now, outcome: outcome() };
+            effect.put(keys::answer(&claim.scope), answer.encode());
+        }
+        _ => effect.answer(context.claim, context.now, outcome),
+    }
+}
+
+/// Another has the record under this key: if it is a row's code, the row draws another one, or,
+/// having asked for that one, fails.
+fn taken(
+    waiting: &mut Vec<Row>,
+    codes: &[ShortCode],
+    so_far: &mut StoredBulk,
+    key: &[u8],
+    atomic: bool,
+) -> Result<(), Error> {
+    let mut rows = waiting.iter().zip(codes);
+    let at = rows.position(|(row, code)| keys::link(row.prepared.domain.record.number, code.as_str()) == key);
+    let Some(at) = at else { return Ok(()) };
+    if waiting[at].prepared.code.is_none() {
+        waiting[at].collided += 1;
+        return Ok(());
+    }
+    let row = waiting.remove(at);
+    let code: Box<str> = codes[at].as_str().into();
+    let error = Error::CodeTaken { code: code.clone() };
+    if atomic { Err(in_row(row.number, error)) } else { fail(so_far, row.number, Some(code), error) }
+}
+
+/// Notes a row's failure; a failure that is not the row's own is the request's.
+fn fail(so_far: &mut StoredBulk, number: usize, code: Option<Box<str>>, error: Error) -> Result<(), Error> {
+    let reason = match &error {
+        Error::NotReady(_) | Error::Table(_) | Error::Log(_) | Error::Busy | Error::Unauthorized => {
+            return Err(error);
+        }
+        Error::Rule(_)
+        | Error::CodeTaken { .. }
+        | Error::NotFound(_)
+        | Error::AlreadyDeleted(_)
+        | Error::Gone(_)
+        | Error::UnknownCompany
+        | Error::Taken { .. }
+        | Error::Forbidden(_)
+        | Error::NoCredits => error.to_string(),
+    };
+    so_far.failed.push((u32::try_from(number).expect("at most 1,000 rows"), code, reason.into()));
+    Ok(())
+}
+
+/// Names the row in an error that fails the whole request.
+fn in_row(number: usize, error: Error) -> Error {
+    match error {
+        Error::Rule(invalid) => {
+            Error::Rule(Invalid::new("links", format!("row {number}: {invalid}; nothing was created")))
+        }
+        other => other,
+    }
+}

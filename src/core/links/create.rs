@@ -1,0 +1,260 @@
+//! Creating one link: from a draft to a record that keeps every rule.
+
+use std::sync::Arc;
+
+use super::loops::Siblings;
+use crate::core::commit::{ATTEMPTS, Committed, Effect};
+use crate::core::tenants::directory::Held;
+use crate::core::{Context, Error, LinkView, Links, Names, Shared};
+use crate::model::Invalid;
+use crate::model::destination::Destination;
+use crate::model::domain::{Domain, DomainNumber};
+use crate::model::id::Id;
+use crate::model::link::{DomainChoice, Draft, Edit, Link, Options, Password, PasswordHash};
+use crate::model::short_code::ShortCode;
+use crate::model::tag::Tag;
+use crate::model::workspace::WorkspaceNumber;
+use crate::table::keys;
+use crate::table::record::{LinkAt, StoredOutcome};
+
+/// A draft that keeps every rule that can be checked before it is committed.
+#[derive(Clone, Debug)]
+pub(in crate::core) struct Prepared {
+    pub(in crate::core) domain: Held<Domain>,
+    /// As the domain keys it; `None` to have one drawn.
+    pub(in crate::core) code: Option<ShortCode>,
+    pub(in crate::core) options: Options,
+}
+
+impl Prepared {
+    /// The code asked for, or a fresh one.
+    pub(in crate::core) fn code(&self, shared: &Shared, collided: usize) -> ShortCode {
+        let domain = &self.domain.record;
+        let drawn = || domain.key_of(shared.codes.next(collided, domain.case_sensitive));
+        self.code.clone().unwrap_or_else(drawn)
+    }
+
+    /// What its record takes, with its key and an expectation or two.
+    pub(in crate::core) fn record_bytes(&self, context: &Context) -> usize {
+        let code = self.code.clone().unwrap_or_else(|| ShortCode::from_stored("drawn"));
+        LinkAt::encode(&self.link(context, Id::from_bits(u128::MAX), code)).len() + 700
+    }
+
+    pub(in crate::core) fn link(&self, context: &Context, id: Id, code: ShortCode) -> Link {
+        Link {
+            id,
+            workspace: context.workspace.number,
+            domain: self.domain.record.number,
+            code,
+            created_at: context.now,
+            updated_at: context.now,
+            created_by: context.key.map(|key| key.id),
+            options: self.options.clone(),
+        }
+    }
+
+    /// Adds a link to an effect. Relies on the domain as it was read: its folding decides the key.
+    pub(in crate::core) fn add(&self, effect: &mut Effect, link: &Link) {
+        let domain = &self.domain;
+        let key = keys::domain(domain.record.number);
+        if !effect.preconditions.iter().any(|expect| expect.key == key) {
+            effect.rely_on(key, domain.revision);
+        }
+        effect.create(keys::link(link.domain, link.code.as_str()), LinkAt::encode(link));
+    }
+}
+
+impl Links {
+    /// Creates a link.
+    pub async fn create(&self, context: &Context, draft: Draft) -> Result<LinkView, Error> {
+        self.create_named(context, draft, Names::default()).await
+    }
+
+    /// Creates a link whose tags or campaign are named.
+    pub async fn create_named(
+        &self,
+        context: &Context,
+        mut draft: Draft,
+        names: Names,
+    ) -> Result<LinkView, Error> {
+        let workspace = context.workspace.number;
+        draft.edits.extend(self.named_campaign(workspace, &names).await?);
+        let hash = self.hash(context, draft.password.clone()).await?;
+        let mut collided = 0;
+        for _ in 0..ATTEMPTS {
+            let checked_at = self.0.exclusive.generation();
+            let prepared = self.0.prepare(context, draft.clone(), hash.clone())?;
+            let prepared = self.check(context, prepared, &Arc::default()).await?;
+            let tags = self.named_tags(workspace, &names).await?;
+            let purse = self.purse(workspace).await?;
+            if purse.affords(1) == 0 {
+                return Err(Error::NoCredits);
+            }
+            let code = prepared.code(&self.0, collided);
+            let mut made = None;
+            let commit = async {
+                self.0.check_again(checked_at, workspace, &prepared)?;
+                let build = |next_id: &mut dyn FnMut() -> Id| {
+                    let mut link = prepared.link(context, next_id(), code.clone());
+                    let mut effect = Effect::default();
+                    if let Some(tags) = &tags {
+                        link.options.tags = tags.make(&mut effect, context, workspace, next_id);
+                    }
+                    prepared.add(&mut effect, &link);
+                    purse.pay(&mut effect, 1);
+                    let outcome = || StoredOutcome::Link { workspace: link.workspace, id: link.id };
+                    effect.answer(context.claim, context.now, outcome);
+                    made = Some(link);
+                    effect
+                };
+                self.commit_new(context, build).await
+            };
+            let committed = self
+                .0
+                .exclusive
+                .hold_if(&context.tenant, || self.0.leads_here(workspace, &prepared.options), commit)
+                .await?;
+            match (committed, made) {
+                (Committed::Done, Some(link)) => return self.view_new(link).await,
+                (Committed::Conflict(key), _)
+                    if key == keys::link(prepared.domain.record.number, code.as_str()) =>
+                {
+                    if prepared.code.is_some() {
+                        return Err(Error::CodeTaken { code: code.as_str().into() });
+                    }
+                    collided += 1;
+                }
+                _ => {}
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    pub(in crate::core) async fn hash(
+        &self,
+        context: &Context,
+        password: Option<Password>,
+    ) -> Result<Option<PasswordHash>, Error> {
+        match password {
+            Some(password) => self.0.hashing.hash(&context.tenant, password).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The rules that need the table: tags and campaign exist, and the destination, if it is one of our own
+    /// links, does not lead back.
+    pub(in crate::core) async fn check(
+        &self,
+        context: &Context,
+        prepared: Prepared,
+        siblings: &Arc<Siblings>,
+    ) -> Result<Prepared, Error> {
+        let (workspace, siblings) = (context.workspace.number, Arc::clone(siblings));
+        if !self.0.needs_table(workspace, &prepared.options) {
+            return Ok(prepared);
+        }
+        self.blocking(move |shared| {
+            shared.check_tags(workspace, &prepared.options.tags)?;
+            shared.check_campaign(workspace, prepared.options.campaign.as_ref())?;
+            let domain = prepared.domain.record.number;
+            shared.check_loop(domain, prepared.code.as_ref(), (workspace, &prepared.options), &siblings)?;
+            Ok(prepared)
+        })
+        .await
+    }
+}
+
+impl Shared {
+    /// The rules that need nothing but the directory.
+    pub(in crate::core) fn prepare(
+        &self,
+        context: &Context,
+        draft: Draft,
+        hash: Option<PasswordHash>,
+    ) -> Result<Prepared, Error> {
+        let domain = self.choose_domain(context, &draft.domain)?;
+        let destination = self.destination(&draft.destination, draft.link_type)?;
+        let mut options = Options::new(destination, draft.link_type);
+        for edit in draft.edits {
+            options.apply(edit)?;
+        }
+        options.apply(Edit::Password(hash))?;
+        Shared::check_options(&options)?;
+        self.check_webhooks(&options)?;
+        let code = draft.code.map(|code| domain.record.key_of(code));
+        Ok(Prepared { domain, code, options })
+    }
+
+    pub(in crate::core) fn destination(
+        &self,
+        text: &str,
+        kind: crate::model::destination::LinkType,
+    ) -> Result<Destination, Invalid> {
+        Destination::parse_fillable("url", text, kind, &self.schemes)
+    }
+
+    pub(in crate::core) fn check_options(options: &Options) -> Result<(), Invalid> {
+        options.check()?;
+        if options.target().as_str().len() > crate::model::destination::MAX_BYTES {
+            return Err(Invalid::new("url", "must be at most 8192 bytes with its UTM parameters"));
+        }
+        Ok(())
+    }
+
+    pub(in crate::core) fn choose_domain(
+        &self,
+        context: &Context,
+        choice: &DomainChoice,
+    ) -> Result<Held<Domain>, Error> {
+        let directory = self.directory.load();
+        let number = match choice {
+            DomainChoice::Default => {
+                let chosen = context.workspace.default_domain;
+                let chosen = chosen.and_then(|id| directory.domain_seen(context.workspace.number, id));
+                chosen.map_or(Some(DomainNumber::DEFAULT), |held| Some(held.record.number))
+            }
+            DomainChoice::Name(name) if self.site.is_named(name) => Some(DomainNumber::DEFAULT),
+            DomainChoice::Name(name) => {
+                let name = name.to_ascii_lowercase();
+                directory.domain_named(name.trim_end_matches('.')).map(|domain| domain.number)
+            }
+            DomainChoice::Id(id) => {
+                directory.domain_seen(context.workspace.number, *id).map(|held| held.record.number)
+            }
+        };
+        let held = number.and_then(|number| directory.held_domain(number));
+        // Another workspace's domain is as unknown as one that does not exist.
+        let usable =
+            held.filter(|held| held.record.workspace.is_none_or(|owner| owner == context.workspace.number));
+        usable.cloned().ok_or_else(|| Invalid::new("domain", "is not a domain of this workspace").into())
+    }
+
+    pub(in crate::core) fn needs_table(&self, workspace: WorkspaceNumber, options: &Options) -> bool {
+        !options.tags.is_empty() || options.campaign.is_some() || self.leads_here(workspace, options)
+    }
+
+    /// Repeats the check for loops under the lock if exclusive writes have ended since `checked_at`.
+    /// Reads a few records that the check before the lock has just read.
+    fn check_again(
+        &self,
+        checked_at: u64,
+        workspace: WorkspaceNumber,
+        prepared: &Prepared,
+    ) -> Result<(), Error> {
+        if checked_at == self.exclusive.generation() {
+            return Ok(());
+        }
+        let domain = prepared.domain.record.number;
+        let own = (workspace, &prepared.options);
+        self.check_loop(domain, prepared.code.as_ref(), own, &Siblings::default())
+    }
+
+    pub(in crate::core) fn check_tags(&self, workspace: WorkspaceNumber, tags: &[Id]) -> Result<(), Error> {
+        for tag in tags {
+            if self.table.get::<Tag>(&keys::tag(workspace, *tag))?.is_none() {
+                return Err(Invalid::new("tagIds", format!("{tag} is not a tag of this workspace")).into());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,481 @@
+//! Lists of links: filtered, sorted, by page or by cursor.
+//!
+//! In the order of creation a page costs what it shows and skips. Other orders and searches read
+//! the whole list, holding no more of it than the page asked for. What they may cost is bounded by
+//! `links.scan_max`; the page of one that costs more is marked `incomplete`, and in the order of
+//! creation its cursor continues where it ended.
+//!
+//! Everything long is read in slices on the [`crate::core::pools::cpu_pool`], between which other tenants have
+//! their turns and a client that hung up ends the reading.
+
+use std::cmp::Ordering;
+
+use super::query::{Cursor, LinkQuery, Page, Sort};
+use crate::core::pools::cpu_pool::Cancel;
+use crate::core::{Context, Error, Links, Shared};
+use crate::model::Invalid;
+use crate::model::domain::DomainNumber;
+use crate::model::id::Id;
+use crate::model::link::{Link, TITLE_MAX};
+use crate::model::workspace::WorkspaceNumber;
+use crate::table::{Found, List, Order, ReadView, Scanned};
+
+/// Deepest row of a sorted list: what everything before it is sorted by is held in memory.
+const SORTED_DEPTH_MAX: u64 = 10_000;
+
+/// Rows beyond the depth of a sorted list that are held before the surplus is sorted out.
+const SORTED_SURPLUS: usize = 1_024;
+
+/// What one row of a sorted list takes while it is sorted: with a title, the longest one.
+const RANKED_BYTES: usize = 64;
+const RANKED_TITLE_BYTES: usize = 64 + 4 * TITLE_MAX;
+
+/// Most bytes of the links of one page, as [`listed_bytes`] counts them: 100 links of 5 KB each, where
+/// usual ones have some 500 bytes. A page of longer links ends early and says so with its cursor; one
+/// without a cursor is refused, and names the limit that fits.
+const PAGE_BYTES: usize = 512 * 1024;
+
+/// Most bytes of one link as record, view and text together, by the bounds on its fields.
+pub const LINK_BYTES_MAX: usize = 192 * 1024;
+
+/// The same of a link in a list, which shows less of it.
+const LISTED_BYTES_MAX: usize = 64 * 1024;
+
+/// A text buffer that grows may be twice as large as its text, beside the views that it is made from.
+const PER_LISTED_BYTE: usize = 3;
+
+/// Most bytes of one tag of a link, as a view.
+const TAG_BYTES: usize = 4 * crate::model::tag::NAME_MAX + 96;
+
+/// What a link's numbers, dates and names take in a list.
+const LISTED_FIXED: usize = 600;
+
+/// Steps of one slice ([`crate::table::Table::scan`]): a few milliseconds to some dozen, which is what
+/// another tenant's search waits for.
+pub(in crate::core) const SLICE_STEPS: u64 = 10_000;
+
+impl Links {
+    /// Returns a page of the acting workspace's links.
+    pub async fn list(&self, context: &Context, query: LinkQuery) -> Result<Page, Error> {
+        let is_scan = query.is_scan();
+        let mut search = Search::new(context.workspace.number, query, self.0.settings.scan_max);
+        // A page in the order of creation is read beside the pool, unless it turns out to lie behind
+        // the many links that an import has staged.
+        if !is_scan {
+            let read = self.blocking(move |shared| search.slice(shared, &Cancel::default())).await?;
+            match read {
+                ListRange::Page(page) => return Ok(*page),
+                ListRange::Rest(rest) => search = rest,
+            }
+        }
+        let mut read = self.scanning(&context.tenant, |shared, cancel| search.slice(shared, cancel)).await?;
+        loop {
+            match read {
+                ListRange::Page(page) => return Ok(*page),
+                ListRange::Rest(rest) => {
+                    let slice = move |shared: &Shared, cancel: &Cancel| rest.slice(shared, cancel);
+                    read = self.resume_scanning(&context.tenant, slice).await?;
+                }
+            }
+        }
+    }
+}
+
+impl LinkQuery {
+    /// Returns the most bytes that the page may take while it is produced: views and text, the link
+    /// that is read at the moment, and, in orders that need it, what the list is sorted by.
+    pub fn largest_bytes(&self) -> usize {
+        let page = PER_LISTED_BYTE * (self.limit * LISTED_BYTES_MAX).min(PAGE_BYTES + LISTED_BYTES_MAX);
+        let row = match self.sort {
+            Sort::Newest | Sort::Oldest => 0,
+            Sort::Clicks => RANKED_BYTES,
+            Sort::Title => RANKED_TITLE_BYTES,
+        };
+        let depth = match self.at {
+            Cursor::Page(page) => page.saturating_mul(self.limit as u64).min(SORTED_DEPTH_MAX),
+            Cursor::After(_) => 0,
+        };
+        let rows = usize::try_from(depth).unwrap_or(0) + SORTED_SURPLUS;
+        LINK_BYTES_MAX / 2 + page + row * rows
+    }
+
+    /// Returns whether it looks at many links: at all, or at those of the pages before.
+    fn is_scan(&self) -> bool {
+        let is_deep = match self.at {
+            Cursor::Page(page) => page.saturating_mul(self.limit as u64) > SORTED_DEPTH_MAX,
+            Cursor::After(_) => false,
+        };
+        let is_filtered = self.search.is_some() || self.domain.is_some() || self.is_active.is_some();
+        // A tag or a campaign has a list of its own; of both, one is a filter.
+        let is_both = self.tag.is_some() && self.campaign.is_some();
+        is_deep || is_filtered || is_both || matches!(self.sort, Sort::Clicks | Sort::Title)
+    }
+
+    fn order(&self) -> Order {
+        match self.sort {
+            Sort::Oldest => Order::Oldest,
+            Sort::Newest | Sort::Clicks | Sort::Title => Order::Newest,
+        }
+    }
+}
+
+/// The part of a query that looks at each link.
+struct Filter {
+    needle: Option<String>,
+    domain: Option<DomainNumber>,
+    /// Where the list is not the tag's own.
+    tag: Option<Id>,
+    is_active: Option<bool>,
+}
+
+impl Filter {
+    fn admits(&self, link: &Link) -> bool {
+        let options = &link.options;
+        let tagged = self.tag.is_none_or(|tag| options.tags.contains(&tag));
+        let domain = self.domain.is_none_or(|domain| link.domain == domain);
+        let active = self.is_active.is_none_or(|active| options.is_active == active);
+        tagged && domain && active && self.needle.as_ref().is_none_or(|needle| matches(link, needle))
+    }
+
+    fn admits_all(&self) -> bool {
+        self.needle.is_none() && self.domain.is_none() && self.is_active.is_none() && self.tag.is_none()
+    }
+}
+
+pub(in crate::core) fn matches(link: &Link, needle: &str) -> bool {
+    let options = &link.options;
+    let title = options.title.as_deref().unwrap_or("");
+    [link.code.as_str(), title, options.destination.as_str()]
+        .iter()
+        .any(|text| text.to_lowercase().contains(needle))
+}
+
+/// What one slice of a search came to.
+enum ListRange {
+    Page(Box<Page>),
+    Rest(Box<Search>),
+}
+
+/// A list being read, between two slices.
+struct Search {
+    workspace: WorkspaceNumber,
+    query: LinkQuery,
+    /// `None` before the first slice.
+    source: Option<Source>,
+    view: ReadView,
+    part: Part,
+    /// The next slice begins behind this link.
+    after: Option<Id>,
+    /// Steps that it may still take.
+    steps: u64,
+    gathered: Gathered,
+}
+
+/// What is read, and what of it is shown.
+struct Source {
+    list: List,
+    filter: Filter,
+}
+
+/// The part of the list that is being read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// From the page's beginning: what it shows and, for the total of a filtered list, what follows.
+    Page,
+    /// From the list's beginning to the cursor, for the total.
+    BeforeCursor,
+    /// All of a list that is put into another order.
+    Sorted,
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Gathered {
+    /// Matches that the pages before show, yet to be skipped.
+    skip: u64,
+    links: Vec<Link>,
+    /// What they take, as [`listed_bytes`] counts.
+    bytes: usize,
+    /// Whether there is a match behind them.
+    more: bool,
+    /// Whether the page ended at [`PAGE_BYTES`].
+    is_cut: bool,
+    /// Of a sorted list.
+    best: Vec<Ranked>,
+    /// Matches.
+    total: u64,
+}
+
+impl Search {
+    fn new(workspace: WorkspaceNumber, query: LinkQuery, steps: u64) -> Box<Search> {
+        let (after, skip) = match query.at {
+            Cursor::After(id) => (Some(id), 0),
+            Cursor::Page(page) => (None, (page - 1).saturating_mul(query.limit as u64)),
+        };
+        let part = match query.sort {
+            Sort::Newest | Sort::Oldest => Part::Page,
+            Sort::Clicks | Sort::Title => Part::Sorted,
+        };
+        let gathered = Gathered { skip, ..Gathered::default() };
+        let (source, view) = (None, ReadView::default());
+        Box::new(Search { workspace, query, source, view, part, after, steps, gathered })
+    }
+
+    /// Reads on for one slice.
+    fn slice(mut self: Box<Search>, shared: &Shared, cancel: &Cancel) -> Result<ListRange, Error> {
+        if self.source.is_none() {
+            if self.part == Part::Sorted {
+                self.query.depth()?;
+            }
+            self.view = shared.table.view(self.workspace)?;
+            self.source = shared.source(self.workspace, &self.query)?;
+        }
+        let Some(source) = self.source.take() else {
+            return Ok(ListRange::Page(Box::new(empty(&self.query))));
+        };
+        let slice = SLICE_STEPS.min(self.steps);
+        let mut left = slice;
+        let scanned = self.read(shared, &source, cancel, &mut left)?;
+        self.steps -= slice - left;
+        let is_whole = !source.filter.admits_all();
+        let ended = match scanned {
+            Scanned::Spent(at) => {
+                self.after = Some(at);
+                false
+            }
+            Scanned::End | Scanned::Stopped => {
+                let is_counted = !is_whole || self.part != Part::Page;
+                if !is_counted && matches!(self.query.at, Cursor::After(_)) {
+                    (self.part, self.after) = (Part::BeforeCursor, None);
+                    false
+                } else {
+                    true
+                }
+            }
+        };
+        if !ended && self.steps > 0 {
+            self.source = Some(source);
+            return Ok(ListRange::Rest(self));
+        }
+        self.page(shared, &source, ended).map(|page| ListRange::Page(Box::new(page)))
+    }
+
+    fn read(
+        &mut self,
+        shared: &Shared,
+        source: &Source,
+        cancel: &Cancel,
+        steps: &mut u64,
+    ) -> Result<Scanned, Error> {
+        let Search { workspace, query, view, part, after, gathered, .. } = self;
+        let order = query.order();
+        let mut failure = None;
+        let mut each = |found: Found<Link>| {
+            let link = found.record;
+            if *part == Part::BeforeCursor && is_behind_cursor(query.at, order, link.id) {
+                return false;
+            }
+            if !source.filter.admits(&link) {
+                return !cancel.is_set();
+            }
+            gathered.total += 1;
+            let goes_on = match part {
+                Part::Page => gathered.show(link, query.limit) || !source.filter.admits_all(),
+                Part::BeforeCursor => true,
+                Part::Sorted => match shared.rank(query.sort, &link) {
+                    Ok(ranked) => gathered.rank(ranked, query),
+                    Err(error) => {
+                        failure = Some(error);
+                        false
+                    }
+                },
+            };
+            goes_on && !cancel.is_set()
+        };
+        let scanned = shared.table.scan(view, *workspace, &source.list, order, *after, steps, &mut each)?;
+        failure.map_or(Ok(scanned), Err)
+    }
+
+    /// Makes the page of what was found: of all there is, or, when it is not `complete`, of what the
+    /// steps reached.
+    fn page(self, shared: &Shared, source: &Source, is_complete: bool) -> Result<Page, Error> {
+        let Search { workspace, query, part, after, mut gathered, .. } = self;
+        let mut next = None;
+        if part == Part::Sorted {
+            let depth = usize::try_from(query.depth()?).expect("at most 10,000");
+            gathered.best.sort_by(Ranked::order);
+            let best = std::mem::take(&mut gathered.best);
+            for ranked in best.into_iter().take(depth).skip(depth - query.limit) {
+                // A link deleted since is left out.
+                let Some(found) = shared.table.link_by_id(workspace, ranked.id)? else { continue };
+                let link = shorten(found.record);
+                gathered.bytes += listed_bytes(&link);
+                if gathered.bytes > PAGE_BYTES && !gathered.links.is_empty() {
+                    return Err(too_long(gathered.links.len()));
+                }
+                gathered.links.push(link);
+            }
+        } else {
+            if gathered.is_cut && query.is_whole {
+                return Err(too_long(gathered.links.len()));
+            }
+            let is_cut = !is_complete && part == Part::Page;
+            let is_full = gathered.links.len() == query.limit;
+            next = match gathered.links.last() {
+                Some(last) if gathered.more || (is_cut && is_full) => Some(last.id),
+                _ if is_cut => after,
+                _ => None,
+            };
+            if source.filter.admits_all() {
+                gathered.total = shared.table.count(workspace, &source.list)?;
+            }
+        }
+        let links = gathered.links.into_iter().map(|link| shared.view(link)).collect::<Result<_, _>>()?;
+        Ok(Page { links, total: gathered.total, next, incomplete: !is_complete, ..empty(&query) })
+    }
+}
+
+fn is_behind_cursor(at: Cursor, order: Order, id: Id) -> bool {
+    match (at, order) {
+        (Cursor::After(cursor), Order::Newest) => id < cursor,
+        (Cursor::After(cursor), Order::Oldest) => id > cursor,
+        (Cursor::Page(_), _) => false,
+    }
+}
+
+impl Gathered {
+    /// Takes a match in the order of creation. Returns whether the page may need another one.
+    fn show(&mut self, link: Link, limit: usize) -> bool {
+        if self.skip > 0 {
+            self.skip -= 1;
+        } else if self.more || self.links.len() == limit {
+            self.more = true;
+        } else {
+            let link = shorten(link);
+            self.bytes += listed_bytes(&link);
+            if self.bytes > PAGE_BYTES && !self.links.is_empty() {
+                (self.more, self.is_cut) = (true, true);
+            } else {
+                self.links.push(link);
+            }
+        }
+        !self.more
+    }
+
+    /// Takes a match of a sorted list.
+    fn rank(&mut self, ranked: Ranked, query: &LinkQuery) -> bool {
+        self.best.push(ranked);
+        // Sorting now and then keeps both memory and time per link bounded.
+        let depth = usize::try_from(query.depth().unwrap_or(SORTED_DEPTH_MAX)).expect("at most 10,000");
+        if self.best.len() >= depth + SORTED_SURPLUS {
+            self.best.sort_by(Ranked::order);
+            self.best.truncate(depth);
+        }
+        true
+    }
+}
+
+impl LinkQuery {
+    /// Returns the last row of a page of a sorted list. Rejects pages that lie too deep for one.
+    fn depth(&self) -> Result<u64, Invalid> {
+        let Cursor::Page(page) = self.at else {
+            let why = "works only in the order of creation; use page with this sort";
+            return Err(Invalid::new("cursor", why));
+        };
+        let depth = page.saturating_mul(self.limit as u64);
+        if depth > SORTED_DEPTH_MAX {
+            let why = "reaches deeper than 10000 links, which only the order of creation can";
+            return Err(Invalid::new("page", why));
+        }
+        Ok(depth)
+    }
+}
+
+impl Shared {
+    /// Returns what a query reads, or `None` when nothing can match.
+    fn source(&self, workspace: WorkspaceNumber, query: &LinkQuery) -> Result<Option<Source>, Error> {
+        let domain = match &query.domain {
+            Some(name) => match self.domain_of_name(name) {
+                Some(domain) => Some(domain),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        let (list, tag) = match (&query.campaign, query.tag) {
+            (Some(named), tag) => {
+                let found = self.campaign(workspace, named)?;
+                (List::Campaign(found.map_or_else(|| named.id.clone(), |found| found.record.id)), tag)
+            }
+            (None, Some(tag)) => (List::Tag(tag), None),
+            (None, None) => (List::All, None),
+        };
+        let needle = query.search.as_ref().map(|text| text.to_lowercase()).filter(|text| !text.is_empty());
+        let filter = Filter { needle, domain, tag, is_active: query.is_active };
+        Ok(Some(Source { list, filter }))
+    }
+
+    fn domain_of_name(&self, name: &str) -> Option<DomainNumber> {
+        if self.site.is_named(name) {
+            return Some(DomainNumber::DEFAULT);
+        }
+        self.directory.load().domain_named(&name.to_ascii_lowercase()).map(|domain| domain.number)
+    }
+
+    fn rank(&self, sort: Sort, link: &Link) -> Result<Ranked, Error> {
+        let clicks = if sort == Sort::Clicks { self.clicks_of(link)? } else { 0 };
+        let title =
+            (sort == Sort::Title).then(|| link.options.title.as_deref().map(str::to_lowercase)).flatten();
+        Ok(Ranked { clicks, title, id: link.id })
+    }
+}
+
+struct Ranked {
+    clicks: u64,
+    title: Option<String>,
+    id: Id,
+}
+
+impl Ranked {
+    /// Most clicks first; titles in order, those without last; then the newest.
+    fn order(&self, other: &Ranked) -> Ordering {
+        let clicks = other.clicks.cmp(&self.clicks);
+        let titles = match (&self.title, &other.title) {
+            (Some(ours), Some(theirs)) => ours.cmp(theirs),
+            (ours, theirs) => theirs.is_some().cmp(&ours.is_some()),
+        };
+        clicks.then(titles).then(other.id.cmp(&self.id))
+    }
+}
+
+/// Takes what no list shows out of a link: a page holds up to 100 of them.
+pub(in crate::core) fn shorten(mut link: Link) -> Link {
+    let options = &mut link.options;
+    options.description = None;
+    options.image = None;
+    options.expired_url = None;
+    options.webhook_urls = Vec::new();
+    options.notes = None;
+    link
+}
+
+/// Returns how many bytes a shortened link takes as a view: its texts, the destination twice (as it is
+/// stored and with its UTM parameters), and its tags at their longest.
+pub(in crate::core) fn listed_bytes(link: &Link) -> usize {
+    let options = &link.options;
+    let title = options.title.as_ref().map_or(0, |title| title.len());
+    let utm = options.target().as_str().len();
+    LISTED_FIXED + options.destination.as_str().len() + utm + title + options.tags.len() * TAG_BYTES
+}
+
+fn too_long(fits: usize) -> Error {
+    let why = format!("must be at most {fits} here: the links of this page are longer than 512 KB together");
+    Invalid::new("limit", why).into()
+}
+
+fn empty(query: &LinkQuery) -> Page {
+    let page = match query.at {
+        Cursor::Page(page) => page,
+        Cursor::After(_) => 1,
+    };
+    Page { links: Vec::new(), total: 0, page, limit: query.limit, next: None, incomplete: false }
+}

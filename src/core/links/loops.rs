@@ -1,0 +1,338 @@
+//! Redirect loops: which places of this server a link or a domain may send a visitor to, and the
+//! check that no write closes a loop of them.
+//!
+//! [`Routes::edges`] is the one list of such places. A new field that holds a destination does not
+//! compile until the list names it. Every write that adds an edge is checked by [`search()`]: links
+//! ([`check`]), domains, imports, and the custom values of a workspace, which fill destinations.
+//! `doctor` runs the same search over the log.
+//!
+//! Two kinds of loops pass the check: those that an older version or another `public_url` left
+//! behind, and those that a write cannot see, such as a path that a later link forwards. The visit
+//! follows the chain before it redirects (`visit::loops`), so these end there.
+
+mod check;
+mod fallback;
+mod search;
+mod survey;
+
+use std::collections::{BTreeMap, HashMap};
+
+use url::Url;
+
+pub(in crate::core) use self::check::FilledLinks;
+pub(crate) use self::fallback::misdirected;
+pub(crate) use self::search::{Fault, Graph, Start, search};
+pub use self::survey::{Report, Survey};
+use crate::core::Site;
+use crate::core::tenants::contacts::CONTACT_PATH;
+use crate::core::tenants::directory::Directory;
+use crate::model::destination::{Destination, ExtraSchemes};
+use crate::model::domain::{Domain, DomainNumber};
+use crate::model::id::Id;
+use crate::model::link::Options;
+use crate::model::short_code::{ShortCode, canonical, first_segment, is_reserved};
+use crate::model::workspace::WorkspaceNumber;
+
+/// Most links and roots of this server, one behind the other, that a written destination may lead
+/// through. Browsers follow some 20 redirects in all and the destination may add its own, so 8
+/// leave more than half. Past it: the write is rejected.
+pub const HOPS_MAX: usize = 8;
+
+/// A place of this server that may redirect a visitor.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Hop {
+    /// A short code, whether or not a link has it.
+    Link {
+        /// Its domain.
+        domain: DomainNumber,
+        /// The code, as the domain keys it.
+        code: ShortCode,
+        /// What follows the code in the path, without the slash between; a link may forward it.
+        rest: Box<str>,
+    },
+    /// The address that one contact has for a link: the signed part of its path.
+    Contact(Box<str>),
+    /// The `/` of a domain.
+    Root(DomainNumber),
+}
+
+/// How a visitor gets from a place to the destination of an [`Edge`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// By a click on the link; what follows its code in the path is appended or not found.
+    Click {
+        /// Whether it is appended.
+        forwards_path: bool,
+    },
+    /// By a click on the link once it has expired or is used up.
+    Expired,
+    /// By the domain's `/`.
+    Root,
+    /// By a code of the domain that leads nowhere. Never followed to this server.
+    Fallback,
+}
+
+/// A place that a link or a domain may lead to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Edge {
+    /// The field that holds the destination.
+    pub(crate) field: &'static str,
+    pub(crate) to: Destination,
+    pub(crate) via: Via,
+}
+
+impl Edge {
+    /// Returns where this edge leads a visitor whose path has `rest` behind the code.
+    fn behind(&self, rest: &str) -> Option<Destination> {
+        match self.via {
+            Via::Click { .. } if rest.is_empty() => Some(self.to.clone()),
+            Via::Click { forwards_path: true } => self.to.with_path_behind(rest),
+            Via::Expired | Via::Root => Some(self.to.clone()),
+            Via::Click { forwards_path: false } | Via::Fallback => None,
+        }
+    }
+}
+
+/// What has edges.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin<'a> {
+    /// A link of this workspace.
+    Link(WorkspaceNumber, &'a Options),
+    Domain(&'a Domain),
+}
+
+/// Links about to be written by the same command: places with all their edges. A code may be here
+/// and in the table as well, since a row may yet fail; then the edges of both count.
+#[derive(Clone, Debug, Default)]
+pub(in crate::core) struct Siblings {
+    links: HashMap<(DomainNumber, ShortCode), Vec<Edge>>,
+    /// Links that keep an id they had elsewhere, which contact links may name.
+    ids: HashMap<Id, (DomainNumber, ShortCode)>,
+}
+
+impl Siblings {
+    pub(in crate::core) fn add(&mut self, domain: DomainNumber, code: ShortCode, edges: Vec<Edge>) {
+        self.links.entry((domain, code)).or_default().extend(edges);
+    }
+
+    pub(in crate::core) fn name(&mut self, id: Id, domain: DomainNumber, code: ShortCode) {
+        self.ids.insert(id, (domain, code));
+    }
+
+    pub(in crate::core) fn len(&self) -> usize {
+        self.links.len().max(self.ids.len())
+    }
+
+    pub(in crate::core) fn clear(&mut self) {
+        self.links.clear();
+        self.ids.clear();
+    }
+}
+
+/// Values of a workspace's placeholders.
+type Values = BTreeMap<Box<str>, Box<str>>;
+
+/// What decides where a destination leads within this server, at one instant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Routes<'a> {
+    pub(crate) site: &'a Site,
+    pub(crate) directory: &'a Directory,
+    pub(crate) schemes: &'a ExtraSchemes,
+    /// A domain that is about to be written, in place of the one in the directory.
+    unwritten: Option<&'a Domain>,
+    /// Values that a workspace is about to get.
+    values: Option<(WorkspaceNumber, &'a Values)>,
+}
+
+impl<'a> Routes<'a> {
+    pub(crate) fn new(site: &'a Site, directory: &'a Directory, schemes: &'a ExtraSchemes) -> Routes<'a> {
+        Routes { site, directory, schemes, unwritten: None, values: None }
+    }
+
+    /// As these, with a domain that is about to be written.
+    pub(in crate::core) fn with_domain(self, domain: &'a Domain) -> Routes<'a> {
+        Routes { unwritten: Some(domain), ..self }
+    }
+
+    /// As these, with custom values that a workspace is about to get.
+    fn with_values(self, workspace: WorkspaceNumber, values: &'a Values) -> Routes<'a> {
+        Routes { values: Some((workspace, values)), ..self }
+    }
+
+    /// Lists every place that `origin` may lead a visitor to, now or later: whether a link has
+    /// expired, or can expire at all, does not matter. A destination whose placeholders have no
+    /// values leads nowhere until the workspace gets them, which is checked as well.
+    pub(crate) fn edges(&self, origin: Origin<'_>) -> Vec<Edge> {
+        let mut edges = Vec::with_capacity(2);
+        let mut add = |field, to, via| edges.extend(Option::map(to, |to| Edge { field, to, via }));
+        match origin {
+            Origin::Link(workspace, options) => {
+                // Every field by its name: a new one that holds a destination has to be judged here.
+                let Options {
+                    destination,
+                    utm,
+                    expired_url,
+                    forward_path,
+                    link_type: _,
+                    status: _,
+                    title: _,
+                    description: _,
+                    image: _,
+                    is_active: _,
+                    cloaked: _,
+                    password: _,
+                    valid_since: _,
+                    expires_at: _,
+                    max_clicks: _,
+                    forward_parameters: _,
+                    block_bots: _,
+                    count_bots: _,
+                    meta_pixel_id: _,
+                    google_tag_id: _,
+                    webhook_urls: _,
+                    tags: _,
+                    campaign: _,
+                    notes: _,
+                } = options;
+                let target = self.filled(workspace, destination).map(|to| to.with_utm(utm));
+                add("url", target, Via::Click { forwards_path: *forward_path });
+                add("expiredUrl", expired_url.clone(), Via::Expired);
+            }
+            Origin::Domain(domain) => {
+                let Domain {
+                    not_found_url,
+                    expired_url,
+                    root_url,
+                    number: _,
+                    id: _,
+                    name: _,
+                    workspace: _,
+                    base_url: _,
+                    case_sensitive: _,
+                    verified_at: _,
+                    created_at: _,
+                } = domain;
+                add("rootUrl", root_url.clone(), Via::Root);
+                add("notFoundUrl", not_found_url.clone(), Via::Fallback);
+                add("expiredUrl", expired_url.clone(), Via::Fallback);
+            }
+        }
+        edges
+    }
+
+    fn filled(&self, workspace: WorkspaceNumber, destination: &Destination) -> Option<Destination> {
+        if !destination.is_fillable() {
+            return Some(destination.clone());
+        }
+        let coming = self.values.filter(|(number, _)| *number == workspace).map(|(_, values)| values);
+        let values = coming.or_else(|| Some(&self.directory.workspace(workspace)?.record.custom_values))?;
+        destination.filled(values, self.schemes).ok()
+    }
+
+    /// Returns the domain of this server that a destination leads to, with the parsed destination.
+    fn domain_of(&self, destination: &Destination) -> Option<(&'a Domain, Url)> {
+        let named = |host: &str| {
+            let is_it = |domain: &&'a Domain| domain.name.as_ref().is_some_and(|name| name.as_str() == host);
+            let unwritten = self.unwritten.filter(is_it);
+            unwritten.or_else(|| self.directory.domain_named(host).map(|domain| &**domain))
+        };
+        if let Some(host) = plain_host(destination.as_str())
+            && !self.site.may_be_reached_by(host)
+            && named(host).is_none()
+        {
+            return None;
+        }
+        let url = destination.to_url().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+        let domain = if self.site.is_reached_by(&url) {
+            self.directory.domain(DomainNumber::DEFAULT).map(|domain| &**domain)
+        } else {
+            named(url.host_str()?.trim_end_matches('.'))
+        }?;
+        Some((domain, url))
+    }
+
+    /// Whether a destination leads to this server, to a short link or not.
+    pub(crate) fn is_here(&self, destination: &Destination) -> bool {
+        self.domain_of(destination).is_some()
+    }
+
+    /// Returns the place of this server that a destination leads to, if visitors may be redirected
+    /// from there.
+    pub(crate) fn hop(&self, destination: &Destination) -> Option<Hop> {
+        let (domain, url) = self.domain_of(destination)?;
+        let path = url.path();
+        if let Some(token) = path.strip_prefix(CONTACT_PATH) {
+            return Some(Hop::Contact(token.into()));
+        }
+        let path = path.strip_prefix('/').unwrap_or(path);
+        if path.is_empty() {
+            // The page of a share comes before the domain's `rootUrl`.
+            let mut pairs = url.query_pairs();
+            let is_share = domain.number == DomainNumber::DEFAULT
+                && pairs.any(|(name, value)| name == "share" && !value.is_empty());
+            return (!is_share).then_some(Hop::Root(domain.number));
+        }
+        let (segment, rest) = first_segment(path);
+        let code = canonical(segment)?;
+        if is_reserved(&code) {
+            return None;
+        }
+        let code = domain.key_of(ShortCode::parse(&code).ok()?);
+        Some(Hop::Link { domain: domain.number, code, rest: rest.into() })
+    }
+
+    /// Whether any of the edges leads to this server.
+    pub(crate) fn any_leads_here(&self, edges: &[Edge]) -> bool {
+        edges.iter().any(|edge| self.hop(&edge.to).is_some())
+    }
+
+    fn root_of(&self, number: DomainNumber) -> Option<&'a Domain> {
+        let unwritten = self.unwritten.filter(|domain| domain.number == number);
+        unwritten.or_else(|| self.directory.domain(number).map(|domain| &**domain))
+    }
+}
+
+/// Returns the host of a web address whose host is a name in its normal form and so needs no
+/// parser: nearly every destination leads elsewhere, and creating a link looks several times.
+fn plain_host(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let host = &rest[..rest.find(['/', '?', '#'])?];
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+    // A number at the end makes it an address, of which there are many spellings.
+    let is_name = host.as_bytes().last().is_some_and(u8::is_ascii_lowercase) && host.bytes().all(is_plain);
+    (is_name && !host.contains("0x")).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_are_plain_to_see() {
+        let rows = [
+            ("https://example.com/a", Some("example.com")),
+            ("http://e-1.example.com/?a", Some("e-1.example.com")),
+            ("https://example.com", None),
+            ("https://example.com:8080/", None),
+            ("https://example.com./", None),
+            ("https://Example.com/", None),
+            ("https://u@example.com/", None),
+            ("https://u:p@example.com/", None),
+            ("https://127.0.0.1/", None),
+            ("https://0x7f.0x0a/", None),
+            ("https://[::1]/", None),
+            ("https:///example.com/", None),
+            ("https:example.com/", None),
+            ("https://exa\\mple.com/", None),
+            ("https://exa\tmple.com/", None),
+            ("mailto:a@example.com/", None),
+        ];
+        for (text, want) in rows {
+            assert_eq!(plain_host(text), want, "{text}");
+            if let Some(host) = want {
+                let url = url::Url::parse(text).expect("valid");
+                assert_eq!(url.host_str(), Some(host), "{text}");
+            }
+        }
+    }
+}

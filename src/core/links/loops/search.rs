@@ -1,0 +1,266 @@
+//! The bounded search behind every check for loops: depth first, each place once.
+
+use std::collections::HashMap;
+
+use super::fallback::is_own_root;
+use super::{Edge, HOPS_MAX, Hop, Origin, Routes, Via};
+use crate::model::destination::Destination;
+use crate::model::domain::DomainNumber;
+use crate::model::short_code::ShortCode;
+
+/// Most places that one search visits: each has two edges at most, so chains within [`HOPS_MAX`]
+/// could still name 500. Bounds what the table reads while other writers wait. Past it:
+/// [`Fault::TooMany`].
+const VISITED_MAX: usize = 64;
+
+/// Where the edges of links come from.
+pub(crate) trait Graph {
+    /// Why they cannot be read.
+    type Error;
+
+    /// Returns every edge of the link that has this code; none without a link.
+    fn edges_of(&self, domain: DomainNumber, code: &ShortCode) -> Result<Vec<Edge>, Self::Error>;
+
+    /// Returns the link that a contact's address stands for, if there is one.
+    fn link_of_contact(&self, token: &str) -> Result<Option<(DomainNumber, ShortCode)>, Self::Error>;
+}
+
+/// Why a destination must not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It leads back to the start of the search.
+    Back,
+    /// It leads into a loop of others.
+    Loop,
+    /// It leads through more than [`HOPS_MAX`] places, one behind the other.
+    TooLong,
+    /// It leads to more than [`VISITED_MAX`] places in all.
+    TooMany,
+}
+
+impl Fault {
+    /// Returns the rule that a destination breaks, after the name of its field.
+    pub(crate) fn rule(self, back: &str) -> String {
+        match self {
+            Fault::Back => back.to_owned(),
+            Fault::Loop => "must not lead into a loop of other links of this server; change one of those \
+                            first"
+                .to_owned(),
+            Fault::TooLong => format!(
+                "must not lead through more than {HOPS_MAX} of this server's links, one behind the other; \
+                 shorten the chain"
+            ),
+            Fault::TooMany => format!(
+                "must not lead to more than {VISITED_MAX} of this server's links in all, expiredUrl and \
+                 further links included"
+            ),
+        }
+    }
+}
+
+/// Why a search ended early.
+enum Stop<E> {
+    Fault(Fault),
+    Failed(E),
+}
+
+/// The place that a destination is written to, with all its edges as they will be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start<'a> {
+    pub(crate) hop: &'a Hop,
+    pub(crate) edges: &'a [Edge],
+}
+
+struct Search<'a, G> {
+    graph: &'a G,
+    routes: Routes<'a>,
+    start: Option<Start<'a>>,
+    /// By place: how many places the longest chain from it has, itself included; `None` while the
+    /// place is on the path from the start.
+    heights: HashMap<Hop, Option<usize>>,
+}
+
+/// Looks for a fault in where `to` leads. `start` is where it stands; `None` for a link whose code is
+/// not generated yet, to which nothing leads.
+pub(crate) fn search<G: Graph>(
+    graph: &G,
+    routes: Routes<'_>,
+    start: Option<Start<'_>>,
+    to: &Destination,
+) -> Result<Option<Fault>, G::Error> {
+    let Some(first) = routes.hop(to) else { return Ok(None) };
+    let mut search = Search { graph, routes, start, heights: HashMap::new() };
+    match search.height(first) {
+        Ok(height) => Ok((height > HOPS_MAX).then_some(Fault::TooLong)),
+        Err(Stop::Fault(fault)) => Ok(Some(fault)),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
+
+impl<G: Graph> Search<'_, G> {
+    /// Returns how many places the longest chain from `hop` has. Recursive: [`VISITED_MAX`] deep at
+    /// most.
+    fn height(&mut self, hop: Hop) -> Result<usize, Stop<G::Error>> {
+        let Some(hop) = self.resolved(hop)? else { return Ok(1) };
+        let start = self.start.filter(|start| is_same(start.hop, &hop));
+        if start.is_some_and(|start| start.is_entered_by(&hop)) {
+            return Err(Stop::Fault(Fault::Back));
+        }
+        match self.heights.get(&hop) {
+            Some(Some(height)) => return Ok(*height),
+            Some(None) => return Err(Stop::Fault(start.map_or(Fault::Loop, |_| Fault::Back))),
+            None if self.heights.len() == VISITED_MAX => return Err(Stop::Fault(Fault::TooMany)),
+            None => {}
+        }
+        self.heights.insert(hop.clone(), None);
+        let mut height = 1;
+        for to in self.next(&hop)? {
+            if let Some(next) = self.routes.hop(&to) {
+                height = height.max(1 + self.height(next)?);
+            }
+        }
+        self.heights.insert(hop, Some(height));
+        Ok(height)
+    }
+
+    /// Returns the place itself, or the link that a contact's address stands for.
+    fn resolved(&self, hop: Hop) -> Result<Option<Hop>, Stop<G::Error>> {
+        let Hop::Contact(token) = &hop else { return Ok(Some(hop)) };
+        let link = self.graph.link_of_contact(token).map_err(Stop::Failed)?;
+        Ok(link.map(|(domain, code)| Hop::Link { domain, code, rest: Box::default() }))
+    }
+
+    /// Returns where a visitor of this place may be sent.
+    fn next(&self, hop: &Hop) -> Result<Vec<Destination>, Stop<G::Error>> {
+        let start = self.start.filter(|start| is_same(start.hop, hop));
+        let (edges, rest) = match hop {
+            Hop::Link { domain, code, rest } => {
+                let edges = match start {
+                    Some(start) => start.edges.to_vec(),
+                    None => self.graph.edges_of(*domain, code).map_err(Stop::Failed)?,
+                };
+                (edges, &**rest)
+            }
+            Hop::Root(number) => {
+                // A `rootUrl` that leads to the root itself is not followed.
+                let domain = self.routes.root_of(*number);
+                let domain = domain.filter(|domain| !is_own_root(self.routes, domain));
+                (domain.map(|domain| self.routes.edges(Origin::Domain(domain))).unwrap_or_default(), "")
+            }
+            Hop::Contact(_) => return Ok(Vec::new()),
+        };
+        Ok(edges.iter().filter_map(|edge| edge.behind(rest)).collect())
+    }
+}
+
+impl Start<'_> {
+    /// Whether a visitor at `hop`, which is this place, goes on from it as the first one did. With a
+    /// path behind the code only a link that forwards it does; what that leads to is not followed.
+    fn is_entered_by(&self, hop: &Hop) -> bool {
+        let forwards = |edge: &Edge| matches!(edge.via, Via::Click { forwards_path: true });
+        match hop {
+            Hop::Link { rest, .. } => rest.is_empty() || self.edges.iter().any(forwards),
+            Hop::Contact(_) | Hop::Root(_) => true,
+        }
+    }
+}
+
+/// Whether two places are one, whatever follows a code in the path.
+fn is_same(one: &Hop, other: &Hop) -> bool {
+    match (one, other) {
+        (Hop::Link { domain, code, .. }, Hop::Link { domain: of, code: is, .. }) => {
+            domain == of && code == is
+        }
+        _ => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::core::Site;
+    use crate::core::tenants::directory::Directory;
+    use crate::model::destination::ExtraSchemes;
+
+    /// Links by code, each with the codes that its two fields lead to.
+    struct Codes<'a>(&'a [(&'a str, &'a [&'a str])]);
+
+    fn to(code: &str) -> Destination {
+        Destination::parse_web("url", &format!("https://go.test/{code}")).expect("a valid URL")
+    }
+
+    impl Graph for Codes<'_> {
+        type Error = Infallible;
+
+        fn edges_of(&self, _: DomainNumber, code: &ShortCode) -> Result<Vec<Edge>, Infallible> {
+            let of = self.0.iter().filter(|(from, _)| *from == code.as_str());
+            let edge = |code: &&str| Edge { field: "expiredUrl", to: to(code), via: Via::Expired };
+            Ok(of.flat_map(|(_, to)| to.iter().map(edge)).collect())
+        }
+
+        fn link_of_contact(&self, token: &str) -> Result<Option<(DomainNumber, ShortCode)>, Infallible> {
+            Ok(Some((DomainNumber::DEFAULT, ShortCode::from_stored(token))))
+        }
+    }
+
+    /// What a search from `start` by way of `first` finds.
+    fn found(links: &[(&str, &[&str])], start: Option<&str>, first: &str) -> Option<Fault> {
+        let site = Site::parse("https://go.test").expect("a valid site");
+        let (directory, schemes) = (Directory::for_test(), ExtraSchemes::default());
+        let routes = Routes::new(&site, &directory, &schemes);
+        let link = |code| {
+            let code = ShortCode::from_stored(code);
+            Hop::Link { domain: DomainNumber::DEFAULT, code, rest: Box::default() }
+        };
+        let start = start.map(link);
+        let edges = [Edge { field: "expiredUrl", to: to(first), via: Via::Expired }];
+        let start = start.as_ref().map(|hop| Start { hop, edges: &edges });
+        search(&Codes(links), routes, start, &to(first)).unwrap_or_else(|never| match never {})
+    }
+
+    #[test]
+    fn every_edge_of_every_place_is_followed() {
+        let rows: [(&[(&str, &[&str])], _, _, _); 9] = [
+            // Once it has expired, a link leads on whatever follows its code.
+            (&[], Some("a"), "a/b", Some(Fault::Back)),
+            (&[], Some("a"), "b", None),
+            (&[], Some("a"), "a", Some(Fault::Back)),
+            (&[("b", &["x", "c"]), ("c", &["a"])], Some("a"), "b", Some(Fault::Back)),
+            (&[("b", &["x", "c"]), ("c", &["y", "b"])], Some("a"), "b", Some(Fault::Loop)),
+            (&[("b", &["b"])], None, "b", Some(Fault::Loop)),
+            // A diamond is no loop.
+            (&[("b", &["c", "d"]), ("c", &["e"]), ("d", &["e"])], Some("a"), "b", None),
+            (&[("b", &["links/r/2/a"])], Some("a"), "b", Some(Fault::Back)),
+            (&[("b", &["links/r/2/c"]), ("c", &["links/r/2/b"])], None, "b", Some(Fault::Loop)),
+        ];
+        for (links, start, first, want) in rows {
+            assert_eq!(found(links, start, first), want, "{links:?} {start:?}");
+        }
+    }
+
+    /// R76: a chain that is too long does not lead back, and is not said to.
+    #[test]
+    fn eight_in_a_row_are_allowed_and_nine_are_not() {
+        let names: Vec<String> = (0..=HOPS_MAX).map(|n| format!("n{n}")).collect();
+        let next: Vec<[&str; 1]> = names.iter().skip(1).map(|name| [name.as_str()]).collect();
+        let links: Vec<(&str, &[&str])> =
+            names.iter().zip(&next).map(|(name, to)| (name.as_str(), &to[..])).collect();
+        assert_eq!(found(&links, Some("a"), "n1"), None);
+        assert_eq!(found(&links, Some("a"), "n0"), Some(Fault::TooLong));
+        let text = Fault::TooLong.rule("must not lead back to this short link");
+        assert!(text.starts_with("must not lead through more than 8 of this server's links"), "{text}");
+    }
+
+    #[test]
+    fn a_search_visits_no_more_than_its_bound() {
+        // A binary tree: chains of seven places, 127 places in all.
+        let names: Vec<String> = (0..256).map(|n| format!("n{n}")).collect();
+        let below: Vec<[&str; 2]> =
+            (0..128).map(|n| [2 * n, 2 * n + 1].map(|at| names[at].as_str())).collect();
+        let links: Vec<(&str, &[&str])> = (1..64).map(|n| (names[n].as_str(), &below[n][..])).collect();
+        assert_eq!(found(&links, Some("a"), "n1"), Some(Fault::TooMany));
+        assert_eq!(found(&links, Some("a"), "n2"), None);
+    }
+}

@@ -1,0 +1,153 @@
+//! Loops among all links of a log, for `doctor`: the records of the directory first, then every
+//! link; the same edges and the same search as when a link is written.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+
+use super::{Edge, Fault, Graph, Hop, Origin, Routes, Start, misdirected, search};
+use crate::core::tenants::contacts;
+use crate::core::tenants::directory::Directory;
+use crate::core::{Settings, Site};
+use crate::log::{Position, Put, Record};
+use crate::model::destination::ExtraSchemes;
+use crate::model::domain::DomainNumber;
+use crate::model::id::Id;
+use crate::model::short_code::ShortCode;
+use crate::settings::BadSetting;
+use crate::table::keys;
+use crate::table::record::{Corrupt, Staged};
+
+/// Links that lead to this server and are looked at, some 400 bytes each. Past it: counted only.
+const KEPT_MAX: usize = 200_000;
+
+/// Loops that are named; the others are counted.
+const NAMED_MAX: usize = 3;
+
+/// A place with its edges, in the log that is surveyed.
+type Place = (DomainNumber, ShortCode);
+
+/// The links that lead to this server, collected record by record.
+pub struct Survey {
+    site: Site,
+    schemes: ExtraSchemes,
+    directory: Directory,
+    /// Links that lead to this server. All others end every chain.
+    kept: HashMap<Place, Vec<Edge>>,
+    ids: HashMap<Id, Place>,
+    links: u64,
+    leading_here: u64,
+}
+
+/// What a survey found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Links in all.
+    pub links: u64,
+    /// Links that lead to this server.
+    pub leading_here: u64,
+    /// Those of them that were not looked at, since there are too many.
+    pub left_out: u64,
+    /// Links whose visitors go round, or through too many others.
+    pub looping: u64,
+    /// Some of those, as `code: fault`.
+    pub named: Vec<String>,
+    /// Fallbacks and roots that are not followed, as `domain: field URL`.
+    pub misdirected: Vec<String>,
+    /// Some of the links that lead to this server.
+    pub examples: Vec<String>,
+}
+
+impl Survey {
+    /// Begins a survey of a server with these settings.
+    pub fn new(site: Site, settings: &Settings) -> Result<Survey, BadSetting> {
+        let (directory, kept, ids) = (Directory::default(), HashMap::new(), HashMap::new());
+        Ok(Survey { site, schemes: settings.schemes()?, directory, kept, ids, links: 0, leading_here: 0 })
+    }
+
+    /// Adds a record of the directory; others are ignored. Called for every record before the first
+    /// link.
+    pub fn add_to_directory(&mut self, record: &Record) -> Result<(), Corrupt> {
+        let put = Put { key: record.key.clone(), value: Some(record.value.clone()) };
+        if Directory::concerns(&put) { self.directory.apply(&put, Position::START) } else { Ok(()) }
+    }
+
+    /// Adds a link; other records are ignored.
+    pub fn add_link(&mut self, record: &Record) -> Result<(), Corrupt> {
+        let Some((domain, code)) = keys::parse_link(&record.key) else { return Ok(()) };
+        let Staged { link, .. } = Staged::decode(domain, code, &record.value)?;
+        self.links += 1;
+        let edges = self.routes().edges(Origin::Link(link.workspace, &link.options));
+        let leads_here = edges.iter().any(|edge| self.routes().is_here(&edge.to));
+        if leads_here {
+            self.leading_here += 1;
+            if self.kept.len() < KEPT_MAX {
+                self.ids.insert(link.id, (domain, link.code.clone()));
+                self.kept.insert((domain, link.code), edges);
+            }
+        }
+        Ok(())
+    }
+
+    /// Searches all links that were added.
+    pub fn report(&self) -> Report {
+        let mut report = Report {
+            links: self.links,
+            leading_here: self.leading_here,
+            left_out: self.leading_here - self.kept.len() as u64,
+            misdirected: misdirected(self.routes()),
+            ..Report::default()
+        };
+        let mut places: Vec<&Place> = self.kept.keys().collect();
+        places.sort_by(|one, other| one.0.cmp(&other.0).then_with(|| one.1.as_str().cmp(other.1.as_str())));
+        for place in places {
+            let fault = self.fault(place);
+            report.looping += u64::from(fault.is_some());
+            if let Some(fault) = fault.filter(|_| report.named.len() < NAMED_MAX) {
+                report.named.push(format!("{} ({})", self.name(place), said(fault)));
+            }
+            if report.examples.len() < NAMED_MAX {
+                report.examples.push(self.name(place));
+            }
+        }
+        report
+    }
+
+    fn routes(&self) -> Routes<'_> {
+        Routes::new(&self.site, &self.directory, &self.schemes)
+    }
+
+    fn fault(&self, place: &Place) -> Option<Fault> {
+        let hop = Hop::Link { domain: place.0, code: place.1.clone(), rest: Box::default() };
+        let edges = self.kept.get(place)?;
+        let start = Some(Start { hop: &hop, edges });
+        edges.iter().find_map(|edge| {
+            search(self, self.routes(), start, &edge.to).unwrap_or_else(|never| match never {})
+        })
+    }
+
+    fn name(&self, (number, code): &Place) -> String {
+        let name = self.directory.domain(*number).and_then(|domain| domain.name.as_ref());
+        format!("{}{}", name.map_or("", |name| name.as_str()), self.site.path(code))
+    }
+}
+
+fn said(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Back => "leads back to itself",
+        Fault::Loop => "leads into a loop",
+        Fault::TooLong | Fault::TooMany => "leads through too many links",
+    }
+}
+
+impl Graph for Survey {
+    type Error = Infallible;
+
+    fn edges_of(&self, domain: DomainNumber, code: &ShortCode) -> Result<Vec<Edge>, Infallible> {
+        Ok(self.kept.get(&(domain, code.clone())).cloned().unwrap_or_default())
+    }
+
+    fn link_of_contact(&self, token: &str) -> Result<Option<Place>, Infallible> {
+        let said = self.directory.contact_key().and_then(|key| contacts::verify(&key, token));
+        Ok(said.and_then(|said| self.ids.get(&said.link).cloned()))
+    }
+}

@@ -1,0 +1,13 @@
+//! Links: creating, changing, listing, resolving and importing them.
+
+pub(super) mod bulk;
+pub(super) mod codes;
+pub(super) mod create;
+pub(super) mod import;
+pub(super) mod list;
+pub mod loops;
+pub(super) mod named;
+pub(super) mod query;
+pub(super) mod resolve;
+pub(super) mod stream;
+pub(super) mod update;

@@ -1,0 +1,106 @@
+//! What requests call by name instead of by id: tags, which are made on demand in the very Change
+//! that uses them, and campaigns, which some vendors spell in two ways.
+
+use crate::core::commit::Effect;
+use crate::core::tenants::campaigns;
+use crate::core::tenants::caps::Creating;
+use crate::core::{Context, Error, Links};
+use crate::model::Invalid;
+use crate::model::campaign::CampaignRef;
+use crate::model::id::Id;
+use crate::model::link::{Edit, TAGS_MAX};
+use crate::model::tag::{DEFAULT_COLOR, Tag, check_name};
+use crate::model::workspace::WorkspaceNumber;
+use crate::table::keys;
+use crate::table::record::{Stored, TagName};
+
+/// What a link's draft or patch names in this way; `None` says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Its tags, in place of those it has.
+    pub tags: Option<Vec<Box<str>>>,
+    /// Its campaign; `Some(None)` is none.
+    pub campaign: Option<Option<CampaignRef>>,
+}
+
+/// Tags by name, each once: with the ids of those that exist.
+#[derive(Debug)]
+pub(in crate::core) struct NamedTags {
+    tags: Vec<(Box<str>, Option<Id>)>,
+    /// Those that do not exist yet, until the Change that creates them is applied.
+    _creating: Creating,
+}
+
+impl Links {
+    /// The edit that a named campaign stands for.
+    pub(in crate::core) async fn named_campaign(
+        &self,
+        workspace: WorkspaceNumber,
+        names: &Names,
+    ) -> Result<Option<Edit>, Error> {
+        let named = match &names.campaign {
+            None => return Ok(None),
+            Some(None) => return Ok(Some(Edit::Campaign(None))),
+            Some(Some(named)) => named.clone(),
+        };
+        let found = self.blocking(move |shared| shared.campaign(workspace, &named)).await?;
+        let found = found.ok_or_else(campaigns::unknown)?;
+        Ok(Some(Edit::Campaign(Some(found.record.id))))
+    }
+
+    /// Looks up tags by name; the names keep every rule.
+    pub(in crate::core) async fn named_tags(
+        &self,
+        workspace: WorkspaceNumber,
+        names: &Names,
+    ) -> Result<Option<NamedTags>, Error> {
+        let Some(names) = &names.tags else { return Ok(None) };
+        let mut each: Vec<Box<str>> = Vec::new();
+        for name in names {
+            check_name(name).map_err(|invalid| Invalid { field: "tags", ..invalid })?;
+            if !each.contains(name) {
+                each.push(name.clone());
+            }
+            // Within the loop, so that a body full of names is not compared with itself.
+            if each.len() > TAGS_MAX {
+                return Err(Invalid::new("tags", format!("must be at most {TAGS_MAX} tags")).into());
+            }
+        }
+        let tags = self
+            .blocking(move |shared| {
+                let mut tags = Vec::with_capacity(each.len());
+                for name in each {
+                    let found = shared.table.get::<TagName>(&keys::tag_name(workspace, &name))?;
+                    tags.push((name, found.map(|found| found.record.0)));
+                }
+                let new = tags.iter().filter(|(_, id)| id.is_none()).count();
+                let creating = shared.announce_tags(workspace, new)?;
+                Ok(NamedTags { tags, _creating: creating })
+            })
+            .await?;
+        Ok(Some(tags))
+    }
+}
+
+impl NamedTags {
+    /// Makes those that do not exist. Answers the ids of all, in order. Of two who make the same
+    /// name the log refuses one, which then finds it.
+    pub(in crate::core) fn make(
+        &self,
+        effect: &mut Effect,
+        context: &Context,
+        workspace: WorkspaceNumber,
+        next_id: &mut dyn FnMut() -> Id,
+    ) -> Vec<Id> {
+        let mut id_of = |(name, id): &(Box<str>, Option<Id>)| {
+            id.unwrap_or_else(|| {
+                let (name, color) = (name.clone(), DEFAULT_COLOR.into());
+                let tag = Tag { id: next_id(), workspace, name, color, created_at: context.now };
+                effect.create(keys::tag(workspace, tag.id), tag.encode());
+                effect.create(keys::tag_name(workspace, &tag.name), TagName(tag.id).encode());
+                tag.id
+            })
+        };
+        self.tags.iter().map(&mut id_of).collect()
+    }
+}

@@ -1,0 +1,106 @@
+//! From domain and code to a compiled link: the cache, else one read of the table however many
+//! wait for it.
+
+use std::collections::BTreeMap;
+
+use super::loops::{Hop, misdirected};
+use crate::cache::entry::{Entry, Target, Targets};
+use crate::clicks::registry::Counters;
+use crate::core::{Error, Links, Shared};
+use crate::model::Invalid;
+use crate::model::custom_values::Unfilled;
+use crate::model::destination::Destination;
+use crate::model::domain::DomainNumber;
+use crate::model::link::Link;
+
+/// What a code turned out to be.
+#[derive(Clone, Debug)]
+pub enum Resolved {
+    /// A link.
+    Found(Entry),
+    /// Nothing.
+    Absent,
+}
+
+impl Links {
+    /// Returns where a link may lead as of now, UTM parameters included.
+    pub fn targets(&self, link: &Link) -> Targets {
+        self.0.targets(link)
+    }
+
+    /// Returns the place of this server that a destination leads to, as of now.
+    pub fn hop(&self, destination: &Destination) -> Option<Hop> {
+        self.0.hop(destination)
+    }
+
+    /// Lists fallbacks and roots of domains that lead to this server and are not followed, as
+    /// `domain: field URL`: they were set before this server had the name.
+    pub fn misdirected(&self) -> Vec<String> {
+        let directory = self.directory();
+        misdirected(self.0.routes(&directory))
+    }
+
+    /// Whether a destination leads to this server, to a short link or not.
+    pub fn is_here(&self, destination: &Destination) -> bool {
+        let directory = self.directory();
+        self.0.routes(&directory).is_here(destination)
+    }
+
+    /// Reads a link that the cache does not know, and keeps it there. Requests for the same code
+    /// that come meanwhile wait for this one read.
+    pub async fn load(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
+        self.0.loader.load(&self.0, domain, code).await
+    }
+}
+
+impl Shared {
+    pub(in crate::core) fn load(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
+        let epoch = self.cache.epoch(domain, code);
+        let Some(found) = self.table.link(domain, code)? else {
+            self.cache.keep_absent(epoch, domain, code);
+            return Ok(Resolved::Absent);
+        };
+        let link = found.record;
+        let id = link.id;
+        let is_limited = link.options.max_clicks.is_some();
+        let counter =
+            self.cache.counters().get_or_load(id, is_limited, || self.table.clicks(id, self.node))?;
+        let is_kept = !Counters::is_detached(&counter);
+        let targets = self.targets(&link);
+        if let Err(error) = targets.first() {
+            tracing::warn!(link = %id, %error, "a link leads nowhere until its workspace has the value");
+        }
+        let entry = if self.leads_here(link.workspace, &link.options) {
+            Entry::compile_leading_here(link, counter, targets)
+        } else {
+            Entry::compile(link, counter, targets)
+        };
+        if is_kept {
+            self.cache.keep(epoch, entry.clone());
+        }
+        Ok(Resolved::Found(entry))
+    }
+
+    /// Compiles every destination of a link.
+    fn targets(&self, link: &Link) -> Targets {
+        self.target(link).into()
+    }
+
+    fn target(&self, link: &Link) -> Target {
+        let options = &link.options;
+        if !options.destination.is_fillable() {
+            return Ok(options.target());
+        }
+        let directory = self.directory.load();
+        let none = BTreeMap::new();
+        let values = directory.workspace(link.workspace).map_or(&none, |held| &held.record.custom_values);
+        let target = options.destination.filled(values, &self.schemes)?.with_utm(&options.utm);
+        // Values change without their links: what was no loop when the link was saved may be one now.
+        match self.hop(&target) {
+            Some(Hop::Link { domain, code, .. }) if (domain, &code) == (link.domain, &link.code) => {
+                Err(Unfilled::Invalid(Invalid::new("url", "must not lead back to this short link")))
+            }
+            _ => Ok(target),
+        }
+    }
+}

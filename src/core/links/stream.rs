@@ -1,0 +1,176 @@
+//! A list of links of any length, read batch by batch: whoever reads it holds one batch, and a
+//! thread only while a batch is being read.
+
+use super::list::{LINK_BYTES_MAX, SLICE_STEPS, listed_bytes, matches, shorten};
+use crate::core::pools::cpu_pool::Cancel;
+use crate::core::{Context, Credential, Error, LinkView, Links, Shared};
+use crate::model::id::Id;
+use crate::model::tenant::Tenant;
+use crate::model::workspace::WorkspaceNumber;
+use crate::table::{List, Order, ReadView, Scanned};
+
+/// Most links of one batch, some 10 KB as their readers see them. What is beyond comes with the next
+/// one.
+const BATCH: usize = 32;
+
+/// Bytes of links after which a batch ends before it has as many, as `list::listed_bytes` counts them.
+const BATCH_BYTES: usize = 128 * 1024;
+
+/// Most bytes that a list of any length holds at once: the link that is read at the moment, a batch of
+/// views and its text in a buffer that grows, and two batches of text on their way to the client.
+pub const STREAM_BYTES_MAX: usize = LINK_BYTES_MAX / 2 + 6 * BATCH_BYTES;
+
+/// Which part of the acting workspace's links, the newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListRange {
+    /// Occurs in short code, title or destination, ignoring case.
+    pub search: Option<String>,
+    /// So many of those are left out first.
+    pub skip: u64,
+    /// At most so many follow; all when `None`.
+    pub limit: Option<u64>,
+}
+
+/// A list being read. Links made meanwhile are not in it; links deleted meanwhile may be. Of an
+/// import that ends meanwhile it shows all or nothing.
+#[derive(Clone, Debug)]
+pub struct LinkStream {
+    links: Links,
+    tenant: Tenant,
+    /// Checked again behind each batch, which may have waited for its reader.
+    key: Option<Credential>,
+    rest: Rest,
+}
+
+/// What is yet to be read.
+#[derive(Clone, Debug)]
+struct Rest {
+    workspace: WorkspaceNumber,
+    /// In lower case.
+    needle: Option<String>,
+    /// What it was decided to see of imports; `None` before the first look.
+    view: Option<ReadView>,
+    /// Behind this link.
+    after: Option<Id>,
+    skip: u64,
+    /// How many at most.
+    left: u64,
+    /// Steps that a search may still take.
+    steps: u64,
+    is_incomplete: bool,
+}
+
+impl Links {
+    /// Begins to read a list.
+    pub fn walk(&self, context: &Context, slice: ListRange) -> LinkStream {
+        let rest = Rest {
+            workspace: context.workspace.number,
+            needle: slice.search.map(|text| text.to_lowercase()).filter(|text| !text.is_empty()),
+            view: None,
+            after: None,
+            skip: slice.skip,
+            left: slice.limit.unwrap_or(u64::MAX),
+            steps: self.0.settings.scan_max,
+            is_incomplete: false,
+        };
+        LinkStream { links: self.clone(), tenant: context.tenant.clone(), key: context.key, rest }
+    }
+}
+
+impl LinkStream {
+    /// Returns whether the list was ended by what a search may cost: links that match may be missing.
+    pub fn is_incomplete(&self) -> bool {
+        self.rest.is_incomplete
+    }
+
+    /// Returns the next links and whether more may follow. A batch is empty only at the end. Only the
+    /// first batch may fail with [`Error::Busy`]: a list that was begun is not cut for want of a thread.
+    /// A search that looks at `links.scan_max` links ends there.
+    pub async fn next(&mut self) -> Result<(Vec<LinkView>, bool), Error> {
+        let mut links = Vec::new();
+        let mut goes_on = self.rest.left > 0;
+        let mut bytes = 0;
+        while goes_on && links.len() < BATCH && bytes < BATCH_BYTES {
+            let mut rest = self.rest.clone();
+            let room = Room { links: BATCH - links.len(), bytes: BATCH_BYTES - bytes };
+            let is_scan = rest.needle.is_some() || rest.skip > SLICE_STEPS;
+            let look = move |shared: &Shared, cancel: &Cancel| {
+                let (found, taken, more) = shared.look(&mut rest, room, cancel)?;
+                Ok((found, taken, more, rest))
+            };
+            let is_begun = self.rest.view.is_some();
+            let looked = match (is_scan, is_begun) {
+                (false, _) => self.links.blocking(move |shared| look(shared, &Cancel::default())).await,
+                (true, false) => self.links.scanning(&self.tenant, look).await,
+                (true, true) => self.links.resume_scanning(&self.tenant, look).await,
+            };
+            let (found, taken, more, rest) = looked?;
+            links.extend(found);
+            bytes += taken;
+            goes_on = more;
+            self.rest = rest;
+        }
+        self.links.check_key(self.key)?;
+        Ok((links, goes_on))
+    }
+}
+
+/// What is left of a batch.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    links: usize,
+    bytes: usize,
+}
+
+impl Shared {
+    /// Returns links until `room` is used up, how many bytes they take, and whether there may be more, and
+    /// leaves in `rest` what is yet to be read. Takes [`SLICE_STEPS`] at most.
+    fn look(
+        &self,
+        rest: &mut Rest,
+        room: Room,
+        cancel: &Cancel,
+    ) -> Result<(Vec<LinkView>, usize, bool), Error> {
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        let mut more = false;
+        let Rest { workspace, needle, view, after, skip, left, steps, is_incomplete } = rest;
+        let mut seen = view.take().map_or_else(|| self.table.view(*workspace), Ok)?;
+        let (list, order, from) = (&List::All, Order::Newest, *after);
+        let is_search = needle.is_some();
+        let slice = if is_search { SLICE_STEPS.min(*steps) } else { SLICE_STEPS };
+        let mut unspent = slice;
+        let scanned =
+            self.table.scan(&mut seen, *workspace, list, order, from, &mut unspent, &mut |link| {
+                if *left == 0 || cancel.is_set() {
+                    return false;
+                }
+                if found.len() == room.links || bytes >= room.bytes {
+                    more = true;
+                    return false;
+                }
+                *after = Some(link.record.id);
+                let is_match = needle.as_ref().is_none_or(|needle| matches(&link.record, needle));
+                if is_match && *skip > 0 {
+                    *skip -= 1;
+                } else if is_match {
+                    *left -= 1;
+                    let link = shorten(link.record);
+                    bytes += listed_bytes(&link);
+                    found.push(link);
+                }
+                true
+            })?;
+        if is_search {
+            *steps -= slice - unspent;
+        }
+        if let Scanned::Spent(at) = scanned {
+            *after = Some(at);
+            *is_incomplete = *left > 0 && is_search && *steps == 0;
+            more = *left > 0 && !*is_incomplete;
+        }
+        *view = Some(seen);
+        let views = found.into_iter().map(|link| self.view(link)).collect::<Result<_, _>>()?;
+        Ok((views, bytes, more))
+    }
+}

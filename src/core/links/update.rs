@@ -1,0 +1,285 @@
+//! Reading, changing and deleting one link by its id.
+
+use super::loops::Siblings;
+use crate::core::commit::{ATTEMPTS, Committed, Effect};
+use crate::core::tenants::directory::Directory;
+use crate::core::{Context, Error, LinkView, Links, Names, Shared};
+use crate::model::id::Id;
+use crate::model::key::Reach;
+use crate::model::link::{DomainChoice, Edit, Link, Options, PasswordHash, Patch};
+use crate::model::short_code::ShortCode;
+use crate::model::workspace::WorkspaceNumber;
+use crate::table::record::{LinkAt, Stored, Tombstone};
+use crate::table::{Found, keys};
+
+impl Links {
+    /// The link of this id, in the acting workspace or any other within reach.
+    pub async fn get(&self, context: &Context, id: Id) -> Result<LinkView, Error> {
+        let found = self.find(context, id).await?;
+        self.view(found.record).await
+    }
+
+    /// The link of this code on the acting workspace's default domain.
+    pub async fn get_by_code(&self, context: &Context, code: ShortCode) -> Result<LinkView, Error> {
+        let domain = self.0.choose_domain(context, &DomainChoice::Default)?.record;
+        let code = domain.key_of(code);
+        let viewer = Viewer::of(context);
+        let seen = self.blocking(move |shared| {
+            let directory = shared.directory.load();
+            let sees = |workspace| viewer.reaches(&directory, workspace);
+            Ok(shared.table.link_seen(domain.number, code.as_str(), sees)?)
+        });
+        self.view(seen.await?.ok_or(Error::NotFound("link"))?.record).await
+    }
+
+    /// Changes a link: all of the patch or nothing.
+    pub async fn update(&self, context: &Context, id: Id, patch: Patch) -> Result<LinkView, Error> {
+        self.update_named(context, id, patch, Names::default()).await
+    }
+
+    /// Changes a link by a patch that names tags or a campaign: those of the link's own workspace.
+    pub async fn update_named(
+        &self,
+        context: &Context,
+        id: Id,
+        patch: Patch,
+        names: Names,
+    ) -> Result<LinkView, Error> {
+        let password = match &patch.password {
+            Some(Some(password)) => Some(Some(self.0.hashing.hash(&context.tenant, password.clone()).await?)),
+            Some(None) => Some(None),
+            None => None,
+        };
+        for _ in 0..ATTEMPTS {
+            let found = self.find(context, id).await?;
+            let mut link = found.record;
+            let before = link.options.clone();
+            let mut patch = patch.clone();
+            patch.edits.extend(self.named_campaign(link.workspace, &names).await?);
+            self.0.apply(&mut link, patch, password.clone())?;
+            link.updated_at = context.now;
+            let limit_changes = link.options.max_clicks != before.max_clicks;
+            if limit_changes {
+                self.settle_clicks(id).await?;
+            }
+            let checked_at = self.0.exclusive.generation();
+            if self.0.needs_table(link.workspace, &link.options) {
+                link = self.check_in_table(before.clone(), link).await?;
+            }
+            let tags = self.named_tags(link.workspace, &names).await?;
+            let (workspace, options) = (link.workspace, link.options.clone());
+            let commit = async {
+                if checked_at != self.0.exclusive.generation() {
+                    self.0.check_patched(&before, &link)?;
+                }
+                let build = |next_id: &mut dyn FnMut() -> Id| {
+                    let mut effect = Effect::default();
+                    if let Some(tags) = &tags {
+                        link.options.tags = tags.make(&mut effect, context, link.workspace, next_id);
+                    }
+                    let key = keys::link(link.domain, link.code.as_str());
+                    effect.replace(key, found.revision, LinkAt::encode(&link));
+                    effect
+                };
+                self.commit_new(context, build).await
+            };
+            let leads_here = || self.0.leads_here(workspace, &options);
+            if let Committed::Done = self.0.exclusive.hold_if(&context.tenant, leads_here, commit).await? {
+                if limit_changes {
+                    // Clicks that came between are the old limit's, and count against the new one.
+                    self.settle_clicks(id).await?;
+                }
+                return self.view(link).await;
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Deletes a link. Its code may be used again; its record and clicks stay for the statistics,
+    /// and as long as they do, a second deletion is told that it is one.
+    pub async fn delete(&self, context: &Context, id: Id) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            let found = match self.find(context, id).await {
+                Err(Error::NotFound(_)) if self.was_deleted(context, id).await? => {
+                    return Err(Error::AlreadyDeleted("link"));
+                }
+                found => found?,
+            };
+            let link = found.record.clone();
+            let (clicks, totals) = self
+                .blocking(move |shared| Ok((shared.clicks_of(&link)?, shared.remove_totals(link.id)?)))
+                .await?;
+            let link = found.record;
+            let mut effect = Effect::default();
+            effect.remove(keys::link(link.domain, link.code.as_str()), found.revision);
+            effect.puts.extend(totals);
+            let counter = self.0.cache.counters().live(id);
+            let tombstone = keys::tombstone(link.workspace, id);
+            effect.put(tombstone, Tombstone { link, clicks, deleted_at: context.now }.encode());
+            if let Committed::Done = self.commit_removal(context, effect, counter).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Checks what the patch brings, not what was there: a tag deleted since, or a chain that others
+    /// made longer, must not keep a link from being changed in other ways.
+    async fn check_in_table(&self, before: Options, link: Link) -> Result<Link, Error> {
+        self.blocking(move |shared| {
+            let tags = link.options.tags.iter().copied();
+            let added: Vec<Id> = tags.filter(|tag| !before.tags.contains(tag)).collect();
+            shared.check_tags(link.workspace, &added)?;
+            if link.options.campaign != before.campaign {
+                shared.check_campaign(link.workspace, link.options.campaign.as_ref())?;
+            }
+            shared.check_patched(&before, &link)?;
+            Ok(link)
+        })
+        .await
+    }
+
+    async fn find(&self, context: &Context, id: Id) -> Result<Found<Link>, Error> {
+        let viewer = Viewer::of(context);
+        self.blocking(move |shared| {
+            let workspace = shared.workspace_in_sight(&viewer, id)?;
+            shared.table.link_by_id(workspace, id)?.ok_or(Error::NotFound("link"))
+        })
+        .await
+    }
+
+    async fn was_deleted(&self, context: &Context, id: Id) -> Result<bool, Error> {
+        let viewer = Viewer::of(context);
+        self.blocking(move |shared| {
+            let workspace = shared.workspace_in_sight(&viewer, id)?;
+            Ok(shared.table.get::<Tombstone>(&keys::tombstone(workspace, id))?.is_some())
+        })
+        .await
+    }
+
+    /// A link just made: nobody clicked on it before it was there.
+    pub(in crate::core) async fn view_new(&self, link: Link) -> Result<LinkView, Error> {
+        if link.options.tags.is_empty() {
+            return self.0.view_of(link, 0);
+        }
+        self.blocking(move |shared| shared.view_of(link, 0)).await
+    }
+
+    pub(in crate::core) async fn view(&self, link: Link) -> Result<LinkView, Error> {
+        self.blocking(move |shared| shared.view(link)).await
+    }
+}
+
+/// Whose objects a caller sees.
+pub(in crate::core) struct Viewer {
+    /// The acting workspace, which is within reach.
+    pub(in crate::core) acting: WorkspaceNumber,
+    pub(in crate::core) reach: Reach,
+}
+
+impl Viewer {
+    pub(in crate::core) fn of(context: &Context) -> Viewer {
+        Viewer { acting: context.workspace.number, reach: context.reach.clone() }
+    }
+
+    fn reaches(&self, directory: &Directory, workspace: WorkspaceNumber) -> bool {
+        workspace == self.acting || directory.reaches(&self.reach, workspace)
+    }
+}
+
+impl Shared {
+    /// Whether any workspace has a link of this id.
+    pub(in crate::core) fn is_there(&self, id: Id) -> Result<bool, Error> {
+        let Some(owner) = self.table.owner_of(id)? else { return Ok(false) };
+        Ok(self.table.link_by_id(owner, id)?.is_some())
+    }
+
+    /// Returns the workspace within sight where the link of this id, or what is left of it, is to be
+    /// looked for: the acting one when it is nowhere within sight, so that a foreign id takes as many
+    /// reads as none.
+    fn workspace_in_sight(&self, viewer: &Viewer, id: Id) -> Result<WorkspaceNumber, Error> {
+        if matches!(viewer.reach, Reach::Workspace(_)) {
+            return Ok(viewer.acting);
+        }
+        let owner = self.table.owner_of(id)?;
+        let directory = self.directory.load();
+        Ok(owner.filter(|owner| viewer.reaches(&directory, *owner)).unwrap_or(viewer.acting))
+    }
+
+    /// Rejects a patch that makes a link lead back to itself; one that leaves alone where it leads
+    /// passes.
+    fn check_patched(&self, before: &Options, link: &Link) -> Result<(), Error> {
+        if self.edges(link.workspace, &link.options) != self.edges(link.workspace, before) {
+            let own = (link.workspace, &link.options);
+            self.check_loop(link.domain, Some(&link.code), own, &Siblings::default())?;
+        }
+        Ok(())
+    }
+
+    fn apply(
+        &self,
+        link: &mut Link,
+        patch: Patch,
+        password: Option<Option<PasswordHash>>,
+    ) -> Result<(), Error> {
+        if let Some(text) = patch.destination {
+            let destination = self.destination(&text, link.options.link_type)?;
+            link.options.apply(Edit::Destination(destination))?;
+        }
+        if let Some(password) = password {
+            link.options.apply(Edit::Password(password))?;
+        }
+        let hooks = link.options.webhook_urls.clone();
+        for edit in patch.edits {
+            link.options.apply(edit)?;
+        }
+        // What was there may have been allowed then; it must not keep the link from other changes.
+        if link.options.webhook_urls != hooks {
+            self.check_webhooks(&link.options)?;
+        }
+        Ok(Shared::check_options(&link.options)?)
+    }
+
+    /// A link with its surroundings, as of now.
+    pub(in crate::core) fn view(&self, link: Link) -> Result<LinkView, Error> {
+        let clicks = self.clicks_of(&link)?;
+        self.view_of(link, clicks)
+    }
+
+    pub(in crate::core) fn view_of(&self, link: Link, clicks: u64) -> Result<LinkView, Error> {
+        let directory = self.directory.load();
+        let lost = || Error::NotReady("a link's domain or workspace is missing".to_owned());
+        let domain = directory.domain(link.domain).cloned().ok_or_else(lost)?;
+        let workspace = directory.workspace(link.workspace).ok_or_else(lost)?.record.clone();
+        let mut tags = Vec::with_capacity(link.options.tags.len());
+        for tag in &link.options.tags {
+            tags.extend(self.table.get(&keys::tag(link.workspace, *tag))?.map(|found| found.record));
+        }
+        let creator = link.created_by.and_then(|id| directory.key(id)).map(|held| held.record.clone());
+        Ok(LinkView {
+            clicks,
+            short_url: self.site.short_url(&domain, &link.code),
+            domain_name: self.site.name_of(&domain),
+            domain,
+            workspace,
+            tags,
+            creator,
+            link,
+        })
+    }
+
+    /// All counted clicks of a link, those included that are not in the log yet.
+    pub(in crate::core) fn clicks_of(&self, link: &Link) -> Result<u64, Error> {
+        let counters = self.cache.counters();
+        loop {
+            if let Some(counter) = counters.live(link.id) {
+                return Ok(counters.total(&counter));
+            }
+            let total = self.table.clicks(link.id, self.node)?.total();
+            // One that came to be meanwhile knows better.
+            if counters.live(link.id).is_none() {
+                return Ok(total);
+            }
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! [`CpuPool`]: the few threads for work that keeps a core busy for longer than a moment, and the
+//! queue of callers that wait for one of them. Redirects keep half the cores whatever the APIs and
+//! password pages have to compute.
+//!
+//! | promise | kept by |
+//! |---|---|
+//! | tenants take turns; the operator is next after at most one other | [`FairQueue`] |
+//! | one tenant holds no more than its share of a waiting room | [`FairSemaphore`] |
+//! | waiting is bounded in number and time; past it [`Error::Busy`] | the room's size, [`WAIT_MAX`] |
+//! | a caller that is dropped leaves the queue at once | the guard in `wait` |
+//! | work whose caller was dropped stops | [`Cancel`], which work looks at between steps |
+//!
+//! One thread must be enough for fairness, so work is short: long work is cut into slices, and each
+//! slice but the first is a [`CpuPool::resume`], which queues behind the other tenants.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::core::Error;
+use crate::core::exclusive::assert_released;
+use crate::fair::queue::{FairQueue, Lane, Ticket};
+use crate::fair::{FairSemaphore, Shares};
+use crate::model::tenant::Tenant;
+
+/// Longest wait for a thread: as long as callers are usually willing to wait. Past it: 503, try again.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Threads that one kind of heavy work holds at most: half the cores, so that redirects find the
+/// other half; one where there is one.
+pub(in crate::core) fn at_once() -> usize {
+    available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+}
+
+/// Threads that all kinds together hold at most: hashing and scans.
+pub fn heavy_threads() -> usize {
+    2 * at_once()
+}
+
+/// The threads of one kind of work, which one or several [`CpuPool`]s share.
+#[derive(Debug)]
+pub(in crate::core) struct Threads {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Not 0 only while nobody waits.
+    free: usize,
+    queue: FairQueue<oneshot::Sender<Turn>>,
+    lanes: Lane,
+}
+
+/// The right to use one thread; the next caller has it when it is dropped.
+#[derive(Debug)]
+struct Turn {
+    /// `None` once it was passed on.
+    threads: Option<Arc<Threads>>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(threads) = self.threads.take() {
+            threads.release();
+        }
+    }
+}
+
+impl Threads {
+    /// Creates as many as one kind of heavy work may hold.
+    pub(in crate::core) fn new() -> Arc<Threads> {
+        Threads::of(at_once())
+    }
+
+    /// Creates so many.
+    pub(in crate::core) fn of(count: usize) -> Arc<Threads> {
+        let state = State { free: count, queue: FairQueue::default(), lanes: 0 };
+        Arc::new(Threads { state: Mutex::new(state) })
+    }
+
+    fn turn(self: &Arc<Threads>) -> Turn {
+        Turn { threads: Some(Arc::clone(self)) }
+    }
+
+    fn try_take(self: &Arc<Threads>) -> Option<Turn> {
+        let mut state = self.state.lock();
+        state.free = state.free.checked_sub(1)?;
+        Some(self.turn())
+    }
+
+    /// Gives a thread that became free to the caller whose turn is next.
+    fn release(self: Arc<Threads>) {
+        loop {
+            let next = {
+                let mut state = self.state.lock();
+                let Some(next) = state.queue.pop() else {
+                    state.free += 1;
+                    return;
+                };
+                next
+            };
+            match next.send(self.turn()) {
+                Ok(()) => return,
+                // That caller was dropped just now. Not dropped here, which would be a recursion.
+                Err(mut turn) => turn.threads = None,
+            }
+        }
+    }
+}
+
+/// Set when the caller of some work was dropped: the client hung up, or the request was answered.
+#[derive(Clone, Debug, Default)]
+pub(in crate::core) struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Returns whether the work's result is of no use any more.
+    pub(in crate::core) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// One waiting room of some [`Threads`]. Pools that share threads have rooms of their own: callers of
+/// one are not rejected because the other is full, and both have their turns.
+#[derive(Debug)]
+pub(in crate::core) struct CpuPool {
+    threads: Arc<Threads>,
+    lane: Lane,
+    room: FairSemaphore,
+}
+
+/// Leaves the queue when dropped.
+struct Queued<'a> {
+    pool: &'a CpuPool,
+    tenant: &'a Tenant,
+    ticket: Ticket,
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.pool.threads.state.lock().queue.remove(self.tenant, self.pool.lane, self.ticket);
+    }
+}
+
+impl CpuPool {
+    /// Creates a pool in which at most `waiting_max` callers wait, and of each tenant its share.
+    pub(in crate::core) fn new(threads: &Arc<Threads>, waiting_max: u32) -> CpuPool {
+        let mut state = threads.state.lock();
+        state.lanes += 1;
+        CpuPool { threads: Arc::clone(threads), lane: state.lanes, room: FairSemaphore::new(waiting_max) }
+    }
+
+    /// Returns how the waiting room is shared.
+    pub(in crate::core) fn shares(&self) -> Shares {
+        self.room.shares()
+    }
+
+    /// Runs `work` on one of the threads on behalf of `tenant`. Fails with [`Error::Busy`] when the
+    /// tenant's share of the waiting room is full or the wait takes longer than [`WAIT_MAX`].
+    pub(in crate::core) async fn run<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        work: impl FnOnce(&Cancel) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        assert_released("a slot is awaited");
+        let turn = if let Some(turn) = self.threads.try_take() {
+            turn
+        } else {
+            let _room = self.room.try_acquire(tenant, 1).ok_or(Error::Busy)?;
+            tokio::time::timeout(WAIT_MAX, self.wait(tenant)).await.map_err(|_| Error::Busy)?
+        };
+        CpuPool::execute(turn, work).await
+    }
+
+    /// Like [`CpuPool::run`], for work that was already admitted: it is never rejected, and queues
+    /// behind the other tenants. How many callers wait so is bounded by what is under way.
+    pub(in crate::core) async fn resume<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        work: impl FnOnce(&Cancel) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        assert_released("a slot is awaited");
+        CpuPool::execute(self.wait(tenant).await, work).await
+    }
+
+    async fn wait(&self, tenant: &Tenant) -> Turn {
+        let (sender, receiver) = oneshot::channel();
+        let ticket = {
+            let mut state = self.threads.state.lock();
+            if let Some(free) = state.free.checked_sub(1) {
+                state.free = free;
+                return self.threads.turn();
+            }
+            state.queue.push(tenant, self.lane, sender)
+        };
+        let queued = Queued { pool: self, tenant, ticket };
+        let turn = receiver.await.expect("a sender leaves the queue with a turn, or with its receiver");
+        drop(queued);
+        turn
+    }
+
+    async fn execute<T: Send + 'static>(
+        turn: Turn,
+        work: impl FnOnce(&Cancel) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let cancel = Cancel::default();
+        let _cancel = CancelOnDrop(cancel.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            // A caller may be dropped before the thread starts.
+            (!cancel.is_set()).then(|| work(&cancel))
+        });
+        match done.await {
+            Ok(done) => Ok(done.expect("not cancelled: its caller waits for it")),
+            Err(stopped) => match stopped.try_into_panic() {
+                // The panic continues in the request that caused it, which is answered with 500.
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Error::NotReady("the server is stopping".to_owned())),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::model::id::ForeignId;
+    use crate::model::workspace::WorkspaceNumber;
+
+    fn workspace(company: &str, number: u32) -> Tenant {
+        let company = ForeignId::parse("id", company).expect("valid");
+        Tenant::Workspace { company, number: WorkspaceNumber(number) }
+    }
+
+    /// A pool with one thread, which the test holds.
+    fn held(waiting_max: u32) -> (CpuPool, Turn) {
+        let threads = Threads::of(1);
+        let pool = CpuPool::new(&threads, waiting_max);
+        let turn = threads.try_take().expect("it is free");
+        (pool, turn)
+    }
+
+    fn waiting(pool: &CpuPool) -> usize {
+        pool.threads.state.lock().queue.len()
+    }
+
+    /// Polls once.
+    fn poll<T>(future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
+        match future.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => None,
+        }
+    }
+
+    type Order = Arc<Mutex<Vec<&'static str>>>;
+
+    fn note(order: &Order, what: &'static str) -> impl FnOnce(&Cancel) + Send + use<> {
+        let order = Arc::clone(order);
+        move |_: &Cancel| order.lock().push(what)
+    }
+
+    #[tokio::test]
+    async fn n18_one_thread_is_enough_for_turns() {
+        let (pool, turn) = held(64);
+        let order = Order::default();
+        let (a, b) = (workspace("a", 1), workspace("b", 2));
+        let ((), a1, a2, a3, b1, op) = tokio::join!(
+            async {
+                while waiting(&pool) < 5 {
+                    tokio::task::yield_now().await;
+                }
+                drop(turn);
+            },
+            pool.run(&a, note(&order, "a1")),
+            pool.run(&a, note(&order, "a2")),
+            pool.resume(&a, note(&order, "a3")),
+            pool.run(&b, note(&order, "b1")),
+            pool.run(&Tenant::Operator, note(&order, "op")),
+        );
+        for done in [a1, a2, a3, b1, op] {
+            done.expect("it ran");
+        }
+        assert_eq!(*order.lock(), ["op", "a1", "b1", "a2", "a3"]);
+    }
+
+    type Run<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
+
+    /// Drives all of them to their ends, beside each other.
+    async fn all<T>(mut runs: Vec<Run<'_, T>>) -> Vec<Result<T, Error>> {
+        let mut done: Vec<Option<Result<T, Error>>> = runs.iter().map(|_| None).collect();
+        std::future::poll_fn(|context| {
+            for (run, done) in runs.iter_mut().zip(&mut done).filter(|(_, done)| done.is_none()) {
+                if let Poll::Ready(result) = run.as_mut().poll(context) {
+                    *done = Some(result);
+                }
+            }
+            if done.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        done.into_iter().flatten().collect()
+    }
+
+    #[tokio::test]
+    async fn n18_a_tenant_holds_its_share_of_the_room_and_no_more() {
+        let (pool, turn) = held(16);
+        let (tenant, other) = (workspace("a", 1), workspace("b", 2));
+        let mut runs: Vec<Run<'_, u32>> = Vec::new();
+        for n in 0..pool.shares().workspace {
+            runs.push(Box::pin(pool.run(&tenant, move |_| n)));
+        }
+        assert!(runs.iter_mut().all(|run| poll(run.as_mut()).is_none()), "they wait");
+        assert!(matches!(pool.run(&tenant, |_| ()).await, Err(Error::Busy)));
+        runs.push(Box::pin(pool.run(&other, |_| 100)));
+        runs.push(Box::pin(pool.resume(&tenant, |_| 200)));
+        assert!(runs.iter_mut().all(|run| poll(run.as_mut()).is_none()), "another has room");
+        drop(turn);
+        let done: Vec<_> = all(runs).await.into_iter().map(Result::ok).collect();
+        assert_eq!(done, [Some(0), Some(1), Some(2), Some(3), Some(4), Some(5), Some(100), Some(200)]);
+    }
+
+    #[tokio::test]
+    async fn n18_a_caller_that_is_dropped_leaves_the_queue_and_the_room() {
+        let (pool, turn) = held(4);
+        let tenant = workspace("a", 1);
+        let mut gone: Vec<_> = (0..pool.shares().workspace)
+            .map(|_| Box::pin(pool.run(&tenant, |_| panic!("nobody waits for this"))))
+            .collect();
+        assert!(gone.iter_mut().all(|run| poll(run.as_mut()).is_none()));
+        drop(gone);
+        assert_eq!(waiting(&pool), 0);
+        let mut stays = Box::pin(pool.run(&tenant, |_| 7));
+        assert!(poll(stays.as_mut()).is_none(), "there is room again");
+        drop(turn);
+        assert_eq!(stays.await.expect("it ran"), 7);
+        assert_eq!(pool.threads.state.lock().free, 1);
+    }
+
+    /// A turn that was given to a caller between its last poll and its drop is passed on.
+    #[tokio::test]
+    async fn a_turn_given_to_a_dropped_caller_is_not_lost() {
+        let (pool, turn) = held(4);
+        let tenant = workspace("a", 1);
+        let mut given = Box::pin(pool.run(&tenant, |_| ()));
+        assert!(poll(given.as_mut()).is_none());
+        drop(turn);
+        drop(given);
+        assert_eq!(pool.run(&tenant, |_| 1).await.expect("it ran"), 1);
+    }
+
+    #[tokio::test]
+    async fn n18_work_sees_that_its_caller_was_dropped() {
+        let threads = Threads::of(1);
+        let pool = Arc::new(CpuPool::new(&threads, 4));
+        let (started, begins) = oneshot::channel();
+        let (sender, stopped) = oneshot::channel();
+        let task = tokio::spawn({
+            let pool = Arc::clone(&pool);
+            async move {
+                let work = move |cancel: &Cancel| {
+                    let _ = started.send(());
+                    while !cancel.is_set() {
+                        std::thread::yield_now();
+                    }
+                    let _ = sender.send("stopped");
+                };
+                pool.run(&workspace("a", 1), work).await
+            }
+        });
+        begins.await.expect("it began");
+        task.abort();
+        assert_eq!(stopped.await, Ok("stopped"));
+        assert_eq!(pool.run(&workspace("a", 1), |_| 1).await.expect("the thread is free"), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_is_bounded_in_time() {
+        let (pool, turn) = held(4);
+        assert!(matches!(pool.run(&workspace("a", 1), |_| ()).await, Err(Error::Busy)));
+        assert_eq!(waiting(&pool), 0);
+        drop(turn);
+    }
+
+    /// T111: one pool is full while another of the same threads admits callers, and all are served.
+    #[tokio::test]
+    async fn a_full_room_says_so_and_only_for_itself() {
+        let threads = Threads::of(1);
+        let (ours, theirs) = (CpuPool::new(&threads, 8), CpuPool::new(&threads, 8));
+        let turn = threads.try_take().expect("it is free");
+        let tenant = workspace("a", 1);
+        let mut runs: Vec<Run<'_, u32>> = Vec::new();
+        for n in 0..ours.shares().workspace {
+            runs.push(Box::pin(ours.run(&tenant, move |_| n)));
+        }
+        assert!(runs.iter_mut().all(|run| poll(run.as_mut()).is_none()));
+        assert!(matches!(ours.run(&tenant, |_| 3).await, Err(Error::Busy)));
+        runs.push(Box::pin(theirs.run(&tenant, |_| 4)));
+        assert!(runs.iter_mut().all(|run| poll(run.as_mut()).is_none()));
+        drop(turn);
+        let done: Vec<_> = all(runs).await.into_iter().map(Result::ok).collect();
+        assert_eq!(done, [Some(0), Some(1), Some(2), Some(4)]);
+    }
+}

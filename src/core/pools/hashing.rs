@@ -1,0 +1,182 @@
+//! Hashing and checking of link passwords: Argon2id, on few threads ([`super::cpu_pool`]), so that
+//! neither redirects nor other admin calls starve, and in memory that is allocated once
+//! ([`super::hash_memory`]). A hash that costs more than the model allows is never computed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use argon2::password_hash::phc::{Output, ParamsString, Salt};
+use argon2::{Algorithm, Argon2, Params, Version};
+use subtle::ConstantTimeEq;
+
+use super::cpu_pool::{Cancel, CpuPool, Threads, at_once};
+use super::hash_memory::{HashMemory, OWN_KIB, TooLarge};
+use crate::core::{Error, Links};
+use crate::model::link::{HashParts, Link, Password, PasswordHash};
+use crate::model::tenant::Tenant;
+
+/// Passes and lanes of our own hashes: with [`OWN_KIB`], some 20 ms of one core.
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+
+/// Bytes of our own salts and hashes.
+const SALT_BYTES: usize = 16;
+const OUTPUT_BYTES: usize = Params::DEFAULT_OUTPUT_LEN;
+
+/// Most that wait, of visitors and of admins each: some two seconds of one core. Past it: 503, try
+/// again.
+const WAITING_MAX: u32 = 64;
+
+/// Shortest time between two log lines about hashes that cannot be used, in milliseconds: each guess
+/// of a stranger would write one.
+const WARN_EVERY: i64 = 60_000;
+
+/// Hashes. Visitors and admins share the threads and not the queue: a flood of guesses must not
+/// have creators refused.
+#[derive(Debug)]
+pub(in crate::core) struct Hasher {
+    visitors: CpuPool,
+    admins: CpuPool,
+    memory: Arc<HashMemory>,
+    /// When a hash that cannot be used was last logged, in milliseconds.
+    warned: AtomicI64,
+}
+
+impl Links {
+    /// Returns whether a password is the link's, whose workspace is charged with the work. Fails with
+    /// [`Error::Busy`] when too many wait, and with [`Error::NotReady`] when the hash takes more
+    /// memory than this machine allows for one. A hash beyond the model's bounds is never computed:
+    /// no password is the right one.
+    pub async fn is_password(&self, link: &Link, password: Password) -> Result<bool, Error> {
+        let Some(hash) = &link.options.password else { return Ok(false) };
+        let (hashing, tenant) = (&self.0.hashing, self.tenant_of_workspace(link.workspace));
+        let link = link.id;
+        let parts = match hash.parts() {
+            Ok(parts) => parts,
+            Err(rule) => {
+                if hashing.may_warn(self.0.clock.now().as_millis()) {
+                    tracing::warn!(%link, %rule, "no password opens this link: set its password again");
+                }
+                return Ok(false);
+            }
+        };
+        let memory = Arc::clone(&hashing.memory);
+        let check = move |_: &Cancel| is_right(&memory, &password, &parts);
+        let checked = hashing.visitors.run(&tenant, check).await?;
+        checked.map_err(|TooLarge { wanted, allowed }| {
+            Error::NotReady(format!(
+                "the password hash of link {link} takes {wanted} KiB to check, and the memory allowed here \
+                 spares {allowed} KiB for it"
+            ))
+        })
+    }
+}
+
+impl Hasher {
+    /// Creates a hasher that takes at most `memory` bytes, beside one hash of our own.
+    pub(in crate::core) fn new(memory: usize) -> Hasher {
+        let memory = Arc::new(HashMemory::new(memory, at_once()));
+        let threads = Threads::of(memory.slots());
+        Hasher {
+            visitors: CpuPool::new(&threads, WAITING_MAX),
+            admins: CpuPool::new(&threads, WAITING_MAX),
+            memory,
+            warned: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// Hashes a password under a new salt on behalf of `tenant`. Fails with [`Error::Busy`] when too many wait.
+    pub(in crate::core) async fn hash(
+        &self,
+        tenant: &Tenant,
+        password: Password,
+    ) -> Result<PasswordHash, Error> {
+        let memory = Arc::clone(&self.memory);
+        self.admins.run(tenant, move |_: &Cancel| hashed(&memory, &password)).await
+    }
+
+    fn may_warn(&self, now: i64) -> bool {
+        let last = self.warned.load(Ordering::Relaxed);
+        let is_due = now.saturating_sub(last) >= WARN_EVERY;
+        is_due && self.warned.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+fn hashed(memory: &HashMemory, password: &Password) -> PasswordHash {
+    let params = Params::new(OWN_KIB, PASSES, LANES, None).expect("constant parameters are valid");
+    let text = ParamsString::try_from(&params).expect("constant parameters have a text");
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let mut salt = [0; SALT_BYTES];
+    getrandom::fill(&mut salt).expect("the system's random generator works");
+    let mut output = [0; OUTPUT_BYTES];
+    let done = memory.with(OWN_KIB, |blocks| {
+        argon2.hash_password_into_with_memory(password.as_bytes(), &salt, &mut output, blocks)
+    });
+    done.expect("our own hashes always fit").expect("a bounded password always hashes");
+    let phc = argon2::PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: text,
+        salt: Some(Salt::new(&salt).expect("16 bytes are a salt")),
+        hash: Some(Output::new(&output).expect("32 bytes are a hash")),
+    };
+    PasswordHash::from_stored(phc.to_string().into())
+}
+
+fn is_right(memory: &HashMemory, password: &Password, hash: &HashParts) -> Result<bool, TooLarge> {
+    let argon2 = Argon2::new(hash.algorithm, hash.version, hash.params.clone());
+    let mut output = [0; Output::MAX_LENGTH];
+    let output = &mut output[..hash.output.len()];
+    let done = memory.with(hash.params.m_cost(), |blocks| {
+        argon2.hash_password_into_with_memory(password.as_bytes(), &hash.salt, output, blocks)
+    })?;
+    Ok(done.is_ok() && output.ct_eq(hash.output.as_bytes()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn hashes_are_argon2id_and_salted() {
+        let hasher = Hasher::new(usize::MAX);
+        let password = || Password::parse("geheim").expect("valid");
+        let one = hasher.hash(&Tenant::Operator, password()).await.expect("hashed");
+        let two = hasher.hash(&Tenant::Operator, password()).await.expect("hashed");
+        assert!(one.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", one.as_str());
+        assert_ne!(one.as_str(), two.as_str());
+    }
+
+    /// Hashes are checked as the crate's own verifier does, whatever its parameters.
+    #[test]
+    fn n22_hashes_of_every_kind_are_checked_rightly() {
+        use argon2::CustomizedPasswordHasher;
+        let memory = HashMemory::new(usize::MAX, 1);
+        let right = Password::parse("geheim").expect("valid");
+        let wrong = Password::parse("geheim2").expect("valid");
+        let rows = [
+            ("argon2id", 19, Params::new(64, 3, 4, Some(64))),
+            ("argon2id", 16, Params::new(100, 1, 1, Some(16))),
+            ("argon2i", 19, Params::new(OWN_KIB, 1, 1, None)),
+            ("argon2d", 19, Params::new(OWN_KIB + 1, 1, 3, None)),
+        ];
+        for (kind, version, params) in rows {
+            let params = params.expect("valid parameters");
+            let made = Argon2::default().hash_password_customized(
+                right.as_bytes(),
+                b"a salt of some length",
+                Some(kind),
+                Some(version),
+                params,
+            );
+            let text = made.expect("hashed").to_string();
+            let parts = PasswordHash::parse(&text).and_then(|hash| hash.parts()).expect("within all bounds");
+            assert_eq!(is_right(&memory, &right, &parts), Ok(true), "{text}");
+            assert_eq!(is_right(&memory, &wrong, &parts), Ok(false), "{text}");
+        }
+        let ours = hashed(&memory, &right);
+        let parts = ours.parts().expect("ours keeps every bound");
+        assert_eq!(is_right(&memory, &right, &parts), Ok(true));
+        assert_eq!(is_right(&memory, &wrong, &parts), Ok(false));
+    }
+}

@@ -1,0 +1,273 @@
+//! Importing: who may, whether the share is still good, and the wait for the end, which goes on
+//! without whoever asked.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::sync::OwnedMutexGuard;
+
+use super::{IMPORT_WAIT_MAX, ImportView, Lease, RENEW_EVERY, reaches, sees};
+use crate::core::commit::{Committed, Effect};
+use crate::core::pools::cpu_pool::Cancel;
+use crate::core::{Context, Error, Links, Shared};
+use crate::fair::FairPermit;
+use crate::log::Position;
+use crate::model::Invalid;
+use crate::model::id::{ForeignId, Id};
+use crate::model::snapshot::{
+    Import, ImportDraft, ImportFailure, ImportStatus, OnConflict, Share, ShareKind, Snapshot,
+};
+use crate::table::record::{FrozenId, Stored, StoredOutcome};
+use crate::table::{Found, keys};
+
+/// How long an import is waited for before its caller is told that it is pending. Below what
+/// proxies and clients usually wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An import on its way.
+pub(super) struct Job {
+    pub(super) context: Context,
+    pub(super) on_conflict: OnConflict,
+    pub(super) import: Import,
+    /// Of the import's record.
+    pub(super) revision: Position,
+    /// Its mark.
+    pub(super) lease: Lease,
+    pub(super) share: Found<Share>,
+    pub(super) snapshot: Found<Snapshot>,
+    pub(super) progress: Arc<AtomicU64>,
+}
+
+/// Takes the import off the list of what is under way, however it ends.
+struct Importing {
+    links: Links,
+    id: Id,
+    _begun: FairPermit,
+}
+
+impl Drop for Importing {
+    fn drop(&mut self) {
+        self.links.0.snapshots.importing.lock().remove(&self.id);
+    }
+}
+
+impl Links {
+    /// Imports a snapshot into the acting workspace. Answers when it has ended, or, if that takes
+    /// long, that it is pending. It goes on whether or not anybody waits.
+    pub async fn import_snapshot(&self, context: &Context, draft: ImportDraft) -> Result<ImportView, Error> {
+        let unknown = || Error::NotFound("share");
+        let (mut share, mut snapshot) = self.find_share(draft.share).await?.ok_or_else(unknown)?;
+        self.admit(context, &share.record)?;
+        let mut turn = None;
+        if share.record.kind == ShareKind::Once {
+            // Who comes second learns what became of the first, instead of meeting its codes.
+            let waited = tokio::time::timeout(PATIENCE, self.0.snapshots.turn(draft.share)).await;
+            turn = Some(waited.map_err(|_| Error::Busy)?);
+            (share, snapshot) = self.find_share(draft.share).await?.ok_or_else(unknown)?;
+        }
+        if share.record.used_at.is_some() {
+            return Err(used_up());
+        }
+        let credits = self.credits_left(&context.workspace).await?.unwrap_or(u64::MAX);
+        if credits < snapshot.record.links && draft.on_conflict != OnConflict::Skip {
+            return Err(Error::NoCredits);
+        }
+        let (job, importing) = self.begin(context, draft.on_conflict, share, snapshot).await?;
+        let import = job.import.clone();
+        let task = tokio::spawn(self.clone().work(job, importing, turn));
+        match tokio::time::timeout(PATIENCE, task).await {
+            Ok(Ok(ended)) => Ok(self.import_view(ended?)),
+            Ok(Err(stopped)) => match stopped.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Error::NotReady("the server is stopping".to_owned())),
+            },
+            Err(_) => Ok(self.import_view(import)),
+        }
+    }
+
+    /// One import.
+    pub async fn import_status(&self, context: &Context, id: Id) -> Result<ImportView, Error> {
+        let reach = context.reach.clone();
+        let seen = self.blocking(move |shared| {
+            let frozen = shared.table.get::<FrozenId>(&keys::imported(id))?;
+            // Looked for either way: an unknown import takes as many reads as another's.
+            let frozen = frozen.map_or(Id::from_bits(0), |found| found.record.0);
+            let key = keys::import(frozen, id);
+            Ok(shared.table.get_seen::<Import>(&key, |owner| reaches(&reach, owner))?)
+        });
+        let seen = seen.await?.map(|found| self.import_view(found.record));
+        seen.ok_or(Error::NotFound("import"))
+    }
+
+    /// An import, or why it failed, for the repetition of its request. `None` for one that the
+    /// server gave up and nobody refused.
+    pub(in crate::core) async fn import_again(&self, id: Id) -> Result<Option<ImportView>, Error> {
+        let Some(import) = self.find_import(id).await? else { return Ok(None) };
+        match import.status {
+            ImportStatus::Failed(ImportFailure::Interrupted | ImportFailure::Unavailable) => Ok(None),
+            ImportStatus::Failed(failure) => Err(error_of(failure)),
+            ImportStatus::Pending | ImportStatus::Completed => Ok(Some(self.import_view(import))),
+        }
+    }
+
+    async fn find_import(&self, id: Id) -> Result<Option<Import>, Error> {
+        let Some(frozen) = self.record::<FrozenId>(keys::imported(id)).await? else { return Ok(None) };
+        let found = self.record::<Import>(keys::import(frozen.record.0, id)).await?;
+        Ok(found.map(|found| found.record))
+    }
+
+    /// The imports of a snapshot of the company named, the newest first: those of the same company,
+    /// since other companies' workspaces are none of its business.
+    pub async fn snapshot_imports(
+        &self,
+        context: &Context,
+        company: Option<&str>,
+        snapshot: &ForeignId,
+    ) -> Result<Vec<ImportView>, Error> {
+        let company = self.company_of(context, company)?;
+        let snapshot = self.find_snapshot(context, snapshot).await?.record;
+        if snapshot.company != company {
+            return Err(Error::NotFound("snapshot"));
+        }
+        let prefix = keys::imports_of(snapshot.frozen);
+        let read = move |shared: &Shared, cancel: &Cancel| shared.read_all::<Import>(&prefix, cancel);
+        let mut all = self.scanning(&context.tenant, read).await?;
+        all.retain(|import| import.company == company && sees(context, &import.company, import.workspace));
+        all.reverse();
+        Ok(all.into_iter().map(|import| self.import_view(import)).collect())
+    }
+
+    fn admit(&self, context: &Context, share: &Share) -> Result<(), Error> {
+        let workspace = &context.workspace;
+        let directory = self.directory();
+        let company = directory.company(&workspace.company);
+        let number = company.map_or("", |held| &held.record.relationship_number);
+        if share.kind.admits(number, &workspace.id) {
+            return Ok(());
+        }
+        let what = match share.kind {
+            ShareKind::Companies(_) => "company",
+            ShareKind::Workspaces(_) | ShareKind::Once | ShareKind::Permanent => "workspace",
+        };
+        Err(Error::Forbidden(format!("the share is restricted to others than this {what}")))
+    }
+
+    /// Records that the import is under way.
+    async fn begin(
+        &self,
+        context: &Context,
+        on_conflict: OnConflict,
+        share: Found<Share>,
+        snapshot: Found<Snapshot>,
+    ) -> Result<(Job, Importing), Error> {
+        let progress = Arc::new(AtomicU64::new(0));
+        let mut import = Import {
+            id: Id::from_bits(0),
+            share: share.record.id,
+            snapshot: snapshot.record.id.clone(),
+            frozen: snapshot.record.frozen,
+            company: context.workspace.company.clone(),
+            workspace: context.workspace.number,
+            status: ImportStatus::Pending,
+            links: snapshot.record.links,
+            made: 0,
+            skipped: 0,
+            renamed: 0,
+            created_at: context.now,
+            finished_at: None,
+        };
+        let begun = self.0.snapshots.begun.try_acquire(&context.tenant, 1).ok_or(Error::Busy)?;
+        let committed = self
+            .commit_new(context, |next_id| {
+                import.id = next_id();
+                self.0.snapshots.importing.lock().insert(import.id, Arc::clone(&progress));
+                let mut effect = Effect::default();
+                effect.create(keys::import(import.frozen, import.id), import.encode());
+                effect.create(keys::imported(import.id), FrozenId(import.frozen).encode());
+                let mark = self.0.work_mark(import.frozen);
+                effect.create(keys::staging(import.workspace, import.id), mark.encode());
+                effect.answer(context.claim, context.now, || StoredOutcome::Import(import.id));
+                effect
+            })
+            .await;
+        let importing = Importing { links: self.clone(), id: import.id, _begun: begun };
+        let Committed::Done = committed? else { return Err(Error::Busy) };
+        let lease = self.lease(keys::staging(import.workspace, import.id), import.frozen).await?;
+        // Both were written by one Change.
+        let revision = lease.revision;
+        let context = Context { claim: None, ..context.clone() };
+        Ok((Job { context, on_conflict, import, revision, lease, share, snapshot, progress }, importing))
+    }
+
+    /// Waits for the import's place, and stages it.
+    async fn wait_and_stage(&self, job: &mut Job) -> Result<(), Error> {
+        let tenant = job.context.tenant.clone();
+        let mut acquire = pin!(self.0.snapshots.permits.acquire(&tenant, 1, IMPORT_WAIT_MAX));
+        let permit = loop {
+            tokio::select! {
+                permit = &mut acquire => break permit,
+                () = tokio::time::sleep(RENEW_EVERY) => self.renew(&mut job.lease).await?,
+            }
+        };
+        let _permit = permit.ok_or(Error::Busy)?;
+        self.stage(job).await
+    }
+
+    /// Does the work, and undoes it when it fails.
+    async fn work(
+        self,
+        mut job: Job,
+        _importing: Importing,
+        _turn: Option<OwnedMutexGuard<()>>,
+    ) -> Result<Import, Error> {
+        let error = match self.wait_and_stage(&mut job).await {
+            Ok(()) => return Ok(job.import),
+            Err(error) => error,
+        };
+        let Import { workspace, id, .. } = job.import;
+        let failure = failure_of(&error);
+        if let Err(error) = self.abandon(workspace, id, failure.clone()).await {
+            tracing::warn!(%error, "what a failed import has staged is left to the sweep");
+        }
+        // As its repetition will be answered, except where the store's own words say more.
+        let is_final = failure == ImportFailure::Unavailable || matches!(error, Error::Unauthorized);
+        Err(if is_final { error } else { error_of(failure) })
+    }
+}
+
+pub(super) fn used_up() -> Error {
+    Error::Gone("this share was for one import, which was made")
+}
+
+fn failure_of(error: &Error) -> ImportFailure {
+    match error {
+        Error::Gone(_) => ImportFailure::UsedUp,
+        Error::CodeTaken { code } => ImportFailure::CodeTaken(code.clone()),
+        Error::NoCredits => ImportFailure::NoCredits,
+        Error::NotFound(_) => ImportFailure::SnapshotGone,
+        Error::Rule(invalid) => ImportFailure::Refused(invalid.to_string().into()),
+        Error::Forbidden(why) => ImportFailure::Refused(why.as_str().into()),
+        Error::Unauthorized => ImportFailure::Refused(error.to_string().into()),
+        Error::AlreadyDeleted(_)
+        | Error::Taken { .. }
+        | Error::UnknownCompany
+        | Error::Busy
+        | Error::NotReady(_)
+        | Error::Table(_)
+        | Error::Log(_) => ImportFailure::Unavailable,
+    }
+}
+
+/// What the caller of a failed import is told.
+pub(in crate::core) fn error_of(failure: ImportFailure) -> Error {
+    match failure {
+        ImportFailure::UsedUp => used_up(),
+        ImportFailure::CodeTaken(code) => Error::CodeTaken { code },
+        ImportFailure::NoCredits => Error::NoCredits,
+        ImportFailure::SnapshotGone => Error::NotFound("snapshot"),
+        ImportFailure::Refused(why) => Invalid::new("snapshot", why).into(),
+        ImportFailure::Interrupted | ImportFailure::Unavailable => Error::Busy,
+    }
+}

@@ -1,0 +1,101 @@
+//! Sharing: what lets a snapshot be imported, and the page that its link opens.
+
+use super::ShareView;
+use crate::core::commit::{Committed, Effect};
+use crate::core::{Context, Error, Links};
+use crate::model::id::{ForeignId, Id};
+use crate::model::snapshot::{Share, ShareKind, Snapshot, SnapshotKind};
+use crate::table::keys;
+use crate::table::record::{Stored, StoredOutcome};
+
+/// What opening a share link shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharePage {
+    /// The snapshot's name.
+    pub name: Box<str>,
+    /// Links in it.
+    pub links: u64,
+    /// Whether it can still be imported.
+    pub is_usable: bool,
+}
+
+impl Links {
+    /// Shares a snapshot of the company named, or of the caller's own.
+    pub async fn share_snapshot(
+        &self,
+        context: &Context,
+        company: Option<&str>,
+        id: &ForeignId,
+        kind: ShareKind,
+    ) -> Result<ShareView, Error> {
+        let company = company.map(|named| self.company_of(context, Some(named))).transpose()?;
+        let found = self.find_snapshot(context, id).await?;
+        let snapshot = &found.record;
+        if company.is_some_and(|company| company != snapshot.company) {
+            return Err(Error::NotFound("snapshot"));
+        }
+        if snapshot.kind == SnapshotKind::Imported {
+            return Err(Error::Forbidden("only the owner of a snapshot may share it".to_owned()));
+        }
+        let mut made = None;
+        let committed = self
+            .commit_new(context, |next_id| {
+                let share = Share {
+                    id: next_id(),
+                    snapshot: snapshot.id.clone(),
+                    frozen: snapshot.frozen,
+                    kind,
+                    used_at: None,
+                    created_at: context.now,
+                };
+                let mut effect = Effect::default();
+                effect.rely_on(keys::snapshot(id), found.revision);
+                effect.create(keys::share(share.id), share.encode());
+                effect.answer(context.claim, context.now, || StoredOutcome::Share(share.id));
+                made = Some(share);
+                effect
+            })
+            .await?;
+        match (committed, made) {
+            (Committed::Done, Some(share)) => Ok(self.share_view(share)),
+            _ => Err(Error::Busy),
+        }
+    }
+
+    /// A share that leads to a snapshot, with that snapshot.
+    pub(super) async fn find_share(
+        &self,
+        id: Id,
+    ) -> Result<Option<(crate::table::Found<Share>, crate::table::Found<Snapshot>)>, Error> {
+        self.blocking(move |shared| {
+            let Some(share) = shared.table.get::<Share>(&keys::share(id))? else { return Ok(None) };
+            let snapshot = shared.table.get::<Snapshot>(&keys::snapshot(&share.record.snapshot))?;
+            // An id that was given again is another snapshot, which nobody shared.
+            let same = snapshot.filter(|snapshot| snapshot.record.frozen == share.record.frozen);
+            Ok(same.map(|snapshot| (share, snapshot)))
+        })
+        .await
+    }
+
+    /// What opening the link of this share shows, and that link. Uses nothing up.
+    pub async fn share_page(&self, id: Id) -> Result<Option<(SharePage, String)>, Error> {
+        Ok(self.find_share(id).await?.map(|(share, snapshot)| {
+            let page = SharePage {
+                name: snapshot.record.name,
+                links: snapshot.record.links,
+                is_usable: share.record.used_at.is_none(),
+            };
+            (page, self.share_view(share.record).url)
+        }))
+    }
+
+    /// A share, for the repetition of its request.
+    pub(in crate::core) async fn share_again(&self, id: Id) -> Result<ShareView, Error> {
+        let found = self.record::<Share>(keys::share(id)).await?;
+        found.map(|found| self.share_view(found.record)).ok_or(Error::NotFound("share"))
+    }
+
+    fn share_view(&self, share: Share) -> ShareView {
+        ShareView { url: format!("{}/?share={}", self.0.site.base_url(), share.id), share }
+    }
+}

@@ -1,0 +1,170 @@
+//! What is left of imports and snapshots that did not come to their end: removed at once when
+//! they fail, at the next start when the process died.
+
+use super::AtWork;
+use crate::core::commit::{ATTEMPTS, Committed, Effect};
+use crate::core::{Error, Links};
+use crate::log::{Position, Put};
+use crate::model::id::Id;
+use crate::model::snapshot::{Import, ImportFailure, ImportStatus};
+use crate::model::workspace::WorkspaceNumber;
+use crate::table::keys;
+use crate::table::record::{Stored, WorkMark};
+
+/// Links or chunks removed by one Change.
+const REMOVALS_PER_CHANGE: usize = 500;
+
+impl AtWork {
+    fn is_importing(&self, import: Id) -> bool {
+        self.importing.lock().contains_key(&import)
+    }
+
+    fn is_freezing(&self, frozen: Id) -> bool {
+        self.freezing.lock().contains(&frozen)
+    }
+}
+
+impl Links {
+    /// Removes what imports and snapshots of this node have left that it does not work on, and what other
+    /// nodes have left whose leases are over.
+    pub async fn sweep_snapshots(&self) -> Result<(), Error> {
+        let now = self.0.clock.now();
+        let (mut stagings, mut loose) = self
+            .blocking(move |shared| {
+                let (mut stagings, mut loose) = (Vec::new(), Vec::new());
+                shared.table.each::<WorkMark>(keys::STAGINGS, &mut |key, mark| {
+                    if !mark.is_leased_to_other(shared.node, now) {
+                        stagings.extend(keys::parse_staging(key));
+                    }
+                    true
+                })?;
+                shared.table.each::<WorkMark>(keys::LOOSE, &mut |_, mark| {
+                    if !mark.is_leased_to_other(shared.node, now) {
+                        loose.push(mark.frozen);
+                    }
+                    true
+                })?;
+                Ok((stagings, loose))
+            })
+            .await?;
+        // Who is at work put itself on the list before its mark was written.
+        stagings.retain(|(_, import)| !self.0.snapshots.is_importing(*import));
+        loose.retain(|frozen| !self.0.snapshots.is_freezing(*frozen));
+        for (workspace, import) in stagings {
+            tracing::warn!(%import, "an import that did not end is undone");
+            self.abandon(workspace, import, ImportFailure::Interrupted).await?;
+        }
+        for frozen in loose {
+            self.remove_content(frozen).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends an import as failed and removes the links that it has staged. Does nothing to one that
+    /// has ended.
+    pub(super) async fn abandon(
+        &self,
+        workspace: WorkspaceNumber,
+        id: Id,
+        failure: ImportFailure,
+    ) -> Result<(), Error> {
+        let mark = keys::staging(workspace, id);
+        let Some(found) = self.record::<WorkMark>(mark.clone()).await? else { return Ok(()) };
+        // Every Change relies on the mark: should the import have come to its end after all, nothing
+        // of it is removed.
+        let revision = found.revision;
+        let key = keys::import(found.record.frozen, id);
+        for _ in 0..ATTEMPTS {
+            let Some(found) = self.record::<Import>(key.clone()).await? else { break };
+            let mut import = found.record;
+            if import.status != ImportStatus::Pending {
+                break;
+            }
+            (import.made, import.skipped, import.renamed) = (0, 0, 0);
+            import.status = ImportStatus::Failed(failure.clone());
+            import.finished_at = Some(self.0.clock.now());
+            let mut effect = Effect::default();
+            effect.rely_on(mark.clone(), revision);
+            effect.replace(key.clone(), found.revision, import.encode());
+            match self.commit_unasked(effect).await? {
+                Committed::Done => break,
+                Committed::Conflict(key) if key == mark => return Ok(()),
+                Committed::Conflict(_) => {}
+            }
+        }
+        self.unstage(workspace, id, revision).await?;
+        let mut effect = Effect::default();
+        effect.remove(mark, revision);
+        match self.commit_unasked(effect).await? {
+            Committed::Done => Ok(()),
+            Committed::Conflict(_) => Err(Error::Busy),
+        }
+    }
+
+    /// Removes the links that an import has staged, under its mark of this revision.
+    pub(super) async fn unstage(
+        &self,
+        workspace: WorkspaceNumber,
+        id: Id,
+        revision: Position,
+    ) -> Result<(), Error> {
+        let mark = keys::staging(workspace, id);
+        // Staged links were drawn after their import.
+        let mut after = Some(id);
+        while let Some(from) = after {
+            let look = move |shared: &crate::core::Shared| {
+                Ok(shared.table.staged_by(workspace, id, from, REMOVALS_PER_CHANGE)?)
+            };
+            let (links, last) = self.blocking(look).await?;
+            after = last;
+            if links.is_empty() {
+                continue;
+            }
+            let mut effect = Effect::default();
+            effect.rely_on(mark.clone(), revision);
+            for (key, revision) in links {
+                effect.remove(key, revision);
+            }
+            if let Committed::Conflict(_) = self.commit_unasked(effect).await? {
+                return Err(Error::Busy);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes content that no snapshot has.
+    pub(super) async fn remove_content(&self, frozen: Id) -> Result<(), Error> {
+        let mark = keys::loose(frozen);
+        let Some(found) = self.record::<WorkMark>(mark.clone()).await? else { return Ok(()) };
+        let mut number = 0;
+        loop {
+            let chunks = self
+                .blocking(move |shared| {
+                    let mut chunks = Vec::new();
+                    for key in (number..).map(|number| keys::chunk(frozen, number)).take(REMOVALS_PER_CHANGE)
+                    {
+                        if !shared.table.holds_key(&key)? {
+                            break;
+                        }
+                        chunks.push(key);
+                    }
+                    Ok(chunks)
+                })
+                .await?;
+            let mut effect = Effect::default();
+            number += u32::try_from(chunks.len()).expect("at most 500");
+            let is_last = chunks.len() < REMOVALS_PER_CHANGE;
+            effect.rely_on(mark.clone(), found.revision);
+            effect.puts.extend(chunks.into_iter().map(|key| Put { key, value: None }));
+            if is_last {
+                effect.puts.push(Put { key: mark.clone(), value: None });
+            }
+            if let Committed::Conflict(_) = self.commit_unasked(effect).await? {
+                return Err(Error::Busy);
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Campaigns of the workspaces within sight. None is ever deleted, so what was found once may be
+//! relied on.
+
+use std::sync::Arc;
+
+use super::caps::Capped;
+use super::workspaces::only_instance_names_ids;
+use crate::core::commit::{ATTEMPTS, Committed, Effect};
+use crate::core::links::update::Viewer;
+use crate::core::pools::cpu_pool::Cancel;
+use crate::core::{CampaignPage, CampaignView, Context, Error, Links, Shared};
+use crate::log::Precondition;
+use crate::model::Invalid;
+use crate::model::campaign::{Campaign, CampaignDraft, CampaignEdit, CampaignRef};
+use crate::model::id::{ForeignId, Id};
+use crate::model::key::Reach;
+use crate::model::workspace::{WorkspaceNumber, check_name};
+use crate::table::record::{Stored, StoredOutcome};
+use crate::table::{Found, keys};
+
+/// Most campaigns of one workspace: their list is read whole to be put in order. Past it: refused.
+pub const CAMPAIGNS_MAX: usize = 10_000;
+
+/// A page of a short list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paging {
+    /// Its number, the first being 1.
+    pub page: u64,
+    /// Entries on it, at least 1.
+    pub limit: usize,
+}
+
+impl Links {
+    /// The acting workspace's campaigns, the newest first: all, or a page.
+    pub async fn campaigns(&self, context: &Context, paging: Option<Paging>) -> Result<CampaignPage, Error> {
+        let prefix = keys::campaigns_of(context.workspace.number);
+        let read = move |shared: &Shared, cancel: &Cancel| shared.read_all::<Campaign>(&prefix, cancel);
+        let mut all = self.scanning(&context.tenant, read).await?;
+        all.sort_by_key(|campaign| std::cmp::Reverse(campaign.serial));
+        let total = all.len();
+        let Paging { page, limit } = paging.unwrap_or(Paging { page: 1, limit: total.max(1) });
+        let skip = usize::try_from(page - 1).unwrap_or(usize::MAX).saturating_mul(limit);
+        let workspace = &context.workspace;
+        let view = |campaign| CampaignView { campaign, workspace: Arc::clone(workspace) };
+        let campaigns = all.into_iter().skip(skip).take(limit).map(view).collect();
+        Ok(CampaignPage { campaigns, total: total as u64, page, limit })
+    }
+
+    /// Makes a campaign in the acting workspace.
+    pub async fn create_campaign(
+        &self,
+        context: &Context,
+        draft: CampaignDraft,
+    ) -> Result<CampaignView, Error> {
+        check_name("name", &draft.name)?;
+        only_instance_names_ids(context, draft.id.as_ref())?;
+        let workspace = context.workspace.number;
+        let creating = self.0.caps.announce(Capped::Campaigns(workspace), 1);
+        let there = self.blocking(move |shared| Ok(shared.table.campaigns(workspace)?)).await?;
+        let there = usize::try_from(there).unwrap_or(usize::MAX);
+        creating.check(
+            there,
+            CAMPAIGNS_MAX,
+            &format!("a workspace has at most {CAMPAIGNS_MAX} campaigns"),
+        )?;
+        let mut made = None;
+        let committed = self
+            .commit_new(context, |next_id| {
+                let campaign = new_campaign(context, next_id(), draft.id, draft.name);
+                let id = &campaign.id;
+                let mut effect = Effect::default();
+                effect.create(keys::campaign(workspace, id), campaign.encode());
+                if let Some(or) = &draft.or {
+                    effect
+                        .preconditions
+                        .push(Precondition { key: keys::campaign(workspace, or), revision: None });
+                }
+                effect.answer(context.claim, context.now, || StoredOutcome::Campaign {
+                    workspace,
+                    id: id.clone(),
+                });
+                made = Some(campaign);
+                effect
+            })
+            .await?;
+        match (committed, made) {
+            (Committed::Done, Some(campaign)) => {
+                Ok(CampaignView { campaign, workspace: Arc::clone(&context.workspace) })
+            }
+            _ => Err(Error::Taken { field: "id" }),
+        }
+    }
+
+    /// One campaign, in the acting workspace or any other within reach.
+    pub async fn campaign(&self, context: &Context, named: CampaignRef) -> Result<CampaignView, Error> {
+        let found = self.find_campaign(context, named).await?;
+        self.campaign_view(found.record)
+    }
+
+    /// Changes a campaign.
+    pub async fn update_campaign(
+        &self,
+        context: &Context,
+        named: CampaignRef,
+        edits: Vec<CampaignEdit>,
+    ) -> Result<CampaignView, Error> {
+        for _ in 0..ATTEMPTS {
+            let found = self.find_campaign(context, named.clone()).await?;
+            let mut campaign = found.record;
+            for edit in edits.clone() {
+                campaign.apply(edit)?;
+            }
+            campaign.updated_at = context.now;
+            let mut effect = Effect::default();
+            let key = keys::campaign(campaign.workspace, &campaign.id);
+            effect.replace(key, found.revision, campaign.encode());
+            if let Committed::Done = self.commit(context, effect).await? {
+                return self.campaign_view(campaign);
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    async fn find_campaign(&self, context: &Context, named: CampaignRef) -> Result<Found<Campaign>, Error> {
+        let viewer = Viewer::of(context);
+        self.blocking(move |shared| {
+            for workspace in shared.workspaces_with_campaign(&viewer, &named)? {
+                if let Some(found) = shared.campaign(workspace, &named)? {
+                    return Ok(found);
+                }
+            }
+            Err(Error::NotFound("campaign"))
+        })
+        .await
+    }
+
+    /// A campaign with its owner, for who has found it.
+    pub(in crate::core) fn campaign_view(&self, campaign: Campaign) -> Result<CampaignView, Error> {
+        let owner = self.directory().workspace(campaign.workspace).map(|held| Arc::clone(&held.record));
+        let lost = || Error::NotReady("a campaign's workspace is missing".to_owned());
+        Ok(CampaignView { campaign, workspace: owner.ok_or_else(lost)? })
+    }
+}
+
+impl Shared {
+    /// Returns where a campaign is looked for, the acting workspace first. A company's other workspaces
+    /// are as few as it may have; for the operator an index says which workspaces have the id.
+    fn workspaces_with_campaign(
+        &self,
+        viewer: &Viewer,
+        named: &CampaignRef,
+    ) -> Result<Vec<WorkspaceNumber>, Error> {
+        let mut workspaces = vec![viewer.acting];
+        match &viewer.reach {
+            Reach::Workspace(_) => {}
+            Reach::Company(_) => {
+                let directory = self.directory.load();
+                workspaces.extend(directory.workspaces(&viewer.reach).map(|held| held.record.number));
+            }
+            Reach::Instance => {
+                for id in std::iter::once(&named.id).chain(&named.or) {
+                    workspaces.extend(self.table.owners_of_campaign(id, 1)?);
+                }
+            }
+        }
+        Ok(workspaces)
+    }
+
+    /// The campaign that is meant, if there is one.
+    pub(in crate::core) fn campaign(
+        &self,
+        workspace: WorkspaceNumber,
+        named: &CampaignRef,
+    ) -> Result<Option<Found<Campaign>>, Error> {
+        for id in std::iter::once(&named.id).chain(&named.or) {
+            if let Some(found) = self.table.get(&keys::campaign(workspace, id))? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Refuses a campaign that the workspace does not have; another's is as unknown as none.
+    pub(in crate::core) fn check_campaign(
+        &self,
+        workspace: WorkspaceNumber,
+        id: Option<&ForeignId>,
+    ) -> Result<(), Error> {
+        let Some(id) = id else { return Ok(()) };
+        self.campaign(workspace, &id.clone().into())?.map(|_| ()).ok_or_else(|| unknown().into())
+    }
+}
+
+/// What a campaign that nobody made is refused with.
+pub(in crate::core) fn unknown() -> Invalid {
+    Invalid::new("campaignId", "is not a campaign of this workspace")
+}
+
+/// A campaign of the acting workspace, under a given id or its serial.
+pub(in crate::core) fn new_campaign(
+    context: &Context,
+    serial: Id,
+    id: Option<ForeignId>,
+    name: Box<str>,
+) -> Campaign {
+    Campaign {
+        id: id.unwrap_or_else(|| serial.into()),
+        serial,
+        workspace: context.workspace.number,
+        name,
+        created_at: context.now,
+        updated_at: context.now,
+    }
+}

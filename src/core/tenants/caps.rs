@@ -1,0 +1,93 @@
+//! Caps on what a workspace or company may have, which hold however many create at once.
+//!
+//! Two creations that count at the same moment see the same number. So each announces itself before it
+//! counts, and counts what others have announced as well. An announcement ends when the Change is applied
+//! or the creation has failed, so that a creation is counted twice for a moment, and never missed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::core::Error;
+use crate::model::id::ForeignId;
+use crate::model::key::Reach;
+use crate::model::workspace::WorkspaceNumber;
+
+/// What is capped, and whose.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::core) enum Capped {
+    Workspaces(ForeignId),
+    Keys(Reach),
+    Tags(WorkspaceNumber),
+    Campaigns(WorkspaceNumber),
+}
+
+/// The creations under way.
+#[derive(Clone, Debug, Default)]
+pub(in crate::core) struct Caps(Arc<Mutex<HashMap<Capped, usize>>>);
+
+/// One or more creations under way, until it is dropped.
+#[derive(Debug)]
+pub(in crate::core) struct Creating {
+    caps: Caps,
+    capped: Capped,
+    count: usize,
+    /// All that were under way when this one was announced, itself included.
+    announced: usize,
+}
+
+impl Caps {
+    /// Announces so many creations.
+    pub(in crate::core) fn announce(&self, capped: Capped, count: usize) -> Creating {
+        let mut under_way = self.0.lock();
+        let announced = under_way.entry(capped.clone()).or_default();
+        *announced += count;
+        Creating { caps: self.clone(), capped, count, announced: *announced }
+    }
+}
+
+impl Creating {
+    /// Fails with `why` if there are more than `most` with those under way. `there` must be counted behind
+    /// the announcement.
+    pub(in crate::core) fn check(&self, there: usize, most: usize, why: &str) -> Result<(), Error> {
+        if self.count > 0 && there.saturating_add(self.announced) > most {
+            return Err(Error::Forbidden(why.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Creating {
+    fn drop(&mut self) {
+        let mut under_way = self.caps.0.lock();
+        if let Some(announced) = under_way.get_mut(&self.capped) {
+            *announced -= self.count;
+            if *announced == 0 {
+                under_way.remove(&self.capped);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_under_way_count() {
+        let caps = Caps::default();
+        let tags = |count| caps.announce(Capped::Tags(WorkspaceNumber(1)), count);
+        let first = tags(2);
+        assert!(first.check(8, 10, "full").is_ok());
+        assert!(first.check(9, 10, "full").is_err());
+        let second = tags(1);
+        assert!(second.check(8, 10, "full").is_err(), "the first two may come to be");
+        assert!(caps.announce(Capped::Tags(WorkspaceNumber(2)), 1).check(9, 10, "full").is_ok());
+        assert!(tags(0).check(11, 10, "full").is_ok(), "nothing is created");
+        drop(first);
+        assert!(tags(1).check(8, 10, "full").is_ok());
+        drop(second);
+        assert!(caps.0.lock().is_empty());
+    }
+}

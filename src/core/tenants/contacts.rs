@@ -1,0 +1,233 @@
+//! Merge fields: `{{trigger_link.ID}}` in a text becomes the link's short URL or, for a contact,
+//! a contact link (docs/decisions.md A23): a JWT that names link and contact, signed with HS256, under
+//! `/links/r/2/`, as HighLevel renders it.
+//!
+//! The signature is all that is taken from the standard. A library for all of it brings RSA and
+//! elliptic curves, and the choice of algorithm that a forged token would make for us.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::core::commit::{ATTEMPTS, Effect};
+use crate::core::{Context, Error, Links};
+use crate::model::contact::{CONTACT_KEY_BYTES, ContactKey, ContactLink};
+use crate::model::domain::DomainNumber;
+use crate::model::id::{ForeignId, Id};
+use crate::model::short_code::ShortCode;
+use crate::table::keys;
+use crate::table::record::Stored;
+
+/// What a contact link's path begins with.
+pub const CONTACT_PATH: &str = "/links/r/2/";
+
+/// The header of every token, and so the only one that is accepted.
+const HEADER: &str = r#"{"alg":"HS256"}"#;
+
+const FIELD: &str = "{{trigger_link.";
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    #[serde(rename = "link_id")]
+    link: String,
+    #[serde(rename = "contact_id")]
+    contact: String,
+    #[serde(rename = "location_id")]
+    workspace: String,
+}
+
+/// A text with its merge fields filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// The text.
+    pub text: String,
+    /// Ids in merge fields that are no links within sight: left as they stand.
+    pub unknown: Vec<String>,
+}
+
+impl Links {
+    /// Fills in the merge fields of a text, for a contact if one is given.
+    pub async fn render(
+        &self,
+        context: &Context,
+        text: &str,
+        contact: Option<&ForeignId>,
+    ) -> Result<Rendered, Error> {
+        let mut urls: HashMap<&str, Option<String>> = HashMap::new();
+        for id in fields(text) {
+            if !urls.contains_key(id) {
+                urls.insert(id, self.url_for(context, id, contact).await?);
+            }
+        }
+        let mut unknown: Vec<_> =
+            urls.iter().filter(|(_, url)| url.is_none()).map(|(id, _)| (*id).to_owned()).collect();
+        unknown.sort();
+        Ok(Rendered { text: fill(text, &urls), unknown })
+    }
+
+    async fn url_for(
+        &self,
+        context: &Context,
+        id: &str,
+        contact: Option<&ForeignId>,
+    ) -> Result<Option<String>, Error> {
+        let Ok(id) = id.parse::<Id>() else { return Ok(None) };
+        let view = match self.get(context, id).await {
+            Ok(view) => view,
+            Err(Error::NotFound(_) | Error::AlreadyDeleted(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Some(contact) = contact else { return Ok(Some(view.short_url)) };
+        let workspace = view.workspace.id.clone();
+        let token = sign(
+            &*self.contact_key(context).await?,
+            &ContactLink { link: id, workspace, contact: contact.clone() },
+        );
+        Ok(Some(self.site().base_of(&view.domain) + CONTACT_PATH + &token))
+    }
+
+    /// Where a contact link leads: domain, code and id of its link, and the contact. `None` when
+    /// it is none of ours, or the link is gone.
+    pub async fn contact_link(
+        &self,
+        token: &str,
+    ) -> Result<Option<(DomainNumber, ShortCode, Id, ForeignId)>, Error> {
+        let directory = self.directory();
+        let said = directory.contact_key().and_then(|key| verify(&key, token));
+        let Some(ContactLink { link, workspace, contact }) = said else { return Ok(None) };
+        let Some(number) = directory.workspace_named(workspace.as_str()).map(|held| held.record.number)
+        else {
+            return Ok(None);
+        };
+        let found = self.blocking(move |shared| Ok(shared.table.link_by_id(number, link)?)).await?;
+        Ok(found.map(|found| (found.record.domain, found.record.code, link, contact)))
+    }
+
+    /// The key that signs, made on first need.
+    async fn contact_key(&self, context: &Context) -> Result<Arc<ContactKey>, Error> {
+        for _ in 0..ATTEMPTS {
+            if let Some(key) = self.directory().contact_key() {
+                return Ok(key);
+            }
+            let mut bytes = [0; CONTACT_KEY_BYTES];
+            getrandom::fill(&mut bytes).expect("the system's random generator works");
+            let mut effect = Effect::default();
+            effect.create(bytes::Bytes::from_static(keys::CONTACT_KEY), ContactKey(bytes).encode());
+            // Done, or somebody else made one at the same moment: it is there.
+            self.commit(context, effect).await?;
+        }
+        Err(Error::Busy)
+    }
+}
+
+/// Returns the text with its merge fields filled in; those without a URL stay as they are. One pass,
+/// however many different fields there are.
+fn fill(text: &str, urls: &HashMap<&str, Option<String>>) -> String {
+    let mut segments = text.split(FIELD);
+    let mut filled = segments.next().unwrap_or("").to_owned();
+    for segment in segments {
+        let field = segment.split_once("}}");
+        if let Some((url, rest)) = field.and_then(|(id, rest)| Some((urls.get(id)?.as_ref()?, rest))) {
+            filled.push_str(url);
+            filled.push_str(rest);
+        } else {
+            filled.push_str(FIELD);
+            filled.push_str(segment);
+        }
+    }
+    filled
+}
+
+/// The ids in the merge fields of a text.
+fn fields(text: &str) -> impl Iterator<Item = &str> {
+    text.split(FIELD).skip(1).filter_map(|rest| rest.split_once("}}").map(|(id, _)| id))
+}
+
+/// The token of a contact link.
+pub(crate) fn sign(key: &ContactKey, link: &ContactLink) -> String {
+    let claims = Claims {
+        link: link.link.to_string(),
+        contact: link.contact.as_str().to_owned(),
+        workspace: link.workspace.as_str().to_owned(),
+    };
+    let claims = serde_json::to_vec(&claims).expect("strings serialize");
+    seal(key, &claims)
+}
+
+/// The token of claims as they stand.
+pub(crate) fn seal(key: &ContactKey, claims: &[u8]) -> String {
+    let signed = [URL_SAFE_NO_PAD.encode(HEADER), URL_SAFE_NO_PAD.encode(claims)].join(".");
+    let signature = URL_SAFE_NO_PAD.encode(mac(key, &signed).finalize().into_bytes());
+    [signed, signature].join(".")
+}
+
+/// The contact link of a token that this key signed.
+pub(crate) fn verify(key: &ContactKey, token: &str) -> Option<ContactLink> {
+    let (signed, signature) = token.rsplit_once('.')?;
+    let (header, claims) = signed.split_once('.')?;
+    if URL_SAFE_NO_PAD.decode(header).ok()? != HEADER.as_bytes() {
+        return None;
+    }
+    mac(key, signed).verify_slice(&URL_SAFE_NO_PAD.decode(signature).ok()?).ok()?;
+    let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+    Some(ContactLink {
+        link: claims.link.parse().ok()?,
+        workspace: ForeignId::parse("location_id", &claims.workspace).ok()?,
+        contact: ForeignId::parse("contact_id", &claims.contact).ok()?,
+    })
+}
+
+fn mac(key: &ContactKey, signed: &str) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key.0).expect("a key may have any length");
+    mac.update(signed.as_bytes());
+    mac
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_say_what_was_signed_and_nothing_else() {
+        let (key, other) = (ContactKey([7; 32]), ContactKey([8; 32]));
+        let id = |text: &str| ForeignId::parse("id", text).expect("a valid id");
+        let link = ContactLink { link: Id::from_bits(9), workspace: id("ws_1"), contact: id("con-2") };
+        let token = sign(&key, &link);
+        assert!(token.starts_with("eyJhbGciOiJIUzI1NiJ9."), "{token}");
+        assert_eq!(verify(&key, &token), Some(link));
+        let parts: Vec<_> = token.split('.').collect();
+        let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#);
+        let rows = [
+            format!("{none}.{}.", parts[1]),
+            format!("{none}.{}.{}", parts[1], parts[2]),
+            format!("{}.{}.", parts[0], parts[1]),
+            format!("{}.{}.{}", parts[0], parts[1], &parts[2][1..]),
+            format!("{}.{}x.{}", parts[0], parts[1], parts[2]),
+            format!("{token}.{}", parts[2]),
+            sign(&other, &verify(&key, &token).expect("valid")),
+            String::new(),
+            "a.b.c".to_owned(),
+        ];
+        for forged in rows {
+            assert_eq!(verify(&key, &forged), None, "{forged}");
+        }
+    }
+
+    #[test]
+    fn merge_fields() {
+        let rows = [
+            ("no field", vec![]),
+            ("go to {{trigger_link.a}} or {{trigger_link.b}}!", vec!["a", "b"]),
+            ("{{trigger_link.a", vec![]),
+            ("{{contact.name}} {{trigger_link.}}", vec![""]),
+        ];
+        for (text, want) in rows {
+            assert_eq!(fields(text).collect::<Vec<_>>(), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,540 @@
+//! The few records that nearly every request needs: domains, workspaces, companies, keys, and what
+//! signs webhooks. Held whole in memory, read without a lock.
+//!
+//! It is filled from the table and kept up by the apply thread, so it is never ahead of the log. Each
+//! Change makes a new version, which shares all but a path of each map with the version before it: an
+//! edit costs O(log n), however many records there are. Everything that is looked up has an index, so
+//! that no request looks at the records of all tenants.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
+
+use crate::log::{Position, Put};
+use crate::model::contact::ContactKey;
+use crate::model::domain::{Domain, DomainNumber, HostName};
+use crate::model::id::{ForeignId, Id};
+use crate::model::key::{ApiKey, Reach, Scope};
+use crate::model::webhook::WebhookSecret;
+use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
+use crate::table::keys::DirectoryKey;
+use crate::table::record::{Corrupt, Stored};
+use crate::table::{Error, Table};
+
+/// A record and its revision.
+#[derive(Clone, Debug)]
+pub(in crate::core) struct Held<T> {
+    pub(in crate::core) revision: Position,
+    pub(in crate::core) record: Arc<T>,
+}
+
+/// Whether a key reaches everything, for good, and may make other keys.
+pub(in crate::core) fn is_master(key: &ApiKey) -> bool {
+    key.reach == Reach::Instance
+        && key.scopes.allow(Scope::Admin)
+        && !key.create_only
+        && key.expires_at.is_none()
+}
+
+/// In order of the keys.
+type Ordered<K, V> = RedBlackTreeMapSync<K, V>;
+
+/// An index without an order.
+type Hashed<K, V> = HashTrieMapSync<K, V, ahash::RandomState>;
+
+/// Whose keys are found together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum KeyOwner {
+    /// Its own keys, and those of its workspaces.
+    Company(ForeignId),
+    /// Its own keys.
+    CompanyItself(ForeignId),
+    Workspace(WorkspaceNumber),
+    Instance,
+}
+
+/// What is known at one position of the log.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    domains: Ordered<DomainNumber, Held<Domain>>,
+    /// Of the redirect path: not an entry among others.
+    default_domain: Option<Arc<Domain>>,
+    /// By name. Of the redirect path: leads to the record itself.
+    hosts: Hashed<Box<str>, Arc<Domain>>,
+    /// By owner (`None` is everybody) and id.
+    domains_of: Ordered<(Option<WorkspaceNumber>, Id), DomainNumber>,
+    workspaces: Ordered<WorkspaceNumber, Held<Workspace>>,
+    workspace_ids: Hashed<ForeignId, WorkspaceNumber>,
+    workspaces_of: Ordered<(ForeignId, WorkspaceNumber), ()>,
+    /// How many workspaces each company has.
+    workspace_counts: Hashed<ForeignId, usize>,
+    companies: Ordered<ForeignId, Held<Company>>,
+    /// Companies of each relationship number. Of the same number are several only in stores that were
+    /// written before numbers were unique.
+    relationship_numbers: Ordered<(Box<str>, ForeignId), ()>,
+    keys: Ordered<Id, Held<ApiKey>>,
+    keys_of: Ordered<(KeyOwner, Id), ()>,
+    /// Keys of [`is_master`].
+    masters: Ordered<Id, ()>,
+    secrets: Hashed<[u8; 32], Id>,
+    webhook_secrets: Ordered<WorkspaceNumber, Held<WebhookSecret>>,
+    contact_key: Option<Arc<ContactKey>>,
+}
+
+fn numbers_of(company: &ForeignId) -> RangeInclusive<(ForeignId, WorkspaceNumber)> {
+    (company.clone(), WorkspaceNumber(0))..=(company.clone(), WorkspaceNumber(u32::MAX))
+}
+
+fn ids_of<T: Clone>(owner: &T) -> RangeInclusive<(T, Id)> {
+    (owner.clone(), Id::from_bits(0))..=(owner.clone(), Id::from_bits(u128::MAX))
+}
+
+/// The companies' end of a range of relationship numbers: ids are 1 to 64 characters up to `z`.
+fn companies_of(number: &str) -> RangeInclusive<(Box<str>, ForeignId)> {
+    let id = |text: &str| ForeignId::parse("id", text).expect("a valid id");
+    (number.into(), id("-"))..=(number.into(), id(&"z".repeat(64)))
+}
+
+/// In order of their numbers or ids.
+type InOrder<'a, T> = Box<dyn DoubleEndedIterator<Item = &'a T> + 'a>;
+
+impl Directory {
+    /// Reads everything from the table.
+    pub(in crate::core) fn read(table: &Table) -> Result<Directory, Error> {
+        let mut directory = Directory::default();
+        for kind in DirectoryKey::KINDS {
+            table.each_raw(&[*kind], &mut |key, revision, value| {
+                let put = Put { key: key.to_vec().into(), value: Some(value.to_vec().into()) };
+                directory.apply(&put, revision).map_err(Error::Corrupt)
+            })?;
+        }
+        Ok(directory)
+    }
+
+    /// A directory with the default domain alone.
+    #[cfg(test)]
+    pub(in crate::core) fn for_test() -> Directory {
+        let domain = Domain {
+            number: DomainNumber::DEFAULT,
+            id: crate::model::domain::DEFAULT_ID,
+            name: None,
+            workspace: None,
+            base_url: None,
+            case_sensitive: true,
+            not_found_url: None,
+            expired_url: None,
+            root_url: None,
+            verified_at: None,
+            created_at: crate::clock::Timestamp::from_millis(0),
+        };
+        let mut directory = Directory::default();
+        directory.put_domain(Held { revision: Position::START, record: Arc::new(domain) });
+        directory
+    }
+
+    /// Whether a put of this key concerns the directory.
+    pub(in crate::core) fn concerns(put: &Put) -> bool {
+        DirectoryKey::parse(&put.key).is_some()
+    }
+
+    /// Takes in one put of the Change at `revision`.
+    pub(in crate::core) fn apply(&mut self, put: &Put, revision: Position) -> Result<(), Corrupt> {
+        let Some(value) = &put.value else {
+            self.remove(&put.key);
+            return Ok(());
+        };
+        match DirectoryKey::parse(&put.key) {
+            Some(DirectoryKey::Domain(_)) => {
+                self.put_domain(Held { revision, record: Arc::new(Domain::decode(value)?) });
+            }
+            Some(DirectoryKey::Workspace(_)) => {
+                self.put_workspace(Held { revision, record: Arc::new(Workspace::decode(value)?) });
+            }
+            Some(DirectoryKey::Company(_)) => {
+                self.put_company(Held { revision, record: Arc::new(Company::decode(value)?) });
+            }
+            Some(DirectoryKey::Key(_)) => {
+                self.put_key(Held { revision, record: Arc::new(ApiKey::decode(value)?) });
+            }
+            Some(DirectoryKey::WebhookSecret(number)) => {
+                let record = Arc::new(WebhookSecret::decode(value)?);
+                self.webhook_secrets.insert_mut(number, Held { revision, record });
+            }
+            Some(DirectoryKey::ContactKey) => self.contact_key = Some(Arc::new(ContactKey::decode(value)?)),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn put_company(&mut self, held: Held<Company>) {
+        let record = &held.record;
+        self.remove_company(&record.id);
+        let number = record.relationship_number.clone();
+        self.relationship_numbers.insert_mut((number, record.id.clone()), ());
+        self.companies.insert_mut(record.id.clone(), held);
+    }
+
+    fn put_domain(&mut self, held: Held<Domain>) {
+        let record = &held.record;
+        self.remove_domain(record.number);
+        if let Some(name) = &record.name {
+            self.hosts.insert_mut(name.as_str().into(), Arc::clone(record));
+        }
+        if record.number == DomainNumber::DEFAULT {
+            self.default_domain = Some(Arc::clone(record));
+        }
+        self.domains_of.insert_mut((record.workspace, record.id), record.number);
+        self.domains.insert_mut(record.number, held);
+    }
+
+    fn put_workspace(&mut self, held: Held<Workspace>) {
+        let record = &held.record;
+        self.remove_workspace(record.number);
+        self.workspace_ids.insert_mut(record.id.clone(), record.number);
+        self.workspaces_of.insert_mut((record.company.clone(), record.number), ());
+        let count = self.workspace_count(&record.company) + 1;
+        self.workspace_counts.insert_mut(record.company.clone(), count);
+        self.workspaces.insert_mut(record.number, held);
+    }
+
+    fn put_key(&mut self, held: Held<ApiKey>) {
+        let record = &held.record;
+        self.remove_key(record.id);
+        for owner in self.owners_of(&record.reach) {
+            self.keys_of.insert_mut((owner, record.id), ());
+        }
+        if is_master(record) {
+            self.masters.insert_mut(record.id, ());
+        }
+        self.secrets.insert_mut(record.hash.0, record.id);
+        self.keys.insert_mut(record.id, held);
+    }
+
+    /// Among whose keys one of this reach is found. A workspace's record is there before its keys, and
+    /// never leaves its company.
+    fn owners_of(&self, reach: &Reach) -> Vec<KeyOwner> {
+        match reach {
+            Reach::Instance => vec![KeyOwner::Instance],
+            Reach::Company(company) => {
+                vec![KeyOwner::Company(company.clone()), KeyOwner::CompanyItself(company.clone())]
+            }
+            Reach::Workspace(number) => {
+                let company = self.workspace(*number).map(|held| held.record.company.clone());
+                let company = company.map(KeyOwner::Company);
+                company.into_iter().chain([KeyOwner::Workspace(*number)]).collect()
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        match DirectoryKey::parse(key) {
+            Some(DirectoryKey::Domain(number)) => self.remove_domain(number),
+            Some(DirectoryKey::Workspace(number)) => self.remove_workspace(number),
+            Some(DirectoryKey::Company(id)) => self.remove_company(&id),
+            Some(DirectoryKey::Key(id)) => self.remove_key(id),
+            Some(DirectoryKey::WebhookSecret(number)) => _ = self.webhook_secrets.remove_mut(&number),
+            // Never removed.
+            Some(DirectoryKey::ContactKey) | None => {}
+        }
+    }
+
+    fn remove_domain(&mut self, number: DomainNumber) {
+        let Some(record) = self.domain(number).map(Arc::clone) else { return };
+        // The name may have been given to another domain meanwhile.
+        let name = record.name.as_ref().map(HostName::as_str);
+        if let Some(name) = name.filter(|name| self.hosts.get(*name).is_some_and(|at| at.number == number)) {
+            self.hosts.remove_mut(name);
+        }
+        self.domains_of.remove_mut(&(record.workspace, record.id));
+        self.domains.remove_mut(&number);
+    }
+
+    fn remove_workspace(&mut self, number: WorkspaceNumber) {
+        let Some(record) = self.workspace(number).map(|held| Arc::clone(&held.record)) else { return };
+        self.workspace_ids.remove_mut(&record.id);
+        self.workspaces_of.remove_mut(&(record.company.clone(), number));
+        let count = self.workspace_count(&record.company).saturating_sub(1);
+        self.workspace_counts.insert_mut(record.company.clone(), count);
+        self.workspaces.remove_mut(&number);
+    }
+
+    fn remove_company(&mut self, id: &ForeignId) {
+        let Some(record) = self.company(id).map(|held| Arc::clone(&held.record)) else { return };
+        self.relationship_numbers.remove_mut(&(record.relationship_number.clone(), id.clone()));
+        self.companies.remove_mut(id);
+    }
+
+    fn remove_key(&mut self, id: Id) {
+        let Some(record) = self.key(id).map(|held| Arc::clone(&held.record)) else { return };
+        for owner in self.owners_of(&record.reach) {
+            self.keys_of.remove_mut(&(owner, id));
+        }
+        self.masters.remove_mut(&id);
+        self.secrets.remove_mut(&record.hash.0);
+        self.keys.remove_mut(&id);
+    }
+
+    /// The domain of a host name; not the default domain, whose name is configuration.
+    pub fn domain_named(&self, host: &str) -> Option<&Arc<Domain>> {
+        self.hosts.get(host)
+    }
+
+    /// The domain of a number.
+    pub fn domain(&self, number: DomainNumber) -> Option<&Arc<Domain>> {
+        if number == DomainNumber::DEFAULT {
+            return self.default_domain.as_ref();
+        }
+        self.domains.get(&number).map(|held| &held.record)
+    }
+
+    pub(in crate::core) fn held_domain(&self, number: DomainNumber) -> Option<&Held<Domain>> {
+        self.domains.get(&number)
+    }
+
+    /// Returns all domains, in order of their numbers.
+    pub(in crate::core) fn domains(&self) -> impl DoubleEndedIterator<Item = &Arc<Domain>> {
+        self.domains.values().map(|held| &held.record)
+    }
+
+    /// Returns the domain of this id that a workspace may use. Another workspace's takes as many steps as
+    /// none.
+    pub(in crate::core) fn domain_seen(&self, workspace: WorkspaceNumber, id: Id) -> Option<&Held<Domain>> {
+        let own = self.domains_of.get(&(Some(workspace), id));
+        own.or_else(|| self.domains_of.get(&(None, id))).and_then(|number| self.domains.get(number))
+    }
+
+    /// Returns the domains that belong to a workspace, or to everybody, in order of their ids.
+    pub(in crate::core) fn domains_of(&self, owner: Option<WorkspaceNumber>) -> InOrder<'_, Arc<Domain>> {
+        let numbers = self.domains_of.range(ids_of(&owner)).map(|(_, number)| number);
+        Box::new(numbers.filter_map(|number| self.domain(*number)))
+    }
+
+    pub(in crate::core) fn workspace(&self, number: WorkspaceNumber) -> Option<&Held<Workspace>> {
+        self.workspaces.get(&number)
+    }
+
+    /// Returns the workspace of this id.
+    pub(in crate::core) fn workspace_named(&self, id: &str) -> Option<&Held<Workspace>> {
+        let id = ForeignId::parse("workspaceId", id).ok()?;
+        self.workspace_ids.get(&id).and_then(|number| self.workspace(*number))
+    }
+
+    /// Whether there is one workspace and no other.
+    pub fn has_one_workspace(&self) -> bool {
+        self.workspaces.size() == 1
+    }
+
+    /// Returns the workspaces within reach, the oldest first.
+    pub(in crate::core) fn workspaces<'a>(&'a self, reach: &Reach) -> InOrder<'a, Held<Workspace>> {
+        match reach {
+            Reach::Instance => Box::new(self.workspaces.values()),
+            Reach::Company(company) => {
+                let numbers = self.workspaces_of.range(numbers_of(company)).map(|((_, number), ())| *number);
+                Box::new(numbers.filter_map(|number| self.workspace(number)))
+            }
+            Reach::Workspace(number) => Box::new(self.workspace(*number).into_iter()),
+        }
+    }
+
+    /// Returns whether a workspace is within reach.
+    pub(in crate::core) fn reaches(&self, reach: &Reach, number: WorkspaceNumber) -> bool {
+        match reach {
+            Reach::Instance => true,
+            Reach::Company(company) => {
+                self.workspace(number).is_some_and(|held| held.record.company == *company)
+            }
+            Reach::Workspace(own) => *own == number,
+        }
+    }
+
+    /// Returns how many workspaces a company has.
+    pub(in crate::core) fn workspace_count(&self, company: &ForeignId) -> usize {
+        self.workspace_counts.get(company).copied().unwrap_or(0)
+    }
+
+    /// Returns the highest number of a workspace.
+    pub(in crate::core) fn last_workspace(&self) -> Option<WorkspaceNumber> {
+        self.workspaces.last().map(|(number, _)| *number)
+    }
+
+    pub(in crate::core) fn companies(&self) -> impl DoubleEndedIterator<Item = &Held<Company>> {
+        self.companies.values()
+    }
+
+    pub(in crate::core) fn company(&self, id: &ForeignId) -> Option<&Held<Company>> {
+        self.companies.get(id)
+    }
+
+    /// Returns whether a company has this relationship number.
+    pub(in crate::core) fn has_relationship_number(&self, number: &str) -> bool {
+        self.relationship_numbers.range(companies_of(number)).next().is_some()
+    }
+
+    pub(in crate::core) fn webhook_secret(&self, workspace: WorkspaceNumber) -> Option<&Held<WebhookSecret>> {
+        self.webhook_secrets.get(&workspace)
+    }
+
+    /// What contact links are signed with, once there was one.
+    pub(in crate::core) fn contact_key(&self) -> Option<Arc<ContactKey>> {
+        self.contact_key.clone()
+    }
+
+    /// Returns how many keys reach everything, may do everything and never expire.
+    pub(in crate::core) fn masters(&self) -> usize {
+        self.masters.size()
+    }
+
+    pub(in crate::core) fn key(&self, id: Id) -> Option<&Held<ApiKey>> {
+        self.keys.get(&id)
+    }
+
+    /// Returns the keys that reach no further than this, in order of their ids.
+    pub(in crate::core) fn keys_within<'a>(&'a self, reach: &Reach) -> InOrder<'a, Held<ApiKey>> {
+        let owner = match reach {
+            Reach::Instance => return Box::new(self.keys.values()),
+            Reach::Company(company) => KeyOwner::Company(company.clone()),
+            Reach::Workspace(number) => KeyOwner::Workspace(*number),
+        };
+        self.keys_of(&owner)
+    }
+
+    /// Returns the keys of exactly this reach, in order of their ids.
+    pub(in crate::core) fn keys_like<'a>(&'a self, reach: &Reach) -> InOrder<'a, Held<ApiKey>> {
+        self.keys_of(&match reach {
+            Reach::Instance => KeyOwner::Instance,
+            Reach::Company(company) => KeyOwner::CompanyItself(company.clone()),
+            Reach::Workspace(number) => KeyOwner::Workspace(*number),
+        })
+    }
+
+    fn keys_of<'a>(&'a self, owner: &KeyOwner) -> InOrder<'a, Held<ApiKey>> {
+        let ids = self.keys_of.range(ids_of(owner)).map(|((_, id), ())| *id);
+        Box::new(ids.filter_map(|id| self.key(id)))
+    }
+
+    /// Returns the key of this id if it reaches no further than this. A foreign one takes as many steps as
+    /// none.
+    pub(in crate::core) fn key_within(&self, reach: &Reach, id: Id) -> Option<&Held<ApiKey>> {
+        let owner = match reach {
+            Reach::Instance => return self.key(id),
+            Reach::Company(company) => KeyOwner::Company(company.clone()),
+            Reach::Workspace(number) => KeyOwner::Workspace(*number),
+        };
+        self.keys_of.get(&(owner, id)).and_then(|()| self.key(id))
+    }
+
+    /// The key whose secret has this SHA-256. Finding one by a hash map takes as long for a near
+    /// miss as for any other: what is compared is a hash that nobody can aim.
+    pub(in crate::core) fn key_of_secret(&self, hash: &[u8; 32]) -> Option<&Held<ApiKey>> {
+        self.secrets.get(hash).and_then(|id| self.keys.get(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::model::key::{Scopes, SecretHash};
+    use crate::table::keys;
+
+    fn id(text: &str) -> ForeignId {
+        ForeignId::parse("id", text).expect("valid")
+    }
+
+    fn workspace(number: u32, company: &str) -> Put {
+        let workspace = Workspace {
+            number: WorkspaceNumber(number),
+            id: id(&format!("w{number}")),
+            company: id(company),
+            name: "a workspace".into(),
+            credits: None,
+            default_domain: None,
+            custom_values: std::collections::BTreeMap::new(),
+            created_at: Timestamp::from_millis(1),
+        };
+        Put { key: keys::workspace(workspace.number), value: Some(workspace.encode().into()) }
+    }
+
+    fn key(number: u128, reach: Reach) -> Put {
+        let key = ApiKey {
+            id: Id::from_bits(number),
+            name: "a key".into(),
+            reach,
+            scopes: Scopes::all(),
+            create_only: false,
+            expires_at: None,
+            hash: SecretHash([u8::try_from(number).expect("small"); 32]),
+            hint: "wp_".into(),
+            created_at: Timestamp::from_millis(1),
+        };
+        Put { key: keys::api_key(key.id), value: Some(key.encode().into()) }
+    }
+
+    fn removal(put: &Put) -> Put {
+        Put { key: put.key.clone(), value: None }
+    }
+
+    fn directory(puts: &[Put]) -> Directory {
+        let mut directory = Directory::default();
+        for put in puts {
+            directory.apply(put, Position(1)).expect("a record");
+        }
+        directory
+    }
+
+    #[test]
+    fn n14_an_edit_shares_what_it_does_not_touch() {
+        let mut puts: Vec<Put> = (0..1_000).map(|number| workspace(number, "a")).collect();
+        puts.push(key(1, Reach::Instance));
+        let before = directory(&puts);
+        let mut after = before.clone();
+        after.apply(&workspace(1_000, "b"), Position(2)).expect("a record");
+        assert!(after.keys.ptr_eq(&before.keys) && after.companies.ptr_eq(&before.companies));
+        assert!(after.domains.ptr_eq(&before.domains) && after.keys_of.ptr_eq(&before.keys_of));
+        // Records that both versions have are the same in memory, and the old version is as it was.
+        let record = |directory: &Directory| {
+            Arc::clone(&directory.workspace(WorkspaceNumber(7)).expect("there").record)
+        };
+        assert!(Arc::ptr_eq(&record(&before), &record(&after)));
+        assert_eq!((before.workspaces.size(), after.workspaces.size()), (1_000, 1_001));
+        assert_eq!(after.last_workspace(), Some(WorkspaceNumber(1_000)));
+    }
+
+    #[test]
+    fn n14_indexes_follow_edits_and_removals() {
+        let (company, own) = (Reach::Company(id("a")), Reach::Workspace(WorkspaceNumber(1)));
+        let keys = [key(1, Reach::Instance), key(2, company.clone()), key(3, own.clone())];
+        let mut puts = vec![workspace(1, "a"), workspace(2, "a"), workspace(3, "b")];
+        puts.extend(keys.clone());
+        // The same record again, as an edit is: counted once.
+        puts.push(workspace(1, "a"));
+        let mut directory = directory(&puts);
+        let numbers = |directory: &Directory, reach: &Reach| -> Vec<u32> {
+            directory.workspaces(reach).map(|held| held.record.number.0).collect()
+        };
+        let within = |directory: &Directory, reach: &Reach| -> Vec<u128> {
+            directory.keys_within(reach).map(|held| held.record.id.bits()).collect()
+        };
+        let alike = |directory: &Directory, reach: &Reach| directory.keys_like(reach).count();
+        assert_eq!(numbers(&directory, &Reach::Instance), [1, 2, 3]);
+        assert_eq!(numbers(&directory, &company), [1, 2]);
+        assert_eq!(numbers(&directory, &own), [1]);
+        assert_eq!(directory.workspace_count(&id("a")), 2);
+        assert_eq!(within(&directory, &Reach::Instance), [1, 2, 3]);
+        assert_eq!(within(&directory, &company), [2, 3]);
+        assert_eq!(within(&directory, &own), [3]);
+        assert_eq!([&Reach::Instance, &company, &own].map(|reach| alike(&directory, reach)), [1, 1, 1]);
+        assert_eq!(directory.masters(), 1);
+        assert!(directory.key_within(&own, Id::from_bits(2)).is_none(), "it reaches further");
+        assert!(directory.key_within(&company, Id::from_bits(3)).is_some());
+        assert!(directory.workspace_named("w3").is_some() && directory.workspace_named("w4").is_none());
+        for put in [&keys[0], &keys[2], &puts[1]] {
+            directory.apply(&removal(put), Position(2)).expect("a removal");
+        }
+        assert_eq!((numbers(&directory, &company), directory.workspace_count(&id("a"))), (vec![1], 1));
+        assert_eq!((within(&directory, &company), directory.masters()), (vec![2], 0));
+        assert!(directory.key_of_secret(&[1; 32]).is_none() && directory.key_of_secret(&[2; 32]).is_some());
+        assert!(directory.workspace_named("w2").is_none());
+    }
+}

@@ -1,0 +1,238 @@
+//! Domains of the acting workspace, the shared default domain among them.
+
+use std::sync::Arc;
+
+use super::directory::Held;
+use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
+use crate::core::{Context, DomainView, Error, Links, Shared};
+use crate::model::Invalid;
+use crate::model::domain::{Domain, DomainDraft, DomainEdit, DomainNumber};
+use crate::model::id::Id;
+use crate::model::key::Reach;
+use crate::model::workspace::WorkspaceNumber;
+use crate::table::record::{Number, Stored, StoredOutcome};
+use crate::table::{List, keys};
+
+/// Most domains of one workspace: lists of domains are answered whole, each with its number of links,
+/// and all domains are in memory. Past it: forbidden, until others are deleted.
+const DOMAINS_MAX: usize = 1_000;
+
+impl Links {
+    /// The domains that the acting workspace may use, the oldest first.
+    pub async fn domains(&self, context: &Context) -> Result<Vec<DomainView>, Error> {
+        let mut seen: Vec<Arc<Domain>> = {
+            let directory = self.directory();
+            let own = directory.domains_of(Some(context.workspace.number));
+            directory.domains_of(None).chain(own).cloned().collect()
+        };
+        seen.sort_by_key(|domain| domain.id);
+        let workspace = context.workspace.number;
+        self.scanning(&context.tenant, move |shared, cancel| {
+            let seen = seen.into_iter().take_while(|_| !cancel.is_set());
+            seen.map(|domain| shared.domain_view(workspace, domain)).collect()
+        })
+        .await
+    }
+
+    /// Adds a domain to the acting workspace. It counts as verified: a key vouches for it.
+    pub async fn create_domain(&self, context: &Context, draft: DomainDraft) -> Result<DomainView, Error> {
+        if self.0.site.is_named(draft.name.as_str()) || draft.name.as_str() == "localhost" {
+            return Err(Error::Taken { field: "domain" });
+        }
+        // Exclusive, since others' roots may lead to this name already.
+        let made = self
+            .0
+            .exclusive
+            .hold_exclusive(&context.tenant, self.create_domain_alone(context, draft))
+            .await?;
+        self.domain_view(context, made).await
+    }
+
+    async fn create_domain_alone(&self, context: &Context, draft: DomainDraft) -> Result<Arc<Domain>, Error> {
+        let owner = Some(context.workspace.number);
+        if self.directory().domains_of(owner).count() >= DOMAINS_MAX {
+            return Err(Error::Forbidden(format!("a workspace has at most {DOMAINS_MAX} domains")));
+        }
+        for _ in 0..ATTEMPTS {
+            // By chance, not the next one: answers and tombstones name a domain by its number after
+            // it is gone, so none may be given twice.
+            let number =
+                chance().to_le_bytes()[0..4].iter().fold(0, |n, byte| n << 8 | u32::from(*byte)).max(1);
+            let mut domain = Domain {
+                number: DomainNumber(number),
+                id: Id::from_bits(0),
+                name: Some(draft.name.clone()),
+                workspace: Some(context.workspace.number),
+                base_url: None,
+                case_sensitive: true,
+                not_found_url: None,
+                expired_url: None,
+                root_url: None,
+                verified_at: Some(context.now),
+                created_at: context.now,
+            };
+            for edit in draft.edits.clone() {
+                domain.apply(edit, false)?;
+            }
+            self.check_elsewhere(&domain)?;
+            self.0.check_root(&domain)?;
+            let name_key = keys::host_name(draft.name.as_str());
+            let committed = self
+                .commit_new(context, |next_id| {
+                    domain.id = next_id();
+                    let mut effect = Effect::default();
+                    effect.create(name_key.clone(), Number(u64::from(number)).encode());
+                    effect.create(keys::domain(domain.number), domain.encode());
+                    effect.answer(context.claim, context.now, || StoredOutcome::Domain(domain.number));
+                    effect
+                })
+                .await?;
+            match committed {
+                Committed::Done => return Ok(Arc::new(domain)),
+                Committed::Conflict(key) if key == name_key => return Err(Error::Taken { field: "domain" }),
+                Committed::Conflict(_) => {}
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// One domain.
+    pub async fn domain(&self, context: &Context, id: Id) -> Result<DomainView, Error> {
+        let held = self.find_domain(context, id)?;
+        self.domain_view(context, held.record).await
+    }
+
+    /// Changes a domain. The default domain is everybody's, so only an instance key changes it.
+    pub async fn update_domain(
+        &self,
+        context: &Context,
+        id: Id,
+        edits: Vec<DomainEdit>,
+    ) -> Result<DomainView, Error> {
+        // Read once before the lock, so that the reads under it find what they need in memory.
+        let number = self.find_domain(context, id)?.record.number;
+        self.blocking(move |shared| Ok(shared.table.links_on(number, 1)?)).await?;
+        let made = self
+            .0
+            .exclusive
+            .hold_exclusive(&context.tenant, self.update_domain_alone(context, id, edits))
+            .await?;
+        self.domain_view(context, made).await
+    }
+
+    async fn update_domain_alone(
+        &self,
+        context: &Context,
+        id: Id,
+        edits: Vec<DomainEdit>,
+    ) -> Result<Arc<Domain>, Error> {
+        for _ in 0..ATTEMPTS {
+            let held = self.find_domain(context, id)?;
+            if held.record.workspace.is_none() && context.reach != Reach::Instance {
+                return Err(Error::Forbidden(
+                    "only an instance key may change the default domain".to_owned(),
+                ));
+            }
+            let mut domain = (*held.record).clone();
+            let number = domain.number;
+            let used = self.0.table.links_on(number, 1)? > 0;
+            for edit in edits.clone() {
+                domain.apply(edit, used)?;
+            }
+            self.check_elsewhere(&domain)?;
+            self.0.check_root(&domain)?;
+            let mut effect = Effect::default();
+            effect.replace(keys::domain(number), held.revision, domain.encode());
+            if let Committed::Done = self.commit(context, effect).await? {
+                return Ok(Arc::new(domain));
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Removes a domain that has no links.
+    pub async fn delete_domain(&self, context: &Context, id: Id) -> Result<(), Error> {
+        let number = self.find_domain(context, id)?.record.number;
+        self.blocking(move |shared| Ok(shared.table.links_on(number, 1)?)).await?;
+        self.0.exclusive.hold_exclusive(&context.tenant, self.delete_domain_alone(context, id)).await
+    }
+
+    async fn delete_domain_alone(&self, context: &Context, id: Id) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            let held = self.find_domain(context, id)?;
+            let number = held.record.number;
+            let Some(name) = held.record.name.clone() else {
+                return Err(Error::Forbidden("the default domain cannot be deleted".to_owned()));
+            };
+            let name_key = keys::host_name(name.as_str());
+            let revision = self.0.table.get::<Number>(&name_key)?.ok_or(Error::NotFound("domain"))?.revision;
+            if self.0.table.links_on(number, 1)? > 0 {
+                return Err(Invalid::new("domain", "still has links; delete them first").into());
+            }
+            let mut effect = Effect::default();
+            effect.remove(keys::domain(number), held.revision);
+            effect.remove(name_key, revision);
+            if let Committed::Done = self.commit(context, effect).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Where visitors are sent who found nothing must not be here, where they may find nothing again.
+    fn check_elsewhere(&self, domain: &Domain) -> Result<(), Invalid> {
+        let directory = self.directory();
+        let routes = self.0.routes(&directory).with_domain(domain);
+        let urls = [("notFoundUrl", &domain.not_found_url), ("expiredUrl", &domain.expired_url)];
+        for (field, url) in urls {
+            if url.as_ref().is_some_and(|url| routes.is_here(url)) {
+                return Err(Invalid::new(field, "must not lead to a domain of this server"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the id of the domain of this name or id that the acting workspace may use.
+    pub fn domain_of_name_or_id(&self, context: &Context, text: &str) -> Option<Id> {
+        let (workspace, directory) = (context.workspace.number, self.directory());
+        if self.0.site.host().eq_ignore_ascii_case(text) {
+            return directory.domain(DomainNumber::DEFAULT).map(|domain| domain.id);
+        }
+        let named = directory.domain_named(&text.to_ascii_lowercase()).map(|domain| domain.id);
+        let id = named.or_else(|| text.parse().ok())?;
+        directory.domain_seen(workspace, id).map(|held| held.record.id)
+    }
+
+    fn find_domain(&self, context: &Context, id: Id) -> Result<Held<Domain>, Error> {
+        let held = self.directory().domain_seen(context.workspace.number, id).cloned();
+        held.ok_or(Error::NotFound("domain"))
+    }
+
+    pub(in crate::core) async fn domain_view(
+        &self,
+        context: &Context,
+        domain: Arc<Domain>,
+    ) -> Result<DomainView, Error> {
+        let workspace = context.workspace.number;
+        self.blocking(move |shared| shared.domain_view(workspace, domain)).await
+    }
+}
+
+impl Shared {
+    /// Returns a domain as a workspace sees it.
+    fn domain_view(&self, workspace: WorkspaceNumber, domain: Arc<Domain>) -> Result<DomainView, Error> {
+        let links = if domain.workspace.is_some() {
+            self.table.links_seen_on(domain.number)?
+        } else {
+            // On the shared default domain only the workspace's own links are its to know: all it
+            // has, less those on domains of its own.
+            let mut elsewhere = 0;
+            for other in self.directory.load().domains_of(Some(workspace)) {
+                elsewhere += self.table.links_seen_on(other.number)?;
+            }
+            self.table.count(workspace, &List::All)?.saturating_sub(elsewhere)
+        };
+        let site = &self.site;
+        Ok(DomainView { name: site.name_of(&domain), base_url: site.base_of(&domain), links, domain })
+    }
+}

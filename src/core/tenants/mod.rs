@@ -1,0 +1,14 @@
+//! What companies and workspaces have beside links: domains, keys, tags, campaigns, contacts, secrets, credits and
+//! caps, and the [`directory`] of it that every request reads.
+
+pub(super) mod campaigns;
+pub(super) mod caps;
+pub(crate) mod contacts;
+pub(super) mod credits;
+pub mod directory;
+pub(super) mod domains;
+pub(super) mod keys;
+pub(super) mod sizes;
+pub(super) mod tags;
+pub(super) mod webhook_secrets;
+pub(super) mod workspaces;

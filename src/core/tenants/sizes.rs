@@ -1,0 +1,59 @@
+//! How long the lists of what the directory holds are as text, known before any of it is produced:
+//! an upper bound, from the lengths of the texts and what their names and numbers take.
+
+use super::directory::Held;
+use crate::core::{Context, Links};
+use crate::model::destination::Destination;
+use crate::model::id::ForeignId;
+use crate::model::key::Reach;
+use crate::model::workspace::Workspace;
+
+/// Names of fields, ids and dates of one object in any dialect.
+const FIXED: usize = 800;
+
+impl Links {
+    /// Returns a bound on the text of [`Links::domains`].
+    pub fn size_of_domains(&self, context: &Context) -> usize {
+        let directory = self.directory();
+        let own = directory.domains_of(Some(context.workspace.number));
+        let seen = directory.domains_of(None).chain(own);
+        let size = |url: &Option<Destination>| url.as_ref().map_or(0, |url| 2 * url.as_str().len());
+        seen.map(|domain| {
+            FIXED + size(&domain.not_found_url) + size(&domain.expired_url) + size(&domain.root_url)
+        })
+        .sum()
+    }
+
+    /// Returns a bound on the text of [`Links::workspaces`].
+    pub fn size_of_workspaces(&self, context: &Context) -> usize {
+        self.directory().workspaces(&context.reach).map(size_of).sum()
+    }
+
+    /// Returns a bound on the text of one workspace; 0 if there is none.
+    pub fn size_of_workspace(&self, id: &ForeignId) -> usize {
+        let directory = self.directory();
+        directory.workspace_named(id.as_str()).map_or(0, size_of)
+    }
+
+    /// Returns a bound on the text of [`Links::companies`].
+    pub fn size_of_companies(&self, context: &Context) -> usize {
+        if context.reach != Reach::Instance {
+            return 2 * FIXED;
+        }
+        self.directory().companies().map(|held| FIXED + 2 * held.record.name.len()).sum()
+    }
+
+    /// Returns a bound on the text of [`Links::keys`].
+    pub fn size_of_keys(&self, context: &Context) -> usize {
+        let directory = self.directory();
+        let seen = directory.keys_within(&context.reach);
+        seen.map(|held| FIXED + 2 * held.record.name.len()).sum()
+    }
+}
+
+/// Quotes and backslashes take two bytes in JSON; no other character of these texts grows.
+fn size_of(held: &Held<Workspace>) -> usize {
+    let workspace = &held.record;
+    let values = workspace.custom_values.iter().map(|(name, value)| name.len() + 2 * value.len() + 8);
+    FIXED + 2 * workspace.name.len() + values.sum::<usize>()
+}

@@ -1,0 +1,151 @@
+//! What webhooks keep in the store: each workspace's signing secret, made on first need and
+//! rotated by hand, and the deliveries that wait over a restart. And the rule for where a link's
+//! events may go, as far as it can be told when the link is saved.
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
+use crate::core::{Context, Error, Links, Shared, WebhookSecretView};
+use crate::log::{CommitError, Proposal, Put};
+use crate::model::Invalid;
+use crate::model::id::{ForeignId, Id, IdSource};
+use crate::model::link::Options;
+use crate::model::webhook::{SECRET_BYTES, Secret, WebhookSecret, check_url};
+use crate::model::workspace::{Workspace, WorkspaceNumber};
+use crate::table::keys;
+use crate::table::record::{Stored, StoredOutcome, WaitingDeliveries};
+
+impl Links {
+    /// The secret of a workspace within reach.
+    pub async fn webhook_secret(
+        &self,
+        context: &Context,
+        id: &ForeignId,
+    ) -> Result<WebhookSecretView, Error> {
+        let workspace = self.find_workspace(context, id)?.record.number;
+        let secret = self.signing_secret(workspace).await?;
+        Ok(WebhookSecretView::of(&secret, context.now))
+    }
+
+    /// Gives a workspace a new secret; the old one signs beside it for a day.
+    pub async fn rotate_webhook_secret(
+        &self,
+        context: &Context,
+        id: &ForeignId,
+    ) -> Result<WebhookSecretView, Error> {
+        let workspace = self.find_workspace(context, id)?.record.number;
+        let key = keys::webhook_secret(workspace);
+        for _ in 0..ATTEMPTS {
+            let held = self.directory().webhook_secret(workspace).cloned();
+            let mut effect = Effect::default();
+            let secret = if let Some(held) = held {
+                let secret = (*held.record).clone().rotated(drawn(), context.now);
+                effect.replace(key.clone(), held.revision, secret.encode());
+                secret
+            } else {
+                let secret = first(workspace, context.now);
+                effect.create(key.clone(), secret.encode());
+                secret
+            };
+            effect.answer(context.claim, context.now, || StoredOutcome::WebhookSecret(workspace));
+            if let Committed::Done = self.commit(context, effect).await? {
+                return Ok(WebhookSecretView::of(&secret, context.now));
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// What signs a workspace's events: from memory, but for the first time.
+    pub async fn signing_secret(&self, workspace: WorkspaceNumber) -> Result<Arc<WebhookSecret>, Error> {
+        for _ in 0..ATTEMPTS {
+            if let Some(held) = self.directory().webhook_secret(workspace) {
+                return Ok(Arc::clone(&held.record));
+            }
+            let mut effect = Effect::default();
+            let secret = first(workspace, self.0.clock.now());
+            effect.create(keys::webhook_secret(workspace), secret.encode());
+            // Done, or somebody else made one at the same moment: it is there.
+            self.commit_unasked(effect).await?;
+        }
+        Err(Error::Busy)
+    }
+
+    /// The workspace of this number.
+    pub fn workspace_numbered(&self, number: WorkspaceNumber) -> Option<Arc<Workspace>> {
+        self.directory().workspace(number).map(|held| Arc::clone(&held.record))
+    }
+
+    /// The deliveries that the last stop of this node found waiting, each batch with its name.
+    pub async fn waiting_deliveries(&self) -> Result<Vec<(Id, WaitingDeliveries)>, Error> {
+        self.blocking(|shared| {
+            let mut found = Vec::new();
+            shared.table.each::<WaitingDeliveries>(keys::WAITING, &mut |key, batch| {
+                // What waits on another node, that node delivers.
+                let own = keys::parse_waiting(key).filter(|(_, node)| *node == shared.node);
+                found.extend(own.map(|(id, _)| (id, batch)));
+                true
+            })?;
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Writes deliveries that wait, each batch as a Change of its own: they rely on nothing.
+    pub async fn keep_waiting(&self, batches: &[WaitingDeliveries]) -> Result<(), Error> {
+        for batch in batches {
+            let id = IdSource::after(None).next(self.0.clock.now(), chance());
+            let put = Put { key: keys::waiting(id, self.0.node), value: Some(batch.encode().into()) };
+            self.write_unasked(vec![put]).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes batches whose deliveries are over, or were written anew.
+    pub async fn forget_waiting(&self, ids: &[Id]) -> Result<(), Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let remove = |id: &Id| Put { key: keys::waiting(*id, self.0.node), value: None };
+        self.write_unasked(ids.iter().map(remove).collect()).await
+    }
+
+    async fn write_unasked(&self, puts: Vec<Put>) -> Result<(), Error> {
+        let written: Result<_, CommitError> =
+            self.0.log.commit(Proposal { puts, ..Proposal::default() }).await;
+        written.map(|_| ()).map_err(Error::Log)
+    }
+}
+
+impl WebhookSecretView {
+    pub(in crate::core) fn of(secret: &WebhookSecret, now: Timestamp) -> WebhookSecretView {
+        WebhookSecretView {
+            secret: secret.secret.clone(),
+            created_at: secret.created_at,
+            previous_expires_at: secret.previous_at(now).map(|(_, until)| *until),
+        }
+    }
+}
+
+impl Shared {
+    /// Refuses webhook URLs that no event may be sent to.
+    pub(in crate::core) fn check_webhooks(&self, options: &Options) -> Result<(), Invalid> {
+        for url in &options.webhook_urls {
+            check_url(url, &self.allowed_networks)?;
+            if url.to_url().is_some_and(|url| self.site.is_host_of(&url)) {
+                return Err(Invalid::new("webhookUrls", "must not lead to this server"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn first(workspace: WorkspaceNumber, now: Timestamp) -> WebhookSecret {
+    WebhookSecret { workspace, secret: drawn(), created_at: now, previous: None }
+}
+
+fn drawn() -> Secret {
+    let mut bytes = [0; SECRET_BYTES];
+    getrandom::fill(&mut bytes).expect("the system's random generator works");
+    Secret(bytes)
+}

@@ -1,0 +1,309 @@
+//! Workspaces and companies within the caller's reach.
+
+use std::sync::Arc;
+
+use super::caps::Capped;
+use super::credits;
+use super::directory::{Directory, Held};
+use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
+use crate::core::{Context, Error, Links, Shared, WorkspaceView};
+use crate::model::Invalid;
+use crate::model::id::{ForeignId, Id};
+use crate::model::key::Reach;
+use crate::model::workspace::{
+    Company, CompanyDraft, Workspace, WorkspaceDraft, WorkspaceEdit, WorkspaceNumber, check_name,
+};
+use crate::table::keys;
+use crate::table::record::{CompanyId, Number, Stored, StoredOutcome};
+
+/// Most workspaces of one company: lists of workspaces are answered whole, and all are in memory, so
+/// that one company key could fill it. As many as the keys of one reach, and as the domains of one
+/// workspace. Past it: forbidden. Companies are made by the operator alone.
+const WORKSPACES_MAX: usize = 1_000;
+
+/// Draws of a relationship number before a company is refused one: there are a million numbers, so of
+/// a thousand companies one draw in a thousand meets a number that is taken.
+const DRAWS_MAX: usize = 32;
+
+impl Links {
+    /// All workspaces within reach, the newest first.
+    pub async fn workspaces(&self, context: &Context) -> Result<Vec<WorkspaceView>, Error> {
+        let reach = context.reach.clone();
+        self.scanning(&context.tenant, move |shared, cancel| {
+            let directory = shared.directory.load();
+            let all = directory.workspaces(&reach).rev().take_while(|_| !cancel.is_set());
+            all.map(|held| shared.workspace_view(&directory, &held.record)).collect()
+        })
+        .await
+    }
+
+    /// Makes a workspace, in the caller's company unless an instance key names another.
+    pub async fn create_workspace(
+        &self,
+        context: &Context,
+        draft: WorkspaceDraft,
+    ) -> Result<WorkspaceView, Error> {
+        check_name("name", &draft.name)?;
+        if matches!(context.reach, Reach::Workspace(_)) {
+            return Err(Error::Forbidden("a workspace key cannot make workspaces".to_owned()));
+        }
+        only_instance_names_ids(context, draft.id.as_ref())?;
+        let company = self.choose_company(context, draft.company.as_ref())?;
+        let creating = self.0.caps.announce(Capped::Workspaces(company.clone()), 1);
+        let there = self.directory().workspace_count(&company);
+        creating.check(
+            there,
+            WORKSPACES_MAX,
+            &format!("a company has at most {WORKSPACES_MAX} workspaces"),
+        )?;
+        for _ in 0..ATTEMPTS {
+            let number = self.0.next_workspace();
+            let mut workspace = Workspace {
+                number,
+                id: draft.id.clone().unwrap_or_else(|| Id::from_bits(0).into()),
+                company: company.clone(),
+                name: draft.name.clone(),
+                credits: None,
+                default_domain: None,
+                custom_values: std::collections::BTreeMap::new(),
+                created_at: context.now,
+            };
+            for edit in draft.edits.clone() {
+                workspace.apply(edit)?;
+            }
+            self.check_default_domain(&workspace)?;
+            let committed = self
+                .commit_new(context, |next_id| {
+                    if draft.id.is_none() {
+                        workspace.id = next_id().into();
+                    }
+                    let mut effect = Effect::default();
+                    effect.create(keys::workspace_id(&workspace.id), Number(u64::from(number.0)).encode());
+                    effect.create(keys::workspace(number), workspace.encode());
+                    if workspace.credits.is_some() {
+                        credits::set(&mut effect, &workspace);
+                    }
+                    effect.answer(context.claim, context.now, || StoredOutcome::Workspace(number));
+                    effect
+                })
+                .await?;
+            match committed {
+                Committed::Done => return self.workspace_view(&Arc::new(workspace)).await,
+                Committed::Conflict(key) if key == keys::workspace_id(&workspace.id) => {
+                    return Err(Error::Taken { field: "id" });
+                }
+                Committed::Conflict(_) => {}
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// One workspace.
+    pub async fn workspace(&self, context: &Context, id: &ForeignId) -> Result<WorkspaceView, Error> {
+        self.workspace_view(&self.find_workspace(context, id)?.record).await
+    }
+
+    /// Changes a workspace. Credits are for those above it to set.
+    pub async fn update_workspace(
+        &self,
+        context: &Context,
+        id: &ForeignId,
+        edits: Vec<WorkspaceEdit>,
+    ) -> Result<WorkspaceView, Error> {
+        let sets_credits = edits.iter().any(|edit| matches!(edit, WorkspaceEdit::Credits(_)));
+        if sets_credits && matches!(context.reach, Reach::Workspace(_)) {
+            return Err(Error::Forbidden("a workspace key cannot set its own credits".to_owned()));
+        }
+        for _ in 0..ATTEMPTS {
+            let held = self.find_workspace(context, id)?;
+            let mut workspace = (*held.record).clone();
+            for edit in edits.clone() {
+                workspace.apply(edit)?;
+            }
+            self.check_default_domain(&workspace)?;
+            // New values may lead links elsewhere: what they close must not change until the values
+            // are applied.
+            let (number, values) = (workspace.number, &workspace.custom_values);
+            let moved = if *values == held.record.custom_values {
+                None
+            } else {
+                Some(self.moved_by(&context.tenant, number, values).await?)
+            };
+            let mut effect = Effect::default();
+            effect.replace(keys::workspace(workspace.number), held.revision, workspace.encode());
+            if sets_credits {
+                credits::set(&mut effect, &workspace);
+            }
+            let committed = match &moved {
+                None => self.commit(context, effect).await?,
+                Some(moved) => {
+                    let commit = async {
+                        if !self.0.check_values(number, values, moved)? {
+                            return Ok(None);
+                        }
+                        self.commit(context, effect).await.map(Some)
+                    };
+                    let Some(committed) = self.0.exclusive.hold_exclusive(&context.tenant, commit).await?
+                    else {
+                        continue;
+                    };
+                    committed
+                }
+            };
+            if let Committed::Done = committed {
+                return self.workspace_view(&Arc::new(workspace)).await;
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// All companies within reach, the oldest first.
+    pub fn companies(&self, context: &Context) -> Vec<Company> {
+        let directory = self.directory();
+        let mut companies: Vec<Company> = match &context.reach {
+            Reach::Instance => directory.companies().map(|held| (*held.record).clone()).collect(),
+            Reach::Company(id) => {
+                directory.company(id).map(|held| (*held.record).clone()).into_iter().collect()
+            }
+            Reach::Workspace(_) => {
+                let company = directory.company(&context.workspace.company);
+                company.map(|held| (*held.record).clone()).into_iter().collect()
+            }
+        };
+        companies.sort_by_key(|company| company.created_at);
+        companies
+    }
+
+    /// Makes a company. Only instance keys can.
+    pub async fn create_company(&self, context: &Context, draft: CompanyDraft) -> Result<Company, Error> {
+        draft.check()?;
+        if context.reach != Reach::Instance {
+            return Err(Error::Forbidden("only an instance key may make companies".to_owned()));
+        }
+        if draft.id.as_ref().is_some_and(|id| self.directory().company(id).is_some()) {
+            return Err(Error::Taken { field: "id" });
+        }
+        for _ in 0..DRAWS_MAX {
+            let number = draft.relationship_number.clone().unwrap_or_else(drawn_relationship_number);
+            let number_key = keys::relationship_number(&number);
+            // Companies that were made before numbers were unique have no record under this key.
+            let mut is_taken = self.directory().has_relationship_number(&number);
+            if !is_taken {
+                let mut made = None;
+                let committed = self
+                    .commit_new(context, |next_id| {
+                        let id = draft.id.clone().unwrap_or_else(|| next_id().into());
+                        let (name, relationship_number) = (draft.name.clone(), number.clone());
+                        let company = Company { id, name, relationship_number, created_at: context.now };
+                        let mut effect = Effect::default();
+                        create_company(&mut effect, &company);
+                        let outcome = || StoredOutcome::Company(company.id.clone());
+                        effect.answer(context.claim, context.now, outcome);
+                        made = Some(company);
+                        effect
+                    })
+                    .await?;
+                match (committed, made) {
+                    (Committed::Done, Some(company)) => return Ok(company),
+                    (Committed::Conflict(key), _) if key == number_key => is_taken = true,
+                    _ => return Err(Error::Taken { field: "id" }),
+                }
+            }
+            if is_taken && draft.relationship_number.is_some() {
+                return Err(Error::Taken { field: "relationshipNumber" });
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    fn choose_company(&self, context: &Context, named: Option<&ForeignId>) -> Result<ForeignId, Error> {
+        let own = match &context.reach {
+            Reach::Company(id) => id.clone(),
+            Reach::Instance | Reach::Workspace(_) => context.workspace.company.clone(),
+        };
+        let Some(named) = named else { return Ok(own) };
+        let within = context.reach == Reach::Instance || *named == own;
+        if within && self.directory().company(named).is_some() {
+            return Ok(named.clone());
+        }
+        Err(Invalid::new("companyId", "is not a company within this key's reach").into())
+    }
+
+    fn check_default_domain(&self, workspace: &Workspace) -> Result<(), Invalid> {
+        let Some(id) = workspace.default_domain else { return Ok(()) };
+        match self.directory().domain_seen(workspace.number, id) {
+            Some(_) => Ok(()),
+            None => Err(Invalid::new("defaultDomain", "is not a domain of this workspace")),
+        }
+    }
+
+    pub(in crate::core) fn find_workspace(
+        &self,
+        context: &Context,
+        id: &ForeignId,
+    ) -> Result<Held<Workspace>, Error> {
+        let directory = self.directory();
+        let named = directory.workspace_named(id.as_str());
+        let found = named.filter(|held| directory.reaches(&context.reach, held.record.number));
+        found.cloned().ok_or(Error::NotFound("workspace"))
+    }
+
+    pub(in crate::core) async fn workspace_view(
+        &self,
+        workspace: &Arc<Workspace>,
+    ) -> Result<WorkspaceView, Error> {
+        let workspace = Arc::clone(workspace);
+        self.blocking(move |shared| shared.workspace_view(&shared.directory.load(), &workspace)).await
+    }
+}
+
+impl Shared {
+    fn workspace_view(
+        &self,
+        directory: &Directory,
+        workspace: &Arc<Workspace>,
+    ) -> Result<WorkspaceView, Error> {
+        let chosen = workspace.default_domain.and_then(|id| directory.domain_seen(workspace.number, id));
+        let default_domain =
+            chosen.map_or_else(|| self.site.host().to_owned(), |held| self.site.name_of(&held.record));
+        let credits = match workspace.credits {
+            Some(_) => Some(self.balance(workspace.number)?.1),
+            None => None,
+        };
+        Ok(WorkspaceView { workspace: Arc::clone(workspace), default_domain, credits })
+    }
+
+    /// Returns a number that no workspace has, and none gets that is made at the same moment.
+    fn next_workspace(&self) -> WorkspaceNumber {
+        let last = self.directory.load().last_workspace().map_or(0, |last| last.0 + 1);
+        let mut next = self.next_workspace.lock();
+        let number = last.max(*next);
+        *next = number + 1;
+        WorkspaceNumber(number)
+    }
+}
+
+/// Makes a company whose relationship number no other has.
+pub(in crate::core) fn create_company(effect: &mut Effect, company: &Company) {
+    effect.create(keys::company(&company.id), company.encode());
+    effect.create(
+        keys::relationship_number(&company.relationship_number),
+        CompanyId(company.id.clone()).encode(),
+    );
+}
+
+pub(in crate::core) fn only_instance_names_ids(
+    context: &Context,
+    id: Option<&ForeignId>,
+) -> Result<(), Error> {
+    if id.is_some() && context.reach != Reach::Instance {
+        return Err(Error::Forbidden("only an instance key may choose ids".to_owned()));
+    }
+    Ok(())
+}
+
+/// Draws a number of HighLevel's form.
+pub(in crate::core) fn drawn_relationship_number() -> Box<str> {
+    let chance = chance();
+    format!("0-{:03}-{:03}", chance % 1_000, chance / 1_000 % 1_000).into()
+}
