@@ -124,9 +124,9 @@ mod tests {
         };
         assert_eq!(listed("fuzz_targets"), names);
         assert_eq!(listed("corpus"), names);
-        let fingerprint = fs::read_to_string(root().join("Cargo.toml")).expect("its fingerprint");
+        let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the manifest");
         for name in names {
-            assert!(fingerprint.contains(&format!("\nname = \"{name}\"\n")), "{name} has no [[bin]]");
+            assert!(manifest.contains(&format!("\nname = \"{name}\"\n")), "{name} has no [[bin]]");
             let binary = root().join("fuzz_targets").join(format!("{name}.rs"));
             let binary = fs::read_to_string(binary).expect("its source");
             assert!(binary.contains(&format!("waypost::fuzz::run(\"{name}\", data)")), "{name}: {binary}");

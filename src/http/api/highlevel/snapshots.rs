@@ -149,7 +149,7 @@ fn pushes(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
 fn latest(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let company = company(call)?;
     let [snapshot, location] = call.foreign_ids(["snapshot", "location"])?;
-    // WorkspaceRule it has the caller checked for it: a foreign one is 403.
+    // Naming the workspace has the key's access checked: a foreign location is 403.
     let workspace = Some(location.as_str().to_owned());
     Ok(asked(workspace, SnapshotCommand::Imports(company, snapshot, ImportQuery::Latest(location))))
 }
