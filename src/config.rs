@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use crate::core::{Site, click_log};
+use crate::core::{Site, clicks};
 use crate::log::local as log;
 use crate::settings::BadSetting;
 use crate::{cache, core, http, table, visit, webhooks};
@@ -57,7 +57,7 @@ pub struct Config {
     /// Visits.
     pub visit: visit::Settings,
     /// Click counting.
-    pub clicks: click_log::Settings,
+    pub clicks: clicks::Settings,
     /// Rate limits of the APIs.
     pub limits: http::api::admission::rate::Settings,
     /// Webhooks.
@@ -101,7 +101,7 @@ impl Default for Config {
             cache: cache::Settings::default(),
             links: core::Settings::default(),
             visit: visit::Settings::default(),
-            clicks: click_log::Settings::default(),
+            clicks: clicks::Settings::default(),
             limits: http::api::admission::rate::Settings::default(),
             webhooks: webhooks::Settings::default(),
             metrics: http::api::ops::Settings::default(),

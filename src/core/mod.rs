@@ -4,18 +4,19 @@
 //! [`Links`] is a handle, cheap to clone. Its methods take a [`Context`]: on whose behalf, in
 //! which workspace, under which idempotency claim. They know no HTTP and no vendor.
 
-pub mod click_log;
+pub mod clicks;
 mod client;
 mod commit;
 mod error;
 mod exclusive;
+mod follow;
 mod idempotency;
 pub mod links;
 mod pools;
-mod reserve;
 mod site;
 mod snapshots;
 mod start;
+mod sweep;
 pub mod tenants;
 mod view;
 

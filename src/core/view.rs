@@ -3,14 +3,18 @@
 
 use std::sync::Arc;
 
+use super::tenants::directory::Directory;
+use super::{Context, Error, Links, Shared};
 use crate::clock::Timestamp;
 use crate::model::campaign::Campaign;
 use crate::model::domain::Domain;
-use crate::model::key::ApiKey;
+use crate::model::key::{ApiKey, Reach};
 use crate::model::link::Link;
 use crate::model::tag::Tag;
-use crate::model::webhook::Secret;
-use crate::model::workspace::Workspace;
+use crate::model::webhook::{Secret, WebhookSecret};
+use crate::model::workspace::{Workspace, WorkspaceNumber};
+use crate::table::record::StoredBulk;
+use crate::table::{List, keys};
 
 /// A link with its surroundings.
 #[derive(Clone, Debug)]
@@ -117,4 +121,148 @@ pub struct FailedRow {
     pub code: Option<Box<str>>,
     /// Why, naming field and rule.
     pub reason: String,
+}
+
+impl Links {
+    /// A link just made: nobody clicked on it before it was there.
+    pub(in crate::core) async fn view_new(&self, link: Link) -> Result<LinkView, Error> {
+        if link.options.tags.is_empty() {
+            return self.0.view_of(link, 0);
+        }
+        self.blocking(move |shared| shared.view_of(link, 0)).await
+    }
+
+    pub(in crate::core) async fn view(&self, link: Link) -> Result<LinkView, Error> {
+        self.blocking(move |shared| shared.view(link)).await
+    }
+
+    /// The links and failures of a bulk, as its caller sees them.
+    pub(in crate::core) async fn bulk_view(&self, bulk: StoredBulk) -> Result<BulkView, Error> {
+        self.blocking(move |shared| {
+            let mut links: Vec<LinkView> = Vec::with_capacity(bulk.links.len());
+            for id in &bulk.links {
+                // One deleted since is left out: there is nothing to show of it.
+                if let Some(found) = shared.table.link_by_id(bulk.workspace, *id)? {
+                    links.push(shared.view(found.record)?);
+                }
+            }
+            let mut failed: Vec<FailedRow> = bulk
+                .failed
+                .into_iter()
+                .map(|(row, code, reason)| FailedRow { row: row as usize, code, reason: reason.into() })
+                .collect();
+            failed.sort_by_key(|row| row.row);
+            Ok(BulkView { links, failed })
+        })
+        .await
+    }
+
+    pub(in crate::core) async fn domain_view(
+        &self,
+        context: &Context,
+        domain: Arc<Domain>,
+    ) -> Result<DomainView, Error> {
+        let workspace = context.workspace.number;
+        self.blocking(move |shared| shared.domain_view(workspace, domain)).await
+    }
+
+    pub(in crate::core) async fn workspace_view(
+        &self,
+        workspace: &Arc<Workspace>,
+    ) -> Result<WorkspaceView, Error> {
+        let workspace = Arc::clone(workspace);
+        self.blocking(move |shared| shared.workspace_view(&shared.directory.load(), &workspace)).await
+    }
+
+    /// A campaign with its owner, for who has found it.
+    pub(in crate::core) fn campaign_view(&self, campaign: Campaign) -> Result<CampaignView, Error> {
+        let owner = self.directory().workspace(campaign.workspace).map(|held| Arc::clone(&held.record));
+        let lost = || Error::NotReady("a campaign's workspace is missing".to_owned());
+        Ok(CampaignView { campaign, workspace: owner.ok_or_else(lost)? })
+    }
+
+    pub(in crate::core) fn key_view(&self, key: &Arc<ApiKey>) -> KeyView {
+        let directory = self.directory();
+        let workspace = match key.reach {
+            Reach::Workspace(number) => directory.workspace(number).map(|held| Arc::clone(&held.record)),
+            Reach::Instance | Reach::Company(_) => None,
+        };
+        KeyView { key: Arc::clone(key), workspace }
+    }
+}
+
+impl Shared {
+    /// A link with its surroundings, as of now.
+    pub(in crate::core) fn view(&self, link: Link) -> Result<LinkView, Error> {
+        let clicks = self.clicks_of(&link)?;
+        self.view_of(link, clicks)
+    }
+
+    pub(in crate::core) fn view_of(&self, link: Link, clicks: u64) -> Result<LinkView, Error> {
+        let directory = self.directory.load();
+        let lost = || Error::NotReady("a link's domain or workspace is missing".to_owned());
+        let domain = directory.domain(link.domain).cloned().ok_or_else(lost)?;
+        let workspace = directory.workspace(link.workspace).ok_or_else(lost)?.record.clone();
+        let mut tags = Vec::with_capacity(link.options.tags.len());
+        for tag in &link.options.tags {
+            tags.extend(self.table.get(&keys::tag(link.workspace, *tag))?.map(|found| found.record));
+        }
+        let creator = link.created_by.and_then(|id| directory.key(id)).map(|held| held.record.clone());
+        Ok(LinkView {
+            clicks,
+            short_url: self.site.short_url(&domain, &link.code),
+            domain_name: self.site.name_of(&domain),
+            domain,
+            workspace,
+            tags,
+            creator,
+            link,
+        })
+    }
+
+    /// Returns a domain as a workspace sees it.
+    pub(in crate::core) fn domain_view(
+        &self,
+        workspace: WorkspaceNumber,
+        domain: Arc<Domain>,
+    ) -> Result<DomainView, Error> {
+        let links = if domain.workspace.is_some() {
+            self.table.links_seen_on(domain.number)?
+        } else {
+            // On the shared default domain only the workspace's own links are its to know: all it
+            // has, less those on domains of its own.
+            let mut elsewhere = 0;
+            for other in self.directory.load().domains_of(Some(workspace)) {
+                elsewhere += self.table.links_seen_on(other.number)?;
+            }
+            self.table.count(workspace, &List::All)?.saturating_sub(elsewhere)
+        };
+        let site = &self.site;
+        Ok(DomainView { name: site.name_of(&domain), base_url: site.base_of(&domain), links, domain })
+    }
+
+    pub(in crate::core) fn workspace_view(
+        &self,
+        directory: &Directory,
+        workspace: &Arc<Workspace>,
+    ) -> Result<WorkspaceView, Error> {
+        let chosen = workspace.default_domain.and_then(|id| directory.domain_seen(workspace.number, id));
+        let default_domain =
+            chosen.map_or_else(|| self.site.host().to_owned(), |held| self.site.name_of(&held.record));
+        let credits = match workspace.credits {
+            Some(_) => Some(self.balance(workspace.number)?.1),
+            None => None,
+        };
+        Ok(WorkspaceView { workspace: Arc::clone(workspace), default_domain, credits })
+    }
+}
+
+impl WebhookSecretView {
+    pub(in crate::core) fn of(secret: &WebhookSecret, now: Timestamp) -> WebhookSecretView {
+        WebhookSecretView {
+            secret: secret.secret.clone(),
+            created_at: secret.created_at,
+            previous_expires_at: secret.previous_at(now).map(|(_, until)| *until),
+        }
+    }
 }

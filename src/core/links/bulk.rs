@@ -10,7 +10,7 @@ use super::create::Prepared;
 use super::loops::Siblings;
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::idempotency::is_over;
-use crate::core::{BulkView, Context, Error, FailedRow, LinkView, Links, Shared};
+use crate::core::{BulkView, Context, Error, Links, Shared};
 use crate::log::CommitError;
 use crate::model::Invalid;
 use crate::model::id::Id;
@@ -265,27 +265,6 @@ impl Links {
             }
         }
         Ok(codes)
-    }
-
-    /// The links and failures of a bulk, as its caller sees them.
-    pub(in crate::core) async fn bulk_view(&self, bulk: StoredBulk) -> Result<BulkView, Error> {
-        self.blocking(move |shared| {
-            let mut links: Vec<LinkView> = Vec::with_capacity(bulk.links.len());
-            for id in &bulk.links {
-                // One deleted since is left out: there is nothing to show of it.
-                if let Some(found) = shared.table.link_by_id(bulk.workspace, *id)? {
-                    links.push(shared.view(found.record)?);
-                }
-            }
-            let mut failed: Vec<FailedRow> = bulk
-                .failed
-                .into_iter()
-                .map(|(row, code, reason)| FailedRow { row: row as usize, code, reason: reason.into() })
-                .collect();
-            failed.sort_by_key(|row| row.row);
-            Ok(BulkView { links, failed })
-        })
-        .await
     }
 }
 

@@ -156,18 +156,6 @@ impl Links {
         })
         .await
     }
-
-    /// A link just made: nobody clicked on it before it was there.
-    pub(in crate::core) async fn view_new(&self, link: Link) -> Result<LinkView, Error> {
-        if link.options.tags.is_empty() {
-            return self.0.view_of(link, 0);
-        }
-        self.blocking(move |shared| shared.view_of(link, 0)).await
-    }
-
-    pub(in crate::core) async fn view(&self, link: Link) -> Result<LinkView, Error> {
-        self.blocking(move |shared| shared.view(link)).await
-    }
 }
 
 /// Whose objects a caller sees.
@@ -238,48 +226,5 @@ impl Shared {
             self.check_webhooks(&link.options)?;
         }
         Ok(Shared::check_options(&link.options)?)
-    }
-
-    /// A link with its surroundings, as of now.
-    pub(in crate::core) fn view(&self, link: Link) -> Result<LinkView, Error> {
-        let clicks = self.clicks_of(&link)?;
-        self.view_of(link, clicks)
-    }
-
-    pub(in crate::core) fn view_of(&self, link: Link, clicks: u64) -> Result<LinkView, Error> {
-        let directory = self.directory.load();
-        let lost = || Error::NotReady("a link's domain or workspace is missing".to_owned());
-        let domain = directory.domain(link.domain).cloned().ok_or_else(lost)?;
-        let workspace = directory.workspace(link.workspace).ok_or_else(lost)?.record.clone();
-        let mut tags = Vec::with_capacity(link.options.tags.len());
-        for tag in &link.options.tags {
-            tags.extend(self.table.get(&keys::tag(link.workspace, *tag))?.map(|found| found.record));
-        }
-        let creator = link.created_by.and_then(|id| directory.key(id)).map(|held| held.record.clone());
-        Ok(LinkView {
-            clicks,
-            short_url: self.site.short_url(&domain, &link.code),
-            domain_name: self.site.name_of(&domain),
-            domain,
-            workspace,
-            tags,
-            creator,
-            link,
-        })
-    }
-
-    /// All counted clicks of a link, those included that are not in the log yet.
-    pub(in crate::core) fn clicks_of(&self, link: &Link) -> Result<u64, Error> {
-        let counters = self.cache.counters();
-        loop {
-            if let Some(counter) = counters.live(link.id) {
-                return Ok(counters.total(&counter));
-            }
-            let total = self.table.clicks(link.id, self.node)?.total();
-            // One that came to be meanwhile knows better.
-            if counters.live(link.id).is_none() {
-                return Ok(total);
-            }
-        }
     }
 }

@@ -133,13 +133,6 @@ impl Links {
         })
         .await
     }
-
-    /// A campaign with its owner, for who has found it.
-    pub(in crate::core) fn campaign_view(&self, campaign: Campaign) -> Result<CampaignView, Error> {
-        let owner = self.directory().workspace(campaign.workspace).map(|held| Arc::clone(&held.record));
-        let lost = || Error::NotReady("a campaign's workspace is missing".to_owned());
-        Ok(CampaignView { campaign, workspace: owner.ok_or_else(lost)? })
-    }
 }
 
 impl Shared {

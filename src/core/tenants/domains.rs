@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use super::directory::Held;
 use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
-use crate::core::{Context, DomainView, Error, Links, Shared};
+use crate::core::{Context, DomainView, Error, Links};
 use crate::model::Invalid;
 use crate::model::domain::{Domain, DomainDraft, DomainEdit, DomainNumber};
 use crate::model::id::Id;
 use crate::model::key::Reach;
-use crate::model::workspace::WorkspaceNumber;
+use crate::table::keys;
 use crate::table::record::{Number, Stored, StoredOutcome};
-use crate::table::{List, keys};
 
 /// Most domains of one workspace: lists of domains are answered whole, each with its number of links,
 /// and all domains are in memory. Past it: forbidden, until others are deleted.
@@ -206,33 +205,5 @@ impl Links {
     fn find_domain(&self, context: &Context, id: Id) -> Result<Held<Domain>, Error> {
         let held = self.directory().domain_seen(context.workspace.number, id).cloned();
         held.ok_or(Error::NotFound("domain"))
-    }
-
-    pub(in crate::core) async fn domain_view(
-        &self,
-        context: &Context,
-        domain: Arc<Domain>,
-    ) -> Result<DomainView, Error> {
-        let workspace = context.workspace.number;
-        self.blocking(move |shared| shared.domain_view(workspace, domain)).await
-    }
-}
-
-impl Shared {
-    /// Returns a domain as a workspace sees it.
-    fn domain_view(&self, workspace: WorkspaceNumber, domain: Arc<Domain>) -> Result<DomainView, Error> {
-        let links = if domain.workspace.is_some() {
-            self.table.links_seen_on(domain.number)?
-        } else {
-            // On the shared default domain only the workspace's own links are its to know: all it
-            // has, less those on domains of its own.
-            let mut elsewhere = 0;
-            for other in self.directory.load().domains_of(Some(workspace)) {
-                elsewhere += self.table.links_seen_on(other.number)?;
-            }
-            self.table.count(workspace, &List::All)?.saturating_sub(elsewhere)
-        };
-        let site = &self.site;
-        Ok(DomainView { name: site.name_of(&domain), base_url: site.base_of(&domain), links, domain })
     }
 }

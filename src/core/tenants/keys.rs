@@ -308,15 +308,6 @@ impl Links {
             | (Reach::Workspace(_), Reach::Instance | Reach::Company(_)) => false,
         }
     }
-
-    pub(in crate::core) fn key_view(&self, key: &Arc<ApiKey>) -> KeyView {
-        let directory = self.directory();
-        let workspace = match key.reach {
-            Reach::Workspace(number) => directory.workspace(number).map(|held| Arc::clone(&held.record)),
-            Reach::Instance | Reach::Company(_) => None,
-        };
-        KeyView { key: Arc::clone(key), workspace }
-    }
 }
 
 impl Shared {

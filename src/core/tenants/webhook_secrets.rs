@@ -117,16 +117,6 @@ impl Links {
     }
 }
 
-impl WebhookSecretView {
-    pub(in crate::core) fn of(secret: &WebhookSecret, now: Timestamp) -> WebhookSecretView {
-        WebhookSecretView {
-            secret: secret.secret.clone(),
-            created_at: secret.created_at,
-            previous_expires_at: secret.previous_at(now).map(|(_, until)| *until),
-        }
-    }
-}
-
 impl Shared {
     /// Refuses webhook URLs that no event may be sent to.
     pub(in crate::core) fn check_webhooks(&self, options: &Options) -> Result<(), Invalid> {

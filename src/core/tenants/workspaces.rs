@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::caps::Capped;
 use super::credits;
-use super::directory::{Directory, Held};
+use super::directory::Held;
 use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
 use crate::core::{Context, Error, Links, Shared, WorkspaceView};
 use crate::model::Invalid;
@@ -247,32 +247,9 @@ impl Links {
         let found = named.filter(|held| directory.reaches(&context.reach, held.record.number));
         found.cloned().ok_or(Error::NotFound("workspace"))
     }
-
-    pub(in crate::core) async fn workspace_view(
-        &self,
-        workspace: &Arc<Workspace>,
-    ) -> Result<WorkspaceView, Error> {
-        let workspace = Arc::clone(workspace);
-        self.blocking(move |shared| shared.workspace_view(&shared.directory.load(), &workspace)).await
-    }
 }
 
 impl Shared {
-    fn workspace_view(
-        &self,
-        directory: &Directory,
-        workspace: &Arc<Workspace>,
-    ) -> Result<WorkspaceView, Error> {
-        let chosen = workspace.default_domain.and_then(|id| directory.domain_seen(workspace.number, id));
-        let default_domain =
-            chosen.map_or_else(|| self.site.host().to_owned(), |held| self.site.name_of(&held.record));
-        let credits = match workspace.credits {
-            Some(_) => Some(self.balance(workspace.number)?.1),
-            None => None,
-        };
-        Ok(WorkspaceView { workspace: Arc::clone(workspace), default_domain, credits })
-    }
-
     /// Returns a number that no workspace has, and none gets that is made at the same moment.
     fn next_workspace(&self) -> WorkspaceNumber {
         let last = self.directory.load().last_workspace().map_or(0, |last| last.0 + 1);

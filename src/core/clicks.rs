@@ -1,22 +1,20 @@
-//! From counters to the log, every second; and what is swept up behind: clean counters, answers
-//! older than a day, tombstones older than a month.
+//! Clicks from the counters to the log: the drain, which runs every second, and the reservations of links with
+//! a limit, which are durable before a click is admitted.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::idempotency::is_over;
 use super::{Error, Links, Shared};
 use crate::clicks::counter::Counter;
-use crate::clock::Timestamp;
-use crate::log::{AppliedState, CommitError, Pending, Position, Proposal, Put};
+use crate::log::{AppliedState, Pending, Proposal, Put};
 use crate::model::id::Id;
+use crate::model::link::Link;
 use crate::settings::{BadSetting, show_duration};
 use crate::table::keys;
-use crate::table::record::{Answer, Tombstone, encode_clicks};
+use crate::table::record::encode_clicks;
 
 /// `[clicks]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,22 +46,6 @@ impl Settings {
 /// Totals per Change: some 300 KB, below what a Change may hold.
 const TOTALS_PER_CHANGE: usize = 8_192;
 
-/// Records removed per Change by the sweep.
-const REMOVALS_PER_CHANGE: usize = 1_024;
-
-/// How often is looked for what unfinished imports and snapshots left: until it is gone, it holds
-/// codes. Two short prefixes are read.
-const LEFTOVERS_EVERY: Duration = Duration::from_mins(1);
-
-/// How many of those times expired records are looked for once: each hour. They are ignored once
-/// expired, whether swept or not.
-const EXPIRED_EVERY: u64 = 60;
-
-/// How often the start looks whether the store was read.
-const LOADED_POLL: Duration = Duration::from_millis(20);
-
-const DAY_MILLIS: i64 = 24 * 60 * 60 * 1_000;
-
 impl Links {
     /// Drains all dirty counters into the log, and waits until the table has their totals, within its
     /// patience. Answers how many links were clicked. When the log does not take them, they stay in
@@ -88,7 +70,7 @@ impl Links {
         let clicked = held.len();
         let mut written = Ok(clicked);
         for at in (0..clicked).step_by(TOTALS_PER_CHANGE) {
-            let pending = self.0.hand_in_totals(&held[at..clicked.min(at + TOTALS_PER_CHANGE)]);
+            let pending = self.0.append_totals(&held[at..clicked.min(at + TOTALS_PER_CHANGE)]);
             if let Err(error) = pending.await {
                 counters.put_back(held.split_off(at));
                 written = Err(Error::Log(error));
@@ -125,68 +107,46 @@ impl Links {
         }
     }
 
-    /// Removes expired records now and then, until dropped.
-    pub async fn sweep_regularly(&self) {
-        let first = tokio::time::Instant::now() + LEFTOVERS_EVERY;
-        let mut ticks = tokio::time::interval_at(first, LEFTOVERS_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        for round in 0_u64.. {
-            while !self.is_loaded() {
-                tokio::time::sleep(LOADED_POLL).await;
+    /// Makes some of `limit` clicks ready to be taken; returns once they are durable, or at once
+    /// when there are some, or none left. Visitors of one link wait for one reservation.
+    pub async fn reserve(&self, counter: &Arc<Counter>, limit: u64) -> Result<(), Error> {
+        let reservations = self.0.cache.counters().reservations();
+        let reserve_lock = reservations.reserve_lock(counter);
+        let _turn = reserve_lock.lock().await;
+        let (total, pending) = {
+            let _order = self.0.totals.lock();
+            let asked = self.0.cache.counters().ask(counter, &reserve_lock, limit);
+            let Some((total, own)) = asked else { return Ok(()) };
+            let put = self.0.put_total(counter.id(), own);
+            (total, self.0.log.commit(Proposal { puts: vec![put], ..Proposal::default() }))
+        };
+        match pending.await {
+            Ok(_) => {
+                reservations.grant(counter, &reserve_lock, total);
+                Ok(())
             }
-            // At once after a start: whoever began an import before it wants to begin it anew.
-            if let Err(error) = self.sweep_snapshots().await {
-                tracing::warn!(%error, "what unfinished imports and snapshots left could not be removed");
-            }
-            ticks.tick().await;
-            if round % EXPIRED_EVERY != 0 {
-                continue;
-            }
-            match self.sweep(self.0.clock.now()).await {
-                Ok(0) => {}
-                Ok(removed) => tracing::info!(removed, "expired records were removed"),
-                Err(error) => tracing::warn!(%error, "expired records could not be removed"),
+            Err(error) => {
+                reservations.refuse(counter, &reserve_lock);
+                Err(Error::Log(error))
             }
         }
     }
 
-    /// Removes the answers and tombstones that are over at `now`. Answers how many.
-    pub async fn sweep(&self, now: Timestamp) -> Result<usize, Error> {
-        let kept = i64::from(self.0.settings.tombstone_days) * DAY_MILLIS;
-        let over = self
-            .blocking(move |shared| {
-                let mut over: Vec<bytes::Bytes> = Vec::new();
-                let mut deleted = BTreeSet::new();
-                shared.table.each::<Answer>(b"a", &mut |key, answer| {
-                    if is_over(&answer, now) {
-                        over.push(bytes::Bytes::copy_from_slice(key));
-                    }
-                    true
-                })?;
-                shared.table.each::<Tombstone>(b"x", &mut |key, tombstone| {
-                    if now.as_millis() - tombstone.deleted_at.as_millis() > kept {
-                        over.push(bytes::Bytes::copy_from_slice(key));
-                        deleted.insert(tombstone.link.id);
-                    }
-                    true
-                })?;
-                for id in deleted {
-                    // A visit that was loading the link while it was deleted may have left a total. One
-                    // that an import has brought back since has its own.
-                    if !shared.is_there(id)? {
-                        over.extend(shared.remove_totals(id)?.into_iter().map(|put| put.key));
-                    }
-                }
-                Ok(over)
-            })
-            .await?;
-        for keys in over.chunks(REMOVALS_PER_CHANGE) {
-            let puts = keys.iter().map(|key| Put { key: key.clone(), value: None }).collect();
-            let removed: Result<Position, CommitError> =
-                self.0.log.commit(Proposal { puts, ..Proposal::default() }).await;
-            removed.map_err(Error::Log)?;
-        }
-        Ok(over.len())
+    /// Makes the clicks of a link durable whose limit is about to change, and gives back what it
+    /// has reserved: the new limit begins from what was really clicked.
+    pub(super) async fn settle_clicks(&self, id: Id) -> Result<(), Error> {
+        let counters = self.0.cache.counters();
+        let Some(counter) = counters.live(id) else { return Ok(()) };
+        let pending = {
+            let _order = self.0.totals.lock();
+            counters.settle(&counter);
+            let totals = counters.tally(&[counter]);
+            let puts = totals.into_iter().map(|(id, own)| self.0.put_total(id, own)).collect();
+            self.0.log.commit(Proposal { puts, ..Proposal::default() })
+        };
+        let position = pending.await.map_err(Error::Log)?;
+        self.0.table.wait(position).await;
+        Ok(())
     }
 }
 
@@ -209,12 +169,27 @@ impl Shared {
         Ok(std::iter::once(self.node).chain(others).map(remove).collect())
     }
 
-    fn hand_in_totals(&self, counters: &[Arc<Counter>]) -> Pending {
+    fn append_totals(&self, counters: &[Arc<Counter>]) -> Pending {
         let _order = self.totals.lock();
         // Under the lock, since a deletion that went first has removed the total.
         let kept: Vec<_> = counters.iter().filter(|counter| !counter.is_retired()).cloned().collect();
         let puts =
             self.cache.counters().tally(&kept).into_iter().map(|(id, own)| self.put_total(id, own)).collect();
         self.log.commit(Proposal { puts, ..Proposal::default() })
+    }
+
+    /// All counted clicks of a link, those included that are not in the log yet.
+    pub(in crate::core) fn clicks_of(&self, link: &Link) -> Result<u64, Error> {
+        let counters = self.cache.counters();
+        loop {
+            if let Some(counter) = counters.live(link.id) {
+                return Ok(counters.total(&counter));
+            }
+            let total = self.table.clicks(link.id, self.node)?.total();
+            // One that came to be meanwhile knows better.
+            if counters.live(link.id).is_none() {
+                return Ok(total);
+            }
+        }
     }
 }

@@ -1,0 +1,162 @@
+//! Keeps the directory and the cache up with the table: the observer that the table's apply thread calls.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::tenants::directory::Directory;
+use super::{Links, Shared};
+use crate::cache::entry::Action;
+use crate::log::Change;
+use crate::model::custom_values::PLACEHOLDER;
+use crate::model::domain::{DomainNumber, HostName};
+use crate::model::id::{Id, IdSource};
+use crate::model::key::Reach;
+use crate::model::node::NodeNumber;
+use crate::model::workspace::WorkspaceNumber;
+use crate::table::keys::DirectoryKey;
+use crate::table::record::Staged;
+use crate::table::{self, Observer, Table, keys};
+
+/// Codes read from the table in one go: a millisecond's work, after which a table that closes is
+/// noticed.
+const CODES_AT_ONCE: usize = 4_096;
+
+impl Observer for Links {
+    fn reset(&self, table: &Table) -> Result<(), table::Error> {
+        let directory = Directory::read(table)?;
+        let mut newest = None;
+        for held in directory.workspaces(&Reach::Instance) {
+            newest = newest.max(table.newest_id(held.record.number)?);
+        }
+        *self.0.ids.lock() = IdSource::after(newest);
+        self.0.directory.store(Arc::new(directory));
+        self.0.loader.forget_all();
+        self.0.cache.invalidate_where(|_| true);
+        self.learn_codes(table);
+        self.0.is_loaded.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn node(&self) -> NodeNumber {
+        self.0.node
+    }
+
+    fn totals_applied(&self, totals: &[(Id, NodeNumber, u64)]) {
+        self.0.cache.counters().take_over(totals);
+    }
+
+    fn failed(&self) {
+        // Visitors of unknown codes are asked to come back, not told that there is no such link.
+        drop(self.0.cache.learn_all(0));
+    }
+
+    fn applied(&self, change: &Change) {
+        let mut directory: Option<Directory> = None;
+        let mut workspaces = Vec::new();
+        for entry in &change.entries {
+            if let Some((domain, code)) = keys::parse_link(&entry.put.key) {
+                // A request that comes from now on must not join a load that read the old record.
+                self.0.loader.forget(domain, code);
+                if entry.put.value.is_some() {
+                    self.0.cache.learn(domain, code);
+                }
+                self.0.cache.invalidate(domain, code);
+                self.0.note_placeholders(domain, code, entry.put.value.as_deref());
+            } else if entry.put.value.is_none() && keys::parse_staging(&entry.put.key).is_some() {
+                // An import has ended: its links are there, or its codes free. No request from now
+                // on may join a load that found them hidden, nor believe that they are absent.
+                self.0.loader.forget_all();
+                self.0.cache.invalidate_where(|_| false);
+            } else if Directory::concerns(&entry.put) {
+                let directory = directory.get_or_insert_with(|| (**self.0.directory.load()).clone());
+                if let Some(DirectoryKey::Workspace(number)) = DirectoryKey::parse(&entry.put.key) {
+                    workspaces.push(number);
+                }
+                if let Err(error) = directory.apply(&entry.put, change.position) {
+                    tracing::error!(%error, position = %change.position, "a Change holds a record that cannot be read");
+                }
+            }
+        }
+        let Some(directory) = directory else { return };
+        let filled_anew = self.0.filled_anew(workspaces, &directory);
+        let new_hosts = self.0.new_hosts(&directory, change);
+        self.0.directory.store(Arc::new(directory));
+        if !new_hosts.is_empty() {
+            // Links compiled as leading elsewhere lead here now, and their clicks must be checked.
+            self.0.loader.forget_all();
+            self.0.cache.invalidate_where(|entry| new_hosts.iter().any(|host| entry.mentions(host)));
+        }
+        if !filled_anew.is_empty() {
+            // Behind the directory, from which a load fills them in; nobody may join one that has not.
+            self.0.loader.forget_all();
+            self.0.cache.invalidate_where(|entry| match &entry.action {
+                Action::Evaluate(decided) => {
+                    filled_anew.contains(&decided.link.workspace)
+                        && decided.link.options.destination.is_fillable()
+                }
+                Action::Redirect { .. } => false,
+            });
+        }
+    }
+}
+
+impl Links {
+    /// Has the cache learn which codes there are, beside everything else: a second per million
+    /// links, during which unknown codes are looked up in the table.
+    fn learn_codes(&self, table: &Table) {
+        let table = table.clone();
+        // A plain link has two records, so this is about twice too many, which leaves room to grow.
+        let records = usize::try_from(table.status().records).unwrap_or(0);
+        let learning = self.0.cache.learn_all(records);
+        let learn = move || {
+            let mut after = None;
+            loop {
+                let learnt = table.each_code(after.as_deref(), CODES_AT_ONCE, &mut |domain, code| {
+                    learning.learn(domain, code);
+                });
+                match learnt {
+                    Ok(Some(last)) => after = Some(last),
+                    Ok(None) => return learning.complete(),
+                    // Closed, or to be replaced: then it begins anew.
+                    Err(error) => return tracing::debug!(%error, "not all codes were learnt"),
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("codes".to_owned()).spawn(learn);
+        if let Err(error) = thread {
+            tracing::warn!(%error, "unknown codes will be looked up in the table");
+        }
+    }
+}
+
+impl Shared {
+    /// Counts a change of a link with placeholders: see [`super::links::loops::FilledLinks`].
+    fn note_placeholders(&self, domain: DomainNumber, code: &str, value: Option<&[u8]>) {
+        // Records hold the destination as it is, so that few have to be decoded.
+        let has_some = |value: &&[u8]| memchr::memmem::find(value, PLACEHOLDER.as_bytes()).is_some();
+        let staged = value.filter(has_some).and_then(|value| Staged::decode(domain, code, value).ok());
+        if let Some(staged) = staged {
+            self.filled_links.changed(staged.link.workspace);
+        }
+    }
+
+    /// Returns the names of the domains that a Change adds.
+    fn new_hosts(&self, coming: &Directory, change: &Change) -> Vec<Box<str>> {
+        let present = self.directory.load();
+        let domains = change.entries.iter().filter_map(|entry| keys::parse_domain(&entry.put.key));
+        let names = domains.filter_map(|number| coming.domain(number)?.name.as_ref());
+        let is_new = |name: &&HostName| present.domain_named(name.as_str()).is_none();
+        names.filter(is_new).map(|name| name.as_str().into()).collect()
+    }
+
+    /// Returns those of the workspaces whose custom values differ from those in use.
+    fn filled_anew(&self, mut changed: Vec<WorkspaceNumber>, coming: &Directory) -> Vec<WorkspaceNumber> {
+        let present = self.directory.load();
+        let differs = |number: &WorkspaceNumber| {
+            let before = present.workspace(*number).map(|held| &held.record.custom_values);
+            before != coming.workspace(*number).map(|held| &held.record.custom_values)
+        };
+        changed.retain(differs);
+        changed
+    }
+}

@@ -1,0 +1,93 @@
+//! The sweep: removes what nothing needs any more. That is what unfinished imports and snapshots left, stored
+//! answers older than a day, and tombstones past `links.tombstone_days`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::idempotency::is_over;
+use super::{Error, Links};
+use crate::clock::Timestamp;
+use crate::log::{CommitError, Position, Proposal, Put};
+use crate::table::record::{Answer, Tombstone};
+
+/// Records removed per Change by the sweep.
+const REMOVALS_PER_CHANGE: usize = 1_024;
+
+/// How often is looked for what unfinished imports and snapshots left: until it is gone, it holds
+/// codes. Two short prefixes are read.
+const LEFTOVERS_EVERY: Duration = Duration::from_mins(1);
+
+/// How many of those times expired records are looked for once: each hour. They are ignored once
+/// expired, whether swept or not.
+const EXPIRED_EVERY: u64 = 60;
+
+/// How often the start looks whether the store was read.
+const LOADED_POLL: Duration = Duration::from_millis(20);
+
+const DAY_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+
+impl Links {
+    /// Removes expired records now and then, until dropped.
+    pub async fn sweep_regularly(&self) {
+        let first = tokio::time::Instant::now() + LEFTOVERS_EVERY;
+        let mut ticks = tokio::time::interval_at(first, LEFTOVERS_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        for round in 0_u64.. {
+            while !self.is_loaded() {
+                tokio::time::sleep(LOADED_POLL).await;
+            }
+            // At once after a start: whoever began an import before it wants to begin it anew.
+            if let Err(error) = self.sweep_snapshots().await {
+                tracing::warn!(%error, "what unfinished imports and snapshots left could not be removed");
+            }
+            ticks.tick().await;
+            if round % EXPIRED_EVERY != 0 {
+                continue;
+            }
+            match self.sweep(self.0.clock.now()).await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "expired records were removed"),
+                Err(error) => tracing::warn!(%error, "expired records could not be removed"),
+            }
+        }
+    }
+
+    /// Removes the answers and tombstones that are over at `now`. Answers how many.
+    pub async fn sweep(&self, now: Timestamp) -> Result<usize, Error> {
+        let kept = i64::from(self.0.settings.tombstone_days) * DAY_MILLIS;
+        let over = self
+            .blocking(move |shared| {
+                let mut over: Vec<bytes::Bytes> = Vec::new();
+                let mut deleted = BTreeSet::new();
+                shared.table.each::<Answer>(b"a", &mut |key, answer| {
+                    if is_over(&answer, now) {
+                        over.push(bytes::Bytes::copy_from_slice(key));
+                    }
+                    true
+                })?;
+                shared.table.each::<Tombstone>(b"x", &mut |key, tombstone| {
+                    if now.as_millis() - tombstone.deleted_at.as_millis() > kept {
+                        over.push(bytes::Bytes::copy_from_slice(key));
+                        deleted.insert(tombstone.link.id);
+                    }
+                    true
+                })?;
+                for id in deleted {
+                    // A visit that was loading the link while it was deleted may have left a total. One
+                    // that an import has brought back since has its own.
+                    if !shared.is_there(id)? {
+                        over.extend(shared.remove_totals(id)?.into_iter().map(|put| put.key));
+                    }
+                }
+                Ok(over)
+            })
+            .await?;
+        for keys in over.chunks(REMOVALS_PER_CHANGE) {
+            let puts = keys.iter().map(|key| Put { key: key.clone(), value: None }).collect();
+            let removed: Result<Position, CommitError> =
+                self.0.log.commit(Proposal { puts, ..Proposal::default() }).await;
+            removed.map_err(Error::Log)?;
+        }
+        Ok(over.len())
+    }
+}
