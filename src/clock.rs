@@ -159,9 +159,9 @@ mod tests {
         }
     }
 
-    /// T74: refused, or exact; never an instant that nobody meant.
+    /// Refused, or exact; never an instant that nobody meant.
     #[test]
-    fn refuses_what_is_no_instant() {
+    fn t74_refuses_what_is_no_instant() {
         for text in [
             "",
             "tomorrow",
@@ -222,7 +222,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_read_prints_as_itself(text in "\\PC{0,44}|[0-9+-]{4,7}-[0-9]{2}-[0-9]{2}[Tt ]?[0-9:.+Zz-]{0,24}") {
+        fn t74_what_is_read_prints_as_itself(text in "\\PC{0,44}|[0-9+-]{4,7}-[0-9]{2}-[0-9]{2}[Tt ]?[0-9:.+Zz-]{0,24}") {
             if let Ok(stamp) = text.parse::<Timestamp>() {
                 let printed = stamp.to_string();
                 prop_assert_eq!(printed.parse::<Timestamp>().ok(), Some(stamp), "{}", printed);

@@ -42,7 +42,7 @@
 //!
 //! 1. A short code, domain or destination that exists is valid (`model`: properties of each).
 //! 2. The log is the truth; the table may be deleted and the cache dropped at any moment, and only
-//!    time is lost (`suite::table::the_table_is_the_log`).
+//!    time is lost (`suite::table::t107_the_table_is_the_log`).
 //! 3. A counter is forgotten only after it is drained and the table has its total
 //!    (`cache::tests::a_counter_outlives_its_entry_until_it_is_drained`).
 //! 4. Every write goes log, table, cache, in that order (`suite::redirect`: edit, then click).
@@ -56,8 +56,8 @@
 //! 10. Unknown codes cost bounded memory: no metric label, no log line above debug, a bounded
 //!     negative cache (`cache::tests::absence_is_remembered_until_the_link_is_made_and_bounded`).
 //! 11. No request that others order reaches a private network, whatever its name resolves to
-//!     (`suite::webhook_limits::private_receivers_are_not_connected_to`), and no redirect waits for one
-//!     (`suite::webhook_limits::a_full_queue_drops_and_counts_and_nobody_waits`).
+//!     (`suite::webhook_limits::t84_private_receivers_are_not_connected_to`), and no redirect waits for one
+//!     (`suite::webhook_limits::t88_a_full_queue_drops_and_counts_and_nobody_waits`).
 //! 12. A workspace with credits makes exactly as many links as it has, whoever races
 //!     (`suite::credits::many_at_once_make_exactly_as_many_as_are_paid_for`) and whatever crashes
 //!     (`suite::credits::a_kill_neither_loses_nor_makes_a_credit`).

@@ -170,9 +170,8 @@ mod tests {
         assert!(!counter.is_retired());
     }
 
-    /// T108.
     #[test]
-    fn nothing_is_lost_or_doubled_while_draining() {
+    fn t108_nothing_is_lost_or_doubled_while_draining() {
         let counter = Counter::new(Id::from_bits(1), 0);
         let firsts = AtomicU64::new(0);
         let drains = thread::scope(|scope| {

@@ -330,10 +330,10 @@ mod tests {
         assert_eq!(got, Err(BodyError::Slow));
     }
 
-    /// T27: who waits for the rest of a body is told so, and keeps nothing of the buffers that its
+    /// Who waits for the rest of a body is told so, and keeps nothing of the buffers that its
     /// beginning lay in.
     #[tokio::test]
-    async fn a_body_that_is_waited_for_holds_no_buffers() {
+    async fn t27_a_body_that_is_waited_for_holds_no_buffers() {
         for count in [0, 1, 2] {
             let buffers: Vec<_> = (0..count).map(|_| Bytes::from(vec![b'x'; 9])).collect();
             let mut late = 0;

@@ -72,7 +72,7 @@ mod tests {
 
     /// One bit of an address that forges all others does not help it.
     #[test]
-    fn forged_addresses_take_no_memory_and_lift_no_limit() {
+    fn t80_forged_addresses_take_no_memory_and_lift_no_limit() {
         let scans = MissLimit::new(3);
         let now = scans.began;
         for n in 0..1_000_000_u32 {

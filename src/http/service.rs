@@ -448,9 +448,8 @@ mod tests {
 
     use super::*;
 
-    /// T112.
     #[tokio::test]
-    async fn a_panic_on_the_way_is_500_and_counted() {
+    async fn t112_a_panic_on_the_way_is_500_and_counted() {
         let counts = Arc::new(Counts::default());
         for dialect in [None, Some(api::dialect_of("/api/v1/links"))] {
             let response = Box::pin(async { panic!("a handler's mistake") });

@@ -447,9 +447,9 @@ mod tests {
             .map_err(|e| e.to_string())
     }
 
-    /// T46, T47, T56: what is stored is what a browser would open, and shows where it leads.
+    /// What is stored is what a browser would open, and shows where it leads.
     #[test]
-    fn web_addresses_are_normalised() {
+    fn t46_t47_t56_web_addresses_are_normalised() {
         let rows = [
             ("https://example.com", "https://example.com/"),
             ("HTTPS://Example.COM:443/a b?c=d e#f g", "https://example.com/a%20b?c=d%20e#f%20g"),
@@ -481,9 +481,9 @@ mod tests {
         }
     }
 
-    /// T44, T45, T47: the scheme is one of a list, and nothing is repaired in silence.
+    /// The scheme is one of a list, and nothing is repaired in silence.
     #[test]
-    fn web_addresses_refused() {
+    fn t44_t45_t47_web_addresses_refused() {
         let schemes = "url: must use one of these schemes: http, https";
         let absolute = "url: must be an absolute URL such as https://example.com/page";
         let control = "url: must not contain control characters";

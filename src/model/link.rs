@@ -386,9 +386,9 @@ mod tests {
         }
     }
 
-    /// T60: ids that end in a script hold nothing that could leave it.
+    /// Ids that end in a script hold nothing that could leave it.
     #[test]
-    fn pixels_are_digits_and_capitals() {
+    fn t60_pixels_are_digits_and_capitals() {
         let pixel = |id: &str| options().apply(Edit::MetaPixelId(Some(id.into()))).is_ok();
         for id in ["12345", "123456789012345", "12345678901234567890"] {
             assert!(pixel(id), "{id}");

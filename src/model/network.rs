@@ -191,7 +191,7 @@ mod tests {
 
     /// The first and the last address of each range, so that a wrong prefix shows.
     #[test]
-    fn no_special_address_is_global() {
+    fn t84_no_special_address_is_global() {
         let rows = "0.0.0.0 0.0.0.1 0.255.255.255 10.0.0.0 10.0.0.1 10.255.255.255 100.64.0.0 100.127.255.255 \
              127.0.0.0 127.0.0.1 127.255.255.255 169.254.0.0 169.254.169.254 169.254.255.255 172.16.0.0 \
              172.31.255.255 192.0.0.0 192.0.0.9 192.0.0.170 192.0.0.255 192.0.2.0 192.0.2.255 192.88.99.0 \

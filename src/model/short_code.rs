@@ -240,9 +240,9 @@ mod tests {
         }
     }
 
-    /// T54: what browsers rewrite, what is ours, and what cannot be seen.
+    /// What browsers rewrite, what is ours, and what cannot be seen.
     #[test]
-    fn refuses() {
+    fn t54_refuses() {
         let chars = "must consist of letters, digits, emoji and the characters - _ . ~";
         let rows = [
             ("", "must not be empty"),

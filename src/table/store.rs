@@ -586,7 +586,7 @@ mod tests {
         assert_same(&store, &map);
     }
 
-    /// N12. Whether the lock is seen before sled opens its file, or by sled itself.
+    /// Whether the lock is seen before sled opens its file, or by sled itself.
     #[test]
     fn n12_a_table_that_is_open_is_held_and_not_damaged() {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(location(&options.target(), &options, Brought { rest: "more", query: None }), None);
     }
 
-    /// T50: 2,000 cases here, a million in tests/soak/links.
+    /// 2,000 cases here, a million in tests/soak/links.
     fn cases() -> u32 {
         std::env::var("WAYPOST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2_000)
     }
@@ -294,7 +294,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
         #[test]
-        fn the_stored_host_is_never_changed(
+        fn t50_the_stored_host_is_never_changed(
             rest in "[\\x21-\\x7eü/.%@:\\\\]{0,20}",
             query in proptest::option::of("[\\x21-\\x7eü&=%#/]{0,30}"),
         ) {

@@ -66,9 +66,9 @@ fn says_prefetch(value: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// T53: a person follows the link, or nothing is counted.
+    /// A person follows the link, or nothing is counted.
     #[test]
-    fn what_counts() {
+    fn t53_what_counts() {
         let rows = [
             (Method::GET, None, Intent::Follow),
             (Method::HEAD, None, Intent::Probe),

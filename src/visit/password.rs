@@ -115,9 +115,9 @@ mod tests {
         }
     }
 
-    /// T64: a MAC over link, password and expiry, and good for nothing else.
+    /// A MAC over link, password and expiry, and good for nothing else.
     #[test]
-    fn the_cookie_opens_its_link_for_an_hour() {
+    fn t64_the_cookie_opens_its_link_for_an_hour() {
         let link = protected(1, "$argon2id$one");
         let hash = link.options.password.clone().expect("it has one");
         let set = cookie(link.id, &hash, "/a", true, Timestamp::from_millis(5_000));

@@ -58,9 +58,9 @@ mod tests {
         assert_eq!(got.to_string(), want, "{peer} {lines:?}");
     }
 
-    /// T79: the last address that is no proxy's of ours, and what is no address ends the list.
+    /// The last address that is no proxy's of ours, and what is no address ends the list.
     #[test]
-    fn only_trusted_proxies_are_believed() {
+    fn t79_only_trusted_proxies_are_believed() {
         let long = format!("{}198.51.100.1", "192.0.2.9, ".repeat(900));
         let rows: &[(&str, &[&str], &str)] = &[
             ("198.51.100.9", &["192.0.2.1"], "198.51.100.9"),

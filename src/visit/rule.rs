@@ -283,9 +283,9 @@ pub(super) mod tests {
         }
     }
 
-    /// T53: a person follows the link, or nothing is counted; bots where the link says so.
+    /// A person follows the link, or nothing is counted; bots where the link says so.
     #[test]
-    fn what_is_counted() {
+    fn t53_what_is_counted() {
         for counts_bots in [false, true] {
             let conditional = conditional(&[Edit::CountBots(counts_bots)]);
             for agent in [Agent::Person, Agent::Preview, Agent::Bot] {

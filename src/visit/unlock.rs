@@ -167,9 +167,9 @@ pub(crate) fn password_in(form: &[u8]) -> Option<Password> {
 mod tests {
     use super::*;
 
-    /// T63: forms of this host, and forms at all.
+    /// Forms of this host, and forms at all.
     #[test]
-    fn whose_forms_are_read() {
+    fn t63_whose_forms_are_read() {
         let form = "application/x-www-form-urlencoded";
         let forbidden = Some(Refusal::Foreign);
         let rows = [

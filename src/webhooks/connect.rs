@@ -214,9 +214,9 @@ mod tests {
         (port, counter)
     }
 
-    /// T84, T85: also beyond the addresses that would be tried.
+    /// Also beyond the addresses that would be tried.
     #[tokio::test]
-    async fn one_private_address_refuses_the_whole_answer() {
+    async fn t84_t85_one_private_address_refuses_the_whole_answer() {
         let (port, accepted) = listen().await;
         let rows: [&[&str]; 14] = [
             &["127.0.0.1"],
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_addresses_checked_are_the_ones_connected_to() {
+    async fn t85_the_addresses_checked_are_the_ones_connected_to() {
         let (port, accepted) = listen().await;
         let asked = Arc::new(AtomicUsize::new(0));
         let asking = Arc::clone(&asked);
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(accepted.load(Ordering::SeqCst), 0);
     }
 
-    /// N15: names whose look-up hangs, in any number, leave look-ups to other companies.
+    /// Names whose look-up hangs, in any number, leave look-ups to other companies.
     #[tokio::test]
     async fn n15_look_ups_that_hang_take_no_more_than_their_tenants_share() {
         let (port, _) = listen().await;

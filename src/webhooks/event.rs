@@ -141,9 +141,9 @@ fn referrer_host(referrer: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// T67: what visitors write reaches receivers as a name or not at all.
+    /// What visitors write reaches receivers as a name or not at all.
     #[test]
-    fn of_a_referrer_only_a_name_is_kept() {
+    fn t67_of_a_referrer_only_a_name_is_kept() {
         let long = format!("https://e.test/{}", "x".repeat(100_000));
         let rows = [
             ("https://News.Example.com/a?token=secret#x", Some("news.example.com")),

@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(of, (80..100).rev().collect::<Vec<u8>>());
     }
 
-    /// N15: one tenant's links, however many, do not drive out those of others.
+    /// One tenant's links, however many, do not drive out those of others.
     #[test]
     fn n15_each_tenant_keeps_its_share_of_results() {
         let results = History::default();

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn certificates_are_checked_against_the_name_in_the_url() {
+    async fn t87_certificates_are_checked_against_the_name_in_the_url() {
         let port = listen_tls().await;
         let authority = CertificateDer::from(&include_bytes!("../../tests/tls/authority.der")[..]);
         let mut roots = RootCertStore::empty();

@@ -66,7 +66,7 @@ const FAULTS: [(&str, &str); 6] = [
     ("fsync,fdatasync", "ENOSPC"),
     ("pwrite64,pwritev", "EIO"),
     ("pwrite64,pwritev", "ENOSPC"),
-    // As a disk is that the kernel made read-only (T97).
+    // As a disk is that the kernel made read-only.
     ("pwrite64,pwritev,ftruncate,fallocate,rename,renameat,renameat2,unlink", "EROFS"),
     ("openat,rename,renameat,renameat2,ftruncate,fallocate", "EIO"),
 ];

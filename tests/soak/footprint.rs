@@ -1,4 +1,4 @@
-//! N48: what clicks on a million titled links, each as likely as the other, cost in memory: for an hour
+//! What clicks on a million titled links, each as likely as the other, cost in memory: for an hour
 //! without a limit, and in a memory control group beside searches, writes and short connections.
 
 use std::fmt::Write as _;

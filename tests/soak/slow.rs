@@ -151,7 +151,7 @@ fn visits(server: &crate::server::Server, within: Duration, per_second: u32) -> 
     times
 }
 
-/// T27, the third kind: clients that ask for much and read nothing.
+/// Clients that request much and read nothing.
 fn readers(report: &mut Report) {
     const READERS: usize = 200;
     let folder = tempfile::tempdir().expect("a temporary folder");

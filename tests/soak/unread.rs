@@ -1,4 +1,4 @@
-//! N01: a thousand connections of one tenant, from four addresses, that ask for its longest answers and
+//! A thousand connections of one tenant, from four addresses, that ask for its longest answers and
 //! read none of them. Memory stays within the tenant's share; visitors and the operator notice nothing.
 
 use std::net::{SocketAddr, TcpStream};

@@ -25,7 +25,7 @@ fn path_of(link: &Value) -> String {
 }
 
 #[test]
-fn who_is_let_in() {
+fn t69_who_is_let_in() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let mut made = |more: Value| key(&mut admin, &more);
@@ -373,7 +373,7 @@ fn every_field_is_kept_shown_changed_and_cleared() {
 }
 
 #[test]
-fn nobody_writes_what_is_ours_to_write() {
+fn t72_nobody_writes_what_is_ours_to_write() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let foreign = json!({
@@ -547,7 +547,7 @@ const REFUSALS: &[(&str, u16, &str)] = &[
 ];
 
 #[test]
-fn refusals_of_links_name_field_and_rule() {
+fn t60_refusals_of_links_name_field_and_rule() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let before = admin.create(&json!({"url": "https://e.test/", "customSlug": "there"}));
@@ -592,7 +592,7 @@ fn refusals_of_links_name_field_and_rule() {
 }
 
 #[test]
-fn loops_among_our_own_links_are_refused() {
+fn t48_loops_among_our_own_links_are_refused() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let why = "url: must not lead back to this short link";
@@ -701,7 +701,7 @@ fn requests_that_cannot_be_read() {
 }
 
 #[test]
-fn lists_filter_sort_and_page() {
+fn t75_lists_filter_sort_and_page() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let tag = admin.post("/api/v1/tags", &json!({"name": "t"})).expect(201, "a tag")["tag"]["id"].clone();
@@ -806,7 +806,7 @@ fn lists_filter_sort_and_page() {
 }
 
 #[test]
-fn bulk_row_by_row_or_all_or_nothing() {
+fn t76_bulk_row_by_row_or_all_or_nothing() {
     let app = TestApp::start();
     let mut admin = app.admin();
     admin.create(&json!({"url": "https://e.test/", "customSlug": "taken"}));

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// T106: a backup made while links are written holds each that was acknowledged before it began, is
+/// A backup made while links are written holds each that was acknowledged before it began, is
 /// its owner's alone, and is what a restore puts back, and what a server starts on.
 #[test]
 fn t106_a_backup_during_writes_is_whole_and_private() {

@@ -283,7 +283,7 @@ fn a_password_page_works_without_scripts() {
 }
 
 #[test]
-fn a_cloaked_link_shows_its_destination_or_the_way_there() {
+fn t62_a_cloaked_link_shows_its_destination_or_the_way_there() {
     let Some(browser) = Browser::start(Scripts::On) else { return };
     let stage = Stage::open();
     shows_the_destination_in_a_frame(&browser, &stage.link("/cloaked"), "A title", &stage.destination("/"));
@@ -327,7 +327,7 @@ fn pixels_fire_and_let_go() {
 }
 
 #[test]
-fn hostile_words_run_nowhere() {
+fn t58_t59_hostile_words_run_nowhere() {
     let Some(browser) = Browser::start(Scripts::On) else { return };
     let stage = Stage::open();
     for (number, (_, path)) in HOSTILE.iter().enumerate() {
@@ -345,7 +345,7 @@ fn hostile_words_run_nowhere() {
 
 /// The program itself: links made through its API, opened as people open them.
 #[test]
-fn the_program_serves_these_pages() {
+fn t58_t68_the_program_serves_these_pages() {
     let Some(browser) = Browser::start(Scripts::On) else { return };
     let stage = Stage::open();
     let app = TestApp::start();

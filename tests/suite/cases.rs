@@ -1,321 +1,264 @@
-//! The catalogue of hostile and unlucky cases, T01 to T120, and what proves each: a test of
-//! `cargo test`, a script of `tests/soak`, or the reason why it does not apply here. A case may have
-//! several rows. That what is named exists is tested. Of the faults that attacks on the program found, N01
-//! to N48, each has tests that begin with its number.
+//! The catalogue of hostile and unlucky cases, and of the faults that attacks found. The name of a test
+//! begins with the numbers of its cases: `cargo test t24_` runs the tests of case 24.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use Proof::{Absent, Script, Test};
-
 use super::layers::sources_in;
 
-/// What stands behind a case.
-#[derive(Clone, Copy, Debug)]
-enum Proof {
-    /// A function of this name in this file.
-    Test(&'static str, &'static str),
-    /// A file that is run by hand or by CI.
-    Script(&'static str),
-    /// It does not apply, for this reason.
-    Absent(&'static str),
+/// HTTP/1 framing (1 to 22), slow clients (23 to 33), HTTP/2 (34 to 43), redirects, URLs and codes (44 to
+/// 57), pages (58 to 68), APIs and their keys (69 to 83), webhooks (84 to 91), storage, crashes, time and
+/// operations (92 to 112), supply chain and privacy (113 to 120).
+const CASES: &[(&str, &str)] = &[
+    ("t01", "Content-Length and Transfer-Encoding in one request"),
+    ("t02", "lengths that are doubled, signed, hexadecimal or too large"),
+    ("t03", "transfer encodings and chunk sizes that two servers read differently"),
+    ("t04", "a request without Host"),
+    ("t05", "two Host headers"),
+    ("t06", "a Host that is no host name"),
+    ("t07", "an absolute target with another host than the Host header"),
+    ("t08", "a foreign Host, which no response may repeat"),
+    ("t09", "malformed header lines: white space before the colon, folding, control characters"),
+    ("t10", "targets beyond the limit of length"),
+    ("t11", "more headers than the limit, and a header beyond the limit of length"),
+    ("t12", "unknown, unsupported and overlong methods"),
+    ("t13", "targets with invalid bytes and escapes"),
+    ("t14", "path traversal: no file is opened for a visitor"),
+    ("t15", "bodies beyond the limit, announced or sent"),
+    ("t16", "compressed bodies, which may expand without bound"),
+    ("t17", "deeply nested JSON"),
+    ("t18", "JSON that parsers read differently: equal keys, lone surrogates, trailing text"),
+    ("t19", "a thousand pipelined requests, and a client that reads late"),
+    ("t20", "Expect: 100-continue before a body beyond the limit"),
+    ("t21", "other protocols on the port: HTTP/0.9, HTTP/2, TLS"),
+    ("t22", "half-closed and reset connections"),
+    ("t23", "an unfinished head, and an idle connection"),
+    ("t24", "a head that arrives byte by byte"),
+    ("t25", "a body that stalls"),
+    ("t26", "10,000 slow connections beside normal visitors"),
+    ("t27", "slow bodies and slow readers"),
+    ("t28", "the memory of a hundred unfinished heads"),
+    ("t29", "no file descriptors left"),
+    ("t30", "more connections than the limit"),
+    ("t31", "many connections from one address"),
+    ("t32", "slow and malformed TLS handshakes"),
+    ("t33", "empty lines before the request line, byte by byte"),
+    ("t34", "HTTP/2: streams that are opened and reset (rapid reset)"),
+    ("t35", "HTTP/2: requests that make the server reset its streams (MadeYouReset)"),
+    ("t36", "HTTP/2: floods of CONTINUATION frames"),
+    ("t37", "HTTP/2: headers that expand without bound (HPACK bomb)"),
+    ("t38", "HTTP/2: floods of empty DATA frames"),
+    ("t39", "HTTP/2: floods of PING and SETTINGS frames"),
+    ("t40", "HTTP/2: malformed headers and contradicting hosts"),
+    ("t41", "HTTP/2: more open streams than the limit"),
+    ("t42", "HTTP/2: connections that are idle after their preface"),
+    ("t43", "HTTP/2 without TLS, by prior knowledge"),
+    ("t44", "destinations that are no web address: javascript:, data:, relative URLs"),
+    ("t45", "line breaks and control characters in a destination"),
+    ("t46", "destinations with characters beyond ASCII"),
+    ("t47", "destinations with user names, with backslashes, and beyond the limit of length"),
+    ("t48", "links that lead back to themselves, directly or through others"),
+    ("t49", "paths that could become a foreign host (open redirect)"),
+    ("t50", "queries and paths of visitors, which must not change the host of the destination"),
+    ("t51", "edits and deletions, visible to the next click, also in browsers"),
+    ("t52", "closed links, which keep their destination secret"),
+    ("t53", "which visits count as clicks"),
+    ("t54", "reserved, invisible and look-alike short codes, and the spellings of one code"),
+    ("t55", "generated codes: unique, evenly distributed, without offensive words"),
+    ("t56", "international host names, stored and shown in punycode"),
+    ("t57", "many clients that create one code at the same moment"),
+    ("t58", "HTML and scripts in titles, descriptions and images"),
+    ("t59", "HTML and scripts in destinations"),
+    ("t60", "scripts in ids of pixels and tags"),
+    ("t61", "security headers of every page"),
+    ("t62", "cloaked pages: the frame, its policy, and the checks before it"),
+    ("t63", "forms of the password page: cross-site, of a wrong type, without or with a too long password"),
+    ("t64", "the right password: the redirect, and the cookie that remembers it"),
+    ("t65", "the limit of guesses of a password"),
+    ("t66", "a protected link reveals nothing, and expiry is checked before the password"),
+    ("t67", "hostile Referer and User-Agent headers in what is recorded of clicks"),
+    ("t68", "a 404 page does not repeat its path"),
+    ("t69", "missing, malformed, doubled, wrong and revoked API keys"),
+    ("t70", "API keys are stored as hashes only"),
+    ("t71", "secrets are compared in constant time"),
+    ("t72", "fields that clients must not set"),
+    ("t73", "numbers at and beyond their bounds"),
+    ("t74", "dates that do not exist or are out of range"),
+    ("t75", "lists: bounds of limits, pages and cursors"),
+    ("t76", "bulk creation: its bounds, results by row, all or nothing"),
+    ("t77", "the program against its own OpenAPI description"),
+    ("t78", "pages of other sites cannot read the API (CORS)"),
+    ("t79", "forged X-Forwarded-For headers"),
+    ("t80", "the memory of limiters under a million forged addresses"),
+    ("t81", "scans for short codes"),
+    ("t82", "line breaks and control characters from strangers in the log"),
+    ("t83", "metrics and health: the right to read them, and the number of series"),
+    ("t84", "webhook URLs of private addresses, in every spelling"),
+    ("t85", "host names that resolve to private addresses"),
+    ("t86", "webhook receivers that redirect to a metadata service"),
+    ("t87", "webhook receivers that stall, flood or have a wrong certificate"),
+    ("t88", "webhook receivers that always fail: retries, bounds of the queue, back-off"),
+    ("t89", "invalid lists of webhook URLs"),
+    ("t90", "webhook requests: signed, and without data that identifies the visitor"),
+    ("t91", "proxies that environment variables name are not used"),
+    ("t92", "kill -9 while links are created"),
+    ("t93", "a link is on disk before its 201"),
+    ("t94", "a power cut at any sync"),
+    ("t95", "the n-th write or sync fails"),
+    ("t96", "a full disk while the server runs"),
+    ("t97", "a data folder that is missing, read-only or without free inodes"),
+    ("t98", "damaged, cut, foreign and newer files"),
+    ("t99", "a second process on one data folder"),
+    ("t100", "SIGTERM with requests under way"),
+    ("t101", "a second SIGTERM, SIGHUP, and closed standard streams"),
+    ("t102", "clicks are counted exactly across a stop"),
+    ("t103", "a clock that jumps"),
+    ("t104", "an invalid configuration, and a port in use"),
+    ("t105", "secrets in logs, errors and metrics"),
+    ("t106", "a backup during writes"),
+    ("t107", "random operations, compared with a map"),
+    ("t108", "click counts while they are drained, edited and evicted"),
+    ("t109", "the memory of a million unknown codes"),
+    ("t110", "operation within 64 MB of memory"),
+    ("t111", "twice the load that fits"),
+    ("t112", "panics in a handler"),
+    ("t113", "dependencies: advisories, licences, sources, and the reason of each exception"),
+    ("t114", "what the build forbids and checks"),
+    ("t115", "fuzz targets for every parser"),
+    ("t116", "mutation tests of rules, limiters, address filters and keys"),
+    ("t117", "addresses of visitors are neither stored nor sent"),
+    ("t118", "Sec-GPC and DNT, and links with pixels"),
+    ("t119", "deleted data is gone"),
+    ("t120", "responses reveal nothing about the server"),
+];
+
+/// Cases, or parts of them, that need no test.
+const NOT_APPLICABLE: &[(&str, &str)] = &[
+    ("t32", "the server has no TLS: a reverse proxy terminates it"),
+    ("t34", NO_HTTP_2),
+    ("t35", NO_HTTP_2),
+    ("t36", NO_HTTP_2),
+    ("t37", NO_HTTP_2),
+    ("t38", NO_HTTP_2),
+    ("t39", NO_HTTP_2),
+    ("t40", NO_HTTP_2),
+    ("t41", NO_HTTP_2),
+    ("t67", "CSV cells: clicks are exported as JSON only"),
+    ("t119", "workspaces: no dialect deletes one"),
+];
+
+const NO_HTTP_2: &str = "HTTP/2 is off: a connection that begins with it gets 400 and is closed";
+
+/// Faults that attacks on the program found. The numbers in between belong to attacks that failed.
+const FOUND_BY_ATTACKS: &[(&str, &str)] = &[
+    ("n01", "responses that their clients do not read take memory without bound"),
+    ("n02", "hashing leaves 19 MiB in the allocator's arena of each thread"),
+    ("n03", "a request that began before its key was revoked is still executed"),
+    ("n04", "one tenant holds all slots of the API"),
+    ("n05", "work continues after its client has left"),
+    ("n06", "one bulk holds the lock of all writes"),
+    ("n07", "metrics are outside the rate limits and show all tenants"),
+    ("n08", "loops by expired URLs, bulks, placeholders, imports and new domains"),
+    ("n09", "a kill between two renames leaves no log, and the next start creates an empty one"),
+    ("n10", "other users of the machine can read the data files"),
+    ("n11", "messages about the configuration contain secrets"),
+    ("n12", "a second process starts after the lock file was removed"),
+    ("n13", "lists that count links bypass the queue of scans"),
+    ("n14", "every edit copies the whole directory"),
+    ("n15", "one link fills the queue of webhooks"),
+    ("n16", "a stranger locks a link with a password"),
+    ("n18", "searches have no shares and are not cancelled"),
+    ("n20", "every segment of the log keeps a file open"),
+    ("n22", "the hash of an import sets its own cost"),
+    ("n25", "two companies have one relationship number"),
+    ("n29b", "a start that fails on a full disk prints no reason"),
+    ("n30", "a part of a backup passes for a whole one"),
+    ("n32", "the table of another log is discarded without an error line"),
+    ("n32b", "a pipe with the name of a segment blocks the start"),
+    ("n33", "a log that was restored by hand is discarded for a newer table"),
+    ("n34", "a company's key cannot create the company's first workspace"),
+    ("n39b", "refused threads and misspelt log levels are no errors of the start"),
+    ("n45", "an export keeps the permissions of the file that it replaces"),
+    ("n47", "a tenant multiplies its rate limit by its keys"),
+    ("n48", "clicked links take memory without bound"),
+];
+
+/// Returns the numbers at the beginning of a test's name.
+fn numbers(name: &str) -> impl Iterator<Item = &str> {
+    name.split('_').take_while(|word| is_number(word))
 }
 
-const NO_HTTP_2: &str = "HTTP/2 is off: a connection that begins with it is answered 400 and closed";
-
-/// HTTP/1 framing (T01-T22), slow clients (T23-T31, T33), HTTP/2 (T34-T43), store, crash, time and
-/// operations (T92-T112).
-const WIRE_AND_STORE: &[(u32, Proof)] = &[
-    (1, Test("tests/suite/framing.rs", "t01_t02_t03_lengths_that_two_servers_read_differently")),
-    (1, Test("tests/suite/http_raw.rs", "refused_and_closed")),
-    (2, Test("tests/suite/framing.rs", "t01_t02_t03_lengths_that_two_servers_read_differently")),
-    (3, Test("tests/suite/framing.rs", "t01_t02_t03_lengths_that_two_servers_read_differently")),
-    (4, Test("tests/suite/framing.rs", "t04_t05_t06_t07_hosts")),
-    (5, Test("tests/suite/framing.rs", "t04_t05_t06_t07_hosts")),
-    (6, Test("tests/suite/framing.rs", "t04_t05_t06_t07_hosts")),
-    (7, Test("tests/suite/framing.rs", "t04_t05_t06_t07_hosts")),
-    (8, Test("tests/suite/framing.rs", "t08_no_answer_repeats_a_host")),
-    (8, Test("tests/suite/redirect.rs", "the_host_decides_the_domain")),
-    (9, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
-    (10, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
-    (11, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
-    (12, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
-    (13, Test("tests/suite/framing.rs", "t13_t14_targets_that_name_nothing")),
-    (14, Test("tests/suite/framing.rs", "t13_t14_targets_that_name_nothing")),
-    (14, Test("tests/soak/faults.rs", "t14_no_file_is_opened_for_a_visitor")),
-    (15, Test("tests/suite/framing.rs", "t15_long_bodies_are_refused_before_they_are_read")),
-    (16, Test("tests/suite/framing.rs", "t16_no_decoder_is_linked")),
-    (17, Test("tests/suite/framing.rs", "t17_t18_bodies_that_break_readers")),
-    (18, Test("tests/suite/framing.rs", "t17_t18_bodies_that_break_readers")),
-    (18, Test("src/http/api/json.rs", "refuses_what_readers_disagree_about")),
-    (19, Test("tests/suite/framing.rs", "t19_a_thousand_requests_that_nobody_reads")),
-    (19, Test("tests/suite/http_raw.rs", "a_thousand_pipelined_requests_are_answered_in_order")),
-    (20, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
-    (21, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
-    (22, Test("tests/suite/framing.rs", "t22_resets_in_the_middle_of_an_answer")),
-    (22, Test("tests/suite/http_raw.rs", "a_half_closed_client_still_gets_its_answer")),
-    (22, Test("tests/suite/ops.rs", "clients_that_go_away_leave_nothing_behind")),
-    (23, Test("tests/suite/framing.rs", "t23_t24_t25_t33_drips_end_at_the_deadline")),
-    (24, Test("tests/suite/framing.rs", "t23_t24_t25_t33_drips_end_at_the_deadline")),
-    (24, Test("src/http/conn/socket.rs", "a_byte_now_and_then_puts_nothing_off_and_much_does")),
-    (25, Test("tests/suite/framing.rs", "t23_t24_t25_t33_drips_end_at_the_deadline")),
-    (26, Test("tests/soak/slow.rs", "t26_t27_slow_connections")),
-    (27, Test("tests/soak/slow.rs", "t26_t27_slow_connections")),
-    (28, Test("tests/suite/framing.rs", "t28_unfinished_heads_take_little_memory")),
-    (29, Test("tests/suite/framing.rs", "t29_no_descriptors_left")),
-    (30, Test("tests/suite/http_raw.rs", "surplus_connections_are_closed_at_once")),
-    (31, Test("tests/suite/http_raw.rs", "one_address_does_not_take_the_places_of_all")),
-    (32, Absent("there is no built-in HTTPS: a reverse proxy ends TLS")),
-    (33, Test("tests/suite/framing.rs", "t23_t24_t25_t33_drips_end_at_the_deadline")),
-    (34, Absent(NO_HTTP_2)),
-    (35, Absent(NO_HTTP_2)),
-    (36, Absent(NO_HTTP_2)),
-    (37, Absent(NO_HTTP_2)),
-    (38, Absent(NO_HTTP_2)),
-    (39, Absent(NO_HTTP_2)),
-    (40, Absent(NO_HTTP_2)),
-    (41, Absent(NO_HTTP_2)),
-    (42, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
-    (43, Test("tests/suite/framing.rs", "t09_t10_t11_t12_t21_t43_heads_that_are_none")),
-    (92, Test("tests/suite/crash.rs", "nothing_acknowledged_is_lost_by_a_kill")),
-    (92, Test("tests/suite/crash.rs", "a_first_start_that_is_killed_begins_again")),
-    (92, Test("tests/suite/crash.rs", "a_bulk_cut_by_a_kill_is_finished_by_its_repetition")),
-    (93, Test("tests/soak/faults.rs", "t93_synced_before_the_answer")),
-    (94, Test("tests/suite/log.rs", "a_power_cut_at_any_sync_loses_nothing_acknowledged")),
-    (94, Test("tests/suite/log.rs", "a_power_cut_during_a_repair_leaves_a_repair")),
-    (95, Test("tests/suite/log.rs", "any_failing_sync_is_answered_and_healed")),
-    (95, Test("tests/suite/log.rs", "any_failing_write_is_answered_and_healed")),
-    (95, Test("tests/soak/faults.rs", "t95_the_nth_write_and_sync_fail")),
-    (96, Test("tests/suite/disk_full.rs", "redirects_go_on_and_writes_heal")),
-    (96, Test("tests/suite/disk_full.rs", "a_disk_of_six_megabytes")),
-    (96, Test("tests/suite/disk_full.rs", "killed_on_a_full_disk")),
-    (97, Test("tests/suite/disk_full.rs", "a_disk_that_takes_nothing_is_named_at_the_start")),
-    (97, Test("tests/suite/lifecycle.rs", "a_data_folder_that_cannot_be_used_is_named")),
-    (97, Test("tests/soak/faults.rs", "t97_a_disk_that_becomes_read_only")),
-    (98, Test("tests/suite/damage.rs", "both_copies_damaged_are_never_fewer_links_in_silence")),
-    (98, Test("tests/suite/damage.rs", "one_damaged_copy_after_a_clean_stop")),
-    (98, Test("tests/suite/log.rs", "files_that_hold_no_log_are_never_taken_for_an_empty_one")),
-    (98, Test("src/log/frame/header_footer.rs", "a_newer_header_is_told_from_a_damaged_one")),
-    (99, Test("tests/suite/lifecycle.rs", "one_process_per_data_folder")),
-    (99, Test("tests/suite/lifecycle.rs", "the_second_of_many_at_once")),
-    (100, Test("tests/suite/lifecycle.rs", "a_stop_finishes_what_was_started")),
-    (100, Test("tests/suite/lifecycle.rs", "fifty_requests_on_their_way_finish")),
-    (101, Test("tests/suite/lifecycle.rs", "a_second_signal_ends_at_once")),
-    (101, Test("tests/suite/lifecycle.rs", "signals_that_mean_nothing_do_not_end_it")),
-    (101, Test("tests/suite/lifecycle.rs", "a_pipe_that_closes_after_the_first_line_does_not_end_it")),
-    (101, Test("tests/suite/lifecycle.rs", "a_signal_during_the_start_is_not_lost")),
-    (101, Test("tests/suite/lifecycle.rs", "closed_output_does_not_end_it")),
-    (102, Test("tests/suite/lifecycle.rs", "every_counted_click_outlives_a_stop")),
-    (102, Test("tests/soak/load.rs", "t102_a_hundred_thousand_clicks")),
-    (103, Test("tests/suite/time.rs", "t103_a_clock_that_jumps_while_it_runs")),
-    (103, Test("tests/suite/time.rs", "t103_a_clock_that_jumps_across_a_restart")),
-    (103, Test("tests/suite/time.rs", "t103_the_date_of_answers_goes_back_with_the_clock")),
-    (103, Test("tests/suite/time.rs", "t103_keys_and_limits_under_a_clock_that_jumps")),
-    (103, Test("tests/soak/time.rs", "t103_the_systems_clock_jumps")),
-    (104, Test("tests/suite/lifecycle.rs", "a_bad_configuration_is_refused_before_a_port_opens")),
-    (104, Test("tests/suite/lifecycle.rs", "configurations_that_cannot_be_read")),
-    (104, Test("tests/suite/lifecycle.rs", "an_address_in_use_is_named")),
-    (105, Test("tests/suite/secrets.rs", "t105_no_secret_is_logged_or_told")),
-    (105, Test("tests/suite/password.rs", "neither_password_nor_cookie_is_kept_or_logged")),
-    (106, Test("tests/suite/backups.rs", "t106_a_backup_during_writes_is_whole_and_private")),
-    (106, Test("tests/suite/log.rs", "an_archive_reads_verifies_and_copies_beside_a_running_log")),
-    (107, Test("tests/suite/model.rs", "t107_the_api_is_a_map_whatever_happens")),
-    (107, Test("tests/suite/table.rs", "the_table_is_the_log")),
-    (107, Test("tests/suite/log.rs", "agrees_with_a_map_whatever_happens")),
-    (108, Test("src/clicks/counter.rs", "nothing_is_lost_or_doubled_while_draining")),
-    (108, Test("tests/suite/race.rs", "clicks_are_exact_while_they_are_flushed_edited_and_evicted")),
-    (109, Test("tests/suite/ops.rs", "unknown_codes_cost_no_memory")),
-    (109, Test("tests/soak/load.rs", "t109_a_million_unknown_codes")),
-    (110, Test("tests/soak/load.rs", "t110_sixty_four_megabytes")),
-    (111, Test("tests/soak/overload.rs", "t111_twice_the_capacity")),
-    (111, Test("src/core/pools/cpu_pool.rs", "a_full_room_says_so_and_only_for_itself")),
-    (112, Test("src/http/service/panics.rs", "t112_a_thousand_panics_are_a_thousand_answers")),
-    (112, Test("src/http/service.rs", "a_panic_on_the_way_is_500_and_counted")),
-];
-
-/// Redirects, URLs and codes (T44-T57), pages (T58-T68), the APIs and who may use them (T69-T83),
-/// what leaves this machine (T84-T91), supply chain and privacy (T113-T120).
-const LINKS_AND_PEOPLE: &[(u32, Proof)] = &[
-    (44, Test("src/model/destination.rs", "web_addresses_refused")),
-    (44, Test("tests/suite/hostile.rs", "no_field_takes_what_is_no_web_address")),
-    (45, Test("src/model/destination.rs", "web_addresses_refused")),
-    (45, Test("tests/suite/hostile.rs", "a_destination_is_one_header")),
-    (46, Test("tests/suite/redirect.rs", "destinations_leave_as_ascii")),
-    (46, Test("src/model/destination.rs", "web_addresses_are_normalised")),
-    (47, Test("src/model/destination.rs", "web_addresses_refused")),
-    (47, Test("tests/suite/hostile.rs", "no_field_takes_what_is_no_web_address")),
-    (48, Test("tests/suite/admin.rs", "loops_among_our_own_links_are_refused")),
-    (48, Test("tests/suite/hostile.rs", "own_hosts_are_known_in_every_spelling")),
-    (48, Test("tests/suite/redirect.rs", "no_chain_of_roots_and_links_leads_back")),
-    (49, Test("tests/suite/hostile.rs", "no_path_is_an_open_redirect")),
-    (49, Test("tests/suite/http_raw.rs", "answered_and_open")),
-    (50, Test("src/visit/destination.rs", "the_stored_host_is_never_changed")),
-    (50, Test("tests/suite/hostile.rs", "forwarded_parameters_stay_parameters")),
-    (50, Script("tests/soak/links")),
-    (51, Test("tests/suite/redirect.rs", "a_change_is_seen_by_the_next_click")),
-    (51, Test("tests/suite/redirect.rs", "how_long_browsers_may_keep_each_status")),
-    (52, Test("tests/suite/redirect.rs", "what_does_not_stand_does_not_tell_where_it_leads")),
-    (52, Test("tests/suite/hostile.rs", "closed_links_keep_their_destination_to_themselves")),
-    (53, Test("tests/suite/redirect.rs", "only_people_who_follow_the_link_are_counted")),
-    (53, Test("tests/suite/limits.rs", "what_is_not_counted_does_not_learn_where_it_leads")),
-    (53, Test("src/visit/intent.rs", "what_counts")),
-    (54, Test("src/model/short_code.rs", "refuses")),
-    (54, Test("tests/suite/redirect.rs", "all_spellings_of_a_code_meet_one_link")),
-    (54, Test("tests/suite/redirect.rs", "our_own_paths_are_never_links")),
-    (55, Test("src/core/links/codes.rs", "a_hundred_thousand_codes_differ_and_are_flat")),
-    (55, Test("src/core/links/codes.rs", "no_code_holds_a_word_that_nobody_wants")),
-    (55, Test("tests/suite/race.rs", "generated_codes_never_meet_even_where_few_are_left")),
-    (55, Script("tests/soak/links")),
-    (56, Test("src/model/destination.rs", "web_addresses_are_normalised")),
-    (56, Test("tests/suite/hostile.rs", "a_destination_is_one_header")),
-    (57, Test("tests/suite/race.rs", "one_code_is_created_once")),
-    (58, Test("tests/suite/browser.rs", "hostile_words_run_nowhere")),
-    (58, Test("tests/suite/browser.rs", "the_program_serves_these_pages")),
-    (58, Test("src/visit/pages/hostile.rs", "hostile_words_add_nothing_and_are_shown")),
-    (59, Test("src/visit/pages/hostile.rs", "hostile_words_add_nothing_and_are_shown")),
-    (59, Test("tests/suite/browser.rs", "hostile_words_run_nowhere")),
-    (60, Test("tests/suite/admin.rs", "refusals_of_links_name_field_and_rule")),
-    (60, Test("src/model/link.rs", "pixels_are_digits_and_capitals")),
-    (61, Test("src/visit/pages/hostile.rs", "every_page_carries_what_keeps_it_harmless")),
-    (61, Test("tests/suite/hostile.rs", "every_page_of_every_state_carries_what_keeps_it_harmless")),
-    (62, Test("src/visit/pages/hostile.rs", "policies_word_for_word")),
-    (62, Test("tests/suite/hostile.rs", "every_page_of_every_state_carries_what_keeps_it_harmless")),
-    (62, Test("tests/suite/hostile.rs", "closed_links_keep_their_destination_to_themselves")),
-    (62, Test("tests/suite/browser.rs", "a_cloaked_link_shows_its_destination_or_the_way_there")),
-    (63, Test("tests/suite/password.rs", "forms_that_are_refused")),
-    (63, Test("src/visit/unlock.rs", "whose_forms_are_read")),
-    (64, Test("tests/suite/password.rs", "the_right_password_leads_on_and_is_remembered")),
-    (64, Test("tests/suite/password.rs", "behind_https_the_cookie_is_secure")),
-    (
-        64,
-        Test(
-            "tests/suite/password.rs",
-            "a_new_password_ends_the_old_ones_cookies_also_the_same_text_and_across_a_restart",
-        ),
-    ),
-    (64, Test("src/visit/password.rs", "the_cookie_opens_its_link_for_an_hour")),
-    (65, Test("tests/suite/password.rs", "guessing_is_limited_before_it_is_hashed")),
-    (66, Test("tests/suite/hostile.rs", "closed_links_keep_their_destination_to_themselves")),
-    (66, Test("tests/suite/password.rs", "forms_that_are_refused")),
-    (67, Test("src/webhooks/event.rs", "of_a_referrer_only_a_name_is_kept")),
-    (67, Absent("CSV cells: nothing is exported as CSV, only as JSON")),
-    (68, Test("tests/suite/redirect.rs", "pages_carry_what_keeps_them_harmless")),
-    (68, Test("tests/suite/hostile.rs", "every_page_of_every_state_carries_what_keeps_it_harmless")),
-    (68, Test("tests/suite/browser.rs", "the_program_serves_these_pages")),
-    (69, Test("tests/suite/admin.rs", "who_is_let_in")),
-    (69, Test("tests/suite/hostile.rs", "keys_with_bytes_that_no_key_has")),
-    (69, Test("src/http/api/credentials.rs", "one_key_or_none")),
-    (70, Test("tests/suite/privacy.rs", "keys_rest_as_hashes")),
-    (70, Test("tests/suite/lifecycle.rs", "the_key_of_the_environment_is_valid_while_it_is_set")),
-    (71, Test("src/core/tenants/keys.rs", "the_environment_key_is_compared_whole")),
-    (71, Test("tests/suite/supply.rs", "t71_secrets_are_not_compared_by_derived_code")),
-    (72, Test("tests/suite/admin.rs", "nobody_writes_what_is_ours_to_write")),
-    (72, Test("tests/suite/hostile.rs", "mass_assignment_sets_nothing_in_any_dialect")),
-    (73, Test("src/http/api/json.rs", "whole_numbers")),
-    (73, Test("tests/suite/hostile.rs", "numbers_and_dates_are_exact_or_refused")),
-    (74, Test("src/clock.rs", "refuses_what_is_no_instant")),
-    (74, Test("src/clock.rs", "what_is_read_prints_as_itself")),
-    (74, Test("tests/suite/hostile.rs", "numbers_and_dates_are_exact_or_refused")),
-    (75, Test("tests/suite/admin.rs", "lists_filter_sort_and_page")),
-    (75, Test("tests/suite/hostile.rs", "pages_of_lists_have_bounds_in_every_dialect")),
-    (76, Test("tests/suite/admin.rs", "bulk_row_by_row_or_all_or_nothing")),
-    (77, Script("tests/soak/schemathesis")),
-    (78, Test("tests/suite/http_raw.rs", "answered_and_open")),
-    (78, Test("tests/suite/hostile.rs", "answers_say_nothing_of_the_machine_behind_them")),
-    (79, Test("src/visit/peer.rs", "only_trusted_proxies_are_believed")),
-    (79, Test("tests/suite/password.rs", "behind_a_trusted_proxy_each_visitor_has_its_own_limit")),
-    (80, Test("src/http/miss_limit.rs", "forged_addresses_take_no_memory_and_lift_no_limit")),
-    (81, Test("tests/suite/http_raw.rs", "codes_that_lead_nowhere_are_limited_by_address")),
-    (82, Test("tests/suite/privacy.rs", "nobody_writes_a_line_of_the_log")),
-    (83, Test("tests/suite/ops.rs", "metrics_are_for_administrators")),
-    (83, Test("tests/suite/ops.rs", "health_and_readiness_are_for_anyone_and_tell_no_secrets")),
-    (84, Test("tests/suite/webhook_urls.rs", "private_networks_in_every_spelling")),
-    (84, Test("src/model/network.rs", "no_special_address_is_global")),
-    (84, Test("tests/suite/webhook_limits.rs", "private_receivers_are_not_connected_to")),
-    (85, Test("src/webhooks/connect.rs", "one_private_address_refuses_the_whole_answer")),
-    (85, Test("src/webhooks/connect.rs", "the_addresses_checked_are_the_ones_connected_to")),
-    (86, Test("tests/suite/webhook_limits.rs", "redirects_are_not_followed")),
-    (86, Test("tests/suite/netns.rs", "nothing_leads_to_the_metadata_service")),
-    (87, Test("tests/suite/webhook_limits.rs", "slow_and_ill_receivers_are_cut_off")),
-    (87, Test("src/webhooks/tls.rs", "certificates_are_checked_against_the_name_in_the_url")),
-    (88, Test("tests/suite/webhook_limits.rs", "a_full_queue_drops_and_counts_and_nobody_waits")),
-    (88, Test("tests/suite/webhooks.rs", "failures_are_tried_again_and_shown")),
-    (88, Test("src/webhooks/scheduler/tests.rs", "a_receiver_that_is_gone_is_tried_now_and_then")),
-    (89, Test("tests/suite/webhook_urls.rs", "what_else_is_refused_and_what_is_not")),
-    (90, Test("tests/suite/webhooks.rs", "told_in_full")),
-    (90, Test("tests/suite/webhooks.rs", "counted_clicks_are_told_and_nothing_else")),
-    (91, Test("tests/suite/webhooks.rs", "nothing_secret_is_logged_and_no_proxy_is_asked")),
-    (113, Test("tests/suite/supply.rs", "t113_every_dependency_and_every_exception_has_its_reason")),
-    (114, Test("tests/suite/supply.rs", "t114_what_the_build_forbids_and_checks")),
-    (115, Test("tests/suite/supply.rs", "t115_the_fuzzers_try_what_is_shipped")),
-    (115, Script("tests/soak/fuzz")),
-    (116, Script("tests/soak/mutants")),
-    (117, Test("tests/suite/privacy.rs", "no_address_of_a_visitor_is_kept_or_told")),
-    (117, Test("tests/suite/privacy.rs", "no_third_party_hears_of_a_visit_unless_a_pixel_is_set")),
-    (118, Test("tests/suite/options.rs", "privacy_signals_keep_third_parties_out")),
-    (118, Test("tests/suite/privacy.rs", "no_third_party_hears_of_a_visit_unless_a_pixel_is_set")),
-    (119, Test("tests/suite/privacy.rs", "what_was_deleted_is_gone_after_a_month")),
-    (119, Absent("workspaces: none is ever deleted, in any dialect")),
-    (120, Test("tests/suite/hostile.rs", "answers_say_nothing_of_the_machine_behind_them")),
-    (120, Test("tests/suite/http_raw.rs", "refused_and_closed")),
-];
-
-/// The faults that attacks found. The numbers between are of cases that held.
-const FOUND_BY_ATTACKS: &[&str] = &[
-    "n01", "n02", "n03", "n04", "n06", "n07", "n08", "n09", "n10", "n11", "n12", "n13", "n14", "n15", "n16",
-    "n18", "n20", "n22", "n25", "n29b", "n30", "n32b", "n33", "n34", "n39b", "n45", "n47", "n48",
-];
-
-#[test]
-fn each_fault_that_an_attack_found_has_a_test() {
-    let tests: String =
-        ["src", "tests/suite"].into_iter().flat_map(sources_in).map(|(_, text)| text).collect();
-    let missing = |fault: &&&str| !tests.contains(&format!("fn {fault}_"));
-    let missing: Vec<_> = FOUND_BY_ATTACKS.iter().filter(missing).collect();
-    assert!(missing.is_empty(), "no test is named after {missing:?}");
+/// Whether a word is the number of a case (`t24`) or of a fault (`n29b`).
+fn is_number(word: &str) -> bool {
+    let digits = word.strip_prefix(['t', 'n']).map_or("", |rest| rest.trim_end_matches('b'));
+    matches!(digits.len(), 2 | 3) && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-#[test]
-fn what_proves_a_case_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read =
-        |file: &str| fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-    for (case, proof) in WIRE_AND_STORE.iter().chain(LINKS_AND_PEOPLE) {
-        match proof {
-            Test(file, name) => {
-                assert!(read(file).contains(&format!("fn {name}(")), "T{case:02}: no {name} in {file}");
+/// Returns the tests of each number: functions of the sources, and scripts of `tests/soak` whose comments
+/// name the number.
+fn proofs() -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (file, text) in ["src", "tests"].into_iter().flat_map(sources_in) {
+        for name in text.split("fn ").skip(1).filter_map(|rest| Some(rest.split_once('(')?.0)) {
+            for number in numbers(name) {
+                found.entry(number.to_owned()).or_default().push(format!("{}: {name}", file.display()));
             }
-            Script(file) => assert!(read(file).starts_with("#!"), "T{case:02}: {file} is no script"),
-            Absent(why) => assert!(why.len() > 20, "T{case:02}: say why"),
         }
     }
-}
-
-/// Whoever reads a test of the first table sees which cases it proves.
-#[test]
-fn tests_name_their_cases() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (case, proof) in WIRE_AND_STORE {
-        let Test(file, name) = proof else { continue };
-        let text = fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-        let (before, _) = text.split_once(&format!("fn {name}(")).unwrap_or_else(|| panic!("{name}"));
-        let mut docs = before.lines().rev().skip(1).take_while(|line| line.trim().starts_with(['/', '#']));
-        let (upper, lower) = (format!("T{case:02}"), format!("t{case:02}_"));
-        assert!(name.contains(&lower) || docs.any(|line| line.contains(&upper)), "{name} of {file}: {upper}");
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/soak")).expect("scripts") {
+        let path = entry.expect("an entry").path();
+        let text = fs::read_to_string(&path).expect("a text");
+        let comments = text.lines().filter(|line| text.starts_with("#!") && line.starts_with('#'));
+        for word in comments.flat_map(|line| line.split(|letter: char| !letter.is_alphanumeric())) {
+            if word.starts_with('T') && is_number(&word.to_lowercase()) {
+                found.entry(word.to_lowercase()).or_default().push(path.display().to_string());
+            }
+        }
     }
+    found
 }
 
 #[test]
-fn each_case_of_the_wire_and_the_store_is_listed() {
-    let listed: BTreeSet<u32> = WIRE_AND_STORE.iter().map(|(case, _)| *case).collect();
-    let wanted: BTreeSet<u32> = (1..=43).chain(92..=112).collect();
-    assert_eq!(listed, wanted);
+fn each_case_has_a_test() {
+    let proofs = proofs();
+    let missing: Vec<_> = CASES
+        .iter()
+        .chain(FOUND_BY_ATTACKS)
+        .filter(|(number, _)| !proofs.contains_key(*number))
+        .filter(|(number, _)| !NOT_APPLICABLE.iter().any(|(other, _)| other == number))
+        .collect();
+    assert!(missing.is_empty(), "no test begins its name with the number of {missing:?}");
+}
+
+/// A misspelt number would leave a test out of its case.
+#[test]
+fn each_number_has_a_title() {
+    let titles: BTreeSet<_> = CASES.iter().chain(FOUND_BY_ATTACKS).map(|(number, _)| *number).collect();
+    let unknown: Vec<_> = proofs().into_iter().filter(|(number, _)| !titles.contains(&**number)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    assert!(NOT_APPLICABLE.iter().all(|(number, _)| titles.contains(number)));
 }
 
 #[test]
-fn each_case_of_links_and_people_is_listed() {
-    let listed: BTreeSet<u32> = LINKS_AND_PEOPLE.iter().map(|(case, _)| *case).collect();
-    let wanted: BTreeSet<u32> = (44..=91).chain(113..=120).collect();
-    assert_eq!(listed, wanted);
+fn cases_are_listed_in_order_and_without_gaps() {
+    let listed: Vec<_> = CASES.iter().map(|(number, _)| (*number).to_owned()).collect();
+    assert_eq!(listed, (1..=120).map(|number| format!("t{number:02}")).collect::<Vec<_>>());
+}
+
+/// Numbers belong to names of tests, where the test above checks them; comments say what is tested.
+#[test]
+fn no_comment_is_a_number() {
+    let sources = ["src", "tests"].into_iter().flat_map(sources_in);
+    let bare: Vec<_> = sources
+        .flat_map(|(file, text)| {
+            let comments = text.lines().filter_map(|line| Some(line.split_once("//")?.1.to_owned()));
+            comments.map(move |comment| (file.clone(), comment)).collect::<Vec<_>>()
+        })
+        .filter(|(_, comment)| {
+            let words = comment.split(|letter: char| !letter.is_alphanumeric());
+            words.filter(|word| word.starts_with(['T', 'N'])).any(|word| is_number(&word.to_lowercase()))
+        })
+        .collect();
+    assert!(bare.is_empty(), "{bare:?}");
 }

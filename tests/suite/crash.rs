@@ -186,9 +186,8 @@ fn check_link(visitor: &mut Client, link: &Acked, when: &str) {
     assert_eq!(way, (302, Some(&*link.destination())), "{} {when}", link.code);
 }
 
-/// T92.
 #[test]
-fn nothing_acknowledged_is_lost_by_a_kill() {
+fn t92_nothing_acknowledged_is_lost_by_a_kill() {
     let (seed, mut dice) = Dice::seeded();
     let rounds = std::env::var("WAYPOST_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok());
     let rounds: u64 = rounds.unwrap_or(ROUNDS);
@@ -255,9 +254,8 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
     server.stop();
 }
 
-/// T92.
 #[test]
-fn a_first_start_that_is_killed_begins_again() {
+fn t92_a_first_start_that_is_killed_begins_again() {
     let (seed, mut dice) = Dice::seeded();
     for round in 0..12 {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -279,9 +277,8 @@ fn a_first_start_that_is_killed_begins_again() {
     }
 }
 
-/// T92.
 #[test]
-fn a_bulk_cut_by_a_kill_is_finished_by_its_repetition() {
+fn t92_a_bulk_cut_by_a_kill_is_finished_by_its_repetition() {
     const ROWS: usize = 600;
     let (seed, mut dice) = Dice::seeded();
     // So long that the bulk is many Changes.

@@ -282,9 +282,8 @@ fn rounds(how: End) {
     assert!(served >= SERVED_MIN, "{served} {refused}");
 }
 
-/// T98.
 #[test]
-fn one_damaged_copy_after_a_clean_stop() {
+fn t98_one_damaged_copy_after_a_clean_stop() {
     rounds(End::Stopped);
 }
 
@@ -324,9 +323,8 @@ fn a_deleted_log_is_written_again_or_missed() {
     }
 }
 
-/// T98.
 #[test]
-fn both_copies_damaged_are_never_fewer_links_in_silence() {
+fn t98_both_copies_damaged_are_never_fewer_links_in_silence() {
     let original = Original::make(End::Stopped);
     let data = original.folder.path();
     for file in files(data) {

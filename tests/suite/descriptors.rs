@@ -1,4 +1,4 @@
-//! N20: the number of open files does not grow with the data. A log of any number of segments is written,
+//! The number of open files does not grow with the data. A log of any number of segments is written,
 //! read, compacted, backed up and served with a few descriptors, and readers outlive the files that they
 //! read.
 

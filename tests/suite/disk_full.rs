@@ -119,9 +119,8 @@ fn heals(admin: &mut Client, code: &str) {
     eprintln!("healed after {:?}", begun.elapsed());
 }
 
-/// T96.
 #[test]
-fn redirects_go_on_and_writes_heal() {
+fn t96_redirects_go_on_and_writes_heal() {
     let Some(volume) = Volume::mount("size=48m") else { return };
     let filler: PathBuf = volume.path().join("filler");
     let mut file = File::create(&filler).expect("a file");
@@ -173,9 +172,8 @@ fn redirects_go_on_and_writes_heal() {
     server.stop();
 }
 
-/// T96.
 #[test]
-fn a_disk_of_six_megabytes() {
+fn t96_a_disk_of_six_megabytes() {
     let Some(volume) = Volume::mount("size=6m") else { return };
     let server = plan(&volume).start();
     let mut made = Made::default();
@@ -190,9 +188,8 @@ fn a_disk_of_six_megabytes() {
     server.stop();
 }
 
-/// T96.
 #[test]
-fn killed_on_a_full_disk() {
+fn t96_killed_on_a_full_disk() {
     let Some(volume) = Volume::mount("size=24m") else { return };
     let mut server = plan(&volume).start();
     let mut made = Made::default();
@@ -206,9 +203,8 @@ fn killed_on_a_full_disk() {
     server.stop();
 }
 
-/// T97.
 #[test]
-fn a_disk_that_takes_nothing_is_named_at_the_start() {
+fn t97_a_disk_that_takes_nothing_is_named_at_the_start() {
     for options in ["size=8m,ro", "size=8m,nr_inodes=4", "size=64k"] {
         let Some(volume) = Volume::mount(options) else { return };
         let (code, stdout, stderr) = plan(&volume).fails();
@@ -218,9 +214,8 @@ fn a_disk_that_takes_nothing_is_named_at_the_start() {
     }
 }
 
-/// T96.
 #[test]
-fn restarted_on_a_disk_without_a_free_byte() {
+fn t96_restarted_on_a_disk_without_a_free_byte() {
     let Some(volume) = Volume::mount("size=48m") else { return };
     let mut server = plan(&volume).start();
     let mut made = Made::default();

@@ -33,7 +33,7 @@ fn check(server: &Server, rows: Vec<(&str, Vec<u8>, &[u16])>) {
     assert_eq!(server.metric("waypost_http_panics_total"), 0);
 }
 
-/// T01, T02, T03: where one server sees one request and another two.
+/// Where one server sees one request and another two.
 #[test]
 fn t01_t02_t03_lengths_that_two_servers_read_differently() {
     let server = Server::start(patient);
@@ -111,7 +111,7 @@ fn t01_t02_t03_lengths_that_two_servers_read_differently() {
     assert_eq!(server.api("GET", "/api/v1/links", "").json["total"], 0, "nothing was made");
 }
 
-/// T04, T05, T06, T07: exactly one host, well-formed; an absolute target's counts.
+/// Exactly one host, well-formed; an absolute target's counts.
 #[test]
 fn t04_t05_t06_t07_hosts() {
     let server = Server::start(patient);
@@ -176,7 +176,7 @@ fn t04_t05_t06_t07_hosts() {
     }
 }
 
-/// T08: a host from outside occurs in no answer: not in pages, targets, or URLs of the APIs.
+/// A host from outside occurs in no answer: not in pages, targets, or URLs of the APIs.
 #[test]
 fn t08_no_answer_repeats_a_host() {
     let app = TestApp::start();
@@ -199,9 +199,9 @@ fn t08_no_answer_repeats_a_host() {
     }
 }
 
-/// T09, T10, T11, T12, T20, T21, T42, T43: heads that are none.
+/// Heads that are none.
 #[test]
-fn t09_t10_t11_t12_t21_t43_heads_that_are_none() {
+fn t09_t10_t11_t12_t20_t21_t42_t43_heads_that_are_none() {
     let server = Server::start(patient);
     let line = |line: &[u8]| [b"GET /s HTTP/1.1\r\nHost: h\r\n", line, b"\r\n\r\n"].concat();
     let long = |length: usize| format!("/{}", "a".repeat(length)).into_bytes();
@@ -266,7 +266,7 @@ fn t09_t10_t11_t12_t21_t43_heads_that_are_none() {
     assert!(!text.contains("AAAA"), "nothing is echoed: {text}");
 }
 
-/// T13, T14: targets that name nothing, and never a file of this machine; none of them is a click.
+/// Targets that name nothing, and never a file of this machine; none of them is a click.
 #[test]
 fn t13_t14_targets_that_name_nothing() {
     const ALPHABET: &[u8] = b"%/.\\;:@?#s0f2~\xc3\xa9\xff=&+";
@@ -335,7 +335,7 @@ fn t13_t14_targets_that_name_nothing() {
     assert!(admin.get("/metrics").text().contains("waypost_http_panics_total 0"));
 }
 
-/// T15: what is too long is refused at its head, at once, and takes no memory.
+/// What is too long is refused at its head, at once, and takes no memory.
 #[test]
 fn t15_long_bodies_are_refused_before_they_are_read() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -376,7 +376,7 @@ fn memory(server: &Process, name: &str) -> u64 {
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
 }
 
-/// T16: nothing here unpacks anything: there is no code for it.
+/// Nothing here unpacks anything: there is no code for it.
 #[test]
 fn t16_no_decoder_is_linked() {
     let lock = include_str!("../../Cargo.lock");
@@ -387,7 +387,7 @@ fn t16_no_decoder_is_linked() {
     }
 }
 
-/// T17, T18: bodies that break readers, in every dialect: refused in its own shape, and nothing is made.
+/// Bodies that break readers, in every dialect: refused in its own shape, and nothing is made.
 #[test]
 fn t17_t18_bodies_that_break_readers() {
     let app = TestApp::start();
@@ -452,7 +452,7 @@ fn t17_t18_bodies_that_break_readers() {
     }
 }
 
-/// T19: a thousand requests in one write by a client that reads nothing for a while: all are
+/// A thousand requests in one write by a client that reads nothing for a while: all are
 /// answered in order once it does, and meanwhile take little memory.
 #[test]
 fn t19_a_thousand_requests_that_nobody_reads() {
@@ -479,7 +479,7 @@ fn t19_a_thousand_requests_that_nobody_reads() {
     server.stop();
 }
 
-/// T22: clients that reset in the middle of an answer leave nothing, neither descriptors nor a
+/// Clients that reset in the middle of an answer leave nothing, neither descriptors nor a
 /// server that is busy with them.
 #[test]
 fn t22_resets_in_the_middle_of_an_answer() {
@@ -519,7 +519,7 @@ fn rests(server: &Process, pause: Duration) {
     });
 }
 
-/// T23, T24, T25, T33: every deadline counts from the first byte: a drip puts none off.
+/// Every deadline counts from the first byte: a drip puts none off.
 #[test]
 fn t23_t24_t25_t33_drips_end_at_the_deadline() {
     let server = Server::start(|config| {
@@ -563,7 +563,7 @@ fn t23_t24_t25_t33_drips_end_at_the_deadline() {
     assert_eq!(server.metric("waypost_http_panics_total"), 0);
 }
 
-/// T28: heads that are never finished take no more than their buffer.
+/// Heads that are never finished take no more than their buffer.
 #[test]
 fn t28_unfinished_heads_take_little_memory() {
     const HEADS: usize = 100;
@@ -595,7 +595,7 @@ fn t28_unfinished_heads_take_little_memory() {
     server.stop();
 }
 
-/// T29: at the limit of descriptors accepting costs nothing, few lines are logged, links are made
+/// At the limit of descriptors accepting costs nothing, few lines are logged, links are made
 /// and followed by those who are in, and it goes on by itself.
 #[test]
 fn t29_no_descriptors_left() {

@@ -26,7 +26,7 @@ fn tables_aside(data: &Path) -> usize {
     names.filter(|name| name.to_string_lossy().starts_with("table.replaced-")).count()
 }
 
-/// N33 (a). A log that is the beginning of the table's history: the newer state comes back, as `doctor`
+/// A log that is the beginning of the table's history: the newer state comes back, as `doctor`
 /// says before, and the files that were put back are kept.
 #[test]
 fn n33_a_log_that_was_put_back_is_completed_and_kept() {
@@ -51,7 +51,7 @@ fn n33_a_log_that_was_put_back_is_completed_and_kept() {
     run(&data, &["doctor"]).with(0, &["sound", "whole, at position"]);
 }
 
-/// N33 (b). A log and a table that parted: the start is refused, nothing is thrown away, and each of the
+/// A log and a table that parted: the start is refused, nothing is thrown away, and each of the
 /// two remedies that it names works.
 #[test]
 fn n33_a_log_and_a_table_that_parted_are_both_kept() {
@@ -91,7 +91,7 @@ fn n33_a_log_and_a_table_that_parted_are_both_kept() {
     }
 }
 
-/// N33. Two edits of one link at one position make a fork like any other: keys and revisions are the
+/// Two edits of one link at one position make a fork like any other: keys and revisions are the
 /// same on both sides.
 #[test]
 fn n33_a_fork_of_one_edit_is_noticed() {
@@ -121,7 +121,7 @@ fn n33_a_fork_of_one_edit_is_noticed() {
     server.stop();
 }
 
-/// N32. A log of another instance: its table is built, and the table from before is kept, with an
+/// A log of another instance: its table is built, and the table from before is kept, with an
 /// error line.
 #[test]
 fn n32_the_table_of_another_log_is_kept_aside() {

@@ -34,10 +34,10 @@ fn refused_in_its_words(answer: &Answer, path: &str, row: &str) {
     assert!(has_shape, "{row}: {body}");
 }
 
-/// T04, T05, T06, T10 on the paths of the APIs: what is wrong before anybody looks at the request is
+/// On the paths of the APIs: what is wrong before anybody looks at the request is
 /// said as its dialect says all else.
 #[test]
-fn bad_hosts_and_long_targets_are_refused_in_the_dialects_words() {
+fn t04_t05_t06_t10_bad_hosts_and_long_targets_are_refused_in_the_dialects_words() {
     let app = TestApp::start();
     for path in ["/api/v1/links", "/api/links", "/links/", "/snapshots/", "/locations/x"] {
         let long = "a".repeat(9_000);
@@ -87,9 +87,9 @@ const NO_WEB_ADDRESS: &[&str] = &[
     "https://@evil.test/",
 ];
 
-/// T44, T45, T47: every field that leads somewhere, in every dialect.
+/// Every field that leads somewhere, in every dialect.
 #[test]
-fn no_field_takes_what_is_no_web_address() {
+fn t44_t45_t47_no_field_takes_what_is_no_web_address() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let here = location(&mut admin);
@@ -132,10 +132,10 @@ fn no_field_takes_what_is_no_web_address() {
     }
 }
 
-/// T45, T46, T56: the destination leaves in one header of visible ASCII, whatever stands in it, and
+/// The destination leaves in one header of visible ASCII, whatever stands in it, and
 /// pages show the host as punycode.
 #[test]
-fn a_destination_is_one_header() {
+fn t45_t46_t56_a_destination_is_one_header() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let rows = [
@@ -160,9 +160,9 @@ fn a_destination_is_one_header() {
     assert!(page.contains("http://xn--80ak6aa92e.com/") && !page.contains('\u{4cf}'), "{page}");
 }
 
-/// T48: no link leads to itself, however the own host is written.
+/// No link leads to itself, however the own host is written.
 #[test]
-fn own_hosts_are_known_in_every_spelling() {
+fn t48_own_hosts_are_known_in_every_spelling() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let why = "url: must not lead back to this short link";
@@ -193,9 +193,9 @@ fn own_hosts_are_known_in_every_spelling() {
     admin.create(&json!({"url": "https://e.test/?to=https://go.test/t", "customSlug": "t"}));
 }
 
-/// T49: a path never becomes a host.
+/// A path never becomes a host.
 #[test]
-fn no_path_is_an_open_redirect() {
+fn t49_no_path_is_an_open_redirect() {
     let app = TestApp::start();
     let mut admin = app.admin();
     admin.create(&json!({"url": "https://e.test/", "customSlug": "s"}));
@@ -260,9 +260,9 @@ fn raw_answer(app: &TestApp, request: &str) -> (u16, String) {
     (status, answer.split("\r\n\r\n").next().unwrap_or("").to_owned())
 }
 
-/// T50 over the socket: what a visitor brings along stays in the query, and has its bound.
+/// Over the socket: what a visitor brings along stays in the query, and has its bound.
 #[test]
-fn forwarded_parameters_stay_parameters() {
+fn t50_forwarded_parameters_stay_parameters() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let body =
@@ -295,10 +295,10 @@ fn forwarded_parameters_stay_parameters() {
     }
 }
 
-/// T52, T66: whatever keeps a link closed keeps its destination back, in every encoding, and what is
+/// Whatever keeps a link closed keeps its destination back, in every encoding, and what is
 /// unknown, switched off or not yet valid is the same page to the last byte.
 #[test]
-fn closed_links_keep_their_destination_to_themselves() {
+fn t52_t62_t66_closed_links_keep_their_destination_to_themselves() {
     const SECRET: &str = "https://xanadu.test/where-it-leads?token=canary";
     const BOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
     const SLACK: &str = "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)";
@@ -376,9 +376,9 @@ fn closed_links_keep_their_destination_to_themselves() {
 /// Method, target, headers, body, and the status of the page.
 type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], Option<&'a [u8]>, u16);
 
-/// T61, T62, T68: every HTML answer that the server has, in every state that leads to one.
+/// Every HTML answer that the server has, in every state that leads to one.
 #[test]
-fn every_page_of_every_state_carries_what_keeps_it_harmless() {
+fn t61_t62_t68_every_page_of_every_state_carries_what_keeps_it_harmless() {
     const SLACK: &str = "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)";
     const BOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
     const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
@@ -492,9 +492,9 @@ fn harmless(page: &Answer, row: &str) {
     }
 }
 
-/// T69 as bytes that no client library would send.
+/// Bytes that no client library would send.
 #[test]
-fn keys_with_bytes_that_no_key_has() {
+fn t69_keys_with_bytes_that_no_key_has() {
     let app = TestApp::start();
     let rows: [(&str, Vec<u8>, u16); 9] = [
         ("as it is", format!("Authorization: Bearer {KEY}").into_bytes(), 200),
@@ -521,9 +521,9 @@ fn keys_with_bytes_that_no_key_has() {
     }
 }
 
-/// T72: what the server says of a link is not the client's to set, in any dialect.
+/// What the server says of a link is not the client's to set, in any dialect.
 #[test]
-fn mass_assignment_sets_nothing_in_any_dialect() {
+fn t72_mass_assignment_sets_nothing_in_any_dialect() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let here = location(&mut admin);
@@ -614,9 +614,9 @@ const NO_DATE: &[&str] = &[
     "[]",
 ];
 
-/// T73, T74 in both dialects that know limits and dates: refused, or exactly what was meant.
+/// In both dialects that know limits and dates: refused, or exactly what was meant.
 #[test]
-fn numbers_and_dates_are_exact_or_refused() {
+fn t73_t74_numbers_and_dates_are_exact_or_refused() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let made = admin.create(&json!({"url": "https://e.test/", "maxClicks": 3, "expiresAt": "2027-01-01"}));
@@ -666,9 +666,9 @@ fn numbers_and_dates_are_exact_or_refused() {
     }
 }
 
-/// T75 in every dialect: no number of a page is too odd for an answer, or for a refusal.
+/// In every dialect: no number of a page is too odd for an answer, or for a refusal.
 #[test]
-fn pages_of_lists_have_bounds_in_every_dialect() {
+fn t75_pages_of_lists_have_bounds_in_every_dialect() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let here = location(&mut admin);
@@ -721,9 +721,9 @@ fn pages_of_lists_have_bounds_in_every_dialect() {
     }
 }
 
-/// T78, T120: no dialect shares with other sites, names itself, or tells how it is made.
+/// No dialect shares with other sites, names itself, or tells how it is made.
 #[test]
-fn answers_say_nothing_of_the_machine_behind_them() {
+fn t78_t120_answers_say_nothing_of_the_machine_behind_them() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let origin = ("Origin", "https://evil.test");

@@ -20,9 +20,8 @@ fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
 }
 
-/// T01.
 #[test]
-fn refused_and_closed() {
+fn t01_t120_refused_and_closed() {
     let server = Server::start(patient);
     let post = |lines: &str, body: &str| {
         format!("POST /api/v1/links HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {KEY}\r\n{lines}\r\n{body}")
@@ -98,7 +97,7 @@ fn refused_and_closed() {
 }
 
 #[test]
-fn answered_and_open() {
+fn t49_t78_answered_and_open() {
     let server = Server::start(patient);
     let rows = [
         ("empty port", "GET /s HTTP/1.1\r\nHost: h:\r\n", 404),
@@ -149,9 +148,8 @@ fn slow_heads_and_idle_connections_are_closed() {
     healthy(&server);
 }
 
-/// T19.
 #[test]
-fn a_thousand_pipelined_requests_are_answered_in_order() {
+fn t19_a_thousand_pipelined_requests_are_answered_in_order() {
     let server = Server::start(patient);
     let mut bytes = String::new();
     for number in 0..1_000 {
@@ -272,9 +270,8 @@ fn an_answer_waits_for_no_half_request_behind_it() {
     healthy(&server);
 }
 
-/// T22.
 #[test]
-fn a_half_closed_client_still_gets_its_answer() {
+fn t22_a_half_closed_client_still_gets_its_answer() {
     let server = Server::start(patient);
     let mut client = server.connect();
     client.send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -283,9 +280,8 @@ fn a_half_closed_client_still_gets_its_answer() {
     healthy(&server);
 }
 
-/// T30.
 #[test]
-fn surplus_connections_are_closed_at_once() {
+fn t30_surplus_connections_are_closed_at_once() {
     let server = Server::start(|config| {
         patient(config);
         config.http.max_connections = Some(2);
@@ -304,9 +300,9 @@ fn surplus_connections_are_closed_at_once() {
     assert!(server.metric("waypost_http_connections_surplus_total") >= 1);
 }
 
-/// T31: what one address may have, others have too, and proxies have no bound.
+/// What one address may have, others have too, and proxies have no bound.
 #[test]
-fn one_address_does_not_take_the_places_of_all() {
+fn t31_one_address_does_not_take_the_places_of_all() {
     let server = Server::start(|config| {
         patient(config);
         config.http.max_connections_per_address = 2;
@@ -327,9 +323,9 @@ fn one_address_does_not_take_the_places_of_all() {
     poll("a place", PATIENCE, || (status(&server.raw(get("/healthz"))) == 200).then_some(()));
 }
 
-/// T81: a scanner is told to stop, others are not, and links open for it all the same.
+/// A scanner is told to stop, others are not, and links open for it all the same.
 #[test]
-fn codes_that_lead_nowhere_are_limited_by_address() {
+fn t81_codes_that_lead_nowhere_are_limited_by_address() {
     const PER_MINUTE: usize = 20;
     let server = Server::start(|config| {
         patient(config);

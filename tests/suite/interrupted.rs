@@ -133,7 +133,7 @@ fn kill_at(calls: &str, when: usize) -> Option<Vec<String>> {
 
 const RENAMES: &str = "rename,renameat,renameat2";
 
-/// N09. Wherever between two renames a restore is killed: the old links, the new ones, or a refusal
+/// Wherever between two renames a restore is killed: the old links, the new ones, or a refusal
 /// that names the command which finishes it.
 #[test]
 fn n09_a_restore_that_was_killed_is_not_started_over() {
@@ -185,7 +185,7 @@ fn n09_a_restore_that_was_killed_is_not_started_over() {
 /// What is done to a data folder.
 type Harm = fn(&Path);
 
-/// N09. Each state that an interrupted command, or a hand, may leave.
+/// Each state that an interrupted command, or a hand, may leave.
 #[test]
 fn n09_a_folder_that_lost_its_log_is_not_taken_for_a_new_one() {
     let case = Case::make();
@@ -261,7 +261,7 @@ fn n09_a_folder_that_lost_its_log_is_not_taken_for_a_new_one() {
     }
 }
 
-/// N09. With a whole table, the log can be written anew on demand; without one, a new instance begins
+/// With a whole table, the log can be written anew on demand; without one, a new instance begins
 /// and the key of the old one is kept.
 #[test]
 fn n09_a_lost_log_is_written_from_the_table_on_demand_only() {
@@ -289,7 +289,7 @@ fn n09_a_lost_log_is_written_from_the_table_on_demand_only() {
     assert_eq!(fs::read_to_string(kept).expect("readable"), "wp_of_before\n");
 }
 
-/// N30. Whatever a cut leaves of a backup: it is refused, or whole.
+/// Whatever a cut leaves of a backup: it is refused, or whole.
 #[test]
 fn n30_a_backup_that_was_cut_is_refused() {
     let case = Case::make();
@@ -347,7 +347,7 @@ fn n30_a_backup_that_was_cut_is_refused() {
     server.stop();
 }
 
-/// N30. A backup has its name when it is whole, not before, wherever it is killed; and the same
+/// A backup has its name when it is whole, not before, wherever it is killed; and the same
 /// command makes it.
 #[test]
 fn n30_a_backup_that_was_killed_has_no_name() {
@@ -406,7 +406,7 @@ impl Drop for Volume {
     }
 }
 
-/// N09, N30. Where the disk fills, a backup leaves nothing, and a restore no folder that a start takes for
+/// Where the disk fills, a backup leaves nothing, and a restore no folder that a start takes for
 /// a new one.
 #[test]
 fn n30_n09_a_disk_that_fills_leaves_no_half() {

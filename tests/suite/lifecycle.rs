@@ -103,7 +103,7 @@ fn the_second_start_keeps_everything() {
 }
 
 #[test]
-fn the_key_of_the_environment_is_valid_while_it_is_set() {
+fn t70_the_key_of_the_environment_is_valid_while_it_is_set() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::on(folder.path()).start();
     assert!(!folder.path().join("admin.key").exists(), "no key is made when one is given");
@@ -147,9 +147,8 @@ fn connections_that_are_asked_for_leave_descriptors_to_the_log() {
     }
 }
 
-/// T104.
 #[test]
-fn a_bad_configuration_is_refused_before_a_port_opens() {
+fn t104_a_bad_configuration_is_refused_before_a_port_opens() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("waypost.toml");
     let name = file.display().to_string();
@@ -194,9 +193,8 @@ fn a_bad_configuration_is_refused_before_a_port_opens() {
     assert!(!data.exists(), "a check makes nothing");
 }
 
-/// T99.
 #[test]
-fn one_process_per_data_folder() {
+fn t99_one_process_per_data_folder() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::on(folder.path()).start();
     let (code, stdout, stderr) = Plan::on(folder.path()).fails();
@@ -208,9 +206,8 @@ fn one_process_per_data_folder() {
     Plan::on(folder.path()).start().stop();
 }
 
-/// T104.
 #[test]
-fn an_address_in_use_is_named() {
+fn t104_an_address_in_use_is_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
@@ -221,9 +218,8 @@ fn an_address_in_use_is_named() {
     Plan::on(folder.path()).listen(&address).start().stop();
 }
 
-/// T97.
 #[test]
-fn a_data_folder_that_cannot_be_used_is_named() {
+fn t97_a_data_folder_that_cannot_be_used_is_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("file");
     fs::write(&file, "no folder").expect("a small file");
@@ -234,9 +230,8 @@ fn a_data_folder_that_cannot_be_used_is_named() {
     }
 }
 
-/// T100.
 #[test]
-fn a_stop_finishes_what_was_started() {
+fn t100_a_stop_finishes_what_was_started() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut server = Plan::on(folder.path()).patient().env("WAYPOST_CLICKS__FLUSH_INTERVAL", "1h").start();
     let made = server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
@@ -273,9 +268,8 @@ fn sigint_stops_as_sigterm_does() {
     assert_eq!(server.ends("the end after SIGINT").code(), Some(0), "{}", server.stderr());
 }
 
-/// T101.
 #[test]
-fn a_second_signal_ends_at_once() {
+fn t101_a_second_signal_ends_at_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut server = Plan::on(folder.path()).patient().start();
     let made = server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
@@ -302,9 +296,8 @@ fn a_drain_has_a_limit() {
     assert_eq!(server.ends("the end of the drain").code(), Some(0), "{}", server.stderr());
 }
 
-/// T101.
 #[test]
-fn a_signal_during_the_start_is_not_lost() {
+fn t101_a_signal_during_the_start_is_not_lost() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     Plan::on(folder.path()).start().stop();
     for micros in [0, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 40_000] {
@@ -319,9 +312,8 @@ fn a_signal_during_the_start_is_not_lost() {
     Plan::on(folder.path()).start().stop();
 }
 
-/// T101.
 #[test]
-fn closed_output_does_not_end_it() {
+fn t101_closed_output_does_not_end_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let mut child = command()
@@ -352,9 +344,8 @@ fn closed_output_does_not_end_it() {
     assert_eq!(status.code(), Some(0), "{status}");
 }
 
-/// T102.
 #[test]
-fn every_counted_click_outlives_a_stop() {
+fn t102_every_counted_click_outlives_a_stop() {
     const CONNECTIONS: u64 = 16;
     const EACH: u64 = 1_250;
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -385,10 +376,10 @@ fn every_counted_click_outlives_a_stop() {
     server.stop();
 }
 
-/// T101: what is sent to everybody, by a closing terminal or a rotation of logs, does not end it;
+/// What is sent to everybody, by a closing terminal or a rotation of logs, does not end it;
 /// and stdin is nothing it needs.
 #[test]
-fn signals_that_mean_nothing_do_not_end_it() {
+fn t101_signals_that_mean_nothing_do_not_end_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut server = Plan::on(folder.path()).start();
     let made = server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
@@ -407,9 +398,9 @@ fn signals_that_mean_nothing_do_not_end_it() {
     assert!(!server.stop().contains("panicked"));
 }
 
-/// T101: `waypost | head -1`, and a stdin, stdout and stderr that are closed from the start.
+/// `waypost | head -1`, and a stdin, stdout and stderr that are closed from the start.
 #[test]
-fn a_pipe_that_closes_after_the_first_line_does_not_end_it() {
+fn t101_a_pipe_that_closes_after_the_first_line_does_not_end_it() {
     for script in ["exec \"$0\" 2>/dev/null | head -n 1", "exec \"$0\" <&- >&- 2>&-"] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
@@ -451,9 +442,9 @@ fn a_pipe_that_closes_after_the_first_line_does_not_end_it() {
     }
 }
 
-/// T104: what the environment, the file and the command line may get wrong.
+/// What the environment, the file and the command line may get wrong.
 #[test]
-fn configurations_that_cannot_be_read() {
+fn t104_configurations_that_cannot_be_read() {
     use std::os::unix::ffi::OsStrExt;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
@@ -506,10 +497,10 @@ fn configurations_that_cannot_be_read() {
     assert!(!stderr.contains("canary"), "{stderr}");
 }
 
-/// T100: fifty requests of all kinds are on their way at SIGTERM, and clicks are not flushed: each
+/// Fifty requests of all kinds are on their way at SIGTERM, and clicks are not flushed: each
 /// that was started is answered, each click is kept, and nothing is reset.
 #[test]
-fn fifty_requests_on_their_way_finish() {
+fn t100_fifty_requests_on_their_way_finish() {
     const EACH: usize = 25;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut server = Plan::on(folder.path()).patient().env("WAYPOST_CLICKS__FLUSH_INTERVAL", "1h").start();
@@ -558,9 +549,9 @@ fn fifty_requests_on_their_way_finish() {
     server.stop();
 }
 
-/// T99: whoever comes second, with whatever command, takes nothing from the first.
+/// Whoever comes second, with whatever command, takes nothing from the first.
 #[test]
-fn the_second_of_many_at_once() {
+fn t99_the_second_of_many_at_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut all: Vec<_> = (0..6).map(|_| Plan::on(folder.path()).spawn()).collect();
     let mut serving = Vec::new();

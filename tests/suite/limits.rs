@@ -116,7 +116,7 @@ fn a_new_limit_revives_the_link_and_counts_what_was_clicked() {
 }
 
 #[test]
-fn what_is_not_counted_does_not_learn_where_it_leads() {
+fn t53_what_is_not_counted_does_not_learn_where_it_leads() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let link = limited(&mut admin, "s", 2);

@@ -20,7 +20,7 @@ fn ran(program: &str, args: &[&str]) -> bool {
     Command::new(program).args(args).status().is_ok_and(|status| status.success())
 }
 
-/// N12. Without the name of the lock, the folder of the log is locked; and neither a second server nor a
+/// Without the name of the lock, the folder of the log is locked; and neither a second server nor a
 /// restore takes the files of the running one.
 #[test]
 fn n12_a_removed_lock_file_admits_no_second_process() {
@@ -44,7 +44,7 @@ fn n12_a_removed_lock_file_admits_no_second_process() {
     assert!(has_all(&data, "a"));
 }
 
-/// N12. A log that was replaced under a running server: the server acknowledges nothing that a restart
+/// A log that was replaced under a running server: the server acknowledges nothing that a restart
 /// would not find, and a second process does not take the table for damaged.
 #[test]
 fn n12_a_log_that_was_replaced_under_its_server_gets_no_write() {
@@ -73,7 +73,7 @@ fn n12_a_log_that_was_replaced_under_its_server_gets_no_write() {
     assert!(has_all(&data, "a"));
 }
 
-/// N12. A data folder that was moved away, and another one in its place: neither writes into the other.
+/// A data folder that was moved away, and another one in its place: neither writes into the other.
 #[test]
 fn n12_a_moved_data_folder_and_its_successor_do_not_mix() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -90,7 +90,7 @@ fn n12_a_moved_data_folder_and_its_successor_do_not_mix() {
     assert!(has_all(&moved, "a") && !has_all(&moved, "b"));
 }
 
-/// N12. A copy made of hard links shares the files themselves.
+/// A copy made of hard links shares the files themselves.
 #[test]
 fn n12_a_copy_of_hard_links_is_not_written_beside_its_original() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -125,7 +125,7 @@ fn make(kind: &str, path: &Path) {
     }
 }
 
-/// N32b. What is no file, with the name of one: a clear refusal, or service from what is left; never a
+/// What is no file, with the name of one: a clear refusal, or service from what is left; never a
 /// start that hangs.
 #[test]
 fn n32b_what_is_no_file_is_not_waited_for() {

@@ -182,9 +182,8 @@ fn workload(disk: &SimDisk, table: &Arc<MemoryTable>, told: &mut Told) -> Result
     Ok(())
 }
 
-/// T94.
 #[test]
-fn a_power_cut_at_any_sync_loses_nothing_acknowledged() {
+fn t94_a_power_cut_at_any_sync_loses_nothing_acknowledged() {
     let whole = SimDisk::default();
     let table = Arc::new(MemoryTable::default());
     workload(&whole, &table, &mut Told::default()).expect("nothing fails");
@@ -223,9 +222,8 @@ fn a_power_cut_at_any_sync_loses_nothing_acknowledged() {
     }
 }
 
-/// T95.
 #[test]
-fn any_failing_sync_is_answered_and_healed() {
+fn t95_any_failing_sync_is_answered_and_healed() {
     let whole = SimDisk::default();
     let table = Arc::new(MemoryTable::default());
     workload(&whole, &table, &mut Told::default()).expect("nothing fails");
@@ -244,9 +242,8 @@ fn any_failing_sync_is_answered_and_healed() {
     }
 }
 
-/// T95.
 #[test]
-fn any_failing_write_is_answered_and_healed() {
+fn t95_any_failing_write_is_answered_and_healed() {
     let full = rustix::io::Errno::NOSPC.raw_os_error();
     let broken = rustix::io::Errno::IO.raw_os_error();
     let whole = SimDisk::default();
@@ -451,9 +448,8 @@ fn damage_in_what_was_synced_is_no_torn_tail() {
     }
 }
 
-/// T94.
 #[test]
-fn a_power_cut_during_a_repair_leaves_a_repair() {
+fn t94_a_power_cut_during_a_repair_leaves_a_repair() {
     let (whole, table, _) = closed_log(true);
     let records = table.records();
     let names: Vec<String> = whole.files().into_iter().map(|(name, _)| name).collect();
@@ -517,7 +513,7 @@ fn n09_a_compaction_that_was_killed_leaves_a_whole_log() {
     }
 }
 
-/// N33. Killed at any change that a repair makes, the files from before are there, under one name or
+/// Killed at any change that a repair makes, the files from before are there, under one name or
 /// the other, and the next start comes to the same end.
 #[test]
 fn n33_a_repair_that_was_killed_removes_no_file() {
@@ -556,7 +552,7 @@ fn n33_a_repair_that_was_killed_removes_no_file() {
     }
 }
 
-/// N30. Killed at any change that a backup makes, the copy is whole and has its closing mark, or is
+/// Killed at any change that a backup makes, the copy is whole and has its closing mark, or is
 /// not complete.
 #[test]
 fn n30_a_copy_that_was_killed_has_no_closing_mark() {
@@ -590,7 +586,7 @@ fn n30_a_copy_that_was_killed_has_no_closing_mark() {
     }
 }
 
-/// N33. Two logs of one origin that went different ways are told apart, however alike they are.
+/// Two logs of one origin that went different ways are told apart, however alike they are.
 #[test]
 fn n33_a_fork_is_refused_and_a_prefix_is_completed() {
     let disk = SimDisk::default();
@@ -645,9 +641,8 @@ fn n33_a_fork_is_refused_and_a_prefix_is_completed() {
     assert!(text.contains("does not remember the history of the log"), "{text}");
 }
 
-/// T98.
 #[test]
-fn files_that_hold_no_log_are_never_taken_for_an_empty_one() {
+fn t98_files_that_hold_no_log_are_never_taken_for_an_empty_one() {
     type Content = fn(&mut Vec<u8>);
     let rows: [(&str, Content); 3] = [
         ("empty", |bytes| bytes.clear()),
@@ -866,9 +861,8 @@ impl Bench {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
-    /// T107.
     #[test]
-    fn agrees_with_a_map_whatever_happens(ops in ops()) {
+    fn t107_agrees_with_a_map_whatever_happens(ops in ops()) {
         let disk = SimDisk::default();
         let table = Arc::new(MemoryTable::default());
         let log = open(&disk, &table);
@@ -992,9 +986,8 @@ fn a_table_that_lost_a_record_does_not_bring_the_dead_back() {
     assert_eq!(records.len(), 3);
 }
 
-/// T106.
 #[test]
-fn an_archive_reads_verifies_and_copies_beside_a_running_log() {
+fn t106_an_archive_reads_verifies_and_copies_beside_a_running_log() {
     let disk = SimDisk::default();
     let table = Arc::new(MemoryTable::default());
     let log = open(&disk, &table);

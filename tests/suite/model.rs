@@ -1,4 +1,4 @@
-//! T107: what the API answers is what a map would, whatever comes between: caches that hold
+//! What the API answers is what a map would, whatever comes between: caches that hold
 //! nothing, stops, crashes, tables that are wiped.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! T86 where it would hurt: networks of their own, in which the metadata service of a cloud answers and
+//! Networks of their own, in which the metadata service of a cloud answers and
 //! a name server changes its mind. Takes root and `ip netns`; told where it cannot be tried.
 //!
 //! The test runs itself twice more inside: as the world, and as the server's machine in it.
@@ -72,7 +72,7 @@ impl Networks {
         command
             .args(["netns", "exec", network])
             .arg(std::env::current_exe().expect("this binary"))
-            .args(["--exact", "suite::netns::nothing_leads_to_the_metadata_service", "--nocapture"])
+            .args(["--exact", "suite::netns::t86_nothing_leads_to_the_metadata_service", "--nocapture"])
             .env(PART, part)
             .env(NOTES, notes);
         command
@@ -131,7 +131,7 @@ fn name_server() -> Arc<AtomicUsize> {
 }
 
 #[test]
-fn nothing_leads_to_the_metadata_service() {
+fn t86_nothing_leads_to_the_metadata_service() {
     if let Ok(part) = std::env::var(PART) {
         let notes = PathBuf::from(std::env::var_os(NOTES).expect("where to note"));
         return if part == "world" { world(&notes) } else { server(&notes) };

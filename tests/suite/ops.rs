@@ -17,7 +17,7 @@ fn series(metrics: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn metrics_are_for_administrators() {
+fn t83_metrics_are_for_administrators() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let made =
@@ -121,7 +121,7 @@ fn n07_wrong_keys_at_the_metrics_count_with_those_at_the_api() {
 }
 
 #[test]
-fn health_and_readiness_are_for_anyone_and_tell_no_secrets() {
+fn t83_health_and_readiness_are_for_anyone_and_tell_no_secrets() {
     let app = TestApp::start();
     for path in ["/healthz", "/readyz"] {
         let answer = app.visitor().get(path);
@@ -139,9 +139,8 @@ fn resident_kilobytes(server: &Process) -> u64 {
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
 }
 
-/// T109.
 #[test]
-fn unknown_codes_cost_no_memory() {
+fn t109_unknown_codes_cost_no_memory() {
     const EACH: u64 = 12_000;
     let folder = tempfile::tempdir().expect("a temporary folder");
     // A folder of its own making, which others cannot read: it has nothing to warn of.
@@ -171,9 +170,8 @@ fn unknown_codes_cost_no_memory() {
     server.stop();
 }
 
-/// T22.
 #[test]
-fn clients_that_go_away_leave_nothing_behind() {
+fn t22_clients_that_go_away_leave_nothing_behind() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::on(folder.path()).patient().start();
     server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));

@@ -231,7 +231,7 @@ fn custom_values_are_filled_in_anew_when_they_change() {
 }
 
 #[test]
-fn privacy_signals_keep_third_parties_out() {
+fn t118_privacy_signals_keep_third_parties_out() {
     let app = TestApp::start();
     let mut admin = app.admin();
     link(&mut admin, "s", &json!({"metaPixelId": "123456789012345", "googleTagId": "GTM-ABC1234"}));
@@ -263,9 +263,9 @@ fn a_raised_date_revives_the_link() {
     assert_eq!(admin.clicks(text(&made, "id")), 3);
 }
 
-/// T116: `explain` tells of each rule what it did, to the word and on its very edge.
+/// `explain` tells of each rule what it did, to the word and on its very edge.
 #[test]
-fn each_rule_says_why() {
+fn t116_each_rule_says_why() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let now = "2026-01-01T00:00:00.000Z";

@@ -33,7 +33,7 @@ fn cookie(answer: &Answer) -> String {
 }
 
 #[test]
-fn the_right_password_leads_on_and_is_remembered() {
+fn t64_the_right_password_leads_on_and_is_remembered() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let link = protect(&mut admin, "s", &json!({}));
@@ -81,9 +81,9 @@ fn the_right_password_leads_on_and_is_remembered() {
     assert_eq!(visitor.send("GET", "/s", &[("Cookie", &cookie)], None).status, 200, "for an hour");
 }
 
-/// T64: on a server that says https, the cookie never leaves in clear.
+/// On a server that says https, the cookie never leaves in clear.
 #[test]
-fn behind_https_the_cookie_is_secure() {
+fn t64_behind_https_the_cookie_is_secure() {
     let app = TestApp::start_with(|config| config.public_url = format!("https://{HOST}"));
     protect(&mut app.admin(), "s", &json!({}));
     let right = try_password(&mut app.visitor(), "/s", "open sesame", &[]);
@@ -110,7 +110,7 @@ fn behind_https_the_cookie_is_secure() {
 }
 
 #[test]
-fn a_new_password_ends_the_old_ones_cookies_also_the_same_text_and_across_a_restart() {
+fn t64_a_new_password_ends_the_old_ones_cookies_also_the_same_text_and_across_a_restart() {
     let app = TestApp::start();
     let link = protect(&mut app.admin(), "s", &json!({}));
     let path = format!("/api/v1/links/{}", text(&link, "id"));
@@ -163,7 +163,7 @@ fn a_form_that_was_long_on_its_way_meets_the_link_as_it_is() {
 }
 
 #[test]
-fn guessing_is_limited_before_it_is_hashed() {
+fn t65_guessing_is_limited_before_it_is_hashed() {
     let app = TestApp::start();
     let mut admin = app.admin();
     protect(&mut admin, "s", &json!({}));
@@ -190,7 +190,7 @@ fn guessing_is_limited_before_it_is_hashed() {
 }
 
 #[test]
-fn forms_that_are_refused() {
+fn t63_t66_forms_that_are_refused() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let link = protect(&mut admin, "s", &json!({}));
@@ -306,9 +306,8 @@ fn strangers_do_not_keep_others_waiting() {
     });
 }
 
-/// T105.
 #[test]
-fn neither_password_nor_cookie_is_kept_or_logged() {
+fn t105_neither_password_nor_cookie_is_kept_or_logged() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::on(folder.path()).env("WAYPOST_LOG_FILTER", "trace").start();
     let mut admin = server.admin();
@@ -339,7 +338,7 @@ fn neither_password_nor_cookie_is_kept_or_logged() {
 }
 
 #[test]
-fn behind_a_trusted_proxy_each_visitor_has_its_own_limit() {
+fn t79_behind_a_trusted_proxy_each_visitor_has_its_own_limit() {
     let guess = |visitor: &mut Client, from: &str| {
         try_password(visitor, "/s", "wrong", &[("X-Forwarded-For", from)]).status
     };

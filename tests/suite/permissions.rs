@@ -1,4 +1,4 @@
-//! N10, N45: only the owner reads what the program writes, whatever the umask, whatever was there before and
+//! Only the owner reads what the program writes, whatever the umask, whatever was there before and
 //! wherever a name leads.
 
 use std::fs::{self, File, Permissions};

@@ -92,10 +92,10 @@ fn spellings(address: IpAddr) -> Vec<Vec<u8>> {
     all
 }
 
-/// T117: visits, refusals, guesses and scans from known addresses, directly and through a proxy that
+/// Visits, refusals, guesses and scans from known addresses, directly and through a proxy that
 /// is trusted, with the log at its finest; no address is on disk, in the log or among the metrics.
 #[test]
-fn no_address_of_a_visitor_is_kept_or_told() {
+fn t117_no_address_of_a_visitor_is_kept_or_told() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::on(folder.path())
         .env("WAYPOST_LOG_FILTER", "trace")
@@ -175,9 +175,9 @@ fn no_address_of_a_visitor_is_kept_or_told() {
     }
 }
 
-/// T82: whatever strangers write, the log has one line for each event, without a control character.
+/// Whatever strangers write, the log has one line for each event, without a control character.
 #[test]
-fn nobody_writes_a_line_of_the_log() {
+fn t82_nobody_writes_a_line_of_the_log() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::on(folder.path()).env("WAYPOST_LOG_FILTER", "trace").start();
     let mut admin = server.admin();
@@ -232,9 +232,9 @@ fn nobody_writes_a_line_of_the_log() {
     assert!(!stdout.contains("forged"), "{stdout}");
 }
 
-/// T70: of a key the store has the hash, and nothing else of the server has more.
+/// Of a key the store has the hash, and nothing else of the server has more.
 #[test]
-fn keys_rest_as_hashes() {
+fn t70_keys_rest_as_hashes() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::on(folder.path()).env("WAYPOST_LOG_FILTER", "trace").start();
     let mut admin = server.admin();
@@ -281,11 +281,11 @@ fn keys_rest_as_hashes() {
     }
 }
 
-/// T119: thirty days after a link was deleted, nothing of it is told any more, and once the log is
+/// Thirty days after a link was deleted, nothing of it is told any more, and once the log is
 /// compacted, nothing of it is on its disk. (The table is a cache of the log: sled writes over the
 /// old pages when it needs them, and a rebuilt table never had them.)
 #[test]
-fn what_was_deleted_is_gone_after_a_month() {
+fn t119_what_was_deleted_is_gone_after_a_month() {
     let app = TestApp::start_with(|config| config.log.compact_above = 1 << 20);
     let mut admin = app.admin();
     let body = json!({
@@ -328,10 +328,10 @@ fn what_was_deleted_is_gone_after_a_month() {
     );
 }
 
-/// T117, T118 in Chromium: no page asks anybody else for anything unless the link has a pixel, and
+/// In Chromium: no page asks anybody else for anything unless the link has a pixel, and
 /// not even then for who says `Sec-GPC: 1` or `DNT: 1`.
 #[test]
-fn no_third_party_hears_of_a_visit_unless_a_pixel_is_set() {
+fn t117_t118_no_third_party_hears_of_a_visit_unless_a_pixel_is_set() {
     let Some(browser) = Browser::start(Scripts::On) else { return };
     let app = TestApp::start();
     let mut admin = app.admin();

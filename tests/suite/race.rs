@@ -11,7 +11,7 @@ use crate::support::app::TestApp;
 use crate::support::http::text;
 
 #[test]
-fn one_code_is_created_once() {
+fn t57_one_code_is_created_once() {
     const CLIENTS: usize = 64;
     let app = TestApp::start();
     for round in 0..3 {
@@ -42,7 +42,7 @@ fn one_code_is_created_once() {
 }
 
 #[test]
-fn generated_codes_never_meet_even_where_few_are_left() {
+fn t55_generated_codes_never_meet_even_where_few_are_left() {
     // 10,000 codes of this length, for more links than that: they must grow by themselves.
     let app = TestApp::start_with(|config| {
         "abcdefghij".clone_into(&mut config.links.code_alphabet);
@@ -110,9 +110,8 @@ fn concurrent_changes_of_one_link_are_all_kept() {
     }
 }
 
-/// T108.
 #[test]
-fn clicks_are_exact_while_they_are_flushed_edited_and_evicted() {
+fn t108_clicks_are_exact_while_they_are_flushed_edited_and_evicted() {
     const CLICKERS: u64 = 8;
     const EACH: u64 = 500;
     // A cache that holds little, flushed all the time.

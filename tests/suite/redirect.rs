@@ -90,7 +90,7 @@ fn each_request_and_where_it_leads() {
 }
 
 #[test]
-fn how_long_browsers_may_keep_each_status() {
+fn t51_how_long_browsers_may_keep_each_status() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let never = "private, no-store";
@@ -141,9 +141,9 @@ fn time_is_looked_at_on_each_click() {
     }
 }
 
-/// T53: the rule of counting, method by method and header by header.
+/// The rule of counting, method by method and header by header.
 #[test]
-fn only_people_who_follow_the_link_are_counted() {
+fn t53_only_people_who_follow_the_link_are_counted() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let mut visitor = app.visitor();
@@ -187,7 +187,7 @@ fn only_people_who_follow_the_link_are_counted() {
 }
 
 #[test]
-fn all_spellings_of_a_code_meet_one_link() {
+fn t54_all_spellings_of_a_code_meet_one_link() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let mut visitor = app.visitor();
@@ -238,9 +238,8 @@ fn whether_case_matters_is_the_domains_to_say() {
     assert_eq!(visitor.get("/%C3%A9t").status, 404, "nothing but ASCII is folded");
 }
 
-/// T08.
 #[test]
-fn the_host_decides_the_domain() {
+fn t08_the_host_decides_the_domain() {
     let app = TestApp::start();
     let mut admin = app.admin();
     admin.post("/api/v1/domains", &json!({"domain": "other.test"})).expect(201, "a second domain");
@@ -343,7 +342,7 @@ fn a_root_does_not_lead_to_itself() {
 }
 
 #[test]
-fn no_chain_of_roots_and_links_leads_back() {
+fn t48_no_chain_of_roots_and_links_leads_back() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let (root, link) =
@@ -425,7 +424,7 @@ fn lost_visitors_are_not_sent_in_circles() {
 }
 
 #[test]
-fn pages_carry_what_keeps_them_harmless() {
+fn t68_pages_carry_what_keeps_them_harmless() {
     let app = TestApp::start();
     let mut admin = app.admin();
     link(&mut admin, "over", &json!({"expiresAt": "2020-01-01"}));
@@ -461,7 +460,7 @@ fn pages_carry_what_keeps_them_harmless() {
 }
 
 #[test]
-fn what_does_not_stand_does_not_tell_where_it_leads() {
+fn t52_what_does_not_stand_does_not_tell_where_it_leads() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let rows = [
@@ -491,7 +490,7 @@ fn what_does_not_stand_does_not_tell_where_it_leads() {
 }
 
 #[test]
-fn our_own_paths_are_never_links() {
+fn t54_our_own_paths_are_never_links() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let mut visitor = app.visitor();
@@ -530,7 +529,7 @@ fn our_own_paths_are_never_links() {
 }
 
 #[test]
-fn a_change_is_seen_by_the_next_click() {
+fn t51_a_change_is_seen_by_the_next_click() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let mut visitor = app.visitor();
@@ -562,7 +561,7 @@ fn a_change_is_seen_by_the_next_click() {
 }
 
 #[test]
-fn destinations_leave_as_ascii() {
+fn t46_destinations_leave_as_ascii() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let mut visitor = app.visitor();

@@ -1,4 +1,4 @@
-//! T105: secrets are planted wherever one can stand, everything is made to speak, and none is heard:
+//! Secrets are planted wherever one can stand, everything is made to speak, and none is heard:
 //! in the log at its finest, in refusals, metrics, health and what commands print. The one place of
 //! each is the answer that hands it out.
 

@@ -1,4 +1,4 @@
-//! What the program is built from, and how: T16, T71, T113, T114.
+//! What the program is built from, and how.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -260,9 +260,8 @@ fn run(ops: &[Op]) {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
-    /// T107.
     #[test]
-    fn the_table_is_the_log(ops in ops()) {
+    fn t107_the_table_is_the_log(ops in ops()) {
         run(&ops);
     }
 }
@@ -391,10 +390,10 @@ fn a_record_that_sled_lost_is_noticed_and_healed() {
     store.close();
 }
 
-/// T98: a number of links that is wrong is noticed by a pass over all records, and put right without
+/// A number of links that is wrong is noticed by a pass over all records, and put right without
 /// building anything anew; links that an import hides are not among them.
 #[test]
-fn a_wrong_number_of_links_is_put_right() {
+fn t98_a_wrong_number_of_links_is_put_right() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Store::open(folder.path());
     let hidden = Staged::encode(&link(9, "hidden", &[]), Id::from_bits(8));

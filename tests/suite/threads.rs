@@ -1,4 +1,4 @@
-//! N39b: a system that refuses threads ends a start with a message and exit code 1, never with a panic and
+//! A system that refuses threads ends a start with a message and exit code 1, never with a panic and
 //! never in silence. In a group of processes of its own, which only root can make.
 
 use std::fs;

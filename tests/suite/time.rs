@@ -1,4 +1,4 @@
-//! T103: a clock that jumps, forward and backward, by days and by years, while running and across a
+//! A clock that jumps, forward and backward, by days and by years, while running and across a
 //! restart. Dates decide by the clock as it stands; what was deleted or used up stays so; nothing
 //! that was made is lost; numbers only grow.
 

@@ -20,7 +20,7 @@ fn clicked(app: &TestApp, code: &str, reply: &Reply) -> (Receiver, Value) {
 }
 
 #[test]
-fn slow_and_ill_receivers_are_cut_off() {
+fn t87_slow_and_ill_receivers_are_cut_off() {
     /// A quick receiver may be slow on a stalled machine, and is tried again so many times.
     const TRIES: usize = 10;
     let app = start(&["50m"]);
@@ -73,7 +73,7 @@ fn a_slow_receiver_holds_up_no_other() {
 }
 
 #[test]
-fn redirects_are_not_followed() {
+fn t86_redirects_are_not_followed() {
     let app = start(&["50m"]);
     let target = Receiver::start();
     for status in [301, 302, 303, 307, 308] {
@@ -88,7 +88,7 @@ fn redirects_are_not_followed() {
 }
 
 #[test]
-fn private_receivers_are_not_connected_to() {
+fn t84_private_receivers_are_not_connected_to() {
     let app = start(&["50m"]);
     let receiver = Receiver::start();
     let port = receiver.address().port();
@@ -151,7 +151,7 @@ fn four_places() -> Result<(), bool> {
     Ok(())
 }
 
-/// N15: one link with receivers on five ports of one host that never answer, and the clicks of another
+/// One link with receivers on five ports of one host that never answer, and the clicks of another
 /// tenant meanwhile.
 #[test]
 fn n15_a_flood_of_one_tenant_costs_no_other_a_delivery() {
@@ -189,7 +189,7 @@ fn n15_a_flood_of_one_tenant_costs_no_other_a_delivery() {
 }
 
 #[test]
-fn a_full_queue_drops_and_counts_and_nobody_waits() {
+fn t88_a_full_queue_drops_and_counts_and_nobody_waits() {
     let app = start(&["50m"]);
     let receivers: Vec<_> = (0..5).map(|_| Receiver::answering(Reply::Silence)).collect();
     let urls: Vec<_> = receivers.iter().map(|receiver| receiver.url("/")).collect();

@@ -102,7 +102,7 @@ const SPELLINGS: &[&str] = &[
 ];
 
 #[test]
-fn private_networks_in_every_spelling() {
+fn t84_private_networks_in_every_spelling() {
     assert!(SPELLINGS.len() >= 60, "{} spellings", SPELLINGS.len());
     let app = TestApp::start();
     let mut admin = app.admin();
@@ -120,7 +120,7 @@ fn private_networks_in_every_spelling() {
 }
 
 #[test]
-fn what_else_is_refused_and_what_is_not() {
+fn t89_what_else_is_refused_and_what_is_not() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let many: Vec<String> = (0..1_000).map(|n| format!("https://h{n}.test/")).collect();

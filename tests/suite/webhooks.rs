@@ -15,12 +15,12 @@ use crate::support::http::text;
 use crate::support::process::PATIENCE;
 use crate::support::receiver::{Receiver, Reply, until};
 
-/// Names a file into which the child of [`nothing_secret_is_logged_and_no_proxy_is_asked`] writes
+/// Names a file into which the child of [`t91_nothing_secret_is_logged_and_no_proxy_is_asked`] writes
 /// what must not be in its log.
 const SECRET_FILE: &str = "WAYPOST_TEST_SECRET_FILE";
 
 #[test]
-fn told_in_full() {
+fn t90_told_in_full() {
     let secret_file = std::env::var(SECRET_FILE);
     if secret_file.is_ok() {
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(std::io::stderr).init();
@@ -81,11 +81,11 @@ fn told_in_full() {
 /// The test above once more, in a process of its own that logs everything and is told to use a
 /// proxy that does not exist.
 #[test]
-fn nothing_secret_is_logged_and_no_proxy_is_asked() {
+fn t91_nothing_secret_is_logged_and_no_proxy_is_asked() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("secret");
     let mut child = Command::new(std::env::current_exe().expect("this program"));
-    child.args(["--exact", "suite::webhooks::told_in_full", "--nocapture"]).env(SECRET_FILE, &path);
+    child.args(["--exact", "suite::webhooks::t90_told_in_full", "--nocapture"]).env(SECRET_FILE, &path);
     for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
         child.env(name, "http://127.0.0.1:1");
     }
@@ -101,7 +101,7 @@ fn nothing_secret_is_logged_and_no_proxy_is_asked() {
 }
 
 #[test]
-fn failures_are_tried_again_and_shown() {
+fn t88_failures_are_tried_again_and_shown() {
     let app = start(&["1ms", "2ms", "3ms", "4ms"]);
     let receiver = Receiver::start();
     let path = receiver.url("/");
@@ -314,7 +314,7 @@ fn foreign_secrets_and_deliveries_are_unknown() {
 }
 
 #[test]
-fn counted_clicks_are_told_and_nothing_else() {
+fn t90_counted_clicks_are_told_and_nothing_else() {
     let app = start(&["10ms"]);
     let receiver = Receiver::start();
     let hook = receiver.url("/");
@@ -334,7 +334,7 @@ fn counted_clicks_are_told_and_nothing_else() {
     let slack = ("User-Agent", "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)");
     let referrer = ("Referer", "https://news.example.com/story");
     let form = ("Content-Type", "application/x-www-form-urlencoded");
-    // T90: what visitors bring along besides.
+    // What visitors bring along besides.
     let canaries = [
         ("Cookie", "session=canary"),
         ("Authorization", "Basic canary"),

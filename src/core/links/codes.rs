@@ -110,9 +110,9 @@ mod tests {
         assert_eq!(codes.next(0, false).as_str().len(), 6);
     }
 
-    /// T55: so many draws that a word that is not kept out would be among them.
+    /// So many draws that a word that is not kept out would be among them.
     #[test]
-    fn no_code_holds_a_word_that_nobody_wants() {
+    fn t55_no_code_holds_a_word_that_nobody_wants() {
         for code in ["aSHITb", "xFuCk12", "5H1Tabc", "n4z1xyz", "p0rn"] {
             assert!(is_unseemly(code), "{code}");
         }
@@ -127,9 +127,9 @@ mod tests {
         }
     }
 
-    /// T55. `WAYPOST_CASES` draws more of them (tests/soak/links).
+    /// `WAYPOST_CASES` sets the number of codes (`tests/soak/links`).
     #[test]
-    fn a_hundred_thousand_codes_differ_and_are_flat() {
+    fn t55_a_hundred_thousand_codes_differ_and_are_flat() {
         let draws = std::env::var("WAYPOST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000_u32);
         let codes = Generator::new(&Settings::default()).expect("valid");
         // 62 to the 7th: more than 2 to the 41st codes of the default length.

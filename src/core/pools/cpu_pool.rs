@@ -395,9 +395,9 @@ mod tests {
         drop(turn);
     }
 
-    /// T111: one pool is full while another of the same threads admits callers, and all are served.
+    /// One pool is full while another of the same threads admits callers, and all are served.
     #[tokio::test]
-    async fn a_full_room_says_so_and_only_for_itself() {
+    async fn t111_a_full_room_says_so_and_only_for_itself() {
         let threads = Threads::of(1);
         let (ours, theirs) = (CpuPool::new(&threads, 8), CpuPool::new(&threads, 8));
         let turn = threads.try_take().expect("it is free");

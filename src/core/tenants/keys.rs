@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_key_is_compared_whole() {
+    fn t71_the_environment_key_is_compared_whole() {
         let key = EnvironmentKey::new("s3cret");
         assert!(key.is(&hash("s3cret")));
         for other in ["s3cre", "s3cret ", "S3CRET", ""] {

@@ -61,9 +61,9 @@ mod tests {
 
     type Row<'a> = (&'a [(&'a str, &'a str)], Result<&'a str, NoCredential>);
 
-    /// T69: whatever could be read as two keys, or as none, is none.
+    /// Whatever could be read as two keys, or as none, is none.
     #[test]
-    fn one_key_or_none() {
+    fn t69_one_key_or_none() {
         use NoCredential::{Ambiguous, Missing};
         let long = format!("Bearer {}", "k".repeat(513));
         let longest = format!("Bearer {}", "k".repeat(512));

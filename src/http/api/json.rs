@@ -301,9 +301,8 @@ mod tests {
         open.repeat(100_000)
     }
 
-    /// T18.
     #[test]
-    fn refuses_what_readers_disagree_about() {
+    fn t18_refuses_what_readers_disagree_about() {
         let rows = [
             ("", "the body is not valid JSON: EOF while parsing a value at line 1 column 0"),
             ("{", "the body is not valid JSON: EOF while parsing an object at line 1 column 1"),
@@ -367,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers() {
+    fn t73_whole_numbers() {
         let rows = [
             ("0", Ok(0)),
             ("5", Ok(5)),

@@ -60,9 +60,9 @@ mod tests {
 
     use super::*;
 
-    /// T27: a head that is let go of leaves its buffer to whoever reads on.
+    /// A head that is let go of leaves its buffer to whoever reads on.
     #[test]
-    fn nothing_of_a_heads_buffer_is_kept_but_copies() {
+    fn t27_nothing_of_a_heads_buffer_is_kept_but_copies() {
         for target in ["/api/v1/links?a=%C3%A4&b", "http://go.test/links/", "*", "/"] {
             let buffer = Bytes::from(format!("{target} and more").into_bytes());
             let uri = Uri::from_maybe_shared(buffer.slice(..target.len())).expect("a target");

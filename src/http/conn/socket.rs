@@ -519,9 +519,8 @@ mod tests {
         assert!(stream.behind.is_none());
     }
 
-    /// T24.
     #[tokio::test(start_paused = true)]
-    async fn a_byte_now_and_then_puts_nothing_off_and_much_does() {
+    async fn t24_a_byte_now_and_then_puts_nothing_off_and_much_does() {
         // What the peer takes each ten seconds, and whether it gets another deadline by that.
         for (takes, holds) in [(1, false), (PACE / 8, false), (PACE, true)] {
             let mut stream = stream(0);

@@ -1,4 +1,4 @@
-//! T112: panics by the thousand, over real sockets and the real accept loop.
+//! Panics by the thousand, over real sockets and the real accept loop.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -396,9 +396,8 @@ mod tests {
         assert_eq!(tally, SegmentStats { records: 4, record_bytes: 14, clicks: 7, click_bytes: 18 });
     }
 
-    /// T98.
     #[test]
-    fn a_newer_header_is_told_from_a_damaged_one() {
+    fn t98_a_newer_header_is_told_from_a_damaged_one() {
         let mut bytes = header().encode();
         bytes[4] = 2;
         assert_eq!(Header::decode(&bytes), Err(NotAHeader::Damaged), "the crc says so");

@@ -14,7 +14,6 @@ use super::*;
 use crate::model::destination::{Destination, LinkType};
 use crate::model::link::{Edit, Options};
 
-/// T58.
 const TITLES: [&str; 9] = [
     "</title><script>alert(1)</script>",
     "{{ 7 * 7 }}{% include \"mod.rs\" %}",
@@ -27,7 +26,6 @@ const TITLES: [&str; 9] = [
     "=cmd|' /C calc'!A0 <base href=//evil.test><meta http-equiv=refresh content=0>",
 ];
 
-/// T59.
 const DESTINATIONS: [(&str, LinkType); 9] = [
     ("https://e.test/'\"</script><svg/onload=alert(1)>", LinkType::Url),
     ("https://e.test/?a='&b=\"&c=<script>#'</noscript><script>alert(1)</script>", LinkType::Url),
@@ -153,7 +151,7 @@ fn shows(name: &str, page: &Html, title: &str, target: &str, case: &str) {
 }
 
 #[test]
-fn hostile_words_add_nothing_and_are_shown() {
+fn t58_t59_hostile_words_add_nothing_and_are_shown() {
     let benign = link("A title", "https://e.test/path", LinkType::Url);
     let shapes = of_link(&benign).map(|(_, page)| {
         let html = text(page);
@@ -182,7 +180,7 @@ fn hostile_words_add_nothing_and_are_shown() {
 }
 
 #[test]
-fn every_page_carries_what_keeps_it_harmless() {
+fn t61_every_page_carries_what_keeps_it_harmless() {
     let mut pages = of_nothing();
     let links = [
         link("T", "https://e.test/", LinkType::Url),
@@ -235,7 +233,7 @@ fn every_page_carries_what_keeps_it_harmless() {
 }
 
 #[test]
-fn policies_word_for_word() {
+fn t62_policies_word_for_word() {
     let foundation = FOUNDATION.as_str();
     assert!(foundation.starts_with("default-src 'none'; style-src 'sha256-"), "{foundation}");
     let more = |response: Response<Full<Bytes>>| {

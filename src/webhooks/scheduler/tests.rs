@@ -60,7 +60,7 @@ fn hosts_take_turns_and_four_places_each() {
     assert_eq!(names(&start(&mut scheduler, now)), "a");
 }
 
-/// N15: a hundred ports of one host are no more than two of them, and a port that answers is not
+/// A hundred ports of one host are no more than two of them, and a port that answers is not
 /// held up by one that does not.
 #[test]
 fn n15_the_ports_of_a_host_share_its_places() {
@@ -93,7 +93,7 @@ fn n15_the_ports_of_a_host_share_its_places() {
     assert!(is_empty(&scheduler));
 }
 
-/// N15: the flood of one link with receivers on five ports of one host that never answer.
+/// The flood of one link with receivers on five ports of one host that never answer.
 #[test]
 fn n15_a_flood_costs_its_own_tenant_its_oldest_events() {
     let now = Instant::now();
@@ -126,7 +126,7 @@ fn n15_a_flood_costs_its_own_tenant_its_oldest_events() {
     assert_eq!((delivered, hanging.len()), (200, PER_HOST as usize));
 }
 
-/// N15: many hosts instead of ports; many workspaces of one company instead of hosts.
+/// Many hosts instead of ports; many workspaces of one company instead of hosts.
 #[test]
 fn n15_each_level_has_its_share_of_the_queue() {
     let now = Instant::now();
@@ -171,7 +171,7 @@ fn n15_large_events_take_as_many_places() {
     assert_eq!(scheduler.push(waiting("b", 2, URL), now, now).len(), 0);
 }
 
-/// N15: receivers that hang, of one tenant and of two.
+/// Receivers that hang, of one tenant and of two.
 #[test]
 fn n15_each_level_has_its_share_of_tries() {
     let now = Instant::now();
@@ -249,7 +249,7 @@ fn retries_wait_for_their_time() {
 
 /// A receiver that always fails, 10,000 events for it, one hour.
 #[test]
-fn a_receiver_that_is_gone_is_tried_now_and_then() {
+fn t88_a_receiver_that_is_gone_is_tried_now_and_then() {
     let began = Instant::now();
     let mut now = began;
     let mut scheduler = Scheduler::default();
@@ -278,7 +278,7 @@ fn a_receiver_that_is_gone_is_tried_now_and_then() {
     assert_eq!(start(&mut scheduler, now).len(), PER_LANE as usize);
 }
 
-/// N15: a receiver that several tenants share is left alone for the one whose URL fails there.
+/// A receiver that several tenants share is left alone for the one whose URL fails there.
 #[test]
 fn n15_a_lane_that_is_left_alone_is_its_tenants() {
     let now = Instant::now();
