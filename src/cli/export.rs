@@ -19,7 +19,7 @@ use crate::model::link::Link;
 use crate::model::tag::Tag;
 use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::private_files::Replacement;
-use crate::table::keys;
+use crate::table::keys::{self, Kind};
 use crate::table::record::{Corrupt, Staged, Stored, decode_clicks};
 
 /// Arguments of `export`.
@@ -145,30 +145,30 @@ fn misread(record: &Record, error: &Corrupt) -> LogError {
 
 impl Surroundings {
     fn take(&mut self, record: &Record) -> Result<(), Corrupt> {
-        match record.key.first() {
-            Some(b'd') => {
+        match Kind::of(&record.key) {
+            Some(Kind::Domain) => {
                 let domain = Domain::decode(&record.value)?;
                 self.domains.insert(domain.number, Arc::new(domain));
             }
-            Some(b'w') => {
+            Some(Kind::Workspace) => {
                 let workspace = Workspace::decode(&record.value)?;
                 self.workspaces.insert(workspace.number, Arc::new(workspace));
             }
-            Some(b't') => {
+            Some(Kind::Tag) => {
                 let tag = Tag::decode(&record.value)?;
                 self.tags.insert(tag.id, tag);
             }
-            Some(b'k') => {
+            Some(Kind::ApiKey) => {
                 let key = ApiKey::decode(&record.value)?;
                 self.keys.insert(key.id, Arc::new(key));
             }
-            Some(b'c') => {
+            Some(Kind::Clicks) => {
                 if let Some((id, _)) = keys::parse_clicks(&record.key) {
                     *self.clicks.entry(id).or_default() += decode_clicks(&record.value)?;
                 }
             }
-            Some(b'l') => self.links += 1,
-            Some(b'u') => self.staging.extend(keys::parse_staging(&record.key)),
+            Some(Kind::Link) => self.links += 1,
+            Some(Kind::Staging) => self.staging.extend(keys::parse_staging(&record.key)),
             _ => {}
         }
         Ok(())

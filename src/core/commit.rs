@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::log::{CommitError, Position, Precondition, Proposal, Put};
 use crate::model::id::Id;
 use crate::table::keys;
-use crate::table::record::{Answer, Stored, StoredOutcome};
+use crate::table::record::{OutcomeRecord, Stored, StoredOutcome};
 
 /// How often a command is tried again when others changed what it relies on.
 pub(super) const ATTEMPTS: usize = 8;
@@ -56,15 +56,15 @@ impl Effect {
 
     /// Records what the request did, so that its repetition is answered alike. Relies on nobody
     /// having recorded it before: a twin whose answer is not visible yet must not do it again.
-    pub(super) fn answer(
+    pub(super) fn store_outcome(
         &mut self,
         claim: Option<Claim>,
         now: Timestamp,
         outcome: impl FnOnce() -> StoredOutcome,
     ) {
         if let Some(claim) = claim {
-            let answer = Answer { body: claim.body, at: now, outcome: outcome() };
-            self.create(keys::answer(&claim.scope), answer.encode());
+            let record = OutcomeRecord { body: claim.body, at: now, outcome: outcome() };
+            self.create(keys::outcome(&claim.scope), record.encode());
         }
     }
 }

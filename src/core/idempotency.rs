@@ -11,7 +11,7 @@ use crate::model::id::Id;
 use crate::model::tag::Tag;
 use crate::model::workspace::{Company, WorkspaceNumber};
 use crate::table::keys;
-use crate::table::record::{Answer, StoredOutcome, Tombstone};
+use crate::table::record::{OutcomeRecord, StoredOutcome, Tombstone};
 
 /// How long an answer is kept: the 24 hours of docs/decisions.md A8.
 pub(super) const KEPT_MILLIS: i64 = 24 * 60 * 60 * 1_000;
@@ -54,29 +54,29 @@ pub enum Created {
     Import(Box<ImportView>),
 }
 
-pub(super) fn is_over(answer: &Answer, now: Timestamp) -> bool {
-    now.as_millis() - answer.at.as_millis() > KEPT_MILLIS
+pub(super) fn is_over(record: &OutcomeRecord, now: Timestamp) -> bool {
+    now.as_millis() - record.at.as_millis() > KEPT_MILLIS
 }
 
 impl Links {
     /// What an earlier request under this claim did.
     pub async fn replay(&self, context: &Context) -> Result<Previous, Error> {
         let Some(claim) = context.claim else { return Ok(Previous::New) };
-        let key = keys::answer(&claim.scope);
+        let key = keys::outcome(&claim.scope);
         let found = {
             let key = key.clone();
-            self.blocking(move |shared| Ok(shared.table.get::<Answer>(&key)?)).await?
+            self.blocking(move |shared| Ok(shared.table.get::<OutcomeRecord>(&key)?)).await?
         };
         let Some(found) = found else { return Ok(Previous::New) };
-        let answer = found.record;
-        if is_over(&answer, context.now) {
-            return self.forget_answer(context, key, found.revision).await;
+        let record = found.record;
+        if is_over(&record, context.now) {
+            return self.forget_outcome(context, key, found.revision).await;
         }
-        if answer.body != claim.body {
+        if record.body != claim.body {
             return Ok(Previous::Other);
         }
         let gone = || Error::NotFound("what the first request made");
-        let outcome = match answer.outcome {
+        let outcome = match record.outcome {
             StoredOutcome::Bulk(bulk) if bulk.done < bulk.of => return Ok(Previous::New),
             StoredOutcome::Bulk(bulk) => Created::Bulk(self.bulk_view(bulk).await?),
             StoredOutcome::Link { workspace, id } => {
@@ -118,7 +118,7 @@ impl Links {
             StoredOutcome::Import(id) => {
                 let Some(import) = self.import_again(id).await? else {
                     // Nothing is left of it, and nobody refused it: it may be made now.
-                    return self.forget_answer(context, key, found.revision).await;
+                    return self.forget_outcome(context, key, found.revision).await;
                 };
                 Created::Import(Box::new(import))
             }
@@ -128,7 +128,7 @@ impl Links {
 
     /// Removes an answer, so that the request may be done anew: its new answer relies on there
     /// being none.
-    async fn forget_answer(
+    async fn forget_outcome(
         &self,
         context: &Context,
         key: bytes::Bytes,

@@ -8,7 +8,8 @@ use super::idempotency::is_over;
 use super::{Error, Links};
 use crate::clock::Timestamp;
 use crate::log::{CommitError, Position, Proposal, Put};
-use crate::table::record::{Answer, Tombstone};
+use crate::table::keys::Kind;
+use crate::table::record::{OutcomeRecord, Tombstone};
 
 /// Records removed per Change by the sweep.
 const REMOVALS_PER_CHANGE: usize = 1_024;
@@ -59,13 +60,13 @@ impl Links {
             .blocking(move |shared| {
                 let mut over: Vec<bytes::Bytes> = Vec::new();
                 let mut deleted = BTreeSet::new();
-                shared.table.each::<Answer>(b"a", &mut |key, answer| {
-                    if is_over(&answer, now) {
+                shared.table.each::<OutcomeRecord>(&Kind::Outcome.prefix(), &mut |key, record| {
+                    if is_over(&record, now) {
                         over.push(bytes::Bytes::copy_from_slice(key));
                     }
                     true
                 })?;
-                shared.table.each::<Tombstone>(b"x", &mut |key, tombstone| {
+                shared.table.each::<Tombstone>(&Kind::Tombstone.prefix(), &mut |key, tombstone| {
                     if now.as_millis() - tombstone.deleted_at.as_millis() > kept {
                         over.push(bytes::Bytes::copy_from_slice(key));
                         deleted.insert(tombstone.link.id);

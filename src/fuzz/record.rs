@@ -12,7 +12,7 @@ use crate::model::webhook::WebhookSecret;
 use crate::model::workspace::{Company, Workspace};
 use crate::table::keys;
 use crate::table::record::{
-    Answer, Applied, Cell, Chunk, FrozenId, LinkAt, Number, Staged, Stored, TagName, Tombstone,
+    Applied, Cell, Chunk, FrozenId, LinkAt, Number, OutcomeRecord, Staged, Stored, TagName, Tombstone,
     WaitingDeliveries, WorkMark, decode_clicks, encode_clicks,
 };
 
@@ -38,7 +38,7 @@ static KINDS: &[fn(&[u8])] = &[
     held::<FrozenId>,
     held::<WorkMark>,
     held::<ContactKey>,
-    held::<Answer>,
+    held::<OutcomeRecord>,
     held::<WebhookSecret>,
     held::<WaitingDeliveries>,
     held::<Tombstone>,

@@ -4,10 +4,11 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use super::keys::Kind;
 use super::record::{Applied, Cell};
 use super::store::Store;
-use super::{Error, Table, decoded, history, keys};
-use crate::log::{AppliedState, CLICKS_PREFIX, Fingerprint, HistoryEntry, LogError, Position, Record};
+use super::{Error, Table, decoded, history};
+use crate::log::{AppliedState, Fingerprint, HistoryEntry, LogError, Position, Record};
 
 fn witness_error(error: &Error) -> LogError {
     LogError::AppliedState(error.to_string())
@@ -48,8 +49,8 @@ impl AppliedState for Table {
     fn each_record(&self, each: &mut dyn FnMut(Record) -> Result<(), LogError>) -> Result<(), LogError> {
         let store = self.0.store.read().clone();
         let Some(store) = store.as_ref() else { return Ok(()) };
-        for kind in keys::RECORD_KINDS {
-            for pair in store.prefix(&[*kind]) {
+        for kind in Kind::records() {
+            for pair in store.prefix(&kind.prefix()) {
                 let (key, bytes) = pair.map_err(|error| witness_error(&error))?;
                 let cell = Cell::decode(&key, &bytes).map_err(|error| witness_error(&error.into()))?;
                 each(Record {
@@ -66,8 +67,8 @@ impl AppliedState for Table {
 /// Sums up all records, as of the position last written.
 fn sum_records(store: &Store, mark: &Applied) -> Result<Fingerprint, Error> {
     let mut fingerprint = Fingerprint::default();
-    for kind in keys::RECORD_KINDS.iter().filter(|kind| **kind != CLICKS_PREFIX) {
-        for pair in store.prefix(&[*kind]) {
+    for kind in Kind::records().filter(|kind| *kind != Kind::Clicks) {
+        for pair in store.prefix(&kind.prefix()) {
             let (key, bytes) = pair?;
             let cell = Cell::decode(&key, &bytes)?;
             if cell.revision <= mark.position {

@@ -8,17 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::keys::{self, Kind};
 use super::progress::Progress;
 use super::record::{Applied, Cell, Corrupt, decode_clicks};
 use super::scrub::Pass;
 use super::sort::Sorter;
 use super::store::StoreError;
 use super::write::{self, Added, Counts};
-use super::{Error, NAP, Shared, Table, history, keys};
+use super::{Error, NAP, Shared, Table, history};
 use crate::clock::Clock;
 use crate::log::{
-    CLICKS_PREFIX, Change, Entry, Fingerprint, Follow, Follower, HistoryEntry, Log, LogError, Position, Put,
-    SnapshotReader, TableFate, table_fate,
+    Change, Entry, Fingerprint, Follow, Follower, HistoryEntry, Log, LogError, Position, Put, SnapshotReader,
+    TableFate, table_fate,
 };
 use crate::model::id::Id;
 use crate::model::node::NodeNumber;
@@ -414,7 +415,7 @@ impl Applier {
         while let Some(record) = snapshot.next()? {
             if record.revision <= oldest
                 || record.revision > applied
-                || record.key.first() == Some(&CLICKS_PREFIX)
+                || Kind::of(&record.key) == Some(Kind::Clicks)
             {
                 continue;
             }
@@ -509,7 +510,6 @@ impl Applier {
     }
 }
 
-/// Whether sled found no room on the disk.
 /// The click total that a put writes, unless it is the `own` node's.
 fn total_of_other(put: &Put, own: NodeNumber) -> Option<(Id, NodeNumber, u64)> {
     if !put.is_clicks() {
@@ -519,6 +519,7 @@ fn total_of_other(put: &Put, own: NodeNumber) -> Option<(Id, NodeNumber, u64)> {
     Some((id, node, decode_clicks(put.value.as_ref()?).ok()?))
 }
 
+/// Returns whether sled found the disk full.
 fn is_full(error: &Error) -> bool {
     matches!(error, Error::Store(StoreError::Sled(sled::Error::Io(error))) if error.kind() == io::ErrorKind::StorageFull)
 }

@@ -1,39 +1,7 @@
-//! The table's keys: one byte of kind, then fixed-width numbers in big-endian, then text, so that
-//! ranges are scans in order. Small letters are records, as the log carries them; capitals are
-//! derived by the table alone.
+//! The keys of the table. A key is one byte, its [`Kind`], then numbers of fixed width in big-endian, then
+//! text: keys of one kind sort by number, so a range of them is one scan.
 //!
-//! | key | record | key | derived |
-//! |---|---|---|---|
-//! | `l` domain code | link | `L` workspace id | where the link of this id lives |
-//! | `x` workspace id | tombstone | `G` workspace tag id | the same, by tag |
-//! | `c` id node | click total | `C` workspace campaign id | the same, by campaign |
-//! | `d` domain | domain | `I` id | workspace of the link or tombstone of this id |
-//! | `h` name | domain of this name | `A` campaign workspace | workspaces that have a campaign of this id |
-//! | `w` workspace | workspace | `N` workspace | number of its links |
-//! | `i` id | workspace of this id | `D` domain | number of links on it |
-//! | `o` id | company | `T` workspace tag | number of its links; without a tag, of the workspace's tags |
-//! | `k` id | API key | `K` workspace campaign | likewise of campaigns |
-//! | `t` workspace id | tag | `S` workspace import counter | what the import adds to a counter when it completes |
-//! | `n` workspace name | tag of this name | `F` workspace id | as `L`, of links with placeholders |
-//! | | | `V` | version of what is derived |
-//! | | | `H` number | the log's history, in chunks |
-//! | | | `M` | the position applied |
-//! | `a` scope | idempotency answer | | |
-//! | `j` | what contact links are signed with | | |
-//! | `y` workspace | webhook secret | | |
-//! | `q` id node | deliveries that wait over a restart | | |
-//! | `m` workspace id | campaign | | |
-//! | `b` workspace | credits left | | |
-//! | `s` id | snapshot | `W` workspace id | its snapshots |
-//! | `f` content number | chunk of a snapshot's content | | |
-//! | `g` content | content that no snapshot has | | |
-//! | `e` id | share | | |
-//! | `p` content id | import | | |
-//! | `r` id | content of the import of this id | | |
-//! | `u` workspace id | import under way: its links are hidden | | |
-//! | `v` relationship number | company of this number | | |
-//!
-//! `h`, `i`, `n` and `v` make names unique by being keys: of two who race, the log refuses one.
+//! No other part builds or takes apart a key (`suite::layers::keys_are_built_in_the_table_only`).
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -44,82 +12,223 @@ use crate::model::node::NodeNumber;
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 
-/// First bytes of record keys, in ascending order.
-pub const RECORD_KINDS: &[u8] = b"abcdefghijklmnopqrstuvwxy";
+/// Defines [`Kind`] and [`Kind::ALL`] from one list.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $byte:expr,)*) => {
+        /// The first byte of a key. Small letters are records, as the log contains them. Capitals are
+        /// derived by the table. Each variant's doc gives the bytes behind it, then the value.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Kind {
+            $($(#[$doc])* $name = $byte,)*
+        }
 
-/// Key of the key that contact links are signed with.
-pub const CONTACT_KEY: &[u8] = b"j";
-
-/// Key of the position applied. Neither record nor index.
-pub const APPLIED: &[u8] = b"M";
-
-/// Key of the version of the derived entries. Neither record nor index.
-pub const INDEX_VERSION: &[u8] = b"V";
-
-/// First byte of the chunks of the log's history.
-pub const HISTORY: u8 = b'H';
-
-/// Key of a chunk of the log's history.
-pub fn history(number: u64) -> Bytes {
-    key(HISTORY, &[&number.to_be_bytes()])
+        impl Kind {
+            /// All kinds: records in ascending order, then what is derived.
+            const ALL: &[Kind] = &[$(Kind::$name),*];
+        }
+    };
 }
-fn key(kind: u8, parts: &[&[u8]]) -> Bytes {
+
+kinds! {
+    /// Scope: outcome of a request with an `Idempotency-Key`.
+    Outcome = b'a',
+    /// Workspace: credits left.
+    Balance = b'b',
+    /// Link id, node: click total.
+    Clicks = CLICKS_PREFIX,
+    /// Domain: domain.
+    Domain = b'd',
+    /// Share id: share.
+    Share = b'e',
+    /// Content id, number: chunk of a snapshot's content.
+    Chunk = b'f',
+    /// Content id: mark of content that no snapshot has, or none has yet.
+    ContentMark = b'g',
+    /// Host name: domain of this name. Unique: the log refuses the second of two concurrent creations.
+    HostName = b'h',
+    /// Workspace id: workspace of this id. Unique.
+    WorkspaceId = b'i',
+    /// Nothing: the key that signs contact links.
+    ContactKey = b'j',
+    /// API key id: API key.
+    ApiKey = b'k',
+    /// Domain, code: link.
+    Link = b'l',
+    /// Workspace, campaign id: campaign.
+    Campaign = b'm',
+    /// Workspace, name: tag of this name. Unique.
+    TagName = b'n',
+    /// Company id: company.
+    Company = b'o',
+    /// Content id, import id: import.
+    Import = b'p',
+    /// Batch id, node: webhook deliveries that wait over a restart.
+    WaitingDeliveries = b'q',
+    /// Import id: content of the import.
+    ImportContent = b'r',
+    /// Snapshot id: snapshot.
+    Snapshot = b's',
+    /// Workspace, tag id: tag.
+    Tag = b't',
+    /// Workspace, import id: mark of an import under way.
+    Staging = b'u',
+    /// Relationship number: company of this number. Unique.
+    RelationshipNumber = b'v',
+    /// Workspace: workspace.
+    Workspace = b'w',
+    /// Workspace, link id: tombstone of a deleted link.
+    Tombstone = b'x',
+    /// Workspace: webhook secret.
+    WebhookSecret = b'y',
+    /// Campaign id, zero byte, workspace: nothing. Finds the workspaces that have a campaign of this id.
+    CampaignOwner = b'A',
+    /// Workspace, campaign id, zero byte, link id: [`index_value`].
+    ListedByCampaign = b'C',
+    /// Domain: number of links on it.
+    DomainLinkCount = b'D',
+    /// Workspace, link id: [`index_value`] of a link with placeholders.
+    Fillable = b'F',
+    /// Workspace, tag id, link id: [`index_value`].
+    ListedByTag = b'G',
+    /// Number: chunk of the log's history.
+    History = b'H',
+    /// Link id: workspace of this link or tombstone.
+    LinkOwner = b'I',
+    /// Workspace: number of its campaigns. Workspace, campaign id: number of links of the campaign.
+    CampaignCount = b'K',
+    /// Workspace, link id: [`index_value`].
+    Listed = b'L',
+    /// Nothing: the position applied.
+    Applied = b'M',
+    /// Workspace: number of its links.
+    LinkCount = b'N',
+    /// Workspace, import id, key of a counter: what the import adds to the counter when it completes.
+    StagedCount = b'S',
+    /// Workspace: number of its tags. Workspace, tag id: number of links with the tag.
+    TagCount = b'T',
+    /// Nothing: the version of the derived entries.
+    IndexVersion = b'V',
+    /// Workspace, snapshot id: nothing. Lists the snapshots of a workspace.
+    SnapshotOfWorkspace = b'W',
+}
+
+impl Kind {
+    /// Returns the kind of a key, `None` if no kind has its first byte.
+    pub fn of(key: &[u8]) -> Option<Kind> {
+        BY_BYTE[usize::from(*key.first()?)]
+    }
+
+    /// Returns the kinds of records, in ascending order.
+    pub fn records() -> impl Iterator<Item = Kind> {
+        Kind::ALL.iter().copied().filter(|kind| kind.is_record())
+    }
+
+    /// Returns whether the log contains keys of this kind.
+    pub fn is_record(self) -> bool {
+        self.byte().is_ascii_lowercase()
+    }
+
+    /// Returns the prefix of all keys of this kind.
+    pub const fn prefix(self) -> [u8; 1] {
+        [self.byte()]
+    }
+
+    const fn byte(self) -> u8 {
+        self as u8
+    }
+
+    /// Returns what follows the kind in a key, `None` if the key is of another kind.
+    fn rest(self, key: &[u8]) -> Option<&[u8]> {
+        key.strip_prefix(&self.prefix())
+    }
+}
+
+/// [`Kind::of`] by the first byte. A table, since every pair of a scrub is looked up.
+const BY_BYTE: [Option<Kind>; 256] = {
+    let mut kinds = [None; 256];
+    let mut at = 0;
+    while at < Kind::ALL.len() {
+        kinds[Kind::ALL[at].byte() as usize] = Some(Kind::ALL[at]);
+        at += 1;
+    }
+    kinds
+};
+
+/// The key of the position applied.
+pub(super) const APPLIED: &[u8] = &Kind::Applied.prefix();
+
+/// The key of the version of the derived entries.
+pub(super) const INDEX_VERSION: &[u8] = &Kind::IndexVersion.prefix();
+
+/// The key of the record that contact links are signed with.
+pub const CONTACT_KEY: &[u8] = &Kind::ContactKey.prefix();
+
+fn key(kind: Kind, parts: &[&[u8]]) -> Bytes {
     let mut key = BytesMut::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
-    key.put_u8(kind);
+    key.put_u8(kind.byte());
     for part in parts {
         key.put_slice(part);
     }
     key.freeze()
 }
 
-/// Key of a link.
+/// Splits what follows the kind into a workspace and the rest.
+fn split_workspace(rest: &[u8]) -> Option<(WorkspaceNumber, &[u8])> {
+    let (number, rest) = rest.split_first_chunk::<4>()?;
+    Some((WorkspaceNumber(u32::from_be_bytes(*number)), rest))
+}
+
+/// Parses a workspace and an id, with nothing behind them.
+fn parse_workspace_and_id(rest: &[u8]) -> Option<(WorkspaceNumber, Id)> {
+    let (workspace, id) = split_workspace(rest)?;
+    Some((workspace, Id::from_bits(u128::from_be_bytes(id.try_into().ok()?))))
+}
+
+/// Returns the key of a link.
 pub fn link(domain: DomainNumber, code: &str) -> Bytes {
-    key(b'l', &[&domain.0.to_be_bytes(), code.as_bytes()])
+    key(Kind::Link, &[&domain.0.to_be_bytes(), code.as_bytes()])
 }
 
-/// Prefix of all links.
-pub const LINKS: &[u8] = b"l";
-
-/// Prefix of the links of one domain.
+/// Returns the prefix of the links of one domain.
 pub fn links_on(domain: DomainNumber) -> Bytes {
-    key(b'l', &[&domain.0.to_be_bytes()])
+    key(Kind::Link, &[&domain.0.to_be_bytes()])
 }
 
-/// The domain and code in the key of a link.
+/// Returns the domain and code in the key of a link.
 pub fn parse_link(key: &[u8]) -> Option<(DomainNumber, &str)> {
-    let (domain, code) = key.strip_prefix(b"l")?.split_first_chunk::<4>()?;
+    let (domain, code) = Kind::Link.rest(key)?.split_first_chunk::<4>()?;
     Some((DomainNumber(u32::from_be_bytes(*domain)), std::str::from_utf8(code).ok()?))
 }
 
-/// Key of what is left of a deleted link.
+/// Returns the key of a deleted link's tombstone.
 pub fn tombstone(workspace: WorkspaceNumber, id: Id) -> Bytes {
-    key(b'x', &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
+    key(Kind::Tombstone, &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
 }
 
-/// Key of the clicks of a link that one node counted.
+/// Returns the key of the clicks of a link that one node counted.
 pub fn clicks(id: Id, node: NodeNumber) -> Bytes {
-    key(CLICKS_PREFIX, &[&id.bits().to_be_bytes(), number_of(node, &node.0.to_be_bytes())])
+    key(Kind::Clicks, &[&id.bits().to_be_bytes(), node_suffix(node, &node.0.to_be_bytes())])
 }
 
-/// Prefix of the click totals of a link, one for each node that counted some.
+/// Returns the prefix of the click totals of a link, one for each node that counted some.
 pub fn clicks_of(id: Id) -> Bytes {
     clicks(id, NodeNumber::ALONE)
 }
 
-/// The link and the node in the key of a click total.
+/// Returns the link and the node in the key of a click total.
 pub fn parse_clicks(key: &[u8]) -> Option<(Id, NodeNumber)> {
-    of_node(key.strip_prefix(&[CLICKS_PREFIX])?)
+    parse_id_and_node(Kind::Clicks.rest(key)?)
 }
 
-/// What a key has of its node: nothing for [`NodeNumber::ALONE`], so that keys are as they were before there
-/// were nodes.
-fn number_of(node: NodeNumber, bytes: &[u8]) -> &[u8] {
+/// Returns the bytes of a node at the end of a key: none for [`NodeNumber::ALONE`], whose keys are those
+/// of versions that knew no nodes.
+fn node_suffix(node: NodeNumber, bytes: &[u8]) -> &[u8] {
     if node == NodeNumber::ALONE { &[] } else { bytes }
 }
 
-/// An id, and the node behind it.
-fn of_node(key: &[u8]) -> Option<(Id, NodeNumber)> {
-    let (id, node) = key.split_first_chunk::<16>()?;
+fn parse_id_and_node(rest: &[u8]) -> Option<(Id, NodeNumber)> {
+    let (id, node) = rest.split_first_chunk::<16>()?;
     let node = match node {
         [] => NodeNumber::ALONE,
         // The number 0 is never written: it would be a second key of one record.
@@ -128,369 +237,351 @@ fn of_node(key: &[u8]) -> Option<(Id, NodeNumber)> {
     Some((Id::from_bits(u128::from_be_bytes(*id)), node))
 }
 
-/// Key of a domain.
+/// Returns the key of a domain.
 pub fn domain(number: DomainNumber) -> Bytes {
-    key(b'd', &[&number.0.to_be_bytes()])
+    key(Kind::Domain, &[&number.0.to_be_bytes()])
 }
 
-/// The domain in the key of one.
+/// Returns the number in the key of a domain.
 pub fn parse_domain(key: &[u8]) -> Option<DomainNumber> {
-    let number = key.strip_prefix(b"d")?.try_into().ok()?;
+    let number = Kind::Domain.rest(key)?.try_into().ok()?;
     Some(DomainNumber(u32::from_be_bytes(number)))
 }
 
-/// Key of a workspace.
+/// Returns the key of a workspace.
 pub fn workspace(number: WorkspaceNumber) -> Bytes {
-    key(b'w', &[&number.0.to_be_bytes()])
+    key(Kind::Workspace, &[&number.0.to_be_bytes()])
 }
 
-/// Key of a workspace's credits.
+/// Returns the key of a workspace's credits.
 pub fn balance(workspace: WorkspaceNumber) -> Bytes {
-    key(b'b', &[&workspace.0.to_be_bytes()])
+    key(Kind::Balance, &[&workspace.0.to_be_bytes()])
 }
 
-/// Key of a domain's name.
+/// Returns the key of a domain's name.
 pub fn host_name(name: &str) -> Bytes {
-    key(b'h', &[name.as_bytes()])
+    key(Kind::HostName, &[name.as_bytes()])
 }
 
-/// Key of a workspace's id.
+/// Returns the key of a workspace's id.
 pub fn workspace_id(id: &ForeignId) -> Bytes {
-    key(b'i', &[id.as_str().as_bytes()])
+    key(Kind::WorkspaceId, &[id.as_str().as_bytes()])
 }
 
-/// Key of a company.
+/// Returns the key of a company.
 pub fn company(id: &ForeignId) -> Bytes {
-    key(b'o', &[id.as_str().as_bytes()])
+    key(Kind::Company, &[id.as_str().as_bytes()])
 }
 
-/// Prefix of all companies.
-pub const COMPANIES: &[u8] = b"o";
-
-/// Key of a company's relationship number.
+/// Returns the key of a company's relationship number.
 pub fn relationship_number(number: &str) -> Bytes {
-    key(b'v', &[number.as_bytes()])
+    key(Kind::RelationshipNumber, &[number.as_bytes()])
 }
 
-/// Key of an API key.
+/// Returns the key of an API key.
 pub fn api_key(id: Id) -> Bytes {
-    key(b'k', &[&id.bits().to_be_bytes()])
+    key(Kind::ApiKey, &[&id.bits().to_be_bytes()])
 }
 
-/// Key of a tag.
+/// Returns the key of a tag.
 pub fn tag(workspace: WorkspaceNumber, id: Id) -> Bytes {
-    key(b't', &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
+    key(Kind::Tag, &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
 }
 
-/// Prefix of the tags of one workspace.
+/// Returns the prefix of the tags of one workspace.
 pub fn tags_of(workspace: WorkspaceNumber) -> Bytes {
-    key(b't', &[&workspace.0.to_be_bytes()])
+    key(Kind::Tag, &[&workspace.0.to_be_bytes()])
 }
 
-/// Key of a tag's name.
+/// Returns the key of a tag's name.
 pub fn tag_name(workspace: WorkspaceNumber, name: &str) -> Bytes {
-    key(b'n', &[&workspace.0.to_be_bytes(), name.as_bytes()])
+    key(Kind::TagName, &[&workspace.0.to_be_bytes(), name.as_bytes()])
 }
 
-/// Key of a campaign. Unlike other ids, a vendor's may have any length, and ends the key.
+/// Returns the key of a campaign. The id ends the key, since ids of vendors have any length.
 pub fn campaign(workspace: WorkspaceNumber, id: &ForeignId) -> Bytes {
-    key(b'm', &[&workspace.0.to_be_bytes(), id.as_str().as_bytes()])
+    key(Kind::Campaign, &[&workspace.0.to_be_bytes(), id.as_str().as_bytes()])
 }
 
-/// Prefix of the campaigns of one workspace.
+/// Returns the prefix of the campaigns of one workspace.
 pub fn campaigns_of(workspace: WorkspaceNumber) -> Bytes {
-    key(b'm', &[&workspace.0.to_be_bytes()])
+    key(Kind::Campaign, &[&workspace.0.to_be_bytes()])
 }
 
-/// The key of a record that is held in memory whole.
+/// The key of a record that the core keeps in memory, all of its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // Each variant is the kind of the same name.
 pub enum DirectoryKey {
-    /// Of a domain.
     Domain(DomainNumber),
-    /// Of a workspace.
     Workspace(WorkspaceNumber),
-    /// Of a company.
     Company(ForeignId),
-    /// Of an API key.
-    Key(Id),
-    /// Of a workspace's webhook secret.
+    ApiKey(Id),
     WebhookSecret(WorkspaceNumber),
-    /// Of what signs contact links.
     ContactKey,
 }
 
 impl DirectoryKey {
-    /// First bytes of these keys, in the order in which records may rely on each other.
-    pub const KINDS: &[u8] = b"dwokyj";
+    /// Kinds of these keys, in the order in which records may refer to each other.
+    pub const KINDS: [Kind; 6] =
+        [Kind::Domain, Kind::Workspace, Kind::Company, Kind::ApiKey, Kind::WebhookSecret, Kind::ContactKey];
 
     /// Returns `None` for the keys of all other records.
     pub fn parse(key: &[u8]) -> Option<DirectoryKey> {
-        let (kind, rest) = key.split_first()?;
+        let (_, rest) = key.split_first()?;
         let number = || rest.try_into().ok().map(u32::from_be_bytes);
-        match kind {
-            b'd' => number().map(|number| DirectoryKey::Domain(DomainNumber(number))),
-            b'w' => number().map(|number| DirectoryKey::Workspace(WorkspaceNumber(number))),
-            b'o' => {
+        match Kind::of(key)? {
+            Kind::Domain => number().map(|number| DirectoryKey::Domain(DomainNumber(number))),
+            Kind::Workspace => number().map(|number| DirectoryKey::Workspace(WorkspaceNumber(number))),
+            Kind::Company => {
                 let id = std::str::from_utf8(rest).ok()?;
                 ForeignId::parse("id", id).ok().map(DirectoryKey::Company)
             }
-            b'k' => {
+            Kind::ApiKey => {
                 let id = u128::from_be_bytes(rest.try_into().ok()?);
-                Some(DirectoryKey::Key(Id::from_bits(id)))
+                Some(DirectoryKey::ApiKey(Id::from_bits(id)))
             }
-            b'y' => number().map(|number| DirectoryKey::WebhookSecret(WorkspaceNumber(number))),
-            b'j' => Some(DirectoryKey::ContactKey),
+            Kind::WebhookSecret => {
+                number().map(|number| DirectoryKey::WebhookSecret(WorkspaceNumber(number)))
+            }
+            Kind::ContactKey => Some(DirectoryKey::ContactKey),
             _ => None,
         }
     }
 }
 
-/// Key of an idempotency answer.
-pub fn answer(scope: &[u8; 16]) -> Bytes {
-    key(b'a', &[scope])
+/// Returns the key of the outcome of a request with an `Idempotency-Key`.
+pub fn outcome(scope: &[u8; 16]) -> Bytes {
+    key(Kind::Outcome, &[scope])
 }
 
-/// Key of a workspace's webhook secret.
+/// Returns the key of a workspace's webhook secret.
 pub fn webhook_secret(workspace: WorkspaceNumber) -> Bytes {
-    key(b'y', &[&workspace.0.to_be_bytes()])
+    key(Kind::WebhookSecret, &[&workspace.0.to_be_bytes()])
 }
 
-/// Key of some deliveries that wait over a restart.
+/// Returns the key of a batch of deliveries that wait over a restart.
 pub fn waiting(id: Id, node: NodeNumber) -> Bytes {
-    key(b'q', &[&id.bits().to_be_bytes(), number_of(node, &node.0.to_be_bytes())])
+    key(Kind::WaitingDeliveries, &[&id.bits().to_be_bytes(), node_suffix(node, &node.0.to_be_bytes())])
 }
 
-/// The batch and the node in the key of deliveries that wait.
+/// Returns the batch and the node in the key of waiting deliveries.
 pub fn parse_waiting(key: &[u8]) -> Option<(Id, NodeNumber)> {
-    of_node(key.strip_prefix(WAITING)?)
+    parse_id_and_node(Kind::WaitingDeliveries.rest(key)?)
 }
 
-/// Prefix of all deliveries that wait over a restart.
-pub const WAITING: &[u8] = b"q";
-
-/// Key of a snapshot.
+/// Returns the key of a snapshot.
 pub fn snapshot(id: &ForeignId) -> Bytes {
-    key(b's', &[id.as_str().as_bytes()])
+    key(Kind::Snapshot, &[id.as_str().as_bytes()])
 }
 
-/// Prefix of all snapshots.
-pub const SNAPSHOTS: &[u8] = b"s";
-
-/// Key that says that a workspace has a snapshot.
-pub(super) fn snapshot_of(workspace: WorkspaceNumber, id: &ForeignId) -> Bytes {
-    key(b'W', &[&workspace.0.to_be_bytes(), id.as_str().as_bytes()])
+/// Returns the key that lists a snapshot in its workspace.
+pub(super) fn snapshot_of_workspace(workspace: WorkspaceNumber, id: &ForeignId) -> Bytes {
+    key(Kind::SnapshotOfWorkspace, &[&workspace.0.to_be_bytes(), id.as_str().as_bytes()])
 }
 
-/// Prefix of the snapshots of a workspace.
+/// Returns the prefix of the keys of [`snapshot_of_workspace`] for one workspace.
 pub(super) fn snapshots_of(workspace: WorkspaceNumber) -> Bytes {
-    key(b'W', &[&workspace.0.to_be_bytes()])
+    key(Kind::SnapshotOfWorkspace, &[&workspace.0.to_be_bytes()])
 }
 
-/// The key of the snapshot of a key that [`snapshot_of`] made.
-pub(super) fn of_snapshot_of(index: &[u8]) -> Option<Bytes> {
-    Some(key(b's', &[index.get(1 + 4..)?]))
+/// Returns the key of the snapshot that a key of [`snapshot_of_workspace`] lists.
+pub(super) fn listed_snapshot(index: &[u8]) -> Option<Bytes> {
+    let (_, id) = split_workspace(index.get(1..)?)?;
+    Some(key(Kind::Snapshot, &[id]))
 }
 
-/// Key of a chunk of a snapshot's content.
+/// Returns the key of a chunk of a snapshot's content.
 pub fn chunk(frozen: Id, number: u32) -> Bytes {
-    key(b'f', &[&frozen.bits().to_be_bytes(), &number.to_be_bytes()])
+    key(Kind::Chunk, &[&frozen.bits().to_be_bytes(), &number.to_be_bytes()])
 }
 
-/// Prefix of the chunks of a snapshot's content.
+/// Returns the prefix of the chunks of a snapshot's content.
 pub fn chunks_of(frozen: Id) -> Bytes {
-    key(b'f', &[&frozen.bits().to_be_bytes()])
+    key(Kind::Chunk, &[&frozen.bits().to_be_bytes()])
 }
 
-/// Key of the mark of content that no snapshot has, or none has yet.
-pub fn loose(frozen: Id) -> Bytes {
-    key(b'g', &[&frozen.bits().to_be_bytes()])
+/// Returns the key of the mark of content that no snapshot has, or none has yet.
+pub fn content_mark(frozen: Id) -> Bytes {
+    key(Kind::ContentMark, &[&frozen.bits().to_be_bytes()])
 }
 
-/// Prefix of all such marks.
-pub const LOOSE: &[u8] = b"g";
-
-/// Key of a share.
+/// Returns the key of a share.
 pub fn share(id: Id) -> Bytes {
-    key(b'e', &[&id.bits().to_be_bytes()])
+    key(Kind::Share, &[&id.bits().to_be_bytes()])
 }
 
-/// Key of an import.
+/// Returns the key of an import.
 pub fn import(frozen: Id, id: Id) -> Bytes {
-    key(b'p', &[&frozen.bits().to_be_bytes(), &id.bits().to_be_bytes()])
+    key(Kind::Import, &[&frozen.bits().to_be_bytes(), &id.bits().to_be_bytes()])
 }
 
-/// Prefix of the imports of a snapshot's content.
+/// Returns the prefix of the imports of a snapshot's content.
 pub fn imports_of(frozen: Id) -> Bytes {
-    key(b'p', &[&frozen.bits().to_be_bytes()])
+    key(Kind::Import, &[&frozen.bits().to_be_bytes()])
 }
 
-/// Key of the content of an import.
-pub fn imported(id: Id) -> Bytes {
-    key(b'r', &[&id.bits().to_be_bytes()])
+/// Returns the key of the content of an import.
+pub fn import_content(id: Id) -> Bytes {
+    key(Kind::ImportContent, &[&id.bits().to_be_bytes()])
 }
 
-/// Key of the mark of an import under way. While it is there, links that the import staged are
-/// hidden; removing it shows all of them.
+/// Returns the key of the mark of an import under way. While the mark exists, links that the import staged
+/// are hidden. Its removal shows all of them at once.
 pub fn staging(workspace: WorkspaceNumber, import: Id) -> Bytes {
-    key(b'u', &[&workspace.0.to_be_bytes(), &import.bits().to_be_bytes()])
+    key(Kind::Staging, &[&workspace.0.to_be_bytes(), &import.bits().to_be_bytes()])
 }
 
-/// Prefix of the marks of imports under way in a workspace.
+/// Returns the prefix of the marks of imports under way in a workspace.
 pub fn stagings_in(workspace: WorkspaceNumber) -> Bytes {
-    key(b'u', &[&workspace.0.to_be_bytes()])
+    key(Kind::Staging, &[&workspace.0.to_be_bytes()])
 }
 
-/// Prefix of the marks of all imports under way.
-pub const STAGINGS: &[u8] = b"u";
-
-/// The workspace and import in the key of such a mark.
+/// Returns the workspace and import in the key of a [`staging`] mark.
 pub fn parse_staging(key: &[u8]) -> Option<(WorkspaceNumber, Id)> {
-    let (workspace, id) = key.strip_prefix(b"u")?.split_first_chunk::<4>()?;
-    let id = u128::from_be_bytes(id.try_into().ok()?);
-    Some((WorkspaceNumber(u32::from_be_bytes(*workspace)), Id::from_bits(id)))
+    parse_workspace_and_id(Kind::Staging.rest(key)?)
 }
 
-/// Whether a key is an import's.
-pub fn is_import(key: &[u8]) -> bool {
-    key.first() == Some(&b'p')
-}
-
-/// Key of a link's place in its workspace's list.
+/// Returns the key that lists a link in its workspace.
 pub fn listed(workspace: WorkspaceNumber, id: Id) -> Bytes {
-    key(b'L', &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
+    key(Kind::Listed, &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
 }
 
-/// Key of a link with placeholders by workspace and id.
-pub fn fillable(workspace: WorkspaceNumber, id: Id) -> Bytes {
-    key(b'F', &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
-}
-
-/// Prefix of a workspace's links with placeholders.
-pub fn fillable_of(workspace: WorkspaceNumber) -> Bytes {
-    key(b'F', &[&workspace.0.to_be_bytes()])
-}
-
-/// Prefix of a workspace's list.
+/// Returns the prefix of a workspace's list.
 pub fn list_of(workspace: WorkspaceNumber) -> Bytes {
-    key(b'L', &[&workspace.0.to_be_bytes()])
+    key(Kind::Listed, &[&workspace.0.to_be_bytes()])
 }
 
-/// Key of the number of links of a workspace.
-pub fn link_count(workspace: WorkspaceNumber) -> Bytes {
-    key(b'N', &[&workspace.0.to_be_bytes()])
+/// Returns the key that lists a link with placeholders.
+pub fn fillable(workspace: WorkspaceNumber, id: Id) -> Bytes {
+    key(Kind::Fillable, &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
 }
 
-/// Key of the number of links on a domain.
-pub fn domain_link_count(domain: DomainNumber) -> Bytes {
-    key(b'D', &[&domain.0.to_be_bytes()])
+/// Returns the prefix of a workspace's links with placeholders.
+pub fn fillable_of(workspace: WorkspaceNumber) -> Bytes {
+    key(Kind::Fillable, &[&workspace.0.to_be_bytes()])
 }
 
-/// Key of the number of tags of a workspace.
-pub fn tag_count(workspace: WorkspaceNumber) -> Bytes {
-    key(b'T', &[&workspace.0.to_be_bytes()])
-}
-
-/// Key of the number of links that have a tag.
-pub fn tag_link_count(workspace: WorkspaceNumber, tag: Id) -> Bytes {
-    key(b'T', &[&workspace.0.to_be_bytes(), &tag.bits().to_be_bytes()])
-}
-
-/// Key of the number of campaigns of a workspace.
-pub fn campaign_count(workspace: WorkspaceNumber) -> Bytes {
-    key(b'K', &[&workspace.0.to_be_bytes()])
-}
-
-/// Key of the number of links of a campaign.
-pub fn campaign_link_count(workspace: WorkspaceNumber, campaign: &ForeignId) -> Bytes {
-    key(b'K', &[&workspace.0.to_be_bytes(), campaign.as_str().as_bytes()])
-}
-
-/// Key of what an import under way will add to a counter when it completes.
-pub(super) fn staged_count(workspace: WorkspaceNumber, import: Id, counter: &[u8]) -> Bytes {
-    key(b'S', &[&workspace.0.to_be_bytes(), &import.bits().to_be_bytes(), counter])
-}
-
-/// The counter of a key that [`staged_count`] made.
-pub(super) fn parse_staged_count(key: &[u8]) -> Option<&[u8]> {
-    key.get(1 + 4 + 16..).filter(|_| key.first() == Some(&b'S'))
-}
-
-/// Key of the workspace of a link or tombstone.
-pub fn owner_of(id: Id) -> Bytes {
-    key(b'I', &[&id.bits().to_be_bytes()])
-}
-
-/// Key that says that a workspace has a campaign of this id. The zero byte ends the campaign's id, which
-/// cannot hold one.
-pub fn campaign_owner(campaign: &ForeignId, workspace: WorkspaceNumber) -> Bytes {
-    key(b'A', &[campaign.as_str().as_bytes(), &[0], &workspace.0.to_be_bytes()])
-}
-
-/// Prefix of the workspaces that have a campaign of this id.
-pub fn owners_of_campaign(campaign: &ForeignId) -> Bytes {
-    key(b'A', &[campaign.as_str().as_bytes(), &[0]])
-}
-
-/// The workspace at the end of a key that [`campaign_owner`] made.
-pub(super) fn trailing_workspace(key: &[u8]) -> Option<WorkspaceNumber> {
-    let (_, number) = key.split_last_chunk::<4>()?;
-    Some(WorkspaceNumber(u32::from_be_bytes(*number)))
-}
-
-/// The workspace and id in the key of a tombstone.
-pub(super) fn parse_tombstone(key: &[u8]) -> Option<(WorkspaceNumber, Id)> {
-    let (workspace, id) = key.strip_prefix(b"x")?.split_first_chunk::<4>()?;
-    let id = u128::from_be_bytes(id.try_into().ok()?);
-    Some((WorkspaceNumber(u32::from_be_bytes(*workspace)), Id::from_bits(id)))
-}
-
-/// The workspace in the key of a tag.
-pub(super) fn parse_tag(key: &[u8]) -> Option<WorkspaceNumber> {
-    let number = key.strip_prefix(b"t")?.first_chunk::<4>()?;
-    Some(WorkspaceNumber(u32::from_be_bytes(*number)))
-}
-
-/// The workspace and id in the key of a campaign.
-pub(super) fn parse_campaign(key: &[u8]) -> Option<(WorkspaceNumber, ForeignId)> {
-    let (workspace, id) = key.strip_prefix(b"m")?.split_first_chunk::<4>()?;
-    let id = ForeignId::parse("id", std::str::from_utf8(id).ok()?).ok()?;
-    Some((WorkspaceNumber(u32::from_be_bytes(*workspace)), id))
-}
-
-/// Key of a link under one of its tags.
+/// Returns the key that lists a link under one of its tags.
 pub fn tagged(workspace: WorkspaceNumber, tag: Id, id: Id) -> Bytes {
-    key(b'G', &[&workspace.0.to_be_bytes(), &tag.bits().to_be_bytes(), &id.bits().to_be_bytes()])
+    let parts = [&workspace.0.to_be_bytes()[..], &tag.bits().to_be_bytes(), &id.bits().to_be_bytes()];
+    key(Kind::ListedByTag, &parts)
 }
 
-/// Prefix of the links of a tag.
+/// Returns the prefix of the links of a tag.
 pub fn list_of_tag(workspace: WorkspaceNumber, tag: Id) -> Bytes {
-    key(b'G', &[&workspace.0.to_be_bytes(), &tag.bits().to_be_bytes()])
+    key(Kind::ListedByTag, &[&workspace.0.to_be_bytes(), &tag.bits().to_be_bytes()])
 }
 
-/// Key of a link under its campaign. The zero byte ends the campaign's id, which cannot hold one.
+/// Returns the key that lists a link under its campaign. The zero byte ends the campaign's id, which
+/// cannot contain one.
 pub fn campaigned(workspace: WorkspaceNumber, campaign: &ForeignId, id: Id) -> Bytes {
-    key(b'C', &[&workspace.0.to_be_bytes(), campaign.as_str().as_bytes(), &[0], &id.bits().to_be_bytes()])
+    let (workspace, id) = (workspace.0.to_be_bytes(), id.bits().to_be_bytes());
+    key(Kind::ListedByCampaign, &[&workspace, campaign.as_str().as_bytes(), &[0], &id])
 }
 
-/// Prefix of the links of a campaign.
+/// Returns the prefix of the links of a campaign.
 pub fn list_of_campaign(workspace: WorkspaceNumber, campaign: &ForeignId) -> Bytes {
-    key(b'C', &[&workspace.0.to_be_bytes(), campaign.as_str().as_bytes(), &[0]])
+    key(Kind::ListedByCampaign, &[&workspace.0.to_be_bytes(), campaign.as_str().as_bytes(), &[0]])
 }
 
-/// The id that ends the key of an index entry.
+/// Returns the link id that ends the key of a list's entry.
 pub fn trailing_id(key: &[u8]) -> Option<Id> {
     let (_, id) = key.split_last_chunk::<16>()?;
     Some(Id::from_bits(u128::from_be_bytes(*id)))
 }
 
-/// The value of an index entry: where the link lives.
-pub fn place(domain: DomainNumber, code: &ShortCode) -> Vec<u8> {
+/// Returns the value of a list's entry: the domain and code of the link.
+pub fn index_value(domain: DomainNumber, code: &ShortCode) -> Vec<u8> {
     [&domain.0.to_be_bytes()[..], code.as_str().as_bytes()].concat()
 }
 
-/// The key of the link that an index entry's value points to.
-pub fn of_place(value: &[u8]) -> Bytes {
-    key(b'l', &[value])
+/// Returns the key of the link that an [`index_value`] refers to.
+pub fn link_of_index(value: &[u8]) -> Bytes {
+    key(Kind::Link, &[value])
+}
+
+/// Returns the key of the number of links of a workspace.
+pub fn link_count(workspace: WorkspaceNumber) -> Bytes {
+    key(Kind::LinkCount, &[&workspace.0.to_be_bytes()])
+}
+
+/// Returns the key of the number of links on a domain.
+pub fn domain_link_count(domain: DomainNumber) -> Bytes {
+    key(Kind::DomainLinkCount, &[&domain.0.to_be_bytes()])
+}
+
+/// Returns the key of the number of tags of a workspace.
+pub fn tag_count(workspace: WorkspaceNumber) -> Bytes {
+    key(Kind::TagCount, &[&workspace.0.to_be_bytes()])
+}
+
+/// Returns the key of the number of links with a tag.
+pub fn tag_link_count(workspace: WorkspaceNumber, tag: Id) -> Bytes {
+    key(Kind::TagCount, &[&workspace.0.to_be_bytes(), &tag.bits().to_be_bytes()])
+}
+
+/// Returns the key of the number of campaigns of a workspace.
+pub fn campaign_count(workspace: WorkspaceNumber) -> Bytes {
+    key(Kind::CampaignCount, &[&workspace.0.to_be_bytes()])
+}
+
+/// Returns the key of the number of links of a campaign.
+pub fn campaign_link_count(workspace: WorkspaceNumber, campaign: &ForeignId) -> Bytes {
+    key(Kind::CampaignCount, &[&workspace.0.to_be_bytes(), campaign.as_str().as_bytes()])
+}
+
+/// Returns the key of what an import under way adds to a counter when it completes.
+pub(super) fn staged_count(workspace: WorkspaceNumber, import: Id, counter: &[u8]) -> Bytes {
+    key(Kind::StagedCount, &[&workspace.0.to_be_bytes(), &import.bits().to_be_bytes(), counter])
+}
+
+/// Returns the key of the counter in a key of [`staged_count`].
+pub(super) fn parse_staged_count(key: &[u8]) -> Option<&[u8]> {
+    Kind::StagedCount.rest(key)?.get(4 + 16..)
+}
+
+/// Returns the key of the workspace of a link or tombstone.
+pub fn owner_of(id: Id) -> Bytes {
+    key(Kind::LinkOwner, &[&id.bits().to_be_bytes()])
+}
+
+/// Returns the key of the entry that a workspace has a campaign of this id. The zero byte ends the
+/// campaign's id, which cannot contain one.
+pub fn campaign_owner(campaign: &ForeignId, workspace: WorkspaceNumber) -> Bytes {
+    key(Kind::CampaignOwner, &[campaign.as_str().as_bytes(), &[0], &workspace.0.to_be_bytes()])
+}
+
+/// Returns the prefix of the entries of the workspaces that have a campaign of this id.
+pub fn owners_of_campaign(campaign: &ForeignId) -> Bytes {
+    key(Kind::CampaignOwner, &[campaign.as_str().as_bytes(), &[0]])
+}
+
+/// Returns the workspace that ends a key of [`campaign_owner`] or the value of [`owner_of`].
+pub(super) fn trailing_workspace(key: &[u8]) -> Option<WorkspaceNumber> {
+    let (_, number) = key.split_last_chunk::<4>()?;
+    Some(WorkspaceNumber(u32::from_be_bytes(*number)))
+}
+
+/// Returns the workspace and link id in the key of a tombstone.
+pub(super) fn parse_tombstone(key: &[u8]) -> Option<(WorkspaceNumber, Id)> {
+    parse_workspace_and_id(Kind::Tombstone.rest(key)?)
+}
+
+/// Returns the workspace in the key of a tag.
+pub(super) fn parse_tag(key: &[u8]) -> Option<WorkspaceNumber> {
+    Some(split_workspace(Kind::Tag.rest(key)?)?.0)
+}
+
+/// Returns the workspace and id in the key of a campaign.
+pub(super) fn parse_campaign(key: &[u8]) -> Option<(WorkspaceNumber, ForeignId)> {
+    let (workspace, id) = split_workspace(Kind::Campaign.rest(key)?)?;
+    let id = ForeignId::parse("id", std::str::from_utf8(id).ok()?).ok()?;
+    Some((workspace, id))
+}
+
+/// Returns the key of a chunk of the log's history.
+pub(super) fn history(number: u64) -> Bytes {
+    key(Kind::History, &[&number.to_be_bytes()])
 }
 
 #[cfg(test)]
@@ -502,7 +593,7 @@ mod tests {
         let code = ShortCode::parse("Sale-é").expect("a valid code");
         let link_key = link(DomainNumber(7), code.as_str());
         assert_eq!(parse_link(&link_key), Some((DomainNumber(7), "Sale-é")));
-        assert_eq!(of_place(&place(DomainNumber(7), &code)), link_key);
+        assert_eq!(link_of_index(&index_value(DomainNumber(7), &code)), link_key);
         let campaign = ForeignId::parse("id", "camp_1").expect("a valid id");
         let id = Id::from_bits(42);
         for key in [
@@ -525,7 +616,7 @@ mod tests {
             (domain(DomainNumber(7)), Some(DirectoryKey::Domain(DomainNumber(7)))),
             (workspace(WorkspaceNumber(8)), Some(DirectoryKey::Workspace(WorkspaceNumber(8)))),
             (company(&id), Some(DirectoryKey::Company(id.clone()))),
-            (api_key(Id::from_bits(9)), Some(DirectoryKey::Key(Id::from_bits(9)))),
+            (api_key(Id::from_bits(9)), Some(DirectoryKey::ApiKey(Id::from_bits(9)))),
             (webhook_secret(WorkspaceNumber(3)), Some(DirectoryKey::WebhookSecret(WorkspaceNumber(3)))),
             (Bytes::from_static(CONTACT_KEY), Some(DirectoryKey::ContactKey)),
             (workspace_id(&id), None),
@@ -536,10 +627,17 @@ mod tests {
         }
     }
 
+    /// The bytes are on disks: a kind that loses its byte makes every table and log unreadable.
     #[test]
-    fn record_kinds_are_sorted_and_apart_from_indexes() {
-        assert!(RECORD_KINDS.is_sorted());
-        assert!(RECORD_KINDS.iter().all(u8::is_ascii_lowercase));
+    fn kinds_have_their_bytes() {
+        let bytes: Vec<u8> = Kind::ALL.iter().map(|kind| kind.byte()).collect();
+        assert_eq!(bytes, b"abcdefghijklmnopqrstuvwxyACDFGHIKLMNSTVW");
+        let records: Vec<Kind> = Kind::records().collect();
+        assert_eq!((records.len(), records.is_sorted()), (25, true));
+        for kind in Kind::ALL {
+            assert_eq!(Kind::of(&kind.prefix()), Some(*kind));
+        }
+        assert_eq!((Kind::of(b""), Kind::of(b"z"), Kind::of(b"B")), (None, None, None));
     }
 
     /// The keys of a machine without a cluster are those of the first version.

@@ -3,8 +3,9 @@
 
 use bytes::Bytes;
 
+use super::keys::{self, Kind};
 use super::record::Number;
-use super::{Error, Found, ReadView, Table, keys};
+use super::{Error, Found, ReadView, Table};
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::Link;
@@ -85,7 +86,7 @@ impl Table {
             for pair in pairs {
                 let (key, place) = pair?;
                 let Some(id) = keys::trailing_id(&key) else { continue };
-                let (found, bytes) = view.link_and_size(store, &keys::of_place(&place))?;
+                let (found, bytes) = view.link_and_size(store, &keys::link_of_index(&place))?;
                 *steps = steps.saturating_sub(1 + (bytes / BYTES_PER_STEP) as u64);
                 if found.filter(|found| found.record.id == id).is_some_and(|found| !each(found)) {
                     return Ok(Scanned::Stopped);
@@ -109,7 +110,7 @@ impl Table {
         self.read(|store| {
             for pair in store.prefix_back(&keys::fillable_of(workspace)).take(at_most) {
                 let (_, place) = pair?;
-                let found = super::staged::read(store, &keys::of_place(&place))?;
+                let found = super::staged::read(store, &keys::link_of_index(&place))?;
                 if found.is_some_and(|(_, staged)| !each(staged.link)) {
                     break;
                 }
@@ -143,7 +144,8 @@ impl Table {
     ) -> Result<Option<Bytes>, Error> {
         self.read(|store| {
             let mut last = None;
-            for pair in store.behind(keys::LINKS, after.unwrap_or(keys::LINKS)).take(at_most) {
+            let links = Kind::Link.prefix();
+            for pair in store.behind(&links, after.unwrap_or(&links)).take(at_most) {
                 let (key, _) = pair?;
                 if let Some((domain, code)) = keys::parse_link(&key) {
                     each(domain, code);

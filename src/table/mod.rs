@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
+use self::keys::Kind;
 use self::record::{Applied, Cell, Corrupt, Number, Stored};
 use self::store::{Store, StoreError};
 use self::waiters::Waiters;
@@ -199,7 +200,7 @@ impl Table {
             let Some(place) = store.get(&keys::listed(workspace, id))? else { return Ok(None) };
             // The index entry may outlive its link for a moment while a deletion is applied, or
             // point to a code that was created anew.
-            let link = ReadView::default().link(store, &keys::of_place(&place))?;
+            let link = ReadView::default().link(store, &keys::link_of_index(&place))?;
             Ok(link.filter(|found| found.record.id == id && found.record.workspace == workspace))
         })
     }
@@ -229,7 +230,7 @@ impl Table {
         let store = self.0.store.read().clone();
         let Some(store) = store else { return Ok(Vec::new()) };
         let mut companies = Vec::new();
-        for pair in store.prefix(keys::COMPANIES) {
+        for pair in store.prefix(&Kind::Company.prefix()) {
             let (key, bytes) = pair?;
             companies.push(Company::decode(Cell::decode(&key, &bytes)?.value)?);
         }
@@ -242,7 +243,7 @@ impl Table {
             let mut found = Vec::new();
             for pair in store.prefix(&keys::snapshots_of(workspace)) {
                 let (index, _) = pair?;
-                let Some(key) = keys::of_snapshot_of(&index) else { continue };
+                let Some(key) = keys::listed_snapshot(&index) else { continue };
                 found.extend(decoded(store, &key, Snapshot::decode)?.map(|found| found.record));
             }
             Ok(found)

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::keys::{self, Kind};
 use super::record::{Cell, Corrupt, Number, Staged, Stored};
 use super::staged::is_under_way;
 use super::store::Store;
-use super::{Error, decoded, index, keys};
-use crate::log::{CLICKS_PREFIX, Change, Fingerprint, Position};
+use super::{Error, decoded, index};
+use crate::log::{Change, Fingerprint, Position};
 use crate::model::id::Id;
 use crate::model::link::Link;
 
@@ -79,10 +80,10 @@ impl Pass {
     }
 
     fn check(&mut self, store: &Store, key: &[u8], bytes: &[u8]) -> Result<(), Error> {
-        match key.first() {
-            Some(kind) if keys::RECORD_KINDS.contains(kind) => {
+        match Kind::of(key) {
+            Some(kind) if kind.is_record() => {
                 let cell = Cell::decode(key, bytes)?;
-                if *kind != CLICKS_PREFIX {
+                if kind != Kind::Clicks {
                     self.fingerprint.add(key, cell.revision);
                 }
                 if let Some((domain, code)) = keys::parse_link(key) {
@@ -97,19 +98,19 @@ impl Pass {
                     }
                 }
             }
-            Some(b'L' | b'G' | b'C' | b'F') => {
-                if store.get(&keys::of_place(bytes))?.is_none() {
+            Some(Kind::Listed | Kind::ListedByTag | Kind::ListedByCampaign | Kind::Fillable) => {
+                if store.get(&keys::link_of_index(bytes))?.is_none() {
                     return Err(Corrupt::new("an index entry leads to no link").into());
                 }
             }
-            Some(b'N' | b'D') => {
+            Some(Kind::LinkCount | Kind::DomainLinkCount) => {
                 Cell::decode(key, bytes)?;
                 self.links.entry(Bytes::copy_from_slice(key)).or_default();
             }
-            Some(b'T' | b'K' | b'S') => {
+            Some(Kind::TagCount | Kind::CampaignCount | Kind::StagedCount) => {
                 Cell::decode(key, bytes)?;
             }
-            Some(&(keys::HISTORY | b'I' | b'A' | b'W')) => {}
+            Some(Kind::History | Kind::LinkOwner | Kind::CampaignOwner | Kind::SnapshotOfWorkspace) => {}
             _ if key == keys::APPLIED || key == keys::INDEX_VERSION => {}
             _ => return Err(Corrupt::new("there is a key of no known kind").into()),
         }

@@ -115,7 +115,7 @@ impl Table {
             let mut found = Vec::new();
             for (row, pair) in store.behind(&prefix, &bound).enumerate() {
                 let (entry, place) = pair?;
-                let key = keys::of_place(&place);
+                let key = keys::link_of_index(&place);
                 if let Some((revision, staged)) = read(store, &key)?
                     && staged.import == Some(import)
                 {

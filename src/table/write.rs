@@ -17,12 +17,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use super::keys::{self, Kind};
 use super::leaf::Edit;
 use super::record::{Applied, Cell, Number, Staged, Stored};
 use super::staged::{is_under_way, read};
 use super::store::Store;
 use super::totals::Totals;
-use super::{Error, decoded, history, index, keys};
+use super::{Error, decoded, history, index};
 use crate::log::{self, Change, HistoryEntry, Position};
 use crate::model::id::Id;
 use crate::model::link::Link;
@@ -221,7 +222,7 @@ impl Added {
         let mut derive = |key, value| derived.push(Edit { key, value: Some(value) });
         if let Some((domain, code)) = keys::parse_link(key) {
             let Staged { link, .. } = Staged::decode(domain, code, value)?;
-            let place = keys::place(domain, &link.code);
+            let place = keys::index_value(domain, &link.code);
             for index in index::entries(&link) {
                 derive(index, place.clone());
             }
@@ -266,7 +267,7 @@ fn write(store: &Store, entry: &log::Entry, revision: Position) -> Result<(), Er
         let mut stale: Vec<_> = old.iter().flat_map(|old| index::entries(&old.link)).collect();
         if let Some(value) = &entry.put.value {
             let Staged { link, .. } = Staged::decode(domain, code, value)?;
-            let place = keys::place(domain, &link.code);
+            let place = keys::index_value(domain, &link.code);
             for index in index::entries(&link) {
                 // Never removed and put back: a reader in between would find no such link.
                 stale.retain(|old| *old != index);
@@ -311,9 +312,9 @@ fn derived_of(key: &[u8], value: &[u8]) -> Result<Option<(Bytes, Vec<u8>)>, Erro
     if let Some((workspace, id)) = keys::parse_campaign(key) {
         return Ok(Some((keys::campaign_owner(&id, workspace), Vec::new())));
     }
-    if key.starts_with(keys::SNAPSHOTS) {
+    if Kind::of(key) == Some(Kind::Snapshot) {
         let Snapshot { workspace, id, .. } = Snapshot::decode(value)?;
-        return Ok(Some((keys::snapshot_of(workspace, &id), Vec::new())));
+        return Ok(Some((keys::snapshot_of_workspace(workspace, &id), Vec::new())));
     }
     Ok(None)
 }
@@ -330,10 +331,10 @@ fn write_index(store: &Store, entry: &log::Entry) -> Result<(), Error> {
         if store.get(&keys::listed(workspace, id))?.is_none() {
             store.remove(&keys::owner_of(id))?;
         }
-    } else if key.starts_with(keys::SNAPSHOTS)
+    } else if Kind::of(key) == Some(Kind::Snapshot)
         && let Some(old) = decoded(store, key, Snapshot::decode)?
     {
-        store.remove(&keys::snapshot_of(old.record.workspace, &old.record.id))?;
+        store.remove(&keys::snapshot_of_workspace(old.record.workspace, &old.record.id))?;
     }
     Ok(())
 }
@@ -474,7 +475,7 @@ fn counter_of_record(key: &[u8]) -> Option<Bytes> {
 
 /// Whether a Change completes the import of this id.
 fn completes(change: &Change, id: Id) -> Result<bool, Error> {
-    for entry in change.entries.iter().filter(|entry| keys::is_import(&entry.put.key)) {
+    for entry in change.entries.iter().filter(|entry| Kind::of(&entry.put.key) == Some(Kind::Import)) {
         if let Some(value) = &entry.put.value {
             let import = Import::decode(value)?;
             if import.id == id && import.status == ImportStatus::Completed {

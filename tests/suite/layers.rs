@@ -222,6 +222,59 @@ fn only_the_clock_asks_for_the_time_and_only_records_know_their_bytes() {
     }
 }
 
+/// Parts that see keys of records. Other parts take texts of URLs and headers apart byte by byte.
+const SEE_KEYS: [&str; 8] = ["log", "clicks", "cache", "core", "webhooks", "app", "cli", "fuzz"];
+
+/// Files whose letters in byte literals are no keys.
+const NO_KEYS: [(&str, &str); 7] = [
+    ("log/mod.rs", "the one kind that the log itself must know: click totals"),
+    ("log/frame.rs", "the mark of a frame"),
+    ("log/frame/header_footer.rs", "the marks of headers and footers"),
+    ("core/links/codes.rs", "letters of short codes"),
+    ("fuzz/record.rs", "makes a key longer"),
+    ("fuzz/request.rs", "an agent's name"),
+    ("webhooks/tls.rs", "the name of a protocol"),
+];
+
+/// Returns the byte literals of `code` that begin with a letter, as each key does.
+fn letters(code: &str) -> Vec<&str> {
+    let starts = code.match_indices("b'").chain(code.match_indices("b\""));
+    let literals = starts.filter(|(at, _)| {
+        let before = code[..*at].chars().next_back();
+        let after = code[at + 2..].chars().next();
+        before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != '"' && c != '\'')
+            && after.is_some_and(|c| c.is_ascii_alphabetic())
+    });
+    literals.map(|(at, _)| code[at..].split('\n').next().unwrap_or_default()).collect()
+}
+
+#[test]
+fn byte_literals_are_found() {
+    let code = "f(b'l', b\"x\\0\");\nlet web = \"b\"; g(b'\\n', b\"-_\", web'a')";
+    assert_eq!(letters(code), ["b'l', b\"x\\0\");", "b\"x\\0\");"]);
+}
+
+/// A key that is spelt elsewhere would miss the next change of `table/keys.rs`.
+#[test]
+fn keys_are_built_in_the_table_only() {
+    for (file, text) in sources() {
+        let code = code(&text);
+        let code = code.split("#[cfg(test)]").next().unwrap_or("");
+        let part = file.components().next().expect("a file").as_os_str().to_string_lossy().into_owned();
+        let part = part.strip_suffix(".rs").unwrap_or(&part);
+        if !SEE_KEYS.contains(&part) {
+            let names_keys = code.contains("table::keys") || code.contains("table::{keys");
+            assert!(part == "table" || !names_keys, "{}: {part} must see no keys", file.display());
+            continue;
+        }
+        let is_allowed = NO_KEYS.iter().any(|(allowed, _)| file == Path::new(allowed));
+        let is_tests = file.ends_with("tests.rs");
+        let found = letters(code);
+        assert!(is_allowed || is_tests || found.is_empty(), "{}: {found:?}", file.display());
+        assert!(!is_allowed || !found.is_empty(), "{} needs no exception", file.display());
+    }
+}
+
 /// What is known of a click is known there: a second place that counts would be one that statistics miss.
 #[test]
 fn every_click_passes_the_funnel() {

@@ -16,7 +16,7 @@ use waypost::model::link::{DomainChoice, Draft};
 use waypost::model::node::NodeNumber;
 use waypost::model::workspace::WorkspaceNumber;
 use waypost::readiness::Readiness;
-use waypost::table::keys;
+use waypost::table::keys::{self, Kind};
 use waypost::table::record::{FrozenId, Stored, WaitingDeliveries, WorkMark};
 
 /// A node and its number.
@@ -112,7 +112,7 @@ impl Node {
 async fn two(folders: [&Path; 2]) -> ([Node; 2], Id) {
     let nodes = [Node::start(folders[0], 1).await, Node::start(folders[1], 2).await];
     let id = nodes[0].create().await;
-    nodes[1].take(nodes[0].records(keys::LINKS)).await;
+    nodes[1].take(nodes[0].records(&Kind::Link.prefix())).await;
     (nodes, id)
 }
 
@@ -155,8 +155,8 @@ async fn deliveries_of_another_node_are_left_alone() {
     let batch = WaitingDeliveries(Vec::new());
     first.store.links.keep_waiting(std::slice::from_ref(&batch)).await.expect("written");
     assert!(first.store.table.wait(first.store.log.position()).await);
-    second.take(first.records(keys::WAITING)).await;
-    assert_eq!(second.records(keys::WAITING).len(), 1, "it has the record");
+    second.take(first.records(&Kind::WaitingDeliveries.prefix())).await;
+    assert_eq!(second.records(&Kind::WaitingDeliveries.prefix()).len(), 1, "it has the record");
     let waiting = async |node: &Node| node.store.links.waiting_deliveries().await.expect("read").len();
     assert_eq!((waiting(&first).await, waiting(&second).await), (1, 0));
     first.store.close().await;
@@ -184,7 +184,7 @@ async fn an_import_with_a_lease_is_left_alone() {
     // Of another node with a lease, and without; of this node; of a time before leases.
     node.take(vec![mark(1, 1, 10), mark(2, 1, -1), mark(3, 2, 10), mark(4, 3, 10), before]).await;
     node.store.links.sweep_snapshots().await.expect("swept");
-    let left = node.records(keys::STAGINGS);
+    let left = node.records(&Kind::Staging.prefix());
     let left: Vec<_> =
         left.iter().filter_map(|put| keys::parse_staging(&put.key)).map(|(_, id)| id).collect();
     assert_eq!(left, [Id::from_bits(1), Id::from_bits(4)]);

@@ -13,6 +13,7 @@ use super::{Case, Finding};
 use crate::core::Site;
 use crate::log::LogError;
 use crate::model::domain::Domain;
+use crate::table::keys::Kind;
 use crate::table::record::Stored;
 
 const LISTENING: &str = "listening";
@@ -120,7 +121,7 @@ fn names(case: &Case, log: &Log) -> BTreeSet<String> {
     let mut names = BTreeSet::from([site.host().to_owned()]);
     if let Some(archive) = log.archive.as_ref().filter(|_| log.is_read) {
         let read = archive.each_record(&mut |record| {
-            if record.key.first() == Some(&b'd') {
+            if Kind::of(&record.key) == Some(Kind::Domain) {
                 let domain =
                     Domain::decode(&record.value).map_err(|error| LogError::Damaged(error.to_string()))?;
                 names.extend(domain.name.map(|name| name.to_string()));

@@ -17,7 +17,7 @@ use crate::model::id::Id;
 use crate::model::link::{DomainChoice, Draft, Link};
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
-use crate::table::record::{Answer, Stored, StoredBulk, StoredOutcome};
+use crate::table::record::{OutcomeRecord, Stored, StoredBulk, StoredOutcome};
 use crate::table::{Found, keys};
 
 /// Most rows of one bulk (docs/decisions.md A13): one command must not hold up the others. Past it: refused.
@@ -151,11 +151,13 @@ impl Links {
     /// How far an earlier request under the same claim came, when a crash cut it.
     async fn resume(&self, context: &Context) -> Result<Option<StoredBulk>, Error> {
         let Some(claim) = context.claim else { return Ok(None) };
-        let answer =
-            self.blocking(move |shared| Ok(shared.table.get::<Answer>(&keys::answer(&claim.scope))?)).await?;
-        let mine =
-            |found: &Found<Answer>| found.record.body == claim.body && !is_over(&found.record, context.now);
-        Ok(answer.filter(mine).and_then(|found| match found.record.outcome {
+        let found = self
+            .blocking(move |shared| Ok(shared.table.get::<OutcomeRecord>(&keys::outcome(&claim.scope))?))
+            .await?;
+        let mine = |found: &Found<OutcomeRecord>| {
+            found.record.body == claim.body && !is_over(&found.record, context.now)
+        };
+        Ok(found.filter(mine).and_then(|found| match found.record.outcome {
             StoredOutcome::Bulk(bulk) => Some(bulk),
             _ => None,
         }))
@@ -302,10 +304,10 @@ fn remember(effect: &mut Effect, context: &Context, done: u32, after: &StoredBul
     match (context.claim, done) {
         // Later Changes of the same bulk write over what the first recorded.
         (Some(claim), 1..) => {
-            let answer = Answer { body: claim.body, at: context.now, outcome: outcome() };
-            effect.put(keys::answer(&claim.scope), answer.encode());
+            let record = OutcomeRecord { body: claim.body, at: context.now, outcome: outcome() };
+            effect.put(keys::outcome(&claim.scope), record.encode());
         }
-        _ => effect.answer(context.claim, context.now, outcome),
+        _ => effect.store_outcome(context.claim, context.now, outcome),
     }
 }
 

@@ -103,7 +103,7 @@ impl Links {
                     prepared.add(&mut effect, &link);
                     purse.pay(&mut effect, 1);
                     let outcome = || StoredOutcome::Link { workspace: link.workspace, id: link.id };
-                    effect.answer(context.claim, context.now, outcome);
+                    effect.store_outcome(context.claim, context.now, outcome);
                     made = Some(link);
                     effect
                 };

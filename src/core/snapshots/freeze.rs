@@ -81,7 +81,7 @@ impl Links {
                 frozen = next_id();
                 self.0.snapshots.freezing.lock().insert(frozen);
                 let mut effect = Effect::default();
-                effect.create(keys::loose(frozen), self.0.work_mark(frozen).encode());
+                effect.create(keys::content_mark(frozen), self.0.work_mark(frozen).encode());
                 effect
             })
             .await;
@@ -103,7 +103,7 @@ impl Links {
         frozen: Id,
         mut view: ReadView,
     ) -> Result<Snapshot, Error> {
-        let mut lease = self.lease(keys::loose(frozen), frozen).await?;
+        let mut lease = self.lease(keys::content_mark(frozen), frozen).await?;
         let mut tags = self.tags(context).await?;
         tags.reverse();
         let places = tags.iter().zip(0_u32..).map(|(tag, place)| (tag.id, place)).collect();
@@ -153,8 +153,8 @@ impl Links {
         };
         let mut effect = Effect::default();
         effect.create(keys::snapshot(&snapshot.id), snapshot.encode());
-        effect.remove(keys::loose(frozen), lease.revision);
-        effect.answer(context.claim, context.now, || StoredOutcome::Snapshot(snapshot.id.clone()));
+        effect.remove(keys::content_mark(frozen), lease.revision);
+        effect.store_outcome(context.claim, context.now, || StoredOutcome::Snapshot(snapshot.id.clone()));
         match self.commit(context, effect).await? {
             Committed::Done => Ok(snapshot),
             Committed::Conflict(key) if key == keys::snapshot(&snapshot.id) => {

@@ -91,7 +91,7 @@ impl Links {
     pub async fn import_status(&self, context: &Context, id: Id) -> Result<ImportView, Error> {
         let reach = context.reach.clone();
         let seen = self.blocking(move |shared| {
-            let frozen = shared.table.get::<FrozenId>(&keys::imported(id))?;
+            let frozen = shared.table.get::<FrozenId>(&keys::import_content(id))?;
             // Looked for either way: an unknown import takes as many reads as another's.
             let frozen = frozen.map_or(Id::from_bits(0), |found| found.record.0);
             let key = keys::import(frozen, id);
@@ -113,7 +113,7 @@ impl Links {
     }
 
     async fn find_import(&self, id: Id) -> Result<Option<Import>, Error> {
-        let Some(frozen) = self.record::<FrozenId>(keys::imported(id)).await? else { return Ok(None) };
+        let Some(frozen) = self.record::<FrozenId>(keys::import_content(id)).await? else { return Ok(None) };
         let found = self.record::<Import>(keys::import(frozen.record.0, id)).await?;
         Ok(found.map(|found| found.record))
     }
@@ -185,10 +185,10 @@ impl Links {
                 self.0.snapshots.importing.lock().insert(import.id, Arc::clone(&progress));
                 let mut effect = Effect::default();
                 effect.create(keys::import(import.frozen, import.id), import.encode());
-                effect.create(keys::imported(import.id), FrozenId(import.frozen).encode());
+                effect.create(keys::import_content(import.id), FrozenId(import.frozen).encode());
                 let mark = self.0.work_mark(import.frozen);
                 effect.create(keys::staging(import.workspace, import.id), mark.encode());
-                effect.answer(context.claim, context.now, || StoredOutcome::Import(import.id));
+                effect.store_outcome(context.claim, context.now, || StoredOutcome::Import(import.id));
                 effect
             })
             .await;

@@ -30,8 +30,9 @@ use crate::model::id::{ForeignId, Id};
 use crate::model::key::Reach;
 use crate::model::snapshot::{Import, Share, Snapshot};
 use crate::model::workspace::WorkspaceNumber;
+use crate::table::Found;
+use crate::table::keys::{self, Kind};
 use crate::table::record::{Owner, Stored, WorkMark};
-use crate::table::{Found, keys};
 
 /// Snapshots frozen and imports staged at once: of one company two, and one is left to the operator.
 /// Each keeps the log and the table's one thread busy with little pause; more of them would not be done
@@ -181,7 +182,7 @@ impl Links {
             // An imported one has no content of its own.
             let owns = snapshot.chunks > 0;
             if owns {
-                effect.put(keys::loose(snapshot.frozen), self.0.work_mark(snapshot.frozen).encode());
+                effect.put(keys::content_mark(snapshot.frozen), self.0.work_mark(snapshot.frozen).encode());
             }
             if let Committed::Done = self.commit(context, effect).await? {
                 if owns && let Err(error) = self.remove_content(snapshot.frozen).await {
@@ -269,7 +270,7 @@ impl Shared {
     /// Reads the snapshots within reach.
     pub(super) fn snapshots_within(&self, reach: &Reach, cancel: &Cancel) -> Result<Vec<Snapshot>, Error> {
         if *reach == Reach::Instance {
-            return self.read_all(keys::SNAPSHOTS, cancel);
+            return self.read_all(&Kind::Snapshot.prefix(), cancel);
         }
         let mut seen = Vec::new();
         for held in self.directory.load().workspaces(reach).take_while(|_| !cancel.is_set()) {

@@ -51,7 +51,7 @@ impl Links {
                 let mut effect = Effect::default();
                 effect.rely_on(keys::snapshot(id), found.revision);
                 effect.create(keys::share(share.id), share.encode());
-                effect.answer(context.claim, context.now, || StoredOutcome::Share(share.id));
+                effect.store_outcome(context.claim, context.now, || StoredOutcome::Share(share.id));
                 made = Some(share);
                 effect
             })

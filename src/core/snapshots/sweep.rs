@@ -8,7 +8,7 @@ use crate::log::{Position, Put};
 use crate::model::id::Id;
 use crate::model::snapshot::{Import, ImportFailure, ImportStatus};
 use crate::model::workspace::WorkspaceNumber;
-use crate::table::keys;
+use crate::table::keys::{self, Kind};
 use crate::table::record::{Stored, WorkMark};
 
 /// Links or chunks removed by one Change.
@@ -29,32 +29,32 @@ impl Links {
     /// nodes have left whose leases are over.
     pub async fn sweep_snapshots(&self) -> Result<(), Error> {
         let now = self.0.clock.now();
-        let (mut stagings, mut loose) = self
+        let (mut stagings, mut marked) = self
             .blocking(move |shared| {
-                let (mut stagings, mut loose) = (Vec::new(), Vec::new());
-                shared.table.each::<WorkMark>(keys::STAGINGS, &mut |key, mark| {
+                let (mut stagings, mut marked) = (Vec::new(), Vec::new());
+                shared.table.each::<WorkMark>(&Kind::Staging.prefix(), &mut |key, mark| {
                     if !mark.is_leased_to_other(shared.node, now) {
                         stagings.extend(keys::parse_staging(key));
                     }
                     true
                 })?;
-                shared.table.each::<WorkMark>(keys::LOOSE, &mut |_, mark| {
+                shared.table.each::<WorkMark>(&Kind::ContentMark.prefix(), &mut |_, mark| {
                     if !mark.is_leased_to_other(shared.node, now) {
-                        loose.push(mark.frozen);
+                        marked.push(mark.frozen);
                     }
                     true
                 })?;
-                Ok((stagings, loose))
+                Ok((stagings, marked))
             })
             .await?;
         // Who is at work put itself on the list before its mark was written.
         stagings.retain(|(_, import)| !self.0.snapshots.is_importing(*import));
-        loose.retain(|frozen| !self.0.snapshots.is_freezing(*frozen));
+        marked.retain(|frozen| !self.0.snapshots.is_freezing(*frozen));
         for (workspace, import) in stagings {
             tracing::warn!(%import, "an import that did not end is undone");
             self.abandon(workspace, import, ImportFailure::Interrupted).await?;
         }
-        for frozen in loose {
+        for frozen in marked {
             self.remove_content(frozen).await?;
         }
         Ok(())
@@ -134,7 +134,7 @@ impl Links {
 
     /// Removes content that no snapshot has.
     pub(super) async fn remove_content(&self, frozen: Id) -> Result<(), Error> {
-        let mark = keys::loose(frozen);
+        let mark = keys::content_mark(frozen);
         let Some(found) = self.record::<WorkMark>(mark.clone()).await? else { return Ok(()) };
         let mut number = 0;
         loop {

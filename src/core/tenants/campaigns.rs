@@ -75,7 +75,7 @@ impl Links {
                         .preconditions
                         .push(Precondition { key: keys::campaign(workspace, or), revision: None });
                 }
-                effect.answer(context.claim, context.now, || StoredOutcome::Campaign {
+                effect.store_outcome(context.claim, context.now, || StoredOutcome::Campaign {
                     workspace,
                     id: id.clone(),
                 });

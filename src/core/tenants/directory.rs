@@ -104,7 +104,7 @@ impl Directory {
     pub(in crate::core) fn read(table: &Table) -> Result<Directory, Error> {
         let mut directory = Directory::default();
         for kind in DirectoryKey::KINDS {
-            table.each_raw(&[*kind], &mut |key, revision, value| {
+            table.each_raw(&kind.prefix(), &mut |key, revision, value| {
                 let put = Put { key: key.to_vec().into(), value: Some(value.to_vec().into()) };
                 directory.apply(&put, revision).map_err(Error::Corrupt)
             })?;
@@ -154,7 +154,7 @@ impl Directory {
             Some(DirectoryKey::Company(_)) => {
                 self.put_company(Held { revision, record: Arc::new(Company::decode(value)?) });
             }
-            Some(DirectoryKey::Key(_)) => {
+            Some(DirectoryKey::ApiKey(_)) => {
                 self.put_key(Held { revision, record: Arc::new(ApiKey::decode(value)?) });
             }
             Some(DirectoryKey::WebhookSecret(number)) => {
@@ -232,7 +232,7 @@ impl Directory {
             Some(DirectoryKey::Domain(number)) => self.remove_domain(number),
             Some(DirectoryKey::Workspace(number)) => self.remove_workspace(number),
             Some(DirectoryKey::Company(id)) => self.remove_company(&id),
-            Some(DirectoryKey::Key(id)) => self.remove_key(id),
+            Some(DirectoryKey::ApiKey(id)) => self.remove_key(id),
             Some(DirectoryKey::WebhookSecret(number)) => _ = self.webhook_secrets.remove_mut(&number),
             // Never removed.
             Some(DirectoryKey::ContactKey) | None => {}

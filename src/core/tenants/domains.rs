@@ -82,7 +82,7 @@ impl Links {
                     let mut effect = Effect::default();
                     effect.create(name_key.clone(), Number(u64::from(number)).encode());
                     effect.create(keys::domain(domain.number), domain.encode());
-                    effect.answer(context.claim, context.now, || StoredOutcome::Domain(domain.number));
+                    effect.store_outcome(context.claim, context.now, || StoredOutcome::Domain(domain.number));
                     effect
                 })
                 .await?;

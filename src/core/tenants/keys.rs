@@ -249,7 +249,7 @@ impl Links {
                 key.expires_at = draft.expires_at;
                 let mut effect = Effect::default();
                 effect.create(keys::api_key(key.id), key.encode());
-                effect.answer(context.claim, context.now, || StoredOutcome::Key(key.id));
+                effect.store_outcome(context.claim, context.now, || StoredOutcome::Key(key.id));
                 made = Some(key);
                 effect
             })

@@ -44,7 +44,10 @@ impl Links {
                 let mut effect = Effect::default();
                 effect.create(keys::tag(workspace, tag.id), tag.encode());
                 effect.create(keys::tag_name(workspace, &tag.name), TagName(tag.id).encode());
-                effect.answer(context.claim, context.now, || StoredOutcome::Tag { workspace, id: tag.id });
+                effect.store_outcome(context.claim, context.now, || StoredOutcome::Tag {
+                    workspace,
+                    id: tag.id,
+                });
                 effect
             })
             .await?;

@@ -13,7 +13,7 @@ use crate::model::id::{ForeignId, Id, IdSource};
 use crate::model::link::Options;
 use crate::model::webhook::{SECRET_BYTES, Secret, WebhookSecret, check_url};
 use crate::model::workspace::{Workspace, WorkspaceNumber};
-use crate::table::keys;
+use crate::table::keys::{self, Kind};
 use crate::table::record::{Stored, StoredOutcome, WaitingDeliveries};
 
 impl Links {
@@ -48,7 +48,7 @@ impl Links {
                 effect.create(key.clone(), secret.encode());
                 secret
             };
-            effect.answer(context.claim, context.now, || StoredOutcome::WebhookSecret(workspace));
+            effect.store_outcome(context.claim, context.now, || StoredOutcome::WebhookSecret(workspace));
             if let Committed::Done = self.commit(context, effect).await? {
                 return Ok(WebhookSecretView::of(&secret, context.now));
             }
@@ -80,12 +80,15 @@ impl Links {
     pub async fn waiting_deliveries(&self) -> Result<Vec<(Id, WaitingDeliveries)>, Error> {
         self.blocking(|shared| {
             let mut found = Vec::new();
-            shared.table.each::<WaitingDeliveries>(keys::WAITING, &mut |key, batch| {
-                // What waits on another node, that node delivers.
-                let own = keys::parse_waiting(key).filter(|(_, node)| *node == shared.node);
-                found.extend(own.map(|(id, _)| (id, batch)));
-                true
-            })?;
+            shared.table.each::<WaitingDeliveries>(
+                &Kind::WaitingDeliveries.prefix(),
+                &mut |key, batch| {
+                    // What waits on another node, that node delivers.
+                    let own = keys::parse_waiting(key).filter(|(_, node)| *node == shared.node);
+                    found.extend(own.map(|(id, _)| (id, batch)));
+                    true
+                },
+            )?;
             Ok(found)
         })
         .await

@@ -83,7 +83,7 @@ impl Links {
                     if workspace.credits.is_some() {
                         credits::set(&mut effect, &workspace);
                     }
-                    effect.answer(context.claim, context.now, || StoredOutcome::Workspace(number));
+                    effect.store_outcome(context.claim, context.now, || StoredOutcome::Workspace(number));
                     effect
                 })
                 .await?;
@@ -198,7 +198,7 @@ impl Links {
                         let mut effect = Effect::default();
                         create_company(&mut effect, &company);
                         let outcome = || StoredOutcome::Company(company.id.clone());
-                        effect.answer(context.claim, context.now, outcome);
+                        effect.store_outcome(context.claim, context.now, outcome);
                         made = Some(company);
                         effect
                     })

@@ -52,7 +52,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::table::record::{Answer, StoredOutcome};
+    use crate::table::record::{OutcomeRecord, StoredOutcome};
 
     /// Bytes on disk: never to be edited, only added to.
     #[test]
@@ -74,10 +74,10 @@ mod tests {
     fn an_answer_remembers_the_campaign_it_made() {
         let id = ForeignId::parse("id", "c1").expect("a valid id");
         let outcome = StoredOutcome::Campaign { workspace: WorkspaceNumber(3), id };
-        let answer = Answer { body: [7; 16], at: Timestamp::from_millis(5), outcome };
+        let answer = OutcomeRecord { body: [7; 16], at: Timestamp::from_millis(5), outcome };
         let golden = [&[1][..], &[7; 16], &[10, 8, 3, 2, b'c', b'1']].concat();
         assert_eq!(answer.encode(), golden);
-        assert_eq!(Answer::decode(&golden).ok(), Some(answer));
+        assert_eq!(OutcomeRecord::decode(&golden).ok(), Some(answer));
     }
 
     proptest! {

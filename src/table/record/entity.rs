@@ -351,7 +351,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::table::record::{Answer, StoredBulk, StoredOutcome};
+    use crate::table::record::{OutcomeRecord, StoredBulk, StoredOutcome};
 
     #[test]
     fn every_entity_survives() {
@@ -407,8 +407,8 @@ mod tests {
             done: 4,
             of: 9,
         });
-        let answer = Answer { body: [7; 16], at, outcome };
-        assert_eq!(Answer::decode(&answer.encode()).ok(), Some(answer));
+        let answer = OutcomeRecord { body: [7; 16], at, outcome };
+        assert_eq!(OutcomeRecord::decode(&answer.encode()).ok(), Some(answer));
     }
 
     #[test]
@@ -446,7 +446,7 @@ mod tests {
             let _ = Company::decode(&bytes);
             let _ = ApiKey::decode(&bytes);
             let _ = Tag::decode(&bytes);
-            let _ = Answer::decode(&bytes);
+            let _ = OutcomeRecord::decode(&bytes);
             let _ = Applied::decode(&bytes);
         }
     }

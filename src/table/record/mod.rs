@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::entity::{Applied, CompanyId, Number, TagName};
 pub use self::link::{LinkAt, Staged, Tombstone};
-pub use self::outcome::{Answer, StoredBulk, StoredOutcome};
+pub use self::outcome::{OutcomeRecord, StoredBulk, StoredOutcome};
 pub use self::owner::{Owned, Owner};
 pub(in crate::table) use self::owner::{unchecked, workspace_of_link};
 pub use self::snapshot::{Chunk, FrozenId, FrozenLink, WorkMark};

@@ -11,7 +11,7 @@ use crate::model::workspace::WorkspaceNumber;
 
 /// What a POST with an `Idempotency-Key` did, kept for 24 hours in the same Change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct OutcomeRecord {
     /// Hash of the request's body.
     pub body: [u8; 16],
     /// When it was answered.
@@ -20,7 +20,7 @@ pub struct Answer {
     pub outcome: StoredOutcome,
 }
 
-/// [`Answer::outcome`]: ids, not bodies, so that a bulk of 1,000 links stays small.
+/// [`OutcomeRecord::outcome`]: ids, not bodies, so that a bulk of 1,000 links stays small.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // Each names what was made.
 pub enum StoredOutcome {
@@ -86,14 +86,14 @@ enum OutcomeV1 {
 }
 
 #[derive(Serialize, Deserialize)]
-struct AnswerV1 {
+struct OutcomeRecordV1 {
     body: [u8; 16],
     at: i64,
     outcome: OutcomeV1,
 }
 
-impl AnswerV1 {
-    fn from_model(answer: &Answer) -> AnswerV1 {
+impl OutcomeRecordV1 {
+    fn from_model(answer: &OutcomeRecord) -> OutcomeRecordV1 {
         let outcome = match &answer.outcome {
             StoredOutcome::Link { workspace, id } => {
                 OutcomeV1::Link { workspace: workspace.0, id: id.bits() }
@@ -118,10 +118,10 @@ impl AnswerV1 {
             StoredOutcome::Share(id) => OutcomeV1::Share(id.bits()),
             StoredOutcome::Import(id) => OutcomeV1::Import(id.bits()),
         };
-        AnswerV1 { body: answer.body, at: answer.at.as_millis(), outcome }
+        OutcomeRecordV1 { body: answer.body, at: answer.at.as_millis(), outcome }
     }
 
-    fn into_model(self) -> Result<Answer, Corrupt> {
+    fn into_model(self) -> Result<OutcomeRecord, Corrupt> {
         let outcome = match self.outcome {
             OutcomeV1::Link { workspace, id } => {
                 StoredOutcome::Link { workspace: WorkspaceNumber(workspace), id: Id::from_bits(id) }
@@ -148,18 +148,18 @@ impl AnswerV1 {
             OutcomeV1::Share(id) => StoredOutcome::Share(Id::from_bits(id)),
             OutcomeV1::Import(id) => StoredOutcome::Import(Id::from_bits(id)),
         };
-        Ok(Answer { body: self.body, at: Timestamp::from_millis(self.at), outcome })
+        Ok(OutcomeRecord { body: self.body, at: Timestamp::from_millis(self.at), outcome })
     }
 }
 
-impl Stored for Answer {
+impl Stored for OutcomeRecord {
     fn encode(&self) -> Vec<u8> {
-        write(1, &AnswerV1::from_model(self))
+        write(1, &OutcomeRecordV1::from_model(self))
     }
 
-    fn decode(bytes: &[u8]) -> Result<Answer, Corrupt> {
+    fn decode(bytes: &[u8]) -> Result<OutcomeRecord, Corrupt> {
         match version(bytes)? {
-            (1, rest) => read::<AnswerV1>(rest)?.into_model(),
+            (1, rest) => read::<OutcomeRecordV1>(rest)?.into_model(),
             (other, _) => unknown("an idempotency answer", other),
         }
     }
