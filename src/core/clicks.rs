@@ -12,7 +12,7 @@ use crate::clicks::counter::Counter;
 use crate::log::{AppliedState, Pending, Proposal, Put};
 use crate::model::id::Id;
 use crate::model::link::Link;
-use crate::settings::{BadSetting, show_duration};
+use crate::settings::{BadSetting, duration};
 use crate::table::keys;
 use crate::table::record::encode_clicks;
 
@@ -38,7 +38,7 @@ impl Settings {
         if (least..=most).contains(&self.flush_interval) {
             return Ok(());
         }
-        let shown = format!("{:?}", show_duration(self.flush_interval));
+        let shown = format!("{:?}", duration::show(self.flush_interval));
         Err(BadSetting::new("flush_interval", shown, "must be from \"50ms\" to \"1h\""))
     }
 }

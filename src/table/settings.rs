@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{BadSetting, show_duration};
+use crate::settings::{BadSetting, duration};
 
 /// `[table]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ impl Settings {
             ("scrub_interval", self.scrub_interval, second),
         ] {
             if value < least {
-                let shown = format!("{:?}", show_duration(value));
+                let shown = format!("{:?}", duration::show(value));
                 return Err(BadSetting::new(key, shown, "must be at least \"10ms\", for scrubbing \"1s\""));
             }
         }

@@ -51,7 +51,7 @@ use crate::core::Links;
 use crate::fair::Shares;
 use crate::model::id::Id;
 use crate::model::network::Networks;
-use crate::settings::{BadSetting, parse_duration};
+use crate::settings::{BadSetting, duration};
 
 /// Most tries of a delivery, the first included.
 const TRIES_MAX: usize = 5;
@@ -96,7 +96,7 @@ impl Settings {
 
     fn delays(&self) -> Result<Vec<Duration>, BadSetting> {
         let delays: Option<Vec<Duration>> =
-            self.retry_after.iter().map(|text| parse_duration(text)).collect();
+            self.retry_after.iter().map(|text| duration::parse(text)).collect();
         let fits = |delays: &Vec<Duration>| {
             let sum = delays.iter().try_fold(Duration::ZERO, |sum, delay| sum.checked_add(*delay));
             (1..TRIES_MAX).contains(&delays.len()) && sum.is_some_and(|sum| sum < LIFETIME)

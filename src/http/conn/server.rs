@@ -101,12 +101,12 @@ impl Settings {
         let timeouts = [("header_timeout", self.header_timeout), ("body_timeout", self.body_timeout)];
         for (key, value) in timeouts {
             if value < Duration::from_millis(10) || value > hour {
-                let shown = crate::settings::show_duration(value);
+                let shown = crate::settings::duration::show(value);
                 return Err(BadSetting::new(key, format!("{shown:?}"), "must be from \"10ms\" to \"1h\""));
             }
         }
         if self.drain_timeout > hour {
-            let shown = crate::settings::show_duration(self.drain_timeout);
+            let shown = crate::settings::duration::show(self.drain_timeout);
             return Err(BadSetting::new("drain_timeout", format!("{shown:?}"), "must be at most \"1h\""));
         }
         if self.max_connections == Some(0) {
