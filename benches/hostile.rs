@@ -13,8 +13,8 @@ use http_body_util::Empty;
 use hyper::header::HOST;
 use hyper::service::Service as _;
 use hyper::{Request, StatusCode};
-use waypost::http::api::json;
 use waypost::http::host;
+use waypost::json;
 use waypost::model::short_code::{MAX_CHARS, canonical};
 
 mod support;

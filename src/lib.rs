@@ -8,12 +8,14 @@
 //! |---|---|---|
 //! | [`settings`], [`clock`], [`readiness`], [`descriptors`], [`private_files`] | how settings are spelt, the time, what is waited for, shares of open files, modes of files | anything else |
 //! | [`model`] | the words as types: short codes, destinations, links, keys | I/O, serde, async, the clock |
+//! | [`json`] | JSON that is read strictly and written | what the members mean |
 //! | [`fair`] | shares of the resources that tenants hold together | what the resources are |
 //! | [`log`] | the truth: Changes, in order, durable | what its bytes mean |
 //! | [`clicks`] | live counters of links, and reservations of limited ones | the log, beside its positions |
 //! | [`table`] | the log's state in sled: look-ups, lists, records' bytes | requests |
 //! | [`cache`] | compiled links in memory | the disk |
 //! | [`core`] | every command and every look-up; the way log, table, cache | HTTP, vendors |
+//! | [`formats`] | files of links that are exported and imported, one file per program | HTTP |
 //! | [`webhooks`] | what receivers are told of clicks: queue, signatures, private networks | who clicks, and how |
 //! | [`visit`] | what a click does, rule by rule | the APIs |
 //! | [`http`] | the accept loop, the APIs, one folder per vendor | sled, the log's files |
@@ -47,7 +49,7 @@
 //!    (`cache::tests::a_counter_outlives_its_entry_until_it_is_drained`).
 //! 4. Every write goes log, table, cache, in that order (`suite::redirect`: edit, then click).
 //! 5. The hit path does no I/O, takes no lock across an await, boxes nothing, logs nothing.
-//! 6. Vendor words only in that vendor's dialect; disk bytes only in `log/frame.rs` and
+//! 6. Vendor words only in that vendor's dialect and formats; disk bytes only in `log/frame.rs` and
 //!    `table/record` (`suite::layers`).
 //! 7. Clean stop: no click lost; crash: one flush interval at most (`suite::crash`). Applying a
 //!    Change twice is harmless (`suite::table`).
@@ -72,7 +74,8 @@
 //! # Where things go
 //!
 //! A vendor's API: a folder in `http/api`, one line in `DIALECTS`, its description in
-//! `http/api/openapi`, its transcripts in `tests/suite/dialects`. A log engine: a file in `log`. A
+//! `http/api/openapi`, its transcripts in `tests/suite/dialects`. A file format of links: a file in
+//! `formats`, one line in `FORMATS`. A log engine: a file in `log`. A
 //! field of a link: `model/link.rs`, a new version in `table/record/link.rs`, the dialects that speak
 //! it. A rule at click time: a file in `visit`, one line in `visit/rule.rs`. A setting: the module's
 //! `Settings`, and `config.example.toml`.
@@ -93,9 +96,11 @@ pub mod config;
 pub mod core;
 pub mod descriptors;
 pub mod fair;
+pub mod formats;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod http;
+pub mod json;
 pub mod log;
 pub mod model;
 pub mod private_files;

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::{Common, Failure, load, progress, say, verify};
 use crate::core::{LinkView, Site};
-use crate::http::api::native::portable;
+use crate::formats::Format;
 use crate::log::{LogError, Record};
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::Id;
@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 ))
             })?;
             protected += u64::from(view.link.options.password.is_some());
-            let mut line = portable::show(&view, arguments.with_password_hashes);
+            let mut line = (Format::own().write)(&view, arguments.with_password_hashes);
             line.push(b'\n');
             written = out.write_all(&line);
         }

@@ -17,7 +17,7 @@ use crate::app::{StartError, Store};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::{Caller, Context, Import, Links, OnConflict};
-use crate::http::api::native::portable;
+use crate::formats::Format;
 use crate::model::link::DomainChoice;
 use crate::private_files;
 use crate::readiness::Readiness;
@@ -178,7 +178,7 @@ async fn take(
     contexts: &mut HashMap<String, Context>,
     line: &[u8],
 ) -> Result<(), String> {
-    let mut read = portable::read(line)?;
+    let mut read = (Format::own().read)(line)?;
     if let Some(domain) = &arguments.domain {
         read.link.draft.domain = DomainChoice::Name(domain.as_str().into());
     }

@@ -2,9 +2,9 @@
 
 use super::Input;
 use crate::http::api::dialect::{ApiError, BadRequest, Body, Dialect, RequestParts};
-use crate::http::api::json;
 use crate::http::api::query::Query;
 use crate::http::api::{DIALECTS, dialect_of};
+use crate::json;
 use crate::model::key::Scopes;
 
 pub(super) fn native(data: &[u8]) {

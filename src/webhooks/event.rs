@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::core::Links;
+use crate::json;
 use crate::model::id::{Id, IdSource};
 use crate::model::link::Link;
 
@@ -111,7 +112,7 @@ pub(super) fn of(links: &Links, click: &Click<'_>) -> Option<Event> {
             contact_id: click.contact.filter(|contact| contact.len() <= CONTACT_MAX),
         },
     };
-    let body = serde_json::to_vec(&event).expect("keys are strings and no serializer here fails");
+    let body = json::to_bytes(&event);
     Some(Event { id, body: body.into() })
 }
 

@@ -16,6 +16,7 @@ use sha2::Sha256;
 
 use crate::core::commit::{ATTEMPTS, Effect};
 use crate::core::{Context, Error, Links};
+use crate::json;
 use crate::model::contact::{CONTACT_KEY_BYTES, ContactKey, ContactLink};
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
@@ -155,7 +156,7 @@ pub(crate) fn sign(key: &ContactKey, link: &ContactLink) -> String {
         contact: link.contact.as_str().to_owned(),
         workspace: link.workspace.as_str().to_owned(),
     };
-    let claims = serde_json::to_vec(&claims).expect("strings serialize");
+    let claims = json::to_bytes(&claims);
     seal(key, &claims)
 }
 

@@ -1,6 +1,6 @@
 //! [`BadRequest`]: why a request is no command, in no vendor's words.
 
-use crate::http::api::json::Mistyped;
+use crate::json::{FieldError, Mistyped};
 use crate::model::Invalid;
 
 /// Why a request is no command.
@@ -22,7 +22,16 @@ impl From<Mistyped> for BadRequest {
     }
 }
 
-/// The model's own refusals are rules.
+impl From<FieldError> for BadRequest {
+    fn from(error: FieldError) -> BadRequest {
+        match error {
+            FieldError::Mistyped(invalid) => BadRequest::Mistyped(invalid),
+            FieldError::Rule(invalid) => BadRequest::Rule(invalid),
+        }
+    }
+}
+
+/// The errors of the model are broken rules.
 impl From<Invalid> for BadRequest {
     fn from(invalid: Invalid) -> BadRequest {
         BadRequest::Rule(invalid)

@@ -11,14 +11,16 @@ mod snapshots;
 use hyper::header::{HeaderName, HeaderValue};
 
 pub use self::error::{ApiError, ServerError, capitalised};
-pub use self::parse::{object, read, write};
+#[cfg(test)]
+pub(super) use self::parse::{TEST_ID, check_parse};
+pub use self::parse::{foreign_id, object, read, write};
 pub use self::paths::{Found, find};
 pub use self::reply::{Body, FromReply, JSON, Reply, show};
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
 pub use crate::core::{
-    Bulk, BulkView, CampaignPage, CampaignView, Created, Cursor, DomainView, FailedRow, ImportView, Imported,
-    KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, ListRange, Names, Page, Paging, ROWS_MAX,
-    Rendered, ShareView, SnapshotView, Sort, WebhookSecretView, WorkspaceView,
+    Bulk, BulkView, CampaignPage, CampaignView, Created, Cursor, DomainView, FailedRow, ImportView, KeyView,
+    LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, ListRange, Names, Page, Paging, ROWS_MAX, Rendered,
+    ShareView, SnapshotView, Sort, WebhookSecretView, WorkspaceView,
 };
 pub use crate::visit::explain::{Explanation, Question, Reason};
 

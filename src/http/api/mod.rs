@@ -11,7 +11,6 @@ pub mod dialect;
 mod execute;
 mod highlevel;
 mod idempotency;
-pub mod json;
 mod linquid;
 pub mod native;
 pub mod openapi;
@@ -44,7 +43,8 @@ use self::dialect::{
 };
 use self::execute::Answered;
 pub use self::execute::Core;
-use self::highlevel::{HighLevelLinks, HighLevelSnapshots};
+use self::highlevel::links::HighLevelLinks;
+use self::highlevel::snapshots::HighLevelSnapshots;
 use self::idempotency::{Posted, Turns};
 use self::linquid::Linquid;
 use self::native::Native;

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::http::api::json::Mistyped;
+use crate::json::Mistyped;
 use crate::model::Invalid;
 
 /// A decoded query.

@@ -2,23 +2,50 @@
 //! body that is a JSON object.
 
 use super::{BadRequest, Command, RequestParts, ScopedCommand};
-use crate::http::api::json::{self, Fields};
+use crate::json::{self, Object};
+use crate::model::id::ForeignId;
 
-/// A command without a body; its workspace may be in the query.
-pub fn read(call: &RequestParts<'_>, command: Command) -> Result<ScopedCommand, BadRequest> {
-    Ok(ScopedCommand { workspace: call.query.text("workspaceId")?.map(str::to_owned), command })
+/// Returns a command without a body. The query may name its workspace.
+pub fn read(request: &RequestParts<'_>, command: Command) -> Result<ScopedCommand, BadRequest> {
+    Ok(ScopedCommand { workspace: request.query.text("workspaceId")?.map(str::to_owned), command })
 }
 
-/// A command with a body; its workspace may be in body or query.
-pub fn write(call: &RequestParts<'_>, body: &Fields, command: Command) -> Result<ScopedCommand, BadRequest> {
-    let mut asked = read(call, command)?;
+/// Returns a command with a body. Body or query may name its workspace, and the body wins.
+pub fn write(
+    request: &RequestParts<'_>,
+    body: &Object,
+    command: Command,
+) -> Result<ScopedCommand, BadRequest> {
+    let mut scoped = read(request, command)?;
     if let Some(named) = body.text("workspaceId")?.value() {
-        asked.workspace = Some(named.to_owned());
+        scoped.workspace = Some(named.to_owned());
     }
-    Ok(asked)
+    Ok(scoped)
 }
 
-/// The body, which must be a JSON object.
-pub fn object(call: &RequestParts<'_>) -> Result<Fields, BadRequest> {
-    json::object(call.body).map_err(BadRequest::Malformed)
+/// Parses the body, which must be a JSON object.
+pub fn object(request: &RequestParts<'_>) -> Result<Object, BadRequest> {
+    json::object(request.body).map_err(BadRequest::Malformed)
+}
+
+/// Reads an id that may be a vendor's. Returns `None` if it is absent or null.
+pub fn foreign_id(body: &Object, name: &'static str) -> Result<Option<ForeignId>, BadRequest> {
+    Ok(body.text(name)?.value().map(|id| ForeignId::parse(name, id)).transpose()?)
+}
+
+/// The id in the path of [`check_parse`].
+#[cfg(test)]
+pub(crate) const TEST_ID: &str = "000000000000000000AB";
+
+/// Asserts what a body parses to: the command as `Debug` shows it, or the error.
+#[cfg(test)]
+pub(crate) fn check_parse(
+    parse: fn(&RequestParts<'_>) -> Result<ScopedCommand, BadRequest>,
+    body: &str,
+    want: Result<&str, BadRequest>,
+) {
+    let query = crate::http::api::query::Query::parse(None);
+    let request = RequestParts { id: TEST_ID, query, body: body.as_bytes() };
+    let got = parse(&request).map(|scoped| format!("{:?}", scoped.command));
+    assert_eq!(got, want.map(str::to_owned), "{body}");
 }

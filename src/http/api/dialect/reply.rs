@@ -1,11 +1,13 @@
 //! [`Reply`]: what the core returns for a command, and [`Body`]: what a dialect makes of it.
 
 use hyper::StatusCode;
+use serde::Serialize;
 
 use super::{
     Attempt, CampaignPage, CampaignView, Created, DomainView, Explanation, ImportView, KeyView, LinkView,
     Page, Rendered, ShareView, SnapshotView, WebhookSecretView, WorkspaceView,
 };
+use crate::json;
 use crate::model::id::Id;
 use crate::model::tag::Tag;
 use crate::model::workspace::Company;
@@ -26,18 +28,18 @@ pub struct Body {
 
 impl Body {
     /// Creates a body of JSON.
-    pub fn json(status: StatusCode, bytes: Vec<u8>) -> Body {
-        Body { status, kind: JSON, bytes }
+    pub fn json(status: StatusCode, value: &impl Serialize) -> Body {
+        Body { status, kind: JSON, bytes: json::to_bytes(value) }
     }
 
     /// Creates a body of JSON with 200.
-    pub fn ok(bytes: Vec<u8>) -> Body {
-        Body::json(StatusCode::OK, bytes)
+    pub fn ok(value: &impl Serialize) -> Body {
+        Body::json(StatusCode::OK, value)
     }
 
     /// Creates a body of JSON with 201.
-    pub fn created(bytes: Vec<u8>) -> Body {
-        Body::json(StatusCode::CREATED, bytes)
+    pub fn created(value: &impl Serialize) -> Body {
+        Body::json(StatusCode::CREATED, value)
     }
 }
 

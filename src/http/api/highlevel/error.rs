@@ -1,6 +1,6 @@
-//! Failures of [`HighLevelLinks`](super::HighLevelLinks): the vendor's statuses, and bodies with
-//! the keys that the vendor's have. 400 is a request that cannot be read, its message a sentence;
-//! 422 is a body that can, but lacks something or breaks a rule, its message a list.
+//! Errors of HighLevel's links: the vendor's statuses, and bodies with the vendor's keys. 400 is a request that
+//! cannot be parsed, and its message is a sentence. 422 is a body that lacks something or breaks a rule, and its
+//! message is a list.
 
 use std::borrow::Cow;
 
@@ -10,53 +10,54 @@ use serde::Serialize;
 use crate::http::api::dialect::{ApiError, BadRequest, Body, capitalised};
 use crate::model::Invalid;
 
-/// The vendor's text for a location that is not the key's, or no location at all.
+/// The vendor's text for a location that is unknown or outside the reach of the key.
 const NO_ACCESS: &str = "The token does not have access to this location.";
 
-/// The vendor's text for a key that is none.
+/// The vendor's text for an invalid key.
 const BAD_TOKEN: &str = "Invalid token: access token is invalid";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
+struct LinkErrorJson<'a> {
     status_code: u16,
-    message: Message<'a>,
+    message: SentenceOrList<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Message<'a> {
+enum SentenceOrList<'a> {
     Sentence(Cow<'a, str>),
     List([Cow<'a, str>; 1]),
 }
 
-/// A status with what its body says; the phrase stands under `error` where the vendor has it.
+/// The status and message of an error. `has_phrase` adds the phrase of the status as `error`, as at the vendor.
 struct Words<'a> {
     status: StatusCode,
     message: Cow<'a, str>,
     has_phrase: bool,
 }
 
-pub(super) fn render(failure: &ApiError) -> Body {
-    let Words { status, message, has_phrase } = words(failure);
+/// Renders an error.
+pub(super) fn render(error: &ApiError) -> Body {
+    let Words { status, message, has_phrase } = words(error);
     let message = if status == StatusCode::UNPROCESSABLE_ENTITY {
-        Message::List([message])
+        SentenceOrList::List([message])
     } else {
-        Message::Sentence(message)
+        SentenceOrList::Sentence(message)
     };
-    let error = status.canonical_reason().filter(|_| has_phrase);
-    let body = Envelope { status_code: status.as_u16(), message, error };
-    Body::json(status, serde_json::to_vec(&body).expect("keys are strings and no serializer here fails"))
+    let phrase = status.canonical_reason().filter(|_| has_phrase);
+    let body = LinkErrorJson { status_code: status.as_u16(), message, error: phrase };
+    Body::json(status, &body)
 }
 
-fn words(failure: &ApiError) -> Words<'_> {
+fn words(error: &ApiError) -> Words<'_> {
     let bare = |status, message| Words { status, message, has_phrase: false };
-    let say = |status, text: &'static str| Words { status, message: text.into(), has_phrase: true };
+    let fixed = |status, text: &'static str| Words { status, message: text.into(), has_phrase: true };
     let unprocessable =
         |message| Words { status: StatusCode::UNPROCESSABLE_ENTITY, message, has_phrase: true };
-    match failure {
+    match error {
         ApiError::BadRequest(BadRequest::Malformed(why)) => bare(StatusCode::BAD_REQUEST, why.into()),
         ApiError::BadRequest(BadRequest::Mistyped(invalid)) => {
             bare(StatusCode::BAD_REQUEST, sentence(invalid).into())
@@ -67,18 +68,18 @@ fn words(failure: &ApiError) -> Words<'_> {
         | ApiError::AlreadyDeleted(what) => {
             bare(StatusCode::NOT_FOUND, (capitalised(what) + " not found").into())
         }
-        ApiError::NoKey | ApiError::BadKey => say(StatusCode::UNAUTHORIZED, BAD_TOKEN),
+        ApiError::NoKey | ApiError::BadKey => fixed(StatusCode::UNAUTHORIZED, BAD_TOKEN),
         ApiError::Forbidden(why) => {
             Words { status: StatusCode::FORBIDDEN, message: why.into(), has_phrase: true }
         }
         ApiError::UnknownWorkspace | ApiError::UnknownCompany => {
             bare(StatusCode::FORBIDDEN, NO_ACCESS.into())
         }
-        ApiError::Gone(why) => say(StatusCode::GONE, why),
-        // Codes are drawn here and nothing has a name of its own, so neither is ever seen.
-        ApiError::CodeTaken(_) => say(StatusCode::CONFLICT, "the short code is already in use"),
-        ApiError::Taken(_) => say(StatusCode::CONFLICT, "the value is already in use"),
-        ApiError::NoCredits => say(StatusCode::PAYMENT_REQUIRED, "the location has no credits left"),
+        ApiError::Gone(why) => fixed(StatusCode::GONE, why),
+        // This API generates codes and names nothing else, so no request gets these two.
+        ApiError::CodeTaken(_) => fixed(StatusCode::CONFLICT, "the short code is already in use"),
+        ApiError::Taken(_) => fixed(StatusCode::CONFLICT, "the value is already in use"),
+        ApiError::NoCredits => fixed(StatusCode::PAYMENT_REQUIRED, "the location has no credits left"),
         ApiError::OtherBody => {
             unprocessable("Idempotency-Key was used before with another request body".into())
         }
@@ -88,13 +89,13 @@ fn words(failure: &ApiError) -> Words<'_> {
             message: format!("Too Many Requests; try again in {seconds} s").into(),
             has_phrase: true,
         },
-        ApiError::Server(trouble) => {
-            Words { status: trouble.status(), message: trouble.sentence(), has_phrase: true }
+        ApiError::Server(error) => {
+            Words { status: error.status(), message: error.sentence(), has_phrase: true }
         }
     }
 }
 
-/// In this dialect's words: what the model calls a URL and a title.
+/// Returns a sentence in the words of this dialect: the model's `url` is `redirectTo`, its `title` is `name`.
 fn sentence(invalid: &Invalid) -> String {
     let field = match invalid.field {
         "url" => "redirectTo",
@@ -151,8 +152,8 @@ mod tests {
                 r#"{"statusCode":507,"message":"the disk is full; nothing was written","error":"Insufficient Storage"}"#,
             ),
         ];
-        for (failure, want) in rows {
-            let Body { status, bytes: body, .. } = render(&failure);
+        for (error, want) in rows {
+            let Body { status, bytes: body, .. } = render(&error);
             assert_eq!(String::from_utf8_lossy(&body), want);
             assert!(want.starts_with(&format!("{{\"statusCode\":{}", status.as_u16())), "{status}");
         }

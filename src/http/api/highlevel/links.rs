@@ -1,30 +1,33 @@
-//! HighLevel's links, its "trigger links": six operations, and the alias of one. What the vendor
-//! has no word for (tags, passwords, limits) stays as it is when a link is changed here.
+//! HighLevel's links, its "trigger links": six operations, and an alias of one. A change leaves options that the
+//! vendor does not have (tags, passwords, limits) as they are.
 //!
-//! A body that lacks a field is 422, a query that does is 400 (docs/decisions.md A20); so what is wrong
-//! with a body leaves here as a [`BadRequest::Rule`].
+//! A body that lacks a field is 422, a query that lacks one is 400 (docs/decisions.md A20). So every error of a
+//! body is a [`BadRequest::Rule`].
 
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 
-use super::{HighLevelLinks, error};
+use super::{error, rate_headers};
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
     Allowance, ApiError, BadRequest, Body, BodyKind, Command, Dialect, Endpoint, ImmutableFields, JSON,
     LinkView, ListFormat, ListRange, Reply, RequestParts, ScopedCommand, WorkspaceRule, WorkspaceView,
     endpoint, show,
 };
-use crate::http::api::json::{self, Field, Fields, Mistyped};
+use crate::json::{self, Mistyped, Object};
 use crate::model::Invalid;
 use crate::model::destination::LinkType;
 use crate::model::id::Id;
 use crate::model::link::{DomainChoice, Draft, Edit, Patch};
 
-/// Links of a search that does not say how many; the vendor's default. There is no most.
+/// Links of a search without a `limit`, as at the vendor. There is no largest `limit`.
 const SEARCH_LIMIT: u64 = 20;
 
 /// Largest `skip` and `limit`: 2^53 - 1, the last whole number that every JSON reader keeps.
 const NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// Links, and the probe of locations.
+pub(in crate::http::api) struct HighLevelLinks;
 
 impl Dialect for HighLevelLinks {
     fn name(&self) -> &'static str {
@@ -45,35 +48,35 @@ impl Dialect for HighLevelLinks {
         WorkspaceRule::Confines
     }
 
-    fn failure(&self, failure: &ApiError) -> Body {
-        error::render(failure)
+    fn failure(&self, error: &ApiError) -> Body {
+        error::render(error)
     }
 
     fn rate_headers(&self, allowance: &Allowance, _: Timestamp) -> Vec<(HeaderName, HeaderValue)> {
-        super::rate_headers(allowance)
+        rate_headers::rate_headers(allowance)
     }
 }
 
-/// `search`, `id` and `r` are no ids; `/links/search` stands before the template that it fits as well.
+/// `/links/search` comes before the template `/links/{id}`, which matches it as well: the first match counts.
 #[rustfmt::skip]
 const ENDPOINTS: &[Endpoint] = &[
     endpoint("POST", "/links", BodyKind::Plain, create, |reply| show(reply, written)),
     endpoint("GET", "/links", BodyKind::None, list, streamed),
     endpoint("GET", "/links/search", BodyKind::None, search, streamed),
-    endpoint("GET", "/links/id/{id}", BodyKind::None, |call| of_link(call, Command::Link(call.id("link")?)), |reply| show(reply, one)),
-    endpoint("GET", "/links/{id}", BodyKind::None, |call| of_link(call, Command::Link(call.id("link")?)), |reply| show(reply, one)),
+    endpoint("GET", "/links/id/{id}", BodyKind::None, |request| of_link(request, Command::Link(request.id("link")?)), |reply| show(reply, one)),
+    endpoint("GET", "/links/{id}", BodyKind::None, |request| of_link(request, Command::Link(request.id("link")?)), |reply| show(reply, one)),
     endpoint("PUT", "/links/{id}", BodyKind::Plain, update, |reply| show(reply, written)),
-    endpoint("DELETE", "/links/{id}", BodyKind::None, |call| of_link(call, Command::DeleteLink(call.id("link")?)), |reply| show(reply, deleted)),
-    endpoint("GET", "/locations/{id}", BodyKind::None, |call| Ok(ScopedCommand { workspace: Some(call.id.to_owned()), command: Command::Acting }), |reply| show(reply, location)),
+    endpoint("DELETE", "/links/{id}", BodyKind::None, |request| of_link(request, Command::DeleteLink(request.id("link")?)), |reply| show(reply, deleted)),
+    endpoint("GET", "/locations/{id}", BodyKind::None, |request| Ok(ScopedCommand { workspace: Some(request.id.to_owned()), command: Command::Acting }), |reply| show(reply, location)),
 ];
 
-/// A command about one link, whose location may be named.
-fn of_link(call: &RequestParts<'_>, command: Command) -> Result<ScopedCommand, BadRequest> {
-    Ok(ScopedCommand { workspace: call.query.text("locationId")?.map(str::to_owned), command })
+/// Returns a command about one link. The query may name its location.
+fn of_link(request: &RequestParts<'_>, command: Command) -> Result<ScopedCommand, BadRequest> {
+    Ok(ScopedCommand { workspace: request.query.text("locationId")?.map(str::to_owned), command })
 }
 
-fn create(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let body = json::object(call.body).map_err(BadRequest::Malformed)?;
+fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let body = json::object(request.body).map_err(BadRequest::Malformed)?;
     let workspace = required(&body, "locationId")?;
     let name = named(&body)?.ok_or_else(|| Invalid::new("name", "is required"))?;
     let draft = Draft {
@@ -87,9 +90,9 @@ fn create(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     Ok(ScopedCommand { workspace: Some(workspace.to_owned()), command: Command::CreateLink(draft) })
 }
 
-fn update(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let id = call.id("link")?;
-    let body = json::object(call.body).map_err(BadRequest::Malformed)?;
+fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let id = request.id("link")?;
+    let body = json::object(request.body).map_err(BadRequest::Malformed)?;
     let (name, destination) = (named(&body)?, optional(&body, "redirectTo")?);
     if name.is_none() && destination.is_none() {
         return Err(Invalid::new("name", "or redirectTo is required").into());
@@ -99,60 +102,58 @@ fn update(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
         password: None,
         edits: name.map(|name| Edit::Title(Some(name.into()))).into_iter().collect(),
     };
-    let fixed = ImmutableFields { lent_title: name.map(Box::from), ..ImmutableFields::default() };
-    of_link(call, Command::UpdateLink { id, patch, fixed })
+    let immutable = ImmutableFields { lent_title: name.map(Box::from), ..ImmutableFields::default() };
+    of_link(request, Command::UpdateLink { id, patch, fixed: immutable })
 }
 
-/// The whole list, unless `skip` or `limit` is sent.
-fn list(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let limit = call.query.number("limit", 0, NUMBER_MAX)?;
-    slice(call, None, limit)
+/// Parses a list: all links, unless `skip` or `limit` is sent.
+fn list(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let limit = request.query.number("limit", 0, NUMBER_MAX)?;
+    slice(request, None, limit)
 }
 
-fn search(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let limit = call.query.number("limit", 0, NUMBER_MAX)?.unwrap_or(SEARCH_LIMIT);
-    slice(call, call.query.text("query")?.map(str::to_owned), Some(limit))
+fn search(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let limit = request.query.number("limit", 0, NUMBER_MAX)?.unwrap_or(SEARCH_LIMIT);
+    slice(request, request.query.text("query")?.map(str::to_owned), Some(limit))
 }
 
 fn slice(
-    call: &RequestParts<'_>,
+    request: &RequestParts<'_>,
     search: Option<String>,
     limit: Option<u64>,
 ) -> Result<ScopedCommand, BadRequest> {
     let missing = || Mistyped(Invalid::new("locationId", "is required"));
-    let workspace = call.query.text("locationId")?.ok_or_else(missing)?.to_owned();
-    let skip = call.query.number("skip", 0, NUMBER_MAX)?.unwrap_or(0);
-    let command = Command::AllLinks(ListRange { search, skip, limit }, &WORDING);
+    let workspace = request.query.text("locationId")?.ok_or_else(missing)?.to_owned();
+    let skip = request.query.number("skip", 0, NUMBER_MAX)?.unwrap_or(0);
+    let command = Command::AllLinks(ListRange { search, skip, limit }, &LIST_FORMAT);
     Ok(ScopedCommand { workspace: Some(workspace), command })
 }
 
-/// The name, which like every name here is not only white space.
-fn named(body: &Fields) -> Result<Option<&str>, Invalid> {
+/// Reads the name. Fails if it is white space only.
+fn named(body: &Object) -> Result<Option<&str>, Invalid> {
     match optional(body, "name")? {
         Some(name) if name.trim().is_empty() => Err(Invalid::new("name", "must not be empty")),
         name => Ok(name),
     }
 }
 
-/// A text that must be there and say something.
-fn required<'b>(body: &'b Fields, name: &'static str) -> Result<&'b str, Invalid> {
+/// Reads a text that is required and not empty.
+fn required<'b>(body: &'b Object, name: &'static str) -> Result<&'b str, Invalid> {
     optional(body, name)?.ok_or_else(|| Invalid::new(name, "is required"))
 }
 
-/// A text that may be left out, but not be null or empty.
-fn optional<'b>(body: &'b Fields, name: &'static str) -> Result<Option<&'b str>, Invalid> {
-    match body.text(name).map_err(|Mistyped(invalid)| invalid)? {
-        Field::Absent => Ok(None),
-        Field::Null => Err(Invalid::new(name, "must be a string")),
-        Field::Value("") => Err(Invalid::new(name, "must not be empty")),
-        Field::Value(text) => Ok(Some(text)),
+/// Reads a text that may be absent, but not null or empty.
+fn optional<'b>(body: &'b Object, name: &'static str) -> Result<Option<&'b str>, Invalid> {
+    match body.optional(name).map_err(|Mistyped(invalid)| invalid)? {
+        Some("") => Err(Invalid::new(name, "must not be empty")),
+        text => Ok(text),
     }
 }
 
-static WORDING: ListFormat = ListFormat {
+static LIST_FORMAT: ListFormat = ListFormat {
     kind: JSON,
     open: r#"{"links":["#,
-    item: |view| bytes(&LinkJson::of(view)),
+    item: |view| json::to_bytes(&TriggerLink::of(view)),
     between: ",",
     close: "]}",
     close_incomplete: r#"],"incomplete":true}"#,
@@ -161,7 +162,7 @@ static WORDING: ListFormat = ListFormat {
 /// The vendor's `Link`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct LinkJson<'a> {
+struct TriggerLink<'a> {
     id: String,
     name: &'a str,
     redirect_to: String,
@@ -169,12 +170,12 @@ struct LinkJson<'a> {
     location_id: &'a str,
 }
 
-impl<'a> LinkJson<'a> {
-    fn of(view: &'a LinkView) -> LinkJson<'a> {
+impl<'a> TriggerLink<'a> {
+    fn of(view: &'a LinkView) -> TriggerLink<'a> {
         let link = &view.link;
-        LinkJson {
+        TriggerLink {
             id: link.id.to_string(),
-            // Links made elsewhere need none; a name must say something.
+            // The vendor requires a name. A link of another API may have no title.
             name: link.options.title.as_deref().unwrap_or(link.code.as_str()),
             redirect_to: link.options.target().as_str().to_owned(),
             field_key: format!("{{{{trigger_link.{}}}}}", link.id),
@@ -185,7 +186,7 @@ impl<'a> LinkJson<'a> {
 
 #[derive(Serialize)]
 struct One<'a> {
-    link: LinkJson<'a>,
+    link: TriggerLink<'a>,
 }
 
 #[derive(Serialize)]
@@ -199,33 +200,35 @@ struct Location<'a> {
     location: LocationJson<'a>,
 }
 
-/// A link that is read.
+/// Renders a link.
 fn one(link: &LinkView) -> Body {
-    Body::ok(bytes(&One { link: LinkJson::of(link) }))
+    Body::ok(&One { link: TriggerLink::of(link) })
 }
 
-/// A link that was created or changed: 201 in both cases.
+/// Renders a link that was created or changed: 201 in both cases.
 fn written(link: &LinkView) -> Body {
-    Body::created(bytes(&One { link: LinkJson::of(link) }))
+    Body::created(&One { link: TriggerLink::of(link) })
 }
 
-/// The vendor's first spelling, and its second.
+/// The vendor's first spelling, and its second (docs/decisions.md A19).
+#[derive(Serialize)]
+struct Deletion {
+    succeded: bool,
+    succeeded: bool,
+}
+
 fn deleted(_: &Id) -> Body {
-    Body::created(br#"{"succeded":true,"succeeded":true}"#.to_vec())
+    Body::created(&Deletion { succeded: true, succeeded: true })
 }
 
 fn location(view: &WorkspaceView) -> Body {
     let workspace = &view.workspace;
-    Body::ok(bytes(&Location { location: LocationJson { id: workspace.id.as_str(), name: &workspace.name } }))
+    Body::ok(&Location { location: LocationJson { id: workspace.id.as_str(), name: &workspace.name } })
 }
 
-/// Lists are no replies: [`WORDING`] renders them in pieces.
+/// Returns `None`: a list is no reply, and [`LIST_FORMAT`] renders it in pieces.
 fn streamed(_: &Reply) -> Option<Body> {
     None
-}
-
-fn bytes(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("keys are strings and no serializer here fails")
 }
 
 #[cfg(test)]
@@ -246,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_lead_where_the_vendor_has_them() {
+    fn paths_are_the_vendors() {
         let rows = [
             ("POST", "/links", Some(("POST", "/links"))),
             ("GET", "/links/search", Some(("GET", "/links/search"))),
@@ -278,8 +281,8 @@ mod tests {
             query in "\\PC{0,40}",
         ) {
             for endpoint in ENDPOINTS {
-                let call = RequestParts { id: &id, query: Query::parse(Some(&query)), body: body.as_bytes() };
-                let _ = (endpoint.parse)(&call);
+                let request = RequestParts { id: &id, query: Query::parse(Some(&query)), body: body.as_bytes() };
+                let _ = (endpoint.parse)(&request);
             }
         }
     }

@@ -1,8 +1,7 @@
-//! HighLevel's snapshots API: list, share link, and what became of imports.
+//! HighLevel's snapshots API: list, share link, and the status of imports.
 //!
-//! It declares 400 and 401 only: what breaks a rule is 400 as well, with one sentence. A company
-//! that is foreign or does not exist is 403, in the vendor's words (docs/decisions.md A5, A20, A24-A28). The
-//! `Version` header is not looked at (19).
+//! The vendor declares 400 and 401 only, so a broken rule is 400 as well, with one sentence. A company that is
+//! foreign or does not exist is 403, in the vendor's words (docs/decisions.md A5, A20, A24-A28).
 
 mod dates;
 
@@ -11,26 +10,27 @@ use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::json;
 
+use super::rate_headers;
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
     Allowance, ApiError, BadRequest, Body, BodyKind, Command, Dialect, Endpoint, ImportQuery, ImportView,
     NamedCompany, RequestParts, ScopedCommand, ShareView, SnapshotCommand, SnapshotView, WorkspaceRule,
     capitalised, endpoint, show,
 };
-use crate::http::api::json::{self, Mistyped};
+use crate::json::{self, Mistyped};
 use crate::model::Invalid;
 use crate::model::id::ForeignId;
 use crate::model::snapshot::{ImportStatus, ShareKind};
 
-/// Imports on one page, unless the query says otherwise.
+/// Imports on one page if the query has no `limit`.
 const LIMIT_DEFAULT: u64 = 20;
-/// Most imports on one page, whatever is asked for: the vendor declares no most.
+/// Most imports on one page. A larger `limit` is accepted, since the vendor declares no maximum.
 const LIMIT_MAX: u64 = 100;
 /// Largest number in a query: 2^53 - 1, the last whole number that every JSON reader keeps.
 const NUMBER_MAX: u64 = (1 << 53) - 1;
 
-/// The dialect.
-pub(crate) struct HighLevelSnapshots;
+/// The snapshots API.
+pub(in crate::http::api) struct HighLevelSnapshots;
 
 impl Dialect for HighLevelSnapshots {
     fn name(&self) -> &'static str {
@@ -45,23 +45,26 @@ impl Dialect for HighLevelSnapshots {
         ENDPOINTS
     }
 
-    /// A location may have been given what is another's of the same agency.
+    /// A location may have imported a snapshot of another location of the same agency.
     fn workspace_rule(&self) -> WorkspaceRule {
         WorkspaceRule::NameWins
     }
 
     fn rate_headers(&self, allowance: &Allowance, _: Timestamp) -> Vec<(HeaderName, HeaderValue)> {
-        super::rate_headers(allowance)
+        rate_headers::rate_headers(allowance)
     }
 
-    fn failure(&self, failure: &ApiError) -> Body {
-        let (status, message) = words(failure);
-        let error = match status {
+    fn failure(&self, error: &ApiError) -> Body {
+        let (status, message) = words(error);
+        let phrase = match status {
             StatusCode::UNAUTHORIZED => Some("Unauthorized"),
             StatusCode::FORBIDDEN => Some("Forbidden"),
             _ => None,
         };
-        Body::json(status, bytes(&ErrorJson { status_code: status.as_u16(), message: &message, error }))
+        Body::json(
+            status,
+            &SnapshotErrorJson { status_code: status.as_u16(), message: &message, error: phrase },
+        )
     }
 }
 
@@ -79,43 +82,43 @@ fn listed(all: &[SnapshotView]) -> Body {
         json!({"id": snapshot.id.as_str(), "name": snapshot.name, "type": snapshot.kind.name()})
     };
     let all: Vec<_> = all.iter().map(one).collect();
-    Body::ok(bytes(&json!({"snapshots": all})))
+    Body::ok(&json!({"snapshots": all}))
 }
 
 fn shared(view: &ShareView) -> Body {
-    Body::created(bytes(&json!({"id": view.share.id.to_string(), "shareLink": view.url})))
+    Body::created(&json!({"id": view.share.id.to_string(), "shareLink": view.url}))
 }
 
 fn pushed(all: &[ImportView]) -> Body {
     let all: Vec<_> = all.iter().map(PushJson::of).collect();
-    Body::ok(bytes(&json!({"data": all})))
+    Body::ok(&json!({"data": all}))
 }
 
 fn newest(view: &ImportView) -> Body {
-    Body::ok(bytes(&json!({"data": LatestJson::of(view)})))
+    Body::ok(&json!({"data": LatestJson::of(view)}))
 }
 
-fn asked(workspace: Option<String>, command: SnapshotCommand) -> ScopedCommand {
+fn scoped(workspace: Option<String>, command: SnapshotCommand) -> ScopedCommand {
     ScopedCommand { workspace, command: Command::OfSnapshots(command) }
 }
 
-fn list(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    Ok(asked(None, SnapshotCommand::List(company(call)?)))
+fn list(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    Ok(scoped(None, SnapshotCommand::List(company(request)?)))
 }
 
-/// The company that the query must name.
-fn company(call: &RequestParts<'_>) -> Result<NamedCompany, BadRequest> {
-    Ok(Some(required(call, "companyId")?.into()))
+/// Reads the company, which the query must name.
+fn company(request: &RequestParts<'_>) -> Result<NamedCompany, BadRequest> {
+    Ok(Some(required(request, "companyId")?.into()))
 }
 
-fn required<'c>(call: &'c RequestParts<'_>, name: &'static str) -> Result<&'c str, BadRequest> {
-    call.query.text(name)?.ok_or_else(|| Mistyped(Invalid::new(name, "is required")).into())
+fn required<'c>(request: &'c RequestParts<'_>, name: &'static str) -> Result<&'c str, BadRequest> {
+    request.query.text(name)?.ok_or_else(|| Mistyped(Invalid::new(name, "is required")).into())
 }
 
-/// Without `companyId` it is the key's company's (docs/decisions.md A24).
-fn share(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let company = call.query.text("companyId")?.map(Box::from);
-    let body = json::object(call.body).map_err(BadRequest::Malformed)?;
+/// Parses a share. A missing `companyId` is the company of the key (docs/decisions.md A24).
+fn share(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let company = request.query.text("companyId")?.map(Box::from);
+    let body = json::object(request.body).map_err(BadRequest::Malformed)?;
     let list = |name| {
         let text = body.text(name)?.value().unwrap_or("");
         Ok::<_, Mistyped>((name, text.split(',').collect::<Vec<_>>()))
@@ -127,31 +130,31 @@ fn share(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
         return Err(Invalid::new("snapshot_id", "must not be empty").into());
     }
     let id = ForeignId::parse("snapshot_id", id).map_err(|_| BadRequest::NotFound("snapshot"))?;
-    Ok(asked(None, SnapshotCommand::Share(company, id, kind)))
+    Ok(scoped(None, SnapshotCommand::Share(company, id, kind)))
 }
 
-fn pushes(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let company = company(call)?;
+fn pushes(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let company = company(request)?;
     let instant = |name, end_of_unit| {
-        dates::read(required(call, name)?, end_of_unit)
+        dates::read(required(request, name)?, end_of_unit)
             .ok_or_else(|| Mistyped(Invalid::new(name, dates::RULE)).into())
     };
     let (from, to): (_, Result<Timestamp, BadRequest>) = (instant("from", false)?, instant("to", true));
-    // The vendor requires it and says no more: what is no id of ours begins at the beginning.
-    let after = call.query.text("lastDoc")?.and_then(|id| id.parse().ok());
-    let limit = call.query.number("limit", 1, NUMBER_MAX)?.unwrap_or(LIMIT_DEFAULT).min(LIMIT_MAX);
+    // The vendor requires `lastDoc` and does not define it. A text that is no id begins at the first page.
+    let after = request.query.text("lastDoc")?.and_then(|id| id.parse().ok());
+    let limit = request.query.number("limit", 1, NUMBER_MAX)?.unwrap_or(LIMIT_DEFAULT).min(LIMIT_MAX);
     let limit = usize::try_from(limit).expect("at most 100");
-    let id = call.foreign_id("snapshot")?;
+    let id = request.foreign_id("snapshot")?;
     let query = ImportQuery::Page { from, to: to?, after, limit };
-    Ok(asked(None, SnapshotCommand::Imports(company, id, query)))
+    Ok(scoped(None, SnapshotCommand::Imports(company, id, query)))
 }
 
-fn latest(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let company = company(call)?;
-    let [snapshot, location] = call.foreign_ids(["snapshot", "location"])?;
+fn latest(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let company = company(request)?;
+    let [snapshot, location] = request.foreign_ids(["snapshot", "location"])?;
     // Naming the workspace has the key's access checked: a foreign location is 403.
     let workspace = Some(location.as_str().to_owned());
-    Ok(asked(workspace, SnapshotCommand::Imports(company, snapshot, ImportQuery::Latest(location))))
+    Ok(scoped(workspace, SnapshotCommand::Imports(company, snapshot, ImportQuery::Latest(location))))
 }
 
 #[derive(Serialize)]
@@ -190,7 +193,7 @@ impl<'a> LatestJson<'a> {
         let (completed, pending) = match view.import.status {
             ImportStatus::Completed => (kinds(), Vec::new()),
             ImportStatus::Pending => (Vec::new(), kinds()),
-            // Nothing is there, and nothing will come.
+            // A failed import has imported nothing.
             ImportStatus::Failed(_) => (Vec::new(), Vec::new()),
         };
         LatestJson {
@@ -205,23 +208,19 @@ impl<'a> LatestJson<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ErrorJson<'a> {
+struct SnapshotErrorJson<'a> {
     status_code: u16,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
 }
 
-fn bytes(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("keys are strings and no serializer here fails")
-}
-
-/// What a token without access is told.
+/// The vendor's text for a company or location that is unknown or outside the reach of the key.
 const NO_ACCESS: &str = "The token does not have access to this location.";
 
-fn words(failure: &ApiError) -> (StatusCode, String) {
-    let say = |status, text: &str| (status, text.to_owned());
-    match failure {
+fn words(error: &ApiError) -> (StatusCode, String) {
+    let fixed = |status, text: &str| (status, text.to_owned());
+    match error {
         ApiError::BadRequest(BadRequest::Malformed(why)) => (StatusCode::BAD_REQUEST, why.clone()),
         ApiError::BadRequest(BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid)) => {
             (StatusCode::BAD_REQUEST, format!("{} {}", invalid.field, invalid.why))
@@ -230,21 +229,21 @@ fn words(failure: &ApiError) -> (StatusCode, String) {
         | ApiError::NotFound(what)
         | ApiError::AlreadyDeleted(what) => (StatusCode::NOT_FOUND, capitalised(what) + " not found"),
         ApiError::NoKey | ApiError::BadKey => {
-            say(StatusCode::UNAUTHORIZED, "Invalid token: access token is invalid")
+            fixed(StatusCode::UNAUTHORIZED, "Invalid token: access token is invalid")
         }
-        ApiError::UnknownWorkspace | ApiError::UnknownCompany => say(StatusCode::FORBIDDEN, NO_ACCESS),
+        ApiError::UnknownWorkspace | ApiError::UnknownCompany => fixed(StatusCode::FORBIDDEN, NO_ACCESS),
         ApiError::Forbidden(why) => (StatusCode::FORBIDDEN, why.clone()),
-        ApiError::Gone(why) => say(StatusCode::GONE, why),
-        ApiError::CodeTaken(_) | ApiError::Taken(_) => say(StatusCode::CONFLICT, "Already in use"),
-        ApiError::NoCredits => say(StatusCode::PAYMENT_REQUIRED, "The location has no credits left"),
+        ApiError::Gone(why) => fixed(StatusCode::GONE, why),
+        ApiError::CodeTaken(_) | ApiError::Taken(_) => fixed(StatusCode::CONFLICT, "Already in use"),
+        ApiError::NoCredits => fixed(StatusCode::PAYMENT_REQUIRED, "The location has no credits left"),
         ApiError::OtherBody => {
-            say(StatusCode::BAD_REQUEST, "Idempotency-Key was used before with another request body")
+            fixed(StatusCode::BAD_REQUEST, "Idempotency-Key was used before with another request body")
         }
-        ApiError::NoEndpoint => say(StatusCode::NOT_FOUND, "Not found"),
+        ApiError::NoEndpoint => fixed(StatusCode::NOT_FOUND, "Not found"),
         ApiError::TooMany(seconds) => {
             (StatusCode::TOO_MANY_REQUESTS, format!("Too many requests, try again in {seconds} s"))
         }
-        ApiError::Server(trouble) => (trouble.status(), capitalised(&trouble.sentence())),
+        ApiError::Server(error) => (error.status(), capitalised(&error.sentence())),
     }
 }
 
@@ -260,9 +259,10 @@ mod tests {
         body: &str,
     ) -> Result<String, String> {
         match parse(&RequestParts { id, query: Query::parse(Some(query)), body: body.as_bytes() }) {
-            Ok(asked) => Ok(format!("{:?} {:?}", asked.workspace, asked.command)),
-            Err(refusal) => {
-                let Body { status, bytes, .. } = HighLevelSnapshots.failure(&ApiError::BadRequest(refusal));
+            Ok(scoped) => Ok(format!("{:?} {:?}", scoped.workspace, scoped.command)),
+            Err(bad_request) => {
+                let Body { status, bytes, .. } =
+                    HighLevelSnapshots.failure(&ApiError::BadRequest(bad_request));
                 let body: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
                 assert_eq!(body["statusCode"], status.as_u16());
                 Err(format!("{} {}", status.as_u16(), body["message"].as_str().unwrap_or("no text")))

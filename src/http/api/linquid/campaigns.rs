@@ -1,55 +1,54 @@
-//! Requests about campaigns, and how their ids are spelt.
+//! Requests about campaigns, and the spelling of their ids.
 //!
-//! A campaign made here or natively has an id without `camp_`, which is put before it; one that
-//! was brought along from the vendor has it already, and is shown as it is. So a spelling with it
-//! and one without mean the same campaign.
+//! An id that was generated here has no `camp_`, and responses put `camp_` before it. An id that was imported
+//! from the vendor has `camp_` already, and is shown unchanged. So both spellings name the same campaign.
 
 use std::borrow::Cow;
 
-use super::{object, write};
-use crate::http::api::dialect::{BadRequest, Command, RequestParts, ScopedCommand};
-use crate::http::api::json::{Field, Mistyped};
+use super::paging::paging;
+use crate::http::api::dialect::{BadRequest, Command, RequestParts, ScopedCommand, object, read, write};
 use crate::model::Invalid;
 use crate::model::campaign::{CampaignDraft, CampaignEdit, CampaignRef};
 use crate::model::id::ForeignId;
 
 const PREFIX: &str = "camp_";
 
-/// `POST /api/campaigns {name, id?}`.
-pub(super) fn create(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let body = object(call)?;
+/// Parses `POST /api/campaigns {name, id?}`.
+pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let body = object(request)?;
     let named = body.text("id")?.value().map(|id| named("id", id)).transpose()?;
     let (id, or) = named.map_or((None, None), |named| (Some(named.id), named.or));
     let draft = CampaignDraft { id, or, name: body.required("name")?.into() };
-    write(call, &body, Command::CreateCampaign(draft))
+    write(request, &body, Command::CreateCampaign(draft))
 }
 
-/// `PATCH /api/campaigns/{id} {name?}`.
-pub(super) fn update(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let id = id(call)?;
-    let body = object(call)?;
-    let edits = match body.text("name")? {
-        Field::Absent => Vec::new(),
-        Field::Null => return Err(Mistyped(Invalid::new("name", "must be a string")).into()),
-        Field::Value(name) => vec![CampaignEdit::Name(name.into())],
-    };
-    write(call, &body, Command::UpdateCampaign(id, edits))
+/// Parses `PATCH /api/campaigns/{id} {name?}`.
+pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let id = id(request)?;
+    let body = object(request)?;
+    let edits = body.optional("name")?.map(|name| CampaignEdit::Name(name.into())).into_iter().collect();
+    write(request, &body, Command::UpdateCampaign(id, edits))
 }
 
-/// The campaign in the path.
-pub(super) fn id(call: &RequestParts<'_>) -> Result<CampaignRef, BadRequest> {
-    named("id", call.id).map_err(|_| BadRequest::NotFound("campaign"))
+/// Parses `GET /api/campaigns?page&limit`.
+pub(super) fn list(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    read(request, Command::Campaigns(Some(paging(&request.query)?)))
 }
 
-/// A campaign by either spelling of its id.
+/// Returns the campaign in the path.
+pub(super) fn id(request: &RequestParts<'_>) -> Result<CampaignRef, BadRequest> {
+    named("id", request.id).map_err(|_| BadRequest::NotFound("campaign"))
+}
+
+/// Returns a campaign by either spelling of its id.
 pub(super) fn named(field: &'static str, text: &str) -> Result<CampaignRef, Invalid> {
     let id = ForeignId::parse(field, text)?;
     let other = text.strip_prefix(PREFIX).map_or_else(|| [PREFIX, text].concat(), str::to_owned);
-    // What is left of, or becomes of, some texts is no id: they are spelt in one way only.
+    // Without or with the prefix, some texts are too short or too long for an id: they have one spelling.
     Ok(CampaignRef { id, or: ForeignId::parse(field, &other).ok() })
 }
 
-/// A campaign's id as it is printed.
+/// Returns the id as responses show it.
 pub(super) fn show(id: &ForeignId) -> Cow<'_, str> {
     let text = id.as_str();
     if text.starts_with(PREFIX) { text.into() } else { [PREFIX, text].concat().into() }

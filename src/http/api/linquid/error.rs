@@ -1,29 +1,29 @@
-//! Failures in Linquid's dialect: its statuses and codes (docs/decisions.md A16), its sample messages where
-//! its pages have one, else a sentence that names the field in its words. Statuses for which it
-//! documents no code have one in its style.
+//! Errors in Linquid's dialect: the vendor's statuses and codes (docs/decisions.md A16). The message is the
+//! sample of the vendor's pages where they have one, or a sentence that names the field in the vendor's words.
+//! A status without a documented code has a code in the same style.
 
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::render;
 use crate::http::api::dialect::{ApiError, BadRequest, Body, ServerError, capitalised};
 use crate::model::Invalid;
 
 #[derive(Serialize)]
-struct Envelope<'a> {
+struct ErrorBody<'a> {
     success: bool,
-    error: Reason<'a>,
+    error: CodedMessage<'a>,
 }
 
 #[derive(Serialize)]
-struct Reason<'a> {
+struct CodedMessage<'a> {
     code: &'a str,
     message: &'a str,
 }
 
-pub(super) fn render(failure: &ApiError) -> Body {
-    let (status, code, message) = words(failure);
-    Body::json(status, render::json(&Envelope { success: false, error: Reason { code, message: &message } }))
+/// Renders an error.
+pub(super) fn render(error: &ApiError) -> Body {
+    let (status, code, message) = words(error);
+    Body::json(status, &ErrorBody { success: false, error: CodedMessage { code, message: &message } })
 }
 
 const INVALID: &str = "VALIDATION_ERROR";
@@ -31,9 +31,9 @@ const NOT_FOUND: &str = "NOT_FOUND";
 const TOO_LARGE: &str = "PAYLOAD_TOO_LARGE";
 const UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
 
-fn words(failure: &ApiError) -> (StatusCode, &'static str, String) {
-    let say = |status, code, text: &str| (status, code, text.to_owned());
-    match failure {
+fn words(error: &ApiError) -> (StatusCode, &'static str, String) {
+    let fixed = |status, code, text: &str| (status, code, text.to_owned());
+    match error {
         ApiError::BadRequest(BadRequest::Malformed(why)) => (StatusCode::BAD_REQUEST, INVALID, why.clone()),
         ApiError::BadRequest(BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid)) => {
             (StatusCode::BAD_REQUEST, INVALID, sentence(invalid))
@@ -44,39 +44,39 @@ fn words(failure: &ApiError) -> (StatusCode, &'static str, String) {
         ApiError::AlreadyDeleted(what) => {
             (StatusCode::NOT_FOUND, "ALREADY_DELETED", capitalised(&format!("{what} is already deleted")))
         }
-        ApiError::NoKey => say(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Invalid or missing API key"),
-        ApiError::BadKey => say(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", "Invalid or disabled API key"),
+        ApiError::NoKey => fixed(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Invalid or missing API key"),
+        ApiError::BadKey => fixed(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", "Invalid or disabled API key"),
         ApiError::Forbidden(why) => (StatusCode::FORBIDDEN, "FORBIDDEN", capitalised(why)),
-        ApiError::UnknownWorkspace => say(StatusCode::NOT_FOUND, NOT_FOUND, "Workspace not found"),
-        ApiError::UnknownCompany => say(StatusCode::NOT_FOUND, NOT_FOUND, "Company not found"),
+        ApiError::UnknownWorkspace => fixed(StatusCode::NOT_FOUND, NOT_FOUND, "Workspace not found"),
+        ApiError::UnknownCompany => fixed(StatusCode::NOT_FOUND, NOT_FOUND, "Company not found"),
         ApiError::Gone(why) => (StatusCode::GONE, "GONE", capitalised(why)),
         ApiError::CodeTaken(_) => {
-            say(StatusCode::CONFLICT, "SHORT_CODE_EXISTS", "This short code is already in use")
+            fixed(StatusCode::CONFLICT, "SHORT_CODE_EXISTS", "This short code is already in use")
         }
         ApiError::Taken(field) => {
             (StatusCode::CONFLICT, "ALREADY_EXISTS", format!("{field}: is already in use"))
         }
         ApiError::NoCredits => {
-            say(StatusCode::PAYMENT_REQUIRED, "INSUFFICIENT_CREDITS", "Workspace has insufficient credits")
+            fixed(StatusCode::PAYMENT_REQUIRED, "INSUFFICIENT_CREDITS", "Workspace has insufficient credits")
         }
-        ApiError::OtherBody => say(
+        ApiError::OtherBody => fixed(
             StatusCode::BAD_REQUEST,
             INVALID,
             "Idempotency-Key: was used before with another request body",
         ),
-        ApiError::NoEndpoint => say(StatusCode::NOT_FOUND, NOT_FOUND, "There is no such endpoint"),
+        ApiError::NoEndpoint => fixed(StatusCode::NOT_FOUND, NOT_FOUND, "There is no such endpoint"),
         ApiError::TooMany(seconds) => (
             StatusCode::TOO_MANY_REQUESTS,
             "RATE_LIMITED",
             format!("Too many requests; try again in {seconds} s"),
         ),
-        ApiError::Server(trouble) => (trouble.status(), code(*trouble), capitalised(&trouble.sentence())),
+        ApiError::Server(error) => (error.status(), code(*error), capitalised(&error.sentence())),
     }
 }
 
-/// In the style of the vendor's codes.
-fn code(trouble: ServerError) -> &'static str {
-    match trouble {
+/// Returns a code in the style of the vendor's.
+fn code(error: ServerError) -> &'static str {
+    match error {
         ServerError::BadHost => INVALID,
         ServerError::LongTarget => "URI_TOO_LONG",
         ServerError::WrongMethod => "METHOD_NOT_ALLOWED",
@@ -90,8 +90,8 @@ fn code(trouble: ServerError) -> &'static str {
     }
 }
 
-/// A broken rule in the vendor's words. Whatever is wrong with the form of a destination is one
-/// documented text, which clients may compare; what else may be wrong with it is told.
+/// Returns a broken rule in the vendor's words. All errors of a destination's form have one documented text,
+/// which clients may compare. Its length and a loop have texts of their own.
 fn sentence(invalid: &Invalid) -> String {
     let why = &invalid.why;
     let field = match invalid.field {
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_failure_has_its_status_and_code() {
+    fn every_error_has_its_status_and_code() {
         let mistyped = || BadRequest::Mistyped(Invalid::new("maxClicks", "must be a number"));
         let not_found = "Link not found";
         let rows = [
@@ -148,8 +148,8 @@ mod tests {
             ),
             (ServerError::Internal.into(), 500, "INTERNAL_ERROR", "Internal error"),
         ];
-        for (failure, status, code, message) in rows {
-            let Body { status: got, bytes, .. } = render(&failure);
+        for (error, status, code, message) in rows {
+            let Body { status: got, bytes, .. } = render(&error);
             let want = format!(r#"{{"success":false,"error":{{"code":"{code}","message":"{message}"}}}}"#);
             assert_eq!((got.as_u16(), String::from_utf8_lossy(&bytes)), (status, want.into()));
         }

@@ -1,25 +1,18 @@
-//! Linquid's dialect: links and campaigns under `/api`, as the second generation of its pages has
-//! them (docs/decisions.md A16-A18). Answers are `{"success": true, "data": ...}`, refusals
+//! Linquid's dialect: links and campaigns under `/api`, as the second generation of the vendor's pages defines
+//! them (docs/decisions.md A16-A18). Responses are `{"success": true, "data": ...}`, errors
 //! `{"success": false, "error": {"code", "message"}}`.
 //!
-//! Ids are printed with the kind before them (`link_`, `camp_`) and read with it or without. What
-//! the vendor's older pages have beyond that is accepted where it means something here
-//! (`description`, `enabled` on create, a short code in place of an id), else ignored.
+//! Ids are shown with a prefix (`link_`, `camp_`) and accepted with or without it. Fields of the vendor's older
+//! pages are accepted where they have a meaning here (`description`, `enabled` on create, a short code in place
+//! of an id), and ignored otherwise.
 
 mod campaigns;
 mod error;
 mod links;
+mod paging;
 mod render;
 
-use crate::http::api::dialect::{
-    ApiError, Body, BodyKind, Command, Dialect, Endpoint, LIMIT_DEFAULT, LIMIT_MAX, Paging, endpoint, object,
-    read, show, write,
-};
-use crate::http::api::json::Mistyped;
-use crate::http::api::query::Query;
-
-/// Highest page number: pages cost what they skip.
-const PAGE_MAX: u64 = 1_000_000_000;
+use crate::http::api::dialect::{ApiError, Body, BodyKind, Command, Dialect, Endpoint, endpoint, read, show};
 
 /// The dialect.
 pub(super) struct Linquid;
@@ -39,8 +32,8 @@ impl Dialect for Linquid {
         ENDPOINTS
     }
 
-    fn failure(&self, failure: &ApiError) -> Body {
-        error::render(failure)
+    fn failure(&self, error: &ApiError) -> Body {
+        error::render(error)
     }
 }
 
@@ -50,19 +43,12 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/api/links", BodyKind::None, links::list, |reply| show(reply, render::links)),
     endpoint("GET", "/api/links/{id}", BodyKind::None, links::get, |reply| show(reply, render::link)),
     endpoint("PATCH", "/api/links/{id}", BodyKind::Plain, links::update, |reply| show(reply, render::link)),
-    endpoint("DELETE", "/api/links/{id}", BodyKind::None, |call| read(call, Command::DeleteLink(links::id(call)?)), |reply| show(reply, render::deleted)),
+    endpoint("DELETE", "/api/links/{id}", BodyKind::None, |request| read(request, Command::DeleteLink(links::id(request)?)), |reply| show(reply, render::deleted)),
     endpoint("POST", "/api/campaigns", BodyKind::Plain, campaigns::create, |reply| show(reply, render::created_campaign)),
-    endpoint("GET", "/api/campaigns", BodyKind::None, |call| read(call, Command::Campaigns(Some(paging(&call.query)?))), |reply| show(reply, render::campaigns)),
-    endpoint("GET", "/api/campaigns/{id}", BodyKind::None, |call| read(call, Command::Campaign(campaigns::id(call)?)), |reply| show(reply, render::campaign)),
+    endpoint("GET", "/api/campaigns", BodyKind::None, campaigns::list, |reply| show(reply, render::campaigns)),
+    endpoint("GET", "/api/campaigns/{id}", BodyKind::None, |request| read(request, Command::Campaign(campaigns::id(request)?)), |reply| show(reply, render::campaign)),
     endpoint("PATCH", "/api/campaigns/{id}", BodyKind::Plain, campaigns::update, |reply| show(reply, render::campaign)),
 ];
-
-/// `page` and `limit` of a list.
-fn paging(query: &Query<'_>) -> Result<Paging, Mistyped> {
-    let page = query.number("page", 1, PAGE_MAX)?.unwrap_or(1);
-    let limit = query.number("limit", 1, LIMIT_MAX as u64)?.map(usize::try_from);
-    Ok(Paging { page, limit: limit.and_then(Result::ok).unwrap_or(LIMIT_DEFAULT) })
-}
 
 #[cfg(test)]
 mod tests {
@@ -70,6 +56,7 @@ mod tests {
 
     use super::*;
     use crate::http::api::dialect::RequestParts;
+    use crate::http::api::query::Query;
 
     #[test]
     fn claims_its_own_paths_only() {
@@ -90,8 +77,8 @@ mod tests {
         #[test]
         fn no_bytes_panic(body in "\\PC{0,80}|\\{(\"(destinationUrl|shortCode|tags|campaignId|expiresAt|name|id)\":(1|null|\"x\"|\\[\\]|\\{\\}),?){0,4}\\}", id in "(link_|camp_)?[a-zA-Z0-9%]{0,24}", query in "\\PC{0,40}") {
             for endpoint in Linquid.endpoints() {
-                let call = RequestParts { id: &id, query: Query::parse(Some(&query)), body: body.as_bytes() };
-                let _ = (endpoint.parse)(&call);
+                let request = RequestParts { id: &id, query: Query::parse(Some(&query)), body: body.as_bytes() };
+                let _ = (endpoint.parse)(&request);
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Answers in Linquid's dialect. A link has the keys of the vendor's current pages, in their order;
-//! one read or changed by itself has some of the older pages' beside them.
+//! Responses in Linquid's dialect. A link has the keys of the vendor's current pages, in their order. A single
+//! link has some keys of the older pages as well.
 
 use std::borrow::Cow;
 
@@ -7,81 +7,59 @@ use serde::Serialize;
 
 use super::campaigns as campaign_ids;
 use super::links::PREFIX;
+use super::paging::Pagination;
 use crate::http::api::dialect::{Body, CampaignPage, CampaignView, LinkView, Page};
 use crate::model::id::Id;
 
-/// Bytes of anything that serializes.
-pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("keys are strings and no serializer here fails")
-}
-
-/// A link that was created.
+/// Renders a created link.
 pub(super) fn created_link(link: &LinkView) -> Body {
-    Body::created(data(LinkJson::of(link)))
+    Body::created(&data_body(LinkData::of(link)))
 }
 
-/// A link by itself.
+/// Renders a single link.
 pub(super) fn link(link: &LinkView) -> Body {
-    Body::ok(data(FullLink::of(link)))
+    Body::ok(&data_body(FullLinkData::of(link)))
 }
 
-/// A page of links.
+/// Renders a page of links.
 pub(super) fn links(page: &Page) -> Body {
-    let data: Vec<_> = page.links.iter().map(LinkJson::of).collect();
+    let data: Vec<_> = page.links.iter().map(LinkData::of).collect();
     let pagination = Some(Pagination::new(page.total, page.page, page.limit));
-    Body::ok(json(&Envelope { success: true, data, pagination }))
+    Body::ok(&DataBody { success: true, data, pagination })
 }
 
-/// The id of a link that was deleted.
+/// Renders the id of a deleted link.
 pub(super) fn deleted(id: &Id) -> Body {
-    Body::ok(data(Deleted { id: link_id(*id), deleted: true }))
+    Body::ok(&data_body(Deleted { id: link_id(*id), deleted: true }))
 }
 
-/// A campaign that was created.
+/// Renders a created campaign.
 pub(super) fn created_campaign(campaign: &CampaignView) -> Body {
-    Body::created(data(CampaignJson::of(campaign)))
+    Body::created(&data_body(CampaignData::of(campaign)))
 }
 
-/// A campaign.
+/// Renders a campaign.
 pub(super) fn campaign(campaign: &CampaignView) -> Body {
-    Body::ok(data(CampaignJson::of(campaign)))
+    Body::ok(&data_body(CampaignData::of(campaign)))
 }
 
-/// A page of campaigns.
+/// Renders a page of campaigns.
 pub(super) fn campaigns(page: &CampaignPage) -> Body {
-    let data: Vec<_> = page.campaigns.iter().map(CampaignJson::of).collect();
+    let data: Vec<_> = page.campaigns.iter().map(CampaignData::of).collect();
     let pagination = Some(Pagination::new(page.total, page.page, page.limit));
-    Body::ok(json(&Envelope { success: true, data, pagination }))
+    Body::ok(&DataBody { success: true, data, pagination })
 }
 
 #[derive(Serialize)]
-struct Envelope<T> {
+struct DataBody<T> {
     success: bool,
     data: T,
     #[serde(skip_serializing_if = "Option::is_none")]
     pagination: Option<Pagination>,
 }
 
-fn data(data: impl Serialize) -> Vec<u8> {
-    json(&Envelope { success: true, data, pagination: None })
-}
-
-/// The keys of both generations of the vendor's pages (docs/decisions.md A17).
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Pagination {
-    total: u64,
-    page: u64,
-    limit: usize,
-    has_more: bool,
-    total_pages: u64,
-}
-
-impl Pagination {
-    fn new(total: u64, page: u64, limit: usize) -> Pagination {
-        let total_pages = total.div_ceil(limit.max(1) as u64);
-        Pagination { total, page, limit, has_more: page < total_pages, total_pages }
-    }
+fn data_body<T>(data: T) -> DataBody<T> {
+    DataBody { success: true, data, pagination: None }
 }
 
 fn link_id(id: Id) -> String {
@@ -96,7 +74,7 @@ struct Deleted {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct LinkJson<'a> {
+struct LinkData<'a> {
     id: String,
     short_code: &'a str,
     short_url: &'a str,
@@ -112,10 +90,10 @@ struct LinkJson<'a> {
     updated_at: String,
 }
 
-impl<'a> LinkJson<'a> {
-    fn of(view: &'a LinkView) -> LinkJson<'a> {
+impl<'a> LinkData<'a> {
+    fn of(view: &'a LinkView) -> LinkData<'a> {
         let options = &view.link.options;
-        LinkJson {
+        LinkData {
             id: link_id(view.link.id),
             short_code: view.link.code.as_str(),
             short_url: &view.short_url,
@@ -135,18 +113,18 @@ impl<'a> LinkJson<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct FullLink<'a> {
+struct FullLinkData<'a> {
     #[serde(flatten)]
-    link: LinkJson<'a>,
+    link: LinkData<'a>,
     description: Option<&'a str>,
     domain_id: String,
     clicks: u64,
 }
 
-impl<'a> FullLink<'a> {
-    fn of(view: &'a LinkView) -> FullLink<'a> {
-        FullLink {
-            link: LinkJson::of(view),
+impl<'a> FullLinkData<'a> {
+    fn of(view: &'a LinkView) -> FullLinkData<'a> {
+        FullLinkData {
+            link: LinkData::of(view),
             description: view.link.options.description.as_deref(),
             domain_id: view.domain.id.to_string(),
             clicks: view.clicks,
@@ -156,17 +134,17 @@ impl<'a> FullLink<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct CampaignJson<'a> {
+struct CampaignData<'a> {
     id: Cow<'a, str>,
     name: &'a str,
     created_at: String,
     updated_at: String,
 }
 
-impl<'a> CampaignJson<'a> {
-    fn of(view: &'a CampaignView) -> CampaignJson<'a> {
+impl<'a> CampaignData<'a> {
+    fn of(view: &'a CampaignView) -> CampaignData<'a> {
         let campaign = &view.campaign;
-        CampaignJson {
+        CampaignData {
             id: campaign_ids::show(&campaign.id),
             name: &campaign.name,
             created_at: campaign.created_at.to_string(),

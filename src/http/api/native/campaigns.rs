@@ -1,25 +1,25 @@
-//! Campaigns in the native dialect. The vendor has none; these are ours (docs/decisions.md A15).
+//! Campaigns in the native dialect. The vendor has none: they follow its style (docs/decisions.md A15).
 
 use serde::Serialize;
 
-use super::places::{foreign_id, set_text};
-use super::{object, write};
-use crate::http::api::dialect::{BadRequest, CampaignView, Command, RequestParts, ScopedCommand};
+use crate::http::api::dialect::{
+    BadRequest, CampaignView, Command, RequestParts, ScopedCommand, foreign_id, object, write,
+};
 use crate::model::campaign::{CampaignDraft, CampaignEdit};
 
-/// `POST /campaigns {name, id?}`.
-pub(super) fn create(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let body = object(call)?;
+/// Parses `POST /campaigns {name, id?}`.
+pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let body = object(request)?;
     let draft = CampaignDraft { id: foreign_id(&body, "id")?, or: None, name: body.required("name")?.into() };
-    write(call, &body, Command::CreateCampaign(draft))
+    write(request, &body, Command::CreateCampaign(draft))
 }
 
-/// `PATCH /campaigns/{id} {name?}`.
-pub(super) fn update(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let id = call.foreign_id("campaign")?;
-    let body = object(call)?;
-    let edits = set_text(&body, "name")?.map(|name| CampaignEdit::Name(name.into())).into_iter().collect();
-    write(call, &body, Command::UpdateCampaign(id.into(), edits))
+/// Parses `PATCH /campaigns/{id} {name?}`.
+pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let id = request.foreign_id("campaign")?;
+    let body = object(request)?;
+    let edits = body.optional("name")?.map(|name| CampaignEdit::Name(name.into())).into_iter().collect();
+    write(request, &body, Command::UpdateCampaign(id.into(), edits))
 }
 
 #[derive(Serialize)]

@@ -1,25 +1,25 @@
-//! Failures in the native dialect: the vendor's statuses, and one sentence.
+//! Errors in the native dialect: the vendor's status, and one sentence.
 
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::render;
 use crate::http::api::dialect::{ApiError, BadRequest, Body};
 use crate::model::Invalid;
 
 #[derive(Serialize)]
-struct Envelope<'a> {
+struct ErrorJson<'a> {
     error: &'a str,
 }
 
-pub(super) fn render(failure: &ApiError) -> Body {
-    let (status, error) = words(failure);
-    Body::json(status, render::json(&Envelope { error: &error }))
+/// Renders an error.
+pub(super) fn render(error: &ApiError) -> Body {
+    let (status, error) = words(error);
+    Body::json(status, &ErrorJson { error: &error })
 }
 
-fn words(failure: &ApiError) -> (StatusCode, String) {
-    let say = |status, text: &str| (status, text.to_owned());
-    match failure {
+fn words(error: &ApiError) -> (StatusCode, String) {
+    let fixed = |status, text: &str| (status, text.to_owned());
+    match error {
         ApiError::BadRequest(BadRequest::Malformed(why)) => (StatusCode::BAD_REQUEST, why.clone()),
         ApiError::BadRequest(BadRequest::Mistyped(invalid)) => (StatusCode::BAD_REQUEST, sentence(invalid)),
         ApiError::BadRequest(BadRequest::Rule(invalid)) => {
@@ -28,30 +28,30 @@ fn words(failure: &ApiError) -> (StatusCode, String) {
         ApiError::BadRequest(BadRequest::NotFound(what))
         | ApiError::NotFound(what)
         | ApiError::AlreadyDeleted(what) => (StatusCode::NOT_FOUND, format!("{what} not found")),
-        // One text for both: what is wrong with a key is nobody's to learn.
-        ApiError::NoKey | ApiError::BadKey => say(StatusCode::UNAUTHORIZED, "missing or invalid API key"),
+        // One text for both: what is wrong with a key would help to guess another.
+        ApiError::NoKey | ApiError::BadKey => fixed(StatusCode::UNAUTHORIZED, "missing or invalid API key"),
         ApiError::Forbidden(why) => (StatusCode::FORBIDDEN, why.clone()),
-        ApiError::UnknownWorkspace => say(StatusCode::NOT_FOUND, "workspace not found"),
-        ApiError::UnknownCompany => say(StatusCode::NOT_FOUND, "company not found"),
-        ApiError::Gone(why) => say(StatusCode::GONE, why),
+        ApiError::UnknownWorkspace => fixed(StatusCode::NOT_FOUND, "workspace not found"),
+        ApiError::UnknownCompany => fixed(StatusCode::NOT_FOUND, "company not found"),
+        ApiError::Gone(why) => fixed(StatusCode::GONE, why),
         ApiError::CodeTaken(code) => {
             (StatusCode::CONFLICT, format!("customSlug: {code:?} is already in use on this domain"))
         }
         ApiError::Taken(field) => (StatusCode::CONFLICT, format!("{field}: is already in use")),
-        ApiError::NoCredits => say(StatusCode::PAYMENT_REQUIRED, "the workspace has no credits left"),
-        ApiError::OtherBody => say(
+        ApiError::NoCredits => fixed(StatusCode::PAYMENT_REQUIRED, "the workspace has no credits left"),
+        ApiError::OtherBody => fixed(
             StatusCode::UNPROCESSABLE_ENTITY,
             "Idempotency-Key: was used before with another request body",
         ),
-        ApiError::NoEndpoint => say(StatusCode::NOT_FOUND, "there is no such endpoint"),
+        ApiError::NoEndpoint => fixed(StatusCode::NOT_FOUND, "there is no such endpoint"),
         ApiError::TooMany(seconds) => {
             (StatusCode::TOO_MANY_REQUESTS, format!("too many requests; try again in {seconds} s"))
         }
-        ApiError::Server(trouble) => (trouble.status(), trouble.sentence().into_owned()),
+        ApiError::Server(error) => (error.status(), error.sentence().into_owned()),
     }
 }
 
-/// In this dialect's words: the model says "shortCode" for what clients send as `customSlug`.
+/// Returns a sentence in the words of this dialect: the model's `shortCode` is `customSlug` here.
 fn sentence(invalid: &Invalid) -> String {
     let field = if invalid.field == "shortCode" { "customSlug" } else { invalid.field };
     format!("{field}: {}", invalid.why)

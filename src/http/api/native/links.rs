@@ -1,42 +1,36 @@
 //! Requests about links: create, bulk, list, change.
 //!
-//! `domain`, `customSlug` and `linkType` cannot change. A PATCH may repeat them, as clients that
-//! send back whole objects do; another value is refused. The `utm*` fields can change, unlike at
-//! the vendor.
+//! `domain`, `customSlug` and `linkType` cannot change. A PATCH may repeat them, since clients send back whole
+//! objects; another value is rejected. The `utm*` fields can change, unlike at the vendor.
 
-use super::{fields, object, write};
-use crate::clock::NotATimestamp;
+use crate::formats::waypost::{draft, fields};
 use crate::http::api::dialect::{
-    BadRequest, Bulk, Command, Cursor, ImmutableFields, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Question,
-    ROWS_MAX, RequestParts, ScopedCommand, Sort,
+    BadRequest, Bulk, Command, Cursor, ImmutableFields, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, ROWS_MAX,
+    RequestParts, ScopedCommand, Sort, object, read, write,
 };
-use crate::http::api::json::{Field, Fields, Json, Mistyped};
 use crate::http::api::query::Query;
+use crate::json::{Field, FieldError, Json, Mistyped};
 use crate::model::Invalid;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::{DomainChoice, Draft, Password, Patch};
-use crate::model::short_code::ShortCode;
 
-/// Highest page number: pages cost what they skip, and `cursor` goes deeper for free.
+/// Highest page number. A page costs what it skips; a cursor costs the same at any depth.
 const PAGE_MAX: u64 = 1_000_000_000;
 
-/// Longest search text in characters; a longer one occurs in no code or title worth finding.
+/// Longest search text in characters. A longer text occurs in no code and in few titles.
 const SEARCH_MAX: usize = 500;
 
-/// What is shown in place of a password, and so means "unchanged" when sent back.
-pub(super) const MASK: &str = "********";
-
-/// `POST /links`.
-pub(super) fn create(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let body = object(call)?;
-    let draft = draft(&body, &DomainChoice::Default)?;
-    write(call, &body, Command::CreateLink(draft))
+/// Parses `POST /links`.
+pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let body = object(request)?;
+    let draft = draft::read(&body, &DomainChoice::Default)?;
+    write(request, &body, Command::CreateLink(draft))
 }
 
-/// `POST /links/bulk`. A row that is no draft is that row's failure, unless it is no object.
-pub(super) fn create_bulk(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let body = object(call)?;
-    let domain = domain(&body)?.unwrap_or(DomainChoice::Default);
+/// Parses `POST /links/bulk`. A row that is no link fails alone, unless it is no object.
+pub(super) fn create_bulk(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let body = object(request)?;
+    let domain = draft::domain(&body)?.unwrap_or(DomainChoice::Default);
     let rows = match body.list("links")? {
         Field::Value(rows) => rows,
         Field::Absent => return Err(BadRequest::Mistyped(Invalid::new("links", "is required"))),
@@ -47,89 +41,45 @@ pub(super) fn create_bulk(call: &RequestParts<'_>) -> Result<ScopedCommand, BadR
     }
     let atomic = body.flag("atomic")?.value().unwrap_or(false);
     let rows = rows.iter().map(|row| self::row(row, &domain)).collect::<Result<_, _>>()?;
-    write(call, &body, Command::CreateBulk(Bulk { domain, rows, atomic }))
+    write(request, &body, Command::CreateBulk(Bulk { domain, rows, atomic }))
 }
 
 fn row(row: &Json, domain: &DomainChoice) -> Result<Result<Draft, Invalid>, BadRequest> {
     let Json::Object(row) = row else {
         return Err(BadRequest::Mistyped(Invalid::new("links", "must be an array of objects")));
     };
-    match draft(row, domain) {
-        Ok(draft) => Ok(Ok(draft)),
-        Err(BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid)) => Ok(Err(invalid)),
-        Err(refusal @ (BadRequest::Malformed(_) | BadRequest::NotFound(_))) => Err(refusal),
-    }
+    Ok(draft::read(row, domain)
+        .map_err(|(FieldError::Mistyped(invalid) | FieldError::Rule(invalid))| invalid))
 }
 
-pub(super) fn draft(body: &Fields, elsewhere: &DomainChoice) -> Result<Draft, BadRequest> {
-    let destination = body.required("url")?.into();
-    let link_type = body.text("linkType")?.map(fields::link_type).transpose()?.value().unwrap_or_default();
-    let password = match body.text("password")?.value() {
-        Some(MASK) => return Err(Invalid::new("password", "must not be what is shown in its place").into()),
-        Some(text) => Some(Password::parse(text)?),
-        None => None,
-    };
-    Ok(Draft {
-        domain: domain(body)?.unwrap_or_else(|| elsewhere.clone()),
-        code: code(body)?,
-        destination,
-        link_type,
-        password,
-        edits: fields::of_draft(body)?,
-    })
-}
-
-fn domain(body: &Fields) -> Result<Option<DomainChoice>, BadRequest> {
-    Ok(body.text("domain")?.value().map(|name| DomainChoice::Name(name.into())))
-}
-
-/// `customSlug`, or `alias`, which the vendor's quick start says. Null and "" ask for a drawn one.
-fn code(body: &Fields) -> Result<Option<ShortCode>, BadRequest> {
-    let slug = body.text("customSlug")?.value().filter(|text| !text.is_empty());
-    let alias = body.text("alias")?.value().filter(|text| !text.is_empty());
-    let (field, text) = match (slug, alias) {
-        (Some(slug), Some(alias)) if slug != alias => {
-            return Err(Invalid::new("alias", "must equal customSlug when both are given").into());
-        }
-        (Some(slug), _) => ("customSlug", slug),
-        (None, Some(alias)) => ("alias", alias),
-        (None, None) => return Ok(None),
-    };
-    Ok(Some(ShortCode::parse(text).map_err(|invalid| Invalid { field, ..invalid })?))
-}
-
-/// `PATCH /links/{id}`.
-pub(super) fn update(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let id = call.id("link")?;
-    let body = object(call)?;
-    let destination = match body.text("url")? {
-        Field::Absent => None,
-        Field::Null => return Err(Mistyped(Invalid::new("url", "must be a string")).into()),
-        Field::Value(url) => Some(url.into()),
-    };
+/// Parses `PATCH /links/{id}`.
+pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let id = request.id("link")?;
+    let body = object(request)?;
+    let destination = body.optional("url")?.map(Box::from);
     let password = match body.text("password")? {
-        Field::Absent | Field::Value(MASK) => None,
+        Field::Absent | Field::Value(draft::MASK) => None,
         Field::Null => Some(None),
         Field::Value(text) => Some(Some(Password::parse(text)?)),
     };
     let fixed = ImmutableFields {
         domain: body.text("domain")?.value().map(Box::from),
-        code: code(&body)?,
+        code: draft::code(&body)?,
         link_type: body.text("linkType")?.map(fields::link_type).transpose()?.value(),
         lent_title: None,
     };
     let patch = Patch { destination, password, edits: fields::of_patch(&body)? };
-    write(call, &body, Command::UpdateLink { id, patch, fixed })
+    write(request, &body, Command::UpdateLink { id, patch, fixed })
 }
 
-/// `GET /links`.
-pub(super) fn list(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let query = link_query(&call.query)?;
-    super::read(call, Command::Links(query))
+/// Parses `GET /links`.
+pub(super) fn list(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let query = link_query(&request.query)?;
+    read(request, Command::Links(query))
 }
 
 fn link_query(query: &Query<'_>) -> Result<LinkQuery, Mistyped> {
-    let refuse = |field, why: &str| Mistyped(Invalid::new(field, why));
+    let mistyped = |field, why: &str| Mistyped(Invalid::new(field, why));
     let limit = query.number("limit", 1, LIMIT_MAX as u64)?.map(usize::try_from);
     let page = query.number("page", 1, PAGE_MAX)?;
     let sort = match query.text("sort")? {
@@ -137,22 +87,22 @@ fn link_query(query: &Query<'_>) -> Result<LinkQuery, Mistyped> {
         Some("oldest") => Sort::Oldest,
         Some("clicks") => Sort::Clicks,
         Some("title") => Sort::Title,
-        Some(_) => return Err(refuse("sort", "must be newest, oldest, clicks or title")),
+        Some(_) => return Err(mistyped("sort", "must be newest, oldest, clicks or title")),
     };
     let at = match query.text("cursor")? {
         None => Cursor::Page(page.unwrap_or(1)),
         Some(_) if !matches!(sort, Sort::Newest | Sort::Oldest) => {
-            return Err(refuse("cursor", "works only with sort newest or oldest"));
+            return Err(mistyped("cursor", "works only with sort newest or oldest"));
         }
         Some(cursor) => {
-            Cursor::After(cursor.parse().map_err(|_| refuse("cursor", "is not a nextCursor of ours"))?)
+            Cursor::After(cursor.parse().map_err(|_| mistyped("cursor", "is not a nextCursor of ours"))?)
         }
     };
     let search = query.text("search")?;
     if search.is_some_and(|text| text.chars().count() > SEARCH_MAX) {
-        return Err(refuse("search", "must be at most 500 characters"));
+        return Err(mistyped("search", "must be at most 500 characters"));
     }
-    let tag = |text: &str| text.parse::<Id>().map_err(|_| refuse("tagId", "is not a tag's id"));
+    let tag = |text: &str| text.parse::<Id>().map_err(|_| mistyped("tagId", "is not a tag's id"));
     Ok(LinkQuery {
         at,
         limit: limit.and_then(Result::ok).unwrap_or(LIMIT_DEFAULT),
@@ -170,28 +120,13 @@ fn link_query(query: &Query<'_>) -> Result<LinkQuery, Mistyped> {
     })
 }
 
-/// `POST /render {text, contactId?}`.
-pub(super) fn render(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let body = object(call)?;
+/// Parses `POST /render {text, contactId?}`.
+pub(super) fn render(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let body = object(request)?;
     let text = body.required("text")?.into();
     let contact = body.text("contactId")?.value();
     let contact = contact.map(|id| ForeignId::parse("contactId", id)).transpose()?;
-    write(call, &body, Command::Render { text, contact })
-}
-
-/// `GET /links/{id}/explain`.
-pub(super) fn explain(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let id = call.id("link")?;
-    let text = |name| call.query.text(name).map(|text| text.map(Box::from));
-    let at = |text: &str| {
-        text.parse().map_err(|error: NotATimestamp| Mistyped(Invalid::new("at", error.to_string())))
-    };
-    let question = Question {
-        user_agent: text("ua")?,
-        query: text("query")?,
-        at: call.query.text("at")?.map(at).transpose()?,
-    };
-    super::read(call, Command::ExplainLink(id, question))
+    write(request, &body, Command::Render { text, contact })
 }
 
 #[cfg(test)]
@@ -202,31 +137,30 @@ mod tests {
     use super::*;
     use crate::http::api::dialect::{ApiError, Body, Dialect as _, Found, find};
     use crate::http::api::native::{Native, error};
+    use crate::model::short_code::ShortCode;
 
     /// What a request parses to, or its status and error.
     fn parse(method: &str, target: &str, body: &str) -> Result<ScopedCommand, (u16, String)> {
         let (path, query) = target.split_once('?').map_or((target, None), |(path, q)| (path, Some(q)));
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let Found::Endpoint(endpoint, id) = find(Native.endpoints(), &method, path) else {
-            panic!("{method} {path} leads nowhere");
+            panic!("{method} {path} is no endpoint");
         };
-        let call = RequestParts { id, query: Query::parse(query), body: body.as_bytes() };
-        (endpoint.parse)(&call).map_err(|refusal| {
-            let Body { status, bytes, .. } = error::render(&ApiError::BadRequest(refusal));
-            let Ok(Json::Object(body)) = crate::http::api::json::parse(&bytes) else {
-                panic!("not an object")
-            };
+        let request = RequestParts { id, query: Query::parse(query), body: body.as_bytes() };
+        (endpoint.parse)(&request).map_err(|bad_request| {
+            let Body { status, bytes, .. } = error::render(&ApiError::BadRequest(bad_request));
+            let Ok(Json::Object(body)) = crate::json::parse(&bytes) else { panic!("not an object") };
             (status.as_u16(), body.required("error").expect("a sentence").to_owned())
         })
     }
 
-    fn check_refusal(method: &str, target: &str, body: &str, status: u16, error: &str) {
-        let got = parse(method, target, body).map(|asked| format!("{asked:?}"));
+    fn check_rejected(method: &str, target: &str, body: &str, status: u16, error: &str) {
+        let got = parse(method, target, body).map(|command| format!("{command:?}"));
         assert_eq!(got, Err((status, error.to_owned())), "{method} {target} {body}");
     }
 
     #[test]
-    fn refusals_of_create() {
+    fn rejected_creates() {
         let rows = [
             (r"{}", 400, "url: is required"),
             (r#"{"url":null}"#, 400, "url: must be a string"),
@@ -309,7 +243,7 @@ mod tests {
                     "{body}"
                 );
             } else {
-                check_refusal("POST", "/api/v1/links", body, status, error);
+                check_rejected("POST", "/api/v1/links", body, status, error);
             }
         }
     }
@@ -319,9 +253,9 @@ mod tests {
         let body = r#"{"url":"https://e.test/","domain":"go.test","alias":"x","title":"T","redirectType":308,
             "linkType":"URL","password":"secret","tagIds":[],"webhookUrls":" https://a.test/ ,https://b.test/h",
             "utmSource":"s","notes":null,"isActive":null,"maxClicks":5.0,"workspaceId":"ws","unknown":{"a":[1]}}"#;
-        let asked = parse("POST", "/api/v1/links/", body).expect("valid");
-        assert_eq!(asked.workspace.as_deref(), Some("ws"));
-        let Command::CreateLink(draft) = asked.command else { panic!("not a create") };
+        let scoped = parse("POST", "/api/v1/links/", body).expect("valid");
+        assert_eq!(scoped.workspace.as_deref(), Some("ws"));
+        let Command::CreateLink(draft) = scoped.command else { panic!("not a create") };
         assert_eq!(draft.domain, DomainChoice::Name("go.test".into()));
         assert_eq!(draft.code.as_ref().map(ShortCode::as_str), Some("x"));
         let edits = format!("{:?}", draft.edits);
@@ -353,10 +287,10 @@ mod tests {
         };
         assert!(matches!(patch.password, Some(None)));
         assert_eq!(patch.destination.as_deref(), Some("u"));
-        check_refusal("PATCH", LINK, r#"{"isActive":null}"#, 400, "isActive: must be true or false");
-        check_refusal("PATCH", LINK, r#"{"url":null}"#, 400, "url: must be a string");
-        check_refusal("PATCH", LINK, r#"{"tagIds":null}"#, 400, "tagIds: must be an array of strings");
-        check_refusal("PATCH", "/api/v1/links/x", "{}", 404, "link not found");
+        check_rejected("PATCH", LINK, r#"{"isActive":null}"#, 400, "isActive: must be true or false");
+        check_rejected("PATCH", LINK, r#"{"url":null}"#, 400, "url: must be a string");
+        check_rejected("PATCH", LINK, r#"{"tagIds":null}"#, 400, "tagIds: must be an array of strings");
+        check_rejected("PATCH", "/api/v1/links/x", "{}", 404, "link not found");
     }
 
     #[test]
@@ -371,11 +305,11 @@ mod tests {
         let failed = |why: &str| Err(why.to_owned());
         assert_eq!(rows, [Ok(()), failed("url: must be a string"), failed("customSlug: is a reserved word")]);
         assert!(!bulk.atomic);
-        check_refusal("POST", path, "{}", 400, "links: is required");
-        check_refusal("POST", path, r#"{"links":[]}"#, 422, "links: must be 1 to 1000 links");
-        check_refusal("POST", path, r#"{"links":[5]}"#, 400, "links: must be an array of objects");
+        check_rejected("POST", path, "{}", 400, "links: is required");
+        check_rejected("POST", path, r#"{"links":[]}"#, 422, "links: must be 1 to 1000 links");
+        check_rejected("POST", path, r#"{"links":[5]}"#, 400, "links: must be an array of objects");
         let many = format!(r#"{{"links":[{}{{}}]}}"#, "{},".repeat(1_000));
-        check_refusal("POST", path, &many, 422, "links: must be 1 to 1000 links");
+        check_rejected("POST", path, &many, 422, "links: must be 1 to 1000 links");
     }
 
     #[test]
@@ -402,7 +336,7 @@ mod tests {
             ("limit=1&limit=2", "limit: must be given once"),
         ];
         for (query, error) in rows {
-            check_refusal("GET", &format!("/api/v1/links?{query}"), "", 400, error);
+            check_rejected("GET", &format!("/api/v1/links?{query}"), "", 400, error);
         }
     }
 
@@ -410,8 +344,8 @@ mod tests {
         #[test]
         fn no_bytes_panic(body in "\\PC{0,80}|\\{(\"(url|links|tagIds|scopes|customValues|expiresAt)\":(1|null|\"x\"|\\[\\]|\\{\\}),?){0,4}\\}", id in "[a-zA-Z0-9%]{1,24}", query in "\\PC{0,40}") {
             for endpoint in Native.endpoints() {
-                let call = RequestParts { id: &id, query: Query::parse(Some(&query)), body: body.as_bytes() };
-                let _ = (endpoint.parse)(&call);
+                let request = RequestParts { id: &id, query: Query::parse(Some(&query)), body: body.as_bytes() };
+                let _ = (endpoint.parse)(&request);
             }
         }
     }

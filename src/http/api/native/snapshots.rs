@@ -1,56 +1,62 @@
-//! Requests about snapshots.
+//! Snapshots, shares and imports in the native dialect.
 
-use super::{object, read, write};
-use crate::http::api::dialect::{BadRequest, Command, RequestParts, ScopedCommand, SnapshotCommand};
-use crate::http::api::json::{Field, Mistyped};
+use serde::Serialize;
+
+use crate::http::api::dialect::{
+    BadRequest, Command, ImportView, RequestParts, ScopedCommand, ShareView, SnapshotCommand, SnapshotView,
+    foreign_id, object, read, write,
+};
+use crate::json::{AsText, Field, Mistyped};
 use crate::model::Invalid;
-use crate::model::id::ForeignId;
-use crate::model::snapshot::{ImportDraft, OnConflict, ShareKind, SnapshotDraft, share_id};
+use crate::model::id::{ForeignId, Id};
+use crate::model::snapshot::{
+    ImportDraft, ImportFailure, ImportStatus, OnConflict, ShareKind, SnapshotDraft, share_id,
+};
 
-/// `GET /snapshots`: all within the key's reach.
-pub(super) fn list(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let company = call.query.text("companyId")?.map(Box::from);
-    read(call, Command::OfSnapshots(SnapshotCommand::List(company)))
+/// Parses `GET /snapshots`: all snapshots within the key's reach.
+pub(super) fn list(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let company = request.query.text("companyId")?.map(Box::from);
+    read(request, Command::OfSnapshots(SnapshotCommand::List(company)))
 }
 
-/// `GET /snapshots/{id}`.
-pub(super) fn one(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    read(call, Command::OfSnapshots(SnapshotCommand::One(call.foreign_id("snapshot")?)))
+/// Parses `GET /snapshots/{id}`.
+pub(super) fn one(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    read(request, Command::OfSnapshots(SnapshotCommand::One(request.foreign_id("snapshot")?)))
 }
 
-/// `DELETE /snapshots/{id}`.
-pub(super) fn delete(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    read(call, Command::OfSnapshots(SnapshotCommand::Delete(call.foreign_id("snapshot")?)))
+/// Parses `DELETE /snapshots/{id}`.
+pub(super) fn delete(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    read(request, Command::OfSnapshots(SnapshotCommand::Delete(request.foreign_id("snapshot")?)))
 }
 
-/// `GET /snapshots/imports/{id}`.
-pub(super) fn status(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    read(call, Command::OfSnapshots(SnapshotCommand::ImportStatus(call.id("import")?)))
+/// Parses `GET /snapshots/imports/{id}`.
+pub(super) fn status(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    read(request, Command::OfSnapshots(SnapshotCommand::ImportStatus(request.id("import")?)))
 }
 
-/// `POST /snapshots {name, workspaceId?, id?, includePasswords?}`.
-pub(super) fn create(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let body = object(call)?;
-    let id = body.text("id")?.value().map(|id| ForeignId::parse("id", id)).transpose()?;
+/// Parses `POST /snapshots {name, workspaceId?, id?, includePasswords?}`.
+pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let body = object(request)?;
+    let id = foreign_id(&body, "id")?;
     let with_passwords = body.flag("includePasswords")?.value().unwrap_or(false);
     let draft = SnapshotDraft { id, name: body.required("name")?.into(), with_passwords };
     draft.check()?;
-    write(call, &body, Command::OfSnapshots(SnapshotCommand::Create(draft)))
+    write(request, &body, Command::OfSnapshots(SnapshotCommand::Create(draft)))
 }
 
-/// `POST /snapshots/{id}/shares {type, relationshipNumbers?, workspaceIds?}`.
-pub(super) fn share(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let id = call.foreign_id("snapshot")?;
-    let body = object(call)?;
+/// Parses `POST /snapshots/{id}/shares {type, relationshipNumbers?, workspaceIds?}`.
+pub(super) fn share(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let id = request.foreign_id("snapshot")?;
+    let body = object(request)?;
     let list = |name| Ok::<_, Mistyped>((name, body.texts(name)?.value().unwrap_or_default()));
     let lists = [list("relationshipNumbers")?, list("workspaceIds")?];
     let kind = ShareKind::parse("type", body.required("type")?, lists)?;
-    read(call, Command::OfSnapshots(SnapshotCommand::Share(None, id, kind)))
+    read(request, Command::OfSnapshots(SnapshotCommand::Share(None, id, kind)))
 }
 
-/// `POST /snapshots/import {shareLink | shareId, workspaceId?, onConflict?}`.
-pub(super) fn import(call: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let body = object(call)?;
+/// Parses `POST /snapshots/import {shareLink | shareId, workspaceId?, onConflict?}`.
+pub(super) fn import(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let body = object(request)?;
     let share = match (body.text("shareLink")?, body.text("shareId")?) {
         (Field::Value(_), Field::Value(_)) => {
             return Err(Invalid::new("shareId", "cannot be given together with shareLink").into());
@@ -62,7 +68,141 @@ pub(super) fn import(call: &RequestParts<'_>) -> Result<ScopedCommand, BadReques
     let on_conflict =
         body.text("onConflict")?.value().map(OnConflict::parse).transpose()?.unwrap_or_default();
     let draft = ImportDraft { share, on_conflict };
-    write(call, &body, Command::OfSnapshots(SnapshotCommand::Import(draft)))
+    write(request, &body, Command::OfSnapshots(SnapshotCommand::Import(draft)))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SnapshotJson<'a> {
+    id: &'a str,
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    company_id: &'a str,
+    workspace_id: &'a str,
+    links: u64,
+    tags: u64,
+    includes_passwords: bool,
+    created_at: String,
+}
+
+impl<'a> SnapshotJson<'a> {
+    pub(super) fn of(view: &'a SnapshotView) -> SnapshotJson<'a> {
+        let snapshot = &view.snapshot;
+        SnapshotJson {
+            id: snapshot.id.as_str(),
+            name: &snapshot.name,
+            kind: snapshot.kind.name(),
+            company_id: snapshot.company.as_str(),
+            workspace_id: view.workspace.as_str(),
+            links: snapshot.links,
+            tags: snapshot.tags,
+            includes_passwords: snapshot.has_passwords,
+            created_at: snapshot.created_at.to_string(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ShareJson<'a> {
+    id: AsText<Id>,
+    snapshot_id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    share_link: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    relationship_numbers: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    workspace_ids: Vec<&'a str>,
+    used_at: Option<String>,
+    created_at: String,
+}
+
+impl<'a> ShareJson<'a> {
+    pub(super) fn of(view: &'a ShareView) -> ShareJson<'a> {
+        let share = &view.share;
+        let (numbers, workspaces) = match &share.kind {
+            ShareKind::Companies(numbers) => (numbers.iter().map(|number| &**number).collect(), Vec::new()),
+            ShareKind::Workspaces(ids) => (Vec::new(), ids.iter().map(ForeignId::as_str).collect()),
+            ShareKind::Once | ShareKind::Permanent => (Vec::new(), Vec::new()),
+        };
+        ShareJson {
+            id: AsText(share.id),
+            snapshot_id: share.snapshot.as_str(),
+            kind: share.kind.name(),
+            share_link: &view.url,
+            relationship_numbers: numbers,
+            workspace_ids: workspaces,
+            used_at: share.used_at.map(|at| at.to_string()),
+            created_at: share.created_at.to_string(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ImportJson<'a> {
+    id: AsText<Id>,
+    snapshot_id: &'a str,
+    share_id: AsText<Id>,
+    workspace_id: &'a str,
+    status: &'static str,
+    progress: ProgressJson,
+    created: u64,
+    skipped: u64,
+    renamed: u64,
+    error: Option<String>,
+    created_at: String,
+    finished_at: Option<String>,
+}
+
+/// Links that are finished, and all links of the import.
+#[derive(Serialize)]
+struct ProgressJson {
+    done: u64,
+    total: u64,
+}
+
+impl<'a> ImportJson<'a> {
+    pub(super) fn of(view: &'a ImportView) -> ImportJson<'a> {
+        let import = &view.import;
+        let error = match &import.status {
+            ImportStatus::Failed(failure) => Some(words(failure)),
+            ImportStatus::Pending | ImportStatus::Completed => None,
+        };
+        ImportJson {
+            id: AsText(import.id),
+            snapshot_id: import.snapshot.as_str(),
+            share_id: AsText(import.share),
+            workspace_id: view.workspace.as_str(),
+            status: import.status.name(),
+            progress: ProgressJson { done: view.done, total: import.links },
+            created: import.made,
+            skipped: import.skipped,
+            renamed: import.renamed,
+            error,
+            created_at: import.created_at.to_string(),
+            finished_at: import.finished_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+/// Returns whether the import has not ended. The response to its request is 202 then.
+pub(super) fn is_pending(view: &ImportView) -> bool {
+    view.import.status == ImportStatus::Pending
+}
+
+fn words(failure: &ImportFailure) -> String {
+    match failure {
+        ImportFailure::Interrupted => "the server stopped meanwhile; nothing was imported".to_owned(),
+        ImportFailure::UsedUp => "the share was used up by another import".to_owned(),
+        ImportFailure::CodeTaken(code) => format!("customSlug: {code:?} is already in use on this domain"),
+        ImportFailure::NoCredits => "the workspace has no credits left".to_owned(),
+        ImportFailure::SnapshotGone => "the snapshot was deleted meanwhile".to_owned(),
+        ImportFailure::Refused(why) => why.to_string(),
+        ImportFailure::Unavailable => "the store did not take it; nothing was imported".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -75,9 +215,9 @@ mod tests {
         body: &str,
         want: Result<&str, &str>,
     ) {
-        let call = RequestParts { id: "s1", query: Query::parse(None), body: body.as_bytes() };
-        let got = match parse(&call) {
-            Ok(asked) => Ok(format!("{:?}", asked.command)),
+        let request = RequestParts { id: "s1", query: Query::parse(None), body: body.as_bytes() };
+        let got = match parse(&request) {
+            Ok(scoped) => Ok(format!("{:?}", scoped.command)),
             Err(BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid)) => Err(invalid.to_string()),
             Err(other) => Err(format!("{other:?}")),
         };

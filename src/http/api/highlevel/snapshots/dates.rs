@@ -1,15 +1,15 @@
-//! Dates as HighLevel's two versions write them: `10-28-2022 06:24 PM` (month first, as its
-//! `dateAdded` shows), and ISO 8601. All in UTC, since no request names a zone.
+//! Dates as the two versions of HighLevel's API write them: `10-28-2022 06:24 PM` (month first, as in its
+//! `dateAdded`), and ISO 8601. All are UTC, since no request names a zone.
 
 use crate::clock::Timestamp;
 
-/// What a date must be.
+/// The rule of a date.
 pub(super) const RULE: &str = "must be a date such as 10-28-2022 06:24 PM or 2022-10-28T18:24:00Z";
 
 const MINUTE_MILLIS: i64 = 60 * 1_000;
 const DAY_MILLIS: i64 = 24 * 60 * MINUTE_MILLIS;
 
-/// Reads either format. With `to_its_end` what is said to the minute or the day ends with that
+/// Parses either format. With `to_its_end`, a date of a minute or of a day is the last millisecond of that
 /// minute or day.
 pub(super) fn read(text: &str, to_its_end: bool) -> Option<Timestamp> {
     let text = text.trim();
@@ -24,7 +24,7 @@ pub(super) fn read(text: &str, to_its_end: bool) -> Option<Timestamp> {
     Some(if to_its_end { at.plus_millis(unit - 1) } else { at })
 }
 
-/// `10-28-2022 06:24 PM`, also with slashes, one digit, or no blank before the half of the day.
+/// Parses `10-28-2022 06:24 PM`, also with slashes, one digit, or no space before AM or PM.
 fn twelve_hours(text: &str) -> Option<Timestamp> {
     let (date, time) = text.split_once(' ')?;
     let mut parts = date.split(['-', '/']);
@@ -53,7 +53,7 @@ fn number(text: &str, digits: usize) -> Option<u32> {
     text.parse().ok().filter(|_| fits)
 }
 
-/// `10/28/2022, 6:24:54 PM`, as the vendor's example has it.
+/// Returns `10/28/2022, 6:24:54 PM`, as in the vendor's example.
 pub(super) fn show(at: Timestamp) -> String {
     let text = at.to_string();
     let part = |from: usize, to: usize| text.get(from..to).and_then(|part| part.parse::<u32>().ok());

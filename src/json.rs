@@ -1,54 +1,57 @@
-//! JSON in, for every dialect: strict where JSON is loose. Equal keys in one object are an error
-//! (two readers would take different ones), so is a number where a text belongs; `5.0` may stand
-//! for 5, since some clients know floats only. Absent, null and a value are three things.
+//! JSON as requests and import files contain it, and as responses and exports write it.
+//!
+//! The reader is strict where JSON is loose. Equal keys in one object are an error, since two readers would
+//! use different ones. A number where a string belongs is an error. `5.0` is accepted for 5, since some
+//! clients know floats only. Absent, null and a value are three cases.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Serialize, Serializer};
 
+use crate::clock::{NotATimestamp, Timestamp};
 use crate::model::Invalid;
 
-/// Most values in one body: a bulk of 1,000 rows with every field and 50 tags each has some
-/// 80,000. Without it, 8 MB of `0,0,0` would unfold into sixteen times that. Past it: malformed.
+/// Most values in one text; a text with more is rejected as malformed. A bulk of 1,000 rows with every field
+/// and 50 tags each has some 80,000. Without this bound, 8 MB of `0,0,0` would take sixteen times that in
+/// memory.
 const VALUES_MAX: usize = 100_000;
 
-/// What a count must be that may be 0.
+/// The rule of a count that may be 0.
 pub const COUNT_RULE: &str = "must be a whole number, 0 or more";
 
-/// Largest whole number read from a float: beyond it, floats skip some.
+/// Largest whole number that is read from a float, 2^53 - 1: larger floats skip whole numbers.
 const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
 
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)] // JSON's own words.
+#[allow(missing_docs)] // The types of JSON.
 pub enum Json {
     Null,
     Bool(bool),
     Number(serde_json::Number),
     Text(String),
     List(Vec<Json>),
-    Object(Fields),
+    Object(Object),
 }
 
-/// The members of an object, each name once.
+/// The members of an object. Each name occurs once.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Fields(BTreeMap<String, Json>);
+pub struct Object(BTreeMap<String, Json>);
 
-/// A member of an object: JSON tells nothing from null.
+/// A member of an object, where absent and null are two cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The three cases of a member.
 pub enum Field<T> {
-    /// Not there.
     Absent,
-    /// There, as null.
     Null,
-    /// There.
     Value(T),
 }
 
 impl<T> Field<T> {
-    /// The value, where null means as little as nothing.
+    /// Returns the value, or `None` if the member is absent or null.
     pub fn value(self) -> Option<T> {
         match self {
             Field::Absent | Field::Null => None,
@@ -56,7 +59,7 @@ impl<T> Field<T> {
         }
     }
 
-    /// The same with another value.
+    /// Applies `change` to the value.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Field<U> {
         match self {
             Field::Absent => Field::Absent,
@@ -65,7 +68,7 @@ impl<T> Field<T> {
         }
     }
 
-    /// Nothing, or null as `None`, or the value: what a nullable member sets.
+    /// Returns what a nullable member sets: `None` if it is absent, `Some(None)` if it is null.
     pub fn nullable(self) -> Option<Option<T>> {
         match self {
             Field::Absent => None,
@@ -76,7 +79,7 @@ impl<T> Field<T> {
 }
 
 impl<T, E> Field<Result<T, E>> {
-    /// The error outside.
+    /// Fails with the error of the value.
     pub fn transpose(self) -> Result<Field<T>, E> {
         Ok(match self {
             Field::Absent => Field::Absent,
@@ -86,22 +89,50 @@ impl<T, E> Field<Result<T, E>> {
     }
 }
 
-/// A member is missing or of the wrong type. Apart from [`Invalid`] itself, since vendors answer
-/// the two with different statuses.
+/// A member is missing or of the wrong type. A type apart from [`Invalid`], since vendors answer the two with
+/// different statuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistyped(pub Invalid);
 
-/// Parses a body that must be one object; the error is a sentence.
-pub fn object(bytes: &[u8]) -> Result<Fields, String> {
+/// Why an object is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldError {
+    /// A member is missing or of the wrong type.
+    Mistyped(Invalid),
+    /// A value of the right type breaks a rule.
+    Rule(Invalid),
+}
+
+impl From<Mistyped> for FieldError {
+    fn from(Mistyped(invalid): Mistyped) -> FieldError {
+        FieldError::Mistyped(invalid)
+    }
+}
+
+impl From<Invalid> for FieldError {
+    fn from(invalid: Invalid) -> FieldError {
+        FieldError::Rule(invalid)
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (FieldError::Mistyped(invalid) | FieldError::Rule(invalid)) = self;
+        invalid.fmt(f)
+    }
+}
+
+/// Parses a text that must be one object. The error is a sentence.
+pub fn object(bytes: &[u8]) -> Result<Object, String> {
     match parse(bytes)? {
-        Json::Object(fields) => Ok(fields),
+        Json::Object(object) => Ok(object),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::List(_) => {
             Err("the body must be a JSON object".to_owned())
         }
     }
 }
 
-/// Parses any JSON text; the error is a sentence.
+/// Parses any JSON text. The error is a sentence.
 pub fn parse(bytes: &[u8]) -> Result<Json, String> {
     let left = Cell::new(VALUES_MAX);
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -111,7 +142,26 @@ pub fn parse(bytes: &[u8]) -> Result<Json, String> {
         .map_err(|error| format!("the body is not valid JSON: {error}"))
 }
 
-/// Builds a [`Json`] while values are left.
+/// Serializes a value.
+///
+/// # Panics
+///
+/// Panics if the value has a map whose keys are no strings, or a serializer that fails.
+pub fn to_bytes(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("keys are strings and no serializer here fails")
+}
+
+/// Serializes as the text of the inner value, such as an id or an instant.
+#[derive(Clone, Copy, Debug)]
+pub struct AsText<T>(pub T);
+
+impl<T: fmt::Display> Serialize for AsText<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// Builds a [`Json`]. The cell counts the values that are still allowed.
 #[derive(Clone, Copy)]
 struct Seed<'a>(&'a Cell<usize>);
 
@@ -119,6 +169,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Json;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+        // Before the value is read: a list allocates as it grows, so a count afterwards bounds nothing.
         let left = self.0.get().checked_sub(1).ok_or_else(|| D::Error::custom("it has too many values"))?;
         self.0.set(left);
         deserializer.deserialize_any(self)
@@ -169,15 +220,15 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
-        let mut fields = BTreeMap::new();
+        let mut object = BTreeMap::new();
         while let Some(name) = members.next_key::<String>()? {
             let value = members.next_value_seed(self)?;
-            if fields.contains_key(&name) {
+            if object.contains_key(&name) {
                 return Err(A::Error::custom("an object has two equal keys"));
             }
-            fields.insert(name, value);
+            object.insert(name, value);
         }
-        Ok(Json::Object(Fields(fields)))
+        Ok(Json::Object(Object(object)))
     }
 }
 
@@ -185,8 +236,8 @@ fn mistyped(field: &'static str, why: &str) -> Mistyped {
     Mistyped(Invalid::new(field, why))
 }
 
-impl Fields {
-    /// The member of this name.
+impl Object {
+    /// Returns the member of this name.
     pub fn get(&self, name: &str) -> Field<&Json> {
         match self.0.get(name) {
             None => Field::Absent,
@@ -195,12 +246,12 @@ impl Fields {
         }
     }
 
-    /// Takes a member out.
+    /// Removes a member.
     pub fn remove(&mut self, name: &str) {
         self.0.remove(name);
     }
 
-    /// Gives a member another name, unless that is taken.
+    /// Renames a member, unless a member of the new name exists.
     pub fn rename(&mut self, from: &str, to: &str) {
         if !self.0.contains_key(to)
             && let Some(value) = self.0.remove(from)
@@ -209,7 +260,7 @@ impl Fields {
         }
     }
 
-    /// A string.
+    /// Returns a string.
     pub fn text(&self, name: &'static str) -> Result<Field<&str>, Mistyped> {
         match self.get(name) {
             Field::Value(Json::Text(text)) => Ok(Field::Value(text)),
@@ -219,16 +270,28 @@ impl Fields {
         }
     }
 
-    /// A string that must be there.
-    pub fn required(&self, name: &'static str) -> Result<&str, Mistyped> {
+    /// Returns a string that can be set and not cleared: it may be absent, and null is an error.
+    pub fn optional(&self, name: &'static str) -> Result<Option<&str>, Mistyped> {
         match self.text(name)? {
-            Field::Value(text) => Ok(text),
-            Field::Absent => Err(mistyped(name, "is required")),
+            Field::Absent => Ok(None),
             Field::Null => Err(mistyped(name, "must be a string")),
+            Field::Value(text) => Ok(Some(text)),
         }
     }
 
-    /// A boolean.
+    /// Returns a string. Fails if it is absent or null.
+    pub fn required(&self, name: &'static str) -> Result<&str, Mistyped> {
+        self.optional(name)?.ok_or_else(|| mistyped(name, "is required"))
+    }
+
+    /// Returns an ISO 8601 instant.
+    pub fn instant(&self, name: &'static str) -> Result<Field<Timestamp>, FieldError> {
+        let read =
+            |text: &str| text.parse().map_err(|error: NotATimestamp| Invalid::new(name, error.to_string()));
+        Ok(self.text(name)?.map(read).transpose()?)
+    }
+
+    /// Returns a boolean.
     pub fn flag(&self, name: &'static str) -> Result<Field<bool>, Mistyped> {
         let read = |json: &Json| match json {
             Json::Bool(on) => Ok(*on),
@@ -237,7 +300,7 @@ impl Fields {
         self.get(name).map(read).transpose()
     }
 
-    /// A whole number, not negative; whatever is none of them breaks the field's rule.
+    /// Returns a whole number of 0 or more. Fails with `rule` for any other value.
     pub fn count(&self, name: &'static str, rule: &'static str) -> Result<Field<u64>, Mistyped> {
         let read = |json: &Json| {
             let number = match json {
@@ -249,7 +312,7 @@ impl Fields {
         self.get(name).map(read).transpose()
     }
 
-    /// An array of strings.
+    /// Returns an array of strings.
     pub fn texts(&self, name: &'static str) -> Result<Field<Vec<&str>>, Mistyped> {
         let refuse = || mistyped(name, "must be an array of strings");
         match self.get(name) {
@@ -264,7 +327,7 @@ impl Fields {
         }
     }
 
-    /// An array.
+    /// Returns an array.
     pub fn list(&self, name: &'static str) -> Result<Field<&[Json]>, Mistyped> {
         match self.get(name) {
             Field::Value(Json::List(items)) => Ok(Field::Value(items)),
@@ -274,19 +337,19 @@ impl Fields {
         }
     }
 
-    /// All members.
+    /// Returns all members, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 }
 
-/// The number as a whole one, floats without a fraction included.
+/// Returns a number as a whole number, or `None` if it has a fraction or is negative or too large.
 fn whole(number: &serde_json::Number) -> Option<u64> {
     if let Some(whole) = number.as_u64() {
         return Some(whole);
     }
     let float = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0)?;
-    // Checked: within the range in which every whole number is exact.
+    // The range is checked first. Within it every whole number is exact.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     (0.0..=EXACT_MAX).contains(&float).then_some(float as u64)
 }
@@ -327,7 +390,7 @@ mod tests {
         for text in [deep("["), deep("{\"a\":"), "{\"a\":\"\\ud800\"}".to_owned()] {
             assert!(object(text.as_bytes()).is_err(), "{}", &text[..8]);
         }
-        // Neither JavaScript nor any of JSON's cousins.
+        // JavaScript, JSON5 and other dialects.
         for text in [
             "{\"a\":\"\\udc00\\ud800\"}",
             "{\"a\":\"\t\"}",
@@ -394,28 +457,28 @@ mod tests {
             ("[5]", Err(())),
         ];
         for (text, want) in rows {
-            let fields = object(format!("{{\"n\":{text}}}").as_bytes()).expect("valid JSON");
+            let object = object(format!("{{\"n\":{text}}}").as_bytes()).expect("valid JSON");
             let why = format!("n: {COUNT_RULE}");
             let want = want.map(Field::Value).map_err(|()| why);
-            assert_eq!(fields.count("n", COUNT_RULE).map_err(|e| e.0.to_string()), want, "{text}");
+            assert_eq!(object.count("n", COUNT_RULE).map_err(|e| e.0.to_string()), want, "{text}");
         }
     }
 
     #[test]
     fn wrong_types_name_the_field() {
-        let fields = object(br#"{"a":1,"b":null,"c":"x","d":["x",1],"e":["x","y"]}"#).expect("valid JSON");
-        let text = |name| fields.text(name).map_err(|e| e.0.to_string());
+        let object = object(br#"{"a":1,"b":null,"c":"x","d":["x",1],"e":["x","y"]}"#).expect("valid JSON");
+        let text = |name| object.text(name).map_err(|e| e.0.to_string());
         assert_eq!(text("a"), Err("a: must be a string".to_owned()));
         assert_eq!(text("b"), Ok(Field::Null));
         assert_eq!(text("c"), Ok(Field::Value("x")));
         assert_eq!(text("z"), Ok(Field::Absent));
-        assert_eq!(fields.required("z").map_err(|e| e.0.to_string()), Err("z: is required".to_owned()));
-        let error = fields.flag("c").map_err(|e| e.0.to_string());
+        assert_eq!(object.required("z").map_err(|e| e.0.to_string()), Err("z: is required".to_owned()));
+        let error = object.flag("c").map_err(|e| e.0.to_string());
         assert_eq!(error, Err("c: must be true or false".to_owned()));
-        let error = fields.texts("d").map_err(|e| e.0.to_string());
+        let error = object.texts("d").map_err(|e| e.0.to_string());
         assert_eq!(error, Err("d: must be an array of strings".to_owned()));
-        assert_eq!(fields.texts("e"), Ok(Field::Value(vec!["x", "y"])));
-        assert_eq!(fields.list("c").map_err(|e| e.0.to_string()), Err("c: must be an array".to_owned()));
+        assert_eq!(object.texts("e"), Ok(Field::Value(vec!["x", "y"])));
+        assert_eq!(object.list("c").map_err(|e| e.0.to_string()), Err("c: must be an array".to_owned()));
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! Webhooks in the native dialect: the secret that signs them, and what became of deliveries.
+//! Webhooks in the native dialect: the secret that signs events, and the latest attempts to deliver them.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::http::api::dialect::{Attempt, WebhookSecretView};
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SecretJson {
-    /// Shown whenever asked for, unlike a key's: receivers need it, and it opens nothing here.
+    /// In each response, unlike the secret of an API key: receivers need it, and it gives no access.
     secret: String,
     created_at: String,
     previous_expires_at: Option<String>,
@@ -23,7 +23,7 @@ impl SecretJson {
     }
 }
 
-/// A try; nothing of what the receiver said but its status.
+/// An attempt to deliver an event. Contains nothing of the receiver's response but its status.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DeliveryJson<'a> {

@@ -1,0 +1,174 @@
+//! The fields of a link as data: the JSON name, the type, and the [`Edit`] that a value sets. Create, bulk,
+//! patch and import use the same table.
+//!
+//! Null clears a field that can be cleared. A new link has nothing to clear, so null is ignored there.
+
+use crate::clock::Timestamp;
+use crate::json::{Field, FieldError, Json, Mistyped, Object};
+use crate::model::Invalid;
+use crate::model::destination::{Destination, LinkType};
+use crate::model::id::ForeignId;
+use crate::model::link::{CLICKS_RULE, Edit, RedirectStatus};
+
+/// A field of a link.
+struct OptionField {
+    name: &'static str,
+    kind: FieldKind,
+}
+
+/// The type of a field, with the edit that a value sets.
+enum FieldKind {
+    Flag(fn(bool) -> Edit),
+    Text(fn(Option<Box<str>>) -> Edit),
+    Web(fn(Option<Destination>) -> Edit),
+    Time(fn(Option<Timestamp>) -> Edit),
+    Clicks(fn(Option<u64>) -> Edit),
+    Status,
+    Tags,
+    Webhooks,
+    Campaign,
+}
+
+const fn field(name: &'static str, kind: FieldKind) -> OptionField {
+    OptionField { name, kind }
+}
+
+const FIELDS: &[OptionField] = &[
+    field("title", FieldKind::Text(Edit::Title)),
+    field("description", FieldKind::Text(Edit::Description)),
+    field("image", FieldKind::Web(Edit::Image)),
+    field("redirectType", FieldKind::Status),
+    field("isActive", FieldKind::Flag(Edit::IsActive)),
+    field("cloaked", FieldKind::Flag(Edit::Cloaked)),
+    field("validSince", FieldKind::Time(Edit::ValidSince)),
+    field("expiresAt", FieldKind::Time(Edit::ExpiresAt)),
+    field("maxClicks", FieldKind::Clicks(Edit::MaxClicks)),
+    field("expiredUrl", FieldKind::Web(Edit::ExpiredUrl)),
+    field("tagIds", FieldKind::Tags),
+    field("forwardParameters", FieldKind::Flag(Edit::ForwardParameters)),
+    field("forwardPath", FieldKind::Flag(Edit::ForwardPath)),
+    field("blockBots", FieldKind::Flag(Edit::BlockBots)),
+    field("countBots", FieldKind::Flag(Edit::CountBots)),
+    field("utmSource", FieldKind::Text(Edit::UtmSource)),
+    field("utmMedium", FieldKind::Text(Edit::UtmMedium)),
+    field("utmCampaign", FieldKind::Text(Edit::UtmCampaign)),
+    field("utmTerm", FieldKind::Text(Edit::UtmTerm)),
+    field("utmContent", FieldKind::Text(Edit::UtmContent)),
+    field("metaPixelId", FieldKind::Text(Edit::MetaPixelId)),
+    field("googleTagId", FieldKind::Text(Edit::GoogleTagId)),
+    field("webhookUrls", FieldKind::Webhooks),
+    field("campaignId", FieldKind::Campaign),
+    field("notes", FieldKind::Text(Edit::Notes)),
+];
+
+/// Returns the edits that the body of a new link sets.
+pub(super) fn of_draft(body: &Object) -> Result<Vec<Edit>, FieldError> {
+    let given = FIELDS.iter().filter(|field| matches!(body.get(field.name), Field::Value(_)));
+    edits(body, given)
+}
+
+/// Returns the edits that the body of a change sets.
+pub fn of_patch(body: &Object) -> Result<Vec<Edit>, FieldError> {
+    let given = FIELDS.iter().filter(|field| !matches!(body.get(field.name), Field::Absent));
+    edits(body, given)
+}
+
+fn edits<'f>(body: &Object, given: impl Iterator<Item = &'f OptionField>) -> Result<Vec<Edit>, FieldError> {
+    given.map(|field| field.read(body)).collect()
+}
+
+impl OptionField {
+    /// Reads the field, which is not absent.
+    fn read(&self, body: &Object) -> Result<Edit, FieldError> {
+        let name = self.name;
+        let text = || body.text(name).map(Field::value);
+        let must_be = |why: &str| Mistyped(Invalid::new(name, why));
+        Ok(match self.kind {
+            FieldKind::Flag(set) => {
+                set(body.flag(name)?.value().ok_or_else(|| must_be("must be true or false"))?)
+            }
+            FieldKind::Text(set) => set(text()?.map(Box::from)),
+            FieldKind::Web(set) => set(text()?.map(|url| Destination::parse_web(name, url)).transpose()?),
+            FieldKind::Time(set) => set(body.instant(name)?.value()),
+            FieldKind::Clicks(set) => set(body.count(name, CLICKS_RULE)?.value()),
+            FieldKind::Status => Edit::Status(status(name, body.get(name))?),
+            FieldKind::Tags => {
+                let tags = body.texts(name)?.value().ok_or_else(|| must_be("must be an array of strings"))?;
+                let parse = |tag: &str| {
+                    tag.parse().map_err(|_| Invalid::new(name, format!("{tag:?} is not a tag's id")))
+                };
+                Edit::Tags(tags.into_iter().map(parse).collect::<Result<_, _>>()?)
+            }
+            FieldKind::Webhooks => Edit::WebhookUrls(webhooks(name, body)?),
+            FieldKind::Campaign => Edit::Campaign(text()?.map(|id| ForeignId::parse(name, id)).transpose()?),
+        })
+    }
+}
+
+/// Parses a status: `PERMANENT_301`, `TEMPORARY_302`, or the number as number or string (docs/decisions.md A9).
+fn status(name: &'static str, field: Field<&Json>) -> Result<RedirectStatus, FieldError> {
+    let code = match field {
+        Field::Value(Json::Text(text)) => match text.as_str() {
+            "PERMANENT_301" | "301" => Some(301),
+            "TEMPORARY_302" | "302" => Some(302),
+            "307" => Some(307),
+            "308" => Some(308),
+            _ => None,
+        },
+        Field::Value(Json::Number(number)) => number.as_u64().and_then(|code| u16::try_from(code).ok()),
+        Field::Absent | Field::Null | Field::Value(_) => {
+            return Err(Mistyped(Invalid::new(name, "must be a string or a number")).into());
+        }
+    };
+    code.and_then(RedirectStatus::from_code).ok_or_else(|| {
+        Invalid::new(name, "must be PERMANENT_301, TEMPORARY_302, 301, 302, 307 or 308").into()
+    })
+}
+
+/// Returns the name of a status (docs/decisions.md A9).
+pub(super) fn show_status(status: RedirectStatus) -> &'static str {
+    match status {
+        RedirectStatus::MovedPermanently => "PERMANENT_301",
+        RedirectStatus::Found => "TEMPORARY_302",
+        RedirectStatus::TemporaryRedirect => "307",
+        RedirectStatus::PermanentRedirect => "308",
+    }
+}
+
+/// Parses `URL`, `MAILTO`, `TEL` or `SMS`.
+pub fn link_type(text: &str) -> Result<LinkType, Invalid> {
+    let known = [LinkType::Url, LinkType::Mailto, LinkType::Tel, LinkType::Sms];
+    let found = known.into_iter().find(|kind| show_link_type(*kind) == text);
+    found.ok_or_else(|| Invalid::new("linkType", "must be URL, MAILTO, TEL or SMS"))
+}
+
+/// Returns the name of a link's type.
+pub(super) fn show_link_type(kind: LinkType) -> &'static str {
+    match kind {
+        LinkType::Url => "URL",
+        LinkType::Mailto => "MAILTO",
+        LinkType::Tel => "TEL",
+        LinkType::Sms => "SMS",
+    }
+}
+
+/// Parses one comma-separated string, or an array of strings. Null and an empty string clear the list. An
+/// empty part is an error: it is likely a URL that was forgotten.
+fn webhooks(name: &'static str, body: &Object) -> Result<Vec<Destination>, FieldError> {
+    let urls: Vec<&str> = match body.get(name) {
+        Field::Absent | Field::Null => Vec::new(),
+        Field::Value(Json::Text(text)) if text.trim().is_empty() => Vec::new(),
+        Field::Value(Json::Text(text)) => text.split(',').collect(),
+        Field::Value(Json::List(_)) => body.texts(name)?.value().unwrap_or_default(),
+        Field::Value(_) => {
+            let why = "must be a comma-separated string, or an array of strings";
+            return Err(Mistyped(Invalid::new(name, why)).into());
+        }
+    };
+    // Spaces are usual behind commas. Other white space is an error of the URL.
+    let parse = |url: &str| match url.trim_matches(' ') {
+        "" => Err(Invalid::new(name, "must not have an empty part")),
+        url => Destination::parse_web(name, url),
+    };
+    Ok(urls.into_iter().map(parse).collect::<Result<_, _>>()?)
+}

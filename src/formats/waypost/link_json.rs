@@ -1,0 +1,186 @@
+//! A link as JSON. [`Detail`] has every key of the vendor's `LinkDetail`, in its order, then the keys of this
+//! program. A key without meaning here has its empty value.
+
+use serde::Serialize;
+
+use super::draft::MASK;
+use super::fields::{show_link_type, show_status};
+use crate::core::LinkView;
+use crate::json::AsText;
+use crate::model::destination::Destination;
+use crate::model::id::{ForeignId, Id};
+use crate::model::link::Options;
+use crate::model::tag::Tag;
+
+/// A tag.
+#[derive(Serialize)]
+pub struct TagJson<'a> {
+    id: AsText<Id>,
+    name: &'a str,
+    color: &'a str,
+}
+
+impl<'a> TagJson<'a> {
+    /// Returns the JSON of a tag.
+    pub fn of(tag: &'a Tag) -> TagJson<'a> {
+        TagJson { id: AsText(tag.id), name: &tag.name, color: &tag.color }
+    }
+}
+
+/// A link in a list: the vendor's `Link`, with `shortUrl`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Brief<'a> {
+    id: String,
+    short_code: &'a str,
+    short_url: &'a str,
+    url: String,
+    title: Option<&'a str>,
+    domain: &'a str,
+    link_type: &'static str,
+    is_active: bool,
+    click_count: u64,
+    created_at: String,
+    tags: Vec<Tagging<'a>>,
+    qr_code: Option<()>,
+}
+
+/// The vendor nests each tag.
+#[derive(Serialize)]
+struct Tagging<'a> {
+    tag: TagJson<'a>,
+}
+
+impl<'a> Brief<'a> {
+    /// Returns the JSON of a link in a list.
+    pub fn of(view: &'a LinkView) -> Brief<'a> {
+        let options = &view.link.options;
+        Brief {
+            id: view.link.id.to_string(),
+            short_code: view.link.code.as_str(),
+            short_url: &view.short_url,
+            url: options.target().as_str().to_owned(),
+            title: options.title.as_deref(),
+            domain: &view.domain_name,
+            link_type: show_link_type(options.link_type),
+            is_active: options.is_active,
+            click_count: view.clicks,
+            created_at: view.link.created_at.to_string(),
+            tags: view.tags.iter().map(|tag| Tagging { tag: TagJson::of(tag) }).collect(),
+            qr_code: None,
+        }
+    }
+}
+
+/// A whole link.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Detail<'a> {
+    #[serde(flatten)]
+    brief: Brief<'a>,
+    updated_at: String,
+    description: Option<&'a str>,
+    image: Option<&'a str>,
+    password: Option<&'static str>,
+    expires_at: Option<String>,
+    max_clicks: Option<u64>,
+    cloaked: bool,
+    redirect_type: &'static str,
+    workspace_id: &'a str,
+    forward_parameters: bool,
+    block_bots: bool,
+    skip_social_crawler_tracking: bool,
+    hide_referrer: bool,
+    meta_pixel_id: Option<&'a str>,
+    google_tag_id: Option<&'a str>,
+    gtm_container_id: Option<()>,
+    head_tags: Option<()>,
+    body_tags: Option<()>,
+    webhook_urls: Option<String>,
+    rules: [(); 0],
+    created_by: Option<Creator<'a>>,
+    valid_since: Option<String>,
+    expired_url: Option<&'a str>,
+    forward_path: bool,
+    count_bots: bool,
+    campaign_id: Option<&'a str>,
+    notes: Option<&'a str>,
+}
+
+/// The API key that created a link, in the shape of the vendor's user.
+#[derive(Serialize)]
+struct Creator<'a> {
+    id: AsText<Id>,
+    name: &'a str,
+    email: Option<()>,
+}
+
+impl<'a> Detail<'a> {
+    /// Returns the JSON of a whole link.
+    pub fn of(view: &'a LinkView) -> Detail<'a> {
+        // Every option is named, so that a new option compiles only once it is shown here. An export consists of
+        // these objects: an option that is missing would be lost when a link moves.
+        let Options {
+            description,
+            image,
+            password,
+            expires_at,
+            max_clicks,
+            cloaked,
+            status,
+            forward_parameters,
+            block_bots,
+            meta_pixel_id,
+            google_tag_id,
+            webhook_urls,
+            valid_since,
+            expired_url,
+            forward_path,
+            count_bots,
+            campaign,
+            notes,
+            // In the brief: `url` has the UTM parameters.
+            destination: _,
+            utm: _,
+            title: _,
+            link_type: _,
+            is_active: _,
+            tags: _,
+        } = &view.link.options;
+        let webhooks: Vec<_> = webhook_urls.iter().map(Destination::as_str).collect();
+        Detail {
+            brief: Brief::of(view),
+            updated_at: view.link.updated_at.to_string(),
+            description: description.as_deref(),
+            image: image.as_ref().map(Destination::as_str),
+            password: password.as_ref().map(|_| MASK),
+            expires_at: expires_at.map(|at| at.to_string()),
+            max_clicks: *max_clicks,
+            cloaked: *cloaked,
+            redirect_type: show_status(*status),
+            workspace_id: view.workspace.id.as_str(),
+            forward_parameters: *forward_parameters,
+            block_bots: *block_bots,
+            skip_social_crawler_tracking: false,
+            hide_referrer: false,
+            meta_pixel_id: meta_pixel_id.as_deref(),
+            google_tag_id: google_tag_id.as_deref(),
+            gtm_container_id: None,
+            head_tags: None,
+            body_tags: None,
+            webhook_urls: (!webhooks.is_empty()).then(|| webhooks.join(",")),
+            rules: [],
+            created_by: view.creator.as_deref().map(|key| Creator {
+                id: AsText(key.id),
+                name: &key.name,
+                email: None,
+            }),
+            valid_since: valid_since.map(|at| at.to_string()),
+            expired_url: expired_url.as_ref().map(Destination::as_str),
+            forward_path: *forward_path,
+            count_bots: *count_bots,
+            campaign_id: campaign.as_ref().map(ForeignId::as_str),
+            notes: notes.as_deref(),
+        }
+    }
+}

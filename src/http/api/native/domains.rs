@@ -1,0 +1,111 @@
+//! Domains in the native dialect.
+
+use serde::Serialize;
+
+use crate::http::api::dialect::{
+    BadRequest, Command, DomainView, RequestParts, ScopedCommand, object, write,
+};
+use crate::json::{AsText, Object};
+use crate::model::destination::Destination;
+use crate::model::domain::{DomainDraft, DomainEdit, HostName};
+use crate::model::id::Id;
+
+/// Parses `POST /domains {domain, caseSensitive?, baseUrl?, notFoundUrl?, expiredUrl?, rootUrl?}`.
+pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let body = object(request)?;
+    let name = HostName::parse("domain", body.required("domain")?)?;
+    write(request, &body, Command::CreateDomain(DomainDraft { name, edits: edits(&body)? }))
+}
+
+/// Parses `PATCH /domains/{id}`. Null clears a URL. The name cannot change and is ignored.
+pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let id = request.id("domain")?;
+    let body = object(request)?;
+    write(request, &body, Command::UpdateDomain(id, edits(&body)?))
+}
+
+/// The URLs of a domain, each with the edit that it sets.
+const DOMAIN_URLS: [(&str, SetUrl); 4] = [
+    ("baseUrl", DomainEdit::BaseUrl),
+    ("notFoundUrl", DomainEdit::NotFoundUrl),
+    ("expiredUrl", DomainEdit::ExpiredUrl),
+    ("rootUrl", DomainEdit::RootUrl),
+];
+
+type SetUrl = fn(Option<Destination>) -> DomainEdit;
+
+fn edits(body: &Object) -> Result<Vec<DomainEdit>, BadRequest> {
+    let mut edits: Vec<_> =
+        body.flag("caseSensitive")?.value().map(DomainEdit::CaseSensitive).into_iter().collect();
+    for (name, set) in DOMAIN_URLS {
+        let url = body.text(name)?.map(|url| Destination::parse_web(name, url)).transpose()?;
+        edits.extend(url.nullable().map(set));
+    }
+    Ok(edits)
+}
+
+/// The keys of the vendor's `Domain`, then the keys of this program. A domain exists only if it works, so most
+/// of the vendor's states never occur.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DomainJson<'a> {
+    id: AsText<Id>,
+    domain: &'a str,
+    verified: bool,
+    verified_at: Option<String>,
+    created_at: String,
+    status: &'static str,
+    last_checked_at: Option<()>,
+    failed_checks: u64,
+    active_links: u64,
+    ownership_verified: bool,
+    verification_token: Option<()>,
+    dns_provider: Option<()>,
+    base_url: &'a str,
+    case_sensitive: bool,
+    not_found_url: Option<&'a str>,
+    expired_url: Option<&'a str>,
+    root_url: Option<&'a str>,
+}
+
+impl<'a> DomainJson<'a> {
+    pub(super) fn of(view: &'a DomainView) -> DomainJson<'a> {
+        let domain = &view.domain;
+        let verified = domain.verified_at.is_some();
+        DomainJson {
+            id: AsText(domain.id),
+            domain: &view.name,
+            verified,
+            verified_at: domain.verified_at.map(|at| at.to_string()),
+            created_at: domain.created_at.to_string(),
+            status: if verified { "ACTIVE" } else { "PENDING_OWNERSHIP" },
+            last_checked_at: None,
+            failed_checks: 0,
+            active_links: view.links,
+            ownership_verified: verified,
+            verification_token: None,
+            dns_provider: None,
+            base_url: &view.base_url,
+            case_sensitive: domain.case_sensitive,
+            not_found_url: domain.not_found_url.as_ref().map(Destination::as_str),
+            expired_url: domain.expired_url.as_ref().map(Destination::as_str),
+            root_url: domain.root_url.as_ref().map(Destination::as_str),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::api::dialect::{TEST_ID, check_parse};
+    use crate::json::Mistyped;
+    use crate::model::Invalid;
+
+    #[test]
+    fn null_clears_urls() {
+        let missing = Mistyped(Invalid::new("domain", "is required"));
+        check_parse(create, "{}", Err(missing.into()));
+        let cleared = format!("UpdateDomain({TEST_ID}, [CaseSensitive(true), RootUrl(None)])");
+        check_parse(update, r#"{"rootUrl":null,"caseSensitive":true}"#, Ok(&cleared));
+    }
+}

@@ -1,0 +1,102 @@
+//! Lists and bulks of links in the native dialect. The JSON of a link itself is defined in `formats`.
+
+use serde::{Serialize, Serializer};
+
+use crate::formats::waypost::link_json::Brief;
+use crate::http::api::dialect::{BulkView, FailedRow, Page};
+use crate::json::AsText;
+use crate::model::id::Id;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Listing<'a> {
+    links: Vec<Brief<'a>>,
+    total: u64,
+    page: u64,
+    limit: usize,
+    total_pages: u64,
+    next_cursor: Option<AsText<Id>>,
+    /// `true` or absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<bool>,
+}
+
+impl<'a> Listing<'a> {
+    pub(super) fn of(page: &'a Page) -> Listing<'a> {
+        Listing {
+            links: page.links.iter().map(Brief::of).collect(),
+            total: page.total,
+            page: page.page,
+            limit: page.limit,
+            total_pages: page.total.div_ceil(page.limit.max(1) as u64),
+            next_cursor: page.next.map(AsText),
+            incomplete: page.incomplete.then_some(true),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BulkJson<'a> {
+    created: usize,
+    active_count: usize,
+    pending_count: usize,
+    failed: FailedRows<'a>,
+    links: Vec<BulkLink<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BulkLink<'a> {
+    id: AsText<Id>,
+    short_code: &'a str,
+    short_url: &'a str,
+    url: String,
+    domain: &'a str,
+    pending_verification: bool,
+}
+
+impl<'a> BulkJson<'a> {
+    pub(super) fn of(bulk: &'a BulkView) -> BulkJson<'a> {
+        let links: Vec<_> = bulk
+            .links
+            .iter()
+            .map(|view| BulkLink {
+                id: AsText(view.link.id),
+                short_code: view.link.code.as_str(),
+                short_url: &view.short_url,
+                url: view.link.options.target().as_str().to_owned(),
+                domain: &view.domain_name,
+                pending_verification: false,
+            })
+            .collect();
+        BulkJson {
+            created: links.len(),
+            active_count: links.len(),
+            pending_count: 0,
+            failed: FailedRows(&bulk.failed),
+            links,
+        }
+    }
+}
+
+/// The rows that created no link. `row` is the index in the array of the request.
+struct FailedRows<'a>(&'a [FailedRow]);
+
+impl Serialize for FailedRows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|failed| FailedJson {
+            row: failed.row,
+            short_code: failed.code.as_deref(),
+            reason: &failed.reason,
+        }))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FailedJson<'a> {
+    row: usize,
+    short_code: Option<&'a str>,
+    reason: &'a str,
+}

@@ -1,0 +1,141 @@
+//! Workspaces and companies in the native dialect.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::http::api::dialect::{
+    BadRequest, Command, NamedDomain, RequestParts, ScopedCommand, WorkspaceView, foreign_id, object, read,
+};
+use crate::json::{COUNT_RULE, Field, Json, Mistyped, Object};
+use crate::model::Invalid;
+use crate::model::workspace::{Company, CompanyDraft, WorkspaceDraft, WorkspaceEdit};
+
+/// Parses `POST /workspaces {name, id?, companyId?, credits?, defaultDomain?, customValues?}`.
+pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let body = object(request)?;
+    let draft = WorkspaceDraft {
+        id: foreign_id(&body, "id")?,
+        company: foreign_id(&body, "companyId")?,
+        name: body.required("name")?.into(),
+        edits: edits(&body)?,
+    };
+    read(request, Command::CreateWorkspace(draft, default_domain(&body)?))
+}
+
+/// Parses `PATCH /workspaces/{id}`. `credits: null` is unlimited. `customValues` replaces all values.
+pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let id = request.foreign_id("workspace")?;
+    let body = object(request)?;
+    let name = body.optional("name")?.map(|name| WorkspaceEdit::Name(name.into()));
+    let edits = name.into_iter().chain(edits(&body)?).collect();
+    read(request, Command::UpdateWorkspace(id, edits, default_domain(&body)?))
+}
+
+fn edits(body: &Object) -> Result<Vec<WorkspaceEdit>, BadRequest> {
+    let credits = body.count("credits", COUNT_RULE)?.nullable().map(WorkspaceEdit::Credits);
+    let values = custom_values(body)?.map(WorkspaceEdit::CustomValues);
+    Ok(credits.into_iter().chain(values).collect())
+}
+
+type CustomValues = BTreeMap<Box<str>, Box<str>>;
+
+fn custom_values(body: &Object) -> Result<Option<CustomValues>, Mistyped> {
+    let mistyped = || Mistyped(Invalid::new("customValues", "must be an object of strings"));
+    let values = match body.get("customValues") {
+        Field::Absent => return Ok(None),
+        Field::Null => return Ok(Some(BTreeMap::new())),
+        Field::Value(Json::Object(values)) => values,
+        Field::Value(_) => return Err(mistyped()),
+    };
+    let each = |(name, value): (&str, &Json)| match value {
+        Json::Text(text) => Ok((name.into(), text.as_str().into())),
+        _ => Err(mistyped()),
+    };
+    values.iter().map(each).collect::<Result<_, _>>().map(Some)
+}
+
+/// Returns a name or an id. The dispatcher resolves it, since a dialect sees no domains.
+fn default_domain(body: &Object) -> Result<NamedDomain, Mistyped> {
+    Ok(body.text("defaultDomain")?.map(Box::from).nullable())
+}
+
+/// Parses `POST /companies {name, id?, relationshipNumber?}`.
+pub(super) fn create_company(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let body = object(request)?;
+    let draft = CompanyDraft {
+        id: foreign_id(&body, "id")?,
+        name: body.required("name")?.into(),
+        relationship_number: body.text("relationshipNumber")?.value().map(Box::from),
+    };
+    draft.check()?;
+    read(request, Command::CreateCompany(draft))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WorkspaceJson<'a> {
+    id: &'a str,
+    name: &'a str,
+    company_id: &'a str,
+    credits: Option<u64>,
+    default_domain: &'a str,
+    custom_values: &'a BTreeMap<Box<str>, Box<str>>,
+    created_at: String,
+}
+
+impl<'a> WorkspaceJson<'a> {
+    pub(super) fn of(view: &'a WorkspaceView) -> WorkspaceJson<'a> {
+        let workspace = &view.workspace;
+        WorkspaceJson {
+            id: workspace.id.as_str(),
+            name: &workspace.name,
+            company_id: workspace.company.as_str(),
+            credits: view.credits,
+            default_domain: &view.default_domain,
+            custom_values: &workspace.custom_values,
+            created_at: workspace.created_at.to_string(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CompanyJson<'a> {
+    id: &'a str,
+    name: &'a str,
+    relationship_number: &'a str,
+    created_at: String,
+}
+
+impl<'a> CompanyJson<'a> {
+    pub(super) fn of(company: &'a Company) -> CompanyJson<'a> {
+        CompanyJson {
+            id: company.id.as_str(),
+            name: &company.name,
+            relationship_number: &company.relationship_number,
+            created_at: company.created_at.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::api::dialect::{TEST_ID, check_parse};
+
+    #[test]
+    fn edits_and_their_types() {
+        let changed = format!(
+            "UpdateWorkspace(ForeignId(\"{TEST_ID}\"), [Credits(None), CustomValues({{\"a\": \"b\"}})], Some(Some(\"go.test\")))"
+        );
+        let body = r#"{"credits":null,"customValues":{"a":"b"},"defaultDomain":"go.test"}"#;
+        check_parse(update, body, Ok(&changed));
+        let mistyped = |field, why| Err(Mistyped(Invalid::new(field, why)).into());
+        let rule = "must be an object of strings";
+        check_parse(update, r#"{"customValues":{"a":1}}"#, mistyped("customValues", rule));
+        check_parse(update, r#"{"credits":-1}"#, mistyped("credits", COUNT_RULE));
+        let empty = Invalid::new("name", "must not be empty");
+        check_parse(create_company, r#"{"name":" "}"#, Err(empty.into()));
+    }
+}
