@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use waypost::log::frame::record_hash;
+use waypost::log::fingerprint::record_hash;
 use waypost::log::{Follow, Log, Pending, Position};
 
 #[path = "support/bare_log.rs"]

@@ -30,9 +30,8 @@ use crate::http::conn::server;
 use crate::http::counts::Counts;
 use crate::http::dates::Dates;
 use crate::http::service::Service;
-use crate::log::local::disk::{Disk, FsDisk};
 use crate::log::local::disk_guard::DiskGuard;
-use crate::log::local::{self, LocalLog};
+use crate::log::local::{LocalLog, LogFolder};
 use crate::log::{Log, LogError};
 use crate::model::node::NodeNumber;
 use crate::private_files;
@@ -120,7 +119,7 @@ impl Store {
         let mut lock = data_folder::lock(dir)?;
         data_folder::keep_private(dir);
         let is_loss_accepted = data_folder::check(dir, config.log.accept_loss)?;
-        let disk = FsDisk::open(&dir.join(LOG_FOLDER)).map_err(in_folder)?;
+        let log_folder = LogFolder::create(&dir.join(LOG_FOLDER)).map_err(in_folder)?;
         lock.extend(dir)?;
         if is_loss_accepted {
             data_folder::set_key_aside(dir, clock.now()).map_err(in_folder)?;
@@ -130,23 +129,15 @@ impl Store {
         space.admits_table(true);
         if !dir.join(TABLE_FOLDER).exists() {
             // The log first: a table or a key without a log stops the next start.
-            local::begin(&disk, clock.now())?;
+            log_folder.begin_if_empty(clock.now())?;
         }
         let table = Table::open(&dir.join(TABLE_FOLDER), config.table.clone());
         if table.is_held_elsewhere() {
             return Err(FolderError::InUse { path: dir.clone() }.into());
         }
         let applied_state = Arc::new(table.clone());
-        let settings = config.log.clone();
-        let disk = Arc::new(disk);
-        let log = LocalLog::open(
-            Arc::clone(&disk) as Arc<dyn Disk>,
-            settings,
-            clock.clone(),
-            applied_state,
-            Arc::clone(&space),
-        )?;
-        let local = Arc::new(log);
+        let local = log_folder.open(config.log.clone(), clock.clone(), applied_state, Arc::clone(&space))?;
+        let local = Arc::new(local);
         let log = wrap(Arc::clone(&local) as Arc<dyn Log>);
         let links = Links::new(Parts {
             log: Arc::clone(&log),
@@ -164,7 +155,7 @@ impl Store {
             BuildError::Thread(error) => StartError::Threads { error },
         })?;
         let webhooks = Webhooks::new(links.clone(), &config.webhooks)?;
-        let room = Arc::clone(&space);
+        let (guard, written) = (Arc::clone(&space), Arc::clone(&local));
         let observer = Arc::new(links.clone());
         // sled writes by path as well: not into a folder that took the place of this one.
         let followed = table.clone();
@@ -174,7 +165,7 @@ impl Store {
             if is_catching_up.load(Ordering::Relaxed) && followed.is_ready() {
                 is_catching_up.store(false, Ordering::Relaxed);
             }
-            room.admits_table(is_catching_up.load(Ordering::Relaxed)) && disk.check_path().is_ok()
+            guard.admits_table(is_catching_up.load(Ordering::Relaxed)) && written.check_path().is_ok()
         };
         table
             .start(Arc::clone(&log), observer, Arc::new(may_write), clock, readiness)

@@ -5,8 +5,10 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
 use tempfile::{NamedTempFile, TempDir};
 
 /// The mode of files: read and written by their owner.
@@ -97,6 +99,41 @@ fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
 fn is_gone(error: &io::Error) -> bool {
     let is_a_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
     is_a_link || error.kind() == io::ErrorKind::NotFound
+}
+
+/// How long [`lock`] waits for another holder. A program that starts another one has a copy of every lock
+/// between `fork` and `exec`, even of a lock that was just released. A second is many times as long.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often [`lock`] retries.
+const LOCK_POLL: Duration = Duration::from_millis(5);
+
+/// Locks a file or folder for its handle alone. Fails with [`Errno::WOULDBLOCK`] if another handle keeps
+/// the lock.
+pub fn lock(file: &File) -> rustix::io::Result<()> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(LOCK_POLL),
+            locked => return locked,
+        }
+    }
+}
+
+/// Opens a regular file. Fails at once for anything else that may have the name: a pipe would block the
+/// caller, and a device would yield bytes without end.
+pub fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let file = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    check_regular(&file)?;
+    Ok(file)
+}
+
+/// Fails if an open file is not a regular file.
+pub(crate) fn check_regular(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file: move it away"))
 }
 
 /// A file that is written beside its final name and renamed once it is whole. The final name is replaced

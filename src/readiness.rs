@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 
 /// What the whole waits for. A handle, cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<Held>>);
+pub struct Readiness(Arc<Mutex<Latches>>);
 
 #[derive(Debug, Default)]
-struct Held {
+struct Latches {
     /// A handful at most, so a list.
     latches: Vec<(u64, String)>,
     last: u64,

@@ -13,9 +13,9 @@ use rustix::io::Errno;
 
 use crate::clock::Timestamp;
 use crate::core::KEY_FILE;
-use crate::log::local::archive::{self, MARK};
-use crate::log::local::disk;
+use crate::log::local::archive;
 use crate::log::local::disk_guard::BALLAST;
+use crate::log::local::markers::MARK;
 use crate::private_files;
 
 /// Folder of the log within the data folder.
@@ -233,7 +233,7 @@ impl FolderLock {
 /// Locks a data folder, and the folder of its log if it has one. Creates the lock file.
 pub fn lock(dir: &Path) -> Result<FolderLock, FolderError> {
     let path = dir.join(LOCK_FILE);
-    let named = disk::open_regular(
+    let named = private_files::open_regular(
         &path,
         File::options().create(true).truncate(false).write(true).mode(private_files::FILE_MODE),
     );
@@ -243,7 +243,7 @@ pub fn lock(dir: &Path) -> Result<FolderLock, FolderError> {
 /// Like [`lock`], and creates no file: for a command that changes nothing. `None` where there is
 /// nothing to lock.
 pub fn lock_existing(dir: &Path) -> Result<Option<FolderLock>, FolderError> {
-    let named = present(disk::open_regular(&dir.join(LOCK_FILE), File::options().read(true)));
+    let named = present(private_files::open_regular(&dir.join(LOCK_FILE), File::options().read(true)));
     let named = named.map_err(|error| FolderError::Unusable { path: dir.to_owned(), error })?;
     let lock = lock_with(dir, named)?;
     Ok(Some(lock).filter(|lock| lock.named.is_some() || lock.log.is_some()))
@@ -269,7 +269,7 @@ fn present(opened: io::Result<File>) -> io::Result<Option<File>> {
 }
 
 fn take(dir: &Path, file: &File) -> Result<(), FolderError> {
-    match disk::lock(file) {
+    match private_files::lock(file) {
         // NFS locks only what is open for writing, which a folder cannot be: there the lock file alone
         // keeps other processes out.
         Ok(()) | Err(Errno::BADF) => Ok(()),

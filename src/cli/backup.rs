@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::{Common, Failure, load, progress, tell, verify};
 use crate::app::data_folder::{LOG_FOLDER, open_folder, sync_folder};
-use crate::log::local::archive::{self, Archive, Report};
+use crate::log::local::archive::{self, Archive, VerifyReport};
 
 /// Ends the name of what is not a backup yet.
 pub(super) const UNFINISHED: &str = ".unfinished";
@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Copies the log and reads the copy through.
-fn write(archive: &Archive, log: &Path) -> Result<Report, Failure> {
+fn write(archive: &Archive, log: &Path) -> Result<VerifyReport, Failure> {
     let bar = progress::bytes("copying");
     let copied = archive.copy_to(log, &mut progress::follow(&bar));
     bar.finish_and_clear();

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::{Common, Failure, load, progress, tell, verify};
 use crate::app::data_folder::{self, LOG_FOLDER, REPLACED_LOG, REPLACED_TABLE, RESTORING, TABLE_FOLDER};
 use crate::clock::Clock;
-use crate::log::local::archive::{self, Archive, Report};
+use crate::log::local::archive::{self, Archive, VerifyReport};
 
 /// Arguments of `restore`.
 #[derive(Clone, Debug, Args)]
@@ -74,7 +74,7 @@ fn cannot(what: &str, error: impl std::fmt::Display) -> Failure {
 }
 
 /// Copies the backup under a name that no start accepts, and reads the copy through.
-fn copy(backup: &Archive, report: &Report, fresh: &Path) -> Result<(), Failure> {
+fn copy(backup: &Archive, report: &VerifyReport, fresh: &Path) -> Result<(), Failure> {
     if fs::symlink_metadata(fresh).is_ok() {
         fs::remove_dir_all(fresh).map_err(|error| cannot("remove an unfinished restore", error))?;
     }
@@ -83,7 +83,7 @@ fn copy(backup: &Archive, report: &Report, fresh: &Path) -> Result<(), Failure> 
     bar.finish_and_clear();
     copied.map_err(Failure::from)?;
     let copy = verify::read_through(&Archive::open(fresh).map_err(Failure::from)?)?;
-    let is_same = (copy.log, copy.position, copy.reckoned) == (report.log, report.position, report.reckoned);
+    let is_same = (copy.log, copy.position, copy.computed) == (report.log, report.position, report.computed);
     if copy.is_sound() && copy.is_complete() && is_same {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use clap::Args;
 use super::{Common, Failure, backup, load, progress, tell};
 use crate::app::data_folder::{self, FolderError, LOG_FOLDER, Unfinished};
 use crate::descriptors;
-use crate::log::local::archive::{self, Archive, Report};
+use crate::log::local::archive::{self, Archive, VerifyReport};
 
 /// Arguments of `verify`.
 #[derive(Clone, Debug, Args)]
@@ -61,7 +61,7 @@ fn is_data_folder(folder: &Path, arguments: &Arguments) -> bool {
 }
 
 /// Returns why a backup may have lost its end, and what to do; `None` for a complete one.
-pub(super) fn incomplete(folder: &Path, report: &Report) -> Option<String> {
+pub(super) fn incomplete(folder: &Path, report: &VerifyReport) -> Option<String> {
     if report.is_complete() {
         return None;
     }
@@ -75,7 +75,7 @@ pub(super) fn incomplete(folder: &Path, report: &Report) -> Option<String> {
 }
 
 /// Reads a log through.
-pub(super) fn read_through(archive: &Archive) -> Result<Report, Failure> {
+pub(super) fn read_through(archive: &Archive) -> Result<VerifyReport, Failure> {
     let bar = progress::bytes("verifying");
     let report = archive.verify(&mut progress::follow(&bar)).map_err(Failure::from);
     bar.finish_and_clear();
@@ -109,7 +109,7 @@ pub(super) fn open(folder: &Path) -> Result<Archive, Failure> {
     }))
 }
 
-fn words(folder: &Path, report: &Report) -> String {
+fn words(folder: &Path, report: &VerifyReport) -> String {
     let mut lines = vec![format!(
         "{}: position {}, {} records, {} segments, {} bytes",
         folder.display(),
@@ -124,7 +124,7 @@ fn words(folder: &Path, report: &Report) -> String {
     }
     lines.extend(report.damage.iter().map(|damage| format!("DAMAGED: {damage}")));
     if report.damage.is_empty() && !report.is_sound() {
-        let (there, told) = (report.reckoned.count, report.stored.count);
+        let (there, told) = (report.computed.count, report.stored.count);
         lines.push(format!("DAMAGED: {there} records are there where the log speaks of {told}"));
     }
     lines.join("\n")

@@ -141,7 +141,7 @@ impl Links {
 /// Reads the key file; empty when there is none that can be read.
 fn read_secret(path: &Path) -> String {
     let mut secret = String::new();
-    let file = crate::log::local::disk::open_regular(path, std::fs::File::options().read(true));
+    let file = crate::private_files::open_regular(path, std::fs::File::options().read(true));
     match file.and_then(|file| file.take(SECRET_MAX).read_to_string(&mut secret)) {
         Ok(_) => secret,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::Input;
 use crate::clock::Timestamp;
 use crate::log::frame::header_footer::{
-    CLOSED_BYTES, Closed, FOOTER_BYTES, Footer, HEADER_BYTES, Header, Kind,
+    CLOSED_BYTES, Closed, FOOTER_BYTES, Footer, HEADER_BYTES, Header, SegmentKind,
 };
 use crate::log::frame::{
     self, FRAME_HEADER, Frame, FrameHead, MAGIC, write_change, write_checkpoint, write_clean_close,
@@ -84,7 +84,7 @@ fn ends(bytes: &[u8]) {
 /// A segment with a header and frames of any content whose checksums are right, or nearly.
 fn segment(input: &mut Input<'_>) -> Vec<u8> {
     let header = Header {
-        kind: Kind::Changes,
+        kind: SegmentKind::Changes,
         log: 7,
         sequence: 1,
         before: Position::START,

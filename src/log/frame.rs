@@ -1,147 +1,133 @@
-//! The log's bytes: frames, and the hash behind the fingerprint. Only this file and its part
-//! `ends` (header and footer of a segment, mark of a clean stop) know them.
+//! The encoding of frames. Only this file and [`header_footer`] know the bytes of the log.
 //!
-//! A frame is `[magic][position][length][crc32c][version byte + bincode]`, integers little-endian;
-//! the crc covers position, length and payload. What a version's writer writes never changes: a
-//! new need is a new version, and every version ever written keeps its decoder (golden bytes in
-//! the tests below).
+//! A frame is `[magic][position][length][crc32c][version byte + bincode]`, integers little-endian. The crc
+//! covers position, length and payload. The encoder of a version never changes: a new format gets a new
+//! version, and each version keeps its decoder. Golden bytes in the tests below check both.
 
 pub(crate) mod header_footer;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
 use crate::log::{Change, Entry, Fingerprint, MAX_CHANGE_BYTES, Position, Put, Record};
 
-/// Starts every frame. 0xF5 and 0xFF occur in no UTF-8 text, so that no destination or title, which
-/// strangers choose, can pass for a frame when damage makes us search for the next one.
+/// First bytes of every frame. 0xF5 and 0xFF occur in no UTF-8 text. A destination or a title, which any
+/// client chooses, can therefore not pass for a frame in a search behind damage.
 pub(crate) const MAGIC: [u8; 4] = [0xF5, b'W', 0xFF, b'P'];
 
 /// Bytes of a frame before its payload.
 pub(crate) const FRAME_HEADER: usize = 20;
 
-/// Largest payload: a Change at its limit, or a piece of a snapshot ([`RECORDS_BYTES`] and one
-/// more record). A longer length field is damage, and is not trusted with an allocation.
+/// Largest payload: the largest Change, or a chunk of a snapshot ([`RECORDS_BYTES`] and one more record). A
+/// longer length field is damage, and no memory is allocated for it.
 pub(crate) const MAX_PAYLOAD: usize = 2 * MAX_CHANGE_BYTES;
 
-/// A piece of a snapshot is closed at this size: large enough that frames cost nothing, small
-/// enough that a reader's buffer does not matter.
+/// A chunk of a snapshot is closed at this size: large enough to make the cost of frames negligible, small
+/// enough for a reader's buffer.
 pub(crate) const RECORDS_BYTES: usize = 128 * 1024;
 const _: () = assert!(RECORDS_BYTES >= 64 * 1024 && RECORDS_BYTES + MAX_CHANGE_BYTES <= MAX_PAYLOAD);
 
-/// Bincode counts 8 bytes for an integer that takes 1 on disk; so no payload that we wrote can
-/// reach this, and no damaged one can ask for more memory.
+/// Limit of memory for decoding. Bincode counts 8 bytes for an integer that takes 1 byte on disk, so no
+/// valid payload reaches the limit.
 const DECODE_LIMIT: usize = 16 * MAX_PAYLOAD;
 
-/// The one version of frames so far.
+/// The only version of frames so far.
 const FRAME_VERSION: u8 = 1;
 
-/// What one live record adds to the fingerprint's sum: the first 128 bits of SHA-256 over the
-/// revision and the key. Never to change: it is compared with sums on disk.
-///
-/// SHA-256 rather than something quicker, since the sum must tell any two sets apart and 0.1 µs
-/// (with the CPU's instructions; 10 M records in about a second) is paid once per write.
-pub fn record_hash(key: &[u8], revision: Position) -> u128 {
-    let digest = Sha256::new().chain_update(revision.0.to_le_bytes()).chain_update(key).finalize();
-    let mut half = [0; 16];
-    half.copy_from_slice(&digest[..16]);
-    u128::from_le_bytes(half)
-}
-
-/// What a frame holds.
+/// The content of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
-    /// One Change, and the last position that was durable when it was handed to the disk. Its
-    /// `fingerprint` is left at zero: whoever reads in order knows it.
+    /// One Change, and the last position that was durable when the Change was written. The `fingerprint` of
+    /// the Change is zero: a reader computes it from the Changes before.
     Change(Change, Position),
-    /// The fingerprint at the frame's position, now and then: shows where bookkeeping went astray.
+    /// The fingerprint at the frame's position. Written at intervals, to find where a fingerprint became
+    /// wrong.
     Checkpoint(Fingerprint),
-    /// The log was closed in order here.
+    /// The log was closed cleanly at this position.
     CleanClose(Fingerprint),
     /// Records of a snapshot.
     Records(Vec<Record>),
 }
 
-/// The bytes are intact (their crc is), but this build cannot read them.
+/// The bytes are intact, because their crc matches, but this build cannot decode them.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unreadable {
-    /// A later Waypost wrote them.
+pub(crate) enum DecodeError {
+    /// A later Waypost wrote the frame.
     #[error("version {0} is not known: a newer Waypost wrote it")]
     Newer(u8),
-    /// They follow no version's format.
+    /// The payload does not match the format of its version.
     #[error("not a payload of version {FRAME_VERSION}: {0}")]
     Malformed(String),
 }
 
-/// A key or value, written and read as one run of bytes, not byte by byte.
+/// A key or value, encoded as one run of bytes instead of byte by byte.
 #[derive(Clone, Copy)]
-struct Raw<'a>(&'a [u8]);
+struct ByteString<'a>(&'a [u8]);
 
-impl Serialize for Raw<'_> {
+impl Serialize for ByteString<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(self.0)
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Raw<'a>, D::Error> {
-        <&'de [u8]>::deserialize(deserializer).map(Raw)
+impl<'de: 'a, 'a> Deserialize<'de> for ByteString<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<ByteString<'a>, D::Error> {
+        <&'de [u8]>::deserialize(deserializer).map(ByteString)
     }
 }
 
-/// Version 1. Order and types of variants and fields are on disk: never edit, add a version.
+/// Version 1. Order and types of variants and fields are stored on disk: never edit them, add a version.
 #[derive(Serialize, Deserialize)]
 enum V1<'a> {
     Change {
         at: i64,
         node: u16,
         request: u64,
-        /// How many positions back the last durable one stood. A frame proves thereby that what
-        /// came before its own group was synced: a hole there is damage, not a torn write.
+        /// How far the last durable position was behind this one. It proves that everything before the
+        /// frame's own group was synced: a hole there is damage, not a torn write.
         durable: u64,
         #[serde(borrow)]
         entries: Vec<EntryV1<'a>>,
     },
-    Checkpoint(ManifestV1),
-    CleanClose(ManifestV1),
+    Checkpoint(FingerprintV1),
+    CleanClose(FingerprintV1),
     Records(#[serde(borrow)] Vec<RecordV1<'a>>),
 }
 
 #[derive(Serialize, Deserialize)]
 struct EntryV1<'a> {
     #[serde(borrow)]
-    key: Raw<'a>,
+    key: ByteString<'a>,
     #[serde(borrow)]
-    value: Option<Raw<'a>>,
+    value: Option<ByteString<'a>>,
     replaces: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct RecordV1<'a> {
     #[serde(borrow)]
-    key: Raw<'a>,
+    key: ByteString<'a>,
     revision: u64,
     #[serde(borrow)]
-    value: Raw<'a>,
+    value: ByteString<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct ManifestV1 {
+struct FingerprintV1 {
     count: u64,
     sum: u128,
 }
 
-impl From<Fingerprint> for ManifestV1 {
-    fn from(fingerprint: Fingerprint) -> ManifestV1 {
-        ManifestV1 { count: fingerprint.count, sum: fingerprint.sum }
+impl From<Fingerprint> for FingerprintV1 {
+    fn from(fingerprint: Fingerprint) -> FingerprintV1 {
+        FingerprintV1 { count: fingerprint.count, sum: fingerprint.sum }
     }
 }
 
-impl From<ManifestV1> for Fingerprint {
-    fn from(fingerprint: ManifestV1) -> Fingerprint {
+impl From<FingerprintV1> for Fingerprint {
+    fn from(fingerprint: FingerprintV1) -> Fingerprint {
         Fingerprint { count: fingerprint.count, sum: fingerprint.sum }
     }
 }
@@ -150,12 +136,12 @@ fn config() -> Configuration<LittleEndian, Varint, Limit<DECODE_LIMIT>> {
     bincode::config::standard().with_limit::<DECODE_LIMIT>()
 }
 
-/// Appends a Change's frame to `out`. `Err` holds the payload's size when it exceeds
-/// [`MAX_CHANGE_BYTES`]; `out` is then as before. `durable` is the last position synced.
+/// Appends the frame of a Change to `out`. `durable` is the last synced position. Fails with the payload's
+/// size if the payload exceeds [`MAX_CHANGE_BYTES`]; `out` is unchanged then.
 pub(crate) fn write_change(out: &mut Vec<u8>, change: &Change, durable: Position) -> Result<(), usize> {
     let entries = change.entries.iter().map(|entry| EntryV1 {
-        key: Raw(&entry.put.key),
-        value: entry.put.value.as_deref().map(Raw),
+        key: ByteString(&entry.put.key),
+        value: entry.put.value.as_deref().map(ByteString),
         replaces: entry.replaces.map(|p| p.0),
     });
     let body = V1::Change {
@@ -174,7 +160,7 @@ pub(crate) fn write_change(out: &mut Vec<u8>, change: &Change, durable: Position
     Ok(())
 }
 
-/// Appends a checkpoint's frame.
+/// Appends the frame of a checkpoint.
 pub(crate) fn write_checkpoint(out: &mut Vec<u8>, position: Position, fingerprint: Fingerprint) {
     write_frame(out, position, &V1::Checkpoint(fingerprint.into()));
 }
@@ -184,17 +170,17 @@ pub(crate) fn write_clean_close(out: &mut Vec<u8>, position: Position, fingerpri
     write_frame(out, position, &V1::CleanClose(fingerprint.into()));
 }
 
-/// Appends a piece of the snapshot of `position`.
+/// Appends a chunk of the snapshot of `position`.
 pub(crate) fn write_records(out: &mut Vec<u8>, position: Position, records: &[Record]) {
     let records = records.iter().map(|record| RecordV1 {
-        key: Raw(&record.key),
+        key: ByteString(&record.key),
         revision: record.revision.0,
-        value: Raw(&record.value),
+        value: ByteString(&record.value),
     });
     write_frame(out, position, &V1::Records(records.collect()));
 }
 
-/// Appends a frame and returns its payload's size.
+/// Appends a frame and returns the size of its payload.
 fn write_frame(out: &mut Vec<u8>, position: Position, body: &V1<'_>) -> usize {
     let start = out.len();
     out.extend_from_slice(&MAGIC);
@@ -203,7 +189,7 @@ fn write_frame(out: &mut Vec<u8>, position: Position, body: &V1<'_>) -> usize {
     out.push(FRAME_VERSION);
     bincode::serde::encode_into_std_write(body, out, config()).expect("writing to memory cannot fail");
     let payload = out.len() - start - FRAME_HEADER;
-    // Beyond 4 GiB the field would wrap; such a frame never leaves memory (see `write_change`).
+    // Beyond 4 GiB the field would wrap. Such a frame never leaves memory: `write_change` rejects it.
     let length = u32::try_from(payload).unwrap_or(u32::MAX);
     out[start + 12..start + 16].copy_from_slice(&length.to_le_bytes());
     let crc = frame_crc(&out[start + 4..start + 16], &out[start + FRAME_HEADER..]);
@@ -218,7 +204,8 @@ fn frame_crc(position_and_length: &[u8], payload: &[u8]) -> u32 {
 /// The fixed part of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameHead {
-    /// The Change's position; that of the last Change before it for the other kinds.
+    /// The position of the Change. For other kinds of frames, the position of the last Change before the
+    /// frame.
     pub(crate) position: Position,
     /// Bytes of the payload.
     pub(crate) length: usize,
@@ -227,36 +214,36 @@ pub(crate) struct FrameHead {
 }
 
 impl FrameHead {
-    /// `None` when no frame starts here.
+    /// Returns the head of the frame that `bytes` begins with, or `None` if no frame begins here.
     pub(crate) fn parse(bytes: &[u8]) -> Option<FrameHead> {
-        let mut fields = Fields(bytes);
+        let mut fields = FieldReader(bytes);
         if fields.take::<4>()? != MAGIC {
             return None;
         }
         let covered: [u8; 12] = fields.take()?;
         let crc = fields.u32()?;
-        let mut inner = Fields(&covered);
+        let mut inner = FieldReader(&covered);
         let position = Position(inner.u64()?);
         let length = usize::try_from(inner.u32()?).ok()?;
-        // Not even a version byte: no writer makes such a frame.
+        // An empty payload has not even a version byte: no encoder writes one.
         if length == 0 || length > MAX_PAYLOAD {
             return None;
         }
         Some(FrameHead { position, length, covered, crc })
     }
 
-    /// Whether the payload is what was written.
+    /// Returns whether the payload matches the crc.
     pub(crate) fn guards(&self, payload: &[u8]) -> bool {
         frame_crc(&self.covered, payload) == self.crc
     }
 }
 
-/// Reads a payload whose crc was right. Keys and values share its memory.
-pub(crate) fn decode(position: Position, payload: &Bytes) -> Result<Frame, Unreadable> {
-    let malformed = |why: &dyn std::fmt::Display| Unreadable::Malformed(why.to_string());
+/// Decodes a payload whose crc matched. Keys and values share the memory of the payload.
+pub(crate) fn decode(position: Position, payload: &Bytes) -> Result<Frame, DecodeError> {
+    let malformed = |why: &dyn std::fmt::Display| DecodeError::Malformed(why.to_string());
     let (version, body) = payload.split_first().ok_or_else(|| malformed(&"it is empty"))?;
     if *version != FRAME_VERSION {
-        return Err(Unreadable::Newer(*version));
+        return Err(DecodeError::Newer(*version));
     }
     let (body, read): (V1<'_>, usize) =
         bincode::serde::borrow_decode_from_slice(body, config()).map_err(|e| malformed(&e))?;
@@ -300,10 +287,10 @@ impl EntryV1<'_> {
     }
 }
 
-/// Reads fixed fields off the front.
-struct Fields<'a>(&'a [u8]);
+/// Reads fixed fields from the front of a slice.
+struct FieldReader<'a>(&'a [u8]);
 
-impl Fields<'_> {
+impl FieldReader<'_> {
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
@@ -352,7 +339,7 @@ mod tests {
         }
     }
 
-    const MANIFEST: Fingerprint = Fingerprint { count: 3, sum: u128::MAX - 1 };
+    const FINGERPRINT: Fingerprint = Fingerprint { count: 3, sum: u128::MAX - 1 };
 
     fn hex(bytes: &[u8]) -> String {
         use std::fmt::Write;
@@ -370,7 +357,7 @@ mod tests {
         decode(head.position, &payload).expect("decodes")
     }
 
-    /// The bytes of version 1, for ever. A row that fails means that old logs cannot be read.
+    /// The bytes of version 1 never change. A row that fails means that old logs cannot be read.
     #[test]
     fn golden_frames() {
         let record = Record {
@@ -387,11 +374,11 @@ mod tests {
         add(GOLDEN_CHANGE, Frame::Change(change(), Position(298)), &|out| {
             write_change(out, &change(), Position(298)).expect("small");
         });
-        add(GOLDEN_CHECKPOINT, Frame::Checkpoint(MANIFEST), &|out| {
-            write_checkpoint(out, Position(300), MANIFEST);
+        add(GOLDEN_CHECKPOINT, Frame::Checkpoint(FINGERPRINT), &|out| {
+            write_checkpoint(out, Position(300), FINGERPRINT);
         });
-        add(GOLDEN_CLEAN_CLOSE, Frame::CleanClose(MANIFEST), &|out| {
-            write_clean_close(out, Position(300), MANIFEST);
+        add(GOLDEN_CLEAN_CLOSE, Frame::CleanClose(FINGERPRINT), &|out| {
+            write_clean_close(out, Position(300), FINGERPRINT);
         });
         add(GOLDEN_RECORDS, Frame::Records(vec![record.clone()]), &|out| {
             write_records(out, Position(300), std::slice::from_ref(&record));
@@ -411,21 +398,9 @@ mod tests {
     const GOLDEN_RECORDS: &str = "f557ff502c010000000000000d0000004f86ed4b010301026c31090576616c7565";
 
     #[test]
-    fn golden_hashes() {
-        let rows: [(&[u8], u64, u128); 3] = [
-            (b"", 0, 0x0F66_0AC7_4BAF_8CF7_7A0B_81A1_F570_55AF),
-            (b"l1", 1, 0x79D2_6D1A_A7AD_42B5_15D5_E4FC_93A4_BDA9),
-            (b"l1", 2, 0xCE18_D065_EDAB_D172_DAAB_2FBC_7EC5_14D8),
-        ];
-        for (key, revision, hash) in rows {
-            assert_eq!(record_hash(key, Position(revision)), hash, "{key:?} at {revision}");
-        }
-    }
-
-    #[test]
     fn refuses_what_it_did_not_write() {
         let mut bytes = Vec::new();
-        write_checkpoint(&mut bytes, Position(1), MANIFEST);
+        write_checkpoint(&mut bytes, Position(1), FINGERPRINT);
         let payload = bytes.split_off(FRAME_HEADER);
         let rows: [(&str, Vec<u8>); 4] = [
             ("not a payload of version 1: it is empty", vec![]),
@@ -472,12 +447,12 @@ mod tests {
         assert_eq!((size, out.len()), (Err(MAX_CHANGE_BYTES + 1), FRAME_HEADER + MAX_CHANGE_BYTES));
     }
 
-    /// The decoder's limit counts 8 bytes for an integer that takes 1 on disk.
+    /// The decoder's limit counts 8 bytes for an integer that takes 1 byte on disk.
     #[test]
     fn a_change_of_as_many_entries_as_fit_is_read_back() {
         let mut change = change();
         let entry = Entry { put: Put { key: Bytes::new(), value: None }, replaces: None };
-        // Three bytes each on disk; 64 bytes remain for the other fields.
+        // Each entry takes three bytes on disk; 64 bytes remain for the other fields.
         change.entries = vec![entry; (MAX_CHANGE_BYTES - 64) / 3];
         let mut out = Vec::new();
         write_change(&mut out, &change, Position(0)).expect("within the limit");
@@ -490,7 +465,7 @@ mod tests {
         let mut out = vec![7; 1_000];
         write_change(&mut out, &change(), Position(298)).expect("small");
         assert_eq!(hex(&out[1_000..]), GOLDEN_CHANGE);
-        // The limit is that of the frame, not of the buffer.
+        // The limit applies to the frame, not to the buffer.
         let mut out = vec![7; MAX_CHANGE_BYTES];
         write_change(&mut out, &change(), Position(298)).expect("small");
     }
@@ -499,14 +474,14 @@ mod tests {
     fn a_length_that_no_writer_makes_is_no_frame() {
         let rows = [(0, false), (1, true), (MAX_PAYLOAD, true), (MAX_PAYLOAD + 1, false)];
         let mut bytes = Vec::new();
-        write_checkpoint(&mut bytes, Position(1), MANIFEST);
+        write_checkpoint(&mut bytes, Position(1), FINGERPRINT);
         for (length, is_frame) in rows {
             bytes[12..16].copy_from_slice(&u32::try_from(length).expect("small").to_le_bytes());
             assert_eq!(FrameHead::parse(&bytes).map(|head| head.length), is_frame.then_some(length));
         }
     }
 
-    /// A snapshot's piece is closed by the record that fills it, which may be the largest there is.
+    /// The record that closes a chunk of a snapshot may be the largest possible one.
     #[test]
     fn the_largest_piece_of_a_snapshot_is_a_frame() {
         let record = |bytes| Record {

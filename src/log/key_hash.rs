@@ -1,21 +1,22 @@
-//! Keys by their hashes, where there are too many to hold themselves.
+//! Hashes of keys, for sets of keys that would take too much memory.
 
 use ahash::RandomState;
 
-/// 128 bits: among 10 M keys two are mistaken for each other once in 10^24 runs.
+/// A hash of 128 bits: among 10 M keys, two have the same hash once in 10^24 runs.
 pub(crate) type KeyHash = [u64; 2];
 
-/// Hashes keys, each time alike, and otherwise in the next run.
+/// Hashes keys. One hasher returns the same hash for the same key; another hasher returns another one, so
+/// nobody can prepare keys with equal hashes.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyHasher(RandomState, RandomState);
 
 impl KeyHasher {
-    /// One of its own.
+    /// Creates a hasher with random seeds.
     pub(crate) fn new() -> KeyHasher {
         KeyHasher(RandomState::new(), RandomState::new())
     }
 
-    /// What stands for the key.
+    /// Returns the hash of a key.
     pub(crate) fn hash(&self, key: &[u8]) -> KeyHash {
         [self.0.hash_one(key), self.1.hash_one(key)]
     }

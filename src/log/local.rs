@@ -1,7 +1,7 @@
-//! A log in files: [`LocalLog`] puts the parts together and is the handle to them.
+//! The engine that stores a log in files. [`LocalLog`] assembles its parts and is the handle to them.
 //!
-//! Two threads belong to it, the committer and the keeper. [`Log::close`] ends it in order;
-//! dropping it without is the same as a crash: nothing more is written.
+//! The engine owns two threads, `log-commit` and `log-keeper`. [`Log::close`] stops both cleanly. Dropping
+//! the handle without a close has the effect of a crash: nothing more is written.
 
 mod active_segment;
 pub mod archive;
@@ -15,6 +15,7 @@ mod follow;
 mod history;
 mod live_records;
 mod maintenance;
+pub(crate) mod markers;
 mod pending_revisions;
 mod recovery;
 mod repair;
@@ -26,6 +27,8 @@ mod segments;
 mod shared;
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
@@ -33,24 +36,63 @@ use std::thread::{self, JoinHandle};
 use parking_lot::Mutex;
 
 use self::committer::Committer;
-pub use self::decision::{Forecast, TableFate, forecast, table_fate};
-use self::disk::Disk;
+pub use self::decision::Forecast;
+use self::disk::{Disk, FsDisk};
 use self::disk_guard::DiskGuard;
-use self::follow::{Source, Tail};
-pub use self::history::HistoryEntry;
+use self::follow::{DurableLog, Tail};
 use self::scrub::Scrub;
 pub use self::shared::Settings;
-use self::shared::{CloseMode, Gauges, LastErrors, Queue, Request, Shared, Work};
+use self::shared::{CloseMode, Gauges, LastErrors, Request, Shared, Work, WorkQueue};
 use crate::clock::{Clock, Timestamp};
-use crate::log::{AppliedState, CommitCallback, Follow, Log, LogError, Position, Proposal, Status};
+use crate::log::{AppliedState, CommitCallback, Follow, Log, LogError, LogStatus, Position, Proposal};
 
-/// What a proposal takes on disk beside its keys and values, and a put: a guess on the high side,
-/// for filling batches and judging space.
+/// Upper estimate of the bytes on disk of a proposal, and of each put, beside keys and values. Used to fill
+/// batches and to estimate space.
 const OVERHEAD: usize = 64;
 
-/// Begins a log on a disk that holds no file of one; otherwise does nothing.
-pub fn begin(disk: &dyn Disk, now: Timestamp) -> Result<(), LogError> {
-    recovery::begin_if_empty(disk, now)
+/// The folder of a log that is not open yet. A start needs two steps:
+///
+/// 1. The log exists before a table is created: a table without a log stops the next start.
+/// 2. The table is open before the log: the log reads revisions from it, and repairs itself with it.
+#[derive(Clone, Debug)]
+pub struct LogFolder(Arc<FsDisk>);
+
+impl LogFolder {
+    /// Opens the folder, and creates it if it is missing.
+    pub fn create(path: &Path) -> io::Result<LogFolder> {
+        Ok(LogFolder(Arc::new(FsDisk::open(path)?)))
+    }
+
+    /// Opens an existing folder for reading, also beside a server that writes to it.
+    pub fn read_only(path: &Path) -> io::Result<LogFolder> {
+        Ok(LogFolder(Arc::new(FsDisk::read_only(path)?)))
+    }
+
+    /// Begins a log if the folder contains no file of a log.
+    pub fn begin_if_empty(&self, now: Timestamp) -> Result<(), LogError> {
+        recovery::begin_if_empty(&*self.0, now)
+    }
+
+    /// Returns what [`LogFolder::open`] will do with this log and this table. Writes nothing.
+    pub fn forecast(
+        &self,
+        settings: &Settings,
+        applied_state: &Arc<dyn AppliedState>,
+    ) -> Result<Forecast, LogError> {
+        let disk: Arc<dyn Disk> = Arc::<FsDisk>::clone(&self.0);
+        decision::forecast(&disk, settings, applied_state)
+    }
+
+    /// Opens the log. See [`LocalLog::open`].
+    pub fn open(
+        self,
+        settings: Settings,
+        clock: Clock,
+        applied_state: Arc<dyn AppliedState>,
+        guard: Arc<DiskGuard>,
+    ) -> Result<LocalLog, LogError> {
+        LocalLog::open(self.0, settings, clock, applied_state, guard)
+    }
 }
 
 /// A log in one folder.
@@ -72,25 +114,26 @@ pub struct LocalStatus {
     pub bytes: u64,
     /// Number of segments.
     pub segments: usize,
-    /// fsyncs that failed since the start, and the last one's error.
+    /// Number of fsyncs that failed since the start.
     pub failed_syncs: u64,
-    /// The last failed fsync.
+    /// The error of the last failed fsync.
     pub last_sync_error: Option<String>,
-    /// fsyncs that succeeded since the start: with `position`, how well groups commit.
+    /// Number of fsyncs that succeeded since the start. Compared with `position`, it shows how many commits
+    /// share an fsync.
     pub syncs: u64,
-    /// Whether writes are refused because the volume's reserve is reached.
+    /// Whether writes are rejected because the volume has only its reserve left.
     pub disk_full: bool,
-    /// Damage that was repaired at the start, as last errors in the log lines.
+    /// The damage that was repaired at the start, in the words of the log line.
     pub repaired: Option<String>,
-    /// Damage that scrubbing found in sealed segments since the start.
+    /// Number of damaged segments that scrubbing found since the start.
     pub damaged_segments: u64,
-    /// When all sealed segments were last read through.
+    /// When scrubbing last finished all sealed segments.
     pub last_scrub: Option<Timestamp>,
 }
 
 impl LocalLog {
-    /// Opens the log of a folder, or begins one in an empty folder. The caller holds the lock that
-    /// keeps other processes out. `applied_state` is asked during the call already.
+    /// Opens the log of a folder, or begins one in an empty folder. The caller must hold the lock that
+    /// excludes other processes. Calls `applied_state` before it returns.
     pub fn open(
         disk: Arc<dyn Disk>,
         settings: Settings,
@@ -108,10 +151,10 @@ impl LocalLog {
             applied_state,
             space,
             id: opened.id,
-            source: Arc::new(Source { tail, chain: Mutex::new(opened.chain) }),
-            queue: Queue::new(),
+            source: Arc::new(DurableLog { tail, segments: Mutex::new(opened.segments) }),
+            queue: WorkQueue::new(),
             gauges: Gauges { last_errors: Mutex::new(last_errors), ..Gauges::default() },
-            keeping: Mutex::new(()),
+            maintenance: Mutex::new(()),
         });
         let committer = Committer::new(Arc::clone(&shared), opened.writer, opened.sequence);
         let log = LocalLog { shared, threads: Mutex::new(Vec::new()) };
@@ -129,23 +172,23 @@ impl LocalLog {
         Ok(())
     }
 
-    /// Writes a snapshot of what is live and removes everything older. Blocks; runs by itself when
-    /// it is worth it.
+    /// Writes a snapshot of all live records and removes everything older. Blocks. The maintenance thread
+    /// does the same when enough of the log is dead.
     pub fn compact(&self) -> Result<(), LogError> {
         compact::compact(&self.shared)
     }
 
-    /// Reads all sealed segments through at once; what is damaged is replaced from the table if
-    /// that holds. Blocks; runs by itself, slowly.
+    /// Reads all sealed segments at once, and rewrites damaged ones from an intact table. Blocks. The
+    /// maintenance thread does the same slowly.
     pub fn scrub(&self) {
         let mut scrub = Scrub::default();
         while !scrub.step(&self.shared, u64::MAX) {}
     }
 
-    fn stop(&self, ending: CloseMode) {
-        self.shared.queue.end(ending);
+    fn stop(&self, mode: CloseMode) {
+        self.shared.queue.end(mode);
         for thread in self.threads.lock().drain(..) {
-            // A thread that panicked has said so; the log is stopping anyway.
+            // A thread that panicked has logged its panic, and the log is stopping anyway.
             drop(thread.join());
         }
         self.shared.source.tail.close();
@@ -153,11 +196,16 @@ impl LocalLog {
 }
 
 impl LocalLog {
-    /// Returns the state of its files and of the disk.
+    /// Fails if the path no longer leads to the folder, like [`Disk::check_path`].
+    pub fn check_path(&self) -> io::Result<()> {
+        self.shared.disk.check_path()
+    }
+
+    /// Returns the state of the files and of the disk.
     pub fn local_status(&self) -> LocalStatus {
         let (bytes, segments) = {
-            let chain = self.shared.source.chain.lock();
-            (chain.bytes(), chain.segments.len())
+            let segments = self.shared.source.segments.lock();
+            (segments.bytes(), segments.list.len())
         };
         let gauges = &self.shared.gauges;
         let last_errors = gauges.last_errors.lock();
@@ -198,17 +246,17 @@ impl Log for LocalLog {
         self.shared.id
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> LogStatus {
         let (position, fingerprint) = self.shared.source.tail.end();
         let local = self.local_status();
-        let ails = [
+        let problems = [
             (local.disk_full, "the disk is full: links cannot be changed until there is space"),
             (local.failed_syncs > 0, "the disk failed to confirm a write since the start"),
             (local.damaged_segments > 0, "damage was found in the log: run `waypost verify`"),
             (local.repaired.is_some(), "the log was repaired at the start: see the log lines"),
         ];
-        let ails = ails.into_iter().filter(|(is, _)| *is).map(|(_, what)| what).collect();
-        Status { position, fingerprint, ails }
+        let problems = problems.into_iter().filter(|(is, _)| *is).map(|(_, what)| what).collect();
+        LogStatus { position, fingerprint, problems }
     }
 
     fn close(&self) {

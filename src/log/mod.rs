@@ -1,17 +1,20 @@
-//! The truth: an ordered log of [`Change`]s. Everything else (table, cache) follows from it and
-//! may be lost at any moment.
+//! The contract of the log: an ordered, durable sequence of [`Change`]s. The log is the source of all data:
+//! table and cache are derived from it and may be lost at any moment.
 //!
-//! This file is what the rest of Waypost knows: [`Log`], what goes in ([`Proposal`]) and what
-//! comes out ([`Follower`]). [`local`] keeps the log in files; another engine is one more file
-//! under the same contract (`tests/suite/log.rs`). Nothing here says whether a log is local.
+//! Callers use [`Log`], pass a [`Proposal`] to it, and read Changes with a [`Follower`]. [`local`] is the
+//! engine that stores the log in files. Another engine implements the same contract
+//! (`tests/suite/log_contract.rs`). Nothing in the contract depends on where a log is stored.
 //!
-//! Keys and values are opaque bytes: which record lies behind a key is the table's business. Only
-//! the key's first byte matters here, and only to tell click totals from records: click totals
-//! are left out of the [`Fingerprint`].
+//! Keys and values are opaque bytes; the table defines the records behind them. The log checks only the
+//! first byte of a key, to leave click totals out of the [`Fingerprint`].
 
-pub mod frame;
+mod change;
+pub mod fingerprint;
+pub(crate) mod frame;
 pub(crate) mod key_hash;
 pub mod local;
+mod position;
+mod table_fate;
 
 use std::fmt;
 use std::future::Future;
@@ -23,200 +26,80 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::clock::Timestamp;
+pub use self::change::{CLICKS_PREFIX, Change, Entry, HistoryEntry, MAX_CHANGE_BYTES, Put, Record};
+pub use self::fingerprint::Fingerprint;
+pub use self::position::Position;
+pub use self::table_fate::{TableFate, table_fate};
 
-pub use self::local::{Forecast, HistoryEntry, TableFate, forecast, table_fate};
-
-/// A place in the log: the first Change is at 1, each next one higher by one. 0 is "before all".
-/// A record's revision *is* the position of the Change that wrote it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position(pub u64);
-
-impl Position {
-    /// Before the first Change.
-    pub const START: Position = Position(0);
-
-    /// The position after this one.
-    #[must_use]
-    pub fn next(self) -> Position {
-        Position(self.0 + 1)
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-/// Largest Change, encoded: big imports stage chunks instead, so that one command never holds up
-/// the others for long. A larger one is refused with [`CommitError::TooLarge`].
-pub const MAX_CHANGE_BYTES: usize = 1024 * 1024;
-
-/// First byte of the keys of click totals: absolute counts that only grow, left out of the
-/// fingerprint (see the table's `keys.rs` for all other first bytes).
-pub const CLICKS_PREFIX: u8 = b'c';
-
-/// One entity written or removed. Always a whole record, never a delta, so that applying it twice
-/// is harmless.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Put {
-    /// Which entity.
-    pub key: Bytes,
-    /// Its new record; `None` removes it.
-    pub value: Option<Bytes>,
-}
-
-impl Put {
-    /// Whether it carries a click total.
-    pub fn is_clicks(&self) -> bool {
-        self.key.first() == Some(&CLICKS_PREFIX)
-    }
-
-    /// Bytes of key and value.
-    pub fn bytes(&self) -> usize {
-        self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
-    }
-}
-
-/// A [`Put`] as the log holds it: with the revision it replaces.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// What is written.
-    pub put: Put,
-    /// The revision of the record it replaces or removes; `None` for one that did not exist, and
-    /// for click totals. Makes the log self-describing: which records are live, and what the
-    /// fingerprint is, follow from it alone.
-    pub replaces: Option<Position>,
-}
-
-/// What happened: one command, all or nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Where it stands.
-    pub position: Position,
-    /// When it was committed.
-    pub at: Timestamp,
-    /// The node that proposed it; 0 until there are several.
-    pub node: u16,
-    /// Ties it to the request that caused it; 0 for none.
-    pub request: u64,
-    /// What was written, in order.
-    pub entries: Vec<Entry>,
-    /// The fingerprint after it.
-    pub fingerprint: Fingerprint,
-}
-
-/// A fingerprint of all live records: their number, and the sum modulo 2^128 of a hash of each
-/// one's key and revision. Independent of order; click totals are left out.
-///
-/// A revision names its record's exact bytes (one Change writes a key once), so hashing it stands
-/// for hashing the content, and the log can keep the fingerprint without reading old records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fingerprint {
-    /// Live records.
-    pub count: u64,
-    /// Sum of their hashes.
-    pub sum: u128,
-}
-
-impl Fingerprint {
-    /// A record of this revision came to be. Wraps: the order of additions and removals does not
-    /// matter.
-    pub fn add(&mut self, key: &[u8], revision: Position) {
-        self.count = self.count.wrapping_add(1);
-        self.sum = self.sum.wrapping_add(frame::record_hash(key, revision));
-    }
-
-    /// A record of this revision is no more.
-    pub fn remove(&mut self, key: &[u8], revision: Position) {
-        self.count = self.count.wrapping_sub(1);
-        self.sum = self.sum.wrapping_sub(frame::record_hash(key, revision));
-    }
-
-    /// Takes in one entry written at `position`.
-    pub fn apply(&mut self, entry: &Entry, position: Position) {
-        if entry.put.is_clicks() {
-            return;
-        }
-        if let Some(old) = entry.replaces {
-            self.remove(&entry.put.key, old);
-        }
-        if entry.put.value.is_some() {
-            self.add(&entry.put.key, position);
-        }
-    }
-}
-
-/// What a proposal relies on: it is committed only if every expectation holds.
+/// A revision that a proposal depends on. A proposal is committed only if all its preconditions hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Precondition {
-    /// Which entity.
+    /// The key of the record.
     pub key: Bytes,
-    /// Its revision; `None` when it must not exist.
+    /// The revision that the record must have; `None` if the record must not exist.
     pub revision: Option<Position>,
 }
 
-/// What is to be committed.
+/// A set of writes to commit, all or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proposal {
-    /// What it relies on.
+    /// The conditions of the commit.
     pub preconditions: Vec<Precondition>,
-    /// What it writes; each key at most once.
+    /// The writes; each key at most once.
     pub puts: Vec<Put>,
     /// See [`Change::request`].
     pub request: u64,
 }
 
-/// Why a proposal was not committed.
+/// The reason why a proposal was not committed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
-    /// An expectation did not hold; nothing was written.
+    /// A precondition did not hold. Nothing was written.
     #[error("the record changed meanwhile")]
     Conflict {
-        /// The entity whose revision was another.
+        /// The key of the precondition that failed.
         key: Bytes,
-        /// The revision it has, counting Changes that are logged but not applied yet.
+        /// The current revision. Changes that are logged but not applied yet are included.
         actual: Option<Position>,
     },
-    /// The encoded Change would exceed [`MAX_CHANGE_BYTES`]; nothing was written.
+    /// The encoded Change would exceed [`MAX_CHANGE_BYTES`]. Nothing was written.
     #[error("the change of {bytes} bytes exceeds {MAX_CHANGE_BYTES}")]
     TooLarge {
-        /// Its size.
+        /// The size of the encoded Change.
         bytes: usize,
     },
-    /// The volume's reserve is reached; nothing was written. Heals when space returns.
+    /// The volume has only its reserve left. Nothing was written. Writes resume when space is free again.
     #[error("the disk is full")]
     DiskFull,
-    /// The log must begin a segment and no file descriptor is left; nothing was written. Heals when
+    /// The log must begin a segment and no file descriptor is left. Nothing was written. Writes resume when
     /// connections close or the limit is raised.
     #[error("no file descriptor is left for the log")]
     NoDescriptors,
-    /// The write may or may not survive a crash: its fsync failed. Repeat it with the same
-    /// Idempotency-Key.
+    /// The fsync failed, so the write may or may not survive a crash. Clients repeat the request with the
+    /// same Idempotency-Key.
     #[error("outcome unknown: the disk did not confirm the write")]
     Unknown,
-    /// The log takes no writes now: it is stopping, or its disk fails.
+    /// The log accepts no writes now: it is stopping, or its disk fails.
     #[error("the log takes no writes: {0}")]
     Unavailable(String),
 }
 
-/// Takes the answer to a proposal, once it is durable (or refused); dropped when the log stops
-/// first. Runs on the log's own thread, which writes nothing meanwhile: it must not block.
+/// Called with the result of a proposal once the Change is durable, or once the proposal is rejected.
+/// Dropped without a call if the log stops first. Runs on the log's writer thread, so it must not block.
 pub type CommitCallback = Box<dyn FnOnce(Result<Position, CommitError>) + Send>;
 
-/// The answer to a proposal as a future. Await it, or [`Pending::wait`].
+/// The result of a proposal, as a future. Await it, or call [`Pending::wait`].
 #[derive(Debug)]
 pub struct Pending(oneshot::Receiver<Result<Position, CommitError>>);
 
 impl Pending {
-    /// A pending answer, and the end that gives it.
+    /// Returns a pending result, and the sender that completes it.
     pub fn new() -> (oneshot::Sender<Result<Position, CommitError>>, Pending) {
         let (sender, receiver) = oneshot::channel();
         (sender, Pending(receiver))
     }
 
-    /// Blocks until the answer; never on a runtime worker.
+    /// Blocks until the result is there. Must not be called on a worker thread of the runtime.
     pub fn wait(self) -> Result<Position, CommitError> {
         self.0.blocking_recv().unwrap_or_else(|_| Err(stopped()))
     }
@@ -236,151 +119,141 @@ fn stopped() -> CommitError {
 
 /// An ordered, durable log of Changes.
 pub trait Log: Send + Sync + fmt::Debug {
-    /// Hands in a proposal. Proposals are decided in the order in which they are handed in, by
-    /// one serial writer, against the table plus what is logged but not yet applied. The answer
-    /// comes when the Change is durable.
+    /// Queues a proposal. One serial writer decides proposals in the order of the calls. It compares
+    /// preconditions with the table plus the Changes that are logged but not applied yet. Calls `callback`
+    /// when the Change is durable.
     fn propose(&self, proposal: Proposal, callback: CommitCallback);
 
-    /// As [`Log::propose`], for who waits for the answer alone.
+    /// Queues a proposal like [`Log::propose`]. Returns the result as a future.
     fn commit(&self, proposal: Proposal) -> Pending {
         let (sender, pending) = Pending::new();
-        // Whoever gave up waiting loses nothing by it.
+        // The receiver may be gone: a caller may stop waiting, and the commit is valid all the same.
         self.propose(proposal, Box::new(move |answer| drop(sender.send(answer))));
         pending
     }
 
-    /// Changes after `from`, in order, without gaps, durable ones only.
+    /// Returns a follower of the Changes after `from`: durable ones only, in order and without gaps.
     fn follow(&self, from: Position) -> Result<Follow, LogError>;
 
-    /// The last durable position.
+    /// Returns the last durable position.
     fn position(&self) -> Position;
 
-    /// What identifies this log among all logs: a table built from another one is not trusted.
+    /// Returns the id of this log, which no other log has. A table that was built from another log is not
+    /// used.
     fn id(&self) -> u128;
 
-    /// Its position, fingerprint and health.
-    fn status(&self) -> Status;
+    /// Returns position, fingerprint and health.
+    fn status(&self) -> LogStatus;
 
-    /// Takes no more proposals, finishes those handed in, writes the clean-close mark. Blocks.
+    /// Rejects further proposals, finishes the queued ones and writes the mark of a clean close. Blocks.
     fn close(&self);
 }
 
-/// Where following starts.
+/// The result of [`Log::follow`].
 pub enum Follow {
-    /// The Changes after the position asked for.
+    /// The Changes after the requested position.
     Changes(Box<dyn Follower>),
-    /// They are gone; the state at a later position is left. Take all records of the snapshot,
-    /// then follow from its position.
+    /// The requested Changes were compacted; only the state at a later position is left. Read all records
+    /// of the snapshot, then follow from the position of the snapshot.
     Compacted {
-        /// Every live record, in no particular order.
+        /// Reads every live record, in no particular order.
         snapshot: Box<dyn SnapshotReader>,
     },
 }
 
-/// Changes in order, as they become durable.
+/// Reads Changes in order, as they become durable.
 pub trait Follower: Send {
-    /// The next Change; `None` when none became durable within `patience` or the log is closed.
-    /// [`LogError::Compacted`] when compaction overtook it.
+    /// Returns the next Change, or `None` if none became durable within `patience` or the log is closed.
+    /// Fails with [`LogError::Compacted`] if compaction removed the next Change.
     fn next(&mut self, patience: Duration) -> Result<Option<Arc<Change>>, LogError>;
 }
 
-/// A frozen copy of all live records (clicks among them).
+/// Reads a frozen copy of all live records, click totals included.
 pub trait SnapshotReader: Send {
-    /// The position that it is the state of. Records of later revisions may be among it; following
-    /// from here brings them again.
+    /// Returns the position of the snapshot. The snapshot may contain records of later revisions; a
+    /// follower from this position returns their Changes again.
     fn position(&self) -> Position;
 
-    /// The fingerprint at its position.
+    /// Returns the fingerprint at the position of the snapshot.
     fn fingerprint(&self) -> Fingerprint;
 
-    /// The next record.
+    /// Returns the next record, or `None` at the end.
     fn next(&mut self) -> Result<Option<Record>, LogError>;
 }
 
-/// A live record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Which entity.
-    pub key: Bytes,
-    /// The position of the Change that wrote it.
-    pub revision: Position,
-    /// Its bytes.
-    pub value: Bytes,
-}
-
-/// The table as the log sees it: who tells current revisions, and the second copy when the log
-/// is damaged. A table not yet opened, or damaged itself, answers with nothing and `false`.
+/// The table as the log sees it: the source of current revisions, and the second copy of all records if the
+/// log is damaged. A table that is not open yet, or is damaged itself, returns nothing and `false`.
 pub trait AppliedState: Send + Sync {
-    /// The log it was built from.
+    /// Returns the id of the log that the table was built from.
     fn log_id(&self) -> Option<u128>;
 
-    /// The last position applied.
+    /// Returns the last position that the table has applied.
     fn applied(&self) -> Position;
 
-    /// The revision of a record, from the table alone.
+    /// Returns the revision of a record in the table.
     fn revision(&self, key: &[u8]) -> Result<Option<Position>, LogError>;
 
-    /// Reads every record and compares with the fingerprint of the position applied: true when it
-    /// is whole.
+    /// Reads every record and compares the result with the fingerprint of the applied position. Returns
+    /// `true` if the table is intact.
     fn holds(&self) -> bool;
 
-    /// What is remembered of the log at a position; nothing by default, as for a table that has no
-    /// memory of it.
+    /// Returns what the table stores about the log at a position. The default is nothing, as for a table
+    /// without history.
     fn history(&self, position: Position) -> Option<HistoryEntry> {
         let _ = position;
         None
     }
 
-    /// Calls `each` with every record (clicks among them) until it fails.
+    /// Calls `each` with every record, click totals included, until `each` fails.
     fn each_record(&self, each: &mut dyn FnMut(Record) -> Result<(), LogError>) -> Result<(), LogError>;
 }
 
 /// The log cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The system refused.
+    /// The system rejected an operation.
     #[error("{what} {path}: {source}")]
     Io {
-        /// What was tried, as a verb ("cannot read").
+        /// The operation, as a verb ("cannot read").
         what: &'static str,
-        /// On which file.
+        /// The file.
         path: String,
-        /// Why it failed.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The files contradict themselves. The text names file, offset, positions, what can still be
-    /// read, and what to do.
+    /// The files contradict each other. The text names file, offset, positions, what is still readable, and
+    /// what to do.
     #[error("{0}")]
     Damaged(String),
-    /// What comes next was compacted away while it was being followed: follow anew, which answers
-    /// with the snapshot.
+    /// Compaction removed the next Change while a follower was reading. [`Log::follow`] returns the
+    /// snapshot instead.
     #[error("the log was compacted up to position {position}: follow anew")]
     Compacted {
-        /// The snapshot's.
+        /// The position of the snapshot.
         position: Position,
     },
-    /// A segment was removed while an archive was being read, which the archive did not hold open.
+    /// Compaction removed a segment that an archive did not keep open.
     #[error(
         "{path} was removed by a compaction of the running server: run the command again, or raise the limit of \
          open files (`ulimit -n`), so that the command can hold all segments open"
     )]
     Overtaken {
-        /// The segment's file.
+        /// The file of the segment.
         path: String,
     },
-    /// The table failed while being asked.
+    /// The table failed to return a record.
     #[error("the table cannot be read: {0}")]
     AppliedState(String),
 }
 
-/// The state of a log, of whatever engine. What only one engine has, such as segments and fsyncs, that engine
-/// reports itself.
+/// The state of a log with any engine. An engine reports what only it has, such as segments and fsyncs,
+/// itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Last durable position.
+pub struct LogStatus {
+    /// The last durable position.
     pub position: Position,
-    /// The fingerprint there.
+    /// The fingerprint at that position.
     pub fingerprint: Fingerprint,
     /// What is wrong, one sentence each, for anyone to read: no paths, no names. Empty for a sound log.
-    pub ails: Vec<&'static str>,
+    pub problems: Vec<&'static str>,
 }

@@ -58,7 +58,7 @@ impl Pass {
         for entry in &change.entries {
             let read = self.cursor.as_ref().is_none_or(|cursor| entry.put.key < *cursor);
             if read {
-                self.fingerprint.apply(entry, change.position);
+                entry.update(&mut self.fingerprint, change.position);
             }
         }
     }

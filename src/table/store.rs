@@ -22,7 +22,6 @@ use super::leaf::{self, Edit, Piece};
 use super::record::{read_pair, write_pair};
 use super::walk::{Ascending, Descending, Pair};
 use super::{Error, keys};
-use crate::log::local::disk;
 use crate::private_files;
 
 /// How often a page that was read is read again. sled counts a page against its capacity, and evicts others,
@@ -359,13 +358,13 @@ fn check_files(dir: &Path) -> Result<(), StoreError> {
 }
 
 fn open(path: &Path) -> Result<File, StoreError> {
-    let opened = disk::open_regular(path, File::options().read(true));
+    let opened = private_files::open_regular(path, File::options().read(true));
     opened.map_err(|source| StoreError::Strange { path: path.to_owned(), source })
 }
 
 /// Whether a process has sled's data file open.
 fn is_held(path: &Path) -> Result<bool, StoreError> {
-    Ok(disk::lock(&open(path)?) == Err(Errno::WOULDBLOCK))
+    Ok(private_files::lock(&open(path)?) == Err(Errno::WOULDBLOCK))
 }
 
 /// Takes the rights of others from the table's files. A table that belongs to another user works all the

@@ -1014,7 +1014,7 @@ fn t106_an_archive_reads_verifies_and_copies_beside_a_running_log() {
     assert_eq!(report.torn, 6);
 }
 
-fn check_archive(disk: &SimDisk, log: &LocalLog) -> waypost::log::local::archive::Report {
+fn check_archive(disk: &SimDisk, log: &LocalLog) -> waypost::log::local::archive::VerifyReport {
     let archive = Archive::read(disk.clone()).expect("opens");
     let wanted = state(log);
     assert_eq!((archive.id(), archive.position()), (log.id(), log.position()));

@@ -112,7 +112,7 @@ fn positions_are_dense_and_last_over_a_close_and_a_crash() {
             }
             let before = state(&*log);
             assert_eq!(before.len(), 40, "{row}");
-            assert!(log.status().ails.is_empty(), "{row}: {:?}", log.status());
+            assert!(log.status().problems.is_empty(), "{row}: {:?}", log.status());
             if round % 2 == 0 {
                 log.close();
                 let refused = log.commit(proposal(vec![put("l", "")])).wait();

@@ -13,7 +13,7 @@ use waypost::log::local::disk::FsDisk;
 use waypost::log::local::disk_guard::DiskGuard;
 use waypost::log::local::{self, LocalLog};
 use waypost::log::{
-    Change, CommitCallback, Follow, Follower, Log, LogError, Position, Precondition, Proposal, Put, Status,
+    Change, CommitCallback, Follow, Follower, Log, LogError, LogStatus, Position, Precondition, Proposal, Put,
 };
 use waypost::model::destination::{Destination, LinkType};
 use waypost::model::domain::DomainNumber;
@@ -318,7 +318,7 @@ impl Log for Watched {
         self.log.id()
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> LogStatus {
         self.log.status()
     }
 

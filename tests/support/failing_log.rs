@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use waypost::log::{CommitCallback, CommitError, Follow, Log, LogError, Position, Proposal, Put, Status};
+use waypost::log::{CommitCallback, CommitError, Follow, Log, LogError, LogStatus, Position, Proposal, Put};
 
 /// How writes fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Log for FailingLog {
         self.log.id()
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> LogStatus {
         self.log.status()
     }
 

@@ -11,8 +11,8 @@ use super::{Case, Finding};
 use crate::app::data_folder::{self, LOG_FOLDER, REPLACED_TABLE, TABLE_FOLDER};
 use crate::cli::progress;
 use crate::log::local::archive::{self, Archive};
-use crate::log::local::disk::{Disk, FsDisk};
-use crate::log::{self, AppliedState, Forecast, LogError, Position, Record, TableFate};
+use crate::log::local::{Forecast, LogFolder};
+use crate::log::{AppliedState, LogError, Position, Record, TableFate};
 use crate::model::workspace::Company;
 use crate::table::Table;
 
@@ -163,11 +163,10 @@ fn next_start(
         return Ok(None);
     }
     let folder = case.config.data_dir.join(LOG_FOLDER);
-    let disk = FsDisk::read_only(&folder).map_err(|error| {
+    let log_folder = LogFolder::read_only(&folder).map_err(|error| {
         Finding::problem(START, format!("it is refused: {} cannot be read: {error}", folder.display()))
     })?;
-    let disk: Arc<dyn Disk> = Arc::new(disk);
-    match log::forecast(&disk, &case.config.log, applied_state) {
+    match log_folder.forecast(&case.config.log, applied_state) {
         Err(error) => Err(Finding::problem(START, format!("it is refused: {error}"))),
         Ok(Forecast { is_refused: true, log: Some(why), .. }) => {
             Err(Finding::problem(START, format!("it is refused: {why}")))

@@ -208,7 +208,7 @@ impl Source for Arc<dyn Log> {
     }
 
     fn ails(&self, to: &mut Vec<String>) {
-        to.extend(self.status().ails.into_iter().map(str::to_owned));
+        to.extend(self.status().problems.into_iter().map(str::to_owned));
     }
 }
 

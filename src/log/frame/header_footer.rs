@@ -1,11 +1,11 @@
-//! What stands at the ends: the header and the footer of a segment, and the mark of a clean stop.
-//! Fixed fields, each guarded by its own crc32c.
+//! The encoding of the header and the footer of a segment, and of the mark of a clean stop. All consist of
+//! fixed fields and their own crc32c.
 
 use crate::clock::Timestamp;
-use crate::log::frame::Fields;
+use crate::log::frame::FieldReader;
 use crate::log::{Fingerprint, Position};
 
-/// The one version of headers, footers and marks so far.
+/// The only version of headers, footers and marks so far.
 const SEGMENT_VERSION: u8 = 1;
 
 const HEADER_MAGIC: [u8; 4] = [0xF5, b'W', 0xFF, b'H'];
@@ -19,9 +19,9 @@ pub(crate) const FOOTER_BYTES: usize = 4 + 1 + 8 + 8 + 8 + 8 + 24 + 32 + 4 + 4;
 /// Bytes of an encoded [`Closed`].
 pub(crate) const CLOSED_BYTES: usize = 4 + 1 + 16 + 8 + 8 + 8 + 24 + 4;
 
-/// What a segment holds.
+/// The content of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum SegmentKind {
     /// Changes, in order.
     Changes,
     /// Every live record at one position.
@@ -31,31 +31,31 @@ pub(crate) enum Kind {
 /// The first bytes of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// What follows.
-    pub(crate) kind: Kind,
-    /// Which log it is part of.
+    /// The content of the segment.
+    pub(crate) kind: SegmentKind,
+    /// The id of the log.
     pub(crate) log: u128,
-    /// Its place among the segments; also its name.
+    /// The number of the segment, which is also its name. Segments are ordered by it.
     pub(crate) sequence: u64,
-    /// The last durable position before it: Changes past it in *older* segments never happened.
-    /// For a snapshot, the position that it is the state of.
+    /// The last durable position before the segment. Changes with a higher position in *older* segments
+    /// never happened. In a snapshot, the position of the snapshot.
     pub(crate) before: Position,
-    /// The fingerprint there.
+    /// The fingerprint at `before`.
     pub(crate) fingerprint: Fingerprint,
-    /// When it was begun.
+    /// When the segment was created.
     pub(crate) created: Timestamp,
 }
 
-/// What a segment's frames hold, for estimating how much of it is dead.
+/// What the frames of a segment contain, to estimate how much of the segment is dead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SegmentStats {
-    /// Records written or removed.
+    /// Number of records written or removed.
     pub(crate) records: u64,
-    /// Their bytes.
+    /// Bytes of these records.
     pub(crate) record_bytes: u64,
-    /// Click totals.
+    /// Number of click totals.
     pub(crate) clicks: u64,
-    /// Their bytes.
+    /// Bytes of these click totals.
     pub(crate) click_bytes: u64,
 }
 
@@ -72,7 +72,7 @@ impl SegmentStats {
         }
     }
 
-    /// Takes in another segment's.
+    /// Adds the counts of another segment.
     pub(crate) fn add(&mut self, other: SegmentStats) {
         self.records += other.records;
         self.record_bytes += other.record_bytes;
@@ -84,86 +84,86 @@ impl SegmentStats {
 /// The last bytes of a sealed segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Footer {
-    /// The same as in the header: a footer of another file does not pass.
+    /// The sequence of the header. A footer of another file does not match it.
     pub(crate) sequence: u64,
-    /// Its last position.
+    /// The last position of the segment.
     pub(crate) last: Position,
-    /// Its frames.
+    /// Number of frames.
     pub(crate) frames: u64,
     /// Bytes before the footer.
     pub(crate) length: u64,
-    /// The fingerprint after its last position.
+    /// The fingerprint after the last position.
     pub(crate) fingerprint: Fingerprint,
-    /// What the frames hold.
-    pub(crate) tally: SegmentStats,
-    /// crc32c of all bytes before the footer.
+    /// What the frames contain.
+    pub(crate) stats: SegmentStats,
+    /// The crc32c of all bytes before the footer.
     pub(crate) content: u32,
 }
 
-/// The mark of a clean stop, a file of its own: a log that was cut at a frame's end looks whole,
-/// and only this tells that it once reached further.
+/// The mark of a clean stop, a file of its own. A log that was cut at the end of a frame looks whole; only
+/// the mark shows that the log reached further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Closed {
-    /// Which log.
+    /// The id of the log.
     pub(crate) log: u128,
-    /// Its last segment.
+    /// The sequence of the last segment.
     pub(crate) sequence: u64,
-    /// The size of that.
+    /// The size of the last segment.
     pub(crate) length: u64,
     /// The last position.
     pub(crate) position: Position,
-    /// The fingerprint there.
+    /// The fingerprint at the last position.
     pub(crate) fingerprint: Fingerprint,
 }
 
-/// Why a header is not one.
+/// Why bytes are no valid header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotAHeader {
-    /// It is no header, or a damaged one.
+pub(crate) enum BadHeader {
+    /// The bytes are no header, or a damaged one.
     Damaged,
-    /// A later Waypost wrote it.
+    /// A later Waypost wrote the header.
     Newer(u8),
 }
 
 impl Header {
-    /// Its bytes.
+    /// Returns the encoded header.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_BYTES);
         out.extend_from_slice(&HEADER_MAGIC);
         out.push(SEGMENT_VERSION);
         out.push(match self.kind {
-            Kind::Changes => 0,
-            Kind::Snapshot => 1,
+            SegmentKind::Changes => 0,
+            SegmentKind::Snapshot => 1,
         });
         out.extend_from_slice(&self.log.to_le_bytes());
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&self.before.0.to_le_bytes());
-        put_manifest(&mut out, self.fingerprint);
+        put_fingerprint(&mut out, self.fingerprint);
         out.extend_from_slice(&self.created.as_millis().to_le_bytes());
         put_crc(&mut out);
         out
     }
 
-    /// Reads them.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Header, NotAHeader> {
-        let bytes = bytes.get(..HEADER_BYTES).ok_or(NotAHeader::Damaged)?;
+    /// Decodes a header.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Header, BadHeader> {
+        let bytes = bytes.get(..HEADER_BYTES).ok_or(BadHeader::Damaged)?;
         let version = bytes[4];
-        // Of a later version only the magic is known; a flipped version byte fails its crc here,
-        // which covers it in any version that keeps this length.
+        // Only the magic is known of a later version. A flipped version byte fails the crc check, which
+        // works for any version of this length.
         if bytes.starts_with(&HEADER_MAGIC) && version > SEGMENT_VERSION && checked(bytes).is_some() {
-            return Err(NotAHeader::Newer(version));
+            return Err(BadHeader::Newer(version));
         }
-        Header::fields(bytes).ok_or(NotAHeader::Damaged)
+        Header::fields(bytes).ok_or(BadHeader::Damaged)
     }
 
     fn fields(bytes: &[u8]) -> Option<Header> {
-        let mut fields = Fields(checked(bytes)?);
+        let mut fields = FieldReader(checked(bytes)?);
         if fields.take::<4>()? != HEADER_MAGIC || fields.take::<1>()? != [SEGMENT_VERSION] {
             return None;
         }
         let kind = match fields.take::<1>()? {
-            [0] => Kind::Changes,
-            [1] => Kind::Snapshot,
+            [0] => SegmentKind::Changes,
+            [1] => SegmentKind::Snapshot,
             _ => return None,
         };
         Some(Header {
@@ -178,7 +178,7 @@ impl Header {
 }
 
 impl Footer {
-    /// Its bytes.
+    /// Returns the encoded footer.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(FOOTER_BYTES);
         out.extend_from_slice(&FOOTER_MAGIC);
@@ -186,9 +186,9 @@ impl Footer {
         for number in [self.sequence, self.last.0, self.frames, self.length] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        put_manifest(&mut out, self.fingerprint);
-        let tally = self.tally;
-        for number in [tally.records, tally.record_bytes, tally.clicks, tally.click_bytes] {
+        put_fingerprint(&mut out, self.fingerprint);
+        let stats = self.stats;
+        for number in [stats.records, stats.record_bytes, stats.clicks, stats.click_bytes] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&self.content.to_le_bytes());
@@ -196,9 +196,9 @@ impl Footer {
         out
     }
 
-    /// Reads them; `None` when they are no footer, or a damaged one.
+    /// Decodes a footer. Returns `None` if the bytes are no footer, or a damaged one.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Footer> {
-        let mut fields = Fields(checked(bytes.get(..FOOTER_BYTES)?)?);
+        let mut fields = FieldReader(checked(bytes.get(..FOOTER_BYTES)?)?);
         if fields.take::<4>()? != FOOTER_MAGIC || fields.take::<1>()? != [SEGMENT_VERSION] {
             return None;
         }
@@ -208,7 +208,7 @@ impl Footer {
             frames: fields.u64()?,
             length: fields.u64()?,
             fingerprint: fields.fingerprint()?,
-            tally: SegmentStats {
+            stats: SegmentStats {
                 records: fields.u64()?,
                 record_bytes: fields.u64()?,
                 clicks: fields.u64()?,
@@ -220,7 +220,7 @@ impl Footer {
 }
 
 impl Closed {
-    /// Its bytes.
+    /// Returns the encoded mark.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(CLOSED_BYTES);
         out.extend_from_slice(&CLOSED_MAGIC);
@@ -229,14 +229,14 @@ impl Closed {
         for number in [self.sequence, self.length, self.position.0] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        put_manifest(&mut out, self.fingerprint);
+        put_fingerprint(&mut out, self.fingerprint);
         put_crc(&mut out);
         out
     }
 
-    /// Reads them; `None` when they are no mark, or a damaged one.
+    /// Decodes a mark. Returns `None` if the bytes are no mark, or a damaged one.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Closed> {
-        let mut fields = Fields(checked(bytes.get(..CLOSED_BYTES)?)?);
+        let mut fields = FieldReader(checked(bytes.get(..CLOSED_BYTES)?)?);
         if fields.take::<4>()? != CLOSED_MAGIC || fields.take::<1>()? != [SEGMENT_VERSION] {
             return None;
         }
@@ -250,18 +250,18 @@ impl Closed {
     }
 }
 
-fn put_manifest(out: &mut Vec<u8>, fingerprint: Fingerprint) {
+fn put_fingerprint(out: &mut Vec<u8>, fingerprint: Fingerprint) {
     out.extend_from_slice(&fingerprint.count.to_le_bytes());
     out.extend_from_slice(&fingerprint.sum.to_le_bytes());
 }
 
-/// Appends the crc of all that stands before.
+/// Appends the crc of all bytes of `out`.
 fn put_crc(out: &mut Vec<u8>) {
     let crc = crc32c::crc32c(out);
     out.extend_from_slice(&crc.to_le_bytes());
 }
 
-/// What stands before the crc, if that is right.
+/// Returns the bytes before the crc, if the crc matches them.
 fn checked(bytes: &[u8]) -> Option<&[u8]> {
     let (covered, crc) = bytes.split_last_chunk::<4>()?;
     (crc32c::crc32c(covered) == u32::from_le_bytes(*crc)).then_some(covered)
@@ -271,14 +271,14 @@ fn checked(bytes: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    const MANIFEST: Fingerprint = Fingerprint { count: 3, sum: u128::MAX - 1 };
+    const FINGERPRINT: Fingerprint = Fingerprint { count: 3, sum: u128::MAX - 1 };
     fn header() -> Header {
         Header {
-            kind: Kind::Snapshot,
+            kind: SegmentKind::Snapshot,
             log: 0x0102_0304,
             sequence: 7,
             before: Position(300),
-            fingerprint: MANIFEST,
+            fingerprint: FINGERPRINT,
             created: Timestamp::from_millis(1_700_000_000_000),
         }
     }
@@ -288,8 +288,8 @@ mod tests {
         last: Position(400),
         frames: 5,
         length: 6_000,
-        fingerprint: MANIFEST,
-        tally: SegmentStats { records: 1, record_bytes: 2, clicks: 3, click_bytes: 4 },
+        fingerprint: FINGERPRINT,
+        stats: SegmentStats { records: 1, record_bytes: 2, clicks: 3, click_bytes: 4 },
         content: 0xDEAD_BEEF,
     };
     const CLOSED: Closed = Closed {
@@ -297,14 +297,14 @@ mod tests {
         sequence: 7,
         length: 6_000,
         position: Position(400),
-        fingerprint: MANIFEST,
+        fingerprint: FINGERPRINT,
     };
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
     }
 
-    /// The bytes of version 1, for ever. A row that fails means that old logs cannot be read.
+    /// The bytes of version 1 never change. A row that fails means that old logs cannot be read.
     #[test]
     fn golden_ends() {
         let rows = [
@@ -344,11 +344,11 @@ mod tests {
             assert!(bit / 8 >= footer.len() || Footer::decode(&flip(&footer)).is_none(), "bit {bit}");
             assert!(bit / 8 >= closed.len() || Closed::decode(&flip(&closed)).is_none(), "bit {bit}");
         }
-        assert_eq!(Header::decode(&header[1..]), Err(NotAHeader::Damaged));
+        assert_eq!(Header::decode(&header[1..]), Err(BadHeader::Damaged));
         assert_eq!(Footer::decode(&footer[..FOOTER_BYTES - 1]), None);
     }
 
-    /// Returns the bytes with one of them replaced, and the crc that is right for that.
+    /// Returns `bytes` with one byte replaced, and with the crc that matches.
     fn with_byte(mut bytes: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
         bytes[at] = byte;
         bytes.truncate(bytes.len() - 4);
@@ -358,18 +358,18 @@ mod tests {
 
     #[test]
     fn both_kinds_of_segments_are_read_back() {
-        for kind in [Kind::Changes, Kind::Snapshot] {
+        for kind in [SegmentKind::Changes, SegmentKind::Snapshot] {
             let header = Header { kind, ..header() };
             assert_eq!(Header::decode(&header.encode()), Ok(header));
         }
-        assert_eq!(Header::decode(&with_byte(header().encode(), 5, 2)), Err(NotAHeader::Damaged));
+        assert_eq!(Header::decode(&with_byte(header().encode(), 5, 2)), Err(BadHeader::Damaged));
     }
 
-    /// A right crc alone makes no header, footer or mark.
+    /// A matching crc alone makes no header, footer or mark.
     #[test]
     fn another_magic_or_version_is_refused_though_the_crc_is_right() {
         for at in 0..4 {
-            assert_eq!(Header::decode(&with_byte(header().encode(), at, 0)), Err(NotAHeader::Damaged));
+            assert_eq!(Header::decode(&with_byte(header().encode(), at, 0)), Err(BadHeader::Damaged));
             assert_eq!(Footer::decode(&with_byte(FOOTER.encode(), at, 0)), None);
             assert_eq!(Closed::decode(&with_byte(CLOSED.encode(), at, 0)), None);
         }
@@ -377,32 +377,32 @@ mod tests {
             assert_eq!(Footer::decode(&with_byte(FOOTER.encode(), 4, version)), None);
             assert_eq!(Closed::decode(&with_byte(CLOSED.encode(), 4, version)), None);
         }
-        assert_eq!(Header::decode(&with_byte(header().encode(), 4, 0)), Err(NotAHeader::Damaged));
+        assert_eq!(Header::decode(&with_byte(header().encode(), 4, 0)), Err(BadHeader::Damaged));
         let mut foreign = with_byte(header().encode(), 4, 2);
         foreign = with_byte(foreign, 0, 0);
-        assert_eq!(Header::decode(&foreign), Err(NotAHeader::Damaged), "not ours, of whatever version");
+        assert_eq!(Header::decode(&foreign), Err(BadHeader::Damaged), "not ours, of whatever version");
     }
 
     #[test]
     fn a_tally_tells_records_from_clicks() {
-        let mut tally = SegmentStats::default();
-        tally.count(b"l1", Some(b"value"));
-        tally.count(b"l23", None);
-        assert_eq!(tally, SegmentStats { records: 2, record_bytes: 10, ..SegmentStats::default() });
-        tally.count(b"c1", Some(b"12345678"));
-        assert_eq!(tally, SegmentStats { records: 2, record_bytes: 10, clicks: 1, click_bytes: 10 });
-        tally.add(FOOTER.tally);
-        tally.add(FOOTER.tally);
-        assert_eq!(tally, SegmentStats { records: 4, record_bytes: 14, clicks: 7, click_bytes: 18 });
+        let mut stats = SegmentStats::default();
+        stats.count(b"l1", Some(b"value"));
+        stats.count(b"l23", None);
+        assert_eq!(stats, SegmentStats { records: 2, record_bytes: 10, ..SegmentStats::default() });
+        stats.count(b"c1", Some(b"12345678"));
+        assert_eq!(stats, SegmentStats { records: 2, record_bytes: 10, clicks: 1, click_bytes: 10 });
+        stats.add(FOOTER.stats);
+        stats.add(FOOTER.stats);
+        assert_eq!(stats, SegmentStats { records: 4, record_bytes: 14, clicks: 7, click_bytes: 18 });
     }
 
     #[test]
     fn t98_a_newer_header_is_told_from_a_damaged_one() {
         let mut bytes = header().encode();
         bytes[4] = 2;
-        assert_eq!(Header::decode(&bytes), Err(NotAHeader::Damaged), "the crc says so");
+        assert_eq!(Header::decode(&bytes), Err(BadHeader::Damaged), "the crc says so");
         bytes.truncate(HEADER_BYTES - 4);
         put_crc(&mut bytes);
-        assert_eq!(Header::decode(&bytes), Err(NotAHeader::Newer(2)));
+        assert_eq!(Header::decode(&bytes), Err(BadHeader::Newer(2)));
     }
 }

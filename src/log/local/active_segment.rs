@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::disk::Disk;
-use super::recovery;
+use super::markers;
 use super::segment::{NotCreated, Writer};
 use super::segment_file::SegmentFile;
 use super::segments::Segment;
 use super::shared::Shared;
-use crate::log::frame::header_footer::{Closed, Header, Kind, SegmentStats};
+use crate::log::frame::header_footer::{Closed, Header, SegmentKind, SegmentStats};
 use crate::log::frame::{self, FRAME_HEADER};
 use crate::log::{CommitError, Fingerprint, Position};
 
@@ -48,13 +48,13 @@ pub(crate) struct ActiveSegment {
 
 /// Frames that become durable together.
 #[derive(Default)]
-pub(crate) struct Group {
+pub(crate) struct FrameGroup {
     /// The frames.
     pub(crate) bytes: Vec<u8>,
     /// How many.
     pub(crate) frames: u64,
     /// What they hold.
-    pub(crate) tally: SegmentStats,
+    pub(crate) stats: SegmentStats,
     /// The last position among them, and the fingerprint there.
     pub(crate) end: (Position, Fingerprint),
 }
@@ -83,15 +83,15 @@ impl ActiveSegment {
         }
     }
 
-    /// Makes a group durable and shows it in the chain.
-    pub(crate) fn write(&mut self, group: &mut Group) -> Result<(), CommitError> {
+    /// Makes a group durable and shows it in the segments.
+    pub(crate) fn write(&mut self, group: &mut FrameGroup) -> Result<(), CommitError> {
         let writer = self.writer.as_mut().ok_or(CommitError::Unknown)?;
         if writer.end + group.bytes.len() as u64 - self.checkpointed > CHECKPOINT_BYTES {
             frame::write_checkpoint(&mut group.bytes, group.end.0, group.end.1);
             group.frames += 1;
             self.checkpointed = writer.end + group.bytes.len() as u64;
         }
-        if let Err(error) = writer.append(&group.bytes, group.frames, group.tally) {
+        if let Err(error) = writer.append(&group.bytes, group.frames, group.stats) {
             // Cut and synced, the frames are gone for good, and the refusal is certain.
             let cut = is_full(&error) && self.cut();
             if !cut {
@@ -203,9 +203,9 @@ impl ActiveSegment {
         let (position, fingerprint) = self.shared.source.tail.end();
         match old.seal(position, fingerprint) {
             Ok(footer) => {
-                let mut chain = self.shared.source.chain.lock();
+                let mut segments = self.shared.source.segments.lock();
                 let sequence = old.header.sequence;
-                if let Some(segment) = chain.segments.iter_mut().find(|s| s.header.sequence == sequence) {
+                if let Some(segment) = segments.list.iter_mut().find(|s| s.header.sequence == sequence) {
                     segment.footer = Some(footer);
                 }
             }
@@ -220,7 +220,7 @@ impl ActiveSegment {
         self.sequence += 1;
         let (before, fingerprint) = self.shared.source.tail.end();
         let header = Header {
-            kind: Kind::Changes,
+            kind: SegmentKind::Changes,
             log: self.shared.id,
             sequence: self.sequence,
             before,
@@ -230,7 +230,7 @@ impl ActiveSegment {
         let disk = &self.shared.disk;
         match Writer::create(&**disk, header) {
             Ok(writer) => {
-                self.shared.source.chain.lock().segments.push(segment_of(&writer, disk));
+                self.shared.source.segments.lock().list.push(segment_of(&writer, disk));
                 self.checkpointed = writer.end;
                 self.writer = Some(writer);
                 self.retry = None;
@@ -259,13 +259,13 @@ impl ActiveSegment {
 
     fn show_growth(&self, (position, fingerprint): (Position, Fingerprint)) {
         let Some(writer) = &self.writer else { return };
-        let mut chain = self.shared.source.chain.lock();
+        let mut segments = self.shared.source.segments.lock();
         let sequence = writer.header.sequence;
-        if let Some(segment) = chain.segments.iter_mut().find(|s| s.header.sequence == sequence) {
+        if let Some(segment) = segments.list.iter_mut().find(|s| s.header.sequence == sequence) {
             segment.last = position;
             segment.end = writer.end;
             segment.fingerprint = fingerprint;
-            segment.tally = writer.tally;
+            segment.stats = writer.stats;
         }
     }
 
@@ -292,7 +292,7 @@ impl ActiveSegment {
             fingerprint,
         };
         self.sync()?;
-        recovery::write_mark(&*self.shared.disk, &mark)
+        markers::write_mark(&*self.shared.disk, &mark)
     }
 }
 
@@ -305,7 +305,7 @@ pub(crate) fn segment_of(writer: &Writer, disk: &Arc<dyn Disk>) -> Segment {
         last: writer.header.before,
         end: writer.end,
         fingerprint: writer.header.fingerprint,
-        tally: writer.tally,
+        stats: writer.stats,
         footer: None,
     }
 }

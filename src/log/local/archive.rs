@@ -14,9 +14,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::disk::{self, Disk, FsDisk};
-use super::folder::{self, Folder};
+use super::folder::{self, FolderContents};
 use super::live_records::{self, Write};
-use super::recovery;
+use super::markers;
 use super::scan::{self, ScanReport};
 use super::segment::{self, Name, io_error};
 use super::segments::{Segment, Segments};
@@ -36,19 +36,16 @@ const DOUBTS: usize = 3;
 /// How much is copied at once.
 const COPY_BYTES: usize = 1024 * 1024;
 
-/// The file within a log's folder that marks a clean stop, and the end of a backup.
-pub const MARK: &str = folder::MARK;
-
 /// A log at one moment.
 #[derive(Debug)]
 pub struct Archive {
-    folder: Folder,
-    survey: ScanReport,
+    folder: FolderContents,
+    report: ScanReport,
 }
 
 /// Returns whether a file of this name is one that a log consists of, finished or not.
 pub fn is_of_a_log(name: &str) -> bool {
-    name == folder::MARK || Name::parse(name).is_some() || name.ends_with(segment::UNFINISHED)
+    name == markers::MARK || Name::parse(name).is_some() || name.ends_with(segment::UNFINISHED)
 }
 
 /// Returns whether a folder holds a log, whole or not: a segment, or the mark of a clean stop. Reads
@@ -60,7 +57,7 @@ pub fn holds_log(folder: &Path) -> io::Result<bool> {
     };
     for entry in entries {
         let name = entry?.file_name();
-        if name.to_str().is_some_and(|name| name == folder::MARK || Name::parse(name).is_some()) {
+        if name.to_str().is_some_and(|name| name == markers::MARK || Name::parse(name).is_some()) {
             return Ok(true);
         }
     }
@@ -69,7 +66,7 @@ pub fn holds_log(folder: &Path) -> io::Result<bool> {
 
 /// What [`Archive::verify`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct VerifyReport {
     /// Which log.
     pub log: u128,
     /// Files that it consists of.
@@ -85,7 +82,7 @@ pub struct Report {
     /// The fingerprint as the log keeps it.
     pub stored: Fingerprint,
     /// The fingerprint of the records that are there.
-    pub reckoned: Fingerprint,
+    pub computed: Fingerprint,
     /// Bytes after the last frame: a write under way, or one that a crash interrupted.
     pub torn: u64,
     /// What is damaged, with file and offset, one sentence each.
@@ -95,10 +92,10 @@ pub struct Report {
     pub closed: bool,
 }
 
-impl Report {
+impl VerifyReport {
     /// Whether nothing is wrong.
     pub fn is_sound(&self) -> bool {
-        self.damage.is_empty() && self.stored == self.reckoned
+        self.damage.is_empty() && self.stored == self.computed
     }
 
     /// Whether the log is known to have reached no further than its end here.
@@ -134,8 +131,8 @@ impl Archive {
             let before = names(disk)?;
             let read = folder::open_folder(&shared, pins).and_then(|folder| {
                 // Sealed segments are trusted here; `verify` is for reading them.
-                let survey = survey(&folder, Position(u64::MAX), &mut |_| {})?;
-                Ok(Archive { folder, survey })
+                let report = scan_folder(&folder, Position(u64::MAX), &mut |_| {})?;
+                Ok(Archive { folder, report })
             });
             // A segment that began or went while we read makes an intact log look damaged.
             if tries > 0 && (is_missing(&read) || names(disk)? != before) {
@@ -152,26 +149,26 @@ impl Archive {
 
     /// Which log it is.
     pub fn id(&self) -> u128 {
-        self.chain().segments.first().map_or(0, |segment| segment.header.log)
+        self.segments().list.first().map_or(0, |segment| segment.header.log)
     }
 
     /// The position that it is the state of.
     pub fn position(&self) -> Position {
-        self.survey.end
+        self.report.end
     }
 
     /// The fingerprint there, as the log keeps it.
     pub fn fingerprint(&self) -> Fingerprint {
-        self.chain().segments.last().map_or(Fingerprint::default(), |segment| segment.fingerprint)
+        self.segments().list.last().map_or(Fingerprint::default(), |segment| segment.fingerprint)
     }
 
     /// Bytes of all segments.
     pub fn bytes(&self) -> u64 {
-        self.chain().bytes()
+        self.segments().bytes()
     }
 
-    fn chain(&self) -> &Segments {
-        &self.survey.chain
+    fn segments(&self) -> &Segments {
+        &self.report.segments
     }
 
     /// Every live record once, in no particular order, and the fingerprint of them all. Fails at the
@@ -181,7 +178,7 @@ impl Archive {
         each: &mut dyn FnMut(Record) -> Result<(), LogError>,
     ) -> Result<Fingerprint, LogError> {
         self.refuse_damage()?;
-        let segments = &self.chain().segments;
+        let segments = &self.segments().list;
         let mut source = |each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>| {
             live_records::read(segments, &mut || Ok(()), each).map_err(overtaken)
         };
@@ -189,23 +186,23 @@ impl Archive {
     }
 
     fn refuse_damage(&self) -> Result<(), LogError> {
-        if self.survey.broken.is_empty() {
+        if self.report.broken.is_empty() {
             return Ok(());
         }
-        Err(LogError::Damaged(format!("the log is damaged: {}", self.survey.broken.join("; "))))
+        Err(LogError::Damaged(format!("the log is damaged: {}", self.report.broken.join("; "))))
     }
 
     /// Reads everything and compares. `progress` hears bytes done and bytes in all.
-    pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, LogError> {
+    pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<VerifyReport, LogError> {
         let total = self.bytes();
         let mut done = 0;
-        let survey = survey(&self.folder, Position::START, &mut |bytes| {
+        let report = scan_folder(&self.folder, Position::START, &mut |bytes| {
             done += bytes;
             progress(done.min(total), total);
         });
-        let survey = survey.map_err(overtaken)?;
-        let mut damage = survey.broken;
-        for segment in &self.chain().segments {
+        let report = report.map_err(overtaken)?;
+        let mut damage = report.broken;
+        for segment in &self.segments().list {
             let Some(footer) = segment.footer else { continue };
             let content = folder::content_crc(&*segment.open().map_err(overtaken)?, footer.length)
                 .map_err(|e| segment.cannot_read(e))?;
@@ -214,7 +211,7 @@ impl Archive {
             }
         }
         let mut records = 0;
-        let reckoned = if damage.is_empty() {
+        let computed = if damage.is_empty() {
             self.each_record(&mut |_| {
                 records += 1;
                 Ok(())
@@ -223,23 +220,23 @@ impl Archive {
             Fingerprint::default()
         };
         progress(total, total);
-        Ok(Report {
+        Ok(VerifyReport {
             log: self.id(),
-            segments: self.chain().segments.len(),
+            segments: self.segments().list.len(),
             bytes: total,
-            base: self.chain().base(),
+            base: self.segments().base(),
             position: self.position(),
             records,
             stored: self.fingerprint(),
-            reckoned,
-            torn: self.survey.torn,
+            computed,
+            torn: self.report.torn,
             damage,
             closed: self.is_closed(),
         })
     }
 
     fn is_closed(&self) -> bool {
-        let Some(last) = self.chain().segments.last() else { return false };
+        let Some(last) = self.segments().list.last() else { return false };
         self.folder.mark.is_some_and(|mark| mark == mark_of(last))
     }
 
@@ -263,15 +260,15 @@ impl Archive {
         }
         let total = self.bytes();
         let mut done = 0;
-        for segment in &self.chain().segments {
+        for segment in &self.segments().list {
             copy_segment(segment, disk, &mut |bytes| {
                 done += bytes;
                 progress(done.min(total), total);
             })?;
         }
-        let Some(last) = self.chain().segments.last() else { return Ok(()) };
+        let Some(last) = self.segments().list.last() else { return Ok(()) };
         // The mark also tells a copy that was cut later from a whole one.
-        recovery::write_mark(disk, &mark_of(last)).map_err(io_error(disk, "", "cannot write in"))
+        markers::write_mark(disk, &mark_of(last)).map_err(io_error(disk, "", "cannot write in"))
     }
 }
 
@@ -315,17 +312,21 @@ fn copy_segment(segment: &Segment, disk: &dyn Disk, tick: &mut dyn FnMut(u64)) -
     file.sync_data().map_err(cannot_write())
 }
 
-/// [`scan::survey`], again if need be: bytes that were read before a server wrote there, next to bytes
+/// [`scan::scan_folder`], again if need be: bytes that were read before a server wrote there, next to bytes
 /// that were read after, look like a gap.
-fn survey(folder: &Folder, known: Position, tick: &mut dyn FnMut(u64)) -> Result<ScanReport, LogError> {
-    let mut survey = scan::survey(folder, known, tick)?;
+fn scan_folder(
+    folder: &FolderContents,
+    known: Position,
+    tick: &mut dyn FnMut(u64),
+) -> Result<ScanReport, LogError> {
+    let mut report = scan::scan_folder(folder, known, tick)?;
     for _ in 0..DOUBTS {
-        if survey.broken.is_empty() {
+        if report.broken.is_empty() {
             break;
         }
-        survey = scan::survey(folder, known, tick)?;
+        report = scan::scan_folder(folder, known, tick)?;
     }
-    Ok(survey)
+    Ok(report)
 }
 
 fn names(disk: &dyn Disk) -> Result<BTreeSet<Name>, LogError> {

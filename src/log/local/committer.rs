@@ -1,5 +1,5 @@
 //! The one serial writer: decides proposals in order, writes them in groups with one fsync each,
-//! publishes, answers.
+//! publishes, outcomes.
 //!
 //! Promise: an answer `Ok` comes after the fsync that covers it and after the Change is in the
 //! tail, where followers find it.
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::active_segment::{ActiveSegment, Group};
-use super::pending_revisions::{Known, PendingRevisions};
+use super::active_segment::{ActiveSegment, FrameGroup};
+use super::pending_revisions::{LastWrite, PendingRevisions};
 use super::segment::Writer;
 use super::shared::{CloseMode, Request, Shared, Work};
 use crate::log::frame;
@@ -37,10 +37,10 @@ const MAX_LAG: usize = 800_000;
 /// The writer's state.
 pub(crate) struct Committer {
     shared: Arc<Shared>,
-    tape: ActiveSegment,
+    active: ActiveSegment,
     position: Position,
     fingerprint: Fingerprint,
-    overlay: PendingRevisions,
+    pending: PendingRevisions,
     /// Where the log ended at the start: the table must have replayed up to here.
     opened_at: Position,
     /// What proposals relied on last.
@@ -53,7 +53,7 @@ pub(crate) struct Committer {
 /// turns. Past it the oldest is looked up again.
 const RELIED_ON_MAX: usize = 4;
 
-/// The last records that proposals relied on, with their revisions as the overlay or the table has
+/// The last records that proposals relied on, with their revisions as the pending or the table has
 /// them: nearly all proposals rely on the same few, and each look-up costs a search of the table.
 /// An entry goes as soon as its record is written, and all go when writing fails.
 #[derive(Default)]
@@ -82,9 +82,9 @@ impl ReliedOn {
 /// A group on its way to the disk, and who waits for it.
 #[derive(Default)]
 struct Batch {
-    group: Group,
+    group: FrameGroup,
     changes: Vec<Change>,
-    answers: Vec<(Request, Result<Position, CommitError>)>,
+    outcomes: Vec<(Request, Result<Position, CommitError>)>,
 }
 
 impl Committer {
@@ -92,11 +92,11 @@ impl Committer {
     pub(crate) fn new(shared: Arc<Shared>, writer: Writer, sequence: u64) -> Committer {
         let (position, fingerprint) = shared.source.tail.end();
         Committer {
-            tape: ActiveSegment::new(Arc::clone(&shared), writer, sequence),
+            active: ActiveSegment::new(Arc::clone(&shared), writer, sequence),
             shared,
             position,
             fingerprint,
-            overlay: PendingRevisions::new(position),
+            pending: PendingRevisions::new(position),
             opened_at: position,
             relied_on: ReliedOn::default(),
             lagging: false,
@@ -106,10 +106,10 @@ impl Committer {
     /// Works until the log ends.
     pub(crate) fn run(mut self) {
         loop {
-            let (works, ending) = self.shared.queue.take(MAX_BATCH_BYTES);
-            if works.is_empty() && ending != CloseMode::Open {
-                if ending == CloseMode::Closing {
-                    self.tape.close();
+            let (works, mode) = self.shared.queue.take(MAX_BATCH_BYTES);
+            if works.is_empty() && mode != CloseMode::Open {
+                if mode == CloseMode::Closing {
+                    self.active.close();
                 }
                 self.shared.source.tail.close();
                 return;
@@ -118,7 +118,7 @@ impl Committer {
             for work in works {
                 match work {
                     Work::Commit(request) => requests.push(request),
-                    Work::Roll(answer) => drop(answer.send(self.tape.roll())),
+                    Work::Roll(done) => drop(done.send(self.active.roll())),
                     Work::Correct(difference) => self.correct(difference),
                 }
             }
@@ -132,12 +132,12 @@ impl Committer {
         let size = requests.iter().map(|r| r.bytes as u64).sum();
         let ready = if self.shared.space.admits(size) {
             self.shared.gauges.disk_full.store(false, Ordering::Relaxed);
-            self.tape.ready()
+            self.active.ready()
         } else {
-            Err(self.tape.disk_full())
+            Err(self.active.disk_full())
         };
         if let Err(why) = ready {
-            return requests.into_iter().for_each(|request| answer(request, Err(why.clone())));
+            return requests.into_iter().for_each(|request| complete(request, Err(why.clone())));
         }
         let caught_up = if requests.iter().any(|request| asks_table(&request.proposal)) {
             self.catch_up()
@@ -147,27 +147,27 @@ impl Committer {
         let before = (self.position, self.fingerprint);
         let mut batch = Batch::default();
         for request in requests {
-            let verdict = match &caught_up {
+            let outcome = match &caught_up {
                 Err(why) if asks_table(&request.proposal) => Err(why.clone()),
                 _ => self.decide(&request.proposal, &mut batch),
             };
-            batch.answers.push((request, verdict));
+            batch.outcomes.push((request, outcome));
         }
         if !batch.changes.is_empty()
-            && let Err(why) = self.tape.write(&mut batch.group)
+            && let Err(why) = self.active.write(&mut batch.group)
         {
-            self.overlay.roll_back();
+            self.pending.roll_back();
             // A revision may be of a Change in the batch that failed.
             self.relied_on = ReliedOn::default();
             (self.position, self.fingerprint) = before;
-            for (request, verdict) in batch.answers {
+            for (request, outcome) in batch.outcomes {
                 // A conflict with a Change that never happened is no conflict.
-                let refused_anyway = matches!(verdict, Err(CommitError::TooLarge { .. }));
-                answer(request, if refused_anyway { verdict } else { Err(why.clone()) });
+                let refused_anyway = matches!(outcome, Err(CommitError::TooLarge { .. }));
+                complete(request, if refused_anyway { outcome } else { Err(why.clone()) });
             }
             return;
         }
-        self.overlay.keep();
+        self.pending.keep();
         self.publish(batch);
     }
 
@@ -184,7 +184,7 @@ impl Committer {
         debug_assert!(each_key_once(&proposal.puts), "a proposal writes each key at most once");
         let position = self.position.next();
         let mut fingerprint = self.fingerprint;
-        let mut tally = SegmentStats::default();
+        let mut stats = SegmentStats::default();
         let mut entries = Vec::with_capacity(proposal.puts.len());
         for put in &proposal.puts {
             let replaces = match expected.get(&*put.key) {
@@ -193,8 +193,8 @@ impl Committer {
                 None => self.revision(&put.key)?,
             };
             let entry = Entry { put: put.clone(), replaces };
-            fingerprint.apply(&entry, position);
-            tally.count(&put.key, put.value.as_deref());
+            entry.update(&mut fingerprint, position);
+            stats.count(&put.key, put.value.as_deref());
             entries.push(entry);
         }
         let at = self.shared.clock.now();
@@ -203,12 +203,12 @@ impl Committer {
         frame::write_change(&mut batch.group.bytes, &change, durable)
             .map_err(|bytes| CommitError::TooLarge { bytes })?;
         for Put { key, value } in proposal.puts.iter().filter(|put| !put.is_clicks()) {
-            self.overlay.write(key, position, value.is_none());
+            self.pending.write(key, position, value.is_none());
             self.relied_on.forget(key);
         }
         (self.position, self.fingerprint) = (position, fingerprint);
         batch.group.frames += 1;
-        batch.group.tally.add(tally);
+        batch.group.stats.add(stats);
         batch.group.end = (position, fingerprint);
         batch.changes.push(change);
         Ok(position)
@@ -226,29 +226,29 @@ impl Committer {
     }
 
     fn revision(&self, key: &[u8]) -> Result<Option<Position>, CommitError> {
-        match self.overlay.revision(key) {
-            Known::Here(revision) => Ok(revision),
-            Known::AskTable => {
+        match self.pending.revision(key) {
+            LastWrite::Pending(revision) => Ok(revision),
+            LastWrite::InTable => {
                 self.shared.applied_state.revision(key).map_err(|e| CommitError::Unavailable(e.to_string()))
             }
         }
     }
 
-    /// Waits until the table can answer for every key that the overlay does not know.
+    /// Waits until the table can answer for every key that the pending does not know.
     fn catch_up(&mut self) -> Result<(), CommitError> {
         let patience = if self.lagging { Duration::ZERO } else { CATCH_UP };
         let deadline = Instant::now() + patience;
         loop {
             let applied = self.shared.applied();
-            self.overlay.trim(applied);
+            self.pending.trim(applied);
             // A fresh log has nothing that a fresh table could lack; a table of another log is
             // about to be rebuilt and must not be asked.
             let ours = match self.shared.applied_state.log_id() {
                 Some(id) => id == self.shared.id,
-                None => self.overlay.trimmed() == Position::START,
+                None => self.pending.trimmed() == Position::START,
             };
-            let needed = self.opened_at.max(self.overlay.trimmed());
-            if ours && applied >= needed && self.overlay.len() <= MAX_LAG {
+            let needed = self.opened_at.max(self.pending.trimmed());
+            if ours && applied >= needed && self.pending.len() <= MAX_LAG {
                 self.lagging = false;
                 return Ok(());
             }
@@ -263,15 +263,15 @@ impl Committer {
         }
     }
 
-    /// Shows followers what became durable, then answers.
+    /// Shows followers what became durable, then outcomes.
     fn publish(&mut self, batch: Batch) {
         if !batch.changes.is_empty() {
             self.shared.source.tail.publish(batch.changes);
         }
-        for (request, verdict) in batch.answers {
-            answer(request, verdict);
+        for (request, outcome) in batch.outcomes {
+            complete(request, outcome);
         }
-        self.overlay.trim(self.shared.applied());
+        self.pending.trim(self.shared.applied());
     }
 
     fn correct(&mut self, difference: Fingerprint) {
@@ -291,6 +291,6 @@ fn asks_table(proposal: &Proposal) -> bool {
     !proposal.preconditions.is_empty() || proposal.puts.iter().any(|put| !put.is_clicks())
 }
 
-fn answer(request: Request, verdict: Result<Position, CommitError>) {
-    (request.callback)(verdict);
+fn complete(request: Request, outcome: Result<Position, CommitError>) {
+    (request.callback)(outcome);
 }

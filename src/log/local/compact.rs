@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::disk::Disk;
-use super::follow::Source;
+use super::follow::DurableLog;
 use super::live_records;
+use super::markers;
 use super::repair::SnapshotWriter;
 use super::segment::{Writer, io_error};
-use super::segments::{self, Segment};
+use super::segments::Segment;
 use super::shared::{Shared, Work};
-use super::{folder, recovery};
 use crate::log::{Fingerprint, LogError, Position};
 
 /// How long healing waits for a table that is about to apply the last Changes.
@@ -23,9 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whether compaction is worth its while, as far as can be last errors without reading.
 pub(crate) fn is_due(shared: &Shared) -> bool {
-    let (tally, bytes) = {
-        let chain = shared.source.chain.lock();
-        (chain.tally(), chain.bytes())
+    let (stats, bytes) = {
+        let segments = shared.source.segments.lock();
+        (segments.stats(), segments.bytes())
     };
     let (_, fingerprint) = shared.source.tail.end();
     // As many live click totals as live records at most; parts per thousand, in u128 for the room.
@@ -33,15 +33,15 @@ pub(crate) fn is_due(shared: &Shared) -> bool {
         let dead = all.saturating_sub(live);
         u128::from(bytes) * u128::from(dead) / u128::from(all.max(1))
     };
-    let dead = part(fingerprint.count, tally.records, tally.record_bytes)
-        + part(fingerprint.count, tally.clicks, tally.click_bytes);
-    let held = u128::from(tally.record_bytes) + u128::from(tally.click_bytes);
+    let dead = part(fingerprint.count, stats.records, stats.record_bytes)
+        + part(fingerprint.count, stats.clicks, stats.click_bytes);
+    let held = u128::from(stats.record_bytes) + u128::from(stats.click_bytes);
     bytes > shared.settings.compact_above && dead * 2 > held
 }
 
 /// Compacts everything that is durable now. Blocks; at most one runs at a time.
 pub(crate) fn compact(shared: &Shared) -> Result<(), LogError> {
-    let _one = shared.keeping.lock();
+    let _one = shared.maintenance.lock();
     let old = roll(shared)?;
     let Some(last) = old.last() else { return Ok(()) };
     let (position, stored) = (last.last, last.fingerprint);
@@ -66,7 +66,7 @@ pub(crate) fn compact(shared: &Shared) -> Result<(), LogError> {
         },
     )?;
     let writer = snapshot.finish(fingerprint)?;
-    replace(shared, &old, &writer, fingerprint, &segments::remove)?;
+    replace(shared, &old, &writer, fingerprint, &markers::remove)?;
     if fingerprint != stored {
         tracing::error!(%position, ?stored, reckoned = ?fingerprint, "the log's fingerprint was wrong and is put right");
         let difference = Fingerprint {
@@ -82,7 +82,7 @@ pub(crate) fn compact(shared: &Shared) -> Result<(), LogError> {
 /// Puts a snapshot of the table in the place of damaged segments while the log runs. The table
 /// moves on meanwhile, so later records are among it; the Changes after it bring them again.
 pub(crate) fn heal(shared: &Shared) -> Result<bool, LogError> {
-    let _one = shared.keeping.lock();
+    let _one = shared.maintenance.lock();
     let old = roll(shared)?;
     let Some(last) = old.last() else { return Ok(false) };
     let deadline = Instant::now() + PATIENCE;
@@ -94,18 +94,18 @@ pub(crate) fn heal(shared: &Shared) -> Result<bool, LogError> {
     }
     let mut snapshot = begin(shared, last.header.sequence, last.last)?;
     shared.applied_state.each_record(&mut |record| snapshot.add(record))?;
-    recovery::mark_repair(&*shared.disk)?;
+    markers::mark_repair(&*shared.disk)?;
     let writer = snapshot.finish(last.fingerprint)?;
     replace(shared, &old, &writer, last.fingerprint, &|disk, name| {
-        recovery::set_aside(disk, name, "replaced")
+        markers::set_aside(disk, name, "replaced")
     })?;
-    segments::remove(&*shared.disk, folder::REPAIR)?;
-    let last_errors = format!(
+    markers::remove(&*shared.disk, markers::REPAIR)?;
+    let repaired = format!(
         "damaged segments up to position {} were written anew from the table, and are kept as *.replaced",
         last.last
     );
-    tracing::error!("{last_errors}");
-    shared.gauges.last_errors.lock().repaired = Some(last_errors);
+    tracing::error!("{repaired}");
+    shared.gauges.last_errors.lock().repaired = Some(repaired);
     shared.gauges.damaged_segments.store(0, Ordering::Relaxed);
     Ok(true)
 }
@@ -117,10 +117,10 @@ fn roll(shared: &Shared) -> Result<Vec<Segment>, LogError> {
         path: shared.disk.path(""),
         source: std::io::Error::other(why.to_string()),
     };
-    let (answer, done) = oneshot::channel();
-    shared.queue.push(Work::Roll(answer)).map_err(|refused| failed(&refused.1))?;
+    let (sender, done) = oneshot::channel();
+    shared.queue.push(Work::Roll(sender)).map_err(|refused| failed(&refused.1))?;
     done.blocking_recv().map_err(|_| stopped())?.map_err(|why| failed(&why))?;
-    let mut old = shared.source.chain.lock().segments.clone();
+    let mut old = shared.source.segments.lock().list.clone();
     old.pop();
     Ok(old)
 }
@@ -151,11 +151,11 @@ fn replace(
     let last = writer.header.before;
     let segment =
         Segment { last, fingerprint, footer, ..super::active_segment::segment_of(writer, &shared.disk) };
-    let Source { chain, .. } = &*shared.source;
+    let DurableLog { segments, .. } = &*shared.source;
     {
-        let mut chain = chain.lock();
-        chain.segments.retain(|s| s.header.sequence > writer.header.sequence);
-        chain.segments.insert(0, segment);
+        let mut segments = segments.lock();
+        segments.list.retain(|s| s.header.sequence > writer.header.sequence);
+        segments.list.insert(0, segment);
     }
     for segment in old {
         retire(disk, &segment.name().to_string())?;

@@ -7,15 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::folder::{self, Folder};
+use super::folder::{self, FolderContents};
 use super::history::{self, Relation};
 use super::scan::{self, Range, ScanReport};
 use super::shared::Settings;
-use crate::log::{AppliedState, LogError, Position};
+use crate::log::{AppliedState, LogError, Position, TableFate, table_fate};
 
 /// What becomes of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(crate) enum LogFate {
     /// There is none, and nothing tells of one: a log is begun.
     Begin,
     /// It is sound.
@@ -32,12 +32,12 @@ pub(crate) struct Rewrite {
     /// What is wrong with it.
     pub(crate) why: String,
     /// From what it is written.
-    pub(crate) from: Source,
+    pub(crate) from: RewriteSource,
 }
 
 /// What a log is written anew from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum RewriteSource {
     /// From its own frames, none of which is missing.
     Frames,
     /// From the table, which is whole at this position.
@@ -51,15 +51,15 @@ impl Rewrite {
     pub(crate) fn report(&self) -> String {
         let why = &self.why;
         match &self.from {
-            Source::Frames => format!(
+            RewriteSource::Frames => format!(
                 "{why}. No position was lost: the log was written anew from what it holds, and its files from \
                  before are kept as *.replaced"
             ),
-            Source::Table(position) => format!(
+            RewriteSource::Table(position) => format!(
                 "{why}. The table is whole at position {position}: the log was written anew from it, and its files \
                  from before are kept as *.replaced"
             ),
-            Source::Remains(lost) => format!(
+            RewriteSource::Remains(lost) => format!(
                 "{why}. Went on without {lost} as --accept-loss demands; everything else that the log and \
                  the table hold was kept, the damaged files are set aside as *.damaged"
             ),
@@ -69,47 +69,19 @@ impl Rewrite {
     fn forecast(&self) -> String {
         let why = &self.why;
         match &self.from {
-            Source::Frames => format!(
+            RewriteSource::Frames => format!(
                 "{why}. No position is lost: the next start writes the log anew from what it holds, and keeps its \
                  present files as *.replaced"
             ),
-            Source::Table(position) => format!(
+            RewriteSource::Table(position) => format!(
                 "{why}. The table is whole at position {position}: the next start writes the log anew from the \
                  table, and keeps the present files of the log as *.replaced. If this log was put back on purpose, \
                  rename the table before: what only the table holds comes back otherwise"
             ),
-            Source::Remains(lost) => {
+            RewriteSource::Remains(lost) => {
                 format!("{why}. The next start goes on without {lost}, as --accept-loss demands")
             }
         }
-    }
-}
-
-/// What becomes of a table beside a log that is kept or was written anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TableFate {
-    /// There is none, or it holds nothing: it is built.
-    Build,
-    /// It is at the log's end.
-    Keep,
-    /// It is so many Changes behind, which are replayed.
-    Replay(u64),
-    /// It is behind the snapshot that the log begins with: it is built anew from that.
-    Reload,
-    /// It is not this log's, for this reason: it is renamed, and built anew.
-    SetAside(&'static str),
-}
-
-/// Decides what becomes of a table of the log `table.0` that has applied `table.1`. The log has the id
-/// `log`, begins with a snapshot of `base`, and ends at `end`.
-pub fn table_fate(log: u128, base: Position, end: Position, table: Option<(u128, Position)>) -> TableFate {
-    match table {
-        None => TableFate::Build,
-        Some((id, _)) if id != log => TableFate::SetAside("it belongs to another log"),
-        Some((_, applied)) if applied > end => TableFate::SetAside("it is ahead of the log"),
-        Some((_, applied)) if applied < base => TableFate::Reload,
-        Some((_, applied)) if applied == end => TableFate::Keep,
-        Some((_, applied)) => TableFate::Replay(end.0 - applied.0),
     }
 }
 
@@ -127,20 +99,20 @@ pub struct Forecast {
 }
 
 /// Says what a start on this log and this table will do. Writes nothing.
-pub fn forecast(
+pub(crate) fn forecast(
     disk: &Arc<dyn Disk>,
     settings: &Settings,
     applied_state: &Arc<dyn AppliedState>,
 ) -> Result<Forecast, LogError> {
     let decision = decide(disk, settings, applied_state)?;
-    let (is_refused, log) = match &decision.action {
-        Action::Begin | Action::Keep => (false, None),
-        Action::Rewrite(rewrite) => (false, Some(rewrite.forecast())),
-        Action::Refuse(why) => (true, Some(why.clone())),
+    let (is_refused, log) = match &decision.fate {
+        LogFate::Begin | LogFate::Keep => (false, None),
+        LogFate::Rewrite(rewrite) => (false, Some(rewrite.forecast())),
+        LogFate::Refuse(why) => (true, Some(why.clone())),
     };
     let applied = applied_state.applied();
     let table = applied_state.log_id().map(|id| (id, applied));
-    let (base, end) = (decision.survey.chain.base(), decision.survey.end);
+    let (base, end) = (decision.report.segments.base(), decision.report.end);
     let table = table_fate(decision.id.unwrap_or_default(), base, end, table);
     Ok(Forecast { is_refused, log, table, applied })
 }
@@ -149,15 +121,15 @@ pub fn forecast(
 #[derive(Debug)]
 pub(crate) struct Decision {
     /// What is in the folder.
-    pub(crate) folder: Folder,
+    pub(crate) folder: FolderContents,
     /// What can be read of it.
-    pub(crate) survey: ScanReport,
+    pub(crate) report: ScanReport,
     /// Which log it is, if anything tells.
     pub(crate) id: Option<u128>,
     /// Whether the table is of this log.
     pub(crate) ours: bool,
     /// What becomes of the log.
-    pub(crate) action: Action,
+    pub(crate) fate: LogFate,
 }
 
 /// Decides what a start does.
@@ -172,21 +144,21 @@ pub(crate) fn decide(
     let id = id.or(applied_state.log_id()).or(folder.mark.map(|mark| mark.log));
     let ours = id.is_some() && applied_state.log_id() == id;
     let applied = if ours { applied_state.applied() } else { Position::START };
-    let mut survey = scan::survey(&folder, applied, &mut |_| {})?;
+    let mut report = scan::scan_folder(&folder, applied, &mut |_| {})?;
     let relation =
-        if ours { history::compare(&mut survey, &**applied_state, applied)? } else { Relation::Unknown };
-    let end = survey.end;
+        if ours { history::compare(&mut report, &**applied_state, applied)? } else { Relation::Unknown };
+    let end = report.end;
     let text = format!("the table has applied position {applied}, which the log does not reach");
-    survey.must_reach(applied, text);
+    report.must_reach(applied, text);
     let judge =
-        Judge { disk: &**disk, settings, applied_state, survey: &survey, ours, applied, end, relation };
-    let action = if folder.found.is_empty() && survey.broken.is_empty() {
+        Judge { disk: &**disk, settings, applied_state, report: &report, ours, applied, end, relation };
+    let fate = if folder.found.is_empty() && report.broken.is_empty() {
         // Only where nothing is and nothing tells that something was.
-        Action::Begin
+        LogFate::Begin
     } else {
-        judge.action()
+        judge.fate()
     };
-    Ok(Decision { folder, survey, id, ours, action })
+    Ok(Decision { folder, report, id, ours, fate })
 }
 
 /// What the decision rests on.
@@ -194,7 +166,7 @@ struct Judge<'a> {
     disk: &'a dyn Disk,
     settings: &'a Settings,
     applied_state: &'a Arc<dyn AppliedState>,
-    survey: &'a ScanReport,
+    report: &'a ScanReport,
     ours: bool,
     applied: Position,
     /// The last position of the log itself.
@@ -203,33 +175,33 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn action(&self) -> Action {
-        let survey = self.survey;
+    fn fate(&self) -> LogFate {
+        let report = self.report;
         if let Relation::Forked(at) = self.relation {
-            return Action::Refuse(self.fork(at));
+            return LogFate::Refuse(self.fork(at));
         }
-        if survey.broken.is_empty() {
-            return Action::Keep;
+        if report.broken.is_empty() {
+            return LogFate::Keep;
         }
-        let why = survey.broken.join("; ");
-        if survey.lost.is_empty() && !survey.open_end {
-            return Action::Rewrite(Rewrite { why, from: Source::Frames });
+        let why = report.broken.join("; ");
+        if report.lost.is_empty() && !report.open_end {
+            return LogFate::Rewrite(Rewrite { why, from: RewriteSource::Frames });
         }
         if self.table_stands_in() {
-            return Action::Rewrite(Rewrite { why, from: Source::Table(self.applied) });
+            return LogFate::Rewrite(Rewrite { why, from: RewriteSource::Table(self.applied) });
         }
         if self.settings.accept_loss {
-            let lost = ranges(&survey.lost, survey.open_end);
-            return Action::Rewrite(Rewrite { why, from: Source::Remains(lost) });
+            let lost = ranges(&report.lost, report.open_end);
+            return LogFate::Rewrite(Rewrite { why, from: RewriteSource::Remains(lost) });
         }
-        Action::Refuse(self.refusal(&why))
+        LogFate::Refuse(self.refusal(&why))
     }
 
     /// Whether the table has everything that the log lost, and is known to have the log's history.
     fn table_stands_in(&self) -> bool {
-        let survey = self.survey;
+        let report = self.report;
         let covered = |(_, to): &Range| *to <= self.applied;
-        let reaches = survey.lost.iter().all(covered) && (!survey.open_end || self.applied >= survey.end);
+        let reaches = report.lost.iter().all(covered) && (!report.open_end || self.applied >= report.end);
         self.ours && reaches && self.relation == Relation::Same && self.applied_state.holds()
     }
 
@@ -245,7 +217,7 @@ impl Judge<'_> {
     }
 
     fn refusal(&self, what: &str) -> String {
-        let (survey, dir) = (self.survey, self.dir());
+        let (report, dir) = (self.report, self.dir());
         let table = if self.ours && self.applied > self.end && self.relation == Relation::Unknown {
             format!(
                 "the table, at position {}, does not remember the history of the log up to there, so it may have \
@@ -260,8 +232,8 @@ impl Judge<'_> {
         format!(
             "the log is damaged: {what}. Lost: {}. Readable: {}; {table}. Restore a backup, or go on \
              without what is lost: waypost serve --accept-loss",
-            ranges(&survey.lost, survey.open_end),
-            ranges(&readable(&survey.lost, survey.end), false)
+            ranges(&report.lost, report.open_end),
+            ranges(&readable(&report.lost, report.end), false)
         )
     }
 
@@ -342,37 +314,22 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_fate_of_a_table() {
-        let (other, ahead) = ("it belongs to another log", "it is ahead of the log");
-        let rows = [
-            (None, TableFate::Build),
-            (Some((7, 9)), TableFate::Keep),
-            (Some((7, 8)), TableFate::Replay(1)),
-            (Some((7, 5)), TableFate::Replay(4)),
-            (Some((7, 4)), TableFate::Reload),
-            (Some((7, 10)), TableFate::SetAside(ahead)),
-            (Some((8, 9)), TableFate::SetAside(other)),
-            (Some((8, 10)), TableFate::SetAside(other)),
-        ];
-        for (table, want) in rows {
-            let found = table.map(|(id, applied)| (id, Position(applied)));
-            assert_eq!(table_fate(7, Position(5), Position(9), found), want, "{table:?}");
-        }
-    }
-
     /// A forecast says what the report says later, of the same source.
     #[test]
     fn what_is_forecast_and_what_is_reported() {
         let rows = [
-            (Source::Frames, "the next start writes the log anew from what it holds", "No position was lost"),
             (
-                Source::Table(Position(7)),
+                RewriteSource::Frames,
+                "the next start writes the log anew from what it holds",
+                "No position was lost",
+            ),
+            (
+                RewriteSource::Table(Position(7)),
                 "The table is whole at position 7: the next start",
                 "The table is whole at position 7: the log was written anew from it",
             ),
             (
-                Source::Remains("position 3".to_owned()),
+                RewriteSource::Remains("position 3".to_owned()),
                 "The next start goes on without position 3, as --accept-loss demands",
                 "Went on without position 3 as --accept-loss demands",
             ),

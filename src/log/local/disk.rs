@@ -10,10 +10,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock, openat, renameat, stat, unlinkat};
 use rustix::io::Errno;
+
+use crate::private_files::{check_regular, lock};
 
 /// A folder of files.
 pub trait Disk: Send + Sync + fmt::Debug {
@@ -60,40 +61,6 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     }
     /// Undoes [`DiskFile::claim`].
     fn release(&self) {}
-}
-
-/// How long [`lock`] waits for another holder. Programs that start others hold a copy of every lock between
-/// `fork` and `exec`, also of one that was just released; a second is many times as long as that takes.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How often [`lock`] tries meanwhile.
-const LOCK_POLL: Duration = Duration::from_millis(5);
-
-/// Locks a file or folder for its handle alone. Fails with [`Errno::WOULDBLOCK`] when another handle keeps the
-/// lock.
-pub fn lock(file: &File) -> rustix::io::Result<()> {
-    let deadline = Instant::now() + LOCK_PATIENCE;
-    loop {
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(LOCK_POLL),
-            locked => return locked,
-        }
-    }
-}
-
-/// Opens a regular file, and fails at once with a clear error for anything else that may have its name:
-/// a pipe would block the caller, a device would yield bytes without end.
-pub fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    let file = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
-    regular(&file)?;
-    Ok(file)
-}
-
-fn regular(file: &File) -> io::Result<()> {
-    if file.metadata()?.is_file() {
-        return Ok(());
-    }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file: move it away"))
 }
 
 /// A folder of the system. What it makes, only its owner can read.
@@ -164,7 +131,7 @@ impl Disk for FsDisk {
         // A pipe would block the call, and a device may have no end.
         let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(openat(&self.folder, name, flags, Mode::empty())?);
-        regular(&file)?;
+        check_regular(&file)?;
         Ok(Arc::new(file))
     }
 

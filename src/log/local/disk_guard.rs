@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, StatVfs, fallocate, statvfs};
 
-use super::disk;
+use crate::private_files;
 
 /// The part of the volume that the ballast takes, as a divisor.
 const PART: u64 = 16;
@@ -53,15 +53,15 @@ pub const BALLAST: &str = "ballast";
 pub struct DiskGuard {
     /// `None` for one that a test sets by hand.
     volume: Option<PathBuf>,
-    state: Mutex<State>,
+    state: Mutex<GuardState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct GuardState {
     checked: Option<Instant>,
     /// Bytes free at the check, less those admitted since.
     free: u64,
-    /// The table's writes stop below this, and the log's [`State::ahead`] of it.
+    /// The table's writes stop below this, and the log's [`GuardState::ahead`] of it.
     margin: u64,
     ahead: u64,
     low: bool,
@@ -121,7 +121,7 @@ impl DiskGuard {
             volume: Some(folder.to_owned()),
             // The margin equals the ballast: it takes in what is written between two checks and
             // the table's own files, whose growth nobody announces.
-            state: Mutex::new(State { margin: reserve, ahead: BUFFERED, ..State::default() }),
+            state: Mutex::new(GuardState { margin: reserve, ahead: BUFFERED, ..GuardState::default() }),
         };
         if let Err(error) = space.make_ballast(reserve) {
             tracing::warn!(
@@ -136,7 +136,7 @@ impl DiskGuard {
 
     /// One that has room until [`DiskGuard::set_low`] says otherwise.
     pub fn unlimited() -> DiskGuard {
-        let state = State { free: u64::MAX, ..State::default() };
+        let state = GuardState { free: u64::MAX, ..GuardState::default() };
         DiskGuard { volume: None, state: Mutex::new(state) }
     }
 
@@ -221,7 +221,7 @@ impl DiskGuard {
         state.low = false;
     }
 
-    fn refresh(&self, state: &mut State) {
+    fn refresh(&self, state: &mut GuardState) {
         let Some(folder) = &self.volume else { return };
         if state.checked.is_some_and(|at| at.elapsed() < FRESH) {
             return;
@@ -248,7 +248,7 @@ impl DiskGuard {
     }
 
     /// Makes the ballast again, of what is free if that is less than it should have.
-    fn take_back(&self, state: &mut State) {
+    fn take_back(&self, state: &mut GuardState) {
         let size = state.margin.min(state.free.saturating_sub(RELEASED_MARGIN));
         let made = self.make_ballast(size);
         if let Err(error) = &made {
@@ -278,7 +278,7 @@ impl DiskGuard {
         }
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = disk::open_regular(&path, options)?;
+        let mut file = private_files::open_regular(&path, options)?;
         let made = match fallocate(&file, FallocateFlags::empty(), 0, size) {
             Err(rustix::io::Errno::OPNOTSUPP) => fill(&mut file, size),
             other => other.map_err(io::Error::from),

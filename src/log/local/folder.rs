@@ -4,21 +4,16 @@
 use std::sync::Arc;
 
 use super::disk::{self, Disk, DiskFile};
-use super::segment::{self, Frames, Name, Step, UNFINISHED, io_error};
+use super::markers::{MARK, REPAIR};
+use super::segment::{self, FrameStep, Frames, Name, UNFINISHED, io_error};
 use super::segment_file::SegmentFile;
 use crate::log::frame::Frame;
-use crate::log::frame::header_footer::{CLOSED_BYTES, Closed, Footer, Header, Kind, NotAHeader};
+use crate::log::frame::header_footer::{BadHeader, CLOSED_BYTES, Closed, Footer, Header, SegmentKind};
 use crate::log::{Change, LogError, Position, Record};
-
-/// The file that marks a clean stop.
-pub(crate) const MARK: &str = "closed";
-
-/// The file that says that a repair is under way, or was interrupted.
-pub(crate) const REPAIR: &str = "repair";
 
 /// A segment file as found.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct FoundSegment {
     /// Its name.
     pub(crate) name: Name,
     /// Its file.
@@ -37,9 +32,9 @@ pub(crate) struct Found {
 
 /// What is in the folder.
 #[derive(Debug)]
-pub(crate) struct Folder {
+pub(crate) struct FolderContents {
     /// The segments that form the log, oldest first.
-    pub(crate) found: Vec<Found>,
+    pub(crate) found: Vec<FoundSegment>,
     /// Files that a snapshot has taken the place of, and unfinished ones.
     pub(crate) stale: Vec<String>,
     /// The mark of a clean stop.
@@ -50,7 +45,7 @@ pub(crate) struct Folder {
     pub(crate) is_repaired: bool,
 }
 
-impl Found {
+impl FoundSegment {
     /// Wraps a failure to read it.
     fn cannot_read(&self, source: std::io::Error) -> LogError {
         LogError::Io { what: "cannot read", path: self.path.clone(), source }
@@ -64,11 +59,11 @@ impl Found {
 
 /// Reads headers and footers of everything in the folder. At most `pins` of the files stay open, for a
 /// reader beside a server whose compaction may remove any of them.
-pub(crate) fn open_folder(disk: &Arc<dyn Disk>, pins: usize) -> Result<Folder, LogError> {
+pub(crate) fn open_folder(disk: &Arc<dyn Disk>, pins: usize) -> Result<FolderContents, LogError> {
     let shared = disk;
     let disk = &**disk;
     let mut folder =
-        Folder { found: Vec::new(), stale: Vec::new(), mark: None, sequence: 0, is_repaired: false };
+        FolderContents { found: Vec::new(), stale: Vec::new(), mark: None, sequence: 0, is_repaired: false };
     for text in disk.list().map_err(io_error(disk, "", "cannot list"))? {
         if text.ends_with(UNFINISHED) {
             folder.stale.push(text);
@@ -103,7 +98,7 @@ pub(crate) fn open_folder(disk: &Arc<dyn Disk>, pins: usize) -> Result<Folder, L
     Ok(folder)
 }
 
-fn open_segment(shared: &Arc<dyn Disk>, name: Name, is_pinned: bool) -> Result<Found, LogError> {
+fn open_segment(shared: &Arc<dyn Disk>, name: Name, is_pinned: bool) -> Result<FoundSegment, LogError> {
     let disk = &**shared;
     let text = name.to_string();
     let path = disk.path(&text);
@@ -111,8 +106,8 @@ fn open_segment(shared: &Arc<dyn Disk>, name: Name, is_pinned: bool) -> Result<F
     let file = named.open().map_err(io_error(disk, &text, "cannot open"))?;
     let header = match segment::read_header(&*file).map_err(io_error(disk, &text, "cannot read"))? {
         Ok(header) => Some(header).filter(|h| h.sequence == name.sequence && h.kind == name.kind),
-        Err(NotAHeader::Damaged) => None,
-        Err(NotAHeader::Newer(version)) => {
+        Err(BadHeader::Damaged) => None,
+        Err(BadHeader::Newer(version)) => {
             let text = format!("{path} has version {version}: a newer Waypost wrote it, use that one");
             return Err(LogError::Damaged(text));
         }
@@ -122,21 +117,21 @@ fn open_segment(shared: &Arc<dyn Disk>, name: Name, is_pinned: bool) -> Result<F
     if is_pinned {
         named.pin(file);
     }
-    Ok(Found { name, file: named, path, header, footer, size, limit: None })
+    Ok(FoundSegment { name, file: named, path, header, footer, size, limit: None })
 }
 
 /// The position of the first intact frame of Changes.
-fn first_position(found: &Found) -> Result<Option<Position>, LogError> {
+fn first_position(found: &FoundSegment) -> Result<Option<Position>, LogError> {
     let cannot_read = |source| found.cannot_read(source);
     let mut frames = Frames::new(found.open()?, found.size).map_err(cannot_read)?;
-    if found.name.kind == Kind::Snapshot {
+    if found.name.kind == SegmentKind::Snapshot {
         return Ok(None);
     }
     loop {
         match frames.step().map_err(cannot_read)? {
-            Step::Frame(raw) => return Ok(Some(raw.position)),
-            Step::End => return Ok(None),
-            Step::Bad => {
+            FrameStep::Frame(raw) => return Ok(Some(raw.position)),
+            FrameStep::End => return Ok(None),
+            FrameStep::Bad => {
                 if !frames.resync().map_err(cannot_read)? {
                     return Ok(None);
                 }
@@ -147,9 +142,9 @@ fn first_position(found: &Found) -> Result<Option<Position>, LogError> {
 
 /// The newest whole snapshot takes the place of everything up to its number. A crash in the
 /// middle of compaction leaves both.
-fn drop_superseded(folder: &mut Folder) {
-    let snapshots = || folder.found.iter().filter(|f| f.name.kind == Kind::Snapshot);
-    let whole = |f: &&Found| {
+fn drop_superseded(folder: &mut FolderContents) {
+    let snapshots = || folder.found.iter().filter(|f| f.name.kind == SegmentKind::Snapshot);
+    let whole = |f: &&FoundSegment| {
         let footer = f.header.and(f.footer);
         // The older files are about to go: the one time that the start reads a snapshot whole.
         let alone = !folder.found.iter().any(|other| other.name < f.name);
@@ -159,12 +154,12 @@ fn drop_superseded(folder: &mut Folder) {
     let newest = newest.name;
     let (stale, kept) = std::mem::take(&mut folder.found)
         .into_iter()
-        .partition(|f| f.name < newest || (f.name.kind == Kind::Snapshot && f.name > newest));
+        .partition(|f| f.name < newest || (f.name.kind == SegmentKind::Snapshot && f.name > newest));
     folder.found = kept;
-    folder.stale.extend::<Vec<String>>(stale.iter().map(|f: &Found| f.name.to_string()).collect());
+    folder.stale.extend::<Vec<String>>(stale.iter().map(|f: &FoundSegment| f.name.to_string()).collect());
 }
 
-fn content_holds(found: &Found, footer: &Footer) -> bool {
+fn content_holds(found: &FoundSegment, footer: &Footer) -> bool {
     found.open().is_ok_and(|file| content_crc(&*file, footer.length).is_ok_and(|crc| crc == footer.content))
 }
 
@@ -189,8 +184,8 @@ pub(crate) fn crc_of_range(file: &dyn DiskFile, mut crc: u32, from: u64, to: u64
     Ok(crc)
 }
 
-/// A piece of what can still be read of a damaged log.
-pub(crate) enum Piece {
+/// A salvaged of what can still be read of a damaged log.
+pub(crate) enum Salvaged {
     /// A Change.
     Change(Change),
     /// Records of a snapshot.
@@ -199,29 +194,29 @@ pub(crate) enum Piece {
 
 /// Reads whatever can be read of every file, in order, passing over damage.
 pub(crate) fn salvage(
-    folder: &Folder,
-    each: &mut dyn FnMut(Piece) -> Result<(), LogError>,
+    folder: &FolderContents,
+    each: &mut dyn FnMut(Salvaged) -> Result<(), LogError>,
 ) -> Result<(), LogError> {
     for found in &folder.found {
         let cannot_read = |source| found.cannot_read(source);
         let mut frames = Frames::new(found.open()?, found.size).map_err(cannot_read)?;
         loop {
             match frames.step().map_err(cannot_read)? {
-                Step::End => break,
-                Step::Bad => {
+                FrameStep::End => break,
+                FrameStep::Bad => {
                     if !frames.resync().map_err(cannot_read)? {
                         break;
                     }
                 }
-                Step::Frame(raw) => {
-                    if found.name.kind == Kind::Changes
+                FrameStep::Frame(raw) => {
+                    if found.name.kind == SegmentKind::Changes
                         && found.limit.is_some_and(|limit| raw.position > limit)
                     {
                         break;
                     }
                     match segment::decode(&raw, &found.path)? {
-                        Frame::Change(change, _) => each(Piece::Change(change))?,
-                        Frame::Records(records) => each(Piece::Records(records))?,
+                        Frame::Change(change, _) => each(Salvaged::Change(change))?,
+                        Frame::Records(records) => each(Salvaged::Records(records))?,
                         Frame::Checkpoint(_) | Frame::CleanClose(_) => {}
                     }
                 }

@@ -68,7 +68,7 @@ impl Tail {
         (state.position, state.fingerprint)
     }
 
-    /// The fingerprint was reckoned anew.
+    /// The fingerprint was computed anew.
     pub(crate) fn correct(&self, fingerprint: Fingerprint) {
         self.state.lock().fingerprint = fingerprint;
     }
@@ -112,34 +112,34 @@ enum Next {
 
 /// What following needs of the log.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct DurableLog {
     /// The end.
     pub(crate) tail: Tail,
     /// The segments. Locked for look-ups and replacements only.
-    pub(crate) chain: Mutex<Segments>,
+    pub(crate) segments: Mutex<Segments>,
 }
 
 /// Starts following after `from`.
-pub(crate) fn follow(source: &Arc<Source>, from: Position) -> Result<Follow, LogError> {
+pub(crate) fn follow(source: &Arc<DurableLog>, from: Position) -> Result<Follow, LogError> {
     let (end, _) = source.tail.end();
     if from > end {
         let text = format!("asked to follow the log from position {from}, but it ends at {end}");
         return Err(LogError::Damaged(text));
     }
-    let chain = source.chain.lock();
-    if from < chain.base()
-        && let Some(snapshot) = chain.snapshot()
+    let segments = source.segments.lock();
+    if from < segments.base()
+        && let Some(snapshot) = segments.snapshot()
     {
         return Ok(Follow::Compacted { snapshot: Box::new(Records::new(snapshot)?) });
     }
-    drop(chain);
+    drop(segments);
     Ok(Follow::Changes(Box::new(LocalFollower { source: Arc::clone(source), last: from, reader: None })))
 }
 
 /// A follower's place.
 #[derive(Debug)]
 struct LocalFollower {
-    source: Arc<Source>,
+    source: Arc<DurableLog>,
     last: Position,
     /// Open on the segment being read; readable even when compaction removes it.
     reader: Option<Changes>,
@@ -178,12 +178,12 @@ impl LocalFollower {
     /// Opens the segment with the next position, or lets the reader see how far it has grown.
     fn advance(&mut self) -> Result<(), LogError> {
         loop {
-            let chain = self.source.chain.lock();
-            let Some(segment) = chain.find(self.last.next()).cloned() else {
+            let segments = self.source.segments.lock();
+            let Some(segment) = segments.find(self.last.next()).cloned() else {
                 // The log ends after it (the tail said so), hence it is behind the snapshot.
-                return Err(LogError::Compacted { position: chain.base() });
+                return Err(LogError::Compacted { position: segments.base() });
             };
-            drop(chain);
+            drop(segments);
             if let Some(reader) = &mut self.reader
                 && reader.sequence() == segment.header.sequence
             {
@@ -195,9 +195,9 @@ impl LocalFollower {
                     self.reader = Some(reader);
                     return Ok(());
                 }
-                // Compaction takes a segment out of the chain before it removes the file, so the next
+                // Compaction takes a segment out of the segments before it removes the file, so the next
                 // look-up finds what is there instead.
-                Err(_) if !self.source.chain.lock().contains(segment.name()) => {}
+                Err(_) if !self.source.segments.lock().contains(segment.name()) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use super::segments::{Changes, Records, Segment};
-use crate::log::frame::header_footer::Kind;
+use crate::log::frame::header_footer::SegmentKind;
 use crate::log::key_hash::{KeyHash, KeyHasher};
 use crate::log::{Fingerprint, LogError, Position, Record, SnapshotReader};
 
@@ -32,7 +32,7 @@ pub(crate) struct Write<'a> {
 }
 
 /// Reads writes, in any order, to the end; called twice for each part of the keys.
-pub(crate) type Source<'a> =
+pub(crate) type WriteSource<'a> =
     dyn FnMut(&mut dyn FnMut(Write<'_>) -> Result<(), LogError>) -> Result<(), LogError> + 'a;
 
 /// Hands out each live record once, and returns the fingerprint of them all. The writes are of about so
@@ -40,7 +40,7 @@ pub(crate) type Source<'a> =
 pub(crate) fn each_live(
     keys: u64,
     max_keys: u64,
-    source: &mut Source<'_>,
+    source: &mut WriteSource<'_>,
     each: &mut dyn FnMut(Record) -> Result<(), LogError>,
 ) -> Result<Fingerprint, LogError> {
     let hasher = KeyHasher::new();
@@ -79,8 +79,8 @@ pub(crate) fn each_live(
 /// How many keys segments write at most, for [`each_live`]: click totals are written over and over, of
 /// as many links as there are records.
 pub(crate) fn keys(segments: &[Segment]) -> u64 {
-    let records: u64 = segments.iter().map(|segment| segment.tally.records).sum();
-    let clicks: u64 = segments.iter().map(|segment| segment.tally.clicks).sum();
+    let records: u64 = segments.iter().map(|segment| segment.stats.records).sum();
+    let clicks: u64 = segments.iter().map(|segment| segment.stats.clicks).sum();
     records + clicks.min(records)
 }
 
@@ -92,14 +92,14 @@ pub(crate) fn read(
 ) -> Result<(), LogError> {
     for segment in segments {
         match segment.header.kind {
-            Kind::Snapshot => {
+            SegmentKind::Snapshot => {
                 let mut records = Records::new(segment)?;
                 while let Some(Record { key, revision, value }) = records.next()? {
                     tick()?;
                     each(Write { key: &key, revision, value: Some(&value) })?;
                 }
             }
-            Kind::Changes => {
+            SegmentKind::Changes => {
                 let mut changes = Changes::new(segment)?;
                 while let Some(change) = changes.next()? {
                     tick()?;
@@ -154,12 +154,12 @@ mod tests {
                 })
             };
             let mut found = BTreeMap::new();
-            let reckoned = each_live(writes.len() as u64, max_keys, &mut source, &mut |record| {
+            let computed = each_live(writes.len() as u64, max_keys, &mut source, &mut |record| {
                 let twice = found.insert(record.key, (record.revision, record.value));
                 assert_eq!(twice, None);
                 Ok(())
             });
-            assert_eq!(reckoned.expect("nothing fails"), fingerprint, "{max_keys}, {backwards}");
+            assert_eq!(computed.expect("nothing fails"), fingerprint, "{max_keys}, {backwards}");
             assert_eq!(found, wanted, "{max_keys}, {backwards}");
         }
     }

@@ -41,6 +41,6 @@ pub(crate) fn run(shared: &Arc<Shared>) {
 
 /// Compaction under a table that replays would make it begin again.
 fn table_is_near(shared: &Shared) -> bool {
-    let rolled = shared.source.chain.lock().segments.last().map(|s| s.header.before);
+    let rolled = shared.source.segments.lock().list.last().map(|s| s.header.before);
     rolled.is_none_or(|rolled| shared.applied() >= rolled)
 }

@@ -20,30 +20,30 @@ const KEPT_KEYS: usize = 16 * 1024;
 pub(crate) struct PendingRevisions {
     hasher: KeyHasher,
     /// The last write of each.
-    written: HashMap<KeyHash, Written, RandomState>,
+    written: HashMap<KeyHash, PendingWrite, RandomState>,
     /// Each write, oldest first.
     order: VecDeque<(Position, KeyHash)>,
     trimmed: Position,
     /// What to put back when the batch fails.
-    undo: Vec<(KeyHash, Option<Written>)>,
+    undo: Vec<(KeyHash, Option<PendingWrite>)>,
 }
 
 /// See [`PendingRevisions::revision`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum LastWrite {
     /// Its revision; `None` when it was removed.
-    Here(Option<Position>),
+    Pending(Option<Position>),
     /// The table has what the log has.
-    AskTable,
+    InTable,
 }
 
 /// When, and what: a removal is in the lowest bit.
 #[derive(Clone, Copy, Debug)]
-struct Written(u64);
+struct PendingWrite(u64);
 
-impl Written {
-    fn new(at: Position, removed: bool) -> Written {
-        Written(at.0 << 1 | u64::from(removed))
+impl PendingWrite {
+    fn new(at: Position, removed: bool) -> PendingWrite {
+        PendingWrite(at.0 << 1 | u64::from(removed))
     }
 
     fn at(self) -> Position {
@@ -68,9 +68,9 @@ impl PendingRevisions {
     }
 
     /// What the log knows of the key beyond the table.
-    pub(crate) fn revision(&self, key: &[u8]) -> Known {
+    pub(crate) fn revision(&self, key: &[u8]) -> LastWrite {
         let written = self.written.get(&self.hasher.hash(key));
-        written.map_or(Known::AskTable, |written| Known::Here(written.revision()))
+        written.map_or(LastWrite::InTable, |written| LastWrite::Pending(written.revision()))
     }
 
     /// The table must have applied up to here to answer for the others.
@@ -86,7 +86,7 @@ impl PendingRevisions {
     /// A key was written at `at` in the batch being made.
     pub(crate) fn write(&mut self, key: &[u8], at: Position, removed: bool) {
         let key = self.hasher.hash(key);
-        let before = self.written.insert(key, Written::new(at, removed));
+        let before = self.written.insert(key, PendingWrite::new(at, removed));
         self.order.push_back((at, key));
         self.undo.push((key, before));
     }
@@ -133,31 +133,31 @@ mod tests {
 
     #[test]
     fn tells_what_is_logged_until_it_is_applied() {
-        let mut overlay = PendingRevisions::new(Position(4));
-        assert_eq!(overlay.revision(K), Known::AskTable);
-        overlay.write(K, Position(5), false);
-        assert_eq!(overlay.revision(K), Known::Here(Some(Position(5))));
-        overlay.write(K, Position(6), true);
-        assert_eq!(overlay.revision(K), Known::Here(None));
-        overlay.keep();
-        overlay.trim(Position(5));
-        assert_eq!(overlay.revision(K), Known::Here(None), "the later write is not applied yet");
-        assert_eq!(overlay.trimmed(), Position(5));
-        overlay.trim(Position(6));
-        assert_eq!((overlay.revision(K), overlay.len()), (Known::AskTable, 0));
+        let mut pending = PendingRevisions::new(Position(4));
+        assert_eq!(pending.revision(K), LastWrite::InTable);
+        pending.write(K, Position(5), false);
+        assert_eq!(pending.revision(K), LastWrite::Pending(Some(Position(5))));
+        pending.write(K, Position(6), true);
+        assert_eq!(pending.revision(K), LastWrite::Pending(None));
+        pending.keep();
+        pending.trim(Position(5));
+        assert_eq!(pending.revision(K), LastWrite::Pending(None), "the later write is not applied yet");
+        assert_eq!(pending.trimmed(), Position(5));
+        pending.trim(Position(6));
+        assert_eq!((pending.revision(K), pending.len()), (LastWrite::InTable, 0));
     }
 
     #[test]
     fn a_failed_batch_leaves_no_trace() {
-        let mut overlay = PendingRevisions::new(Position(0));
-        overlay.write(K, Position(1), false);
-        overlay.keep();
-        overlay.write(K, Position(2), true);
-        overlay.write(K, Position(3), false);
-        overlay.write(b"other", Position(3), false);
-        overlay.roll_back();
-        assert_eq!(overlay.revision(K), Known::Here(Some(Position(1))));
-        assert_eq!(overlay.revision(b"other"), Known::AskTable);
-        assert_eq!(overlay.len(), 1);
+        let mut pending = PendingRevisions::new(Position(0));
+        pending.write(K, Position(1), false);
+        pending.keep();
+        pending.write(K, Position(2), true);
+        pending.write(K, Position(3), false);
+        pending.write(b"other", Position(3), false);
+        pending.roll_back();
+        assert_eq!(pending.revision(K), LastWrite::Pending(Some(Position(1))));
+        assert_eq!(pending.revision(b"other"), LastWrite::InTable);
+        assert_eq!(pending.len(), 1);
     }
 }

@@ -6,16 +6,17 @@
 
 use std::sync::Arc;
 
-use super::decision::{self, Action, Decision, Source};
+use super::decision::{self, Decision, LogFate, RewriteSource};
 use super::disk::Disk;
-use super::folder::{self, Folder, MARK, REPAIR};
-use super::repair::Repair;
+use super::folder::{self, FolderContents};
+use super::markers::{self, MARK, REPAIR};
+use super::repair::Repairer;
 use super::scan::{self, ScanReport};
 use super::segment::{Name, UNFINISHED, Writer, io_error};
-use super::segments::{self, Segment, Segments};
+use super::segments::{Segment, Segments};
 use super::shared::Settings;
 use crate::clock::Timestamp;
-use crate::log::frame::header_footer::{Closed, Header, Kind};
+use crate::log::frame::header_footer::{Header, SegmentKind};
 use crate::log::{AppliedState, Fingerprint, LogError, Position};
 
 /// A log ready to be written.
@@ -24,7 +25,7 @@ pub(crate) struct Opened {
     /// Its id.
     pub(crate) id: u128,
     /// Its segments.
-    pub(crate) chain: Segments,
+    pub(crate) segments: Segments,
     /// The last one, to go on in.
     pub(crate) writer: Writer,
     /// The highest number that a segment has.
@@ -44,7 +45,7 @@ pub(crate) fn recover(
     applied_state: &Arc<dyn AppliedState>,
     now: Timestamp,
 ) -> Result<Opened, LogError> {
-    let Decision { mut folder, mut survey, id, ours, action } =
+    let Decision { mut folder, mut report, id, ours, fate } =
         decision::decide(disk, settings, applied_state)?;
     let shared = disk;
     let disk = &**disk;
@@ -52,62 +53,38 @@ pub(crate) fn recover(
     let mut id = id.unwrap_or(fresh);
     let applied = if ours { applied_state.applied() } else { Position::START };
     let mut healed = None;
-    match action {
-        Action::Keep => {}
-        Action::Refuse(why) => return Err(LogError::Damaged(why)),
-        Action::Begin => {
+    match fate {
+        LogFate::Keep => {}
+        LogFate::Refuse(why) => return Err(LogError::Damaged(why)),
+        LogFate::Begin => {
             begin(disk, id, now)?;
             folder = folder::open_folder(shared, 0)?;
-            survey = scan::survey(&folder, applied, &mut |_| {})?;
+            report = scan::scan_folder(&folder, applied, &mut |_| {})?;
         }
-        Action::Rewrite(rewrite) => {
-            let is_lost = matches!(rewrite.from, Source::Remains(_));
+        LogFate::Rewrite(rewrite) => {
+            let is_lost = matches!(rewrite.from, RewriteSource::Remains(_));
             if is_lost {
                 // Another id: a table of the old log is not what this one holds, and is rebuilt.
                 id = fresh;
             }
-            mark_repair(disk)?;
-            let repair = Repair { disk, folder: &folder, applied_state, now, log: id };
+            markers::mark_repair(disk)?;
+            let repair = Repairer { disk, folder: &folder, applied_state, now, log: id };
             match rewrite.from {
-                Source::Frames => repair.use_remains(survey.end, false)?,
-                Source::Table(position) => repair.use_table(position)?,
-                Source::Remains(_) => repair.use_remains(survey.end, ours)?,
+                RewriteSource::Frames => repair.use_remains(report.end, false)?,
+                RewriteSource::Table(position) => repair.use_table(position)?,
+                RewriteSource::Remains(_) => repair.use_remains(report.end, ours)?,
             }
-            let last_errors = rewrite.report();
-            tracing::error!("{last_errors}");
-            healed = Some(Healed { last_errors, lost: is_lost });
+            let repaired = rewrite.report();
+            tracing::error!("{repaired}");
+            healed = Some(Healed { repaired, lost: is_lost });
             folder = folder::open_folder(shared, 0)?;
-            survey = scan::survey(&folder, applied, &mut |_| {})?;
-            if let Some(why) = survey.broken.first() {
+            report = scan::scan_folder(&folder, applied, &mut |_| {})?;
+            if let Some(why) = report.broken.first() {
                 return Err(LogError::Damaged(format!("the repaired log is damaged: {why}")));
             }
         }
     }
-    adopt(disk, &folder, survey, id, healed)
-}
-
-/// Notes durably that a repair is under way: what a new snapshot takes the place of is renamed from now
-/// on, even by a later start, and not removed.
-pub(crate) fn mark_repair(disk: &dyn Disk) -> Result<(), LogError> {
-    let cannot_write = || io_error(disk, REPAIR, "cannot write");
-    disk.create(REPAIR).map_err(cannot_write())?.sync_data().map_err(cannot_write())?;
-    disk.sync_dir().map_err(cannot_write())
-}
-
-/// Renames a file that a repair took the place of. Overwrites none that was set aside before.
-pub(crate) fn set_aside(disk: &dyn Disk, name: &str, ending: &str) -> Result<(), LogError> {
-    let names = disk.list().map_err(io_error(disk, "", "cannot list"))?;
-    let mut aside = format!("{name}.{ending}");
-    for number in 2.. {
-        if !names.contains(&aside) {
-            break;
-        }
-        aside = format!("{name}.{ending}-{number}");
-    }
-    match disk.rename(name, &aside) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io_error(disk, name, "cannot rename")(e)),
-        _ => Ok(()),
-    }
+    adopt(disk, &folder, report, id, healed)
 }
 
 fn fresh_id(disk: &dyn Disk) -> Result<u128, LogError> {
@@ -129,7 +106,7 @@ pub(crate) fn begin_if_empty(disk: &dyn Disk, now: Timestamp) -> Result<(), LogE
 /// The first segment of a new log.
 fn begin(disk: &dyn Disk, log: u128, now: Timestamp) -> Result<(), LogError> {
     let header = Header {
-        kind: Kind::Changes,
+        kind: SegmentKind::Changes,
         log,
         sequence: 1,
         before: Position::START,
@@ -142,22 +119,22 @@ fn begin(disk: &dyn Disk, log: u128, now: Timestamp) -> Result<(), LogError> {
 /// Cuts the torn tail, tidies up, and hands over.
 fn adopt(
     disk: &dyn Disk,
-    folder: &Folder,
-    survey: ScanReport,
+    folder: &FolderContents,
+    report: ScanReport,
     id: u128,
     healed: Option<Healed>,
 ) -> Result<Opened, LogError> {
-    let Some(active) = survey.chain.segments.last() else {
+    let Some(active) = report.segments.list.last() else {
         return Err(LogError::Damaged("the log has no segment".to_owned()));
     };
     let name = active.name().to_string();
     let file = active.file.open().map_err(io_error(disk, &name, "cannot open"))?;
     file.claim().map_err(io_error(disk, &name, "cannot write"))?;
-    if survey.torn > 0 {
+    if report.torn > 0 {
         tracing::warn!(
             file = %active.path,
             offset = active.end,
-            bytes = survey.torn,
+            bytes = report.torn,
             position = %active.last,
             "cut the torn end of the log: a write that a crash interrupted and nobody was last_errors of"
         );
@@ -170,25 +147,25 @@ fn adopt(
         // After a compaction, all that they hold is in the snapshot. After a repair they are the only
         // evidence, and what the repair misjudged can be taken from them.
         if folder.is_repaired && !stale.ends_with(UNFINISHED) {
-            set_aside(disk, stale, ending)?;
+            markers::set_aside(disk, stale, ending)?;
         } else {
-            segments::remove(disk, stale)?;
+            markers::remove(disk, stale)?;
         }
     }
     if folder.is_repaired {
         // Behind the renames: cut off in between, the next start renames the rest.
         disk.sync_dir().map_err(io_error(disk, "", "cannot sync"))?;
-        segments::remove(disk, REPAIR)?;
+        markers::remove(disk, REPAIR)?;
     }
-    segments::remove(disk, MARK)?;
+    markers::remove(disk, MARK)?;
     disk.sync_dir().map_err(io_error(disk, "", "cannot sync"))?;
     let writer = Writer {
         file,
         header: active.header,
         end: active.end,
-        content: survey.content,
-        frames: survey.frames,
-        tally: active.tally,
+        content: report.content,
+        frames: report.frames,
+        stats: active.stats,
         room: active.end,
     };
     let Segment { last, fingerprint, .. } = *active;
@@ -198,25 +175,15 @@ fn adopt(
         sequence: folder.sequence,
         position: last,
         fingerprint,
-        chain: survey.chain,
-        repaired: healed.map(|healed| healed.last_errors),
+        segments: report.segments,
+        repaired: healed.map(|healed| healed.repaired),
     })
 }
 
 /// A log that was written anew.
 struct Healed {
-    /// What to tell.
-    last_errors: String,
+    /// Description of the repair.
+    repaired: String,
     /// Whether something was lost.
     lost: bool,
-}
-
-/// Writes the mark of a clean stop durably.
-pub(crate) fn write_mark(disk: &dyn Disk, mark: &Closed) -> std::io::Result<()> {
-    let unfinished = format!("{MARK}{UNFINISHED}");
-    let file = disk.create(&unfinished)?;
-    file.write_all_at(&mark.encode(), 0)?;
-    file.sync_data()?;
-    disk.rename(&unfinished, MARK)?;
-    disk.sync_dir()
 }

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::folder::{self, Folder, Piece};
+use super::folder::{self, FolderContents, Salvaged};
 use super::live_records::{self, Write};
 use super::segment::{Writer, io_error};
 use crate::clock::Timestamp;
-use crate::log::frame::header_footer::{Header, Kind, SegmentStats};
+use crate::log::frame::header_footer::{Header, SegmentKind, SegmentStats};
 use crate::log::frame::{self, RECORDS_BYTES};
 use crate::log::{AppliedState, Fingerprint, LogError, Position, Record};
 
@@ -25,7 +25,7 @@ pub(crate) struct SnapshotWriter<'a> {
     position: Position,
     pending: Vec<Record>,
     pending_bytes: usize,
-    tally: SegmentStats,
+    stats: SegmentStats,
     synced: u64,
     finished: bool,
 }
@@ -40,7 +40,7 @@ impl<'a> SnapshotWriter<'a> {
         now: Timestamp,
     ) -> Result<SnapshotWriter<'a>, LogError> {
         let header = Header {
-            kind: Kind::Snapshot,
+            kind: SegmentKind::Snapshot,
             log,
             sequence,
             before: position,
@@ -48,14 +48,14 @@ impl<'a> SnapshotWriter<'a> {
             created: now,
         };
         let writer = Writer::begin(disk, header).map_err(io_error(disk, "", "cannot write a snapshot in"))?;
-        let (pending, tally) = (Vec::new(), SegmentStats::default());
+        let (pending, stats) = (Vec::new(), SegmentStats::default());
         let (synced, finished) = (writer.end, false);
-        Ok(SnapshotWriter { disk, writer, position, pending, pending_bytes: 0, tally, synced, finished })
+        Ok(SnapshotWriter { disk, writer, position, pending, pending_bytes: 0, stats, synced, finished })
     }
 
     /// Adds a record.
     pub(crate) fn add(&mut self, record: Record) -> Result<(), LogError> {
-        self.tally.count(&record.key, Some(&record.value));
+        self.stats.count(&record.key, Some(&record.value));
         self.pending_bytes += record.key.len() + record.value.len();
         self.pending.push(record);
         if self.pending_bytes >= RECORDS_BYTES { self.flush() } else { Ok(()) }
@@ -67,7 +67,7 @@ impl<'a> SnapshotWriter<'a> {
         }
         let mut bytes = Vec::with_capacity(self.pending_bytes * 2);
         frame::write_records(&mut bytes, self.position, &self.pending);
-        self.writer.append(&bytes, 1, std::mem::take(&mut self.tally)).map_err(self.cannot_write())?;
+        self.writer.append(&bytes, 1, std::mem::take(&mut self.stats)).map_err(self.cannot_write())?;
         self.pending.clear();
         self.pending_bytes = 0;
         if self.writer.end - self.synced >= SYNC_BYTES {
@@ -108,11 +108,11 @@ impl Drop for SnapshotWriter<'_> {
 }
 
 /// What a repair writes with.
-pub(crate) struct Repair<'a> {
+pub(crate) struct Repairer<'a> {
     /// The folder.
     pub(crate) disk: &'a dyn Disk,
     /// What is in it.
-    pub(crate) folder: &'a Folder,
+    pub(crate) folder: &'a FolderContents,
     /// The table.
     pub(crate) applied_state: &'a Arc<dyn AppliedState>,
     /// Now.
@@ -121,7 +121,7 @@ pub(crate) struct Repair<'a> {
     pub(crate) log: u128,
 }
 
-impl Repair<'_> {
+impl Repairer<'_> {
     /// A snapshot of the table, which stands at `applied`, and the intact Changes after it.
     pub(crate) fn use_table(&self, applied: Position) -> Result<(), LogError> {
         let mut fingerprint = Fingerprint::default();
@@ -162,15 +162,15 @@ impl Repair<'_> {
         applied_state: bool,
         each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
-        folder::salvage(self.folder, &mut |piece| {
-            match piece {
-                Piece::Change(change) => {
+        folder::salvage(self.folder, &mut |salvaged| {
+            match salvaged {
+                Salvaged::Change(change) => {
                     for entry in &change.entries {
                         let (key, value) = (&entry.put.key, entry.put.value.as_ref());
                         each(Write { key, revision: change.position, value })?;
                     }
                 }
-                Piece::Records(records) => {
+                Salvaged::Records(records) => {
                     for Record { key, revision, value } in &records {
                         each(Write { key, revision: *revision, value: Some(value) })?;
                     }
@@ -198,7 +198,7 @@ impl Repair<'_> {
     /// The segment after the snapshot: intact Changes after `position`, in order.
     fn go_on(&self, position: Position, fingerprint: Fingerprint) -> Result<(), LogError> {
         let header = Header {
-            kind: Kind::Changes,
+            kind: SegmentKind::Changes,
             log: self.log,
             sequence: self.folder.sequence + 2,
             before: position,
@@ -208,21 +208,21 @@ impl Repair<'_> {
         let cannot_write = || io_error(self.disk, "", "cannot write a segment in");
         let mut writer = Writer::begin(self.disk, header).map_err(cannot_write())?;
         let mut last = position;
-        folder::salvage(self.folder, &mut |piece| {
-            let Piece::Change(change) = piece else { return Ok(()) };
+        folder::salvage(self.folder, &mut |salvaged| {
+            let Salvaged::Change(change) = salvaged else { return Ok(()) };
             if change.position != last.next() {
                 return Ok(());
             }
             let durable = last;
             last = change.position;
-            let mut tally = SegmentStats::default();
+            let mut stats = SegmentStats::default();
             for entry in &change.entries {
-                tally.count(&entry.put.key, entry.put.value.as_deref());
+                stats.count(&entry.put.key, entry.put.value.as_deref());
             }
             let mut bytes = Vec::new();
             frame::write_change(&mut bytes, &change, durable)
                 .map_err(|size| LogError::Damaged(format!("position {last} has {size} bytes: too many")))?;
-            writer.append(&bytes, 1, tally).map_err(cannot_write())
+            writer.append(&bytes, 1, stats).map_err(cannot_write())
         })?;
         writer.file.sync_data().map_err(cannot_write())?;
         writer.publish(self.disk).map_err(cannot_write())

@@ -1,13 +1,14 @@
 //! What of a log folder can be read, and what is lost.
 //! It only reads and reports; [`crate::log::local::recovery`] decides what follows.
 
+use std::collections::VecDeque;
+
 use super::disk;
-use super::folder::{Folder, Found, content_crc};
-use super::history::Recent;
-use super::segment::{self, Frames, Step};
+use super::folder::{FolderContents, FoundSegment, content_crc};
+use super::segment::{self, FrameStep, Frames};
 use super::segments::{Segment, Segments};
 use crate::log::frame::Frame;
-use crate::log::frame::header_footer::{HEADER_BYTES, Kind, SegmentStats};
+use crate::log::frame::header_footer::{HEADER_BYTES, SegmentKind, SegmentStats};
 use crate::log::{Change, Fingerprint, LogError, Position};
 
 /// Positions `.0` to `.1`, both included.
@@ -22,7 +23,7 @@ pub(crate) fn span((from, to): &Range) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct ScanReport {
     /// The segments, as far as they can be read.
-    pub(crate) chain: Segments,
+    pub(crate) segments: Segments,
     /// What is wrong, one sentence each. Empty: all is well.
     pub(crate) broken: Vec<String>,
     /// Positions that cannot be read.
@@ -34,44 +35,72 @@ pub(crate) struct ScanReport {
     /// Bytes after the last frame, which a crash left behind.
     pub(crate) torn: u64,
     /// The last Changes that were read, up to what the table has applied.
-    pub(crate) recent: Recent,
+    pub(crate) recent: RecentChanges,
     /// The state of the last segment's writer.
     pub(crate) frames: u64,
     /// See [`ScanReport::frames`].
     pub(crate) content: u32,
 }
 
+/// Number of Changes of the log that are compared with the history of the table. The newest Change alone
+/// would do: two histories that forked do not write the same bytes in the same millisecond. The others
+/// cost nothing, and show the position of the fork.
+const COMPARED: usize = 16;
+
+/// The last Changes of a log up to the position of its table, for [`super::history`].
+#[derive(Debug, Default)]
+pub(crate) struct RecentChanges(VecDeque<Change>);
+
+impl RecentChanges {
+    /// Adds the next Change in order, and drops the oldest one if there are enough.
+    pub(crate) fn push(&mut self, change: Change) {
+        if self.0.len() == COMPARED {
+            self.0.pop_front();
+        }
+        self.0.push_back(change);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the Changes, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Change> {
+        self.0.iter()
+    }
+}
+
 /// Reads what must be read: the last segment, unsealed ones, and all with positions after `known`,
 /// which the table will want replayed.
-pub(crate) fn survey(
-    folder: &Folder,
+pub(crate) fn scan_folder(
+    folder: &FolderContents,
     known: Position,
     tick: &mut dyn FnMut(u64),
 ) -> Result<ScanReport, LogError> {
-    let mut survey = ScanReport::default();
+    let mut report = ScanReport::default();
     let count = folder.found.len();
     let ids = folder.found.iter().filter_map(|f| f.header.map(|h| h.log));
     // Without any header the mark alone may tell that there was a log.
     let id = ids.clone().next().or(folder.mark.map(|mark| mark.log)).unwrap_or_default();
     for (index, found) in folder.found.iter().enumerate() {
         if found.header.is_some_and(|h| h.log != id) {
-            survey.broken.push(format!("{} is of another log than the files before it", found.path));
-            survey.open_end = true;
+            report.broken.push(format!("{} is of another log than the files before it", found.path));
+            report.open_end = true;
         }
         match found.name.kind {
-            Kind::Snapshot => survey.snapshot(found, known, tick)?,
-            Kind::Changes => survey.changes(found, known, index + 1 == count, tick)?,
+            SegmentKind::Snapshot => report.snapshot(found, known, tick)?,
+            SegmentKind::Changes => report.changes(found, known, index + 1 == count, tick)?,
         }
     }
-    if folder.found.last().is_some_and(|found| found.name.kind == Kind::Snapshot) {
-        survey.broken.push("the file after the snapshot is missing".to_owned());
-        survey.open_end = true;
+    if folder.found.last().is_some_and(|found| found.name.kind == SegmentKind::Snapshot) {
+        report.broken.push("the file after the snapshot is missing".to_owned());
+        report.open_end = true;
     }
     if let Some(mark) = folder.mark.filter(|mark| mark.log == id) {
         let text = format!("the log was closed at position {}, which is missing", mark.position);
-        survey.must_reach(mark.position, text);
+        report.must_reach(mark.position, text);
     }
-    Ok(survey)
+    Ok(report)
 }
 
 impl ScanReport {
@@ -87,7 +116,7 @@ impl ScanReport {
 
     fn snapshot(
         &mut self,
-        found: &Found,
+        found: &FoundSegment,
         known: Position,
         tick: &mut dyn FnMut(u64),
     ) -> Result<(), LogError> {
@@ -112,13 +141,13 @@ impl ScanReport {
         }
         self.end = position;
         let fingerprint = found.header.map(|h| h.fingerprint).unwrap_or_default();
-        self.push(found, position, fingerprint, found.footer.map(|f| f.tally).unwrap_or_default());
+        self.push(found, position, fingerprint, found.footer.map(|f| f.stats).unwrap_or_default());
         Ok(())
     }
 
     fn changes(
         &mut self,
-        found: &Found,
+        found: &FoundSegment,
         known: Position,
         newest: bool,
         tick: &mut dyn FnMut(u64),
@@ -138,7 +167,7 @@ impl ScanReport {
             && footer.last <= known
         {
             self.end = footer.last;
-            self.push(found, footer.last, footer.fingerprint, footer.tally);
+            self.push(found, footer.last, footer.fingerprint, footer.stats);
             return Ok(());
         }
         let fingerprint = found.header.map(|h| h.fingerprint).unwrap_or_default();
@@ -190,23 +219,23 @@ impl ScanReport {
                 self.broken.push(format!("{} has damaged bytes between its Changes", found.path));
             }
         }
-        self.push(found, self.end, scan.fingerprint, scan.tally);
-        if let Some(segment) = self.chain.segments.last_mut() {
+        self.push(found, self.end, scan.fingerprint, scan.stats);
+        if let Some(segment) = self.segments.list.last_mut() {
             segment.end = scan.end;
         }
         Ok(())
     }
 
-    fn push(&mut self, found: &Found, last: Position, fingerprint: Fingerprint, tally: SegmentStats) {
+    fn push(&mut self, found: &FoundSegment, last: Position, fingerprint: Fingerprint, stats: SegmentStats) {
         let Some(header) = found.header else { return };
-        self.chain.segments.push(Segment {
+        self.segments.list.push(Segment {
             file: found.file.clone(),
             path: found.path.clone(),
             header,
             last,
             end: found.footer.map_or(found.size, |f| f.length),
             fingerprint,
-            tally,
+            stats,
             footer: found.footer,
         });
     }
@@ -216,21 +245,21 @@ const FOOTER: u64 = crate::log::frame::header_footer::FOOTER_BYTES as u64;
 
 /// One segment of Changes, read through.
 struct Scan {
-    state: State,
+    state: ScanState,
     /// Offset and positions of what is missing between Changes.
     gaps: Vec<(u64, Range)>,
     /// The state before the first gap.
-    before_gap: Option<State>,
+    before_gap: Option<ScanState>,
     /// What came after the first gap shows that positions up to this were synced.
     synced: Position,
 }
 
 /// Where a scan stands.
 #[derive(Clone, Copy)]
-struct State {
+struct ScanState {
     last: Position,
     fingerprint: Fingerprint,
-    tally: SegmentStats,
+    stats: SegmentStats,
     frames: u64,
     content: u32,
     /// After the last frame that counts.
@@ -242,7 +271,7 @@ struct State {
 impl Scan {
     /// Reads a segment whose Changes follow `before`.
     fn run(
-        found: &Found,
+        found: &FoundSegment,
         before: Position,
         fingerprint: Fingerprint,
         each: &mut dyn FnMut(Change),
@@ -251,10 +280,10 @@ impl Scan {
         let cannot_read = |source| LogError::Io { what: "cannot read", path: found.path.clone(), source };
         let end = found.footer.map_or(found.size, |f| f.length);
         let mut frames = Frames::new(found.open()?, end).map_err(cannot_read)?;
-        let state = State {
+        let state = ScanState {
             last: before,
             fingerprint,
-            tally: SegmentStats::default(),
+            stats: SegmentStats::default(),
             frames: 0,
             content: frames.content,
             end: (HEADER_BYTES as u64).min(end),
@@ -264,14 +293,14 @@ impl Scan {
         let mut bad_at = None;
         loop {
             match frames.step().map_err(cannot_read)? {
-                Step::End => break,
-                Step::Bad => {
+                FrameStep::End => break,
+                FrameStep::Bad => {
                     bad_at = Some(frames.offset);
                     if !frames.resync().map_err(cannot_read)? {
                         break;
                     }
                 }
-                Step::Frame(raw) => {
+                FrameStep::Frame(raw) => {
                     // What is intact but unreadable, a newer Waypost's, must not be cut or skipped.
                     let frame = segment::decode(&raw, &found.path)?;
                     if raw.position > found.limit.unwrap_or(Position(u64::MAX)) {
@@ -316,8 +345,8 @@ impl Scan {
             && change.position > state.last
         {
             for entry in &change.entries {
-                state.fingerprint.apply(entry, change.position);
-                state.tally.count(&entry.put.key, entry.put.value.as_deref());
+                entry.update(&mut state.fingerprint, change.position);
+                state.stats.count(&entry.put.key, entry.put.value.as_deref());
             }
             state.last = change.position;
         }

@@ -27,9 +27,9 @@ impl Scrub {
     /// Reads `bytes` more. True when the last segment came to its end.
     pub(crate) fn step(&mut self, shared: &Shared, bytes: u64) -> bool {
         let segment = {
-            let chain = shared.source.chain.lock();
+            let segments = shared.source.segments.lock();
             let next = |s: &&Segment| s.footer.is_some() && s.header.sequence >= self.sequence;
-            chain.segments.iter().find(next).cloned()
+            segments.list.iter().find(next).cloned()
         };
         let Some((segment, footer)) = segment.and_then(|s| s.footer.map(|footer| (s, footer))) else {
             *self = Scrub::default();
@@ -43,7 +43,7 @@ impl Scrub {
         let to = footer.length.min(self.offset.saturating_add(bytes.max(1)));
         let read = self.advance(&segment, &footer, to);
         // A compaction may have removed the segment since it was looked up.
-        let is_gone = !shared.source.chain.lock().contains(segment.name());
+        let is_gone = !shared.source.segments.lock().contains(segment.name());
         let intact = is_gone || matches!(read, Ok(true));
         if !intact {
             report(shared, &segment, read.err());

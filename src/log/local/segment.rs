@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::disk::{Disk, DiskFile, read_full};
 use crate::log::frame::header_footer::{
-    FOOTER_BYTES, Footer, HEADER_BYTES, Header, Kind, NotAHeader, SegmentStats,
+    BadHeader, FOOTER_BYTES, Footer, HEADER_BYTES, Header, SegmentKind, SegmentStats,
 };
 use crate::log::frame::{self, FRAME_HEADER, Frame, FrameHead, MAGIC, MAX_PAYLOAD};
 use crate::log::{Fingerprint, LogError, Position};
@@ -35,7 +35,7 @@ pub(crate) struct Name {
     /// Its place.
     pub(crate) sequence: u64,
     /// What it holds.
-    pub(crate) kind: Kind,
+    pub(crate) kind: SegmentKind,
 }
 
 impl Name {
@@ -43,8 +43,8 @@ impl Name {
     pub(crate) fn parse(text: &str) -> Option<Name> {
         let (number, extension) = text.split_once('.')?;
         let kind = match extension {
-            "log" => Kind::Changes,
-            "snapshot" => Kind::Snapshot,
+            "log" => SegmentKind::Changes,
+            "snapshot" => SegmentKind::Snapshot,
             _ => return None,
         };
         let name = Name { sequence: number.parse().ok()?, kind };
@@ -55,8 +55,8 @@ impl Name {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let extension = match self.kind {
-            Kind::Changes => "log",
-            Kind::Snapshot => "snapshot",
+            SegmentKind::Changes => "log",
+            SegmentKind::Snapshot => "snapshot",
         };
         write!(f, "{:012}.{extension}", self.sequence)
     }
@@ -86,7 +86,7 @@ pub(crate) struct Writer {
     /// Frames so far.
     pub(crate) frames: u64,
     /// What they hold.
-    pub(crate) tally: SegmentStats,
+    pub(crate) stats: SegmentStats,
     /// The file's length: see [`ROOM_BYTES`].
     pub(crate) room: u64,
 }
@@ -116,7 +116,7 @@ impl Writer {
             end: bytes.len() as u64,
             content: crc32c::crc32c(&bytes),
             frames: 0,
-            tally: SegmentStats::default(),
+            stats: SegmentStats::default(),
             room: bytes.len() as u64,
         })
     }
@@ -139,7 +139,7 @@ impl Writer {
 
     /// Writes whole frames. After an error the file's end is not known; [`Writer::cut`] restores
     /// it.
-    pub(crate) fn append(&mut self, bytes: &[u8], frames: u64, tally: SegmentStats) -> io::Result<()> {
+    pub(crate) fn append(&mut self, bytes: &[u8], frames: u64, stats: SegmentStats) -> io::Result<()> {
         let end = self.end + bytes.len() as u64;
         if end > self.room {
             self.file.set_size(end + ROOM_BYTES)?;
@@ -149,7 +149,7 @@ impl Writer {
         self.end = end;
         self.content = crc32c::crc32c_append(self.content, bytes);
         self.frames += frames;
-        self.tally.add(tally);
+        self.stats.add(stats);
         Ok(())
     }
 
@@ -175,7 +175,7 @@ impl Writer {
             frames: self.frames,
             length: self.end,
             fingerprint,
-            tally: self.tally,
+            stats: self.stats,
             content: self.content,
         };
         self.file.write_all_at(&footer.encode(), self.end)?;
@@ -199,7 +199,7 @@ fn unfinished(header: &Header) -> String {
 }
 
 /// Reads a segment's header.
-pub(crate) fn read_header(file: &dyn DiskFile) -> io::Result<Result<Header, NotAHeader>> {
+pub(crate) fn read_header(file: &dyn DiskFile) -> io::Result<Result<Header, BadHeader>> {
     let mut bytes = [0; HEADER_BYTES];
     let read = read_full(file, &mut bytes, 0)?;
     Ok(Header::decode(&bytes[..read]))
@@ -216,7 +216,7 @@ pub(crate) fn read_footer(file: &dyn DiskFile, sequence: u64) -> io::Result<Opti
 
 /// An intact frame, not yet decoded.
 #[derive(Clone, Debug)]
-pub(crate) struct Raw {
+pub(crate) struct RawFrame {
     /// Where it starts.
     pub(crate) offset: u64,
     /// Its bytes on disk.
@@ -229,9 +229,9 @@ pub(crate) struct Raw {
 
 /// What stands at the reader's place.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum FrameStep {
     /// A frame; the reader is past it.
-    Frame(Raw),
+    Frame(RawFrame),
     /// No frame, though the end is not reached; the reader stays.
     Bad,
     /// The end.
@@ -264,21 +264,21 @@ impl Frames {
     }
 
     /// The next frame.
-    pub(crate) fn step(&mut self) -> io::Result<Step> {
+    pub(crate) fn step(&mut self) -> io::Result<FrameStep> {
         let (offset, end, content) = (self.offset, self.end, self.content);
         let head = self.peek(FRAME_HEADER)?;
         if head.is_empty() {
             // A file that ends before it should was cut.
-            return Ok(if offset >= end { Step::End } else { Step::Bad });
+            return Ok(if offset >= end { FrameStep::End } else { FrameStep::Bad });
         }
-        let Some(head) = FrameHead::parse(head) else { return Ok(Step::Bad) };
+        let Some(head) = FrameHead::parse(head) else { return Ok(FrameStep::Bad) };
         let size = FRAME_HEADER + head.length;
         let bytes = self.peek(size)?;
         let payload = &bytes[FRAME_HEADER.min(bytes.len())..];
         if bytes.len() < size || !head.guards(payload) {
-            return Ok(Step::Bad);
+            return Ok(FrameStep::Bad);
         }
-        let raw = Raw {
+        let raw = RawFrame {
             offset,
             size: size as u64,
             position: head.position,
@@ -286,10 +286,10 @@ impl Frames {
         };
         self.content = crc32c::crc32c_append(content, bytes);
         self.offset += size as u64;
-        Ok(Step::Frame(raw))
+        Ok(FrameStep::Frame(raw))
     }
 
-    /// After [`Step::Bad`]: moves to the next intact frame. False when there is none.
+    /// After [`FrameStep::Bad`]: moves to the next intact frame. False when there is none.
     pub(crate) fn resync(&mut self) -> io::Result<bool> {
         let bad = self.offset;
         self.offset += 1;
@@ -347,7 +347,7 @@ impl Frames {
 
 /// Decodes a frame whose checksum was right. What cannot be decoded then is no damage of the
 /// disk's making, and no second copy heals it.
-pub(crate) fn decode(raw: &Raw, path: &str) -> Result<Frame, LogError> {
+pub(crate) fn decode(raw: &RawFrame, path: &str) -> Result<Frame, LogError> {
     frame::decode(raw.position, &raw.payload).map_err(|why| {
         LogError::Damaged(format!(
             "{path}, byte {}, position {}: the frame is intact but cannot be read: {why}",

@@ -7,11 +7,11 @@
 use std::io;
 use std::sync::Arc;
 
-use super::disk::{Disk, DiskFile};
-use super::segment::{self, Frames, Name, Step};
+use super::disk::DiskFile;
+use super::segment::{self, FrameStep, Frames, Name};
 use super::segment_file::SegmentFile;
 use crate::log::frame::Frame;
-use crate::log::frame::header_footer::{Footer, Header, Kind, SegmentStats};
+use crate::log::frame::header_footer::{Footer, Header, SegmentKind, SegmentStats};
 use crate::log::{Change, Fingerprint, LogError, Position, Record, SnapshotReader};
 
 /// A segment that is part of the log.
@@ -30,7 +30,7 @@ pub(crate) struct Segment {
     /// The fingerprint after its last position.
     pub(crate) fingerprint: Fingerprint,
     /// What its frames hold.
-    pub(crate) tally: SegmentStats,
+    pub(crate) stats: SegmentStats,
     /// Its footer, once it has one.
     pub(crate) footer: Option<Footer>,
 }
@@ -69,55 +69,45 @@ impl Segment {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Segments {
     /// The segments.
-    pub(crate) segments: Vec<Segment>,
+    pub(crate) list: Vec<Segment>,
 }
 
 impl Segments {
     /// The position of the snapshot that it starts with; 0 without one.
     pub(crate) fn base(&self) -> Position {
-        self.segments.first().map_or(Position::START, |segment| segment.header.before)
+        self.list.first().map_or(Position::START, |segment| segment.header.before)
     }
 
     /// The snapshot that it starts with.
     pub(crate) fn snapshot(&self) -> Option<&Segment> {
-        self.segments.first().filter(|segment| segment.header.kind == Kind::Snapshot)
+        self.list.first().filter(|segment| segment.header.kind == SegmentKind::Snapshot)
     }
 
     /// Where a Change stands.
     pub(crate) fn find(&self, position: Position) -> Option<&Segment> {
         let holds = |s: &&Segment| s.header.before < position && position <= s.last;
-        self.segments.iter().find(holds)
+        self.list.iter().find(holds)
     }
 
     /// Whether a segment of this name is part of the log: once it is not, compaction removes its file.
     pub(crate) fn contains(&self, name: Name) -> bool {
-        self.segments.iter().any(|segment| segment.name() == name)
+        self.list.iter().any(|segment| segment.name() == name)
     }
 
     /// Bytes of all segments.
     pub(crate) fn bytes(&self) -> u64 {
         let footer =
             |s: &Segment| s.footer.map_or(0, |_| crate::log::frame::header_footer::FOOTER_BYTES as u64);
-        self.segments.iter().map(|segment| segment.end + footer(segment)).sum()
+        self.list.iter().map(|segment| segment.end + footer(segment)).sum()
     }
 
     /// What all segments hold.
-    pub(crate) fn tally(&self) -> SegmentStats {
-        let mut tally = SegmentStats::default();
-        for segment in &self.segments {
-            tally.add(segment.tally);
+    pub(crate) fn stats(&self) -> SegmentStats {
+        let mut stats = SegmentStats::default();
+        for segment in &self.list {
+            stats.add(segment.stats);
         }
-        tally
-    }
-}
-
-/// Removes a name and forgives that it is gone.
-pub(crate) fn remove(disk: &dyn Disk, name: &str) -> Result<(), LogError> {
-    match disk.remove(name) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            Err(segment::io_error(disk, name, "cannot remove")(e))
-        }
-        _ => Ok(()),
+        stats
     }
 }
 
@@ -156,7 +146,7 @@ impl Changes {
         while self.last < self.segment.last {
             let place = self.frames.offset;
             match self.frames.step().map_err(|e| self.segment.cannot_read(e))? {
-                Step::Frame(raw) => match segment::decode(&raw, &self.segment.path)? {
+                FrameStep::Frame(raw) => match segment::decode(&raw, &self.segment.path)? {
                     Frame::Change(mut change, _) => {
                         if change.position <= self.last {
                             continue;
@@ -165,7 +155,7 @@ impl Changes {
                             return Err(self.segment.damaged(place, self.last));
                         }
                         for entry in &change.entries {
-                            self.fingerprint.apply(entry, change.position);
+                            entry.update(&mut self.fingerprint, change.position);
                         }
                         change.fingerprint = self.fingerprint;
                         self.last = change.position;
@@ -176,12 +166,12 @@ impl Changes {
                     }
                     Frame::Records(_) => return Err(self.segment.damaged(place, self.last)),
                 },
-                Step::Bad => {
+                FrameStep::Bad => {
                     if !self.frames.resync().map_err(|e| self.segment.cannot_read(e))? {
                         return Err(self.segment.damaged(place, self.last));
                     }
                 }
-                Step::End => return Err(self.segment.damaged(place, self.last)),
+                FrameStep::End => return Err(self.segment.damaged(place, self.last)),
             }
         }
         Ok(None)
@@ -240,12 +230,12 @@ impl SnapshotReader for Records {
                 ))
             };
             match self.frames.step().map_err(|e| self.segment.cannot_read(e))? {
-                Step::Frame(raw) => match segment::decode(&raw, &self.segment.path)? {
+                FrameStep::Frame(raw) => match segment::decode(&raw, &self.segment.path)? {
                     Frame::Records(records) => self.piece = records.into_iter(),
                     Frame::Change(..) | Frame::Checkpoint(_) | Frame::CleanClose(_) => return Err(damaged()),
                 },
-                Step::Bad => return Err(damaged()),
-                Step::End => return Ok(None),
+                FrameStep::Bad => return Err(damaged()),
+                FrameStep::End => return Ok(None),
             }
         }
     }

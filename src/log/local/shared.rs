@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::disk::Disk;
 use super::disk_guard::DiskGuard;
-use super::follow::Source;
+use super::follow::DurableLog;
 use crate::clock::{Clock, Timestamp};
 use crate::log::{AppliedState, CommitCallback, CommitError, Fingerprint, Position, Proposal};
 use crate::settings::BadSetting;
@@ -79,13 +79,13 @@ pub(crate) struct Shared {
     /// Which log this is.
     pub(crate) id: u128,
     /// The segments and the durable end.
-    pub(crate) source: Arc<Source>,
+    pub(crate) source: Arc<DurableLog>,
     /// What the committer is to do.
-    pub(crate) queue: Queue,
+    pub(crate) queue: WorkQueue,
     /// For `/metrics`.
     pub(crate) gauges: Gauges,
     /// One compaction, healing or scrub at a time.
-    pub(crate) keeping: Mutex<()>,
+    pub(crate) maintenance: Mutex<()>,
 }
 
 impl Shared {
@@ -100,7 +100,7 @@ impl Shared {
 
     /// Whether the threads are to stop.
     pub(crate) fn stopping(&self) -> bool {
-        self.queue.ending.load(Ordering::Relaxed)
+        self.queue.is_ending.load(Ordering::Relaxed)
     }
 }
 
@@ -153,7 +153,7 @@ pub(crate) enum Work {
     Commit(Request),
     /// Begin a new segment, so that all there is now can be compacted.
     Roll(oneshot::Sender<Result<(), CommitError>>),
-    /// The fingerprint was reckoned anew and differs: what to add to it.
+    /// The fingerprint was computed anew and differs: what to add to it.
     Correct(Fingerprint),
 }
 
@@ -170,48 +170,48 @@ pub(crate) enum CloseMode {
 
 /// The committer's queue.
 #[derive(Debug)]
-pub(crate) struct Queue {
+pub(crate) struct WorkQueue {
     /// Held to push and to take, never across I/O.
-    waiting: Mutex<Waiting>,
+    state: Mutex<QueueState>,
     ready: Condvar,
     ended: Condvar,
     /// Some ending was asked for; read without the lock in long loops.
-    ending: AtomicBool,
+    is_ending: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct QueueState {
     works: VecDeque<Work>,
     bytes: usize,
-    ending: CloseMode,
+    mode: CloseMode,
 }
 
-impl Queue {
+impl WorkQueue {
     /// An empty one.
-    pub(crate) fn new() -> Queue {
-        let waiting = Waiting { works: VecDeque::new(), bytes: 0, ending: CloseMode::Open };
-        Queue {
-            waiting: Mutex::new(waiting),
+    pub(crate) fn new() -> WorkQueue {
+        let state = QueueState { works: VecDeque::new(), bytes: 0, mode: CloseMode::Open };
+        WorkQueue {
+            state: Mutex::new(state),
             ready: Condvar::new(),
             ended: Condvar::new(),
-            ending: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
         }
     }
 
     /// Hands in work, or gives it back with the reason.
     pub(crate) fn push(&self, work: Work) -> Result<(), Box<(Work, CommitError)>> {
         let bytes = work.bytes();
-        let mut waiting = self.waiting.lock();
-        if waiting.ending != CloseMode::Open {
+        let mut state = self.state.lock();
+        if state.mode != CloseMode::Open {
             return Err(Box::new((work, crate::log::stopped())));
         }
-        if waiting.bytes + bytes > MAX_WAITING_BYTES {
+        if state.bytes + bytes > MAX_WAITING_BYTES {
             let why = CommitError::Unavailable("too many writes are waiting".to_owned());
             return Err(Box::new((work, why)));
         }
-        waiting.bytes += bytes;
-        waiting.works.push_back(work);
-        drop(waiting);
+        state.bytes += bytes;
+        state.works.push_back(work);
+        drop(state);
         self.ready.notify_one();
         Ok(())
     }
@@ -219,47 +219,47 @@ impl Queue {
     /// Takes what waits, in order: a run of commits of about `bytes`, or one other work. Blocks
     /// while there is nothing; empty when the log ends.
     pub(crate) fn take(&self, bytes: usize) -> (Vec<Work>, CloseMode) {
-        let mut waiting = self.waiting.lock();
-        while waiting.works.is_empty() && waiting.ending == CloseMode::Open {
-            self.ready.wait(&mut waiting);
+        let mut state = self.state.lock();
+        while state.works.is_empty() && state.mode == CloseMode::Open {
+            self.ready.wait(&mut state);
         }
-        if waiting.ending == CloseMode::Dropped {
-            waiting.works.clear();
+        if state.mode == CloseMode::Dropped {
+            state.works.clear();
         }
         let mut taken = Vec::new();
         let mut size = 0;
-        while let Some(work) = waiting.works.front() {
+        while let Some(work) = state.works.front() {
             let commit = matches!(work, Work::Commit(_));
             size += work.bytes();
             if !taken.is_empty() && (!commit || size > bytes) {
                 break;
             }
-            taken.extend(waiting.works.pop_front());
+            taken.extend(state.works.pop_front());
             if !commit {
                 break;
             }
         }
-        waiting.bytes -= taken.iter().map(Work::bytes).sum::<usize>().min(waiting.bytes);
-        (taken, waiting.ending)
+        state.bytes -= taken.iter().map(Work::bytes).sum::<usize>().min(state.bytes);
+        (taken, state.mode)
     }
 
     /// Waits until an ending is asked for; false when `patience` ran out first.
     pub(crate) fn wait_for_end(&self, patience: Duration) -> bool {
-        let mut waiting = self.waiting.lock();
-        if waiting.ending == CloseMode::Open {
-            self.ended.wait_for(&mut waiting, patience);
+        let mut state = self.state.lock();
+        if state.mode == CloseMode::Open {
+            self.ended.wait_for(&mut state, patience);
         }
-        waiting.ending != CloseMode::Open
+        state.mode != CloseMode::Open
     }
 
     /// Ends it; an end in order is not turned into a crash by what comes later.
-    pub(crate) fn end(&self, ending: CloseMode) {
-        let mut waiting = self.waiting.lock();
-        if waiting.ending == CloseMode::Open {
-            waiting.ending = ending;
+    pub(crate) fn end(&self, mode: CloseMode) {
+        let mut state = self.state.lock();
+        if state.mode == CloseMode::Open {
+            state.mode = mode;
         }
-        drop(waiting);
-        self.ending.store(true, Ordering::Relaxed);
+        drop(state);
+        self.is_ending.store(true, Ordering::Relaxed);
         self.ready.notify_all();
         self.ended.notify_all();
     }
