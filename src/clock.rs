@@ -1,5 +1,5 @@
-//! Time as a value. The only file that asks the system what time it is; everything else takes
-//! `now` as an argument, so that expiry, limits and tombstones can be tested at any instant.
+//! Time as a value. Only this file reads the system's time. All other code takes `now` as an argument, so
+//! tests can check expiry, limits and tombstones at any instant.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// An instant in milliseconds since 1970-01-01T00:00:00Z, as coarse as the APIs show it.
+/// An instant in milliseconds since 1970-01-01T00:00:00Z, the resolution of the APIs.
 ///
-/// Bounded to the years 0001 to 9999, so that every value prints as RFC 3339.
+/// Bounded to the years 0001 to 9999, so every value can be printed as RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -18,35 +18,35 @@ const MIN_MILLIS: i64 = -62_135_596_800_000;
 /// 9999-12-31T23:59:59.999Z.
 const MAX_MILLIS: i64 = 253_402_300_799_999;
 
-/// Civil times throughout: jiff's own instants end a day before the year 9999 does, and
-/// "9999-12-31T23:59:59Z" is what clients write for "never".
+/// All conversions use civil times: jiff's instants end a day before the year 9999 does, and clients write
+/// "9999-12-31T23:59:59Z" for "never".
 const EPOCH: jiff::civil::DateTime = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
 
 impl Timestamp {
-    /// The instant so many milliseconds after 1970, clamped to the years 0001 to 9999.
+    /// Returns the instant `millis` milliseconds after 1970, clamped to the years 0001 to 9999.
     pub fn from_millis(millis: i64) -> Timestamp {
         Timestamp(millis.clamp(MIN_MILLIS, MAX_MILLIS))
     }
 
-    /// Milliseconds since 1970; negative before it.
+    /// Returns the milliseconds since 1970; negative before 1970.
     pub fn as_millis(self) -> i64 {
         self.0
     }
 
-    /// This instant moved by `millis`, clamped to the years 0001 to 9999.
+    /// Returns this instant moved by `millis`, clamped to the years 0001 to 9999.
     #[must_use]
     pub fn plus_millis(self, millis: i64) -> Timestamp {
         Timestamp::from_millis(self.0.saturating_add(millis))
     }
 
-    /// The same instant for `httpdate`, which knows nothing before 1970.
+    /// Returns the same instant for `httpdate`, which does not support times before 1970.
     pub fn as_system_time(self) -> SystemTime {
         let millis = u64::try_from(self.0).unwrap_or(0);
         UNIX_EPOCH + std::time::Duration::from_millis(millis)
     }
 }
 
-/// RFC 3339 in UTC with milliseconds: `2024-01-15T10:30:00.000Z`, as all three APIs print it.
+/// Prints RFC 3339 in UTC with milliseconds: `2024-01-15T10:30:00.000Z`, the format of all three APIs.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let local = EPOCH.saturating_add(jiff::SignedDuration::from_millis(self.0));
@@ -54,18 +54,18 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// The text is not an ISO 8601 instant within the years 0001 to 9999.
+/// The error of a text that is not an ISO 8601 instant within the years 0001 to 9999.
 #[derive(Debug, thiserror::Error)]
 #[error("must be an ISO 8601 date and time such as 2026-12-31T23:59:59Z")]
 pub struct NotATimestamp;
 
-/// Accepts RFC 3339 with any offset, and, since clients send them, a local date and time or a
-/// bare date, both read as UTC. A leap second (`:60`) and impossible dates are errors.
+/// Accepts RFC 3339 with any offset. Also accepts a local date and time or a bare date, because clients
+/// send them, and reads both as UTC. Fails on a leap second (`:60`) and on impossible dates.
 impl FromStr for Timestamp {
     type Err = NotATimestamp;
 
     fn from_str(text: &str) -> Result<Timestamp, NotATimestamp> {
-        // jiff reads `:60` as `:59`; an instant that silently moves is worse than an error.
+        // jiff reads `:60` as `:59`. An instant that moves silently is worse than an error.
         if text.len() > 40 || text.contains(":60") || offset_hours(text) > 23 {
             return Err(NotATimestamp);
         }
@@ -81,16 +81,16 @@ impl FromStr for Timestamp {
     }
 }
 
-/// The hours of a numeric offset, 0 without one. RFC 3339 ends at 23; jiff reads up to 25.
+/// Returns the hours of a numeric offset, 0 without an offset. RFC 3339 allows up to 23, jiff up to 25.
 fn offset_hours(text: &str) -> u32 {
     let time = text.get(10..).unwrap_or("");
     let hours = time.rsplit_once(['+', '-']).and_then(|(_, offset)| offset.get(..2));
     hours.and_then(|hours| hours.parse().ok()).unwrap_or(0)
 }
 
-/// `2026-12-31` or `2026-12-31T23:59:59`, taken as UTC.
+/// Parses `2026-12-31` or `2026-12-31T23:59:59` as UTC.
 fn local_as_utc(text: &str) -> Result<i64, NotATimestamp> {
-    // A zone that jiff could not read ("+25:00", "[Mars/Base]") must not be dropped in silence.
+    // A zone that jiff cannot read ("+25:00", "[Mars/Base]") must not be dropped silently.
     let after_date = text.get(10..).unwrap_or("");
     if after_date.contains(['+', '-', '[', 'Z', 'z']) {
         return Err(NotATimestamp);
@@ -100,22 +100,22 @@ fn local_as_utc(text: &str) -> Result<i64, NotATimestamp> {
     i64::try_from(since.as_millis()).map_err(|_| NotATimestamp)
 }
 
-/// Where `now` comes from: the system, or a hand that a test moves.
+/// The source of `now`: the system, or a value that a test sets.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Option<Arc<AtomicI64>>);
 
 impl Clock {
-    /// The system's wall clock.
+    /// Returns the system's wall clock.
     pub fn system() -> Clock {
         Clock(None)
     }
 
-    /// A clock that stands still at `start` until [`Clock::set`] moves it.
+    /// Returns a clock that stays at `start` until [`Clock::set`] moves it.
     pub fn fixed(start: Timestamp) -> Clock {
         Clock(Some(Arc::new(AtomicI64::new(start.0))))
     }
 
-    /// The current instant. Wall time: it may jump in both directions.
+    /// Returns the current instant. Wall time may jump in both directions.
     pub fn now(&self) -> Timestamp {
         if let Some(hand) = &self.0 {
             return Timestamp(hand.load(Ordering::Relaxed));
@@ -127,7 +127,7 @@ impl Clock {
         Timestamp::from_millis(millis)
     }
 
-    /// Moves a fixed clock; the system's clock ignores it.
+    /// Moves a fixed clock. Has no effect on the system's clock.
     pub fn set(&self, now: Timestamp) {
         if let Some(hand) = &self.0 {
             hand.store(now.0, Ordering::Relaxed);
@@ -159,9 +159,9 @@ mod tests {
         }
     }
 
-    /// Refused, or exact; never an instant that nobody meant.
+    /// Rejected, or exact: never an instant that the text does not mean.
     #[test]
-    fn t74_refuses_what_is_no_instant() {
+    fn t74_texts_that_are_no_instant_are_rejected() {
         for text in [
             "",
             "tomorrow",
@@ -222,7 +222,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn t74_what_is_read_prints_as_itself(text in "\\PC{0,44}|[0-9+-]{4,7}-[0-9]{2}-[0-9]{2}[Tt ]?[0-9:.+Zz-]{0,24}") {
+        fn t74_a_parsed_timestamp_prints_as_itself(text in "\\PC{0,44}|[0-9+-]{4,7}-[0-9]{2}-[0-9]{2}[Tt ]?[0-9:.+Zz-]{0,24}") {
             if let Ok(stamp) = text.parse::<Timestamp>() {
                 let printed = stamp.to_string();
                 prop_assert_eq!(printed.parse::<Timestamp>().ok(), Some(stamp), "{}", printed);

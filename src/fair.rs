@@ -1,5 +1,5 @@
-//! Shared resources with a share for each tenant. [`FairSemaphore`] bounds the units of one resource
-//! that all requests hold together, and in it what one tenant may hold:
+//! Shared resources with a share for each tenant. [`FairSemaphore`] bounds the units of one resource, in
+//! all and for each holder:
 //!
 //! | holder | most, of `total` units |
 //! |---|---|
@@ -8,7 +8,7 @@
 //! | one company, with all its workspaces | half |
 //! | one workspace | three quarters of its company's share, and never all of it |
 //!
-//! Every pool that requests of several tenants draw from is one of these.
+//! Every pool that serves requests of several tenants is a [`FairSemaphore`].
 
 pub mod queue;
 
@@ -24,10 +24,10 @@ use crate::model::id::ForeignId;
 use crate::model::tenant::Tenant;
 use crate::model::workspace::WorkspaceNumber;
 
-/// Smallest total: with fewer units, a company's half and the operator's reserve would meet.
+/// Smallest total. With fewer units, a company's half and the operator's reserve would overlap.
 const TOTAL_MIN: u32 = 4;
 
-/// The most units of a pool that each kind of holder may have.
+/// The most units of a pool for each kind of holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
     /// All units: the operator's bound.
@@ -46,7 +46,8 @@ impl Shares {
         let total = if total < TOTAL_MIN { TOTAL_MIN } else { total };
         let reserve = if total < 8 { 1 } else { total / 8 };
         let company = total / 2;
-        // Even a company's share of two units is not one workspace's: another finds the other.
+        // One workspace never gets its company's whole share, even of two units, so another workspace gets
+        // some.
         let others = if company < 4 { 1 } else { company / 4 };
         Shares { total, tenants: total - reserve, company, workspace: company - others }
     }
@@ -158,16 +159,16 @@ fn semaphore(units: u32) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(units as usize))
 }
 
-/// One semaphore for each tenant that holds units or waits for some.
+/// One semaphore for each tenant that holds units or waits for units.
 #[derive(Debug)]
 struct Holders<K> {
     semaphores: HashMap<K, Arc<Semaphore>, ahash::RandomState>,
-    /// Unused semaphores are dropped when there are this many, so that an acquisition costs a
-    /// constant amortised time however many tenants there are.
+    /// Unused semaphores are removed when the map has this size. The amortised cost of an acquisition is
+    /// constant for any number of tenants.
     purge_at: usize,
 }
 
-/// Semaphores kept before unused ones are looked for.
+/// Smallest size of the map at which unused semaphores are removed.
 const PURGE_AT_MIN: usize = 64;
 
 impl<K> Default for Holders<K> {
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_leave_something_to_everybody_else() {
+    fn each_share_leaves_units_for_other_holders() {
         for total in [0, 4, 5, 7, 8, 64, 1_024] {
             let shares = Shares::of(total);
             assert!(shares.total >= total && shares.total >= TOTAL_MIN, "{shares:?}");
@@ -222,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn each_holder_is_bounded_by_its_share() {
         let pool = FairSemaphore::new(16);
-        // Tenant, units asked for, units got; what was got stays held.
+        // Tenant, requested units, acquired units. Acquired units stay held.
         let rows = [
             (workspace("a", 1), 20, Some(6)),
             (workspace("a", 1), 1, None),
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn tenants_that_hold_nothing_are_forgotten() {
+    fn semaphores_of_tenants_without_units_are_removed() {
         let pool = FairSemaphore::new(8);
         let kept = pool.try_acquire(&workspace("a", 0), 1).expect("all are free");
         for number in 1..10_000 {

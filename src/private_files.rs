@@ -1,5 +1,6 @@
-//! Files and folders that only their owner may read. Hashes of passwords and keys stand in nearly all that
-//! Waypost writes, so modes are set here and never left to the umask or to what a file was before.
+//! Files and folders that only their owner may read, and locks on them. Nearly all that Waypost writes
+//! contains hashes of passwords and keys. Modes are therefore set here, and never depend on the umask or on
+//! a previous file.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -17,42 +18,42 @@ pub const FILE_MODE: u32 = 0o600;
 /// The mode of folders: entered by their owner.
 pub const FOLDER_MODE: u32 = 0o700;
 
-/// All that others than the owner may do.
+/// All rights of users other than the owner.
 const OTHERS: u32 = 0o077;
 
-/// Folders below a folder that [`restrict`] enters: the table keeps large values one level down. Deeper
-/// ones are not ours, and are left as they are.
+/// Depth of folders that [`restrict`] enters: the table stores large values one level down. Deeper folders
+/// do not belong to Waypost and stay as they are.
 const DEPTH: u32 = 2;
 
-/// Takes the rights of others from everything that this process creates from now on, also where a
-/// library creates it.
+/// Removes the rights of other users from everything that this process creates from now on, also in
+/// libraries.
 pub fn restrict_new_files() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Creates a folder, and those above it, for their owner. Leaves an existing folder as it is.
+/// Creates a folder and its parents for their owner. Leaves an existing folder as it is.
 pub fn create_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)
 }
 
-/// Creates a folder of its own in the system's folder for temporary files. Its name begins with `prefix` and
-/// cannot be guessed, so that nobody else can have taken it. Removed when dropped.
+/// Creates a folder in the system's folder for temporary files. Its name begins with `prefix` and cannot be
+/// guessed, so another user cannot create it first. Removed when dropped.
 pub fn temporary_folder(prefix: &str) -> io::Result<TempDir> {
     tempfile::Builder::new().prefix(prefix).permissions(Permissions::from_mode(FOLDER_MODE)).tempdir()
 }
 
-/// Returns whether others than the owner may read, write or enter what is there.
+/// Returns whether users other than the owner may read, write or enter a path.
 pub fn is_open_to_others(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.mode() & OTHERS != 0)
 }
 
-/// Takes the rights of others from a file, or from a folder and what is in it. Symbolic links and devices
-/// are left alone, and so is what does not exist. Fails with the first path that this user may not change.
+/// Removes the rights of other users from a file, or from a folder and its content. Skips symbolic links,
+/// devices and missing paths. Fails with the first path that this user may not change.
 pub fn restrict(path: &Path) -> Result<(), NotRestricted> {
     restrict_to(path, DEPTH)
 }
 
-/// What keeps the rights that others have.
+/// The error of a path that keeps the rights of other users.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot take the rights of others from {}: {source}", path.display())]
 pub struct NotRestricted {
@@ -75,7 +76,7 @@ fn restrict_to(path: &Path, depth: u32) -> Result<(), NotRestricted> {
     if found.mode() & OTHERS != 0 {
         let mode = if found.is_dir() { FOLDER_MODE } else { FILE_MODE };
         match set_mode(path, mode) {
-            // Replaced or removed since it was looked at.
+            // The path was replaced or removed after the check.
             Err(error) if is_gone(&error) => return Ok(()),
             set => set.map_err(failed)?,
         }
@@ -88,7 +89,7 @@ fn restrict_to(path: &Path, depth: u32) -> Result<(), NotRestricted> {
     Ok(())
 }
 
-/// Opens the file itself, so that a symbolic link that takes its place meanwhile is not followed.
+/// Sets the mode through an open file, so that a symbolic link that replaces it is not followed.
 fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
@@ -133,12 +134,12 @@ pub(crate) fn check_regular(file: &File) -> io::Result<()> {
     if file.metadata()?.is_file() {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file: move it away"))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: move it away"))
 }
 
-/// A file that is written beside its final name and renamed once it is whole. The final name is replaced
-/// whatever it was: a symbolic link is not followed, and an old file lends neither content nor mode.
-/// Dropped early, it leaves nothing behind.
+/// A file that is written beside its final name and renamed once it is complete. The final name is replaced
+/// whatever it was: a symbolic link is not followed, and an old file passes on neither content nor mode. If
+/// dropped early, the file is removed.
 #[derive(Debug)]
 pub struct Replacement {
     file: NamedTempFile,
@@ -146,8 +147,8 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// Creates the file beside `path`. Fails where `path` leads to something that is no regular file, such
-    /// as a device, a pipe or a folder: it would be replaced by a file.
+    /// Creates the file beside `path`. Fails if `path` leads to something other than a regular file, such
+    /// as a device, a pipe or a folder, which the file would replace.
     pub fn create(path: &Path) -> io::Result<Replacement> {
         if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it exists and is no regular file"));
@@ -166,7 +167,7 @@ impl Replacement {
 
     /// Makes the content durable under the final name.
     pub fn publish(self) -> io::Result<()> {
-        // The umask may have taken rights of the owner.
+        // The umask may have removed rights of the owner.
         self.file.as_file().set_permissions(Permissions::from_mode(FILE_MODE))?;
         self.file.as_file().sync_all()?;
         self.file.persist(&self.path).map_err(|error| error.error)?;
@@ -184,7 +185,7 @@ impl Write for Replacement {
     }
 }
 
-/// The folder of a file.
+/// Returns the folder of a file.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn rights_of_others_are_taken_and_links_are_not_followed() {
+    fn rights_of_others_are_removed_and_links_are_not_followed() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (inside, outside) = (folder.path().join("table"), folder.path().join("outside"));
         fs::create_dir_all(inside.join("blobs")).expect("folders");
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_not_replaced() {
+    fn only_regular_files_are_replaced() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let to_device = folder.path().join("stdout");
         symlink("/dev/null", &to_device).expect("a link");

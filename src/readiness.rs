@@ -1,25 +1,24 @@
-//! [`Readiness`]: ready when nothing holds it back. A part that starts holds a [`Latch`] and drops
-//! it when done, so that readiness cannot be forgotten, only held; a part that falls back (the
-//! table is rebuilt) holds one again.
+//! [`Readiness`]: ready when no latch is held. A part that starts holds a [`Latch`] and drops it when done,
+//! so readiness cannot be forgotten. A part that falls back (the table is rebuilt) holds a latch again.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// What the whole waits for. A handle, cheap to clone.
+/// The latches that delay readiness. A handle, cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<Mutex<Latches>>);
 
 #[derive(Debug, Default)]
 struct Latches {
-    /// A handful at most, so a list.
+    /// A handful of latches at most, so a list suffices.
     latches: Vec<(u64, String)>,
     last: u64,
 }
 
 impl Readiness {
-    /// Holds readiness back until the latch is dropped. `why` is shown by `/readyz`, to anyone:
-    /// words such as "the log is being replayed", no paths or numbers of records.
+    /// Delays readiness until the latch is dropped. `/readyz` shows `why` to anyone: use words such as "the
+    /// log is being replayed", no paths and no numbers of records.
     #[must_use = "dropping the latch releases it"]
     pub fn hold(&self, why: impl Into<String>) -> Latch {
         let mut held = self.0.lock();
@@ -29,13 +28,13 @@ impl Readiness {
         Latch { of: self.clone(), number }
     }
 
-    /// Why it is not ready, oldest first; empty when it is.
+    /// Returns the reasons of all latches, oldest first. Empty when ready.
     pub fn held(&self) -> Vec<String> {
         self.0.lock().latches.iter().map(|(_, why)| why.clone()).collect()
     }
 }
 
-/// Holds a [`Readiness`] back while it lives.
+/// Delays a [`Readiness`] while it exists.
 #[derive(Debug)]
 pub struct Latch {
     of: Readiness,

@@ -1,24 +1,24 @@
-//! How settings are spelt in the configuration file, for every module's `Settings`: durations are
-//! strings such as `"10s"`. Nothing here knows a key; each module's `Settings` does.
+//! The spelling of settings in the configuration file, for the `Settings` of every module: durations are
+//! strings such as `"10s"`. The keys are defined by these `Settings`.
 
 pub mod duration;
 
 use std::fmt;
 
-/// A setting that breaks a rule: which key, what it is, and the rule.
+/// A setting that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{key}` = {value}: {rule}")]
 pub struct BadSetting {
     /// The key within its section.
     pub key: &'static str,
-    /// The value as the file would spell it.
+    /// The value as in the file.
     pub value: String,
     /// The rule ("must be at least 1").
     pub rule: &'static str,
 }
 
 impl BadSetting {
-    /// A broken rule of `key`.
+    /// Creates the error of a broken rule of `key`.
     pub fn new(key: &'static str, value: impl fmt::Display, rule: &'static str) -> BadSetting {
         BadSetting { key, value: value.to_string(), rule }
     }

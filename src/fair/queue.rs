@@ -1,9 +1,11 @@
-//! [`FairQueue`]: waiting items of many tenants, and whose item is next. Companies take turns; in a
-//! company its workspaces take turns, each with one turn per lane. The operator's items are next after
-//! at most one item of a tenant, and tenants' items after at most one of the operator's.
+//! [`FairQueue`]: a queue with a fair order of the items of many tenants.
 //!
-//! Each operation costs a constant number of steps, except [`FairQueue::remove`], which looks at what
-//! the same tenant has waiting. The queue is not bounded: bound it with a [`super::FairSemaphore`].
+//! Companies take turns; in a company its workspaces take turns, each with one turn per lane. The
+//! operator's items are next after at most one item of a tenant, and tenants' items after at most one of
+//! the operator's.
+//!
+//! Each operation costs a constant number of steps, except [`FairQueue::remove`], which searches the queued
+//! items of one tenant. The queue is not bounded: bound it with a [`super::FairSemaphore`].
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -12,24 +14,24 @@ use crate::model::id::ForeignId;
 use crate::model::tenant::Tenant;
 use crate::model::workspace::WorkspaceNumber;
 
-/// Keeps apart what one tenant has waiting for different reasons, so that neither delays the other.
+/// Separates items that one tenant queues for different reasons, so that neither reason delays the other.
 pub type Lane = u8;
 
-/// Names a waiting item.
+/// Identifies a queued item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket(u64);
 
-/// In a company: a workspace, or a key of the whole company.
+/// A member of a company: a workspace, or a key of the whole company.
 type Member = (Option<WorkspaceNumber>, Lane);
 
 type Items<T> = VecDeque<(Ticket, T)>;
 
-/// Items that wait, in a fair order.
+/// Queued items in a fair order.
 #[derive(Debug)]
 pub struct FairQueue<T> {
     operator: Items<T>,
     companies: Rounds<ForeignId, Rounds<Member, Items<T>>>,
-    /// Whether the item that left last was the operator's.
+    /// Whether the last item that left was the operator's.
     was_operator: bool,
     last_ticket: u64,
     len: usize,
@@ -48,7 +50,7 @@ impl<T> Default for FairQueue<T> {
 }
 
 impl<T> FairQueue<T> {
-    /// Adds an item behind those of the same tenant and lane.
+    /// Adds an item behind those of the same tenant and lane. Returns its ticket.
     pub fn push(&mut self, tenant: &Tenant, lane: Lane, item: T) -> Ticket {
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
@@ -61,7 +63,7 @@ impl<T> FairQueue<T> {
         ticket
     }
 
-    /// Removes and returns the item whose turn it is.
+    /// Removes and returns the next item.
     pub fn pop(&mut self) -> Option<T> {
         let prefers_tenants = self.was_operator && !self.companies.is_empty();
         let found = if prefers_tenants { None } else { self.operator.pop_front() };
@@ -76,7 +78,7 @@ impl<T> FairQueue<T> {
         found.map(|(_, item)| item)
     }
 
-    /// Removes an item that no longer waits. Returns `None` when it has left already.
+    /// Removes an item that no longer waits. Returns `None` if the item has already left the queue.
     pub fn remove(&mut self, tenant: &Tenant, lane: Lane, ticket: Ticket) -> Option<T> {
         let take = |items: &mut Items<T>| {
             let at = items.iter().position(|(other, _)| *other == ticket)?;
@@ -94,12 +96,12 @@ impl<T> FairQueue<T> {
         found.map(|(_, item)| item)
     }
 
-    /// Returns how many items wait.
+    /// Returns the number of queued items.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Returns whether no item waits.
+    /// Returns whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -124,7 +126,7 @@ impl<K: Clone + Eq + Hash, Q: Default> Rounds<K, Q> {
         self.order.is_empty()
     }
 
-    /// Returns the queue of `key`; a new one has its turn last.
+    /// Returns the queue of `key`. A new queue has its turn last.
     fn of(&mut self, key: &K) -> &mut Q {
         if !self.queues.contains_key(key) {
             self.order.push_back(key.clone());
@@ -132,7 +134,7 @@ impl<K: Clone + Eq + Hash, Q: Default> Rounds<K, Q> {
         self.queues.entry(key.clone()).or_default()
     }
 
-    /// Takes an item from the queue whose turn it is. `take` also returns whether that left it empty.
+    /// Takes an item from the next queue. `take` also returns whether the queue is empty then.
     fn pop<T>(&mut self, take: impl FnOnce(&mut Q) -> (Option<T>, bool)) -> Option<T> {
         let key = self.order.pop_front()?;
         let (found, is_empty) = take(self.queues.get_mut(&key)?);
@@ -186,7 +188,7 @@ mod tests {
         for item in ["op x", "op y", "op z"] {
             queue.push(&Tenant::Operator, 0, item);
         }
-        // A company with three tenants has as many turns as one with one.
+        // A company with three members has as many turns as a company with one.
         let want = ["op x", "a1 x", "op y", "b3 x", "op z", "a2 x", "b3 y", "a x", "a1 y", "a1 z"];
         assert_eq!(queue.len(), want.len());
         assert_eq!(drained(&mut queue), want);
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_removed_has_no_turn_and_leaves_nothing_behind() {
+    fn a_removed_item_has_no_turn_and_leaves_nothing_behind() {
         let mut queue = FairQueue::default();
         let (a, b) = (workspace("a", 1), workspace("b", 2));
         let first = queue.push(&a, 0, "a first");
@@ -220,9 +222,9 @@ mod tests {
         assert!(queue.companies.queues.is_empty() && queue.companies.order.is_empty());
     }
 
-    /// However much one tenant has waiting, another's item waits for at most one of its items.
+    /// For any number of items of one tenant, an item of another tenant waits for at most one of them.
     #[test]
-    fn n18_the_length_of_one_tenants_queue_is_nothing_to_others() {
+    fn n18_a_long_queue_of_one_tenant_does_not_delay_others() {
         let mut queue = FairQueue::default();
         for _ in 0..10_000 {
             queue.push(&workspace("a", 1), 0, "a");

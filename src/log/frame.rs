@@ -398,7 +398,7 @@ mod tests {
     const GOLDEN_RECORDS: &str = "f557ff502c010000000000000d0000004f86ed4b010301026c31090576616c7565";
 
     #[test]
-    fn refuses_what_it_did_not_write() {
+    fn foreign_payloads_are_rejected() {
         let mut bytes = Vec::new();
         write_checkpoint(&mut bytes, Position(1), FINGERPRINT);
         let payload = bytes.split_off(FRAME_HEADER);
@@ -461,7 +461,7 @@ mod tests {
 
     /// A group of Changes is encoded into one buffer.
     #[test]
-    fn a_frame_does_not_depend_on_what_stands_before_it() {
+    fn a_frame_does_not_depend_on_the_bytes_before_it() {
         let mut out = vec![7; 1_000];
         write_change(&mut out, &change(), Position(298)).expect("small");
         assert_eq!(hex(&out[1_000..]), GOLDEN_CHANGE);
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_no_writer_makes_is_no_frame() {
+    fn an_impossible_length_is_no_frame() {
         let rows = [(0, false), (1, true), (MAX_PAYLOAD, true), (MAX_PAYLOAD + 1, false)];
         let mut bytes = Vec::new();
         write_checkpoint(&mut bytes, Position(1), FINGERPRINT);
@@ -483,7 +483,7 @@ mod tests {
 
     /// The record that closes a chunk of a snapshot may be the largest possible one.
     #[test]
-    fn the_largest_piece_of_a_snapshot_is_a_frame() {
+    fn the_largest_chunk_of_a_snapshot_is_a_frame() {
         let record = |bytes| Record {
             key: Bytes::from_static(b"l1"),
             revision: Position(9),
@@ -535,16 +535,16 @@ mod tests {
         }
 
         #[test]
-        fn any_flipped_bit_is_noticed(change in changes(), at in any::<prop::sample::Index>(), bit in 0..8) {
+        fn any_flipped_bit_is_detected(change in changes(), at in any::<prop::sample::Index>(), bit in 0..8) {
             let mut out = Vec::new();
             write_change(&mut out, &change, Position(0)).expect("small");
             let index = at.index(out.len());
             out[index] ^= 1_u8 << bit;
-            let noticed = FrameHead::parse(&out).is_none_or(|head| {
+            let detected = FrameHead::parse(&out).is_none_or(|head| {
                 let payload = out.get(FRAME_HEADER..FRAME_HEADER + head.length);
                 payload.is_none_or(|payload| !head.guards(payload))
             });
-            prop_assert!(noticed);
+            prop_assert!(detected);
         }
     }
 }

@@ -5,8 +5,7 @@ use ahash::RandomState;
 /// A hash of 128 bits: among 10 M keys, two have the same hash once in 10^24 runs.
 pub(crate) type KeyHash = [u64; 2];
 
-/// Hashes keys. One hasher returns the same hash for the same key; another hasher returns another one, so
-/// nobody can prepare keys with equal hashes.
+/// Hashes keys. One hasher returns the same hash for the same key; another hasher has other random seeds.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyHasher(RandomState, RandomState);
 

@@ -55,7 +55,7 @@ pub struct Proposal {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// A precondition did not hold. Nothing was written.
-    #[error("the record changed meanwhile")]
+    #[error("the record changed in between")]
     Conflict {
         /// The key of the precondition that failed.
         key: Bytes,
@@ -80,7 +80,7 @@ pub enum CommitError {
     #[error("outcome unknown: the disk did not confirm the write")]
     Unknown,
     /// The log accepts no writes now: it is stopping, or its disk fails.
-    #[error("the log takes no writes: {0}")]
+    #[error("the log accepts no writes: {0}")]
     Unavailable(String),
 }
 
@@ -227,7 +227,7 @@ pub enum LogError {
     Damaged(String),
     /// Compaction removed the next Change while a follower was reading. [`Log::follow`] returns the
     /// snapshot instead.
-    #[error("the log was compacted up to position {position}: follow anew")]
+    #[error("the log was compacted up to position {position}: follow it again")]
     Compacted {
         /// The position of the snapshot.
         position: Position,

@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fate_of_a_table() {
+    fn fate_of_a_table() {
         let (other, ahead) = ("it belongs to another log", "it is ahead of the log");
         let rows = [
             (None, TableFate::Build),

@@ -316,7 +316,7 @@ fn a_table_that_is_not_the_logs() {
     };
     // The log of before, the table of now.
     take("log", &older);
-    doctor(&data).ends(1).has("problem", "next start", "writes the log anew from the table");
+    doctor(&data).ends(1).has("problem", "next start", "rewrites the log from the table");
     take("log", &newer);
     take("table", &older);
     doctor(&data).ends(0).has("ok", "table", "behind the log");

@@ -38,7 +38,7 @@ fn n33_a_log_that_was_put_back_is_completed_and_kept() {
     take("log", &old, &data);
     let put_back = fs::read(data.join("log/000000000001.log")).expect("a segment");
     run(&data, &["doctor"])
-        .with(1, &["problem  next start", "writes the log anew from the table", "*.replaced"]);
+        .with(1, &["problem  next start", "rewrites the log from the table", "*.replaced"]);
     let server = Plan::on(&data).start();
     assert!(server.stderr().contains(" ERROR "), "{}", server.stderr());
     server.stop();

@@ -412,8 +412,8 @@ fn a_log_that_ends_before_its_table_is_damaged() {
         let told = whole.local_status().repaired.expect("it is told");
         assert_eq!(
             told,
-            "the table has applied position 9, which the log does not reach. The table is whole at position \
-             9: the log was written anew from it, and its files from before are kept as *.replaced"
+            "the table has applied position 9, which the log does not reach. The table is intact at position \
+             9: the log was rewritten from it, and its previous files are kept as *.replaced"
         );
         assert_eq!(state(&whole), table.records());
         table.forget(b"l3");
@@ -748,7 +748,7 @@ fn a_refused_start_says_what_where_and_what_to_do() {
         text,
         "the log is damaged: log/000000000002.log at byte 2979: position 59 cannot be read. Lost: position \
          59. Readable: positions 1 to 58, positions 60 to 90; there is no table of this log \
-         to stand in for it. Restore a backup, or go on without what is lost: waypost serve --accept-loss"
+         to replace it. Restore a backup, or continue without what is lost: waypost serve --accept-loss"
     );
 }
 

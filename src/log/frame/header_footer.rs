@@ -306,7 +306,7 @@ mod tests {
 
     /// The bytes of version 1 never change. A row that fails means that old logs cannot be read.
     #[test]
-    fn golden_ends() {
+    fn golden_bytes() {
         let rows = [
             (header().encode(), HEADER_BYTES, GOLDEN_HEADER),
             (FOOTER.encode(), FOOTER_BYTES, GOLDEN_FOOTER),
@@ -330,7 +330,7 @@ mod tests {
         0300000000000000feffffffffffffffffffffffffffffff6715d610";
 
     #[test]
-    fn any_flipped_bit_and_any_cut_is_noticed() {
+    fn any_flipped_bit_and_any_cut_is_detected() {
         let (header, footer, closed) = (header().encode(), FOOTER.encode(), CLOSED.encode());
         for bit in 0..header.len().max(footer.len()) * 8 {
             let flip = |bytes: &[u8]| {
@@ -367,7 +367,7 @@ mod tests {
 
     /// A matching crc alone makes no header, footer or mark.
     #[test]
-    fn another_magic_or_version_is_refused_though_the_crc_is_right() {
+    fn another_magic_or_version_is_rejected_even_with_a_matching_crc() {
         for at in 0..4 {
             assert_eq!(Header::decode(&with_byte(header().encode(), at, 0)), Err(BadHeader::Damaged));
             assert_eq!(Footer::decode(&with_byte(FOOTER.encode(), at, 0)), None);
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tally_tells_records_from_clicks() {
+    fn stats_separate_records_from_clicks() {
         let mut stats = SegmentStats::default();
         stats.count(b"l1", Some(b"value"));
         stats.count(b"l23", None);
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn t98_a_newer_header_is_told_from_a_damaged_one() {
+    fn t98_a_newer_header_is_distinguished_from_a_damaged_one() {
         let mut bytes = header().encode();
         bytes[4] = 2;
         assert_eq!(Header::decode(&bytes), Err(BadHeader::Damaged), "the crc says so");

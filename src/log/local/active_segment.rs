@@ -1,8 +1,8 @@
-//! The segment being written: appending with one fsync per group, rolling, and going on in a new
-//! segment when the disk failed.
+//! The segment that is written: appends with one fsync per group, rolls over to new segments, and continues
+//! in a new segment after a failure of the disk.
 //!
-//! Promises: after a failed fsync the file is never written again; a new segment, whose header
-//! names the last durable position, is durable before anything else is written.
+//! 1. After a failed fsync the file is never written again: the kernel may have dropped the pages.
+//! 2. A new segment is durable before anything else is written. Its header names the last durable position.
 
 use std::io;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use crate::log::frame::header_footer::{Closed, Header, SegmentKind, SegmentStats
 use crate::log::frame::{self, FRAME_HEADER};
 use crate::log::{CommitError, Fingerprint, Position};
 
-/// A checkpoint stands after so many bytes of frames: near enough to find by hand where the
-/// fingerprint went astray, at a cost of 50 bytes each.
+/// A checkpoint is written after this number of bytes of frames. A wrong fingerprint can then be located by
+/// hand, at a cost of 50 bytes per checkpoint.
 const CHECKPOINT_BYTES: u64 = 1024 * 1024;
 
-/// First and longest pause between attempts to begin a segment on a disk that fails. Short, for
-/// writes are refused meanwhile and healing is promised within 5 s.
+/// First and longest pause between attempts to begin a segment on a failing disk. Short: writes are
+/// rejected in between, and recovery within 5 s is promised.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// The end of the log on disk.
@@ -34,42 +34,42 @@ pub(crate) struct ActiveSegment {
     shared: Arc<Shared>,
     /// `None` after a failure, until a new segment is begun.
     writer: Option<Writer>,
-    /// Bytes of the segment at the last checkpoint.
+    /// Size of the segment at the last checkpoint.
     checkpointed: u64,
-    /// The last number given to a segment, or tried.
+    /// The highest number of a segment, failed attempts included.
     sequence: u64,
-    /// When to try next to begin a segment, the pause after that, and why it failed.
+    /// When to retry to begin a segment, the pause after that, and the error of the last attempt.
     retry: Option<(Instant, Duration, CommitError)>,
-    /// The last attempt to begin a segment failed so late that it may exist.
+    /// Whether the last attempt to begin a segment failed after its rename: the segment may exist.
     maybe_named: bool,
-    /// The folder was not at its path at the last look, which was logged.
+    /// Whether the folder was missing from its path at the last check. Logged once per displacement.
     is_displaced: bool,
 }
 
 /// Frames that become durable together.
 #[derive(Default)]
 pub(crate) struct FrameGroup {
-    /// The frames.
+    /// The encoded frames.
     pub(crate) bytes: Vec<u8>,
-    /// How many.
+    /// Number of frames.
     pub(crate) frames: u64,
-    /// What they hold.
+    /// What the frames contain.
     pub(crate) stats: SegmentStats,
-    /// The last position among them, and the fingerprint there.
+    /// The last position of the group, and the fingerprint there.
     pub(crate) end: (Position, Fingerprint),
 }
 
 impl Drop for ActiveSegment {
     fn drop(&mut self) {
         if let Some(writer) = &self.writer {
-            // Readers may keep the file open for longer.
+            // Readers may keep the file open for longer, and the lock with it.
             writer.file.release();
         }
     }
 }
 
 impl ActiveSegment {
-    /// Goes on at the end of `writer`; `sequence` is the highest number that any segment has.
+    /// Continues at the end of `writer`; `sequence` is the highest number of all segments.
     pub(crate) fn new(shared: Arc<Shared>, writer: Writer, sequence: u64) -> ActiveSegment {
         let checkpointed = writer.end;
         ActiveSegment {
@@ -83,7 +83,7 @@ impl ActiveSegment {
         }
     }
 
-    /// Makes a group durable and shows it in the segments.
+    /// Appends a group durably and updates the list of segments.
     pub(crate) fn write(&mut self, group: &mut FrameGroup) -> Result<(), CommitError> {
         let writer = self.writer.as_mut().ok_or(CommitError::Unknown)?;
         if writer.end + group.bytes.len() as u64 - self.checkpointed > CHECKPOINT_BYTES {
@@ -92,7 +92,8 @@ impl ActiveSegment {
             self.checkpointed = writer.end + group.bytes.len() as u64;
         }
         if let Err(error) = writer.append(&group.bytes, group.frames, group.stats) {
-            // Cut and synced, the frames are gone for good, and the refusal is certain.
+            // After a durable cut the frames are gone for certain, so the write is rejected instead of in
+            // doubt.
             let cut = is_full(&error) && self.cut();
             if !cut {
                 self.abandon("write to", &error);
@@ -106,7 +107,7 @@ impl ActiveSegment {
             self.abandon("sync", error);
             return Err(CommitError::Unknown);
         }
-        self.show_growth(group.end);
+        self.update_list(group.end);
         Ok(())
     }
 
@@ -138,30 +139,30 @@ impl ActiveSegment {
         }
     }
 
-    /// The file's state is not known any more: no byte goes there again.
+    /// Stops writing to the file, whose state is unknown, and begins a new segment.
     fn abandon(&mut self, what: &str, error: &io::Error) {
         let Some(writer) = self.writer.take() else { return };
         let file = self.shared.disk.path(&writer.name().to_string());
-        tracing::error!(%file, %error, "could not {what} the log; writes in doubt were answered so");
-        // At once, not with the next write: until the new header is durable, a restart would
-        // take the frames in doubt for good.
+        tracing::error!(%file, %error, "could not {what} the log: the outcome of the last writes is unknown");
+        // At once, not with the next write: until the new header is durable, a restart would accept the
+        // frames in doubt.
         if let Err(why) = self.begin_segment() {
-            tracing::error!(error = %why, "no new log segment either: trying again with the next writes");
+            tracing::error!(error = %why, "could not begin a log segment either: the next writes retry");
         }
     }
 
-    /// Makes sure that there is a segment to write to, with room in it.
+    /// Ensures that there is a segment to write to, below its size limit if possible.
     pub(crate) fn ready(&mut self) -> Result<(), CommitError> {
         self.check_path()?;
         let full = self.writer.as_ref().map(|w| w.end >= self.shared.settings.segment_bytes);
         match full {
             Some(false) => Ok(()),
             Some(true) => {
-                // The old segment serves on when a new one cannot be begun.
+                // If no new segment can be begun, the old one continues beyond its size.
                 if self.may_retry()
                     && let Err(why) = self.roll()
                 {
-                    tracing::warn!(error = %why, "the log goes on in a segment beyond its size");
+                    tracing::warn!(error = %why, "could not begin a log segment: the log continues in one beyond its size");
                 }
                 self.writer.as_ref().map(drop).ok_or(CommitError::Unknown)
             }
@@ -170,15 +171,15 @@ impl ActiveSegment {
         }
     }
 
-    /// Refuses writes while the folder is not where a restart would look for it: acknowledged, they
-    /// would be lost then.
+    /// Rejects writes while the folder is missing from its path. A restart would not find the acknowledged
+    /// writes.
     fn check_path(&mut self) -> Result<(), CommitError> {
         let Err(why) = self.shared.disk.check_path() else {
             self.is_displaced = false;
             return Ok(());
         };
         if !std::mem::replace(&mut self.is_displaced, true) {
-            tracing::error!(%why, "the log takes no writes until its folder is back");
+            tracing::error!(%why, "the log accepts no writes until its folder is back");
         }
         Err(CommitError::Unavailable(why.to_string()))
     }
@@ -187,13 +188,13 @@ impl ActiveSegment {
         self.retry.as_ref().is_none_or(|(at, _, _)| Instant::now() >= *at)
     }
 
-    /// Begins a new segment and seals the one before it, in this order: a sealed segment without
-    /// a successor shows that a file was lost.
+    /// Begins a new segment, then seals the old one. In this order, because a sealed segment without a
+    /// successor means that a file was lost.
     pub(crate) fn roll(&mut self) -> Result<(), CommitError> {
         self.check_path()?;
         let old = self.writer.take();
         if let Err(why) = self.begin_segment() {
-            // Unless the new one may be there after a restart, and hide what is written here.
+            // If the new segment may exist, a restart would ignore what is written to the old one.
             if !self.maybe_named {
                 self.writer = old;
             }
@@ -209,13 +210,13 @@ impl ActiveSegment {
                     segment.footer = Some(footer);
                 }
             }
-            // Its frames are durable all the same; the next start reads them instead of a footer.
+            // The frames are durable anyway; the next start reads them instead of the footer.
             Err(error) => tracing::warn!(segment = %old.name(), %error, "could not seal a log segment"),
         }
         Ok(())
     }
 
-    /// A new segment after the durable end.
+    /// Begins a new segment after the durable end.
     fn begin_segment(&mut self) -> Result<(), CommitError> {
         self.sequence += 1;
         let (before, fingerprint) = self.shared.source.tail.end();
@@ -243,7 +244,7 @@ impl ActiveSegment {
                 } else if is_out_of_descriptors(&error) {
                     CommitError::NoDescriptors
                 } else {
-                    CommitError::Unavailable(format!("no new segment can be begun: {error}"))
+                    CommitError::Unavailable(format!("cannot begin a segment: {error}"))
                 };
                 let pause = self.retry.as_ref().map_or(RETRY.0, |(_, pause, _)| (*pause * 2).min(RETRY.1));
                 self.retry = Some((Instant::now() + pause, pause, why.clone()));
@@ -257,7 +258,7 @@ impl ActiveSegment {
         CommitError::DiskFull
     }
 
-    fn show_growth(&self, (position, fingerprint): (Position, Fingerprint)) {
+    fn update_list(&self, (position, fingerprint): (Position, Fingerprint)) {
         let Some(writer) = &self.writer else { return };
         let mut segments = self.shared.source.segments.lock();
         let sequence = writer.header.sequence;
@@ -269,11 +270,11 @@ impl ActiveSegment {
         }
     }
 
-    /// Writes the clean close. A log that cannot is merely one that crashed.
+    /// Writes the clean close. On failure the log is as after a crash, which loses nothing.
     pub(crate) fn close(&mut self) {
         let result = self.write_close();
         if let Err(error) = result {
-            tracing::error!(%error, "could not mark the log as cleanly closed; nothing acknowledged is lost");
+            tracing::error!(%error, "could not mark the log as cleanly closed; no acknowledged write is lost");
         }
     }
 
@@ -296,7 +297,7 @@ impl ActiveSegment {
     }
 }
 
-/// How the rest sees a segment just begun.
+/// Returns the entry of a new segment for the list of segments.
 pub(crate) fn segment_of(writer: &Writer, disk: &Arc<dyn Disk>) -> Segment {
     Segment {
         file: SegmentFile::new(disk, writer.name()),
@@ -310,7 +311,7 @@ pub(crate) fn segment_of(writer: &Writer, disk: &Arc<dyn Disk>) -> Segment {
     }
 }
 
-/// Whether this process or the whole system has as many files open as are allowed.
+/// Returns whether this process or the system has reached its limit of open files.
 fn is_out_of_descriptors(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }

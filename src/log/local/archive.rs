@@ -1,11 +1,11 @@
-//! Reading a log folder without owning it, also beside the server that writes it: for `export`,
-//! `verify` and `backup`.
+//! Reads a log folder without owning it, also beside the server that writes it: for `export`, `verify` and
+//! `backup`.
 //!
-//! An [`Archive`] is the log as it stood when it was opened. It holds the files open, so that
-//! compaction cannot take them away, and never writes to the folder. What a running server is just
-//! writing at the end is no damage. Of a log with more segments than the system allows open files, the
-//! rest is opened when it is read; a compaction that removes one of these ends the reading with an
-//! error that says so.
+//! 1. An [`Archive`] is the log at the moment it was opened. It never writes to the folder.
+//! 2. It keeps the files open, so compaction cannot remove them from it. If the log has more segments than
+//!    the system allows open files, the other segments are opened when they are read. A compaction that
+//!    removes one of these ends the read with [`LogError::Overtaken`].
+//! 3. What a running server is writing at the end is not damage.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,16 +24,16 @@ use crate::descriptors;
 use crate::log::frame::header_footer::{Closed, Footer};
 use crate::log::{Fingerprint, LogError, Position, Record};
 
-/// How often a folder is read again because the server began or removed a segment meanwhile. Each
+/// How often a folder is read again because the server began or removed a segment in between. Each attempt
 /// takes milliseconds, and segments change once in 64 MiB.
 const TRIES: usize = 20;
 
-/// How often what looks damaged is read again, to see whether a server was writing there. What it
-/// writes within the length that a segment had when it was opened is at most 64 KB, a few
-/// milliseconds' work. Real damage takes so many times longer to be found.
+/// How often a damaged part is read again, because a server may have been writing to it. Within the known
+/// size of a segment, a server writes at most 64 KB, which takes a few milliseconds. Real damage is scanned
+/// this number of additional times.
 const DOUBTS: usize = 3;
 
-/// How much is copied at once.
+/// Number of bytes that are copied at once.
 const COPY_BYTES: usize = 1024 * 1024;
 
 /// A log at one moment.
@@ -43,13 +43,13 @@ pub struct Archive {
     report: ScanReport,
 }
 
-/// Returns whether a file of this name is one that a log consists of, finished or not.
+/// Returns whether a file of this name belongs to a log, finished or not.
 pub fn is_of_a_log(name: &str) -> bool {
     name == markers::MARK || Name::parse(name).is_some() || name.ends_with(segment::UNFINISHED)
 }
 
-/// Returns whether a folder holds a log, whole or not: a segment, or the mark of a clean stop. Reads
-/// names only. A folder that does not exist holds none.
+/// Returns whether a folder contains a log, intact or not: a segment, or the mark of a clean stop. Reads
+/// names only. Returns `false` for a folder that does not exist.
 pub fn holds_log(folder: &Path) -> io::Result<bool> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -64,48 +64,48 @@ pub fn holds_log(folder: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// What [`Archive::verify`] found.
+/// The result of [`Archive::verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// Which log.
+    /// The id of the log.
     pub log: u128,
-    /// Files that it consists of.
+    /// Number of segments.
     pub segments: usize,
-    /// Their bytes.
+    /// Bytes of all segments.
     pub bytes: u64,
-    /// The position of the snapshot that it starts with; 0 without one.
+    /// The position of the snapshot that the log begins with; 0 without a snapshot.
     pub base: Position,
-    /// Its last position.
+    /// The last position.
     pub position: Position,
-    /// Live records, click totals among them.
+    /// Number of live records, click totals included.
     pub records: u64,
-    /// The fingerprint as the log keeps it.
+    /// The fingerprint that the log stores.
     pub stored: Fingerprint,
-    /// The fingerprint of the records that are there.
+    /// The fingerprint of the records that were read.
     pub computed: Fingerprint,
-    /// Bytes after the last frame: a write under way, or one that a crash interrupted.
+    /// Bytes after the last frame: a write in progress, or one that a crash interrupted.
     pub torn: u64,
-    /// What is damaged, with file and offset, one sentence each.
+    /// The damage, with file and offset, one sentence each.
     pub damage: Vec<String>,
-    /// Whether the mark of a clean stop is there and names exactly this end. A log that is being
-    /// written has none; a copy without it may have lost its end.
+    /// Whether the mark of a clean stop exists and names exactly this end. A log that a server writes has
+    /// no mark; a copy without the mark may have lost its end.
     pub closed: bool,
 }
 
 impl VerifyReport {
-    /// Whether nothing is wrong.
+    /// Returns whether nothing is wrong.
     pub fn is_sound(&self) -> bool {
         self.damage.is_empty() && self.stored == self.computed
     }
 
-    /// Whether the log is known to have reached no further than its end here.
+    /// Returns whether the log is known to end here.
     pub fn is_complete(&self) -> bool {
         self.closed
     }
 }
 
 impl Archive {
-    /// The log of a folder.
+    /// Opens the log of a folder.
     pub fn open(folder: &Path) -> Result<Archive, LogError> {
         let disk = FsDisk::read_only(folder).map_err(|source| LogError::Io {
             what: "cannot open",
@@ -115,13 +115,13 @@ impl Archive {
         Archive::read(disk)
     }
 
-    /// The log on any disk.
+    /// Opens the log on any disk.
     pub fn read(disk: impl Disk + 'static) -> Result<Archive, LogError> {
         let pins = descriptors::left().saturating_sub(descriptors::KEPT);
         Archive::read_pinning(disk, usize::try_from(pins).unwrap_or(usize::MAX))
     }
 
-    /// As [`Archive::read`], with at most `pins` segments held open.
+    /// Like [`Archive::read`], with at most `pins` open segments.
     pub fn read_pinning(disk: impl Disk + 'static, pins: usize) -> Result<Archive, LogError> {
         let shared: Arc<dyn Disk> = Arc::new(disk);
         let disk = &*shared;
@@ -130,11 +130,11 @@ impl Archive {
             tries -= 1;
             let before = names(disk)?;
             let read = folder::open_folder(&shared, pins).and_then(|folder| {
-                // Sealed segments are trusted here; `verify` is for reading them.
+                // The content of sealed segments is not read here; `verify` reads it.
                 let report = scan_folder(&folder, Position(u64::MAX), &mut |_| {})?;
                 Ok(Archive { folder, report })
             });
-            // A segment that began or went while we read makes an intact log look damaged.
+            // A segment that the server began or removed during the scan makes an intact log look damaged.
             if tries > 0 && (is_missing(&read) || names(disk)? != before) {
                 continue;
             }
@@ -147,22 +147,22 @@ impl Archive {
         }
     }
 
-    /// Which log it is.
+    /// Returns the id of the log.
     pub fn id(&self) -> u128 {
         self.segments().list.first().map_or(0, |segment| segment.header.log)
     }
 
-    /// The position that it is the state of.
+    /// Returns the last position.
     pub fn position(&self) -> Position {
         self.report.end
     }
 
-    /// The fingerprint there, as the log keeps it.
+    /// Returns the fingerprint that the log stores for its last position.
     pub fn fingerprint(&self) -> Fingerprint {
         self.segments().list.last().map_or(Fingerprint::default(), |segment| segment.fingerprint)
     }
 
-    /// Bytes of all segments.
+    /// Returns the bytes of all segments.
     pub fn bytes(&self) -> u64 {
         self.segments().bytes()
     }
@@ -171,8 +171,8 @@ impl Archive {
         &self.report.segments
     }
 
-    /// Every live record once, in no particular order, and the fingerprint of them all. Fails at the
-    /// first damage.
+    /// Calls `each` with every live record once, in no particular order. Returns the fingerprint of all
+    /// records. Fails at the first damage.
     pub fn each_record(
         &self,
         each: &mut dyn FnMut(Record) -> Result<(), LogError>,
@@ -192,7 +192,8 @@ impl Archive {
         Err(LogError::Damaged(format!("the log is damaged: {}", self.report.broken.join("; "))))
     }
 
-    /// Reads everything and compares. `progress` hears bytes done and bytes in all.
+    /// Reads all segments and compares checksums and fingerprints. Calls `progress` with the bytes done and
+    /// the bytes in all.
     pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<VerifyReport, LogError> {
         let total = self.bytes();
         let mut done = 0;
@@ -240,18 +241,18 @@ impl Archive {
         self.folder.mark.is_some_and(|mark| mark == mark_of(last))
     }
 
-    /// Copies the log to an empty or new folder, as a log that was closed in order at
-    /// [`Archive::position`]. Sealed segments are checked on the way.
+    /// Copies the log to an empty or new folder, as a log that was closed cleanly at [`Archive::position`].
+    /// Checks sealed segments on the way.
     pub fn copy_to(&self, folder: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(), LogError> {
         let disk = FsDisk::open(folder).map_err(|source| LogError::Io {
-            what: "cannot make",
+            what: "cannot create",
             path: folder.display().to_string(),
             source,
         })?;
         self.copy(&disk, progress)
     }
 
-    /// Copies to any empty disk.
+    /// Copies the log to any empty disk.
     pub fn copy(&self, disk: &dyn Disk, progress: &mut dyn FnMut(u64, u64)) -> Result<(), LogError> {
         self.refuse_damage()?;
         if !disk.list().map_err(io_error(disk, "", "cannot list"))?.is_empty() {
@@ -267,12 +268,12 @@ impl Archive {
             })?;
         }
         let Some(last) = self.segments().list.last() else { return Ok(()) };
-        // The mark also tells a copy that was cut later from a whole one.
+        // The mark is written last. It distinguishes a complete copy from one that was cut.
         markers::write_mark(disk, &mark_of(last)).map_err(io_error(disk, "", "cannot write in"))
     }
 }
 
-/// The mark of a clean stop at the end of the last segment.
+/// Returns the mark of a clean stop at the end of the last segment.
 fn mark_of(last: &Segment) -> Closed {
     Closed {
         log: last.header.log,
@@ -312,8 +313,8 @@ fn copy_segment(segment: &Segment, disk: &dyn Disk, tick: &mut dyn FnMut(u64)) -
     file.sync_data().map_err(cannot_write())
 }
 
-/// [`scan::scan_folder`], again if need be: bytes that were read before a server wrote there, next to bytes
-/// that were read after, look like a gap.
+/// Scans the folder, and again if it looks damaged. A server may write during the scan: bytes read before
+/// the write, next to bytes read after it, look like a gap.
 fn scan_folder(
     folder: &FolderContents,
     known: Position,
@@ -334,7 +335,7 @@ fn names(disk: &dyn Disk) -> Result<BTreeSet<Name>, LogError> {
     Ok(names.iter().filter_map(|name| Name::parse(name)).collect())
 }
 
-/// Explains a segment that is missing though it was there when the archive was opened.
+/// Explains the error of a segment that was removed after the archive was opened.
 fn overtaken(error: LogError) -> LogError {
     match error {
         LogError::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {

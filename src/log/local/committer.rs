@@ -1,8 +1,8 @@
-//! The one serial writer: decides proposals in order, writes them in groups with one fsync each,
-//! publishes, outcomes.
+//! The only writer of the log. It decides proposals in order, writes them in groups with one fsync each,
+//! publishes the Changes and calls the callbacks.
 //!
-//! Promise: an answer `Ok` comes after the fsync that covers it and after the Change is in the
-//! tail, where followers find it.
+//! A callback gets `Ok` only after the fsync of its Change, and after the Change is in the tail, where
+//! followers find it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -19,43 +19,48 @@ use crate::log::frame;
 use crate::log::frame::header_footer::SegmentStats;
 use crate::log::{Change, CommitError, Entry, Fingerprint, Position, Precondition, Proposal, Put};
 
-/// What one fsync covers at most: more would make the first of a group wait for the last.
+/// Limit for the bytes of one group. A larger group would delay its first proposal until its last one is
+/// written.
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long writers wait for a table that has not applied enough to judge them, before they are
-/// last errors to come back.
+/// How long proposals wait for a table that has not applied enough to decide them. After that they are
+/// rejected and clients retry.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
-/// How often the table is asked meanwhile. It has no way to call.
+/// How often the committer polls the table in that time. The table has no way to notify it.
 const CATCH_UP_POLL: Duration = Duration::from_millis(1);
 
-/// Writes that may be logged and not applied: some 50 MB. More, and writers wait. An import of a
-/// million links is in the log before its table has so many left. Cut by a crash then, it has the next
-/// start replay as many, some 20 s.
+/// Limit for writes that are logged and not applied, some 50 MB. Beyond it proposals wait. An import of a
+/// million links is in the log before its table is this far behind. After a crash at that point, the next
+/// start replays as many writes, which takes some 20 s.
 const MAX_LAG: usize = 800_000;
 
-/// The writer's state.
+/// The state of the writer thread.
 pub(crate) struct Committer {
     shared: Arc<Shared>,
     active: ActiveSegment,
     position: Position,
     fingerprint: Fingerprint,
     pending: PendingRevisions,
-    /// Where the log ended at the start: the table must have replayed up to here.
+    /// Where the log ended at the start. The table must replay the log up to this position before it can
+    /// decide proposals.
     opened_at: Position,
-    /// What proposals relied on last.
+    /// The last records of preconditions.
     relied_on: ReliedOn,
-    /// The table did not catch up in time; do not wait for it again until it has.
+    /// Whether the table did not catch up in time. Proposals do not wait again until it has caught up.
     lagging: bool,
 }
 
-/// Records kept in [`ReliedOn`]: the API key and the domain of a create, of two callers who take
-/// turns. Past it the oldest is looked up again.
+/// Number of records in [`ReliedOn`]: the API key and the domain of a create, for two callers that take
+/// turns. The oldest record is replaced.
 const RELIED_ON_MAX: usize = 4;
 
-/// The last records that proposals relied on, with their revisions as the pending or the table has
-/// them: nearly all proposals rely on the same few, and each look-up costs a search of the table.
-/// An entry goes as soon as its record is written, and all go when writing fails.
+/// The last records that preconditions named, and their revisions. Nearly all proposals name the same few
+/// records, and each look-up costs a search in the table. Two rules keep the revisions right:
+///
+/// 1. A record is invalidated as soon as it is written.
+/// 2. All records are invalidated when a write fails, because a revision may come from the batch that
+///    failed.
 #[derive(Default)]
 struct ReliedOn {
     records: [Option<(Bytes, Position)>; RELIED_ON_MAX],
@@ -72,14 +77,14 @@ impl ReliedOn {
         self.oldest = (self.oldest + 1) % RELIED_ON_MAX;
     }
 
-    fn forget(&mut self, key: &[u8]) {
+    fn invalidate(&mut self, key: &[u8]) {
         for record in &mut self.records {
             record.take_if(|(known, _)| known == key);
         }
     }
 }
 
-/// A group on its way to the disk, and who waits for it.
+/// A group of frames, with the Changes in it and the callbacks of its proposals.
 #[derive(Default)]
 struct Batch {
     group: FrameGroup,
@@ -88,7 +93,7 @@ struct Batch {
 }
 
 impl Committer {
-    /// Goes on at the end of `writer`.
+    /// Continues at the end of `writer`; `sequence` is the highest number of all segments.
     pub(crate) fn new(shared: Arc<Shared>, writer: Writer, sequence: u64) -> Committer {
         let (position, fingerprint) = shared.source.tail.end();
         Committer {
@@ -103,7 +108,7 @@ impl Committer {
         }
     }
 
-    /// Works until the log ends.
+    /// Runs until the log stops.
     pub(crate) fn run(mut self) {
         loop {
             let (works, mode) = self.shared.queue.take(MAX_BATCH_BYTES);
@@ -139,7 +144,7 @@ impl Committer {
         if let Err(why) = ready {
             return requests.into_iter().for_each(|request| complete(request, Err(why.clone())));
         }
-        let caught_up = if requests.iter().any(|request| asks_table(&request.proposal)) {
+        let caught_up = if requests.iter().any(|request| needs_table(&request.proposal)) {
             self.catch_up()
         } else {
             Ok(())
@@ -148,7 +153,7 @@ impl Committer {
         let mut batch = Batch::default();
         for request in requests {
             let outcome = match &caught_up {
-                Err(why) if asks_table(&request.proposal) => Err(why.clone()),
+                Err(why) if needs_table(&request.proposal) => Err(why.clone()),
                 _ => self.decide(&request.proposal, &mut batch),
             };
             batch.outcomes.push((request, outcome));
@@ -157,13 +162,14 @@ impl Committer {
             && let Err(why) = self.active.write(&mut batch.group)
         {
             self.pending.roll_back();
-            // A revision may be of a Change in the batch that failed.
+            // The cached revision may come from the batch that just failed.
             self.relied_on = ReliedOn::default();
             (self.position, self.fingerprint) = before;
             for (request, outcome) in batch.outcomes {
-                // A conflict with a Change that never happened is no conflict.
-                let refused_anyway = matches!(outcome, Err(CommitError::TooLarge { .. }));
-                complete(request, if refused_anyway { outcome } else { Err(why.clone()) });
+                // A conflict with a Change of the failed batch is no conflict. Only the size of a Change
+                // does not depend on other Changes.
+                let is_too_large = matches!(outcome, Err(CommitError::TooLarge { .. }));
+                complete(request, if is_too_large { outcome } else { Err(why.clone()) });
             }
             return;
         }
@@ -171,7 +177,7 @@ impl Committer {
         self.publish(batch);
     }
 
-    /// Judges one proposal and adds it to the batch.
+    /// Decides one proposal and adds its Change to the batch.
     fn decide(&mut self, proposal: &Proposal, batch: &mut Batch) -> Result<Position, CommitError> {
         let mut expected: HashMap<&[u8], _, ahash::RandomState> = HashMap::default();
         for Precondition { key, revision } in &proposal.preconditions {
@@ -204,7 +210,7 @@ impl Committer {
             .map_err(|bytes| CommitError::TooLarge { bytes })?;
         for Put { key, value } in proposal.puts.iter().filter(|put| !put.is_clicks()) {
             self.pending.write(key, position, value.is_none());
-            self.relied_on.forget(key);
+            self.relied_on.invalidate(key);
         }
         (self.position, self.fingerprint) = (position, fingerprint);
         batch.group.frames += 1;
@@ -234,15 +240,15 @@ impl Committer {
         }
     }
 
-    /// Waits until the table can answer for every key that the pending does not know.
+    /// Blocks until the table can decide every key that has no pending revision.
     fn catch_up(&mut self) -> Result<(), CommitError> {
         let patience = if self.lagging { Duration::ZERO } else { CATCH_UP };
         let deadline = Instant::now() + patience;
         loop {
             let applied = self.shared.applied();
             self.pending.trim(applied);
-            // A fresh log has nothing that a fresh table could lack; a table of another log is
-            // about to be rebuilt and must not be asked.
+            // A new log has no record that a new table could lack. A table of another log is about to be
+            // rebuilt, so its revisions are wrong.
             let ours = match self.shared.applied_state.log_id() {
                 Some(id) => id == self.shared.id,
                 None => self.pending.trimmed() == Position::START,
@@ -255,7 +261,7 @@ impl Committer {
             if Instant::now() >= deadline || self.shared.stopping() {
                 self.lagging = true;
                 return Err(CommitError::Unavailable(format!(
-                    "the table stands at position {applied} of {} and is catching up",
+                    "the table has applied position {applied} of {} and is catching up",
                     self.position
                 )));
             }
@@ -263,7 +269,8 @@ impl Committer {
         }
     }
 
-    /// Shows followers what became durable, then outcomes.
+    /// Publishes the durable Changes to followers, then calls the callbacks. In this order, so that a
+    /// caller finds its own Change.
     fn publish(&mut self, batch: Batch) {
         if !batch.changes.is_empty() {
             self.shared.source.tail.publish(batch.changes);
@@ -286,8 +293,9 @@ fn each_key_once(puts: &[Put]) -> bool {
     keys.len() == puts.len()
 }
 
-/// Click totals are written without asking: they replace nothing and expect nothing.
-fn asks_table(proposal: &Proposal) -> bool {
+/// Returns whether a proposal needs revisions from the table. Click totals need none: they have no
+/// preconditions and replace nothing.
+fn needs_table(proposal: &Proposal) -> bool {
     !proposal.preconditions.is_empty() || proposal.puts.iter().any(|put| !put.is_clicks())
 }
 

@@ -1,7 +1,8 @@
-//! Compaction: everything before the last segment becomes one snapshot of what is live.
+//! Compaction: replaces everything before the last segment by one snapshot of the live records.
 //!
-//! The snapshot is durable under its name before the first old file goes. Readers of those keep
-//! reading them; followers behind the snapshot learn it with their next step.
+//! The snapshot is durable under its name before the first old file is removed. Readers of old files
+//! continue to read them. A follower behind the snapshot fails with [`LogError::Compacted`] at its next
+//! step.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,17 +19,18 @@ use super::segments::Segment;
 use super::shared::{Shared, Work};
 use crate::log::{Fingerprint, LogError, Position};
 
-/// How long healing waits for a table that is about to apply the last Changes.
+/// How long a repair waits for a table that is about to apply the last Changes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whether compaction is worth its while, as far as can be last errors without reading.
+/// Returns whether compaction is worthwhile, estimated without reading the log.
 pub(crate) fn is_due(shared: &Shared) -> bool {
     let (stats, bytes) = {
         let segments = shared.source.segments.lock();
         (segments.stats(), segments.bytes())
     };
     let (_, fingerprint) = shared.source.tail.end();
-    // As many live click totals as live records at most; parts per thousand, in u128 for the room.
+    // Assumes at most as many live click totals as live records. In u128, because the product overflows
+    // u64.
     let part = |live: u64, all: u64, bytes: u64| {
         let dead = all.saturating_sub(live);
         u128::from(bytes) * u128::from(dead) / u128::from(all.max(1))
@@ -39,7 +41,7 @@ pub(crate) fn is_due(shared: &Shared) -> bool {
     bytes > shared.settings.compact_above && dead * 2 > held
 }
 
-/// Compacts everything that is durable now. Blocks; at most one runs at a time.
+/// Compacts everything that is durable now. Blocks; only one runs at a time.
 pub(crate) fn compact(shared: &Shared) -> Result<(), LogError> {
     let _one = shared.maintenance.lock();
     let old = roll(shared)?;
@@ -68,20 +70,21 @@ pub(crate) fn compact(shared: &Shared) -> Result<(), LogError> {
     let writer = snapshot.finish(fingerprint)?;
     replace(shared, &old, &writer, fingerprint, &markers::remove)?;
     if fingerprint != stored {
-        tracing::error!(%position, ?stored, reckoned = ?fingerprint, "the log's fingerprint was wrong and is put right");
+        tracing::error!(%position, ?stored, reckoned = ?fingerprint, "the log's fingerprint was wrong and was corrected");
         let difference = Fingerprint {
             count: fingerprint.count.wrapping_sub(stored.count),
             sum: fingerprint.sum.wrapping_sub(stored.sum),
         };
-        // The log may be closing: then the next compaction finds the same.
+        // A closing log rejects the correction; the next compaction finds the same difference.
         drop(shared.queue.push(Work::Correct(difference)));
     }
     Ok(())
 }
 
-/// Puts a snapshot of the table in the place of damaged segments while the log runs. The table
-/// moves on meanwhile, so later records are among it; the Changes after it bring them again.
-pub(crate) fn heal(shared: &Shared) -> Result<bool, LogError> {
+/// Replaces damaged segments by a snapshot of the table, while the log runs. Returns `false` if the table
+/// is not intact or too far behind. The table may apply Changes during the copy, so the snapshot may
+/// contain later records; followers get their Changes again.
+pub(crate) fn repair_from_table(shared: &Shared) -> Result<bool, LogError> {
     let _one = shared.maintenance.lock();
     let old = roll(shared)?;
     let Some(last) = old.last() else { return Ok(false) };
@@ -101,7 +104,7 @@ pub(crate) fn heal(shared: &Shared) -> Result<bool, LogError> {
     })?;
     markers::remove(&*shared.disk, markers::REPAIR)?;
     let repaired = format!(
-        "damaged segments up to position {} were written anew from the table, and are kept as *.replaced",
+        "damaged segments up to position {} were rewritten from the table, and are kept as *.replaced",
         last.last
     );
     tracing::error!("{repaired}");
@@ -110,7 +113,7 @@ pub(crate) fn heal(shared: &Shared) -> Result<bool, LogError> {
     Ok(true)
 }
 
-/// All segments but a new last one.
+/// Rolls over to a new segment. Returns all segments before it.
 fn roll(shared: &Shared) -> Result<Vec<Segment>, LogError> {
     let failed = |why: &dyn std::fmt::Display| LogError::Io {
         what: "cannot begin a segment in",
@@ -133,10 +136,10 @@ fn stopped() -> LogError {
     LogError::Io { what: "stopped", path: String::new(), source: std::io::ErrorKind::Interrupted.into() }
 }
 
-/// Takes a name away from a file.
+/// Removes or renames a file.
 type Retire<'a> = dyn Fn(&dyn Disk, &str) -> Result<(), LogError> + 'a;
 
-/// Shows the snapshot to readers and retires what it replaces.
+/// Publishes the snapshot to readers, then retires the files that it replaces.
 fn replace(
     shared: &Shared,
     old: &[Segment],

@@ -1,7 +1,7 @@
-//! What a start does with a log and the table beside it.
+//! Decides what a start does with a log and the table beside it. Writes nothing.
 //!
-//! [`decide`] reads and decides; [`crate::log::local::recovery`] carries the decision out, and `doctor` prints the
-//! same decision ([`Forecast`]). Nothing here writes.
+//! [`decide`] reads and decides. [`super::recovery`] executes the decision, and `doctor` prints the same
+//! decision as a [`Forecast`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,55 +13,55 @@ use super::scan::{self, Range, ScanReport};
 use super::shared::Settings;
 use crate::log::{AppliedState, LogError, Position, TableFate, table_fate};
 
-/// What becomes of a log.
+/// What a start does with a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LogFate {
-    /// There is none, and nothing tells of one: a log is begun.
+    /// Begin a log: there is none, and no file or table shows that there was one.
     Begin,
-    /// It is sound.
+    /// Keep the log, which is sound.
     Keep,
-    /// It is written anew.
+    /// Rewrite the log.
     Rewrite(Rewrite),
-    /// The start is refused, for this reason.
+    /// Reject the start, for this reason.
     Refuse(String),
 }
 
-/// How a damaged log is written anew.
+/// How a damaged log is rewritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rewrite {
-    /// What is wrong with it.
+    /// What is wrong with the log.
     pub(crate) why: String,
-    /// From what it is written.
+    /// The source of the new log.
     pub(crate) from: RewriteSource,
 }
 
-/// What a log is written anew from.
+/// The source of a rewritten log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RewriteSource {
-    /// From its own frames, none of which is missing.
+    /// Its own frames, none of which is missing.
     Frames,
-    /// From the table, which is whole at this position.
+    /// The table, which is intact at this position.
     Table(Position),
-    /// From everything that can be read, without what is named here.
+    /// Everything that can be read, without the positions named here.
     Remains(String),
 }
 
 impl Rewrite {
-    /// Returns what was done, in words.
+    /// Returns a description of the finished repair.
     pub(crate) fn report(&self) -> String {
         let why = &self.why;
         match &self.from {
             RewriteSource::Frames => format!(
-                "{why}. No position was lost: the log was written anew from what it holds, and its files from \
-                 before are kept as *.replaced"
+                "{why}. No position was lost: the log was rewritten from its own content, and its previous files \
+                 are kept as *.replaced"
             ),
             RewriteSource::Table(position) => format!(
-                "{why}. The table is whole at position {position}: the log was written anew from it, and its files \
-                 from before are kept as *.replaced"
+                "{why}. The table is intact at position {position}: the log was rewritten from it, and its previous \
+                 files are kept as *.replaced"
             ),
             RewriteSource::Remains(lost) => format!(
-                "{why}. Went on without {lost} as --accept-loss demands; everything else that the log and \
-                 the table hold was kept, the damaged files are set aside as *.damaged"
+                "{why}. Continued without {lost}, as --accept-loss demands; everything else in the log and the \
+                 table was kept, and the damaged files are kept as *.damaged"
             ),
         }
     }
@@ -70,16 +70,16 @@ impl Rewrite {
         let why = &self.why;
         match &self.from {
             RewriteSource::Frames => format!(
-                "{why}. No position is lost: the next start writes the log anew from what it holds, and keeps its \
+                "{why}. No position is lost: the next start rewrites the log from its own content, and keeps its \
                  present files as *.replaced"
             ),
             RewriteSource::Table(position) => format!(
-                "{why}. The table is whole at position {position}: the next start writes the log anew from the \
-                 table, and keeps the present files of the log as *.replaced. If this log was put back on purpose, \
-                 rename the table before: what only the table holds comes back otherwise"
+                "{why}. The table is intact at position {position}: the next start rewrites the log from the \
+                 table, and keeps the present files of the log as *.replaced. If you restored this log on purpose, \
+                 rename the table first: otherwise records that only the table contains return"
             ),
             RewriteSource::Remains(lost) => {
-                format!("{why}. The next start goes on without {lost}, as --accept-loss demands")
+                format!("{why}. The next start continues without {lost}, as --accept-loss demands")
             }
         }
     }
@@ -88,17 +88,17 @@ impl Rewrite {
 /// What the next start will do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forecast {
-    /// Whether it will refuse.
+    /// Whether the start will fail.
     pub is_refused: bool,
-    /// What it will do with the log, and why; `None` when the log is sound.
+    /// What the start will do with the log, and why; `None` if the log is sound.
     pub log: Option<String>,
-    /// What it will do with the table.
+    /// What the start will do with the table.
     pub table: TableFate,
     /// The position that the table has applied.
     pub applied: Position,
 }
 
-/// Says what a start on this log and this table will do. Writes nothing.
+/// Returns what a start will do with this log and this table. Writes nothing.
 pub(crate) fn forecast(
     disk: &Arc<dyn Disk>,
     settings: &Settings,
@@ -117,18 +117,18 @@ pub(crate) fn forecast(
     Ok(Forecast { is_refused, log, table, applied })
 }
 
-/// What was read and decided.
+/// A decision, and what it was decided from.
 #[derive(Debug)]
 pub(crate) struct Decision {
-    /// What is in the folder.
+    /// The contents of the folder.
     pub(crate) folder: FolderContents,
-    /// What can be read of it.
+    /// The scan of the folder.
     pub(crate) report: ScanReport,
-    /// Which log it is, if anything tells.
+    /// The id of the log, if it is known.
     pub(crate) id: Option<u128>,
-    /// Whether the table is of this log.
+    /// Whether the table belongs to this log.
     pub(crate) ours: bool,
-    /// What becomes of the log.
+    /// What the start does with the log.
     pub(crate) fate: LogFate,
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn decide(
     settings: &Settings,
     applied_state: &Arc<dyn AppliedState>,
 ) -> Result<Decision, LogError> {
-    // Nobody else removes files of a log that this process has locked, so none must stay open.
+    // This process has locked the log, so no other process removes files: none must stay open.
     let folder = folder::open_folder(disk, 0)?;
     let id = folder.found.iter().find_map(|found| found.header.map(|h| h.log));
     let id = id.or(applied_state.log_id()).or(folder.mark.map(|mark| mark.log));
@@ -153,7 +153,7 @@ pub(crate) fn decide(
     let judge =
         Judge { disk: &**disk, settings, applied_state, report: &report, ours, applied, end, relation };
     let fate = if folder.found.is_empty() && report.broken.is_empty() {
-        // Only where nothing is and nothing tells that something was.
+        // Only if there is no file of a log, and nothing shows that there was one.
         LogFate::Begin
     } else {
         judge.fate()
@@ -161,7 +161,7 @@ pub(crate) fn decide(
     Ok(Decision { folder, report, id, ours, fate })
 }
 
-/// What the decision rests on.
+/// The inputs of the decision.
 struct Judge<'a> {
     disk: &'a dyn Disk,
     settings: &'a Settings,
@@ -169,7 +169,7 @@ struct Judge<'a> {
     report: &'a ScanReport,
     ours: bool,
     applied: Position,
-    /// The last position of the log itself.
+    /// The last position of the log itself, without the table.
     end: Position,
     relation: Relation,
 }
@@ -187,7 +187,7 @@ impl Judge<'_> {
         if report.lost.is_empty() && !report.open_end {
             return LogFate::Rewrite(Rewrite { why, from: RewriteSource::Frames });
         }
-        if self.table_stands_in() {
+        if self.table_replaces() {
             return LogFate::Rewrite(Rewrite { why, from: RewriteSource::Table(self.applied) });
         }
         if self.settings.accept_loss {
@@ -197,8 +197,8 @@ impl Judge<'_> {
         LogFate::Refuse(self.refusal(&why))
     }
 
-    /// Whether the table has everything that the log lost, and is known to have the log's history.
-    fn table_stands_in(&self) -> bool {
+    /// Returns whether the table has everything that the log lost, and the same history as the log.
+    fn table_replaces(&self) -> bool {
         let report = self.report;
         let covered = |(_, to): &Range| *to <= self.applied;
         let reaches = report.lost.iter().all(covered) && (!report.open_end || self.applied >= report.end);
@@ -209,9 +209,9 @@ impl Judge<'_> {
         let dir = self.dir();
         format!(
             "the log and the table in {dir} have the same origin and different histories: they differ at position \
-             {at}, and both went on, the log to position {} and the table to position {}. One of them was put back \
+             {at}, and both continued, the log to position {} and the table to position {}. One of them was restored \
              from a copy. Nothing was changed. Keep the log: mv {dir}/table {dir}/table.aside. Or keep the table: mv \
-             {dir}/log {dir}/log.aside, then: waypost serve --accept-loss, which writes the log anew from the table",
+             {dir}/log {dir}/log.aside, then: waypost serve --accept-loss, which rewrites the log from the table",
             self.end, self.applied
         )
     }
@@ -225,19 +225,19 @@ impl Judge<'_> {
                 self.applied
             )
         } else if self.ours {
-            format!("the table, at position {}, cannot stand in for it", self.applied)
+            format!("the table, at position {}, cannot replace it", self.applied)
         } else {
-            "there is no table of this log to stand in for it".to_owned()
+            "there is no table of this log to replace it".to_owned()
         };
         format!(
-            "the log is damaged: {what}. Lost: {}. Readable: {}; {table}. Restore a backup, or go on \
-             without what is lost: waypost serve --accept-loss",
+            "the log is damaged: {what}. Lost: {}. Readable: {}; {table}. Restore a backup, or \
+             continue without what is lost: waypost serve --accept-loss",
             ranges(&report.lost, report.open_end),
             ranges(&readable(&report.lost, report.end), false)
         )
     }
 
-    /// The data folder, as messages call it.
+    /// Returns the data folder, as messages name it.
     fn dir(&self) -> String {
         let log = self.disk.path("");
         let dir = Path::new(&log).parent().map_or("", |dir| dir.to_str().unwrap_or(""));
@@ -245,7 +245,7 @@ impl Judge<'_> {
     }
 }
 
-/// What lies between the lost ranges.
+/// Returns the ranges between the lost ones.
 fn readable(lost: &[Range], end: Position) -> Vec<Range> {
     let mut lost = lost.to_vec();
     lost.sort_unstable();
@@ -266,7 +266,7 @@ fn readable(lost: &[Range], end: Position) -> Vec<Range> {
 fn ranges(ranges: &[Range], open_end: bool) -> String {
     let mut texts: Vec<String> = ranges.iter().map(scan::span).collect();
     if open_end {
-        texts.push("whatever came after the last file".to_owned());
+        texts.push("everything after the last file".to_owned());
     }
     if texts.is_empty() { "nothing".to_owned() } else { texts.join(", ") }
 }
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_lies_between_what_is_lost() {
+    fn readable_ranges_lie_between_lost_ones() {
         let rows: [(&[(u64, u64)], u64, &[(u64, u64)]); 10] = [
             (&[], 5, &[(1, 5)]),
             (&[], 1, &[(1, 1)]),
@@ -304,9 +304,9 @@ mod tests {
     fn ranges_in_words() {
         let rows: [(&[(u64, u64)], bool, &str); 4] = [
             (&[], false, "nothing"),
-            (&[], true, "whatever came after the last file"),
+            (&[], true, "everything after the last file"),
             (&[(2, 2), (4, 6)], false, "position 2, positions 4 to 6"),
-            (&[(2, 2)], true, "position 2, whatever came after the last file"),
+            (&[(2, 2)], true, "position 2, everything after the last file"),
         ];
         for (lost, open_end, want) in rows {
             let lost: Vec<Range> = lost.iter().copied().map(range).collect();
@@ -314,24 +314,24 @@ mod tests {
         }
     }
 
-    /// A forecast says what the report says later, of the same source.
+    /// For each source, the forecast announces what the report states later.
     #[test]
-    fn what_is_forecast_and_what_is_reported() {
+    fn forecast_and_report_of_each_source_agree() {
         let rows = [
             (
                 RewriteSource::Frames,
-                "the next start writes the log anew from what it holds",
+                "the next start rewrites the log from its own content",
                 "No position was lost",
             ),
             (
                 RewriteSource::Table(Position(7)),
-                "The table is whole at position 7: the next start",
-                "The table is whole at position 7: the log was written anew from it",
+                "The table is intact at position 7: the next start",
+                "The table is intact at position 7: the log was rewritten from it",
             ),
             (
                 RewriteSource::Remains("position 3".to_owned()),
-                "The next start goes on without position 3, as --accept-loss demands",
-                "Went on without position 3 as --accept-loss demands",
+                "The next start continues without position 3, as --accept-loss demands",
+                "Continued without position 3, as --accept-loss demands",
             ),
         ];
         for (from, forecast, report) in rows {

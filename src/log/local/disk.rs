@@ -1,8 +1,8 @@
-//! The one folder of the log as the engine sees it: few operations, each with a stated
-//! durability, so that tests can put a simulated disk underneath (lost writes, failing fsyncs).
+//! The disk as the engine uses it: few operations on one folder, each with a stated durability. Tests
+//! replace it by a simulated disk that loses writes and fails fsyncs.
 //!
-//! A write is durable after [`DiskFile::sync_data`], a name after [`Disk::sync_dir`]; nothing else
-//! promises anything.
+//! A write is durable after [`DiskFile::sync_data`], a name after [`Disk::sync_dir`]. Nothing else is
+//! durable.
 
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -18,22 +18,22 @@ use crate::private_files::{check_regular, lock};
 
 /// A folder of files.
 pub trait Disk: Send + Sync + fmt::Debug {
-    /// The names of all files.
+    /// Returns the names of all files.
     fn list(&self) -> io::Result<Vec<String>>;
-    /// A new, empty file; one of that name is emptied.
+    /// Creates an empty file. Replaces a file of the same name.
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
-    /// An existing file. Stays readable when its name is removed.
+    /// Opens an existing file. It stays readable after its name is removed.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
-    /// Gives a file another name, replacing what had it.
+    /// Renames a file. Replaces a file that has the new name.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a name.
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// Makes names created, renamed and removed so far durable.
+    /// Makes all names durable that were created, renamed or removed so far.
     fn sync_dir(&self) -> io::Result<()>;
-    /// How messages call this file.
+    /// Returns the path of a file, for messages.
     fn path(&self, name: &str) -> String;
-    /// Fails when the folder is no longer what its path leads to: what is written to it then would be
-    /// missing after a restart.
+    /// Fails if the path no longer leads to the folder. A restart would not find what is written to it
+    /// then.
     fn check_path(&self) -> io::Result<()> {
         Ok(())
     }
@@ -41,32 +41,30 @@ pub trait Disk: Send + Sync + fmt::Debug {
 
 /// An open file.
 pub trait DiskFile: Send + Sync + fmt::Debug {
-    /// Its length.
+    /// Returns the length of the file.
     fn size(&self) -> io::Result<u64>;
-    /// Reads up to `buffer`'s length; 0 at the end.
+    /// Reads up to the length of `buffer`. Returns the number of bytes; 0 at the end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Writes all of `bytes`. After an error some of them may be there.
+    /// Writes all of `bytes`. After an error some of them may be written.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Cuts or extends it.
+    /// Cuts or extends the file.
     fn set_size(&self, size: u64) -> io::Result<()>;
-    /// Makes what was written durable (`fdatasync`). After an error nothing is known of anything
-    /// written since the last success, and trying again would only seem to help: the kernel may
-    /// have dropped the pages.
+    /// Makes all writes durable (`fdatasync`). After an error, nothing is known about writes since the last
+    /// success. A retry may succeed without any effect, because the kernel may have dropped the pages.
     fn sync_data(&self) -> io::Result<()>;
-    /// Fails when another process is going to write the file, and makes that process fail from now on.
-    /// The lock of the folder does not cover a file that has a second name in another folder, as a
-    /// copy made of hard links has.
+    /// Locks the file for writing. Fails if another process has locked it. The lock of the folder does not
+    /// cover a file with a second name in another folder, as in a copy made of hard links.
     fn claim(&self) -> io::Result<()> {
         Ok(())
     }
-    /// Undoes [`DiskFile::claim`].
+    /// Releases the lock of [`DiskFile::claim`].
     fn release(&self) {}
 }
 
-/// A folder of the system. What it makes, only its owner can read.
+/// A folder of the file system. Only the owner can read the files in it.
 ///
-/// Every call is relative to the folder that was opened, not to its path: a folder that is renamed away
-/// under a running server keeps its own files, and a folder that takes its path gets none of them.
+/// Every operation is relative to the open folder, not to its path. If the folder is renamed under a
+/// running server, it keeps its files; another folder at the same path gets none of them.
 #[derive(Debug)]
 pub struct FsDisk {
     path: PathBuf,
@@ -75,7 +73,7 @@ pub struct FsDisk {
 }
 
 impl FsDisk {
-    /// The folder, made if it is missing.
+    /// Opens the folder, and creates it if it is missing.
     pub fn open(path: &Path) -> io::Result<FsDisk> {
         if !path.is_dir() {
             DirBuilder::new().recursive(true).mode(0o700).create(path)?;
@@ -86,8 +84,7 @@ impl FsDisk {
         FsDisk::at(path, true)
     }
 
-    /// An existing folder, to be read only: beside a server that writes it, or on a medium that
-    /// takes no writes.
+    /// Opens an existing folder for reading: beside a server that writes to it, or on a read-only medium.
     pub fn read_only(path: &Path) -> io::Result<FsDisk> {
         FsDisk::at(path, false)
     }
@@ -103,7 +100,7 @@ impl Disk for FsDisk {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.folder)? {
-            // A name that is no text is none of ours.
+            // A name that is no UTF-8 is none of the engine's.
             names.extend(entry?.file_name().to_str().map(str::to_owned));
         }
         names.retain(|name| name != "." && name != "..");
@@ -114,7 +111,7 @@ impl Disk for FsDisk {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let create = || openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR);
         let file = match create() {
-            // Not emptied but replaced: the name may be a link to a file elsewhere.
+            // The file is replaced and not truncated, because the name may be a link to a file elsewhere.
             Err(Errno::EXIST) => {
                 self.remove(name)?;
                 create()?
@@ -144,7 +141,7 @@ impl Disk for FsDisk {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        // fsync, not fdatasync: for a folder the metadata is the content.
+        // fsync instead of fdatasync: the metadata of a folder is its content.
         self.folder.sync_all()
     }
 
@@ -157,7 +154,7 @@ impl Disk for FsDisk {
         let there = match stat(&self.path) {
             Ok(there) => there,
             Err(Errno::NOENT | Errno::NOTDIR) => return Err(moved("was moved or removed: put it back")),
-            // Any other failure tells nothing of where the folder is.
+            // Another error does not show where the folder is.
             Err(_) => return Ok(()),
         };
         let ours = self.folder.metadata()?;
@@ -195,23 +192,22 @@ impl DiskFile for File {
                 let why = "another process writes it, here or in a folder that has a hard link to it";
                 Err(io::Error::new(io::ErrorKind::ResourceBusy, why))
             }
-            // Where files cannot be locked, the lock of the folder remains.
+            // On a file system without locks, the lock of the folder remains.
             _ => Ok(()),
         }
     }
 
     fn release(&self) {
-        // Closing the file releases it as well, so a failure does not matter.
+        // An error does not matter: closing the file releases the lock too.
         let _ = flock(self, FlockOperation::Unlock);
     }
 }
 
-/// The unit in which an unreadable spot is skipped: the page, which is what media and kernels fail
-/// by.
+/// The unit in which unreadable parts are skipped: a page, the unit of failure of media and kernels.
 const BAD_BLOCK: usize = 4096;
 
-/// Reads until `buffer` is full or the file ends. A spot that the medium cannot read yields zeros,
-/// which no checksum accepts: it is damage like any other, and what lies around it is not lost.
+/// Reads until `buffer` is full or the file ends. Parts that the medium cannot read become zeros, which no
+/// checksum accepts. They are damage like any other, and the parts around them are still read.
 pub(crate) fn read_full(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
@@ -231,11 +227,11 @@ pub(crate) fn read_full(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> 
     Ok(done)
 }
 
-/// How much is searched at once.
+/// Number of bytes that are searched at once.
 const SEARCHED_BYTES: usize = 256 * 1024;
 
-/// How many bytes stand behind the last frame of a file, the zeros at its end left out: those are
-/// room that was made for frames to come.
+/// Returns how many bytes were written behind the last frame of a file. Zeros at the end do not count: they
+/// are spare room for frames.
 pub(crate) fn written_behind(file: &dyn DiskFile, end: u64, size: u64) -> io::Result<u64> {
     let mut buffer = vec![0; SEARCHED_BYTES];
     let (mut offset, mut written) = (end, 0);

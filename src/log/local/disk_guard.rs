@@ -1,11 +1,13 @@
-//! The full-disk guard. It tells when writes must stop, early enough that the disk is never found
-//! full in the middle of one: sled latches such an error until it is opened anew.
+//! The guard against a full disk. It stops writes early enough that no write finds the disk full: sled
+//! keeps failing after such an error until it is opened again.
 //!
-//! [`DiskGuard`] keeps a preallocated file, the ballast, in the data folder. Writes stop when what is
-//! free beside it falls below the margin; the stop path then frees the ballast, so that the last
-//! click totals and the clean close find room. A start on a full disk frees it too: the table must catch
-//! up before links can be followed. What the table leaves becomes the ballast again at once, and a whole
-//! one is made once there is room, or at the next start.
+//! [`DiskGuard`] preallocates a file in the data folder, the ballast.
+//!
+//! 1. Writes stop when the free space beside the ballast is below a margin.
+//! 2. A stop frees the ballast, so that the last click totals and the clean close can be written.
+//! 3. A start on a full disk frees the ballast too, because links work only after the table has caught up.
+//!    The remaining space becomes the ballast again at once. A ballast of full size is created when there
+//!    is room, or at the next start.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,31 +20,31 @@ use rustix::fs::{FallocateFlags, StatVfs, fallocate, statvfs};
 
 use crate::private_files;
 
-/// The part of the volume that the ballast takes, as a divisor.
+/// The divisor of the volume's size that gives the size of the ballast.
 const PART: u64 = 16;
 
-/// Bounds of the ballast. A sixteenth of a VPS's disk would be gigabytes held for nothing; 16 MiB
-/// hold the click totals of 500,000 links, more than one flush ever writes. The lower bound still
-/// fits a volume of a few megabytes, where a fixed 16 would refuse every write.
+/// Bounds of the ballast. A sixteenth of a VPS's disk would be gigabytes without use; 16 MiB are enough for
+/// the click totals of 500,000 links, more than one flush ever writes. The lower bound still fits a volume
+/// of a few megabytes, where 16 MiB would stop every write.
 const MIN_RESERVE: u64 = 1024 * 1024;
 /// See [`MIN_RESERVE`].
 const MAX_RESERVE: u64 = 16 * 1024 * 1024;
 
-/// Free space that must be left once the ballast is gone: only the last frames are written then.
+/// Free space that must remain once the ballast is freed. Only the last frames are written then.
 const RELEASED_MARGIN: u64 = 64 * 1024;
 
-/// How long an answer about the volume is good. Short: at the 15 MB/s that log and table write
-/// together under load, a megabyte of margin lasts 70 ms.
+/// How long a measurement of the volume is valid. Short: at the 15 MB/s that log and table write together
+/// under load, a megabyte of margin lasts 70 ms.
 const FRESH: Duration = Duration::from_millis(10);
 
-/// What the table will write for each byte of the log: sled keeps records, index and old versions
-/// in pieces of half a megabyte. Measured at 3 with records of 3 KB; small ones take less.
+/// Bytes that the table writes for each byte of the log: sled stores records, index and old versions in
+/// pieces of half a megabyte. Measured: 3 with records of 3 KB, less with small ones.
 const TABLE_SHARE: u64 = 4;
 
-/// What the table may have in its buffers, of which the volume knows nothing yet: two of sled's,
-/// of half a megabyte each. The log stops this much earlier than the table, which so finds room
-/// for all that was admitted while it keeps up. A table that lags stops at the margin like the log, and
-/// takes in the rest once there is room, from the log.
+/// Bytes that the table may have in its buffers, unknown to the volume: two of sled's buffers of half a
+/// megabyte. The log stops this much earlier than the table, so a table that keeps up has room for all
+/// admitted writes. A table that lags stops at the margin like the log, and applies the rest from the log
+/// once there is room.
 const BUFFERED: u64 = 1024 * 1024;
 
 /// Name of the ballast in the data folder.
@@ -51,7 +53,7 @@ pub const BALLAST: &str = "ballast";
 /// Watches the free space of one volume.
 #[derive(Debug)]
 pub struct DiskGuard {
-    /// `None` for one that a test sets by hand.
+    /// `None` for a guard that a test sets by hand.
     volume: Option<PathBuf>,
     state: Mutex<GuardState>,
 }
@@ -59,68 +61,68 @@ pub struct DiskGuard {
 #[derive(Debug, Default)]
 struct GuardState {
     checked: Option<Instant>,
-    /// Bytes free at the check, less those admitted since.
+    /// Bytes free at the last check, minus the bytes admitted since.
     free: u64,
-    /// The table's writes stop below this, and the log's [`GuardState::ahead`] of it.
+    /// The table stops below `margin`, the log below `margin` + `ahead`.
     margin: u64,
     ahead: u64,
     low: bool,
-    /// Whether the log was refused: it is admitted again only when clearly more is free.
+    /// Whether the last write of the log was rejected. It is admitted again only when clearly more is free.
     refused: bool,
-    /// What became of the ballast in this run.
+    /// The state of the ballast in this run.
     ballast: Ballast,
 }
 
 /// The state of the ballast.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Ballast {
-    /// It is of its full size, or was released for good.
+    /// The ballast has its full size, or was freed for good.
     #[default]
     Settled,
-    /// It was freed for a start.
+    /// The ballast was freed for a start.
     Lent,
-    /// It is smaller than it should be: a whole one is made once the log has room beside it.
+    /// The ballast is too small. A ballast of full size is created once the log has room beside it.
     Short,
 }
 
-/// What a volume has left, before anything is made on it.
+/// The free space of a volume, before anything is created on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskSpace {
-    /// Bytes that can be written, those of the ballast among them.
+    /// Bytes that can be written, the ballast included.
     pub free: u64,
-    /// Writes stop when less is free.
+    /// Writes stop when less than this is free.
     pub stops_below: u64,
-    /// Files that can be made.
+    /// Number of files that can be created.
     pub inodes: u64,
 }
 
 impl DiskSpace {
-    /// The volume of `folder`.
+    /// Returns the space of the volume that contains `folder`.
     pub fn of(folder: &Path) -> io::Result<DiskSpace> {
         let volume = statvfs(folder)?;
         let ballast = fs::metadata(folder.join(BALLAST)).map_or(0, |file| file.len());
-        // Some systems count no inodes.
+        // Some file systems do not count inodes.
         let inodes = if volume.f_files == 0 { u64::MAX } else { volume.f_favail };
         let free = volume.f_bavail.saturating_mul(volume.f_frsize).saturating_add(ballast);
         Ok(DiskSpace { free, stops_below: 2 * reserve_of(&volume) + BUFFERED, inodes })
     }
 }
 
-/// The ballast for a volume, and the margin beside it.
+/// Returns the size of the ballast for a volume, which is also the margin beside it.
 fn reserve_of(volume: &StatVfs) -> u64 {
     let size = volume.f_blocks.saturating_mul(volume.f_frsize);
     (size / PART).clamp(MIN_RESERVE, MAX_RESERVE)
 }
 
 impl DiskGuard {
-    /// Watches the volume of `folder`, and makes the ballast there if there is room for it.
+    /// Watches the volume of `folder`, and creates the ballast if there is room.
     pub fn open(folder: &Path) -> io::Result<DiskGuard> {
         let volume = statvfs(folder)?;
         let reserve = reserve_of(&volume);
         let space = DiskGuard {
             volume: Some(folder.to_owned()),
-            // The margin equals the ballast: it takes in what is written between two checks and
-            // the table's own files, whose growth nobody announces.
+            // The margin equals the ballast. It absorbs the writes between two checks, and the growth of
+            // the table's files, which nothing announces.
             state: Mutex::new(GuardState { margin: reserve, ahead: BUFFERED, ..GuardState::default() }),
         };
         if let Err(error) = space.make_ballast(reserve) {
@@ -128,35 +130,35 @@ impl DiskGuard {
                 folder = %folder.display(),
                 bytes = reserve,
                 %error,
-                "no room for the reserve against a full disk: going on without it"
+                "no room for the reserve against a full disk: continuing without it"
             );
         }
         Ok(space)
     }
 
-    /// One that has room until [`DiskGuard::set_low`] says otherwise.
+    /// Creates a guard that has room until [`DiskGuard::set_low`] is called.
     pub fn unlimited() -> DiskGuard {
         let state = GuardState { free: u64::MAX, ..GuardState::default() };
         DiskGuard { volume: None, state: Mutex::new(state) }
     }
 
-    /// Fills or frees a volume made by [`DiskGuard::unlimited`]; a real one ignores it.
+    /// Fills or frees the volume of [`DiskGuard::unlimited`]. Has no effect on a real volume.
     pub fn set_low(&self, low: bool) {
         if self.volume.is_none() {
             self.state.lock().low = low;
         }
     }
 
-    /// Whether writes must stop. Cheap enough to be asked before each.
+    /// Returns whether writes must stop. Cheap enough to be called before each write.
     pub fn is_low(&self) -> bool {
         let mut state = self.state.lock();
         self.refresh(&mut state);
         state.low
     }
 
-    /// Whether `bytes` more of the log may be written, and what the table makes of them; they are
-    /// taken as written if so. Refuses before [`DiskGuard::is_low`] says so, which leaves the table
-    /// room for what was admitted already.
+    /// Returns whether the log may write `bytes`, and the table what results from them; counts them as
+    /// written if so. Rejects earlier than [`DiskGuard::is_low`], which leaves the table room for admitted
+    /// writes.
     pub fn admits(&self, bytes: u64) -> bool {
         let mut state = self.state.lock();
         self.refresh(&mut state);
@@ -165,7 +167,8 @@ impl DiskGuard {
         }
         let table = bytes.saturating_mul(TABLE_SHARE);
         let wanted = bytes.saturating_add(table).saturating_add(state.margin).saturating_add(state.ahead);
-        // Once refused, a quarter of the margin more must be free, lest it flap at the border.
+        // After a rejection a quarter of the margin more must be free, so that the state does not flap at
+        // the limit.
         let enough = if state.refused { wanted.saturating_add(state.margin / 4) } else { wanted };
         state.refused = state.low || state.free < enough;
         if state.refused {
@@ -175,8 +178,9 @@ impl DiskGuard {
         true
     }
 
-    /// Returns whether the table may write. `is_catching_up` before it has caught up with the log after a
-    /// start: on a full disk the ballast is freed for that, and may be used up except for the last margin.
+    /// Returns whether the table may write. `is_catching_up` means that the table has not caught up with
+    /// the log since the start. On a full disk the ballast is freed for this, and may be used except for
+    /// the last margin.
     pub fn admits_table(&self, is_catching_up: bool) -> bool {
         let mut state = self.state.lock();
         self.refresh(&mut state);
@@ -191,12 +195,12 @@ impl DiskGuard {
             return state.free >= RELEASED_MARGIN;
         }
         if !is_catching_up && state.ballast == Ballast::Lent {
-            self.take_back(&mut state);
+            self.restore_ballast(&mut state);
         }
         !state.low
     }
 
-    /// A write found the disk full: no more are admitted until a check finds room again.
+    /// Stops writes after one found the disk full, until a check finds room again.
     pub fn ran_out(&self) {
         let mut state = self.state.lock();
         if self.volume.is_some() {
@@ -205,7 +209,7 @@ impl DiskGuard {
         }
     }
 
-    /// Frees the ballast: what is written from now on is the last of this run.
+    /// Frees the ballast for the last writes of this run.
     pub fn release(&self) {
         let mut state = self.state.lock();
         if self.volume.is_none() {
@@ -230,31 +234,32 @@ impl DiskGuard {
         match statvfs(folder) {
             Ok(volume) => {
                 state.free = volume.f_bavail.saturating_mul(volume.f_frsize);
-                // Once low, a quarter more must be free, lest it flap at the border.
+                // Once low, a quarter of the margin more must be free, so that the state does not flap at
+                // the limit.
                 let enough = if state.low { state.margin + state.margin / 4 } else { state.margin };
                 state.low = state.free < enough;
                 let whole = state.margin.saturating_mul(2).saturating_add(state.ahead);
                 if state.ballast == Ballast::Short && state.free > whole {
-                    self.take_back(state);
+                    self.restore_ballast(state);
                 }
             }
-            // No news is no reason to stop: a disk that is truly full says so itself.
+            // An unknown state does not stop writes: a write to a full disk fails by itself.
             Err(error) => {
-                tracing::warn!(folder = %folder.display(), %error, "cannot ask how full the disk is");
+                tracing::warn!(folder = %folder.display(), %error, "cannot measure the free space of the disk");
                 state.low = false;
                 state.free = u64::MAX;
             }
         }
     }
 
-    /// Makes the ballast again, of what is free if that is less than it should have.
-    fn take_back(&self, state: &mut GuardState) {
+    /// Creates the ballast again, with the free space if that is less than its full size.
+    fn restore_ballast(&self, state: &mut GuardState) {
         let size = state.margin.min(state.free.saturating_sub(RELEASED_MARGIN));
         let made = self.make_ballast(size);
         if let Err(error) = &made {
-            tracing::warn!(%error, "cannot make the reserve against a full disk again");
+            tracing::warn!(%error, "cannot create the reserve against a full disk again");
         }
-        // Where it cannot be made, this run goes on without it.
+        // If the ballast cannot be created, this run continues without it.
         let is_short = size < state.margin && made.is_ok();
         state.ballast = if is_short { Ballast::Short } else { Ballast::Settled };
         state.checked = None;
@@ -283,7 +288,7 @@ impl DiskGuard {
             Err(rustix::io::Errno::OPNOTSUPP) => fill(&mut file, size),
             other => other.map_err(io::Error::from),
         };
-        // Half a ballast would be taken for a whole one by its length, or hold what others need.
+        // The next start would take an incomplete ballast for a complete one, by its length.
         if made.is_err() {
             fs::remove_file(&path)?;
         }
@@ -291,7 +296,7 @@ impl DiskGuard {
     }
 }
 
-/// For file systems that cannot preallocate: real zeros.
+/// Writes zeros, for file systems that cannot preallocate.
 fn fill(file: &mut File, size: u64) -> io::Result<()> {
     let zeros = vec![0; 64 * 1024];
     let mut left = size;
@@ -308,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_a_ballast_within_bounds_and_frees_it() {
+    fn ballast_is_within_bounds_and_can_be_freed() {
         let folder = tempfile::tempdir().unwrap();
         let space = DiskGuard::open(folder.path()).unwrap();
         let ballast = folder.path().join(BALLAST);
@@ -325,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_would_eat_into_the_margin() {
+    fn writes_that_need_the_margin_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let space = DiskGuard::open(folder.path()).unwrap();
         assert!(!space.admits(u64::MAX / 2));
@@ -338,7 +343,7 @@ mod tests {
         let before = Instant::now();
         space.ran_out();
         assert!(space.state.lock().checked >= Some(before));
-        // Fresh for as long as the test takes.
+        // Valid for as long as the test takes.
         space.state.lock().checked = Some(before + FRESH * 100_000);
         assert!(space.is_low());
         assert!(!space.admits(1));
@@ -348,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hand_fills_and_frees_it() {
+    fn an_unlimited_guard_is_filled_and_freed_by_hand() {
         let space = DiskGuard::unlimited();
         assert!(space.admits(u64::MAX));
         space.set_low(true);

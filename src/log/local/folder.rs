@@ -1,5 +1,5 @@
-//! What is in a log folder: its files, their headers and footers, which of them form the log; and
-//! reading whatever is left of them, damaged or not.
+//! The contents of a log folder: its files, their headers and footers, and the files that form the log.
+//! Also reads what is left of damaged files.
 
 use std::sync::Arc;
 
@@ -11,54 +11,53 @@ use crate::log::frame::Frame;
 use crate::log::frame::header_footer::{BadHeader, CLOSED_BYTES, Closed, Footer, Header, SegmentKind};
 use crate::log::{Change, LogError, Position, Record};
 
-/// A segment file as found.
+/// A segment file in the folder.
 #[derive(Debug)]
 pub(crate) struct FoundSegment {
-    /// Its name.
     pub(crate) name: Name,
-    /// Its file.
     pub(crate) file: SegmentFile,
-    /// Its path.
+    /// The path, for messages.
     pub(crate) path: String,
-    /// Its header, if that is intact.
+    /// The header, if it is intact.
     pub(crate) header: Option<Header>,
-    /// Its footer, if it has one that is intact.
+    /// The footer, if the segment has an intact one.
     pub(crate) footer: Option<Footer>,
-    /// Its length.
+    /// The size of the file.
     pub(crate) size: u64,
-    /// Positions past this never happened here: a newer header says so.
+    /// The last position that counts. Higher positions in this file never happened, according to a newer
+    /// header.
     pub(crate) limit: Option<Position>,
 }
 
-/// What is in the folder.
+/// The contents of the folder.
 #[derive(Debug)]
 pub(crate) struct FolderContents {
     /// The segments that form the log, oldest first.
     pub(crate) found: Vec<FoundSegment>,
-    /// Files that a snapshot has taken the place of, and unfinished ones.
+    /// Unfinished files, and files that a snapshot replaced.
     pub(crate) stale: Vec<String>,
     /// The mark of a clean stop.
     pub(crate) mark: Option<Closed>,
-    /// The highest number that any segment has.
+    /// The highest number of all segments.
     pub(crate) sequence: u64,
-    /// Whether a repair is under way: its stale files are renamed, not removed.
+    /// Whether a repair is in progress: stale files are renamed instead of removed.
     pub(crate) is_repaired: bool,
 }
 
 impl FoundSegment {
-    /// Wraps a failure to read it.
+    /// Wraps an error of reading the file.
     fn cannot_read(&self, source: std::io::Error) -> LogError {
         LogError::Io { what: "cannot read", path: self.path.clone(), source }
     }
 
-    /// Returns its file, open.
+    /// Returns the open file.
     pub(crate) fn open(&self) -> Result<Arc<dyn DiskFile>, LogError> {
         self.file.open().map_err(|e| self.cannot_read(e))
     }
 }
 
-/// Reads headers and footers of everything in the folder. At most `pins` of the files stay open, for a
-/// reader beside a server whose compaction may remove any of them.
+/// Reads headers and footers of all files in the folder. Keeps at most `pins` of the files open, for a
+/// reader beside a server whose compaction may remove them.
 pub(crate) fn open_folder(disk: &Arc<dyn Disk>, pins: usize) -> Result<FolderContents, LogError> {
     let shared = disk;
     let disk = &**disk;
@@ -88,7 +87,7 @@ pub(crate) fn open_folder(disk: &Arc<dyn Disk>, pins: usize) -> Result<FolderCon
         found.limit = limit;
         let before = match found.header {
             Some(header) => Some(header.before),
-            // Its first Change tells as well where it began.
+            // Without a header, the first Change shows where the segment began.
             None => first_position(found)?.map(|first| Position(first.0.saturating_sub(1))),
         };
         if let Some(before) = before {
@@ -120,7 +119,7 @@ fn open_segment(shared: &Arc<dyn Disk>, name: Name, is_pinned: bool) -> Result<F
     Ok(FoundSegment { name, file: named, path, header, footer, size, limit: None })
 }
 
-/// The position of the first intact frame of Changes.
+/// Returns the position of the first intact frame of a segment of Changes.
 fn first_position(found: &FoundSegment) -> Result<Option<Position>, LogError> {
     let cannot_read = |source| found.cannot_read(source);
     let mut frames = Frames::new(found.open()?, found.size).map_err(cannot_read)?;
@@ -140,13 +139,14 @@ fn first_position(found: &FoundSegment) -> Result<Option<Position>, LogError> {
     }
 }
 
-/// The newest whole snapshot takes the place of everything up to its number. A crash in the
-/// middle of compaction leaves both.
+/// Moves the files that a snapshot replaced to the stale ones. The newest intact snapshot replaces all
+/// segments up to its own number; a crash during a compaction leaves both.
 fn drop_superseded(folder: &mut FolderContents) {
     let snapshots = || folder.found.iter().filter(|f| f.name.kind == SegmentKind::Snapshot);
     let whole = |f: &&FoundSegment| {
         let footer = f.header.and(f.footer);
-        // The older files are about to go: the one time that the start reads a snapshot whole.
+        // Older files are removed because of this snapshot, so its content is checked. Otherwise the start
+        // does not read a snapshot.
         let alone = !folder.found.iter().any(|other| other.name < f.name);
         footer.is_some_and(|footer| alone || content_holds(f, &footer))
     };
@@ -163,12 +163,12 @@ fn content_holds(found: &FoundSegment, footer: &Footer) -> bool {
     found.open().is_ok_and(|file| content_crc(&*file, footer.length).is_ok_and(|crc| crc == footer.content))
 }
 
-/// crc32c of a file's first `length` bytes.
+/// Returns the crc32c of the first `length` bytes of a file.
 pub(crate) fn content_crc(file: &dyn DiskFile, length: u64) -> std::io::Result<u32> {
     crc_of_range(file, 0, 0, length)
 }
 
-/// Continues the crc of a file's bytes before `from` up to `to`.
+/// Extends `crc`, the crc32c of the bytes before `from`, to the bytes before `to`.
 pub(crate) fn crc_of_range(file: &dyn DiskFile, mut crc: u32, from: u64, to: u64) -> std::io::Result<u32> {
     let mut buffer = vec![0; 256 * 1024];
     let mut offset = from;
@@ -184,7 +184,7 @@ pub(crate) fn crc_of_range(file: &dyn DiskFile, mut crc: u32, from: u64, to: u64
     Ok(crc)
 }
 
-/// A salvaged of what can still be read of a damaged log.
+/// A readable part of a damaged log.
 pub(crate) enum Salvaged {
     /// A Change.
     Change(Change),
@@ -192,7 +192,7 @@ pub(crate) enum Salvaged {
     Records(Vec<Record>),
 }
 
-/// Reads whatever can be read of every file, in order, passing over damage.
+/// Calls `each` with all that can be read of the files, in order. Skips damage.
 pub(crate) fn salvage(
     folder: &FolderContents,
     each: &mut dyn FnMut(Salvaged) -> Result<(), LogError>,

@@ -1,4 +1,4 @@
-//! Following the log: from memory at its tail, from the segments when behind.
+//! Followers of the log. They read the newest Changes from memory, older ones from the segments.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use parking_lot::{Condvar, Mutex};
 use super::segments::{Changes, Records, Segments};
 use crate::log::{Change, Fingerprint, Follow, Follower, LogError, Position};
 
-/// Bytes of recent Changes kept in memory for followers at the tail: some seconds of the heaviest
-/// writing. A follower further behind reads the segments.
+/// Bytes of recent Changes in memory: some seconds of the heaviest load. A follower further behind reads
+/// the segments.
 const RING_BYTES: usize = 4 * 1024 * 1024;
 
-/// What a Change takes in memory beside its keys and values.
+/// Memory of a Change, and of each entry, beside keys and values.
 const CHANGE_OVERHEAD: usize = 128;
 
 /// The durable end of the log, and the Changes just before it.
 #[derive(Debug)]
 pub(crate) struct Tail {
-    /// Held for pushes and look-ups only, never across I/O.
+    /// Locked for pushes and look-ups only, never across I/O: every commit and every follower locks it.
     state: Mutex<TailState>,
     grew: Condvar,
 }
@@ -38,13 +38,13 @@ fn weight(change: &Change) -> usize {
 }
 
 impl Tail {
-    /// A log that ends at `position`.
+    /// Creates the tail of a log that ends at `position`.
     pub(crate) fn new(position: Position, fingerprint: Fingerprint) -> Tail {
         let state = TailState { position, fingerprint, ring: VecDeque::new(), bytes: 0, closed: false };
         Tail { state: Mutex::new(state), grew: Condvar::new() }
     }
 
-    /// These Changes are durable.
+    /// Adds Changes that became durable, and wakes followers.
     pub(crate) fn publish(&self, changes: Vec<Change>) {
         let mut state = self.state.lock();
         for change in changes {
@@ -62,24 +62,24 @@ impl Tail {
         self.grew.notify_all();
     }
 
-    /// The last durable position, and the fingerprint there.
+    /// Returns the last durable position and its fingerprint.
     pub(crate) fn end(&self) -> (Position, Fingerprint) {
         let state = self.state.lock();
         (state.position, state.fingerprint)
     }
 
-    /// The fingerprint was computed anew.
+    /// Replaces the fingerprint by a corrected one.
     pub(crate) fn correct(&self, fingerprint: Fingerprint) {
         self.state.lock().fingerprint = fingerprint;
     }
 
-    /// Followers at the end wait no longer.
+    /// Wakes followers at the end, which then return no Change.
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;
         self.grew.notify_all();
     }
 
-    /// Waits for the Change after `last`.
+    /// Blocks until there is a Change after `last`, or `patience` has passed.
     fn after(&self, last: Position, patience: Duration) -> Next {
         let deadline = Instant::now() + patience;
         let mut state = self.state.lock();
@@ -96,7 +96,7 @@ impl TailState {
     fn next(&self, last: Position) -> Next {
         let Some(first) = self.ring.front() else { return Next::OnDisk };
         let index = last.next().0.checked_sub(first.position.0).and_then(|i| usize::try_from(i).ok());
-        // The ring holds every Change from its first to the end, without gaps.
+        // The ring contains every Change from its first one to the end, so the index is exact.
         match index.and_then(|i| self.ring.get(i)) {
             Some(change) => Next::Change(Arc::clone(change)),
             None => Next::OnDisk,
@@ -110,20 +110,20 @@ enum Next {
     None,
 }
 
-/// What following needs of the log.
+/// The durable part of the log: what followers read.
 #[derive(Debug)]
 pub(crate) struct DurableLog {
-    /// The end.
+    /// The durable end.
     pub(crate) tail: Tail,
-    /// The segments. Locked for look-ups and replacements only.
+    /// The segments. Locked for look-ups and replacements only, never across I/O.
     pub(crate) segments: Mutex<Segments>,
 }
 
-/// Starts following after `from`.
+/// Starts to follow the log after `from`.
 pub(crate) fn follow(source: &Arc<DurableLog>, from: Position) -> Result<Follow, LogError> {
     let (end, _) = source.tail.end();
     if from > end {
-        let text = format!("asked to follow the log from position {from}, but it ends at {end}");
+        let text = format!("cannot follow the log from position {from}: it ends at {end}");
         return Err(LogError::Damaged(text));
     }
     let segments = source.segments.lock();
@@ -136,12 +136,12 @@ pub(crate) fn follow(source: &Arc<DurableLog>, from: Position) -> Result<Follow,
     Ok(Follow::Changes(Box::new(LocalFollower { source: Arc::clone(source), last: from, reader: None })))
 }
 
-/// A follower's place.
+/// A follower.
 #[derive(Debug)]
 struct LocalFollower {
     source: Arc<DurableLog>,
     last: Position,
-    /// Open on the segment being read; readable even when compaction removes it.
+    /// Reads the current segment. The open file stays readable after compaction removes its name.
     reader: Option<Changes>,
 }
 
@@ -175,12 +175,13 @@ impl LocalFollower {
         }
     }
 
-    /// Opens the segment with the next position, or lets the reader see how far it has grown.
+    /// Opens the segment with the next position, or extends the reader to the segment's current end.
     fn advance(&mut self) -> Result<(), LogError> {
         loop {
             let segments = self.source.segments.lock();
             let Some(segment) = segments.find(self.last.next()).cloned() else {
-                // The log ends after it (the tail said so), hence it is behind the snapshot.
+                // The tail is beyond this position, so the position is missing because a snapshot replaced
+                // it.
                 return Err(LogError::Compacted { position: segments.base() });
             };
             drop(segments);
@@ -195,8 +196,8 @@ impl LocalFollower {
                     self.reader = Some(reader);
                     return Ok(());
                 }
-                // Compaction takes a segment out of the segments before it removes the file, so the next
-                // look-up finds what is there instead.
+                // Compaction removes a segment from the list before it removes the file, so the next
+                // look-up finds its successor.
                 Err(_) if !self.source.segments.lock().contains(segment.name()) => {}
                 Err(error) => return Err(error),
             }

@@ -1,27 +1,28 @@
-//! The history of a log as the table remembers it: tells a log that lost its end from one that went
-//! another way.
+//! Compares the history of a log with the history that its table stores. The comparison distinguishes a log
+//! that lost its end from a log that forked.
 //!
-//! The id of a log says where it began. Two copies of one data folder share it, and each may go on
-//! by itself: then both have a position 301, and the two are not the same. So the table keeps a
-//! [`HistoryEntry`] for each of the last positions, and a start compares them with the log.
+//! The id of a log identifies its beginning. Two copies of one data folder have the same id, and both may
+//! continue: then both have a position 301 with different Changes. Therefore the table stores a
+//! [`HistoryEntry`](crate::log::HistoryEntry) for each of its last positions, and a start compares the
+//! entries with the log.
 
 use super::scan::{RecentChanges, ScanReport};
 use super::segments::{Changes, Segments};
 use crate::log::{AppliedState, LogError, Position};
 
-/// How the history of a log and that of its table compare.
+/// How the history of a log and the history of its table relate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Relation {
-    /// One is the beginning of the other, as far as the log can be read.
+    /// One history is the beginning of the other, as far as the log can be read.
     Same,
-    /// They differ at this position.
+    /// The histories differ at this position.
     Forked(Position),
-    /// The table remembers nothing of what the log holds: it was written by a version that kept no
-    /// history, or reached its position long after the log's last.
+    /// The table stores no history of the positions in the log. A version without history wrote the table,
+    /// or its position is far beyond the end of the log.
     Unknown,
 }
 
-/// Compares a log with the table of the same log that has applied `applied`.
+/// Compares a log with a table of the same log that has applied `applied`.
 pub(crate) fn compare(
     report: &mut ScanReport,
     applied_state: &dyn AppliedState,
@@ -46,24 +47,24 @@ pub(crate) fn compare(
 /// Compares the state of the snapshot that a log without Changes begins with.
 fn compare_snapshot(segments: &Segments, applied_state: &dyn AppliedState, applied: Position) -> Relation {
     let Some(snapshot) = segments.snapshot().filter(|snapshot| snapshot.header.before <= applied) else {
-        // The log holds nothing that the table could contradict.
+        // The log contains nothing that the table could contradict.
         return Relation::Same;
     };
     let base = snapshot.header.before;
     match applied_state.history(base) {
         Some(entry) if entry.state == snapshot.header.fingerprint.digest() => Relation::Same,
-        // Not taken for a fork: a compaction may have put a wrong fingerprint right.
+        // A different state is no proof of a fork: a compaction may have corrected a wrong fingerprint.
         _ => Relation::Unknown,
     }
 }
 
-/// Reads the last Changes up to `applied` from a segment that the report did not have to read.
+/// Reads the last Changes up to `applied` from a segment that the scan skipped.
 fn read(segments: &Segments, applied: Position) -> Result<RecentChanges, LogError> {
     let mut recent = RecentChanges::default();
     let end = segments.list.last().map_or(Position::START, |segment| segment.last);
     let Some(segment) = segments.find(applied.min(end)) else { return Ok(recent) };
     let mut changes = Changes::new(segment)?;
-    // A segment that cannot be read on is damage, of which the report tells.
+    // The scan reports the damage of a segment that cannot be read to its end.
     while let Ok(Some(change)) = changes.next() {
         if change.position > applied {
             break;

@@ -1,9 +1,8 @@
-//! Which records are live, decided from the log alone: the last write of a key wins.
+//! Finds the live records of a log from the log alone: the last write of each key wins.
 //!
-//! Not by what later Changes say they replace, though that would take less memory: a table that
-//! had silently lost a record would have made those wrong, and the lost record would live again
-//! beside its successor. Memory is bounded: with more keys than [`MAX_KEYS`] the log is read
-//! again for each part of them.
+//! The `replaces` of entries would take less memory, but it is not reliable: a table that silently lost a
+//! record leads to a wrong `replaces`, and the lost record would be live beside its successor. Memory is
+//! bounded: with more keys than [`MAX_KEYS`], the log is read again for each part of the keys.
 
 use std::collections::HashMap;
 
@@ -12,31 +11,31 @@ use crate::log::frame::header_footer::SegmentKind;
 use crate::log::key_hash::{KeyHash, KeyHasher};
 use crate::log::{Fingerprint, LogError, Position, Record, SnapshotReader};
 
-/// Keys held at once, at 24 bytes and the map's slack each: at most 13 MB, since compaction runs beside
-/// everything else, in the smallest container as well. Past it the log is read twice for each further
-/// part of the keys, 1 s or so per GB.
+/// Limit of keys in memory, at 24 bytes each plus the free capacity of the map: at most 13 MB, because
+/// compaction runs beside everything else, in the smallest container too. Beyond it, each further part of
+/// the keys costs two passes over the log, about 1 s per GB.
 pub(crate) const MAX_KEYS: u64 = 400_000;
 
-/// Marks a key whose record was handed out; no Change is ever there.
-const HANDED_OUT: Position = Position(u64::MAX);
+/// Marks a key whose record was emitted. No Change has this position.
+const EMITTED: Position = Position(u64::MAX);
 
-/// One write as it is met while reading.
+/// A write in the log.
 #[derive(Debug)]
 pub(crate) struct Write<'a> {
-    /// Which entity.
+    /// The key.
     pub(crate) key: &'a bytes::Bytes,
-    /// When.
+    /// The position of the write.
     pub(crate) revision: Position,
-    /// What; `None` for a removal.
+    /// The record; `None` for a removal.
     pub(crate) value: Option<&'a bytes::Bytes>,
 }
 
-/// Reads writes, in any order, to the end; called twice for each part of the keys.
+/// Reads all writes in any order. Called twice for each part of the keys.
 pub(crate) type WriteSource<'a> =
     dyn FnMut(&mut dyn FnMut(Write<'_>) -> Result<(), LogError>) -> Result<(), LogError> + 'a;
 
-/// Hands out each live record once, and returns the fingerprint of them all. The writes are of about so
-/// many `keys`.
+/// Calls `each` once with each live record. Returns the fingerprint of all of them. `keys` is an estimate
+/// of the number of keys.
 pub(crate) fn each_live(
     keys: u64,
     max_keys: u64,
@@ -45,7 +44,8 @@ pub(crate) fn each_live(
 ) -> Result<Fingerprint, LogError> {
     let hasher = KeyHasher::new();
     let parts = keys.div_ceil(max_keys).max(1);
-    // A map that grows holds its keys twice for a moment. Parts are equal but for chance.
+    // With the right capacity the map does not grow, which would double its memory for a moment. The parts
+    // are of nearly equal size.
     let expected = keys.div_ceil(parts).min(max_keys);
     let expected = usize::try_from(expected + expected / 16).unwrap_or(0);
     let mut fingerprint = Fingerprint::default();
@@ -65,7 +65,7 @@ pub(crate) fn each_live(
             if *known != write.revision {
                 return Ok(());
             }
-            *known = HANDED_OUT;
+            *known = EMITTED;
             let record = Record { key: write.key.clone(), revision: write.revision, value: value.clone() };
             if record.key.first() != Some(&crate::log::CLICKS_PREFIX) {
                 fingerprint.add(&record.key, record.revision);
@@ -76,15 +76,15 @@ pub(crate) fn each_live(
     Ok(fingerprint)
 }
 
-/// How many keys segments write at most, for [`each_live`]: click totals are written over and over, of
-/// as many links as there are records.
+/// Returns an upper estimate of the number of keys, for [`each_live`]. Click totals are rewritten often,
+/// and there are at most as many as records.
 pub(crate) fn keys(segments: &[Segment]) -> u64 {
     let records: u64 = segments.iter().map(|segment| segment.stats.records).sum();
     let clicks: u64 = segments.iter().map(|segment| segment.stats.clicks).sum();
     records + clicks.min(records)
 }
 
-/// Reads the writes of intact segments. `tick` is called for each and may stop it.
+/// Reads the writes of intact segments. Calls `tick` for each one, which may stop the read with an error.
 pub(crate) fn read(
     segments: &[Segment],
     tick: &mut dyn FnMut() -> Result<(), LogError>,
@@ -122,9 +122,9 @@ mod tests {
 
     use super::*;
 
-    /// However few keys fit into memory at once, and in whatever order the writes come.
+    /// For any number of keys in memory, and any order of writes.
     #[test]
-    fn the_last_write_of_each_key_is_handed_out_once() {
+    fn the_last_write_of_each_key_is_emitted_once() {
         let writes: Vec<(Bytes, Position, Option<Bytes>)> = (1..500_u64)
             .map(|n| {
                 let key = Bytes::from(format!("{}{}", if n % 5 == 0 { 'c' } else { 'l' }, n * 31 % 60));
@@ -148,7 +148,7 @@ mod tests {
                 ordered.reverse();
             }
             let mut source = |each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>| {
-                // The same write may be met twice: in the log and in the table.
+                // A write may occur twice: in the log and in the table.
                 ordered.iter().chain(&ordered).try_for_each(|(key, revision, value)| {
                     each(Write { key, revision: *revision, value: value.as_ref() })
                 })

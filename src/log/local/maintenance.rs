@@ -1,5 +1,5 @@
-//! The background thread: compacts when it is due, and reads sealed segments through in search of
-//! damage before anybody needs them.
+//! The background thread of the log: compacts when enough is dead, and scrubs sealed segments to find
+//! damage before a reader does.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use super::compact;
 use super::scrub::Scrub;
 use super::shared::Shared;
 
-/// How often it looks whether there is something to do, and the unit of the scrubbing rate.
+/// How often the thread checks for work, and the unit of the scrubbing rate.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// Pause after a compaction that failed (a full disk, damage): it would fail again at once.
+/// Pause after a failed compaction (a full disk, damage), which would fail again at once.
 const RETRY: Duration = Duration::from_mins(1);
 
-/// Between two searches for damage: often enough for what rots in years.
+/// Pause between two scrubs. Media decay within years, so an hour is short.
 const REST: Duration = Duration::from_hours(1);
 
-/// Works until the log ends.
+/// Runs until the log stops.
 pub(crate) fn run(shared: &Arc<Shared>) {
     let mut compact_after = Instant::now();
     let mut scrub_after = Instant::now() + BEAT;
@@ -39,7 +39,8 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     }
 }
 
-/// Compaction under a table that replays would make it begin again.
+/// Returns whether the table has applied everything before the last segment. A compaction before that would
+/// overtake a table that replays, and the table would begin again.
 fn table_is_near(shared: &Shared) -> bool {
     let rolled = shared.source.segments.lock().list.last().map(|s| s.header.before);
     rolled.is_none_or(|rolled| shared.applied() >= rolled)

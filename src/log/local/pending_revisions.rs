@@ -1,5 +1,5 @@
-//! Revisions of keys that are logged but perhaps not applied to the table yet. Together with the
-//! table it answers "which revision has this key now?" for the one serial writer.
+//! Revisions of keys that are logged but perhaps not applied to the table yet. With them and the table, the
+//! writer finds the current revision of any key.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -8,36 +8,37 @@ use ahash::RandomState;
 use crate::log::Position;
 use crate::log::key_hash::{KeyHash, KeyHasher};
 
-/// Room for so many keys is kept when none is left: what a burst of writes takes at most.
+/// Capacity that an empty map keeps: enough for a burst of writes. A larger one is freed.
 const KEPT_KEYS: usize = 16 * 1024;
 
-/// Keys written since the table's applied position, by their hashes: some 50 bytes each, so that many
-/// may wait while an import is ahead of the table.
+/// The keys written since the table's applied position, by hash: some 50 bytes per key, because many keys
+/// are pending while an import is ahead of the table.
 ///
-/// Invariant: it holds every key (but click totals) written after [`PendingRevisions::trimmed`], so a key
-/// that is missing has in the table what it has in the log, once the table has applied that far.
+/// Invariant: every key that was written after [`PendingRevisions::trimmed`] is in the map, except click
+/// totals. So for a key that is not in the map, the table has the revision of the log, once it has applied
+/// that position.
 #[derive(Debug)]
 pub(crate) struct PendingRevisions {
     hasher: KeyHasher,
-    /// The last write of each.
+    /// The last write of each key.
     written: HashMap<KeyHash, PendingWrite, RandomState>,
-    /// Each write, oldest first.
+    /// All writes, oldest first.
     order: VecDeque<(Position, KeyHash)>,
     trimmed: Position,
-    /// What to put back when the batch fails.
+    /// The previous writes, to restore if the batch fails.
     undo: Vec<(KeyHash, Option<PendingWrite>)>,
 }
 
-/// See [`PendingRevisions::revision`].
+/// The result of [`PendingRevisions::revision`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LastWrite {
-    /// Its revision; `None` when it was removed.
+    /// The revision; `None` if the key was removed.
     Pending(Option<Position>),
-    /// The table has what the log has.
+    /// The table has the revision of the log.
     InTable,
 }
 
-/// When, and what: a removal is in the lowest bit.
+/// Position and kind of a write: the lowest bit marks a removal.
 #[derive(Clone, Copy, Debug)]
 struct PendingWrite(u64);
 
@@ -56,7 +57,7 @@ impl PendingWrite {
 }
 
 impl PendingRevisions {
-    /// Knows nothing written after `position`, where the log ends.
+    /// Creates an empty map for a log that ends at `position`.
     pub(crate) fn new(position: Position) -> PendingRevisions {
         PendingRevisions {
             hasher: KeyHasher::new(),
@@ -67,23 +68,23 @@ impl PendingRevisions {
         }
     }
 
-    /// What the log knows of the key beyond the table.
+    /// Returns the last write of a key, if the table may not have it.
     pub(crate) fn revision(&self, key: &[u8]) -> LastWrite {
         let written = self.written.get(&self.hasher.hash(key));
         written.map_or(LastWrite::InTable, |written| LastWrite::Pending(written.revision()))
     }
 
-    /// The table must have applied up to here to answer for the others.
+    /// Returns the position that the table must have applied to decide the keys that are not pending.
     pub(crate) fn trimmed(&self) -> Position {
         self.trimmed
     }
 
-    /// Writes held.
+    /// Returns the number of pending writes.
     pub(crate) fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// A key was written at `at` in the batch being made.
+    /// Records a write at `at` in the current batch.
     pub(crate) fn write(&mut self, key: &[u8], at: Position, removed: bool) {
         let key = self.hasher.hash(key);
         let before = self.written.insert(key, PendingWrite::new(at, removed));
@@ -91,12 +92,12 @@ impl PendingRevisions {
         self.undo.push((key, before));
     }
 
-    /// The batch is durable.
+    /// Keeps the writes of the current batch, which is durable.
     pub(crate) fn keep(&mut self) {
         self.undo.clear();
     }
 
-    /// The batch never happened.
+    /// Reverts the writes of the current batch, which failed.
     pub(crate) fn roll_back(&mut self) {
         while let Some((key, before)) = self.undo.pop() {
             self.order.pop_back();
@@ -107,7 +108,7 @@ impl PendingRevisions {
         }
     }
 
-    /// The table has applied everything up to `applied`.
+    /// Drops the writes up to `applied`, which the table has applied.
     pub(crate) fn trim(&mut self, applied: Position) {
         while let Some((at, key)) = self.order.front() {
             if *at > applied {
@@ -132,7 +133,7 @@ mod tests {
     const K: &[u8] = b"k";
 
     #[test]
-    fn tells_what_is_logged_until_it_is_applied() {
+    fn a_write_is_pending_until_it_is_applied() {
         let mut pending = PendingRevisions::new(Position(4));
         assert_eq!(pending.revision(K), LastWrite::InTable);
         pending.write(K, Position(5), false);

@@ -1,8 +1,8 @@
-//! What happens to a log folder at the start: a torn tail is cut, damage is repaired when nothing
-//! is lost by it, and refused otherwise, as [`decision`] says.
+//! Prepares a log folder at the start, as [`decision`] decides: cuts a torn tail, repairs damage that loses
+//! nothing, and rejects a start on other damage.
 //!
-//! Promise: what was acknowledged is there afterwards, or the start fails and says what is
-//! missing. Only [`Settings::accept_loss`] goes on without it. Files that a repair replaced are renamed.
+//! After a start every acknowledged write is there, or the start fails with what is missing. Only
+//! [`Settings::accept_loss`] starts without it. Files that a repair replaces are renamed.
 
 use std::sync::Arc;
 
@@ -19,26 +19,26 @@ use crate::clock::Timestamp;
 use crate::log::frame::header_footer::{Header, SegmentKind};
 use crate::log::{AppliedState, Fingerprint, LogError, Position};
 
-/// A log ready to be written.
+/// A log that is ready for its writer.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    /// Its id.
+    /// The id of the log.
     pub(crate) id: u128,
-    /// Its segments.
+    /// The segments.
     pub(crate) segments: Segments,
-    /// The last one, to go on in.
+    /// The writer of the last segment.
     pub(crate) writer: Writer,
-    /// The highest number that a segment has.
+    /// The highest number of all segments.
     pub(crate) sequence: u64,
-    /// Where it ends.
+    /// The last position.
     pub(crate) position: Position,
-    /// The fingerprint there.
+    /// The fingerprint at the last position.
     pub(crate) fingerprint: Fingerprint,
-    /// What was repaired.
+    /// Description of the repair.
     pub(crate) repaired: Option<String>,
 }
 
-/// Makes the folder's log ready, or says why it cannot be.
+/// Prepares the log of a folder, or fails with the reason why that is impossible.
 pub(crate) fn recover(
     disk: &Arc<dyn Disk>,
     settings: &Settings,
@@ -52,7 +52,7 @@ pub(crate) fn recover(
     let fresh = fresh_id(disk)?;
     let mut id = id.unwrap_or(fresh);
     let applied = if ours { applied_state.applied() } else { Position::START };
-    let mut healed = None;
+    let mut repaired = None;
     match fate {
         LogFate::Keep => {}
         LogFate::Refuse(why) => return Err(LogError::Damaged(why)),
@@ -64,19 +64,19 @@ pub(crate) fn recover(
         LogFate::Rewrite(rewrite) => {
             let is_lost = matches!(rewrite.from, RewriteSource::Remains(_));
             if is_lost {
-                // Another id: a table of the old log is not what this one holds, and is rebuilt.
+                // A new id: a table of the old log may contain what the new one lacks, so it is rebuilt.
                 id = fresh;
             }
             markers::mark_repair(disk)?;
             let repair = Repairer { disk, folder: &folder, applied_state, now, log: id };
             match rewrite.from {
-                RewriteSource::Frames => repair.use_remains(report.end, false)?,
-                RewriteSource::Table(position) => repair.use_table(position)?,
-                RewriteSource::Remains(_) => repair.use_remains(report.end, ours)?,
+                RewriteSource::Frames => repair.rewrite_from_remains(report.end, false)?,
+                RewriteSource::Table(position) => repair.rewrite_from_table(position)?,
+                RewriteSource::Remains(_) => repair.rewrite_from_remains(report.end, ours)?,
             }
-            let repaired = rewrite.report();
-            tracing::error!("{repaired}");
-            healed = Some(Healed { repaired, lost: is_lost });
+            let description = rewrite.report();
+            tracing::error!("{description}");
+            repaired = Some(Repaired { description, lost: is_lost });
             folder = folder::open_folder(shared, 0)?;
             report = scan::scan_folder(&folder, applied, &mut |_| {})?;
             if let Some(why) = report.broken.first() {
@@ -84,17 +84,17 @@ pub(crate) fn recover(
             }
         }
     }
-    adopt(disk, &folder, report, id, healed)
+    finish(disk, &folder, report, id, repaired)
 }
 
 fn fresh_id(disk: &dyn Disk) -> Result<u128, LogError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
-        .map_err(|e| io_error(disk, "", "cannot draw an id for")(std::io::Error::other(e)))?;
+        .map_err(|e| io_error(disk, "", "cannot generate an id for")(std::io::Error::other(e)))?;
     Ok(u128::from_le_bytes(bytes))
 }
 
-/// Begins a log on a disk without a segment and without a mark; otherwise does nothing.
+/// Begins a log on a disk without a segment and without a mark. Otherwise does nothing.
 pub(crate) fn begin_if_empty(disk: &dyn Disk, now: Timestamp) -> Result<(), LogError> {
     let names = disk.list().map_err(io_error(disk, "", "cannot list"))?;
     if names.iter().any(|name| name == MARK || Name::parse(name).is_some()) {
@@ -103,7 +103,7 @@ pub(crate) fn begin_if_empty(disk: &dyn Disk, now: Timestamp) -> Result<(), LogE
     begin(disk, fresh_id(disk)?, now)
 }
 
-/// The first segment of a new log.
+/// Creates the first segment of a new log.
 fn begin(disk: &dyn Disk, log: u128, now: Timestamp) -> Result<(), LogError> {
     let header = Header {
         kind: SegmentKind::Changes,
@@ -116,13 +116,13 @@ fn begin(disk: &dyn Disk, log: u128, now: Timestamp) -> Result<(), LogError> {
     Writer::create(disk, header).map(drop).map_err(|e| io_error(disk, "", "cannot begin a log in")(e.error))
 }
 
-/// Cuts the torn tail, tidies up, and hands over.
-fn adopt(
+/// Cuts the torn tail, removes stale files and the mark, and returns the log.
+fn finish(
     disk: &dyn Disk,
     folder: &FolderContents,
     report: ScanReport,
     id: u128,
-    healed: Option<Healed>,
+    repaired: Option<Repaired>,
 ) -> Result<Opened, LogError> {
     let Some(active) = report.segments.list.last() else {
         return Err(LogError::Damaged("the log has no segment".to_owned()));
@@ -136,16 +136,16 @@ fn adopt(
             offset = active.end,
             bytes = report.torn,
             position = %active.last,
-            "cut the torn end of the log: a write that a crash interrupted and nobody was last_errors of"
+            "cut the torn end of the log: a write that a crash interrupted and that was never acknowledged"
         );
     }
     file.set_size(active.end).map_err(io_error(disk, &name, "cannot cut"))?;
-    // Frames that a crash of the process left in the system's memory count from here on.
+    // Frames that a crashed process left in the page cache count from now on, so they must be durable.
     file.sync_data().map_err(io_error(disk, &name, "cannot sync"))?;
-    let ending = if healed.as_ref().is_some_and(|healed| healed.lost) { "damaged" } else { "replaced" };
+    let ending = if repaired.as_ref().is_some_and(|repaired| repaired.lost) { "damaged" } else { "replaced" };
     for stale in &folder.stale {
-        // After a compaction, all that they hold is in the snapshot. After a repair they are the only
-        // evidence, and what the repair misjudged can be taken from them.
+        // After a compaction the snapshot contains everything of the stale files. After a repair the stale
+        // files are the only evidence, and the only source for what the repair misjudged.
         if folder.is_repaired && !stale.ends_with(UNFINISHED) {
             markers::set_aside(disk, stale, ending)?;
         } else {
@@ -153,7 +153,8 @@ fn adopt(
         }
     }
     if folder.is_repaired {
-        // Behind the renames: cut off in between, the next start renames the rest.
+        // The marker is removed after the renames: after a crash in between, the next start renames the
+        // rest.
         disk.sync_dir().map_err(io_error(disk, "", "cannot sync"))?;
         markers::remove(disk, REPAIR)?;
     }
@@ -176,14 +177,14 @@ fn adopt(
         position: last,
         fingerprint,
         segments: report.segments,
-        repaired: healed.map(|healed| healed.repaired),
+        repaired: repaired.map(|repaired| repaired.description),
     })
 }
 
-/// A log that was written anew.
-struct Healed {
+/// A repair that was done.
+struct Repaired {
     /// Description of the repair.
-    repaired: String,
-    /// Whether something was lost.
+    description: String,
+    /// Whether data was lost.
     lost: bool,
 }

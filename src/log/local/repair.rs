@@ -1,7 +1,9 @@
-//! Writing a damaged log anew: from the table when it holds, or from whatever can be read.
+//! Rewrites a damaged log: from an intact table, or from everything that can be read.
 //!
-//! The new segment that goes on is durable before the snapshot appears, and the snapshot before
-//! the old files go: a crash in between leaves enough to do it again.
+//! 1. The new segment after the snapshot is durable before the snapshot has its name.
+//! 2. The snapshot is durable before the old files are removed.
+//!
+//! A crash in between leaves enough to repeat the repair.
 
 use std::sync::Arc;
 
@@ -14,8 +16,8 @@ use crate::log::frame::header_footer::{Header, SegmentKind, SegmentStats};
 use crate::log::frame::{self, RECORDS_BYTES};
 use crate::log::{AppliedState, Fingerprint, LogError, Position, Record};
 
-/// A snapshot is synced each time so much was written: one sync of gigabytes at the end would hold
-/// up the commits' own.
+/// A snapshot is synced after this number of bytes. A single sync of gigabytes at the end would delay the
+/// fsyncs of commits.
 const SYNC_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Writes a snapshot segment record by record.
@@ -31,7 +33,7 @@ pub(crate) struct SnapshotWriter<'a> {
 }
 
 impl<'a> SnapshotWriter<'a> {
-    /// An unfinished one. Its fingerprint is known only at the end.
+    /// Begins a snapshot under an unfinished name. Its fingerprint is set at the end.
     pub(crate) fn begin(
         disk: &'a dyn Disk,
         log: u128,
@@ -81,7 +83,7 @@ impl<'a> SnapshotWriter<'a> {
         io_error(self.disk, &self.writer.name().to_string(), "cannot write")
     }
 
-    /// Makes it durable, checks it by reading it back, and gives it its name.
+    /// Makes the snapshot durable, computes its crc from what is on disk, and gives the file its name.
     pub(crate) fn finish(mut self, fingerprint: Fingerprint) -> Result<Writer, LogError> {
         self.flush()?;
         let header = Header { fingerprint, ..self.writer.header };
@@ -100,45 +102,45 @@ impl<'a> SnapshotWriter<'a> {
 impl Drop for SnapshotWriter<'_> {
     fn drop(&mut self) {
         if !self.finished {
-            // It may have failed for want of the very space that it takes. What stays is removed
-            // at the next start.
+            // The write may have failed for lack of the space that the file takes. If it cannot be removed
+            // now, the next start removes it.
             self.writer.discard(self.disk);
         }
     }
 }
 
-/// What a repair writes with.
+/// The inputs of a repair.
 pub(crate) struct Repairer<'a> {
-    /// The folder.
     pub(crate) disk: &'a dyn Disk,
-    /// What is in it.
+    /// The contents of the folder.
     pub(crate) folder: &'a FolderContents,
     /// The table.
     pub(crate) applied_state: &'a Arc<dyn AppliedState>,
-    /// Now.
+    /// The time of the repair.
     pub(crate) now: Timestamp,
-    /// The id of the log to write.
+    /// The id of the new log.
     pub(crate) log: u128,
 }
 
 impl Repairer<'_> {
-    /// A snapshot of the table, which stands at `applied`, and the intact Changes after it.
-    pub(crate) fn use_table(&self, applied: Position) -> Result<(), LogError> {
+    /// Writes a snapshot of the table, which has applied `applied`, and a segment of the intact Changes
+    /// after it.
+    pub(crate) fn rewrite_from_table(&self, applied: Position) -> Result<(), LogError> {
         let mut fingerprint = Fingerprint::default();
         self.applied_state.each_record(&mut |record| {
             count(&mut fingerprint, &record);
             Ok(())
         })?;
-        self.go_on(applied, fingerprint)?;
+        self.write_successor(applied, fingerprint)?;
         let mut snapshot = self.snapshot(applied)?;
         self.applied_state.each_record(&mut |record| snapshot.add(record))?;
         snapshot.finish(fingerprint).map(drop)
     }
 
-    /// A snapshot of everything that can be read: intact frames, and the table's records if it is
-    /// of this log. The latest write of each key wins. `end` is at least as high as any position
-    /// that ever was.
-    pub(crate) fn use_remains(&self, end: Position, applied_state: bool) -> Result<(), LogError> {
+    /// Writes a snapshot of everything that can be read: intact frames, and the records of the table if it
+    /// belongs to this log. The last write of each key wins. `end` must not be below any position that ever
+    /// existed.
+    pub(crate) fn rewrite_from_remains(&self, end: Position, applied_state: bool) -> Result<(), LogError> {
         let mut writes = 0;
         let mut end = end;
         self.remains(applied_state, &mut |write| {
@@ -153,7 +155,7 @@ impl Repairer<'_> {
             live_records::each_live(writes, live_records::MAX_KEYS, &mut source, &mut |record| {
                 snapshot.add(record)
             })?;
-        self.go_on(end, fingerprint)?;
+        self.write_successor(end, fingerprint)?;
         snapshot.finish(fingerprint).map(drop)
     }
 
@@ -184,7 +186,7 @@ impl Repairer<'_> {
         let read = self.applied_state.each_record(&mut |Record { key, revision, value }| {
             each(Write { key: &key, revision, value: Some(&value) })
         });
-        // Records of a table that breaks in the middle are still better than none.
+        // Some records of a damaged table are better than none.
         read.or_else(|error| {
             tracing::error!(%error, "the table could not be read to its end");
             Ok(())
@@ -195,8 +197,8 @@ impl Repairer<'_> {
         SnapshotWriter::begin(self.disk, self.log, self.folder.sequence + 1, position, self.now)
     }
 
-    /// The segment after the snapshot: intact Changes after `position`, in order.
-    fn go_on(&self, position: Position, fingerprint: Fingerprint) -> Result<(), LogError> {
+    /// Writes the segment after the snapshot: the intact Changes after `position`, in order.
+    fn write_successor(&self, position: Position, fingerprint: Fingerprint) -> Result<(), LogError> {
         let header = Header {
             kind: SegmentKind::Changes,
             log: self.log,

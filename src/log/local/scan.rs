@@ -1,5 +1,5 @@
-//! What of a log folder can be read, and what is lost.
-//! It only reads and reports; [`crate::log::local::recovery`] decides what follows.
+//! Scans a log folder: finds what can be read and what is lost. This file only reads and reports;
+//! [`super::decision`] decides what follows.
 
 use std::collections::VecDeque;
 
@@ -11,34 +11,34 @@ use crate::log::frame::Frame;
 use crate::log::frame::header_footer::{HEADER_BYTES, SegmentKind, SegmentStats};
 use crate::log::{Change, Fingerprint, LogError, Position};
 
-/// Positions `.0` to `.1`, both included.
+/// A range of positions, both ends included.
 pub(crate) type Range = (Position, Position);
 
-/// A range in words.
+/// Returns a range in words.
 pub(crate) fn span((from, to): &Range) -> String {
     if from == to { format!("position {from}") } else { format!("positions {from} to {to}") }
 }
 
-/// The verdict over a folder.
+/// The result of a scan.
 #[derive(Debug, Default)]
 pub(crate) struct ScanReport {
-    /// The segments, as far as they can be read.
+    /// The readable segments.
     pub(crate) segments: Segments,
-    /// What is wrong, one sentence each. Empty: all is well.
+    /// What is wrong, one sentence each. Empty for a sound log.
     pub(crate) broken: Vec<String>,
     /// Positions that cannot be read.
     pub(crate) lost: Vec<Range>,
-    /// The last segment's file is missing, so positions after `end` may be lost.
+    /// Whether the file of the last segment is missing, so positions after `end` may be lost.
     pub(crate) open_end: bool,
     /// The last position that can be read or is known to have existed.
     pub(crate) end: Position,
-    /// Bytes after the last frame, which a crash left behind.
+    /// Bytes after the last frame, which a crash left.
     pub(crate) torn: u64,
-    /// The last Changes that were read, up to what the table has applied.
+    /// The last Changes that the scan read, up to the table's applied position.
     pub(crate) recent: RecentChanges,
-    /// The state of the last segment's writer.
+    /// Number of frames in the last segment, to continue its writer.
     pub(crate) frames: u64,
-    /// See [`ScanReport::frames`].
+    /// The crc32c of the last segment, to continue its writer.
     pub(crate) content: u32,
 }
 
@@ -47,12 +47,12 @@ pub(crate) struct ScanReport {
 /// cost nothing, and show the position of the fork.
 const COMPARED: usize = 16;
 
-/// The last Changes of a log up to the position of its table, for [`super::history`].
+/// The last Changes of a log up to the applied position of its table, to compare histories.
 #[derive(Debug, Default)]
 pub(crate) struct RecentChanges(VecDeque<Change>);
 
 impl RecentChanges {
-    /// Adds the next Change in order, and drops the oldest one if there are enough.
+    /// Adds the next Change in order. Drops the oldest one beyond the number to compare.
     pub(crate) fn push(&mut self, change: Change) {
         if self.0.len() == COMPARED {
             self.0.pop_front();
@@ -70,8 +70,8 @@ impl RecentChanges {
     }
 }
 
-/// Reads what must be read: the last segment, unsealed ones, and all with positions after `known`,
-/// which the table will want replayed.
+/// Reads what must be read: the last segment, unsealed segments, and all segments with positions after
+/// `known`, which the table will replay. Calls `tick` with the number of bytes it has read.
 pub(crate) fn scan_folder(
     folder: &FolderContents,
     known: Position,
@@ -80,7 +80,7 @@ pub(crate) fn scan_folder(
     let mut report = ScanReport::default();
     let count = folder.found.len();
     let ids = folder.found.iter().filter_map(|f| f.header.map(|h| h.log));
-    // Without any header the mark alone may tell that there was a log.
+    // Without any readable header, only the mark shows that there was a log.
     let id = ids.clone().next().or(folder.mark.map(|mark| mark.log)).unwrap_or_default();
     for (index, found) in folder.found.iter().enumerate() {
         if found.header.is_some_and(|h| h.log != id) {
@@ -104,7 +104,7 @@ pub(crate) fn scan_folder(
 }
 
 impl ScanReport {
-    /// Something outside the segments knows that the log reached `position`.
+    /// Reports damage if something outside the segments shows that the log reached `position`.
     pub(crate) fn must_reach(&mut self, position: Position, text: String) {
         if position > self.end {
             self.broken.push(text);
@@ -210,11 +210,12 @@ impl ScanReport {
                     })?;
             }
             if found.header.is_none() && scan.frames == 0 {
-                // Headers are durable before names, so this file once had one, and perhaps more.
+                // A header is durable before its file gets its name. So this file had a header, and perhaps
+                // frames.
                 self.open_end = true;
             }
             (self.frames, self.content) = (scan.frames, scan.content);
-            // A hole that hides no Change is passed over by readers, but not written after.
+            // Readers skip a hole that hides no Change, but nothing is written after one.
             if scan.holes {
                 self.broken.push(format!("{} has damaged bytes between its Changes", found.path));
             }
@@ -243,18 +244,18 @@ impl ScanReport {
 
 const FOOTER: u64 = crate::log::frame::header_footer::FOOTER_BYTES as u64;
 
-/// One segment of Changes, read through.
+/// The scan of one segment of Changes.
 struct Scan {
     state: ScanState,
-    /// Offset and positions of what is missing between Changes.
+    /// Offsets and positions of the missing Changes.
     gaps: Vec<(u64, Range)>,
     /// The state before the first gap.
     before_gap: Option<ScanState>,
-    /// What came after the first gap shows that positions up to this were synced.
+    /// The highest position that frames after the first gap prove to have been synced.
     synced: Position,
 }
 
-/// Where a scan stands.
+/// The state of a scan.
 #[derive(Clone, Copy)]
 struct ScanState {
     last: Position,
@@ -262,14 +263,14 @@ struct ScanState {
     stats: SegmentStats,
     frames: u64,
     content: u32,
-    /// After the last frame that counts.
+    /// The offset after the last frame that counts.
     end: u64,
-    /// Bad bytes stand between frames.
+    /// Whether there are damaged bytes between frames.
     holes: bool,
 }
 
 impl Scan {
-    /// Reads a segment whose Changes follow `before`.
+    /// Scans a segment whose Changes follow `before`.
     fn run(
         found: &FoundSegment,
         before: Position,
@@ -301,7 +302,8 @@ impl Scan {
                     }
                 }
                 FrameStep::Frame(raw) => {
-                    // What is intact but unreadable, a newer Waypost's, must not be cut or skipped.
+                    // An intact frame that cannot be decoded comes from a newer Waypost. It must not be cut
+                    // or skipped.
                     let frame = segment::decode(&raw, &found.path)?;
                     if raw.position > found.limit.unwrap_or(Position(u64::MAX)) {
                         break;
@@ -321,11 +323,11 @@ impl Scan {
         Ok(scan)
     }
 
-    /// Takes in an intact frame. `expected` is where it should have been.
+    /// Counts an intact frame. `expected` is the offset where it should begin.
     fn take(&mut self, frame: &Frame, position: Position, expected: u64, offset: u64) {
         let (missing_to, synced) = match frame {
             Frame::Change(_, durable) => (Position(position.0.saturating_sub(1)), *durable),
-            // Written with the last Changes of a group, so no proof that those were synced.
+            // A checkpoint is written with the last Changes of a group, so it does not prove their sync.
             Frame::Checkpoint(_) => (position, Position::START),
             Frame::CleanClose(_) => (position, position),
             Frame::Records(_) => (Position::START, Position::START),
@@ -352,8 +354,9 @@ impl Scan {
         }
     }
 
-    /// A power cut may keep any part of the last group of frames. A gap is such a torn group when
-    /// nothing after it was written later than the group, for a later one waits for the sync.
+    /// Reverts to the state before the first gap if the gap is a torn write. A power cut may keep any part
+    /// of the last group of frames. Later groups wait for the sync of that group, so a gap is torn if
+    /// nothing after it was written later than the group.
     fn cut_torn_group(&mut self) {
         if let Some(before) = self.before_gap
             && self.synced <= before.last

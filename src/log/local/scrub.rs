@@ -1,6 +1,5 @@
-//! Reading sealed segments through in search of damage, before anybody needs what they hold.
-//!
-//! In steps, so that the thread that does it can do other things too, and the disk hardly notices.
+//! Reads sealed segments to find damage before a reader needs them. It reads in steps, so that its thread
+//! can do other work in between and the load on the disk is low.
 
 use std::sync::atomic::Ordering;
 
@@ -11,20 +10,21 @@ use super::{compact, folder};
 use crate::log::LogError;
 use crate::log::frame::header_footer::Footer;
 
-/// Where the search stands.
+/// The progress of a scrub.
 #[derive(Debug, Default)]
 pub(crate) struct Scrub {
-    /// Where the next segment is looked for.
+    /// The sequence to continue at.
     sequence: u64,
-    /// The segment being read. A snapshot shares its number with one that it replaced.
+    /// The segment that is read. Its name includes the kind, because a snapshot has the number of a segment
+    /// that it replaced.
     reading: Option<Name>,
-    /// Bytes of it read so far, and their crc.
+    /// Bytes of the segment that were read, and their crc.
     offset: u64,
     crc: u32,
 }
 
 impl Scrub {
-    /// Reads `bytes` more. True when the last segment came to its end.
+    /// Reads up to `bytes` more. Returns `true` when all segments are done.
     pub(crate) fn step(&mut self, shared: &Shared, bytes: u64) -> bool {
         let segment = {
             let segments = shared.source.segments.lock();
@@ -42,7 +42,7 @@ impl Scrub {
         }
         let to = footer.length.min(self.offset.saturating_add(bytes.max(1)));
         let read = self.advance(&segment, &footer, to);
-        // A compaction may have removed the segment since it was looked up.
+        // A compaction may have removed the segment during the read; that is no damage.
         let is_gone = !shared.source.segments.lock().contains(segment.name());
         let intact = is_gone || matches!(read, Ok(true));
         if !intact {
@@ -54,7 +54,7 @@ impl Scrub {
         false
     }
 
-    /// False when what is read now shows damage.
+    /// Reads on to the offset `to`. Returns `false` if the segment is damaged.
     fn advance(&mut self, segment: &Segment, footer: &Footer, to: u64) -> Result<bool, LogError> {
         let cannot_read = |e| segment.cannot_read(e);
         let file = segment.open()?;
@@ -69,21 +69,21 @@ impl Scrub {
     }
 }
 
-/// Says it loudly, and puts the table's records in the place of the damaged ones if it can.
+/// Logs the damage, and rewrites the damaged segments from the table if possible.
 fn report(shared: &Shared, segment: &Segment, error: Option<LogError>) {
     match error {
-        Some(error) => tracing::error!(%error, "a sealed log segment cannot be read"),
+        Some(error) => tracing::error!(%error, "cannot read a sealed log segment"),
         None => {
             tracing::error!(file = %segment.path, last = %segment.last, "a sealed log segment is damaged");
         }
     }
     shared.gauges.damaged_segments.fetch_add(1, Ordering::Relaxed);
-    match compact::heal(shared) {
+    match compact::repair_from_table(shared) {
         Ok(true) => {}
         Ok(false) => tracing::error!(
             file = %segment.path,
-            "the table cannot stand in for it now: keep a backup of the table before the server stops"
+            "the table cannot replace the segment now: back up the table before the server stops"
         ),
-        Err(error) => tracing::error!(%error, "could not write the log anew from the table"),
+        Err(error) => tracing::error!(%error, "could not rewrite the log from the table"),
     }
 }

@@ -1,8 +1,8 @@
-//! One segment file: its name, writing frames to its end, reading frames in order, and finding the
-//! next intact frame after damage.
+//! A segment file: its name, a writer that appends frames, a reader of frames in order, and the search for
+//! the next intact frame behind damage.
 //!
-//! Reading promises that a frame it yields is byte for byte what was written; it never decides
-//! what a missing one means.
+//! A frame that the reader returns is byte for byte what was written. Callers decide what a missing frame
+//! means.
 
 use std::fmt;
 use std::io;
@@ -17,29 +17,28 @@ use crate::log::frame::header_footer::{
 use crate::log::frame::{self, FRAME_HEADER, Frame, FrameHead, MAGIC, MAX_PAYLOAD};
 use crate::log::{Fingerprint, LogError, Position};
 
-/// How much is read at once: large enough for the disk, and a frame seldom straddles two reads.
+/// Number of bytes that are read at once: large enough for the disk, and few frames straddle two reads.
 const READ_BYTES: usize = 256 * 1024;
 
-/// By how much a file is made longer than what it holds, before it has to be: a sync whose write
-/// leaves the length as it is needs not write the file system's journal, and takes two thirds of the
-/// time. Zeros that are there after a crash are not last errors of: [`disk::written_behind`](crate::log::local::disk::written_behind).
+/// By how much a file is extended before its frames need it. A sync of a write that leaves the length
+/// unchanged does not write the file system's journal, and takes two thirds of the time. Zeros behind the
+/// last frame are therefore no damage: see [`disk::written_behind`](super::disk::written_behind).
 const ROOM_BYTES: u64 = 64 * 1024;
 
-/// Ends the name of a file that is not finished; such files are removed at the start.
+/// Suffix of unfinished files. The start removes them.
 pub(crate) const UNFINISHED: &str = ".tmp";
 
-/// A segment's file name: its place among the segments, and what it holds. A snapshot takes the
-/// place of all segments up to its own number.
+/// The name of a segment file. A snapshot replaces all segments up to its own number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name {
-    /// Its place.
+    /// The number of the segment, which orders segments.
     pub(crate) sequence: u64,
-    /// What it holds.
+    /// The content of the segment.
     pub(crate) kind: SegmentKind,
 }
 
 impl Name {
-    /// `None` for a file that is no segment.
+    /// Parses a file name. Returns `None` if the file is no segment.
     pub(crate) fn parse(text: &str) -> Option<Name> {
         let (number, extension) = text.split_once('.')?;
         let kind = match extension {
@@ -62,7 +61,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// Wraps a failure of the system.
+/// Wraps an error of the system.
 pub(crate) fn io_error(
     disk: &dyn Disk,
     name: &str,
@@ -72,30 +71,28 @@ pub(crate) fn io_error(
     move |source| LogError::Io { what, path, source }
 }
 
-/// A file that frames are appended to.
+/// Appends frames to a segment file.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
-    /// The file.
     pub(crate) file: Arc<dyn DiskFile>,
-    /// Its header.
     pub(crate) header: Header,
-    /// Where the next frame goes.
+    /// The offset of the next frame.
     pub(crate) end: u64,
-    /// crc32c of all before that.
+    /// The crc32c of all bytes before `end`.
     pub(crate) content: u32,
-    /// Frames so far.
+    /// Number of frames.
     pub(crate) frames: u64,
-    /// What they hold.
+    /// What the frames contain.
     pub(crate) stats: SegmentStats,
-    /// The file's length: see [`ROOM_BYTES`].
+    /// The length of the file, which may exceed `end`: see [`ROOM_BYTES`].
     pub(crate) room: u64,
 }
 
 impl Writer {
-    /// A new segment under its own name, durable with its header. It appears whole or not at all.
+    /// Creates a segment under its own name, durable with its header. The file appears whole or not at all.
     pub(crate) fn create(disk: &dyn Disk, header: Header) -> Result<Writer, NotCreated> {
         let unnamed = |error| {
-            // Removed at the next start if not now.
+            // If it cannot be removed now, the next start removes it.
             drop(disk.remove(&unfinished(&header)));
             NotCreated { error, named: false }
         };
@@ -105,7 +102,7 @@ impl Writer {
         Ok(writer)
     }
 
-    /// A new segment under an unfinished name, nothing of it durable.
+    /// Creates a segment under an unfinished name. Nothing of it is durable yet.
     pub(crate) fn begin(disk: &dyn Disk, header: Header) -> io::Result<Writer> {
         let file = disk.create(&unfinished(&header))?;
         let bytes = header.encode();
@@ -121,23 +118,23 @@ impl Writer {
         })
     }
 
-    /// Gives it its own name. What it holds must be durable.
+    /// Gives the file its own name, durably. Its content must be durable already.
     pub(crate) fn publish(&self, disk: &dyn Disk) -> io::Result<()> {
         disk.rename(&unfinished(&self.header), &self.name().to_string())?;
         disk.sync_dir()
     }
 
-    /// Removes it, if it has no name of its own yet.
+    /// Removes the file if it still has its unfinished name.
     pub(crate) fn discard(&self, disk: &dyn Disk) {
         drop(disk.remove(&unfinished(&self.header)));
     }
 
-    /// Its name.
+    /// Returns the name of the segment.
     pub(crate) fn name(&self) -> Name {
         Name { sequence: self.header.sequence, kind: self.header.kind }
     }
 
-    /// Writes whole frames. After an error the file's end is not known; [`Writer::cut`] restores
+    /// Appends whole frames. After an error the end of the file is unknown until [`Writer::cut`] restores
     /// it.
     pub(crate) fn append(&mut self, bytes: &[u8], frames: u64, stats: SegmentStats) -> io::Result<()> {
         let end = self.end + bytes.len() as u64;
@@ -153,20 +150,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Cuts off what is behind the last frame: unused room, and what a failed append left.
+    /// Cuts the file after the last frame: removes spare room and the remains of a failed append.
     pub(crate) fn trim(&mut self) -> io::Result<()> {
         self.file.set_size(self.end)?;
         self.room = self.end;
         Ok(())
     }
 
-    /// Removes what a failed append left behind, durably.
+    /// Removes the remains of a failed append, durably.
     pub(crate) fn cut(&mut self) -> io::Result<()> {
         self.trim()?;
         self.file.sync_data()
     }
 
-    /// Writes the footer durably; no frame may follow.
+    /// Writes the footer durably. No frame may follow.
     pub(crate) fn seal(&mut self, last: Position, fingerprint: Fingerprint) -> io::Result<Footer> {
         self.trim()?;
         let footer = Footer {
@@ -184,13 +181,12 @@ impl Writer {
     }
 }
 
-/// A segment could not be begun.
+/// The error of [`Writer::create`].
 #[derive(Debug)]
 pub(crate) struct NotCreated {
-    /// Why.
     pub(crate) error: io::Error,
-    /// It may have its name all the same: its header then tells a restart to ignore what older
-    /// segments hold past its beginning, so nothing may be written there any more.
+    /// Whether the file may have its name nevertheless. Its header would make a restart ignore higher
+    /// positions in older segments, so nothing may be written to those any more.
     pub(crate) named: bool,
 }
 
@@ -198,14 +194,14 @@ fn unfinished(header: &Header) -> String {
     format!("{}{UNFINISHED}", Name { sequence: header.sequence, kind: header.kind })
 }
 
-/// Reads a segment's header.
+/// Reads the header of a segment.
 pub(crate) fn read_header(file: &dyn DiskFile) -> io::Result<Result<Header, BadHeader>> {
     let mut bytes = [0; HEADER_BYTES];
     let read = read_full(file, &mut bytes, 0)?;
     Ok(Header::decode(&bytes[..read]))
 }
 
-/// Reads a segment's footer; `None` when it is not sealed, or the footer is damaged.
+/// Reads the footer of a segment. Returns `None` if the segment is not sealed, or if the footer is damaged.
 pub(crate) fn read_footer(file: &dyn DiskFile, sequence: u64) -> io::Result<Option<Footer>> {
     let Some(start) = file.size()?.checked_sub(FOOTER_BYTES as u64) else { return Ok(None) };
     let mut bytes = [0; FOOTER_BYTES];
@@ -214,25 +210,25 @@ pub(crate) fn read_footer(file: &dyn DiskFile, sequence: u64) -> io::Result<Opti
     Ok(footer.filter(|f| f.sequence == sequence && f.length == start))
 }
 
-/// An intact frame, not yet decoded.
+/// An intact frame that is not decoded yet.
 #[derive(Clone, Debug)]
 pub(crate) struct RawFrame {
-    /// Where it starts.
+    /// The offset of the frame.
     pub(crate) offset: u64,
-    /// Its bytes on disk.
+    /// The size of the frame on disk.
     pub(crate) size: u64,
-    /// Its position.
+    /// The position in its head.
     pub(crate) position: Position,
-    /// What it holds.
+    /// The encoded content.
     pub(crate) payload: Bytes,
 }
 
-/// What stands at the reader's place.
+/// The result of [`Frames::step`].
 #[derive(Debug)]
 pub(crate) enum FrameStep {
-    /// A frame; the reader is past it.
+    /// A frame. The reader is behind it now.
     Frame(RawFrame),
-    /// No frame, though the end is not reached; the reader stays.
+    /// Damaged bytes before the end. The reader does not move.
     Bad,
     /// The end.
     End,
@@ -242,19 +238,19 @@ pub(crate) enum FrameStep {
 #[derive(Debug)]
 pub(crate) struct Frames {
     file: Arc<dyn DiskFile>,
-    /// Where the next frame is expected.
+    /// The offset of the next frame.
     pub(crate) offset: u64,
-    /// Where reading ends.
+    /// The offset where reading ends.
     pub(crate) end: u64,
     buffer: Vec<u8>,
-    /// The place of the buffer's first byte in the file.
+    /// The offset of the buffer's first byte in the file.
     start: u64,
-    /// crc32c of everything from the start of the file to `offset`, if reading began there.
+    /// The crc32c of the file up to `offset`, if no frame was skipped.
     pub(crate) content: u32,
 }
 
 impl Frames {
-    /// Reads the frames between the header and `end`.
+    /// Creates a reader of the frames between the header and `end`.
     pub(crate) fn new(file: Arc<dyn DiskFile>, end: u64) -> io::Result<Frames> {
         let mut frames = Frames { file, offset: 0, end, buffer: Vec::new(), start: 0, content: 0 };
         let header = frames.peek(HEADER_BYTES)?;
@@ -263,12 +259,12 @@ impl Frames {
         Ok(frames)
     }
 
-    /// The next frame.
+    /// Reads the next frame.
     pub(crate) fn step(&mut self) -> io::Result<FrameStep> {
         let (offset, end, content) = (self.offset, self.end, self.content);
         let head = self.peek(FRAME_HEADER)?;
         if head.is_empty() {
-            // A file that ends before it should was cut.
+            // A file that ends before `end` was cut.
             return Ok(if offset >= end { FrameStep::End } else { FrameStep::Bad });
         }
         let Some(head) = FrameHead::parse(head) else { return Ok(FrameStep::Bad) };
@@ -289,16 +285,16 @@ impl Frames {
         Ok(FrameStep::Frame(raw))
     }
 
-    /// After [`FrameStep::Bad`]: moves to the next intact frame. False when there is none.
+    /// Moves from damaged bytes to the next intact frame. Returns `false` if there is none.
     pub(crate) fn resync(&mut self) -> io::Result<bool> {
         let bad = self.offset;
         self.offset += 1;
         loop {
-            // The whole of a largest frame, so that a candidate is judged without a second read.
+            // The window fits the largest frame, so a candidate needs no second read.
             let left = self.end.saturating_sub(self.offset);
             let window = self.peek(READ_BYTES.max(FRAME_HEADER + MAX_PAYLOAD))?;
             let Some(at) = window.windows(MAGIC.len()).position(|bytes| bytes == MAGIC) else {
-                // A magic may straddle the windows' border.
+                // A magic may straddle the border of two windows.
                 let skip = window.len().saturating_sub(MAGIC.len() - 1);
                 if skip == 0 || window.len() as u64 >= left {
                     self.offset = bad;
@@ -320,7 +316,7 @@ impl Frames {
         }
     }
 
-    /// Up to `length` bytes from the reader's place; fewer only at the end.
+    /// Returns up to `length` bytes from the reader's offset; fewer only at the end.
     fn peek(&mut self, length: usize) -> io::Result<&[u8]> {
         let left = self.end.saturating_sub(self.offset);
         let length = length.min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -345,8 +341,8 @@ impl Frames {
     }
 }
 
-/// Decodes a frame whose checksum was right. What cannot be decoded then is no damage of the
-/// disk's making, and no second copy heals it.
+/// Decodes a frame whose checksum matched. A decoding error is then no damage of the disk, and a second
+/// copy would not help.
 pub(crate) fn decode(raw: &RawFrame, path: &str) -> Result<Frame, LogError> {
     frame::decode(raw.position, &raw.payload).map_err(|why| {
         LogError::Damaged(format!(

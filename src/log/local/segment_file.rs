@@ -1,7 +1,7 @@
 //! The file of a segment, open only while it is read.
 //!
-//! A log of 64 GB has a thousand segments, so a descriptor held by each would grow with the data until
-//! `accept` found none. The descriptors of a log are its writer's and one for each reader at work.
+//! A log of 64 GB has a thousand segments. Descriptors that stay open would grow with the data until
+//! `accept` found none. The log has one descriptor for its writer and one for each active reader.
 
 use std::io;
 use std::sync::Arc;
@@ -9,24 +9,23 @@ use std::sync::Arc;
 use super::disk::{Disk, DiskFile};
 use super::segment::Name;
 
-/// Names a segment's file and opens it on demand.
+/// The name of a segment's file, which is opened on demand.
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentFile {
     disk: Arc<dyn Disk>,
     name: Name,
-    /// The open file, where another process may remove the name at any moment: see
-    /// [`SegmentFile::pin`].
+    /// The open file, if another process may remove the name at any moment. See [`SegmentFile::pin`].
     pinned: Option<Arc<dyn DiskFile>>,
 }
 
 impl SegmentFile {
-    /// Refers to the file of this name, which need not be open.
+    /// Creates a reference to the file of this name. Does not open it.
     pub(crate) fn new(disk: &Arc<dyn Disk>, name: Name) -> SegmentFile {
         SegmentFile { disk: Arc::clone(disk), name, pinned: None }
     }
 
-    /// Returns the file, open. The caller closes it by dropping the last handle, and reads on from it
-    /// when compaction removes the name. Fails with `NotFound` once the name is removed.
+    /// Returns the open file. It stays readable after compaction removes the name, and closes when the last
+    /// handle is dropped. Fails with `NotFound` if the name is removed.
     pub(crate) fn open(&self) -> io::Result<Arc<dyn DiskFile>> {
         match &self.pinned {
             Some(file) => Ok(Arc::clone(file)),

@@ -1,8 +1,7 @@
-//! The segments of a log in order, and reading Changes and records across them.
+//! The segments of a log in order, and readers of Changes and records across them.
 //!
-//! Readers here are strict: they yield everything up to where they were last errors the log reaches, in
-//! order and without gaps, or fail naming file, offset and positions. A spot of damage that hides
-//! no Change (a checkpoint, bytes after the last frame) is passed over.
+//! Readers return everything up to the known end of the log, in order and without gaps, or fail with file,
+//! offset and positions. Damage that hides no Change (a checkpoint, bytes after the last frame) is skipped.
 
 use std::io;
 use std::sync::Arc;
@@ -14,49 +13,48 @@ use crate::log::frame::Frame;
 use crate::log::frame::header_footer::{Footer, Header, SegmentKind, SegmentStats};
 use crate::log::{Change, Fingerprint, LogError, Position, Record, SnapshotReader};
 
-/// A segment that is part of the log.
+/// A segment of the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
-    /// Its file, opened by each reader.
+    /// The file. Each reader opens it.
     pub(crate) file: SegmentFile,
-    /// Its path, for messages.
+    /// The path, for messages.
     pub(crate) path: String,
-    /// Its header.
     pub(crate) header: Header,
-    /// Its last position that counts; later ones in it never happened.
+    /// The last position that counts. Higher positions in the segment never happened.
     pub(crate) last: Position,
-    /// Where its frames end.
+    /// The offset after the last frame.
     pub(crate) end: u64,
-    /// The fingerprint after its last position.
+    /// The fingerprint after the last position.
     pub(crate) fingerprint: Fingerprint,
-    /// What its frames hold.
+    /// What the frames contain.
     pub(crate) stats: SegmentStats,
-    /// Its footer, once it has one.
+    /// The footer of a sealed segment.
     pub(crate) footer: Option<Footer>,
 }
 
 impl Segment {
-    /// Its name.
+    /// Returns the name of the file.
     pub(crate) fn name(&self) -> Name {
         Name { sequence: self.header.sequence, kind: self.header.kind }
     }
 
-    /// Wraps a failure to read it.
+    /// Wraps an error of reading the segment.
     pub(crate) fn cannot_read(&self, source: io::Error) -> LogError {
         LogError::Io { what: "cannot read", path: self.path.clone(), source }
     }
 
-    /// Returns its file, open.
+    /// Returns the open file.
     pub(crate) fn open(&self) -> Result<Arc<dyn DiskFile>, LogError> {
         self.file.open().map_err(|e| self.cannot_read(e))
     }
 
-    /// A reader of its frames, which holds the file open until it is dropped.
+    /// Returns a reader of the frames, which keeps the file open until it is dropped.
     pub(crate) fn frames(&self) -> Result<Frames, LogError> {
         Frames::new(self.open()?, self.end).map_err(|e| self.cannot_read(e))
     }
 
-    /// Says that positions after `last` cannot be read at `offset`.
+    /// Returns the error that positions after `last` cannot be read at `offset`.
     pub(crate) fn damaged(&self, offset: u64, last: Position) -> LogError {
         LogError::Damaged(format!(
             "{} is damaged at byte {offset}: after position {last} it cannot be read up to {}",
@@ -65,43 +63,42 @@ impl Segment {
     }
 }
 
-/// All segments, oldest first. A snapshot can only be the first.
+/// All segments, oldest first. Only the first one can be a snapshot.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Segments {
-    /// The segments.
     pub(crate) list: Vec<Segment>,
 }
 
 impl Segments {
-    /// The position of the snapshot that it starts with; 0 without one.
+    /// Returns the position of the snapshot that the log begins with; 0 without a snapshot.
     pub(crate) fn base(&self) -> Position {
         self.list.first().map_or(Position::START, |segment| segment.header.before)
     }
 
-    /// The snapshot that it starts with.
+    /// Returns the snapshot that the log begins with.
     pub(crate) fn snapshot(&self) -> Option<&Segment> {
         self.list.first().filter(|segment| segment.header.kind == SegmentKind::Snapshot)
     }
 
-    /// Where a Change stands.
+    /// Returns the segment that contains a position.
     pub(crate) fn find(&self, position: Position) -> Option<&Segment> {
         let holds = |s: &&Segment| s.header.before < position && position <= s.last;
         self.list.iter().find(holds)
     }
 
-    /// Whether a segment of this name is part of the log: once it is not, compaction removes its file.
+    /// Returns whether a segment of this name is part of the log. Compaction removes the files of others.
     pub(crate) fn contains(&self, name: Name) -> bool {
         self.list.iter().any(|segment| segment.name() == name)
     }
 
-    /// Bytes of all segments.
+    /// Returns the bytes of all segments.
     pub(crate) fn bytes(&self) -> u64 {
         let footer =
             |s: &Segment| s.footer.map_or(0, |_| crate::log::frame::header_footer::FOOTER_BYTES as u64);
         self.list.iter().map(|segment| segment.end + footer(segment)).sum()
     }
 
-    /// What all segments hold.
+    /// Returns what all segments contain.
     pub(crate) fn stats(&self) -> SegmentStats {
         let mut stats = SegmentStats::default();
         for segment in &self.list {
@@ -111,37 +108,37 @@ impl Segments {
     }
 }
 
-/// Reads the Changes of one segment in order, with their manifests.
+/// Reads the Changes of one segment in order, with their fingerprints.
 #[derive(Debug)]
 pub(crate) struct Changes {
     segment: Segment,
     frames: Frames,
-    /// The last position read, and the fingerprint there.
+    /// The last position that was read, and the fingerprint there.
     last: Position,
     fingerprint: Fingerprint,
 }
 
 impl Changes {
-    /// From its first.
+    /// Creates a reader that begins at the first Change.
     pub(crate) fn new(segment: &Segment) -> Result<Changes, LogError> {
         let frames = segment.frames()?;
         let header = segment.header;
         Ok(Changes { segment: segment.clone(), frames, last: header.before, fingerprint: header.fingerprint })
     }
 
-    /// The segment being read.
+    /// Returns the sequence of the segment.
     pub(crate) fn sequence(&self) -> u64 {
         self.segment.header.sequence
     }
 
-    /// The segment has grown.
+    /// Extends the reader to the current end of the segment.
     pub(crate) fn extend(&mut self, segment: &Segment) {
         self.segment.last = segment.last;
         self.segment.end = segment.end;
         self.frames.end = segment.end;
     }
 
-    /// The next Change; `None` after the last that counts.
+    /// Returns the next Change; `None` after the last one that counts.
     pub(crate) fn next(&mut self) -> Result<Option<Change>, LogError> {
         while self.last < self.segment.last {
             let place = self.frames.offset;
@@ -177,7 +174,8 @@ impl Changes {
         Ok(None)
     }
 
-    /// A wrong fingerprint loses no record: it is last errors, and the next compaction puts it right.
+    /// Compares a checkpoint. A wrong fingerprint loses no record, so it is only logged; the next
+    /// compaction corrects it.
     fn checkpoint(&self, stored: Fingerprint, position: Position, offset: u64) {
         if position == self.last && stored != self.fingerprint {
             tracing::error!(
@@ -201,7 +199,7 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// From its first.
+    /// Creates a reader that begins at the first record.
     pub(crate) fn new(segment: &Segment) -> Result<Records, LogError> {
         let frames = segment.frames()?;
         Ok(Records { segment: segment.clone(), frames, piece: Vec::new().into_iter() })

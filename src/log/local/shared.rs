@@ -1,4 +1,4 @@
-//! What the log's threads share: the segments, the queue of work, the counters.
+//! What the threads of the log share: segments, work queue and gauges.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,23 +17,23 @@ use crate::clock::{Clock, Timestamp};
 use crate::log::{AppliedState, CommitCallback, CommitError, Fingerprint, Position, Proposal};
 use crate::settings::BadSetting;
 
-/// Bytes of proposals that may wait. Each is held by a client that waits too; past this they are
-/// refused at once, so that a slow disk costs bounded memory.
+/// Limit for the bytes of queued proposals. A client waits for each of them. Beyond the limit proposals are
+/// rejected at once, so a slow disk costs bounded memory.
 const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 
-/// What can be set about the log.
+/// The settings of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// A segment is sealed at this size. The start reads the last segment whole, so it bounds the
-    /// start.
+    /// A segment is sealed at this size. The start reads the last segment whole, so the size also bounds
+    /// the start.
     pub segment_bytes: u64,
-    /// The log is compacted above this size, when more than half of it is dead.
+    /// The log is compacted above this size, once more than half of it is dead.
     pub compact_above: u64,
-    /// How fast sealed segments are read through in search of damage, in bytes per second; 0
-    /// turns it off.
+    /// How fast scrubbing reads sealed segments, in bytes per second; 0 turns scrubbing off.
     pub scrub_rate: u64,
-    /// Go on without what damage made unreadable (`serve --accept-loss`); never from a file.
+    /// Whether to start without the data that damage made unreadable (`serve --accept-loss`). Never read
+    /// from a file.
     #[serde(skip)]
     pub accept_loss: bool,
 }
@@ -43,7 +43,7 @@ impl Default for Settings {
         Settings {
             segment_bytes: 64 * 1024 * 1024,
             compact_above: 64 * 1024 * 1024,
-            // 3 GB in an hour: a disk's thousandth.
+            // 3 GB per hour, a thousandth of what a disk reads.
             scrub_rate: 1024 * 1024,
             accept_loss: false,
         }
@@ -51,7 +51,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Every rule about a value that has the right type.
+    /// Checks all rules for values of the right type.
     pub fn check(&self) -> Result<(), BadSetting> {
         let rule = "must be from 1048576 to 1073741824";
         if !(1 << 20..=1 << 30).contains(&self.segment_bytes) {
@@ -64,32 +64,31 @@ impl Settings {
     }
 }
 
-/// Everything that outlives one call.
+/// The state that all threads of the log share.
 pub(crate) struct Shared {
-    /// The folder.
+    /// The folder of the log.
     pub(crate) disk: Arc<dyn Disk>,
-    /// What was set.
     pub(crate) settings: Settings,
-    /// Dates Changes and segments.
+    /// The source of the times of Changes and segments.
     pub(crate) clock: Clock,
     /// The table.
     pub(crate) applied_state: Arc<dyn AppliedState>,
-    /// The full-disk guard.
+    /// The guard against a full disk.
     pub(crate) space: Arc<DiskGuard>,
-    /// Which log this is.
+    /// The id of the log.
     pub(crate) id: u128,
     /// The segments and the durable end.
     pub(crate) source: Arc<DurableLog>,
-    /// What the committer is to do.
+    /// Work for the committer.
     pub(crate) queue: WorkQueue,
-    /// For `/metrics`.
+    /// The numbers behind `/metrics`.
     pub(crate) gauges: Gauges,
-    /// One compaction, healing or scrub at a time.
+    /// Held during a compaction or a repair: each replaces segments, so only one may run at a time.
     pub(crate) maintenance: Mutex<()>,
 }
 
 impl Shared {
-    /// How far the table has come in *this* log.
+    /// Returns the position that the table has applied, or 0 if the table belongs to another log.
     pub(crate) fn applied(&self) -> Position {
         if self.applied_state.log_id() == Some(self.id) {
             self.applied_state.applied()
@@ -98,45 +97,44 @@ impl Shared {
         }
     }
 
-    /// Whether the threads are to stop.
+    /// Returns whether the threads must stop.
     pub(crate) fn stopping(&self) -> bool {
         self.queue.is_ending.load(Ordering::Relaxed)
     }
 }
 
-/// Numbers that only grow, and the last words of failures.
+/// Counters, and the texts of the last failures.
 #[derive(Debug, Default)]
 pub(crate) struct Gauges {
-    /// fsyncs that succeeded.
+    /// Number of fsyncs that succeeded.
     pub(crate) syncs: AtomicU64,
-    /// fsyncs that failed.
+    /// Number of fsyncs that failed.
     pub(crate) failed_syncs: AtomicU64,
-    /// Whether the last write was refused for want of space.
+    /// Whether the last write was rejected because the disk was full.
     pub(crate) disk_full: AtomicBool,
-    /// Segments that scrubbing found damaged.
+    /// Number of segments that scrubbing found damaged.
     pub(crate) damaged_segments: AtomicU64,
-    /// What is last errors in words.
+    /// Texts and times of the last events.
     pub(crate) last_errors: Mutex<LastErrors>,
 }
 
 /// See [`Gauges::last_errors`].
 #[derive(Debug, Default)]
 pub(crate) struct LastErrors {
-    /// The last failed fsync's error.
+    /// The error of the last failed fsync.
     pub(crate) sync_error: Option<String>,
-    /// What was repaired.
+    /// Description of the last repair.
     pub(crate) repaired: Option<String>,
-    /// When scrubbing last came through.
+    /// When scrubbing last finished all segments.
     pub(crate) last_scrub: Option<Timestamp>,
 }
 
-/// A proposal and who waits for it.
+/// A proposal and its callback.
 pub(crate) struct Request {
-    /// What is proposed.
     pub(crate) proposal: Proposal,
-    /// Takes the answer.
+    /// Called with the result.
     pub(crate) callback: CommitCallback,
-    /// What it will take on disk, more or less.
+    /// Estimated bytes on disk.
     pub(crate) bytes: usize,
 }
 
@@ -149,33 +147,33 @@ impl fmt::Debug for Request {
 /// Work for the committer.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// A proposal.
+    /// Commit a proposal.
     Commit(Request),
-    /// Begin a new segment, so that all there is now can be compacted.
+    /// Begin a new segment, so that everything before it can be compacted.
     Roll(oneshot::Sender<Result<(), CommitError>>),
-    /// The fingerprint was computed anew and differs: what to add to it.
+    /// Correct the fingerprint by this difference: a compaction computed another one.
     Correct(Fingerprint),
 }
 
 /// How the log stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CloseMode {
-    /// It does not.
+    /// The log does not stop.
     Open,
-    /// In order: what waits is finished, and the clean close written.
+    /// A clean stop: queued proposals are finished, and the clean close is written.
     Closing,
-    /// As if the power went: nothing more is written.
+    /// A stop like a crash: nothing more is written.
     Dropped,
 }
 
-/// The committer's queue.
+/// The queue of the committer.
 #[derive(Debug)]
 pub(crate) struct WorkQueue {
-    /// Held to push and to take, never across I/O.
+    /// Locked to push and to take, never across I/O: callers on runtime threads push.
     state: Mutex<QueueState>,
     ready: Condvar,
     ended: Condvar,
-    /// Some ending was asked for; read without the lock in long loops.
+    /// Whether a stop was requested. A copy of `QueueState::mode` that long loops read without the lock.
     is_ending: AtomicBool,
 }
 
@@ -187,7 +185,7 @@ struct QueueState {
 }
 
 impl WorkQueue {
-    /// An empty one.
+    /// Creates an empty queue.
     pub(crate) fn new() -> WorkQueue {
         let state = QueueState { works: VecDeque::new(), bytes: 0, mode: CloseMode::Open };
         WorkQueue {
@@ -198,7 +196,7 @@ impl WorkQueue {
         }
     }
 
-    /// Hands in work, or gives it back with the reason.
+    /// Queues work. Returns the work and the reason if the queue rejects it.
     pub(crate) fn push(&self, work: Work) -> Result<(), Box<(Work, CommitError)>> {
         let bytes = work.bytes();
         let mut state = self.state.lock();
@@ -206,7 +204,7 @@ impl WorkQueue {
             return Err(Box::new((work, crate::log::stopped())));
         }
         if state.bytes + bytes > MAX_WAITING_BYTES {
-            let why = CommitError::Unavailable("too many writes are waiting".to_owned());
+            let why = CommitError::Unavailable("too many writes are queued".to_owned());
             return Err(Box::new((work, why)));
         }
         state.bytes += bytes;
@@ -216,8 +214,8 @@ impl WorkQueue {
         Ok(())
     }
 
-    /// Takes what waits, in order: a run of commits of about `bytes`, or one other work. Blocks
-    /// while there is nothing; empty when the log ends.
+    /// Takes queued work in order: a run of commits of about `bytes`, or one other work. Blocks while the
+    /// queue is empty. Returns no work once the log stops and the queue is drained.
     pub(crate) fn take(&self, bytes: usize) -> (Vec<Work>, CloseMode) {
         let mut state = self.state.lock();
         while state.works.is_empty() && state.mode == CloseMode::Open {
@@ -243,7 +241,7 @@ impl WorkQueue {
         (taken, state.mode)
     }
 
-    /// Waits until an ending is asked for; false when `patience` ran out first.
+    /// Blocks until a stop is requested. Returns `false` if `patience` passed first.
     pub(crate) fn wait_for_end(&self, patience: Duration) -> bool {
         let mut state = self.state.lock();
         if state.mode == CloseMode::Open {
@@ -252,7 +250,7 @@ impl WorkQueue {
         state.mode != CloseMode::Open
     }
 
-    /// Ends it; an end in order is not turned into a crash by what comes later.
+    /// Requests a stop. The first request counts: a drop after a clean close does not turn it into a crash.
     pub(crate) fn end(&self, mode: CloseMode) {
         let mut state = self.state.lock();
         if state.mode == CloseMode::Open {
