@@ -61,15 +61,15 @@
 //!     (`suite::webhook_limits::t84_private_receivers_are_not_connected_to`), and no redirect waits for one
 //!     (`suite::webhook_limits::t88_a_full_queue_drops_and_counts_and_nobody_waits`).
 //! 12. A workspace with credits makes exactly as many links as it has, whoever races
-//!     (`suite::credits::many_at_once_make_exactly_as_many_as_are_paid_for`) and whatever crashes
-//!     (`suite::credits::a_kill_neither_loses_nor_makes_a_credit`).
+//!     (`suite::credits::parallel_requests_create_exactly_as_many_links_as_there_are_credits`) and whatever crashes
+//!     (`suite::credits::a_kill_neither_loses_nor_adds_a_credit`).
 //!
 //! 13. `maxClicks` is never exceeded, whoever races and whatever crashes
 //!     (`suite::limits::many_at_once_get_exactly_the_limit`,
 //!     `suite::limits::a_kill_wastes_a_reservation_and_never_exceeds_the_limit`).
 //! 14. What a click does is what `explain` says (`suite::options::each_option_does_what_explain_says`).
 //! 15. No route of any API tells one company of another
-//!     (`suite::tenants::no_route_tells_one_company_of_another`).
+//!     (`suite::tenants::no_route_reveals_another_company`).
 //!
 //! # Where things go
 //!

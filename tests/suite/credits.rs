@@ -1,7 +1,7 @@
-//! Credits: exactly so many links as were paid for, however many create at once, through whichever
-//! request, and whatever crashes.
+//! Credits: exactly as many links as were paid for, with any number of parallel requests, any kind of
+//! request, and any crash.
 //!
-//! `WAYPOST_CREDIT_ROUNDS` makes the crash test longer, `WAYPOST_SEED` repeats a run's choices.
+//! `WAYPOST_CREDIT_ROUNDS` sets the number of crashes, `WAYPOST_SEED` repeats the choices of a run.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 
 use crate::support::app::{HOST, KEY, TestApp};
 use crate::support::http::{Client, text};
+use crate::support::native::LINKS;
 use crate::support::process::{Dice, PATIENCE, Plan, poll};
 
-const LINKS: &str = "/api/v1/links";
 const BULK: &str = "/api/v1/links/bulk";
 const BROKE: &str = "the workspace has no credits left";
 
 const ROUNDS: u64 = 4;
 
-/// The path of the first workspace.
+/// Returns the path of the first workspace.
 fn workspace(admin: &mut Client) -> String {
     let all = admin.get("/api/v1/workspaces").expect(200, "workspaces");
     format!("/api/v1/workspaces/{}", text(&all["workspaces"][0], "id"))
@@ -46,7 +46,7 @@ fn link() -> Value {
 }
 
 #[test]
-fn a_link_takes_one_and_without_any_there_are_no_more() {
+fn a_link_takes_one_credit_and_without_credits_none_is_created() {
     let mut app = TestApp::start();
     let mut admin = app.admin();
     admin.create(&link());
@@ -54,7 +54,7 @@ fn a_link_takes_one_and_without_any_there_are_no_more() {
     set(&mut admin, &json!(3));
     let made = admin.create(&link());
     assert_eq!(left(&mut admin), 2);
-    // What makes no link takes nothing.
+    // A request that creates no link takes no credit.
     let body = json!({"url": "https://e.test/", "customSlug": text(&made, "shortCode")});
     assert_eq!(admin.post(LINKS, &body).status, 409);
     assert_eq!(admin.post(LINKS, &json!({"url": "nonsense"})).status, 422);
@@ -63,7 +63,7 @@ fn a_link_takes_one_and_without_any_there_are_no_more() {
     assert_eq!(left(&mut admin), 2);
     admin.delete(&id).expect(200, "deleted");
     assert_eq!(left(&mut admin), 2, "nothing is given back");
-    // A repetition makes nothing either.
+    // A repeated request creates nothing either.
     for round in 0..3 {
         let body = link().to_string();
         let sent = admin.send("POST", LINKS, &[("Idempotency-Key", "k")], Some(body.as_bytes()));
@@ -84,14 +84,14 @@ fn a_link_takes_one_and_without_any_there_are_no_more() {
     set(&mut admin, &Value::Null);
     admin.create(&link());
     assert_eq!(left(&mut admin), Value::Null);
-    // What another workspace has left does not matter here.
+    // Credits of another workspace have no effect here.
     let other = json!({"name": "W", "id": "other", "credits": 1});
     admin.post("/api/v1/workspaces", &other).expect(201, "a workspace");
     let mut there = app.admin().with("X-Workspace-Id", "other");
     there.create(&link());
     there.post(LINKS, &link()).refuses(402, BROKE, "none left there");
     admin.create(&link());
-    // Nobody pays himself.
+    // A workspace's own key cannot add credits.
     let key = json!({"name": "k", "scopes": ["admin", "links.write"], "workspaceId": "other"});
     let key = admin.post("/api/v1/keys", &key).expect(201, "a key");
     let mut own = app.visitor().with_key(text(&key["key"], "secret"));
@@ -100,7 +100,7 @@ fn a_link_takes_one_and_without_any_there_are_no_more() {
 }
 
 #[test]
-fn a_bulk_makes_as_many_as_are_paid_for() {
+fn a_bulk_creates_as_many_links_as_there_are_credits() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let row = |code: &str| json!({"url": "https://e.test/", "customSlug": code});
@@ -134,7 +134,8 @@ fn a_bulk_makes_as_many_as_are_paid_for() {
     assert_eq!(admin.post(BULK, &two).expect(201, "all")["created"], 2);
     assert_eq!(left(&mut admin), 0);
 
-    // Under a key, what failed for want of credits stays failed, and nothing is taken twice.
+    // With an idempotency key, a request that failed for lack of credits stays failed, and no credit is taken
+    // twice.
     set(&mut admin, &json!(2));
     let body = json!({"links": [link(), link(), link()]}).to_string();
     let mut post = || admin.send("POST", BULK, &[("Idempotency-Key", "k")], Some(body.as_bytes()));
@@ -144,8 +145,8 @@ fn a_bulk_makes_as_many_as_are_paid_for() {
     assert_eq!((left(&mut admin), total(&mut admin)), (json!(0), 7));
 }
 
-/// Creates from `clients` connections until each hears that there are no credits, or the server is
-/// gone. Counts the links that were acknowledged.
+/// Creates links over `clients` connections, until each is out of credits or the server is gone. Counts the
+/// acknowledged links.
 fn spend(address: SocketAddr, clients: usize, rows: usize, made: &AtomicU64) {
     let bulk = json!({"links": vec![link(); rows]});
     let (path, body) = if rows == 1 { (LINKS, link()) } else { (BULK, bulk) };
@@ -171,7 +172,7 @@ fn spend(address: SocketAddr, clients: usize, rows: usize, made: &AtomicU64) {
 }
 
 #[test]
-fn many_at_once_make_exactly_as_many_as_are_paid_for() {
+fn parallel_requests_create_exactly_as_many_links_as_there_are_credits() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let mut sum = 0;
@@ -186,7 +187,7 @@ fn many_at_once_make_exactly_as_many_as_are_paid_for() {
 }
 
 #[test]
-fn a_kill_neither_loses_nor_makes_a_credit() {
+fn a_kill_neither_loses_nor_adds_a_credit() {
     let rounds = std::env::var("WAYPOST_CREDIT_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
     let (seed, mut dice) = Dice::seeded();
     for round in 0..rounds {

@@ -1,15 +1,15 @@
-//! Companies, their workspaces and keys: bounds, unique numbers, and a company that begins with nothing.
+//! Companies, workspaces, domains and tags: their fields, bounds and unique names.
 
 use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::support::app::TestApp;
+use crate::support::app::{HOST, TestApp};
 use crate::support::http::{Client, text};
+use crate::support::native::{KEYS, path_of};
 
 const COMPANIES: &str = "/api/v1/companies";
 const WORKSPACES: &str = "/api/v1/workspaces";
-const KEYS: &str = "/api/v1/keys";
 
 fn company(admin: &mut Client, body: &Value) -> String {
     let made = admin.post(COMPANIES, body).expect(201, "a company");
@@ -32,7 +32,7 @@ fn n25_no_two_companies_have_the_same_relationship_number() {
     let again = admin.post(COMPANIES, &asked);
     assert_eq!(again.status, 409, "{again:?}");
     assert!(again.text().contains("relationshipNumber"), "{again:?}");
-    // Of many who ask for one number at the same moment, one gets it.
+    // Of many parallel requests for one number, one succeeds.
     let made: Vec<u16> = thread::scope(|scope| {
         let ask = |_| {
             let mut admin = app.admin();
@@ -60,13 +60,13 @@ fn n34_a_company_key_makes_the_first_workspace_of_its_company() {
     let companies = agency.get(COMPANIES).expect(200, "its company");
     assert_eq!(companies["companies"].as_array().map(Vec::len), Some(1));
     assert_eq!(agency.get(KEYS).expect(200, "its keys")["keys"].as_array().map(Vec::len), Some(1));
-    // What belongs to a workspace needs one.
+    // Objects of a workspace need a workspace.
     for path in ["/api/v1/links", "/api/v1/tags", "/api/v1/domains", "/api/v1/campaigns"] {
         assert_eq!(agency.get(path).status, 404, "{path}");
     }
     let link = json!({"url": "https://e.test/"});
     assert_eq!(agency.post("/api/v1/links", &link).status, 404);
-    // A key of no workspace cannot be made, and another company's workspace is not to be seen.
+    // A key without a workspace cannot be created, and another company's workspace is invisible.
     let stray = agency.post(KEYS, &json!({"name": "stray", "scopes": ["links.write"]}));
     assert_eq!(stray.status, 403, "{stray:?}");
     let foreign = admin.get(WORKSPACES).expect(200, "all workspaces");
@@ -78,7 +78,7 @@ fn n34_a_company_key_makes_the_first_workspace_of_its_company() {
 }
 
 #[test]
-fn n14_workspaces_made_at_once_are_all_made() {
+fn n14_parallel_creations_of_workspaces_all_succeed() {
     let app = TestApp::start();
     let id = company(&mut app.admin(), &json!({"name": "agency"}));
     let key = company_key(&mut app.admin(), &id);
@@ -107,7 +107,7 @@ fn n14_a_company_has_a_bounded_number_of_workspaces() {
     for n in 0..997 {
         agency.post(WORKSPACES, &json!({"name": format!("{n}")})).expect(201, "a workspace");
     }
-    // The bound holds also for those that are created at the same moment.
+    // The bound also holds for parallel creations.
     let made: Vec<u16> = thread::scope(|scope| {
         let make = |n| {
             let mut agency = app.visitor().with_key(&key);
@@ -119,17 +119,17 @@ fn n14_a_company_has_a_bounded_number_of_workspaces() {
     assert!(made.iter().all(|status| [201, 403].contains(status)), "{made:?}");
     let at_once = made.iter().filter(|status| **status == 201).count();
     assert!(at_once <= 3, "{at_once} beside 997");
-    // Of those that stand in each other's way all may be refused.
+    // Parallel creations at the bound may reject each other, and all fail.
     for n in at_once..3 {
         agency.post(WORKSPACES, &json!({"name": format!("last {n}")})).expect(201, "a workspace");
     }
     let refused = agency.post(WORKSPACES, &json!({"name": "one too many"}));
     refused.refuses(403, "a company has at most 1000 workspaces", "the bound");
-    // Of one company, not of all.
+    // The bound is of one company.
     let other = company(&mut app.admin(), &json!({"name": "other"}));
     let made = app.admin().post(WORKSPACES, &json!({"name": "other", "companyId": other}));
     made.expect(201, "another company's workspace");
-    // The operator finds links and campaigns of any workspace by their ids, and none by a made-up one.
+    // The operator finds links and campaigns of any workspace by their ids, and nothing by an invented id.
     let last = agency.get(WORKSPACES).expect(200, "its workspaces");
     let last = text(&last["workspaces"][0], "id").to_owned();
     let link = json!({"url": "https://e.test/", "workspaceId": last});
@@ -146,4 +146,113 @@ fn n14_a_company_has_a_bounded_number_of_workspaces() {
     }
     app.admin().delete(&format!("/api/v1/links/{link}")).expect(200, "it is deleted");
     assert_eq!(app.admin().get(&format!("/api/v1/links/{link}")).status, 404);
+}
+
+#[test]
+fn tags_are_created_renamed_and_deleted() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let tag =
+        admin.post("/api/v1/tags", &json!({"name": "red", "color": "#FF0000"})).expect(201, "tag")["tag"]
+            .clone();
+    assert_eq!((&tag["name"], &tag["color"]), (&json!("red"), &json!("#FF0000")));
+    admin.post("/api/v1/tags", &json!({"name": "red"})).refuses(409, "name: is already in use", "twice");
+    admin.post("/api/v1/tags", &json!({"name": ""})).refuses(422, "name: must not be empty", "empty");
+    let why = "color: must be a color such as #6b7280";
+    admin.post("/api/v1/tags", &json!({"name": "x", "color": "red"})).refuses(422, why, "a word");
+    let made = admin.create(&json!({"url": "https://e.test/", "tagIds": [tag["id"], tag["id"]]}));
+    assert_eq!(made["tags"], json!([{"tag": tag}]), "each tag once");
+    let path = format!("/api/v1/tags/{}", text(&tag, "id"));
+    let renamed = admin.patch(&path, &json!({"name": "blue"})).expect(200, "renamed")["tag"].clone();
+    assert_eq!((&renamed["name"], &renamed["color"]), (&json!("blue"), &json!("#FF0000")));
+    admin.post("/api/v1/tags", &json!({"name": "red"})).expect(201, "the name is free");
+    admin.patch(&path, &json!({"name": "red"})).refuses(409, "name: is already in use", "to a taken name");
+    assert_eq!(admin.get(&path_of(&made)).expect(200, "read")["link"]["tags"], json!([{"tag": renamed}]));
+    admin.delete(&path).expect(200, "deleted");
+    admin.delete(&path).refuses(404, "tag not found", "deleted twice");
+    assert_eq!(admin.get(&path_of(&made)).expect(200, "read")["link"]["tags"], json!([]));
+}
+
+#[test]
+fn domains_are_created_changed_and_deleted() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let path = "/api/v1/domains";
+    let made = admin.post(path, &json!({"domain": "GO2.Test."})).expect(201, "domain")["domain"].clone();
+    assert_eq!((&made["domain"], &made["baseUrl"]), (&json!("go2.test"), &json!("https://go2.test")));
+    assert_eq!((&made["verified"], &made["status"]), (&json!(true), &json!("ACTIVE")));
+    admin.post(path, &json!({"domain": "go2.test"})).refuses(409, "domain: is already in use", "twice");
+    admin.post(path, &json!({"domain": HOST})).refuses(409, "domain: is already in use", "the default one");
+    let why = "domain: must be a host name such as go.example.com, without scheme, port or path";
+    for bad in ["", "https://x.test", "x.test/y", "x.test:80", "127.0.0.1", "a b", "-x.test"] {
+        admin.post(path, &json!({"domain": bad})).refuses(422, why, bad);
+    }
+    let own = format!("{path}/{}", text(&made, "id"));
+    let why = "baseUrl: must be scheme and host only, such as https://go.example.com";
+    admin.patch(&own, &json!({"baseUrl": "https://go2.test/x"})).refuses(422, why, "a path");
+    admin
+        .patch(&own, &json!({"baseUrl": "http://go2.test:8080", "caseSensitive": false}))
+        .expect(200, "changed");
+    let link = admin.create(&json!({"url": "https://e.test/", "domain": "go2.test", "customSlug": "S"}));
+    assert_eq!(link["shortUrl"], "http://go2.test:8080/s");
+    let why = "caseSensitive: cannot change once the domain has links";
+    admin.patch(&own, &json!({"caseSensitive": true})).refuses(422, why, "with links");
+    assert_eq!(admin.get(&own).expect(200, "read")["domain"]["activeLinks"], 1);
+    admin.delete(&own).refuses(422, "domain: still has links; delete them first", "with links");
+    admin.delete(&path_of(&link)).expect(200, "deleted");
+    admin.delete(&own).expect(200, "empty");
+    admin.get(&own).refuses(404, "domain not found", "deleted");
+    admin.post(path, &json!({"domain": "go2.test"})).expect(201, "the name is free");
+    let domains = admin.get(path).expect(200, "all")["domains"].clone();
+    assert_eq!(domains[0]["domain"], HOST);
+    let default = format!("{path}/{}", text(&domains[0], "id"));
+    admin.delete(&default).refuses(403, "the default domain cannot be deleted", "the default");
+}
+
+#[test]
+fn companies_and_workspaces_are_created_and_changed() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    admin
+        .post("/api/v1/domains", &json!({"domain": "go2.test"}))
+        .expect(201, "a domain of another workspace");
+    let body = json!({"id": "vendor-C_1", "name": "C", "relationshipNumber": "0-128-926"});
+    let company = admin.post("/api/v1/companies", &body).expect(201, "company")["company"].clone();
+    assert_eq!((&company["id"], &company["relationshipNumber"]), (&json!("vendor-C_1"), &json!("0-128-926")));
+    admin.post("/api/v1/companies", &body).refuses(409, "id: is already in use", "twice");
+    let why = "relationshipNumber: must be three groups of digits such as 0-128-926";
+    admin.post("/api/v1/companies", &json!({"name": "C", "relationshipNumber": "1"})).refuses(
+        422,
+        why,
+        "one group",
+    );
+    let body = json!({
+        "id": "vendorW1", "name": "W", "companyId": "vendor-C_1", "credits": 5, "customValues": {"offer": "x"},
+    });
+    let workspace = admin.post("/api/v1/workspaces", &body).expect(201, "workspace")["workspace"].clone();
+    for field in ["id", "name", "companyId", "credits", "customValues"] {
+        assert_eq!(workspace[field], body[field], "{field}");
+    }
+    assert_eq!(workspace["defaultDomain"], HOST);
+    admin.post("/api/v1/workspaces", &body).refuses(409, "id: is already in use", "twice");
+    let why = "companyId: is not a company within this key's reach";
+    let body = json!({"name": "W", "companyId": "unheard-of"});
+    admin.post("/api/v1/workspaces", &body).refuses(422, why, "no such company");
+    let path = "/api/v1/workspaces/vendorW1";
+    let changed = admin.patch(path, &json!({"name": "W2", "credits": null, "customValues": null}));
+    let changed = changed.expect(200, "changed")["workspace"].clone();
+    let got = (&changed["name"], &changed["credits"], &changed["customValues"]);
+    assert_eq!(got, (&json!("W2"), &json!(null), &json!({})));
+    assert_eq!(admin.get(path).expect(200, "read")["workspace"], changed);
+    let why = "defaultDomain: is not a domain of this workspace";
+    admin.patch(path, &json!({"defaultDomain": "go2.test"})).refuses(422, why, "another workspace's");
+    let mut there = app.admin().with("X-Workspace-Id", "vendorW1");
+    there.post("/api/v1/domains", &json!({"domain": "w.test"})).expect(201, "their own");
+    let changed =
+        there.patch(path, &json!({"defaultDomain": "w.test"})).expect(200, "their own")["workspace"].clone();
+    assert_eq!(changed["defaultDomain"], "w.test");
+    let link = there.create(&json!({"url": "https://e.test/", "customSlug": "s"}));
+    assert_eq!((&link["domain"], &link["shortUrl"]), (&json!("w.test"), &json!("https://w.test/s")));
+    assert_eq!(link["workspaceId"], "vendorW1");
+    admin.get("/api/v1/workspaces/unheard-of").refuses(404, "workspace not found", "no such");
 }

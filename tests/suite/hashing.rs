@@ -1,5 +1,4 @@
-//! What hashing passwords costs everybody else: memory, time under locks, and prices that come from
-//! outside.
+//! What hashing passwords may cost other requests: memory, time under locks, and parameters from imports.
 
 use std::fs;
 use std::path::Path;
@@ -11,14 +10,13 @@ use waypost::model::short_code::ShortCode;
 
 use crate::support::app::{HOST, KEY, TestApp};
 use crate::support::http::{Client, Connection, text};
+use crate::support::native::LINKS;
 use crate::support::process::{PATIENCE, Plan, Process, poll};
 
-const LINKS: &str = "/api/v1/links";
-
-/// A hash's salt and output, as any of the rows below have them.
+/// Salt and output of a hash, for the rows below.
 const REST: &str = "c2FsdHNhbHRzYWx0c2FsdA$qCpuu1cMQmyfBhUCcnFLPg";
 
-/// What the process holds of memory, in KB.
+/// Returns the resident memory of the process, in KB.
 fn resident(process: &Process) -> u64 {
     let status = fs::read_to_string(process.proc("status")).expect("the process runs");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
@@ -30,15 +28,15 @@ fn guess(visitor: &mut Client, path: &str, password: &str) -> u16 {
     visitor.send_form(path, &[form], format!("password={password}").as_bytes()).status
 }
 
-/// The buffer of one hash is 19 MiB; what is allocated for each one and freed in some thread's arena
-/// is not seen again: 10 guesses were 130 MB, 60 creates 320 MB.
+/// The buffer of one hash is 19 MiB. When each hash allocated one, freed buffers stayed in the allocator's
+/// arenas of the threads: 10 guesses took 130 MB, 60 creations 320 MB.
 #[test]
 fn n02_guesses_and_creates_add_one_buffer() {
     const GROWTH_MAX: u64 = 24 * 1024;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::on(folder.path()).start();
     let (mut admin, mut visitor) = (server.admin(), server.visitor());
-    // As many links as come later, so that what grows with links is in the figure before.
+    // As many links as below, so that memory that grows with links is allocated before the measurement.
     for n in 0..100 {
         admin.create(&json!({"url": "https://e.test/", "customSlug": format!("plain{n}")}));
         assert_eq!(visitor.get(&format!("/plain{n}")).status, 302);
@@ -49,7 +47,7 @@ fn n02_guesses_and_creates_add_one_buffer() {
         admin.create(&link);
     }
     let created = resident(&server);
-    // Ten a minute are each address's share of one link, so 20 links.
+    // 20 links, since each address has ten guesses a minute for a link.
     for n in 0..200 {
         assert_eq!(guess(&mut visitor, &format!("/s{}", n % 20), "wrong"), 403, "guess {n}");
     }
@@ -62,9 +60,9 @@ fn n02_guesses_and_creates_add_one_buffer() {
     server.stop();
 }
 
-/// Each line of an import is refused with the field and the rule, and nothing of it is written.
+/// Each such line of an import is rejected with its field and rule, and writes nothing.
 #[test]
-fn n22_a_line_names_no_price_for_its_hash() {
+fn n22_an_imported_hash_does_not_set_its_cost() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
     let file = folder.path().join("lines");
@@ -89,7 +87,7 @@ fn n22_a_line_names_no_price_for_its_hash() {
     assert_eq!(code, Some(0), "{stdout}{stderr}");
 }
 
-/// Writes a link into the store whose hash no import takes any more, as an older version did.
+/// Writes a link with a hash that imports reject today, as an older version did.
 fn write_as_before(app: &TestApp, code: &str, hash: &str) {
     let links = app.app().links();
     let context = Context::of_program(
@@ -115,7 +113,7 @@ fn write_as_before(app: &TestApp, code: &str, hash: &str) {
     });
 }
 
-/// Returns what `doctor` says about passwords.
+/// Returns the output of `doctor` about passwords.
 fn doctor(data: &Path) -> String {
     let plan = Plan::on(data).env("WAYPOST_PUBLIC_URL", "http://localhost:8080").arg("doctor");
     let (_, stdout, _) = plan.fails();
@@ -123,7 +121,7 @@ fn doctor(data: &Path) -> String {
     line.unwrap_or_else(|| panic!("nothing about passwords: {stdout}")).to_owned()
 }
 
-/// Checking any of these took all memory, or the only hashing thread for hours.
+/// Checking any of these hashes took all memory, or the only hashing thread for hours.
 #[test]
 fn n22_a_stored_hash_beyond_the_bounds_opens_nothing_and_costs_nothing() {
     let app = TestApp::start();
@@ -144,7 +142,7 @@ fn n22_a_stored_hash_beyond_the_bounds_opens_nothing_and_costs_nothing() {
             assert_eq!(guess(&mut visitor, &format!("/old{n}"), password), 403, "{hash}");
         }
     }
-    // Others are served, and an owner mends it by a new password.
+    // Other links still work, and the owner replaces the hash by setting a new password.
     let mut admin = app.admin();
     let list = admin.get(&format!("{LINKS}?limit=100")).expect(200, "the list");
     let old = list["links"].as_array().expect("links").iter().find(|link| link["shortCode"] == "old0");
@@ -152,7 +150,7 @@ fn n22_a_stored_hash_beyond_the_bounds_opens_nothing_and_costs_nothing() {
     admin.patch(&path, &json!({"password": "new"})).expect(200, "a new password");
     assert_eq!(guess(&mut app.visitor(), "/old0", "new"), 303);
 
-    // A snapshot that an older version froze does not bring one in.
+    // A restored snapshot of an older version does not bring such a hash in either.
     let frozen = json!({"name": "S", "includePasswords": true});
     let snapshot = admin.post("/api/v1/snapshots", &frozen).expect(201, "frozen")["snapshot"].clone();
     let shares = format!("/api/v1/snapshots/{}/shares", text(&snapshot, "id"));
@@ -166,17 +164,16 @@ fn n22_a_stored_hash_beyond_the_bounds_opens_nothing_and_costs_nothing() {
     assert!(said.starts_with("warning") && said.contains("5 of 6 links with a password"), "{said}");
 }
 
-/// The CPU time that a process has used so far, in clock ticks.
+/// Returns the CPU time of a process, in clock ticks.
 fn ticks(process: &Process) -> u64 {
     let stat = fs::read_to_string(process.proc("stat")).expect("the process runs");
     let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
-    // User and system time: fields 14 and 15 of the line, the third of which comes first here.
+    // User and system time are fields 14 and 15 of the line; the third field is the first here.
     fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum()
 }
 
-/// A bulk held the lock of all writes while it hashed a thousand passwords. Events are the evidence:
-/// a create that needs the lock for itself, and twenty others, are answered before the bulk is, which
-/// has hundreds of hashes to go.
+/// A bulk held the lock of all writes while it hashed a thousand passwords. Now a creation that needs the
+/// lock exclusively, and twenty others, complete before the bulk, which has hundreds of hashes left.
 #[test]
 fn n06_a_bulk_that_hashes_keeps_no_other_write_waiting() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -213,8 +210,8 @@ fn n06_a_bulk_that_hashes_keeps_no_other_write_waiting() {
     server.kill();
 }
 
-/// Rows that lead to this server are written a hundred at a time, so that others have their turn in
-/// between; all or nothing is one Change all the same.
+/// Rows that lead to this server are written a hundred at a time, so that other writes run in between. An
+/// atomic bulk is still one Change.
 #[test]
 fn n06_a_long_exclusive_bulk_is_cut_into_several_holds() {
     let app = TestApp::start();
@@ -237,12 +234,12 @@ fn n06_a_long_exclusive_bulk_is_cut_into_several_holds() {
     };
     assert_eq!(changes(rows("a", HOST), false), 10);
     assert_eq!(changes(rows("b", HOST), true), 1);
-    // Cut by their size alone.
+    // Cut by size alone.
     assert_eq!(changes(rows("c", "e.test"), false), 2);
 }
 
-/// The check before the lock does not see what is written between it and the lock: of two links that
-/// would lead to each other at most one is made, however they race.
+/// The check before the lock cannot see writes between the check and the lock. Of two parallel links that
+/// would lead to each other, at most one is created.
 #[test]
 fn n06_links_that_race_to_lead_to_each_other_do_not_make_a_loop() {
     let app = TestApp::start();
@@ -259,7 +256,7 @@ fn n06_links_that_race_to_lead_to_each_other_do_not_make_a_loop() {
     }
 }
 
-/// The hashing of a bulk went on for half a minute after its client had left.
+/// The hashing of a bulk continued for half a minute after its client had left.
 #[test]
 fn n05_a_bulk_that_has_written_nothing_ends_when_its_client_leaves() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -277,7 +274,7 @@ fn n05_a_bulk_that_has_written_nothing_ends_when_its_client_leaves() {
     bulk.send(head.as_bytes()).and_then(|()| bulk.send(body.as_bytes())).expect("the server reads");
     poll("the bulk to hash", PATIENCE, || (ticks(&server) > before + 50).then_some(()));
     drop(bulk);
-    // A thousand hashes take hundreds of ticks more: it is idle long before.
+    // A thousand hashes take hundreds of ticks, so an idle server has stopped long before the end.
     let mut last = ticks(&server);
     poll("the hashing to end", PATIENCE, || {
         std::thread::sleep(std::time::Duration::from_millis(500));

@@ -1,6 +1,5 @@
-//! Hostile words in links, requests and keys, over a socket and in every dialect: whatever is
-//! refused leaves everything as it was, and whatever is answered tells nothing that it should not.
-//! Each test names its cases of `cases.rs`.
+//! Hostile values in links, requests and keys, over a socket and in every dialect. A rejected request changes
+//! nothing, and no response reveals more than it should.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -8,11 +7,10 @@ use serde_json::{Value, json};
 
 use crate::support::app::{HOST, KEY, TestApp};
 use crate::support::http::{Answer, Client, raw, text};
+use crate::support::native::LINKS;
 use crate::support::process::PATIENCE;
 
-const LINKS: &str = "/api/v1/links";
-
-/// The id of the first workspace, which HighLevel calls a location.
+/// Returns the id of the first workspace, which HighLevel calls a location.
 fn location(admin: &mut Client) -> String {
     let workspaces = admin.get("/api/v1/workspaces").expect(200, "workspaces");
     text(&workspaces["workspaces"][0], "id").to_owned()
@@ -22,7 +20,7 @@ fn total(admin: &mut Client) -> Value {
     admin.get(LINKS).expect(200, "the list")["total"].clone()
 }
 
-/// The shape of a refusal, by the path that refused.
+/// Checks that an error has the format of the dialect at this path.
 #[track_caller]
 fn refused_in_its_words(answer: &Answer, path: &str, row: &str) {
     let body = answer.json();
@@ -34,10 +32,9 @@ fn refused_in_its_words(answer: &Answer, path: &str, row: &str) {
     assert!(has_shape, "{row}: {body}");
 }
 
-/// On the paths of the APIs: what is wrong before anybody looks at the request is
-/// said as its dialect says all else.
+/// On paths of the APIs, errors that are found before routing have the format of the path's dialect.
 #[test]
-fn t04_t05_t06_t10_bad_hosts_and_long_targets_are_refused_in_the_dialects_words() {
+fn t04_t05_t06_t10_bad_hosts_and_long_targets_get_errors_of_the_dialect() {
     let app = TestApp::start();
     for path in ["/api/v1/links", "/api/links", "/links/", "/snapshots/", "/locations/x"] {
         let long = "a".repeat(9_000);
@@ -62,7 +59,7 @@ fn t04_t05_t06_t10_bad_hosts_and_long_targets_are_refused_in_the_dialects_words(
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "visitors get a page");
 }
 
-/// What is no web address, in all the ways that parsers, browsers and people disagree about.
+/// Values that are no web address, in the ways in which parsers, browsers and people disagree.
 const NO_WEB_ADDRESS: &[&str] = &[
     "javascript:alert(1)",
     " javascript:alert(1)",
@@ -87,9 +84,9 @@ const NO_WEB_ADDRESS: &[&str] = &[
     "https://@evil.test/",
 ];
 
-/// Every field that leads somewhere, in every dialect.
+/// Every field with a destination, in every dialect.
 #[test]
-fn t44_t45_t47_no_field_takes_what_is_no_web_address() {
+fn t44_t45_t47_no_field_accepts_what_is_no_web_address() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let here = location(&mut admin);
@@ -132,8 +129,7 @@ fn t44_t45_t47_no_field_takes_what_is_no_web_address() {
     }
 }
 
-/// The destination leaves in one header of visible ASCII, whatever stands in it, and
-/// pages show the host as punycode.
+/// Any destination is sent in one header of visible ASCII, and pages show its host in punycode.
 #[test]
 fn t45_t46_t56_a_destination_is_one_header() {
     let app = TestApp::start();
@@ -160,7 +156,7 @@ fn t45_t46_t56_a_destination_is_one_header() {
     assert!(page.contains("http://xn--80ak6aa92e.com/") && !page.contains('\u{4cf}'), "{page}");
 }
 
-/// No link leads to itself, however the own host is written.
+/// No link leads to itself, in any spelling of the server's own host.
 #[test]
 fn t48_own_hosts_are_known_in_every_spelling() {
     let app = TestApp::start();
@@ -231,7 +227,7 @@ fn t49_no_path_is_an_open_redirect() {
         for method in ["GET", "HEAD"] {
             let request = format!("{method} {target} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
             let answer = raw_answer(&app, &request);
-            // A protected link asks for its password whatever follows its code.
+            // A protected link shows its password page, whatever follows its code.
             let asks = target.starts_with("/p/") && answer.0 == 200;
             assert!(asks || (400..500).contains(&answer.0), "{request}: {answer:?}");
             assert!(!answer.1.to_ascii_lowercase().contains("location:"), "{request}: {answer:?}");
@@ -246,7 +242,7 @@ fn t49_no_path_is_an_open_redirect() {
     }
 }
 
-/// Status and head of an answer to these bytes.
+/// Sends these bytes, and returns the status and the head of the response.
 #[track_caller]
 fn raw_answer(app: &TestApp, request: &str) -> (u16, String) {
     use std::io::{Read, Write};
@@ -260,7 +256,7 @@ fn raw_answer(app: &TestApp, request: &str) -> (u16, String) {
     (status, answer.split("\r\n\r\n").next().unwrap_or("").to_owned())
 }
 
-/// Over the socket: what a visitor brings along stays in the query, and has its bound.
+/// Over a socket: parameters of the visitor stay in the query, which has a bound.
 #[test]
 fn t50_forwarded_parameters_stay_parameters() {
     let app = TestApp::start();
@@ -287,7 +283,7 @@ fn t50_forwarded_parameters_stay_parameters() {
         let want = format!("https://e.test:8443/p{want}#f");
         assert_eq!((answer.status, answer.header("location")), (302, Some(&*want)), "{query}");
     }
-    // Beyond 16 KB it is the head that is too long.
+    // Beyond 16 KB the head itself is too long.
     for (bytes, status) in [(8_000, 302), (8_190, 414), (15_000, 414), (20_000, 431)] {
         let answer = app.visitor().get(&format!("/s?a={}", "x".repeat(bytes)));
         assert_eq!(answer.status, status, "a query of {bytes} bytes");
@@ -295,8 +291,8 @@ fn t50_forwarded_parameters_stay_parameters() {
     }
 }
 
-/// Whatever keeps a link closed keeps its destination back, in every encoding, and what is
-/// unknown, switched off or not yet valid is the same page to the last byte.
+/// A closed link reveals its destination in no encoding. Pages of unknown, disabled and not yet valid links
+/// are equal to the last byte.
 #[test]
 fn t52_t62_t66_closed_links_keep_their_destination_to_themselves() {
     const SECRET: &str = "https://xanadu.test/where-it-leads?token=canary";
@@ -326,7 +322,7 @@ fn t52_t62_t66_closed_links_keep_their_destination_to_themselves() {
     }
     admin.create(&json!({"url": SECRET, "customSlug": "used", "maxClicks": 1}));
     assert_eq!(app.visitor().get("/used").status, 302, "its only click");
-    // Three alignments of the host's name in base64, and what else may carry it.
+    // The host in base64, in each of its three alignments, and other encodings.
     let host = "xanadu.test/where-it-leads";
     let mut needles = vec!["xanadu".to_owned(), "where-it".to_owned(), "canary".to_owned()];
     for skip in 0..3 {
@@ -367,7 +363,7 @@ fn t52_t62_t66_closed_links_keep_their_destination_to_themselves() {
         let page = visitor.get(&format!("/{code}"));
         assert_eq!((page.status, page.body), (410, gone.clone()), "{code}");
     }
-    // The page that asks is one page, whatever stands behind it.
+    // The password page is the same for every link.
     let asks = visitor.get("/asks").body;
     assert_eq!(visitor.get("/framed").body, asks);
     assert_eq!(visitor.get("/fires").body, asks);
@@ -376,9 +372,9 @@ fn t52_t62_t66_closed_links_keep_their_destination_to_themselves() {
 /// Method, target, headers, body, and the status of the page.
 type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], Option<&'a [u8]>, u16);
 
-/// Every HTML answer that the server has, in every state that leads to one.
+/// Every HTML response of the server, in every state that leads to one.
 #[test]
-fn t61_t62_t68_every_page_of_every_state_carries_what_keeps_it_harmless() {
+fn t61_t62_t68_every_page_of_every_state_has_its_security_headers() {
     const SLACK: &str = "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)";
     const BOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
     const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
@@ -448,7 +444,7 @@ fn t61_t62_t68_every_page_of_every_state_carries_what_keeps_it_harmless() {
         assert_eq!(page.status, status, "{row}: {page:?}");
         harmless(&page, &row);
     }
-    // What no target may hold is not answered with a page, nor repeated.
+    // A target with forbidden bytes gets no page, and is not repeated.
     for target in ["/<script>alert(1)</script>", "/\"onload=alert(1)"] {
         let (status, head) =
             raw_answer(&app, &format!("GET {target} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"));
@@ -494,7 +490,7 @@ fn harmless(page: &Answer, row: &str) {
 
 /// Bytes that no client library would send.
 #[test]
-fn t69_keys_with_bytes_that_no_key_has() {
+fn t69_keys_with_invalid_bytes() {
     let app = TestApp::start();
     let rows: [(&str, Vec<u8>, u16); 9] = [
         ("as it is", format!("Authorization: Bearer {KEY}").into_bytes(), 200),
@@ -521,7 +517,7 @@ fn t69_keys_with_bytes_that_no_key_has() {
     }
 }
 
-/// What the server says of a link is not the client's to set, in any dialect.
+/// Fields that the server sets are ignored in requests, in every dialect.
 #[test]
 fn t72_mass_assignment_sets_nothing_in_any_dialect() {
     let app = TestApp::start();
@@ -568,7 +564,7 @@ fn t72_mass_assignment_sets_nothing_in_any_dialect() {
     }
 }
 
-/// Texts of numbers that no limit of clicks may be.
+/// Texts that are no valid limit of clicks.
 const NO_COUNT: &[&str] = &[
     "-1",
     "0",
@@ -595,7 +591,7 @@ const NO_COUNT: &[&str] = &[
     "{}",
 ];
 
-/// Texts of dates that no date is.
+/// Texts that are no valid date.
 const NO_DATE: &[&str] = &[
     "\"9999-12-31T23:59:60Z\"",
     "\"0000-01-01\"",
@@ -614,7 +610,7 @@ const NO_DATE: &[&str] = &[
     "[]",
 ];
 
-/// In both dialects that know limits and dates: refused, or exactly what was meant.
+/// Both dialects with limits and dates either reject a value or store exactly that value.
 #[test]
 fn t73_t74_numbers_and_dates_are_exact_or_refused() {
     let app = TestApp::start();
@@ -648,7 +644,7 @@ fn t73_t74_numbers_and_dates_are_exact_or_refused() {
     }
     assert_eq!(total(&mut admin), 1, "nothing was made");
     assert_eq!(admin.get(&own).expect(200, "the link")["link"], made, "nothing was changed");
-    // What is taken is what was said.
+    // Accepted values are stored exactly.
     let rows = [
         (r#"{"maxClicks":1}"#, "maxClicks", json!(1)),
         (r#"{"maxClicks":5.0}"#, "maxClicks", json!(5)),
@@ -666,7 +662,7 @@ fn t73_t74_numbers_and_dates_are_exact_or_refused() {
     }
 }
 
-/// In every dialect: no number of a page is too odd for an answer, or for a refusal.
+/// In every dialect, an unusual page number gets either a page or an error.
 #[test]
 fn t75_pages_of_lists_have_bounds_in_every_dialect() {
     let app = TestApp::start();
@@ -721,9 +717,9 @@ fn t75_pages_of_lists_have_bounds_in_every_dialect() {
     }
 }
 
-/// No dialect shares with other sites, names itself, or tells how it is made.
+/// No dialect allows other sites to read its responses, names the software, or reveals its internals.
 #[test]
-fn t78_t120_answers_say_nothing_of_the_machine_behind_them() {
+fn t78_t120_responses_reveal_nothing_about_the_server() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let origin = ("Origin", "https://evil.test");

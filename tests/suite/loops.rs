@@ -1,5 +1,5 @@
-//! Redirect loops within this server: every write that would close one is rejected, and a loop that
-//! is there all the same ends at its first visit, which counts no click.
+//! Redirect loops within this server. Every write that would close a loop is rejected. A loop that exists
+//! nevertheless ends at its first visit, which counts no click.
 
 use serde_json::{Value, json};
 use waypost::core::{Caller, Context, Imported, Links, OnConflict};
@@ -12,9 +12,9 @@ use crate::support::app::{HOST, TestApp};
 use crate::support::hooks::workspace;
 use crate::support::http::{Answer, Client, text};
 use crate::support::leaves::Leaves;
+use crate::support::native::{LINKS, path_of};
 use crate::support::process::Plan;
 
-const LINKS: &str = "/api/v1/links";
 const BACK: &str = "url: must not lead back to this short link";
 const EXPIRED_BACK: &str = "expiredUrl: must not lead back to this short link";
 
@@ -22,11 +22,7 @@ fn own(path: &str) -> String {
     format!("http://{HOST}/{path}")
 }
 
-fn path_of(link: &Value) -> String {
-    format!("{LINKS}/{}", text(link, "id"))
-}
-
-/// A link that has expired.
+/// Creates an expired link.
 fn over(admin: &mut Client, code: &str, more: &Value) -> Value {
     let mut body = json!({"url": "https://e.test/", "customSlug": code, "expiresAt": "2020-01-01"});
     body.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
@@ -39,7 +35,7 @@ fn is_loop_page(answer: &Answer, row: &str) {
     assert!(answer.text().contains("This link leads in a circle"), "{row}: {}", answer.text());
 }
 
-/// Follows redirects within the server; answers how many there were, and the last status.
+/// Follows redirects within the server. Returns their number and the last status.
 fn follow(app: &TestApp, path: &str) -> (usize, u16) {
     let (mut at, mut hops) = (path.to_owned(), 0);
     loop {
@@ -51,6 +47,24 @@ fn follow(app: &TestApp, path: &str) -> (usize, u16) {
         }
         hops += 1;
     }
+}
+
+#[test]
+fn t48_loops_among_our_own_links_are_refused() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let first = admin.create(&json!({"url": "http://go.test/b", "customSlug": "a"}));
+    admin.post(LINKS, &json!({"url": "http://go.test/a", "customSlug": "b"})).refuses(
+        422,
+        BACK,
+        "a to b to a",
+    );
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "b"}));
+    let path = path_of(&admin.create(&json!({"url": "http://go.test/a", "customSlug": "c"})));
+    admin.patch(&path, &json!({"url": "http://GO.test:80/%63"})).refuses(422, BACK, "another spelling");
+    admin.patch(&path_of(&first), &json!({"url": "http://go.test/c?x#y"})).refuses(422, BACK, "a to c to a");
+    admin.patch(&path, &json!({"url": "http://go.test/a"})).expect(200, "a chain that ends");
+    admin.create(&json!({"url": "http://go.test/nobody"}));
 }
 
 #[test]
@@ -76,13 +90,13 @@ fn f02_circles_through_expired_urls_are_rejected() {
     over(&mut admin, "da", &json!({"expiredUrl": "https://d.test/db"}));
     let body = json!({"url": "https://e.test/", "customSlug": "db", "domain": "d.test", "expiresAt": "2020-01-01", "expiredUrl": own("da")});
     admin.post(LINKS, &body).refuses(422, EXPIRED_BACK, "two domains");
-    // One by expiry, one by a click, in both orders.
+    // One by expiry and one by a click, in both orders.
     over(&mut admin, "na", &json!({"expiredUrl": own("nb")}));
     admin.post(LINKS, &json!({"url": own("na"), "customSlug": "nb"})).refuses(422, BACK, "N08 (1)");
     admin.create(&json!({"url": own("pb"), "customSlug": "pa"}));
     let body = json!({"url": "https://e.test/", "customSlug": "pb", "expiresAt": "2020-01-01", "expiredUrl": own("pa")});
     admin.post(LINKS, &body).refuses(422, EXPIRED_BACK, "the other order");
-    // Deleted and created anew.
+    // Deleted and created again.
     let qa = admin.create(&json!({"url": "https://e.test/", "customSlug": "qa"}));
     admin.create(&json!({"url": "https://e.test/", "customSlug": "qb", "expiredUrl": own("qa")}));
     admin.delete(&path_of(&qa)).expect(200, "deleted");
@@ -116,7 +130,7 @@ fn n08_rows_of_a_bulk_close_no_loop() {
         "{}",
         answer.text()
     );
-    // A row that fails, since its code is taken, does not hide the link that has the code.
+    // A row that fails because its code is in use does not hide the link with that code.
     admin.create(&json!({"url": own("t2"), "customSlug": "t1"}));
     let rows = [
         json!({"url": "https://e.test/", "customSlug": "t1"}),
@@ -132,7 +146,7 @@ fn n08_custom_values_close_no_loop() {
     let mut admin = app.admin();
     let values = format!("/api/v1/workspaces/{}", workspace(&app));
     let filled = |to: &str| format!("{}{{{{custom_values.to}}}}", own(to));
-    // Before there is a value, the links lead nowhere.
+    // Before the value exists, the links lead nowhere.
     admin.create(&json!({"url": filled(""), "customSlug": "a"}));
     admin.create(&json!({"url": own("a"), "customSlug": "b"}));
     let why = "customValues: with these values, url of \"a\" must not lead back to this short link";
@@ -145,15 +159,15 @@ fn n08_custom_values_close_no_loop() {
             answer.expect(200, to);
         }
     }
-    // The values of before stay, also in what visitors get.
+    // The old values stay, also for visitors.
     admin.patch(&values, &json!({"customValues": {"to": "c"}})).expect(200, "c");
     admin.patch(&values, &json!({"customValues": {"to": "b"}})).refuses(422, why, "b");
     assert_eq!(app.visitor().get("/a").header("location"), Some(&*own("c")));
-    // With a value, a link is checked with it.
+    // With a value, links are checked with it.
     admin.post(LINKS, &json!({"url": own("a"), "customSlug": "c"})).refuses(422, BACK, "a leads to c");
     admin.post(LINKS, &json!({"url": filled(""), "customSlug": "c"})).refuses(422, BACK, "itself");
     admin.patch(&values, &json!({"name": "Renamed"})).expect(200, "no value");
-    // A whole address as a value.
+    // A whole URL as a value.
     admin.create(&json!({"url": "{{custom_values.site}}", "customSlug": "s"}));
     let body = json!({"customValues": {"site": own("s")}});
     let why = "customValues: with these values, url of \"s\" must not lead back to this short link";
@@ -177,7 +191,7 @@ fn n08_a_link_that_gets_and_loses_a_placeholder_is_found_and_forgotten() {
     admin.patch(&values, &json!({"customValues": {"to": "a"}})).expect(200, "forgotten");
 }
 
-/// A table of an older version lacks those entries, and is rebuilt from the log.
+/// A table of an older version lacks these entries, and is rebuilt from the log.
 #[test]
 fn n08_a_table_without_the_entries_of_placeholders_is_rebuilt() {
     let app = TestApp::start();
@@ -216,7 +230,7 @@ fn context(links: &Links) -> Context {
     Context::of_program(workspace, now)
 }
 
-/// A line of an import.
+/// Returns a line of an import.
 fn line(code: &str, to: &str, expired: Option<&str>, id: Option<Id>) -> Imported {
     let expired = expired.map(|to| Destination::parse_web("expiredUrl", to).expect("a URL"));
     let draft = Draft {
@@ -236,7 +250,7 @@ fn n08_lines_of_an_import_close_no_loop() {
     let mut admin = app.admin();
     let values = format!("/api/v1/workspaces/{}", workspace(&app));
     admin.patch(&values, &json!({"customValues": {"to": "v"}})).expect(200, "values");
-    // A contact link of a link that comes back with its id.
+    // The contact link of a link that is created again with its old id.
     let gone = admin.create(&json!({"url": "https://e.test/", "customSlug": "gone"}));
     let words = format!("{{{{trigger_link.{}}}}}", text(&gone, "id"));
     let rendered =
@@ -289,11 +303,11 @@ fn n08_links_of_a_snapshot_close_no_loop() {
 }
 
 #[test]
-fn n08_domains_of_later_close_no_loop() {
+fn n08_new_domains_close_no_loop() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let (link, root) = (BACK, "rootUrl: must not lead back to itself");
-    // Compiled and cached as a link that leads elsewhere.
+    // Loaded into the cache as a link to another host.
     let made = admin.create(&json!({"url": "https://later.test/x", "customSlug": "a"}));
     over(&mut admin, "e", &json!({"expiredUrl": "https://later.test/"}));
     assert_eq!(app.visitor().get("/a").status, 302);
@@ -308,7 +322,7 @@ fn n08_domains_of_later_close_no_loop() {
         admin.patch(&path, &json!({"rootUrl": own("e")})).refuses(422, root, "e");
         admin.delete(&path).expect(200, "deleted");
     }
-    // A loop that the write cannot see, through a name that was foreign when the link was cached.
+    // The write cannot see this loop: the host was another server's when the link was cached.
     admin.delete(&path_of(&made)).expect(200, "deleted");
     admin.create(&json!({"url": "https://late.test/f/g", "customSlug": "g"}));
     assert_eq!(app.visitor().get("/g").status, 302);
@@ -318,9 +332,9 @@ fn n08_domains_of_later_close_no_loop() {
     is_loop_page(&app.visitor().get("/g"), "g to f, which appends g");
 }
 
-/// R76: a chain that is too long is said to be too long, and not to lead back.
+/// A chain beyond the limit gets an error about its length, and not about a loop.
 #[test]
-fn r76_a_chain_is_as_long_as_it_may_be() {
+fn r76_a_chain_has_a_bounded_length() {
     let app = TestApp::start();
     let mut admin = app.admin();
     admin.create(&json!({"url": "https://e.test/", "customSlug": "c0"}));
@@ -353,10 +367,9 @@ fn a_chain_that_ends_is_no_loop() {
     assert_eq!((admin.clicks(text(&a, "id")), admin.clicks(text(&b, "id"))), (2, 2));
 }
 
-/// What an older version, or another `public_url`, left behind ends at the first visit. Counted: no
-/// click at all.
+/// A loop from an older version, or from another `public_url`, ends at its first visit. No click is counted.
 #[test]
-fn n08_a_loop_that_is_there_ends_at_its_first_visit() {
+fn n08_an_existing_loop_ends_at_its_first_visit() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let moved = |path: &str| format!("https://moved.test/{path}");
@@ -376,7 +389,7 @@ fn n08_a_loop_that_is_there_ends_at_its_first_visit() {
     for round in 0..2 {
         for code in ["a", "b", "c", "into", "self", "o1", "o2", "t1", "t2"] {
             is_loop_page(&visitor.get(&format!("/{code}")), &format!("{code}, round {round}"));
-            // A link with a limit tells HEAD nothing.
+            // HEAD on a link with a limit reveals nothing.
             let head = if code == "t2" { 200 } else { 508 };
             assert_eq!(visitor.head(&format!("/{code}")).status, head, "HEAD {code}");
         }
@@ -390,7 +403,7 @@ fn n08_a_loop_that_is_there_ends_at_its_first_visit() {
         "{}",
         explained.text()
     );
-    // The loop keeps nobody from other changes, and one link out of it opens all others.
+    // The loop does not block other changes, and one edit that leaves the loop opens all its links.
     let a = format!("{LINKS}/{}", ids[0]);
     admin.patch(&a, &json!({"title": "T"})).expect(200, "another change");
     admin.patch(&a, &json!({"url": "https://e.test/"})).expect(200, "out of it");
@@ -400,8 +413,8 @@ fn n08_a_loop_that_is_there_ends_at_its_first_visit() {
     }
 }
 
-/// The visit follows as many places as browsers do; a chain of links to what is not there yet is
-/// longer than any write may make it at once.
+/// A visit follows as many redirects as browsers do. Links to codes that do not exist yet can form a chain
+/// that no single write would allow.
 #[test]
 fn n08_a_chain_beyond_what_browsers_follow_ends() {
     let app = TestApp::start();
@@ -414,7 +427,7 @@ fn n08_a_chain_beyond_what_browsers_follow_ends() {
     assert_eq!(follow(&app, "/c5"), (20, 302));
 }
 
-/// F09: fallbacks and roots that lead to the server itself, since it took their host's name.
+/// Fallbacks and roots that lead to the server itself, which has taken over their host.
 #[test]
 fn f09_fallbacks_to_the_server_itself_are_not_followed() {
     let app = TestApp::start();
@@ -450,7 +463,7 @@ fn f09_fallbacks_to_the_server_itself_are_not_followed() {
     assert_eq!(app.app().links().misdirected().len(), 3);
 }
 
-/// `rootUrl` and links that lead round once the name is the server's own.
+/// `rootUrl` and links that form a loop once the host is the server's own.
 #[test]
 fn n08_a_root_in_a_loop_ends() {
     let app = TestApp::start();

@@ -1,16 +1,14 @@
 //! One module per part of Waypost.
 
-/// The native API: keys and tenants, fields, refusals, lists.
-mod admin;
 /// Backups.
 mod backups;
-/// What people see, in Chromium.
+/// Pages as people see them, in Chromium.
 mod browser;
 /// Campaigns.
 mod campaigns;
-/// The catalogue of hostile cases, and what proves each.
+/// The catalogue of hostile cases, and a check that each has a test.
 mod cases;
-/// The example of a configuration.
+/// The example configuration.
 mod config_example;
 /// Merge fields and contact links.
 mod contacts;
@@ -22,35 +20,39 @@ mod credits;
 mod damage;
 /// Open files do not grow with the data.
 mod descriptors;
-/// What the vendors document, request by request.
+/// The examples of the vendors' documentation, request by request.
 mod dialects;
-/// Companies, workspaces and keys as they grow.
+/// Companies, workspaces, domains and tags.
 mod directory;
 /// A full disk.
 mod disk_full;
 /// `waypost doctor`.
 mod doctor;
-/// Framing that servers read differently, targets that name nothing, clients that drip.
+/// The fields of a link.
+mod fields;
+/// Framing that servers read differently, malformed targets, slow clients.
 mod framing;
 /// Data folders of earlier versions.
 mod golden;
-/// What hashing passwords costs.
+/// The costs of hashing passwords.
 mod hashing;
-/// HighLevel's links: each operation with each failure, one core, lists of any length.
+/// HighLevel's dialect from outside.
 mod highlevel;
-/// Logs and tables that were put back from copies.
+/// Logs and tables that were restored by hand.
 mod histories;
-/// Clients that hold on to what they get.
+/// Clients that occupy responses and requests without finishing them.
 mod holding;
-/// Hostile words in links, requests and keys.
+/// Hostile values in links, requests and keys.
 mod hostile;
-/// The server over raw sockets: framing, deadlines, caps, drain.
+/// The server over raw sockets: framing, deadlines, limits, drain.
 mod http_raw;
-/// A POST repeated.
+/// Repeated POSTs.
 mod idempotency;
-/// Commands that were interrupted, folders that were moved.
+/// Commands that were interrupted, and folders that were moved.
 mod interrupted;
-/// What may use what.
+/// API keys: credentials, scopes, expiry.
+mod keys;
+/// The order of the parts.
 mod layers;
 /// The binary: starts, refusals, signals, ends.
 mod lifecycle;
@@ -58,7 +60,9 @@ mod lifecycle;
 mod limits;
 /// Linquid's dialect from outside.
 mod linquid;
-/// One process per data folder, and files that are no files.
+/// Lists of links, and creation in bulk.
+mod lists;
+/// One process per data folder, and special files.
 mod locks;
 /// The log: its contract, power cuts, damage, failing disks.
 mod log;
@@ -66,45 +70,49 @@ mod log;
 mod log_contract;
 /// Redirect loops: rejected when written, ended when visited.
 mod loops;
-/// The API against a map.
+/// The API, compared with a map.
 mod model;
 /// The native dialect from outside.
 mod native;
 /// Webhooks in a network with a metadata service.
 mod netns;
-/// What nodes of one cluster write for themselves.
+/// Records that each node of a cluster writes for itself.
 mod nodes;
-/// What the description of the APIs promises.
+/// The OpenAPI description is true.
 mod openapi;
-/// What operators see.
+/// Health, readiness and metrics.
 mod ops;
 /// Each option of a link at click time.
 mod options;
 /// Links with a password.
 mod password;
-/// Who reads what the program writes.
+/// The permissions of files that the program writes.
 mod permissions;
 /// Every pool has shares for each tenant.
 mod pools;
-/// What is kept of visitors, and whom they meet.
+/// Data about visitors, and third parties.
 mod privacy;
-/// Many at once.
+/// Parallel requests.
 mod race;
-/// The README.
+/// Rate limits of the APIs.
+mod rate_limits;
+/// The README and the documents.
 mod readme;
-/// What a visitor gets.
+/// Redirects.
 mod redirect;
-/// Faults that were found once.
+/// Errors of the native API.
+mod refusals;
+/// Errors of earlier versions.
 mod regression;
 /// Keys that are revoked or expire while their requests wait.
 mod rights;
-/// What searches, filters and sorts may cost.
+/// The costs of searches, filters and sorts.
 mod scans;
-/// Secrets are heard nowhere.
+/// Secrets occur in no log, error or metric.
 mod secrets;
 /// Snapshots, shares, imports.
 mod snapshots;
-/// What the program is built from.
+/// Dependencies and the build.
 mod supply;
 /// The table follows the log through reopening, wiping and damage.
 mod table;
@@ -114,11 +122,11 @@ mod tenants;
 mod threads;
 /// A clock that jumps.
 mod time;
-/// Server trouble, in every dialect.
+/// Errors of the server, in every dialect.
 mod trouble;
-/// What receivers cannot do.
+/// Limits of webhook receivers.
 mod webhook_limits;
-/// Where webhooks may go.
+/// Which webhook URLs are allowed.
 mod webhook_urls;
-/// What receivers are told of clicks.
+/// Webhook requests.
 mod webhooks;

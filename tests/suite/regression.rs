@@ -1,4 +1,4 @@
-//! One test per fault that was found once, its story in its doc.
+//! One test for each error of an earlier version. Its doc describes the error.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,14 +22,13 @@ use waypost::table::record::encode_clicks;
 use crate::support::app::{HOST, START, TestApp};
 use crate::support::failing_log::{Fault, Faults};
 use crate::support::http::text;
+use crate::support::native::LINKS;
 use crate::support::process::{Plan, command};
 
-const LINKS: &str = "/api/v1/links";
-
-/// Eight first visitors of a new link could each load it, and two loads made two counters, of
-/// which the last to be drained overwrote the other's total.
+/// Eight parallel first visits of a new link could each load the link. Two loads created two counters, and
+/// the last one drained overwrote the total of the other.
 #[test]
-fn first_clicks_that_come_together_are_all_counted() {
+fn parallel_first_clicks_are_all_counted() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let ids: Vec<String> = (0..20)
@@ -49,8 +48,8 @@ fn first_clicks_that_come_together_are_all_counted() {
     }
 }
 
-/// Deleting a domain looked for links, found none, and went on while a link was being made on it:
-/// the link was left without a domain, and its workspace's list answered 503 for good.
+/// Deleting a domain searched for links, found none, and continued while a link was created on the domain.
+/// The link had no domain afterwards, and its workspace's list failed with 503 forever.
 #[test]
 fn a_domain_is_not_deleted_from_under_a_new_link() {
     let app = Arc::new(TestApp::start());
@@ -69,7 +68,7 @@ fn a_domain_is_not_deleted_from_under_a_new_link() {
     app.admin().get(LINKS).expect(200, "the list");
 }
 
-/// A domain's number was given to the next domain, and a repeated POST showed whoever had it now.
+/// The number of a deleted domain was given to the next one, and a repeated POST returned the wrong domain.
 #[test]
 fn a_repeated_post_never_shows_another_domain() {
     let app = TestApp::start();
@@ -82,9 +81,9 @@ fn a_repeated_post_never_shows_another_domain() {
     assert_eq!(again.status, 404, "{}", again.text());
 }
 
-/// A link that had a tag could not be changed in any way once the tag was deleted.
+/// After a tag was deleted, links with that tag could not be changed any more.
 #[test]
-fn a_deleted_tag_keeps_nothing_from_being_changed() {
+fn links_of_a_deleted_tag_can_be_changed() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let tag = admin.post("/api/v1/tags", &json!({"name": "promo"})).expect(201, "the tag");
@@ -99,10 +98,10 @@ fn a_deleted_tag_keeps_nothing_from_being_changed() {
     admin.post(LINKS, &json!({"url": "https://e.test/", "tagIds": [tag]})).refuses(422, &error, "a new link");
 }
 
-/// Two rows of one bulk, or two requests at once, could make links that lead to each other: each
-/// looked at a table that had neither.
+/// Two rows of one bulk, or two parallel requests, could create links that lead to each other: each check
+/// read a table without the other link.
 #[test]
-fn links_made_together_do_not_lead_to_each_other() {
+fn links_of_parallel_requests_do_not_lead_to_each_other() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let pair = json!([
@@ -124,7 +123,7 @@ fn links_made_together_do_not_lead_to_each_other() {
     }
 }
 
-/// A bulk of long texts was refused whole, since only destinations were counted when it was split.
+/// A bulk of long texts was rejected as a whole, since the split counted destinations only.
 #[test]
 fn a_bulk_of_long_texts_is_split_by_what_it_takes() {
     let app = TestApp::start();
@@ -135,10 +134,10 @@ fn a_bulk_of_long_texts_is_split_by_what_it_takes() {
     assert_eq!((&bulk["created"], &bulk["failed"]), (&json!(600), &json!([])));
 }
 
-/// Two lines with one id made links that shared a place in the list; deleting one left the table
-/// rebuilding itself for ever. And an id from the far future pushed all later ones over the edge.
+/// Two lines with one id created links with the same place in the list. Deleting one left the table
+/// rebuilding forever. An id from the far future left no ids for later links.
 #[test]
-fn an_import_keeps_only_ids_that_nobody_has() {
+fn an_import_keeps_only_unused_ids() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let lines = folder.path().join("lines.jsonl");
     let id = "0N88vwqiElLIf3iP0wzK";
@@ -168,7 +167,7 @@ fn an_import_keeps_only_ids_that_nobody_has() {
     server.stop();
 }
 
-/// What commands work on, without a server.
+/// Opens a store for commands, without a server.
 async fn store(folder: &Path) -> Store {
     node(folder, NodeNumber::ALONE).await
 }
@@ -200,8 +199,8 @@ fn draft() -> Draft {
     }
 }
 
-/// A drain of the counters that was under way while a link was deleted wrote its total anew behind
-/// the deletion, where nothing ever removed it.
+/// A drain of counters that ran while a link was deleted wrote the total again after the deletion, and
+/// nothing ever removed it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clicks_of_a_deleted_link_do_not_stay_behind() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -229,7 +228,7 @@ async fn clicks_of_a_deleted_link_do_not_stay_behind() {
     }
     let left = ids.iter().filter(|id| clicks(&store, **id) > 0).count();
     assert_eq!(left, 0, "of {}", ids.len());
-    // One left behind all the same goes with the tombstone.
+    // A total that remained is removed with the tombstone.
     let total = Put { key: keys::clicks(ids[0], NodeNumber::ALONE), value: Some(encode_clicks(7).into()) };
     let position =
         store.log.commit(Proposal { puts: vec![total], ..Proposal::default() }).await.expect("written");
@@ -241,7 +240,7 @@ async fn clicks_of_a_deleted_link_do_not_stay_behind() {
     store.close().await;
 }
 
-/// The clicks of a link in the table.
+/// Returns the clicks of a link in the table.
 fn clicks(store: &Store, id: Id) -> u64 {
     store.table.clicks(id, NodeNumber::ALONE).expect("the table answers").total()
 }
@@ -250,8 +249,7 @@ fn imported(draft: Draft) -> Imported {
     Imported { draft, id: None, created_at: None, updated_at: None, clicks: 0, hash: None, tags: Vec::new() }
 }
 
-/// A link that was deleted, and came back with its id by an import, lost its clicks a month later,
-/// with the tombstone.
+/// A link that was deleted and imported again with its id lost its clicks a month later, with its tombstone.
 #[tokio::test]
 async fn clicks_of_a_link_that_came_back_outlive_its_tombstone() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -274,7 +272,7 @@ async fn clicks_of_a_link_that_came_back_outlive_its_tombstone() {
     store.close().await;
 }
 
-/// After a write that the disk refused, an import counted the links of that Change, and of the next.
+/// After a write that the disk rejected, an import counted the links of that Change and of the next one.
 #[test]
 fn an_import_counts_what_the_log_took() {
     let faults = Faults::default();
@@ -298,10 +296,10 @@ fn an_import_counts_what_the_log_took() {
     assert!(made > 0, "{error}");
 }
 
-/// Lines that lead to each other were both taken: what the table has not applied, and what a check
-/// does not write, was not looked at.
+/// An import accepted two lines that lead to each other: its check ignored Changes that the table had not
+/// applied, and links that a dry run does not write.
 #[test]
-fn an_import_makes_no_links_that_lead_to_each_other() {
+fn an_import_creates_no_links_that_lead_to_each_other() {
     let app = TestApp::start();
     let links = app.app().links();
     let context = on_behalf_of_nobody(links);
@@ -320,9 +318,9 @@ fn an_import_makes_no_links_that_lead_to_each_other() {
     }
 }
 
-/// An import waited for ever for a table that could not take in what the log had.
+/// An import waited forever for a table that could not apply the log.
 #[tokio::test(start_paused = true)]
-async fn an_import_does_not_wait_for_a_table_that_stands_still() {
+async fn an_import_does_not_wait_for_a_table_that_is_stuck() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = store(folder.path()).await;
     let import = store.links.import(OnConflict::Fail, false);
@@ -335,9 +333,9 @@ async fn an_import_does_not_wait_for_a_table_that_stands_still() {
     assert!(error.contains("the table does not take in what the log has"), "{error}");
 }
 
-/// Lines of a workspace that is not here went to the oldest one, whosever that was.
+/// Lines of an unknown workspace were imported into the oldest one.
 #[test]
-fn an_import_gives_nobodys_links_to_another() {
+fn an_import_rejects_lines_of_unknown_workspaces() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (data, lines) = (folder.path().join("data"), folder.path().join("lines.jsonl"));
     let line = |workspace: &str| json!({"url": "https://e.test/", "workspaceId": workspace}).to_string();
@@ -368,9 +366,9 @@ fn an_import_gives_nobodys_links_to_another() {
     server.stop();
 }
 
-/// Keys and domains had no bound, and all of them are in memory.
+/// Keys and domains were unbounded, although all of them are in memory.
 #[test]
-fn keys_and_domains_have_their_bounds() {
+fn keys_and_domains_are_bounded() {
     const MOST: usize = 1_000;
     let app = TestApp::start();
     let mut admin = app.admin();
@@ -388,7 +386,7 @@ fn keys_and_domains_have_their_bounds() {
             let made = admin.post(&path, &body(n)).expect(201, what);
             text(&made[&what[..what.len() - 1]], "id").clone_into(&mut last);
         }
-        // The bound holds also for those that are created at the same moment.
+        // The bound also holds for parallel creations.
         let made: Vec<u16> = std::thread::scope(|scope| {
             let (app, path) = (&app, &path);
             let make = |n| {

@@ -1,14 +1,12 @@
-//! Searches, filters and sorts: what one of them may cost, and how a client continues one that cost
-//! too much.
+//! Searches, filters and sorts: their limit of work, and how a client continues after it.
 
 use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
 use crate::support::http::{Client, text};
+use crate::support::native::LINKS;
 
-const LINKS: &str = "/api/v1/links";
-
-/// Smallest bound that may be set.
+/// The smallest bound that can be set.
 const SCAN_MAX: u64 = 1_000;
 
 /// More than twice the bound.
@@ -18,7 +16,7 @@ fn app() -> TestApp {
     TestApp::start_with(|config| config.links.scan_max = SCAN_MAX)
 }
 
-/// Makes links titled `title 0` (the oldest) and so on; every tenth is switched off.
+/// Creates links titled `title 0` (the oldest) and so on. Every tenth is not active.
 fn fill(admin: &mut Client, count: usize) {
     let rows: Vec<Value> = (0..count)
         .map(|n| json!({"url": "https://e.test/", "title": format!("title {n}"), "isActive": n % 10 != 0}))
@@ -54,7 +52,8 @@ fn n18_a_search_that_costs_too_much_is_cut_and_its_cursor_continues() {
         target = format!("{search}&cursor={}", text(&page, "nextCursor"));
     };
     assert_eq!((cut, titles(&page)), (2, vec!["title 0"]));
-    // What was found is shown, and said to be less than all, also where more is beyond the bound.
+    // A response with the matches so far says that it is incomplete, also if more matches are beyond the
+    // bound.
     let page = admin.get(&format!("{LINKS}?search=title&limit=5")).expect(200, "a full page");
     let want = ["title 2499", "title 2498", "title 2497", "title 2496", "title 2495"];
     assert_eq!((titles(&page), &page["incomplete"]), (want.to_vec(), &json!(true)));
@@ -63,7 +62,7 @@ fn n18_a_search_that_costs_too_much_is_cut_and_its_cursor_continues() {
     assert_eq!(titles(&next.expect(200, "the next page"))[0], "title 2494");
 }
 
-/// By cursor, and by pages that lie within the bound: nothing twice, nothing left out.
+/// By cursor, and by pages within the bound: each match occurs once.
 #[test]
 fn n18_pages_of_a_search_that_is_cut_have_each_match_once() {
     let app = app();
@@ -87,14 +86,14 @@ fn n18_pages_of_a_search_that_is_cut_have_each_match_once() {
     }
     let page = admin.get(&format!("{LINKS}?isActive=false&limit=30&page=3")).expect(200, "page 3");
     assert_eq!(titles(&page)[0], "title 1890");
-    // A page that lies beyond the bound says where to continue, and shows nothing of other pages.
+    // A page beyond the bound returns a cursor, and no links of other pages.
     let page = admin.get(&format!("{LINKS}?isActive=false&limit=100&page=2")).expect(200, "page 2");
     assert_eq!((titles(&page), &page["incomplete"]), (vec![], &json!(true)));
     assert!(page["nextCursor"].is_string());
 }
 
 #[test]
-fn n18_other_orders_are_of_what_was_looked_at_and_plain_lists_are_not_cut() {
+fn n18_sorts_cover_the_links_within_the_bound_and_plain_lists_are_not_cut() {
     let app = app();
     let mut admin = app.admin();
     fill(&mut admin, 1_400);
@@ -111,7 +110,7 @@ fn n18_other_orders_are_of_what_was_looked_at_and_plain_lists_are_not_cut() {
 }
 
 #[test]
-fn n18_a_highlevel_search_beyond_the_bound_says_so() {
+fn n18_a_highlevel_search_beyond_the_bound_is_marked() {
     let app = app();
     let mut admin = app.admin();
     fill(&mut admin, 1_400);
@@ -124,7 +123,7 @@ fn n18_a_highlevel_search_beyond_the_bound_says_so() {
         ("title+1399", &["title 1399"][..], true),
         ("title&limit=3", &["title 1399", "title 1398", "title 1397"], false),
         ("no-such-title", &[], true),
-        // The oldest, which lies beyond the bound.
+        // The oldest link is beyond the bound.
         ("title+0", &[], true),
     ];
     for (query, names, is_incomplete) in rows {
@@ -133,7 +132,7 @@ fn n18_a_highlevel_search_beyond_the_bound_says_so() {
         let got: Vec<&str> = links.iter().map(|link| text(link, "name")).collect();
         assert_eq!((&*got, list.get("incomplete").is_some()), (names, is_incomplete), "{query}: {list}");
     }
-    // A list without a search is whole.
+    // A list without a search is complete.
     let all = admin.get(&format!("/links?locationId={here}")).expect(200, "all");
     assert_eq!(all["links"].as_array().map(Vec::len), Some(1_400));
     assert!(all.get("incomplete").is_none());

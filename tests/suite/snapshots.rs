@@ -1,4 +1,4 @@
-//! Snapshots: frozen, shared, imported, and seen as a whole or not at all.
+//! Snapshots: frozen, shared, imported, and visible as a whole or not at all.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +9,13 @@ use tempfile::TempDir;
 use crate::support::app::TestApp;
 use crate::support::failing_log::{Fault, Faults};
 use crate::support::http::{Answer, Client, text};
+use crate::support::native::LINKS;
 use crate::support::process::{PATIENCE, Plan, command, poll};
 
-const LINKS: &str = "/api/v1/links";
 const SNAPSHOTS: &str = "/api/v1/snapshots";
 const IMPORT: &str = "/api/v1/snapshots/import";
 
-/// Makes a company with one workspace; answers their ids.
+/// Creates a company with one workspace, and returns their ids.
 fn company(admin: &mut Client, name: &str, number: &str) -> (String, String) {
     let company = format!("{name}Co");
     let body = json!({"name": name, "id": company, "relationshipNumber": number});
@@ -26,7 +26,7 @@ fn company(admin: &mut Client, name: &str, number: &str) -> (String, String) {
     (company, workspace)
 }
 
-/// A client with a key of its own.
+/// Returns a client with a new key.
 fn keyed(app: &TestApp, more: &Value) -> Client {
     let mut body = json!({"name": "k", "scopes": ["links.write", "snapshots.write", "admin"]});
     body.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
@@ -34,7 +34,7 @@ fn keyed(app: &TestApp, more: &Value) -> Client {
     app.visitor().with_key(text(&made["key"], "secret"))
 }
 
-/// Two companies, each with a workspace and a key; the first has frozen its one link.
+/// Two companies with a workspace and a key each. The first has a snapshot of its only link.
 struct Neighbours {
     b: String,
     in_b: String,
@@ -56,7 +56,7 @@ fn neighbours(app: &TestApp) -> Neighbours {
     Neighbours { b, in_b, as_b, c, in_c, as_c, snapshot }
 }
 
-/// The instance key, acting in a workspace.
+/// Returns a client with the instance key that acts in a workspace.
 fn acting(app: &TestApp, workspace: &str) -> Client {
     app.admin().with("X-Workspace-Id", workspace)
 }
@@ -72,8 +72,8 @@ fn shared(client: &mut Client, snapshot: &Value, body: &Value) -> Value {
     client.post(&path, body).expect(201, &body.to_string())["share"].clone()
 }
 
-/// The import of this answer, once it has ended. A busy machine may take longer than the server
-/// waits before it says 202.
+/// Waits for the end of the import in this response. On a busy machine the server responds with 202 before
+/// the end.
 #[track_caller]
 fn ended(client: &mut Client, answer: &Answer) -> Value {
     if answer.status == 201 {
@@ -155,7 +155,7 @@ fn a_snapshot_is_frozen_and_brings_everything_but_clicks_and_passwords() {
         "the same id",
     );
 
-    // What happens now is not in it.
+    // Later changes are not part of the snapshot.
     admin.patch(&format!("{LINKS}/{}", text(&rich, "id")), &json!({"title": "Changed"})).expect(200, "edit");
     admin.create(&json!({"url": "https://e.test/late", "customSlug": "late"}));
     admin.patch(&format!("/api/v1/tags/{}", text(&tag, "id")), &json!({"name": "renamed"}));
@@ -188,7 +188,7 @@ fn a_snapshot_is_frozen_and_brings_everything_but_clicks_and_passwords() {
     assert_eq!(visitor.get("/rich").header("location"), Some("https://e.test/?a=1&utm_source=mail"));
     assert_eq!(visitor.get("/secret").status, 302, "the password stays behind");
 
-    // With passwords, when it was asked for.
+    // With passwords, if the snapshot includes them.
     let (_, third) = company(&mut admin, "C", "0-1-3");
     let mut third = acting(&app, &third);
     third.post("/api/v1/domains", &json!({"domain": "c.test"})).expect(201, "a domain");
@@ -198,7 +198,7 @@ fn a_snapshot_is_frozen_and_brings_everything_but_clicks_and_passwords() {
     let asked = app.visitor().at("c.test").get("/secret");
     assert_eq!((asked.status, asked.header("location")), (200, None), "a form");
 
-    // Deleted: its shares lead nowhere, what was imported stays.
+    // Deleted: its shares end, imported links stay.
     let path = format!("{SNAPSHOTS}/{}", text(&snapshot, "id"));
     assert_eq!(admin.delete(&path).expect(200, "deleted"), json!({"success": true}));
     admin.get(&path).refuses(404, "snapshot not found", "gone");
@@ -237,14 +237,15 @@ fn conflicts() {
     assert_eq!(import["renamed"], 2, "{import}");
     assert_eq!(codes(&mut other), ["a-2", "a-3", "b", "b-2", "b-3"].map(str::to_owned).into());
     assert_eq!(app.visitor().get("/b-3").status, 302);
-    // What failed left its codes free, and says why.
+    // The failed import returns its error, and has released its codes.
     let failed = other.get(&format!("{SNAPSHOTS}/imports/{}", text(&import, "id"))).expect(200, "it");
     assert_eq!(failed["import"]["status"], "completed");
 }
 
-/// A tag made while an import with a tag of the same name is under way is the one its links have.
+/// If a tag is created while an import with a tag of the same name is under way, the imported links get the
+/// existing tag.
 #[test]
-fn a_tag_made_at_the_last_moment_does_not_undo_an_import() {
+fn a_tag_created_during_an_import_does_not_undo_it() {
     const COUNT: usize = 2_000;
     let faults = Faults::default();
     let app = TestApp::start_ill(|_| {}, faults.clone(), true);
@@ -263,7 +264,7 @@ fn a_tag_made_at_the_last_moment_does_not_undo_an_import() {
     faults.set(Some(Fault::HoldLarge));
     let made = std::thread::scope(|scope| {
         let making = scope.spawn(|| {
-            // Its links are on their way to the log: it has looked which tags there are.
+            // Its links are on the way to the log, so it has looked up the tags already.
             poll("links that are held", PATIENCE, || (faults.held() > 0).then_some(()));
             let tag = acting(&app, "BLoc").post("/api/v1/tags", &json!({"name": "t"}));
             faults.set(None);
@@ -304,7 +305,7 @@ fn a_one_time_share_is_used_up_by_one_of_many() {
     assert_eq!(total(&mut admin), 100);
     let app = app.restart();
     assert_eq!(app.admin().post(IMPORT, &body).status, 410, "it stays used up");
-    // A permanent one serves any number.
+    // A permanent share can be used any number of times.
     let mut admin = app.admin();
     let share = shared(&mut admin, &snapshot, &json!({"type": "permanent_link"}));
     for _ in 0..3 {
@@ -320,13 +321,13 @@ fn restricted_shares_and_other_tenants() {
     let Neighbours { b, in_b, mut as_b, in_c, mut as_c, snapshot, .. } = neighbours(&app);
     let id = text(&snapshot, "id");
     let path = format!("{SNAPSHOTS}/{id}");
-    // Nobody else's business.
+    // Other companies see nothing.
     assert_eq!(as_c.get(SNAPSHOTS).expect(200, "c")["snapshots"], json!([]));
     as_c.get(&path).refuses(404, "snapshot not found", "get");
     as_c.delete(&path).refuses(404, "snapshot not found", "delete");
     let link = json!({"type": "link"});
     as_c.post(&format!("{path}/shares"), &link).refuses(404, "snapshot not found", "share");
-    // A workspace of the same company sees what is its own.
+    // A workspace of the same company sees its own snapshots and imports.
     let body = json!({"name": "B2", "companyId": b});
     let second = admin.post("/api/v1/workspaces", &body).expect(201, "B2")["workspace"].clone();
     let mut as_b2 = keyed(&app, &json!({"workspaceId": second["id"]}));
@@ -393,7 +394,7 @@ fn repeated_posts_are_done_once() {
     assert_eq!(post(IMPORT, "k5", &body).status, 410);
 }
 
-/// Tells threads to end, also when the test fails: the scope waits for them.
+/// Ends the threads of a scope, also if the test panics: the scope waits for them.
 struct Ending<'a>(&'a AtomicBool);
 
 impl Drop for Ending<'_> {
@@ -402,10 +403,10 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// While 20,000 links are imported, a list shows none of them or all, a link opens or does not, and
-/// other links go on redirecting.
+/// While 20,000 links are imported, a list shows none or all of them, each link opens or does not, and other
+/// links redirect.
 #[test]
-fn an_import_is_seen_whole_or_not_at_all() {
+fn an_import_is_visible_as_a_whole_or_not_at_all() {
     const COUNT: usize = 20_000;
     let app = TestApp::start();
     let mut admin = app.admin();
@@ -439,7 +440,7 @@ fn an_import_is_seen_whole_or_not_at_all() {
                     assert!(links == 0 || links == COUNT as u64, "{links} on {}", domain["domain"]);
                 }
                 let tags = client.get("/api/v1/tags").expect(200, "tags")["tags"].clone();
-                // Looked at after the list: once there are links there are tags.
+                // Read after the list: if the list has links, there are tags.
                 assert!(total == 0 || tags != json!([]), "{tags}");
                 looks += 1;
             }
@@ -475,8 +476,8 @@ fn an_import_is_seen_whole_or_not_at_all() {
     assert_eq!(total(&mut acting(&app, &there)), COUNT as u64);
 }
 
-/// What an import brought is counted, edited and deleted like any link, also by a table that is
-/// built anew from the log, and from a log that was compacted.
+/// Imported links are counted, edited and deleted like any other, also with a rebuilt table and a compacted
+/// log.
 #[test]
 fn imported_links_are_links() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -520,8 +521,7 @@ fn imported_links_are_links() {
     let server = anew("from the log");
     let mut admin = server.admin();
     let target = format!("{LINKS}/{}", text(&admin.create(&json!({"url": "https://e.test/"})), "id"));
-    // 1.7 MB: one full segment, and a last one that stays far from full, since what is in the last one is
-    // compacted when it is full.
+    // 1.7 MB: one full segment, and a last one that is far from full, since a full segment is compacted.
     for _ in 0..400 {
         admin.patch(&target, &json!({"notes": "n".repeat(4_000)})).expect(200, "something to compact");
     }
@@ -537,16 +537,17 @@ fn imported_links_are_links() {
     assert_eq!(String::from_utf8_lossy(&exported.stdout).lines().count(), 70);
 }
 
-/// What a server leaves that is killed in the middle of an import.
+/// The data folder of a server that was killed in the middle of an import.
 struct Killed {
     folder: TempDir,
     share: Value,
     there: String,
-    /// A code that was staged.
+    /// A staged code.
     staged: String,
 }
 
-/// Kills a server in the middle of an import of so many links; `None` if the import ends before the kill.
+/// Kills a server in the middle of an import of this many links. Returns `None` if the import ended before
+/// the kill.
 fn killed_import(count: usize) -> Option<Killed> {
     let folder = tempfile::tempdir().expect("a folder");
     let mut server = Plan::on(folder.path()).start();
@@ -561,7 +562,7 @@ fn killed_import(count: usize) -> Option<Killed> {
         let mut client = Client::new(address, "go.test").with_key(crate::support::app::KEY);
         client.try_send("POST", IMPORT, &[], Some(body.as_bytes()))
     });
-    // Staged codes are taken though nobody sees them: that is how far it has come.
+    // Staged codes are in use although they are invisible, which shows the progress of the import.
     let mut number = 0;
     let staged = poll("the import begins", PATIENCE, || {
         number += 20;
@@ -571,7 +572,7 @@ fn killed_import(count: usize) -> Option<Killed> {
     });
     let seen = total(&mut server.admin().with("X-Workspace-Id", &there));
     server.kill();
-    // A server that takes long answers 202 before the end.
+    // A slow server responds with 202 before the end.
     if asking.join().expect("no panic").is_ok_and(|answer| answer.status == 201 || seen > 0) {
         return None;
     }
@@ -579,7 +580,7 @@ fn killed_import(count: usize) -> Option<Killed> {
     Some(Killed { folder, share, there, staged })
 }
 
-/// SIGKILL in the middle of an import: the next start shows nothing of it, and makes the codes free.
+/// After SIGKILL in the middle of an import, the next start shows nothing of it, and releases its codes.
 #[test]
 fn a_killed_import_leaves_nothing() {
     const COUNT: usize = 20_000;
@@ -595,11 +596,11 @@ fn a_killed_import_leaves_nothing() {
         let body = json!({"url": "https://e.test/", "customSlug": staged});
         (admin.post(LINKS, &body).status == 201).then_some(())
     });
-    // The share is not used up.
+    // The share is still unused.
     let import = poll("the import", PATIENCE, || {
         let body = json!({"shareId": share["id"], "onConflict": "rename"});
         let answer = other.post(IMPORT, &body);
-        // Busy, for as long as what the dead one left is being removed.
+        // 503 while the rest of the killed import is removed.
         (answer.status != 503).then(|| ended(&mut other, &answer))
     });
     assert_eq!(import["created"], COUNT, "{import}");
@@ -607,8 +608,8 @@ fn a_killed_import_leaves_nothing() {
     server.stop();
 }
 
-/// The request of the vendor's documentation, byte for byte from its first header on, and the
-/// documented answer.
+/// The request of the vendor's documentation, byte for byte after its request line, and the documented
+/// response.
 #[test]
 fn the_documented_request_of_highlevel() {
     let app = TestApp::start();
@@ -627,7 +628,7 @@ fn the_documented_request_of_highlevel() {
     let id = text(&shared, "id").to_owned();
     assert_eq!(id.len(), 20);
     assert_eq!(shared, json!({"id": id, "shareLink": format!("http://go.test/?share={id}")}));
-    // Each `Version` alike, and with the query that is declared.
+    // Each `Version`, and the declared query.
     let companies = admin.get("/api/v1/companies").expect(200, "companies");
     let company = text(&companies["companies"][0], "id").to_owned();
     let target = format!("/snapshots/share/link/?companyId={company}");
@@ -666,7 +667,7 @@ fn the_documented_request_of_highlevel() {
 }
 
 #[test]
-fn what_highlevel_is_told_of_imports() {
+fn highlevels_responses_about_imports() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let Neighbours { b, in_b, mut as_b, c, in_c, mut as_c, snapshot } = neighbours(&app);
@@ -724,7 +725,7 @@ fn what_highlevel_is_told_of_imports() {
     assert_eq!(latest(&mut as_b, &c, &in_b).status, 403, "a foreign company");
     assert_eq!(latest(&mut as_c, &c, &in_c).status, 404, "a foreign snapshot");
 
-    // A header says nothing against the location in the path.
+    // The location in the path takes precedence over a header.
     let second = json!({"name": "B, too", "id": "inB2", "companyId": b});
     admin.post("/api/v1/workspaces", &second).expect(201, "another location");
     imported(&mut as_b, &share, &json!({"workspaceId": "inB2", "onConflict": "rename"}));
@@ -745,7 +746,7 @@ fn what_highlevel_is_told_of_imports() {
 }
 
 #[test]
-fn opening_a_share_shows_it_and_uses_nothing_up() {
+fn opening_a_share_does_not_use_it_up() {
     let app = TestApp::start();
     let mut admin = app.admin();
     for code in ["a", "b"] {
@@ -779,7 +780,7 @@ fn opening_a_share_shows_it_and_uses_nothing_up() {
 }
 
 #[test]
-fn another_companys_receivers_do_not_come_along() {
+fn webhooks_of_another_company_are_not_imported() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let mut make = |path: &str, body: Value| admin.post(path, &body).expect(201, path);
@@ -805,8 +806,8 @@ fn another_companys_receivers_do_not_come_along() {
     }
 }
 
-/// Links that lead elsewhere where they were frozen, and to each other where they are imported: in
-/// one Change of the import, and many Changes apart.
+/// Links that led to other hosts where they were frozen, and lead to each other where they are imported:
+/// within one Change of the import, and many Changes apart.
 #[test]
 fn links_that_lead_to_each_other_where_they_arrive() {
     for between in [0, 600] {

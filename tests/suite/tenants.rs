@@ -1,5 +1,5 @@
-//! Nobody sees another's anything: every route of the description, walked with the keys of one
-//! company and the ids of another, in every dialect.
+//! No tenant sees another's data: every route of the description, with the keys of one company and the ids of
+//! another, in every dialect.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
 use crate::support::http::{Answer, Client, text};
+use crate::support::native::{LINKS, new_key, path_of};
 
-/// What is in every text that the victim writes.
+/// Part of every text of the victim.
 const CANARY: &str = "canary";
 
 /// A company with a workspace, and a key of each.
@@ -33,7 +34,7 @@ fn tenant(admin: &mut Client, name: &str) -> Tenant {
     Tenant { company, workspace, keys }
 }
 
-/// One of everything, made by the victim: ids by the first part of the path that names them.
+/// Creates one object of each kind for the victim. Returns their ids by the beginning of their path.
 fn belongings(victim: &Tenant, client: &mut Client) -> BTreeMap<&'static str, String> {
     let mut ids = BTreeMap::new();
     let make = |client: &mut Client, path: &str, body: Value, pointer: &str| {
@@ -69,7 +70,7 @@ fn belongings(victim: &Tenant, client: &mut Client) -> BTreeMap<&'static str, St
     ids
 }
 
-/// The path with the victim's ids in its braces; `nobodys` puts ids there that nobody has.
+/// Returns a path with the victim's ids in its braces, or with unknown ids if `nobodys` is true.
 fn fill(template: &str, ids: &BTreeMap<&str, String>, victim: &Tenant, nobodys: bool) -> String {
     let mut path = template.to_owned();
     while let Some((before, rest)) = path.split_once('{') {
@@ -85,7 +86,7 @@ fn fill(template: &str, ids: &BTreeMap<&str, String>, victim: &Tenant, nobodys: 
     path
 }
 
-/// The query that an operation requires, naming the victim.
+/// Returns the query that an operation requires, with the victim's ids.
 fn query(document: &Value, operation: &Value, victim: &Tenant) -> String {
     let parameters = operation["parameters"].as_array().into_iter().flatten();
     let parameters = parameters.map(|parameter| match parameter["$ref"].as_str() {
@@ -106,13 +107,13 @@ fn query(document: &Value, operation: &Value, victim: &Tenant) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// What a refusal says, without what differs between any two.
+/// Returns the status and the text of an error.
 fn said(answer: &Answer) -> (u16, String) {
     (answer.status, answer.text())
 }
 
 #[test]
-fn no_route_tells_one_company_of_another() {
+fn no_route_reveals_another_company() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let (victim, stranger) =
@@ -164,7 +165,7 @@ fn no_route_tells_one_company_of_another() {
 }
 
 #[test]
-fn what_is_anothers_cannot_be_referred_to() {
+fn objects_of_another_company_cannot_be_used() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let (victim, stranger) =
@@ -195,4 +196,100 @@ fn what_is_anothers_cannot_be_referred_to() {
             assert!((400..500).contains(&answer.status), "{path} {body}: {}", answer.text());
         }
     }
+}
+
+#[test]
+fn one_tenant_sees_nothing_of_another() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let company = admin.post("/api/v1/companies", &json!({"name": "Other"})).expect(201, "a company");
+    let company = text(&company["company"], "id").to_owned();
+    let body = json!({"name": "Theirs", "companyId": company});
+    let theirs = admin.post("/api/v1/workspaces", &body).expect(201, "a workspace")["workspace"].clone();
+    assert_eq!(theirs["companyId"], *company);
+    let theirs = text(&theirs, "id").to_owned();
+    let scopes = json!(["links.write", "admin"]);
+    let secret = new_key(&mut admin, &json!({"workspaceId": theirs, "scopes": scopes}));
+    let mut they = app.visitor().with_key(&secret);
+    let secret = new_key(&mut admin, &json!({"companyId": company, "scopes": scopes}));
+    let mut above = app.visitor().with_key(&secret);
+
+    // The operator's objects, in the first workspace.
+    let tag = admin.post("/api/v1/tags", &json!({"name": "ours"})).expect(201, "a tag")["tag"].clone();
+    let domain =
+        admin.post("/api/v1/domains", &json!({"domain": "ours.test"})).expect(201, "a domain")["domain"]
+            .clone();
+    let link = admin.create(&json!({"url": "https://e.test/", "customSlug": "ours", "tagIds": [tag["id"]]}));
+    let workspaces = admin.get("/api/v1/workspaces").expect(200, "all")["workspaces"].clone();
+    let ours =
+        workspaces.as_array().expect("workspaces").iter().find(|w| w["id"] != *theirs).expect("ours").clone();
+    let keys = admin.get("/api/v1/keys").expect(200, "keys");
+    assert_eq!(keys["keys"].as_array().map(Vec::len), Some(2));
+    let mine = new_key(&mut admin, &json!({"name": "mine"}));
+    let listed = admin.get("/api/v1/keys").expect(200, "keys")["keys"].clone();
+    let mine_id =
+        listed.as_array().expect("keys").iter().find(|k| k["name"] == "mine").expect("it")["id"].clone();
+
+    for (who, client) in [("workspace key", &mut they), ("company key", &mut above)] {
+        let path = path_of(&link);
+        client.get(&path).refuses(404, "link not found", who);
+        client.patch(&path, &json!({"title": "stolen"})).refuses(404, "link not found", who);
+        client.delete(&path).refuses(404, "link not found", who);
+        let path = format!("/api/v1/tags/{}", text(&tag, "id"));
+        client.patch(&path, &json!({"name": "stolen"})).refuses(404, "tag not found", who);
+        client.delete(&path).refuses(404, "tag not found", who);
+        let path = format!("/api/v1/domains/{}", text(&domain, "id"));
+        client.get(&path).refuses(404, "domain not found", who);
+        client.patch(&path, &json!({"rootUrl": "https://e.test/"})).refuses(404, "domain not found", who);
+        client.delete(&path).refuses(404, "domain not found", who);
+        let path = format!("/api/v1/workspaces/{}", text(&ours, "id"));
+        client.get(&path).refuses(404, "workspace not found", who);
+        client.patch(&path, &json!({"name": "stolen"})).refuses(404, "workspace not found", who);
+        let id = mine_id.as_str().expect("an id");
+        client.delete(&format!("/api/v1/keys/{id}")).refuses(404, "key not found", who);
+        assert_eq!(client.get(LINKS).expect(200, who)["total"], 0, "{who}");
+        assert_eq!(client.get("/api/v1/tags").expect(200, who)["tags"], json!([]), "{who}");
+        let domains = client.get("/api/v1/domains").expect(200, who)["domains"].clone();
+        assert!(!domains.to_string().contains("ours.test"), "{who}: {domains}");
+        let seen = client.get("/api/v1/workspaces").expect(200, who)["workspaces"].clone();
+        assert_eq!(seen.as_array().map(Vec::len), Some(1), "{who}: {seen}");
+        let seen = client.get("/api/v1/companies").expect(200, who)["companies"].clone();
+        assert_eq!(seen.as_array().map(Vec::len), Some(1), "{who}: {seen}");
+        // Naming the operator's workspace does not help, in any place of a request.
+        let id = text(&ours, "id");
+        let answer = client.send("GET", LINKS, &[("X-Workspace-Id", id)], None);
+        answer.refuses(404, "workspace not found", who);
+        client.get(&format!("{LINKS}?workspaceId={id}")).refuses(404, "workspace not found", who);
+        let body = json!({"url": "https://e.test/", "workspaceId": id});
+        client.post(LINKS, &body).refuses(404, "workspace not found", who);
+        client.get(&format!("{LINKS}?workspaceId=unheard-of")).refuses(404, "workspace not found", who);
+        // A tenant's link cannot use the operator's objects.
+        let body = json!({"url": "https://e.test/", "domain": "ours.test"});
+        client.post(LINKS, &body).refuses(422, "domain: is not a domain of this workspace", who);
+        let body = json!({"url": "https://e.test/", "tagIds": [tag["id"]]});
+        let why = format!("tagIds: {} is not a tag of this workspace", text(&tag, "id"));
+        client.post(LINKS, &body).refuses(422, &why, who);
+        let why = "only an instance key may make companies";
+        client.post("/api/v1/companies", &json!({"name": "C"})).refuses(403, why, who);
+    }
+    let why = "a workspace key cannot make workspaces";
+    they.post("/api/v1/workspaces", &json!({"name": "W"})).refuses(403, why, "a workspace key");
+    let mine_too = above.post("/api/v1/workspaces", &json!({"name": "W"})).expect(201, "a company key");
+    assert_eq!(mine_too["workspace"]["companyId"], *company);
+    // Codes belong to a domain, so on a shared domain each exists once.
+    let body = json!({"url": "https://evil.test/", "customSlug": "ours"});
+    they.post(LINKS, &body).refuses(
+        409,
+        "customSlug: \"ours\" is already in use on this domain",
+        "a taken code",
+    );
+    assert_eq!(admin.get(&path_of(&link)).expect(200, "untouched")["link"], link);
+    app.visitor().with_key(&mine).get(LINKS).expect(200, "the key lives");
+    // The instance key acts in the workspace that a request names.
+    let body = json!({"url": "https://e.test/theirs", "workspaceId": theirs});
+    let made = admin.post(LINKS, &body).expect(201, "for them")["link"].clone();
+    assert_eq!(made["workspaceId"], *theirs);
+    assert_eq!(they.get(LINKS).expect(200, "theirs")["total"], 1);
+    they.get(&path_of(&made)).expect(200, "theirs");
+    above.get(&path_of(&made)).expect(200, "theirs, from above");
 }

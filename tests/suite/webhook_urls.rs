@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::support::app::{HOST, TestApp};
 use crate::support::http::text;
+use crate::support::native::LINKS;
 
-const LINKS: &str = "/api/v1/links";
 const PRIVATE: &str = "webhookUrls: must not lead into a private network";
 const PORT: &str = "webhookUrls: must have port 80, 443, or one from 1024";
 const OURS: &str = "webhookUrls: must not lead to this server";

@@ -1,26 +1,28 @@
-//! What several suites stand on.
+//! What several test modules use.
 
-/// The program in this process, its clock in the test's hand.
+/// The program inside the test's process, with a clock that the test sets.
 pub(crate) mod app;
-/// A real browser that reaches nothing but this machine.
+/// A real browser that reaches this machine only.
 pub(crate) mod browser;
 /// A log that fails on demand.
 pub(crate) mod failing_log;
-/// Links with receivers, and clicks on them.
+/// Links with webhooks, and clicks on them.
 pub(crate) mod hooks;
 /// A raw HTTP client.
 pub(crate) mod http;
-/// What is in the table's files.
+/// The pairs in the table's files.
 pub(crate) mod leaves;
+/// Paths and keys of the native API.
+pub(crate) mod native;
 /// The binary as a child process.
 pub(crate) mod process;
-/// A receiver of webhooks, well or ill.
+/// A receiver of webhooks, with correct and faulty responses.
 pub(crate) mod receiver;
-/// A whole server on a port of its own, and a client that writes bytes.
+/// A server on a port of its own, and a client that writes bytes.
 pub(crate) mod server;
 /// A disk that loses what was not synced.
 pub(crate) mod sim_disk;
 /// A table in memory.
 pub(crate) mod table;
-/// Requests and the answers that a vendor documents.
+/// Requests, each with the response that a vendor documents.
 pub(crate) mod transcript;

@@ -1,0 +1,22 @@
+//! Paths and keys of the native API.
+
+use serde_json::{Value, json};
+
+use crate::support::http::{Client, text};
+
+pub(crate) const LINKS: &str = "/api/v1/links";
+pub(crate) const KEYS: &str = "/api/v1/keys";
+
+/// Returns the path of a link that the API returned.
+pub(crate) fn path_of(link: &Value) -> String {
+    format!("{LINKS}/{}", text(link, "id"))
+}
+
+/// Creates a key with the scope `links.write` and these fields, and returns its secret.
+#[track_caller]
+pub(crate) fn new_key(admin: &mut Client, fields: &Value) -> String {
+    let mut body = json!({"name": "n", "scopes": ["links.write"]});
+    body.as_object_mut().expect("an object").extend(fields.as_object().expect("fields").clone());
+    let created = admin.post(KEYS, &body).expect(201, &body.to_string());
+    text(&created["key"], "secret").to_owned()
+}
