@@ -1,5 +1,5 @@
-//! The program as `main` starts it, in this process, on a port of the kernel's choice, in a
-//! fresh folder, with a clock that the test moves.
+//! The program as `main` starts it, inside the test's process: on a free port, in a fresh folder, with a
+//! clock that the test sets.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -21,10 +21,10 @@ pub(crate) const KEY: &str = "wp_KeyOfAllTestsThatNoExampleOfAnyApiShows0123";
 /// The host of `public_url`.
 pub(crate) const HOST: &str = "go.test";
 
-/// Where the clock stands at first: 2026-01-01T00:00:00Z.
+/// The first time of the clock: 2026-01-01T00:00:00Z.
 pub(crate) const START: i64 = 1_767_225_600_000;
 
-/// A running app.
+/// A running app. Stops in order when dropped.
 pub(crate) struct TestApp {
     runtime: Runtime,
     app: Option<App>,
@@ -39,14 +39,14 @@ impl TestApp {
         TestApp::start_with(|_| {})
     }
 
-    /// Starts with a changed configuration.
+    /// Starts an app with a changed configuration.
     pub(crate) fn start_with(change: impl FnOnce(&mut Config)) -> TestApp {
         let (config, folder) = fresh(change);
         TestApp::launch(config, Clock::fixed(Timestamp::from_millis(START)), folder)
     }
 
-    /// Starts over a log that these faults befall. With `ready` false, does not wait until the app
-    /// answers requests of every kind, which some faults never let it.
+    /// Starts an app on a log with these faults. Returns without waiting for readiness if `ready` is false:
+    /// some faults keep the app from becoming ready.
     pub(crate) fn start_ill(change: impl FnOnce(&mut Config), faults: Faults, ready: bool) -> TestApp {
         let (config, folder) = fresh(change);
         let clock = Clock::fixed(Timestamp::from_millis(START));
@@ -81,7 +81,7 @@ impl TestApp {
         self.restart_with(|_| {})
     }
 
-    /// The same, with a changed configuration.
+    /// Like `restart`, with a changed configuration.
     pub(crate) fn restart_with(mut self, change: impl FnOnce(&mut Config)) -> TestApp {
         self.stop();
         change(&mut self.config);
@@ -89,8 +89,8 @@ impl TestApp {
         TestApp::launch(self.config.clone(), self.clock.clone(), folder)
     }
 
-    /// Stops in order, removes the table, and starts again over a log with these faults, without waiting
-    /// until the app answers requests of every kind.
+    /// Stops in order, removes the table, and starts again on a log with these faults. Returns without
+    /// waiting for readiness.
     pub(crate) fn restart_ill(mut self, faults: Faults) -> TestApp {
         self.stop();
         std::fs::remove_dir_all(self.config.data_dir.join("table")).expect("the table's folder");
@@ -98,8 +98,8 @@ impl TestApp {
         TestApp::launch_over(self.config.clone(), self.clock.clone(), folder, faults, false)
     }
 
-    /// A second app, on a copy of what this one has on disk now: what a start after a crash at this
-    /// moment would find.
+    /// Starts a second app on a copy of the data folder as it is on disk now, as after a crash at this
+    /// moment.
     pub(crate) fn crashed(&self) -> TestApp {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = Config { data_dir: folder.path().join("data"), ..self.config.clone() };
@@ -113,22 +113,21 @@ impl TestApp {
         }
     }
 
-    /// The app itself, for what no request can do.
+    /// Returns the app itself, for operations that no request offers.
     pub(crate) fn app(&self) -> &App {
         self.app.as_ref().expect("it runs")
     }
 
-    /// Waits for what the app does.
+    /// Blocks until a future of the app is complete.
     pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
     }
 
-    /// The hand that the test moves.
+    /// Returns the clock, which the test can set.
     pub(crate) fn clock(&self) -> Clock {
         self.clock.clone()
     }
 
-    /// Where everything is kept.
     pub(crate) fn data_dir(&self) -> &Path {
         &self.config.data_dir
     }
@@ -137,24 +136,24 @@ impl TestApp {
         self.address
     }
 
-    /// A visitor of the default domain.
+    /// Returns a client without a key, for the default domain.
     pub(crate) fn visitor(&self) -> Client {
         Client::new(self.address, HOST)
     }
 
-    /// A client with the instance key.
+    /// Returns a client with the instance key.
     pub(crate) fn admin(&self) -> Client {
         self.visitor().with_key(KEY)
     }
 
-    /// Moves the clock on.
+    /// Advances the clock.
     pub(crate) fn advance(&self, by: Duration) {
         let millis = i64::try_from(by.as_millis()).expect("a test's lifetime");
         self.clock.set(self.clock.now().plus_millis(millis));
     }
 }
 
-/// A configuration on a fresh folder.
+/// Returns a configuration with a fresh data folder.
 fn fresh(change: impl FnOnce(&mut Config)) -> (Config, TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut config = Config {
@@ -168,7 +167,7 @@ fn fresh(change: impl FnOnce(&mut Config)) -> (Config, TempDir) {
     (config, folder)
 }
 
-/// Copies a folder while others write in it.
+/// Copies a folder while the app writes to it.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("the folder") {

@@ -1,6 +1,6 @@
-//! Chromium without a window, driven through chromedriver. It reaches nothing but this machine:
-//! no other host's name is resolved, and all requests to others end at a proxy here that answers
-//! nobody. Both programs end with the test.
+//! Chromium without a window, driven by chromedriver. The browser reaches this machine only: other host names
+//! do not resolve, and requests to other hosts end at a proxy here that never answers. Both programs end with
+//! the test.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -24,10 +24,9 @@ use url::{ParseError, Url};
 
 use crate::support::process::{PATIENCE, not_tested, poll};
 
-/// How long chromedriver may take to end its browser when asked, before both are killed.
+/// Longest wait for chromedriver to close its browser, before both are killed.
 const PARTING: Duration = Duration::from_secs(10);
 
-/// Whether pages may run scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scripts {
     On,
@@ -42,7 +41,8 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Starts it; `None`, aloud, where it is not installed. Where `CI` is set that is a failure.
+    /// Starts a browser. Returns `None` with a printed notice if Chromium is not installed, and fails instead
+    /// if `CI` is set.
     pub(crate) fn start(scripts: Scripts) -> Option<Browser> {
         let (Some(chromium), Some(chromedriver)) = (installed("chromium"), installed("chromedriver")) else {
             assert!(std::env::var_os("CI").is_none(), "chromium and chromedriver must be installed");
@@ -57,7 +57,8 @@ impl Browser {
             "--no-sandbox",
             "--disable-gpu",
             "--disable-dev-shm-usage",
-            // A person's: without a window Chromium says so, and counts as a bot.
+            // The User-Agent of a person. Chromium without a window names itself otherwise, and counts as a
+            // bot.
             "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/142.0.0.0 Safari/537.36",
             "--disable-quic",
             "--no-first-run",
@@ -71,7 +72,7 @@ impl Browser {
         ];
         let javascript = if scripts == Scripts::On { 1 } else { 2 };
         let wishes = json!({
-            // The page itself, not what it loads: vendors here never answer.
+            // Wait for the page only: the hosts of its external resources never answer here.
             "pageLoadStrategy": "eager",
             "goog:chromeOptions": {
                 "binary": chromium,
@@ -93,18 +94,18 @@ impl Browser {
         self.client.as_ref().expect("taken only when dropped")
     }
 
-    /// Opens an address and waits until the page is read; what it loads may come later.
+    /// Opens a URL and waits until the page is parsed. Its resources may still be loading.
     #[track_caller]
     pub(crate) fn open(&self, url: &str) {
         self.runtime.block_on(self.client().goto(url)).expect(url);
     }
 
-    /// The address in the bar.
+    /// Returns the URL in the address bar.
     pub(crate) fn url(&self) -> String {
         self.runtime.block_on(self.client().current_url()).expect("an address").into()
     }
 
-    /// Waits until the address in the bar is `url`.
+    /// Waits until the URL in the address bar is `url`.
     #[track_caller]
     pub(crate) fn arrives(&self, url: &str) {
         let mut seen = String::new();
@@ -115,40 +116,38 @@ impl Browser {
         assert_eq!(seen, url, "{:?}", self.console());
     }
 
-    /// The window's title.
     pub(crate) fn title(&self) -> String {
         self.runtime.block_on(self.client().title()).expect("a title")
     }
 
-    /// The one element that fits, waited for.
+    /// Waits for the first element that matches.
     #[track_caller]
     fn element(&self, css: &str) -> Element {
         let found = self.client().wait().at_most(PATIENCE).for_element(Locator::Css(css));
         self.runtime.block_on(found).expect(css)
     }
 
-    /// Types into a field.
     #[track_caller]
     pub(crate) fn fill(&self, css: &str, text: &str) {
         let element = self.element(css);
         self.runtime.block_on(element.send_keys(text)).expect(css);
     }
 
-    /// Clicks, as a person does: fails when something lies above it.
+    /// Clicks as a person does. Fails if another element covers this one.
     #[track_caller]
     pub(crate) fn click(&self, css: &str) {
         let element = self.element(css);
         self.runtime.block_on(element.click()).expect(css);
     }
 
-    /// The visible text of an element.
+    /// Returns the visible text of an element.
     #[track_caller]
     pub(crate) fn text(&self, css: &str) -> String {
         let element = self.element(css);
         self.runtime.block_on(element.text()).expect(css)
     }
 
-    /// Does something inside a frame.
+    /// Runs `act` inside a frame.
     #[track_caller]
     pub(crate) fn within<T>(&self, frame: &str, act: impl FnOnce() -> T) -> T {
         let element = self.element(frame);
@@ -158,19 +157,19 @@ impl Browser {
         result
     }
 
-    /// What a script's `return` gives.
+    /// Runs a script and returns its result.
     #[track_caller]
     pub(crate) fn eval(&self, script: &str) -> Value {
         self.runtime.block_on(self.client().execute(script, Vec::new())).expect(script)
     }
 
-    /// What the console has said since it was last asked.
+    /// Returns the console messages since the last call.
     pub(crate) fn console(&self) -> Vec<String> {
         self.log("browser")
     }
 
-    /// The other hosts that pages asked for anything since the last call. What Chromium asks its
-    /// makers by itself is not among them.
+    /// Returns the other hosts that pages requested since the last call, without the requests that Chromium
+    /// sends to its vendor by itself.
     pub(crate) fn asked(&self) -> BTreeSet<String> {
         let events = self.log("performance").into_iter();
         let events = events.map(|event| serde_json::from_str::<Value>(&event).expect("JSON"));
@@ -182,7 +181,7 @@ impl Browser {
         hosts.filter(|host| host != "127.0.0.1").collect()
     }
 
-    /// Sends this header with every request from now on, and no other that was so set.
+    /// Sends this header with every later request, instead of the one set before.
     pub(crate) fn sends(&self, name: &str, value: &str) {
         for (command, parameters) in [
             ("Network.enable", json!({})),
@@ -202,7 +201,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Asked to close, the browser ends by itself; the driver is killed in any case.
+        // A browser that is closed ends by itself. The driver is killed in any case.
         if let Some(client) = self.client.take() {
             let closed = async { tokio::time::timeout(PARTING, client.close()).await };
             drop(self.runtime.block_on(closed));
@@ -211,15 +210,15 @@ impl Drop for Browser {
     }
 }
 
-/// Where a program is, if anywhere.
+/// Returns the path of a program, if it is installed.
 fn installed(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// chromedriver, in a process group of its own, with a folder for it and its browser. The
-/// browser's profile is chromedriver's to make, below `TMPDIR`: in one that we name, Debian's
-/// Chromium would load its start page, and the first command would wait for it.
+/// chromedriver in a process group of its own, with a temporary folder. The browser's profile must be the one
+/// that chromedriver creates below `TMPDIR`: with a named profile, Debian's Chromium loads its start page,
+/// and the first command waits for it.
 struct Driver {
     child: Child,
     folder: TempDir,
@@ -242,7 +241,7 @@ impl Driver {
         Driver { child, folder }
     }
 
-    /// The port that it chose.
+    /// Returns the port that chromedriver chose.
     #[track_caller]
     fn port(&mut self) -> u16 {
         let output = self.folder.path().join("output");
@@ -255,7 +254,7 @@ impl Driver {
 
     fn end(&mut self) {
         let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else { return };
-        // Errors mean that there is nobody left.
+        // An error means that the process has ended already.
         let _ = kill_process(pid, Signal::TERM);
         let deadline = std::time::Instant::now() + PARTING;
         while matches!(self.child.try_wait(), Ok(None)) && std::time::Instant::now() < deadline {
@@ -272,8 +271,8 @@ impl Drop for Driver {
     }
 }
 
-/// A proxy that takes every request and answers none, so that whoever asked waits. Until the
-/// process ends: nothing waits for it.
+/// Starts a proxy that accepts every request and answers none, so that its clients wait. The proxy runs until
+/// the process ends.
 fn sink() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("a bound port");
@@ -283,7 +282,7 @@ fn sink() -> SocketAddr {
     address
 }
 
-/// chromedriver's way to the browser's developer tools.
+/// A command of chromedriver for the developer tools of the browser.
 #[derive(Debug)]
 struct DevTools(&'static str, Value);
 
@@ -297,7 +296,7 @@ impl WebDriverCompatibleCommand for DevTools {
     }
 }
 
-/// chromedriver's command for what was logged of this kind since it was last given.
+/// A command of chromedriver: log entries of this kind since the last call.
 #[derive(Debug)]
 struct Log(&'static str);
 

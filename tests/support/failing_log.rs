@@ -1,35 +1,34 @@
-//! The log of a running app, which fails while the test says so.
+//! The log of a running app, with faults that a test switches on and off.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use waypost::log::{CommitCallback, CommitError, Follow, Log, LogError, LogStatus, Position, Proposal, Put};
 
-/// How writes fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The volume has no room.
+    /// The volume has no space left.
     Full,
-    /// The disk did not confirm.
+    /// The disk did not confirm the sync.
     Unconfirmed,
     /// The disk is gone.
     Unavailable,
-    /// A bug.
+    /// The log panics.
     Panic,
-    /// Its files cannot be read; writes pass.
+    /// The files of the log cannot be read; writes succeed.
     Unreadable,
-    /// Proposals with more than [`LARGE`] bytes wait until [`Faults::release`]; others pass.
+    /// Proposals of more than [`LARGE`] bytes wait until [`Faults::release`]. Smaller ones pass.
     HoldLarge,
 }
 
 /// See [`Fault::HoldLarge`].
 const LARGE: usize = 20_000;
 
-/// What goes wrong with the next writes; nothing at first.
+/// The fault of the next writes; none at first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(Arc<Mutex<Option<Fault>>>, Arc<Mutex<Vec<Held>>>);
 
-/// Passes a proposal on that was held.
+/// Proposes what was held.
 struct Held(Box<dyn FnOnce() + Send>);
 
 impl std::fmt::Debug for Held {
@@ -48,7 +47,7 @@ impl Faults {
         self.1.lock().len()
     }
 
-    /// Passes on what is held now; later proposals are held again.
+    /// Proposes everything that is held now. Later proposals are held again.
     pub(crate) fn release(&self) {
         let held = std::mem::take(&mut *self.1.lock());
         for held in held {
@@ -56,7 +55,7 @@ impl Faults {
         }
     }
 
-    /// This log, with faults.
+    /// Wraps a log with these faults.
     pub(crate) fn over(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
         Arc::new(FailingLog { log, faults: self.clone() })
     }

@@ -1,4 +1,4 @@
-//! Links with receivers, clicks on them, and what became of the events.
+//! Links with webhooks, clicks on these links, and the results of the deliveries.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::support::app::TestApp;
 use crate::support::http::text;
 use crate::support::receiver::{Received, until};
 
-/// How long a try may take: no setting changes it.
+/// The time limit of one delivery attempt. No setting changes it.
 pub(crate) const TRY: Duration = Duration::from_secs(5);
 
-/// An app that may reach receivers on this machine, and tries again after so long.
+/// Starts an app that may connect to receivers on this machine, with these delays between attempts.
 pub(crate) fn start(retry_after: &[&str]) -> TestApp {
     TestApp::start_with(|config| {
         config.webhooks.allowed_networks = vec!["127.0.0.0/8".to_owned()];
@@ -27,7 +27,7 @@ pub(crate) fn start(retry_after: &[&str]) -> TestApp {
     })
 }
 
-/// A link of this code with these receivers; answers what the API says of it.
+/// Creates a link with this code and these receivers, and returns it.
 #[track_caller]
 pub(crate) fn hooked(app: &TestApp, code: &str, hooks: &[String]) -> Value {
     app.admin().create(&json!({"url": "https://e.test/", "customSlug": code, "webhookUrls": hooks}))
@@ -47,13 +47,13 @@ pub(crate) fn click<'a>(app: &TestApp, link: &'a Link) -> Click<'a> {
     Click { link, at: app.clock().now(), referrer: None, agent: "person", country: None, contact: None }
 }
 
-/// A click, as a visitor makes it.
+/// Clicks on a link as a visitor does.
 #[track_caller]
 pub(crate) fn offer(app: &TestApp, code: &str) {
     assert_eq!(app.visitor().get(&format!("/{code}")).status, 302, "{code}");
 }
 
-/// The results of a link so far, the newest first.
+/// Returns the delivery results of a link so far, the newest first.
 #[track_caller]
 pub(crate) fn results_so_far(app: &TestApp, link: &Value) -> Vec<Value> {
     let path = format!("/api/v1/links/{}/deliveries", text(link, "id"));
@@ -61,7 +61,7 @@ pub(crate) fn results_so_far(app: &TestApp, link: &Value) -> Vec<Value> {
     answer["deliveries"].as_array().expect("a list").clone()
 }
 
-/// The results of a link, once they are as many, the newest first.
+/// Waits until a link has this many delivery results, and returns them, the newest first.
 #[track_caller]
 pub(crate) fn results(app: &TestApp, link: &Value, count: usize) -> Vec<Value> {
     let mut all = Vec::new();
@@ -73,7 +73,7 @@ pub(crate) fn results(app: &TestApp, link: &Value, count: usize) -> Vec<Value> {
     all
 }
 
-/// The default workspace's id: the oldest stands last.
+/// Returns the id of the default workspace: the oldest one, which is last in the list.
 pub(crate) fn workspace(app: &TestApp) -> String {
     let all = app.admin().get("/api/v1/workspaces").expect(200, "workspaces");
     let all = all["workspaces"].as_array().expect("a list");
@@ -89,7 +89,7 @@ pub(crate) fn secret(app: &TestApp) -> String {
     text(&shown["webhookSecret"], "secret").to_owned()
 }
 
-/// HMAC-SHA256 by RFC 2104, from nothing but the hash.
+/// Computes HMAC-SHA256 by RFC 2104 from the hash alone, independently of the crate that the server uses.
 pub(crate) fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     let mut block = [0; 64];
     block[..key.len()].copy_from_slice(key);
@@ -97,7 +97,7 @@ pub(crate) fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     Sha256::digest([&block.map(|byte| byte ^ 0x5c)[..], &inner[..]].concat()).to_vec()
 }
 
-/// What a receiver with this secret preconditions as signature.
+/// Returns the signature that a receiver with this secret expects.
 pub(crate) fn expected(secret: &str, request: &Received) -> String {
     let key = STANDARD.decode(secret.strip_prefix("whsec_").expect("its prefix")).expect("base64");
     assert_eq!(key.len(), 32);

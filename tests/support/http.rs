@@ -1,5 +1,4 @@
-//! A small HTTP/1.1 client on a blocking socket: what goes over the wire is what the test wrote,
-//! and what comes back is kept as it came.
+//! A small blocking HTTP/1.1 client. It sends exactly the bytes of the test, and keeps responses unchanged.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -8,10 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Longest wait for bytes: beyond it the server hangs, and the test says so.
+/// Longest wait for bytes. After it, the test fails because the server hangs.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A response.
 #[derive(Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -26,7 +24,7 @@ impl fmt::Debug for Answer {
 }
 
 impl Answer {
-    /// The value of a header that occurs once, or not at all.
+    /// Returns the value of a header. Panics if the header occurs twice.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
         let value = values.next().map(|(_, value)| value.as_str());
@@ -38,34 +36,34 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON, which it must be.
+    /// Returns the body as JSON. Panics if it is none.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.header("content-type"), Some("application/json; charset=utf-8"), "{self:?}");
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    /// The JSON body of an answer that must have this status.
+    /// Returns the JSON body. Panics if the status is another one.
     #[track_caller]
     pub(crate) fn expect(&self, status: u16, row: &str) -> Value {
         assert_eq!(self.status, status, "{row}: {}", self.text());
         self.json()
     }
 
-    /// Checks a refusal of the native API: status and the whole sentence.
+    /// Checks an error of the native API: its status and its whole text.
     #[track_caller]
     pub(crate) fn refuses(&self, status: u16, error: &str, row: &str) {
         let body = self.expect(status, row);
         assert_eq!(body["error"], error, "{row}");
     }
 
-    /// Whether the server closes the connection behind it.
+    /// Whether the server closes the connection after this response.
     pub(crate) fn closes(&self) -> bool {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 }
 
-/// One connection, of which every byte is the test's.
+/// A connection with full control over the bytes sent.
 #[derive(Debug)]
 pub(crate) struct Connection(BufReader<TcpStream>);
 
@@ -78,7 +76,8 @@ impl Connection {
         Ok(Connection(BufReader::new(stream)))
     }
 
-    /// Opens a connection whose receive buffer has this size, set before it connects.
+    /// Opens a connection whose receive buffer has this size. The size is set before connecting, since it
+    /// limits the window that the kernel announces.
     pub(crate) fn open_with(address: SocketAddr, receive_buffer: u32) -> io::Result<Connection> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let stream = runtime.block_on(async {
@@ -96,8 +95,8 @@ impl Connection {
         self.0.get_mut().write_all(bytes)
     }
 
-    /// Reads one response; `None` when the connection ended before its first byte. `bodiless`
-    /// responses (to HEAD) announce a length that does not follow.
+    /// Reads one response. Returns `None` if the connection ended before its first byte. A `bodiless`
+    /// response (to HEAD) has a Content-Length without a body.
     pub(crate) fn receive(&mut self, bodiless: bool) -> io::Result<Option<Answer>> {
         let broken = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
         let mut line = String::new();
@@ -134,7 +133,7 @@ impl Connection {
         Ok(Some(answer))
     }
 
-    /// Appends the next chunk; false behind the last. A body that is cut is an error.
+    /// Appends the next chunk. Returns false after the last one, and fails if the body is cut.
     fn chunk(&mut self, body: &mut Vec<u8>) -> io::Result<bool> {
         let broken = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
         let mut line = String::new();
@@ -152,18 +151,18 @@ impl Connection {
         Ok(size > 0)
     }
 
-    /// Waits for the first bytes of an answer; false when the connection ended.
+    /// Waits for the first bytes of a response. Returns false if the connection ended.
     pub(crate) fn begins(&mut self) -> io::Result<bool> {
         Ok(!self.0.fill_buf()?.is_empty())
     }
 
-    /// Whether the answer begins with this status. All of it is left to be read.
+    /// Whether the next response has this status. Consumes nothing.
     pub(crate) fn has_status(&mut self, status: u16) -> io::Result<bool> {
         let line = self.0.fill_buf()?;
         Ok(line.get("HTTP/1.1 ".len()..).is_some_and(|line| line.starts_with(status.to_string().as_bytes())))
     }
 
-    /// Reads exactly so many bytes, and leaves the rest where it is.
+    /// Reads exactly this many bytes.
     pub(crate) fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; count];
         self.0.read_exact(&mut bytes)?;
@@ -178,7 +177,7 @@ impl Connection {
     }
 }
 
-/// Sends these bytes on a connection of their own and answers what comes back.
+/// Sends these bytes on a new connection and returns the response.
 #[track_caller]
 pub(crate) fn raw(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
     let mut connection = Connection::open(address).expect("the server accepts");
@@ -186,7 +185,7 @@ pub(crate) fn raw(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
     connection.receive(false).expect("an answer or none")
 }
 
-/// A client that keeps its connection.
+/// A client that keeps its connection alive.
 #[derive(Debug)]
 pub(crate) struct Client {
     address: SocketAddr,
@@ -200,7 +199,7 @@ impl Client {
         Client { address, connection: None, host: host.to_owned(), headers: Vec::new() }
     }
 
-    /// The same client, sending this header each time.
+    /// Returns the client with a header that it sends with every request.
     #[must_use]
     pub(crate) fn with(mut self, name: &str, value: &str) -> Client {
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -212,14 +211,14 @@ impl Client {
         self.with("Authorization", &format!("Bearer {key}"))
     }
 
-    /// The same client, asking for another host.
+    /// Returns the client with another Host.
     #[must_use]
     pub(crate) fn at(mut self, host: &str) -> Client {
         host.clone_into(&mut self.host);
         self
     }
 
-    /// Sends one request, once.
+    /// Sends one request, without a retry.
     pub(crate) fn try_send(
         &mut self,
         method: &str,
@@ -245,7 +244,8 @@ impl Client {
             Some(connection) => connection,
             None => Connection::open(self.address)?,
         };
-        // A refusal may come before the body was taken: what was answered counts, not the write.
+        // The server may reject a request before it has read the body. Then the response counts, not the
+        // failed write.
         let sent = connection.send(&bytes);
         let answer = match connection.receive(method == "HEAD") {
             Ok(Some(answer)) => answer,
@@ -258,7 +258,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// Sends one request and gets its answer.
+    /// Sends a request and returns the response. Retries once if a reused connection fails.
     #[track_caller]
     pub(crate) fn send(
         &mut self,
@@ -269,7 +269,7 @@ impl Client {
     ) -> Answer {
         let reused = self.connection.is_some();
         let mut sent = self.try_send(method, target, headers, body);
-        // An idle connection may have been closed while the test did something else.
+        // The server may have closed an idle connection.
         if reused && sent.is_err() {
             sent = self.try_send(method, target, headers, body);
         }
@@ -296,7 +296,7 @@ impl Client {
         self.send("POST", target, &[], Some(body.to_string().as_bytes()))
     }
 
-    /// POSTs a form, as a page does; its type is among the headers.
+    /// POSTs a form. Its content type is among the headers.
     #[track_caller]
     pub(crate) fn send_form(&mut self, target: &str, headers: &[(&str, &str)], form: &[u8]) -> Answer {
         self.send("POST", target, headers, Some(form))
@@ -307,14 +307,14 @@ impl Client {
         self.send("PATCH", target, &[], Some(body.to_string().as_bytes()))
     }
 
-    /// Creates a link and answers it.
+    /// Creates a link and returns it.
     #[track_caller]
     pub(crate) fn create(&mut self, body: &Value) -> Value {
         let answer = self.post("/api/v1/links", body);
         answer.expect(201, &body.to_string())["link"].clone()
     }
 
-    /// The counted clicks of a link.
+    /// Returns the counted clicks of a link.
     #[track_caller]
     pub(crate) fn clicks(&mut self, id: &str) -> u64 {
         let link = self.get(&format!("/api/v1/links/{id}")).expect(200, id)["link"].clone();
@@ -322,7 +322,7 @@ impl Client {
     }
 }
 
-/// The text under a key of a JSON object.
+/// Returns the string under a key of a JSON object.
 #[track_caller]
 pub(crate) fn text<'a>(object: &'a Value, key: &str) -> &'a str {
     object[key].as_str().unwrap_or_else(|| panic!("no text {key:?} in {object}"))

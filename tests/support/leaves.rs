@@ -1,19 +1,19 @@
-//! The table's files as sled has them, for tests that damage what is in them: pairs in leaves.
+//! The table's files as sled reads them, for tests that damage pairs in its leaves.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The segment of the table's files, without which sled does not open them.
+/// The segment size of the table's files. sled refuses to open them with another one.
 const SEGMENT: usize = 128 * 1024;
 
-/// The files of a table that nobody has open.
+/// The files of a table that no process has open.
 pub(crate) struct Leaves(sled::Db);
 
 type Pair = (Vec<u8>, Vec<u8>);
 
 impl Leaves {
-    /// Opens the table in a data folder. A child process that another test starts at this moment may hold a
-    /// copy of the lock that was just released.
+    /// Opens the table of a data folder. Retries, because a child process that another test starts at this
+    /// moment may hold a copy of the lock that was just released.
     pub(crate) fn open(data: &Path) -> Leaves {
         let end = Instant::now() + Duration::from_mins(1);
         loop {
@@ -25,7 +25,7 @@ impl Leaves {
         }
     }
 
-    /// Puts a value in the place of what is under a key, or removes it. Answers whether there was one.
+    /// Replaces or removes the value of a key. Returns whether the key existed.
     pub(crate) fn set(&self, key: &[u8], value: Option<&[u8]>) -> bool {
         let found = self.0.range(&key[..1]..=key).next_back().expect("a leaf of this kind");
         let (first, leaf) = found.expect("readable");
@@ -43,7 +43,7 @@ impl Leaves {
         was_there
     }
 
-    /// The keys of a kind.
+    /// Returns the keys of a kind.
     pub(crate) fn keys(&self, kind: u8) -> Vec<Vec<u8>> {
         let leaves = self.0.scan_prefix([kind]).map(|leaf| leaf.expect("readable").1);
         leaves.flat_map(|leaf| pairs(&leaf)).map(|(key, _)| key).collect()

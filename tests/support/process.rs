@@ -1,5 +1,5 @@
-//! The real binary as a child process: started with an environment, watched, signalled, killed.
-//! Never outlives the test.
+//! The real binary as a child process: started with an environment, observed, signalled, killed. It never
+//! outlives the test.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -15,13 +15,13 @@ use tempfile::TempDir;
 use crate::support::app::{HOST, KEY};
 use crate::support::http::Client;
 
-/// How long a start, an exit or anything else polled for may take on a busy machine.
+/// Longest wait for a start, an exit or any other polled event, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
-/// How often a poll looks.
+/// The interval of polls.
 const POLL: Duration = Duration::from_millis(2);
 
-/// Polls until `look` finds something; fails naming `what` at the deadline.
+/// Polls until `look` returns a value. Panics with `what` at the deadline.
 #[track_caller]
 pub(crate) fn poll<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + within;
@@ -34,12 +34,13 @@ pub(crate) fn poll<T>(what: &str, within: Duration, mut look: impl FnMut() -> Op
     }
 }
 
-/// Says what is not tested on this machine, past the capture that hides what passing tests say.
+/// Prints what cannot be tested on this machine. Writes to stderr directly, since the test harness captures
+/// the output of passing tests.
 pub(crate) fn not_tested(what: &str) {
     let _ = writeln!(io::stderr(), "NOT TESTED: {what}");
 }
 
-/// The binary, with nothing of ours in its environment.
+/// Returns a command for the binary, with no variable of Waypost in its environment.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
     command.env_clear();
@@ -49,7 +50,7 @@ pub(crate) fn command() -> Command {
     command
 }
 
-/// What to start.
+/// How to start the binary.
 pub(crate) struct Plan {
     command: Command,
     listen: String,
@@ -57,7 +58,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// A server on this data folder, any port, with [`KEY`].
+    /// Returns a plan for a server on this data folder, on a free port, with [`KEY`].
     pub(crate) fn on(data: &Path) -> Plan {
         let plan = Plan { command: command(), listen: "127.0.0.1:0".to_owned(), listens: true };
         plan.env("WAYPOST_DATA_DIR", &data.display().to_string())
@@ -71,7 +72,7 @@ impl Plan {
         self
     }
 
-    /// With deadlines for heads, bodies and the drain that are longer than any test waits.
+    /// Sets deadlines for heads, bodies and the drain that are longer than any test waits.
     #[must_use]
     pub(crate) fn patient(self) -> Plan {
         ["HEADER", "BODY", "DRAIN"]
@@ -79,21 +80,21 @@ impl Plan {
             .fold(self, |plan, name| plan.env(&format!("WAYPOST_HTTP__{name}_TIMEOUT"), "10m"))
     }
 
-    /// A value that need not be text.
+    /// Sets a variable whose value may be invalid UTF-8.
     #[must_use]
     pub(crate) fn env_os(mut self, name: &str, value: &OsStr) -> Plan {
         self.command.env(name, value);
         self
     }
 
-    /// Whether the address is the configuration file's to say.
+    /// Sets whether the configuration file contains the address to listen on.
     #[must_use]
     pub(crate) fn listen_in_file(mut self, is_so: bool) -> Plan {
         self.listens = !is_so;
         self
     }
 
-    /// Without this variable.
+    /// Removes a variable.
     #[must_use]
     pub(crate) fn without(mut self, name: &str) -> Plan {
         self.command.env_remove(name);
@@ -112,13 +113,13 @@ impl Plan {
         self
     }
 
-    /// With at most so many descriptors from its start on.
+    /// Limits the number of open files from the start of the process.
     #[must_use]
     pub(crate) fn descriptors(self, most: u32) -> Plan {
         self.below("prlimit", &[&format!("--nofile={most}")])
     }
 
-    /// A copy of the binary that lies there.
+    /// Starts a copy of the binary at this path.
     #[must_use]
     pub(crate) fn of(self, binary: &Path) -> Plan {
         let mut command = Command::new(binary);
@@ -131,7 +132,7 @@ impl Plan {
         Plan { command, ..self }
     }
 
-    /// Started by another program, which takes these arguments before the command.
+    /// Starts the binary by another program, whose arguments precede the command.
     #[must_use]
     pub(crate) fn below(self, program: &str, args: &[&str]) -> Plan {
         let mut command = Command::new(program);
@@ -144,7 +145,7 @@ impl Plan {
         Plan { command, ..self }
     }
 
-    /// Starts it and returns at once.
+    /// Starts the process and returns at once.
     pub(crate) fn spawn(mut self) -> Process {
         let output = tempfile::tempdir().expect("a temporary folder");
         let file = |name| File::create(output.path().join(name)).expect("an output file");
@@ -161,7 +162,7 @@ impl Plan {
         Process { child, output, address: None }
     }
 
-    /// Starts it and waits until it serves.
+    /// Starts the process and waits until it serves requests.
     #[track_caller]
     pub(crate) fn start(self) -> Process {
         let mut process = self.spawn();
@@ -171,7 +172,7 @@ impl Plan {
         process
     }
 
-    /// Starts what must end by itself: its exit code, stdout and stderr.
+    /// Starts a process that must end by itself, and returns its exit code, stdout and stderr.
     #[track_caller]
     pub(crate) fn fails(self) -> (Option<i32>, String, String) {
         let mut process = self.spawn();
@@ -201,11 +202,12 @@ impl Process {
         self.read("stderr")
     }
 
-    /// Waits until it says where it listens; an error when it ends instead.
+    /// Waits until the process prints its address. Returns an error if it ends instead.
     #[track_caller]
     pub(crate) fn serves(&mut self) -> Result<SocketAddr, ExitStatus> {
         let found = poll("the first lines of a start", PATIENCE, || {
-            // In this order: what a process wrote before it ended is not missed.
+            // Check for the end before reading the output, so that no output written before the end is
+            // missed.
             let ended = self.child.try_wait().expect("a child of ours");
             match (listening(&self.stdout()), ended) {
                 (Some(address), _) => Some(Ok(address)),
@@ -237,7 +239,7 @@ impl Process {
         self.child.try_wait().expect("a child of ours").is_none()
     }
 
-    /// What the system tells about it under `/proc/<id>`.
+    /// Returns the path of a file below `/proc/<id>`.
     pub(crate) fn proc(&self, name: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{name}", self.child.id()))
     }
@@ -246,20 +248,20 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).expect("a child of ours, not yet waited for");
     }
 
-    /// Waits for its end.
+    /// Waits until the process ends.
     #[track_caller]
     pub(crate) fn ends(&mut self, what: &str) -> ExitStatus {
         poll(what, PATIENCE, || self.child.try_wait().expect("a child of ours"))
     }
 
-    /// SIGKILL, and gone.
+    /// Kills the process with SIGKILL and waits for its end.
     pub(crate) fn kill(&mut self) {
-        // It may have ended by itself.
+        // An error means that the process has ended already.
         let _ = self.child.kill();
         self.child.wait().expect("a child of ours");
     }
 
-    /// SIGTERM, and the clean end that must follow.
+    /// Sends SIGTERM, checks that the process ends cleanly, and returns its stderr.
     #[track_caller]
     pub(crate) fn stop(mut self) -> String {
         self.signal(Signal::TERM);
@@ -280,14 +282,14 @@ impl Drop for Process {
     }
 }
 
-/// The address in `listening on http://127.0.0.1:1234`, once the line is whole.
+/// Returns the address in `listening on http://127.0.0.1:1234`, once the line is complete.
 fn listening(stdout: &str) -> Option<SocketAddr> {
     let (_, rest) = stdout.split_once("listening on http://")?;
     let (address, _) = rest.split_once(char::is_whitespace)?;
     address.trim_end_matches('/').parse().ok()
 }
 
-/// Copies a folder, the reserve against a full disk left out: it is made again at the start.
+/// Copies a data folder without the reserve against a full disk, which the next start creates again.
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
     for entry in fs::read_dir(from).expect("a readable folder") {
@@ -301,12 +303,12 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// Dice from a seed that a failing test can print (`SplitMix64`).
+/// Random numbers from a seed, which a failing test can print (`SplitMix64`).
 #[derive(Clone, Debug)]
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// From the environment variable `WAYPOST_SEED`, else from the clock.
+    /// Creates a generator with the seed in `WAYPOST_SEED`, or else with the current time.
     pub(crate) fn seeded() -> (u64, Dice) {
         let given = std::env::var("WAYPOST_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or_else(|| {
@@ -316,7 +318,7 @@ impl Dice {
         (seed, Dice(seed))
     }
 
-    /// Other dice, so that each thread has its own.
+    /// Creates an independent generator, for another thread.
     pub(crate) fn split(&mut self) -> Dice {
         Dice(self.next())
     }
@@ -329,7 +331,7 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }

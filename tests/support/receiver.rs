@@ -1,5 +1,5 @@
-//! A receiver of webhooks on a port of its own: real sockets, and answers that the test chooses,
-//! ill ones among them. Keeps every request as it came.
+//! A receiver of webhooks on a port of its own, with real sockets and responses that the test chooses, faulty
+//! ones included. It keeps every request unchanged.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-/// Longest wait for what must happen.
+/// Longest wait for an expected event.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How long a client waits for the end of a connection behind the answer. No setting changes it.
+/// How long the sender waits for the end of a connection after the response. No setting changes it.
 const LINGER: Duration = Duration::from_millis(200);
 
-/// How often it is looked for.
+/// The interval of polls.
 const POLL: Duration = Duration::from_millis(2);
 
-/// Returns once it is so; the test fails when it never is.
+/// Waits until a condition holds. Panics if it never does.
 #[track_caller]
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -29,28 +29,27 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// How a request is answered.
+/// How the receiver responds to a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
-    /// With this status.
+    /// With this status and an empty body.
     Status(u16),
-    /// With a redirect there.
+    /// With this status and this Location.
     Location(u16, String),
-    /// Not at all; the connection stays open.
+    /// Never: the connection stays open.
     Silence,
-    /// With a good answer, one byte of it a second.
+    /// With 200, one byte a second.
     Trickle,
-    /// With 200 and a body without end.
+    /// With 200 and an endless body.
     Endless,
     /// With 200 and a header of 10 MB.
     HugeHead,
     /// By closing the connection.
     Close,
-    /// Status 200 at once, and the end of the connection a little later.
+    /// With 200 at once, closing the connection a little later.
     Dally,
 }
 
-/// A request as it came.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) line: String,
@@ -59,7 +58,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// The value of a header that must occur once.
+    /// Returns the value of a header. Panics unless it occurs exactly once.
     #[track_caller]
     pub(crate) fn header(&self, name: &str) -> &str {
         let mut values = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
@@ -69,7 +68,6 @@ impl Received {
     }
 }
 
-/// A running receiver.
 pub(crate) struct Receiver {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -90,7 +88,7 @@ struct Shared {
 }
 
 impl Receiver {
-    /// Answers 200.
+    /// Starts a receiver that responds with 200.
     pub(crate) fn start() -> Receiver {
         Receiver::answering(Reply::Status(200))
     }
@@ -119,9 +117,9 @@ impl Receiver {
                 serving.most_open.fetch_max(open, Ordering::SeqCst);
                 let shared = Arc::clone(&serving);
                 std::thread::spawn(move || {
-                    // A client that goes away in the middle is what some tests are about.
+                    // An error is no failure: some tests are about senders that leave early.
                     let answered = shared.serve(&stream);
-                    // Before it is closed, which is what tells the client that its place is free.
+                    // Decrement before closing: the close tells the sender that its slot is free.
                     shared.open.fetch_sub(1, Ordering::SeqCst);
                     let is_late = answered.is_ok_and(|at| at.is_some_and(|at| at.elapsed() >= LINGER));
                     shared.late.fetch_add(usize::from(is_late), Ordering::SeqCst);
@@ -140,17 +138,17 @@ impl Receiver {
         format!("http://{}{path}", self.address)
     }
 
-    /// How the next requests are answered, one after the other.
+    /// Sets the responses to the next requests, in this order.
     pub(crate) fn answer_next(&self, replies: impl IntoIterator<Item = Reply>) {
         self.shared.next.lock().extend(replies);
     }
 
-    /// How all others are.
+    /// Sets the response to all other requests.
     pub(crate) fn answer_all(&self, reply: Reply) {
         *self.shared.always.lock() = reply;
     }
 
-    /// Answers nothing until [`Receiver::release`].
+    /// Holds all responses until [`Receiver::release`].
     pub(crate) fn hold(&self) {
         *self.shared.held.lock() = true;
     }
@@ -164,38 +162,38 @@ impl Receiver {
         self.shared.requests.lock().clone()
     }
 
-    /// The first requests, once there are so many.
+    /// Waits for this many requests, and returns them.
     #[track_caller]
     pub(crate) fn wait_for(&self, count: usize) -> Vec<Received> {
         until(&format!("{count} requests"), || self.shared.requests.lock().len() >= count);
         self.requests()
     }
 
-    /// Connections accepted so far.
+    /// Returns the number of connections accepted so far.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// Most connections that were open at once.
+    /// Returns the highest number of connections that were open at the same time.
     pub(crate) fn most_at_once(&self) -> usize {
         self.shared.most_open.load(Ordering::SeqCst)
     }
 
-    /// Waits until all connections are closed, and returns how many were closed so long after their answer that
-    /// their client had left them.
+    /// Waits until all connections are closed. Returns how many were closed so late after their response that
+    /// the sender had given them up.
     pub(crate) fn late(&self) -> usize {
         until("all are closed", || self.shared.closed.load(Ordering::SeqCst) == self.connections());
         self.shared.late.load(Ordering::SeqCst)
     }
 
-    /// Bytes written of endless answers.
+    /// Returns the bytes written of endless responses.
     pub(crate) fn written(&self) -> usize {
         self.shared.written.load(Ordering::SeqCst)
     }
 }
 
 impl Shared {
-    /// Returns when the answer began, if there was a request.
+    /// Serves a connection. Returns when the response began, or `None` if no request arrived.
     fn serve(&self, stream: &TcpStream) -> std::io::Result<Option<Instant>> {
         let asked = self.take_in(stream);
         {
@@ -214,7 +212,7 @@ impl Shared {
         Ok(Some(begun))
     }
 
-    /// Keeps the request, if one comes.
+    /// Reads and keeps a request. Returns false if none arrived.
     fn take_in(&self, stream: &TcpStream) -> std::io::Result<bool> {
         let request = read(&mut BufReader::new(stream))?;
         let came = request.is_some();

@@ -1,5 +1,5 @@
-//! A server on a fresh data folder and a port of its own, and the bluntest of clients: bytes in,
-//! bytes out, so that a test sees exactly what a socket sees.
+//! A server on a fresh data folder and a port of its own, and a minimal client that sends and receives plain
+//! bytes, so that a test sees exactly what is on the socket.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -16,17 +16,17 @@ use crate::support::process::poll;
 /// The key in the environment of every server here.
 pub(crate) const KEY: &str = "key-of-the-tests-0123456789";
 
-/// How long a client here waits for anything. A test that must not wait for a deadline of the server sets the
-/// deadline to [`FAR`], and fails if the server waits for it all the same.
+/// Longest wait of a client. A test that must not depend on a deadline of the server sets that deadline to
+/// [`FAR`]: if the server waits for it, the client gives up first and the test fails.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A deadline of the server that is longer than any client waits.
 pub(crate) const FAR: Duration = Duration::from_mins(10);
 
-/// How long the server reads on behind a refusal while nothing arrives. No setting changes it.
+/// How long the server discards input after a rejection while no bytes arrive. No setting changes it.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Pause of a client between two drips.
+/// The pause of a client between two pieces of a drip.
 const DRIP: Duration = Duration::from_millis(50);
 
 /// Sets the deadlines for heads and bodies to [`FAR`].
@@ -35,7 +35,6 @@ pub(crate) fn patient(config: &mut Config) {
     config.http.body_timeout = FAR;
 }
 
-/// The program, running.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     runtime: tokio::runtime::Runtime,
@@ -44,7 +43,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it; `change` may shorten its deadlines.
+    /// Starts a server; `change` may shorten its deadlines.
     pub(crate) fn start(change: impl FnOnce(&mut Config)) -> Server {
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = Config { data_dir: folder.path().join("data"), ..Config::default() };
@@ -57,13 +56,12 @@ impl Server {
         Server { address: app.address(), runtime, app, _folder: folder }
     }
 
-    /// Stops it.
     pub(crate) fn stop(self) {
         self.runtime.block_on(self.app.stop());
     }
 
-    /// The one answer to a GET with these header lines. Asks again while none comes: there may be no place for
-    /// the connection yet, or a short deadline for heads may be over before this one is sent.
+    /// Sends a GET with these header lines and returns the response. Retries while none arrives: the
+    /// connection limit may be reached, or a short deadline for heads may have passed.
     #[track_caller]
     pub(crate) fn get(&self, target: &str, headers: &str) -> String {
         poll(target, PATIENCE, || {
@@ -73,21 +71,21 @@ impl Server {
         })
     }
 
-    /// A number of `/metrics`.
+    /// Returns a value of `/metrics`.
     pub(crate) fn metric(&self, name: &str) -> u64 {
         let text = self.get("/metrics", &format!("X-API-Key: {KEY}\r\n"));
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
-    /// A connection.
+    /// Opens a connection.
     pub(crate) fn connect(&self) -> Client {
         let stream = TcpStream::connect(self.address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         Client(stream)
     }
 
-    /// A connection from another address of this machine.
+    /// Opens a connection from another address of this machine.
     pub(crate) fn connect_from(&self, address: [u8; 4]) -> Client {
         let stream = self.runtime.block_on(async {
             let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
@@ -99,15 +97,15 @@ impl Server {
         Client(stream)
     }
 
-    /// Everything that comes back until the server closes.
+    /// Sends these bytes and returns everything until the server closes.
     pub(crate) fn raw(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut client = self.connect();
         client.send(bytes);
         client.rest()
     }
 
-    /// The one answer to these bytes, of one of these statuses, behind which the server closes. On a
-    /// [`patient`] server it fails if either waits for a deadline.
+    /// Sends these bytes, and checks that the server sends exactly one response, with one of these statuses,
+    /// and closes. On a [`patient`] server the check fails if either side waits for a deadline.
     #[track_caller]
     pub(crate) fn answers_once(&self, what: &str, bytes: impl AsRef<[u8]>, wanted: &[u16]) -> String {
         let text = self.raw(bytes);
@@ -116,8 +114,8 @@ impl Server {
         text
     }
 
-    /// Sends what the server refuses before its end, and checks that the refusal arrives. Repeats the upload only
-    /// if the refusal is lost and the upload took longer than the server reads on.
+    /// Sends a body that the server rejects before its end, and checks that the rejection arrives. Repeats
+    /// the upload only if the rejection was lost and the upload took longer than the server discards input.
     #[track_caller]
     pub(crate) fn refuses_early(
         &self,
@@ -139,12 +137,12 @@ impl Server {
         }
     }
 
-    /// One request to the API, with the key.
+    /// Sends a request to the API, with the key.
     pub(crate) fn api(&self, method: &str, target: &str, body: &str) -> Reply {
         self.api_with(method, target, &format!("Authorization: Bearer {KEY}\r\n"), body)
     }
 
-    /// One request to the API, with these header lines.
+    /// Sends a request to the API, with these header lines.
     pub(crate) fn api_with(&self, method: &str, target: &str, headers: &str, body: &str) -> Reply {
         let length = body.len();
         let text = self.raw(format!(
@@ -154,21 +152,20 @@ impl Server {
     }
 }
 
-/// A connection.
 pub(crate) struct Client(TcpStream);
 
 impl Client {
-    /// Writes; a peer that closed already is no error here.
+    /// Writes bytes. Ignores that the peer has closed already.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         drop(self.0.write_all(bytes.as_ref()));
     }
 
-    /// Writes, to a peer that is to hear all of it.
+    /// Writes bytes, and fails if the peer has closed.
     pub(crate) fn tell(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.0.write_all(bytes.as_ref())
     }
 
-    /// Sends these bytes again and again until the server closes; fails if the server never does.
+    /// Sends these bytes repeatedly until the server closes. Fails if the server never does.
     #[track_caller]
     pub(crate) fn drip(mut self, what: &str, bytes: impl AsRef<[u8]>) {
         self.0.set_read_timeout(Some(DRIP)).expect("a timeout");
@@ -186,12 +183,12 @@ impl Client {
         }
     }
 
-    /// Says that nothing more will come.
+    /// Closes the sending side.
     pub(crate) fn finish(&mut self) {
         self.0.shutdown(Shutdown::Write).expect("still open");
     }
 
-    /// Reads until `end` occurred so many times.
+    /// Reads until `end` has occurred this many times.
     pub(crate) fn until(&mut self, end: &str, times: usize) -> String {
         let mut text = String::new();
         let mut buffer = [0; 16 * 1024];
@@ -203,12 +200,12 @@ impl Client {
         text
     }
 
-    /// Everything until the server closes; fails when it does not.
+    /// Reads until the server closes. Fails if the server does not.
     pub(crate) fn rest(mut self) -> String {
         let mut bytes = Vec::new();
         match self.0.read_to_end(&mut bytes) {
             Ok(_) => {}
-            // A server that closes with unread bytes resets; what came before still counts.
+            // A server that closes with unread input resets the connection. What arrived before still counts.
             Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
             Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&bytes)),
         }
@@ -216,7 +213,7 @@ impl Client {
     }
 }
 
-/// An answer of the API.
+/// A response of the API.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -232,13 +229,13 @@ impl Reply {
         Reply { status, head: head.to_ascii_lowercase(), json }
     }
 
-    /// The sentence of a refusal.
+    /// Returns the status and the error text.
     pub(crate) fn error(&self) -> (u16, &str) {
         (self.status, self.json["error"].as_str().unwrap_or_else(|| panic!("no error in {self:?}")))
     }
 }
 
-/// The status of the first answer in a text; 0 when there is none.
+/// Returns the status of the first response in a text, or 0 if there is none.
 pub(crate) fn status(text: &str) -> u16 {
     text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
 }

@@ -1,6 +1,6 @@
-//! A disk in memory that keeps apart what is written and what is durable, fails on demand, and can
-//! lose power: then any subset of the sectors written since the last sync survives, and any prefix
-//! of the names changed since the last sync of the folder.
+//! A disk in memory that separates written from durable data, fails on demand, and can lose power. A power
+//! cut keeps any subset of the sectors written since the last sync, and any prefix of the name changes since
+//! the last sync of the folder.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use waypost::log::local::disk::{Disk, DiskFile};
 
-/// What survives or not as a whole.
+/// The unit that a power cut keeps or loses as a whole.
 const SECTOR: usize = 512;
 
 #[derive(Debug, Clone)]
@@ -32,18 +32,18 @@ enum Naming {
     Remove(String),
 }
 
-/// When to fail; counted from 1 over the life of the disk.
+/// When the disk fails. Operations are counted from 1 over the life of the disk.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Plan {
-    /// Power goes as this sync is asked for.
+    /// Power fails at this sync, before it takes effect.
     pub(crate) cut_at_sync: Option<u64>,
-    /// Power goes, or the process is killed, as this change of a file or of a name is asked for.
+    /// Power fails, or the process is killed, at this change of a file or a name.
     pub(crate) cut_at_change: Option<u64>,
     /// These syncs fail, once each.
     pub(crate) fail_syncs: Vec<u64>,
-    /// This write fails, with the system's error number, after half of it.
+    /// This write fails with this error number of the system, after half of its bytes.
     pub(crate) fail_write: Option<(u64, i32)>,
-    /// These bytes of a file are not there yet when they are read first.
+    /// These bytes of a file are missing at their first read.
     pub(crate) late: Option<Range<usize>>,
 }
 
@@ -70,7 +70,7 @@ struct SimFile {
     index: usize,
 }
 
-/// A small generator, so that a seed tells the whole story.
+/// A small random generator, so that its seed reproduces a test.
 pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
@@ -102,33 +102,33 @@ fn apply(bytes: &mut Vec<u8>, write: &Write) {
 }
 
 impl SimDisk {
-    /// With failures to come.
+    /// Sets the failures to come.
     pub(crate) fn plan(&self, plan: Plan) {
         self.0.lock().plan = plan;
     }
 
-    /// Stops the disk while `body` runs: whoever uses it waits.
+    /// Blocks the disk while `body` runs.
     pub(crate) fn stall<T>(&self, body: impl FnOnce() -> T) -> T {
         let _stalled = self.0.lock();
         body()
     }
 
-    /// Syncs asked for so far.
+    /// Returns the number of syncs requested so far.
     pub(crate) fn syncs(&self) -> u64 {
         self.0.lock().syncs
     }
 
-    /// Changes of files and names asked for so far.
+    /// Returns the number of changes of files and names requested so far.
     pub(crate) fn changes(&self) -> u64 {
         self.0.lock().changes
     }
 
-    /// Writes asked for so far.
+    /// Returns the number of writes requested so far.
     pub(crate) fn writes(&self) -> u64 {
         self.0.lock().writes
     }
 
-    /// The disk as a process finds it that starts after another was killed.
+    /// Returns the disk as another process finds it after a kill: written data survives.
     pub(crate) fn copy(&self) -> SimDisk {
         let state = self.0.lock();
         SimDisk(Arc::new(Mutex::new(State {
@@ -140,7 +140,7 @@ impl SimDisk {
         })))
     }
 
-    /// The disk as it is found when power returns.
+    /// Returns the disk as it is after a power cut.
     pub(crate) fn after_power_cut(&self, chance: &mut Chance) -> SimDisk {
         let state = self.0.lock();
         let mut names = state.durable_names.clone();
@@ -171,13 +171,13 @@ impl SimDisk {
         SimDisk(Arc::new(Mutex::new(State { files, names, durable_names, ..State::default() })))
     }
 
-    /// Names and lengths.
+    /// Returns names and sizes.
     pub(crate) fn files(&self) -> Vec<(String, usize)> {
         let state = self.0.lock();
         state.names.iter().map(|(name, index)| (name.clone(), state.files[*index].live.len())).collect()
     }
 
-    /// Changes a file behind everybody's back.
+    /// Changes a file without the log's knowledge.
     pub(crate) fn damage(&self, name: &str, harm: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.0.lock();
         let index = state.names[name];
@@ -187,7 +187,7 @@ impl SimDisk {
         file.pending.clear();
     }
 
-    /// Removes a file behind everybody's back.
+    /// Removes a file without the log's knowledge.
     pub(crate) fn lose(&self, name: &str) {
         let mut state = self.0.lock();
         state.names.remove(name);
@@ -212,7 +212,7 @@ impl State {
         if self.off { Err(power_off()) } else { Ok(()) }
     }
 
-    /// As [`State::on`], before something is changed.
+    /// Like [`State::on`], before a change.
     fn change(&mut self) -> io::Result<()> {
         self.on()?;
         self.changes += 1;
@@ -348,7 +348,8 @@ impl DiskFile for SimFile {
                 apply(&mut file.durable, &write);
             }
         } else if !off {
-            // The kernel marks such pages clean: they read back, and no later sync writes them.
+            // Linux marks the pages of a failed sync as clean: reads return their data, but no later sync
+            // writes them.
             file.pending.clear();
         }
         done

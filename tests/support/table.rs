@@ -1,4 +1,5 @@
-//! A table in memory: a real one under the log's contract, with its own fingerprint.
+//! A table in memory that follows the contract between log and table, with a fingerprint computed
+//! independently.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,29 +22,28 @@ struct State {
     records: Records,
 }
 
-/// Applies Changes when told to.
+/// Applies Changes when a test calls for it.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryTable {
     state: Mutex<State>,
 }
 
 impl MemoryTable {
-    /// A copy as a restart would find it.
+    /// Returns a copy, as a restart would find it.
     pub(crate) fn copy(&self) -> MemoryTable {
         MemoryTable { state: Mutex::new(self.state.lock().clone()) }
     }
 
-    /// Everything in it.
     pub(crate) fn records(&self) -> Records {
         self.state.lock().records.clone()
     }
 
-    /// Loses a record in silence.
+    /// Loses a record without noticing it.
     pub(crate) fn forget(&self, key: &[u8]) {
         self.state.lock().records.remove(key);
     }
 
-    /// Loses its memory of the log, as a table has none that an older version wrote.
+    /// Loses its history, like a table of a version that kept none.
     pub(crate) fn forget_history(&self) {
         self.state.lock().history.clear();
     }
@@ -94,7 +94,7 @@ impl MemoryTable {
     }
 }
 
-/// The fingerprint of records, reckoned from nothing.
+/// Computes the fingerprint of records from the start.
 pub(crate) fn fingerprint_of(records: &Records) -> Fingerprint {
     let mut fingerprint = Fingerprint::default();
     for (key, (revision, _)) in records.iter().filter(|(key, _)| key.first() != Some(&b'c')) {

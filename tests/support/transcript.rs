@@ -25,10 +25,9 @@ use serde_json::Value;
 
 use crate::support::http::Client;
 
-/// What placeholders stand for.
+/// The values of placeholders.
 pub(crate) type Known = BTreeMap<String, String>;
 
-/// One request and its answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Exchange {
     title: String,
@@ -41,7 +40,7 @@ pub(crate) struct Exchange {
     answer: Option<String>,
 }
 
-/// Reads a file of this name; fails naming the exchange that is none.
+/// Parses a file. Panics with the title of the first exchange that is malformed.
 pub(crate) fn parse(name: &str, text: &str) -> Vec<Exchange> {
     let mut blocks: Vec<(String, Vec<&str>)> = Vec::new();
     for line in text.lines() {
@@ -73,7 +72,7 @@ fn exchange(title: String, lines: &[&str]) -> Exchange {
     }
 }
 
-/// First line, headers, body.
+/// Splits a message into its first line, its headers and its body.
 fn message(title: &str, lines: &[&str]) -> (String, Vec<(String, String)>, Option<String>) {
     let mut lines = lines.iter();
     let first = lines.by_ref().find(|line| !line.is_empty()).unwrap_or_else(|| panic!("{title}: empty"));
@@ -88,7 +87,7 @@ fn message(title: &str, lines: &[&str]) -> (String, Vec<(String, String)>, Optio
 }
 
 impl Exchange {
-    /// Sends the request and compares the answer, which it returns as an example.
+    /// Sends the request, compares the response, and returns both as an example.
     #[track_caller]
     pub(crate) fn run(&self, client: &mut Client, known: &mut Known) -> Example {
         let title = &self.title;
@@ -118,28 +117,28 @@ impl Exchange {
     }
 }
 
-/// An exchange as a description may show it: the same in every run.
+/// An exchange as the OpenAPI description may show it: the same in every run.
 #[derive(Debug, Default)]
 pub(crate) struct Example {
     /// The request's body, if it is JSON.
     pub(crate) request: Option<Value>,
-    /// The answer, if the transcript shows all of it.
+    /// The response, if the transcript shows it completely.
     pub(crate) answer: Option<Value>,
 }
 
-/// What examples show for an id, a secret and a code that were drawn.
+/// What examples show instead of a random id, secret or code.
 const ID: &str = "0N88vwqp0EUhFT57aXBu";
 const SECRET: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 const CODE: &str = "k3Xb9Qz";
 
-/// What is known, with what was drawn replaced.
+/// Returns the known values, with fixed ones instead of random ones.
 fn steady(known: &Known) -> Known {
     known.iter().map(|(name, value)| (name.clone(), steady_text(name, value))).collect()
 }
 
 fn steady_text(name: &str, value: &str) -> String {
     for prefix in ["", "link_", "camp_"] {
-        // Ids drawn in these years begin so; those of the vendors' examples do not.
+        // Ids of these years begin with a zero; those in the vendors' examples do not.
         let drawn = |rest: &str| rest.starts_with('0') && is_of("id", &Value::from(rest));
         if value.strip_prefix(prefix).is_some_and(drawn) {
             return format!("{prefix}{ID}");
@@ -147,14 +146,15 @@ fn steady_text(name: &str, value: &str) -> String {
     }
     for prefix in ["wp_", "whsec_"] {
         if value.starts_with(prefix) {
-            // A key's hint is its beginning.
+            // The hint of a key is its beginning.
             return format!("{prefix}{SECRET}").chars().take(value.len()).collect();
         }
     }
     if name == "code" { CODE.to_owned() } else { value.to_owned() }
 }
 
-/// The answer with what was drawn replaced; `None` when members are not shown.
+/// Returns the response with fixed values instead of random ones, or `None` if the transcript leaves out
+/// members.
 fn example(want: &Value, got: &Value, steady: &Known) -> Option<Value> {
     match (want, got) {
         (Value::Object(want), Value::Object(got)) => {
@@ -176,7 +176,7 @@ fn example(want: &Value, got: &Value, steady: &Known) -> Option<Value> {
     }
 }
 
-/// The text with known values in their places; the error is a name without one.
+/// Fills in the known values. Fails with the name of an unknown placeholder.
 fn fill(text: &str, known: &Known) -> Result<String, String> {
     let mut filled = String::new();
     let mut rest = text;
@@ -186,7 +186,7 @@ fn fill(text: &str, known: &Known) -> Result<String, String> {
             filled.push_str(known.get(name).ok_or(name)?);
             rest = after;
         } else {
-            // The vendor's own braces, as in `{{trigger_link.x}}`.
+            // Braces of the vendor, as in `{{trigger_link.x}}`, stay.
             filled.push_str("{{");
             rest = behind;
         }
@@ -199,8 +199,8 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-/// What placeholders meet that stand for nothing yet; before comparing, since members come in any
-/// order.
+/// Remembers the values of placeholders that are still unknown. Runs before the comparison, since members
+/// come in any order.
 fn remember(want: &Value, got: &Value, known: &mut Known) {
     match (want, got) {
         (Value::Object(want), Value::Object(got)) => {
@@ -221,14 +221,14 @@ fn remember(want: &Value, got: &Value, known: &mut Known) {
     }
 }
 
-/// Name and kind of a text that is a placeholder and nothing else; either may be empty.
+/// Returns name and kind of a text that consists of one placeholder. Either may be empty.
 fn placeholder(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix("{{")?.strip_suffix("}}")?;
     let (name, kind) = inner.split_once(':').unwrap_or((inner, ""));
     (!inner.is_empty() && (name.is_empty() || is_name(name))).then_some((name, kind))
 }
 
-/// Compares; the error says where the two differ.
+/// Compares two values. The error contains the path at which they differ.
 fn compare(want: &Value, got: &Value, known: &Known) -> Result<(), String> {
     match (want, got) {
         (Value::Object(want), Value::Object(got)) => {
