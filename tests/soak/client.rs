@@ -1,4 +1,4 @@
-//! A blocking client for single requests, and the numbers that loads are judged by.
+//! A blocking client for single requests, and the statistics of loads.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::server::KEY;
 
-/// An answer.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -17,7 +16,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// A header's value.
+    /// Returns the value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -30,7 +29,7 @@ impl Answer {
     }
 }
 
-/// One connection, opened again when it is gone.
+/// A connection that is opened again after it ended.
 pub(crate) struct Client {
     address: SocketAddr,
     connection: Option<BufReader<TcpStream>>,
@@ -45,7 +44,7 @@ impl Client {
         self.send_with(method, path, "", body)
     }
 
-    /// Sends a form, as a browser does.
+    /// Sends a form as a browser does.
     pub(crate) fn send_form(&mut self, path: &str, form: &str) -> io::Result<Answer> {
         self.send_with("POST", path, "Content-Type: application/x-www-form-urlencoded\r\n", form)
     }
@@ -72,11 +71,11 @@ impl Client {
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Answer {
-        // An idle connection may be gone.
+        // The server may have closed an idle connection.
         self.send("GET", path, "").or_else(|_| self.send("GET", path, "")).unwrap_or_default()
     }
 
-    /// Creates a link with this code; answers the status, 0 without any.
+    /// Creates a link with this code. The status is 0 without a response.
     pub(crate) fn create(&mut self, code: &str, more: &Value) -> Answer {
         let mut body = json!({"url": format!("https://e.test/{code}"), "customSlug": code});
         for (key, value) in more.as_object().into_iter().flatten() {
@@ -85,7 +84,7 @@ impl Client {
         self.send("POST", "/api/v1/links", &body.to_string()).unwrap_or_default()
     }
 
-    /// All clicks of the link with this id.
+    /// Returns the clicks of the link with this id.
     pub(crate) fn clicks(&mut self, id: &str) -> u64 {
         self.get(&format!("/api/v1/links/{id}")).json()["link"]["clickCount"].as_u64().unwrap_or(0)
     }
@@ -112,7 +111,7 @@ fn read(from: &mut BufReader<TcpStream>, bodiless: bool) -> io::Result<Answer> {
     Ok(answer)
 }
 
-/// The value below which so many thousandths of all lie.
+/// Returns the value below which this many thousandths of all values lie.
 pub(crate) fn percentile(times: &mut [Duration], thousandths: usize) -> Duration {
     times.sort_unstable();
     let at = times.len() * thousandths / 1_000;

@@ -1,5 +1,5 @@
-//! System calls that fail or are watched, by strace; disks that become read-only or have no inodes
-//! left, by mount. What cannot be had on a machine is told, not passed.
+//! System calls that fail or are observed, by strace; disks that become read-only or run out of inodes, by
+//! mount. What a machine does not offer is reported as not tested, never as passed.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn has(program: &str) -> bool {
     Command::new(program).arg("-V").output().is_ok_and(|output| output.status.success())
 }
 
-/// A server below strace, which writes to `trace`.
+/// Starts a server below strace, which writes to `trace`.
 fn traced(data: &Path, trace: &Path, more: &[&str]) -> Result<Server, String> {
     let trace = trace.display().to_string();
     let words: Vec<&str> = ["strace", "-f", "-o", &trace].into_iter().chain(more.iter().copied()).collect();
@@ -60,13 +60,13 @@ pub(crate) fn t93_synced_before_the_answer(report: &mut Report) {
     );
 }
 
-/// What fails: some calls, with an error.
+/// Failing system calls, with their error.
 const FAULTS: [(&str, &str); 6] = [
     ("fsync,fdatasync", "EIO"),
     ("fsync,fdatasync", "ENOSPC"),
     ("pwrite64,pwritev", "EIO"),
     ("pwrite64,pwritev", "ENOSPC"),
-    // As a disk is that the kernel made read-only.
+    // As on a disk that the kernel made read-only.
     ("pwrite64,pwritev,ftruncate,fallocate,rename,renameat,renameat2,unlink", "EROFS"),
     ("openat,rename,renameat,renameat2,ftruncate,fallocate", "EIO"),
 ];
@@ -81,7 +81,7 @@ pub(crate) fn t95_the_nth_write_and_sync_fail(report: &mut Report) {
         let (mut runs, mut wrong, mut refused, mut acked) = (0, Vec::new(), 0, 0);
         let begun = Instant::now();
         for n in 1..=most {
-            // A part ends at its own bound.
+            // A part ends at its own time limit.
             if begun.elapsed() > Duration::from_mins(3) {
                 break;
             }
@@ -118,7 +118,7 @@ fn fail(calls: &str, error: &str, when: &str) -> Result<Done, String> {
     const LINKS: usize = 10;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
-    // What was there before stays whatever fails.
+    // Existing links stay, whatever fails.
     let server = Plan::default().start(&data).expect("it starts");
     assert_eq!(server.client().create("before", &json!({})).status, 201);
     server.stop();
@@ -126,7 +126,7 @@ fn fail(calls: &str, error: &str, when: &str) -> Result<Done, String> {
     let mut kept = vec!["before".to_owned()];
     let mut refused = 0;
     match traced(&data, &folder.path().join("trace"), &["-e", &format!("trace={calls}"), "-e", &inject]) {
-        // It may refuse to start, in words; or the system cannot load it.
+        // A failed start must print a reason. If the loader fails, there is none of ours.
         Err(said) if said.contains("error while loading shared libraries") => {}
         Err(said) if !said.lines().last().is_some_and(|line| line.starts_with("waypost: ")) => {
             return Err(format!("start: {said}"));
@@ -161,7 +161,7 @@ fn fail(calls: &str, error: &str, when: &str) -> Result<Done, String> {
     Ok(Done { acked: kept.len() - 1, refused })
 }
 
-/// A panic of ours: those of sled are caught, told and expected.
+/// Returns a panic of the program. sled's panics are caught, logged and expected.
 fn own_panic(text: &str) -> Option<String> {
     text.lines().find(|line| line.contains("panicked at") && !line.contains("sled-")).map(str::to_owned)
 }
@@ -242,7 +242,7 @@ pub(crate) fn t14_no_file_is_opened_for_a_visitor(report: &mut Report) {
     server.stop();
 }
 
-/// A file system of its own; unmounted when dropped.
+/// A file system of its own, unmounted when dropped.
 struct Volume(tempfile::TempDir);
 
 impl Volume {
@@ -296,8 +296,8 @@ pub(crate) fn t97_a_disk_that_becomes_read_only(report: &mut Report) {
         others
     };
     let calm = make(&mut client, &mut kept, "a");
-    // The kernel refuses it while files are open for writing: then it is made so by force, as a disk
-    // with errors is.
+    // The kernel rejects a remount while files are open for writing. Then the device is forced read-only,
+    // like a disk with errors.
     let is_read_only = volume.remount("ro");
     if is_read_only {
         let refused = make(&mut client, &mut kept, "b");
@@ -316,7 +316,7 @@ pub(crate) fn t97_a_disk_that_becomes_read_only(report: &mut Report) {
     } else {
         report.skipped("T97", "read-only while it runs", "busy: see EROFS in T95");
     }
-    // No inodes: no new segment can be begun.
+    // Without inodes, no new segment can be created.
     let mut fillers = 0;
     volume.remount("nr_inodes=200");
     while fs::write(volume.0.path().join(format!("f{fillers}")), "").is_ok() && fillers < 100_000 {

@@ -1,5 +1,5 @@
-//! What clicks on a million titled links, each as likely as the other, cost in memory: for an hour
-//! without a limit, and in a memory control group beside searches, writes and short connections.
+//! The memory of clicks on a million titled links, each equally likely: for an hour without a limit, and in a
+//! memory control group beside searches, writes and short connections.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -24,13 +24,13 @@ const MIB: u64 = 1 << 20;
 /// The default of `cache.max_memory`.
 const CACHE: u64 = 64 * MIB;
 
-/// Requests between two looks at the memory.
+/// Requests between two measurements of memory.
 const ROUND: usize = 100_000;
 
-/// How much is tried.
+/// The size of the run.
 struct Size {
     links: usize,
-    /// How long clicks come without a limit, and in the group.
+    /// Duration of the clicks without a limit, and in the group.
     free: Duration,
     grouped: Duration,
 }
@@ -48,7 +48,7 @@ pub(crate) fn n48_memory_of_clicks(report: &mut Report) {
     in_a_group(report, &data, &size);
 }
 
-/// Fills a data folder.
+/// Creates a data folder.
 fn import(data: &Path, links: usize) {
     let lines = data.with_extension("jsonl");
     let mut file = BufWriter::new(File::create(&lines).expect("a file"));
@@ -74,7 +74,7 @@ fn import(data: &Path, links: usize) {
     fs::remove_file(&lines).expect("removed");
 }
 
-/// A number like a random one, the same for the same `n`.
+/// Returns a number that looks random, and is the same for the same `n`.
 fn spread(n: usize) -> usize {
     let mut bits = (n as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -82,8 +82,8 @@ fn spread(n: usize) -> usize {
     usize::try_from((bits ^ (bits >> 31)) >> 16).expect("48 bits")
 }
 
-/// Clicks on random links, until `end` or until `watch` is false. Answers how many were redirected, and
-/// how many requests had another answer.
+/// Clicks on random links until `end`, or until `watch` returns false. Returns the numbers of redirects and
+/// of other responses.
 fn click(address: SocketAddr, links: usize, end: Instant, mut watch: impl FnMut() -> bool) -> (u64, u64) {
     let (mut redirected, mut other, mut round) = (0, 0, 0);
     while Instant::now() < end && watch() {
@@ -113,7 +113,7 @@ fn without_limit(report: &mut Report, data: &Path, size: &Size) {
         let resident = server.resident() * 1_024;
         most = resident.max(most);
         let elapsed = begun.elapsed().as_secs();
-        // A look at each doubling of the time.
+        // One row for each doubling of the time.
         if elapsed >= next {
             let _ = write!(curve, "{}@{elapsed}s ", resident / MB);
             next = (elapsed * 2).max(2);
@@ -129,7 +129,7 @@ fn without_limit(report: &mut Report, data: &Path, size: &Size) {
         &format!("MB {curve}{}, most {}, {other} failed", resident / MB, most / MB),
         most.max(resident) <= bar && other == 0,
     );
-    // A stop in order writes what is left, and the start reads it.
+    // A stop writes the remaining clicks, and the start reads them.
     let (counted, dropped) =
         (metric(&server, "waypost_clicks_total"), metric(&server, "waypost_clicks_dropped_total"));
     server.stop();
@@ -142,7 +142,7 @@ fn without_limit(report: &mut Report, data: &Path, size: &Size) {
     );
 }
 
-/// A control group with so many bytes.
+/// Creates a control group with this memory limit.
 fn group(bytes: u64) -> std::io::Result<PathBuf> {
     let group = PathBuf::from(format!("/sys/fs/cgroup/memory/waypost-soak-n48-{}", std::process::id()));
     fs::create_dir(&group)?;
@@ -181,7 +181,7 @@ fn in_a_group(report: &mut Report, data: &Path, size: &Size) {
     let _ = fs::remove_dir(&group);
 }
 
-/// What is asked for beside the clicks, and how often it was answered.
+/// Requests beside the clicks, and the number of responses.
 #[derive(Default)]
 struct Beside {
     searches: AtomicU64,

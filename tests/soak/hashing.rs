@@ -1,4 +1,4 @@
-//! Passwords in little memory: what they cost is bounded by the buffers of the hashing slots.
+//! Passwords in little memory: their memory is bounded by the buffers of the hashing slots.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use crate::Report;
 use crate::server::Plan;
 
-/// Links that are guessed at: an address has 10 guesses a minute for each.
+/// An address has 10 guesses a minute for each link.
 const LINKS: usize = 20;
 
-/// Most that guesses and creates may add, in KB: one buffer of 19 MiB, and what threads keep.
+/// Allowed growth by guesses and creations, in KB: one buffer of 19 MiB, and the memory of threads.
 const GROWTH_MAX: u64 = 24 * 1024;
 
-/// A server in 64 MB is not killed by a thousand links with passwords, made one by one, in one bulk
-/// and beside each other, nor by 200 guesses, and holds one buffer more than before.
+/// A server in 64 MB survives a thousand links with passwords, created one by one, in one bulk and in
+/// parallel, and 200 guesses. Its memory grows by one buffer.
 pub(crate) fn n02_passwords_in_sixty_four_megabytes(report: &mut Report) {
     let name = format!("/sys/fs/cgroup/memory/waypost-soak-hash-{}", std::process::id());
     let group = PathBuf::from(name);
@@ -42,7 +42,7 @@ pub(crate) fn n02_passwords_in_sixty_four_megabytes(report: &mut Report) {
     }
     let rows: Vec<Value> =
         (0..480).map(|_| json!({"url": "https://e.test/", "password": "open sesame"})).collect();
-    // In parts that a client waits for.
+    // In batches whose duration a client accepts.
     for some in rows.chunks(60) {
         let body = json!({"links": some}).to_string();
         let answer = client.send("POST", "/api/v1/links/bulk", &body).unwrap_or_default();

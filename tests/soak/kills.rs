@@ -1,5 +1,6 @@
 //! Commands on the data folder, killed by strace at the n-th call of each system call, for all n. After each
-//! kill: the state from before, the state after, or a refusal that names the command which finishes it.
+//! kill the folder has the old state, the new state, or a start fails and names the command that completes
+//! the change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use serde_json::json;
 use crate::Report;
 use crate::server::{KEY, Plan, Server};
 
-/// Calls that change a folder, or stand between two that do. strace counts each by itself.
+/// Calls that change a folder, or that occur between two such calls. strace counts each separately.
 const CALLS: [&str; 18] = [
     "openat",
     "mkdir",
@@ -33,13 +34,13 @@ const CALLS: [&str; 18] = [
     "chmod",
 ];
 
-/// Links of the old state, and of what is restored or imported.
+/// Links of the old state, and of the restored or imported one.
 const LINKS: u64 = 60;
 
-/// How long one command is killed, all calls together. A part ends at its own bound.
+/// Time limit of all kills of one command. A part ends at its own limit.
 const BOUND: Duration = Duration::from_mins(4);
 
-/// What one command did under all kills.
+/// The results of one command under all kills.
 #[derive(Default)]
 struct Tally {
     runs: u64,
@@ -47,15 +48,15 @@ struct Tally {
     after: u64,
     refused: u64,
     wrong: Vec<String>,
-    /// Not every call was reached before the bound.
+    /// Whether the time limit came before the last call.
     is_cut: bool,
 }
 
-/// What a folder is after a kill.
+/// The state of a folder after a kill.
 enum Found {
     Before,
     After,
-    /// The start was refused, and the command that it named gave the state after.
+    /// The start failed, and the command that it named produced the new state.
     Finished,
 }
 
@@ -73,7 +74,7 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Runs a command to its end, below strace if `kill` says so.
+/// Runs a command to its end, below strace if `kill` is given.
 fn run(data: &Path, kill: Option<(&str, u64)>, args: &[&str]) -> (Option<i32>, String) {
     let binary = env!("CARGO_BIN_EXE_waypost");
     let mut command = if let Some((call, when)) = kill {
@@ -98,7 +99,7 @@ fn start(data: &Path) -> Result<Server, String> {
     Plan::default().start(data)
 }
 
-/// Fills a folder with links of this name.
+/// Creates a folder with links of this name.
 fn fill(data: &Path, name: &str) {
     let server = start(data).expect("it starts");
     let mut client = server.client();
@@ -120,7 +121,7 @@ fn copy(from: &Path, to: &Path) {
     assert!(copied.is_ok_and(|status| status.success()), "a copy");
 }
 
-/// Kills `args` everywhere. `prepare` makes the folder, `look` says what became of it.
+/// Kills `args` at every call. `prepare` creates the folder, `look` returns its state afterwards.
 fn kill_everywhere(
     report: &mut Report,
     what: &str,
@@ -130,7 +131,7 @@ fn kill_everywhere(
 ) {
     let begun = Instant::now();
     let mut tally = Tally::default();
-    // In the short form, fewer and fewer of the later calls.
+    // The short form skips more and more of the later calls.
     let next = |when: u64, short: bool| if short { when + 1 + when / 4 } else { when + 1 };
     for call in CALLS {
         let mut when = 1;
@@ -187,7 +188,7 @@ fn backups(report: &mut Report, folders: &Folders, old: &Path) {
         report,
         "backup",
         &mut || {
-            // What the run before left beside it stays: the next one must cope with it.
+            // The leftovers of the previous run stay: the next one must cope with them.
             drop(fs::remove_dir_all(&to));
         },
         &mut |kill| run(old, kill, &["backup", &shown(&to)]).0,
@@ -277,7 +278,7 @@ fn imports(report: &mut Report, folders: &Folders, old: &Path) {
     );
 }
 
-/// A server that compacts all the time: links with long notes that are edited again and again.
+/// A server that compacts constantly: links with long notes that are edited repeatedly.
 fn compactions(report: &mut Report, folders: &Folders) {
     let data = folders.at("compacted");
     let begun = Instant::now();
@@ -313,7 +314,7 @@ fn compact(data: &Path, call: &str, when: u64) -> Result<bool, String> {
         .env("WAYPOST_LOG__SEGMENT_BYTES", "1048576")
         .env("WAYPOST_LOG__COMPACT_ABOVE", "1048576")
         .below(&words);
-    // (code, edit) of the last edit that was acknowledged, and of one that was sent after that.
+    // Code and edit of the last acknowledged change, and of a change sent after it.
     let (mut acked, mut sent) = (None, 0);
     let mut ids = Vec::new();
     if let Ok(mut server) = plan.start(data) {

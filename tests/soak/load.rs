@@ -1,4 +1,4 @@
-//! Much at once: hits, misses, clicks to be counted, little memory.
+//! High load: hits, misses, exact counts, little memory.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use crate::Report;
 use crate::server::{Plan, Server};
 
-/// Bytes of requests that are under way at once on a connection of [`hammer`].
+/// Number of requests under way on a connection of [`hammer`].
 const BATCH: usize = 20;
 
 pub(crate) fn request(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: go.test\r\n\r\n")
 }
 
-/// Reads until so many answers have come; counts them by status.
+/// Reads until this many responses have arrived, and counts them by status.
 fn take(stream: &mut TcpStream, mut missing: usize, found: &mut HashMap<u16, u64>) {
     let mut bytes: Vec<u8> = Vec::new();
     let mut buffer = vec![0; 64 * 1_024];
@@ -35,7 +35,7 @@ fn take(stream: &mut TcpStream, mut missing: usize, found: &mut HashMap<u16, u64
     }
 }
 
-/// The status and length of the first whole answer.
+/// Returns status and length of the first complete response.
 pub(crate) fn first(bytes: &[u8]) -> Option<(u16, usize)> {
     let end = bytes.windows(4).position(|end| end == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
@@ -44,7 +44,8 @@ pub(crate) fn first(bytes: &[u8]) -> Option<(u16, usize)> {
     (bytes.len() >= whole).then_some((head.get(9..12)?.parse().ok()?, whole))
 }
 
-/// `count` requests on so many connections as fast as they are answered. Answers how many of each status.
+/// Sends `count` requests on this many connections as fast as they are answered. Returns the number of
+/// responses by status.
 pub(crate) fn hammer(
     address: SocketAddr,
     connections: usize,
@@ -85,7 +86,7 @@ pub(crate) fn t109_a_million_unknown_codes(report: &mut Report) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::default().start(folder.path()).expect("it starts");
     let path = |n: usize| format!("/{:x}", (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    // Buffers, threads and the bounded cache of absences take their share first.
+    // Warm up: buffers, threads and the bounded cache of unknown codes.
     hammer(server.address, 8, 50_000, |n| path(n + 100_000_000));
     let before = server.resident();
     let begun = Instant::now();
@@ -124,7 +125,7 @@ pub(crate) fn t102_a_hundred_thousand_clicks(report: &mut Report) {
         &format!("{total}, {ended}"),
         total == answered && total == hits as u64,
     );
-    // Killed while they click: no more is gone than one flush interval held.
+    // After a kill under load, at most the clicks of one flush interval are missing.
     let sent = AtomicU64::new(0);
     let marks = std::thread::scope(|scope| {
         for connection in 0..8 {
@@ -132,7 +133,7 @@ pub(crate) fn t102_a_hundred_thousand_clicks(report: &mut Report) {
             scope.spawn(move || {
                 let one = request(&format!("/c{connection}"));
                 let mut buffer = [0; 4_096];
-                // After many requests the server ends a connection in order; killed, it takes none.
+                // The server ends a connection in order after many requests. A killed server accepts none.
                 while let Ok(mut stream) = TcpStream::connect(address) {
                     while stream.write_all(one.as_bytes()).is_ok()
                         && let Ok(read @ 1..) = stream.read(&mut buffer)
@@ -146,7 +147,7 @@ pub(crate) fn t102_a_hundred_thousand_clicks(report: &mut Report) {
             });
         }
         std::thread::sleep(Duration::from_secs(3));
-        // Answered two intervals ago: written since.
+        // Answered two intervals ago, so written since.
         let safe = sent.load(Ordering::Relaxed);
         std::thread::sleep(Duration::from_millis(2_100));
         assert!(sent.load(Ordering::Relaxed) > safe, "nobody clicks any more");

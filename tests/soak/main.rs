@@ -1,8 +1,8 @@
-//! What takes minutes: thousands of connections, twice the load that fits, disks and clocks that
-//! fail. Run by `tests/soak/run`, against the release binary; without `WAYPOST_SOAK` it does nothing.
+//! Tests that take minutes: thousands of connections, twice the load that fits, failing disks and clocks.
+//! `tests/soak/run` runs them against the release binary. Without `WAYPOST_SOAK` this program does nothing.
 //!
-//! Each part prints its rows of one table: case, what, bar, measured, passed. A part ends at its own
-//! bound of time, and a panic in it is a row that failed.
+//! Each part prints its rows of one table: case, subject, limit, measured value, result. A part ends at its
+//! own time limit, and a panic is a failed row.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -28,7 +28,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Whether parts keep to a few seconds each.
+    /// Whether parts take a few seconds each.
     pub(crate) fn is_short(&self) -> bool {
         self.short
     }
@@ -40,7 +40,7 @@ impl Report {
         say(&format!("{case:<8}| {what:<58}| {bar:<34}| {measured:<42}| {verdict}"));
     }
 
-    /// Says that something cannot be tried here.
+    /// Adds a row for a case that cannot be tested here.
     pub(crate) fn skipped(&mut self, case: &str, what: &str, why: &str) {
         self.skipped += 1;
         say(&format!("{case:<8}| {what:<58}| {:<34}| {why:<42}| NOT TESTED", ""));

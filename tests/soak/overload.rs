@@ -1,9 +1,9 @@
-//! Twice as much as fits, and the API at its heaviest beside visitors.
+//! Twice the load that fits, and the API under its heaviest load beside visitors.
 //!
-//! Server and visitors have a core each, by `taskset`, so that neither takes the other's time: what
-//! the server can do is what one core can. The visitors come in an open loop, when they are due,
-//! answered or not, each on a connection that is free. One that finds none is turned away there, as
-//! by whatever stands before a server and bounds its connections; those that are let in are timed.
+//! By `taskset`, server and visitors have a core each, so the capacity of the server is that of one core. The
+//! load is an open loop: visitors arrive when they are due, whether or not earlier ones were answered, each
+//! on a free connection. A visitor without a free connection is turned away, as by a proxy that bounds
+//! connections to its server. The others are measured.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -23,17 +23,17 @@ use crate::client::percentile;
 use crate::load::{first, request};
 use crate::server::{Plan, Server};
 
-/// Connections that visitors come over: so many requests wait for the server's core when it is full.
+/// Connections of the visitors: as many requests queue for the server's core when it is busy.
 const CONNECTIONS: usize = 8;
 
-/// How late a visitor may be sent who waited for a connection to be free; later ones are turned away.
+/// How late a visitor may be sent after waiting for a free connection. Later ones are turned away.
 const LATE: Duration = Duration::from_micros(200);
 
-/// What visitors saw.
+/// The results of visitors.
 #[derive(Default)]
 struct Seen {
-    /// Of each that was answered well: from when it was sent, or from when it was due of those that
-    /// nobody turns away.
+    /// For each successful response: the time since it was sent, or, where no visitor is turned away, since
+    /// it was due.
     times: Vec<Duration>,
     good: u64,
     busy: u64,
@@ -56,22 +56,22 @@ impl Seen {
     }
 }
 
-/// Who is due when.
+/// The schedule of visitors.
 struct Pace {
     begun: Instant,
     within: Duration,
     /// `None`: always one more.
     between: Option<Duration>,
-    /// Whether the core is these visitors' own, and who comes too late for it is turned away.
+    /// Whether these visitors have a core of their own, and are turned away if they are late.
     is_alone: bool,
     next: Cell<u32>,
-    /// Held by the connection that waits for the next one.
+    /// Held by the connection that waits for the next visitor.
     turn: Mutex<()>,
     seen: RefCell<Seen>,
 }
 
 impl Pace {
-    /// Waits for the next visitor; his number, or `None` at the end.
+    /// Waits for the next visitor. Returns its number, or `None` at the end.
     async fn next(&self) -> Option<u32> {
         let _turn = self.turn.lock().await;
         let mut number = self.next.get();
@@ -82,7 +82,7 @@ impl Pace {
                 self.seen.borrow_mut().turned_away += u64::from(missed);
                 number += missed;
             }
-            // No timer is fine enough for those who are timed from when they were sent.
+            // Visitors are measured from their start, and no timer is precise enough for that: spin.
             while self.begun.elapsed() < between * number {
                 if self.is_alone {
                     tokio::task::yield_now().await;
@@ -122,7 +122,7 @@ impl Pace {
             };
             let head = String::from_utf8_lossy(&buffer[..read]);
             self.seen.borrow_mut().note(status, &head, sent);
-            // After many requests the server ends a connection in order.
+            // The server ends a connection in order after many requests.
             if head.contains("connection: close") {
                 stream = match connect(address).await {
                     Ok(stream) => stream,
@@ -139,7 +139,7 @@ async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Visitors for so long; so many a second, or one more whenever one was answered.
+/// Sends visitors for a period: this many a second, or one after another.
 fn visit(address: SocketAddr, per_second: Option<u64>, within: Duration, is_alone: bool) -> Seen {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let between = per_second.map(|rate| Duration::from_secs(1) / u32::try_from(rate.max(1)).expect("few"));
@@ -166,7 +166,7 @@ fn visit(address: SocketAddr, per_second: Option<u64>, within: Duration, is_alon
     pace.seen.take()
 }
 
-/// This thread, and those that it starts, on these cores; false where that cannot be.
+/// Pins this thread, and those that it starts, to these cores. Returns false where that is impossible.
 fn pin(cores: &str) -> bool {
     let own = std::process::id().to_string();
     let ran = Command::new("taskset").args(["-cp", cores, &own]).output();
@@ -248,7 +248,7 @@ fn per_second(count: u64, within: Duration) -> u64 {
     u64::try_from(u128::from(count) * 1_000 / within.as_millis().max(1)).unwrap_or(u64::MAX)
 }
 
-/// The API at its heaviest beside visitors: searches, bulks and passwords. Nobody is pinned.
+/// The API under its heaviest load beside visitors: searches, bulks and passwords. Nothing is pinned.
 fn heavy(report: &mut Report, server: &Server) {
     const VISITORS: u64 = 2_000;
     let rows: Vec<Value> = (0..1_000).map(|n| json!({"url": format!("https://e.test/{n}")})).collect();

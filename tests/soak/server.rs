@@ -14,19 +14,19 @@ use crate::client::Client;
 /// The key of every server here.
 pub(crate) const KEY: &str = "wp_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
-/// How long a start or an end may take on a busy machine.
+/// Longest wait for a start or an end on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server, killed when dropped.
 pub(crate) struct Server {
     child: Child,
-    /// The server's own id, where another program stands above it.
+    /// The server's own id, where another program started it.
     id: Pid,
     pub(crate) address: SocketAddr,
     output: TempDir,
 }
 
-/// How one is started.
+/// How a server is started.
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) env: Vec<(&'static str, String)>,
@@ -45,7 +45,7 @@ impl Plan {
         self
     }
 
-    /// Starts it; `Err` with what it said when it ended instead.
+    /// Starts the server. Fails with its output if it ends instead.
     pub(crate) fn start(self, data: &Path) -> Result<Server, String> {
         let binary = env!("CARGO_BIN_EXE_waypost").to_owned();
         let words: Vec<String> = self.below.iter().cloned().chain([binary]).collect();
@@ -90,7 +90,7 @@ impl Plan {
     }
 }
 
-/// The process of the name `waypost` that this one is or has started.
+/// Returns the process named `waypost` that this one is or has started.
 fn the_server(id: u32) -> Pid {
     let is_it =
         |id: u32| fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|name| name == "waypost\n");
@@ -112,17 +112,17 @@ impl Server {
         PathBuf::from(format!("/proc/{}/{name}", self.id.as_raw_nonzero()))
     }
 
-    /// Memory in KB.
+    /// Returns the resident memory in KB.
     pub(crate) fn resident(&self) -> u64 {
         let status = fs::read_to_string(self.proc("status")).expect("it runs");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
         line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
     }
 
-    /// Time that it has had of processors.
+    /// Returns the CPU time.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = fs::read_to_string(self.proc("stat")).expect("it runs");
-        // Behind the name, which may hold anything: user and system time in hundredths of a second.
+        // After the name, which may contain anything: user and system time in hundredths of a second.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
         let ticks: u64 = [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<u64>().ok()).sum();
         Duration::from_millis(ticks * 10)
@@ -136,7 +136,7 @@ impl Server {
         fs::read_to_string(self.output.path().join("stderr")).unwrap_or_default()
     }
 
-    /// Lines of its log that are warnings or errors; one for each call of an API is not meant.
+    /// Returns the number of warnings and errors in the log, without the line for each call of an API.
     pub(crate) fn complaints(&self) -> usize {
         let said = self.stderr();
         said.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).count()
@@ -146,7 +146,7 @@ impl Server {
         self.child.try_wait().expect("a child of ours").is_none()
     }
 
-    /// SIGTERM, and the end.
+    /// Sends SIGTERM and waits for the end.
     pub(crate) fn stop(mut self) -> ExitStatus {
         let _ = kill_process(self.id, Signal::TERM);
         let end = Instant::now() + PATIENCE;
@@ -159,7 +159,7 @@ impl Server {
         }
     }
 
-    /// SIGKILL, and gone.
+    /// Sends SIGKILL and waits for the end.
     pub(crate) fn kill(mut self) {
         self.end();
     }
@@ -170,7 +170,8 @@ impl Server {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
-        // Below another program, it may die after that one, thread by thread; zombies have let go.
+        // Below another program, the server may end later than that program, thread by thread. A zombie holds
+        // no resources.
         let end = Instant::now() + PATIENCE;
         let lives = || {
             let threads = fs::read_dir(self.proc("task")).into_iter().flatten().flatten();

@@ -1,4 +1,4 @@
-//! Ten thousand slow clients, and visitors who must not notice.
+//! Ten thousand slow clients, and visitors that must not notice them.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -11,13 +11,14 @@ use crate::Report;
 use crate::client::percentile;
 use crate::server::{KEY, Plan};
 
-/// Threads that drip. Each looks after some thousands of sockets that do not block.
+/// Threads that drip. Each serves some thousands of non-blocking sockets.
 const DRIPPING: usize = 4;
 
-/// Between two connections of a thread: together they open a thousand a second, as slowhttptest does.
+/// Pause between two connections of a thread. Together the threads open a thousand connections a second, as
+/// slowhttptest does.
 const PACE: Duration = Duration::from_millis(4);
 
-/// How a slow client begins, and what it adds every few seconds.
+/// The beginning of a slow client, and what it adds every few seconds.
 const KINDS: [(&str, &str, &str, &str); 4] = [
     ("T26", "heads", "GET /s HTTP/1.1\r\nHost: go.test\r\n", "X-A: b\r\n"),
     (
@@ -38,7 +39,7 @@ const KINDS: [(&str, &str, &str, &str); 4] = [
 pub(crate) fn t26_t27_slow_connections(report: &mut Report) {
     let most = if report.is_short() { 3_000 } else { 10_000 };
     for (case, name, begin, drip) in KINDS {
-        // Without a key it would be refused at its head.
+        // Without a key it would be rejected at its head.
         run(report, (case, name), &begin.replace("{}", KEY), drip, most);
     }
     readers(report);
@@ -87,7 +88,7 @@ fn run(report: &mut Report, (case, name): (&str, &str), begin: &str, drip: &str,
                 }
             });
         }
-        // While they hold: 10 s is the deadline.
+        // While the connections last: the deadline is 10 s.
         while held.load(Ordering::Relaxed) < most / 2 && began.elapsed() < Duration::from_secs(8) {
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -133,7 +134,7 @@ fn run(report: &mut Report, (case, name): (&str, &str), begin: &str, drip: &str,
     assert!(ended.success(), "{ended}");
 }
 
-/// Visits at an even pace; how long each took from when it was due.
+/// Visits at an even pace. Returns the time of each since it was due.
 fn visits(server: &crate::server::Server, within: Duration, per_second: u32) -> Vec<Duration> {
     let mut client = server.client();
     let begun = Instant::now();
@@ -156,7 +157,7 @@ fn readers(report: &mut Report) {
     const READERS: usize = 200;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::default().start(folder.path()).expect("it starts");
-    // What the first one takes, it takes for all.
+    // The first response warms up the buffers of all.
     assert_eq!(server.client().get("/api/openapi.json").status, 200);
     let before = (server.resident(), server.descriptors());
     let one = "GET /api/openapi.json HTTP/1.1\r\nHost: go.test\r\n\r\n";

@@ -1,5 +1,5 @@
-//! The system's own clock jumps, by libfaketime: the same as the suite does with a clock in its hand,
-//! seen by the whole program, hyper, tokio and sled included.
+//! The system's clock jumps, by libfaketime. The suite does the same with a clock in the process; here the
+//! whole program sees the jumps, hyper, tokio and sled included.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::server::{Plan, Server};
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Seconds that the clock is off, one after the other.
+/// Offsets of the clock in seconds, one after another.
 const JUMPS: [i64; 10] = [0, DAY, 400 * DAY, 0, -DAY, -400 * DAY, -20 * 365 * DAY, 2, 30 * 365 * DAY, 0];
 
-/// Where distributions keep the library.
+/// Returns the path of the library, where distributions install it.
 fn library() -> Option<PathBuf> {
     let folders = [
         "/usr/lib/x86_64-linux-gnu",
@@ -40,7 +40,7 @@ fn start(data: &Path, library: &Path, offset: &Path) -> Server {
     plan.start(data).expect("it starts")
 }
 
-/// How far `Date` is from where it must be, in seconds.
+/// Returns the difference between `Date` and the right time, in seconds.
 fn error(server: &Server, offset: i64) -> i64 {
     let answer = server.client().get("/plain");
     let date = answer.header("date").and_then(|date| httpdate::parse_http_date(date).ok());
@@ -90,13 +90,13 @@ fn run(report: &mut Report, library: &Path, across: bool) {
         } else {
             set(jump);
         }
-        // Two seconds are what `Date` has to follow.
+        // `Date` must follow within two seconds.
         let begun = Instant::now();
         while error(&server, jump) > 1 && begun.elapsed() < Duration::from_secs(2) {
             std::thread::sleep(Duration::from_millis(50));
         }
         worst = worst.max(error(&server, jump));
-        // Long enough for everything that looks at the clock now and then.
+        // Long enough for every periodic task that reads the clock.
         std::thread::sleep(Duration::from_millis(500));
         let mut client = server.client();
         let is_over = jump >= 5 * DAY;
@@ -142,7 +142,7 @@ fn run(report: &mut Report, library: &Path, across: bool) {
     report.row("T103", &format!("Date, {way}"), "right within 2 s", &format!("{worst} s off"), worst <= 2);
 }
 
-/// An instant as the API reads it.
+/// Returns an instant in the format of the API.
 fn jiff(time: SystemTime) -> String {
     let millis = time.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis();
     waypost::clock::Timestamp::from_millis(i64::try_from(millis).expect("a date")).to_string()

@@ -1,5 +1,5 @@
-//! A thousand connections of one tenant, from four addresses, that ask for its longest answers and
-//! read none of them. Memory stays within the tenant's share; visitors and the operator notice nothing.
+//! A thousand connections of one tenant, from four addresses, that request its longest responses and read
+//! none of them. Memory stays within the tenant's share. Visitors and the operator are not affected.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -9,20 +9,20 @@ use serde_json::json;
 use crate::Report;
 use crate::server::{Plan, Server};
 
-/// Connections, from so many addresses.
+/// Number of connections.
 const CONNECTIONS: usize = 1_000;
 const ADDRESSES: usize = 4;
 
-/// What a client takes of an answer that it does not read.
+/// The part of a response that a client receives without reading it.
 const RECEIVE_BUFFER: u32 = 4_096;
 
-/// Most memory that they may add, in KB.
+/// Allowed growth of memory, in KB.
 const ADDED_MAX: u64 = 96 * 1_024;
 
-/// How long they are watched: longer than a request waits for room.
+/// Duration of the measurement: longer than a request waits for memory.
 const WATCHED: Duration = Duration::from_secs(15);
 
-/// Answers asked for.
+/// Requested responses.
 const ANSWERS: [(&str, &str); 6] = [
     ("pages", "/api/v1/links?limit=100"),
     ("pages of another dialect", "/api/links?limit=100"),
@@ -83,7 +83,7 @@ fn run(report: &mut Report, server: &Server, name: &str, path: &str) {
     report.row("N01", &what, "all answered", &format!("{unwell} not"), unwell == 0);
 }
 
-/// A connection from the n-th address that sends a request and reads nothing.
+/// Opens a connection from the n-th address, which sends a request and reads nothing.
 fn unread(address: SocketAddr, from: usize, request: &[u8]) -> TcpStream {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
     let stream = runtime.block_on(async {
