@@ -1,4 +1,4 @@
-//! Backups: whole, private, and without a word of the keys.
+//! Backups: complete, private, and without the text of any key.
 
 use crate::support::process::Plan;
 use serde_json::json;
@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A backup made while links are written holds each that was acknowledged before it began, is
-/// its owner's alone, and is what a restore puts back, and what a server starts on.
+/// A backup made during writes contains each link that was acknowledged before the backup began. Only its
+/// owner can read it. `restore` accepts it, and a server starts on it.
 #[test]
 fn t106_a_backup_during_writes_is_whole_and_private() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -1,4 +1,5 @@
-//! Campaigns: made, listed, renamed, found by their links; a vendor's id kept; nobody else's seen.
+//! Campaigns: creation, lists, renaming, their links, ids chosen by a vendor, and the border of the
+//! workspace.
 
 use serde_json::{Value, json};
 
@@ -28,7 +29,7 @@ fn a_campaign_is_made_listed_and_renamed() {
         "createdAt": "2026-01-01T00:00:00.000Z", "updatedAt": "2026-01-01T00:00:00.000Z",
     });
     assert_eq!(spring, want);
-    // Newest first, whatever their ids sort as.
+    // Newest first, independent of the order of the ids.
     made(&mut admin, &json!({"name": "Summer", "id": "zz"}));
     made(&mut admin, &json!({"name": "Autumn", "id": "camp_xyz789"}));
     assert_eq!(names(&admin.get(CAMPAIGNS).expect(200, "all")), ["Autumn", "Summer", "Spring"]);
@@ -68,7 +69,7 @@ fn refusals() {
         admin.patch(path, &json!({"name": "N"})).refuses(404, "campaign not found", path);
     }
     assert_eq!(admin.delete(&path).status, 405);
-    // Only instance keys choose ids; a key that reads does not write.
+    // Only instance keys choose ids, and a key that may only read cannot write.
     let keys = [
         ("links.write", 403, "only an instance key may choose ids"),
         ("links.readonly", 403, "this key lacks the scope links.write"),
@@ -104,7 +105,7 @@ fn links_belong_to_campaigns_that_exist_in_their_workspace() {
     let rows = json!({"links": [link("spring"), link("autumn")]});
     let bulk = admin.post("/api/v1/links/bulk", &rows).expect(201, "a bulk");
     assert_eq!((&bulk["created"], &bulk["failed"][0]["reason"]), (&json!(1), &json!(why)));
-    // Another workspace has its own, even of the same id.
+    // Another workspace has campaigns of its own, even with the same id.
     admin.post("/api/v1/workspaces", &json!({"name": "W", "id": "other"})).expect(201, "a workspace");
     let key = json!({"name": "k", "scopes": ["links.readonly", "links.write"], "workspaceId": "other"});
     let key = admin.post("/api/v1/keys", &key).expect(201, "a key");

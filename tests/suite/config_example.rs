@@ -1,4 +1,4 @@
-//! The example of a configuration says what is so: every key, at its default.
+//! The example configuration is correct: it contains every key with its default.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ fn example() -> String {
     fs::read_to_string(path).expect("the example")
 }
 
-/// The example with its keys un-commented. `#key = value` is a key, `# words` are words.
+/// Returns the example with its keys uncommented. `#key = value` is a key, `# words` is prose.
 fn uncommented() -> String {
     let mut text = String::new();
     for line in example().lines() {
@@ -22,7 +22,7 @@ fn uncommented() -> String {
     text
 }
 
-/// All keys with their values, sections before dots.
+/// Returns all keys, prefixed by their section, with their values.
 fn flat(prefix: &str, table: &Table) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     for (key, value) in table {
@@ -46,9 +46,9 @@ fn each_key_is_shown_at_its_default() {
     let shown = flat("", &shown);
     let defaults = Table::try_from(Config::default()).expect("settings serialize");
     let mut defaults = flat("", &defaults);
-    // Unset by default, and what it then is depends on the machine.
+    // Unset by default; the effective value depends on the machine.
     defaults.push(("http.max_connections".to_owned(), Value::Integer(20_000)));
-    // Unset by default: multiples of another limit.
+    // Unset by default: a multiple of another limit.
     defaults.push(("limits.workspace_requests_per_minute".to_owned(), Value::Integer(30_000)));
     defaults.push(("limits.company_requests_per_minute".to_owned(), Value::Integer(60_000)));
     for (key, value) in &defaults {

@@ -1,4 +1,4 @@
-//! Merge fields, and links as one contact gets them.
+//! Merge fields, and links that are rendered for one contact.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn render(admin: &mut Client, body: &Value) -> Value {
     admin.post("/api/v1/render", body).expect(200, &body.to_string())
 }
 
-/// The path of the one contact link in a text.
+/// Returns the path of the only contact link in a text.
 #[track_caller]
 fn contact_path(rendered: &Value) -> String {
     let text = text(rendered, "text");

@@ -1,6 +1,5 @@
-//! The number of open files does not grow with the data. A log of any number of segments is written,
-//! read, compacted, backed up and served with a few descriptors, and readers outlive the files that they
-//! read.
+//! The number of open files does not grow with the data. A log with any number of segments is written, read,
+//! compacted, backed up and served with a few descriptors. Readers outlive the files that they read.
 
 use std::fs;
 use std::path::Path;
@@ -28,10 +27,10 @@ use crate::support::table::MemoryTable;
 /// More than the descriptors that the tests below allow.
 const SEGMENTS: u64 = 200;
 
-/// What the tests allow a server: fewer than there are segments.
+/// The limit of open files of a server: below the number of segments.
 const DESCRIPTORS: u32 = 128;
 
-/// A log whose every write begins a segment.
+/// Opens a log in which every write begins a segment.
 fn open(disk: Arc<dyn Disk>) -> LocalLog {
     open_with(disk, 1)
 }
@@ -46,7 +45,7 @@ fn on(folder: &Path) -> Arc<dyn Disk> {
     Arc::new(FsDisk::open(folder).expect("a folder"))
 }
 
-/// A click total: the one write that relies on no table.
+/// Returns a click total, the only kind of write that needs no table.
 fn total(link: u64) -> Proposal {
     let value = Some(Bytes::from(encode_clicks(link)));
     let puts = vec![Put { key: keys::clicks(Id::from_bits(link.into()), NodeNumber::ALONE), value }];
@@ -59,7 +58,7 @@ fn write(log: &LocalLog, links: std::ops::Range<u64>) {
     }
 }
 
-/// Files of the folder that this process has open.
+/// Returns the number of files of the folder that this process has open.
 fn open_in(folder: &Path) -> usize {
     let descriptors = fs::read_dir("/proc/self/fd").expect("procfs").flatten();
     descriptors
@@ -75,9 +74,9 @@ fn changes(log: &LocalLog) -> Box<dyn Follower> {
     }
 }
 
-/// The folder and the writer's file; a reader has one more.
+/// The folder and the writer's file are open, and one file for each reader.
 #[test]
-fn n20_the_log_holds_no_descriptor_for_a_segment_that_nobody_reads() {
+fn n20_unread_segments_hold_no_descriptor() {
     let home = tempfile::tempdir().expect("a temporary folder");
     let log = open(on(home.path()));
     write(&log, 0..SEGMENTS);
@@ -98,12 +97,12 @@ fn n20_the_log_holds_no_descriptor_for_a_segment_that_nobody_reads() {
     assert_eq!(open_in(home.path()), 2, "after a compaction");
 }
 
-/// A segment is read to its end though compaction removes it; the next one is not there any more.
+/// A reader completes a segment that compaction has removed, and fails at the next one.
 #[test]
 fn n20_a_reader_outlives_the_file_that_it_reads() {
     let home = tempfile::tempdir().expect("a temporary folder");
     let log = open_with(on(home.path()), 1 << 20);
-    // Segments several times as long as what is read at once.
+    // Segments several times as long as one read.
     let value = Bytes::from(vec![7; 10_000]);
     for link in 0..300 {
         let key = keys::clicks(Id::from_bits(link), NodeNumber::ALONE);
@@ -112,7 +111,7 @@ fn n20_a_reader_outlives_the_file_that_it_reads() {
     }
     log.close();
     drop(log);
-    // Reopened, so that Changes come from the segments and not from memory.
+    // Reopened, so that Changes come from segments and not from memory.
     let log = open(on(home.path()));
     let mut follower = changes(&log);
     assert!(follower.next(Duration::ZERO).expect("reads").is_some());
@@ -128,10 +127,10 @@ fn n20_a_reader_outlives_the_file_that_it_reads() {
     assert!(matches!(end, Err(LogError::Compacted { position }) if position.0 == 300), "{end:?}");
 }
 
-/// An archive holds its files open while it may; of the rest a removed one is an error that says what to
-/// do, and never a shorter answer.
+/// An archive keeps as many files open as it may. If another file is removed, it fails with advice, and never
+/// returns a shorter log.
 #[test]
-fn n20_an_archive_that_a_compaction_overtakes_says_so() {
+fn n20_an_archive_fails_if_compaction_removes_its_files() {
     let disk = SimDisk::default();
     let log = open(Arc::new(disk.clone()));
     write(&log, 0..20);
@@ -151,15 +150,15 @@ fn n20_an_archive_that_a_compaction_overtakes_says_so() {
     assert!(copied.is_err_and(|text| text.contains("was removed by a compaction")));
 }
 
-/// The old segment cannot be written after a failed sync, and no new one can be opened: the refusal is
+/// The old segment cannot be written after a failed sync, and no new one can be opened. The rejection is
 /// certain, names the cause, and ends by itself.
 #[test]
 fn n20_a_log_without_a_descriptor_refuses_cleanly_and_heals() {
     let disk = SimDisk::default();
     let log = open(Arc::new(disk.clone()));
     write(&log, 0..1);
-    // A commit that begins a segment writes header, footer and frames, and syncs the last of them fourth.
-    // The fourth write is the header of the segment that follows the failure.
+    // A commit that begins a segment writes header, footer and frames, and syncs the last of them fourth. The
+    // fourth write is the header of the segment after the failure.
     let fail_write = Some((disk.writes() + 4, Errno::MFILE.raw_os_error()));
     disk.plan(sim_disk::Plan { fail_syncs: vec![disk.syncs() + 4], fail_write, ..sim_disk::Plan::default() });
     let mut answers = Vec::new();
@@ -176,8 +175,8 @@ fn descriptors_of(server: &Process) -> usize {
     fs::read_dir(server.proc("fd")).expect("procfs").count()
 }
 
-/// A data folder with more segments than descriptors serves, takes writes, and is exported, verified and
-/// backed up. Before, such a server started and could accept nothing.
+/// A data folder with more segments than descriptors serves, accepts writes, and can be exported, verified
+/// and backed up. Earlier versions started and could accept no connection.
 #[test]
 fn n20_more_segments_than_descriptors() {
     let home = tempfile::tempdir().expect("a temporary folder");

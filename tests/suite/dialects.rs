@@ -1,5 +1,5 @@
-//! Every transcript in `tests/suite/dialects/<vendor>/*.http`: what a vendor's pages show, sent as
-//! they show it. A new file there is a new test. The form of the files: `support::transcript`.
+//! Every transcript in `tests/suite/dialects/<vendor>/*.http`: the examples of a vendor's documentation, sent
+//! as documented. A new file there is a new test. `support::transcript` describes the format.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use crate::support::app::{KEY, TestApp};
 use crate::support::http::{Client, text};
 use crate::support::transcript::{self, Example, Exchange, Known};
 
-/// What each file may name: two companies with a workspace each, and their keys. The ids are the
-/// ones that the vendors' examples have.
+/// Creates two companies with a workspace and keys each, and returns the values for the transcripts. The ids
+/// are those of the vendors' examples.
 fn places(admin: &mut Client) -> Known {
     let mut known = Known::from([("key".to_owned(), KEY.to_owned())]);
     for (which, company, workspace) in [
@@ -37,12 +37,12 @@ fn places(admin: &mut Client) -> Known {
     known
 }
 
-/// `otherToken`.
+/// Returns `otherToken` for `other` and `token`.
 fn capitalised(first: &str, second: &str) -> String {
     format!("{first}{}{}", second[..1].to_ascii_uppercase(), &second[1..])
 }
 
-/// Runs every transcript; what each exchange may be shown as, in the order of the files.
+/// Runs every transcript. Returns each exchange with its example, in the order of the files.
 pub(super) fn run_all() -> Vec<(Exchange, Example)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/dialects");
     let mut shown = Vec::new();
@@ -61,7 +61,7 @@ pub(super) fn run_all() -> Vec<(Exchange, Example)> {
     shown
 }
 
-/// What is in a folder, by name.
+/// Returns the entries of a folder, by name.
 fn within(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder");
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
@@ -70,6 +70,6 @@ fn within(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_transcript_is_answered_as_it_says() {
+fn every_transcript_gets_its_responses() {
     assert!(!run_all().is_empty(), "no transcripts");
 }

@@ -1,4 +1,4 @@
-//! `waypost doctor`: one test for each thing that may be wrong, through the built binary.
+//! `waypost doctor`: one test for each possible problem, with the built binary.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -22,7 +22,7 @@ struct Said {
 }
 
 impl Said {
-    /// The line on `about` at this level that holds `part`, and no secret anywhere.
+    /// Checks for a line on `about` with this level and this text, and for no secret in any line.
     #[track_caller]
     fn has(&self, level: &str, about: &str, part: &str) -> &Said {
         let start = format!("{level:<8} {about}: ");
@@ -38,7 +38,7 @@ impl Said {
         self
     }
 
-    /// Lines that are not ok.
+    /// Returns the lines that are not ok.
     fn findings(&self) -> Vec<&str> {
         self.text.lines().filter(|line| !line.starts_with("ok ")).collect()
     }
@@ -53,12 +53,12 @@ fn doctor(data: &Path) -> Said {
     asked(plan(data))
 }
 
-/// Without a name to look up: the machine may have no resolver.
+/// Returns a plan without a host name to resolve: the machine may have no resolver.
 fn plan(data: &Path) -> Plan {
     Plan::on(data).env("WAYPOST_PUBLIC_URL", "http://localhost:8080")
 }
 
-/// A data folder with some links, its server stopped.
+/// Returns a data folder with some links and a stopped server.
 fn used() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
@@ -70,7 +70,7 @@ fn used() -> (TempDir, PathBuf) {
     (folder, data)
 }
 
-/// Names, sizes and contents below a folder, but for the table's, which sled may write anew.
+/// Returns names, sizes and contents below a folder, without those of the table, which sled may rewrite.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
@@ -87,7 +87,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-/// The newest segment of the log.
+/// Returns the newest segment of the log.
 fn segment(data: &Path) -> PathBuf {
     let files = fs::read_dir(data.join("log")).expect("the log").map(|file| file.expect("a file").path());
     files.filter(|path| path.extension().is_some_and(|it| it == "log")).max().expect("a segment")
@@ -108,7 +108,7 @@ fn a_well_kept_folder_has_no_findings_and_is_left_as_it_was() {
         .has("ok", "listening", "is free")
         .has("ok", "loops", "none of 3 links");
     assert_eq!(contents(&data), before);
-    // And a server starts on it, with all links.
+    // A server starts on the folder, with all links.
     let server = plan(&data).start();
     assert_eq!(server.visitor().at("localhost").get("/a").status, 302);
     server.stop();
@@ -139,14 +139,14 @@ fn beside_a_running_server() {
         .has("ok", "listening", "runs on")
         .has("skipped", "table", "a server has it open")
         .has("ok", "log", "sound");
-    // It kept its lock, and serves and writes as before.
+    // The server kept its lock, and still serves and writes.
     server.admin().create(&json!({"url": "https://e.test/", "customSlug": "d"}));
     assert_eq!(server.visitor().at("localhost").get("/d").status, 302);
-    // With another address than the server's.
+    // With an address of its own.
     doctor(&data).ends(0);
     let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port");
     asked(plan(&data).listen(&free.to_string())).ends(0).has("warning", "listening", "nobody listens");
-    // A server on this address, and another folder.
+    // A server on this address, with another data folder.
     let other = tempfile::tempdir().expect("a temporary folder");
     asked(plan(other.path()).listen(&address)).ends(1).has("problem", "listening", "another data folder");
     server.stop();
@@ -201,7 +201,7 @@ fn a_folder_that_others_can_read() {
 }
 
 #[test]
-fn a_folder_with_files_of_somebody_else() {
+fn a_folder_with_files_of_another_user() {
     let (_folder, data) = used();
     if !rustix::process::geteuid().is_root() {
         not_tested("files of another user: only root can make them");
@@ -224,7 +224,7 @@ fn a_folder_with_files_of_somebody_else() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_one() {
+fn a_data_folder_that_is_a_file() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("data");
     fs::write(&file, "").expect("a file");
@@ -301,7 +301,7 @@ fn a_log_that_is_damaged() {
 }
 
 #[test]
-fn a_table_that_is_not_the_logs() {
+fn a_table_of_another_log() {
     let (folder, data) = used();
     let older = folder.path().join("older");
     copy_folder(&data, &older);
@@ -314,7 +314,7 @@ fn a_table_that_is_not_the_logs() {
         fs::remove_dir_all(data.join(part)).expect("removed");
         copy_folder(&from.join(part), &data.join(part));
     };
-    // The log of before, the table of now.
+    // An older log with the newer table.
     take("log", &older);
     doctor(&data).ends(1).has("problem", "next start", "rewrites the log from the table");
     take("log", &newer);
@@ -329,7 +329,7 @@ fn a_table_that_is_not_the_logs() {
 }
 
 #[test]
-fn an_address_that_is_taken_or_nobodys() {
+fn an_address_in_use_or_of_another_machine() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -349,8 +349,8 @@ fn an_address_that_is_taken_or_nobodys() {
 }
 
 #[test]
-fn a_port_that_takes_a_right() {
-    // Of nobody in particular, on systems of every kind.
+fn a_port_that_needs_a_privilege() {
+    // The user id of `nobody` on most systems.
     const NOBODY: u32 = 65_534;
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
     if first.trim().parse().unwrap_or(1_024) <= 80 {
@@ -361,7 +361,7 @@ fn a_port_that_takes_a_right() {
     let data = folder.path().join("data");
     let mut port_80 = plan(&data).listen("127.0.0.1:80").arg("doctor");
     if rustix::process::geteuid().is_root() {
-        // Where others can reach it: the folder that it was built in may be root's alone.
+        // In a folder that other users can reach: the build folder may be accessible to root only.
         let binary = folder.path().join("waypost");
         fs::copy(env!("CARGO_BIN_EXE_waypost"), &binary).expect("a copy");
         std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("as root");
@@ -407,7 +407,7 @@ fn links_that_lead_back_here() {
     server.admin().create(&json!({"url": "https://go.test/there", "customSlug": "back"}));
     server.admin().create(&json!({"url": "https://e.test/", "customSlug": "away"}));
     server.stop();
-    // The address that the link leads to becomes ours.
+    // The link's destination becomes an address of this server.
     asked(plan(&data).env("WAYPOST_PUBLIC_URL", "https://go.test")).ends(0).has(
         "warning",
         "loops",
@@ -438,7 +438,7 @@ fn a_disk_without_room() {
 #[test]
 fn its_help_names_the_exit_codes() {
     let output = command().args(["doctor", "--help"]).output().expect("it runs");
-    // However wide the terminal is.
+    // The width of the terminal decides the line breaks.
     let text = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
     for part in ["0 without problems", "1 with one", "2 when the configuration cannot be used", "--strict"] {
         assert!(text.contains(part), "{text}");

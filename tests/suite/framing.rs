@@ -1,5 +1,5 @@
-//! Hostile framing and slow clients, byte by byte: each row is a variation that another server once
-//! got wrong. A bad request gets one answer and the end of its connection, whatever stands behind it.
+//! Hostile framing and slow clients, byte by byte. Each row varies an error of another server. A bad request
+//! gets one response and the end of its connection, whatever follows the request.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::support::http::{Connection, raw, text};
 use crate::support::process::{Dice, PATIENCE, Plan, Process, not_tested, poll};
 use crate::support::server::{KEY as SERVER_KEY, Server, patient, status};
 
-/// What must never be answered: it stands where a server that counts otherwise would see a request.
+/// Must never get a response. It stands where a server that counts lengths differently would find a request.
 const SMUGGLED: &str = "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
 
 fn post(lines: &str, body: &str) -> Vec<u8> {
@@ -24,7 +24,7 @@ fn get(target: &[u8]) -> Vec<u8> {
     [b"GET ", target, b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"].concat()
 }
 
-/// Each row: one answer with one of these statuses, then the end.
+/// Checks that each row gets one response with one of these statuses, and the end of the connection.
 fn check(server: &Server, rows: Vec<(&str, Vec<u8>, &[u16])>) {
     for (what, bytes, wanted) in rows {
         server.answers_once(what, &bytes, wanted);
@@ -33,7 +33,7 @@ fn check(server: &Server, rows: Vec<(&str, Vec<u8>, &[u16])>) {
     assert_eq!(server.metric("waypost_http_panics_total"), 0);
 }
 
-/// Where one server sees one request and another two.
+/// Requests in which one server sees one request and another sees two.
 #[test]
 fn t01_t02_t03_lengths_that_two_servers_read_differently() {
     let server = Server::start(patient);
@@ -101,7 +101,7 @@ fn t01_t02_t03_lengths_that_two_servers_read_differently() {
     ];
     check(&server, rows);
     assert_eq!(server.api("GET", "/api/v1/links", "").json["total"], 0, "nothing was made");
-    // Its end never comes.
+    // The body never ends.
     let server = Server::start(|config| {
         patient(config);
         config.http.body_timeout = Duration::from_millis(400);
@@ -111,7 +111,7 @@ fn t01_t02_t03_lengths_that_two_servers_read_differently() {
     assert_eq!(server.api("GET", "/api/v1/links", "").json["total"], 0, "nothing was made");
 }
 
-/// Exactly one host, well-formed; an absolute target's counts.
+/// A request has exactly one well-formed host. The host of an absolute target takes precedence.
 #[test]
 fn t04_t05_t06_t07_hosts() {
     let server = Server::start(patient);
@@ -176,7 +176,7 @@ fn t04_t05_t06_t07_hosts() {
     }
 }
 
-/// A host from outside occurs in no answer: not in pages, targets, or URLs of the APIs.
+/// No page, redirect target or URL of the APIs contains the Host of a request.
 #[test]
 fn t08_no_answer_repeats_a_host() {
     let app = TestApp::start();
@@ -199,9 +199,8 @@ fn t08_no_answer_repeats_a_host() {
     }
 }
 
-/// Heads that are none.
 #[test]
-fn t09_t10_t11_t12_t20_t21_t42_t43_heads_that_are_none() {
+fn t09_t10_t11_t12_t20_t21_t42_t43_malformed_heads() {
     let server = Server::start(patient);
     let line = |line: &[u8]| [b"GET /s HTTP/1.1\r\nHost: h\r\n", line, b"\r\n\r\n"].concat();
     let long = |length: usize| format!("/{}", "a".repeat(length)).into_bytes();
@@ -247,12 +246,12 @@ fn t09_t10_t11_t12_t20_t21_t42_t43_heads_that_are_none() {
     check(&server, rows);
     let trace = server.raw("TRACE /s HTTP/1.1\r\nHost: h\r\nX-Secret: canary\r\n\r\n");
     assert!(!trace.contains("canary"), "{trace}");
-    // An upgrade to HTTP/2 is not taken: the answer is HTTP/1.1's.
+    // The server does not upgrade to HTTP/2: the response is of HTTP/1.1.
     let upgrade =
         "Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
     let text = server.raw(format!("GET /healthz HTTP/1.1\r\nHost: h\r\n{upgrade}\r\n"));
     assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
-    // Nor does one that was offered before take a later answer with it.
+    // An earlier offer to upgrade does not affect a later response.
     let offer = "GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
     let mut client = server.connect();
     client.send(offer);
@@ -266,9 +265,9 @@ fn t09_t10_t11_t12_t20_t21_t42_t43_heads_that_are_none() {
     assert!(!text.contains("AAAA"), "nothing is echoed: {text}");
 }
 
-/// Targets that name nothing, and never a file of this machine; none of them is a click.
+/// Targets without a meaning get 400 or 404, open no file of this machine, and count no click.
 #[test]
-fn t13_t14_targets_that_name_nothing() {
+fn t13_t14_targets_without_a_meaning() {
     const ALPHABET: &[u8] = b"%/.\\;:@?#s0f2~\xc3\xa9\xff=&+";
     let app = TestApp::start();
     let made = app.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
@@ -312,7 +311,7 @@ fn t13_t14_targets_that_name_nothing() {
         assert!(answer.header("location").is_none(), "{shown}: {answer:?}");
         assert!(!answer.text().contains("root:"), "{shown}: {answer:?}");
     }
-    // Whatever else: no answer from 500 on.
+    // No random target gets a status from 500 on.
     let (seed, mut dice) = Dice::seeded();
     let mut connection = Connection::open(app.address()).expect("accepted");
     for _ in 0..5_000 {
@@ -335,7 +334,7 @@ fn t13_t14_targets_that_name_nothing() {
     assert!(admin.get("/metrics").text().contains("waypost_http_panics_total 0"));
 }
 
-/// What is too long is refused at its head, at once, and takes no memory.
+/// An overlong body is rejected at its head, at once, and takes no memory.
 #[test]
 fn t15_long_bodies_are_refused_before_they_are_read() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -349,7 +348,8 @@ fn t15_long_bodies_are_refused_before_they_are_read() {
         let answer = raw(server.address(), declared.as_bytes()).expect("an answer");
         assert!(answer.status == 413 && answer.closes(), "{answer:?}");
     }
-    // Not told beforehand: refused at the cap. All at once, since each is heard out for a while.
+    // Without an announced length, a body is rejected at the limit. In parallel, since the server discards
+    // the input of each for a while.
     std::thread::scope(|scope| {
         for _ in 0..20 {
             scope.spawn(|| {
@@ -357,7 +357,7 @@ fn t15_long_bodies_are_refused_before_they_are_read() {
                 connection.send(head("Transfer-Encoding: chunked\r\n").as_bytes()).expect("sent");
                 let chunk = format!("10000\r\n{}\r\n", " ".repeat(65_536)).into_bytes();
                 while connection.send(&chunk).is_ok() {}
-                // Refused and closed with bytes unread: what was answered may be lost with them.
+                // The server closes with unread input, so the response may be lost.
                 if let Ok(Some(answer)) = connection.receive(false) {
                     assert_eq!(answer.status, 413, "{answer:?}");
                 }
@@ -369,14 +369,14 @@ fn t15_long_bodies_are_refused_before_they_are_read() {
     server.stop();
 }
 
-/// A line of `/proc/<id>/status`, in KB.
+/// Returns a value of `/proc/<id>/status`, in KB.
 fn memory(server: &Process, name: &str) -> u64 {
     let status = fs::read_to_string(server.proc("status")).expect("a running process");
     let line = status.lines().find(|line| line.starts_with(name)).expect("its memory");
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
 }
 
-/// Nothing here unpacks anything: there is no code for it.
+/// The binary contains no code to decompress.
 #[test]
 fn t16_no_decoder_is_linked() {
     let lock = include_str!("../../Cargo.lock");
@@ -387,9 +387,9 @@ fn t16_no_decoder_is_linked() {
     }
 }
 
-/// Bodies that break readers, in every dialect: refused in its own shape, and nothing is made.
+/// Every dialect rejects bodies that confuse parsers in its own format, and creates nothing.
 #[test]
-fn t17_t18_bodies_that_break_readers() {
+fn t17_t18_bodies_that_confuse_parsers() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let location = admin.get("/api/v1/workspaces").json()["workspaces"][0]["id"].clone();
@@ -452,10 +452,10 @@ fn t17_t18_bodies_that_break_readers() {
     }
 }
 
-/// A thousand requests in one write by a client that reads nothing for a while: all are
-/// answered in order once it does, and meanwhile take little memory.
+/// A client sends a thousand requests in one write and reads nothing for a while. The server answers all in
+/// order, and takes little memory until then.
 #[test]
-fn t19_a_thousand_requests_that_nobody_reads() {
+fn t19_a_thousand_requests_without_reading() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::on(folder.path()).start();
     let made = server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
@@ -479,8 +479,7 @@ fn t19_a_thousand_requests_that_nobody_reads() {
     server.stop();
 }
 
-/// Clients that reset in the middle of an answer leave nothing, neither descriptors nor a
-/// server that is busy with them.
+/// Clients that reset a connection during a response leave no open descriptor and no busy thread.
 #[test]
 fn t22_resets_in_the_middle_of_an_answer() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -492,7 +491,7 @@ fn t22_resets_in_the_middle_of_an_answer() {
     for _ in 0..1_000 {
         let mut connection = Connection::open(server.address()).expect("accepted");
         connection.send(bytes.as_bytes()).expect("sent");
-        // Closed with answers unread, a socket resets.
+        // Closing a socket with unread input resets the connection.
         connection.take(1).expect("the first byte");
     }
     poll("they are let go", PATIENCE, || (descriptors() <= before + 2).then_some(()));
@@ -501,7 +500,7 @@ fn t22_resets_in_the_middle_of_an_answer() {
     server.stop();
 }
 
-/// Hundredths of a second that the process spent, in user and system mode.
+/// Returns the CPU time of the process, in hundredths of a second.
 fn cpu_ticks(server: &Process) -> u64 {
     let stat = fs::read_to_string(server.proc("stat")).expect("a running process");
     let (_, rest) = stat.rsplit_once(')').expect("a name in parentheses");
@@ -509,7 +508,7 @@ fn cpu_ticks(server: &Process) -> u64 {
     fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
 }
 
-/// Waits for a pause of this length in which the process spends less than a tenth of a second.
+/// Waits for a pause of this length in which the process uses less than 0.1 s of CPU time.
 #[track_caller]
 fn rests(server: &Process, pause: Duration) {
     poll("a server that is busy with nobody", PATIENCE, || {
@@ -519,7 +518,7 @@ fn rests(server: &Process, pause: Duration) {
     });
 }
 
-/// Every deadline counts from the first byte: a drip puts none off.
+/// Every deadline counts from the first byte: later bytes do not extend it.
 #[test]
 fn t23_t24_t25_t33_drips_end_at_the_deadline() {
     let server = Server::start(|config| {
@@ -556,20 +555,20 @@ fn t23_t24_t25_t33_drips_end_at_the_deadline() {
             });
         }
     });
-    // Nor does it wait for what never comes.
+    // The server does not wait for the missing rest either.
     for (_, first, _) in rows {
         server.raw(first);
     }
     assert_eq!(server.metric("waypost_http_panics_total"), 0);
 }
 
-/// Heads that are never finished take no more than their buffer.
+/// Unfinished heads take no more memory than their buffer.
 #[test]
 fn t28_unfinished_heads_take_little_memory() {
     const HEADS: usize = 100;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::on(folder.path()).start();
-    // What the first requests take goes beforehand.
+    // Warm up, so that the memory of the first requests is allocated before the measurement.
     for _ in 0..50 {
         server.visitor().get("/nothing");
     }
@@ -579,7 +578,7 @@ fn t28_unfinished_heads_take_little_memory() {
     for number in 0..HEADS {
         let mut connection = Connection::open(server.address()).expect("accepted");
         connection.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n").as_bytes()).expect("sent");
-        // Half of them stay below the cap, half go beyond it and are refused.
+        // Half of them stay below the limit of a head. The other half exceed it and are rejected.
         for _ in 0..if number % 2 == 0 { 3 } else { 98 } {
             if connection.send(header.as_bytes()).is_err() {
                 break;
@@ -595,20 +594,20 @@ fn t28_unfinished_heads_take_little_memory() {
     server.stop();
 }
 
-/// At the limit of descriptors accepting costs nothing, few lines are logged, links are made
-/// and followed by those who are in, and it goes on by itself.
+/// At the limit of descriptors, accepting takes no CPU time and logs few lines. Connected clients still
+/// create and follow links, and the server recovers by itself.
 #[test]
 fn t29_no_descriptors_left() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // Open connections are kept, however long they are idle.
+    // Open connections stay open however long they are idle.
     let mut server = Plan::on(folder.path()).patient().start();
     let (mut admin, mut visitor) = (server.admin(), server.visitor());
     admin.create(&json!({"url": "https://e.test/", "customSlug": "s"}));
     assert_eq!(visitor.get("/s").status, 302);
-    // Below what its own cap of connections keeps free: lowered behind its back.
+    // Lowered while the server runs, below what its connection limit keeps free.
     let pid = i32::try_from(server.id()).ok().and_then(Pid::from_raw).expect("a process");
     let open = fs::read_dir(server.proc("fd")).expect("a running process").count() as u64;
-    // Its hard limit is ours.
+    // The process has the hard limit of this one.
     let maximum = getrlimit(Resource::Nofile).maximum;
     let limit = |current| prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(current), maximum });
     let old = match limit(open + 20) {
@@ -626,7 +625,7 @@ fn t29_no_descriptors_left() {
     std::thread::sleep(Duration::from_millis(1_500));
     let lines = server.stderr().lines().count() - before;
     assert!(lines as u64 <= 15 + 2 * start.elapsed().as_secs(), "{lines} lines: {}", server.stderr());
-    // Those who are in: all of it works, and the log needs no new descriptor for it.
+    // Connected clients: everything works, and the log needs no new descriptor.
     for number in 0..20 {
         assert_eq!(visitor.get("/s").status, 302, "{number}");
         admin.create(&json!({"url": "https://e.test/", "customSlug": format!("n{number}")}));
@@ -641,7 +640,7 @@ fn t29_no_descriptors_left() {
     });
     assert!(server.is_running());
     server.stop();
-    // From the start: the cap of connections keeps half of them for the rest.
+    // With a low limit from the start, half of the descriptors are reserved from connections.
     let server = Plan::on(folder.path()).descriptors(64).start();
     let held: Vec<_> = (0..100).filter_map(|_| Connection::open(server.address()).ok()).collect();
     rests(&server, Duration::from_millis(700));

@@ -1,5 +1,5 @@
-//! Data folders of earlier versions open, and hold what they held. `tests/golden` has them, with what their own
-//! version showed of them; `tests/golden/make` says how they were made.
+//! Data folders of earlier versions open with the same content. `tests/golden` contains the folders, with the
+//! responses of their own version. `tests/golden/make` creates them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::support::process::{Plan, Process};
 /// The admin key of `tests/golden/make`.
 const KEY: &str = "golden-key-0123456789abcdef";
 
-/// Every version whose folders are kept, by its commit.
+/// The commits of the versions whose folders are kept.
 const VERSIONS: [&str; 1] = ["ae01dad"];
 
 fn read(path: &Path) -> Value {
@@ -22,7 +22,7 @@ fn read(path: &Path) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// Lines of an export, by domain and code.
+/// Returns the lines of an export, by domain and code.
 fn lines(path: &Path) -> BTreeMap<String, Value> {
     let text = fs::read_to_string(path).expect("an export");
     let line = |line: &str| -> (String, Value) {
@@ -55,7 +55,7 @@ fn data_folders_of_earlier_versions_open() {
 
 fn check(folder: &Path, row: &str) {
     let data = folder.join("data");
-    // Twice: the first start may upgrade the folder.
+    // Twice, since the first start may upgrade the folder.
     for start in ["first", "second"] {
         let row = format!("{row}, {start} start");
         let server = plan(&data).start();
@@ -69,11 +69,11 @@ fn check(folder: &Path, row: &str) {
         ] {
             assert_eq!(client.get(path).expect(200, &row), read(&folder.join(file)), "{row}: {path}");
         }
-        // A repeated POST is answered as it was by the version that did it.
+        // A repeated POST gets the response of the version that executed it.
         let body = r#"{"url": "https://example.com/plain", "customSlug": "plain"}"#;
         let repeated =
             client.send("POST", "/api/v1/links", &[("Idempotency-Key", "once")], Some(body.as_bytes()));
-        // Kept for a day; after it the code is taken.
+        // Idempotency keys last a day. After it the code is in use.
         assert!([201, 409].contains(&repeated.status), "{row}: {repeated:?}");
         let mut visitor = server.visitor().at("localhost");
         let mut visit = |path: &str| visitor.head(path);

@@ -1,6 +1,5 @@
-//! HighLevel's links as its clients meet them: each operation with each failure, one core with the
-//! native API, and a list of any length in constant memory. What its pages show is in
-//! `dialects/highlevel`.
+//! HighLevel's links from outside: each operation with each error, one core with the native API, and lists of
+//! any length in constant memory. The examples of the vendor's documentation are in `dialects/highlevel`.
 
 use std::convert::Infallible;
 use std::fs;
@@ -24,7 +23,7 @@ use crate::support::process::{PATIENCE, Plan, Process, poll};
 
 const NO_ACCESS: &str = "The token does not have access to this location.";
 
-/// A location of the vendor's examples, another's, and their keys.
+/// A location of the vendor's examples, another location, and their keys.
 struct Places {
     app: TestApp,
     id: String,
@@ -51,7 +50,7 @@ impl Places {
         Places { app, id, foreign_id }
     }
 
-    /// A client with a key of `HERE`.
+    /// Returns a client with a key of `HERE`.
     fn with(&self, more: &Value) -> Client {
         let mut body = json!({"name": "n", "workspaceId": HERE, "scopes": ["links.readonly", "links.write"]});
         body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
@@ -66,7 +65,7 @@ fn create(client: &mut Client, location: &str, name: &str) -> Value {
     client.post("/links/", &body).expect(201, name)["link"].clone()
 }
 
-/// Checks a refusal: exactly these keys.
+/// Checks an error: its status, and exactly these keys.
 #[track_caller]
 fn refused(answer: &Answer, status: u16, message: impl Into<Value>, error: Option<&str>, row: &str) {
     let mut want = json!({"statusCode": status, "message": message.into()});
@@ -76,7 +75,7 @@ fn refused(answer: &Answer, status: u16, message: impl Into<Value>, error: Optio
     assert_eq!(answer.expect(status, row), want, "{row}");
 }
 
-/// An operation: `L` stands for a location, `I` for a link.
+/// An operation. In its target `L` is a location and `I` a link.
 struct Operation {
     method: &'static str,
     target: &'static str,
@@ -129,7 +128,7 @@ impl Operation {
 }
 
 #[test]
-fn each_operation_refuses_as_the_vendor_does() {
+fn each_operation_has_the_vendors_errors() {
     let places = Places::new();
     let unknown = "0".repeat(20);
     let mut whole = places.with(&json!({}));
@@ -162,7 +161,7 @@ fn each_operation_refuses_as_the_vendor_does() {
         }
         if operation.names("=I") {
             for id in [places.foreign_id.as_str(), &unknown, "search", "id", "r", "x"] {
-                // A path with "search" for an id is the search itself, which is only read.
+                // With "search" as an id, the path is that of the search, which only reads.
                 if operation.target.split('?').next() == Some("/links/=I") && id == "search" {
                     if operation.method != "GET" {
                         let answer = operation.send(&mut whole, HERE, id);
@@ -185,7 +184,7 @@ fn each_operation_refuses_as_the_vendor_does() {
             );
         }
     }
-    // Nothing of this did anything.
+    // None of these requests had an effect.
     let all = whole.get(&format!("/links/?locationId={HERE}")).expect(200, "the list");
     assert_eq!(all["links"][0]["name"], "first tag");
     assert_eq!(all["links"].as_array().map(Vec::len), Some(1));
@@ -358,7 +357,7 @@ fn skip_limit_and_query_are_honoured() {
     let places = Places::new();
     let mut client = places.with(&json!({}));
     for n in 1..=150 {
-        // No drawn code holds a colon.
+        // No generated code contains a colon.
         create(&mut client, HERE, &format!("n:{n}"));
     }
     let mut names = |target: &str| {
@@ -396,7 +395,7 @@ fn links_are_the_same_in_both_dialects() {
     let places = Places::new();
     let mut client = places.with(&json!({}));
     let mut native = places.with(&json!({}));
-    // Made here, seen and changed there.
+    // Created in this dialect, read and changed in the native one.
     let made = native.get(&format!("/api/v1/links/{}", places.id)).expect(200, "native")["link"].clone();
     assert_eq!((&made["title"], &made["url"]), (&json!("first tag"), &json!("https://www.google.com/")));
     assert_eq!(made["workspaceId"], HERE);
@@ -410,7 +409,7 @@ fn links_are_the_same_in_both_dialects() {
     );
     native.delete(&format!("/api/v1/links/{}", places.id)).expect(200, "deleted");
     refused(&client.get(&format!("/links/{}", places.id)), 404, "Link not found", None, "deleted natively");
-    // Made there with all that this dialect has no word for.
+    // Created in the native dialect, with every option that this dialect lacks.
     let tag = native.post("/api/v1/tags", &json!({"name": "red"})).expect(201, "a tag")["tag"].clone();
     let link = native.create(&json!({
         "url": "https://e.test/a", "customSlug": "full", "utmSource": "mail", "maxClicks": 9, "notes": "n",
@@ -439,7 +438,7 @@ fn links_are_the_same_in_both_dialects() {
 }
 
 #[test]
-fn custom_values_lead_on() {
+fn custom_values_are_filled_into_destinations() {
     let places = Places::new();
     let mut admin = places.app.admin();
     let body = json!({"locationId": HERE, "name": "n", "redirectTo": "{{ custom_values.page }}?a=1"});
@@ -454,12 +453,12 @@ fn custom_values_lead_on() {
     assert_eq!((click.status, click.header("location")), (302, Some("https://e.test/p?a=1")));
 }
 
-/// Links in the long list, and the length of where each leads.
+/// Number of links in the long list, and the length of each destination.
 const MANY: usize = 20_000;
 const LONG: usize = 4_000;
 
-/// Kilobytes that the process may grow by while nine clients read, or do not read, a list of 83 MB:
-/// half of what one of them would take if its list were held. On an idle machine it is 5 MB.
+/// Kilobytes by which the process may grow while nine clients read, or do not read, a list of 83 MB: half of
+/// what one copy of the list would take. On an idle machine the growth is 5 MB.
 const GROWTH_MAX: u64 = 40 * 1024;
 
 fn kilobytes(process: &Process, name: &str) -> u64 {
@@ -473,10 +472,10 @@ fn descriptors(process: &Process) -> usize {
 }
 
 #[test]
-fn a_long_list_takes_no_memory_whoever_reads_it() {
+fn a_long_list_takes_no_memory_however_it_is_read() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // What would grow for its own reasons and hide what is to be seen: sled's cache, and the
-    // allocator's heaps, of which each thread else has one.
+    // A small sled cache and two allocator arenas: both grow for reasons of their own and would hide the
+    // growth under test.
     let plan = Plan::on(&folder.path().join("data"))
         .env("WAYPOST_TABLE__CACHE_CAPACITY", "1048576")
         .env("MALLOC_ARENA_MAX", "2");
@@ -489,7 +488,7 @@ fn a_long_list_takes_no_memory_whoever_reads_it() {
     }
     let workspaces = admin.get("/api/v1/workspaces").expect(200, "the workspaces");
     let target = format!("/links/?locationId={}", text(&workspaces["workspaces"][0], "id"));
-    // What allocator and caches keep for good, they have after this.
+    // Warm up: caches and the allocator keep this memory for good.
     let whole = admin.get(&target);
     assert_eq!(whole.header("transfer-encoding"), Some("chunked"));
     let list = whole.expect(200, "the list");
@@ -497,7 +496,7 @@ fn a_long_list_takes_no_memory_whoever_reads_it() {
         list["links"].as_array().expect("links").iter().map(|link| text(link, "id")).collect();
     assert_eq!(ids.len(), MANY);
     assert!(ids.is_sorted_by(|newer, older| newer > older), "each once, the newest first");
-    // Searches that look at all of them find what stands at the end, or nothing.
+    // Searches through all links find the last one, or nothing.
     let oldest = ids[MANY - 1].to_owned();
     let search = target.replace("/links/?", "/links/search?");
     let found = admin.get(&format!("{search}&query=E.TEST&skip={}", MANY - 1)).expect(200, "found");
@@ -506,7 +505,8 @@ fn a_long_list_takes_no_memory_whoever_reads_it() {
     let before = descriptors(&process);
     fs::write(process.proc("clear_refs"), "5").expect("the highest mark is reset");
     let resident = kilobytes(&process, "VmRSS:");
-    // HTTP/1.0 could not tell a part from the whole, and nobody holds this much for it.
+    // An HTTP/1.0 client cannot distinguish a part from the whole, and the server does not buffer a list of
+    // this length.
     let old = |target: &str| {
         let head = format!("GET {target} HTTP/1.0\r\nX-API-Key: {}\r\n\r\n", crate::support::app::KEY);
         raw(process.address(), head.as_bytes()).expect("an answer")
@@ -519,7 +519,7 @@ fn a_long_list_takes_no_memory_whoever_reads_it() {
     assert_eq!(held.body, admin.get(&limited).body, "the same list");
     assert!(held.text().contains(slice[999]));
     drop((held, list));
-    // Some that read a little and stop, one that hurries.
+    // Eight clients that read a little and stop, and one that reads at full speed.
     let key = crate::support::app::KEY;
     let request = format!("GET {target} HTTP/1.1\r\nHost: go.test\r\nAuthorization: Bearer {key}\r\n\r\n");
     let mut slow: Vec<Connection> = (0..8)
@@ -533,13 +533,13 @@ fn a_long_list_takes_no_memory_whoever_reads_it() {
     assert_eq!(admin.get(&target).body.len(), whole.body.len());
     let grown = kilobytes(&process, "VmHWM:").saturating_sub(resident);
     assert!(grown < GROWTH_MAX, "{grown} KB more while a list of {} was read", whole.body.len());
-    // One goes on where it stopped, the others hang up.
+    // One client continues, the others hang up.
     let mut rest = slow.pop().expect("one of eight");
     drop(slow);
     assert!(rest.take(1_000_000).is_ok());
     drop(rest);
     poll("connections are closed", PATIENCE, || (descriptors(&process) <= before).then_some(()));
-    // The table is lost while it is read: no client takes a part for the whole.
+    // The table is lost while it is read: no client may take a part for the whole.
     let mut cut = Connection::open(process.address()).expect("accepted");
     cut.send(request.as_bytes()).expect("sent");
     assert!(cut.begins().expect("the beginning"));
@@ -550,8 +550,8 @@ fn a_long_list_takes_no_memory_whoever_reads_it() {
 }
 
 #[test]
-fn a_search_that_was_begun_is_not_cut_for_others() {
-    // More than may wait for a turn, each in several batches.
+fn a_search_under_way_is_not_cut_for_others() {
+    // More than may queue for a thread, each in several batches.
     const SEARCHING: usize = 150;
     const FOUND: usize = 200;
     let app = TestApp::start();
@@ -580,7 +580,7 @@ fn a_search_that_was_begun_is_not_cut_for_others() {
 }
 
 #[test]
-fn a_list_that_cannot_go_on_is_cut() {
+fn a_list_that_cannot_continue_is_cut() {
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     let address = runtime.block_on(async {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");

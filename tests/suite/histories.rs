@@ -1,5 +1,5 @@
-//! A log or a table that was put back from a copy: the start tells a log that lost its end from one that
-//! went another way and from a foreign one, and `doctor` announces what it does.
+//! Logs and tables that were restored by hand from copies. The start distinguishes a log that lost its end, a
+//! fork, and the log of another instance; `doctor` announces what the start will do.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::interrupted::{fill, has_all, run};
 use crate::support::process::{Plan, copy_folder};
 
-/// Replaces a part of a data folder by that of another.
+/// Replaces a part of a data folder by that of another folder.
 fn take(part: &str, from: &Path, data: &Path) {
     fs::remove_dir_all(data.join(part)).expect("removed");
     copy_folder(&from.join(part), &data.join(part));
@@ -26,10 +26,10 @@ fn tables_aside(data: &Path) -> usize {
     names.filter(|name| name.to_string_lossy().starts_with("table.replaced-")).count()
 }
 
-/// A log that is the beginning of the table's history: the newer state comes back, as `doctor`
-/// says before, and the files that were put back are kept.
+/// A log that is a prefix of the table's history is completed from the table, as `doctor` announces. The
+/// files that were put there are kept.
 #[test]
-fn n33_a_log_that_was_put_back_is_completed_and_kept() {
+fn n33_an_older_log_is_completed_and_kept() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (data, old) = (folder.path().join("data"), folder.path().join("old"));
     fill(&data, "a");
@@ -46,22 +46,22 @@ fn n33_a_log_that_was_put_back_is_completed_and_kept() {
     let kept = ends_with(&data.join("log"), ".replaced");
     assert_eq!(kept.len(), 1, "{kept:?}");
     let kept = fs::read(&kept[0]).expect("readable");
-    // A start may cut unused room off its end, and nothing else.
+    // A start may cut unused space off the end of a file, and nothing else.
     assert_eq!(kept[..kept.len().min(put_back.len())], put_back[..kept.len().min(put_back.len())]);
     run(&data, &["doctor"]).with(0, &["sound", "whole, at position"]);
 }
 
-/// A log and a table that parted: the start is refused, nothing is thrown away, and each of the
-/// two remedies that it names works.
+/// If log and table are a fork, the start fails and removes nothing. Each of the two remedies in its message
+/// works.
 #[test]
-fn n33_a_log_and_a_table_that_parted_are_both_kept() {
+fn n33_a_forked_log_and_table_are_both_kept() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = |name: &str| folder.path().join(name);
     fill(&at("old"), "a");
     for name in ["log side", "table side"] {
         copy_folder(&at("old"), &at(name));
     }
-    // One position more than the other side, so that each is ahead once.
+    // One position more than the other side, so that each side is ahead once.
     fill(&at("log side"), "b");
     fill(&at("table side"), "c");
     let server = Plan::on(&at("table side")).start();
@@ -79,20 +79,20 @@ fn n33_a_log_and_a_table_that_parted_are_both_kept() {
             run(&data, args).with(1, &parts);
         }
         assert_eq!(ends_with(&data.join("log"), ".replaced").len() + tables_aside(&data), 0);
-        // Keep the log.
+        // First remedy: keep the log.
         let with_log = at(&format!("{log} keeps its log"));
         copy_folder(&data, &with_log);
         fs::rename(with_log.join("table"), with_log.join("table.aside")).expect("renamed");
         assert!(has_all(&with_log, "a") && has_all(&with_log, kept) && !has_all(&with_log, other));
-        // Keep the table.
+        // Second remedy: keep the table.
         fs::rename(data.join("log"), data.join("log.aside")).expect("renamed");
         Plan::on(&data).arg("--accept-loss").start().stop();
         assert!(has_all(&data, "a") && !has_all(&data, kept) && has_all(&data, other));
     }
 }
 
-/// Two edits of one link at one position make a fork like any other: keys and revisions are the
-/// same on both sides.
+/// Two edits of one link at the same position are a fork, although keys and revisions are equal on both
+/// sides.
 #[test]
 fn n33_a_fork_of_one_edit_is_noticed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -113,7 +113,7 @@ fn n33_a_fork_of_one_edit_is_noticed() {
     take("table", &at("y"), &data);
     run(&data, &[]).with(1, &["different histories"]);
     fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).expect("ours");
-    // A table that is merely behind is replayed.
+    // A table that is only behind is brought up to date.
     take("table", &at("old"), &data);
     run(&data, &["doctor"]).with(0, &["changes behind the log"]);
     let server = Plan::on(&data).start();
@@ -121,8 +121,7 @@ fn n33_a_fork_of_one_edit_is_noticed() {
     server.stop();
 }
 
-/// A log of another instance: its table is built, and the table from before is kept, with an
-/// error line.
+/// With the log of another instance, the table is rebuilt. The old table is kept, and an error is logged.
 #[test]
 fn n32_the_table_of_another_log_is_kept_aside() {
     let folder = tempfile::tempdir().expect("a temporary folder");

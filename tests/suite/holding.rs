@@ -1,5 +1,5 @@
-//! Clients with a key that hold on to what they get: answers that they do not read, requests that they
-//! do not finish. Others find their share, and visitors are not touched.
+//! Clients with a key that occupy resources: responses that they do not read, and requests that they do not
+//! finish. Other tenants keep their share, and visitors are not affected.
 
 use std::time::Duration;
 
@@ -12,11 +12,12 @@ use crate::support::process::{PATIENCE, poll};
 const HERE: &str = "ve9EPM428h8vShlRW1KT";
 const ELSEWHERE: &str = "otherLocation0000001";
 
-/// Links of a workspace whose list is some 7 MB long: more than sockets take while nobody reads.
+/// Links of a workspace whose list is about 7 MB long: more than socket buffers hold while the client does
+/// not read.
 const MANY: usize = 1_000;
 const LONG: usize = 7_000;
 
-/// Makes the workspace; answers a key of it.
+/// Creates the workspace, and returns a key of it.
 fn key_of(app: &TestApp, workspace: &str) -> String {
     let mut admin = app.admin();
     admin.post("/api/v1/workspaces", &json!({"name": "L", "id": workspace})).expect(201, workspace);
@@ -43,13 +44,13 @@ fn bulk(key: &str, body: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn answers_that_nobody_reads_leave_room_for_others() {
+fn unread_responses_leave_room_for_others() {
     let app = TestApp::start();
     let (greedy, other) = (key_of(&app, HERE), key_of(&app, ELSEWHERE));
     app.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
     let (long, short) = (bulk(&greedy, &rows(LONG)), bulk(&other, &rows(10)));
     assert_eq!(raw(app.address(), &long).expect("an answer").status, 201);
-    // A repetition makes nothing but the answer.
+    // A repeated request only produces its response.
     for (what, request, fine) in [("lists", old_list(&greedy, HERE), 200), ("bulks", long, 201)] {
         let mut held = Vec::new();
         let refused = loop {
@@ -61,10 +62,10 @@ fn answers_that_nobody_reads_leave_room_for_others() {
             held.push(connection);
             assert!(held.len() < 10, "{what}: some 70 MB are held for one workspace");
         };
-        // A workspace has 24 MB: three times 7 MB at most.
+        // A workspace has 24 MB, enough for three lists of 7 MB.
         assert!((2..=3).contains(&held.len()), "{what}: {}", held.len());
         assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{what}");
-        // Short answers have room, and so has whoever else there is.
+        // Short responses still have room, as have other tenants.
         let mut client = app.visitor().with_key(&greedy);
         client.get("/api/v1/links?limit=1").expect(200, what);
         assert_eq!(raw(app.address(), &short).expect("an answer").status, 201, "{what}");
@@ -79,9 +80,9 @@ fn answers_that_nobody_reads_leave_room_for_others() {
     }
 }
 
-/// Else a few that send nothing hold all places, and whoever waits for one is told that we are busy.
+/// A few clients that send no body would otherwise occupy all slots, and others would get 503.
 #[test]
-fn bulk_requests_that_are_not_finished_leave_places_to_others() {
+fn unfinished_bulk_requests_leave_slots_to_others() {
     // Longer than any client here waits.
     let app = TestApp::start_with(|config| config.http.body_timeout = Duration::from_mins(10));
     let (greedy, other) = (key_of(&app, HERE), key_of(&app, ELSEWHERE));
@@ -92,7 +93,7 @@ fn bulk_requests_that_are_not_finished_leave_places_to_others() {
         let mut connection = Connection::open(app.address()).expect("accepted");
         connection.send(head.as_bytes()).expect("it reads");
         if held.is_empty() {
-            // It is at work when it is told to go on.
+            // The server sends 100 Continue when the request has its slot.
             let word = connection.take("HTTP/1.1 100".len()).expect("a word");
             assert_eq!(String::from_utf8_lossy(&word), "HTTP/1.1 100");
         }
@@ -102,15 +103,15 @@ fn bulk_requests_that_are_not_finished_leave_places_to_others() {
     assert_eq!(answer.expect(201, "another's")["created"], MANY);
 }
 
-/// Reads what the server wrote of how often something was refused.
+/// Reads a counter of rejections from `/metrics`.
 fn metric(app: &TestApp, name: &str) -> u64 {
     let text = app.admin().get("/metrics").text();
     let number = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
 }
 
-/// A tenant that begins requests and finishes none has its share of the bodies under way, and not one
-/// slot: its own finished requests, other tenants and the operator do not notice.
+/// A tenant with unfinished requests occupies its share of bodies under way, and no slot. Its own finished
+/// requests, other tenants and the operator are not affected.
 #[test]
 fn n04_bodies_that_are_not_finished_hold_no_slots() {
     const OPENED: u64 = 500;
@@ -146,13 +147,13 @@ fn n04_bodies_that_are_not_finished_hold_no_slots() {
     let id = all.iter().find(|key| key["workspaceId"] == HERE).map(|key| text(key, "id").to_owned());
     admin.delete(&format!("/api/v1/keys/{}", id.expect("its key"))).expect(200, "the operator revokes it");
     assert_eq!(metric(&app, "waypost_api_failed_total"), OPENED - SHARE, "nobody else was refused");
-    // What they waited for comes too late.
+    // The missing rest of the body comes too late.
     let mut first = held.swap_remove(0);
     first.send(&[b' '; 99]).expect("it reads on");
     first.receive(false).expect("an answer").expect("an answer").expect(401, "the key is revoked");
 }
 
-/// Links of 8,000 bytes with titles of 2,000: a page of them is longer than a page may be.
+/// Creates links of 8,000 bytes with titles of 2,000. A hundred of them exceed the limit of a page.
 fn fat(client: &mut crate::support::http::Client, count: usize) {
     let rows: Vec<_> = (0..count)
         .map(|n| {
@@ -165,7 +166,7 @@ fn fat(client: &mut crate::support::http::Client, count: usize) {
     }
 }
 
-/// Codes of the links of a page.
+/// Returns the codes of the links of a page.
 fn codes(page: &Value, list: &str, code: &str) -> Vec<String> {
     page[list].as_array().expect("a list").iter().map(|link| text(link, code).to_owned()).collect()
 }
@@ -197,7 +198,8 @@ fn n01_a_page_ends_at_a_bound_of_bytes_and_its_cursor_leads_to_the_rest() {
     }
 }
 
-/// Pages without a cursor must be whole: one that would be too long is refused, and names the limit.
+/// Pages without a cursor must be complete. A page that would be too long is rejected, and the error names
+/// the largest limit that fits.
 #[test]
 fn n01_a_page_without_a_cursor_names_the_limit_that_fits() {
     const COUNT: usize = 100;
@@ -225,7 +227,7 @@ fn n01_a_page_without_a_cursor_names_the_limit_that_fits() {
         seen.dedup();
         assert_eq!(seen.len(), COUNT, "{path}: each link once");
     }
-    // Links without such texts come a hundred at a time, as ever.
+    // A page of ordinary links still has a hundred of them.
     let other = key_of(&app, ELSEWHERE);
     let mut client = app.visitor().with_key(&other);
     let rows: Vec<_> = (0..COUNT).map(|n| json!({"url": format!("https://e.test/{n}")})).collect();
@@ -244,8 +246,8 @@ fn rows_of_lists() -> [(&'static str, &'static str, &'static str); 3] {
     ]
 }
 
-/// Lists that nobody reads hold room of their tenant. Room is acquired before the table is read, so what
-/// waits for room has produced nothing.
+/// Unread lists occupy the memory share of their tenant. A list acquires its share before it reads the table,
+/// so a list that waits has produced nothing.
 #[test]
 fn n01_unread_lists_hold_their_tenants_share_and_no_more() {
     // 24 MB in units of 64 KB, of which a list takes 14: see `largest`.
@@ -277,10 +279,10 @@ fn n01_unread_lists_hold_their_tenants_share_and_no_more() {
     });
 }
 
-/// A read waits for room here, as it may wait for a thread elsewhere; a client that hangs up has its
-/// connection closed and its work cancelled within the grace that half-closed clients have.
+/// Here a read waits for memory; elsewhere it may wait for a thread. If its client hangs up, the connection
+/// is closed and the work cancelled, after the grace period for half-closed clients.
 #[test]
-fn n18_a_read_whose_client_hung_up_is_cancelled() {
+fn n18_a_read_is_cancelled_when_its_client_hangs_up() {
     const SHARE: usize = 384 / 14;
     let app = TestApp::start_with(|config| {
         config.http.body_timeout = Duration::from_mins(10);
@@ -308,12 +310,12 @@ fn n18_a_read_whose_client_hung_up_is_cancelled() {
     }
     poll("they are accepted", PATIENCE, || (open() >= before + 5).then_some(()));
     drop(waiting);
-    // Less than the 30 s after which those are cut that do not read.
+    // Less than the 30 s after which a client that does not read is cut off.
     let within = Duration::from_secs(20);
     poll("they are given up long before their ten minutes", within, || (open() <= before).then_some(()));
 }
 
-/// A connection whose client takes next to nothing of what it is sent.
+/// Opens a connection with a receive buffer that accepts next to nothing.
 fn small_window(address: std::net::SocketAddr) -> Connection {
     Connection::open_with(address, 4_096).expect("accepted")
 }

@@ -1,5 +1,5 @@
-//! What hyper leaves to us, and what we rely on it for, seen from a raw socket. Each case ends
-//! with the server answering `/healthz` and no panic counted.
+//! What hyper leaves to this server, and what the server relies on hyper for, over raw sockets. After each
+//! case the server answers `/healthz` and has counted no panic.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,10 @@ fn healthy(server: &Server) {
     assert_eq!(server.metric("waypost_http_panics_total"), 0);
 }
 
-/// The deadline that a test waits for, while all others are [`FAR`].
+/// The deadline that a test waits for; all others are [`FAR`].
 const SOON: Duration = Duration::from_millis(300);
 
-/// One request head with a length that the tests below rely on.
+/// Returns a request head of a length that the tests below rely on.
 fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
 }
@@ -141,7 +141,7 @@ fn slow_heads_and_idle_connections_are_closed() {
         let took = start.elapsed();
         assert!(took >= SOON, "{bytes:?}: {took:?}");
     }
-    // A byte now and then does not put the deadline off.
+    // Occasional bytes do not extend the deadline.
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: ");
     client.drip("a head", "h");
@@ -173,13 +173,13 @@ fn t19_a_thousand_pipelined_requests_are_answered_in_order() {
     healthy(&server);
 }
 
-/// A client that stays comes to its end in order, and loses nothing that it sent ahead.
+/// A connection with many requests ends in order, and loses no request that was sent ahead.
 #[test]
-fn a_connection_is_told_its_last_answer_after_a_thousand_requests() {
+fn a_connection_ends_in_order_after_a_thousand_requests() {
     let server = Server::start(patient);
     let request = "GET /robots.txt HTTP/1.1\r\nHost: h\r\n\r\n";
     let mut client = server.connect();
-    // By twos and so never alone, past the end.
+    // In pairs, so that no request is alone, and past the last one.
     for _ in 0..600 {
         client.send(request.repeat(2));
         let answers = client.until("Disallow: /api/\n", 2);
@@ -197,7 +197,7 @@ fn a_connection_is_told_its_last_answer_after_a_thousand_requests() {
     }
     client.send(request);
     assert!(client.rest().contains("connection: close"));
-    // Behind what may change something nobody sends ahead.
+    // A client does not pipeline behind a request that may change something.
     let request = format!(
         "POST /api/v1/links HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 2\r\n\r\n{{}}"
     );
@@ -212,9 +212,9 @@ fn a_connection_is_told_its_last_answer_after_a_thousand_requests() {
     healthy(&server);
 }
 
-/// A head that is refused before its end has come: its answer is not lost with what is unread.
+/// The rejection of a head arrives although the rest of the head is unread.
 #[test]
-fn a_head_without_end_hears_why_it_is_refused() {
+fn the_rejection_of_an_unfinished_head_arrives() {
     let server = Server::start(patient);
     server.refuses_early(
         "a head without end",
@@ -227,9 +227,9 @@ fn a_head_without_end_hears_why_it_is_refused() {
     healthy(&server);
 }
 
-/// An upload that is refused behind a request without a body: its answer comes whole too.
+/// The rejection of an upload behind another request arrives completely.
 #[test]
-fn a_refused_upload_behind_another_request_hears_why() {
+fn the_rejection_of_a_pipelined_upload_arrives() {
     let server = Server::start(patient);
     let body = "x".repeat(4 * 1024 * 1024);
     let length = body.len();
@@ -249,21 +249,21 @@ fn a_refused_upload_behind_another_request_hears_why() {
 }
 
 #[test]
-fn an_answer_waits_for_no_half_request_behind_it() {
+fn a_response_does_not_wait_for_a_half_request_behind_it() {
     let server = Server::start(patient);
     let mut client = server.connect();
     client.send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\nGET /readyz HTTP/1.1\r\nHo");
     client.until("ok\"}", 1);
     client.send("st: h\r\nConnection: close\r\n\r\nand more that nobody reads");
     assert!(client.rest().ends_with(r#"{"status":"ready"}"#));
-    // A refusal arrives whatever of the refused body came with the head.
+    // A rejection arrives whatever part of the body came with the head.
     let refused = |what: &str, length: usize| {
         let head = format!("POST /api/v1/links HTTP/1.1\r\nHost: h\r\nX-API-Key: {KEY}\r\n");
         let upload = format!("{head}Content-Length: {length}\r\n\r\n{}", "x".repeat(length));
         server.refuses_early(what, |client| client.tell(&upload), |text| status(text) == 413);
     };
     refused("a body that came with the head", 100_000);
-    // However long it is, and whether or not the client reads before it has sent all of it.
+    // For any length of the body, and whether or not the client reads before it has sent everything.
     for round in 0..10 {
         refused(&format!("round {round}"), 9_000_000);
     }
@@ -300,9 +300,9 @@ fn t30_surplus_connections_are_closed_at_once() {
     assert!(server.metric("waypost_http_connections_surplus_total") >= 1);
 }
 
-/// What one address may have, others have too, and proxies have no bound.
+/// The limit of connections is per address, and does not apply to trusted proxies.
 #[test]
-fn t31_one_address_does_not_take_the_places_of_all() {
+fn t31_one_address_does_not_occupy_all_connections() {
     let server = Server::start(|config| {
         patient(config);
         config.http.max_connections_per_address = 2;
@@ -318,14 +318,14 @@ fn t31_one_address_does_not_take_the_places_of_all() {
     assert_eq!(server.raw(""), "", "closed");
     held.extend((0..2).map(|_| served([127, 0, 0, 2])));
     held.extend((0..5).map(|_| served([127, 0, 0, 3])));
-    // Whoever goes makes room.
+    // A closed connection frees its slot.
     held.remove(0);
     poll("a place", PATIENCE, || (status(&server.raw(get("/healthz"))) == 200).then_some(()));
 }
 
-/// A scanner is told to stop, others are not, and links open for it all the same.
+/// A scanner is limited, others are not, and valid links still open for it.
 #[test]
-fn t81_codes_that_lead_nowhere_are_limited_by_address() {
+fn t81_unknown_codes_are_limited_by_address() {
     const PER_MINUTE: usize = 20;
     let server = Server::start(|config| {
         patient(config);
@@ -339,8 +339,8 @@ fn t81_codes_that_lead_nowhere_are_limited_by_address() {
         client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{more}\r\n"));
         client.rest()
     };
-    // Returns how many codes lead nowhere before the first 429, and that answer. The count begins anew with
-    // each of the server's minutes: one more than have passed may have begun.
+    // Returns how many unknown codes get 404 before the first 429, and the 429. The limit starts again with
+    // each minute of the server, so the number of minutes that may have begun is one more than have passed.
     let scan = |address: [u8; 4], more: &str| {
         let start = Instant::now();
         for misses in 0.. {
@@ -359,15 +359,15 @@ fn t81_codes_that_lead_nowhere_are_limited_by_address() {
     assert!(text.contains("\r\nretry-after: "), "{text}");
     assert_eq!(status(&visit([127, 0, 0, 2], "/s", "")), 302);
     assert_eq!(status(&visit([127, 0, 0, 1], "/no", "")), 404);
-    // Behind a proxy it is the visitor who is counted.
+    // Behind a trusted proxy, the visitor is limited and not the proxy.
     scan([127, 0, 0, 3], "X-Forwarded-For: 127.0.0.2\r\n");
     assert_eq!(status(&visit([127, 0, 0, 3], "/no", "X-Forwarded-For: 198.51.100.1\r\n")), 404);
     healthy(&server);
 }
 
-/// Uploads that never end take what there is for uploads, and nothing of finished requests or redirects.
+/// Unfinished uploads occupy the slots of uploads, and do not affect finished requests or redirects.
 #[test]
-fn a_crowd_at_the_api_does_not_keep_visitors_out() {
+fn a_crowd_at_the_api_does_not_affect_visitors() {
     let server = Server::start(|config| {
         patient(config);
         config.http.max_connections_per_address = 2_000;
@@ -385,7 +385,7 @@ fn a_crowd_at_the_api_does_not_keep_visitors_out() {
         client.send(head(path));
         client
     };
-    // Told to go on: its body is being read.
+    // The response 100 Continue means that the body is being read.
     let mut crowd: Vec<_> = (0..1_024).map(|_| begin("/api/v1/links")).collect();
     for client in &mut crowd {
         client.until("100 Continue", 1);
@@ -401,7 +401,7 @@ fn a_crowd_at_the_api_does_not_keep_visitors_out() {
     poll("room for a body", PATIENCE, || {
         (server.api("POST", "/api/v1/links/bulk", bulk).status == 201).then_some(())
     });
-    // Four large bodies at once; the fifth waits before it is read, and others do not wait.
+    // Four large bodies at once: the fifth waits before it is read, and others do not wait.
     let mut bulks: Vec<_> = (0..4).map(|_| begin("/api/v1/links/bulk")).collect();
     for client in &mut bulks {
         client.until("100 Continue", 1);
@@ -414,7 +414,7 @@ fn a_crowd_at_the_api_does_not_keep_visitors_out() {
 }
 
 #[test]
-fn a_drain_finishes_what_began_and_cuts_what_stalls() {
+fn a_drain_completes_requests_and_cuts_stalled_ones() {
     let begin = |server: &Server, length: usize| {
         let mut client = server.connect();
         client.send(format!(
@@ -423,7 +423,7 @@ fn a_drain_finishes_what_began_and_cuts_what_stalls() {
         client.until("100 Continue", 1);
         client
     };
-    // Idle: closed. Half a body: finishes, and is told that it was the last.
+    // An idle connection is closed. A half-sent body is completed, and its response closes the connection.
     let server = Server::start(|config| {
         patient(config);
         config.http.drain_timeout = FAR;
@@ -446,7 +446,7 @@ fn a_drain_finishes_what_began_and_cuts_what_stalls() {
     );
     poll("the end of a drain that has nothing left", PATIENCE, || stopping.is_finished().then_some(()));
     stopping.join().expect("it stops");
-    // Stalled: cut.
+    // A stalled body is cut.
     let server = Server::start(|config| {
         patient(config);
         config.http.drain_timeout = SOON;

@@ -1,5 +1,4 @@
-//! `Idempotency-Key`: a POST that is repeated is done once, also by twins at the same time and
-//! across a restart.
+//! `Idempotency-Key`: a repeated POST is executed once, also in parallel and across a restart.
 
 use std::sync::Barrier;
 use std::time::Duration;
@@ -19,7 +18,7 @@ fn total(admin: &mut Client) -> u64 {
 }
 
 #[test]
-fn the_same_again_is_answered_alike_and_done_once() {
+fn a_repeated_post_gets_the_same_response_and_is_executed_once() {
     let mut app = TestApp::start();
     let rows = [
         ("/api/v1/links", json!({"url": "https://e.test/"})),
@@ -65,23 +64,23 @@ fn a_key_belongs_to_one_body_one_path_one_caller() {
     let theirs = post(&mut app.visitor().with_key(&secret), "/api/v1/links", "k", &body);
     assert_ne!(theirs.expect(201, "another caller"), made);
     assert_eq!(total(&mut admin), 2);
-    // A refusal is not remembered: corrected, the same key works.
+    // An error is not stored: with a corrected body, the same key works.
     post(&mut admin, "/api/v1/links", "k2", &json!({"url": "nonsense"})).expect(422, "a refusal");
     post(&mut admin, "/api/v1/links", "k2", &body).expect(201, "corrected");
-    // After a day it is another request.
+    // The key expires after a day.
     app.advance(Duration::from_hours(25));
     assert_ne!(post(&mut admin, "/api/v1/links", "k", &body).expect(201, "a day later"), made);
     for bad in ["", "a b", "\u{e9}", &"k".repeat(256)] {
         let error = "Idempotency-Key: must be 1 to 255 visible ASCII characters";
         post(&mut admin, "/api/v1/links", bad, &body).refuses(400, error, bad);
     }
-    // On other methods it means nothing.
+    // Other methods ignore the header.
     let answer = admin.send("GET", "/api/v1/links?limit=1", &[("Idempotency-Key", "a b")], None);
     assert_eq!(answer.status, 200);
 }
 
 #[test]
-fn twins_at_the_same_time_make_one_link() {
+fn parallel_twins_create_one_link() {
     const TWINS: usize = 16;
     let app = TestApp::start();
     for round in 0..5 {
@@ -106,7 +105,7 @@ fn twins_at_the_same_time_make_one_link() {
 }
 
 #[test]
-fn a_new_keys_secret_is_told_once() {
+fn a_new_keys_secret_is_returned_once() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let body = json!({"name": "n", "scopes": ["links.readonly"]});
@@ -122,7 +121,7 @@ fn a_new_keys_secret_is_told_once() {
 }
 
 #[test]
-fn a_deleted_link_is_not_made_again_by_a_repetition() {
+fn a_repeated_post_does_not_create_a_deleted_link_again() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let body = json!({"url": "https://e.test/", "customSlug": "s"});

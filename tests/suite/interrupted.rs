@@ -1,5 +1,5 @@
-//! Commands that were interrupted, and folders that were moved: a start, `verify` and `restore` demand a
-//! positive mark of completeness and identity, and what was acknowledged is renamed, never removed.
+//! Commands that were interrupted, and folders that were moved. A start, `verify` and `restore` demand a
+//! positive mark of completeness and identity. Acknowledged data is renamed, never removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::process::{Plan, copy_folder, not_tested};
 
-/// Links of the data folder, of the backup, and of both.
+/// The number of links with each name.
 const LINKS: usize = 40;
 
 /// A data folder whose server was stopped, and a backup of an earlier state.
@@ -18,14 +18,14 @@ struct Case {
     folder: TempDir,
 }
 
-/// The exit code of a command, and what it said.
+/// The exit code of a command, and its output.
 pub(super) struct Ended {
     code: Option<i32>,
     said: String,
 }
 
 impl Ended {
-    /// It ended by itself, with a decision.
+    /// Checks that the command ended by itself, with a decision.
     #[track_caller]
     pub(super) fn with_any(&self) {
         assert!([Some(0), Some(1)].contains(&self.code), "{:?}: {}", self.code, self.said);
@@ -45,7 +45,7 @@ pub(super) fn run(data: &Path, args: &[&str]) -> Ended {
     run_below(data, &[], args)
 }
 
-/// The same, started by another program with its arguments.
+/// Like `run`, started by another program with its arguments.
 fn run_below(data: &Path, below: &[&str], args: &[&str]) -> Ended {
     let mut plan = Plan::on(data);
     for arg in args {
@@ -62,7 +62,7 @@ pub(super) fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Creates links `{name}0` to `{name}39`.
+/// Creates the links `{name}0` to `{name}39`.
 pub(super) fn fill(data: &Path, name: &str) {
     let server = Plan::on(data).start();
     let mut admin = server.admin();
@@ -73,7 +73,7 @@ pub(super) fn fill(data: &Path, name: &str) {
     server.stop();
 }
 
-/// Returns whether a server on the folder has all links of `name`; none or all must be there.
+/// Returns whether a server on the folder has the links of `name`. Panics if it has some of them.
 #[track_caller]
 pub(super) fn has_all(data: &Path, name: &str) -> bool {
     let server = Plan::on(data).start();
@@ -90,7 +90,7 @@ pub(super) fn has_all(data: &Path, name: &str) -> bool {
 }
 
 impl Case {
-    /// The backup has the links `a`, the data folder `a` and `b`.
+    /// Creates a backup with the links `a`, and a data folder with the links `a` and `b`.
     fn make() -> Case {
         let case = Case { folder: tempfile::tempdir().expect("a temporary folder") };
         fill(&case.data(), "a");
@@ -111,7 +111,7 @@ impl Case {
         self.at("backup")
     }
 
-    /// A copy of the data folder.
+    /// Copies the data folder.
     fn copy(&self, name: &str) -> PathBuf {
         let copy = self.at(name);
         copy_folder(&self.data(), &copy);
@@ -119,8 +119,7 @@ impl Case {
     }
 }
 
-/// The arguments of strace that kill a process at its n-th call of a kind, or `None` where there is no
-/// strace.
+/// Returns the arguments of strace that kill a process at its n-th call, or `None` if strace is missing.
 fn kill_at(calls: &str, when: usize) -> Option<Vec<String>> {
     let works = Command::new("strace").args(["-qq", "true"]).output();
     works.is_ok_and(|output| output.status.success()).then(|| {
@@ -133,17 +132,17 @@ fn kill_at(calls: &str, when: usize) -> Option<Vec<String>> {
 
 const RENAMES: &str = "rename,renameat,renameat2";
 
-/// Wherever between two renames a restore is killed: the old links, the new ones, or a refusal
-/// that names the command which finishes it.
+/// After a kill of a restore at any system call, the folder has the old links, the new links, or a start
+/// fails and names the command that completes the restore.
 #[test]
-fn n09_a_restore_that_was_killed_is_not_started_over() {
+fn n09_a_start_continues_or_names_a_killed_restore() {
     let case = Case::make();
     let backup = shown(&case.backup());
-    // With names that are exchanged in one step, and on a file system that cannot do that.
+    // With an atomic exchange of names, and on a file system without it.
     let exchanges: [&[&str]; 2] = [&[], &["-e", "inject=renameat2:error=EINVAL"]];
     for (way, more) in exchanges.into_iter().enumerate() {
         let (mut refused, mut killed) = (0, 0);
-        // strace counts each system call by itself.
+        // strace counts each system call separately.
         for (call, when) in
             ["rename", "renameat", "renameat2"].into_iter().flat_map(|c| (1..9).map(move |w| (c, w)))
         {
@@ -182,10 +181,10 @@ fn n09_a_restore_that_was_killed_is_not_started_over() {
     }
 }
 
-/// What is done to a data folder.
+/// A change to a data folder.
 type Harm = fn(&Path);
 
-/// Each state that an interrupted command, or a hand, may leave.
+/// Each state that an interrupted command or an operator may leave.
 #[test]
 fn n09_a_folder_that_lost_its_log_is_not_taken_for_a_new_one() {
     let case = Case::make();
@@ -249,7 +248,7 @@ fn n09_a_folder_that_lost_its_log_is_not_taken_for_a_new_one() {
         harm(&data);
         let key = fs::read(data.join("admin.key")).ok();
         run(&data, &[]).with(1, parts);
-        // The doctor announces what the start does, in the same words.
+        // `doctor` announces what the start does, in the same words.
         run(&data, &["doctor"]).with(1, parts);
         for command in [vec!["export"], vec!["verify"], vec!["backup", "/nonexistent/backup"]] {
             run(&data, &command).with(1, &parts[..1]);
@@ -261,10 +260,10 @@ fn n09_a_folder_that_lost_its_log_is_not_taken_for_a_new_one() {
     }
 }
 
-/// With a whole table, the log can be written anew on demand; without one, a new instance begins
-/// and the key of the old one is kept.
+/// With a complete table, the log can be written from it on demand. Without a table, a new instance begins,
+/// and the old key is kept.
 #[test]
-fn n09_a_lost_log_is_written_from_the_table_on_demand_only() {
+fn n09_a_lost_log_is_rebuilt_from_the_table_on_demand_only() {
     let case = Case::make();
     let data = case.copy("without a log");
     fs::remove_dir_all(data.join("log")).expect("removed");
@@ -289,7 +288,7 @@ fn n09_a_lost_log_is_written_from_the_table_on_demand_only() {
     assert_eq!(fs::read_to_string(kept).expect("readable"), "wp_of_before\n");
 }
 
-/// Whatever a cut leaves of a backup: it is refused, or whole.
+/// A backup that was cut anywhere is rejected, or complete.
 #[test]
 fn n30_a_backup_that_was_cut_is_refused() {
     let case = Case::make();
@@ -308,7 +307,7 @@ fn n30_a_backup_that_was_cut_is_refused() {
         }
         copy
     };
-    // Cut at the end of a frame, a log looks whole.
+    // A log that is cut at the end of a frame looks complete.
     for (row, frame) in [10, starts.len() / 2, starts.len() - 1].into_iter().enumerate() {
         for with_mark in [false, true] {
             let copy = cut(&format!("cut{row}{with_mark}"), starts[frame], with_mark);
@@ -323,7 +322,7 @@ fn n30_a_backup_that_was_cut_is_refused() {
             }
         }
     }
-    // Nor does a server start on a cut copy, which no server ever used.
+    // A server does not start on a cut copy either, which no server has used before.
     let copy = case.at("cut0false");
     for _ in 0..2 {
         run(&copy, &[]).with(1, &["no closing mark", "--accept-loss"]);
@@ -331,24 +330,24 @@ fn n30_a_backup_that_was_cut_is_refused() {
     run(&copy, &["doctor"]).with(1, &["no closing mark", "--accept-loss"]);
     Plan::on(&copy).arg("--accept-loss").start().stop();
     Plan::on(&copy).start().stop();
-    // Whole but for the mark: all of it comes back, on demand.
+    // Complete except for the mark: a restore on demand brings everything back.
     let copy = cut("no mark", bytes.len(), false);
     run(&case.at("r"), &["restore", &shown(&copy)]).with(1, &["closing mark", "--accept-loss"]);
     run(&case.at("r"), &["restore", "--accept-loss", &shown(&copy)]).with(0, &["restored position"]);
     assert!(has_all(&case.at("r"), "a") && has_all(&case.at("r"), "b"));
-    // The mark of another copy, as a copy that goes on over an older one leaves it.
+    // The mark of another copy, as left by a copy over an older one.
     let copy = cut("other mark", bytes.len(), true);
     fs::copy(case.backup().join("log/closed"), copy.join("log/closed")).expect("copied");
     run(&case.at("o"), &["restore", &shown(&copy)]).with(1, &["of another end"]);
-    // The data folder itself has no mark while its server runs, and is sound all the same.
+    // The data folder itself has no mark while its server runs, and is sound.
     let server = Plan::on(&case.data()).start();
     run(&case.data(), &["verify"]).with(0, &["sound"]);
     run(&case.data(), &["verify", &shown(&case.data())]).with(0, &["sound"]);
     server.stop();
 }
 
-/// A backup has its name when it is whole, not before, wherever it is killed; and the same
-/// command makes it.
+/// A backup gets its name when it is complete, at whatever point it is killed. The same command then creates
+/// it.
 #[test]
 fn n30_a_backup_that_was_killed_has_no_name() {
     let case = Case::make();
@@ -387,7 +386,7 @@ fn n30_a_backup_that_was_killed_has_no_name() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// A file system of its own and of this size; unmounted when dropped.
+/// A file system of this size, unmounted when dropped.
 struct Volume(TempDir);
 
 impl Volume {
@@ -406,10 +405,9 @@ impl Drop for Volume {
     }
 }
 
-/// Where the disk fills, a backup leaves nothing, and a restore no folder that a start takes for
-/// a new one.
+/// On a full disk, a backup leaves nothing, and a restore leaves no folder that a start takes for a new one.
 #[test]
-fn n30_n09_a_disk_that_fills_leaves_no_half() {
+fn n30_n09_a_full_disk_leaves_no_half_copy() {
     let case = Case::make();
     let server = Plan::on(&case.data()).start();
     let notes = "\u{1f680}".repeat(3_900);
@@ -426,14 +424,14 @@ fn n30_n09_a_disk_that_fills_leaves_no_half() {
     let (to, data) = (volume.0.path().join("backup"), volume.0.path().join("data"));
     run(&case.data(), &["backup", &shown(&to)]).with(1, &["No space left"]);
     assert_eq!(fs::read_dir(volume.0.path()).expect("a folder").count(), 0, "nothing is left");
-    // The root of a volume is a folder without a sibling on it.
+    // The root of a volume is a folder that cannot have a sibling on that volume.
     run(&case.data(), &["backup", &shown(volume.0.path())]).with(1, &["No space left"]);
     run(&data, &["restore", &shown(&backup)]).with(1, &["No space left"]);
     run(&data, &[]).with(1, &["log.restoring", "waypost restore"]);
     assert!(!data.join("log").exists());
     run(&data, &["restore", &shown(&case.backup())]).with(0, &["restored position"]);
     run(&data, &["verify"]).with(0, &["sound"]);
-    // An old log that is whole is not held up by a restore that failed beside it.
+    // A complete old log still starts after a restore that failed beside it.
     run(&data, &["restore", "--replace", &shown(&backup)]).with(1, &["No space left"]);
     assert!(!data.join("log.restoring").exists());
     run(&data, &["verify"]).with(0, &["sound"]);

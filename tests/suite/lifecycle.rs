@@ -1,4 +1,4 @@
-//! The binary itself: how it starts, what it says, what makes it refuse, how it ends.
+//! The binary itself: its start, its output, its errors, its end.
 
 use std::fs;
 use std::net::TcpListener;
@@ -31,14 +31,14 @@ fn begin(server: &Process, length: usize) -> Connection {
     connection
 }
 
-/// The `curl` that a start prints: everything behind "Create a link:".
+/// Returns the `curl` command that a start prints behind "Create a link:".
 fn printed_command(stdout: &str) -> String {
     let (_, behind) = stdout.split_once("Create a link:").unwrap_or_else(|| panic!("{stdout}"));
     behind.trim().to_owned()
 }
 
 #[test]
-fn the_first_start_says_all_that_is_needed() {
+fn the_first_start_prints_everything_needed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
     let server = fresh(&data).start();
@@ -119,7 +119,7 @@ fn t70_the_key_of_the_environment_is_valid_while_it_is_set() {
     assert!(stored.is_empty(), "the key was written to {stored:?}");
 }
 
-/// The files below a folder that hold these bytes.
+/// Returns the files below a folder that contain these bytes.
 fn grep(folder: &Path, wanted: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
@@ -167,7 +167,7 @@ fn t104_a_bad_configuration_is_refused_before_a_port_opens() {
         for (content, environment, parts) in &rows {
             fs::write(&file, content).expect("a small file");
             let mut plan = Plan::on(&data).arg("--config").arg(&name);
-            // Else the environment would win over the row.
+            // Otherwise the environment would override the row.
             if content.contains("public_url") {
                 plan = plan.without("WAYPOST_PUBLIC_URL");
             }
@@ -240,7 +240,7 @@ fn t100_a_stop_finishes_what_was_started() {
     for _ in 0..50 {
         assert_eq!(visitor.get("/s").status, 302);
     }
-    // A request whose body is on its way when the signal comes.
+    // The body of a request is under way when the signal arrives.
     let body = r#"{"url":"https://e.test/late","customSlug":"late"}"#;
     let mut started = begin(&server, body.len());
     started.send(&body.as_bytes()[..10]).expect("sent");
@@ -273,7 +273,7 @@ fn t101_a_second_signal_ends_at_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut server = Plan::on(folder.path()).patient().start();
     let made = server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
-    // A request that never ends holds the drain.
+    // A request without an end keeps the drain waiting.
     let _held = begin(&server, 9);
     let address = server.address();
     server.signal(Signal::TERM);
@@ -305,7 +305,7 @@ fn t101_a_signal_during_the_start_is_not_lost() {
         std::thread::sleep(Duration::from_micros(micros));
         server.signal(Signal::TERM);
         let status = server.ends("the end of a start that was stopped");
-        // Before the program could ask for the signal it ends as any program does.
+        // A signal before the handler is installed ends the program by default.
         let fine = status.code() == Some(0) || status.signal() == Some(15);
         assert!(fine, "after {micros} us: {status} {}", server.stderr());
     }
@@ -326,7 +326,7 @@ fn t101_closed_output_does_not_end_it() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
-    // Nobody reads, from the first line on.
+    // Close both pipes before the first line.
     drop((child.stdout.take(), child.stderr.take()));
     let served = poll("a server without output", PATIENCE, || {
         assert!(child.try_wait().expect("a child").is_none(), "it ended");
@@ -336,7 +336,7 @@ fn t101_closed_output_does_not_end_it() {
     });
     assert!(served.json()["link"]["id"].is_string());
     let pid = rustix::process::Pid::from_child(&child);
-    // Unknown to the program, and no reason to end either.
+    // The program has no handler for it, and must not end either.
     rustix::process::kill_process(pid, Signal::PIPE).expect("a child of ours");
     assert_eq!(Client::new(port, HOST).get("/healthz").status, 200);
     rustix::process::kill_process(pid, Signal::TERM).expect("a child of ours");
@@ -376,8 +376,7 @@ fn t102_every_counted_click_outlives_a_stop() {
     server.stop();
 }
 
-/// What is sent to everybody, by a closing terminal or a rotation of logs, does not end it;
-/// and stdin is nothing it needs.
+/// Signals that a closing terminal or a log rotation sends do not end the server. It does not need stdin.
 #[test]
 fn t101_signals_that_mean_nothing_do_not_end_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -398,7 +397,7 @@ fn t101_signals_that_mean_nothing_do_not_end_it() {
     assert!(!server.stop().contains("panicked"));
 }
 
-/// `waypost | head -1`, and a stdin, stdout and stderr that are closed from the start.
+/// `waypost | head -1`, and standard streams that are closed from the start.
 #[test]
 fn t101_a_pipe_that_closes_after_the_first_line_does_not_end_it() {
     for script in ["exec \"$0\" 2>/dev/null | head -n 1", "exec \"$0\" <&- >&- 2>&-"] {
@@ -420,12 +419,12 @@ fn t101_a_pipe_that_closes_after_the_first_line_does_not_end_it() {
             let body = json!({"url": "https://e.test/", "customSlug": "s"}).to_string();
             admin.try_send("POST", "/api/v1/links", &[], Some(body.as_bytes())).ok()
         });
-        // An early one may meet the start.
+        // An early request may arrive during the start.
         assert!([201, 503].contains(&made.status), "{script}: {made:?}");
         for _ in 0..20 {
             assert_ne!(Client::new(port, "localhost").get("/s").status, 500, "{script}");
         }
-        // It holds the lock of its folder, which names nobody: found by its listening socket's owner.
+        // The shell does not print the server's id. Find the process by its listening socket.
         let owner = fs::read_dir("/proc").expect("/proc").flatten().find_map(|entry| {
             let environment = fs::read(entry.path().join("environ")).ok()?;
             let command = fs::read(entry.path().join("comm")).ok()?;
@@ -442,7 +441,7 @@ fn t101_a_pipe_that_closes_after_the_first_line_does_not_end_it() {
     }
 }
 
-/// What the environment, the file and the command line may get wrong.
+/// Errors in the environment, the file and the command line.
 #[test]
 fn t104_configurations_that_cannot_be_read() {
     use std::os::unix::ffi::OsStrExt;
@@ -451,7 +450,7 @@ fn t104_configurations_that_cannot_be_read() {
     let file = folder.path().join("waypost.toml");
     let name = file.display().to_string();
     let broken = std::ffi::OsStr::from_bytes(b"caf\xe9");
-    // Nobody else's variable is any of our business.
+    // Variables of other programs are ignored.
     Plan::on(&data).env_os("SOMEBODYS_NAME", broken).start().stop();
     let (code, stdout, stderr) = Plan::on(&data).env_os("WAYPOST_PUBLIC_URL", broken).fails();
     assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
@@ -477,7 +476,7 @@ fn t104_configurations_that_cannot_be_read() {
             for variable in ["WAYPOST_PUBLIC_URL", "WAYPOST_DATA_DIR"] {
                 plan = plan.without(variable);
             }
-            // The row about the address must be the one that counts.
+            // The address of the row must take effect.
             plan = plan.listen_in_file(content.starts_with(b"listen"));
             let (code, stdout, stderr) = if check { plan.arg("--check") } else { plan }.fails();
             assert_eq!((code, stdout.as_str()), (Some(2), ""), "{shown}: {stderr}");
@@ -487,18 +486,18 @@ fn t104_configurations_that_cannot_be_read() {
             }
         }
     }
-    // A folder in the place of the file.
+    // A folder instead of the file.
     let (code, _, stderr) = Plan::on(&data).arg("--config").arg(&folder.path().display().to_string()).fails();
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains(&folder.path().display().to_string()), "{stderr}");
-    // The secret is not shown, whatever is wrong with it.
+    // No message contains the secret, whatever is wrong with it.
     let (code, _, stderr) = Plan::on(&data).env("WAYPOST_ADMIN_KEY", "canary with spaces in it").fails();
     assert_eq!(code, Some(2), "{stderr}");
     assert!(!stderr.contains("canary"), "{stderr}");
 }
 
-/// Fifty requests of all kinds are on their way at SIGTERM, and clicks are not flushed: each
-/// that was started is answered, each click is kept, and nothing is reset.
+/// Fifty requests of all kinds are under way at SIGTERM, with unflushed clicks. Each request gets its
+/// response, each click is kept, and no connection is reset.
 #[test]
 fn t100_fifty_requests_on_their_way_finish() {
     const EACH: usize = 25;
@@ -543,15 +542,15 @@ fn t100_fifty_requests_on_their_way_finish() {
     for number in 0..EACH {
         assert_eq!(server.visitor().head(&format!("/n{number}")).status, 302, "n{number}");
     }
-    // A request that was read and not answered may have been counted, never the other way round.
+    // A request that was read and not answered may be counted. An answered one always is.
     let total = server.admin().clicks(text(&made, "id"));
     assert!((clicks..=40 * EACH as u64).contains(&total), "{total} of {clicks}");
     server.stop();
 }
 
-/// Whoever comes second, with whatever command, takes nothing from the first.
+/// The second process fails with every command, and takes nothing from the first.
 #[test]
-fn t99_the_second_of_many_at_once() {
+fn t99_every_second_process_fails() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut all: Vec<_> = (0..6).map(|_| Plan::on(folder.path()).spawn()).collect();
     let mut serving = Vec::new();

@@ -1,5 +1,5 @@
-//! Linquid's dialect from outside: the request of the vendor's page word for word, every operation,
-//! every refusal, and one core with the native dialect.
+//! Linquid's dialect from outside: the request of the vendor's documentation word for word, every operation,
+//! every error, and one core with the native dialect.
 
 use serde_json::{Value, json};
 
@@ -9,12 +9,12 @@ use crate::support::http::{Answer, Client, raw, text};
 const LINKS: &str = "/api/links";
 const CAMPAIGNS: &str = "/api/campaigns";
 
-/// A client with the instance key, as the vendor's clients send it.
+/// Returns a client with the instance key in the vendor's header.
 fn vendor(app: &TestApp) -> Client {
     app.visitor().with("X-API-Key", KEY)
 }
 
-/// The data of an answer that must be a success.
+/// Returns the data of a successful response.
 #[track_caller]
 fn data(answer: &Answer, status: u16, row: &str) -> Value {
     let body = answer.expect(status, row);
@@ -22,7 +22,7 @@ fn data(answer: &Answer, status: u16, row: &str) -> Value {
     body["data"].clone()
 }
 
-/// Checks a refusal: status, code and the whole message.
+/// Checks an error: status, code and the whole message.
 #[track_caller]
 fn refuses(answer: &Answer, status: u16, code: &str, message: &str, row: &str) {
     let body = answer.expect(status, row);
@@ -39,7 +39,7 @@ fn path_of(object: &Value) -> String {
     format!("{LINKS}/{}", text(object, "id"))
 }
 
-/// A key of the first workspace, or of the one named.
+/// Creates a key of the first workspace, or of the given one.
 fn key(admin: &mut Client, scopes: &[&str], workspace: Option<&str>) -> String {
     let mut body = json!({"name": "k", "scopes": scopes});
     if let Some(workspace) = workspace {
@@ -53,7 +53,7 @@ fn key(admin: &mut Client, scopes: &[&str], workspace: Option<&str>) -> String {
 const NOW: &str = "2026-01-01T00:00:00.000Z";
 
 #[test]
-fn the_request_of_the_page_gets_the_answer_of_the_page() {
+fn the_documented_request_gets_the_documented_response() {
     let app = TestApp::start();
     let campaign = json!({"name": "Summer", "id": "camp_xyz789"});
     let made = data(&vendor(&app).post(CAMPAIGNS, &campaign), 201, "a campaign of the vendor's");
@@ -100,7 +100,7 @@ fn the_request_of_the_page_gets_the_answer_of_the_page() {
     assert_eq!(made, want);
     let click = app.visitor().get(&format!("/{code}"));
     assert_eq!((click.status, click.header("location")), (302, Some("https://example.com/landing-page")));
-    // The refusals of the page.
+    // The errors of the documentation.
     let mut client = vendor(&app);
     let bad = client.post(LINKS, &json!({"destinationUrl": "not a url"}));
     refuses(&bad, 400, "VALIDATION_ERROR", "Invalid destination URL format", "Invalid URL");
@@ -119,7 +119,7 @@ fn the_request_of_the_page_gets_the_answer_of_the_page() {
         "Workspace has insufficient credits",
         "Insufficient Credits",
     );
-    // A refused creation leaves nothing behind.
+    // A failed creation leaves nothing behind.
     let tags = admin.get("/api/v1/tags").expect(200, "tags");
     assert!(!tags.to_string().contains("unpaid"), "{tags}");
 }
@@ -153,7 +153,7 @@ fn every_field_is_set_shown_changed_and_cleared() {
     let domain = app.admin().get("/api/v1/domains").expect(200, "domains")["domains"][0]["id"].clone();
     full["domainId"] = domain.clone();
     assert_eq!(data(&client.get(&path), 200, "read"), full);
-    // Sent back whole it stays as it is, its password too.
+    // A client may send a link back as it was returned. The password stays.
     full["password"] = Value::Null;
     let same = data(&client.patch(&path, &full), 200, "sent back");
     full.as_object_mut().expect("an object").remove("password");
@@ -184,7 +184,7 @@ fn every_field_is_set_shown_changed_and_cleared() {
         let got = data(&client.patch(&path, &json!({"password": password})), 200, "a password");
         assert_eq!(got["passwordProtected"], protected, "{password}");
     }
-    // On create, null and empty choices say nothing.
+    // On creation, null and empty values are ignored.
     let nothing = json!({
         "destinationUrl": "https://e.test/", "title": null, "shortCode": "", "campaignId": "",
         "domainId": null, "expiresAt": null, "clicksLimit": null, "password": "", "tags": null,
@@ -195,7 +195,7 @@ fn every_field_is_set_shown_changed_and_cleared() {
     {
         assert_eq!(made[field], want, "{field}");
     }
-    // A domain by its id or name.
+    // A domain, by its id or its name.
     let other = app.admin().post("/api/v1/domains", &json!({"domain": "w.test"})).expect(201, "domain");
     for (named, url) in [
         (other["domain"]["id"].clone(), "https://w.test/one"),
@@ -222,7 +222,7 @@ fn links_are_found_by_id_with_or_without_its_kind_and_by_code() {
     for named in ["CAF%C3%89", "link_", "link_caf%C3%A9", "nothing", "00000000000000000000", "%ff"] {
         refuses(&client.get(&format!("{LINKS}/{named}")), 404, "NOT_FOUND", "Link not found", named);
     }
-    // Changes name a link by its id only.
+    // Changes accept the id of a link only.
     for method in ["PATCH", "DELETE"] {
         let answer = client.send(method, "/api/links/caf%C3%A9", &[], Some(b"{}"));
         refuses(&answer, 404, "NOT_FOUND", "Link not found", method);
@@ -299,7 +299,7 @@ fn campaigns_are_made_listed_read_and_renamed() {
         let link = make(&mut client, &json!({"destinationUrl": "https://e.test/", "campaignId": named}));
         assert_eq!(link["campaignId"], shown, "{named}");
     }
-    // Of two spellings of one id, the second is taken.
+    // Of two spellings of one id, the second is in use.
     for taken in ["b1", "camp_b1", "camp_n1"] {
         let again = client.post(CAMPAIGNS, &json!({"name": "N", "id": taken}));
         refuses(&again, 409, "ALREADY_EXISTS", "id: is already in use", taken);
@@ -316,7 +316,7 @@ fn campaigns_are_made_listed_read_and_renamed() {
     assert_eq!(client.get(&format!("{CAMPAIGNS}?page=1000000000")).expect(200, "beyond")["data"], json!([]));
 }
 
-/// Every operation: method, path, a body that works.
+/// Every operation: method, path, and a valid body.
 const OPERATIONS: [(&str, &str, Option<&str>); 9] = [
     ("POST", "/api/links", Some(r#"{"destinationUrl":"https://e.test/"}"#)),
     ("GET", "/api/links", None),
@@ -330,7 +330,7 @@ const OPERATIONS: [(&str, &str, Option<&str>); 9] = [
 ];
 
 #[test]
-fn every_operation_refuses_alike() {
+fn every_operation_has_the_same_errors() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let link = make(&mut vendor(&app), &json!({"destinationUrl": "https://e.test/"}));
@@ -393,7 +393,7 @@ fn every_operation_refuses_alike() {
             let gzip = [("Content-Encoding", "gzip")];
             check("gzip", &send(vendor(&app), &gzip, body), 415, "UNSUPPORTED_MEDIA_TYPE", zipped);
         } else if method == "GET" {
-            // A body there is never read.
+            // The body is not read.
             assert_eq!(send(vendor(&app), &[], Some("{")).status, 200, "{}", row("a body"));
         }
     }
@@ -422,7 +422,7 @@ fn every_operation_refuses_alike() {
 }
 
 #[test]
-fn values_that_break_a_rule_are_named_in_the_vendors_words() {
+fn invalid_values_get_the_vendors_messages() {
     let app = TestApp::start();
     let mut client = vendor(&app);
     let format = "Invalid destination URL format";
@@ -431,7 +431,7 @@ fn values_that_break_a_rule_are_named_in_the_vendors_words() {
     let date = "expiresAt: must be an ISO 8601 date and time such as 2026-12-31T23:59:59Z";
     let long = format!("https://e.test/{}", "x".repeat(8_192));
     let many: Vec<_> = (0..51).map(|n| n.to_string()).collect();
-    // Field, value, message; on create and on change alike.
+    // Field, value, message; for creations and changes.
     let rows = [
         ("destinationUrl", json!(5), "destinationUrl: must be a string"),
         ("destinationUrl", Value::Null, "destinationUrl: must be a string"),
@@ -522,7 +522,7 @@ fn values_that_break_a_rule_are_named_in_the_vendors_words() {
     assert_eq!(data(&send(&mut client, "https://e.test/1"), 201, "again"), first);
     let why = "Idempotency-Key: was used before with another request body";
     refuses(&send(&mut client, "https://e.test/2"), 400, "VALIDATION_ERROR", why, "another body");
-    // What was refused made nothing.
+    // Failed requests created nothing.
     assert_eq!(client.get(LINKS).expect(200, "all")["pagination"]["total"], 2);
     assert_eq!(app.admin().get("/api/v1/tags").expect(200, "tags")["tags"], json!([]));
 }
@@ -531,7 +531,7 @@ fn values_that_break_a_rule_are_named_in_the_vendors_words() {
 fn a_link_is_the_same_in_both_dialects() {
     let app = TestApp::start();
     let (mut client, mut admin) = (vendor(&app), app.admin());
-    // Made natively, with all that this dialect cannot say.
+    // Created in the native dialect, with every option that this dialect lacks.
     let tag = admin.post("/api/v1/tags", &json!({"name": "red"})).expect(201, "a tag")["tag"].clone();
     admin.post("/api/v1/campaigns", &json!({"name": "C", "id": "c1"})).expect(201, "a campaign");
     let made = admin.create(&json!({
@@ -576,7 +576,7 @@ fn a_link_is_the_same_in_both_dialects() {
     let names: Vec<_> =
         now["tags"].as_array().expect("tags").iter().map(|t| text(&t["tag"], "name")).collect();
     assert_eq!((names, &now["tags"][1]["tag"]), (vec!["blue", "red"], &tag), "one made, one known");
-    // And back.
+    // In the other direction.
     admin.patch(&native, &json!({"isActive": true, "title": null})).expect(200, "changed natively");
     let seen = data(&client.get(&path), 200, "changed natively");
     assert_eq!((&seen["enabled"], &seen["title"]), (&json!(true), &Value::Null));
@@ -598,7 +598,7 @@ fn tags_and_campaigns_are_those_of_the_links_workspace() {
     let mut there = vendor(&app).with("X-Workspace-Id", "other");
     data(&there.post(CAMPAIGNS, &json!({"name": "Theirs", "id": "camp_t"})), 201, "theirs");
     let link = make(&mut there, &json!({"destinationUrl": "https://e.test/", "tags": ["red"]}));
-    // Acting in the first workspace, an instance key reaches it all the same.
+    // An instance key that acts in the first workspace also reaches the other one.
     let mut client = vendor(&app);
     let body = json!({"destinationUrl": "https://e.test/", "campaignId": "camp_t"});
     let why = "campaignId: is not a campaign of this workspace";
@@ -618,7 +618,7 @@ fn tags_and_campaigns_are_those_of_the_links_workspace() {
 }
 
 #[test]
-fn many_who_name_a_new_tag_make_one() {
+fn parallel_requests_with_a_new_tag_create_one_tag() {
     let app = TestApp::start();
     std::thread::scope(|scope| {
         for _ in 0..16 {

@@ -1,4 +1,4 @@
-//! One process per data folder, whatever happens to its names; and files that are no files.
+//! One process per data folder, also if its files are renamed; and special files instead of regular ones.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -20,8 +20,8 @@ fn ran(program: &str, args: &[&str]) -> bool {
     Command::new(program).args(args).status().is_ok_and(|status| status.success())
 }
 
-/// Without the name of the lock, the folder of the log is locked; and neither a second server nor a
-/// restore takes the files of the running one.
+/// The folder of the log is locked even if the lock file was removed. Neither a second server nor a restore
+/// takes the files of a running server.
 #[test]
 fn n12_a_removed_lock_file_admits_no_second_process() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -44,8 +44,8 @@ fn n12_a_removed_lock_file_admits_no_second_process() {
     assert!(has_all(&data, "a"));
 }
 
-/// A log that was replaced under a running server: the server acknowledges nothing that a restart
-/// would not find, and a second process does not take the table for damaged.
+/// If the log was replaced under a running server, the server acknowledges nothing that a restart would lose,
+/// and a second process does not take the table for damaged.
 #[test]
 fn n12_a_log_that_was_replaced_under_its_server_gets_no_write() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -58,7 +58,7 @@ fn n12_a_log_that_was_replaced_under_its_server_gets_no_write() {
     assert_eq!(server.visitor().head("/a7").status, 302);
     copy_folder(&copy.join("log"), &data.join("log"));
     assert_eq!(create(&server, "refused"), 503);
-    // The lock of the new log is free; the table is not.
+    // The new log is not locked, but the table is.
     fs::remove_file(data.join("lock")).expect("removed");
     run(&data, &[]).with(1, &["already in use"]);
     run(&data, &["doctor"]).with(1, &["another process has it open"]);
@@ -73,7 +73,7 @@ fn n12_a_log_that_was_replaced_under_its_server_gets_no_write() {
     assert!(has_all(&data, "a"));
 }
 
-/// A data folder that was moved away, and another one in its place: neither writes into the other.
+/// A data folder was moved, and another one has its name: neither server writes into the other's folder.
 #[test]
 fn n12_a_moved_data_folder_and_its_successor_do_not_mix() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -90,7 +90,7 @@ fn n12_a_moved_data_folder_and_its_successor_do_not_mix() {
     assert!(has_all(&moved, "a") && !has_all(&moved, "b"));
 }
 
-/// A copy made of hard links shares the files themselves.
+/// A copy of hard links shares the files themselves.
 #[test]
 fn n12_a_copy_of_hard_links_is_not_written_beside_its_original() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -110,7 +110,7 @@ fn n12_a_copy_of_hard_links_is_not_written_beside_its_original() {
     assert!(has_all(&data, "a"));
 }
 
-/// What may have the name of a file, and is none.
+/// Kinds of files with the name of a regular one.
 const KINDS: [&str; 5] = ["pipe", "socket", "folder", "device", "loop"];
 
 fn make(kind: &str, path: &Path) {
@@ -125,12 +125,12 @@ fn make(kind: &str, path: &Path) {
     }
 }
 
-/// What is no file, with the name of one: a clear refusal, or service from what is left; never a
-/// start that hangs.
+/// A special file with the name of a regular one leads to a clear error, or to service from the other copy.
+/// No start hangs.
 #[test]
-fn n32b_what_is_no_file_is_not_waited_for() {
+fn n32b_no_start_waits_for_a_special_file() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // A socket's path is short.
+    // The path of a socket must be short.
     let at = |name: &str| folder.path().join(name);
     fill(&at("o"), "a");
     for kind in KINDS {

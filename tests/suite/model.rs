@@ -1,5 +1,5 @@
-//! What the API answers is what a map would, whatever comes between: caches that hold
-//! nothing, stops, crashes, tables that are wiped.
+//! The API answers like a map, with any sequence of operations, empty caches, stops, crashes and removed
+//! tables in between.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::app::TestApp;
 use crate::support::http::text;
 
-/// Codes in use: few, so that operations meet.
+/// Few, so that operations use the same codes.
 const CODES: u8 = 6;
 
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     proptest::collection::vec(op, 1..40)
 }
 
-/// A link as it must be.
+/// The expected state of a link.
 struct Known {
     id: String,
     to: String,

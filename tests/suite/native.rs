@@ -1,5 +1,5 @@
-//! The native dialect through a real socket and a real store: each command once, each class of
-//! refusal once, keys, workspaces and idempotency.
+//! The native dialect over a real socket and a real store: each command once, each class of error once, keys,
+//! workspaces and idempotency.
 
 use serde_json::json;
 
@@ -119,7 +119,7 @@ fn refusals() {
 }
 
 #[test]
-fn keys_reach_and_may_only_so_far() {
+fn keys_have_a_reach_and_scopes() {
     let server = start();
     let unauthorized = (401, "missing or invalid API key");
     for headers in [
@@ -161,7 +161,7 @@ fn keys_reach_and_may_only_so_far() {
 }
 
 #[test]
-fn places_are_made_shown_and_changed() {
+fn tags_domains_and_workspaces_are_created_and_changed() {
     let server = start();
     let tag = server.api("POST", "/api/v1/tags", r##"{"name":"t","color":"#00ff00"}"##);
     assert_eq!(tag.status, 201, "{tag:?}");
@@ -226,7 +226,7 @@ fn bulk_answers_each_row() {
 }
 
 #[test]
-fn a_repeated_post_is_answered_again_and_done_once() {
+fn a_repeated_post_is_executed_once() {
     let server = start();
     let post = |path: &str, key: &str, body: &str| {
         let headers = format!("Authorization: Bearer {KEY}\r\nIdempotency-Key: {key}\r\n");

@@ -1,7 +1,7 @@
-//! Networks of their own, in which the metadata service of a cloud answers and
-//! a name server changes its mind. Takes root and `ip netns`; told where it cannot be tried.
+//! Separate networks with a cloud's metadata service, and a name server whose responses change. They need
+//! root and `ip netns`; otherwise the test prints that it did not run.
 //!
-//! The test runs itself twice more inside: as the world, and as the server's machine in it.
+//! The test runs itself twice more inside the networks: as the outside world, and on the server's machine.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,19 +17,19 @@ use serde_json::{Value, json};
 use crate::support::http::text;
 use crate::support::process::{PATIENCE, Plan, not_tested, poll};
 
-/// Set inside: which part this run plays.
+/// Selects the role of a run inside the networks.
 const PART: &str = "WAYPOST_TEST_PART";
 
-/// Where what comes from the server is noted, one line a connection.
+/// The file that records connections from the server, one line each.
 const NOTES: &str = "WAYPOST_TEST_NOTES";
 
-/// What clouds tell their machines, keys among it.
+/// The metadata address of clouds. It serves credentials, among others.
 const METADATA: [u8; 4] = [169, 254, 169, 254];
 
-/// An address that the whole world could have; here it is the receiver's.
+/// A public address, here the receiver's.
 const GLOBAL: [u8; 4] = [9, 9, 9, 9];
 
-/// The world, and the server's machine in it: two networks with one wire, taken down when dropped.
+/// The world and the server's machine: two networks connected by a link, removed when dropped.
 struct Networks {
     server: String,
     world: String,
@@ -58,7 +58,7 @@ impl Networks {
         for step in steps {
             ip(&step.split_whitespace().collect::<Vec<_>>())?;
         }
-        // `ip netns exec` shows it in the place of the system's own.
+        // `ip netns exec` mounts it over the system's file.
         let folder = format!("/etc/netns/{server}");
         std::fs::create_dir_all(&folder)
             .and_then(|()| std::fs::write(format!("{folder}/resolv.conf"), "nameserver 127.0.0.1\n"))
@@ -66,13 +66,13 @@ impl Networks {
         Ok(networks)
     }
 
-    /// This test once more, playing a part in a network.
+    /// Returns the command that runs this test again, in this role and network.
     fn play(network: &str, part: &str, notes: &Path) -> Command {
         let mut command = Command::new("ip");
         command
             .args(["netns", "exec", network])
             .arg(std::env::current_exe().expect("this binary"))
-            .args(["--exact", "suite::netns::t86_nothing_leads_to_the_metadata_service", "--nocapture"])
+            .args(["--exact", "suite::netns::t86_the_metadata_service_is_unreachable", "--nocapture"])
             .env(PART, part)
             .env(NOTES, notes);
         command
@@ -94,8 +94,8 @@ impl Drop for Networks {
     }
 }
 
-/// Answers look-ups: `both.test` has both addresses, `turns.test` the receiver's at first and then the
-/// metadata's, everything else the receiver's.
+/// Starts the name server. `both.test` has both addresses, `turns.test` first the receiver's and then the
+/// metadata address, and all other names the receiver's.
 fn name_server() -> Arc<AtomicUsize> {
     let socket = UdpSocket::bind("127.0.0.1:53").expect("the port of name servers");
     let asked = Arc::new(AtomicUsize::new(0));
@@ -103,7 +103,7 @@ fn name_server() -> Arc<AtomicUsize> {
     std::thread::spawn(move || {
         let mut question = [0; 512];
         while let Ok((length, from)) = socket.recv_from(&mut question) {
-            // The question without what is behind it: name, type, class.
+            // The question alone: name, type and class.
             let name = question[12..length].iter().position(|byte| *byte == 0).expect("a name's end") + 13;
             let is_v4 = question[name..name + 2] == [0, 1];
             let named = |text: &[u8]| question[12..name].windows(text.len()).any(|part| part == text);
@@ -120,7 +120,7 @@ fn name_server() -> Arc<AtomicUsize> {
             let count = u8::try_from(addresses.len()).expect("two at most");
             answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, count, 0, 0, 0, 0]);
             for address in addresses {
-                // A pointer to the name; an address of the internet; good for no time at all.
+                // A pointer to the name, type A, class IN, a lifetime of zero.
                 answer.extend_from_slice(&[0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
                 answer.extend_from_slice(&address);
             }
@@ -131,7 +131,7 @@ fn name_server() -> Arc<AtomicUsize> {
 }
 
 #[test]
-fn t86_nothing_leads_to_the_metadata_service() {
+fn t86_the_metadata_service_is_unreachable() {
     if let Ok(part) = std::env::var(PART) {
         let notes = PathBuf::from(std::env::var_os(NOTES).expect("where to note"));
         return if part == "world" { world(&notes) } else { server(&notes) };
@@ -159,7 +159,8 @@ fn t86_nothing_leads_to_the_metadata_service() {
     assert!(said.contains("1 passed"), "{said}");
 }
 
-/// Receiver and metadata service, until killed. The first line says that both listen.
+/// Runs the receiver and the metadata service until killed. The first line of its output means that both
+/// listen.
 fn world(notes: &Path) {
     let note = |what: &str| {
         let file = File::options().create(true).append(true).open(notes);
@@ -216,7 +217,7 @@ fn server(notes: &Path) {
     assert!(asked.load(Ordering::Relaxed) >= 2, "the name was looked up anew");
     assert!(noted("receiver") >= 3, "what is allowed arrived");
     assert_eq!(noted("metadata"), 0, "nobody came to the metadata service");
-    // It would have been heard.
+    // Proof that a connection would have been recorded.
     drop(std::net::TcpStream::connect((Ipv4Addr::from(METADATA), 80)).expect("a way there"));
     poll("a note of it", PATIENCE, || (noted("metadata") == 1).then_some(()));
     server.stop();

@@ -1,10 +1,10 @@
-//! The description of the APIs is true: every reference leads somewhere, every example fits its
-//! schema, and every answer that is got here is one that the description promises: its status,
-//! its headers, and a body with all the fields described and no other. The bodies it shows are those
-//! of the transcripts in `dialects`; after a change there, `WAYPOST_WRITE_EXAMPLES=1` writes them.
+//! The OpenAPI description is true. Every reference resolves, and every example matches its schema. Every
+//! response here matches the description: its status, its headers, and a body with all described fields and
+//! no other. The bodies in the description are those of the transcripts in `dialects`; after a change there,
+//! `WAYPOST_WRITE_EXAMPLES=1` writes them.
 //!
-//! By hand, whenever the files change much: `openapi-spec-validator` (0.9 found nothing). What it
-//! promises of all requests, `tests/soak/schemathesis` tries.
+//! After large changes, run `openapi-spec-validator` by hand (0.9 found no error). `tests/soak/schemathesis`
+//! tests the description with random requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 use crate::support::app::{KEY, TestApp};
 use crate::support::http::{Answer, Client, text};
 
-/// What an app says of itself.
+/// The description of an app.
 struct Description {
     document: Value,
-    /// Its schemas, with every object's fields being all it may have.
+    /// The document, with no field allowed beyond those described.
     strict: Value,
     /// Operations and statuses that were checked.
     seen: BTreeSet<(String, u16)>,
@@ -52,7 +52,7 @@ impl Description {
         found
     }
 
-    /// The operation of a request; paths without braces come first, as in the program.
+    /// Finds the operation of a request. Paths without braces take precedence, as in the program.
     fn find(&self, method: &str, target: &str) -> Option<&Value> {
         let path = target.split('?').next().expect("a path").trim_end_matches('/');
         let mut fitting: Vec<_> = self
@@ -73,7 +73,7 @@ impl Description {
         self.document.pointer(pointer).unwrap_or_else(|| panic!("{target} leads nowhere"))
     }
 
-    /// A schema of the document, by itself.
+    /// Compiles a schema of the document.
     fn validator(&self, schema: &Value, strict: bool) -> Validator {
         let schemas = if strict { &self.strict } else { &self.document["components"]["schemas"] };
         let mut schema = schema.clone();
@@ -85,7 +85,7 @@ impl Description {
         options.build(&schema).unwrap_or_else(|error| panic!("{error}: {schema}"))
     }
 
-    /// Checks an answer against what is described.
+    /// Checks a response against the description.
     #[track_caller]
     fn check(&mut self, method: &str, target: &str, answer: &Answer) {
         let row = format!("{method} {target}: {} {}", answer.status, answer.text());
@@ -96,7 +96,7 @@ impl Description {
             let header = self.follow(header);
             let value = answer.header(name).unwrap_or_else(|| panic!("{name} is missing: {row}"));
             let value = value.parse::<u64>().map_or_else(|_| json!(value), |number| json!(number));
-            // An id of sixteen digits is a text all the same.
+            // An id of sixteen digits is a string, not a number.
             let value =
                 if header["schema"]["type"] == "integer" { value } else { json!(answer.header(name)) };
             fit(&self.validator(&header["schema"], false), &value, &format!("{name} of {row}"));
@@ -119,7 +119,7 @@ fn members(object: &Value) -> impl Iterator<Item = (&str, &Value)> {
     object.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value))
 }
 
-/// Whether a path has a template's shape.
+/// Whether a path matches a template.
 fn fits(template: &str, path: &str) -> bool {
     let template: Vec<_> = template.trim_end_matches('/').split('/').collect();
     let path: Vec<_> = path.split('/').collect();
@@ -127,7 +127,7 @@ fn fits(template: &str, path: &str) -> bool {
     template.len() == path.len() && template.iter().zip(&path).all(same)
 }
 
-/// No fields but those described, where this schema is used.
+/// Forbids fields beyond those described, where this schema is used.
 fn close(schema: &mut Value) {
     let is_open = schema.get("additionalProperties").is_some();
     if !is_open && ["$ref", "allOf", "properties"].iter().any(|key| schema.get(key).is_some()) {
@@ -136,7 +136,7 @@ fn close(schema: &mut Value) {
     close_within(schema);
 }
 
-/// The same for the schemas within.
+/// Like `close`, for the schemas within.
 fn close_within(schema: &mut Value) {
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         properties.values_mut().for_each(close);
@@ -146,7 +146,7 @@ fn close_within(schema: &mut Value) {
     }
 }
 
-/// Every value in a document with its path.
+/// Calls `see` with each value in a document and its path.
 fn each<'a>(path: &str, value: &'a Value, see: &mut impl FnMut(&str, &'a Value)) {
     see(path, value);
     for (key, inner) in members(value) {
@@ -158,7 +158,7 @@ fn each<'a>(path: &str, value: &'a Value, see: &mut impl FnMut(&str, &'a Value))
 }
 
 #[test]
-fn references_lead_somewhere_and_examples_fit() {
+fn references_resolve_and_examples_match() {
     let app = TestApp::start();
     let description = Description::of(&app);
     let document = &description.document;
@@ -196,7 +196,7 @@ fn references_lead_somewhere_and_examples_fit() {
 }
 
 #[test]
-fn every_operation_says_what_it_is_and_takes() {
+fn every_operation_is_described() {
     let app = TestApp::start();
     let description = Description::of(&app);
     let tags: BTreeSet<_> =
@@ -221,7 +221,7 @@ fn every_operation_says_what_it_is_and_takes() {
     }
 }
 
-/// The target of an operation, with the examples of its parameters.
+/// Returns the target of an operation, with the examples of its parameters.
 fn target(description: &Description, operation: &Operation<'_>) -> String {
     let shared = &description.document["paths"][operation.path]["parameters"];
     let parameters = [shared, &operation.details["parameters"]].into_iter().filter_map(Value::as_array);
@@ -238,7 +238,7 @@ fn target(description: &Description, operation: &Operation<'_>) -> String {
     if query.is_empty() { target } else { format!("{target}?{}", query.join("&")) }
 }
 
-/// A request like the example of an operation.
+/// A request built from the example of an operation.
 struct Asked {
     method: String,
     target: String,
@@ -259,7 +259,7 @@ fn all_asked(description: &Description) -> Vec<Asked> {
 }
 
 #[test]
-fn refusals_are_as_described_on_every_operation() {
+fn errors_are_as_described_on_every_operation() {
     let app = TestApp::start();
     let mut description = Description::of(&app);
     let key = |scope| {
@@ -308,7 +308,7 @@ fn refusals_are_as_described_on_every_operation() {
     for Asked { method, target, body, .. } in all_asked(&description) {
         let ask = || app.admin().send(&method, &target, &[], body.as_deref().map(str::as_bytes));
         let mut answer = ask();
-        // A minute may have passed, which allows one more.
+        // If a minute has passed since the last one, another request is allowed.
         if answer.status != 429 {
             answer = ask();
         }
@@ -317,7 +317,7 @@ fn refusals_are_as_described_on_every_operation() {
     }
 }
 
-/// A request, its status, and what of its answer later ones need: the name and where it stands.
+/// A request, its status, and the value of the response that later requests need: its name and its path.
 type Row = (&'static str, &'static str, &'static str, u16, Option<(&'static str, &'static str)>);
 
 #[rustfmt::skip]
@@ -440,7 +440,7 @@ const SNAPSHOTS: &[Row] = &[
 ];
 
 #[test]
-fn answers_are_as_described() {
+fn responses_are_as_described() {
     let app = TestApp::start();
     let mut description = Description::of(&app);
     let mut client = app.admin();
@@ -469,7 +469,7 @@ fn answers_are_as_described() {
 }
 
 #[test]
-fn both_are_for_everyone_and_load_nothing() {
+fn document_and_page_are_public_and_load_nothing() {
     let app = TestApp::start();
     let mut visitor = app.visitor();
     for (path, kind) in
@@ -503,10 +503,10 @@ fn both_are_for_everyone_and_load_nothing() {
     assert!(!page.text().contains(KEY));
 }
 
-/// The variable that has [`EXAMPLES`] written anew.
+/// The variable that makes the test write [`EXAMPLES`].
 const WRITE: &str = "WAYPOST_WRITE_EXAMPLES";
 
-/// What the description shows of bodies.
+/// The bodies that the description shows.
 const EXAMPLES: &str = "src/http/api/openapi/examples.json";
 
 #[test]
@@ -516,7 +516,7 @@ fn examples_are_the_transcripts() {
     for (exchange, example) in super::dialects::run_all() {
         let Some(operation) = description.find(&exchange.method, &exchange.target) else { continue };
         let shown = examples.entry(text(operation, "operationId").to_owned()).or_insert_with(|| json!({}));
-        // The first of its kind, which a file begins with.
+        // A transcript begins with the first response of its kind.
         if exchange.status < 300 && shown.get("request").is_none() {
             shown
                 .as_object_mut()
@@ -543,7 +543,7 @@ fn examples_are_the_transcripts() {
         assert_eq!(request, &shown["request"], "{method} {path}");
         for (status, response) in members(&details["responses"]) {
             let example = &description.follow(response)["content"]["application/json"]["example"];
-            // An import that takes longer than its request is no transcript's.
+            // No transcript contains an import that outlasts its request.
             if !example.is_object() && status != "202" {
                 missing.push(format!("{method} {path} {status}"));
             }

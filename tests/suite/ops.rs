@@ -1,5 +1,4 @@
-//! What operators see, and what strangers cannot make it cost: health, readiness, metrics, bounded
-//! memory and file descriptors.
+//! Health, readiness and metrics, and bounds on the memory and descriptors that strangers can occupy.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +9,7 @@ use crate::support::app::TestApp;
 use crate::support::http::{Connection, text};
 use crate::support::process::{Dice, PATIENCE, Plan, Process, poll};
 
-/// The names of all series; with labels, as they stand.
+/// Returns the names of all series, with their labels.
 fn series(metrics: &str) -> BTreeSet<String> {
     let lines = metrics.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     lines.map(|line| line.rsplit_once(' ').map_or(line, |(name, _)| name).to_owned()).collect()
@@ -37,7 +36,7 @@ fn t83_metrics_are_for_administrators() {
     );
     let before = series(&before.text());
     assert!(before.len() > 10, "{before:?}");
-    // Nothing that strangers send becomes a series.
+    // No value of a request becomes a series.
     let mut visitor = app.visitor();
     for number in 0..500 {
         visitor.get(&format!("/unknown{number}"));
@@ -53,8 +52,8 @@ fn t83_metrics_are_for_administrators() {
     assert_eq!(app.visitor().get("/metrics").status, 200, "made public");
 }
 
-/// Numbers of all companies are the operator's: no key of a tenant sees them, nor one that may only
-/// create links.
+/// Metrics cover all companies, so only keys of the whole instance may read them. Keys of a tenant, and those
+/// that only create links, may not.
 #[test]
 fn n07_metrics_are_for_keys_of_the_whole_instance() {
     let app = TestApp::start();
@@ -76,9 +75,9 @@ fn n07_metrics_are_for_keys_of_the_whole_instance() {
     }
 }
 
-/// Every door that the table of the APIs does not know has a limit of its own kind.
+/// Paths outside the APIs have a rate limit of their own kind.
 #[test]
-fn n07_no_path_is_beside_the_limits() {
+fn n07_every_path_has_a_rate_limit() {
     let limited = |path: &str, key: Option<&str>, fine: u16| {
         let app = TestApp::start_with(|config| {
             config.limits.refused_per_minute = 3;
@@ -108,7 +107,7 @@ fn n07_no_path_is_beside_the_limits() {
     limited("/metrics", Some("wp_wrong"), 401);
 }
 
-/// Wrong keys are guessed at one door as at the other: they count together.
+/// Wrong keys count together, at `/metrics` and at the API.
 #[test]
 fn n07_wrong_keys_at_the_metrics_count_with_those_at_the_api() {
     let app = TestApp::start_with(|config| config.limits.refused_per_minute = 4);
@@ -121,7 +120,7 @@ fn n07_wrong_keys_at_the_metrics_count_with_those_at_the_api() {
 }
 
 #[test]
-fn t83_health_and_readiness_are_for_anyone_and_tell_no_secrets() {
+fn t83_health_and_readiness_are_public_and_contain_no_secrets() {
     let app = TestApp::start();
     for path in ["/healthz", "/readyz"] {
         let answer = app.visitor().get(path);
@@ -143,7 +142,7 @@ fn resident_kilobytes(server: &Process) -> u64 {
 fn t109_unknown_codes_cost_no_memory() {
     const EACH: u64 = 12_000;
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // A folder of its own making, which others cannot read: it has nothing to warn of.
+    // A folder that the server creates itself is private, and causes no warning.
     let server = Plan::on(&folder.path().join("data")).start();
     let (seed, mut dice) = Dice::seeded();
     let mut ask = |times| {
@@ -159,7 +158,7 @@ fn t109_unknown_codes_cost_no_memory() {
             }
         });
     };
-    // Threads, buffers and the bounded cache of absences take their share first.
+    // Warm up: threads, buffers and the bounded cache of unknown codes.
     ask(EACH);
     let before = resident_kilobytes(&server);
     ask(EACH);
@@ -171,7 +170,7 @@ fn t109_unknown_codes_cost_no_memory() {
 }
 
 #[test]
-fn t22_clients_that_go_away_leave_nothing_behind() {
+fn t22_clients_that_leave_occupy_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::on(folder.path()).patient().start();
     server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
@@ -189,6 +188,6 @@ fn t22_clients_that_go_away_leave_nothing_behind() {
     }
     poll("closed connections are let go", PATIENCE, || (descriptors() <= before + 2).then_some(()));
     assert_eq!(server.visitor().get("/s").status, 302);
-    // Nothing of them is waited for.
+    // The stop does not wait for any of them.
     server.stop();
 }

@@ -1,5 +1,5 @@
-//! Only the owner reads what the program writes, whatever the umask, whatever was there before and
-//! wherever a name leads.
+//! Only the owner can read the files of the program, whatever the umask, the existing permissions and
+//! symbolic links.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -19,7 +19,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("its owner may");
 }
 
-/// Everything below a folder.
+/// Returns everything below a folder.
 fn below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
@@ -32,7 +32,7 @@ fn below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A server on `data`, started with this umask.
+/// Returns a plan for a server on `data` with this umask.
 fn plan(data: &Path, umask: &str) -> Plan {
     Plan::on(data).below("sh", &["-c", &format!("umask {umask}; exec \"$@\""), "sh"])
 }
@@ -46,7 +46,8 @@ fn is_private(data: &Path, when: &str) {
     }
 }
 
-/// The table and the lock had what the umask left: the hashes of passwords were readable to all.
+/// The table and the lock had the permissions of the umask, so that every user could read the hashes of
+/// passwords.
 #[test]
 fn n10_only_the_owner_reads_the_data() {
     for umask in ["000", "022", "0777"] {
@@ -54,7 +55,7 @@ fn n10_only_the_owner_reads_the_data() {
         let data = home.path().join("data");
         fs::create_dir(&data).expect("a folder");
         set_mode(&data, 0o755);
-        // Without a key in the environment, so that `admin.key` is written.
+        // Without a key in the environment, the start writes `admin.key`.
         let server = plan(&data, umask).without("WAYPOST_ADMIN_KEY").start();
         is_private(&data, "after the first start");
         let said = server.stop();
@@ -65,7 +66,7 @@ fn n10_only_the_owner_reads_the_data() {
             .create(&json!({"url": "https://e.test/", "customSlug": "p", "password": "secret password"}));
         server.stop();
         is_private(&data, "after a write");
-        // As `cp -r` by another umask leaves it.
+        // As `cp -r` under another umask leaves the folder.
         for path in below(&data) {
             set_mode(&path, if path.is_dir() { 0o777 } else { 0o666 });
         }
@@ -88,7 +89,7 @@ fn n10_a_new_data_folder_is_private() {
     is_private(&data, "after the first start");
 }
 
-/// An export appears whole, with a mode of its own, under its very name.
+/// An export appears completely, with permissions of its own, and does not follow a symbolic link.
 #[test]
 fn n45_an_export_is_private_and_follows_no_link() {
     let home = tempfile::tempdir().expect("a temporary folder");
@@ -120,7 +121,7 @@ fn n45_an_export_is_private_and_follows_no_link() {
     assert_eq!((mode(&victim), fs::read_to_string(&victim).ok()), (0o644, Some("old".to_owned())));
     assert!(!home.path().join("nowhere").exists());
 
-    // What cannot be written whole leaves what was there.
+    // A failed export leaves the existing file.
     let kept = file("kept", 0o640);
     let broken = home.path().join("broken");
     fs::create_dir_all(broken.join("log")).expect("folders");
@@ -139,9 +140,9 @@ fn n45_an_export_is_private_and_follows_no_link() {
     }
 }
 
-/// Where stderr is a file on the disk that is full, the reason of the end stands on stdout.
+/// If stderr is a file on a full disk, the reason of the failed start is on stdout.
 #[test]
-fn n29b_a_start_that_fails_says_why_although_stderr_takes_nothing() {
+fn n29b_a_failed_start_prints_its_reason_although_stderr_is_full() {
     let home = tempfile::tempdir().expect("a temporary folder");
     let file = home.path().join("file");
     fs::write(&file, "").expect("a file");

@@ -1,18 +1,18 @@
-//! Every resource that requests of several tenants draw from has a share for each of them: all pools
-//! are listed here, and so is everything else that looks like one, with the reason why it needs no shares.
+//! Every resource that several tenants share has a share for each of them. All pools are listed here, and
+//! also everything that looks like a pool, with the reason why it needs no shares.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::layers::sources;
 
-/// A pool with shares: the file that makes it, how, what it bounds, and the test that shows that one
-/// tenant cannot take all of it.
+/// A pool with shares: the file and the code that create it, the resource, and the test which shows that one
+/// tenant cannot occupy all of it.
 struct Pool {
     file: &'static str,
     made: &'static str,
     bounds: &'static str,
-    /// File below the crate's root, and name of the test.
+    /// A file below the crate's root, and the name of the test.
     test: (&'static str, &'static str),
 }
 
@@ -53,7 +53,7 @@ const POOLS: &[Pool] = &[
            test: ("src/webhooks/history.rs", "n15_each_tenant_keeps_its_share_of_results") },
 ];
 
-/// What bounds something and has no shares, with the reason.
+/// Files with a bound but without shares, and the reason.
 const OTHERS: &[(&str, &str)] = &[
     ("src/fair.rs", "the shares themselves"),
     ("src/fair/", "the shares themselves"),
@@ -73,7 +73,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("src/cli/", "no requests: commands of the operator"),
 ];
 
-/// What a pool or a queue is made with.
+/// The code that creates a pool or a queue.
 const RAW: [&str; 6] = [
     "Semaphore::new(",
     "mpsc::channel(",
@@ -84,7 +84,7 @@ const RAW: [&str; 6] = [
 ];
 const FAIR: [&str; 3] = ["FairSemaphore::new(", "CpuPool::new(", "Shares::of("];
 
-/// Returns the product's sources without comments and unit tests, with paths from the crate's root.
+/// Returns the sources of the program without comments and unit tests.
 fn product() -> Vec<(String, String)> {
     let files = sources().into_iter().filter(|(path, _)| !path.ends_with("tests.rs"));
     let without_tests = |(path, text): (PathBuf, String)| {

@@ -1,6 +1,5 @@
-//! What is kept of visitors, and what they meet: no address anywhere, no third party without a
-//! pixel, no secret at rest, one line of the log for each event whatever strangers write, and
-//! nothing left of what was deleted. Each test names its cases of `cases.rs`.
+//! Data about visitors: no address is stored, no third party is contacted without a pixel, no secret is
+//! stored in clear, each event has one line in the log, and deleted data is removed.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -20,7 +19,7 @@ use crate::support::process::{PATIENCE, Plan, Process, poll};
 
 const SLACK: &str = "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)";
 
-/// Every file below a folder, with what it holds.
+/// Returns every file below a folder, with its content.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
@@ -34,7 +33,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// In hexadecimal digits.
+/// Returns hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
@@ -61,7 +60,7 @@ fn send_from(server: &Process, from: [u8; 4], bytes: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// How an address may be written down.
+/// Returns the ways to write an address.
 fn spellings(address: IpAddr) -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = vec![address.to_string().into_bytes()];
     match address {
@@ -80,22 +79,22 @@ fn spellings(address: IpAddr) -> Vec<Vec<u8>> {
         IpAddr::V6(v6) => {
             all.push(v6.octets().to_vec());
             all.push(v6.octets().iter().rev().copied().collect());
-            // Its network alone would do.
+            // The network part alone would identify the visitor.
             let start = v6.to_string().split("::").next().expect("a part").to_owned();
             all.push(start.into_bytes());
         }
     }
-    // Hashes without a secret are as good as the address: there are few enough of them to try all.
+    // A hash without a secret is as good as the address: there are few enough addresses to try all.
     let hashes: Vec<_> = all.iter().map(|bytes| Sha256::digest(bytes).to_vec()).collect();
     all.extend(hashes.iter().map(|hash| hash[..8].to_vec()));
     all.extend(hashes.iter().map(|hash| hex(&hash[..4]).into_bytes()));
     all
 }
 
-/// Visits, refusals, guesses and scans from known addresses, directly and through a proxy that
-/// is trusted, with the log at its finest; no address is on disk, in the log or among the metrics.
+/// Visits, errors, guesses and scans from known addresses, directly and through a trusted proxy, with the log
+/// at its most detailed level. No address is on disk, in the log or in the metrics.
 #[test]
-fn t117_no_address_of_a_visitor_is_kept_or_told() {
+fn t117_no_address_of_a_visitor_is_stored_or_sent() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::on(folder.path())
         .env("WAYPOST_LOG_FILTER", "trace")
@@ -175,16 +174,16 @@ fn t117_no_address_of_a_visitor_is_kept_or_told() {
     }
 }
 
-/// Whatever strangers write, the log has one line for each event, without a control character.
+/// The log has one line for each event and no control character, with any input from strangers.
 #[test]
-fn t82_nobody_writes_a_line_of_the_log() {
+fn t82_strangers_cannot_add_lines_to_the_log() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::on(folder.path()).env("WAYPOST_LOG_FILTER", "trace").start();
     let mut admin = server.admin();
     let canary = "2026-01-01T00:00:00Z ERROR forged";
     admin.create(&json!({"url": "https://e.test/", "customSlug": "s", "title": format!("a\n{canary}"), "notes": format!("\r\n{canary}")}));
     admin.create(&json!({"url": "https://e.test/{{custom_values.forged}}", "customSlug": "unfilled"}));
-    // A title may have several lines, a name in the log may not.
+    // A title may have several lines. A name in the log may not.
     for body in [
         json!({"name": format!("n\n{canary}"), "scopes": ["links.readonly"]}),
         json!({"name": "n\u{1b}[2J", "scopes": ["admin"]}),
@@ -232,9 +231,9 @@ fn t82_nobody_writes_a_line_of_the_log() {
     assert!(!stdout.contains("forged"), "{stdout}");
 }
 
-/// Of a key the store has the hash, and nothing else of the server has more.
+/// The store contains the hash of a key, and no other file of the server contains more.
 #[test]
-fn t70_keys_rest_as_hashes() {
+fn t70_keys_are_stored_as_hashes() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::on(folder.path()).env("WAYPOST_LOG_FILTER", "trace").start();
     let mut admin = server.admin();
@@ -269,7 +268,7 @@ fn t70_keys_rest_as_hashes() {
     places.push(("the log".to_owned(), log.into_bytes()));
     made.push(KEY.to_owned());
     for key in &made {
-        // Whole, without its prefix, its end, and in other clothes.
+        // The whole key, the key without its prefix, its end, and other encodings.
         let hex = hex(key.as_bytes());
         let bare = &key[3..];
         let clothes = [bare, &key[20..], &hex, &STANDARD_NO_PAD.encode(key), &URL_SAFE_NO_PAD.encode(bare)];
@@ -281,11 +280,11 @@ fn t70_keys_rest_as_hashes() {
     }
 }
 
-/// Thirty days after a link was deleted, nothing of it is told any more, and once the log is
-/// compacted, nothing of it is on its disk. (The table is a cache of the log: sled writes over the
-/// old pages when it needs them, and a rebuilt table never had them.)
+/// Thirty days after a link was deleted, no response contains any of its data. After a compaction, the log
+/// does not either. (The table is a cache of the log: sled overwrites its old pages when it needs them, and a
+/// rebuilt table never contained them.)
 #[test]
-fn t119_what_was_deleted_is_gone_after_a_month() {
+fn t119_deleted_links_are_gone_after_a_month() {
     let app = TestApp::start_with(|config| config.log.compact_above = 1 << 20);
     let mut admin = app.admin();
     let body = json!({
@@ -310,7 +309,7 @@ fn t119_what_was_deleted_is_gone_after_a_month() {
     poll("the end of its statistics", PATIENCE, || {
         (code(&admin.delete(&vendor).expect(404, "later")) == "NOT_FOUND").then_some(())
     });
-    // What makes a compaction worth its while.
+    // Enough data for a compaction to begin.
     let other =
         format!("/api/v1/links/{}", text(&admin.create(&json!({"url": "https://e.test/other"})), "id"));
     for round in 0..320 {
@@ -328,10 +327,10 @@ fn t119_what_was_deleted_is_gone_after_a_month() {
     );
 }
 
-/// In Chromium: no page asks anybody else for anything unless the link has a pixel, and
-/// not even then for who says `Sec-GPC: 1` or `DNT: 1`.
+/// In Chromium: a page requests nothing from other hosts unless its link has a pixel. With `Sec-GPC: 1` or
+/// `DNT: 1` it does not even then.
 #[test]
-fn t117_t118_no_third_party_hears_of_a_visit_unless_a_pixel_is_set() {
+fn t117_t118_no_third_party_is_contacted_unless_a_pixel_is_set() {
     let Some(browser) = Browser::start(Scripts::On) else { return };
     let app = TestApp::start();
     let mut admin = app.admin();
@@ -364,7 +363,7 @@ fn t117_t118_no_third_party_hears_of_a_visit_unless_a_pixel_is_set() {
         browser.open(&at(path));
         assert_eq!(browser.asked().into_iter().collect::<Vec<_>>(), Vec::<String>::new(), "/{path}");
     }
-    // A preview's page is a crawler's; a person who sees it asks nobody either.
+    // The preview page is for crawlers. A person who opens it contacts no other host either.
     let page = app.visitor().send("GET", "/card", &[("User-Agent", SLACK)], None);
     assert!(!page.text().contains("<img") && !page.text().contains("<script"), "{}", page.text());
     for signal in ["Sec-GPC", "DNT"] {

@@ -1,4 +1,4 @@
-//! Many at once: one of them wins where only one can, and nothing is lost where all can.
+//! Parallel requests: where only one can succeed, one does, and where all can, none is lost.
 
 use std::collections::HashSet;
 use std::sync::Barrier;
@@ -42,8 +42,8 @@ fn t57_one_code_is_created_once() {
 }
 
 #[test]
-fn t55_generated_codes_never_meet_even_where_few_are_left() {
-    // 10,000 codes of this length, for more links than that: they must grow by themselves.
+fn t55_generated_codes_are_unique_even_if_few_are_left() {
+    // More links than the 10,000 codes of this length, so that codes must become longer.
     let app = TestApp::start_with(|config| {
         "abcdefghij".clone_into(&mut config.links.code_alphabet);
         config.links.code_length = 4;
@@ -87,7 +87,7 @@ fn concurrent_changes_of_one_link_are_all_kept() {
                     barrier.wait();
                     loop {
                         let answer = admin.patch(path, &json!({field: format!("{field}{round}")}));
-                        // Told that others are at it: the same again.
+                        // With 503 for a conflict, the client retries.
                         if answer.status != 503 {
                             answer.expect(200, field);
                             break;
@@ -114,7 +114,7 @@ fn concurrent_changes_of_one_link_are_all_kept() {
 fn t108_clicks_are_exact_while_they_are_flushed_edited_and_evicted() {
     const CLICKERS: u64 = 8;
     const EACH: u64 = 500;
-    // A cache that holds little, flushed all the time.
+    // A small cache, and constant flushes.
     let app = TestApp::start_with(|config| {
         config.clicks.flush_interval = Duration::from_millis(50);
         config.cache.max_memory = 1024 * 1024;
@@ -178,7 +178,7 @@ fn t108_clicks_are_exact_while_they_are_flushed_edited_and_evicted() {
 }
 
 #[test]
-fn a_limit_is_never_passed_however_many_come_at_once() {
+fn a_limit_holds_for_parallel_clicks() {
     const LIMIT: usize = 20;
     let app = TestApp::start();
     let body = json!({"url": "https://e.test/", "customSlug": "s", "maxClicks": LIMIT});

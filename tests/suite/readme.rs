@@ -1,6 +1,6 @@
-//! The commands of the README and of `docs/` do what is shown. The ```` ```console ```` blocks of one document
-//! are run in order, in one shell beside one fresh server. The output must have the shape shown: ids and
-//! numbers may differ, and `...` stands for anything.
+//! The commands of the README and of `docs/` work as shown. The ```` ```console ```` blocks of one document
+//! run in order, in one shell, with a fresh server. The output must have the shape shown: ids and numbers may
+//! differ, and `...` matches anything.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::app::TestApp;
 use crate::support::process::{Plan, not_tested};
 
-/// A command of the README, and what it shows.
+/// A command of a document, with the output shown.
 #[derive(Debug, PartialEq, Eq)]
 struct Shown {
     command: String,
@@ -21,7 +21,7 @@ struct Shown {
 fn parse(markdown: &str) -> Vec<Shown> {
     let mut found: Vec<Shown> = Vec::new();
     let mut inside = false;
-    // A command goes on while its lines end in a backslash.
+    // A backslash at the end of a line continues the command.
     let mut goes_on = false;
     for line in markdown.lines() {
         if line.starts_with("```") {
@@ -43,7 +43,7 @@ fn parse(markdown: &str) -> Vec<Shown> {
     found
 }
 
-/// The text with what differs from run to run made alike: ids, then numbers.
+/// Replaces ids and then numbers, which differ from run to run.
 fn alike(text: &str) -> String {
     let mut out = String::new();
     let mut word = String::new();
@@ -66,7 +66,7 @@ fn alike(text: &str) -> String {
     out
 }
 
-/// Whether a line is as shown, `...` standing for anything.
+/// Whether a line matches the one shown; `...` matches anything.
 fn fits(shown: &str, line: &str) -> bool {
     let (shown, line) = (alike(shown), alike(line));
     let mut pieces = shown.split("...").peekable();
@@ -81,7 +81,8 @@ fn fits(shown: &str, line: &str) -> bool {
     rest.is_empty()
 }
 
-/// All shown lines occur in this order; curl's `-i` may show more between them.
+/// Checks that all lines shown occur in this order. The headers of `curl -i` may contain more lines in
+/// between.
 #[track_caller]
 fn check(document: &str, shown: &Shown, output: &str) {
     let mut lines = output.lines().map(str::trim_end);
@@ -114,7 +115,7 @@ fn blocks_and_shapes() {
     }
 }
 
-/// The README and everything below `docs`, with their texts.
+/// Returns the README and all documents below `docs`.
 fn documents() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let docs = fs::read_dir(root.join("docs")).expect("the documents");
@@ -153,15 +154,15 @@ fn run_document(document: &str, commands: &[Shown]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let here = folder.path().display().to_string();
     fs::copy(root.join("config.example.toml"), folder.path().join("config.example.toml")).expect("a copy");
-    // No progress meter where there is no terminal.
+    // Without a terminal, curl would print a progress meter.
     fs::write(folder.path().join(".curlrc"), "silent\nshow-error\n").expect("a small file");
-    // As the reader starts it: no setting but the port, which may be taken here.
+    // Started without settings, as by a reader, except for the port, which may be in use here.
     let server = Plan::on(&folder.path().join("data"))
         .without("WAYPOST_ADMIN_KEY")
         .without("WAYPOST_PUBLIC_URL")
         .start();
     let address = server.address().to_string();
-    // What the reader would see, and back.
+    // Translates between the paths and addresses in the documents and those of this run.
     let shown = |text: &str| text.replace(&here, "/srv/waypost").replace(&address, "127.0.0.1:8080");
     let run = |text: &str| {
         text.replace("localhost:8080", &address)
@@ -174,7 +175,7 @@ fn run_document(document: &str, commands: &[Shown]) {
     for command in commands {
         match command.command.as_str() {
             "cargo run --release" => check(document, command, &shown(&server.stdout())),
-            // This is it.
+            // This very command is running.
             "cargo test" => {}
             text => {
                 script.extend([&run(text), "\nprintf '\\n@@%s@@\\n' $?\n"]);
@@ -207,7 +208,7 @@ fn run_document(document: &str, commands: &[Shown]) {
     server.stop();
 }
 
-/// A first reader sees the whole README.
+/// The whole README fits the first look of a reader.
 #[test]
 fn the_readme_is_short() {
     let readme =
@@ -216,7 +217,7 @@ fn the_readme_is_short() {
     assert!(lines <= 140 && words <= 1_100, "{lines} lines, {words} words");
 }
 
-/// Each link to a file of the repository leads to one.
+/// Each link to a file of the repository resolves.
 #[test]
 fn links_between_documents_lead_somewhere() {
     for (path, text) in documents() {
@@ -229,7 +230,7 @@ fn links_between_documents_lead_somewhere() {
     }
 }
 
-/// The rows of the table of options: names, example.
+/// Returns the rows of the table of options: names and example.
 fn option_rows(links: &str) -> Vec<(Vec<&str>, &str)> {
     let rows = links.lines().skip_while(|line| !line.starts_with("| option | example |")).skip(2);
     let rows = rows.take_while(|line| line.starts_with("| "));
@@ -262,7 +263,7 @@ fn every_option_has_an_example_that_is_accepted() {
         admin.create(&body);
         shown.extend(names);
     }
-    // Whatever a link shows that a caller can set is in the table.
+    // Every field of a link that a caller can set is in the table.
     let link = admin.create(&json!({"url": "https://example.com/"}));
     let not_set = [
         "id",

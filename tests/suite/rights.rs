@@ -1,5 +1,5 @@
-//! A key's rights count when they are used: a request whose key is revoked or expires while it waits,
-//! wherever it waits, is answered 401 and writes nothing.
+//! The rights of a key count when they are used. If a key is revoked or expires while its request waits, the
+//! request gets 401 and writes nothing.
 
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -57,14 +57,14 @@ impl Key {
     }
 }
 
-/// Where the log ends, after all clicks and bookkeeping: no write goes unseen.
+/// Returns the end of the log, after all clicks and maintenance writes.
 fn position(admin: &mut Client) -> u64 {
     let metrics = admin.get("/metrics").text();
     let number = metrics.lines().find_map(|line| line.strip_prefix("waypost_log_position "));
     number.and_then(|number| number.parse().ok()).expect("a metric")
 }
 
-/// All operations with a body, as the description of the API has them: method, path, example.
+/// Returns all operations with a body from the description of the API: method, path, example.
 fn operations(app: &TestApp) -> Vec<(String, String, Value)> {
     let description = app.visitor().get("/api/openapi.json").expect(200, "the description");
     let mut found = Vec::new();
@@ -72,7 +72,7 @@ fn operations(app: &TestApp) -> Vec<(String, String, Value)> {
         for (method, operation) in item.as_object().expect("operations") {
             let example = &operation["requestBody"]["content"]["application/json"]["example"];
             if !example.is_null() {
-                // Ids of nothing: the key is looked at before the object.
+                // Unknown ids suffice, since the key is checked before the object.
                 let mut path = template.clone();
                 while let (Some(open), Some(close)) = (path.find('{'), path.find('}')) {
                     path.replace_range(open..=close, "000000000000000000AB");
@@ -84,8 +84,7 @@ fn operations(app: &TestApp) -> Vec<(String, String, Value)> {
     found
 }
 
-/// Sends a head, waits until the server reads the body, and has the key lose its rights before the
-/// body is sent.
+/// Sends a head, waits until the server reads the body, removes the rights of the key, and sends the body.
 fn late_body(app: &TestApp, key: &Key, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
     let mut connection = Connection::open(app.address()).expect("accepted");
     let head = format!(
@@ -129,7 +128,7 @@ fn n03_a_key_that_loses_its_rights_before_the_body_comes_writes_nothing() {
 }
 
 #[test]
-fn n03_a_replay_is_for_valid_keys_as_well() {
+fn n03_a_replay_needs_a_valid_key() {
     let app = TestApp::start();
     let key = Key::of(&app, Loss::Revoked);
     let body = json!({"url": "https://e.test/", "customSlug": "once"}).to_string();
@@ -167,7 +166,7 @@ fn context(links: &Links, key: &Key) -> Context {
     }
 }
 
-/// All writing commands, as one that has passed every check before its commit runs them.
+/// Runs all writing commands as requests do after their last check before the commit.
 async fn every_write(
     links: &Links,
     context: &Context,
@@ -240,7 +239,7 @@ fn n03_each_change_relies_on_the_record_of_its_key() {
     assert_eq!(app.visitor().get("/old").status, 302);
 }
 
-/// Runs a request of this key on a thread of its own.
+/// Runs a request of this key on another thread.
 fn under_way(app: &TestApp, key: &Key, path: &'static str, body: Value) -> JoinHandle<Answer> {
     let mut client = app.visitor().with_key(&key.secret);
     std::thread::spawn(move || client.post(path, &body))
@@ -268,7 +267,7 @@ fn n03_a_bulk_under_way_ends_with_its_key() {
     let workspace = app.admin().get("/api/v1/workspaces").expect(200, "all")["workspaces"][0].clone();
     let workspace = text(&workspace, "id");
     faults.set(Some(Fault::HoldLarge));
-    // Some 1.6 MB: four Changes at least.
+    // About 1.6 MB: at least four Changes.
     let bulk = under_way(&app, &key, "/api/v1/links/bulk", json!({"links": rows("b", 200)}));
     held(&faults);
     faults.release();
@@ -318,13 +317,13 @@ fn n03_snapshots_and_imports_under_way_end_with_their_key() {
     assert_eq!(total(&mut admin, "target"), 0);
 }
 
-/// A list of any length is sent for as long as its key is valid.
+/// A long list is sent for as long as its key is valid.
 #[test]
 fn n03_a_list_that_is_being_sent_ends_with_its_key() {
     let app = TestApp::start();
     let key = Key::of(&app, Loss::Revoked);
     let mut admin = app.admin();
-    // 8 MB, more than sockets take while nobody reads.
+    // 8 MB, more than socket buffers hold.
     for round in 0..2 {
         let rows = rows(&format!("r{round}-"), 500);
         admin.post("/api/v1/links/bulk", &json!({"links": rows})).expect(201, "links");

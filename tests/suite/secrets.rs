@@ -1,6 +1,5 @@
-//! Secrets are planted wherever one can stand, everything is made to speak, and none is heard:
-//! in the log at its finest, in refusals, metrics, health and what commands print. The one place of
-//! each is the answer that hands it out.
+//! Secrets are placed wherever they can be. Then none of them occurs in the log at its most detailed level,
+//! in errors, metrics, health or the output of commands. Each secret has one response that contains it.
 
 use serde_json::json;
 
@@ -14,7 +13,7 @@ const QUERY: &str = "canary-of-a-destination";
 const VISITED: &str = "canary-of-a-visitor";
 const BAD_KEY: &str = "wp_canary_that_is_no_key_0123456789abcdefghijk";
 
-/// What was said where nobody may hear a secret.
+/// Outputs that must not contain a secret, with their origin.
 #[derive(Default)]
 struct Heard(Vec<(String, String)>);
 
@@ -35,7 +34,7 @@ impl Heard {
     }
 }
 
-/// Requests of every dialect that are refused, each with secrets in its body.
+/// Sends invalid requests of every dialect, each with secrets in its body.
 fn refused(admin: &mut Client, heard: &mut Heard, secret: &str) {
     let rows = [
         (
@@ -62,13 +61,13 @@ fn refused(admin: &mut Client, heard: &mut Heard, secret: &str) {
 }
 
 #[test]
-fn t105_no_secret_is_logged_or_told() {
+fn t105_no_secret_is_logged_or_returned() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
     let plan = || Plan::on(&data).env("WAYPOST_LOG_FILTER", "trace").env("WAYPOST_METRICS__PUBLIC", "true");
     let mut heard = Heard::default();
 
-    // The first start makes a key of its own, in a file.
+    // The first start writes a key of its own into a file.
     let first = plan().without("WAYPOST_ADMIN_KEY").start();
     heard.0.push(("the first start's text".to_owned(), first.stdout()));
     heard.0.push(("the first start's log".to_owned(), first.stop()));
@@ -91,7 +90,7 @@ fn t105_no_secret_is_logged_or_told() {
     let (_, token) = text(&rendered, "text").split_once("/links/r/2/").expect("a token");
     let token = token.to_owned();
 
-    // Visits: right and wrong, with what visitors send.
+    // Visits with right and wrong values of visitors.
     assert_eq!(visitor.get(&format!("/plain?secret={VISITED}")).status, 302);
     assert_eq!(visitor.get(&format!("/links/r/2/{token}?secret={VISITED}")).status, 302);
     let forged = format!("{}x{}", &token[..20], &token[20..]);
@@ -120,7 +119,7 @@ fn t105_no_secret_is_logged_or_told() {
     let shown = admin.get(&format!("/api/v1/links/{id}")).expect(200, "it is shown to its owner");
     assert!(shown.to_string().contains(QUERY));
 
-    // The log is at its finest: it speaks of requests at all, and of more than requests.
+    // Proof that the log is at its most detailed level.
     poll("the log of a request", PATIENCE, || server.stderr().contains("/api/v1/links").then_some(()));
     heard.0.push(("the server's text".to_owned(), server.stdout()));
     heard.0.push(("the log".to_owned(), server.stop()));

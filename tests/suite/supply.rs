@@ -1,4 +1,4 @@
-//! What the program is built from, and how.
+//! What the program is built from, and the settings of its build.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,20 +18,20 @@ fn table(path: &str) -> Table {
     text(path).parse().unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The value at `a.b.c`.
+/// Returns the value at a path such as `a.b.c`.
 fn at<'t>(table: &'t Table, path: &str) -> Option<&'t Value> {
     let (first, rest) = path.split_once('.').unwrap_or((path, ""));
     let found = table.get(first)?;
     if rest.is_empty() { Some(found) } else { at(found.as_table()?, rest) }
 }
 
-/// Names and versions in a lock file.
+/// Returns the names and versions in a lock file.
 fn locked(path: &str) -> BTreeSet<(String, String)> {
     let lock = table(path);
     let packages = lock["package"].as_array().expect("packages");
     let word = |package: &Value, key: &str| package.get(key).and_then(Value::as_str).map(str::to_owned);
     for package in packages {
-        // None: this package itself.
+        // A package without a source is this one.
         let source = word(package, "source").unwrap_or_default();
         let is_registry = source.is_empty() || source.starts_with("registry+https://github.com/rust-lang/");
         assert!(is_registry, "{path}: {package} comes from elsewhere");
@@ -40,7 +40,7 @@ fn locked(path: &str) -> BTreeSet<(String, String)> {
     packages.iter().map(pair).collect()
 }
 
-/// The source files below a folder.
+/// Finds the source files below a folder.
 fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
@@ -63,7 +63,7 @@ fn t114_what_the_build_forbids_and_checks() {
     for (path, want) in rows {
         assert_eq!(at(&manifest, path), Some(&want), "{path}");
     }
-    // A lint that is forbidden cannot be allowed again; one that the manifest does not reach can.
+    // A forbidden lint cannot be allowed again, except in files that the manifest does not cover.
     let mut found = Vec::new();
     sources(&root().join("src"), &mut found);
     assert!(found.len() > 100, "{} files", found.len());
@@ -110,7 +110,7 @@ fn t113_every_dependency_and_every_exception_has_its_reason() {
             assert!(reason.len() >= 4, "{list}: {exception} needs a reason");
         }
     }
-    // A date above each advisory, since others are found in what is set aside.
+    // Each ignored advisory has a date, since others may be found in the same crate later.
     let text = text("deny.toml");
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.starts_with("{ id = ")) {
@@ -121,7 +121,7 @@ fn t113_every_dependency_and_every_exception_has_its_reason() {
     }
 }
 
-/// A fuzzer that tries other versions than those that are shipped proves nothing of these.
+/// Fuzzers that build other versions of the dependencies prove nothing about the shipped ones.
 #[test]
 fn t115_the_fuzzers_try_what_is_shipped() {
     let shipped = locked("Cargo.lock");
@@ -141,7 +141,7 @@ fn t115_the_fuzzers_try_what_is_shipped() {
     }
 }
 
-/// Types that hold a secret, or what could be turned into one.
+/// Types that contain a secret, or something from which one could be computed.
 const SECRETS: [&str; 8] = [
     "AdminKey",
     "ApiKey",
@@ -153,7 +153,7 @@ const SECRETS: [&str; 8] = [
     "SecretHash",
 ];
 
-/// What is derived compares byte by byte until two differ, and prints all.
+/// A derived comparison ends at the first different byte, and a derived `Debug` prints everything.
 #[test]
 fn t71_secrets_are_not_compared_by_derived_code() {
     let mut found = Vec::new();
@@ -172,7 +172,7 @@ fn t71_secrets_are_not_compared_by_derived_code() {
             let derived: String =
                 lines[..at].iter().rev().take_while(|line| line.starts_with(['#', '/'])).copied().collect();
             assert!(!derived.contains("PartialEq"), "{}: {name} derives PartialEq", file.display());
-            // An API key's record holds a hash that does not print.
+            // The record of an API key contains a hash that does not print.
             let prints = derived.contains("Debug") && *name != "ApiKey";
             assert!(!prints, "{}: {name} derives Debug", file.display());
             let by_hand = text.split(&format!("impl PartialEq for {name} ")).nth(1);

@@ -1,16 +1,16 @@
-//! A system that refuses threads ends a start with a message and exit code 1, never with a panic and
-//! never in silence. In a group of processes of its own, which only root can make.
+//! If the system refuses threads, a start ends with a message and exit code 1, and never with a panic or
+//! without output. Needs a control group, which only root can create.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::process::{Plan, not_tested};
 
-/// A control group that counts threads; removed when dropped.
+/// A control group that limits threads; removed when dropped.
 struct Group(PathBuf);
 
 impl Group {
-    /// `None`, with a word, where none can be made.
+    /// Creates a group. Returns `None` with a printed notice if that is impossible.
     fn new() -> Option<Group> {
         let name = format!("waypost-test-{}", std::process::id());
         for root in ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"] {
@@ -31,7 +31,7 @@ impl Group {
         fs::write(self.0.join("pids.max"), threads).is_ok()
     }
 
-    /// What enters the group before it becomes the command.
+    /// Returns a plan whose process enters the group before it becomes the command.
     fn plan(&self, data: &Path, command: &[&str]) -> Plan {
         let plan = command.iter().fold(Plan::on(data), |plan, word| plan.arg(word));
         plan.below("sh", &["-c", &format!("echo $$ > {}/cgroup.procs; exec \"$@\"", self.0.display()), "sh"])
@@ -40,7 +40,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // It is empty once its last process has ended.
+        // The group is empty once its last process has ended.
         if let Err(error) = fs::remove_dir(&self.0) {
             eprintln!("{} stays: {error}", self.0.display());
         }
@@ -63,7 +63,7 @@ fn n39b_refused_threads_end_a_start_with_a_message() {
             assert!(!stderr.contains("panicked"), "{row}");
         }
     }
-    // Enough for a start, and too few for all work at once, which then waits in line.
+    // Enough for a start, and too few for all work at once, which then queues.
     assert!(group.allows("64"));
     let server = group.plan(&home.path().join("data"), &[]).start();
     assert_eq!(server.visitor().get("/healthz").status, 200);

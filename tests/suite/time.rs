@@ -1,6 +1,6 @@
-//! A clock that jumps, forward and backward, by days and by years, while running and across a
-//! restart. Dates decide by the clock as it stands; what was deleted or used up stays so; nothing
-//! that was made is lost; numbers only grow.
+//! A clock that jumps forward and backward, by days and by years, while the server runs and across a restart.
+//! Dates are compared with the current time of the clock. Deleted and used-up links stay so, no created link
+//! is lost, and numbers only grow.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::process::{PATIENCE, poll};
 const DAY: i64 = 24 * 60 * 60 * 1_000;
 const YEAR: i64 = 365 * DAY;
 
-/// Where the clock goes, one after the other, from where the links are made.
+/// The times of the clock, relative to the creation of the links.
 const JUMPS: [i64; 13] =
     [DAY, 400 * DAY, 0, -DAY, -400 * DAY, -60 * YEAR, 0, 10 * DAY, 100 * YEAR, 9 * DAY, 7_000 * YEAR, 0, DAY];
 
@@ -22,11 +22,11 @@ fn at(offset: i64) -> Timestamp {
     Timestamp::from_millis(START + offset)
 }
 
-/// The links, and what is known of them.
+/// The links, and their expected state.
 struct Known {
-    /// Ids of links that have clicks, and the totals last seen.
+    /// Ids of clicked links, with the last totals.
     totals: Vec<(String, u64)>,
-    /// All ids so far, in the order in which they were made.
+    /// All ids so far, in the order of creation.
     ids: Vec<String>,
     made: usize,
 }
@@ -67,7 +67,7 @@ impl Known {
         for (path, want) in rows {
             let answer = visitor.get(path);
             assert_eq!(answer.status, want, "{row}: {path}");
-            // However far ahead it is, nobody keeps it beyond its end.
+            // Browsers may not keep a redirect beyond the link's expiry.
             if path == "/expiring" && want == 302 {
                 assert_eq!(answer.header("cache-control"), Some("private, no-store"), "{row}");
             }
@@ -78,7 +78,7 @@ impl Known {
             *floor = now;
         }
         assert_eq!(self.totals[2].1, 2, "{row}: the limit holds");
-        // A new link is kept, and its id sorts behind all before it.
+        // A new link is stored, and its id sorts after all earlier ones.
         self.made += 1;
         let code = format!("made{}", self.made);
         let body = json!({"url": "https://e.test/m", "customSlug": code});
@@ -93,7 +93,7 @@ impl Known {
         for number in 1..=self.made {
             assert_eq!(visitor.head(&format!("/made{number}")).status, 302, "{row}: made{number}");
         }
-        // Whatever limits there are, they let through and hold as ever.
+        // Rate limits allow and reject as before.
         for _ in 0..20 {
             assert_eq!(visitor.get("/nothing").status, 404, "{row}");
             admin.get("/api/v1/links?limit=1").expect(200, row);
@@ -102,7 +102,7 @@ impl Known {
     }
 }
 
-/// Whether answers carry this date.
+/// Whether responses have this date.
 fn date_is_right(app: &TestApp, now: Timestamp) -> bool {
     let want = httpdate::fmt_http_date(now.as_system_time());
     let mut visitor = app.visitor();
@@ -128,7 +128,7 @@ fn t103_a_clock_that_jumps_across_a_restart() {
     let mut known = Known::make(&app);
     for (step, offset) in JUMPS.into_iter().enumerate() {
         let row = format!("restart {step}, {} days", offset / DAY);
-        // Stopped and crashed in turn; the clock moves meanwhile.
+        // Stops and crashes alternate, and the clock is set in between.
         app.clock().set(at(offset));
         app.wait(app.app().links().flush_clicks()).expect("the clicks are written");
         app = if step % 2 == 0 { app.restart() } else { app.crashed() };
@@ -136,14 +136,16 @@ fn t103_a_clock_that_jumps_across_a_restart() {
     }
 }
 
-/// The date of answers follows the clock when it is set back (forward, hyper's own does).
+/// The date of responses follows the clock when it is set back. (For forward jumps, hyper's own date
+/// suffices.)
 #[test]
 fn t103_the_date_of_answers_goes_back_with_the_clock() {
     let app = TestApp::start();
     app.admin().create(&json!({"url": "https://e.test/", "customSlug": "plain"}));
     for offset in [-2_000, -60 * YEAR] {
         let want = at(offset).max(Timestamp::from_millis(0));
-        // The clock must be seen there before it can be seen to go back, which a stalled machine may miss.
+        // The new time must be visible in a response before the clock can go back visibly, and a slow machine
+        // may miss it.
         poll(&format!("{offset} ms"), PATIENCE, || {
             app.clock().set(at(0));
             std::thread::sleep(Duration::from_millis(500));
@@ -157,8 +159,7 @@ fn t103_the_date_of_answers_goes_back_with_the_clock() {
     }
 }
 
-/// Keys with an end, rate limits and cookies: what has a date of its own follows the clock, what
-/// counts seconds does not know it.
+/// Keys with an expiry, rate limits and cookies: dates follow the clock, and periods are independent of it.
 #[test]
 fn t103_keys_and_limits_under_a_clock_that_jumps() {
     let app = TestApp::start_with(|config| config.limits.refused_per_minute = 5);
@@ -171,10 +172,10 @@ fn t103_keys_and_limits_under_a_clock_that_jumps() {
     for (offset, want) in [(0, 200), (10 * DAY, 401), (-YEAR, 200), (5 * DAY - 1, 200), (5 * DAY, 401)] {
         app.clock().set(at(offset));
         let status = app.visitor().with_key(&secret).get("/api/v1/links").status;
-        // Refused often enough, an address is told to wait.
+        // After many rejections, an address is limited.
         assert!(status == want || (want == 401 && status == 429), "{offset}: {status}");
     }
-    // A jump neither lifts a limit nor makes it last.
+    // A jump neither lifts a limit nor extends it.
     let mut stranger = app.visitor().with_key("wp_wrong");
     let mut refuse = || (0..10).filter(|_| stranger.get("/api/v1/links").status == 429).count();
     assert!(refuse() > 0);

@@ -1,6 +1,6 @@
-//! Server trouble over a real socket, in every dialect: a full disk, one that does not confirm or is
-//! gone, a bug, a store that is not read yet, a body that does not arrive. Status, headers and body
-//! to the last byte; and that nothing of it stays once it is over.
+//! Errors of the server over a real socket, in every dialect: a full disk, a disk that does not confirm or is
+//! gone, a panic, a store that is not loaded yet, a body that does not arrive. Status, headers and body are
+//! checked to the last byte, and nothing remains after the error.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::support::app::{HOST, KEY, TestApp};
 use crate::support::failing_log::{Fault, Faults};
 use crate::support::http::{Answer, Client, Connection};
 
-/// How a dialect words what went wrong.
+/// The errors of a dialect.
 struct Vendor {
     name: &'static str,
-    /// A write: `HERE` stands for the workspace.
+    /// A write; `HERE` stands for the workspace.
     write: (&'static str, &'static str, &'static str),
     read: &'static str,
-    /// The header that says how many requests are left.
+    /// The header with the number of remaining requests.
     remaining: &'static str,
-    /// The body, from status, phrase, Linquid's code, and the sentence in lower case.
+    /// Builds the body from status, phrase, Linquid's code, and the text in lower case.
     body: fn(u16, &str, &str, &str) -> String,
 }
 
@@ -76,11 +76,11 @@ fn capital(sentence: &str) -> String {
     sentence[..1].to_ascii_uppercase() + &sentence[1..]
 }
 
-/// What is told of one kind of trouble.
+/// The response to one kind of error.
 struct Told {
     status: u16,
     phrase: &'static str,
-    /// Linquid's.
+    /// Linquid's code.
     code: &'static str,
     sentence: &'static str,
     retry_after: Option<&'static str>,
@@ -118,7 +118,7 @@ impl Vendor {
     }
 }
 
-/// The places and the snapshot that the requests name.
+/// Creates the workspace and the snapshot that the requests name.
 fn furnish(app: &TestApp) {
     let mut admin = app.admin();
     admin.post("/api/v1/companies", &json!({"name": "Agency", "id": AGENCY})).expect(201, "a company");
@@ -128,13 +128,13 @@ fn furnish(app: &TestApp) {
     there.post("/api/v1/snapshots", &json!({"name": "S", "id": SNAPSHOT})).expect(201, "a snapshot");
 }
 
-/// The same as the writes: a key of the agency's, since its share names no company.
+/// A client with a key of the agency, whose share names no company.
 fn client(app: &TestApp) -> Client {
     app.admin().with("X-Workspace-Id", HERE)
 }
 
 #[test]
-fn writes_that_fail_are_told_in_every_dialect() {
+fn failed_writes_in_every_dialect() {
     let faults = Faults::default();
     let app = TestApp::start_ill(|_| {}, faults.clone(), true);
     furnish(&app);
@@ -173,7 +173,7 @@ fn writes_that_fail_are_told_in_every_dialect() {
             faults.set(Some(*fault));
             let answer = vendor.write(&mut client(&app));
             vendor.check(&answer, told);
-            // What is left of a panic is the answer; every other one names request and allowance.
+            // After a panic the response lacks the request id and the rate headers.
             let is_known = *fault != Fault::Panic;
             for name in ["x-request-id", vendor.remaining] {
                 assert_eq!(answer.header(name).is_some(), is_known, "{name}: {answer:?}");
@@ -186,13 +186,13 @@ fn writes_that_fail_are_told_in_every_dialect() {
 }
 
 #[test]
-fn a_store_that_cannot_be_read_is_told_in_every_dialect() {
-    // The table is missing, and the log that it would be rebuilt from cannot be read.
+fn an_unreadable_store_in_every_dialect() {
+    // The table is missing, and the log cannot be read to rebuild it.
     let faults = Faults::default();
     faults.set(Some(Fault::Unreadable));
     let app = TestApp::start().restart_ill(faults);
     for vendor in &VENDORS {
-        // With any key: which ones are valid is in the store.
+        // With any key, since the valid ones are in the store.
         for key in [KEY, "any"] {
             let mut client = app.visitor().with_key(key);
             vendor.check(&client.get(vendor.read), &NOT_READY);
@@ -202,7 +202,7 @@ fn a_store_that_cannot_be_read_is_told_in_every_dialect() {
 }
 
 #[test]
-fn a_body_that_does_not_arrive_is_told_in_every_dialect() {
+fn a_missing_body_in_every_dialect() {
     let told = Told {
         status: 408,
         phrase: "Request Timeout",
