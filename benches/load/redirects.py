@@ -108,7 +108,7 @@ def pipelined(run):
     """B4."""
     waypost = run.servers.waypost_with_links(workers=2)
     nginx = run.servers.nginx(workers=2)
-    # hyper's own way of joining answers; Waypost has one that loses none (src/http/conn/socket.rs).
+    # hyper's own way of joining answers; Waypost has one that loses none (src/http/conn/coalesce.rs).
     hyper = run.servers.bare_hyper(workers=2, options=["--pipeline-flush"])
     samples = alternate(
         run.few_rounds,

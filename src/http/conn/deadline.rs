@@ -1,25 +1,43 @@
-//! Deadlines at a fraction of tokio's price. hyper asks its timer for a new sleep before every
-//! head; to make one, queue it and take it out of the queue again costs some 1,500 instructions a
-//! request. (A timer for hyper upon an [`Alarm`] was tried: 350, most of it for the box that hyper
-//! wants of every sleep. Without hyper: 130, most of it to ask for the time.)
+//! Deadlines of a connection: for request heads ([`HeadDeadline`]) and for clients that do not read
+//! ([`WriteDeadline`]), on an [`Alarm`] that costs a fraction of tokio's timer.
 //!
-//! Deadlines of one connection only ever move on, and nearly none is reached. So a connection has
-//! one alarm: one that rings before a deadline is set anew then. A busy connection is woken once
-//! per deadline's length, and no deadline is late.
+//! hyper's own deadline for heads creates a sleep before every head, and registers and deregisters it at
+//! the timer: some 1,500 instructions a request. A timer for hyper upon an [`Alarm`] was tried: 350, most
+//! of it for the box that hyper requires for every sleep. Without hyper: 130, most of it to read the time.
+//! For writes hyper has no deadline at all.
 
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::task::coop::unconstrained;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-/// Rings at or before the deadline that is next.
+/// Time for a client to accept what is written to it, or [`PACE`] bytes of it. Counted from the first
+/// write that is pending, so that single bytes do not extend the deadline. nginx waits 60 s for each byte;
+/// half of that is ample for a phone in a tunnel. Past it the connection is closed.
+const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Bytes of a long response that restart the [`WRITE_DEADLINE`]: 2 KB a second, as slow as modems were.
+/// Redirects and pages are shorter, so for them the deadline is absolute.
+const PACE: usize = 64 * 1024;
+
+/// Age of a connection after which its next response is its last, as at nginx: a client that keeps one
+/// connection open forever would never reach a server that was started beside this one, nor leave a server
+/// that is being drained. See also [`super::head_guard`].
+const AGE_MAX: Duration = Duration::from_hours(1);
+
+/// A timer for deadlines of one connection, which only ever move forward and are nearly never reached.
+///
+/// A new deadline does not reset the timer. The timer fires at an earlier deadline, and is reset then. A
+/// busy connection is woken once per length of its deadline, and no deadline is late.
 #[derive(Debug)]
-pub(super) struct Alarm {
-    /// Made when first needed: many connections never wait.
+struct Alarm {
+    /// Created on first use: many connections never wait.
     sleep: Option<Pin<Box<Sleep>>>,
-    /// Who is woken.
+    /// The waker that `sleep` was last polled with.
     waker: Waker,
 }
 
@@ -30,8 +48,10 @@ impl Default for Alarm {
 }
 
 impl Alarm {
-    /// Whether the deadline is over; else the task is woken then, or before it to ask again.
-    pub(super) fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    /// Returns `Ready` once the deadline has passed. Otherwise the task is woken at the deadline, or before
+    /// it to poll again.
+    #[inline]
+    fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         let rings = sleep.deadline();
         if rings <= deadline && !sleep.is_elapsed() && self.waker.will_wake(cx.waker()) {
@@ -41,8 +61,113 @@ impl Alarm {
             sleep.as_mut().reset(deadline);
         }
         self.waker.clone_from(cx.waker());
-        // A task that has used up its budget would otherwise not be put down to be woken.
+        // A task that has used up its budget would otherwise not be registered with the timer.
         pin!(unconstrained(sleep.as_mut())).poll(cx)
+    }
+}
+
+/// The deadline for request heads of one connection, and the age of the connection.
+#[derive(Debug)]
+pub(super) struct HeadDeadline {
+    /// Time for a whole request head, from when it is the client's turn.
+    within: Duration,
+    /// The number of the request whose head was last waited for, and when that head is due.
+    due: Option<(u64, Instant)>,
+    /// See [`AGE_MAX`].
+    old_at: Instant,
+    is_old: bool,
+    alarm: Alarm,
+}
+
+impl HeadDeadline {
+    pub(super) fn new(within: Duration) -> HeadDeadline {
+        let old_at = Instant::now() + AGE_MAX;
+        HeadDeadline { within, due: None, old_at, is_old: false, alarm: Alarm::default() }
+    }
+
+    /// Fails with `TimedOut` once the head of this request is overdue. The deadline is absolute: single
+    /// bytes do not extend it.
+    #[inline]
+    pub(super) fn poll(&mut self, request: u64, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let deadline = match self.due {
+            Some((number, deadline)) if number == request => deadline,
+            _ => {
+                let now = Instant::now();
+                // Determined here, where the time was read anyway; used when the next request arrives.
+                self.is_old = now >= self.old_at;
+                now + self.within
+            }
+        };
+        self.due = Some((request, deadline));
+        self.alarm.poll_until(deadline, cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Returns whether the connection was older than an hour when it last waited for a head.
+    #[inline]
+    pub(super) fn is_old(&self) -> bool {
+        self.is_old
+    }
+
+    /// Returns the number of the request whose head was last waited for, and since when.
+    pub(super) fn waited(&self) -> Option<(u64, Duration)> {
+        let (request, deadline) = self.due?;
+        Some((request, (Instant::now() + self.within).saturating_duration_since(deadline)))
+    }
+}
+
+/// The deadline for what is written to one client.
+#[derive(Debug, Default)]
+pub(super) struct WriteDeadline {
+    /// `Some` while a write is pending. Boxed, since few connections ever need it.
+    slow: Option<Box<SlowReader>>,
+}
+
+/// A client that has not accepted what was written to it.
+#[derive(Debug)]
+struct SlowReader {
+    deadline: Pin<Box<Sleep>>,
+    /// Bytes accepted since the deadline began.
+    taken: usize,
+}
+
+impl WriteDeadline {
+    /// Returns the result of a write, or fails with `TimedOut` if the client accepts too little in time.
+    #[inline]
+    pub(super) fn watch(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let Poll::Ready(written) = written else { return self.poll_slow(cx) };
+        if let (Ok(bytes), Some(slow)) = (&written, &mut self.slow) {
+            slow.taken += bytes;
+            if slow.taken >= PACE {
+                self.caught_up(cx);
+            }
+        }
+        Poll::Ready(written)
+    }
+
+    fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let slow = self.slow.get_or_insert_with(|| {
+            Box::new(SlowReader { deadline: Box::pin(sleep(WRITE_DEADLINE)), taken: 0 })
+        });
+        slow.deadline.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Ends the deadline: the client has accepted everything, or enough of it.
+    #[inline]
+    pub(super) fn caught_up(&mut self, cx: &Context<'_>) {
+        if self.slow.take().is_some() {
+            // For the deadline of the next head, which was not polled while the client was slow.
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Returns whether a write is pending.
+    #[inline]
+    pub(super) fn is_slow(&self) -> bool {
+        self.slow.is_some()
     }
 }
 
@@ -57,13 +182,14 @@ mod tests {
 
     const STEP: Duration = Duration::from_secs(10);
 
+    /// Waits for a deadline that is this many steps ahead.
     async fn wait(alarm: &mut Alarm, steps: f64) {
         let deadline = Instant::now() + STEP.mul_f64(steps);
         poll_fn(|cx| alarm.poll_until(deadline, cx)).await;
     }
 
-    /// Asks once.
-    async fn look(alarm: &mut Alarm, steps: f64) -> Poll<()> {
+    /// Polls once.
+    async fn poll_once(alarm: &mut Alarm, steps: f64) -> Poll<()> {
         let deadline = Instant::now() + STEP.mul_f64(steps);
         poll_fn(|cx| Poll::Ready(alarm.poll_until(deadline, cx))).await
     }
@@ -71,15 +197,15 @@ mod tests {
     #[track_caller]
     fn assert_waited(since: Instant, steps: f64) {
         let took = since.elapsed().as_secs_f64() / STEP.as_secs_f64();
-        assert!((took - steps).abs() < 0.01, "{took} in place of {steps}");
+        assert!((took - steps).abs() < 0.01, "{took} instead of {steps}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_deadline_is_met_whatever_the_alarm_was_set_to() {
+    async fn a_deadline_is_met_wherever_the_alarm_was_set_before() {
         let check = |before: &'static [f64], steps: f64| async move {
             let mut alarm = Alarm::default();
             for earlier in before {
-                assert_eq!(look(&mut alarm, *earlier).await, Poll::Pending);
+                assert_eq!(poll_once(&mut alarm, *earlier).await, Poll::Pending);
             }
             let start = Instant::now();
             wait(&mut alarm, steps).await;
@@ -93,15 +219,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_alarm_that_rang_unheard_is_set_anew() {
+    async fn an_alarm_that_fired_without_a_poll_is_reset() {
         let mut alarm = Alarm::default();
-        assert_eq!(look(&mut alarm, 1.0).await, Poll::Pending);
-        // A request took its time; nobody looked at the alarm meanwhile.
+        assert_eq!(poll_once(&mut alarm, 1.0).await, Poll::Pending);
+        // A request took its time, and the alarm was not polled.
         tokio::time::advance(STEP * 3).await;
         let start = Instant::now();
         wait(&mut alarm, 1.0).await;
         assert_waited(start, 1.0);
-        assert_eq!(look(&mut alarm, 0.0).await, Poll::Ready(()));
+        assert_eq!(poll_once(&mut alarm, 0.0).await, Poll::Ready(()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -120,12 +246,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_looked_last_is_woken() {
+    async fn the_task_that_polled_last_is_woken() {
         let mut alarm = Alarm::default();
-        assert_eq!(look(&mut alarm, 1.0).await, Poll::Pending);
+        assert_eq!(poll_once(&mut alarm, 1.0).await, Poll::Pending);
         let start = Instant::now();
         // In another task, so with another waker.
         tokio::spawn(async move { wait(&mut alarm, 2.0).await }).await.expect("no panic");
         assert_waited(start, 2.0);
+    }
+
+    async fn watch(writes: &mut WriteDeadline, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let mut written = Some(written);
+        poll_fn(|cx| Poll::Ready(writes.watch(cx, written.take().expect("polled once")))).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t24_single_bytes_do_not_extend_the_deadline_and_64_kb_do() {
+        // The bytes that the client accepts every ten seconds, and whether they extend its deadline.
+        for (takes, is_extended) in [(1, false), (PACE / 8, false), (PACE, true)] {
+            let mut writes = WriteDeadline::default();
+            let mut is_open = true;
+            for _ in 0..5 {
+                is_open &= watch(&mut writes, Poll::Pending).await.is_pending();
+                tokio::time::advance(Duration::from_secs(10)).await;
+                let taken = watch(&mut writes, Poll::Ready(Ok(takes))).await;
+                assert!(matches!(taken, Poll::Ready(Ok(bytes)) if bytes == takes));
+            }
+            assert_eq!(is_open, is_extended, "{takes} bytes every ten seconds");
+        }
     }
 }

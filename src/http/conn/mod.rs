@@ -1,7 +1,11 @@
 //! Connections: the accept loop, and what is between it, the sockets and hyper.
 
+mod coalesce;
 mod deadline;
+mod hang_up;
+mod head_guard;
 mod limits;
+mod linger;
 pub mod server;
 mod shutdown;
 mod socket;

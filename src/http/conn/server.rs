@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::limits::{ConnLimits, Full};
 use super::shutdown::Shutdown;
-use super::socket::{Patience, Socket, WRITE_DEADLINE};
+use super::socket::Socket;
 use super::state::ConnState;
 use crate::descriptors;
 use crate::http::counts::Counts;
@@ -210,7 +210,6 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let http = builder();
-    let patience = Patience { head: settings.header_timeout, write: WRITE_DEADLINE };
     let proxies = settings.proxies().expect("the configuration was checked");
     let connections = settings.connections();
     if let Some(asked) = settings.max_connections.filter(|asked| *asked > connections) {
@@ -244,7 +243,7 @@ where
         };
         counts.connections.add();
         let state = ConnState::default();
-        let stream = TokioIo::new(Socket::new(stream, state.clone(), patience));
+        let stream = TokioIo::new(Socket::new(stream, state.clone(), settings.header_timeout));
         // Boxed: a future holds a copy for each function that it hands what it captured, and this is
         // most of what a connection takes.
         let connection = match protocol {
