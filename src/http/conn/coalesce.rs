@@ -144,7 +144,7 @@ mod tests {
     fn a_burst_does_not_pin_its_memory() {
         let mut responses = Coalescer::default();
         assert!(responses.has_room_for(HELD_MAX) && !responses.has_room_for(HELD_MAX + 1));
-        responses.hold(&[b'x'; HELD_MAX]);
+        responses.hold(&vec![b'x'; HELD_MAX]);
         assert!(!responses.has_room_for(1));
         let _ = responses.poll_write_out(|bytes| Poll::Ready(Ok(bytes.len())));
         assert!(responses.held.capacity() <= HELD_KEPT, "{}", responses.held.capacity());

@@ -1,6 +1,6 @@
-//! How many connections may be open: in all, and from one customer of the internet, so that one machine cannot
-//! use up what all others need. The accept loop acquires a permit; the end of the connection releases it. No
-//! request reads it.
+//! Limits of open connections: in all, and of one customer of the internet (an IPv4 address, or an IPv6 /64),
+//! so that one machine cannot use up what all others need. The accept loop acquires a permit for each
+//! connection; the end of the connection releases it. No request reads the limits.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::model::network::{Networks, customer};
 
-/// All places. A handle, cheap to clone.
+/// The permits of all connections. Cheap to clone: all clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct ConnLimits(Arc<Shared>);
 
@@ -20,35 +20,35 @@ pub(super) struct ConnLimits(Arc<Shared>);
 struct Shared {
     most: usize,
     most_of_one: usize,
-    /// Theirs are the connections of many.
+    /// Not limited by address: the connections of a proxy are those of many customers.
     proxies: Networks,
-    /// A lock, since it is held for one look-up per connection, beside a dozen system calls.
-    taken: Mutex<Open>,
-    /// Rung when the last place is given back.
+    /// Locked for one look-up for each connection, which makes a dozen system calls anyway.
+    open: Mutex<Open>,
+    /// Notified when the last permit is released.
     empty: Notify,
 }
 
-/// At most one entry per open connection.
 #[derive(Debug, Default)]
 struct Open {
     all: usize,
+    /// Has no entry of a customer without an open connection, and so at most `all` entries.
     by_customer: HashMap<IpAddr, usize, ahash::RandomState>,
 }
 
-/// A place, until it is dropped.
+/// The right to one open connection. Its drop releases it.
 #[derive(Debug)]
 pub(super) struct Permit {
     limits: ConnLimits,
-    /// `None` for a proxy.
+    /// `None` for a trusted proxy.
     customer: Option<IpAddr>,
 }
 
-/// Why there is no place.
+/// The limit that a connection exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
-    /// All are taken.
+    /// Of all connections.
     All,
-    /// This address has as many as one may have.
+    /// Of the connections of one customer.
     Address,
 }
 
@@ -58,41 +58,41 @@ impl ConnLimits {
             most,
             most_of_one,
             proxies,
-            taken: Mutex::default(),
+            open: Mutex::default(),
             empty: Notify::new(),
         }))
     }
 
-    /// A place for a connection from this address.
-    pub(super) fn take(&self, peer: IpAddr) -> Result<Permit, Full> {
+    /// Acquires a permit for a connection from this address.
+    pub(super) fn acquire(&self, peer: IpAddr) -> Result<Permit, Full> {
         let customer = (!self.0.proxies.name(peer)).then(|| customer(peer));
-        let mut taken = self.0.taken.lock();
-        if taken.all >= self.0.most {
+        let mut open = self.0.open.lock();
+        if open.all >= self.0.most {
             return Err(Full::All);
         }
         if let Some(customer) = customer {
-            // Looked up first: a refusal must not leave an entry.
-            let has = taken.by_customer.get(&customer).copied().unwrap_or(0);
+            // Read before the insert: a rejected connection must not leave an entry.
+            let has = open.by_customer.get(&customer).copied().unwrap_or(0);
             if has >= self.0.most_of_one {
                 return Err(Full::Address);
             }
-            taken.by_customer.insert(customer, has + 1);
+            open.by_customer.insert(customer, has + 1);
         }
-        taken.all += 1;
+        open.all += 1;
         Ok(Permit { limits: self.clone(), customer })
     }
 
-    /// How many are taken.
-    pub(super) fn taken(&self) -> usize {
-        self.0.taken.lock().all
+    /// Returns the number of open connections.
+    pub(super) fn open(&self) -> usize {
+        self.0.open.lock().all
     }
 
-    /// Returns once none is taken.
+    /// Returns once no connection is open.
     pub(super) async fn emptied(&self) {
         loop {
-            // Before the look, so that no ring is missed behind it.
+            // Created before the check: a `Notified` receives all notifications since its creation.
             let empty = self.0.empty.notified();
-            if self.taken() == 0 {
+            if self.open() == 0 {
                 return;
             }
             empty.await;
@@ -102,13 +102,13 @@ impl ConnLimits {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut taken = self.limits.0.taken.lock();
-        taken.all -= 1;
-        if taken.all == 0 {
+        let mut open = self.limits.0.open.lock();
+        open.all -= 1;
+        if open.all == 0 {
             self.limits.0.empty.notify_waiters();
         }
         let Some(customer) = self.customer else { return };
-        if let Entry::Occupied(mut entry) = taken.by_customer.entry(customer) {
+        if let Entry::Occupied(mut entry) = open.by_customer.entry(customer) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();
@@ -121,12 +121,12 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
-    fn take(limits: &ConnLimits, peer: &str) -> Result<Permit, Full> {
-        limits.take(peer.parse().expect("an address"))
+    fn acquire(limits: &ConnLimits, peer: &str) -> Result<Permit, Full> {
+        limits.acquire(peer.parse().expect("an address"))
     }
 
     #[test]
-    fn nobody_takes_the_places_of_all() {
+    fn one_address_does_not_use_up_all_connections() {
         let limits = ConnLimits::new(5, 2, Networks::parse(["10.0.0.0/8"]).expect("networks"));
         let rows = [
             ("192.0.2.1", Ok(())),
@@ -140,15 +140,15 @@ mod tests {
         ];
         let mut held = Vec::new();
         for (peer, want) in rows {
-            let got = take(&limits, peer);
+            let got = acquire(&limits, peer);
             assert_eq!(got.as_ref().map(|_| ()).map_err(|full| *full), want, "{peer}");
             held.extend(got);
         }
         held.clear();
-        assert!(limits.0.taken.lock().by_customer.is_empty(), "nothing is left of who is gone");
-        let proxied: Vec<_> = (0..5).map(|_| take(&limits, "10.0.0.1").expect("a proxy's")).collect();
-        assert_eq!(take(&limits, "192.0.2.9").expect_err("full"), Full::All);
+        assert!(limits.0.open.lock().by_customer.is_empty(), "an entry without a connection");
+        let proxied: Vec<_> = (0..5).map(|_| acquire(&limits, "10.0.0.1").expect("a proxy's")).collect();
+        assert_eq!(acquire(&limits, "192.0.2.9").expect_err("full"), Full::All);
         drop(proxied);
-        assert!(take(&limits, "192.0.2.9").is_ok());
+        assert!(acquire(&limits, "192.0.2.9").is_ok());
     }
 }

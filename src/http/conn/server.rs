@@ -1,6 +1,6 @@
-//! THE accept loop, for listeners that are bound already. What it promises: at most so many
-//! connections in all and of one address, each with a deadline for its request heads and for what it is sent; a pause when
-//! accepting fails; and at the end a drain that finishes started requests within a bound.
+//! The accept loop, for listeners that are bound already. It limits connections in all and of one address,
+//! gives each a deadline for its request heads and for what is written to it, pauses when `accept` fails,
+//! and ends with a drain that lets started requests finish within a bound.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -26,56 +26,56 @@ use crate::http::counts::Counts;
 use crate::model::network::Networks;
 use crate::settings::BadSetting;
 
-/// Read buffer of a connection, and so the longest request head. hyper's own default lets a
-/// half-sent head hold 400 KB; with this, 10,000 of them hold 160 MB at worst. Past it: 431.
+/// Read buffer of a connection, and so the longest request head. By hyper's default an incomplete head may
+/// take 400 KB; with this bound, 10,000 of them take 160 MB at worst. Past it: 431.
 const HEAD_MAX: usize = 16 * 1024;
 
 /// Most header lines of a request; browsers send some 20. Past it: 431.
 const HEADERS_MAX: usize = 64;
 
-/// Pause after a failed `accept`: at the limit of file descriptors an immediate retry would burn
-/// a core. Doubles up to the second number, so that a lasting shortage costs nothing.
+/// Pause after a failed `accept`: at the limit of file descriptors an immediate retry would use up a core.
+/// Doubles up to [`PAUSE_MAX`], so that a lasting shortage costs nothing.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// How often surplus connections are told of in the log at most.
-const SURPLUS_TOLD_EVERY: Duration = Duration::from_mins(1);
+/// Shortest time between two warnings about rejected connections.
+const SURPLUS_WARNED_EVERY: Duration = Duration::from_mins(1);
 
-/// Connections without a setting or a lower limit of the system: enough for any one machine this
-/// runs on, and at 16 KB each 320 MB when all of them attack.
+/// Default limit of connections, if the system has no lower one: enough for one machine, and at 16 KB each
+/// 320 MB when all of them attack.
 const CONNECTIONS: usize = 20_000;
 
-/// Connections that wait to be accepted; the system may allow fewer. Beyond it a visitor's first packet
-/// is dropped, and comes again a second later: with 1,024, thousands who came at once kept one who
-/// came among them waiting for that second.
+/// Connections that the system queues until they are accepted; it may allow fewer. Past it the first packet
+/// of a visitor is dropped, and repeated a second later: with 1,024, visitors who arrived together with
+/// thousands of others waited for that second.
 const BACKLOG: u32 = 4_096;
 
 /// The `[http]` section.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Open connections; a surplus one is closed at once. Unset: 20,000. Never more than the limit
-    /// of file descriptors leaves beside those for the log, the table and webhooks.
+    /// Most open connections; a connection past the limit is closed at once. Default: 20,000. Never more
+    /// than what the limit of file descriptors leaves after those for the log, the table and webhooks.
     pub max_connections: Option<usize>,
-    /// Open connections of one address (of a v6 address: of its /64); a surplus one is closed at
-    /// once. Trusted proxies have no such bound. A browser opens six; behind one address of a large
-    /// office or a mobile carrier there are hundreds of people, few of whom click at the same time.
+    /// Most open connections of one address (for IPv6: of its /64); a connection past the limit is closed
+    /// at once. Trusted proxies have no such limit. A browser opens six; one address of a large office or a
+    /// mobile carrier serves hundreds of people, few of whom click at the same time.
     pub max_connections_per_address: usize,
-    /// Time for a complete request head, counted from the connection's last answer: also how long
-    /// an idle connection is kept.
+    /// Time for a complete request head, counted from the last response of the connection. Idle
+    /// connections are closed after it.
     #[serde(with = "crate::settings::duration")]
     pub header_timeout: Duration,
     /// Time for a complete request body.
     #[serde(with = "crate::settings::duration")]
     pub body_timeout: Duration,
-    /// Time for started requests to finish when stopping.
+    /// Time for started requests to finish when the server stops.
     #[serde(with = "crate::settings::duration")]
     pub drain_timeout: Duration,
     /// Largest request body in bytes.
     pub max_body: usize,
     /// Largest body of a bulk request in bytes.
     pub max_bulk_body: usize,
-    /// Proxies whose `X-Forwarded-For` is believed: addresses, or networks such as `10.0.0.0/8`.
+    /// Proxies whose `X-Forwarded-For` is trusted: addresses, or networks such as `10.0.0.0/8`.
     pub trusted_proxies: Vec<String>,
 }
 
@@ -95,7 +95,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Every rule about a value that has the right type.
+    /// Checks every rule about a value of the right type.
     pub fn check(&self) -> Result<(), BadSetting> {
         let hour = Duration::from_hours(1);
         let timeouts = [("header_timeout", self.header_timeout), ("body_timeout", self.body_timeout)];
@@ -127,7 +127,7 @@ impl Settings {
         Ok(())
     }
 
-    /// The proxies that are believed.
+    /// Returns the trusted proxies.
     pub fn proxies(&self) -> Result<Networks, BadSetting> {
         Networks::parse(self.trusted_proxies.iter().map(String::as_str)).map_err(|_| {
             let rule = "must be at most 100 addresses or networks such as \"10.0.0.0/8\"";
@@ -135,64 +135,64 @@ impl Settings {
         })
     }
 
-    /// The cap that [`serve`] keeps.
+    /// Returns the limit of connections that [`serve`] enforces.
     pub fn connections(&self) -> usize {
         self.connections_within(descriptors::limit())
     }
 
-    /// The same with so many file descriptors. What is set is no exception: past the limit the log
-    /// would find none for its next file.
+    /// Returns the limit of connections with this limit of file descriptors. The setting is bounded by it as
+    /// well: past it the log would find no descriptor for its next file.
     fn connections_within(&self, limit: u64) -> usize {
-        // With very few descriptors, half of them.
+        // With very few descriptors the reserve would be all of them: then half are for connections.
         let left = limit.saturating_sub(descriptors::RESERVED).max(limit / 2).max(1);
         self.max_connections.unwrap_or(CONNECTIONS).min(usize::try_from(left).unwrap_or(usize::MAX))
     }
 }
 
-/// What connections of a listener speak.
+/// The protocol of a listener's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/1.0 and HTTP/1.1 in clear.
+    /// HTTP/1.0 and HTTP/1.1 without TLS.
     Http1,
 }
 
-/// A bound socket, and what its connections speak.
+/// A bound socket, and the protocol of its connections.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     protocol: Protocol,
 }
 
-/// A listener for HTTP/1.
+/// Creates a listener for HTTP/1.
 impl From<TcpListener> for Listener {
     fn from(socket: TcpListener) -> Listener {
         Listener { socket, protocol: Protocol::Http1 }
     }
 }
 
-/// How the drain ended.
+/// The result of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
     /// Connections that were cut at the deadline.
     pub aborted: usize,
 }
 
-/// Listens. Accepted connections inherit `TCP_NODELAY`, without a system call for each: answers are
-/// written whole, and waiting to join small packets would only add latency.
+/// Creates a listening socket. Accepted connections inherit `TCP_NODELAY`, without a system call for each:
+/// responses are written whole, and a wait to join small packets would only add latency.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A restart must not wait for the last connections' minute.
+    // Without it a restart fails for a minute, while closed connections are in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.set_nodelay(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Serves all listeners, in turn, until `stop` completes. Then it drains: the listeners close first, idle connections are
-/// closed, busy ones are told `connection: close` and finish within
+/// Serves all listeners, in turn, until `stop` completes. Then it drains: it closes the listeners, then idle
+/// connections. Busy connections finish their response with `connection: close`, within
 /// [`Settings::drain_timeout`].
 ///
-/// `connect` makes the service of each connection.
+/// `connect` creates the service of each connection.
 pub async fn serve<C, S, B>(
     listeners: Vec<Listener>,
     settings: &Settings,
@@ -216,8 +216,8 @@ where
         tracing::warn!(
             asked,
             used = connections,
-            "http.max_connections is made to fit the limit of open files; raise that (`ulimit -n`, or \
-             LimitNOFILE= of a service) to have more"
+            "http.max_connections exceeds the limit of open files, which applies; raise it (`ulimit -n`, or \
+             LimitNOFILE= of a service)"
         );
     }
     let limits = ConnLimits::new(connections, settings.max_connections_per_address, proxies);
@@ -233,28 +233,28 @@ where
             accepted = accept(&listeners, &mut first, &mut backoff, &counts) => accepted,
         };
         let (stream, peer, protocol) = accepted;
-        let permit = match limits.take(peer.ip()) {
+        let permit = match limits.acquire(peer.ip()) {
             Ok(permit) => permit,
             Err(full) => {
                 counts.surplus.add();
-                surplus.tell(full, settings);
+                surplus.warn(full, settings);
                 continue;
             }
         };
         counts.connections.add();
         let state = ConnState::default();
         let stream = TokioIo::new(Socket::new(stream, state.clone(), settings.header_timeout));
-        // Boxed: a future holds a copy for each function that it hands what it captured, and this is
-        // most of what a connection takes.
+        // Boxed: the future of a function has a copy of each argument that it passes on, and this value is
+        // most of the memory of a connection.
         let connection = match protocol {
             Protocol::Http1 => Box::pin(http.serve_connection(stream, state.track(connect(peer)))),
         };
         let (watch, counts) = (shutdown.watch(), Closing(Arc::clone(&counts)));
         tokio::spawn(async move {
-            let _held = (permit, counts);
-            let over =
-                watch.over(connection, state, |connection| connection.as_deref_mut().graceful_shutdown());
-            if let Some(Err(error)) = over.await {
+            let _until_the_end = (permit, counts);
+            let running =
+                watch.run(connection, state, |connection| connection.as_deref_mut().graceful_shutdown());
+            if let Some(Err(error)) = running.await {
                 tracing::trace!(%error, "connection ended");
             }
         });
@@ -263,34 +263,34 @@ where
     drain(&shutdown, &limits, settings.drain_timeout, &counts).await
 }
 
-/// Says that connections are closed for want of a place: now and then, never for each.
+/// Rate-limits the warning about rejected connections.
 #[derive(Default)]
 struct Surplus {
-    told: Option<Instant>,
+    warned: Option<Instant>,
 }
 
 impl Surplus {
-    fn tell(&mut self, full: Full, settings: &Settings) {
-        if self.told.is_some_and(|at| at.elapsed() < SURPLUS_TOLD_EVERY) {
+    fn warn(&mut self, full: Full, settings: &Settings) {
+        if self.warned.is_some_and(|at| at.elapsed() < SURPLUS_WARNED_EVERY) {
             return;
         }
-        self.told = Some(Instant::now());
+        self.warned = Some(Instant::now());
         match full {
             Full::All => tracing::warn!(
                 max_connections = settings.connections(),
-                "connections are closed at once: all places are taken"
+                "new connections are closed at once: the limit of open connections is reached"
             ),
-            // Without the address, which may be a visitor's.
+            // Without the address, which may be a visitor's: no log contains those.
             Full::Address => tracing::warn!(
                 max_connections_per_address = settings.max_connections_per_address,
-                "connections are closed at once: one address has as many as it may; \
-                 if that is your reverse proxy, name it in http.trusted_proxies"
+                "new connections are closed at once: one address has reached its limit; \
+                 if it is your reverse proxy, add it to http.trusted_proxies"
             ),
         }
     }
 }
 
-/// Counts a connection's end however it ends, a panic or an abort included.
+/// Counts the end of a connection in its drop, and so also after a panic or an abort.
 struct Closing(Arc<Counts>);
 
 impl Drop for Closing {
@@ -301,8 +301,8 @@ impl Drop for Closing {
 
 fn builder() -> http1::Builder {
     let mut http = http1::Builder::new();
-    // `Socket` has the deadline for heads, and joins pipelined answers, which hyper's
-    // `pipeline_flush` loses.
+    // `Socket` has the deadline for heads, and joins responses to pipelined requests: hyper's own
+    // `pipeline_flush` loses some.
     http.header_read_timeout(None)
         .max_buf_size(HEAD_MAX)
         .max_headers(HEADERS_MAX)
@@ -311,7 +311,7 @@ fn builder() -> http1::Builder {
     http
 }
 
-/// What `accept` went through lately.
+/// The pause after failures of `accept`, and the rate limit of their warning.
 #[derive(Default)]
 struct AcceptBackoff {
     pause: Option<Duration>,
@@ -344,13 +344,14 @@ async fn accept(
                 backoff.pause = None;
                 return (stream, peer, listeners[at].protocol);
             }
-            // The peer was gone before it was accepted: its error, and it used up the event.
+            // The client was gone before its connection was accepted. Its error used up the event of the
+            // listener, so the next poll is pending or returns another connection.
             Err(error) if is_of_peer(&error) => {}
             Err(error) => {
                 counts.accept_errors.add();
                 if backoff.logged.is_none_or(|at| at.elapsed() >= PAUSE_MAX) {
                     backoff.logged = Some(Instant::now());
-                    tracing::warn!(%error, "cannot accept connections, trying again");
+                    tracing::warn!(%error, "cannot accept connections; retrying");
                 }
                 let pause = backoff.pause.map_or(PAUSE, |last| (last * 2).min(PAUSE_MAX));
                 backoff.pause = Some(pause);
@@ -372,7 +373,7 @@ async fn drain(shutdown: &Shutdown, limits: &ConnLimits, within: Duration, count
     if tokio::time::timeout(within, limits.emptied()).await.is_ok() {
         return Drained { aborted: 0 };
     }
-    let aborted = limits.taken();
+    let aborted = limits.open();
     for _ in 0..aborted {
         counts.aborted.add();
     }
@@ -454,7 +455,7 @@ mod tests {
         }
     }
 
-    /// While one listener always has a connection, the other one has its turn.
+    /// While one listener always has a connection, the connections of the other one are accepted too.
     #[tokio::test]
     async fn listeners_are_served_in_turn() {
         let mut listeners = Vec::new();
@@ -479,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn the_section_reads_durations_and_refuses_strangers() {
+    fn the_section_reads_durations_and_rejects_unknown_keys() {
         let settings: Settings = toml::from_str("body_timeout = \"500ms\"").expect("a known key");
         assert_eq!(settings.body_timeout, Duration::from_millis(500));
         assert_eq!(settings.header_timeout, Settings::default().header_timeout);

@@ -1,6 +1,7 @@
-//! How connections are told that the server ends: a word to all of them that costs each poll of a
-//! connection one load. (hyper-util's `GracefulShutdown` asks a channel at every poll: some 150
-//! instructions a request, and a `JoinSet` wakes the accept loop for each connection that ends.)
+//! The end of all connections when the server stops. It costs each poll of a connection one load.
+//!
+//! hyper-util's `GracefulShutdown` polls a channel at every poll of a connection: some 150 instructions a
+//! request. A `JoinSet` wakes the accept loop for each connection that ends.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -13,42 +14,43 @@ use tokio::task::coop::unconstrained;
 
 use super::state::ConnState;
 
-/// Nothing was said yet.
+/// Connections serve requests.
 const SERVING: u8 = 0;
-/// Started requests may finish.
+/// Started requests finish, then their connections end.
 const DRAINING: u8 = 1;
-/// Connections end where they are.
+/// Connections end at once.
 const CUT: u8 = 2;
 
-/// Tells. Whoever drops it has cut all connections.
+/// Ends all connections: gracefully by [`Shutdown::drain`], at once by [`Shutdown::cut`] or its drop.
 #[derive(Debug, Default)]
 pub(super) struct Shutdown(Arc<Shared>);
 
-/// Hears, for one connection.
+/// One connection's view of the [`Shutdown`].
 #[derive(Debug)]
 pub(super) struct Watch(Arc<Shared>);
 
-/// Each word has its own bell, rung once, after the word is there to be read.
 #[derive(Debug, Default)]
 struct Shared {
+    /// Only grows. 1. It is stored before its `Notify` notifies, and 2. a task loads it after it has
+    /// registered with that `Notify`: so a task sees either the stage or the notification.
     stage: AtomicU8,
     draining: Notify,
     cut: Notify,
 }
 
 impl Shutdown {
-    /// For a connection.
+    /// Creates the view of one connection.
     pub(super) fn watch(&self) -> Watch {
         Watch(Arc::clone(&self.0))
     }
 
-    /// Started requests may finish.
+    /// Lets started requests finish, and ends each connection after its response.
     pub(super) fn drain(&self) {
         self.0.stage.fetch_max(DRAINING, Ordering::Release);
         self.0.draining.notify_waiters();
     }
 
-    /// All connections end now.
+    /// Ends all connections at once.
     pub(super) fn cut(&self) {
         self.0.stage.store(CUT, Ordering::Release);
         self.0.draining.notify_waiters();
@@ -63,9 +65,10 @@ impl Drop for Shutdown {
 }
 
 impl Watch {
-    /// Runs a connection to its end, or to the cut: then `None`. `drain` tells it to come to its
-    /// end. One that waits with an answer held back is run once more, so that it leaves.
-    pub(super) async fn over<C: Future>(
+    /// Runs a connection to its end. Returns `None` if it was cut before. `drain` is called once, when the
+    /// drain begins, and has the connection end after its response. A connection that is pending with a
+    /// held response is polled once more, which writes the response ([`super::coalesce`]).
+    pub(super) async fn run<C: Future>(
         self,
         connection: C,
         state: ConnState,
@@ -73,17 +76,17 @@ impl Watch {
     ) -> Option<C::Output> {
         let mut connection = pin!(connection);
         let (mut draining, mut cut) = (pin!(self.0.draining.notified()), pin!(self.0.cut.notified()));
-        let (mut is_listening, mut drain) = (false, Some(drain));
+        let (mut is_registered, mut drain) = (false, Some(drain));
         poll_fn(|cx| {
-            if !is_listening {
-                is_listening = true;
-                listen(draining.as_mut(), cx);
+            if !is_registered {
+                is_registered = true;
+                register(draining.as_mut(), cx);
             }
-            // After listening, so that no word is missed between the two.
+            // After the registration: see `Shared::stage`.
             if self.0.stage.load(Ordering::Acquire) != SERVING {
                 if let Some(drain) = drain.take() {
                     drain(connection.as_mut());
-                    listen(cut.as_mut(), cx);
+                    register(cut.as_mut(), cx);
                 }
                 if self.0.stage.load(Ordering::Acquire) == CUT {
                     return Poll::Ready(None);
@@ -99,9 +102,10 @@ impl Watch {
     }
 }
 
-/// Has the bell wake this task, whatever is left of the task's budget. It stays the same task.
-fn listen(bell: Pin<&mut impl Future>, cx: &mut Context<'_>) {
-    let _ = pin!(unconstrained(bell)).poll(cx);
+/// Registers this task with a `Notify`, also when the task has used up its budget. Once is enough: a
+/// connection stays in one task.
+fn register(notified: Pin<&mut impl Future>, cx: &mut Context<'_>) {
+    let _ = pin!(unconstrained(notified)).poll(cx);
 }
 
 #[cfg(test)]
@@ -111,43 +115,48 @@ mod tests {
 
     use super::*;
 
-    /// Ends when told to drain, if it is obedient.
-    fn connection(told: &Arc<AtomicBool>, obeys: bool) -> impl Future<Output = ()> + use<> {
-        let told = Arc::clone(told);
-        poll_fn(move |_| if obeys && told.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending })
+    /// A connection that ends once it is drained, if it drains at all.
+    fn connection(is_drained: &Arc<AtomicBool>, drains: bool) -> impl Future<Output = ()> + use<> {
+        let is_drained = Arc::clone(is_drained);
+        poll_fn(
+            move |_| {
+                if drains && is_drained.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+            },
+        )
     }
 
-    async fn ends(when_told: fn(&Shutdown), before: fn(&Shutdown), obeys: bool) -> Option<()> {
-        let (shutdown, told) = (Shutdown::default(), Arc::new(AtomicBool::new(false)));
+    /// Runs a connection, with one step of the shutdown before it begins and one while it runs.
+    async fn run(while_it_runs: fn(&Shutdown), before: fn(&Shutdown), drains: bool) -> Option<()> {
+        let (shutdown, is_drained) = (Shutdown::default(), Arc::new(AtomicBool::new(false)));
         before(&shutdown);
-        let (watch, hears) = (shutdown.watch(), Arc::clone(&told));
-        let over = watch.over(connection(&told, obeys), ConnState::default(), move |_| {
-            hears.store(true, Ordering::Relaxed);
+        let (watch, drained) = (shutdown.watch(), Arc::clone(&is_drained));
+        let running = watch.run(connection(&is_drained, drains), ConnState::default(), move |_| {
+            drained.store(true, Ordering::Relaxed);
         });
-        let over = tokio::spawn(over);
+        let running = tokio::spawn(running);
         tokio::task::yield_now().await;
-        when_told(&shutdown);
+        while_it_runs(&shutdown);
         let limit = Duration::from_mins(1);
-        tokio::time::timeout(limit, over).await.expect("it is woken").expect("no panic")
+        tokio::time::timeout(limit, running).await.expect("it is woken").expect("no panic")
     }
 
     #[tokio::test]
-    async fn each_word_is_heard_also_when_it_was_said_before() {
+    async fn each_step_of_a_shutdown_reaches_a_connection_also_one_that_began_after_it() {
         let nothing: fn(&Shutdown) = |_| {};
-        assert_eq!(ends(Shutdown::drain, nothing, true).await, Some(()));
-        assert_eq!(ends(nothing, Shutdown::drain, true).await, Some(()));
-        assert_eq!(ends(Shutdown::cut, nothing, false).await, None);
-        assert_eq!(ends(Shutdown::cut, Shutdown::drain, false).await, None);
-        assert_eq!(ends(nothing, Shutdown::cut, false).await, None);
+        assert_eq!(run(Shutdown::drain, nothing, true).await, Some(()));
+        assert_eq!(run(nothing, Shutdown::drain, true).await, Some(()));
+        assert_eq!(run(Shutdown::cut, nothing, false).await, None);
+        assert_eq!(run(Shutdown::cut, Shutdown::drain, false).await, None);
+        assert_eq!(run(nothing, Shutdown::cut, false).await, None);
         let both: fn(&Shutdown) = |shutdown| {
             shutdown.drain();
             shutdown.cut();
         };
-        assert_eq!(ends(both, nothing, false).await, None);
+        assert_eq!(run(both, nothing, false).await, None);
     }
 
     #[tokio::test]
-    async fn a_connection_that_holds_an_answer_back_is_run_once_more() {
+    async fn a_connection_that_holds_a_response_is_polled_once_more() {
         let (state, runs, shutdown) =
             (ConnState::default(), Arc::new(AtomicUsize::new(0)), Shutdown::default());
         let (held, counted) = (state.clone(), Arc::clone(&runs));
@@ -155,22 +164,22 @@ mod tests {
             held.set_holding(counted.fetch_add(1, Ordering::Relaxed) < 2);
             Poll::<()>::Pending
         });
-        let over = tokio::spawn(shutdown.watch().over(connection, state, |_| {}));
+        let running = tokio::spawn(shutdown.watch().run(connection, state, |_| {}));
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(runs.load(Ordering::Relaxed), 3, "once more for each that held, and no further");
-        over.abort();
+        assert_eq!(runs.load(Ordering::Relaxed), 3, "once more for each poll that held, and no more");
+        running.abort();
     }
 
     #[tokio::test]
-    async fn a_server_that_is_dropped_leaves_no_connection() {
-        let told = Arc::new(AtomicBool::new(false));
+    async fn a_shutdown_that_is_dropped_cuts_all_connections() {
+        let is_drained = Arc::new(AtomicBool::new(false));
         let shutdown = Shutdown::default();
-        let over =
-            tokio::spawn(shutdown.watch().over(connection(&told, false), ConnState::default(), |_| {}));
+        let connection = connection(&is_drained, false);
+        let running = tokio::spawn(shutdown.watch().run(connection, ConnState::default(), |_| {}));
         tokio::task::yield_now().await;
         drop(shutdown);
-        assert_eq!(over.await.expect("no panic"), None);
+        assert_eq!(running.await.expect("no panic"), None);
     }
 }

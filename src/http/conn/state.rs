@@ -15,7 +15,7 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::Service;
 use hyper::{Request, Response, StatusCode};
 
-/// The state of one connection. A handle, cheap to clone.
+/// The state of one connection. Cheap to clone: all clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConnState(Arc<Shared>);
 
@@ -46,8 +46,8 @@ impl ConnState {
         (started == self.0.answered.load(Ordering::Relaxed)).then_some(started)
     }
 
-    /// Whether an answer waits to be written together with the next: a connection with nothing else
-    /// to do must be run once more.
+    /// Returns whether a response waits to be written together with the next one. A task that has nothing
+    /// else to do must poll the connection once more.
     pub(super) fn is_holding(&self) -> bool {
         self.0.is_holding.load(Ordering::Relaxed)
     }
@@ -56,23 +56,23 @@ impl ConnState {
         self.0.is_holding.store(is_holding, Ordering::Relaxed);
     }
 
-    /// Whether an answer may be held back: hyper lets go of a connection that was asked for without a
-    /// last word to the socket, whatever the answer says.
+    /// Returns whether responses may be held. hyper drops a connection that a request asked for without a
+    /// flush or a shutdown of the socket, whatever the response is.
     pub(super) fn may_hold(&self) -> bool {
         !self.0.is_for_connection.load(Ordering::Relaxed)
     }
 
-    /// Whether the last request has a body: its rest may still be on its way.
+    /// Returns whether the last request has a body, whose rest the client may still be sending.
     pub(super) fn has_body(&self) -> bool {
         self.0.has_body.load(Ordering::Relaxed)
     }
 
-    /// The next answer is the connection's last, and says so.
+    /// Makes the next response the connection's last, with `Connection: close`.
     pub(super) fn set_last(&self) {
         self.0.is_last.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the client was told, or is about to be, that the connection ends.
+    /// Returns whether the client has got, or gets with the next response, `Connection: close`.
     pub(super) fn is_last(&self) -> bool {
         self.0.is_last.load(Ordering::Relaxed)
     }
@@ -84,25 +84,25 @@ impl ConnState {
             && started == self.0.pending.load(Ordering::Relaxed)
     }
 
-    /// Cancels the answer that is worked on: nobody waits for it any more.
+    /// Cancels the response that is being produced: its client is gone.
     pub(super) fn hang_up(&self) {
         self.0.is_hung_up.store(true, Ordering::Relaxed);
     }
 
-    /// The same service; whose turn it is follows from its calls.
+    /// Wraps a service, so that its calls update this state.
     pub(super) fn track<S>(&self, service: S) -> Tracked<S> {
         Tracked { service, state: self.clone() }
     }
 }
 
-/// A service whose calls are our turn.
+/// A service whose calls update the state of their connection.
 #[derive(Debug)]
 pub(super) struct Tracked<S> {
     service: S,
     state: ConnState,
 }
 
-/// An answer on its way.
+/// A response of [`Tracked`] that is being produced.
 #[derive(Debug)]
 pub(super) struct TrackedFuture<F> {
     response: F,
@@ -121,8 +121,8 @@ where
     type Future = TrackedFuture<S::Future>;
 
     fn call(&self, request: Request<B>) -> Self::Future {
-        // hyper hands over a connection by an extension, and puts in nothing else. It does not forget
-        // that it did: any later end of the connection is without a last word to the socket.
+        // hyper offers a connection by an extension, and adds no other extension. From then on hyper drops
+        // the connection without a flush or a shutdown, however it ends.
         if !request.extensions().is_empty() {
             self.state.0.is_for_connection.store(true, Ordering::Relaxed);
         }
@@ -147,8 +147,8 @@ where
                 shared.pending.store(shared.started.load(Ordering::Relaxed), Ordering::Relaxed);
                 return Poll::Pending;
             }
-            // The work ends with the future that is dropped here; hyper finds the client gone when it
-            // writes this.
+            // The work ends when hyper drops this future. hyper finds the client gone when it writes the
+            // response.
             polled = Poll::Ready(Ok(cancelled()));
         }
         if let Poll::Ready(response) = &mut polled {
@@ -157,20 +157,21 @@ where
             {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            // hyper reads no head before it has written the answer, however long that takes.
+            // Here and not after the write: hyper reads no head before it has written the response.
             increment(&self.state.0.answered);
         }
-        // Looked at in place: to take an answer out and put it back costs.
+        // Changed in place: a move of a response costs more than the rest of this function.
         polled
     }
 }
 
-/// Adds one. Not an atomic addition, which costs more: all users of a connection's state run in one task.
+/// Adds one. An atomic addition would cost more, and is not needed: all users of a connection's state run
+/// in one task.
 fn increment(number: &AtomicU64) {
     number.store(number.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
-/// What is answered to a client that has gone.
+/// Returns the response to a client that hung up.
 fn cancelled<C: Default>() -> Response<C> {
     let mut response = Response::new(C::default());
     *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
