@@ -24,7 +24,7 @@ use waypost::model::id::Id;
 use waypost::model::short_code::canonical;
 use waypost::visit::agents::{Agent, Agents};
 use waypost::visit::intent::Intent;
-use waypost::visit::redirect::Plain;
+use waypost::visit::redirect::PlainRedirect;
 
 mod support;
 #[path = "support/wire.rs"]
@@ -145,7 +145,7 @@ fn stages(c: &mut Criterion) {
         let to = HeaderValue::try_from(location(500)).expect("visible ASCII");
         let mut spare = HeaderMap::new();
         b.iter(|| {
-            let mut answer = Plain::new(StatusCode::FOUND, black_box(&to)).respond::<()>(&mut spare);
+            let mut answer = PlainRedirect::new(StatusCode::FOUND, black_box(&to)).respond::<()>(&mut spare);
             assert_eq!(answer.headers().len(), 2);
             std::mem::swap(answer.headers_mut(), &mut spare);
         });

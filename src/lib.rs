@@ -77,7 +77,7 @@
 //! `http/api/openapi`, its transcripts in `tests/suite/dialects`. A file format of links: a file in
 //! `formats`, one line in `FORMATS`. A log engine: a file in `log`. A
 //! field of a link: `model/link.rs`, a new version in `table/record/link.rs`, the dialects that speak
-//! it. A rule at click time: a file in `visit`, one line in `visit/rule.rs`. A setting: the module's
+//! it. A rule at click time: a file in `visit`, one line in `visit/rules.rs`. A setting: the module's
 //! `Settings`, and `config.example.toml`.
 //!
 //! # Departures

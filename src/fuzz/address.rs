@@ -14,7 +14,7 @@ use crate::model::destination::{Destination, ExtraSchemes, LinkType, MAX_BYTES};
 use crate::model::link::{Edit, Options};
 use crate::model::short_code::{MAX_CHARS, ShortCode, canonical, is_reserved};
 use crate::visit::destination::location;
-use crate::visit::rule::Brought;
+use crate::visit::rule::Forwarded;
 
 static SCHEMES: LazyLock<ExtraSchemes> =
     LazyLock::new(|| ExtraSchemes::new(vec!["ftp".to_owned(), "app".to_owned()]).expect("schemes"));
@@ -125,7 +125,7 @@ pub(super) fn merge(data: &[u8]) {
         options.apply(Edit::UtmSource(Some(Box::from(&*text)))).expect("a short text");
     }
     let query = (switches & 8 != 0).then_some(&*query);
-    let Some(value) = location(&options.target(), &options, Brought { rest: &rest, query }) else {
+    let Some(value) = location(&options.target(), &options, Forwarded { rest: &rest, query }) else {
         return;
     };
     let led = value.to_str().expect("visible ASCII");

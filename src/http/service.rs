@@ -16,7 +16,7 @@
 //! | domain, and the code's spelling | `Visitor::route` | 220 |
 //! | who asks, and how | `How::and_agent`, `Agents::of` | 90 (browser: 550) |
 //! | directory, look-up, count | `Visitor::response`, [`crate::cache`] | 360 |
-//! | head with two headers, in the request's map | [`Plain::response`] | 550; as bare hyper, less what a map of its own costs: 300 (browser: 2,000) |
+//! | head with two headers, in the request's map | [`PlainRedirect::respond`] | 550; as bare hyper, less what a map of its own costs: 300 (browser: 2,000) |
 //! | the request handed on and the answer out, panics caught | here | 250 |
 //! | answers joined, heads timed, fragments looked for | `http::stream`, `http::deadline` | 350 (browser: 420) |
 //! | deadline for heads by hyper's timer | - | none, for 1,400 |
@@ -58,9 +58,9 @@ use crate::http::body::{self, BodyError, Content, HttpResponse};
 use crate::http::counts::Counts;
 use crate::http::host;
 use crate::model::network::Networks;
-use crate::visit::redirect::Plain;
+use crate::visit::redirect::PlainRedirect;
 use crate::visit::unlock::FORM_MAX;
-use crate::visit::validity::Missed;
+use crate::visit::validity::LinkNotFound;
 use crate::visit::{Visit, VisitResponse, Visitor, pages, peer};
 
 /// Longest request target in bytes, as at nginx and most proxies before us. Past it: 414.
@@ -213,7 +213,7 @@ where
 /// Where a request goes. Only what reads its body gets it whole: to move it costs.
 enum Routed {
     /// To a plain redirect.
-    Redirect(Plain),
+    Redirect(PlainRedirect),
     /// Its head was enough.
     Answered(ResponseFuture),
     Api,
@@ -329,7 +329,7 @@ impl Service {
     fn visited(&self, response: VisitResponse, visit: &Visit<'_>) -> ResponseFuture {
         match response {
             VisitResponse::Plain(redirect) => now(redirect.respond(&mut HeaderMap::new())),
-            VisitResponse::Now(response) if response.extensions().get::<Missed>().is_none() => {
+            VisitResponse::Now(response) if response.extensions().get::<LinkNotFound>().is_none() => {
                 now(response.map(Content::Whole))
             }
             VisitResponse::Now(response) => now(self.limited(response, visit.address()).map(Content::Whole)),
@@ -343,7 +343,7 @@ impl Service {
 
     /// The answer, unless it is the miss too many of this address.
     fn limited(&self, response: Response<Full<Bytes>>, peer: IpAddr) -> Response<Full<Bytes>> {
-        let missed = response.extensions().get::<Missed>().is_some();
+        let missed = response.extensions().get::<LinkNotFound>().is_some();
         let wait = missed.then(|| self.0.misses.miss(peer, Instant::now())).flatten();
         wait.map_or(response, pages::too_many)
     }

@@ -51,7 +51,7 @@ pub(super) struct Attempts {
 
 /// A link under its present password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Target {
+pub(super) struct GuessTarget {
     link: Id,
     /// A name of the stored hash, which differs for each that was ever made.
     hash: u64,
@@ -59,9 +59,9 @@ pub(super) struct Target {
 
 #[derive(Debug, Default)]
 struct Windows {
-    short_by_address: HashMap<(Target, IpAddr), Window, RandomState>,
-    long_by_address: HashMap<(Target, IpAddr), Window, RandomState>,
-    by_link: HashMap<Target, Window, RandomState>,
+    short_by_address: HashMap<(GuessTarget, IpAddr), Window, RandomState>,
+    long_by_address: HashMap<(GuessTarget, IpAddr), Window, RandomState>,
+    by_link: HashMap<GuessTarget, Window, RandomState>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,12 +78,12 @@ impl Window {
 
 impl Attempts {
     /// Returns what attempts at this link are counted for.
-    pub(super) fn target(&self, link: Id, hash: &PasswordHash) -> Target {
-        Target { link, hash: self.names.hash_one(hash.as_str()) }
+    pub(super) fn target(&self, link: Id, hash: &PasswordHash) -> GuessTarget {
+        GuessTarget { link, hash: self.names.hash_one(hash.as_str()) }
     }
 
     /// Takes an attempt, or says how long there is none.
-    pub(super) fn begin(&self, target: Target, peer: IpAddr, now: Instant) -> Result<(), Locked> {
+    pub(super) fn begin(&self, target: GuessTarget, peer: IpAddr, now: Instant) -> Result<(), Locked> {
         let mut windows = self.windows.lock();
         let address = (target, customer(peer));
         if let Some(window) = windows.by_link.get(&target) {
@@ -102,7 +102,7 @@ impl Attempts {
     }
 
     /// The attempt was right, or was not made after all: it does not count.
-    pub(super) fn take_back(&self, target: Target, peer: IpAddr) {
+    pub(super) fn take_back(&self, target: GuessTarget, peer: IpAddr) {
         let mut windows = self.windows.lock();
         let Windows { short_by_address, long_by_address, by_link } = &mut *windows;
         let address = (target, customer(peer));
@@ -114,12 +114,12 @@ impl Attempts {
     }
 
     /// Returns for how long a link is locked for all addresses, if it is.
-    pub(super) fn locked(&self, target: Target, now: Instant) -> Option<Locked> {
+    pub(super) fn locked(&self, target: GuessTarget, now: Instant) -> Option<Locked> {
         self.windows.lock().by_link.get(&target)?.room(PER_LINK, now).err()
     }
 
     /// Forgets all attempts at a link.
-    pub(super) fn forget(&self, target: Target) {
+    pub(super) fn forget(&self, target: GuessTarget) {
         let mut windows = self.windows.lock();
         windows.by_link.remove(&target);
         windows.short_by_address.retain(|(of, _), _| *of != target);
@@ -145,10 +145,10 @@ fn add<K: Hash + Eq>(windows: &mut HashMap<K, Window, RandomState>, key: K, time
 mod tests {
     use super::*;
 
-    const LINK: Target = target(1);
+    const LINK: GuessTarget = target(1);
 
-    const fn target(link: u128) -> Target {
-        Target { link: Id::from_bits(link), hash: 0 }
+    const fn target(link: u128) -> GuessTarget {
+        GuessTarget { link: Id::from_bits(link), hash: 0 }
     }
 
     fn address(text: &str) -> IpAddr {

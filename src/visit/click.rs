@@ -1,8 +1,8 @@
-//! The click funnel: every counted click passes [`Visitor::click`], and nothing else counts. Webhooks are
-//! called there, and statistics will be.
+//! The click funnel: every counted click passes [`Visitor::click`], and nothing else counts clicks. The
+//! funnel queues the webhooks of a click; statistics will be added here.
 //!
-//! A [`Click`] refers to the request. A plain redirect allocates nothing for it, and reads a header only when
-//! a consumer needs it.
+//! A [`Click`] borrows from the request. The click of a plain redirect allocates nothing, and reads a
+//! header only when a consumer needs the header.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,132 +10,140 @@ use std::sync::Arc;
 use hyper::header::{ACCEPT_LANGUAGE, HeaderValue, REFERER};
 
 use super::agents::Agent;
+use super::intent::Intent;
+use super::request::Visit;
 use super::rule::VisitFacts;
-use super::{Visit, Visitor};
+use super::visitor::Visitor;
 use crate::clicks::counter::Counter;
 use crate::clicks::reservations::Take;
 use crate::model::id::ForeignId;
 use crate::model::link::Link;
-use crate::webhooks;
+use crate::webhooks::ClickEvent;
 
 /// A click that is to be counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Click<'a> {
     counter: &'a Arc<Counter>,
     link: Option<&'a Link>,
-    sent: Sent<'a>,
+    source: ClickSource<'a>,
 }
 
-/// Where the facts of a click are.
+/// Where the facts of a click are read from.
 #[derive(Clone, Copy, Debug)]
-enum Sent<'a> {
-    /// In the head of the request.
+enum ClickSource<'a> {
     Head(&'a Visit<'a>, Agent),
-    /// In what was kept of it while the visit waited.
-    Kept(&'a VisitFacts),
+    /// The facts that were copied from the head, since the visit may have waited.
+    Facts(&'a VisitFacts),
 }
 
-/// What became of a click.
+/// The result of [`Visitor::click`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Counted {
-    /// It is counted.
-    Yes,
-    /// The link's limit is reached.
+pub(super) enum ClickOutcome {
+    Counted,
     LimitReached,
-    /// Clicks of this limit must be reserved first.
-    Unreserved { limit: u64 },
+    /// Not counted: clicks of this limit must be reserved first.
+    Unreserved {
+        limit: u64,
+    },
 }
 
 impl<'a> Click<'a> {
-    /// A click that is answered from the head of its request.
+    /// Creates the click of a plain redirect that is answered from the head of its request.
     pub(super) fn of_head(counter: &'a Arc<Counter>, visit: &'a Visit<'a>, agent: Agent) -> Click<'a> {
-        Click { counter, link: None, sent: Sent::Head(visit, agent) }
+        Click { counter, link: None, source: ClickSource::Head(visit, agent) }
     }
 
-    /// A click of a visit that may have waited. `link` is `None` for a plain redirect, whose record is not
-    /// in memory.
+    /// Creates the click of a visit that may have waited. `link` is `None` for a plain redirect, whose
+    /// record is not in memory.
     pub(super) fn of_visit(
         counter: &'a Arc<Counter>,
         link: Option<&'a Link>,
         facts: &'a VisitFacts,
     ) -> Click<'a> {
-        Click { counter, link, sent: Sent::Kept(facts) }
+        Click { counter, link, source: ClickSource::Facts(facts) }
     }
 
-    /// The live counter of its link, which knows the link's id.
+    /// Returns the live counter of the link, which contains the link's id.
     pub fn counter(&self) -> &'a Counter {
         self.counter
     }
 
-    /// What the `User-Agent` says the visitor is.
+    /// Returns the kind of visitor, classified by its `User-Agent`.
     pub fn agent(&self) -> Agent {
-        match self.sent {
-            Sent::Head(_, agent) => agent,
-            Sent::Kept(facts) => facts.agent,
+        match self.source {
+            ClickSource::Head(_, agent) => agent,
+            ClickSource::Facts(facts) => facts.agent,
         }
     }
 
-    /// The `Referer` as sent.
+    /// Returns the `Referer` as sent.
     pub fn referrer(&self) -> Option<&'a HeaderValue> {
-        match self.sent {
-            Sent::Head(visit, _) => visit.headers.get(REFERER),
-            Sent::Kept(facts) => facts.referrer.as_ref(),
+        match self.source {
+            ClickSource::Head(visit, _) => visit.headers.get(REFERER),
+            ClickSource::Facts(facts) => facts.referrer.as_ref(),
         }
     }
 
-    /// The `Accept-Language` as sent.
+    /// Returns the `Accept-Language` as sent.
     pub fn language(&self) -> Option<&'a HeaderValue> {
-        match self.sent {
-            Sent::Head(visit, _) => visit.headers.get(ACCEPT_LANGUAGE),
-            Sent::Kept(facts) => facts.language.as_ref(),
+        match self.source {
+            ClickSource::Head(visit, _) => visit.headers.get(ACCEPT_LANGUAGE),
+            ClickSource::Facts(facts) => facts.language.as_ref(),
         }
     }
 
-    /// The visitor's address.
+    /// Returns the visitor's address.
     pub fn address(&self) -> IpAddr {
-        match self.sent {
-            Sent::Head(visit, _) => visit.address(),
-            Sent::Kept(facts) => facts.address,
+        match self.source {
+            ClickSource::Head(visit, _) => visit.address(),
+            ClickSource::Facts(facts) => facts.address,
         }
     }
 
     fn contact(&self) -> Option<&'a ForeignId> {
-        match self.sent {
-            Sent::Head(..) => None,
-            Sent::Kept(facts) => facts.contact.as_ref(),
+        match self.source {
+            // A contact link always waits: its token is looked up in the table.
+            ClickSource::Head(..) => None,
+            ClickSource::Facts(facts) => facts.contact.as_ref(),
         }
     }
 }
 
 impl Visitor {
-    /// Counts a click, unless the link's limit forbids it. Never waits.
-    pub(super) fn click(&self, click: &Click<'_>) -> Counted {
+    /// Counts a visit to a plain redirect if the visit is a click. Never waits.
+    pub(super) fn click_plain(&self, intent: Intent, count_bots: bool, click: &Click<'_>) {
+        if intent.is_click(click.agent(), count_bots) {
+            self.click(click);
+        }
+    }
+
+    /// Counts a click and queues its webhooks, unless the link's limit forbids the click. Never waits.
+    pub(super) fn click(&self, click: &Click<'_>) -> ClickOutcome {
         let counters = self.links.cache().counters();
         match click.link.and_then(|link| link.options.max_clicks) {
             None => counters.count(click.counter),
             Some(limit) => match counters.reservations().take(click.counter, limit) {
                 Take::Counted => {}
-                Take::LimitReached => return Counted::LimitReached,
-                Take::Unreserved => return Counted::Unreserved { limit },
+                Take::LimitReached => return ClickOutcome::LimitReached,
+                Take::Unreserved => return ClickOutcome::Unreserved { limit },
             },
         }
         if let Some(link) = click.link {
-            self.tell(click, link);
+            self.queue_webhooks(click, link);
         }
-        Counted::Yes
+        ClickOutcome::Counted
     }
 
-    /// Queues the events of a counted click.
-    fn tell(&self, click: &Click<'_>, link: &Link) {
+    fn queue_webhooks(&self, click: &Click<'_>, link: &Link) {
         if link.options.webhook_urls.is_empty() {
             return;
         }
-        self.webhooks.offer(&webhooks::Click {
+        self.webhooks.offer(&ClickEvent {
             link,
             at: self.links.clock().now(),
             referrer: click.referrer().and_then(|value| value.to_str().ok()),
             agent: click.agent().name(),
-            // Countries are not known yet.
+            // Waypost has no database of addresses and countries yet.
             country: None,
             contact: click.contact().map(ForeignId::as_str),
         });
@@ -152,9 +160,8 @@ mod tests {
     use crate::model::network::Networks;
     use crate::visit::intent::Intent;
 
-    /// The facts of a click are the same, whether its visit waited or not.
     #[test]
-    fn a_click_tells_what_its_request_said() {
+    fn a_click_has_the_same_facts_from_a_head_and_from_a_visit_that_waited() {
         let mut headers = HeaderMap::new();
         headers.insert(REFERER, HeaderValue::from_static("https://from.test/"));
         headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("de, en"));

@@ -1,14 +1,16 @@
-//! Contact links: `/links/r/2/TOKEN` is its link under another name, and its clicks name the
-//! contact that got it. A link with a password asks for it under its own address, where the form
-//! is; the contact is forgotten on the way.
+//! Contact links: `/links/r/2/TOKEN` is another address of a link, and its clicks name the contact that
+//! received the link. A link with a password redirects to its own address, where the password form is;
+//! the contact is lost then.
 
 use std::sync::Arc;
 
 use hyper::header::{HeaderValue, USER_AGENT};
 
 use super::intent::Intent;
+use super::request::{Visit, VisitResponse};
 use super::rule::VisitFacts;
-use super::{Unreadable, Visit, VisitResponse, Visitor, pages, redirect, validity};
+use super::visitor::{LookupFailed, Visitor};
+use super::{pages, redirect, validity};
 use crate::cache::entry::Action;
 use crate::core::CONTACT_PATH;
 use crate::model::domain::DomainNumber;
@@ -24,30 +26,31 @@ impl Visitor {
         VisitResponse::Later(Box::pin(async move {
             let domain_of = |number| visitor.links.directory().domain(number).map(Arc::clone);
             let Some(home) = domain_of(DomainNumber::DEFAULT) else { return pages::unavailable() };
-            let said = match visitor.links.contact_link(&token).await {
-                Ok(said) => said,
+            let found = match visitor.links.contact_link(&token).await {
+                Ok(found) => found,
                 Err(error) => {
                     tracing::debug!(%error, "a contact link could not be looked up");
                     return pages::unavailable();
                 }
             };
-            let Some((number, code, id, contact)) = said else {
+            let Some((number, code, id, contact)) = found else {
                 return validity::not_found(&home, &visitor.links);
             };
             let Some(domain) = domain_of(number) else { return validity::not_found(&home, &visitor.links) };
             let entry = match visitor.resolve(&domain, code.as_str()).await {
+                // The code may belong to another link by now. A token is for one link, not for a code.
                 Ok(Some(entry)) if entry.counter.id() == id => entry,
                 Ok(_) => return validity::not_found(&domain, &visitor.links),
-                Err(Unreadable) => return pages::unavailable(),
+                Err(LookupFailed) => return pages::unavailable(),
             };
-            let asks = matches!(&entry.action, Action::Evaluate(conditional) if conditional.link.options.password.is_some());
-            if asks {
+            let has_password = matches!(&entry.action, Action::Evaluate(conditional) if conditional.link.options.password.is_some());
+            if has_password {
                 let path = visitor.links.site().path(&code);
                 let path = HeaderValue::try_from(path).expect("an encoded path is visible ASCII");
                 return redirect::unlocked(path);
             }
             facts.contact = Some(contact);
-            visitor.lead(entry, domain, facts, None).await
+            visitor.follow(entry, domain, facts, None).await
         }))
     }
 }

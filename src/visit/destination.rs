@@ -11,7 +11,7 @@ use hyper::header::HeaderValue;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use super::choice;
-use super::rule::{Brought, Evaluation, Presentation, Rule, Verdict, presentation};
+use super::rule::{Evaluation, Forwarded, Presentation, Rule, Verdict, presentation};
 use crate::model::destination::Destination;
 use crate::model::link::Options;
 
@@ -27,7 +27,7 @@ pub(super) const DESTINATION: Rule = Rule {
     name: "url",
     verdict: |evaluation| {
         Some(match of(evaluation) {
-            Some(location) => Verdict::Leads { location, presentation: presentation(evaluation) },
+            Some(location) => Verdict::Destination { location, presentation: presentation(evaluation) },
             None => Verdict::NotFound,
         })
     },
@@ -47,24 +47,28 @@ pub(super) const DESTINATION: Rule = Rule {
 
 fn of(evaluation: &Evaluation<'_>) -> Option<HeaderValue> {
     let target = choice::target(evaluation).as_ref().ok()?;
-    location(target, &evaluation.conditional.link.options, evaluation.facts.brought())
+    location(target, &evaluation.conditional.link.options, evaluation.facts.forwarded())
 }
 
 /// The `Location` of a click; `None` when the path that follows the code cannot be appended: the
 /// link does not forward it, or it tries to climb.
-pub(crate) fn location(target: &Destination, options: &Options, brought: Brought<'_>) -> Option<HeaderValue> {
-    let text = merged(target.as_str(), options, brought)?;
+pub(crate) fn location(
+    target: &Destination,
+    options: &Options,
+    forwarded: Forwarded<'_>,
+) -> Option<HeaderValue> {
+    let text = merged(target.as_str(), options, forwarded)?;
     Some(HeaderValue::try_from(text).expect("a destination and what was encoded are visible ASCII"))
 }
 
-fn merged(target: &str, options: &Options, brought: Brought<'_>) -> Option<String> {
+fn merged(target: &str, options: &Options, forwarded: Forwarded<'_>) -> Option<String> {
     let (address, fragment) = match target.split_once('#') {
         Some((address, fragment)) => (address, Some(fragment)),
         None => (target, None),
     };
     let (path, query) = address.split_once('?').map_or((address, None), |(path, query)| (path, Some(query)));
-    let mut text = with_path(path, options, brought.rest)?;
-    let visitor = brought.query.filter(|query| options.forward_parameters && !query.is_empty());
+    let mut text = with_path(path, options, forwarded.rest)?;
+    let visitor = forwarded.query.filter(|query| options.forward_parameters && !query.is_empty());
     match visitor {
         Some(visitor) => append_query(&mut text, query.unwrap_or(""), visitor),
         None => {
@@ -145,7 +149,7 @@ mod tests {
 
     fn check(url: &str, rest: &str, query: Option<&str>, want: Option<&str>) {
         let options = options(url);
-        let got = location(&options.target(), &options, Brought { rest, query });
+        let got = location(&options.target(), &options, Forwarded { rest, query });
         let got = got.as_ref().map(|value| value.to_str().expect("visible ASCII"));
         assert_eq!(got, want, "{url} + {rest:?} ? {query:?}");
     }
@@ -211,8 +215,8 @@ mod tests {
             let (target, query) = (options.target(), many("b="));
             let start = std::time::Instant::now();
             for _ in 0..PARAMETERS / each {
-                let brought = Brought { rest: "", query: Some(&query) };
-                let led = location(&target, &options, brought).expect("it leads on");
+                let forwarded = Forwarded { rest: "", query: Some(&query) };
+                let led = location(&target, &options, forwarded).expect("it leads on");
                 assert_eq!(led.len(), url.len() + 1 + query.len());
             }
             start.elapsed()
@@ -265,7 +269,7 @@ mod tests {
             let to = Destination::parse("url", url, LinkType::Url, &extra).expect("an accepted scheme");
             let mut options = Options::new(to.clone(), LinkType::Url);
             options.forward_path = true;
-            let got = location(&to, &options, Brought { rest, query: None });
+            let got = location(&to, &options, Forwarded { rest, query: None });
             assert_eq!(got.as_ref().and_then(|value| value.to_str().ok()), want, "{url} + {rest}");
         }
     }
@@ -274,16 +278,16 @@ mod tests {
     fn nothing_is_forwarded_unasked_and_visitors_win_over_utm() {
         let mut options = options("https://e.test/?a=1");
         options.apply(Edit::UtmSource(Some("mail".into()))).expect("valid");
-        let brought = Brought { rest: "", query: Some("utm_source=x&b=2") };
+        let forwarded = Forwarded { rest: "", query: Some("utm_source=x&b=2") };
         let at = |options: &Options| {
-            location(&options.target(), options, brought)
+            location(&options.target(), options, forwarded)
                 .map(|value| value.to_str().expect("ASCII").to_owned())
         };
         assert_eq!(at(&options).as_deref(), Some("https://e.test/?a=1&utm_source=x&b=2"));
         options.forward_parameters = false;
         assert_eq!(at(&options).as_deref(), Some("https://e.test/?a=1&utm_source=mail"));
         options.forward_path = false;
-        assert_eq!(location(&options.target(), &options, Brought { rest: "more", query: None }), None);
+        assert_eq!(location(&options.target(), &options, Forwarded { rest: "more", query: None }), None);
     }
 
     /// 2,000 cases here, a million in tests/soak/links.
@@ -300,8 +304,8 @@ mod tests {
         ) {
             let stored = Url::parse("https://e.test:8443/base?k=v#f").expect("a valid URL");
             let options = options(stored.as_str());
-            let brought = Brought { rest: &rest, query: query.as_deref() };
-            if let Some(value) = location(&options.target(), &options, brought) {
+            let forwarded = Forwarded { rest: &rest, query: query.as_deref() };
+            if let Some(value) = location(&options.target(), &options, forwarded) {
                 let led = Url::parse(value.to_str().expect("visible ASCII")).expect("a URL");
                 prop_assert_eq!(led.scheme(), stored.scheme());
                 prop_assert_eq!(led.host_str(), stored.host_str());

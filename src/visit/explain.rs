@@ -8,9 +8,10 @@ use hyper::{Method, StatusCode};
 
 use super::attempts::Locked;
 use super::intent::Intent;
+use super::request::Visit;
 use super::rule::{Evaluation, Presentation, Verdict, VisitFacts};
 use super::rules::{RULES, judge};
-use super::{Visit, Visitor};
+use super::visitor::Visitor;
 use crate::cache::entry::Conditional;
 use crate::clock::Timestamp;
 use crate::core::{Context, Error};
@@ -20,7 +21,7 @@ use crate::model::network::Networks;
 
 /// The click that is asked about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Question {
+pub struct ExplainRequest {
     /// Its `User-Agent`.
     pub user_agent: Option<Box<str>>,
     /// The query that the visitor brings along.
@@ -45,12 +46,12 @@ pub struct Explanation {
     /// Until when wrong passwords have locked the link for every address, if they have.
     pub locked_until: Option<Timestamp>,
     /// The rules asked, in order; the last one ended it.
-    pub steps: Vec<Reason>,
+    pub steps: Vec<ExplainedRule>,
 }
 
 /// A rule, and what it said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
+pub struct ExplainedRule {
     /// The option that it is about.
     pub rule: &'static str,
     /// Whether it let the visitor pass.
@@ -61,21 +62,26 @@ pub struct Reason {
 
 impl Visitor {
     /// Explains a click on a link within the caller's sight.
-    pub async fn explain(&self, context: &Context, id: Id, question: Question) -> Result<Explanation, Error> {
+    pub async fn explain(
+        &self,
+        context: &Context,
+        id: Id,
+        request: ExplainRequest,
+    ) -> Result<Explanation, Error> {
         let view = self.links.get(context, id).await?;
         let targets = self.links.targets(&view.link);
         let conditional = Conditional { link: view.link, targets, leads_here: false };
-        let agent = self.shared.agents.of(question.user_agent.as_deref().map(str::as_bytes));
-        let query = question.query.as_deref();
+        let agent = self.state.agents.of(request.user_agent.as_deref().map(str::as_bytes));
+        let query = request.query.as_deref();
         // As people copy it from an address bar.
         let query = query.map(|query| query.strip_prefix('?').unwrap_or(query));
         let headers = HeaderMap::new();
-        // A question names no address.
+        // A request names no address.
         let peer = IpAddr::from(Ipv4Addr::UNSPECIFIED);
         let (method, proxies) = (&Method::GET, &Networks::default());
         let visit = Visit { method, host: "", path: "", query, headers: &headers, peer, proxies };
         let facts = VisitFacts::new(Intent::Follow, agent, "", &visit);
-        let now = question.at.unwrap_or(context.now);
+        let now = request.at.unwrap_or(context.now);
         let evaluation = Evaluation {
             conditional: &conditional,
             facts: &facts,
@@ -85,7 +91,7 @@ impl Visitor {
         };
         let verdict = judge(&evaluation);
         let leads = match &verdict {
-            Verdict::Leads { location, .. } => location.to_str().ok().map(str::to_owned),
+            Verdict::Destination { location, .. } => location.to_str().ok().map(str::to_owned),
             _ => None,
         };
         let loops = match self.redirects_to(&evaluation, &view.domain) {
@@ -103,7 +109,7 @@ impl Visitor {
                 steps: looping(steps(&evaluation)),
             });
         }
-        let (outcome, is_counted) = (outcome(&verdict), leads.is_some() && evaluation.counts());
+        let (outcome, is_counted) = (outcome(&verdict), evaluation.counts(&verdict));
         let response = self.render(verdict, &evaluation, &view.domain);
         let header = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         Ok(Explanation {
@@ -118,7 +124,7 @@ impl Visitor {
     }
 
     fn locked_until(&self, link: &Link, now: Timestamp) -> Option<Timestamp> {
-        let attempts = &self.shared.attempts;
+        let attempts = &self.state.attempts;
         let target = attempts.target(link.id, link.options.password.as_ref()?);
         let Locked(left) = attempts.locked(target, Instant::now())?;
         Some(now.plus_millis(i64::try_from(left.as_millis()).unwrap_or(i64::MAX)))
@@ -129,7 +135,7 @@ impl Visitor {
     pub async fn forget_attempts(&self, context: &Context, id: Id) -> Result<(), Error> {
         let view = self.links.get(context, id).await?;
         if let Some(hash) = &view.link.options.password {
-            let attempts = &self.shared.attempts;
+            let attempts = &self.state.attempts;
             attempts.forget(attempts.target(id, hash));
         }
         Ok(())
@@ -137,7 +143,7 @@ impl Visitor {
 }
 
 /// Returns the steps of a visit that goes round: the rule that would redirect it does not.
-fn looping(mut steps: Vec<Reason>) -> Vec<Reason> {
+fn looping(mut steps: Vec<ExplainedRule>) -> Vec<ExplainedRule> {
     if let Some(last) = steps.last_mut() {
         last.passes = false;
         last.why
@@ -152,20 +158,20 @@ fn outcome(verdict: &Verdict) -> &'static str {
         Verdict::Gone => "gone",
         Verdict::Blocked => "blocked",
         Verdict::Preview => "link preview",
-        Verdict::AskPassword => "password page",
+        Verdict::PasswordRequired => "password page",
         Verdict::Withheld => "withheld",
-        Verdict::Leads { presentation: Presentation::Redirect, .. } => "redirect",
-        Verdict::Leads { presentation: Presentation::Cloaked, .. } => "cloaked page",
-        Verdict::Leads { presentation: Presentation::Pixels, .. } => "pixel page",
+        Verdict::Destination { presentation: Presentation::Redirect, .. } => "redirect",
+        Verdict::Destination { presentation: Presentation::Cloaked, .. } => "cloaked page",
+        Verdict::Destination { presentation: Presentation::Pixels, .. } => "pixel page",
     }
 }
 
-fn steps(evaluation: &Evaluation<'_>) -> Vec<Reason> {
+fn steps(evaluation: &Evaluation<'_>) -> Vec<ExplainedRule> {
     let mut steps = Vec::new();
     for rule in RULES {
         let verdict = (rule.verdict)(evaluation);
-        let passes = matches!(verdict, None | Some(Verdict::Leads { .. }));
-        steps.push(Reason { rule: rule.name, passes, why: (rule.why)(evaluation) });
+        let passes = matches!(verdict, None | Some(Verdict::Destination { .. }));
+        steps.push(ExplainedRule { rule: rule.name, passes, why: (rule.why)(evaluation) });
         if verdict.is_some() {
             break;
         }

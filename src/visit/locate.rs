@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 
-use super::{UnknownHosts, Visit, VisitResponse, Visitor, pages, validity};
+use super::request::{Visit, VisitResponse};
+use super::settings::UnknownHosts;
+use super::visitor::Visitor;
+use super::{pages, validity};
 use crate::core::tenants::directory::Directory;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::short_code::{canonical, first_segment};
@@ -73,7 +76,7 @@ impl Visitor {
         if is_default {
             return directory.domain(DomainNumber::DEFAULT);
         }
-        directory.domain_named(host).or_else(|| match self.shared.settings.unknown_hosts {
+        directory.domain_named(host).or_else(|| match self.state.settings.unknown_hosts {
             UnknownHosts::NotFound => None,
             UnknownHosts::DefaultDomain => {
                 directory.domain(DomainNumber::DEFAULT).filter(|domain| !sends_lost_visitors_to(domain, host))

@@ -8,10 +8,11 @@
 
 use hyper::StatusCode;
 
-use super::destination;
-use super::rule::{Brought, Evaluation, Verdict};
+use super::request::VisitResponse;
+use super::rule::{Evaluation, Forwarded, Verdict};
 use super::rules::judge;
-use super::{Unreadable, VisitResponse, Visitor, pages, redirect, validity};
+use super::visitor::{LookupFailed, Visitor};
+use super::{destination, pages, redirect, validity};
 use crate::cache::entry::Action;
 use crate::core::links::loops::Hop;
 use crate::model::destination::Destination;
@@ -29,14 +30,16 @@ impl Visitor {
     /// Returns where a visit of this link redirects to, if it redirects.
     pub(super) fn redirects_to(&self, evaluation: &Evaluation<'_>, domain: &Domain) -> Option<Destination> {
         match judge(evaluation) {
-            Verdict::Leads { location, .. } => Some(Destination::from_stored(location.to_str().ok()?.into())),
+            Verdict::Destination { location, .. } => {
+                Some(Destination::from_stored(location.to_str().ok()?.into()))
+            }
             Verdict::Gone => {
                 validity::expired_url(&evaluation.conditional.link.options, domain, &self.links).cloned()
             }
             Verdict::NotFound
             | Verdict::Blocked
             | Verdict::Preview
-            | Verdict::AskPassword
+            | Verdict::PasswordRequired
             | Verdict::Withheld => None,
         }
     }
@@ -44,7 +47,7 @@ impl Visitor {
     /// Whether a visitor who is redirected to `to` is redirected within this server until the
     /// browser gives up, as the links are now. Pages on the way do not end a loop: whoever passes
     /// them goes round. Every target of each link on the way is followed.
-    pub(super) async fn leads_in_a_loop(&self, to: Destination) -> Result<bool, Unreadable> {
+    pub(super) async fn leads_in_a_loop(&self, to: Destination) -> Result<bool, LookupFailed> {
         let (mut open, mut looked_up) = (vec![(to, Vec::new())], 0);
         while let Some((to, mut seen)) = open.pop() {
             let Some(hop) = self.links.hop(&to) else { continue };
@@ -60,7 +63,7 @@ impl Visitor {
     }
 
     /// Returns where visits of this place, by the address `at`, may be redirected to now.
-    async fn next(&self, hop: &Hop, at: &Destination) -> Result<Vec<Destination>, Unreadable> {
+    async fn next(&self, hop: &Hop, at: &Destination) -> Result<Vec<Destination>, LookupFailed> {
         let (number, code, rest) = match hop {
             Hop::Root(number) => {
                 let directory = self.links.directory();
@@ -76,7 +79,7 @@ impl Visitor {
                 Ok(None) => return Ok(Vec::new()),
                 Err(error) => {
                     tracing::debug!(%error, "a contact link could not be looked up");
-                    return Err(Unreadable);
+                    return Err(LookupFailed);
                 }
             },
         };
@@ -89,7 +92,7 @@ impl Visitor {
         code: &str,
         rest: &str,
         at: &Destination,
-    ) -> Result<Vec<Destination>, Unreadable> {
+    ) -> Result<Vec<Destination>, LookupFailed> {
         let domain = self.links.directory().domain(number).cloned();
         let Some(domain) = domain else { return Ok(Vec::new()) };
         let Some(entry) = self.resolve(&domain, code).await? else { return Ok(Vec::new()) };
@@ -100,7 +103,7 @@ impl Visitor {
             LinkStatus::Live => {
                 let (address, _) = at.as_str().split_once('#').unwrap_or((at.as_str(), ""));
                 let query = address.split_once('?').map(|(_, query)| query);
-                let location = |target| destination::location(target, options, Brought { rest, query });
+                let location = |target| destination::location(target, options, Forwarded { rest, query });
                 let locations = conditional.targets.destinations().filter_map(location);
                 locations
                     .filter_map(|value| Some(Destination::from_stored(value.to_str().ok()?.into())))
@@ -128,7 +131,7 @@ impl Visitor {
             match visitor.leads_in_a_loop(to.clone()).await {
                 Ok(false) => redirect::elsewhere(&to),
                 Ok(true) => pages::error(StatusCode::LOOP_DETECTED),
-                Err(Unreadable) => pages::unavailable(),
+                Err(LookupFailed) => pages::unavailable(),
             }
         }))
     }

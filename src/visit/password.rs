@@ -19,7 +19,7 @@ use crate::model::link::{Link, PasswordHash};
 pub(super) const PASSWORD: Rule = Rule {
     name: "password",
     verdict: |evaluation| {
-        (is_protected(evaluation) && !evaluation.is_unlocked).then_some(Verdict::AskPassword)
+        (is_protected(evaluation) && !evaluation.is_unlocked).then_some(Verdict::PasswordRequired)
     },
     why: |evaluation| {
         let hash = evaluation.conditional.link.options.password.as_ref();

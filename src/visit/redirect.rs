@@ -28,15 +28,15 @@ const SPARE_MAX: usize = 48;
 
 /// A plain redirect that wants only its head written.
 #[derive(Debug)]
-pub struct Plain {
+pub struct PlainRedirect {
     status: StatusCode,
     location: HeaderValue,
 }
 
-impl Plain {
+impl PlainRedirect {
     /// From its ready parts.
-    pub fn new(status: StatusCode, location: &HeaderValue) -> Plain {
-        Plain { status, location: location.clone() }
+    pub fn new(status: StatusCode, location: &HeaderValue) -> PlainRedirect {
+        PlainRedirect { status, location: location.clone() }
     }
 
     /// The answer. Its head takes the memory of `spare`, the request's headers, which are over: hyper
@@ -116,7 +116,7 @@ mod tests {
             spare.append(LOCATION, HeaderValue::from_static("https://evil.test/"));
             let room = spare.capacity();
             let location = HeaderValue::from_static("https://e.test/");
-            let response: Response<()> = Plain::new(StatusCode::FOUND, &location).respond(&mut spare);
+            let response: Response<()> = PlainRedirect::new(StatusCode::FOUND, &location).respond(&mut spare);
             let got: Vec<_> = response.headers().iter().collect();
             assert_eq!(got, [(&LOCATION, &location), (&CACHE_CONTROL, &NO_STORE)], "{lines}");
             assert_eq!(response.headers().capacity() == room, is_kept, "{lines}: {room}");

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use hyper::header::{ACCEPT_LANGUAGE, COOKIE, HeaderValue, REFERER};
 
-use super::Visit;
 use super::agents::Agent;
 use super::intent::Intent;
+use super::request::Visit;
 use crate::cache::entry::Conditional;
 use crate::clock::Timestamp;
 use crate::model::id::ForeignId;
@@ -56,7 +56,7 @@ impl VisitFacts {
     }
 
     /// The same address, for a visitor who shall ask once more.
-    pub(super) fn same_again(&self) -> HeaderValue {
+    pub(super) fn same_url(&self) -> HeaderValue {
         let rest = if self.rest.is_empty() { "" } else { "/" };
         let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
         // A request's target may hold bytes that no header of ours should.
@@ -64,14 +64,14 @@ impl VisitFacts {
         whole.or_else(|_| HeaderValue::try_from(&self.path)).expect("what names a code holds no control")
     }
 
-    pub(super) fn brought(&self) -> Brought<'_> {
-        Brought { rest: &self.rest, query: self.query.as_deref() }
+    pub(super) fn forwarded(&self) -> Forwarded<'_> {
+        Forwarded { rest: &self.rest, query: self.query.as_deref() }
     }
 }
 
 /// What a visitor brings along.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Brought<'a> {
+pub(crate) struct Forwarded<'a> {
     /// What follows the code in the path, without the slash between; empty for nothing.
     pub(crate) rest: &'a str,
     /// The query as sent.
@@ -91,9 +91,17 @@ pub(super) struct Evaluation<'a> {
 }
 
 impl Evaluation<'_> {
-    /// Whether this visit is a click.
-    pub(super) fn counts(&self) -> bool {
+    /// Returns whether this visit is a click, whatever the rules decide about it.
+    pub(super) fn is_click(&self) -> bool {
         self.facts.intent.is_click(self.facts.agent, self.conditional.link.options.count_bots)
+    }
+
+    /// Returns whether this visit is counted if it gets this verdict.
+    pub(super) fn counts(&self, verdict: &Verdict) -> bool {
+        let Verdict::Destination { presentation, .. } = verdict else { return false };
+        // Behind a password form, a page is fetched by a GET of its own, which is counted then.
+        let is_counted_later = self.facts.intent == Intent::Unlock && *presentation != Presentation::Redirect;
+        self.is_click() && !is_counted_later
     }
 }
 
@@ -109,11 +117,11 @@ pub(super) enum Verdict {
     /// A page for link previews.
     Preview,
     /// The password first.
-    AskPassword,
+    PasswordRequired,
     /// There is a link, and this request does not learn where it leads.
     Withheld,
     /// On to the destination.
-    Leads {
+    Destination {
         /// Where, this time.
         location: HeaderValue,
         /// How.
@@ -240,7 +248,7 @@ pub(super) mod tests {
         assert_eq!((&*facts.path, &*facts.rest, facts.query.as_deref()), ("/a", "x/y", Some("q=1")));
         assert_eq!(facts.cookies, ["a=1", "b=2"]);
         assert_eq!(facts.referrer.as_ref().map(HeaderValue::as_bytes), Some(&b"https://from.test/"[..]));
-        assert_eq!((facts.brought().rest, facts.brought().query), ("x/y", Some("q=1")));
+        assert_eq!((facts.forwarded().rest, facts.forwarded().query), ("x/y", Some("q=1")));
         assert!(facts.contact.is_none() && !facts.is_private);
     }
 
@@ -279,7 +287,7 @@ pub(super) mod tests {
         ];
         for (path, rest, query, want) in rows {
             let facts = facts_of(Intent::Unlock, Agent::Person, (path, rest, query), &HeaderMap::new());
-            assert_eq!(facts.same_again(), want, "{path} {query:?}");
+            assert_eq!(facts.same_url(), want, "{path} {query:?}");
         }
     }
 
@@ -294,7 +302,7 @@ pub(super) mod tests {
                     let is_click = matches!(intent, Intent::Follow | Intent::Unlock);
                     let want = is_click && (agent == Agent::Person || counts_bots);
                     assert_eq!(
-                        evaluation(&conditional, &facts).counts(),
+                        evaluation(&conditional, &facts).is_click(),
                         want,
                         "{intent:?} {agent:?} {counts_bots}"
                     );

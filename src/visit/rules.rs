@@ -43,7 +43,7 @@ mod tests {
         let titled = Edit::Title(Some("a title".into()));
         let rows = [
             (Verdict::Withheld, &person, vec![limited.clone()]),
-            (Verdict::AskPassword, &person, vec![limited.clone(), locked.clone()]),
+            (Verdict::PasswordRequired, &person, vec![limited.clone(), locked.clone()]),
             (Verdict::Preview, &preview, vec![limited.clone(), locked.clone(), titled.clone()]),
             (Verdict::Preview, &preview, vec![locked.clone(), titled.clone(), Edit::BlockBots(true)]),
             (Verdict::Blocked, &bot, vec![limited, locked.clone(), titled.clone(), Edit::BlockBots(true)]),
@@ -67,7 +67,7 @@ mod tests {
         let conditional = conditional(&[locked, Edit::MaxClicks(Some(4))]);
         let person = facts(Intent::Follow, Agent::Person);
         let unlocked = Evaluation { is_unlocked: true, ..evaluation(&conditional, &person) };
-        let Verdict::Leads { location, presentation } = judge(&unlocked) else { panic!("it leads on") };
+        let Verdict::Destination { location, presentation } = judge(&unlocked) else { panic!("it leads on") };
         assert_eq!((location.as_bytes(), presentation), (&b"https://e.test/"[..], Presentation::Redirect));
     }
 }

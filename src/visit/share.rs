@@ -3,12 +3,14 @@
 
 use hyper::StatusCode;
 
-use super::{VisitResponse, Visitor, pages};
+use super::pages;
+use super::request::VisitResponse;
+use super::visitor::Visitor;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::Id;
 
 /// The share that a visit of the root asks for; an unparsable one is as unknown as any.
-pub(super) fn asked(domain: &Domain, query: Option<&str>) -> Option<Option<Id>> {
+pub(super) fn requested_share(domain: &Domain, query: Option<&str>) -> Option<Option<Id>> {
     if domain.number != DomainNumber::DEFAULT {
         return None;
     }
@@ -66,7 +68,7 @@ mod tests {
             (1, Some(known.as_str()), None),
         ];
         for (number, query, want) in rows {
-            assert_eq!(asked(&domain(number), query), want, "{number} {query:?}");
+            assert_eq!(requested_share(&domain(number), query), want, "{number} {query:?}");
         }
     }
 }

@@ -13,9 +13,9 @@ use super::rule::{Evaluation, Rule, Verdict};
 
 pub(super) const UNCOUNTED: Rule = Rule {
     name: "maxClicks, not counted",
-    verdict: |evaluation| (is_limited(evaluation) && !evaluation.counts()).then_some(Verdict::Withheld),
+    verdict: |evaluation| (is_limited(evaluation) && !evaluation.is_click()).then_some(Verdict::Withheld),
     why: |evaluation| {
-        let text = match (is_limited(evaluation), evaluation.counts()) {
+        let text = match (is_limited(evaluation), evaluation.is_click()) {
             (true, false) => "the link has a limit, and what is not counted does not learn where it leads",
             (true, true) => "the link has a limit, and this takes one of its clicks",
             (false, _) => "the link has no limit",

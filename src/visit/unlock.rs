@@ -12,10 +12,11 @@ use hyper::{HeaderMap, Response, StatusCode};
 
 use super::attempts::Locked;
 use super::intent::Intent;
-use super::pages::{self, Ask};
+use super::pages::{self, PasswordPrompt};
+use super::request::{Visit, VisitResponse};
 use super::rule::{Evaluation, Verdict, VisitFacts};
 use super::rules::judge;
-use super::{Unreadable, Visit, VisitResponse, Visitor};
+use super::visitor::{LookupFailed, Visitor};
 use crate::cache::entry::Action;
 use crate::core::Error;
 use crate::model::domain::Domain;
@@ -26,17 +27,17 @@ use crate::model::link::Password;
 pub const FORM_MAX: usize = 4 * 1024;
 
 /// A password on its way to its link.
-struct Attempt {
+struct PasswordAttempt {
     domain: Arc<Domain>,
     code: String,
     facts: VisitFacts,
     /// What is wrong with the request before its body.
-    refusal: Option<Refusal>,
+    rejection: Option<FormRejection>,
 }
 
 /// Why a form is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
+enum FormRejection {
     /// It is another site's.
     Foreign,
     /// It is none.
@@ -55,26 +56,26 @@ impl Visitor {
             return VisitResponse::Now(not_allowed());
         };
         let agent = self.agent(visit.headers.get(USER_AGENT));
-        let attempt = Attempt {
+        let attempt = PasswordAttempt {
             domain: Arc::clone(domain),
             code: code.into_owned(),
             facts: VisitFacts::new(Intent::Unlock, agent, rest, visit),
-            refusal: refusal(visit.headers, visit.host),
+            rejection: rejection(visit.headers, visit.host),
         };
         let visitor = self.clone();
         VisitResponse::Later(Box::pin(async move { visitor.attempt(attempt, form).await }))
     }
 
-    async fn attempt<F>(self, attempt: Attempt, form: F) -> Response<Full<Bytes>>
+    async fn attempt<F>(self, attempt: PasswordAttempt, form: F) -> Response<Full<Bytes>>
     where
         F: Future<Output = Result<Bytes, StatusCode>> + Send,
     {
-        let Attempt { domain, code, facts, refusal } = attempt;
+        let PasswordAttempt { domain, code, facts, rejection } = attempt;
         let address = facts.address;
         let entry = match self.resolve(&domain, &code).await {
             Ok(Some(entry)) => entry,
             Ok(None) => return not_allowed(),
-            Err(Unreadable) => return pages::unavailable(),
+            Err(LookupFailed) => return pages::unavailable(),
         };
         let Action::Evaluate(conditional) = &entry.action else { return not_allowed() };
         let Some(hash) = &conditional.link.options.password else { return not_allowed() };
@@ -83,23 +84,23 @@ impl Visitor {
         let evaluation =
             Evaluation { conditional, facts: &facts, now, clicks: entry.counter.total(), is_unlocked: true };
         match judge(&evaluation) {
-            Verdict::Leads { .. } => {}
+            Verdict::Destination { .. } => {}
             other => return self.render(other, &evaluation, &domain),
         }
-        match refusal {
+        match rejection {
             None => {}
-            Some(Refusal::Foreign) => return pages::foreign_form(),
-            Some(Refusal::NoForm) => return pages::error(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            Some(FormRejection::Foreign) => return pages::foreign_form(),
+            Some(FormRejection::NoForm) => return pages::error(StatusCode::UNSUPPORTED_MEDIA_TYPE),
         }
         let form = match form.await {
             Ok(form) => form,
             Err(status) => return pages::error(status),
         };
-        let Some(password) = password_in(&form) else { return pages::password(Ask::Wrong) };
-        let (attempts, link) = (&self.shared.attempts, &conditional.link);
+        let Some(password) = password_in(&form) else { return pages::password(PasswordPrompt::Wrong) };
+        let (attempts, link) = (&self.state.attempts, &conditional.link);
         let target = attempts.target(link.id, hash);
         if let Err(Locked(left)) = attempts.begin(target, address, Instant::now()) {
-            return pages::password(Ask::Locked { seconds: left.as_secs() + 1 });
+            return pages::password(PasswordPrompt::Locked { seconds: left.as_secs() + 1 });
         }
         match self.links.is_password(link, password).await {
             Ok(false) => {
@@ -107,22 +108,22 @@ impl Visitor {
                     let link = link.id;
                     tracing::warn!(%link, "guesses locked a link's password for up to an hour");
                 }
-                pages::password(Ask::Wrong)
+                pages::password(PasswordPrompt::Wrong)
             }
             Ok(true) => {
                 attempts.take_back(target, address);
                 let hash = hash.clone();
                 // Its form may have been on its way for seconds: the link may be another by now.
-                self.seek(&code, domain, facts, Some(hash)).await
+                self.resolve_and_follow(&code, domain, facts, Some(hash)).await
             }
             Err(Error::Busy) => {
                 attempts.take_back(target, address);
-                pages::password(Ask::Busy)
+                pages::password(PasswordPrompt::Busy)
             }
             // It counts as an attempt, so that each writes one of few lines.
             Err(error) => {
                 tracing::warn!(%error, "a password could not be checked");
-                pages::password(Ask::Busy)
+                pages::password(PasswordPrompt::Busy)
             }
         }
     }
@@ -138,7 +139,7 @@ fn not_allowed() -> Response<Full<Bytes>> {
 /// Forms of other sites are refused: they would guess in their visitors' names, from their
 /// visitors' addresses. Programs send no `Origin`; browsers always do with a POST, and `null` for
 /// what has no site of its own.
-fn refusal(headers: &HeaderMap, host: &str) -> Option<Refusal> {
+fn rejection(headers: &HeaderMap, host: &str) -> Option<FormRejection> {
     let is_ours = |origin: &HeaderValue| {
         let origin = origin.to_str().unwrap_or("");
         let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
@@ -149,12 +150,12 @@ fn refusal(headers: &HeaderMap, host: &str) -> Option<Refusal> {
         name.trim_end_matches('.').eq_ignore_ascii_case(host)
     };
     if !headers.get_all(ORIGIN).iter().all(is_ours) {
-        return Some(Refusal::Foreign);
+        return Some(FormRejection::Foreign);
     }
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
     let kind = kind.split(';').next().unwrap_or("").trim();
     let is_form = kind.eq_ignore_ascii_case("application/x-www-form-urlencoded");
-    (!is_form).then_some(Refusal::NoForm)
+    (!is_form).then_some(FormRejection::NoForm)
 }
 
 /// The password in a form; one that no link can have is as good as none.
@@ -171,7 +172,7 @@ mod tests {
     #[test]
     fn t63_whose_forms_are_read() {
         let form = "application/x-www-form-urlencoded";
-        let forbidden = Some(Refusal::Foreign);
+        let forbidden = Some(FormRejection::Foreign);
         let rows = [
             (None, form, None),
             (Some("https://go.test"), form, None),
@@ -188,13 +189,13 @@ mod tests {
             (Some("https://notgo.test"), form, forbidden),
             (Some("https://go.test:8080:go.test"), form, forbidden),
             (Some("https://go.test https://evil.test"), form, forbidden),
-            (None, "multipart/form-data; boundary=x", Some(Refusal::NoForm)),
-            (None, "application/json", Some(Refusal::NoForm)),
-            (None, "application/x-www-form-urlencodedx", Some(Refusal::NoForm)),
+            (None, "multipart/form-data; boundary=x", Some(FormRejection::NoForm)),
+            (None, "application/json", Some(FormRejection::NoForm)),
+            (None, "application/x-www-form-urlencodedx", Some(FormRejection::NoForm)),
             (None, "Application/X-WWW-Form-URLEncoded", None),
             (None, "application/x-www-form-urlencoded; charset=UTF-8", None),
-            (None, "text/plain", Some(Refusal::NoForm)),
-            (None, "", Some(Refusal::NoForm)),
+            (None, "text/plain", Some(FormRejection::NoForm)),
+            (None, "", Some(FormRejection::NoForm)),
         ];
         for (origin, kind, want) in rows {
             let mut headers = HeaderMap::new();
@@ -202,7 +203,7 @@ mod tests {
             if let Some(origin) = origin {
                 headers.insert(ORIGIN, HeaderValue::from_static(origin));
             }
-            assert_eq!(refusal(&headers, "go.test"), want, "{origin:?} {kind}");
+            assert_eq!(rejection(&headers, "go.test"), want, "{origin:?} {kind}");
         }
     }
 

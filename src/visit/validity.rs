@@ -64,7 +64,7 @@ fn status(evaluation: &Evaluation<'_>) -> LinkStatus {
 /// Marks the answer to a code that leads nowhere, also where the domain sends its visitor
 /// elsewhere: those are counted by whoever knows the address (`crate::http::miss_limit`).
 #[derive(Clone, Copy, Debug)]
-pub struct Missed;
+pub struct LinkNotFound;
 
 /// The answer where there is no link. A fallback that leads to this server, which took its host's
 /// name after the fallback was set, is not followed: its visitor could be sent there again and again.
@@ -73,7 +73,7 @@ pub(super) fn not_found(domain: &Domain, links: &Links) -> Response<Full<Bytes>>
         Some(url) if !links.is_here(url) => redirect::elsewhere(url),
         _ => pages::error(StatusCode::NOT_FOUND),
     };
-    response.extensions_mut().insert(Missed);
+    response.extensions_mut().insert(LinkNotFound);
     response
 }
 

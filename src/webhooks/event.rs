@@ -20,7 +20,7 @@ const CONTACT_MAX: usize = 256;
 
 /// A counted click.
 #[derive(Clone, Copy, Debug)]
-pub struct Click<'a> {
+pub struct ClickEvent<'a> {
     /// The link that was clicked.
     pub link: &'a Link,
     /// When.
@@ -80,7 +80,7 @@ pub(super) fn name(id: Id) -> String {
 }
 
 /// The event of a click; `None` when the link's domain or workspace is not there.
-pub(super) fn of(links: &Links, click: &Click<'_>) -> Option<Event> {
+pub(super) fn of(links: &Links, click: &ClickEvent<'_>) -> Option<Event> {
     let directory = links.directory();
     let link = click.link;
     let domain = directory.domain(link.domain)?;

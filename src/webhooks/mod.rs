@@ -38,7 +38,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub use self::connect::LOOKUPS_MAX;
-pub use self::event::Click;
+pub use self::event::ClickEvent;
 pub use self::history::{Attempt, RESULTS_PER_LINK};
 pub use self::queue::QUEUE_MAX;
 
@@ -190,7 +190,7 @@ impl Webhooks {
 
     /// Queues the event of a counted click for each of the link's receivers. Never waits: for no
     /// lock that is held longer than an insertion, no disk, no network.
-    pub fn offer(&self, click: &Click<'_>) {
+    pub fn offer(&self, click: &ClickEvent<'_>) {
         let urls = &click.link.options.webhook_urls;
         if urls.is_empty() {
             return;

@@ -181,10 +181,10 @@ async fn here(request: Request<Incoming>, elsewhere: String) -> Response<Full<By
                 if body == "password=open+sesame" {
                     found(&to("/"))
                 } else {
-                    pages::password(pages::Ask::Wrong)
+                    pages::password(pages::PasswordPrompt::Wrong)
                 }
             } else {
-                pages::password(pages::Ask::First)
+                pages::password(pages::PasswordPrompt::First)
             };
             if path == "/strict" {
                 let strict = HeaderValue::from_static("form-action 'self'");

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use waypost::webhooks::Click;
+use waypost::webhooks::ClickEvent;
 
 use crate::support::app::{START, TestApp};
 use crate::support::hooks::{
@@ -34,7 +34,7 @@ fn t90_told_in_full() {
         "webhookUrls": receiver.url("/hook?token=canary-token"),
     }));
     let link = link(&app, "told");
-    app.app().webhooks().offer(&Click {
+    app.app().webhooks().offer(&ClickEvent {
         referrer: Some("https://News.example.com/path?canary-referrer"),
         country: Some("DE"),
         contact: Some("contact_7"),

@@ -10,7 +10,7 @@ use waypost::cache::entry::Action;
 use waypost::core::Resolved;
 use waypost::model::domain::DomainNumber;
 use waypost::model::link::Link;
-use waypost::webhooks::Click;
+use waypost::webhooks::ClickEvent;
 
 use crate::support::app::TestApp;
 use crate::support::http::text;
@@ -43,8 +43,8 @@ pub(crate) fn link(app: &TestApp, code: &str) -> Link {
     }
 }
 
-pub(crate) fn click<'a>(app: &TestApp, link: &'a Link) -> Click<'a> {
-    Click { link, at: app.clock().now(), referrer: None, agent: "person", country: None, contact: None }
+pub(crate) fn click<'a>(app: &TestApp, link: &'a Link) -> ClickEvent<'a> {
+    ClickEvent { link, at: app.clock().now(), referrer: None, agent: "person", country: None, contact: None }
 }
 
 /// Clicks on a link as a visitor does.

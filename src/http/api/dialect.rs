@@ -22,7 +22,7 @@ pub use crate::core::{
     LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, ListRange, Names, Page, Paging, ROWS_MAX, Rendered,
     ShareView, SnapshotView, Sort, WebhookSecretView, WorkspaceView,
 };
-pub use crate::visit::explain::{Explanation, Question, Reason};
+pub use crate::visit::explain::{ExplainRequest, ExplainedRule, Explanation};
 
 pub use super::bad_request::BadRequest;
 pub use crate::webhooks::Attempt;
@@ -185,7 +185,7 @@ pub enum Command {
         names: Names,
     },
     DeleteLink(Id),
-    ExplainLink(Id, Question),
+    ExplainLink(Id, ExplainRequest),
     /// Ends the lock that wrong passwords have put on a link.
     UnlockPassword(Id),
     Deliveries(Id),

@@ -8,37 +8,37 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::bytes::{RegexSet, RegexSetBuilder};
 
-use super::Agent;
+use super::agent::Agent;
 
 /// One pattern a line: class, tab, regular expression. Lines with `#` are comments.
 const PATTERNS: &str = include_str!("crawlers.tsv");
 
-static LIST: LazyLock<List> = LazyLock::new(|| List::compile(PATTERNS));
+static LIST: LazyLock<CrawlerList> = LazyLock::new(|| CrawlerList::compile(PATTERNS));
 
 /// Whose this User-Agent is, looked up in the list.
 pub(super) fn find(user_agent: &[u8]) -> Agent {
     LIST.find(user_agent)
 }
 
-struct List {
+struct CrawlerList {
     /// Texts anywhere, or at the start, of a User-Agent.
     texts: AhoCorasick,
     /// What each text stands for, by its number.
-    of_text: Vec<Text>,
+    of_text: Vec<TextPattern>,
     /// The patterns that need a regular expression: a few dozen.
     regexes: RegexSet,
     /// What each regular expression stands for, by its number.
     of_regex: Vec<Agent>,
 }
 
-struct Text {
+struct TextPattern {
     agent: Agent,
     /// Counts at the User-Agent's first byte only.
     at_start: bool,
 }
 
-impl List {
-    fn compile(patterns: &str) -> List {
+impl CrawlerList {
+    fn compile(patterns: &str) -> CrawlerList {
         let (mut texts, mut of_text) = (Vec::new(), Vec::new());
         let (mut regexes, mut of_regex) = (Vec::new(), Vec::new());
         for (agent, pattern) in rows(patterns) {
@@ -48,7 +48,7 @@ impl List {
             };
             if let Some(text) = plain(rest) {
                 texts.push(text);
-                of_text.push(Text { agent, at_start });
+                of_text.push(TextPattern { agent, at_start });
             } else {
                 regexes.push(pattern);
                 of_regex.push(agent);
@@ -64,7 +64,7 @@ impl List {
             .unicode(false)
             .build()
             .expect("`every_pattern_compiles` keeps the list so");
-        List { texts, of_text, regexes, of_regex }
+        CrawlerList { texts, of_text, regexes, of_regex }
     }
 
     /// A preview's pattern wins over a bot's: a preview is a bot too.
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn every_pattern_compiles() {
         let lines = PATTERNS.lines().filter(|line| !line.starts_with('#')).count();
-        let list = List::compile(PATTERNS);
+        let list = CrawlerList::compile(PATTERNS);
         // No line with a misspelt class was passed over, and most need no regular expression.
         assert_eq!(list.of_text.len() + list.of_regex.len(), lines);
         assert!(lines > 1_400, "{lines} patterns");
@@ -144,8 +144,9 @@ mod tests {
 
     #[test]
     fn anchors_hold_and_previews_win() {
-        let list =
-            List::compile("# a comment\nbot\t^Start\nbot\tend$\nbot\tMiddle\npreview\tCa[rR]d\nbot\tddle");
+        let list = CrawlerList::compile(
+            "# a comment\nbot\t^Start\nbot\tend$\nbot\tMiddle\npreview\tCa[rR]d\nbot\tddle",
+        );
         let rows = [
             ("Start x", Agent::Bot),
             ("x Start", Agent::Person),

@@ -97,14 +97,14 @@ fn hostile_bytes_are_judged() {
 #[test]
 fn a_verdict_is_remembered_in_one_slot() {
     let agents = Agents::new();
-    let filled = || agents.shared.slots.iter().filter(|slot| slot.load(Ordering::Relaxed) != 0).count();
+    let filled = || agents.cache.slots.iter().filter(|slot| slot.load(Ordering::Relaxed) != 0).count();
     assert_eq!(filled(), 0);
     for _ in 0..3 {
         assert_eq!(agents.of(Some(b"Twitterbot/1.0")), Agent::Preview);
         assert_eq!(filled(), 1);
     }
     // What is remembered is answered: a changed verdict bit shows.
-    for slot in &agents.shared.slots {
+    for slot in &agents.cache.slots {
         if slot.load(Ordering::Relaxed) != 0 {
             slot.fetch_or(VERDICT, Ordering::Relaxed);
         }

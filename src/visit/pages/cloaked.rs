@@ -13,8 +13,9 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 
-use super::tags::Tags;
-use super::{place, policy};
+use super::display;
+use super::layout::{page, policy};
+use super::tags::PixelTags;
 use crate::model::link::Options;
 
 #[derive(Template)]
@@ -23,16 +24,16 @@ struct Cloaked<'a> {
     title: Option<&'a str>,
     description: Option<&'a str>,
     location: &'a str,
-    place: String,
+    display_name: String,
     framed: bool,
-    tags: Option<Tags<'a>>,
+    tags: Option<PixelTags<'a>>,
 }
 
 /// Shows `location`, where this click leads, in a frame; only the link to it where no frame can.
 /// With `fires` the link's pixels fire beside it.
 pub fn cloaked(options: &Options, location: &str, fires: bool) -> Response<Full<Bytes>> {
-    let origin = place::origin(location);
-    let pixels = if fires { Tags::of(options, origin.as_deref()) } else { None };
+    let origin = display::origin(location);
+    let pixels = if fires { PixelTags::of(options, origin.as_deref()) } else { None };
     let (tags, allowed) = pixels.unzip();
     let allowed = allowed.unwrap_or_else(|| {
         format!("frame-src {}; form-action 'self'", origin.as_deref().unwrap_or("'none'"))
@@ -41,9 +42,9 @@ pub fn cloaked(options: &Options, location: &str, fires: bool) -> Response<Full<
         title: options.title.as_deref(),
         description: options.description.as_deref(),
         location,
-        place: place::name(location),
+        display_name: display::name(location),
         framed: origin.is_some(),
         tags,
     };
-    super::page(StatusCode::OK, &template, policy(&allowed))
+    page(StatusCode::OK, &template, policy(&allowed))
 }

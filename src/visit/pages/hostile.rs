@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Response, StatusCode};
 use scraper::{ElementRef, Html, Selector};
 use sha2::{Digest, Sha256};
 
-use super::*;
+use super::layout::FOUNDATION;
+use super::{PasswordPrompt, cloaked, error, password, pixels, preview, tags, unavailable};
 use crate::model::destination::{Destination, LinkType};
 use crate::model::link::{Edit, Options};
 
@@ -69,10 +71,13 @@ fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
     let errors = [400, 403, 404, 405, 410, 413, 414, 415, 429, 500, 503];
     let mut pages: Vec<_> = errors.into_iter().map(|code| (status(code), error(status(code)))).collect();
     pages.push((status(503), unavailable()));
-    for (code, ask) in
-        [(200, Ask::First), (403, Ask::Wrong), (429, Ask::Locked { seconds: 90 }), (503, Ask::Busy)]
-    {
-        pages.push((status(code), password(ask)));
+    for (code, prompt) in [
+        (200, PasswordPrompt::First),
+        (403, PasswordPrompt::Wrong),
+        (429, PasswordPrompt::Locked { seconds: 90 }),
+        (503, PasswordPrompt::Busy),
+    ] {
+        pages.push((status(code), password(prompt)));
     }
     pages
 }
@@ -145,7 +150,7 @@ fn shows(name: &str, page: &Html, title: &str, target: &str, case: &str) {
             let refresh = attribute(page, "meta[http-equiv=refresh]", "content");
             assert_eq!(refresh, format!("0;url={target}"), "{case}");
             assert_eq!(attribute(page, "a#go", "href"), target, "{case}");
-            assert_eq!(words("script"), pixels::SCRIPT, "{case}");
+            assert_eq!(words("script"), tags::SCRIPT, "{case}");
         }
     }
 }
@@ -246,7 +251,7 @@ fn t62_policies_word_for_word() {
         }
     };
     assert_eq!(more(error(StatusCode::NOT_FOUND)), "form-action 'self'");
-    assert_eq!(more(password(Ask::First)), "form-action 'self' https: http: mailto: tel: sms:");
+    assert_eq!(more(password(PasswordPrompt::First)), "form-action 'self' https: http: mailto: tel: sms:");
     let frames = [
         ("https://e.test/a;b?c#d", "frame-src https://e.test; form-action 'self'"),
         ("http://e.test:8080/", "frame-src http://e.test:8080; form-action 'self'"),
@@ -361,27 +366,27 @@ fn previews_show_what_is_set() {
 #[test]
 fn a_password_form_is_one_field_that_posts_here() {
     let rows = [
-        (Ask::First, "only with its password", None),
-        (Ask::Wrong, "not the password", None),
-        (Ask::Locked { seconds: 1 }, "again in 1 minute.", Some("1")),
-        (Ask::Locked { seconds: 60 }, "again in 1 minute.", Some("60")),
-        (Ask::Locked { seconds: 61 }, "again in 2 minutes.", Some("61")),
-        (Ask::Busy, "again in a moment", Some("5")),
+        (PasswordPrompt::First, "only with its password", None),
+        (PasswordPrompt::Wrong, "not the password", None),
+        (PasswordPrompt::Locked { seconds: 1 }, "again in 1 minute.", Some("1")),
+        (PasswordPrompt::Locked { seconds: 60 }, "again in 1 minute.", Some("60")),
+        (PasswordPrompt::Locked { seconds: 61 }, "again in 2 minutes.", Some("61")),
+        (PasswordPrompt::Busy, "again in a moment", Some("5")),
     ];
-    for (ask, says, retry) in rows {
-        let response = password(ask);
+    for (prompt, says, retry) in rows {
+        let response = password(prompt);
         let after = response.headers().get("retry-after").map(|value| value.to_str().expect("ASCII"));
-        assert_eq!(after, retry, "{ask:?}");
+        assert_eq!(after, retry, "{prompt:?}");
         let html = text(response);
         let page = parse(&html);
-        assert!(html.contains(says), "{ask:?}: {html}");
+        assert!(html.contains(says), "{prompt:?}: {html}");
         assert_eq!(attribute(&page, "form", "method"), "post");
         assert_eq!(all(&page, "form[action],form[enctype]").len(), 0, "{html}");
         let field = "form input[type=password][name=password][required][autofocus]\
                      [autocomplete=current-password][maxlength='1024']";
         assert_eq!((all(&page, field).len(), all(&page, "input").len()), (1, 1), "{html}");
         assert_eq!(attribute(&page, "label", "for"), attribute(&page, "input", "id"));
-        assert_eq!(all(&page, "input[aria-invalid]").len(), usize::from(ask == Ask::Wrong));
+        assert_eq!(all(&page, "input[aria-invalid]").len(), usize::from(prompt == PasswordPrompt::Wrong));
     }
 }
 

@@ -21,14 +21,14 @@ use http_body_util::Full;
 use hyper::header::{HeaderValue, REFERRER_POLICY, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
-use super::{RETRY_SECONDS, page, policy};
+use super::layout::{RETRY_SECONDS, page, policy};
 
 static POLICY: LazyLock<HeaderValue> =
     LazyLock::new(|| policy("form-action 'self' https: http: mailto: tel: sms:"));
 
 /// Why a visitor is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum PasswordPrompt {
     /// They have just come.
     First,
     /// What they gave is not the password.
@@ -45,19 +45,21 @@ pub enum Ask {
 #[derive(Template)]
 #[template(path = "password.html")]
 struct Form {
-    ask: Ask,
+    prompt: PasswordPrompt,
 }
 
 /// Asks for the password: 200 at first, 403 when it was wrong, 429 and 503 with `Retry-After`
 /// when it was not even looked at.
-pub fn password(ask: Ask) -> Response<Full<Bytes>> {
-    let (status, retry) = match ask {
-        Ask::First => (StatusCode::OK, None),
-        Ask::Wrong => (StatusCode::FORBIDDEN, None),
-        Ask::Locked { seconds } => (StatusCode::TOO_MANY_REQUESTS, Some(HeaderValue::from(seconds))),
-        Ask::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_SECONDS)),
+pub fn password(prompt: PasswordPrompt) -> Response<Full<Bytes>> {
+    let (status, retry) = match prompt {
+        PasswordPrompt::First => (StatusCode::OK, None),
+        PasswordPrompt::Wrong => (StatusCode::FORBIDDEN, None),
+        PasswordPrompt::Locked { seconds } => {
+            (StatusCode::TOO_MANY_REQUESTS, Some(HeaderValue::from(seconds)))
+        }
+        PasswordPrompt::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_SECONDS)),
     };
-    let mut response = page(status, &Form { ask }, POLICY.clone());
+    let mut response = page(status, &Form { prompt }, POLICY.clone());
     let headers = response.headers_mut();
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     if let Some(seconds) = retry {

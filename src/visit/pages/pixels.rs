@@ -14,27 +14,26 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 
-use super::tags::Tags;
-use super::{page, place, policy};
+use super::cloaked::cloaked;
+use super::display;
+use super::layout::{page, policy};
+use super::tags::PixelTags;
 use crate::model::link::Options;
-
-/// Runs on the page; its own text says how.
-pub(super) const SCRIPT: &str = include_str!("pixels.js");
 
 #[derive(Template)]
 #[template(path = "pixels.html")]
 struct Pixels<'a> {
     location: &'a str,
-    place: String,
-    tags: Tags<'a>,
+    display_name: String,
+    tags: PixelTags<'a>,
 }
 
 /// Fires the pixels of the link and moves on to `location`, where this click leads.
 pub fn pixels(options: &Options, location: &str) -> Response<Full<Bytes>> {
-    let Some((tags, allowed)) = Tags::of(options, None) else {
+    let Some((tags, allowed)) = PixelTags::of(options, None) else {
         // Without pixels there is nothing to do but to move on.
-        return super::cloaked(options, location, false);
+        return cloaked(options, location, false);
     };
-    let template = Pixels { location, place: place::name(location), tags };
+    let template = Pixels { location, display_name: display::name(location), tags };
     page(StatusCode::OK, &template, policy(&allowed))
 }

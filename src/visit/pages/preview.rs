@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 
-use super::{POLICY, page};
+use super::layout::{POLICY, page};
 use crate::model::destination::Destination;
 use crate::model::link::Options;
 

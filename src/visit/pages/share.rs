@@ -6,12 +6,12 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 
-use super::{POLICY, page};
+use super::layout::{POLICY, page};
 use crate::core::SharePage;
 
 #[derive(Template)]
 #[template(path = "share.html")]
-struct Share<'a> {
+struct ShareTemplate<'a> {
     name: &'a str,
     links: u64,
     usable: bool,
@@ -21,6 +21,6 @@ struct Share<'a> {
 /// The page of a share whose link is `url`: 200, or 410 once it is used up.
 pub fn share(share: &SharePage, url: &str) -> Response<Full<Bytes>> {
     let status = if share.is_usable { StatusCode::OK } else { StatusCode::GONE };
-    let template = Share { name: &share.name, links: share.links, usable: share.is_usable, url };
+    let template = ShareTemplate { name: &share.name, links: share.links, usable: share.is_usable, url };
     page(status, &template, POLICY.clone())
 }

@@ -9,6 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::model::link::Options;
 
+/// The script that fires the pixels, on the page of its own and beside a frame.
+pub(super) const SCRIPT: &str = include_str!("pixels.js");
+
 /// Random bytes of a nonce: the policy's specification asks for 16 at least; 18 need no padding.
 const NONCE_BYTES: usize = 18;
 
@@ -81,16 +84,16 @@ const FLOODLIGHT: Vendor = Vendor {
 };
 
 /// A link's pixels, as the template's script takes them.
-pub(super) struct Tags<'a> {
+pub(super) struct PixelTags<'a> {
     pub(super) nonce: String,
     pub(super) meta_pixel_id: Option<&'a str>,
     pub(super) google_tag_id: Option<&'a str>,
 }
 
-impl<'a> Tags<'a> {
+impl<'a> PixelTags<'a> {
     /// Those of `options`, with the directives that let them fire on a page that also has a frame
     /// of the origin `frame`; `None` when the link has no pixels.
-    pub(super) fn of(options: &'a Options, frame: Option<&str>) -> Option<(Tags<'a>, String)> {
+    pub(super) fn of(options: &'a Options, frame: Option<&str>) -> Option<(PixelTags<'a>, String)> {
         let vendors = vendors(options);
         if vendors.is_empty() {
             return None;
@@ -99,7 +102,7 @@ impl<'a> Tags<'a> {
         getrandom::fill(&mut bytes).expect("the system's random generator works");
         let nonce = STANDARD.encode(bytes);
         let allowed = allowed(&vendors, &nonce, frame);
-        let tags = Tags {
+        let tags = PixelTags {
             nonce,
             meta_pixel_id: options.meta_pixel_id.as_deref(),
             google_tag_id: options.google_tag_id.as_deref(),

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::clock::{NotATimestamp, Timestamp};
 use crate::http::api::dialect::{
-    BadRequest, Command, Explanation, Question, Reason, RequestParts, ScopedCommand, read,
+    BadRequest, Command, ExplainRequest, ExplainedRule, Explanation, RequestParts, ScopedCommand, read,
 };
 use crate::json::{AsText, Mistyped};
 use crate::model::Invalid;
@@ -16,7 +16,7 @@ pub(super) fn parse(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequ
     let at = |text: &str| {
         text.parse().map_err(|error: NotATimestamp| Mistyped(Invalid::new("at", error.to_string())))
     };
-    let question = Question {
+    let question = ExplainRequest {
         user_agent: text("ua")?,
         query: text("query")?,
         at: request.query.text("at")?.map(at).transpose()?,
@@ -46,7 +46,7 @@ struct StepJson<'a> {
 impl<'a> ExplanationJson<'a> {
     pub(super) fn of(explanation: &'a Explanation) -> ExplanationJson<'a> {
         let step =
-            |reason: &'a Reason| StepJson { rule: reason.rule, passes: reason.passes, why: &reason.why };
+            |reason: &'a ExplainedRule| StepJson { rule: reason.rule, passes: reason.passes, why: &reason.why };
         ExplanationJson {
             at: AsText(explanation.at),
             outcome: explanation.outcome,

@@ -1,0 +1,261 @@
+//! Follows a link: evaluates its rules, counts the click and renders the response.
+//!
+//! A plain redirect is answered inside the cache look-up: one hash, one probe, one atomic add, no
+//! allocation. Every other link goes through the [`rules`](super::rules).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{HeaderValue, SET_COOKIE};
+use hyper::{HeaderMap, Response, StatusCode};
+
+use super::click::{Click, ClickOutcome};
+use super::intent::Intent;
+use super::pages::PasswordPrompt;
+use super::redirect::PlainRedirect;
+use super::request::{Visit, VisitResponse};
+use super::rule::{Evaluation, Presentation, Verdict, VisitFacts};
+use super::rules::judge;
+use super::visitor::{LookupFailed, Visitor};
+use super::{pages, password, redirect, rule, share, uncounted, validity};
+use crate::cache::Lookup;
+use crate::cache::entry::{Action, Conditional, Entry};
+use crate::model::domain::Domain;
+use crate::model::link::PasswordHash;
+
+/// The result of one evaluation of a link.
+enum NextStep {
+    Respond(Response<Full<Bytes>>),
+    /// Clicks of this limit must be reserved before the link can be evaluated again.
+    Reserve(u64),
+}
+
+impl Visitor {
+    /// Answers a GET or HEAD. [`Visitor::unlock`] answers a POST.
+    pub fn respond(&self, visit: &Visit<'_>) -> VisitResponse {
+        let directory = self.links.directory();
+        let (domain, code, rest) = match self.locate(&directory, visit) {
+            Ok(location) => location,
+            Err(not_a_link) => {
+                let root = not_a_link.root();
+                let share = root.and_then(|domain| share::requested_share(domain, visit.query));
+                return share.map_or_else(|| not_a_link.respond(self), |id| self.share(id));
+            }
+        };
+        let (intent, user_agent) = Intent::and_agent(visit.method, visit.headers);
+        let agent = self.agent(user_agent);
+        let found = self.links.cache().get(domain.number, &code, |entry| match &entry.action {
+            Action::Redirect { status, location, count_bots } if rest.is_empty() => {
+                self.click_plain(intent, *count_bots, &Click::of_head(&entry.counter, visit, agent));
+                Ok(PlainRedirect::new(*status, location))
+            }
+            // Boxed, since the result of the look-up is moved: a plain redirect is half as large.
+            Action::Redirect { .. } | Action::Evaluate(_) => Err(Box::new(entry.clone())),
+        });
+        let facts = || VisitFacts::new(intent, agent, rest, visit);
+        match found {
+            Lookup::Hit(Ok(redirect)) => VisitResponse::Plain(redirect),
+            Lookup::Hit(Err(entry)) => self.respond_to(&entry, domain, facts()),
+            Lookup::Absent => VisitResponse::Now(validity::not_found(domain, &self.links)),
+            Lookup::Miss => {
+                let (visitor, domain, code) = (self.clone(), Arc::clone(domain), code.into_owned());
+                let facts = facts();
+                VisitResponse::Later(Box::pin(async move {
+                    visitor.resolve_and_follow(&code, domain, facts, None).await
+                }))
+            }
+        }
+    }
+
+    /// Answers a visit to a link in memory: at once if nothing has to wait.
+    fn respond_to(&self, entry: &Entry, domain: &Arc<Domain>, facts: VisitFacts) -> VisitResponse {
+        let may_loop = matches!(&entry.action, Action::Evaluate(conditional) if conditional.leads_here);
+        if !may_loop && let NextStep::Respond(response) = self.evaluate(entry, domain, &facts, None) {
+            return VisitResponse::Now(response);
+        }
+        let (visitor, entry, domain) = (self.clone(), entry.clone(), Arc::clone(domain));
+        VisitResponse::Later(Box::pin(visitor.follow(entry, domain, facts, None)))
+    }
+
+    /// Loads the present version of a link and follows it.
+    pub(super) async fn resolve_and_follow(
+        self,
+        code: &str,
+        domain: Arc<Domain>,
+        facts: VisitFacts,
+        correct_password: Option<PasswordHash>,
+    ) -> Response<Full<Bytes>> {
+        match self.resolve(&domain, code).await {
+            Ok(Some(entry)) => self.follow(entry, domain, facts, correct_password).await,
+            Ok(None) => validity::not_found(&domain, &self.links),
+            Err(LookupFailed) => pages::unavailable(),
+        }
+    }
+
+    /// Follows a link. `correct_password` is the hash of the link's password if the visit brought the
+    /// right password.
+    pub(super) async fn follow(
+        self,
+        mut entry: Entry,
+        domain: Arc<Domain>,
+        facts: VisitFacts,
+        correct_password: Option<PasswordHash>,
+    ) -> Response<Full<Bytes>> {
+        // Other visits may take all clicks of a reservation before this visit runs again, so that
+        // several reservations may be needed. Each of them moves the link closer to its limit.
+        loop {
+            match self.is_in_a_loop(&entry, &domain, &facts, correct_password.as_ref()).await {
+                Ok(false) => {}
+                Ok(true) => return pages::error(StatusCode::LOOP_DETECTED),
+                Err(LookupFailed) => return pages::unavailable(),
+            }
+            let limit = match self.evaluate(&entry, &domain, &facts, correct_password.as_ref()) {
+                NextStep::Respond(response) => return response,
+                NextStep::Reserve(limit) => limit,
+            };
+            if let Err(error) = self.links.reserve(&entry.counter, limit).await {
+                tracing::debug!(%error, "clicks of a limited link could not be reserved");
+                return pages::unavailable();
+            }
+            // The link may have changed during the reservation: its present options apply.
+            entry = match self.resolve(&domain, entry.code.as_str()).await {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return validity::not_found(&domain, &self.links),
+                Err(LookupFailed) => return pages::unavailable(),
+            };
+        }
+    }
+
+    /// Returns whether this visit would be redirected within this server in a loop.
+    async fn is_in_a_loop(
+        &self,
+        entry: &Entry,
+        domain: &Domain,
+        facts: &VisitFacts,
+        correct_password: Option<&PasswordHash>,
+    ) -> Result<bool, LookupFailed> {
+        let Action::Evaluate(conditional) = &entry.action else { return Ok(false) };
+        // Nearly all links have another host as their destination, and skip the search.
+        if !conditional.leads_here {
+            return Ok(false);
+        }
+        let evaluation = self.evaluation(entry, conditional, facts, correct_password);
+        match self.redirects_to(&evaluation, domain) {
+            Some(to) => self.leads_in_a_loop(to).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Returns the input of the rules for this visit.
+    fn evaluation<'a>(
+        &self,
+        entry: &Entry,
+        conditional: &'a Conditional,
+        facts: &'a VisitFacts,
+        correct_password: Option<&PasswordHash>,
+    ) -> Evaluation<'a> {
+        let now = self.links.clock().now();
+        let link = &conditional.link;
+        let hashes = link.options.password.as_ref().zip(correct_password);
+        // The password may have changed since it was checked: then the check was of another hash.
+        let is_correct = hashes.is_some_and(|(hash, correct)| hash.is(correct));
+        let is_unlocked = is_correct || password::is_open(link, &facts.cookies, now);
+        Evaluation { conditional, facts, now, clicks: entry.counter.total(), is_unlocked }
+    }
+
+    /// Evaluates a link once: applies its rules and counts the click if it is one.
+    fn evaluate(
+        &self,
+        entry: &Entry,
+        domain: &Domain,
+        facts: &VisitFacts,
+        correct_password: Option<&PasswordHash>,
+    ) -> NextStep {
+        let conditional = match &entry.action {
+            Action::Redirect { .. } if !facts.rest.is_empty() => {
+                return NextStep::Respond(validity::not_found(domain, &self.links));
+            }
+            Action::Redirect { status, location, count_bots } => {
+                self.click_plain(facts.intent, *count_bots, &Click::of_visit(&entry.counter, None, facts));
+                return NextStep::Respond(match facts.intent {
+                    // A browser would send the password on to the destination with 307 and 308.
+                    Intent::Unlock => redirect::unlocked(location.clone()),
+                    Intent::Follow | Intent::Probe | Intent::Prefetch => {
+                        PlainRedirect::new(*status, location).respond(&mut HeaderMap::new())
+                    }
+                });
+            }
+            Action::Evaluate(conditional) => conditional,
+        };
+        let link = &conditional.link;
+        let evaluation = self.evaluation(entry, conditional, facts, correct_password);
+        let verdict = judge(&evaluation);
+        if evaluation.counts(&verdict) {
+            match self.click(&Click::of_visit(&entry.counter, Some(link), facts)) {
+                ClickOutcome::Counted => {}
+                ClickOutcome::LimitReached => {
+                    return NextStep::Respond(validity::gone(&link.options, domain, &self.links));
+                }
+                ClickOutcome::Unreserved { limit } => return NextStep::Reserve(limit),
+            }
+        }
+        NextStep::Respond(self.render(verdict, &evaluation, domain))
+    }
+
+    /// Returns the response for a verdict.
+    pub(super) fn render(
+        &self,
+        verdict: Verdict,
+        evaluation: &Evaluation<'_>,
+        domain: &Domain,
+    ) -> Response<Full<Bytes>> {
+        let Evaluation { conditional, facts, now, .. } = *evaluation;
+        let Conditional { link, .. } = conditional;
+        let options = &link.options;
+        match verdict {
+            Verdict::NotFound => validity::not_found(domain, &self.links),
+            Verdict::Gone => validity::gone(options, domain, &self.links),
+            Verdict::Blocked => pages::error(StatusCode::FORBIDDEN),
+            Verdict::Preview => pages::preview(options, &self.links.site().short_url(domain, &link.code)),
+            Verdict::PasswordRequired => pages::password(PasswordPrompt::First),
+            Verdict::Withheld => uncounted::withheld(facts.intent),
+            Verdict::Destination { location, presentation } if facts.intent == Intent::Unlock => {
+                self.unlocked(location, presentation, evaluation, domain)
+            }
+            Verdict::Destination { location, presentation } => {
+                let shown = location.to_str().unwrap_or_default();
+                match presentation {
+                    Presentation::Redirect => redirect::of(options, location, now),
+                    Presentation::Cloaked => pages::cloaked(options, shown, rule::fires_pixels(evaluation)),
+                    Presentation::Pixels => pages::pixels(options, shown),
+                }
+            }
+        }
+    }
+
+    /// Returns the response to the right password: a redirect that the browser follows by GET, and the
+    /// cookie that opens the link from now on.
+    fn unlocked(
+        &self,
+        location: HeaderValue,
+        presentation: Presentation,
+        evaluation: &Evaluation<'_>,
+        domain: &Domain,
+    ) -> Response<Full<Bytes>> {
+        let link = &evaluation.conditional.link;
+        let site = self.links.site();
+        let to = match presentation {
+            Presentation::Redirect => location,
+            // A page is fetched by a GET of its own, so that reloading the page sends no password.
+            Presentation::Cloaked | Presentation::Pixels => evaluation.facts.same_url(),
+        };
+        let mut response = redirect::unlocked(to);
+        if let Some(hash) = &link.options.password {
+            let is_secure = site.base_of(domain).starts_with("https:");
+            let cookie = password::cookie(link.id, hash, &evaluation.facts.path, is_secure, evaluation.now);
+            response.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        response
+    }
+}

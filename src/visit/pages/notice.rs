@@ -1,0 +1,100 @@
+//! Pages that explain why there is no redirect.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use askama::Template;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+
+use super::layout::{POLICY, RETRY_SECONDS, html, respond};
+
+#[derive(Template)]
+#[template(path = "notice.html")]
+struct NoticePage {
+    notice: Notice,
+}
+
+/// All notices, rendered once, so that a request for an unknown code costs no more than a redirect.
+static NOTICES: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
+    let rendered = |notice: &Notice| Bytes::from(html(&NoticePage { notice: *notice }));
+    Notice::ALL.iter().map(rendered).collect()
+});
+
+/// One page. `notice.html` has the text of each.
+#[derive(Clone, Copy)]
+enum Notice {
+    NotFound,
+    Gone,
+    Robot,
+    ForeignForm,
+    BadRequest,
+    Method,
+    TooLarge,
+    MediaType,
+    TooLong,
+    TooMany,
+    Unavailable,
+    Failure,
+    Loop,
+}
+
+impl Notice {
+    /// In declaration order: [`NOTICES`] is indexed by `Notice as usize`.
+    const ALL: [Notice; 13] = [
+        Notice::NotFound,
+        Notice::Gone,
+        Notice::Robot,
+        Notice::ForeignForm,
+        Notice::BadRequest,
+        Notice::Method,
+        Notice::TooLarge,
+        Notice::MediaType,
+        Notice::TooLong,
+        Notice::TooMany,
+        Notice::Unavailable,
+        Notice::Failure,
+        Notice::Loop,
+    ];
+}
+
+/// Returns the page for an error status. The page of 403 is for robots; [`foreign_form`] has a page of its
+/// own.
+pub fn error(status: StatusCode) -> Response<Full<Bytes>> {
+    let notice = match status {
+        StatusCode::NOT_FOUND => Notice::NotFound,
+        StatusCode::GONE => Notice::Gone,
+        StatusCode::FORBIDDEN => Notice::Robot,
+        StatusCode::BAD_REQUEST => Notice::BadRequest,
+        StatusCode::METHOD_NOT_ALLOWED => Notice::Method,
+        StatusCode::PAYLOAD_TOO_LARGE => Notice::TooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Notice::MediaType,
+        StatusCode::URI_TOO_LONG => Notice::TooLong,
+        StatusCode::TOO_MANY_REQUESTS => Notice::TooMany,
+        StatusCode::SERVICE_UNAVAILABLE => Notice::Unavailable,
+        StatusCode::LOOP_DETECTED => Notice::Loop,
+        _ => Notice::Failure,
+    };
+    respond(status, NOTICES[notice as usize].clone(), POLICY.clone())
+}
+
+/// Returns the page for a password that another site's form sent.
+pub fn foreign_form() -> Response<Full<Bytes>> {
+    respond(StatusCode::FORBIDDEN, NOTICES[Notice::ForeignForm as usize].clone(), POLICY.clone())
+}
+
+/// Returns the page for a store that is not ready or too busy, with `Retry-After`.
+pub fn unavailable() -> Response<Full<Bytes>> {
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE);
+    response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+    response
+}
+
+/// Returns the page for an address with too many requests for unknown codes, which may retry after `wait`.
+pub fn too_many(wait: Duration) -> Response<Full<Bytes>> {
+    let mut response = error(StatusCode::TOO_MANY_REQUESTS);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    response
+}

@@ -1,0 +1,50 @@
+//! [`Visit`]: a visitor's request, and [`VisitResponse`]: the response to it.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{HeaderMap, Method, Response};
+
+use super::peer;
+use super::redirect::PlainRedirect;
+use crate::model::network::Networks;
+
+/// A visitor's request. Its target and its Host are already checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'a> {
+    /// GET, HEAD or POST.
+    pub method: &'a Method,
+    /// The requested host: lower case, without port or trailing dot. IP literals as sent.
+    pub host: &'a str,
+    /// The path as sent, with its leading slash.
+    pub path: &'a str,
+    /// The query as sent.
+    pub query: Option<&'a str>,
+    /// All headers.
+    pub headers: &'a HeaderMap,
+    /// The address at the other end of the connection.
+    pub peer: IpAddr,
+    /// The proxies whose `X-Forwarded-For` is trusted.
+    pub proxies: &'a Networks,
+}
+
+impl Visit<'_> {
+    /// Returns the visitor's address: behind trusted proxies, the address that they report. Reads
+    /// headers, so a plain redirect does not call it.
+    pub fn address(&self) -> IpAddr {
+        peer::of(self.peer, self.headers, self.proxies)
+    }
+}
+
+/// The response to a visit.
+pub enum VisitResponse {
+    /// A redirect without options, from memory.
+    Plain(PlainRedirect),
+    /// Any other response that is ready, from memory.
+    Now(Response<Full<Bytes>>),
+    /// A response that waits: for the table, a reservation, or the hash of a password.
+    Later(Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>),
+}

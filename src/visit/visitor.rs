@@ -1,0 +1,69 @@
+//! [`Visitor`]: the handle that answers visits, and its look-up of links. The other files of this part
+//! add its methods, each for one kind of visit.
+
+use std::sync::Arc;
+
+use hyper::header::HeaderValue;
+
+use super::agents::{Agent, Agents};
+use super::attempts::Attempts;
+use super::settings::Settings;
+use crate::cache::Lookup;
+use crate::cache::entry::Entry;
+use crate::core::{Error, Links, Resolved};
+use crate::model::domain::Domain;
+use crate::webhooks::Webhooks;
+
+/// Answers visits. A handle, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    pub(super) links: Links,
+    pub(super) webhooks: Webhooks,
+    pub(super) state: Arc<VisitorState>,
+}
+
+#[derive(Debug)]
+pub(super) struct VisitorState {
+    pub(super) settings: Settings,
+    pub(super) agents: Agents,
+    pub(super) attempts: Attempts,
+}
+
+/// The store cannot be read at the moment, so that it is unknown whether the link exists.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LookupFailed;
+
+impl Visitor {
+    /// Creates a handle that answers visits to `links` and sends their clicks to `webhooks`.
+    pub fn new(links: Links, webhooks: Webhooks, settings: Settings) -> Visitor {
+        let state = VisitorState { settings, agents: Agents::default(), attempts: Attempts::default() };
+        Visitor { links, webhooks, state: Arc::new(state) }
+    }
+
+    /// Returns the kind of visitor that sends this User-Agent.
+    pub(super) fn agent(&self, user_agent: Option<&HeaderValue>) -> Agent {
+        self.state.agents.of(user_agent.map(HeaderValue::as_bytes))
+    }
+
+    /// Returns the link from the cache or from the table, or `None` if it does not exist.
+    pub(super) async fn resolve(&self, domain: &Domain, code: &str) -> Result<Option<Entry>, LookupFailed> {
+        let found = match self.links.cache().get(domain.number, code, Entry::clone) {
+            Lookup::Hit(entry) => return Ok(Some(entry)),
+            Lookup::Absent => return Ok(None),
+            Lookup::Miss => self.links.load(domain.number, code).await,
+        };
+        match found {
+            Ok(Resolved::Found(entry)) => Ok(Some(entry)),
+            Ok(Resolved::Absent) => Ok(None),
+            // The table logs its own failures: a warning for each visit would flood the log.
+            Err(Error::Table(error)) => {
+                tracing::debug!(%error, "the link of a visit cannot be read");
+                Err(LookupFailed)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the link of a visit cannot be read");
+                Err(LookupFailed)
+            }
+        }
+    }
+}
