@@ -45,8 +45,11 @@ struct StepJson<'a> {
 
 impl<'a> ExplanationJson<'a> {
     pub(super) fn of(explanation: &'a Explanation) -> ExplanationJson<'a> {
-        let step =
-            |reason: &'a ExplainedRule| StepJson { rule: reason.rule, passes: reason.passes, why: &reason.why };
+        let step = |reason: &'a ExplainedRule| StepJson {
+            rule: reason.rule,
+            passes: reason.passes,
+            why: &reason.why,
+        };
         ExplanationJson {
             at: AsText(explanation.at),
             outcome: explanation.outcome,
