@@ -1,7 +1,9 @@
-//! Look-ups under keys that all workspaces share, on behalf of one of them: what is another's is
-//! absent, and is found to be so from the first bytes of its record. Reading all of it would tell
-//! by the clock that it is there, the better the longer it is. For a key without a record the one
-//! before it is looked at in its place: fetching no bytes at all would tell as well.
+//! Look-ups under keys that all workspaces share, on behalf of one of them. A record of another workspace is
+//! absent to the caller, and the time of the look-up must not show that it exists:
+//!
+//! 1. The owner is read from the first bytes of the record. The time to read the rest grows with its size.
+//! 2. Without a record under the key, the record before it is read in its place. A look-up that fetches no
+//!    bytes would be faster.
 
 use super::record::{Owned, Owner, Stored, unchecked, workspace_of_link};
 use super::staged::ReadView;
@@ -11,7 +13,7 @@ use crate::model::link::Link;
 use crate::model::workspace::WorkspaceNumber;
 
 impl Table {
-    /// The link that lives there, if `sees` says so of its workspace.
+    /// Returns the link of `code` on `domain` if `sees` accepts its workspace.
     pub fn link_seen(
         &self,
         domain: DomainNumber,
@@ -21,29 +23,31 @@ impl Table {
         let key = keys::link(domain, code);
         self.read(|store| {
             let Some((at, cell)) = store.at_or_before(&key)? else { return Ok(None) };
-            // Bytes that do not tell are damaged, which the whole look says.
             let owner = unchecked(&cell).and_then(workspace_of_link);
             if owner.is_some_and(|owner| !sees(owner)) || *at != *key {
                 return Ok(None);
             }
             let found = ReadView::default().link(store, &key)?;
+            // The first fields were read without their checksum, or could not be read.
             Ok(found.filter(|found| sees(found.record.workspace)))
         })
     }
 
-    /// The record under `key`, if `sees` says so of its owner.
+    /// Returns the record under `key` if `sees` accepts its owner.
     pub fn get_seen<T: Stored + Owned>(
         &self,
         key: &[u8],
-        sees: impl FnOnce(Owner<'_>) -> bool,
+        sees: impl Fn(&Owner) -> bool,
     ) -> Result<Option<Found<T>>, Error> {
         self.read(|store| {
             let Some((at, cell)) = store.at_or_before(key)? else { return Ok(None) };
-            let owner = unchecked(&cell).and_then(T::owner);
-            if owner.is_some_and(|owner| !sees(owner)) || *at != *key {
+            let owner = unchecked(&cell).and_then(T::owner_in);
+            if owner.is_some_and(|owner| !sees(&owner)) || *at != *key {
                 return Ok(None);
             }
-            decoded(store, key, T::decode)
+            let found = decoded(store, key, T::decode)?;
+            // The first fields were read without their checksum, or could not be read.
+            Ok(found.filter(|found| sees(&found.record.owner())))
         })
     }
 }

@@ -282,13 +282,13 @@ impl Shared {
 
 /// Whether something that belongs to this company and workspace is within reach.
 fn sees(context: &Context, company: &ForeignId, workspace: WorkspaceNumber) -> bool {
-    reaches(&context.reach, Owner { company: company.as_str(), workspace })
+    reaches(&context.reach, &Owner { company: company.as_str().into(), workspace })
 }
 
-fn reaches(reach: &Reach, owner: Owner<'_>) -> bool {
+fn reaches(reach: &Reach, owner: &Owner) -> bool {
     match reach {
         Reach::Instance => true,
-        Reach::Company(id) => id.as_str() == owner.company,
+        Reach::Company(id) => *id.as_str() == *owner.company,
         Reach::Workspace(number) => *number == owner.workspace,
     }
 }

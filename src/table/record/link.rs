@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::owner::read_first;
 use super::{Corrupt, Stored, read, unknown, version, write};
 use crate::clock::Timestamp;
 use crate::model::destination::{Destination, LinkType, Utm};
@@ -11,11 +12,36 @@ use crate::model::link::{Link, Options, PasswordHash, RedirectStatus};
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 
-/// Version 1. Domain and code are not in it: they are the record's key.
+/// The versions of a link's record. Each function that reads such records matches all of them, so that a new
+/// version compiles only when every function reads it.
+enum LinkVersion {
+    V1,
+    V2,
+}
+
+impl LinkVersion {
+    /// Splits the version off the bytes of a record.
+    fn split(bytes: &[u8]) -> Result<(LinkVersion, &[u8]), Corrupt> {
+        match version(bytes)? {
+            (1, rest) => Ok((LinkVersion::V1, rest)),
+            (2, rest) => Ok((LinkVersion::V2, rest)),
+            (other, _) => unknown("a link", other),
+        }
+    }
+}
+
+/// The first fields of [`LinkV1`], which [`workspace_of_link`] reads alone.
 #[derive(Serialize, Deserialize)]
-struct LinkV1 {
+struct LinkHeadV1 {
     id: u128,
     workspace: u32,
+}
+
+/// Version 1. The record's key has the domain and the code.
+#[derive(Serialize, Deserialize)]
+struct LinkV1 {
+    /// The first field: `workspace_of_link` reads a prefix of the record.
+    head: LinkHeadV1,
     created_at: i64,
     updated_at: i64,
     created_by: Option<u128>,
@@ -100,8 +126,7 @@ impl LinkV1 {
             notes: notes.clone(),
         };
         LinkV1 {
-            id: link.id.bits(),
-            workspace: link.workspace.0,
+            head: LinkHeadV1 { id: link.id.bits(), workspace: link.workspace.0 },
             created_at: link.created_at.as_millis(),
             updated_at: link.updated_at.as_millis(),
             created_by: link.created_by.map(Id::bits),
@@ -159,8 +184,8 @@ impl LinkV1 {
             notes: extras.notes,
         };
         Ok(Link {
-            id: Id::from_bits(self.id),
-            workspace: WorkspaceNumber(self.workspace),
+            id: Id::from_bits(self.head.id),
+            workspace: WorkspaceNumber(self.head.workspace),
             domain,
             code,
             created_at: Timestamp::from_millis(self.created_at),
@@ -183,10 +208,9 @@ impl LinkAt {
     /// The link of this key.
     pub fn decode(domain: DomainNumber, code: &str, bytes: &[u8]) -> Result<Link, Corrupt> {
         let code = ShortCode::from_stored(code);
-        match version(bytes)? {
-            (1, rest) => read::<LinkV1>(rest)?.into_model(domain, code),
-            (2, rest) => read::<StagedV2>(rest)?.link.into_model(domain, code),
-            (other, _) => unknown("a link", other),
+        match LinkVersion::split(bytes)? {
+            (LinkVersion::V1, rest) => read::<LinkV1>(rest)?.into_model(domain, code),
+            (LinkVersion::V2, rest) => read::<StagedV2<LinkV1>>(rest)?.link.into_model(domain, code),
         }
     }
 }
@@ -194,9 +218,10 @@ impl LinkAt {
 /// Version 2: a link that came with an import, until it is written again. It exists only if that
 /// import is no longer under way.
 #[derive(Serialize, Deserialize)]
-struct StagedV2 {
+struct StagedV2<Link> {
     import: u128,
-    link: LinkV1,
+    /// [`LinkV1`], or [`LinkHeadV1`] of a reader that stops there. The last field, for that reader.
+    link: Link,
 }
 
 /// A link with the import that staged it, if one did.
@@ -215,13 +240,27 @@ impl Staged {
 
     /// The link of this key, with its import.
     pub fn decode(domain: DomainNumber, code: &str, bytes: &[u8]) -> Result<Staged, Corrupt> {
-        if let (2, rest) = version(bytes)? {
-            let staged = read::<StagedV2>(rest)?;
-            let link = staged.link.into_model(domain, ShortCode::from_stored(code))?;
-            return Ok(Staged { link, import: Some(Id::from_bits(staged.import)) });
+        let code = ShortCode::from_stored(code);
+        match LinkVersion::split(bytes)? {
+            (LinkVersion::V1, rest) => {
+                Ok(Staged { link: read::<LinkV1>(rest)?.into_model(domain, code)?, import: None })
+            }
+            (LinkVersion::V2, rest) => {
+                let StagedV2 { import, link } = read::<StagedV2<LinkV1>>(rest)?;
+                Ok(Staged { link: link.into_model(domain, code)?, import: Some(Id::from_bits(import)) })
+            }
         }
-        Ok(Staged { link: LinkAt::decode(domain, code, bytes)?, import: None })
     }
+}
+
+/// Returns the workspace of a link from the first fields of its record, `None` if they are damaged or of an
+/// unknown version. The cost does not depend on the rest of the record.
+pub(in crate::table) fn workspace_of_link(bytes: &[u8]) -> Option<WorkspaceNumber> {
+    let head: LinkHeadV1 = match LinkVersion::split(bytes).ok()? {
+        (LinkVersion::V1, rest) => read_first(rest)?,
+        (LinkVersion::V2, rest) => read_first::<StagedV2<_>>(rest)?.link,
+    };
+    Some(WorkspaceNumber(head.workspace))
 }
 
 /// What is left of a deleted link: the record and its clicks, for the statistics.

@@ -20,10 +20,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::entity::{Applied, CompanyId, Number, TagName};
+pub(in crate::table) use self::link::workspace_of_link;
 pub use self::link::{LinkAt, Staged, Tombstone};
 pub use self::outcome::{OutcomeRecord, StoredBulk, StoredOutcome};
+pub(in crate::table) use self::owner::unchecked;
 pub use self::owner::{Owned, Owner};
-pub(in crate::table) use self::owner::{unchecked, workspace_of_link};
 pub use self::snapshot::{Chunk, FrozenId, FrozenLink, WorkMark};
 pub use self::webhook::{WaitingDeliveries, WaitingDelivery};
 

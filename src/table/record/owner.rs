@@ -1,62 +1,38 @@
-//! Whose a record is, read from its first fields alone, and its checksum left aside: who may not
-//! see a record is refused in a time that does not depend on it.
+//! The owner of a record, read from its first fields alone and without its checksum. The time of a refusal
+//! then does not depend on the record: a reader without access cannot measure it.
 
 use serde::Deserialize;
 
 use super::{CELL_HEADER, CONFIG};
-use crate::model::snapshot::{Import, Snapshot};
 use crate::model::workspace::WorkspaceNumber;
 
-/// Whose a record is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner<'a> {
+/// The owner of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
     /// The company's id.
-    pub company: &'a str,
+    pub company: Box<str>,
     /// The workspace.
     pub workspace: WorkspaceNumber,
 }
 
 /// A record under a key that all workspaces share.
 pub trait Owned {
-    /// Its owner; `None` when these bytes do not tell.
-    fn owner(bytes: &[u8]) -> Option<Owner<'_>>;
+    /// Returns the owner from the first fields of a record, `None` if they are damaged or of an unknown
+    /// version. The cost does not depend on the rest of the record.
+    fn owner_in(bytes: &[u8]) -> Option<Owner>;
+
+    /// Returns the owner of a decoded record.
+    fn owner(&self) -> Owner;
 }
 
-/// What the table keeps under a key, without what stands before the record's bytes.
+/// Returns the bytes of a record in its cell, without a check of the checksum.
 pub(in crate::table) fn unchecked(cell: &[u8]) -> Option<&[u8]> {
     cell.get(CELL_HEADER..)
 }
 
-/// The first fields of a record.
-fn first<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+/// Decodes the first fields of a record. `T` is the type of the record's own first field.
+pub(super) fn read_first<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     bincode::serde::borrow_decode_from_slice(bytes, CONFIG).ok().map(|(fields, _)| fields)
-}
-
-/// The workspace of a link's record; `None` when these bytes do not tell.
-pub(in crate::table) fn workspace_of_link(bytes: &[u8]) -> Option<WorkspaceNumber> {
-    let (version, rest) = bytes.split_first()?;
-    let number = match version {
-        1 => first::<(u128, u32)>(rest)?.1,
-        2 => first::<(u128, u128, u32)>(rest)?.2,
-        _ => return None,
-    };
-    Some(WorkspaceNumber(number))
-}
-
-impl Owned for Snapshot {
-    fn owner(bytes: &[u8]) -> Option<Owner<'_>> {
-        let (1, rest) = bytes.split_first().map(|(version, rest)| (*version, rest))? else { return None };
-        let (_, _, company, workspace) = first::<(&str, u128, &str, u32)>(rest)?;
-        Some(Owner { company, workspace: WorkspaceNumber(workspace) })
-    }
-}
-
-impl Owned for Import {
-    fn owner(bytes: &[u8]) -> Option<Owner<'_>> {
-        let (1, rest) = bytes.split_first().map(|(version, rest)| (*version, rest))? else { return None };
-        let (_, _, _, _, company, workspace) = first::<(u128, u128, &str, u128, &str, u32)>(rest)?;
-        Some(Owner { company, workspace: WorkspaceNumber(workspace) })
-    }
 }
 
 #[cfg(test)]
@@ -68,10 +44,10 @@ mod tests {
     use crate::model::id::{ForeignId, Id};
     use crate::model::link::{Link, Options};
     use crate::model::short_code::ShortCode;
-    use crate::model::snapshot::{ImportStatus, SnapshotKind};
-    use crate::table::record::{LinkAt, Staged, Stored};
+    use crate::model::snapshot::{Import, ImportStatus, Snapshot, SnapshotKind};
+    use crate::table::record::{LinkAt, Staged, Stored, workspace_of_link};
 
-    /// The owner of all of it, and that of its beginning: none of what follows is looked at.
+    /// Checks the owner of a whole record, and of its beginning: the rest is not read.
     #[track_caller]
     fn check<T: PartialEq + std::fmt::Debug>(bytes: &[u8], owner: fn(&[u8]) -> Option<T>, want: &T) {
         assert_eq!(owner(bytes).as_ref(), Some(want));
@@ -82,12 +58,8 @@ mod tests {
         assert_eq!(owner(&[]), None);
     }
 
-    fn shown(owner: Option<Owner<'_>>) -> Option<(String, u32)> {
-        owner.map(|owner| (owner.company.to_owned(), owner.workspace.0))
-    }
-
     #[test]
-    fn the_first_fields_tell_whose_it_is() {
+    fn the_owner_is_read_from_the_first_fields() {
         let id = |text| ForeignId::parse("id", text).expect("an id");
         let to = Destination::parse_web("url", "https://e.test/long/enough").expect("a URL");
         let link = Link {
@@ -115,8 +87,7 @@ mod tests {
             chunks: 2,
             created_at: Timestamp::from_millis(5),
         };
-        let want = ("company".to_owned(), 2);
-        check(&snapshot.encode(), |bytes| shown(Snapshot::owner(bytes)), &want);
+        check(&snapshot.encode(), Snapshot::owner_in, &snapshot.owner());
         let import = Import {
             id: Id::from_bits(9),
             share: Id::from_bits(8),
@@ -132,6 +103,8 @@ mod tests {
             created_at: Timestamp::from_millis(5),
             finished_at: None,
         };
-        check(&import.encode(), |bytes| shown(Import::owner(bytes)), &want);
+        check(&import.encode(), Import::owner_in, &import.owner());
+        let want = Owner { company: "company".into(), workspace: WorkspaceNumber(2) };
+        assert_eq!((snapshot.owner(), import.owner()), (want.clone(), want));
     }
 }

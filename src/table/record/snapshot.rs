@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::owner::{Owned, Owner, read_first};
 use super::{Corrupt, LinkAt, Stored, read, unknown, version, write};
 use crate::clock::Timestamp;
 use crate::model::domain::DomainNumber;
@@ -17,12 +18,35 @@ fn foreign(id: &str) -> Result<ForeignId, Corrupt> {
     ForeignId::parse("id", id).map_err(|error| Corrupt::new(error.to_string()))
 }
 
+/// The versions of a snapshot's and of an import's record. Each function that reads such records matches all
+/// of them, so that a new version compiles only when every function reads it.
+enum SnapshotVersion {
+    V1,
+}
+
+impl SnapshotVersion {
+    /// Splits the version off the bytes of a record.
+    fn split<'a>(kind: &str, bytes: &'a [u8]) -> Result<(SnapshotVersion, &'a [u8]), Corrupt> {
+        match version(bytes)? {
+            (1, rest) => Ok((SnapshotVersion::V1, rest)),
+            (other, _) => unknown(kind, other),
+        }
+    }
+}
+
+/// The first fields of [`SnapshotV1`], which [`Owned::owner_in`] reads alone.
 #[derive(Serialize, Deserialize)]
-struct SnapshotV1 {
+struct SnapshotHeadV1 {
     id: Box<str>,
     frozen: u128,
     company: Box<str>,
     workspace: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SnapshotV1 {
+    /// The first field: `owner_in` reads a prefix of the record.
+    head: SnapshotHeadV1,
     name: Box<str>,
     imported: bool,
     links: u64,
@@ -35,10 +59,12 @@ struct SnapshotV1 {
 impl Stored for Snapshot {
     fn encode(&self) -> Vec<u8> {
         let stored = SnapshotV1 {
-            id: self.id.as_str().into(),
-            frozen: self.frozen.bits(),
-            company: self.company.as_str().into(),
-            workspace: self.workspace.0,
+            head: SnapshotHeadV1 {
+                id: self.id.as_str().into(),
+                frozen: self.frozen.bits(),
+                company: self.company.as_str().into(),
+                workspace: self.workspace.0,
+            },
             name: self.name.clone(),
             imported: self.kind == SnapshotKind::Imported,
             links: self.links,
@@ -51,15 +77,14 @@ impl Stored for Snapshot {
     }
 
     fn decode(bytes: &[u8]) -> Result<Snapshot, Corrupt> {
-        let stored: SnapshotV1 = match version(bytes)? {
-            (1, rest) => read(rest)?,
-            (other, _) => return unknown("a snapshot", other),
+        let stored: SnapshotV1 = match SnapshotVersion::split("a snapshot", bytes)? {
+            (SnapshotVersion::V1, rest) => read(rest)?,
         };
         Ok(Snapshot {
-            id: foreign(&stored.id)?,
-            frozen: Id::from_bits(stored.frozen),
-            company: foreign(&stored.company)?,
-            workspace: WorkspaceNumber(stored.workspace),
+            id: foreign(&stored.head.id)?,
+            frozen: Id::from_bits(stored.head.frozen),
+            company: foreign(&stored.head.company)?,
+            workspace: WorkspaceNumber(stored.head.workspace),
             name: stored.name,
             kind: if stored.imported { SnapshotKind::Imported } else { SnapshotKind::Own },
             links: stored.links,
@@ -68,6 +93,19 @@ impl Stored for Snapshot {
             chunks: stored.chunks,
             created_at: Timestamp::from_millis(stored.created_at),
         })
+    }
+}
+
+impl Owned for Snapshot {
+    fn owner_in(bytes: &[u8]) -> Option<Owner> {
+        let head: SnapshotHeadV1 = match SnapshotVersion::split("a snapshot", bytes).ok()? {
+            (SnapshotVersion::V1, rest) => read_first(rest)?,
+        };
+        Some(Owner { company: head.company, workspace: WorkspaceNumber(head.workspace) })
+    }
+
+    fn owner(&self) -> Owner {
+        Owner { company: self.company.as_str().into(), workspace: self.workspace }
     }
 }
 
@@ -266,14 +304,21 @@ impl StatusV1 {
     }
 }
 
+/// The first fields of [`ImportV1`], which [`Owned::owner_in`] reads alone.
 #[derive(Serialize, Deserialize)]
-struct ImportV1 {
+struct ImportHeadV1 {
     id: u128,
     share: u128,
     snapshot: Box<str>,
     frozen: u128,
     company: Box<str>,
     workspace: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ImportV1 {
+    /// The first field: `owner_in` reads a prefix of the record.
+    head: ImportHeadV1,
     status: StatusV1,
     links: u64,
     made: u64,
@@ -286,12 +331,14 @@ struct ImportV1 {
 impl Stored for Import {
     fn encode(&self) -> Vec<u8> {
         let stored = ImportV1 {
-            id: self.id.bits(),
-            share: self.share.bits(),
-            snapshot: self.snapshot.as_str().into(),
-            frozen: self.frozen.bits(),
-            company: self.company.as_str().into(),
-            workspace: self.workspace.0,
+            head: ImportHeadV1 {
+                id: self.id.bits(),
+                share: self.share.bits(),
+                snapshot: self.snapshot.as_str().into(),
+                frozen: self.frozen.bits(),
+                company: self.company.as_str().into(),
+                workspace: self.workspace.0,
+            },
             status: StatusV1::from_model(&self.status),
             links: self.links,
             made: self.made,
@@ -304,17 +351,17 @@ impl Stored for Import {
     }
 
     fn decode(bytes: &[u8]) -> Result<Import, Corrupt> {
-        let stored: ImportV1 = match version(bytes)? {
-            (1, rest) => read(rest)?,
-            (other, _) => return unknown("an import", other),
+        let stored: ImportV1 = match SnapshotVersion::split("an import", bytes)? {
+            (SnapshotVersion::V1, rest) => read(rest)?,
         };
+        let head = &stored.head;
         Ok(Import {
-            id: Id::from_bits(stored.id),
-            share: Id::from_bits(stored.share),
-            snapshot: foreign(&stored.snapshot)?,
-            frozen: Id::from_bits(stored.frozen),
-            company: foreign(&stored.company)?,
-            workspace: WorkspaceNumber(stored.workspace),
+            id: Id::from_bits(head.id),
+            share: Id::from_bits(head.share),
+            snapshot: foreign(&head.snapshot)?,
+            frozen: Id::from_bits(head.frozen),
+            company: foreign(&head.company)?,
+            workspace: WorkspaceNumber(head.workspace),
             status: stored.status.into_model(),
             links: stored.links,
             made: stored.made,
@@ -323,6 +370,19 @@ impl Stored for Import {
             created_at: Timestamp::from_millis(stored.created_at),
             finished_at: stored.finished_at.map(Timestamp::from_millis),
         })
+    }
+}
+
+impl Owned for Import {
+    fn owner_in(bytes: &[u8]) -> Option<Owner> {
+        let head: ImportHeadV1 = match SnapshotVersion::split("an import", bytes).ok()? {
+            (SnapshotVersion::V1, rest) => read_first(rest)?,
+        };
+        Some(Owner { company: head.company, workspace: WorkspaceNumber(head.workspace) })
+    }
+
+    fn owner(&self) -> Owner {
+        Owner { company: self.company.as_str().into(), workspace: self.workspace }
     }
 }
 
