@@ -1,12 +1,12 @@
-//! [`Code`]: a short code within its entry. Nearly all have few characters, and one of the allocator's
-//! smallest pieces, with the pointer to it, would take three times as much as the 16 bytes here.
+//! [`Code`]: the short code in a cache entry. Nearly all codes are short: in place they take 16 bytes, while the
+//! allocator's smallest block and its pointer would take 48.
 
 use std::fmt;
 
-/// Longest code that is kept in place: what is left of 16 bytes.
+/// Longest code in place: 16 bytes without the length and the tag of the enum.
 const INLINE_MAX: usize = 14;
 
-/// A short code, as its domain keys it.
+/// A short code in the form that its domain compares.
 #[derive(Clone)]
 pub struct Code(Text);
 
@@ -16,13 +16,13 @@ enum Text {
         length: u8,
         bytes: [u8; INLINE_MAX],
     },
-    // Two steps away: the length beside the pointer would take as much again from every other.
-    #[expect(clippy::box_collection, reason = "see above")]
+    // A `Box<str>` has its length beside the pointer, which would add 8 bytes to every `Code`.
+    #[expect(clippy::box_collection, reason = "a Box<str> is larger")]
     Boxed(Box<String>),
 }
 
 impl Code {
-    /// Of this text.
+    /// Creates the code of this text.
     pub fn new(code: &str) -> Code {
         let mut bytes = [0; INLINE_MAX];
         match (u8::try_from(code.len()), bytes.get_mut(..code.len())) {
@@ -34,7 +34,7 @@ impl Code {
         }
     }
 
-    /// Its bytes: UTF-8, in NFC.
+    /// Returns its bytes: UTF-8, in NFC.
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Text::Inline { length, bytes } => &bytes[..usize::from(*length)],
@@ -42,12 +42,12 @@ impl Code {
         }
     }
 
-    /// Its text.
+    /// Returns its text.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(self.as_bytes()).expect("it was made from a text")
+        std::str::from_utf8(self.as_bytes()).expect("it was created from a text")
     }
 
-    /// What it takes of memory beside its entry.
+    /// Returns the bytes that it takes outside its entry.
     pub(super) fn allocated(&self) -> usize {
         match &self.0 {
             Text::Inline { .. } => 0,
@@ -62,7 +62,7 @@ impl fmt::Debug for Code {
     }
 }
 
-/// What the system's allocator takes for so many bytes: 8 of its own, in steps of 16.
+/// Returns the bytes that the system's allocator takes for a block of `bytes`: 8 more, in steps of 16.
 pub(super) fn allocated(bytes: usize) -> usize {
     (bytes + 8).next_multiple_of(16).max(32)
 }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_of_all_lengths_are_what_they_were() {
+    fn codes_of_all_lengths_read_back() {
         assert_eq!(size_of::<Code>(), 16);
         for length in 0..300 {
             let text: String = ('a'..='z').cycle().take(length).collect();
@@ -84,9 +84,9 @@ mod tests {
         assert_eq!(format!("{:?}", Code::new("größe👋")), "\"größe👋\"");
     }
 
-    /// The budget of the cache counts it: 32 bytes for the `String`, and the text behind it.
+    /// The budget of the cache includes it: 32 bytes for the `String`, and its text.
     #[test]
-    fn what_a_long_code_takes_beside_its_entry() {
+    fn a_long_code_counts_its_allocations() {
         let taken = |length: usize| Code::new(&"a".repeat(length)).allocated();
         assert_eq!([14, 15, 24, 25, 200].map(taken), [0, 64, 64, 80, 240]);
     }

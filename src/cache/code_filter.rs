@@ -1,33 +1,33 @@
-//! Which codes may exist: a Bloom filter over all links, so that whoever asks for codes that lead
-//! nowhere costs no read of the table. Until it is filled it says "maybe" to everything.
+//! A Bloom filter over the codes of all links: requests for unknown codes cost no read of the table. Until it is
+//! complete, it accepts every code.
 //!
-//! It is filled from the table while Changes are learnt beside it, in any order: bits are only ever
-//! set. A deleted link's stay, which costs a read of the table and nothing else. 12 bits a link, and
-//! up to twice that after it has grown.
+//! It is filled from the table and from Changes concurrently, in any order, since bits are only set. The bits of
+//! a deleted link stay, and cost one read of the table for each request. It takes 12 bits per link, and up to
+//! twice that after it has grown.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-/// Bits per code: with [`PROBES`] some 0.7 % of unknown codes are taken for known ones.
+/// Bits per code. With [`PROBES`], some 0.7 % of unknown codes are false positives.
 const BITS_PER_CODE: usize = 12;
 
 /// Bits set per code, all in one block.
 const PROBES: u32 = 6;
 
-/// Codes of the first layer at least: 100 KB.
+/// Fewest codes of the first layer: 100 KB.
 const FIRST: usize = 65_536;
 
-/// Most layers, of which each is twice the last: beyond what any log holds.
+/// Most layers. Each has twice the codes of the last, so that no log reaches the end.
 const LAYERS_MAX: usize = 32;
 
-/// What one look reads: a line of the CPU's cache.
+/// The bits that one look-up reads: a line of the CPU's cache.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Block([AtomicU64; 8]);
 
 impl Block {
-    /// Word and bit of each probe, by nine bits each of the hash, mixed: its own high bits say
-    /// which block it is, and would be the same throughout.
+    /// Returns word and bit of each probe, from nine bits each of the mixed hash. The hash is mixed since its
+    /// high bits choose the block, and are equal for all codes of a block.
     fn probes(hash: u64) -> impl Iterator<Item = (usize, u64)> {
         let hash = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 10;
         (0..PROBES).map(move |n| {
@@ -50,7 +50,7 @@ impl Block {
 #[derive(Debug)]
 struct Layer {
     blocks: Box<[Block]>,
-    /// Codes it is made for.
+    /// Codes for which it is sized.
     most: usize,
     learnt: AtomicUsize,
 }
@@ -70,14 +70,14 @@ impl Layer {
 /// All codes, by their hash.
 #[derive(Debug)]
 pub(super) struct CodeFilter {
-    /// Each twice the last; codes are learnt into the last one.
+    /// Each is twice the size of the one before. New codes go into the last one.
     layers: [OnceLock<Layer>; LAYERS_MAX],
     last: AtomicUsize,
     is_whole: AtomicBool,
 }
 
 impl CodeFilter {
-    /// Made for so many codes, and growing beyond.
+    /// Creates a filter sized for `expected` codes. It grows beyond them.
     pub(super) fn new(expected: usize) -> CodeFilter {
         let codes = CodeFilter {
             layers: [const { OnceLock::new() }; LAYERS_MAX],
@@ -88,9 +88,9 @@ impl CodeFilter {
         codes
     }
 
-    /// Whether there may be a link of this hash.
+    /// Returns whether a link of this hash may exist.
     pub(super) fn may_have(&self, hash: u64) -> bool {
-        // Acquire: whoever sees that it is whole sees every bit as well.
+        // Acquire: a thread that sees `is_whole` sees every bit that was set before.
         !self.is_whole.load(Ordering::Acquire) || self.has(hash)
     }
 
@@ -98,29 +98,29 @@ impl CodeFilter {
         self.layers.iter().map_while(OnceLock::get).any(|layer| layer.block(hash).has(hash))
     }
 
-    /// There is a link of this hash.
+    /// Adds the hash of a link.
     pub(super) fn learn(&self, hash: u64) {
         if self.has(hash) {
             return;
         }
-        // Acquire: the layer was made before it became the last.
+        // Acquire: the layer was created before its number was stored.
         let last = self.last.load(Ordering::Acquire);
         let Some(layer) = self.layers[last].get() else { return };
         layer.block(hash).set(hash);
         let learnt = layer.learnt.fetch_add(1, Ordering::Relaxed);
-        // Exactly one of those who learn at once is the one that fills it.
+        // Of concurrent callers exactly one fills the layer, and creates the next.
         if learnt + 1 == layer.most && last + 1 < LAYERS_MAX {
             self.layers[last + 1].get_or_init(|| Layer::new(2 * layer.most));
             self.last.store(last + 1, Ordering::Release);
         }
     }
 
-    /// Every link that was there when it was made, and every one since, was learnt.
+    /// Marks the filter complete: it has every link that existed at its creation, and every one since.
     pub(super) fn complete(&self) {
         self.is_whole.store(true, Ordering::Release);
     }
 
-    /// Bytes it takes.
+    /// Returns its size in bytes.
     pub(super) fn bytes(&self) -> usize {
         let blocks = self.layers.iter().map_while(OnceLock::get).map(|layer| layer.blocks.len());
         blocks.sum::<usize>() * size_of::<Block>()
@@ -137,12 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_learnt_is_ever_denied_and_little_else_is_taken_for_known() {
+    fn learnt_codes_are_accepted_and_few_others() {
         let hash = hashes();
-        // As expected, and grown three times.
+        // Sized as expected, and grown three times.
         for expected in [500_000, 0] {
             let codes = CodeFilter::new(expected);
-            assert!(codes.may_have(hash(0)), "maybe, before it is whole");
+            assert!(codes.may_have(hash(0)), "accepts all before it is complete");
             for n in 0..400_000 {
                 codes.learn(hash(n));
             }
@@ -150,14 +150,13 @@ mod tests {
             assert!((0..400_000).all(|n| codes.may_have(hash(n))));
             let wrong = (1_000_000..1_100_000).filter(|n| codes.may_have(hash(*n))).count();
             assert!(wrong < 1_500, "{wrong} of 100,000 with {expected} expected");
-            // 12 bits a code, and up to twice that where it has grown.
+            // 12 bits a code, and up to twice that after growth.
             let bits = 8 * codes.bytes() / expected.max(400_000);
             assert!((12..=24).contains(&bits), "{bits} bits a code with {expected} expected");
         }
     }
 
-    /// The bits of one code stand in one block, six where they do not coincide, and spread over all
-    /// of it.
+    /// The bits of one code are in one block. There are six unless some coincide, spread over the whole block.
     #[test]
     fn a_code_sets_its_probes_in_all_words_and_bits() {
         let hash = hashes();
@@ -179,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_threads_learn_at_once_is_all_there() {
+    fn codes_learnt_concurrently_are_all_accepted() {
         let hash = hashes();
         let codes = CodeFilter::new(0);
         std::thread::scope(|scope| {

@@ -1,10 +1,9 @@
-//! [`Entry`]: a link as the redirect path wants it. Compiled once when it is loaded: a plain
-//! redirect is a ready `Location` and a status; whatever needs looking at the visitor or the
-//! clock is the other arm.
+//! [`Entry`]: a link compiled for the redirect path when it is loaded. A plain redirect is a ready `Location` and
+//! a status. A link that depends on the visitor or the clock is evaluated for each click.
 //!
-//! Small, since a cache holds as many of them as fit, and they stand one behind the other, not
-//! behind a pointer each. A plain link takes 80 bytes there, the text of its `Location` as many
-//! (60 of them, and who uses it), its counter 64, and two tables some 25 to find both by.
+//! Entries are small and inline, not behind pointers, since the cache has as many as fit its memory. A plain link
+//! takes 80 bytes here, 80 for its `Location` (60 bytes of text and a reference count), 64 for its counter, and
+//! some 25 in the two tables that find entry and counter.
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -21,57 +20,57 @@ use crate::model::destination::{Destination, LinkType};
 use crate::model::domain::DomainNumber;
 use crate::model::link::{Link, Options};
 
-/// A cached link. A clone is the same link to whoever needs it longer than a look-up lasts.
+/// A cached link. A clone lets a task use the link longer than the look-up holds the lock.
 #[derive(Debug)]
 pub struct Entry {
-    /// Where it lives.
+    /// The domain of the link.
     pub domain: DomainNumber,
-    /// Its code there.
+    /// The code of the link on its domain.
     pub code: Code,
-    /// Its live counter, shared with every other entry that this link ever had.
+    /// The live counter, shared with all earlier entries of the link.
     pub counter: Arc<Counter>,
-    /// What a click does.
+    /// The effect of a click.
     pub action: Action,
-    /// Used since the eviction hand last passed.
+    /// Used since the hand of the eviction clock last passed.
     visited: AtomicBool,
 }
 
-/// What a click does.
+/// The effect of a click.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Redirects everybody, at once, for ever.
+    /// Redirects every visitor alike, at any time.
     Redirect {
         /// 301, 302, 307 or 308.
         status: StatusCode,
-        /// The ready header.
+        /// The `Location` header.
         location: HeaderValue,
-        /// Whether bots are counted as well.
+        /// Whether clicks of bots count.
         count_bots: bool,
     },
-    /// Anything else: conditional at the click, by the rules in `visit`.
+    /// Evaluates each click by the rules in `visit`.
     Evaluate(Arc<Conditional>),
 }
 
-/// A link whose clicks are conditional one by one.
+/// A link whose clicks are evaluated one by one.
 #[derive(Debug)]
 pub struct Conditional {
-    /// The record.
+    /// The link.
     pub link: Link,
-    /// Where it may lead. The choosing stage of a visit picks one.
+    /// The possible destinations. The choosing stage of a visit picks one.
     pub targets: Targets,
-    /// Whether one of them may lead to another place of this server, and so into a loop.
+    /// Whether a target may be a URL of this server, so that a visit must check for a loop.
     pub leads_here: bool,
 }
 
-/// A compiled destination, UTM parameters and custom values in place; or why it leads nowhere.
+/// A destination with its UTM parameters and custom values filled in, or the reason why that failed.
 pub type Target = Result<Destination, Unfilled>;
 
-/// All targets of a link, the first of which is its own `url`. Never empty.
+/// All targets of a link, never empty. The first is its own `url`.
 #[derive(Clone, Debug)]
 pub struct Targets(Box<[Target]>);
 
 impl Targets {
-    /// Creates the targets of a link whose `url` becomes `first`.
+    /// Creates the targets of a link whose `url` compiles to `first`.
     pub fn new(first: Target, others: impl IntoIterator<Item = Target>) -> Targets {
         Targets(std::iter::once(first).chain(others).collect())
     }
@@ -81,17 +80,17 @@ impl Targets {
         &self.0[0]
     }
 
-    /// Returns the target at `at`, or the first where there is none.
+    /// Returns the target at index `at`, or the first if there is no such index.
     pub fn at(&self, at: usize) -> &Target {
         self.0.get(at).unwrap_or_else(|| self.first())
     }
 
-    /// Iterates over all destinations, without targets that lead nowhere.
+    /// Returns all destinations, without the targets that failed to compile.
     pub fn destinations(&self) -> impl Iterator<Item = &Destination> {
         self.0.iter().flatten()
     }
 
-    /// Returns the bytes that they take.
+    /// Returns the bytes of their texts, and of all targets but the first.
     fn bytes(&self) -> usize {
         self.0.iter().map(|target| target.as_ref().map_or(64, |to| to.as_str().len())).sum::<usize>()
             + (self.0.len() - 1) * size_of::<Target>()
@@ -122,8 +121,8 @@ impl Entry {
         Entry::new(link, counter, targets.into(), false)
     }
 
-    /// Compiles a link that may lead to another place of this server: its clicks are never plain,
-    /// since each must be checked for a loop.
+    /// Compiles a link with a target that may be a URL of this server. Its clicks are never plain, since each
+    /// must be checked for a loop.
     pub fn compile_leading_here(link: Link, counter: Arc<Counter>, targets: impl Into<Targets>) -> Entry {
         Entry::new(link, counter, targets.into(), true)
     }
@@ -142,8 +141,8 @@ impl Entry {
         Entry { domain, code, counter, action, visited: AtomicBool::new(false) }
     }
 
-    /// Whether it may lead to this host, which was nobody's when it was compiled. True for some that
-    /// only mention the host.
+    /// Returns whether the link may lead to `host`, which was not a host of this server when the link was
+    /// compiled. Also true for some links that only mention the host.
     pub fn mentions(&self, host: &str) -> bool {
         let is_in = |url: &Destination| url.as_str().contains(host);
         match &self.action {
@@ -157,24 +156,24 @@ impl Entry {
         }
     }
 
-    /// Marks it as used. Written only when it is not marked yet: a hot entry's line stays shared
-    /// between cores.
+    /// Marks the entry as used. Writes only if it is not marked, so that the cache line of a hot entry stays
+    /// shared between cores.
     pub fn touch(&self) {
         if !self.visited.load(Ordering::Relaxed) {
             self.visited.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether it was used since the last call.
+    /// Returns whether the entry was used since the last call.
     pub(super) fn take_visited(&self) -> bool {
         self.visited.swap(false, Ordering::Relaxed)
     }
 
-    /// Bytes of memory it takes, with its shares of the tables. The budget is
-    /// kept in bytes, not entries, since a destination may have 60 bytes or 8,000.
+    /// Returns the bytes of memory that the entry takes, with its part of the tables. The budget of the cache is
+    /// in bytes, not entries, since a destination may have 60 bytes or 8,000.
     pub fn weight(&self) -> usize {
-        // 5 bytes in the shard's table and 9 in the registry of counters, which are two thirds full,
-        // half way from one doubling to the next.
+        // 5 bytes in the shard's table and 9 in the registry of counters. The tables are two thirds full: half
+        // way between two doublings.
         const PLACE: usize = size_of::<Entry>() + (5 + 9) * 3 / 2;
         let texts = match &self.action {
             Action::Redirect { location, .. } => allocated(USERS + location.len()),
@@ -184,16 +183,16 @@ impl Entry {
     }
 }
 
-/// What each shared text and `Arc` counts its users in.
+/// Bytes of a reference count, in each shared text and `Arc`.
 const USERS: usize = size_of::<usize>();
 
-/// The `Location` of a redirect.
+/// Returns the `Location` of a redirect.
 fn header(target: &Destination) -> HeaderValue {
     HeaderValue::from_maybe_shared(shared(target.as_str())).expect("a destination is visible ASCII")
 }
 
-/// A text in one allocation with the number of its users. What `Bytes` are otherwise made from keeps
-/// the two apart, 32 bytes more for each. In the allocator's steps up to what nearly all have.
+/// Returns the text as `Bytes` in one allocation with their reference count. `Bytes::copy_from_slice` takes two
+/// allocations, 32 bytes more. Sizes follow the allocator's steps, up to the length of nearly all URLs.
 fn shared(text: &str) -> Bytes {
     match text.len() {
         0..=16 => inline::<16>(text),
@@ -216,8 +215,8 @@ fn inline<const N: usize>(text: &str) -> Bytes {
     bytes
 }
 
-/// Returns whether a click on a link with these options needs no decision at all. Every option is named,
-/// so that a new one does not compile until it is conditional here: a forgotten option would never be applied.
+/// Returns whether every click on a link with these options has the same effect. Every option is named, so that a
+/// new one does not compile until it is judged here: a forgotten option would never be applied.
 fn is_plain(options: &Options) -> bool {
     let Options {
         destination,
@@ -242,9 +241,9 @@ fn is_plain(options: &Options) -> bool {
         count_bots: _,
         // In the target.
         utm: _,
-        // Only of a link that has expired or is used up.
+        // Applies only to a link that has expired or is used up, which is not plain.
         expired_url: _,
-        // Nothing that a click does depends on these.
+        // Without effect on clicks.
         tags: _,
         campaign: _,
         notes: _,
@@ -253,7 +252,7 @@ fn is_plain(options: &Options) -> bool {
     let has_limit = valid_since.is_some() || expires_at.is_some() || max_clicks.is_some();
     let has_page = *cloaked || password.is_some() || meta_pixel_id.is_some() || google_tag_id.is_some();
     let depends_on_visitor = *forward_parameters || *forward_path || *block_bots;
-    // Compiled again when the workspace's values change: the cache finds such links by their record.
+    // Not plain, so that the cache has its record: it is compiled again when the workspace's values change.
     let is_fillable = destination.is_fillable();
     *is_active
         && *link_type == LinkType::Url
@@ -265,11 +264,11 @@ fn is_plain(options: &Options) -> bool {
         && webhook_urls.is_empty()
 }
 
-/// What a password's hash, UTM values, the campaign's id and the allocator's share of each text are charged.
+/// Bytes charged for a password's hash, UTM values, the campaign's id and the allocator's part of each text.
 const ALLOWANCE: usize = 128;
 
-/// Returns the bytes that a link takes beside its entry. Every option is named, so that a new one does
-/// not compile until it is counted here.
+/// Returns the bytes that a link takes outside its entry. Every option is named, so that a new one does not
+/// compile until it is counted here.
 fn link_bytes(conditional: &Conditional) -> usize {
     let Options {
         destination,
@@ -282,7 +281,7 @@ fn link_bytes(conditional: &Conditional) -> usize {
         webhook_urls,
         tags,
         notes,
-        // Rare, and within `ALLOWANCE`.
+        // Rare, and included in `ALLOWANCE`.
         password: _,
         utm: _,
         campaign: _,
@@ -317,12 +316,11 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::model::destination::ExtraSchemes;
     use crate::model::id::Id;
+    use crate::model::link::sample::{self, plain, url};
     use crate::model::link::{Edit, PasswordHash, RedirectStatus};
-    use crate::model::short_code::ShortCode;
-    use crate::model::workspace::WorkspaceNumber;
 
     #[test]
-    fn texts_of_all_lengths_are_what_they_were() {
+    fn texts_of_all_lengths_read_back() {
         for length in 0..300 {
             let text: String = ('!'..='~').cycle().take(length).collect();
             assert_eq!(shared(&text), text.as_bytes(), "{length}");
@@ -330,26 +328,9 @@ mod tests {
     }
 
     fn entry(options: Options) -> Entry {
-        let link = Link {
-            id: Id::from_bits(7),
-            workspace: WorkspaceNumber(0),
-            domain: DomainNumber::DEFAULT,
-            code: ShortCode::parse("a").expect("valid"),
-            created_at: Timestamp::from_millis(0),
-            updated_at: Timestamp::from_millis(0),
-            created_by: None,
-            options,
-        };
+        let link = sample::link(7, "a", options);
         let target = Ok(link.options.target());
         Entry::compile(link, Arc::new(Counter::new(Id::from_bits(7), 0)), target)
-    }
-
-    fn plain() -> Options {
-        Options::new(url("https://e.test/"), LinkType::Url)
-    }
-
-    fn url(text: &str) -> Destination {
-        Destination::parse_web("url", text).expect("valid")
     }
 
     /// Returns a plain link's options after one edit.
@@ -361,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_plain_link_is_a_ready_redirect() {
-        // None of these needs a look at the visitor or the clock.
+        // None of these depends on the visitor or the clock.
         let edits = [
             Edit::Status(RedirectStatus::PermanentRedirect),
             Edit::CountBots(true),
@@ -383,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_look_at_the_visitor_or_the_clock_is_decided_at_the_click() {
+    fn options_that_depend_on_visitor_or_clock_are_evaluated() {
         let now = Timestamp::from_millis(0);
         let text = "https://e.test/{{custom_values.page}}";
         let fillable = Destination::parse_fillable("url", text, LinkType::Url, &ExtraSchemes::default());
@@ -431,7 +412,7 @@ mod tests {
 
     /// A cache of links with long texts stays within its budget.
     #[test]
-    fn a_decided_link_weighs_its_texts() {
+    fn an_evaluated_link_weighs_its_texts() {
         const LONG: usize = 1_000;
         let text = || Some("x".repeat(LONG).into_boxed_str());
         let long = || url(&format!("https://e.test/{}", "x".repeat(LONG)));
@@ -471,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_says_once_that_it_was_used() {
+    fn take_visited_clears_the_mark() {
         let entry = entry(plain());
         assert!(!entry.take_visited());
         entry.touch();
@@ -480,9 +461,9 @@ mod tests {
         assert!(entry.take_visited() && !entry.take_visited());
     }
 
-    /// What the budget of the cache, and the number of links in its documentation, are made of.
+    /// The base of the cache budget, and of the number of links in the documentation.
     #[test]
-    fn what_a_plain_link_takes() {
+    fn a_plain_link_takes_these_bytes() {
         assert_eq!((size_of::<Entry>(), size_of::<Counter>()), (80, 40));
         assert_eq!([24, 25, 40, 41].map(allocated), [32, 48, 48, 64]);
     }

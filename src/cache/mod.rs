@@ -1,8 +1,8 @@
-//! The Cache: compiled links in memory, bounded in bytes, with the live counter of each.
+//! The cache: compiled links in memory, bounded in bytes, with their live counters.
 //!
-//! It may be dropped at any moment and only time is lost: clicks not yet drained are in the
-//! counters, which outlive their entries ([`counters`]). What a loader read is kept only if no
-//! Change touched its shard meanwhile, so an entry never outlives the record it was made from.
+//! 1. Losing an entry loses no clicks: they are in its counter, which outlives the entry.
+//! 2. An entry never outlives its record: a loaded record is cached only if no Change touched its shard since
+//!    the load began ([`Cache::keep`]).
 
 mod code;
 mod code_filter;
@@ -28,8 +28,8 @@ use crate::settings::BadSetting;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Memory for cached links, in bytes. 64 MiB hold about 270,000 plain links; links beyond it
-    /// are read from the table when clicked.
+    /// Memory for cached links, in bytes. 64 MiB are enough for about 270,000 plain links. Other links are read
+    /// from the table when clicked.
     pub max_memory: usize,
 }
 
@@ -40,7 +40,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Every rule about a value that has the right type.
+    /// Fails if a value breaks a rule that its type does not express.
     pub fn check(&self) -> Result<(), BadSetting> {
         if self.max_memory < 1024 * 1024 {
             return Err(BadSetting::new("max_memory", self.max_memory, "must be at least 1048576"));
@@ -49,18 +49,18 @@ impl Settings {
     }
 }
 
-/// Parts under locks of their own. A look-up holds a read lock for some 50 ns; 64 parts make two
-/// cores meet in one rarely even while a third writes.
+/// Number of shards, each with a lock. A look-up holds a read lock for some 50 ns. With 64 shards two cores
+/// rarely contend for one, even while a third writes.
 const SHARDS: usize = 64;
 
-/// What the cache knows of a code.
+/// The result of a look-up.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Lookup<T> {
-    /// It is cached: what the closure made of it.
+    /// The link is cached. Has the result of the closure.
     Hit(T),
-    /// There is no such link.
+    /// No such link exists.
     Absent,
-    /// Not known: ask the table.
+    /// Unknown: the caller must read the table.
     Miss,
 }
 
@@ -76,11 +76,11 @@ struct Shared {
     narrow: ahash::RandomState,
     wide: ahash::RandomState,
     counters: Counters,
-    /// Replaced whole when the table is: then everything may be otherwise.
+    /// Replaced when the table is rebuilt, which may change everything.
     codes: ArcSwap<CodeFilter>,
 }
 
-/// Learns which codes there are: see [`Cache::learn_all`].
+/// Fills the filter of all codes: see [`Cache::learn_all`].
 #[derive(Debug)]
 pub struct CodeFilterBuilder {
     cache: Cache,
@@ -88,23 +88,24 @@ pub struct CodeFilterBuilder {
 }
 
 impl CodeFilterBuilder {
-    /// There is a link of this code.
+    /// Adds the code of a link.
     pub fn learn(&self, domain: DomainNumber, code: &str) {
         self.codes.learn(self.cache.hash(domain, code));
     }
 
-    /// That was all of them. From now on other codes are absent without a look at the table.
+    /// Ends the filling: every code of the table was added. From now on other codes are absent without a read of
+    /// the table.
     pub fn complete(self) {
         self.codes.complete();
     }
 }
 
-/// When a load began: see [`Cache::keep`].
+/// The state of a shard when a load began: see [`Cache::keep`].
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch(u64);
 
 impl Cache {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(settings: &Settings) -> Cache {
         let shared = Shared {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
@@ -117,8 +118,8 @@ impl Cache {
         Cache(Arc::new(shared))
     }
 
-    /// Looks a link up and makes something of it, under the shard's read lock: `on_hit` must not
-    /// block. Costs one hash, one probe, and no allocation.
+    /// Looks a link up and calls `on_hit` under the shard's read lock: it must not block. Costs one hash, one
+    /// probe, and no allocation.
     pub fn get<T>(&self, domain: DomainNumber, code: &str, on_hit: impl FnOnce(&Entry) -> T) -> Lookup<T> {
         let hash = self.hash(domain, code);
         match self.shard(hash).read().find(hash, is(domain, code), || self.wide(hash, domain, code)) {
@@ -131,12 +132,13 @@ impl Cache {
         }
     }
 
-    /// To be called before the table is read for [`Cache::keep`] or [`Cache::keep_absent`].
+    /// Returns the epoch of a load. Call before the table is read for [`Cache::keep`] or [`Cache::keep_absent`].
     pub fn epoch(&self, domain: DomainNumber, code: &str) -> Epoch {
         Epoch(self.shard(self.hash(domain, code)).read().invalidated)
     }
 
-    /// Keeps what was loaded since `epoch`, unless a Change touched the shard meanwhile.
+    /// Caches a link that was loaded since `epoch`, unless a Change touched its shard since. Evicts others if the
+    /// shard is past its budget.
     pub fn keep(&self, epoch: Epoch, entry: Entry) {
         let hash = self.hash_of(&entry);
         let mut gone = Vec::new();
@@ -153,12 +155,13 @@ impl Cache {
                 }
             }
         }
+        // Outside the shard's lock: a release takes the registry's lock.
         for entry in &gone {
             self.0.counters.release(&entry.counter);
         }
     }
 
-    /// Remembers for a while that there is no such link, under the same condition.
+    /// Remembers that no such link exists, unless a Change touched its shard since `epoch`.
     pub fn keep_absent(&self, epoch: Epoch, domain: DomainNumber, code: &str) {
         let hash = self.hash(domain, code);
         let wide = self.wide(hash, domain, code);
@@ -168,21 +171,20 @@ impl Cache {
         }
     }
 
-    /// The table was replaced, and has about `expected` links: forgets which codes there are, to
-    /// be told of all that the table holds from now on. Those that Changes write meanwhile are
-    /// learnt by [`Cache::learn`].
+    /// Starts a new filter of codes for a rebuilt table with about `expected` links. The caller adds all codes of
+    /// the table to the returned builder. Codes that Changes write concurrently are added by [`Cache::learn`].
     pub fn learn_all(&self, expected: usize) -> CodeFilterBuilder {
         let codes = Arc::new(CodeFilter::new(expected));
         self.0.codes.store(Arc::clone(&codes));
         CodeFilterBuilder { cache: self.clone(), codes }
     }
 
-    /// A Change wrote a link of this code. To be called before anybody is told of it.
+    /// Adds the code of a link that a Change wrote. Call before the Change becomes visible.
     pub fn learn(&self, domain: DomainNumber, code: &str) {
         self.0.codes.load().learn(self.hash(domain, code));
     }
 
-    /// A Change wrote or removed the link of this code.
+    /// Removes the entry of a link that a Change wrote or removed, and rejects the loads under way.
     pub fn invalidate(&self, domain: DomainNumber, code: &str) {
         let hash = self.hash(domain, code);
         let wide = self.wide(hash, domain, code);
@@ -194,9 +196,8 @@ impl Cache {
         }
     }
 
-    /// Something that links of `is_it` were compiled from changed: they are
-    /// compiled anew. Walks the whole cache; edits of workspaces and domains are rare, and so
-    /// the hit path need not compare generations.
+    /// Removes every entry for which `is_it` is true, since a record that they were compiled from changed. Walks
+    /// the whole cache: edits of workspaces and domains are rare, and the hit path compares no generations.
     pub fn invalidate_where(&self, is_it: impl Fn(&Entry) -> bool) {
         for shard in &self.0.shards {
             let mut shard = shard.write();
@@ -208,17 +209,17 @@ impl Cache {
         }
     }
 
-    /// The counters of all links, cached or not.
+    /// Returns the counters of all links, cached or not.
     pub fn counters(&self) -> &Counters {
         &self.0.counters
     }
 
-    /// Bytes that it takes to know which codes there are.
+    /// Returns the bytes of the filter of codes.
     pub fn codes_bytes(&self) -> usize {
         self.0.codes.load().bytes()
     }
 
-    /// Links held, and the bytes they take.
+    /// Returns the number of cached links and their bytes.
     pub fn size(&self) -> (usize, usize) {
         self.0
             .shards
@@ -248,7 +249,7 @@ impl Cache {
     }
 
     fn shard(&self, hash: u64) -> &RwLock<Shard> {
-        // The table uses the low bits for buckets and the top seven for tags; take others.
+        // The hash table uses the low bits for buckets and the top seven for tags.
         &self.0.shards[(hash >> 40) as usize % SHARDS]
     }
 }
@@ -262,30 +263,16 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
-    use crate::clock::Timestamp;
     use crate::log::Position;
-    use crate::model::destination::{Destination, LinkType};
+    use crate::model::destination::LinkType;
     use crate::model::id::Id;
-    use crate::model::link::{Link, Options};
-    use crate::model::short_code::ShortCode;
-    use crate::model::workspace::WorkspaceNumber;
+    use crate::model::link::{Link, Options, sample};
 
     const HOME: DomainNumber = DomainNumber::DEFAULT;
 
     fn link(id: u128, code: &str) -> Link {
-        let destination =
-            Destination::parse_web("url", "https://example.com/some/landing/page?of=sixty&bytes=ok")
-                .expect("valid");
-        Link {
-            id: Id::from_bits(id),
-            workspace: WorkspaceNumber(0),
-            domain: HOME,
-            code: ShortCode::parse(code).expect("valid"),
-            created_at: Timestamp::from_millis(0),
-            updated_at: Timestamp::from_millis(0),
-            created_by: None,
-            options: Options::new(destination, LinkType::Url),
-        }
+        let to = sample::url("https://example.com/some/landing/page?of=sixty&bytes=ok");
+        sample::link(id, code, Options::new(to, LinkType::Url))
     }
 
     fn compiled(link: Link, counter: Arc<crate::clicks::counter::Counter>) -> Entry {
@@ -362,9 +349,9 @@ mod tests {
         assert!(links > 2_000, "{links} links");
     }
 
-    /// One that is as large as all that a part of the cache may hold is kept, alone.
+    /// A link of exactly the budget of a shard is kept, alone.
     #[test]
-    fn a_link_larger_than_a_part_of_the_cache_is_not_kept() {
+    fn a_link_larger_than_a_shard_is_not_kept() {
         let of = |padding: usize| {
             let mut link = link(1, "a");
             link.options.notes = Some("x".repeat(padding).into());
@@ -388,7 +375,7 @@ mod tests {
         assert!(text.contains("max_memory") && text.contains("must be at least 1048576"), "{text}");
     }
 
-    /// The metric says what the Bloom filter takes.
+    /// The metric has the bytes of the Bloom filter.
     #[test]
     fn the_filter_of_codes_is_measured() {
         let cache = Cache::new(&Settings::default());
@@ -396,14 +383,13 @@ mod tests {
         assert_eq!(cache.codes_bytes(), 64 * (12 * 1_000_000_usize).div_ceil(512));
     }
 
-    /// What [`Settings::max_memory`] says of itself: with a destination of 60 bytes.
+    /// The figure in the doc of [`Settings::max_memory`], with a destination of 60 bytes.
     #[test]
-    fn the_default_holds_as_many_plain_links_as_it_says() {
+    fn the_default_has_the_documented_capacity() {
         let (id, code) = (1, "0000001");
         let counter = Arc::new(crate::clicks::counter::Counter::new(Id::from_bits(id), 0));
         let mut link = link(id, code);
-        link.options.destination =
-            Destination::parse_web("url", &format!("https://e.test/{:045}", 0)).expect("valid");
+        link.options.destination = sample::url(&format!("https://e.test/{:045}", 0));
         let weight = compiled(link, counter).weight();
         assert_eq!((weight, Settings::default().max_memory / weight / 10_000), (245, 27));
     }
@@ -416,7 +402,7 @@ mod tests {
         cache.invalidate(HOME, "a");
         drop(entry);
         cache.counters().sweep(Position(1), Position(1));
-        // The table still says 5: the reload must not.
+        // The table still has 5: the reload must not return it.
         let again = load(&cache, 1, "a", 5);
         assert_eq!(cache.counters().total(&again.counter), 6);
         let held = cache.counters().drain(false);
@@ -449,14 +435,13 @@ mod tests {
         assert_eq!(cache.counters().tally(&held), [(Id::from_bits(1), 1)]);
         cache.counters().put_back(held);
         cache.counters().count(&entry.counter);
-        assert_eq!(drained(&cache), [(Id::from_bits(1), 2)], "once, though it stands there twice");
+        assert_eq!(drained(&cache), [(Id::from_bits(1), 2)], "once, though it is queued twice");
         entry.counter.retire();
         cache.counters().count(&entry.counter);
         assert_eq!(drained(&cache), []);
     }
 
-    /// Nobody is told that there is no such link before all links were learnt, nor after the table
-    /// was replaced.
+    /// No code is absent before all links were learnt, nor after the table was replaced.
     #[test]
     fn codes_that_were_not_learnt_are_absent() {
         let cache = Cache::new(&Settings::default());
@@ -475,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_workspaces_are_compiled_anew() {
+    fn entries_of_a_workspace_are_invalidated_together() {
         let cache = Cache::new(&Settings::default());
         for n in 0..100 {
             load(&cache, n, &format!("c{n}"), 0);

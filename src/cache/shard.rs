@@ -1,5 +1,5 @@
-//! One part of the cache under one lock: entries, found by hash, evicted by a clock
-//! hand; and the codes known to be absent.
+//! [`Shard`]: one part of the cache under one lock: entries, found by hash and evicted by a clock hand, and
+//! the codes known to be absent.
 
 use std::collections::HashSet;
 
@@ -8,11 +8,11 @@ use hashbrown::HashTable;
 use super::entry::Entry;
 use super::slots::Slots;
 
-/// Codes remembered as absent per shard: at 16 bytes and their share of a table, 2 MB for all
-/// shards, whatever strangers ask for. The oldest is forgotten first.
+/// Most codes remembered as absent per shard: 2 MB for all shards, whatever codes clients request. The oldest is
+/// forgotten first.
 const ABSENT_MAX: usize = 512;
 
-/// What the cache knows about a code.
+/// The state of a code in the shard.
 #[derive(Debug)]
 pub(super) enum Known<'a> {
     Entry(&'a Entry),
@@ -22,17 +22,17 @@ pub(super) enum Known<'a> {
 
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    /// Positions in `entries`.
+    /// Places in `entries`. Each entry has exactly one here.
     index: HashTable<u32>,
     entries: Slots,
     hand: u32,
     pub(super) bytes: usize,
-    /// 128-bit keyed hashes: equal ones do not happen.
+    /// 128-bit keyed hashes, which never collide in practice.
     absent: HashSet<u128, ahash::RandomState>,
     absent_order: Vec<u128>,
     absent_next: usize,
-    /// How often Changes touched this shard. What was read from the table before the last may be
-    /// stale, and is not kept.
+    /// Number of Changes that touched this shard. A record that was read from the table before the last of them
+    /// may be stale, so it is not cached.
     pub(super) invalidated: u64,
 }
 
@@ -51,8 +51,8 @@ impl Shard {
         }
     }
 
-    /// Puts an entry in, in place of one of the same key; returns what left. Here and below `hash_of`
-    /// is the hash of an entry: computed anew where one moves, since to keep it would take 8 bytes.
+    /// Inserts an entry. Returns the entry of the same key that it replaces. Here and below `hash_of` returns the
+    /// hash of an entry: it is computed again for each moved entry, since storing it would take 8 bytes.
     pub(super) fn insert(
         &mut self,
         hash: u64,
@@ -81,8 +81,8 @@ impl Shard {
         Some(self.take(at, hash_of))
     }
 
-    /// Takes the entry out whose place in the index is already gone, and tells the index where the
-    /// last entry, which fills its place, now is.
+    /// Removes the entry at a place that the index no longer has. The last entry moves to this place, and the
+    /// index follows.
     fn take(&mut self, at: u32, hash_of: impl Fn(&Entry) -> u64) -> Entry {
         let entry = self.entries.take(at);
         let last = self.entries.len();
@@ -95,14 +95,14 @@ impl Shard {
         entry
     }
 
-    /// Takes out the first entry under the hand that was not used since the hand last passed
-    /// (CLOCK): cheaper to keep than an order of use, and nearly as good.
+    /// Removes the first entry under the hand that was not used since the hand last passed (the CLOCK algorithm).
+    /// Cheaper than an order of use, and nearly as good. If all were used, removes one anyway.
     pub(super) fn evict(&mut self, hash_of: impl Fn(&Entry) -> u64) -> Option<Entry> {
         let len = u32::try_from(self.entries.len()).expect("places are of 32 bits");
         if len == 0 {
             return None;
         }
-        // Two rounds: the first may clear every mark.
+        // Two rounds: the first may clear all marks.
         for _ in 0..2 * u64::from(len) {
             self.hand = if self.hand + 1 < len { self.hand + 1 } else { 0 };
             if !self.entries.at(self.hand).take_visited() {
@@ -115,7 +115,7 @@ impl Shard {
         Some(self.take(at, hash_of))
     }
 
-    /// Takes out every entry of which `is_it` holds.
+    /// Removes and returns every entry for which `is_it` is true.
     pub(super) fn drain(
         &mut self,
         is_it: impl Fn(&Entry) -> bool,
@@ -123,7 +123,7 @@ impl Shard {
     ) -> Vec<Entry> {
         let mut gone = Vec::new();
         let len = u32::try_from(self.entries.len()).expect("places are of 32 bits");
-        // From the end: what then fills a place was looked at.
+        // From the end: the entry that fills the place of a removed one was tested already.
         for at in (0..len).rev() {
             if !is_it(self.entries.at(at)) {
                 continue;
@@ -150,7 +150,7 @@ impl Shard {
     }
 
     pub(super) fn forget_absent(&mut self, wide: u128) {
-        // Its place in the order stays until its turn comes; removing it twice is harmless.
+        // It stays in `absent_order` until it is the oldest. A second removal does nothing.
         self.absent.remove(&wide);
     }
 
@@ -171,32 +171,18 @@ mod tests {
 
     use super::*;
     use crate::clicks::counter::Counter;
-    use crate::clock::Timestamp;
-    use crate::model::destination::{Destination, LinkType};
     use crate::model::domain::DomainNumber;
     use crate::model::id::Id;
-    use crate::model::link::{Link, Options};
-    use crate::model::short_code::ShortCode;
-    use crate::model::workspace::WorkspaceNumber;
+    use crate::model::link::sample;
 
     fn entry(n: u32) -> Entry {
-        let destination = Destination::parse_web("url", "https://e.test/").expect("valid");
-        let options = Options::new(destination, LinkType::Url);
-        let (id, target) = (Id::from_bits(n.into()), Ok(options.target()));
-        let link = Link {
-            id,
-            workspace: WorkspaceNumber(0),
-            domain: DomainNumber::DEFAULT,
-            code: ShortCode::parse(&format!("c{n}")).expect("valid"),
-            created_at: Timestamp::from_millis(0),
-            updated_at: Timestamp::from_millis(0),
-            created_by: None,
-            options,
-        };
+        let id = Id::from_bits(n.into());
+        let link = sample::link(n.into(), &format!("c{n}"), sample::plain());
+        let target = Ok(link.options.target());
         Entry::compile(link, Arc::new(Counter::new(id, 0)), target)
     }
 
-    /// Few values, so that entries of different codes meet in the table.
+    /// Few values, so that entries of different codes collide in the table.
     fn hash_of(entry: &Entry) -> u64 {
         u64::try_from(number(entry) % 7).expect("small")
     }
@@ -232,16 +218,16 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_outlives_one_round_of_the_hand() {
+    fn a_used_entry_survives_one_round_of_the_hand() {
         let mut shard = shard(0..20);
         for at in (0..20).step_by(2) {
             shard.entries.at(at).touch();
         }
-        // Up to the end of the entries, of which the last ones have filled the gaps.
+        // Up to the end of the entries: the last ones have filled the gaps.
         let gone: Vec<u128> = (0..7).map(|_| number(&shard.evict(hash_of).expect("one"))).collect();
         assert_eq!(gone, [1, 3, 5, 7, 9, 11, 13]);
         assert!((0..20).all(|n| has(&shard, n) == (n % 2 == 0 || n > 13)));
-        // Where all are in use, one goes nevertheless.
+        // If all were used, one is removed anyway.
         for at in 0..13 {
             shard.entries.at(at).touch();
         }
@@ -254,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn draining_takes_what_is_asked_for_and_leaves_the_rest_to_be_found() {
+    fn drain_removes_the_selected_entries_only() {
         let mut shard = shard(0..100);
         let gone = shard.drain(|entry| number(entry) % 3 != 1, hash_of);
         assert_eq!((gone.len(), shard.len()), (67, 33));
@@ -271,12 +257,12 @@ mod tests {
     }
 
     #[test]
-    fn of_the_absent_the_oldest_is_forgotten_first() {
+    fn the_oldest_absent_code_is_forgotten_first() {
         let most = ABSENT_MAX as u128;
         let mut shard = Shard::default();
         for wide in 0..2 * most + 10 {
             shard.remember_absent(wide);
-            // What is known already takes no second place.
+            // A known code takes no second place.
             shard.remember_absent(wide);
             let oldest = (wide + 1).saturating_sub(most);
             assert!(is_absent(&shard, oldest), "{oldest} after {wide}");

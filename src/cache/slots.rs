@@ -1,17 +1,16 @@
-//! [`Slots`]: the entries of a shard, one behind the other in pieces of fixed size. As one vector
-//! that grows they would leave holes of its former sizes all over the allocator's memory, or have a
-//! quarter of it unused where it doubles.
+//! [`Slots`]: the entries of a shard, in blocks of fixed size. One growing vector would fragment the allocator's
+//! memory with blocks of its former sizes, or leave a quarter of its own memory unused when it doubles.
 
 use super::entry::Entry;
 
-/// Entries in a piece: 2.5 KB.
-const PIECE: usize = 32;
+/// Entries in a block: 2.5 KB.
+const BLOCK: usize = 32;
 
-/// Entries by their place, without gaps.
+/// Entries by place, from 0, without gaps.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
-    /// All full but the last, of which there is none without an entry.
-    pieces: Vec<Vec<Entry>>,
+    /// All full but the last. None is empty.
+    blocks: Vec<Vec<Entry>>,
     len: usize,
 }
 
@@ -20,36 +19,36 @@ impl Slots {
         self.len
     }
 
-    /// The entry at a place that is taken.
+    /// Returns the entry at a place. Panics if it has none.
     pub(super) fn at(&self, place: u32) -> &Entry {
         let place = place as usize;
-        &self.pieces[place / PIECE][place % PIECE]
+        &self.blocks[place / BLOCK][place % BLOCK]
     }
 
-    /// Puts an entry behind the last, and answers where that is.
+    /// Appends an entry and returns its place.
     pub(super) fn push(&mut self, entry: Entry) -> u32 {
         let place = u32::try_from(self.len).expect("a shard holds fewer than 2^32 links");
-        if self.len.is_multiple_of(PIECE) {
-            self.pieces.push(Vec::with_capacity(PIECE));
+        if self.len.is_multiple_of(BLOCK) {
+            self.blocks.push(Vec::with_capacity(BLOCK));
         }
-        self.pieces.last_mut().expect("there is one, with room").push(entry);
+        self.blocks.last_mut().expect("there is one, with room").push(entry);
         self.len += 1;
         place
     }
 
-    /// Takes the entry at a place out. The last one, if that is another, takes its place.
+    /// Removes the entry at a place. The last entry moves to this place.
     pub(super) fn take(&mut self, place: u32) -> Entry {
-        let piece = self.pieces.last_mut().expect("a place is taken");
-        let last = piece.pop().expect("no piece is empty");
-        if piece.is_empty() {
-            self.pieces.pop();
+        let block = self.blocks.last_mut().expect("a place is taken");
+        let last = block.pop().expect("no block is empty");
+        if block.is_empty() {
+            self.blocks.pop();
         }
         self.len -= 1;
         let place = place as usize;
         if place == self.len {
             return last;
         }
-        std::mem::replace(&mut self.pieces[place / PIECE][place % PIECE], last)
+        std::mem::replace(&mut self.blocks[place / BLOCK][place % BLOCK], last)
     }
 }
 
@@ -59,28 +58,12 @@ mod tests {
 
     use super::*;
     use crate::clicks::counter::Counter;
-    use crate::clock::Timestamp;
-    use crate::model::destination::{Destination, LinkType};
-    use crate::model::domain::DomainNumber;
     use crate::model::id::Id;
-    use crate::model::link::{Link, Options};
-    use crate::model::short_code::ShortCode;
-    use crate::model::workspace::WorkspaceNumber;
+    use crate::model::link::sample;
 
     fn entry(n: u128) -> Entry {
-        let options =
-            Options::new(Destination::parse_web("url", "https://e.test/").expect("valid"), LinkType::Url);
-        let target = Ok(options.target());
-        let link = Link {
-            id: Id::from_bits(n),
-            workspace: WorkspaceNumber(0),
-            domain: DomainNumber::DEFAULT,
-            code: ShortCode::parse("a").expect("valid"),
-            created_at: Timestamp::from_millis(0),
-            updated_at: Timestamp::from_millis(0),
-            created_by: None,
-            options,
-        };
+        let link = sample::link(n, "a", sample::plain());
+        let target = Ok(link.options.target());
         Entry::compile(link, Arc::new(Counter::new(Id::from_bits(n), 0)), target)
     }
 
@@ -88,9 +71,9 @@ mod tests {
         (0..slots.len()).map(|at| slots.at(u32::try_from(at).expect("few")).counter.id().bits()).collect()
     }
 
-    /// As a vector's `swap_remove` does it, over the borders of pieces.
+    /// As `Vec::swap_remove`, across blocks.
     #[test]
-    fn the_last_fills_the_place_of_what_is_taken() {
+    fn the_last_entry_fills_the_place_of_a_removed_one() {
         let (mut slots, mut model) = (Slots::default(), Vec::new());
         let mut chance = 1_u32;
         for n in 0..2_000 {
@@ -107,6 +90,6 @@ mod tests {
             }
             assert_eq!(numbers(&slots), model, "step {n}");
         }
-        assert!(slots.pieces.iter().all(|piece| piece.capacity() == PIECE), "no piece has grown");
+        assert!(slots.blocks.iter().all(|block| block.capacity() == BLOCK), "no block has grown");
     }
 }

@@ -1,34 +1,31 @@
-//! Counting. A [`Counter`] takes one relaxed atomic add per click; a [`Tally`] is what a drain of
-//! many counters yields, on its way to the log.
-//!
-//! The loss bound: clicks live only in memory until the next drain, so a crash loses at most one
-//! flush interval of them, and a clean stop, which drains last, loses none.
+//! The [`Counter`] of a link: one relaxed atomic add per click. A [`Tally`] has the totals of drained counters
+//! for the log.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::model::id::Id;
 use crate::model::node::NodeNumber;
 
-/// The clicks of one link: those in the log (`flushed`) and those since (`pending`).
+/// The clicks of one link: `flushed` of them were drained for the log, `pending` came after the last drain.
 ///
-/// Two numbers, since one atomic operation must both count and tell the first click after a
-/// drain from the others: `pending` rising from 0 is that signal, with no second shared write.
-/// Between [`Counter::drain`]'s two steps a reader may miss the drained clicks; readers that must
-/// not (the API, and whoever takes clicks of a limit) hold the drain lock of whoever drains.
+/// 1. Two numbers, since one atomic operation must count a click and detect the first click after a drain.
+///    `pending` rising from 0 is that signal, without a second shared write.
+/// 2. Between the two steps of [`Counter::drain`] a reader misses the drained clicks. The API and the
+///    reservations must not: they read under the lock of [`super::reservations::Reservations::atomically`].
 #[derive(Debug)]
 pub struct Counter {
-    /// In bytes: a number of this size would align all of it to 16, which costs each link 16 more.
+    /// Bytes, not a `u128`: its alignment of 16 would cost each link 16 bytes more.
     id: [u8; size_of::<Id>()],
     pending: AtomicU64,
     flushed: AtomicU64,
-    /// Which list of the registry has it: see [`crate::clicks::registry`]. Changed under the registry's
-    /// lock only. It takes no memory: the alignment of the fields above leaves room for it.
+    /// The list of the registry that has the counter: see [`crate::clicks::registry`]. Changed under the
+    /// registry's lock only. It takes no memory: the alignment of the fields above leaves a gap.
     list: AtomicU32,
     retired: AtomicBool,
 }
 
 impl Counter {
-    /// The counter of the link `id`, whose first `flushed` clicks are in the log.
+    /// Creates the counter of the link `id`, whose first `flushed` clicks are in the log.
     pub fn new(id: Id, flushed: u64) -> Counter {
         Counter {
             id: id.bits().to_ne_bytes(),
@@ -39,28 +36,28 @@ impl Counter {
         }
     }
 
-    /// Returns the number of the list that has it, 0 if none.
+    /// Returns the number of the list that has the counter, 0 if none has.
     pub fn list(&self) -> u32 {
         self.list.load(Ordering::Relaxed)
     }
 
-    /// Replaces the number of the list that has it.
+    /// Sets the number of the list that has the counter.
     pub fn set_list(&self, list: u32) {
         self.list.store(list, Ordering::Relaxed);
     }
 
-    /// The link it counts for.
+    /// Returns the link's id.
     pub fn id(&self) -> Id {
         Id::from_bits(u128::from_ne_bytes(self.id))
     }
 
-    /// Counts one click. True when it is the first since the last drain: the caller queues the
-    /// counter for the next one.
+    /// Counts one click. Returns true for the first click after a drain: the caller then queues the counter
+    /// for the next drain.
     pub fn count(&self) -> bool {
         self.pending.fetch_add(1, Ordering::Relaxed) == 0
     }
 
-    /// Moves the pending clicks over and returns the new total; `None` when there were none.
+    /// Moves the pending clicks to the flushed ones. Returns the new total, `None` if no click was pending.
     pub fn drain(&self) -> Option<u64> {
         let pending = self.pending.swap(0, Ordering::Relaxed);
         if pending == 0 {
@@ -69,48 +66,48 @@ impl Counter {
         Some(self.flushed.fetch_add(pending, Ordering::Relaxed) + pending)
     }
 
-    /// Adds clicks that another node counted: they are in the log already.
+    /// Adds clicks that another node counted. They are in the log already.
     pub fn add_of_others(&self, clicks: u64) {
         self.flushed.fetch_add(clicks, Ordering::Relaxed);
     }
 
-    /// Its link was deleted: a click that was under way must not bring its total back to life.
+    /// Marks the link as deleted. A click under way then no longer writes a total to the log.
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
     }
 
-    /// Its link was not deleted after all.
+    /// Takes [`Counter::retire`] back, after a deletion that failed.
     pub fn revive(&self) {
         self.retired.store(false, Ordering::Relaxed);
     }
 
-    /// Whether its link was deleted.
+    /// Returns whether the link was deleted.
     pub fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)
     }
 
-    /// Whether clicks wait to be drained.
+    /// Returns whether clicks are pending.
     pub fn is_dirty(&self) -> bool {
         self.pending.load(Ordering::Relaxed) > 0
     }
 
-    /// The total that the last drain yielded.
+    /// Returns the total of the last drain.
     pub fn flushed(&self) -> u64 {
         self.flushed.load(Ordering::Relaxed)
     }
 
-    /// All clicks so far.
+    /// Returns all clicks. Between the steps of a drain the result is too low.
     pub fn total(&self) -> u64 {
         self.flushed.load(Ordering::Relaxed) + self.pending.load(Ordering::Relaxed)
     }
 }
 
-/// What a link's click totals are in the table: one for each node that counted some.
+/// The click totals of a link in the table, one for each node that counted some.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cells {
-    /// What this node counted.
+    /// The total of this node.
     pub own: u64,
-    /// What each other node counted. Empty without a cluster.
+    /// The totals of other nodes. Empty without a cluster.
     pub others: Vec<(NodeNumber, u64)>,
 }
 
@@ -126,14 +123,14 @@ impl Cells {
     }
 }
 
-/// The clicks of a link that only this node counted.
+/// Creates the totals of a link that only this node counted.
 impl From<u64> for Cells {
     fn from(own: u64) -> Cells {
         Cells { own, others: Vec::new() }
     }
 }
 
-/// Absolute totals of this node, of the links that were clicked since the last drain.
+/// Absolute totals of this node, for the links that were clicked since the last drain.
 pub type Tally = Vec<(Id, u64)>;
 
 #[cfg(test)]
@@ -144,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_click_after_a_drain_says_so() {
+    fn the_first_click_after_a_drain_is_signalled() {
         let counter = Counter::new(Id::from_bits(1), 7);
         assert_eq!(counter.drain(), None);
         assert!(counter.count());
@@ -156,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_says_what_it_is() {
+    fn a_counter_reports_its_state() {
         let counter = Counter::new(Id::from_bits(1 << 100), 7);
         assert_eq!((counter.id(), counter.flushed(), counter.total()), (Id::from_bits(1 << 100), 7, 7));
         assert!(!counter.is_dirty() && !counter.is_retired());

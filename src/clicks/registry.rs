@@ -1,16 +1,13 @@
-//! All live counters by link id, and which of them are dirty.
+//! The registry of live counters by link id, and the list of dirty ones.
 //!
-//! For each link there is at most one counter, wherever its clicks come from and however often it
-//! is loaded: a load takes the one in the registry, or makes one upon the table's total. A counter
-//! is forgotten only when its entry has left the cache, it is clean, nobody holds it, and
-//! everything drained from it is in the table; from then on the table's total is the truth.
-//!
-//! # What bounds their memory
-//!
-//! A counter with an entry counts against the cache's budget. Of those without one, some 90 bytes
-//! each, there are at most [`UNATTACHED_MAX`]: past that, a link that is loaded gets a *detached*
-//! counter, whose clicks are dropped, and counted as dropped, and its entry is not kept. So totals
-//! never go backwards, however far the table is behind, and no redirect waits for it.
+//! 1. A link has at most one counter: a load returns the one in the registry, or creates one with the table's
+//!    total.
+//! 2. A counter is forgotten only when the cache has no entry for it, it is clean, nothing else holds it, and
+//!    the table has everything drained from it. From then on the table's total is right.
+//! 3. Memory is bounded. A counter with an entry counts against the cache's budget. At most [`UNATTACHED_MAX`]
+//!    others exist, some 90 bytes each. Past that bound a loaded link gets a *detached* counter: its clicks
+//!    are dropped, and counted as dropped, and its entry is not cached. Totals therefore never decrease,
+//!    however far the table is behind, and no redirect waits for the table.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -26,29 +23,29 @@ use crate::log::Position;
 use crate::model::id::Id;
 use crate::model::node::NodeNumber;
 
-/// Bounds the counters without an entry: about 24 MB. They wait for the table to have their totals, a
-/// second or two. They pile up only while the log takes no writes (a full disk) or the table is far
-/// behind it (a large import); past the bound, clicks on links that are not in memory are dropped.
+/// Most counters without an entry, about 24 MB. Each waits for the table to have its total, a second or two.
+/// They accumulate only while the log rejects writes (a full disk) or the table is far behind it (a large
+/// import). Past the bound, clicks on links that are not in memory are dropped.
 pub const UNATTACHED_MAX: usize = 262_144;
 
-/// Bounds the dirty counters that wait for the flush interval to end: past it they are flushed at once.
-/// A quarter of [`UNATTACHED_MAX`], so that a long interval never fills that.
-const CROWD: usize = UNATTACHED_MAX / 4;
+/// Dirty counters that start a drain before the flush interval ends. A quarter of [`UNATTACHED_MAX`], so that a
+/// long interval never reaches that bound.
+const DIRTY_MAX: usize = UNATTACHED_MAX / 4;
 
-/// [`Counter::list`]: it has an entry.
+/// [`Counter::list`] of a counter with an entry in the cache.
 const ATTACHED: u32 = 0;
 
-/// [`Counter::list`]: it is in [`Registry::fresh`].
+/// [`Counter::list`] of a counter in [`Registry::fresh`].
 const FRESH: u32 = 1;
 
-/// [`Counter::list`]: it is not in the registry, and its clicks are dropped.
+/// [`Counter::list`] of a counter outside the registry, whose clicks are dropped.
 const DETACHED: u32 = u32::MAX;
 
-/// The counters that a drain has to look at, and those that a load may find.
+/// All counters: the dirty ones for the next drain, and the registry for loads.
 #[derive(Debug, Default)]
 pub struct Counters {
     dirty: Mutex<Vec<Arc<Counter>>>,
-    /// Notified when there are [`CROWD`] dirty counters.
+    /// Notified when [`DIRTY_MAX`] counters are dirty.
     crowded: Notify,
     registry: Mutex<Registry>,
     reservations: Reservations,
@@ -58,30 +55,30 @@ pub struct Counters {
 
 #[derive(Debug, Default)]
 struct Registry {
-    /// Each knows its id: as keys beside them the ids would take 24 bytes more of each.
+    /// A table without keys, since each counter has its id: keys would take 24 bytes more per counter.
     live: HashTable<Arc<Counter>>,
     keys: ahash::RandomState,
-    /// How many have no entry.
+    /// Number of counters without an entry.
     unattached: usize,
-    /// Those without an entry that the next sweep looks at.
+    /// Counters without an entry that the next sweep examines.
     fresh: Vec<Id>,
-    /// Those without an entry that a sweep found clean, oldest first.
+    /// Counters without an entry that a sweep found clean, oldest first.
     settled: VecDeque<Settled>,
-    /// The number of the last of them, above [`FRESH`] and below [`DETACHED`].
+    /// Number of the last [`Settled`], above [`FRESH`] and below [`DETACHED`].
     last: u32,
-    /// Raised whenever totals in memory change beside a counter, since a counter is forgotten or another
-    /// node counted: what was read from the table before may be stale.
+    /// Increases when a counter is forgotten or another node's total arrives. A total that a load read from the
+    /// table before may be stale, so the load reads again.
     version: u64,
-    /// The totals of other nodes, of links with a counter here. Empty without a cluster.
+    /// Totals of other nodes for links with a counter here. Empty without a cluster.
     others: HashMap<Id, Vec<(NodeNumber, u64)>>,
 }
 
 /// Counters that can be forgotten once the table has applied a position.
 #[derive(Debug)]
 struct Settled {
-    /// The log has all that was drained from them up to here.
+    /// The log has all their drained totals at this position.
     position: Position,
-    /// The [`Counter::list`] of those that are still to be forgotten.
+    /// The [`Counter::list`] of those that nothing has used since.
     number: u32,
     ids: Vec<Id>,
 }
@@ -91,7 +88,7 @@ impl Registry {
         self.live.find(self.keys.hash_one(id), |counter| counter.id() == id)
     }
 
-    /// The one of this id for an entry: one that has come back takes no room among the unattached.
+    /// Returns the counter of `id` for a new entry. The counter no longer counts as unattached.
     fn attach(&mut self, id: Id) -> Option<Arc<Counter>> {
         let counter = Arc::clone(self.get(id)?);
         if counter.list() != ATTACHED {
@@ -101,7 +98,7 @@ impl Registry {
         Some(counter)
     }
 
-    /// Puts in one whose id is not there.
+    /// Inserts a counter whose id is not in the registry.
     fn insert(&mut self, counter: Arc<Counter>) {
         let hash = self.keys.hash_one(counter.id());
         self.live.insert_unique(hash, counter, |other| self.keys.hash_one(other.id()));
@@ -116,12 +113,12 @@ impl Registry {
         self.others.remove(&id);
     }
 
-    /// Returns how many clicks of a link other nodes counted.
+    /// Returns the clicks of a link that other nodes counted.
     fn of_others(&self, id: Id) -> u64 {
         self.others.get(&id).map_or(0, |cells| cells.iter().map(|(_, total)| total).sum())
     }
 
-    /// Forgets those whose totals the table has by now.
+    /// Forgets the settled counters whose totals are in the table, which has applied the log up to `applied`.
     fn forget_applied(&mut self, applied: Position) {
         while let Some(settled) = self.settled.pop_front_if(|settled| settled.position <= applied) {
             for id in settled.ids {
@@ -132,8 +129,8 @@ impl Registry {
         }
     }
 
-    /// Moves on those that are clean and held by nobody else. From then on only the registry can hand
-    /// them out, which takes them off the list: what was drained from them is in the log at `written`.
+    /// Settles the fresh counters that are clean and that only the registry holds. The log has their drained
+    /// totals at `written`. A later use goes through the registry, which takes the counter off the list.
     fn settle_fresh(&mut self, written: Position) {
         let number = if self.last + 1 < DETACHED { self.last.max(FRESH) + 1 } else { FRESH + 1 };
         self.last = number;
@@ -148,7 +145,7 @@ impl Registry {
             }
             stays
         });
-        // What a burst took is returned.
+        // Frees the memory of a burst.
         fresh.shrink_to(2 * fresh.len());
         self.fresh = fresh;
         if !ids.is_empty() {
@@ -163,27 +160,26 @@ impl Counters {
         if counter.count() {
             let mut dirty = self.dirty.lock();
             dirty.push(Arc::clone(counter));
-            if dirty.len() == CROWD {
+            if dirty.len() == DIRTY_MAX {
                 self.crowded.notify_one();
             }
         }
     }
 
-    /// Returns once so many counters are dirty that they are to be drained before their time.
+    /// Waits until [`DIRTY_MAX`] counters are dirty: the next drain should not wait for its interval.
     pub async fn crowded(&self) {
         self.crowded.notified().await;
     }
 
-    /// Drains all dirty counters, and those of links with a limit that nobody clicked since the
-    /// last drain, or with `last` all of them. Their [`Counters::tally`] is to be made durable;
-    /// a caller that fails to do so returns them by [`Counters::put_back`]. In the order of their ids, which
-    /// is the table's: neighbours share its pages.
+    /// Drains all dirty counters and returns them, with those of released reservations: of the idle ones, or
+    /// of all if `last`. The caller commits their [`Counters::tally`] to the log, and calls
+    /// [`Counters::put_back`] if that fails. They are sorted by id, as in the table: neighbours share its pages.
     pub fn drain(&self, last: bool) -> Vec<Arc<Counter>> {
         let mut dirty = std::mem::take(&mut *self.dirty.lock());
-        dirty.extend(self.reservations.give_back(last));
+        dirty.extend(self.reservations.release_idle(last));
         dirty.retain(|counter| !self.drop_detached(counter));
         dirty.sort_by_cached_key(|counter| counter.id().bits());
-        // One handed back and then clicked again stands there twice.
+        // A counter that was put back and then clicked is in the list twice.
         dirty.dedup_by_key(|counter| counter.id());
         dirty.retain(|counter| {
             self.drain_one(counter);
@@ -202,10 +198,10 @@ impl Counters {
         true
     }
 
-    /// Drains one counter, and gives back what is reserved for it. Also queues it: its total is in
-    /// no other drain if whoever writes it fails to.
+    /// Drains one counter and releases its reservation. Also queues the counter: if the caller fails to write
+    /// the total, the next drain does.
     pub fn settle(&self, counter: &Arc<Counter>) {
-        self.reservations.give_back_one(counter.id());
+        self.reservations.release_one(counter.id());
         self.drain_one(counter);
         self.put_back(vec![Arc::clone(counter)]);
     }
@@ -218,10 +214,10 @@ impl Counters {
         self.counted.fetch_add(clicks, Ordering::Relaxed);
     }
 
-    /// Returns the totals of this node that the log must hold for these counters, as of now: of two tallies
-    /// with the same link, the later one must be committed later.
+    /// Returns the current totals of this node that the log must have for these counters. Of two tallies with
+    /// the same link, the later one must be committed later.
     pub fn tally(&self, counters: &[Arc<Counter>]) -> Tally {
-        // Held: the totals of other nodes are in a counter and in the registry at once.
+        // Held over the reads: a total of another node changes counter and registry together.
         let registry = self.registry.lock();
         let own = |counter: &Arc<Counter>| {
             self.reservations.total(counter).saturating_sub(registry.of_others(counter.id()))
@@ -229,17 +225,17 @@ impl Counters {
         counters.iter().map(|counter| (counter.id(), own(counter))).collect()
     }
 
-    /// Reserves clicks of a limit: see [`Reservations::ask`]. Returns the total to grant, and what of it this node
-    /// has to write.
+    /// Reserves clicks of a limit: see [`Reservations::ask`]. Returns the total to grant, and the part of it that
+    /// this node writes to the log.
     pub fn ask(&self, counter: &Counter, reserve_lock: &ReserveLock, limit: u64) -> Option<(u64, u64)> {
         let registry = self.registry.lock();
         let total = self.reservations.ask(counter, reserve_lock, limit)?;
         Some((total, total.saturating_sub(registry.of_others(counter.id()))))
     }
 
-    /// Takes over totals that other nodes counted, once the table has them. They are absolute: an older one
-    /// that comes late changes nothing.
-    pub fn take_over(&self, totals: &[(Id, NodeNumber, u64)]) {
+    /// Applies totals of other nodes that the table has now. Totals are absolute: an older one that arrives late
+    /// changes nothing.
+    pub fn apply_of_others(&self, totals: &[(Id, NodeNumber, u64)]) {
         let mut registry = self.registry.lock();
         registry.version += 1;
         for (id, node, total) in totals {
@@ -256,19 +252,18 @@ impl Counters {
         }
     }
 
-    /// The reservations of links with a limit.
+    /// Returns the reservations of links with a limit.
     pub fn reservations(&self) -> &Reservations {
         &self.reservations
     }
 
-    /// Queues counters again whose totals did not become durable.
+    /// Queues drained counters again, whose totals did not become durable.
     pub fn put_back(&self, counters: Vec<Arc<Counter>>) {
         self.dirty.lock().extend(counters);
     }
 
-    /// Forgets counters without an entry that are clean and whose totals the table has, which has
-    /// applied the log up to `applied`. Call before a drain, with the position up to which the log has
-    /// what all drains before it yielded.
+    /// Forgets clean counters without an entry whose totals are in the table. The table has applied the log up
+    /// to `applied`; the log has the totals of all earlier drains at `written`. Call before a drain.
     pub fn sweep(&self, applied: Position, written: Position) {
         let mut registry = self.registry.lock();
         registry.settle_fresh(written);
@@ -293,7 +288,7 @@ impl Counters {
                 }
                 registry.version
             };
-            // Not under the lock: it may go to the disk, and every load passes here.
+            // Not under the lock: the read may block on the disk, and every load needs the lock.
             let cells = read()?;
             let mut registry = self.registry.lock();
             if let Some(counter) = registry.attach(id) {
@@ -314,16 +309,16 @@ impl Counters {
         }
     }
 
-    /// Whether clicks of this counter are dropped.
+    /// Returns whether clicks of this counter are dropped.
     pub fn is_detached(counter: &Counter) -> bool {
         counter.list() == DETACHED
     }
 
-    /// The counter of `id`, if it is live.
+    /// Returns the counter of `id` if it is live.
     pub fn live(&self, id: Id) -> Option<Arc<Counter>> {
         let mut registry = self.registry.lock();
         let counter = Arc::clone(registry.get(id)?);
-        // Whoever has it may change it: its total is written anew before it is forgotten.
+        // The caller may change the total, which must be in the table before the counter is forgotten.
         if ![ATTACHED, FRESH].contains(&counter.list()) {
             counter.set_list(FRESH);
             registry.fresh.push(id);
@@ -331,7 +326,7 @@ impl Counters {
         Some(counter)
     }
 
-    /// The counter has no entry in the cache (any more): it may go once it is clean.
+    /// Marks a counter whose entry is not in the cache: it is forgotten once it is clean.
     pub fn release(&self, counter: &Counter) {
         let mut registry = self.registry.lock();
         let is_ours = registry.get(counter.id()).is_some_and(|ours| std::ptr::eq(&raw const **ours, counter));
@@ -342,18 +337,18 @@ impl Counters {
         }
     }
 
-    /// How many counters are in memory, and how many of them have no entry.
+    /// Returns the number of counters, and of those without an entry.
     pub fn size(&self) -> (usize, usize) {
         let registry = self.registry.lock();
         (registry.live.len(), registry.unattached)
     }
 
-    /// All clicks of a counter, none missed between a drain's two steps.
+    /// Returns all clicks of a counter, also during a drain.
     pub fn total(&self, counter: &Counter) -> u64 {
         self.reservations.atomically(|| counter.total())
     }
 
-    /// Clicks drained since the start, and clicks dropped for want of memory.
+    /// Returns the clicks drained since the start, and the clicks dropped past [`UNATTACHED_MAX`].
     pub fn totals(&self) -> (u64, u64) {
         (self.counted.load(Ordering::Relaxed), self.dropped.load(Ordering::Relaxed))
     }
@@ -368,8 +363,7 @@ mod tests {
     use super::super::reservations::Take;
     use super::*;
 
-    /// A drain moves clicks in two steps; between them a limit that was reached must not look as
-    /// if it were not.
+    /// A drain moves clicks in two steps. A spent limit must not reopen between them.
     #[test]
     fn a_limit_holds_while_its_counter_is_drained() {
         const ROUNDS: u128 = 20_000;
@@ -407,9 +401,9 @@ mod tests {
         counter.unwrap_or_else(|never| match never {})
     }
 
-    /// Links that were evicted and came back filled the list, until those of others were dropped.
+    /// Links that were evicted and loaded again once filled the list, until clicks of others were dropped.
     #[test]
-    fn a_counter_whose_link_came_back_takes_no_room_among_the_unattached() {
+    fn a_counter_whose_link_is_loaded_again_is_not_unattached() {
         let counters = Counters::default();
         counters.count(&load(&counters, 1, 0));
         counters.release(&load(&counters, 1, 0));
@@ -426,7 +420,7 @@ mod tests {
         assert_eq!(counters.size(), (0, 0));
     }
 
-    /// The table may be behind the last drain at each sweep: counters of earlier drains go all the same.
+    /// The table may be behind the last drain at each sweep: counters of earlier drains are forgotten anyway.
     #[test]
     fn n48_counters_are_forgotten_while_the_table_is_always_behind() {
         const BEHIND: u64 = 3;
@@ -449,8 +443,8 @@ mod tests {
         assert_eq!(counters.totals(), (198 * 100, 0));
     }
 
-    /// One that comes back while the table is behind and is clicked again is not forgotten with the
-    /// total that it had before.
+    /// A counter that is loaded and clicked again while the table is behind is not forgotten with its earlier
+    /// total.
     #[test]
     fn n48_a_counter_waits_for_its_newest_total() {
         let counters = Counters::default();
@@ -468,14 +462,14 @@ mod tests {
         counters.sweep(Position(1), Position(2));
         let read = counters.live(Id::from_bits(1)).expect("the table still has 1");
         counters.sweep(Position(2), Position(2));
-        assert!(counters.live(Id::from_bits(1)).is_some(), "somebody reads it");
+        assert!(counters.live(Id::from_bits(1)).is_some(), "a reader holds it");
         drop(read);
         counters.sweep(Position(2), Position(2));
         assert_eq!(counters.size(), (0, 0));
         assert_eq!(load(&counters, 1, 2).total(), 2);
     }
 
-    /// Past the bound, clicks are dropped and counted, and no total goes backwards.
+    /// Past the bound, clicks are dropped and counted, and no total decreases.
     #[test]
     fn n48_past_the_bound_clicks_are_dropped_and_counted() {
         let counters = Counters::default();
@@ -492,7 +486,7 @@ mod tests {
         counters.count(&late);
         counters.release(&late);
         assert_eq!(counters.size(), (UNATTACHED_MAX + 1, UNATTACHED_MAX));
-        // Links in memory, and those with a limit, are counted as ever.
+        // Links in memory, and those with a limit, are still counted.
         counters.count(&first);
         let limited = counters.get_or_load(Id::from_bits(beyond - 1), true, || Ok::<_, Infallible>(0.into()));
         counters.count(&limited.unwrap_or_else(|never| match never {}));
@@ -508,13 +502,13 @@ mod tests {
         assert_eq!(late.total(), 7);
     }
 
-    /// However long the interval, so many clicked links do not wait for its end.
+    /// [`DIRTY_MAX`] counters do not wait for the end of the interval.
     #[tokio::test(start_paused = true)]
     async fn n48_a_crowd_is_drained_before_its_time() {
         let counters = Counters::default();
         let crowded = || tokio::time::timeout(std::time::Duration::from_secs(1), counters.crowded());
-        for n in 0..CROWD as u128 {
-            if n + 1 == CROWD as u128 {
+        for n in 0..DIRTY_MAX as u128 {
+            if n + 1 == DIRTY_MAX as u128 {
                 assert!(crowded().await.is_err());
             }
             counters.count(&load(&counters, n, 0));
@@ -539,7 +533,7 @@ mod tests {
         assert_eq!(counters.totals(), (4, 0));
     }
 
-    /// A drain that is asked for everything gives all reservations back; others only idle ones.
+    /// The last drain releases all reservations, others only idle ones.
     #[test]
     fn the_last_drain_writes_the_totals_of_reservations_in_use() {
         let counters = Counters::default();
@@ -554,8 +548,8 @@ mod tests {
         assert!(counters.reservations().is_empty());
     }
 
-    /// The table was read before a counter's clicks were written to it, and the counter is gone when
-    /// the reader comes back: it must read again.
+    /// A load reads the table before a counter's clicks are in it, and the counter is forgotten before the load
+    /// ends: the load must read again.
     #[test]
     fn a_total_read_before_a_counter_was_forgotten_is_read_again() {
         let counters = Counters::default();
@@ -578,9 +572,9 @@ mod tests {
         assert_eq!((counter.total(), reads.get()), (1, 2));
     }
 
-    /// A drain under way hands its totals in after the one that a change of the limit wrote.
+    /// A drain commits its totals after the total that a change of the limit wrote.
     #[test]
-    fn totals_handed_in_later_are_no_smaller() {
+    fn totals_committed_later_are_no_smaller() {
         let (counters, counter) = (Counters::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
         counters.count(&counter);
         let held = counters.drain(false);
@@ -588,6 +582,6 @@ mod tests {
         counters.settle(&counter);
         let written = counters.reservations().total(&counter);
         assert_eq!((written, counters.tally(&held)), (2, vec![(Id::from_bits(1), 2)]));
-        assert_eq!(counters.drain(false).len(), 1, "should it not have become durable");
+        assert_eq!(counters.drain(false).len(), 1, "queued in case it does not become durable");
     }
 }

@@ -1,10 +1,10 @@
-//! Links with a limit give out their clicks from a *reservation*: a click total that is in the log
-//! before its clicks happen. So a limit holds whatever crashes: after a crash the log's total, with
-//! all that was reserved in it, is the link's.
+//! Reservations of links with a limit. A reservation is a click total that is in the log before its clicks
+//! happen, so no crash lets a link exceed its limit: after a crash the link has the log's total, with
+//! everything that was reserved.
 //!
-//! One lock over all of them: a taken click costs one look-up under it, and only links with a
-//! limit come here. What is reserved and not taken from between two drains is given back, so a
-//! crash wastes reservations only of links that are being clicked, and a clean stop wastes none.
+//! One lock guards all reservations. A click costs one look-up under it, and only links with a limit need one.
+//! A reservation that no click used between two drains is released: a crash wastes reservations only of links
+//! that were being clicked, and a clean stop wastes none.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use parking_lot::Mutex;
 use super::counter::Counter;
 use crate::model::id::Id;
 
-/// Most clicks in one reservation: what a crash may waste, against one log write per so many.
+/// Most clicks in one reservation. A crash may waste them; smaller reservations write to the log more often.
 const RESERVE_MAX: u64 = 64;
 
-/// A reservation is at most one part in so many of what remains: a limit of 100 loses at most 6 to
-/// a crash.
+/// A reservation is at most the remaining clicks divided by this: a crash wastes at most 6 clicks of a limit
+/// of 100.
 const RESERVE_PART: u64 = 16;
 
-/// What became of a click on a link with a limit.
+/// The result of a click on a link with a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
-    /// It is counted, and within the limit for good.
+    /// The click is counted, and is within the limit even after a crash.
     Counted,
-    /// The limit is reached.
+    /// The link has no clicks left.
     LimitReached,
-    /// Nothing is reserved: reserve, then try again.
+    /// No click is reserved. The caller must reserve, then retry.
     Unreserved,
 }
 
-/// The reservations of all links with a limit that are being clicked.
+/// The reservations of the links with a limit that are being clicked.
 #[derive(Debug, Default)]
 pub struct Reservations(Mutex<HashMap<Id, Reservation, ahash::RandomState>>);
 
@@ -40,17 +40,18 @@ pub struct Reservations(Mutex<HashMap<Id, Reservation, ahash::RandomState>>);
 struct Reservation {
     /// Keeps the counter in the registry: the table's total is ahead of it.
     counter: Arc<Counter>,
-    /// Clicks up to this total may be given out.
+    /// The log has this total: clicks up to it may be taken.
     durable: u64,
-    /// What the log was last asked to hold; at least `durable`.
+    /// The total last sent to the log. At least `durable`.
     asked: u64,
     /// Clicked since the last drain.
     is_used: bool,
-    /// One reservation per link at a time; the others wait for it and take from it.
+    /// Only one task per link reserves at a time. The others wait, then take from the result.
     reserve_lock: ReserveLock,
 }
 
-/// Held while clicks of a link are reserved. A new lock exists after its reservation was released.
+/// The lock that a task holds while it reserves clicks of a link. The next reservation of the link has another
+/// lock.
 pub type ReserveLock = Arc<tokio::sync::Mutex<()>>;
 
 impl Reservation {
@@ -66,7 +67,7 @@ impl Reservation {
 }
 
 impl Reservations {
-    /// Takes one of `limit` clicks.
+    /// Takes one reserved click of `limit`.
     pub fn take(&self, counter: &Arc<Counter>, limit: u64) -> Take {
         let mut reservations = self.0.lock();
         let total = counter.total();
@@ -79,7 +80,7 @@ impl Reservations {
         {
             Some(reservation) if total < reservation.durable => {
                 reservation.is_used = true;
-                // Not queued as dirty: the log's total covers it already.
+                // Not queued as dirty: the log's total includes this click already.
                 counter.count();
                 Take::Counted
             }
@@ -87,25 +88,26 @@ impl Reservations {
         }
     }
 
-    /// Does what must not be seen half done while clicks are taken: a drain's two steps, between
-    /// which a total is too low and a limit that was reached would be open again.
+    /// Runs `work` atomically with respect to [`Reservations::take`]. A drain needs this: between its two steps
+    /// the total is too low, and a spent limit would reopen.
     pub fn atomically<T>(&self, work: impl FnOnce() -> T) -> T {
         let _guard = self.0.lock();
         work()
     }
 
-    /// To be held while reserving.
+    /// Returns the lock to hold for [`Reservations::ask`], and until the log has the total.
     pub fn reserve_lock(&self, counter: &Arc<Counter>) -> ReserveLock {
         let mut reservations = self.0.lock();
         let reservation = reservations.entry(counter.id()).or_insert_with(|| Reservation::new(counter));
+        // A link that was deleted and restored has a new counter, on which the old reservation does not count.
         if !Arc::ptr_eq(&reservation.counter, counter) {
             *reservation = Reservation::new(counter);
         }
         Arc::clone(&reservation.reserve_lock)
     }
 
-    /// Returns the total to make durable next. The caller holds the [`Reservations::reserve_lock`]. Returns
-    /// `None` when reserved clicks are left, the limit is reached, or the lock was replaced.
+    /// Returns the total to write to the log, `None` if reserved clicks are left, the limit is reached, or the
+    /// reservation of `reserve_lock` was released. The caller holds the [`Reservations::reserve_lock`].
     pub fn ask(&self, counter: &Counter, reserve_lock: &ReserveLock, limit: u64) -> Option<u64> {
         let mut reservations = self.0.lock();
         let total = counter.total();
@@ -121,15 +123,15 @@ impl Reservations {
         Some(reservation.asked)
     }
 
-    /// The log holds `total`, asked for in this `reserve_lock`: clicks up to it may be taken. What was
-    /// given back meanwhile stays so, also when others ask anew: the log holds less since.
+    /// Permits clicks up to `total`, which the log has now. `total` was returned by [`Reservations::ask`] under
+    /// this `reserve_lock`. Does nothing if the reservation was released since: the log then has a lower total.
     pub fn grant(&self, counter: &Counter, reserve_lock: &ReserveLock, total: u64) {
-        self.in_turn(counter, reserve_lock, |reservation| {
+        self.if_current(counter, reserve_lock, |reservation| {
             reservation.durable = reservation.durable.max(total.min(reservation.asked));
         });
     }
 
-    /// Another node counted so many clicks: what is reserved lies beyond them.
+    /// Adds `clicks` that another node counted. Reserved totals grow by as much.
     pub fn shift(&self, counter: &Counter, clicks: u64) {
         let mut reservations = self.0.lock();
         counter.add_of_others(clicks);
@@ -139,12 +141,13 @@ impl Reservations {
         }
     }
 
-    /// The log did not take it.
+    /// Reduces the reservation to the durable total, after the log rejected the write.
     pub fn refuse(&self, counter: &Counter, reserve_lock: &ReserveLock) {
-        self.in_turn(counter, reserve_lock, |reservation| reservation.asked = reservation.durable);
+        self.if_current(counter, reserve_lock, |reservation| reservation.asked = reservation.durable);
     }
 
-    fn in_turn(&self, counter: &Counter, reserve_lock: &ReserveLock, work: impl FnOnce(&mut Reservation)) {
+    /// Runs `work` on the reservation if `reserve_lock` is still its lock.
+    fn if_current(&self, counter: &Counter, reserve_lock: &ReserveLock, work: impl FnOnce(&mut Reservation)) {
         if let Some(reservation) = self.0.lock().get_mut(&counter.id())
             && Arc::ptr_eq(&reservation.reserve_lock, reserve_lock)
         {
@@ -152,18 +155,19 @@ impl Reservations {
         }
     }
 
-    /// What the log must hold for a counter: its clicks, or what is reserved beyond them. To be
-    /// called in the order in which the log is handed totals.
+    /// Returns the total that the log must have for a counter: its clicks, or the reserved total if that is
+    /// higher. Of two results for one counter, the later one must be committed later.
     pub fn total(&self, counter: &Counter) -> u64 {
         let reservations = self.0.lock();
         counter.flushed().max(reservations.get(&counter.id()).map_or(0, |reservation| reservation.asked))
     }
 
-    /// Gives back what was not taken from since the last call, or everything: answers the counters
-    /// whose true totals are to be written.
-    pub fn give_back(&self, everything: bool) -> Vec<Arc<Counter>> {
+    /// Releases the reservations without a click since the last call, or all of them if `everything`. Returns
+    /// their counters, whose true totals must be written.
+    pub fn release_idle(&self, everything: bool) -> Vec<Arc<Counter>> {
         let mut reservations = self.0.lock();
-        // A slow disk must not have it taken away from under those who wait for it, again and again.
+        // A task that holds or awaits the lock still needs the reservation: on a slow disk each drain would
+        // release it before the log has it, again and again.
         let is_idle = |reservation: &mut Reservation| {
             !std::mem::take(&mut reservation.is_used) && Arc::strong_count(&reservation.reserve_lock) == 1
         };
@@ -171,17 +175,17 @@ impl Reservations {
         idle.map(|(_, reservation)| reservation.counter).collect()
     }
 
-    /// Gives back one link's, whose limit is about to change.
-    pub fn give_back_one(&self, id: Id) {
+    /// Releases the reservation of one link, whose limit is about to change.
+    pub fn release_one(&self, id: Id) {
         self.0.lock().remove(&id);
     }
 
-    /// How many there are.
+    /// Returns the number of reservations.
     pub fn len(&self) -> usize {
         self.0.lock().len()
     }
 
-    /// Whether there are none.
+    /// Returns whether no link has a reservation.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -234,41 +238,41 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_taken_before_the_log_has_it() {
+    fn no_click_is_taken_before_the_log_has_it() {
         let (reservations, counter) = (Reservations::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
         let reserve_lock = reservations.reserve_lock(&counter);
         assert_eq!(reservations.ask(&counter, &reserve_lock, 10), Some(1));
         assert_eq!(reservations.take(&counter, 10), Take::Unreserved);
-        assert_eq!(reservations.total(&counter), 1, "a flush meanwhile must not write less");
+        assert_eq!(reservations.total(&counter), 1, "a concurrent flush must not write less");
         reservations.refuse(&counter, &reserve_lock);
         assert_eq!(reservations.take(&counter, 10), Take::Unreserved);
         assert_eq!(reservations.total(&counter), 0);
     }
 
     #[test]
-    fn what_lies_idle_is_given_back() {
+    fn an_idle_reservation_is_released() {
         let (reservations, counter) = (Reservations::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
         reserve(&reservations, &counter, 1_000);
         assert_eq!(reservations.take(&counter, 1_000), Take::Counted);
-        assert!(reservations.give_back(false).is_empty(), "it was clicked since");
-        assert_eq!(reservations.give_back(false).len(), 1);
+        assert!(reservations.release_idle(false).is_empty(), "it was clicked since");
+        assert_eq!(reservations.release_idle(false).len(), 1);
         assert!(reservations.is_empty());
         counter.drain();
         assert_eq!(reservations.total(&counter), 1);
         assert_eq!(reservations.take(&counter, 1_000), Take::Unreserved);
         reserve(&reservations, &counter, 1_000);
-        assert_eq!(reservations.give_back(true).len(), 1);
+        assert_eq!(reservations.release_idle(true).len(), 1);
     }
 
-    /// The limit is changed while the log is written to: what it is then told to hold is less than
-    /// what it answers for, until it answers for what was asked anew.
+    /// The limit changes while the log is written: the log then has a lower total than the first write
+    /// confirms, until the second write is confirmed.
     #[test]
-    fn a_late_answer_grants_nothing_of_what_others_asked_anew() {
+    fn a_late_confirmation_grants_nothing_of_a_newer_reservation() {
         let (reservations, counter) = (Reservations::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
         let first = reservations.reserve_lock(&counter);
         assert_eq!(reservations.ask(&counter, &first, 100), Some(6));
-        reservations.give_back_one(counter.id());
-        assert_eq!(reservations.ask(&counter, &first, 100), None, "its reserve_lock is over");
+        reservations.release_one(counter.id());
+        assert_eq!(reservations.ask(&counter, &first, 100), None, "its reservation was released");
         let second = reservations.reserve_lock(&counter);
         assert_eq!(reservations.ask(&counter, &second, 100), Some(6));
         reservations.grant(&counter, &first, 6);
@@ -278,7 +282,7 @@ mod tests {
         assert_eq!(reservations.take(&counter, 100), Take::Counted);
     }
 
-    /// A link that was deleted and restored has another counter, upon the total that the log held.
+    /// A link that was deleted and restored has another counter, which starts at the log's total.
     #[test]
     fn a_reservation_belongs_to_one_counter() {
         let counters = [0, 6].map(|total| Arc::new(Counter::new(Id::from_bits(1), total)));
@@ -287,7 +291,7 @@ mod tests {
         let reserve_lock = reservations.reserve_lock(old);
         assert!(
             Arc::ptr_eq(&reserve_lock, &reservations.reserve_lock(old)),
-            "one reserve_lock for all who wait for it"
+            "one lock for all tasks of the link"
         );
         assert_eq!(reservations.ask(old, &reserve_lock, 1_000), Some(62));
         reservations.grant(old, &reserve_lock, 62);
@@ -309,7 +313,7 @@ mod tests {
         assert_eq!(reserve(&reservations, &counter, 100), Some(6));
     }
 
-    /// The log answers for what it was asked first, after a limit was lowered and less was asked.
+    /// The log confirms the first total after the limit was lowered and a lower total was asked.
     #[test]
     fn no_more_is_granted_than_was_asked_last() {
         let (reservations, counter) = (Reservations::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
@@ -317,15 +321,15 @@ mod tests {
         assert_eq!(reservations.ask(&counter, &reserve_lock, 1_000), Some(62));
         assert_eq!(reservations.ask(&counter, &reserve_lock, 32), Some(2));
         reservations.grant(&counter, &reserve_lock, 62);
-        // What was granted stays.
+        // A granted total never decreases.
         reservations.grant(&counter, &reserve_lock, 1);
         let taken = (0..10).filter(|_| reservations.take(&counter, 1_000) == Take::Counted).count();
         assert_eq!(taken, 2);
     }
 
-    /// What was granted before is still there when the log refuses more.
+    /// A grant stays when the log rejects a later one.
     #[test]
-    fn a_refusal_takes_back_only_what_was_asked_for() {
+    fn a_refusal_takes_back_only_the_last_request() {
         let (reservations, counter) = (Reservations::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
         assert_eq!(reserve(&reservations, &counter, 20), Some(1));
         assert_eq!(reservations.take(&counter, 20), Take::Counted);
@@ -338,17 +342,17 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_waits_for_does_not_lie_idle() {
+    fn a_reservation_that_a_task_awaits_is_not_idle() {
         let (reservations, counter) = (Reservations::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
         let reserve_lock = reservations.reserve_lock(&counter);
         let total = reservations.ask(&counter, &reserve_lock, 100).expect("there is some");
         for drain in 0..5 {
-            assert!(reservations.give_back(false).is_empty(), "drain {drain}");
+            assert!(reservations.release_idle(false).is_empty(), "drain {drain}");
         }
         reservations.grant(&counter, &reserve_lock, total);
         assert_eq!(reservations.take(&counter, 100), Take::Counted);
         drop(reserve_lock);
-        assert!(reservations.give_back(false).is_empty(), "it was clicked since");
-        assert_eq!(reservations.give_back(false).len(), 1);
+        assert!(reservations.release_idle(false).is_empty(), "it was clicked since");
+        assert_eq!(reservations.release_idle(false).len(), 1);
     }
 }

@@ -42,7 +42,7 @@ impl Observer for Links {
     }
 
     fn totals_applied(&self, totals: &[(Id, NodeNumber, u64)]) {
-        self.0.cache.counters().take_over(totals);
+        self.0.cache.counters().apply_of_others(totals);
     }
 
     fn failed(&self) {

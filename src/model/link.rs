@@ -4,6 +4,8 @@
 
 mod draft;
 mod password;
+#[cfg(test)]
+pub(crate) mod sample;
 mod status;
 
 pub use self::draft::{DomainChoice, Draft, Patch};

@@ -29,13 +29,9 @@ mod tests {
     use super::*;
     use crate::cache::entry::{Conditional, Targets};
     use crate::clock::Timestamp;
-    use crate::model::destination::{Destination, LinkType};
-    use crate::model::domain::DomainNumber;
-    use crate::model::id::Id;
-    use crate::model::link::{Link, Options};
+    use crate::model::destination::LinkType;
+    use crate::model::link::{Options, sample};
     use crate::model::network::Networks;
-    use crate::model::short_code::ShortCode;
-    use crate::model::workspace::WorkspaceNumber;
     use crate::visit::Visit;
     use crate::visit::agents::Agent;
     use crate::visit::intent::Intent;
@@ -51,19 +47,10 @@ mod tests {
 
     #[test]
     fn the_first_that_chooses_decides() {
-        let url = |text: &str| Destination::parse_web("url", text).expect("valid");
-        let [own, second, third] = ["https://own.test/", "https://b.test/", "https://c.test/"].map(url);
+        let [own, second, third] =
+            ["https://own.test/", "https://b.test/", "https://c.test/"].map(sample::url);
         let options = Options::new(own.clone(), LinkType::Url);
-        let link = Link {
-            id: Id::from_bits(1),
-            workspace: WorkspaceNumber(0),
-            domain: DomainNumber::DEFAULT,
-            code: ShortCode::parse("a").expect("valid"),
-            created_at: Timestamp::from_millis(0),
-            updated_at: Timestamp::from_millis(0),
-            created_by: None,
-            options,
-        };
+        let link = sample::link(1, "a", options);
         let targets = Targets::new(Ok(own), [Ok(second), Ok(third)]);
         let conditional = Conditional { link, targets, leads_here: false };
         let rows: [(&[Chooser], Option<&str>, Agent, &str); 6] = [

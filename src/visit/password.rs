@@ -93,26 +93,12 @@ fn sign(link: Id, hash: &PasswordHash, ends: i64) -> Hmac<Sha256> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::destination::{Destination, LinkType};
-    use crate::model::domain::DomainNumber;
-    use crate::model::link::Options;
-    use crate::model::short_code::ShortCode;
-    use crate::model::workspace::WorkspaceNumber;
+    use crate::model::link::sample;
 
     fn protected(id: u128, hash: &str) -> Link {
-        let to = Destination::parse_web("url", "https://e.test/").expect("a valid URL");
-        let mut options = Options::new(to, LinkType::Url);
+        let mut options = sample::plain();
         options.password = Some(PasswordHash::from_stored(hash.into()));
-        Link {
-            id: Id::from_bits(id),
-            workspace: WorkspaceNumber(0),
-            domain: DomainNumber::DEFAULT,
-            code: ShortCode::parse("a").expect("a valid code"),
-            created_at: Timestamp::from_millis(0),
-            updated_at: Timestamp::from_millis(0),
-            created_by: None,
-            options,
-        }
+        sample::link(id, "a", options)
     }
 
     /// A MAC over link, password and expiry, and good for nothing else.

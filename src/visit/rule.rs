@@ -174,39 +174,21 @@ pub(super) mod tests {
     use hyper::{HeaderMap, Method};
 
     use super::*;
-    use crate::model::destination::{Destination, LinkType};
-    use crate::model::domain::DomainNumber;
-    use crate::model::id::Id;
-    use crate::model::link::{Edit, Link, Options};
+    use crate::model::link::{Edit, sample};
     use crate::model::network::Networks;
-    use crate::model::short_code::ShortCode;
-    use crate::model::workspace::WorkspaceNumber;
 
     pub(in crate::visit) fn now() -> Timestamp {
         Timestamp::from_millis(1_000_000)
     }
 
-    pub(in crate::visit) fn url(text: &str) -> Destination {
-        Destination::parse_web("url", text).expect("valid")
-    }
-
     /// Returns a link with these options, and 3 as the number of its clicks so far.
     pub(in crate::visit) fn conditional(edits: &[Edit]) -> Conditional {
-        let mut options = Options::new(url("https://e.test/"), LinkType::Url);
+        let mut options = sample::plain();
         for edit in edits {
             options.apply(edit.clone()).expect("valid");
         }
         let targets = Ok(options.target()).into();
-        let link = Link {
-            id: Id::from_bits(1),
-            workspace: WorkspaceNumber(0),
-            domain: DomainNumber::DEFAULT,
-            code: ShortCode::parse("a").expect("valid"),
-            created_at: Timestamp::from_millis(0),
-            updated_at: Timestamp::from_millis(0),
-            created_by: None,
-            options,
-        };
+        let link = sample::link(1, "a", options);
         Conditional { link, targets, leads_here: false }
     }
 
