@@ -57,7 +57,7 @@ fn warm() -> Fixture {
 /// The stages of a redirect in their order, each alone: whichever regresses has a name.
 fn stages(c: &mut Criterion) {
     let fixture = warm();
-    let links = &fixture.store.links;
+    let links = fixture.store.core.links();
     let cache = links.cache();
     let uri = Uri::from_static("/c500");
     let mut headers = HeaderMap::new();

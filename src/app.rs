@@ -22,10 +22,10 @@ use self::data_folder::{FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::core::{Bootstrap, BuildError, Links, Parts, Site, StartError as FirstRecordsError};
+use crate::core::{Bootstrap, BuildError, Core, Parts, Site, StartError as FirstRecordsError};
 use crate::descriptors;
 use crate::http::api::ops::{self, Ops};
-use crate::http::api::{Api, Core};
+use crate::http::api::{Api, Backend};
 use crate::http::conn::server;
 use crate::http::counts::Counts;
 use crate::http::dates::Dates;
@@ -78,7 +78,7 @@ pub enum StartError {
     Setting(#[from] crate::settings::BadSetting),
 }
 
-/// Log, table and links without a server: what `import` works on, and the lower half of [`App`].
+/// Log, table and core without a server: what `import` works on, and the lower half of [`App`].
 pub struct Store {
     /// The truth.
     pub log: Arc<dyn Log>,
@@ -87,7 +87,7 @@ pub struct Store {
     /// Look-ups.
     pub table: Table,
     /// Everything the commands do.
-    pub links: Links,
+    pub core: Core,
     /// What receivers are told of clicks.
     pub webhooks: Webhooks,
     /// The full-disk guard.
@@ -139,7 +139,7 @@ impl Store {
         let local = log_folder.open(config.log.clone(), clock.clone(), applied_state, Arc::clone(&space))?;
         let local = Arc::new(local);
         let log = wrap(Arc::clone(&local) as Arc<dyn Log>);
-        let links = Links::new(Parts {
+        let core = Core::new(Parts {
             log: Arc::clone(&log),
             table: table.clone(),
             cache: Cache::new(&config.cache),
@@ -154,9 +154,9 @@ impl Store {
             BuildError::Setting(bad) => StartError::Setting(bad),
             BuildError::Thread(error) => StartError::Threads { error },
         })?;
-        let webhooks = Webhooks::new(links.clone(), &config.webhooks)?;
+        let webhooks = Webhooks::new(core.tenants(), &config.webhooks)?;
         let (guard, written) = (Arc::clone(&space), Arc::clone(&local));
-        let observer = Arc::new(links.clone());
+        let observer = Arc::new(core.clone());
         // sled writes by path as well: not into a folder that took the place of this one.
         let followed = table.clone();
         let is_catching_up = AtomicBool::new(true);
@@ -170,15 +170,15 @@ impl Store {
         table
             .start(Arc::clone(&log), observer, Arc::new(may_write), clock, readiness)
             .map_err(|error| StartError::Threads { error })?;
-        Ok(Store { log, local, table, links, webhooks, space, _lock: lock })
+        Ok(Store { log, local, table, core, webhooks, space, _lock: lock })
     }
 
     /// Returns once the table has caught up and, on the first start, the first records are made.
     pub async fn ready(&self, data_dir: &Path) -> Result<Bootstrap, FirstRecordsError> {
-        while !self.links.is_loaded() {
+        while !self.core.is_loaded() {
             tokio::time::sleep(READY_POLL).await;
         }
-        self.links.bootstrap(data_dir).await
+        self.core.bootstrap(data_dir).await
     }
 
     /// What answers requests to this store.
@@ -189,16 +189,21 @@ impl Store {
             Box::new(Arc::clone(&self.local)),
             Box::new(self.table.clone()),
             Box::new(ops::Lag { log: Arc::clone(&self.log), table: self.table.clone() }),
-            Box::new(self.links.cache().clone()),
-            Box::new(self.links.clone()),
+            Box::new(self.core.cache().clone()),
+            Box::new(self.core.clone()),
             Box::new(self.webhooks.clone()),
         ];
-        let visitor = Visitor::new(self.links.clone(), self.webhooks.clone(), config.visit.clone());
-        let core =
-            Core { links: self.links.clone(), visitor: visitor.clone(), webhooks: self.webhooks.clone() };
+        let visitor = Visitor::new(&self.core, self.webhooks.clone(), config.visit.clone());
+        let backend = Backend {
+            links: self.core.links(),
+            tenants: self.core.tenants(),
+            snapshots: self.core.snapshots(),
+            visitor: visitor.clone(),
+            webhooks: self.webhooks.clone(),
+        };
         Service::new(
             visitor,
-            Api::new(core, &config.http, &config.limits, Arc::clone(counts)),
+            Api::new(backend, &config.http, &config.limits, Arc::clone(counts)),
             Ops::new(&config.metrics, readiness.clone(), sources),
             Arc::clone(counts),
             &config.http,
@@ -210,10 +215,10 @@ impl Store {
     /// end, while the last records are made durable.
     pub async fn close(self) {
         // The guard may refuse before it calls the disk full: then the reserve is for this as well.
-        if self.space.is_low() || self.links.flush_last_clicks().await.is_err() {
+        if self.space.is_low() || self.core.click_log().flush_last().await.is_err() {
             self.space.release();
         }
-        if let Err(error) = self.links.flush_last_clicks().await {
+        if let Err(error) = self.core.click_log().flush_last().await {
             tracing::error!(%error, "the last clicks could not be written and are lost");
         }
         let closed = tokio::task::spawn_blocking(move || {
@@ -288,9 +293,9 @@ impl App {
             }
         });
         store.webhooks.start();
-        let (flushing, sweeping) = (store.links.clone(), store.links.clone());
+        let (click_log, sweeping) = (store.core.click_log(), store.core.clone());
         let flusher = tokio::spawn(async move {
-            flushing.flush_regularly(config.clicks.flush_interval, flusher_stops).await;
+            click_log.flush_regularly(config.clicks.flush_interval, flusher_stops).await;
         });
         beside.spawn(async move { sweeping.sweep_regularly().await });
         Ok(App {
@@ -312,8 +317,8 @@ impl App {
     }
 
     /// Everything the commands do.
-    pub fn links(&self) -> &Links {
-        &self.store.links
+    pub fn core(&self) -> &Core {
+        &self.store.core
     }
 
     /// What receivers are told of clicks.
@@ -325,7 +330,7 @@ impl App {
     /// records.
     pub async fn ready(&self) -> Result<Bootstrap, FirstRecordsError> {
         let bootstrap = self.store.ready(&self.data_dir).await?;
-        let misdirected = self.store.links.misdirected();
+        let misdirected = self.store.core.links().misdirected();
         if let [first, ..] = &misdirected[..] {
             let number = misdirected.len();
             tracing::warn!(number, %first, "URLs of domains lead to this server itself and are not followed");

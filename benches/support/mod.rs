@@ -37,7 +37,7 @@ impl Fixture {
         let store = Store::open(&config, Clock::system(), &readiness).expect("a new store");
         runtime.block_on(store.ready(folder.path())).expect("the first records");
         for n in 0..links {
-            runtime.block_on(store.links.create(&asker(&store), draft(n))).expect("a new link");
+            runtime.block_on(store.core.links().create(&asker(&store), draft(n))).expect("a new link");
         }
         let service = store.service(&config, &readiness, &Arc::new(Counts::default()));
         Fixture { runtime, store, service, _folder: folder }
@@ -56,8 +56,8 @@ impl Fixture {
 
 fn asker(store: &Store) -> Context {
     Context::of_program(
-        store.links.acting(&Caller::Environment, None).expect("the first workspace"),
-        store.links.clock().now(),
+        store.core.tenants().acting(&Caller::Environment, None).expect("the first workspace"),
+        store.core.clock().now(),
     )
 }
 

@@ -16,7 +16,7 @@ use crate::app::data_folder::{FolderError, LOG_FOLDER};
 use crate::app::{StartError, Store};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::core::{Caller, Context, Import, Links, OnConflict};
+use crate::core::{Caller, Context, Core, Import, OnConflict};
 use crate::formats::Format;
 use crate::model::link::DomainChoice;
 use crate::private_files;
@@ -98,15 +98,15 @@ async fn import(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
     store.ready(&config.data_dir).await.map_err(Failure::from)?;
     if !arguments.dry_run {
         // An import that a crash cut holds codes that nobody can see.
-        store.links.sweep_snapshots().await.map_err(Failure::from)?;
+        store.core.snapshots().sweep_unfinished().await.map_err(Failure::from)?;
     }
     let bar = progress::bytes(if arguments.dry_run { "checking" } else { "importing" });
     bar.set_length(length);
     let began = Instant::now();
-    let done = lines(arguments, &store.links, input, &bar).await;
+    let done = lines(arguments, &store.core, input, &bar).await;
     let logged = began.elapsed().as_secs_f64();
     bar.finish_and_clear();
-    let caught_up = store.links.catch_up().await;
+    let caught_up = store.core.catch_up().await;
     let whole = began.elapsed().as_secs_f64();
     store.close().await;
     let (made, skipped) = done?;
@@ -122,7 +122,7 @@ async fn import(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
 
 async fn lines(
     arguments: &Arguments,
-    links: &Links,
+    core: &Core,
     input: Box<dyn Read>,
     bar: &ProgressBar,
 ) -> Result<(u64, u64), Failure> {
@@ -131,6 +131,7 @@ async fn lines(
         Conflict::Skip => OnConflict::Skip,
     };
     let mut contexts: HashMap<String, Context> = HashMap::new();
+    let links = core.links();
     let mut import = links.import(on_conflict, arguments.dry_run);
     let mut reader = BufReader::with_capacity(1 << 20, input);
     let mut line = Vec::new();
@@ -151,7 +152,7 @@ async fn lines(
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let Err(why) = take(arguments, links, &mut import, &mut contexts, &line).await else { continue };
+        let Err(why) = take(arguments, core, &mut import, &mut contexts, &line).await else { continue };
         if !arguments.dry_run {
             break Some(format!("line {number}: {why}"));
         }
@@ -173,7 +174,7 @@ async fn lines(
 
 async fn take(
     arguments: &Arguments,
-    links: &Links,
+    core: &Core,
     import: &mut Import<'_>,
     contexts: &mut HashMap<String, Context>,
     line: &[u8],
@@ -184,20 +185,20 @@ async fn take(
     }
     let named = arguments.workspace.as_deref().or(read.workspace.as_deref()).unwrap_or("");
     if !contexts.contains_key(named) {
-        contexts.insert(named.to_owned(), context(links, named, arguments.workspace.is_some())?);
+        contexts.insert(named.to_owned(), context(core, named, arguments.workspace.is_some())?);
     }
     import.add(&contexts[named], read.link).await.map_err(|error| error.to_string())
 }
 
 /// Acts in the named workspace. One that is not here stands for the only one that is, as when links
 /// move to a new server; where there are several, nobody's links become those of another.
-fn context(links: &Links, named: &str, must_exist: bool) -> Result<Context, String> {
+fn context(core: &Core, named: &str, must_exist: bool) -> Result<Context, String> {
     let caller = Caller::Environment;
-    let workspace = links.acting(&caller, Some(named).filter(|id| !id.is_empty()));
-    let is_only = links.directory().has_one_workspace();
+    let workspace = core.tenants().acting(&caller, Some(named).filter(|id| !id.is_empty()));
+    let is_only = core.directory().has_one_workspace();
     let workspace = match workspace {
         None if must_exist => return Err(format!("there is no workspace {named}")),
-        None if is_only => links.acting(&caller, None),
+        None if is_only => core.tenants().acting(&caller, None),
         None => {
             return Err(format!(
                 "workspaceId: {named:?} is not a workspace of this server, which has several; \
@@ -206,5 +207,5 @@ fn context(links: &Links, named: &str, must_exist: bool) -> Result<Context, Stri
         }
         found => found,
     };
-    Ok(Context::of_program(workspace.ok_or("there is no workspace")?, links.clock().now()))
+    Ok(Context::of_program(workspace.ok_or("there is no workspace")?, core.clock().now()))
 }

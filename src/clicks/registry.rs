@@ -428,7 +428,7 @@ mod tests {
         const LIVE_MAX: usize = (3 + 3) * 100;
         let counters = Counters::default();
         for drain in 1..200_u64 {
-            // As `Links::drain_clicks` does: the log's position grows by one with each drain.
+            // As `ClickLog::drain_clicks` does: the log's position grows by one with each drain.
             counters.sweep(Position((drain - 1).saturating_sub(BEHIND)), Position(drain - 1));
             drop(counters.drain(false));
             for n in 0..EACH {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{Error, Links, Shared};
+use super::error::Error;
+use super::handle::{ClickLog, Core};
+use super::shared::Shared;
 use crate::clicks::counter::Counter;
 use crate::log::{AppliedState, Pending, Proposal, Put};
 use crate::model::id::Id;
@@ -46,31 +48,31 @@ impl Settings {
 /// Totals per Change: some 300 KB, below what a Change may hold.
 const TOTALS_PER_CHANGE: usize = 8_192;
 
-impl Links {
+impl ClickLog {
     /// Drains all dirty counters into the log, and waits until the table has their totals, within its
     /// patience. Answers how many links were clicked. When the log does not take them, they stay in
     /// memory and are drained again next time.
-    pub async fn flush_clicks(&self) -> Result<usize, Error> {
+    pub async fn flush(&self) -> Result<usize, Error> {
         let clicked = self.drain_clicks(false).await?;
-        self.0.table.wait(self.0.log.position()).await;
+        self.shared.table.wait(self.shared.log.position()).await;
         Ok(clicked)
     }
 
     /// Drains all counters when no click can come any more: what links with a limit have reserved and
     /// not given out is given back.
-    pub async fn flush_last_clicks(&self) -> Result<usize, Error> {
+    pub async fn flush_last(&self) -> Result<usize, Error> {
         self.drain_clicks(true).await
     }
 
     /// Does not wait for the table: a crash meanwhile would lose all clicks that come while it lags.
     async fn drain_clicks(&self, last: bool) -> Result<usize, Error> {
-        let counters = self.0.cache.counters();
-        self.0.forget_clean();
+        let counters = self.shared.cache.counters();
+        self.shared.forget_clean();
         let mut held = counters.drain(last);
         let clicked = held.len();
         let mut written = Ok(clicked);
         for at in (0..clicked).step_by(TOTALS_PER_CHANGE) {
-            let pending = self.0.append_totals(&held[at..clicked.min(at + TOTALS_PER_CHANGE)]);
+            let pending = self.shared.append_totals(&held[at..clicked.min(at + TOTALS_PER_CHANGE)]);
             if let Err(error) = pending.await {
                 counters.put_back(held.split_off(at));
                 written = Err(Error::Log(error));
@@ -78,8 +80,8 @@ impl Links {
             }
         }
         // Before they are let go, and may be forgotten.
-        let mut drained = self.0.drained.lock();
-        *drained = self.0.log.position();
+        let mut drained = self.shared.drained.lock();
+        *drained = self.shared.log.position();
         written
     }
 
@@ -92,7 +94,7 @@ impl Links {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                () = self.0.cache.counters().crowded() => {}
+                () = self.shared.cache.counters().crowded() => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
             match self.drain_clicks(false).await {
@@ -110,15 +112,15 @@ impl Links {
     /// Makes some of `limit` clicks ready to be taken; returns once they are durable, or at once
     /// when there are some, or none left. Visitors of one link wait for one reservation.
     pub async fn reserve(&self, counter: &Arc<Counter>, limit: u64) -> Result<(), Error> {
-        let reservations = self.0.cache.counters().reservations();
+        let reservations = self.shared.cache.counters().reservations();
         let reserve_lock = reservations.reserve_lock(counter);
         let _turn = reserve_lock.lock().await;
         let (total, pending) = {
-            let _order = self.0.totals.lock();
-            let asked = self.0.cache.counters().ask(counter, &reserve_lock, limit);
+            let _order = self.shared.totals.lock();
+            let asked = self.shared.cache.counters().ask(counter, &reserve_lock, limit);
             let Some((total, own)) = asked else { return Ok(()) };
-            let put = self.0.put_total(counter.id(), own);
-            (total, self.0.log.commit(Proposal { puts: vec![put], ..Proposal::default() }))
+            let put = self.shared.put_total(counter.id(), own);
+            (total, self.shared.log.commit(Proposal { puts: vec![put], ..Proposal::default() }))
         };
         match pending.await {
             Ok(_) => {
@@ -131,21 +133,23 @@ impl Links {
             }
         }
     }
+}
 
+impl Core {
     /// Makes the clicks of a link durable whose limit is about to change, and gives back what it
     /// has reserved: the new limit begins from what was really clicked.
     pub(super) async fn settle_clicks(&self, id: Id) -> Result<(), Error> {
-        let counters = self.0.cache.counters();
+        let counters = self.shared.cache.counters();
         let Some(counter) = counters.live(id) else { return Ok(()) };
         let pending = {
-            let _order = self.0.totals.lock();
+            let _order = self.shared.totals.lock();
             counters.settle(&counter);
             let totals = counters.tally(&[counter]);
-            let puts = totals.into_iter().map(|(id, own)| self.0.put_total(id, own)).collect();
-            self.0.log.commit(Proposal { puts, ..Proposal::default() })
+            let puts = totals.into_iter().map(|(id, own)| self.shared.put_total(id, own)).collect();
+            self.shared.log.commit(Proposal { puts, ..Proposal::default() })
         };
         let position = pending.await.map_err(Error::Log)?;
-        self.0.table.wait(position).await;
+        self.shared.table.wait(position).await;
         Ok(())
     }
 }

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::idempotency::Claim;
-use super::{Context, Credential, Error, Links, Shared};
+use super::context::{Claim, Context};
+use super::error::Error;
+use super::handle::Core;
+use super::shared::Shared;
+use super::tenants::caller::Credential;
 use crate::clicks::counter::Counter;
 use crate::clock::Timestamp;
 use crate::log::{CommitError, Position, Precondition, Proposal, Put};
@@ -80,11 +83,11 @@ pub(super) enum Committed {
 /// Whether a proposal's Change is visible, once it is durable; or why there is none.
 type Settled = oneshot::Receiver<Result<bool, CommitError>>;
 
-impl Links {
+impl Core {
     /// Commits an effect on the authority of the context's key: see [`Shared::rely_on_key`].
     pub(super) async fn commit(&self, context: &Context, mut effect: Effect) -> Result<Committed, Error> {
-        let own = self.0.rely_on_key(context.key, &mut effect)?;
-        let settled = self.0.propose(context.request, effect);
+        let own = self.shared.rely_on_key(context.key, &mut effect)?;
+        let settled = self.shared.propose(context.request, effect);
         self.settle_own(settled, own).await
     }
 
@@ -96,26 +99,26 @@ impl Links {
         mut effect: Effect,
         counter: Option<Arc<Counter>>,
     ) -> Result<Committed, Error> {
-        let own = self.0.rely_on_key(context.key, &mut effect)?;
+        let own = self.shared.rely_on_key(context.key, &mut effect)?;
         let pending = {
-            let _order = self.0.totals.lock();
+            let _order = self.shared.totals.lock();
             if let Some(counter) = &counter {
                 counter.retire();
             }
-            self.0.propose(context.request, effect)
+            self.shared.propose(context.request, effect)
         };
         let settled = self.settle_own(pending, own).await;
         if let Some(counter) = counter.filter(|_| !matches!(settled, Ok(Committed::Done))) {
             counter.revive();
             // Drains meanwhile have left it out.
-            self.0.cache.counters().put_back(vec![counter]);
+            self.shared.cache.counters().put_back(vec![counter]);
         }
         settled
     }
 
     /// Commits an effect that no request asked for.
     pub(super) async fn commit_unasked(&self, effect: Effect) -> Result<Committed, Error> {
-        let settled = self.0.propose(0, effect);
+        let settled = self.shared.propose(0, effect);
         self.settle(settled).await
     }
 
@@ -126,15 +129,15 @@ impl Links {
         build: impl FnOnce(&mut dyn FnMut() -> Id) -> Effect,
     ) -> Result<Committed, Error> {
         let (settled, own) = {
-            let mut ids = self.0.ids.lock();
+            let mut ids = self.shared.ids.lock();
             let mut effect = build(&mut || ids.next(context.now, chance()));
-            let own = self.0.rely_on_key(context.key, &mut effect)?;
-            (self.0.propose(context.request, effect), own)
+            let own = self.shared.rely_on_key(context.key, &mut effect)?;
+            (self.shared.propose(context.request, effect), own)
         };
         self.settle_own(settled, own).await
     }
 
-    /// Like [`Links::settle`], but a conflict on the record of the command's own key is final.
+    /// Like [`Core::settle`], but a conflict on the record of the command's own key is final.
     async fn settle_own(&self, settled: Settled, own: Option<Bytes>) -> Result<Committed, Error> {
         match self.settle(settled).await? {
             Committed::Conflict(key) if Some(&key) == own.as_ref() => Err(Error::Unauthorized),
@@ -150,7 +153,7 @@ impl Links {
             Err(CommitError::Conflict { key, .. }) => {
                 // The winner may be logged and not applied yet: looking again before would find the
                 // same old record.
-                self.0.table.wait(self.0.log.position()).await;
+                self.shared.table.wait(self.shared.log.position()).await;
                 Ok(Committed::Conflict(key))
             }
             Err(error) => Err(Error::Log(error)),

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::handle::Core;
+use super::shared::Shared;
 use super::tenants::directory::Directory;
-use super::{Links, Shared};
 use crate::cache::entry::Action;
 use crate::log::Change;
 use crate::model::custom_values::PLACEHOLDER;
@@ -21,33 +22,33 @@ use crate::table::{self, Observer, Table, keys};
 /// noticed.
 const CODES_AT_ONCE: usize = 4_096;
 
-impl Observer for Links {
+impl Observer for Core {
     fn reset(&self, table: &Table) -> Result<(), table::Error> {
         let directory = Directory::read(table)?;
         let mut newest = None;
         for held in directory.workspaces(&Reach::Instance) {
             newest = newest.max(table.newest_id(held.record.number)?);
         }
-        *self.0.ids.lock() = IdSource::after(newest);
-        self.0.directory.store(Arc::new(directory));
-        self.0.loader.forget_all();
-        self.0.cache.invalidate_where(|_| true);
+        *self.shared.ids.lock() = IdSource::after(newest);
+        self.shared.directory.store(Arc::new(directory));
+        self.shared.loader.forget_all();
+        self.shared.cache.invalidate_where(|_| true);
         self.learn_codes(table);
-        self.0.is_loaded.store(true, Ordering::Release);
+        self.shared.is_loaded.store(true, Ordering::Release);
         Ok(())
     }
 
     fn node(&self) -> NodeNumber {
-        self.0.node
+        self.shared.node
     }
 
     fn totals_applied(&self, totals: &[(Id, NodeNumber, u64)]) {
-        self.0.cache.counters().apply_of_others(totals);
+        self.shared.cache.counters().apply_of_others(totals);
     }
 
     fn failed(&self) {
         // Visitors of unknown codes are asked to come back, not told that there is no such link.
-        drop(self.0.cache.learn_all(0));
+        drop(self.shared.cache.learn_all(0));
     }
 
     fn applied(&self, change: &Change) {
@@ -56,19 +57,19 @@ impl Observer for Links {
         for entry in &change.entries {
             if let Some((domain, code)) = keys::parse_link(&entry.put.key) {
                 // A request that comes from now on must not join a load that read the old record.
-                self.0.loader.forget(domain, code);
+                self.shared.loader.forget(domain, code);
                 if entry.put.value.is_some() {
-                    self.0.cache.learn(domain, code);
+                    self.shared.cache.learn(domain, code);
                 }
-                self.0.cache.invalidate(domain, code);
-                self.0.note_placeholders(domain, code, entry.put.value.as_deref());
+                self.shared.cache.invalidate(domain, code);
+                self.shared.note_placeholders(domain, code, entry.put.value.as_deref());
             } else if entry.put.value.is_none() && keys::parse_staging(&entry.put.key).is_some() {
                 // An import has ended: its links are there, or its codes free. No request from now
                 // on may join a load that found them hidden, nor believe that they are absent.
-                self.0.loader.forget_all();
-                self.0.cache.invalidate_where(|_| false);
+                self.shared.loader.forget_all();
+                self.shared.cache.invalidate_where(|_| false);
             } else if Directory::concerns(&entry.put) {
-                let directory = directory.get_or_insert_with(|| (**self.0.directory.load()).clone());
+                let directory = directory.get_or_insert_with(|| (**self.shared.directory.load()).clone());
                 if let Some(DirectoryKey::Workspace(number)) = DirectoryKey::parse(&entry.put.key) {
                     workspaces.push(number);
                 }
@@ -78,18 +79,18 @@ impl Observer for Links {
             }
         }
         let Some(directory) = directory else { return };
-        let filled_anew = self.0.filled_anew(workspaces, &directory);
-        let new_hosts = self.0.new_hosts(&directory, change);
-        self.0.directory.store(Arc::new(directory));
+        let filled_anew = self.shared.filled_anew(workspaces, &directory);
+        let new_hosts = self.shared.new_hosts(&directory, change);
+        self.shared.directory.store(Arc::new(directory));
         if !new_hosts.is_empty() {
             // Links compiled as leading elsewhere lead here now, and their clicks must be checked.
-            self.0.loader.forget_all();
-            self.0.cache.invalidate_where(|entry| new_hosts.iter().any(|host| entry.mentions(host)));
+            self.shared.loader.forget_all();
+            self.shared.cache.invalidate_where(|entry| new_hosts.iter().any(|host| entry.mentions(host)));
         }
         if !filled_anew.is_empty() {
             // Behind the directory, from which a load fills them in; nobody may join one that has not.
-            self.0.loader.forget_all();
-            self.0.cache.invalidate_where(|entry| match &entry.action {
+            self.shared.loader.forget_all();
+            self.shared.cache.invalidate_where(|entry| match &entry.action {
                 Action::Evaluate(decided) => {
                     filled_anew.contains(&decided.link.workspace)
                         && decided.link.options.destination.is_fillable()
@@ -100,14 +101,14 @@ impl Observer for Links {
     }
 }
 
-impl Links {
+impl Core {
     /// Has the cache learn which codes there are, beside everything else: a second per million
     /// links, during which unknown codes are looked up in the table.
     fn learn_codes(&self, table: &Table) {
         let table = table.clone();
         // A plain link has two records, so this is about twice too many, which leaves room to grow.
         let records = usize::try_from(table.status().records).unwrap_or(0);
-        let learning = self.0.cache.learn_all(records);
+        let learning = self.shared.cache.learn_all(records);
         let learn = move || {
             let mut after = None;
             loop {
@@ -130,7 +131,7 @@ impl Links {
 }
 
 impl Shared {
-    /// Counts a change of a link with placeholders: see [`super::links::loops::FilledLinks`].
+    /// Counts a change of a link with placeholders: see [`super::links::loops::filled::FilledLinks`].
     fn note_placeholders(&self, domain: DomainNumber, code: &str, value: Option<&[u8]>) {
         // Records hold the destination as it is, so that few have to be decoded.
         let has_some = |value: &&[u8]| memchr::memmem::find(value, PLACEHOLDER.as_bytes()).is_some();

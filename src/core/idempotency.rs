@@ -2,9 +2,12 @@
 //! that did it, so that neither a crash nor a lost answer makes it happen twice.
 
 use super::commit::{Committed, Effect};
-use super::snapshots::{ImportView, ShareView, SnapshotView};
+use super::context::Context;
+use super::error::Error;
+use super::handle::Core;
+use super::shared::Shared;
+use super::snapshots::view::{ImportView, ShareView, SnapshotView};
 use super::view::{BulkView, CampaignView, DomainView, KeyView, LinkView, WebhookSecretView, WorkspaceView};
-use super::{Context, Error, Links, Shared};
 use crate::clock::Timestamp;
 use crate::log::Position;
 use crate::model::id::Id;
@@ -15,15 +18,6 @@ use crate::table::record::{OutcomeRecord, StoredOutcome, Tombstone};
 
 /// How long an answer is kept: the 24 hours of docs/decisions.md A8.
 pub(super) const KEPT_MILLIS: i64 = 24 * 60 * 60 * 1_000;
-
-/// An `Idempotency-Key` at work: recorded in the same Change as what the request does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Claim {
-    /// Hash of API key, method, path and the client's key.
-    pub scope: [u8; 16],
-    /// Hash of the body: another body under the same key is refused.
-    pub body: [u8; 16],
-}
 
 /// What an earlier request with the same [`Claim::scope`] did.
 #[derive(Clone, Debug)]
@@ -58,9 +52,9 @@ pub(super) fn is_over(record: &OutcomeRecord, now: Timestamp) -> bool {
     now.as_millis() - record.at.as_millis() > KEPT_MILLIS
 }
 
-impl Links {
+impl Core {
     /// What an earlier request under this claim did.
-    pub async fn replay(&self, context: &Context) -> Result<Previous, Error> {
+    pub async fn previous(&self, context: &Context) -> Result<Previous, Error> {
         let Some(claim) = context.claim else { return Ok(Previous::New) };
         let key = keys::outcome(&claim.scope);
         let found = {
@@ -106,17 +100,17 @@ impl Links {
                 Created::Key(self.key_view(&held.record))
             }
             StoredOutcome::WebhookSecret(workspace) => {
-                let secret = self.signing_secret(workspace).await?;
+                let secret = self.tenants().signing_secret(workspace).await?;
                 Created::WebhookSecret(WebhookSecretView::of(&secret, context.now))
             }
             StoredOutcome::Campaign { workspace, id } => {
                 let found = self.blocking(move |shared| shared.campaign(workspace, &id.into())).await?;
                 Created::Campaign(self.campaign_view(found.ok_or_else(gone)?.record)?)
             }
-            StoredOutcome::Snapshot(id) => Created::Snapshot(self.snapshot(context, &id).await?),
-            StoredOutcome::Share(id) => Created::Share(self.share_again(id).await?),
+            StoredOutcome::Snapshot(id) => Created::Snapshot(self.snapshots().get(context, &id).await?),
+            StoredOutcome::Share(id) => Created::Share(self.snapshots().share_again(id).await?),
             StoredOutcome::Import(id) => {
-                let Some(import) = self.import_again(id).await? else {
+                let Some(import) = self.snapshots().import_again(id).await? else {
                     // Nothing is left of it, and nobody refused it: it may be made now.
                     return self.forget_outcome(context, key, found.revision).await;
                 };

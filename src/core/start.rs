@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::commit::{Effect, chance};
-use super::tenants::keys::{draw_secret, key_record};
+use super::error::Error;
+use super::handle::Core;
+use super::tenants::secrets::{draw_secret, key_record};
 use super::tenants::workspaces::{create_company, drawn_relationship_number};
-use super::{Error, Links};
 use crate::log::{Position, Proposal};
 use crate::model::domain::{DEFAULT_ID, Domain, DomainNumber};
 use crate::model::key::{Reach, Scopes};
@@ -49,7 +50,7 @@ pub enum StartError {
     Store(#[from] Error),
 }
 
-impl Links {
+impl Core {
     /// Whether commands and visits can be answered: the first records are there. Before, every
     /// one is answered 503, not "not found".
     pub fn is_ready(&self) -> bool {
@@ -58,20 +59,20 @@ impl Links {
 
     /// Whether the store was read: what is not there now does not exist.
     pub fn is_loaded(&self) -> bool {
-        self.0.is_loaded.load(Ordering::Acquire)
+        self.shared.is_loaded.load(Ordering::Acquire)
     }
 
     /// On the first start makes one company, one workspace, the default domain and, unless the
     /// environment gives one, an instance key, whose secret it writes to a file that only the
-    /// owner can read. Call when [`Links::is_loaded`].
+    /// owner can read. Call when [`Core::is_loaded`].
     pub async fn bootstrap(&self, data_dir: &Path) -> Result<Bootstrap, StartError> {
         let path = data_dir.join(KEY_FILE);
-        let given = self.0.environment_key.is_some();
+        let given = self.shared.environment_key.is_some();
         let is_first = self.directory().domain(DomainNumber::DEFAULT).is_none();
-        let now = self.0.clock.now();
+        let now = self.shared.clock.now();
         if !is_first && (given || self.directory().masters() > 0) {
             let secret = read_secret(&path);
-            let works = !given && self.authenticate(secret.trim(), now).is_some();
+            let works = !given && self.tenants().authenticate(secret.trim(), now).is_some();
             return Ok(Bootstrap { key_file: works.then_some(path), is_first });
         }
         // Also later, when no key is left that could make another: whoever owns the data folder must
@@ -85,19 +86,19 @@ impl Links {
         }
         let mut effect = if is_first { self.first_records() } else { Effect::default() };
         if let Some(secret) = &secret {
-            let id = self.0.ids.lock().next(now, chance());
+            let id = self.shared.ids.lock().next(now, chance());
             let key = key_record(id, secret, "bootstrap".into(), Reach::Instance, Scopes::all(), now);
             effect.create(keys::api_key(key.id), key.encode());
         }
         let proposal = Proposal { preconditions: effect.preconditions, puts: effect.puts, request: 0 };
-        let position: Position = self.0.log.commit(proposal).await.map_err(Error::Log)?;
-        while !self.0.table.wait(position).await {}
+        let position: Position = self.shared.log.commit(proposal).await.map_err(Error::Log)?;
+        while !self.shared.table.wait(position).await {}
         Ok(Bootstrap { key_file: secret.map(|_| path), is_first })
     }
 
     fn first_records(&self) -> Effect {
-        let now = self.0.clock.now();
-        let mut ids = self.0.ids.lock();
+        let now = self.shared.clock.now();
+        let mut ids = self.shared.ids.lock();
         let mut next_id = || ids.next(now, chance());
         let company_id = next_id();
         let company = Company {

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::error::Error;
+use super::handle::Core;
 use super::idempotency::is_over;
-use super::{Error, Links};
 use crate::clock::Timestamp;
 use crate::log::{CommitError, Position, Proposal, Put};
 use crate::table::keys::Kind;
@@ -27,7 +28,7 @@ const LOADED_POLL: Duration = Duration::from_millis(20);
 
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
-impl Links {
+impl Core {
     /// Removes expired records now and then, until dropped.
     pub async fn sweep_regularly(&self) {
         let first = tokio::time::Instant::now() + LEFTOVERS_EVERY;
@@ -38,14 +39,14 @@ impl Links {
                 tokio::time::sleep(LOADED_POLL).await;
             }
             // At once after a start: whoever began an import before it wants to begin it anew.
-            if let Err(error) = self.sweep_snapshots().await {
+            if let Err(error) = self.snapshots().sweep_unfinished().await {
                 tracing::warn!(%error, "what unfinished imports and snapshots left could not be removed");
             }
             ticks.tick().await;
             if round % EXPIRED_EVERY != 0 {
                 continue;
             }
-            match self.sweep(self.0.clock.now()).await {
+            match self.sweep_expired(self.shared.clock.now()).await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "expired records were removed"),
                 Err(error) => tracing::warn!(%error, "expired records could not be removed"),
@@ -54,8 +55,8 @@ impl Links {
     }
 
     /// Removes the answers and tombstones that are over at `now`. Answers how many.
-    pub async fn sweep(&self, now: Timestamp) -> Result<usize, Error> {
-        let kept = i64::from(self.0.settings.tombstone_days) * DAY_MILLIS;
+    pub async fn sweep_expired(&self, now: Timestamp) -> Result<usize, Error> {
+        let kept = i64::from(self.shared.settings.tombstone_days) * DAY_MILLIS;
         let over = self
             .blocking(move |shared| {
                 let mut over: Vec<bytes::Bytes> = Vec::new();
@@ -86,7 +87,7 @@ impl Links {
         for keys in over.chunks(REMOVALS_PER_CHANGE) {
             let puts = keys.iter().map(|key| Put { key: key.clone(), value: None }).collect();
             let removed: Result<Position, CommitError> =
-                self.0.log.commit(Proposal { puts, ..Proposal::default() }).await;
+                self.shared.log.commit(Proposal { puts, ..Proposal::default() }).await;
             removed.map_err(Error::Log)?;
         }
         Ok(over.len())

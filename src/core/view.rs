@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
+use super::context::Context;
+use super::error::Error;
+use super::handle::Core;
+use super::shared::Shared;
 use super::tenants::directory::Directory;
-use super::{Context, Error, Links, Shared};
 use crate::clock::Timestamp;
 use crate::model::campaign::Campaign;
 use crate::model::domain::Domain;
@@ -123,11 +126,11 @@ pub struct FailedRow {
     pub reason: String,
 }
 
-impl Links {
+impl Core {
     /// A link just made: nobody clicked on it before it was there.
     pub(in crate::core) async fn view_new(&self, link: Link) -> Result<LinkView, Error> {
         if link.options.tags.is_empty() {
-            return self.0.view_of(link, 0);
+            return self.shared.view_of(link, 0);
         }
         self.blocking(move |shared| shared.view_of(link, 0)).await
     }

@@ -26,7 +26,7 @@ impl Visitor {
         VisitResponse::Later(Box::pin(async move {
             let domain_of = |number| visitor.links.directory().domain(number).map(Arc::clone);
             let Some(home) = domain_of(DomainNumber::DEFAULT) else { return pages::unavailable() };
-            let found = match visitor.links.contact_link(&token).await {
+            let found = match visitor.state.tenants.contact_link(&token).await {
                 Ok(found) => found,
                 Err(error) => {
                     tracing::debug!(%error, "a contact link could not be looked up");

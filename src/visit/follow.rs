@@ -114,7 +114,7 @@ impl Visitor {
                 NextStep::Respond(response) => return response,
                 NextStep::Reserve(limit) => limit,
             };
-            if let Err(error) = self.links.reserve(&entry.counter, limit).await {
+            if let Err(error) = self.state.click_log.reserve(&entry.counter, limit).await {
                 tracing::debug!(%error, "clicks of a limited link could not be reserved");
                 return pages::unavailable();
             }

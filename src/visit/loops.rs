@@ -74,7 +74,7 @@ impl Visitor {
                     .collect());
             }
             Hop::Link { domain, code, rest } => (*domain, code.clone(), &**rest),
-            Hop::Contact(token) => match self.links.contact_link(token).await {
+            Hop::Contact(token) => match self.state.tenants.contact_link(token).await {
                 Ok(Some((domain, code, ..))) => (domain, code, ""),
                 Ok(None) => return Ok(Vec::new()),
                 Err(error) => {

@@ -23,9 +23,9 @@ impl Visitor {
     /// The page of a share.
     pub(super) fn share(&self, id: Option<Id>) -> VisitResponse {
         let Some(id) = id else { return VisitResponse::Now(pages::error(StatusCode::NOT_FOUND)) };
-        let links = self.links.clone();
+        let snapshots = self.state.snapshots.clone();
         VisitResponse::Later(Box::pin(async move {
-            match links.share_page(id).await {
+            match snapshots.share_page(id).await {
                 Ok(Some((share, url))) => pages::share(&share, &url),
                 Ok(None) => pages::error(StatusCode::NOT_FOUND),
                 Err(error) => {

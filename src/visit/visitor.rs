@@ -10,7 +10,7 @@ use super::attempts::Attempts;
 use super::settings::Settings;
 use crate::cache::Lookup;
 use crate::cache::entry::Entry;
-use crate::core::{Error, Links, Resolved};
+use crate::core::{ClickLog, Core, Error, Links, Resolved, Snapshots, Tenants};
 use crate::model::domain::Domain;
 use crate::webhooks::Webhooks;
 
@@ -24,6 +24,9 @@ pub struct Visitor {
 
 #[derive(Debug)]
 pub(super) struct VisitorState {
+    pub(super) tenants: Tenants,
+    pub(super) snapshots: Snapshots,
+    pub(super) click_log: ClickLog,
     pub(super) settings: Settings,
     pub(super) agents: Agents,
     pub(super) attempts: Attempts,
@@ -34,10 +37,19 @@ pub(super) struct VisitorState {
 pub(super) struct LookupFailed;
 
 impl Visitor {
-    /// Creates a handle that answers visits to `links` and sends their clicks to `webhooks`.
-    pub fn new(links: Links, webhooks: Webhooks, settings: Settings) -> Visitor {
-        let state = VisitorState { settings, agents: Agents::default(), attempts: Attempts::default() };
-        Visitor { links, webhooks, state: Arc::new(state) }
+    /// Creates a handle that answers visits to the links of `core` and sends their clicks to `webhooks`.
+    pub fn new(core: &Core, webhooks: Webhooks, settings: Settings) -> Visitor {
+        // Behind the shared pointer, since a plain redirect needs only the links: cloning a visitor must
+        // not touch more counts than that.
+        let state = VisitorState {
+            tenants: core.tenants(),
+            snapshots: core.snapshots(),
+            click_log: core.click_log(),
+            settings,
+            agents: Agents::default(),
+            attempts: Attempts::default(),
+        };
+        Visitor { links: core.links(), webhooks, state: Arc::new(state) }
     }
 
     /// Returns the kind of visitor that sends this User-Agent.

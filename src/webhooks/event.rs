@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::clock::Timestamp;
-use crate::core::Links;
+use crate::core::Tenants;
 use crate::json;
 use crate::model::id::{Id, IdSource};
 use crate::model::link::Link;
@@ -80,11 +80,11 @@ pub(super) fn name(id: Id) -> String {
 }
 
 /// The event of a click; `None` when the link's domain or workspace is not there.
-pub(super) fn of(links: &Links, click: &ClickEvent<'_>) -> Option<Event> {
-    let directory = links.directory();
+pub(super) fn of(tenants: &Tenants, click: &ClickEvent<'_>) -> Option<Event> {
+    let directory = tenants.directory();
     let link = click.link;
     let domain = directory.domain(link.domain)?;
-    let workspace = links.workspace_numbered(link.workspace)?;
+    let workspace = tenants.workspace_numbered(link.workspace)?;
     // Without randomness two clicks of one millisecond would share an id; it is there since the
     // start, when keys were drawn.
     let mut chance = [0; 16];
@@ -99,10 +99,10 @@ pub(super) fn of(links: &Links, click: &ClickEvent<'_>) -> Option<Event> {
             link: LinkJson {
                 id: link.id.to_string(),
                 short_code: link.code.as_str(),
-                short_url: links.site().short_url(domain, &link.code),
+                short_url: tenants.site().short_url(domain, &link.code),
                 url: link.options.target().as_str().to_owned(),
                 title: link.options.title.as_deref(),
-                domain: links.site().name_of(domain),
+                domain: tenants.site().name_of(domain),
                 workspace_id: workspace.id.as_str(),
             },
             clicked_at: at,

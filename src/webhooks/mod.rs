@@ -47,7 +47,7 @@ use self::history::History;
 use self::queue::{Delivery, Event, Waiting};
 use self::scheduler::Scheduler;
 use self::worker::Worker;
-use crate::core::Links;
+use crate::core::Tenants;
 use crate::fair::Shares;
 use crate::model::id::Id;
 use crate::model::network::Networks;
@@ -113,7 +113,7 @@ impl Settings {
 pub struct Webhooks(Arc<Shared>);
 
 struct Shared {
-    links: Links,
+    tenants: Tenants,
     delays: Vec<Duration>,
     connector: Connector,
     queue: Mutex<Queue>,
@@ -174,9 +174,9 @@ pub struct Numbers {
 
 impl Webhooks {
     /// Nothing is sent before [`Webhooks::start`].
-    pub fn new(links: Links, settings: &Settings) -> Result<Webhooks, BadSetting> {
+    pub fn new(tenants: Tenants, settings: &Settings) -> Result<Webhooks, BadSetting> {
         Ok(Webhooks(Arc::new(Shared {
-            links,
+            tenants,
             delays: settings.delays()?,
             connector: Connector::new(connect::system(), settings.networks()?),
             queue: Mutex::default(),
@@ -196,8 +196,8 @@ impl Webhooks {
             return;
         }
         let workspace = click.link.workspace;
-        let company = self.0.links.workspace_numbered(workspace).map(|workspace| workspace.company.clone());
-        let Some((event, company)) = event::of(&self.0.links, click).zip(company) else {
+        let company = self.0.tenants.workspace_numbered(workspace).map(|workspace| workspace.company.clone());
+        let Some((event, company)) = event::of(&self.0.tenants, click).zip(company) else {
             self.0.counts.dropped.fetch_add(urls.len() as u64, Ordering::Relaxed);
             return;
         };

@@ -26,17 +26,17 @@ impl Worker {
     /// Queues what the last stop wrote down. It stays in the store until it is over, so that a
     /// crash delivers it again rather than never.
     pub(super) async fn restore(&mut self) {
-        while !self.shared.links.is_loaded() {
+        while !self.shared.tenants.is_loaded() {
             tokio::time::sleep(LOADED_POLL).await;
         }
-        let batches = match self.shared.links.waiting_deliveries().await {
+        let batches = match self.shared.tenants.waiting_deliveries().await {
             Ok(batches) => batches,
             Err(error) => {
                 tracing::error!(%error, "webhooks that waited at the last stop cannot be read; the next start tries again");
                 return;
             }
         };
-        let (now, wall) = (Instant::now(), self.shared.links.clock().now());
+        let (now, wall) = (Instant::now(), self.shared.tenants.clock().now());
         // What is due later than that was written under a clock that was ahead, and would wait for it.
         let longest = self.shared.delays.iter().max().copied().unwrap_or_default();
         let mut restored = 0;
@@ -76,13 +76,13 @@ impl Worker {
         left.extend(self.under_way.drain().map(|(_, waiting)| (waiting, now)));
         self.shared.counts.in_flight.store(0, Ordering::Relaxed);
         let (batches, number) = (self.batches_of(&left, now), left.len());
-        if let Err(error) = self.shared.links.keep_waiting(&batches).await {
+        if let Err(error) = self.shared.tenants.keep_waiting(&batches).await {
             // What was there before stays: it is delivered again, which receivers are told to expect.
             tracing::error!(%error, number, "webhooks that wait cannot be written down and are lost");
             return;
         }
         let old: Vec<Id> = self.batches.into_keys().collect();
-        if let Err(error) = self.shared.links.forget_waiting(&old).await {
+        if let Err(error) = self.shared.tenants.forget_waiting(&old).await {
             tracing::warn!(%error, "webhooks written down before stay in the store and may be delivered again");
         }
         if number > 0 {
@@ -91,7 +91,7 @@ impl Worker {
     }
 
     fn batches_of(&self, left: &[(Waiting, Instant)], now: Instant) -> Vec<WaitingDeliveries> {
-        let wall = self.shared.links.clock().now();
+        let wall = self.shared.tenants.clock().now();
         let mut batches = Vec::new();
         let mut bytes = BATCH_BYTES;
         for (waiting, due) in left {

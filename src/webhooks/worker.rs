@@ -83,8 +83,8 @@ impl Worker {
     /// A delivery that the last stop wrote down, with all that is derived; `None` when its URL or its
     /// workspace is none.
     pub(super) fn waiting(&self, from: WaitingDelivery, batch: Id) -> Option<Waiting> {
-        let company = self.shared.links.workspace_numbered(from.workspace)?.company.clone();
-        let age = millis_between(from.offered_at, self.shared.links.clock().now());
+        let company = self.shared.tenants.workspace_numbered(from.workspace)?.company.clone();
+        let age = millis_between(from.offered_at, self.shared.tenants.clock().now());
         let delivery = Delivery::new(Event {
             id: from.event,
             link: from.link,
@@ -138,7 +138,7 @@ impl Worker {
             }
         };
         let Some(waiting) = self.under_way.remove(&id) else { return };
-        let (now, wall) = (Instant::now(), self.shared.links.clock().now());
+        let (now, wall) = (Instant::now(), self.shared.tenants.clock().now());
         let tries = waiting.tries.saturating_add(1);
         let verdict = Outcome::of(&tried.result);
         let (health, delay) = match verdict {
@@ -195,7 +195,7 @@ impl Worker {
             return;
         }
         self.batches.remove(&batch);
-        if let Err(error) = self.shared.links.forget_waiting(&[batch]).await {
+        if let Err(error) = self.shared.tenants.forget_waiting(&[batch]).await {
             tracing::warn!(%error, "delivered webhooks stay in the store and may be delivered again");
         }
     }
@@ -226,12 +226,12 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 /// Signs and sends once.
 async fn attempt(shared: &Shared, delivery: &Delivery) -> Result<u16, SendError> {
     let url = Url::parse(&delivery.url).map_err(|_| SendError::BadUrl)?;
-    let secret = shared.links.signing_secret(delivery.workspace).await.map_err(|error| {
+    let secret = shared.tenants.signing_secret(delivery.workspace).await.map_err(|error| {
         tracing::debug!(%error, "a workspace's webhook secret cannot be made");
         SendError::NoSecret
     })?;
     let id = event::name(delivery.event);
-    let (timestamp, signature) = sign::sign(&secret, &id, shared.links.clock().now(), &delivery.body);
+    let (timestamp, signature) = sign::sign(&secret, &id, shared.tenants.clock().now(), &delivery.body);
     let signed = Signed { id, timestamp, signature, body: delivery.body.clone() };
     send(&shared.connector, &url, &delivery.tenant(), signed).await
 }

@@ -89,9 +89,9 @@ fn n22_an_imported_hash_does_not_set_its_cost() {
 
 /// Writes a link with a hash that imports reject today, as an older version did.
 fn write_as_before(app: &TestApp, code: &str, hash: &str) {
-    let links = app.app().links();
+    let links = app.app().core().links();
     let context = Context::of_program(
-        links.acting(&Caller::Environment, None).expect("the first workspace"),
+        links.tenants().acting(&Caller::Environment, None).expect("the first workspace"),
         links.clock().now(),
     );
     let draft = Draft {

@@ -225,7 +225,7 @@ fn n08_contact_links_are_edges() {
 }
 
 fn context(links: &Links) -> Context {
-    let workspace = links.acting(&Caller::Environment, None).expect("there is one");
+    let workspace = links.tenants().acting(&Caller::Environment, None).expect("there is one");
     let now = links.clock().now();
     Context::of_program(workspace, now)
 }
@@ -259,9 +259,9 @@ fn n08_lines_of_an_import_close_no_loop() {
     admin.create(&json!({"url": contact, "customSlug": "to-gone"}));
     admin.delete(&path_of(&gone)).expect(200, "deleted");
     let id: Id = text(&gone, "id").parse().expect("an id");
-    let links = app.app().links();
+    let links = app.app().core().links();
     for dry_run in [true, false] {
-        let context = context(links);
+        let context = context(&links);
         let mut import = links.import(OnConflict::Fail, dry_run);
         let mut refused = |line| app.wait(import.add(&context, line)).err().map(|error| error.to_string());
         let placeholder = format!("{}{{{{custom_values.to}}}}", own(""));
@@ -460,7 +460,7 @@ fn f09_fallbacks_to_the_server_itself_are_not_followed() {
         let answer = visitor.get(path);
         assert_eq!((answer.status, answer.header("location")), (status, location), "{path}");
     }
-    assert_eq!(app.app().links().misdirected().len(), 3);
+    assert_eq!(app.app().core().links().misdirected().len(), 3);
 }
 
 /// `rootUrl` and links that form a loop once the host is the server's own.

@@ -87,7 +87,7 @@ fn step(app: TestApp, model: &mut BTreeMap<u8, Known>, op: &Op) -> TestApp {
         }
         Op::Restart => return app.restart(),
         Op::Crash => {
-            app.wait(app.app().links().flush_clicks()).expect("the clicks are written");
+            app.wait(app.app().core().click_log().flush()).expect("the clicks are written");
             return app.crashed();
         }
     }

@@ -36,9 +36,9 @@ impl Node {
     }
 
     fn context(&self) -> Context {
-        let links = &self.store.links;
+        let links = self.store.core.links();
         Context::of_program(
-            links.acting(&Caller::Environment, None).expect("the first workspace"),
+            links.tenants().acting(&Caller::Environment, None).expect("the first workspace"),
             links.clock().now(),
         )
     }
@@ -53,12 +53,12 @@ impl Node {
             password: None,
             edits: Vec::new(),
         };
-        self.store.links.create(&self.context(), draft).await.expect("made").link.id
+        self.store.core.links().create(&self.context(), draft).await.expect("made").link.id
     }
 
     /// Counts so many clicks of a link.
     fn click(&self, id: Id, clicks: u64) {
-        let links = &self.store.links;
+        let links = self.store.core.links();
         let counters = links.cache().counters();
         let read = || self.store.table.clicks(id, self.number);
         let counter = counters.get_or_load(id, false, read).expect("the table answers");
@@ -69,7 +69,7 @@ impl Node {
     }
 
     async fn flush(&self) {
-        self.store.links.flush_clicks().await.expect("written");
+        self.store.core.click_log().flush().await.expect("written");
     }
 
     /// Writes records that another node has written.
@@ -99,7 +99,7 @@ impl Node {
 
     /// What its API shows.
     async fn shown(&self, id: Id) -> u64 {
-        self.store.links.get(&self.context(), id).await.expect("the link").clicks
+        self.store.core.links().get(&self.context(), id).await.expect("the link").clicks
     }
 
     /// What its table has.
@@ -140,7 +140,7 @@ async fn totals_of_two_nodes_of_one_link_add_up() {
         assert_eq!((node.cells(id).own, node.cells(id).of_others()), (own, 16), "{:?}", node.number);
     }
     // The totals of both go with the link.
-    first.store.links.delete(&first.context(), id).await.expect("deleted");
+    first.store.core.links().delete(&first.context(), id).await.expect("deleted");
     assert_eq!(first.cells(id), Cells::default());
     for node in nodes {
         node.store.close().await;
@@ -153,11 +153,12 @@ async fn deliveries_of_another_node_are_left_alone() {
     let folders = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
     let ([first, second], _) = two([folders[0].path(), folders[1].path()]).await;
     let batch = WaitingDeliveries(Vec::new());
-    first.store.links.keep_waiting(std::slice::from_ref(&batch)).await.expect("written");
+    first.store.core.tenants().keep_waiting(std::slice::from_ref(&batch)).await.expect("written");
     assert!(first.store.table.wait(first.store.log.position()).await);
     second.take(first.records(&Kind::WaitingDeliveries.prefix())).await;
     assert_eq!(second.records(&Kind::WaitingDeliveries.prefix()).len(), 1, "it has the record");
-    let waiting = async |node: &Node| node.store.links.waiting_deliveries().await.expect("read").len();
+    let waiting =
+        async |node: &Node| node.store.core.tenants().waiting_deliveries().await.expect("read").len();
     assert_eq!((waiting(&first).await, waiting(&second).await), (1, 0));
     first.store.close().await;
     second.store.close().await;
@@ -170,7 +171,7 @@ async fn an_import_with_a_lease_is_left_alone() {
     const MINUTE: i64 = 60_000;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let node = Node::start(folder.path(), 2).await;
-    let now = node.store.links.clock().now();
+    let now = node.store.core.clock().now();
     let mark = |n: u128, owner: u16, minutes: i64| {
         let until = now.plus_millis(minutes * MINUTE);
         let mark = WorkMark { frozen: Id::from_bits(7), owner: NodeNumber(owner), until };
@@ -183,7 +184,7 @@ async fn an_import_with_a_lease_is_left_alone() {
     };
     // Of another node with a lease, and without; of this node; of a time before leases.
     node.take(vec![mark(1, 1, 10), mark(2, 1, -1), mark(3, 2, 10), mark(4, 3, 10), before]).await;
-    node.store.links.sweep_snapshots().await.expect("swept");
+    node.store.core.snapshots().sweep_unfinished().await.expect("swept");
     let left = node.records(&Kind::Staging.prefix());
     let left: Vec<_> =
         left.iter().filter_map(|put| keys::parse_staging(&put.key)).map(|(_, id)| id).collect();

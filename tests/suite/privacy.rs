@@ -302,10 +302,10 @@ fn t119_deleted_links_are_gone_after_a_month() {
     let vendor = format!("/api/links/{id}");
     let code = |answer: &Value| answer["error"]["code"].as_str().unwrap_or("").to_owned();
     app.advance(Duration::from_hours(24 * 30));
-    assert_eq!(app.wait(app.app().links().sweep(app.clock().now())).expect("swept"), 0, "not yet");
+    assert_eq!(app.wait(app.app().core().sweep_expired(app.clock().now())).expect("swept"), 0, "not yet");
     assert_eq!(code(&admin.delete(&vendor).expect(404, "again")), "ALREADY_DELETED");
     app.advance(Duration::from_secs(1));
-    assert!(app.wait(app.app().links().sweep(app.clock().now())).expect("swept") > 0);
+    assert!(app.wait(app.app().core().sweep_expired(app.clock().now())).expect("swept") > 0);
     poll("the end of its statistics", PATIENCE, || {
         (code(&admin.delete(&vendor).expect(404, "later")) == "NOT_FOUND").then_some(())
     });

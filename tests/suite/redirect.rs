@@ -650,7 +650,7 @@ fn unknown_codes_are_told_from_memory() {
         app.admin().create(&json!({"url": "https://e.test/", "customSlug": code}));
     }
     let app = app.restart();
-    let cache = app.app().links().cache().clone();
+    let cache = app.app().core().cache().clone();
     let lookup = |code: &str| cache.get(DomainNumber::DEFAULT, code, |_| ());
     poll("all codes to be learnt", PATIENCE, || (lookup("nowhere") == Lookup::Absent).then_some(()));
     assert_eq!(lookup("a"), Lookup::Miss, "not in memory yet");

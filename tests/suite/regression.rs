@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use waypost::app::Store;
 use waypost::clock::{Clock, Timestamp};
 use waypost::config::Config;
-use waypost::core::{Caller, Context, Imported, Links, OnConflict};
+use waypost::core::{Caller, Context, Core, Imported, OnConflict};
 use waypost::log::{Proposal, Put};
 use waypost::model::destination::LinkType;
 use waypost::model::id::Id;
@@ -181,9 +181,9 @@ async fn node(folder: &Path, number: NodeNumber) -> Store {
     store
 }
 
-fn on_behalf_of_nobody(links: &Links) -> Context {
+fn on_behalf_of_nobody(core: &Core) -> Context {
     Context::of_program(
-        links.acting(&Caller::Environment, None).expect("the first workspace"),
+        core.tenants().acting(&Caller::Environment, None).expect("the first workspace"),
         Timestamp::from_millis(START),
     )
 }
@@ -205,7 +205,7 @@ fn draft() -> Draft {
 async fn clicks_of_a_deleted_link_do_not_stay_behind() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = store(folder.path()).await;
-    let (links, context) = (&store.links, on_behalf_of_nobody(&store.links));
+    let (links, context) = (store.core.links(), on_behalf_of_nobody(&store.core));
     let mut ids = Vec::new();
     for _ in 0..40 {
         let id = links.create(&context, draft()).await.expect("made").link.id;
@@ -214,16 +214,17 @@ async fn clicks_of_a_deleted_link_do_not_stay_behind() {
         links.cache().counters().count(&counter);
         let (links, context) = (links.clone(), context.clone());
         let mut deleting = tokio::spawn(async move { links.delete(&context, id).await });
+        let click_log = store.core.click_log();
         loop {
             tokio::select! {
                 done = &mut deleting => break done.expect("no panic").expect("deleted"),
-                flushed = store.links.flush_clicks() => {
+                flushed = click_log.flush() => {
                     flushed.expect("written");
-                    store.links.cache().counters().count(&counter);
+                    store.core.cache().counters().count(&counter);
                 }
             }
         }
-        store.links.flush_clicks().await.expect("written");
+        store.core.click_log().flush().await.expect("written");
         ids.push(id);
     }
     let left = ids.iter().filter(|id| clicks(&store, **id) > 0).count();
@@ -234,7 +235,7 @@ async fn clicks_of_a_deleted_link_do_not_stay_behind() {
         store.log.commit(Proposal { puts: vec![total], ..Proposal::default() }).await.expect("written");
     assert!(store.table.wait(position).await && clicks(&store, ids[0]) == 7);
     let later = Timestamp::from_millis(START).plus_millis(31 * 24 * 60 * 60 * 1_000);
-    store.links.sweep(later).await.expect("swept");
+    store.core.sweep_expired(later).await.expect("swept");
     assert!(store.table.wait(store.log.position()).await);
     assert_eq!(clicks(&store, ids[0]), 0);
     store.close().await;
@@ -254,7 +255,7 @@ fn imported(draft: Draft) -> Imported {
 async fn clicks_of_a_link_that_came_back_outlive_its_tombstone() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = store(folder.path()).await;
-    let (links, context) = (&store.links, on_behalf_of_nobody(&store.links));
+    let (links, context) = (store.core.links(), on_behalf_of_nobody(&store.core));
     let gone = links.create(&context, draft()).await.expect("made").link.id;
     let id = links.create(&context, draft()).await.expect("made").link.id;
     for id in [gone, id] {
@@ -266,7 +267,11 @@ async fn clicks_of_a_link_that_came_back_outlive_its_tombstone() {
     import.finish().await.expect("durable");
     links.catch_up().await.expect("the table follows");
     let later = Timestamp::from_millis(START).plus_millis(31 * 24 * 60 * 60 * 1_000);
-    assert_eq!(links.sweep(later).await.expect("swept"), 3, "two tombstones, and a total that nobody has");
+    assert_eq!(
+        links.sweep_expired(later).await.expect("swept"),
+        3,
+        "two tombstones, and a total that nobody has"
+    );
     links.catch_up().await.expect("the table follows");
     assert_eq!(clicks(&store, id), 7);
     store.close().await;
@@ -277,8 +282,8 @@ async fn clicks_of_a_link_that_came_back_outlive_its_tombstone() {
 fn an_import_counts_what_the_log_took() {
     let faults = Faults::default();
     let app = TestApp::start_ill(|_| {}, faults.clone(), true);
-    let links = app.app().links();
-    let context = on_behalf_of_nobody(links);
+    let links = app.app().core().links();
+    let context = on_behalf_of_nobody(&links);
     let mut import = links.import(OnConflict::Fail, false);
     let mut add = |count: usize| {
         let url = format!("https://e.test/{}", "u".repeat(8_000));
@@ -301,8 +306,8 @@ fn an_import_counts_what_the_log_took() {
 #[test]
 fn an_import_creates_no_links_that_lead_to_each_other() {
     let app = TestApp::start();
-    let links = app.app().links();
-    let context = on_behalf_of_nobody(links);
+    let links = app.app().core().links();
+    let context = on_behalf_of_nobody(&links);
     let line = |from: &str, to: &str| {
         let code = ShortCode::parse(from).expect("a code");
         let destination = format!("http://{HOST}/{to}").into();
@@ -323,13 +328,14 @@ fn an_import_creates_no_links_that_lead_to_each_other() {
 async fn an_import_does_not_wait_for_a_table_that_is_stuck() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = store(folder.path()).await;
-    let import = store.links.import(OnConflict::Fail, false);
+    let links = store.core.links();
+    let import = links.import(OnConflict::Fail, false);
     store.table.stop();
     let total =
         Put { key: keys::clicks(Id::from_bits(7), NodeNumber::ALONE), value: Some(encode_clicks(7).into()) };
     store.log.commit(Proposal { puts: vec![total], ..Proposal::default() }).await.expect("written");
     import.finish().await.expect("durable");
-    let error = store.links.catch_up().await.expect_err("it stands still").to_string();
+    let error = store.core.catch_up().await.expect_err("it stands still").to_string();
     assert!(error.contains("the table does not take in what the log has"), "{error}");
 }
 

@@ -152,13 +152,13 @@ fn draft(code: &str) -> Draft {
 }
 
 fn context(links: &Links, key: &Key) -> Context {
-    let caller = links.authenticate(&key.secret, links.clock().now()).expect("a valid key");
+    let caller = links.tenants().authenticate(&key.secret, links.clock().now()).expect("a valid key");
     Context {
         key: caller.credential(),
         reach: caller.reach(),
         scopes: Scopes::all(),
-        tenant: links.tenant_of(&caller.reach()),
-        workspace: links.acting(&Caller::Environment, None).expect("the first workspace"),
+        tenant: links.tenants().tenant_of(&caller.reach()),
+        workspace: links.tenants().acting(&Caller::Environment, None).expect("the first workspace"),
         request: 0,
         now: links.clock().now(),
         claim: None,
@@ -193,19 +193,22 @@ async fn every_write(
         ("create", links.create(context, draft("new")).await.map(drop)),
         ("update", links.update(context, link, patch).await.map(drop)),
         ("delete", links.delete(context, link).await),
-        ("create_tag", links.create_tag(context, "blue".into(), Vec::new()).await.map(drop)),
-        ("delete_tag", links.delete_tag(context, tag).await),
-        ("create_domain", links.create_domain(context, domain).await.map(drop)),
-        ("create_workspace", links.create_workspace(context, workspace_draft).await.map(drop)),
-        ("update_workspace", links.update_workspace(context, &workspace, Vec::new()).await.map(drop)),
-        ("create_company", links.create_company(context, company).await.map(drop)),
-        ("create_key", links.create_key(context, key("successor")).await.map(drop)),
-        ("revoke_key", links.revoke_key(context, keys[0]).await),
-        ("revoke_key, itself", links.revoke_key(context, keys[1]).await),
-        ("rotate", links.rotate_webhook_secret(context, &workspace).await.map(drop)),
-        ("create_snapshot", links.create_snapshot(context, snapshot_draft).await.map(drop)),
-        ("share", links.share_snapshot(context, None, snapshot, ShareKind::Permanent).await.map(drop)),
-        ("delete_snapshot", links.delete_snapshot(context, snapshot).await),
+        ("create_tag", links.tenants().create_tag(context, "blue".into(), Vec::new()).await.map(drop)),
+        ("delete_tag", links.tenants().delete_tag(context, tag).await),
+        ("create_domain", links.tenants().create_domain(context, domain).await.map(drop)),
+        ("create_workspace", links.tenants().create_workspace(context, workspace_draft).await.map(drop)),
+        (
+            "update_workspace",
+            links.tenants().update_workspace(context, &workspace, Vec::new()).await.map(drop),
+        ),
+        ("create_company", links.tenants().create_company(context, company).await.map(drop)),
+        ("create_key", links.tenants().create_key(context, key("successor")).await.map(drop)),
+        ("revoke_key", links.tenants().revoke_key(context, keys[0]).await),
+        ("revoke_key, itself", links.tenants().revoke_key(context, keys[1]).await),
+        ("rotate", links.tenants().rotate_webhook_secret(context, &workspace).await.map(drop)),
+        ("create_snapshot", links.snapshots().create(context, snapshot_draft).await.map(drop)),
+        ("share", links.snapshots().share(context, None, snapshot, ShareKind::Permanent).await.map(drop)),
+        ("delete_snapshot", links.snapshots().delete(context, snapshot).await),
     ]
 }
 
@@ -219,13 +222,13 @@ fn n03_each_change_relies_on_the_record_of_its_key() {
     let tag: Id = text(&tag["tag"], "id").parse().expect("an id");
     let made = admin.post("/api/v1/snapshots", &json!({"name": "S"})).expect(201, "a snapshot");
     let snapshot = ForeignId::parse("id", text(&made["snapshot"], "id")).expect("an id");
-    let links = app.app().links().clone();
+    let links = app.app().core().links();
     for loss in [Loss::Revoked, Loss::Expired] {
         let (key, other) = (Key::of(&app, loss), Key::of(&app, Loss::Revoked));
         let held = context(&links, &key);
-        assert!(links.check_key(held.key).is_ok(), "{loss:?}");
+        assert!(links.tenants().check_key(held.key).is_ok(), "{loss:?}");
         key.lose(&app);
-        assert!(matches!(links.check_key(held.key), Err(Error::Unauthorized)), "{loss:?}");
+        assert!(matches!(links.tenants().check_key(held.key), Err(Error::Unauthorized)), "{loss:?}");
         let before = position(&mut admin);
         let keys = [&other, &key].map(|key| key.id.parse().expect("an id"));
         let all = app.wait(every_write(&links, &held, link, tag, &snapshot, keys));

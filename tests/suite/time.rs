@@ -98,7 +98,7 @@ impl Known {
             assert_eq!(visitor.get("/nothing").status, 404, "{row}");
             admin.get("/api/v1/links?limit=1").expect(200, row);
         }
-        app.wait(app.app().links().sweep(at(offset))).expect("swept");
+        app.wait(app.app().core().sweep_expired(at(offset))).expect("swept");
     }
 }
 
@@ -130,7 +130,7 @@ fn t103_a_clock_that_jumps_across_a_restart() {
         let row = format!("restart {step}, {} days", offset / DAY);
         // Stops and crashes alternate, and the clock is set in between.
         app.clock().set(at(offset));
-        app.wait(app.app().links().flush_clicks()).expect("the clicks are written");
+        app.wait(app.app().core().click_log().flush()).expect("the clicks are written");
         app = if step % 2 == 0 { app.restart() } else { app.crashed() };
         known.check(&app, offset, &row);
     }

@@ -239,8 +239,8 @@ fn what_waited_survives_a_crash_as_well() {
     let second = app.crashed();
     let requests = receiver.wait_for(3);
     assert_eq!(requests[2].header("webhook-id"), requests[0].header("webhook-id"));
-    let links = second.app().links();
-    let is_empty = || second.wait(links.waiting_deliveries()).is_ok_and(|batches| batches.is_empty());
+    let tenants = second.app().core().tenants();
+    let is_empty = || second.wait(tenants.waiting_deliveries()).is_ok_and(|batches| batches.is_empty());
     until("delivered and forgotten", is_empty);
     // That one is done with it. A crash before it had said so would have delivered it once more.
     let third = second.crashed();

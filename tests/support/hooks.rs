@@ -35,7 +35,8 @@ pub(crate) fn hooked(app: &TestApp, code: &str, hooks: &[String]) -> Value {
 
 #[track_caller]
 pub(crate) fn link(app: &TestApp, code: &str) -> Link {
-    let found = app.wait(app.app().links().load(DomainNumber::DEFAULT, code)).expect("the table answers");
+    let found =
+        app.wait(app.app().core().links().load(DomainNumber::DEFAULT, code)).expect("the table answers");
     let Resolved::Found(entry) = found else { panic!("no {code}") };
     match &entry.action {
         Action::Evaluate(decided) => decided.link.clone(),

@@ -7,10 +7,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::create::Prepared;
-use super::loops::Siblings;
+use super::loops::routes::Siblings;
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Links;
 use crate::core::idempotency::is_over;
-use crate::core::{BulkView, Context, Error, Links, Shared};
+use crate::core::shared::Shared;
+use crate::core::view::BulkView;
 use crate::log::CommitError;
 use crate::model::Invalid;
 use crate::model::id::Id;
@@ -105,24 +109,24 @@ impl Links {
         for (number, row) in bulk.rows.into_iter().enumerate().skip(so_far.done as usize) {
             // A bulk that a revocation overtakes ends at its next row, which may wait to be hashed. A bulk that
             // has written nothing also ends when its client has left.
-            self.check_key(context.key)?;
+            self.shared.check_key(context.key)?;
             if context.client.has_left() && so_far.done == 0 {
                 return Err(Error::Busy);
             }
             let code =
                 row.as_ref().ok().and_then(|draft| draft.code.as_ref()).map(|code| Box::from(code.as_str()));
-            let checked_at = self.0.exclusive.generation();
+            let checked_at = self.shared.exclusive.generation();
             match self.prepare_row(context, row, &siblings).await {
                 Ok(prepared) => {
                     let size = prepared.record_bytes(context);
-                    let leads_here = self.0.leads_here(context.workspace.number, &prepared.options);
+                    let leads_here = self.shared.leads_here(context.workspace.number, &prepared.options);
                     if !atomic && group.is_full(size, leads_here) {
                         let last = u32::try_from(number).expect("at most 1,000 rows");
                         let full = std::mem::take(&mut group);
                         self.commit_rows(context, full, &mut so_far, last, false).await?;
                     }
                     if let Some(code) = &prepared.code {
-                        let edges = self.0.edges(context.workspace.number, &prepared.options);
+                        let edges = self.shared.edges(context.workspace.number, &prepared.options);
                         let domain = prepared.domain.record.number;
                         Arc::make_mut(&mut siblings).add(domain, code.clone(), edges);
                     }
@@ -144,7 +148,7 @@ impl Links {
     ) -> Result<Prepared, Error> {
         let draft = row?;
         let hash = self.hash(context, draft.password.clone()).await?;
-        let prepared = self.0.prepare(context, draft, hash)?;
+        let prepared = self.shared.prepare(context, draft, hash)?;
         self.check(context, prepared, siblings).await
     }
 
@@ -196,8 +200,8 @@ impl Links {
                 return Ok(());
             }
             let commit = async {
-                if checked_at != self.0.exclusive.generation()
-                    && let Some(row) = self.0.leading_back(context.workspace.number, waiting).await?
+                if checked_at != self.shared.exclusive.generation()
+                    && let Some(row) = self.shared.leading_back(context.workspace.number, waiting).await?
                 {
                     return Ok(Err(row));
                 }
@@ -215,8 +219,9 @@ impl Links {
                 self.commit_new(context, build).await.map(Ok)
             };
             let workspace = context.workspace.number;
-            let leads_here = || waiting.iter().any(|row| self.0.leads_here(workspace, &row.prepared.options));
-            match self.0.exclusive.hold_if(&context.tenant, leads_here, commit).await {
+            let leads_here =
+                || waiting.iter().any(|row| self.shared.leads_here(workspace, &row.prepared.options));
+            match self.shared.exclusive.hold_if(&context.tenant, leads_here, commit).await {
                 Ok(Ok(Committed::Done)) => {
                     *so_far = after;
                     return Ok(());
@@ -253,7 +258,7 @@ impl Links {
         let mut codes = Vec::with_capacity(waiting.len());
         let mut at = 0;
         while let Some(row) = waiting.get(at) {
-            let code = row.prepared.code(&self.0, row.collided);
+            let code = row.prepared.code(&self.shared, row.collided);
             if seen.insert((row.prepared.domain.record.number, code.clone())) {
                 codes.push(code);
                 at += 1;

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use super::loops::Siblings;
+use super::loops::routes::Siblings;
+use super::named::Names;
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Links;
+use crate::core::shared::Shared;
 use crate::core::tenants::directory::Held;
-use crate::core::{Context, Error, LinkView, Links, Names, Shared};
+use crate::core::view::LinkView;
 use crate::model::Invalid;
 use crate::model::destination::Destination;
 use crate::model::domain::{Domain, DomainNumber};
@@ -82,18 +87,18 @@ impl Links {
         let hash = self.hash(context, draft.password.clone()).await?;
         let mut collided = 0;
         for _ in 0..ATTEMPTS {
-            let checked_at = self.0.exclusive.generation();
-            let prepared = self.0.prepare(context, draft.clone(), hash.clone())?;
+            let checked_at = self.shared.exclusive.generation();
+            let prepared = self.shared.prepare(context, draft.clone(), hash.clone())?;
             let prepared = self.check(context, prepared, &Arc::default()).await?;
             let tags = self.named_tags(workspace, &names).await?;
             let purse = self.purse(workspace).await?;
             if purse.affords(1) == 0 {
                 return Err(Error::NoCredits);
             }
-            let code = prepared.code(&self.0, collided);
+            let code = prepared.code(&self.shared, collided);
             let mut made = None;
             let commit = async {
-                self.0.check_again(checked_at, workspace, &prepared)?;
+                self.shared.check_again(checked_at, workspace, &prepared)?;
                 let build = |next_id: &mut dyn FnMut() -> Id| {
                     let mut link = prepared.link(context, next_id(), code.clone());
                     let mut effect = Effect::default();
@@ -110,9 +115,9 @@ impl Links {
                 self.commit_new(context, build).await
             };
             let committed = self
-                .0
+                .shared
                 .exclusive
-                .hold_if(&context.tenant, || self.0.leads_here(workspace, &prepared.options), commit)
+                .hold_if(&context.tenant, || self.shared.leads_here(workspace, &prepared.options), commit)
                 .await?;
             match (committed, made) {
                 (Committed::Done, Some(link)) => return self.view_new(link).await,
@@ -136,7 +141,7 @@ impl Links {
         password: Option<Password>,
     ) -> Result<Option<PasswordHash>, Error> {
         match password {
-            Some(password) => self.0.hashing.hash(&context.tenant, password).await.map(Some),
+            Some(password) => self.shared.hashing.hash(&context.tenant, password).await.map(Some),
             None => Ok(None),
         }
     }
@@ -150,7 +155,7 @@ impl Links {
         siblings: &Arc<Siblings>,
     ) -> Result<Prepared, Error> {
         let (workspace, siblings) = (context.workspace.number, Arc::clone(siblings));
-        if !self.0.needs_table(workspace, &prepared.options) {
+        if !self.shared.needs_table(workspace, &prepared.options) {
             return Ok(prepared);
         }
         self.blocking(move |shared| {

@@ -6,11 +6,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::create::Prepared;
-use super::loops::Siblings;
+use super::loops::routes::Siblings;
 use crate::cache::Lookup;
 use crate::clock::Timestamp;
 use crate::core::commit::{Effect, chance};
-use crate::core::{Context, Error, Links};
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::{Core, Links};
 use crate::log::key_hash::{KeyHash, KeyHasher};
 use crate::log::{Pending, Position, Proposal};
 use crate::model::Invalid;
@@ -141,13 +143,15 @@ pub struct Import<'a> {
     skipped: u64,
 }
 
-impl Links {
+impl Core {
     /// Returns when the table has everything that the log has, with an error when it stands still:
     /// nothing in the log is lost then.
     pub async fn catch_up(&self) -> Result<(), Error> {
-        reach(&self.0.table, self.0.log.position()).await
+        reach(&self.shared.table, self.shared.log.position()).await
     }
+}
 
+impl Links {
     /// Begins an import.
     pub fn import(&self, on_conflict: OnConflict, dry_run: bool) -> Import<'_> {
         Import {
@@ -181,7 +185,7 @@ impl Import<'_> {
         if !tags.is_empty() {
             imported.draft.edits.push(Edit::Tags(tags));
         }
-        let prepared = self.links.0.prepare(context, imported.draft, hash)?;
+        let prepared = self.links.shared.prepare(context, imported.draft, hash)?;
         if let Some(id) = &prepared.options.campaign {
             self.ensure_campaign(context, id).await?;
         }
@@ -190,14 +194,18 @@ impl Import<'_> {
             return Ok(());
         };
         let workspace = context.workspace.number;
-        if self.links.0.leads_here(workspace, &prepared.options) {
+        if self.links.shared.leads_here(workspace, &prepared.options) {
             let domain = prepared.domain.record.number;
             if let Some(id) = imported.id {
                 self.leading_here.name(id, domain, code.clone());
             }
             let own = (workspace, &prepared.options);
-            self.links.0.check_loop(domain, Some(&code), own, &self.leading_here)?;
-            self.leading_here.add(domain, code.clone(), self.links.0.edges(workspace, &prepared.options));
+            self.links.shared.check_loop(domain, Some(&code), own, &self.leading_here)?;
+            self.leading_here.add(
+                domain,
+                code.clone(),
+                self.links.shared.edges(workspace, &prepared.options),
+            );
         }
         if self.dry_run {
             self.made += 1;
@@ -213,7 +221,7 @@ impl Import<'_> {
         let before = self.effect.puts.len();
         prepared.add(&mut self.effect, &link);
         if imported.clicks > 0 {
-            self.effect.puts.push(self.links.0.put_total(id, imported.clicks));
+            self.effect.puts.push(self.links.shared.put_total(id, imported.clicks));
         }
         self.bytes += self.effect.puts[before..].iter().map(|put| put.bytes() + PUT_BYTES).sum::<usize>();
         if self.bytes >= CHANGE_BYTES { self.hand_in().await } else { Ok(()) }
@@ -237,11 +245,11 @@ impl Import<'_> {
             return Ok(());
         }
         self.settle().await?;
-        let pending = self.links.0.log.commit(Proposal { preconditions, puts, request: 0 });
+        let pending = self.links.shared.log.commit(Proposal { preconditions, puts, request: 0 });
         self.pending = Some((pending, gathered));
         if self.codes.younger.len().max(self.ids.younger.len()) >= RECENT_MAX {
             self.settle().await?;
-            let (table, position) = (&self.links.0.table, self.links.0.log.position());
+            let (table, position) = (&self.links.shared.table, self.links.shared.log.position());
             self.codes.turn(table, position).await?;
             self.ids.turn(table, position).await?;
         }
@@ -266,7 +274,7 @@ impl Import<'_> {
     /// The code to use: the one asked for if it is free, a fresh one if none was; `None` to leave
     /// the line out.
     fn free_code(&mut self, prepared: &Prepared) -> Result<Option<ShortCode>, Error> {
-        let shared = &self.links.0;
+        let shared = &self.links.shared;
         let domain = prepared.domain.record.number;
         let mut collided = 0;
         loop {
@@ -290,7 +298,7 @@ impl Import<'_> {
     }
 
     fn id(&mut self, context: &Context, wanted: Option<Id>) -> Result<Id, Error> {
-        let shared = &self.links.0;
+        let shared = &self.links.shared;
         let drawn = || shared.ids.lock().next(context.now, chance());
         // An id from the future would push all later ones before it; one seen twice would make two
         // links share a place in the list.
@@ -307,11 +315,11 @@ impl Import<'_> {
     /// waits until it is seen, but not for as long as an import's backlog may take.
     async fn ensure_campaign(&self, context: &Context, id: &ForeignId) -> Result<(), Error> {
         let named = CampaignRef::from(id.clone());
-        let found = self.links.0.campaign(context.workspace.number, &named)?;
+        let found = self.links.shared.campaign(context.workspace.number, &named)?;
         if found.is_none() && !self.dry_run {
             self.links.catch_up().await?;
             let draft = CampaignDraft { id: Some(id.clone()), or: None, name: id.as_str().into() };
-            self.links.create_campaign(context, draft).await?;
+            self.links.tenants().create_campaign(context, draft).await?;
         }
         Ok(())
     }
@@ -319,7 +327,7 @@ impl Import<'_> {
     async fn tag_ids(&mut self, context: &Context, names: &[Box<str>]) -> Result<Vec<Id>, Error> {
         let mut ids = Vec::with_capacity(names.len());
         if !names.is_empty() && !self.tags.contains_key(&context.workspace.number) {
-            let there = self.links.tags(context).await?.into_iter().map(|tag| (tag.name, tag.id));
+            let there = self.links.tenants().tags(context).await?.into_iter().map(|tag| (tag.name, tag.id));
             self.tags.insert(context.workspace.number, there.collect());
         }
         let known = self.tags.entry(context.workspace.number).or_default();
@@ -334,7 +342,7 @@ impl Import<'_> {
             } else {
                 // As for a campaign.
                 self.links.catch_up().await?;
-                self.links.create_tag(context, name.clone(), Vec::new()).await?.id
+                self.links.tenants().create_tag(context, name.clone(), Vec::new()).await?.id
             };
             known.insert(name.clone(), id);
             ids.push(id);

@@ -11,8 +11,11 @@
 use std::cmp::Ordering;
 
 use super::query::{Cursor, LinkQuery, Page, Sort};
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Links;
 use crate::core::pools::cpu_pool::Cancel;
-use crate::core::{Context, Error, Links, Shared};
+use crate::core::shared::Shared;
 use crate::model::Invalid;
 use crate::model::domain::DomainNumber;
 use crate::model::id::Id;
@@ -58,7 +61,7 @@ impl Links {
     /// Returns a page of the acting workspace's links.
     pub async fn list(&self, context: &Context, query: LinkQuery) -> Result<Page, Error> {
         let is_scan = query.is_scan();
-        let mut search = Search::new(context.workspace.number, query, self.0.settings.scan_max);
+        let mut search = Search::new(context.workspace.number, query, self.shared.settings.scan_max);
         // A page in the order of creation is read beside the pool, unless it turns out to lie behind
         // the many links that an import has staged.
         if !is_scan {

@@ -7,6 +7,7 @@ pub(super) mod import;
 pub(super) mod list;
 pub mod loops;
 pub(super) mod named;
+pub(super) mod password;
 pub(super) mod query;
 pub(super) mod resolve;
 pub(super) mod stream;

@@ -2,9 +2,11 @@
 //! that uses them, and campaigns, which some vendors spell in two ways.
 
 use crate::core::commit::Effect;
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Links;
 use crate::core::tenants::campaigns;
 use crate::core::tenants::caps::Creating;
-use crate::core::{Context, Error, Links};
 use crate::model::Invalid;
 use crate::model::campaign::CampaignRef;
 use crate::model::id::Id;

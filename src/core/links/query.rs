@@ -1,6 +1,6 @@
 //! What a list asks for, and the page that answers it.
 
-use crate::core::LinkView;
+use crate::core::view::LinkView;
 use crate::model::campaign::CampaignRef;
 use crate::model::id::Id;
 

@@ -2,59 +2,55 @@
 //! wait for it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::loops::{Hop, misdirected};
+use super::loops::fallback::misdirected;
+use super::loops::routes::Hop;
 use crate::cache::entry::{Entry, Target, Targets};
 use crate::clicks::registry::Counters;
-use crate::core::{Error, Links, Shared};
+use crate::core::error::Error;
+use crate::core::handle::Links;
+use crate::core::pools::loader::{Reader, Resolved};
+use crate::core::shared::Shared;
 use crate::model::Invalid;
 use crate::model::custom_values::Unfilled;
 use crate::model::destination::Destination;
 use crate::model::domain::DomainNumber;
 use crate::model::link::Link;
 
-/// What a code turned out to be.
-#[derive(Clone, Debug)]
-pub enum Resolved {
-    /// A link.
-    Found(Entry),
-    /// Nothing.
-    Absent,
-}
-
 impl Links {
     /// Returns where a link may lead as of now, UTM parameters included.
     pub fn targets(&self, link: &Link) -> Targets {
-        self.0.targets(link)
+        self.shared.targets(link)
     }
 
     /// Returns the place of this server that a destination leads to, as of now.
     pub fn hop(&self, destination: &Destination) -> Option<Hop> {
-        self.0.hop(destination)
+        self.shared.hop(destination)
     }
 
     /// Lists fallbacks and roots of domains that lead to this server and are not followed, as
     /// `domain: field URL`: they were set before this server had the name.
     pub fn misdirected(&self) -> Vec<String> {
         let directory = self.directory();
-        misdirected(self.0.routes(&directory))
+        misdirected(self.shared.routes(&directory))
     }
 
     /// Whether a destination leads to this server, to a short link or not.
     pub fn is_here(&self, destination: &Destination) -> bool {
         let directory = self.directory();
-        self.0.routes(&directory).is_here(destination)
+        self.shared.routes(&directory).is_here(destination)
     }
 
     /// Reads a link that the cache does not know, and keeps it there. Requests for the same code
     /// that come meanwhile wait for this one read.
     pub async fn load(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
-        self.0.loader.load(&self.0, domain, code).await
+        self.shared.loader.load(Arc::clone(&self.shared) as Arc<dyn Reader>, domain, code).await
     }
 }
 
-impl Shared {
-    pub(in crate::core) fn load(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
+impl Reader for Shared {
+    fn read(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
         let epoch = self.cache.epoch(domain, code);
         let Some(found) = self.table.link(domain, code)? else {
             self.cache.keep_absent(epoch, domain, code);
@@ -80,7 +76,9 @@ impl Shared {
         }
         Ok(Resolved::Found(entry))
     }
+}
 
+impl Shared {
     /// Compiles every destination of a link.
     fn targets(&self, link: &Link) -> Targets {
         self.target(link).into()

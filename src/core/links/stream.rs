@@ -2,8 +2,13 @@
 //! thread only while a batch is being read.
 
 use super::list::{LINK_BYTES_MAX, SLICE_STEPS, listed_bytes, matches, shorten};
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Links;
 use crate::core::pools::cpu_pool::Cancel;
-use crate::core::{Context, Credential, Error, LinkView, Links, Shared};
+use crate::core::shared::Shared;
+use crate::core::tenants::caller::Credential;
+use crate::core::view::LinkView;
 use crate::model::id::Id;
 use crate::model::tenant::Tenant;
 use crate::model::workspace::WorkspaceNumber;
@@ -62,7 +67,7 @@ struct Rest {
 
 impl Links {
     /// Begins to read a list.
-    pub fn walk(&self, context: &Context, slice: ListRange) -> LinkStream {
+    pub fn stream(&self, context: &Context, slice: ListRange) -> LinkStream {
         let rest = Rest {
             workspace: context.workspace.number,
             needle: slice.search.map(|text| text.to_lowercase()).filter(|text| !text.is_empty()),
@@ -70,7 +75,7 @@ impl Links {
             after: None,
             skip: slice.skip,
             left: slice.limit.unwrap_or(u64::MAX),
-            steps: self.0.settings.scan_max,
+            steps: self.shared.settings.scan_max,
             is_incomplete: false,
         };
         LinkStream { links: self.clone(), tenant: context.tenant.clone(), key: context.key, rest }
@@ -110,7 +115,7 @@ impl LinkStream {
             goes_on = more;
             self.rest = rest;
         }
-        self.links.check_key(self.key)?;
+        self.links.shared.check_key(self.key)?;
         Ok((links, goes_on))
     }
 }

@@ -1,9 +1,14 @@
 //! Reading, changing and deleting one link by its id.
 
-use super::loops::Siblings;
+use super::loops::routes::Siblings;
+use super::named::Names;
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
-use crate::core::tenants::directory::Directory;
-use crate::core::{Context, Error, LinkView, Links, Names, Shared};
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Links;
+use crate::core::shared::Shared;
+use crate::core::tenants::viewer::Viewer;
+use crate::core::view::LinkView;
 use crate::model::id::Id;
 use crate::model::key::Reach;
 use crate::model::link::{DomainChoice, Edit, Link, Options, PasswordHash, Patch};
@@ -21,7 +26,7 @@ impl Links {
 
     /// The link of this code on the acting workspace's default domain.
     pub async fn get_by_code(&self, context: &Context, code: ShortCode) -> Result<LinkView, Error> {
-        let domain = self.0.choose_domain(context, &DomainChoice::Default)?.record;
+        let domain = self.shared.choose_domain(context, &DomainChoice::Default)?.record;
         let code = domain.key_of(code);
         let viewer = Viewer::of(context);
         let seen = self.blocking(move |shared| {
@@ -46,7 +51,9 @@ impl Links {
         names: Names,
     ) -> Result<LinkView, Error> {
         let password = match &patch.password {
-            Some(Some(password)) => Some(Some(self.0.hashing.hash(&context.tenant, password.clone()).await?)),
+            Some(Some(password)) => {
+                Some(Some(self.shared.hashing.hash(&context.tenant, password.clone()).await?))
+            }
             Some(None) => Some(None),
             None => None,
         };
@@ -56,21 +63,21 @@ impl Links {
             let before = link.options.clone();
             let mut patch = patch.clone();
             patch.edits.extend(self.named_campaign(link.workspace, &names).await?);
-            self.0.apply(&mut link, patch, password.clone())?;
+            self.shared.apply(&mut link, patch, password.clone())?;
             link.updated_at = context.now;
             let limit_changes = link.options.max_clicks != before.max_clicks;
             if limit_changes {
                 self.settle_clicks(id).await?;
             }
-            let checked_at = self.0.exclusive.generation();
-            if self.0.needs_table(link.workspace, &link.options) {
+            let checked_at = self.shared.exclusive.generation();
+            if self.shared.needs_table(link.workspace, &link.options) {
                 link = self.check_in_table(before.clone(), link).await?;
             }
             let tags = self.named_tags(link.workspace, &names).await?;
             let (workspace, options) = (link.workspace, link.options.clone());
             let commit = async {
-                if checked_at != self.0.exclusive.generation() {
-                    self.0.check_patched(&before, &link)?;
+                if checked_at != self.shared.exclusive.generation() {
+                    self.shared.check_patched(&before, &link)?;
                 }
                 let build = |next_id: &mut dyn FnMut() -> Id| {
                     let mut effect = Effect::default();
@@ -83,8 +90,10 @@ impl Links {
                 };
                 self.commit_new(context, build).await
             };
-            let leads_here = || self.0.leads_here(workspace, &options);
-            if let Committed::Done = self.0.exclusive.hold_if(&context.tenant, leads_here, commit).await? {
+            let leads_here = || self.shared.leads_here(workspace, &options);
+            if let Committed::Done =
+                self.shared.exclusive.hold_if(&context.tenant, leads_here, commit).await?
+            {
                 if limit_changes {
                     // Clicks that came between are the old limit's, and count against the new one.
                     self.settle_clicks(id).await?;
@@ -113,7 +122,7 @@ impl Links {
             let mut effect = Effect::default();
             effect.remove(keys::link(link.domain, link.code.as_str()), found.revision);
             effect.puts.extend(totals);
-            let counter = self.0.cache.counters().live(id);
+            let counter = self.shared.cache.counters().live(id);
             let tombstone = keys::tombstone(link.workspace, id);
             effect.put(tombstone, Tombstone { link, clicks, deleted_at: context.now }.encode());
             if let Committed::Done = self.commit_removal(context, effect, counter).await? {
@@ -155,23 +164,6 @@ impl Links {
             Ok(shared.table.get::<Tombstone>(&keys::tombstone(workspace, id))?.is_some())
         })
         .await
-    }
-}
-
-/// Whose objects a caller sees.
-pub(in crate::core) struct Viewer {
-    /// The acting workspace, which is within reach.
-    pub(in crate::core) acting: WorkspaceNumber,
-    pub(in crate::core) reach: Reach,
-}
-
-impl Viewer {
-    pub(in crate::core) fn of(context: &Context) -> Viewer {
-        Viewer { acting: context.workspace.number, reach: context.reach.clone() }
-    }
-
-    fn reaches(&self, directory: &Directory, workspace: WorkspaceNumber) -> bool {
-        workspace == self.acting || directory.reaches(&self.reach, workspace)
     }
 }
 

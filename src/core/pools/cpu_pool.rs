@@ -21,7 +21,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::core::Error;
+use crate::core::error::Error;
 use crate::core::exclusive::assert_released;
 use crate::fair::queue::{FairQueue, Lane, Ticket};
 use crate::fair::{FairSemaphore, Shares};

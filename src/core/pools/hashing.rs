@@ -11,8 +11,8 @@ use subtle::ConstantTimeEq;
 
 use super::cpu_pool::{Cancel, CpuPool, Threads, at_once};
 use super::hash_memory::{HashMemory, OWN_KIB, TooLarge};
-use crate::core::{Error, Links};
-use crate::model::link::{HashParts, Link, Password, PasswordHash};
+use crate::core::error::Error;
+use crate::model::link::{HashParts, Password, PasswordHash};
 use crate::model::tenant::Tenant;
 
 /// Passes and lanes of our own hashes: with [`OWN_KIB`], some 20 ms of one core.
@@ -42,36 +42,6 @@ pub(in crate::core) struct Hasher {
     warned: AtomicI64,
 }
 
-impl Links {
-    /// Returns whether a password is the link's, whose workspace is charged with the work. Fails with
-    /// [`Error::Busy`] when too many wait, and with [`Error::NotReady`] when the hash takes more
-    /// memory than this machine allows for one. A hash beyond the model's bounds is never computed:
-    /// no password is the right one.
-    pub async fn is_password(&self, link: &Link, password: Password) -> Result<bool, Error> {
-        let Some(hash) = &link.options.password else { return Ok(false) };
-        let (hashing, tenant) = (&self.0.hashing, self.tenant_of_workspace(link.workspace));
-        let link = link.id;
-        let parts = match hash.parts() {
-            Ok(parts) => parts,
-            Err(rule) => {
-                if hashing.may_warn(self.0.clock.now().as_millis()) {
-                    tracing::warn!(%link, %rule, "no password opens this link: set its password again");
-                }
-                return Ok(false);
-            }
-        };
-        let memory = Arc::clone(&hashing.memory);
-        let check = move |_: &Cancel| is_right(&memory, &password, &parts);
-        let checked = hashing.visitors.run(&tenant, check).await?;
-        checked.map_err(|TooLarge { wanted, allowed }| {
-            Error::NotReady(format!(
-                "the password hash of link {link} takes {wanted} KiB to check, and the memory allowed here \
-                 spares {allowed} KiB for it"
-            ))
-        })
-    }
-}
-
 impl Hasher {
     /// Creates a hasher that takes at most `memory` bytes, beside one hash of our own.
     pub(in crate::core) fn new(memory: usize) -> Hasher {
@@ -95,7 +65,21 @@ impl Hasher {
         self.admins.run(tenant, move |_: &Cancel| hashed(&memory, &password)).await
     }
 
-    fn may_warn(&self, now: i64) -> bool {
+    /// Returns whether a password has this hash, for a visitor on behalf of `tenant`. Fails with
+    /// [`Error::Busy`] when too many wait. The inner result fails when the hash takes more memory than this
+    /// machine allows for one.
+    pub(in crate::core) async fn is_password(
+        &self,
+        tenant: &Tenant,
+        password: Password,
+        parts: HashParts,
+    ) -> Result<Result<bool, TooLarge>, Error> {
+        let memory = Arc::clone(&self.memory);
+        self.visitors.run(tenant, move |_: &Cancel| is_right(&memory, &password, &parts)).await
+    }
+
+    /// Returns whether an unusable hash may be logged now.
+    pub(in crate::core) fn may_warn(&self, now: i64) -> bool {
         let last = self.warned.load(Ordering::Relaxed);
         let is_due = now.saturating_sub(last) >= WARN_EVERY;
         is_due && self.warned.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()

@@ -16,8 +16,8 @@ use std::thread::available_parallelism;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use crate::core::links::resolve::Resolved;
-use crate::core::{Error, Shared};
+use crate::cache::entry::Entry;
+use crate::core::error::Error;
 use crate::model::domain::DomainNumber;
 use crate::table;
 
@@ -27,8 +27,23 @@ use crate::table;
 const LEAST: usize = 2;
 const MOST: usize = 8;
 
+/// What a code turned out to be.
+#[derive(Clone, Debug)]
+pub enum Resolved {
+    /// A link.
+    Found(Entry),
+    /// Nothing.
+    Absent,
+}
+
+/// What the threads read from. The queue holds it, not the threads, so that they do not keep it alive.
+pub(in crate::core) trait Reader: Send + Sync {
+    /// Reads a link and adds it to the cache.
+    fn read(&self, domain: DomainNumber, code: &str) -> Answer;
+}
+
 type Key = (DomainNumber, Box<str>);
-type Answer = Result<Resolved, Error>;
+pub(in crate::core) type Answer = Result<Resolved, Error>;
 
 /// One read, and who waits for it. Who joins does so under the lock of [`State`].
 #[derive(Debug)]
@@ -41,7 +56,7 @@ struct Load {
 struct State {
     /// Reads that can be joined: nothing changed what they read since they were asked for.
     loads: HashMap<Key, Arc<Load>, ahash::RandomState>,
-    queue: VecDeque<(Arc<Load>, Arc<Shared>)>,
+    queue: VecDeque<(Arc<Load>, Arc<dyn Reader>)>,
     /// Threads asleep that nobody has woken yet.
     asleep: usize,
     is_over: bool,
@@ -81,12 +96,12 @@ impl LoadPool {
     /// Has the link read, or joins those who wait for it.
     pub(in crate::core) async fn load(
         &self,
-        shared: &Arc<Shared>,
+        reader: Arc<dyn Reader>,
         domain: DomainNumber,
         code: &str,
     ) -> Answer {
         let (waiter, answer) = oneshot::channel();
-        if self.0.ask(shared, (domain, code.into()), waiter) {
+        if self.0.ask(reader, (domain, code.into()), waiter) {
             self.0.work.notify_one();
         }
         answer.await.unwrap_or_else(|_| Err(unread()))
@@ -106,7 +121,7 @@ impl LoadPool {
 
 impl Inner {
     /// Queues a read unless it can be joined. True when a thread is to be woken for it.
-    fn ask(&self, shared: &Arc<Shared>, key: Key, waiter: oneshot::Sender<Answer>) -> bool {
+    fn ask(&self, reader: Arc<dyn Reader>, key: Key, waiter: oneshot::Sender<Answer>) -> bool {
         let mut state = self.state.lock();
         let load = match state.loads.entry(key) {
             Place::Occupied(load) => {
@@ -118,7 +133,7 @@ impl Inner {
                 Arc::clone(place.insert(Arc::new(load)))
             }
         };
-        state.queue.push_back((load, Arc::clone(shared)));
+        state.queue.push_back((load, reader));
         let wakes = state.asleep > 0;
         state.asleep -= usize::from(wakes);
         wakes
@@ -126,10 +141,10 @@ impl Inner {
 
     /// What one thread does.
     fn work(&self) {
-        while let Some((load, shared)) = self.next() {
+        while let Some((load, reader)) = self.next() {
             let (domain, code) = &load.key;
             // sled panics on some damaged files, and those who come next need this thread.
-            let read = catch_unwind(AssertUnwindSafe(|| shared.load(*domain, code)));
+            let read = catch_unwind(AssertUnwindSafe(|| reader.read(*domain, code)));
             self.close(&load);
             let waiters = std::mem::take(&mut *load.waiters.lock());
             let Ok(answer) = read else {
@@ -140,7 +155,7 @@ impl Inner {
         }
     }
 
-    fn next(&self) -> Option<(Arc<Load>, Arc<Shared>)> {
+    fn next(&self) -> Option<(Arc<Load>, Arc<dyn Reader>)> {
         let mut state = self.state.lock();
         loop {
             if state.is_over {

@@ -6,13 +6,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{CHUNK_BYTES, FREEZE_WAIT_MAX, Lease, SnapshotView};
+use super::lease::Lease;
+use super::view::SnapshotView;
 use crate::core::commit::{Committed, Effect};
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Snapshots;
 use crate::core::links::list::SLICE_STEPS;
 use crate::core::pools::cpu_pool::Cancel;
+use crate::core::shared::Shared;
 use crate::core::tenants::workspaces::only_instance_names_ids;
-use crate::core::{Context, Error, Links, Shared};
 use crate::model::Invalid;
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
@@ -27,6 +32,14 @@ const LINKS_MAX: u64 = 2_000_000;
 
 /// Links of one chunk, however small they are: what one step of reading takes.
 const CHUNK_LINKS: usize = 1_000;
+
+/// Bytes of one chunk of content, and about of one Change of staged links: a quarter of what a
+/// Change may hold, so that nobody's write waits long behind it, and so that one link at all its
+/// bounds more still fits.
+const CHUNK_BYTES: usize = crate::log::MAX_CHANGE_BYTES / 4;
+
+/// Longest wait of a request to freeze a snapshot for others to end. Past it: 503, try again.
+const FREEZE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Takes the content off the list of what is being frozen, however freezing ends.
 struct Freezing<'a> {
@@ -52,13 +65,9 @@ struct Source {
     tags: Arc<HashMap<Id, u32>>,
 }
 
-impl Links {
+impl Snapshots {
     /// Freezes the acting workspace's links.
-    pub async fn create_snapshot(
-        &self,
-        context: &Context,
-        draft: SnapshotDraft,
-    ) -> Result<SnapshotView, Error> {
+    pub async fn create(&self, context: &Context, draft: SnapshotDraft) -> Result<SnapshotView, Error> {
         draft.check()?;
         only_instance_names_ids(context, draft.id.as_ref())?;
         if let Some(id) = &draft.id
@@ -71,7 +80,7 @@ impl Links {
         if links > LINKS_MAX {
             return Err(Invalid::new("workspaceId", format!("has more than {LINKS_MAX} links")).into());
         }
-        let permit = self.0.snapshots.permits.acquire(&context.tenant, 1, FREEZE_WAIT_MAX).await;
+        let permit = self.shared.snapshots.permits.acquire(&context.tenant, 1, FREEZE_WAIT_MAX).await;
         let _permit = permit.ok_or(Error::Busy)?;
         // Before the id that is the bound: an import that ends in between would be cut there.
         let view = self.blocking(move |shared| Ok(shared.table.view(workspace)?)).await?;
@@ -79,13 +88,13 @@ impl Links {
         let committed = self
             .commit_new(context, |next_id| {
                 frozen = next_id();
-                self.0.snapshots.freezing.lock().insert(frozen);
+                self.shared.snapshots.freezing.lock().insert(frozen);
                 let mut effect = Effect::default();
-                effect.create(keys::content_mark(frozen), self.0.work_mark(frozen).encode());
+                effect.create(keys::content_mark(frozen), self.shared.work_mark(frozen).encode());
                 effect
             })
             .await;
-        let _freezing = Freezing { shared: &self.0, frozen };
+        let _freezing = Freezing { shared: &self.shared, frozen };
         let Committed::Done = committed? else { return Err(Error::Busy) };
         let made = self.freeze(context, draft, frozen, view).await;
         if made.is_err()
@@ -104,7 +113,7 @@ impl Links {
         mut view: ReadView,
     ) -> Result<Snapshot, Error> {
         let mut lease = self.lease(keys::content_mark(frozen), frozen).await?;
-        let mut tags = self.tags(context).await?;
+        let mut tags = self.tenants().tags(context).await?;
         tags.reverse();
         let places = tags.iter().zip(0_u32..).map(|(tag, place)| (tag.id, place)).collect();
         let source = Source {

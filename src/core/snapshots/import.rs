@@ -8,10 +8,15 @@ use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::{IMPORT_WAIT_MAX, ImportView, Lease, RENEW_EVERY, reaches, sees};
+use super::catalog::{reaches, sees};
+use super::lease::{Lease, RENEW_EVERY};
+use super::view::ImportView;
 use crate::core::commit::{Committed, Effect};
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Snapshots;
 use crate::core::pools::cpu_pool::Cancel;
-use crate::core::{Context, Error, Links, Shared};
+use crate::core::shared::Shared;
 use crate::fair::FairPermit;
 use crate::log::Position;
 use crate::model::Invalid;
@@ -25,6 +30,9 @@ use crate::table::{Found, keys};
 /// How long an import is waited for before its caller is told that it is pending. Below what
 /// proxies and clients usually wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Longest wait of an import, for which no client waits any more. Past it, it fails and is undone.
+const IMPORT_WAIT_MAX: Duration = Duration::from_hours(24);
 
 /// An import on its way.
 pub(super) struct Job {
@@ -42,28 +50,28 @@ pub(super) struct Job {
 
 /// Takes the import off the list of what is under way, however it ends.
 struct Importing {
-    links: Links,
+    snapshots: Snapshots,
     id: Id,
     _begun: FairPermit,
 }
 
 impl Drop for Importing {
     fn drop(&mut self) {
-        self.links.0.snapshots.importing.lock().remove(&self.id);
+        self.snapshots.shared.snapshots.importing.lock().remove(&self.id);
     }
 }
 
-impl Links {
+impl Snapshots {
     /// Imports a snapshot into the acting workspace. Answers when it has ended, or, if that takes
     /// long, that it is pending. It goes on whether or not anybody waits.
-    pub async fn import_snapshot(&self, context: &Context, draft: ImportDraft) -> Result<ImportView, Error> {
+    pub async fn import(&self, context: &Context, draft: ImportDraft) -> Result<ImportView, Error> {
         let unknown = || Error::NotFound("share");
         let (mut share, mut snapshot) = self.find_share(draft.share).await?.ok_or_else(unknown)?;
         self.admit(context, &share.record)?;
         let mut turn = None;
         if share.record.kind == ShareKind::Once {
             // Who comes second learns what became of the first, instead of meeting its codes.
-            let waited = tokio::time::timeout(PATIENCE, self.0.snapshots.turn(draft.share)).await;
+            let waited = tokio::time::timeout(PATIENCE, self.shared.snapshots.turn(draft.share)).await;
             turn = Some(waited.map_err(|_| Error::Busy)?);
             (share, snapshot) = self.find_share(draft.share).await?.ok_or_else(unknown)?;
         }
@@ -120,7 +128,7 @@ impl Links {
 
     /// The imports of a snapshot of the company named, the newest first: those of the same company,
     /// since other companies' workspaces are none of its business.
-    pub async fn snapshot_imports(
+    pub async fn imports(
         &self,
         context: &Context,
         company: Option<&str>,
@@ -178,21 +186,21 @@ impl Links {
             created_at: context.now,
             finished_at: None,
         };
-        let begun = self.0.snapshots.begun.try_acquire(&context.tenant, 1).ok_or(Error::Busy)?;
+        let begun = self.shared.snapshots.begun.try_acquire(&context.tenant, 1).ok_or(Error::Busy)?;
         let committed = self
             .commit_new(context, |next_id| {
                 import.id = next_id();
-                self.0.snapshots.importing.lock().insert(import.id, Arc::clone(&progress));
+                self.shared.snapshots.importing.lock().insert(import.id, Arc::clone(&progress));
                 let mut effect = Effect::default();
                 effect.create(keys::import(import.frozen, import.id), import.encode());
                 effect.create(keys::import_content(import.id), FrozenId(import.frozen).encode());
-                let mark = self.0.work_mark(import.frozen);
+                let mark = self.shared.work_mark(import.frozen);
                 effect.create(keys::staging(import.workspace, import.id), mark.encode());
                 effect.store_outcome(context.claim, context.now, || StoredOutcome::Import(import.id));
                 effect
             })
             .await;
-        let importing = Importing { links: self.clone(), id: import.id, _begun: begun };
+        let importing = Importing { snapshots: self.clone(), id: import.id, _begun: begun };
         let Committed::Done = committed? else { return Err(Error::Busy) };
         let lease = self.lease(keys::staging(import.workspace, import.id), import.frozen).await?;
         // Both were written by one Change.
@@ -204,7 +212,7 @@ impl Links {
     /// Waits for the import's place, and stages it.
     async fn wait_and_stage(&self, job: &mut Job) -> Result<(), Error> {
         let tenant = job.context.tenant.clone();
-        let mut acquire = pin!(self.0.snapshots.permits.acquire(&tenant, 1, IMPORT_WAIT_MAX));
+        let mut acquire = pin!(self.shared.snapshots.permits.acquire(&tenant, 1, IMPORT_WAIT_MAX));
         let permit = loop {
             tokio::select! {
                 permit = &mut acquire => break permit,

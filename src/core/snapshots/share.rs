@@ -1,8 +1,10 @@
 //! Sharing: what lets a snapshot be imported, and the page that its link opens.
 
-use super::ShareView;
+use super::view::ShareView;
 use crate::core::commit::{Committed, Effect};
-use crate::core::{Context, Error, Links};
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Snapshots;
 use crate::model::id::{ForeignId, Id};
 use crate::model::snapshot::{Share, ShareKind, Snapshot, SnapshotKind};
 use crate::table::keys;
@@ -19,9 +21,9 @@ pub struct SharePage {
     pub is_usable: bool,
 }
 
-impl Links {
+impl Snapshots {
     /// Shares a snapshot of the company named, or of the caller's own.
-    pub async fn share_snapshot(
+    pub async fn share(
         &self,
         context: &Context,
         company: Option<&str>,
@@ -93,9 +95,5 @@ impl Links {
     pub(in crate::core) async fn share_again(&self, id: Id) -> Result<ShareView, Error> {
         let found = self.record::<Share>(keys::share(id)).await?;
         found.map(|found| self.share_view(found.record)).ok_or(Error::NotFound("share"))
-    }
-
-    fn share_view(&self, share: Share) -> ShareView {
-        ShareView { url: format!("{}/?share={}", self.0.site.base_url(), share.id), share }
     }
 }

@@ -12,10 +12,13 @@ use std::time::Instant;
 
 use super::import::{Job, used_up};
 use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
-use crate::core::links::loops::Siblings;
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Snapshots;
+use crate::core::links::loops::routes::Siblings;
 use crate::core::pools::cpu_pool::Cancel;
+use crate::core::shared::Shared;
 use crate::core::tenants::directory::Held;
-use crate::core::{Context, Error, Links, Shared};
 use crate::log::CommitError;
 use crate::model::Invalid;
 use crate::model::domain::{Domain, DomainNumber};
@@ -75,7 +78,7 @@ enum Ended {
     TagMade,
 }
 
-impl Links {
+impl Snapshots {
     /// Does all of it; anew when others make one of its tags before its end.
     pub(super) async fn stage(&self, job: &mut Job) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
@@ -90,7 +93,7 @@ impl Links {
     }
 
     async fn stage_all(&self, job: &mut Job) -> Result<Ended, Error> {
-        let there = self.tags(&job.context).await?;
+        let there = self.tenants().tags(&job.context).await?;
         let known: HashMap<Box<str>, Id> = there.into_iter().map(|tag| (tag.name, tag.id)).collect();
         let mut tags = Tags::default();
         // Until the Change that completes the import creates them.
@@ -100,7 +103,7 @@ impl Links {
             match chunk.ok_or(Error::NotFound("snapshot"))?.record {
                 Chunk::Tags(list) => {
                     for (name, color) in list {
-                        tags.add(&self.0, &job.context, &known, name, color);
+                        tags.add(&self.shared, &job.context, &known, name, color);
                     }
                     // Not beside itself: it would count twice.
                     drop(creating.take());
@@ -139,10 +142,10 @@ impl Links {
         let count = frozen.len() as u64;
         let frozen = Arc::new(frozen);
         let workspace = job.import.workspace;
-        let leads_here = || frozen.iter().any(|link| self.0.leads_here(workspace, &link.options));
+        let leads_here = || frozen.iter().any(|link| self.shared.leads_here(workspace, &link.options));
         for _ in 0..STAGE_ATTEMPTS {
             self.renew(&mut job.lease).await?;
-            let checked_at = self.0.exclusive.generation();
+            let checked_at = self.shared.exclusive.generation();
             let plan = {
                 let (context, on_conflict) = (job.context.clone(), job.on_conflict);
                 let frozen = Arc::clone(&frozen);
@@ -150,8 +153,8 @@ impl Links {
             };
             let mark = keys::staging(job.import.workspace, job.import.id);
             let commit = async {
-                if checked_at != self.0.exclusive.generation() {
-                    match self.0.check_rows(workspace, &plan.rows) {
+                if checked_at != self.shared.exclusive.generation() {
+                    match self.shared.check_rows(workspace, &plan.rows) {
                         Ok(()) => {}
                         // Planned anew, which says what becomes of the link that leads back now.
                         Err(Error::Rule(_)) => return Ok(None),
@@ -168,7 +171,8 @@ impl Links {
                 };
                 self.commit_new(&job.context, build).await.map(Some)
             };
-            let Some(committed) = self.0.exclusive.hold_if(&job.context.tenant, leads_here, commit).await?
+            let Some(committed) =
+                self.shared.exclusive.hold_if(&job.context.tenant, leads_here, commit).await?
             else {
                 continue;
             };
@@ -192,7 +196,7 @@ impl Links {
     async fn complete(&self, job: &mut Job, tags: Vec<Tag>) -> Result<Ended, Error> {
         let mut import = job.import.clone();
         import.status = ImportStatus::Completed;
-        import.finished_at = Some(self.0.clock.now());
+        import.finished_at = Some(self.shared.clock.now());
         let balance = keys::balance(import.workspace);
         let (share, snapshot) = (keys::share(import.share), keys::snapshot(&import.snapshot));
         let names: Vec<_> = tags.iter().map(|tag| keys::tag_name(tag.workspace, &tag.name)).collect();
@@ -255,7 +259,7 @@ impl Links {
         if all.iter().any(|other| other.frozen == source.frozen && other.company == *company) {
             return Ok(None);
         }
-        let id = self.0.ids.lock().next(job.context.now, chance());
+        let id = self.shared.ids.lock().next(job.context.now, chance());
         Ok(Some(Snapshot {
             id: ForeignId::from(id),
             company: company.clone(),

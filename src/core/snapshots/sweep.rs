@@ -1,9 +1,10 @@
 //! What is left of imports and snapshots that did not come to their end: removed at once when
 //! they fail, at the next start when the process died.
 
-use super::AtWork;
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
-use crate::core::{Error, Links};
+use crate::core::error::Error;
+use crate::core::handle::Snapshots;
+use crate::core::shared::Shared;
 use crate::log::{Position, Put};
 use crate::model::id::Id;
 use crate::model::snapshot::{Import, ImportFailure, ImportStatus};
@@ -14,21 +15,11 @@ use crate::table::record::{Stored, WorkMark};
 /// Links or chunks removed by one Change.
 const REMOVALS_PER_CHANGE: usize = 500;
 
-impl AtWork {
-    fn is_importing(&self, import: Id) -> bool {
-        self.importing.lock().contains_key(&import)
-    }
-
-    fn is_freezing(&self, frozen: Id) -> bool {
-        self.freezing.lock().contains(&frozen)
-    }
-}
-
-impl Links {
+impl Snapshots {
     /// Removes what imports and snapshots of this node have left that it does not work on, and what other
     /// nodes have left whose leases are over.
-    pub async fn sweep_snapshots(&self) -> Result<(), Error> {
-        let now = self.0.clock.now();
+    pub async fn sweep_unfinished(&self) -> Result<(), Error> {
+        let now = self.shared.clock.now();
         let (mut stagings, mut marked) = self
             .blocking(move |shared| {
                 let (mut stagings, mut marked) = (Vec::new(), Vec::new());
@@ -48,8 +39,8 @@ impl Links {
             })
             .await?;
         // Who is at work put itself on the list before its mark was written.
-        stagings.retain(|(_, import)| !self.0.snapshots.is_importing(*import));
-        marked.retain(|frozen| !self.0.snapshots.is_freezing(*frozen));
+        stagings.retain(|(_, import)| !self.shared.snapshots.is_importing(*import));
+        marked.retain(|frozen| !self.shared.snapshots.is_freezing(*frozen));
         for (workspace, import) in stagings {
             tracing::warn!(%import, "an import that did not end is undone");
             self.abandon(workspace, import, ImportFailure::Interrupted).await?;
@@ -82,7 +73,7 @@ impl Links {
             }
             (import.made, import.skipped, import.renamed) = (0, 0, 0);
             import.status = ImportStatus::Failed(failure.clone());
-            import.finished_at = Some(self.0.clock.now());
+            import.finished_at = Some(self.shared.clock.now());
             let mut effect = Effect::default();
             effect.rely_on(mark.clone(), revision);
             effect.replace(key.clone(), found.revision, import.encode());
@@ -112,7 +103,7 @@ impl Links {
         // Staged links were drawn after their import.
         let mut after = Some(id);
         while let Some(from) = after {
-            let look = move |shared: &crate::core::Shared| {
+            let look = move |shared: &Shared| {
                 Ok(shared.table.staged_by(workspace, id, from, REMOVALS_PER_CHANGE)?)
             };
             let (links, last) = self.blocking(look).await?;

@@ -4,11 +4,15 @@
 use std::sync::Arc;
 
 use super::caps::Capped;
+use super::viewer::Viewer;
 use super::workspaces::only_instance_names_ids;
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
-use crate::core::links::update::Viewer;
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Tenants;
 use crate::core::pools::cpu_pool::Cancel;
-use crate::core::{CampaignPage, CampaignView, Context, Error, Links, Shared};
+use crate::core::shared::Shared;
+use crate::core::view::{CampaignPage, CampaignView};
 use crate::log::Precondition;
 use crate::model::Invalid;
 use crate::model::campaign::{Campaign, CampaignDraft, CampaignEdit, CampaignRef};
@@ -30,7 +34,7 @@ pub struct Paging {
     pub limit: usize,
 }
 
-impl Links {
+impl Tenants {
     /// The acting workspace's campaigns, the newest first: all, or a page.
     pub async fn campaigns(&self, context: &Context, paging: Option<Paging>) -> Result<CampaignPage, Error> {
         let prefix = keys::campaigns_of(context.workspace.number);
@@ -55,7 +59,7 @@ impl Links {
         check_name("name", &draft.name)?;
         only_instance_names_ids(context, draft.id.as_ref())?;
         let workspace = context.workspace.number;
-        let creating = self.0.caps.announce(Capped::Campaigns(workspace), 1);
+        let creating = self.shared.caps.announce(Capped::Campaigns(workspace), 1);
         let there = self.blocking(move |shared| Ok(shared.table.campaigns(workspace)?)).await?;
         let there = usize::try_from(there).unwrap_or(usize::MAX);
         creating.check(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::core::Error;
+use crate::core::error::Error;
 use crate::model::id::ForeignId;
 use crate::model::key::Reach;
 use crate::model::workspace::WorkspaceNumber;

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::core::commit::{ATTEMPTS, Effect};
-use crate::core::{Context, Error, Links};
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Tenants;
 use crate::json;
 use crate::model::contact::{CONTACT_KEY_BYTES, ContactKey, ContactLink};
 use crate::model::domain::DomainNumber;
@@ -51,7 +53,7 @@ pub struct Rendered {
     pub unknown: Vec<String>,
 }
 
-impl Links {
+impl Tenants {
     /// Fills in the merge fields of a text, for a contact if one is given.
     pub async fn render(
         &self,
@@ -78,7 +80,7 @@ impl Links {
         contact: Option<&ForeignId>,
     ) -> Result<Option<String>, Error> {
         let Ok(id) = id.parse::<Id>() else { return Ok(None) };
-        let view = match self.get(context, id).await {
+        let view = match self.links().get(context, id).await {
             Ok(view) => view,
             Err(Error::NotFound(_) | Error::AlreadyDeleted(_)) => return Ok(None),
             Err(error) => return Err(error),

@@ -13,7 +13,9 @@ use bytes::Bytes;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::core::commit::Effect;
-use crate::core::{Error, Links, Shared};
+use crate::core::error::Error;
+use crate::core::handle::Core;
+use crate::core::shared::Shared;
 use crate::log::{Position, Precondition, Put};
 use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::table::keys;
@@ -33,14 +35,14 @@ struct Open {
     _turn: OwnedMutexGuard<()>,
 }
 
-impl Links {
+impl Core {
     /// Waits for the workspace's turn, if it has a balance, and reads it.
     pub(in crate::core) async fn purse(&self, workspace: WorkspaceNumber) -> Result<CreditGuard, Error> {
         if !self.has_balance(workspace) {
             return Ok(CreditGuard(None));
         }
         // One entry per workspace that ever had a balance: as bounded as the directory.
-        let turn = Arc::clone(self.0.credit_locks.lock().entry(workspace).or_default());
+        let turn = Arc::clone(self.shared.credit_locks.lock().entry(workspace).or_default());
         let turn = turn.lock_owned().await;
         // Set to unlimited while this one waited.
         if !self.has_balance(workspace) {

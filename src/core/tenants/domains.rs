@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::directory::Held;
 use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
-use crate::core::{Context, DomainView, Error, Links};
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Tenants;
+use crate::core::view::DomainView;
 use crate::model::Invalid;
 use crate::model::domain::{Domain, DomainDraft, DomainEdit, DomainNumber};
 use crate::model::id::Id;
@@ -16,7 +19,7 @@ use crate::table::record::{Number, Stored, StoredOutcome};
 /// and all domains are in memory. Past it: forbidden, until others are deleted.
 const DOMAINS_MAX: usize = 1_000;
 
-impl Links {
+impl Tenants {
     /// The domains that the acting workspace may use, the oldest first.
     pub async fn domains(&self, context: &Context) -> Result<Vec<DomainView>, Error> {
         let mut seen: Vec<Arc<Domain>> = {
@@ -35,12 +38,12 @@ impl Links {
 
     /// Adds a domain to the acting workspace. It counts as verified: a key vouches for it.
     pub async fn create_domain(&self, context: &Context, draft: DomainDraft) -> Result<DomainView, Error> {
-        if self.0.site.is_named(draft.name.as_str()) || draft.name.as_str() == "localhost" {
+        if self.shared.site.is_named(draft.name.as_str()) || draft.name.as_str() == "localhost" {
             return Err(Error::Taken { field: "domain" });
         }
         // Exclusive, since others' roots may lead to this name already.
         let made = self
-            .0
+            .shared
             .exclusive
             .hold_exclusive(&context.tenant, self.create_domain_alone(context, draft))
             .await?;
@@ -74,7 +77,7 @@ impl Links {
                 domain.apply(edit, false)?;
             }
             self.check_elsewhere(&domain)?;
-            self.0.check_root(&domain)?;
+            self.shared.check_root(&domain)?;
             let name_key = keys::host_name(draft.name.as_str());
             let committed = self
                 .commit_new(context, |next_id| {
@@ -112,7 +115,7 @@ impl Links {
         let number = self.find_domain(context, id)?.record.number;
         self.blocking(move |shared| Ok(shared.table.links_on(number, 1)?)).await?;
         let made = self
-            .0
+            .shared
             .exclusive
             .hold_exclusive(&context.tenant, self.update_domain_alone(context, id, edits))
             .await?;
@@ -134,12 +137,12 @@ impl Links {
             }
             let mut domain = (*held.record).clone();
             let number = domain.number;
-            let used = self.0.table.links_on(number, 1)? > 0;
+            let used = self.shared.table.links_on(number, 1)? > 0;
             for edit in edits.clone() {
                 domain.apply(edit, used)?;
             }
             self.check_elsewhere(&domain)?;
-            self.0.check_root(&domain)?;
+            self.shared.check_root(&domain)?;
             let mut effect = Effect::default();
             effect.replace(keys::domain(number), held.revision, domain.encode());
             if let Committed::Done = self.commit(context, effect).await? {
@@ -153,7 +156,7 @@ impl Links {
     pub async fn delete_domain(&self, context: &Context, id: Id) -> Result<(), Error> {
         let number = self.find_domain(context, id)?.record.number;
         self.blocking(move |shared| Ok(shared.table.links_on(number, 1)?)).await?;
-        self.0.exclusive.hold_exclusive(&context.tenant, self.delete_domain_alone(context, id)).await
+        self.shared.exclusive.hold_exclusive(&context.tenant, self.delete_domain_alone(context, id)).await
     }
 
     async fn delete_domain_alone(&self, context: &Context, id: Id) -> Result<(), Error> {
@@ -164,8 +167,9 @@ impl Links {
                 return Err(Error::Forbidden("the default domain cannot be deleted".to_owned()));
             };
             let name_key = keys::host_name(name.as_str());
-            let revision = self.0.table.get::<Number>(&name_key)?.ok_or(Error::NotFound("domain"))?.revision;
-            if self.0.table.links_on(number, 1)? > 0 {
+            let revision =
+                self.shared.table.get::<Number>(&name_key)?.ok_or(Error::NotFound("domain"))?.revision;
+            if self.shared.table.links_on(number, 1)? > 0 {
                 return Err(Invalid::new("domain", "still has links; delete them first").into());
             }
             let mut effect = Effect::default();
@@ -181,7 +185,7 @@ impl Links {
     /// Where visitors are sent who found nothing must not be here, where they may find nothing again.
     fn check_elsewhere(&self, domain: &Domain) -> Result<(), Invalid> {
         let directory = self.directory();
-        let routes = self.0.routes(&directory).with_domain(domain);
+        let routes = self.shared.routes(&directory).with_domain(domain);
         let urls = [("notFoundUrl", &domain.not_found_url), ("expiredUrl", &domain.expired_url)];
         for (field, url) in urls {
             if url.as_ref().is_some_and(|url| routes.is_here(url)) {
@@ -194,7 +198,7 @@ impl Links {
     /// Returns the id of the domain of this name or id that the acting workspace may use.
     pub fn domain_of_name_or_id(&self, context: &Context, text: &str) -> Option<Id> {
         let (workspace, directory) = (context.workspace.number, self.directory());
-        if self.0.site.host().eq_ignore_ascii_case(text) {
+        if self.shared.site.host().eq_ignore_ascii_case(text) {
             return directory.domain(DomainNumber::DEFAULT).map(|domain| domain.id);
         }
         let named = directory.domain_named(&text.to_ascii_lowercase()).map(|domain| domain.id);

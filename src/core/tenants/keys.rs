@@ -1,168 +1,36 @@
-//! API keys: who a secret belongs to, and making and revoking keys.
-//!
-//! Secrets are 256 random bits, shown once; the store has their SHA-256. Looking a secret up by
-//! its hash leaks nothing through time: what is compared is a hash that nobody can aim.
+//! API keys: finding the caller of a request by its secret, creating keys and revoking them.
 
-use std::fmt;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
-
+use super::caller::{Caller, Credential};
 use super::caps::Capped;
 use super::directory::{Held, is_master};
+use super::secrets::{draw_secret, hash, key_record};
 use crate::clock::Timestamp;
 use crate::core::commit::{Committed, Effect};
-use crate::core::{Context, Error, KeyView, Links, Shared};
-use crate::log::Position;
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Tenants;
+use crate::core::shared::Shared;
+use crate::core::view::KeyView;
 use crate::model::Invalid;
 use crate::model::id::Id;
-use crate::model::key::{ApiKey, KeyDraft, KeyReach, Reach, Scopes, SecretHash};
+use crate::model::key::{ApiKey, KeyDraft, KeyReach, Reach, Scopes};
+use crate::model::tenant::Tenant;
 use crate::model::workspace::{Workspace, WorkspaceNumber, check_name};
 use crate::table::keys;
 use crate::table::record::{Stored, StoredOutcome};
-
-/// What our secrets begin with, so that a leaked one can be recognised.
-const SECRET_PREFIX: &str = "wp_";
-/// 43 characters of 62 hold 256 bits.
-const SECRET_LENGTH: usize = 43;
-/// Characters of a secret that lists show.
-const HINT_LENGTH: usize = 7;
 
 /// Most live keys of one reach (a workspace, a company, the instance): lists of keys are answered
 /// whole, and all keys are in memory. Some twenty times what the largest tenants elsewhere have. Past
 /// it: forbidden, until others are revoked or expire.
 const KEYS_MAX: usize = 1_000;
 
-const DIGITS: [char; 62] = [
-    '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K',
-    'L', 'M', 'N', 'O', 'P', 'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z', 'a', 'b', 'c', 'd', 'e', 'f',
-    'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z',
-];
-
-/// Who holds a valid key.
-#[derive(Clone, Debug)]
-pub enum Caller {
-    /// The key in the environment (`WAYPOST_ADMIN_KEY`): instance reach, every scope, not stored.
-    Environment,
-    /// A stored key.
-    Key {
-        /// Its record.
-        record: Arc<ApiKey>,
-        /// The revision of that record.
-        revision: Position,
-    },
-}
-
-/// The stored key that a command runs on the authority of. Every Change of the command relies on
-/// this revision of the key's record, so a key that was revoked cannot commit, however long its
-/// request waited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Credential {
-    /// The key's id.
-    pub id: Id,
-    /// The revision of its record.
-    pub revision: Position,
-    /// When it stops working.
-    pub expires_at: Option<Timestamp>,
-}
-
-impl Caller {
-    /// The key's id; `None` for the key in the environment.
-    pub fn key(&self) -> Option<Id> {
-        match self {
-            Caller::Environment => None,
-            Caller::Key { record, .. } => Some(record.id),
-        }
-    }
-
-    /// Returns what its commands rely on; `None` for the key in the environment.
-    pub fn credential(&self) -> Option<Credential> {
-        match self {
-            Caller::Environment => None,
-            Caller::Key { record, revision } => {
-                Some(Credential { id: record.id, revision: *revision, expires_at: record.expires_at })
-            }
-        }
-    }
-
-    /// Returns whether it may create links and do nothing else.
-    pub fn is_create_only(&self) -> bool {
-        matches!(self, Caller::Key { record, .. } if record.create_only)
-    }
-
-    /// Whose objects it sees.
-    pub fn reach(&self) -> Reach {
-        match self {
-            Caller::Environment => Reach::Instance,
-            Caller::Key { record, .. } => record.reach.clone(),
-        }
-    }
-
-    /// What it may do.
-    pub fn scopes(&self) -> Scopes {
-        match self {
-            Caller::Environment => Scopes::all(),
-            Caller::Key { record, .. } => record.scopes,
-        }
-    }
-}
-
-/// The hash of `WAYPOST_ADMIN_KEY`.
-pub(in crate::core) struct EnvironmentKey([u8; 32]);
-
-impl fmt::Debug for EnvironmentKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("EnvironmentKey(..)")
-    }
-}
-
-impl EnvironmentKey {
-    pub(in crate::core) fn new(secret: &str) -> EnvironmentKey {
-        EnvironmentKey(hash(secret))
-    }
-
-    fn is(&self, hash: &[u8; 32]) -> bool {
-        self.0.ct_eq(hash).into()
-    }
-}
-
-fn hash(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret.as_bytes()).into()
-}
-
-/// A fresh secret.
-pub(in crate::core) fn draw_secret() -> String {
-    format!("{SECRET_PREFIX}{}", nanoid::nanoid!(SECRET_LENGTH, &DIGITS))
-}
-
-/// The record of a key with this secret.
-pub(in crate::core) fn key_record(
-    id: Id,
-    secret: &str,
-    name: Box<str>,
-    reach: Reach,
-    scopes: Scopes,
-    now: Timestamp,
-) -> ApiKey {
-    ApiKey {
-        id,
-        name,
-        reach,
-        scopes,
-        create_only: false,
-        expires_at: None,
-        hash: SecretHash(hash(secret)),
-        hint: secret.chars().take(HINT_LENGTH).collect::<String>().into(),
-        created_at: now,
-    }
-}
-
-impl Links {
+impl Tenants {
     /// Who holds this secret, if the key is live at `now`.
     pub fn authenticate(&self, secret: &str, now: Timestamp) -> Option<Caller> {
         let hash = hash(secret);
-        if self.0.environment_key.as_ref().is_some_and(|key| key.is(&hash)) {
+        if self.shared.environment_key.as_ref().is_some_and(|key| key.is(&hash)) {
             return Some(Caller::Environment);
         }
         let directory = self.directory();
@@ -170,13 +38,10 @@ impl Links {
         Some(Caller::Key { record: Arc::clone(&held.record), revision: held.revision })
     }
 
-    /// Fails with [`Error::Unauthorized`] if the key was revoked or has expired since its request
-    /// began. Called behind every wait of a request; a Change checks the same when it is committed.
+    /// Fails with [`Error::Unauthorized`] if the key was revoked or has expired since its request began.
+    /// A request calls it after every wait; a Change checks the same when it is committed.
     pub fn check_key(&self, key: Option<Credential>) -> Result<(), Error> {
-        let Some(key) = key else { return Ok(()) };
-        self.0.check_expiry(&key)?;
-        let is_known = self.directory().key(key.id).is_some_and(|held| held.revision == key.revision);
-        if is_known { Ok(()) } else { Err(Error::Unauthorized) }
+        self.shared.check_key(key)
     }
 
     /// The workspace in which `caller` acts: the named one, if it is within reach, else the oldest
@@ -212,6 +77,15 @@ impl Links {
         }))
     }
 
+    /// Returns to whom the use of shared resources by a key of this reach is charged.
+    pub fn tenant_of(&self, reach: &Reach) -> Tenant {
+        match reach {
+            Reach::Instance => Tenant::Operator,
+            Reach::Company(id) => Tenant::Company(id.clone()),
+            Reach::Workspace(number) => self.shared.tenant_of_workspace(*number),
+        }
+    }
+
     /// All keys whose reach lies within the caller's, the newest first.
     pub fn keys(&self, context: &Context) -> Vec<KeyView> {
         let directory = self.directory();
@@ -236,7 +110,7 @@ impl Links {
         if draft.expires_at.is_some_and(|end| end <= context.now) {
             return Err(Invalid::new("expiresAt", "must be in the future").into());
         }
-        let creating = self.0.caps.announce(Capped::Keys(reach.clone()), 1);
+        let creating = self.shared.caps.announce(Capped::Keys(reach.clone()), 1);
         let is_live = |held: &&Held<ApiKey>| held.record.is_live(context.now);
         let alike = self.directory().keys_like(&reach).filter(is_live).count();
         creating.check(alike, KEYS_MAX, &format!("there are at most {KEYS_MAX} keys of one reach"))?;
@@ -266,7 +140,7 @@ impl Links {
         let held = self.directory().key_within(&context.reach, id).cloned();
         let held = held.ok_or(Error::NotFound("key"))?;
         let masters = self.directory().masters();
-        if self.0.environment_key.is_none() && is_master(&held.record) && masters == 1 {
+        if self.shared.environment_key.is_none() && is_master(&held.record) && masters == 1 {
             let why = "this is the last key that reaches everything: make another before revoking it";
             return Err(Error::Forbidden(why.to_owned()));
         }
@@ -311,34 +185,27 @@ impl Links {
 }
 
 impl Shared {
+    /// Returns to whom visits of a workspace's links are charged, and what its own keys do.
+    pub(in crate::core) fn tenant_of_workspace(&self, number: WorkspaceNumber) -> Tenant {
+        let company = self.directory.load().workspace(number).map(|held| held.record.company.clone());
+        // Workspaces are never removed; a number without one would be a damaged store.
+        company.map_or(Tenant::Operator, |company| Tenant::Workspace { company, number })
+    }
+
+    /// Fails with [`Error::Unauthorized`] if the key was revoked or has expired since its request
+    /// began. Called behind every wait of a request; a Change checks the same when it is committed.
+    pub(in crate::core) fn check_key(&self, key: Option<Credential>) -> Result<(), Error> {
+        let Some(key) = key else { return Ok(()) };
+        self.check_expiry(&key)?;
+        let is_known = self.directory.load().key(key.id).is_some_and(|held| held.revision == key.revision);
+        if is_known { Ok(()) } else { Err(Error::Unauthorized) }
+    }
+
     /// Fails with [`Error::Unauthorized`] if the key has expired by now.
     pub(in crate::core) fn check_expiry(&self, key: &Credential) -> Result<(), Error> {
         match key.expires_at {
             Some(end) if end <= self.clock.now() => Err(Error::Unauthorized),
             _ => Ok(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_long_and_unlike() {
-        let (one, two) = (draw_secret(), draw_secret());
-        assert_eq!(one.len(), 46);
-        assert!(one.starts_with("wp_") && one[3..].bytes().all(|b| b.is_ascii_alphanumeric()));
-        assert_ne!(one, two);
-    }
-
-    #[test]
-    fn t71_the_environment_key_is_compared_whole() {
-        let key = EnvironmentKey::new("s3cret");
-        assert!(key.is(&hash("s3cret")));
-        for other in ["s3cre", "s3cret ", "S3CRET", ""] {
-            assert!(!key.is(&hash(other)), "{other:?}");
-        }
-        assert_eq!(format!("{key:?}"), "EnvironmentKey(..)");
     }
 }

@@ -1,6 +1,7 @@
 //! What companies and workspaces have beside links: domains, keys, tags, campaigns, contacts, secrets, credits and
 //! caps, and the [`directory`] of it that every request reads.
 
+pub(super) mod caller;
 pub(super) mod campaigns;
 pub(super) mod caps;
 pub(crate) mod contacts;
@@ -8,7 +9,9 @@ pub(super) mod credits;
 pub mod directory;
 pub(super) mod domains;
 pub(super) mod keys;
+pub(super) mod secrets;
 pub(super) mod sizes;
 pub(super) mod tags;
+pub(super) mod viewer;
 pub(super) mod webhook_secrets;
 pub(super) mod workspaces;

@@ -2,7 +2,8 @@
 //! an upper bound, from the lengths of the texts and what their names and numbers take.
 
 use super::directory::Held;
-use crate::core::{Context, Links};
+use crate::core::context::Context;
+use crate::core::handle::Tenants;
 use crate::model::destination::Destination;
 use crate::model::id::ForeignId;
 use crate::model::key::Reach;
@@ -11,8 +12,8 @@ use crate::model::workspace::Workspace;
 /// Names of fields, ids and dates of one object in any dialect.
 const FIXED: usize = 800;
 
-impl Links {
-    /// Returns a bound on the text of [`Links::domains`].
+impl Tenants {
+    /// Returns a bound on the text of [`Tenants::domains`].
     pub fn size_of_domains(&self, context: &Context) -> usize {
         let directory = self.directory();
         let own = directory.domains_of(Some(context.workspace.number));
@@ -24,7 +25,7 @@ impl Links {
         .sum()
     }
 
-    /// Returns a bound on the text of [`Links::workspaces`].
+    /// Returns a bound on the text of [`Tenants::workspaces`].
     pub fn size_of_workspaces(&self, context: &Context) -> usize {
         self.directory().workspaces(&context.reach).map(size_of).sum()
     }
@@ -35,7 +36,7 @@ impl Links {
         directory.workspace_named(id.as_str()).map_or(0, size_of)
     }
 
-    /// Returns a bound on the text of [`Links::companies`].
+    /// Returns a bound on the text of [`Tenants::companies`].
     pub fn size_of_companies(&self, context: &Context) -> usize {
         if context.reach != Reach::Instance {
             return 2 * FIXED;
@@ -43,7 +44,7 @@ impl Links {
         self.directory().companies().map(|held| FIXED + 2 * held.record.name.len()).sum()
     }
 
-    /// Returns a bound on the text of [`Links::keys`].
+    /// Returns a bound on the text of [`Tenants::keys`].
     pub fn size_of_keys(&self, context: &Context) -> usize {
         let directory = self.directory();
         let seen = directory.keys_within(&context.reach);

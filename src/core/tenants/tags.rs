@@ -2,8 +2,11 @@
 
 use super::caps::{Capped, Creating};
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Tenants;
 use crate::core::pools::cpu_pool::Cancel;
-use crate::core::{Context, Error, Links, Shared};
+use crate::core::shared::Shared;
 use crate::model::id::Id;
 use crate::model::tag::{DEFAULT_COLOR, Tag, TagEdit, check_name};
 use crate::model::workspace::WorkspaceNumber;
@@ -13,7 +16,7 @@ use crate::table::{Found, keys};
 /// Most tags of one workspace: lists of tags are answered whole.
 pub const TAGS_MAX: usize = 10_000;
 
-impl Links {
+impl Tenants {
     /// All tags, the newest first.
     pub async fn tags(&self, context: &Context) -> Result<Vec<Tag>, Error> {
         let prefix = keys::tags_of(context.workspace.number);

@@ -6,7 +6,11 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
-use crate::core::{Context, Error, Links, Shared, WebhookSecretView};
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Tenants;
+use crate::core::shared::Shared;
+use crate::core::view::WebhookSecretView;
 use crate::log::{CommitError, Proposal, Put};
 use crate::model::Invalid;
 use crate::model::id::{ForeignId, Id, IdSource};
@@ -16,7 +20,7 @@ use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::table::keys::{self, Kind};
 use crate::table::record::{Stored, StoredOutcome, WaitingDeliveries};
 
-impl Links {
+impl Tenants {
     /// The secret of a workspace within reach.
     pub async fn webhook_secret(
         &self,
@@ -63,7 +67,7 @@ impl Links {
                 return Ok(Arc::clone(&held.record));
             }
             let mut effect = Effect::default();
-            let secret = first(workspace, self.0.clock.now());
+            let secret = first(workspace, self.shared.clock.now());
             effect.create(keys::webhook_secret(workspace), secret.encode());
             // Done, or somebody else made one at the same moment: it is there.
             self.commit_unasked(effect).await?;
@@ -97,8 +101,8 @@ impl Links {
     /// Writes deliveries that wait, each batch as a Change of its own: they rely on nothing.
     pub async fn keep_waiting(&self, batches: &[WaitingDeliveries]) -> Result<(), Error> {
         for batch in batches {
-            let id = IdSource::after(None).next(self.0.clock.now(), chance());
-            let put = Put { key: keys::waiting(id, self.0.node), value: Some(batch.encode().into()) };
+            let id = IdSource::after(None).next(self.shared.clock.now(), chance());
+            let put = Put { key: keys::waiting(id, self.shared.node), value: Some(batch.encode().into()) };
             self.write_unasked(vec![put]).await?;
         }
         Ok(())
@@ -109,13 +113,13 @@ impl Links {
         if ids.is_empty() {
             return Ok(());
         }
-        let remove = |id: &Id| Put { key: keys::waiting(*id, self.0.node), value: None };
+        let remove = |id: &Id| Put { key: keys::waiting(*id, self.shared.node), value: None };
         self.write_unasked(ids.iter().map(remove).collect()).await
     }
 
     async fn write_unasked(&self, puts: Vec<Put>) -> Result<(), Error> {
         let written: Result<_, CommitError> =
-            self.0.log.commit(Proposal { puts, ..Proposal::default() }).await;
+            self.shared.log.commit(Proposal { puts, ..Proposal::default() }).await;
         written.map(|_| ()).map_err(Error::Log)
     }
 }

@@ -6,7 +6,11 @@ use super::caps::Capped;
 use super::credits;
 use super::directory::Held;
 use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
-use crate::core::{Context, Error, Links, Shared, WorkspaceView};
+use crate::core::context::Context;
+use crate::core::error::Error;
+use crate::core::handle::Tenants;
+use crate::core::shared::Shared;
+use crate::core::view::WorkspaceView;
 use crate::model::Invalid;
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::Reach;
@@ -25,7 +29,7 @@ const WORKSPACES_MAX: usize = 1_000;
 /// a thousand companies one draw in a thousand meets a number that is taken.
 const DRAWS_MAX: usize = 32;
 
-impl Links {
+impl Tenants {
     /// All workspaces within reach, the newest first.
     pub async fn workspaces(&self, context: &Context) -> Result<Vec<WorkspaceView>, Error> {
         let reach = context.reach.clone();
@@ -49,7 +53,7 @@ impl Links {
         }
         only_instance_names_ids(context, draft.id.as_ref())?;
         let company = self.choose_company(context, draft.company.as_ref())?;
-        let creating = self.0.caps.announce(Capped::Workspaces(company.clone()), 1);
+        let creating = self.shared.caps.announce(Capped::Workspaces(company.clone()), 1);
         let there = self.directory().workspace_count(&company);
         creating.check(
             there,
@@ -57,7 +61,7 @@ impl Links {
             &format!("a company has at most {WORKSPACES_MAX} workspaces"),
         )?;
         for _ in 0..ATTEMPTS {
-            let number = self.0.next_workspace();
+            let number = self.shared.next_workspace();
             let mut workspace = Workspace {
                 number,
                 id: draft.id.clone().unwrap_or_else(|| Id::from_bits(0).into()),
@@ -138,12 +142,13 @@ impl Links {
                 None => self.commit(context, effect).await?,
                 Some(moved) => {
                     let commit = async {
-                        if !self.0.check_values(number, values, moved)? {
+                        if !self.shared.check_values(number, values, moved)? {
                             return Ok(None);
                         }
                         self.commit(context, effect).await.map(Some)
                     };
-                    let Some(committed) = self.0.exclusive.hold_exclusive(&context.tenant, commit).await?
+                    let Some(committed) =
+                        self.shared.exclusive.hold_exclusive(&context.tenant, commit).await?
                     else {
                         continue;
                     };

@@ -160,7 +160,7 @@ pub struct ScopedCommand {
 
 /// What can be asked of the core.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)] // Each is the method of `Links` of its name.
+#[allow(missing_docs)] // Each is named after the method of the core that runs it.
 pub enum Command {
     CreateLink(Draft),
     /// A link whose tags or campaign are named.

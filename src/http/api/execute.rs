@@ -1,4 +1,4 @@
-//! Each [`Command`] on the [`Core`], and each [`Error`] of theirs as a [`ApiError`]: the only file of
+//! Each [`Command`] on the [`Backend`], and each [`Error`] of theirs as a [`ApiError`]: the only file of
 //! the APIs that calls the core. Errors that are ours are logged here, once, with their cause;
 //! callers are shown none of it.
 
@@ -6,7 +6,7 @@ use hyper::StatusCode;
 
 use super::response::Payload;
 use super::{snapshots, streamed_list};
-use crate::core::{Context, Error, Links};
+use crate::core::{Context, Error, Links, Snapshots, Tenants};
 use crate::http::api::dialect::{
     ApiError, BadRequest, Command, Created, ImmutableFields, LinkView, NamedDomain, Reply, ServerError,
 };
@@ -20,9 +20,13 @@ use crate::webhooks::Webhooks;
 
 /// What commands run on.
 #[derive(Clone, Debug)]
-pub struct Core {
-    /// Links and what they belong to.
+pub struct Backend {
+    /// Links.
     pub links: Links,
+    /// What companies and workspaces have beside links.
+    pub tenants: Tenants,
+    /// Snapshots, shares and imports.
+    pub snapshots: Snapshots,
     /// What clicks on them do.
     pub visitor: Visitor,
     /// What became of the events of clicks.
@@ -38,12 +42,16 @@ pub(super) enum Answered {
     List(Payload),
 }
 
-pub(super) async fn execute(core: &Core, context: &Context, command: Command) -> Result<Answered, ApiError> {
-    run(core, context, command).await.map_err(|error| failure(error, context))
+pub(super) async fn execute(
+    backend: &Backend,
+    context: &Context,
+    command: Command,
+) -> Result<Answered, ApiError> {
+    run(backend, context, command).await.map_err(|error| failure(error, context))
 }
 
-async fn run(core: &Core, context: &Context, command: Command) -> Result<Answered, Error> {
-    let Core { links, visitor, webhooks } = core;
+async fn run(backend: &Backend, context: &Context, command: Command) -> Result<Answered, Error> {
+    let Backend { links, tenants, snapshots, visitor, webhooks } = backend;
     let made = |outcome| Reply::Made(outcome, None);
     Ok(Answered::Reply(match command {
         Command::CreateLink(draft) => made(Created::Link(Box::new(links.create(context, draft).await?))),
@@ -55,10 +63,10 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Answere
         Command::LinkByCode(code) => Reply::Link(Box::new(links.get_by_code(context, code).await?)),
         Command::Links(query) => Reply::Links(links.list(context, query).await?),
         Command::AllLinks(slice, wording) => {
-            let content = streamed_list::begin(links.walk(context, slice), wording).await?;
+            let content = streamed_list::begin(links.stream(context, slice), wording).await?;
             return Ok(Answered::List(Payload { status: StatusCode::OK, kind: wording.kind, content }));
         }
-        Command::Acting => Reply::Workspace(links.workspace(context, &context.workspace.id).await?),
+        Command::Acting => Reply::Workspace(tenants.workspace(context, &context.workspace.id).await?),
         Command::UpdateLink { id, patch, fixed } => {
             Reply::Changed(Box::new(update(links, context, id, patch, &fixed).await?))
         }
@@ -79,50 +87,52 @@ async fn run(core: &Core, context: &Context, command: Command) -> Result<Answere
             Reply::Deliveries(webhooks.deliveries(id))
         }
         Command::Render { text, contact } => {
-            Reply::Rendered(links.render(context, &text, contact.as_ref()).await?)
+            Reply::Rendered(tenants.render(context, &text, contact.as_ref()).await?)
         }
-        Command::Tags => Reply::Tags(links.tags(context).await?),
+        Command::Tags => Reply::Tags(tenants.tags(context).await?),
         Command::CreateTag { name, edits } => {
-            made(Created::Tag(links.create_tag(context, name, edits).await?))
+            made(Created::Tag(tenants.create_tag(context, name, edits).await?))
         }
-        Command::UpdateTag(id, edits) => Reply::Tag(links.update_tag(context, id, edits).await?),
-        Command::DeleteTag(id) => done(links.delete_tag(context, id).await?),
-        Command::Campaigns(paging) => Reply::Campaigns(links.campaigns(context, paging).await?),
+        Command::UpdateTag(id, edits) => Reply::Tag(tenants.update_tag(context, id, edits).await?),
+        Command::DeleteTag(id) => done(tenants.delete_tag(context, id).await?),
+        Command::Campaigns(paging) => Reply::Campaigns(tenants.campaigns(context, paging).await?),
         Command::CreateCampaign(draft) => {
-            made(Created::Campaign(links.create_campaign(context, draft).await?))
+            made(Created::Campaign(tenants.create_campaign(context, draft).await?))
         }
-        Command::Campaign(named) => Reply::Campaign(links.campaign(context, named).await?),
+        Command::Campaign(named) => Reply::Campaign(tenants.campaign(context, named).await?),
         Command::UpdateCampaign(named, edits) => {
-            Reply::Campaign(links.update_campaign(context, named, edits).await?)
+            Reply::Campaign(tenants.update_campaign(context, named, edits).await?)
         }
-        Command::Domains => Reply::Domains(links.domains(context).await?),
-        Command::CreateDomain(draft) => made(Created::Domain(links.create_domain(context, draft).await?)),
-        Command::Domain(id) => Reply::Domain(links.domain(context, id).await?),
-        Command::UpdateDomain(id, edits) => Reply::Domain(links.update_domain(context, id, edits).await?),
-        Command::DeleteDomain(id) => done(links.delete_domain(context, id).await?),
-        Command::Workspaces => Reply::Workspaces(links.workspaces(context).await?),
+        Command::Domains => Reply::Domains(tenants.domains(context).await?),
+        Command::CreateDomain(draft) => made(Created::Domain(tenants.create_domain(context, draft).await?)),
+        Command::Domain(id) => Reply::Domain(tenants.domain(context, id).await?),
+        Command::UpdateDomain(id, edits) => Reply::Domain(tenants.update_domain(context, id, edits).await?),
+        Command::DeleteDomain(id) => done(tenants.delete_domain(context, id).await?),
+        Command::Workspaces => Reply::Workspaces(tenants.workspaces(context).await?),
         Command::CreateWorkspace(mut draft, domain) => {
-            draft.edits.extend(default_domain(links, context, domain)?);
-            made(Created::Workspace(links.create_workspace(context, draft).await?))
+            draft.edits.extend(default_domain(tenants, context, domain)?);
+            made(Created::Workspace(tenants.create_workspace(context, draft).await?))
         }
-        Command::Workspace(id) => Reply::Workspace(links.workspace(context, &id).await?),
+        Command::Workspace(id) => Reply::Workspace(tenants.workspace(context, &id).await?),
         Command::UpdateWorkspace(id, mut edits, domain) => {
-            edits.extend(default_domain(links, context, domain)?);
-            Reply::Workspace(links.update_workspace(context, &id, edits).await?)
+            edits.extend(default_domain(tenants, context, domain)?);
+            Reply::Workspace(tenants.update_workspace(context, &id, edits).await?)
         }
-        Command::Companies => Reply::Companies(links.companies(context)),
-        Command::CreateCompany(draft) => made(Created::Company(links.create_company(context, draft).await?)),
-        Command::Keys => Reply::Keys(links.keys(context)),
+        Command::Companies => Reply::Companies(tenants.companies(context)),
+        Command::CreateCompany(draft) => {
+            made(Created::Company(tenants.create_company(context, draft).await?))
+        }
+        Command::Keys => Reply::Keys(tenants.keys(context)),
         Command::CreateKey(draft) => {
-            let (key, secret) = links.create_key(context, draft).await?;
+            let (key, secret) = tenants.create_key(context, draft).await?;
             Reply::Made(Created::Key(key), Some(secret))
         }
-        Command::WebhookSecret(id) => Reply::WebhookSecret(links.webhook_secret(context, &id).await?),
+        Command::WebhookSecret(id) => Reply::WebhookSecret(tenants.webhook_secret(context, &id).await?),
         Command::RotateWebhookSecret(id) => {
-            made(Created::WebhookSecret(links.rotate_webhook_secret(context, &id).await?))
+            made(Created::WebhookSecret(tenants.rotate_webhook_secret(context, &id).await?))
         }
-        Command::RevokeKey(id) => done(links.revoke_key(context, id).await?),
-        Command::OfSnapshots(command) => snapshots::run(links, context, command).await?,
+        Command::RevokeKey(id) => done(tenants.revoke_key(context, id).await?),
+        Command::OfSnapshots(command) => snapshots::run(snapshots, context, command).await?,
     }))
 }
 
@@ -162,7 +172,7 @@ fn changed(view: &LinkView, fixed: &ImmutableFields) -> Option<&'static str> {
 
 /// The edit that sets a default domain given by name or id.
 fn default_domain(
-    links: &Links,
+    tenants: &Tenants,
     context: &Context,
     named: NamedDomain,
 ) -> Result<Option<WorkspaceEdit>, Error> {
@@ -171,7 +181,7 @@ fn default_domain(
         Some(None) => return Ok(Some(WorkspaceEdit::DefaultDomain(None))),
         Some(Some(text)) => text,
     };
-    match links.domain_of_name_or_id(context, &text) {
+    match tenants.domain_of_name_or_id(context, &text) {
         Some(id) => Ok(Some(WorkspaceEdit::DefaultDomain(Some(id)))),
         None => Err(Invalid::new("defaultDomain", "is not a domain of this workspace").into()),
     }

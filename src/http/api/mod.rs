@@ -42,7 +42,7 @@ use self::dialect::{
     WorkspaceRule,
 };
 use self::execute::Answered;
-pub use self::execute::Core;
+pub use self::execute::Backend;
 use self::highlevel::links::HighLevelLinks;
 use self::highlevel::snapshots::HighLevelSnapshots;
 use self::idempotency::{Posted, Turns};
@@ -76,7 +76,7 @@ pub struct Api(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    core: Core,
+    backend: Backend,
     counts: Arc<Counts>,
     turns: Turns,
     limits: Limits,
@@ -123,12 +123,12 @@ pub fn troubled(dialect: &dyn Dialect, trouble: ServerError) -> HttpResponse {
 }
 
 impl Api {
-    /// The APIs over this core.
-    pub fn new(core: Core, settings: &Settings, limits: &rate::Settings, counts: Arc<Counts>) -> Api {
+    /// The APIs over this backend.
+    pub fn new(backend: Backend, settings: &Settings, limits: &rate::Settings, counts: Arc<Counts>) -> Api {
         // Without randomness ids start at 0: still unique within the run, which is what they must be.
         let first = getrandom::u64().unwrap_or(0);
         Api(Arc::new(Shared {
-            core,
+            backend,
             counts,
             turns: Turns::default(),
             limits: Limits::new(limits),
@@ -180,7 +180,7 @@ impl Api {
             }
         };
         if let Some(allowance) = allowance {
-            let now = self.0.core.links.clock().now();
+            let now = self.0.backend.links.clock().now();
             response.headers_mut().extend(dialect.rate_headers(&allowance, now));
         }
         self.count(response.status());
@@ -198,7 +198,7 @@ impl Api {
 
     /// What the APIs are, for machines and for people.
     pub fn describe(&self) -> Description {
-        Description::new(self.0.core.links.site().base_url())
+        Description::new(self.0.backend.links.site().base_url())
     }
 
     /// Returns the refusal of a request for what only the operator may see, or `None` if it comes with a
@@ -206,7 +206,7 @@ impl Api {
     /// a request without a key, whatever their key lacks, and each request counts against the limits
     /// of its key or address.
     pub fn refuse_operator(&self, headers: &HeaderMap, peer: IpAddr) -> Option<HttpResponse> {
-        let caller = self.caller(headers, self.0.core.links.clock().now());
+        let caller = self.caller(headers, self.0.backend.links.clock().now());
         let may_see = match &caller {
             Ok(caller)
                 if caller.reach() == Reach::Instance
@@ -221,7 +221,7 @@ impl Api {
             Err(_) => Err(ApiError::BadKey),
         };
         let allowance = match &caller {
-            Ok(caller) => self.0.limits.request(caller, &self.0.core.links.tenant_of(&caller.reach())),
+            Ok(caller) => self.0.limits.request(caller, &self.0.backend.tenants.tenant_of(&caller.reach())),
             Err(_) => self.0.limits.refused(peer),
         };
         allowance.failure().or(may_see.err()).map(|failure| self.refusal(failure))
@@ -256,13 +256,13 @@ impl Api {
         peer: IpAddr,
         allowance: &mut Option<Allowance>,
     ) -> Result<Admitted, ApiError> {
-        let links = &self.0.core.links;
+        let Backend { links, tenants, .. } = &self.0.backend;
         // Keys are records too: before they are read, every key would seem unknown.
         if !links.is_ready() {
             return Err(ServerError::NotReady.into());
         }
         let admitted = self.caller(headers, links.clock().now()).map(|caller| {
-            let tenant = links.tenant_of(&caller.reach());
+            let tenant = tenants.tenant_of(&caller.reach());
             Admitted { caller, tenant }
         });
         let counted = match &admitted {
@@ -300,7 +300,7 @@ impl Api {
     where
         B: Body<Data = Bytes> + Send,
     {
-        let links = &self.0.core.links;
+        let Backend { links, tenants, .. } = &self.0.backend;
         let bulk = match endpoint.body {
             // Boxed, so that all others do not hold the room for its waiting.
             BodyKind::Bulk => Some(Box::pin(self.0.concurrency.bulk(&tenant)).await?),
@@ -325,9 +325,9 @@ impl Api {
             WorkspaceRule::HeaderWins => header.or(asked_for),
             WorkspaceRule::NameWins | WorkspaceRule::Confines => asked_for.or(header),
         };
-        let workspace = links.acting(&caller, named).or_else(|| {
+        let workspace = tenants.acting(&caller, named).or_else(|| {
             let is_of_company = named.is_none() && asked.command.is_of_company();
-            is_of_company.then(|| links.acting_for_company(&caller)).flatten()
+            is_of_company.then(|| tenants.acting_for_company(&caller)).flatten()
         });
         let workspace = workspace.ok_or(ApiError::UnknownWorkspace)?;
         let claim = key.map_err(ApiError::BadRequest)?.map(|key| {
@@ -366,7 +366,7 @@ impl Api {
     ) -> Result<(Answered, Option<FairPermit>), ApiError> {
         let budget = &self.0.response_budget;
         let most = budget.most(&context.tenant);
-        let room = match largest(&self.0.core, &context, &command, version, body, most)? {
+        let room = match largest(&self.0.backend, &context, &command, version, body, most)? {
             Some(bytes) => Some(budget.acquire(&context.tenant, bytes).await?),
             None => None,
         };
@@ -397,7 +397,7 @@ impl Api {
             NoCredential::Missing => ApiError::NoKey,
             NoCredential::Ambiguous => ApiError::BadKey,
         })?;
-        self.0.core.links.authenticate(secret, now).ok_or(ApiError::BadKey)
+        self.0.backend.tenants.authenticate(secret, now).ok_or(ApiError::BadKey)
     }
 
     /// Reads a body. One that is waited for is bounded for each tenant; a large one holds a bulk slot.
@@ -438,13 +438,13 @@ impl Api {
     }
 
     async fn perform_once(&self, context: &Context, command: Command) -> Result<Answered, ApiError> {
-        let core = &self.0.core;
-        let Some(claim) = context.claim else { return execute::execute(core, context, command).await };
+        let backend = &self.0.backend;
+        let Some(claim) = context.claim else { return execute::execute(backend, context, command).await };
         let _turn = self.0.turns.take(claim.scope).await.ok_or(ServerError::Busy)?;
-        let replay = core.links.replay(context).await;
+        let replay = backend.links.previous(context).await;
         self.check(context.key)?;
         match replay.map_err(|error| execute::failure(error, context))? {
-            Previous::New => execute::execute(core, context, command).await,
+            Previous::New => execute::execute(backend, context, command).await,
             // A key's secret is told once, and this is not the first time.
             Previous::Same(outcome) => Ok(Answered::Reply(Reply::Made(outcome, None))),
             Previous::Other => Err(ApiError::OtherBody),
@@ -453,7 +453,7 @@ impl Api {
 
     /// Fails if the key was revoked or has expired since its request began.
     fn check(&self, key: Option<Credential>) -> Result<(), ApiError> {
-        self.0.core.links.check_key(key).map_err(|_| ApiError::BadKey)
+        self.0.backend.tenants.check_key(key).map_err(|_| ApiError::BadKey)
     }
 }
 

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
 use crate::clock::Timestamp;
-use crate::core::Links;
+use crate::core::Core;
 use crate::http::api::respond;
 use crate::http::body::{Content, HttpResponse};
 use crate::http::counts::Counts;
@@ -309,7 +309,7 @@ impl Source for Cache {
 }
 
 /// The commands.
-impl Source for Links {
+impl Source for Core {
     fn measure(&self, to: &mut Vec<Measure>) {
         let help = "Writes that kept other writes waiting for over 100 ms";
         to.push(Measure::counter("exclusive_holds_over_100ms", help, self.long_exclusive_holds()));

@@ -1,31 +1,33 @@
 //! Each [`SnapshotCommand`] on the core.
 
-use crate::core::{Context, Error, Links};
+use crate::core::{Context, Error, Snapshots};
 use crate::http::api::dialect::{Created, ImportQuery, ImportView, Reply, SnapshotCommand};
 
-pub(super) async fn run(links: &Links, context: &Context, command: SnapshotCommand) -> Result<Reply, Error> {
+pub(super) async fn run(
+    snapshots: &Snapshots,
+    context: &Context,
+    command: SnapshotCommand,
+) -> Result<Reply, Error> {
     let made = |outcome| Reply::Made(outcome, None);
     Ok(match command {
-        SnapshotCommand::Create(draft) => {
-            made(Created::Snapshot(links.create_snapshot(context, draft).await?))
-        }
+        SnapshotCommand::Create(draft) => made(Created::Snapshot(snapshots.create(context, draft).await?)),
         SnapshotCommand::List(company) => {
-            Reply::Snapshots(links.snapshots(context, company.as_deref()).await?)
+            Reply::Snapshots(snapshots.list(context, company.as_deref()).await?)
         }
-        SnapshotCommand::One(id) => Reply::Snapshot(links.snapshot(context, &id).await?),
+        SnapshotCommand::One(id) => Reply::Snapshot(snapshots.get(context, &id).await?),
         SnapshotCommand::Delete(id) => {
-            links.delete_snapshot(context, &id).await?;
+            snapshots.delete(context, &id).await?;
             Reply::Done
         }
         SnapshotCommand::Share(company, id, kind) => {
-            made(Created::Share(links.share_snapshot(context, company.as_deref(), &id, kind).await?))
+            made(Created::Share(snapshots.share(context, company.as_deref(), &id, kind).await?))
         }
         SnapshotCommand::Import(draft) => {
-            made(Created::Import(Box::new(links.import_snapshot(context, draft).await?)))
+            made(Created::Import(Box::new(snapshots.import(context, draft).await?)))
         }
-        SnapshotCommand::ImportStatus(id) => Reply::Import(links.import_status(context, id).await?),
+        SnapshotCommand::ImportStatus(id) => Reply::Import(snapshots.import_status(context, id).await?),
         SnapshotCommand::Imports(company, id, query) => {
-            let all = links.snapshot_imports(context, company.as_deref(), &id).await?;
+            let all = snapshots.imports(context, company.as_deref(), &id).await?;
             asked(all, query)?
         }
     })

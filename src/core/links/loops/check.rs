@@ -3,13 +3,14 @@
 //! Whatever adds an edge holds the exclusive lock from its last check until it is applied, so that
 //! no two writes close a loop together.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use super::{Edge, Graph, Hop, Origin, Routes, Siblings, Start, Values, Via, search};
+use super::routes::{Edge, Hop, Origin, Routes, Siblings, Values, Via};
+use super::search::{Graph, Start, search};
+use crate::core::error::Error;
+use crate::core::handle::Core;
 use crate::core::pools::cpu_pool::Cancel;
+use crate::core::shared::Shared;
 use crate::core::tenants::contacts;
 use crate::core::tenants::directory::Directory;
-use crate::core::{Error, Links, Shared};
 use crate::model::Invalid;
 use crate::model::destination::Destination;
 use crate::model::domain::{Domain, DomainNumber};
@@ -29,7 +30,7 @@ const BACK: &str = "must not lead back to this short link";
 const FILLED_MAX: usize = 10_000;
 
 /// Links that new custom values lead to this server and that are checked for loops, which reads up
-/// to [`super::search()`]'s bound of records for each while no other link can be changed. Loops
+/// to [`super::search::search`]'s bound of records for each while no other link can be changed. Loops
 /// through further ones are left to the visit.
 const CHECKED_MAX: usize = 200;
 
@@ -68,31 +69,6 @@ impl Graph for Stored<'_> {
     }
 }
 
-/// Counts, by workspace, changes of links with placeholders: what was read of them before the count
-/// changed is out of date. Workspaces share counts, which at worst has one look twice.
-#[derive(Debug)]
-pub(in crate::core) struct FilledLinks([AtomicU64; 64]);
-
-impl Default for FilledLinks {
-    fn default() -> FilledLinks {
-        FilledLinks(std::array::from_fn(|_| AtomicU64::new(0)))
-    }
-}
-
-impl FilledLinks {
-    fn of(&self, workspace: WorkspaceNumber) -> &AtomicU64 {
-        &self.0[workspace.0 as usize % self.0.len()]
-    }
-
-    pub(in crate::core) fn changed(&self, workspace: WorkspaceNumber) {
-        self.of(workspace).fetch_add(1, Ordering::Release);
-    }
-
-    fn count(&self, workspace: WorkspaceNumber) -> u64 {
-        self.of(workspace).load(Ordering::Acquire)
-    }
-}
-
 /// Links that new custom values would lead elsewhere within this server.
 pub(in crate::core) struct Moved {
     links: Vec<Link>,
@@ -102,7 +78,7 @@ pub(in crate::core) struct Moved {
     checked_at: u64,
 }
 
-impl Links {
+impl Core {
     /// Reads which links `values` would lead to another place of this server than the present values of
     /// the workspace, and rejects values by which one of them would lead back to itself.
     pub(in crate::core) async fn moved_by(
@@ -112,8 +88,8 @@ impl Links {
         values: &Values,
     ) -> Result<Moved, Error> {
         let values = values.clone();
-        let count = self.0.filled_links.count(workspace);
-        let checked_at = self.0.exclusive.generation();
+        let count = self.shared.filled_links.count(workspace);
+        let checked_at = self.shared.exclusive.generation();
         let read = move |shared: &Shared, cancel: &Cancel| {
             let directory = shared.directory.load();
             let before = shared.routes(&directory);

@@ -1,7 +1,7 @@
 //! Fallbacks and roots of domains that lead to this server although the API refuses such: the
 //! server's own name changed later, or a domain was added.
 
-use super::{Origin, Routes, Via};
+use super::routes::{Hop, Origin, Routes, Via};
 use crate::model::domain::Domain;
 
 /// Lists, as `domain: field URL`, what domains send visitors to this server by and visits do not
@@ -26,5 +26,5 @@ pub(crate) fn misdirected(routes: Routes<'_>) -> Vec<String> {
 /// Whether a domain's `rootUrl` leads to its root.
 pub(super) fn is_own_root(routes: Routes<'_>, domain: &Domain) -> bool {
     let to = domain.root_url.as_ref().and_then(|url| routes.hop(url));
-    to == Some(super::Hop::Root(domain.number))
+    to == Some(Hop::Root(domain.number))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::fallback::is_own_root;
-use super::{Edge, HOPS_MAX, Hop, Origin, Routes, Via};
+use super::routes::{Edge, HOPS_MAX, Hop, Origin, Routes, Via};
 use crate::model::destination::Destination;
 use crate::model::domain::DomainNumber;
 use crate::model::short_code::ShortCode;
@@ -180,7 +180,7 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
-    use crate::core::Site;
+    use crate::core::site::Site;
     use crate::core::tenants::directory::Directory;
     use crate::model::destination::ExtraSchemes;
 

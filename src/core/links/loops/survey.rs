@@ -4,10 +4,13 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 
-use super::{Edge, Fault, Graph, Hop, Origin, Routes, Start, misdirected, search};
+use super::fallback::misdirected;
+use super::routes::{Edge, Hop, Origin, Routes};
+use super::search::{Fault, Graph, Start, search};
+use crate::core::settings::Settings;
+use crate::core::site::Site;
 use crate::core::tenants::contacts;
 use crate::core::tenants::directory::Directory;
-use crate::core::{Settings, Site};
 use crate::log::{Position, Put, Record};
 use crate::model::destination::ExtraSchemes;
 use crate::model::domain::DomainNumber;

@@ -6,7 +6,7 @@ use hyper::Version;
 
 use crate::core::{Context, LINK_BYTES_MAX, STREAM_BYTES_MAX};
 use crate::http::api::dialect::{ApiError, Command, SnapshotCommand};
-use crate::http::api::execute::Core;
+use crate::http::api::execute::Backend;
 use crate::http::api::streamed_list;
 
 /// Answers that may take no more are produced without room: what is at work is bounded by its slot,
@@ -41,14 +41,14 @@ const SHORT_BODY: usize = 1_024;
 /// request's body. Fails if the answer may be longer than everything that the tenant may hold, which
 /// is `most` bytes.
 pub(in crate::http::api) fn largest(
-    core: &Core,
+    backend: &Backend,
     context: &Context,
     command: &Command,
     version: Version,
     body: usize,
     most: usize,
 ) -> Result<Option<usize>, ApiError> {
-    let links = &core.links;
+    let tenants = &backend.tenants;
     let bytes = match command {
         Command::Link(_)
         | Command::LinkByCode(_)
@@ -69,13 +69,13 @@ pub(in crate::http::api) fn largest(
         | Command::CreateDomain(_)
         | Command::UpdateDomain(..)
         | Command::Deliveries(_) => SOME_ADDRESSES,
-        Command::Domains => return listed(PER_TEXT_BYTE * links.size_of_domains(context), most),
-        Command::Workspaces => return listed(PER_TEXT_BYTE * links.size_of_workspaces(context), most),
-        Command::Companies => return listed(PER_TEXT_BYTE * links.size_of_companies(context), most),
-        Command::Keys => return listed(PER_TEXT_BYTE * links.size_of_keys(context), most),
-        Command::Acting => PER_TEXT_BYTE * links.size_of_workspace(&context.workspace.id),
-        Command::Workspace(id) => PER_TEXT_BYTE * links.size_of_workspace(id),
-        Command::UpdateWorkspace(id, ..) => PER_TEXT_BYTE * (links.size_of_workspace(id) + body),
+        Command::Domains => return listed(PER_TEXT_BYTE * tenants.size_of_domains(context), most),
+        Command::Workspaces => return listed(PER_TEXT_BYTE * tenants.size_of_workspaces(context), most),
+        Command::Companies => return listed(PER_TEXT_BYTE * tenants.size_of_companies(context), most),
+        Command::Keys => return listed(PER_TEXT_BYTE * tenants.size_of_keys(context), most),
+        Command::Acting => PER_TEXT_BYTE * tenants.size_of_workspace(&context.workspace.id),
+        Command::Workspace(id) => PER_TEXT_BYTE * tenants.size_of_workspace(id),
+        Command::UpdateWorkspace(id, ..) => PER_TEXT_BYTE * (tenants.size_of_workspace(id) + body),
         Command::CreateWorkspace(..) | Command::OfSnapshots(SnapshotCommand::Share(..)) => {
             PER_TEXT_BYTE * body
         }

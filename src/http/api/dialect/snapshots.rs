@@ -7,7 +7,7 @@ use crate::model::snapshot::{ImportDraft, ShareKind, SnapshotDraft};
 
 /// What can be asked about snapshots.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)] // Each is the method of `Links` of its name.
+#[allow(missing_docs)] // Each is named after the method of `Snapshots` that runs it.
 pub enum SnapshotCommand {
     Create(SnapshotDraft),
     List(NamedCompany),

@@ -1,29 +1,10 @@
-//! Redirect loops: which places of this server a link or a domain may send a visitor to, and the
-//! check that no write closes a loop of them.
-//!
-//! [`Routes::edges`] is the one list of such places. A new field that holds a destination does not
-//! compile until the list names it. Every write that adds an edge is checked by [`search()`]: links
-//! ([`check`]), domains, imports, and the custom values of a workspace, which fill destinations.
-//! `doctor` runs the same search over the log.
-//!
-//! Two kinds of loops pass the check: those that an older version or another `public_url` left
-//! behind, and those that a write cannot see, such as a path that a later link forwards. The visit
-//! follows the chain before it redirects (`visit::loops`), so these end there.
-
-mod check;
-mod fallback;
-mod search;
-mod survey;
+//! [`Routes`]: where a destination leads within this server, and the edges of links and domains.
 
 use std::collections::{BTreeMap, HashMap};
 
 use url::Url;
 
-pub(in crate::core) use self::check::FilledLinks;
-pub(crate) use self::fallback::misdirected;
-pub(crate) use self::search::{Fault, Graph, Start, search};
-pub use self::survey::{Report, Survey};
-use crate::core::Site;
+use crate::core::site::Site;
 use crate::core::tenants::contacts::CONTACT_PATH;
 use crate::core::tenants::directory::Directory;
 use crate::model::destination::{Destination, ExtraSchemes};
@@ -36,7 +17,7 @@ use crate::model::workspace::WorkspaceNumber;
 /// Most links and roots of this server, one behind the other, that a written destination may lead
 /// through. Browsers follow some 20 redirects in all and the destination may add its own, so 8
 /// leave more than half. Past it: the write is rejected.
-pub const HOPS_MAX: usize = 8;
+pub(crate) const HOPS_MAX: usize = 8;
 
 /// A place of this server that may redirect a visitor.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -83,7 +64,7 @@ pub(crate) struct Edge {
 
 impl Edge {
     /// Returns where this edge leads a visitor whose path has `rest` behind the code.
-    fn behind(&self, rest: &str) -> Option<Destination> {
+    pub(super) fn behind(&self, rest: &str) -> Option<Destination> {
         match self.via {
             Via::Click { .. } if rest.is_empty() => Some(self.to.clone()),
             Via::Click { forwards_path: true } => self.to.with_path_behind(rest),
@@ -105,9 +86,9 @@ pub(crate) enum Origin<'a> {
 /// and in the table as well, since a row may yet fail; then the edges of both count.
 #[derive(Clone, Debug, Default)]
 pub(in crate::core) struct Siblings {
-    links: HashMap<(DomainNumber, ShortCode), Vec<Edge>>,
+    pub(super) links: HashMap<(DomainNumber, ShortCode), Vec<Edge>>,
     /// Links that keep an id they had elsewhere, which contact links may name.
-    ids: HashMap<Id, (DomainNumber, ShortCode)>,
+    pub(super) ids: HashMap<Id, (DomainNumber, ShortCode)>,
 }
 
 impl Siblings {
@@ -130,7 +111,7 @@ impl Siblings {
 }
 
 /// Values of a workspace's placeholders.
-type Values = BTreeMap<Box<str>, Box<str>>;
+pub(super) type Values = BTreeMap<Box<str>, Box<str>>;
 
 /// What decides where a destination leads within this server, at one instant.
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +136,7 @@ impl<'a> Routes<'a> {
     }
 
     /// As these, with custom values that a workspace is about to get.
-    fn with_values(self, workspace: WorkspaceNumber, values: &'a Values) -> Routes<'a> {
+    pub(super) fn with_values(self, workspace: WorkspaceNumber, values: &'a Values) -> Routes<'a> {
         Routes { values: Some((workspace, values)), ..self }
     }
 
@@ -286,7 +267,7 @@ impl<'a> Routes<'a> {
         edges.iter().any(|edge| self.hop(&edge.to).is_some())
     }
 
-    fn root_of(&self, number: DomainNumber) -> Option<&'a Domain> {
+    pub(super) fn root_of(&self, number: DomainNumber) -> Option<&'a Domain> {
         let unwritten = self.unwritten.filter(|domain| domain.number == number);
         unwritten.or_else(|| self.directory.domain(number).map(|domain| &**domain))
     }

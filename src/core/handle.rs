@@ -1,0 +1,260 @@
+//! The handles of the core: [`Core`] has what all commands need; [`Links`], [`Tenants`], [`Snapshots`] and
+//! [`ClickLog`] have the commands, and dereference to it. All share one state, and cloning one copies an `Arc`.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::error::{BuildError, Error};
+use super::exclusive::{ExclusiveLock, assert_released};
+use super::links::codes::Generator;
+use super::links::loops::filled::FilledLinks;
+use super::pools::cpu_pool::{Cancel, CpuPool, Threads};
+use super::pools::hashing::Hasher;
+use super::pools::loader::LoadPool;
+use super::settings::Settings;
+use super::shared::Shared;
+use super::site::Site;
+use super::snapshots::at_work::AtWork;
+use super::tenants::caps::Caps;
+use super::tenants::directory::Directory;
+use super::tenants::secrets::EnvironmentKey;
+use crate::cache::Cache;
+use crate::clock::Clock;
+use crate::fair::Shares;
+use crate::log::{Log, Position};
+use crate::model::id::IdSource;
+use crate::model::network::Networks;
+use crate::model::node::NodeNumber;
+use crate::model::tenant::Tenant;
+use crate::table::record::Stored;
+use crate::table::{Found, Table};
+
+/// Most searches, sorted lists and deep pages that wait for a thread. Past it: 503, try again.
+const SCANS_WAITING_MAX: u32 = 64;
+
+/// The core of an instance.
+#[derive(Clone)]
+pub struct Core {
+    pub(in crate::core) shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("site", &self.shared.site).finish_non_exhaustive()
+    }
+}
+
+/// Creates, changes, lists, resolves and imports links.
+#[derive(Clone, Debug)]
+pub struct Links(Core);
+
+impl Deref for Links {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.0
+    }
+}
+
+/// Manages what companies and workspaces have beside links: domains, keys, tags, campaigns, contacts and the
+/// secrets of webhooks.
+#[derive(Clone, Debug)]
+pub struct Tenants(Core);
+
+impl Deref for Tenants {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.0
+    }
+}
+
+/// Freezes, shares and imports snapshots.
+#[derive(Clone, Debug)]
+pub struct Snapshots(Core);
+
+impl Deref for Snapshots {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.0
+    }
+}
+
+/// Writes clicks to the log: drains counters and reserves clicks of links with a limit.
+#[derive(Clone, Debug)]
+pub struct ClickLog(Core);
+
+impl Deref for ClickLog {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.0
+    }
+}
+
+/// What [`Core::new`] needs.
+pub struct Parts {
+    /// The truth.
+    pub log: Arc<dyn Log>,
+    /// Look-ups.
+    pub table: Table,
+    /// The hot set.
+    pub cache: Cache,
+    /// The time.
+    pub clock: Clock,
+    /// `public_url`.
+    pub site: Site,
+    /// `[links]`.
+    pub settings: Settings,
+    /// `webhooks.allowed_networks`.
+    pub allowed_networks: Networks,
+    /// `WAYPOST_ADMIN_KEY`.
+    pub environment_key: Option<String>,
+    /// The node that this is.
+    pub node: NodeNumber,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// Puts the parts together. The settings must have passed [`Settings::check`].
+    pub fn new(parts: Parts) -> Result<Core, BuildError> {
+        let hash_memory = parts.settings.hash_memory;
+        let shared = Shared {
+            log: parts.log,
+            table: parts.table,
+            cache: parts.cache,
+            directory: ArcSwap::from_pointee(Directory::default()),
+            ids: Mutex::new(IdSource::after(None)),
+            exclusive: ExclusiveLock::new(),
+            node: parts.node,
+            totals: Mutex::new(()),
+            drained: Mutex::new(Position::START),
+            next_workspace: Mutex::new(0),
+            caps: Caps::default(),
+            credit_locks: Mutex::default(),
+            clock: parts.clock,
+            site: parts.site,
+            schemes: parts.settings.schemes()?,
+            allowed_networks: parts.allowed_networks,
+            codes: Generator::new(&parts.settings.code_alphabet, parts.settings.code_length)?,
+            settings: parts.settings,
+            environment_key: parts.environment_key.as_deref().map(EnvironmentKey::new),
+            hashing: Hasher::new(hash_memory),
+            scans: CpuPool::new(&Threads::new(), SCANS_WAITING_MAX),
+            loader: LoadPool::start().map_err(BuildError::Thread)?,
+            snapshots: AtWork::default(),
+            filled_links: FilledLinks::default(),
+            is_loaded: AtomicBool::new(false),
+        };
+        Ok(Core { shared: Arc::new(shared) })
+    }
+
+    /// Returns the handle of links.
+    pub fn links(&self) -> Links {
+        Links(self.clone())
+    }
+
+    /// Returns the handle of what companies and workspaces have beside links.
+    pub fn tenants(&self) -> Tenants {
+        Tenants(self.clone())
+    }
+
+    /// Returns the handle of snapshots, shares and imports.
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots(self.clone())
+    }
+
+    /// Returns the handle of clicks on their way to the log.
+    pub fn click_log(&self) -> ClickLog {
+        ClickLog(self.clone())
+    }
+
+    /// Domains, workspaces, companies and keys as of now.
+    pub fn directory(&self) -> arc_swap::Guard<Arc<Directory>> {
+        self.shared.directory.load()
+    }
+
+    /// How this instance is reached.
+    pub fn site(&self) -> &Site {
+        &self.shared.site
+    }
+
+    /// The hot set.
+    pub fn cache(&self) -> &Cache {
+        &self.shared.cache
+    }
+
+    /// Returns how many writes have kept others waiting for longer than 100 ms.
+    pub fn long_exclusive_holds(&self) -> u64 {
+        self.shared.exclusive.long_holds()
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// Returns the pools of this part that requests of several tenants draw from, with their shares.
+    pub fn pools(&self) -> Vec<(&'static str, Shares)> {
+        let searches = ("searches that wait", self.shared.scans.shares());
+        std::iter::once(searches).chain(self.shared.snapshots.pools()).collect()
+    }
+
+    /// Runs table reads that look at many records on the pool for them.
+    pub(in crate::core) async fn scanning<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        work: impl FnOnce(&Shared, &Cancel) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let shared = Arc::clone(&self.shared);
+        self.shared.scans.run(tenant, move |cancel| work(&shared, cancel)).await?
+    }
+
+    /// Like [`Core::scanning`], for the next slice of a scan that was already admitted.
+    pub(in crate::core) async fn resume_scanning<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        work: impl FnOnce(&Shared, &Cancel) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let shared = Arc::clone(&self.shared);
+        self.shared.scans.resume(tenant, move |cancel| work(&shared, cancel)).await?
+    }
+
+    /// Runs table reads of bounded length where blocking is allowed: of a record or a page. Longer ones are
+    /// [`Core::scanning`].
+    pub(in crate::core) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        assert_released("a thread for blocking is awaited");
+        let shared = Arc::clone(&self.shared);
+        match tokio::task::spawn_blocking(move || work(&shared)).await {
+            Ok(answer) => answer,
+            Err(stopped) => match stopped.try_into_panic() {
+                // The panic goes on to the request that caused it, which answers 500.
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Error::NotReady("the server is stopping".to_owned())),
+            },
+        }
+    }
+
+    /// Reads one record.
+    pub(in crate::core) async fn record<T: Stored + Send + 'static>(
+        &self,
+        key: Bytes,
+    ) -> Result<Option<Found<T>>, Error> {
+        self.blocking(move |shared: &Shared| Ok(shared.table.get::<T>(&key)?)).await
+    }
+}

@@ -1,0 +1,34 @@
+//! Checks a password that a visitor sends.
+
+use crate::core::error::Error;
+use crate::core::handle::Links;
+use crate::core::pools::hash_memory::TooLarge;
+use crate::model::link::{Link, Password};
+
+impl Links {
+    /// Returns whether a password is the link's, whose workspace is charged with the work. Fails with
+    /// [`Error::Busy`] when too many wait, and with [`Error::NotReady`] when the hash takes more
+    /// memory than this machine allows for one. A hash beyond the model's bounds is never computed:
+    /// no password is the right one.
+    pub async fn is_password(&self, link: &Link, password: Password) -> Result<bool, Error> {
+        let Some(hash) = &link.options.password else { return Ok(false) };
+        let (hashing, tenant) = (&self.shared.hashing, self.shared.tenant_of_workspace(link.workspace));
+        let link = link.id;
+        let parts = match hash.parts() {
+            Ok(parts) => parts,
+            Err(rule) => {
+                if hashing.may_warn(self.shared.clock.now().as_millis()) {
+                    tracing::warn!(%link, %rule, "no password opens this link: set its password again");
+                }
+                return Ok(false);
+            }
+        };
+        let checked = hashing.is_password(&tenant, password, parts).await?;
+        checked.map_err(|TooLarge { wanted, allowed }| {
+            Error::NotReady(format!(
+                "the password hash of link {link} takes {wanted} KiB to check, and the memory allowed here \
+                 spares {allowed} KiB for it"
+            ))
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! Secrets of API keys: 256 random bits, shown once; the store has their SHA-256. Looking a secret up by
+//! its hash leaks nothing through time: what is compared is a hash that nobody can aim.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::clock::Timestamp;
+use crate::model::id::Id;
+use crate::model::key::{ApiKey, Reach, Scopes, SecretHash};
+
+/// What our secrets begin with, so that a leaked one can be recognised.
+const SECRET_PREFIX: &str = "wp_";
+/// 43 characters of 62 hold 256 bits.
+const SECRET_LENGTH: usize = 43;
+/// Characters of a secret that lists show.
+const HINT_LENGTH: usize = 7;
+
+const DIGITS: [char; 62] = [
+    '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K',
+    'L', 'M', 'N', 'O', 'P', 'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z', 'a', 'b', 'c', 'd', 'e', 'f',
+    'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z',
+];
+
+/// The hash of `WAYPOST_ADMIN_KEY`.
+pub(in crate::core) struct EnvironmentKey([u8; 32]);
+
+impl fmt::Debug for EnvironmentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EnvironmentKey(..)")
+    }
+}
+
+impl EnvironmentKey {
+    pub(in crate::core) fn new(secret: &str) -> EnvironmentKey {
+        EnvironmentKey(hash(secret))
+    }
+
+    pub(super) fn is(&self, hash: &[u8; 32]) -> bool {
+        self.0.ct_eq(hash).into()
+    }
+}
+
+pub(super) fn hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+/// A fresh secret.
+pub(in crate::core) fn draw_secret() -> String {
+    format!("{SECRET_PREFIX}{}", nanoid::nanoid!(SECRET_LENGTH, &DIGITS))
+}
+
+/// The record of a key with this secret.
+pub(in crate::core) fn key_record(
+    id: Id,
+    secret: &str,
+    name: Box<str>,
+    reach: Reach,
+    scopes: Scopes,
+    now: Timestamp,
+) -> ApiKey {
+    ApiKey {
+        id,
+        name,
+        reach,
+        scopes,
+        create_only: false,
+        expires_at: None,
+        hash: SecretHash(hash(secret)),
+        hint: secret.chars().take(HINT_LENGTH).collect::<String>().into(),
+        created_at: now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_long_and_unlike() {
+        let (one, two) = (draw_secret(), draw_secret());
+        assert_eq!(one.len(), 46);
+        assert!(one.starts_with("wp_") && one[3..].bytes().all(|b| b.is_ascii_alphanumeric()));
+        assert_ne!(one, two);
+    }
+
+    #[test]
+    fn t71_the_environment_key_is_compared_whole() {
+        let key = EnvironmentKey::new("s3cret");
+        assert!(key.is(&hash("s3cret")));
+        for other in ["s3cre", "s3cret ", "S3CRET", ""] {
+            assert!(!key.is(&hash(other)), "{other:?}");
+        }
+        assert_eq!(format!("{key:?}"), "EnvironmentKey(..)");
+    }
+}
