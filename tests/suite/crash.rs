@@ -1,7 +1,7 @@
-//! SIGKILL at random moments while clients create and click: every acknowledged link is there
-//! after the restart, and of the clicks no more is gone than one flush interval holds.
+//! SIGKILL at random moments while clients create links and click. After the restart every acknowledged link
+//! exists, and at most the clicks of one flush interval are lost.
 //!
-//! `WAYPOST_CRASH_ROUNDS` makes it longer, `WAYPOST_SEED` repeats a run's choices.
+//! `WAYPOST_CRASH_ROUNDS` sets the number of kills in both tests together, `WAYPOST_SEED` repeats the choices of a run.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -14,15 +14,16 @@ use serde_json::json;
 use crate::support::http::{Client, text};
 use crate::support::process::{Dice, Plan, Process};
 
-const ROUNDS: u64 = 20;
+/// Kills in each of the two tests.
+const ROUNDS: u64 = 10;
 const WRITERS: usize = 3;
 const CLICKERS: usize = 2;
 
-/// A click must be durable once so many flushes were seen after it. A flush begins when the one before it is
-/// durable, so two are enough; the others allow for a flush that is seen in several steps.
+/// A click must be durable after this many observed flushes. A flush begins when the one before it is
+/// durable, so two suffice; the others allow for a flush that is observed in several steps.
 const FLUSHES: usize = 4;
 
-/// A link that was answered 201.
+/// A link whose creation was acknowledged with 201.
 #[derive(Clone)]
 struct Acked {
     id: String,
@@ -39,15 +40,22 @@ fn destination(code: &str) -> String {
     format!("https://e.test/{code}?round=trip#{code}")
 }
 
-/// What the clients of one round saw.
+/// The state of a server when it is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    Serving,
+    Stopping,
+}
+
+/// What the clients of one round observed.
 #[derive(Default)]
 struct Seen {
     made: Vec<Acked>,
-    /// The codes whose fate is open: asked for, not answered.
+    /// Codes whose creation was requested and not answered.
     open: Vec<String>,
-    /// Per link id: requests sent, and when each was answered.
+    /// By link id: the requests sent, and the time of each response.
     clicks: HashMap<String, Clicks>,
-    /// Clicks that were answered before this time must be durable; `None` if too few flushes were seen.
+    /// Clicks answered before this time must be durable. `None` if too few flushes were observed.
     safe: Option<Instant>,
 }
 
@@ -57,7 +65,7 @@ struct Clicks {
     answered: Vec<Instant>,
 }
 
-/// Which links there are to click, and whether to go on.
+/// What the clients of one round share: the links to click, and the end of the round.
 struct Stage {
     links: Mutex<Vec<Acked>>,
     over: AtomicBool,
@@ -77,7 +85,7 @@ fn write(mut admin: Client, prefix: &str, stage: &Stage) -> Seen {
             break;
         };
         if answer.status == 503 {
-            // Told so while it stops: not acknowledged, and maybe there.
+            // The server is stopping: the link is not acknowledged, and may exist.
             seen.open.push(code);
             continue;
         }
@@ -111,7 +119,7 @@ fn click(mut visitor: Client, mut dice: Dice, stage: &Stage) -> Seen {
     seen
 }
 
-/// Watches the number of flushed clicks until the server is gone.
+/// Observes the number of flushed clicks until the server is gone.
 fn watch(mut admin: Client, stage: &Stage) -> Seen {
     // For each flush, a time before it.
     let mut flushes = Vec::new();
@@ -131,10 +139,16 @@ fn watch(mut admin: Client, stage: &Stage) -> Seen {
     Seen { safe, ..Seen::default() }
 }
 
-/// Runs clients against a server for so long and kills it. Answers what they saw.
-fn round(server: &mut Process, number: u64, length: Duration, dice: &mut Dice, known: &[Acked]) -> Seen {
+/// Runs clients against a server for `length`, kills the server, and returns what the clients observed.
+fn round(
+    server: &mut Process,
+    moment: Moment,
+    number: u64,
+    length: Duration,
+    dice: &mut Dice,
+    known: &[Acked],
+) -> Seen {
     let stage = Stage { links: Mutex::new(known.to_vec()), over: AtomicBool::new(false) };
-    let by_stop = dice.below(4) == 0;
     let mut all = Seen::default();
     std::thread::scope(|scope| {
         let mut clients = Vec::new();
@@ -149,7 +163,7 @@ fn round(server: &mut Process, number: u64, length: Duration, dice: &mut Dice, k
         let (admin, watched) = (server.admin(), &stage);
         clients.push(scope.spawn(move || watch(admin, watched)));
         std::thread::sleep(length);
-        if by_stop {
+        if moment == Moment::Stopping {
             server.signal(Signal::TERM);
             std::thread::sleep(Duration::from_micros(dice.below(30_000)));
         }
@@ -170,7 +184,7 @@ fn round(server: &mut Process, number: u64, length: Duration, dice: &mut Dice, k
     all
 }
 
-/// Starts that are killed before they are done: recovery must bear a crash of its own.
+/// Kills up to two starts before they are complete: recovery must survive crashes of its own.
 fn kill_some_starts(plan: impl Fn() -> Plan, dice: &mut Dice) {
     for _ in 0..dice.below(3) {
         let mut starting = plan().spawn();
@@ -188,26 +202,37 @@ fn check_link(visitor: &mut Client, link: &Acked, when: &str) {
 
 #[test]
 fn t92_nothing_acknowledged_is_lost_by_a_kill() {
+    kill_repeatedly(Moment::Serving);
+}
+
+#[test]
+fn t92_nothing_acknowledged_is_lost_by_a_kill_during_a_stop() {
+    kill_repeatedly(Moment::Stopping);
+}
+
+/// Kills one server after another on the same data folder, each under load, and checks after each kill what
+/// the clients observed.
+fn kill_repeatedly(moment: Moment) {
     let (seed, mut dice) = Dice::seeded();
-    let rounds = std::env::var("WAYPOST_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok());
-    let rounds: u64 = rounds.unwrap_or(ROUNDS);
+    let given = std::env::var("WAYPOST_CRASH_ROUNDS").ok().and_then(|text| text.parse::<u64>().ok());
+    let rounds = given.map_or(ROUNDS, |both| both.div_ceil(2));
     eprintln!("WAYPOST_SEED={seed}");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let plan = || Plan::on(folder.path()).env("WAYPOST_CLICKS__FLUSH_INTERVAL", "100ms");
     let mut known: Vec<Acked> = Vec::new();
-    // What each link's total was when it was last read: totals never go back.
+    // The total of each link when it was last read. Totals never decrease.
     let mut floor: HashMap<String, u64> = HashMap::new();
     let mut server = plan().start();
     let mut must_sum = 0;
     for number in 0.. {
-        // A run that proved nothing must not look like one that did: a slow machine needs more rounds.
+        // A slow machine gets more rounds: a run without any due link or click would prove nothing.
         let is_enough = known.len() as u64 > rounds && must_sum > 0;
         if number >= rounds && is_enough {
             break;
         }
         assert!(number < 5 * rounds, "{} links and {must_sum} clicks were due", known.len());
         let length = Duration::from_millis(200 + dice.below(900)) + Duration::from_secs(number / rounds);
-        let seen = round(&mut server, number, length, &mut dice, &known);
+        let seen = round(&mut server, moment, number, length, &mut dice, &known);
         kill_some_starts(plan, &mut dice);
         server = plan().start();
         let when = format!("after kill {number}, seed {seed}");
@@ -222,7 +247,7 @@ fn t92_nothing_acknowledged_is_lost_by_a_kill() {
             check_link(&mut visitor, &known[at], &when);
         }
         for code in seen.open {
-            // All of it or nothing.
+            // Either the whole link exists or nothing of it.
             let answer = visitor.head(&format!("/{code}"));
             let whole = answer.header("location") == Some(&*destination(&code));
             assert!(answer.status == 404 || whole, "{code} {when}: {answer:?}");
@@ -281,7 +306,7 @@ fn t92_a_first_start_that_is_killed_begins_again() {
 fn t92_a_bulk_cut_by_a_kill_is_finished_by_its_repetition() {
     const ROWS: usize = 600;
     let (seed, mut dice) = Dice::seeded();
-    // So long that the bulk is many Changes.
+    // Long enough for a bulk of many Changes.
     let long = "x".repeat(6_000);
     let row = |row| json!({"url": format!("https://e.test/{row}?{long}"), "customSlug": format!("b{row}")});
     let body = json!({"links": (0..ROWS).map(row).collect::<Vec<_>>()}).to_string();

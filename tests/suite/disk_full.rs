@@ -1,5 +1,5 @@
-//! A full disk: writes are refused with 507, redirects go on and are counted, and everything heals
-//! by itself when space returns. On a small tmpfs, which only root can mount.
+//! A full disk: writes are rejected with 507, redirects continue and are counted, and the server recovers by
+//! itself when space returns. The tests mount a small tmpfs, which only root can do.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -13,9 +13,13 @@ use tempfile::TempDir;
 use crate::support::http::{Client, text};
 use crate::support::process::{Plan, Process, not_tested, poll};
 
-/// How soon writes must work again once there is space: by their own retries, which come every two seconds,
-/// before what is done about a sick log each minute.
+/// Writes must succeed within this time after space returns: by their own retries, which come every two
+/// seconds, and not by the check of a failed log each minute.
 const HEALS_WITHIN: Duration = Duration::from_secs(30);
+
+/// Bytes of the notes of a link. Large ones fill a larger disk with fewer requests.
+const SMALL: usize = 2_000;
+const LARGE: usize = 12_000;
 
 /// A file system of a few megabytes, unmounted when dropped.
 struct Volume {
@@ -23,7 +27,7 @@ struct Volume {
 }
 
 impl Volume {
-    /// `None`, with a word, where mounting is not allowed.
+    /// Mounts a tmpfs. Returns `None` with a printed notice where mounting is not allowed.
     fn mount(options: &str) -> Option<Volume> {
         let at = tempfile::tempdir().expect("a temporary folder");
         let options = format!("{options},mode=0700");
@@ -61,7 +65,7 @@ fn plan(volume: &Volume) -> Plan {
     Plan::on(&volume.path().join("data")).env("WAYPOST_CLICKS__FLUSH_INTERVAL", "100ms")
 }
 
-/// What was answered 201.
+/// The links that were acknowledged with 201.
 #[derive(Default)]
 struct Made {
     links: Vec<(String, String)>,
@@ -69,14 +73,15 @@ struct Made {
 }
 
 impl Made {
-    /// Creates links until one is refused, which must be with 507.
-    fn fill(&mut self, admin: &mut Client) {
-        assert!(!self.create(admin, 100_000), "a small disk took {} links", self.links.len());
+    /// Creates links with notes of this length until one is rejected with 507.
+    fn fill(&mut self, admin: &mut Client, notes: usize) {
+        assert!(!self.create(admin, notes, 100_000), "a small disk took {} links", self.links.len());
     }
 
-    /// Creates so many links. False when one is refused, which must be with 507.
-    fn create(&mut self, admin: &mut Client, count: usize) -> bool {
-        let notes = "n".repeat(2_000);
+    /// Creates this many links. Returns false if one is rejected with 507.
+    fn create(&mut self, admin: &mut Client, notes: usize, count: usize) -> bool {
+        // Four bytes a letter.
+        let notes = "\u{1f680}".repeat(notes / 4);
         for number in self.links.len()..self.links.len() + count {
             let (code, url) = (format!("c{number}"), format!("https://e.test/{number}"));
             let answer =
@@ -93,7 +98,7 @@ impl Made {
         true
     }
 
-    /// Every link redirects; each is clicked once.
+    /// Checks that every link redirects. Counts one click for each.
     fn check(&self, server: &Process, when: &str) {
         let mut visitor = server.visitor();
         for (code, url) in &self.links {
@@ -103,7 +108,7 @@ impl Made {
     }
 }
 
-/// Whether a write is taken, once or again within the time that healing may take.
+/// Checks that a write succeeds, at once or with the retries of recovery.
 fn heals(admin: &mut Client, code: &str) {
     let begun = Instant::now();
     loop {
@@ -120,7 +125,7 @@ fn heals(admin: &mut Client, code: &str) {
 }
 
 #[test]
-fn t96_redirects_go_on_and_writes_heal() {
+fn t96_redirects_continue_and_writes_recover() {
     let Some(volume) = Volume::mount("size=48m") else { return };
     let filler: PathBuf = volume.path().join("filler");
     let mut file = File::create(&filler).expect("a file");
@@ -129,10 +134,10 @@ fn t96_redirects_go_on_and_writes_heal() {
     let server = plan(&volume).start();
     let mut admin = server.admin();
     let mut made = Made::default();
-    made.fill(&mut admin);
+    made.fill(&mut admin, LARGE);
     assert!(made.links.len() > 100, "{}", made.links.len());
     made.check(&server, "while the disk is full");
-    // The last few bytes go as well, to somebody else.
+    // Another process takes the last few bytes as well.
     let mut rest = File::create(volume.path().join("rest")).expect("a file");
     while rest.write_all(&[1; 4096]).is_ok() {}
     poll("the guard sees it", HEALS_WITHIN, || {
@@ -140,13 +145,13 @@ fn t96_redirects_go_on_and_writes_heal() {
         (answer.status == 507).then_some(())
     });
     made.check(&server, "while there is no byte left");
-    // What the table gave back meanwhile.
+    // The space that the table has freed by now.
     while rest.write_all(&[1; 4096]).is_ok() {}
     poll("the guard sees it", HEALS_WITHIN, || {
         let answer = admin.post("/api/v1/links", &json!({"url": "https://e.test/"}));
         (answer.status == 507).then_some(())
     });
-    // All kinds of writes are refused alike, and nothing of them is done.
+    // All kinds of writes are rejected alike and have no effect.
     let full = "the disk is full; nothing was written";
     let path = format!("/api/v1/links/{}", made.last_id);
     admin.patch(&path, &json!({"title": "T"})).refuses(507, full, "a change");
@@ -177,9 +182,9 @@ fn t96_a_disk_of_six_megabytes() {
     let Some(volume) = Volume::mount("size=6m") else { return };
     let server = plan(&volume).start();
     let mut made = Made::default();
-    made.fill(&mut server.admin());
+    made.fill(&mut server.admin(), SMALL);
     made.check(&server, "while the disk is full");
-    // Stopping has the reserve to write to.
+    // A stop writes into the reserve.
     server.stop();
     let server = plan(&volume).start();
     made.check(&server, "after a restart on the full disk");
@@ -193,7 +198,7 @@ fn t96_killed_on_a_full_disk() {
     let Some(volume) = Volume::mount("size=24m") else { return };
     let mut server = plan(&volume).start();
     let mut made = Made::default();
-    made.fill(&mut server.admin());
+    made.fill(&mut server.admin(), LARGE);
     server.kill();
     let mut server = plan(&volume).start();
     made.check(&server, "after a kill on the full disk");
@@ -204,7 +209,7 @@ fn t96_killed_on_a_full_disk() {
 }
 
 #[test]
-fn t97_a_disk_that_takes_nothing_is_named_at_the_start() {
+fn t97_a_start_names_a_full_disk() {
     for options in ["size=8m,ro", "size=8m,nr_inodes=4", "size=64k"] {
         let Some(volume) = Volume::mount(options) else { return };
         let (code, stdout, stderr) = plan(&volume).fails();
@@ -219,7 +224,7 @@ fn t96_restarted_on_a_disk_without_a_free_byte() {
     let Some(volume) = Volume::mount("size=48m") else { return };
     let mut server = plan(&volume).start();
     let mut made = Made::default();
-    assert!(made.create(&mut server.admin(), 1_000), "there is room");
+    assert!(made.create(&mut server.admin(), SMALL, 1_000), "there is room");
     let filler = volume.path().join("filler");
     let fill = || {
         let mut file = fs::OpenOptions::new().create(true).append(true).open(&filler).expect("a file");
