@@ -1,5 +1,5 @@
-//! [`Code`]: the short code in a cache entry. Nearly all codes are short: in place they take 16 bytes, while the
-//! allocator's smallest block and its pointer would take 48.
+//! [`Code`]: the short code in a cache entry. Nearly all codes are short: in place they take 16 bytes, while
+//! the allocator's smallest block and its pointer would take 48.
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
-//! A Bloom filter over the codes of all links: requests for unknown codes cost no read of the table. Until it is
-//! complete, it accepts every code.
+//! A Bloom filter over the codes of all links: requests for unknown codes cost no read of the table. Until it
+//! is complete, it accepts every code.
 //!
-//! It is filled from the table and from Changes concurrently, in any order, since bits are only set. The bits of
-//! a deleted link stay, and cost one read of the table for each request. It takes 12 bits per link, and up to
-//! twice that after it has grown.
+//! It is filled from the table and from Changes concurrently, in any order, since bits are only set. The bits
+//! of a deleted link stay, and cost one read of the table for each request. It takes 12 bits per link, and up
+//! to twice that after it has grown.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -156,7 +156,8 @@ mod tests {
         }
     }
 
-    /// The bits of one code are in one block. There are six unless some coincide, spread over the whole block.
+    /// The bits of one code are in one block. There are six unless some coincide, spread over the whole
+    /// block.
     #[test]
     fn a_code_sets_its_probes_in_all_words_and_bits() {
         let hash = hashes();

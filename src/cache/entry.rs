@@ -1,9 +1,9 @@
-//! [`Entry`]: a link compiled for the redirect path when it is loaded. A plain redirect is a ready `Location` and
-//! a status. A link that depends on the visitor or the clock is evaluated for each click.
+//! [`Entry`]: a link compiled for the redirect path when it is loaded. A plain redirect is a ready `Location`
+//! and a status. A link that depends on the visitor or the clock is evaluated for each click.
 //!
-//! Entries are small and inline, not behind pointers, since the cache has as many as fit its memory. A plain link
-//! takes 80 bytes here, 80 for its `Location` (60 bytes of text and a reference count), 64 for its counter, and
-//! some 25 in the two tables that find entry and counter.
+//! Entries are small and inline, not behind pointers, since the cache has as many as fit its memory. A plain
+//! link takes 80 bytes here, 80 for its `Location` (60 bytes of text and a reference count), 64 for its
+//! counter, and some 25 in the two tables that find entry and counter.
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -169,11 +169,11 @@ impl Entry {
         self.visited.swap(false, Ordering::Relaxed)
     }
 
-    /// Returns the bytes of memory that the entry takes, with its part of the tables. The budget of the cache is
-    /// in bytes, not entries, since a destination may have 60 bytes or 8,000.
+    /// Returns the bytes of memory that the entry takes, with its part of the tables. The budget of the cache
+    /// is in bytes, not entries, since a destination may have 60 bytes or 8,000.
     pub fn weight(&self) -> usize {
-        // 5 bytes in the shard's table and 9 in the registry of counters. The tables are two thirds full: half
-        // way between two doublings.
+        // 5 bytes in the shard's table and 9 in the registry of counters. The tables are two thirds full:
+        // half way between two doublings.
         const PLACE: usize = size_of::<Entry>() + (5 + 9) * 3 / 2;
         let texts = match &self.action {
             Action::Redirect { location, .. } => allocated(USERS + location.len()),
@@ -191,8 +191,8 @@ fn header(target: &Destination) -> HeaderValue {
     HeaderValue::from_maybe_shared(shared(target.as_str())).expect("a destination is visible ASCII")
 }
 
-/// Returns the text as `Bytes` in one allocation with their reference count. `Bytes::copy_from_slice` takes two
-/// allocations, 32 bytes more. Sizes follow the allocator's steps, up to the length of nearly all URLs.
+/// Returns the text as `Bytes` in one allocation with their reference count. `Bytes::copy_from_slice` takes
+/// two allocations, 32 bytes more. Sizes follow the allocator's steps, up to the length of nearly all URLs.
 fn shared(text: &str) -> Bytes {
     match text.len() {
         0..=16 => inline::<16>(text),
@@ -215,8 +215,8 @@ fn inline<const N: usize>(text: &str) -> Bytes {
     bytes
 }
 
-/// Returns whether every click on a link with these options has the same effect. Every option is named, so that a
-/// new one does not compile until it is judged here: a forgotten option would never be applied.
+/// Returns whether every click on a link with these options has the same effect. Every option is named, so
+/// that a new one does not compile until it is judged here: a forgotten option would never be applied.
 fn is_plain(options: &Options) -> bool {
     let Options {
         destination,

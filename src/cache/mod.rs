@@ -28,8 +28,8 @@ use crate::settings::BadSetting;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Memory for cached links, in bytes. 64 MiB are enough for about 270,000 plain links. Other links are read
-    /// from the table when clicked.
+    /// Memory for cached links, in bytes. 64 MiB are enough for about 270,000 plain links. Other links are
+    /// read from the table when clicked.
     pub max_memory: usize,
 }
 
@@ -93,8 +93,8 @@ impl CodeFilterBuilder {
         self.codes.learn(self.cache.hash(domain, code));
     }
 
-    /// Ends the filling: every code of the table was added. From now on other codes are absent without a read of
-    /// the table.
+    /// Ends the filling: every code of the table was added. From now on other codes are absent without a read
+    /// of the table.
     pub fn complete(self) {
         self.codes.complete();
     }
@@ -132,13 +132,14 @@ impl Cache {
         }
     }
 
-    /// Returns the epoch of a load. Call before the table is read for [`Cache::keep`] or [`Cache::keep_absent`].
+    /// Returns the epoch of a load. Call before the table is read for [`Cache::keep`] or
+    /// [`Cache::keep_absent`].
     pub fn epoch(&self, domain: DomainNumber, code: &str) -> Epoch {
         Epoch(self.shard(self.hash(domain, code)).read().invalidated)
     }
 
-    /// Caches a link that was loaded since `epoch`, unless a Change touched its shard since. Evicts others if the
-    /// shard is past its budget.
+    /// Caches a link that was loaded since `epoch`, unless a Change touched its shard since. Evicts others if
+    /// the shard is past its budget.
     pub fn keep(&self, epoch: Epoch, entry: Entry) {
         let hash = self.hash_of(&entry);
         let mut gone = Vec::new();
@@ -171,8 +172,9 @@ impl Cache {
         }
     }
 
-    /// Starts a new filter of codes for a rebuilt table with about `expected` links. The caller adds all codes of
-    /// the table to the returned builder. Codes that Changes write concurrently are added by [`Cache::learn`].
+    /// Starts a new filter of codes for a rebuilt table with about `expected` links. The caller adds all
+    /// codes of the table to the returned builder. Codes that Changes write concurrently are added by
+    /// [`Cache::learn`].
     pub fn learn_all(&self, expected: usize) -> CodeFilterBuilder {
         let codes = Arc::new(CodeFilter::new(expected));
         self.0.codes.store(Arc::clone(&codes));
@@ -196,8 +198,9 @@ impl Cache {
         }
     }
 
-    /// Removes every entry for which `is_it` is true, since a record that they were compiled from changed. Walks
-    /// the whole cache: edits of workspaces and domains are rare, and the hit path compares no generations.
+    /// Removes every entry for which `is_it` is true, since a record that they were compiled from changed.
+    /// Walks the whole cache: edits of workspaces and domains are rare, and the hit path compares no
+    /// generations.
     pub fn invalidate_where(&self, is_it: impl Fn(&Entry) -> bool) {
         for shard in &self.0.shards {
             let mut shard = shard.write();

@@ -8,8 +8,8 @@ use hashbrown::HashTable;
 use super::entry::Entry;
 use super::slots::Slots;
 
-/// Most codes remembered as absent per shard: 2 MB for all shards, whatever codes clients request. The oldest is
-/// forgotten first.
+/// Most codes remembered as absent per shard: 2 MB for all shards, whatever codes clients request. The oldest
+/// is forgotten first.
 const ABSENT_MAX: usize = 512;
 
 /// The state of a code in the shard.
@@ -31,8 +31,8 @@ pub(super) struct Shard {
     absent: HashSet<u128, ahash::RandomState>,
     absent_order: Vec<u128>,
     absent_next: usize,
-    /// Number of Changes that touched this shard. A record that was read from the table before the last of them
-    /// may be stale, so it is not cached.
+    /// Number of Changes that touched this shard. A record that was read from the table before the last of
+    /// them may be stale, so it is not cached.
     pub(super) invalidated: u64,
 }
 
@@ -51,8 +51,8 @@ impl Shard {
         }
     }
 
-    /// Inserts an entry. Returns the entry of the same key that it replaces. Here and below `hash_of` returns the
-    /// hash of an entry: it is computed again for each moved entry, since storing it would take 8 bytes.
+    /// Inserts an entry. Returns the entry of the same key that it replaces. Here and below `hash_of` returns
+    /// the hash of an entry: it is computed again for each moved entry, since storing it would take 8 bytes.
     pub(super) fn insert(
         &mut self,
         hash: u64,
@@ -95,8 +95,8 @@ impl Shard {
         entry
     }
 
-    /// Removes the first entry under the hand that was not used since the hand last passed (the CLOCK algorithm).
-    /// Cheaper than an order of use, and nearly as good. If all were used, removes one anyway.
+    /// Removes the first entry under the hand that was not used since the hand last passed (the CLOCK
+    /// algorithm). Cheaper than an order of use, and nearly as good. If all were used, removes one anyway.
     pub(super) fn evict(&mut self, hash_of: impl Fn(&Entry) -> u64) -> Option<Entry> {
         let len = u32::try_from(self.entries.len()).expect("places are of 32 bits");
         if len == 0 {

@@ -1,5 +1,6 @@
-//! [`Slots`]: the entries of a shard, in blocks of fixed size. One growing vector would fragment the allocator's
-//! memory with blocks of its former sizes, or leave a quarter of its own memory unused when it doubles.
+//! [`Slots`]: the entries of a shard, in blocks of fixed size. One growing vector would fragment the
+//! allocator's memory with blocks of its former sizes, or leave a quarter of its own memory unused when it
+//! doubles.
 
 use super::entry::Entry;
 

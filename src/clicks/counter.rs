@@ -1,5 +1,5 @@
-//! The [`Counter`] of a link: one relaxed atomic add per click. A [`Tally`] has the totals of drained counters
-//! for the log.
+//! The [`Counter`] of a link: one relaxed atomic add per click. A [`Tally`] has the totals of drained
+//! counters for the log.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 

@@ -4,10 +4,10 @@
 //!    total.
 //! 2. A counter is forgotten only when the cache has no entry for it, it is clean, nothing else holds it, and
 //!    the table has everything drained from it. From then on the table's total is right.
-//! 3. Memory is bounded. A counter with an entry counts against the cache's budget. At most [`UNATTACHED_MAX`]
-//!    others exist, some 90 bytes each. Past that bound a loaded link gets a *detached* counter: its clicks
-//!    are dropped, and counted as dropped, and its entry is not cached. Totals therefore never decrease,
-//!    however far the table is behind, and no redirect waits for the table.
+//! 3. Memory is bounded. A counter with an entry counts against the cache's budget. At most
+//!    [`UNATTACHED_MAX`] others exist, some 90 bytes each. Past that bound a loaded link gets a *detached*
+//!    counter: its clicks are dropped, and counted as dropped, and its entry is not cached. Totals therefore
+//!    never decrease, however far the table is behind, and no redirect waits for the table.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,8 +28,8 @@ use crate::model::node::NodeNumber;
 /// import). Past the bound, clicks on links that are not in memory are dropped.
 pub const UNATTACHED_MAX: usize = 262_144;
 
-/// Dirty counters that start a drain before the flush interval ends. A quarter of [`UNATTACHED_MAX`], so that a
-/// long interval never reaches that bound.
+/// Dirty counters that start a drain before the flush interval ends. A quarter of [`UNATTACHED_MAX`], so that
+/// a long interval never reaches that bound.
 const DIRTY_MAX: usize = UNATTACHED_MAX / 4;
 
 /// [`Counter::list`] of a counter with an entry in the cache.
@@ -66,8 +66,8 @@ struct Registry {
     settled: VecDeque<Settled>,
     /// Number of the last [`Settled`], above [`FRESH`] and below [`DETACHED`].
     last: u32,
-    /// Increases when a counter is forgotten or another node's total arrives. A total that a load read from the
-    /// table before may be stale, so the load reads again.
+    /// Increases when a counter is forgotten or another node's total arrives. A total that a load read from
+    /// the table before may be stale, so the load reads again.
     version: u64,
     /// Totals of other nodes for links with a counter here. Empty without a cluster.
     others: HashMap<Id, Vec<(NodeNumber, u64)>>,
@@ -173,7 +173,8 @@ impl Counters {
 
     /// Drains all dirty counters and returns them, with those of released reservations: of the idle ones, or
     /// of all if `last`. The caller commits their [`Counters::tally`] to the log, and calls
-    /// [`Counters::put_back`] if that fails. They are sorted by id, as in the table: neighbours share its pages.
+    /// [`Counters::put_back`] if that fails. They are sorted by id, as in the table: neighbours share its
+    /// pages.
     pub fn drain(&self, last: bool) -> Vec<Arc<Counter>> {
         let mut dirty = std::mem::take(&mut *self.dirty.lock());
         dirty.extend(self.reservations.release_idle(last));
@@ -225,16 +226,16 @@ impl Counters {
         counters.iter().map(|counter| (counter.id(), own(counter))).collect()
     }
 
-    /// Reserves clicks of a limit: see [`Reservations::ask`]. Returns the total to grant, and the part of it that
-    /// this node writes to the log.
+    /// Reserves clicks of a limit: see [`Reservations::ask`]. Returns the total to grant, and the part of it
+    /// that this node writes to the log.
     pub fn ask(&self, counter: &Counter, reserve_lock: &ReserveLock, limit: u64) -> Option<(u64, u64)> {
         let registry = self.registry.lock();
         let total = self.reservations.ask(counter, reserve_lock, limit)?;
         Some((total, total.saturating_sub(registry.of_others(counter.id()))))
     }
 
-    /// Applies totals of other nodes that the table has now. Totals are absolute: an older one that arrives late
-    /// changes nothing.
+    /// Applies totals of other nodes that the table has now. Totals are absolute: an older one that arrives
+    /// late changes nothing.
     pub fn apply_of_others(&self, totals: &[(Id, NodeNumber, u64)]) {
         let mut registry = self.registry.lock();
         registry.version += 1;
@@ -262,8 +263,8 @@ impl Counters {
         self.dirty.lock().extend(counters);
     }
 
-    /// Forgets clean counters without an entry whose totals are in the table. The table has applied the log up
-    /// to `applied`; the log has the totals of all earlier drains at `written`. Call before a drain.
+    /// Forgets clean counters without an entry whose totals are in the table. The table has applied the log
+    /// up to `applied`; the log has the totals of all earlier drains at `written`. Call before a drain.
     pub fn sweep(&self, applied: Position, written: Position) {
         let mut registry = self.registry.lock();
         registry.settle_fresh(written);
@@ -548,8 +549,8 @@ mod tests {
         assert!(counters.reservations().is_empty());
     }
 
-    /// A load reads the table before a counter's clicks are in it, and the counter is forgotten before the load
-    /// ends: the load must read again.
+    /// A load reads the table before a counter's clicks are in it, and the counter is forgotten before the
+    /// load ends: the load must read again.
     #[test]
     fn a_total_read_before_a_counter_was_forgotten_is_read_again() {
         let counters = Counters::default();

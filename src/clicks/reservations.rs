@@ -2,9 +2,9 @@
 //! happen, so no crash lets a link exceed its limit: after a crash the link has the log's total, with
 //! everything that was reserved.
 //!
-//! One lock guards all reservations. A click costs one look-up under it, and only links with a limit need one.
-//! A reservation that no click used between two drains is released: a crash wastes reservations only of links
-//! that were being clicked, and a clean stop wastes none.
+//! One lock guards all reservations. A click costs one look-up under it, and only links with a limit need
+//! one. A reservation that no click used between two drains is released: a crash wastes reservations only of
+//! links that were being clicked, and a clean stop wastes none.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,8 +50,8 @@ struct Reservation {
     reserve_lock: ReserveLock,
 }
 
-/// The lock that a task holds while it reserves clicks of a link. The next reservation of the link has another
-/// lock.
+/// The lock that a task holds while it reserves clicks of a link. The next reservation of the link has
+/// another lock.
 pub type ReserveLock = Arc<tokio::sync::Mutex<()>>;
 
 impl Reservation {
@@ -88,8 +88,8 @@ impl Reservations {
         }
     }
 
-    /// Runs `work` atomically with respect to [`Reservations::take`]. A drain needs this: between its two steps
-    /// the total is too low, and a spent limit would reopen.
+    /// Runs `work` atomically with respect to [`Reservations::take`]. A drain needs this: between its two
+    /// steps the total is too low, and a spent limit would reopen.
     pub fn atomically<T>(&self, work: impl FnOnce() -> T) -> T {
         let _guard = self.0.lock();
         work()
@@ -99,15 +99,16 @@ impl Reservations {
     pub fn reserve_lock(&self, counter: &Arc<Counter>) -> ReserveLock {
         let mut reservations = self.0.lock();
         let reservation = reservations.entry(counter.id()).or_insert_with(|| Reservation::new(counter));
-        // A link that was deleted and restored has a new counter, on which the old reservation does not count.
+        // A link that was deleted and restored has a new counter, on which the old reservation does not
+        // count.
         if !Arc::ptr_eq(&reservation.counter, counter) {
             *reservation = Reservation::new(counter);
         }
         Arc::clone(&reservation.reserve_lock)
     }
 
-    /// Returns the total to write to the log, `None` if reserved clicks are left, the limit is reached, or the
-    /// reservation of `reserve_lock` was released. The caller holds the [`Reservations::reserve_lock`].
+    /// Returns the total to write to the log, `None` if reserved clicks are left, the limit is reached, or
+    /// the reservation of `reserve_lock` was released. The caller holds the [`Reservations::reserve_lock`].
     pub fn ask(&self, counter: &Counter, reserve_lock: &ReserveLock, limit: u64) -> Option<u64> {
         let mut reservations = self.0.lock();
         let total = counter.total();
@@ -123,8 +124,9 @@ impl Reservations {
         Some(reservation.asked)
     }
 
-    /// Permits clicks up to `total`, which the log has now. `total` was returned by [`Reservations::ask`] under
-    /// this `reserve_lock`. Does nothing if the reservation was released since: the log then has a lower total.
+    /// Permits clicks up to `total`, which the log has now. `total` was returned by [`Reservations::ask`]
+    /// under this `reserve_lock`. Does nothing if the reservation was released since: the log then has a
+    /// lower total.
     pub fn grant(&self, counter: &Counter, reserve_lock: &ReserveLock, total: u64) {
         self.if_current(counter, reserve_lock, |reservation| {
             reservation.durable = reservation.durable.max(total.min(reservation.asked));

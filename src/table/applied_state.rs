@@ -1,16 +1,19 @@
-//! The table as the log sees it ([`AppliedState`]).
+//! [`AppliedState`] for the log: the table's positions, revisions and records.
 
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use super::error::Error;
+use super::found::decoded;
+use super::handle::Table;
+use super::history;
 use super::keys::Kind;
 use super::record::{Applied, Cell};
 use super::store::Store;
-use super::{Error, Table, decoded, history};
 use crate::log::{AppliedState, Fingerprint, HistoryEntry, LogError, Position, Record};
 
-fn witness_error(error: &Error) -> LogError {
+fn state_error(error: &Error) -> LogError {
     LogError::AppliedState(error.to_string())
 }
 
@@ -25,7 +28,7 @@ impl AppliedState for Table {
 
     fn revision(&self, key: &[u8]) -> Result<Option<Position>, LogError> {
         let look = |store: &Store| Ok(decoded(store, key, |_| Ok(()))?.map(|found| found.revision));
-        self.read(look).map_err(|error| witness_error(&error))
+        self.read(look).map_err(|error| state_error(&error))
     }
 
     fn holds(&self) -> bool {
@@ -42,7 +45,7 @@ impl AppliedState for Table {
 
     fn history(&self, position: Position) -> Option<HistoryEntry> {
         let store = self.0.store.read().clone();
-        // What cannot be read is not remembered.
+        // An entry that cannot be read counts as forgotten.
         store.and_then(|store| history::at(&store, position).ok().flatten())
     }
 
@@ -51,8 +54,8 @@ impl AppliedState for Table {
         let Some(store) = store.as_ref() else { return Ok(()) };
         for kind in Kind::records() {
             for pair in store.prefix(&kind.prefix()) {
-                let (key, bytes) = pair.map_err(|error| witness_error(&error))?;
-                let cell = Cell::decode(&key, &bytes).map_err(|error| witness_error(&error.into()))?;
+                let (key, bytes) = pair.map_err(|error| state_error(&error))?;
+                let cell = Cell::decode(&key, &bytes).map_err(|error| state_error(&error.into()))?;
                 each(Record {
                     key: Bytes::copy_from_slice(&key),
                     revision: cell.revision,
@@ -64,7 +67,7 @@ impl AppliedState for Table {
     }
 }
 
-/// Sums up all records, as of the position last written.
+/// Returns the fingerprint of all records at the last written position.
 fn sum_records(store: &Store, mark: &Applied) -> Result<Fingerprint, Error> {
     let mut fingerprint = Fingerprint::default();
     for kind in Kind::records().filter(|kind| *kind != Kind::Clicks) {
@@ -74,8 +77,8 @@ fn sum_records(store: &Store, mark: &Applied) -> Result<Fingerprint, Error> {
             if cell.revision <= mark.position {
                 fingerprint.add(&key, cell.revision);
             } else if cell.replaces != Position::START {
-                // Part of the run of Changes that a crash cut before its position was written:
-                // the record that it replaced was part of the state at the mark.
+                // From a run of Changes that a crash interrupted before its position was written. At that
+                // position, the state had the record that this one replaced.
                 fingerprint.add(&key, cell.replaces);
             }
         }

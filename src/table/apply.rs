@@ -1,6 +1,5 @@
-//! The apply thread: follows the log, in order, alone. Replays what the table lacks at the
-//! start, rebuilds it when it cannot be trusted, and scrubs it between Changes, so that nothing
-//! ever writes beside it.
+//! The apply thread: applies the log's Changes in order. At the start it replays the missing Changes, or
+//! rebuilds a table that it cannot trust. Between Changes it scrubs. It is the only thread that writes.
 
 use std::io;
 use std::path::Path;
@@ -8,14 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::error::{Error, StoreError};
+use super::handle::{NAP, Shared, Table};
+use super::history;
 use super::keys::{self, Kind};
 use super::progress::Progress;
 use super::record::{Applied, Cell, Corrupt, decode_clicks};
 use super::scrub::Pass;
 use super::sort::Sorter;
-use super::store::StoreError;
 use super::write::{self, Added, Counts};
-use super::{Error, NAP, Shared, Table, history};
 use crate::clock::Clock;
 use crate::log::{
     Change, Entry, Fingerprint, Follow, Follower, HistoryEntry, Log, LogError, Position, Put, SnapshotReader,
@@ -25,43 +25,42 @@ use crate::model::id::Id;
 use crate::model::node::NodeNumber;
 use crate::readiness::{Latch, Readiness};
 
-/// Who is told what was applied, before whoever waits for it.
+/// Called with each applied Change, before the callbacks of tasks that wait for it.
 pub trait Observer: Send + Sync {
-    /// The table was replayed or rebuilt: read everything anew.
+    /// Called after a replay or rebuild: all state must be read from the table again.
     fn reset(&self, table: &Table) -> Result<(), Error>;
-    /// The table failed: until the next reset nobody can tell what is in it.
+    /// Called when the table fails. Its content is unknown until the next `reset`.
     fn failed(&self);
-    /// One Change was applied.
+    /// Called with one applied Change.
     fn applied(&self, change: &Change);
-    /// The node whose own click totals need not be reported.
+    /// Returns the own node, whose click totals are not passed to `totals_applied`.
     fn node(&self) -> NodeNumber;
-    /// These totals of other nodes are in the table: each link, the node that counted, and its total.
+    /// Called with totals of other nodes that are in the table now: link, node and total.
     fn totals_applied(&self, totals: &[(Id, NodeNumber, u64)]);
 }
 
-/// Whether there is room on the disk: while there is not, sled must not write at all, since it
-/// never recovers from an ENOSPC.
-pub type FlushGuard = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Returns whether sled may write. On a full disk it must not, since it never recovers from an ENOSPC.
+pub type MayWrite = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// Changes applied before those who wait are told. Bounds their wait while the table catches up
-/// with a burst; one by one would have a position and a count written for each.
+/// Most Changes applied before callbacks run. Bounds the wait while the table catches up with a burst. Single
+/// Changes would each cost a write of the position and of counters.
 const BATCH: usize = 256;
 
-/// Bytes of Changes after which a batch ends as well: between batches is looked whether there is room.
-/// As much as the least reserve on the disk; 256 Changes of an import would be a hundred times more.
+/// Bytes of Changes that end a batch: the disk is checked between batches. Equal to the smallest reserve on
+/// the disk; 256 Changes of an import would be a hundred times as large.
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// What `/readyz` says while the table is behind.
+/// The text of `/readyz` while the table is behind.
 const CATCHING_UP: &str = "the table is catching up with the log";
 
-/// Positions before the last applied one whose records are compared with a snapshot that the table is
-/// behind: some 0.3 s of look-ups. Two histories that parted differ in their last records.
+/// Number of last positions whose records are compared with a newer snapshot: some 0.3 s of look-ups. Two
+/// histories that have forked differ in their last records.
 const COMPARED: u64 = 65_536;
 
-/// Pairs of a frozen copy that are written together: some 2 MB.
+/// Records of a snapshot that are written together: some 2 MB.
 const LOADED: usize = 4_096;
 
-/// How long to wait before a failed store is opened anew.
+/// Pause before a failed store is opened again.
 const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
@@ -79,33 +78,33 @@ impl From<StoreError> for Failure {
 }
 
 impl Table {
-    /// Starts following `log`. Returns at once; reads are answered when the table has caught up. Fails
-    /// where the system starts no more threads.
+    /// Starts the threads that follow `log`, and returns at once. Reads succeed once the table has caught up.
+    /// Fails if the system cannot start a thread.
     pub fn start(
         &self,
         log: Arc<dyn Log>,
         observer: Arc<dyn Observer>,
-        room: FlushGuard,
+        may_write: MayWrite,
         clock: Clock,
         readiness: &Readiness,
     ) -> io::Result<()> {
         let latch = readiness.hold(CATCHING_UP);
         let applier =
-            Applier { table: self.clone(), log, observer, room, clock, readiness: readiness.clone() };
+            Applier { table: self.clone(), log, observer, may_write, clock, readiness: readiness.clone() };
         let shared = Arc::clone(&self.0);
-        let room = Arc::clone(&applier.room);
+        let may_write = Arc::clone(&applier.may_write);
         let mut threads = self.0.threads.lock();
-        // In this order: the first notices within `NAP` that there will be no second.
-        threads.push(spawn("table-flush", move || flush_regularly(&shared, &room))?);
+        // In this order: if the second thread fails to start, the first stops within `NAP`.
+        threads.push(spawn("table-flush", move || flush_regularly(&shared, &may_write))?);
         let started = spawn("table-apply", move || applier.run(latch));
         let applier = started.inspect_err(|_| self.0.stopping.store(true, Ordering::Release))?;
         threads.push(applier);
         Ok(())
     }
 
-    /// Applies what is left in the log, makes it durable, and closes. One that is still catching up, or
-    /// has no room on the disk, leaves the rest to the next start. Blocks. The log must be closed before,
-    /// so that there is an end.
+    /// Applies the rest of the log, makes it durable, and closes the table. A table that is still catching
+    /// up, or whose disk is full, leaves the rest to the next start. Blocks. The log must be closed before,
+    /// so that it has an end.
     pub fn stop(&self) {
         self.0.stopping.store(true, Ordering::Release);
         let threads = std::mem::take(&mut *self.0.threads.lock());
@@ -125,9 +124,9 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<std::th
     std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
-/// Makes sled's buffers durable now and then, and sends away who waited too long. A thread of its own, since a flush takes tens of
-/// milliseconds, which no commit should wait for.
-fn flush_regularly(shared: &Shared, room: &FlushGuard) {
+/// Flushes sled regularly, and expires waits. Runs on its own thread: a flush takes tens of milliseconds, for
+/// which no commit should wait.
+fn flush_regularly(shared: &Shared, may_write: &MayWrite) {
     let interval = shared.settings.flush_interval;
     let mut last = Instant::now();
     loop {
@@ -136,7 +135,7 @@ fn flush_regularly(shared: &Shared, room: &FlushGuard) {
             return;
         }
         shared.waiters.expire(Instant::now());
-        if last.elapsed() >= interval && room() && shared.dirty.swap(false, Ordering::AcqRel) {
+        if last.elapsed() >= interval && may_write() && shared.dirty.swap(false, Ordering::AcqRel) {
             flush(shared);
             last = Instant::now();
         }
@@ -158,7 +157,7 @@ struct Applier {
     table: Table,
     log: Arc<dyn Log>,
     observer: Arc<dyn Observer>,
-    room: FlushGuard,
+    may_write: MayWrite,
     clock: Clock,
     readiness: Readiness,
 }
@@ -170,9 +169,9 @@ impl Applier {
         let mut latch = Some(latch);
         loop {
             let Err(failure) = self.follow(rebuild, &mut latch) else { break };
-            let has_no_room = matches!(failure, Failure::Table(Error::NotReady(_)));
-            if has_no_room && shared.stopping.load(Ordering::Acquire) {
-                // Without its position, the next start applies the run again.
+            let is_out_of_space = matches!(failure, Failure::Table(Error::NotReady(_)));
+            if is_out_of_space && shared.stopping.load(Ordering::Acquire) {
+                // The position of the run was not written: the next start applies the run again.
                 break;
             }
             latch.get_or_insert_with(|| self.readiness.hold(CATCHING_UP));
@@ -187,22 +186,22 @@ impl Applier {
             if shared.stopping.load(Ordering::Acquire) {
                 break;
             }
-            // A corrupt record will be as corrupt after reopening; an I/O error may pass.
+            // A corrupt record stays corrupt after a reopening. An I/O error may be temporary.
             rebuild =
                 matches!(failure, Failure::Table(Error::Corrupt(_) | Error::Store(StoreError::Panicked(_))));
             shared.close_store();
-            // Opening sled may write, and rebuilding does: not on a full disk.
-            while !(self.room)() && !shared.stopping.load(Ordering::Acquire) {
+            // Opening sled may write, and a rebuild does: both wait for the disk.
+            while !(self.may_write)() && !shared.stopping.load(Ordering::Acquire) {
                 std::thread::sleep(NAP);
             }
             std::thread::sleep(RETRY);
         }
-        if (self.room)() {
+        if (self.may_write)() {
             flush(shared);
         }
     }
 
-    /// Opens, catches up, and applies until told to stop.
+    /// Opens the table, catches up, and applies Changes until the table stops.
     fn follow(&self, rebuild: bool, latch: &mut Option<Latch>) -> Result<(), Failure> {
         let shared = &self.table.0;
         let Some(mut follower) = self.catch_up(rebuild)? else { return Ok(()) };
@@ -217,7 +216,7 @@ impl Applier {
         loop {
             let patience = if pass.is_some() { Duration::from_millis(2) } else { NAP };
             let stopping = shared.stopping.load(Ordering::Acquire);
-            if !(self.room)() {
+            if !(self.may_write)() {
                 if stopping {
                     return Ok(());
                 }
@@ -242,8 +241,8 @@ impl Applier {
         }
     }
 
-    /// Applies up to [`BATCH`] Changes or some [`BATCH_BYTES`], waiting `patience` for the first, and
-    /// tells everybody.
+    /// Applies up to [`BATCH`] Changes or about [`BATCH_BYTES`], and runs their callbacks. Waits up to
+    /// `patience` for the first. Returns the number of Changes.
     fn apply_batch(
         &self,
         follower: &mut dyn Follower,
@@ -255,8 +254,8 @@ impl Applier {
         let store = shared.store.read().clone();
         let store = store.as_ref().ok_or_else(closed)?;
         let marked = Position(shared.applied.load(Ordering::Acquire));
-        let has_room = || {
-            while !(self.room)() {
+        let may_go_on = || {
+            while !(self.may_write)() {
                 if shared.stopping.load(Ordering::Acquire) {
                     return false;
                 }
@@ -264,7 +263,7 @@ impl Applier {
             }
             true
         };
-        let mut run = write::Run::new(store, self.log.id(), marked, &has_room);
+        let mut run = write::Run::new(store, self.log.id(), marked, &may_go_on);
         let (mut next, mut last, mut count, mut bytes) = (Some(first), None, 0, 0);
         let (mut totals, own) = (Vec::new(), self.observer.node());
         while let Some(change) = next.take() {
@@ -283,7 +282,7 @@ impl Applier {
             last = Some(change);
         }
         run.finish()?;
-        // Not before: totals of the run are in the store only now.
+        // After `finish`, which writes the totals of the run.
         if !totals.is_empty() {
             self.observer.totals_applied(&totals);
         }
@@ -294,6 +293,7 @@ impl Applier {
         Ok(count)
     }
 
+    /// Publishes the position of an applied Change.
     fn mark(&self, change: &Change) {
         let shared = &self.table.0;
         let mark = Applied { log: self.log.id(), position: change.position, fingerprint: change.fingerprint };
@@ -302,7 +302,7 @@ impl Applier {
         shared.dirty.store(true, Ordering::Release);
     }
 
-    /// Reads a slice of the records. True when the pass is over and found the table whole.
+    /// Scrubs one slice. Returns true at the end of a pass that found the table whole.
     fn scrub(&self, pass: &mut Pass) -> Result<bool, Failure> {
         let shared = &self.table.0;
         let store = shared.store.read().clone();
@@ -317,8 +317,8 @@ impl Applier {
         Ok(true)
     }
 
-    /// Brings the table to the log's position, and opens it for readers. `None` when it is told to stop
-    /// before: the next start goes on, or begins anew with a table that has no position yet.
+    /// Brings the table to the log's position and opens it for readers. Returns `None` if the table stops
+    /// first: the next start continues, or rebuilds a table that has no position yet.
     fn catch_up(&self, rebuild: bool) -> Result<Option<Box<dyn Follower>>, Failure> {
         let shared = &self.table.0;
         "replaying the log".clone_into(&mut shared.status.lock().waiting_for);
@@ -336,7 +336,7 @@ impl Applier {
                     self.compare_with(snapshot, position)?;
                     self.wipe()?;
                 }
-                // The log may have been compacted once more.
+                // The log may have been compacted again during the comparison.
                 let Follow::Compacted { snapshot } = self.log.follow(Position::START)? else {
                     return Err(Error::NotReady("the log has no snapshot any more".to_owned()).into());
                 };
@@ -358,14 +358,15 @@ impl Applier {
         Ok(Some(follower))
     }
 
-    /// Where the store on disk stands, when it belongs to this log and is not ahead of it.
+    /// Opens the store and returns its position, `None` if the table must be rebuilt. A table of another log,
+    /// or ahead of this log, is renamed.
     fn trusted_mark(&self) -> Result<Option<Applied>, Failure> {
         let shared = &self.table.0;
         let mark = match shared.open_store() {
             Ok(mark) => mark,
-            // Another process works with it. Opened again later, never removed.
+            // Another process uses the table: it is opened later, and never removed.
             Err(error @ Error::Store(StoreError::Held)) => return Err(error.into()),
-            // A full disk is no damage either: the table is opened again once there is room.
+            // A full disk is not damage: the table is opened later.
             Err(error) if is_full(&error) => return Err(error.into()),
             Err(error) => return Ok(self.distrust(&error.to_string())),
         };
@@ -384,7 +385,7 @@ impl Applier {
         }
     }
 
-    /// Renames a table whose records may be nowhere else.
+    /// Renames a table whose records may exist nowhere else.
     fn set_aside(&self, why: &str) -> Result<(), Failure> {
         let shared = &self.table.0;
         shared.close_store();
@@ -406,8 +407,8 @@ impl Applier {
         Ok(())
     }
 
-    /// Sets a table aside that is behind the log's snapshot and disagrees with it: a record of the
-    /// snapshot that the table should have, for it is no newer, is missing or another one.
+    /// Renames a table that is behind the log's snapshot and contradicts it: a record of the snapshot, old
+    /// enough for the table to have it, is missing or different.
     fn compare_with(&self, mut snapshot: Box<dyn SnapshotReader>, applied: Position) -> Result<(), Failure> {
         let shared = &self.table.0;
         let store = shared.store.read().clone().ok_or_else(closed)?;
@@ -421,7 +422,7 @@ impl Applier {
             }
             let bytes = store.get(&record.key)?;
             let cell = bytes.as_ref().map(|bytes| Cell::decode(&record.key, bytes)).transpose();
-            // A damaged table is removed as ever: nothing can be told from it.
+            // A damaged table has no usable records: it is removed as usual.
             let Ok(cell) = cell else { return Ok(()) };
             if cell.is_none_or(|cell| (cell.revision, cell.value) != (record.revision, &*record.value)) {
                 drop(store);
@@ -431,6 +432,7 @@ impl Applier {
         Ok(())
     }
 
+    /// Counts and logs a rebuild.
     fn distrust(&self, reason: &str) -> Option<Applied> {
         let shared = &self.table.0;
         tracing::warn!(reason, path = %shared.dir.display(), "the table is rebuilt from the log");
@@ -438,11 +440,11 @@ impl Applier {
         None
     }
 
-    /// Starts from nothing.
+    /// Removes the table and opens an empty one.
     fn wipe(&self) -> Result<(), Failure> {
         let shared = &self.table.0;
         shared.close_store();
-        // What readers found, they found in what goes now.
+        // Readers found the damage in the files that are removed now.
         shared.suspect.store(false, Ordering::Release);
         *shared.mark.lock() = None;
         shared.applied.store(0, Ordering::Release);
@@ -458,7 +460,7 @@ impl Applier {
         Ok(())
     }
 
-    /// Loads a frozen copy into the empty table, unless it is told to stop.
+    /// Loads a snapshot of the log into the empty table. Returns `None` if the table stops first.
     fn load(&self, mut snapshot: Box<dyn SnapshotReader>) -> Result<Option<Box<dyn Follower>>, Failure> {
         let shared = &self.table.0;
         let (position, fingerprint) = (snapshot.position(), snapshot.fingerprint());
@@ -467,7 +469,7 @@ impl Applier {
             let store = shared.store.read().clone();
             let store = store.as_ref().ok_or_else(closed)?;
             let mut loaded = 0;
-            let mut counts = Counts::of_frozen_copy();
+            let mut counts = Counts::of_log_snapshot();
             let mut added = Added::default();
             let mut derived = Sorter::new(&shared.dir)?;
             loop {
@@ -504,13 +506,13 @@ impl Applier {
         match self.log.follow(position)? {
             Follow::Changes(follower) => Ok(Some(follower)),
             Follow::Compacted { .. } => {
-                Err(Failure::Table(Error::NotReady("the log was compacted meanwhile".to_owned())))
+                Err(Failure::Table(Error::NotReady("the log was compacted during the rebuild".to_owned())))
             }
         }
     }
 }
 
-/// The click total that a put writes, unless it is the `own` node's.
+/// Returns the click total that a put writes, unless its node is `own`.
 fn total_of_other(put: &Put, own: NodeNumber) -> Option<(Id, NodeNumber, u64)> {
     if !put.is_clicks() {
         return None;

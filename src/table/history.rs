@@ -1,30 +1,31 @@
-//! The log's history as the table remembers it: one [`HistoryEntry`] for each of the last positions, so
-//! that the next start notices a log that is another one in spite of its id.
+//! The log's history in the table: one [`HistoryEntry`] for each of the last positions. The next start
+//! detects by it a log that has the same id and other Changes.
 //!
-//! Entries stand in chunks, written before the position that they reach: after a crash the chunk may
-//! be ahead of the position, never behind.
+//! Entries are in chunks, which are written before the position: after a crash a chunk may be ahead of the
+//! position, never behind.
 
+use super::error::Error;
+use super::keys;
 use super::record::Cell;
 use super::store::Store;
-use super::{Error, keys};
 use crate::log::{HistoryEntry, Position};
 
-/// Positions per chunk. A Change that is applied alone rewrites its chunk, so 256 bytes at most.
+/// Positions per chunk. A Change that is applied alone rewrites its chunk, 256 bytes at most.
 const CHUNK: u64 = 32;
 
-/// Positions that are remembered, half a megabyte. A log that lost more than so many Changes, or was put
-/// back from a copy that old, cannot be told from a fork: the start then refuses.
+/// Number of remembered positions: half a megabyte. A log that lost more Changes, or was restored from an
+/// older copy, looks like a fork: the start then fails.
 const REMEMBERED: u64 = 65_536;
 
 const ENTRY_BYTES: usize = 8;
 
-/// Adds entries of consecutive positions.
+/// Appends entries of consecutive positions.
 pub(super) fn append(store: &Store, entries: &[(Position, HistoryEntry)]) -> Result<(), Error> {
     for part in entries.chunk_by(|(a, _), (b, _)| a.0 / CHUNK == b.0 / CHUNK) {
         let [(first, _), ..] = part else { continue };
         let number = first.0 / CHUNK;
         let mut bytes = chunk(store, number)?.unwrap_or_default();
-        // Entries from here on are of a run that a crash cut, and are replaced.
+        // Later entries of the chunk are of a run that a crash interrupted, and are replaced.
         bytes.resize(offset(*first), 0);
         for (_, entry) in part {
             bytes.extend_from_slice(&entry.change.to_le_bytes());
@@ -43,7 +44,7 @@ pub(super) fn append(store: &Store, entries: &[(Position, HistoryEntry)]) -> Res
     Ok(())
 }
 
-/// Returns the entry of a position, if it is remembered.
+/// Returns the entry of a position, `None` if it is not remembered.
 pub(super) fn at(store: &Store, position: Position) -> Result<Option<HistoryEntry>, Error> {
     let Some(bytes) = chunk(store, position.0 / CHUNK)? else { return Ok(None) };
     let entry = bytes.get(offset(position)..).and_then(|rest| rest.split_first_chunk::<4>());
@@ -60,7 +61,7 @@ fn offset(position: Position) -> usize {
 fn chunk(store: &Store, number: u64) -> Result<Option<Vec<u8>>, Error> {
     let key = keys::history(number);
     let Some(bytes) = store.get(&key)? else { return Ok(None) };
-    // A chunk that cannot be read is forgotten: the table is whole without it.
+    // A damaged chunk counts as forgotten: the table works without it.
     Ok(Cell::decode(&key, &bytes).ok().map(|cell| cell.value.to_vec()))
 }
 
@@ -89,7 +90,7 @@ mod tests {
             let want = Some(entry(position).1);
             assert_eq!(at(&store, Position(position)).expect("it reads"), want, "{position}");
         }
-        // A crash cut the last run: what follows is written over it.
+        // A crash interrupted the last run: the next run overwrites it.
         append(&store, &[(Position(last - 3), HistoryEntry { change: 9, state: 9 })]).expect("it writes");
         let rewritten = at(&store, Position(last - 3)).expect("it reads");
         assert_eq!(rewritten, Some(HistoryEntry { change: 9, state: 9 }));

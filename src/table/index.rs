@@ -1,5 +1,5 @@
-//! The derived entries of a link: its place in its workspace's list, under each tag and its campaign,
-//! and among the links with placeholders, of which a plain link has one; and the counters that count it.
+//! The derived entries of a link: in the lists of its workspace, tags, campaign, and links with placeholders.
+//! Also the counters that count it.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use bytes::Bytes;
 use crate::model::link::Link;
 use crate::table::keys;
 
-/// Version of the derived entries: 1 had none of links with placeholders, 2 no counters but those of
-/// workspaces and no owners of ids, 3 no leaves. A table of another version is rebuilt from the log.
+/// Version of the derived entries. A table of another version is rebuilt from the log. Version 1 had no list
+/// of links with placeholders, 2 only counters of workspaces and no owners of ids, 3 no leaves.
 pub(super) const VERSION: u64 = 4;
 
-/// The keys of all derived entries of `link`.
+/// Returns the keys of all list entries of `link`.
 pub(super) fn entries(link: &Link) -> impl Iterator<Item = Bytes> {
     let (workspace, id) = (link.workspace, link.id);
     let tags = link.options.tags.iter().map(move |tag| keys::tagged(workspace, *tag, id));
@@ -23,7 +23,7 @@ pub(super) fn entries(link: &Link) -> impl Iterator<Item = Bytes> {
     std::iter::once(keys::listed(workspace, id)).chain(tags).chain(campaign).chain(fillable)
 }
 
-/// The keys of all counters that count `link`, each once.
+/// Returns the keys of all counters that count `link`, each once.
 pub(super) fn counters(link: &Link) -> BTreeSet<Bytes> {
     let workspace = link.workspace;
     let tags = link.options.tags.iter().map(|tag| keys::tag_link_count(workspace, *tag));

@@ -1,46 +1,47 @@
 //! Leaves: neighbouring pairs in one value of sled.
 //!
-//! sled keeps some 340 bytes in memory of each page of its file, whether the page is cached or not,
-//! and puts 8 to 16 keys into a page however small they are. With a key for each pair that is 140 bytes
-//! a link, which has four; with a key for each leaf it is 15.
+//! sled keeps some 340 bytes in memory for each page of its file, cached or not, and puts 8 to 16 keys into a
+//! page however small they are. With one key of sled for each pair, a link with its four pairs takes 140
+//! bytes. With one for each leaf it takes 15.
 //!
-//! A leaf is the bytes of its pairs, one after the other: length and bytes of the key, length and bytes
-//! of the value. sled's key of a leaf sorts at or before the first of them. A pair at or behind the key of the
-//! next leaf does not count: a crash, and a reader, may meet a leaf that is about to lose it.
+//! 1. A leaf has its pairs one after the other: length and bytes of the key, length and bytes of the value.
+//! 2. The key of a leaf in sled sorts at or before its first pair.
+//! 3. A pair at or behind the key of the next leaf does not count: a split that is under way, or that a crash
+//!    interrupted, has copied it to the next leaf already.
 
 use bytes::Bytes;
 
 use super::record::{Corrupt, read_pair, write_pair};
 
-/// Most bytes of a leaf that holds more than one pair. For a pair that is written its leaf is written, and a
-/// page of leaves with each tenth; for a pair that is read its page is. With 2 KiB a link would cost 7
-/// bytes of memory, a read by a visitor 1.3 times as much time, and what sled is about to free 20 MB more.
+/// Most bytes of a leaf with more than one pair. Writing a pair writes its leaf, and every tenth time a page
+/// of leaves. Reading a pair reads its page. With 2 KiB a link would take 7 bytes of memory, a read of a
+/// visitor 1.3 times as long, and the bytes that sled has yet to free would grow by 20 MB.
 pub(super) const MAX: usize = 1024;
 
-/// What a split leaf is filled to, of [`MAX`], where pairs came in between others. Where they came behind
-/// all others it is filled whole, since the next will come behind them as well.
+/// Size of the leaves after a split by pairs between others. If the new pairs are behind all others, leaves
+/// are filled to [`MAX`], since the next pairs are likely behind them as well.
 const FILL: usize = MAX / 4 * 3;
 
-/// A pair that is written, or a key that is removed.
+/// A pair to write, or a key to remove.
 #[derive(Clone, Debug)]
 pub(super) struct Edit {
     pub(super) key: Bytes,
-    /// `None` removes it.
+    /// `None` removes the key.
     pub(super) value: Option<Vec<u8>>,
 }
 
 /// A key and its value.
 pub(super) type Pair<'a> = (&'a [u8], &'a [u8]);
 
-/// A leaf about to be written.
+/// A leaf to write.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    /// Its first key.
+pub(super) struct NewLeaf {
+    /// The key of its first pair.
     pub(super) first: Vec<u8>,
     pub(super) bytes: Vec<u8>,
 }
 
-/// The pairs of a leaf, in order.
+/// Iterates over the pairs of a leaf, in order.
 #[derive(Debug)]
 pub(super) struct Pairs<'a>(pub(super) &'a [u8]);
 
@@ -52,13 +53,13 @@ impl<'a> Iterator for Pairs<'a> {
             return None;
         }
         let read = read_pair(self.0);
-        // Nothing behind damage can be read.
+        // Bytes behind damage cannot be read.
         self.0 = read.as_ref().map_or(&[], |(_, rest)| rest);
         Some(read.map(|(pair, _)| pair))
     }
 }
 
-/// Returns the value of a key.
+/// Returns the value of a key in a leaf.
 pub(super) fn find<'a>(leaf: &'a [u8], key: &[u8]) -> Result<Option<&'a [u8]>, Corrupt> {
     for pair in Pairs(leaf) {
         let (at, value) = pair?;
@@ -92,9 +93,9 @@ pub(super) fn before<'a>(leaf: &'a [u8], end: &[u8]) -> Result<Option<Pair<'a>>,
     Ok(last)
 }
 
-/// Returns what is left of a leaf that ends before the key `end` once `edits`, whose keys are in order
-/// and belong into it, were made: nothing, one leaf, or several. The first keeps the key that it had.
-pub(super) fn edit(old: &[u8], end: Option<&[u8]>, edits: &[Edit]) -> Result<Vec<Piece>, Corrupt> {
+/// Applies `edits` to a leaf that ends before the key `end`. The edits are sorted and belong into this leaf.
+/// Returns no leaf, one, or several. The first keeps its key in sled.
+pub(super) fn edit(old: &[u8], end: Option<&[u8]>, edits: &[Edit]) -> Result<Vec<NewLeaf>, Corrupt> {
     let mut edits = edits.iter().peekable();
     let mut pairs: Vec<Pair<'_>> = Vec::new();
     let mut is_appended = true;
@@ -121,7 +122,8 @@ pub(super) fn edit(old: &[u8], end: Option<&[u8]>, edits: &[Edit]) -> Result<Vec
     Ok(cut(&pairs, is_appended))
 }
 
-fn cut(pairs: &[Pair<'_>], is_appended: bool) -> Vec<Piece> {
+/// Splits pairs into leaves.
+fn cut(pairs: &[Pair<'_>], is_appended: bool) -> Vec<NewLeaf> {
     let Some((first, _)) = pairs.first() else { return Vec::new() };
     let mut bytes = Vec::with_capacity(MAX);
     let mut starts = Vec::with_capacity(pairs.len());
@@ -130,21 +132,21 @@ fn cut(pairs: &[Pair<'_>], is_appended: bool) -> Vec<Piece> {
         write_pair(&mut bytes, *pair);
     }
     if bytes.len() <= MAX {
-        return vec![Piece { first: first.to_vec(), bytes }];
+        return vec![NewLeaf { first: first.to_vec(), bytes }];
     }
     let enough = if is_appended { MAX } else { bytes.len().div_ceil(bytes.len().div_ceil(FILL)) };
     let ends = starts.iter().skip(1).copied().chain([bytes.len()]);
-    let mut pieces: Vec<Piece> = Vec::new();
+    let mut leaves: Vec<NewLeaf> = Vec::new();
     for ((key, _), (start, end)) in pairs.iter().zip(starts.iter().copied().zip(ends)) {
         let pair = &bytes[start..end];
-        match pieces.last_mut() {
-            Some(piece) if piece.bytes.len() < enough && piece.bytes.len() + pair.len() <= MAX => {
-                piece.bytes.extend_from_slice(pair);
+        match leaves.last_mut() {
+            Some(leaf) if leaf.bytes.len() < enough && leaf.bytes.len() + pair.len() <= MAX => {
+                leaf.bytes.extend_from_slice(pair);
             }
-            _ => pieces.push(Piece { first: key.to_vec(), bytes: pair.to_vec() }),
+            _ => leaves.push(NewLeaf { first: key.to_vec(), bytes: pair.to_vec() }),
         }
     }
-    pieces
+    leaves
 }
 
 #[cfg(test)]
@@ -171,34 +173,34 @@ mod tests {
     fn pairs_are_written_replaced_and_removed_in_order() {
         let old = leaf(&[("b", "1"), ("d", "2"), ("f", "3"), ("h", "4")]);
         let edits = [put("a", "5"), put("d", "6"), put("e", "7"), remove("f"), remove("g"), put("i", "8")];
-        let pieces = edit(&old, None, &edits).expect("it reads");
+        let leaves = edit(&old, None, &edits).expect("it reads");
         let want = leaf(&[("a", "5"), ("b", "1"), ("d", "6"), ("e", "7"), ("h", "4"), ("i", "8")]);
-        assert_eq!(pieces, [Piece { first: b"a".to_vec(), bytes: want }]);
+        assert_eq!(leaves, [NewLeaf { first: b"a".to_vec(), bytes: want }]);
         assert_eq!(edit(&leaf(&[("b", "1")]), None, &[remove("b")]).expect("it reads"), []);
     }
 
     #[test]
     fn pairs_from_the_next_leaf_on_are_dropped() {
         let old = leaf(&[("b", "1"), ("d", "2"), ("f", "3")]);
-        let pieces = edit(&old, Some(b"d"), &[put("a", "4")]).expect("it reads");
-        assert_eq!(pieces[0].bytes, leaf(&[("a", "4"), ("b", "1")]));
+        let leaves = edit(&old, Some(b"d"), &[put("a", "4")]).expect("it reads");
+        assert_eq!(leaves[0].bytes, leaf(&[("a", "4"), ("b", "1")]));
     }
 
     #[test]
-    fn a_leaf_that_grows_too_large_is_split_in_halves_or_behind_its_end() {
+    fn a_leaf_that_is_too_large_is_split_in_halves_or_at_its_end() {
         let value = "v".repeat(50);
         let keys: Vec<_> = (0..18).map(|n| format!("k{n:02}")).collect();
         let old = leaf(&keys.iter().map(|key| (&**key, &*value)).collect::<Vec<_>>());
         assert!(old.len() <= MAX);
         let sizes = |edits: &[Edit]| {
-            let pieces = edit(&old, None, edits).expect("it reads");
-            pieces.iter().map(|piece| Pairs(&piece.bytes).count()).collect::<Vec<_>>()
+            let leaves = edit(&old, None, edits).expect("it reads");
+            leaves.iter().map(|leaf| Pairs(&leaf.bytes).count()).collect::<Vec<_>>()
         };
         assert_eq!(sizes(&[put("k05x", &value)]), [10, 9]);
         assert_eq!(sizes(&[put("k18", &value)]), [18, 1]);
         let many: Vec<_> = (0..60).map(|n| put(&format!("k05x{n:02}"), &value)).collect();
         assert_eq!(sizes(&many), [14, 13, 13, 13, 13, 12]);
-        // A pair that is larger than a leaf has one of its own.
+        // A pair that is larger than a leaf has its own.
         assert_eq!(sizes(&[put("k05x", &"v".repeat(9_000))]), [6, 1, 12]);
     }
 
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_that_is_cut_is_an_error_and_ends_the_walk() {
+    fn a_truncated_leaf_is_an_error_and_ends_the_walk() {
         let leaf = leaf(&[("b", "1"), ("d", "2")]);
         for length in [1, leaf.len() - 1] {
             assert!(find(&leaf[..length], b"x").is_err(), "{length}");

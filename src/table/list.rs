@@ -1,29 +1,32 @@
-//! Lists: a workspace's links, all of them or those of a tag or a campaign, in the order of their
-//! ids; how many they are; and every code there is.
+//! Lists of links in the order of their ids: of a workspace, a tag or a campaign. Also the counts of links,
+//! and walks over all codes and over staged links.
 
 use bytes::Bytes;
 
+use super::error::Error;
+use super::found::Found;
+use super::handle::Table;
 use super::keys::{self, Kind};
 use super::record::Number;
-use super::{Error, Found, ReadView, Table};
+use super::staged::{self, ReadView};
+use crate::log::Position;
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::Link;
 use crate::model::workspace::WorkspaceNumber;
 
-/// Bytes of a record that cost as much as finding it: a link costs one step, and one more for each of
-/// these. Of searches in usual links most of the time goes into finding them, of searches in the largest
-/// ones into decoding and comparing their texts.
+/// Bytes of a record that cost one more step of a scan. Finding a link costs the first step, and decoding
+/// this many bytes costs about as much. Usual links cost one step; the largest cost a hundred.
 const BYTES_PER_STEP: usize = 1024;
 
-/// A list of links in the order of their ids.
+/// A list of links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum List {
-    /// All of the workspace.
+    /// All links of the workspace.
     All,
-    /// Those with a tag.
+    /// The links with a tag.
     Tag(Id),
-    /// Those of a campaign.
+    /// The links of a campaign.
     Campaign(ForeignId),
 }
 
@@ -37,12 +40,12 @@ impl List {
     }
 }
 
-/// Which end of a list comes first.
+/// The order of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// The newest.
+    /// The newest link first.
     Newest,
-    /// The oldest.
+    /// The oldest link first.
     Oldest,
 }
 
@@ -51,18 +54,18 @@ pub enum Order {
 pub enum Scanned {
     /// At the end of the list.
     End,
-    /// Where `each` returned false.
+    /// `each` returned false.
     Stopped,
-    /// Behind this link, where the steps were spent.
+    /// The steps were spent after this link.
     Spent(Id),
 }
 
 impl Table {
-    /// Calls `each` with the links of a list behind `after`, in order, until it returns false or
-    /// `steps` (at least 1) are spent: each link costs one, and more when its record is long. Hidden
-    /// links, for which `each` is not called, cost the same. `view` keeps what several scans of one
-    /// list see of imports: each import whole, or nothing of it.
-    // A struct of some of them would be filled in by each of the few callers and taken apart here.
+    /// Calls `each` with the links of a list behind `after`, in order, until `each` returns false or `steps`
+    /// (at least 1) are spent. A link costs one step, and more if its record is long (`BYTES_PER_STEP`).
+    /// Hidden links cost the same, without a call. Several scans of one list share a `view`, so that they see
+    /// each import whole or not at all.
+    // A struct of some parameters would be built by the few callers and taken apart here.
     #[allow(clippy::too_many_arguments)]
     pub fn scan(
         &self,
@@ -84,10 +87,11 @@ impl Table {
                 (Order::Oldest, Some(bound)) => Box::new(store.behind(&prefix, bound)),
             };
             for pair in pairs {
-                let (key, place) = pair?;
+                let (key, entry) = pair?;
                 let Some(id) = keys::trailing_id(&key) else { continue };
-                let (found, bytes) = view.link_and_size(store, &keys::link_of_index(&place))?;
+                let (found, bytes) = view.link_and_size(store, &keys::link_of_index(&entry))?;
                 *steps = steps.saturating_sub(1 + (bytes / BYTES_PER_STEP) as u64);
+                // The code of a stale index entry may belong to a newer link.
                 if found.filter(|found| found.record.id == id).is_some_and(|found| !each(found)) {
                     return Ok(Scanned::Stopped);
                 }
@@ -99,8 +103,43 @@ impl Table {
         })
     }
 
-    /// Calls `each` with the links of a workspace whose destination has placeholders, staged ones
-    /// included, the newest first, until it returns false: at most `at_most`.
+    /// Returns the current view of a workspace, for several scans of one reader.
+    pub fn view(&self, workspace: WorkspaceNumber) -> Result<ReadView, Error> {
+        self.read(|store| ReadView::of(store, workspace))
+    }
+
+    /// Returns key and revision of up to `at_most` links behind `after` that `import` has staged, the oldest
+    /// first, and the id where the walk ended, `None` at the end of the list. Reads at most 16 times
+    /// `at_most` links of the workspace.
+    pub fn staged_by(
+        &self,
+        workspace: WorkspaceNumber,
+        import: Id,
+        after: Id,
+        at_most: usize,
+    ) -> Result<(Vec<(Bytes, Position)>, Option<Id>), Error> {
+        let prefix = keys::list_of(workspace);
+        let bound = keys::listed(workspace, after);
+        self.read(|store| {
+            let mut found = Vec::new();
+            for (row, pair) in store.behind(&prefix, &bound).enumerate() {
+                let (listed, entry) = pair?;
+                let key = keys::link_of_index(&entry);
+                if let Some((revision, staged)) = staged::read(store, &key)?
+                    && staged.import == Some(import)
+                {
+                    found.push((key, revision));
+                }
+                if found.len() == at_most || row == 16 * at_most {
+                    return Ok((found, keys::trailing_id(&listed)));
+                }
+            }
+            Ok((found, None))
+        })
+    }
+
+    /// Calls `each` with up to `at_most` links of a workspace whose destination has placeholders, the newest
+    /// first, until `each` returns false. Staged links are included.
     pub fn each_fillable(
         &self,
         workspace: WorkspaceNumber,
@@ -109,8 +148,8 @@ impl Table {
     ) -> Result<(), Error> {
         self.read(|store| {
             for pair in store.prefix_back(&keys::fillable_of(workspace)).take(at_most) {
-                let (_, place) = pair?;
-                let found = super::staged::read(store, &keys::link_of_index(&place))?;
+                let (_, entry) = pair?;
+                let found = staged::read(store, &keys::link_of_index(&entry))?;
                 if found.is_some_and(|(_, staged)| !each(staged.link)) {
                     break;
                 }
@@ -119,8 +158,8 @@ impl Table {
         })
     }
 
-    /// Calls `each` with every link of a list behind `after`, in order, until it returns false: at a cost
-    /// without bound, unlike [`Table::scan`].
+    /// Calls `each` with every link of a list behind `after`, in order, until `each` returns false. Like
+    /// [`Table::scan`], without a bound on the cost.
     pub fn each_link(
         &self,
         workspace: WorkspaceNumber,
@@ -134,8 +173,8 @@ impl Table {
         Ok(())
     }
 
-    /// Calls `each` with domain and code of up to `at_most` links, hidden ones included, in the order
-    /// of their keys, behind the key `after`. Answers the last key, `None` at the end.
+    /// Calls `each` with domain and code of up to `at_most` links behind the key `after`, hidden ones
+    /// included. Returns the last key, `None` at the end.
     pub fn each_code(
         &self,
         after: Option<&[u8]>,
@@ -156,7 +195,7 @@ impl Table {
         })
     }
 
-    /// Returns how many links of a list are to be seen.
+    /// Returns the number of visible links of a list.
     pub fn count(&self, workspace: WorkspaceNumber, list: &List) -> Result<u64, Error> {
         self.counter(&match list {
             List::All => keys::link_count(workspace),
@@ -165,17 +204,17 @@ impl Table {
         })
     }
 
-    /// Returns how many links on a domain are to be seen.
+    /// Returns the number of visible links on a domain.
     pub fn links_seen_on(&self, domain: DomainNumber) -> Result<u64, Error> {
         self.counter(&keys::domain_link_count(domain))
     }
 
-    /// Returns how many tags a workspace has.
+    /// Returns the number of tags of a workspace.
     pub fn tags(&self, workspace: WorkspaceNumber) -> Result<u64, Error> {
         self.counter(&keys::tag_count(workspace))
     }
 
-    /// Returns how many campaigns a workspace has.
+    /// Returns the number of campaigns of a workspace.
     pub fn campaigns(&self, workspace: WorkspaceNumber) -> Result<u64, Error> {
         self.counter(&keys::campaign_count(workspace))
     }
@@ -184,7 +223,7 @@ impl Table {
         Ok(self.get::<Number>(key)?.map_or(0, |found| found.record.0))
     }
 
-    /// How many links live on a domain, hidden ones included, counted up to `at_most`.
+    /// Returns the number of links on a domain, hidden ones included, counted up to `at_most`.
     pub fn links_on(&self, domain: DomainNumber, at_most: usize) -> Result<u64, Error> {
         self.read(|store| Ok(store.prefix(&keys::links_on(domain)).take(at_most).count() as u64))
     }

@@ -5,9 +5,12 @@
 //! 2. Without a record under the key, the record before it is read in its place. A look-up that fetches no
 //!    bytes would be faster.
 
+use super::error::Error;
+use super::found::{Found, decoded};
+use super::handle::Table;
+use super::keys;
 use super::record::{Owned, Owner, Stored, unchecked, workspace_of_link};
 use super::staged::ReadView;
-use super::{Error, Found, Table, decoded, keys};
 use crate::model::domain::DomainNumber;
 use crate::model::link::Link;
 use crate::model::workspace::WorkspaceNumber;

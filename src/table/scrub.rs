@@ -1,9 +1,9 @@
-//! Scrubbing: reads every record in slices between Changes, checks its checksum and its index
-//! entries, counts the links of each workspace, and compares the sum of all with the log's fingerprint. sled has been seen to lose the
-//! later records of a damaged file in silence; this is what notices.
+//! The scrub: reads every record in slices between Changes. It checks checksums and index entries, counts the
+//! links of each workspace and domain, and compares the fingerprint of all records with the log's. sled was
+//! seen to lose the later records of a damaged file silently: the scrub detects that.
 //!
-//! It runs on the apply thread, so nothing changes under it: a Change applied during a pass
-//! corrects the sum for the keys that the pass has already read.
+//! It runs on the apply thread, so no write is concurrent. A Change between two slices corrects the
+//! fingerprint for the keys that the pass has read already.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -11,38 +11,41 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::error::Error;
+use super::found::decoded;
+use super::index;
 use super::keys::{self, Kind};
 use super::record::{Cell, Corrupt, Number, Staged, Stored};
 use super::staged::is_under_way;
 use super::store::Store;
-use super::{Error, decoded, index};
 use crate::log::{Change, Fingerprint, Position};
 use crate::model::id::Id;
 use crate::model::link::Link;
 
-/// Longest that a Change waits for a slice. At half of the time spent so, a pass reads about
-/// 100,000 records a second on a small machine.
+/// Longest time that a Change waits for a slice. Slices take half of the time, and a pass then reads about
+/// 100,000 records per second on a small machine.
 const SLICE: Duration = Duration::from_millis(2);
 
-/// Records between two looks at the clock.
+/// Records between two readings of the clock.
 const STRIDE: usize = 64;
 
 /// One pass over all records.
 pub(super) struct Pass {
-    /// The first key not yet read; `None` when all are.
+    /// The first unread key, `None` at the end.
     cursor: Option<Bytes>,
     fingerprint: Fingerprint,
-    /// What was applied when it began: counts of later Changes are not judged.
+    /// The applied position at the start. Counters that later Changes altered are not checked.
     began: Position,
-    /// Visible links read so far, by the counter of their workspace or domain; the counters that there are
-    /// are among them. Those of tags and campaigns, of which there may be millions, are not counted again.
+    /// Visible links read so far, by the key of the counter of their workspace or domain. Every existing
+    /// counter is included, with 0 if no link was read. Tags and campaigns are not counted: there may be
+    /// millions.
     links: BTreeMap<Bytes, u64>,
-    /// Whether an import hides its links, by import.
+    /// Whether the links of an import are hidden.
     hidden: HashMap<Id, bool>,
 }
 
 impl Pass {
-    /// A pass over a table that has applied everything up to here.
+    /// Creates a pass over a table that has applied the log up to `began`.
     pub(super) fn new(began: Position) -> Pass {
         Pass {
             cursor: Some(Bytes::from_static(&[0])),
@@ -53,7 +56,7 @@ impl Pass {
         }
     }
 
-    /// Takes in a Change just applied.
+    /// Corrects the fingerprint by a Change that was just applied.
     pub(super) fn follow(&mut self, change: &Change) {
         for entry in &change.entries {
             let read = self.cursor.as_ref().is_none_or(|cursor| entry.put.key < *cursor);
@@ -63,7 +66,7 @@ impl Pass {
         }
     }
 
-    /// Reads on for [`SLICE`]. True when all is read.
+    /// Reads records for [`SLICE`]. Returns true at the end.
     pub(super) fn slice(&mut self, store: &Store) -> Result<bool, Error> {
         let Some(cursor) = self.cursor.clone() else { return Ok(true) };
         let end = Instant::now() + SLICE;
@@ -79,6 +82,7 @@ impl Pass {
         Ok(true)
     }
 
+    /// Checks one pair.
     fn check(&mut self, store: &Store, key: &[u8], bytes: &[u8]) -> Result<(), Error> {
         match Kind::of(key) {
             Some(kind) if kind.is_record() => {
@@ -132,9 +136,8 @@ impl Pass {
         Ok(())
     }
 
-    /// Puts right what the table says of how many links workspaces and domains have, where it can be judged: no
-    /// Change has altered it since the pass began. Lists and bounds rely on it; links do not, so a
-    /// wrong one is no reason to build the table anew.
+    /// Corrects the counters of workspaces and domains that no Change has altered since the pass began. Lists
+    /// and bounds use them; links do not, so a wrong one is no reason for a rebuild.
     pub(super) fn mend_counts(&self, store: &Store) -> Result<(), Error> {
         for (key, links) in &self.links {
             let kept = decoded(store, key, Number::decode)?;
@@ -150,7 +153,7 @@ impl Pass {
         Ok(())
     }
 
-    /// Compares what was read with the log's fingerprint.
+    /// Fails if the fingerprint of the records is not the log's.
     pub(super) fn compare(&self, want: Fingerprint) -> Result<(), Error> {
         if self.fingerprint == want {
             return Ok(());

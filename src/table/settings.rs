@@ -1,4 +1,4 @@
-//! `[table]`: what the operator may choose about the table.
+//! The section `[table]` of the configuration.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::settings::{BadSetting, duration};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// sled's page cache in bytes. Resident memory grows by about twice this; hot links are
-    /// served from the link cache, so a small one suffices, which has the pages that lead to others.
+    /// sled's page cache in bytes. Resident memory grows by about twice this. A small cache suffices: hot
+    /// links are in the link cache, and this one then has the inner pages of sled's tree.
     pub cache_capacity: u64,
-    /// How often sled's buffers are made durable. Bounds how much of the log a crash makes the
-    /// next start replay; no link depends on it.
+    /// How often sled's buffers are made durable. Bounds the part of the log that the start after a crash
+    /// replays. No link is lost either way.
     #[serde(with = "crate::settings::duration")]
     pub flush_interval: Duration,
-    /// How often all records are read and compared with the fingerprint. The first pass begins right
+    /// How often all records are read and compared with the log's fingerprint. The first pass begins right
     /// after the start.
     #[serde(with = "crate::settings::duration")]
     pub scrub_interval: Duration,
@@ -34,7 +34,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Every rule about a value that has the right type.
+    /// Fails if a value breaks a rule that its type does not express.
     pub fn check(&self) -> Result<(), BadSetting> {
         if self.cache_capacity < 1024 * 1024 {
             return Err(BadSetting::new("cache_capacity", self.cache_capacity, "must be at least 1048576"));

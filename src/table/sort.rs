@@ -1,6 +1,6 @@
-//! The order in which a rebuild writes derived entries. Records come in the order of their keys, and what
-//! is derived of them in any: written as it comes, each entry would have a leaf of its own rewritten, 4 KB
-//! for 60 bytes. So all of it is sorted first, in a file without a name, with a bounded part in memory.
+//! [`Sorter`]: sorts the derived entries of a rebuild. Records come in the order of their keys, derived
+//! entries in any order. Written unsorted, each entry would rewrite a leaf: 4 KB for 60 bytes. They are
+//! sorted in an unnamed file, with a bounded part in memory.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,34 +11,33 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::Error;
+use super::error::{Error, StoreError};
 use super::leaf::Edit;
 use super::record::write_pair;
-use super::store::StoreError;
 
-/// Most bytes of pairs in memory, and of each sorted part of the file.
+/// Most bytes of pairs in memory, and of a sorted part of the file.
 const PART: usize = 8 * 1024 * 1024;
 
-/// Bytes of a part in memory while all are read side by side: of 10 million links there are 150 parts.
+/// Read buffer of each part during the merge. 10 million links make 150 parts.
 const BUFFER: usize = 32 * 1024;
 
-/// Pairs that are sorted by their keys. Of pairs of one key, which are alike, one is left.
+/// Pairs to sort by their keys. Of equal keys, whose values are equal too, one pair remains.
 pub(super) struct Sorter {
     pairs: Vec<Edit>,
     bytes: usize,
     file: BufWriter<File>,
-    /// Where each part ends.
+    /// The end of each part in the file.
     ends: Vec<u64>,
 }
 
 impl Sorter {
-    /// With its file in `folder`, which goes when the sorter does.
+    /// Creates a sorter with its file in `folder`. The file is removed with the sorter.
     pub(super) fn new(folder: &Path) -> Result<Sorter, Error> {
         let file = tempfile::tempfile_in(folder).map_err(failed)?;
         Ok(Sorter { pairs: Vec::new(), bytes: 0, file: BufWriter::new(file), ends: Vec::new() })
     }
 
-    /// Takes one pair.
+    /// Adds a pair.
     pub(super) fn push(&mut self, pair: Edit) -> Result<(), Error> {
         self.bytes += size_of::<Edit>() + pair.key.len() + pair.value.as_ref().map_or(0, Vec::len);
         self.pairs.push(pair);
@@ -58,7 +57,7 @@ impl Sorter {
         Ok(())
     }
 
-    /// Calls `each` with so many pairs at a time, in order.
+    /// Merges the parts. Calls `each` with the sorted pairs, `at_most` at a time.
     pub(super) fn finish(
         mut self,
         at_most: usize,
@@ -104,7 +103,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Reads from here to there.
+/// Reads a range of the file.
 struct Section<'a> {
     file: &'a File,
     at: u64,
@@ -129,9 +128,9 @@ fn failed(error: io::Error) -> Error {
 mod tests {
     use super::*;
 
-    /// More than one part, with keys in any order, and some twice.
+    /// More than one part, with keys in any order, some of them twice.
     #[test]
-    fn pairs_come_in_order_and_each_once() {
+    fn pairs_are_sorted_and_unique() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut sorter = Sorter::new(folder.path()).expect("a file");
         let (count, value) = (5_000_u32, vec![7; 6_000]);

@@ -1,12 +1,13 @@
-//! sled behind the few calls that are safe to make of it.
+//! [`Store`]: sled, by the few of its calls that are safe. Facts about sled 0.34.7, measured, that shape this
+//! file:
 //!
-//! What was measured of sled 0.34.7 and shapes this file: its `flush` does not reach the disk, so
-//! ours syncs its file afterwards; a damaged file makes it panic, when it is opened or when the
-//! damaged part is read, so each call is caught; an I/O error is latched, so a failed store is dropped
-//! and opened anew by its owner; dropped where its disk fails, it panics, so that is caught as well;
-//! `flush_async` with several callers hangs, and batches and transactions block readers, so none of
-//! them is used; `insert` and `flush` block, so they never run on a runtime worker; each page costs
-//! memory and holds few keys, so pairs are kept in leaves ([`super::leaf`]).
+//! 1. `flush` does not reach the disk: [`Store::flush`] syncs the file afterwards.
+//! 2. A damaged file makes sled panic when the file is opened or the damaged part is read: [`call`] catches
+//!    it. It also panics when it is dropped on a failing disk.
+//! 3. An I/O error is permanent: the owner of a failed store drops it and opens it again.
+//! 4. `flush_async` with several callers hangs, and batches and transactions block readers: none is used.
+//! 5. `insert` and `flush` block: they never run on a runtime worker.
+//! 6. Each page costs memory and has few keys: pairs are kept in leaves ([`super::leaf`]).
 
 use std::fs::File;
 use std::ops::Bound;
@@ -18,72 +19,45 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 use sled::IVec;
 
-use super::leaf::{self, Edit, Piece};
+use super::error::{Error, StoreError};
+use super::keys;
+use super::leaf::{self, Edit, NewLeaf};
 use super::record::{read_pair, write_pair};
-use super::walk::{Ascending, Descending, Pair};
-use super::{Error, keys};
 use crate::private_files;
 
-/// How often a page that was read is read again. sled counts a page against its capacity, and evicts others,
-/// only with the 64 next reads in its part of 256: 16,384 pages beyond the capacity, 130 MB, if each is
-/// read once. With 15 more reads, each some 0.5 us, they are a sixteenth of that.
-const AGAIN: usize = 15;
+/// How often [`Store::count_page`] reads a page again. sled counts a page against its capacity, and evicts
+/// others, only after 64 reads in one of its 256 parts. Pages read once each could exceed the capacity by
+/// 16,384 pages, 130 MB. With 15 more reads, each some 0.5 us, the excess is a sixteenth of that.
+const REREADS: usize = 15;
 
-/// Bytes of sled's write buffers, of which some 30 are there under load: a quarter of its own default, and so
-/// 11 MB less. A page above a quarter of it gets a file of its own, which a page of leaves does not reach.
+/// Bytes of one of sled's write buffers, a quarter of its default. Some 30 exist under load, so this saves 11
+/// MB. A page larger than a quarter of a buffer gets its own file; a page of leaves is smaller.
 const SEGMENT: usize = 128 * 1024;
 
-/// Those of a table that an earlier version wrote.
+/// [`SEGMENT`] of tables from versions before leaves.
 const PLAIN_SEGMENT: usize = 512 * 1024;
 
 /// sled's data file, whose lock a process holds while it has the table open.
 const SLED_FILE: &str = "db";
 
-/// Why the store cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// sled says so.
-    #[error("{0}")]
-    Sled(#[from] sled::Error),
-    /// Another process has it open. No sign of damage: it must not be removed or written.
-    #[error("another process has the table open")]
-    Held,
-    /// What has the name of one of sled's files is none.
-    #[error("{} cannot be opened: {source}", path.display())]
-    Strange {
-        /// What cannot be opened.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// sled panicked, as it does on some damaged files.
-    #[error("its files are damaged: {0}")]
-    Panicked(String),
-    /// The file could not be synced.
-    #[error("cannot sync {path}: {source}")]
-    Sync {
-        /// sled's data file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-}
+/// A pair, copied out of its leaf.
+pub(super) type Pair = (Vec<u8>, Vec<u8>);
 
 /// One open sled tree.
 #[derive(Debug)]
 pub(super) struct Store {
-    /// There until it is dropped.
+    /// `None` only during `drop`.
     db: Option<sled::Db>,
-    /// sled's data file, open: a sync must not fail for want of a descriptor.
+    /// sled's data file, kept open so that a sync needs no new descriptor.
     file: File,
     path: PathBuf,
-    /// Whether an earlier version wrote it, with a key of sled's for each pair. It can be read, and is built
-    /// anew rather than written to.
+    /// Whether a version before leaves wrote the table, with one key of sled for each pair. Such a table is
+    /// read, but rebuilt instead of written.
     is_plain: bool,
     written: Mutex<Written>,
 }
 
-/// The leaves that were written last.
+/// The last written leaves.
 #[derive(Debug, Default)]
 struct Written {
     leaves: [IVec; 4],
@@ -91,7 +65,7 @@ struct Written {
 }
 
 impl Written {
-    /// Notes a leaf. Returns whether it is one of the last.
+    /// Notes a written leaf. Returns whether it was among the last ones already.
     fn again(&mut self, first: IVec) -> bool {
         if self.leaves.contains(&first) {
             return true;
@@ -105,7 +79,7 @@ impl Written {
 impl Drop for Store {
     fn drop(&mut self) {
         let db = self.db.take();
-        // Whoever closes a store is about to say what is wrong, or to open it anew.
+        // The owner reports the error that made it close the store, so this one is only a warning.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(db))) {
             tracing::warn!(why = panic_text(panic.as_ref()), "the table did not close in order");
         }
@@ -113,21 +87,24 @@ impl Drop for Store {
 }
 
 impl Store {
+    /// Opens the store in `dir`, and creates it if there is none. Fails with [`StoreError::Held`] if a
+    /// process has it open.
     pub(super) fn open(dir: &Path, cache_capacity: u64) -> Result<Store, StoreError> {
         check_files(dir)?;
-        // sled leaves modes to the umask. What it writes later is behind the folder's own mode.
+        // sled leaves file modes to the umask. Files that it creates later are protected by the folder's
+        // mode.
         let strange = |source| StoreError::Strange { path: dir.to_owned(), source };
         private_files::create_folder(dir).map_err(strange)?;
         restrict(dir);
         let config = sled::Config::new().path(dir).cache_capacity(cache_capacity).flush_every_ms(None);
         let open_with = |segment| call(|| config.clone().segment_size(segment).open());
         let opened = match open_with(SEGMENT) {
-            // sled insists on the size that its files have.
+            // sled opens files only with the size that they were written with.
             Err(StoreError::Sled(sled::Error::Unsupported(_))) => open_with(PLAIN_SEGMENT),
             opened => opened,
         };
         let db = opened.map_err(|error| match error {
-            // sled has no error of its own for this. Its version is pinned, and so its words are.
+            // sled has no error kind for this. Its version is pinned, and with it this text.
             StoreError::Sled(sled::Error::Io(error))
                 if error.to_string().starts_with("could not acquire lock") =>
             {
@@ -142,7 +119,7 @@ impl Store {
         Ok(Store { db: Some(db), file, path, is_plain, written: Mutex::default() })
     }
 
-    /// Returns what sled has under a key as a leaf.
+    /// Converts a pair of sled into a leaf: itself, or the pair of a version before leaves.
     pub(super) fn leaf_of(&self, (key, value): (IVec, IVec)) -> (IVec, IVec) {
         if !self.is_plain {
             return (key, value);
@@ -153,27 +130,29 @@ impl Store {
     }
 
     pub(super) fn db(&self) -> &sled::Db {
-        self.db.as_ref().expect("there until it is dropped")
+        self.db.as_ref().expect("it is taken by drop only")
     }
 
-    /// The leaf that a key is in, or would be.
+    /// Returns the leaf that a key is in or would be in.
     fn leaf(&self, key: &[u8]) -> Result<Option<(IVec, IVec)>, StoreError> {
         let found = call(|| self.db().range(kind(key)..=key).next_back().transpose())?;
         Ok(found.map(|leaf| self.leaf_of(leaf)))
     }
 
+    /// Returns the value of a key.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let Some((_, mut leaf)) = self.leaf(key)? else { return Ok(None) };
-        // A split takes pairs from the end of a leaf only.
+        // A concurrent split may have moved the key to a later leaf, so the look-up is repeated. A split
+        // moves pairs from the end of a leaf only: if pairs follow the key here, it was not moved.
         if !leaf::ends_behind(&leaf, key)? && leaf::find(&leaf, key)?.is_none() {
             leaf = self.leaf_before(Some(&successor(key)))?.map_or_else(IVec::default, |(_, leaf)| leaf);
         }
         Ok(leaf::find(&leaf, key)?.map(<[u8]>::to_vec))
     }
 
-    /// The last leaf before `end`, or of all. A split writes the upper leaf before the lower one loses its
-    /// pairs, but sled may have read the page of the upper one already when it reads the lower one: what
-    /// is found twice in a row was found between splits.
+    /// Returns the last leaf before `end`, or of all. A split writes the upper leaf before it shortens the
+    /// lower one. sled may still read the page of the upper one before that and the lower one after it. A
+    /// result that is the same twice in a row is from a moment without a split.
     pub(super) fn leaf_before(&self, end: Option<&[u8]>) -> Result<Option<(IVec, IVec)>, StoreError> {
         let end = end.map_or(Bound::Unbounded, Bound::Excluded);
         let look = || call(|| self.db().range::<&[u8], _>((Bound::Unbounded, end)).next_back().transpose());
@@ -187,17 +166,17 @@ impl Store {
         }
     }
 
-    /// Has sled count the page of this key, which was just read or written: see [`AGAIN`]. For keys at random,
-    /// each of which is likely to be in a page of its own.
+    /// Makes sled count the page of a key that was just read or written: see [`REREADS`]. For random keys,
+    /// each likely in a page of its own.
     pub(super) fn count_page(&self, key: &[u8]) -> Result<(), StoreError> {
-        for _ in 0..AGAIN {
+        for _ in 0..REREADS {
             call(|| self.db().get(key))?;
         }
         Ok(())
     }
 
-    /// The pair of this key or, without it, of the greatest key before it: found and read by the
-    /// same steps.
+    /// Returns the pair of this key or, without it, of the greatest key before it. Both cases take the same
+    /// steps.
     pub(super) fn at_or_before(&self, key: &[u8]) -> Result<Option<Pair>, Error> {
         let mut end = IVec::from(successor(key));
         while let Some((first, leaf)) = self.leaf_before(Some(&end))? {
@@ -209,16 +188,18 @@ impl Store {
         Ok(None)
     }
 
+    /// Writes one pair.
     pub(super) fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), Error> {
         self.write(&[Edit { key: Bytes::copy_from_slice(key), value: Some(value) }])
     }
 
+    /// Removes one pair, if it exists.
     pub(super) fn remove(&self, key: &[u8]) -> Result<(), Error> {
         self.write(&[Edit { key: Bytes::copy_from_slice(key), value: None }])
     }
 
-    /// Writes and removes pairs, of which each key comes once and in order. One thread at a time; a reader
-    /// beside it finds each key as it was or as it will be.
+    /// Writes and removes pairs, sorted by key, each key once. Only one thread may write at a time. A
+    /// concurrent reader finds each key in its old or its new state.
     pub(super) fn write(&self, mut edits: &[Edit]) -> Result<(), Error> {
         while let Some(edit) = edits.first() {
             edits = self.write_leaf(&edit.key, edits)?;
@@ -226,39 +207,40 @@ impl Store {
         Ok(())
     }
 
-    /// Makes those edits that belong into the leaf of `key`, the first of them. Returns the others.
+    /// Applies the edits that belong into the leaf of `key`, the key of the first edit. Returns the others.
     fn write_leaf<'a>(&self, key: &[u8], edits: &'a [Edit]) -> Result<&'a [Edit], Error> {
         debug_assert!(!self.is_plain, "a table of an earlier version is only read");
         let kind = kind(key);
         let found = self.leaf(key)?;
-        // The first leaf of a kind sorts before whatever may come, so that there is one for each key.
+        // The first leaf of a kind has the kind alone as its key, so that every key of the kind sorts behind
+        // it.
         let (first, old) = found.unwrap_or_else(|| (IVec::from(kind), IVec::default()));
         let behind = (Bound::Excluded(&*first), Bound::Unbounded);
         let end = call(|| self.db().range::<&[u8], _>(behind).next().transpose())?.map(|(first, _)| first);
         let belongs = |key: &[u8]| key.starts_with(kind) && end.as_ref().is_none_or(|end| key < &**end);
         let (edits, others) = edits.split_at(edits.partition_point(|edit| belongs(&edit.key)));
-        let pieces = leaf::edit(&old, end.as_deref(), edits)?;
-        if pieces.is_empty() {
+        let leaves = leaf::edit(&old, end.as_deref(), edits)?;
+        if leaves.is_empty() {
             self.remove_leaf(&first)?;
             return Ok(others);
         }
-        self.put(&first, &old, &pieces)?;
-        // Where one leaf is written again and again, as at the end of a list, its page is counted by that.
+        self.put(&first, &old, &leaves)?;
+        // sled counts the page of a leaf that is written repeatedly, as at the end of a list.
         if !self.written.lock().again(first) {
             self.count_page(key)?;
         }
         Ok(others)
     }
 
-    /// Writes what a leaf becomes.
-    fn put(&self, first: &[u8], old: &[u8], pieces: &[Piece]) -> Result<(), StoreError> {
-        let Some((lowest, higher)) = pieces.split_first() else {
+    /// Writes the leaves that replace a leaf.
+    fn put(&self, first: &[u8], old: &[u8], leaves: &[NewLeaf]) -> Result<(), StoreError> {
+        let Some((lowest, higher)) = leaves.split_first() else {
             call(|| self.db().insert(first, &[]))?;
             return Ok(());
         };
-        // The highest first: a pair is in two leaves for a moment, never in none.
-        for piece in higher.iter().rev() {
-            call(|| self.db().insert(&piece.first, &*piece.bytes))?;
+        // The highest first: a pair may be in two leaves for a moment, but always in one.
+        for leaf in higher.iter().rev() {
+            call(|| self.db().insert(&leaf.first, &*leaf.bytes))?;
         }
         if lowest.bytes != *old {
             call(|| self.db().insert(first, &*lowest.bytes))?;
@@ -266,8 +248,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a leaf whose last pair goes. Pairs that a crash left twice, here and in the leaf before, go
-    /// there first: they would be back.
+    /// Removes a leaf without pairs. A crash during a split may have left its pairs in the leaf before it as
+    /// well. They are removed there first: without this leaf they would count again.
     fn remove_leaf(&self, first: &[u8]) -> Result<(), Error> {
         let before = call(|| self.db().range(kind(first)..first).next_back().transpose())?;
         if let Some((key, old)) = before {
@@ -277,43 +259,19 @@ impl Store {
         Ok(())
     }
 
-    /// All pairs from `from` on, in order.
-    pub(super) fn from(&self, from: &[u8]) -> Ascending<'_> {
-        Ascending::new(self, from, &[])
-    }
-
-    /// All pairs whose key begins with `prefix`, in order.
-    pub(super) fn prefix(&self, prefix: &[u8]) -> Ascending<'_> {
-        Ascending::new(self, prefix, prefix)
-    }
-
-    /// All pairs of `prefix` whose keys sort behind `start`, in order.
-    pub(super) fn behind(&self, prefix: &[u8], start: &[u8]) -> Ascending<'_> {
-        Ascending::new(self, &successor(start), prefix)
-    }
-
-    /// All pairs whose key begins with `prefix`, the last first.
-    pub(super) fn prefix_back(&self, prefix: &[u8]) -> Descending<'_> {
-        Descending::new(self, None, prefix)
-    }
-
-    /// All pairs of `prefix` whose keys sort before `end`, the last first.
-    pub(super) fn before(&self, prefix: &[u8], end: &[u8]) -> Descending<'_> {
-        Descending::new(self, Some(end), prefix)
-    }
-
-    /// Writes out everything inserted so far, durably.
+    /// Makes all writes so far durable.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         call(|| self.db().flush())?;
         self.file.sync_data().map_err(|source| StoreError::Sync { path: self.path.clone(), source })
     }
 
+    /// Returns the bytes of sled's files, 0 if that fails.
     pub(super) fn size_on_disk(&self) -> u64 {
         self.db().size_on_disk().unwrap_or(0)
     }
 }
 
-/// Whether the pairs of a store are no leaves.
+/// Returns whether a version before leaves wrote the store.
 fn is_plain(db: &sled::Db) -> Result<bool, StoreError> {
     for key in [keys::INDEX_VERSION, keys::APPLIED] {
         if let Some(leaf) = call(|| db.get(key))? {
@@ -323,18 +281,17 @@ fn is_plain(db: &sled::Db) -> Result<bool, StoreError> {
     Ok(false)
 }
 
-/// The first key that sorts behind this one.
-fn successor(key: &[u8]) -> Vec<u8> {
+/// Returns the first key that sorts behind this one.
+pub(super) fn successor(key: &[u8]) -> Vec<u8> {
     [key, &[0]].concat()
 }
 
-/// The kind of a key, of which leaves hold one each.
+/// Returns the kind of a key as its prefix. A leaf has pairs of one kind only.
 fn kind(key: &[u8]) -> &[u8] {
     key.get(..1).unwrap_or_default()
 }
 
-/// Fails where sled would block on a pipe, read a device, or take the lock of a running process for
-/// damage.
+/// Fails if sled would block on a pipe, read a device, or report the lock of a running process as damage.
 fn check_files(dir: &Path) -> Result<(), StoreError> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -348,7 +305,7 @@ fn check_files(dir: &Path) -> Result<(), StoreError> {
         }
         let name = name.to_string_lossy();
         if name == "blobs" {
-            // Values too large for sled's data file have a file each.
+            // Each value too large for sled's data file has its own file.
             check_files(&path)?;
         } else if name == "conf" || name.starts_with("snap.") || name.parse::<u64>().is_ok() {
             open(&path)?;
@@ -362,20 +319,21 @@ fn open(path: &Path) -> Result<File, StoreError> {
     opened.map_err(|source| StoreError::Strange { path: path.to_owned(), source })
 }
 
-/// Whether a process has sled's data file open.
+/// Returns whether a process has sled's data file open.
 fn is_held(path: &Path) -> Result<bool, StoreError> {
     Ok(private_files::lock(&open(path)?) == Err(Errno::WOULDBLOCK))
 }
 
-/// Takes the rights of others from the table's files. A table that belongs to another user works all the
-/// same, and the start has said so.
+/// Removes the rights of other users from the table's files. Logs a warning if that fails: the table of
+/// another user still works.
 fn restrict(dir: &Path) {
     if let Err(error) = private_files::restrict(dir) {
         tracing::warn!(%error, "others may read the table, which holds hashes of passwords");
     }
 }
 
-/// Calls sled. It panics at some damage, also of parts that are read long after they were opened.
+/// Calls sled and catches its panic: it panics at some damage, also in parts that are read long after the
+/// open.
 pub(super) fn call<T>(sled: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(sled)) {
         Ok(done) => done.map_err(StoreError::from),
@@ -394,7 +352,7 @@ mod tests {
 
     use super::*;
 
-    /// A number like a random one, of 31 bits.
+    /// Returns a pseudo-random number of 31 bits.
     fn next(seed: &mut u64) -> usize {
         *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(*seed >> 33).expect("31 bits")
@@ -407,7 +365,7 @@ mod tests {
         [&[kind][..], format!("{:03}", number / 3).as_bytes()].concat()
     }
 
-    /// Every way to read, from and to every key.
+    /// Compares every way to read, from and to every key.
     fn assert_same(store: &Store, map: &Map) {
         let all = |pairs: &mut dyn Iterator<Item = Result<Pair, Error>>| {
             pairs.collect::<Result<Vec<_>, _>>().expect("it reads")
@@ -441,7 +399,7 @@ mod tests {
 
     const KEYS: usize = 600;
 
-    /// Pairs of all sizes come and go in every order, alone and together; the store holds what a map holds.
+    /// Writes and removes pairs of all sizes, in any order, alone and together. The store equals a map.
     #[test]
     fn pairs_in_leaves_are_as_in_a_map() {
         for mut seed in 0..4 {
@@ -450,7 +408,7 @@ mod tests {
             let mut map = Map::new();
             for round in 0..60 {
                 let many = [1, 1, 5, 200][next(&mut seed) % 4];
-                // Now and then nearly all goes.
+                // Sometimes removes nearly all.
                 let removed = if round % 15 == 14 { 9 } else { 3 };
                 let many = if removed == 9 { 3 * KEYS } else { many };
                 let mut edits = Map::new();
@@ -480,10 +438,10 @@ mod tests {
         }
     }
 
-    /// A walk back goes on while the leaves before it are split, also where the upper part of one goes into a
-    /// page of sled's that the walk has been in.
+    /// A descending walk continues while leaves before it are split, also if the upper part of one moves into
+    /// a page that the walk has left.
     #[test]
-    fn a_walk_back_beside_splits_meets_each_pair_once() {
+    fn a_descending_walk_during_splits_returns_each_pair_once() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::open(folder.path(), 1024 * 1024).expect("it opens");
         let (count, key) = (3_000, |number: usize| format!("l{number:05}").into_bytes());
@@ -508,9 +466,9 @@ mod tests {
         assert!(met.into_iter().rev().eq((0..count).map(key)));
     }
 
-    /// Links are found beside the splits of their leaves.
+    /// Look-ups find their pairs during splits of the leaves.
     #[test]
-    fn pairs_are_found_beside_splits() {
+    fn pairs_are_found_during_splits() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::open(folder.path(), 1024 * 1024).expect("it opens");
         let key = |number: usize| format!("l{number:05}").into_bytes();
@@ -535,10 +493,10 @@ mod tests {
         });
     }
 
-    /// A crash between the two writes of a split leaves pairs twice: those of the lower leaf do not count,
-    /// and do not come back when those of the upper are removed.
+    /// A crash between the two writes of a split leaves pairs twice. Those of the lower leaf do not count,
+    /// and stay uncounted when those of the upper one are removed.
     #[test]
-    fn a_split_that_a_crash_cut_is_as_if_it_were_whole() {
+    fn a_split_that_a_crash_interrupted_reads_as_whole() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::open(folder.path(), 1024 * 1024).expect("it opens");
         let mut map = Map::new();
@@ -569,7 +527,7 @@ mod tests {
         assert_same(&store, &map);
     }
 
-    /// What an earlier version wrote, with a key of sled's for each pair, is read like leaves.
+    /// A table of a version before leaves, with one key of sled for each pair, reads the same.
     #[test]
     fn a_table_without_leaves_is_read() {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -585,7 +543,7 @@ mod tests {
         assert_same(&store, &map);
     }
 
-    /// Whether the lock is seen before sled opens its file, or by sled itself.
+    /// The lock is detected before sled opens its file, or by sled itself.
     #[test]
     fn n12_a_table_that_is_open_is_held_and_not_damaged() {
         let folder = tempfile::tempdir().expect("a temporary folder");

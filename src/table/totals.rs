@@ -1,9 +1,9 @@
-//! Click totals on their way into the store. Of the totals that wait, only the newest of each link is
-//! written, and in the order of the keys, in which neighbours share a page: so the table keeps up with
-//! clicks on more links a second than it could write one by one.
+//! Click totals that wait to be written. Only the newest total of each link is written, in the order of the
+//! keys: neighbours share a page. The table thereby keeps up with more clicked links per second than it could
+//! write one by one.
 //!
-//! A total may be left out, since a later one of the same run replaces it and no reader is shown the
-//! position between them.
+//! Skipping a total is safe: a later total of the same run replaces it, and no reader sees a position between
+//! the two.
 
 use super::keys;
 use super::leaf::Edit;
@@ -12,14 +12,14 @@ use crate::log::{self, Position};
 use crate::model::id::Id;
 use crate::model::node::NodeNumber;
 
-/// Totals that wait at most: 2 MB, and a second of the table's time, for which a reader of the same run
-/// may wait. Past it the run ends, and they are written.
+/// Most waiting totals: 2 MB, and one second to write, for which a reader of the same run may wait. Past this
+/// bound the run ends and they are written.
 const WAITING_MAX: usize = 65_536;
 
-/// Totals that are made into pairs at once, in half a megabyte.
-const PIECE: usize = 4_096;
+/// Totals encoded at once: half a megabyte.
+const BATCH: usize = 4_096;
 
-/// A link's total of one node, and the position of the Change that wrote it.
+/// The total of a link on one node, and the position of the Change that wrote it.
 struct Total {
     id: Id,
     node: NodeNumber,
@@ -32,8 +32,8 @@ struct Total {
 pub(super) struct Totals(Vec<Total>);
 
 impl Totals {
-    /// Takes the total that an entry writes, until it is written. False if it is none, or none that can
-    /// be read.
+    /// Queues the total of an entry. Returns false if the entry is not a total or cannot be decoded: the
+    /// caller then writes it as it is.
     pub(super) fn take(&mut self, entry: &log::Entry, revision: Position) -> bool {
         let (true, Some(value)) = (entry.put.is_clicks(), &entry.put.value) else { return false };
         let (Some((id, node)), Ok(clicks)) = (keys::parse_clicks(&entry.put.key), decode_clicks(value))
@@ -44,20 +44,20 @@ impl Totals {
         true
     }
 
-    /// Returns whether they are to be written before more are taken. Leaves only the newest of each link.
+    /// Returns whether the totals must be written before more are queued. Keeps only the newest of each link.
     pub(super) fn are_many(&mut self) -> bool {
         if self.0.len() < WAITING_MAX {
             return false;
         }
         self.sort();
-        // With room for less than half as many again, each of the next would be sorted too often.
+        // With fewer free places than half, the next calls would sort too often.
         self.0.len() > WAITING_MAX / 2
     }
 
-    /// Takes some of them out, in the order of their keys.
+    /// Removes and returns up to [`BATCH`] totals in the order of their keys, `None` if there are none.
     pub(super) fn take_some(&mut self) -> Option<Vec<Edit>> {
         self.sort();
-        let some = self.0.split_off(self.0.len().saturating_sub(PIECE));
+        let some = self.0.split_off(self.0.len().saturating_sub(BATCH));
         let edits = some.into_iter().map(|Total { id, node, revision, clicks }| {
             let (key, value) = (keys::clicks(id, node), encode_clicks(clicks));
             let value = Cell { revision, replaces: Position::START, value: &value }.encode(&key);
@@ -66,7 +66,7 @@ impl Totals {
         Some(edits.collect()).filter(|edits: &Vec<Edit>| !edits.is_empty())
     }
 
-    /// By id and node, the newest of each.
+    /// Sorts by id and node, and keeps the newest of each.
     fn sort(&mut self) {
         self.0.sort_unstable_by_key(|total| (total.id, total.node, std::cmp::Reverse(total.revision)));
         self.0.dedup_by_key(|total| (total.id, total.node));
@@ -90,8 +90,7 @@ mod tests {
         assert!(totals.take(&entry(id, Some(encode_clicks(clicks))), Position(at)));
     }
 
-    /// The totals that the table lags behind with are as many as the links that were clicked, not as the
-    /// seconds in which they were.
+    /// The number of waiting totals is that of the clicked links, not of their clicks.
     #[test]
     fn n48_only_the_newest_total_of_each_link_waits() {
         let mut totals = Totals::default();
@@ -113,23 +112,23 @@ mod tests {
         }
     }
 
-    /// Of more links than that, the run ends; and they are taken in pieces.
+    /// Past the bound the run ends, and totals are written in batches.
     #[test]
-    fn n48_totals_that_wait_are_bounded_and_taken_in_pieces() {
+    fn n48_waiting_totals_are_bounded_and_written_in_batches() {
         let mut totals = Totals::default();
         for id in 0..WAITING_MAX as u128 {
             assert!(!totals.are_many(), "{id}");
             take(&mut totals, id, 1, 1);
         }
         assert!(totals.are_many());
-        let pieces = std::iter::from_fn(|| totals.take_some());
-        let sizes: Vec<_> = pieces.map(|edits| edits.len()).collect();
-        assert_eq!(sizes, vec![PIECE; WAITING_MAX / PIECE]);
+        let batches = std::iter::from_fn(|| totals.take_some());
+        let sizes: Vec<_> = batches.map(|edits| edits.len()).collect();
+        assert_eq!(sizes, vec![BATCH; WAITING_MAX / BATCH]);
     }
 
-    /// A removal, another record, and a total that cannot be read are written as they come.
+    /// A removal, another record, and a total that cannot be decoded are not queued.
     #[test]
-    fn what_is_no_total_is_not_taken() {
+    fn other_entries_are_not_queued() {
         let mut totals = Totals::default();
         assert!(!totals.take(&entry(1, None), Position(1)));
         assert!(!totals.take(&entry(1, Some(vec![255])), Position(1)));

@@ -1,5 +1,5 @@
-//! Who waits until the table has a Change: told in the order of the log, each once, by the thread
-//! that applied it. Nobody is woken for a Change that is not theirs.
+//! Callbacks of tasks that wait until the table has a Change. The thread that applied the Change calls them
+//! in the order of the log, each once. No task is woken for a Change of another.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,13 +9,13 @@ use parking_lot::Mutex;
 
 use crate::log::Position;
 
-/// Hears whether the Change is visible: false when it took too long. Runs on a thread of the table or
-/// of whoever asks: it must not block.
+/// Called with `true` once the Change is visible, or with `false` on timeout. Runs on a thread of the table
+/// or on the caller's: it must not block.
 pub type AppliedCallback = Box<dyn FnOnce(bool) + Send>;
 
-/// How long a durable Change is waited for. Applying takes microseconds; a client is better off
-/// with an answer than hanging on a table that is being rebuilt.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout of a wait. Applying takes microseconds. While the table is being rebuilt, a client should get a
+/// response instead of hanging.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 pub(super) struct Waiters(Mutex<State>);
@@ -23,9 +23,9 @@ pub(super) struct Waiters(Mutex<State>);
 #[derive(Default)]
 struct State {
     applied: Position,
-    /// By position. As many as there are requests at work.
+    /// Sorted by position. One for each request under way.
     waiting: VecDeque<Waiter>,
-    /// Nobody is told any more.
+    /// Every later wait for a Change that is not applied fails at once.
     is_closed: bool,
 }
 
@@ -42,20 +42,21 @@ impl fmt::Debug for Waiters {
 }
 
 impl Waiters {
-    /// Has `callback` called when the Change at `position` is applied; at once if it is.
+    /// Calls `callback` when the Change at `position` is applied, at once if it is already.
     pub(super) fn add(&self, position: Position, callback: AppliedCallback) {
         let mut state = self.0.lock();
         if position <= state.applied || state.is_closed {
             let is_applied = position <= state.applied;
+            // Outside the lock: a callback may add another.
             drop(state);
             return callback(is_applied);
         }
-        // Nearly always at the end: the log's one writer hands them in.
+        // Nearly always at the end: the log's one writer adds them in order.
         let at = state.waiting.partition_point(|waiter| waiter.position <= position);
-        state.waiting.insert(at, Waiter { position, until: Instant::now() + PATIENCE, callback });
+        state.waiting.insert(at, Waiter { position, until: Instant::now() + TIMEOUT, callback });
     }
 
-    /// Everything up to `position` is applied.
+    /// Calls the callbacks of all Changes up to `position`, which are applied.
     pub(super) fn applied(&self, position: Position) {
         let mut state = self.0.lock();
         state.applied = position;
@@ -67,7 +68,7 @@ impl Waiters {
         }
     }
 
-    /// Sends away who waited long enough.
+    /// Calls the callbacks that have timed out at `now`.
     pub(super) fn expire(&self, now: Instant) {
         let mut state = self.0.lock();
         if state.waiting.iter().all(|waiter| waiter.until > now) {
@@ -82,7 +83,7 @@ impl Waiters {
         }
     }
 
-    /// Sends away all, and whoever comes for what is not applied by now.
+    /// Calls all callbacks with false, and those added later for a Change that is not applied.
     pub(super) fn close(&self) {
         let mut state = self.0.lock();
         state.is_closed = true;
@@ -100,33 +101,33 @@ mod tests {
 
     use super::*;
 
-    /// Each is told once, and nobody before what they wait for.
+    /// Each callback is called once, and not before its Change is applied.
     #[test]
-    fn each_hears_of_their_own_change() {
+    fn each_callback_follows_its_own_change() {
         let waiters = Waiters::default();
         let (sender, callback) = mpsc::channel();
         let add = |position| {
             let sender = sender.clone();
-            let tell = move |is_applied| sender.send((position, is_applied)).expect("somebody listens");
-            waiters.add(Position(position), Box::new(tell));
+            let notify = move |is_applied| sender.send((position, is_applied)).expect("the receiver lives");
+            waiters.add(Position(position), Box::new(notify));
         };
-        let heard = || callback.try_iter().collect::<Vec<_>>();
+        let called = || callback.try_iter().collect::<Vec<_>>();
         for position in [3, 5, 4, 9] {
             add(position);
         }
-        assert_eq!(heard(), []);
+        assert_eq!(called(), []);
         waiters.applied(Position(4));
-        assert_eq!(heard(), [(3, true), (4, true)]);
+        assert_eq!(called(), [(3, true), (4, true)]);
         add(2);
-        assert_eq!(heard(), [(2, true)], "applied before it was waited for");
+        assert_eq!(called(), [(2, true)], "applied before the wait");
         waiters.expire(Instant::now());
-        assert_eq!(heard(), []);
-        waiters.expire(Instant::now() + PATIENCE);
-        assert_eq!(heard(), [(5, false), (9, false)]);
+        assert_eq!(called(), []);
+        waiters.expire(Instant::now() + TIMEOUT);
+        assert_eq!(called(), [(5, false), (9, false)]);
         add(6);
         waiters.close();
         add(7);
         add(4);
-        assert_eq!(heard(), [(6, false), (7, false), (4, true)]);
+        assert_eq!(called(), [(6, false), (7, false), (4, true)]);
     }
 }

@@ -1,22 +1,46 @@
-//! Walks over the pairs of a store, leaf by leaf. A walk is no copy: pairs that are written while it goes
-//! on may come or not, those that are there before and after it come once.
+//! Walks over the pairs of a store, leaf by leaf. A walk is not a snapshot: it may miss pairs that are
+//! written during it. It returns pairs that exist before and after it exactly once.
 
 use sled::IVec;
 
-use super::Error;
+use super::error::{Error, StoreError};
 use super::record::read_pair;
-use super::store::{Store, StoreError, call};
+use super::store::{Pair, Store, call, successor};
 
-/// A pair, copied out of its leaf.
-pub(super) type Pair = (Vec<u8>, Vec<u8>);
-
-/// A leaf and sled's key of it.
+/// A leaf and its key in sled.
 type Leaf = Result<(IVec, IVec), StoreError>;
 
-/// Leaves from one that is counted ([`Store::count_page`]) to the next: a page has 8 to 16.
+/// Number of leaves per call of [`Store::count_page`]: a page has 8 to 16 leaves.
 const LEAVES: u32 = 8;
 
-/// Counts the pages that a walk goes through.
+impl Store {
+    /// Returns all pairs from `from` on, in order.
+    pub(super) fn from(&self, from: &[u8]) -> Ascending<'_> {
+        Ascending::new(self, from, &[])
+    }
+
+    /// Returns all pairs whose key begins with `prefix`, in order.
+    pub(super) fn prefix(&self, prefix: &[u8]) -> Ascending<'_> {
+        Ascending::new(self, prefix, prefix)
+    }
+
+    /// Returns all pairs of `prefix` whose keys sort behind `start`, in order.
+    pub(super) fn behind(&self, prefix: &[u8], start: &[u8]) -> Ascending<'_> {
+        Ascending::new(self, &successor(start), prefix)
+    }
+
+    /// Returns all pairs whose key begins with `prefix`, the last first.
+    pub(super) fn prefix_back(&self, prefix: &[u8]) -> Descending<'_> {
+        Descending::new(self, None, prefix)
+    }
+
+    /// Returns all pairs of `prefix` whose keys sort before `end`, the last first.
+    pub(super) fn before(&self, prefix: &[u8], end: &[u8]) -> Descending<'_> {
+        Descending::new(self, Some(end), prefix)
+    }
+}
+
+/// Makes sled count the pages that a walk reads.
 #[derive(Debug, Default)]
 struct Walked(u32);
 
@@ -24,32 +48,32 @@ impl Walked {
     fn on(&mut self, store: &Store, first: &[u8]) {
         self.0 = self.0.wrapping_add(1);
         if self.0.is_multiple_of(LEAVES) {
-            // The walk meets an error as well.
+            // The walk itself reports an error.
             drop(store.count_page(first));
         }
     }
 }
 
-/// Pairs in the order of their keys.
+/// Iterates over pairs in the order of their keys.
 pub(super) struct Ascending<'a> {
     store: &'a Store,
     start: Vec<u8>,
     prefix: Vec<u8>,
     leaves: sled::Iter,
-    /// The leaf that was reached, and where in it.
+    /// The current leaf, and the offset of the next pair.
     leaf: IVec,
     offset: usize,
-    /// The leaf behind it, at which its pairs end.
+    /// The leaf behind it, whose key ends the current leaf.
     next: Option<Leaf>,
     walked: Walked,
 }
 
 impl<'a> Ascending<'a> {
-    /// From `start` up to the first key that does not begin with `prefix`.
+    /// Creates a walk from `start` to the first key that does not begin with `prefix`.
     pub(super) fn new(store: &'a Store, start: &[u8], prefix: &[u8]) -> Ascending<'a> {
         let first = match call(|| store.db().range(..=start).next_back().transpose()) {
             Ok(Some((first, _))) => first,
-            // The walk meets the error as well.
+            // The walk itself reports an error.
             Ok(None) | Err(_) => IVec::from(start),
         };
         let mut leaves = store.db().range(first..);
@@ -66,11 +90,11 @@ impl<'a> Ascending<'a> {
         }
     }
 
-    /// The next pair of the leaf.
+    /// Returns the next pair of the leaf.
     fn pair(&mut self) -> Result<Option<Pair>, Error> {
         while self.offset < self.leaf.len() {
             let read = read_pair(&self.leaf[self.offset..]);
-            // Nothing behind damage can be read.
+            // Bytes behind damage cannot be read.
             let ((key, value), rest) = read.inspect_err(|_| self.offset = self.leaf.len())?;
             if matches!(&self.next, Some(Ok((end, _))) if key >= &**end) {
                 break;
@@ -104,20 +128,20 @@ impl Iterator for Ascending<'_> {
     }
 }
 
-/// Pairs, the last first.
+/// Iterates over pairs, the last first.
 pub(super) struct Descending<'a> {
     store: &'a Store,
     prefix: Vec<u8>,
-    /// The leaf that was reached, and where the pairs begin that are left of it.
+    /// The current leaf, and the offsets of its remaining pairs.
     leaf: IVec,
     offsets: Vec<usize>,
-    /// Pairs from here on are behind the walk.
+    /// The walk has passed the pairs from here on.
     end: Option<IVec>,
     walked: Walked,
 }
 
 impl<'a> Descending<'a> {
-    /// The keys that begin with `prefix`, those from `end` on left out.
+    /// Creates a walk over the keys that begin with `prefix` and sort before `end`.
     pub(super) fn new(store: &'a Store, end: Option<&[u8]>, prefix: &[u8]) -> Descending<'a> {
         let end = end.map(<[u8]>::to_vec).or_else(|| behind(prefix));
         Descending {
@@ -159,8 +183,8 @@ impl Iterator for Descending<'_> {
                     found.as_ref().is_ok_and(|(key, _): &Pair| key.starts_with(&self.prefix))
                 });
             }
-            // Asked for anew each time: an iterator of sled's has copies of pages, from which it would go on to
-            // a leaf whose pairs have been split off into one of them.
+            // A new look-up for each leaf: an iterator of sled copies pages. It would continue at a leaf
+            // whose upper pairs a split has moved into a page that it copied before.
             let (first, leaf) = match self.store.leaf_before(self.end.as_deref()).transpose()? {
                 Ok(leaf) => leaf,
                 Err(error) => return Some(Err(error.into())),
@@ -173,7 +197,7 @@ impl Iterator for Descending<'_> {
     }
 }
 
-/// The first key that sorts behind all that begin with `prefix`, if there can be one.
+/// Returns the first key that sorts behind all keys with this prefix, `None` if there is none.
 fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
     let at = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
     Some([&prefix[..at], &[prefix[at] + 1]].concat())

@@ -1,59 +1,58 @@
-//! What Changes write into sled, and in which order: index entries that go, index entries that
-//! come, records, counts, removals, and the position last.
+//! The writes of Changes to sled, and their order.
 //!
-//! sled recovers a prefix of its writes, so after a crash the position never claims more than what
-//! is there, and writing a Change a second time mends one that was written by half.
-//!
-//! Changes that only add records are written in runs, which have one count of each workspace and one
-//! position at their end. What a Change adds is written in the order of the keys, in which neighbours
-//! share a leaf.
-//!
-//! Links that an import stages are hidden, and not counted where others are: what the import will add to
-//! each counter is counted apart, and added by the Change that completes it. Its mark
-//! ([`super::staged`]) is removed last, so that who sees the links finds them counted.
+//! 1. The position is written last. sled recovers a prefix of its writes, so after a crash the position never
+//!    covers a missing record. Applying a Change again completes one that was written in part.
+//! 2. Changes that only add records are written in runs, with one write of each counter and one position at
+//!    the end. Their pairs are sorted by key: neighbours share a leaf.
+//! 3. Hidden links of an import are counted apart, in the counters of the import. The Change that completes
+//!    the import adds them to the real counters, and removes the mark ([`super::staged`]) last: visible links
+//!    are counted.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use super::error::Error;
+use super::found::decoded;
+use super::history;
+use super::index;
 use super::keys::{self, Kind};
 use super::leaf::Edit;
 use super::record::{Applied, Cell, Number, Staged, Stored};
 use super::staged::{is_under_way, read};
 use super::store::Store;
 use super::totals::Totals;
-use super::{Error, decoded, history, index};
 use crate::log::{self, Change, HistoryEntry, Position};
 use crate::model::id::Id;
 use crate::model::link::Link;
 use crate::model::snapshot::{Import, ImportStatus, Snapshot};
 use crate::model::workspace::WorkspaceNumber;
 
-/// Changes on their way into the store, of which the position is not written yet.
+/// Changes that are being written, and whose position is not.
 pub(super) struct Run<'a> {
     store: &'a Store,
     log: u128,
-    /// What the store says of itself: as of the last position written.
+    /// The last written position.
     marked: Position,
-    /// What it shall say.
+    /// The position to write at the end.
     end: Option<Applied>,
-    /// The history up to there.
+    /// The history of the run.
     history: Vec<(Position, HistoryEntry)>,
     counts: Counts,
     totals: Totals,
     added: Added,
-    /// Waits until the disk has room. False when the table is to stop before.
-    has_room: &'a dyn Fn() -> bool,
+    /// Waits until sled may write. Returns false if the table stops first.
+    may_go_on: &'a dyn Fn() -> bool,
 }
 
 impl<'a> Run<'a> {
-    /// Goes on behind the position `marked`.
+    /// Creates a run behind the written position `marked`.
     pub(super) fn new(
         store: &'a Store,
         log: u128,
         marked: Position,
-        has_room: &'a dyn Fn() -> bool,
+        may_go_on: &'a dyn Fn() -> bool,
     ) -> Run<'a> {
         Run {
             store,
@@ -64,19 +63,24 @@ impl<'a> Run<'a> {
             counts: Counts::default(),
             totals: Totals::default(),
             added: Added::default(),
-            has_room,
+            may_go_on,
         }
     }
 
-    /// Each step leaves a prefix that a second application completes. Where a Change removes or moves
-    /// links, counts come before records, since only a link that is still there tells what counted it;
-    /// removals come last, next to the position: see `applied_state::sum_records`.
+    /// Applies one Change.
+    ///
+    /// 1. Each step leaves a state that a second application completes.
+    /// 2. If the Change removes or moves links, counters are written before records: the counters of an old
+    ///    link are known only while its record exists.
+    /// 3. Removals are last, next to the position: see `applied_state::sum_records`.
     pub(super) fn apply(&mut self, change: &Change) -> Result<(), Error> {
         let (kept, removed): (Vec<_>, Vec<_>) =
             change.entries.iter().partition(|entry| entry.put.value.is_some());
         let (store, position) = (self.store, change.position);
         let moves = moves(store, &kept)?;
         let rewrites = kept.iter().any(|entry| entry.replaces.is_some_and(|old| old > self.marked));
+        // A run may hold back writes only if it writes each record once, and no removal reads what it holds
+        // back.
         if rewrites || !removed.is_empty() || !moves.is_empty() {
             self.finish()?;
         }
@@ -84,7 +88,7 @@ impl<'a> Run<'a> {
             for (counter, by) in moves {
                 self.counts.add(store, &counter, position, by)?;
             }
-            // What else this Change counts must be written with it: a counter has one position.
+            // All that this Change counts must be written together: a counter has one position.
             for entry in &kept {
                 self.counts.created(store, entry, position)?;
             }
@@ -123,23 +127,24 @@ impl<'a> Run<'a> {
         self.finish()
     }
 
-    /// Returns whether so many click totals wait that they are to be written before more are applied.
+    /// Returns whether the waiting click totals must be written before more Changes are applied.
     pub(super) fn is_full(&mut self) -> bool {
         self.totals.are_many()
     }
 
-    /// Writes so much at a time that the disk's reserve holds it.
+    /// Writes pairs, with a check of the disk before each part, so that the disk's reserve suffices for a
+    /// part.
     fn write(&self, edits: &[Edit]) -> Result<(), Error> {
-        for piece in edits.chunks(PIECE) {
-            if !(self.has_room)() {
-                return Err(Error::NotReady("the table stops, and the disk has no room".to_owned()));
+        for part in edits.chunks(CHECK_EVERY) {
+            if !(self.may_go_on)() {
+                return Err(Error::NotReady("the table stops, and the disk is full".to_owned()));
             }
-            self.store.write(piece)?;
+            self.store.write(part)?;
         }
         Ok(())
     }
 
-    /// Writes the click totals that wait, the counts, and the position.
+    /// Ends the run: writes the waiting click totals, the counters, and the position.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
         let Some(end) = self.end.take() else { return Ok(()) };
         while let Some(edits) = self.totals.take_some() {
@@ -153,7 +158,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The link that an entry replaces or removes.
+/// Returns the link that an entry replaces or removes.
 fn replaced_link(store: &Store, entry: &log::Entry) -> Result<Option<Staged>, Error> {
     if entry.replaces.is_none() {
         return Ok(None);
@@ -161,18 +166,20 @@ fn replaced_link(store: &Store, entry: &log::Entry) -> Result<Option<Staged>, Er
     Ok(read(store, &entry.put.key)?.map(|(_, staged)| staged))
 }
 
+/// Writes the applied position.
 pub(super) fn write_mark(store: &Store, mark: &Applied) -> Result<(), Error> {
     let cell = Cell { revision: mark.position, replaces: Position::START, value: &mark.encode() };
     store.insert(keys::APPLIED, cell.encode(keys::APPLIED))
 }
 
+/// Writes the version of the derived entries.
 pub(super) fn write_index_version(store: &Store) -> Result<(), Error> {
     let value = Number(index::VERSION).encode();
     let cell = Cell { revision: Position::START, replaces: Position::START, value: &value };
     store.insert(keys::INDEX_VERSION, cell.encode(keys::INDEX_VERSION))
 }
 
-/// By how much the links that entries replace, and that are not counted as before, alter counters.
+/// Returns the changes of counters by links that `kept` replaces, if the new link is counted elsewhere.
 fn moves(store: &Store, kept: &[&log::Entry]) -> Result<BTreeMap<Bytes, i64>, Error> {
     let mut moves = BTreeMap::new();
     for entry in kept {
@@ -190,7 +197,7 @@ fn moves(store: &Store, kept: &[&log::Entry]) -> Result<BTreeMap<Bytes, i64>, Er
     Ok(moves)
 }
 
-/// The counters that count a link; while an import hides it, those of the import.
+/// Returns the counters of a link: those of its import while the import hides it.
 fn counters(store: &Store, staged: &Staged) -> Result<BTreeSet<Bytes>, Error> {
     let counters = index::counters(&staged.link);
     let workspace = staged.link.workspace;
@@ -203,11 +210,10 @@ fn counters(store: &Store, staged: &Staged) -> Result<BTreeSet<Bytes>, Error> {
     }
 }
 
-/// Pairs written between two looks at the room on the disk: half a megabyte of sled's, if each has a leaf
-/// of its own.
-const PIECE: usize = 128;
+/// Pairs written between two checks of the disk: half a megabyte in sled, if each has its own leaf.
+const CHECK_EVERY: usize = 128;
 
-/// What entries add where nothing was, on its way into the store.
+/// New records and their derived pairs, before they are written.
 #[derive(Default)]
 pub(super) struct Added {
     derived: Vec<Edit>,
@@ -215,16 +221,16 @@ pub(super) struct Added {
 }
 
 impl Added {
-    /// Takes the record that an entry makes, and what is derived from it.
+    /// Adds the record of an entry and its derived pairs.
     pub(super) fn take(&mut self, entry: &log::Entry, revision: Position) -> Result<(), Error> {
         let (key, Some(value)) = (&entry.put.key, &entry.put.value) else { return Ok(()) };
         let derived = &mut self.derived;
         let mut derive = |key, value| derived.push(Edit { key, value: Some(value) });
         if let Some((domain, code)) = keys::parse_link(key) {
             let Staged { link, .. } = Staged::decode(domain, code, value)?;
-            let place = keys::index_value(domain, &link.code);
+            let listed = keys::index_value(domain, &link.code);
             for index in index::entries(&link) {
-                derive(index, place.clone());
+                derive(index, listed.clone());
             }
             derive(keys::owner_of(link.id), link.workspace.0.to_be_bytes().to_vec());
         } else if let Some((key, value)) = derived_of(key, value)? {
@@ -235,22 +241,22 @@ impl Added {
         Ok(())
     }
 
-    /// Returns how many records it has taken.
+    /// Returns the number of records.
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Takes out what is derived, as it came.
+    /// Removes and returns the derived pairs, unsorted.
     pub(super) fn derived(&mut self) -> Vec<Edit> {
         std::mem::take(&mut self.derived)
     }
 
-    /// Takes all out, in the order in which it is to be written: nothing leads to a link before it is there
-    /// but what readers check.
+    /// Removes and returns all pairs in the order of writing: derived pairs, then records. An index entry may
+    /// precede its link, since readers check for that.
     pub(super) fn sorted(&mut self) -> [Vec<Edit>; 2] {
         [&mut self.derived, &mut self.records].map(|edits| {
             let mut edits = std::mem::take(edits);
-            // Of what was written twice, the last.
+            // Of pairs with one key, the last is kept.
             edits.reverse();
             edits.sort_by(|a, b| a.key.cmp(&b.key));
             edits.dedup_by(|a, b| a.key == b.key);
@@ -259,7 +265,7 @@ impl Added {
     }
 }
 
-/// Writes an entry that replaces a record or removes one.
+/// Writes an entry that replaces or removes a record.
 fn write(store: &Store, entry: &log::Entry, revision: Position) -> Result<(), Error> {
     let key = &entry.put.key;
     if let Some((domain, code)) = keys::parse_link(key) {
@@ -267,11 +273,12 @@ fn write(store: &Store, entry: &log::Entry, revision: Position) -> Result<(), Er
         let mut stale: Vec<_> = old.iter().flat_map(|old| index::entries(&old.link)).collect();
         if let Some(value) = &entry.put.value {
             let Staged { link, .. } = Staged::decode(domain, code, value)?;
-            let place = keys::index_value(domain, &link.code);
+            let listed = keys::index_value(domain, &link.code);
             for index in index::entries(&link) {
-                // Never removed and put back: a reader in between would find no such link.
+                // An entry that stays is not removed and written again: a reader in between would miss the
+                // link.
                 stale.retain(|old| *old != index);
-                store.insert(&index, place.clone())?;
+                store.insert(&index, listed.clone())?;
             }
             if old.as_ref().is_none_or(|old| old.link.id != link.id) {
                 store.insert(&keys::owner_of(link.id), link.workspace.0.to_be_bytes().to_vec())?;
@@ -296,7 +303,7 @@ fn write(store: &Store, entry: &log::Entry, revision: Position) -> Result<(), Er
     Ok(())
 }
 
-/// Removes the owner of a link that goes, unless a tombstone keeps it.
+/// Removes the owner of a removed link, unless the link has a tombstone.
 fn disown(store: &Store, link: &Link) -> Result<(), Error> {
     if store.get(&keys::tombstone(link.workspace, link.id))?.is_none() {
         store.remove(&keys::owner_of(link.id))?;
@@ -304,7 +311,7 @@ fn disown(store: &Store, link: &Link) -> Result<(), Error> {
     Ok(())
 }
 
-/// The pair that is derived of a record other than a link's.
+/// Returns the derived pair of a record other than a link.
 fn derived_of(key: &[u8], value: &[u8]) -> Result<Option<(Bytes, Vec<u8>)>, Error> {
     if let Some((workspace, id)) = keys::parse_tombstone(key) {
         return Ok(Some((keys::owner_of(id), workspace.0.to_be_bytes().to_vec())));
@@ -319,7 +326,7 @@ fn derived_of(key: &[u8], value: &[u8]) -> Result<Option<(Bytes, Vec<u8>)>, Erro
     Ok(None)
 }
 
-/// Writes or removes what is derived of a record other than a link's.
+/// Writes or removes the derived pair of a record other than a link.
 fn write_index(store: &Store, entry: &log::Entry) -> Result<(), Error> {
     let key = &entry.put.key;
     if let Some(value) = &entry.put.value {
@@ -327,7 +334,7 @@ fn write_index(store: &Store, entry: &log::Entry) -> Result<(), Error> {
         return derived.map_or(Ok(()), |(key, value)| store.insert(&key, value));
     }
     if let Some((workspace, id)) = keys::parse_tombstone(key) {
-        // An import may have brought a link of this id back.
+        // An import may have restored the link of this id.
         if store.get(&keys::listed(workspace, id))?.is_none() {
             store.remove(&keys::owner_of(id))?;
         }
@@ -339,19 +346,19 @@ fn write_index(store: &Store, entry: &log::Entry) -> Result<(), Error> {
     Ok(())
 }
 
-/// By how much Changes alter counters. A counter is kept with the position that it is true of, so that
-/// applying a Change again, in whatever run, does not count it again.
+/// Changes of counters. A counter is stored with the position that it is valid for, so that a Change that is
+/// applied again, in any run, is not counted twice.
 #[derive(Default)]
 pub(super) struct Counts {
     counters: BTreeMap<Bytes, Count>,
-    /// Whether records come from a frozen copy, in the order of their keys: links before the marks of
+    /// Whether records come from a snapshot of the log, in the order of their keys: links before the marks of
     /// their imports.
-    is_frozen_copy: bool,
-    /// What the links of imports count in, among those of a frozen copy.
+    is_log_snapshot: bool,
+    /// Counts of imported links in a snapshot of the log, until the marks of their imports are read.
     imported: BTreeMap<(WorkspaceNumber, Id), BTreeMap<Bytes, i64>>,
 }
 
-/// What the store has, as of when, and what comes to it.
+/// The stored value of a counter with its position, and the change to add.
 struct Count {
     revision: Position,
     stored: u64,
@@ -359,12 +366,12 @@ struct Count {
 }
 
 impl Counts {
-    /// Begins to count the records of a frozen copy.
-    pub(super) fn of_frozen_copy() -> Counts {
-        Counts { is_frozen_copy: true, ..Counts::default() }
+    /// Creates the counters for the records of a snapshot of the log.
+    pub(super) fn of_log_snapshot() -> Counts {
+        Counts { is_log_snapshot: true, ..Counts::default() }
     }
 
-    /// Counts what the Change at `position` does, unless the store has it.
+    /// Adds the change by the Change at `position`, unless the stored value includes it.
     fn add(&mut self, store: &Store, counter: &Bytes, position: Position, by: i64) -> Result<(), Error> {
         let count = match self.counters.entry(counter.clone()) {
             Entry::Occupied(count) => count.into_mut(),
@@ -380,7 +387,7 @@ impl Counts {
         Ok(())
     }
 
-    /// Counts a record that an entry makes where there was none.
+    /// Counts a record that an entry creates.
     pub(super) fn created(
         &mut self,
         store: &Store,
@@ -391,7 +398,7 @@ impl Counts {
         let key = &entry.put.key;
         if let Some((domain, code)) = keys::parse_link(key) {
             let staged = Staged::decode(domain, code, value)?;
-            if let (true, Some(import)) = (self.is_frozen_copy, staged.import) {
+            if let (true, Some(import)) = (self.is_log_snapshot, staged.import) {
                 let counts = self.imported.entry((staged.link.workspace, import)).or_default();
                 for counter in index::counters(&staged.link) {
                     *counts.entry(counter).or_default() += 1;
@@ -407,7 +414,7 @@ impl Counts {
         Ok(())
     }
 
-    /// Counts what an entry removes.
+    /// Counts a record that an entry removes.
     fn removed(&mut self, store: &Store, entry: &log::Entry, position: Position) -> Result<(), Error> {
         if let Some(old) = replaced_link(store, entry)? {
             for counter in counters(store, &old)? {
@@ -419,8 +426,8 @@ impl Counts {
         Ok(())
     }
 
-    /// Adds what the imports that a Change completes bring. Returns the keys of what was counted apart for
-    /// the imports that it ends, to be removed when the counters are written.
+    /// Adds the counts of the imports that a Change completes. Returns the keys of the separate counters of
+    /// all imports that it ends: the caller removes them after the counters are written.
     fn end_imports(&mut self, store: &Store, change: &Change) -> Result<Vec<Bytes>, Error> {
         let mut ended = Vec::new();
         let marks = change.entries.iter().filter(|entry| entry.put.value.is_none());
@@ -439,8 +446,7 @@ impl Counts {
         Ok(ended)
     }
 
-    /// Counts the imported links of a frozen copy as of `position`, all of whose records are in the
-    /// store.
+    /// Counts the imported links of a snapshot of the log at `position`, after all its records were written.
     pub(super) fn add_imported(&mut self, store: &Store, position: Position) -> Result<(), Error> {
         for ((workspace, import), counts) in std::mem::take(&mut self.imported) {
             let is_hidden = is_under_way(store, workspace, import)?;
@@ -453,7 +459,7 @@ impl Counts {
         Ok(())
     }
 
-    /// Writes them as true of `position`, and begins anew.
+    /// Writes the counters as valid for `position`, and clears them.
     pub(super) fn write(&mut self, store: &Store, position: Position) -> Result<(), Error> {
         for (key, count) in std::mem::take(&mut self.counters) {
             if count.more == 0 {
@@ -467,13 +473,13 @@ impl Counts {
     }
 }
 
-/// The counter of a tag's or campaign's record.
+/// Returns the counter of a tag's or campaign's record.
 fn counter_of_record(key: &[u8]) -> Option<Bytes> {
     let tags = keys::parse_tag(key).map(keys::tag_count);
     tags.or_else(|| keys::parse_campaign(key).map(|(workspace, _)| keys::campaign_count(workspace)))
 }
 
-/// Whether a Change completes the import of this id.
+/// Returns whether a Change completes the import of this id.
 fn completes(change: &Change, id: Id) -> Result<bool, Error> {
     for entry in change.entries.iter().filter(|entry| Kind::of(&entry.put.key) == Some(Kind::Import)) {
         if let Some(value) = &entry.put.value {

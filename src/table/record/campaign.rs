@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::entity::foreign;
 use super::{Corrupt, Stored, read, unknown, version, write};
 use crate::clock::Timestamp;
 use crate::model::campaign::Campaign;
-use crate::model::id::{ForeignId, Id};
+use crate::model::id::Id;
 use crate::model::workspace::WorkspaceNumber;
 
 #[derive(Serialize, Deserialize)]
@@ -37,7 +38,7 @@ impl Stored for Campaign {
             (other, _) => return unknown("a campaign", other),
         };
         Ok(Campaign {
-            id: ForeignId::parse("id", &stored.id).map_err(|error| Corrupt::new(error.to_string()))?,
+            id: foreign(&stored.id)?,
             serial: Id::from_bits(stored.serial),
             workspace: WorkspaceNumber(stored.workspace),
             name: stored.name,
@@ -52,6 +53,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::id::ForeignId;
     use crate::table::record::{OutcomeRecord, StoredOutcome};
 
     /// Bytes on disk: never to be edited, only added to.
@@ -71,13 +73,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_remembers_the_campaign_it_made() {
+    fn an_outcome_refers_to_the_campaign_it_created() {
         let id = ForeignId::parse("id", "c1").expect("a valid id");
         let outcome = StoredOutcome::Campaign { workspace: WorkspaceNumber(3), id };
-        let answer = OutcomeRecord { body: [7; 16], at: Timestamp::from_millis(5), outcome };
+        let record = OutcomeRecord { body: [7; 16], at: Timestamp::from_millis(5), outcome };
         let golden = [&[1][..], &[7; 16], &[10, 8, 3, 2, b'c', b'1']].concat();
-        assert_eq!(answer.encode(), golden);
-        assert_eq!(OutcomeRecord::decode(&golden).ok(), Some(answer));
+        assert_eq!(record.encode(), golden);
+        assert_eq!(OutcomeRecord::decode(&golden).ok(), Some(record));
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! The record of the key that contact links are signed with.
+//! The record of the key that signs contact links.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ impl Stored for ContactKey {
 mod tests {
     use super::*;
 
-    /// These bytes are on people's disks: when this test fails, add a version, do not edit it.
+    /// These bytes are on users' disks: if this test fails, add a version instead of editing it.
     #[test]
     fn version_1_is_read_for_ever() {
         let golden: Vec<u8> = std::iter::once(1).chain(0..32).collect();

@@ -1,4 +1,4 @@
-//! Records of everything around links, and of the table's own position.
+//! Records of domains, workspaces, companies, API keys and tags, and of the table's own position.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,7 @@ use crate::model::key::{ApiKey, Reach, Scopes, SecretHash};
 use crate::model::tag::Tag;
 use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
 
+/// Reads an id of a vendor.
 pub(super) fn foreign(id: &str) -> Result<ForeignId, Corrupt> {
     ForeignId::parse("id", id).map_err(|error| Corrupt(error.to_string()))
 }
@@ -22,7 +23,7 @@ fn time(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-/// Implements [`Stored`] for a model type with one version so far.
+/// Implements [`Stored`] for a type of which one version exists.
 macro_rules! stored {
     ($model:ty, $v1:ty, $name:literal) => {
         impl Stored for $model {
@@ -247,7 +248,7 @@ impl TagV1 {
         }
     }
 
-    #[allow(clippy::unnecessary_wraps)] // The macro's shape: others can fail.
+    #[allow(clippy::unnecessary_wraps)] // The macro needs this signature: other types can fail.
     fn into_model(self) -> Result<Tag, Corrupt> {
         Ok(Tag {
             id: Id::from_bits(self.id),
@@ -259,7 +260,7 @@ impl TagV1 {
     }
 }
 
-/// Which tag has the name that is this record's key.
+/// The tag whose name is the record's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TagName(pub Id);
 
@@ -271,13 +272,13 @@ impl TagNameV1 {
         TagNameV1(name.0.bits())
     }
 
-    #[allow(clippy::unnecessary_wraps)] // The macro's shape: others can fail.
+    #[allow(clippy::unnecessary_wraps)] // The macro needs this signature: other types can fail.
     fn into_model(self) -> Result<TagName, Corrupt> {
         Ok(TagName(Id::from_bits(self.0)))
     }
 }
 
-/// Which company has the relationship number that is this record's key.
+/// The company whose relationship number is the record's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompanyId(pub ForeignId);
 
@@ -294,8 +295,8 @@ impl CompanyIdV1 {
     }
 }
 
-/// Which domain has the name, or which workspace the id, that is this record's key; how many links
-/// a workspace has, or how many credits.
+/// A number: of the domain whose name, or of the workspace whose id, is the record's key. Also a counter, or
+/// the credits of a workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number(pub u64);
 
@@ -303,25 +304,25 @@ pub struct Number(pub u64);
 struct NumberV1(u64);
 
 impl NumberV1 {
-    #[allow(clippy::trivially_copy_pass_by_ref)] // The macro's shape.
+    #[allow(clippy::trivially_copy_pass_by_ref)] // The macro needs this signature.
     fn from_model(number: &Number) -> NumberV1 {
         NumberV1(number.0)
     }
 
-    #[allow(clippy::unnecessary_wraps)] // The macro's shape: others can fail.
+    #[allow(clippy::unnecessary_wraps)] // The macro needs this signature: other types can fail.
     fn into_model(self) -> Result<Number, Corrupt> {
         Ok(Number(self.0))
     }
 }
 
-/// How far the table has come: written last, after all records of the Change at `position`.
+/// The position of the table. Written last, after all records of the Change at `position`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied {
-    /// The log it follows.
+    /// The id of the log.
     pub log: u128,
-    /// The last Change applied.
+    /// The last applied position.
     pub position: Position,
-    /// The log's fingerprint there.
+    /// The log's fingerprint at this position.
     pub fingerprint: Fingerprint,
 }
 
@@ -339,7 +340,7 @@ impl AppliedV1 {
         AppliedV1 { log, position: position.0, count: fingerprint.count, sum: fingerprint.sum }
     }
 
-    #[allow(clippy::unnecessary_wraps)] // The macro's shape: others can fail.
+    #[allow(clippy::unnecessary_wraps)] // The macro needs this signature: other types can fail.
     fn into_model(self) -> Result<Applied, Corrupt> {
         let fingerprint = Fingerprint { count: self.count, sum: self.sum };
         Ok(Applied { log: self.log, position: Position(self.position), fingerprint })
@@ -407,8 +408,8 @@ mod tests {
             done: 4,
             of: 9,
         });
-        let answer = OutcomeRecord { body: [7; 16], at, outcome };
-        assert_eq!(OutcomeRecord::decode(&answer.encode()).ok(), Some(answer));
+        let record = OutcomeRecord { body: [7; 16], at, outcome };
+        assert_eq!(OutcomeRecord::decode(&record.encode()).ok(), Some(record));
     }
 
     #[test]

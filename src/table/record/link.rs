@@ -49,7 +49,7 @@ struct LinkV1 {
     link_type: u8,
     status: u16,
     switches: u8,
-    /// `None` for a plain link: most links set nothing of it, and pay one byte.
+    /// `None` for a plain link: most links set no extra field, and pay one byte.
     extras: Option<Box<ExtrasV1>>,
 }
 
@@ -77,7 +77,7 @@ fn text(destination: Option<&Destination>) -> Option<Box<str>> {
 }
 
 impl LinkV1 {
-    /// Every option is named, so that a new one does not compile until it is written here.
+    /// Encodes a link. Every option is named, so that a new one does not compile until it is written here.
     fn from_model(link: &Link) -> LinkV1 {
         let Options {
             destination,
@@ -196,16 +196,16 @@ impl LinkV1 {
     }
 }
 
-/// Reading a link takes its key as well; writing does not.
+/// The record of a link. Its key has the domain and the code, so that decoding needs both.
 pub struct LinkAt;
 
 impl LinkAt {
-    /// The link's record.
+    /// Returns the record of a link.
     pub fn encode(link: &Link) -> Vec<u8> {
         write(1, &LinkV1::from_model(link))
     }
 
-    /// The link of this key.
+    /// Reads the link of a key.
     pub fn decode(domain: DomainNumber, code: &str, bytes: &[u8]) -> Result<Link, Corrupt> {
         let code = ShortCode::from_stored(code);
         match LinkVersion::split(bytes)? {
@@ -215,8 +215,8 @@ impl LinkAt {
     }
 }
 
-/// Version 2: a link that came with an import, until it is written again. It exists only if that
-/// import is no longer under way.
+/// Version 2: a link of an import, until the link is written again. The link is hidden while that import is
+/// under way.
 #[derive(Serialize, Deserialize)]
 struct StagedV2<Link> {
     import: u128,
@@ -233,12 +233,12 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// The record of a link that an import brings.
+    /// Returns the record of a link of an import.
     pub fn encode(link: &Link, import: Id) -> Vec<u8> {
         write(2, &StagedV2 { import: import.bits(), link: LinkV1::from_model(link) })
     }
 
-    /// The link of this key, with its import.
+    /// Reads the link of a key, with its import.
     pub fn decode(domain: DomainNumber, code: &str, bytes: &[u8]) -> Result<Staged, Corrupt> {
         let code = ShortCode::from_stored(code);
         match LinkVersion::split(bytes)? {
@@ -263,14 +263,14 @@ pub(in crate::table) fn workspace_of_link(bytes: &[u8]) -> Option<WorkspaceNumbe
     Some(WorkspaceNumber(head.workspace))
 }
 
-/// What is left of a deleted link: the record and its clicks, for the statistics.
+/// A deleted link, kept with its clicks for the statistics.
 #[derive(Clone, Debug)]
 pub struct Tombstone {
-    /// The link as it was.
+    /// The link before its deletion.
     pub link: Link,
-    /// Its counted clicks.
+    /// Its click total.
     pub clicks: u64,
-    /// When it was deleted.
+    /// The time of the deletion.
     pub deleted_at: Timestamp,
 }
 
@@ -349,7 +349,7 @@ mod tests {
         let link = full();
         let again =
             LinkAt::decode(link.domain, link.code.as_str(), &LinkAt::encode(&link)).expect("just encoded");
-        // `Link` has no `==`, on account of the password hash; its fields all print.
+        // `Link` has no `==`, because of the password hash. Its `Debug` text has all fields.
         assert_eq!(format!("{link:?}"), format!("{again:?}"));
         assert_eq!(again.options.password.as_ref().map(PasswordHash::as_str), Some("$argon2id$x"));
         let tombstone = Tombstone { link, clicks: 12, deleted_at: Timestamp::from_millis(3) };
@@ -357,7 +357,7 @@ mod tests {
         assert_eq!(format!("{tombstone:?}"), format!("{again:?}"));
     }
 
-    /// These bytes are on people's disks: when this test fails, add a version, do not edit it.
+    /// These bytes are on users' disks: if this test fails, add a version instead of editing it.
     #[test]
     fn version_1_is_read_for_ever() {
         let plain = [

@@ -1,10 +1,10 @@
-//! The bytes of records, as the log carries and the table keeps them: a version byte, then
-//! bincode. One version is written, every version ever written is read; the shape of a written
-//! version is never edited, a change is a new version beside it.
+//! The bytes of records in log and table: a version byte, then bincode.
 //!
-//! The structs here mirror the model on purpose: types of the model are not serializable, so
-//! that no edit there changes bytes on disk. bincode cannot read back what serde's `skip`,
-//! `flatten` or `untagged` write; none of them may appear here.
+//! 1. One version is written, and every version ever written is read. The struct of a written version never
+//!    changes: a change is a new version beside it.
+//! 2. The structs repeat the model on purpose: types of the model are not serializable, so no edit there
+//!    changes bytes on disk.
+//! 3. serde's `skip`, `flatten` and `untagged` must not be used: bincode cannot read what they write.
 
 mod campaign;
 mod contact;
@@ -30,35 +30,34 @@ pub use self::webhook::{WaitingDeliveries, WaitingDelivery};
 
 use crate::log::Position;
 
-/// Largest record when decoded: a link with every field at its bound stays below 100 KB, a
-/// workspace with all its custom values below 10 MB. Bounds what damaged bytes can make us
-/// allocate.
+/// Largest decoded record: bounds the memory that damaged bytes can make the decoder allocate. A link with
+/// every field at its bound stays below 100 KB, a workspace with all its custom values below 10 MB.
 const MAX_RECORD: usize = 16 * 1024 * 1024;
 
 type Config = Configuration<bincode::config::LittleEndian, bincode::config::Varint, Limit<MAX_RECORD>>;
 
 const CONFIG: Config = bincode::config::standard().with_limit::<MAX_RECORD>();
 
-/// Of leaves, whose pairs are read in place and so allocate nothing.
+/// For leaves, without a limit: their pairs are read in place and allocate nothing.
 const LEAF: Configuration = bincode::config::standard();
 
-/// The bytes are no record of this kind.
+/// The bytes are not a record of the expected kind.
 #[derive(Debug, thiserror::Error)]
 #[error("not a record: {0}")]
 pub struct Corrupt(String);
 
 impl Corrupt {
-    /// Says what is wrong with it.
+    /// Creates the error from its reason.
     pub(super) fn new(why: impl Into<String>) -> Corrupt {
         Corrupt(why.into())
     }
 }
 
-/// What can be kept as a record.
+/// A type that is stored as a record.
 pub trait Stored: Sized {
-    /// Its bytes, in the newest version.
+    /// Returns the bytes of the newest version.
     fn encode(&self) -> Vec<u8>;
-    /// Reads any version.
+    /// Reads any version. Fails if the bytes are damaged or of a newer version.
     fn decode(bytes: &[u8]) -> Result<Self, Corrupt>;
 }
 
@@ -79,19 +78,19 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Corrupt> {
     }
 }
 
-/// Adds a key and its value to the bytes of a leaf.
+/// Appends a key and its value to the bytes of a leaf.
 pub(in crate::table) fn write_pair(leaf: &mut Vec<u8>, pair: (&[u8], &[u8])) {
     bincode::encode_into_std_write(pair, leaf, LEAF).expect("bytes always encode into memory");
 }
 
-/// Reads the key and value that these bytes of a leaf begin with, and what follows them.
+/// Returns the first key and value in the bytes of a leaf, and the rest.
 pub(in crate::table) fn read_pair(leaf: &[u8]) -> Result<((&[u8], &[u8]), &[u8]), Corrupt> {
     let (pair, used) =
         bincode::borrow_decode_from_slice(leaf, LEAF).map_err(|error| Corrupt(error.to_string()))?;
     Ok((pair, &leaf[used..]))
 }
 
-/// Reads the next key and value of such bytes in a file.
+/// Reads the next key and value from a file of such bytes.
 pub(in crate::table) fn read_pair_from(file: &mut impl std::io::Read) -> Result<(Vec<u8>, Vec<u8>), Corrupt> {
     bincode::decode_from_std_read(file, LEAF).map_err(|error| Corrupt(error.to_string()))
 }
@@ -107,16 +106,16 @@ fn unknown<T>(kind: &str, version: u8) -> Result<T, Corrupt> {
     Err(Corrupt(format!("{kind} of version {version}, written by a newer Waypost")))
 }
 
-/// A record's value in the table: who wrote it, what it replaced, a checksum of key and all, and
-/// the record's bytes as the log carried them.
+/// The value of a record in the table: its revision, the replaced revision, a checksum of these, key and
+/// record, and the record's bytes as in the log.
 ///
-/// `replaces` lets [`crate::log::AppliedState::holds`] account for the one Change that a crash may
-/// have cut in the middle.
+/// By `replaces`, [`crate::log::AppliedState::holds`] reconstructs the state before a Change that a crash
+/// interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell<'a> {
-    /// The position of the Change that wrote it.
+    /// The position of the Change that wrote the record.
     pub revision: Position,
-    /// The revision it replaced; 0 for none.
+    /// The replaced revision, 0 for none.
     pub replaces: Position,
     /// The record's bytes.
     pub value: &'a [u8],
@@ -125,7 +124,7 @@ pub struct Cell<'a> {
 const CELL_HEADER: usize = 8 + 8 + 4;
 
 impl<'a> Cell<'a> {
-    /// The bytes kept under `key`.
+    /// Returns the bytes for the table under `key`.
     pub fn encode(&self, key: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(CELL_HEADER + self.value.len());
         bytes.extend_from_slice(&self.revision.0.to_le_bytes());
@@ -135,7 +134,7 @@ impl<'a> Cell<'a> {
         bytes
     }
 
-    /// Reads them back, and notices when they are not what was written under this key.
+    /// Reads a cell. Fails if the bytes are not those that were written under this key.
     pub fn decode(key: &[u8], bytes: &'a [u8]) -> Result<Cell<'a>, Corrupt> {
         let (revisions, rest) =
             bytes.split_first_chunk::<16>().ok_or_else(|| Corrupt("it is too short".to_owned()))?;
@@ -157,12 +156,12 @@ fn checksum(key: &[u8], revisions: &[u8], value: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(key), revisions), value)
 }
 
-/// A click total's record: a bare number, since one is written per clicked link and second.
+/// Returns the record of a click total: a bare number, since one is written per clicked link and second.
 pub fn encode_clicks(total: u64) -> Vec<u8> {
     write(1, &total)
 }
 
-/// Reads a click total.
+/// Reads the record of a click total.
 pub fn decode_clicks(bytes: &[u8]) -> Result<u64, Corrupt> {
     match version(bytes)? {
         (1, rest) => read(rest),

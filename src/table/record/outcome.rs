@@ -1,4 +1,4 @@
-//! The record of what a POST with an `Idempotency-Key` did.
+//! The stored outcome of a POST with an `Idempotency-Key`.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,20 +9,21 @@ use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::workspace::WorkspaceNumber;
 
-/// What a POST with an `Idempotency-Key` did, kept for 24 hours in the same Change.
+/// The outcome of a POST with an `Idempotency-Key`. It is in the same Change as what the POST created, and
+/// valid for 24 hours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutcomeRecord {
-    /// Hash of the request's body.
+    /// A hash of the request's body.
     pub body: [u8; 16],
-    /// When it was answered.
+    /// The time of the request.
     pub at: Timestamp,
-    /// What it made.
+    /// What the request created.
     pub outcome: StoredOutcome,
 }
 
-/// [`OutcomeRecord::outcome`]: ids, not bodies, so that a bulk of 1,000 links stays small.
+/// The created object, by its id and not its body, so that a bulk of 1,000 links stays small.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // Each names what was made.
+#[allow(missing_docs)] // Each variant has the name of the created object.
 pub enum StoredOutcome {
     Link { workspace: WorkspaceNumber, id: Id },
     Bulk(StoredBulk),
@@ -38,19 +39,19 @@ pub enum StoredOutcome {
     Import(Id),
 }
 
-/// How far a bulk has come: written with each of its Changes, so that the repetition of one that
-/// a crash cut goes on where it stopped.
+/// The progress of a bulk, written with each of its Changes: a repeated request after a crash continues
+/// there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBulk {
-    /// Whose links they are.
+    /// The workspace of the links.
     pub workspace: WorkspaceNumber,
-    /// Links made, in the order of their rows.
+    /// The created links, in the order of their rows.
     pub links: Vec<Id>,
-    /// Rows that made none: row, code and reason.
+    /// The failed rows: row, code and reason.
     pub failed: Vec<(u32, Option<Box<str>>, Box<str>)>,
-    /// Rows dealt with.
+    /// Number of finished rows.
     pub done: u32,
-    /// Rows in all.
+    /// Number of all rows.
     pub of: u32,
 }
 
@@ -93,8 +94,8 @@ struct OutcomeRecordV1 {
 }
 
 impl OutcomeRecordV1 {
-    fn from_model(answer: &OutcomeRecord) -> OutcomeRecordV1 {
-        let outcome = match &answer.outcome {
+    fn from_model(record: &OutcomeRecord) -> OutcomeRecordV1 {
+        let outcome = match &record.outcome {
             StoredOutcome::Link { workspace, id } => {
                 OutcomeV1::Link { workspace: workspace.0, id: id.bits() }
             }
@@ -118,7 +119,7 @@ impl OutcomeRecordV1 {
             StoredOutcome::Share(id) => OutcomeV1::Share(id.bits()),
             StoredOutcome::Import(id) => OutcomeV1::Import(id.bits()),
         };
-        OutcomeRecordV1 { body: answer.body, at: answer.at.as_millis(), outcome }
+        OutcomeRecordV1 { body: record.body, at: record.at.as_millis(), outcome }
     }
 
     fn into_model(self) -> Result<OutcomeRecord, Corrupt> {

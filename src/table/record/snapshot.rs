@@ -1,22 +1,19 @@
-//! Records of snapshots: the snapshot, its content in chunks, shares, imports, and the marks of
-//! what is under way.
+//! Records of snapshots, of their content in chunks, of shares and imports, and of the marks of work under
+//! way.
 
 use serde::{Deserialize, Serialize};
 
+use super::entity::foreign;
 use super::owner::{Owned, Owner, read_first};
 use super::{Corrupt, LinkAt, Stored, read, unknown, version, write};
 use crate::clock::Timestamp;
 use crate::model::domain::DomainNumber;
-use crate::model::id::{ForeignId, Id};
+use crate::model::id::Id;
 use crate::model::link::{Link, Options};
 use crate::model::node::NodeNumber;
 use crate::model::short_code::ShortCode;
 use crate::model::snapshot::{Import, ImportFailure, ImportStatus, Share, ShareKind, Snapshot, SnapshotKind};
 use crate::model::workspace::WorkspaceNumber;
-
-fn foreign(id: &str) -> Result<ForeignId, Corrupt> {
-    ForeignId::parse("id", id).map_err(|error| Corrupt::new(error.to_string()))
-}
 
 /// The versions of a snapshot's and of an import's record. Each function that reads such records matches all
 /// of them, so that a new version compiles only when every function reads it.
@@ -109,10 +106,10 @@ impl Owned for Snapshot {
     }
 }
 
-/// A piece of a snapshot's content. Those with tags come first.
+/// A part of a snapshot's content. Chunks with tags come first.
 #[derive(Clone, Debug)]
 pub enum Chunk {
-    /// Name and color of tags, which links name by their place among all tags.
+    /// Name and color of tags. Links refer to them by their index among all tags.
     Tags(Vec<(Box<str>, Box<str>)>),
     /// Links.
     Links(Vec<FrozenLink>),
@@ -121,11 +118,11 @@ pub enum Chunk {
 /// A link in a snapshot.
 #[derive(Clone, Debug)]
 pub struct FrozenLink {
-    /// The name of the domain that it lived on; `None` for its workspace's default domain.
+    /// The name of its domain, `None` for the default domain of its workspace.
     pub domain: Option<Box<str>>,
-    /// Its code there.
+    /// Its code on that domain.
     pub code: ShortCode,
-    /// All else. The tags' ids are places among the snapshot's tags.
+    /// All options. Ids of tags are indexes among the snapshot's tags.
     pub options: Options,
 }
 
@@ -133,7 +130,7 @@ pub struct FrozenLink {
 struct FrozenLinkV1 {
     domain: Option<Box<str>>,
     code: Box<str>,
-    /// The link's own record, of whichever version; what is not the options is zero.
+    /// A link's record of any version. All fields but the options are zero.
     link: Vec<u8>,
 }
 
@@ -386,15 +383,15 @@ impl Owned for Import {
     }
 }
 
-/// The mark of work that has not ended: an import under way, or content that no snapshot has (yet, or
-/// any more). Says which content it is about, and whose work it is.
+/// The mark of unfinished work: an import under way, or content that no snapshot has, either not yet or no
+/// longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkMark {
-    /// The content.
+    /// The id of the content.
     pub frozen: Id,
-    /// The node that works.
+    /// The node that does the work.
     pub owner: NodeNumber,
-    /// Until then no other node may undo the work.
+    /// The end of the lease: until then no other node may undo the work.
     pub until: Timestamp,
 }
 
@@ -406,7 +403,7 @@ struct WorkMarkV2 {
 }
 
 impl WorkMark {
-    /// Returns whether `node` must leave this work alone: another node has a lease of it.
+    /// Returns whether another node than `node` has a lease of the work.
     pub fn is_leased_to_other(&self, node: NodeNumber, now: Timestamp) -> bool {
         self.owner != node && now < self.until
     }
@@ -420,7 +417,7 @@ impl Stored for WorkMark {
 
     fn decode(bytes: &[u8]) -> Result<WorkMark, Corrupt> {
         match version(bytes)? {
-            // Before there were leases: of one machine, which has ended since.
+            // From a version without leases, and so of a single machine, which has been restarted since.
             (1, rest) => Ok(WorkMark {
                 frozen: Id::from_bits(read(rest)?),
                 owner: NodeNumber::ALONE,
@@ -439,7 +436,7 @@ impl Stored for WorkMark {
     }
 }
 
-/// A pointer to the content of a snapshot: under an import's id, of which snapshot it is.
+/// The id of a snapshot's content, under the id of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrozenId(pub Id);
 

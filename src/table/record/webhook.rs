@@ -1,4 +1,4 @@
-//! Records of webhooks: each workspace's signing secret, and deliveries that a stop found waiting.
+//! Records of webhooks: the signing secret of each workspace, and deliveries that wait over a restart.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -44,28 +44,26 @@ impl Stored for WebhookSecret {
     }
 }
 
-/// A delivery that waits: for its turn, or for its next try.
+/// A queued delivery: it has not been tried, or its next try is due later.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The other fields have the names of their contents.
 pub struct WaitingDelivery {
-    /// The event's id, the same over all tries.
+    /// The id of the event, equal for all its tries.
     pub event: Id,
-    /// The link that was clicked.
     pub link: Id,
-    /// Whose secret signs.
+    /// Its secret signs the delivery.
     pub workspace: WorkspaceNumber,
-    /// Where it goes.
     pub url: Box<str>,
-    /// What is sent.
     pub body: Bytes,
-    /// When it was clicked.
+    /// The time of the click.
     pub offered_at: Timestamp,
-    /// Tries made.
+    /// Number of past tries.
     pub tries: u8,
-    /// When the next try is due.
+    /// The time of the next try.
     pub due: Timestamp,
 }
 
-/// Some of the deliveries that a stop found waiting.
+/// A batch of the deliveries that were queued at a stop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WaitingDeliveries(pub Vec<WaitingDelivery>);
 
@@ -126,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn both_survive() {
+    fn secrets_and_deliveries_survive() {
         let secret = WebhookSecret {
             workspace: WorkspaceNumber(3),
             secret: Secret([7; SECRET_BYTES]),
@@ -148,7 +146,7 @@ mod tests {
         assert_eq!(WaitingDeliveries::decode(&all.encode()).ok(), Some(all));
     }
 
-    /// Bytes on disk: never to be edited, only added to.
+    /// Bytes on disk: never edit them, add a version.
     #[test]
     fn the_first_version_is_read_for_ever() {
         let mut golden = vec![1, 3];

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::destination::{Destination, LinkType};
+use crate::model::id::ForeignId;
 
 fn id(text: &str) -> ForeignId {
     ForeignId::parse("id", text).expect("a valid id")
@@ -96,7 +97,7 @@ fn everything_survives() {
     assert_eq!(format!("{links:?}"), format!("{:?}", [frozen()]));
 }
 
-/// These bytes are on people's disks: when this test fails, add a version, do not edit it.
+/// These bytes are on users' disks: if this test fails, add a version instead of editing it.
 #[test]
 fn version_1_is_read_for_ever() {
     let golden = [1, 2, b's', b'1', 7, 1, b'c', 2, 1, b'N', 1, 3, 1, 1, 2, 10];
