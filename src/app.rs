@@ -1,9 +1,9 @@
-//! The program, put together: what `main` starts and what tests start.
+//! [`App`]: the whole program, as `main` and the tests start it.
 //!
-//! Start: lock the data folder, open the table as far as it opens, open the log with the table as
-//! its applied state, let the table follow, bind, serve. Requests are answered from then on; those that
-//! need the store get 503 until it has caught up. Stop: close the listener, let started requests
-//! finish, write down webhooks that wait and the last clicks, close the log, let the table apply what is left.
+//! Start: lock the data folder, open the table, open the log with the table as its applied state, start the thread
+//! that applies the log to the table, bind, serve. From then on requests are answered; requests that need the store
+//! get 503 until the table has caught up. Stop: close the listener, finish requests in progress, write waiting
+//! webhooks and the last clicks, close the log, apply the rest to the table.
 
 pub mod data_folder;
 
@@ -40,10 +40,10 @@ use crate::table::Table;
 use crate::visit::Visitor;
 use crate::webhooks::Webhooks;
 
-/// How often the start looks whether the table has caught up.
+/// How often the start checks whether the table has caught up.
 const READY_POLL: Duration = Duration::from_millis(5);
 
-/// What to do where threads are refused. Each takes address space and counts as a process.
+/// The remedy where the system refuses threads. Each thread takes address space and counts as a process.
 pub const MORE_THREADS: &str = "Raise the limit of processes (`ulimit -u`, TasksMax= of a service, the pids limit of \
                                 a container) or of address space (`ulimit -v`)";
 
@@ -58,52 +58,46 @@ pub enum StartError {
     Log(#[from] LogError),
     /// The address cannot be bound.
     #[error("cannot listen on {address}: {error}")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        error: io::Error,
-    },
+    #[allow(missing_docs)] // The parts of the message.
+    Listen { address: SocketAddr, error: io::Error },
     /// The system allows too few open files.
     #[error(transparent)]
     Descriptors(#[from] descriptors::TooFew),
     /// The system starts no more threads.
     #[error("the system starts no more threads for this process: {error}. {MORE_THREADS}")]
-    Threads {
-        /// Why.
-        error: io::Error,
-    },
-    /// A setting broke a rule.
+    #[allow(missing_docs)] // The cause.
+    Threads { error: io::Error },
+    /// A setting breaks a rule.
     #[error("{0}")]
     Setting(#[from] crate::settings::BadSetting),
 }
 
-/// Log, table and core without a server: what `import` works on, and the lower half of [`App`].
+/// Log, table and core without a server: the lower half of [`App`], which `import` uses alone.
 pub struct Store {
-    /// The truth.
+    /// The log, which is the truth.
     pub log: Arc<dyn Log>,
-    /// The engine below it, for what only a log in files can report.
+    /// The engine of the log, for the metrics that only a log in files has.
     local: Arc<LocalLog>,
-    /// Look-ups.
+    /// The state of the log, for look-ups.
     pub table: Table,
-    /// Everything the commands do.
+    /// All commands.
     pub core: Core,
-    /// What receivers are told of clicks.
+    /// The events of clicks and their delivery.
     pub webhooks: Webhooks,
-    /// The full-disk guard.
+    /// The guard against a full disk.
     pub space: Arc<DiskGuard>,
-    /// Held for as long as the store is open.
+    // Last, so that the folder is unlocked after everything above is closed.
     _lock: FolderLock,
 }
 
 impl Store {
-    /// Locks and opens the data folder. Blocks for as long as a damaged log takes to repair; the
-    /// table catches up behind.
+    /// Locks and opens the data folder. Blocks while a damaged log is repaired. The table catches up in the
+    /// background.
     pub fn open(config: &Config, clock: Clock, readiness: &Readiness) -> Result<Store, StartError> {
         Store::open_as(NodeNumber::ALONE, config, clock, readiness, |log| log)
     }
 
-    /// Like [`Store::open`], as a node of a cluster and over what `wrap` makes of the log.
+    /// Like [`Store::open`], as a node of a cluster and with the log that `wrap` returns.
     pub fn open_as(
         node: NodeNumber,
         config: &Config,
@@ -114,7 +108,7 @@ impl Store {
         let dir = &config.data_dir;
         let in_folder = |error| FolderError::Unusable { path: dir.clone(), error };
         private_files::create_folder(dir).map_err(in_folder)?;
-        // Before the lock file is there: it is a sign that a server ran here.
+        // Before the lock file is created: its presence means that a server ran here.
         data_folder::check(dir, config.log.accept_loss)?;
         let mut lock = data_folder::lock(dir)?;
         data_folder::keep_private(dir);
@@ -125,10 +119,10 @@ impl Store {
             data_folder::set_key_aside(dir, clock.now()).map_err(in_folder)?;
         }
         let space = Arc::new(DiskGuard::open(dir).map_err(in_folder)?);
-        // Opening the log and the table writes a little: a full disk frees its reserve for that.
+        // Opening the log and the table writes a little. On a full disk that takes the reserve.
         space.admits_table(true);
         if !dir.join(TABLE_FOLDER).exists() {
-            // The log first: a table or a key without a log stops the next start.
+            // The log is created first: the next start fails on a table or a key without a log.
             log_folder.begin_if_empty(clock.now())?;
         }
         let table = Table::open(&dir.join(TABLE_FOLDER), config.table.clone());
@@ -157,11 +151,11 @@ impl Store {
         let webhooks = Webhooks::new(core.tenants(), &config.webhooks)?;
         let (guard, written) = (Arc::clone(&space), Arc::clone(&local));
         let observer = Arc::new(core.clone());
-        // sled writes by path as well: not into a folder that took the place of this one.
+        // sled opens files by path. It must not write into a folder that was renamed to this path.
         let followed = table.clone();
         let is_catching_up = AtomicBool::new(true);
         let may_write = move || {
-            // Once: a table that fails later must leave the reserve to the last clicks.
+            // Only until the table is ready once: later the reserve is for the last clicks.
             if is_catching_up.load(Ordering::Relaxed) && followed.is_ready() {
                 is_catching_up.store(false, Ordering::Relaxed);
             }
@@ -173,7 +167,7 @@ impl Store {
         Ok(Store { log, local, table, core, webhooks, space, _lock: lock })
     }
 
-    /// Returns once the table has caught up and, on the first start, the first records are made.
+    /// Returns once the table has caught up and, on the first start, the first records are created.
     pub async fn ready(&self, data_dir: &Path) -> Result<Bootstrap, FirstRecordsError> {
         while !self.core.is_loaded() {
             tokio::time::sleep(READY_POLL).await;
@@ -181,7 +175,7 @@ impl Store {
         self.core.bootstrap(data_dir).await
     }
 
-    /// What answers requests to this store.
+    /// Creates the service that answers requests to this store.
     pub fn service(&self, config: &Config, readiness: &Readiness, counts: &Arc<Counts>) -> Service {
         let sources: Vec<Box<dyn ops::Source>> = vec![
             Box::new(Arc::clone(counts)),
@@ -211,10 +205,9 @@ impl Store {
         )
     }
 
-    /// Writes the last clicks, closes the log, lets the table apply what is left. Blocks at its
-    /// end, while the last records are made durable.
+    /// Writes the last clicks, closes the log, and waits until the table has applied the rest and is durable.
     pub async fn close(self) {
-        // The guard may refuse before it calls the disk full: then the reserve is for this as well.
+        // The guard rejects writes before the disk is full. The reserve is for the last clicks then, too.
         if self.space.is_low() || self.core.click_log().flush_last().await.is_err() {
             self.space.release();
         }
@@ -231,7 +224,7 @@ impl Store {
     }
 }
 
-/// The program: a store, a server, and what runs beside them.
+/// The program: a store, a server, and background tasks.
 pub struct App {
     address: SocketAddr,
     store: Store,
@@ -245,12 +238,12 @@ pub struct App {
 }
 
 impl App {
-    /// Starts. Returns when it is bound and serves; see [`App::ready`] for the rest.
+    /// Starts the program. Returns once it serves requests; [`App::ready`] returns once it is ready.
     pub async fn start(config: Config, clock: Clock) -> Result<App, StartError> {
         App::start_over(config, clock, |log| log).await
     }
 
-    /// The same, over what `wrap` makes of the log: for tests of what happens when it fails.
+    /// Like [`App::start`], with the log that `wrap` returns: for tests of failing logs.
     pub async fn start_over(
         config: Config,
         clock: Clock,
@@ -282,12 +275,13 @@ impl App {
         let mut beside = JoinSet::new();
         beside.spawn(dates.clone().watch(watched));
         let server = tokio::spawn(async move {
-            let told = async move {
-                // The sender lives in the App, which is told to stop before it goes.
+            let stop_signal = async move {
+                // An error means that the sender was dropped with the App: also a reason to stop.
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
             let connect = move |peer: SocketAddr| dates.dated(service.connect(peer.ip()));
-            let drained = server::serve(vec![listener.into()], &config.http, counts, connect, told).await;
+            let drained =
+                server::serve(vec![listener.into()], &config.http, counts, connect, stop_signal).await;
             if drained.aborted > 0 {
                 tracing::warn!(connections = drained.aborted, "connections were cut at the end of the drain");
             }
@@ -311,23 +305,22 @@ impl App {
         })
     }
 
-    /// Where it listens: the port that the system chose, when 0 was asked for.
+    /// Returns the address of the listener. Its port is the one that the system chose if the setting is 0.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Everything the commands do.
+    /// Returns all commands.
     pub fn core(&self) -> &Core {
         &self.store.core
     }
 
-    /// What receivers are told of clicks.
+    /// Returns the events of clicks and their delivery.
     pub fn webhooks(&self) -> &Webhooks {
         &self.store.webhooks
     }
 
-    /// Returns once requests of every kind are answered. On the first start makes the first
-    /// records.
+    /// Returns once requests of every kind are answered. Creates the first records on the first start.
     pub async fn ready(&self) -> Result<Bootstrap, FirstRecordsError> {
         let bootstrap = self.store.ready(&self.data_dir).await?;
         let misdirected = self.store.core.links().misdirected();
@@ -342,8 +335,8 @@ impl App {
         Ok(bootstrap)
     }
 
-    /// Stops in order: no new connections, started requests finish (within `http.drain_timeout`),
-    /// webhooks that wait are written down, then the store closes with its last clicks.
+    /// Stops in order: no new connections; requests in progress finish within `http.drain_timeout`; waiting webhooks
+    /// are written; the store closes with its last clicks.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         if self.server.await.is_err() {
@@ -353,7 +346,7 @@ impl App {
             tracing::error!("the flusher of clicks panicked");
         }
         self.beside.shutdown().await;
-        // After the last click, and before the log closes, which takes what waits.
+        // After the last click, since clicks queue events, and before the log closes, which stores them.
         self.store.webhooks.stop().await;
         self.store.close().await;
     }

@@ -1,7 +1,7 @@
-//! The configuration: every module's `Settings`, nested. Read from one file and the environment,
-//! which beats the file; checked whole before anything is opened.
+//! The configuration: the `Settings` of every module, nested. It is read from one file and from the environment,
+//! which overrides the file, and is checked completely before anything is opened.
 //!
-//! Unknown keys and bad values are errors that name file, key, value and rule. No key is needed.
+//! Unknown keys and bad values are errors that name file, key, value and rule. No key is required.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -17,50 +17,39 @@ use crate::settings::BadSetting;
 use crate::{cache, core, http, table, visit, webhooks};
 
 mod error;
-pub mod memory;
+mod memory;
 mod names;
 
 pub use self::error::ConfigError;
+use self::names::{ADMIN_KEY, PREFIX, SettingNames};
 
-/// What environment variables of ours begin with. `WAYPOST_HTTP__MAX_BODY` is `max_body` of
-/// `[http]`.
-const PREFIX: &str = "WAYPOST_";
-
-/// The one variable that is no key of the file: secrets do not belong there.
-const ADMIN_KEY: &str = "WAYPOST_ADMIN_KEY";
-
-/// Shortest admin key: 16 characters of a careless alphabet still hold some 64 bits.
+/// Shortest admin key: 16 characters of a small alphabet still contain some 64 bits.
 const ADMIN_KEY_MIN: usize = 16;
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // Sections are named for their modules.
 pub struct Config {
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// Where everything is kept.
+    /// The folder of log, table and admin key.
     pub data_dir: PathBuf,
-    /// What short URLs begin with.
+    /// The start of short URLs.
     pub public_url: String,
-    /// What is logged: `info`, or by module: `warn,waypost::http=debug`.
+    /// The level of logging: `info`, or by module: `warn,waypost::http=debug`.
     pub log_filter: String,
-    /// Connections and requests.
     pub http: http::Settings,
-    /// The log.
     pub log: log::Settings,
-    /// The table.
     pub table: table::Settings,
-    /// The cache.
     pub cache: cache::Settings,
     /// Short codes and destinations.
     pub links: core::Settings,
-    /// Visits.
     pub visit: visit::Settings,
     /// Click counting.
     pub clicks: clicks::Settings,
     /// Rate limits of the APIs.
     pub limits: http::api::admission::rate::Settings,
-    /// Webhooks.
     pub webhooks: webhooks::Settings,
     /// `/metrics`.
     pub metrics: http::api::ops::Settings,
@@ -69,11 +58,11 @@ pub struct Config {
     pub admin_key: Option<AdminKey>,
 }
 
-/// A secret that does not print.
+/// A secret that `Debug` does not show.
 #[derive(Clone)]
 pub struct AdminKey(pub String);
 
-/// In constant time: how long it takes says nothing of the key but its length.
+/// In constant time: the duration reveals only the length of the key.
 impl PartialEq for AdminKey {
     fn eq(&self, other: &AdminKey) -> bool {
         self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
@@ -111,7 +100,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the file, if one is named, and the variables of the environment over it.
+    /// Reads the file, if one is named, and applies the environment over it. Fails at the first error.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -123,24 +112,24 @@ impl Config {
         Config::parse(text.as_ref().map(|(path, text)| (*path, text.as_str())), environment)
     }
 
-    /// As [`Config::load`], of a file that is already read.
+    /// Like [`Config::load`], for the text of a file.
     pub(crate) fn parse(
         file: Option<(&Path, &str)>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Config, ConfigError> {
+        let names = SettingNames::of::<Config>();
         let mut table = match file {
-            Some((path, text)) => parse_file(path, text)?,
+            Some((path, text)) => parse_file(path, text, &names)?,
             None => toml::Table::new(),
         };
-        let known = names::all();
         let mut admin_key = None;
         for (name, value) in environment {
             if name == ADMIN_KEY {
                 admin_key = Some(AdminKey(value));
             } else if let Some(key) = name.strip_prefix(PREFIX) {
                 let path = key.to_ascii_lowercase().replace("__", ".");
-                if !known.contains(&path) {
-                    let nearest = names::nearest_variable(&name);
+                if !names.contains(&path) {
+                    let nearest = names.nearest_variable(&name);
                     let field = names::last(&path).to_owned();
                     return Err(ConfigError::UnknownVariable { name, field, nearest });
                 }
@@ -157,7 +146,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Every rule about values of the right type.
+    /// Checks the rules about values of the right type.
     fn check(&self, source: &str) -> Result<(), ConfigError> {
         let broken = |section: &'static str, bad: BadSetting| ConfigError::Rule {
             source_name: source.to_owned(),
@@ -179,7 +168,7 @@ impl Config {
         };
         if Site::parse(&self.public_url).is_err() {
             let rule = "must be scheme and host such as https://go.example.com, without path, query, wildcard or port 0";
-            // A name and a password may stand before the host.
+            // The URL may contain a name and a password before the host.
             let has_secret = self.public_url.contains('@');
             let shown = if has_secret { "(not shown)".to_owned() } else { format!("{:?}", self.public_url) };
             return Err(top("public_url", shown, rule));
@@ -211,11 +200,11 @@ impl Config {
     }
 }
 
-/// Parses `log_filter`, with spaces around its commas or without. Returns `None` for a filter without a level
-/// and without a target of this program: any other word is a target as well, under which nothing is ever
-/// logged, so a misspelt level would silence the log.
+/// Parses `log_filter`, with or without spaces around its commas. Returns `None` for a filter without a level and
+/// without a target of this program. The parser accepts any other word as a target, under which nothing is logged,
+/// so a misspelt level would silence the log.
 pub fn log_targets(filter: &str) -> Option<Targets> {
-    // An empty word would be a level of its own, `error`.
+    // The parser would read an empty word as the level `error`.
     let words: Vec<&str> = filter.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
     let targets = words.join(",").parse::<Targets>().ok().filter(|_| !words.is_empty())?;
     let is_ours = |target: &str| target == "waypost" || target.starts_with("waypost::");
@@ -229,14 +218,14 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })
 }
 
-fn parse_file(path: &Path, text: &str) -> Result<toml::Table, ConfigError> {
-    // From the text, not the table: only so the error knows the line.
+fn parse_file(path: &Path, text: &str, names: &SettingNames) -> Result<toml::Table, ConfigError> {
+    // From the text and not from the table: only these errors have a line.
     let checked = toml::from_str::<Config>(text).and_then(|_| toml::from_str(text));
-    checked.map_err(|error| ConfigError::in_file(path, text, &error))
+    checked.map_err(|error| ConfigError::in_file(path, text, &error, names))
 }
 
-/// Puts one variable over the table. Its text is read as TOML where that fits the key's type
-/// (`true`, `10`, `["ftp"]`), else taken as it is.
+/// Applies one variable to the table. Its text is parsed as TOML where that fits the type of the key (`true`, `10`,
+/// `["ftp"]`), or else used unchanged.
 fn overlay(table: &mut toml::Table, name: &str, text: &str) -> Result<(), String> {
     let path: Vec<&str> = name.split('.').collect();
     let as_toml =
@@ -268,7 +257,7 @@ fn put(table: &mut toml::Table, path: &[&str], value: toml::Value) {
             if let toml::Value::Table(inner) = inner {
                 put(inner, rest, value);
             } else {
-                // A plain key used as a section: the type check of the whole says so.
+                // A plain key that is used as a section. The check of the types rejects it.
                 *inner = value;
             }
         }
@@ -415,8 +404,8 @@ mod tests {
         for name in variables {
             for value in [SECRET.to_owned(), format!("\"{SECRET}\""), format!("{{ a = \"{SECRET}\" }}")] {
                 let refused = Config::parse(None, [(name.to_owned(), value)]).expect_err(name);
-                let said = format!("{refused} {refused:?}");
-                assert!(said.contains(name) && !said.contains(SECRET), "{said}");
+                let shown = format!("{refused} {refused:?}");
+                assert!(shown.contains(name) && !shown.contains(SECRET), "{shown}");
             }
         }
         let meant =
@@ -454,8 +443,8 @@ mod tests {
         for file in files {
             let file = file.replace("SECRET", SECRET);
             let refused = Config::parse(Some((Path::new("waypost.toml"), &file)), []).expect_err(&file);
-            let said = format!("{refused} {refused:?}");
-            assert!(said.contains("waypost.toml") && !said.contains(SECRET), "{file}\n{said}");
+            let shown = format!("{refused} {refused:?}");
+            assert!(shown.contains("waypost.toml") && !shown.contains(SECRET), "{file}\n{shown}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Arguments, logging, runtime, exit code. No logic: see the library.
+//! The program. The library contains everything: see `cli::run`.
 
 use std::process::ExitCode;
 

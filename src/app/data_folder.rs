@@ -1,7 +1,7 @@
-//! The data folder: the names in it, its locks, and what an interrupted command left in it.
+//! The data folder: the names in it, its locks, and the states that an interrupted command leaves.
 //!
-//! Promises: one process at a time uses a data folder, whatever happens to the name of the lock file;
-//! a start never takes a folder whose restore was interrupted, or whose log is missing, for a new one.
+//! Promises: one process at a time uses a data folder, even if the lock file is removed. A start never treats a
+//! folder as new whose restore was interrupted or whose log is missing.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,46 +18,34 @@ use crate::log::local::disk_guard::BALLAST;
 use crate::log::local::markers::MARK;
 use crate::private_files;
 
-/// Folder of the log within the data folder.
+/// The folder of the log within the data folder.
 pub const LOG_FOLDER: &str = "log";
-/// Folder of the table within the data folder.
+/// The folder of the table within the data folder.
 pub const TABLE_FOLDER: &str = "table";
-/// The file whose lock says that a process owns the data folder.
+/// The file that the process of a data folder locks.
 pub const LOCK_FILE: &str = "lock";
-/// The copy of a backup that `restore` has not put in place yet.
+/// The copy of a backup while `restore` runs.
 pub const RESTORING: &str = "log.restoring";
-/// Begins the name of a log that `restore` set aside; the time follows.
+/// The start of the name of a log that `restore` replaced. The time follows.
 pub const REPLACED_LOG: &str = "log.replaced-";
-/// Begins the name of a table that was set aside; the time follows.
+/// The start of the name of a table that was replaced. The time follows.
 pub const REPLACED_TABLE: &str = "table.replaced-";
-/// Begins the name of a key file that was set aside; the time follows.
+/// The start of the name of a key file that was replaced. The time follows.
 const REPLACED_KEY: &str = "admin.key.replaced-";
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The fields are the parts of the messages.
 pub enum FolderError {
-    /// The system refuses.
+    /// The system refuses access.
     #[error("cannot use the data folder {}: {error}", path.display())]
-    Unusable {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
+    Unusable { path: PathBuf, error: io::Error },
     /// Another process uses it.
     #[error("the data folder {} is already in use by another waypost: stop that one first", path.display())]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
+    InUse { path: PathBuf },
     /// A command was interrupted in it, or its log is missing.
     #[error("{}", unfinished.advice(path))]
-    Unfinished {
-        /// The folder.
-        path: PathBuf,
-        /// What was found.
-        unfinished: Unfinished,
-    },
+    Unfinished { path: PathBuf, unfinished: Unfinished },
 }
 
 /// A state of the data folder on which no server starts.
@@ -65,33 +53,31 @@ pub enum FolderError {
 pub enum Unfinished {
     /// `restore` was interrupted before its copy was in place.
     Restoring {
-        /// Whether a log is there beside the copy.
+        /// Whether the folder contains a log beside the copy.
         has_log: bool,
-        /// The name of the newest log that was set aside, if there is no other.
+        /// The name of the newest log that was replaced, if there is no other log.
         replaced: Option<String>,
     },
-    /// A log was set aside, and none took its name.
-    Replaced {
-        /// Its name.
-        name: String,
-    },
-    /// There is no log, and files that only exist beside one.
+    /// A log was renamed, and no other has its name.
+    #[allow(missing_docs)]
+    Replaced { name: String },
+    /// There is no log, but there are files that only exist beside one.
     LogMissing {
-        /// Their names.
+        /// The names of these files.
         beside: Vec<&'static str>,
     },
-    /// No server ever ran here, and the log has no closing mark, as a backup has: a copy that was cut.
+    /// No server ever ran here, and the log has no closing mark, which a complete backup has: the copy was cut.
     Unclosed,
 }
 
 impl Unfinished {
-    /// Whether `serve --accept-loss` goes on in this state. It does not where a restore was
-    /// interrupted: there two logs may exist, and only the operator knows which one is wanted.
+    /// Returns whether `serve --accept-loss` starts in this state. It does not after an interrupted restore: two
+    /// logs may exist then, and only the operator knows which one to use.
     pub fn yields_to_accept_loss(&self) -> bool {
         matches!(self, Unfinished::LogMissing { .. } | Unfinished::Unclosed)
     }
 
-    /// Returns what is wrong with `dir` and what to type.
+    /// Returns the state of `dir` and the commands that resolve it.
     pub fn advice(&self, dir: &Path) -> String {
         let dir = dir.display();
         match self {
@@ -111,26 +97,26 @@ impl Unfinished {
                  {dir}/{RESTORING}"
             ),
             Unfinished::Replaced { name } => format!(
-                "{dir}/{LOG_FOLDER} holds no log, and {dir}/{name} is one that a restore set aside: the restore was \
+                "{dir}/{LOG_FOLDER} contains no log, and {dir}/{name} is one that a restore replaced: the restore was \
                  interrupted. Finish the restore: waypost restore --replace BACKUP. Or put the log from before back: \
                  mv -T {dir}/{name} {dir}/{LOG_FOLDER}"
             ),
             Unfinished::LogMissing { beside } => format!(
-                "{dir}/{LOG_FOLDER} holds no log, although {dir} was used before: it has {}. Put the missing log \
-                 back, or restore a backup: waypost restore --replace BACKUP. Or go on with what is left: waypost \
-                 serve --accept-loss",
+                "{dir}/{LOG_FOLDER} contains no log, although {dir} was used before: it has {}. Put the missing log \
+                 back, or restore a backup: waypost restore --replace BACKUP. Or start without it: waypost serve \
+                 --accept-loss",
                 beside.join(" and ")
             ),
             Unfinished::Unclosed => format!(
                 "{dir} was never used by a server, and its log has no closing mark ({LOG_FOLDER}/{MARK}): it is a copy \
-                 that was cut, or made of a server that was not stopped. Make the copy again. Or start on what is \
-                 there: waypost serve --accept-loss"
+                 that was cut, or a copy of a running server. Repeat the copy. Or start on what is there: waypost \
+                 serve --accept-loss"
             ),
         }
     }
 }
 
-/// Returns why no server may start on `dir`, or `None` when one may. Reads names only.
+/// Returns why no server may start on `dir`, or `None` if one may. Reads only names.
 pub fn unfinished(dir: &Path) -> io::Result<Option<Unfinished>> {
     let exists = |name: &str| fs::symlink_metadata(dir.join(name)).is_ok();
     let has_log = archive::holds_log(&dir.join(LOG_FOLDER))?;
@@ -150,34 +136,34 @@ pub fn unfinished(dir: &Path) -> io::Result<Option<Unfinished>> {
     Ok(Some(Unfinished::LogMissing { beside }).filter(|_| exists(TABLE_FOLDER) || exists(KEY_FILE)))
 }
 
-/// Takes the rights of others from all that the program keeps in the data folder, whatever umask or
-/// copying gave them: it holds hashes of keys and passwords. The folder itself is its owner's, who may
-/// have a reason to open it to a group: a warning says what others can do.
+/// Removes the rights of other users from all files of the program in the data folder, which contains hashes of keys
+/// and passwords. An umask or a copy may have set them. The folder itself stays as it is, since its owner may have
+/// opened it to a group: a warning names the rights.
 pub fn keep_private(dir: &Path) {
     if private_files::is_open_to_others(dir) {
         tracing::warn!(
             folder = %dir.display(),
-            "others than its owner can look into the data folder, which holds hashes of keys and passwords: run \
+            "other users can read the data folder, which contains hashes of keys and passwords: run \
              chmod 700 on it"
         );
     }
     let ours = [LOG_FOLDER, TABLE_FOLDER, LOCK_FILE, KEY_FILE, BALLAST];
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
-        // Also what was set aside, such as `log.replaced-1`.
+        // Also replaced ones, such as `log.replaced-1`.
         let base =
             |own: &&str| name.strip_prefix(*own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         if !ours.iter().any(base) {
             continue;
         }
         if let Err(error) = private_files::restrict(&dir.join(&name)) {
-            tracing::warn!(%error, "others can read what only the owner of the data folder should");
+            tracing::warn!(%error, "other users can read a file of the data folder");
         }
     }
 }
 
-/// Fails where [`unfinished`] finds something, unless `accept_loss` covers it. Returns whether it covers
-/// the loss of the whole log.
+/// Fails if no server may start on `dir`, unless `accept_loss` allows it. Returns whether the loss of the whole log
+/// was accepted.
 pub fn check(dir: &Path, accept_loss: bool) -> Result<bool, FolderError> {
     let found = unfinished(dir).map_err(|error| FolderError::Unusable { path: dir.to_owned(), error })?;
     match found {
@@ -189,7 +175,7 @@ pub fn check(dir: &Path, accept_loss: bool) -> Result<bool, FolderError> {
     }
 }
 
-/// Renames the key file of an instance whose log is lost: the next bootstrap writes another one.
+/// Renames the key file of an instance whose log is lost. The next bootstrap writes another one.
 pub fn set_key_aside(dir: &Path, now: Timestamp) -> io::Result<()> {
     let aside = dir.join(format!("{REPLACED_KEY}{}", now.as_millis()));
     match fs::rename(dir.join(KEY_FILE), aside) {
@@ -212,16 +198,16 @@ fn newest_replaced(dir: &Path) -> io::Result<Option<String>> {
     Ok(newest)
 }
 
-/// The locks on a data folder, released when dropped.
+/// The locks on a data folder. Dropping it releases them.
 #[derive(Debug)]
 pub struct FolderLock {
     named: Option<File>,
-    /// The folder of the log itself: a lock that lasts when the name of the lock file is removed.
+    // The folder of the log itself. This lock remains when the lock file is removed.
     log: Option<File>,
 }
 
 impl FolderLock {
-    /// Locks the folder of the log, if it was created after the other lock was taken.
+    /// Locks the folder of the log if it was created after the lock file was locked.
     pub fn extend(&mut self, dir: &Path) -> Result<(), FolderError> {
         if self.log.is_none() {
             self.log = lock_log(dir)?;
@@ -240,8 +226,8 @@ pub fn lock(dir: &Path) -> Result<FolderLock, FolderError> {
     lock_with(dir, Some(named.map_err(|error| FolderError::Unusable { path: dir.to_owned(), error })?))
 }
 
-/// Like [`lock`], and creates no file: for a command that changes nothing. `None` where there is
-/// nothing to lock.
+/// Like [`lock`], but creates no file: for a command that changes nothing. Returns `None` if there is nothing to
+/// lock.
 pub fn lock_existing(dir: &Path) -> Result<Option<FolderLock>, FolderError> {
     let named = present(private_files::open_regular(&dir.join(LOCK_FILE), File::options().read(true)));
     let named = named.map_err(|error| FolderError::Unusable { path: dir.to_owned(), error })?;
@@ -250,14 +236,14 @@ pub fn lock_existing(dir: &Path) -> Result<Option<FolderLock>, FolderError> {
 }
 
 fn lock_with(dir: &Path, named: Option<File>) -> Result<FolderLock, FolderError> {
-    named.iter().try_for_each(|file| take(dir, file))?;
+    named.iter().try_for_each(|file| acquire(dir, file))?;
     Ok(FolderLock { named, log: lock_log(dir)? })
 }
 
 fn lock_log(dir: &Path) -> Result<Option<File>, FolderError> {
     let log = present(open_folder(&dir.join(LOG_FOLDER)));
     let log = log.map_err(|error| FolderError::Unusable { path: dir.to_owned(), error })?;
-    log.iter().try_for_each(|file| take(dir, file))?;
+    log.iter().try_for_each(|file| acquire(dir, file))?;
     Ok(log)
 }
 
@@ -268,23 +254,23 @@ fn present(opened: io::Result<File>) -> io::Result<Option<File>> {
     }
 }
 
-fn take(dir: &Path, file: &File) -> Result<(), FolderError> {
+fn acquire(dir: &Path, file: &File) -> Result<(), FolderError> {
     match private_files::lock(file) {
-        // NFS locks only what is open for writing, which a folder cannot be: there the lock file alone
-        // keeps other processes out.
+        // NFS locks only files that are open for writing, which a folder cannot be. There only the lock file
+        // excludes other processes.
         Ok(()) | Err(Errno::BADF) => Ok(()),
         Err(Errno::WOULDBLOCK) => Err(FolderError::InUse { path: dir.to_owned() }),
         Err(error) => Err(FolderError::Unusable { path: dir.to_owned(), error: error.into() }),
     }
 }
 
-/// Opens a folder, to lock it or to sync it.
+/// Opens a folder, for a lock or a sync.
 pub fn open_folder(path: &Path) -> io::Result<File> {
     let flags = OFlags::DIRECTORY | OFlags::NONBLOCK;
     File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
-/// Makes the names in a folder durable.
+/// Makes the names in a folder durable (fsync).
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     open_folder(path)?.sync_all()
 }

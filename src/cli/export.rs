@@ -1,5 +1,5 @@
-//! `waypost export`: every link as a line of JSON, as the API shows it. Reads the log alone, so it
-//! works beside a running server; what was clicked in the last second may be missing.
+//! `waypost export`: writes each link as a line of JSON, as the API shows it. It reads only the log, so the server
+//! may run. Clicks of the last second may be missing.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufWriter, Write};
@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Common, Failure, load, progress, say, verify};
+use super::arguments::{ConfigFile, created_path};
+use super::error::CommandError;
+use super::output::print_note;
+use super::{log_reader, progress};
 use crate::core::{LinkView, Site};
 use crate::formats::Format;
 use crate::log::{LogError, Record};
@@ -24,44 +27,44 @@ use crate::table::record::{Corrupt, Staged, Stored, decode_clicks};
 
 /// Arguments of `export`.
 #[derive(Clone, Debug, Args)]
-pub struct Arguments {
+pub(super) struct ExportArguments {
     #[command(flatten)]
-    common: Common,
-    /// A file to write, readable by its owner only. It replaces what has this name once it is whole;
-    /// without it, lines go to stdout.
-    #[arg(long, value_name = "FILE", value_parser = super::created_path)]
+    config_file: ConfigFile,
+    /// The file to write, readable by its owner only. It replaces a file of this name once it is complete.
+    /// Without it, lines go to stdout.
+    #[arg(long, value_name = "FILE", value_parser = created_path)]
     output: Option<PathBuf>,
-    /// Write the passwords' hashes as well, which `import` needs for protected links.
+    /// Include password hashes, which `import` needs for protected links.
     #[arg(long)]
     with_password_hashes: bool,
 }
 
-/// What links refer to. Held whole; click totals take some 40 bytes per clicked link.
+/// The objects that links refer to, all in memory. Click totals take some 40 bytes per clicked link.
 #[derive(Default)]
-struct Surroundings {
+struct Referenced {
     domains: HashMap<DomainNumber, Arc<Domain>>,
     workspaces: HashMap<WorkspaceNumber, Arc<Workspace>>,
     tags: HashMap<Id, Tag>,
     keys: HashMap<Id, Arc<ApiKey>>,
     clicks: HashMap<Id, u64>,
     links: u64,
-    /// Imports under way: their links do not exist yet.
+    /// Unfinished imports: their links are not visible yet.
     staging: HashSet<(WorkspaceNumber, Id)>,
 }
 
-/// Runs to its end.
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let config = load(&arguments.common)?;
+/// Runs the command.
+pub(super) fn run(arguments: &ExportArguments) -> Result<(), CommandError> {
+    let config = arguments.config_file.load()?;
     let site = Site::parse(&config.public_url).expect("the configuration was checked");
-    let archive = verify::open(&config.data_dir)?;
-    let mut around = Surroundings::default();
+    let archive = log_reader::open(&config.data_dir)?;
+    let mut referenced = Referenced::default();
     let read =
-        archive.each_record(&mut |record| around.take(&record).map_err(|error| misread(&record, &error)));
-    read.map_err(Failure::from)?;
+        archive.each_record(&mut |record| referenced.add(&record).map_err(|error| misread(&record, &error)));
+    read.map_err(CommandError::from)?;
 
-    let mut out = Output::open(arguments.output.as_deref())?;
+    let mut out = ExportOutput::open(arguments.output.as_deref())?;
     let bar = progress::count("exporting");
-    bar.set_length(around.links);
+    bar.set_length(referenced.links);
     let mut written: io::Result<()> = Ok(());
     let (mut count, mut protected) = (0_u64, 0_u64);
     let each = archive.each_record(&mut |record| {
@@ -71,13 +74,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             let Staged { link, import } =
                 Staged::decode(domain, code, &record.value).map_err(|error| misread(&record, &error))?;
             bar.inc(1);
-            if import.is_some_and(|import| around.staging.contains(&(link.workspace, import))) {
+            if import.is_some_and(|import| referenced.staging.contains(&(link.workspace, import))) {
                 return Ok(());
             }
             count += 1;
-            let view = around.view(&site, link).ok_or_else(|| {
+            let view = referenced.view(&site, link).ok_or_else(|| {
                 LogError::Damaged(format!(
-                    "the link {code:?} refers to a domain or workspace that is not there"
+                    "the link {code:?} refers to a domain or workspace that does not exist"
                 ))
             })?;
             protected += u64::from(view.link.options.password.is_some());
@@ -88,42 +91,44 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Ok(())
     });
     bar.finish_and_clear();
-    each.map_err(Failure::from)?;
-    written.map_err(|error| Failure::Failed(format!("cannot write: {error}")))?;
+    each.map_err(CommandError::from)?;
+    written.map_err(|error| CommandError::Failed(format!("cannot write: {error}")))?;
     out.finish()?;
-    say(&format!("exported {count} links at position {}", archive.position()));
+    print_note(&format!("exported {count} links at position {}", archive.position()));
     if protected > 0 && !arguments.with_password_hashes {
-        say(&format!("{protected} of them have a password, and import only with --with-password-hashes"));
+        print_note(&format!(
+            "{protected} of them have a password: import needs an export with --with-password-hashes"
+        ));
     }
     Ok(())
 }
 
-/// Where the lines go. A file appears once it is whole.
-enum Output<'a> {
+/// The destination of the lines. A file appears once it is complete.
+enum ExportOutput<'a> {
     Stdout(BufWriter<io::Stdout>),
     File(&'a Path, BufWriter<Replacement>),
 }
 
-impl Output<'_> {
-    fn open(file: Option<&Path>) -> Result<Output<'_>, Failure> {
-        let Some(path) = file else { return Ok(Output::Stdout(BufWriter::new(io::stdout()))) };
+impl ExportOutput<'_> {
+    fn open(file: Option<&Path>) -> Result<ExportOutput<'_>, CommandError> {
+        let Some(path) = file else { return Ok(ExportOutput::Stdout(BufWriter::new(io::stdout()))) };
         let created = Replacement::create(path).map_err(|error| cannot_write(path, &error))?;
-        Ok(Output::File(path, BufWriter::new(created)))
+        Ok(ExportOutput::File(path, BufWriter::new(created)))
     }
 
     fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
         match self {
-            Output::Stdout(out) => out.write_all(line),
-            Output::File(_, out) => out.write_all(line),
+            ExportOutput::Stdout(out) => out.write_all(line),
+            ExportOutput::File(_, out) => out.write_all(line),
         }
     }
 
-    fn finish(self) -> Result<(), Failure> {
+    fn finish(self) -> Result<(), CommandError> {
         match self {
-            Output::Stdout(mut out) => {
-                out.flush().map_err(|error| Failure::Failed(format!("cannot write: {error}")))
+            ExportOutput::Stdout(mut out) => {
+                out.flush().map_err(|error| CommandError::Failed(format!("cannot write: {error}")))
             }
-            Output::File(path, out) => {
+            ExportOutput::File(path, out) => {
                 let whole = out.into_inner().map_err(|error| cannot_write(path, error.error()))?;
                 whole.publish().map_err(|error| cannot_write(path, &error))
             }
@@ -131,20 +136,20 @@ impl Output<'_> {
     }
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+fn cannot_write(path: &Path, error: &io::Error) -> CommandError {
     let mut text = format!("cannot write {}: {error}", path.display());
     if error.kind() == io::ErrorKind::InvalidInput {
-        text.push_str("; to write elsewhere, leave out --output and redirect stdout");
+        text.push_str("; to write there, omit --output and redirect stdout");
     }
-    Failure::Failed(text)
+    CommandError::Failed(text)
 }
 
 fn misread(record: &Record, error: &Corrupt) -> LogError {
     LogError::Damaged(format!("the record of revision {}: {error}", record.revision))
 }
 
-impl Surroundings {
-    fn take(&mut self, record: &Record) -> Result<(), Corrupt> {
+impl Referenced {
+    fn add(&mut self, record: &Record) -> Result<(), Corrupt> {
         match Kind::of(&record.key) {
             Some(Kind::Domain) => {
                 let domain = Domain::decode(&record.value)?;

@@ -1,6 +1,6 @@
-//! `waypost import`: links from JSON Lines, each line a link as `export` writes it or the body of
-//! a `POST /api/v1/links`. Works on the data folder, so the server must be stopped; a running one
-//! takes up to 1,000 links a request at `POST /api/v1/links/bulk`.
+//! `waypost import`: creates links from JSON Lines. Each line is a link as `export` writes it, or the body of a
+//! `POST /api/v1/links`. It works on the data folder, so the server must be stopped. A running server accepts up to
+//! 1,000 links per request at `POST /api/v1/links/bulk`.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,7 +11,10 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
-use super::{Common, Failure, load, progress, runtime, say, tell};
+use super::arguments::ConfigFile;
+use super::error::CommandError;
+use super::output::{print_line, print_note};
+use super::{progress, runtime};
 use crate::app::data_folder::{FolderError, LOG_FOLDER};
 use crate::app::{StartError, Store};
 use crate::clock::Clock;
@@ -22,47 +25,47 @@ use crate::model::link::DomainChoice;
 use crate::private_files;
 use crate::readiness::Readiness;
 
-/// Longest line: a link with every field at its bound is a tenth of it.
+/// Longest line in bytes. A link with every field at its bound is a tenth of it.
 const LINE_MAX: u64 = 1024 * 1024;
 
 /// Arguments of `import`.
 #[derive(Clone, Debug, Args)]
-pub struct Arguments {
+pub(super) struct ImportArguments {
     #[command(flatten)]
-    common: Common,
-    /// The file to read; - for stdin.
+    config_file: ConfigFile,
+    /// The file to read, or - for stdin.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Check every line and write nothing.
     #[arg(long)]
     dry_run: bool,
-    /// What becomes of a line whose short code is taken.
+    /// What to do with a line whose short code is in use.
     #[arg(long, value_enum, default_value_t = Conflict::Fail)]
     on_conflict: Conflict,
-    /// The id of the workspace that gets all links, whatever the lines say.
+    /// The id of a workspace for all links, in place of the one that each line names.
     #[arg(long, value_name = "ID")]
     workspace: Option<String>,
-    /// The domain that gets all links, whatever the lines say.
+    /// The name of a domain for all links, in place of the one that each line names.
     #[arg(long, value_name = "NAME")]
     domain: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Conflict {
-    /// Stop there.
+    /// Stop at this line.
     Fail,
-    /// Leave the line out.
+    /// Skip the line.
     Skip,
 }
 
-/// Runs to its end.
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let mut config = load(&arguments.common)?;
-    // A check of lines for a store that is not there yet must not make one.
+/// Runs the command.
+pub(super) fn run(arguments: &ImportArguments) -> Result<(), CommandError> {
+    let mut config = arguments.config_file.load()?;
+    // A dry run without a data folder must not create one.
     let mut scratch = None;
     if arguments.dry_run && !config.data_dir.join(LOG_FOLDER).is_dir() {
-        // A name that nobody else can have taken.
-        let folder = private_files::temporary_folder("waypost-dry-run-").map_err(Failure::from)?;
+        // A new name: another user may have created a folder of a known name.
+        let folder = private_files::temporary_folder("waypost-dry-run-").map_err(CommandError::from)?;
         folder.path().clone_into(&mut config.data_dir);
         scratch = Some(folder);
     }
@@ -70,35 +73,36 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(folder) = scratch
         && let Err(error) = folder.close()
     {
-        say(&format!("waypost: cannot remove {}: {error}", config.data_dir.display()));
+        print_note(&format!("waypost: cannot remove {}: {error}", config.data_dir.display()));
     }
     done
 }
 
-fn on_store(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
+fn on_store(arguments: &ImportArguments, config: &Config) -> Result<(), CommandError> {
     let runtime = runtime::build(tokio::runtime::Builder::new_multi_thread().enable_all())?;
     runtime.block_on(import(arguments, config))
 }
 
-async fn import(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
+async fn import(arguments: &ImportArguments, config: &Config) -> Result<(), CommandError> {
     let (input, length): (Box<dyn Read>, u64) = if arguments.file.as_os_str() == "-" {
         (Box::new(io::stdin()), 0)
     } else {
-        let cannot = |error| Failure::Failed(format!("cannot read {}: {error}", arguments.file.display()));
+        let cannot =
+            |error| CommandError::Failed(format!("cannot read {}: {error}", arguments.file.display()));
         let file = File::open(&arguments.file).map_err(cannot)?;
         let length = file.metadata().map_err(cannot)?.len();
         (Box::new(file), length)
     };
     let store = Store::open(config, Clock::system(), &Readiness::default()).map_err(|error| match error {
-        StartError::Folder(FolderError::InUse { .. }) => Failure::Failed(format!(
+        StartError::Folder(FolderError::InUse { .. }) => CommandError::Failed(format!(
             "{error}; or, while it runs, POST up to 1000 links at a time to /api/v1/links/bulk"
         )),
-        other => Failure::from(other),
+        other => CommandError::from(other),
     })?;
-    store.ready(&config.data_dir).await.map_err(Failure::from)?;
+    store.ready(&config.data_dir).await.map_err(CommandError::from)?;
     if !arguments.dry_run {
-        // An import that a crash cut holds codes that nobody can see.
-        store.core.snapshots().sweep_unfinished().await.map_err(Failure::from)?;
+        // An import that was cut by a crash reserves codes that no list shows.
+        store.core.snapshots().sweep_unfinished().await.map_err(CommandError::from)?;
     }
     let bar = progress::bytes(if arguments.dry_run { "checking" } else { "importing" });
     bar.set_length(length);
@@ -109,23 +113,23 @@ async fn import(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
     let caught_up = store.core.catch_up().await;
     let whole = began.elapsed().as_secs_f64();
     store.close().await;
-    let (made, skipped) = done?;
-    caught_up.map_err(Failure::from)?;
+    let (imported, skipped) = done?;
+    caught_up.map_err(CommandError::from)?;
     let what = if arguments.dry_run { "would import" } else { "imported" };
-    tell(&format!("{what} {made} links, left out {skipped} whose short codes are taken"));
+    print_line(&format!("{what} {imported} links, skipped {skipped} whose short codes are in use"));
     if !arguments.dry_run {
-        // The log is the truth: who stops it in between loses nothing but time at the next start.
-        tell(&format!("durable in the log after {logged:.2} s, in the table after {whole:.2} s"));
+        // The log is the truth: a stop between the two costs only time at the next start.
+        print_line(&format!("durable in the log after {logged:.2} s, in the table after {whole:.2} s"));
     }
     Ok(())
 }
 
 async fn lines(
-    arguments: &Arguments,
+    arguments: &ImportArguments,
     core: &Core,
     input: Box<dyn Read>,
     bar: &ProgressBar,
-) -> Result<(u64, u64), Failure> {
+) -> Result<(u64, u64), CommandError> {
     let on_conflict = match arguments.on_conflict {
         Conflict::Fail => OnConflict::Fail,
         Conflict::Skip => OnConflict::Skip,
@@ -134,64 +138,69 @@ async fn lines(
     let links = core.links();
     let mut import = links.import(on_conflict, arguments.dry_run);
     let mut reader = BufReader::with_capacity(1 << 20, input);
-    let mut line = Vec::new();
+    let mut bytes = Vec::new();
     let mut number = 0_u64;
     let mut wrong = 0_u64;
     let failure = loop {
-        line.clear();
-        let read = match reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut line) {
+        bytes.clear();
+        let read = match reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut bytes) {
             Ok(0) => break None,
             Ok(read) => read as u64,
-            Err(error) => break Some(format!("cannot read on: {error}")),
+            Err(error) => break Some(format!("cannot read further: {error}")),
         };
         number += 1;
         bar.inc(read);
         if read == LINE_MAX {
             break Some(format!("line {number}: is longer than 1 MB"));
         }
-        if line.iter().all(u8::is_ascii_whitespace) {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let Err(why) = take(arguments, core, &mut import, &mut contexts, &line).await else { continue };
+        let Err(why) = import_line(arguments, core, &mut import, &mut contexts, &bytes).await else {
+            continue;
+        };
         if !arguments.dry_run {
             break Some(format!("line {number}: {why}"));
         }
-        // A check tells of all bad lines at once.
+        // A dry run reports all bad lines.
         wrong += 1;
-        bar.suspend(|| say(&format!("line {number}: {why}")));
+        bar.suspend(|| print_note(&format!("line {number}: {why}")));
     };
-    // What was taken in before a bad line is kept: the caller mends the line and skips the rest.
-    let (made, skipped) = import.finish().await.map_err(Failure::from)?;
+    // The links before a bad line are kept: the next run skips them with --on-conflict skip.
+    let (imported, skipped) = import.finish().await.map_err(CommandError::from)?;
     match failure {
-        None if wrong > 0 => Err(Failure::Failed(format!("{wrong} lines cannot be imported; {made} can"))),
-        None => Ok((made, skipped)),
-        Some(why) if arguments.dry_run => Err(Failure::Failed(why)),
-        Some(why) => Err(Failure::Failed(format!(
-            "{why}\n{made} links before it were imported; mend the line and run again with --on-conflict skip"
+        None if wrong > 0 => {
+            Err(CommandError::Failed(format!("{wrong} lines cannot be imported; {imported} can")))
+        }
+        None => Ok((imported, skipped)),
+        Some(why) if arguments.dry_run => Err(CommandError::Failed(why)),
+        Some(why) => Err(CommandError::Failed(format!(
+            "{why}\n{imported} links before it were imported; correct the line and run again with --on-conflict skip"
         ))),
     }
 }
 
-async fn take(
-    arguments: &Arguments,
+/// Adds the link of one line. The error is a sentence.
+async fn import_line(
+    arguments: &ImportArguments,
     core: &Core,
     import: &mut Import<'_>,
     contexts: &mut HashMap<String, Context>,
-    line: &[u8],
+    bytes: &[u8],
 ) -> Result<(), String> {
-    let mut read = (Format::own().read)(line)?;
+    let mut line = (Format::own().read)(bytes)?;
     if let Some(domain) = &arguments.domain {
-        read.link.draft.domain = DomainChoice::Name(domain.as_str().into());
+        line.link.draft.domain = DomainChoice::Name(domain.as_str().into());
     }
-    let named = arguments.workspace.as_deref().or(read.workspace.as_deref()).unwrap_or("");
+    let named = arguments.workspace.as_deref().or(line.workspace.as_deref()).unwrap_or("");
     if !contexts.contains_key(named) {
         contexts.insert(named.to_owned(), context(core, named, arguments.workspace.is_some())?);
     }
-    import.add(&contexts[named], read.link).await.map_err(|error| error.to_string())
+    import.add(&contexts[named], line.link).await.map_err(|error| error.to_string())
 }
 
-/// Acts in the named workspace. One that is not here stands for the only one that is, as when links
-/// move to a new server; where there are several, nobody's links become those of another.
+/// Returns a context in the named workspace. An unknown name means the only workspace, as when links move to a
+/// new server. With several workspaces an unknown name is an error: links must not get into a foreign one.
 fn context(core: &Core, named: &str, must_exist: bool) -> Result<Context, String> {
     let caller = Caller::Environment;
     let workspace = core.tenants().acting(&caller, Some(named).filter(|id| !id.is_empty()));
@@ -202,7 +211,7 @@ fn context(core: &Core, named: &str, must_exist: bool) -> Result<Context, String
         None => {
             return Err(format!(
                 "workspaceId: {named:?} is not a workspace of this server, which has several; \
-                 make it first, or say by --workspace which one gets all lines"
+                 create it first, or name one workspace for all lines by --workspace"
             ));
         }
         found => found,

@@ -1,15 +1,15 @@
-//! Progress bars of the long commands, on stderr, and only where a person watches.
+//! Progress bars of the long commands, on stderr. They are invisible if stderr is no terminal.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar over bytes. Invisible when stderr is no terminal.
+/// Creates a bar that counts bytes.
 pub(super) fn bytes(what: &'static str) -> ProgressBar {
     bar(what, "{msg} {bar:30} {bytes}/{total_bytes} ({eta})")
 }
 
-/// A bar over things.
+/// Creates a bar that counts items.
 pub(super) fn count(what: &'static str) -> ProgressBar {
     bar(what, "{msg} {bar:30} {pos}/{len} ({per_sec}, {eta})")
 }
@@ -21,10 +21,10 @@ fn bar(what: &'static str, template: &str) -> ProgressBar {
     bar
 }
 
-/// A callback that moves a bar to "so much of so much".
+/// Returns a callback that sets the position and the length of a bar.
 pub(super) fn follow(bar: &ProgressBar) -> impl FnMut(u64, u64) + '_ {
-    |done, of| {
-        bar.set_length(of);
+    |done, total| {
+        bar.set_length(total);
         bar.set_position(done);
     }
 }

@@ -1,7 +1,7 @@
-//! Threads of a command: whether the system starts as many as a command needs, and the runtime.
+//! The runtime of a command, and the check that the system starts enough threads.
 //!
-//! A system that refuses threads must end the command with a message. The runtime panics instead, or
-//! waits for ever for a thread that never comes, so the threads are tried before.
+//! A system that refuses threads must end the command with a message. The runtime would panic, or block for ever,
+//! so the threads are tried first.
 
 use std::io;
 use std::num::NonZero;
@@ -12,53 +12,54 @@ use std::thread::{self, available_parallelism};
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
-use super::Failure;
+use super::error::CommandError;
 use crate::app::MORE_THREADS;
 
-/// Threads that a start needs beside one for each core: two of the log, two of the table, up to eight that
-/// read links, one that learns codes, and some of the runtime's and of sled's for work that blocks.
+/// Threads that a start needs beside one for each core: two of the log, two of the table, up to eight that read
+/// links, one that loads codes into the filter, and the blocking threads of the runtime and of sled.
 const BESIDE: usize = 24;
 
-/// Builds the runtime, or says that the system refuses threads.
-pub(super) fn build(builder: &mut Builder) -> Result<Runtime, Failure> {
+/// Builds the runtime. Fails if the system refuses threads.
+pub(super) fn build(builder: &mut Builder) -> Result<Runtime, CommandError> {
     let wanted = available_parallelism().map_or(1, NonZero::get) + BESIDE;
     try_threads(wanted).map_err(|(started, error)| {
-        Failure::Failed(format!(
+        CommandError::Failed(format!(
             "the system starts only {started} threads for this process, and {wanted} are needed: {error}. \
              {MORE_THREADS}"
         ))
     })?;
-    // What was there a moment ago may be gone, and the panic of the runtime says nothing more.
+    // Another process may have taken the threads since the check. The default hook would print a panic whose
+    // message does not help.
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     let built = panic::catch_unwind(AssertUnwindSafe(|| builder.build()));
     panic::set_hook(hook);
     match built {
         Ok(Ok(runtime)) => Ok(runtime),
-        Ok(Err(error)) => Err(Failure::Failed(format!("cannot start the runtime: {error}"))),
+        Ok(Err(error)) => Err(CommandError::Failed(format!("cannot start the runtime: {error}"))),
         Err(_) => {
-            Err(Failure::Failed(format!("the system starts no threads for the runtime. {MORE_THREADS}")))
+            Err(CommandError::Failed(format!("the system starts no threads for the runtime. {MORE_THREADS}")))
         }
     }
 }
 
-/// Starts so many threads at once and ends them. Fails with the number that started.
+/// Starts `wanted` threads at the same time and ends them. Fails with the number of threads that started.
 fn try_threads(wanted: usize) -> Result<(), (usize, io::Error)> {
     let mut threads = Vec::with_capacity(wanted);
     let mut refused = Ok(());
-    // Each thread waits for this lock, so that all of them are there at once.
-    let held = Arc::new(Mutex::new(()));
-    let holding = held.lock();
+    // Each thread blocks on this lock, so that all of them exist at the same time.
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock();
     while threads.len() < wanted && refused.is_ok() {
-        let held = Arc::clone(&held);
-        match thread::Builder::new().spawn(move || drop(held.lock())) {
+        let gate = Arc::clone(&gate);
+        match thread::Builder::new().spawn(move || drop(gate.lock())) {
             Ok(thread) => threads.push(thread),
             Err(error) => refused = Err((threads.len(), error)),
         }
     }
-    drop(holding);
+    drop(closed);
     for thread in threads {
-        // It only waits.
+        // The thread only blocks on the lock, so it cannot panic.
         let _ = thread.join();
     }
     refused

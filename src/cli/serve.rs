@@ -1,4 +1,4 @@
-//! `waypost [serve]`: starts the program, says how to use it, and stops it when told to.
+//! `waypost [serve]`: starts the server, prints how to use it, and stops it at a signal.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -9,46 +9,48 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::{Common, Failure, load, runtime, say};
+use super::allocator::restart_with_few_arenas;
+use super::arguments::ConfigFile;
+use super::error::CommandError;
+use super::output::print_note;
+use super::runtime;
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::memory::keep_to_few_arenas;
 use crate::config::{self, Config};
 use crate::core::{self, Bootstrap};
 use crate::webhooks;
 
-/// Threads for reads of the table, beside those that look-ups of receivers' names and password
-/// hashing may hold for longer: neither may keep a visitor from a link that is not in memory. Each
-/// read takes microseconds, so a few suffice; many would only queue inside sled.
+/// Blocking threads for reads of the table, beside the threads that look-ups of receivers' names and heavy work
+/// may occupy for longer: neither may delay a visit of a link that is not in memory. A read takes microseconds, so
+/// a few threads suffice, and more would only queue inside sled.
 const READING_THREADS: usize = 32;
 
-/// How long tasks may take to notice that the runtime is going away, after everything that
-/// matters was stopped in order.
+/// How long remaining tasks may run after everything that matters was stopped in order.
 const RUNTIME_END: Duration = Duration::from_secs(1);
 
 /// Arguments of `serve`.
 #[derive(Clone, Debug, Args)]
-pub struct Arguments {
+pub(super) struct ServeArguments {
     #[command(flatten)]
-    common: Common,
+    config_file: ConfigFile,
     /// Check the configuration and exit.
     #[arg(long)]
     check: bool,
-    /// Start although a damaged log has lost links, with what can still be read.
+    /// Start although a damaged log has lost links, with the links that can still be read.
     #[arg(long)]
     accept_loss: bool,
 }
 
-/// Runs until told to stop.
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let mut config = load(&arguments.common)?;
+/// Runs the server until a signal stops it.
+pub(super) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
+    let mut config = arguments.config_file.load()?;
     if arguments.check {
-        say("waypost: the configuration is right");
+        print_note("waypost: the configuration is valid");
         return Ok(());
     }
     config.log.accept_loss = arguments.accept_loss;
     start_logging(&config.log_filter);
-    keep_to_few_arenas();
+    restart_with_few_arenas();
     config.fit_memory();
     let runtime = runtime()?;
     let done = runtime.block_on(serve(config));
@@ -56,23 +58,23 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     done
 }
 
-fn runtime() -> Result<Runtime, Failure> {
-    let held = webhooks::LOOKUPS_MAX + core::heavy_threads();
+fn runtime() -> Result<Runtime, CommandError> {
+    let occupied = webhooks::LOOKUPS_MAX + core::heavy_threads();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    runtime::build(builder.enable_all().max_blocking_threads(READING_THREADS + held))
+    runtime::build(builder.enable_all().max_blocking_threads(READING_THREADS + occupied))
 }
 
 fn start_logging(filter: &str) {
     let filter = config::log_targets(filter).expect("the configuration was checked");
-    let lines = tracing_subscriber::fmt::layer().with_writer(Lines::default).with_ansi(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(LogLines::default).with_ansi(false);
     tracing_subscriber::registry().with(lines).with(filter).init();
 }
 
-/// stderr, of which a closed end is no error.
+/// Writes log lines to stderr and ignores errors: a closed stderr must not stop the server.
 #[derive(Default)]
-struct Lines;
+struct LogLines;
 
-impl Write for Lines {
+impl Write for LogLines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let _ = io::stderr().write_all(line);
         Ok(line.len())
@@ -83,32 +85,32 @@ impl Write for Lines {
     }
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
-    // Before the start, so that a signal during it is not lost.
-    let mut signals = Signals::new().map_err(Failure::from)?;
+async fn serve(config: Config) -> Result<(), CommandError> {
+    // Before the start, so that a signal during the start is not lost.
+    let mut signals = Signals::new().map_err(CommandError::from)?;
     let shown = config.clone();
-    let app = App::start(config, Clock::system()).await.map_err(Failure::from)?;
+    let app = App::start(config, Clock::system()).await.map_err(CommandError::from)?;
     let ready = tokio::select! {
         ready = app.ready() => Some(ready),
         () = signals.next() => None,
     };
     if let Some(ready) = ready {
-        tell(&shown, &app, &ready.map_err(Failure::from)?);
+        greet(&shown, &app, &ready.map_err(CommandError::from)?);
         signals.next().await;
     }
-    tracing::info!("stopping: started requests may finish; a second signal ends at once");
+    tracing::info!("stopping: requests in progress may finish; a second signal ends at once");
     tokio::select! {
         () = app.stop() => tracing::info!("stopped"),
         () = signals.next() => {
-            say("waypost: ended at once; the next start replays what is missing");
+            print_note("waypost: ended at once; the next start replays the log");
             std::process::exit(1);
         }
     }
     Ok(())
 }
 
-/// Where it listens, where its data is, where the key is, and a first command.
-fn tell(config: &Config, app: &App, bootstrap: &Bootstrap) {
+/// Prints the address, the data folder, where the key is, and a first command.
+fn greet(config: &Config, app: &App, bootstrap: &Bootstrap) {
     let data = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
     let address = app.address();
     let (key, shown) = match &bootstrap.key_file {
@@ -121,10 +123,10 @@ fn tell(config: &Config, app: &App, bootstrap: &Bootstrap) {
         }
         None => (
             "YOUR_KEY".to_owned(),
-            "not here any more: use the one you kept, or start once with WAYPOST_ADMIN_KEY".to_owned(),
+            "not stored here: use the one that you kept, or start once with WAYPOST_ADMIN_KEY".to_owned(),
         ),
     };
-    // stdout may be closed: whoever started us without one does not want the text.
+    // stdout may be closed: then the text is not wanted.
     let _ = writeln!(
         io::stdout(),
         "Waypost is listening on http://{address}\n  \
@@ -141,9 +143,8 @@ fn tell(config: &Config, app: &App, bootstrap: &Bootstrap) {
     let _ = io::stdout().flush();
 }
 
-/// SIGTERM and SIGINT, as one. SIGHUP, SIGUSR1 and SIGUSR2 mean nothing here, and are taken so
-/// that they do not end the program, as they would by default: a terminal closes, a log rotation
-/// tells everybody.
+/// SIGTERM and SIGINT, which both stop the server. SIGHUP, SIGUSR1 and SIGUSR2 are caught and ignored: by default
+/// they would end the program, such as when a terminal closes or a log rotation signals all programs.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -163,6 +164,7 @@ impl Signals {
         })
     }
 
+    /// Returns at the next signal that stops the server.
     async fn next(&mut self) {
         let [hangup, first, second] = &mut self.ignored;
         loop {
@@ -173,7 +175,7 @@ impl Signals {
                 _ = first.recv() => "SIGUSR1",
                 _ = second.recv() => "SIGUSR2",
             };
-            tracing::info!("{name} means nothing here; SIGTERM stops");
+            tracing::info!("{name} is ignored; SIGTERM stops the server");
         }
     }
 }

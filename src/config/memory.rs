@@ -1,61 +1,40 @@
-//! How much memory the system allows this process, and what of it caches may take: with the defaults
-//! of a larger machine, a container of 64 MB would be killed once its caches are full.
+//! Fits the caches to the memory that the system allows this process. With the defaults of a larger machine, the
+//! system would kill a container of 64 MB once its caches are full.
 
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::Config;
 
 const MIB: u64 = 1024 * 1024;
 
-/// What is needed beside the caches, with 100,000 links: 9 MB to begin with, 4 of the log's latest
-/// Changes, and some 30 of sled's, whatever its cache: it counts a page only with the 64 next of its
-/// part of 256, and has buffers on their way to the disk.
+/// Memory beside the caches, with 100,000 links: 9 MB at the start, 4 for the latest Changes of the log, and some
+/// 30 of sled, whatever the size of its cache. sled counts a page only with the next 64 of its part of 256, and
+/// has buffers on their way to the disk.
 const REST: u64 = 48 * MIB;
 
-/// sled keeps where each of its pages is, some 340 bytes for each, whatever its cache: a thirtieth of what
-/// its file has, 15 MB for a million links. That of the first 100,000 is among [`REST`].
+/// sled keeps the position of each page in memory, some 340 bytes for each, whatever the size of its cache. That
+/// is a thirtieth of its file: 15 MB for a million links. The part of the first 100,000 links is in [`REST`].
 const TABLE_PART_IN_MEMORY: u64 = 24;
 const TABLE_IN_REST: u64 = 64 * MIB;
 
-/// sled's file in the data folder.
+/// The file of sled in the data folder.
 const TABLE_FILE: &str = "table/db";
 
-/// Caches take at most these parts of what is left: of 64 MiB, 8 for links and 1 for the table, which
-/// takes about three times its number. From 176 MiB on, the defaults fit.
+/// Each cache takes at most this part of the memory that remains: of 64 MiB, 8 for links and 1 for the table,
+/// which takes about three times its setting. From 176 MiB on, the defaults fit.
 const CACHE_PART: u64 = 2;
 const TABLE_PART: u64 = 16;
 
-/// Hashing passwords takes at most this part of what is allowed, beside the 19 MiB of one hash that it
-/// always needs: 76 of 304 MiB.
+/// Password hashing takes at most this part of the allowed memory, beside the 19 MiB of one hash that it always
+/// needs: 76 of 304 MiB.
 const HASH_PART: u64 = 4;
 
-/// Below this no cache is made smaller: nothing would be won.
+/// No cache is made smaller than this: it would save next to nothing.
 const LEAST: u64 = MIB;
 
-/// What glibc's allocator is told, by variables of the environment. By default each thread gets an arena
-/// of its own, up to eight for each core, and what is freed in one of them serves no other: with a million
-/// links clicked at random, 100 MB more. And once a large block was freed, blocks of that size are no
-/// longer returned to the system: compaction's map of keys is one.
-const ALLOCATOR: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "2"), ("MALLOC_MMAP_THRESHOLD_", "131072")];
-
-/// Executes the program again in the same process with the allocator's variables set, unless the operator
-/// has set one of them: glibc reads the environment once, before `main`. Returns when nothing is to be
-/// done or the system refuses.
-pub fn keep_to_few_arenas() {
-    if ALLOCATOR.iter().any(|(name, _)| std::env::var_os(name).is_some()) {
-        return;
-    }
-    let mut arguments = std::env::args_os();
-    let (Some(name), Ok(program)) = (arguments.next(), std::env::current_exe()) else { return };
-    let error = Command::new(program).arg0(name).args(arguments).envs(ALLOCATOR).exec();
-    tracing::debug!(%error, "the allocator's arenas stay as many as they are");
-}
-
 impl Config {
-    /// Makes caches smaller where the memory allowed is less than they were meant for. Says so.
+    /// Shrinks the caches to the allowed memory, and logs each change.
     pub fn fit_memory(&mut self) {
         if let Some(allowed) = allowed(Path::new("/")) {
             let table = fs::metadata(self.data_dir.join(TABLE_FILE)).map_or(0, |file| file.len());
@@ -68,11 +47,11 @@ impl Config {
         let cache = usize::try_from(most(allowed, CACHE_PART)).unwrap_or(usize::MAX);
         let table = most(allowed, TABLE_PART);
         if self.cache.max_memory > cache {
-            tracing::info!(allowed, used = cache, "cache.max_memory is made to fit the memory");
+            tracing::info!(allowed, used = cache, "cache.max_memory was reduced to fit the memory");
             self.cache.max_memory = cache;
         }
         if self.table.cache_capacity > table {
-            tracing::info!(allowed, used = table, "table.cache_capacity is made to fit the memory");
+            tracing::info!(allowed, used = table, "table.cache_capacity was reduced to fit the memory");
             self.table.cache_capacity = table;
         }
         let hash = usize::try_from(allowed / HASH_PART).unwrap_or(usize::MAX);
@@ -84,7 +63,7 @@ fn most(allowed: u64, part: u64) -> u64 {
     (allowed.saturating_sub(REST) / part).max(LEAST)
 }
 
-/// The least of what the control groups and the machine allow, in bytes; `None` where nothing says.
+/// Returns the least that the control groups and the machine allow, in bytes, or `None` if none is known.
 fn allowed(root: &Path) -> Option<u64> {
     let read = |path: PathBuf| fs::read_to_string(path).ok();
     let groups = read(root.join("proc/self/cgroup")).unwrap_or_default();
@@ -97,12 +76,12 @@ fn allowed(root: &Path) -> Option<u64> {
             "memory" => ("sys/fs/cgroup/memory", "memory.limit_in_bytes"),
             _ => continue,
         };
-        // The group, and where a container sees only its own as the root.
+        // The group itself, and the root: a container sees only its own group, as the root.
         for group in [path.trim_start_matches('/'), ""] {
             files.push(root.join(folder).join(group).join(file));
         }
     }
-    // Without a limit the file says `max`, or a number larger than any machine.
+    // Without a limit the file contains `max`, or a number larger than any machine.
     let groups = files.into_iter().filter_map(|file| read(file)?.trim().parse::<u64>().ok());
     let machine = read(root.join("proc/meminfo")).and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
@@ -157,7 +136,7 @@ mod tests {
         }
     }
 
-    /// A quarter of what is allowed, and never more than the default.
+    /// A quarter of the allowed memory, and never more than the default.
     #[test]
     fn n02_hashing_fits_the_memory() {
         for (allowed, hashing) in [(4_096, 152), (304, 76), (64, 16), (2, 0)] {

@@ -1,71 +1,90 @@
-//! The names of all settings, and what an unknown one was meant to be. A value under an unknown name may
-//! be a secret under a misspelt one, so nothing here takes or returns a value.
+//! The names of all settings, and the nearest name of an unknown one. A value under an unknown name may be a
+//! misspelt secret, so nothing here takes or returns a value.
 
-use super::{ADMIN_KEY, Config, PREFIX};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-/// Names this similar, from 0 to 1, are taken for a misspelling: one letter in four may differ. `max_conections`
-/// and `max_connections` have 0.93, `nonsense` and `listen` 0.25.
+/// The prefix of the environment variables. `WAYPOST_HTTP__MAX_BODY` sets `max_body` of `[http]`.
+pub(super) const PREFIX: &str = "WAYPOST_";
+
+/// The only variable that is no key of the file: a file is no place for a secret.
+pub(super) const ADMIN_KEY: &str = "WAYPOST_ADMIN_KEY";
+
+/// Names with at least this similarity, from 0 to 1, count as misspellings: one letter in four may differ.
+/// `max_conections` and `max_connections` have 0.93, `nonsense` and `listen` 0.25.
 const ALIKE: f64 = 0.75;
 
 /// A key that no setting has, since no setting needs quotes.
 const NO_KEY: &str = "\"?\" = 1\n";
 
-/// Returns all names as the file spells them, sections before dots. Asks the types themselves, which name
-/// their keys when they reject one: a setting without a default is not among the defaults.
-pub(super) fn all() -> Vec<String> {
-    let defaults = toml::Table::try_from(Config::default()).expect("settings serialize");
-    let mut names = Vec::new();
-    for key in keys_of(NO_KEY) {
-        if defaults.get(&key).is_some_and(toml::Value::is_table) {
-            names.extend(keys_of(&format!("[{key}]\n{NO_KEY}")).iter().map(|inner| format!("{key}.{inner}")));
-        } else {
-            names.push(key);
+/// The names of all settings as the file writes them, with the section and a dot before a name.
+#[derive(Debug)]
+pub(super) struct SettingNames(Vec<String>);
+
+impl SettingNames {
+    /// Returns the names that `T` accepts. They come from the errors of `T`, which list the allowed keys: a
+    /// setting without a default is not among the defaults.
+    pub(super) fn of<T: Default + Serialize + DeserializeOwned>() -> SettingNames {
+        let defaults = toml::Table::try_from(T::default()).expect("settings serialize");
+        let mut names = Vec::new();
+        for key in keys_of::<T>(NO_KEY) {
+            if defaults.get(&key).is_some_and(toml::Value::is_table) {
+                let inner = keys_of::<T>(&format!("[{key}]\n{NO_KEY}"));
+                names.extend(inner.iter().map(|inner| format!("{key}.{inner}")));
+            } else {
+                names.push(key);
+            }
         }
+        SettingNames(names)
     }
-    names
+
+    /// Returns whether this is the whole name of a setting.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|known| known == name)
+    }
+
+    /// Returns whether a key of the file names a setting, with or without its section.
+    pub(super) fn is_known(&self, key: &str) -> bool {
+        self.0.iter().any(|name| name == key || last(name) == key)
+    }
+
+    /// Returns the variable that is nearest to an unknown one.
+    pub(super) fn nearest_variable(&self, unknown: &str) -> Option<String> {
+        let unknown = bare(unknown.strip_prefix(PREFIX).unwrap_or(unknown));
+        let known = self.0.iter().map(|name| (bare(name), variable(name)));
+        let admin = (bare("ADMIN_KEY"), ADMIN_KEY.to_owned());
+        // A missing section is no misspelling, but as likely.
+        let without_section = self.0.iter().map(|name| (bare(last(name)), variable(name)));
+        nearest(&unknown, known.chain([admin]).chain(without_section))
+    }
+
+    /// Returns a hint about an unknown key of the file, as half a sentence.
+    pub(super) fn nearest_key(&self, unknown: &str) -> Option<String> {
+        let unknown = bare(unknown);
+        let known = self.0.iter().map(|name| (bare(last(name)), format!("did you mean `{name}`?")));
+        let admin = format!("the admin key is set by the environment variable {ADMIN_KEY} alone");
+        nearest(&unknown, known.chain([(bare("admin_key"), admin)]))
+    }
 }
 
-/// The keys that are allowed where this text has one that is not.
-fn keys_of(text: &str) -> Vec<String> {
-    let Err(error) = toml::from_str::<Config>(text) else { return Vec::new() };
+/// Returns the keys that are allowed where `text` has an unknown one.
+fn keys_of<T: DeserializeOwned>(text: &str) -> Vec<String> {
+    let Err(error) = toml::from_str::<T>(text) else { return Vec::new() };
     // unknown field `?`, expected one of `a`, `b`
     error.message().split('`').skip(3).step_by(2).map(str::to_owned).collect()
 }
 
-/// Returns whether a key of the file names a setting, with its section or within it.
-pub(super) fn is_known(key: &str) -> bool {
-    all().iter().any(|name| name == key || last(name) == key)
-}
-
-/// Returns the last part of a name: what it is called within its section.
+/// Returns the last part of a name: the key within its section.
 pub(super) fn last(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 
-/// Returns the variable of the environment that sets the setting of this name.
+/// Returns the environment variable of a setting.
 fn variable(name: &str) -> String {
     format!("{PREFIX}{}", name.replace('.', "__").to_ascii_uppercase())
 }
 
-/// Returns the variable that a misspelt one was meant to be.
-pub(super) fn nearest_variable(unknown: &str) -> Option<String> {
-    let unknown = bare(unknown.strip_prefix(PREFIX).unwrap_or(unknown));
-    let known = all().into_iter().map(|name| (bare(&name), variable(&name)));
-    let admin = (bare("ADMIN_KEY"), ADMIN_KEY.to_owned());
-    // A section that was forgotten is no misspelling, but as likely.
-    let without_section = all().into_iter().map(|name| (bare(last(&name)), variable(&name)));
-    nearest(&unknown, known.chain([admin]).chain(without_section))
-}
-
-/// Returns what to write instead of an unknown key of the file, as half a sentence.
-pub(super) fn nearest_key(unknown: &str) -> Option<String> {
-    let unknown = bare(unknown);
-    let known = all().into_iter().map(|name| (bare(last(&name)), format!("did you mean `{name}`?")));
-    let admin = format!("the admin key is set by the environment variable {ADMIN_KEY} alone");
-    nearest(&unknown, known.chain([(bare("admin_key"), admin)]))
-}
-
-/// A name without what is easily misplaced.
+/// Returns a name without case and separators, which are easily confused.
 fn bare(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
@@ -79,6 +98,11 @@ fn nearest(unknown: &str, known: impl Iterator<Item = (String, String)>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+
+    fn names() -> SettingNames {
+        SettingNames::of::<Config>()
+    }
 
     #[test]
     fn misspelt_names_are_recognised() {
@@ -95,22 +119,25 @@ mod tests {
             ("WAYPOST_NONSENSE", None),
         ];
         for (unknown, want) in rows {
-            // An admin key of another name is near enough or not: it is never a reason to show it.
-            let found = nearest_variable(unknown);
+            // `ADMIN_TOKEN` may be near enough or not. Its value is never shown.
+            let found = names().nearest_variable(unknown);
             assert!(found.as_deref() == want || unknown == "WAYPOST_ADMIN_TOKEN", "{unknown}: {found:?}");
         }
-        assert_eq!(nearest_key("max_conections").as_deref(), Some("did you mean `http.max_connections`?"));
-        assert!(nearest_key("adminkey").is_some_and(|text| text.contains(ADMIN_KEY)));
-        assert_eq!(nearest_key("zzz"), None);
+        assert_eq!(
+            names().nearest_key("max_conections").as_deref(),
+            Some("did you mean `http.max_connections`?")
+        );
+        assert!(names().nearest_key("adminkey").is_some_and(|text| text.contains(ADMIN_KEY)));
+        assert_eq!(names().nearest_key("zzz"), None);
     }
 
-    /// Every setting that has a default is among the names that the types tell, and one that has none.
+    /// Settings with and without a default are among the names.
     #[test]
     fn every_name_is_known() {
-        let names = all();
-        assert!(names.len() > 30, "{names:?}");
+        let names = names();
+        assert!(names.0.len() > 30, "{names:?}");
         for name in ["listen", "http.max_connections", "clicks.flush_interval"] {
-            assert!(names.iter().any(|known| known == name), "{name}");
+            assert!(names.contains(name), "{name}");
         }
         let defaults = toml::Table::try_from(Config::default()).expect("settings serialize");
         for (key, value) in &defaults {

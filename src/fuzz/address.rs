@@ -1,4 +1,4 @@
-//! Short codes, destinations, and where a click leads.
+//! Short codes, destinations, and the locations of redirects.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::visit::rule::Forwarded;
 static SCHEMES: LazyLock<ExtraSchemes> =
     LazyLock::new(|| ExtraSchemes::new(vec!["ftp".to_owned(), "app".to_owned()]).expect("schemes"));
 
-/// What a request's path spelt is a code in its one spelling, or a word of ours.
+/// Asserts that a code from a path has its canonical spelling, or is a reserved word.
 pub(super) fn check_code(code: &str) {
     assert!((1..=MAX_CHARS).contains(&code.chars().count()), "{code:?}");
     assert!(
@@ -35,7 +35,7 @@ pub(super) fn check_code(code: &str) {
     }
 }
 
-/// A code that somebody asks for: all its spellings lead to it.
+/// Takes a requested code. Asserts that all its spellings parse to the same code.
 pub(super) fn short_code(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Some(code) = canonical(&text) {
@@ -59,7 +59,7 @@ pub(super) fn short_code(data: &[u8]) {
     }
 }
 
-/// What clients see of a destination that was accepted.
+/// Asserts what every accepted destination promises to clients.
 fn check_destination(to: &Destination, kind: LinkType) {
     let text = to.as_str();
     assert!(text.len() <= MAX_BYTES, "{} bytes", text.len());
@@ -79,8 +79,8 @@ fn check_destination(to: &Destination, kind: LinkType) {
     }
 }
 
-/// What a client gives as a destination: what is accepted is legal, parses to itself, and has the
-/// host that the client gave.
+/// Takes a requested destination. Asserts that an accepted one is legal, parses to itself, and has the host of the
+/// request.
 pub(super) fn destination(data: &[u8]) {
     let mut input = Input(data);
     let kind = kind(input.byte());
@@ -93,9 +93,9 @@ pub(super) fn destination(data: &[u8]) {
             assert_eq!(Destination::parse("url", to.as_str(), kind, &SCHEMES).as_ref(), Ok(&to), "{text:?}");
             if kind == LinkType::Url {
                 let given = Url::parse(&text).expect("it was accepted");
-                let led = to.to_url().expect("checked");
+                let parsed = to.to_url().expect("checked");
                 assert_eq!(
-                    (led.scheme(), led.host(), led.port()),
+                    (parsed.scheme(), parsed.host(), parsed.port()),
                     (given.scheme(), given.host(), given.port())
                 );
             }
@@ -110,8 +110,8 @@ pub(super) fn destination(data: &[u8]) {
     }
 }
 
-/// A destination, what follows the code, a query, a UTM value: scheme, host, port and the start of
-/// the path stay the stored ones, and what comes out is one legal header.
+/// Takes a destination, the path behind the code, a query and a UTM value. Asserts that scheme, host, port and the
+/// start of the path are those of the destination, and that the location is a legal header value.
 pub(super) fn merge(data: &[u8]) {
     let mut input = Input(data);
     let switches = input.byte();

@@ -1,4 +1,4 @@
-//! Requests of each dialect: which endpoint, its id, its query, its body.
+//! Requests of each dialect: the endpoint, its id, its query, its body.
 
 use super::Input;
 use crate::http::api::dialect::{ApiError, BadRequest, Body, Dialect, RequestParts};
@@ -8,23 +8,23 @@ use crate::json;
 use crate::model::key::Scopes;
 
 pub(super) fn native(data: &[u8]) {
-    ask(dialect_of("/api/v1/links"), data);
+    parse(dialect_of("/api/v1/links"), data);
 }
 
 pub(super) fn linquid(data: &[u8]) {
-    ask(dialect_of("/api/links"), data);
+    parse(dialect_of("/api/links"), data);
 }
 
 pub(super) fn links(data: &[u8]) {
-    ask(dialect_of("/links"), data);
+    parse(dialect_of("/links"), data);
 }
 
 pub(super) fn snapshots(data: &[u8]) {
-    ask(dialect_of("/snapshots"), data);
+    parse(dialect_of("/snapshots"), data);
 }
 
-/// A command that some key may give, or a refusal that says what is wrong, in any dialect's words.
-fn ask(dialect: &'static dyn Dialect, data: &[u8]) {
+/// Asserts that a request parses to a command that some key may give, or to an error with a text in every dialect.
+fn parse(dialect: &'static dyn Dialect, data: &[u8]) {
     let mut input = Input(data);
     let endpoints = dialect.endpoints();
     let endpoint = &endpoints[usize::from(input.byte()) % endpoints.len()];
@@ -32,21 +32,21 @@ fn ask(dialect: &'static dyn Dialect, data: &[u8]) {
     let body = input.0;
     if json::parse(body).is_ok() {
         let read: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(body);
-        assert!(read.is_ok(), "what we call JSON is JSON");
+        assert!(read.is_ok(), "the strict reader accepts only JSON");
     }
-    let call = RequestParts { id: &id, query: Query::parse(Some(&query)), body };
-    match (endpoint.parse)(&call) {
-        Ok(asked) => {
-            assert!(Scopes::all().allow(asked.command.scope()));
-            // What a log of it would do.
-            assert!(!format!("{:?}", asked.command).is_empty());
+    let request = RequestParts { id: &id, query: Query::parse(Some(&query)), body };
+    match (endpoint.parse)(&request) {
+        Ok(scoped) => {
+            assert!(Scopes::all().allow(scoped.command.scope()));
+            // A log line shows a command by `Debug`, which must not panic.
+            assert!(!format!("{:?}", scoped.command).is_empty());
         }
-        Err(refusal) => refuse(&refusal),
+        Err(bad_request) => check_error(&bad_request),
     }
 }
 
-fn refuse(refusal: &BadRequest) {
-    match refusal {
+fn check_error(bad_request: &BadRequest) {
+    match bad_request {
         BadRequest::Malformed(why) => assert!(!why.is_empty()),
         BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid) => {
             assert!(!invalid.field.is_empty() && !invalid.why.is_empty(), "{invalid:?}");
@@ -54,8 +54,8 @@ fn refuse(refusal: &BadRequest) {
         BadRequest::NotFound(what) => assert!(!what.is_empty()),
     }
     for dialect in DIALECTS {
-        let Body { status, bytes, .. } = dialect.failure(&ApiError::BadRequest(refusal.clone()));
-        assert!(status.is_client_error(), "{refusal:?}: {status}");
-        assert!(json::object(&bytes).is_ok(), "{refusal:?}: {}", String::from_utf8_lossy(&bytes));
+        let Body { status, bytes, .. } = dialect.failure(&ApiError::BadRequest(bad_request.clone()));
+        assert!(status.is_client_error(), "{bad_request:?}: {status}");
+        assert!(json::object(&bytes).is_ok(), "{bad_request:?}: {}", String::from_utf8_lossy(&bytes));
     }
 }

@@ -1,4 +1,4 @@
-//! The log's bytes: frames and segment ends, and a folder with one segment made of them.
+//! The bytes of the log: frames, headers, footers, and a folder with one segment of them.
 
 use std::io;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::log::local::archive::Archive;
 use crate::log::local::disk::{Disk, DiskFile};
 use crate::log::{Fingerprint, MAX_CHANGE_BYTES, Position};
 
-/// What reads, reads back; a folder of anything is read to its end, and told what is wrong with it.
+/// Asserts that everything that decodes is encoded to the same, and that any folder is read to its end.
 pub(super) fn log(data: &[u8]) {
     let mut input = Input(data);
     match input.byte() & 3 {
@@ -29,7 +29,7 @@ pub(super) fn log(data: &[u8]) {
     }
 }
 
-/// A payload that decodes is written as what decodes to the same.
+/// Asserts that a payload that decodes is encoded to a payload that decodes to the same.
 fn payload(position: Position, bytes: &[u8]) {
     let _ = FrameHead::parse(bytes);
     let Ok(first) = frame::decode(position, &Bytes::copy_from_slice(bytes)) else { return };
@@ -45,17 +45,17 @@ fn payload(position: Position, bytes: &[u8]) {
         Frame::CleanClose(fingerprint) => write_clean_close(&mut out, position, *fingerprint),
         Frame::Records(records) => write_records(&mut out, position, records),
     }
-    let head = FrameHead::parse(&out).expect("a frame that we wrote");
+    let head = FrameHead::parse(&out).expect("a written frame");
     assert_eq!((head.position, head.length), (position, out.len() - FRAME_HEADER));
     let body = Bytes::from(out).slice(FRAME_HEADER..);
     assert!(head.guards(&body), "its own checksum");
-    assert_eq!(frame::decode(position, &body).expect("what we wrote"), first);
+    assert_eq!(frame::decode(position, &body).expect("the written payload"), first);
     let mut broken = body.to_vec();
     broken[0] ^= 0x40;
     assert!(!head.guards(&broken), "one flipped bit");
 }
 
-/// Headers, footers and marks are written as they were read, once their checksum is right.
+/// Asserts that headers, footers and marks with a correct checksum are encoded to the same bytes.
 fn ends(bytes: &[u8]) {
     let _ = (Header::decode(bytes), Footer::decode(bytes), Closed::decode(bytes));
     let checked = |length: usize| {
@@ -81,7 +81,7 @@ fn ends(bytes: &[u8]) {
     }
 }
 
-/// A segment with a header and frames of any content whose checksums are right, or nearly.
+/// Returns a segment with a header and frames of any content, most of them with correct checksums.
 fn segment(input: &mut Input<'_>) -> Vec<u8> {
     let header = Header {
         kind: SegmentKind::Changes,
@@ -110,9 +110,9 @@ fn segment(input: &mut Input<'_>) -> Vec<u8> {
     bytes
 }
 
-/// Opening and verifying come to an end with a verdict.
+/// Asserts that opening and verifying end with a result.
 fn folder(files: Vec<(&'static str, Vec<u8>)>) {
-    let Ok(archive) = Archive::read(Folder(files)) else { return };
+    let Ok(archive) = Archive::read(MemoryDisk(files)) else { return };
     let total = archive.bytes();
     if let Ok(report) = archive.verify(&mut |_, _| {}) {
         assert!(report.base <= report.position);
@@ -122,18 +122,18 @@ fn folder(files: Vec<(&'static str, Vec<u8>)>) {
     }
 }
 
-/// Files in memory, to be read only.
+/// A read-only folder in memory.
 #[derive(Debug)]
-struct Folder(Vec<(&'static str, Vec<u8>)>);
+struct MemoryDisk(Vec<(&'static str, Vec<u8>)>);
 
 #[derive(Debug)]
-struct Held(Vec<u8>);
+struct MemoryFile(Vec<u8>);
 
 fn read_only<T>() -> io::Result<T> {
     Err(io::ErrorKind::ReadOnlyFilesystem.into())
 }
 
-impl Disk for Folder {
+impl Disk for MemoryDisk {
     fn list(&self) -> io::Result<Vec<String>> {
         Ok(self.0.iter().map(|(name, _)| (*name).to_owned()).collect())
     }
@@ -145,7 +145,7 @@ impl Disk for Folder {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let found = self.0.iter().find(|(known, _)| *known == name);
         let (_, bytes) = found.ok_or(io::ErrorKind::NotFound)?;
-        Ok(Arc::new(Held(bytes.clone())))
+        Ok(Arc::new(MemoryFile(bytes.clone())))
     }
 
     fn rename(&self, _: &str, _: &str) -> io::Result<()> {
@@ -165,7 +165,7 @@ impl Disk for Folder {
     }
 }
 
-impl DiskFile for Held {
+impl DiskFile for MemoryFile {
     fn size(&self) -> io::Result<u64> {
         Ok(self.0.len() as u64)
     }

@@ -1,9 +1,8 @@
-//! What must hold for any bytes: one function per kind of input that strangers, disks or operators
-//! hand in, each panicking when a property is broken.
+//! Properties of any bytes: one function per kind of input from clients, disks or operators. Each panics if a
+//! property is broken.
 //!
-//! Compiled for tests and fuzzers alone, never into the program. `fuzz/` calls these from
-//! libFuzzer; the test below calls them with the corpora that are kept there, so that what a fuzzer
-//! found once is tried by every `cargo test`.
+//! Compiled for tests and fuzzers only, never into the program. `fuzz/` calls the functions from libFuzzer. The test
+//! below calls them with the corpora in `fuzz/`, so that every `cargo test` repeats what a fuzzer found once.
 
 mod address;
 mod bodies;
@@ -15,7 +14,7 @@ mod settings;
 
 use std::borrow::Cow;
 
-/// Every target, by the name of its binary and its corpus.
+/// All targets, by the name of the binary and of the corpus.
 pub static TARGETS: &[(&str, fn(&[u8]))] = &[
     ("request", request::request),
     ("forwarded", request::forwarded),
@@ -39,18 +38,18 @@ pub fn run(name: &str, data: &[u8]) {
     target(data);
 }
 
-/// Bytes, taken apart from the front.
+/// Bytes that are consumed from the front.
 struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
-    /// The next byte; 0 behind the end.
+    /// Returns the next byte, or 0 at the end.
     fn byte(&mut self) -> u8 {
         let Some((first, rest)) = self.0.split_first() else { return 0 };
         self.0 = rest;
         *first
     }
 
-    /// Everything before the next line break, which is passed over.
+    /// Returns the bytes before the next line break, which is skipped.
     fn line(&mut self) -> &'a [u8] {
         let end = self.0.iter().position(|byte| *byte == b'\n');
         let line = &self.0[..end.unwrap_or(self.0.len())];
@@ -58,12 +57,12 @@ impl<'a> Input<'a> {
         line
     }
 
-    /// The next line as text; what is no UTF-8 becomes replacement characters.
+    /// Returns the next line as text, with replacement characters for invalid UTF-8.
     fn text(&mut self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.line())
     }
 
-    /// Up to `length` bytes.
+    /// Returns up to `length` bytes.
     fn take(&mut self, length: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(length.min(self.0.len()));
         self.0 = rest;
@@ -83,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// Largest of all corpora together: they are read by every test run and copied with every clone.
+    /// Largest size of all corpora together: every test run reads them, and every clone copies them.
     const CORPORA_MAX: u64 = 300 * 1024;
 
     fn root() -> PathBuf {
@@ -105,9 +104,9 @@ mod tests {
             for file in files {
                 let data = fs::read(&file).expect("a file");
                 bytes += data.len() as u64;
-                // The name of the file that breaks it, not only what is broken.
-                let held = std::panic::catch_unwind(|| target(&data));
-                assert!(held.is_ok(), "{} breaks {name}", file.display());
+                // Caught, so that the message names the file.
+                let outcome = std::panic::catch_unwind(|| target(&data));
+                assert!(outcome.is_ok(), "{} breaks {name}", file.display());
             }
             target(b"");
         }

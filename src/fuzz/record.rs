@@ -1,4 +1,4 @@
-//! The table's bytes: keys, cells, and the records of every kind.
+//! The bytes of the table: keys, cells, and records of every kind.
 
 use super::Input;
 use crate::log::Position;
@@ -16,42 +16,42 @@ use crate::table::record::{
     WaitingDeliveries, WorkMark, decode_clicks, encode_clicks,
 };
 
-/// All kinds that are read and written alike.
+/// All kinds of records and keys.
 static KINDS: &[fn(&[u8])] = &[
     link,
     clicks,
     key,
     cell,
-    held::<Domain>,
-    held::<Workspace>,
-    held::<Company>,
-    held::<ApiKey>,
-    held::<Tag>,
-    held::<TagName>,
-    held::<Number>,
-    held::<Applied>,
-    held::<Campaign>,
-    held::<Snapshot>,
-    held::<Chunk>,
-    held::<Share>,
-    held::<Import>,
-    held::<FrozenId>,
-    held::<WorkMark>,
-    held::<ContactKey>,
-    held::<OutcomeRecord>,
-    held::<WebhookSecret>,
-    held::<WaitingDeliveries>,
-    held::<Tombstone>,
+    stored::<Domain>,
+    stored::<Workspace>,
+    stored::<Company>,
+    stored::<ApiKey>,
+    stored::<Tag>,
+    stored::<TagName>,
+    stored::<Number>,
+    stored::<Applied>,
+    stored::<Campaign>,
+    stored::<Snapshot>,
+    stored::<Chunk>,
+    stored::<Share>,
+    stored::<Import>,
+    stored::<FrozenId>,
+    stored::<WorkMark>,
+    stored::<ContactKey>,
+    stored::<OutcomeRecord>,
+    stored::<WebhookSecret>,
+    stored::<WaitingDeliveries>,
+    stored::<Tombstone>,
 ];
 
-/// A kind and its bytes: what decodes is written as what decodes to the same.
+/// Takes a kind and its bytes. Asserts that a record that decodes is encoded to one that decodes to the same.
 pub(super) fn record(data: &[u8]) {
     let mut input = Input(data);
     let kind = KINDS[usize::from(input.byte()) % KINDS.len()];
     kind(input.0);
 }
 
-fn held<T: Stored>(bytes: &[u8]) {
+fn stored<T: Stored>(bytes: &[u8]) {
     let Ok(value) = T::decode(bytes) else { return };
     let written = value.encode();
     let again = T::decode(&written).expect("what was written reads back");
@@ -80,7 +80,7 @@ fn clicks(bytes: &[u8]) {
     }
 }
 
-/// A key that is taken apart is put together to the same.
+/// Asserts that the parts of a key form the same key.
 fn key(bytes: &[u8]) {
     if let Some((domain, code)) = keys::parse_link(bytes) {
         assert_eq!(keys::link(domain, code), bytes);
@@ -93,7 +93,7 @@ fn key(bytes: &[u8]) {
     }
 }
 
-/// A cell is what was written under its key, or nothing.
+/// Asserts that a cell decodes only under its own key.
 fn cell(bytes: &[u8]) {
     let mut input = Input(bytes);
     let key = input.line();

@@ -1,4 +1,4 @@
-//! The head of a request: target and Host, who forwards it, who sent it.
+//! The head of a request: target and Host, the forwarding proxy, the User-Agent.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
@@ -15,8 +15,8 @@ use crate::model::short_code::{canonical, is_reserved};
 use crate::visit::agents::{Agent, Agents};
 use crate::visit::peer;
 
-/// First the target, then a line for each `Host`: a host that is accepted is in its one spelling,
-/// and holds nothing that would need escaping anywhere; what is a link's path names no word of ours.
+/// Takes the target, then a line for each `Host`. Asserts that an accepted host has its canonical spelling and needs
+/// no escaping anywhere, and that the path of a link is no reserved word.
 pub(super) fn request(data: &[u8]) {
     let mut input = Input(data);
     let version = if input.byte() & 1 == 0 { Version::HTTP_11 } else { Version::HTTP_10 };
@@ -45,15 +45,15 @@ pub(super) fn request(data: &[u8]) {
     let path = uri.path();
     let first = path.strip_prefix('/').unwrap_or(path).split('/').next().unwrap_or("");
     if route == Route::Visit {
-        assert!(!is_reserved(first), "{first} is no link's");
+        assert!(!is_reserved(first), "{first} is no link");
         if let Some(code) = canonical(first) {
             check_code(&code);
         }
     }
 }
 
-/// A line is an `X-Forwarded-For`: nobody else is believed, and what stands before a proxy's own
-/// entry is not looked at.
+/// Takes an `X-Forwarded-For` per line. Asserts that only trusted proxies count, and that entries before the entry
+/// of a trusted proxy have no effect.
 pub(super) fn forwarded(data: &[u8]) {
     const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
     static TRUSTED: LazyLock<Networks> =
@@ -81,17 +81,16 @@ pub(super) fn forwarded(data: &[u8]) {
     assert_eq!(peer::of(proxy.into(), &headers, &TRUSTED), visitor);
 }
 
-/// A User-Agent: one verdict however often it is asked for, whoever else was asked meanwhile, and
-/// none that depends on what stands behind the limit.
+/// Takes a User-Agent. Asserts that its verdict is always the same, and independent of bytes beyond the limit.
 pub(super) fn agent(data: &[u8]) {
-    /// As `MAX_LOOKED_AT` says.
+    /// The value of `MAX_LOOKED_AT`.
     const LOOKED_AT: usize = 1024;
     static SEEN: LazyLock<Agents> = LazyLock::new(Agents::new);
     let first = Agents::of(&SEEN, Some(data));
     assert_eq!(SEEN.of(Some(data)), first, "a remembered verdict");
-    assert_eq!(SEEN.of(Some(&data[..data.len().min(LOOKED_AT)])), first, "what stands behind the limit");
+    assert_eq!(SEEN.of(Some(&data[..data.len().min(LOOKED_AT)])), first, "bytes beyond the limit");
     if !data.is_empty() && data.len() + "Googlebot/2.1".len() <= LOOKED_AT {
         let bot = [data, b"Googlebot/2.1"].concat();
-        assert_ne!(SEEN.of(Some(&bot)), Agent::Person, "a bot, whatever stands before its name");
+        assert_ne!(SEEN.of(Some(&bot)), Agent::Person, "a bot, with any bytes before its name");
     }
 }

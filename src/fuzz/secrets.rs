@@ -1,4 +1,4 @@
-//! What strangers show to be let in: cookies, contact links, keys, forms.
+//! Secrets that clients send: cookies, contact links, API keys, password forms.
 
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -19,7 +19,7 @@ use crate::visit::unlock::password_in;
 
 const KEY: ContactKey = ContactKey([7; 32]);
 
-/// Nobody gets in with what was not made for them, however near it is.
+/// Asserts that only the exact secret is accepted.
 pub(super) fn tokens(data: &[u8]) {
     let mut input = Input(data);
     match input.byte() & 7 {
@@ -37,24 +37,27 @@ pub(super) fn tokens(data: &[u8]) {
     }
 }
 
-/// No text is a token under a key that signed none.
+/// Asserts that no text is a token of a key that signed none.
 fn forged(token: &str) {
     assert!(verify(&KEY, token).is_none(), "{token}");
 }
 
-/// What is signed says what was signed.
+/// Asserts that a token verifies to what was signed.
 fn signed(link: &str, workspace: &str, contact: &str) {
     let id = |text| ForeignId::parse("id", text);
     let (Ok(workspace), Ok(contact)) = (id(workspace), id(contact)) else { return };
     let link = ContactLink { link: link.parse().unwrap_or(Id::from_bits(9)), workspace, contact };
     let token = sign(&KEY, &link);
     assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), "{token}");
-    let said = verify(&KEY, &token).expect("what we signed");
-    assert_eq!((said.link, said.workspace, said.contact), (link.link, link.workspace, link.contact));
+    let verified = verify(&KEY, &token).expect("a signed token");
+    assert_eq!(
+        (verified.link, verified.workspace, verified.contact),
+        (link.link, link.workspace, link.contact)
+    );
     assert!(verify(&ContactKey([8; 32]), &token).is_none(), "under another key");
 }
 
-/// A token with some of its bytes replaced is none.
+/// Asserts that a token with replaced bytes is rejected.
 fn edited(input: &mut Input<'_>) {
     let id = |text| ForeignId::parse("id", text).expect("a valid id");
     let token = sign(&KEY, &ContactLink { link: Id::from_bits(9), workspace: id("w"), contact: id("c") });
@@ -70,15 +73,15 @@ fn edited(input: &mut Input<'_>) {
     }
 }
 
-/// Claims of any shape under our own signature: read, or refused.
+/// Asserts that signed claims of any shape are accepted or rejected without a panic.
 fn claims(bytes: &[u8]) {
     let token = seal(&KEY, bytes);
-    if let Some(said) = verify(&KEY, &token) {
-        assert!(!said.contact.as_str().is_empty());
+    if let Some(verified) = verify(&KEY, &token) {
+        assert!(!verified.contact.as_str().is_empty());
     }
 }
 
-/// No cookie opens a link but the one that its password got.
+/// Asserts that only the cookie of the right password opens a link.
 fn cookies(input: &mut Input<'_>) {
     let to = Destination::parse_web("url", "https://e.test/").expect("a valid URL");
     let mut options = Options::new(to, LinkType::Url);
@@ -103,10 +106,10 @@ fn cookies(input: &mut Input<'_>) {
     }
     assert!(!is_open(&link, &lines, now), "{lines:?}");
     lines.push(HeaderValue::try_from(&good).expect("ASCII"));
-    assert!(is_open(&link, &lines, now), "the right one counts, whatever stands before it");
+    assert!(is_open(&link, &lines, now), "the right cookie counts, behind any others");
 }
 
-/// A key is read from one place, as it stands there.
+/// Asserts that an API key is read from one header, unchanged.
 fn credential(input: &mut Input<'_>) {
     let mut headers = HeaderMap::new();
     while !input.is_empty() {

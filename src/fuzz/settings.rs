@@ -1,15 +1,15 @@
-//! The configuration: a file and variables over it.
+//! The configuration: a file, and environment variables that override it.
 
 use std::path::Path;
 
 use super::Input;
 use crate::config::Config;
 
-/// What the admin key holds in every run, and no message may.
+/// The admin key of every run, which no message may contain.
 const CANARY: &str = "canary-of-the-admin-key";
 
-/// Lines `NAME=VALUE` up to an empty one are variables, the rest is the file: what is accepted is
-/// accepted again as it is written, what is refused is refused in words that hold no secret.
+/// Takes lines `NAME=VALUE`, then a file. Asserts that an accepted configuration is accepted again as it is written,
+/// and that an error contains no secret.
 pub(super) fn config(data: &[u8]) {
     let mut input = Input(data);
     let mut environment = vec![("WAYPOST_ADMIN_KEY".to_owned(), CANARY.to_owned())];
@@ -25,8 +25,8 @@ pub(super) fn config(data: &[u8]) {
     let path = Path::new("waypost.toml");
     match Config::parse(Some((path, &text)), environment) {
         Err(error) => {
-            let said = format!("{error} {error:?}");
-            assert!(!said.contains(CANARY), "{said}");
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains(CANARY), "{shown}");
         }
         Ok(config) => {
             assert!(!format!("{config:?}").contains(CANARY));

@@ -120,7 +120,7 @@ fn before_the_first_start() {
     let data = folder.path().join("data");
     doctor(&data)
         .ends(0)
-        .has("warning", "data folder", "the first start makes it")
+        .has("warning", "data folder", "the first start creates it")
         .has("ok", "log", "there is none yet")
         .has("ok", "table", "there is none yet");
     assert!(!data.exists());
@@ -145,7 +145,7 @@ fn beside_a_running_server() {
     // With an address of its own.
     doctor(&data).ends(0);
     let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port");
-    asked(plan(&data).listen(&free.to_string())).ends(0).has("warning", "listening", "nobody listens");
+    asked(plan(&data).listen(&free.to_string())).ends(0).has("warning", "listening", "no program listens");
     // A server on this address, with another data folder.
     let other = tempfile::tempdir().expect("a temporary folder");
     asked(plan(other.path()).listen(&address)).ends(1).has("problem", "listening", "another data folder");
@@ -174,8 +174,8 @@ fn settings_that_are_allowed_and_likely_mistakes() {
     let data = folder.path().join("data");
     asked(plan(&data).listen("0.0.0.0:0").env("WAYPOST_METRICS__PUBLIC", "true"))
         .ends(0)
-        .has("warning", "configuration", "leads every visitor to their own machine")
-        .has("warning", "configuration", "reads the metrics");
+        .has("warning", "configuration", "the own machine of each visitor")
+        .has("warning", "configuration", "can read the metrics");
     asked(plan(&data).env("WAYPOST_PUBLIC_URL", "https://127.0.0.1")).ends(0).has(
         "warning",
         "configuration",
@@ -229,7 +229,7 @@ fn a_data_folder_that_is_a_file() {
     let file = folder.path().join("data");
     fs::write(&file, "").expect("a file");
     doctor(&file).ends(1).has("problem", "data folder", "is no folder");
-    doctor(&file.join("below")).ends(1).has("problem", "data folder", "cannot be looked at");
+    doctor(&file.join("below")).ends(1).has("problem", "data folder", "cannot be read");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn too_few_descriptors() {
             "warning",
             "`http.max_connections` = 5000 needs 5256 open files, and the limit is 1000: no more than 744",
         ),
-        (300, "20", "problem", "log and connections take them from each other"),
+        (300, "20", "problem", "log and connections compete for them"),
         (700, "", "warning", "only 444 visitors can be connected at once"),
         (1_000, "600", "ok", "enough for 600 connections"),
     ] {
@@ -280,7 +280,7 @@ fn a_clock_that_is_wrong() {
     written(now + YEAR);
     doctor(&data).ends(1).has("problem", "clock", "but the log was written at");
     written(now - 12 * YEAR);
-    doctor(&data).ends(0).has("warning", "clock", "ten years and more");
+    doctor(&data).ends(0).has("warning", "clock", "more than ten years");
     written(now);
     doctor(&data).ends(0).has("ok", "clock", "the log was last written at");
 }
@@ -293,7 +293,7 @@ fn a_log_that_is_damaged() {
     let mut broken = whole.clone();
     broken[whole.len() / 2] ^= 0x10;
     fs::write(&path, &broken).expect("written");
-    doctor(&data).ends(1).has("problem", "log", "`waypost verify` says more");
+    doctor(&data).ends(1).has("problem", "log", "`waypost verify` reports more");
     fs::write(&path, &whole).expect("written");
     doctor(&data).ends(0).has("ok", "log", "sound");
     fs::remove_dir_all(data.join("log")).expect("removed");
@@ -325,7 +325,7 @@ fn a_table_of_another_log() {
     doctor(&data).ends(0).has("warning", "table", "it belongs to another log");
     fs::remove_dir_all(data.join("table")).expect("removed");
     fs::create_dir(data.join("table")).expect("made");
-    doctor(&data).ends(0).has("warning", "table", "cannot be opened, or holds nothing");
+    doctor(&data).ends(0).has("warning", "table", "cannot be opened, or is empty");
 }
 
 #[test]
@@ -440,7 +440,9 @@ fn its_help_names_the_exit_codes() {
     let output = command().args(["doctor", "--help"]).output().expect("it runs");
     // The width of the terminal decides the line breaks.
     let text = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
-    for part in ["0 without problems", "1 with one", "2 when the configuration cannot be used", "--strict"] {
+    for part in
+        ["0 without problems", "1 with a problem", "2 if the configuration cannot be used", "--strict"]
+    {
         assert!(text.contains(part), "{text}");
     }
 }

@@ -1,15 +1,15 @@
-//! Links that lead in a loop, and domains that send visitors back to this server.
+//! Links that form a loop, and domains that send visitors back to this server.
 
-use super::store::Log;
-use super::{Case, Finding};
+use super::finding::{Case, Finding};
+use super::store::LogCheck;
 use crate::core::Site;
 use crate::core::links::loops::{Report, Survey};
 use crate::log::LogError;
 
 const LOOPS: &str = "loops";
 
-/// Looks for loops among all links of the log.
-pub(super) fn loops(case: &Case, log: &Log) -> Vec<Finding> {
+/// Searches all links of the log for loops.
+pub(super) fn loops(case: &Case, log: &LogCheck) -> Vec<Finding> {
     let Some(archive) = log.archive.as_ref().filter(|_| log.is_read) else {
         return vec![Finding::skipped(LOOPS, "the log was not read through")];
     };
@@ -21,7 +21,7 @@ pub(super) fn loops(case: &Case, log: &Log) -> Vec<Finding> {
         .and_then(|_| archive.each_record(&mut |record| survey.add_link(&record).map_err(damaged)));
     match read {
         Ok(_) => findings(&survey.report()),
-        Err(error) => vec![Finding::problem(LOOPS, format!("{error}. `waypost verify` says more"))],
+        Err(error) => vec![Finding::problem(LOOPS, format!("{error}. `waypost verify` reports more"))],
     }
 }
 
@@ -30,8 +30,8 @@ fn findings(report: &Report) -> Vec<Finding> {
     let mut found = Vec::new();
     if *looping > 0 {
         let text = format!(
-            "{looping} of {links} links lead in a loop, such as {}: their visitors get an error page (508). \
-             Give them other destinations, expiredUrl included",
+            "{looping} of {links} links form a loop, such as {}: their visitors get an error page (508). Change \
+             their destinations, also expiredUrl",
             named.join(", ")
         );
         found.push(Finding::warning(LOOPS, text));
@@ -47,13 +47,13 @@ fn findings(report: &Report) -> Vec<Finding> {
     if leading_here > looping {
         let text = format!(
             "{leading_here} of {links} links lead back to a domain of this instance, such as {}: a visitor is \
-             redirected here once more. Give them other destinations, unless that is meant",
+             redirected here once more. Change their destinations, unless this is intended",
             examples.join(", ")
         );
         found.push(Finding::warning(LOOPS, text));
     }
     if *left_out > 0 {
-        let text = format!("{left_out} links that lead back here were too many to search for loops");
+        let text = format!("{left_out} more links lead back here and were not searched for loops");
         found.push(Finding::warning(LOOPS, text));
     }
     if found.is_empty() {

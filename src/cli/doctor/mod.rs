@@ -1,10 +1,10 @@
-//! `waypost doctor`: looks at everything that a server depends on and says, one line each, what is
-//! well and what is not, why that matters and what to do. Changes nothing; works beside a running
-//! server, which it then asks how it is.
+//! `waypost doctor`: checks everything that a server depends on. It prints one line per check: the state, why it
+//! matters, and the remedy. It changes nothing. The server may run, and is asked for its health then.
 //!
-//! Ends with 0 when there is no problem (warnings may stand), with 1 when there is one (or, with
-//! `--strict`, a warning), and with 2 when the configuration cannot be used.
+//! The exit code is 0 without problems, also with warnings. It is 1 with a problem or, with `--strict`, with a
+//! warning. It is 2 if the configuration cannot be used.
 
+mod finding;
 mod folder;
 mod loops;
 mod machine;
@@ -12,93 +12,37 @@ mod network;
 mod passwords;
 mod store;
 
-use std::fmt;
-use std::path::PathBuf;
-
 use clap::Args;
 
-use super::{Common, Failure, load, tell};
+use self::finding::{Case, Finding, Level};
+use super::arguments::ConfigFile;
+use super::error::CommandError;
+use super::output::print_line;
 use crate::clock::Clock;
-use crate::config::Config;
 
 /// Arguments of `doctor`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Exit codes: 0 without problems, 1 with one (or, with --strict, a warning), \
-                        2 when the configuration cannot be used.")]
-pub struct Arguments {
+#[command(
+    after_help = "Exit codes: 0 without problems, 1 with a problem (with --strict, also with a warning), \
+                        2 if the configuration cannot be used."
+)]
+pub(super) struct DoctorArguments {
     #[command(flatten)]
-    common: Common,
+    config_file: ConfigFile,
     /// Count warnings as problems.
     #[arg(long)]
     strict: bool,
 }
 
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
-    Ok,
-    /// It was not checked.
-    Skipped,
-    /// It works, and somebody should know.
-    Warning,
-    /// It does not work, or will not.
-    Problem,
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Level::Ok => "ok",
-            Level::Skipped => "skipped",
-            Level::Warning => "warning",
-            Level::Problem => "problem",
-        })
-    }
-}
-
-/// One line.
-#[derive(Debug)]
-struct Finding {
-    level: Level,
-    about: &'static str,
-    /// What, why, and what to do.
-    text: String,
-}
-
-impl Finding {
-    fn ok(about: &'static str, text: impl Into<String>) -> Finding {
-        Finding { level: Level::Ok, about, text: text.into() }
-    }
-
-    fn skipped(about: &'static str, text: impl Into<String>) -> Finding {
-        Finding { level: Level::Skipped, about, text: text.into() }
-    }
-
-    fn warning(about: &'static str, text: impl Into<String>) -> Finding {
-        Finding { level: Level::Warning, about, text: text.into() }
-    }
-
-    fn problem(about: &'static str, text: impl Into<String>) -> Finding {
-        Finding { level: Level::Problem, about, text: text.into() }
-    }
-}
-
-/// What the checks know of each other.
-struct Case {
-    config: Config,
-    file: Option<PathBuf>,
-    clock: Clock,
-}
-
-/// Runs all checks and prints what they find.
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let config = load(&arguments.common).inspect_err(|failure| {
-        if let Failure::Usage(why) = failure {
-            let text = format!("{why}. Nothing else was looked at: correct it first");
+/// Runs all checks and prints their findings.
+pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
+    let config = arguments.config_file.load().inspect_err(|error| {
+        if let CommandError::Usage(why) = error {
+            let text = format!("{why}. Nothing else was checked: correct it first");
             show(&Finding::problem("configuration", text));
         }
     })?;
-    let case = Case { config, file: arguments.common.config.clone(), clock: Clock::system() };
+    let case = Case { config, file: arguments.config_file.config.clone(), clock: Clock::system() };
     let mut worst = (0, 0);
     let mut note = |finding: &Finding| {
         match finding.level {
@@ -114,7 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     found.extend(machine::descriptors(&case));
     found.extend(machine::clock(&case));
     found.iter().for_each(&mut note);
-    // Held while the table is read, so that no server starts into that; never taken from one.
+    // Kept while the table is read, so that no server starts at that time.
     let lock = folder::lock(&case);
     let log = store::log(&case);
     log.findings.iter().for_each(&mut note);
@@ -125,15 +69,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     note(&passwords::passwords(&log));
     let (warnings, problems) = worst;
     if problems > 0 || (arguments.strict && warnings > 0) {
-        return Err(Failure::Failed(format!("{}, {}", many(problems, "problem"), many(warnings, "warning"))));
+        return Err(CommandError::Failed(format!(
+            "{}, {}",
+            many(problems, "problem"),
+            many(warnings, "warning")
+        )));
     }
     Ok(())
 }
 
 fn show(finding: &Finding) {
-    // Whatever a file or a name holds, it stays one line and cannot speak to the terminal.
+    // Names and errors may contain control characters: they must not break the line or control the terminal.
     let text: String = finding.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    tell(&format!("{:<8} {}: {text}", finding.level, finding.about));
+    print_line(&format!("{:<8} {}: {text}", finding.level, finding.about));
 }
 
 fn many(count: u32, what: &str) -> String {

@@ -1,5 +1,5 @@
-//! Where it listens, and what its domains resolve to. Speaks to its own
-//! address and asks for the addresses of its own domains; to nobody and for nothing else.
+//! The address it listens on, and the addresses of its domains. Connects only to its own address, and looks up only
+//! the names of its own domains.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
@@ -7,9 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, T
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::finding::{Case, Finding};
 use super::folder::Lock;
-use super::store::Log;
-use super::{Case, Finding};
+use super::store::LogCheck;
 use crate::core::Site;
 use crate::log::LogError;
 use crate::model::domain::Domain;
@@ -19,27 +19,27 @@ use crate::table::record::Stored;
 const LISTENING: &str = "listening";
 const DOMAIN: &str = "domain";
 
-/// How long our own server may take to say how it is.
+/// Timeout of a request to the own server.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-/// Most of an answer that is read: both of ours are below 1 KB.
+/// Most bytes of a response that are read. Both responses of Waypost are below 1 KB.
 const ANSWER_MAX: u64 = 16 * 1024;
 
-/// How long a look-up of a name may take.
+/// Timeout of a look-up of a name.
 const LOOK_UP_WITHIN: Duration = Duration::from_secs(5);
 
-/// Domains whose names are looked up: each may take [`LOOK_UP_WITHIN`].
+/// Most domains whose names are looked up. Each may take [`LOOK_UP_WITHIN`].
 const DOMAINS_MAX: usize = 20;
 
-/// Whether the address is free, or ours.
+/// Checks that the address is free, or that the own server listens on it.
 pub(super) fn listening(case: &Case, lock: &Lock) -> Vec<Finding> {
     let address = case.config.listen;
     let runs = matches!(lock, Lock::Theirs);
     let finding = match TcpListener::bind(address) {
         Ok(_) if runs && address.port() != 0 => {
             let text = format!(
-                "the data folder is in use, but nobody listens on {address}: a server with another configuration, \
-                 one that is starting, or an import. Give this the configuration of the server"
+                "the data folder is in use, but no program listens on {address}: a server with another configuration, \
+                 a server that is starting, or an import. Use the configuration of the server"
             );
             Finding::warning(LISTENING, text)
         }
@@ -47,7 +47,7 @@ pub(super) fn listening(case: &Case, lock: &Lock) -> Vec<Finding> {
         Err(error) if error.kind() == ErrorKind::AddrInUse => in_use(address, runs),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             let text = format!(
-                "this user may not listen on {address}: {error}. Ports below 1024 take a right: setcap \
+                "this user may not listen on {address}: {error}. Ports below 1024 need a capability: setcap \
                  cap_net_bind_service=+ep on the program, AmbientCapabilities=CAP_NET_BIND_SERVICE of a service, or \
                  another port"
             );
@@ -66,7 +66,7 @@ pub(super) fn listening(case: &Case, lock: &Lock) -> Vec<Finding> {
     vec![finding]
 }
 
-/// Who is there.
+/// Finds out which program listens on the address.
 fn in_use(address: SocketAddr, runs: bool) -> Finding {
     let other = |why: String| {
         let text = format!("another program listens on {address} ({why}). Stop it, or set `listen`");
@@ -74,7 +74,7 @@ fn in_use(address: SocketAddr, runs: bool) -> Finding {
     };
     let (_, health) = match ask(address, "/healthz") {
         Ok(answer) if answer.1.contains("\"status\":") => answer,
-        Ok((status, _)) => return other(format!("it answers /healthz with {status}, not as Waypost does")),
+        Ok((status, _)) => return other(format!("it answers /healthz with {status}, unlike Waypost")),
         Err(error) => return other(format!("it does not answer /healthz: {error}")),
     };
     if !runs {
@@ -83,19 +83,19 @@ fn in_use(address: SocketAddr, runs: bool) -> Finding {
     let ready = ask(address, "/readyz");
     if !matches!(ready, Ok((200, _))) {
         let text = format!(
-            "the server on {address} runs but is not ready: {}. Wait; it says what for, and its log says more",
+            "the server on {address} runs but is not ready: {}. Wait, and read its log",
             ready.map_or_else(|error| error.to_string(), |(_, body)| body)
         );
         return Finding::warning(LISTENING, text);
     }
     if health.contains("degraded") {
-        let text = format!("the server on {address} runs, and says that not all is well: {health}");
+        let text = format!("the server on {address} runs and reports a problem: {health}");
         return Finding::warning(LISTENING, text);
     }
     Finding::ok(LISTENING, format!("the server runs on {address} and is ready"))
 }
 
-/// Status and body of an answer.
+/// Returns the status and the body of a response.
 fn ask(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -111,12 +111,12 @@ fn ask(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
     let text = String::from_utf8_lossy(&bytes);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let status = status.ok_or_else(|| io::Error::other("it speaks no HTTP"))?;
+    let status = status.ok_or_else(|| io::Error::other("the response is not HTTP"))?;
     Ok((status, body.trim().to_owned()))
 }
 
-/// The host names that this instance has links on.
-fn names(case: &Case, log: &Log) -> BTreeSet<String> {
+/// Returns the host names of this instance.
+fn names(case: &Case, log: &LogCheck) -> BTreeSet<String> {
     let site = Site::parse(&case.config.public_url).expect("the configuration was checked");
     let mut names = BTreeSet::from([site.host().to_owned()]);
     if let Some(archive) = log.archive.as_ref().filter(|_| log.is_read) {
@@ -128,14 +128,14 @@ fn names(case: &Case, log: &Log) -> BTreeSet<String> {
             }
             Ok(())
         });
-        // Its damage was told of already.
+        // The check of the log has reported its damage.
         drop(read);
     }
     names
 }
 
-/// Whether visitors find the way here.
-pub(super) fn domains(case: &Case, log: &Log) -> Vec<Finding> {
+/// Checks that the names of the domains resolve.
+pub(super) fn domains(case: &Case, log: &LogCheck) -> Vec<Finding> {
     let names = names(case, log);
     let mut found: Vec<Finding> = names.iter().take(DOMAINS_MAX).map(|name| resolve(name)).collect();
     if names.len() > DOMAINS_MAX {
@@ -151,16 +151,17 @@ fn resolve(name: &str) -> Finding {
         return Finding::ok(DOMAIN, format!("{name} needs no look-up"));
     }
     let (done, answer) = mpsc::channel();
-    let asked = name.to_owned();
-    // The system's resolver knows no deadline. What hangs ends with the process.
-    let look_up = move || done.send((asked.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<_>>));
+    let looked_up = name.to_owned();
+    // The system's resolver has no timeout. A thread that blocks in it ends with the process.
+    let look_up =
+        move || done.send((looked_up.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<_>>));
     if let Err(error) = std::thread::Builder::new().spawn(look_up) {
         return Finding::warning(
             DOMAIN,
             format!("{name} was not looked up: no thread could be started: {error}"),
         );
     }
-    let remedy = "Visitors cannot follow links on it until it does: give it an A or AAAA record";
+    let remedy = "Links on it do not work until it does: give it an A or AAAA record";
     let addresses = match answer.recv_timeout(LOOK_UP_WITHIN) {
         Ok(Ok(addresses)) if !addresses.is_empty() => addresses,
         Ok(Ok(_)) => return Finding::warning(DOMAIN, format!("{name} has no address. {remedy}")),
@@ -173,15 +174,15 @@ fn resolve(name: &str) -> Finding {
             return Finding::warning(DOMAIN, text);
         }
     };
-    // An address can be bound exactly when it is one of this machine's.
+    // Only an address of this machine can be bound.
     let is_here = |address: &&SocketAddr| UdpSocket::bind(SocketAddr::new(address.ip(), 0)).is_ok();
     let shown = addresses[0].ip();
     if addresses.iter().find(is_here).is_some() {
         return Finding::ok(DOMAIN, format!("{name} resolves to this machine ({shown})"));
     }
     let text = format!(
-        "{name} resolves to {shown}, which is not this machine. That is right behind a proxy or NAT; only a request \
-         from outside can check it"
+        "{name} resolves to {shown}, which is not this machine. That is correct behind a proxy or NAT, which \
+         only a request from outside can check"
     );
     Finding::skipped(DOMAIN, text)
 }

@@ -1,8 +1,7 @@
-//! Password hashes in the log that no check may be made against: an older version took any text
-//! from an import.
+//! Password hashes in the log that cannot be checked: an older version accepted any text from an import.
 
-use super::Finding;
-use super::store::Log;
+use super::finding::Finding;
+use super::store::LogCheck;
 use crate::log::LogError;
 use crate::model::Invalid;
 use crate::table::keys;
@@ -10,11 +9,11 @@ use crate::table::record::Staged;
 
 const PASSWORDS: &str = "passwords";
 
-/// Links that are named when their hashes cannot be used.
+/// Most links that the finding names.
 const NAMED_MAX: usize = 3;
 
-/// Returns whether every link's password can be checked.
-pub(super) fn passwords(log: &Log) -> Finding {
+/// Checks that the password of each link can be checked.
+pub(super) fn passwords(log: &LogCheck) -> Finding {
     let Some(archive) = log.archive.as_ref().filter(|_| log.is_read) else {
         return Finding::skipped(PASSWORDS, "the log was not read through");
     };
@@ -34,12 +33,12 @@ pub(super) fn passwords(log: &Log) -> Finding {
         Ok(())
     });
     if let Err(error) = read {
-        return Finding::problem(PASSWORDS, format!("{error}. `waypost verify` says more"));
+        return Finding::problem(PASSWORDS, format!("{error}. `waypost verify` reports more"));
     }
     if unusable > 0 {
         let text = format!(
-            "{unusable} of {protected} links with a password cannot be opened by any, such as {}. Set their \
-             passwords again",
+            "no password opens {unusable} of {protected} links with a password, such as {}. Set their passwords \
+             again",
             named.join(", ")
         );
         return Finding::warning(PASSWORDS, text);

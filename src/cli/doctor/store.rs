@@ -1,4 +1,4 @@
-//! The log, read through, and the table beside it.
+//! The log, which is read completely, and the table.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use rustix::process::geteuid;
 
+use super::finding::{Case, Finding};
 use super::folder::Lock;
-use super::{Case, Finding};
 use crate::app::data_folder::{self, LOG_FOLDER, REPLACED_TABLE, TABLE_FOLDER};
 use crate::cli::progress;
 use crate::log::local::archive::{self, Archive};
@@ -21,43 +21,43 @@ const TABLE: &str = "table";
 const START: &str = "next start";
 const COMPANIES: &str = "companies";
 
-/// Logs up to this size are read through, in seconds; of larger ones only the end. `waypost verify`
-/// reads any.
+/// Logs up to this size in bytes are read completely, which takes seconds. Of larger ones only the end is read;
+/// `waypost verify` reads a log of any size.
 const READ_MAX: u64 = 1024 * 1024 * 1024;
 
-/// The log as far as the other checks need it.
-pub(super) struct Log {
+/// The result of the check of the log, as the other checks need it.
+pub(super) struct LogCheck {
     pub(super) findings: Vec<Finding>,
-    /// When it is sound, or too large to tell.
+    /// Set if the log is sound, or too large to be read.
     pub(super) archive: Option<Archive>,
-    /// Whether a start finds a log, sound or not.
+    /// Whether a start finds a log.
     is_there: bool,
-    /// It was read through and found sound.
+    /// Whether the log was read completely and is sound.
     pub(super) is_read: bool,
 }
 
-/// Whether the log is sound.
-pub(super) fn log(case: &Case) -> Log {
+/// Checks that the log is sound.
+pub(super) fn log(case: &Case) -> LogCheck {
     let folder = case.config.data_dir.join(LOG_FOLDER);
     let is_there = archive::holds_log(&folder).unwrap_or(false);
-    let ends = |finding| Log { findings: vec![finding], archive: None, is_there, is_read: false };
+    let ends = |finding| LogCheck { findings: vec![finding], archive: None, is_there, is_read: false };
     match data_folder::unfinished(&case.config.data_dir) {
         Ok(None) => {}
-        // The start's own words: it refuses for the same reason.
+        // The same text as a start, which fails for the same reason.
         Ok(Some(unfinished)) => {
             let finding = Finding::problem(LOG, unfinished.advice(&case.config.data_dir));
-            return Log { findings: vec![finding], archive: None, is_there: false, is_read: false };
+            return LogCheck { findings: vec![finding], archive: None, is_there: false, is_read: false };
         }
         Err(error) => {
-            let text = format!("{} cannot be looked at: {error}", case.config.data_dir.display());
+            let text = format!("{} cannot be read: {error}", case.config.data_dir.display());
             return ends(Finding::problem(LOG, text));
         }
     }
     if !is_there {
-        return ends(Finding::ok(LOG, "there is none yet: the first start makes it"));
+        return ends(Finding::ok(LOG, "there is none yet: the first start creates it"));
     }
-    let remedy = "Start the server, which repairs it from the table if that is whole, or restore a backup \
-                  (`waypost restore`); `waypost verify` says more";
+    let remedy = "Start the server, which repairs it from the table if the table is whole, or restore a \
+                  backup (`waypost restore`); `waypost verify` reports more";
     let archive = match Archive::open(&folder) {
         Ok(archive) => archive,
         Err(error) => return ends(Finding::problem(LOG, format!("{error}. {remedy}"))),
@@ -68,7 +68,7 @@ pub(super) fn log(case: &Case) -> Log {
             "only its end was read, at position {}: to read all {megabytes} MB, run `waypost verify`",
             archive.position()
         );
-        return Log {
+        return LogCheck {
             findings: vec![Finding::skipped(LOG, text)],
             archive: Some(archive),
             is_there,
@@ -81,36 +81,41 @@ pub(super) fn log(case: &Case) -> Log {
     match report {
         Err(error) => ends(Finding::problem(LOG, format!("{error}. {remedy}"))),
         Ok(report) if !report.is_sound() => {
-            let first = report.damage.first().map_or("its records are not those that it speaks of", |d| d);
+            let first = report.damage.first().map_or("its records differ from its footers", |d| d);
             ends(Finding::problem(LOG, format!("it is damaged: {first}. {remedy}")))
         }
         Ok(report) => {
             let torn = match report.torn {
                 0 => String::new(),
-                torn => format!("; {torn} bytes of an unfinished write at its end go at the next start"),
+                torn => format!("; the next start removes {torn} bytes of an unfinished write at its end"),
             };
             let text =
                 format!("sound, at position {} with {} records{torn}", report.position, report.records);
-            Log { findings: vec![Finding::ok(LOG, text)], archive: Some(archive), is_there, is_read: true }
+            LogCheck {
+                findings: vec![Finding::ok(LOG, text)],
+                archive: Some(archive),
+                is_there,
+                is_read: true,
+            }
         }
     }
 }
 
-/// Whether the table is the log's, and what the next start does with both: the start's own decision.
-pub(super) fn table(case: &Case, lock: &Lock, log: &Log) -> Vec<Finding> {
+/// Checks that the table belongs to the log, and what the next start does with both, by the start's own decision.
+pub(super) fn table(case: &Case, lock: &Lock, log: &LogCheck) -> Vec<Finding> {
     let folder = case.config.data_dir.join(TABLE_FOLDER);
     match (lock, std::fs::metadata(&folder)) {
         (Lock::Theirs, _) => {
-            vec![Finding::skipped(TABLE, "a server has it open, and compares it with the log by itself")]
+            vec![Finding::skipped(TABLE, "a server has it open, and compares it with the log itself")]
         }
-        (Lock::Unknown, _) => vec![Finding::ok(TABLE, "there is none yet: a start makes it")],
+        (Lock::Unknown, _) => vec![Finding::ok(TABLE, "there is none yet: a start creates it")],
         (Lock::Ours(_), Err(_)) => {
-            let mut found = vec![Finding::ok(TABLE, "there is none yet: a start makes it")];
+            let mut found = vec![Finding::ok(TABLE, "there is none yet: a start creates it")];
             found.extend(next_start(case, log, &(Arc::new(NoTable) as Arc<dyn AppliedState>)).err());
             found
         }
-        // sled writes when it opens: what it made so would be ours.
-        (Lock::Ours(_), Ok(held)) if held.uid() != geteuid().as_raw() => {
+        // sled writes when it opens, and the new files would belong to this user.
+        (Lock::Ours(_), Ok(metadata)) if metadata.uid() != geteuid().as_raw() => {
             vec![Finding::skipped(TABLE, "it belongs to another user: run this as that user")]
         }
         (Lock::Ours(_), Ok(_)) => {
@@ -124,7 +129,7 @@ pub(super) fn table(case: &Case, lock: &Lock, log: &Log) -> Vec<Finding> {
             match next_start(case, log, &applied_state) {
                 Ok(forecast) => {
                     let mut findings = vec![judge(&table, forecast.as_ref())];
-                    // What cannot be read was said.
+                    // A table that cannot be read is reported above.
                     findings.extend(relationship_numbers(&table.companies().unwrap_or_default()));
                     findings
                 }
@@ -134,8 +139,8 @@ pub(super) fn table(case: &Case, lock: &Lock, log: &Log) -> Vec<Finding> {
     }
 }
 
-/// A finding for each relationship number that several companies have: a share that is restricted to it
-/// admits all of them. New companies get numbers that no other has; older stores may hold such companies.
+/// Returns a finding for each relationship number that several companies have: a share that is restricted to it
+/// admits all of them. New companies get unique numbers; older stores may contain such companies.
 fn relationship_numbers(companies: &[Company]) -> Vec<Finding> {
     let mut by_number: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for company in companies {
@@ -145,7 +150,7 @@ fn relationship_numbers(companies: &[Company]) -> Vec<Finding> {
     let finding = |(number, ids): (&str, Vec<&str>)| {
         let text = format!(
             "the companies {} have the same relationship number {number}: a snapshot that is shared with \
-             one of them is shared with all. Restrict such shares to workspaces instead",
+             one of them is shared with all. Restrict such shares to workspaces",
             ids.join(", ")
         );
         Finding::warning(COMPANIES, text)
@@ -153,10 +158,10 @@ fn relationship_numbers(companies: &[Company]) -> Vec<Finding> {
     by_number.into_iter().map(finding).collect()
 }
 
-/// What the next start does with the table, or what is wrong with the log.
+/// Returns what the next start does with the table. Fails with a finding about the log.
 fn next_start(
     case: &Case,
-    log: &Log,
+    log: &LogCheck,
     applied_state: &Arc<dyn AppliedState>,
 ) -> Result<Option<Forecast>, Finding> {
     if !log.is_there {
@@ -177,25 +182,21 @@ fn next_start(
 }
 
 fn judge(table: &Table, forecast: Option<&Forecast>) -> Finding {
-    let rebuilt = "The next start makes it anew from the log, which may take a while; no link is lost";
+    let rebuilt = "The next start rebuilds it from the log, which may take a while; no link is lost";
     let applied = table.applied();
     let Some(Forecast { table: fate, .. }) = forecast else {
         return Finding::ok(TABLE, format!("at position {applied}; there is no log to compare it with"));
     };
     match *fate {
-        TableFate::Build => {
-            Finding::warning(TABLE, format!("it cannot be opened, or holds nothing. {rebuilt}"))
-        }
+        TableFate::Build => Finding::warning(TABLE, format!("it cannot be opened, or is empty. {rebuilt}")),
         TableFate::SetAside(why) => {
             let text = format!(
-                "{why}. The next start renames it to {REPLACED_TABLE}*, and makes another one from the log, which may \
+                "{why}. The next start renames it to {REPLACED_TABLE}*, and builds another one from the log, which may \
                  take a while"
             );
             Finding::warning(TABLE, text)
         }
-        _ if !table.holds() => {
-            Finding::warning(TABLE, format!("its records are not what was written. {rebuilt}"))
-        }
+        _ if !table.holds() => Finding::warning(TABLE, format!("its records are damaged. {rebuilt}")),
         TableFate::Reload => {
             let text = format!("it is behind the snapshot that the log begins with. {rebuilt}");
             Finding::warning(TABLE, text)
@@ -207,7 +208,7 @@ fn judge(table: &Table, forecast: Option<&Forecast>) -> Finding {
     }
 }
 
-/// In the place of a table where there is none.
+/// The applied state of a missing table.
 struct NoTable;
 
 impl AppliedState for NoTable {

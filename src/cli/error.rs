@@ -1,0 +1,19 @@
+//! [`CommandError`]: why a command ended early.
+
+use std::fmt;
+
+/// Why a command ended early, as its last line on stderr.
+#[derive(Debug)]
+pub(super) enum CommandError {
+    /// Bad usage or configuration. The exit code is 2.
+    Usage(String),
+    /// Any other error. The exit code is 1.
+    Failed(String),
+}
+
+impl CommandError {
+    /// Creates the error of a command from its cause.
+    pub(super) fn from(error: impl fmt::Display) -> CommandError {
+        CommandError::Failed(error.to_string())
+    }
+}

@@ -1,0 +1,36 @@
+//! Lines on stdout and stderr. Neither ends a command when it is closed.
+
+use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
+
+/// The socket of the system's log.
+const SYSLOG: &str = "/dev/log";
+
+/// The start of a line in the system's log: facility `daemon`, severity `error`.
+const SYSLOG_ERROR: &str = "<27>";
+
+/// Writes a result to stdout.
+pub(super) fn print_line(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Writes a line to stderr.
+pub(super) fn print_note(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Writes the error that ends the program to stderr. If stderr accepts nothing, such as a file on a full disk,
+/// the line goes to stdout, or else to the system's log: the program must not end without a message.
+pub(super) fn print_error(line: &str) {
+    let whole = format!("{line}\n");
+    if io::stderr().write_all(whole.as_bytes()).is_ok() {
+        return;
+    }
+    let mut stdout = io::stdout();
+    // The flush is part of the check: stdout buffers lines.
+    if stdout.write_all(whole.as_bytes()).and_then(|()| stdout.flush()).is_ok() {
+        return;
+    }
+    let _ = UnixDatagram::unbound()
+        .and_then(|socket| socket.send_to(format!("{SYSLOG_ERROR}{line}").as_bytes(), SYSLOG));
+}

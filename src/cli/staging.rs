@@ -1,0 +1,135 @@
+//! The folder of a backup while it is written, under a name that no command accepts.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use super::error::CommandError;
+use crate::app::data_folder::{LOG_FOLDER, open_folder, sync_folder};
+use crate::log::local::archive;
+
+/// The end of the name of an unfinished backup.
+const UNFINISHED: &str = ".unfinished";
+
+/// A backup that is being written.
+pub(super) struct Staging {
+    /// The name at the end, and the name until then. Both are data folders for a new backup. Both are folders of
+    /// a log within `to` if `to` exists: it may be the root of a volume, which has no siblings.
+    last: PathBuf,
+    first: PathBuf,
+    /// The folder that the log is written to.
+    pub(super) log: PathBuf,
+    /// Locked while the backup is written: a second backup of the same name fails.
+    _lock: File,
+}
+
+impl Staging {
+    /// Creates the folder of a backup to `to`, for its owner only. Removes the rest of an interrupted backup.
+    pub(super) fn begin(to: &Path) -> Result<Staging, CommandError> {
+        let cannot = |error| CommandError::Failed(format!("cannot create {}: {error}", to.display()));
+        let exists = to.exists();
+        let (first, last, log) = if exists {
+            let inside = fs::read_dir(to).map_err(cannot)?.collect::<io::Result<Vec<_>>>().map_err(cannot)?;
+            let unfinished = format!("{LOG_FOLDER}{UNFINISHED}");
+            if inside.iter().any(|entry| entry.file_name() != *unfinished) {
+                return Err(CommandError::Failed(format!(
+                    "{} is not empty: name a new folder",
+                    to.display()
+                )));
+            }
+            fs::set_permissions(to, fs::Permissions::from_mode(0o700)).map_err(cannot)?;
+            (to.join(&unfinished), to.join(LOG_FOLDER), to.join(&unfinished))
+        } else {
+            let first = unfinished_beside(to);
+            (first.clone(), to.to_owned(), first.join(LOG_FOLDER))
+        };
+        clear(&first)?;
+        make_private(&first).map_err(cannot)?;
+        let folder = open_folder(&first).map_err(cannot)?;
+        lock_folder(&folder, &first)?;
+        Ok(Staging { last, first, log, _lock: folder })
+    }
+
+    /// Renames the backup to its last name, durably.
+    pub(super) fn publish(&self) -> io::Result<()> {
+        sync_folder(&self.log)?;
+        sync_folder(&self.first)?;
+        fs::rename(&self.first, &self.last)?;
+        sync_folder(parent(&self.last))
+    }
+
+    /// Removes a failed backup: it may fill the disk.
+    pub(super) fn discard(&self) {
+        drop(fs::remove_dir_all(&self.first));
+    }
+
+    /// Returns the last name, for messages.
+    pub(super) fn shown(&self) -> String {
+        self.last.display().to_string()
+    }
+}
+
+/// Returns the name of an unfinished backup to `to`, where `to` did not exist.
+fn unfinished_beside(to: &Path) -> PathBuf {
+    let whole = std::path::absolute(to).unwrap_or_else(|_| to.to_owned());
+    let mut name = whole.file_name().unwrap_or_default().to_owned();
+    name.push(UNFINISHED);
+    whole.with_file_name(name)
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Locks the folder. Fails if another backup has the lock.
+fn lock_folder(folder: &File, shown: &Path) -> Result<(), CommandError> {
+    match flock(folder, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => {
+            Err(CommandError::Failed(format!("another backup is being written to {}", shown.display())))
+        }
+        // Some file systems cannot lock a folder. A backup there is better than none.
+        _ => Ok(()),
+    }
+}
+
+/// Removes an unfinished backup, unless another process writes it.
+fn clear(first: &Path) -> Result<(), CommandError> {
+    let cannot = |error| {
+        CommandError::Failed(format!("cannot remove the unfinished backup {}: {error}", first.display()))
+    };
+    match open_folder(first) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(cannot(error)),
+        Ok(folder) => {
+            lock_folder(&folder, first)?;
+            let names = fs::read_dir(first).map_err(cannot)?.flatten().map(|entry| entry.file_name());
+            let is_ours = |name: &std::ffi::OsString| {
+                name == LOG_FOLDER || name.to_str().is_some_and(archive::is_of_a_log)
+            };
+            if let Some(name) = names.into_iter().find(|name| !is_ours(name)) {
+                return Err(CommandError::Failed(format!(
+                    "{} contains {}, which no backup writes: move it away",
+                    first.display(),
+                    name.display()
+                )));
+            }
+            fs::remove_dir_all(first).map_err(cannot)
+        }
+    }
+}
+
+/// Creates a folder for its owner only, and makes its name durable.
+fn make_private(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    sync_folder(parent(folder))
+}
+
+/// Returns the unfinished backup of `folder`, if there is one.
+pub(super) fn unfinished_backup(folder: &Path) -> Option<PathBuf> {
+    let inside = folder.join(format!("{LOG_FOLDER}{UNFINISHED}"));
+    [inside, unfinished_beside(folder)].into_iter().find(|unfinished| unfinished.exists())
+}
