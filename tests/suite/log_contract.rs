@@ -1,5 +1,5 @@
-//! The contract of a log, for any engine: what [`Log`] promises without a word of files. An engine is tested by
-//! an [`Engine`] and a line in [`with_each_engine`].
+//! The contract of a log, for any engine: what [`Log`] promises, without files. To test an engine,
+//! implement [`Engine`] and add a line to [`with_each_engine`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,17 @@ use waypost::clock::Clock;
 use waypost::log::local::disk::FsDisk;
 use waypost::log::local::disk_guard::DiskGuard;
 use waypost::log::local::{LocalLog, Settings};
-use waypost::log::{AppliedState, CommitError, Follow, Log, Position, Precondition, Proposal, Put};
+use waypost::log::{
+    AppliedState, CommitError, Follow, Log, MAX_CHANGE_BYTES, Pending, Position, Precondition, Proposal, Put,
+};
 
 use crate::support::sim_disk::SimDisk;
 use crate::support::table::{MemoryTable, Records, fingerprint_of};
 
-/// An engine under test, with the table that it asks for revisions.
+/// An engine under test.
 trait Engine {
-    /// Opens the log, or opens it again after [`Engine::crash`] or [`Log::close`].
+    /// Opens the log with the table that it reads revisions from. Also reopens it after [`Engine::crash`]
+    /// or [`Log::close`].
     fn open(&mut self, table: &Arc<MemoryTable>) -> Arc<dyn Log>;
 
     /// Ends the log without a close.
@@ -46,7 +49,7 @@ impl Engine for Simulated {
     }
 
     fn crash(&mut self, log: Arc<dyn Log>) {
-        // The copy is what the disk has at this moment; what the log writes when it is dropped is lost.
+        // The copy has the state of the disk now. What the log writes when it is dropped is lost.
         self.0 = self.0.copy();
         drop(log);
     }
@@ -65,7 +68,7 @@ impl Engine for Folder {
     }
 }
 
-/// Opens the log, and brings the table up to it: until then it takes no proposals.
+/// Opens the log and applies it to the table: before that, the log accepts no proposals.
 fn start(engine: &mut dyn Engine, table: &Arc<MemoryTable>) -> Arc<dyn Log> {
     let log = engine.open(table);
     table.catch_up(&*log).expect("follows");
@@ -86,7 +89,7 @@ fn proposal(puts: Vec<Put>) -> Proposal {
     Proposal { puts, ..Proposal::default() }
 }
 
-/// Reads the whole state through the log alone. The fingerprint must be that of the records.
+/// Reads the whole state through the log alone. Checks that the fingerprint matches the records.
 fn state(log: &dyn Log) -> Records {
     let table = MemoryTable::default();
     table.catch_up(log).expect("the log can be followed");
@@ -115,8 +118,8 @@ fn positions_are_dense_and_last_over_a_close_and_a_crash() {
             assert!(log.status().problems.is_empty(), "{row}: {:?}", log.status());
             if round % 2 == 0 {
                 log.close();
-                let refused = log.commit(proposal(vec![put("l", "")])).wait();
-                assert!(matches!(refused, Err(CommitError::Unavailable(_))), "{row}: {refused:?}");
+                let rejected = log.commit(proposal(vec![put("l", "")])).wait();
+                assert!(matches!(rejected, Err(CommitError::Unavailable(_))), "{row}: {rejected:?}");
                 drop(log);
             } else {
                 engine.crash(log);
@@ -158,7 +161,7 @@ fn a_follower_gets_each_change_once_and_in_order() {
 }
 
 #[test]
-fn a_precondition_that_does_not_hold_refuses_all_of_its_proposal() {
+fn a_failed_precondition_rejects_its_whole_proposal() {
     with_each_engine(|engine, row| {
         let table = Arc::new(MemoryTable::default());
         let log = start(engine, &table);
@@ -167,10 +170,10 @@ fn a_precondition_that_does_not_hold_refuses_all_of_its_proposal() {
             preconditions: vec![Precondition { key: key.clone(), revision: None }],
             ..proposal(vec![put("l1", value), put("l2", value)])
         };
-        // Handed in at once: judged before the table has any of them.
-        let answers = [log.commit(create("a")), log.commit(create("b"))].map(waypost::log::Pending::wait);
+        // Queued at once, so the log decides before the table has applied any of them.
+        let results = [log.commit(create("a")), log.commit(create("b"))].map(Pending::wait);
         let conflict = Err(CommitError::Conflict { key: key.clone(), actual: Some(Position(1)) });
-        assert_eq!(answers, [Ok(Position(1)), conflict.clone()], "{row}");
+        assert_eq!(results, [Ok(Position(1)), conflict.clone()], "{row}");
         table.catch_up(&*log).expect("follows");
         assert_eq!(log.commit(create("c")).wait(), conflict, "{row}: the table has it");
         engine.crash(log);
@@ -178,6 +181,50 @@ fn a_precondition_that_does_not_hold_refuses_all_of_its_proposal() {
         assert_eq!(log.commit(create("d")).wait(), conflict, "{row}: after a crash");
         let values: Vec<Bytes> = state(&*log).into_values().map(|(_, value)| value).collect();
         assert_eq!(values, ["a", "a"], "{row}");
+    });
+}
+
+#[test]
+fn writers_of_one_key_conflict_before_the_table_has_applied() {
+    with_each_engine(|engine, row| {
+        let table = Arc::new(MemoryTable::default());
+        let log = start(engine, &table);
+        let key = Bytes::from("l1");
+        let create = |value: &str| Proposal {
+            preconditions: vec![Precondition { key: key.clone(), revision: None }],
+            ..proposal(vec![put("l1", value)])
+        };
+        // Queued at once and decided in order, most likely in one group; nothing is applied.
+        let results =
+            [log.commit(create("a")), log.commit(create("b")), log.commit(create("c"))].map(Pending::wait);
+        let conflict = Err(CommitError::Conflict { key: key.clone(), actual: Some(Position(1)) });
+        assert_eq!(results, [Ok(Position(1)), conflict.clone(), conflict], "{row}");
+        let mut edit = proposal(vec![Put { key: key.clone(), value: None }]);
+        edit.preconditions = vec![Precondition { key: key.clone(), revision: Some(Position(1)) }];
+        assert_eq!(log.commit(edit.clone()).wait(), Ok(Position(2)), "{row}");
+        let removed = Err(CommitError::Conflict { key: key.clone(), actual: None });
+        assert_eq!(log.commit(edit).wait(), removed, "{row}");
+        assert_eq!(log.commit(create("d")).wait(), Ok(Position(3)), "{row}");
+        table.catch_up(&*log).expect("follows");
+        assert_eq!(log.commit(create("e")).wait().ok(), None, "{row}");
+        assert_eq!(log.status().fingerprint.count, 1, "{row}");
+    });
+}
+
+#[test]
+fn a_change_beyond_the_limit_is_rejected_alone() {
+    with_each_engine(|engine, row| {
+        let log = start(engine, &Arc::new(MemoryTable::default()));
+        let big = log.commit(proposal(vec![put("l1", &"v".repeat(MAX_CHANGE_BYTES))]));
+        let small = log.commit(proposal(vec![put("l2", "v")]));
+        let rejected = big.wait();
+        let is_too_large =
+            matches!(rejected, Err(CommitError::TooLarge { bytes }) if bytes > MAX_CHANGE_BYTES);
+        assert!(is_too_large, "{row}: {rejected:?}");
+        assert_eq!(small.wait(), Ok(Position(1)), "{row}");
+        let fits = log.commit(proposal(vec![put("l1", &"v".repeat(MAX_CHANGE_BYTES - 64))]));
+        assert_eq!(fits.wait(), Ok(Position(2)), "{row}");
+        assert_eq!(state(&*log).len(), 2, "{row}");
     });
 }
 

@@ -64,10 +64,10 @@ mod linquid;
 mod lists;
 /// One process per data folder, and special files.
 mod locks;
-/// The log: its contract, power cuts, damage, failing disks.
-mod log;
 /// The contract of a log, for any engine.
 mod log_contract;
+/// The log in files: power cuts, damage, failing disks.
+mod log_local;
 /// Redirect loops: rejected when written, ended when visited.
 mod loops;
 /// The API, compared with a map.

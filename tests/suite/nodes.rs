@@ -1,5 +1,5 @@
-//! What a machine writes for itself alone, and another machine of the same cluster reads. A cluster's log
-//! carries it from one to the other; here the test does.
+//! Nodes of a cluster: what each node writes, and what the others read. In a cluster the log transports
+//! records between nodes; here the test does.
 
 use std::path::Path;
 
@@ -56,7 +56,7 @@ impl Node {
         self.store.core.links().create(&self.context(), draft).await.expect("made").link.id
     }
 
-    /// Counts so many clicks of a link.
+    /// Counts clicks of a link.
     fn click(&self, id: Id, clicks: u64) {
         let links = self.store.core.links();
         let counters = links.cache().counters();
@@ -72,14 +72,14 @@ impl Node {
         self.store.core.click_log().flush().await.expect("written");
     }
 
-    /// Writes records that another node has written.
+    /// Writes records of another node.
     async fn take(&self, puts: Vec<Put>) {
         let proposal = Proposal { puts, ..Proposal::default() };
         let position = self.store.log.commit(proposal).await.expect("written");
         assert!(self.store.table.wait(position).await, "applied");
     }
 
-    /// The records of this kind that are there.
+    /// Returns the records whose key begins with `prefix`.
     fn records(&self, prefix: &[u8]) -> Vec<Put> {
         let mut puts = Vec::new();
         let mut each = |key: &[u8], _, value: &[u8]| {
@@ -91,24 +91,24 @@ impl Node {
         puts
     }
 
-    /// The totals that this node has written for a link.
+    /// Returns the click totals that this node has written for a link.
     fn totals(&self, id: Id) -> Vec<Put> {
         let own = keys::clicks(id, self.number);
         self.records(&keys::clicks_of(id)).into_iter().filter(|put| put.key == own).collect()
     }
 
-    /// What its API shows.
+    /// Returns the clicks that the API shows.
     async fn shown(&self, id: Id) -> u64 {
         self.store.core.links().get(&self.context(), id).await.expect("the link").clicks
     }
 
-    /// What its table has.
+    /// Returns the click totals in the table.
     fn cells(&self, id: Id) -> Cells {
         self.store.table.clicks(id, self.number).expect("the table answers")
     }
 }
 
-/// Two nodes with one link.
+/// Starts two nodes with one link.
 async fn two(folders: [&Path; 2]) -> ([Node; 2], Id) {
     let nodes = [Node::start(folders[0], 1).await, Node::start(folders[1], 2).await];
     let id = nodes[0].create().await;
@@ -125,7 +125,7 @@ async fn totals_of_two_nodes_of_one_link_add_up() {
         first.click(id, 3);
         second.click(id, 4);
         first.flush().await;
-        // The other's total comes while clicks of one's own wait to be flushed, and comes twice.
+        // The other node's total arrives while own clicks wait for a flush, and arrives twice.
         for _ in 0..round % 3 {
             second.take(first.totals(id)).await;
         }
@@ -139,7 +139,7 @@ async fn totals_of_two_nodes_of_one_link_add_up() {
         assert_eq!(node.shown(id).await, 32, "{:?}", node.number);
         assert_eq!((node.cells(id).own, node.cells(id).of_others()), (own, 16), "{:?}", node.number);
     }
-    // The totals of both go with the link.
+    // The totals of both nodes are deleted with the link.
     first.store.core.links().delete(&first.context(), id).await.expect("deleted");
     assert_eq!(first.cells(id), Cells::default());
     for node in nodes {
@@ -147,7 +147,8 @@ async fn totals_of_two_nodes_of_one_link_add_up() {
     }
 }
 
-/// Deliveries that wait over a restart are the node's that kept them: two nodes would send each event twice.
+/// Deliveries that wait over a restart belong to the node that stored them: two nodes would send each event
+/// twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deliveries_of_another_node_are_left_alone() {
     let folders = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
@@ -164,8 +165,8 @@ async fn deliveries_of_another_node_are_left_alone() {
     second.store.close().await;
 }
 
-/// What an import has staged is undone by another node only when its lease is over, and by its own node as
-/// soon as it does not work on it any more.
+/// Another node removes what an import has staged only after its lease. The own node removes it as soon as
+/// it no longer works on it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_with_a_lease_is_left_alone() {
     const MINUTE: i64 = 60_000;
@@ -182,7 +183,7 @@ async fn an_import_with_a_lease_is_left_alone() {
         key: keys::staging(WorkspaceNumber(0), Id::from_bits(5)),
         value: Some(FrozenId(Id::from_bits(7)).encode().into()),
     };
-    // Of another node with a lease, and without; of this node; of a time before leases.
+    // Of another node with a lease, and without; of this node; of a version without leases.
     node.take(vec![mark(1, 1, 10), mark(2, 1, -1), mark(3, 2, 10), mark(4, 3, 10), before]).await;
     node.store.core.snapshots().sweep_unfinished().await.expect("swept");
     let left = node.records(&Kind::Staging.prefix());
@@ -192,7 +193,7 @@ async fn an_import_with_a_lease_is_left_alone() {
     node.store.close().await;
 }
 
-/// A data folder that was written without a cluster keeps its clicks as one of the cluster's.
+/// A data folder that was written without a cluster keeps its clicks in a cluster.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clicks_from_before_the_cluster_stay() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -1,5 +1,6 @@
-//! The log's contract and what it survives: random operations against a model, power cuts at every
-//! sync, damage at many offsets, failing writes and syncs.
+//! The engine that stores a log in files, on a simulated disk: random operations against a model, power
+//! cuts at every sync, damage at many offsets, failing writes and syncs. `log_contract.rs` tests what any
+//! engine promises.
 
 use std::sync::Arc;
 
@@ -20,7 +21,8 @@ use waypost::log::{
 use crate::support::sim_disk::{Chance, Plan, SimDisk};
 use crate::support::table::{MemoryTable, Records, fingerprint_of};
 
-/// Small segments, so that a short test rolls often; no background work that would race with it.
+/// Small segments, so that a short test rolls over often. No background work, which would race with the
+/// test.
 fn settings() -> Settings {
     Settings { segment_bytes: 4_000, compact_above: u64::MAX, scrub_rate: 0, accept_loss: false }
 }
@@ -60,7 +62,7 @@ fn state(log: &dyn Log) -> Records {
     table.records()
 }
 
-/// Where the frames of a log of one segment end, however much longer its file is.
+/// Returns the offset after the last frame of a log of one segment. Its file may be longer.
 fn written(log: &LocalLog) -> usize {
     log.local_status().bytes.try_into().expect("small")
 }
@@ -92,27 +94,28 @@ fn commits_follows_and_reopens() {
     assert_eq!(log.local_status().segments, 2);
 }
 
-/// What a workload did: each acknowledged write, and those whose outcome is not known.
+/// The results of a workload.
 #[derive(Clone, Debug, Default)]
-struct Told {
-    /// By position.
+struct Outcomes {
+    /// Acknowledged writes, by position.
     acknowledged: Vec<(Position, Put)>,
-    /// May or may not be there.
+    /// Writes that may or may not have survived.
     unknown: Vec<Put>,
 }
 
-impl Told {
+impl Outcomes {
     fn commit(&mut self, log: &LocalLog, put: Put) -> Result<Position, CommitError> {
-        let answer = log.commit(proposal(vec![put.clone()])).wait();
-        match &answer {
+        let result = log.commit(proposal(vec![put.clone()])).wait();
+        match &result {
             Ok(position) => self.acknowledged.push((*position, put)),
             Err(CommitError::Unknown) => self.unknown.push(put),
             Err(_) => {}
         }
-        answer
+        result
     }
 
-    /// Several writers at once, most of whom one sync serves. False when some are in doubt.
+    /// Commits several writes at once, most of them in one group. Returns `false` if a write was not
+    /// acknowledged.
     fn burst(&mut self, disk: &SimDisk, log: &LocalLog, step: usize) -> bool {
         let puts: Vec<Put> =
             (0..7).map(|n| put(&format!("b{n}"), &format!("{step}{}", "w".repeat(400)))).collect();
@@ -122,7 +125,7 @@ impl Told {
         for (put, pending) in puts.into_iter().zip(pending) {
             match pending.wait() {
                 Ok(position) => self.acknowledged.push((position, put)),
-                // Refused for want of space is refused for certain.
+                // A write that is rejected for lack of space is rejected for certain.
                 Err(CommitError::DiskFull) => all = false,
                 Err(_) => {
                     self.unknown.push(put);
@@ -133,7 +136,7 @@ impl Told {
         all
     }
 
-    /// Every acknowledged write is there, and nothing that nobody proposed.
+    /// Checks that every acknowledged write is there, and nothing that was never proposed.
     fn check(&self, records: &Records, row: &str) {
         let mut keys: Vec<&Bytes> = self.acknowledged.iter().map(|(_, put)| &put.key).collect();
         keys.extend(self.unknown.iter().map(|put| &put.key));
@@ -152,21 +155,20 @@ impl Told {
     }
 }
 
-/// Writes, overwrites and removes; rolls several segments, compacts, closes. Stops at the first
-/// failure of the disk.
-fn workload(disk: &SimDisk, table: &Arc<MemoryTable>, told: &mut Told) -> Result<(), LogError> {
+/// Writes, overwrites and removes; rolls over, compacts, closes. Stops at the first failure of the disk.
+fn workload(disk: &SimDisk, table: &Arc<MemoryTable>, outcomes: &mut Outcomes) -> Result<(), LogError> {
     for round in 0..2 {
         let log = open_with(disk, table, settings())?;
         for step in 0..40 {
             let key = format!("l{}", (step * 7 + round) % 23);
             let value = format!("{round}.{step}.{}", "v".repeat(step * 11));
             let write = if step % 9 == 8 { removal(&key) } else { put(&key, &value) };
-            // What fails while the power goes is in doubt whatever the answer says.
-            if told.commit(&log, write.clone()).is_err() {
-                told.unknown.push(write);
+            // A write that fails during a power cut may have survived, whatever its result is.
+            if outcomes.commit(&log, write.clone()).is_err() {
+                outcomes.unknown.push(write);
                 return Ok(());
             }
-            if step % 10 == 3 && !told.burst(disk, &log, step) {
+            if step % 10 == 3 && !outcomes.burst(disk, &log, step) {
                 return Ok(());
             }
             if step % 5 == 0 {
@@ -186,21 +188,21 @@ fn workload(disk: &SimDisk, table: &Arc<MemoryTable>, told: &mut Told) -> Result
 fn t94_a_power_cut_at_any_sync_loses_nothing_acknowledged() {
     let whole = SimDisk::default();
     let table = Arc::new(MemoryTable::default());
-    workload(&whole, &table, &mut Told::default()).expect("nothing fails");
+    workload(&whole, &table, &mut Outcomes::default()).expect("nothing fails");
     let syncs = whole.syncs();
     assert!(syncs > 100, "{syncs}");
     for cut in 1..=syncs {
         let disk = SimDisk::default();
         disk.plan(Plan { cut_at_sync: Some(cut), ..Plan::default() });
         let table = Arc::new(MemoryTable::default());
-        let mut told = Told::default();
-        // Fails where the power went.
-        drop(workload(&disk, &table, &mut told));
-        // A process that is killed and started again accepts what it finds written; from then on
-        // it must survive a power cut.
+        let mut outcomes = Outcomes::default();
+        // The workload fails at the power cut.
+        drop(workload(&disk, &table, &mut outcomes));
+        // After a kill, the next process accepts what the page cache contains. From then on it must survive
+        // a power cut.
         let killed = disk.copy();
         let seen = state(&open(&killed, &Arc::new(MemoryTable::default())));
-        told.check(&seen, &format!("killed at sync {cut}"));
+        outcomes.check(&seen, &format!("killed at sync {cut}"));
         let later = killed.after_power_cut(&mut Chance(cut));
         assert_eq!(
             state(&open(&later, &Arc::new(MemoryTable::default()))),
@@ -210,11 +212,11 @@ fn t94_a_power_cut_at_any_sync_loses_nothing_acknowledged() {
         for seed in 0..6 {
             let row = format!("cut at sync {cut}, seed {seed}");
             let disk = disk.after_power_cut(&mut Chance(cut * 1_000 + seed));
-            // The table may have come through, or be gone: the log needs neither.
+            // The table may have survived or be gone: the log needs neither.
             let table = if seed % 2 == 0 { Arc::new(table.copy()) } else { Arc::new(MemoryTable::default()) };
             let log = open_with(&disk, &table, settings()).unwrap_or_else(|e| panic!("{row}: {e}"));
             assert_eq!(log.local_status().repaired, None, "{row}");
-            told.check(&state(&log), &row);
+            outcomes.check(&state(&log), &row);
             table.catch_up(&log).unwrap_or_else(|e| panic!("{row}: {e}"));
             assert_eq!(table.records(), state(&log), "{row}");
             log.commit(proposal(vec![put("after", "all")])).wait().unwrap_or_else(|e| panic!("{row}: {e}"));
@@ -226,7 +228,7 @@ fn t94_a_power_cut_at_any_sync_loses_nothing_acknowledged() {
 fn t95_any_failing_sync_is_answered_and_healed() {
     let whole = SimDisk::default();
     let table = Arc::new(MemoryTable::default());
-    workload(&whole, &table, &mut Told::default()).expect("nothing fails");
+    workload(&whole, &table, &mut Outcomes::default()).expect("nothing fails");
     for nth in 1..=whole.syncs() {
         for burst in [1, 3] {
             let row = format!("{burst} failing from sync {nth}");
@@ -248,7 +250,7 @@ fn t95_any_failing_write_is_answered_and_healed() {
     let broken = rustix::io::Errno::IO.raw_os_error();
     let whole = SimDisk::default();
     let table = Arc::new(MemoryTable::default());
-    workload(&whole, &table, &mut Told::default()).expect("nothing fails");
+    workload(&whole, &table, &mut Outcomes::default()).expect("nothing fails");
     for nth in 1..=whole.writes() {
         for error in [full, broken] {
             let row = format!("write {nth} fails with {error}");
@@ -261,17 +263,17 @@ fn t95_any_failing_write_is_answered_and_healed() {
     }
 }
 
-/// Works on over failures: no answer is `Ok` without its Change being there, writes go on in the
-/// end, and a restart (with the old state of the disk, and after a power cut) agrees.
+/// Continues after failures. Checks that no result is `Ok` without its Change, that writes succeed again in
+/// the end, and that a restart (after a kill, and after a power cut) finds the same records.
 fn check_failures(disk: &SimDisk, table: &Arc<MemoryTable>, log: LocalLog, row: &str) {
-    let mut told = Told::default();
+    let mut outcomes = Outcomes::default();
     for step in 0..60 {
         let key = format!("l{}", step % 17);
         let value = format!("{step}.{}", "v".repeat(step * 9));
         let write = if step % 9 == 8 { removal(&key) } else { put(&key, &value) };
-        drop(told.commit(&log, write));
+        drop(outcomes.commit(&log, write));
         if step % 10 == 3 {
-            told.burst(disk, &log, step);
+            outcomes.burst(disk, &log, step);
         }
         if step % 4 == 0 {
             table.catch_up(&log).unwrap_or_else(|e| panic!("{row}: {e}"));
@@ -281,13 +283,13 @@ fn check_failures(disk: &SimDisk, table: &Arc<MemoryTable>, log: LocalLog, row: 
         }
     }
     let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
-    while told.commit(&log, put("last", "word")).is_err() {
+    while outcomes.commit(&log, put("last", "word")).is_err() {
         assert!(std::time::Instant::now() < deadline, "{row}: writes never came back");
         std::thread::yield_now();
     }
     table.catch_up(&log).unwrap_or_else(|e| panic!("{row}: {e}"));
     let records = state(&log);
-    told.check(&records, row);
+    outcomes.check(&records, row);
     drop(log);
     for (case, disk) in [("killed", disk.copy()), ("power cut", disk.after_power_cut(&mut Chance(7)))] {
         let row = format!("{row}, {case}");
@@ -302,8 +304,8 @@ fn check_failures(disk: &SimDisk, table: &Arc<MemoryTable>, log: LocalLog, row: 
     assert_eq!(state(&open(disk, table)), records, "{row}, closed");
 }
 
-/// A closed log of several segments, with a snapshot if `compacted`, its whole table, and that as it
-/// was earlier.
+/// Returns a closed log of several segments, with a snapshot if `compacted`; its complete table; and an
+/// earlier state of the table.
 fn closed_log(compacted: bool) -> (SimDisk, Arc<MemoryTable>, MemoryTable) {
     let disk = SimDisk::default();
     let table = Arc::new(MemoryTable::default());
@@ -328,10 +330,10 @@ fn closed_log(compacted: bool) -> (SimDisk, Arc<MemoryTable>, MemoryTable) {
     (disk, table, stale)
 }
 
-/// What is done to a file, and its name.
+/// A kind of damage, and its name.
 type Harm = (String, Box<dyn Fn(&mut Vec<u8>)>);
 
-/// Every way in which a file is harmed, at many offsets.
+/// Returns every kind of damage, at many offsets.
 fn harms(length: usize) -> Vec<Harm> {
     let mut harms: Vec<Harm> = Vec::new();
     for offset in (0..length).step_by(37).chain([length - 1]) {
@@ -352,7 +354,7 @@ fn harms(length: usize) -> Vec<Harm> {
 }
 
 #[test]
-fn damage_is_repaired_from_a_whole_table_and_never_silent_without() {
+fn damage_is_repaired_from_an_intact_table_and_reported_without_one() {
     for compacted in [false, true] {
         let (whole, table, stale) = closed_log(compacted);
         let records = table.records();
@@ -369,13 +371,13 @@ fn damage_is_repaired_from_a_whole_table_and_never_silent_without() {
             let disk = whole.copy();
             disk.lose(&name);
             check_with_table(&disk.copy(), &table.copy(), &records, &row);
-            // Without any file, and without a table that knows of one, there is nothing to miss.
+            // Without any file, and without a table that knows of one, nothing shows a loss.
             check_without_table(&disk, &stale, &records, &row);
         }
     }
 }
 
-/// Nothing is lost: at once, after scrubbing, and for a table that is rebuilt from the log.
+/// Checks that nothing is lost: at once, after scrubbing, and for a table that is rebuilt from the log.
 fn check_with_table(disk: &SimDisk, table: &MemoryTable, records: &Records, row: &str) {
     let table = Arc::new(table.copy());
     let log = open_with(disk, &table, settings()).unwrap_or_else(|e| panic!("{row}: {e}"));
@@ -403,15 +405,16 @@ fn a_log_that_ends_before_its_table_is_damaged() {
     }
     table.catch_up(&log).expect("follows");
     drop(log);
-    // Cut at a frame's end and within one; never closed, so only the table knows.
+    // Cut at the end of a frame, and within one. The log was never closed, so only the table shows the
+    // loss.
     for size in [ends[5], ends[5] + 7] {
         let disk = disk.copy();
         disk.damage("000000000001.log", |bytes| bytes.truncate(size));
         let table = Arc::new(table.copy());
         let whole = open(&disk.copy(), &table);
-        let told = whole.local_status().repaired.expect("it is told");
+        let repaired = whole.local_status().repaired.expect("a repair");
         assert_eq!(
-            told,
+            repaired,
             "the table has applied position 9, which the log does not reach. The table is intact at position \
              9: the log was rewritten from it, and its previous files are kept as *.replaced"
         );
@@ -433,10 +436,10 @@ fn damage_in_what_was_synced_is_no_torn_tail() {
         log.commit(proposal(vec![put(&format!("l{index}"), "v")])).wait().expect("commits");
     }
     let end = written(&log);
-    // Killed, not closed, and no table: only the frames themselves tell.
+    // Killed, not closed, and without a table: only the frames show the loss.
     drop(log);
     let (name, length) = disk.files()[0].clone();
-    // Behind the frames lies room for more, where a flipped bit is no loss either.
+    // Behind the frames is spare room, where a flipped bit loses nothing.
     for offset in (0..end).chain([end, end + 1, length - 1]) {
         let disk = disk.copy();
         disk.damage(&name, |bytes| bytes[offset] ^= 4);
@@ -479,13 +482,13 @@ fn t94_a_power_cut_during_a_repair_leaves_a_repair() {
     }
 }
 
-/// What remains of a disk after a kill, and after power cuts, at one change.
+/// Returns the disk as after a kill, and after power cuts, at one change.
 fn remains(disk: &SimDisk, cut: u64) -> Vec<SimDisk> {
     let cuts = (0..3).map(|seed| disk.after_power_cut(&mut Chance(cut * 100 + seed)));
     std::iter::once(disk.copy()).chain(cuts).collect()
 }
 
-/// Issue 12, 6: killed at any change that a compaction makes, the old log is whole or the new one.
+/// A kill at any change of a compaction leaves the old log or the new one, complete.
 #[test]
 fn n09_a_compaction_that_was_killed_leaves_a_whole_log() {
     let (whole, table, _) = closed_log(false);
@@ -513,8 +516,8 @@ fn n09_a_compaction_that_was_killed_leaves_a_whole_log() {
     }
 }
 
-/// Killed at any change that a repair makes, the files from before are there, under one name or
-/// the other, and the next start comes to the same end.
+/// After a kill at any change of a repair, the previous files are there, under one name or the other. The
+/// next start finishes the repair.
 #[test]
 fn n33_a_repair_that_was_killed_removes_no_file() {
     let (whole, table, _) = closed_log(false);
@@ -552,8 +555,8 @@ fn n33_a_repair_that_was_killed_removes_no_file() {
     }
 }
 
-/// Killed at any change that a backup makes, the copy is whole and has its closing mark, or is
-/// not complete.
+/// After a kill at any change of a backup, the copy is complete and has its mark, or is recognised as
+/// incomplete.
 #[test]
 fn n30_a_copy_that_was_killed_has_no_closing_mark() {
     for compacted in [false, true] {
@@ -586,7 +589,7 @@ fn n30_a_copy_that_was_killed_has_no_closing_mark() {
     }
 }
 
-/// Two logs of one origin that went different ways are told apart, however alike they are.
+/// Two logs of one origin with different histories are recognised, however similar they are.
 #[test]
 fn n33_a_fork_is_refused_and_a_prefix_is_completed() {
     let disk = SimDisk::default();
@@ -602,8 +605,8 @@ fn n33_a_fork_is_refused_and_a_prefix_is_completed() {
     log.close();
     drop(log);
     let (old_disk, old_table) = (disk.copy(), table.copy());
-    // The same keys at the same positions: only what was written differs.
-    let go_on = |value: &str, steps: usize| {
+    // The same keys at the same positions: only the values differ.
+    let continued = |value: &str, steps: usize| {
         let (disk, table) = (old_disk.copy(), Arc::new(old_table.copy()));
         let log = open(&disk, &table);
         for step in 0..steps {
@@ -613,29 +616,29 @@ fn n33_a_fork_is_refused_and_a_prefix_is_completed() {
         drop(log);
         (disk, table)
     };
-    let (ours, our_table) = go_on("ours", 5);
+    let (ours, our_table) = continued("ours", 5);
     for steps in [1, 4, 5, 6, 40] {
-        let (theirs, their_table) = go_on("theirs", steps);
+        let (theirs, their_table) = continued("theirs", steps);
         for (disk, table) in [(&ours, &their_table), (&theirs, &our_table)] {
             let before = disk.files();
             let text = open_with(disk, table, settings()).expect_err("it is a fork").to_string();
             assert!(text.contains("different histories: they differ at position 21"), "{steps}: {text}");
             assert!(text.contains("mv ./table ./table.aside"), "{text}");
             assert_eq!(disk.files(), before, "nothing is changed");
-            // Not even what may be lost elsewhere is decided by that word.
+            // Not even `accept_loss` decides between two histories.
             let accepting = Settings { accept_loss: true, ..settings() };
             open_with(disk, table, accepting).expect_err("it is a fork all the same");
         }
     }
-    let (shorter, _) = go_on("again", 3);
-    // A table behind is replayed, a log behind is completed, and keeps its files.
+    let (shorter, _) = continued("again", 3);
+    // A table that is behind is replayed. A log that is behind is completed, and its files are kept.
     assert_eq!(state(&open(&ours, &Arc::new(old_table.copy()))), our_table.records());
     let log = open(&old_disk, &our_table);
     assert_eq!(state(&log), our_table.records());
     drop(log);
     let names: Vec<String> = old_disk.files().into_iter().map(|(name, _)| name).collect();
     assert!(names.contains(&"000000000001.log.replaced".to_owned()), "{names:?}");
-    // A table that remembers nothing of the log's positions cannot stand in for it.
+    // A table without history of the log's positions cannot replace the log.
     our_table.forget_history();
     let text = open_with(&shorter, &our_table, settings()).expect_err("it may be a fork").to_string();
     assert!(text.contains("does not remember the history of the log"), "{text}");
@@ -662,7 +665,7 @@ fn t98_files_that_hold_no_log_are_never_taken_for_an_empty_one() {
             "{row}: {error}"
         );
     }
-    // Only the mark is left of a log that was closed.
+    // Only the mark is left of a closed log.
     let (disk, ..) = closed_log(true);
     for (name, _) in disk.files() {
         if name != "closed" {
@@ -709,7 +712,7 @@ fn a_real_folder_holds_a_log_and_its_copy() {
     }
 }
 
-/// Either nothing was lost, or the start is refused; with `accept_loss` it goes on with what is
+/// Checks that nothing was lost or the start fails. With `accept_loss` the start continues with what is
 /// readable.
 fn check_without_table(disk: &SimDisk, table: &MemoryTable, records: &Records, row: &str) {
     let table = Arc::new(table.copy());
@@ -725,7 +728,7 @@ fn check_without_table(disk: &SimDisk, table: &MemoryTable, records: &Records, r
             let log = open_with(&copy, &table, accepting).unwrap_or_else(|e| panic!("{row}: {e}"));
             let left = state(&log);
             for (key, (revision, value)) in &left {
-                // An older state of a record may come up, never one that was not there.
+                // An older state of a record may return, but never a record that did not exist.
                 let known = records.get(key).is_none_or(|(r, v)| revision < r || (r, v) == (revision, value));
                 assert!(known, "{row}: {key:?}");
             }
@@ -737,7 +740,7 @@ fn check_without_table(disk: &SimDisk, table: &MemoryTable, records: &Records, r
 }
 
 #[test]
-fn a_refused_start_says_what_where_and_what_to_do() {
+fn a_rejected_start_names_the_damage_and_the_commands() {
     let (disk, ..) = closed_log(false);
     let (name, length) = disk.files()[1].clone();
     assert_eq!(name, "000000000002.log");
@@ -752,12 +755,12 @@ fn a_refused_start_says_what_where_and_what_to_do() {
     );
 }
 
-/// One step against the model.
+/// An operation on the log and the model.
 #[derive(Clone, Debug)]
 enum Op {
     Put(u8, u16),
     Remove(u8),
-    /// Expects a revision that is wrong, unless it happens to be right.
+    /// A write with a precondition that fails, unless the revision is right by chance.
     Guess(u8, u64),
     Clicks(u8),
     Apply,
@@ -786,8 +789,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 1..80)
 }
 
-/// The log, its table and what they should hold.
-struct Bench {
+/// The log, its table and their expected content.
+struct Trial {
     disk: SimDisk,
     table: Arc<MemoryTable>,
     log: LocalLog,
@@ -795,10 +798,10 @@ struct Bench {
     last: u64,
 }
 
-impl Bench {
+impl Trial {
     fn write(&mut self, put: Put, preconditions: Vec<Precondition>) -> Result<Position, CommitError> {
-        let answer = self.log.commit(Proposal { preconditions, puts: vec![put.clone()], request: 7 }).wait();
-        if let Ok(position) = answer {
+        let result = self.log.commit(Proposal { preconditions, puts: vec![put.clone()], request: 7 }).wait();
+        if let Ok(position) = result {
             self.last += 1;
             assert_eq!(position.0, self.last, "positions have no gaps");
             match put.value {
@@ -806,7 +809,7 @@ impl Bench {
                 None => self.model.remove(&put.key),
             };
         }
-        answer
+        result
     }
 
     fn reopen(&mut self, disk: SimDisk) {
@@ -829,12 +832,12 @@ impl Bench {
                 let actual = self.model.get(&key).map(|(revision, _)| *revision);
                 let guess = Some(Position(revision)).filter(|p| p.0 > 0);
                 let preconditions = vec![Precondition { key: key.clone(), revision: guess }];
-                let answer =
+                let result =
                     self.write(Put { key: key.clone(), value: Some(Bytes::from("g")) }, preconditions);
                 if guess == actual {
-                    answer.expect("commits");
+                    result.expect("commits");
                 } else {
-                    assert_eq!(answer, Err(CommitError::Conflict { key, actual }));
+                    assert_eq!(result, Err(CommitError::Conflict { key, actual }));
                 }
             }
             Op::Clicks(key) => {
@@ -866,44 +869,19 @@ proptest! {
         let disk = SimDisk::default();
         let table = Arc::new(MemoryTable::default());
         let log = open(&disk, &table);
-        let mut bench = Bench { disk, table, log, model: Records::new(), last: 0 };
+        let mut trial = Trial { disk, table, log, model: Records::new(), last: 0 };
         for op in ops {
-            bench.step(&op);
+            trial.step(&op);
         }
     }
 }
 
 #[test]
-fn two_writers_of_one_key_are_judged_before_the_table_knows() {
+fn a_follower_behind_a_compaction_fails_and_reads_the_snapshot() {
     let disk = SimDisk::default();
     let table = Arc::new(MemoryTable::default());
     let log = open(&disk, &table);
-    let key = Bytes::from("l1");
-    let create = |value: &str| Proposal {
-        preconditions: vec![Precondition { key: key.clone(), revision: None }],
-        ..proposal(vec![put("l1", value)])
-    };
-    // Handed in at once, decided in order, most likely in one group; nothing is applied.
-    let answers =
-        [log.commit(create("a")), log.commit(create("b")), log.commit(create("c"))].map(Pending::wait);
-    let conflict = Err(CommitError::Conflict { key: key.clone(), actual: Some(Position(1)) });
-    assert_eq!(answers, [Ok(Position(1)), conflict.clone(), conflict]);
-    let mut edit = proposal(vec![removal("l1")]);
-    edit.preconditions = vec![Precondition { key: key.clone(), revision: Some(Position(1)) }];
-    assert_eq!(log.commit(edit.clone()).wait(), Ok(Position(2)));
-    assert_eq!(log.commit(edit).wait(), Err(CommitError::Conflict { key: key.clone(), actual: None }));
-    assert_eq!(log.commit(create("d")).wait(), Ok(Position(3)));
-    table.catch_up(&log).expect("follows");
-    assert_eq!(log.commit(create("e")).wait().ok(), None);
-    assert_eq!(log.status().fingerprint.count, 1);
-}
-
-#[test]
-fn a_follower_that_compaction_overtakes_is_told() {
-    let disk = SimDisk::default();
-    let table = Arc::new(MemoryTable::default());
-    let log = open(&disk, &table);
-    // More than the followers' memory holds, so that the early ones come from the disk.
+    // More bytes than the tail keeps in memory, so the first Changes come from the disk.
     let value = "v".repeat(600_000);
     for index in 0..20 {
         log.commit(proposal(vec![put(&format!("l{index}"), &value)])).wait().expect("commits");
@@ -913,7 +891,7 @@ fn a_follower_that_compaction_overtakes_is_told() {
     assert_eq!(first.position, Position(1));
     let Ok(Follow::Changes(mut quick)) = log.follow(Position(20)) else { panic!("at the end") };
     log.compact().expect("compacts");
-    // What it has open it may read on; then it is told.
+    // The follower may finish the segment that it has open; then it fails.
     let mut last = first.position;
     let error = loop {
         match slow.next(Duration::ZERO) {
@@ -937,7 +915,7 @@ fn a_follower_that_compaction_overtakes_is_told() {
 }
 
 #[test]
-fn a_full_disk_refuses_and_heals() {
+fn a_full_disk_rejects_writes_until_it_has_space() {
     let disk = SimDisk::default();
     let table: Arc<dyn AppliedState> = Arc::new(MemoryTable::default());
     let space = Arc::new(DiskGuard::unlimited());
@@ -953,22 +931,19 @@ fn a_full_disk_refuses_and_heals() {
 }
 
 #[test]
-fn a_change_at_the_limit_is_refused_alone() {
+fn the_largest_record_fits_into_a_snapshot() {
     let disk = SimDisk::default();
     let table = Arc::new(MemoryTable::default());
     let log = open(&disk, &table);
-    let big = log.commit(proposal(vec![put("l1", &"v".repeat(MAX_CHANGE_BYTES))]));
-    let small = log.commit(proposal(vec![put("l2", "v")]));
-    assert!(matches!(big.wait(), Err(CommitError::TooLarge { bytes }) if bytes > MAX_CHANGE_BYTES));
-    assert_eq!(small.wait(), Ok(Position(1)));
-    let fits = log.commit(proposal(vec![put("l1", &"v".repeat(MAX_CHANGE_BYTES - 64))]));
-    assert_eq!(fits.wait(), Ok(Position(2)));
-    log.compact().expect("the largest record fits into a snapshot");
+    for (key, size) in [("l2", 1), ("l1", MAX_CHANGE_BYTES - 64)] {
+        log.commit(proposal(vec![put(key, &"v".repeat(size))])).wait().expect("commits");
+    }
+    log.compact().expect("compacts");
     assert_eq!(state(&log).len(), 2);
 }
 
 #[test]
-fn a_table_that_lost_a_record_does_not_bring_the_dead_back() {
+fn a_table_that_lost_a_record_does_not_revive_its_old_value() {
     let disk = SimDisk::default();
     let table = Arc::new(MemoryTable::default());
     let log = open(&disk, &table);
@@ -976,7 +951,7 @@ fn a_table_that_lost_a_record_does_not_bring_the_dead_back() {
     table.catch_up(&log).expect("follows");
     table.forget(b"l1");
     assert!(!table.holds());
-    // The log is told by the table that l1 does not exist, and reckons with that.
+    // The table returns no revision for l1, so the log writes a wrong `replaces`.
     log.commit(proposal(vec![put("l1", "new")])).wait().expect("commits");
     log.compact().expect("compacts");
     log.commit(proposal(vec![put("l3", "after")])).wait().expect("commits");
@@ -1005,7 +980,7 @@ fn t106_an_archive_reads_verifies_and_copies_beside_a_running_log() {
             check_archive(&disk, &log);
         }
     }
-    // Half a frame at the end is what a reader may find while the server writes.
+    // A reader may find half a frame at the end while a server writes.
     let (active, _) = disk.files().into_iter().rfind(|(name, _)| name.contains(".log")).expect("a segment");
     let sealed: usize = disk.files().iter().filter(|(name, _)| *name != active).map(|(_, size)| size).sum();
     let end = written(&log) - sealed;
@@ -1026,10 +1001,10 @@ fn check_archive(disk: &SimDisk, log: &LocalLog) -> waypost::log::local::archive
     };
     assert_eq!(archive.each_record(each).expect("reads"), log.status().fingerprint);
     assert_eq!(records, wanted);
-    let mut heard = (0, 0);
-    let report = archive.verify(&mut |done, total| heard = (done, total)).expect("reads");
+    let mut progress = (0, 0);
+    let report = archive.verify(&mut |done, total| progress = (done, total)).expect("reads");
     assert!(report.is_sound(), "{report:?}");
-    assert_eq!((report.records, heard.0), (wanted.len() as u64, heard.1));
+    assert_eq!((report.records, progress.0), (wanted.len() as u64, progress.1));
     let copy = SimDisk::default();
     archive.copy(&copy, &mut |_, _| {}).expect("copies");
     assert!(archive.copy(&copy, &mut |_, _| {}).is_err(), "never into a folder with something in it");
@@ -1038,8 +1013,8 @@ fn check_archive(disk: &SimDisk, log: &LocalLog) -> waypost::log::local::archive
     report
 }
 
-/// What is written in the middle of a read looks like a gap: `export`, `verify` and `backup` beside a
-/// busy server told of damage that was not there.
+/// A write in the middle of a read looks like a gap: `export`, `verify` and `backup` beside a busy server
+/// once reported damage that did not exist.
 #[test]
 fn an_archive_reads_again_what_was_just_being_written() {
     let (disk, table) = (SimDisk::default(), Arc::new(MemoryTable::default()));
@@ -1057,7 +1032,7 @@ fn an_archive_reads_again_what_was_just_being_written() {
 }
 
 #[test]
-fn an_archive_names_damage() {
+fn an_archive_reports_damage() {
     let (disk, ..) = closed_log(false);
     disk.damage("000000000002.log", |bytes| bytes[3_000] ^= 1);
     let archive =
