@@ -85,7 +85,7 @@ pub struct Store {
     /// The events of clicks and their delivery.
     pub webhooks: Webhooks,
     /// The guard against a full disk.
-    pub space: Arc<DiskGuard>,
+    pub guard: Arc<DiskGuard>,
     // Last, so that the folder is unlocked after everything above is closed.
     _lock: FolderLock,
 }
@@ -118,9 +118,9 @@ impl Store {
         if is_loss_accepted {
             data_folder::set_key_aside(dir, clock.now()).map_err(in_folder)?;
         }
-        let space = Arc::new(DiskGuard::open(dir).map_err(in_folder)?);
+        let guard = Arc::new(DiskGuard::open(dir).map_err(in_folder)?);
         // Opening the log and the table writes a little. On a full disk that takes the reserve.
-        space.admits_table(true);
+        guard.admits_table(true);
         if !dir.join(TABLE_FOLDER).exists() {
             // The log is created first: the next start fails on a table or a key without a log.
             log_folder.begin_if_empty(clock.now())?;
@@ -130,7 +130,7 @@ impl Store {
             return Err(FolderError::InUse { path: dir.clone() }.into());
         }
         let applied_state = Arc::new(table.clone());
-        let local = log_folder.open(config.log.clone(), clock.clone(), applied_state, Arc::clone(&space))?;
+        let local = log_folder.open(config.log.clone(), clock.clone(), applied_state, Arc::clone(&guard))?;
         let local = Arc::new(local);
         let log = wrap(Arc::clone(&local) as Arc<dyn Log>);
         let core = Core::new(Parts {
@@ -149,7 +149,7 @@ impl Store {
             BuildError::Thread(error) => StartError::Threads { error },
         })?;
         let webhooks = Webhooks::new(core.tenants(), &config.webhooks)?;
-        let (guard, written) = (Arc::clone(&space), Arc::clone(&local));
+        let (watched, written) = (Arc::clone(&guard), Arc::clone(&local));
         let observer = Arc::new(core.clone());
         // sled opens files by path. It must not write into a folder that was renamed to this path.
         let followed = table.clone();
@@ -159,12 +159,12 @@ impl Store {
             if is_catching_up.load(Ordering::Relaxed) && followed.is_ready() {
                 is_catching_up.store(false, Ordering::Relaxed);
             }
-            guard.admits_table(is_catching_up.load(Ordering::Relaxed)) && written.check_path().is_ok()
+            watched.admits_table(is_catching_up.load(Ordering::Relaxed)) && written.check_path().is_ok()
         };
         table
             .start(Arc::clone(&log), observer, Arc::new(may_write), clock, readiness)
             .map_err(|error| StartError::Threads { error })?;
-        Ok(Store { log, local, table, core, webhooks, space, _lock: lock })
+        Ok(Store { log, local, table, core, webhooks, guard, _lock: lock })
     }
 
     /// Returns once the table has caught up and, on the first start, the first records are created.
@@ -208,8 +208,8 @@ impl Store {
     /// Writes the last clicks, closes the log, and waits until the table has applied the rest and is durable.
     pub async fn close(self) {
         // The guard rejects writes before the disk is full. The reserve is for the last clicks then, too.
-        if self.space.is_low() || self.core.click_log().flush_last().await.is_err() {
-            self.space.release();
+        if self.guard.is_low() || self.core.click_log().flush_last().await.is_err() {
+            self.guard.release();
         }
         if let Err(error) = self.core.click_log().flush_last().await {
             tracing::error!(%error, "the last clicks could not be written and are lost");

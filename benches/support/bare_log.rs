@@ -1,4 +1,4 @@
-//! A log on a real disk, with a applied state that has applied everything and holds nothing: what
+//! A log on a real disk, with an empty table that claims to have applied everything: what
 //! committing costs without a table.
 
 use std::error::Error;
@@ -32,7 +32,7 @@ impl AppliedState for Nothing {
         Ok(None)
     }
 
-    fn holds(&self) -> bool {
+    fn is_intact(&self) -> bool {
         false
     }
 

@@ -139,7 +139,7 @@ impl LocalLog {
         settings: Settings,
         clock: Clock,
         applied_state: Arc<dyn AppliedState>,
-        space: Arc<DiskGuard>,
+        guard: Arc<DiskGuard>,
     ) -> Result<LocalLog, LogError> {
         let opened = recovery::recover(&disk, &settings, &applied_state, clock.now())?;
         let tail = Tail::new(opened.position, opened.fingerprint);
@@ -149,9 +149,9 @@ impl LocalLog {
             settings,
             clock,
             applied_state,
-            space,
+            guard,
             id: opened.id,
-            source: Arc::new(DurableLog { tail, segments: Mutex::new(opened.segments) }),
+            durable: Arc::new(DurableLog { tail, segments: Mutex::new(opened.segments) }),
             queue: WorkQueue::new(),
             gauges: Gauges { last_errors: Mutex::new(last_errors), ..Gauges::default() },
             maintenance: Mutex::new(()),
@@ -191,7 +191,8 @@ impl LocalLog {
             // A thread that panicked has logged its panic, and the log is stopping anyway.
             drop(thread.join());
         }
-        self.shared.source.tail.close();
+        // Again: a committer that panicked has not closed the tail.
+        self.shared.durable.tail.close();
     }
 }
 
@@ -204,7 +205,7 @@ impl LocalLog {
     /// Returns the state of the files and of the disk.
     pub fn local_status(&self) -> LocalStatus {
         let (bytes, segments) = {
-            let segments = self.shared.source.segments.lock();
+            let segments = self.shared.durable.segments.lock();
             (segments.bytes(), segments.list.len())
         };
         let gauges = &self.shared.gauges;
@@ -215,7 +216,7 @@ impl LocalLog {
             failed_syncs: gauges.failed_syncs.load(Ordering::Relaxed),
             last_sync_error: last_errors.sync_error.clone(),
             syncs: gauges.syncs.load(Ordering::Relaxed),
-            disk_full: gauges.disk_full.load(Ordering::Relaxed) || self.shared.space.is_low(),
+            disk_full: gauges.disk_full.load(Ordering::Relaxed) || self.shared.guard.is_low(),
             repaired: last_errors.repaired.clone(),
             damaged_segments: gauges.damaged_segments.load(Ordering::Relaxed),
             last_scrub: last_errors.last_scrub,
@@ -230,16 +231,17 @@ impl Log for LocalLog {
         if let Err(refused) = self.shared.queue.push(Work::Commit(request))
             && let (Work::Commit(request), why) = *refused
         {
+            // A rejected proposal gets its result on the thread of the caller.
             (request.callback)(Err(why));
         }
     }
 
     fn follow(&self, from: Position) -> Result<Follow, LogError> {
-        follow::follow(&self.shared.source, from)
+        follow::follow(&self.shared.durable, from)
     }
 
     fn position(&self) -> Position {
-        self.shared.source.tail.end().0
+        self.shared.durable.tail.end().0
     }
 
     fn id(&self) -> u128 {
@@ -247,7 +249,7 @@ impl Log for LocalLog {
     }
 
     fn status(&self) -> LogStatus {
-        let (position, fingerprint) = self.shared.source.tail.end();
+        let (position, fingerprint) = self.shared.durable.tail.end();
         let local = self.local_status();
         let problems = [
             (local.disk_full, "the disk is full: links cannot be changed until there is space"),

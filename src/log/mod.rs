@@ -195,7 +195,7 @@ pub trait AppliedState: Send + Sync {
 
     /// Reads every record and compares the result with the fingerprint of the applied position. Returns
     /// `true` if the table is intact.
-    fn holds(&self) -> bool;
+    fn is_intact(&self) -> bool;
 
     /// Returns what the table stores about the log at a position. The default is nothing, as for a table
     /// without history.
@@ -243,7 +243,7 @@ pub enum LogError {
     },
     /// The table failed to return a record.
     #[error("the table cannot be read: {0}")]
-    AppliedState(String),
+    Table(String),
 }
 
 /// The state of a log with any engine. An engine reports what only it has, such as segments and fsyncs,

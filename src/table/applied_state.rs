@@ -14,7 +14,7 @@ use super::store::Store;
 use crate::log::{AppliedState, Fingerprint, HistoryEntry, LogError, Position, Record};
 
 fn state_error(error: &Error) -> LogError {
-    LogError::AppliedState(error.to_string())
+    LogError::Table(error.to_string())
 }
 
 impl AppliedState for Table {
@@ -31,7 +31,7 @@ impl AppliedState for Table {
         self.read(look).map_err(|error| state_error(&error))
     }
 
-    fn holds(&self) -> bool {
+    fn is_intact(&self) -> bool {
         let (store, mark) = (self.0.store.read().clone(), *self.0.mark.lock());
         let (Some(store), Some(mark)) = (store.as_ref(), mark) else { return false };
         match sum_records(store, &mark) {

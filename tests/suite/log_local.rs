@@ -58,7 +58,7 @@ fn state(log: &dyn Log) -> Records {
         log.status().fingerprint,
         "the log's fingerprint is that of its records"
     );
-    assert!(table.holds());
+    assert!(table.is_intact());
     table.records()
 }
 
@@ -950,7 +950,7 @@ fn a_table_that_lost_a_record_does_not_revive_its_old_value() {
     log.commit(proposal(vec![put("l1", "old"), put("l2", "other")])).wait().expect("commits");
     table.catch_up(&log).expect("follows");
     table.forget(b"l1");
-    assert!(!table.holds());
+    assert!(!table.is_intact());
     // The table returns no revision for l1, so the log writes a wrong `replaces`.
     log.commit(proposal(vec![put("l1", "new")])).wait().expect("commits");
     log.compact().expect("compacts");

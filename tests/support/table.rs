@@ -116,7 +116,7 @@ impl AppliedState for MemoryTable {
         Ok(self.state.lock().records.get(key).map(|(revision, _)| *revision))
     }
 
-    fn holds(&self) -> bool {
+    fn is_intact(&self) -> bool {
         let state = self.state.lock();
         fingerprint_of(&state.records) == state.fingerprint
     }

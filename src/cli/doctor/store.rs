@@ -196,7 +196,7 @@ fn judge(table: &Table, forecast: Option<&Forecast>) -> Finding {
             );
             Finding::warning(TABLE, text)
         }
-        _ if !table.holds() => Finding::warning(TABLE, format!("its records are damaged. {rebuilt}")),
+        _ if !table.is_intact() => Finding::warning(TABLE, format!("its records are damaged. {rebuilt}")),
         TableFate::Reload => {
             let text = format!("it is behind the snapshot that the log begins with. {rebuilt}");
             Finding::warning(TABLE, text)
@@ -224,7 +224,7 @@ impl AppliedState for NoTable {
         Ok(None)
     }
 
-    fn holds(&self) -> bool {
+    fn is_intact(&self) -> bool {
         false
     }
 

@@ -87,6 +87,7 @@ impl ActiveSegment {
     pub(crate) fn write(&mut self, group: &mut FrameGroup) -> Result<(), CommitError> {
         let writer = self.writer.as_mut().ok_or(CommitError::Unknown)?;
         if writer.end + group.bytes.len() as u64 - self.checkpointed > CHECKPOINT_BYTES {
+            // In the same group, so that it costs no further sync.
             frame::write_checkpoint(&mut group.bytes, group.end.0, group.end.1);
             group.frames += 1;
             self.checkpointed = writer.end + group.bytes.len() as u64;
@@ -99,7 +100,7 @@ impl ActiveSegment {
                 self.abandon("write to", &error);
                 return Err(CommitError::Unknown);
             }
-            self.shared.space.ran_out();
+            self.shared.guard.ran_out();
             return Err(self.disk_full());
         }
         let synced = self.sync();
@@ -121,6 +122,7 @@ impl ActiveSegment {
     fn cut(&mut self) -> bool {
         let Some(writer) = &mut self.writer else { return false };
         let done = writer.cut();
+        // The last checkpoint may have been in the frames that were cut.
         self.checkpointed = self.checkpointed.min(writer.end);
         self.note_sync(&done);
         done.is_ok()
@@ -141,6 +143,7 @@ impl ActiveSegment {
 
     /// Stops writing to the file, whose state is unknown, and begins a new segment.
     fn abandon(&mut self, what: &str, error: &io::Error) {
+        // Taken out first: the file is not written again even if no new segment can be begun.
         let Some(writer) = self.writer.take() else { return };
         let file = self.shared.disk.path(&writer.name().to_string());
         tracing::error!(%file, %error, "could not {what} the log: the outcome of the last writes is unknown");
@@ -201,10 +204,10 @@ impl ActiveSegment {
             return Err(why);
         }
         let Some(mut old) = old else { return Ok(()) };
-        let (position, fingerprint) = self.shared.source.tail.end();
+        let (position, fingerprint) = self.shared.durable.tail.end();
         match old.seal(position, fingerprint) {
             Ok(footer) => {
-                let mut segments = self.shared.source.segments.lock();
+                let mut segments = self.shared.durable.segments.lock();
                 let sequence = old.header.sequence;
                 if let Some(segment) = segments.list.iter_mut().find(|s| s.header.sequence == sequence) {
                     segment.footer = Some(footer);
@@ -218,8 +221,9 @@ impl ActiveSegment {
 
     /// Begins a new segment after the durable end.
     fn begin_segment(&mut self) -> Result<(), CommitError> {
+        // A failed attempt may have left a file, so its number is never used again.
         self.sequence += 1;
-        let (before, fingerprint) = self.shared.source.tail.end();
+        let (before, fingerprint) = self.shared.durable.tail.end();
         let header = Header {
             kind: SegmentKind::Changes,
             log: self.shared.id,
@@ -231,7 +235,7 @@ impl ActiveSegment {
         let disk = &self.shared.disk;
         match Writer::create(&**disk, header) {
             Ok(writer) => {
-                self.shared.source.segments.lock().list.push(segment_of(&writer, disk));
+                self.shared.durable.segments.lock().list.push(segment_of(&writer, disk));
                 self.checkpointed = writer.end;
                 self.writer = Some(writer);
                 self.retry = None;
@@ -260,7 +264,7 @@ impl ActiveSegment {
 
     fn update_list(&self, (position, fingerprint): (Position, Fingerprint)) {
         let Some(writer) = &self.writer else { return };
-        let mut segments = self.shared.source.segments.lock();
+        let mut segments = self.shared.durable.segments.lock();
         let sequence = writer.header.sequence;
         if let Some(segment) = segments.list.iter_mut().find(|s| s.header.sequence == sequence) {
             segment.last = position;
@@ -279,7 +283,7 @@ impl ActiveSegment {
     }
 
     fn write_close(&mut self) -> io::Result<()> {
-        let (position, fingerprint) = self.shared.source.tail.end();
+        let (position, fingerprint) = self.shared.durable.tail.end();
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let mut bytes = Vec::with_capacity(2 * FRAME_HEADER);
         frame::write_clean_close(&mut bytes, position, fingerprint);
@@ -292,6 +296,7 @@ impl ActiveSegment {
             position,
             fingerprint,
         };
+        // The mark states that everything up to its position is durable.
         self.sync()?;
         markers::write_mark(&*self.shared.disk, &mark)
     }

@@ -212,6 +212,7 @@ impl Archive {
             }
         }
         let mut records = 0;
+        // A damaged log has no complete set of records to compare.
         let computed = if damage.is_empty() {
             self.each_record(&mut |_| {
                 records += 1;

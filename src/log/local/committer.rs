@@ -46,14 +46,14 @@ pub(crate) struct Committer {
     /// decide proposals.
     opened_at: Position,
     /// The last records of preconditions.
-    relied_on: ReliedOn,
+    cache: RevisionCache,
     /// Whether the table did not catch up in time. Proposals do not wait again until it has caught up.
     lagging: bool,
 }
 
-/// Number of records in [`ReliedOn`]: the API key and the domain of a create, for two callers that take
+/// Number of records in [`RevisionCache`]: the API key and the domain of a create, for two callers that take
 /// turns. The oldest record is replaced.
-const RELIED_ON_MAX: usize = 4;
+const CACHED_REVISIONS: usize = 4;
 
 /// The last records that preconditions named, and their revisions. Nearly all proposals name the same few
 /// records, and each look-up costs a search in the table. Two rules keep the revisions right:
@@ -62,19 +62,19 @@ const RELIED_ON_MAX: usize = 4;
 /// 2. All records are invalidated when a write fails, because a revision may come from the batch that
 ///    failed.
 #[derive(Default)]
-struct ReliedOn {
-    records: [Option<(Bytes, Position)>; RELIED_ON_MAX],
+struct RevisionCache {
+    records: [Option<(Bytes, Position)>; CACHED_REVISIONS],
     oldest: usize,
 }
 
-impl ReliedOn {
+impl RevisionCache {
     fn get(&self, key: &[u8]) -> Option<Position> {
         self.records.iter().flatten().find(|(known, _)| known == key).map(|(_, revision)| *revision)
     }
 
     fn insert(&mut self, key: Bytes, revision: Position) {
         self.records[self.oldest] = Some((key, revision));
-        self.oldest = (self.oldest + 1) % RELIED_ON_MAX;
+        self.oldest = (self.oldest + 1) % CACHED_REVISIONS;
     }
 
     fn invalidate(&mut self, key: &[u8]) {
@@ -95,7 +95,7 @@ struct Batch {
 impl Committer {
     /// Continues at the end of `writer`; `sequence` is the highest number of all segments.
     pub(crate) fn new(shared: Arc<Shared>, writer: Writer, sequence: u64) -> Committer {
-        let (position, fingerprint) = shared.source.tail.end();
+        let (position, fingerprint) = shared.durable.tail.end();
         Committer {
             active: ActiveSegment::new(Arc::clone(&shared), writer, sequence),
             shared,
@@ -103,7 +103,7 @@ impl Committer {
             fingerprint,
             pending: PendingRevisions::new(position),
             opened_at: position,
-            relied_on: ReliedOn::default(),
+            cache: RevisionCache::default(),
             lagging: false,
         }
     }
@@ -112,11 +112,12 @@ impl Committer {
     pub(crate) fn run(mut self) {
         loop {
             let (works, mode) = self.shared.queue.take(MAX_BATCH_BYTES);
+            // Only once the queue is drained: a clean close finishes queued proposals.
             if works.is_empty() && mode != CloseMode::Open {
                 if mode == CloseMode::Closing {
                     self.active.close();
                 }
-                self.shared.source.tail.close();
+                self.shared.durable.tail.close();
                 return;
             }
             let mut requests = Vec::new();
@@ -135,7 +136,9 @@ impl Committer {
 
     fn commit(&mut self, requests: Vec<Request>) {
         let size = requests.iter().map(|r| r.bytes as u64).sum();
-        let ready = if self.shared.space.admits(size) {
+        // Checked before any decision, so that a rejected group has no effects.
+        let ready = if self.shared.guard.admits(size) {
+            // The gauge describes the last write, and this one is admitted.
             self.shared.gauges.disk_full.store(false, Ordering::Relaxed);
             self.active.ready()
         } else {
@@ -144,6 +147,7 @@ impl Committer {
         if let Err(why) = ready {
             return requests.into_iter().for_each(|request| complete(request, Err(why.clone())));
         }
+        // A table that lags delays only the proposals that need it: click totals are still written.
         let caught_up = if requests.iter().any(|request| needs_table(&request.proposal)) {
             self.catch_up()
         } else {
@@ -163,7 +167,7 @@ impl Committer {
         {
             self.pending.roll_back();
             // The cached revision may come from the batch that just failed.
-            self.relied_on = ReliedOn::default();
+            self.cache = RevisionCache::default();
             (self.position, self.fingerprint) = before;
             for (request, outcome) in batch.outcomes {
                 // A conflict with a Change of the failed batch is no conflict. Only the size of a Change
@@ -181,10 +185,11 @@ impl Committer {
     fn decide(&mut self, proposal: &Proposal, batch: &mut Batch) -> Result<Position, CommitError> {
         let mut expected: HashMap<&[u8], _, ahash::RandomState> = HashMap::default();
         for Precondition { key, revision } in &proposal.preconditions {
-            let actual = self.relied_on(key)?;
+            let actual = self.cached_revision(key)?;
             if actual != *revision {
                 return Err(CommitError::Conflict { key: key.clone(), actual });
             }
+            // A put of the same key replaces this revision, so the table is searched once.
             expected.insert(key, actual);
         }
         debug_assert!(each_key_once(&proposal.puts), "a proposal writes each key at most once");
@@ -205,12 +210,14 @@ impl Committer {
         }
         let at = self.shared.clock.now();
         let change = Change { position, at, node: 0, request: proposal.request, entries, fingerprint };
-        let (durable, _) = self.shared.source.tail.end();
+        // With this position the frame proves what was synced before its group.
+        let (durable, _) = self.shared.durable.tail.end();
+        // Encoded before its effects are recorded: a Change that is too large must have none.
         frame::write_change(&mut batch.group.bytes, &change, durable)
             .map_err(|bytes| CommitError::TooLarge { bytes })?;
         for Put { key, value } in proposal.puts.iter().filter(|put| !put.is_clicks()) {
             self.pending.write(key, position, value.is_none());
-            self.relied_on.invalidate(key);
+            self.cache.invalidate(key);
         }
         (self.position, self.fingerprint) = (position, fingerprint);
         batch.group.frames += 1;
@@ -220,13 +227,13 @@ impl Committer {
         Ok(position)
     }
 
-    fn relied_on(&mut self, key: &Bytes) -> Result<Option<Position>, CommitError> {
-        if let Some(revision) = self.relied_on.get(key) {
+    fn cached_revision(&mut self, key: &Bytes) -> Result<Option<Position>, CommitError> {
+        if let Some(revision) = self.cache.get(key) {
             return Ok(Some(revision));
         }
         let revision = self.revision(key)?;
         if let Some(revision) = revision {
-            self.relied_on.insert(key.clone(), revision);
+            self.cache.insert(key.clone(), revision);
         }
         Ok(revision)
     }
@@ -253,6 +260,7 @@ impl Committer {
                 Some(id) => id == self.shared.id,
                 None => self.pending.trimmed() == Position::START,
             };
+            // Keys written up to here have no pending revision, so the table must have them.
             let needed = self.opened_at.max(self.pending.trimmed());
             if ours && applied >= needed && self.pending.len() <= MAX_LAG {
                 self.lagging = false;
@@ -273,7 +281,7 @@ impl Committer {
     /// caller finds its own Change.
     fn publish(&mut self, batch: Batch) {
         if !batch.changes.is_empty() {
-            self.shared.source.tail.publish(batch.changes);
+            self.shared.durable.tail.publish(batch.changes);
         }
         for (request, outcome) in batch.outcomes {
             complete(request, outcome);
@@ -284,7 +292,7 @@ impl Committer {
     fn correct(&mut self, difference: Fingerprint) {
         self.fingerprint.count = self.fingerprint.count.wrapping_add(difference.count);
         self.fingerprint.sum = self.fingerprint.sum.wrapping_add(difference.sum);
-        self.shared.source.tail.correct(self.fingerprint);
+        self.shared.durable.tail.correct(self.fingerprint);
     }
 }
 

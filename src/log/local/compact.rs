@@ -25,10 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Returns whether compaction is worthwhile, estimated without reading the log.
 pub(crate) fn is_due(shared: &Shared) -> bool {
     let (stats, bytes) = {
-        let segments = shared.source.segments.lock();
+        let segments = shared.durable.segments.lock();
         (segments.stats(), segments.bytes())
     };
-    let (_, fingerprint) = shared.source.tail.end();
+    let (_, fingerprint) = shared.durable.tail.end();
     // Assumes at most as many live click totals as live records. In u128, because the product overflows
     // u64.
     let part = |live: u64, all: u64, bytes: u64| {
@@ -46,6 +46,7 @@ pub(crate) fn compact(shared: &Shared) -> Result<(), LogError> {
     let _one = shared.maintenance.lock();
     let old = roll(shared)?;
     let Some(last) = old.last() else { return Ok(()) };
+    // The last segment was just rolled over, so none of these segments grows any more.
     let (position, stored) = (last.last, last.fingerprint);
     let mut snapshot = begin(shared, last.header.sequence, position)?;
     let mut tick = || if shared.stopping() { Err(stopped()) } else { Ok(()) };
@@ -57,7 +58,8 @@ pub(crate) fn compact(shared: &Shared) -> Result<(), LogError> {
         live_records::MAX_KEYS,
         &mut source,
         &mut |record| {
-            if !shared.space.admits((record.key.len() + record.value.len()) as u64) {
+            // The snapshot must not consume the reserve of the volume.
+            if !shared.guard.admits((record.key.len() + record.value.len()) as u64) {
                 return Err(LogError::Io {
                     what: "no room to compact",
                     path: shared.disk.path(""),
@@ -92,11 +94,12 @@ pub(crate) fn repair_from_table(shared: &Shared) -> Result<bool, LogError> {
     while shared.applied() < last.last && Instant::now() < deadline && !shared.stopping() {
         std::thread::sleep(PATIENCE / 1000);
     }
-    if shared.applied() < last.last || !shared.applied_state.holds() {
+    if shared.applied() < last.last || !shared.applied_state.is_intact() {
         return Ok(false);
     }
     let mut snapshot = begin(shared, last.header.sequence, last.last)?;
     shared.applied_state.each_record(&mut |record| snapshot.add(record))?;
+    // Once the snapshot has its name, a start would remove the damaged files otherwise.
     markers::mark_repair(&*shared.disk)?;
     let writer = snapshot.finish(last.fingerprint)?;
     replace(shared, &old, &writer, last.fingerprint, &|disk, name| {
@@ -123,7 +126,7 @@ fn roll(shared: &Shared) -> Result<Vec<Segment>, LogError> {
     let (sender, done) = oneshot::channel();
     shared.queue.push(Work::Roll(sender)).map_err(|refused| failed(&refused.1))?;
     done.blocking_recv().map_err(|_| stopped())?.map_err(|why| failed(&why))?;
-    let mut old = shared.source.segments.lock().list.clone();
+    let mut old = shared.durable.segments.lock().list.clone();
     old.pop();
     Ok(old)
 }
@@ -154,8 +157,9 @@ fn replace(
     let last = writer.header.before;
     let segment =
         Segment { last, fingerprint, footer, ..super::active_segment::segment_of(writer, &shared.disk) };
-    let DurableLog { segments, .. } = &*shared.source;
+    let DurableLog { segments, .. } = &*shared.durable;
     {
+        // First the list, then the files: a reader that misses a file looks in the list again.
         let mut segments = segments.lock();
         segments.list.retain(|s| s.header.sequence > writer.header.sequence);
         segments.list.insert(0, segment);

@@ -147,6 +147,7 @@ pub(crate) fn decide(
     let mut report = scan::scan_folder(&folder, applied, &mut |_| {})?;
     let relation =
         if ours { history::compare(&mut report, &**applied_state, applied)? } else { Relation::Unknown };
+    // The end of the log itself: `must_reach` raises it.
     let end = report.end;
     let text = format!("the table has applied position {applied}, which the log does not reach");
     report.must_reach(applied, text);
@@ -177,6 +178,7 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn fate(&self) -> LogFate {
         let report = self.report;
+        // First: neither history may replace the other, whatever else is damaged.
         if let Relation::Forked(at) = self.relation {
             return LogFate::Refuse(self.fork(at));
         }
@@ -202,7 +204,8 @@ impl Judge<'_> {
         let report = self.report;
         let covered = |(_, to): &Range| *to <= self.applied;
         let reaches = report.lost.iter().all(covered) && (!report.open_end || self.applied >= report.end);
-        self.ours && reaches && self.relation == Relation::Same && self.applied_state.holds()
+        // The check of the table is last, because it reads every record.
+        self.ours && reaches && self.relation == Relation::Same && self.applied_state.is_intact()
     }
 
     fn fork(&self, at: Position) -> String {

@@ -78,6 +78,7 @@ impl FsDisk {
         if !path.is_dir() {
             DirBuilder::new().recursive(true).mode(0o700).create(path)?;
             if let Some(parent) = path.canonicalize()?.parent() {
+                // The name of the new folder must be durable as well.
                 File::open(parent)?.sync_all()?;
             }
         }
@@ -218,6 +219,7 @@ pub(crate) fn read_full(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> 
             Err(e) if e.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
                 let left = (file.size()?).saturating_sub(offset + done as u64);
                 let length = buffer.len().min(done + usize::try_from(left).unwrap_or(usize::MAX));
+                // One bad page fails the whole read, so the rest is read page by page.
                 read_around(file, &mut buffer[done..length], offset + done as u64);
                 return Ok(length);
             }

@@ -119,13 +119,13 @@ impl DiskGuard {
     pub fn open(folder: &Path) -> io::Result<DiskGuard> {
         let volume = statvfs(folder)?;
         let reserve = reserve_of(&volume);
-        let space = DiskGuard {
+        let guard = DiskGuard {
             volume: Some(folder.to_owned()),
             // The margin equals the ballast. It absorbs the writes between two checks, and the growth of
             // the table's files, which nothing announces.
             state: Mutex::new(GuardState { margin: reserve, ahead: BUFFERED, ..GuardState::default() }),
         };
-        if let Err(error) = space.make_ballast(reserve) {
+        if let Err(error) = guard.make_ballast(reserve) {
             tracing::warn!(
                 folder = %folder.display(),
                 bytes = reserve,
@@ -133,7 +133,7 @@ impl DiskGuard {
                 "no room for the reserve against a full disk: continuing without it"
             );
         }
-        Ok(space)
+        Ok(guard)
     }
 
     /// Creates a guard that has room until [`DiskGuard::set_low`] is called.
@@ -174,6 +174,7 @@ impl DiskGuard {
         if state.refused {
             return false;
         }
+        // Until the next check, admitted writes are subtracted instead of measured.
         state.free -= bytes + table;
         true
     }
@@ -188,6 +189,7 @@ impl DiskGuard {
             if state.ballast != Ballast::Lent {
                 tracing::warn!("the disk is full: the reserve is freed so that the table can catch up");
                 self.free_ballast();
+                // The freed space counts at once, so it is measured again.
                 state.ballast = Ballast::Lent;
                 state.checked = None;
                 self.refresh(&mut state);
@@ -315,16 +317,16 @@ mod tests {
     #[test]
     fn ballast_is_within_bounds_and_can_be_freed() {
         let folder = tempfile::tempdir().unwrap();
-        let space = DiskGuard::open(folder.path()).unwrap();
+        let guard = DiskGuard::open(folder.path()).unwrap();
         let ballast = folder.path().join(BALLAST);
         let size = fs::metadata(&ballast).unwrap().len();
         assert!((MIN_RESERVE..=MAX_RESERVE).contains(&size), "{size}");
-        assert!(!space.is_low());
-        assert!(space.admits(1));
-        space.release();
+        assert!(!guard.is_low());
+        assert!(guard.admits(1));
+        guard.release();
         assert!(!ballast.exists());
-        assert!(!space.is_low());
-        drop(space);
+        assert!(!guard.is_low());
+        drop(guard);
         DiskGuard::open(folder.path()).unwrap();
         assert_eq!(fs::metadata(&ballast).unwrap().len(), size, "made again at the next start");
     }
@@ -332,33 +334,33 @@ mod tests {
     #[test]
     fn writes_that_need_the_margin_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
-        let space = DiskGuard::open(folder.path()).unwrap();
-        assert!(!space.admits(u64::MAX / 2));
-        assert!(space.admits(1));
+        let guard = DiskGuard::open(folder.path()).unwrap();
+        assert!(!guard.admits(u64::MAX / 2));
+        assert!(guard.admits(1));
         let room = {
-            let state = space.state.lock();
+            let state = guard.state.lock();
             state.free - state.margin - state.ahead
         };
-        assert!(!space.admits(room / 2), "the table's share would not fit");
+        assert!(!guard.admits(room / 2), "the table's share would not fit");
         let before = Instant::now();
-        space.ran_out();
-        assert!(space.state.lock().checked >= Some(before));
+        guard.ran_out();
+        assert!(guard.state.lock().checked >= Some(before));
         // Valid for as long as the test takes.
-        space.state.lock().checked = Some(before + FRESH * 100_000);
-        assert!(space.is_low());
-        assert!(!space.admits(1));
-        space.state.lock().checked = Some(before);
+        guard.state.lock().checked = Some(before + FRESH * 100_000);
+        assert!(guard.is_low());
+        assert!(!guard.admits(1));
+        guard.state.lock().checked = Some(before);
         std::thread::sleep(FRESH);
-        assert!(space.admits(1), "heals by itself");
+        assert!(guard.admits(1), "heals by itself");
     }
 
     #[test]
     fn an_unlimited_guard_is_filled_and_freed_by_hand() {
-        let space = DiskGuard::unlimited();
-        assert!(space.admits(u64::MAX));
-        space.set_low(true);
-        assert!(space.is_low() && !space.admits(0));
-        space.set_low(false);
-        assert!(space.admits(1));
+        let guard = DiskGuard::unlimited();
+        assert!(guard.admits(u64::MAX));
+        guard.set_low(true);
+        assert!(guard.is_low() && !guard.admits(0));
+        guard.set_low(false);
+        assert!(guard.admits(1));
     }
 }

@@ -83,6 +83,7 @@ pub(crate) fn open_folder(disk: &Arc<dyn Disk>, pins: usize) -> Result<FolderCon
     folder.found.sort_by_key(|found| found.name);
     drop_superseded(&mut folder);
     let mut limit = None;
+    // From the newest file to the oldest: each header limits all older files.
     for found in folder.found.iter_mut().rev() {
         found.limit = limit;
         let before = match found.header {
@@ -104,6 +105,7 @@ fn open_segment(shared: &Arc<dyn Disk>, name: Name, is_pinned: bool) -> Result<F
     let mut named = SegmentFile::new(shared, name);
     let file = named.open().map_err(io_error(disk, &text, "cannot open"))?;
     let header = match segment::read_header(&*file).map_err(io_error(disk, &text, "cannot read"))? {
+        // The header must belong to the name, so that a misplaced file is damage.
         Ok(header) => Some(header).filter(|h| h.sequence == name.sequence && h.kind == name.kind),
         Err(BadHeader::Damaged) => None,
         Err(BadHeader::Newer(version)) => {

@@ -120,26 +120,27 @@ pub(crate) struct DurableLog {
 }
 
 /// Starts to follow the log after `from`.
-pub(crate) fn follow(source: &Arc<DurableLog>, from: Position) -> Result<Follow, LogError> {
-    let (end, _) = source.tail.end();
+pub(crate) fn follow(durable: &Arc<DurableLog>, from: Position) -> Result<Follow, LogError> {
+    let (end, _) = durable.tail.end();
     if from > end {
         let text = format!("cannot follow the log from position {from}: it ends at {end}");
         return Err(LogError::Damaged(text));
     }
-    let segments = source.segments.lock();
+    let segments = durable.segments.lock();
     if from < segments.base()
         && let Some(snapshot) = segments.snapshot()
     {
+        // Opened under the lock, so that no compaction removes the file first.
         return Ok(Follow::Compacted { snapshot: Box::new(Records::new(snapshot)?) });
     }
     drop(segments);
-    Ok(Follow::Changes(Box::new(LocalFollower { source: Arc::clone(source), last: from, reader: None })))
+    Ok(Follow::Changes(Box::new(LocalFollower { durable: Arc::clone(durable), last: from, reader: None })))
 }
 
 /// A follower.
 #[derive(Debug)]
 struct LocalFollower {
-    source: Arc<DurableLog>,
+    durable: Arc<DurableLog>,
     last: Position,
     /// Reads the current segment. The open file stays readable after compaction removes its name.
     reader: Option<Changes>,
@@ -147,9 +148,10 @@ struct LocalFollower {
 
 impl Follower for LocalFollower {
     fn next(&mut self, patience: Duration) -> Result<Option<Arc<Change>>, LogError> {
-        let change = match self.source.tail.after(self.last, patience) {
+        let change = match self.durable.tail.after(self.last, patience) {
             Next::None => return Ok(None),
             Next::Change(change) => {
+                // Back at the tail, the follower needs no open file.
                 self.reader = None;
                 change
             }
@@ -178,7 +180,7 @@ impl LocalFollower {
     /// Opens the segment with the next position, or extends the reader to the segment's current end.
     fn advance(&mut self) -> Result<(), LogError> {
         loop {
-            let segments = self.source.segments.lock();
+            let segments = self.durable.segments.lock();
             let Some(segment) = segments.find(self.last.next()).cloned() else {
                 // The tail is beyond this position, so the position is missing because a snapshot replaced
                 // it.
@@ -198,7 +200,7 @@ impl LocalFollower {
                 }
                 // Compaction removes a segment from the list before it removes the file, so the next
                 // look-up finds its successor.
-                Err(_) if !self.source.segments.lock().contains(segment.name()) => {}
+                Err(_) if !self.durable.segments.lock().contains(segment.name()) => {}
                 Err(error) => return Err(error),
             }
         }

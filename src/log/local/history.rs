@@ -34,6 +34,7 @@ pub(crate) fn compare(
     }
     let mut relation = Relation::Unknown;
     for change in recent.iter() {
+        // 0 means that the table does not know the Change.
         let known = applied_state.history(change.position).filter(|entry| entry.change != 0);
         match known {
             Some(entry) if entry.change != change.digest() => return Ok(Relation::Forked(change.position)),

@@ -42,6 +42,6 @@ pub(crate) fn run(shared: &Arc<Shared>) {
 /// Returns whether the table has applied everything before the last segment. A compaction before that would
 /// overtake a table that replays, and the table would begin again.
 fn table_is_near(shared: &Shared) -> bool {
-    let rolled = shared.source.segments.lock().list.last().map(|s| s.header.before);
+    let rolled = shared.durable.segments.lock().list.last().map(|s| s.header.before);
     rolled.is_none_or(|rolled| shared.applied() >= rolled)
 }

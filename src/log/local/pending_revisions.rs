@@ -99,6 +99,7 @@ impl PendingRevisions {
 
     /// Reverts the writes of the current batch, which failed.
     pub(crate) fn roll_back(&mut self) {
+        // In reverse order, because a batch may write a key several times.
         while let Some((key, before)) = self.undo.pop() {
             self.order.pop_back();
             match before {
@@ -114,6 +115,7 @@ impl PendingRevisions {
             if *at > applied {
                 break;
             }
+            // A later write of the same key stays pending.
             if self.written.get(key).is_some_and(|written| written.at() == *at) {
                 self.written.remove(key);
             }

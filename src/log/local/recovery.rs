@@ -67,6 +67,7 @@ pub(crate) fn recover(
                 // A new id: a table of the old log may contain what the new one lacks, so it is rebuilt.
                 id = fresh;
             }
+            // Before the first new file, so that no later start removes an old one.
             markers::mark_repair(disk)?;
             let repair = Repairer { disk, folder: &folder, applied_state, now, log: id };
             match rewrite.from {
@@ -77,6 +78,7 @@ pub(crate) fn recover(
             let description = rewrite.report();
             tracing::error!("{description}");
             repaired = Some(Repaired { description, lost: is_lost });
+            // The new log is read back, so that a failed repair does not go unnoticed.
             folder = folder::open_folder(shared, 0)?;
             report = scan::scan_folder(&folder, applied, &mut |_| {})?;
             if let Some(why) = report.broken.first() {
@@ -129,6 +131,7 @@ fn finish(
     };
     let name = active.name().to_string();
     let file = active.file.open().map_err(io_error(disk, &name, "cannot open"))?;
+    // Excludes a process that reaches the file by another name: see `DiskFile::claim`.
     file.claim().map_err(io_error(disk, &name, "cannot write"))?;
     if report.torn > 0 {
         tracing::warn!(
@@ -158,6 +161,7 @@ fn finish(
         disk.sync_dir().map_err(io_error(disk, "", "cannot sync"))?;
         markers::remove(disk, REPAIR)?;
     }
+    // The log may grow from now on, so the mark is no longer true.
     markers::remove(disk, MARK)?;
     disk.sync_dir().map_err(io_error(disk, "", "cannot sync"))?;
     let writer = Writer {

@@ -212,6 +212,7 @@ impl Repairer<'_> {
         let mut last = position;
         folder::salvage(self.folder, &mut |salvaged| {
             let Salvaged::Change(change) = salvaged else { return Ok(()) };
+            // Changes up to the position of the snapshot are in the snapshot.
             if change.position != last.next() {
                 return Ok(());
             }

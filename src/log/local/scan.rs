@@ -124,6 +124,7 @@ impl ScanReport {
         let position = position.unwrap_or_default();
         let intact = found.header.is_some()
             && match &found.footer {
+                // The table has all records of the snapshot, so its content is not read.
                 Some(footer) if position <= known => footer.length == found.size - FOOTER,
                 Some(footer) => {
                     tick(found.size);
@@ -166,6 +167,7 @@ impl ScanReport {
         if let Some(footer) = sealed
             && footer.last <= known
         {
+            // The table has applied the whole segment, so its frames are not read.
             self.end = footer.last;
             self.push(found, footer.last, footer.fingerprint, footer.stats);
             return Ok(());
@@ -306,6 +308,7 @@ impl Scan {
                     // or skipped.
                     let frame = segment::decode(&raw, &found.path)?;
                     if raw.position > found.limit.unwrap_or(Position(u64::MAX)) {
+                        // A newer segment shows that these Changes never happened.
                         break;
                     }
                     scan.take(&frame, raw.position, bad_at.take().unwrap_or(raw.offset), raw.offset);
@@ -329,6 +332,7 @@ impl Scan {
             Frame::Change(_, durable) => (Position(position.0.saturating_sub(1)), *durable),
             // A checkpoint is written with the last Changes of a group, so it does not prove their sync.
             Frame::Checkpoint(_) => (position, Position::START),
+            // All Changes are synced before a clean close is written.
             Frame::CleanClose(_) => (position, position),
             Frame::Records(_) => (Position::START, Position::START),
         };

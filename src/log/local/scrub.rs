@@ -27,7 +27,8 @@ impl Scrub {
     /// Reads up to `bytes` more. Returns `true` when all segments are done.
     pub(crate) fn step(&mut self, shared: &Shared, bytes: u64) -> bool {
         let segment = {
-            let segments = shared.source.segments.lock();
+            let segments = shared.durable.segments.lock();
+            // Only sealed segments: the active one still grows.
             let next = |s: &&Segment| s.footer.is_some() && s.header.sequence >= self.sequence;
             segments.list.iter().find(next).cloned()
         };
@@ -43,7 +44,7 @@ impl Scrub {
         let to = footer.length.min(self.offset.saturating_add(bytes.max(1)));
         let read = self.advance(&segment, &footer, to);
         // A compaction may have removed the segment during the read; that is no damage.
-        let is_gone = !shared.source.segments.lock().contains(segment.name());
+        let is_gone = !shared.durable.segments.lock().contains(segment.name());
         let intact = is_gone || matches!(read, Ok(true));
         if !intact {
             report(shared, &segment, read.err());

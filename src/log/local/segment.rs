@@ -97,6 +97,7 @@ impl Writer {
             NotCreated { error, named: false }
         };
         let writer = Writer::begin(disk, header).map_err(unnamed)?;
+        // Durable before it has its name: a file with a segment name has a header.
         writer.file.sync_data().map_err(unnamed)?;
         writer.publish(disk).map_err(|error| NotCreated { error, named: true })?;
         Ok(writer)
@@ -322,6 +323,7 @@ impl Frames {
         let length = length.min(usize::try_from(left).unwrap_or(usize::MAX));
         let held = self.start + self.buffer.len() as u64;
         if self.offset < self.start || self.offset + length as u64 > held {
+            // The unread rest of the buffer is kept, and more is read behind it.
             let keep_from = self.offset.saturating_sub(self.start);
             match usize::try_from(keep_from) {
                 Ok(from) if self.offset >= self.start && from <= self.buffer.len() => {

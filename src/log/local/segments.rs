@@ -140,6 +140,7 @@ impl Changes {
 
     /// Returns the next Change; `None` after the last one that counts.
     pub(crate) fn next(&mut self) -> Result<Option<Change>, LogError> {
+        // Frames behind the last position never happened, or are not durable yet.
         while self.last < self.segment.last {
             let place = self.frames.offset;
             match self.frames.step().map_err(|e| self.segment.cannot_read(e))? {
@@ -164,6 +165,7 @@ impl Changes {
                     Frame::Records(_) => return Err(self.segment.damaged(place, self.last)),
                 },
                 FrameStep::Bad => {
+                    // Damage that hides no Change is skipped: the position of the next Change shows it.
                     if !self.frames.resync().map_err(|e| self.segment.cannot_read(e))? {
                         return Err(self.segment.damaged(place, self.last));
                     }

@@ -74,11 +74,11 @@ pub(crate) struct Shared {
     /// The table.
     pub(crate) applied_state: Arc<dyn AppliedState>,
     /// The guard against a full disk.
-    pub(crate) space: Arc<DiskGuard>,
+    pub(crate) guard: Arc<DiskGuard>,
     /// The id of the log.
     pub(crate) id: u128,
     /// The segments and the durable end.
-    pub(crate) source: Arc<DurableLog>,
+    pub(crate) durable: Arc<DurableLog>,
     /// Work for the committer.
     pub(crate) queue: WorkQueue,
     /// The numbers behind `/metrics`.
@@ -99,6 +99,7 @@ impl Shared {
 
     /// Returns whether the threads must stop.
     pub(crate) fn stopping(&self) -> bool {
+        // Relaxed: the threads only need to see the stop soon.
         self.queue.is_ending.load(Ordering::Relaxed)
     }
 }
@@ -222,6 +223,7 @@ impl WorkQueue {
             self.ready.wait(&mut state);
         }
         if state.mode == CloseMode::Dropped {
+            // As after a crash, queued proposals are lost; their callbacks are dropped.
             state.works.clear();
         }
         let mut taken = Vec::new();
@@ -229,6 +231,7 @@ impl WorkQueue {
         while let Some(work) = state.works.front() {
             let commit = matches!(work, Work::Commit(_));
             size += work.bytes();
+            // At least one work is taken, even if it exceeds `bytes`.
             if !taken.is_empty() && (!commit || size > bytes) {
                 break;
             }
@@ -258,6 +261,7 @@ impl WorkQueue {
         }
         drop(state);
         self.is_ending.store(true, Ordering::Relaxed);
+        // The committer waits for the one, the maintenance thread for the other.
         self.ready.notify_all();
         self.ended.notify_all();
     }

@@ -109,7 +109,7 @@ fn unknown<T>(kind: &str, version: u8) -> Result<T, Corrupt> {
 /// The value of a record in the table: its revision, the replaced revision, a checksum of these, key and
 /// record, and the record's bytes as in the log.
 ///
-/// By `replaces`, [`crate::log::AppliedState::holds`] reconstructs the state before a Change that a crash
+/// By `replaces`, [`crate::log::AppliedState::is_intact`] reconstructs the state before a Change that a crash
 /// interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell<'a> {
