@@ -6,7 +6,7 @@
 //!
 //! | part | owns | knows nothing of |
 //! |---|---|---|
-//! | [`settings`], [`clock`], [`readiness`], [`descriptors`], [`private_files`] | how settings are spelt, the time, what is waited for, shares of open files, modes of files | anything else |
+//! | [`settings`], [`clock`], [`readiness`], [`descriptors`], [`private_files`] | how settings are spelt, the time, what is waited for, shares of open files, modes and locks of files | anything else |
 //! | [`model`] | the words as types: short codes, destinations, links, keys | I/O, serde, async, the clock |
 //! | [`json`] | JSON that is read strictly and written | what the members mean |
 //! | [`fair`] | shares of the resources that tenants hold together | what the resources are |
