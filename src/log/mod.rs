@@ -109,7 +109,7 @@ impl Future for Pending {
     type Output = Result<Position, CommitError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or_else(|_| Err(stopped())))
+        Pin::new(&mut self.0).poll(cx).map(|result| result.unwrap_or_else(|_| Err(stopped())))
     }
 }
 
@@ -128,7 +128,7 @@ pub trait Log: Send + Sync + fmt::Debug {
     fn commit(&self, proposal: Proposal) -> Pending {
         let (sender, pending) = Pending::new();
         // The receiver may be gone: a caller may stop waiting, and the commit is valid all the same.
-        self.propose(proposal, Box::new(move |answer| drop(sender.send(answer))));
+        self.propose(proposal, Box::new(move |result| drop(sender.send(result))));
         pending
     }
 
