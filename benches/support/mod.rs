@@ -12,7 +12,7 @@ use waypost::core::{Caller, Context};
 use waypost::http::counts::Counts;
 use waypost::http::service::{Connection, Service};
 use waypost::model::destination::LinkType;
-use waypost::model::link::{DomainChoice, Draft};
+use waypost::model::link::{DomainChoice, Draft, Names};
 use waypost::model::short_code::ShortCode;
 use waypost::readiness::Readiness;
 
@@ -69,6 +69,7 @@ fn draft(n: usize) -> Draft {
         link_type: LinkType::Url,
         password: None,
         edits: Vec::new(),
+        names: Names::default(),
     }
 }
 

@@ -68,13 +68,14 @@ impl ClickLog {
     async fn drain_clicks(&self, last: bool) -> Result<usize, Error> {
         let counters = self.shared.cache.counters();
         self.shared.forget_clean();
-        let mut held = counters.drain(last);
-        let clicked = held.len();
+        let mut drained_counters = counters.drain(last);
+        let clicked = drained_counters.len();
         let mut written = Ok(clicked);
         for at in (0..clicked).step_by(TOTALS_PER_CHANGE) {
-            let pending = self.shared.append_totals(&held[at..clicked.min(at + TOTALS_PER_CHANGE)]);
+            let pending =
+                self.shared.append_totals(&drained_counters[at..clicked.min(at + TOTALS_PER_CHANGE)]);
             if let Err(error) = pending.await {
-                counters.put_back(held.split_off(at));
+                counters.put_back(drained_counters.split_off(at));
                 written = Err(Error::Log(error));
                 break;
             }

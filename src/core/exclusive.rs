@@ -36,7 +36,7 @@ const WARN_EVERY: u64 = 10_000;
 
 tokio::task_local! {
     /// Present while this task holds the lock.
-    static HELD: ();
+    static HOLDS_LOCK: ();
 }
 
 /// The lock.
@@ -52,7 +52,7 @@ pub(super) struct ExclusiveLock {
     started: Instant,
     /// Held by the one exclusive write of each company (`None`: the operator) that holds the lock or
     /// queues for it. Acquired before the lock. As bounded as the directory of companies.
-    turns: parking_lot::Mutex<HashMap<Option<ForeignId>, Arc<Mutex<()>>>>,
+    company_locks: parking_lot::Mutex<HashMap<Option<ForeignId>, Arc<Mutex<()>>>>,
 }
 
 /// The lock, held.
@@ -89,7 +89,7 @@ impl ExclusiveLock {
             long_holds: AtomicU64::new(0),
             warned: AtomicU64::new(0),
             started: Instant::now(),
-            turns: parking_lot::Mutex::default(),
+            company_locks: parking_lot::Mutex::default(),
         }
     }
 
@@ -115,14 +115,15 @@ impl ExclusiveLock {
     /// Runs `work` for a tenant beside no other write. Holds must not be nested.
     pub(super) async fn hold_exclusive<T>(&self, tenant: &Tenant, work: impl Future<Output = T>) -> T {
         assert_released("the exclusive lock is acquired");
-        let turn = Arc::clone(self.turns.lock().entry(tenant.company().cloned()).or_default());
-        let _turn = turn.lock().await;
+        let company_lock =
+            Arc::clone(self.company_locks.lock().entry(tenant.company().cloned()).or_default());
+        let _company_guard = company_lock.lock().await;
         self.run(WriteGuard::Exclusive(self.lock.write().await), work).await
     }
 
     async fn run<T>(&self, guard: WriteGuard<'_>, work: impl Future<Output = T>) -> T {
         let _hold = Hold { lock: self, begun: Instant::now(), guard };
-        HELD.scope((), work).await
+        HOLDS_LOCK.scope((), work).await
     }
 
     /// Returns a number that changes with every exclusive write.
@@ -154,7 +155,7 @@ impl ExclusiveLock {
 /// Fails in debug builds if this task holds the exclusive lock. Called by everything that waits for a
 /// slot or computes for long.
 pub(super) fn assert_released(what: &str) {
-    debug_assert!(HELD.try_with(|()| ()).is_err(), "{what} under the exclusive lock");
+    debug_assert!(HOLDS_LOCK.try_with(|()| ()).is_err(), "{what} under the exclusive lock");
 }
 
 #[cfg(test)]
@@ -191,11 +192,11 @@ mod tests {
         assert_released("nothing");
         for is_exclusive in [false, true] {
             let lock = Arc::clone(&lock);
-            let held = tokio::spawn(async move {
+            let task = tokio::spawn(async move {
                 let wait = async { assert_released("a slot is awaited") };
                 lock.hold_if(&Tenant::Operator, || is_exclusive, wait).await;
             });
-            let panic = held.await.expect_err("it fails").into_panic();
+            let panic = task.await.expect_err("it fails").into_panic();
             let text = panic.downcast_ref::<String>().expect("a message");
             assert_eq!(text, "a slot is awaited under the exclusive lock");
         }

@@ -26,8 +26,8 @@ impl Observer for Core {
     fn reset(&self, table: &Table) -> Result<(), table::Error> {
         let directory = Directory::read(table)?;
         let mut newest = None;
-        for held in directory.workspaces(&Reach::Instance) {
-            newest = newest.max(table.newest_id(held.record.number)?);
+        for versioned in directory.workspaces(&Reach::Instance) {
+            newest = newest.max(table.newest_id(versioned.record.number)?);
         }
         *self.shared.ids.lock() = IdSource::after(newest);
         self.shared.directory.store(Arc::new(directory));
@@ -154,8 +154,8 @@ impl Shared {
     fn filled_anew(&self, mut changed: Vec<WorkspaceNumber>, coming: &Directory) -> Vec<WorkspaceNumber> {
         let present = self.directory.load();
         let differs = |number: &WorkspaceNumber| {
-            let before = present.workspace(*number).map(|held| &held.record.custom_values);
-            before != coming.workspace(*number).map(|held| &held.record.custom_values)
+            let before = present.workspace(*number).map(|versioned| &versioned.record.custom_values);
+            before != coming.workspace(*number).map(|versioned| &versioned.record.custom_values)
         };
         changed.retain(differs);
         changed

@@ -88,16 +88,16 @@ impl Core {
                 Created::Domain(self.domain_view(context, domain).await?)
             }
             StoredOutcome::Workspace(number) => {
-                let held = self.directory().workspace(number).cloned().ok_or_else(gone)?;
-                Created::Workspace(self.workspace_view(&held.record).await?)
+                let versioned = self.directory().workspace(number).cloned().ok_or_else(gone)?;
+                Created::Workspace(self.workspace_view(&versioned.record).await?)
             }
             StoredOutcome::Company(id) => {
-                let held = self.directory().company(&id).cloned().ok_or_else(gone)?;
-                Created::Company((*held.record).clone())
+                let versioned = self.directory().company(&id).cloned().ok_or_else(gone)?;
+                Created::Company((*versioned.record).clone())
             }
             StoredOutcome::Key(id) => {
-                let held = self.directory().key(id).cloned().ok_or_else(gone)?;
-                Created::Key(self.key_view(&held.record))
+                let versioned = self.directory().key(id).cloned().ok_or_else(gone)?;
+                Created::Key(self.key_view(&versioned.record))
             }
             StoredOutcome::WebhookSecret(workspace) => {
                 let secret = self.tenants().signing_secret(workspace).await?;

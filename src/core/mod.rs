@@ -33,7 +33,6 @@ pub use self::idempotency::{Created, Previous};
 pub use self::links::bulk::{Bulk, ROWS_MAX};
 pub use self::links::import::{Import, Imported, OnConflict};
 pub use self::links::list::LINK_BYTES_MAX;
-pub use self::links::named::Names;
 pub use self::links::query::{Cursor, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Page, Sort};
 pub use self::links::stream::{LinkStream, ListRange, STREAM_BYTES_MAX};
 pub use self::pools::cpu_pool::heavy_threads;

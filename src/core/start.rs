@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 use super::commit::{Effect, chance};
 use super::error::Error;
 use super::handle::Core;
-use super::tenants::secrets::{draw_secret, key_record};
-use super::tenants::workspaces::{create_company, drawn_relationship_number};
+use super::tenants::secrets::{generate_secret, key_record};
+use super::tenants::workspaces::{create_company, random_relationship_number};
 use crate::log::{Position, Proposal};
-use crate::model::domain::{DEFAULT_ID, Domain, DomainNumber};
+use crate::model::domain::{Domain, DomainNumber};
 use crate::model::key::{Reach, Scopes};
 use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
 use crate::private_files::Replacement;
@@ -77,7 +77,7 @@ impl Core {
         }
         // Also later, when no key is left that could make another: whoever owns the data folder must
         // not be locked out.
-        let secret = (!given).then(draw_secret);
+        let secret = (!given).then(generate_secret);
         if let Some(secret) = &secret {
             // Before the Change that makes the key: a crash between the two leaves a file whose
             // key is unknown, and the next start, which is the first again, overwrites it.
@@ -104,7 +104,7 @@ impl Core {
         let company = Company {
             id: company_id.into(),
             name: "Default".into(),
-            relationship_number: drawn_relationship_number(),
+            relationship_number: random_relationship_number(),
             created_at: now,
         };
         let workspace = Workspace {
@@ -117,19 +117,7 @@ impl Core {
             custom_values: std::collections::BTreeMap::new(),
             created_at: now,
         };
-        let domain = Domain {
-            number: DomainNumber::DEFAULT,
-            id: DEFAULT_ID,
-            name: None,
-            workspace: None,
-            base_url: None,
-            case_sensitive: true,
-            not_found_url: None,
-            expired_url: None,
-            root_url: None,
-            verified_at: Some(now),
-            created_at: now,
-        };
+        let domain = Domain::default_domain(now);
         let mut effect = Effect::default();
         create_company(&mut effect, &company);
         effect.create(keys::workspace(workspace.number), workspace.encode());

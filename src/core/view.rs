@@ -179,7 +179,8 @@ impl Core {
 
     /// A campaign with its owner, for who has found it.
     pub(in crate::core) fn campaign_view(&self, campaign: Campaign) -> Result<CampaignView, Error> {
-        let owner = self.directory().workspace(campaign.workspace).map(|held| Arc::clone(&held.record));
+        let owner =
+            self.directory().workspace(campaign.workspace).map(|versioned| Arc::clone(&versioned.record));
         let lost = || Error::NotReady("a campaign's workspace is missing".to_owned());
         Ok(CampaignView { campaign, workspace: owner.ok_or_else(lost)? })
     }
@@ -187,7 +188,9 @@ impl Core {
     pub(in crate::core) fn key_view(&self, key: &Arc<ApiKey>) -> KeyView {
         let directory = self.directory();
         let workspace = match key.reach {
-            Reach::Workspace(number) => directory.workspace(number).map(|held| Arc::clone(&held.record)),
+            Reach::Workspace(number) => {
+                directory.workspace(number).map(|versioned| Arc::clone(&versioned.record))
+            }
             Reach::Instance | Reach::Company(_) => None,
         };
         KeyView { key: Arc::clone(key), workspace }
@@ -210,7 +213,8 @@ impl Shared {
         for tag in &link.options.tags {
             tags.extend(self.table.get(&keys::tag(link.workspace, *tag))?.map(|found| found.record));
         }
-        let creator = link.created_by.and_then(|id| directory.key(id)).map(|held| held.record.clone());
+        let creator =
+            link.created_by.and_then(|id| directory.key(id)).map(|versioned| versioned.record.clone());
         Ok(LinkView {
             clicks,
             short_url: self.site.short_url(&domain, &link.code),
@@ -250,8 +254,8 @@ impl Shared {
         workspace: &Arc<Workspace>,
     ) -> Result<WorkspaceView, Error> {
         let chosen = workspace.default_domain.and_then(|id| directory.domain_seen(workspace.number, id));
-        let default_domain =
-            chosen.map_or_else(|| self.site.host().to_owned(), |held| self.site.name_of(&held.record));
+        let default_domain = chosen
+            .map_or_else(|| self.site.host().to_owned(), |versioned| self.site.name_of(&versioned.record));
         let credits = match workspace.credits {
             Some(_) => Some(self.balance(workspace.number)?.1),
             None => None,

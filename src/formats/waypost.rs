@@ -48,7 +48,7 @@ fn parse(mut body: Object) -> Result<ImportLine, FieldError> {
         body.remove("password");
     }
     let draft = draft::read(&body, &DomainChoice::Default)?;
-    let link = Imported {
+    let mut link = Imported {
         draft,
         // An id of another program cannot be kept: the link gets a generated id.
         id: body.text("id")?.value().and_then(|id| id.parse().ok()),
@@ -56,8 +56,8 @@ fn parse(mut body: Object) -> Result<ImportLine, FieldError> {
         updated_at: body.instant("updatedAt")?.value(),
         clicks: body.count("clickCount", COUNT_RULE)?.value().unwrap_or(0),
         hash,
-        tags: tags(&body)?,
     };
+    link.draft.names.tags = Some(tags(&body)?);
     Ok(ImportLine { workspace: body.text("workspaceId")?.value().map(str::to_owned), link })
 }
 
@@ -111,10 +111,13 @@ mod tests {
             "workspaceId":"ws_1","webhookUrls":null,"campaignId":null,"redirectType":"307"}"##;
         let line = read(exported.as_bytes()).expect("an exported line");
         assert_eq!((line.workspace.as_deref(), line.link.clicks), (Some("ws_1"), 7));
-        assert_eq!(line.link.tags, [Box::from("promo")]);
+        assert_eq!(line.link.draft.names.tags, Some(vec![Box::from("promo")]));
         assert_eq!(line.link.draft.code.as_ref().map(crate::model::short_code::ShortCode::as_str), Some("x"));
         assert!(line.link.id.is_some() && line.link.hash.is_some() && line.link.draft.password.is_none());
         let plain = read(br#"{"url":"https://e.test/","tags":["a","b"]}"#).expect("a create body");
-        assert_eq!((plain.link.tags.len(), plain.link.id, plain.link.created_at), (2, None, None));
+        assert_eq!(
+            (plain.link.draft.names.tags.map(|tags| tags.len()), plain.link.id, plain.link.created_at),
+            (Some(2), None, None)
+        );
     }
 }

@@ -88,6 +88,23 @@ pub struct Domain {
 }
 
 impl Domain {
+    /// Returns the record of the default domain, which every store has from its first start on.
+    pub fn default_domain(now: Timestamp) -> Domain {
+        Domain {
+            number: DomainNumber::DEFAULT,
+            id: DEFAULT_ID,
+            name: None,
+            workspace: None,
+            base_url: None,
+            case_sensitive: true,
+            not_found_url: None,
+            expired_url: None,
+            root_url: None,
+            verified_at: Some(now),
+            created_at: now,
+        }
+    }
+
     /// The code as this domain keys it: folded when case does not matter.
     pub fn key_of(&self, code: ShortCode) -> ShortCode {
         if self.case_sensitive { code } else { code.folded() }

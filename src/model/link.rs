@@ -8,7 +8,7 @@ mod password;
 pub(crate) mod sample;
 mod status;
 
-pub use self::draft::{DomainChoice, Draft, Patch};
+pub use self::draft::{DomainChoice, Draft, Names, Patch};
 pub use self::password::{HASH_MEMORY_KIB_MAX, HashParts, PASSWORD_MAX, Password, PasswordHash};
 pub use self::status::LinkStatus;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use waypost::core::{Caller, Context, Imported, OnConflict};
-use waypost::model::link::{DomainChoice, Draft, PasswordHash};
+use waypost::model::link::{DomainChoice, Draft, Names, PasswordHash};
 use waypost::model::short_code::ShortCode;
 
 use crate::support::app::{HOST, KEY, TestApp};
@@ -101,10 +101,10 @@ fn write_as_before(app: &TestApp, code: &str, hash: &str) {
         link_type: waypost::model::destination::LinkType::Url,
         password: None,
         edits: Vec::new(),
+        names: Names::default(),
     };
     let hash = Some(PasswordHash::from_stored(hash.into()));
-    let imported =
-        Imported { draft, id: None, created_at: None, updated_at: None, clicks: 0, hash, tags: Vec::new() };
+    let imported = Imported { draft, id: None, created_at: None, updated_at: None, clicks: 0, hash };
     app.wait(async {
         let mut import = links.import(OnConflict::Fail, false);
         import.add(&context, imported).await.expect("it is taken");

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use waypost::core::{Caller, Context, Imported, Links, OnConflict};
 use waypost::model::destination::Destination;
 use waypost::model::id::Id;
-use waypost::model::link::{DomainChoice, Draft, Edit};
+use waypost::model::link::{DomainChoice, Draft, Edit, Names};
 use waypost::model::short_code::ShortCode;
 
 use crate::support::app::{HOST, TestApp};
@@ -240,8 +240,9 @@ fn line(code: &str, to: &str, expired: Option<&str>, id: Option<Id>) -> Imported
         domain: DomainChoice::Default,
         password: None,
         edits: expired.map(|to| Edit::ExpiredUrl(Some(to))).into_iter().collect(),
+        names: Names::default(),
     };
-    Imported { draft, id, created_at: None, updated_at: None, clicks: 0, hash: None, tags: Vec::new() }
+    Imported { draft, id, created_at: None, updated_at: None, clicks: 0, hash: None }
 }
 
 #[test]

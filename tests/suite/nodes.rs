@@ -12,7 +12,7 @@ use waypost::core::{Caller, Context};
 use waypost::log::{Proposal, Put};
 use waypost::model::destination::LinkType;
 use waypost::model::id::Id;
-use waypost::model::link::{DomainChoice, Draft};
+use waypost::model::link::{DomainChoice, Draft, Names};
 use waypost::model::node::NodeNumber;
 use waypost::model::workspace::WorkspaceNumber;
 use waypost::readiness::Readiness;
@@ -52,6 +52,7 @@ impl Node {
             link_type: LinkType::Url,
             password: None,
             edits: Vec::new(),
+            names: Names::default(),
         };
         self.store.core.links().create(&self.context(), draft).await.expect("made").link.id
     }

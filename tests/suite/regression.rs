@@ -12,7 +12,7 @@ use waypost::core::{Caller, Context, Core, Imported, OnConflict};
 use waypost::log::{Proposal, Put};
 use waypost::model::destination::LinkType;
 use waypost::model::id::Id;
-use waypost::model::link::{DomainChoice, Draft};
+use waypost::model::link::{DomainChoice, Draft, Names};
 use waypost::model::node::NodeNumber;
 use waypost::model::short_code::ShortCode;
 use waypost::readiness::Readiness;
@@ -196,6 +196,7 @@ fn draft() -> Draft {
         link_type: LinkType::Url,
         password: None,
         edits: Vec::new(),
+        names: Names::default(),
     }
 }
 
@@ -247,7 +248,7 @@ fn clicks(store: &Store, id: Id) -> u64 {
 }
 
 fn imported(draft: Draft) -> Imported {
-    Imported { draft, id: None, created_at: None, updated_at: None, clicks: 0, hash: None, tags: Vec::new() }
+    Imported { draft, id: None, created_at: None, updated_at: None, clicks: 0, hash: None }
 }
 
 /// A link that was deleted and imported again with its id lost its clicks a month later, with its tombstone.

@@ -10,7 +10,7 @@ use waypost::model::destination::LinkType;
 use waypost::model::domain::{DomainDraft, HostName};
 use waypost::model::id::{ForeignId, Id};
 use waypost::model::key::{KeyDraft, Scopes};
-use waypost::model::link::{DomainChoice, Draft, Patch};
+use waypost::model::link::{DomainChoice, Draft, Names, Patch};
 use waypost::model::short_code::ShortCode;
 use waypost::model::snapshot::{ShareKind, SnapshotDraft};
 use waypost::model::workspace::{CompanyDraft, WorkspaceDraft};
@@ -148,6 +148,7 @@ fn draft(code: &str) -> Draft {
         link_type: LinkType::Url,
         password: None,
         edits: Vec::new(),
+        names: Names::default(),
     }
 }
 
@@ -183,7 +184,12 @@ async fn every_write(
         create_only: false,
         expires_at: context.key.and_then(|key| key.expires_at),
     };
-    let patch = Patch { destination: Some("https://e.test/2".into()), password: None, edits: Vec::new() };
+    let patch = Patch {
+        destination: Some("https://e.test/2".into()),
+        password: None,
+        edits: Vec::new(),
+        names: Names::default(),
+    };
     let company = CompanyDraft { id: None, name: "C".into(), relationship_number: None };
     let workspace_draft = WorkspaceDraft { id: None, company: None, name: "W".into(), edits: Vec::new() };
     let snapshot_draft = SnapshotDraft { id: None, name: "S".into(), with_passwords: false };

@@ -18,7 +18,7 @@ use crate::core::view::BulkView;
 use crate::log::CommitError;
 use crate::model::Invalid;
 use crate::model::id::Id;
-use crate::model::link::{DomainChoice, Draft, Link};
+use crate::model::link::{DomainChoice, Draft, Link, Names};
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::{OutcomeRecord, Stored, StoredBulk, StoredOutcome};
@@ -52,7 +52,7 @@ pub struct Bulk {
 const EXCLUSIVE_ROWS_MAX: usize = 100;
 
 /// A row on its way into a Change.
-struct Row {
+struct BulkRow {
     number: usize,
     prepared: Prepared,
     collided: usize,
@@ -60,8 +60,8 @@ struct Row {
 
 /// The rows of the next Change: prepared, hashed and checked, without any lock.
 #[derive(Default)]
-struct Group {
-    rows: Vec<Row>,
+struct RowGroup {
+    rows: Vec<BulkRow>,
     /// What their records take.
     bytes: usize,
     /// Whether a row leads to this server, so that the Change is written under the exclusive lock.
@@ -70,7 +70,7 @@ struct Group {
     checked_at: u64,
 }
 
-impl Group {
+impl RowGroup {
     /// Returns whether a row of so many bytes, which leads to this server or not, is the next group's.
     fn is_full(&self, bytes: usize, leads_here: bool) -> bool {
         let is_exclusive = self.leads_here || leads_here;
@@ -78,7 +78,7 @@ impl Group {
             && (self.bytes + bytes >= CHANGE_BYTES || is_exclusive && self.rows.len() >= EXCLUSIVE_ROWS_MAX)
     }
 
-    fn add(&mut self, row: Row, bytes: usize, leads_here: bool, checked_at: u64) {
+    fn add(&mut self, row: BulkRow, bytes: usize, leads_here: bool, checked_at: u64) {
         if self.rows.is_empty() {
             self.checked_at = checked_at;
         }
@@ -105,7 +105,7 @@ impl Links {
             of,
         });
         let mut siblings: Arc<Siblings> = Arc::default();
-        let mut group = Group::default();
+        let mut group = RowGroup::default();
         for (number, row) in bulk.rows.into_iter().enumerate().skip(so_far.done as usize) {
             // A bulk that a revocation overtakes ends at its next row, which may wait to be hashed. A bulk that
             // has written nothing also ends when its client has left.
@@ -130,10 +130,10 @@ impl Links {
                         let domain = prepared.domain.record.number;
                         Arc::make_mut(&mut siblings).add(domain, code.clone(), edges);
                     }
-                    group.add(Row { number, prepared, collided: 0 }, size, leads_here, checked_at);
+                    group.add(BulkRow { number, prepared, collided: 0 }, size, leads_here, checked_at);
                 }
                 Err(error) if atomic => return Err(in_row(number, error)),
-                Err(error) => fail(&mut so_far, number, code, error)?,
+                Err(error) => record_failure(&mut so_far, number, code, error)?,
             }
         }
         self.commit_rows(context, group, &mut so_far, of, atomic).await?;
@@ -147,6 +147,10 @@ impl Links {
         siblings: &Arc<Siblings>,
     ) -> Result<Prepared, Error> {
         let draft = row?;
+        if draft.names != Names::default() {
+            // The Change of a group has no place for new tags, and no API offers names in a bulk.
+            return Err(Invalid::new("tags", "must be ids in a bulk creation").into());
+        }
         let hash = self.hash(context, draft.password.clone()).await?;
         let prepared = self.shared.prepare(context, draft, hash)?;
         self.check(context, prepared, siblings).await
@@ -174,17 +178,17 @@ impl Links {
     async fn commit_rows(
         &self,
         context: &Context,
-        group: Group,
+        group: RowGroup,
         so_far: &mut StoredBulk,
         last: u32,
         atomic: bool,
     ) -> Result<(), Error> {
-        let Group { rows: mut waiting, checked_at, .. } = group;
+        let RowGroup { rows: mut waiting, checked_at, .. } = group;
         let waiting = &mut waiting;
         for _ in 0..ATTEMPTS + waiting.len() {
             let mut codes = self.pick_codes(waiting, so_far, atomic)?;
-            let purse = self.purse(context.workspace.number).await?;
-            let paid = purse.affords(waiting.len());
+            let credit_guard = self.credit_guard(context.workspace.number).await?;
+            let paid = credit_guard.affords(waiting.len());
             if atomic && paid < waiting.len() {
                 return Err(Error::NoCredits);
             }
@@ -193,7 +197,7 @@ impl Links {
             after.done = last;
             for row in &waiting[paid..] {
                 let code = row.prepared.code.as_ref().map(|code| code.as_str().into());
-                fail(&mut after, row.number, code, Error::NoCredits)?;
+                record_failure(&mut after, row.number, code, Error::NoCredits)?;
             }
             if codes.is_empty() && context.claim.is_none() {
                 *so_far = after;
@@ -212,7 +216,7 @@ impl Links {
                         row.prepared.add(&mut effect, &link);
                         after.links.push(link.id);
                     }
-                    purse.pay(&mut effect, paid);
+                    credit_guard.pay(&mut effect, paid);
                     remember(&mut effect, context, so_far.done, &after);
                     effect
                 };
@@ -226,13 +230,13 @@ impl Links {
                     *so_far = after;
                     return Ok(());
                 }
-                Ok(Ok(Committed::Conflict(key))) => taken(waiting, &codes, so_far, &key, atomic)?,
+                Ok(Ok(Committed::Conflict(key))) => code_conflict(waiting, &codes, so_far, &key, atomic)?,
                 Ok(Err((at, error))) => {
-                    let Row { number, prepared, .. } = waiting.remove(at);
+                    let BulkRow { number, prepared, .. } = waiting.remove(at);
                     if atomic {
                         return Err(in_row(number, error));
                     }
-                    fail(so_far, number, prepared.code.map(|code| code.as_str().into()), error)?;
+                    record_failure(so_far, number, prepared.code.map(|code| code.as_str().into()), error)?;
                 }
                 Err(Error::Log(CommitError::TooLarge { .. })) if atomic => {
                     return Err(Invalid::new(
@@ -250,7 +254,7 @@ impl Links {
     /// A code for each waiting row; rows that ask for one that an earlier row has fail here.
     fn pick_codes(
         &self,
-        waiting: &mut Vec<Row>,
+        waiting: &mut Vec<BulkRow>,
         so_far: &mut StoredBulk,
         atomic: bool,
     ) -> Result<Vec<ShortCode>, Error> {
@@ -268,7 +272,7 @@ impl Links {
                 if atomic {
                     return Err(in_row(row.number, error));
                 }
-                fail(so_far, row.number, Some(code.as_str().into()), error)?;
+                record_failure(so_far, row.number, Some(code.as_str().into()), error)?;
             }
         }
         Ok(codes)
@@ -281,10 +285,10 @@ impl Shared {
     async fn leading_back(
         &self,
         workspace: WorkspaceNumber,
-        rows: &[Row],
+        rows: &[BulkRow],
     ) -> Result<Option<(usize, Error)>, Error> {
         let mut siblings = Siblings::default();
-        for (at, Row { prepared, .. }) in rows.iter().enumerate() {
+        for (at, BulkRow { prepared, .. }) in rows.iter().enumerate() {
             let domain = prepared.domain.record.number;
             let own = (workspace, &prepared.options);
             match self.check_loop(domain, prepared.code.as_ref(), own, &siblings) {
@@ -318,8 +322,8 @@ fn remember(effect: &mut Effect, context: &Context, done: u32, after: &StoredBul
 
 /// Another has the record under this key: if it is a row's code, the row draws another one, or,
 /// having asked for that one, fails.
-fn taken(
-    waiting: &mut Vec<Row>,
+fn code_conflict(
+    waiting: &mut Vec<BulkRow>,
     codes: &[ShortCode],
     so_far: &mut StoredBulk,
     key: &[u8],
@@ -335,11 +339,20 @@ fn taken(
     let row = waiting.remove(at);
     let code: Box<str> = codes[at].as_str().into();
     let error = Error::CodeTaken { code: code.clone() };
-    if atomic { Err(in_row(row.number, error)) } else { fail(so_far, row.number, Some(code), error) }
+    if atomic {
+        Err(in_row(row.number, error))
+    } else {
+        record_failure(so_far, row.number, Some(code), error)
+    }
 }
 
 /// Notes a row's failure; a failure that is not the row's own is the request's.
-fn fail(so_far: &mut StoredBulk, number: usize, code: Option<Box<str>>, error: Error) -> Result<(), Error> {
+fn record_failure(
+    so_far: &mut StoredBulk,
+    number: usize,
+    code: Option<Box<str>>,
+    error: Error,
+) -> Result<(), Error> {
     let reason = match &error {
         Error::NotReady(_) | Error::Table(_) | Error::Log(_) | Error::Busy | Error::Unauthorized => {
             return Err(error);

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::loops::routes::Siblings;
-use super::named::Names;
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Links;
 use crate::core::shared::Shared;
-use crate::core::tenants::directory::Held;
+use crate::core::tenants::directory::Versioned;
 use crate::core::view::LinkView;
 use crate::model::Invalid;
 use crate::model::destination::Destination;
@@ -25,7 +24,7 @@ use crate::table::record::{LinkAt, StoredOutcome};
 /// A draft that keeps every rule that can be checked before it is committed.
 #[derive(Clone, Debug)]
 pub(in crate::core) struct Prepared {
-    pub(in crate::core) domain: Held<Domain>,
+    pub(in crate::core) domain: Versioned<Domain>,
     /// As the domain keys it; `None` to have one drawn.
     pub(in crate::core) code: Option<ShortCode>,
     pub(in crate::core) options: Options,
@@ -35,8 +34,8 @@ impl Prepared {
     /// The code asked for, or a fresh one.
     pub(in crate::core) fn code(&self, shared: &Shared, collided: usize) -> ShortCode {
         let domain = &self.domain.record;
-        let drawn = || domain.key_of(shared.codes.next(collided, domain.case_sensitive));
-        self.code.clone().unwrap_or_else(drawn)
+        let generated = || domain.key_of(shared.codes.next(collided, domain.case_sensitive));
+        self.code.clone().unwrap_or_else(generated)
     }
 
     /// What its record takes, with its key and an expectation or two.
@@ -71,17 +70,8 @@ impl Prepared {
 
 impl Links {
     /// Creates a link.
-    pub async fn create(&self, context: &Context, draft: Draft) -> Result<LinkView, Error> {
-        self.create_named(context, draft, Names::default()).await
-    }
-
-    /// Creates a link whose tags or campaign are named.
-    pub async fn create_named(
-        &self,
-        context: &Context,
-        mut draft: Draft,
-        names: Names,
-    ) -> Result<LinkView, Error> {
+    pub async fn create(&self, context: &Context, mut draft: Draft) -> Result<LinkView, Error> {
+        let names = std::mem::take(&mut draft.names);
         let workspace = context.workspace.number;
         draft.edits.extend(self.named_campaign(workspace, &names).await?);
         let hash = self.hash(context, draft.password.clone()).await?;
@@ -91,8 +81,8 @@ impl Links {
             let prepared = self.shared.prepare(context, draft.clone(), hash.clone())?;
             let prepared = self.check(context, prepared, &Arc::default()).await?;
             let tags = self.named_tags(workspace, &names).await?;
-            let purse = self.purse(workspace).await?;
-            if purse.affords(1) == 0 {
+            let credit_guard = self.credit_guard(workspace).await?;
+            if credit_guard.affords(1) == 0 {
                 return Err(Error::NoCredits);
             }
             let code = prepared.code(&self.shared, collided);
@@ -106,7 +96,7 @@ impl Links {
                         link.options.tags = tags.make(&mut effect, context, workspace, next_id);
                     }
                     prepared.add(&mut effect, &link);
-                    purse.pay(&mut effect, 1);
+                    credit_guard.pay(&mut effect, 1);
                     let outcome = || StoredOutcome::Link { workspace: link.workspace, id: link.id };
                     effect.store_outcome(context.claim, context.now, outcome);
                     made = Some(link);
@@ -210,13 +200,13 @@ impl Shared {
         &self,
         context: &Context,
         choice: &DomainChoice,
-    ) -> Result<Held<Domain>, Error> {
+    ) -> Result<Versioned<Domain>, Error> {
         let directory = self.directory.load();
         let number = match choice {
             DomainChoice::Default => {
                 let chosen = context.workspace.default_domain;
                 let chosen = chosen.and_then(|id| directory.domain_seen(context.workspace.number, id));
-                chosen.map_or(Some(DomainNumber::DEFAULT), |held| Some(held.record.number))
+                chosen.map_or(Some(DomainNumber::DEFAULT), |versioned| Some(versioned.record.number))
             }
             DomainChoice::Name(name) if self.site.is_named(name) => Some(DomainNumber::DEFAULT),
             DomainChoice::Name(name) => {
@@ -224,13 +214,14 @@ impl Shared {
                 directory.domain_named(name.trim_end_matches('.')).map(|domain| domain.number)
             }
             DomainChoice::Id(id) => {
-                directory.domain_seen(context.workspace.number, *id).map(|held| held.record.number)
+                directory.domain_seen(context.workspace.number, *id).map(|versioned| versioned.record.number)
             }
         };
-        let held = number.and_then(|number| directory.held_domain(number));
+        let versioned = number.and_then(|number| directory.versioned_domain(number));
         // Another workspace's domain is as unknown as one that does not exist.
-        let usable =
-            held.filter(|held| held.record.workspace.is_none_or(|owner| owner == context.workspace.number));
+        let usable = versioned.filter(|versioned| {
+            versioned.record.workspace.is_none_or(|owner| owner == context.workspace.number)
+        });
         usable.cloned().ok_or_else(|| Invalid::new("domain", "is not a domain of this workspace").into())
     }
 

@@ -54,8 +54,6 @@ pub struct Imported {
     pub clicks: u64,
     /// Its password's hash.
     pub hash: Option<PasswordHash>,
-    /// Names of its tags, made on demand.
-    pub tags: Vec<Box<str>>,
 }
 
 /// What becomes of a line whose short code is taken.
@@ -181,7 +179,10 @@ impl Import<'_> {
             None if self.dry_run => None,
             None => self.links.hash(context, imported.draft.password.take()).await?,
         };
-        let tags = self.tag_ids(context, &imported.tags).await?;
+        let names = std::mem::take(&mut imported.draft.names);
+        let campaign = self.links.named_campaign(context.workspace.number, &names).await?;
+        imported.draft.edits.extend(campaign);
+        let tags = self.tag_ids(context, &names.tags.unwrap_or_default()).await?;
         if !tags.is_empty() {
             imported.draft.edits.push(Edit::Tags(tags));
         }
@@ -299,15 +300,15 @@ impl Import<'_> {
 
     fn id(&mut self, context: &Context, wanted: Option<Id>) -> Result<Id, Error> {
         let shared = &self.links.shared;
-        let drawn = || shared.ids.lock().next(context.now, chance());
+        let generated = || shared.ids.lock().next(context.now, chance());
         // An id from the future would push all later ones before it; one seen twice would make two
         // links share a place in the list.
         let fits = |id: &Id| id.millis() <= context.now.as_millis();
         if let Some(id) = wanted.filter(|id| fits(id) && !self.ids.has(&id.bits().to_le_bytes())) {
             self.ids.add(&id.bits().to_le_bytes());
-            return Ok(if shared.is_there(id)? { drawn() } else { id });
+            return Ok(if shared.is_there(id)? { generated() } else { id });
         }
-        Ok(drawn())
+        Ok(generated())
     }
 
     /// Makes the campaign of a line that the workspace does not have. A line tells its id only, so

@@ -61,21 +61,21 @@ impl Links {
     /// Returns a page of the acting workspace's links.
     pub async fn list(&self, context: &Context, query: LinkQuery) -> Result<Page, Error> {
         let is_scan = query.is_scan();
-        let mut search = Search::new(context.workspace.number, query, self.shared.settings.scan_max);
+        let mut search = ListReader::new(context.workspace.number, query, self.shared.settings.scan_max);
         // A page in the order of creation is read beside the pool, unless it turns out to lie behind
         // the many links that an import has staged.
         if !is_scan {
             let read = self.blocking(move |shared| search.slice(shared, &Cancel::default())).await?;
             match read {
-                ListRange::Page(page) => return Ok(*page),
-                ListRange::Rest(rest) => search = rest,
+                SliceResult::Page(page) => return Ok(*page),
+                SliceResult::Rest(rest) => search = rest,
             }
         }
         let mut read = self.scanning(&context.tenant, |shared, cancel| search.slice(shared, cancel)).await?;
         loop {
             match read {
-                ListRange::Page(page) => return Ok(*page),
-                ListRange::Rest(rest) => {
+                SliceResult::Page(page) => return Ok(*page),
+                SliceResult::Rest(rest) => {
                     let slice = move |shared: &Shared, cancel: &Cancel| rest.slice(shared, cancel);
                     read = self.resume_scanning(&context.tenant, slice).await?;
                 }
@@ -154,17 +154,17 @@ pub(in crate::core) fn matches(link: &Link, needle: &str) -> bool {
 }
 
 /// What one slice of a search came to.
-enum ListRange {
+enum SliceResult {
     Page(Box<Page>),
-    Rest(Box<Search>),
+    Rest(Box<ListReader>),
 }
 
 /// A list being read, between two slices.
-struct Search {
+struct ListReader {
     workspace: WorkspaceNumber,
     query: LinkQuery,
     /// `None` before the first slice.
-    source: Option<Source>,
+    source: Option<ListSource>,
     view: ReadView,
     part: Part,
     /// The next slice begins behind this link.
@@ -175,7 +175,7 @@ struct Search {
 }
 
 /// What is read, and what of it is shown.
-struct Source {
+struct ListSource {
     list: List,
     filter: Filter,
 }
@@ -209,8 +209,8 @@ struct Gathered {
     total: u64,
 }
 
-impl Search {
-    fn new(workspace: WorkspaceNumber, query: LinkQuery, steps: u64) -> Box<Search> {
+impl ListReader {
+    fn new(workspace: WorkspaceNumber, query: LinkQuery, steps: u64) -> Box<ListReader> {
         let (after, skip) = match query.at {
             Cursor::After(id) => (Some(id), 0),
             Cursor::Page(page) => (None, (page - 1).saturating_mul(query.limit as u64)),
@@ -221,11 +221,11 @@ impl Search {
         };
         let gathered = Gathered { skip, ..Gathered::default() };
         let (source, view) = (None, ReadView::default());
-        Box::new(Search { workspace, query, source, view, part, after, steps, gathered })
+        Box::new(ListReader { workspace, query, source, view, part, after, steps, gathered })
     }
 
     /// Reads on for one slice.
-    fn slice(mut self: Box<Search>, shared: &Shared, cancel: &Cancel) -> Result<ListRange, Error> {
+    fn slice(mut self: Box<ListReader>, shared: &Shared, cancel: &Cancel) -> Result<SliceResult, Error> {
         if self.source.is_none() {
             if self.part == Part::Sorted {
                 self.query.depth()?;
@@ -234,7 +234,7 @@ impl Search {
             self.source = shared.source(self.workspace, &self.query)?;
         }
         let Some(source) = self.source.take() else {
-            return Ok(ListRange::Page(Box::new(empty(&self.query))));
+            return Ok(SliceResult::Page(Box::new(empty(&self.query))));
         };
         let slice = SLICE_STEPS.min(self.steps);
         let mut left = slice;
@@ -258,19 +258,19 @@ impl Search {
         };
         if !ended && self.steps > 0 {
             self.source = Some(source);
-            return Ok(ListRange::Rest(self));
+            return Ok(SliceResult::Rest(self));
         }
-        self.page(shared, &source, ended).map(|page| ListRange::Page(Box::new(page)))
+        self.page(shared, &source, ended).map(|page| SliceResult::Page(Box::new(page)))
     }
 
     fn read(
         &mut self,
         shared: &Shared,
-        source: &Source,
+        source: &ListSource,
         cancel: &Cancel,
         steps: &mut u64,
     ) -> Result<Scanned, Error> {
-        let Search { workspace, query, view, part, after, gathered, .. } = self;
+        let ListReader { workspace, query, view, part, after, gathered, .. } = self;
         let order = query.order();
         let mut failure = None;
         let mut each = |found: Found<Link>| {
@@ -301,8 +301,8 @@ impl Search {
 
     /// Makes the page of what was found: of all there is, or, when it is not `complete`, of what the
     /// steps reached.
-    fn page(self, shared: &Shared, source: &Source, is_complete: bool) -> Result<Page, Error> {
-        let Search { workspace, query, part, after, mut gathered, .. } = self;
+    fn page(self, shared: &Shared, source: &ListSource, is_complete: bool) -> Result<Page, Error> {
+        let ListReader { workspace, query, part, after, mut gathered, .. } = self;
         let mut next = None;
         if part == Part::Sorted {
             let depth = usize::try_from(query.depth()?).expect("at most 10,000");
@@ -396,7 +396,7 @@ impl LinkQuery {
 
 impl Shared {
     /// Returns what a query reads, or `None` when nothing can match.
-    fn source(&self, workspace: WorkspaceNumber, query: &LinkQuery) -> Result<Option<Source>, Error> {
+    fn source(&self, workspace: WorkspaceNumber, query: &LinkQuery) -> Result<Option<ListSource>, Error> {
         let domain = match &query.domain {
             Some(name) => match self.domain_of_name(name) {
                 Some(domain) => Some(domain),
@@ -414,7 +414,7 @@ impl Shared {
         };
         let needle = query.search.as_ref().map(|text| text.to_lowercase()).filter(|text| !text.is_empty());
         let filter = Filter { needle, domain, tag, is_active: query.is_active };
-        Ok(Some(Source { list, filter }))
+        Ok(Some(ListSource { list, filter }))
     }
 
     fn domain_of_name(&self, name: &str) -> Option<DomainNumber> {

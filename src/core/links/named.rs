@@ -8,22 +8,12 @@ use crate::core::handle::Links;
 use crate::core::tenants::campaigns;
 use crate::core::tenants::caps::Creating;
 use crate::model::Invalid;
-use crate::model::campaign::CampaignRef;
 use crate::model::id::Id;
-use crate::model::link::{Edit, TAGS_MAX};
+use crate::model::link::{Edit, Names, TAGS_MAX};
 use crate::model::tag::{DEFAULT_COLOR, Tag, check_name};
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::keys;
 use crate::table::record::{Stored, TagName};
-
-/// What a link's draft or patch names in this way; `None` says nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
-    /// Its tags, in place of those it has.
-    pub tags: Option<Vec<Box<str>>>,
-    /// Its campaign; `Some(None)` is none.
-    pub campaign: Option<Option<CampaignRef>>,
-}
 
 /// Tags by name, each once: with the ids of those that exist.
 #[derive(Debug)]

@@ -91,7 +91,8 @@ impl Shared {
         }
         let directory = self.directory.load();
         let none = BTreeMap::new();
-        let values = directory.workspace(link.workspace).map_or(&none, |held| &held.record.custom_values);
+        let values =
+            directory.workspace(link.workspace).map_or(&none, |versioned| &versioned.record.custom_values);
         let target = options.destination.filled(values, &self.schemes)?.with_utm(&options.utm);
         // Values change without their links: what was no loop when the link was saved may be one now.
         match self.hop(&target) {

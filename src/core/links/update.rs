@@ -1,7 +1,6 @@
 //! Reading, changing and deleting one link by its id.
 
 use super::loops::routes::Siblings;
-use super::named::Names;
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
@@ -38,18 +37,8 @@ impl Links {
     }
 
     /// Changes a link: all of the patch or nothing.
-    pub async fn update(&self, context: &Context, id: Id, patch: Patch) -> Result<LinkView, Error> {
-        self.update_named(context, id, patch, Names::default()).await
-    }
-
-    /// Changes a link by a patch that names tags or a campaign: those of the link's own workspace.
-    pub async fn update_named(
-        &self,
-        context: &Context,
-        id: Id,
-        patch: Patch,
-        names: Names,
-    ) -> Result<LinkView, Error> {
+    pub async fn update(&self, context: &Context, id: Id, mut patch: Patch) -> Result<LinkView, Error> {
+        let names = std::mem::take(&mut patch.names);
         let password = match &patch.password {
             Some(Some(password)) => {
                 Some(Some(self.shared.hashing.hash(&context.tenant, password.clone()).await?))

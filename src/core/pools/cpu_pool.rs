@@ -44,25 +44,25 @@ pub fn heavy_threads() -> usize {
 /// The threads of one kind of work, which one or several [`CpuPool`]s share.
 #[derive(Debug)]
 pub(in crate::core) struct Threads {
-    state: Mutex<State>,
+    state: Mutex<ThreadsState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct ThreadsState {
     /// Not 0 only while nobody waits.
     free: usize,
-    queue: FairQueue<oneshot::Sender<Turn>>,
+    queue: FairQueue<oneshot::Sender<ThreadPermit>>,
     lanes: Lane,
 }
 
 /// The right to use one thread; the next caller has it when it is dropped.
 #[derive(Debug)]
-struct Turn {
+struct ThreadPermit {
     /// `None` once it was passed on.
     threads: Option<Arc<Threads>>,
 }
 
-impl Drop for Turn {
+impl Drop for ThreadPermit {
     fn drop(&mut self) {
         if let Some(threads) = self.threads.take() {
             threads.release();
@@ -78,18 +78,18 @@ impl Threads {
 
     /// Creates so many.
     pub(in crate::core) fn of(count: usize) -> Arc<Threads> {
-        let state = State { free: count, queue: FairQueue::default(), lanes: 0 };
+        let state = ThreadsState { free: count, queue: FairQueue::default(), lanes: 0 };
         Arc::new(Threads { state: Mutex::new(state) })
     }
 
-    fn turn(self: &Arc<Threads>) -> Turn {
-        Turn { threads: Some(Arc::clone(self)) }
+    fn permit(self: &Arc<Threads>) -> ThreadPermit {
+        ThreadPermit { threads: Some(Arc::clone(self)) }
     }
 
-    fn try_take(self: &Arc<Threads>) -> Option<Turn> {
+    fn try_acquire(self: &Arc<Threads>) -> Option<ThreadPermit> {
         let mut state = self.state.lock();
         state.free = state.free.checked_sub(1)?;
-        Some(self.turn())
+        Some(self.permit())
     }
 
     /// Gives a thread that became free to the caller whose turn is next.
@@ -103,10 +103,10 @@ impl Threads {
                 };
                 next
             };
-            match next.send(self.turn()) {
+            match next.send(self.permit()) {
                 Ok(()) => return,
                 // That caller was dropped just now. Not dropped here, which would be a recursion.
-                Err(mut turn) => turn.threads = None,
+                Err(mut permit) => permit.threads = None,
             }
         }
     }
@@ -174,13 +174,13 @@ impl CpuPool {
         work: impl FnOnce(&Cancel) -> T + Send + 'static,
     ) -> Result<T, Error> {
         assert_released("a slot is awaited");
-        let turn = if let Some(turn) = self.threads.try_take() {
-            turn
+        let permit = if let Some(permit) = self.threads.try_acquire() {
+            permit
         } else {
             let _room = self.room.try_acquire(tenant, 1).ok_or(Error::Busy)?;
             tokio::time::timeout(WAIT_MAX, self.wait(tenant)).await.map_err(|_| Error::Busy)?
         };
-        CpuPool::execute(turn, work).await
+        CpuPool::execute(permit, work).await
     }
 
     /// Like [`CpuPool::run`], for work that was already admitted: it is never rejected, and queues
@@ -194,30 +194,30 @@ impl CpuPool {
         CpuPool::execute(self.wait(tenant).await, work).await
     }
 
-    async fn wait(&self, tenant: &Tenant) -> Turn {
+    async fn wait(&self, tenant: &Tenant) -> ThreadPermit {
         let (sender, receiver) = oneshot::channel();
         let ticket = {
             let mut state = self.threads.state.lock();
             if let Some(free) = state.free.checked_sub(1) {
                 state.free = free;
-                return self.threads.turn();
+                return self.threads.permit();
             }
             state.queue.push(tenant, self.lane, sender)
         };
         let queued = Queued { pool: self, tenant, ticket };
-        let turn = receiver.await.expect("a sender leaves the queue with a turn, or with its receiver");
+        let permit = receiver.await.expect("a sender leaves the queue with a turn, or with its receiver");
         drop(queued);
-        turn
+        permit
     }
 
     async fn execute<T: Send + 'static>(
-        turn: Turn,
+        permit: ThreadPermit,
         work: impl FnOnce(&Cancel) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let cancel = Cancel::default();
         let _cancel = CancelOnDrop(cancel.clone());
         let done = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let _turn = permit;
             // A caller may be dropped before the thread starts.
             (!cancel.is_set()).then(|| work(&cancel))
         });
@@ -248,11 +248,11 @@ mod tests {
     }
 
     /// A pool with one thread, which the test holds.
-    fn held(waiting_max: u32) -> (CpuPool, Turn) {
+    fn versioned(waiting_max: u32) -> (CpuPool, ThreadPermit) {
         let threads = Threads::of(1);
         let pool = CpuPool::new(&threads, waiting_max);
-        let turn = threads.try_take().expect("it is free");
-        (pool, turn)
+        let permit = threads.try_acquire().expect("it is free");
+        (pool, permit)
     }
 
     fn waiting(pool: &CpuPool) -> usize {
@@ -276,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn n18_one_thread_is_enough_for_turns() {
-        let (pool, turn) = held(64);
+        let (pool, permit) = versioned(64);
         let order = Order::default();
         let (a, b) = (workspace("a", 1), workspace("b", 2));
         let ((), a1, a2, a3, b1, op) = tokio::join!(
@@ -284,7 +284,7 @@ mod tests {
                 while waiting(&pool) < 5 {
                     tokio::task::yield_now().await;
                 }
-                drop(turn);
+                drop(permit);
             },
             pool.run(&a, note(&order, "a1")),
             pool.run(&a, note(&order, "a2")),
@@ -317,7 +317,7 @@ mod tests {
 
     #[tokio::test]
     async fn n18_a_tenant_holds_its_share_of_the_room_and_no_more() {
-        let (pool, turn) = held(16);
+        let (pool, permit) = versioned(16);
         let (tenant, other) = (workspace("a", 1), workspace("b", 2));
         let mut runs: Vec<Run<'_, u32>> = Vec::new();
         for n in 0..pool.shares().workspace {
@@ -328,14 +328,14 @@ mod tests {
         runs.push(Box::pin(pool.run(&other, |_| 100)));
         runs.push(Box::pin(pool.resume(&tenant, |_| 200)));
         assert!(runs.iter_mut().all(|run| poll(run.as_mut()).is_none()), "another has room");
-        drop(turn);
+        drop(permit);
         let done: Vec<_> = all(runs).await.into_iter().map(Result::ok).collect();
         assert_eq!(done, [Some(0), Some(1), Some(2), Some(3), Some(4), Some(5), Some(100), Some(200)]);
     }
 
     #[tokio::test]
     async fn n18_a_caller_that_is_dropped_leaves_the_queue_and_the_room() {
-        let (pool, turn) = held(4);
+        let (pool, permit) = versioned(4);
         let tenant = workspace("a", 1);
         let mut gone: Vec<_> = (0..pool.shares().workspace)
             .map(|_| Box::pin(pool.run(&tenant, |_| panic!("nobody waits for this"))))
@@ -345,7 +345,7 @@ mod tests {
         assert_eq!(waiting(&pool), 0);
         let mut stays = Box::pin(pool.run(&tenant, |_| 7));
         assert!(poll(stays.as_mut()).is_none(), "there is room again");
-        drop(turn);
+        drop(permit);
         assert_eq!(stays.await.expect("it ran"), 7);
         assert_eq!(pool.threads.state.lock().free, 1);
     }
@@ -353,11 +353,11 @@ mod tests {
     /// A turn that was given to a caller between its last poll and its drop is passed on.
     #[tokio::test]
     async fn a_turn_given_to_a_dropped_caller_is_not_lost() {
-        let (pool, turn) = held(4);
+        let (pool, permit) = versioned(4);
         let tenant = workspace("a", 1);
         let mut given = Box::pin(pool.run(&tenant, |_| ()));
         assert!(poll(given.as_mut()).is_none());
-        drop(turn);
+        drop(permit);
         drop(given);
         assert_eq!(pool.run(&tenant, |_| 1).await.expect("it ran"), 1);
     }
@@ -389,10 +389,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_is_bounded_in_time() {
-        let (pool, turn) = held(4);
+        let (pool, permit) = versioned(4);
         assert!(matches!(pool.run(&workspace("a", 1), |_| ()).await, Err(Error::Busy)));
         assert_eq!(waiting(&pool), 0);
-        drop(turn);
+        drop(permit);
     }
 
     /// One pool is full while another of the same threads admits callers, and all are served.
@@ -400,7 +400,7 @@ mod tests {
     async fn t111_a_full_room_says_so_and_only_for_itself() {
         let threads = Threads::of(1);
         let (ours, theirs) = (CpuPool::new(&threads, 8), CpuPool::new(&threads, 8));
-        let turn = threads.try_take().expect("it is free");
+        let permit = threads.try_acquire().expect("it is free");
         let tenant = workspace("a", 1);
         let mut runs: Vec<Run<'_, u32>> = Vec::new();
         for n in 0..ours.shares().workspace {
@@ -410,7 +410,7 @@ mod tests {
         assert!(matches!(ours.run(&tenant, |_| 3).await, Err(Error::Busy)));
         runs.push(Box::pin(theirs.run(&tenant, |_| 4)));
         assert!(runs.iter_mut().all(|run| poll(run.as_mut()).is_none()));
-        drop(turn);
+        drop(permit);
         let done: Vec<_> = all(runs).await.into_iter().map(Result::ok).collect();
         assert_eq!(done, [Some(0), Some(1), Some(2), Some(4)]);
     }

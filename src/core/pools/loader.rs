@@ -6,7 +6,7 @@
 //! memory never waits for them.
 
 use std::collections::VecDeque;
-use std::collections::hash_map::{Entry as Place, HashMap};
+use std::collections::hash_map::{Entry as MapEntry, HashMap};
 use std::io;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,7 +45,7 @@ pub(in crate::core) trait Reader: Send + Sync {
 type Key = (DomainNumber, Box<str>);
 pub(in crate::core) type Answer = Result<Resolved, Error>;
 
-/// One read, and who waits for it. Who joins does so under the lock of [`State`].
+/// One read, and who waits for it. Who joins does so under the lock of [`LoadState`].
 #[derive(Debug)]
 struct Load {
     key: Key,
@@ -53,7 +53,7 @@ struct Load {
 }
 
 #[derive(Default)]
-struct State {
+struct LoadState {
     /// Reads that can be joined: nothing changed what they read since they were asked for.
     loads: HashMap<Key, Arc<Load>, ahash::RandomState>,
     queue: VecDeque<(Arc<Load>, Arc<dyn Reader>)>,
@@ -63,13 +63,13 @@ struct State {
 }
 
 #[derive(Default)]
-struct Inner {
-    state: Mutex<State>,
+struct LoadQueue {
+    state: Mutex<LoadState>,
     work: Condvar,
 }
 
 /// The threads. They end when it is dropped.
-pub(in crate::core) struct LoadPool(Arc<Inner>);
+pub(in crate::core) struct LoadPool(Arc<LoadQueue>);
 
 impl Drop for LoadPool {
     fn drop(&mut self) {
@@ -81,7 +81,7 @@ impl Drop for LoadPool {
 impl LoadPool {
     /// Starts the threads. Fails where the system starts none; fewer than wanted read more slowly.
     pub(in crate::core) fn start() -> io::Result<LoadPool> {
-        let inner = Arc::new(Inner::default());
+        let inner = Arc::new(LoadQueue::default());
         let cores = available_parallelism().map_or(1, NonZero::get);
         for number in 0..cores.clamp(LEAST, MOST) {
             let inner = Arc::clone(&inner);
@@ -119,16 +119,16 @@ impl LoadPool {
     }
 }
 
-impl Inner {
+impl LoadQueue {
     /// Queues a read unless it can be joined. True when a thread is to be woken for it.
     fn ask(&self, reader: Arc<dyn Reader>, key: Key, waiter: oneshot::Sender<Answer>) -> bool {
         let mut state = self.state.lock();
         let load = match state.loads.entry(key) {
-            Place::Occupied(load) => {
+            MapEntry::Occupied(load) => {
                 load.get().waiters.lock().push(waiter);
                 return false;
             }
-            Place::Vacant(place) => {
+            MapEntry::Vacant(place) => {
                 let load = Load { key: place.key().clone(), waiters: Mutex::new(vec![waiter]) };
                 Arc::clone(place.insert(Arc::new(load)))
             }

@@ -30,7 +30,7 @@ pub(in crate::core) struct AtWork {
     /// Imports under way, with how many links each has dealt with.
     pub(super) importing: Mutex<HashMap<Id, Arc<AtomicU64>>>,
     /// One-time shares being imported: the second waits whether the first succeeds.
-    pub(super) turns: Mutex<HashMap<Id, Weak<tokio::sync::Mutex<()>>>>,
+    pub(super) share_locks: Mutex<HashMap<Id, Weak<tokio::sync::Mutex<()>>>>,
 }
 
 impl Default for AtWork {
@@ -40,7 +40,7 @@ impl Default for AtWork {
             begun: FairSemaphore::new(IMPORTS_MAX),
             freezing: Mutex::default(),
             importing: Mutex::default(),
-            turns: Mutex::default(),
+            share_locks: Mutex::default(),
         }
     }
 }
@@ -51,18 +51,18 @@ impl AtWork {
         [("snapshots and imports at work", self.permits.shares()), ("imports begun", self.begun.shares())]
     }
 
-    pub(super) async fn turn(&self, share: Id) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.turns.lock();
-            turns.retain(|_, turn| turn.strong_count() > 0);
-            let known = turns.get(&share).and_then(Weak::upgrade);
-            known.unwrap_or_else(|| {
-                let turn = Arc::default();
-                turns.insert(share, Arc::downgrade(&turn));
-                turn
+    pub(super) async fn lock_share(&self, share: Id) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut share_locks = self.share_locks.lock();
+            share_locks.retain(|_, lock| lock.strong_count() > 0);
+            let present = share_locks.get(&share).and_then(Weak::upgrade);
+            present.unwrap_or_else(|| {
+                let lock = Arc::default();
+                share_locks.insert(share, Arc::downgrade(&lock));
+                lock
             })
         };
-        turn.lock_owned().await
+        lock.lock_owned().await
     }
 
     pub(super) fn is_importing(&self, import: Id) -> bool {

@@ -94,8 +94,8 @@ impl Shared {
             return self.read_all(&Kind::Snapshot.prefix(), cancel);
         }
         let mut seen = Vec::new();
-        for held in self.directory.load().workspaces(reach).take_while(|_| !cancel.is_set()) {
-            seen.extend(self.table.snapshots_of(held.record.number)?);
+        for versioned in self.directory.load().workspaces(reach).take_while(|_| !cancel.is_set()) {
+            seen.extend(self.table.snapshots_of(versioned.record.number)?);
         }
         Ok(seen)
     }

@@ -55,7 +55,7 @@ impl Drop for Freezing<'_> {
 
 /// What is read of a workspace.
 #[derive(Clone)]
-struct Source {
+struct FreezeSource {
     workspace: WorkspaceNumber,
     default_domain: Option<Id>,
     /// Links made since are left out.
@@ -116,7 +116,7 @@ impl Snapshots {
         let mut tags = self.tenants().tags(context).await?;
         tags.reverse();
         let places = tags.iter().zip(0_u32..).map(|(tag, place)| (tag.id, place)).collect();
-        let source = Source {
+        let source = FreezeSource {
             workspace: context.workspace.number,
             default_domain: context.workspace.default_domain,
             until: frozen,
@@ -197,7 +197,7 @@ impl Shared {
     /// that looks at many hidden links may be empty.
     fn batch(
         &self,
-        source: &Source,
+        source: &FreezeSource,
         view: &mut ReadView,
         after: Option<Id>,
     ) -> Result<(Vec<FrozenLink>, Option<Id>), Error> {
@@ -230,10 +230,10 @@ impl Shared {
     pub(super) fn default_domain_of(&self, workspace: WorkspaceNumber, chosen: Option<Id>) -> DomainNumber {
         let directory = self.directory.load();
         let chosen = chosen.and_then(|id| directory.domain_seen(workspace, id));
-        chosen.map_or(DomainNumber::DEFAULT, |held| held.record.number)
+        chosen.map_or(DomainNumber::DEFAULT, |versioned| versioned.record.number)
     }
 
-    fn frozen(&self, source: &Source, default: DomainNumber, link: Link) -> FrozenLink {
+    fn frozen(&self, source: &FreezeSource, default: DomainNumber, link: Link) -> FrozenLink {
         let mut options = link.options;
         let places = options.tags.iter().filter_map(|tag| source.tags.get(tag));
         options.tags = places.map(|place| Id::from_bits(u128::from(*place))).collect();

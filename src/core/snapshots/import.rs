@@ -68,11 +68,11 @@ impl Snapshots {
         let unknown = || Error::NotFound("share");
         let (mut share, mut snapshot) = self.find_share(draft.share).await?.ok_or_else(unknown)?;
         self.admit(context, &share.record)?;
-        let mut turn = None;
+        let mut share_guard = None;
         if share.record.kind == ShareKind::Once {
             // Who comes second learns what became of the first, instead of meeting its codes.
-            let waited = tokio::time::timeout(PATIENCE, self.shared.snapshots.turn(draft.share)).await;
-            turn = Some(waited.map_err(|_| Error::Busy)?);
+            let waited = tokio::time::timeout(PATIENCE, self.shared.snapshots.lock_share(draft.share)).await;
+            share_guard = Some(waited.map_err(|_| Error::Busy)?);
             (share, snapshot) = self.find_share(draft.share).await?.ok_or_else(unknown)?;
         }
         if share.record.used_at.is_some() {
@@ -84,7 +84,7 @@ impl Snapshots {
         }
         let (job, importing) = self.begin(context, draft.on_conflict, share, snapshot).await?;
         let import = job.import.clone();
-        let task = tokio::spawn(self.clone().work(job, importing, turn));
+        let task = tokio::spawn(self.clone().work(job, importing, share_guard));
         match tokio::time::timeout(PATIENCE, task).await {
             Ok(Ok(ended)) => Ok(self.import_view(ended?)),
             Ok(Err(stopped)) => match stopped.try_into_panic() {
@@ -151,7 +151,7 @@ impl Snapshots {
         let workspace = &context.workspace;
         let directory = self.directory();
         let company = directory.company(&workspace.company);
-        let number = company.map_or("", |held| &held.record.relationship_number);
+        let number = company.map_or("", |versioned| &versioned.record.relationship_number);
         if share.kind.admits(number, &workspace.id) {
             return Ok(());
         }
@@ -228,7 +228,7 @@ impl Snapshots {
         self,
         mut job: Job,
         _importing: Importing,
-        _turn: Option<OwnedMutexGuard<()>>,
+        _share_guard: Option<OwnedMutexGuard<()>>,
     ) -> Result<Import, Error> {
         let error = match self.wait_and_stage(&mut job).await {
             Ok(()) => return Ok(job.import),

@@ -18,7 +18,7 @@ use crate::core::handle::Snapshots;
 use crate::core::links::loops::routes::Siblings;
 use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
-use crate::core::tenants::directory::Held;
+use crate::core::tenants::directory::Versioned;
 use crate::log::CommitError;
 use crate::model::Invalid;
 use crate::model::domain::{Domain, DomainNumber};
@@ -48,16 +48,16 @@ const STAGE_ATTEMPTS: usize = 64;
 const RENAMED_LAST: u32 = 9;
 
 /// A link as it will be.
-struct Row {
-    domain: Held<Domain>,
+struct StagedRow {
+    domain: Versioned<Domain>,
     code: ShortCode,
     options: Options,
 }
 
 /// What becomes of some of the snapshot's links.
 #[derive(Default)]
-struct Plan {
-    rows: Vec<Row>,
+struct StagePlan {
+    rows: Vec<StagedRow>,
     skipped: u64,
     renamed: u64,
 }
@@ -65,14 +65,14 @@ struct Plan {
 /// The snapshot's tags in the workspace: those of the same name, and new ones, which are made with
 /// the last Change.
 #[derive(Default)]
-struct Tags {
+struct TagMapping {
     /// By their place in the snapshot.
     ids: Vec<Id>,
     new: Vec<Tag>,
 }
 
 /// What a last Change came to.
-enum Ended {
+enum StageResult {
     Completed,
     /// Others made a tag of the same name meanwhile, which the links are to have instead.
     TagMade,
@@ -82,7 +82,7 @@ impl Snapshots {
     /// Does all of it; anew when others make one of its tags before its end.
     pub(super) async fn stage(&self, job: &mut Job) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            if let Ended::Completed = self.stage_all(job).await? {
+            if let StageResult::Completed = self.stage_all(job).await? {
                 return Ok(());
             }
             self.unstage(job.import.workspace, job.import.id, job.lease.revision).await?;
@@ -92,10 +92,10 @@ impl Snapshots {
         Err(Error::Busy)
     }
 
-    async fn stage_all(&self, job: &mut Job) -> Result<Ended, Error> {
+    async fn stage_all(&self, job: &mut Job) -> Result<StageResult, Error> {
         let there = self.tenants().tags(&job.context).await?;
         let known: HashMap<Box<str>, Id> = there.into_iter().map(|tag| (tag.name, tag.id)).collect();
-        let mut tags = Tags::default();
+        let mut tags = TagMapping::default();
         // Until the Change that completes the import creates them.
         let mut creating = None;
         for number in 0..job.snapshot.record.chunks {
@@ -193,7 +193,7 @@ impl Snapshots {
     }
 
     /// The last Change.
-    async fn complete(&self, job: &mut Job, tags: Vec<Tag>) -> Result<Ended, Error> {
+    async fn complete(&self, job: &mut Job, tags: Vec<Tag>) -> Result<StageResult, Error> {
         let mut import = job.import.clone();
         import.status = ImportStatus::Completed;
         import.finished_at = Some(self.shared.clock.now());
@@ -219,17 +219,17 @@ impl Snapshots {
                 effect.create(keys::snapshot(&listed.id), listed.encode());
             }
             let made = usize::try_from(import.made).unwrap_or(usize::MAX);
-            let purse = self.purse(import.workspace).await?;
-            if purse.affords(made) < made {
+            let credit_guard = self.credit_guard(import.workspace).await?;
+            if credit_guard.affords(made) < made {
                 return Err(Error::NoCredits);
             }
-            purse.pay(&mut effect, made);
+            credit_guard.pay(&mut effect, made);
             match self.commit(&job.context, effect).await {
                 Ok(Committed::Done) => {
                     job.import = import;
-                    return Ok(Ended::Completed);
+                    return Ok(StageResult::Completed);
                 }
-                Ok(Committed::Conflict(key)) if names.contains(&key) => return Ok(Ended::TagMade),
+                Ok(Committed::Conflict(key)) if names.contains(&key) => return Ok(StageResult::TagMade),
                 Ok(Committed::Conflict(key)) if key == share => return Err(used_up()),
                 Ok(Committed::Conflict(key)) if key == snapshot => return Err(Error::NotFound("snapshot")),
                 Ok(Committed::Conflict(key)) if key == balance => {}
@@ -272,7 +272,7 @@ impl Snapshots {
     }
 }
 
-impl Tags {
+impl TagMapping {
     fn add(
         &mut self,
         shared: &Shared,
@@ -291,7 +291,7 @@ impl Tags {
     }
 }
 
-impl Row {
+impl StagedRow {
     fn add(&self, effect: &mut Effect, job: &Job, id: Id) {
         let domain = &self.domain.record;
         let key = keys::domain(domain.number);
@@ -316,9 +316,14 @@ impl Row {
 
 impl Shared {
     /// Decides where each link goes and under which code.
-    fn plan(&self, context: &Context, on_conflict: OnConflict, frozen: &[FrozenLink]) -> Result<Plan, Error> {
-        let mut plan = Plan::default();
-        let mut domains: HashMap<Option<Box<str>>, Held<Domain>> = HashMap::new();
+    fn plan(
+        &self,
+        context: &Context,
+        on_conflict: OnConflict,
+        frozen: &[FrozenLink],
+    ) -> Result<StagePlan, Error> {
+        let mut plan = StagePlan::default();
+        let mut domains: HashMap<Option<Box<str>>, Versioned<Domain>> = HashMap::new();
         let mut seen = HashSet::new();
         let mut siblings = Siblings::default();
         let workspace = context.workspace.number;
@@ -357,13 +362,13 @@ impl Shared {
                 Err(error) => return Err(error),
             }
             seen.insert((number, code.clone()));
-            plan.rows.push(Row { domain, code, options: link.options.clone() });
+            plan.rows.push(StagedRow { domain, code, options: link.options.clone() });
         }
         Ok(plan)
     }
 
     /// Repeats the check for loops of planned links, in their order.
-    fn check_rows(&self, workspace: WorkspaceNumber, rows: &[Row]) -> Result<(), Error> {
+    fn check_rows(&self, workspace: WorkspaceNumber, rows: &[StagedRow]) -> Result<(), Error> {
         let mut siblings = Siblings::default();
         for row in rows.iter().filter(|row| self.leads_here(workspace, &row.options)) {
             let number = row.domain.record.number;
@@ -394,7 +399,7 @@ impl Shared {
 
     /// The domain of the same name if the workspace may use it, else its default domain, where links
     /// of a default domain go in any case.
-    fn domain_for(&self, context: &Context, name: Option<&str>) -> Result<Held<Domain>, Error> {
+    fn domain_for(&self, context: &Context, name: Option<&str>) -> Result<Versioned<Domain>, Error> {
         let choice = name.map_or(DomainChoice::Default, |name| DomainChoice::Name(name.into()));
         match self.choose_domain(context, &choice) {
             Err(Error::Rule(_)) => self.choose_domain(context, &DomainChoice::Default),
@@ -402,13 +407,13 @@ impl Shared {
         }
     }
 
-    fn is_taken(&self, seen: &Seen, domain: &Held<Domain>, code: &ShortCode) -> Result<bool, Error> {
+    fn is_taken(&self, seen: &Seen, domain: &Versioned<Domain>, code: &ShortCode) -> Result<bool, Error> {
         let number = domain.record.number;
         Ok(seen.contains(&(number, code.clone()))
             || self.table.holds_key(&keys::link(number, code.as_str()))?)
     }
 
-    fn renamed(&self, seen: &Seen, domain: &Held<Domain>, code: &ShortCode) -> Result<ShortCode, Error> {
+    fn renamed(&self, seen: &Seen, domain: &Versioned<Domain>, code: &ShortCode) -> Result<ShortCode, Error> {
         for number in 2..=RENAMED_LAST {
             // One that gets too long gets a code of ours.
             let Ok(other) = ShortCode::parse(&format!("{}-{number}", code.as_str())) else { break };
@@ -419,10 +424,10 @@ impl Shared {
         }
         let mut collided = 0;
         loop {
-            let drawn = self.codes.next(collided, domain.record.case_sensitive);
-            let drawn = domain.record.key_of(drawn);
-            if !self.is_taken(seen, domain, &drawn)? {
-                return Ok(drawn);
+            let generated = self.codes.next(collided, domain.record.case_sensitive);
+            let generated = domain.record.key_of(generated);
+            if !self.is_taken(seen, domain, &generated)? {
+                return Ok(generated);
             }
             collided += 1;
         }

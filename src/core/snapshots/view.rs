@@ -55,8 +55,8 @@ impl Snapshots {
 
     fn workspace_name(&self, number: WorkspaceNumber) -> ForeignId {
         let directory = self.directory();
-        let held = directory.workspace(number).map(|held| held.record.id.clone());
+        let versioned = directory.workspace(number).map(|versioned| versioned.record.id.clone());
         // Workspaces are never removed; a number without one would be a damaged store.
-        held.unwrap_or_else(|| Id::from_bits(0).into())
+        versioned.unwrap_or_else(|| Id::from_bits(0).into())
     }
 }

@@ -152,7 +152,8 @@ impl Shared {
             Reach::Workspace(_) => {}
             Reach::Company(_) => {
                 let directory = self.directory.load();
-                workspaces.extend(directory.workspaces(&viewer.reach).map(|held| held.record.number));
+                workspaces
+                    .extend(directory.workspaces(&viewer.reach).map(|versioned| versioned.record.number));
             }
             Reach::Instance => {
                 for id in std::iter::once(&named.id).chain(&named.or) {

@@ -103,7 +103,8 @@ impl Tenants {
         let directory = self.directory();
         let said = directory.contact_key().and_then(|key| verify(&key, token));
         let Some(ContactLink { link, workspace, contact }) = said else { return Ok(None) };
-        let Some(number) = directory.workspace_named(workspace.as_str()).map(|held| held.record.number)
+        let Some(number) =
+            directory.workspace_named(workspace.as_str()).map(|versioned| versioned.record.number)
         else {
             return Ok(None);
         };

@@ -24,32 +24,35 @@ use crate::table::record::{Number, Stored};
 /// What a workspace may still create, held until the Change that takes from it is applied. What
 /// keeps the balance exact is the Change's expectation; the turn keeps creators from failing each
 /// other's.
-pub(in crate::core) struct CreditGuard(Option<Open>);
+pub(in crate::core) struct CreditGuard(Option<Balance>);
 
 /// The purse of a workspace with a balance.
-struct Open {
+struct Balance {
     key: Bytes,
     /// Of the balance's record; `None` if it has none yet.
     revision: Option<Position>,
     left: u64,
-    _turn: OwnedMutexGuard<()>,
+    _lock: OwnedMutexGuard<()>,
 }
 
 impl Core {
     /// Waits for the workspace's turn, if it has a balance, and reads it.
-    pub(in crate::core) async fn purse(&self, workspace: WorkspaceNumber) -> Result<CreditGuard, Error> {
+    pub(in crate::core) async fn credit_guard(
+        &self,
+        workspace: WorkspaceNumber,
+    ) -> Result<CreditGuard, Error> {
         if !self.has_balance(workspace) {
             return Ok(CreditGuard(None));
         }
         // One entry per workspace that ever had a balance: as bounded as the directory.
-        let turn = Arc::clone(self.shared.credit_locks.lock().entry(workspace).or_default());
-        let turn = turn.lock_owned().await;
+        let lock = Arc::clone(self.shared.credit_locks.lock().entry(workspace).or_default());
+        let lock = lock.lock_owned().await;
         // Set to unlimited while this one waited.
         if !self.has_balance(workspace) {
             return Ok(CreditGuard(None));
         }
         let (revision, left) = self.blocking(move |shared| shared.balance(workspace)).await?;
-        Ok(CreditGuard(Some(Open { key: keys::balance(workspace), revision, left, _turn: turn })))
+        Ok(CreditGuard(Some(Balance { key: keys::balance(workspace), revision, left, _lock: lock })))
     }
 
     /// What the workspace may still create; `None` is unlimited.
@@ -62,7 +65,7 @@ impl Core {
     }
 
     fn has_balance(&self, workspace: WorkspaceNumber) -> bool {
-        self.directory().workspace(workspace).is_some_and(|held| held.record.credits.is_some())
+        self.directory().workspace(workspace).is_some_and(|versioned| versioned.record.credits.is_some())
     }
 }
 
@@ -77,7 +80,7 @@ impl Shared {
             return Ok((Some(found.revision), found.record.0));
         }
         let directory = self.directory.load();
-        let set = directory.workspace(workspace).and_then(|held| held.record.credits);
+        let set = directory.workspace(workspace).and_then(|versioned| versioned.record.credits);
         Ok((None, set.unwrap_or(0)))
     }
 }
@@ -85,15 +88,15 @@ impl Shared {
 impl CreditGuard {
     /// How many of `wanted` links it pays for.
     pub(in crate::core) fn affords(&self, wanted: usize) -> usize {
-        let left = self.0.as_ref().map_or(u64::MAX, |open| open.left);
+        let left = self.0.as_ref().map_or(u64::MAX, |balance| balance.left);
         usize::try_from(left).map_or(wanted, |left| left.min(wanted))
     }
 
     /// Takes the price of so many links, which it affords, in the Change that makes them.
     pub(in crate::core) fn pay(&self, effect: &mut Effect, links: usize) {
-        let Some(open) = self.0.as_ref().filter(|_| links > 0) else { return };
-        effect.preconditions.push(Precondition { key: open.key.clone(), revision: open.revision });
-        effect.put(open.key.clone(), Number(open.left.saturating_sub(links as u64)).encode());
+        let Some(balance) = self.0.as_ref().filter(|_| links > 0) else { return };
+        effect.preconditions.push(Precondition { key: balance.key.clone(), revision: balance.revision });
+        effect.put(balance.key.clone(), Number(balance.left.saturating_sub(links as u64)).encode());
     }
 }
 

@@ -24,7 +24,7 @@ use crate::table::{Error, Table};
 
 /// A record and its revision.
 #[derive(Clone, Debug)]
-pub(in crate::core) struct Held<T> {
+pub(in crate::core) struct Versioned<T> {
     pub(in crate::core) revision: Position,
     pub(in crate::core) record: Arc<T>,
 }
@@ -57,28 +57,28 @@ enum KeyOwner {
 /// What is known at one position of the log.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    domains: Ordered<DomainNumber, Held<Domain>>,
+    domains: Ordered<DomainNumber, Versioned<Domain>>,
     /// Of the redirect path: not an entry among others.
     default_domain: Option<Arc<Domain>>,
     /// By name. Of the redirect path: leads to the record itself.
     hosts: Hashed<Box<str>, Arc<Domain>>,
     /// By owner (`None` is everybody) and id.
     domains_of: Ordered<(Option<WorkspaceNumber>, Id), DomainNumber>,
-    workspaces: Ordered<WorkspaceNumber, Held<Workspace>>,
+    workspaces: Ordered<WorkspaceNumber, Versioned<Workspace>>,
     workspace_ids: Hashed<ForeignId, WorkspaceNumber>,
     workspaces_of: Ordered<(ForeignId, WorkspaceNumber), ()>,
     /// How many workspaces each company has.
     workspace_counts: Hashed<ForeignId, usize>,
-    companies: Ordered<ForeignId, Held<Company>>,
+    companies: Ordered<ForeignId, Versioned<Company>>,
     /// Companies of each relationship number. Of the same number are several only in stores that were
     /// written before numbers were unique.
     relationship_numbers: Ordered<(Box<str>, ForeignId), ()>,
-    keys: Ordered<Id, Held<ApiKey>>,
+    keys: Ordered<Id, Versioned<ApiKey>>,
     keys_of: Ordered<(KeyOwner, Id), ()>,
     /// Keys of [`is_master`].
     masters: Ordered<Id, ()>,
     secrets: Hashed<[u8; 32], Id>,
-    webhook_secrets: Ordered<WorkspaceNumber, Held<WebhookSecret>>,
+    webhook_secrets: Ordered<WorkspaceNumber, Versioned<WebhookSecret>>,
     contact_key: Option<Arc<ContactKey>>,
 }
 
@@ -115,21 +115,9 @@ impl Directory {
     /// A directory with the default domain alone.
     #[cfg(test)]
     pub(in crate::core) fn for_test() -> Directory {
-        let domain = Domain {
-            number: DomainNumber::DEFAULT,
-            id: crate::model::domain::DEFAULT_ID,
-            name: None,
-            workspace: None,
-            base_url: None,
-            case_sensitive: true,
-            not_found_url: None,
-            expired_url: None,
-            root_url: None,
-            verified_at: None,
-            created_at: crate::clock::Timestamp::from_millis(0),
-        };
+        let domain = Domain::default_domain(crate::clock::Timestamp::from_millis(0));
         let mut directory = Directory::default();
-        directory.put_domain(Held { revision: Position::START, record: Arc::new(domain) });
+        directory.put_domain(Versioned { revision: Position::START, record: Arc::new(domain) });
         directory
     }
 
@@ -146,20 +134,20 @@ impl Directory {
         };
         match DirectoryKey::parse(&put.key) {
             Some(DirectoryKey::Domain(_)) => {
-                self.put_domain(Held { revision, record: Arc::new(Domain::decode(value)?) });
+                self.put_domain(Versioned { revision, record: Arc::new(Domain::decode(value)?) });
             }
             Some(DirectoryKey::Workspace(_)) => {
-                self.put_workspace(Held { revision, record: Arc::new(Workspace::decode(value)?) });
+                self.put_workspace(Versioned { revision, record: Arc::new(Workspace::decode(value)?) });
             }
             Some(DirectoryKey::Company(_)) => {
-                self.put_company(Held { revision, record: Arc::new(Company::decode(value)?) });
+                self.put_company(Versioned { revision, record: Arc::new(Company::decode(value)?) });
             }
             Some(DirectoryKey::ApiKey(_)) => {
-                self.put_key(Held { revision, record: Arc::new(ApiKey::decode(value)?) });
+                self.put_key(Versioned { revision, record: Arc::new(ApiKey::decode(value)?) });
             }
             Some(DirectoryKey::WebhookSecret(number)) => {
                 let record = Arc::new(WebhookSecret::decode(value)?);
-                self.webhook_secrets.insert_mut(number, Held { revision, record });
+                self.webhook_secrets.insert_mut(number, Versioned { revision, record });
             }
             Some(DirectoryKey::ContactKey) => self.contact_key = Some(Arc::new(ContactKey::decode(value)?)),
             None => {}
@@ -167,16 +155,16 @@ impl Directory {
         Ok(())
     }
 
-    fn put_company(&mut self, held: Held<Company>) {
-        let record = &held.record;
+    fn put_company(&mut self, versioned: Versioned<Company>) {
+        let record = &versioned.record;
         self.remove_company(&record.id);
         let number = record.relationship_number.clone();
         self.relationship_numbers.insert_mut((number, record.id.clone()), ());
-        self.companies.insert_mut(record.id.clone(), held);
+        self.companies.insert_mut(record.id.clone(), versioned);
     }
 
-    fn put_domain(&mut self, held: Held<Domain>) {
-        let record = &held.record;
+    fn put_domain(&mut self, versioned: Versioned<Domain>) {
+        let record = &versioned.record;
         self.remove_domain(record.number);
         if let Some(name) = &record.name {
             self.hosts.insert_mut(name.as_str().into(), Arc::clone(record));
@@ -185,21 +173,21 @@ impl Directory {
             self.default_domain = Some(Arc::clone(record));
         }
         self.domains_of.insert_mut((record.workspace, record.id), record.number);
-        self.domains.insert_mut(record.number, held);
+        self.domains.insert_mut(record.number, versioned);
     }
 
-    fn put_workspace(&mut self, held: Held<Workspace>) {
-        let record = &held.record;
+    fn put_workspace(&mut self, versioned: Versioned<Workspace>) {
+        let record = &versioned.record;
         self.remove_workspace(record.number);
         self.workspace_ids.insert_mut(record.id.clone(), record.number);
         self.workspaces_of.insert_mut((record.company.clone(), record.number), ());
         let count = self.workspace_count(&record.company) + 1;
         self.workspace_counts.insert_mut(record.company.clone(), count);
-        self.workspaces.insert_mut(record.number, held);
+        self.workspaces.insert_mut(record.number, versioned);
     }
 
-    fn put_key(&mut self, held: Held<ApiKey>) {
-        let record = &held.record;
+    fn put_key(&mut self, versioned: Versioned<ApiKey>) {
+        let record = &versioned.record;
         self.remove_key(record.id);
         for owner in self.owners_of(&record.reach) {
             self.keys_of.insert_mut((owner, record.id), ());
@@ -208,7 +196,7 @@ impl Directory {
             self.masters.insert_mut(record.id, ());
         }
         self.secrets.insert_mut(record.hash.0, record.id);
-        self.keys.insert_mut(record.id, held);
+        self.keys.insert_mut(record.id, versioned);
     }
 
     /// Among whose keys one of this reach is found. A workspace's record is there before its keys, and
@@ -220,7 +208,7 @@ impl Directory {
                 vec![KeyOwner::Company(company.clone()), KeyOwner::CompanyItself(company.clone())]
             }
             Reach::Workspace(number) => {
-                let company = self.workspace(*number).map(|held| held.record.company.clone());
+                let company = self.workspace(*number).map(|versioned| versioned.record.company.clone());
                 let company = company.map(KeyOwner::Company);
                 company.into_iter().chain([KeyOwner::Workspace(*number)]).collect()
             }
@@ -251,7 +239,9 @@ impl Directory {
     }
 
     fn remove_workspace(&mut self, number: WorkspaceNumber) {
-        let Some(record) = self.workspace(number).map(|held| Arc::clone(&held.record)) else { return };
+        let Some(record) = self.workspace(number).map(|versioned| Arc::clone(&versioned.record)) else {
+            return;
+        };
         self.workspace_ids.remove_mut(&record.id);
         self.workspaces_of.remove_mut(&(record.company.clone(), number));
         let count = self.workspace_count(&record.company).saturating_sub(1);
@@ -260,13 +250,13 @@ impl Directory {
     }
 
     fn remove_company(&mut self, id: &ForeignId) {
-        let Some(record) = self.company(id).map(|held| Arc::clone(&held.record)) else { return };
+        let Some(record) = self.company(id).map(|versioned| Arc::clone(&versioned.record)) else { return };
         self.relationship_numbers.remove_mut(&(record.relationship_number.clone(), id.clone()));
         self.companies.remove_mut(id);
     }
 
     fn remove_key(&mut self, id: Id) {
-        let Some(record) = self.key(id).map(|held| Arc::clone(&held.record)) else { return };
+        let Some(record) = self.key(id).map(|versioned| Arc::clone(&versioned.record)) else { return };
         for owner in self.owners_of(&record.reach) {
             self.keys_of.remove_mut(&(owner, id));
         }
@@ -285,21 +275,25 @@ impl Directory {
         if number == DomainNumber::DEFAULT {
             return self.default_domain.as_ref();
         }
-        self.domains.get(&number).map(|held| &held.record)
+        self.domains.get(&number).map(|versioned| &versioned.record)
     }
 
-    pub(in crate::core) fn held_domain(&self, number: DomainNumber) -> Option<&Held<Domain>> {
+    pub(in crate::core) fn versioned_domain(&self, number: DomainNumber) -> Option<&Versioned<Domain>> {
         self.domains.get(&number)
     }
 
     /// Returns all domains, in order of their numbers.
     pub(in crate::core) fn domains(&self) -> impl DoubleEndedIterator<Item = &Arc<Domain>> {
-        self.domains.values().map(|held| &held.record)
+        self.domains.values().map(|versioned| &versioned.record)
     }
 
     /// Returns the domain of this id that a workspace may use. Another workspace's takes as many steps as
     /// none.
-    pub(in crate::core) fn domain_seen(&self, workspace: WorkspaceNumber, id: Id) -> Option<&Held<Domain>> {
+    pub(in crate::core) fn domain_seen(
+        &self,
+        workspace: WorkspaceNumber,
+        id: Id,
+    ) -> Option<&Versioned<Domain>> {
         let own = self.domains_of.get(&(Some(workspace), id));
         own.or_else(|| self.domains_of.get(&(None, id))).and_then(|number| self.domains.get(number))
     }
@@ -310,12 +304,12 @@ impl Directory {
         Box::new(numbers.filter_map(|number| self.domain(*number)))
     }
 
-    pub(in crate::core) fn workspace(&self, number: WorkspaceNumber) -> Option<&Held<Workspace>> {
+    pub(in crate::core) fn workspace(&self, number: WorkspaceNumber) -> Option<&Versioned<Workspace>> {
         self.workspaces.get(&number)
     }
 
     /// Returns the workspace of this id.
-    pub(in crate::core) fn workspace_named(&self, id: &str) -> Option<&Held<Workspace>> {
+    pub(in crate::core) fn workspace_named(&self, id: &str) -> Option<&Versioned<Workspace>> {
         let id = ForeignId::parse("workspaceId", id).ok()?;
         self.workspace_ids.get(&id).and_then(|number| self.workspace(*number))
     }
@@ -326,7 +320,7 @@ impl Directory {
     }
 
     /// Returns the workspaces within reach, the oldest first.
-    pub(in crate::core) fn workspaces<'a>(&'a self, reach: &Reach) -> InOrder<'a, Held<Workspace>> {
+    pub(in crate::core) fn workspaces<'a>(&'a self, reach: &Reach) -> InOrder<'a, Versioned<Workspace>> {
         match reach {
             Reach::Instance => Box::new(self.workspaces.values()),
             Reach::Company(company) => {
@@ -342,7 +336,7 @@ impl Directory {
         match reach {
             Reach::Instance => true,
             Reach::Company(company) => {
-                self.workspace(number).is_some_and(|held| held.record.company == *company)
+                self.workspace(number).is_some_and(|versioned| versioned.record.company == *company)
             }
             Reach::Workspace(own) => *own == number,
         }
@@ -358,11 +352,11 @@ impl Directory {
         self.workspaces.last().map(|(number, _)| *number)
     }
 
-    pub(in crate::core) fn companies(&self) -> impl DoubleEndedIterator<Item = &Held<Company>> {
+    pub(in crate::core) fn companies(&self) -> impl DoubleEndedIterator<Item = &Versioned<Company>> {
         self.companies.values()
     }
 
-    pub(in crate::core) fn company(&self, id: &ForeignId) -> Option<&Held<Company>> {
+    pub(in crate::core) fn company(&self, id: &ForeignId) -> Option<&Versioned<Company>> {
         self.companies.get(id)
     }
 
@@ -371,7 +365,10 @@ impl Directory {
         self.relationship_numbers.range(companies_of(number)).next().is_some()
     }
 
-    pub(in crate::core) fn webhook_secret(&self, workspace: WorkspaceNumber) -> Option<&Held<WebhookSecret>> {
+    pub(in crate::core) fn webhook_secret(
+        &self,
+        workspace: WorkspaceNumber,
+    ) -> Option<&Versioned<WebhookSecret>> {
         self.webhook_secrets.get(&workspace)
     }
 
@@ -385,12 +382,12 @@ impl Directory {
         self.masters.size()
     }
 
-    pub(in crate::core) fn key(&self, id: Id) -> Option<&Held<ApiKey>> {
+    pub(in crate::core) fn key(&self, id: Id) -> Option<&Versioned<ApiKey>> {
         self.keys.get(&id)
     }
 
     /// Returns the keys that reach no further than this, in order of their ids.
-    pub(in crate::core) fn keys_within<'a>(&'a self, reach: &Reach) -> InOrder<'a, Held<ApiKey>> {
+    pub(in crate::core) fn keys_within<'a>(&'a self, reach: &Reach) -> InOrder<'a, Versioned<ApiKey>> {
         let owner = match reach {
             Reach::Instance => return Box::new(self.keys.values()),
             Reach::Company(company) => KeyOwner::Company(company.clone()),
@@ -400,7 +397,7 @@ impl Directory {
     }
 
     /// Returns the keys of exactly this reach, in order of their ids.
-    pub(in crate::core) fn keys_like<'a>(&'a self, reach: &Reach) -> InOrder<'a, Held<ApiKey>> {
+    pub(in crate::core) fn keys_like<'a>(&'a self, reach: &Reach) -> InOrder<'a, Versioned<ApiKey>> {
         self.keys_of(&match reach {
             Reach::Instance => KeyOwner::Instance,
             Reach::Company(company) => KeyOwner::CompanyItself(company.clone()),
@@ -408,14 +405,14 @@ impl Directory {
         })
     }
 
-    fn keys_of<'a>(&'a self, owner: &KeyOwner) -> InOrder<'a, Held<ApiKey>> {
+    fn keys_of<'a>(&'a self, owner: &KeyOwner) -> InOrder<'a, Versioned<ApiKey>> {
         let ids = self.keys_of.range(ids_of(owner)).map(|((_, id), ())| *id);
         Box::new(ids.filter_map(|id| self.key(id)))
     }
 
     /// Returns the key of this id if it reaches no further than this. A foreign one takes as many steps as
     /// none.
-    pub(in crate::core) fn key_within(&self, reach: &Reach, id: Id) -> Option<&Held<ApiKey>> {
+    pub(in crate::core) fn key_within(&self, reach: &Reach, id: Id) -> Option<&Versioned<ApiKey>> {
         let owner = match reach {
             Reach::Instance => return self.key(id),
             Reach::Company(company) => KeyOwner::Company(company.clone()),
@@ -426,7 +423,7 @@ impl Directory {
 
     /// The key whose secret has this SHA-256. Finding one by a hash map takes as long for a near
     /// miss as for any other: what is compared is a hash that nobody can aim.
-    pub(in crate::core) fn key_of_secret(&self, hash: &[u8; 32]) -> Option<&Held<ApiKey>> {
+    pub(in crate::core) fn key_of_secret(&self, hash: &[u8; 32]) -> Option<&Versioned<ApiKey>> {
         self.secrets.get(hash).and_then(|id| self.keys.get(id))
     }
 }
@@ -511,10 +508,10 @@ mod tests {
         puts.push(workspace(1, "a"));
         let mut directory = directory(&puts);
         let numbers = |directory: &Directory, reach: &Reach| -> Vec<u32> {
-            directory.workspaces(reach).map(|held| held.record.number.0).collect()
+            directory.workspaces(reach).map(|versioned| versioned.record.number.0).collect()
         };
         let within = |directory: &Directory, reach: &Reach| -> Vec<u128> {
-            directory.keys_within(reach).map(|held| held.record.id.bits()).collect()
+            directory.keys_within(reach).map(|versioned| versioned.record.id.bits()).collect()
         };
         let alike = |directory: &Directory, reach: &Reach| directory.keys_like(reach).count();
         assert_eq!(numbers(&directory, &Reach::Instance), [1, 2, 3]);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::directory::Held;
+use super::directory::Versioned;
 use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
 use crate::core::context::Context;
 use crate::core::error::Error;
@@ -100,8 +100,8 @@ impl Tenants {
 
     /// One domain.
     pub async fn domain(&self, context: &Context, id: Id) -> Result<DomainView, Error> {
-        let held = self.find_domain(context, id)?;
-        self.domain_view(context, held.record).await
+        let versioned = self.find_domain(context, id)?;
+        self.domain_view(context, versioned.record).await
     }
 
     /// Changes a domain. The default domain is everybody's, so only an instance key changes it.
@@ -129,13 +129,13 @@ impl Tenants {
         edits: Vec<DomainEdit>,
     ) -> Result<Arc<Domain>, Error> {
         for _ in 0..ATTEMPTS {
-            let held = self.find_domain(context, id)?;
-            if held.record.workspace.is_none() && context.reach != Reach::Instance {
+            let versioned = self.find_domain(context, id)?;
+            if versioned.record.workspace.is_none() && context.reach != Reach::Instance {
                 return Err(Error::Forbidden(
                     "only an instance key may change the default domain".to_owned(),
                 ));
             }
-            let mut domain = (*held.record).clone();
+            let mut domain = (*versioned.record).clone();
             let number = domain.number;
             let used = self.shared.table.links_on(number, 1)? > 0;
             for edit in edits.clone() {
@@ -144,7 +144,7 @@ impl Tenants {
             self.check_elsewhere(&domain)?;
             self.shared.check_root(&domain)?;
             let mut effect = Effect::default();
-            effect.replace(keys::domain(number), held.revision, domain.encode());
+            effect.replace(keys::domain(number), versioned.revision, domain.encode());
             if let Committed::Done = self.commit(context, effect).await? {
                 return Ok(Arc::new(domain));
             }
@@ -161,9 +161,9 @@ impl Tenants {
 
     async fn delete_domain_alone(&self, context: &Context, id: Id) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let held = self.find_domain(context, id)?;
-            let number = held.record.number;
-            let Some(name) = held.record.name.clone() else {
+            let versioned = self.find_domain(context, id)?;
+            let number = versioned.record.number;
+            let Some(name) = versioned.record.name.clone() else {
                 return Err(Error::Forbidden("the default domain cannot be deleted".to_owned()));
             };
             let name_key = keys::host_name(name.as_str());
@@ -173,7 +173,7 @@ impl Tenants {
                 return Err(Invalid::new("domain", "still has links; delete them first").into());
             }
             let mut effect = Effect::default();
-            effect.remove(keys::domain(number), held.revision);
+            effect.remove(keys::domain(number), versioned.revision);
             effect.remove(name_key, revision);
             if let Committed::Done = self.commit(context, effect).await? {
                 return Ok(());
@@ -203,11 +203,11 @@ impl Tenants {
         }
         let named = directory.domain_named(&text.to_ascii_lowercase()).map(|domain| domain.id);
         let id = named.or_else(|| text.parse().ok())?;
-        directory.domain_seen(workspace, id).map(|held| held.record.id)
+        directory.domain_seen(workspace, id).map(|versioned| versioned.record.id)
     }
 
-    fn find_domain(&self, context: &Context, id: Id) -> Result<Held<Domain>, Error> {
-        let held = self.directory().domain_seen(context.workspace.number, id).cloned();
-        held.ok_or(Error::NotFound("domain"))
+    fn find_domain(&self, context: &Context, id: Id) -> Result<Versioned<Domain>, Error> {
+        let versioned = self.directory().domain_seen(context.workspace.number, id).cloned();
+        versioned.ok_or(Error::NotFound("domain"))
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::caller::{Caller, Credential};
 use super::caps::Capped;
-use super::directory::{Held, is_master};
-use super::secrets::{draw_secret, hash, key_record};
+use super::directory::{Versioned, is_master};
+use super::secrets::{generate_secret, hash, key_record};
 use crate::clock::Timestamp;
 use crate::core::commit::{Committed, Effect};
 use crate::core::context::Context;
@@ -34,8 +34,8 @@ impl Tenants {
             return Some(Caller::Environment);
         }
         let directory = self.directory();
-        let held = directory.key_of_secret(&hash).filter(|held| held.record.is_live(now))?;
-        Some(Caller::Key { record: Arc::clone(&held.record), revision: held.revision })
+        let versioned = directory.key_of_secret(&hash).filter(|versioned| versioned.record.is_live(now))?;
+        Some(Caller::Key { record: Arc::clone(&versioned.record), revision: versioned.revision })
     }
 
     /// Fails with [`Error::Unauthorized`] if the key was revoked or has expired since its request began.
@@ -52,11 +52,11 @@ impl Tenants {
         let found = match named {
             Some(id) => {
                 let named = directory.workspace_named(id);
-                named.filter(|held| directory.reaches(&reach, held.record.number))
+                named.filter(|versioned| directory.reaches(&reach, versioned.record.number))
             }
             None => directory.workspaces(&reach).next(),
         };
-        found.map(|held| Arc::clone(&held.record))
+        found.map(|versioned| Arc::clone(&versioned.record))
     }
 
     /// Returns what the key of a company without a workspace acts in: a stand-in that is in no list, for
@@ -89,7 +89,11 @@ impl Tenants {
     /// All keys whose reach lies within the caller's, the newest first.
     pub fn keys(&self, context: &Context) -> Vec<KeyView> {
         let directory = self.directory();
-        directory.keys_within(&context.reach).rev().map(|held| self.key_view(&held.record)).collect()
+        directory
+            .keys_within(&context.reach)
+            .rev()
+            .map(|versioned| self.key_view(&versioned.record))
+            .collect()
     }
 
     /// Makes a key that reaches no further and may do no more than the caller's. Answers it with
@@ -111,10 +115,10 @@ impl Tenants {
             return Err(Invalid::new("expiresAt", "must be in the future").into());
         }
         let creating = self.shared.caps.announce(Capped::Keys(reach.clone()), 1);
-        let is_live = |held: &&Held<ApiKey>| held.record.is_live(context.now);
+        let is_live = |versioned: &&Versioned<ApiKey>| versioned.record.is_live(context.now);
         let alike = self.directory().keys_like(&reach).filter(is_live).count();
         creating.check(alike, KEYS_MAX, &format!("there are at most {KEYS_MAX} keys of one reach"))?;
-        let secret = draw_secret();
+        let secret = generate_secret();
         let mut made = None;
         let committed = self
             .commit_new(context, |next_id| {
@@ -137,15 +141,15 @@ impl Tenants {
     /// Revokes a key: from the answer on it is unknown.
     pub async fn revoke_key(&self, context: &Context, id: Id) -> Result<(), Error> {
         // Among those within reach, not by the id alone: a key of another's takes as long as none.
-        let held = self.directory().key_within(&context.reach, id).cloned();
-        let held = held.ok_or(Error::NotFound("key"))?;
+        let versioned = self.directory().key_within(&context.reach, id).cloned();
+        let versioned = versioned.ok_or(Error::NotFound("key"))?;
         let masters = self.directory().masters();
-        if self.shared.environment_key.is_none() && is_master(&held.record) && masters == 1 {
+        if self.shared.environment_key.is_none() && is_master(&versioned.record) && masters == 1 {
             let why = "this is the last key that reaches everything: make another before revoking it";
             return Err(Error::Forbidden(why.to_owned()));
         }
         let mut effect = Effect::default();
-        effect.remove(keys::api_key(id), held.revision);
+        effect.remove(keys::api_key(id), versioned.revision);
         match self.commit(context, effect).await? {
             Committed::Done => Ok(()),
             // Keys are never changed: whoever was faster has revoked it.
@@ -159,11 +163,11 @@ impl Tenants {
             None => Some(Reach::Workspace(context.workspace.number)),
             Some(KeyReach::Instance) => Some(Reach::Instance),
             Some(KeyReach::Company(id)) => {
-                directory.company(id).map(|held| Reach::Company(held.record.id.clone()))
+                directory.company(id).map(|versioned| Reach::Company(versioned.record.id.clone()))
             }
-            Some(KeyReach::Workspace(id)) => {
-                directory.workspace_named(id.as_str()).map(|held| Reach::Workspace(held.record.number))
-            }
+            Some(KeyReach::Workspace(id)) => directory
+                .workspace_named(id.as_str())
+                .map(|versioned| Reach::Workspace(versioned.record.number)),
         };
         // What exists elsewhere is as forbidden as what does not exist: no oracle.
         let within = reach.filter(|reach| self.is_within(&context.reach, reach));
@@ -187,7 +191,8 @@ impl Tenants {
 impl Shared {
     /// Returns to whom visits of a workspace's links are charged, and what its own keys do.
     pub(in crate::core) fn tenant_of_workspace(&self, number: WorkspaceNumber) -> Tenant {
-        let company = self.directory.load().workspace(number).map(|held| held.record.company.clone());
+        let company =
+            self.directory.load().workspace(number).map(|versioned| versioned.record.company.clone());
         // Workspaces are never removed; a number without one would be a damaged store.
         company.map_or(Tenant::Operator, |company| Tenant::Workspace { company, number })
     }
@@ -197,7 +202,8 @@ impl Shared {
     pub(in crate::core) fn check_key(&self, key: Option<Credential>) -> Result<(), Error> {
         let Some(key) = key else { return Ok(()) };
         self.check_expiry(&key)?;
-        let is_known = self.directory.load().key(key.id).is_some_and(|held| held.revision == key.revision);
+        let is_known =
+            self.directory.load().key(key.id).is_some_and(|versioned| versioned.revision == key.revision);
         if is_known { Ok(()) } else { Err(Error::Unauthorized) }
     }
 

@@ -47,7 +47,7 @@ pub(super) fn hash(secret: &str) -> [u8; 32] {
 }
 
 /// A fresh secret.
-pub(in crate::core) fn draw_secret() -> String {
+pub(in crate::core) fn generate_secret() -> String {
     format!("{SECRET_PREFIX}{}", nanoid::nanoid!(SECRET_LENGTH, &DIGITS))
 }
 
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn secrets_are_long_and_unlike() {
-        let (one, two) = (draw_secret(), draw_secret());
+        let (one, two) = (generate_secret(), generate_secret());
         assert_eq!(one.len(), 46);
         assert!(one.starts_with("wp_") && one[3..].bytes().all(|b| b.is_ascii_alphanumeric()));
         assert_ne!(one, two);

@@ -1,7 +1,7 @@
 //! How long the lists of what the directory holds are as text, known before any of it is produced:
 //! an upper bound, from the lengths of the texts and what their names and numbers take.
 
-use super::directory::Held;
+use super::directory::Versioned;
 use crate::core::context::Context;
 use crate::core::handle::Tenants;
 use crate::model::destination::Destination;
@@ -41,20 +41,20 @@ impl Tenants {
         if context.reach != Reach::Instance {
             return 2 * FIXED;
         }
-        self.directory().companies().map(|held| FIXED + 2 * held.record.name.len()).sum()
+        self.directory().companies().map(|versioned| FIXED + 2 * versioned.record.name.len()).sum()
     }
 
     /// Returns a bound on the text of [`Tenants::keys`].
     pub fn size_of_keys(&self, context: &Context) -> usize {
         let directory = self.directory();
         let seen = directory.keys_within(&context.reach);
-        seen.map(|held| FIXED + 2 * held.record.name.len()).sum()
+        seen.map(|versioned| FIXED + 2 * versioned.record.name.len()).sum()
     }
 }
 
 /// Quotes and backslashes take two bytes in JSON; no other character of these texts grows.
-fn size_of(held: &Held<Workspace>) -> usize {
-    let workspace = &held.record;
+fn size_of(versioned: &Versioned<Workspace>) -> usize {
+    let workspace = &versioned.record;
     let values = workspace.custom_values.iter().map(|(name, value)| name.len() + 2 * value.len() + 8);
     FIXED + 2 * workspace.name.len() + values.sum::<usize>()
 }

@@ -41,14 +41,14 @@ impl Tenants {
         let workspace = self.find_workspace(context, id)?.record.number;
         let key = keys::webhook_secret(workspace);
         for _ in 0..ATTEMPTS {
-            let held = self.directory().webhook_secret(workspace).cloned();
+            let versioned = self.directory().webhook_secret(workspace).cloned();
             let mut effect = Effect::default();
-            let secret = if let Some(held) = held {
-                let secret = (*held.record).clone().rotated(drawn(), context.now);
-                effect.replace(key.clone(), held.revision, secret.encode());
+            let secret = if let Some(versioned) = versioned {
+                let secret = (*versioned.record).clone().rotated(random_secret(), context.now);
+                effect.replace(key.clone(), versioned.revision, secret.encode());
                 secret
             } else {
-                let secret = first(workspace, context.now);
+                let secret = first_secret(workspace, context.now);
                 effect.create(key.clone(), secret.encode());
                 secret
             };
@@ -63,11 +63,11 @@ impl Tenants {
     /// What signs a workspace's events: from memory, but for the first time.
     pub async fn signing_secret(&self, workspace: WorkspaceNumber) -> Result<Arc<WebhookSecret>, Error> {
         for _ in 0..ATTEMPTS {
-            if let Some(held) = self.directory().webhook_secret(workspace) {
-                return Ok(Arc::clone(&held.record));
+            if let Some(versioned) = self.directory().webhook_secret(workspace) {
+                return Ok(Arc::clone(&versioned.record));
             }
             let mut effect = Effect::default();
-            let secret = first(workspace, self.shared.clock.now());
+            let secret = first_secret(workspace, self.shared.clock.now());
             effect.create(keys::webhook_secret(workspace), secret.encode());
             // Done, or somebody else made one at the same moment: it is there.
             self.commit_unasked(effect).await?;
@@ -77,7 +77,7 @@ impl Tenants {
 
     /// The workspace of this number.
     pub fn workspace_numbered(&self, number: WorkspaceNumber) -> Option<Arc<Workspace>> {
-        self.directory().workspace(number).map(|held| Arc::clone(&held.record))
+        self.directory().workspace(number).map(|versioned| Arc::clone(&versioned.record))
     }
 
     /// The deliveries that the last stop of this node found waiting, each batch with its name.
@@ -137,11 +137,11 @@ impl Shared {
     }
 }
 
-fn first(workspace: WorkspaceNumber, now: Timestamp) -> WebhookSecret {
-    WebhookSecret { workspace, secret: drawn(), created_at: now, previous: None }
+fn first_secret(workspace: WorkspaceNumber, now: Timestamp) -> WebhookSecret {
+    WebhookSecret { workspace, secret: random_secret(), created_at: now, previous: None }
 }
 
-fn drawn() -> Secret {
+fn random_secret() -> Secret {
     let mut bytes = [0; SECRET_BYTES];
     getrandom::fill(&mut bytes).expect("the system's random generator works");
     Secret(bytes)

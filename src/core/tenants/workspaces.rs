@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::caps::Capped;
 use super::credits;
-use super::directory::Held;
+use super::directory::Versioned;
 use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
 use crate::core::context::Context;
 use crate::core::error::Error;
@@ -27,7 +27,7 @@ const WORKSPACES_MAX: usize = 1_000;
 
 /// Draws of a relationship number before a company is refused one: there are a million numbers, so of
 /// a thousand companies one draw in a thousand meets a number that is taken.
-const DRAWS_MAX: usize = 32;
+const NUMBERS_TRIED_MAX: usize = 32;
 
 impl Tenants {
     /// All workspaces within reach, the newest first.
@@ -36,7 +36,7 @@ impl Tenants {
         self.scanning(&context.tenant, move |shared, cancel| {
             let directory = shared.directory.load();
             let all = directory.workspaces(&reach).rev().take_while(|_| !cancel.is_set());
-            all.map(|held| shared.workspace_view(&directory, &held.record)).collect()
+            all.map(|versioned| shared.workspace_view(&directory, &versioned.record)).collect()
         })
         .await
     }
@@ -119,8 +119,8 @@ impl Tenants {
             return Err(Error::Forbidden("a workspace key cannot set its own credits".to_owned()));
         }
         for _ in 0..ATTEMPTS {
-            let held = self.find_workspace(context, id)?;
-            let mut workspace = (*held.record).clone();
+            let versioned = self.find_workspace(context, id)?;
+            let mut workspace = (*versioned.record).clone();
             for edit in edits.clone() {
                 workspace.apply(edit)?;
             }
@@ -128,13 +128,13 @@ impl Tenants {
             // New values may lead links elsewhere: what they close must not change until the values
             // are applied.
             let (number, values) = (workspace.number, &workspace.custom_values);
-            let moved = if *values == held.record.custom_values {
+            let moved = if *values == versioned.record.custom_values {
                 None
             } else {
                 Some(self.moved_by(&context.tenant, number, values).await?)
             };
             let mut effect = Effect::default();
-            effect.replace(keys::workspace(workspace.number), held.revision, workspace.encode());
+            effect.replace(keys::workspace(workspace.number), versioned.revision, workspace.encode());
             if sets_credits {
                 credits::set(&mut effect, &workspace);
             }
@@ -166,13 +166,13 @@ impl Tenants {
     pub fn companies(&self, context: &Context) -> Vec<Company> {
         let directory = self.directory();
         let mut companies: Vec<Company> = match &context.reach {
-            Reach::Instance => directory.companies().map(|held| (*held.record).clone()).collect(),
+            Reach::Instance => directory.companies().map(|versioned| (*versioned.record).clone()).collect(),
             Reach::Company(id) => {
-                directory.company(id).map(|held| (*held.record).clone()).into_iter().collect()
+                directory.company(id).map(|versioned| (*versioned.record).clone()).into_iter().collect()
             }
             Reach::Workspace(_) => {
                 let company = directory.company(&context.workspace.company);
-                company.map(|held| (*held.record).clone()).into_iter().collect()
+                company.map(|versioned| (*versioned.record).clone()).into_iter().collect()
             }
         };
         companies.sort_by_key(|company| company.created_at);
@@ -188,8 +188,8 @@ impl Tenants {
         if draft.id.as_ref().is_some_and(|id| self.directory().company(id).is_some()) {
             return Err(Error::Taken { field: "id" });
         }
-        for _ in 0..DRAWS_MAX {
-            let number = draft.relationship_number.clone().unwrap_or_else(drawn_relationship_number);
+        for _ in 0..NUMBERS_TRIED_MAX {
+            let number = draft.relationship_number.clone().unwrap_or_else(random_relationship_number);
             let number_key = keys::relationship_number(&number);
             // Companies that were made before numbers were unique have no record under this key.
             let mut is_taken = self.directory().has_relationship_number(&number);
@@ -246,10 +246,10 @@ impl Tenants {
         &self,
         context: &Context,
         id: &ForeignId,
-    ) -> Result<Held<Workspace>, Error> {
+    ) -> Result<Versioned<Workspace>, Error> {
         let directory = self.directory();
         let named = directory.workspace_named(id.as_str());
-        let found = named.filter(|held| directory.reaches(&context.reach, held.record.number));
+        let found = named.filter(|versioned| directory.reaches(&context.reach, versioned.record.number));
         found.cloned().ok_or(Error::NotFound("workspace"))
     }
 }
@@ -285,7 +285,7 @@ pub(in crate::core) fn only_instance_names_ids(
 }
 
 /// Draws a number of HighLevel's form.
-pub(in crate::core) fn drawn_relationship_number() -> Box<str> {
+pub(in crate::core) fn random_relationship_number() -> Box<str> {
     let chance = chance();
     format!("0-{:03}-{:03}", chance % 1_000, chance / 1_000 % 1_000).into()
 }

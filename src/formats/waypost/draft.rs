@@ -3,7 +3,7 @@
 use super::fields;
 use crate::json::{FieldError, Object};
 use crate::model::Invalid;
-use crate::model::link::{DomainChoice, Draft, Password};
+use crate::model::link::{DomainChoice, Draft, Names, Password};
 use crate::model::short_code::ShortCode;
 
 /// The text that replaces a password in responses. A client that sends it back changes nothing.
@@ -25,6 +25,7 @@ pub fn read(body: &Object, default: &DomainChoice) -> Result<Draft, FieldError> 
         link_type,
         password,
         edits: fields::of_draft(body)?,
+        names: Names::default(),
     })
 }
 

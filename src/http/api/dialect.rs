@@ -19,8 +19,8 @@ pub use self::reply::{Body, FromReply, JSON, Reply, show};
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
 pub use crate::core::{
     Bulk, BulkView, CampaignPage, CampaignView, Created, Cursor, DomainView, FailedRow, ImportView, KeyView,
-    LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, ListRange, Names, Page, Paging, ROWS_MAX, Rendered,
-    ShareView, SnapshotView, Sort, WebhookSecretView, WorkspaceView,
+    LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, ListRange, Page, Paging, ROWS_MAX, Rendered, ShareView,
+    SnapshotView, Sort, WebhookSecretView, WorkspaceView,
 };
 pub use crate::visit::explain::{ExplainRequest, ExplainedRule, Explanation};
 
@@ -163,8 +163,6 @@ pub struct ScopedCommand {
 #[allow(missing_docs)] // Each is named after the method of the core that runs it.
 pub enum Command {
     CreateLink(Draft),
-    /// A link whose tags or campaign are named.
-    CreateNamedLink(Draft, Names),
     CreateBulk(Bulk),
     Link(Id),
     /// On the default domain of the workspace.
@@ -178,11 +176,6 @@ pub enum Command {
         id: Id,
         patch: Patch,
         fixed: ImmutableFields,
-    },
-    UpdateNamedLink {
-        id: Id,
-        patch: Patch,
-        names: Names,
     },
     DeleteLink(Id),
     ExplainLink(Id, ExplainRequest),
@@ -289,10 +282,8 @@ impl Command {
             | Command::Domains
             | Command::Domain(_) => Scope::LinksRead,
             Command::CreateLink(_)
-            | Command::CreateNamedLink(..)
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }
-            | Command::UpdateNamedLink { .. }
             | Command::DeleteLink(_)
             | Command::UnlockPassword(_)
             | Command::CreateTag { .. }
@@ -342,10 +333,8 @@ impl Command {
             | Command::WebhookSecret(_) => true,
             Command::OfSnapshots(command) => command.scope() == Scope::SnapshotsRead,
             Command::CreateLink(_)
-            | Command::CreateNamedLink(..)
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }
-            | Command::UpdateNamedLink { .. }
             | Command::DeleteLink(_)
             | Command::UnlockPassword(_)
             | Command::CreateTag { .. }
@@ -367,6 +356,6 @@ impl Command {
 
     /// Whether a create-only key may ask it.
     pub fn creates_links(&self) -> bool {
-        matches!(self, Command::CreateLink(_) | Command::CreateNamedLink(..) | Command::CreateBulk(_))
+        matches!(self, Command::CreateLink(_) | Command::CreateBulk(_))
     }
 }

@@ -55,9 +55,6 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
     let made = |outcome| Reply::Made(outcome, None);
     Ok(Answered::Reply(match command {
         Command::CreateLink(draft) => made(Created::Link(Box::new(links.create(context, draft).await?))),
-        Command::CreateNamedLink(draft, names) => {
-            made(Created::Link(Box::new(links.create_named(context, draft, names).await?)))
-        }
         Command::CreateBulk(bulk) => made(Created::Bulk(links.create_bulk(context, bulk).await?)),
         Command::Link(id) => Reply::Link(Box::new(links.get(context, id).await?)),
         Command::LinkByCode(code) => Reply::Link(Box::new(links.get_by_code(context, code).await?)),
@@ -69,9 +66,6 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         Command::Acting => Reply::Workspace(tenants.workspace(context, &context.workspace.id).await?),
         Command::UpdateLink { id, patch, fixed } => {
             Reply::Changed(Box::new(update(links, context, id, patch, &fixed).await?))
-        }
-        Command::UpdateNamedLink { id, patch, names } => {
-            Reply::Link(Box::new(links.update_named(context, id, patch, names).await?))
         }
         Command::DeleteLink(id) => {
             links.delete(context, id).await?;

@@ -73,14 +73,14 @@ fn hash(parts: &[&[u8]]) -> [u8; 16] {
 
 /// The keys at work. A handle, cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Turns(Arc<Mutex<AtWork>>);
+pub(super) struct ScopeLocks(Arc<Mutex<AtWork>>);
 
 /// One turn per scope that is at work or waited for.
 type AtWork = HashMap<[u8; 16], Arc<Turn<()>>>;
 
-impl Turns {
+impl ScopeLocks {
     /// Waits until no other request works under this scope. `None` when too many are at work.
-    pub(super) async fn take(&self, scope: [u8; 16]) -> Option<Held> {
+    pub(super) async fn take(&self, scope: [u8; 16]) -> Option<ScopeGuard> {
         let turn = {
             let mut at_work = self.0.lock();
             if at_work.len() >= AT_WORK_MAX && !at_work.contains_key(&scope) {
@@ -91,21 +91,21 @@ impl Turns {
         // Before waiting: a waiter that is dropped must leave the map as clean as one that ends.
         let entry = Entry { turns: self.clone(), scope, turn: Some(Arc::clone(&turn)) };
         let guard = turn.lock_owned().await;
-        Some(Held { _guard: guard, _entry: entry })
+        Some(ScopeGuard { _guard: guard, _entry: entry })
     }
 }
 
 /// A turn, until dropped. Fields drop in this order: first the next one may go, then the entry is
 /// removed unless someone waits.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct ScopeGuard {
     _guard: OwnedMutexGuard<()>,
     _entry: Entry,
 }
 
 #[derive(Debug)]
 struct Entry {
-    turns: Turns,
+    turns: ScopeLocks,
     scope: [u8; 16],
     turn: Option<Arc<Turn<()>>>,
 }
@@ -160,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn twins_wait_and_leave_nothing_behind() {
-        let turns = Turns::default();
+        let turns = ScopeLocks::default();
         let first = turns.take([1; 16]).await.expect("room");
         let mut second = Box::pin(turns.take([1; 16]));
         let other = turns.take([2; 16]).await.expect("another scope does not wait");

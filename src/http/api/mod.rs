@@ -45,7 +45,7 @@ use self::execute::Answered;
 pub use self::execute::Backend;
 use self::highlevel::links::HighLevelLinks;
 use self::highlevel::snapshots::HighLevelSnapshots;
-use self::idempotency::{Posted, Turns};
+use self::idempotency::{Posted, ScopeLocks};
 use self::linquid::Linquid;
 use self::native::Native;
 use self::openapi::Description;
@@ -78,7 +78,7 @@ pub struct Api(Arc<Shared>);
 struct Shared {
     backend: Backend,
     counts: Arc<Counts>,
-    turns: Turns,
+    scope_locks: ScopeLocks,
     limits: Limits,
     body_timeout: Duration,
     max_body: usize,
@@ -99,7 +99,7 @@ struct Admitted {
 
 /// What a request holds while its command runs, and what its answer depends on.
 #[derive(Debug)]
-struct Held {
+struct InFlight {
     slot: Slot,
     bulk: Option<Slot>,
     version: Version,
@@ -130,7 +130,7 @@ impl Api {
         Api(Arc::new(Shared {
             backend,
             counts,
-            turns: Turns::default(),
+            scope_locks: ScopeLocks::default(),
             limits: Limits::new(limits),
             body_timeout: settings.body_timeout,
             max_body: settings.max_body,
@@ -348,10 +348,10 @@ impl Api {
         let now = links.clock().now();
         let context =
             Context { key, reach, scopes, tenant, workspace, request, now, claim, client: Client::default() };
-        let held = Held { slot, bulk, version: parts.version, body: body.len() };
+        let in_flight = InFlight { slot, bulk, version: parts.version, body: body.len() };
         drop(body);
         // Boxed, so that a request that waits for its body does not hold the room for the rest.
-        let run = Box::pin(self.run(context, asked.command, endpoint.method == "GET", held));
+        let run = Box::pin(self.run(context, asked.command, endpoint.method == "GET", in_flight));
         let (answered, room) = run.await?;
         Ok(Done { payload: payload_of(endpoint, answered)?, room })
     }
@@ -362,7 +362,7 @@ impl Api {
         context: Context,
         command: Command,
         is_get: bool,
-        Held { slot, bulk, version, body }: Held,
+        InFlight { slot, bulk, version, body }: InFlight,
     ) -> Result<(Answered, Option<FairPermit>), ApiError> {
         let budget = &self.0.response_budget;
         let most = budget.most(&context.tenant);
@@ -440,7 +440,7 @@ impl Api {
     async fn perform_once(&self, context: &Context, command: Command) -> Result<Answered, ApiError> {
         let backend = &self.0.backend;
         let Some(claim) = context.claim else { return execute::execute(backend, context, command).await };
-        let _turn = self.0.turns.take(claim.scope).await.ok_or(ServerError::Busy)?;
+        let _turn = self.0.scope_locks.take(claim.scope).await.ok_or(ServerError::Busy)?;
         let replay = backend.links.previous(context).await;
         self.check(context.key)?;
         match replay.map_err(|error| execute::failure(error, context))? {

@@ -20,11 +20,11 @@ const PANICS: usize = 1_000;
 const CONNECTIONS: usize = 4;
 
 /// What the handlers share: a panic with it in hand must not take it away from others.
-type Held = Arc<Mutex<u64>>;
+type SharedCount = Arc<Mutex<u64>>;
 
 /// `/held` panics while it holds the lock, `/later` after it gave way once, `/body` with half the
 /// request unread; all else is answered.
-fn respond(request: Request<Incoming>, held: &Held, counts: &Arc<Counts>) -> ResponseFuture {
+fn respond(request: Request<Incoming>, held: &SharedCount, counts: &Arc<Counts>) -> ResponseFuture {
     let held = Arc::clone(held);
     let path = request.uri().path().to_owned();
     let response = async move {
@@ -88,7 +88,7 @@ async fn panic_and_work(address: SocketAddr) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t112_a_thousand_panics_are_a_thousand_answers() {
-    let (held, counts) = (Held::default(), Arc::new(Counts::default()));
+    let (held, counts) = (SharedCount::default(), Arc::new(Counts::default()));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let settings = Settings { drain_timeout: Duration::from_secs(1), ..Settings::default() };

@@ -1,6 +1,7 @@
 //! A link that is asked for, and a change that is.
 
 use super::{Edit, Password};
+use crate::model::campaign::CampaignRef;
 use crate::model::destination::LinkType;
 use crate::model::id::Id;
 use crate::model::short_code::ShortCode;
@@ -20,6 +21,8 @@ pub struct Draft {
     pub password: Option<Password>,
     /// What else is set from the start.
     pub edits: Vec<Edit>,
+    /// Tags and campaign by name.
+    pub names: Names,
 }
 
 /// A change to a link: applied in order, all or nothing.
@@ -31,6 +34,17 @@ pub struct Patch {
     pub password: Option<Option<Password>>,
     /// Everything else.
     pub edits: Vec<Edit>,
+    /// Tags and campaign by name: those of the link's own workspace.
+    pub names: Names,
+}
+
+/// Tags and campaign that a request names instead of giving their ids. `None` leaves them as they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The tags, in place of those that the link has. A tag that does not exist is created with the link.
+    pub tags: Option<Vec<Box<str>>>,
+    /// The campaign; `Some(None)` is none.
+    pub campaign: Option<Option<CampaignRef>>,
 }
 
 /// How a draft names its domain.

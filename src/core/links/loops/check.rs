@@ -35,13 +35,13 @@ const FILLED_MAX: usize = 10_000;
 const CHECKED_MAX: usize = 200;
 
 /// The table, with what the same command is about to write.
-struct Stored<'a> {
+struct TableGraph<'a> {
     shared: &'a Shared,
     routes: Routes<'a>,
     siblings: &'a Siblings,
 }
 
-impl Graph for Stored<'_> {
+impl Graph for TableGraph<'_> {
     type Error = Error;
 
     fn edges_of(&self, domain: DomainNumber, code: &ShortCode) -> Result<Vec<Edge>, Error> {
@@ -132,7 +132,7 @@ impl Shared {
     fn check_moved(&self, workspace: WorkspaceNumber, values: &Values, moved: &[Link]) -> Result<(), Error> {
         let directory = self.directory.load();
         let routes = self.routes(&directory).with_values(workspace, values);
-        let graph = Stored { shared: self, routes, siblings: &Siblings::default() };
+        let graph = TableGraph { shared: self, routes, siblings: &Siblings::default() };
         for link in moved {
             let edges = routes.edges(Origin::Link(workspace, &link.options));
             let hop = Hop::Link { domain: link.domain, code: link.code.clone(), rest: Box::default() };
@@ -154,7 +154,7 @@ impl Shared {
         let Some(root) = &domain.root_url else { return Ok(()) };
         let directory = self.directory.load();
         let routes = self.routes(&directory).with_domain(domain);
-        let graph = Stored { shared: self, routes, siblings: &Siblings::default() };
+        let graph = TableGraph { shared: self, routes, siblings: &Siblings::default() };
         let start = Start { hop: &Hop::Root(domain.number), edges: &[] };
         match search(&graph, routes, Some(start), root)? {
             Some(fault) => Err(Invalid::new("rootUrl", fault.rule("must not lead back to itself")).into()),
@@ -190,7 +190,7 @@ impl Shared {
     ) -> Result<(), Error> {
         let directory = self.directory.load();
         let routes = self.routes(&directory);
-        let graph = Stored { shared: self, routes, siblings };
+        let graph = TableGraph { shared: self, routes, siblings };
         let edges = routes.edges(Origin::Link(workspace, options));
         let hop = code.map(|code| Hop::Link { domain, code: code.clone(), rest: Box::default() });
         let start = hop.as_ref().map(|hop| Start { hop, edges: &edges });

@@ -27,7 +27,7 @@ const KEPT_MAX: usize = 200_000;
 const NAMED_MAX: usize = 3;
 
 /// A place with its edges, in the log that is surveyed.
-type Place = (DomainNumber, ShortCode);
+type LinkKey = (DomainNumber, ShortCode);
 
 /// The links that lead to this server, collected record by record.
 pub struct Survey {
@@ -35,8 +35,8 @@ pub struct Survey {
     schemes: ExtraSchemes,
     directory: Directory,
     /// Links that lead to this server. All others end every chain.
-    kept: HashMap<Place, Vec<Edge>>,
-    ids: HashMap<Id, Place>,
+    kept: HashMap<LinkKey, Vec<Edge>>,
+    ids: HashMap<Id, LinkKey>,
     links: u64,
     leading_here: u64,
 }
@@ -100,7 +100,7 @@ impl Survey {
             misdirected: misdirected(self.routes()),
             ..Report::default()
         };
-        let mut places: Vec<&Place> = self.kept.keys().collect();
+        let mut places: Vec<&LinkKey> = self.kept.keys().collect();
         places.sort_by(|one, other| one.0.cmp(&other.0).then_with(|| one.1.as_str().cmp(other.1.as_str())));
         for place in places {
             let fault = self.fault(place);
@@ -119,7 +119,7 @@ impl Survey {
         Routes::new(&self.site, &self.directory, &self.schemes)
     }
 
-    fn fault(&self, place: &Place) -> Option<Fault> {
+    fn fault(&self, place: &LinkKey) -> Option<Fault> {
         let hop = Hop::Link { domain: place.0, code: place.1.clone(), rest: Box::default() };
         let edges = self.kept.get(place)?;
         let start = Some(Start { hop: &hop, edges });
@@ -128,7 +128,7 @@ impl Survey {
         })
     }
 
-    fn name(&self, (number, code): &Place) -> String {
+    fn name(&self, (number, code): &LinkKey) -> String {
         let name = self.directory.domain(*number).and_then(|domain| domain.name.as_ref());
         format!("{}{}", name.map_or("", |name| name.as_str()), self.site.path(code))
     }
@@ -149,7 +149,7 @@ impl Graph for Survey {
         Ok(self.kept.get(&(domain, code.clone())).cloned().unwrap_or_default())
     }
 
-    fn link_of_contact(&self, token: &str) -> Result<Option<Place>, Infallible> {
+    fn link_of_contact(&self, token: &str) -> Result<Option<LinkKey>, Infallible> {
         let said = self.directory.contact_key().and_then(|key| contacts::verify(&key, token));
         Ok(said.and_then(|said| self.ids.get(&said.link).cloned()))
     }

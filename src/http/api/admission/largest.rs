@@ -50,13 +50,11 @@ pub(in crate::http::api) fn largest(
 ) -> Result<Option<usize>, ApiError> {
     let tenants = &backend.tenants;
     let bytes = match command {
-        Command::Link(_)
-        | Command::LinkByCode(_)
-        | Command::UpdateLink { .. }
-        | Command::UpdateNamedLink { .. }
-        | Command::ExplainLink(..) => LINK_BYTES_MAX,
-        Command::CreateLink(_) | Command::CreateNamedLink(..) if body <= SHORT_BODY => 0,
-        Command::CreateLink(_) | Command::CreateNamedLink(..) => (4 * body + SHORT).min(LINK_BYTES_MAX),
+        Command::Link(_) | Command::LinkByCode(_) | Command::UpdateLink { .. } | Command::ExplainLink(..) => {
+            LINK_BYTES_MAX
+        }
+        Command::CreateLink(_) if body <= SHORT_BODY => 0,
+        Command::CreateLink(_) => (4 * body + SHORT).min(LINK_BYTES_MAX),
         Command::Links(query) => query.largest_bytes(),
         Command::AllLinks(..) if version < Version::HTTP_11 => streamed_list::HELD_MAX + STREAM_BYTES_MAX,
         Command::AllLinks(..) => STREAM_BYTES_MAX,

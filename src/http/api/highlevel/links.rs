@@ -18,7 +18,7 @@ use crate::json::{self, Mistyped, Object};
 use crate::model::Invalid;
 use crate::model::destination::LinkType;
 use crate::model::id::Id;
-use crate::model::link::{DomainChoice, Draft, Edit, Patch};
+use crate::model::link::{DomainChoice, Draft, Edit, Names, Patch};
 
 /// Links of a search without a `limit`, as at the vendor. There is no largest `limit`.
 const SEARCH_LIMIT: u64 = 20;
@@ -86,6 +86,7 @@ fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
         link_type: LinkType::Url,
         password: None,
         edits: vec![Edit::Title(Some(name.into()))],
+        names: Names::default(),
     };
     Ok(ScopedCommand { workspace: Some(workspace.to_owned()), command: Command::CreateLink(draft) })
 }
@@ -101,6 +102,7 @@ fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
         destination: destination.map(Box::from),
         password: None,
         edits: name.map(|name| Edit::Title(Some(name.into()))).into_iter().collect(),
+        names: Names::default(),
     };
     let immutable = ImmutableFields { lent_title: name.map(Box::from), ..ImmutableFields::default() };
     of_link(request, Command::UpdateLink { id, patch, fixed: immutable })

@@ -6,13 +6,14 @@
 use super::campaigns;
 use super::paging::paging;
 use crate::http::api::dialect::{
-    BadRequest, Command, Cursor, LinkQuery, Names, RequestParts, ScopedCommand, Sort, object, read, write,
+    BadRequest, Command, Cursor, ImmutableFields, LinkQuery, RequestParts, ScopedCommand, Sort, object, read,
+    write,
 };
 use crate::json::{Field, Mistyped, Object};
 use crate::model::Invalid;
 use crate::model::destination::LinkType;
 use crate::model::id::Id;
-use crate::model::link::{CLICKS_RULE, DomainChoice, Draft, Edit, Password, Patch};
+use crate::model::link::{CLICKS_RULE, DomainChoice, Draft, Edit, Names, Password, Patch};
 use crate::model::short_code::{ShortCode, canonical};
 
 /// Before the id of a link.
@@ -30,9 +31,9 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
         link_type: LinkType::Url,
         password: password.map(Password::parse).transpose()?,
         edits: edits(&body, false)?,
+        names: names(&body, false)?,
     };
-    let names = names(&body, false)?;
-    write(request, &body, Command::CreateNamedLink(draft, names))
+    write(request, &body, Command::CreateLink(draft))
 }
 
 /// Parses `PATCH /api/links/{id}`. Fields that are absent, or unknown to this dialect, stay unchanged.
@@ -45,9 +46,8 @@ pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
         Field::Value("") => Some(None),
         Field::Value(text) => Some(Some(Password::parse(text)?)),
     };
-    let patch = Patch { destination, password, edits: edits(&body, true)? };
-    let names = names(&body, true)?;
-    write(request, &body, Command::UpdateNamedLink { id, patch, names })
+    let patch = Patch { destination, password, edits: edits(&body, true)?, names: names(&body, true)? };
+    write(request, &body, Command::UpdateLink { id, patch, fixed: ImmutableFields::default() })
 }
 
 /// Parses `GET /api/links/{id}`: by id or, as on the vendor's older pages, by short code. A text that can be an

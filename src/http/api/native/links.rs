@@ -12,7 +12,7 @@ use crate::http::api::query::Query;
 use crate::json::{Field, FieldError, Json, Mistyped};
 use crate::model::Invalid;
 use crate::model::id::{ForeignId, Id};
-use crate::model::link::{DomainChoice, Draft, Password, Patch};
+use crate::model::link::{DomainChoice, Draft, Names, Password, Patch};
 
 /// Highest page number. A page costs what it skips; a cursor costs the same at any depth.
 const PAGE_MAX: u64 = 1_000_000_000;
@@ -68,7 +68,7 @@ pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
         link_type: body.text("linkType")?.map(fields::link_type).transpose()?.value(),
         lent_title: None,
     };
-    let patch = Patch { destination, password, edits: fields::of_patch(&body)? };
+    let patch = Patch { destination, password, edits: fields::of_patch(&body)?, names: Names::default() };
     write(request, &body, Command::UpdateLink { id, patch, fixed })
 }
 
