@@ -185,6 +185,7 @@ fn write_frame(out: &mut Vec<u8>, position: Position, body: &V1<'_>) -> usize {
     let start = out.len();
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&position.0.to_le_bytes());
+    // Length and crc, which are known only after the payload.
     out.extend_from_slice(&[0; 8]);
     out.push(FRAME_VERSION);
     bincode::serde::encode_into_std_write(body, out, config()).expect("writing to memory cannot fail");
@@ -245,8 +246,10 @@ pub(crate) fn decode(position: Position, payload: &Bytes) -> Result<Frame, Decod
     if *version != FRAME_VERSION {
         return Err(DecodeError::Newer(*version));
     }
+    // Borrowed: keys and values become slices of the payload, without a copy.
     let (body, read): (V1<'_>, usize) =
         bincode::serde::borrow_decode_from_slice(body, config()).map_err(|e| malformed(&e))?;
+    // `read` does not include the version byte.
     if read + 1 != payload.len() {
         return Err(malformed(&"bytes are left over"));
     }

@@ -147,6 +147,7 @@ impl Header {
     /// Decodes a header.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Header, BadHeader> {
         let bytes = bytes.get(..HEADER_BYTES).ok_or(BadHeader::Damaged)?;
+        // The version follows the magic.
         let version = bytes[4];
         // Only the magic is known of a later version. A flipped version byte fails the crc check, which
         // works for any version of this length.

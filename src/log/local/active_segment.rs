@@ -235,6 +235,7 @@ impl ActiveSegment {
         let disk = &self.shared.disk;
         match Writer::create(&**disk, header) {
             Ok(writer) => {
+                // In the list before the first frame, so that followers find its Changes.
                 self.shared.durable.segments.lock().list.push(segment_of(&writer, disk));
                 self.checkpointed = writer.end;
                 self.writer = Some(writer);

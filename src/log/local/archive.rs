@@ -117,6 +117,7 @@ impl Archive {
 
     /// Opens the log on any disk.
     pub fn read(disk: impl Disk + 'static) -> Result<Archive, LogError> {
+        // Some descriptors stay free, for the copy and for the command itself.
         let pins = descriptors::left().saturating_sub(descriptors::KEPT);
         Archive::read_pinning(disk, usize::try_from(pins).unwrap_or(usize::MAX))
     }

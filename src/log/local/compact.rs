@@ -127,6 +127,7 @@ fn roll(shared: &Shared) -> Result<Vec<Segment>, LogError> {
     shared.queue.push(Work::Roll(sender)).map_err(|refused| failed(&refused.1))?;
     done.blocking_recv().map_err(|_| stopped())?.map_err(|why| failed(&why))?;
     let mut old = shared.durable.segments.lock().list.clone();
+    // The new segment, which still grows.
     old.pop();
     Ok(old)
 }

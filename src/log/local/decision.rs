@@ -141,6 +141,7 @@ pub(crate) fn decide(
     // This process has locked the log, so no other process removes files: none must stay open.
     let folder = folder::open_folder(disk, 0)?;
     let id = folder.found.iter().find_map(|found| found.header.map(|h| h.log));
+    // The files of the log decide, because the table may belong to another log.
     let id = id.or(applied_state.log_id()).or(folder.mark.map(|mark| mark.log));
     let ours = id.is_some() && applied_state.log_id() == id;
     let applied = if ours { applied_state.applied() } else { Position::START };

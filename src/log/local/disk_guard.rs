@@ -240,6 +240,7 @@ impl DiskGuard {
                 // the limit.
                 let enough = if state.low { state.margin + state.margin / 4 } else { state.margin };
                 state.low = state.free < enough;
+                // Room for the ballast, the margin beside it, and the buffers of the table.
                 let whole = state.margin.saturating_mul(2).saturating_add(state.ahead);
                 if state.ballast == Ballast::Short && state.free > whole {
                     self.restore_ballast(state);
@@ -280,6 +281,7 @@ impl DiskGuard {
     fn make_ballast(&self, size: u64) -> io::Result<()> {
         let Some(folder) = &self.volume else { return Ok(()) };
         let path = folder.join(BALLAST);
+        // An earlier run left a ballast of this size.
         if fs::metadata(&path).is_ok_and(|found| found.len() == size) {
             return Ok(());
         }

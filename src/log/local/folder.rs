@@ -92,6 +92,7 @@ pub(crate) fn open_folder(disk: &Arc<dyn Disk>, pins: usize) -> Result<FolderCon
             None => first_position(found)?.map(|first| Position(first.0.saturating_sub(1))),
         };
         if let Some(before) = before {
+            // The lowest limit of all newer files counts.
             limit = Some(limit.map_or(before, |limit: Position| limit.min(before)));
         }
     }
@@ -152,6 +153,7 @@ fn drop_superseded(folder: &mut FolderContents) {
         let alone = !folder.found.iter().any(|other| other.name < f.name);
         footer.is_some_and(|footer| alone || content_holds(f, &footer))
     };
+    // Without an intact snapshot the newest one stays, so that the scan reports its damage.
     let Some(newest) = snapshots().rev().find(whole).or_else(|| snapshots().next_back()) else { return };
     let newest = newest.name;
     let (stale, kept) = std::mem::take(&mut folder.found)
@@ -214,6 +216,7 @@ pub(crate) fn salvage(
                     if found.name.kind == SegmentKind::Changes
                         && found.limit.is_some_and(|limit| raw.position > limit)
                     {
+                        // A newer segment shows that these Changes never happened.
                         break;
                     }
                     match segment::decode(&raw, &found.path)? {

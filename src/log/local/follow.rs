@@ -53,6 +53,7 @@ impl Tail {
             state.bytes += weight(&change);
             state.ring.push_back(Arc::new(change));
         }
+        // The newest Change stays, even if it is larger than the ring.
         while state.bytes > RING_BYTES && state.ring.len() > 1 {
             if let Some(old) = state.ring.pop_front() {
                 state.bytes -= weight(&old);
@@ -85,6 +86,7 @@ impl Tail {
         let mut state = self.state.lock();
         while state.position <= last {
             if state.closed || self.grew.wait_until(&mut state, deadline).timed_out() {
+                // A Change that came at the deadline is still returned.
                 return if state.position > last { state.next(last) } else { Next::None };
             }
         }

@@ -30,6 +30,7 @@ pub(crate) fn compare(
 ) -> Result<Relation, LogError> {
     let mut recent = std::mem::take(&mut report.recent);
     if recent.is_empty() {
+        // The scan read no Change that the table has applied.
         recent = read(&report.segments, applied)?;
     }
     let mut relation = Relation::Unknown;

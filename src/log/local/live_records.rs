@@ -62,6 +62,7 @@ pub(crate) fn each_live(
         source(&mut |write| {
             let Some(value) = write.value else { return Ok(()) };
             let Some(known) = last.get_mut(&hasher.hash(write.key)) else { return Ok(()) };
+            // A later write of the key exists, or the record was already emitted.
             if *known != write.revision {
                 return Ok(());
             }

@@ -49,6 +49,7 @@ pub(crate) fn recover(
         decision::decide(disk, settings, applied_state)?;
     let shared = disk;
     let disk = &**disk;
+    // Generated before anything is written, so that a failure changes nothing.
     let fresh = fresh_id(disk)?;
     let mut id = id.unwrap_or(fresh);
     let applied = if ours { applied_state.applied() } else { Position::START };

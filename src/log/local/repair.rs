@@ -141,6 +141,7 @@ impl Repairer<'_> {
     /// belongs to this log. The last write of each key wins. `end` must not be below any position that ever
     /// existed.
     pub(crate) fn rewrite_from_remains(&self, end: Position, applied_state: bool) -> Result<(), LogError> {
+        // A first pass counts the writes and finds the highest position.
         let mut writes = 0;
         let mut end = end;
         self.remains(applied_state, &mut |write| {

@@ -120,6 +120,7 @@ impl ScanReport {
         known: Position,
         tick: &mut dyn FnMut(u64),
     ) -> Result<(), LogError> {
+        // Header, footer and the header of the next file all name the position.
         let position = found.header.map(|h| h.before).or(found.footer.map(|f| f.last)).or(found.limit);
         let position = position.unwrap_or_default();
         let intact = found.header.is_some()
@@ -163,6 +164,7 @@ impl ScanReport {
         } else {
             self.broken.push(format!("{}: the header, in the first bytes, is damaged", found.path));
         }
+        // A footer counts only if the next segment begins where this one ends.
         let sealed = found.header.and(found.footer).filter(|f| Some(f.last) == found.limit);
         if let Some(footer) = sealed
             && footer.last <= known
@@ -203,6 +205,7 @@ impl ScanReport {
         }
         if newest {
             if found.footer.is_some() {
+                // A segment is sealed only after its successor exists.
                 self.broken.push(format!("the file after {} is missing", found.path));
                 self.open_end = true;
             } else {
@@ -320,6 +323,7 @@ impl Scan {
                 }
             }
         }
+        // Only the last segment can end in a torn group.
         if found.limit.is_none() && found.footer.is_none() {
             scan.cut_torn_group();
         }

@@ -140,6 +140,7 @@ impl Writer {
     pub(crate) fn append(&mut self, bytes: &[u8], frames: u64, stats: SegmentStats) -> io::Result<()> {
         let end = self.end + bytes.len() as u64;
         if end > self.room {
+            // In large steps, so that most appends leave the length as it is.
             self.file.set_size(end + ROOM_BYTES)?;
             self.room = end + ROOM_BYTES;
         }
@@ -166,6 +167,7 @@ impl Writer {
 
     /// Writes the footer durably. No frame may follow.
     pub(crate) fn seal(&mut self, last: Position, fingerprint: Fingerprint) -> io::Result<Footer> {
+        // The footer must be the last bytes of the file: readers look for it there.
         self.trim()?;
         let footer = Footer {
             sequence: self.header.sequence,
@@ -272,6 +274,7 @@ impl Frames {
         let size = FRAME_HEADER + head.length;
         let bytes = self.peek(size)?;
         let payload = &bytes[FRAME_HEADER.min(bytes.len())..];
+        // A frame that exceeds the end was torn or cut.
         if bytes.len() < size || !head.guards(payload) {
             return Ok(FrameStep::Bad);
         }
@@ -289,6 +292,7 @@ impl Frames {
     /// Moves from damaged bytes to the next intact frame. Returns `false` if there is none.
     pub(crate) fn resync(&mut self) -> io::Result<bool> {
         let bad = self.offset;
+        // The damaged frame may begin with an intact magic.
         self.offset += 1;
         loop {
             // The window fits the largest frame, so a candidate needs no second read.

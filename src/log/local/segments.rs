@@ -234,6 +234,7 @@ impl SnapshotReader for Records {
                     Frame::Records(records) => self.piece = records.into_iter(),
                     Frame::Change(..) | Frame::Checkpoint(_) | Frame::CleanClose(_) => return Err(damaged()),
                 },
+                // Every frame of a snapshot has records, so none can be skipped.
                 FrameStep::Bad => return Err(damaged()),
                 FrameStep::End => return Ok(None),
             }

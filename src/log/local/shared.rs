@@ -240,6 +240,7 @@ impl WorkQueue {
                 break;
             }
         }
+        // A drop clears the queue, but not its size.
         state.bytes -= taken.iter().map(Work::bytes).sum::<usize>().min(state.bytes);
         (taken, state.mode)
     }
