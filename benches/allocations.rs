@@ -26,7 +26,7 @@ use waypost::cache::entry::{Action, Entry};
 use waypost::cache::{self, Cache, Lookup};
 use waypost::clock::Timestamp;
 use waypost::http::conn::server;
-use waypost::http::counts::Counts;
+use waypost::http::counts::HttpCounts;
 use waypost::model::destination::{Destination, LinkType};
 use waypost::model::domain::DomainNumber;
 use waypost::model::id::Id;
@@ -178,7 +178,7 @@ fn main() {
 
         let bare_hyper = socket(&request, bare);
         let ours = socket(&request, |listener, stop| {
-            let counts = Arc::new(Counts::default());
+            let counts = Arc::new(HttpCounts::default());
             let stop = async { _ = stop.await };
             server::serve(
                 vec![listener.into()],

@@ -27,7 +27,7 @@ use crate::descriptors;
 use crate::http::api::ops::{self, Ops};
 use crate::http::api::{Api, Backend};
 use crate::http::conn::server;
-use crate::http::counts::Counts;
+use crate::http::counts::HttpCounts;
 use crate::http::dates::Dates;
 use crate::http::service::Service;
 use crate::log::local::disk_guard::DiskGuard;
@@ -176,8 +176,8 @@ impl Store {
     }
 
     /// Creates the service that answers requests to this store.
-    pub fn service(&self, config: &Config, readiness: &Readiness, counts: &Arc<Counts>) -> Service {
-        let sources: Vec<Box<dyn ops::Source>> = vec![
+    pub fn service(&self, config: &Config, readiness: &Readiness, counts: &Arc<HttpCounts>) -> Service {
+        let sources: Vec<Box<dyn ops::MetricSource>> = vec![
             Box::new(Arc::clone(counts)),
             Box::new(Arc::clone(&self.log)),
             Box::new(Arc::clone(&self.local)),
@@ -268,7 +268,7 @@ impl App {
             }
         };
         let address = listener.local_addr().map_err(in_use)?;
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(HttpCounts::default());
         let service = store.service(&config, &readiness, &counts);
         let (stop, mut stopped) = watch::channel(false);
         let flusher_stops = stopped.clone();

@@ -9,7 +9,7 @@ use waypost::app::Store;
 use waypost::clock::Clock;
 use waypost::config::Config;
 use waypost::core::{Caller, Context};
-use waypost::http::counts::Counts;
+use waypost::http::counts::HttpCounts;
 use waypost::http::service::{Connection, Service};
 use waypost::model::destination::LinkType;
 use waypost::model::link::{DomainChoice, Draft, Names};
@@ -39,7 +39,7 @@ impl Fixture {
         for n in 0..links {
             runtime.block_on(store.core.links().create(&asker(&store), draft(n))).expect("a new link");
         }
-        let service = store.service(&config, &readiness, &Arc::new(Counts::default()));
+        let service = store.service(&config, &readiness, &Arc::new(HttpCounts::default()));
         Fixture { runtime, store, service, _folder: folder }
     }
 

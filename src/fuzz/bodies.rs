@@ -3,7 +3,7 @@
 use super::Input;
 use crate::http::api::dialect::{ApiError, BadRequest, Body, Dialect, RequestParts};
 use crate::http::api::query::Query;
-use crate::http::api::{DIALECTS, dialect_of};
+use crate::http::api::registry::{DIALECTS, dialect_of};
 use crate::json;
 use crate::model::key::Scopes;
 
@@ -54,7 +54,7 @@ fn check_error(bad_request: &BadRequest) {
         BadRequest::NotFound(what) => assert!(!what.is_empty()),
     }
     for dialect in DIALECTS {
-        let Body { status, bytes, .. } = dialect.failure(&ApiError::BadRequest(bad_request.clone()));
+        let Body { status, bytes, .. } = dialect.error(&ApiError::BadRequest(bad_request.clone()));
         assert!(status.is_client_error(), "{bad_request:?}: {status}");
         assert!(json::object(&bytes).is_ok(), "{bad_request:?}: {}", String::from_utf8_lossy(&bytes));
     }

@@ -1,8 +1,8 @@
-//! Request bodies, read whole under a cap and an absolute deadline; and the one type of response,
-//! whose body is in memory or comes in pieces.
+//! Bodies of requests, which are read whole within a limit of length and an absolute deadline, and bodies of
+//! responses, which are in memory or streamed.
 //!
-//! A body that declares itself too large is refused before a byte of it is read, so that a client
-//! that waits for `100 Continue` is told no instead.
+//! A request whose declared body is too long is rejected before a byte of the body is read. A client that
+//! waits for `100 Continue` gets the error instead.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -18,24 +18,24 @@ use tokio::sync::mpsc;
 
 use crate::fair::FairPermit;
 
-/// Every answer.
+/// Every response.
 pub type HttpResponse = Response<Content>;
 
-/// The body of an answer.
+/// The body of a response.
 #[derive(Debug)]
 pub enum Content {
     /// In memory.
     Whole(Full<Bytes>),
-    /// In memory, and long: handed over in slices, since hyper copies what it is given. Else each of
-    /// thousands of clients that read nothing would hold a copy of the longest page.
-    /// Boxed, so that what is short is no larger for it.
+    /// In memory, and long. Passed to hyper in slices, since hyper copies each: otherwise each of thousands of
+    /// clients that read nothing would hold a copy of the longest page. Boxed, so that short bodies are no
+    /// larger for it.
     Sliced(Box<Sliced>),
-    /// Too long to be held; boxed, since nearly no answer is.
-    Pieces(Box<Pieces>),
+    /// Too long for memory. Boxed, since nearly no response is.
+    Streamed(Box<Streamed>),
 }
 
 impl Default for Content {
-    /// Nothing.
+    /// Creates an empty body.
     fn default() -> Content {
         Content::Whole(Full::default())
     }
@@ -45,72 +45,77 @@ impl Default for Content {
 #[derive(Debug)]
 pub struct Sliced {
     rest: Bytes,
-    /// Its room among all long ones, for as long as any of it is here: slices share its memory.
+    /// Its share of the response budget. Held until the last slice is taken, since slices share the memory.
     room: Option<FairPermit>,
 }
 
-/// A body that comes piece by piece. Only the last piece ends it well: when whoever makes it gives
-/// up or panics, the connection is cut, so that no client takes a part for the whole.
+/// A body that is sent while it is produced. Only its last chunk completes it: if the task that produces it
+/// fails or panics, the connection is cut, so that no client takes a part for the whole.
 #[derive(Debug)]
-pub struct Pieces {
-    receiver: mpsc::Receiver<Piece>,
-    /// What is left of the last piece: handed over in slices, as [`Content::Sliced`] is.
+pub struct Streamed {
+    receiver: mpsc::Receiver<BodyChunk>,
+    /// The rest of the last chunk, which is passed to hyper in slices like [`Content::Sliced`].
     rest: Bytes,
     is_over: bool,
-    /// Room for the pieces on their way and for the one that is being produced.
+    /// Its share of the response budget: for the chunks that are being sent and produced.
     room: Option<FairPermit>,
 }
 
-/// Part of a body.
+/// A part of a streamed body.
 #[derive(Debug)]
-pub struct Piece {
-    /// Its bytes.
+pub struct BodyChunk {
+    #[allow(missing_docs)] // The type has the doc.
     pub bytes: Bytes,
-    /// Whether nothing follows.
+    /// Whether the body is complete with this chunk.
     pub is_last: bool,
 }
 
-/// The rest of the body will not come.
+/// A streamed body failed before its last chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the rest of the body could not be made")]
-pub struct Cut;
+#[error("the rest of the body could not be produced")]
+pub struct BodyCut;
 
 impl Content {
-    /// A body, and where its pieces are to be sent: one waits there, so that a client that reads
-    /// slowly holds one piece besides the one being sent to it. When the sender is closed, nobody
-    /// reads any more.
-    pub fn pieces() -> (mpsc::Sender<Piece>, Content) {
+    /// Creates a streamed body, and the sender for its chunks. One chunk waits in the channel: a client that
+    /// reads slowly holds this one and the one that is being sent. The sender is closed when the client is
+    /// gone.
+    pub fn streamed() -> (mpsc::Sender<BodyChunk>, Content) {
         let (sender, receiver) = mpsc::channel(1);
         (
             sender,
-            Content::Pieces(Box::new(Pieces { receiver, rest: Bytes::new(), is_over: false, room: None })),
+            Content::Streamed(Box::new(Streamed {
+                receiver,
+                rest: Bytes::new(),
+                is_over: false,
+                room: None,
+            })),
         )
     }
 
-    /// The length of a long body that is in memory.
+    /// Returns the length of a long body in memory, or `None` for a short or streamed one.
     pub(super) fn long(&self) -> Option<usize> {
         match self {
             Content::Sliced(long) => Some(long.rest.len()),
-            Content::Whole(_) | Content::Pieces(_) => None,
+            Content::Whole(_) | Content::Streamed(_) => None,
         }
     }
 
-    /// Returns whether the body comes in pieces.
+    /// Returns whether the body is sent while it is produced.
     pub(super) fn is_streamed(&self) -> bool {
-        matches!(self, Content::Pieces(_))
+        matches!(self, Content::Streamed(_))
     }
 
-    /// Has a body that is long or comes in pieces hold its room until it is gone.
+    /// Makes a long or streamed body hold its room until its drop. A short body needs none and drops it.
     pub(super) fn hold(&mut self, room: FairPermit) {
         match self {
             Content::Whole(_) => drop(room),
             Content::Sliced(long) => long.room = Some(room),
-            Content::Pieces(pieces) => pieces.room = Some(room),
+            Content::Streamed(streamed) => streamed.room = Some(room),
         }
     }
 }
 
-/// Longest slice of a long body: what hyper holds of an answer is this and its own buffer.
+/// Longest slice of a long body. hyper holds one slice of a response and its own buffer.
 const SLICE: usize = 16 * 1024;
 
 impl From<Bytes> for Content {
@@ -125,9 +130,9 @@ impl From<Bytes> for Content {
 
 impl Body for Content {
     type Data = Bytes;
-    type Error = Cut;
+    type Error = BodyCut;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
         match self.get_mut() {
             Content::Whole(whole) => Pin::new(whole)
                 .poll_frame(cx)
@@ -138,17 +143,17 @@ impl Body for Content {
                 let slice = rest.split_to(rest.len().min(SLICE));
                 Poll::Ready(Some(Ok(Frame::data(slice))))
             }
-            Content::Pieces(pieces) => {
-                if pieces.rest.is_empty() {
-                    if pieces.is_over {
+            Content::Streamed(streamed) => {
+                if streamed.rest.is_empty() {
+                    if streamed.is_over {
                         return Poll::Ready(None);
                     }
-                    let piece = ready!(pieces.receiver.poll_recv(cx));
-                    pieces.is_over = piece.as_ref().is_none_or(|piece| piece.is_last);
-                    let Some(piece) = piece else { return Poll::Ready(Some(Err(Cut))) };
-                    pieces.rest = piece.bytes;
+                    let chunk = ready!(streamed.receiver.poll_recv(cx));
+                    streamed.is_over = chunk.as_ref().is_none_or(|chunk| chunk.is_last);
+                    let Some(chunk) = chunk else { return Poll::Ready(Some(Err(BodyCut))) };
+                    streamed.rest = chunk.bytes;
                 }
-                let slice = pieces.rest.split_to(pieces.rest.len().min(SLICE));
+                let slice = streamed.rest.split_to(streamed.rest.len().min(SLICE));
                 Poll::Ready(Some(Ok(Frame::data(slice))))
             }
         }
@@ -158,7 +163,7 @@ impl Body for Content {
         match self {
             Content::Whole(whole) => whole.is_end_stream(),
             Content::Sliced(long) => long.rest.is_empty(),
-            Content::Pieces(pieces) => pieces.is_over && pieces.rest.is_empty(),
+            Content::Streamed(streamed) => streamed.is_over && streamed.rest.is_empty(),
         }
     }
 
@@ -166,35 +171,35 @@ impl Body for Content {
         match self {
             Content::Whole(whole) => whole.size_hint(),
             Content::Sliced(long) => SizeHint::with_exact(long.rest.len() as u64),
-            Content::Pieces(_) => SizeHint::new(),
+            Content::Streamed(_) => SizeHint::new(),
         }
     }
 }
 
-/// Why a body was not read.
+/// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// Longer than so many bytes.
+    /// Longer than the limit.
     #[error("the body must be at most {max} bytes")]
     TooLarge {
-        /// The cap.
+        /// The limit in bytes.
         max: usize,
     },
-    /// Not complete at the deadline.
+    /// Incomplete at the deadline.
     #[error("the body did not arrive in time")]
     Slow,
-    /// Compressed. There is no decoder, so that no small body unfolds into a large one.
+    /// Compressed. There is no decoder, so that no small body becomes a large one.
     #[error("the body must not have a Content-Encoding")]
     Encoded,
-    /// Too many bodies are waited for.
-    #[error("too many bodies are under way")]
+    /// Too many bodies are being received.
+    #[error("too many bodies are being received")]
     Busy,
-    /// Framing broken, or the client is gone.
+    /// The framing is broken, or the client is gone.
     #[error("the body ended early or is malformed")]
     Broken,
 }
 
-/// Reads a body of at most `max` bytes that is complete `within` this time.
+/// Reads a body of at most `max` bytes. Fails with [`BodyError::Slow`] unless it is complete `within` this time.
 pub async fn read<B>(headers: &HeaderMap, body: B, max: usize, within: Duration) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes>,
@@ -208,7 +213,7 @@ pub fn declared(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
 }
 
-/// What a head says of its body: whether it may be read at all.
+/// Fails if the head already shows that the body cannot be read: it is compressed, or longer than `max`.
 pub fn check<B: Body>(headers: &HeaderMap, body: &B, max: usize) -> Result<(), BodyError> {
     if headers.contains_key(CONTENT_ENCODING) {
         return Err(BodyError::Encoded);
@@ -219,11 +224,11 @@ pub fn check<B: Body>(headers: &HeaderMap, body: &B, max: usize) -> Result<(), B
     Ok(())
 }
 
-/// Reads a body whose head was [`check`]ed. Calls `late` once when it is not there at once, and fails
-/// with [`BodyError::Busy`] if that returns false: thousands may be waited for, and each should hold
-/// little. So does this: of a body that comes in
-/// parts it holds copies, since a part as it came would keep hyper's whole buffer, and have it take
-/// another.
+/// Reads a body whose head was [`check`]ed. If the body is not complete at once, calls `late` once, and fails
+/// with [`BodyError::Busy`] if that returns false.
+///
+/// Thousands of bodies may be incomplete at once, so each holds little: the parts of a body are copied, since
+/// a part is a slice of hyper's whole buffer, and hyper would allocate another one.
 pub async fn read_on<B>(
     body: B,
     max: usize,
@@ -235,19 +240,19 @@ where
 {
     let mut body = pin!(body);
     let mut all = BytesMut::new();
-    let there = poll_fn(|cx| Poll::Ready(pin!(collect(body.as_mut(), &mut all, max)).poll(cx))).await;
-    if let Poll::Ready(ended) = there {
-        return ended;
+    let polled = poll_fn(|cx| Poll::Ready(pin!(collect(body.as_mut(), &mut all, max)).poll(cx))).await;
+    if let Poll::Ready(read) = polled {
+        return read;
     }
     if !late() {
         return Err(BodyError::Busy);
     }
-    // Absolute: a deadline that restarts at each byte is no deadline against a trickle.
+    // Absolute: a client that sends a byte now and then would extend a deadline that restarts.
     tokio::time::timeout(within, collect(body, &mut all, max)).await.unwrap_or(Err(BodyError::Slow))
 }
 
-/// The whole body, behind what has come of it already. Nothing is lost when it is dropped and begun
-/// anew.
+/// Returns the whole body, which begins with `all`. Cancel safe: `all` has everything that was read, so a call
+/// after a drop continues.
 async fn collect<B>(mut body: Pin<&mut B>, all: &mut BytesMut, max: usize) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes>,
@@ -257,7 +262,7 @@ where
         if all.len() + data.len() > max {
             return Err(BodyError::TooLarge { max });
         }
-        // Most bodies are one part, which is kept as it came.
+        // Most bodies are one part, which needs no copy: the buffer is free again once the body is parsed.
         if all.is_empty() && body.is_end_stream() {
             return Ok(data);
         }
@@ -311,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refuses_by_the_head() {
+    async fn a_head_that_shows_a_bad_body_is_rejected_without_reading() {
         let rows = [
             (CONTENT_LENGTH, "6", BodyError::TooLarge { max: 5 }),
             (CONTENT_ENCODING, "gzip", BodyError::Encoded),
@@ -330,8 +335,7 @@ mod tests {
         assert_eq!(got, Err(BodyError::Slow));
     }
 
-    /// Who waits for the rest of a body is told so, and keeps nothing of the buffers that its
-    /// beginning lay in.
+    /// `late` is called before the wait, when no buffer of the first parts is in use any more.
     #[tokio::test]
     async fn t27_a_body_that_is_waited_for_holds_no_buffers() {
         for count in [0, 1, 2] {
@@ -351,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_is_no_larger_for_long_bodies() {
+    fn a_redirect_is_no_larger_because_of_long_bodies() {
         assert!(size_of::<Content>() <= size_of::<Full<Bytes>>() + size_of::<usize>());
     }
 
@@ -372,26 +376,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pieces_end_well_only_with_the_last() {
+    async fn a_streamed_body_is_complete_only_with_its_last_chunk() {
         for is_last in [true, false] {
-            let (sender, mut content) = Content::pieces();
-            sender.try_send(Piece { bytes: Bytes::from_static(b"a"), is_last }).expect("room for one");
-            let second = Piece { bytes: Bytes::from_static(b"b"), is_last };
+            let (sender, mut content) = Content::streamed();
+            sender.try_send(BodyChunk { bytes: Bytes::from_static(b"a"), is_last }).expect("room for one");
+            let second = BodyChunk { bytes: Bytes::from_static(b"b"), is_last };
             assert!(sender.try_send(second).is_err(), "one waits, no more");
             drop(sender);
-            let frame = content.frame().await.expect("a piece").expect("whole").into_data();
+            let frame = content.frame().await.expect("a chunk").expect("whole").into_data();
             assert_eq!(frame.ok().as_deref(), Some(&b"a"[..]));
             assert_eq!(content.is_end_stream(), is_last);
             let end = content.frame().await.map(|frame| frame.map(|_| ()));
-            assert_eq!(end, if is_last { None } else { Some(Err(Cut)) });
+            assert_eq!(end, if is_last { None } else { Some(Err(BodyCut)) });
             assert!(content.frame().await.is_none());
         }
     }
 
     #[tokio::test]
-    async fn whoever_makes_pieces_learns_that_nobody_reads_them() {
-        let (sender, content) = Content::pieces();
-        let _held = sender.reserve().await.expect("somebody reads");
+    async fn the_sender_of_chunks_is_closed_when_the_body_is_dropped() {
+        let (sender, content) = Content::streamed();
+        let _held = sender.reserve().await.expect("the body exists");
         drop(content);
         assert!(sender.reserve().await.is_err());
     }

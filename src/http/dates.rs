@@ -1,8 +1,8 @@
-//! `Date` after the clock was set back. hyper keeps the text of a second until the clock has passed
-//! it (1.12): set back by a day, it would go on sending the same second for a day. Here that is
-//! noticed, and until the clock is where it was before, answers carry a `Date` of their own.
+//! The `Date` header after the clock was set back (docs/decisions.md 23). hyper keeps the text of a second until
+//! the clock has passed that second (1.12): set back by a day, it would send the same second for a day. This
+//! file detects the step. Until the clock has passed its earlier value, responses get a `Date` from here.
 //!
-//! While nothing of that kind happened it costs one load per request.
+//! While the clock was not set back, this costs one load for each request.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,29 +17,29 @@ use hyper::{Request, Response};
 
 use crate::clock::{Clock, Timestamp};
 
-/// How often the clock is looked at, and a `Date` of our own is renewed. Ten looks a second are not
-/// felt, and a clock that was ahead for less than that was hardly seen by anybody.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Interval at which the clock is read, and the `Date` from here is renewed. Ten reads a second cost nothing
+/// that can be measured, and few responses contain a time that the clock had for less than that.
+const CHECK_EVERY: Duration = Duration::from_millis(100);
 
-/// How far beyond the last look hyper may have been when the clock was set back: to the end of a
-/// second, after a look that came late on a busy machine.
+/// Longest time by which the `Date` of hyper may be ahead of the last check when the clock is set back: hyper
+/// keeps a text to the end of its second, and on a busy machine a check may be late.
 const MARGIN_MILLIS: i64 = 3_000;
 
-/// Knows whether answers need a `Date`. A handle, cheap to clone.
+/// The `Date` that responses need, if any. Cheap to clone: all clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Dates(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Whether there is a value below: asked by every request.
+    /// Whether `own` has a value. Every request loads this flag only.
     is_own: AtomicBool,
     own: ArcSwapOption<HeaderValue>,
 }
 
 impl Dates {
-    /// Watches the clock, until dropped.
+    /// Watches the clock. Never returns.
     pub async fn watch(self, clock: Clock) {
-        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        let mut ticks = tokio::time::interval(CHECK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut steps = Steps { last: clock.now(), until: None };
         loop {
@@ -66,16 +66,16 @@ impl Dates {
         self.0.own.load().as_deref().cloned()
     }
 
-    /// A service whose answers carry the right date.
+    /// Wraps a service, so that its responses have the right date.
     pub fn dated<S>(&self, inner: S) -> Dated<S> {
         Dated { inner, dates: self.clone() }
     }
 }
 
-/// What the clock did.
+/// Detects steps of the clock.
 struct Steps {
     last: Timestamp,
-    /// Where it was before it was set back, while it is behind that.
+    /// The time that the clock must pass again, while it has not.
     until: Option<Timestamp>,
 }
 
@@ -90,7 +90,7 @@ impl Steps {
     }
 }
 
-/// Answers as `S` does, with a `Date` where hyper's would be wrong.
+/// A service like `S` whose responses get a `Date` while that of hyper would be wrong.
 #[derive(Clone, Debug)]
 pub struct Dated<S> {
     inner: S,
@@ -111,7 +111,7 @@ where
     }
 }
 
-/// An answer of [`Dated`] on its way.
+/// A response of [`Dated`] that is being produced.
 #[derive(Debug)]
 pub struct Dating<F> {
     inner: F,
@@ -138,10 +138,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn behind_until_the_clock_is_where_it_was() {
+    fn the_clock_is_behind_until_it_has_passed_its_earlier_value() {
         let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
         let mut steps = Steps { last: at(100), until: None };
-        // Ordinary time and a leap ahead; back; back once more; ahead of all again.
+        // Ordinary time and a step forward; back; back once more; ahead of all again.
         let rows = [
             (101, false),
             (101, false),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_of_our_own_comes_and_goes() {
+    fn a_date_is_set_and_removed() {
         let dates = Dates::default();
         assert_eq!(dates.own(), None);
         dates.set(Some(Timestamp::from_millis(784_111_777_000)));

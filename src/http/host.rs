@@ -1,5 +1,5 @@
-//! Which host a request is for. hyper checks none of RFC 9112 3.2 itself: exactly one `Host`,
-//! well-formed, and the authority of an absolute-form target in its place.
+//! The host of a request. hyper does not check RFC 9112 3.2: exactly one well-formed `Host`, which the
+//! authority of an absolute-form target replaces.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -7,22 +7,22 @@ use std::net::Ipv6Addr;
 use hyper::header::{HOST, HeaderValue};
 use hyper::{HeaderMap, Uri, Version};
 
-/// Longest host in bytes: a DNS name is at most 253 characters, and two more for a trailing dot
-/// and luck. A longer one names nothing.
+/// Longest host in bytes: a DNS name has at most 253 characters, and two more are for a trailing dot and a
+/// reserve. Past it: 400.
 const HOST_MAX: usize = 255;
 
-/// What an HTTP/1.0 request without `Host` is for: the default domain, which `localhost` means.
+/// The host of an HTTP/1.0 request without `Host`: `localhost` is the default domain.
 const NAMELESS: &str = "localhost";
 
-/// The request names no host, several, or none that could exist.
+/// The request has no host, several, or one that cannot exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadHost;
 
-/// The host asked for: lower case, without port and trailing dot; IP literals as written.
-/// Borrowed when it was already so.
+/// Returns the host of a request in lower case, without port and trailing dot. IP literals are unchanged.
+/// Borrowed unless the case changes.
 pub fn of<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result<Cow<'a, str>, BadHost> {
     let line = match line(headers) {
-        // As many lines as names, as nearly always: no name has two lines.
+        // If there are as many lines as names, which is nearly always so, no name has two lines.
         Some(line) if headers.len() == headers.keys_len() || headers.get_all(HOST).iter().count() == 1 => {
             Some(parse(line.to_str().map_err(|_| BadHost)?)?)
         }
@@ -35,7 +35,7 @@ pub fn of<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result<
     }
 }
 
-/// The first `Host`. Clients begin with it (RFC 9110 7.2), where it is found without hashing.
+/// Returns the first `Host`. Clients send it first (RFC 9110 7.2), where it is found without hashing.
 fn line(headers: &HeaderMap) -> Option<&HeaderValue> {
     match headers.iter().next() {
         Some((name, line)) if name == HOST => Some(line),
@@ -65,7 +65,7 @@ pub fn parse(text: &str) -> Result<Cow<'_, str>, BadHost> {
     Ok(Cow::Borrowed(host))
 }
 
-/// Nothing, `:`, or `:` and a number up to 65535.
+/// Fails unless `port` is empty, `:`, or `:` and a number up to 65535.
 fn check_port(port: &str) -> Result<(), BadHost> {
     let digits = match port.strip_prefix(':') {
         Some(digits) => digits,
@@ -77,7 +77,7 @@ fn check_port(port: &str) -> Result<(), BadHost> {
     if fits { Ok(()) } else { Err(BadHost) }
 }
 
-/// What a byte of a name is: none of it, part of a label, a capital, or a dot.
+/// The kind of each byte in a name: not allowed, part of a label, a capital, or a dot.
 const KINDS: [u8; 256] = {
     let mut kinds = [NONE; 256];
     let mut byte = 0_u8;
@@ -97,10 +97,10 @@ const LABEL: u8 = 1;
 const CAPITAL: u8 = 2;
 const DOT: u8 = 3;
 
-/// Where the name at the start ends, and whether it has capitals: labels of letters, digits, `-`
-/// and `_`, none empty, maybe a dot behind the last. RFC 3986 would allow more; no name that leads
-/// here has it, and what is not let in need not be escaped anywhere. One pass by a table, since
-/// every request comes here.
+/// Returns where the name at the start ends, and whether it has capitals. A name has labels of letters,
+/// digits, `-` and `_`, none of them empty, and may have a dot after the last one. RFC 3986 allows more, but
+/// no domain of Waypost has more, and bytes that are rejected here need no escaping anywhere. One pass with a
+/// table, since every request needs it.
 fn name(text: &[u8]) -> Result<(usize, bool), BadHost> {
     let (mut has_capitals, mut before) = (false, DOT);
     for (at, byte) in text.iter().enumerate() {

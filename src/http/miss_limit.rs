@@ -1,10 +1,10 @@
-//! How many codes that lead nowhere an address may try. It tells scanners and broken clients to
-//! stop, and keeps what they cost from growing; what hides links from them is the length of drawn
-//! codes. Links that exist open all the same: behind one address there may be thousands of people.
+//! The limit of misses (visits to codes without a link) for each address. It makes scanners and broken clients
+//! stop, and bounds what they cost. It does not hide links: the length of generated codes does. Existing links
+//! still open past the limit, since one address may serve thousands of people.
 //!
-//! Counted in a table of fixed size, by a keyed hash of the address: a million forged addresses
-//! take no more memory than one, and addresses that meet in a slot share its number. The minute
-//! is the clock's, so up to twice the number passes around its end.
+//! Misses are counted in a table of fixed size, by a keyed hash of the address. A million forged addresses
+//! take no more memory than one, and addresses with the same slot share its count. A count belongs to one
+//! minute since the start, so up to twice the limit passes around the end of a minute.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,17 +12,17 @@ use std::time::{Duration, Instant};
 
 use crate::model::network::customer;
 
-/// Slots of the table, 128 KB of them: few enough visitors miss within a minute that they hardly
-/// ever meet.
+/// Slots of the table, 128 KB in all. So few visitors miss within a minute that two of them hardly ever share
+/// a slot.
 const SLOTS: usize = 16_384;
 
-/// Counts misses.
+/// Counts misses, or other requests, for each address.
 #[derive(Debug)]
 pub(super) struct MissLimit {
     per_minute: u32,
     began: Instant,
     random: ahash::RandomState,
-    /// The minute above, the misses in it below.
+    /// Each has the minute in its upper half, and the misses within that minute in its lower half.
     slots: Box<[AtomicU64]>,
 }
 
@@ -36,7 +36,7 @@ impl MissLimit {
         }
     }
 
-    /// Counts a miss. Answers how long to wait when there were too many.
+    /// Counts a miss. Returns the time until the next minute if there were too many.
     pub(super) fn miss(&self, peer: IpAddr, now: Instant) -> Option<Duration> {
         let since = now.saturating_duration_since(self.began).as_secs();
         let minute = since / 60;
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_a_minute_and_address() {
+    fn each_address_has_a_limit_for_each_minute() {
         let scans = MissLimit::new(3);
         let address = |text: &str| text.parse::<IpAddr>().expect("an address");
         let at = |seconds: u64| scans.began + Duration::from_secs(seconds);

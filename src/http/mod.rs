@@ -1,8 +1,8 @@
-//! HTTP: the accept loop ([`server`]), the shell around redirects ([`service`]) and the JSON APIs
-//! ([`api`]). What a click does is `crate::visit`'s; what a command does is `crate::core`'s.
+//! HTTP: connections ([`conn`]), the service of redirects ([`service`]) and the JSON APIs ([`api`]). Clicks
+//! belong to `crate::visit`, commands to `crate::core`.
 //!
-//! Absent on purpose: HTTP/2 and TLS (a reverse proxy's work), CORS headers (keys do not belong
-//! into browsers), a `Server` header.
+//! Absent on purpose: HTTP/2 and TLS (a reverse proxy has them), CORS headers (keys do not belong in browsers),
+//! a `Server` header.
 
 pub mod api;
 pub mod body;

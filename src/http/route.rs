@@ -1,38 +1,38 @@
-//! Whose a path is: a visitor's, the APIs', or one of the few that are about the server itself.
+//! The route of a path: a visit, the APIs, or one of the few paths about the server itself.
 
 use crate::core::CONTACT_PATH;
 use crate::model::short_code::{first_segment, is_reserved};
 
-/// Whose a path is.
+/// What a path belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// A visitor's: a short code, or what could be one.
+    /// A short code, or a text that could be one.
     Visit,
-    /// A link as one contact got it.
+    /// A link with the signed name of a contact.
     Contact,
     /// An endpoint of the APIs.
     Api,
-    /// What the APIs are, for machines.
+    /// `/api/openapi.json`.
     Description,
-    /// The same for people.
+    /// `/api/docs`.
     Docs,
-    /// Whether the process is alive.
+    /// `/healthz`.
     Health,
-    /// Whether everything is read.
+    /// `/readyz`.
     Ready,
-    /// Numbers for operators.
+    /// `/metrics`.
     Metrics,
-    /// What crawlers may do.
+    /// `/robots.txt`.
     Robots,
-    /// A picture.
+    /// `/favicon.ico`.
     Icon,
-    /// A reserved word's that leads nowhere.
+    /// A reserved word without an endpoint.
     Unknown,
 }
 
 impl Route {
-    /// By the first segment, as the client spelt it; reserved words in another case are nobody's,
-    /// since no code can be one.
+    /// Returns the route of a path, by its first segment as the client spelt it. Reserved words in another
+    /// case are [`Route::Unknown`], since no code can be one.
     pub fn of(path: &str) -> Route {
         let rest = path.strip_prefix('/').unwrap_or(path);
         let (first, behind) = first_segment(rest);
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places() {
+    fn each_path_has_its_route() {
         let rows = [
             ("/", Route::Visit),
             ("/sale", Route::Visit),

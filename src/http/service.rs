@@ -1,34 +1,37 @@
-//! The shell around redirects: which host, is the target sane, whose path is it. A redirect from
-//! memory is answered here and now, unboxed; all else is a boxed future.
+//! The service of all requests: it checks host and target, and routes by the path. A redirect from memory is
+//! a response at once, without a box; everything else is a boxed future.
 //!
-//! A panic in a handler is answered 500 and counted; it ends neither connection nor server.
+//! A panic in a handler becomes 500 and is counted. It ends neither the connection nor the server.
 //!
-//! # Where the instructions over bare hyper go
+//! # Instructions of a redirect, compared with bare hyper
 //!
-//! A redirect costs 7,870 instructions in user space; hyper with its timer, answering every request
-//! alike with the same head, 7,330, and 5,960 without the timer. With a browser's 14 headers it is
-//! 19,990, 19,110 and 17,730. Of a plain redirect's, by callgrind, with what each stage calls:
+//! A redirect costs 7,870 instructions in user space. hyper with its timer, which sends one fixed head to every
+//! request, costs 7,330, and 5,960 without the timer. With the 14 headers of a browser the three cost 19,990,
+//! 19,110 and 17,730. The parts of a plain redirect by callgrind, each with all that it calls:
 //!
 //! | stage | where | instructions |
 //! |---|---|---|
-//! | Host: found, one, well-formed | [`host::of`] | 150 |
-//! | whose path it is | [`Route::of`] | 140 |
-//! | domain, and the code's spelling | `Visitor::route` | 220 |
-//! | who asks, and how | `How::and_agent`, `Agents::of` | 90 (browser: 550) |
-//! | directory, look-up, count | `Visitor::response`, [`crate::cache`] | 360 |
-//! | head with two headers, in the request's map | [`PlainRedirect::respond`] | 550; as bare hyper, less what a map of its own costs: 300 (browser: 2,000) |
-//! | the request handed on and the answer out, panics caught | here | 250 |
-//! | answers joined, heads timed, fragments looked for | `http::stream`, `http::deadline` | 350 (browser: 420) |
-//! | deadline for heads by hyper's timer | - | none, for 1,400 |
-//! | asking whether the server ends | `http::ending` | 15 |
+//! | exactly one well-formed Host | [`host::of`] | 150 |
+//! | route of the path | [`Route::of`] | 140 |
+//! | domain, and the spelling of the code | `Visitor::locate` | 220 |
+//! | intent and user agent | `Intent`, `Agents::of` | 90 (browser: 550) |
+//! | directory, look-up, count | `Visitor::respond`, [`crate::cache`] | 360 |
+//! | head with two headers, in the map of the request | [`PlainRedirect::respond`] | 550; bare hyper needs as much, except for a map of its own: 300 (browser: 2,000) |
+//! | passing request and response on, catching panics | here | 250 |
+//! | joining responses, timing heads, searching for fragments | `conn::socket` and the files that it calls | 350 (browser: 420) |
+//! | deadline for heads by hyper's timer | - | none, instead of 1,400 |
+//! | checking for a shutdown | `conn::shutdown` | 15 |
 //!
-//! The rest of the difference is the compiler's, which lays hyper out otherwise in a larger
-//! program. To count again: `benches/load/run B3`; by functions: build with
+//! The compiler causes the rest of the difference: it lays hyper out differently in a larger program.
+//!
+//! To measure again: `benches/load/run B3`. For each function: build with
 //! `CARGO_PROFILE_RELEASE_STRIP=false CARGO_PROFILE_RELEASE_DEBUG=1`, run
 //! `TOKIO_WORKER_THREADS=1 valgrind --tool=callgrind --separate-threads=yes target/release/waypost`,
-//! send N requests, dump by `callgrind_control -d`, send 2 N, dump again: the difference by N. Times
-//! of the same stages: `cargo bench --bench redirect`; that a hit allocates nothing of ours:
-//! `cargo bench --bench allocations`.
+//! send N requests, dump with `callgrind_control -d`, send 2 N, dump again, and divide the difference by N.
+//! `cargo bench --bench redirect` measures times of the same parts, and `cargo bench --bench allocations` shows
+//! that Waypost allocates nothing on a hit.
+
+mod future;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -36,7 +39,6 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -47,15 +49,19 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
+use self::future::panicked;
+pub use self::future::{Later, ResponseFuture};
 use super::api::openapi::Description;
 use super::conn::server::Settings;
 use super::miss_limit::MissLimit;
 use super::route::Route;
+use crate::http::api::Api;
 use crate::http::api::dialect::{Dialect, ServerError};
 use crate::http::api::ops::Ops;
-use crate::http::api::{self, Api};
+use crate::http::api::registry::dialect_of;
+use crate::http::api::response::server_error;
 use crate::http::body::{self, BodyError, Content, HttpResponse};
-use crate::http::counts::Counts;
+use crate::http::counts::HttpCounts;
 use crate::http::host;
 use crate::model::network::Networks;
 use crate::visit::redirect::PlainRedirect;
@@ -63,23 +69,23 @@ use crate::visit::unlock::FORM_MAX;
 use crate::visit::validity::LinkNotFound;
 use crate::visit::{Visit, VisitResponse, Visitor, pages, peer};
 
-/// Longest request target in bytes, as at nginx and most proxies before us. Past it: 414.
+/// Longest request target in bytes, as in nginx and most reverse proxies. Past it: 414.
 const TARGET_MAX: usize = 8 * 1024;
 
 const GET_AND_HEAD: HeaderValue = HeaderValue::from_static("GET, HEAD");
 
-/// Crawlers may follow short links, which is what these are for; the API is no page.
+/// Crawlers may follow short links, as visitors do. The APIs have no pages for them.
 const ROBOTS: &str = "User-agent: *\nDisallow: /api/\n";
 
-/// A signpost of 16 pixels.
+/// A signpost of 16 by 16 pixels.
 const ICON: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 16 16\">\
 <path d=\"M7 1h2v2h4l2 2-2 2H9v8H7V7H3V3h4z\" fill=\"#0f766e\"/></svg>";
 
-/// Answers requests. A handle, cheap to clone.
+/// The service of all connections. Cheap to clone: all clones share one state.
 #[derive(Clone, Debug)]
 pub struct Service(Arc<Shared>);
 
-/// Answers the requests of one connection.
+/// The service of one connection.
 #[derive(Clone, Debug)]
 pub struct Connection {
     service: Service,
@@ -92,23 +98,22 @@ struct Shared {
     api: Api,
     ops: Ops,
     description: Description,
-    counts: Arc<Counts>,
+    counts: Arc<HttpCounts>,
     body_timeout: Duration,
     proxies: Networks,
     misses: MissLimit,
-    /// Requests for health and readiness: limited like misses, and apart from them, so that no scanner
-    /// behind the same proxy makes a supervisor take the server for dead.
+    /// Limits requests for health and readiness like misses. It is a count of its own, so that a scanner behind
+    /// the same proxy does not make a supervisor restart the server.
     probes: MissLimit,
 }
 
 impl Service {
-    /// Puts the parts together. `misses` codes that lead nowhere are answered so each minute and
-    /// address.
+    /// Creates the service. Each address may have this number of `misses` a minute.
     pub fn new(
         visitor: Visitor,
         api: Api,
         ops: Ops,
-        counts: Arc<Counts>,
+        counts: Arc<HttpCounts>,
         settings: &Settings,
         misses: u32,
     ) -> Service {
@@ -128,60 +133,10 @@ impl Service {
         }))
     }
 
-    /// The service of a connection from this address.
+    /// Creates the service of a connection from this address.
     pub fn connect(&self, peer: IpAddr) -> Connection {
         Connection { service: self.clone(), peer }
     }
-}
-
-/// An answer, or what it waits for.
-#[derive(Debug)]
-pub enum ResponseFuture {
-    /// There already; taken by the first poll.
-    Now(Option<HttpResponse>),
-    /// On its way.
-    Later(Later),
-}
-
-/// An answer on its way.
-pub struct Later {
-    response: Pin<Box<dyn Future<Output = HttpResponse> + Send>>,
-    counts: Arc<Counts>,
-    /// Who words a panic; a page when nobody.
-    dialect: Option<&'static dyn Dialect>,
-}
-
-impl std::fmt::Debug for Later {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Later(..)")
-    }
-}
-
-impl Future for ResponseFuture {
-    type Output = Result<HttpResponse, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            ResponseFuture::Now(response) => {
-                // Polled again after the end, which nobody may do, it would wait for ever.
-                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
-            }
-            ResponseFuture::Later(later) => {
-                let polled = catch_unwind(AssertUnwindSafe(|| later.response.as_mut().poll(cx)));
-                polled.map_or_else(
-                    |_| {
-                        later.counts.panics.add();
-                        Poll::Ready(Ok(later.dialect.map_or_else(panicked, api::internal)))
-                    },
-                    |response| response.map(Ok),
-                )
-            }
-        }
-    }
-}
-
-fn panicked() -> HttpResponse {
-    page(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 fn page(status: StatusCode) -> HttpResponse {
@@ -198,26 +153,26 @@ where
 
     fn call(&self, mut request: Request<B>) -> ResponseFuture {
         let service = &self.service;
-        let answering = match service.caught(|| service.route(&request, self.peer)) {
-            // Written here, in place: each further move of an answer costs.
+        let response = match service.caught(|| service.route(&request, self.peer)) {
+            // Created here and not in `route`: each further move of a response costs instructions.
             Some(Routed::Redirect(redirect)) => return now(redirect.respond(request.headers_mut())),
-            Some(Routed::Answered(answering)) => Some(answering),
+            Some(Routed::Answered(response)) => Some(response),
             Some(Routed::Api) => service.caught(|| service.api(request, self.peer)),
             Some(Routed::Unlock { host }) => service.caught(|| service.unlock(&host, request, self.peer)),
             None => None,
         };
-        answering.unwrap_or_else(|| now(panicked()))
+        response.unwrap_or_else(|| now(panicked()))
     }
 }
 
-/// Where a request goes. Only what reads its body gets it whole: to move it costs.
+/// The result of routing. Handlers of a body get the request afterwards, since moving it costs instructions.
 enum Routed {
-    /// To a plain redirect.
+    /// A plain redirect.
     Redirect(PlainRedirect),
-    /// Its head was enough.
+    /// A response that needs no body.
     Answered(ResponseFuture),
     Api,
-    /// A link's password, at this host.
+    /// The form with the password of a link, at this host.
     Unlock {
         host: String,
     },
@@ -230,8 +185,10 @@ impl From<HttpResponse> for Routed {
 }
 
 impl Service {
-    /// Unwind safe: what a panic leaves half done is the request, which is dropped; shared state is
-    /// atomics and locks without poisoning.
+    /// Runs `work`. Returns `None` if it panicked, which is counted.
+    //
+    // Unwind safe: only the request may be left incomplete, and it is dropped. Shared state is atomics and
+    // locks without poisoning.
     fn caught<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
         catch_unwind(AssertUnwindSafe(work)).map_err(|_| self.0.counts.panics.add()).ok()
     }
@@ -239,20 +196,20 @@ impl Service {
     fn route<B: Body>(&self, request: &Request<B>, peer: IpAddr) -> Routed {
         let uri = request.uri();
         let Ok(host) = host::of(request.version(), uri, request.headers()) else {
-            return closing(refused(uri, ServerError::BadHost)).into();
+            return closing(rejected(uri, ServerError::BadHost)).into();
         };
         if target_length(uri) > TARGET_MAX {
-            return closing(refused(uri, ServerError::LongTarget)).into();
+            return closing(rejected(uri, ServerError::LongTarget)).into();
         }
         if !request.body().is_end_stream() && !is_framed_plainly(request.headers()) {
             return closing(page(StatusCode::BAD_REQUEST)).into();
         }
         let method = request.method();
         let route = Route::of(uri.path());
-        // The three that are about the server or the connection, never about a resource of ours; the
-        // APIs refuse them like any other method, in their vendors' words.
-        let is_apart = matches!(*method, Method::TRACE | Method::CONNECT) || !uri.path().starts_with('/');
-        if is_apart && route != Route::Api {
+        // TRACE, CONNECT and `OPTIONS *` concern the server or the connection, never a resource. The APIs reject
+        // them like any other method, in the format of their vendors.
+        let is_of_server = matches!(*method, Method::TRACE | Method::CONNECT) || !uri.path().starts_with('/');
+        if is_of_server && route != Route::Api {
             return closing(not_allowed()).into();
         }
         if route == Route::Api {
@@ -287,7 +244,7 @@ impl Service {
             }
             Route::Robots => fixed("text/plain; charset=utf-8", ROBOTS),
             Route::Icon => fixed("image/svg+xml", ICON),
-            // ScopedCommand for by scanners: counted like codes that lead nowhere.
+            // Scanners request these paths, so they count like unknown codes. `Route::Api` was returned above.
             Route::Unknown | Route::Api => {
                 let peer = peer::of(peer, request.headers(), &self.0.proxies);
                 let wait = self.0.misses.miss(peer, Instant::now());
@@ -297,7 +254,7 @@ impl Service {
         response.into()
     }
 
-    /// The answer to a request for health or readiness.
+    /// Responds to a request for health or readiness.
     fn probed(&self, route: Route, headers: &HeaderMap, peer: IpAddr) -> HttpResponse {
         let peer = peer::of(peer, headers, &self.0.proxies);
         match self.0.probes.miss(peer, Instant::now()) {
@@ -307,16 +264,18 @@ impl Service {
         }
     }
 
-    /// The answer to a request for what is about the server itself, within the limits of its key or
-    /// address.
+    /// Responds to a request for metrics or the description, within the limits of its key or address.
     fn documented(&self, route: Route, headers: &HeaderMap, peer: IpAddr) -> HttpResponse {
         let Shared { ops, api, description, .. } = &*self.0;
         let peer = peer::of(peer, headers, &self.0.proxies);
         let is_for_operator = route == Route::Metrics && !ops.is_public;
-        let refused =
-            if is_for_operator { api.refuse_operator(headers, peer) } else { api.refuse_anyone(peer) };
-        if let Some(refused) = refused {
-            return refused;
+        let rejected = if is_for_operator {
+            api.reject_unless_operator(headers, peer)
+        } else {
+            api.reject_if_too_many(peer)
+        };
+        if let Some(rejected) = rejected {
+            return rejected;
         }
         match route {
             Route::Metrics => ops.metrics(),
@@ -325,7 +284,7 @@ impl Service {
         }
     }
 
-    /// The answer to a visit.
+    /// Responds to a visit.
     fn visited(&self, response: VisitResponse, visit: &Visit<'_>) -> ResponseFuture {
         match response {
             VisitResponse::Plain(redirect) => now(redirect.respond(&mut HeaderMap::new())),
@@ -341,7 +300,7 @@ impl Service {
         }
     }
 
-    /// The answer, unless it is the miss too many of this address.
+    /// Returns the response, or 429 if it is a miss and its address had too many.
     fn limited(&self, response: Response<Full<Bytes>>, peer: IpAddr) -> Response<Full<Bytes>> {
         let missed = response.extensions().get::<LinkNotFound>().is_some();
         let wait = missed.then(|| self.0.misses.miss(peer, Instant::now())).flatten();
@@ -373,7 +332,7 @@ impl Service {
     where
         B: Body<Data = Bytes> + Send + 'static,
     {
-        let dialect = api::dialect_of(request.uri().path());
+        let dialect = dialect_of(request.uri().path());
         let peer = peer::of(peer, request.headers(), &self.0.proxies);
         self.later(Box::pin(self.0.api.clone().respond(request, peer)), Some(dialect))
     }
@@ -395,19 +354,19 @@ fn now(response: HttpResponse) -> ResponseFuture {
     ResponseFuture::Now(Some(response))
 }
 
-/// Whether nobody can read the length of this body otherwise than hyper does, which takes every list
-/// of codings that ends in `chunked` for `chunked`, over several lines too.
+/// Returns whether every server reads the length of this body as hyper does. hyper treats each list of codings
+/// that ends in `chunked` as `chunked`, also over several lines; other servers may not.
 fn is_framed_plainly(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let first = codings.next();
     first.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 
-/// The refusal of a request that is not looked at: in the words of whose path it is.
-fn refused(uri: &Uri, trouble: ServerError) -> HttpResponse {
+/// Renders an error of a request that is not routed: in the dialect of its path, or as a page.
+fn rejected(uri: &Uri, error: ServerError) -> HttpResponse {
     match Route::of(uri.path()) {
-        Route::Api => api::troubled(api::dialect_of(uri.path()), trouble),
-        _ => page(trouble.status()),
+        Route::Api => server_error(dialect_of(uri.path()), error),
+        _ => page(error.status()),
     }
 }
 
@@ -416,8 +375,8 @@ fn target_length(uri: &Uri) -> usize {
     authority + uri.path_and_query().map_or(0, |target| target.as_str().len())
 }
 
-/// The same answer, and the connection's last: whoever spoke so cannot be trusted to frame the
-/// next request.
+/// Makes a response the last one of its connection: where the next request begins is uncertain after such a
+/// request.
 fn closing(mut response: HttpResponse) -> HttpResponse {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
@@ -429,7 +388,7 @@ fn not_allowed() -> HttpResponse {
     response
 }
 
-/// A file that never changes.
+/// Responds with a file that never changes.
 fn fixed(kind: &'static str, text: &'static str) -> HttpResponse {
     let mut response = Response::new(Content::from(Bytes::from_static(text.as_bytes())));
     let headers = response.headers_mut();
@@ -449,10 +408,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn t112_a_panic_on_the_way_is_500_and_counted() {
-        let counts = Arc::new(Counts::default());
-        for dialect in [None, Some(api::dialect_of("/api/v1/links"))] {
-            let response = Box::pin(async { panic!("a handler's mistake") });
+    async fn t112_a_panic_of_a_response_is_500_and_counted() {
+        let counts = Arc::new(HttpCounts::default());
+        for dialect in [None, Some(dialect_of("/api/v1/links"))] {
+            let response = Box::pin(async { panic!("a fault of a handler") });
             let answering = ResponseFuture::Later(Later { response, counts: Arc::clone(&counts), dialect });
             let response = answering.await.expect("infallible");
             assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

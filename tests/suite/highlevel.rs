@@ -12,10 +12,10 @@ use hyper::service::service_fn;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use waypost::config::Config;
-use waypost::http::body::{Content, Piece};
+use waypost::http::body::{BodyChunk, Content};
 use waypost::http::conn::server;
 use waypost::http::conn::server::Settings;
-use waypost::http::counts::Counts;
+use waypost::http::counts::HttpCounts;
 
 use crate::support::app::TestApp;
 use crate::support::http::{Answer, Client, Connection, raw, text};
@@ -586,10 +586,10 @@ fn a_list_that_cannot_continue_is_cut() {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let answer = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
-            let (sender, content) = Content::pieces();
+            let (sender, content) = Content::streamed();
             tokio::spawn(async move {
                 for (bytes, is_last) in [("{\"links\":[", false), ("]}", true)] {
-                    let _ = sender.send(Piece { bytes: Bytes::from(bytes), is_last }).await;
+                    let _ = sender.send(BodyChunk { bytes: Bytes::from(bytes), is_last }).await;
                     if request.uri().path() == "/cut" {
                         return;
                     }
@@ -597,7 +597,7 @@ fn a_list_that_cannot_continue_is_cut() {
             });
             std::future::ready(Ok::<_, Infallible>(Response::new(content)))
         });
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(HttpCounts::default());
         let settings = Settings::default();
         tokio::spawn(async move {
             server::serve(vec![listener.into()], &settings, counts, |_| answer, std::future::pending()).await

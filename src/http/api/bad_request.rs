@@ -1,4 +1,4 @@
-//! [`BadRequest`]: why a request is no command, in no vendor's words.
+//! [`BadRequest`]: why a request is no command, without the words of a vendor.
 
 use crate::json::{FieldError, Mistyped};
 use crate::model::Invalid;
@@ -6,13 +6,13 @@ use crate::model::Invalid;
 /// Why a request is no command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadRequest {
-    /// Not understood at all: a whole sentence.
+    /// The request cannot be parsed. Contains a whole sentence.
     Malformed(String),
     /// A field is missing or of the wrong type.
     Mistyped(Invalid),
     /// A value of the right type breaks a rule.
     Rule(Invalid),
-    /// Its path names no object that could exist.
+    /// The path names no object that could exist. Contains the kind of object.
     NotFound(&'static str),
 }
 

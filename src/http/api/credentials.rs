@@ -1,30 +1,30 @@
-//! The key of a request: `Authorization: Bearer` or `X-API-Key`, on every dialect (docs/decisions.md A4).
-//! Anything ambiguous is no key: two lines, two spaces, two keys that differ.
+//! The API key of a request: `Authorization: Bearer` or `X-API-Key`, in every dialect (docs/decisions.md A4).
+//! An ambiguous key is rejected: two lines, two spaces, two keys that differ.
 
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Longest key looked up; ours are far shorter. A longer one is not hashed.
+/// Longest key in bytes; Waypost's own are far shorter. A longer one is rejected without hashing it.
 const KEY_MAX: usize = 512;
 
-/// Why there is no key.
+/// Why a request has no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoCredential {
     /// None was sent.
     Missing,
-    /// What was sent cannot be read as one key.
+    /// The headers do not contain exactly one key.
     Ambiguous,
 }
 
-/// The one key that the headers carry.
+/// Returns the key in the headers.
 pub(crate) fn secret(headers: &HeaderMap) -> Result<&str, NoCredential> {
     let bearer = single(headers, &AUTHORIZATION)?.map(bearer).transpose()?;
     let plain = single(headers, &API_KEY)?.map(token).transpose()?;
     match (bearer, plain) {
         (None, None) => Err(NoCredential::Missing),
-        // Both were sent by the client: comparing them tells it nothing.
+        // Not in constant time: the client sent both, so the comparison reveals nothing.
         (Some(a), Some(b)) if a != b => Err(NoCredential::Ambiguous),
         (Some(key), _) | (None, Some(key)) => Ok(key),
     }
@@ -36,7 +36,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a He
     if lines.next().is_some() { Err(NoCredential::Ambiguous) } else { Ok(line) }
 }
 
-/// `Bearer`, in any case (RFC 9110 11.1), one space, and the key.
+/// Parses `Bearer`, in upper or lower case (RFC 9110 11.1), one space, and the key.
 fn bearer(line: &HeaderValue) -> Result<&str, NoCredential> {
     let text = line.to_str().map_err(|_| NoCredential::Ambiguous)?;
     let (scheme, key) = text.split_once(' ').ok_or(NoCredential::Ambiguous)?;
@@ -59,16 +59,16 @@ fn visible(key: &str) -> Result<&str, NoCredential> {
 mod tests {
     use super::*;
 
-    type Row<'a> = (&'a [(&'a str, &'a str)], Result<&'a str, NoCredential>);
+    type HeaderRow<'a> = (&'a [(&'a str, &'a str)], Result<&'a str, NoCredential>);
 
-    /// Whatever could be read as two keys, or as none, is none.
+    /// A header that two servers could read differently contains no key.
     #[test]
     fn t69_one_key_or_none() {
         use NoCredential::{Ambiguous, Missing};
         let long = format!("Bearer {}", "k".repeat(513));
         let longest = format!("Bearer {}", "k".repeat(512));
 
-        let rows: &[Row<'_>] = &[
+        let rows: &[HeaderRow<'_>] = &[
             (&[], Err(Missing)),
             (&[("authorization", "Bearer K")], Ok("K")),
             (&[("authorization", "bearer K")], Ok("K")),

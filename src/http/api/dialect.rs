@@ -1,7 +1,8 @@
-//! What a dialect is: endpoints, each of which turns bytes into a [`Command`] and the [`Reply`] to it into
-//! a [`Body`], and a rendering of a [`ApiError`]. All pure. A dialect knows the model and this file, never
-//! the core behind it nor the server before it.
+//! A dialect: endpoints, which parse bytes to a [`Command`] and render its [`Reply`] to a [`Body`], and a
+//! rendering of an [`ApiError`]. All of it is pure. A dialect uses the model and this file, never the core
+//! behind it or the server before it.
 
+mod allowance;
 mod error;
 mod parse;
 mod paths;
@@ -10,11 +11,12 @@ mod snapshots;
 
 use hyper::header::{HeaderName, HeaderValue};
 
+pub use self::allowance::Allowance;
 pub use self::error::{ApiError, ServerError, capitalised};
 #[cfg(test)]
 pub(super) use self::parse::{TEST_ID, check_parse};
 pub use self::parse::{foreign_id, object, read, write};
-pub use self::paths::{Found, find};
+pub use self::paths::{PathMatch, find};
 pub use self::reply::{Body, FromReply, JSON, Reply, show};
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
 pub use crate::core::{
@@ -28,7 +30,6 @@ pub use super::bad_request::BadRequest;
 pub use crate::webhooks::Attempt;
 
 use crate::clock::Timestamp;
-pub use crate::http::api::admission::rate::Allowance;
 use crate::http::api::query::Query;
 use crate::model::campaign::{CampaignDraft, CampaignEdit, CampaignRef};
 use crate::model::domain::{DomainDraft, DomainEdit};
@@ -41,62 +42,62 @@ use crate::model::workspace::{CompanyDraft, WorkspaceDraft, WorkspaceEdit};
 
 /// One vendor's API.
 pub trait Dialect: Sync {
-    /// Its name, for logs.
+    /// Returns the name, for logs.
     fn name(&self) -> &'static str;
 
-    /// Whether requests to this path are its own, known endpoint or not: it words the refusal.
+    /// Returns whether this dialect renders the responses of a path, which need not be an endpoint.
     fn claims(&self, path: &str) -> bool;
 
-    /// All it answers; the first match counts.
+    /// Returns all endpoints. The first one that matches a request counts.
     fn endpoints(&self) -> &'static [Endpoint];
 
-    /// What it means that a request's path, query or body names a workspace.
+    /// Returns the effect of a workspace that path, query or body of a request name.
     fn workspace_rule(&self) -> WorkspaceRule {
         WorkspaceRule::HeaderWins
     }
 
-    /// Renders a failure.
-    fn failure(&self, failure: &ApiError) -> Body;
+    /// Renders an error.
+    fn error(&self, error: &ApiError) -> Body;
 
-    /// The headers that tell where a caller stands (docs/decisions.md A6): requests a minute, how many of
-    /// them are left, and the Unix second at which all are.
+    /// Returns the headers of a rate limit (docs/decisions.md A6): requests a minute, the number that is left,
+    /// and the Unix second at which all are left again.
     fn rate_headers(&self, allowance: &Allowance, now: Timestamp) -> Vec<(HeaderName, HeaderValue)> {
         let resets = now.plus_millis(i64::try_from(allowance.resets_in.as_millis()).unwrap_or(i64::MAX));
         vec![
             (HeaderName::from_static("x-ratelimit-limit"), allowance.limit.into()),
             (HeaderName::from_static("x-ratelimit-remaining"), allowance.remaining.into()),
-            // Rounded up: at that second it is so.
+            // Rounded up to the first second at which all are left.
             (HeaderName::from_static("x-ratelimit-reset"), (resets.as_millis().div_euclid(1_000) + 1).into()),
         ]
     }
 }
 
-/// What naming a workspace in path, query or body does, beside `X-Workspace-Id` or without it.
+/// The effect of a workspace that path, query or body name, with or without `X-Workspace-Id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkspaceRule {
-    /// The request acts there, unless the header names another.
+    /// The request acts in it, unless the header names another one.
     HeaderWins,
-    /// It acts there or is refused, whatever the header says.
+    /// The request acts in it or is rejected; the header does not count.
     NameWins,
-    /// The same, and it sees nothing of other workspaces that its key reaches.
+    /// Like `NameWins`. The request reads nothing of other workspaces, also if its key reaches them.
     Confines,
 }
 
 /// A method on a path.
 pub struct Endpoint {
-    /// `GET`, `POST`...; `GET` answers `HEAD` as well.
+    /// `GET`, `POST`...; an endpoint of `GET` serves `HEAD` as well.
     pub method: &'static str,
     /// `/api/v1/links/{id}`: at most two segments in braces.
     pub template: &'static str,
-    /// Which body it takes.
+    #[allow(missing_docs)] // The type has the doc.
     pub body: BodyKind,
-    /// Reads a request.
+    /// Parses a request.
     pub parse: fn(&RequestParts<'_>) -> Result<ScopedCommand, BadRequest>,
     /// Renders the reply to its command: see [`show`]. Returns `None` for a reply of another command.
     pub reply: fn(&Reply) -> Option<Body>,
 }
 
-/// For the tables of dialects.
+/// Creates an endpoint, for the tables of dialects.
 pub const fn endpoint(
     method: &'static str,
     template: &'static str,
@@ -121,21 +122,21 @@ pub enum BodyKind {
 /// A request as a dialect sees it.
 #[derive(Debug)]
 pub struct RequestParts<'a> {
-    /// The segment in braces; with two of them, what the path has from the first to the last.
+    /// The segment in braces. With two of them, the path from the first to the last.
     pub id: &'a str,
-    /// The query.
+    /// Decoded.
     pub query: Query<'a>,
-    /// The body.
+    /// Empty for [`BodyKind::None`].
     pub body: &'a [u8],
 }
 
 impl RequestParts<'_> {
-    /// The segment in braces as an id of ours; anything else names no `what`.
+    /// Returns the segment in braces as an id of Waypost. Any other text is an unknown `what`.
     pub fn id(&self, what: &'static str) -> Result<Id, BadRequest> {
         self.id.parse().map_err(|_| BadRequest::NotFound(what))
     }
 
-    /// The first and the last of two segments in braces, as ids that may be a vendor's.
+    /// Returns the first and the last of two segments in braces, as ids that may be a vendor's.
     pub fn foreign_ids(&self, whats: [&'static str; 2]) -> Result<[ForeignId; 2], BadRequest> {
         let first = self.id.split('/').next().unwrap_or("");
         let last = self.id.rsplit('/').next().unwrap_or("");
@@ -143,22 +144,22 @@ impl RequestParts<'_> {
         Ok([parse(first, whats[0])?, parse(last, whats[1])?])
     }
 
-    /// The segment in braces as an id that may be a vendor's.
+    /// Returns the segment in braces as an id that may be a vendor's.
     pub fn foreign_id(&self, what: &'static str) -> Result<ForeignId, BadRequest> {
         ForeignId::parse("id", self.id).map_err(|_| BadRequest::NotFound(what))
     }
 }
 
-/// What was asked, and where.
+/// A command, and the workspace that its request names.
 #[derive(Debug)]
 pub struct ScopedCommand {
-    /// The workspace named in body or query.
+    /// The workspace that path, body or query name.
     pub workspace: Option<String>,
-    /// What to do.
+    #[allow(missing_docs)] // The type has the doc.
     pub command: Command,
 }
 
-/// What can be asked of the core.
+/// All that dialects can request of the core.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // Each is named after the method of the core that runs it.
 pub enum Command {
@@ -168,9 +169,9 @@ pub enum Command {
     /// On the default domain of the workspace.
     LinkByCode(ShortCode),
     Links(LinkQuery),
-    /// A list of any length, not answered by a [`Reply`], but piece by piece.
+    /// A list of any length. Its response is a stream and not a [`Reply`].
     AllLinks(ListRange, &'static ListFormat),
-    /// The workspace acted in, for keys that may not look at workspaces otherwise.
+    /// The workspace of the request, also for keys that may not read workspaces otherwise.
     Acting,
     UpdateLink {
         id: Id,
@@ -216,43 +217,43 @@ pub enum Command {
     OfSnapshots(SnapshotCommand),
 }
 
-/// How a list is worded that is too long to be held.
+/// The format of a list that may be too long for memory.
 #[derive(Debug)]
 pub struct ListFormat {
     /// The `Content-Type`.
     pub kind: &'static str,
     /// Before the first link.
     pub open: &'static str,
-    /// Each link.
+    /// Renders each link.
     pub item: fn(&LinkView) -> Vec<u8>,
-    /// Between two.
+    /// Between two links.
     pub between: &'static str,
-    /// Behind the last.
+    /// After the last link.
     pub close: &'static str,
-    /// Behind the last of a search that ended where it had cost enough.
+    /// After the last link of a search that ended at its limit of work.
     pub close_incomplete: &'static str,
 }
 
-/// What a change to a link repeats of what cannot change. Clients send back whole objects: equal
-/// values pass, others are refused naming the field.
+/// Fields in a request to update a link that cannot change. Clients send whole objects: equal values pass,
+/// any other value is an error that names the field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImmutableFields {
-    /// The domain's name.
+    /// The name of the domain.
     pub domain: Option<Box<str>>,
-    /// The code.
+    #[allow(missing_docs)] // The type has the doc.
     pub code: Option<ShortCode>,
     /// `URL`, `MAILTO`, `TEL` or `SMS`.
     pub link_type: Option<crate::model::destination::LinkType>,
-    /// The title, from a dialect that shows the code of a link without one: sent back, it leaves
-    /// that link without.
+    /// The title, in a dialect that shows the code as the title of a link without one. A client that sends
+    /// it back leaves such a link without a title.
     pub lent_title: Option<Box<str>>,
 }
 
-/// A default domain to be set, by name or id; `Some(None)` is the instance's.
+/// A default domain to be set, by name or id; `Some(None)` is that of the instance.
 pub type NamedDomain = Option<Option<Box<str>>>;
 
 impl Command {
-    /// Whether it is about what a company has, and so needs no workspace to act in.
+    /// Returns whether the command concerns what a company has, and so needs no workspace.
     pub fn is_of_company(&self) -> bool {
         matches!(
             self,
@@ -265,7 +266,7 @@ impl Command {
         )
     }
 
-    /// The scope it takes.
+    /// Returns the scope that a key needs.
     pub fn scope(&self) -> Scope {
         match self {
             Command::Link(_)
@@ -292,7 +293,7 @@ impl Command {
             | Command::CreateCampaign(_)
             | Command::UpdateCampaign(..) => Scope::LinksWrite,
             Command::OfSnapshots(command) => command.scope(),
-            // A domain that is added counts as verified: not for every key to say.
+            // A domain that is added counts as verified, so it takes an admin.
             Command::CreateDomain(_)
             | Command::UpdateDomain(..)
             | Command::DeleteDomain(_)
@@ -310,7 +311,7 @@ impl Command {
         }
     }
 
-    /// Whether it writes nothing on its caller's behalf.
+    /// Returns whether the command writes nothing for its caller.
     pub fn is_read(&self) -> bool {
         match self {
             Command::Link(_)
@@ -354,7 +355,7 @@ impl Command {
         }
     }
 
-    /// Whether a create-only key may ask it.
+    /// Returns whether a create-only key may give the command.
     pub fn creates_links(&self) -> bool {
         matches!(self, Command::CreateLink(_) | Command::CreateBulk(_))
     }

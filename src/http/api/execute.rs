@@ -1,6 +1,6 @@
-//! Each [`Command`] on the [`Backend`], and each [`Error`] of theirs as a [`ApiError`]: the only file of
-//! the APIs that calls the core. Errors that are ours are logged here, once, with their cause;
-//! callers are shown none of it.
+//! Runs each [`Command`] on the [`Backend`], and maps each [`Error`] of the core to an [`ApiError`]. Only this
+//! file, `snapshots.rs` and `perform.rs` call the core for a command. Errors of the server are logged here,
+//! once, with their cause. No response contains a cause.
 
 use hyper::StatusCode;
 
@@ -8,7 +8,8 @@ use super::response::Payload;
 use super::{snapshots, streamed_list};
 use crate::core::{Context, Error, Links, Snapshots, Tenants};
 use crate::http::api::dialect::{
-    ApiError, BadRequest, Command, Created, ImmutableFields, LinkView, NamedDomain, Reply, ServerError,
+    ApiError, BadRequest, Command, Created, Endpoint, ImmutableFields, LinkView, NamedDomain, Reply,
+    ServerError,
 };
 use crate::log::CommitError;
 use crate::model::Invalid;
@@ -18,50 +19,66 @@ use crate::model::workspace::WorkspaceEdit;
 use crate::visit::Visitor;
 use crate::webhooks::Webhooks;
 
-/// What commands run on.
+/// The parts that commands run on.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // Each field is the handle of its part.
 pub struct Backend {
-    /// Links.
     pub links: Links,
-    /// What companies and workspaces have beside links.
     pub tenants: Tenants,
-    /// Snapshots, shares and imports.
     pub snapshots: Snapshots,
-    /// What clicks on them do.
     pub visitor: Visitor,
-    /// What became of the events of clicks.
     pub webhooks: Webhooks,
 }
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Debug)]
 pub(super) enum Answered {
-    /// For the endpoint to render.
+    /// To be rendered by the endpoint.
     Reply(Reply),
-    /// Rendered already, since it may be too long to be held.
+    /// Rendered as it is sent, since the list may be too long for memory.
     List(Payload),
 }
 
+impl Answered {
+    /// Renders the result as its endpoint does. Fails if the endpoint belongs to another command, which the
+    /// first request of a test shows.
+    pub(super) fn render(self, endpoint: &Endpoint) -> Result<Payload, ApiError> {
+        let reply = match self {
+            Answered::Reply(reply) => reply,
+            Answered::List(payload) => return Ok(payload),
+        };
+        let Some(body) = (endpoint.reply)(&reply) else {
+            tracing::error!(
+                template = endpoint.template,
+                "the endpoint cannot render the reply to its command"
+            );
+            return Err(ServerError::Internal.into());
+        };
+        Ok(body.into())
+    }
+}
+
+/// Runs a command.
 pub(super) async fn execute(
     backend: &Backend,
     context: &Context,
     command: Command,
 ) -> Result<Answered, ApiError> {
-    run(backend, context, command).await.map_err(|error| failure(error, context))
+    run(backend, context, command).await.map_err(|error| api_error(error, context))
 }
 
 async fn run(backend: &Backend, context: &Context, command: Command) -> Result<Answered, Error> {
     let Backend { links, tenants, snapshots, visitor, webhooks } = backend;
-    let made = |outcome| Reply::Made(outcome, None);
+    let created = |outcome| Reply::Made(outcome, None);
     Ok(Answered::Reply(match command {
-        Command::CreateLink(draft) => made(Created::Link(Box::new(links.create(context, draft).await?))),
-        Command::CreateBulk(bulk) => made(Created::Bulk(links.create_bulk(context, bulk).await?)),
+        Command::CreateLink(draft) => created(Created::Link(Box::new(links.create(context, draft).await?))),
+        Command::CreateBulk(bulk) => created(Created::Bulk(links.create_bulk(context, bulk).await?)),
         Command::Link(id) => Reply::Link(Box::new(links.get(context, id).await?)),
         Command::LinkByCode(code) => Reply::Link(Box::new(links.get_by_code(context, code).await?)),
         Command::Links(query) => Reply::Links(links.list(context, query).await?),
-        Command::AllLinks(slice, wording) => {
-            let content = streamed_list::begin(links.stream(context, slice), wording).await?;
-            return Ok(Answered::List(Payload { status: StatusCode::OK, kind: wording.kind, content }));
+        Command::AllLinks(range, format) => {
+            let content = streamed_list::begin(links.stream(context, range), format).await?;
+            return Ok(Answered::List(Payload { status: StatusCode::OK, kind: format.kind, content }));
         }
         Command::Acting => Reply::Workspace(tenants.workspace(context, &context.workspace.id).await?),
         Command::UpdateLink { id, patch, fixed } => {
@@ -76,7 +93,7 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         }
         Command::UnlockPassword(id) => done(visitor.forget_attempts(context, id).await?),
         Command::Deliveries(id) => {
-            // A foreign link's are as unknown as the link.
+            // Fails like `Command::Link` for a link of another tenant.
             links.get(context, id).await?;
             Reply::Deliveries(webhooks.deliveries(id))
         }
@@ -85,27 +102,29 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         }
         Command::Tags => Reply::Tags(tenants.tags(context).await?),
         Command::CreateTag { name, edits } => {
-            made(Created::Tag(tenants.create_tag(context, name, edits).await?))
+            created(Created::Tag(tenants.create_tag(context, name, edits).await?))
         }
         Command::UpdateTag(id, edits) => Reply::Tag(tenants.update_tag(context, id, edits).await?),
         Command::DeleteTag(id) => done(tenants.delete_tag(context, id).await?),
         Command::Campaigns(paging) => Reply::Campaigns(tenants.campaigns(context, paging).await?),
         Command::CreateCampaign(draft) => {
-            made(Created::Campaign(tenants.create_campaign(context, draft).await?))
+            created(Created::Campaign(tenants.create_campaign(context, draft).await?))
         }
         Command::Campaign(named) => Reply::Campaign(tenants.campaign(context, named).await?),
         Command::UpdateCampaign(named, edits) => {
             Reply::Campaign(tenants.update_campaign(context, named, edits).await?)
         }
         Command::Domains => Reply::Domains(tenants.domains(context).await?),
-        Command::CreateDomain(draft) => made(Created::Domain(tenants.create_domain(context, draft).await?)),
+        Command::CreateDomain(draft) => {
+            created(Created::Domain(tenants.create_domain(context, draft).await?))
+        }
         Command::Domain(id) => Reply::Domain(tenants.domain(context, id).await?),
         Command::UpdateDomain(id, edits) => Reply::Domain(tenants.update_domain(context, id, edits).await?),
         Command::DeleteDomain(id) => done(tenants.delete_domain(context, id).await?),
         Command::Workspaces => Reply::Workspaces(tenants.workspaces(context).await?),
         Command::CreateWorkspace(mut draft, domain) => {
             draft.edits.extend(default_domain(tenants, context, domain)?);
-            made(Created::Workspace(tenants.create_workspace(context, draft).await?))
+            created(Created::Workspace(tenants.create_workspace(context, draft).await?))
         }
         Command::Workspace(id) => Reply::Workspace(tenants.workspace(context, &id).await?),
         Command::UpdateWorkspace(id, mut edits, domain) => {
@@ -114,7 +133,7 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         }
         Command::Companies => Reply::Companies(tenants.companies(context)),
         Command::CreateCompany(draft) => {
-            made(Created::Company(tenants.create_company(context, draft).await?))
+            created(Created::Company(tenants.create_company(context, draft).await?))
         }
         Command::Keys => Reply::Keys(tenants.keys(context)),
         Command::CreateKey(draft) => {
@@ -123,7 +142,7 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         }
         Command::WebhookSecret(id) => Reply::WebhookSecret(tenants.webhook_secret(context, &id).await?),
         Command::RotateWebhookSecret(id) => {
-            made(Created::WebhookSecret(tenants.rotate_webhook_secret(context, &id).await?))
+            created(Created::WebhookSecret(tenants.rotate_webhook_secret(context, &id).await?))
         }
         Command::RevokeKey(id) => done(tenants.revoke_key(context, id).await?),
         Command::OfSnapshots(command) => snapshots::run(snapshots, context, command).await?,
@@ -134,7 +153,8 @@ fn done((): ()) -> Reply {
     Reply::Done
 }
 
-/// What cannot change never did, so looking before changing races with nobody.
+/// Updates a link after a check of the fields that cannot change. Check and update need no common lock:
+/// the value of such a field is the same at both.
 async fn update(
     links: &Links,
     context: &Context,
@@ -155,7 +175,7 @@ async fn update(
     links.update(context, id, patch).await
 }
 
-/// The first of the fixed fields that differs from the link's.
+/// Returns the first of the fixed fields that differs from the link's.
 fn changed(view: &LinkView, fixed: &ImmutableFields) -> Option<&'static str> {
     let domain = fixed.domain.as_deref().is_some_and(|name| !name.eq_ignore_ascii_case(&view.domain_name));
     let code = fixed.code.clone().is_some_and(|code| view.domain.key_of(code) != view.link.code);
@@ -164,7 +184,7 @@ fn changed(view: &LinkView, fixed: &ImmutableFields) -> Option<&'static str> {
     fields.into_iter().find(|(_, differs)| *differs).map(|(field, _)| field)
 }
 
-/// The edit that sets a default domain given by name or id.
+/// Returns the edit that sets a default domain given by name or id.
 fn default_domain(
     tenants: &Tenants,
     context: &Context,
@@ -181,8 +201,8 @@ fn default_domain(
     }
 }
 
-/// A failed command as its caller is told.
-pub(super) fn failure(error: Error, context: &Context) -> ApiError {
+/// Maps an error of the core to the error that the response shows, and logs it if it is the server's.
+pub(super) fn api_error(error: Error, context: &Context) -> ApiError {
     let request = format_args!("{:016x}", context.request).to_string();
     match error {
         Error::Rule(invalid) => ApiError::BadRequest(BadRequest::Rule(invalid)),
@@ -197,10 +217,10 @@ pub(super) fn failure(error: Error, context: &Context) -> ApiError {
         Error::NoCredits => ApiError::NoCredits,
         Error::Busy | Error::Log(CommitError::Conflict { .. }) => ServerError::Busy.into(),
         Error::Log(CommitError::TooLarge { .. }) => ServerError::ChangeTooLarge.into(),
-        // Said by the log itself, once, when it begins and when it ends.
+        // Logged by the log itself, once when the disk is full and once when it has room again.
         Error::Log(CommitError::DiskFull) => ServerError::DiskFull.into(),
         Error::Log(error @ CommitError::NoDescriptors) => {
-            tracing::error!(request, %error, "a write was refused: raise the limit of open files");
+            tracing::error!(request, %error, "a write was rejected: raise the limit of open files");
             ServerError::NoDescriptors.into()
         }
         Error::NotReady(why) => {
@@ -216,8 +236,81 @@ pub(super) fn failure(error: Error, context: &Context) -> ApiError {
             ServerError::OutcomeUnknown.into()
         }
         Error::Log(error @ CommitError::Unavailable(_)) => {
-            tracing::error!(request, %error, "a write was not taken");
+            tracing::error!(request, %error, "a write was rejected");
             ServerError::NotReady.into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use hyper::Method;
+    use hyper::header::CONTENT_TYPE;
+
+    use super::*;
+    use crate::http::api::dialect::{Body, BodyKind, Dialect, PathMatch, endpoint, find, show};
+    use crate::http::api::response::render;
+    use crate::model::workspace::Company;
+
+    /// A dialect whose endpoints return other types than JSON.
+    struct Pictures;
+
+    impl Dialect for Pictures {
+        fn name(&self) -> &'static str {
+            "pictures"
+        }
+
+        fn claims(&self, _: &str) -> bool {
+            false
+        }
+
+        fn endpoints(&self) -> &'static [Endpoint] {
+            const fn get(template: &'static str, reply: fn(&Reply) -> Option<Body>) -> Endpoint {
+                endpoint("GET", template, BodyKind::None, |_| Err(BadRequest::NotFound("picture")), reply)
+            }
+            const ENDPOINTS: &[Endpoint] = &[
+                get("/picture", |reply| {
+                    show(reply, |id: &Id| Body {
+                        status: StatusCode::OK,
+                        kind: "image/svg+xml",
+                        bytes: format!("<svg><title>{id}</title></svg>").into_bytes(),
+                    })
+                }),
+                get("/table", |reply| {
+                    show(reply, |companies: &[Company]| Body {
+                        status: StatusCode::OK,
+                        kind: "text/csv; charset=utf-8",
+                        bytes: format!("id,name\r\n{}", companies.len()).into_bytes(),
+                    })
+                }),
+            ];
+            ENDPOINTS
+        }
+
+        fn error(&self, _: &ApiError) -> Body {
+            Body { status: StatusCode::IM_A_TEAPOT, kind: "text/plain", bytes: b"no picture".to_vec() }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_determines_the_type_of_its_reply() {
+        let rows = [
+            ("/picture", Reply::LinkDeleted(Id::from_bits(0)), 200, "image/svg+xml", "<svg><title>0"),
+            ("/table", Reply::Companies(Vec::new()), 200, "text/csv; charset=utf-8", "id,name\r\n0"),
+            ("/table", Reply::Done, 418, "text/plain", "no picture"),
+        ];
+        for (path, reply, status, kind, begin) in rows {
+            let row = format!("{path} {reply:?}");
+            let PathMatch::Endpoint(endpoint, _) = find(Pictures.endpoints(), &Method::GET, path) else {
+                panic!("{row}");
+            };
+            let payload = Answered::Reply(reply).render(endpoint);
+            let response = render(&Pictures, payload, None, None, false);
+            assert_eq!(response.status().as_u16(), status, "{row}");
+            assert_eq!(response.headers()[CONTENT_TYPE], kind, "{row}");
+            let body = response.into_body().collect().await.expect("in memory").to_bytes();
+            assert!(body.starts_with(begin.as_bytes()), "{row}: {body:?}");
         }
     }
 }

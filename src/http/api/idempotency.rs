@@ -1,6 +1,6 @@
-//! `Idempotency-Key`: which earlier request a POST may repeat, and the queue in which a
-//! concurrent twin waits for the first. What the first did is remembered by the core, in the same
-//! Change; here is nothing that must survive.
+//! `Idempotency-Key`: the claim of a POST under its key, and the lock on which a concurrent request with the
+//! same key waits for the first one. The core stores the result of the first request, in the same Change;
+//! nothing here must survive a crash.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use hyper::HeaderMap;
 use hyper::header::HeaderName;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
-use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use crate::core::Claim;
 use crate::http::api::dialect::BadRequest;
@@ -18,38 +18,40 @@ use crate::model::id::Id;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Longest key; clients send UUIDs.
+/// Longest key in bytes; clients send UUIDs. Past it: 400.
 const KEY_MAX: usize = 255;
 
-/// Most keys at work at once. Each is some 100 bytes and a waiting request; more than this means
-/// that something is stuck, and a further one is told to try again.
-const AT_WORK_MAX: usize = 10_000;
+/// Most keys in use at once. Each takes some 100 bytes and a waiting request; more than this means that
+/// something is stuck. Past it: 503.
+const KEYS_MAX: usize = 10_000;
 
-/// The key in the headers, if there is one.
+/// Returns the key in the headers, if any. Fails if there are several, or if it is too long or not visible
+/// ASCII.
 pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, BadRequest> {
-    let refuse =
+    let error =
         || BadRequest::Mistyped(Invalid::new("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));
     let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(line) = lines.next() else { return Ok(None) };
-    let text = line.to_str().map_err(|_| refuse())?;
+    let text = line.to_str().map_err(|_| error())?;
     let fits = (1..=KEY_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    if fits && lines.next().is_none() { Ok(Some(text.to_owned())) } else { Err(refuse()) }
+    if fits && lines.next().is_none() { Ok(Some(text.to_owned())) } else { Err(error()) }
 }
 
-/// What a POST is compared with an earlier one by.
+/// What a POST is compared with an earlier one by. `caller`, `path` and key select the earlier request; the
+/// rest must be equal to it.
 #[derive(Debug)]
 pub(super) struct Posted<'a> {
-    /// The API key; `None` for the one in the environment.
+    /// The id of the API key; `None` for the key in the environment.
     pub(super) caller: Option<Id>,
     /// Without the slash at its end.
     pub(super) path: &'a str,
-    /// Part of the body: another workspace or query is another request.
+    /// Compared like the body: another workspace or query is another request.
     pub(super) workspace: &'a str,
     pub(super) query: &'a str,
     pub(super) body: &'a [u8],
 }
 
-/// The claim of a POST under its key.
+/// Returns the claim of a POST under its key.
 pub(super) fn claim(key: &str, posted: &Posted<'_>) -> Claim {
     let caller = posted.caller.map_or_else(|| "environment".to_owned(), |id| id.to_string());
     Claim {
@@ -58,7 +60,7 @@ pub(super) fn claim(key: &str, posted: &Posted<'_>) -> Claim {
     }
 }
 
-/// Each part with its length before it, so that no two lists of parts run into the same bytes.
+/// Hashes each part with its length before it, so that two lists of parts never yield the same bytes.
 fn hash(parts: &[&[u8]]) -> [u8; 16] {
     let mut hasher = Sha256::new();
     for part in parts {
@@ -71,52 +73,54 @@ fn hash(parts: &[&[u8]]) -> [u8; 16] {
     half
 }
 
-/// The keys at work. A handle, cheap to clone.
+/// A lock for each key in use. Cheap to clone: all clones share the locks.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ScopeLocks(Arc<Mutex<AtWork>>);
+pub(super) struct ScopeLocks(Arc<Mutex<LockMap>>);
 
-/// One turn per scope that is at work or waited for.
-type AtWork = HashMap<[u8; 16], Arc<Turn<()>>>;
+/// An entry for each scope whose lock is held or waited for.
+type LockMap = HashMap<[u8; 16], Arc<AsyncMutex<()>>>;
 
 impl ScopeLocks {
-    /// Waits until no other request works under this scope. `None` when too many are at work.
-    pub(super) async fn take(&self, scope: [u8; 16]) -> Option<ScopeGuard> {
-        let turn = {
-            let mut at_work = self.0.lock();
-            if at_work.len() >= AT_WORK_MAX && !at_work.contains_key(&scope) {
+    /// Acquires the lock of this scope. Returns `None` if too many scopes are in use.
+    pub(super) async fn lock(&self, scope: [u8; 16]) -> Option<ScopeGuard> {
+        let lock = {
+            let mut map = self.0.lock();
+            if map.len() >= KEYS_MAX && !map.contains_key(&scope) {
                 return None;
             }
-            Arc::clone(at_work.entry(scope).or_default())
+            Arc::clone(map.entry(scope).or_default())
         };
-        // Before waiting: a waiter that is dropped must leave the map as clean as one that ends.
-        let entry = Entry { turns: self.clone(), scope, turn: Some(Arc::clone(&turn)) };
-        let guard = turn.lock_owned().await;
+        // Before the wait: a waiter that is dropped must remove its entry like one that ends.
+        let entry = LockEntry { locks: self.clone(), scope, lock: Some(Arc::clone(&lock)) };
+        let guard = lock.lock_owned().await;
         Some(ScopeGuard { _guard: guard, _entry: entry })
     }
 }
 
-/// A turn, until dropped. Fields drop in this order: first the next one may go, then the entry is
-/// removed unless someone waits.
+/// A held lock. Its drop releases it.
+//
+// Fields drop in this order: 1. the guard, so that the next waiter acquires the lock; 2. the entry, which is
+// removed unless a request waits.
 #[derive(Debug)]
 pub(super) struct ScopeGuard {
     _guard: OwnedMutexGuard<()>,
-    _entry: Entry,
+    _entry: LockEntry,
 }
 
 #[derive(Debug)]
-struct Entry {
-    turns: ScopeLocks,
+struct LockEntry {
+    locks: ScopeLocks,
     scope: [u8; 16],
-    turn: Option<Arc<Turn<()>>>,
+    lock: Option<Arc<AsyncMutex<()>>>,
 }
 
-impl Drop for Entry {
+impl Drop for LockEntry {
     fn drop(&mut self) {
-        let mut at_work = self.turns.0.lock();
-        self.turn = None;
-        // Clones are made under this lock only, so a count of one is the map's own.
-        if at_work.get(&self.scope).is_some_and(|turn| Arc::strong_count(turn) == 1) {
-            at_work.remove(&self.scope);
+        let mut map = self.locks.0.lock();
+        self.lock = None;
+        // Clones are created under the lock of the map only, so a count of one is the map's own.
+        if map.get(&self.scope).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+            map.remove(&self.scope);
         }
     }
 }
@@ -159,28 +163,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn twins_wait_and_leave_nothing_behind() {
-        let turns = ScopeLocks::default();
-        let first = turns.take([1; 16]).await.expect("room");
-        let mut second = Box::pin(turns.take([1; 16]));
-        let other = turns.take([2; 16]).await.expect("another scope does not wait");
+    async fn requests_with_one_key_wait_for_each_other_and_leave_no_entry() {
+        let locks = ScopeLocks::default();
+        let first = locks.lock([1; 16]).await.expect("room");
+        let mut second = Box::pin(locks.lock([1; 16]));
+        let other = locks.lock([2; 16]).await.expect("another scope does not wait");
         tokio::select! {
             biased;
-            _ = &mut second => panic!("the twin went ahead"),
+            _ = &mut second => panic!("the second request did not wait"),
             () = tokio::task::yield_now() => {}
         }
-        // A waiter that gives up takes nothing with it.
-        let mut third = Box::pin(turns.take([1; 16]));
+        // A waiter that is dropped leaves the lock to the others.
+        let mut third = Box::pin(locks.lock([1; 16]));
         tokio::select! {
             biased;
-            _ = &mut third => panic!("the third went ahead"),
+            _ = &mut third => panic!("the third request did not wait"),
             () = tokio::task::yield_now() => {}
         }
         drop(third);
         drop(first);
-        let second = second.await.expect("its turn");
-        assert_eq!(turns.0.lock().len(), 2);
+        let second = second.await.expect("its lock");
+        assert_eq!(locks.0.lock().len(), 2);
         drop((second, other));
-        assert_eq!(turns.0.lock().len(), 0);
+        assert_eq!(locks.0.lock().len(), 0);
     }
 }

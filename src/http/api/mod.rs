@@ -1,22 +1,25 @@
-//! The JSON APIs: [`DIALECTS`], and the one dispatcher behind them. Keys, limits, idempotency and
-//! execution are written once, here; what differs between vendors is in their dialect's folder.
+//! The JSON APIs: one dispatcher for all dialects. Keys, limits, idempotency and execution are implemented
+//! once, here; what differs between vendors is in the folder of their dialect ([`registry`]).
 //!
-//! Answers are never cached, never sniffed, carry no CORS headers (keys do not belong into other
-//! sites' pages), and are JSON with a body whatever happens.
+//! Responses are never cached and never sniffed. They carry no CORS headers, because keys do not belong on
+//! the pages of other sites. Every response is JSON with a body, also an error.
 
 pub mod admission;
+mod authorize;
 mod bad_request;
 pub(crate) mod credentials;
 pub mod dialect;
-mod execute;
+pub(crate) mod execute;
 mod highlevel;
 mod idempotency;
 mod linquid;
 pub mod native;
 pub mod openapi;
 pub mod ops;
+mod perform;
 pub mod query;
-mod response;
+pub(crate) mod registry;
+pub(super) mod response;
 mod snapshots;
 mod streamed_list;
 mod upload;
@@ -28,76 +31,63 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::Body;
-use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, StatusCode, Version};
 
 use self::admission::concurrency::{Concurrency, Slot};
 use self::admission::largest::largest;
-use self::admission::rate::{self, Allowance, Limits};
+use self::admission::rate::{self, Limits};
 use self::admission::response_budget::{Done, ResponseBudget};
 use self::credentials::NoCredential;
 use self::dialect::{
-    ApiError, BadRequest, BodyKind, Command, Dialect, Endpoint, Found, Reply, RequestParts, ServerError,
+    Allowance, ApiError, BodyKind, Command, Dialect, Endpoint, PathMatch, RequestParts, ServerError,
     WorkspaceRule,
 };
 use self::execute::Answered;
 pub use self::execute::Backend;
-use self::highlevel::links::HighLevelLinks;
-use self::highlevel::snapshots::HighLevelSnapshots;
-use self::idempotency::{Posted, ScopeLocks};
-use self::linquid::Linquid;
-use self::native::Native;
+use self::idempotency::Posted;
 use self::openapi::Description;
+use self::perform::Performer;
 use self::query::Query;
-pub(super) use self::response::respond;
-use self::response::{Payload, render, rendered};
+use self::registry::{NATIVE, dialect_of};
+use self::response::render;
 use super::conn::server::Settings;
 use crate::clock::Timestamp;
-use crate::core::{Caller, Client, Context, Credential, Previous};
+use crate::core::{Caller, Client, Context};
 use crate::fair::FairPermit;
 use crate::http::body::HttpResponse;
-use crate::http::counts::Counts;
-use crate::model::Invalid;
+use crate::http::counts::HttpCounts;
 use crate::model::key::{Reach, Scope};
 use crate::model::tenant::Tenant;
 
-/// Every dialect; the first that claims a path words its answers.
-pub(crate) static DIALECTS: &[&dyn Dialect] = &[&NATIVE, &Linquid, &HighLevelLinks, &HighLevelSnapshots];
-
-/// Also words refusals on paths that nobody claims.
-static NATIVE: Native = Native;
-
-const WORKSPACE: HeaderName = HeaderName::from_static("x-workspace-id");
-
-/// The APIs. A handle, cheap to clone.
+/// The APIs. Cheap to clone: all clones share one state.
 #[derive(Clone, Debug)]
 pub struct Api(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     backend: Backend,
-    counts: Arc<Counts>,
-    scope_locks: ScopeLocks,
+    performer: Performer,
+    counts: Arc<HttpCounts>,
     limits: Limits,
     body_timeout: Duration,
     max_body: usize,
     max_bulk_body: usize,
     concurrency: Concurrency,
     response_budget: ResponseBudget,
-    /// Starts at a random number, so that ids of two runs do not meet in the logs.
+    /// Starts at a random number, so that the numbers of two runs differ in the logs.
     requests: AtomicU64,
 }
 
-/// A request that may be served.
+/// A request whose key is valid and within its limits.
 #[derive(Debug)]
 struct Admitted {
     caller: Caller,
-    /// To whom what it holds is charged.
+    /// Charged for all that the request holds.
     tenant: Tenant,
 }
 
-/// What a request holds while its command runs, and what its answer depends on.
+/// What a request holds while its command runs, and what bounds its response.
 #[derive(Debug)]
 struct InFlight {
     slot: Slot,
@@ -107,30 +97,20 @@ struct InFlight {
     body: usize,
 }
 
-/// Which dialect words the answers of a path.
-pub fn dialect_of(path: &str) -> &'static dyn Dialect {
-    DIALECTS.iter().copied().find(|dialect| dialect.claims(path)).unwrap_or(&NATIVE)
-}
-
-/// The answer to a request whose handling panicked.
-pub fn internal(dialect: &dyn Dialect) -> HttpResponse {
-    troubled(dialect, ServerError::Internal)
-}
-
-/// The answer to a request that fails before anybody looks at it.
-pub fn troubled(dialect: &dyn Dialect, trouble: ServerError) -> HttpResponse {
-    rendered(dialect.failure(&trouble.into()))
-}
-
 impl Api {
-    /// The APIs over this backend.
-    pub fn new(backend: Backend, settings: &Settings, limits: &rate::Settings, counts: Arc<Counts>) -> Api {
-        // Without randomness ids start at 0: still unique within the run, which is what they must be.
+    /// Creates the APIs over this backend.
+    pub fn new(
+        backend: Backend,
+        settings: &Settings,
+        limits: &rate::Settings,
+        counts: Arc<HttpCounts>,
+    ) -> Api {
+        // Without randomness numbers start at 0. They are still unique within the run, which is required.
         let first = getrandom::u64().unwrap_or(0);
         Api(Arc::new(Shared {
+            performer: Performer::new(backend.clone()),
             backend,
             counts,
-            scope_locks: ScopeLocks::default(),
             limits: Limits::new(limits),
             body_timeout: settings.body_timeout,
             max_body: settings.max_body,
@@ -141,7 +121,7 @@ impl Api {
         }))
     }
 
-    /// Answers one request from this address.
+    /// Responds to one request from this address.
     pub async fn respond<B>(self, request: Request<B>, peer: IpAddr) -> HttpResponse
     where
         B: Body<Data = Bytes> + Send,
@@ -152,31 +132,32 @@ impl Api {
         let (mut parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
         let dialect = dialect_of(parts.uri.path());
-        let found = dialect::find(dialect.endpoints(), &parts.method, parts.uri.path());
+        let matched = dialect::find(dialect.endpoints(), &parts.method, parts.uri.path());
         let mut allowance = None;
-        let worded = |result, allow| render(dialect, result, Some(number), allow, has_body);
-        let (mut response, method, path) = match found {
-            Found::Endpoint(endpoint, _) => {
+        let rendered = |result, allow| render(dialect, result, Some(number), allow, has_body);
+        // Only a method and a template of ours are logged: the client chooses all other text.
+        let (mut response, method, path) = match matched {
+            PathMatch::Endpoint(endpoint, _) => {
                 let response = match self.admit(&parts.headers, peer, &mut allowance) {
                     Ok(admitted) => {
                         let tenant = admitted.tenant.clone();
                         let done = self.serve(admitted, dialect, endpoint, &mut parts, body, number).await;
+                        // A write is not rejected after it was done.
                         let may_fail = endpoint.method == "GET";
                         let budget = &self.0.response_budget;
-                        budget.respond(parts.version, done, &tenant, may_fail, worded).await
+                        budget.respond(parts.version, done, &tenant, may_fail, rendered).await
                     }
-                    Err(failure) => worded(Err(failure), None),
+                    Err(error) => rendered(Err(error), None),
                 };
                 (response, parts.method.as_str(), endpoint.template)
             }
-            // Neither the method nor the path is ours: not for the log.
-            Found::Methods(allow) => {
-                let failure = self.nowhere(&parts, peer, &mut allowance, ServerError::WrongMethod.into());
-                (worded(Err(failure), Some(allow)), "-", "-")
+            PathMatch::Methods(allow) => {
+                let error = self.no_endpoint(&parts, peer, &mut allowance, ServerError::WrongMethod.into());
+                (rendered(Err(error), Some(allow)), "-", "-")
             }
-            Found::Nothing => {
-                let failure = self.nowhere(&parts, peer, &mut allowance, ApiError::NoEndpoint);
-                (worded(Err(failure), None), "-", "-")
+            PathMatch::Nothing => {
+                let error = self.no_endpoint(&parts, peer, &mut allowance, ApiError::NoEndpoint);
+                (rendered(Err(error), None), "-", "-")
             }
         };
         if let Some(allowance) = allowance {
@@ -196,16 +177,16 @@ impl Api {
         response
     }
 
-    /// What the APIs are, for machines and for people.
+    /// Returns the description of the APIs, for machines and for people.
     pub fn describe(&self) -> Description {
         Description::new(self.0.backend.links.site().base_url())
     }
 
-    /// Returns the refusal of a request for what only the operator may see, or `None` if it comes with a
-    /// key of the whole instance that has the admin scope and may do more than create links. All others are answered as the API answers
-    /// a request without a key, whatever their key lacks, and each request counts against the limits
-    /// of its key or address.
-    pub fn refuse_operator(&self, headers: &HeaderMap, peer: IpAddr) -> Option<HttpResponse> {
+    /// Returns the error response to a request for what only the operator may see, or `None` if the request
+    /// has a key of the whole instance with the admin scope that may do more than create links. Any other
+    /// valid key gets 403, all other requests get 401. Each request counts against the limits of its key or
+    /// address.
+    pub fn reject_unless_operator(&self, headers: &HeaderMap, peer: IpAddr) -> Option<HttpResponse> {
         let caller = self.caller(headers, self.0.backend.links.clock().now());
         let may_see = match &caller {
             Ok(caller)
@@ -224,18 +205,18 @@ impl Api {
             Ok(caller) => self.0.limits.request(caller, &self.0.backend.tenants.tenant_of(&caller.reach())),
             Err(_) => self.0.limits.refused(peer),
         };
-        allowance.failure().or(may_see.err()).map(|failure| self.refusal(failure))
+        allowance.error().or(may_see.err()).map(|error| self.error_response(error))
     }
 
-    /// Returns the refusal of a request too many for what anyone may see: an address may ask for as much of it in a minute as
-    /// it may send requests without a valid key, and counts of the two are apart.
-    pub fn refuse_anyone(&self, peer: IpAddr) -> Option<HttpResponse> {
-        self.0.limits.open(peer).failure().map(|early| self.refusal(early))
+    /// Returns the error response to a request for what anyone may see, or `None` if its address is within
+    /// its limit: as many requests a minute as without a valid key, counted apart from those.
+    pub fn reject_if_too_many(&self, peer: IpAddr) -> Option<HttpResponse> {
+        self.0.limits.open(peer).error().map(|error| self.error_response(error))
     }
 
-    /// The refusal of a request outside the dialects.
-    fn refusal(&self, failure: ApiError) -> HttpResponse {
-        let response = render(&NATIVE, Err(failure), None, None, false);
+    /// Renders an error outside the dialects.
+    fn error_response(&self, error: ApiError) -> HttpResponse {
+        let response = render(&NATIVE, Err(error), None, None, false);
         self.count(response.status());
         response
     }
@@ -249,7 +230,8 @@ impl Api {
         }
     }
 
-    /// Who asks, if it may ask now. Before the body is read: strangers make nobody read 8 MB.
+    /// Returns the caller of a request, if the key is valid and within its limits. Before the body is read:
+    /// a request without a valid key must not cost 8 MB of reading.
     fn admit(
         &self,
         headers: &HeaderMap,
@@ -257,7 +239,7 @@ impl Api {
         allowance: &mut Option<Allowance>,
     ) -> Result<Admitted, ApiError> {
         let Backend { links, tenants, .. } = &self.0.backend;
-        // Keys are records too: before they are read, every key would seem unknown.
+        // Keys are records of the store: before it is loaded, every key would be unknown.
         if !links.is_ready() {
             return Err(ServerError::NotReady.into());
         }
@@ -270,21 +252,21 @@ impl Api {
             Err(_) => self.0.limits.refused(peer),
         };
         *allowance = Some(counted);
-        counted.failure().map_or(admitted, Err)
+        counted.error().map_or(admitted, Err)
     }
 
-    /// Counts a request that leads to no endpoint like any other. Whoever asks is told so, with a
-    /// key or without one, unless it asks too often.
-    fn nowhere(
+    /// Counts a request without an endpoint like any other, and returns its error. The error does not depend
+    /// on the key, unless the request exceeds a limit.
+    fn no_endpoint(
         &self,
         parts: &Parts,
         peer: IpAddr,
         allowance: &mut Option<Allowance>,
-        failure: ApiError,
+        error: ApiError,
     ) -> ApiError {
         match self.admit(&parts.headers, peer, allowance) {
-            Err(early @ ApiError::TooMany(_)) => early,
-            _ => failure,
+            Err(too_many @ ApiError::TooMany(_)) => too_many,
+            _ => error,
         }
     }
 
@@ -302,34 +284,26 @@ impl Api {
     {
         let Backend { links, tenants, .. } = &self.0.backend;
         let bulk = match endpoint.body {
-            // Boxed, so that all others do not hold the room for its waiting.
+            // Boxed: the futures of all other requests would contain the wait as well.
             BodyKind::Bulk => Some(Box::pin(self.0.concurrency.bulk(&tenant)).await?),
             BodyKind::None | BodyKind::Plain => None,
         };
-        let header = named_workspace(&parts.headers);
+        // Read before the body, since the wait for a body drops the headers.
+        let header = authorize::named_workspace(&parts.headers);
         let key = if endpoint.method == "POST" { idempotency::key(&parts.headers) } else { Ok(None) };
         let body = self.read(endpoint.body, &tenant, parts, body).await?;
-        // The key may have been revoked since the head came.
-        self.check(caller.credential())?;
+        // The key may have been revoked since the head arrived.
+        self.0.performer.check(caller.credential())?;
         let slot = self.0.concurrency.slot(&tenant)?;
         let path = parts.uri.path();
-        let Found::Endpoint(_, id) = dialect::find(dialect.endpoints(), &parts.method, path) else {
+        let PathMatch::Endpoint(_, id) = dialect::find(dialect.endpoints(), &parts.method, path) else {
             return Err(ApiError::NoEndpoint);
         };
-        let call = RequestParts { id, query: Query::parse(parts.uri.query()), body: &body };
-        let asked = (endpoint.parse)(&call).map_err(ApiError::BadRequest)?;
-        permit(&caller, &asked.command)?;
-        let (header, asked_for) = (header?, asked.workspace.as_deref());
-        let header = header.as_deref();
-        let named = match dialect.workspace_rule() {
-            WorkspaceRule::HeaderWins => header.or(asked_for),
-            WorkspaceRule::NameWins | WorkspaceRule::Confines => asked_for.or(header),
-        };
-        let workspace = tenants.acting(&caller, named).or_else(|| {
-            let is_of_company = named.is_none() && asked.command.is_of_company();
-            is_of_company.then(|| tenants.acting_for_company(&caller)).flatten()
-        });
-        let workspace = workspace.ok_or(ApiError::UnknownWorkspace)?;
+        let request_parts = RequestParts { id, query: Query::parse(parts.uri.query()), body: &body };
+        let scoped = (endpoint.parse)(&request_parts).map_err(ApiError::BadRequest)?;
+        authorize::permit(&caller, &scoped.command)?;
+        let rule = dialect.workspace_rule();
+        let workspace = authorize::workspace(tenants, &caller, &scoped, header?.as_deref(), rule)?;
         let claim = key.map_err(ApiError::BadRequest)?.map(|key| {
             idempotency::claim(
                 &key,
@@ -342,21 +316,22 @@ impl Api {
                 },
             )
         });
-        let is_confined = asked.workspace.is_some() && dialect.workspace_rule() == WorkspaceRule::Confines;
+        let is_confined = scoped.workspace.is_some() && rule == WorkspaceRule::Confines;
         let reach = if is_confined { Reach::Workspace(workspace.number) } else { caller.reach() };
         let (key, scopes) = (caller.credential(), caller.scopes());
         let now = links.clock().now();
         let context =
             Context { key, reach, scopes, tenant, workspace, request, now, claim, client: Client::default() };
         let in_flight = InFlight { slot, bulk, version: parts.version, body: body.len() };
+        // The command has what it needs of the body: a wait for room must not keep the rest.
         drop(body);
-        // Boxed, so that a request that waits for its body does not hold the room for the rest.
-        let run = Box::pin(self.run(context, asked.command, endpoint.method == "GET", in_flight));
+        // Boxed: a request that waits for its body would contain the rest as well.
+        let run = Box::pin(self.run(context, scoped.command, endpoint.method == "GET", in_flight));
         let (answered, room) = run.await?;
-        Ok(Done { payload: payload_of(endpoint, answered)?, room })
+        Ok(Done { payload: answered.render(endpoint)?, room })
     }
 
-    /// Runs a command once there is room for its answer.
+    /// Runs a command once there is room for its response.
     async fn run(
         &self,
         context: Context,
@@ -371,17 +346,17 @@ impl Api {
             None => None,
         };
         if is_get {
-            // Run by the connection's own task: a client that hangs up cancels it.
+            // In the task of the connection: a client that hangs up cancels the read.
             let _slot = slot;
-            return Ok((self.perform(&context, command).await?, room));
+            return Ok((self.0.performer.perform(&context, command).await?, room));
         }
-        // A task of its own: a client that hangs up must not stop a write half way between log,
-        // table and cache, nor let its twin start. Long work before the first write looks at the client.
-        let _waiting = context.client.wait();
-        let api = self.clone();
+        // In a task of its own: a client that hangs up must not stop a write between log, table and cache,
+        // nor let a repeated request start beside it. Long work before the first write checks `client`.
+        let _client = context.client.wait();
+        let performer = self.0.performer.clone();
         let task = tokio::spawn(async move {
-            let _held = (slot, bulk);
-            Ok((api.perform(&context, command).await?, room))
+            let _until_done = (slot, bulk);
+            Ok((performer.perform(&context, command).await?, room))
         });
         match task.await {
             Ok(result) => result,
@@ -400,7 +375,8 @@ impl Api {
         self.0.backend.tenants.authenticate(secret, now).ok_or(ApiError::BadKey)
     }
 
-    /// Reads a body. One that is waited for is bounded for each tenant; a large one holds a bulk slot.
+    /// Reads a body. A body that has not arrived yet is charged to its tenant, and rejected past the share
+    /// of the tenant. A large body has a bulk slot instead, and is never rejected here.
     async fn read<B>(
         &self,
         kind: BodyKind,
@@ -423,100 +399,18 @@ impl Api {
         };
         upload::read(parts, body, max, self.0.body_timeout, admit).await
     }
-
-    /// Runs a command, once per claim. What it returns without having written anything is for a key
-    /// that is still valid behind all waits; what it writes relies on the key's record.
-    async fn perform(&self, context: &Context, command: Command) -> Result<Answered, ApiError> {
-        // Behind the wait for room, and for what leaves no Change that could rely on the key.
-        self.check(context.key)?;
-        let is_read = command.is_read();
-        let answered = self.perform_once(context, command).await;
-        if is_read {
-            self.check(context.key)?;
-        }
-        answered
-    }
-
-    async fn perform_once(&self, context: &Context, command: Command) -> Result<Answered, ApiError> {
-        let backend = &self.0.backend;
-        let Some(claim) = context.claim else { return execute::execute(backend, context, command).await };
-        let _turn = self.0.scope_locks.take(claim.scope).await.ok_or(ServerError::Busy)?;
-        let replay = backend.links.previous(context).await;
-        self.check(context.key)?;
-        match replay.map_err(|error| execute::failure(error, context))? {
-            Previous::New => execute::execute(backend, context, command).await,
-            // A key's secret is told once, and this is not the first time.
-            Previous::Same(outcome) => Ok(Answered::Reply(Reply::Made(outcome, None))),
-            Previous::Other => Err(ApiError::OtherBody),
-        }
-    }
-
-    /// Fails if the key was revoked or has expired since its request began.
-    fn check(&self, key: Option<Credential>) -> Result<(), ApiError> {
-        self.0.backend.tenants.check_key(key).map_err(|_| ApiError::BadKey)
-    }
-}
-
-/// Renders what a command came to as its endpoint has it.
-fn payload_of(endpoint: &Endpoint, answered: Answered) -> Result<Payload, ApiError> {
-    let reply = match answered {
-        Answered::Reply(reply) => reply,
-        Answered::List(payload) => return Ok(payload),
-    };
-    let Some(body) = (endpoint.reply)(&reply) else {
-        tracing::error!(template = endpoint.template, "the endpoint cannot render the reply to its command");
-        return Err(ServerError::Internal.into());
-    };
-    Ok(body.into())
-}
-
-/// Whether the key may ask this at all.
-fn permit(caller: &Caller, command: &Command) -> Result<(), ApiError> {
-    if caller.is_create_only() && !command.creates_links() {
-        return Err(ApiError::Forbidden("this key may only create links".to_owned()));
-    }
-    let scope = command.scope();
-    if caller.scopes().allow(scope) {
-        return Ok(());
-    }
-    Err(ApiError::Forbidden(format!("this key lacks the scope {}", scope.name())))
-}
-
-fn named_workspace(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let refuse = |why: &str| ApiError::BadRequest(BadRequest::Mistyped(Invalid::new("X-Workspace-Id", why)));
-    let mut lines = headers.get_all(WORKSPACE).iter();
-    let Some(line) = lines.next() else { return Ok(None) };
-    if lines.next().is_some() {
-        return Err(refuse("must be given once"));
-    }
-    line.to_str().map(|id| Some(id.to_owned())).map_err(|_| refuse("must be visible ASCII"))
 }
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
-    use hyper::Method;
-    use hyper::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+    use hyper::header::{CONNECTION, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 
-    use super::dialect::{Body, endpoint, show};
-    use super::response::REQUEST_ID;
+    use super::response::{REQUEST_ID, server_error};
     use super::*;
-    use crate::model::id::Id;
-    use crate::model::workspace::Company;
 
     #[test]
-    fn paths_speak_their_vendors_and_unclaimed_ones_native() {
-        for path in ["/api/v1/links", "/api", "/api/v2/x", "/snapshotsx"] {
-            assert_eq!(dialect_of(path).name(), "native", "{path}");
-        }
-        for path in ["/links", "/links/", "/links/x", "/locations/x"] {
-            assert_eq!(dialect_of(path).name(), "highlevel-links", "{path}");
-        }
-    }
-
-    #[test]
-    fn every_answer_is_json_that_nobody_keeps() {
-        let response = internal(&NATIVE);
+    fn every_response_is_json_without_caching() {
+        let response = server_error(&NATIVE, ServerError::Internal);
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let shown: Vec<_> =
             response.headers().iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
@@ -529,9 +423,9 @@ mod tests {
     }
 
     #[test]
-    fn refusals_carry_what_their_status_needs() {
-        let header = |failure: ApiError, name: HeaderName, has_body| {
-            let response = render(&NATIVE, Err(failure), Some(7), None, has_body);
+    fn errors_have_the_headers_of_their_status() {
+        let header = |error: ApiError, name: HeaderName, has_body| {
+            let response = render(&NATIVE, Err(error), Some(7), None, has_body);
             response.headers().get(name).map(|value| value.to_str().expect("ASCII").to_owned())
         };
         let some = |text: &str| Some(text.to_owned());
@@ -541,66 +435,5 @@ mod tests {
         assert_eq!(header(ServerError::NotReady.into(), RETRY_AFTER, false), some("5"));
         assert_eq!(header(ServerError::DiskFull.into(), RETRY_AFTER, false), some("30"));
         assert_eq!(header(ApiError::NoCredits, REQUEST_ID, false), some("0000000000000007"));
-    }
-
-    /// A dialect whose endpoints return what is no JSON.
-    struct Pictures;
-
-    impl Dialect for Pictures {
-        fn name(&self) -> &'static str {
-            "pictures"
-        }
-
-        fn claims(&self, _: &str) -> bool {
-            false
-        }
-
-        fn endpoints(&self) -> &'static [Endpoint] {
-            const fn get(template: &'static str, reply: fn(&Reply) -> Option<Body>) -> Endpoint {
-                endpoint("GET", template, BodyKind::None, |_| Err(BadRequest::NotFound("picture")), reply)
-            }
-            const ENDPOINTS: &[Endpoint] = &[
-                get("/picture", |reply| {
-                    show(reply, |id: &Id| Body {
-                        status: StatusCode::OK,
-                        kind: "image/svg+xml",
-                        bytes: format!("<svg><title>{id}</title></svg>").into_bytes(),
-                    })
-                }),
-                get("/table", |reply| {
-                    show(reply, |companies: &[Company]| Body {
-                        status: StatusCode::OK,
-                        kind: "text/csv; charset=utf-8",
-                        bytes: format!("id,name\r\n{}", companies.len()).into_bytes(),
-                    })
-                }),
-            ];
-            ENDPOINTS
-        }
-
-        fn failure(&self, _: &ApiError) -> Body {
-            Body { status: StatusCode::IM_A_TEAPOT, kind: "text/plain", bytes: b"no picture".to_vec() }
-        }
-    }
-
-    #[tokio::test]
-    async fn an_endpoint_says_what_type_its_reply_has() {
-        let rows = [
-            ("/picture", Reply::LinkDeleted(Id::from_bits(0)), 200, "image/svg+xml", "<svg><title>0"),
-            ("/table", Reply::Companies(Vec::new()), 200, "text/csv; charset=utf-8", "id,name\r\n0"),
-            ("/table", Reply::Done, 418, "text/plain", "no picture"),
-        ];
-        for (path, reply, status, kind, begin) in rows {
-            let row = format!("{path} {reply:?}");
-            let Found::Endpoint(endpoint, _) = dialect::find(Pictures.endpoints(), &Method::GET, path) else {
-                panic!("{row}");
-            };
-            let payload = payload_of(endpoint, Answered::Reply(reply));
-            let response = render(&Pictures, payload, None, None, false);
-            assert_eq!(response.status().as_u16(), status, "{row}");
-            assert_eq!(response.headers()[CONTENT_TYPE], kind, "{row}");
-            let body = response.into_body().collect().await.expect("in memory").to_bytes();
-            assert!(body.starts_with(begin.as_bytes()), "{row}: {body:?}");
-        }
     }
 }

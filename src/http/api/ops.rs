@@ -1,8 +1,8 @@
-//! For operators: `/healthz` (alive, and what ails it), `/readyz` (what it waits for), `/metrics`
-//! (Prometheus text).
+//! Endpoints for operators: `/healthz` (whether the process is alive, and its problems), `/readyz` (what the
+//! start waits for) and `/metrics` (Prometheus text).
 //!
-//! Numbers come from [`Source`]s, one per part, asked at each scrape. No metric has labels, so
-//! that nothing of a request can ever become one.
+//! Numbers come from [`MetricSource`]s, one for each part, which each scrape reads. No metric has labels, so
+//! that no part of a request can ever become one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,38 +22,39 @@ use serde::{Deserialize, Serialize};
 use crate::cache::Cache;
 use crate::clock::Timestamp;
 use crate::core::Core;
-use crate::http::api::respond;
+use crate::http::api::response::respond;
 use crate::http::body::{Content, HttpResponse};
-use crate::http::counts::Counts;
+use crate::http::counts::HttpCounts;
 use crate::log::Log;
 use crate::log::local::LocalLog;
 use crate::readiness::Readiness;
 use crate::table::Table;
 use crate::webhooks::Webhooks;
 
-/// Seconds after which to ask `/readyz` again.
+/// `Retry-After` of `/readyz`, in seconds.
 const RETRY_SECONDS: u32 = 1;
 
 /// The `[metrics]` section.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Whether `/metrics` is shown without a key.
+    /// Whether `/metrics` needs no key.
     pub public: bool,
 }
 
-/// A part that can be measured.
-pub trait Source: fmt::Debug + Send + Sync + 'static {
-    /// Its numbers now.
+/// A part of the server that has metrics.
+pub trait MetricSource: fmt::Debug + Send + Sync + 'static {
+    /// Appends the current values.
     fn measure(&self, to: &mut Vec<Measure>);
 
-    /// What ails it, one sentence each, for anyone to read: no paths, no names.
-    fn ails(&self, to: &mut Vec<String>) {
+    /// Appends the problems of the part, a sentence each. `/healthz` shows them to anyone, so they contain no
+    /// paths and no names.
+    fn problems(&self, to: &mut Vec<String>) {
         let _ = to;
     }
 }
 
-/// A number with its name.
+/// A metric and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measure {
     name: &'static str,
@@ -69,12 +70,12 @@ enum MetricKind {
 }
 
 impl Measure {
-    /// A number that only grows; shown as `name_total`.
+    /// Creates a counter, which only grows. Prometheus sees it as `name_total`.
     pub fn counter(name: &'static str, help: &'static str, value: u64) -> Measure {
         Measure { name, help, kind: MetricKind::Counter, value }
     }
 
-    /// A number that goes up and down.
+    /// Creates a gauge, which goes up and down.
     pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Measure {
         Measure { name, help, kind: MetricKind::Gauge, value }
     }
@@ -92,35 +93,35 @@ pub struct Ops {
 
 #[derive(Debug)]
 struct Sources {
-    all: Vec<Box<dyn Source>>,
+    all: Vec<Box<dyn MetricSource>>,
     started: Instant,
 }
 
 impl Ops {
-    /// Over these parts; counts uptime from here.
-    pub fn new(settings: &Settings, readiness: Readiness, all: Vec<Box<dyn Source>>) -> Ops {
+    /// Creates the endpoints over these parts. The uptime begins now.
+    pub fn new(settings: &Settings, readiness: Readiness, all: Vec<Box<dyn MetricSource>>) -> Ops {
         let sources = Arc::new(Sources { all, started: Instant::now() });
         let mut registry = Registry::with_prefix("waypost");
         registry.register_collector(Box::new(Arc::clone(&sources)));
         Ops { readiness, sources, registry, is_public: settings.public }
     }
 
-    /// `/healthz`: 200 while it answers at all, so that a supervisor does not kill what serves
-    /// redirects from memory on a full disk.
+    /// Responds to `/healthz`. Always 200: a supervisor must not kill a server that serves redirects from
+    /// memory on a full disk.
     pub fn health(&self) -> HttpResponse {
-        let mut ails = Vec::new();
+        let mut problems = Vec::new();
         for source in &self.sources.all {
-            source.ails(&mut ails);
+            source.problems(&mut problems);
         }
-        let body = if ails.is_empty() {
+        let body = if problems.is_empty() {
             serde_json::json!({ "status": "ok" })
         } else {
-            serde_json::json!({ "status": "degraded", "why": ails })
+            serde_json::json!({ "status": "degraded", "why": problems })
         };
         respond(StatusCode::OK, body.to_string().into_bytes())
     }
 
-    /// `/readyz`: 503 while any latch is held.
+    /// Responds to `/readyz`: 503 while any latch is held.
     pub fn ready(&self) -> HttpResponse {
         let held = self.readiness.held();
         if held.is_empty() {
@@ -132,7 +133,7 @@ impl Ops {
         response
     }
 
-    /// `/metrics`, once it is settled that the caller may see it.
+    /// Responds to `/metrics`. The caller has checked the key.
     pub fn metrics(&self) -> HttpResponse {
         let mut body = String::new();
         text::encode(&mut body, &self.registry).expect("writing into a String cannot fail");
@@ -169,8 +170,8 @@ impl Collector for Sources {
     }
 }
 
-/// What the HTTP side counts.
-impl Source for Arc<Counts> {
+/// The counts of connections and responses.
+impl MetricSource for Arc<HttpCounts> {
     fn measure(&self, to: &mut Vec<Measure>) {
         let open = self.connections.get().saturating_sub(self.closed.get());
         to.extend([
@@ -185,20 +186,20 @@ impl Source for Arc<Counts> {
         ]);
     }
 
-    fn ails(&self, to: &mut Vec<String>) {
+    fn problems(&self, to: &mut Vec<String>) {
         if self.panics.get() > 0 {
             to.push("a request ended in a panic since the start: please report the log line".to_owned());
         }
     }
 }
 
-/// A time as Prometheus wants it; 0 for never.
+/// Returns a time in seconds since 1970, or 0 for never.
 fn seconds(at: Option<Timestamp>) -> u64 {
     at.map_or(0, |at| u64::try_from(at.as_millis() / 1_000).unwrap_or(0))
 }
 
-/// The log, of whatever engine.
-impl Source for Arc<dyn Log> {
+/// The log, of any engine.
+impl MetricSource for Arc<dyn Log> {
     fn measure(&self, to: &mut Vec<Measure>) {
         let status = self.status();
         to.extend([
@@ -207,13 +208,13 @@ impl Source for Arc<dyn Log> {
         ]);
     }
 
-    fn ails(&self, to: &mut Vec<String>) {
+    fn problems(&self, to: &mut Vec<String>) {
         to.extend(self.status().problems.into_iter().map(str::to_owned));
     }
 }
 
-/// What only a log in files has.
-impl Source for Arc<LocalLog> {
+/// The metrics of the file engine.
+impl MetricSource for Arc<LocalLog> {
     fn measure(&self, to: &mut Vec<Measure>) {
         let status = self.local_status();
         to.extend([
@@ -232,18 +233,17 @@ impl Source for Arc<LocalLog> {
     }
 }
 
-/// How far the table is behind the log.
+/// The distance of the table from the log, in Changes.
 #[derive(Debug)]
+#[allow(missing_docs)] // The fields are the two ends.
 pub struct Lag {
-    /// Which leads.
     pub log: Arc<dyn Log>,
-    /// Which follows.
     pub table: Table,
 }
 
-impl Source for Lag {
+impl MetricSource for Lag {
     fn measure(&self, to: &mut Vec<Measure>) {
-        // The table first: it can only have come further since.
+        // The table first: read the other way round, it could have passed the position of the log.
         let (applied, position) = (self.table.status().applied, self.log.position());
         let lag = position.0.saturating_sub(applied.0);
         to.push(Measure::gauge("table_lag", "Changes in the log that the table has not applied", lag));
@@ -251,7 +251,7 @@ impl Source for Lag {
 }
 
 /// The table.
-impl Source for Table {
+impl MetricSource for Table {
     fn measure(&self, to: &mut Vec<Measure>) {
         let status = self.status();
         to.extend([
@@ -267,7 +267,7 @@ impl Source for Table {
         ]);
     }
 
-    fn ails(&self, to: &mut Vec<String>) {
+    fn problems(&self, to: &mut Vec<String>) {
         let status = self.status();
         if !status.ready {
             to.push("the table is being rebuilt: links that are not in memory cannot be served".to_owned());
@@ -279,7 +279,7 @@ impl Source for Table {
 }
 
 /// The cache and its counters.
-impl Source for Cache {
+impl MetricSource for Cache {
     fn measure(&self, to: &mut Vec<Measure>) {
         let (links, bytes) = self.size();
         let (counted, dropped) = self.counters().totals();
@@ -309,7 +309,7 @@ impl Source for Cache {
 }
 
 /// The commands.
-impl Source for Core {
+impl MetricSource for Core {
     fn measure(&self, to: &mut Vec<Measure>) {
         let help = "Writes that kept other writes waiting for over 100 ms";
         to.push(Measure::counter("exclusive_holds_over_100ms", help, self.long_exclusive_holds()));
@@ -317,7 +317,7 @@ impl Source for Core {
 }
 
 /// Webhooks.
-impl Source for Webhooks {
+impl MetricSource for Webhooks {
     fn measure(&self, to: &mut Vec<Measure>) {
         let numbers = self.numbers();
         to.extend([
@@ -342,9 +342,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn degraded_and_not_ready_say_why() {
+    async fn degraded_and_not_ready_show_the_reason() {
         let readiness = Readiness::default();
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(HttpCounts::default());
         let ops = Ops::new(&Settings::default(), readiness.clone(), vec![Box::new(Arc::clone(&counts))]);
         assert_eq!(text_of(ops.health()).await, r#"{"status":"ok"}"#);
         assert_eq!(text_of(ops.ready()).await, r#"{"status":"ready"}"#);
@@ -364,7 +364,7 @@ mod tests {
 
     #[tokio::test]
     async fn metrics_are_prometheus_text() {
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(HttpCounts::default());
         counts.connections.add();
         let ops = Ops::new(&Settings::default(), Readiness::default(), vec![Box::new(counts)]);
         let text = text_of(ops.metrics()).await;

@@ -1,5 +1,5 @@
-//! The query of a request, for every dialect: each name at most once, since which of two counts
-//! is anyone's guess.
+//! The query of a request, for every dialect. A name that occurs twice is an error: servers differ in which
+//! of the two values counts.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,12 @@ use crate::model::Invalid;
 pub struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Query<'a> {
-    /// Decodes `a=b&c=d`. Whatever is not UTF-8 becomes replacement characters.
+    /// Decodes `a=b&c=d`. Bytes that are not UTF-8 become replacement characters.
     pub fn parse(raw: Option<&'a str>) -> Query<'a> {
         Query(url::form_urlencoded::parse(raw.unwrap_or("").as_bytes()).collect())
     }
 
-    /// The value of this name; an empty one says as little as none.
+    /// Returns the value of this name; an empty value is `None`.
     pub fn text(&self, name: &'static str) -> Result<Option<&str>, Mistyped> {
         let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
         let value = values.next();
@@ -26,15 +26,15 @@ impl<'a> Query<'a> {
         Ok(value.map(|value| &**value).filter(|value| !value.is_empty()))
     }
 
-    /// A whole number from `min` to `max`.
+    /// Returns the value of this name as a whole number from `min` to `max`.
     pub fn number(&self, name: &'static str, min: u64, max: u64) -> Result<Option<u64>, Mistyped> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         let number = text.parse::<u64>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
-        let refuse = || Mistyped(Invalid::new(name, format!("must be a whole number from {min} to {max}")));
-        number.filter(|number| (min..=max).contains(number)).ok_or_else(refuse).map(Some)
+        let error = || Mistyped(Invalid::new(name, format!("must be a whole number from {min} to {max}")));
+        number.filter(|number| (min..=max).contains(number)).ok_or_else(error).map(Some)
     }
 
-    /// `true` or `false`.
+    /// Returns the value of this name as `true` or `false`.
     pub fn flag(&self, name: &'static str) -> Result<Option<bool>, Mistyped> {
         match self.text(name)? {
             None => Ok(None),

@@ -1,5 +1,5 @@
-//! How a payload or a failure becomes an answer: the dialect's status, type and bytes, the headers that
-//! all answers have, and those that a failure brings.
+//! Builds a response from a payload or an error: status, type and bytes of the dialect, the headers that all
+//! responses have, and those that an error adds.
 
 use bytes::Bytes;
 use hyper::header::{
@@ -11,13 +11,13 @@ use hyper::{Response, StatusCode};
 use super::dialect::{ApiError, Body, Dialect, JSON, ServerError};
 use crate::http::body::{Content, HttpResponse};
 
-/// Answers from this length on give back the rest of their buffer before they are sent.
+/// Responses longer than this release the unused capacity of their buffer before they are sent.
 const SHRINK_FROM: usize = 16 * 1024;
 
-/// Names a request in the server's log.
+/// The number of a request, as the log shows it.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What an answer carries.
+/// Status and body of a response.
 #[derive(Debug)]
 pub(super) struct Payload {
     pub(super) status: StatusCode,
@@ -28,7 +28,7 @@ pub(super) struct Payload {
 
 impl From<Body> for Payload {
     fn from(Body { status, kind, mut bytes }: Body) -> Payload {
-        // Room is charged by length: what a buffer has grown beyond its text must not be kept with it.
+        // The response budget charges the length, so the capacity must not exceed it by much.
         if bytes.len() > SHRINK_FROM {
             bytes.shrink_to_fit();
         }
@@ -36,8 +36,8 @@ impl From<Body> for Payload {
     }
 }
 
-/// The answer to a request, in its dialect: with its number, the methods its path has, and what
-/// the status asks for.
+/// Renders a payload or an error in a dialect. Adds the number of the request, the methods of its path
+/// (`allow`), and the headers that the status requires. `has_body` is whether the request has a body.
 pub(super) fn render(
     dialect: &dyn Dialect,
     result: Result<Payload, ApiError>,
@@ -45,9 +45,9 @@ pub(super) fn render(
     allow: Option<String>,
     has_body: bool,
 ) -> HttpResponse {
-    let (payload, failure) = match result {
+    let (payload, error) = match result {
         Ok(payload) => (payload, None),
-        Err(failure) => (dialect.failure(&failure).into(), Some(failure)),
+        Err(error) => (dialect.error(&error).into(), Some(error)),
     };
     let status = payload.status;
     let mut response = response_of(payload);
@@ -62,21 +62,21 @@ pub(super) fn render(
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    let Some(failure) = failure else { return response };
-    if let Some(seconds) = failure.retry_after() {
+    let Some(error) = error else { return response };
+    if let Some(seconds) = error.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if has_body && leaves_body(&failure) {
+    if has_body && leaves_body(&error) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-/// Whether it was answered with the body still on its way: reading it only to throw it away would
-/// be the work that was refused.
-fn leaves_body(failure: &ApiError) -> bool {
+/// Returns whether a request with this error is answered before its body is read. The connection then ends:
+/// to read the body only to discard it would be the work that was rejected.
+fn leaves_body(error: &ApiError) -> bool {
     matches!(
-        failure,
+        error,
         ApiError::NoKey
             | ApiError::BadKey
             | ApiError::NoEndpoint
@@ -90,14 +90,14 @@ fn leaves_body(failure: &ApiError) -> bool {
     )
 }
 
-/// An answer of JSON, with the headers that all of them have.
+/// Creates a response of JSON, with the headers that all responses have.
 pub(in crate::http) fn respond(status: StatusCode, bytes: Vec<u8>) -> HttpResponse {
-    rendered(Body { status, kind: JSON, bytes })
+    response_of(Body { status, kind: JSON, bytes }.into())
 }
 
-/// An answer with this body, and the headers that all of them have.
-pub(super) fn rendered(body: Body) -> HttpResponse {
-    response_of(body.into())
+/// Renders an error of a request that reached no endpoint.
+pub(in crate::http) fn server_error(dialect: &dyn Dialect, error: ServerError) -> HttpResponse {
+    response_of(dialect.error(&error.into()).into())
 }
 
 fn response_of(Payload { status, kind, content }: Payload) -> HttpResponse {

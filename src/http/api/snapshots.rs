@@ -1,16 +1,17 @@
-//! Each [`SnapshotCommand`] on the core.
+//! Runs each [`SnapshotCommand`] on the core.
 
 use crate::core::{Context, Error, Snapshots};
 use crate::http::api::dialect::{Created, ImportQuery, ImportView, Reply, SnapshotCommand};
 
+/// Runs a command.
 pub(super) async fn run(
     snapshots: &Snapshots,
     context: &Context,
     command: SnapshotCommand,
 ) -> Result<Reply, Error> {
-    let made = |outcome| Reply::Made(outcome, None);
+    let created = |outcome| Reply::Made(outcome, None);
     Ok(match command {
-        SnapshotCommand::Create(draft) => made(Created::Snapshot(snapshots.create(context, draft).await?)),
+        SnapshotCommand::Create(draft) => created(Created::Snapshot(snapshots.create(context, draft).await?)),
         SnapshotCommand::List(company) => {
             Reply::Snapshots(snapshots.list(context, company.as_deref()).await?)
         }
@@ -20,21 +21,21 @@ pub(super) async fn run(
             Reply::Done
         }
         SnapshotCommand::Share(company, id, kind) => {
-            made(Created::Share(snapshots.share(context, company.as_deref(), &id, kind).await?))
+            created(Created::Share(snapshots.share(context, company.as_deref(), &id, kind).await?))
         }
         SnapshotCommand::Import(draft) => {
-            made(Created::Import(Box::new(snapshots.import(context, draft).await?)))
+            created(Created::Import(Box::new(snapshots.import(context, draft).await?)))
         }
         SnapshotCommand::ImportStatus(id) => Reply::Import(snapshots.import_status(context, id).await?),
         SnapshotCommand::Imports(company, id, query) => {
             let all = snapshots.imports(context, company.as_deref(), &id).await?;
-            asked(all, query)?
+            select(all, query)?
         }
     })
 }
 
-/// The imports asked for, out of all, the newest first.
-fn asked(all: Vec<ImportView>, query: ImportQuery) -> Result<Reply, Error> {
+/// Returns the imports that a query selects out of all, which begin with the newest.
+fn select(all: Vec<ImportView>, query: ImportQuery) -> Result<Reply, Error> {
     match query {
         ImportQuery::Page { from, to, after, limit } => {
             let within = |view: &ImportView| {

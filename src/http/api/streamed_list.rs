@@ -1,10 +1,10 @@
-//! A list of any length as the body of an answer. The next links are read when the last ones are
-//! on their way to the client, so a client that stops reading holds one batch and no thread, and
-//! one that hangs up ends the reading.
+//! A list of any length as the body of a response. A batch of links is read when the batch before it is
+//! being sent. A client that stops reading thus holds one batch and no thread, and a client that hangs up
+//! ends the reading.
 //!
-//! A list that breaks off is cut: HTTP/1.1 tells its client so. HTTP/1.0 has no chunks, and a part
-//! looks whole to whoever speaks it (proxies do, to the servers behind them), so for it a list is
-//! held until it is complete.
+//! A list that fails in the middle is cut, which a client of HTTP/1.1 detects. HTTP/1.0 has no chunks, so a
+//! part looks complete to its clients (such as proxies on the way to a server). For HTTP/1.0 a list is held
+//! until it is complete.
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -14,79 +14,79 @@ use tokio::sync::mpsc::Sender;
 use super::response::Payload;
 use crate::core::{Error, LinkStream};
 use crate::http::api::dialect::{ApiError, ListFormat, ServerError};
-use crate::http::body::{Content, Piece};
+use crate::http::body::{BodyChunk, Content};
 
-/// Longest list that is held for a client of HTTP/1.0, some 40,000 links of usual length. It is held
-/// until it is sent, among all long answers ([`super::admission`]). Past it: 505, which says how to ask.
+/// Longest list that is held for a client of HTTP/1.0, some 40,000 links of usual length. It is charged to
+/// the response budget until it is sent ([`super::admission`]). Past it: 505, which names alternatives.
 pub(super) const HELD_MAX: usize = 8 * 1024 * 1024;
 
-/// Reads the first links, so that a store that cannot be read is said by the status, and leaves
-/// the rest to a task. A list that ends with them is a body like any other.
-pub(super) async fn begin(mut walk: LinkStream, wording: &'static ListFormat) -> Result<Content, Error> {
-    let (links, goes_on) = walk.next().await?;
-    let mut text = wording.open.as_bytes().to_vec();
+/// Returns the body of a list. Reads the first batch before it returns, so that a store that cannot be read
+/// is an error with a status of its own. A task reads the rest, if there is more.
+pub(super) async fn begin(mut walk: LinkStream, format: &'static ListFormat) -> Result<Content, Error> {
+    let (links, has_more) = walk.next().await?;
+    let mut text = format.open.as_bytes().to_vec();
     for (at, link) in links.iter().enumerate() {
         if at > 0 {
-            text.extend_from_slice(wording.between.as_bytes());
+            text.extend_from_slice(format.between.as_bytes());
         }
-        text.extend_from_slice(&(wording.item)(link));
+        text.extend_from_slice(&(format.item)(link));
     }
-    if !goes_on {
-        text.extend_from_slice(close(&walk, wording).as_bytes());
+    if !has_more {
+        text.extend_from_slice(close(&walk, format).as_bytes());
         return Ok(Content::from(Bytes::from(text)));
     }
-    let (sender, content) = Content::pieces();
-    let first = Piece { bytes: text.into(), is_last: false };
+    let (sender, content) = Content::streamed();
+    let first = BodyChunk { bytes: text.into(), is_last: false };
     tokio::spawn(async move {
         if sender.send(first).await.is_ok() {
-            feed(walk, wording, sender).await;
+            feed(walk, format, sender).await;
         }
     });
     Ok(content)
 }
 
-/// Returns what ends the list.
-fn close(walk: &LinkStream, wording: &ListFormat) -> &'static str {
-    if walk.is_incomplete() { wording.close_incomplete } else { wording.close }
+/// Returns the end of the list.
+fn close(walk: &LinkStream, format: &ListFormat) -> &'static str {
+    if walk.is_incomplete() { format.close_incomplete } else { format.close }
 }
 
-/// Sends the rest. Returning before the last piece cuts the answer.
-async fn feed(mut walk: LinkStream, wording: &'static ListFormat, sender: Sender<Piece>) {
+/// Sends the rest. A return before the last chunk cuts the response.
+async fn feed(mut walk: LinkStream, format: &'static ListFormat, sender: Sender<BodyChunk>) {
     loop {
-        // Before reading: for a client that does not read, nobody else shall.
-        let Ok(place) = sender.reserve().await else { return };
+        // Before the read: no batch is read for a client that does not accept the one before.
+        let Ok(permit) = sender.reserve().await else { return };
         let read = tokio::select! {
             read = walk.next() => read,
             () = sender.closed() => return,
         };
-        let (links, goes_on) = match read {
+        let (links, has_more) = match read {
             Ok(read) => read,
             Err(error) => {
-                tracing::warn!(%error, "a list was cut, since its rest could not be read");
+                tracing::warn!(%error, "a list was cut: the rest could not be read");
                 return;
             }
         };
         let mut text = Vec::new();
-        // Behind others: a batch that is not the last holds some.
+        // Every batch before this one contained links, so each link here follows another.
         for link in &links {
-            text.extend_from_slice(wording.between.as_bytes());
-            text.extend_from_slice(&(wording.item)(link));
+            text.extend_from_slice(format.between.as_bytes());
+            text.extend_from_slice(&(format.item)(link));
         }
-        if !goes_on {
-            text.extend_from_slice(close(&walk, wording).as_bytes());
+        if !has_more {
+            text.extend_from_slice(close(&walk, format).as_bytes());
         }
-        place.send(Piece { bytes: text.into(), is_last: !goes_on });
-        if !goes_on {
+        permit.send(BodyChunk { bytes: text.into(), is_last: !has_more });
+        if !has_more {
             return;
         }
     }
 }
 
-/// Returns what this version of HTTP can carry: a list with its length, once it is complete. Room for all
-/// of it was acquired with the request.
+/// Returns a payload that this version of HTTP can carry: for HTTP/1.0 a list that is complete, with its
+/// length. The request acquired room for all of it.
 pub(super) async fn hold_for(version: Version, payload: Payload) -> Result<Payload, ApiError> {
     match payload.content {
-        content @ Content::Pieces(_) if version < Version::HTTP_11 => {
+        content @ Content::Streamed(_) if version < Version::HTTP_11 => {
             let content = hold_at_most(content, HELD_MAX).await?;
             Ok(Payload { content, ..payload })
         }
@@ -96,9 +96,9 @@ pub(super) async fn hold_for(version: Version, payload: Payload) -> Result<Paylo
 
 async fn hold_at_most(mut content: Content, max: usize) -> Result<Content, ApiError> {
     let mut whole = BytesMut::new();
-    while let Some(piece) = content.frame().await {
-        // Why it was cut is in the log.
-        let Ok(bytes) = piece.map_err(|_| ServerError::NotReady)?.into_data() else { continue };
+    while let Some(chunk) = content.frame().await {
+        // `feed` has logged why the list was cut.
+        let Ok(bytes) = chunk.map_err(|_| ServerError::NotReady)?.into_data() else { continue };
         if whole.len() + bytes.len() > max {
             return Err(ServerError::OldHttp.into());
         }
@@ -114,19 +114,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_held_list_is_whole_or_refused() {
+    async fn a_held_list_is_complete_or_rejected() {
         let rows = [
             (&["ab", "cd", "e"][..], true, Ok("abcde")),
             (&["ab", "cd", "ef"][..], true, Err(ServerError::OldHttp)),
             (&["ab", "cd"][..], false, Err(ServerError::NotReady)),
             (&[][..], false, Err(ServerError::NotReady)),
         ];
-        for (pieces, ends, want) in rows {
-            let (sender, content) = Content::pieces();
+        for (chunks, ends, want) in rows {
+            let (sender, content) = Content::streamed();
             let sending = async {
-                for (at, piece) in pieces.iter().enumerate() {
-                    let piece = Piece { bytes: Bytes::from(*piece), is_last: ends && at + 1 == pieces.len() };
-                    let _ = sender.send(piece).await;
+                for (at, chunk) in chunks.iter().enumerate() {
+                    let chunk =
+                        BodyChunk { bytes: Bytes::from(*chunk), is_last: ends && at + 1 == chunks.len() };
+                    let _ = sender.send(chunk).await;
                 }
                 drop(sender);
             };
@@ -135,13 +136,13 @@ mod tests {
                 Ok(content) => {
                     let length = content.size_hint().exact();
                     let bytes = content.collect().await.expect("in memory").to_bytes();
-                    assert_eq!(length, Some(bytes.len() as u64), "{pieces:?}");
+                    assert_eq!(length, Some(bytes.len() as u64), "{chunks:?}");
                     Ok(bytes)
                 }
-                Err(ApiError::Server(trouble)) => Err(trouble),
-                Err(other) => panic!("{pieces:?}: {other:?}"),
+                Err(ApiError::Server(error)) => Err(error),
+                Err(other) => panic!("{chunks:?}: {other:?}"),
             };
-            assert_eq!(got, want.map(Bytes::from), "{pieces:?}");
+            assert_eq!(got, want.map(Bytes::from), "{chunks:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Reading a request's body, and holding little while it is not there: thousands of clients may send
-//! theirs slowly.
+//! Reads the body of a request, and keeps little memory while the body has not arrived: thousands of clients
+//! may send slowly at once.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use hyper::http::request::Parts;
 use crate::http::api::dialect::{ApiError, BadRequest, ServerError};
 use crate::http::body::{self, BodyError};
 
-/// Returns the body, at most `max` bytes of it and complete `within` this time. A body that is not
-/// there at once needs `admit` of the bytes that it may have. Of a head whose body is waited for, only
-/// the target is kept.
+/// Returns the body, of at most `max` bytes and complete `within` this time. If it has not arrived yet,
+/// `admit` is called with the bytes that it may have, and its `false` fails with 503. A request that waits
+/// for its body keeps only the target of its head.
 pub(super) async fn read<B>(
     parts: &mut Parts,
     body: B,
@@ -29,7 +29,7 @@ where
             let late = || {
                 let declared = body::declared(&parts.headers).and_then(|bytes| usize::try_from(bytes).ok());
                 let is_admitted = admit(declared.unwrap_or(max));
-                let_go(parts);
+                release_head(parts);
                 is_admitted
             };
             body::read_on(body, max, within, late).await
@@ -45,9 +45,9 @@ where
     })
 }
 
-/// Lets go of hyper's buffer, which the head's values are slices of: else hyper takes another one, twice
-/// as large, for what comes behind the head. The target is copied.
-fn let_go(parts: &mut Parts) {
+/// Drops the headers and copies the target. Both are slices of hyper's buffer: while one of them exists, hyper
+/// allocates another buffer, twice as large, for the bytes after the head.
+fn release_head(parts: &mut Parts) {
     parts.headers = HeaderMap::new();
     if let Ok(uri) = parts.uri.to_string().parse() {
         parts.uri = uri;
@@ -60,9 +60,8 @@ mod tests {
 
     use super::*;
 
-    /// A head that is let go of leaves its buffer to whoever reads on.
     #[test]
-    fn t27_nothing_of_a_heads_buffer_is_kept_but_copies() {
+    fn t27_a_released_head_keeps_no_part_of_its_buffer() {
         for target in ["/api/v1/links?a=%C3%A4&b", "http://go.test/links/", "*", "/"] {
             let buffer = Bytes::from(format!("{target} and more").into_bytes());
             let uri = Uri::from_maybe_shared(buffer.slice(..target.len())).expect("a target");
@@ -72,7 +71,7 @@ mod tests {
                 hyper::header::HeaderValue::from_maybe_shared(buffer.slice(1..)).expect("text"),
             );
             parts.uri = uri.clone();
-            let_go(&mut parts);
+            release_head(&mut parts);
             assert_eq!(parts.uri, uri, "{target}");
             drop(uri);
             assert!(buffer.is_unique(), "{target}");

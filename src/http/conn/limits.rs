@@ -23,13 +23,13 @@ struct Shared {
     /// Not limited by address: the connections of a proxy are those of many customers.
     proxies: Networks,
     /// Locked for one look-up for each connection, which makes a dozen system calls anyway.
-    open: Mutex<Open>,
+    open: Mutex<OpenConnections>,
     /// Notified when the last permit is released.
     empty: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenConnections {
     all: usize,
     /// Has no entry of a customer without an open connection, and so at most `all` entries.
     by_customer: HashMap<IpAddr, usize, ahash::RandomState>,

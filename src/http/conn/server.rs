@@ -22,7 +22,7 @@ use super::shutdown::Shutdown;
 use super::socket::Socket;
 use super::state::ConnState;
 use crate::descriptors;
-use crate::http::counts::Counts;
+use crate::http::counts::HttpCounts;
 use crate::model::network::Networks;
 use crate::settings::BadSetting;
 
@@ -196,7 +196,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub async fn serve<C, S, B>(
     listeners: Vec<Listener>,
     settings: &Settings,
-    counts: Arc<Counts>,
+    counts: Arc<HttpCounts>,
     connect: C,
     stop: impl Future<Output = ()>,
 ) -> Drained
@@ -291,7 +291,7 @@ impl Surplus {
 }
 
 /// Counts the end of a connection in its drop, and so also after a panic or an abort.
-struct Closing(Arc<Counts>);
+struct Closing(Arc<HttpCounts>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
@@ -325,7 +325,7 @@ async fn accept(
     listeners: &[Listener],
     first: &mut usize,
     backoff: &mut AcceptBackoff,
-    counts: &Counts,
+    counts: &HttpCounts,
 ) -> (TcpStream, SocketAddr, Protocol) {
     loop {
         let (at, accepted) = poll_fn(|cx| {
@@ -368,7 +368,7 @@ fn is_of_peer(error: &io::Error) -> bool {
     )
 }
 
-async fn drain(shutdown: &Shutdown, limits: &ConnLimits, within: Duration, counts: &Counts) -> Drained {
+async fn drain(shutdown: &Shutdown, limits: &ConnLimits, within: Duration, counts: &HttpCounts) -> Drained {
     shutdown.drain();
     if tokio::time::timeout(within, limits.emptied()).await.is_ok() {
         return Drained { aborted: 0 };
@@ -469,7 +469,7 @@ mod tests {
             listeners.push(Listener::from(socket));
         }
         let busy = listeners[0].socket.local_addr().expect("bound");
-        let (mut first, mut backoff, counts) = (0, AcceptBackoff::default(), Counts::default());
+        let (mut first, mut backoff, counts) = (0, AcceptBackoff::default(), HttpCounts::default());
         let mut of_busy = Vec::new();
         for _ in 0..clients.len() {
             let (stream, _, protocol) = accept(&listeners, &mut first, &mut backoff, &counts).await;

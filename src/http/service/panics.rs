@@ -12,26 +12,26 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Later, ResponseFuture, api, fixed, now, panicked};
+use super::{Later, ResponseFuture, dialect_of, fixed, now, panicked};
 use crate::http::conn::server::{self, Settings};
-use crate::http::counts::Counts;
+use crate::http::counts::HttpCounts;
 
 const PANICS: usize = 1_000;
 const CONNECTIONS: usize = 4;
 
-/// What the handlers share: a panic with it in hand must not take it away from others.
+/// Shared by the handlers: a panic while the lock is held must not lock out the others.
 type SharedCount = Arc<Mutex<u64>>;
 
-/// `/held` panics while it holds the lock, `/later` after it gave way once, `/body` with half the
-/// request unread; all else is answered.
-fn respond(request: Request<Incoming>, held: &SharedCount, counts: &Arc<Counts>) -> ResponseFuture {
+/// `/held` panics while it holds the lock, `/later` at its second poll, `/body` with half of the request
+/// unread. All other paths get 200.
+fn respond(request: Request<Incoming>, held: &SharedCount, counts: &Arc<HttpCounts>) -> ResponseFuture {
     let held = Arc::clone(held);
     let path = request.uri().path().to_owned();
     let response = async move {
         match &*path {
             "/held" => {
                 let _guard = held.lock();
-                panic!("with a lock in hand");
+                panic!("while a lock is held");
             }
             "/later" => {
                 tokio::task::yield_now().await;
@@ -50,7 +50,7 @@ fn respond(request: Request<Incoming>, held: &SharedCount, counts: &Arc<Counts>)
     ResponseFuture::Later(Later {
         response: Box::pin(response),
         counts: Arc::clone(counts),
-        dialect: Some(api::dialect_of("/api/v1/links")),
+        dialect: Some(dialect_of("/api/v1/links")),
     })
 }
 
@@ -87,8 +87,8 @@ async fn panic_and_work(address: SocketAddr) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t112_a_thousand_panics_are_a_thousand_answers() {
-    let (held, counts) = (SharedCount::default(), Arc::new(Counts::default()));
+async fn t112_a_thousand_panics_are_a_thousand_responses() {
+    let (held, counts) = (SharedCount::default(), Arc::new(HttpCounts::default()));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let settings = Settings { drain_timeout: Duration::from_secs(1), ..Settings::default() };
@@ -105,15 +105,15 @@ async fn t112_a_thousand_panics_are_a_thousand_answers() {
         })
         .await
     });
-    // 1,000 backtraces would be all that a failing test shows.
-    let loud = std::panic::take_hook();
+    // Without backtraces: 1,000 of them would hide the message of a failing test.
+    let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let clients: Vec<_> = (0..CONNECTIONS).map(|_| tokio::spawn(panic_and_work(address))).collect();
     let mut done = Vec::new();
     for client in clients {
         done.push(client.await);
     }
-    std::panic::set_hook(loud);
+    std::panic::set_hook(hook);
     assert!(done.iter().all(Result::is_ok), "{done:?}");
     assert_eq!(counts.panics.get(), (PANICS + CONNECTIONS) as u64);
     assert_eq!(*held.lock(), PANICS as u64);

@@ -1,7 +1,7 @@
-//! [`Concurrency`]: how many requests are at work, and how many bodies are read, at once.
+//! [`Concurrency`]: limits of the requests that are processed and of the bodies that are received at once.
 //!
-//! A slot is acquired when the body of a request is complete: a client that begins requests and
-//! finishes none holds none. Bodies under way have a pool of their own.
+//! A request acquires a slot when its body is complete, so a client that begins requests without finishing
+//! them holds no slot. Bodies that are being received have a pool of their own.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use crate::fair::{FairPermit, FairSemaphore};
 use crate::http::api::dialect::{ApiError, ServerError};
 use crate::model::tenant::Tenant;
 
-/// Most API requests at work at once: far more than any disk answers in time, and at 64 KB each as
-/// much memory as the rest of the server. Past it: 503, try again; redirects are not among them.
+/// Most API requests that are processed at once: far more than any disk serves in time, and at 64 KB each as
+/// much memory as the rest of the server. Past it: 503 with `Retry-After`. Redirects need no slot.
 const SLOTS: u32 = 1_024;
 
-/// Bodies that are waited for at once, in units of [`BODY_UNIT`]: 64 MB in all. Past it: 503, try again.
+/// Most bodies that are received at once, in units of [`BODY_UNIT`]: 64 MB in all. Past it: 503 with
+/// `Retry-After`.
 const BODIES: u32 = 1_024;
 
-/// What a body under way is charged in: the largest plain body by default. A larger one, if
-/// `http.max_body` admits it, is charged by the length it declares, or by the largest if it declares
-/// none.
+/// Unit in which a body that is being received is charged: the largest plain body by default. A larger body,
+/// if `http.max_body` admits it, is charged by its declared length, or as the largest one without a length.
 const BODY_UNIT: usize = 64 * 1024;
 
-/// Most requests with large bodies at work at once: 8 MB each, and several times that when parsed.
-/// The rest wait before their body is read, as long as a body may take; then 503.
+/// Most requests with large bodies that are processed at once: 8 MB each, and several times that when parsed.
+/// The rest wait before their body is read, for as long as a body may take. Past it: 503.
 const BULKS: u32 = 4;
 
 /// The pools.
@@ -34,9 +34,9 @@ pub(in crate::http::api) struct Concurrency {
     patience: Duration,
 }
 
-/// The right to work, or to read a large body, until it is dropped.
+/// The right to be processed, or to have a large body read. Its drop releases it.
 #[derive(Debug)]
-pub(in crate::http::api) struct Slot(#[allow(dead_code)] FairPermit); // Held for its drop.
+pub(in crate::http::api) struct Slot(#[allow(dead_code)] FairPermit); // Only its drop matters.
 
 impl Concurrency {
     /// Creates the pools. A request waits for a bulk slot for `patience`.
@@ -54,14 +54,14 @@ impl Concurrency {
         self.slots.try_acquire(tenant, 1).map(Slot).ok_or(ServerError::Busy.into())
     }
 
-    /// Acquires the right to wait for a body of at most so many bytes.
+    /// Acquires the right to wait for a body of at most this number of bytes.
     pub(in crate::http::api) fn body(&self, tenant: &Tenant, bytes: usize) -> Option<FairPermit> {
         let units = u32::try_from(bytes.div_ceil(BODY_UNIT)).unwrap_or(u32::MAX).max(1);
         self.bodies.try_acquire(tenant, units)
     }
 
-    /// Acquires a slot for a large body, before it is read. How many requests wait is bounded like the
-    /// bodies that are waited for.
+    /// Acquires a slot for a large body, before it is read. Requests that wait for a slot are charged like
+    /// bodies that are being received, which bounds their number.
     pub(in crate::http::api) async fn bulk(&self, tenant: &Tenant) -> Result<Slot, ApiError> {
         let _waiting = self.bodies.try_acquire(tenant, 1).ok_or(ServerError::Busy)?;
         self.bulks.acquire(tenant, 1, self.patience).await.map(Slot).ok_or(ServerError::Busy.into())
@@ -79,8 +79,8 @@ mod tests {
         Tenant::Workspace { company, number: WorkspaceNumber(number) }
     }
 
-    /// A tenant that holds all that it can, by many workspaces, leaves slots to others, and all
-    /// tenants together leave some to the operator.
+    /// A company that uses its whole share by many workspaces leaves slots to other companies, and all
+    /// companies together leave some to the operator.
     #[test]
     fn n04_tenants_leave_slots_to_others_and_to_the_operator() {
         let concurrency = Concurrency::new(Duration::from_secs(1));

@@ -1,6 +1,6 @@
-//! How many bytes a command's answer may take at most, while it is produced and until it is sent:
-//! the records that are read, their views and the text of the answer. A request acquires this much
-//! of the [`super::response_budget`] before it reads the table.
+//! The most memory that the response to a command may take while it is produced and sent: the records that
+//! are read, their views, and the text. A request acquires this much of the [`super::response_budget`] before
+//! it reads the table.
 
 use hyper::Version;
 
@@ -9,11 +9,12 @@ use crate::http::api::dialect::{ApiError, Command, SnapshotCommand};
 use crate::http::api::execute::Backend;
 use crate::http::api::streamed_list;
 
-/// Answers that may take no more are produced without room: what is at work is bounded by its slot,
-/// and what is this short is not kept apart when it is sent.
+/// Responses that take no more are produced without room. Their number is bounded: while they are produced by
+/// the slots of requests, and while they are sent by the limit of connections.
 const SHORT: usize = 16 * 1024;
 
-/// A text buffer that grows may be twice as large as its text, beside what it is made from.
+/// Bytes for each byte of text: a buffer that grows may be twice as large as its text, and the views exist
+/// beside it.
 const PER_TEXT_BYTE: usize = 3;
 
 /// Most bytes of one tag as record, view and text, by the bounds on its name.
@@ -22,24 +23,23 @@ const TAG_BYTES: usize = 1_200;
 /// The same of a campaign, whose name may be longer.
 const CAMPAIGN_BYTES: usize = 2_400;
 
-/// What lists of snapshots and imports are charged, some thousands of them.
+/// Charge for a list of snapshots or imports: some thousands of them.
 const SNAPSHOTS_BYTES: usize = 4 * 1024 * 1024;
 
-/// What one domain or the deliveries of one link take at most: a few addresses of some KB.
+/// Most bytes of one domain or of the deliveries of one link: a few URLs of some KB.
 const SOME_ADDRESSES: usize = 128 * 1024;
 
-/// Most bytes of what one merge field becomes: the base of a domain and a contact link.
+/// Most bytes that replace one merge field: the base URL of a domain and a contact link.
 const FIELD_BYTES: usize = 1_024;
 
-/// What the answer to a bulk says of a row beside its address: ids, the short URL, or why it failed.
+/// Most bytes of one row in the response to a bulk, beside its URL: ids, the short URL, or an error.
 const ROW_BYTES: usize = 1_200;
 
-/// A body of this size describes a link whose answer is short.
+/// Longest body that describes a link with a short response.
 const SHORT_BODY: usize = 1_024;
 
-/// Returns how many bytes the answer may take, or `None` if it is short. `body` is the length of the
-/// request's body. Fails if the answer may be longer than everything that the tenant may hold, which
-/// is `most` bytes.
+/// Returns the most bytes that the response may take, or `None` if it is short. `body` is the length of the
+/// request's body. Fails if the response may exceed `most`, the share of the tenant.
 pub(in crate::http::api) fn largest(
     backend: &Backend,
     context: &Context,
@@ -78,7 +78,7 @@ pub(in crate::http::api) fn largest(
             PER_TEXT_BYTE * body
         }
         Command::OfSnapshots(SnapshotCommand::List(_) | SnapshotCommand::Imports(..)) => SNAPSHOTS_BYTES,
-        // The addresses of the body as views, and again as text.
+        // The URLs of the body as views, and again as text.
         Command::CreateBulk(bulk) => 2 * body + ROW_BYTES * bulk.rows.len(),
         Command::DeleteLink(_)
         | Command::UnlockPassword(_)
@@ -105,7 +105,7 @@ pub(in crate::http::api) fn largest(
     Ok((bytes > SHORT).then_some(bytes))
 }
 
-/// A list whose length is known beforehand is refused if it can never have room.
+/// Returns the same for a list whose length is known. Fails if the list can never have room.
 fn listed(bytes: usize, most: usize) -> Result<Option<usize>, ApiError> {
     if bytes > most {
         let megabytes = most / PER_TEXT_BYTE / (1024 * 1024);

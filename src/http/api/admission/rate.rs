@@ -1,9 +1,9 @@
-//! How often the APIs may be asked: by a key, by all keys of a workspace or company together, and by
-//! an address whose keys are wrong or that asks for what needs none. Told in the
-//! headers that each vendor's clients read ([`crate::http::api::dialect::Dialect::rate_headers`]).
+//! Rate limits of the APIs: of each key, of all keys of a workspace or company together, and of each address
+//! without a valid key. Responses show the limit in the headers that the clients of each vendor read
+//! ([`crate::http::api::dialect::Dialect::rate_headers`]).
 //!
-//! Requests pass at an even pace with a minute's worth in one go (GCRA): no window to wait for,
-//! and none whose edge lets twice as many through.
+//! Requests are admitted at an even pace, and a minute's worth at once (GCRA). Unlike a fixed window, this
+//! never admits twice as many around the edge of a window.
 
 use std::fmt;
 use std::hash::Hash;
@@ -19,24 +19,23 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::core::Caller;
-use crate::http::api::dialect::ApiError;
+use crate::http::api::dialect::Allowance;
 use crate::model::id::{ForeignId, Id};
 use crate::model::network::customer;
 use crate::model::tenant::Tenant;
 use crate::model::workspace::WorkspaceNumber;
 use crate::settings::BadSetting;
 
-/// Most addresses, and most keys, counted apart: some 6 MB of each. Past it, those that are back at rest
-/// go; while there are none, new ones share one count. A tenant that makes and revokes keys without end
-/// does not make the counts grow without end.
+/// Most addresses, and most keys, with a count of their own: some 6 MB of each. Past it, counts without recent
+/// requests are removed; while there are none, new addresses or keys share one count. A tenant that creates
+/// and revokes keys forever thus takes bounded memory.
 const COUNTED_MAX: usize = 65_536;
 
-/// How often those at rest are looked for at most: it walks over all of them.
+/// Shortest time between two removals of counts: a removal walks over all of them.
 const SHRINK_EVERY: Duration = Duration::from_secs(10);
 
-/// As many keys of one workspace, or of one company, may use all of their requests at once, unless the
-/// configuration has other limits: a workspace that makes a thousand keys gets five times what one of
-/// them may ask, and a company with a thousand workspaces ten times.
+/// Default limits of a workspace and of a company, as multiples of the limit of a key: a workspace with a
+/// thousand keys gets five times the requests of one key, and a company with a thousand workspaces ten times.
 const WORKSPACE_KEYS: u32 = 5;
 const COMPANY_KEYS: u32 = 10;
 
@@ -52,7 +51,7 @@ pub struct Settings {
     /// Requests per minute of all keys of one company and its workspaces together. Unset:
     /// [`COMPANY_KEYS`] times `requests_per_minute`.
     pub company_requests_per_minute: Option<u32>,
-    /// Requests per minute of each key that reaches the whole instance: the operator's own.
+    /// Requests per minute of each key of the whole instance, which are the operator's.
     pub instance_requests_per_minute: u32,
     /// Requests per minute and address without a valid key; and, counted apart, for the description of
     /// the API, which needs none.
@@ -77,7 +76,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Every rule about a value that has the right type.
+    /// Checks every rule about a value of the right type.
     pub fn check(&self) -> Result<(), BadSetting> {
         let all = [
             ("requests_per_minute", self.requests_per_minute),
@@ -104,48 +103,22 @@ impl Settings {
     }
 }
 
-/// Where a caller stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowance {
-    /// Requests per minute.
-    pub limit: u32,
-    /// Requests that may follow at once.
-    pub remaining: u32,
-    /// When all of them may.
-    pub resets_in: Duration,
-    /// How long to wait, for one that came too early.
-    pub wait: Option<Duration>,
-}
+type KeyedLimiter<K> = RateLimiter<K, HashMapStateStore<K>, MonotonicClock, StateInformationMiddleware>;
 
-impl Allowance {
-    /// Orders allowances: refused ones first, then by what remains.
-    fn tightness(&self) -> (bool, u32) {
-        (self.wait.is_none(), self.remaining)
-    }
-
-    /// Returns why the request is refused if it came too early.
-    pub(in crate::http::api) fn failure(&self) -> Option<ApiError> {
-        let wait = self.wait?;
-        Some(ApiError::TooMany(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX - 1) + 1))
-    }
-}
-
-type Counted<K> = RateLimiter<K, HashMapStateStore<K>, MonotonicClock, StateInformationMiddleware>;
-
-/// All counts. In memory only: a restart forgives.
+/// All counts. In memory only: a restart resets them.
 #[derive(Debug)]
 pub(in crate::http::api) struct Limits {
     keys: Bounded<Id>,
-    workspaces: Counted<WorkspaceNumber>,
-    companies: Counted<ForeignId>,
-    instance_keys: Counted<Option<Id>>,
+    workspaces: KeyedLimiter<WorkspaceNumber>,
+    companies: KeyedLimiter<ForeignId>,
+    instance_keys: KeyedLimiter<Option<Id>>,
     refused: Bounded<IpAddr>,
     open: Bounded<IpAddr>,
 }
 
-/// Counts by what there may be very many of.
+/// A limiter for keys of unbounded number, in bounded memory.
 struct Bounded<K: Hash + Eq + Clone> {
-    counted: Counted<Option<K>>,
+    counted: KeyedLimiter<Option<K>>,
     shrunk: Mutex<Option<Instant>>,
 }
 
@@ -156,7 +129,7 @@ impl<K: Hash + Eq + Clone> fmt::Debug for Bounded<K> {
 }
 
 impl Limits {
-    /// The settings must have passed [`Settings::check`].
+    /// Creates the limits. The settings must have passed [`Settings::check`].
     pub(in crate::http::api) fn new(settings: &Settings) -> Limits {
         Limits {
             keys: Bounded::new(settings.requests_per_minute),
@@ -168,14 +141,14 @@ impl Limits {
         }
     }
 
-    /// Counts a request of a valid key: against the key's limit, its workspace's and its company's.
-    /// Returns the tightest of them.
+    /// Counts a request of a valid key: against the limit of the key, of its workspace and of its company.
+    /// Returns the tightest of these.
     pub(in crate::http::api) fn request(&self, caller: &Caller, tenant: &Tenant) -> Allowance {
         let key = match tenant {
             Tenant::Operator => return count(&self.instance_keys, &caller.key()),
             Tenant::Company(_) | Tenant::Workspace { .. } => self.keys.count(caller.key()),
         };
-        // A request that one limit refuses is not counted against the next.
+        // A request that one limit rejects is not counted against the next.
         let counted = [
             Some(key),
             tenant.workspace().filter(|_| key.wait.is_none()).map(|number| count(&self.workspaces, &number)),
@@ -190,12 +163,12 @@ impl Limits {
         }
     }
 
-    /// Counts a request without one.
+    /// Counts a request without a valid key.
     pub(in crate::http::api) fn refused(&self, peer: IpAddr) -> Allowance {
         self.refused.count(Some(customer(peer)))
     }
 
-    /// Counts a request for what needs none.
+    /// Counts a request for a page that needs no key.
     pub(in crate::http::api) fn open(&self, peer: IpAddr) -> Allowance {
         self.open.count(Some(customer(peer)))
     }
@@ -219,12 +192,12 @@ impl<K: Hash + Eq + Clone> Bounded<K> {
     }
 }
 
-fn counted<K: Hash + Eq + Clone>(per_minute: u32) -> Counted<K> {
+fn counted<K: Hash + Eq + Clone>(per_minute: u32) -> KeyedLimiter<K> {
     let quota = Quota::per_minute(NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN));
     RateLimiter::new(quota, HashMapStateStore::default(), MonotonicClock)
 }
 
-fn count<K: Hash + Eq + Clone>(counted: &Counted<K>, key: &K) -> Allowance {
+fn count<K: Hash + Eq + Clone>(counted: &KeyedLimiter<K>, key: &K) -> Allowance {
     let pace = |quota: &Quota, remaining: u32| {
         let limit = quota.burst_size().get();
         (limit, quota.replenish_interval().saturating_mul(limit.saturating_sub(remaining)))

@@ -1,10 +1,10 @@
-//! [`ResponseBudget`]: the memory of answers, those that are being produced as well as those that are
-//! being sent. An answer stays in memory until its client has read it, and may be read slowly.
+//! [`ResponseBudget`]: the memory of responses while they are produced and sent. A response stays in memory
+//! until its client has read it, which may be slow.
 //!
-//! A request acquires room for the largest answer that its command may produce ([`super::largest`])
-//! before it reads anything, and releases what the real answer does not need. Short answers, which
-//! are most, keep nothing. The response is never refused behind a write: a write acquires what it may
-//! need before it begins, and an answer that is longer all the same is sent.
+//! A request acquires room for the largest response of its command ([`super::largest`]) before it reads
+//! anything, and releases what the real response does not need. Short responses, which are most, keep no
+//! room. The response to a write is never rejected after the write: a write acquires what it may need before
+//! it begins, and a response that is longer nevertheless is sent without room.
 
 use std::time::Duration;
 
@@ -17,23 +17,22 @@ use crate::http::api::streamed_list;
 use crate::http::body::HttpResponse;
 use crate::model::tenant::Tenant;
 
-/// Most bytes of answers at once: as much as the default cache. A workspace has 24 MB of it, a
-/// company 32 MB. Past its share a request waits as long as a body may take, then: 503.
+/// Most bytes of responses at once: as much as the default cache. A workspace has a share of 24 MB, a company
+/// of 32 MB. Past its share a request waits for as long as a body may take. Past that: 503.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// What is counted: a long answer takes one at least, so that there are 1,024 of them at most.
+/// Unit of the budget. A long response takes at least one unit, so that there are at most 1,024 of them.
 const UNIT: usize = 64 * 1024;
 
-/// What a command came to, and the room that was acquired for its answer before.
+/// The response to a command, and the room that was acquired for it.
 #[derive(Debug)]
 pub(in crate::http::api) struct Done {
-    /// What it came to.
     pub(in crate::http::api) payload: Payload,
-    /// Nothing where no long answer was to be expected.
+    /// `None` if no long response was expected.
     pub(in crate::http::api) room: Option<FairPermit>,
 }
 
-/// The room for answers.
+/// The room for responses.
 #[derive(Debug)]
 pub(in crate::http::api) struct ResponseBudget {
     units: FairSemaphore,
@@ -51,7 +50,7 @@ impl ResponseBudget {
         self.units.shares().most(tenant) as usize * UNIT
     }
 
-    /// Acquires room for an answer of at most so many bytes that is about to be produced.
+    /// Acquires room for a response of at most this number of bytes, before it is produced.
     pub(in crate::http::api) async fn acquire(
         &self,
         tenant: &Tenant,
@@ -60,8 +59,8 @@ impl ResponseBudget {
         self.units.acquire(tenant, units(bytes), self.patience).await.ok_or(ServerError::Busy.into())
     }
 
-    /// Renders what was done for this version of HTTP, as an answer that holds its room until it is
-    /// sent. An answer that `may_fail` and finds no room is refused.
+    /// Renders a response for this version of HTTP. The response holds its room until it is sent. If there is
+    /// no room, a response that `may_fail` is replaced by 503.
     pub(in crate::http::api) async fn respond(
         &self,
         version: Version,
@@ -72,11 +71,11 @@ impl ResponseBudget {
     ) -> HttpResponse {
         let (result, acquired) = match done {
             Ok(Done { payload, room }) => (streamed_list::hold_for(version, payload).await, room),
-            Err(failure) => (Err(failure), None),
+            Err(error) => (Err(error), None),
         };
         let mut response = render(result, None);
         if response.body().is_streamed() {
-            // Batches are produced as long as it is sent: all of the room is kept.
+            // Batches are produced until the stream ends, so it keeps all of its room.
             if let Some(room) = acquired {
                 response.body_mut().hold(room);
             }
@@ -91,7 +90,7 @@ impl ResponseBudget {
         response
     }
 
-    /// Returns what of its room an answer needs, or, if it has none, what it needs if that is free.
+    /// Returns the part of its room that a response needs. Without room, acquires it if it is free.
     fn room_of(&self, bytes: usize, tenant: &Tenant, acquired: Option<FairPermit>) -> Option<FairPermit> {
         let Some(mut room) = acquired else { return self.units.try_acquire(tenant, units(bytes)) };
         room.keep(units(bytes));
@@ -125,7 +124,7 @@ mod tests {
     fn render(result: Result<Payload, ApiError>, _: Option<String>) -> HttpResponse {
         match result {
             Ok(payload) => HttpResponse::new(payload.content),
-            Err(failure) => respond(StatusCode::SERVICE_UNAVAILABLE, format!("{failure:?}").into_bytes()),
+            Err(error) => respond(StatusCode::SERVICE_UNAVAILABLE, format!("{error:?}").into_bytes()),
         }
     }
 
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_long_answer_holds_what_it_needs_until_it_is_sent() {
+    async fn a_long_response_holds_what_it_needs_until_it_is_sent() {
         let budget = ResponseBudget { units: FairSemaphore::new(8), patience: Duration::from_millis(1) };
         let free = || budget.units.available();
         let long_one = respond_with(&budget, UNIT + 1, None, true).await;
@@ -154,7 +153,7 @@ mod tests {
         let refused = respond_with(&budget, 2 * UNIT, None, true).await;
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         let written = respond_with(&budget, 2 * UNIT, None, false).await;
-        assert_eq!((written.status(), free()), (StatusCode::OK, 5), "a write is answered");
+        assert_eq!((written.status(), free()), (StatusCode::OK, 5), "a write is never rejected afterwards");
         let sent = meant_to_be.into_body().collect().await.expect("in memory").to_bytes();
         assert_eq!((sent.len(), free()), (UNIT, 6));
         drop(long_one);
@@ -165,7 +164,7 @@ mod tests {
     async fn a_stream_holds_all_of_its_room_until_its_end() {
         let budget = ResponseBudget { units: FairSemaphore::new(8), patience: Duration::from_millis(1) };
         let room = budget.acquire(&tenant(), 3 * UNIT).await.expect("it is free");
-        let (sender, content) = Content::pieces();
+        let (sender, content) = Content::streamed();
         let done = Done { payload: payload(content), room: Some(room) };
         let sent = budget.respond(Version::HTTP_11, Ok(done), &tenant(), true, render).await;
         drop(sender);

@@ -1,4 +1,4 @@
-//! Why a request failed, in words that belong to no vendor. Each dialect words every case.
+//! Why a request failed, without the words of a vendor. Each dialect renders every case.
 
 use std::borrow::Cow;
 
@@ -9,23 +9,23 @@ use crate::http::api::dialect::BadRequest;
 /// Why a request failed.
 #[derive(Clone, Debug)]
 pub enum ApiError {
-    /// It was no command.
+    /// The request is no command.
     BadRequest(BadRequest),
     /// No key was sent.
     NoKey,
     /// The key is unknown, revoked, expired, malformed, or sent twice in two ways.
     BadKey,
-    /// The key may not do this: a whole sentence.
+    /// The key may not do this. Contains a whole sentence.
     Forbidden(String),
-    /// The workspace named is not within the key's sight.
+    /// The key does not reach the named workspace, or it does not exist.
     UnknownWorkspace,
     /// No such object.
     NotFound(&'static str),
     /// Deleted before.
     AlreadyDeleted(&'static str),
-    /// It was there, for one use: a whole sentence.
+    /// The object could be used once, and was. Contains a whole sentence.
     Gone(&'static str),
-    /// The company named is not within the key's sight.
+    /// The key does not reach the named company, or it does not exist.
     UnknownCompany,
     /// The short code is in use.
     CodeTaken(Box<str>),
@@ -37,35 +37,35 @@ pub enum ApiError {
     OtherBody,
     /// No such endpoint.
     NoEndpoint,
-    /// Too many requests: try again after so many seconds.
+    /// Too many requests. Contains the seconds until the next one is admitted.
     TooMany(u32),
-    /// What no vendor documents.
+    /// An error that no vendor documents.
     Server(ServerError),
 }
 
-/// What no vendor documents, and every dialect says alike: what is wrong with the request as HTTP,
-/// and what is wrong here.
+/// Errors that no vendor documents, with the same status and sentence in every dialect: of the request as
+/// HTTP, and of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerError {
     /// The request names no host, several, or none that could exist.
     BadHost,
-    /// The target is longer than any of ours.
+    /// The target exceeds the limit of length.
     LongTarget,
     /// The endpoint has other methods.
     WrongMethod,
-    /// The answer is too long for a client of HTTP/1.0.
+    /// The response is too long for a client of HTTP/1.0.
     OldHttp,
-    /// The body is longer than so many bytes.
+    /// The body is longer than this number of bytes.
     TooLarge(usize),
     /// The body did not arrive in time.
     SlowBody,
     /// The body is compressed.
     EncodedBody,
-    /// The change is larger than the log takes.
+    /// The change exceeds the largest record of the log.
     ChangeTooLarge,
-    /// Others keep changing the same objects, or too much waits: try again.
+    /// Other requests keep changing the same objects, or a share is used up.
     Busy,
-    /// The store cannot be read or written now: try again.
+    /// The store cannot be read or written now.
     NotReady,
     /// The disk did not confirm the write.
     OutcomeUnknown,
@@ -73,7 +73,7 @@ pub enum ServerError {
     DiskFull,
     /// The log can open no file.
     NoDescriptors,
-    /// Ours; logged where it was found.
+    /// A fault of the program. The log contains the cause.
     Internal,
 }
 
@@ -82,7 +82,7 @@ impl ApiError {
     pub fn retry_after(&self) -> Option<u32> {
         match self {
             ApiError::TooMany(seconds) => Some(*seconds),
-            ApiError::Server(trouble) => trouble.retry_after(),
+            ApiError::Server(error) => error.retry_after(),
             ApiError::BadRequest(_)
             | ApiError::NoKey
             | ApiError::BadKey
@@ -102,7 +102,7 @@ impl ApiError {
 }
 
 impl ServerError {
-    /// Its status.
+    /// Returns the status of the response.
     pub fn status(self) -> StatusCode {
         match self {
             ServerError::BadHost => StatusCode::BAD_REQUEST,
@@ -120,7 +120,7 @@ impl ServerError {
         }
     }
 
-    /// What is told of it, without a capital letter or a full stop.
+    /// Returns a sentence for the response, without a capital letter or a full stop.
     pub fn sentence(self) -> Cow<'static, str> {
         let fixed = match self {
             ServerError::TooLarge(max) => return format!("the body must be at most {max} bytes").into(),
@@ -164,12 +164,12 @@ impl ServerError {
 }
 
 impl From<ServerError> for ApiError {
-    fn from(trouble: ServerError) -> ApiError {
-        ApiError::Server(trouble)
+    fn from(error: ServerError) -> ApiError {
+        ApiError::Server(error)
     }
 }
 
-/// A sentence with a capital letter, for vendors whose sentences have one.
+/// Returns a sentence with a capital letter, for vendors whose sentences have one.
 pub fn capitalised(sentence: &str) -> String {
     let mut chars = sentence.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())

@@ -1,32 +1,32 @@
-//! Where a path leads within a dialect: its templates, and what of a path fits them.
+//! Matches paths with the templates of a dialect's endpoints.
 
 use hyper::Method;
 
 use super::Endpoint;
 
-/// Where a path leads within a dialect.
-pub enum Found<'p> {
-    /// Here; with the segment in braces.
+/// The result of [`find`].
+pub enum PathMatch<'p> {
+    /// The endpoint, and the segment in braces.
     Endpoint(&'static Endpoint, &'p str),
-    /// The path exists, with these methods.
+    /// The path exists with these methods only, as `Allow` lists them.
     Methods(String),
-    /// Nowhere.
+    /// No endpoint has this path.
     Nothing,
 }
 
-/// Looks up the endpoint of a request. One slash at the end makes no difference (docs/decisions.md A1).
-/// What a template spells out is no id: `/links/bulk` has the methods of `/links/bulk` alone.
-pub fn find<'p>(endpoints: &'static [Endpoint], method: &Method, path: &'p str) -> Found<'p> {
+/// Returns the endpoint of a request. One slash at the end makes no difference (docs/decisions.md A1). A
+/// segment that a template spells out is no id: `/links/bulk` has the methods of `/links/bulk` alone.
+pub fn find<'p>(endpoints: &'static [Endpoint], method: &Method, path: &'p str) -> PathMatch<'p> {
     let path = path.strip_suffix('/').unwrap_or(path);
-    let asked = if method == Method::HEAD { "GET" } else { method.as_str() };
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
     let is_spelt_out = endpoints.iter().any(|endpoint| endpoint.template == path);
     let mut allowed = Vec::new();
     for endpoint in endpoints.iter().filter(|endpoint| !is_spelt_out || endpoint.template == path) {
         let Some(id) = fits(endpoint.template, path) else { continue };
-        if endpoint.method == asked {
-            return Found::Endpoint(endpoint, id);
+        if endpoint.method == method {
+            return PathMatch::Endpoint(endpoint, id);
         }
-        // Two templates may fit, as `/links/search` and `/links/{id}` do.
+        // Two templates may fit a path, each with this method.
         if allowed.contains(&endpoint.method) {
             continue;
         }
@@ -35,10 +35,10 @@ pub fn find<'p>(endpoints: &'static [Endpoint], method: &Method, path: &'p str) 
             allowed.push("HEAD");
         }
     }
-    if allowed.is_empty() { Found::Nothing } else { Found::Methods(allowed.join(", ")) }
+    if allowed.is_empty() { PathMatch::Nothing } else { PathMatch::Methods(allowed.join(", ")) }
 }
 
-/// See [`super::RequestParts::id`] (empty without a segment in braces), when the path has the template's shape.
+/// Returns [`super::RequestParts::id`] if the path fits the template; it is empty without a segment in braces.
 fn fits<'p>(template: &str, path: &'p str) -> Option<&'p str> {
     let mut found: Option<(usize, usize)> = None;
     let mut at = 0;
@@ -77,9 +77,9 @@ mod tests {
         for (method, path, want) in rows {
             let method = Method::from_bytes(method.as_bytes()).expect("a method");
             let got = match find(&ENDPOINTS, &method, path) {
-                Found::Endpoint(_, id) => id.to_owned(),
-                Found::Methods(methods) => format!("only {methods}"),
-                Found::Nothing => "nothing".to_owned(),
+                PathMatch::Endpoint(_, id) => id.to_owned(),
+                PathMatch::Methods(methods) => format!("only {methods}"),
+                PathMatch::Nothing => "nothing".to_owned(),
             };
             assert_eq!(got, want, "{method} {path}");
         }

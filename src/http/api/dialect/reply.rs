@@ -1,4 +1,4 @@
-//! [`Reply`]: what the core returns for a command, and [`Body`]: what a dialect makes of it.
+//! [`Reply`], what the core returns for a command, and [`Body`], to which a dialect renders it.
 
 use hyper::StatusCode;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::model::workspace::Company;
 /// The `Content-Type` of JSON.
 pub const JSON: &str = "application/json; charset=utf-8";
 
-/// A rendered reply or failure: what an answer has beside the headers that all answers have.
+/// A rendered reply or error: the response without the headers that all responses have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
     /// The status.
@@ -43,19 +43,19 @@ impl Body {
     }
 }
 
-/// Renders what a reply carries. Returns `None` if that is not a `T`: the endpoint and its command do not
-/// fit together, which answers 500.
+/// Renders the object of a reply. Returns `None` if the object is no `T`: then endpoint and command do not
+/// belong together, and the response is 500.
 pub fn show<T: FromReply + ?Sized>(reply: &Reply, render: impl FnOnce(&T) -> Body) -> Option<Body> {
     T::from_reply(reply).map(render)
 }
 
-/// What a dialect can render: one kind of object, or a page of them.
+/// An object that a dialect can render, or a page of objects.
 pub trait FromReply {
-    /// Returns the object of a reply, or `None` if it carries another kind.
+    /// Returns the object of a reply, or `None` if the reply has another kind of object.
     fn from_reply(reply: &Reply) -> Option<&Self>;
 }
 
-/// Implements [`FromReply`] for a type: the replies that carry it.
+/// Implements [`FromReply`] for a type by the replies that contain it.
 macro_rules! from_reply {
     ($type:ty, $pattern:pat => $object:expr) => {
         impl FromReply for $type {
@@ -80,13 +80,13 @@ from_reply!(Id, Reply::LinkDeleted(id) => id);
 
 /// What the core returns for a command.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)] // Named for what they carry.
+#[allow(missing_docs)] // Each variant has the name of its object.
 pub enum Reply {
-    /// A POST made it; the text is a new key's secret.
+    /// Created by a POST. The text is the secret of a new key.
     Made(Created, Option<String>),
     Link(Box<LinkView>),
     LinkDeleted(Id),
-    /// A link as a change left it.
+    /// A link after an update.
     Changed(Box<LinkView>),
     Links(Page),
     Explained(Box<Explanation>),

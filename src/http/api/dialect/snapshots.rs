@@ -1,11 +1,11 @@
-//! What can be asked about snapshots.
+//! Commands on snapshots.
 
 use crate::clock::Timestamp;
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::Scope;
 use crate::model::snapshot::{ImportDraft, ShareKind, SnapshotDraft};
 
-/// What can be asked about snapshots.
+/// All that dialects can request about snapshots.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // Each is named after the method of `Snapshots` that runs it.
 pub enum SnapshotCommand {
@@ -19,29 +19,29 @@ pub enum SnapshotCommand {
     Imports(NamedCompany, ForeignId, ImportQuery),
 }
 
-/// A company, if one is named.
+/// The company that a request names, if any.
 pub type NamedCompany = Option<Box<str>>;
 
 /// Which imports of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImportQuery {
-    /// Those begun within these instants, behind the one named, the newest first.
+    /// Imports that began from one instant to another, the newest first.
     Page {
-        /// At the earliest then.
+        /// Inclusive.
         from: Timestamp,
-        /// At the latest then.
+        /// Inclusive.
         to: Timestamp,
-        /// The last one of the page before.
+        /// The last import of the page before.
         after: Option<Id>,
-        /// At most so many.
+        /// Most imports of the page.
         limit: usize,
     },
-    /// The newest into the workspace of this id.
+    /// The newest import into the workspace of this id.
     Latest(ForeignId),
 }
 
 impl SnapshotCommand {
-    /// The scope it takes.
+    /// Returns the scope that a key needs.
     pub fn scope(&self) -> Scope {
         match self {
             SnapshotCommand::List(_)

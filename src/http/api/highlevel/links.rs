@@ -48,7 +48,7 @@ impl Dialect for HighLevelLinks {
         WorkspaceRule::Confines
     }
 
-    fn failure(&self, error: &ApiError) -> Body {
+    fn error(&self, error: &ApiError) -> Body {
         error::render(error)
     }
 
@@ -239,14 +239,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::http::api::dialect::{Found, find};
+    use crate::http::api::dialect::{PathMatch, find};
     use crate::http::api::query::Query;
 
     fn template(method: &str, path: &str) -> Option<(&'static str, &'static str)> {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         match find(ENDPOINTS, &method, path) {
-            Found::Endpoint(endpoint, _) => Some((endpoint.method, endpoint.template)),
-            Found::Methods(_) | Found::Nothing => None,
+            PathMatch::Endpoint(endpoint, _) => Some((endpoint.method, endpoint.template)),
+            PathMatch::Methods(_) | PathMatch::Nothing => None,
         }
     }
 

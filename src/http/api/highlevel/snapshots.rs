@@ -54,7 +54,7 @@ impl Dialect for HighLevelSnapshots {
         rate_headers::rate_headers(allowance)
     }
 
-    fn failure(&self, error: &ApiError) -> Body {
+    fn error(&self, error: &ApiError) -> Body {
         let (status, message) = words(error);
         let phrase = match status {
             StatusCode::UNAUTHORIZED => Some("Unauthorized"),
@@ -261,8 +261,7 @@ mod tests {
         match parse(&RequestParts { id, query: Query::parse(Some(query)), body: body.as_bytes() }) {
             Ok(scoped) => Ok(format!("{:?} {:?}", scoped.workspace, scoped.command)),
             Err(bad_request) => {
-                let Body { status, bytes, .. } =
-                    HighLevelSnapshots.failure(&ApiError::BadRequest(bad_request));
+                let Body { status, bytes, .. } = HighLevelSnapshots.error(&ApiError::BadRequest(bad_request));
                 let body: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
                 assert_eq!(body["statusCode"], status.as_u16());
                 Err(format!("{} {}", status.as_u16(), body["message"].as_str().unwrap_or("no text")))

@@ -32,7 +32,7 @@ impl Dialect for Linquid {
         ENDPOINTS
     }
 
-    fn failure(&self, error: &ApiError) -> Body {
+    fn error(&self, error: &ApiError) -> Body {
         error::render(error)
     }
 }

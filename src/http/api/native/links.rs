@@ -135,7 +135,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::http::api::dialect::{ApiError, Body, Dialect as _, Found, find};
+    use crate::http::api::dialect::{ApiError, Body, Dialect as _, PathMatch, find};
     use crate::http::api::native::{Native, error};
     use crate::model::short_code::ShortCode;
 
@@ -143,7 +143,7 @@ mod tests {
     fn parse(method: &str, target: &str, body: &str) -> Result<ScopedCommand, (u16, String)> {
         let (path, query) = target.split_once('?').map_or((target, None), |(path, q)| (path, Some(q)));
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        let Found::Endpoint(endpoint, id) = find(Native.endpoints(), &method, path) else {
+        let PathMatch::Endpoint(endpoint, id) = find(Native.endpoints(), &method, path) else {
             panic!("{method} {path} is no endpoint");
         };
         let request = RequestParts { id, query: Query::parse(query), body: body.as_bytes() };

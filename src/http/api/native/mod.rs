@@ -37,7 +37,7 @@ impl Dialect for Native {
         ENDPOINTS
     }
 
-    fn failure(&self, error: &ApiError) -> Body {
+    fn error(&self, error: &ApiError) -> Body {
         error::render(error)
     }
 }

@@ -1,6 +1,6 @@
-//! The bodies that the description shows. Those of requests and of what is answered to them are the
-//! transcripts' in `tests/suite/dialects`, which a test writes to `examples.json` and compares with
-//! it; failures that no transcript can bring about are what the dialect says of them.
+//! The bodies in the description. Requests and their responses are those of the transcripts in
+//! `tests/suite/dialects`: a test writes them to `examples.json` and compares them with it. Errors that no
+//! transcript can provoke are rendered by the dialect.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::http::api::dialect::{ApiError, Dialect, ServerError};
-use crate::http::api::dialect_of;
+use crate::http::api::registry::dialect_of;
 use crate::http::conn::server::Settings;
 
-/// By operation.
+/// The examples of each operation, by its id.
 const EXAMPLES: &str = include_str!("examples.json");
 
-/// Of one operation.
+/// The examples of one operation.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Examples {
@@ -23,7 +23,7 @@ struct Examples {
     answers: BTreeMap<String, Value>,
 }
 
-/// Gives every body of the document its example.
+/// Adds its example to every body of the document.
 pub(super) fn show(document: &mut Value) {
     let mut all: BTreeMap<String, Examples> = read(EXAMPLES);
     let mut shared = BTreeMap::new();
@@ -36,21 +36,21 @@ pub(super) fn show(document: &mut Value) {
         }
     }
     for (name, (status, example, dialect)) in shared {
-        if let Some(example) = example.or_else(|| told(&status, dialect)) {
+        if let Some(example) = example.or_else(|| rendered(&status, dialect)) {
             set(&mut document["components"]["responses"][name], example);
         }
     }
 }
 
-/// Responses that operations share: status, the first example that one of them has, and who words
-/// what has none.
-type Shared = BTreeMap<String, (String, Option<Value>, &'static dyn Dialect)>;
+/// Responses that operations share, by name: the status, the first example of any operation, and the dialect
+/// that renders an error without an example.
+type SharedResponses = BTreeMap<String, (String, Option<Value>, &'static dyn Dialect)>;
 
 fn show_one(
     operation: &mut Value,
     Examples { request, mut answers }: Examples,
     dialect: &'static dyn Dialect,
-    shared: &mut Shared,
+    shared: &mut SharedResponses,
 ) {
     if let Some((request, body)) = request.zip(operation.get_mut("requestBody")) {
         set(body, request);
@@ -61,7 +61,7 @@ fn show_one(
             let name = target.rsplit('/').next().unwrap_or(target);
             let entry = shared.entry(name.to_owned()).or_insert_with(|| (status.clone(), None, dialect));
             entry.1 = entry.1.take().or(example);
-        } else if let Some(example) = example.or_else(|| told(status, dialect)) {
+        } else if let Some(example) = example.or_else(|| rendered(status, dialect)) {
             set(response, example);
         }
     }
@@ -71,9 +71,9 @@ fn set(message: &mut Value, example: Value) {
     message["content"]["application/json"]["example"] = example;
 }
 
-/// What a dialect says of a failure with this status that no transcript shows.
-fn told(status: &str, dialect: &dyn Dialect) -> Option<Value> {
-    let failure = match status {
+/// Renders an error with this status that no transcript contains.
+fn rendered(status: &str, dialect: &dyn Dialect) -> Option<Value> {
+    let error = match status {
         "402" => ApiError::NoCredits,
         "403" => ApiError::Forbidden("this key lacks the scope links.write".to_owned()),
         "408" => ServerError::SlowBody.into(),
@@ -86,10 +86,11 @@ fn told(status: &str, dialect: &dyn Dialect) -> Option<Value> {
         "507" => ServerError::DiskFull.into(),
         _ => return None,
     };
-    serde_json::from_slice(&dialect.failure(&failure).bytes).ok()
+    serde_json::from_slice(&dialect.error(&error).bytes).ok()
 }
 
-/// The files are part of the program, and the tests read each of them.
+/// Parses a file of the description. Panics on an error: the files are part of the program, and the tests
+/// parse each of them.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(text: &str) -> T {
     serde_json::from_str(text).expect("the files of the description are what they should be")
 }

@@ -17,61 +17,61 @@ use hyper::header::{
 use self::spec::document;
 use crate::http::body::HttpResponse;
 
-/// How long others may keep the description: it changes with the program only, and whoever has
-/// just replaced that should not wait.
+/// Time for which caches may keep the description. It changes with the program only, but an operator who has
+/// just upgraded should not wait long for the new one.
 const KEPT: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
-/// The document and its page. A handle, cheap to clone; both are made on first need, since most
-/// runs are never asked for them.
+/// The document and its page. Cheap to clone: all clones share them. Both are created on first use, since most
+/// servers never show them.
 #[derive(Clone, Debug)]
 pub struct Description(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     base_url: String,
-    made: OnceLock<Made>,
+    documents: OnceLock<Documents>,
 }
 
 #[derive(Debug)]
-struct Made {
+struct Documents {
     json: Bytes,
     page: Bytes,
 }
 
 impl Description {
-    /// Of the instance that is reached at this URL.
+    /// Creates the description of the instance at this URL.
     pub fn new(base_url: &str) -> Description {
-        Description(Arc::new(Shared { base_url: base_url.to_owned(), made: OnceLock::new() }))
+        Description(Arc::new(Shared { base_url: base_url.to_owned(), documents: OnceLock::new() }))
     }
 
-    /// For machines.
+    /// Returns the document, for machines.
     pub fn json(&self) -> HttpResponse {
-        kept("application/json; charset=utf-8", self.made().json.clone())
+        kept("application/json; charset=utf-8", self.documents().json.clone())
     }
 
-    /// For people.
+    /// Returns the page, for people.
     pub fn page(&self) -> HttpResponse {
-        let mut answer = kept("text/html; charset=utf-8", self.made().page.clone());
-        let headers = answer.headers_mut();
+        let mut response = kept("text/html; charset=utf-8", self.documents().page.clone());
+        let headers = response.headers_mut();
         headers.insert(CONTENT_SECURITY_POLICY, page::POLICY.clone());
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex"));
-        answer
+        response
     }
 
-    fn made(&self) -> &Made {
-        self.0.made.get_or_init(|| {
+    fn documents(&self) -> &Documents {
+        self.0.documents.get_or_init(|| {
             let document = document(&self.0.base_url);
-            Made { json: document.to_string().into(), page: page::page(&document).into() }
+            Documents { json: document.to_string().into(), page: page::page(&document).into() }
         })
     }
 }
 
 fn kept(kind: &'static str, bytes: Bytes) -> HttpResponse {
-    let mut answer = Response::new(bytes.into());
-    let headers = answer.headers_mut();
+    let mut response = Response::new(bytes.into());
+    let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, KEPT);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
+    response
 }

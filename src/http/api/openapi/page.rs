@@ -1,5 +1,5 @@
-//! The page of the APIs, `GET /api/docs`: the description ([`super::spec`]) as people read it.
-//! Plain HTML of one request, rendered once: no script, nothing from elsewhere.
+//! The page of the APIs, `GET /api/docs`: the description ([`super::spec`]) for people. Plain HTML in one
+//! response, rendered once: no script, and nothing from other sites.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ use crate::visit::pages::foundation;
 
 const STYLE: &str = include_str!("docs.css");
 
-/// Nothing may be loaded; the style is allowed by its hash.
+/// Forbids all loading; the style is allowed by its hash.
 pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let policy = format!("{}; form-action 'none'", foundation(STYLE));
     HeaderValue::try_from(policy).expect("a policy is visible ASCII")
@@ -22,42 +22,42 @@ pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 /// Methods in the order in which a reader needs them.
 const METHODS: [&str; 5] = ["post", "get", "put", "patch", "delete"];
 
-/// How deep shapes within shapes are shown before their name alone stands for them.
+/// Most levels of nested objects. Past it only the name of an object is shown.
 const DEPTH_MAX: usize = 3;
 
-/// The page. Texts whose names end in `html` are escaped already.
+/// The page. Fields whose names end in `html` are escaped already.
 #[derive(Template)]
 #[template(path = "docs.html")]
-struct Page {
+struct DocsPage {
     title: String,
     version: String,
     base_url: String,
     intro_html: String,
-    sections: Vec<Section>,
+    sections: Vec<DocsSection>,
 }
 
-struct Section {
+struct DocsSection {
     name: String,
     anchor: String,
     about_html: String,
-    operations: Vec<Operation>,
+    operations: Vec<DocsOperation>,
 }
 
-struct Operation {
+struct DocsOperation {
     anchor: String,
     method: String,
     path: String,
     summary: String,
     about_html: String,
     scope: String,
-    parameters: Vec<Row>,
-    body: Vec<Row>,
+    parameters: Vec<DocsRow>,
+    body: Vec<DocsRow>,
     curl: String,
-    answers: Vec<ResponseRow>,
+    answers: Vec<DocsResponse>,
 }
 
 /// A parameter or a field.
-struct Row {
+struct DocsRow {
     name: String,
     place: String,
     kind: String,
@@ -65,17 +65,17 @@ struct Row {
     about_html: String,
 }
 
-struct ResponseRow {
+struct DocsResponse {
     status: String,
     about_html: String,
-    fields: Vec<Row>,
+    fields: Vec<DocsRow>,
 }
 
-/// The page of this document.
+/// Renders the page of a document.
 pub(super) fn page(document: &Value) -> String {
     let reader = Reader { document, base_url: string(&document["servers"][0]["url"]) };
     let tags = document["tags"].as_array().into_iter().flatten();
-    let page = Page {
+    let page = DocsPage {
         title: string(&document["info"]["title"]),
         version: string(&document["info"]["version"]),
         base_url: reader.base_url.clone(),
@@ -85,26 +85,26 @@ pub(super) fn page(document: &Value) -> String {
     page.render().expect("texts can be written to a string")
 }
 
-/// Reads a document, following its references.
+/// A document whose references are followed.
 struct Reader<'a> {
     document: &'a Value,
     base_url: String,
 }
 
 impl<'a> Reader<'a> {
-    /// What a reference leads to; anything else is itself.
+    /// Returns the target of a reference, or the value itself if it is none.
     fn follow(&self, value: &'a Value) -> &'a Value {
         let target = value["$ref"].as_str().and_then(|path| path.strip_prefix('#'));
         target.and_then(|path| self.document.pointer(path)).unwrap_or(value)
     }
 
-    fn section(&self, tag: &Value) -> Section {
+    fn section(&self, tag: &Value) -> DocsSection {
         let name = string(&tag["name"]);
         let mut found: Vec<_> = operations(self.document)
             .filter(|(_, _, operation)| operation["tags"][0] == tag["name"])
             .collect();
         found.sort_by_key(|(path, method, _)| (*path, METHODS.iter().position(|known| known == method)));
-        Section {
+        DocsSection {
             anchor: anchor(&name),
             about_html: prose(&tag["description"]),
             operations: found.iter().map(|(path, method, it)| self.operation(path, method, it)).collect(),
@@ -112,13 +112,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn operation(&self, path: &str, method: &str, operation: &'a Value) -> Operation {
+    fn operation(&self, path: &str, method: &str, operation: &'a Value) -> DocsOperation {
         let shared = &self.document["paths"][path]["parameters"];
         let parameters = [shared, &operation["parameters"]].into_iter().filter_map(Value::as_array).flatten();
         let content = &operation["requestBody"]["content"]["application/json"];
         let mut answers: Vec<_> = operation["responses"].as_object().into_iter().flatten().collect();
         answers.sort_by_key(|(status, _)| status.as_str());
-        Operation {
+        DocsOperation {
             anchor: string(&operation["operationId"]),
             method: method.to_uppercase(),
             path: path.to_owned(),
@@ -132,8 +132,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn parameter(&self, parameter: &'a Value) -> Row {
-        Row {
+    fn parameter(&self, parameter: &'a Value) -> DocsRow {
+        DocsRow {
             name: string(&parameter["name"]),
             place: string(&parameter["in"]),
             kind: self.kind(&parameter["schema"]),
@@ -142,16 +142,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An answer: what a refusal looks like is told once, at the top.
-    fn answer(&self, status: &str, answer: &'a Value) -> ResponseRow {
+    /// Returns the row of a response. Errors have no fields here: the page shows their shape once, at the top.
+    fn answer(&self, status: &str, answer: &'a Value) -> DocsResponse {
         let answer = self.follow(answer);
         let schema = &answer["content"]["application/json"]["schema"];
         let fields = if status.starts_with('2') { self.fields(schema, "", 0) } else { Vec::new() };
-        ResponseRow { status: status.to_owned(), about_html: prose(&answer["description"]), fields }
+        DocsResponse { status: status.to_owned(), about_html: prose(&answer["description"]), fields }
     }
 
-    /// The fields of an object, those within its fields behind them: `link.id`, `tags[].name`.
-    fn fields(&self, schema: &'a Value, prefix: &str, depth: usize) -> Vec<Row> {
+    /// Returns the fields of an object, each before the fields within it: `link`, `link.id`, `tags[].name`.
+    fn fields(&self, schema: &'a Value, prefix: &str, depth: usize) -> Vec<DocsRow> {
         let schema = self.follow(schema);
         let mut rows = Vec::new();
         for part in schema["allOf"].as_array().into_iter().flatten() {
@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
         properties.sort_by_key(|(name, _)| !required(name));
         for (name, property) in properties {
             let about = [&property["description"], &self.follow(property)["description"]];
-            rows.push(Row {
+            rows.push(DocsRow {
                 name: format!("{prefix}{name}"),
                 place: String::new(),
                 kind: self.kind(property),
@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
         rows
     }
 
-    /// A schema's type in words.
+    /// Describes the type of a schema.
     fn kind(&self, schema: &'a Value) -> String {
         let schema = self.follow(schema);
         if let Some(only) = schema.get("const") {
@@ -220,7 +220,7 @@ impl<'a> Reader<'a> {
         words
     }
 
-    /// A command to try.
+    /// Returns a command to try the operation.
     fn curl(&self, path: &str, method: &str, content: &Value) -> String {
         let path: String = path
             .split('/')
@@ -252,14 +252,14 @@ fn anchor(name: &str) -> String {
     name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }
 
-/// A description as HTML: paragraphs, and code between backticks.
+/// Renders a description as HTML, with paragraphs and with code for text between backticks.
 fn prose(text: &Value) -> String {
     let mut html = String::new();
     for paragraph in text.as_str().unwrap_or_default().split("\n\n").filter(|text| !text.is_empty()) {
         html.push_str("<p>");
         for (at, part) in paragraph.split('`').enumerate() {
             let part = part.replace('&', "&amp;").replace('<', "&lt;");
-            // Every second part stands between backticks.
+            // Every second part is between backticks.
             if at % 2 == 1 {
                 html.extend(["<code>", &part, "</code>"]);
             } else {

@@ -1,9 +1,9 @@
-//! The description, OpenAPI 3.1, joined from hand-written files: a folder per dialect. An operation that no
-//! dialect in `DIALECTS` answers is left out, so that the document promises only what the program does. The
+//! The description, OpenAPI 3.1, joined from hand-written files in a folder for each dialect. An operation that
+//! no dialect in `DIALECTS` has is left out, so that the document promises only what the program does. The
 //! tests keep it complete.
 //!
-//! A dialect's first file may have `defaults`: what all its operations of a kind have in common stands there
-//! once. Bodies are shown by [`examples`], not here.
+//! The first file of a dialect may have `defaults`: parts that all its operations of a kind have in common.
+//! [`examples`] adds the bodies.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::examples::{self, read};
-use crate::http::api::DIALECTS;
+use crate::http::api::dialect::Endpoint;
+use crate::http::api::registry::DIALECTS;
 
-/// What all dialects share.
+/// Parts that all dialects share.
 const COMMON: &str = include_str!("common.json");
 
-/// Each dialect's files, those of one together.
+/// The files of each dialect.
 const DIALECT_FILES: &[&[&str]] = &[
     &[
         include_str!("native/dialect.json"),
@@ -34,7 +35,7 @@ const DIALECT_FILES: &[&[&str]] = &[
     ],
 ];
 
-/// A dialect's file.
+/// A file of a dialect.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -47,12 +48,12 @@ struct File {
     components: Map<String, Value>,
 }
 
-/// What operations of a kind have unless they say otherwise.
+/// Parts of all operations of a kind. A part that an operation has itself is not replaced.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Defaults {
-    when: Kind,
-    /// Of each answer that names no headers.
+    when: OperationKind,
+    /// For each response without headers.
     #[serde(default)]
     headers: Map<String, Value>,
     #[serde(default)]
@@ -63,27 +64,27 @@ struct Defaults {
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+enum OperationKind {
     Every,
-    /// All but GET.
+    /// All except GET.
     Write,
-    /// Those with a body.
+    /// With a body.
     Body,
     Post,
 }
 
-impl Kind {
+impl OperationKind {
     fn fits(self, method: &str, operation: &Map<String, Value>) -> bool {
         match self {
-            Kind::Every => true,
-            Kind::Write => method != "get",
-            Kind::Body => operation.contains_key("requestBody"),
-            Kind::Post => method == "post",
+            OperationKind::Every => true,
+            OperationKind::Write => method != "get",
+            OperationKind::Body => operation.contains_key("requestBody"),
+            OperationKind::Post => method == "post",
         }
     }
 }
 
-/// The whole document of the instance that is reached at this URL.
+/// Returns the document of the instance at this URL.
 pub(super) fn document(base_url: &str) -> Value {
     let mut document: Value = read(COMMON);
     document["info"]["version"] = json!(env!("CARGO_PKG_VERSION"));
@@ -102,7 +103,7 @@ pub(super) fn document(base_url: &str) -> Value {
     document
 }
 
-/// Path, method and operation of each operation of a document.
+/// Returns path, method and operation of each operation of a document.
 pub(super) fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     let paths = document["paths"].as_object().into_iter().flatten();
     paths.flat_map(|(template, item)| {
@@ -111,11 +112,11 @@ pub(super) fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, 
     })
 }
 
-/// Adds what is answered of a dialect.
+/// Adds the operations of a dialect that the program has.
 fn add(document: &mut Value, mut files: Vec<File>) {
     let defaults: Vec<_> = files.iter_mut().flat_map(|file| std::mem::take(&mut file.defaults)).collect();
     let mut is_answered = false;
-    // From the last: the first holds what the others share, and is needed if any of them is.
+    // In reverse: the first file has the shared parts, and is needed if any other file is.
     for mut file in files.into_iter().rev() {
         let is_shared = file.paths.is_empty();
         file.paths.retain(|template, item| {
@@ -138,22 +139,22 @@ fn add(document: &mut Value, mut files: Vec<File>) {
     }
 }
 
-/// Whether a dialect has this endpoint. How it calls the segments in braces is its own matter, and
-/// a slash at the end is none (docs/decisions.md A1).
+/// Returns whether a dialect has this endpoint. Names of segments in braces and a slash at the end do not
+/// matter (docs/decisions.md A1).
 fn answers(method: &str, template: &str) -> bool {
-    let is_asked = |endpoint: &crate::http::api::Endpoint| {
+    let is_same = |endpoint: &Endpoint| {
         endpoint.method.eq_ignore_ascii_case(method) && shape(endpoint.template) == shape(template)
     };
-    DIALECTS.iter().any(|dialect| dialect.endpoints().iter().any(is_asked))
+    DIALECTS.iter().any(|dialect| dialect.endpoints().iter().any(is_same))
 }
 
-/// A template's segments, those in braces alike.
+/// Returns the segments of a template, with all segments in braces equal.
 fn shape(template: &str) -> Vec<&str> {
     let segments = template.strip_suffix('/').unwrap_or(template).split('/');
     segments.map(|segment| if segment.starts_with('{') { "{}" } else { segment }).collect()
 }
 
-/// Gives an operation what its kind has in common.
+/// Adds the parts of its kind to an operation.
 fn complete(method: &str, operation: &mut Map<String, Value>, defaults: &[Defaults]) {
     for default in defaults.iter().filter(|default| default.when.fits(method, operation)).collect::<Vec<_>>()
     {
@@ -171,7 +172,7 @@ fn complete(method: &str, operation: &mut Map<String, Value>, defaults: &[Defaul
     }
 }
 
-/// Gives the headers that all answers have to those that name none.
+/// Adds the default headers to responses without headers.
 fn add_headers(responses: &mut Map<String, Value>, defaults: &[Defaults]) {
     for response in responses.values_mut().filter_map(Value::as_object_mut) {
         if response.contains_key("$ref") || response.contains_key("headers") {
@@ -182,7 +183,7 @@ fn add_headers(responses: &mut Map<String, Value>, defaults: &[Defaults]) {
     }
 }
 
-/// Puts a file's parts in their places. Names are unique; a test says so.
+/// Adds the parts of a file to the document. Their names are unique, which a test checks.
 fn merge(document: &mut Value, file: File) {
     if let Value::Array(tags) = &mut document["tags"] {
         tags.extend(file.tags);
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_answered_whole_or_not_at_all() {
+    fn all_operations_of_a_file_exist_or_none() {
         for text in DIALECT_FILES.iter().copied().flatten() {
             let file: File = read(text);
             let all =
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn no_file_takes_anothers_names() {
+    fn no_two_files_have_a_component_of_the_same_name() {
         let common: Value = read(COMMON);
         let mut names = BTreeSet::new();
         let mut add = |components: &Value| {

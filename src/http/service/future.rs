@@ -1,0 +1,73 @@
+//! [`ResponseFuture`]: a redirect from memory that is complete at once, or a boxed future whose panics become
+//! 500.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::StatusCode;
+
+use crate::http::api::dialect::{Dialect, ServerError};
+use crate::http::api::response::server_error;
+use crate::http::body::{Content, HttpResponse};
+use crate::http::counts::HttpCounts;
+use crate::visit::pages;
+
+/// The response of a service call.
+#[derive(Debug)]
+pub enum ResponseFuture {
+    /// Complete. Taken by the first poll.
+    Now(Option<HttpResponse>),
+    /// To be produced.
+    Later(Later),
+}
+
+/// A response that is being produced.
+pub struct Later {
+    pub(super) response: Pin<Box<dyn Future<Output = HttpResponse> + Send>>,
+    pub(super) counts: Arc<HttpCounts>,
+    /// Renders a panic; `None` for a page.
+    pub(super) dialect: Option<&'static dyn Dialect>,
+}
+
+impl fmt::Debug for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Later(..)")
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<HttpResponse, Infallible>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            ResponseFuture::Now(response) => {
+                // Pending forever after its end, when no caller may poll it.
+                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
+            }
+            ResponseFuture::Later(later) => later.poll(cx).map(Ok),
+        }
+    }
+}
+
+impl Later {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<HttpResponse> {
+        // Unwind safe: a panicked future is not polled again, and shared state is atomics and locks without
+        // poisoning.
+        catch_unwind(AssertUnwindSafe(|| self.response.as_mut().poll(cx))).unwrap_or_else(|_| {
+            self.counts.panics.add();
+            let render = |dialect| server_error(dialect, ServerError::Internal);
+            Poll::Ready(self.dialect.map_or_else(panicked, render))
+        })
+    }
+}
+
+/// Creates the page of a request whose handler panicked.
+pub(super) fn panicked() -> HttpResponse {
+    pages::error(StatusCode::INTERNAL_SERVER_ERROR).map(Content::Whole)
+}
