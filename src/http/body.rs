@@ -26,8 +26,8 @@ pub type HttpResponse = Response<Content>;
 pub enum Content {
     /// In memory.
     Whole(Full<Bytes>),
-    /// In memory, and long. Passed to hyper in slices, since hyper copies each: otherwise each of thousands of
-    /// clients that read nothing would hold a copy of the longest page. Boxed, so that short bodies are no
+    /// In memory, and long. Passed to hyper in slices, since hyper copies each: otherwise each of thousands
+    /// of clients that read nothing would hold a copy of the longest page. Boxed, so that short bodies are no
     /// larger for it.
     Sliced(Box<Sliced>),
     /// Too long for memory. Boxed, since nearly no response is.
@@ -150,6 +150,7 @@ impl Body for Content {
                     }
                     let chunk = ready!(streamed.receiver.poll_recv(cx));
                     streamed.is_over = chunk.as_ref().is_none_or(|chunk| chunk.is_last);
+                    // The sender was dropped without a last chunk: an error makes hyper cut the connection.
                     let Some(chunk) = chunk else { return Poll::Ready(Some(Err(BodyCut))) };
                     streamed.rest = chunk.bytes;
                 }
@@ -199,7 +200,8 @@ pub enum BodyError {
     Broken,
 }
 
-/// Reads a body of at most `max` bytes. Fails with [`BodyError::Slow`] unless it is complete `within` this time.
+/// Reads a body of at most `max` bytes. Fails with [`BodyError::Slow`] unless it is complete `within` this
+/// time.
 pub async fn read<B>(headers: &HeaderMap, body: B, max: usize, within: Duration) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes>,
@@ -218,6 +220,7 @@ pub fn check<B: Body>(headers: &HeaderMap, body: &B, max: usize) -> Result<(), B
     if headers.contains_key(CONTENT_ENCODING) {
         return Err(BodyError::Encoded);
     }
+    // Before a byte is read. `collect` checks the length again: a chunked body declares none.
     if declared(headers).unwrap_or(0).max(body.size_hint().lower()) > max as u64 {
         return Err(BodyError::TooLarge { max });
     }
@@ -240,6 +243,7 @@ where
 {
     let mut body = pin!(body);
     let mut all = BytesMut::new();
+    // Polled once: most bodies arrive with their head, and need neither timer nor `late`.
     let polled = poll_fn(|cx| Poll::Ready(pin!(collect(body.as_mut(), &mut all, max)).poll(cx))).await;
     if let Poll::Ready(read) = polled {
         return read;
@@ -251,8 +255,8 @@ where
     tokio::time::timeout(within, collect(body, &mut all, max)).await.unwrap_or(Err(BodyError::Slow))
 }
 
-/// Returns the whole body, which begins with `all`. Cancel safe: `all` has everything that was read, so a call
-/// after a drop continues.
+/// Returns the whole body, which begins with `all`. Cancel safe: `all` has everything that was read, so a
+/// call after a drop continues.
 async fn collect<B>(mut body: Pin<&mut B>, all: &mut BytesMut, max: usize) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes>,

@@ -1,6 +1,7 @@
-//! The `Date` header after the clock was set back (docs/decisions.md 23). hyper keeps the text of a second until
-//! the clock has passed that second (1.12): set back by a day, it would send the same second for a day. This
-//! file detects the step. Until the clock has passed its earlier value, responses get a `Date` from here.
+//! The `Date` header after the clock was set back (docs/decisions.md 23). hyper keeps the text of a second
+//! until the clock has passed that second (1.12): set back by a day, it would send the same second for a day.
+//! This file detects the step. Until the clock has passed its earlier value, responses get a `Date` from
+//! here.
 //!
 //! While the clock was not set back, this costs one load for each request.
 
@@ -40,6 +41,7 @@ impl Dates {
     /// Watches the clock. Never returns.
     pub async fn watch(self, clock: Clock) {
         let mut ticks = tokio::time::interval(CHECK_EVERY);
+        // After a pause of the machine one check is enough.
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut steps = Steps { last: clock.now(), until: None };
         loop {
@@ -53,6 +55,8 @@ impl Dates {
         let text = now.map(|now| httpdate::fmt_http_date(now.as_system_time()));
         let value = text.and_then(|text| HeaderValue::try_from(text).ok()).map(Arc::new);
         let is_own = value.is_some();
+        // Relaxed, and not in one step: a request that sees one of the two stores sends hyper's `Date`, as
+        // the request before it did. Nothing is stored while the clock was not set back.
         if is_own || self.0.is_own.load(Ordering::Relaxed) {
             self.0.own.store(value);
             self.0.is_own.store(is_own, Ordering::Relaxed);
@@ -82,6 +86,7 @@ struct Steps {
 impl Steps {
     fn is_behind(&mut self, now: Timestamp) -> bool {
         if now < self.last {
+            // The later of both, if the clock is set back a second time before it has passed the first.
             self.until = self.until.max(Some(self.last.plus_millis(MARGIN_MILLIS)));
         }
         self.until = self.until.filter(|until| now < *until);

@@ -26,9 +26,11 @@ pub fn of<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result<
         Some(line) if headers.len() == headers.keys_len() || headers.get_all(HOST).iter().count() == 1 => {
             Some(parse(line.to_str().map_err(|_| BadHost)?)?)
         }
+        // HTTP/1.0 does not require `Host`.
         None if version == Version::HTTP_10 => None,
         None | Some(_) => return Err(BadHost),
     };
+    // The authority wins (RFC 9112 3.2.2), but only after the check of `Host` above.
     match uri.authority() {
         Some(authority) => parse(authority.as_str()),
         None => Ok(line.unwrap_or(Cow::Borrowed(NAMELESS))),
@@ -49,6 +51,7 @@ pub fn parse(text: &str) -> Result<Cow<'_, str>, BadHost> {
         Some(rest) => {
             let end = rest.find(']').ok_or(BadHost)?;
             rest[..end].parse::<Ipv6Addr>().map_err(|_| BadHost)?;
+            // Both brackets count. Hexadecimal digits may be capitals.
             (end + 2, true)
         }
         None => name(text.as_bytes())?,

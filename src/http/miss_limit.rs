@@ -1,6 +1,6 @@
-//! The limit of misses (visits to codes without a link) for each address. It makes scanners and broken clients
-//! stop, and bounds what they cost. It does not hide links: the length of generated codes does. Existing links
-//! still open past the limit, since one address may serve thousands of people.
+//! The limit of misses (visits to codes without a link) for each address. It makes scanners and broken
+//! clients stop, and bounds what they cost. It does not hide links: the length of generated codes does.
+//! Existing links still open past the limit, since one address may serve thousands of people.
 //!
 //! Misses are counted in a table of fixed size, by a keyed hash of the address. A million forged addresses
 //! take no more memory than one, and addresses with the same slot share its count. A count belongs to one
@@ -40,12 +40,15 @@ impl MissLimit {
     pub(super) fn miss(&self, peer: IpAddr, now: Instant) -> Option<Duration> {
         let since = now.saturating_duration_since(self.began).as_secs();
         let minute = since / 60;
+        // Keyed, so that no client can choose addresses that share a slot with another one.
         let hash = self.random.hash_one(customer(peer));
         let slot = usize::try_from(hash % SLOTS as u64).expect("below the number of slots");
         let add = |slot: u64| {
             let misses = if slot >> 32 == minute { slot & u64::from(u32::MAX) } else { 0 };
+            // Saturates: an overflow would change the minute.
             (minute << 32) | (misses + 1).min(u64::from(u32::MAX))
         };
+        // `add` never fails the update, so both results are the value before it.
         let before =
             self.slots[slot].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |slot| Some(add(slot)));
         let misses = add(before.unwrap_or_else(|slot| slot)) & u64::from(u32::MAX);

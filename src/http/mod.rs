@@ -1,8 +1,8 @@
 //! HTTP: connections ([`conn`]), the service of redirects ([`service`]) and the JSON APIs ([`api`]). Clicks
 //! belong to `crate::visit`, commands to `crate::core`.
 //!
-//! Absent on purpose: HTTP/2 and TLS (a reverse proxy has them), CORS headers (keys do not belong in browsers),
-//! a `Server` header.
+//! Absent on purpose: HTTP/2 and TLS (a reverse proxy has them), CORS headers (keys do not belong in
+//! browsers), a `Server` header.
 
 pub mod api;
 pub mod body;

@@ -5,9 +5,9 @@
 //!
 //! # Instructions of a redirect, compared with bare hyper
 //!
-//! A redirect costs 7,870 instructions in user space. hyper with its timer, which sends one fixed head to every
-//! request, costs 7,330, and 5,960 without the timer. With the 14 headers of a browser the three cost 19,990,
-//! 19,110 and 17,730. The parts of a plain redirect by callgrind, each with all that it calls:
+//! A redirect costs 7,870 instructions in user space. hyper with its timer, which sends one fixed head to
+//! every request, costs 7,330, and 5,960 without the timer. With the 14 headers of a browser the three cost
+//! 19,990, 19,110 and 17,730. The parts of a plain redirect by callgrind, each with all that it calls:
 //!
 //! | stage | where | instructions |
 //! |---|---|---|
@@ -28,7 +28,7 @@
 //! `CARGO_PROFILE_RELEASE_STRIP=false CARGO_PROFILE_RELEASE_DEBUG=1`, run
 //! `TOKIO_WORKER_THREADS=1 valgrind --tool=callgrind --separate-threads=yes target/release/waypost`,
 //! send N requests, dump with `callgrind_control -d`, send 2 N, dump again, and divide the difference by N.
-//! `cargo bench --bench redirect` measures times of the same parts, and `cargo bench --bench allocations` shows
+//! `cargo bench --bench redirect` measures times of the same parts. `cargo bench --bench allocations` shows
 //! that Waypost allocates nothing on a hit.
 
 mod future;
@@ -102,8 +102,8 @@ struct Shared {
     body_timeout: Duration,
     proxies: Networks,
     misses: MissLimit,
-    /// Limits requests for health and readiness like misses. It is a count of its own, so that a scanner behind
-    /// the same proxy does not make a supervisor restart the server.
+    /// Limits requests for health and readiness like misses. It is a count of its own, so that a scanner
+    /// behind the same proxy does not make a supervisor restart the server.
     probes: MissLimit,
 }
 
@@ -195,6 +195,8 @@ impl Service {
 
     fn route<B: Body>(&self, request: &Request<B>, peer: IpAddr) -> Routed {
         let uri = request.uri();
+        // The connection ends with each of the first three errors: a proxy before this server may have read
+        // such a request in another way, and could take the next response for one to another request.
         let Ok(host) = host::of(request.version(), uri, request.headers()) else {
             return closing(rejected(uri, ServerError::BadHost)).into();
         };
@@ -206,8 +208,8 @@ impl Service {
         }
         let method = request.method();
         let route = Route::of(uri.path());
-        // TRACE, CONNECT and `OPTIONS *` concern the server or the connection, never a resource. The APIs reject
-        // them like any other method, in the format of their vendors.
+        // TRACE, CONNECT and `OPTIONS *` concern the server or the connection, never a resource. The APIs
+        // reject them like any other method, in the format of their vendors.
         let is_of_server = matches!(*method, Method::TRACE | Method::CONNECT) || !uri.path().starts_with('/');
         if is_of_server && route != Route::Api {
             return closing(not_allowed()).into();
@@ -215,6 +217,7 @@ impl Service {
         if route == Route::Api {
             return Routed::Api;
         }
+        // The form of a link with a password: the only request of a visitor with a body.
         if *method == Method::POST && route == Route::Visit {
             return Routed::Unlock { host: host.into_owned() };
         }
@@ -244,7 +247,8 @@ impl Service {
             }
             Route::Robots => fixed("text/plain; charset=utf-8", ROBOTS),
             Route::Icon => fixed("image/svg+xml", ICON),
-            // Scanners request these paths, so they count like unknown codes. `Route::Api` was returned above.
+            // Scanners request these paths, so they count like unknown codes. `Route::Api` was returned
+            // above.
             Route::Unknown | Route::Api => {
                 let peer = peer::of(peer, request.headers(), &self.0.proxies);
                 let wait = self.0.misses.miss(peer, Instant::now());
@@ -268,6 +272,7 @@ impl Service {
     fn documented(&self, route: Route, headers: &HeaderMap, peer: IpAddr) -> HttpResponse {
         let Shared { ops, api, description, .. } = &*self.0;
         let peer = peer::of(peer, headers, &self.0.proxies);
+        // Also a public page is limited: each rendering of the metrics reads all parts.
         let is_for_operator = route == Route::Metrics && !ops.is_public;
         let rejected = if is_for_operator {
             api.reject_unless_operator(headers, peer)
@@ -292,6 +297,7 @@ impl Service {
                 now(response.map(Content::Whole))
             }
             VisitResponse::Now(response) => now(self.limited(response, visit.address()).map(Content::Whole)),
+            // Whether it is a miss is known only with the response.
             VisitResponse::Later(response) => {
                 let (service, address) = (self.clone(), visit.address());
                 let response = async move { service.limited(response.await, address).map(Content::Whole) };
@@ -315,6 +321,7 @@ impl Service {
         let (path, query) = (parts.uri.path(), parts.uri.query());
         let (method, proxies) = (&parts.method, &self.0.proxies);
         let visit = Visit { method, host, path, query, headers: &parts.headers, peer, proxies };
+        // A copy, since the form is read while `visit` still borrows the head.
         let (headers, within) = (parts.headers.clone(), self.0.body_timeout);
         let form = async move {
             body::read(&headers, body, FORM_MAX, within).await.map_err(|error| match error {
@@ -354,8 +361,8 @@ fn now(response: HttpResponse) -> ResponseFuture {
     ResponseFuture::Now(Some(response))
 }
 
-/// Returns whether every server reads the length of this body as hyper does. hyper treats each list of codings
-/// that ends in `chunked` as `chunked`, also over several lines; other servers may not.
+/// Returns whether every server reads the length of this body as hyper does. hyper treats each list of
+/// codings that ends in `chunked` as `chunked`, also over several lines; other servers may not.
 fn is_framed_plainly(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let first = codings.next();
@@ -371,6 +378,7 @@ fn rejected(uri: &Uri, error: ServerError) -> HttpResponse {
 }
 
 fn target_length(uri: &Uri) -> usize {
+    // The scheme is left out: it is a few bytes, and hyper has bounded the whole head.
     let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
     authority + uri.path_and_query().map_or(0, |target| target.as_str().len())
 }

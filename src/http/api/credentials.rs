@@ -33,6 +33,7 @@ pub(crate) fn secret(headers: &HeaderMap) -> Result<&str, NoCredential> {
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, NoCredential> {
     let mut lines = headers.get_all(name).iter();
     let line = lines.next();
+    // Servers and proxies differ in which of two lines counts.
     if lines.next().is_some() { Err(NoCredential::Ambiguous) } else { Ok(line) }
 }
 

@@ -59,8 +59,8 @@ pub trait Dialect: Sync {
     /// Renders an error.
     fn error(&self, error: &ApiError) -> Body;
 
-    /// Returns the headers of a rate limit (docs/decisions.md A6): requests a minute, the number that is left,
-    /// and the Unix second at which all are left again.
+    /// Returns the headers of a rate limit (docs/decisions.md A6): requests a minute, the number that is
+    /// left, and the Unix second at which all are left again.
     fn rate_headers(&self, allowance: &Allowance, now: Timestamp) -> Vec<(HeaderName, HeaderValue)> {
         let resets = now.plus_millis(i64::try_from(allowance.resets_in.as_millis()).unwrap_or(i64::MAX));
         vec![

@@ -133,6 +133,7 @@ impl Api {
         let has_body = !body.is_end_stream();
         let dialect = dialect_of(parts.uri.path());
         let matched = dialect::find(dialect.endpoints(), &parts.method, parts.uri.path());
+        // Set as soon as the request is counted, since the response to an error shows it as well.
         let mut allowance = None;
         let rendered = |result, allow| render(dialect, result, Some(number), allow, has_body);
         // Only a method and a template of ours are logged: the client chooses all other text.
@@ -201,6 +202,7 @@ impl Api {
             )),
             Err(_) => Err(ApiError::BadKey),
         };
+        // Counted also if it may not see it: otherwise keys could be tried here without a limit.
         let allowance = match &caller {
             Ok(caller) => self.0.limits.request(caller, &self.0.backend.tenants.tenant_of(&caller.reach())),
             Err(_) => self.0.limits.refused(peer),
@@ -295,6 +297,7 @@ impl Api {
         // The key may have been revoked since the head arrived.
         self.0.performer.check(caller.credential())?;
         let slot = self.0.concurrency.slot(&tenant)?;
+        // Matched again: `id` borrows the target, which the wait for a body replaces by a copy.
         let path = parts.uri.path();
         let PathMatch::Endpoint(_, id) = dialect::find(dialect.endpoints(), &parts.method, path) else {
             return Err(ApiError::NoEndpoint);
@@ -304,6 +307,7 @@ impl Api {
         authorize::permit(&caller, &scoped.command)?;
         let rule = dialect.workspace_rule();
         let workspace = authorize::workspace(tenants, &caller, &scoped, header?.as_deref(), rule)?;
+        // The slash at the end is removed: both spellings are one endpoint, and so one request.
         let claim = key.map_err(ApiError::BadRequest)?.map(|key| {
             idempotency::claim(
                 &key,
@@ -361,7 +365,9 @@ impl Api {
         match task.await {
             Ok(result) => result,
             Err(stopped) => match stopped.try_into_panic() {
+                // The service catches the panic, counts it and responds 500.
                 Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down.
                 Err(_) => Err(ServerError::NotReady.into()),
             },
         }

@@ -29,6 +29,7 @@ impl<'a> Query<'a> {
     /// Returns the value of this name as a whole number from `min` to `max`.
     pub fn number(&self, name: &'static str, min: u64, max: u64) -> Result<Option<u64>, Mistyped> {
         let Some(text) = self.text(name)? else { return Ok(None) };
+        // `parse` alone accepts `+5`.
         let number = text.parse::<u64>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
         let error = || Mistyped(Invalid::new(name, format!("must be a whole number from {min} to {max}")));
         number.filter(|number| (min..=max).contains(number)).ok_or_else(error).map(Some)

@@ -47,6 +47,7 @@ pub(super) fn render(
 ) -> HttpResponse {
     let (payload, error) = match result {
         Ok(payload) => (payload, None),
+        // Kept beside its body: the headers below depend on it.
         Err(error) => (dialect.error(&error).into(), Some(error)),
     };
     let status = payload.status;
@@ -59,6 +60,7 @@ pub(super) fn render(
     if let Some(allow) = allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
         headers.insert(ALLOW, allow);
     }
+    // Required with every 401 (RFC 9110 11.6.1), whichever error a dialect renders so.
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

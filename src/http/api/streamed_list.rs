@@ -55,6 +55,7 @@ async fn feed(mut walk: LinkStream, format: &'static ListFormat, sender: Sender<
     loop {
         // Before the read: no batch is read for a client that does not accept the one before.
         let Ok(permit) = sender.reserve().await else { return };
+        // A read may take long: a client that hangs up ends it.
         let read = tokio::select! {
             read = walk.next() => read,
             () = sender.closed() => return,
@@ -99,6 +100,7 @@ async fn hold_at_most(mut content: Content, max: usize) -> Result<Content, ApiEr
     while let Some(chunk) = content.frame().await {
         // `feed` has logged why the list was cut.
         let Ok(bytes) = chunk.map_err(|_| ServerError::NotReady)?.into_data() else { continue };
+        // Checked before the copy, so that no more than `max` bytes are ever held.
         if whole.len() + bytes.len() > max {
             return Err(ServerError::OldHttp.into());
         }

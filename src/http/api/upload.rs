@@ -45,9 +45,10 @@ where
     })
 }
 
-/// Drops the headers and copies the target. Both are slices of hyper's buffer: while one of them exists, hyper
-/// allocates another buffer, twice as large, for the bytes after the head.
+/// Drops the headers and copies the target. Both are slices of hyper's buffer: while one of them exists,
+/// hyper allocates another buffer, twice as large, for the bytes after the head.
 fn release_head(parts: &mut Parts) {
+    // The caller has read the headers that later steps need before the body.
     parts.headers = HeaderMap::new();
     if let Ok(uri) = parts.uri.to_string().parse() {
         parts.uri = uri;

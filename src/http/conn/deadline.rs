@@ -142,6 +142,7 @@ impl WriteDeadline {
         if let (Ok(bytes), Some(slow)) = (&written, &mut self.slow) {
             slow.taken += bytes;
             if slow.taken >= PACE {
+                // The next pending write starts a new deadline.
                 self.caught_up(cx);
             }
         }

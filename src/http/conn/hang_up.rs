@@ -31,6 +31,7 @@ impl PeekEnd for TcpStream {
         let mut byte = [MaybeUninit::uninit()];
         match self.poll_peek(cx, &mut ReadBuf::uninit(&mut byte)) {
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
+            // A pipelined request: the client closed its side after it, or has not closed it.
             Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
         }
     }

@@ -93,6 +93,7 @@ fn overwrite_fragments(bytes: &mut [u8]) {
         let is_visit = line.starts_with(b"GET ") || line.starts_with(b"HEAD ") || line.starts_with(b"POST ");
         if is_visit && (line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")) {
             for byte in line.iter_mut().filter(|byte| **byte == b'#') {
+                // DEL may not occur in a target, so hyper rejects the line.
                 *byte = 0x7f;
             }
         }

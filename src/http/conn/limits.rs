@@ -111,6 +111,7 @@ impl Drop for Permit {
         if let Entry::Occupied(mut entry) = open.by_customer.entry(customer) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
+                // Otherwise the map would grow with each address that ever connected.
                 entry.remove();
             }
         }

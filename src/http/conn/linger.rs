@@ -39,6 +39,7 @@ pub(super) fn poll_linger<S: AsyncRead + AsyncWrite + Unpin>(
     let linger = linger.get_or_insert_with(|| {
         Box::new(Linger { until: Instant::now() + LINGER, idle: Box::pin(sleep(LINGER_IDLE)) })
     });
+    // On the stack and not initialized: the bytes are discarded.
     let mut bytes = [MaybeUninit::uninit(); 8 * 1024];
     loop {
         let mut buffer = ReadBuf::uninit(&mut bytes);

@@ -228,6 +228,7 @@ where
     let mut first = 0;
     loop {
         let accepted = tokio::select! {
+            // In this order: a stream of new connections must not delay the stop.
             biased;
             () = &mut stop => break,
             accepted = accept(&listeners, &mut first, &mut backoff, &counts) => accepted,
@@ -259,6 +260,7 @@ where
             }
         });
     }
+    // Before the drain: the system rejects new connections, and another server may bind the address.
     drop(listeners);
     drain(&shutdown, &limits, settings.drain_timeout, &counts).await
 }
@@ -341,6 +343,7 @@ async fn accept(
         *first = at + 1;
         match accepted {
             Ok((stream, peer)) => {
+                // One success shows that the shortage is over.
                 backoff.pause = None;
                 return (stream, peer, listeners[at].protocol);
             }
@@ -378,6 +381,8 @@ async fn drain(shutdown: &Shutdown, limits: &ConnLimits, within: Duration, count
         counts.aborted.add();
     }
     shutdown.cut();
+    // A cut connection ends at its next poll. No task of one is left when this returns, so the parts behind
+    // the service may be stopped.
     limits.emptied().await;
     Drained { aborted }
 }

@@ -132,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite + PeekEnd + Unpin> AsyncWrite for Socket<S> {
         let may_hold = self.state.may_hold();
         if !may_hold || !self.responses.has_room_for(data.len()) {
             ready!(self.poll_release(cx))?;
+            // Nothing is held now, so a response without room is longer than all that may be held.
             if !may_hold || !self.responses.has_room_for(data.len()) {
                 let written = Pin::new(&mut self.inner).poll_write(cx, data);
                 return self.writes.watch(cx, written);
@@ -149,12 +150,14 @@ impl<S: AsyncRead + AsyncWrite + PeekEnd + Unpin> AsyncWrite for Socket<S> {
         ready!(self.poll_release(cx))?;
         ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
         self.writes.caught_up(cx);
+        // A pending response leaves hyper nothing to write, and so leads to a flush at each of its polls.
         let Socket { inner, state, hang_up, .. } = &mut *self;
         hang_up.poll(inner, state, cx);
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Once it lingers the write half is shut down, and nothing is held.
         if self.linger.is_none() {
             ready!(self.poll_release(cx))?;
         }

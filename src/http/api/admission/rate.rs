@@ -26,9 +26,9 @@ use crate::model::tenant::Tenant;
 use crate::model::workspace::WorkspaceNumber;
 use crate::settings::BadSetting;
 
-/// Most addresses, and most keys, with a count of their own: some 6 MB of each. Past it, counts without recent
-/// requests are removed; while there are none, new addresses or keys share one count. A tenant that creates
-/// and revokes keys forever thus takes bounded memory.
+/// Most addresses, and most keys, with a count of their own: some 6 MB of each. Past it, counts without
+/// recent requests are removed; while there are none, new addresses or keys share one count. A tenant that
+/// creates and revokes keys forever thus takes bounded memory.
 const COUNTED_MAX: usize = 65_536;
 
 /// Shortest time between two removals of counts: a removal walks over all of them.
@@ -53,12 +53,12 @@ pub struct Settings {
     pub company_requests_per_minute: Option<u32>,
     /// Requests per minute of each key of the whole instance, which are the operator's.
     pub instance_requests_per_minute: u32,
-    /// Requests per minute and address without a valid key; and, counted apart, for the description of
-    /// the API, which needs none.
+    /// Requests per minute and address without a valid key. A second count with the same limit is for the
+    /// description of the APIs, which needs no key.
     pub refused_per_minute: u32,
-    /// Visits per minute and address to codes that lead nowhere; and, counted apart, requests for
-    /// `/healthz` and `/readyz`. No office and no crawler makes
-    /// 1,700 a second; a scanner does, and is answered 429.
+    /// Visits per minute and address to codes without a link. A second count with the same limit is for
+    /// `/healthz` and `/readyz`. No office and no crawler sends 1,700 requests a second; a scanner does, and
+    /// gets 429.
     pub misses_per_minute: u32,
 }
 
@@ -181,18 +181,21 @@ impl<K: Hash + Eq + Clone> Bounded<K> {
 
     fn count(&self, key: Option<K>) -> Allowance {
         if self.counted.len() >= COUNTED_MAX {
+            // Under the lock, so that one request at a time walks over the counts.
             let mut shrunk = self.shrunk.lock();
             if shrunk.is_none_or(|at| at.elapsed() >= SHRINK_EVERY) {
                 self.counted.retain_recent();
                 *shrunk = Some(Instant::now());
             }
         }
+        // Without room the request counts under `None`, which all new keys share.
         let is_room = self.counted.len() < COUNTED_MAX;
         count(&self.counted, &key.filter(|_| is_room))
     }
 }
 
 fn counted<K: Hash + Eq + Clone>(per_minute: u32) -> KeyedLimiter<K> {
+    // Never 0: `Settings::check` rejects it.
     let quota = Quota::per_minute(NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN));
     RateLimiter::new(quota, HashMapStateStore::default(), MonotonicClock)
 }
@@ -247,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_counted_by_address_in_bounded_memory() {
+    fn requests_without_a_key_are_counted_by_address_in_bounded_memory() {
         let limits = limits(&Settings { refused_per_minute: 1, ..Settings::default() });
         let address = |text: &str| text.parse::<IpAddr>().expect("an address");
         assert_eq!(limits.refused(address("192.0.2.1")).wait, None);
@@ -317,7 +320,7 @@ mod tests {
         assert_eq!(burst(&limits, &Tenant::Company(company("a")), 3_100..3_200), 0, "its own keys as well");
         assert_eq!(burst(&limits, &tenant("b", 4), 3_200..4_200), 15, "another company");
         let refused = limits.request(&key(1_099), &tenant("a", 1));
-        assert_eq!((refused.limit, refused.remaining), (15, 0), "the tightest limit is told");
+        assert_eq!((refused.limit, refused.remaining), (15, 0), "the tightest limit is returned");
         assert!(limits.request(&Caller::Environment, &Tenant::Operator).wait.is_none());
     }
 

@@ -92,6 +92,7 @@ impl ResponseBudget {
 
     /// Returns the part of its room that a response needs. Without room, acquires it if it is free.
     fn room_of(&self, bytes: usize, tenant: &Tenant, acquired: Option<FairPermit>) -> Option<FairPermit> {
+        // No long response was expected. Without a wait, since the work is done.
         let Some(mut room) = acquired else { return self.units.try_acquire(tenant, units(bytes)) };
         room.keep(units(bytes));
         Some(room)

@@ -38,7 +38,8 @@ pub fn find<'p>(endpoints: &'static [Endpoint], method: &Method, path: &'p str) 
     if allowed.is_empty() { PathMatch::Nothing } else { PathMatch::Methods(allowed.join(", ")) }
 }
 
-/// Returns [`super::RequestParts::id`] if the path fits the template; it is empty without a segment in braces.
+/// Returns [`super::RequestParts::id`] if the path fits the template; it is empty without a segment in
+/// braces.
 fn fits<'p>(template: &str, path: &'p str) -> Option<&'p str> {
     let mut found: Option<(usize, usize)> = None;
     let mut at = 0;

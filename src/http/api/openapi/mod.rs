@@ -21,8 +21,8 @@ use crate::http::body::HttpResponse;
 /// just upgraded should not wait long for the new one.
 const KEPT: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
-/// The document and its page. Cheap to clone: all clones share them. Both are created on first use, since most
-/// servers never show them.
+/// The document and its page. Cheap to clone: all clones share them. Both are created on first use, since
+/// most servers never show them.
 #[derive(Clone, Debug)]
 pub struct Description(Arc<Shared>);
 

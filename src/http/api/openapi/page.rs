@@ -142,7 +142,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns the row of a response. Errors have no fields here: the page shows their shape once, at the top.
+    /// Returns the row of a response. Errors have no fields here: the page shows their shape once, at the
+    /// top.
     fn answer(&self, status: &str, answer: &'a Value) -> DocsResponse {
         let answer = self.follow(answer);
         let schema = &answer["content"]["application/json"]["schema"];
@@ -160,6 +161,7 @@ impl<'a> Reader<'a> {
         let required =
             |name: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|it| it == name));
         let mut properties: Vec<_> = schema["properties"].as_object().into_iter().flatten().collect();
+        // Required fields first. The sort is stable: each group keeps the order of the names.
         properties.sort_by_key(|(name, _)| !required(name));
         for (name, property) in properties {
             let about = [&property["description"], &self.follow(property)["description"]];

@@ -1,6 +1,6 @@
-//! The description, OpenAPI 3.1, joined from hand-written files in a folder for each dialect. An operation that
-//! no dialect in `DIALECTS` has is left out, so that the document promises only what the program does. The
-//! tests keep it complete.
+//! The description, OpenAPI 3.1, joined from hand-written files in a folder for each dialect. An operation
+//! that no dialect in `DIALECTS` has is left out, so that the document promises only what the program does.
+//! The tests keep it complete.
 //!
 //! The first file of a dialect may have `defaults`: parts that all its operations of a kind have in common.
 //! [`examples`] adds the bodies.
@@ -95,6 +95,7 @@ pub(super) fn document(base_url: &str) -> Value {
         add(&mut document, files.iter().map(|text| read(text)).collect());
     }
     examples::show(&mut document);
+    // Tags of operations that were left out would be empty sections.
     let Value::Array(tags) = document["tags"].take() else { return document };
     let used =
         |tag: &Value| operations(&document).any(|(_, _, operation)| operation["tags"][0] == tag["name"]);
