@@ -22,7 +22,7 @@ use self::data_folder::{FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::core::{Bootstrap, BuildError, Core, Parts, Site, StartError as FirstRecordsError};
+use crate::core::{Bootstrap, BootstrapError, BuildError, Core, Parts, Site};
 use crate::descriptors;
 use crate::http::api::ops::{self, Ops};
 use crate::http::api::{Api, Backend};
@@ -112,6 +112,7 @@ impl Store {
         data_folder::check(dir, config.log.accept_loss)?;
         let mut lock = data_folder::lock(dir)?;
         data_folder::keep_private(dir);
+        // Again under the lock: another process may have changed the folder since the first check.
         let is_loss_accepted = data_folder::check(dir, config.log.accept_loss)?;
         let log_folder = LogFolder::create(&dir.join(LOG_FOLDER)).map_err(in_folder)?;
         lock.extend(dir)?;
@@ -168,7 +169,7 @@ impl Store {
     }
 
     /// Returns once the table has caught up and, on the first start, the first records are created.
-    pub async fn ready(&self, data_dir: &Path) -> Result<Bootstrap, FirstRecordsError> {
+    pub async fn ready(&self, data_dir: &Path) -> Result<Bootstrap, BootstrapError> {
         while !self.core.is_loaded() {
             tokio::time::sleep(READY_POLL).await;
         }
@@ -256,6 +257,7 @@ impl App {
         let store = {
             let (config, readiness) = (config.clone(), readiness.clone());
             let open = move || Store::open_as(NodeNumber::ALONE, &config, clock, &readiness, wrap);
+            // Opening reads files and may repair a log: it would block a thread of the runtime.
             let opened = tokio::task::spawn_blocking(open).await;
             opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
         };
@@ -321,7 +323,7 @@ impl App {
     }
 
     /// Returns once requests of every kind are answered. Creates the first records on the first start.
-    pub async fn ready(&self) -> Result<Bootstrap, FirstRecordsError> {
+    pub async fn ready(&self) -> Result<Bootstrap, BootstrapError> {
         let bootstrap = self.store.ready(&self.data_dir).await?;
         let misdirected = self.store.core.links().misdirected();
         if let [first, ..] = &misdirected[..] {

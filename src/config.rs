@@ -354,7 +354,7 @@ mod tests {
         }
     }
 
-    /// A word that is no level silences the log, and so does a filter without a target of ours.
+    /// A word that is no level silences the log, and so does a filter without a target of this program.
     #[test]
     fn n39b_a_filter_names_what_is_logged() {
         for filter in [
@@ -383,7 +383,7 @@ mod tests {
         }
     }
 
-    /// Values stand neither in messages nor in `Debug` when their name is unknown, misspelt or nested,
+    /// Neither messages nor `Debug` contain a value whose name is unknown, misspelt or nested,
     /// or when the file is no TOML.
     #[test]
     fn n11_no_error_shows_what_may_be_a_secret() {

@@ -58,6 +58,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<(), CommandError> {
     let site = Site::parse(&config.public_url).expect("the configuration was checked");
     let archive = log_reader::open(&config.data_dir)?;
     let mut referenced = Referenced::default();
+    // Two passes, since a link may precede its domain in the log.
     let read =
         archive.each_record(&mut |record| referenced.add(&record).map_err(|error| misread(&record, &error)));
     read.map_err(CommandError::from)?;
@@ -74,6 +75,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<(), CommandError> {
             let Staged { link, import } =
                 Staged::decode(domain, code, &record.value).map_err(|error| misread(&record, &error))?;
             bar.inc(1);
+            // A link of an unfinished import is not visible in the API either.
             if import.is_some_and(|import| referenced.staging.contains(&(link.workspace, import))) {
                 return Ok(());
             }
@@ -86,6 +88,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<(), CommandError> {
             protected += u64::from(view.link.options.password.is_some());
             let mut line = (Format::own().write)(&view, arguments.with_password_hashes);
             line.push(b'\n');
+            // An error of the output is no damage of the log: it is returned after the pass.
             written = out.write_all(&line);
         }
         Ok(())

@@ -150,6 +150,7 @@ async fn lines(
         };
         number += 1;
         bar.inc(read);
+        // `take` has cut the line at the bound.
         if read == LINE_MAX {
             break Some(format!("line {number}: is longer than 1 MB"));
         }

@@ -56,6 +56,7 @@ enum CliCommand {
 
 /// Runs the program and returns its exit code.
 pub fn run() -> ExitCode {
+    // Before any file is created: the umask applies to new files only.
     private_files::restrict_new_files();
     let cli = Cli::parse();
     let done = match cli.command {

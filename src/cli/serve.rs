@@ -50,6 +50,7 @@ pub(super) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
     }
     config.log.accept_loss = arguments.accept_loss;
     start_logging(&config.log_filter);
+    // Before the runtime exists: an exec keeps no threads.
     restart_with_few_arenas();
     config.fit_memory();
     let runtime = runtime()?;

@@ -36,7 +36,7 @@ pub struct Bootstrap {
 
 /// The key file could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum BootstrapError {
     /// By the file system.
     #[error("cannot write {path}: {source}")]
     KeyFile {
@@ -65,7 +65,7 @@ impl Core {
     /// On the first start makes one company, one workspace, the default domain and, unless the
     /// environment gives one, an instance key, whose secret it writes to a file that only the
     /// owner can read. Call when [`Core::is_loaded`].
-    pub async fn bootstrap(&self, data_dir: &Path) -> Result<Bootstrap, StartError> {
+    pub async fn bootstrap(&self, data_dir: &Path) -> Result<Bootstrap, BootstrapError> {
         let path = data_dir.join(KEY_FILE);
         let given = self.shared.environment_key.is_some();
         let is_first = self.directory().domain(DomainNumber::DEFAULT).is_none();
@@ -82,7 +82,7 @@ impl Core {
             // Before the Change that makes the key: a crash between the two leaves a file whose
             // key is unknown, and the next start, which is the first again, overwrites it.
             write_secret(&path, secret)
-                .map_err(|source| StartError::KeyFile { path: path.clone(), source })?;
+                .map_err(|source| BootstrapError::KeyFile { path: path.clone(), source })?;
         }
         let mut effect = if is_first { self.first_records() } else { Effect::default() };
         if let Some(secret) = &secret {

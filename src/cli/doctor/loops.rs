@@ -16,6 +16,7 @@ pub(super) fn loops(case: &Case, log: &LogCheck) -> Vec<Finding> {
     let site = Site::parse(&case.config.public_url).expect("the configuration was checked");
     let mut survey = Survey::new(site, &case.config.links).expect("the configuration was checked");
     let damaged = |error: crate::table::record::Corrupt| LogError::Damaged(error.to_string());
+    // Two passes: whether a link leads back here depends on all domains.
     let read = archive
         .each_record(&mut |record| survey.add_to_directory(&record).map_err(damaged))
         .and_then(|_| archive.each_record(&mut |record| survey.add_link(&record).map_err(damaged)));

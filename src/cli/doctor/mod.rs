@@ -1,5 +1,5 @@
 //! `waypost doctor`: checks everything that a server depends on. It prints one line per check: the state, why it
-//! matters, and the remedy. It changes nothing. The server may run, and is asked for its health then.
+//! matters, and the remedy. It changes nothing. It requests the health of a running server.
 //!
 //! The exit code is 0 without problems, also with warnings. It is 1 with a problem or, with `--strict`, with a
 //! warning. It is 2 if the configuration cannot be used.
