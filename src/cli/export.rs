@@ -13,7 +13,7 @@ use super::error::CommandError;
 use super::output::print_note;
 use super::{log_reader, progress};
 use crate::core::{LinkView, Site};
-use crate::formats::Format;
+use crate::formats;
 use crate::log::{LogError, Record};
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::Id;
@@ -86,7 +86,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<(), CommandError> {
                 ))
             })?;
             protected += u64::from(view.link.options.password.is_some());
-            let mut line = (Format::own().write)(&view, arguments.with_password_hashes);
+            let mut line = (formats::own().write)(&view, arguments.with_password_hashes);
             line.push(b'\n');
             // An error of the output is no damage of the log: it is returned after the pass.
             written = out.write_all(&line);

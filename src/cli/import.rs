@@ -20,7 +20,7 @@ use crate::app::{StartError, Store};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::{Caller, Context, Core, Import, OnConflict};
-use crate::formats::Format;
+use crate::formats;
 use crate::model::link::DomainChoice;
 use crate::private_files;
 use crate::readiness::Readiness;
@@ -189,7 +189,7 @@ async fn import_line(
     contexts: &mut HashMap<String, Context>,
     bytes: &[u8],
 ) -> Result<(), String> {
-    let mut line = (Format::own().read)(bytes)?;
+    let mut line = (formats::own().read)(bytes)?;
     if let Some(domain) = &arguments.domain {
         line.link.draft.domain = DomainChoice::Name(domain.as_str().into());
     }

@@ -10,7 +10,7 @@ pub mod link_json;
 use serde::Serialize;
 
 use self::link_json::Detail;
-use super::{Format, ImportLine};
+use super::format::{Format, ImportLine};
 use crate::core::{Imported, LinkView};
 use crate::json::{self, COUNT_RULE, Field, FieldError, Json, Mistyped, Object};
 use crate::model::Invalid;

@@ -9,7 +9,7 @@ use percent_encoding::{CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use unicode_normalization::UnicodeNormalization;
 use url::Url;
 
-use super::Input;
+use super::input::Input;
 use crate::model::destination::{Destination, ExtraSchemes, LinkType, MAX_BYTES};
 use crate::model::link::{Edit, Options};
 use crate::model::short_code::{MAX_CHARS, ShortCode, canonical, is_reserved};

@@ -1,6 +1,6 @@
 //! Requests of each dialect: the endpoint, its id, its query, its body.
 
-use super::Input;
+use super::input::Input;
 use crate::http::api::dialect::{ApiError, BadRequest, Body, Dialect, RequestParts};
 use crate::http::api::query::Query;
 use crate::http::api::registry::{DIALECTS, dialect_of};

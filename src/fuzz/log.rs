@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Input;
+use super::input::Input;
 use crate::clock::Timestamp;
 use crate::log::frame::header_footer::{
     CLOSED_BYTES, Closed, FOOTER_BYTES, Footer, HEADER_BYTES, Header, SegmentKind,

@@ -6,13 +6,12 @@
 
 mod address;
 mod bodies;
+mod input;
 mod log;
 mod record;
 mod request;
 mod secrets;
 mod settings;
-
-use std::borrow::Cow;
 
 /// All targets, by the name of the binary and of the corpus.
 pub static TARGETS: &[(&str, fn(&[u8]))] = &[
@@ -36,42 +35,6 @@ pub static TARGETS: &[(&str, fn(&[u8]))] = &[
 pub fn run(name: &str, data: &[u8]) {
     let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).expect("a target of this name");
     target(data);
-}
-
-/// Bytes that are consumed from the front.
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    /// Returns the next byte, or 0 at the end.
-    fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
-        *first
-    }
-
-    /// Returns the bytes before the next line break, which is skipped.
-    fn line(&mut self) -> &'a [u8] {
-        let end = self.0.iter().position(|byte| *byte == b'\n');
-        let line = &self.0[..end.unwrap_or(self.0.len())];
-        self.0 = self.0.get(line.len() + 1..).unwrap_or_default();
-        line
-    }
-
-    /// Returns the next line as text, with replacement characters for invalid UTF-8.
-    fn text(&mut self) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.line())
-    }
-
-    /// Returns up to `length` bytes.
-    fn take(&mut self, length: usize) -> &'a [u8] {
-        let (taken, rest) = self.0.split_at(length.min(self.0.len()));
-        self.0 = rest;
-        taken
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 #[cfg(test)]

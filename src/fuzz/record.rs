@@ -1,6 +1,6 @@
 //! The bytes of the table: keys, cells, and records of every kind.
 
-use super::Input;
+use super::input::Input;
 use crate::log::Position;
 use crate::model::campaign::Campaign;
 use crate::model::contact::ContactKey;

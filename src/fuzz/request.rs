@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Uri, Version};
 
-use super::Input;
 use super::address::check_code;
+use super::input::Input;
 use crate::http::host;
 use crate::http::route::Route;
 use crate::model::network::Networks;

@@ -3,7 +3,7 @@
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
-use super::Input;
+use super::input::Input;
 use crate::clock::Timestamp;
 use crate::core::tenants::contacts::{seal, sign, verify};
 use crate::http::api::credentials;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Input;
+use super::input::Input;
 use crate::config::Config;
 
 /// The admin key of every run, which no message may contain.

@@ -168,7 +168,7 @@ impl<'a> ImportJson<'a> {
     pub(super) fn of(view: &'a ImportView) -> ImportJson<'a> {
         let import = &view.import;
         let error = match &import.status {
-            ImportStatus::Failed(failure) => Some(words(failure)),
+            ImportStatus::Failed(failure) => Some(sentence(failure)),
             ImportStatus::Pending | ImportStatus::Completed => None,
         };
         ImportJson {
@@ -193,15 +193,17 @@ pub(super) fn is_pending(view: &ImportView) -> bool {
     view.import.status == ImportStatus::Pending
 }
 
-fn words(failure: &ImportFailure) -> String {
+fn sentence(failure: &ImportFailure) -> String {
     match failure {
-        ImportFailure::Interrupted => "the server stopped meanwhile; nothing was imported".to_owned(),
+        ImportFailure::Interrupted => {
+            "the server stopped before the import ended; nothing was imported".to_owned()
+        }
         ImportFailure::UsedUp => "the share was used up by another import".to_owned(),
         ImportFailure::CodeTaken(code) => format!("customSlug: {code:?} is already in use on this domain"),
         ImportFailure::NoCredits => "the workspace has no credits left".to_owned(),
-        ImportFailure::SnapshotGone => "the snapshot was deleted meanwhile".to_owned(),
+        ImportFailure::SnapshotGone => "the snapshot was deleted before the import ended".to_owned(),
         ImportFailure::Refused(why) => why.to_string(),
-        ImportFailure::Unavailable => "the store did not take it; nothing was imported".to_owned(),
+        ImportFailure::Unavailable => "the write was rejected; nothing was imported".to_owned(),
     }
 }
 
@@ -226,8 +228,8 @@ mod tests {
 
     #[test]
     fn snapshots() {
-        let made = r#"OfSnapshots(Create(SnapshotDraft { id: None, name: "N", with_passwords: true }))"#;
-        check(create, r#"{"name":"N","includePasswords":true}"#, Ok(made));
+        let created = r#"OfSnapshots(Create(SnapshotDraft { id: None, name: "N", with_passwords: true }))"#;
+        check(create, r#"{"name":"N","includePasswords":true}"#, Ok(created));
         check(create, "{}", Err("name: is required"));
         check(create, r#"{"name":" "}"#, Err("name: must not be empty"));
         let shared = r#"OfSnapshots(Share(None, ForeignId("s1"), Companies(["0-1-2"])))"#;

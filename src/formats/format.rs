@@ -1,0 +1,24 @@
+//! [`Format`]: what a format of files does.
+
+use crate::core::{Imported, LinkView};
+
+/// A format of one link per line.
+#[derive(Debug)]
+pub struct Format {
+    /// The name of the program that the format belongs to.
+    pub name: &'static str,
+    /// Returns the line of a link, without a line break. Contains the hash of the password only if the
+    /// second argument is true.
+    pub write: fn(&LinkView, bool) -> Vec<u8>,
+    /// Parses a line. The error is a sentence that names the field.
+    pub read: fn(&[u8]) -> Result<ImportLine, String>,
+}
+
+/// A line of an import file.
+#[derive(Debug)]
+pub struct ImportLine {
+    /// The id of the workspace that the line names.
+    pub workspace: Option<String>,
+    /// The link.
+    pub link: Imported,
+}
