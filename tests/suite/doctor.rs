@@ -209,7 +209,7 @@ fn a_folder_with_files_of_another_user() {
     }
     let chown = |path: &Path| std::os::unix::fs::chown(path, Some(12_345), None).expect("as root");
     chown(&segment(&data));
-    doctor(&data).ends(1).has("problem", "permissions", "to uid 12345");
+    doctor(&data).ends(1).has("problem", "permissions", "of uid 12345");
     for path in [data.clone(), data.join("log"), data.join("table")] {
         for entry in fs::read_dir(&path).expect("a folder") {
             chown(&entry.expect("an entry").path());

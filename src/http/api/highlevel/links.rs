@@ -27,7 +27,7 @@ const SEARCH_LIMIT: u64 = 20;
 const NUMBER_MAX: u64 = (1 << 53) - 1;
 
 /// Links, and the probe of locations.
-pub(in crate::http::api) struct HighLevelLinks;
+pub(crate) struct HighLevelLinks;
 
 impl Dialect for HighLevelLinks {
     fn name(&self) -> &'static str {

@@ -30,7 +30,7 @@ const LIMIT_MAX: u64 = 100;
 const NUMBER_MAX: u64 = (1 << 53) - 1;
 
 /// The snapshots API.
-pub(in crate::http::api) struct HighLevelSnapshots;
+pub(crate) struct HighLevelSnapshots;
 
 impl Dialect for HighLevelSnapshots {
     fn name(&self) -> &'static str {
