@@ -127,7 +127,7 @@ impl Store {
             log_folder.begin_if_empty(clock.now())?;
         }
         let table = Table::open(&dir.join(TABLE_FOLDER), config.table.clone());
-        if table.is_held_elsewhere() {
+        if table.is_open_elsewhere() {
             return Err(FolderError::InUse { path: dir.clone() }.into());
         }
         let applied_state = Arc::new(table.clone());

@@ -26,8 +26,8 @@ impl Code {
     pub fn new(code: &str) -> Code {
         let mut bytes = [0; INLINE_MAX];
         match (u8::try_from(code.len()), bytes.get_mut(..code.len())) {
-            (Ok(length), Some(place)) => {
-                place.copy_from_slice(code.as_bytes());
+            (Ok(length), Some(inline)) => {
+                inline.copy_from_slice(code.as_bytes());
                 Code(Text::Inline { length, bytes })
             }
             _ => Code(Text::Boxed(Box::new(code.to_owned()))),

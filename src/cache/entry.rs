@@ -174,17 +174,17 @@ impl Entry {
     pub fn weight(&self) -> usize {
         // 5 bytes in the shard's table and 9 in the registry of counters. The tables are two thirds full:
         // half way between two doublings.
-        const PLACE: usize = size_of::<Entry>() + (5 + 9) * 3 / 2;
+        const FIXED: usize = size_of::<Entry>() + (5 + 9) * 3 / 2;
         let texts = match &self.action {
-            Action::Redirect { location, .. } => allocated(USERS + location.len()),
+            Action::Redirect { location, .. } => allocated(REFERENCE_COUNT + location.len()),
             Action::Evaluate(conditional) => link_bytes(conditional),
         };
-        PLACE + allocated(2 * USERS + size_of::<Counter>()) + self.code.allocated() + texts
+        FIXED + allocated(2 * REFERENCE_COUNT + size_of::<Counter>()) + self.code.allocated() + texts
     }
 }
 
 /// Bytes of a reference count, in each shared text and `Arc`.
-const USERS: usize = size_of::<usize>();
+const REFERENCE_COUNT: usize = size_of::<usize>();
 
 /// Returns the `Location` of a redirect.
 fn header(target: &Destination) -> HeaderValue {

@@ -408,10 +408,10 @@ mod tests {
         // The table still has 5: the reload must not return it.
         let again = load(&cache, 1, "a", 5);
         assert_eq!(cache.counters().total(&again.counter), 6);
-        let held = cache.counters().drain(false);
-        assert_eq!(cache.counters().tally(&held), [(Id::from_bits(1), 6)]);
+        let drained_counters = cache.counters().drain(false);
+        assert_eq!(cache.counters().tally(&drained_counters), [(Id::from_bits(1), 6)]);
         cache.invalidate(HOME, "a");
-        drop((again, held));
+        drop((again, drained_counters));
         cache.counters().sweep(Position(1), Position(1));
         let fresh = load(&cache, 1, "a", 6);
         assert_eq!(fresh.counter.total(), 6);
@@ -434,9 +434,9 @@ mod tests {
         let cache = Cache::new(&Settings::default());
         let entry = load(&cache, 1, "a", 0);
         cache.counters().count(&entry.counter);
-        let held = cache.counters().drain(false);
-        assert_eq!(cache.counters().tally(&held), [(Id::from_bits(1), 1)]);
-        cache.counters().put_back(held);
+        let drained_counters = cache.counters().drain(false);
+        assert_eq!(cache.counters().tally(&drained_counters), [(Id::from_bits(1), 1)]);
+        cache.counters().put_back(drained_counters);
         cache.counters().count(&entry.counter);
         assert_eq!(drained(&cache), [(Id::from_bits(1), 2)], "once, though it is queued twice");
         entry.counter.retire();
@@ -448,11 +448,11 @@ mod tests {
     #[test]
     fn codes_that_were_not_learnt_are_absent() {
         let cache = Cache::new(&Settings::default());
-        let learning = cache.learn_all(10);
-        learning.learn(HOME, "a");
+        let builder = cache.learn_all(10);
+        builder.learn(HOME, "a");
         assert_eq!(hit(&cache, "b"), Lookup::Miss, "not yet");
         cache.learn(HOME, "made-meanwhile");
-        learning.complete();
+        builder.complete();
         assert_eq!(hit(&cache, "b"), Lookup::Absent);
         assert_eq!(hit(&cache, "a"), Lookup::Miss);
         assert_eq!(hit(&cache, "made-meanwhile"), Lookup::Miss);

@@ -81,15 +81,15 @@ impl Shard {
         Some(self.take(at, hash_of))
     }
 
-    /// Removes the entry at a place that the index no longer has. The last entry moves to this place, and the
+    /// Removes the entry at a slot that the index no longer has. The last entry moves to this slot, and the
     /// index follows.
     fn take(&mut self, at: u32, hash_of: impl Fn(&Entry) -> u64) -> Entry {
         let entry = self.entries.take(at);
         let last = self.entries.len();
         if at as usize != last {
             let moved = hash_of(self.entries.at(at));
-            let place = self.index.find_mut(moved, |place| *place as usize == last);
-            *place.expect("each entry has its place") = at;
+            let slot = self.index.find_mut(moved, |slot| *slot as usize == last);
+            *slot.expect("each entry has its slot") = at;
         }
         self.bytes -= entry.weight();
         entry
@@ -98,7 +98,7 @@ impl Shard {
     /// Removes the first entry under the hand that was not used since the hand last passed (the CLOCK
     /// algorithm). Cheaper than an order of use, and nearly as good. If all were used, removes one anyway.
     pub(super) fn evict(&mut self, hash_of: impl Fn(&Entry) -> u64) -> Option<Entry> {
-        let len = u32::try_from(self.entries.len()).expect("places are of 32 bits");
+        let len = u32::try_from(self.entries.len()).expect("slots are of 32 bits");
         if len == 0 {
             return None;
         }
@@ -111,7 +111,7 @@ impl Shard {
         }
         let at = self.hand;
         let hash = hash_of(self.entries.at(at));
-        self.index.find_entry(hash, |place| *place == at).ok()?.remove();
+        self.index.find_entry(hash, |slot| *slot == at).ok()?.remove();
         Some(self.take(at, hash_of))
     }
 
@@ -122,13 +122,13 @@ impl Shard {
         hash_of: impl Fn(&Entry) -> u64,
     ) -> Vec<Entry> {
         let mut gone = Vec::new();
-        let len = u32::try_from(self.entries.len()).expect("places are of 32 bits");
-        // From the end: the entry that fills the place of a removed one was tested already.
+        let len = u32::try_from(self.entries.len()).expect("slots are of 32 bits");
+        // From the end: the entry that fills the slot of a removed one was tested already.
         for at in (0..len).rev() {
             if !is_it(self.entries.at(at)) {
                 continue;
             }
-            if let Ok(found) = self.index.find_entry(hash_of(self.entries.at(at)), |place| *place == at) {
+            if let Ok(found) = self.index.find_entry(hash_of(self.entries.at(at)), |slot| *slot == at) {
                 found.remove();
                 gone.push(self.take(at, &hash_of));
             }
@@ -262,7 +262,7 @@ mod tests {
         let mut shard = Shard::default();
         for wide in 0..2 * most + 10 {
             shard.remember_absent(wide);
-            // A known code takes no second place.
+            // A known code is remembered once.
             shard.remember_absent(wide);
             let oldest = (wide + 1).saturating_sub(most);
             assert!(is_absent(&shard, oldest), "{oldest} after {wide}");

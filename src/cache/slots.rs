@@ -7,7 +7,7 @@ use super::entry::Entry;
 /// Entries in a block: 2.5 KB.
 const BLOCK: usize = 32;
 
-/// Entries by place, from 0, without gaps.
+/// Entries by slot, from 0, without gaps.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     /// All full but the last. None is empty.
@@ -20,36 +20,36 @@ impl Slots {
         self.len
     }
 
-    /// Returns the entry at a place. Panics if it has none.
-    pub(super) fn at(&self, place: u32) -> &Entry {
-        let place = place as usize;
-        &self.blocks[place / BLOCK][place % BLOCK]
+    /// Returns the entry at a slot. Panics if it has none.
+    pub(super) fn at(&self, slot: u32) -> &Entry {
+        let slot = slot as usize;
+        &self.blocks[slot / BLOCK][slot % BLOCK]
     }
 
-    /// Appends an entry and returns its place.
+    /// Appends an entry and returns its slot.
     pub(super) fn push(&mut self, entry: Entry) -> u32 {
-        let place = u32::try_from(self.len).expect("a shard holds fewer than 2^32 links");
+        let slot = u32::try_from(self.len).expect("a shard holds fewer than 2^32 links");
         if self.len.is_multiple_of(BLOCK) {
             self.blocks.push(Vec::with_capacity(BLOCK));
         }
         self.blocks.last_mut().expect("there is one, with room").push(entry);
         self.len += 1;
-        place
+        slot
     }
 
-    /// Removes the entry at a place. The last entry moves to this place.
-    pub(super) fn take(&mut self, place: u32) -> Entry {
-        let block = self.blocks.last_mut().expect("a place is taken");
+    /// Removes the entry at a slot. The last entry moves to this slot.
+    pub(super) fn take(&mut self, slot: u32) -> Entry {
+        let block = self.blocks.last_mut().expect("a slot is taken");
         let last = block.pop().expect("no block is empty");
         if block.is_empty() {
             self.blocks.pop();
         }
         self.len -= 1;
-        let place = place as usize;
-        if place == self.len {
+        let slot = slot as usize;
+        if slot == self.len {
             return last;
         }
-        std::mem::replace(&mut self.blocks[place / BLOCK][place % BLOCK], last)
+        std::mem::replace(&mut self.blocks[slot / BLOCK][slot % BLOCK], last)
     }
 }
 

@@ -105,8 +105,8 @@ impl Registry {
     }
 
     fn forget(&mut self, id: Id) {
-        if let Ok(place) = self.live.find_entry(self.keys.hash_one(id), |counter| counter.id() == id) {
-            place.remove();
+        if let Ok(entry) = self.live.find_entry(self.keys.hash_one(id), |counter| counter.id() == id) {
+            entry.remove();
         }
         self.unattached -= 1;
         self.version += 1;
@@ -157,6 +157,7 @@ impl Registry {
 impl Counters {
     /// Counts one click.
     pub fn count(&self, counter: &Arc<Counter>) {
+        // Only the first click after a drain takes the lock.
         if counter.count() {
             let mut dirty = self.dirty.lock();
             dirty.push(Arc::clone(counter));
@@ -307,6 +308,7 @@ impl Counters {
                 }
                 return Ok(counter);
             }
+            // Totals changed during the read, so that it may be stale.
         }
     }
 
@@ -330,6 +332,7 @@ impl Counters {
     /// Marks a counter whose entry is not in the cache: it is forgotten once it is clean.
     pub fn release(&self, counter: &Counter) {
         let mut registry = self.registry.lock();
+        // A detached counter is not in the registry.
         let is_ours = registry.get(counter.id()).is_some_and(|ours| std::ptr::eq(&raw const **ours, counter));
         if is_ours && counter.list() == ATTACHED {
             counter.set_list(FRESH);
@@ -578,11 +581,11 @@ mod tests {
     fn totals_committed_later_are_no_smaller() {
         let (counters, counter) = (Counters::default(), Arc::new(Counter::new(Id::from_bits(1), 0)));
         counters.count(&counter);
-        let held = counters.drain(false);
+        let drained = counters.drain(false);
         counters.count(&counter);
         counters.settle(&counter);
         let written = counters.reservations().total(&counter);
-        assert_eq!((written, counters.tally(&held)), (2, vec![(Id::from_bits(1), 2)]));
+        assert_eq!((written, counters.tally(&drained)), (2, vec![(Id::from_bits(1), 2)]));
         assert_eq!(counters.drain(false).len(), 1, "queued in case it does not become durable");
     }
 }

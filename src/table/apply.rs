@@ -93,6 +93,7 @@ impl Table {
             Applier { table: self.clone(), log, observer, may_write, clock, readiness: readiness.clone() };
         let shared = Arc::clone(&self.0);
         let may_write = Arc::clone(&applier.may_write);
+        // Held until both threads are in the list, since `stop` joins those that it finds there.
         let mut threads = self.0.threads.lock();
         // In this order: if the second thread fails to start, the first stops within `NAP`.
         threads.push(spawn("table-flush", move || flush_regularly(&shared, &may_write))?);
@@ -113,6 +114,7 @@ impl Table {
                 tracing::error!("a thread of the table panicked");
             }
         }
+        // After the threads have ended: the last batch still calls its callbacks with true.
         self.0.waiters.close();
         self.0.ready.store(false, Ordering::Release);
         "stopped".clone_into(&mut self.0.status.lock().waiting_for);
@@ -135,6 +137,7 @@ fn flush_regularly(shared: &Shared, may_write: &MayWrite) {
             return;
         }
         shared.waiters.expire(Instant::now());
+        // Cleared before the flush: a Change that is applied during the flush sets it again.
         if last.elapsed() >= interval && may_write() && shared.dirty.swap(false, Ordering::AcqRel) {
             flush(shared);
             last = Instant::now();
@@ -147,8 +150,9 @@ fn flush(shared: &Shared) {
     let store = shared.store.read().clone();
     let flushed = store.map_or(Ok(()), |store| store.flush());
     if let Err(error) = flushed {
-        tracing::error!(%error, "the table could not be made durable; it will be replayed from the log if need be");
+        tracing::error!(%error, "the table could not be made durable; after a crash it is replayed from the log");
         shared.status.lock().last_error = Some(error.to_string());
+        // The next round retries.
         shared.dirty.store(true, Ordering::Release);
     }
 }
@@ -177,7 +181,7 @@ impl Applier {
             latch.get_or_insert_with(|| self.readiness.hold(CATCHING_UP));
             shared.ready.store(false, Ordering::Release);
             self.observer.failed();
-            tracing::error!(error = %failure, "the table failed and is opened anew");
+            tracing::error!(error = %failure, "the table failed and is opened again");
             {
                 let mut status = shared.status.lock();
                 status.last_error = Some(failure.to_string());
@@ -189,6 +193,7 @@ impl Applier {
             // A corrupt record stays corrupt after a reopening. An I/O error may be temporary.
             rebuild =
                 matches!(failure, Failure::Table(Error::Corrupt(_) | Error::Store(StoreError::Panicked(_))));
+            // sled keeps an I/O error for good: only a new instance can work again.
             shared.close_store();
             // Opening sled may write, and a rebuild does: both wait for the disk.
             while !(self.may_write)() && !shared.stopping.load(Ordering::Acquire) {
@@ -206,7 +211,9 @@ impl Applier {
         let shared = &self.table.0;
         let Some(mut follower) = self.catch_up(rebuild)? else { return Ok(()) };
         self.observer.reset(&self.table)?;
+        // Ready only now: the observer has read its state.
         drop(latch.take());
+        // Without a replay, or with a loaded snapshot, no batch has reported these positions.
         shared.waiters.applied(Position(shared.applied.load(Ordering::Acquire)));
 
         let interval = shared.settings.scrub_interval;
@@ -214,8 +221,10 @@ impl Applier {
         let mut pass = Some(begin());
         let mut last_pass = Instant::now();
         loop {
+            // During a pass the wait is as long as a slice: Changes and the scrub share the time.
             let patience = if pass.is_some() { Duration::from_millis(2) } else { NAP };
             let stopping = shared.stopping.load(Ordering::Acquire);
+            // The Changes stay in the log until the disk has space.
             if !(self.may_write)() {
                 if stopping {
                     return Ok(());
@@ -271,9 +280,11 @@ impl Applier {
             if let Some(pass) = pass.as_mut() {
                 pass.follow(&change);
             }
+            // Before the callbacks: a task that they wake finds the caches up to date.
             self.observer.applied(&change);
             totals.extend(change.entries.iter().filter_map(|entry| total_of_other(&entry.put, own)));
             count += 1;
+            // Without click totals: they are merged in memory, and bounded by `Run::is_full`.
             let records = change.entries.iter().filter(|entry| !entry.put.is_clicks());
             bytes += records.map(|entry| entry.put.bytes()).sum::<usize>();
             if count < BATCH && bytes < BATCH_BYTES && !run.is_full() {
@@ -365,7 +376,7 @@ impl Applier {
         let mark = match shared.open_store() {
             Ok(mark) => mark,
             // Another process uses the table: it is opened later, and never removed.
-            Err(error @ Error::Store(StoreError::Held)) => return Err(error.into()),
+            Err(error @ Error::Store(StoreError::InUse)) => return Err(error.into()),
             // A full disk is not damage: the table is opened later.
             Err(error) if is_full(&error) => return Err(error.into()),
             Err(error) => return Ok(self.distrust(&error.to_string())),
@@ -401,7 +412,7 @@ impl Applier {
         tracing::error!(
             why,
             aside = %aside.display(),
-            "the table is not this log's: it is kept under another name, and a new one is built from the log"
+            "the table is of another log: it was renamed, and a new table is built from the log"
         );
         shared.status.lock().rebuilds += 1;
         Ok(())
@@ -426,7 +437,7 @@ impl Applier {
             let Ok(cell) = cell else { return Ok(()) };
             if cell.is_none_or(|cell| (cell.revision, cell.value) != (record.revision, &*record.value)) {
                 drop(store);
-                return self.set_aside("it has another history than the log's snapshot");
+                return self.set_aside("its history differs from the log's snapshot");
             }
         }
         Ok(())
@@ -450,7 +461,7 @@ impl Applier {
         shared.applied.store(0, Ordering::Release);
         let is_there = std::fs::symlink_metadata(&shared.dir).is_ok();
         if is_there && !shared.dir.is_dir() {
-            self.set_aside("it is no folder")?;
+            self.set_aside("it is not a folder")?;
         } else if is_there {
             std::fs::remove_dir_all(&shared.dir).map_err(sled::Error::Io).map_err(StoreError::from)?;
         }
@@ -495,6 +506,7 @@ impl Applier {
             derived.finish(LOADED, &mut |pairs| store.write(pairs))?;
             counts.add_imported(store, position)?;
             counts.write(store, position)?;
+            // A snapshot has no digest of its last Change, only of the state.
             let entry = HistoryEntry { change: 0, state: fingerprint.digest() };
             history::append(store, &[(position, entry)])?;
             let mark = Applied { log: self.log.id(), position, fingerprint };

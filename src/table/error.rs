@@ -26,7 +26,7 @@ pub enum StoreError {
     Sled(#[from] sled::Error),
     /// Another process has the table open. The files are not damaged: they must not be removed or written.
     #[error("another process has the table open")]
-    Held,
+    InUse,
     /// A path of sled's files is not a file that it could open.
     #[error("{} cannot be opened: {source}", path.display())]
     Strange {

@@ -68,8 +68,8 @@ pub(super) struct Shared {
     pub(super) mark: Mutex<Option<Applied>>,
     /// Set by a reader that found a corrupt record. The apply thread then rebuilds.
     pub(super) suspect: AtomicBool,
-    /// [`Table::is_held_elsewhere`].
-    pub(super) held: AtomicBool,
+    /// [`Table::is_open_elsewhere`].
+    pub(super) open_elsewhere: AtomicBool,
     pub(super) stopping: AtomicBool,
     pub(super) dirty: AtomicBool,
     pub(super) waiters: Waiters,
@@ -89,7 +89,7 @@ impl Table {
             applied: AtomicU64::new(0),
             mark: Mutex::new(None),
             suspect: AtomicBool::new(false),
-            held: AtomicBool::new(false),
+            open_elsewhere: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
             waiters: Waiters::default(),
@@ -98,13 +98,14 @@ impl Table {
         };
         let deadline = Instant::now() + RELEASE;
         let mut opened = shared.open_store();
-        while matches!(opened, Err(Error::Store(StoreError::Held))) && Instant::now() < deadline {
+        // After a restart the ending process may still have the files open.
+        while matches!(opened, Err(Error::Store(StoreError::InUse))) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
             opened = shared.open_store();
         }
         match opened {
             Ok(_) => {}
-            Err(Error::Store(StoreError::Held)) => shared.held.store(true, Ordering::Release),
+            Err(Error::Store(StoreError::InUse)) => shared.open_elsewhere.store(true, Ordering::Release),
             Err(error) => {
                 tracing::warn!(%error, path = %dir.display(), "the table cannot be opened and will be rebuilt from the log");
             }
@@ -113,8 +114,8 @@ impl Table {
     }
 
     /// Returns whether another process had the table open at [`Table::open`].
-    pub fn is_held_elsewhere(&self) -> bool {
-        self.0.held.load(Ordering::Acquire)
+    pub fn is_open_elsewhere(&self) -> bool {
+        self.0.open_elsewhere.load(Ordering::Acquire)
     }
 
     /// Waits until the Changes up to `position` are applied and visible to reads. Returns false after some
@@ -310,9 +311,10 @@ impl Table {
         let Some(store) = store.filter(|_| self.0.ready.load(Ordering::Acquire)) else {
             return Err(Error::NotReady(self.0.status.lock().waiting_for.clone()));
         };
+        // The clone keeps the store open during the read: `close_store` waits for it.
         let found = look(&store);
         if let Err(why @ (Error::Corrupt(_) | Error::Store(StoreError::Panicked(_)))) = &found {
-            tracing::error!(%why, "the table holds a damaged record and will be rebuilt from the log");
+            tracing::error!(%why, "a record of the table is damaged; the table will be rebuilt from the log");
             self.0.suspect.store(true, Ordering::Release);
         }
         found
@@ -338,6 +340,7 @@ impl Shared {
 
     /// Closes the store and waits until no reader uses it: sled cannot be open twice.
     pub(super) fn close_store(&self) {
+        // Taken first: no later read gets the store.
         let Some(store) = self.store.write().take() else { return };
         while Arc::strong_count(&store) > 1 {
             std::thread::sleep(Duration::from_millis(1));

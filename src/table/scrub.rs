@@ -72,6 +72,7 @@ impl Pass {
         let end = Instant::now() + SLICE;
         for (row, pair) in store.from(&cursor).enumerate() {
             let (key, bytes) = pair?;
+            // At least one stride per slice, so that every pass ends.
             if row > 0 && row % STRIDE == 0 && Instant::now() >= end {
                 self.cursor = Some(Bytes::copy_from_slice(&key));
                 return Ok(false);
@@ -103,8 +104,9 @@ impl Pass {
                 }
             }
             Some(Kind::Listed | Kind::ListedByTag | Kind::ListedByCampaign | Kind::Fillable) => {
+                // The reverse, a link without its entries, is found when the link is checked.
                 if store.get(&keys::link_of_index(bytes))?.is_none() {
-                    return Err(Corrupt::new("an index entry leads to no link").into());
+                    return Err(Corrupt::new("an index entry has no link").into());
                 }
             }
             Some(Kind::LinkCount | Kind::DomainLinkCount) => {
@@ -116,7 +118,7 @@ impl Pass {
             }
             Some(Kind::History | Kind::LinkOwner | Kind::CampaignOwner | Kind::SnapshotOfWorkspace) => {}
             _ if key == keys::APPLIED || key == keys::INDEX_VERSION => {}
-            _ => return Err(Corrupt::new("there is a key of no known kind").into()),
+            _ => return Err(Corrupt::new("a key has an unknown kind").into()),
         }
         Ok(())
     }
@@ -145,7 +147,7 @@ impl Pass {
             if revision > self.began || count == *links {
                 continue;
             }
-            tracing::error!(?key, links, count, "a wrong number of links was put right");
+            tracing::error!(?key, links, count, "a wrong number of links was corrected");
             let value = Number(*links).encode();
             let cell = Cell { revision, replaces: Position::START, value: &value };
             store.insert(key, cell.encode(key))?;
@@ -159,7 +161,7 @@ impl Pass {
             return Ok(());
         }
         let (have, want) = (self.fingerprint.count, want.count);
-        Err(Corrupt::new(format!("the table holds {have} records where the log has {want}, or others"))
+        Err(Corrupt::new(format!("the table has {have} records and the log {want}, or the records differ"))
             .into())
     }
 }

@@ -67,6 +67,7 @@ impl Sorter {
         let file = self.file.into_inner().map_err(|error| failed(error.into_error()))?;
         let starts = [0].into_iter().chain(self.ends.iter().copied());
         let mut parts: Vec<_> = starts.zip(&self.ends).map(|(at, end)| Part::new(&file, at, *end)).collect();
+        // The smallest unread pair of each part. `Reverse`, since the heap returns its greatest element.
         let mut heads = BinaryHeap::new();
         for (number, part) in parts.iter_mut().enumerate() {
             heads.extend(part.next()?.map(|pair| Reverse((pair, number))));

@@ -81,13 +81,13 @@ impl Drop for Store {
         let db = self.db.take();
         // The owner reports the error that made it close the store, so this one is only a warning.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(db))) {
-            tracing::warn!(why = panic_text(panic.as_ref()), "the table did not close in order");
+            tracing::warn!(why = panic_text(panic.as_ref()), "sled panicked while the table was closed");
         }
     }
 }
 
 impl Store {
-    /// Opens the store in `dir`, and creates it if there is none. Fails with [`StoreError::Held`] if a
+    /// Opens the store in `dir`, and creates it if there is none. Fails with [`StoreError::InUse`] if a
     /// process has it open.
     pub(super) fn open(dir: &Path, cache_capacity: u64) -> Result<Store, StoreError> {
         check_files(dir)?;
@@ -108,10 +108,11 @@ impl Store {
             StoreError::Sled(sled::Error::Io(error))
                 if error.to_string().starts_with("could not acquire lock") =>
             {
-                StoreError::Held
+                StoreError::InUse
             }
             error => error,
         })?;
+        // Again, for the files that sled has just created.
         restrict(dir);
         let path = dir.join(SLED_FILE);
         let file = open(&path)?;
@@ -261,6 +262,7 @@ impl Store {
 
     /// Makes all writes so far durable.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
+        // sled writes its buffers to the file, without a sync.
         call(|| self.db().flush())?;
         self.file.sync_data().map_err(|source| StoreError::Sync { path: self.path.clone(), source })
     }
@@ -300,8 +302,8 @@ fn check_files(dir: &Path) -> Result<(), StoreError> {
     };
     for entry in entries.flatten() {
         let (path, name) = (entry.path(), entry.file_name());
-        if name == SLED_FILE && is_held(&path)? {
-            return Err(StoreError::Held);
+        if name == SLED_FILE && is_in_use(&path)? {
+            return Err(StoreError::InUse);
         }
         let name = name.to_string_lossy();
         if name == "blobs" {
@@ -320,7 +322,7 @@ fn open(path: &Path) -> Result<File, StoreError> {
 }
 
 /// Returns whether a process has sled's data file open.
-fn is_held(path: &Path) -> Result<bool, StoreError> {
+fn is_in_use(path: &Path) -> Result<bool, StoreError> {
     Ok(private_files::lock(&open(path)?) == Err(Errno::WOULDBLOCK))
 }
 
@@ -328,7 +330,7 @@ fn is_held(path: &Path) -> Result<bool, StoreError> {
 /// another user still works.
 fn restrict(dir: &Path) {
     if let Err(error) = private_files::restrict(dir) {
-        tracing::warn!(%error, "others may read the table, which holds hashes of passwords");
+        tracing::warn!(%error, "other users may read the table, which contains password hashes");
     }
 }
 
@@ -545,11 +547,11 @@ mod tests {
 
     /// The lock is detected before sled opens its file, or by sled itself.
     #[test]
-    fn n12_a_table_that_is_open_is_held_and_not_damaged() {
+    fn n12_a_table_that_is_open_is_in_use_and_not_damaged() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::open(folder.path(), 1024 * 1024).expect("it opens");
         store.insert(b"key", b"value".to_vec()).expect("it writes");
-        assert!(matches!(Store::open(folder.path(), 1024 * 1024), Err(StoreError::Held)));
+        assert!(matches!(Store::open(folder.path(), 1024 * 1024), Err(StoreError::InUse)));
         let config = sled::Config::new().path(folder.path()).segment_size(SEGMENT);
         let seen_by_sled = config.open().expect_err("it is open");
         assert!(seen_by_sled.to_string().contains("could not acquire lock"), "{seen_by_sled}");

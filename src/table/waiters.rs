@@ -62,6 +62,7 @@ impl Waiters {
         state.applied = position;
         let served = state.waiting.partition_point(|waiter| waiter.position <= position);
         let served: Vec<Waiter> = state.waiting.drain(..served).collect();
+        // Outside the lock: a callback may add another.
         drop(state);
         for waiter in served {
             (waiter.callback)(true);

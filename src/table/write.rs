@@ -95,10 +95,12 @@ impl<'a> Run<'a> {
             self.counts.write(store, position)?;
         }
         for entry in kept {
+            // The newest total of each link is written at the end of the run.
             if self.totals.take(entry, position) {
                 continue;
             }
             self.counts.created(store, entry, position)?;
+            // A new record can be sorted and written with others. `write` compares with the replaced record.
             if entry.replaces.is_none() {
                 self.added.take(entry, position)?;
             } else {
@@ -118,6 +120,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         self.counts.write(store, position)?;
+        // After the counters that include them, which a crash in between leaves with this position.
         for key in ended {
             store.remove(&key)?;
         }
@@ -151,6 +154,7 @@ impl<'a> Run<'a> {
             self.write(&edits)?;
         }
         self.counts.write(self.store, end.position)?;
+        // Before the position: the history may be ahead of it, never behind.
         history::append(self.store, &self.history)?;
         self.history.clear();
         self.marked = end.position;
@@ -375,10 +379,10 @@ impl Counts {
     fn add(&mut self, store: &Store, counter: &Bytes, position: Position, by: i64) -> Result<(), Error> {
         let count = match self.counters.entry(counter.clone()) {
             Entry::Occupied(count) => count.into_mut(),
-            Entry::Vacant(place) => {
+            Entry::Vacant(vacant) => {
                 let old = decoded(store, counter, Number::decode)?;
                 let (revision, stored) = old.map_or((Position::START, 0), |old| (old.revision, old.record.0));
-                place.insert(Count { revision, stored, more: 0 })
+                vacant.insert(Count { revision, stored, more: 0 })
             }
         };
         if count.revision < position {

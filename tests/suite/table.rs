@@ -1,5 +1,5 @@
-//! The table's contract: whatever is committed to the log is what the table answers, through
-//! reopening, wiping and damage, with its lists and counts.
+//! The table's contract: reads, lists and counts of the table equal what was committed to the log, after
+//! reopening, wiping and damage.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -56,7 +56,7 @@ struct Store {
     table: Table,
 }
 
-/// A log and a table that does not follow it yet.
+/// Creates a log, and a table that does not follow it yet.
 fn parts(folder: &Path) -> (LocalLog, Table) {
     std::fs::create_dir_all(folder.join("log")).expect("a folder");
     let table = Table::open(&folder.join("table"), Settings::default());
@@ -129,7 +129,7 @@ fn put(link: &Link) -> Put {
 }
 
 #[test]
-fn who_may_not_see_a_link_finds_none_under_its_code() {
+fn a_link_of_an_invisible_workspace_is_absent() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Store::open(folder.path());
     store.commit(vec![], vec![put(&link(7, "theirs", &[]))]);
@@ -163,12 +163,12 @@ fn ids(table: &Table, list: &List) -> Vec<u128> {
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// Creates or replaces the link of this code, with these tags.
+    /// Creates or replaces the link of a code, with these tags.
     Write(u8, Vec<u128>),
     Remove(u8),
     Reopen,
     Wipe,
-    /// Cuts the end of sled's file off.
+    /// Truncates sled's file.
     Truncate(u8),
 }
 
@@ -266,13 +266,12 @@ proptest! {
     }
 }
 
-/// A log whose followers look at the table each time that the table takes a Change, as a reader on
-/// another thread may.
+/// A log whose followers read the table before each Change that the table takes, as a concurrent reader may.
 #[derive(Debug)]
 struct Watched {
     log: LocalLog,
     table: Table,
-    /// Position and number of links, where the two differed.
+    /// Positions and numbers of links that differ.
     torn: Arc<Mutex<Vec<(u64, u64)>>>,
 }
 
@@ -285,7 +284,7 @@ struct Watcher {
 impl Follower for Watcher {
     fn next(&mut self, patience: Duration) -> Result<Option<Arc<Change>>, LogError> {
         let applied = self.table.status().applied.0;
-        // Not before the table answers at all.
+        // Reads fail before the table is ready.
         if let Ok(links) = self.table.count(WORKSPACE, &List::All)
             && links != applied
         {
@@ -327,8 +326,8 @@ impl Log for Watched {
     }
 }
 
-/// The position was published before the count of links that belongs to it was written. Between the
-/// two the table takes the next Change, and a look at that moment needs no luck.
+/// Regression: the position was published before its count of links was written. Between the two the table
+/// takes the next Change, so a read at that moment is deterministic.
 #[test]
 fn a_position_is_published_with_its_counts() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -390,8 +389,7 @@ fn a_record_that_sled_lost_is_noticed_and_healed() {
     store.close();
 }
 
-/// A number of links that is wrong is noticed by a pass over all records, and put right without
-/// building anything anew; links that an import hides are not among them.
+/// A scrub corrects a wrong number of links without a rebuild. Links that an import hides are not counted.
 #[test]
 fn t98_a_wrong_number_of_links_is_put_right() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -424,8 +422,9 @@ fn t98_a_wrong_number_of_links_is_put_right() {
     }
 }
 
-/// A walk in batches, before whose second one the import of half of the links ends, shows none of
-/// them; one that begins then shows all. In both orders, since lists and freezing differ in it.
+/// The import of half of the links completes before the second batch of a walk. The walk returns none of
+/// them; a walk that begins later returns all. Both orders are tested, since lists and freezing differ in
+/// order.
 #[test]
 fn a_walk_sees_an_import_whole_or_not_at_all() {
     const LINKS: u128 = 20;
@@ -469,9 +468,9 @@ fn a_walk_sees_an_import_whole_or_not_at_all() {
     }
 }
 
-/// A search ends where its steps do, however few of the links that it looks at are to be seen.
+/// A scan ends with its steps, however few of the links are visible.
 #[test]
-fn n18_a_scan_looks_at_no_more_links_than_its_steps() {
+fn n18_a_scan_reads_no_more_links_than_its_steps() {
     const LINKS: u128 = 30;
     let import = Id::from_bits(1);
     let folder = tempfile::tempdir().expect("a folder");
@@ -506,8 +505,8 @@ fn n18_a_scan_looks_at_no_more_links_than_its_steps() {
     store.close();
 }
 
-/// What an import stages is counted apart, by workspace, domain and tag, and all of it when it completes,
-/// also when the table is made anew before or after.
+/// Staged links are counted apart, by workspace, domain and tag, and are all added when the import completes.
+/// A rebuild before or after gives the same counts.
 #[test]
 fn n13_counters_count_an_import_when_it_completes() {
     let (import, tag) = (Id::from_bits(1), Id::from_bits(9));
@@ -526,7 +525,7 @@ fn n13_counters_count_an_import_when_it_completes() {
     let puts =
         staged.iter().map(|link| Put { value: Some(Staged::encode(link, import).into()), ..put(link) });
     store.commit(Vec::new(), puts.collect());
-    // One of them is taken back while it is hidden.
+    // One of them is removed while it is hidden.
     store.commit(Vec::new(), vec![Put { key: put(&staged[0]).key, value: None }]);
     for wipe in [false, true] {
         assert_eq!(counts(&store), [1, 1, 1], "wiped {wipe}");
@@ -561,7 +560,7 @@ fn n13_counters_count_an_import_when_it_completes() {
         }
         store = Store::open(folder.path());
     }
-    // A change of tags is counted, and the same record again is not.
+    // A change of tags is counted. The same record again is not.
     for tags in [&[9_u128][..], &[9], &[], &[8]] {
         store.commit(Vec::new(), vec![put(&link(7, "c7", tags))]);
         let want = if tags.contains(&9) { 4 } else { 3 };
@@ -570,7 +569,7 @@ fn n13_counters_count_an_import_when_it_completes() {
     store.close();
 }
 
-/// A table of a version that counted less has no counters: it is made anew, once.
+/// A table of a version with fewer counters is rebuilt once.
 #[test]
 fn n13_a_table_of_another_version_is_rebuilt_with_its_counters() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -591,7 +590,7 @@ fn n13_a_table_of_another_version_is_rebuilt_with_its_counters() {
     }
 }
 
-/// A deleted link's owner is known as long as its tombstone is there.
+/// The owner of a deleted link is known while its tombstone exists.
 #[test]
 fn n14_the_owner_of_an_id_follows_link_and_tombstone() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -608,7 +607,7 @@ fn n14_the_owner_of_an_id_follows_link_and_tombstone() {
     assert_eq!(owner(), Some(WORKSPACE));
     store.commit(Vec::new(), vec![Put { key: tombstone, value: None }]);
     assert_eq!(owner(), None);
-    // Without a tombstone, as a staged link that is taken back.
+    // Removed without a tombstone, like a staged link of a failed import.
     store.commit(Vec::new(), vec![put(&deleted)]);
     store.commit(Vec::new(), vec![Put { key: put(&deleted).key, value: None }]);
     assert_eq!(owner(), None);

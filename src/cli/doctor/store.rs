@@ -120,7 +120,7 @@ pub(super) fn table(case: &Case, lock: &Lock, log: &LogCheck) -> Vec<Finding> {
         }
         (Lock::Ours(_), Ok(_)) => {
             let table = Table::open(&folder, case.config.table.clone());
-            if table.is_held_elsewhere() {
+            if table.is_open_elsewhere() {
                 let text = "another process has it open, although it does not hold the lock of the data folder: \
                             stop that process before a server starts";
                 return vec![Finding::problem(TABLE, text)];

@@ -161,7 +161,7 @@ impl Stored for OutcomeRecord {
     fn decode(bytes: &[u8]) -> Result<OutcomeRecord, Corrupt> {
         match version(bytes)? {
             (1, rest) => read::<OutcomeRecordV1>(rest)?.into_model(),
-            (other, _) => unknown("an idempotency answer", other),
+            (other, _) => unknown("an idempotency outcome", other),
         }
     }
 }
