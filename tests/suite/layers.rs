@@ -84,6 +84,10 @@ fn paths(code: &str) -> BTreeSet<String> {
         if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$') {
             continue;
         }
+        // A visibility is not a use: it names where an item may be used.
+        if code[..at].ends_with("pub(in ") {
+            continue;
+        }
         expand("", &code[at + start.len()..], &mut found);
     }
     found
