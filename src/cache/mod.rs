@@ -156,7 +156,7 @@ impl Cache {
                 }
             }
         }
-        // Outside the shard's lock: a release takes the registry's lock.
+        // Outside the shard's lock, so that look-ups do not wait for the registry.
         for entry in &gone {
             self.0.counters.release(&entry.counter);
         }

@@ -44,6 +44,9 @@ const DETACHED: u32 = u32::MAX;
 /// All counters: the dirty ones for the next drain, and the registry for loads.
 #[derive(Debug, Default)]
 pub struct Counters {
+    // 1. Lock order: `registry` before `reservations`. A total of another node changes both, and a tally reads
+    //    both.
+    // 2. `dirty` is locked alone: a click takes it, and must not wait for a load or a drain.
     dirty: Mutex<Vec<Arc<Counter>>>,
     /// Notified when [`DIRTY_MAX`] counters are dirty.
     crowded: Notify,

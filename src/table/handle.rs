@@ -66,7 +66,7 @@ pub(super) struct Shared {
     pub(super) applied: AtomicU64,
     /// The log of the store, and its fingerprint at the last written position.
     pub(super) mark: Mutex<Option<Applied>>,
-    /// Set by a reader that found a corrupt record. The apply thread then rebuilds.
+    /// Set by a reader that found a corrupt record. The apply thread then rebuilds: a reader must not write.
     pub(super) suspect: AtomicBool,
     /// [`Table::is_open_elsewhere`].
     pub(super) open_elsewhere: AtomicBool,
