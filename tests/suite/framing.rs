@@ -12,7 +12,7 @@ use crate::support::http::{Connection, raw, text};
 use crate::support::process::{Dice, PATIENCE, Plan, Process, not_tested, poll};
 use crate::support::server::{KEY as SERVER_KEY, Server, patient, status};
 
-/// Must never get a response. It stands where a server that counts lengths differently would find a request.
+/// Must never get a response. A server that counts lengths differently would take these bytes for a request.
 const SMUGGLED: &str = "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
 
 fn post(lines: &str, body: &str) -> Vec<u8> {
@@ -238,7 +238,7 @@ fn t09_t10_t11_t12_t20_t21_t42_t43_malformed_heads() {
         ("h2c, prior knowledge", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec(), &[400]),
         (
             "10 MB after 100-continue",
-            post("Precondition: 100-continue\r\nContent-Length: 10485760\r\n", ""),
+            post("Expect: 100-continue\r\nContent-Length: 10485760\r\n", ""),
             &[413],
         ),
         ("2 GB declared", post("Content-Length: 2147483648\r\n", ""), &[413]),

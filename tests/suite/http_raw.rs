@@ -70,7 +70,7 @@ fn t01_t120_refused_and_closed() {
         ("a declared 2 GB", post("Content-Length: 2147483648\r\n", ""), &[413]),
         (
             "10 MB after 100-continue",
-            post("Precondition: 100-continue\r\nContent-Length: 10485760\r\n", ""),
+            post("Expect: 100-continue\r\nContent-Length: 10485760\r\n", ""),
             &[413],
         ),
         ("gzip", post("Content-Encoding: gzip\r\nContent-Length: 2\r\n", "{}"), &[415]),

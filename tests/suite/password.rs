@@ -147,7 +147,7 @@ fn a_form_that_was_long_on_its_way_meets_the_link_as_it_is() {
         let mut slow = Connection::open(app.address()).expect("the server accepts");
         let head = format!(
             "POST /s{number} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {}\r\nContent-Length: {}\r\n\
-             Precondition: 100-continue\r\n\r\n",
+             Expect: 100-continue\r\n\r\n",
             FORM.1,
             form.len()
         );

@@ -89,7 +89,7 @@ fn late_body(app: &TestApp, key: &Key, method: &str, path: &str, headers: &str, 
     let mut connection = Connection::open(app.address()).expect("accepted");
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nX-API-Key: {}\r\n{headers}Content-Length: {}\r\n\
-         Precondition: 100-continue\r\n\r\n",
+         Expect: 100-continue\r\n\r\n",
         key.secret,
         body.len()
     );
