@@ -403,11 +403,12 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// While 20,000 links are imported, a list shows none or all of them, each link opens or does not, and other
-/// links redirect.
+/// While thousands of links are imported, a list shows none or all of them, each link opens or does not, and
+/// other links redirect.
 #[test]
 fn an_import_is_visible_as_a_whole_or_not_at_all() {
-    const COUNT: usize = 20_000;
+    // 24 Changes of the import.
+    const COUNT: usize = 6_000;
     let app = TestApp::start();
     let mut admin = app.admin();
     fill(&mut admin, "x", COUNT);
@@ -583,7 +584,8 @@ fn killed_import(count: usize) -> Option<Killed> {
 /// After SIGKILL in the middle of an import, the next start shows nothing of it, and releases its codes.
 #[test]
 fn a_killed_import_leaves_nothing() {
-    const COUNT: usize = 20_000;
+    // 40 Changes, so that the kill meets the import between two of them.
+    const COUNT: usize = 10_000;
     const KILLS: usize = 5;
     let killed = (0..KILLS).find_map(|_| killed_import(COUNT)).expect("a kill in the middle");
     let Killed { folder, share, there, staged } = killed;
