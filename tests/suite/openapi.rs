@@ -6,9 +6,11 @@
 //! After large changes, run `openapi-spec-validator` by hand (0.9 found no error). `tests/soak/schemathesis`
 //! tests the description with random requests.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::rc::Rc;
 
 use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
@@ -23,6 +25,8 @@ struct Description {
     strict: Value,
     /// Operations and statuses that were checked.
     seen: BTreeSet<(String, u16)>,
+    /// By schema, and whether it is strict. Compiling one takes longer than most requests.
+    validators: RefCell<BTreeMap<(String, bool), Rc<Validator>>>,
 }
 
 /// An operation of the document.
@@ -39,7 +43,7 @@ impl Description {
         for schema in strict.as_object_mut().expect("schemas").values_mut() {
             close_within(schema);
         }
-        Description { document, strict, seen: BTreeSet::new() }
+        Description { document, strict, seen: BTreeSet::new(), validators: RefCell::default() }
     }
 
     fn operations(&self) -> Vec<Operation<'_>> {
@@ -73,8 +77,14 @@ impl Description {
         self.document.pointer(pointer).unwrap_or_else(|| panic!("{target} leads nowhere"))
     }
 
-    /// Compiles a schema of the document.
-    fn validator(&self, schema: &Value, strict: bool) -> Validator {
+    /// Returns the validator of a schema of the document.
+    fn validator(&self, schema: &Value, strict: bool) -> Rc<Validator> {
+        let mut validators = self.validators.borrow_mut();
+        let compile = || Rc::new(self.compile(schema, strict));
+        Rc::clone(validators.entry((schema.to_string(), strict)).or_insert_with(compile))
+    }
+
+    fn compile(&self, schema: &Value, strict: bool) -> Validator {
         let schemas = if strict { &self.strict } else { &self.document["components"]["schemas"] };
         let mut schema = schema.clone();
         if strict {
