@@ -49,7 +49,7 @@ fn key(admin: &mut Client, scopes: &[&str], workspace: Option<&str>) -> String {
     text(&made["key"], "secret").to_owned()
 }
 
-/// The clock stands still in tests.
+/// The time of the clock, which does not advance by itself in tests.
 const NOW: &str = "2026-01-01T00:00:00.000Z";
 
 #[test]

@@ -119,7 +119,7 @@ impl Receiver {
                 std::thread::spawn(move || {
                     // An error is no failure: some tests are about senders that leave early.
                     let answered = shared.serve(&stream);
-                    // Decrement before closing: the close tells the sender that its slot is free.
+                    // Decrement before closing: the sender reuses the slot once it sees the close.
                     shared.open.fetch_sub(1, Ordering::SeqCst);
                     let is_late = answered.is_ok_and(|at| at.is_some_and(|at| at.elapsed() >= LINGER));
                     shared.late.fetch_add(usize::from(is_late), Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! Transcripts: requests, each with the answer that a vendor documents. A file is prose, then
+//! Transcripts: requests, each with the response that a vendor documents. A file is prose, then
 //!
 //! ```text
 //! ### What this request is about
@@ -13,11 +13,11 @@
 //! {"link": {"id": "{{linkId:id}}", "name": "first tag", "createdAt": "{{:time}}"}}
 //! ```
 //!
-//! The request is sent as it stands, without the blank lines around its body. In the answer, JSON
-//! must be equal; headers not named may be there, `-` is one that is not. `{{name}}` stands for a
-//! value that is known; alone in a string of an answer, it remembers one that is not.
-//! `{{name:kind}}` remembers a value of that kind, `{{:kind}}` only checks it: `id`, `time`,
-//! `text`, `number`, `any`. The member `"..."` of an object allows members that are not shown.
+//! Requests are sent exactly as written, without the blank lines around their body. In the response, JSON
+//! must be equal; other headers are allowed, and the value `-` forbids a header. `{{name}}` is a known value;
+//! alone in a string of a response, it stores an unknown one. `{{name:kind}}` stores a value of that kind,
+//! `{{:kind}}` only checks it: `id`, `time`, `text`, `number`, `any`. The member `"..."` of an object allows
+//! members that are not shown.
 
 use std::collections::BTreeMap;
 
