@@ -1,5 +1,5 @@
-//! What people see, in Chromium. Each scenario is a function of addresses, and does not know who
-//! serves them: here a small server that answers with the pages as they are.
+//! Pages as people see them, in Chromium. Each scenario is a function of URLs and independent of the server:
+//! here mostly a small server that returns the pages as they are.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -25,12 +25,12 @@ use crate::support::app::TestApp;
 use crate::support::browser::{Browser, Scripts};
 use crate::support::process::{PATIENCE, poll};
 
-/// The longest that a page with pixels may hold its visitor.
+/// The longest time for which a page with pixels may delay its visitor.
 const HELD: Duration = Duration::from_secs(1);
 
 // Scenarios.
 
-/// Asks, refuses a wrong password, and lets the right one pass to another origin.
+/// Opens the password page, enters a wrong password, and follows the right one to another origin.
 fn asks_for_the_password(browser: &Browser, link: &str, password: &str, destination: &str) {
     browser.open(link);
     assert_eq!(browser.title(), "Password needed");
@@ -45,7 +45,7 @@ fn asks_for_the_password(browser: &Browser, link: &str, password: &str, destinat
     unblocked(browser);
 }
 
-/// Shows the destination in a frame, under its own title, with a way out that works.
+/// Checks that the destination is in a frame below its own title, with a working link to leave the frame.
 fn shows_the_destination_in_a_frame(browser: &Browser, link: &str, title: &str, destination: &str) {
     browser.open(link);
     assert_eq!((browser.url().as_str(), browser.title().as_str()), (link, title));
@@ -57,7 +57,7 @@ fn shows_the_destination_in_a_frame(browser: &Browser, link: &str, title: &str, 
     leaves_by_the_link(browser, destination);
 }
 
-/// The link beside the frame can be seen whole, is above everything, and leads out.
+/// Checks that the link beside the frame is fully visible, above everything else, and leaves the frame.
 fn leaves_by_the_link(browser: &Browser, destination: &str) {
     let inside = browser.eval(
         "const r = document.querySelector('nav a').getBoundingClientRect();
@@ -68,24 +68,24 @@ fn leaves_by_the_link(browser: &Browser, destination: &str) {
     browser.arrives(destination);
 }
 
-/// Passes through the page with pixels to the destination.
+/// Passes the page with pixels and arrives at the destination.
 fn passes_through(browser: &Browser, link: &str, destination: &str) {
     browser.open(link);
     browser.arrives(destination);
     unblocked(browser);
 }
 
-/// Stays on the page of a link whose words are hostile: no script of theirs ran, and our policy
-/// had nothing to stop.
+/// Opens the page of a link with hostile texts, and checks that none became markup: no script ran, no element
+/// was created, and the policy had nothing to block.
 fn nothing_runs(browser: &Browser, link: &str) {
     browser.open(link);
-    // A dialog would have failed this command.
+    // An open dialog would fail this command.
     assert_eq!(browser.eval("return typeof window.__xss"), "undefined", "{link}");
     assert_eq!(browser.eval("return document.querySelectorAll('svg, img, [onerror], [onload]').length"), 0);
     unblocked(browser);
 }
 
-/// No policy of ours stood in the way of our own pages.
+/// Checks that no policy blocked a part of the program's own pages.
 #[track_caller]
 fn unblocked(browser: &Browser) {
     let console = browser.console();
@@ -93,12 +93,12 @@ fn unblocked(browser: &Browser) {
     assert_eq!(console.iter().find(about_us), None, "{console:?}");
 }
 
-// Who serves them here.
+// The small server.
 
-/// Who was here: paths.
+/// Paths of the requests so far.
 type Visits = Arc<Mutex<Vec<String>>>;
 
-/// Two origins: the short links, and where they lead.
+/// Two origins: the short links, and their destinations.
 struct Stage {
     runtime: Runtime,
     short: String,
@@ -130,7 +130,7 @@ fn origin(address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-/// Serves until the runtime ends, writing down who comes.
+/// Serves until the runtime ends, and records the paths of requests.
 fn serve<F, A>(runtime: &Runtime, visits: &Visits, answer: F) -> SocketAddr
 where
     F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
@@ -156,7 +156,8 @@ where
     address
 }
 
-/// The other origin: a page that can be framed, one that refuses, one that wants the window.
+/// The other origin: a page that can be framed, one that refuses frames, and one that navigates the whole
+/// window.
 fn there(path: &str) -> Response<Full<Bytes>> {
     let script = if path == "/buster" { "<script>top.location = '/stolen'</script>" } else { "" };
     let html =
@@ -170,7 +171,7 @@ fn there(path: &str) -> Response<Full<Bytes>> {
     response
 }
 
-/// The short links.
+/// The origin of the short links.
 async fn here(request: Request<Incoming>, elsewhere: String) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     let to = |path: &str| format!("{elsewhere}{path}");
@@ -227,7 +228,7 @@ fn with_pixels(meta: Option<&str>, google: Option<&str>) -> Options {
     options
 }
 
-/// Words that would run a script wherever they were taken for HTML or JavaScript, and paths.
+/// Texts that would run a script where HTML or JavaScript is not escaped, and their paths.
 const HOSTILE: [(&str, &str); 4] = [
     ("</title><script>window.__xss=1;alert(1)</script>", "/'\"</script><svg/onload=alert(1)>"),
     ("\"><img src=x onerror=window.__xss=1>", "/\"><img/src=x/onerror=alert(1)>?a='&b=<script>"),
@@ -241,7 +242,7 @@ fn hostile(page: &str, number: usize, elsewhere: &str) -> Response<Full<Bytes>> 
     options.title = Some(words.into());
     options.description = Some(words.into());
     options.image = Some(Destination::from_stored(format!("https://i.test/{words}").into()));
-    // Past the model, which would encode some of it.
+    // Without the model, which would encode some of the text.
     let location = format!("{elsewhere}{path}");
     match page {
         "cloaked" => pages::cloaked(&options, &location, true),
@@ -253,12 +254,13 @@ fn hostile(page: &str, number: usize, elsewhere: &str) -> Response<Full<Bytes>> 
 // The tests.
 
 #[test]
-fn a_password_leads_on_to_another_origin() {
+fn the_right_password_redirects_to_another_origin() {
     let Some(browser) = Browser::start(Scripts::On) else { return };
     let stage = Stage::open();
     asks_for_the_password(&browser, &stage.link("/secret?a=1"), "open sesame", &stage.destination("/"));
 
-    // Why the policy of that page names schemes: with `'self'` alone Chromium stops the redirect.
+    // The reason why the policy of that page names schemes: with `'self'` alone, Chromium blocks the
+    // redirect.
     browser.open(&stage.link("/strict"));
     browser.fill("input[name=password]", "open sesame");
     browser.click("button");
@@ -277,7 +279,7 @@ fn a_password_page_works_without_scripts() {
     browser.fill("input[name=password]", "open sesame");
     browser.click("button");
     browser.arrives(&stage.destination("/"));
-    // The page with pixels is left without its timer.
+    // The page with pixels continues before its timer.
     passes_through(&browser, &stage.link("/both"), &stage.destination("/both"));
     assert_eq!(browser.asked(), BTreeSet::new(), "no pixel fires");
 }
@@ -303,7 +305,7 @@ fn t62_a_cloaked_link_shows_its_destination_or_the_way_there() {
 }
 
 #[test]
-fn pixels_fire_and_let_go() {
+fn pixels_fire_and_the_page_continues() {
     let Some(browser) = Browser::start(Scripts::On) else { return };
     let stage = Stage::open();
     let rows = [
@@ -316,7 +318,7 @@ fn pixels_fire_and_let_go() {
         passes_through(&browser, &stage.link(path), &stage.destination(path));
         assert_eq!(browser.asked().iter().collect::<Vec<_>>(), hosts, "{path}");
     }
-    // The vendors here never answer; their visitors wait for the page's timer, and for nothing else.
+    // The hosts of pixels never answer here, so visitors wait for the page's timer and for nothing else.
     let page = pages::pixels(&with_pixels(Some("1234567890"), None), "https://e.test/").into_body();
     let page = stage.runtime.block_on(page.collect()).expect("in memory").to_bytes();
     let timer = String::from_utf8_lossy(&page).into_owned();
@@ -334,7 +336,7 @@ fn t58_t59_hostile_words_run_nowhere() {
         for page in ["cloaked", "preview"] {
             nothing_runs(&browser, &stage.link(&format!("/hostile/{page}/{number}")));
         }
-        // As a browser writes it, it is the destination to the last character.
+        // The destination in the browser's own spelling is equal to the last character.
         let want = url::Url::parse(&stage.destination(path)).expect("a URL");
         let before = stage.at_elsewhere.lock().expect("no panic holds it").len();
         passes_through(&browser, &stage.link(&format!("/hostile/pixels/{number}")), want.as_str());
@@ -343,7 +345,7 @@ fn t58_t59_hostile_words_run_nowhere() {
     }
 }
 
-/// The program itself: links made through its API, opened as people open them.
+/// The program itself: links created by its API, opened as people open them.
 #[test]
 fn t58_t68_the_program_serves_these_pages() {
     let Some(browser) = Browser::start(Scripts::On) else { return };
@@ -358,7 +360,7 @@ fn t58_t68_the_program_serves_these_pages() {
     };
     let (secret, inside, _) = link("secret", json!({"password": "open sesame"}));
     asks_for_the_password(&browser, &secret, "open sesame", &inside);
-    // The browser kept the cookie.
+    // The browser has stored the cookie.
     browser.open(&secret);
     browser.arrives(&inside);
 
