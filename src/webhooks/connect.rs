@@ -1,13 +1,12 @@
-//! From a URL to a connection, and to nowhere else: this is where requests that others order are
-//! kept out of private networks.
+//! Connects to receivers, and to nothing else: requests that users order must not reach private networks.
 //!
-//! Each connection looks its name up once, checks *every* address of the answer, and connects to
-//! those very addresses; there is no second look-up that could answer differently, no proxy from
-//! the environment, and no connection kept for later. One address that is not allowed refuses the
-//! whole answer: a name that points both ways is no mistake of a receiver's.
+//! 1. Each connection looks its host name up once, and checks *every* address of the response.
+//! 2. It connects to exactly these addresses. A second look-up could return other addresses. For the same
+//!    reason there is no proxy from the environment, and no connection is reused.
+//! 3. One forbidden address rejects all addresses: a name with public and private addresses is an attack.
 //!
-//! An address is allowed when it is global and not one of this machine's own (which reach, past
-//! its firewall, what the machine hides from others), or when the operator named it.
+//! An address is allowed if it is global and not of this machine, or if the operator allows it in the
+//! configuration. Through an address of its own, the machine reaches services that its firewall hides.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -27,42 +26,41 @@ use crate::fair::FairSemaphore;
 use crate::model::network::{Networks, is_global};
 use crate::model::tenant::Tenant;
 
-/// Look-ups at once. The system's resolver blocks a thread for up to half a minute whoever waits,
-/// and the table is read on the same threads, of which so many are there beside those for reads.
-/// One company's names take half of them, its workspaces three quarters of that each, since a name
-/// whose servers do not answer holds a thread long after its try has ended. Past it: a delivery
-/// waits, within its own time.
+/// Look-ups at once. The system's resolver blocks a thread for up to half a minute, long after the attempt
+/// has timed out. The table is read on the same pool, so the pool has this number of threads more than
+/// the reads need. One company may use half of them, and each of its workspaces three quarters of that.
+/// Past it: a delivery waits, within its own time.
 pub const LOOKUPS_MAX: usize = 32;
 
-/// How long a delivery waits for that: half its time, so that the fault is told from its host's.
+/// Longest wait for a look-up: half the time of an attempt, so that the error is `Busy` and not the host's.
 const LOOKUP_WAIT: Duration = Duration::from_millis(2_500);
 
-/// Addresses of one name that are tried, in the order of the answer.
+/// Most addresses of one name that are connected to, in the order of the resolver.
 const ADDRESSES_MAX: usize = 4;
 
-/// How long an address may take to connect while there is another: one that swallows packets,
-/// such as IPv6 without a route, must leave time for the next.
+/// Longest time to connect to an address that is not the last: an address that drops packets, such as IPv6
+/// without a route, must leave time for the next.
 const NEXT_AFTER: Duration = Duration::from_millis(1_500);
 
-/// How names become addresses. Blocks.
+/// Resolves a host name and a port to addresses. Blocks.
 pub(super) type Resolver = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
 
-/// The system's resolver.
+/// Returns the system's resolver.
 pub(super) fn system() -> Resolver {
     Arc::new(|name, port| Ok((name, port).to_socket_addrs()?.collect()))
 }
 
-/// What bytes go over.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+/// A connection to a receiver, with or without TLS.
+pub(super) trait ReceiverStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> ReceiverStream for S {}
 
-/// Makes connections.
+/// Creates connections to receivers.
 pub(super) struct Connector {
     resolver: Resolver,
     allowed: Networks,
     pub(super) lookups: FairSemaphore,
-    /// Read at the first https delivery, so that who has none pays nothing.
+    /// Loaded at the first https delivery, so that an instance without one pays nothing.
     pub(super) tls: OnceCell<TlsConnector>,
 }
 
@@ -72,8 +70,12 @@ impl Connector {
         Connector { resolver, allowed, lookups, tls: OnceCell::new() }
     }
 
-    /// Connects to where a URL of this tenant leads. Bounded by the caller's deadline.
-    pub(super) async fn connect(&self, url: &Url, tenant: &Tenant) -> Result<Box<dyn Stream>, SendError> {
+    /// Connects to the host of a URL. Charges the look-up to `tenant`. The caller bounds the time.
+    pub(super) async fn connect(
+        &self,
+        url: &Url,
+        tenant: &Tenant,
+    ) -> Result<Box<dyn ReceiverStream>, SendError> {
         let port = url.port_or_known_default().ok_or(SendError::BadUrl)?;
         let (addresses, name) = match url.host() {
             Some(Host::Ipv4(address)) => literal(IpAddr::V4(address), port),
@@ -101,11 +103,12 @@ impl Connector {
         }
     }
 
+    /// Looks a name up on a thread that may block.
     async fn resolve(&self, name: &str, port: u16, tenant: &Tenant) -> Result<Vec<SocketAddr>, SendError> {
         let permit = self.lookups.acquire(tenant, 1, LOOKUP_WAIT).await.ok_or(SendError::Busy)?;
         let (resolver, name) = (Arc::clone(&self.resolver), name.to_owned());
         let looked_up = tokio::task::spawn_blocking(move || {
-            // Released by the look-up itself: its delivery may have timed out long before.
+            // Released at the end of the look-up: its delivery may have timed out long before.
             let _permit = permit;
             resolver(&name, port)
         });
@@ -124,8 +127,8 @@ fn literal(address: IpAddr, port: u16) -> (Vec<SocketAddr>, ServerName<'static>)
     (vec![SocketAddr::new(address, port)], ServerName::from(address))
 }
 
-/// Whether an address is one of this machine's: the system then names that very address as the
-/// source of packets to it. Connecting a datagram socket sends nothing.
+/// Returns whether an address is of this machine: the system then chooses the same address as the source
+/// of packets to it. Connecting a datagram socket sends nothing.
 fn is_own(address: IpAddr) -> bool {
     let any: IpAddr = match address {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -133,16 +136,16 @@ fn is_own(address: IpAddr) -> bool {
     };
     let source = || {
         let socket = UdpSocket::bind((any, 0))?;
-        // Any port does; 9 discards.
+        // The port has no effect; 9 is the discard service.
         socket.connect((address, 9))?;
         Ok::<_, io::Error>(socket.local_addr()?.ip())
     };
     source().is_ok_and(|source| source == address)
 }
 
-/// The first of these addresses that answers.
+/// Connects to the first of these addresses that accepts a connection.
 async fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, SendError> {
-    let mut failure = SendError::Unresolved;
+    let mut last_error = SendError::Unresolved;
     let tried = &addresses[..addresses.len().min(ADDRESSES_MAX)];
     for (at, address) in tried.iter().enumerate() {
         let connecting = TcpStream::connect(address);
@@ -155,14 +158,14 @@ async fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, SendError> {
         };
         match connected {
             Ok(stream) => {
-                // Best effort: a request is one write anyway.
+                // An error is harmless: a request is a single write.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
-            Err(error) => failure = SendError::Connect(error.kind()),
+            Err(error) => last_error = SendError::Connect(error.kind()),
         }
     }
-    Err(failure)
+    Err(last_error)
 }
 
 #[cfg(test)]
@@ -184,7 +187,7 @@ mod tests {
         Networks::parse(networks.iter().copied()).expect("networks")
     }
 
-    /// A connector for whom every name has these addresses.
+    /// Returns a connector that resolves every name to these addresses.
     fn connector(addresses: &[&str], port: u16, allowed: &[&str]) -> Connector {
         let addresses: Vec<_> = addresses.iter().map(|text| SocketAddr::new(ip(text), port)).collect();
         Connector::new(Arc::new(move |_, _| Ok(addresses.clone())), allowing(allowed))
@@ -200,7 +203,7 @@ mod tests {
         Tenant::Workspace { company, number }
     }
 
-    /// Accepts and counts, for ever.
+    /// Accepts and counts connections.
     async fn listen() -> (u16, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
@@ -214,9 +217,9 @@ mod tests {
         (port, counter)
     }
 
-    /// Also beyond the addresses that would be tried.
+    /// Also an address behind the first [`ADDRESSES_MAX`].
     #[tokio::test]
-    async fn t84_t85_one_private_address_refuses_the_whole_answer() {
+    async fn t84_t85_one_private_address_rejects_all_addresses() {
         let (port, accepted) = listen().await;
         let rows: [&[&str]; 14] = [
             &["127.0.0.1"],
@@ -235,18 +238,18 @@ mod tests {
             &["100.64.0.1", "8.8.8.8"],
         ];
         for addresses in rows {
-            let refused =
+            let rejected =
                 connector(addresses, port, &[]).connect(&url("http://hooks.test/"), &tenant("a")).await;
-            assert_eq!(refused.err(), Some(SendError::Private), "{addresses:?}");
+            assert_eq!(rejected.err(), Some(SendError::Private), "{addresses:?}");
         }
         for literal in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
             let url = url(&format!("http://{literal}:{port}/"));
-            let refused = connector(&["8.8.8.8"], port, &[]).connect(&url, &tenant("a")).await;
-            assert_eq!(refused.err(), Some(SendError::Private), "{literal}");
+            let rejected = connector(&["8.8.8.8"], port, &[]).connect(&url, &tenant("a")).await;
+            assert_eq!(rejected.err(), Some(SendError::Private), "{literal}");
         }
         let connector = connector(&["127.0.0.1"], port, &["127.0.0.1"]);
         assert!(connector.connect(&url("http://hooks.test/"), &tenant("a")).await.is_ok());
-        // It is accepted in order: had one of the others come, it would have come before.
+        // Connections are accepted in order: an earlier one would have been counted before.
         let deadline = std::time::Instant::now() + Duration::from_mins(1);
         while accepted.load(Ordering::SeqCst) == 0 && std::time::Instant::now() < deadline {
             tokio::task::yield_now().await;
@@ -255,35 +258,35 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn t85_the_addresses_checked_are_the_ones_connected_to() {
+    async fn t85_only_checked_addresses_are_connected_to() {
         let (port, accepted) = listen().await;
-        let asked = Arc::new(AtomicUsize::new(0));
-        let asking = Arc::clone(&asked);
-        // A name that leads elsewhere the second time.
+        let lookups = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&lookups);
+        // A name with another address at the second look-up.
         let resolver: Resolver = Arc::new(move |_, _| {
-            let first = asking.fetch_add(1, Ordering::SeqCst) == 0;
+            let first = counted.fetch_add(1, Ordering::SeqCst) == 0;
             let address = if first { "127.0.0.2" } else { "127.0.0.1" };
             Ok(vec![SocketAddr::new(ip(address), port)])
         });
         let connector = Connector::new(resolver, allowing(&["127.0.0.2"]));
         let first = connector.connect(&url("http://hooks.test/"), &tenant("a")).await;
         assert_eq!(first.err(), Some(SendError::Connect(io::ErrorKind::ConnectionRefused)));
-        assert_eq!(asked.load(Ordering::SeqCst), 1, "one look-up for one connection");
+        assert_eq!(lookups.load(Ordering::SeqCst), 1, "one look-up for one connection");
         let second = connector.connect(&url("http://hooks.test/"), &tenant("a")).await;
         assert_eq!(second.err(), Some(SendError::Private));
         assert_eq!(accepted.load(Ordering::SeqCst), 0);
     }
 
-    /// Names whose look-up hangs, in any number, leave look-ups to other companies.
+    /// Look-ups that hang, in any number, leave look-ups for other companies.
     #[tokio::test]
-    async fn n15_look_ups_that_hang_take_no_more_than_their_tenants_share() {
+    async fn n15_look_ups_that_hang_stay_within_their_tenants_share() {
         let (port, _) = listen().await;
         let (hanging, release) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (counted, released) = (Arc::clone(&hanging), Arc::clone(&release));
         let resolver: Resolver = Arc::new(move |name, port| {
             if name == "hangs.test" {
                 counted.fetch_add(1, Ordering::SeqCst);
-                // Bounded, so that a failure ends the test.
+                // Bounded, so that a failing test ends.
                 let deadline = std::time::Instant::now() + Duration::from_mins(5);
                 while released.load(Ordering::SeqCst) == 0 && std::time::Instant::now() < deadline {
                     std::thread::park_timeout(Duration::from_millis(1));
@@ -308,7 +311,7 @@ mod tests {
         let other = tokio::task::spawn(connect("well.test", "a"));
         assert_eq!(connect("127.0.0.1", "a").await, None, "no look-up, no wait");
         assert_eq!(other.await.expect("it ends"), Some(SendError::Busy));
-        assert_eq!(connect("well.test", "b").await, None, "another company's");
+        assert_eq!(connect("well.test", "b").await, None, "another company");
         let free = connector.lookups.available();
         let soon = std::time::Instant::now() + Duration::from_mins(1);
         while hanging.load(Ordering::SeqCst) < share && std::time::Instant::now() < soon {
@@ -323,21 +326,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_next_address_is_tried() {
+    async fn the_next_address_is_connected_to() {
         let (port, _) = listen().await;
         let connector = connector(&["127.0.0.2", "127.0.0.1"], port, &["127.0.0.0/8"]);
         assert!(connector.connect(&url("http://hooks.test/"), &tenant("a")).await.is_ok());
         let nothing = Connector::new(Arc::new(|_, _| Ok(Vec::new())), Networks::default());
-        let nowhere = nothing.connect(&url("http://hooks.test/"), &tenant("a")).await;
-        assert_eq!(nowhere.err(), Some(SendError::Unresolved));
+        let unresolved = nothing.connect(&url("http://hooks.test/"), &tenant("a")).await;
+        assert_eq!(unresolved.err(), Some(SendError::Unresolved));
     }
 
     #[test]
-    fn this_machines_addresses_are_known() {
+    fn addresses_of_this_machine_are_found() {
         assert!(is_own(ip("127.0.0.1")));
         assert!(!is_own(ip("8.8.8.8")));
         assert!(!is_own(ip("2606:4700:4700::1111")));
-        // The address that this machine sends from, if it has a way out.
+        // The source address of this machine, if it has a route to the internet.
         let out = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
             socket.connect("8.8.8.8:9")?;
             socket.local_addr()

@@ -1,6 +1,6 @@
-//! What a receiver is told about a click. Of the visitor: a country, the host that referred, what
-//! kind of agent. Never an address, a cookie, a password, nor what the visitor brought along in
-//! the query: `url` is the link's own.
+//! The JSON of an event. Of the visitor it contains the country, the host of the referrer and the kind of
+//! agent. It never contains an address, a cookie or a password, nor the visitor's query: `url` is the
+//! link's own destination.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -11,33 +11,33 @@ use crate::json;
 use crate::model::id::{Id, IdSource};
 use crate::model::link::Link;
 
-/// How much of a `Referer` is looked at, in bytes: the host stands at its start, and names end at
-/// 253. Past it: cut off.
+/// Bytes of a `Referer` that are read: the host is at its start, and names have at most 253 bytes.
+/// Past it: cut off.
 const REFERRER_MAX: usize = 1_024;
 
-/// Longest id of a contact in bytes, well above any vendor's. A longer one is left out.
+/// Longest id of a contact in bytes, well above any vendor's. Past it: left out.
 const CONTACT_MAX: usize = 256;
 
 /// A counted click.
 #[derive(Clone, Copy, Debug)]
 pub struct ClickEvent<'a> {
-    /// The link that was clicked.
+    /// The clicked link.
     pub link: &'a Link,
-    /// When.
+    /// The time of the click.
     pub at: Timestamp,
-    /// The `Referer` header as sent; only its host is kept.
+    /// The `Referer` header as sent. Only its host is sent on.
     pub referrer: Option<&'a str>,
-    /// `person`, `bot` or `preview`.
+    /// The kind of visitor: `person`, `bot` or `preview`.
     pub agent: &'static str,
-    /// Two capitals, if known.
+    /// The country as two capital letters, if known.
     pub country: Option<&'a str>,
-    /// Whom a personal link was made for.
+    /// The contact that received the contact link.
     pub contact: Option<&'a str>,
 }
 
-/// What is sent.
+/// An event as it is sent.
 #[derive(Clone, Debug)]
-pub(super) struct Event {
+pub(super) struct EncodedEvent {
     pub(super) id: Id,
     pub(super) body: Bytes,
 }
@@ -47,13 +47,13 @@ struct EventJson<'a> {
     id: String,
     r#type: &'static str,
     timestamp: String,
-    data: Data<'a>,
+    data: EventData<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Data<'a> {
-    link: LinkJson<'a>,
+struct EventData<'a> {
+    link: EventLink<'a>,
     clicked_at: String,
     country: Option<&'a str>,
     referrer_host: Option<String>,
@@ -64,7 +64,7 @@ struct Data<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct LinkJson<'a> {
+struct EventLink<'a> {
     id: String,
     short_code: &'a str,
     short_url: String,
@@ -74,29 +74,30 @@ struct LinkJson<'a> {
     workspace_id: &'a str,
 }
 
-/// How an event is called outside, over all tries and receivers.
+/// Returns the name of an event, which is the same for all attempts and receivers.
 pub(super) fn name(id: Id) -> String {
     format!("evt_{id}")
 }
 
-/// The event of a click; `None` when the link's domain or workspace is not there.
-pub(super) fn of(tenants: &Tenants, click: &ClickEvent<'_>) -> Option<Event> {
+/// Returns the event of a click, or `None` if the link's domain or workspace does not exist, or if the
+/// system has no random bytes.
+pub(super) fn of(tenants: &Tenants, click: &ClickEvent<'_>) -> Option<EncodedEvent> {
     let directory = tenants.directory();
     let link = click.link;
     let domain = directory.domain(link.domain)?;
     let workspace = tenants.workspace_numbered(link.workspace)?;
-    // Without randomness two clicks of one millisecond would share an id; it is there since the
-    // start, when keys were drawn.
-    let mut chance = [0; 16];
-    getrandom::fill(&mut chance).ok()?;
-    let id = IdSource::after(None).next(click.at, u128::from_le_bytes(chance));
+    // Without random bits, two clicks in one millisecond would have the same id. The start has already
+    // generated keys, so the generator works.
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).ok()?;
+    let id = IdSource::after(None).next(click.at, u128::from_le_bytes(random));
     let at = click.at.to_string();
     let event = EventJson {
         id: name(id),
         r#type: "link.clicked",
         timestamp: at.clone(),
-        data: Data {
-            link: LinkJson {
+        data: EventData {
+            link: EventLink {
                 id: link.id.to_string(),
                 short_code: link.code.as_str(),
                 short_url: tenants.site().short_url(domain, &link.code),
@@ -113,16 +114,17 @@ pub(super) fn of(tenants: &Tenants, click: &ClickEvent<'_>) -> Option<Event> {
         },
     };
     let body = json::to_bytes(&event);
-    Some(Event { id, body: body.into() })
+    Some(EncodedEvent { id, body: body.into() })
 }
 
 fn is_country(text: &str) -> bool {
     text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase())
 }
 
-/// The host of a page. An address is none: it may be the visitor's own.
+/// Returns the host name of a referring page. An IP address is left out, since it may be the visitor's.
 fn referrer_host(referrer: &str) -> Option<String> {
     let referrer = referrer.get(..REFERRER_MAX).unwrap_or(referrer);
+    // Not at a character boundary, so that the text could not be cut: no browser sends that.
     if referrer.len() > REFERRER_MAX {
         return None;
     }
@@ -142,9 +144,9 @@ fn referrer_host(referrer: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// What visitors write reaches receivers as a name or not at all.
+    /// Receivers get a host name, or nothing, from what a visitor sends.
     #[test]
-    fn t67_of_a_referrer_only_a_name_is_kept() {
+    fn t67_only_the_host_name_of_a_referrer_is_sent() {
         let long = format!("https://e.test/{}", "x".repeat(100_000));
         let rows = [
             ("https://News.Example.com/a?token=secret#x", Some("news.example.com")),

@@ -1,5 +1,5 @@
-//! What became of the last tries, for `GET /api/v1/links/{id}/deliveries`. In memory: a restart
-//! forgets them, as the events themselves it does not.
+//! The last attempts for each link, for `GET /api/v1/links/{id}/deliveries`. In memory: a restart clears the
+//! history. The queued events themselves survive a restart.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,71 +13,71 @@ use crate::fair::Shares;
 use crate::model::id::{ForeignId, Id};
 use crate::model::workspace::WorkspaceNumber;
 
-/// History of one link that are kept: what fits on a screen. Past it: the oldest is forgotten.
+/// Attempts in the history of one link: as many as fit on a screen. Past it: the oldest is removed.
 pub const RESULTS_PER_LINK: usize = 20;
 
-/// Links whose results are kept: 10,000 results, some 20 MB if every URL is as long as allowed. One
-/// company keeps half of them, a workspace three quarters of that. Past any of these: its link that
-/// was tried least recently is forgotten; past all, that of the company that keeps most. Links and
-/// not results are counted, so that one busy link does not drive out all others.
+/// Links with a history: 10,000 attempts, some 20 MB if every URL is as long as allowed. One company may
+/// have half of the links, and a workspace three quarters of that. Past its share: the tenant's link with
+/// the least recent attempt is evicted. Past the total: that of the company with the most links.
+/// The bound counts links, not attempts, so that one busy link does not evict all others.
 const LINKS_MAX: u32 = 500;
 
-/// Links whose results are kept, by holder.
+/// The shares of [`LINKS_MAX`].
 pub(super) const SHARES: Shares = Shares::of(LINKS_MAX);
 
-/// One try and what came of it.
+/// One attempt and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// The event's name, `evt_...`.
+    /// The name of the event, `evt_...`.
     pub event: Arc<str>,
-    /// Where it went.
+    /// The webhook URL.
     pub url: Arc<str>,
-    /// Which try of this delivery: the first is 1.
+    /// The number of this attempt: the first is 1.
     pub attempt: u8,
-    /// When it ended.
+    /// The end of the attempt.
     pub at: Timestamp,
-    /// The receiver's status, if it answered.
+    /// The status of the receiver's response, if there was one.
     pub status: Option<u16>,
-    /// Why it failed.
+    /// The reason of a failure.
     pub error: Option<Box<str>>,
-    /// How long it took.
+    /// The duration of the attempt.
     pub took: Duration,
-    /// Whether the receiver has it.
+    /// Whether the receiver accepted the event.
     pub delivered: bool,
-    /// When it is tried again, if it is.
+    /// The time of the next attempt, if there will be one.
     pub next_attempt_at: Option<Timestamp>,
 }
 
-/// The last results of each link.
+/// The last attempts for each link.
 #[derive(Debug, Default)]
-pub(super) struct History(Mutex<Kept>);
+pub(super) struct History(Mutex<LinkHistories>);
 
 #[derive(Debug, Default)]
-struct Kept {
-    links: HashMap<Id, Link, ahash::RandomState>,
-    /// Of results so far.
-    number: u64,
+struct LinkHistories {
+    links: HashMap<Id, LinkHistory, ahash::RandomState>,
+    /// The number of attempts so far.
+    attempts: u64,
 }
 
 #[derive(Debug)]
-struct Link {
+struct LinkHistory {
     company: ForeignId,
     workspace: WorkspaceNumber,
-    /// The number of its last result.
+    /// The number of the last attempt, by which the least recent link is found.
     last: u64,
     attempts: VecDeque<Attempt>,
 }
 
 impl History {
-    /// Keeps the result of a try of `delivery`.
+    /// Adds an attempt at `delivery`.
     pub(super) fn add(&self, delivery: &Delivery, attempt: Attempt) {
-        let mut kept = self.0.lock();
-        kept.number += 1;
-        let number = kept.number;
-        if !kept.links.contains_key(&delivery.link) {
-            kept.make_room(&delivery.company, delivery.workspace);
+        let mut histories = self.0.lock();
+        histories.attempts += 1;
+        let number = histories.attempts;
+        if !histories.links.contains_key(&delivery.link) {
+            histories.make_room(&delivery.company, delivery.workspace);
         }
-        let link = kept.links.entry(delivery.link).or_insert_with(|| Link {
+        let link = histories.links.entry(delivery.link).or_insert_with(|| LinkHistory {
             company: delivery.company.clone(),
             workspace: delivery.workspace,
             last: number,
@@ -90,15 +90,15 @@ impl History {
         }
     }
 
-    /// The newest first.
+    /// Returns the attempts for a link, the newest first.
     pub(super) fn of(&self, link: Id) -> Vec<Attempt> {
-        let kept = self.0.lock();
-        kept.links.get(&link).map_or_else(Vec::new, |link| link.attempts.iter().rev().cloned().collect())
+        let histories = self.0.lock();
+        histories.links.get(&link).map_or_else(Vec::new, |link| link.attempts.iter().rev().cloned().collect())
     }
 }
 
-impl Kept {
-    /// Forgets a link where one more would be too many. Looks at all that are kept, which are few.
+impl LinkHistories {
+    /// Evicts a link if one more link would exceed a bound. Counts all links: [`LINKS_MAX`] are few.
     fn make_room(&mut self, company: &ForeignId, workspace: WorkspaceNumber) {
         let mut of_company: HashMap<&ForeignId, u32> = HashMap::new();
         let mut of_workspace = 0;
@@ -107,7 +107,7 @@ impl Kept {
             of_workspace += u32::from(link.workspace == workspace);
         }
         let own = of_company.get(company).copied().unwrap_or(0);
-        let forget = if of_workspace >= SHARES.workspace {
+        let evicted = if of_workspace >= SHARES.workspace {
             self.least_recent(|link| link.workspace == workspace)
         } else if own >= SHARES.company {
             self.least_recent(|link| link.company == *company)
@@ -117,21 +117,22 @@ impl Kept {
         } else {
             None
         };
-        if let Some(forget) = forget {
-            self.links.remove(&forget);
+        if let Some(evicted) = evicted {
+            self.links.remove(&evicted);
         }
     }
 
-    fn least_recent(&self, is_it: impl Fn(&Link) -> bool) -> Option<Id> {
-        let those = self.links.iter().filter(|(_, link)| is_it(link));
-        those.min_by_key(|(_, link)| link.last).map(|(id, _)| *id)
+    /// Returns the link with the least recent attempt among the links that match.
+    fn least_recent(&self, matches: impl Fn(&LinkHistory) -> bool) -> Option<Id> {
+        let links = self.links.iter().filter(|(_, link)| matches(link));
+        links.min_by_key(|(_, link)| link.last).map(|(id, _)| *id)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::webhooks::queue::Waiting;
+    use crate::webhooks::queue::QueuedDelivery;
 
     fn attempt(attempt: u8) -> Attempt {
         Attempt {
@@ -147,10 +148,10 @@ mod tests {
         }
     }
 
-    /// A delivery of a link in a workspace of a company.
+    /// Returns a delivery for a link.
     fn delivery(company: &str, workspace: u32, link: u32) -> Delivery {
-        let waiting = Waiting::for_test(company, workspace, "https://e.test/", 1);
-        let mut delivery = Arc::try_unwrap(waiting.delivery).expect("nobody else has it");
+        let waiting = QueuedDelivery::for_test(company, workspace, "https://e.test/", 1);
+        let mut delivery = Arc::try_unwrap(waiting.delivery).expect("the only reference");
         delivery.link = Id::from_bits(link.into());
         delivery
     }
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn bounded_by_link() {
+    fn a_link_keeps_its_last_attempts() {
         let results = History::default();
         for n in 0..100 {
             results.add(&delivery("a", 1, 0), attempt(n));
@@ -169,9 +170,9 @@ mod tests {
         assert_eq!(of, (80..100).rev().collect::<Vec<u8>>());
     }
 
-    /// One tenant's links, however many, do not drive out those of others.
+    /// The links of one tenant, in any number, do not evict the links of others.
     #[test]
-    fn n15_each_tenant_keeps_its_share_of_results() {
+    fn n15_each_tenant_keeps_its_share_of_the_history() {
         let results = History::default();
         for link in 0..100 {
             results.add(&delivery("small", 1, link), attempt(1));
@@ -181,8 +182,8 @@ mod tests {
             results.add(&delivery("large", 2, 1_000), attempt(2));
         }
         assert_eq!(kept(&results, 1_000..3_000), SHARES.workspace as usize);
-        assert_eq!(results.of(Id::from_bits(1_000)).len(), RESULTS_PER_LINK, "used last");
-        assert_eq!(results.of(Id::from_bits(1_001)), [], "the least recent");
+        assert_eq!(results.of(Id::from_bits(1_000)).len(), RESULTS_PER_LINK, "its last attempt is recent");
+        assert_eq!(results.of(Id::from_bits(1_001)), [], "the least recent link");
         for link in 3_000..4_000 {
             results.add(&delivery("large", 3, link), attempt(1));
         }
@@ -191,6 +192,6 @@ mod tests {
             results.add(&delivery("other", 4, link), attempt(1));
         }
         assert_eq!(results.0.lock().links.len(), LINKS_MAX as usize);
-        assert_eq!(kept(&results, 0..100), 100, "there were never more of that company than of others");
+        assert_eq!(kept(&results, 0..100), 100, "that company never had more links than others");
     }
 }

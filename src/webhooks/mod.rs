@@ -1,17 +1,20 @@
-//! Webhooks: each counted click of a link that names receivers is told to them, signed, off the
-//! redirect's path.
+//! Webhooks: sends each counted click of a link to the link's webhook URLs, signed, off the path of the
+//! redirect.
 //!
-//! [`Webhooks::offer`] is all that a redirect sees of it: it builds the event and adds it to the queue;
-//! a full queue drops the oldest event of the tenant that has most, and counts it. One task, the
-//! [`worker`], tries deliveries in the order of the [`scheduler`], which gives each company, workspace
-//! and host its share: each over a connection of its own to an address that was checked
-//! ([`connect`]), within five seconds ([`send`]), signed with the workspace's secret ([`sign`]).
+//! 1. [`Webhooks::offer`] builds the event and adds it to the queue. It is the only step that a redirect
+//!    runs. A full queue drops the oldest event of the tenant with the most events, and counts the drop.
+//! 2. One task, the [`worker`], attempts deliveries in the order of the [`scheduler`], which divides the
+//!    attempts fairly between companies, workspaces and hosts.
+//! 3. Each attempt uses a connection of its own to an address that was checked ([`connect`]), takes at
+//!    most five seconds ([`send`]), and is signed with the workspace's secret ([`sign`]).
 //!
-//! What receivers may rely on: at least once for events that were queued while running or stopped
-//! in order, under an id that is the same over all tries; at most five tries within an hour, later
-//! ones later; no order. A crash loses what was queued since the start, and delivers again what
-//! the last stop had written down. A stop writes down what waits; on a full disk it is lost, and
-//! the log says how much.
+//! What receivers may rely on: an event is delivered at least once if it was queued during a run or over
+//! a clean stop, with the same id in all attempts. There are at most five attempts within an hour, with
+//! growing delays. Events come in no order.
+//!
+//! A crash loses the events that were queued since the start, and delivers the events that the last stop
+//! stored a second time. A clean stop stores the events that wait. If the disk is full, the events are
+//! lost, and the log contains their number.
 
 mod connect;
 mod event;
@@ -19,129 +22,44 @@ mod history;
 mod outcome;
 mod persist;
 mod queue;
+mod ranking;
+mod round_robin;
 mod scheduler;
 mod send;
+mod settings;
 mod sign;
+mod state;
 mod tls;
-mod turns;
 mod worker;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub use self::connect::LOOKUPS_MAX;
 pub use self::event::ClickEvent;
 pub use self::history::{Attempt, RESULTS_PER_LINK};
 pub use self::queue::QUEUE_MAX;
+pub use self::settings::Settings;
 
 use self::connect::Connector;
 use self::history::History;
-use self::queue::{Delivery, Event, Waiting};
-use self::scheduler::Scheduler;
+use self::queue::{Delivery, DeliveryParts, QueuedDelivery};
+use self::settings::LIFETIME;
+use self::state::{DeliveryCounts, WebhookState, WorkerState};
 use self::worker::Worker;
 use crate::core::Tenants;
 use crate::fair::Shares;
 use crate::model::id::Id;
-use crate::model::network::Networks;
-use crate::settings::{BadSetting, duration};
+use crate::settings::BadSetting;
 
-/// Most tries of a delivery, the first included.
-const TRIES_MAX: usize = 5;
-
-/// How long after its click an event may still be tried: news of a click grows stale, and a host
-/// that was left alone meanwhile must not be flooded later. Past it: given up.
-const LIFETIME: Duration = Duration::from_hours(1);
-
-/// `[webhooks]` of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// Networks in which receivers are allowed beside the public internet.
-    pub allowed_networks: Vec<String>,
-    /// How long after a failed try the next one follows.
-    pub retry_after: Vec<String>,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            allowed_networks: Vec::new(),
-            retry_after: ["15s", "2m", "10m", "40m"].map(str::to_owned).to_vec(),
-        }
-    }
-}
-
-impl Settings {
-    /// Every rule about a value that has the right type.
-    pub fn check(&self) -> Result<(), BadSetting> {
-        self.networks()?;
-        self.delays().map(|_| ())
-    }
-
-    /// [`Settings::allowed_networks`] parsed.
-    pub fn networks(&self) -> Result<Networks, BadSetting> {
-        let shown = || format!("{:?}", self.allowed_networks);
-        let rule = "must be at most 100 addresses or networks such as \"10.0.0.0/8\", without bits beyond the prefix";
-        Networks::parse(self.allowed_networks.iter().map(String::as_str))
-            .map_err(|_| BadSetting::new("allowed_networks", shown(), rule))
-    }
-
-    fn delays(&self) -> Result<Vec<Duration>, BadSetting> {
-        let delays: Option<Vec<Duration>> =
-            self.retry_after.iter().map(|text| duration::parse(text)).collect();
-        let fits = |delays: &Vec<Duration>| {
-            let sum = delays.iter().try_fold(Duration::ZERO, |sum, delay| sum.checked_add(*delay));
-            (1..TRIES_MAX).contains(&delays.len()) && sum.is_some_and(|sum| sum < LIFETIME)
-        };
-        let rule = "must be 1 to 4 durations such as \"15s\", together less than \"1h\"";
-        delays
-            .filter(fits)
-            .ok_or_else(|| BadSetting::new("retry_after", format!("{:?}", self.retry_after), rule))
-    }
-}
-
-/// The handle, cheap to clone.
+/// The handle of the webhooks, cheap to clone.
 #[derive(Clone)]
-pub struct Webhooks(Arc<Shared>);
-
-struct Shared {
-    tenants: Tenants,
-    delays: Vec<Duration>,
-    connector: Connector,
-    queue: Mutex<Queue>,
-    /// Wakes the worker when something was added to the queue.
-    offered: Notify,
-    results: History,
-    counts: Counts,
-    stop: watch::Sender<bool>,
-    /// What [`Webhooks::start`] takes, and what it leaves for [`Webhooks::stop`].
-    worker: Mutex<Stage>,
-}
-
-/// What waits. Its lock is held for single steps of the scheduler.
-#[derive(Default)]
-struct Queue {
-    scheduler: Scheduler,
-    /// Batches in the store of deliveries that were dropped, for the worker to forget.
-    over: Vec<Id>,
-    /// Nothing is added any more.
-    is_closed: bool,
-}
-
-/// How far the worker is.
-enum Stage {
-    Ready,
-    Running(JoinHandle<()>),
-    Over,
-}
+pub struct Webhooks(Arc<WebhookState>);
 
 impl fmt::Debug for Webhooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -149,47 +67,39 @@ impl fmt::Debug for Webhooks {
     }
 }
 
-#[derive(Debug, Default)]
-struct Counts {
-    delivered: AtomicU64,
-    failed: AtomicU64,
-    dropped: AtomicU64,
-    in_flight: AtomicUsize,
-}
-
-/// What `/metrics` tells.
+/// The numbers that `/metrics` reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
-    /// Deliveries that wait.
+    /// Deliveries in the queue.
     pub queued: u64,
-    /// Tries under way.
+    /// Attempts that run.
     pub in_flight: u64,
-    /// Deliveries that a receiver took.
+    /// Deliveries that a receiver accepted.
     pub delivered: u64,
-    /// Deliveries given up.
+    /// Deliveries that were given up.
     pub failed: u64,
-    /// Deliveries that made room for others.
+    /// Deliveries that were dropped from a full queue.
     pub dropped: u64,
 }
 
 impl Webhooks {
-    /// Nothing is sent before [`Webhooks::start`].
+    /// Creates the handle. Nothing is sent before [`Webhooks::start`]. Fails if a setting is wrong.
     pub fn new(tenants: Tenants, settings: &Settings) -> Result<Webhooks, BadSetting> {
-        Ok(Webhooks(Arc::new(Shared {
+        Ok(Webhooks(Arc::new(WebhookState {
             tenants,
             delays: settings.delays()?,
             connector: Connector::new(connect::system(), settings.networks()?),
             queue: Mutex::default(),
             offered: Notify::new(),
-            results: History::default(),
-            counts: Counts::default(),
+            history: History::default(),
+            counts: DeliveryCounts::default(),
             stop: watch::Sender::new(false),
-            worker: Mutex::new(Stage::Ready),
+            worker: Mutex::new(WorkerState::Ready),
         })))
     }
 
-    /// Queues the event of a counted click for each of the link's receivers. Never waits: for no
-    /// lock that is held longer than an insertion, no disk, no network.
+    /// Queues the event of a counted click for each webhook URL of the link. Never waits for the disk or
+    /// the network, and for no lock that is held longer than an insertion.
     pub fn offer(&self, click: &ClickEvent<'_>) {
         let urls = &click.link.options.webhook_urls;
         if urls.is_empty() {
@@ -203,8 +113,8 @@ impl Webhooks {
         };
         let now = Instant::now();
         for url in urls {
-            let delivery = Delivery::new(Event {
-                id: event.id,
+            let delivery = Delivery::new(DeliveryParts {
+                event: event.id,
                 link: click.link.id,
                 workspace,
                 company: company.clone(),
@@ -216,7 +126,7 @@ impl Webhooks {
             });
             match delivery {
                 Some(delivery) => {
-                    self.0.push(Waiting { delivery: Arc::new(delivery), tries: 0 }, now, now);
+                    self.0.push(QueuedDelivery { delivery: Arc::new(delivery), attempts: 0 }, now, now);
                 }
                 None => drop(self.0.counts.dropped.fetch_add(1, Ordering::Relaxed)),
             }
@@ -224,7 +134,7 @@ impl Webhooks {
         self.0.offered.notify_one();
     }
 
-    /// Returns what each holder may have of what all tenants' deliveries draw from, by name.
+    /// Returns the name and the shares of each resource that the deliveries of all tenants share.
     pub fn shares(&self) -> [(&'static str, Shares); 4] {
         [
             ("webhook queue", scheduler::QUEUE_SHARES),
@@ -234,81 +144,42 @@ impl Webhooks {
         ]
     }
 
-    /// Begins to deliver: first what the last stop left, once the store has been read.
+    /// Starts the worker, once. The worker first loads the deliveries that the last stop stored.
     pub fn start(&self) {
         let mut worker = self.0.worker.lock();
-        if let Stage::Ready = std::mem::replace(&mut *worker, Stage::Over) {
+        if let WorkerState::Ready = std::mem::replace(&mut *worker, WorkerState::Stopped) {
             let run = Worker::new(Arc::clone(&self.0), self.0.stop.subscribe()).run();
-            *worker = Stage::Running(tokio::spawn(run));
+            *worker = WorkerState::Running(tokio::spawn(run));
         }
     }
 
-    /// Ends: gives tries under way a moment, and writes what is left to the store, which must
-    /// still be open. What is offered from now on is dropped and counted.
+    /// Stops the worker: lets running attempts finish for a moment, and stores the deliveries that are
+    /// left. The store must still be open. A delivery that is offered from now on is dropped and counted.
     pub async fn stop(&self) {
         self.0.stop.send_replace(true);
-        let worker = std::mem::replace(&mut *self.0.worker.lock(), Stage::Over);
-        if let Stage::Running(worker) = worker
+        let worker = std::mem::replace(&mut *self.0.worker.lock(), WorkerState::Stopped);
+        if let WorkerState::Running(worker) = worker
             && worker.await.is_err()
         {
-            tracing::error!("the worker of webhooks panicked: what waited is lost");
+            tracing::error!("the task that delivers webhooks panicked: the queued deliveries are lost");
         }
     }
 
-    /// The last results of a link, the newest first.
+    /// Returns the last attempts for a link, the newest first.
     pub fn deliveries(&self, link: Id) -> Vec<Attempt> {
-        self.0.results.of(link)
+        self.0.history.of(link)
     }
 
-    /// How it goes.
+    /// Returns the present numbers.
     pub fn numbers(&self) -> Numbers {
         let counts = &self.0.counts;
         let in_flight = counts.in_flight.load(Ordering::Relaxed);
         Numbers {
-            queued: self.0.queue.lock().scheduler.waiting() as u64,
+            queued: self.0.queue.lock().scheduler.len() as u64,
             in_flight: in_flight as u64,
             delivered: counts.delivered.load(Ordering::Relaxed),
             failed: counts.failed.load(Ordering::Relaxed),
             dropped: counts.dropped.load(Ordering::Relaxed),
-        }
-    }
-}
-
-impl Shared {
-    /// Adds a delivery to the queue, to be tried at `due`, and counts what is dropped for it.
-    fn push(&self, waiting: Waiting, due: Instant, now: Instant) {
-        let mut queue = self.queue.lock();
-        let dropped = if queue.is_closed { vec![waiting] } else { queue.scheduler.push(waiting, due, now) };
-        queue.over.extend(dropped.iter().filter_map(|waiting| waiting.delivery.batch));
-        drop(queue);
-        self.counts.dropped.fetch_add(dropped.len() as u64, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_say_what_is_wrong() {
-        let check = |networks: &[&str], delays: &[&str]| {
-            let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-            let settings = Settings { allowed_networks: own(networks), retry_after: own(delays) };
-            settings.check().map_err(|bad| bad.to_string())
-        };
-        assert_eq!(check(&["10.0.0.0/8", "::1"], &["1s"]), Ok(()));
-        assert_eq!(check(&[], &["15m", "15m", "15m", "14m"]), Ok(()));
-        let networks = check(&["10.0.0.1/8"], &["1s"]).expect_err("bits beyond");
-        assert!(
-            networks.starts_with("`allowed_networks` = [\"10.0.0.1/8\"]: must be at most 100 "),
-            "{networks}"
-        );
-        let rows: [&[&str]; 5] = [&[], &["1"], &["1h"], &["30m", "30m"], &["1s"; 5]];
-        for delays in rows {
-            let why = format!(
-                "`retry_after` = {delays:?}: must be 1 to 4 durations such as \"15s\", together less than \"1h\""
-            );
-            assert_eq!(check(&[], delays), Err(why));
         }
     }
 }

@@ -1,63 +1,64 @@
-//! What one try came to, and what follows from it.
+//! The result of one attempt, and its consequences for the delivery and for the receiver.
 
 use std::io;
 use std::time::Duration;
 
 use super::scheduler::Health;
 
-/// Why a try did not succeed. Shown to the link's owner: never says more about a private network
-/// than that it is one.
+/// The reason why an attempt failed. Its text is shown to the owner of the link, so it contains nothing
+/// about a private network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SendError {
-    /// The stored URL is none any more.
+    /// The stored URL breaks a rule of a later version.
     #[error("is not a URL that events can be sent to")]
     BadUrl,
-    /// Other names' look-ups take all places.
+    /// All look-ups that the tenant may have are in use.
     #[error("too many host names are being resolved")]
     Busy,
-    /// No address.
+    /// The name has no address, or the look-up failed.
     #[error("the host name cannot be resolved")]
     Unresolved,
-    /// An address that is not allowed.
+    /// One of the addresses is not allowed.
     #[error("the host leads into a private network")]
     Private,
-    /// No connection.
+    /// None of the addresses accepts a connection.
     #[error("cannot connect: {0}")]
     Connect(io::ErrorKind),
-    /// No trust.
+    /// The TLS handshake failed, or the certificate is not trusted.
     #[error("TLS failed: {0}")]
     Tls(Box<str>),
-    /// Too slow.
+    /// The attempt took longer than [`super::send::ATTEMPT_TIMEOUT`].
     #[error("no answer within 5 s")]
     TimedOut,
-    /// No answer that can be read.
+    /// The response is not valid HTTP.
     #[error("no valid answer: {0}")]
     Http(Box<str>),
-    /// Ours: nothing to sign with.
+    /// The store cannot provide the secret to sign with.
     #[error("the signing secret cannot be stored now")]
     NoSecret,
-    /// Ours.
+    /// The attempt panicked.
     #[error("internal error")]
     Internal,
 }
 
-/// What one try came to.
-pub(super) struct Tried {
+/// The result of one attempt: the status of the response, or why there is none.
+pub(super) struct AttemptResult {
     pub(super) result: Result<u16, SendError>,
     pub(super) took: Duration,
 }
 
-/// What follows from it.
+/// The consequence of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Delivered,
-    /// To be tried again.
+    /// Retry later.
     Failed(Health),
-    /// Never again: 410, "Gone".
+    /// Do not retry: the receiver answered 410, "Gone".
     Gone,
 }
 
 impl Outcome {
+    /// Returns the outcome of an attempt.
     pub(super) fn of(result: &Result<u16, SendError>) -> Outcome {
         match result {
             Ok(200..=299) => Outcome::Delivered,
@@ -69,10 +70,10 @@ impl Outcome {
                 | SendError::Tls(_)
                 | SendError::TimedOut
                 | SendError::Http(_),
-            ) => Outcome::Failed(Health::Unwell),
-            // Redirects among them: other URLs of the same host may be in order. A name that leads
-            // into a private network may come to lead elsewhere, so it is tried again as well, which
-            // costs a look-up.
+            ) => Outcome::Failed(Health::Unhealthy),
+            // These say nothing about the host: redirects, and other 4xx, may be of this URL alone. A
+            // name in a private network is retried as well, since its address may change; a retry costs
+            // one look-up.
             Ok(_)
             | Err(
                 SendError::Private
@@ -85,18 +86,18 @@ impl Outcome {
     }
 }
 
-/// Longest fault in characters that is kept: TLS names all that a certificate is for, which may be
-/// 25 KB, and thousands of results are kept. Past it: cut off.
-const FAULT_MAX: usize = 200;
+/// Longest stored text of an error in characters: a TLS error lists all names of a certificate, up to
+/// 25 KB, and the history contains thousands of attempts. Past it: cut off.
+const ERROR_MAX: usize = 200;
 
-/// A try's fault in words.
-pub(super) fn fault(result: &Result<u16, SendError>) -> Option<String> {
+/// Returns the error of an attempt in words, or `None` if it succeeded.
+pub(super) fn error_text(result: &Result<u16, SendError>) -> Option<String> {
     match result {
         Ok(200..=299) => None,
         Ok(300..=399) => Some("redirects are not followed".to_owned()),
         Ok(410) => Some("the receiver is gone".to_owned()),
         Ok(_) => Some("the receiver did not accept it".to_owned()),
-        Err(failure) => Some(failure.to_string().chars().take(FAULT_MAX).collect()),
+        Err(error) => Some(error.to_string().chars().take(ERROR_MAX).collect()),
     }
 }
 
@@ -105,8 +106,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_follows_from_an_answer() {
-        let (unwell, unknown) = (Outcome::Failed(Health::Unwell), Outcome::Failed(Health::Unknown));
+    fn each_result_has_its_outcome_and_text() {
+        let (unhealthy, unknown) = (Outcome::Failed(Health::Unhealthy), Outcome::Failed(Health::Unknown));
         let rows = [
             (Ok(200), Outcome::Delivered, None),
             (Ok(204), Outcome::Delivered, None),
@@ -115,26 +116,26 @@ mod tests {
             (Ok(307), unknown, Some("redirects are not followed")),
             (Ok(400), unknown, Some("the receiver did not accept it")),
             (Ok(410), Outcome::Gone, Some("the receiver is gone")),
-            (Ok(429), unwell, Some("the receiver did not accept it")),
-            (Ok(500), unwell, Some("the receiver did not accept it")),
-            (Ok(999), unwell, Some("the receiver did not accept it")),
-            (Err(SendError::TimedOut), unwell, Some("no answer within 5 s")),
+            (Ok(429), unhealthy, Some("the receiver did not accept it")),
+            (Ok(500), unhealthy, Some("the receiver did not accept it")),
+            (Ok(999), unhealthy, Some("the receiver did not accept it")),
+            (Err(SendError::TimedOut), unhealthy, Some("no answer within 5 s")),
             (
                 Err(SendError::Connect(io::ErrorKind::ConnectionRefused)),
-                unwell,
+                unhealthy,
                 Some("cannot connect: connection refused"),
             ),
             (Err(SendError::Private), unknown, Some("the host leads into a private network")),
         ];
-        for (result, verdict, why) in rows {
-            assert_eq!(Outcome::of(&result), verdict, "{result:?}");
-            assert_eq!(fault(&result).as_deref(), why, "{result:?}");
+        for (result, outcome, why) in rows {
+            assert_eq!(Outcome::of(&result), outcome, "{result:?}");
+            assert_eq!(error_text(&result).as_deref(), why, "{result:?}");
         }
     }
 
     #[test]
-    fn faults_are_short_whatever_a_receiver_sends() {
+    fn a_stored_error_is_short() {
         let named = SendError::Tls(vec!["é.example"; 1_000].join(", ").into());
-        assert_eq!(fault(&Err(named)).map(|text| text.chars().count()), Some(FAULT_MAX));
+        assert_eq!(error_text(&Err(named)).map(|text| text.chars().count()), Some(ERROR_MAX));
     }
 }

@@ -1,4 +1,4 @@
-//! What waits to be delivered, and how much of the queue it takes.
+//! [`Delivery`]: an event for one receiver, and the slots that it occupies in the queue.
 
 use std::sync::Arc;
 
@@ -10,31 +10,29 @@ use crate::model::id::{ForeignId, Id};
 use crate::model::tenant::Tenant;
 use crate::model::workspace::WorkspaceNumber;
 
-/// Places in the queue, of which a delivery that is under way or waits takes one for each
-/// [`PLACE_BYTES`]: a receiver of ten events a second may be gone for minutes. Past it: the oldest
-/// delivery of the tenant that has most is dropped and counted.
+/// Slots in the queue. A delivery that waits or is in flight occupies one slot for each [`SLOT_BYTES`],
+/// so that a receiver of ten events a second may be down for minutes. Past it: the oldest delivery of the
+/// tenant with the most slots is dropped and counted.
 pub const QUEUE_MAX: usize = 10_000;
 
-/// Bytes of memory of one place, so that all take 32 MB: an event is some 600 bytes, but may hold
+/// Bytes of memory of one slot, so that all slots take 32 MB: an event is some 600 bytes, but may contain
 /// URLs of 8 KB.
-const PLACE_BYTES: usize = 32 * 1024 * 1024 / QUEUE_MAX;
+const SLOT_BYTES: usize = 32 * 1024 * 1024 / QUEUE_MAX;
 
-/// What a delivery takes beside its URL and body, at most.
+/// Bytes that a delivery takes besides its URL and body, at most.
 pub(super) const DELIVERY_BYTES: usize = 512;
 
-/// An event for one receiver, as it is offered or as the last stop wrote it down.
+/// What a [`Delivery`] is created from: a click, or a record of the last stop.
 #[derive(Debug)]
-pub(super) struct Event {
-    pub(super) id: Id,
+pub(super) struct DeliveryParts {
+    pub(super) event: Id,
     pub(super) link: Id,
     pub(super) workspace: WorkspaceNumber,
     pub(super) company: ForeignId,
     pub(super) url: Box<str>,
     pub(super) body: Bytes,
     pub(super) offered_at: Timestamp,
-    /// When it is given up.
     pub(super) expires: Instant,
-    /// The batch in the store that it was read from.
     pub(super) batch: Option<Id>,
 }
 
@@ -44,85 +42,87 @@ pub(super) struct Delivery {
     pub(super) event: Id,
     pub(super) link: Id,
     pub(super) workspace: WorkspaceNumber,
-    /// Of the workspace.
+    /// The company of the workspace.
     pub(super) company: ForeignId,
     pub(super) url: Arc<str>,
-    /// The receiver's host, whatever the port.
+    /// The receiver's host, without its port.
     pub(super) host: Arc<str>,
-    /// Host and port.
-    pub(super) lane: Arc<str>,
+    /// The receiver's host and port.
+    pub(super) authority: Arc<str>,
     pub(super) body: Bytes,
     pub(super) offered_at: Timestamp,
+    /// The delivery is given up at this instant.
     pub(super) expires: Instant,
+    /// The stored batch that the delivery was loaded from.
     pub(super) batch: Option<Id>,
-    /// Of [`QUEUE_MAX`].
-    pub(super) places: u32,
+    /// Its slots, out of [`QUEUE_MAX`].
+    pub(super) slots: u32,
 }
 
 impl Delivery {
-    /// Prepares an event for delivery; `None` when its URL is none.
-    pub(super) fn new(event: Event) -> Option<Delivery> {
-        let (host, lane) = receiver(&event.url)?;
-        let bytes = DELIVERY_BYTES + event.url.len() + event.body.len();
+    /// Creates a delivery. Returns `None` if the URL is not one.
+    pub(super) fn new(parts: DeliveryParts) -> Option<Delivery> {
+        let (host, authority) = receiver(&parts.url)?;
+        let bytes = DELIVERY_BYTES + parts.url.len() + parts.body.len();
         Some(Delivery {
-            event: event.id,
-            link: event.link,
-            workspace: event.workspace,
-            company: event.company,
+            event: parts.event,
+            link: parts.link,
+            workspace: parts.workspace,
+            company: parts.company,
             host: host.into(),
-            lane: lane.into(),
-            url: event.url.into(),
-            body: event.body,
-            offered_at: event.offered_at,
-            expires: event.expires,
-            batch: event.batch,
-            places: u32::try_from(bytes.div_ceil(PLACE_BYTES)).unwrap_or(u32::MAX),
+            authority: authority.into(),
+            url: parts.url.into(),
+            body: parts.body,
+            offered_at: parts.offered_at,
+            expires: parts.expires,
+            batch: parts.batch,
+            slots: u32::try_from(bytes.div_ceil(SLOT_BYTES)).unwrap_or(u32::MAX),
         })
     }
 
-    /// To whom its tries are charged.
+    /// Returns the tenant that the attempts are charged to.
     pub(super) fn tenant(&self) -> Tenant {
         Tenant::Workspace { company: self.company.clone(), number: self.workspace }
     }
 }
 
-/// Returns host, and host and port, of a URL in the normal form in which links hold it. Not parsed,
-/// since that costs the click's visitor a microsecond for each receiver.
+/// Returns the host, and host and port, of a URL in the normal form of links. Does not parse the URL,
+/// since that takes a microsecond for each receiver, which the visitor would wait for.
 fn receiver(url: &str) -> Option<(&str, String)> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next().filter(|authority| !authority.is_empty())?;
-    // The brackets of an IPv6 address hold colons of their own.
     let (host, port) = match authority.rsplit_once(':') {
+        // Not a colon within the brackets of an IPv6 address.
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (authority, if scheme == "https" { "443" } else { "80" }),
     };
     (!host.is_empty()).then(|| (host.strip_suffix('.').unwrap_or(host), format!("{host}:{port}")))
 }
 
-/// A delivery, and how often it was tried.
+/// A delivery and the number of its attempts so far.
 #[derive(Clone, Debug)]
-pub(super) struct Waiting {
+pub(super) struct QueuedDelivery {
     pub(super) delivery: Arc<Delivery>,
-    pub(super) tries: u8,
+    pub(super) attempts: u8,
 }
 
 #[cfg(test)]
-impl Waiting {
-    /// A delivery of `places` for a workspace of a company to a URL.
-    pub(super) fn for_test(company: &str, number: u32, url: &str, places: usize) -> Waiting {
+impl QueuedDelivery {
+    /// Returns a delivery with this number of slots.
+    pub(super) fn for_test(company: &str, number: u32, url: &str, slots: usize) -> QueuedDelivery {
         let url: Box<str> = url.into();
-        let event = Event {
-            id: Id::from_bits(1),
+        let parts = DeliveryParts {
+            event: Id::from_bits(1),
             link: Id::from_bits(2),
             workspace: WorkspaceNumber(number),
             company: ForeignId::parse("id", company).expect("an id"),
-            body: vec![0; places * PLACE_BYTES - DELIVERY_BYTES - url.len()].into(),
+            body: vec![0; slots * SLOT_BYTES - DELIVERY_BYTES - url.len()].into(),
             url,
             offered_at: Timestamp::from_millis(0),
-            expires: Instant::now() + super::LIFETIME,
+            expires: Instant::now() + crate::webhooks::settings::LIFETIME,
             batch: None,
         };
-        Waiting { delivery: Arc::new(Delivery::new(event).expect("a URL")), tries: 0 }
+        QueuedDelivery { delivery: Arc::new(Delivery::new(parts).expect("a URL")), attempts: 0 }
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn receivers_are_told_apart_as_a_parser_would() {
+    fn receivers_are_found_as_by_a_parser() {
         let rows = [
             ("https://hooks.test/a", Some(("hooks.test", "hooks.test:443"))),
             ("http://hooks.test", Some(("hooks.test", "hooks.test:80"))),
@@ -148,21 +148,21 @@ mod tests {
         ];
         for (text, want) in rows {
             let got = receiver(text);
-            assert_eq!(got.as_ref().map(|(host, lane)| (*host, lane.as_str())), want, "{text}");
-            if let (Some((host, lane)), Ok(url)) = (&got, Url::parse(text)) {
+            assert_eq!(got.as_ref().map(|(host, authority)| (*host, authority.as_str())), want, "{text}");
+            if let (Some((host, authority)), Ok(url)) = (&got, Url::parse(text)) {
                 assert_eq!(url.host_str().map(|host| host.trim_end_matches('.')), Some(*host), "{text}");
                 let port = url.port_or_known_default().expect("a web address");
-                assert_eq!(lane.rsplit(':').next(), Some(&*port.to_string()), "{text}");
+                assert_eq!(authority.rsplit(':').next(), Some(&*port.to_string()), "{text}");
             }
         }
     }
 
-    /// All places together take what the queue may take in memory.
+    /// The bound in bytes: all slots together take at most 32 MB.
     #[test]
-    fn a_large_event_takes_several_places() {
-        for (places, want) in [(1, 1), (2, 2), (13, 13)] {
-            assert_eq!(Waiting::for_test("a", 1, "https://e.test/", places).delivery.places, want);
+    fn a_large_event_occupies_several_slots() {
+        for (slots, want) in [(1, 1), (2, 2), (13, 13)] {
+            assert_eq!(QueuedDelivery::for_test("a", 1, "https://e.test/", slots).delivery.slots, want);
         }
-        const { assert!(QUEUE_MAX * PLACE_BYTES <= 32 * 1024 * 1024) };
+        const { assert!(QUEUE_MAX * SLOT_BYTES <= 32 * 1024 * 1024) };
     }
 }

@@ -1,8 +1,8 @@
-//! One try: connect, POST, look at the status, all within [`TRY_TIMEOUT`].
+//! One attempt: connects, sends a POST and reads the status, within [`ATTEMPT_TIMEOUT`].
 //!
-//! The status decides, and nothing behind it: what follows the head is read and thrown away, so
-//! that a receiver that answers at length is not cut off in the middle, but only up to
-//! [`READ_MAX`] and within the same time. Redirects are answers like any other.
+//! Only the status decides. The rest of the response is read and discarded, so that a receiver with a long
+//! response is not cut off, but only up to [`READ_MAX`] and within the same time. A redirect is a response
+//! like any other, and is not followed.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -18,46 +18,45 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use url::{Position, Url};
 
-use super::connect::{Connector, Stream};
+use super::connect::{Connector, ReceiverStream};
 use super::outcome::SendError;
 use crate::model::tenant::Tenant;
 
-/// Time for a whole try: look-up, connection, TLS, request and answer. Receivers that do their
-/// work before they answer should not; past it the try has failed.
-pub(super) const TRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a whole attempt: look-up, connection, TLS, request and response. A receiver should answer first
+/// and work afterwards. Past it: the attempt fails.
+pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Most of an answer that is read, its head included, in bytes. Nothing in it is used; past it the
-/// connection is closed.
+/// Bytes of a response that are read, its head included. Past it: the connection is closed.
 const READ_MAX: usize = 64 * 1024;
 
-/// How long a receiver may take to close a connection that it has answered, which it is asked to do
-/// with each request. Until then it counts as one of those at once, there as here: its next try would
-/// be one more than a host has places for. Past it: it is left behind.
+/// Time for a receiver to close the connection after its response, as `Connection: close` requests. Until
+/// then the connection counts as an attempt in flight: otherwise the next attempt would be one connection
+/// more than the bound at the receiver. Past it: the attempt ends, and the connection is dropped.
 const LINGER: Duration = Duration::from_millis(200);
 
-/// Most header lines of an answer; past it the try has failed.
+/// Most header lines of a response. Past it: the attempt fails.
 const HEADERS_MAX: usize = 100;
 
 const AGENT: HeaderValue = HeaderValue::from_static("Waypost-Webhooks/1");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
-/// A signed event.
-pub(super) struct Signed {
+/// An event with its signature.
+pub(super) struct SignedEvent {
     pub(super) id: String,
     pub(super) timestamp: String,
     pub(super) signature: String,
     pub(super) body: Bytes,
 }
 
-/// Sends an event once. Answers the receiver's status, whatever it is.
+/// Sends an event once. Returns the status of the receiver's response, success or not.
 pub(super) async fn send(
     connector: &Connector,
     url: &Url,
     tenant: &Tenant,
-    signed: Signed,
+    signed: SignedEvent,
 ) -> Result<u16, SendError> {
-    let deadline = Instant::now() + TRY_TIMEOUT;
+    let deadline = Instant::now() + ATTEMPT_TIMEOUT;
     let exchange = async {
         let request = request(url, signed)?;
         let stream = connector.connect(url, tenant).await?;
@@ -66,7 +65,7 @@ pub(super) async fn send(
     timeout_at(deadline, exchange).await.unwrap_or(Err(SendError::TimedOut))
 }
 
-fn request(url: &Url, signed: Signed) -> Result<Request<Full<Bytes>>, SendError> {
+fn request(url: &Url, signed: SignedEvent) -> Result<Request<Full<Bytes>>, SendError> {
     let target: Uri =
         url[Position::BeforePath..Position::AfterQuery].parse().map_err(|_| SendError::BadUrl)?;
     let value = |text: &str| HeaderValue::try_from(text).map_err(|_| SendError::BadUrl);
@@ -85,7 +84,7 @@ fn request(url: &Url, signed: Signed) -> Result<Request<Full<Bytes>>, SendError>
 }
 
 async fn exchange(
-    stream: Box<dyn Stream>,
+    stream: Box<dyn ReceiverStream>,
     request: Request<Full<Bytes>>,
     deadline: Instant,
 ) -> Result<u16, SendError> {
@@ -93,29 +92,29 @@ async fn exchange(
     let mut client = http1::Builder::new();
     client.max_buf_size(READ_MAX).max_headers(HEADERS_MAX);
     let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let answer = async move {
+    let response = async move {
         let response = sender.send_request(request).await.map_err(broken)?;
         let status = response.status().as_u16();
-        // Whatever comes of it: the status is there.
-        let is_whole = timeout_at(deadline, read_away(response.into_body())).await.unwrap_or(false);
-        Ok((status, is_whole))
+        // An error in the body is no error of the attempt: the status is already known.
+        let is_complete = timeout_at(deadline, discard(response.into_body())).await.unwrap_or(false);
+        Ok((status, is_complete))
     };
-    let (mut answer, mut connection) = (pin!(answer), pin!(connection.without_shutdown()));
-    let (answered, over) = tokio::select! {
-        answered = &mut answer => (answered, None),
-        // The connection is over; what it brought is answered now.
-        over = &mut connection => (answer.await, Some(over)),
+    let (mut response, mut connection) = (pin!(response), pin!(connection.without_shutdown()));
+    let (result, ended) = tokio::select! {
+        result = &mut response => (result, None),
+        // The connection has ended; a response that it received is ready now.
+        ended = &mut connection => (response.await, Some(ended)),
     };
-    let (status, is_whole) = answered?;
-    if is_whole {
+    let (status, is_complete) = result?;
+    if is_complete {
         let closed = async {
-            let over = match over {
-                Some(over) => over,
+            let ended = match ended {
+                Some(ended) => ended,
                 None => connection.await,
             };
-            let Ok(parts) = over else { return };
+            let Ok(parts) = ended else { return };
             let mut stream = parts.io.into_inner();
-            // An end, an error, or a byte that nobody asked for: this connection is done with.
+            // An end, an error or an unexpected byte: each ends this connection.
             if stream.shutdown().await.is_ok() {
                 let _ = stream.read(&mut [0]).await;
             }
@@ -125,8 +124,8 @@ async fn exchange(
     Ok(status)
 }
 
-/// Reads an answer to its end, as far as it is read at all; whether it got there.
-async fn read_away(mut body: Incoming) -> bool {
+/// Reads and discards a body. Returns whether its end was reached, within [`READ_MAX`].
+async fn discard(mut body: Incoming) -> bool {
     let mut read = 0;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return false };
@@ -143,12 +142,12 @@ mod tests {
     use super::*;
     use crate::model::destination::Destination;
 
-    fn signed() -> Signed {
+    fn signed() -> SignedEvent {
         let text = || "x".to_owned();
-        Signed { id: text(), timestamp: text(), signature: text(), body: Bytes::new() }
+        SignedEvent { id: text(), timestamp: text(), signature: text(), body: Bytes::new() }
     }
 
-    /// Whatever can be saved can be asked for, and the visitor's name and password are not in it.
+    /// Every URL that a link can have makes a request, and a user name or password is never part of it.
     #[test]
     fn every_url_makes_a_request() {
         let rows = [

@@ -1,5 +1,5 @@
-//! Signatures after Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, in base64, one for
-//! each secret that is valid.
+//! Signatures by Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, in base64, one for each valid
+//! secret.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use sha2::Sha256;
 use crate::clock::Timestamp;
 use crate::model::webhook::{Secret, WebhookSecret};
 
-/// The values of `webhook-timestamp` and `webhook-signature` for a try at `now`.
+/// Returns the values of `webhook-timestamp` and `webhook-signature` for an attempt at `now`.
 pub(super) fn sign(secret: &WebhookSecret, id: &str, now: Timestamp, body: &[u8]) -> (String, String) {
     let timestamp = now.as_millis().div_euclid(1_000).to_string();
     let each: Vec<String> =
@@ -31,10 +31,10 @@ mod tests {
     use crate::model::webhook::SECRET_BYTES;
     use crate::model::workspace::WorkspaceNumber;
 
-    /// Reckoned by another implementation: `printf %s "$id.$seconds.$body" | openssl dgst -sha256
+    /// The expected value is computed by another implementation: `printf %s "$id.$seconds.$body" | openssl dgst -sha256
     /// -mac HMAC -macopt hexkey:0707..07 -binary | base64`.
     #[test]
-    fn signatures_are_those_of_others() {
+    fn signatures_equal_those_of_openssl() {
         let mut secret = WebhookSecret {
             workspace: WorkspaceNumber(0),
             secret: Secret([7; SECRET_BYTES]),

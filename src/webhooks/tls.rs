@@ -1,5 +1,5 @@
-//! Whom https receivers are known by: the certificate authorities that the machine trusts, and
-//! nobody whose certificate is not for the name in the URL.
+//! TLS to https receivers: the certificate must be for the name in the URL, and be signed by a certificate
+//! authority that the machine trusts.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use super::outcome::SendError;
 
-/// Reads the authorities: some 20 ms, on a thread that may block.
+/// Loads the certificate authorities, on a thread that may block: some 20 ms.
 pub(super) async fn load() -> Result<TlsConnector, SendError> {
     let loaded = tokio::task::spawn_blocking(|| connector(authorities())).await;
     loaded.unwrap_or_else(|_| Err(SendError::Tls("the authorities cannot be read".into())))
 }
 
-/// Whom the machine trusts; on a machine that has no list, whom Mozilla trusted when this was
-/// built.
+/// Returns the authorities that the machine trusts. On a machine without a list, returns Mozilla's list of
+/// the day of the build.
 fn authorities() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
@@ -55,14 +55,14 @@ mod tests {
     use crate::model::tenant::Tenant;
     use crate::webhooks::connect::Connector;
 
-    /// A connector for whom every name is this machine, and which may go there.
+    /// Returns a connector that resolves every name to this machine, and may connect to it.
     fn local() -> Connector {
         let resolver = |_: &str, port| Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]);
         Connector::new(Arc::new(resolver), Networks::parse(["127.0.0.0/8"]).expect("a network"))
     }
 
-    /// A TLS server with a certificate for hooks.test and 127.0.0.1; says which name it was asked
-    /// for.
+    /// Starts a TLS server with a certificate for hooks.test and 127.0.0.1, which sends back the requested
+    /// server name.
     async fn listen_tls() -> u16 {
         let certificate = CertificateDer::from(&include_bytes!("../../tests/tls/hooks.test.der")[..]);
         let key = PrivatePkcs8KeyDer::from(&include_bytes!("../../tests/tls/hooks.test.key.der")[..]);
@@ -111,7 +111,7 @@ mod tests {
                     stream.read_to_string(&mut name).await.expect("the name");
                     Ok(name)
                 }
-                Err(failure) => Err(failure.to_string()),
+                Err(error) => Err(error.to_string()),
             };
             match (got, want) {
                 (Ok(got), Ok(want)) => assert_eq!(got, want, "{text}"),
@@ -119,10 +119,10 @@ mod tests {
                 (got, _) => panic!("{text}: {got:?}"),
             }
         }
-        // Nobody vouches for it among the authorities that a machine has.
+        // No authority of the machine has signed the certificate.
         let url = Url::parse(&format!("https://hooks.test:{port}/")).expect("a URL");
-        let refused = local().connect(&url, &Tenant::Operator).await;
-        let refused = refused.err().map(|failure| failure.to_string()).unwrap_or_default();
-        assert!(refused.contains("UnknownIssuer"), "{refused}");
+        let rejected = local().connect(&url, &Tenant::Operator).await;
+        let rejected = rejected.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(rejected.contains("UnknownIssuer"), "{rejected}");
     }
 }

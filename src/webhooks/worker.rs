@@ -1,6 +1,5 @@
-//! The one task that delivers: it starts what the scheduler says, and tells it what became of each try.
-//! Tries run beside it. The scheduler is behind a lock, which clicks take to add a delivery; it is held
-//! for one step of the scheduler, never over an await.
+//! [`Worker`]: the one task that delivers. It starts the attempts that the scheduler chooses, and reports
+//! their results to the scheduler. Attempts run as tasks of their own.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,80 +12,81 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::history::Attempt;
-use super::outcome::{Outcome, SendError, Tried, fault};
-use super::queue::{Delivery, Event, Waiting};
+use super::outcome::{AttemptResult, Outcome, SendError, error_text};
+use super::queue::{Delivery, DeliveryParts, QueuedDelivery};
 use super::scheduler::Health;
-use super::send::{Signed, send};
-use super::{LIFETIME, Shared, event, sign};
+use super::send::{SignedEvent, send};
+use super::settings::LIFETIME;
+use super::state::WebhookState;
+use super::{event, sign};
 use crate::clock::Timestamp;
 use crate::model::id::Id;
 use crate::table::record::WaitingDelivery;
 
-/// How often the log says that deliveries are given up or dropped.
-const TELL_EVERY: Duration = Duration::from_mins(1);
+/// Shortest interval between two warnings about lost deliveries.
+const LOSS_LOG_INTERVAL: Duration = Duration::from_mins(1);
 
-/// See the file.
 pub(super) struct Worker {
-    pub(super) shared: Arc<Shared>,
+    pub(super) state: Arc<WebhookState>,
     stop: watch::Receiver<bool>,
-    pub(super) flights: JoinSet<Tried>,
-    pub(super) under_way: HashMap<TaskId, Waiting>,
-    /// Batches in the store, and how many of each one's deliveries are not over yet.
+    pub(super) running: JoinSet<AttemptResult>,
+    pub(super) in_flight: HashMap<TaskId, QueuedDelivery>,
+    /// The stored batches, and the number of unfinished deliveries in each.
     pub(super) batches: HashMap<Id, usize>,
-    told: Told,
+    logged: LoggedLosses,
 }
 
-/// What the log was told.
+/// The losses that are already in the log.
 #[derive(Default)]
-struct Told {
+struct LoggedLosses {
     at: Option<Instant>,
     failed: u64,
     dropped: u64,
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, stop: watch::Receiver<bool>) -> Worker {
+    pub(super) fn new(state: Arc<WebhookState>, stop: watch::Receiver<bool>) -> Worker {
         Worker {
-            shared,
+            state,
             stop,
-            flights: JoinSet::new(),
-            under_way: HashMap::new(),
+            running: JoinSet::new(),
+            in_flight: HashMap::new(),
             batches: HashMap::new(),
-            told: Told::default(),
+            logged: LoggedLosses::default(),
         }
     }
 
-    /// Delivers until told to stop.
+    /// Delivers until the stop signal.
     pub(super) async fn run(mut self) {
         let mut stop = self.stop.clone();
         tokio::select! {
             () = self.restore() => {}
-            () = told(&mut stop) => {}
+            () = stopped(&mut stop) => {}
         }
         while !*stop.borrow() {
-            self.start_tries().await;
-            self.forget_dropped().await;
-            self.tell();
-            let wakes_at = self.shared.queue.lock().scheduler.wakes_at();
+            self.start_attempts().await;
+            self.remove_dropped().await;
+            self.log_losses();
+            let wakes_at = self.state.queue.lock().scheduler.wakes_at();
             let wakes_at = wakes_at.unwrap_or_else(|| Instant::now() + LIFETIME);
             tokio::select! {
-                () = told(&mut stop) => {}
-                () = self.shared.offered.notified() => {}
-                Some(landed) = self.flights.join_next_with_id() => self.finish_attempt(landed).await,
-                // What is due is made ready by the scheduler's next step, so this never spins.
+                () = stopped(&mut stop) => {}
+                () = self.state.offered.notified() => {}
+                Some(finished) = self.running.join_next_with_id() => self.finish_attempt(finished).await,
+                // The scheduler's next step removes all timers that are due, so this loop never spins.
                 () = tokio::time::sleep_until(wakes_at) => {}
             }
         }
         self.finish().await;
     }
 
-    /// A delivery that the last stop wrote down, with all that is derived; `None` when its URL or its
-    /// workspace is none.
-    pub(super) fn waiting(&self, from: WaitingDelivery, batch: Id) -> Option<Waiting> {
-        let company = self.shared.tenants.workspace_numbered(from.workspace)?.company.clone();
-        let age = millis_between(from.offered_at, self.shared.tenants.clock().now());
-        let delivery = Delivery::new(Event {
-            id: from.event,
+    /// Returns a delivery that the last stop stored. Returns `None` if its URL is invalid or its workspace
+    /// does not exist any more.
+    pub(super) fn load_delivery(&self, from: WaitingDelivery, batch: Id) -> Option<QueuedDelivery> {
+        let company = self.state.tenants.workspace_numbered(from.workspace)?.company.clone();
+        let age = millis_between(from.offered_at, self.state.tenants.clock().now());
+        let delivery = Delivery::new(DeliveryParts {
+            event: from.event,
             link: from.link,
             workspace: from.workspace,
             company,
@@ -96,98 +96,101 @@ impl Worker {
             expires: Instant::now() + LIFETIME.saturating_sub(age),
             batch: Some(batch),
         });
-        Some(Waiting { delivery: Arc::new(delivery?), tries: from.tries })
+        Some(QueuedDelivery { delivery: Arc::new(delivery?), attempts: from.tries })
     }
 
-    /// Takes what was dropped out of its batch in the store.
-    pub(super) async fn forget_dropped(&mut self) {
-        let over = std::mem::take(&mut self.shared.queue.lock().over);
-        for batch in over {
-            self.is_over(Some(batch)).await;
+    /// Removes dropped deliveries from their stored batches.
+    pub(super) async fn remove_dropped(&mut self) {
+        let batches = std::mem::take(&mut self.state.queue.lock().dropped_batches);
+        for batch in batches {
+            self.leave_batch(Some(batch)).await;
         }
     }
 
-    async fn start_tries(&mut self) {
+    async fn start_attempts(&mut self) {
         loop {
             let now = Instant::now();
-            let next = self.shared.queue.lock().scheduler.next(now);
-            let Some(waiting) = next else { break };
-            if waiting.delivery.expires <= now {
-                self.shared.counts.failed.fetch_add(1, Ordering::Relaxed);
-                self.is_over(waiting.delivery.batch).await;
-                self.shared.queue.lock().scheduler.ended(waiting, Health::Unknown, None, now);
+            let next = self.state.queue.lock().scheduler.next(now);
+            let Some(queued) = next else { break };
+            if queued.delivery.expires <= now {
+                self.state.counts.failed.fetch_add(1, Ordering::Relaxed);
+                self.leave_batch(queued.delivery.batch).await;
+                self.state.queue.lock().scheduler.ended(queued, Health::Unknown, None, now);
                 continue;
             }
-            let (shared, delivery) = (Arc::clone(&self.shared), Arc::clone(&waiting.delivery));
-            let flight = self.flights.spawn(async move {
+            let (state, delivery) = (Arc::clone(&self.state), Arc::clone(&queued.delivery));
+            let task = self.running.spawn(async move {
                 let started = Instant::now();
-                let result = attempt(&shared, &delivery).await;
-                Tried { result, took: started.elapsed() }
+                let result = attempt(&state, &delivery).await;
+                AttemptResult { result, took: started.elapsed() }
             });
-            self.under_way.insert(flight.id(), waiting);
+            self.in_flight.insert(task.id(), queued);
         }
-        self.shared.counts.in_flight.store(self.under_way.len(), Ordering::Relaxed);
+        self.state.counts.in_flight.store(self.in_flight.len(), Ordering::Relaxed);
     }
 
-    pub(super) async fn finish_attempt(&mut self, landed: Result<(TaskId, Tried), JoinError>) {
-        let (id, tried) = match landed {
-            Ok(landed) => landed,
+    /// Records the result of an attempt: in the history, the counts, the store and the scheduler.
+    pub(super) async fn finish_attempt(&mut self, finished: Result<(TaskId, AttemptResult), JoinError>) {
+        let (id, finished) = match finished {
+            Ok(finished) => finished,
             Err(error) => {
-                tracing::error!("a try of a webhook panicked");
-                (error.id(), Tried { result: Err(SendError::Internal), took: Duration::ZERO })
+                tracing::error!("an attempt to deliver a webhook panicked");
+                (error.id(), AttemptResult { result: Err(SendError::Internal), took: Duration::ZERO })
             }
         };
-        let Some(waiting) = self.under_way.remove(&id) else { return };
-        let (now, wall) = (Instant::now(), self.shared.tenants.clock().now());
-        let tries = waiting.tries.saturating_add(1);
-        let verdict = Outcome::of(&tried.result);
-        let (health, delay) = match verdict {
-            Outcome::Delivered => (Health::Well, None),
+        let Some(queued) = self.in_flight.remove(&id) else { return };
+        let (now, wall) = (Instant::now(), self.state.tenants.clock().now());
+        let attempts = queued.attempts.saturating_add(1);
+        let outcome = Outcome::of(&finished.result);
+        let (health, delay) = match outcome {
+            Outcome::Delivered => (Health::Healthy, None),
             Outcome::Gone => (Health::Unknown, None),
-            Outcome::Failed(health) => (health, self.delay(tries)),
+            Outcome::Failed(health) => (health, self.delay(attempts)),
         };
-        let delivery = &waiting.delivery;
+        let delivery = &queued.delivery;
         let delay = delay.filter(|delay| now + *delay < delivery.expires);
-        let error = fault(&tried.result);
-        if let (Some(error), 1) = (&error, tries) {
-            tracing::debug!(link = %delivery.link, host = &*delivery.lane, error, "a webhook was not delivered at once");
+        let error = error_text(&finished.result);
+        // Only the first attempt, so that a receiver that is down does not fill the log with retries.
+        if let (Some(error), 1) = (&error, attempts) {
+            tracing::debug!(link = %delivery.link, host = &*delivery.authority, error, "the first attempt to deliver a webhook failed");
         }
         let next_attempt_at = delay.map(|delay| wall.plus_millis(millis(delay)));
-        self.shared.results.add(
+        self.state.history.add(
             delivery,
             Attempt {
                 event: event::name(delivery.event).into(),
                 url: Arc::clone(&delivery.url),
-                attempt: tries,
+                attempt: attempts,
                 at: wall,
-                status: tried.result.as_ref().ok().copied(),
+                status: finished.result.as_ref().ok().copied(),
                 error: error.map(Into::into),
-                took: tried.took,
-                delivered: verdict == Outcome::Delivered,
+                took: finished.took,
+                delivered: outcome == Outcome::Delivered,
                 next_attempt_at,
             },
         );
         if delay.is_none() {
-            let counts = &self.shared.counts;
-            let over = if verdict == Outcome::Delivered { &counts.delivered } else { &counts.failed };
-            over.fetch_add(1, Ordering::Relaxed);
-            self.is_over(delivery.batch).await;
+            let counts = &self.state.counts;
+            let count = if outcome == Outcome::Delivered { &counts.delivered } else { &counts.failed };
+            count.fetch_add(1, Ordering::Relaxed);
+            self.leave_batch(delivery.batch).await;
         }
         let retry_at = delay.map(|delay| now + delay);
-        self.shared.queue.lock().scheduler.ended(Waiting { tries, ..waiting }, health, retry_at, now);
-        self.shared.counts.in_flight.store(self.under_way.len(), Ordering::Relaxed);
+        let queued = QueuedDelivery { attempts, ..queued };
+        self.state.queue.lock().scheduler.ended(queued, health, retry_at, now);
+        self.state.counts.in_flight.store(self.in_flight.len(), Ordering::Relaxed);
     }
 
-    /// How long to wait after so many tries; `None` after the last. Up to a fifth shorter than
-    /// set, so that what failed together does not come back together.
-    fn delay(&self, tries: u8) -> Option<Duration> {
-        let set = self.shared.delays.get(usize::from(tries).checked_sub(1)?)?;
+    /// Returns the delay after this number of attempts, or `None` after the last. The delay is up to a
+    /// fifth shorter than the setting, so that deliveries that failed together do not retry together.
+    fn delay(&self, attempts: u8) -> Option<Duration> {
+        let set = self.state.delays.get(usize::from(attempts).checked_sub(1)?)?;
         let fifths = f64::from(getrandom::u32().unwrap_or(0)) / f64::from(u32::MAX) / 5.0;
         Some(set.mul_f64(1.0 - fifths))
     }
 
-    /// One delivery of a batch is over; with the last one the batch leaves the store.
-    pub(super) async fn is_over(&mut self, batch: Option<Id>) {
+    /// Subtracts a finished delivery from its batch. Removes the batch from the store with its last one.
+    pub(super) async fn leave_batch(&mut self, batch: Option<Id>) {
         let Some(batch) = batch else { return };
         let Some(left) = self.batches.get_mut(&batch) else { return };
         *left = left.saturating_sub(1);
@@ -195,52 +198,52 @@ impl Worker {
             return;
         }
         self.batches.remove(&batch);
-        if let Err(error) = self.shared.tenants.forget_waiting(&[batch]).await {
-            tracing::warn!(%error, "delivered webhooks stay in the store and may be delivered again");
+        if let Err(error) = self.state.tenants.forget_waiting(&[batch]).await {
+            tracing::warn!(%error, "delivered webhooks stay in the store and may be delivered a second time");
         }
     }
 
-    /// Says in the log, now and then, that something is lost: one line for however many.
-    fn tell(&mut self) {
-        let counts = &self.shared.counts;
+    /// Logs new losses: at most one line in [`LOSS_LOG_INTERVAL`], for any number of deliveries.
+    fn log_losses(&mut self) {
+        let counts = &self.state.counts;
         let failed = counts.failed.load(Ordering::Relaxed);
         let dropped = counts.dropped.load(Ordering::Relaxed);
-        let is_new = (failed, dropped) != (self.told.failed, self.told.dropped);
-        if !is_new || self.told.at.is_some_and(|at| at.elapsed() < TELL_EVERY) {
+        let is_new = (failed, dropped) != (self.logged.failed, self.logged.dropped);
+        if !is_new || self.logged.at.is_some_and(|at| at.elapsed() < LOSS_LOG_INTERVAL) {
             return;
         }
         tracing::warn!(
-            given_up = failed - self.told.failed,
-            dropped = dropped - self.told.dropped,
+            given_up = failed - self.logged.failed,
+            dropped = dropped - self.logged.dropped,
             "webhooks were not delivered: see each link's deliveries"
         );
-        self.told = Told { at: Some(Instant::now()), failed, dropped };
+        self.logged = LoggedLosses { at: Some(Instant::now()), failed, dropped };
     }
 }
 
-/// Returns when told to stop, or when nobody is left who could tell.
-async fn told(stop: &mut watch::Receiver<bool>) {
+/// Returns at the stop signal, or when its sender was dropped.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Signs and sends once.
-async fn attempt(shared: &Shared, delivery: &Delivery) -> Result<u16, SendError> {
+/// Signs an event and sends it once.
+async fn attempt(state: &WebhookState, delivery: &Delivery) -> Result<u16, SendError> {
     let url = Url::parse(&delivery.url).map_err(|_| SendError::BadUrl)?;
-    let secret = shared.tenants.signing_secret(delivery.workspace).await.map_err(|error| {
-        tracing::debug!(%error, "a workspace's webhook secret cannot be made");
+    let secret = state.tenants.signing_secret(delivery.workspace).await.map_err(|error| {
+        tracing::debug!(%error, "the webhook secret of a workspace cannot be created");
         SendError::NoSecret
     })?;
     let id = event::name(delivery.event);
-    let (timestamp, signature) = sign::sign(&secret, &id, shared.tenants.clock().now(), &delivery.body);
-    let signed = Signed { id, timestamp, signature, body: delivery.body.clone() };
-    send(&shared.connector, &url, &delivery.tenant(), signed).await
+    let (timestamp, signature) = sign::sign(&secret, &id, state.tenants.clock().now(), &delivery.body);
+    let signed = SignedEvent { id, timestamp, signature, body: delivery.body.clone() };
+    send(&state.connector, &url, &delivery.tenant(), signed).await
 }
 
 pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// From one instant to a later one; nothing when it is not later.
+/// Returns the time from one instant to a later one, or zero if the other is not later.
 pub(super) fn millis_between(from: Timestamp, to: Timestamp) -> Duration {
     let millis = to.as_millis().saturating_sub(from.as_millis());
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))

@@ -153,7 +153,7 @@ fn t117_no_address_of_a_visitor_is_stored_or_sent() {
     let metrics = admin.get("/metrics").text();
     let lists = ["/api/v1/links", "/api/v1/keys", "/api/v1/workspaces"].map(|path| admin.get(path).text());
     poll("the click is told", PATIENCE, || {
-        server.stderr().contains("a webhook was not delivered at once").then_some(())
+        server.stderr().contains("the first attempt to deliver a webhook failed").then_some(())
     });
     let stdout = server.stdout();
     let log = server.stop();

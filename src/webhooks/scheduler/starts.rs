@@ -1,218 +1,223 @@
-//! Which try starts next, and what follows from one that ended.
+//! Starts attempts, and applies the results of attempts that ended.
 //!
-//! A lane stands in its host's line while it may start a try, a host in its workspace's line, and so
-//! on upwards. What is popped and may not start leaves its line, and is lined up again by the event
-//! that lets it start: a try that ends, a pause that is over, a delivery that is added.
+//! An authority is queued at its host as long as it may start an attempt, a host at its workspace, and so
+//! on upwards. A node that is popped and may not start leaves its queue. The event that lets it start
+//! queues it again: the end of an attempt, the end of a pause, or a new delivery.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::{
-    Age, BREAKER_AFTER, BREAKER_PAUSE, FEW, FLIGHT_SHARES, Health, Host, HostKey, LaneKey, PER_HOST,
-    Scheduler, What,
+    Age, AuthorityKey, BREAKER_AFTER, BREAKER_PAUSE, FEW, FLIGHT_SHARES, Health, HostKey, HostQueue,
+    PER_HOST, Scheduler, Timer,
 };
 use crate::model::id::ForeignId;
 use crate::model::workspace::WorkspaceNumber;
-use crate::webhooks::queue::{Delivery, Waiting};
+use crate::webhooks::queue::{Delivery, QueuedDelivery};
 
 impl Scheduler {
-    /// Makes a delivery that waits ready to be tried.
-    pub(super) fn ready(&mut self, age: Age, lane: &LaneKey, now: Instant) {
-        if let Some(lane) = self.lanes.get_mut(lane) {
-            lane.ready.insert(age);
+    /// Makes a waiting delivery ready to be attempted.
+    pub(super) fn make_ready(&mut self, age: Age, authority: &AuthorityKey, now: Instant) {
+        if let Some(authority) = self.authorities.get_mut(authority) {
+            authority.ready.insert(age);
         }
         if let Some(entry) = self.waiting.get_mut(&age) {
-            entry.due = None;
+            entry.timer = None;
         }
-        self.give_turn(lane, now);
+        self.queue_authority(authority, now);
     }
 
-    /// Puts a lane that may start, and all above it that may, in line for a turn.
-    fn give_turn(&mut self, lane: &LaneKey, now: Instant) {
-        let Some(one) = self.lanes.get(lane).filter(|lane| lane.may_start(now)) else { return };
-        let Some(age) = one.ready.first() else { return };
-        let Some(delivery) = self.waiting.get(age).map(|entry| Arc::clone(&entry.waiting.delivery)) else {
+    /// Queues an authority that may start an attempt, and all nodes above it.
+    fn queue_authority(&mut self, key: &AuthorityKey, now: Instant) {
+        let Some(authority) = self.authorities.get(key).filter(|authority| authority.may_start(now)) else {
+            return;
+        };
+        let Some(age) = authority.ready.first() else { return };
+        let Some(delivery) = self.waiting.get(age).map(|entry| Arc::clone(&entry.queued.delivery)) else {
             return;
         };
         let number = delivery.workspace;
         let Some(host) = self.hosts.get_mut(&(number, Arc::clone(&delivery.host))) else { return };
-        host.turns.push(Arc::clone(&lane.1));
+        host.ready_authorities.push(Arc::clone(&key.1));
         let Some(workspace) = self.workspaces.get_mut(&number) else { return };
-        workspace.turns.push(Arc::clone(&delivery.host));
+        workspace.ready_hosts.push(Arc::clone(&delivery.host));
         let Some(company) = self.companies.get_mut(&delivery.company) else { return };
-        company.turns.push(number);
-        self.turns.push(delivery.company.clone());
+        company.ready_workspaces.push(number);
+        self.ready_companies.push(delivery.company.clone());
     }
 
-    /// Returns the next delivery to try, which is under way from now on.
-    pub(in crate::webhooks) fn next(&mut self, now: Instant) -> Option<Waiting> {
-        self.wake(now);
-        // Each turn that starts nothing leaves its line, so this ends.
-        while self.under_way < FLIGHT_SHARES.total {
-            let Some(company) = self.turns.pop() else { break };
-            if let Some(started) = self.start_in(&company, now) {
+    /// Returns the next delivery to attempt, which is in flight from now on.
+    pub(in crate::webhooks) fn next(&mut self, now: Instant) -> Option<QueuedDelivery> {
+        self.run_timers(now);
+        // A company that starts nothing leaves the queue, so the loop ends.
+        while self.in_flight < FLIGHT_SHARES.total {
+            let Some(company) = self.ready_companies.pop() else { break };
+            if let Some(started) = self.start_in_company(&company, now) {
                 return Some(started);
             }
         }
         None
     }
 
-    /// Starts a try of a company whose turn it is, if it may start one. It stays in line then.
-    fn start_in(&mut self, id: &ForeignId, now: Instant) -> Option<Waiting> {
-        let most = if self.under_way >= FLIGHT_SHARES.tenants { FEW } else { FLIGHT_SHARES.company };
+    /// Starts an attempt of a company if it may start one. The company stays queued then.
+    fn start_in_company(&mut self, id: &ForeignId, now: Instant) -> Option<QueuedDelivery> {
+        let most = if self.in_flight >= FLIGHT_SHARES.tenants { FEW } else { FLIGHT_SHARES.company };
         loop {
             let company = self.companies.get_mut(id)?;
-            if company.under_way >= most {
-                self.parked.push(id.clone());
+            if company.in_flight >= most {
+                self.blocked_companies.push(id.clone());
                 return None;
             }
-            let number = company.turns.pop()?;
-            if let Some(started) = self.start_of(number, now) {
+            let number = company.ready_workspaces.pop()?;
+            if let Some(started) = self.start_in_workspace(number, now) {
                 if let Some(company) = self.companies.get_mut(id) {
-                    company.under_way += 1;
-                    company.turns.push(number);
+                    company.in_flight += 1;
+                    company.ready_workspaces.push(number);
                 }
-                self.under_way += 1;
-                self.turns.push(id.clone());
+                self.in_flight += 1;
+                self.ready_companies.push(id.clone());
                 return Some(started);
             }
         }
     }
 
-    fn start_of(&mut self, number: WorkspaceNumber, now: Instant) -> Option<Waiting> {
+    fn start_in_workspace(&mut self, number: WorkspaceNumber, now: Instant) -> Option<QueuedDelivery> {
         loop {
             let workspace = self.workspaces.get_mut(&number)?;
-            if workspace.under_way >= FLIGHT_SHARES.workspace {
-                // In line again when one of its tries ends.
+            if workspace.in_flight >= FLIGHT_SHARES.workspace {
+                // `requeue` queues the workspace when one of its attempts ends.
                 return None;
             }
-            let host = workspace.turns.pop()?;
-            if let Some(started) = self.start_at(&(number, Arc::clone(&host)), now) {
+            let host = workspace.ready_hosts.pop()?;
+            if let Some(started) = self.start_at_host(&(number, Arc::clone(&host)), now) {
                 if let Some(workspace) = self.workspaces.get_mut(&number) {
-                    workspace.under_way += 1;
-                    workspace.turns.push(host);
+                    workspace.in_flight += 1;
+                    workspace.ready_hosts.push(host);
                 }
                 return Some(started);
             }
         }
     }
 
-    fn start_at(&mut self, key: &HostKey, now: Instant) -> Option<Waiting> {
+    fn start_at_host(&mut self, key: &HostKey, now: Instant) -> Option<QueuedDelivery> {
         loop {
             let host = self.hosts.get_mut(key)?;
-            if host.under_way >= PER_HOST {
-                // As above.
+            if host.in_flight >= PER_HOST {
+                // `requeue` queues the host when one of its attempts ends.
                 return None;
             }
-            let name = host.turns.pop()?;
-            let Some(lane) = self.lanes.get_mut(&(key.0, Arc::clone(&name))) else { continue };
-            if !lane.may_start(now) {
-                // In line again when one of its tries ends, or its pause.
+            let name = host.ready_authorities.pop()?;
+            let Some(authority) = self.authorities.get_mut(&(key.0, Arc::clone(&name))) else { continue };
+            if !authority.may_start(now) {
+                // Queued again when one of its attempts ends, or its pause.
                 continue;
             }
-            let Some(age) = lane.ready.pop_first() else { continue };
-            lane.under_way += 1;
-            host.under_way += 1;
-            if lane.may_start(now) {
-                host.turns.push(name);
+            let Some(age) = authority.ready.pop_first() else { continue };
+            authority.in_flight += 1;
+            host.in_flight += 1;
+            if authority.may_start(now) {
+                host.ready_authorities.push(name);
             }
             let Some(entry) = self.waiting.remove(&age) else { continue };
-            self.rank(age, &entry.waiting, false);
-            return Some(entry.waiting);
+            self.rank(age, &entry.queued, false);
+            return Some(entry.queued);
         }
     }
 
-    /// Takes note that a try ended. With `retry_at` the delivery waits on, without it is over.
+    /// Records the end of an attempt. With `retry_at` the delivery waits for its retry; without it the
+    /// delivery is finished.
     pub(in crate::webhooks) fn ended(
         &mut self,
-        waiting: Waiting,
+        queued: QueuedDelivery,
         health: Health,
         retry_at: Option<Instant>,
         now: Instant,
     ) {
-        let delivery = Arc::clone(&waiting.delivery);
+        let delivery = Arc::clone(&queued.delivery);
         let number = delivery.workspace;
-        let (host, lane) = ((number, Arc::clone(&delivery.host)), (number, Arc::clone(&delivery.lane)));
-        self.under_way = self.under_way.saturating_sub(1);
+        let host_key = (number, Arc::clone(&delivery.host));
+        let authority_key = (number, Arc::clone(&delivery.authority));
+        self.in_flight = self.in_flight.saturating_sub(1);
         if let Some(company) = self.companies.get_mut(&delivery.company) {
-            company.under_way = company.under_way.saturating_sub(1);
+            company.in_flight = company.in_flight.saturating_sub(1);
         }
         if let Some(workspace) = self.workspaces.get_mut(&number) {
-            workspace.under_way = workspace.under_way.saturating_sub(1);
+            workspace.in_flight = workspace.in_flight.saturating_sub(1);
         }
-        if let Some(host) = self.hosts.get_mut(&host) {
-            host.under_way = host.under_way.saturating_sub(1);
+        if let Some(host) = self.hosts.get_mut(&host_key) {
+            host.in_flight = host.in_flight.saturating_sub(1);
         }
-        self.judge(&lane, health, now);
+        self.update_health(&authority_key, health, now);
         match retry_at {
             Some(at) => {
                 self.sequence += 1;
                 let age = Age(delivery.offered_at.as_millis(), self.sequence);
-                self.wait(age, waiting, at, now);
+                self.wait(age, queued, at, now);
             }
-            None => self.leave(&waiting),
+            None => self.release(&queued),
         }
-        self.give_turn(&lane, now);
-        // What waited behind a bound that this try was counted in may start now.
-        self.line_up(&delivery);
-        while let Some(company) = self.parked.pop() {
-            self.turns.push(company);
+        self.queue_authority(&authority_key, now);
+        // This attempt was counted in the bound of each level above, so another may start now.
+        self.requeue(&delivery);
+        while let Some(company) = self.blocked_companies.pop() {
+            self.ready_companies.push(company);
         }
     }
 
-    /// Draws the consequences of a try for its lane.
-    fn judge(&mut self, key: &LaneKey, health: Health, now: Instant) {
-        let Some(lane) = self.lanes.get_mut(key) else { return };
-        lane.under_way = lane.under_way.saturating_sub(1);
+    /// Updates the failures of an authority after an attempt, and pauses it after too many.
+    fn update_health(&mut self, key: &AuthorityKey, health: Health, now: Instant) {
+        let Some(authority) = self.authorities.get_mut(key) else { return };
+        authority.in_flight = authority.in_flight.saturating_sub(1);
         match health {
-            Health::Well => (lane.failures, lane.paused_until) = (0, None),
-            Health::Unwell => {
-                lane.failures = lane.failures.saturating_add(1);
-                if lane.failures >= BREAKER_AFTER {
+            Health::Healthy => (authority.failures, authority.paused_until) = (0, None),
+            Health::Unhealthy => {
+                authority.failures = authority.failures.saturating_add(1);
+                if authority.failures >= BREAKER_AFTER {
                     let until = now + BREAKER_PAUSE;
-                    lane.paused_until = Some(until);
+                    authority.paused_until = Some(until);
                     self.sequence += 1;
-                    self.later.insert((until, self.sequence), What::Wake(key.clone()));
+                    self.timers.insert((until, self.sequence), Timer::Resume(key.clone()));
                 }
             }
             Health::Unknown => {}
         }
     }
 
-    /// Puts a delivery's host, workspace and company in line again where something stands in theirs.
-    fn line_up(&mut self, delivery: &Delivery) {
+    /// Queues the host, the workspace and the company of a delivery again if their own queues are not
+    /// empty.
+    fn requeue(&mut self, delivery: &Delivery) {
         let number = delivery.workspace;
-        let is_waited_at = |host: &Host| !host.turns.is_empty();
+        let has_ready = |host: &HostQueue| !host.ready_authorities.is_empty();
         let host = (number, Arc::clone(&delivery.host));
         if let Some(workspace) = self.workspaces.get_mut(&number) {
-            if self.hosts.get(&host).is_some_and(is_waited_at) {
-                workspace.turns.push(host.1);
+            if self.hosts.get(&host).is_some_and(has_ready) {
+                workspace.ready_hosts.push(host.1);
             }
-            if workspace.turns.is_empty() {
+            if workspace.ready_hosts.is_empty() {
                 return;
             }
         }
         if let Some(company) = self.companies.get_mut(&delivery.company) {
-            company.turns.push(number);
-            self.turns.push(delivery.company.clone());
+            company.ready_workspaces.push(number);
+            self.ready_companies.push(delivery.company.clone());
         }
     }
 
-    /// Makes ready what is due.
-    fn wake(&mut self, now: Instant) {
-        while let Some(first) = self.later.first_entry().filter(|first| first.key().0 <= now) {
+    /// Makes ready all deliveries and authorities whose timers are due.
+    fn run_timers(&mut self, now: Instant) {
+        while let Some(first) = self.timers.first_entry().filter(|first| first.key().0 <= now) {
             match first.remove() {
-                What::Retry(age) => {
-                    let lane = self.waiting.get(&age).map(|entry| {
-                        let delivery = &entry.waiting.delivery;
-                        (delivery.workspace, Arc::clone(&delivery.lane))
+                Timer::Retry(age) => {
+                    let authority = self.waiting.get(&age).map(|entry| {
+                        let delivery = &entry.queued.delivery;
+                        (delivery.workspace, Arc::clone(&delivery.authority))
                     });
-                    if let Some(lane) = lane {
-                        self.ready(age, &lane, now);
+                    if let Some(authority) = authority {
+                        self.make_ready(age, &authority, now);
                     }
                 }
-                What::Wake(lane) => self.give_turn(&lane, now),
+                Timer::Resume(authority) => self.queue_authority(&authority, now),
             }
         }
     }

@@ -1,232 +1,232 @@
-//! What the scheduler promises: turns, bounds at each level, and whose events are dropped.
+//! Tests of the scheduler's promises: fair turns, bounds at each level, and the choice of dropped events.
 
 use super::*;
 
 const URL: &str = "https://hooks.test/";
 
-fn waiting(company: &str, number: u32, url: &str) -> Waiting {
-    Waiting::for_test(company, number, url, 1)
+fn queued(company: &str, number: u32, url: &str) -> QueuedDelivery {
+    QueuedDelivery::for_test(company, number, url, 1)
 }
 
 /// Adds deliveries to these hosts, named by one letter each, for one workspace.
 fn fill(scheduler: &mut Scheduler, hosts: &str, now: Instant) {
     for host in hosts.chars() {
-        let dropped = scheduler.push(waiting("a", 1, &format!("https://{host}/")), now, now);
+        let dropped = scheduler.push(queued("a", 1, &format!("https://{host}/")), now, now);
         assert_eq!(dropped.len(), 0, "there is room");
     }
 }
 
-/// What starts now.
-fn start(scheduler: &mut Scheduler, now: Instant) -> Vec<Waiting> {
+/// Starts all attempts that may start now.
+fn start(scheduler: &mut Scheduler, now: Instant) -> Vec<QueuedDelivery> {
     std::iter::from_fn(|| scheduler.next(now)).collect()
 }
 
-fn names(started: &[Waiting]) -> String {
-    started.iter().map(|waiting| &*waiting.delivery.host).collect()
+fn names(started: &[QueuedDelivery]) -> String {
+    started.iter().map(|queued| &*queued.delivery.host).collect()
 }
 
-fn of(started: &[Waiting], company: &str) -> usize {
-    started.iter().filter(|waiting| waiting.delivery.company.as_str() == company).count()
+fn of(started: &[QueuedDelivery], company: &str) -> usize {
+    started.iter().filter(|queued| queued.delivery.company.as_str() == company).count()
 }
 
-/// How many of a workspace's are over when the rest is taken.
+/// Takes all waiting deliveries, and returns how many of them are of a workspace.
 fn left(scheduler: &mut Scheduler, number: u32, now: Instant) -> usize {
     let all = scheduler.take_all(now);
-    all.iter().filter(|(waiting, _)| waiting.delivery.workspace.0 == number).count()
+    all.iter().filter(|(queued, _)| queued.delivery.workspace.0 == number).count()
 }
 
 fn is_empty(scheduler: &Scheduler) -> bool {
     scheduler.companies.is_empty()
         && scheduler.workspaces.is_empty()
         && scheduler.hosts.is_empty()
-        && scheduler.lanes.is_empty()
+        && scheduler.authorities.is_empty()
         && scheduler.waiting.is_empty()
-        && scheduler.largest.first().is_none()
-        && scheduler.turns.is_empty()
-        && (scheduler.places, scheduler.under_way) == (0, 0)
+        && scheduler.largest.largest().is_none()
+        && scheduler.ready_companies.is_empty()
+        && (scheduler.slots, scheduler.in_flight) == (0, 0)
 }
 
 #[test]
-fn hosts_take_turns_and_four_places_each() {
+fn hosts_take_turns_with_four_attempts_each() {
     let now = Instant::now();
     let mut scheduler = Scheduler::default();
     fill(&mut scheduler, "aaaaaaaabbc", now);
     let mut started = start(&mut scheduler, now);
     assert_eq!(names(&started), "abcabaa");
-    // A place that comes free goes to the host that waits for it.
-    scheduler.ended(started.remove(1), Health::Well, None, now);
+    // The end of an attempt lets another one of the same host start.
+    scheduler.ended(started.remove(1), Health::Healthy, None, now);
     assert_eq!(names(&start(&mut scheduler, now)), "");
-    scheduler.ended(started.remove(0), Health::Well, None, now);
+    scheduler.ended(started.remove(0), Health::Healthy, None, now);
     assert_eq!(names(&start(&mut scheduler, now)), "a");
 }
 
-/// A hundred ports of one host are no more than two of them, and a port that answers is not
-/// held up by one that does not.
+/// A hundred ports of one host get no more attempts than two ports, and a port that answers does not
+/// wait for a port that hangs.
 #[test]
-fn n15_the_ports_of_a_host_share_its_places() {
+fn n15_the_ports_of_a_host_share_its_attempts() {
     let now = Instant::now();
     let mut scheduler = Scheduler::default();
     let port = |port: u32| format!("https://hooks.test:{port}/");
     for _ in 0..10 {
-        scheduler.push(waiting("a", 1, &port(1)), now, now);
+        scheduler.push(queued("a", 1, &port(1)), now, now);
     }
     let hanging = start(&mut scheduler, now);
-    assert_eq!(hanging.len(), PER_LANE as usize);
-    scheduler.push(waiting("a", 1, &port(2)), now, now);
+    assert_eq!(hanging.len(), PER_AUTHORITY as usize);
+    scheduler.push(queued("a", 1, &port(2)), now, now);
     let mut well = start(&mut scheduler, now);
     assert_eq!(well.len(), 1, "the other port");
-    scheduler.ended(well.remove(0), Health::Well, None, now);
+    scheduler.ended(well.remove(0), Health::Healthy, None, now);
     for n in 3..100 {
-        scheduler.push(waiting("a", 1, &port(n)), now, now);
+        scheduler.push(queued("a", 1, &port(n)), now, now);
     }
     let started = start(&mut scheduler, now);
     assert_eq!(hanging.len() + started.len(), PER_HOST as usize);
-    // Each place that comes free starts one more, in turn, to the end.
-    let (mut under_way, mut over) = ([hanging, started].concat(), 0);
-    while let Some(waiting) = under_way.pop() {
-        scheduler.ended(waiting, Health::Well, None, now);
+    // Each attempt that ends lets another one start, until all deliveries are finished.
+    let (mut in_flight, mut over) = ([hanging, started].concat(), 0);
+    while let Some(queued) = in_flight.pop() {
+        scheduler.ended(queued, Health::Healthy, None, now);
         over += 1;
-        under_way.extend(start(&mut scheduler, now));
-        assert!(under_way.len() <= PER_HOST as usize);
+        in_flight.extend(start(&mut scheduler, now));
+        assert!(in_flight.len() <= PER_HOST as usize);
     }
     assert_eq!(over, 10 + 97);
     assert!(is_empty(&scheduler));
 }
 
-/// The flood of one link with receivers on five ports of one host that never answer.
+/// A flood of clicks on one link, whose receivers on five ports of one host never answer.
 #[test]
-fn n15_a_flood_costs_its_own_tenant_its_oldest_events() {
+fn n15_a_flood_drops_the_oldest_events_of_its_own_tenant() {
     let now = Instant::now();
     let mut scheduler = Scheduler::default();
     let mut dropped = Vec::new();
     for click in 0..2_600 {
         for port in 1..=5 {
-            let mut one = waiting("a", 1, &format!("https://hooks.test:{port}/"));
+            let mut one = queued("a", 1, &format!("https://hooks.test:{port}/"));
             Arc::get_mut(&mut one.delivery).expect("not shared").offered_at =
                 crate::clock::Timestamp::from_millis(click);
             dropped.extend(scheduler.push(one, now, now));
         }
     }
-    assert_eq!(scheduler.waiting(), HOST_MAX as usize);
+    assert_eq!(scheduler.len(), HOST_MAX as usize);
     assert_eq!(dropped.len(), 13_000 - HOST_MAX as usize);
     let oldest_first = dropped.windows(2).all(|two| two[0].delivery.offered_at <= two[1].delivery.offered_at);
     assert!(oldest_first);
     let hanging = start(&mut scheduler, now);
     for _ in 0..200 {
-        assert_eq!(scheduler.push(waiting("b", 2, URL), now, now).len(), 0);
+        assert_eq!(scheduler.push(queued("b", 2, URL), now, now).len(), 0);
     }
     let mut delivered = 0;
     for _ in 0..200 {
         let started = start(&mut scheduler, now);
         delivered += of(&started, "b");
-        for waiting in started {
-            scheduler.ended(waiting, Health::Well, None, now);
+        for queued in started {
+            scheduler.ended(queued, Health::Healthy, None, now);
         }
     }
     assert_eq!((delivered, hanging.len()), (200, PER_HOST as usize));
 }
 
-/// Many hosts instead of ports; many workspaces of one company instead of hosts.
+/// Many hosts instead of ports, and many workspaces of one company instead of hosts.
 #[test]
 fn n15_each_level_has_its_share_of_the_queue() {
     let now = Instant::now();
     let mut scheduler = Scheduler::default();
     for n in 0..20_000 {
-        scheduler.push(waiting("a", 1, &format!("https://h{n}.test/")), now, now);
+        scheduler.push(queued("a", 1, &format!("https://h{n}.test/")), now, now);
     }
-    assert_eq!(scheduler.waiting(), QUEUE_SHARES.workspace as usize);
+    assert_eq!(scheduler.len(), QUEUE_SHARES.workspace as usize);
     for n in 0..20_000 {
-        scheduler.push(waiting("a", n % 100, &format!("https://h{n}.test/")), now, now);
+        scheduler.push(queued("a", n % 100, &format!("https://h{n}.test/")), now, now);
     }
-    assert_eq!(scheduler.waiting(), QUEUE_SHARES.company as usize);
-    // Others' fill the rest, and are not dropped for the first's.
+    assert_eq!(scheduler.len(), QUEUE_SHARES.company as usize);
+    // Another company fills the rest, and loses nothing to the first company.
     for n in 0..5_000 {
-        scheduler.push(waiting("b", 200 + n % 4, URL), now, now);
+        scheduler.push(queued("b", 200 + n % 4, URL), now, now);
     }
     for n in 0..10_000 {
-        scheduler.push(waiting("a", n % 100, &format!("https://h{n}.test/")), now, now);
+        scheduler.push(queued("a", n % 100, &format!("https://h{n}.test/")), now, now);
     }
-    let places = |id: &str| scheduler.companies[&ForeignId::parse("id", id).expect("an id")].places;
+    let places = |id: &str| scheduler.companies[&ForeignId::parse("id", id).expect("an id")].slots;
     let (a, b) = (places("a"), places("b"));
     assert_eq!((a, b), (QUEUE_SHARES.company, 5_000));
-    // A third gets in where the queue is full: the largest pays.
+    // A third company is admitted to the full queue: the largest company loses its oldest events.
     for _ in 0..200 {
-        let dropped = scheduler.push(waiting("c", 999, URL), now, now);
+        let dropped = scheduler.push(queued("c", 999, URL), now, now);
         assert_eq!(dropped.len(), 1);
         assert_ne!(dropped[0].delivery.company.as_str(), "c");
     }
-    assert_eq!(scheduler.places, QUEUE_SHARES.total);
+    assert_eq!(scheduler.slots, QUEUE_SHARES.total);
     assert_eq!(left(&mut scheduler, 999, now), 200);
 }
 
 #[test]
-fn n15_large_events_take_as_many_places() {
+fn n15_large_events_occupy_more_slots() {
     let now = Instant::now();
     let mut scheduler = Scheduler::default();
     for n in 0..5_000 {
         let url = format!("https://h{n}.test/");
-        scheduler.push(Waiting::for_test("a", 1, &url, 10), now, now);
+        scheduler.push(QueuedDelivery::for_test("a", 1, &url, 10), now, now);
     }
-    assert_eq!(scheduler.waiting(), QUEUE_SHARES.workspace as usize / 10);
-    assert_eq!(scheduler.push(waiting("b", 2, URL), now, now).len(), 0);
+    assert_eq!(scheduler.len(), QUEUE_SHARES.workspace as usize / 10);
+    assert_eq!(scheduler.push(queued("b", 2, URL), now, now).len(), 0);
 }
 
-/// Receivers that hang, of one tenant and of two.
+/// Receivers that hang, of one tenant and of two tenants.
 #[test]
-fn n15_each_level_has_its_share_of_tries() {
+fn n15_each_level_has_its_share_of_attempts() {
     let now = Instant::now();
     let mut scheduler = Scheduler::default();
     for n in 0..200 {
-        scheduler.push(waiting("a", 1, &format!("https://h{n}.test/")), now, now);
+        scheduler.push(queued("a", 1, &format!("https://h{n}.test/")), now, now);
     }
     let first = start(&mut scheduler, now);
     assert_eq!(first.len(), FLIGHT_SHARES.workspace as usize);
     for n in 0..200 {
-        scheduler.push(waiting("a", 2 + n % 8, &format!("https://h{n}.test/")), now, now);
+        scheduler.push(queued("a", 2 + n % 8, &format!("https://h{n}.test/")), now, now);
     }
     let second = start(&mut scheduler, now);
     assert_eq!(first.len() + second.len(), FLIGHT_SHARES.company as usize);
     for n in 0..200 {
-        scheduler.push(waiting("b", 20 + n % 8, &format!("https://h{n}.test/")), now, now);
+        scheduler.push(queued("b", 20 + n % 8, &format!("https://h{n}.test/")), now, now);
     }
     let third = start(&mut scheduler, now);
     assert_eq!(first.len() + second.len() + third.len(), FLIGHT_SHARES.tenants as usize);
-    // Some are kept for companies that have none, and each of those gets few of them.
+    // The rest is reserved for companies without attempts, and each of them gets only a few.
     let mut kept = 0;
     for (number, company) in (100..).zip(["c", "d", "e", "f"]) {
         for _ in 0..100 {
-            scheduler.push(waiting(company, number, URL), now, now);
+            scheduler.push(queued(company, number, URL), now, now);
         }
         let started = start(&mut scheduler, now);
         assert_eq!(of(&started, company), FEW as usize, "{company}");
         kept += started.len();
     }
     assert_eq!(kept, (FLIGHT_SHARES.total - FLIGHT_SHARES.tenants) as usize);
-    // A try that ends makes room for those who waited behind the bound.
-    for waiting in first {
-        scheduler.ended(waiting, Health::Unknown, None, now);
+    // The end of an attempt lets a company below its bound start another.
+    for queued in first {
+        scheduler.ended(queued, Health::Unknown, None, now);
     }
     assert!(!start(&mut scheduler, now).is_empty());
 }
 
-/// Whatever ends in whatever order, nothing that may start is left standing, and nothing is left.
+/// Attempts end in random order. Every delivery is attempted, and the scheduler is empty at the end.
 #[test]
-fn everything_is_tried_in_the_end() {
+fn every_delivery_is_attempted() {
     let now = Instant::now();
     let mut scheduler = Scheduler::default();
     let mut pushed = 0;
     for n in 0..3_000_u32 {
         let company = ["a", "b", "c"][n as usize % 3];
         let url = format!("https://h{}.test:{}/", n % 7, n % 11 + 1);
-        pushed += 1 - scheduler.push(waiting(company, n % 30 * 3 + n % 3, &url), now, now).len();
+        pushed += 1 - scheduler.push(queued(company, n % 30 * 3 + n % 3, &url), now, now).len();
     }
-    let (mut under_way, mut over, mut dice) = (start(&mut scheduler, now), 0, 1_u32);
-    while !under_way.is_empty() {
+    let (mut in_flight, mut over, mut dice) = (start(&mut scheduler, now), 0, 1_u32);
+    while !in_flight.is_empty() {
         dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let one = under_way.swap_remove(dice as usize % under_way.len());
-        scheduler.ended(one, Health::Well, None, now);
+        let one = in_flight.swap_remove(dice as usize % in_flight.len());
+        scheduler.ended(one, Health::Healthy, None, now);
         over += 1;
-        under_way.extend(start(&mut scheduler, now));
+        in_flight.extend(start(&mut scheduler, now));
     }
     assert_eq!(over, pushed);
     assert!(is_empty(&scheduler));
@@ -239,63 +239,63 @@ fn retries_wait_for_their_time() {
     let mut scheduler = Scheduler::default();
     fill(&mut scheduler, "a", now);
     let first = scheduler.next(now).expect("it starts");
-    scheduler.ended(first, Health::Unwell, Some(now + second), now);
+    scheduler.ended(first, Health::Unhealthy, Some(now + second), now);
     assert_eq!(scheduler.wakes_at(), Some(now + second));
     assert!(scheduler.next(now + second / 2).is_none());
-    let again = scheduler.next(now + second).expect("its time has come");
-    scheduler.ended(again, Health::Well, None, now + second);
+    let again = scheduler.next(now + second).expect("its retry is due");
+    scheduler.ended(again, Health::Healthy, None, now + second);
     assert!(is_empty(&scheduler) && scheduler.wakes_at().is_none());
 }
 
-/// A receiver that always fails, 10,000 events for it, one hour.
+/// A receiver that always fails gets 10,000 events within one hour.
 #[test]
-fn t88_a_receiver_that_is_gone_is_tried_now_and_then() {
+fn t88_a_receiver_that_is_down_is_probed_after_each_pause() {
     let began = Instant::now();
     let mut now = began;
     let mut scheduler = Scheduler::default();
     let mut dropped = 0;
     for _ in 0..10_000 {
-        dropped += scheduler.push(waiting("a", 1, URL), now, now).len();
+        dropped += scheduler.push(queued("a", 1, URL), now, now).len();
     }
     assert_eq!(dropped, 10_000 - HOST_MAX as usize);
-    let mut tries: u32 = 0;
+    let mut attempts: u32 = 0;
     while now < began + Duration::from_hours(1) {
         let started = start(&mut scheduler, now);
-        assert!(started.len() <= PER_LANE as usize);
-        for waiting in started {
-            tries += 1;
-            scheduler.ended(waiting, Health::Unwell, Some(now + Duration::from_mins(1)), now);
+        assert!(started.len() <= PER_AUTHORITY as usize);
+        for queued in started {
+            attempts += 1;
+            scheduler.ended(queued, Health::Unhealthy, Some(now + Duration::from_mins(1)), now);
         }
         now += Duration::from_secs(1);
     }
     let pauses = 3_600 / u32::try_from(BREAKER_PAUSE.as_secs()).expect("small");
-    assert!((pauses..=pauses + BREAKER_AFTER + 4).contains(&tries), "{tries} tries");
-    // The first that gets through opens the lane.
+    assert!((pauses..=pauses + BREAKER_AFTER + 4).contains(&attempts), "{attempts} attempts");
+    // The first success ends the pauses.
     now += BREAKER_PAUSE;
     let mut probe = start(&mut scheduler, now);
     assert_eq!(probe.len(), 1);
-    scheduler.ended(probe.remove(0), Health::Well, None, now);
-    assert_eq!(start(&mut scheduler, now).len(), PER_LANE as usize);
+    scheduler.ended(probe.remove(0), Health::Healthy, None, now);
+    assert_eq!(start(&mut scheduler, now).len(), PER_AUTHORITY as usize);
 }
 
-/// A receiver that several tenants share is left alone for the one whose URL fails there.
+/// Several tenants share a receiver. It is paused only for the tenant whose URL fails.
 #[test]
-fn n15_a_lane_that_is_left_alone_is_its_tenants() {
+fn n15_a_pause_is_for_one_tenant() {
     let now = Instant::now();
     let mut scheduler = Scheduler::default();
     for _ in 0..BREAKER_AFTER {
-        scheduler.push(waiting("a", 1, URL), now, now);
+        scheduler.push(queued("a", 1, URL), now, now);
         let one = scheduler.next(now).expect("it starts");
-        scheduler.push(waiting("a", 1, URL), now, now);
-        scheduler.ended(one, Health::Unwell, None, now);
+        scheduler.push(queued("a", 1, URL), now, now);
+        scheduler.ended(one, Health::Unhealthy, None, now);
     }
     assert!(scheduler.next(now).is_none());
-    scheduler.push(waiting("b", 2, URL), now, now);
+    scheduler.push(queued("b", 2, URL), now, now);
     assert_eq!(of(&start(&mut scheduler, now), "b"), 1);
 }
 
 #[test]
-fn a_fault_of_one_url_is_not_its_hosts() {
+fn an_error_of_one_url_does_not_pause_its_host() {
     let now = Instant::now();
     let mut scheduler = Scheduler::default();
     for _ in 0..BREAKER_AFTER * 2 {
@@ -306,17 +306,17 @@ fn a_fault_of_one_url_is_not_its_hosts() {
 }
 
 #[test]
-fn what_is_left_is_taken_with_its_times() {
+fn waiting_deliveries_are_taken_with_their_due_times() {
     let now = Instant::now();
     let mut scheduler = Scheduler::default();
     fill(&mut scheduler, "aabb", now);
     let first = scheduler.next(now).expect("it starts");
-    scheduler.ended(first, Health::Unwell, Some(now + BREAKER_PAUSE), now);
-    let under_way = scheduler.next(now).expect("it starts");
+    scheduler.ended(first, Health::Unhealthy, Some(now + BREAKER_PAUSE), now);
+    let in_flight = scheduler.next(now).expect("it starts");
     let left = scheduler.take_all(now);
     let mut due: Vec<_> = left.iter().map(|(_, due)| due.duration_since(now)).collect();
     due.sort();
     assert_eq!(due, [Duration::ZERO, Duration::ZERO, BREAKER_PAUSE]);
-    scheduler.ended(under_way, Health::Well, None, now);
+    scheduler.ended(in_flight, Health::Healthy, None, now);
     assert!(scheduler.next(now + BREAKER_PAUSE).is_none());
 }
