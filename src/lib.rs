@@ -54,7 +54,7 @@
 //! 7. Clean stop: no click lost; crash: one flush interval at most (`suite::crash`). Applying a
 //!    Change twice is harmless (`suite::table`).
 //! 8. One request's panic ends one request with 500 (`http::service`).
-//! 9. Expiry is decided on read, from `now` (`model::link::tests::standing_follows_now_and_clicks`).
+//! 9. Expiry is decided on read, from `now` (`model::link::tests::status_depends_on_now_and_clicks`).
 //! 10. Unknown codes cost bounded memory: no metric label, no log line above debug, a bounded
 //!     negative cache (`cache::tests::absence_is_remembered_until_the_link_is_made_and_bounded`).
 //! 11. No request that others order reaches a private network, whatever its name resolves to

@@ -1,4 +1,4 @@
-//! [`Campaign`]: what links of one workspace are made for. A link belongs to one at most.
+//! [`Campaign`]: a group of links of one workspace. A link belongs to at most one campaign.
 
 use crate::clock::Timestamp;
 use crate::model::Invalid;
@@ -7,30 +7,28 @@ use crate::model::workspace::{WorkspaceNumber, check_name};
 
 /// A campaign. Its id is unique within its workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct Campaign {
-    /// What the APIs call it by; may be a vendor's.
+    /// The id in the APIs, which may come from a vendor.
     pub id: ForeignId,
-    /// Its place among the others: drawn, whatever its id, so that lists are in order of creation.
+    /// Its position among the campaigns, in order of creation. It is generated even if the id comes from a
+    /// vendor.
     pub serial: Id,
-    /// Its owner.
     pub workspace: WorkspaceNumber,
-    /// Display name.
     pub name: Box<str>,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// When it was last changed.
     pub updated_at: Timestamp,
 }
 
 /// One change of a campaign.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub enum CampaignEdit {
-    /// Renames it.
     Name(Box<str>),
 }
 
 impl Campaign {
-    /// Applies one change.
+    /// Applies one change. Fails if a value breaks a rule.
     pub fn apply(&mut self, edit: CampaignEdit) -> Result<(), Invalid> {
         match edit {
             CampaignEdit::Name(name) => {
@@ -42,24 +40,24 @@ impl Campaign {
     }
 }
 
-/// A campaign to be made.
+/// A campaign that is to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct CampaignDraft {
-    /// A vendor's id to keep; drawn when `None`.
+    /// A vendor's id to keep. `None` generates one.
     pub id: Option<ForeignId>,
-    /// What nobody else's id may be: another spelling of `id`.
+    /// Another spelling of `id`, which no other campaign may have as its id.
     pub or: Option<ForeignId>,
-    /// Display name.
     pub name: Box<str>,
 }
 
-/// How a request names a campaign: by its id, which some vendors also write in a second way. Of
-/// the two, the first that exists is meant.
+/// The name of a campaign in a request. Some vendors write an id in two ways: the first of the two that
+/// exists is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct CampaignRef {
-    /// As written.
     pub id: ForeignId,
-    /// Its other spelling.
+    /// Another spelling of `id`.
     pub or: Option<ForeignId>,
 }
 

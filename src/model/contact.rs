@@ -1,4 +1,4 @@
-//! A link as one contact gets it: it leads where the link leads, and its clicks name the contact.
+//! Contact links: a link has an own address for each contact, and the clicks there name the contact.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use subtle::ConstantTimeEq;
 
 use crate::model::id::{ForeignId, Id};
 
-/// Bytes of the key that contact links are signed with: as many as the hash has (RFC 7518 3.2).
+/// Bytes of the key that signs contact links: as many as the hash has (RFC 7518 3.2).
 pub const CONTACT_KEY_BYTES: usize = 32;
 
-/// The key that the contact links of this instance are signed with. Does not print.
+/// The key that signs the contact links of this instance. `Debug` does not print it.
 #[derive(Clone)]
 pub struct ContactKey(pub [u8; CONTACT_KEY_BYTES]);
 
-/// In constant time: how long it takes says nothing of the key.
+/// Compares in constant time: the duration reveals nothing about the key.
 impl PartialEq for ContactKey {
     fn eq(&self, other: &ContactKey) -> bool {
         self.0.ct_eq(&other.0).into()
@@ -28,13 +28,11 @@ impl fmt::Debug for ContactKey {
     }
 }
 
-/// What a contact link says.
+/// The content of a contact link.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct ContactLink {
-    /// The link.
     pub link: Id,
-    /// Its owner.
     pub workspace: ForeignId,
-    /// Who got it.
     pub contact: ForeignId,
 }

@@ -1,8 +1,9 @@
-//! `{{custom_values.NAME}}` in a destination stands for a value of the link's workspace
-//! (docs/decisions.md A22, as at HighLevel). Spaces within the braces are allowed, as its editor writes them.
+//! `{{custom_values.NAME}}` in a destination is a placeholder for a value of the link's workspace
+//! (docs/decisions.md A22, as at HighLevel). Spaces within the braces are allowed, since HighLevel's editor
+//! writes them.
 //!
-//! A destination with placeholders is checked twice: when it is saved, with something harmless in
-//! their place, and when it is compiled, with the values, by the rules of every destination.
+//! A destination with placeholders is checked twice, by the rules of every destination: with harmless text in
+//! their place when the link is saved, and with the values when the link is compiled.
 
 use std::borrow::Cow;
 
@@ -10,55 +11,56 @@ use crate::model::Invalid;
 
 const PREFIX: &str = "custom_values.";
 
-/// What every placeholder begins with in the spelling that is stored.
+/// The start of every placeholder in the stored spelling.
 pub const PLACEHOLDER: &str = "{{custom_values.";
 
-/// A value that a destination needs and the workspace lacks, or one that makes no destination.
+/// The reason why a destination with placeholders is unusable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfilled {
-    /// There is no value of this name.
+    /// The workspace has no value of this name.
     #[error("the workspace has no custom value named {0:?}")]
     Unknown(Box<str>),
-    /// With the values in place it is no destination.
+    /// With the values in place, the text breaks a rule of destinations.
     #[error("with the workspace's custom values, {0}")]
     Invalid(Invalid),
 }
 
-/// A piece of a text with placeholders.
-enum Piece<'a> {
+/// A part of a text with placeholders.
+enum TextPart<'a> {
     Text(&'a str),
     Name(&'a str),
 }
 
-/// Whether a text holds placeholders.
+/// Returns whether a text contains placeholders, valid or not.
 pub(super) fn is_in(text: &str) -> bool {
-    pieces(text).any(|piece| matches!(piece, Ok(Piece::Name(_)) | Err(_)))
+    parts(text).any(|part| matches!(part, Ok(TextPart::Name(_)) | Err(_)))
 }
 
-/// The text with each placeholder replaced; `None` from `value` ends it with that name.
+/// Returns the text with each placeholder replaced by `value`. Fails with the name of the first placeholder
+/// for which `value` returns `None`.
 pub(super) fn fill<'v>(text: &str, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> Result<String, Box<str>> {
     let mut filled = String::with_capacity(text.len());
-    for piece in pieces(text) {
-        match piece {
-            Ok(Piece::Text(text)) | Err(text) => filled.push_str(text),
-            Ok(Piece::Name(name)) => filled.push_str(&value(name).ok_or(name)?),
+    for part in parts(text) {
+        match part {
+            Ok(TextPart::Text(text)) | Err(text) => filled.push_str(text),
+            Ok(TextPart::Name(name)) => filled.push_str(&value(name).ok_or(name)?),
         }
     }
     Ok(filled)
 }
 
-/// The text in the one spelling that is stored: no spaces in the braces, the rest through
-/// `encode`.
+/// Returns the text in its stored spelling: no spaces in the braces, and the rest encoded by `encode`. Fails
+/// if a placeholder is malformed.
 pub(super) fn normal(
     field: &'static str,
     text: &str,
     encode: impl Fn(&str) -> String,
 ) -> Result<String, Invalid> {
     let mut normal = String::with_capacity(text.len());
-    for piece in pieces(text) {
-        match piece {
-            Ok(Piece::Text(text)) => normal.push_str(&encode(text)),
-            Ok(Piece::Name(name)) => normal.push_str(&["{{", PREFIX, name, "}}"].concat()),
+    for part in parts(text) {
+        match part {
+            Ok(TextPart::Text(text)) => normal.push_str(&encode(text)),
+            Ok(TextPart::Name(name)) => normal.push_str(&["{{", PREFIX, name, "}}"].concat()),
             Err(_) => {
                 let why = "must write custom values as {{custom_values.NAME}}, NAME of A-Z, a-z, 0-9 and _";
                 return Err(Invalid::new(field, why));
@@ -68,34 +70,34 @@ pub(super) fn normal(
     Ok(normal)
 }
 
-/// What a text is made of; an error is what begins as a placeholder and is none.
-fn pieces(text: &str) -> impl Iterator<Item = Result<Piece<'_>, &str>> {
+/// Splits a text into its parts. An error is a text that begins like a placeholder and is not one.
+fn parts(text: &str) -> impl Iterator<Item = Result<TextPart<'_>, &str>> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
         let Some(at) = opening(rest) else {
-            return Some(Ok(Piece::Text(std::mem::take(&mut rest))));
+            return Some(Ok(TextPart::Text(std::mem::take(&mut rest))));
         };
         if at > 0 {
             let (before, from) = rest.split_at(at);
             rest = from;
-            return Some(Ok(Piece::Text(before)));
+            return Some(Ok(TextPart::Text(before)));
         }
         let inner = rest[2..].trim_start().strip_prefix(PREFIX).unwrap_or("");
         let named = inner.split_once("}}").map(|(name, after)| (name.trim_end(), after));
         match named.filter(|(name, _)| is_name(name)) {
             Some((name, after)) => {
                 rest = after;
-                Some(Ok(Piece::Name(name)))
+                Some(Ok(TextPart::Name(name)))
             }
             None => Some(Err(std::mem::take(&mut rest))),
         }
     })
 }
 
-/// Where the next placeholder begins. Other double braces are text like any other.
+/// Returns the position of the next placeholder. Other double braces are text like any other.
 fn opening(text: &str) -> Option<usize> {
     text.match_indices("{{").map(|(at, _)| at).find(|at| text[at + 2..].trim_start().starts_with(PREFIX))
 }

@@ -1,8 +1,8 @@
-//! [`Destination`]: where a link leads. Parsed by the WHATWG URL rules (as browsers read it),
-//! stored normalised, and always a legal header value: visible ASCII, no controls.
+//! [`Destination`]: the URL that a link redirects to. Parsed by the WHATWG URL rules, as browsers do, stored
+//! normalised, and always a legal header value: visible ASCII without control characters.
 //!
-//! Schemes are an allow-list checked on the *parsed* scheme; a `javascript:` in any spelling is
-//! refused since it is not on the list, not since it was recognised.
+//! Schemes are checked against an allow-list, after parsing. `javascript:` is rejected in any spelling since
+//! it is not on the list; no code has to recognise it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,14 +13,14 @@ use url::Url;
 use crate::model::Invalid;
 use crate::model::custom_values::{self, Unfilled};
 
-/// Longest destination in bytes, as given and as normalised. Browsers agree on little beyond
-/// 8 KB, and response heads stay within common proxies' buffers; a longer one is refused.
+/// Longest destination in bytes, before and after normalisation. Few browsers accept more than 8 KB, and the
+/// head of the response stays within the buffers of common proxies. Past it: rejected.
 pub const MAX_BYTES: usize = 8 * 1024;
 
-/// What a destination is made of; decides the schemes it may have.
+/// The kind of a destination, which decides its schemes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LinkType {
-    /// A web address: http, https, and what the configuration adds.
+    /// A web address: http, https, and the schemes that the configuration adds.
     #[default]
     Url,
     /// An e-mail address or `mailto:` URI.
@@ -31,17 +31,17 @@ pub enum LinkType {
     Sms,
 }
 
-/// Schemes that plain destinations may have beyond `http` and `https` (`links.extra_schemes`).
+/// Schemes that web addresses may have besides `http` and `https` (`links.extra_schemes`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExtraSchemes(Vec<String>);
 
-/// Schemes that run code in the visitor's page or read the visitor's files: never allowed, even
-/// by configuration.
+/// Schemes that run code in the visitor's page or read the visitor's files. The configuration cannot allow
+/// them.
 const DANGEROUS: &[&str] =
     &["javascript", "data", "vbscript", "file", "blob", "view-source", "filesystem", "about"];
 
 impl ExtraSchemes {
-    /// Each must be a scheme by RFC 3986 3.1, in lower case, and not one that browsers execute.
+    /// Fails unless each is a scheme by RFC 3986 3.1, in lower case, and not one that browsers execute.
     pub fn new(schemes: Vec<String>) -> Result<ExtraSchemes, Invalid> {
         for scheme in &schemes {
             let shape = scheme.starts_with(|c: char| c.is_ascii_lowercase())
@@ -62,32 +62,32 @@ impl ExtraSchemes {
     }
 }
 
-/// A normalised, absolute URL: visible ASCII, at most [`MAX_BYTES`], scheme on the allow-list, no
+/// A normalised, absolute URL: visible ASCII, at most [`MAX_BYTES`], with an allowed scheme, and without a
 /// user name or password.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Destination(Box<str>);
 
 impl Destination {
-    /// Parses what a client gave for `field`.
+    /// Parses a client's text for `field`. Fails if the text breaks a rule.
     pub fn parse(
         field: &'static str,
         text: &str,
         kind: LinkType,
         extra: &ExtraSchemes,
     ) -> Result<Destination, Invalid> {
-        let refuse = |why: &str| Err(Invalid::new(field, why));
+        let reject = |why: &str| Err(Invalid::new(field, why));
         if text.is_empty() {
-            return refuse("must not be empty");
+            return reject("must not be empty");
         }
         if text.len() > MAX_BYTES {
-            return refuse("must be at most 8192 bytes");
+            return reject("must be at most 8192 bytes");
         }
-        // `url` would strip these in silence; what is stored must be what was meant.
+        // `url` removes these without an error, and the stored URL would differ from the sent one.
         if text.chars().any(char::is_control) {
-            return refuse("must not contain control characters");
+            return reject("must not contain control characters");
         }
         if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
-            return refuse("must not begin or end with white space");
+            return reject("must not begin or end with white space");
         }
         let normal = match kind {
             LinkType::Url => web_address(field, text, extra)?,
@@ -96,14 +96,14 @@ impl Destination {
             LinkType::Sms => text_message(field, without_scheme(text, "sms:"))?,
         };
         if normal.len() > MAX_BYTES {
-            return refuse("must be at most 8192 bytes after normalisation");
+            return reject("must be at most 8192 bytes after normalisation");
         }
         debug_assert!(normal.bytes().all(|b| (0x21..0x7f).contains(&b)), "{normal}");
         Ok(Destination(normal.into()))
     }
 
-    /// As [`Destination::parse`], for what may hold `{{custom_values.NAME}}`: checked with something
-    /// harmless in their place, and again by [`Destination::filled`] with the values.
+    /// Like [`Destination::parse`], for a text that may contain `{{custom_values.NAME}}`. Checks the text
+    /// with harmless values; [`Destination::filled`] checks it again with the real ones.
     pub fn parse_fillable(
         field: &'static str,
         text: &str,
@@ -117,7 +117,7 @@ impl Destination {
             return Err(Invalid::new(field, "must be at most 8192 bytes"));
         }
         let normal = custom_values::normal(field, text, visible)?;
-        // A digit fits everywhere in a URL but at its beginning.
+        // A digit is valid everywhere in a URL except at its beginning.
         let begins = text.trim_start().starts_with("{{");
         let stand_in = |name: &str| {
             let first = begins && normal.starts_with(&["{{custom_values.", name, "}}"].concat());
@@ -128,12 +128,13 @@ impl Destination {
         Ok(Destination(normal.into()))
     }
 
-    /// Whether it holds placeholders, and so leads nowhere before [`Destination::filled`].
+    /// Returns whether it contains placeholders. Such a destination is no URL before [`Destination::filled`].
     pub fn is_fillable(&self) -> bool {
         custom_values::is_in(&self.0)
     }
 
-    /// The destination with the workspace's values in the place of their names.
+    /// Returns the destination with the workspace's values in place of the placeholders. Fails if a value is
+    /// missing, or if the result breaks a rule.
     pub fn filled(
         &self,
         values: &BTreeMap<Box<str>, Box<str>>,
@@ -147,28 +148,28 @@ impl Destination {
         Destination::parse("url", &text, LinkType::Url, extra).map_err(Unfilled::Invalid)
     }
 
-    /// A web page or image of ours or the link's: http or https only.
+    /// Like [`Destination::parse`], for http and https only: for images, fallbacks and webhooks.
     pub fn parse_web(field: &'static str, text: &str) -> Result<Destination, Invalid> {
         Destination::parse(field, text, LinkType::Url, &ExtraSchemes::default())
     }
 
-    /// Restores what [`Destination::parse`] once accepted, from the store. The rules may have
-    /// become stricter since; a stored link keeps working.
+    /// Returns the destination of a stored text without checks. The rules may have become stricter since the
+    /// text was parsed; a stored link keeps working.
     pub fn from_stored(text: Box<str>) -> Destination {
         Destination(text)
     }
 
-    /// Its text: a legal header value.
+    /// Returns the text, a legal header value.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The parts, for looking at host and path.
+    /// Returns the parsed URL, or `None` for a stored text that is none.
     pub fn to_url(&self) -> Option<Url> {
         Url::parse(&self.0).ok()
     }
 
-    /// Returns this web address with more segments behind its path, as `forwardPath` appends them.
+    /// Returns this web address with more segments appended to its path, as `forwardPath` appends them.
     #[must_use]
     pub fn with_path_behind(&self, rest: &str) -> Option<Destination> {
         let mut url = self.to_url()?;
@@ -178,8 +179,8 @@ impl Destination {
         Some(Destination(visible(url.as_str()).into()))
     }
 
-    /// This destination with the UTM parameters set: an equal name already there is replaced,
-    /// not doubled; the rest of the query, its spelling and the fragment stay as they are.
+    /// Returns this destination with the UTM parameters in its query. They replace parameters with equal
+    /// names. The rest of the query, its spelling and the fragment do not change.
     #[must_use]
     pub fn with_utm(&self, utm: &Utm) -> Destination {
         if utm.is_empty() {
@@ -192,7 +193,7 @@ impl Destination {
         let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
         let kept = query.split('&').filter(|pair| {
             let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
-            // As its reader will see it: `utm%5Fsource` is `utm_source`.
+            // Compared as the receiver will decode it: `utm%5Fsource` is `utm_source`.
             let name = percent_encoding::percent_decode_str(name);
             !pair.is_empty() && !utm.pairs().any(|(ours, _)| name.clone().eq(ours.bytes()))
         });
@@ -222,23 +223,20 @@ impl fmt::Display for Destination {
     }
 }
 
-/// The five campaign parameters, kept apart from the destination so that a change of one keeps
+/// The five campaign parameters. They are stored apart from the destination, so that a change of one keeps
 /// the other (docs/decisions.md A11).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // Each is the query parameter of its name, with the prefix `utm_`.
 pub struct Utm {
-    /// `utm_source`.
     pub source: Option<Box<str>>,
-    /// `utm_medium`.
     pub medium: Option<Box<str>>,
-    /// `utm_campaign`.
     pub campaign: Option<Box<str>>,
-    /// `utm_term`.
     pub term: Option<Box<str>>,
-    /// `utm_content`.
     pub content: Option<Box<str>>,
 }
 
 impl Utm {
+    /// Returns the names and values of the parameters that are set.
     fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [
             ("utm_source", &self.source),
@@ -251,24 +249,25 @@ impl Utm {
         .filter_map(|(name, value)| value.as_deref().map(|value| (name, value)))
     }
 
-    /// Whether nothing is set.
+    /// Returns whether no parameter is set.
     pub fn is_empty(&self) -> bool {
         self.pairs().next().is_none()
     }
 }
 
+/// Normalises a web address.
 fn web_address(field: &'static str, text: &str, extra: &ExtraSchemes) -> Result<String, Invalid> {
-    let refuse = |why: String| Err(Invalid::new(field, why));
+    let reject = |why: String| Err(Invalid::new(field, why));
     let url = match Url::parse(text) {
         Ok(url) => url,
         Err(url::ParseError::RelativeUrlWithoutBase) => {
-            return refuse("must be an absolute URL such as https://example.com/page".to_owned());
+            return reject("must be an absolute URL such as https://example.com/page".to_owned());
         }
-        Err(error) => return refuse(format!("is not a valid URL: {error}")),
+        Err(error) => return reject(format!("is not a valid URL: {error}")),
     };
     let web = matches!(url.scheme(), "http" | "https");
     if !web && !extra.0.iter().any(|scheme| scheme == url.scheme()) {
-        return refuse(format!(
+        return reject(format!(
             "must use one of these schemes: {}",
             ["http", "https"]
                 .into_iter()
@@ -278,20 +277,21 @@ fn web_address(field: &'static str, text: &str, extra: &ExtraSchemes) -> Result<
         ));
     }
     if web && url.host_str().is_none_or(str::is_empty) {
-        return refuse("must have a host".to_owned());
+        return reject("must have a host".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() || (web && has_user(text)) {
-        return refuse("must not contain a user name or password".to_owned());
+        return reject("must not contain a user name or password".to_owned());
     }
-    // Escaped, it would be another host. Of web addresses the parser lets no such thing in.
+    // Escaping would change the host. The parser rejects such hosts of web addresses, but not of other
+    // schemes.
     if url.host_str().is_some_and(|host| visible(host) != host) {
-        return refuse("must have a host without quotation marks".to_owned());
+        return reject("must have a host without quotation marks".to_owned());
     }
     Ok(visible(url.as_str()))
 }
 
-/// Whether something stands before an `@` in front of the host, be it empty, which the parser drops:
-/// `https://@evil.test/` is not what it looks like either.
+/// Returns whether there is a user part, even an empty one, before the host. The parser drops an empty one,
+/// so that `https://@evil.test/` would be stored as another text than was sent.
 fn has_user(text: &str) -> bool {
     let behind = text.split_once(':').map_or("", |(_, behind)| behind).trim_start_matches(['/', '\\']);
     behind.split(['/', '\\', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
@@ -304,7 +304,7 @@ fn without_scheme<'a>(text: &'a str, scheme: &str) -> &'a str {
     }
 }
 
-/// RFC 6068: `mailto:` with one or more addresses, and header fields after `?`.
+/// Normalises a `mailto:` URI (RFC 6068): one or more addresses, and header fields after `?`.
 fn mail_address(field: &'static str, text: &str) -> Result<String, Invalid> {
     let rest = without_scheme(text, "mailto:");
     let addresses = rest.split('?').next().unwrap_or("");
@@ -322,14 +322,14 @@ fn mail_address(field: &'static str, text: &str) -> Result<String, Invalid> {
     Ok(visible(&format!("mailto:{rest}")))
 }
 
-/// RFC 3966 without its visual separators: an optional `+`, digits, `*` and `#`, and parameters
-/// such as `;ext=12`.
+/// Normalises a telephone number (RFC 3966) without its visual separators: an optional `+`, digits, `*` and
+/// `#`, and parameters such as `;ext=12`.
 fn phone_number(field: &'static str, text: &str) -> Result<String, Invalid> {
     let (number, parameters) = match text.split_once(';') {
         Some((number, parameters)) => (number, Some(parameters)),
         None => (text, None),
     };
-    // As it is written below, so that what the APIs show can be sent back.
+    // The APIs return `#` in this form, and a client may send it back.
     let number = number.replace("%23", "#");
     let digits: String = number.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')' | '/')).collect();
     let subscriber = digits.strip_prefix('+').unwrap_or(&digits);
@@ -345,7 +345,7 @@ fn phone_number(field: &'static str, text: &str) -> Result<String, Invalid> {
     Ok(parameters.map_or_else(|| digits.clone(), |p| format!("{digits};{p}")))
 }
 
-/// RFC 5724: one or more numbers, and a text after `?body=`.
+/// Normalises an `sms:` URI (RFC 5724): one or more numbers, and a text after `?body=`.
 fn text_message(field: &'static str, text: &str) -> Result<String, Invalid> {
     let (numbers, query) = match text.split_once('?') {
         Some((numbers, query)) => (numbers, Some(query)),
@@ -359,8 +359,8 @@ fn text_message(field: &'static str, text: &str) -> Result<String, Invalid> {
     Ok(visible(&query.map_or_else(|| format!("sms:{numbers}"), |q| format!("sms:{numbers}?{q}"))))
 }
 
-/// Percent-encodes what `url` leaves raw in opaque paths and fragments but a header or an HTML
-/// attribute should not carry.
+/// Percent-encodes the characters that `url` leaves raw in opaque paths and fragments, and that would break a
+/// header or an HTML attribute.
 fn visible(text: &str) -> String {
     const RAW: &percent_encoding::AsciiSet =
         &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`');
@@ -447,7 +447,7 @@ mod tests {
             .map_err(|e| e.to_string())
     }
 
-    /// What is stored is what a browser would open, and shows where it leads.
+    /// The stored URL is the URL that a browser would open, in a form that shows its host.
     #[test]
     fn t46_t47_t56_web_addresses_are_normalised() {
         let rows = [
@@ -481,7 +481,7 @@ mod tests {
         }
     }
 
-    /// The scheme is one of a list, and nothing is repaired in silence.
+    /// Only listed schemes are accepted, and no text is repaired without an error.
     #[test]
     fn t44_t45_t47_web_addresses_refused() {
         let schemes = "url: must use one of these schemes: http, https";
@@ -625,7 +625,7 @@ mod tests {
     }
 
     #[test]
-    fn utm_parameters_replace_their_equals() {
+    fn utm_parameters_replace_those_of_equal_names() {
         let utm = Utm { source: Some("e mail".into()), campaign: Some("x&y".into()), ..Utm::default() };
         let rows = [
             ("https://e.test/", "https://e.test/?utm_source=e+mail&utm_campaign=x%26y"),
@@ -648,7 +648,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_parses_is_a_header_value_and_parses_to_itself(text in "(https?:|mailto:|tel:)?(//)?[\\PC\\x00-\\x20]{0,40}") {
+        fn a_destination_is_a_header_value_and_parses_to_itself(text in "(https?:|mailto:|tel:)?(//)?[\\PC\\x00-\\x20]{0,40}") {
             for kind in [LinkType::Url, LinkType::Mailto, LinkType::Tel, LinkType::Sms] {
                 if let Ok(once) = parse(kind, &text) {
                     prop_assert!(once.bytes().all(|b| (0x21..0x7f).contains(&b)), "{}", once);

@@ -1,4 +1,4 @@
-//! [`Domain`]: a host that links live on, and [`HostName`], its validated name.
+//! [`Domain`]: a host with links, and [`HostName`], its validated name.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,32 +10,32 @@ use crate::model::id::Id;
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 
-/// A domain's number inside the store: links are keyed by it, so that renaming a domain, or
-/// changing `public_url`, breaks no link.
+/// The number of a domain in the store. Links are keyed by the number, so that a change of the domain's name
+/// or of `public_url` breaks no link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DomainNumber(pub u32);
 
 impl DomainNumber {
-    /// The default domain, made on first start; its name is the host of `public_url`.
+    /// The default domain, which the first start creates. Its name is the host of `public_url`.
     pub const DEFAULT: DomainNumber = DomainNumber(0);
 }
 
-/// The default domain's fixed id.
+/// The fixed id of the default domain.
 pub const DEFAULT_ID: Id = Id::from_bits(0);
 
-/// A DNS name in ASCII lower case (punycode for others), without port or trailing dot.
+/// A DNS name in ASCII lower case (punycode for other letters), without port or trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostName(Box<str>);
 
 impl HostName {
-    /// Parses `go.example.com`, `GO.Example.com.`, `bücher.example`. IP addresses are refused:
-    /// they reach the default domain however Waypost is bound.
+    /// Parses `go.example.com`, `GO.Example.com.`, `bücher.example`. Rejects IP addresses: they reach the
+    /// default domain without being a domain.
     pub fn parse(field: &'static str, text: &str) -> Result<HostName, Invalid> {
-        let refuse = || {
+        let reject = || {
             Invalid::new(field, "must be a host name such as go.example.com, without scheme, port or path")
         };
         let text = text.strip_suffix('.').unwrap_or(text);
-        let Ok(url::Host::Domain(name)) = url::Host::parse(text) else { return Err(refuse()) };
+        let Ok(url::Host::Domain(name)) = url::Host::parse(text) else { return Err(reject()) };
         let labels_fit = name.split('.').all(|label| {
             (1..=63).contains(&label.len())
                 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -43,12 +43,12 @@ impl HostName {
                 && !label.ends_with('-')
         });
         if name.len() > 253 || !labels_fit {
-            return Err(refuse());
+            return Err(reject());
         }
         Ok(HostName(name.into()))
     }
 
-    /// Its text.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -60,30 +60,30 @@ impl fmt::Display for HostName {
     }
 }
 
-/// A host that links live on.
+/// A host with links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
-    /// Key of its links in the store.
+    /// The key of its links in the store.
     pub number: DomainNumber,
-    /// What the APIs call it by.
+    /// The id in the APIs.
     pub id: Id,
-    /// Its name; `None` only for the default domain, whose name follows `public_url`.
+    /// `None` only for the default domain, whose name is the host of `public_url`.
     pub name: Option<HostName>,
-    /// Owner; `None` for the default domain, which every workspace may use.
+    /// The owner. `None` for the default domain, which every workspace may use.
     pub workspace: Option<WorkspaceNumber>,
-    /// What its short URLs begin with; `https://<name>` when unset.
+    /// The start of its short URLs. `None` is `https://<name>`.
     pub base_url: Option<Destination>,
     /// Whether `/Sale` and `/sale` are two codes. Fixed once the domain has links.
     pub case_sensitive: bool,
-    /// Where unknown codes lead instead of the 404 page.
+    /// The redirect for unknown codes, in place of the 404 page.
     pub not_found_url: Option<Destination>,
-    /// Where expired links lead instead of the 410 page.
+    /// The redirect for expired links, in place of the 410 page.
     pub expired_url: Option<Destination>,
-    /// Where `/` leads.
+    /// The redirect for `/`.
     pub root_url: Option<Destination>,
-    /// When it was found or declared to be ours.
+    /// The time when the domain was verified, or declared verified.
     pub verified_at: Option<Timestamp>,
-    /// When it was added.
+    /// The time when the domain was added.
     pub created_at: Timestamp,
 }
 
@@ -105,12 +105,12 @@ impl Domain {
         }
     }
 
-    /// The code as this domain keys it: folded when case does not matter.
+    /// Returns the code as this domain keys it: in lower case if the domain ignores case.
     pub fn key_of(&self, code: ShortCode) -> ShortCode {
         if self.case_sensitive { code } else { code.folded() }
     }
 
-    /// [`Domain::key_of`] for a canonical spelling taken from a request.
+    /// Like [`Domain::key_of`], for a canonical spelling that was parsed from a request.
     pub fn fold<'a>(&self, canonical: Cow<'a, str>) -> Cow<'a, str> {
         if self.case_sensitive || !canonical.bytes().any(|b| b.is_ascii_uppercase()) {
             return canonical;
@@ -118,7 +118,8 @@ impl Domain {
         Cow::Owned(canonical.to_ascii_lowercase())
     }
 
-    /// Applies one change.
+    /// Applies one change. Fails if a value breaks a rule, or if the case rule would change under existing
+    /// links.
     pub fn apply(&mut self, edit: DomainEdit, has_links: bool) -> Result<(), Invalid> {
         match edit {
             DomainEdit::CaseSensitive(on) if on != self.case_sensitive && has_links => {
@@ -144,27 +145,22 @@ impl Domain {
     }
 }
 
-/// One change of a domain; `None` clears.
+/// One change of a domain. `None` clears the field.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // Each sets the field of `Domain` of its name.
 pub enum DomainEdit {
-    /// Sets [`Domain::case_sensitive`].
     CaseSensitive(bool),
-    /// Sets [`Domain::base_url`].
     BaseUrl(Option<Destination>),
-    /// Sets [`Domain::not_found_url`].
     NotFoundUrl(Option<Destination>),
-    /// Sets [`Domain::expired_url`].
     ExpiredUrl(Option<Destination>),
-    /// Sets [`Domain::root_url`].
     RootUrl(Option<Destination>),
 }
 
-/// A domain to be added.
+/// A domain that is to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct DomainDraft {
-    /// Its name.
     pub name: HostName,
-    /// What is set from the start.
     pub edits: Vec<DomainEdit>,
 }
 

@@ -1,7 +1,7 @@
-//! Identifiers. [`Id`] is ours: 20 characters `[0-9A-Za-z]` that sort by time of creation, held in
-//! 16 bytes. [`ForeignId`] is what clients of the three vendors may have hard-coded: 1 to 64
-//! characters `[A-Za-z0-9_-]`. [`IdSource`] draws them so that no later id sorts before an
-//! earlier one, even when the clock steps back.
+//! Identifiers. Waypost generates [`Id`]s: 20 characters `[0-9A-Za-z]` that sort by time of creation, 16
+//! bytes in memory. A [`ForeignId`] may come from a vendor, and clients may contain it: 1 to 64 characters
+//! `[A-Za-z0-9_-]`. [`IdSource`] generates ids so that no later id sorts before an earlier one, even if the
+//! clock steps back.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,32 +9,32 @@ use std::str::FromStr;
 use crate::clock::Timestamp;
 use crate::model::Invalid;
 
-/// Digits in the order of their bytes, so that the text sorts as the number does.
+/// Digits in the order of their bytes, so that the text sorts like the number.
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// Characters of an id's text.
+/// Characters of an id.
 const LENGTH: usize = 20;
 
-/// Bits below the milliseconds: 48 bits of time (8,900 years) above 71 of chance stay under
-/// 62^20, so that 20 digits always suffice.
+/// Random bits below the milliseconds. 48 bits of time (8,900 years) above 71 random bits stay below 62^20,
+/// so that 20 digits always suffice.
 const RANDOM_BITS: u32 = 71;
 
-/// An identifier that Waypost drew: milliseconds since 1970, then chance.
+/// An identifier that Waypost generated: milliseconds since 1970, then random bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(u128);
 
 impl Id {
-    /// From its number, as the table's keys hold it.
+    /// Returns the id of this number, as the keys of the table contain it.
     pub const fn from_bits(bits: u128) -> Id {
         Id(bits)
     }
 
-    /// When it was drawn, in milliseconds since 1970.
+    /// Returns the time of creation in milliseconds since 1970.
     pub fn millis(self) -> i64 {
         i64::try_from(self.0 >> RANDOM_BITS).unwrap_or(i64::MAX)
     }
 
-    /// Its number; numbers sort as texts do.
+    /// Returns the number. Numbers sort like texts.
     pub fn bits(self) -> u128 {
         self.0
     }
@@ -58,7 +58,7 @@ impl fmt::Debug for Id {
     }
 }
 
-/// The text is not 20 characters `[0-9A-Za-z]`: no object of ours has this id.
+/// The text is not 20 characters `[0-9A-Za-z]`, so no object has this id.
 #[derive(Debug, thiserror::Error)]
 #[error("is not an id")]
 pub struct NotAnId;
@@ -80,12 +80,12 @@ impl FromStr for Id {
     }
 }
 
-/// An identifier that may come from elsewhere: a company's, workspace's, campaign's, snapshot's.
+/// An identifier that may come from a vendor: of a company, workspace, campaign or snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ForeignId(Box<str>);
 
 impl ForeignId {
-    /// 1 to 64 characters `[A-Za-z0-9_-]` (docs/decisions.md A7).
+    /// Parses 1 to 64 characters `[A-Za-z0-9_-]` (docs/decisions.md A7).
     pub fn parse(field: &'static str, text: &str) -> Result<ForeignId, Invalid> {
         let fits = (1..=64).contains(&text.len());
         if fits && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
@@ -94,7 +94,7 @@ impl ForeignId {
         Err(Invalid::new(field, "must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -"))
     }
 
-    /// Its text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -112,33 +112,33 @@ impl fmt::Display for ForeignId {
     }
 }
 
-/// Draws ids in ascending order.
+/// Generates ids in ascending order.
 ///
-/// Within one millisecond, and while the clock stands behind the last id, the next id is the
-/// last one plus a random step: later always sorts later.
+/// If the clock is in the same millisecond as the last id, or behind it, the next id is the last id plus a
+/// random step.
 #[derive(Debug)]
 pub struct IdSource {
     last: u128,
 }
 
-/// Largest step between two ids of one millisecond: wide enough not to be guessed, small enough
-/// that 2^31 of them fit into a millisecond's range.
+/// Bits of the largest step between two ids of one millisecond: enough that an id cannot be guessed, and few
+/// enough that 2^31 ids fit into a millisecond.
 const STEP_BITS: u32 = 40;
 
 impl IdSource {
-    /// Starts after `last`, the newest id that exists.
+    /// Creates a source that starts after `last`, the newest existing id.
     pub fn after(last: Option<Id>) -> IdSource {
         IdSource { last: last.map_or(0, Id::bits) }
     }
 
-    /// The next id. `chance` is 128 bits from the system's generator.
-    pub fn next(&mut self, now: Timestamp, chance: u128) -> Id {
+    /// Returns the next id. `random` is 128 bits from the system's generator.
+    pub fn next(&mut self, now: Timestamp, random: u128) -> Id {
         let millis = u128::try_from(now.as_millis()).unwrap_or(0) & ((1 << 48) - 1);
-        let fresh = (millis << RANDOM_BITS) | (chance >> (128 - RANDOM_BITS));
+        let fresh = (millis << RANDOM_BITS) | (random >> (128 - RANDOM_BITS));
         self.last = if fresh > self.last && fresh >> RANDOM_BITS > self.last >> RANDOM_BITS {
             fresh
         } else {
-            self.last + 1 + (chance & ((1 << STEP_BITS) - 1))
+            self.last + 1 + (random & ((1 << STEP_BITS) - 1))
         };
         Id(self.last)
     }
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn later_sorts_later_whatever_the_clock_does() {
+    fn a_later_id_sorts_later_even_if_the_clock_steps_back() {
         let mut source = IdSource::after(None);
         let mut last = String::new();
         for (row, millis) in [1_000, 1_000, 1_001, 5, 0, -7, 2_000].into_iter().enumerate() {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_id() {
+    fn invalid_ids_are_rejected() {
         for text in ["", "short", "00000000000000000000x", "0000000000000000000_", "é000000000000000000"] {
             assert!(text.parse::<Id>().is_err(), "{text}");
         }

@@ -1,5 +1,5 @@
-//! [`ApiKey`]: an admin credential, what it reaches ([`Reach`]) and what it may do ([`Scopes`]).
-//! The secret itself is shown once and never stored; the store holds its SHA-256.
+//! [`ApiKey`]: an admin credential, the objects that it reaches ([`Reach`]) and its permissions ([`Scopes`]).
+//! The secret is shown once and never stored; the store contains its SHA-256.
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use crate::model::Invalid;
 use crate::model::id::{ForeignId, Id};
 use crate::model::workspace::WorkspaceNumber;
 
-/// SHA-256 of a key's secret. Not comparable with `==`: looked up as a map's key (finding an equal
-/// hash tells nothing about the secret), or compared in constant time by the one file that does.
+/// The SHA-256 of a key's secret. Without `==`: it is looked up as the key of a map, where an equal hash
+/// reveals nothing about the secret, or compared in constant time by the one file that does so.
 #[derive(Clone, Copy)]
 pub struct SecretHash(pub [u8; 32]);
 
@@ -19,27 +19,27 @@ impl fmt::Debug for SecretHash {
     }
 }
 
-/// One thing that a key may be allowed.
+/// One permission of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// See links, tags, campaigns, domains.
+    /// Read links, tags, campaigns and domains.
     LinksRead,
     /// Create and change them.
     LinksWrite,
-    /// See snapshots.
+    /// Read snapshots.
     SnapshotsRead,
-    /// Make, share and import snapshots.
+    /// Create, share and import snapshots.
     SnapshotsWrite,
-    /// Keys, workspaces, companies.
+    /// Manage keys, workspaces and companies.
     Admin,
 }
 
 impl Scope {
-    /// All scopes, in the order they are listed.
+    /// All scopes, in the order of lists.
     pub const ALL: [Scope; 5] =
         [Scope::LinksRead, Scope::LinksWrite, Scope::SnapshotsRead, Scope::SnapshotsWrite, Scope::Admin];
 
-    /// The name in APIs (HighLevel's words for four of them).
+    /// Returns the name in APIs. Four of the names are HighLevel's.
     pub fn name(self) -> &'static str {
         match self {
             Scope::LinksRead => "links.readonly",
@@ -64,12 +64,12 @@ impl Scope {
 pub struct Scopes(u8);
 
 impl Scopes {
-    /// Every scope.
+    /// Returns the set of all scopes.
     pub fn all() -> Scopes {
         Scope::ALL.into_iter().collect()
     }
 
-    /// Whether `scope` is in the set. Writing includes seeing.
+    /// Returns whether the set permits `scope`. Permission to write includes permission to read.
     pub fn allow(self, scope: Scope) -> bool {
         let has = |s: Scope| self.0 & (1 << s as u8) != 0;
         match scope {
@@ -79,22 +79,22 @@ impl Scopes {
         }
     }
 
-    /// Whether every scope of `other` is allowed by this set: nobody grants more than they have.
+    /// Returns whether this set permits every scope of `other`: a key cannot grant more than it has.
     pub fn cover(self, other: Scopes) -> bool {
         other.iter().all(|scope| self.allow(scope))
     }
 
-    /// The scopes named, in order.
+    /// Returns the scopes in the set, in order.
     pub fn iter(self) -> impl Iterator<Item = Scope> {
         Scope::ALL.into_iter().filter(move |scope| self.0 & (1 << *scope as u8) != 0)
     }
 
-    /// As stored.
+    /// Returns the stored form.
     pub fn bits(self) -> u8 {
         self.0
     }
 
-    /// From the store.
+    /// Returns the set of a stored form.
     pub fn from_bits(bits: u8) -> Scopes {
         Scopes(bits)
     }
@@ -106,7 +106,7 @@ impl FromIterator<Scope> for Scopes {
     }
 }
 
-/// Whose objects a key sees.
+/// The objects that a key can reach.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// Everything on this instance.
@@ -119,57 +119,48 @@ pub enum Reach {
 
 /// An admin credential.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // The fields speak.
 pub struct ApiKey {
-    /// What the APIs call it by.
     pub id: Id,
-    /// Display name.
     pub name: Box<str>,
-    /// Whose objects it sees.
     pub reach: Reach,
-    /// What it may do.
     pub scopes: Scopes,
-    /// May create links but not see, change or delete any: for forms and scripts that may leak.
+    /// The key may create links, but not read, change or delete any: for forms and scripts that may leak.
     pub create_only: bool,
-    /// When it stops working.
     pub expires_at: Option<Timestamp>,
-    /// SHA-256 of its secret.
+    /// The SHA-256 of its secret.
     pub hash: SecretHash,
-    /// The first characters of its secret, to tell keys apart.
+    /// The first characters of its secret, by which a person recognises the key.
     pub hint: Box<str>,
-    /// When it was made.
     pub created_at: Timestamp,
 }
 
 impl ApiKey {
-    /// Whether it works at `now`.
+    /// Returns whether the key is valid at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|end| now < end)
     }
 }
 
-/// A key to be made.
+/// A key that is to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct KeyDraft {
-    /// Display name.
     pub name: Box<str>,
-    /// Whose objects it shall see; the acting workspace when `None`.
+    /// `None` is the acting workspace.
     pub reach: Option<KeyReach>,
-    /// What it may do.
     pub scopes: Scopes,
     /// See [`ApiKey::create_only`].
     pub create_only: bool,
-    /// When it stops working.
     pub expires_at: Option<Timestamp>,
 }
 
-/// [`Reach`] in the caller's words, before ids are looked up.
+/// [`Reach`] in a request, before its ids are looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // As in `Reach`.
 pub enum KeyReach {
-    /// Everything on this instance.
     Instance,
-    /// All workspaces of this company.
     Company(ForeignId),
-    /// This workspace.
     Workspace(ForeignId),
 }
 
@@ -178,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writing_includes_seeing_and_nothing_else() {
+    fn permission_to_write_includes_permission_to_read() {
         for held in Scope::ALL {
             for asked in Scope::ALL {
                 let want = held == asked

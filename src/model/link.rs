@@ -1,6 +1,6 @@
-//! [`Link`]: the thing managed. [`Draft`]: a link before it exists. [`Edit`]: one change; a patch
-//! is a list of them, and so is everything a draft sets, so each field's rule stands once, in
-//! [`Options::apply`]. [`LinkStatus`]: what a link is at an instant.
+//! [`Link`], and its parts. A [`Draft`] is a link before its creation. An [`Edit`] is one change; a [`Patch`]
+//! and a draft are lists of edits, so the rule of each field exists once, in [`Options::apply`].
+//! [`LinkStatus`] is the status of a link at an instant.
 
 mod draft;
 mod password;
@@ -20,7 +20,7 @@ use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 use crate::model::{Invalid, plain_text};
 
-/// Longest title in characters (a browser shows some 60, search engines cut at 200).
+/// Longest title in characters. A browser shows some 60, and search engines cut at 200.
 pub const TITLE_MAX: usize = 500;
 /// Longest description in characters.
 pub const DESCRIPTION_MAX: usize = 2_000;
@@ -28,32 +28,30 @@ pub const DESCRIPTION_MAX: usize = 2_000;
 pub const NOTES_MAX: usize = 4_000;
 /// Longest UTM value in characters.
 pub const UTM_MAX: usize = 500;
-/// Most webhook URLs of one link: each click is sent to every one.
+/// Most webhook URLs of one link: each click is sent to every URL.
 pub const WEBHOOKS_MAX: usize = 5;
-/// Most tags of one link: each costs an index entry.
+/// Most tags of one link: each is an entry of an index.
 pub const TAGS_MAX: usize = 50;
 /// Largest `maxClicks`: 2^53 - 1, the last whole number that every JSON reader keeps exactly.
 pub const CLICKS_MAX: u64 = (1 << 53) - 1;
-/// What `maxClicks` must be; also for what is no number of clicks at all, so that -1 and 0 are told
-/// the same.
+/// The rule of `maxClicks`. Dialects use the same text for values that are no number, so that -1 and 0 get
+/// the same error.
 pub const CLICKS_RULE: &str = "must be a whole number, at least 1, or null for no limit";
 
 /// The status of a redirect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // The names of the statuses.
 pub enum RedirectStatus {
-    /// 301 Moved Permanently.
     MovedPermanently,
-    /// 302 Found: the default, since a permanent one stays in browsers after an edit.
+    /// The default: browsers store a permanent redirect, and would not see an edit.
     #[default]
     Found,
-    /// 307 Temporary Redirect.
     TemporaryRedirect,
-    /// 308 Permanent Redirect.
     PermanentRedirect,
 }
 
 impl RedirectStatus {
-    /// The number on the status line.
+    /// Returns the number on the status line.
     pub fn code(self) -> u16 {
         match self {
             RedirectStatus::MovedPermanently => 301,
@@ -63,94 +61,92 @@ impl RedirectStatus {
         }
     }
 
-    /// From the number on the status line.
+    /// Returns the status of a number.
     pub fn from_code(code: u16) -> Option<RedirectStatus> {
         [301, 302, 307, 308].iter().position(|c| *c == code).map(|at| {
             [Self::MovedPermanently, Self::Found, Self::TemporaryRedirect, Self::PermanentRedirect][at]
         })
     }
 
-    /// Whether browsers may keep it.
+    /// Returns whether browsers may store the redirect.
     pub fn is_permanent(self) -> bool {
         matches!(self, RedirectStatus::MovedPermanently | RedirectStatus::PermanentRedirect)
     }
 }
 
-/// The thing managed.
+/// A short URL and its options.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // The fields speak.
 pub struct Link {
-    /// What the APIs call it by; later links have later ids.
+    /// The id in the APIs. Later links have later ids.
     pub id: Id,
-    /// Its owner.
+    /// The owner.
     pub workspace: WorkspaceNumber,
-    /// Where it lives.
+    /// The host of the short URL.
     pub domain: DomainNumber,
-    /// Its path there, as the domain keys it.
+    /// The path of the short URL, as the domain keys it.
     pub code: ShortCode,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// When it was last changed.
     pub updated_at: Timestamp,
-    /// The key that made it; `None` for the key in the environment.
+    /// The key that created the link. `None` for the key in the environment.
     pub created_by: Option<Id>,
     /// Everything that can be changed.
     pub options: Options,
 }
 
-/// Everything about a link that can be changed, at its defaults until set.
+/// Everything about a link that can be changed.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // `utm` and `campaign` speak.
 pub struct Options {
-    /// Where it leads, without the UTM parameters.
+    /// The destination without the UTM parameters.
     pub destination: Destination,
-    /// What the destination is.
+    /// The kind of the destination.
     pub link_type: LinkType,
-    /// How it redirects.
+    /// The status of the redirect.
     pub status: RedirectStatus,
-    /// Display name; with description and image, what previews show.
+    /// The title in lists and previews.
     pub title: Option<Box<str>>,
-    /// What previews show.
+    /// The description in previews.
     pub description: Option<Box<str>>,
-    /// What previews show: an http(s) URL.
+    /// The image in previews: an http(s) URL.
     pub image: Option<Destination>,
-    /// Off: 404.
+    /// If `false`, the link answers 404.
     pub is_active: bool,
-    /// Shown in a frame under the short URL.
+    /// Shows the destination in a frame under the short URL.
     pub cloaked: bool,
-    /// Asked for before the redirect.
+    /// Required before the redirect.
     pub password: Option<PasswordHash>,
-    /// 404 before.
+    /// The link answers 404 before this time.
     pub valid_since: Option<Timestamp>,
-    /// 410 from then on.
+    /// The link answers 410 from this time on.
     pub expires_at: Option<Timestamp>,
-    /// 410 after so many counted clicks.
+    /// The link answers 410 after this number of counted clicks.
     pub max_clicks: Option<u64>,
-    /// Where it leads once expired or used up.
+    /// The redirect of a link that has expired or is used up, in place of 410.
     pub expired_url: Option<Destination>,
-    /// The visitor's query is appended.
+    /// Appends the visitor's query.
     pub forward_parameters: bool,
-    /// What follows the code in the path is appended.
+    /// Appends the part of the path after the code.
     pub forward_path: bool,
     /// Known bots get 403.
     pub block_bots: bool,
-    /// Known bots are counted.
+    /// Clicks of known bots are counted.
     pub count_bots: bool,
-    /// UTM parameters.
     pub utm: Utm,
-    /// Meta pixel to fire.
+    /// The Meta pixel to fire.
     pub meta_pixel_id: Option<Box<str>>,
-    /// Google tag to fire.
+    /// The Google tag to fire.
     pub google_tag_id: Option<Box<str>>,
-    /// Told about each counted click.
+    /// URLs that receive each counted click.
     pub webhook_urls: Vec<Destination>,
-    /// Labels, each once, in the order given.
+    /// Labels, each once, in the client's order.
     pub tags: Vec<Id>,
-    /// Campaign.
     pub campaign: Option<ForeignId>,
-    /// For the owner's eyes.
+    /// A note for the owner.
     pub notes: Option<Box<str>>,
 }
 
-/// One change of a link; `None` clears.
+/// One change of a link. `None` clears the field.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // Each sets the field of `Options` of its name.
 pub enum Edit {
@@ -185,7 +181,7 @@ pub enum Edit {
 }
 
 impl Options {
-    /// The defaults around a destination.
+    /// Returns the default options of a destination.
     pub fn new(destination: Destination, link_type: LinkType) -> Options {
         Options {
             destination,
@@ -215,7 +211,7 @@ impl Options {
         }
     }
 
-    /// Applies one change, or says which rule it breaks.
+    /// Applies one change. Fails if a value breaks a rule.
     pub fn apply(&mut self, edit: Edit) -> Result<(), Invalid> {
         match edit {
             Edit::Destination(to) => self.destination = to,
@@ -265,7 +261,8 @@ impl Options {
         Ok(())
     }
 
-    /// Rules that span several fields, to be checked after the last [`Options::apply`].
+    /// Fails if the options break a rule that spans several fields. To be called after the last
+    /// [`Options::apply`].
     pub fn check(&self) -> Result<(), Invalid> {
         if let (Some(since), Some(end)) = (self.valid_since, self.expires_at)
             && since >= end
@@ -286,7 +283,7 @@ impl Options {
         Ok(())
     }
 
-    /// Where it leads, UTM parameters included: what the APIs show and clicks follow.
+    /// Returns the destination with the UTM parameters: what the APIs show and clicks follow.
     pub fn target(&self) -> Destination {
         self.destination.with_utm(&self.utm)
     }
@@ -295,7 +292,7 @@ impl Options {
 fn checked(field: &'static str, text: Option<Box<str>>, max: usize) -> Result<Option<Box<str>>, Invalid> {
     let Some(text) = text else { return Ok(None) };
     plain_text(field, &text, max)?;
-    // An empty text says nothing; storing it apart from "none" would show as two kinds of nothing.
+    // An empty text is stored as none: clients would see two kinds of nothing otherwise.
     Ok((!text.is_empty()).then_some(text))
 }
 
@@ -307,7 +304,8 @@ fn checked_clicks(clicks: Option<u64>) -> Result<Option<u64>, Invalid> {
     }
 }
 
-/// Meta prints pixel ids as 15 or 16 digits; 5 to 20 leave room. Strict, since it ends in a script.
+/// Rejects ids other than 5 to 20 digits. Meta's ids have 15 or 16. Strict, since the id becomes part of a
+/// script.
 fn checked_pixel(text: Option<Box<str>>) -> Result<Option<Box<str>>, Invalid> {
     match text {
         Some(id) if !(5..=20).contains(&id.len()) || !id.bytes().all(|b| b.is_ascii_digit()) => {
@@ -317,7 +315,8 @@ fn checked_pixel(text: Option<Box<str>>) -> Result<Option<Box<str>>, Invalid> {
     }
 }
 
-/// `G-XXXX`, `GT-`, `AW-`, `DC-`, `UA-` or `GTM-` and 4 to 20 capitals, digits and hyphens.
+/// Rejects ids other than `G-XXXX`, `GT-`, `AW-`, `DC-`, `UA-` or `GTM-` and 4 to 20 capitals, digits and
+/// hyphens.
 fn checked_tag(text: Option<Box<str>>) -> Result<Option<Box<str>>, Invalid> {
     let Some(id) = text else { return Ok(None) };
     let fits = id.split_once('-').is_some_and(|(kind, rest)| {
@@ -341,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn standing_follows_now_and_clicks() {
+    fn status_depends_on_now_and_clicks() {
         let rows = [
             (true, None, None, None, 0, 0, LinkStatus::Live),
             (false, None, Some(5), None, 9, 0, LinkStatus::Disabled),
@@ -388,7 +387,7 @@ mod tests {
         }
     }
 
-    /// Ids that end in a script hold nothing that could leave it.
+    /// The ids become part of a script, and must not be able to end it.
     #[test]
     fn t60_pixels_are_digits_and_capitals() {
         let pixel = |id: &str| options().apply(Edit::MetaPixelId(Some(id.into()))).is_ok();

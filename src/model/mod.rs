@@ -1,7 +1,7 @@
 //! The words of the domain as types. Pure: no I/O, no clock, no serde, no async.
 //!
-//! A value that exists is valid: each type is parsed once, at an edge, and the only way to fail
-//! is [`Invalid`], which names the field and the rule it breaks.
+//! A value that exists is valid: each type is parsed once, at an edge. Parsing fails only with [`Invalid`],
+//! which names the field and the broken rule.
 
 pub mod campaign;
 pub mod contact;
@@ -20,25 +20,25 @@ pub mod tenant;
 pub mod webhook;
 pub mod workspace;
 
-/// A value that breaks a rule, as told to the caller who sent it: `field`: why.
+/// A value that breaks a rule. Its text is shown to the client that sent the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {why}")]
 pub struct Invalid {
-    /// The field in the model's own words; a dialect translates it into its vendor's.
+    /// The name of the field in the model. A dialect translates the name into its vendor's.
     pub field: &'static str,
-    /// The rule, readable alone after the field's name ("must be at most 2048 characters").
+    /// The rule, readable without the name of the field ("must be at most 2048 characters").
     pub why: String,
 }
 
 impl Invalid {
-    /// A broken rule of `field`.
+    /// Creates an error for `field`.
     pub fn new(field: &'static str, why: impl Into<String>) -> Invalid {
         Invalid { field, why: why.into() }
     }
 }
 
-/// Refuses text longer than `max` characters or holding control characters other than tab and
-/// line breaks, which no page or log can show safely.
+/// Rejects text of more than `max` characters, and text with control characters other than tab and line
+/// breaks: no page and no log can show those safely.
 pub(crate) fn plain_text(field: &'static str, text: &str, max: usize) -> Result<(), Invalid> {
     if text.chars().count() > max {
         return Err(Invalid::new(field, format!("must be at most {max} characters")));

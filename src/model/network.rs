@@ -1,10 +1,10 @@
-//! Which addresses are the public internet, and which others an operator allows: the rule behind
-//! every request that Waypost makes on somebody's behalf.
+//! The addresses of the public internet, and the networks that an operator allows besides: the rule for every
+//! request that Waypost sends on behalf of a user.
 //!
-//! [`is_global`] refuses every range that IANA's special-purpose registries do not call globally
-//! reachable, and, of IPv6, everything outside `2000::/3`. Each IPv6 form that carries an IPv4
-//! address (mapped, compatible, NAT64, 6to4, Teredo, ISATAP) is refused whole: where such a packet
-//! ends is decided elsewhere, and no receiver has only such an address.
+//! [`is_global`] rejects every range that IANA's special-purpose registries do not call globally reachable
+//! and, of IPv6, everything outside `2000::/3`. It rejects each IPv6 form that contains an IPv4 address
+//! (mapped, compatible, NAT64, 6to4, Teredo, ISATAP): other machines decide where such a packet ends, and no
+//! receiver has only such an address.
 //!
 //! - <https://www.iana.org/assignments/iana-ipv4-special-registry>
 //! - <https://www.iana.org/assignments/iana-ipv6-special-registry>
@@ -14,8 +14,8 @@ use std::str::FromStr;
 
 use crate::model::Invalid;
 
-/// Most networks of an allow-list: each look-up walks all of them. A longer list is a network of
-/// its own, which a shorter prefix names.
+/// Most networks of an allow-list: each look-up compares with all of them. A longer list can be written as
+/// one network with a shorter prefix.
 pub const NETWORKS_MAX: usize = 100;
 
 const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Network {
@@ -26,8 +26,8 @@ const fn v6(a: u16, b: u16, c: u16, prefix: u8) -> Network {
     Network::V6 { base: Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).to_bits(), prefix }
 }
 
-/// What of IPv4 is not global. The few globally reachable addresses of 192.0.0.0/24 (anycast of
-/// PCP and TURN) receive no webhooks and are refused with the rest.
+/// The IPv4 ranges that are not global. The few globally reachable addresses of 192.0.0.0/24 (anycast of PCP
+/// and TURN) receive no webhooks and are rejected with the rest.
 const SPECIAL_V4: [Network; 16] = [
     v4(0, 0, 0, 0, 8),          // this network
     v4(10, 0, 0, 0, 8),         // private
@@ -47,10 +47,10 @@ const SPECIAL_V4: [Network; 16] = [
     v4(255, 255, 255, 255, 32), // broadcast
 ];
 
-/// All of IPv6 that is handed out as global unicast.
+/// The global unicast range of IPv6.
 const GLOBAL_V6: Network = v6(0x2000, 0, 0, 3);
 
-/// What of [`GLOBAL_V6`] is not global. What lies outside needs no line: `::/96`, `::ffff:0:0/96`,
+/// The ranges in [`GLOBAL_V6`] that are not global. Ranges outside need no line: `::/96`, `::ffff:0:0/96`,
 /// `64:ff9b::/96`, `64:ff9b:1::/48`, `100::/64`, `5f00::/16`, `fc00::/7`, `fe80::/10`, `fec0::/10`,
 /// `ff00::/8`.
 const SPECIAL_V6: [Network; 4] = [
@@ -60,7 +60,7 @@ const SPECIAL_V6: [Network; 4] = [
     v6(0x3fff, 0, 0, 20),     // documentation
 ];
 
-/// Whether an address belongs to the public internet.
+/// Returns whether an address belongs to the public internet.
 pub fn is_global(address: IpAddr) -> bool {
     let special = |ranges: &[Network]| ranges.iter().any(|range| range.contains(address));
     match address {
@@ -69,33 +69,23 @@ pub fn is_global(address: IpAddr) -> bool {
     }
 }
 
-/// RFC 5214: the interface part is `0:5efe` or `200:5efe`, then an IPv4 address.
+/// Returns whether the interface part is `0:5efe` or `200:5efe`, which an IPv4 address follows (RFC 5214).
 fn is_isatap(address: Ipv6Addr) -> bool {
     let segments = address.segments();
     segments[5] == 0x5efe && segments[4] & !0x0200 == 0
 }
 
-/// A range of addresses: `10.0.0.0/8`, `fd00::/8`, or one address alone.
+/// A range of addresses: `10.0.0.0/8`, `fd00::/8`, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // `base` is the first address, `prefix` the number of its fixed bits.
 pub enum Network {
-    /// Of IPv4.
-    V4 {
-        /// Its first address.
-        base: u32,
-        /// How many bits all its addresses share, 0 to 32.
-        prefix: u8,
-    },
-    /// Of IPv6.
-    V6 {
-        /// Its first address.
-        base: u128,
-        /// How many bits all its addresses share, 0 to 128.
-        prefix: u8,
-    },
+    V4 { base: u32, prefix: u8 },
+    V6 { base: u128, prefix: u8 },
 }
 
 impl Network {
-    /// Whether the address is in it. Families never meet: `::ffff:10.0.0.1` is IPv6 here.
+    /// Returns whether the address is in the range. An IPv4 address is never in an IPv6 range;
+    /// `::ffff:10.0.0.1` is IPv6 here.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (*self, address) {
             (Network::V4 { base, prefix }, IpAddr::V4(v4)) => {
@@ -113,8 +103,8 @@ impl FromStr for Network {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Network, Invalid> {
-        let refuse = |why: &str| Invalid::new("network", format!("{text:?} {why}"));
-        let no_network = || refuse("is not an address or a network such as 10.0.0.0/8");
+        let reject = |why: &str| Invalid::new("network", format!("{text:?} {why}"));
+        let no_network = || reject("is not an address or a network such as 10.0.0.0/8");
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
@@ -129,9 +119,9 @@ impl FromStr for Network {
         let prefix: u8 = prefix.filter(|prefix| *prefix <= bits).ok_or_else(no_network)?;
         let network = match address {
             IpAddr::V4(v4) => Network::V4 { base: v4.to_bits(), prefix },
-            // An allow-list is asked in IPv4 about these: such a line would never allow anything.
+            // Look-ups convert these addresses to IPv4, so that such a line would never match.
             IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
-                return Err(refuse("must be written as IPv4"));
+                return Err(reject("must be written as IPv4"));
             }
             IpAddr::V6(v6) => Network::V6 { base: v6.to_bits(), prefix },
         };
@@ -139,13 +129,13 @@ impl FromStr for Network {
             Network::V4 { base, prefix } => base.checked_shl(u32::from(prefix)).unwrap_or(0) != 0,
             Network::V6 { base, prefix } => base.checked_shl(u32::from(prefix)).unwrap_or(0) != 0,
         };
-        // Whoever writes 10.1.2.3/8 meant either less or more.
-        if beyond { Err(refuse("has bits beyond its prefix")) } else { Ok(network) }
+        // The author of 10.1.2.3/8 meant a smaller or a larger range.
+        if beyond { Err(reject("has bits beyond its prefix")) } else { Ok(network) }
     }
 }
 
-/// What stands for one customer of the internet, to be counted by: a v4 address, or the /64 that a
-/// v6 customer gets whole.
+/// Returns the address that stands for one customer in counts: an IPv4 address, or the /64 of an IPv6
+/// address, since a provider assigns a whole /64 to each customer.
 pub fn customer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -153,12 +143,12 @@ pub fn customer(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The networks that an operator allows beside the public internet.
+/// The networks that an operator allows besides the public internet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<Network>);
 
 impl Networks {
-    /// Parses each.
+    /// Parses each network. Fails if one is malformed, or if there are more than [`NETWORKS_MAX`].
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Networks, Invalid> {
         let networks: Vec<Network> = texts.into_iter().map(str::parse).collect::<Result<_, _>>()?;
         if networks.len() > NETWORKS_MAX {
@@ -167,13 +157,14 @@ impl Networks {
         Ok(Networks(networks))
     }
 
-    /// Whether the operator named it. An IPv4 address in IPv6's clothes is looked up as IPv4.
+    /// Returns whether one of the networks contains the address. An IPv4-mapped IPv6 address is looked up as
+    /// IPv4.
     pub fn name(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(address))
     }
 
-    /// Whether requests of ours may go there.
+    /// Returns whether Waypost may send requests to the address.
     pub fn allow(&self, address: IpAddr) -> bool {
         is_global(address) || self.name(address)
     }
@@ -189,7 +180,7 @@ mod tests {
         text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
-    /// The first and the last address of each range, so that a wrong prefix shows.
+    /// Each row is the first or the last address of a range, so that a wrong prefix fails.
     #[test]
     fn t84_no_special_address_is_global() {
         let rows = "0.0.0.0 0.0.0.1 0.255.255.255 10.0.0.0 10.0.0.1 10.255.255.255 100.64.0.0 100.127.255.255 \
@@ -215,9 +206,9 @@ mod tests {
         }
     }
 
-    /// The neighbours of the ranges.
+    /// The addresses beside the ranges.
     #[test]
-    fn what_lies_beside_is_global() {
+    fn neighbours_of_special_ranges_are_global() {
         let rows = "1.0.0.0 8.8.8.8 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 \
              169.253.255.255 169.255.0.0 172.15.255.255 172.32.0.0 191.255.255.255 192.0.1.0 192.0.3.0 \
              192.31.196.1 192.88.98.255 192.88.100.0 192.167.255.255 192.169.0.0 198.17.255.255 198.20.0.0 \
@@ -256,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_says_why() {
+    fn an_invalid_network_is_rejected_with_its_reason() {
         let shape = "is not an address or a network such as 10.0.0.0/8";
         let rows = [
             ("", shape),
@@ -282,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_one_customer() {
+    fn a_customer_is_an_ipv4_address_or_a_64() {
         let rows = [
             ("192.0.2.1", "192.0.2.1", true),
             ("192.0.2.1", "192.0.2.2", false),

@@ -1,11 +1,11 @@
-//! [`NodeNumber`]: which machine of a cluster wrote a record.
+//! [`NodeNumber`]: the machine of a cluster that wrote a record.
 
-/// The number of a node. What a node writes for itself alone, such as its click totals, has the number in
-/// its key, so that no two nodes write the same record.
+/// The number of a node. A record that only one node writes, such as its click totals, has the number in its
+/// key, so that no two nodes write the same record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeNumber(pub u16);
 
 impl NodeNumber {
-    /// A machine without a cluster, and everything that was written before there was one.
+    /// The number of a machine without a cluster, and of all records of versions without clusters.
     pub const ALONE: NodeNumber = NodeNumber(0);
 }

@@ -1,7 +1,7 @@
-//! [`ShortCode`]: the path part of a short URL, in its one canonical spelling.
+//! [`ShortCode`]: the path of a short URL, in its one canonical spelling.
 //!
-//! Every way to write a code (percent-escapes, NFC or NFD) parses to the same value, so that all
-//! aliases meet one link, one counter and one limit.
+//! All spellings of a code (percent-escapes, NFC or NFD) parse to the same value, so that all of them reach
+//! one link, one counter and one limit.
 
 use std::borrow::{Borrow, Cow};
 use std::fmt;
@@ -12,16 +12,15 @@ use unicode_properties::{GeneralCategoryGroup, UnicodeEmoji, UnicodeGeneralCateg
 
 use crate::model::Invalid;
 
-/// Longest code in characters, counted after normalisation. Long enough for words in a URL,
-/// short enough that a key of the table stays small; a longer one is refused.
+/// Longest code in characters, after normalisation: enough for words in a URL, and few enough for a key of
+/// the table. Past it: rejected.
 pub const MAX_CHARS: usize = 128;
 
-/// No request path longer than this can name a code: [`MAX_CHARS`] characters of four bytes,
-/// each percent-escaped, in decomposed form at most three characters each. Longer ones are not
-/// looked at.
+/// Longest path that can be a code: [`MAX_CHARS`] characters of four bytes, each percent-escaped, with at
+/// most three characters each in decomposed form. A longer path is not decoded.
 const MAX_RAW_BYTES: usize = MAX_CHARS * 4 * 3 * 3;
 
-/// First path segments that belong to Waypost itself and are never codes.
+/// First path segments that Waypost uses itself. They are never codes.
 pub const RESERVED: &[&str] = &[
     "api",
     "links",
@@ -40,48 +39,48 @@ pub const RESERVED: &[&str] = &[
 const ZERO_WIDTH_JOINER: char = '\u{200d}';
 const EMOJI_STYLE: char = '\u{fe0f}';
 
-/// A valid short code in NFC. Not folded: whether case matters is its domain's to say.
+/// A valid short code in NFC. It is not in lower case: its domain decides whether case matters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShortCode(Box<str>);
 
 impl ShortCode {
-    /// Parses what a client asks for as a custom code.
+    /// Parses a custom code.
     ///
-    /// 1 to [`MAX_CHARS`] characters after NFC: ASCII letters, digits and `-_.~`, Unicode letters
-    /// (with their combining marks), digits, emoji. Not `.` or `..`, not a reserved word.
+    /// A code has 1 to [`MAX_CHARS`] characters after NFC: ASCII letters, digits and `-_.~`, Unicode letters
+    /// (with their combining marks), digits, emoji. `.`, `..` and reserved words are rejected.
     pub fn parse(text: &str) -> Result<ShortCode, Invalid> {
         let code: String = text.nfc().take(MAX_CHARS + 1).collect();
         if code.is_empty() {
-            return Err(refused("must not be empty"));
+            return Err(rejected("must not be empty"));
         }
         if code.chars().count() > MAX_CHARS {
-            return Err(refused("must be at most 128 characters"));
+            return Err(rejected("must be at most 128 characters"));
         }
         if code == "." || code == ".." {
-            return Err(refused("must not be \".\" or \"..\", which browsers remove from a URL"));
+            return Err(rejected("must not be \".\" or \"..\", which browsers remove from a URL"));
         }
         if is_reserved(&code) {
-            return Err(refused("is a reserved word"));
+            return Err(rejected("is a reserved word"));
         }
         if !all_allowed(&code) {
-            return Err(refused("must consist of letters, digits, emoji and the characters - _ . ~"));
+            return Err(rejected("must consist of letters, digits, emoji and the characters - _ . ~"));
         }
         Ok(ShortCode(code.into()))
     }
 
-    /// Restores what [`ShortCode::parse`] once accepted, from the store. The rules may have
-    /// become stricter since; a stored link keeps working.
+    /// Returns the code of a stored text without checks. The rules may have become stricter since the text
+    /// was parsed; a stored link keeps working.
     pub fn from_stored(text: &str) -> ShortCode {
         ShortCode(text.into())
     }
 
-    /// Its text, in NFC.
+    /// Returns the text, in NFC.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The code with ASCII capitals made small, for domains that ignore case. Only ASCII, since
-    /// Unicode folding would let two different words meet (and one letter change its length).
+    /// Returns the code with ASCII capitals in lower case, for domains that ignore case. Only ASCII: Unicode
+    /// folding would make two different words equal, and changes the length of one letter.
     #[must_use]
     pub fn folded(mut self) -> ShortCode {
         self.0.make_ascii_lowercase();
@@ -101,9 +100,8 @@ impl fmt::Display for ShortCode {
     }
 }
 
-/// The canonical spelling of the code in a request path (without its leading slash), or `None`
-/// when no code can be spelt so. Costs nothing but a scan for the plain codes that nearly all
-/// requests carry.
+/// Returns the canonical spelling of the code in a request path (without its leading slash), or `None` if the
+/// path is not a code. Only scans the plain codes of nearly all requests, without a copy.
 pub fn canonical(raw: &str) -> Option<Cow<'_, str>> {
     if !raw.is_empty() && raw.len() <= MAX_CHARS && raw.bytes().all(is_plain) {
         return if raw == "." || raw == ".." { None } else { Some(Cow::Borrowed(raw)) };
@@ -112,23 +110,23 @@ pub fn canonical(raw: &str) -> Option<Cow<'_, str>> {
         return None;
     }
     let decoded = percent_decode_str(raw).decode_utf8().ok()?;
-    // What the table holds went through `parse`; a spelling that `parse` refuses names nothing.
+    // The table contains only codes that `parse` accepted, so another spelling cannot name a link.
     let normal = if is_nfc(&decoded) { decoded } else { decoded.nfc().collect::<String>().into() };
     let fits = !normal.is_empty() && normal.chars().count() <= MAX_CHARS && all_allowed(&normal);
     (fits && normal != "." && normal != "..").then_some(normal)
 }
 
-fn refused(why: &str) -> Invalid {
+fn rejected(why: &str) -> Invalid {
     Invalid::new("shortCode", why)
 }
 
-/// Whether `code` is a reserved first segment in any case: on a domain that ignores case, `API`
-/// would be `api`.
+/// Returns whether `code` is a reserved first segment in any case: on a domain that ignores case, `API` would
+/// be `api`.
 pub fn is_reserved(code: &str) -> bool {
     RESERVED.iter().any(|word| code.eq_ignore_ascii_case(word))
 }
 
-/// By a table: every byte of every request's code is asked about.
+/// Returns whether a byte needs no decoding. A table, since this runs for every byte of every request's code.
 fn is_plain(byte: u8) -> bool {
     PLAIN[usize::from(byte)]
 }
@@ -143,8 +141,8 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
-/// A path without its leading slash, taken apart: the first segment and what follows the slash
-/// behind it. As `split_once`, whose search is made for long texts.
+/// Splits a path without its leading slash at the first slash. Faster than `split_once`, whose search is
+/// optimised for long texts.
 pub fn first_segment(path: &str) -> (&str, &str) {
     match path.bytes().position(|byte| byte == b'/') {
         Some(at) => (&path[..at], &path[at + 1..]),
@@ -152,7 +150,7 @@ pub fn first_segment(path: &str) -> (&str, &str) {
     }
 }
 
-/// What the previous character permits next.
+/// The previous character, which decides what may follow.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Before {
     /// Start of the code, an ASCII character or a digit.
@@ -165,8 +163,9 @@ enum Before {
     Joiner,
 }
 
-/// Invisible characters are what makes two codes look alike: a joiner and the emoji selector are
-/// allowed only where an emoji sequence needs them, every other format character nowhere.
+/// Returns whether every character is allowed in its place. Invisible characters make two codes look alike: a
+/// joiner and the emoji selector are allowed only where an emoji sequence needs them, and every other format
+/// character nowhere.
 fn all_allowed(code: &str) -> bool {
     let mut before = Before::Plain;
     for c in code.chars() {
@@ -193,13 +192,14 @@ fn all_allowed(code: &str) -> bool {
     before != Before::Joiner
 }
 
-/// Hangul fillers and blank hieroglyphs: letters by category, blank on the screen.
+/// Returns whether a character is a Hangul filler or a blank hieroglyph: a letter by category, blank on the
+/// screen.
 fn is_blank_letter(c: char) -> bool {
     matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{13441}' | '\u{13442}')
 }
 
-/// The combining grapheme joiner, Khmer inherent vowels, Mongolian selectors and the Khitan filler:
-/// marks by category, blank on the screen.
+/// Returns whether a character is the combining grapheme joiner, a Khmer inherent vowel, a Mongolian selector
+/// or the Khitan filler: a mark by category, blank on the screen.
 fn is_blank_mark(c: char) -> bool {
     matches!(c, '\u{034f}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{16fe4}')
 }
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accepts() {
+    fn valid_codes_are_accepted() {
         for text in [
             "a",
             "Ab9",
@@ -240,9 +240,9 @@ mod tests {
         }
     }
 
-    /// What browsers rewrite, what is ours, and what cannot be seen.
+    /// Rejects spellings that browsers rewrite, reserved words, and invisible characters.
     #[test]
-    fn t54_refuses() {
+    fn t54_invalid_codes_are_rejected() {
         let chars = "must consist of letters, digits, emoji and the characters - _ . ~";
         let rows = [
             ("", "must not be empty"),
@@ -325,9 +325,9 @@ mod tests {
         let long = ShortCode::parse(&"é".repeat(129)).map_err(|e| e.to_string());
         assert_eq!(long, Err("shortCode: must be at most 128 characters".to_owned()));
         assert!(ShortCode::parse(&"x".repeat(256)).is_err());
-        // Two spellings of one length once it is normal.
+        // Both spellings have the same length in NFC.
         assert_eq!(ShortCode::parse(&"e\u{301}".repeat(128)), ShortCode::parse(&"\u{e9}".repeat(128)));
-        // Alike on the screen, and two codes: Cyrillic and Latin, full width and ASCII.
+        // Codes that look alike are two codes: Cyrillic and Latin, full width and ASCII.
         for (one, other) in [("\u{430}", "a"), ("\u{ff41}\u{ff50}\u{ff49}", "api2"), ("\u{131}", "i")] {
             let other = ShortCode::parse(other);
             assert!(ShortCode::parse(one).is_ok_and(|code| Ok(code.folded()) != other), "{one}");
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_name_nothing() {
+    fn paths_that_are_no_code() {
         for raw in [
             "", ".", "..", "%2e", "%2E%2e", "a/b", "a%2fb", "%ff", "%00", "%zz", "%", "a%20", "a;x", "%c0%ae",
         ] {
@@ -361,7 +361,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parse_is_idempotent_and_found_again(text in "\\PC{0,20}") {
+        fn a_parsed_code_is_found_in_any_spelling(text in "\\PC{0,20}") {
             if let Ok(code) = ShortCode::parse(&text) {
                 prop_assert_eq!(ShortCode::parse(code.as_str()), Ok(code.clone()));
                 let escaped = percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC).to_string();

@@ -1,26 +1,25 @@
-//! [`Snapshot`]: a frozen copy of one workspace's links. [`Share`]: what lets it be imported, and by
-//! whom. [`Import`]: one import, from its first staged link to its end.
+//! [`Snapshot`]: a frozen copy of one workspace's links. [`Share`]: the permission to import a snapshot.
+//! [`Import`]: one import, from its first staged link to its end.
 
 use crate::clock::Timestamp;
 use crate::model::id::{ForeignId, Id};
 use crate::model::workspace::{WorkspaceNumber, check_name, check_relationship_number};
 use crate::model::{Invalid, plain_text};
 
-/// Most companies or workspaces that one share names. Each is compared at every import; more is
-/// refused.
+/// Most companies or workspaces in one share. An import compares with each. Past it: rejected.
 pub const LISTED_MAX: usize = 1_000;
 
-/// How a company came by a snapshot.
+/// The origin of a company's snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapshotKind {
-    /// It froze it.
+    /// The company created the snapshot.
     Own,
-    /// It imported it from another company.
+    /// The company imported the snapshot of another company.
     Imported,
 }
 
 impl SnapshotKind {
-    /// Its name in APIs.
+    /// Returns the name in APIs.
     pub fn name(self) -> &'static str {
         match self {
             SnapshotKind::Own => "own",
@@ -31,65 +30,60 @@ impl SnapshotKind {
 
 /// A frozen copy of a workspace's links.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct Snapshot {
-    /// What the APIs call it by; may be a vendor's.
+    /// The id in the APIs, which may come from a vendor.
     pub id: ForeignId,
-    /// Key of its content in the store. An imported one has its source's.
+    /// The key of its content in the store. An imported snapshot has the key of its source.
     pub frozen: Id,
-    /// Its owner.
     pub company: ForeignId,
-    /// What it is a copy of; for an imported one, where it went.
+    /// The copied workspace. For an imported snapshot, the workspace with the imported links.
     pub workspace: WorkspaceNumber,
-    /// Display name.
     pub name: Box<str>,
-    /// How its owner came by it.
     pub kind: SnapshotKind,
-    /// Links in it.
     pub links: u64,
-    /// Tags in it.
     pub tags: u64,
-    /// Whether it holds the hashes of passwords.
+    /// Whether it contains hashes of passwords.
     pub has_passwords: bool,
-    /// Chunks of content.
+    /// Chunks of its content in the store.
     pub chunks: u32,
-    /// When it was made.
     pub created_at: Timestamp,
 }
 
-/// A snapshot to be made.
+/// A snapshot that is to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct SnapshotDraft {
-    /// A vendor's id to keep; drawn when `None`.
+    /// A vendor's id to keep. `None` generates one.
     pub id: Option<ForeignId>,
-    /// Display name.
     pub name: Box<str>,
-    /// Whether hashes of passwords go into it.
+    /// Whether the snapshot will contain hashes of passwords.
     pub with_passwords: bool,
 }
 
 impl SnapshotDraft {
-    /// The name within its bounds.
+    /// Fails, naming the rule, if the name breaks one.
     pub fn check(&self) -> Result<(), Invalid> {
         check_name("name", &self.name)
     }
 }
 
-/// Who may import, and how often.
+/// The workspaces that may import, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShareKind {
-    /// Anybody, once.
+    /// Any workspace, once.
     Once,
-    /// Anybody.
+    /// Any workspace, any number of times.
     Permanent,
-    /// Companies of these relationship numbers.
+    /// Companies with these relationship numbers.
     Companies(Vec<Box<str>>),
     /// These workspaces.
     Workspaces(Vec<ForeignId>),
 }
 
 impl ShareKind {
-    /// From the name in APIs and the two lists, of which only the matching one counts. `lists` are
-    /// the names of the two fields, for refusals.
+    /// Parses the name in APIs and the list that belongs to it; the other list is ignored. `lists` are the
+    /// names and contents of the two fields.
     pub fn parse(
         field: &'static str,
         name: &str,
@@ -116,7 +110,7 @@ impl ShareKind {
         }
     }
 
-    /// Its name in APIs.
+    /// Returns the name in APIs.
     pub fn name(&self) -> &'static str {
         match self {
             ShareKind::Once => "link",
@@ -126,7 +120,8 @@ impl ShareKind {
         }
     }
 
-    /// Whether an import into this workspace of a company with this relationship number is allowed.
+    /// Returns whether the share permits an import into this workspace, of a company with this relationship
+    /// number.
     pub fn admits(&self, relationship_number: &str, workspace: &ForeignId) -> bool {
         match self {
             ShareKind::Once | ShareKind::Permanent => true,
@@ -136,7 +131,7 @@ impl ShareKind {
     }
 }
 
-/// Trimmed, without empty ones; at least one.
+/// Trims the items and removes empty ones. Fails if none is left, or more than [`LISTED_MAX`].
 fn listed<'a>(field: &'static str, items: Vec<&'a str>) -> Result<Vec<&'a str>, Invalid> {
     let items: Vec<&str> = items.into_iter().map(str::trim).filter(|item| !item.is_empty()).collect();
     match items.len() {
@@ -146,37 +141,35 @@ fn listed<'a>(field: &'static str, items: Vec<&'a str>) -> Result<Vec<&'a str>, 
     }
 }
 
-/// What lets a snapshot be imported.
+/// The permission to import a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct Share {
-    /// What its link names it by. Whoever knows it may open its page.
+    /// The id in the share link. A visitor who knows the id may open the page of the share.
     pub id: Id,
-    /// Of which snapshot.
     pub snapshot: ForeignId,
-    /// That snapshot's content: an id that was freed and given again is another snapshot.
+    /// The content of the snapshot. A freed id that is used again names another snapshot, with other content.
     pub frozen: Id,
-    /// Who may import, and how often.
     pub kind: ShareKind,
-    /// When a one-time share was used up.
+    /// The time when a one-time share was used.
     pub used_at: Option<Timestamp>,
-    /// When it was made.
     pub created_at: Timestamp,
 }
 
-/// What becomes of a link whose short code is taken.
+/// The treatment of a link whose short code is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnConflict {
-    /// Nothing is imported.
+    /// Import nothing.
     #[default]
     Fail,
-    /// The link is left out.
+    /// Leave the link out.
     Skip,
-    /// The link gets another code.
+    /// Give the link another code.
     Rename,
 }
 
 impl OnConflict {
-    /// Parses its name.
+    /// Parses the name in APIs.
     pub fn parse(text: &str) -> Result<OnConflict, Invalid> {
         match text {
             "fail" => Ok(OnConflict::Fail),
@@ -187,19 +180,19 @@ impl OnConflict {
     }
 }
 
-/// How far an import has come.
+/// The progress of an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImportStatus {
-    /// Its links are being staged; nobody sees them.
+    /// The links are being staged, and are not visible.
     Pending,
-    /// All is there.
+    /// All links are visible.
     Completed,
-    /// Nothing is there.
+    /// No link was imported.
     Failed(ImportFailure),
 }
 
 impl ImportStatus {
-    /// Its name in APIs.
+    /// Returns the name in APIs.
     pub fn name(&self) -> &'static str {
         match self {
             ImportStatus::Pending => "pending",
@@ -209,77 +202,70 @@ impl ImportStatus {
     }
 }
 
-/// Why an import failed.
+/// The reason why an import failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImportFailure {
-    /// The server stopped meanwhile.
+    /// The server stopped during the import.
     Interrupted,
-    /// Another import used the share up.
+    /// Another import used the share.
     UsedUp,
-    /// A short code is in use.
+    /// This short code is in use.
     CodeTaken(Box<str>),
     /// The workspace has too few credits.
     NoCredits,
-    /// The snapshot was deleted meanwhile.
+    /// The snapshot was deleted during the import.
     SnapshotGone,
-    /// A rule is in the way: a whole sentence.
+    /// The import breaks this rule, in a whole sentence.
     Refused(Box<str>),
-    /// The store did not take it, or others changed the same tags.
+    /// The store rejected the links, or other requests changed the same tags.
     Unavailable,
 }
 
 /// One import of a snapshot into a workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct Import {
-    /// What the APIs call it by.
     pub id: Id,
-    /// By which share.
     pub share: Id,
-    /// Of which snapshot.
     pub snapshot: ForeignId,
-    /// That snapshot's content.
+    /// The content of the snapshot.
     pub frozen: Id,
-    /// The company that imports.
     pub company: ForeignId,
-    /// Where the links go.
+    /// The workspace that gets the links.
     pub workspace: WorkspaceNumber,
-    /// How far it is.
     pub status: ImportStatus,
-    /// Links of the snapshot.
+    /// The number of links in the snapshot.
     pub links: u64,
-    /// Links made.
+    /// The number of created links.
     pub made: u64,
-    /// Links left out.
+    /// The number of links that were left out.
     pub skipped: u64,
-    /// Links made under another code.
+    /// The number of links that got another code.
     pub renamed: u64,
-    /// When it began.
     pub created_at: Timestamp,
-    /// When it ended.
     pub finished_at: Option<Timestamp>,
 }
 
-/// An import to be made.
+/// An import that is to be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct ImportDraft {
-    /// By which share.
     pub share: Id,
-    /// What to do about codes that are taken.
     pub on_conflict: OnConflict,
 }
 
-/// The id in a share link, or the share's id as it is.
+/// Returns the id of a share from its link, or from the id alone.
 pub fn share_id(field: &'static str, text: &str) -> Result<Id, Invalid> {
-    let refuse = || Invalid::new(field, "is not a share of this server");
+    let reject = || Invalid::new(field, "is not a share of this server");
     plain_text(field, text, 2_048)?;
     let id = match text.split_once('?') {
         Some((_, query)) => {
             let query = query.split('#').next().unwrap_or(query);
-            query.split('&').find_map(|pair| pair.strip_prefix("share=")).ok_or_else(refuse)?
+            query.split('&').find_map(|pair| pair.strip_prefix("share=")).ok_or_else(reject)?
         }
         None => text,
     };
-    id.trim().parse().map_err(|_| refuse())
+    id.trim().parse().map_err(|_| reject())
 }
 
 #[cfg(test)]
@@ -287,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_take_the_list_that_matches() {
+    fn each_kind_uses_its_own_list() {
         let none = Vec::new;
         let numbers = || " 0-128-926,1-208-926 ".split(',').collect::<Vec<_>>();
         let ids = || "a1, b2,,".split(',').collect::<Vec<_>>();
@@ -313,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn share_links_name_their_share() {
+    fn the_id_is_found_in_a_share_link() {
         let id = "000000000000000000AB";
         for text in [id.to_owned(), format!("https://go.test/?share={id}"), format!("x?a=b&share={id}#c")] {
             assert_eq!(share_id("s", &text).map(|id| id.to_string()).as_deref(), Ok(id), "{text}");

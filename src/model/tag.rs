@@ -1,4 +1,4 @@
-//! [`Tag`]: a label of one workspace's links.
+//! [`Tag`]: a label for links of one workspace.
 
 use crate::clock::Timestamp;
 use crate::model::id::Id;
@@ -8,35 +8,31 @@ use crate::model::{Invalid, plain_text};
 /// Longest tag name in characters.
 pub const NAME_MAX: usize = 64;
 
-/// The color of a tag that names none.
+/// The color of a tag that was created without one.
 pub const DEFAULT_COLOR: &str = "#6b7280";
 
 /// A label. Its name is unique within its workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct Tag {
-    /// What the APIs call it by.
     pub id: Id,
-    /// Its owner.
     pub workspace: WorkspaceNumber,
-    /// Display name.
     pub name: Box<str>,
     /// `#rrggbb`.
     pub color: Box<str>,
-    /// When it was made.
     pub created_at: Timestamp,
 }
 
 /// One change of a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub enum TagEdit {
-    /// Renames it.
     Name(Box<str>),
-    /// Recolors it.
     Color(Box<str>),
 }
 
 impl Tag {
-    /// Applies one change.
+    /// Applies one change. Fails if a value breaks a rule.
     pub fn apply(&mut self, edit: TagEdit) -> Result<(), Invalid> {
         match edit {
             TagEdit::Name(name) => {
@@ -55,7 +51,7 @@ impl Tag {
     }
 }
 
-/// 1 to [`NAME_MAX`] characters, without white space at the ends.
+/// Rejects a name that is empty, longer than [`NAME_MAX`] characters, or has white space at an end.
 pub fn check_name(name: &str) -> Result<(), Invalid> {
     if name.is_empty() {
         return Err(Invalid::new("name", "must not be empty"));

@@ -1,9 +1,9 @@
-//! [`Tenant`]: to whom the use of a shared resource is charged.
+//! [`Tenant`]: the party that the use of a shared resource is charged to.
 
 use crate::model::id::ForeignId;
 use crate::model::workspace::WorkspaceNumber;
 
-/// The party on whose behalf a request holds part of a shared resource.
+/// The party on whose behalf a request uses part of a shared resource.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Tenant {
     /// A key that reaches the whole instance.

@@ -1,4 +1,4 @@
-//! Webhooks: the secret that a workspace's events are signed with, and where events may be sent.
+//! The secret that signs a workspace's events, and the rule for webhook URLs.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -13,25 +13,25 @@ use crate::model::destination::Destination;
 use crate::model::network::Networks;
 use crate::model::workspace::WorkspaceNumber;
 
-/// Bytes of a secret. Standard Webhooks asks for 24 to 64; 32 are as many as the hash has.
+/// Bytes of a secret: as many as the hash has. Standard Webhooks asks for 24 to 64.
 pub const SECRET_BYTES: usize = 32;
 
-/// What a secret's text begins with, so that a leaked one can be recognised.
+/// The start of a secret's text, by which scanners recognise a leaked secret.
 const SECRET_PREFIX: &str = "whsec_";
 
-/// How long the secret before a rotation still signs beside the new one: a day to deploy the new
-/// one at every receiver.
+/// The time for which the old secret signs beside the new one after a rotation: a day to deploy the new
+/// secret at every receiver.
 pub const OVERLAP_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
-/// Longest webhook URL in bytes, well above what receivers hand out: every waiting delivery holds
-/// one. A longer one is refused.
+/// Longest webhook URL in bytes, well above the URLs of known receivers: every waiting delivery contains one.
+/// Past it: rejected.
 pub const URL_MAX: usize = 2_048;
 
-/// A signing key. Does not print.
+/// A signing key. `Debug` does not print it.
 #[derive(Clone)]
 pub struct Secret(pub [u8; SECRET_BYTES]);
 
-/// In constant time: how long it takes says nothing of the key.
+/// Compares in constant time: the duration reveals nothing about the key.
 impl PartialEq for Secret {
     fn eq(&self, other: &Secret) -> bool {
         self.0.ct_eq(&other.0).into()
@@ -41,7 +41,7 @@ impl PartialEq for Secret {
 impl Eq for Secret {}
 
 impl Secret {
-    /// As receivers' libraries read it.
+    /// Returns the text that the libraries of receivers accept.
     pub fn text(&self) -> String {
         format!("{SECRET_PREFIX}{}", STANDARD.encode(self.0))
     }
@@ -53,33 +53,31 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a workspace's events are signed with. Made on first need.
+/// The secrets that sign a workspace's events. Created at the first need.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct WebhookSecret {
-    /// Whose.
     pub workspace: WorkspaceNumber,
-    /// Signs.
     pub secret: Secret,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// The one before, and until when it signs as well.
+    /// The secret before the last rotation, and the time until which it signs as well.
     pub previous: Option<(Secret, Timestamp)>,
 }
 
 impl WebhookSecret {
-    /// Everything that signs at `now`: the newest first.
+    /// Returns the secrets that sign at `now`, the newest first.
     pub fn signing(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
         let previous = self.previous_at(now).map(|(secret, _)| secret);
         std::iter::once(&self.secret).chain(previous)
     }
 
-    /// The one before, while it still signs.
+    /// Returns the previous secret while it still signs.
     pub fn previous_at(&self, now: Timestamp) -> Option<&(Secret, Timestamp)> {
         self.previous.as_ref().filter(|(_, until)| now < *until)
     }
 
-    /// The same with another secret from `now` on. A second rotation within a day ends the first
-    /// secret at once: there are never more than two.
+    /// Returns the secrets after a rotation at `now`. A second rotation within a day ends the first secret at
+    /// once: there are never more than two.
     #[must_use]
     pub fn rotated(self, fresh: Secret, now: Timestamp) -> WebhookSecret {
         let previous = Some((self.secret, now.plus_millis(OVERLAP_MILLIS)));
@@ -87,19 +85,19 @@ impl WebhookSecret {
     }
 }
 
-/// Whether events may be sent to this URL, as far as its text tells. What a name resolves to is
-/// looked at when connecting, each time.
+/// Rejects a URL that events must not be sent to, as far as its text shows. The addresses of a host name are
+/// checked at each connection.
 pub fn check_url(url: &Destination, allowed: &Networks) -> Result<(), Invalid> {
-    let refuse = |why: &str| Err(Invalid::new("webhookUrls", why));
+    let reject = |why: &str| Err(Invalid::new("webhookUrls", why));
     if url.as_str().len() > URL_MAX {
-        return refuse("must be at most 2048 bytes each");
+        return reject("must be at most 2048 bytes each");
     }
     let Some(url) = url.to_url().filter(|url| matches!(url.scheme(), "http" | "https")) else {
-        return refuse("must be http or https URLs");
+        return reject("must be http or https URLs");
     };
     let port = url.port_or_known_default().unwrap_or(0);
     if !matches!(port, 80 | 443 | 1024..) {
-        return refuse("must have port 80, 443, or one from 1024");
+        return reject("must have port 80, 443, or one from 1024");
     }
     let fits = match url.host() {
         Some(url::Host::Ipv4(address)) => allowed.allow(IpAddr::V4(address)),
@@ -107,10 +105,10 @@ pub fn check_url(url: &Destination, allowed: &Networks) -> Result<(), Invalid> {
         Some(url::Host::Domain(name)) => !is_localhost(name) || allows_loopback(allowed),
         None => false,
     };
-    if fits { Ok(()) } else { refuse("must not lead into a private network") }
+    if fits { Ok(()) } else { reject("must not lead into a private network") }
 }
 
-/// RFC 6761: the name, and every name below it.
+/// Returns whether a name is `localhost` or below it (RFC 6761).
 fn is_localhost(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     name.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("localhost"))
@@ -130,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_reads_as_standard_webhooks_and_does_not_print() {
+    fn a_secret_has_the_form_of_standard_webhooks_and_is_not_printed() {
         let secret = secret(0xff);
         assert_eq!(secret.text(), "whsec_//////////////////////////////////////////8=");
         assert_eq!(format!("{secret:?}"), "Secret(..)");

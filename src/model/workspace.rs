@@ -1,4 +1,4 @@
-//! [`Company`] (an "agency") owns [`Workspace`]s (a HighLevel "location"); a workspace owns links.
+//! [`Company`] (an "agency") owns [`Workspace`]s (a HighLevel "location"), and a workspace owns links.
 
 use std::collections::BTreeMap;
 
@@ -9,65 +9,59 @@ use crate::model::{Invalid, plain_text};
 /// Longest name of a company, workspace or key, in characters.
 pub const NAME_MAX: usize = 200;
 
-/// Most custom values of one workspace, and longest value in characters: they are resolved into
-/// every destination that names them, so both are bounded.
+/// Most custom values of one workspace. Each is resolved into every destination that names it.
 pub const CUSTOM_VALUES_MAX: usize = 1_000;
+/// Longest custom value in characters.
 const CUSTOM_VALUE_MAX: usize = 2_048;
 
-/// A workspace's number inside the store: short in keys, never shown.
+/// The number of a workspace in the store: short in keys, and never shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkspaceNumber(pub u32);
 
-/// Owner of workspaces.
+/// An owner of workspaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct Company {
-    /// What the APIs call it by; may be a vendor's.
+    /// The id in the APIs, which may come from a vendor.
     pub id: ForeignId,
-    /// Display name.
     pub name: Box<str>,
-    /// `0-128-926`: what restricted snapshot shares name companies by.
+    /// The name of the company in restricted shares of snapshots, such as `0-128-926`.
     pub relationship_number: Box<str>,
-    /// When it was made.
     pub created_at: Timestamp,
 }
 
-/// Owner of links.
+/// An owner of links.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct Workspace {
-    /// Key of its links in the store.
+    /// The key of its links in the store.
     pub number: WorkspaceNumber,
-    /// What the APIs call it by; may be a vendor's.
+    /// The id in the APIs, which may come from a vendor.
     pub id: ForeignId,
-    /// Its owner.
     pub company: ForeignId,
-    /// Display name.
     pub name: Box<str>,
-    /// What its balance of links to create was last set to; `None` is unlimited. What is left of it
-    /// is kept apart, since it changes with every link.
+    /// The last setting of the balance of links to create; `None` is unlimited. The rest of the balance is a
+    /// record of its own, since it changes with every link.
     pub credits: Option<u64>,
-    /// Domain of links whose draft names none; the default domain when unset.
+    /// The domain of links whose draft names none. `None` is the default domain of the instance.
     pub default_domain: Option<Id>,
-    /// What `{{custom_values.NAME}}` in destinations stands for.
+    /// The values of `{{custom_values.NAME}}` in destinations.
     pub custom_values: BTreeMap<Box<str>, Box<str>>,
-    /// When it was made.
     pub created_at: Timestamp,
 }
 
 /// One change of a workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // Each sets the field of `Workspace` of its name.
 pub enum WorkspaceEdit {
-    /// Renames it.
     Name(Box<str>),
-    /// Sets the balance; `None` is unlimited.
     Credits(Option<u64>),
-    /// Sets the default domain; `None` is the instance's.
     DefaultDomain(Option<Id>),
-    /// Replaces all custom values.
     CustomValues(BTreeMap<Box<str>, Box<str>>),
 }
 
 impl Workspace {
-    /// Applies one change.
+    /// Applies one change. Fails if a value breaks a rule.
     pub fn apply(&mut self, edit: WorkspaceEdit) -> Result<(), Invalid> {
         match edit {
             WorkspaceEdit::Name(name) => {
@@ -85,39 +79,38 @@ impl Workspace {
     }
 }
 
-/// A company to be made.
+/// A company that is to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct CompanyDraft {
-    /// A vendor's id to keep; drawn when `None`.
+    /// A vendor's id to keep. `None` generates one.
     pub id: Option<ForeignId>,
-    /// Display name.
     pub name: Box<str>,
-    /// Drawn when `None`.
+    /// `None` generates one.
     pub relationship_number: Option<Box<str>>,
 }
 
 impl CompanyDraft {
-    /// Names and numbers within their bounds.
+    /// Fails, naming the rule, if the name or the number breaks one.
     pub fn check(&self) -> Result<(), Invalid> {
         check_name("name", &self.name)?;
         self.relationship_number.as_deref().map_or(Ok(()), check_relationship_number)
     }
 }
 
-/// A workspace to be made.
+/// A workspace that is to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
 pub struct WorkspaceDraft {
-    /// A vendor's id to keep; drawn when `None`.
+    /// A vendor's id to keep. `None` generates one.
     pub id: Option<ForeignId>,
-    /// Its owner; the caller's company when `None`.
+    /// `None` is the caller's company.
     pub company: Option<ForeignId>,
-    /// Display name.
     pub name: Box<str>,
-    /// What else is set from the start.
     pub edits: Vec<WorkspaceEdit>,
 }
 
-/// 1 to [`NAME_MAX`] characters, not only white space.
+/// Rejects a name of more than [`NAME_MAX`] characters, and one of white space only.
 pub fn check_name(field: &'static str, name: &str) -> Result<(), Invalid> {
     if name.trim().is_empty() {
         return Err(Invalid::new(field, "must not be empty"));
@@ -125,7 +118,7 @@ pub fn check_name(field: &'static str, name: &str) -> Result<(), Invalid> {
     plain_text(field, name, NAME_MAX)
 }
 
-/// Three groups of digits, as HighLevel writes them: `0-128-926`.
+/// Rejects anything but three groups of digits, as HighLevel writes them: `0-128-926`.
 pub fn check_relationship_number(text: &str) -> Result<(), Invalid> {
     let fits = text.split('-').count() == 3
         && text
@@ -138,15 +131,15 @@ pub fn check_relationship_number(text: &str) -> Result<(), Invalid> {
 }
 
 fn check_custom_values(values: &BTreeMap<Box<str>, Box<str>>) -> Result<(), Invalid> {
-    let refuse = |why: String| Err(Invalid::new("customValues", why));
+    let reject = |why: String| Err(Invalid::new("customValues", why));
     if values.len() > CUSTOM_VALUES_MAX {
-        return refuse(format!("must be at most {CUSTOM_VALUES_MAX} values"));
+        return reject(format!("must be at most {CUSTOM_VALUES_MAX} values"));
     }
     for (name, value) in values {
         let fits =
             (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if !fits {
-            return refuse("names must be 1 to 64 characters of A-Z, a-z, 0-9 and _".to_owned());
+            return reject("names must be 1 to 64 characters of A-Z, a-z, 0-9 and _".to_owned());
         }
         plain_text("customValues", value, CUSTOM_VALUE_MAX)?;
     }

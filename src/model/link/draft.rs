@@ -1,4 +1,4 @@
-//! A link that is asked for, and a change that is.
+//! A link that is to be created, and a change of a link.
 
 use super::{Edit, Password};
 use crate::model::campaign::CampaignRef;
@@ -6,33 +6,32 @@ use crate::model::destination::LinkType;
 use crate::model::id::Id;
 use crate::model::short_code::ShortCode;
 
-/// A link before it exists.
+/// A link that is to be created.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // The fields speak.
 pub struct Draft {
-    /// Where it shall live.
     pub domain: DomainChoice,
-    /// The code asked for; drawn when `None`.
+    /// `None` generates a code.
     pub code: Option<ShortCode>,
-    /// Where it leads, still as text: its rule depends on type and configuration.
+    /// Text, since its rule depends on the type and on the configuration.
     pub destination: Box<str>,
-    /// What the destination is.
     pub link_type: LinkType,
-    /// A password, not yet hashed.
+    /// A password that is not hashed yet.
     pub password: Option<Password>,
-    /// What else is set from the start.
+    /// The other options.
     pub edits: Vec<Edit>,
     /// Tags and campaign by name.
     pub names: Names,
 }
 
-/// A change to a link: applied in order, all or nothing.
+/// A change of a link. All parts are applied, in order, or none.
 #[derive(Clone, Debug, Default)]
 pub struct Patch {
-    /// A new destination, still as text, as in a [`Draft`].
+    /// A new destination as text, as in a [`Draft`].
     pub destination: Option<Box<str>>,
     /// `Some(None)` removes the password.
     pub password: Option<Option<Password>>,
-    /// Everything else.
+    /// The other changes.
     pub edits: Vec<Edit>,
     /// Tags and campaign by name: those of the link's own workspace.
     pub names: Names,
@@ -47,13 +46,13 @@ pub struct Names {
     pub campaign: Option<Option<CampaignRef>>,
 }
 
-/// How a draft names its domain.
+/// The domain of a draft.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DomainChoice {
     /// The workspace's default domain.
     Default,
-    /// By host name, as the native API does.
+    /// By host name, as in the native API.
     Name(Box<str>),
-    /// By id, as Linquid does.
+    /// By id, as in Linquid's API.
     Id(Id),
 }

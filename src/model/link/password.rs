@@ -1,6 +1,5 @@
-//! [`Password`] and its [`PasswordHash`], neither of which prints. A hash from outside names the
-//! memory and the passes that each check takes: [`PasswordHash::parts`] bounds both, and nothing is
-//! checked against a hash without it.
+//! [`Password`] and its [`PasswordHash`]; `Debug` prints neither. An imported hash chooses the memory and the
+//! passes of each check. [`PasswordHash::parts`] bounds both, and every check calls it.
 
 use std::fmt;
 
@@ -10,57 +9,53 @@ use subtle::ConstantTimeEq;
 
 use crate::model::Invalid;
 
-/// Longest password in bytes: hashing more is work for a stranger to order.
+/// Longest password in bytes. A visitor must not be able to order more hashing.
 pub const PASSWORD_MAX: usize = 1_024;
 
-/// Most memory that one check of a hash may take, in KiB: three times our own hashes, and what the
-/// defaults of PHP, Node and Python's libraries ask for. Past it: the hash is rejected, since a
-/// guess by anyone on the internet would take that much.
+/// Most memory of one check in KiB: three times that of our own hashes, and the default of the libraries of
+/// PHP, Node and Python. Past it: the hash is rejected, since anyone on the internet can order a check.
 pub const HASH_MEMORY_KIB_MAX: u32 = 64 * 1024;
 
-/// Most passes over that memory. Memory and passes together bound the work of one check to 640 MiB,
-/// which is 17 times that of our own hashes: some 0.4 s of one core. Past it: the hash is rejected.
+/// Most passes over that memory. Memory and passes together bound the work of one check to 640 MiB, which is
+/// 17 times that of our own hashes: some 0.4 s of one core. Past it: the hash is rejected.
 const HASH_PASSES_MAX: u32 = 10;
 
-/// Most lanes. They are computed one after another here, so that they cost nothing beyond memory and
-/// passes; a hash with more was made for another class of machine. Past it: the hash is rejected.
+/// Most lanes. They are computed one after another here, so that they cost nothing besides memory and passes.
+/// A hash with more lanes is for another class of machine. Past it: the hash is rejected.
 const HASH_LANES_MAX: u32 = 4;
 
-/// Longest text of a hash in bytes: every part at its bound takes 310. Past it: the hash is rejected
+/// Longest text of a hash in bytes; with every part at its bound it has 310. Past it: the hash is rejected
 /// without being parsed.
 const HASH_TEXT_MAX: usize = 512;
 
-/// A password's Argon2 hash in PHC form. Not comparable with `==`.
+/// The Argon2 hash of a password in PHC form. Without `==`; see [`PasswordHash::is`].
 #[derive(Clone)]
 pub struct PasswordHash(Box<str>);
 
-/// A hash taken apart: within every bound, and so affordable to check.
+/// The parts of a hash, each within its bound.
 #[derive(Debug)]
+#[allow(missing_docs)] // The fields speak.
 pub struct HashParts {
-    /// Which Argon2.
     pub algorithm: Algorithm,
-    /// Its version.
     pub version: Version,
-    /// Memory, passes, lanes and the output's length.
+    /// Memory, passes, lanes and the length of the output.
     pub params: Params,
-    /// What was hashed with the password.
     pub salt: Salt,
-    /// What the right password comes to.
     pub output: Output,
 }
 
 impl PasswordHash {
-    /// Parses a hash that was made elsewhere. Fails if it is no Argon2 hash in PHC form, or if
-    /// checking a password against it would exceed a bound.
+    /// Parses an imported hash. Fails if it is no Argon2 hash in PHC form, or if a check against it would
+    /// exceed a bound.
     pub fn parse(text: &str) -> Result<PasswordHash, Invalid> {
         let hash = PasswordHash::from_stored(text.into());
         hash.parts()?;
         Ok(hash)
     }
 
-    /// Wraps the text of a record without checking it: a record that an older version wrote may hold
-    /// any text. A link keeps such a hash, so that it stays closed; [`PasswordHash::parts`] fails,
-    /// so that no password opens it.
+    /// Wraps the text of a record without checks: a record of an older version may contain any text. A link
+    /// keeps such a hash, so that the link stays closed: [`PasswordHash::parts`] fails, so no password opens
+    /// it.
     pub fn from_stored(text: Box<str>) -> PasswordHash {
         PasswordHash(text)
     }
@@ -70,7 +65,7 @@ impl PasswordHash {
         &self.0
     }
 
-    /// Takes the hash apart. Fails, naming the rule, if it must not be checked against.
+    /// Returns the parts of the hash. Fails, naming the rule, if a password must not be checked against it.
     pub fn parts(&self) -> Result<HashParts, Invalid> {
         let invalid = |why: String| Invalid::new("passwordHash", why);
         let not_phc = || invalid("must be an Argon2 hash in PHC form ($argon2id$v=19$m=...)".to_owned());
@@ -97,7 +92,8 @@ impl PasswordHash {
         Ok(HashParts { algorithm, version: version.unwrap_or_default(), params, salt, output })
     }
 
-    /// Whether both are the same record's: neither is of a stranger's making, and salts differ.
+    /// Returns whether both are the hash of the same record. Salts differ, so two records never have equal
+    /// hashes. Not in constant time, since a visitor provides neither of them.
     pub fn is(&self, other: &PasswordHash) -> bool {
         self.0 == other.0
     }
@@ -109,11 +105,11 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// A password in clear, on its way to being hashed: 1 to [`PASSWORD_MAX`] bytes, never printed.
+/// A password in clear text before it is hashed: 1 to [`PASSWORD_MAX`] bytes. `Debug` does not print it.
 #[derive(Clone)]
 pub struct Password(Box<str>);
 
-/// In constant time: how long it takes says nothing of the password but its length.
+/// Compares in constant time: the duration reveals only the length of the password.
 impl PartialEq for Password {
     fn eq(&self, other: &Password) -> bool {
         self.as_bytes().ct_eq(other.as_bytes()).into()
@@ -123,7 +119,7 @@ impl PartialEq for Password {
 impl Eq for Password {}
 
 impl Password {
-    /// Checks its length.
+    /// Parses a password. Fails if it is empty or longer than [`PASSWORD_MAX`].
     pub fn parse(text: &str) -> Result<Password, Invalid> {
         match text.len() {
             0 => Err(Invalid::new("password", "must not be empty")),
@@ -132,7 +128,7 @@ impl Password {
         }
     }
 
-    /// What is to be hashed.
+    /// Returns the bytes to hash.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

@@ -1,25 +1,26 @@
-//! [`LinkStatus`]: what a link is at an instant.
+//! [`LinkStatus`]: the status of a link at an instant.
 
 use super::Options;
 use crate::clock::Timestamp;
 
-/// What a link is at an instant. Conditional on read; nothing has to run for a link to expire.
+/// The status of a link at an instant. It is computed on read, so that no job has to run for a link to
+/// expire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkStatus {
-    /// Redirects.
+    /// The link redirects.
     Live,
-    /// Switched off: not found.
+    /// Switched off: 404.
     Disabled,
-    /// Its time has not come: not found.
+    /// Before `validSince`: 404.
     NotYetValid,
-    /// Its time is over: gone.
+    /// After `expiresAt`: 410.
     Expired,
-    /// Its clicks are used up: gone.
+    /// All clicks of `maxClicks` are used: 410.
     UsedUp,
 }
 
 impl Options {
-    /// What the link is at `now` after `clicks` counted ones.
+    /// Returns the status at `now`, after `clicks` counted clicks.
     pub fn status(&self, now: Timestamp, clicks: u64) -> LinkStatus {
         if !self.is_active {
             return LinkStatus::Disabled;
