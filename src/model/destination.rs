@@ -389,7 +389,7 @@ mod tests {
 
     /// Found by the fuzz target `destination`: what is escaped is another host.
     #[test]
-    fn t115_a_host_is_taken_as_it_is_or_not_at_all() {
+    fn t115_a_host_is_stored_unchanged_or_rejected() {
         let extra = ExtraSchemes::new(vec!["app".to_owned()]).expect("a scheme");
         for (text, is_accepted) in [("app://a`b/", false), ("app://a\"b/", false), ("app://a.b/", true)] {
             let parsed = Destination::parse("url", text, LinkType::Url, &extra);
@@ -483,7 +483,7 @@ mod tests {
 
     /// Only listed schemes are accepted, and no text is repaired without an error.
     #[test]
-    fn t44_t45_t47_web_addresses_refused() {
+    fn t44_t45_t47_invalid_web_addresses_are_rejected() {
         let schemes = "url: must use one of these schemes: http, https";
         let absolute = "url: must be an absolute URL such as https://example.com/page";
         let control = "url: must not contain control characters";

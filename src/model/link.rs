@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn combinations_that_cannot_work_are_refused() {
+    fn combinations_that_cannot_work_are_rejected() {
         let mut mail = options();
         mail.link_type = LinkType::Mailto;
         assert_eq!(mail.check(), Ok(()));

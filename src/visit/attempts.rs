@@ -1,10 +1,11 @@
-//! How many passwords a stranger may try: counted before anything is hashed, so that guessing costs
-//! the guesser and not us. While locked, the right password is refused as well, or the answers
-//! would tell it from the wrong ones. A visitor who has the cookie of the right password is not asked
-//! for it, and so is not locked out.
+//! Limits the passwords that a visitor may try. An attempt is counted before the password is hashed, so that
+//! a guess costs the server nothing past a limit.
 //!
-//! Attempts are counted for a link under its present password: setting the password again, also to
-//! the same text, begins anew. An owner ends a lock so, or by [`Attempts::forget`].
+//! 1. During a lock the right password is rejected as well: otherwise the responses would reveal which guess
+//!    was right.
+//! 2. A visitor with the cookie of the right password sends none, and so is never locked out.
+//! 3. Attempts are counted for a link with its present password. A new password, even with the same text,
+//!    starts with no attempts. An owner ends a lock this way, or with [`Attempts::forget`].
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -18,42 +19,43 @@ use crate::model::id::Id;
 use crate::model::link::PasswordHash;
 use crate::model::network::customer;
 
-/// Wrong passwords per link and address in [`PER_ADDRESS_TIME`]: enough for typing errors, 4.3
-/// million years for eight random letters. Past it: 429 until the time is over.
+/// Wrong passwords per link and address in [`PER_ADDRESS_TIME`]: enough for typing errors. At this rate,
+/// eight random letters take 4.3 million years. Past it: 429 until the time is over.
 const PER_ADDRESS: u32 = 10;
 const PER_ADDRESS_TIME: Duration = Duration::from_mins(1);
 
-/// Wrong passwords per link and address in [`PER_LINK_TIME`]: a fifth of [`PER_LINK`], so that one
-/// address can never lock a link for all others, and four together cannot. Past it: 429 until the time
-/// is over.
+/// Wrong passwords per link and address in [`PER_LINK_TIME`]: a fifth of [`PER_LINK`], so that four addresses
+/// together cannot lock a link for all others. Past it: 429 until the time is over.
 const PER_ADDRESS_LONG: u32 = 20;
 
-/// Wrong passwords per link in [`PER_LINK_TIME`], whatever their addresses: against many machines.
-/// It lets many strangers lock a link for an hour, which is better than letting them in.
+/// Wrong passwords per link in [`PER_LINK_TIME`], of all addresses: against guesses from many machines. Many
+/// machines together can lock a link for an hour, which is better than a password that is found.
 const PER_LINK: u32 = 100;
 const PER_LINK_TIME: Duration = Duration::from_hours(1);
 
-/// Most windows of each of three kinds, some 8 MB. Past it those that are over go, and when none is, all
-/// do: to get there by addresses takes as many of them, and each link's own window stands.
+/// Most windows of each of three kinds, some 8 MB. Past it: expired windows are evicted and, if none is
+/// expired, all windows of the kind. An attacker needs this number of addresses to get there, and the window
+/// of each link is in another map.
 const WINDOWS_MAX: usize = 65_536;
 
-/// Locked for so long.
+/// A lock, with the time until it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Locked(pub(super) Duration);
 
-/// Counts attempts. One lock: it is taken once per attempt, each of which costs 20 ms of hashing.
+/// Counts attempts. One lock suffices: it is acquired once per attempt, and the hash of an attempt takes 20
+/// ms.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     windows: Mutex<Windows>,
-    /// Makes a short name of a stored hash.
+    /// Hashes stored hashes to short names.
     names: RandomState,
 }
 
-/// A link under its present password.
+/// A link with its present password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct GuessTarget {
     link: Id,
-    /// A name of the stored hash, which differs for each that was ever made.
+    /// A short name of the stored hash. Each hash has its own salt, so a new password has another name.
     hash: u64,
 }
 
@@ -71,29 +73,31 @@ struct Window {
 }
 
 impl Window {
-    fn room(&self, most: u32, now: Instant) -> Result<(), Locked> {
+    /// Fails if the window is full at `now`.
+    fn admit(&self, most: u32, now: Instant) -> Result<(), Locked> {
         if self.attempts < most || now >= self.ends { Ok(()) } else { Err(Locked(self.ends - now)) }
     }
 }
 
 impl Attempts {
-    /// Returns what attempts at this link are counted for.
+    /// Returns the target of attempts at this link.
     pub(super) fn target(&self, link: Id, hash: &PasswordHash) -> GuessTarget {
         GuessTarget { link, hash: self.names.hash_one(hash.as_str()) }
     }
 
-    /// Takes an attempt, or says how long there is none.
+    /// Counts an attempt. Fails, without counting, if the target is locked for this address.
     pub(super) fn begin(&self, target: GuessTarget, peer: IpAddr, now: Instant) -> Result<(), Locked> {
         let mut windows = self.windows.lock();
         let address = (target, customer(peer));
+        // All windows are checked before any is changed: a rejected attempt counts in none of them.
         if let Some(window) = windows.by_link.get(&target) {
-            window.room(PER_LINK, now)?;
+            window.admit(PER_LINK, now)?;
         }
         if let Some(window) = windows.long_by_address.get(&address) {
-            window.room(PER_ADDRESS_LONG, now)?;
+            window.admit(PER_ADDRESS_LONG, now)?;
         }
         if let Some(window) = windows.short_by_address.get(&address) {
-            window.room(PER_ADDRESS, now)?;
+            window.admit(PER_ADDRESS, now)?;
         }
         add(&mut windows.by_link, target, PER_LINK_TIME, now);
         add(&mut windows.long_by_address, address, PER_LINK_TIME, now);
@@ -101,7 +105,7 @@ impl Attempts {
         Ok(())
     }
 
-    /// The attempt was right, or was not made after all: it does not count.
+    /// Removes an attempt from the count: it was right, or the password was not checked after all.
     pub(super) fn take_back(&self, target: GuessTarget, peer: IpAddr) {
         let mut windows = self.windows.lock();
         let Windows { short_by_address, long_by_address, by_link } = &mut *windows;
@@ -113,12 +117,12 @@ impl Attempts {
         }
     }
 
-    /// Returns for how long a link is locked for all addresses, if it is.
+    /// Returns the lock of a link for all addresses, if there is one.
     pub(super) fn locked(&self, target: GuessTarget, now: Instant) -> Option<Locked> {
-        self.windows.lock().by_link.get(&target)?.room(PER_LINK, now).err()
+        self.windows.lock().by_link.get(&target)?.admit(PER_LINK, now).err()
     }
 
-    /// Forgets all attempts at a link.
+    /// Removes all attempts at a link.
     pub(super) fn forget(&self, target: GuessTarget) {
         let mut windows = self.windows.lock();
         windows.by_link.remove(&target);
@@ -127,8 +131,10 @@ impl Attempts {
     }
 }
 
+/// Counts an attempt in the window of `key`, and evicts windows if there are too many.
 fn add<K: Hash + Eq>(windows: &mut HashMap<K, Window, RandomState>, key: K, time: Duration, now: Instant) {
     if windows.len() >= WINDOWS_MAX {
+        // Also windows whose attempts were all right: otherwise right passwords could evict wrong ones.
         windows.retain(|_, window| now < window.ends && window.attempts > 0);
         if windows.len() >= WINDOWS_MAX {
             windows.clear();
@@ -156,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_a_minute_and_address() {
+    fn ten_attempts_a_minute_per_address() {
         let (attempts, start) = (Attempts::default(), Instant::now());
         let (one, other) = (address("192.0.2.1"), address("192.0.2.2"));
         for _ in 0..10 {
@@ -171,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_an_hour_and_link() {
+    fn a_hundred_attempts_an_hour_per_link() {
         let (attempts, start) = (Attempts::default(), Instant::now());
         for n in 0..100 {
             assert_eq!(attempts.begin(LINK, address(&format!("192.0.2.{n}")), start), Ok(()));
@@ -220,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn right_ones_do_not_count() {
+    fn right_passwords_do_not_count() {
         let (attempts, now) = (Attempts::default(), Instant::now());
         for _ in 0..1_000 {
             assert_eq!(attempts.begin(LINK, address("::1"), now), Ok(()));
@@ -238,9 +244,9 @@ mod tests {
         assert!(windows.short_by_address.len() <= WINDOWS_MAX && windows.by_link.len() <= WINDOWS_MAX);
     }
 
-    /// Else whoever guesses could buy new attempts by filling the memory with right ones.
+    /// Otherwise an attacker could evict the wrong attempts by many right ones, and guess again.
     #[test]
-    fn t116_windows_that_count_nothing_go_first() {
+    fn t116_windows_without_attempts_are_evicted_first() {
         let (attempts, now) = (Attempts::default(), Instant::now());
         let guesser = address("2001:db8::1");
         for _ in 0..10 {

@@ -1,13 +1,14 @@
-//! The choosing stage: which of a link's targets a visit is sent to. It runs behind all rules that may end
-//! the visit, and before the destination is made of the target and of what the visitor brings along.
+//! The choosing stage: selects one of a link's targets for a visit. It runs after all rules that may end the
+//! visit, and before the destination is built from the target and the forwarded parts of the request.
 
 use super::rule::Evaluation;
 use crate::cache::entry::Target;
 
-/// One way to choose. Returns the position of the target, or `None` to leave the choice to the next.
+/// One way to choose. Returns the position of the target, or `None` to leave the choice to the next chooser.
 type Chooser = fn(&Evaluation<'_>) -> Option<usize>;
 
-/// In order; the first that chooses ends the stage: always the link's own `url`.
+/// The choosers in their order; the first that returns a position decides. The last one always chooses the
+/// link's own `url`.
 const CHOOSERS: &[Chooser] = &[|_| Some(0)];
 
 /// Returns the target of this visit.
@@ -46,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_chooses_decides() {
+    fn the_first_chooser_with_a_position_decides() {
         let [own, second, third] =
             ["https://own.test/", "https://b.test/", "https://c.test/"].map(sample::url);
         let options = Options::new(own.clone(), LinkType::Url);

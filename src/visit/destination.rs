@@ -1,9 +1,8 @@
-//! Where a click leads: the link's own query, then its UTM parameters, then, with
-//! `forwardParameters`, the visitor's query, whose values replace those of equal names; with
-//! `forwardPath`, what follows the code in the path. The fragment survives.
+//! The URL that a click is redirected to: the link's own query, then its UTM parameters, then, with
+//! `forwardParameters`, the visitor's query, whose values replace those of equal names; with `forwardPath`,
+//! the part of the path after the code. The fragment is kept.
 //!
-//! Whatever a visitor sends, scheme, host and port are the stored ones, and the result is a legal
-//! header value.
+//! Scheme, host and port are always the stored ones, for any request, and the result is a legal header value.
 
 use std::collections::HashSet;
 
@@ -15,14 +14,14 @@ use super::rule::{Evaluation, Forwarded, Presentation, Rule, Verdict, presentati
 use crate::model::destination::Destination;
 use crate::model::link::Options;
 
-/// What a URL parser may have left raw in a request target, but a `Location` should not carry.
-/// The backslash, which browsers read as a slash, is among them.
+/// Characters that a URL parser may leave raw in a request target, and that a `Location` must not contain.
+/// The backslash is among them: browsers read it as a slash.
 const RAW: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'\\').add(b'#');
 
 /// [`RAW`] in a path, where a question mark would begin the query.
 const RAW_PATH: &AsciiSet = &RAW.add(b'?');
 
-/// The last rule: on to the destination, if there is one.
+/// The last rule: sends the visitor to the destination.
 pub(super) const DESTINATION: Rule = Rule {
     name: "url",
     verdict: |evaluation| {
@@ -50,8 +49,8 @@ fn of(evaluation: &Evaluation<'_>) -> Option<HeaderValue> {
     location(target, &evaluation.conditional.link.options, evaluation.facts.forwarded())
 }
 
-/// The `Location` of a click; `None` when the path that follows the code cannot be appended: the
-/// link does not forward it, or it tries to climb.
+/// Returns the `Location` of a click. Returns `None` if the path after the code cannot be appended: the link
+/// does not forward it, or it has dot segments.
 pub(crate) fn location(
     target: &Destination,
     options: &Options,
@@ -89,7 +88,7 @@ fn with_path(path: &str, options: &Options, rest: &str) -> Option<String> {
     if rest.is_empty() {
         return Some(path.to_owned());
     }
-    // Browsers resolve dot segments, also escaped ones: `..` would leave the stored path.
+    // Browsers resolve dot segments, also percent-encoded ones: `..` would leave the stored path.
     let climbs = |segment: &str| {
         let decoded = percent_decode_str(segment).collect::<Vec<u8>>();
         decoded == b"." || decoded == b".." || decoded.contains(&b'\\')
@@ -98,12 +97,12 @@ fn with_path(path: &str, options: &Options, rest: &str) -> Option<String> {
         return None;
     }
     let whole = format!("{}/{}", path.strip_suffix('/').unwrap_or(path), utf8_percent_encode(rest, RAW_PATH));
-    // A scheme of the configuration's may have no host, and the path would become one: of `app:` and
-    // `/evil.test` comes `app://evil.test`.
+    // A URL with a configured scheme may have no host, and the path would become the host: `app:` and
+    // `/evil.test` would give `app://evil.test`.
     (host(&whole) == host(path)).then_some(whole)
 }
 
-/// What stands between `://` and the path, if that is there.
+/// Returns the text between `://` and the path, if there is one.
 fn host(url: &str) -> Option<&str> {
     let (_, behind) = url.split_once(':')?;
     behind.strip_prefix("//")?.split('/').next()
@@ -111,7 +110,7 @@ fn host(url: &str) -> Option<&str> {
 
 fn append_query(text: &mut String, stored: &str, visitor: &str) {
     let theirs: Vec<&str> = visitor.split('&').filter(|pair| !pair.is_empty()).collect();
-    // A set: both queries may hold thousands of names, and each pair of them would be compared.
+    // A set: both queries may contain thousands of names, and comparing each pair would be quadratic.
     let names: HashSet<Vec<u8>> = theirs.iter().map(|pair| name(pair)).collect();
     let replaced = |pair: &&str| names.contains(&name(pair));
     let kept = stored.split('&').filter(|pair| !pair.is_empty() && !replaced(pair)).map(str::to_owned);
@@ -124,7 +123,7 @@ fn append_query(text: &mut String, stored: &str, visitor: &str) {
     }
 }
 
-/// The name of a parameter as its reader will see it: `a%20b` and `a+b` are one.
+/// Returns the name of a parameter as its receiver decodes it: `a%20b` and `a+b` are the same name.
 fn name(pair: &str) -> Vec<u8> {
     let name = pair.split('=').next().unwrap_or("");
     percent_decode_str(&name.replace('+', " ")).collect()
@@ -275,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_forwarded_unasked_and_visitors_win_over_utm() {
+    fn nothing_is_forwarded_by_default_and_visitors_override_utm() {
         let mut options = options("https://e.test/?a=1");
         options.apply(Edit::UtmSource(Some("mail".into()))).expect("valid");
         let forwarded = Forwarded { rest: "", query: Some("utm_source=x&b=2") };

@@ -1,4 +1,5 @@
-//! What a click would do, step by step, and why: the rules themselves, asked without counting.
+//! `explain`: what a click on a link would do, rule by rule, and why. It evaluates the same rules as a click,
+//! without counting.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
@@ -19,49 +20,49 @@ use crate::model::id::Id;
 use crate::model::link::Link;
 use crate::model::network::Networks;
 
-/// The click that is asked about.
+/// A hypothetical click.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExplainRequest {
-    /// Its `User-Agent`.
+    /// The `User-Agent`.
     pub user_agent: Option<Box<str>>,
-    /// The query that the visitor brings along.
+    /// The visitor's query.
     pub query: Option<Box<str>>,
-    /// When; now unless given. Clicks are those counted by now.
+    /// The time of the click; the default is now. The number of clicks is always the present one.
     pub at: Option<Timestamp>,
 }
 
-/// What it does.
+/// The result of a hypothetical click.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// When it is made.
+    /// The time of the click.
     pub at: Timestamp,
-    /// What the visitor gets, in two words.
+    /// The result in two words.
     pub outcome: &'static str,
-    /// The status of the answer.
+    /// The status of the response.
     pub status: u16,
-    /// Where it leads.
+    /// The `Location` or, of a page, the destination.
     pub location: Option<String>,
-    /// Whether it is counted.
+    /// Whether the click is counted.
     pub is_counted: bool,
-    /// Until when wrong passwords have locked the link for every address, if they have.
+    /// The end of a lock for all addresses after wrong passwords, if there is one.
     pub locked_until: Option<Timestamp>,
-    /// The rules asked, in order; the last one ended it.
+    /// The evaluated rules in their order. The last one ended the visit.
     pub steps: Vec<ExplainedRule>,
 }
 
-/// A rule, and what it said.
+/// One evaluated rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExplainedRule {
-    /// The option that it is about.
+    /// The name of the option.
     pub rule: &'static str,
-    /// Whether it let the visitor pass.
+    /// Whether the visit passed the rule.
     pub passes: bool,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
 impl Visitor {
-    /// Explains a click on a link within the caller's sight.
+    /// Explains a click on a link that the caller can reach. Fails if the link does not exist for the caller.
     pub async fn explain(
         &self,
         context: &Context,
@@ -73,7 +74,7 @@ impl Visitor {
         let conditional = Conditional { link: view.link, targets, leads_here: false };
         let agent = self.state.agents.of(request.user_agent.as_deref().map(str::as_bytes));
         let query = request.query.as_deref();
-        // As people copy it from an address bar.
+        // Browsers show the query with a question mark, and people copy it from there.
         let query = query.map(|query| query.strip_prefix('?').unwrap_or(query));
         let headers = HeaderMap::new();
         // A request names no address.
@@ -123,6 +124,7 @@ impl Visitor {
         })
     }
 
+    /// Returns the end of the lock for all addresses, if there is one.
     fn locked_until(&self, link: &Link, now: Timestamp) -> Option<Timestamp> {
         let attempts = &self.state.attempts;
         let target = attempts.target(link.id, link.options.password.as_ref()?);
@@ -130,8 +132,7 @@ impl Visitor {
         Some(now.plus_millis(i64::try_from(left.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// Forgets the wrong passwords that were sent to a link within the caller's sight, and so ends its
-    /// lock, if there is one.
+    /// Removes the counted wrong passwords of a link that the caller can reach, which ends its lock.
     pub async fn forget_attempts(&self, context: &Context, id: Id) -> Result<(), Error> {
         let view = self.links.get(context, id).await?;
         if let Some(hash) = &view.link.options.password {
@@ -142,12 +143,13 @@ impl Visitor {
     }
 }
 
-/// Returns the steps of a visit that goes round: the rule that would redirect it does not.
+/// Returns the steps of a visit in a redirect loop: the rule that would redirect it does not.
 fn looping(mut steps: Vec<ExplainedRule>) -> Vec<ExplainedRule> {
     if let Some(last) = steps.last_mut() {
         last.passes = false;
-        last.why
-            .push_str("; from there other links of this server lead back, so the visitor gets an error page");
+        last.why.push_str(
+            "; other links of this server redirect back from there, so the visitor gets an error page",
+        );
     }
     steps
 }

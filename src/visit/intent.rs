@@ -1,41 +1,41 @@
-//! Which requests are clicks: people following a link, and nobody else.
+//! [`Intent`]: which requests are clicks. Only a visitor who follows the link is one.
 
 use hyper::header::{HeaderValue, USER_AGENT};
 use hyper::{HeaderMap, Method};
 
 use super::agents::Agent;
 
-/// Headers that say what a request is for.
+/// Headers that contain the purpose of a request.
 const PURPOSES: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
 
-/// How a link is asked for.
+/// The purpose of a request for a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
-    /// To follow it: GET.
+    /// GET: the visitor follows the link.
     Follow,
-    /// To look whether it is there: HEAD.
+    /// HEAD: the visitor checks that the link exists.
     Probe,
-    /// Ahead of a click that may never come: a browser's guess about what its user opens next
-    /// (`Sec-Purpose: prefetch`, older browsers' `Purpose`, `X-Purpose` and `X-Moz`).
+    /// A load before a click that may never come: a browser's guess about the next page of its user
+    /// (`Sec-Purpose: prefetch`, or `Purpose`, `X-Purpose` and `X-Moz` of older browsers).
     Prefetch,
-    /// To follow it with the password sent along: POST.
+    /// POST: the visitor follows the link and sends the password.
     Unlock,
 }
 
 impl Intent {
-    /// By the head of a request.
+    /// Returns the intent of a request, by its method and headers.
     pub fn of(method: &Method, headers: &HeaderMap) -> Intent {
         Intent::and_agent(method, headers).0
     }
 
-    /// The same, and the User-Agent. In one walk over all headers: to look four names up, three of
-    /// which nearly no request has, costs more.
+    /// Returns the intent and the User-Agent. One loop over all headers is cheaper than four look-ups, three
+    /// of which nearly always fail.
     pub fn and_agent<'a>(method: &Method, headers: &'a HeaderMap) -> (Intent, Option<&'a HeaderValue>) {
         let (mut is_prefetch, mut agent) = (false, None);
         for (name, value) in headers {
             if name == USER_AGENT {
                 agent = agent.or(Some(value));
-            } else if says_prefetch(value.as_bytes()) {
+            } else if is_prefetch_value(value.as_bytes()) {
                 is_prefetch |= PURPOSES.contains(&name.as_str());
             }
         }
@@ -48,14 +48,16 @@ impl Intent {
         (intent, agent)
     }
 
-    /// Returns whether a request is a click: a person follows a link, or a bot one that counts bots.
+    /// Returns whether a request is a click: a person follows the link, or a bot follows a link that counts
+    /// bots.
     pub fn is_click(self, agent: Agent, count_bots: bool) -> bool {
         matches!(self, Intent::Follow | Intent::Unlock) && (agent == Agent::Person || count_bots)
     }
 }
 
-/// Asked first, since few values begin so.
-fn says_prefetch(value: &[u8]) -> bool {
+/// Returns whether a header's value announces a prefetch. The first byte is compared first, since few values
+/// begin with it.
+fn is_prefetch_value(value: &[u8]) -> bool {
     value.first().is_some_and(|first| first | 0x20 == b'p')
         && [&b"prefetch"[..], b"prerender", b"preview"]
             .iter()
@@ -66,9 +68,9 @@ fn says_prefetch(value: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// A person follows the link, or nothing is counted.
+    /// Only requests that follow the link are counted.
     #[test]
-    fn t53_what_counts() {
+    fn t53_the_intent_of_each_request() {
         let rows = [
             (Method::GET, None, Intent::Follow),
             (Method::HEAD, None, Intent::Probe),

@@ -1,4 +1,4 @@
-//! Where a visit leads: from host and path to domain and code.
+//! Finds the link of a visit: from host and path to domain and code.
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
@@ -14,9 +14,9 @@ use crate::core::tenants::directory::Directory;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::short_code::{canonical, first_segment};
 
-/// What a visit's host and path can name other than a link.
+/// A host and path without a link.
 pub(super) enum NotALink<'a> {
-    /// The store has not been read yet.
+    /// The store is not loaded yet.
     Unready,
     NoDomain,
     Root(&'a Domain),
@@ -24,7 +24,7 @@ pub(super) enum NotALink<'a> {
 }
 
 impl<'a> NotALink<'a> {
-    /// The domain whose root it is.
+    /// Returns the domain if the path is its root.
     pub(super) fn root(&self) -> Option<&'a Domain> {
         match self {
             NotALink::Root(domain) => Some(domain),
@@ -32,7 +32,7 @@ impl<'a> NotALink<'a> {
         }
     }
 
-    /// What is answered there.
+    /// Returns the response.
     pub(super) fn respond(self, visitor: &Visitor) -> VisitResponse {
         match self {
             NotALink::Unready => VisitResponse::Now(pages::unavailable()),
@@ -44,14 +44,14 @@ impl<'a> NotALink<'a> {
 }
 
 impl Visitor {
-    /// Where a visit leads: domain, code, and what follows it in the path.
+    /// Returns the domain and the code of a visit, and the part of the path after the code.
     pub(super) fn locate<'a>(
         &self,
         directory: &'a Directory,
         visit: &Visit<'a>,
     ) -> Result<(&'a Arc<Domain>, Cow<'a, str>, &'a str), NotALink<'a>> {
         let Some(domain) = self.domain(directory, visit.host) else {
-            // Without even the default domain the store has not been read yet.
+            // The first start creates the default domain, so without it the store is not loaded.
             let ready = directory.domain(DomainNumber::DEFAULT).is_some();
             return Err(if ready { NotALink::NoDomain } else { NotALink::Unready });
         };
@@ -59,19 +59,19 @@ impl Visitor {
         if path.is_empty() {
             return Err(NotALink::Root(domain));
         }
-        // One slash behind the code is the same link, as people and mail programs append it.
+        // A slash after the code is part of the same link: people and mail programs append one.
         let (segment, rest) = first_segment(path);
         let code = canonical(segment).ok_or(NotALink::NoCode(domain))?;
         Ok((domain, domain.fold(code), rest))
     }
 
-    /// The domain that a host name leads to: an address or `localhost` is the default domain, so
-    /// that a fresh install answers however it is reached.
+    /// Returns the domain of a host name. An IP address and `localhost` are the default domain, so that a new
+    /// installation is reachable under any of its addresses.
     fn domain<'a>(&self, directory: &'a Directory, host: &str) -> Option<&'a Arc<Domain>> {
         let is_default = host == self.links.site().host()
             || host == "localhost"
             || host.starts_with('[')
-            // Looked at closely only when it may be an address, which few hosts may.
+            // Parsed only if the last character is a digit, which few hosts have.
             || (host.ends_with(|last: char| last.is_ascii_digit()) && host.parse::<Ipv4Addr>().is_ok());
         if is_default {
             return directory.domain(DomainNumber::DEFAULT);
@@ -79,17 +79,17 @@ impl Visitor {
         directory.domain_named(host).or_else(|| match self.state.settings.unknown_hosts {
             UnknownHosts::NotFound => None,
             UnknownHosts::DefaultDomain => {
-                directory.domain(DomainNumber::DEFAULT).filter(|domain| !sends_lost_visitors_to(domain, host))
+                directory.domain(DomainNumber::DEFAULT).filter(|domain| !has_fallback_at(domain, host))
             }
         })
     }
 }
 
-/// Whether the domain sends visitors who found nothing to this host. It is no other name of the
-/// domain then, whatever the operator said of unknown hosts: they would be sent there again for ever.
-fn sends_lost_visitors_to(domain: &Domain, host: &str) -> bool {
+/// Returns whether a fallback URL of the domain has this host. Such a host must not be treated as the default
+/// domain, for any setting of unknown hosts: its visitors would be redirected to it in a loop.
+fn has_fallback_at(domain: &Domain, host: &str) -> bool {
     let urls = [&domain.not_found_url, &domain.expired_url];
-    // Parsed only where it may be so: a visit to such a host is a redirect like any other.
+    // Compared as text first: parsing is slow, and nearly every host is in neither URL.
     urls.into_iter().flatten().filter(|url| url.as_str().contains(host)).any(|url| {
         let parts = url.to_url();
         parts.and_then(|parts| Some(parts.host_str()?.trim_end_matches('.') == host)).unwrap_or(false)

@@ -1,10 +1,10 @@
-//! The last resort against redirect loops: a link that may lead to another place of this server is
-//! followed here, on the server, before its visitor is redirected. A loop answers 508 with a page at
-//! the first request, counts no click and redirects nobody.
+//! The last protection against redirect loops. If the destination of a link may be on this server, the server
+//! follows the chain of redirects before it redirects the visitor. A loop gets a page with status 508 at the
+//! first request, and no click is counted.
 //!
-//! Writes that close a loop are rejected (`links::loops`). What is left are loops of an older
-//! version's data, of another `public_url`, and of paths and values that no write could see. A
-//! link that leads elsewhere is compiled as such and pays nothing for this.
+//! Writes that would close a loop are rejected (`core::links::loops`). The remaining loops come from data of
+//! an older version, from another `public_url`, and from paths and values that no write can see. A link with
+//! a destination elsewhere is compiled as such and skips this search.
 
 use hyper::StatusCode;
 
@@ -19,15 +19,15 @@ use crate::model::destination::Destination;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::link::LinkStatus;
 
-/// Places of this server that a visit is followed through. Chrome and Firefox follow 20 redirects,
-/// so that a longer chain never shows its destination. Past it: the chain counts as a loop.
+/// Redirects within this server that a chain may have. Chrome and Firefox follow 20 redirects, so a visitor
+/// never sees the destination of a longer chain. Past it: the chain counts as a loop.
 const FOLLOWED_MAX: usize = 20;
 
-/// Places that are looked up in all, where links have several targets. Past it: a loop as well.
+/// Look-ups in one search, over all targets of links with several targets. Past it: a loop as well.
 const LOOKED_UP_MAX: usize = 100;
 
 impl Visitor {
-    /// Returns where a visit of this link redirects to, if it redirects.
+    /// Returns the URL that this visit is redirected to, if it is redirected.
     pub(super) fn redirects_to(&self, evaluation: &Evaluation<'_>, domain: &Domain) -> Option<Destination> {
         match judge(evaluation) {
             Verdict::Destination { location, .. } => {
@@ -44,10 +44,11 @@ impl Visitor {
         }
     }
 
-    /// Whether a visitor who is redirected to `to` is redirected within this server until the
-    /// browser gives up, as the links are now. Pages on the way do not end a loop: whoever passes
-    /// them goes round. Every target of each link on the way is followed.
+    /// Returns whether a redirect to `to` ends in a loop within this server, with the links as they are now.
+    /// A page on the way does not end a loop, since a visitor goes on behind the page. The search follows
+    /// every target of each link.
     pub(super) async fn leads_in_a_loop(&self, to: Destination) -> Result<bool, LookupFailed> {
+        // Each open URL has the hops of its own chain: two branches may meet in one link without a loop.
         let (mut open, mut looked_up) = (vec![(to, Vec::new())], 0);
         while let Some((to, mut seen)) = open.pop() {
             let Some(hop) = self.links.hop(&to) else { continue };
@@ -62,7 +63,7 @@ impl Visitor {
         Ok(false)
     }
 
-    /// Returns where visits of this place, by the address `at`, may be redirected to now.
+    /// Returns the URLs that a visit of this hop, at the URL `at`, may be redirected to.
     async fn next(&self, hop: &Hop, at: &Destination) -> Result<Vec<Destination>, LookupFailed> {
         let (number, code, rest) = match hop {
             Hop::Root(number) => {
@@ -96,7 +97,7 @@ impl Visitor {
         let domain = self.links.directory().domain(number).cloned();
         let Some(domain) = domain else { return Ok(Vec::new()) };
         let Some(entry) = self.resolve(&domain, code).await? else { return Ok(Vec::new()) };
-        // A plain redirect was compiled as one that leads elsewhere.
+        // A plain redirect is compiled only for a destination on another server.
         let Action::Evaluate(conditional) = &entry.action else { return Ok(Vec::new()) };
         let options = &conditional.link.options;
         Ok(match options.status(self.links.clock().now(), entry.counter.total()) {
@@ -116,11 +117,11 @@ impl Visitor {
         })
     }
 
-    /// Answers a visit of a domain's `/`.
+    /// Answers a visit to `/` of a domain.
     pub(super) fn root(&self, domain: &Domain) -> VisitResponse {
         let root = domain.root_url.as_ref();
         let Some(to) = root.filter(|to| self.links.hop(to) != Some(Hop::Root(domain.number))) else {
-            // None, or the domain took the name that its `rootUrl` has: as if there were none.
+            // Without a `rootUrl`. A domain that later got the host of its own `rootUrl` is treated alike.
             return VisitResponse::Now(validity::not_found(domain, &self.links));
         };
         if self.links.hop(to).is_none() {

@@ -1,9 +1,9 @@
-//! `password`: asked for by a page with a form, checked by [`super::unlock`], remembered by a cookie.
+//! `password`: a page with a form asks for it, [`super::unlock`] checks it, and a cookie remembers it.
 //!
-//! The cookie is a MAC over link and expiry, keyed with the stored Argon2id hash. So it needs no
-//! secret of its own, survives a restart, and is void at once when the password changes, also to
-//! the same text, since every hash has its own salt. Whoever reads the hash could make one, and
-//! reads the destination beside it anyway.
+//! The cookie is a MAC over link and expiry, keyed with the stored Argon2id hash. It needs no secret of its
+//! own, survives a restart, and is invalid as soon as the password changes, even to the same text, since
+//! every hash has its own salt. An attacker with the hash could forge a cookie, but the record with the hash
+//! contains the destination, too.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -26,7 +26,7 @@ pub(super) const PASSWORD: Rule = Rule {
         let text = match (hash.map(PasswordHash::parts), evaluation.is_unlocked) {
             (None, _) => "the link has no password",
             (Some(_), true) => "the right password was given",
-            (Some(Ok(_)), false) => "the link asks for its password first",
+            (Some(Ok(_)), false) => "the link requires its password first",
             (Some(Err(rule)), false) => {
                 return format!("no password opens the link: its {rule}; set the password again");
             }
@@ -39,17 +39,17 @@ fn is_protected(evaluation: &Evaluation<'_>) -> bool {
     evaluation.conditional.link.options.password.is_some()
 }
 
-/// The cookie's name. Its path is the link's, so each link has its own.
+/// The name of the cookie. Its path is the path of the link, so each link has its own cookie.
 const COOKIE: &str = "waypost_open";
 
-/// How long a password is remembered, in seconds: long enough to come back to a page, short enough
-/// for a computer that others use. Past it, the page asks again.
+/// The time for which a password is remembered, in seconds: long enough to return to a page, short enough for
+/// a shared computer. Past it: the page asks again.
 const OPEN_FOR: i64 = 60 * 60;
 
-/// What sets the MAC apart from every other use of the hash, and its layout from later ones.
+/// Separates this MAC from every other use of the hash, and from later layouts of the cookie.
 const CONTEXT: &[u8] = b"waypost open 1";
 
-/// Whether one of the cookies says that the right password was given.
+/// Returns whether one of the cookies proves that the right password was sent.
 pub(crate) fn is_open(link: &Link, cookies: &[HeaderValue], now: Timestamp) -> bool {
     let Some(hash) = &link.options.password else { return false };
     let lines = cookies.iter().filter_map(|line| line.to_str().ok());
@@ -60,12 +60,12 @@ pub(crate) fn is_open(link: &Link, cookies: &[HeaderValue], now: Timestamp) -> b
 fn is_good(value: &str, link: Id, hash: &PasswordHash, now: Timestamp) -> bool {
     let Some((ends, mac)) = value.split_once('.') else { return false };
     let (Ok(ends), Ok(mac)) = (ends.parse::<i64>(), URL_SAFE_NO_PAD.decode(mac)) else { return false };
-    // One from further ahead than we ever write was made under a clock that was wrong.
+    // An expiry further ahead comes from a clock that was ahead; such a cookie would be valid for too long.
     let left = ends.saturating_sub(now.as_millis() / 1_000);
     (1..=OPEN_FOR).contains(&left) && sign(link, hash, ends).verify_slice(&mac).is_ok()
 }
 
-/// The `Set-Cookie` of the right password, for the link's `path`.
+/// Returns the `Set-Cookie` header for the right password, for the link at `path`.
 pub(crate) fn cookie(
     link: Id,
     hash: &PasswordHash,

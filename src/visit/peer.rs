@@ -1,10 +1,10 @@
-//! Who sends a request: the address at the other end of the connection, or, behind proxies that
-//! the operator trusts, the one that they say. Nobody else is believed: `X-Forwarded-For` is
-//! anybody's to write.
+//! The address of a visitor: the address at the other end of the connection or, behind proxies that the
+//! operator trusts, the address that they report. `X-Forwarded-For` from any other sender is ignored, since
+//! every client can send it.
 //!
-//! Each proxy appends the address it was asked from, so the list is read from its end, past the
-//! proxies that are trusted themselves; the first other address is the visitor. What is no address
-//! ends it: then the last one that was is all that is known.
+//! Each proxy appends the address of its client. So the list is read from its end, past the trusted proxies;
+//! the first other address is the visitor's. An invalid entry ends the list: the address before it is the
+//! last known one.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,10 +15,10 @@ use crate::model::network::Networks;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The visitor's address.
+/// Returns the visitor's address.
 pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
     let mut known = peer.to_canonical();
-    // Most visitors come through no proxy: without a look at the headers.
+    // Most visitors come through no proxy, and their headers are not read.
     if !trusted.name(known) {
         return known;
     }
@@ -34,7 +34,7 @@ pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
     known
 }
 
-/// An address, also with a port, as some proxies write it.
+/// Parses an address, with or without a port, since some proxies append the port.
 fn parse(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
@@ -58,9 +58,9 @@ mod tests {
         assert_eq!(got.to_string(), want, "{peer} {lines:?}");
     }
 
-    /// The last address that is no proxy's of ours, and what is no address ends the list.
+    /// The last address that is not of a trusted proxy; an invalid entry ends the list.
     #[test]
-    fn t79_only_trusted_proxies_are_believed() {
+    fn t79_only_trusted_proxies_are_used() {
         let long = format!("{}198.51.100.1", "192.0.2.9, ".repeat(900));
         let rows: &[(&str, &[&str], &str)] = &[
             ("198.51.100.9", &["192.0.2.1"], "198.51.100.9"),
@@ -118,7 +118,7 @@ mod tests {
         }
 
         #[test]
-        fn what_stands_before_the_proxys_own_entry_is_not_looked_at(line in "[ -~]{0,200}") {
+        fn entries_before_the_proxys_own_are_ignored(line in "[ -~]{0,200}") {
             check("10.0.0.1", &[&format!("{line}, 192.0.2.1")], "192.0.2.1");
         }
     }

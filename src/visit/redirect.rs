@@ -1,8 +1,8 @@
-//! The head of a redirect, and how long a browser may keep it.
+//! The head of a redirect, and the time for which a browser may store the redirect.
 //!
-//! Temporary redirects are not kept at all, so that each click is seen. Permanent ones are kept
-//! for 90 seconds, as Bitly does it: an edited link is not stuck in browsers. Nothing is kept
-//! past the link's expiry, and links with a limit or a password are never kept.
+//! A temporary redirect is never stored, so that the server sees each click. A permanent one is stored for 90
+//! seconds, as at Bitly, so that an edit soon reaches every browser. Nothing is stored beyond the expiry of
+//! the link, and a link with a limit or a password is never stored.
 
 use std::mem;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use crate::clock::Timestamp;
 use crate::model::destination::Destination;
 use crate::model::link::Options;
 
-/// How long browsers may keep a permanent redirect, in seconds.
+/// The time for which browsers may store a permanent redirect, in seconds.
 const PERMANENT_MAX_AGE: i64 = 90;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
 const SHORTLY: HeaderValue = HeaderValue::from_static("private, max-age=90");
 
-/// Most header lines that the memory of a spare header map has room for: a browser sends half as
-/// many, and a stranger's many must not stay with an idle connection.
+/// Largest capacity of a header map that is reused: twice the headers of a browser. A larger map of one
+/// request must not stay in memory with an idle connection.
 const SPARE_MAX: usize = 48;
 
-/// A plain redirect that wants only its head written.
+/// A redirect without options. Only its head is left to write.
 #[derive(Debug)]
 pub struct PlainRedirect {
     status: StatusCode,
@@ -34,15 +34,15 @@ pub struct PlainRedirect {
 }
 
 impl PlainRedirect {
-    /// From its ready parts.
+    /// Creates a redirect from its ready parts.
     pub fn new(status: StatusCode, location: &HeaderValue) -> PlainRedirect {
         PlainRedirect { status, location: location.clone() }
     }
 
-    /// The answer. Its head takes the memory of `spare`, the request's headers, which are over: hyper
-    /// keeps the map of each answer for the connection's next request, so that one map, handed
-    /// round, serves a connection for good. With a map of its own for each answer each request's is
-    /// grown anew: for a browser's headers a tenth of all instructions.
+    /// Returns the response. Its header map takes the memory of `spare`, the headers of the request, which
+    /// are not needed any more. hyper keeps the map of each response for the next request of the connection,
+    /// so one map serves a connection for all its requests. A new map for each response would grow for each
+    /// request: a tenth of all instructions with a browser's headers.
     pub fn respond<B: Default>(self, spare: &mut HeaderMap) -> Response<B> {
         let mut response = Response::new(B::default());
         if spare.capacity() <= SPARE_MAX {
@@ -55,7 +55,7 @@ impl PlainRedirect {
     }
 }
 
-/// The redirect of a link that stands at `now`, to where this click leads.
+/// Returns the redirect of a link with `options` that is live at `now`.
 pub fn of(options: &Options, location: HeaderValue, now: Timestamp) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(options.status.code()).expect("a redirect's status is valid");
     if options.max_clicks.is_some() || options.password.is_some() || !options.status.is_permanent() {
@@ -72,12 +72,13 @@ pub fn of(options: &Options, location: HeaderValue, now: Timestamp) -> Response<
     response
 }
 
-/// The answer to the right password: on to where the link leads, by a GET.
+/// Returns the redirect after the right password. A browser follows it by GET, so the password is not sent
+/// on.
 pub fn unlocked(location: HeaderValue) -> Response<Full<Bytes>> {
     respond(StatusCode::SEE_OTHER, location, NO_STORE)
 }
 
-/// Sends a visitor on who did not find what the code promised.
+/// Returns the redirect to a fallback URL, for a visitor whose link does not exist or has expired.
 pub fn elsewhere(to: &Destination) -> Response<Full<Bytes>> {
     let location = HeaderValue::try_from(to.as_str()).expect("a destination is visible ASCII");
     respond(StatusCode::FOUND, location, NO_STORE)
@@ -105,7 +106,7 @@ mod tests {
     use crate::model::link::RedirectStatus;
 
     #[test]
-    fn of_the_request_an_answer_keeps_the_memory_and_nothing_else() {
+    fn a_response_reuses_the_memory_of_the_request_and_none_of_its_headers() {
         for (lines, is_kept) in [(0, true), (1, true), (40, true), (60, false)] {
             let mut spare = HeaderMap::new();
             for line in 0..lines {
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn how_long_browsers_may_keep_it() {
+    fn browsers_store_permanent_redirects_for_90_seconds_at_most() {
         let permanent = RedirectStatus::MovedPermanently;
         let rows = [
             (RedirectStatus::Found, None, None, "private, no-store"),

@@ -1,5 +1,5 @@
-//! What a rule is, and what it reads: the facts of a visit ([`VisitFacts`]) and the link they meet
-//! ([`Evaluation`]). [`rules`](super::rules) lists the rules in their order.
+//! [`Rule`], and its input: the facts of a visit ([`VisitFacts`]) and the link ([`Evaluation`]).
+//! [`rules`](super::rules) lists the rules in their order.
 
 use std::net::IpAddr;
 
@@ -12,14 +12,14 @@ use crate::cache::entry::Conditional;
 use crate::clock::Timestamp;
 use crate::model::id::ForeignId;
 
-/// What a visitor sends that a rule may look at. Owned: the visit may have to wait.
+/// The facts of a request that a rule may use. Owned, since the visit may have to wait.
 #[derive(Clone, Debug)]
 pub(super) struct VisitFacts {
     pub(super) intent: Intent,
     pub(super) agent: Agent,
-    /// The link's own path as it was asked for: one of the spellings that lead to it.
+    /// The path of the link as sent: one of the spellings of its code.
     pub(super) path: String,
-    /// What follows the code in the path, without the slash between.
+    /// The part of the path after the code, without the slash between them.
     pub(super) rest: String,
     /// The query as sent.
     pub(super) query: Option<String>,
@@ -27,19 +27,19 @@ pub(super) struct VisitFacts {
     pub(super) referrer: Option<HeaderValue>,
     /// The `Accept-Language` as sent.
     pub(super) language: Option<HeaderValue>,
-    /// The visitor's address.
+    /// The visitor's address, as [`Visit::address`] returns it.
     pub(super) address: IpAddr,
-    /// The contact whose link it is, when it came by one.
+    /// The contact, if the visit came by a contact link.
     pub(super) contact: Option<ForeignId>,
-    /// `Sec-GPC: 1` or `DNT: 1`: no third party is to hear of the visit.
+    /// `Sec-GPC: 1` or `DNT: 1`: no third party may be informed about the visit.
     pub(super) is_private: bool,
 }
 
 impl VisitFacts {
-    /// Keeps what a visit sends. `rest` is what follows the code in its path.
+    /// Copies the facts of a visit. `rest` is the part of its path after the code.
     pub(super) fn new(intent: Intent, agent: Agent, rest: &str, visit: &Visit<'_>) -> VisitFacts {
         let Visit { path, query, headers, .. } = *visit;
-        let says_yes = |name: &str| headers.get(name).is_some_and(|value| value == "1");
+        let is_one = |name: &str| headers.get(name).is_some_and(|value| value == "1");
         VisitFacts {
             intent,
             agent,
@@ -51,42 +51,43 @@ impl VisitFacts {
             language: headers.get(ACCEPT_LANGUAGE).cloned(),
             address: visit.address(),
             contact: None,
-            is_private: says_yes("sec-gpc") || says_yes("dnt"),
+            is_private: is_one("sec-gpc") || is_one("dnt"),
         }
     }
 
-    /// The same address, for a visitor who shall ask once more.
+    /// Returns the URL of this request, for a redirect to itself.
     pub(super) fn same_url(&self) -> HeaderValue {
         let rest = if self.rest.is_empty() { "" } else { "/" };
         let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
-        // A request's target may hold bytes that no header of ours should.
+        // The target of a request may contain bytes that are invalid in a header. The path alone has none.
         let whole = HeaderValue::try_from([&self.path, rest, &self.rest, &query].concat());
         whole.or_else(|_| HeaderValue::try_from(&self.path)).expect("what names a code holds no control")
     }
 
+    /// Returns the parts of the request that a link may forward.
     pub(super) fn forwarded(&self) -> Forwarded<'_> {
         Forwarded { rest: &self.rest, query: self.query.as_deref() }
     }
 }
 
-/// What a visitor brings along.
+/// The parts of a request that a link may forward to its destination.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Forwarded<'a> {
-    /// What follows the code in the path, without the slash between; empty for nothing.
+    /// The part of the path after the code, without the slash between them; may be empty.
     pub(crate) rest: &'a str,
     /// The query as sent.
     pub(crate) query: Option<&'a str>,
 }
 
-/// A visitor before a link, at an instant.
+/// The input of the rules: a visit to a link at an instant.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Evaluation<'a> {
     pub(super) conditional: &'a Conditional,
     pub(super) facts: &'a VisitFacts,
     pub(super) now: Timestamp,
-    /// Counted clicks so far.
+    /// The number of counted clicks before this visit.
     pub(super) clicks: u64,
-    /// The right password was given: just now, or its cookie is still good.
+    /// Whether the visitor sent the right password: in this request, or earlier with a valid cookie.
     pub(super) is_unlocked: bool,
 }
 
@@ -105,52 +106,50 @@ impl Evaluation<'_> {
     }
 }
 
-/// What a visitor gets.
+/// The result of the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// As if there were no link.
+    /// The same response as for an unknown code.
     NotFound,
-    /// The link is over.
+    /// The link has expired or is used up.
     Gone,
-    /// Not for bots.
+    /// The visitor is a bot, and the link blocks bots.
     Blocked,
     /// A page for link previews.
     Preview,
-    /// The password first.
+    /// The page that asks for the password.
     PasswordRequired,
-    /// There is a link, and this request does not learn where it leads.
+    /// The visit is not counted, so it must not reveal the destination of a limited link.
     Withheld,
-    /// On to the destination.
+    /// The visitor gets the destination.
     Destination {
-        /// Where, this time.
+        /// The destination of this visit.
         location: HeaderValue,
-        /// How.
         presentation: Presentation,
     },
 }
 
-/// How a visitor is led on.
+/// The way in which a visitor gets the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presentation {
-    /// By a redirect.
     Redirect,
-    /// Shown in a frame.
+    /// In a frame.
     Cloaked,
-    /// By a page that fires pixels.
+    /// Behind a page that fires pixels.
     Pixels,
 }
 
 /// One rule.
 pub(super) struct Rule {
-    /// What it is about: the option's name, where it is one's.
+    /// The name of its option, if it has one.
     pub(super) name: &'static str,
-    /// What the visitor gets when it ends the visit.
+    /// Returns a verdict if the rule ends the visit.
     pub(super) verdict: fn(&Evaluation<'_>) -> Option<Verdict>,
-    /// Why it does, or does not.
+    /// Returns why the rule ends the visit, or why not.
     pub(super) why: fn(&Evaluation<'_>) -> String,
 }
 
-/// How this visitor is led on.
+/// Returns the presentation of this visit.
 pub(super) fn presentation(evaluation: &Evaluation<'_>) -> Presentation {
     if evaluation.conditional.link.options.cloaked {
         Presentation::Cloaked
@@ -161,7 +160,7 @@ pub(super) fn presentation(evaluation: &Evaluation<'_>) -> Presentation {
     }
 }
 
-/// Pixels are for people who follow the link and did not ask for privacy.
+/// Returns whether pixels fire: for people who follow the link and did not ask for privacy.
 pub(super) fn fires_pixels(evaluation: &Evaluation<'_>) -> bool {
     let options = &evaluation.conditional.link.options;
     let has_pixels = options.meta_pixel_id.is_some() || options.google_tag_id.is_some();
@@ -220,7 +219,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_a_request_brings() {
+    fn facts_are_copied_from_the_request() {
         let mut headers = HeaderMap::new();
         headers.append(COOKIE, HeaderValue::from_static("a=1"));
         headers.append(COOKIE, HeaderValue::from_static("b=2"));
@@ -234,9 +233,9 @@ pub(super) mod tests {
         assert!(facts.contact.is_none() && !facts.is_private);
     }
 
-    /// Either of the two signals is enough, and nothing but `1` is one.
+    /// One of the two signals is enough, and only the value `1` is a signal.
     #[test]
-    fn who_asks_for_privacy_has_it() {
+    fn a_privacy_signal_is_respected() {
         let rows = [
             (&[("sec-gpc", "1")][..], true),
             (&[("dnt", "1")], true),
@@ -256,7 +255,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_same_address_is_that_of_the_request() {
+    fn the_same_url_is_that_of_the_request() {
         let rows = [
             ("/a", "", None, "/a"),
             ("/a/", "", None, "/a"),
@@ -264,7 +263,7 @@ pub(super) mod tests {
             ("/a", "", Some(""), "/a?"),
             ("/a/x/y", "x/y", None, "/a/x/y"),
             ("/a/x", "x", Some("q"), "/a/x?q"),
-            // No header of an answer can hold it.
+            // The query is invalid in a header of a response.
             ("/a", "", Some("q=\u{7}"), "/a"),
         ];
         for (path, rest, query, want) in rows {
@@ -273,9 +272,9 @@ pub(super) mod tests {
         }
     }
 
-    /// A person follows the link, or nothing is counted; bots where the link says so.
+    /// Only a person who follows the link is counted, and a bot if the link counts bots.
     #[test]
-    fn t53_what_is_counted() {
+    fn t53_people_count_and_bots_only_if_the_link_counts_bots() {
         for counts_bots in [false, true] {
             let conditional = conditional(&[Edit::CountBots(counts_bots)]);
             for agent in [Agent::Person, Agent::Preview, Agent::Bot] {
@@ -295,7 +294,7 @@ pub(super) mod tests {
 
     /// Pixels fire for people who follow the link and did not ask for privacy.
     #[test]
-    fn whom_pixels_are_fired_at() {
+    fn pixels_fire_for_people_without_a_privacy_signal() {
         let meta = Edit::MetaPixelId(Some("12345".into()));
         let google = Edit::GoogleTagId(Some("G-ABC123".into()));
         let private = VisitFacts { is_private: true, ..facts(Intent::Follow, Agent::Person) };

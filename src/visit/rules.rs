@@ -1,10 +1,15 @@
-//! The rules of a click, in their order. Each is a file: whether it ends the visit, and in words why or why
-//! not, so that `explain` is generated from the rules themselves.
+//! The rules of a click, in their order. Each rule is in a file of its own, and contains the reason of its
+//! decision in words, so that `explain` is generated from the rules themselves.
 
 use super::rule::{Evaluation, Rule, Verdict};
 use super::{bots, destination, password, preview, uncounted, validity};
 
-/// In the order in which they are asked; the first that ends the visit is the last.
+/// The rules in the order of evaluation. The first that returns a verdict ends the visit.
+///
+/// 1. Validity is first, so that an expired link reveals nothing, not even that it has a password.
+/// 2. Bots and previews precede the password, since they cannot send one.
+/// 3. `UNCOUNTED` is after the password, which withholds the destination anyway.
+/// 4. `DESTINATION` is last: it always returns a verdict.
 pub(super) const RULES: &[Rule] = &[
     validity::IS_ACTIVE,
     validity::VALID_SINCE,
@@ -17,7 +22,7 @@ pub(super) const RULES: &[Rule] = &[
     destination::DESTINATION,
 ];
 
-/// What the visitor gets. The last rule always knows.
+/// Returns the verdict of the first rule that has one.
 pub(super) fn judge(evaluation: &Evaluation<'_>) -> Verdict {
     RULES.iter().find_map(|rule| (rule.verdict)(evaluation)).unwrap_or(Verdict::NotFound)
 }
@@ -32,9 +37,9 @@ mod tests {
     use crate::visit::rule::Presentation;
     use crate::visit::rule::tests::{conditional, evaluation, facts, now};
 
-    /// Each row adds what an earlier rule than that of the row before ends the visit for.
+    /// Each row adds a reason of an earlier rule than the row before.
     #[test]
-    fn the_first_rule_that_ends_a_visit_is_the_last() {
+    fn the_first_rule_with_a_verdict_ends_the_visit() {
         let person = facts(Intent::Probe, Agent::Person);
         let bot = facts(Intent::Follow, Agent::Bot);
         let preview = facts(Intent::Follow, Agent::Preview);

@@ -1,4 +1,4 @@
-//! `/?share=<id>` on the default domain: the page of a snapshot's share link. It goes before the
+//! `/?share=<id>` on the default domain: the page of a snapshot's share link. It has priority over the
 //! domain's `rootUrl`.
 
 use hyper::StatusCode;
@@ -9,7 +9,8 @@ use super::visitor::Visitor;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::Id;
 
-/// The share that a visit of the root asks for; an unparsable one is as unknown as any.
+/// Returns the share that a visit to the root requests. The inner `None` is an invalid id, which gets the
+/// response of an unknown one.
 pub(super) fn requested_share(domain: &Domain, query: Option<&str>) -> Option<Option<Id>> {
     if domain.number != DomainNumber::DEFAULT {
         return None;
@@ -20,7 +21,7 @@ pub(super) fn requested_share(domain: &Domain, query: Option<&str>) -> Option<Op
 }
 
 impl Visitor {
-    /// The page of a share.
+    /// Answers with the page of a share, or with 404 if there is none.
     pub(super) fn share(&self, id: Option<Id>) -> VisitResponse {
         let Some(id) = id else { return VisitResponse::Now(pages::error(StatusCode::NOT_FOUND)) };
         let snapshots = self.state.snapshots.clone();
@@ -29,7 +30,7 @@ impl Visitor {
                 Ok(Some((share, url))) => pages::share(&share, &url),
                 Ok(None) => pages::error(StatusCode::NOT_FOUND),
                 Err(error) => {
-                    tracing::debug!(%error, "a share's page could not be read");
+                    tracing::debug!(%error, "the page of a share cannot be read");
                     pages::unavailable()
                 }
             }

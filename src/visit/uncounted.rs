@@ -1,6 +1,6 @@
-//! `maxClicks` and requests that are not counted: on a link with a limit they do not learn where it
-//! leads, or the limit could be walked around. HEAD gets 200, a prefetch 503, so that the browser
-//! asks again when its user clicks, and a bot 403.
+//! `maxClicks` and visits that are not counted: on a link with a limit, such a visit does not get the
+//! destination. Otherwise the limit could be bypassed. HEAD gets 200, a bot 403, and a prefetch 503, so that
+//! the browser requests the link again when its user clicks.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -16,8 +16,10 @@ pub(super) const UNCOUNTED: Rule = Rule {
     verdict: |evaluation| (is_limited(evaluation) && !evaluation.is_click()).then_some(Verdict::Withheld),
     why: |evaluation| {
         let text = match (is_limited(evaluation), evaluation.is_click()) {
-            (true, false) => "the link has a limit, and what is not counted does not learn where it leads",
-            (true, true) => "the link has a limit, and this takes one of its clicks",
+            (true, false) => {
+                "the link has a limit, and visits that are not counted do not get its destination"
+            }
+            (true, true) => "the link has a limit, and this visit uses one of its clicks",
             (false, _) => "the link has no limit",
         };
         text.to_owned()
@@ -28,7 +30,7 @@ fn is_limited(evaluation: &Evaluation<'_>) -> bool {
     evaluation.conditional.link.options.max_clicks.is_some()
 }
 
-/// The answer to a request that learns nothing.
+/// Returns the response to a visit that must not get the destination.
 pub(super) fn withheld(intent: Intent) -> Response<Full<Bytes>> {
     match intent {
         Intent::Probe => {

@@ -1,5 +1,6 @@
-//! A password sent to a link: refused before anything is read where the link would not open
-//! anyway, counted before it is hashed, and on the right one the click itself.
+//! A password that a visitor sends to a link. The steps save work: a request that cannot open the link is
+//! rejected before its body is read, an attempt is counted before it is hashed, and the right password is the
+//! click itself.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,8 +23,8 @@ use crate::core::Error;
 use crate::model::domain::Domain;
 use crate::model::link::Password;
 
-/// Largest form in bytes: a password at its bound with every byte percent-encoded, and room for
-/// fields that password managers add. Past it: 413.
+/// Largest form in bytes: a password at its bound with every byte percent-encoded, and space for fields that
+/// password managers add. Past it: 413.
 pub const FORM_MAX: usize = 4 * 1024;
 
 /// A password on its way to its link.
@@ -31,22 +32,22 @@ struct PasswordAttempt {
     domain: Arc<Domain>,
     code: String,
     facts: VisitFacts,
-    /// What is wrong with the request before its body.
+    /// What is wrong with the head of the request.
     rejection: Option<FormRejection>,
 }
 
-/// Why a form is not read.
+/// The reason why a form is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FormRejection {
-    /// It is another site's.
+    /// The form is on another site.
     Foreign,
-    /// It is none.
+    /// The content type is not that of a form.
     NoForm,
 }
 
 impl Visitor {
-    /// Answers a POST. `form` reads its body, of at most [`FORM_MAX`] bytes, or says with which
-    /// status it is refused; it is not read unless it may open the link.
+    /// Answers a POST. `form` reads the body, of at most [`FORM_MAX`] bytes, or fails with the status of the
+    /// response. It is polled only if the form may open the link.
     pub fn unlock<F>(&self, visit: &Visit<'_>, form: F) -> VisitResponse
     where
         F: Future<Output = Result<Bytes, StatusCode>> + Send + 'static,
@@ -80,7 +81,7 @@ impl Visitor {
         let Action::Evaluate(conditional) = &entry.action else { return not_allowed() };
         let Some(hash) = &conditional.link.options.password else { return not_allowed() };
         let now = self.links.clock().now();
-        // As if the password were right: a link that would not open is not worth a hash.
+        // Evaluated as if the password were right: a link that would not open is not worth a hash.
         let evaluation =
             Evaluation { conditional, facts: &facts, now, clicks: entry.counter.total(), is_unlocked: true };
         match judge(&evaluation) {
@@ -113,14 +114,14 @@ impl Visitor {
             Ok(true) => {
                 attempts.take_back(target, address);
                 let hash = hash.clone();
-                // Its form may have been on its way for seconds: the link may be another by now.
+                // The body may have taken seconds, and the link may have changed: it is loaded again.
                 self.resolve_and_follow(&code, domain, facts, Some(hash)).await
             }
             Err(Error::Busy) => {
                 attempts.take_back(target, address);
                 pages::password(PasswordPrompt::Busy)
             }
-            // It counts as an attempt, so that each writes one of few lines.
+            // The attempt stays counted, so that a broken hash cannot flood the log.
             Err(error) => {
                 tracing::warn!(%error, "a password could not be checked");
                 pages::password(PasswordPrompt::Busy)
@@ -129,16 +130,16 @@ impl Visitor {
     }
 }
 
-/// Whatever asks for no password takes no POST.
+/// Returns the response to a POST for anything without a password.
 fn not_allowed() -> Response<Full<Bytes>> {
     let mut response = pages::error(StatusCode::METHOD_NOT_ALLOWED);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
 }
 
-/// Forms of other sites are refused: they would guess in their visitors' names, from their
-/// visitors' addresses. Programs send no `Origin`; browsers always do with a POST, and `null` for
-/// what has no site of its own.
+/// Rejects forms of other sites: such a site could guess passwords with the browsers and addresses of its
+/// visitors. Programs send no `Origin`; browsers always send one with a POST, and `null` for a page without a
+/// site.
 fn rejection(headers: &HeaderMap, host: &str) -> Option<FormRejection> {
     let is_ours = |origin: &HeaderValue| {
         let origin = origin.to_str().unwrap_or("");
@@ -158,7 +159,7 @@ fn rejection(headers: &HeaderMap, host: &str) -> Option<FormRejection> {
     (!is_form).then_some(FormRejection::NoForm)
 }
 
-/// The password in a form; one that no link can have is as good as none.
+/// Returns the password in a form. A password that no link can have is treated like a missing one.
 pub(crate) fn password_in(form: &[u8]) -> Option<Password> {
     let (_, value) = url::form_urlencoded::parse(form).find(|(name, _)| name == "password")?;
     Password::parse(&value).ok()
@@ -170,7 +171,7 @@ mod tests {
 
     /// Forms of this host, and forms at all.
     #[test]
-    fn t63_whose_forms_are_read() {
+    fn t63_forms_of_other_sites_are_rejected() {
         let form = "application/x-www-form-urlencoded";
         let forbidden = Some(FormRejection::Foreign);
         let rows = [

@@ -1,8 +1,9 @@
-//! Whether a link stands at this instant, and what its visitor gets when it does not.
+//! Whether a link is live, and the response if it is not.
 //!
-//! Unknown, switched off and not yet valid look the same from outside: 404. Expired and used up
-//! are 410, since the link was real. A link or its domain may send both elsewhere. Conditional on
-//! read: an edit that raises the date or the limit revives the link at once.
+//! Unknown, switched off and not yet valid links get the same response, 404, so that it does not reveal which
+//! of them exist. Expired and used-up links get 410, since they were public. A link or its domain may
+//! redirect both elsewhere. The status is computed on read: an edit of the date or the limit revives the link
+//! at once.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -61,13 +62,13 @@ fn status(evaluation: &Evaluation<'_>) -> LinkStatus {
     options(evaluation).status(evaluation.now, evaluation.clicks)
 }
 
-/// Marks the answer to a code that leads nowhere, also where the domain sends its visitor
-/// elsewhere: those are counted by whoever knows the address (`crate::http::miss_limit`).
+/// Marks the response to a code without a link, also if the domain redirects its visitor to a fallback.
+/// `crate::http::miss_limit` counts these responses for each address.
 #[derive(Clone, Copy, Debug)]
 pub struct LinkNotFound;
 
-/// The answer where there is no link. A fallback that leads to this server, which took its host's
-/// name after the fallback was set, is not followed: its visitor could be sent there again and again.
+/// Returns the response for a link that does not exist. A fallback on this server is not followed, since its
+/// visitor could be redirected in a loop: a host of this server may get the fallback's name later.
 pub(super) fn not_found(domain: &Domain, links: &Links) -> Response<Full<Bytes>> {
     let mut response = match &domain.not_found_url {
         Some(url) if !links.is_here(url) => redirect::elsewhere(url),
@@ -77,7 +78,7 @@ pub(super) fn not_found(domain: &Domain, links: &Links) -> Response<Full<Bytes>>
     response
 }
 
-/// The answer where there was one.
+/// Returns the response for a link that has expired or is used up.
 pub(super) fn gone(options: &Options, domain: &Domain, links: &Links) -> Response<Full<Bytes>> {
     match expired_url(options, domain, links) {
         Some(url) => redirect::elsewhere(url),
@@ -85,8 +86,8 @@ pub(super) fn gone(options: &Options, domain: &Domain, links: &Links) -> Respons
     }
 }
 
-/// Returns where an expired link leads: its own field before its domain's, which is not followed to
-/// this server.
+/// Returns the fallback of an expired link: its own, or else its domain's, which is not followed to this
+/// server.
 pub(super) fn expired_url<'a>(
     options: &'a Options,
     domain: &'a Domain,

@@ -37,7 +37,7 @@ fn asks_for_the_password(browser: &Browser, link: &str, password: &str, destinat
     assert_eq!(browser.eval("return document.activeElement.name"), "password", "the field has the focus");
     browser.fill("input[name=password]", "not this");
     browser.click("button");
-    assert!(browser.text("[role=alert]").contains("not the password"));
+    assert!(browser.text("[role=alert]").contains("password is wrong"));
     assert_eq!(browser.url(), link, "the form posts to where it stands, query and all");
     browser.fill("input[name=password]", password);
     browser.click("button");

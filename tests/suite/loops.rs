@@ -32,7 +32,7 @@ fn over(admin: &mut Client, code: &str, more: &Value) -> Value {
 #[track_caller]
 fn is_loop_page(answer: &Answer, row: &str) {
     assert_eq!((answer.status, answer.header("location")), (508, None), "{row}");
-    assert!(answer.text().contains("This link leads in a circle"), "{row}: {}", answer.text());
+    assert!(answer.text().contains("This link redirects in a circle"), "{row}: {}", answer.text());
 }
 
 /// Follows redirects within the server. Returns their number and the last status.

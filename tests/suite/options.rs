@@ -167,7 +167,7 @@ fn explain_looks_ahead_and_refuses_what_it_cannot_read() {
 }
 
 #[test]
-fn combinations_that_cannot_work_are_refused() {
+fn combinations_that_cannot_work_are_rejected() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let mail = |more: Value| {

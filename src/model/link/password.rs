@@ -149,7 +149,7 @@ mod tests {
 
     /// Each row is a hash and the rule that it breaks; the empty rule is none.
     #[test]
-    fn n22_a_hash_from_elsewhere_is_bounded_in_every_part() {
+    fn n22_an_imported_hash_is_bounded_in_every_part() {
         let hash = |head: &str| format!("{head}${SALT}${OUTPUT}");
         let (long_salt, long_output) = ("A".repeat(66), "A".repeat(87));
         let rows = [

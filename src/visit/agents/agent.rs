@@ -1,19 +1,19 @@
 //! [`Agent`]: the kinds of visitors.
 
-/// Who asks.
+/// The kind of a visitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Agent {
-    /// A person, as far as can be told: also libraries such as curl, which say nothing about who
-    /// drives them, and requests without a User-Agent.
+    /// A person, as far as the User-Agent reveals. Also a library such as curl, which may act for a person,
+    /// and a request without a User-Agent.
     Person,
-    /// A crawler of a messenger or a network that shows a card for a link somebody posted.
+    /// A crawler of a messenger or a social network that shows a card for a posted link.
     Preview,
     /// Any other known bot.
     Bot,
 }
 
 impl Agent {
-    /// Its name in metrics and events.
+    /// Returns the name in metrics and events.
     pub fn name(self) -> &'static str {
         match self {
             Agent::Person => "person",
@@ -22,7 +22,7 @@ impl Agent {
         }
     }
 
-    /// As the verdict bits of a slot.
+    /// Returns the bits in a slot of the cache. They are never zero, which is an empty slot.
     pub(super) fn bits(self) -> u64 {
         match self {
             Agent::Person => 1,
@@ -31,7 +31,7 @@ impl Agent {
         }
     }
 
-    /// Back from the verdict bits; none of an empty slot.
+    /// Returns the kind of these bits, or `None` for an empty slot.
     pub(super) fn of_bits(bits: u64) -> Option<Agent> {
         [Agent::Person, Agent::Preview, Agent::Bot].into_iter().find(|agent| agent.bits() == bits)
     }

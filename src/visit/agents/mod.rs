@@ -1,11 +1,12 @@
-//! Who asks: a person, a crawler that fetches the preview of a link, or another bot.
+//! Classifies visitors by their User-Agent: a person, a crawler of link previews, or another bot.
 //!
-//! Asked on every redirect, since bots are not counted. A verdict is remembered by a keyed hash of
-//! the User-Agent in a table of fixed size: a hit hashes, loads one word, allocates nothing, writes
-//! nothing. Only a User-Agent not seen lately is matched against the [`list`], in linear time.
+//! This runs on every redirect, since bots are not counted. A table of fixed size caches each result under a
+//! keyed hash of the User-Agent. A hit computes the hash and loads one word; it allocates and writes nothing.
+//! Only a miss matches the User-Agent against the [`list`], in linear time.
 //!
-//! The list is data, `crawlers.tsv`, made by the script `refresh` beside it; that script also holds
-//! what differs from its source, with reasons. To refresh: run it, run the test it names, commit.
+//! The list is data, `crawlers.tsv`, which the script `refresh` beside it generates. The script also contains
+//! the differences from its source, with reasons. To refresh: run the script, run the test that it names,
+//! commit.
 
 mod agent;
 mod list;
@@ -18,48 +19,49 @@ use ahash::RandomState;
 
 pub use self::agent::Agent;
 
-/// How much of a User-Agent is looked at, in bytes, so that a long one costs no more to hash and
-/// match than this. In-app browsers' reach some 500; what stands behind the limit is as if unsent.
+/// Bytes of a User-Agent that are read, so that a long one costs no more to hash and match. User-Agents of
+/// in-app browsers have up to some 500 bytes. Past it: ignored.
 const MAX_LOOKED_AT: usize = 1024;
 
-/// Remembered verdicts: 64 KiB. A busy site meets a few thousand different User-Agents an hour; one
-/// that lost its place to another is matched again, which takes about a microsecond.
+/// Slots of the cache: 64 KiB. A busy site meets a few thousand User-Agents an hour. An evicted one is
+/// matched again, which takes about a microsecond.
 const SLOTS: usize = 8192;
 
-/// The bits of a slot that hold a verdict; zero is an empty slot's. The others are the hash's own.
+/// The bits of a slot that contain the kind of visitor; zero in an empty slot. The other bits are those of
+/// the hash.
 const VERDICT: u64 = 0b11;
 
-/// Tells who asks, by the User-Agent. A handle, cheap to clone.
+/// Classifies visitors. A handle, cheap to clone.
 #[derive(Clone)]
 pub struct Agents {
     cache: Arc<AgentCache>,
 }
 
 struct AgentCache {
-    /// Drawn per process, so that strangers cannot choose User-Agents that share a slot.
+    /// Random for each process, so that an attacker cannot choose User-Agents that share a slot.
     keys: RandomState,
-    /// The slot of a User-Agent is chosen by the low 13 bits of its hash and holds the upper 62,
-    /// with the verdict in place of the lowest two. Together they are the whole hash, so another
-    /// User-Agent is taken for it once in 2^64 look-ups; the cost of that is a click counted or not.
-    ///
-    /// Relaxed everywhere: one word carries all that a reader needs, and guards nothing else. Two
-    /// writers of one slot leave either's word, both true.
+    /// 1. The low 13 bits of the hash choose the slot. The slot contains the upper 62 bits of the hash, and
+    ///    the kind in place of the lowest two. Together these are all bits of the hash, so another User-Agent
+    ///    is mistaken for the cached one once in 2^64 look-ups; the cost is one click counted wrongly.
+    /// 2. All accesses are `Relaxed`: one word contains all that a reader needs, and guards nothing else. Of
+    ///    two concurrent writers, the slot keeps either word, and both are right.
     slots: Box<[AtomicU64]>,
 }
 
 impl Agents {
-    /// With no verdict remembered yet. The list is compiled when first needed: 2 ms, once.
+    /// Creates an empty cache. The list is compiled at the first miss: 2 ms, once.
     pub fn new() -> Agents {
         let slots = (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
         Agents { cache: Arc::new(AgentCache { keys: RandomState::new(), slots }) }
     }
 
-    /// Who sent this User-Agent. None or an empty one is a person's: scripts may leave it out.
+    /// Returns the kind of visitor that sends this User-Agent. Without one, or with an empty one, the visitor
+    /// is a person: scripts may omit it.
     pub fn of(&self, user_agent: Option<&[u8]>) -> Agent {
         let Some(user_agent) = user_agent.filter(|bytes| !bytes.is_empty()) else { return Agent::Person };
         let looked_at = &user_agent[..user_agent.len().min(MAX_LOOKED_AT)];
         let hash = self.cache.keys.hash_one(looked_at);
-        // Truncation is meant: only the low bits choose.
+        // Truncated on purpose: only the low bits choose.
         #[allow(clippy::cast_possible_truncation)]
         let slot = &self.cache.slots[hash as usize % SLOTS];
         let known = slot.load(Ordering::Relaxed);

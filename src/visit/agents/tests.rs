@@ -1,4 +1,4 @@
-//! Who is who: real User-Agents of people, previews and bots, and hostile ones.
+//! Tests with real User-Agents of people, previews and bots, and with hostile ones.
 
 use std::thread;
 
@@ -6,13 +6,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Real User-Agents, one a line: class, tab, User-Agent.
+/// Real User-Agents, one per line: class, tab, User-Agent.
 const SAMPLES: &str = include_str!("samples.tsv");
 
-/// Names a file of examples as `refresh` writes it.
+/// The environment variable with the path of a file of examples that `refresh` wrote.
 const EXAMPLES: &str = "WAYPOST_CRAWLER_INSTANCES";
 
-/// The class and the User-Agent of each line; panics on a class that is none.
+/// Returns the class and the User-Agent of each line. Panics on an unknown class.
 fn samples(text: &str) -> Vec<(Agent, &str)> {
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     let row = |line| {
@@ -24,7 +24,7 @@ fn samples(text: &str) -> Vec<(Agent, &str)> {
     lines.map(row).collect()
 }
 
-/// Judges each User-Agent twice, matched and remembered.
+/// Classifies each User-Agent twice, by the list and from the cache.
 fn check(rows: &[(Agent, &str)]) {
     let agents = Agents::new();
     let of = |user_agent: &str| agents.of(Some(user_agent.as_bytes()));
@@ -37,7 +37,7 @@ fn check(rows: &[(Agent, &str)]) {
 }
 
 #[test]
-fn people_previews_and_bots_are_told_apart() {
+fn people_previews_and_bots_are_distinguished() {
     let rows = samples(SAMPLES);
     for (agent, at_least) in [(Agent::Person, 60), (Agent::Preview, 30), (Agent::Bot, 60)] {
         let count = rows.iter().filter(|(of, _)| *of == agent).count();
@@ -46,7 +46,7 @@ fn people_previews_and_bots_are_told_apart() {
     check(&rows);
 }
 
-/// Every example of the data is of the class its tags give. The examples are not in the repository.
+/// Every example of the data has the class of its tags. The examples are not in the repository.
 #[test]
 fn every_example_of_the_data() {
     let Some(path) = std::env::var_os(EXAMPLES) else { return };
@@ -57,7 +57,7 @@ fn every_example_of_the_data() {
 }
 
 #[test]
-fn nobody_named_is_a_person() {
+fn a_visitor_without_a_user_agent_is_a_person() {
     let agents = Agents::new();
     assert_eq!(agents.of(None), Agent::Person);
     assert_eq!(agents.of(Some(b"")), Agent::Person);
@@ -65,18 +65,18 @@ fn nobody_named_is_a_person() {
 }
 
 #[test]
-fn what_stands_behind_the_limit_is_not_looked_at() {
+fn bytes_behind_the_limit_are_ignored() {
     let agents = Agents::new();
     let bot = |padding: usize| [" ".repeat(padding), "Googlebot/2.1".to_owned()].concat();
     let last = MAX_LOOKED_AT - "Googlebot/".len();
     assert_eq!(agents.of(Some(bot(last).as_bytes())), Agent::Bot);
     assert_eq!(agents.of(Some(bot(last + 1).as_bytes())), Agent::Person);
-    // And the same beginning is the same User-Agent.
+    // The same bytes within the limit are the same User-Agent.
     assert_eq!(agents.of(Some(bot(8_192).as_bytes())), Agent::Person);
 }
 
 #[test]
-fn hostile_bytes_are_judged() {
+fn hostile_bytes_are_classified() {
     let agents = Agents::new();
     let long = vec![b'a'; 1 << 20];
     let rows: [(&[u8], Agent); 6] = [
@@ -95,7 +95,7 @@ fn hostile_bytes_are_judged() {
 }
 
 #[test]
-fn a_verdict_is_remembered_in_one_slot() {
+fn a_result_is_cached_in_one_slot() {
     let agents = Agents::new();
     let filled = || agents.cache.slots.iter().filter(|slot| slot.load(Ordering::Relaxed) != 0).count();
     assert_eq!(filled(), 0);
@@ -103,14 +103,14 @@ fn a_verdict_is_remembered_in_one_slot() {
         assert_eq!(agents.of(Some(b"Twitterbot/1.0")), Agent::Preview);
         assert_eq!(filled(), 1);
     }
-    // What is remembered is answered: a changed verdict bit shows.
+    // The cached kind is returned: a changed bit shows.
     for slot in &agents.cache.slots {
         if slot.load(Ordering::Relaxed) != 0 {
             slot.fetch_or(VERDICT, Ordering::Relaxed);
         }
     }
     assert_eq!(agents.of(Some(b"Twitterbot/1.0")), Agent::Bot);
-    // Others only evict, and whoever lost a place is judged anew.
+    // Other User-Agents only evict, and an evicted one is matched again.
     for n in 0..4 * SLOTS {
         assert_eq!(agents.of(Some(format!("Mozilla/5.0 ({n})").as_bytes())), Agent::Person);
     }
@@ -137,7 +137,7 @@ fn threads_agree() {
 
 proptest! {
     #[test]
-    fn remembering_changes_nothing(
+    fn the_cache_returns_what_the_list_returns(
         before in proptest::collection::vec(any::<u8>(), 0..40),
         row in 0..samples(SAMPLES).len(),
         after in proptest::collection::vec(any::<u8>(), 0..2_000),
@@ -148,7 +148,7 @@ proptest! {
         for time in ["first", "second", "third"] {
             prop_assert_eq!(agents.of(Some(&user_agent)), matched, "{}", time);
         }
-        // Other bytes do not meet its verdict.
+        // Other bytes do not hit the cached result.
         let _ = agents.of(Some(&before));
         prop_assert_eq!(agents.of(Some(&user_agent)), matched);
     }

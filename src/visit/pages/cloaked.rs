@@ -1,12 +1,12 @@
 //! The page that shows a destination in a frame, so that the short URL stays in the address bar.
 //!
-//! The frame may load from the destination's origin only; a path in the policy would hold after
-//! the destination's own redirects no longer, and tell more than the frame's `src` does. An
-//! `http:` origin covers its own upgrade to `https:`. The frame runs in a sandbox that lets the
-//! destination be a page of its own origin, but not steer the window around it.
+//! The frame may load only from the origin of the destination. The policy has no path: after a redirect of
+//! the destination the path would not apply, and the frame's `src` already reveals it. An `http:` origin in
+//! the policy includes its upgrade to `https:`. The frame runs in a sandbox: the destination keeps its own
+//! origin, but cannot navigate the window around it.
 //!
-//! Many sites refuse to be framed, and a page served over `https:` cannot frame one that is not;
-//! browsers do not tell us. So there is always a plain link, in a bar that covers nothing.
+//! Many sites forbid to be framed, and a page over `https:` cannot frame a page over `http:`. Browsers do not
+//! report either. So the page always has a plain link, in a bar that covers nothing.
 
 use askama::Template;
 use bytes::Bytes;
@@ -29,8 +29,8 @@ struct Cloaked<'a> {
     tags: Option<PixelTags<'a>>,
 }
 
-/// Shows `location`, where this click leads, in a frame; only the link to it where no frame can.
-/// With `fires` the link's pixels fire beside it.
+/// Returns a page with `location`, the destination of this click, in a frame, or only with the link if the
+/// destination cannot be framed. With `fires`, the page also fires the link's pixels.
 pub fn cloaked(options: &Options, location: &str, fires: bool) -> Response<Full<Bytes>> {
     let origin = display::origin(location);
     let pixels = if fires { PixelTags::of(options, origin.as_deref()) } else { None };

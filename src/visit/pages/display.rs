@@ -1,9 +1,9 @@
-//! How a destination is called where it is shown to a visitor, and whether it can be framed.
+//! The name of a destination for display to a visitor, and its origin if it can be framed.
 
 use url::Url;
 
-/// A short name for where `location` leads: its host, in punycode, so that look-alike letters
-/// show; of an e-mail address or a telephone number, that.
+/// Returns a short name of `location`: its host, in punycode, so that look-alike letters are visible; or its
+/// e-mail address or telephone number.
 pub(super) fn name(location: &str) -> String {
     match Url::parse(location) {
         Ok(url) => url.host_str().unwrap_or(url.path()).to_owned(),
@@ -11,9 +11,9 @@ pub(super) fn name(location: &str) -> String {
     }
 }
 
-/// The origin of a web page as a policy can name it. `None` for other schemes, and for hosts that
-/// a URL may have but a policy cannot spell: `;` and `,` would end the directive, `*` would name
-/// other hosts, and an IPv6 address is not in the grammar.
+/// Returns the origin of a web page in the form of a policy. Returns `None` for other schemes, and for hosts
+/// that are valid in a URL but not in a policy: `;` and `,` would end the directive, `*` would include other
+/// hosts, and the grammar has no IPv6 addresses.
 pub(super) fn origin(location: &str) -> Option<String> {
     let url = Url::parse(location).ok()?;
     let host = url.host_str()?;
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_that_a_policy_can_spell() {
+    fn origins_that_a_policy_can_contain() {
         let rows = [
             ("https://example.com/a;b?c,d#e", Some("https://example.com")),
             ("https://example.com:443/", Some("https://example.com")),

@@ -1,5 +1,5 @@
-//! Every page, filled with what an attacker would write, read as a browser reads it: the same
-//! elements as with harmless words, the words shown literally, the policy as strict.
+//! Tests of every page, filled with the text of an attacker and parsed as a browser does: the elements are
+//! the same as with harmless text, the text is shown literally, and the policy is as strict.
 
 use std::collections::BTreeMap;
 
@@ -42,8 +42,8 @@ const DESTINATIONS: [(&str, LinkType); 9] = [
 
 const SHORT: &str = "https://go.test/s";
 
-/// A link as an attacker would have it. The model refuses or encodes most of this; pages must not
-/// depend on that, so it goes in past the model, as what is stored does.
+/// Returns the options of an attacker's link. The model rejects or encodes most of these texts; the pages
+/// must not depend on that, so the texts bypass the model, as a stored record does.
 fn link(title: &str, destination: &str, kind: LinkType) -> Options {
     let mut options = Options::new(Destination::from_stored(destination.into()), kind);
     options.title = Some(title.into());
@@ -54,7 +54,7 @@ fn link(title: &str, destination: &str, kind: LinkType) -> Options {
     options
 }
 
-/// The pages that show something of a link.
+/// Returns the pages with a text of a link.
 fn of_link(options: &Options) -> [(&'static str, Response<Full<Bytes>>); 4] {
     let location = options.target();
     [
@@ -65,7 +65,7 @@ fn of_link(options: &Options) -> [(&'static str, Response<Full<Bytes>>); 4] {
     ]
 }
 
-/// All others, with their statuses.
+/// Returns all other pages, with their statuses.
 fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
     let status = |code| StatusCode::from_u16(code).expect("a valid status");
     let errors = [400, 403, 404, 405, 410, 413, 414, 415, 429, 500, 503];
@@ -89,8 +89,8 @@ fn text(response: Response<Full<Bytes>>) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-/// The page as a browser reads it, without errors. With `scripts` the inside of a `noscript` is
-/// text, and what could break out of it shows; the other way it is what its tags say.
+/// Parses a page as a browser does. With `scripts` the content of a `noscript` is text, which shows a text
+/// that ends the element early; without, the content is elements. Fails on any parse error.
 fn parse_with(scripts: bool, html: &str) -> Html {
     let page = if scripts {
         Html::parse_document(html)
@@ -115,7 +115,7 @@ fn attribute<'a>(page: &'a Html, selector: &str, name: &str) -> &'a str {
     found[0].attr(name).unwrap_or_else(|| panic!("{selector} has no {name}"))
 }
 
-/// How many elements there are of each name, and attributes of each name.
+/// Returns the number of elements and attributes by name.
 fn shape(page: &Html) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for element in all(page, "*") {
@@ -127,7 +127,7 @@ fn shape(page: &Html) -> BTreeMap<String, usize> {
     counts
 }
 
-/// Title and target stand where the page means to show them, character by character.
+/// Checks that the page shows title and target in their places, character by character.
 fn shows(name: &str, page: &Html, title: &str, target: &str, case: &str) {
     let words = |tag: &str| all(page, tag)[0].text().collect::<String>();
     match name {

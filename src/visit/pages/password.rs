@@ -1,17 +1,17 @@
-//! The page that asks for a link's password. It shows nothing of the link, not even its title:
-//! who does not know the password learns only that there is one.
+//! The page that asks for a link's password. It shows nothing of the link, not even its title: a visitor
+//! without the password learns only that the link has one.
 //!
-//! The form posts to the address it stands at, so that code and query stay. Two headers differ
-//! from other pages', both for that form:
+//! The form posts to its own URL, so that code and query are kept. Two headers differ from other pages', both
+//! for the form:
 //!
-//! - `Referrer-Policy: same-origin`. Under `no-referrer` browsers send `Origin: null` with a POST,
-//!   and a form of ours could not be told from a stranger's.
-//! - `form-action` also names the schemes that destinations have. Chromium and Safari hold the
-//!   redirect that answers a form against it, and what that redirect leads to in turn; with
-//!   `'self'` alone the right password would leave the visitor standing here. The specification
-//!   leaves it open (w3c/webappsec-csp, issue 8), and Firefox does not do it. A host instead of the
-//!   schemes would tell where the link leads. `suite::browser` shows both halves in Chromium.
-//!   Schemes that the configuration adds are not named yet: there the right password is refused.
+//! - `Referrer-Policy: same-origin`. Under `no-referrer`, browsers send `Origin: null` with a POST, and a
+//!   form of this server could not be distinguished from a foreign one.
+//! - `form-action` also names the schemes of destinations. Chromium and Safari apply it to the redirect that
+//!   answers a form, and to the redirects after it; with `'self'` alone the right password would not reach
+//!   the destination. The specification leaves this open (w3c/webappsec-csp, issue 8), and Firefox does not
+//!   do it. A host in place of the schemes would reveal the destination. `suite::browser` shows both halves
+//!   in Chromium. The schemes that the configuration adds are missing: with such a destination, the browser
+//!   blocks the redirect.
 
 use std::sync::LazyLock;
 
@@ -26,19 +26,19 @@ use super::layout::{RETRY_SECONDS, page, policy};
 static POLICY: LazyLock<HeaderValue> =
     LazyLock::new(|| policy("form-action 'self' https: http: mailto: tel: sms:"));
 
-/// Why a visitor is asked.
+/// The reason why the page is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordPrompt {
-    /// They have just come.
+    /// The visitor has not sent a password yet.
     First,
-    /// What they gave is not the password.
+    /// The password was wrong.
     Wrong,
-    /// They gave too many wrong ones.
+    /// There were too many wrong passwords.
     Locked {
-        /// How long no other is taken.
+        /// The time until another password is accepted.
         seconds: u64,
     },
-    /// Too many are being checked to check another.
+    /// Too many other passwords are being checked.
     Busy,
 }
 
@@ -48,8 +48,8 @@ struct Form {
     prompt: PasswordPrompt,
 }
 
-/// Asks for the password: 200 at first, 403 when it was wrong, 429 and 503 with `Retry-After`
-/// when it was not even looked at.
+/// Returns the page: 200 for the first, 403 for a wrong password, 429 and 503 with `Retry-After` if the
+/// password was not checked.
 pub fn password(prompt: PasswordPrompt) -> Response<Full<Bytes>> {
     let (status, retry) = match prompt {
         PasswordPrompt::First => (StatusCode::OK, None),

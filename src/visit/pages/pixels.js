@@ -3,8 +3,8 @@
   var own = document.currentScript;
   var ids = own.dataset;
 
-  // First of all, so that nothing a vendor does or fails to do can hold the visitor. Beside a frame
-  // there is nowhere to go.
+  // Before anything else, so that no error of a vendor's script can stop the visitor. On a page with a
+  // frame there is no such link.
   var go = document.getElementById("go");
   if (go) setTimeout(function () {
     location.replace(go.href);
@@ -27,7 +27,7 @@
     fbq.loaded = true;
     fbq.version = "2.0";
     fbq.queue = [];
-    // The page view and nothing else: no watching of clicks and forms, of which there are none.
+    // Reports the page view only. Clicks and forms are not observed: the page has none.
     fbq("set", "autoConfig", false, ids.meta);
     fbq("init", ids.meta);
     fbq("track", "PageView");

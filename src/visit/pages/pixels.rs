@@ -1,13 +1,12 @@
-//! The page that fires a link's pixels and moves on: after 700 ms by script, whatever the
-//! vendors' scripts do, and at once without JavaScript. It holds nothing of its visitor.
+//! The page that fires a link's pixels and then opens the destination: after 700 ms by script, even if the
+//! vendors' scripts fail, and at once without JavaScript. The page contains nothing about its visitor.
 //!
-//! The ids and the destination reach the script through attributes and a link, never as
-//! JavaScript. The refresh for those without JavaScript leaves its URL unquoted: between quotes
-//! the first `'` of a destination would end it, and without any the rest of the attribute is the
-//! URL, semicolons and all.
+//! The ids and the destination reach the script through attributes and a link, never as JavaScript. The
+//! refresh for browsers without JavaScript has its URL without quotes: a `'` in the destination would end a
+//! quoted URL, but the rest of the attribute is the URL without quotes, including semicolons.
 //!
-//! Meta's picture for those without JavaScript is left out: the refresh would cut it off, and
-//! whoever forbids scripts has answered the question whether to be followed.
+//! Meta's image for browsers without JavaScript is omitted: the refresh would cancel it, and a visitor who
+//! blocks scripts does not want to be tracked.
 
 use askama::Template;
 use bytes::Bytes;
@@ -28,10 +27,10 @@ struct Pixels<'a> {
     tags: PixelTags<'a>,
 }
 
-/// Fires the pixels of the link and moves on to `location`, where this click leads.
+/// Returns the page that fires the link's pixels and opens `location`, the destination of this click.
 pub fn pixels(options: &Options, location: &str) -> Response<Full<Bytes>> {
     let Some((tags, allowed)) = PixelTags::of(options, None) else {
-        // Without pixels there is nothing to do but to move on.
+        // No rule asks for this page without pixels. The cloaked page has a link to the destination.
         return cloaked(options, location, false);
     };
     let template = Pixels { location, display_name: display::name(location), tags };

@@ -1,11 +1,11 @@
-//! The page for programs that draw a preview of a link: its title, description and image, as
-//! Open Graph tags, which Facebook, WhatsApp, LinkedIn, Slack, Discord, Telegram and iMessage
-//! read, and as Twitter's own, for X and those that copied it. They stand before the style: some
-//! read only a page's first kilobytes. Never where the link leads: following it is a click.
+//! The page for crawlers of link previews: title, description and image of a link as Open Graph tags, which
+//! Facebook, WhatsApp, LinkedIn, Slack, Discord, Telegram and iMessage read, and as Twitter's tags, for X and
+//! those that copied it. The tags precede the style, since some crawlers read only the first kilobytes of a
+//! page. The destination is not on the page: following it is a click.
 //!
-//! `X-Robots-Tag: noindex` stays as on every page. It speaks to search engines, for which a link
-//! has no page; drawing a preview is not indexing, and hosts that send it with every page of a
-//! test deployment have their previews drawn.
+//! `X-Robots-Tag: noindex` is sent as with every page. It is for search engines, which must not index the
+//! page of a link. A preview is not an index: hosts that send the header with every page of a test deployment
+//! get previews.
 
 use askama::Template;
 use bytes::Bytes;
@@ -25,7 +25,7 @@ struct Preview<'a> {
     short_url: &'a str,
 }
 
-/// What previews of `short_url` show.
+/// Returns the page that crawlers build previews of `short_url` from.
 pub fn preview(options: &Options, short_url: &str) -> Response<Full<Bytes>> {
     let template = Preview {
         title: options.title.as_deref(),

@@ -1,5 +1,5 @@
-//! The page that a snapshot's share link opens: what it is, how much is in it, how to import it.
-//! Looking at it uses nothing up; the address itself is what lets the snapshot be imported.
+//! The page of a snapshot's share link: its name, its number of links, and how to import it. Opening the page
+//! does not use the share up. Its URL is the permission to import.
 
 use askama::Template;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ struct ShareTemplate<'a> {
     url: &'a str,
 }
 
-/// The page of a share whose link is `url`: 200, or 410 once it is used up.
+/// Returns the page of a share whose link is `url`: 200, or 410 once the share is used up.
 pub fn share(share: &SharePage, url: &str) -> Response<Full<Bytes>> {
     let status = if share.is_usable { StatusCode::OK } else { StatusCode::GONE };
     let template = ShareTemplate { name: &share.name, links: share.links, usable: share.is_usable, url };

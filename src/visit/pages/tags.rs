@@ -1,8 +1,8 @@
-//! The tags of a link's pixels, and the policy that lets them load.
+//! The tags of a link's pixels, and the policy that allows their scripts.
 //!
-//! The policy allows each vendor what it publishes as needed, and only for the pixels of this
-//! link. Not allowed: Google's picture on each country's domain, which a policy can only name
-//! one by one, and tags of third parties that a Tag Manager container may hold.
+//! The policy allows each vendor the hosts that the vendor documents, and only for the pixels of this link.
+//! Not allowed: Google's image on the domain of each country, which a policy can only list one by one, and
+//! tags of third parties in a Tag Manager container.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,10 +12,11 @@ use crate::model::link::Options;
 /// The script that fires the pixels, on the page of its own and beside a frame.
 pub(super) const SCRIPT: &str = include_str!("pixels.js");
 
-/// Random bytes of a nonce: the policy's specification asks for 16 at least; 18 need no padding.
+/// Random bytes of a nonce: the specification of the policy requires at least 16; 18 need no padding in
+/// base64.
 const NONCE_BYTES: usize = 18;
 
-/// What a vendor's tag loads, as its makers tell those who write policies.
+/// The hosts that a vendor's tag loads from, as the vendor documents them.
 struct Vendor {
     scripts: &'static [&'static str],
     images: &'static [&'static str],
@@ -30,7 +31,7 @@ const META: Vendor = Vendor {
     frames: &[],
 };
 
-/// What every Google tag needs: the loader, and its pictures and reports.
+/// The hosts of every Google tag: the loader, and its images and reports.
 const TAG: Vendor = Vendor {
     scripts: &["https://www.googletagmanager.com"],
     images: &["https://www.googletagmanager.com"],
@@ -83,7 +84,7 @@ const FLOODLIGHT: Vendor = Vendor {
     frames: &["https://*.fls.doubleclick.net", "https://td.doubleclick.net"],
 };
 
-/// A link's pixels, as the template's script takes them.
+/// A link's pixels, for the script in the template.
 pub(super) struct PixelTags<'a> {
     pub(super) nonce: String,
     pub(super) meta_pixel_id: Option<&'a str>,
@@ -91,8 +92,8 @@ pub(super) struct PixelTags<'a> {
 }
 
 impl<'a> PixelTags<'a> {
-    /// Those of `options`, with the directives that let them fire on a page that also has a frame
-    /// of the origin `frame`; `None` when the link has no pixels.
+    /// Returns the tags of `options`, and the directives that allow them on a page that also has a frame of
+    /// the origin `frame`. Returns `None` if the link has no pixels.
     pub(super) fn of(options: &'a Options, frame: Option<&str>) -> Option<(PixelTags<'a>, String)> {
         let vendors = vendors(options);
         if vendors.is_empty() {
@@ -111,20 +112,20 @@ impl<'a> PixelTags<'a> {
     }
 }
 
-/// Whose tags the link's pixels are, by the kind that stands before the first hyphen.
+/// Returns the vendors of the link's pixels. A Google id has its kind before the first hyphen.
 fn vendors(options: &Options) -> Vec<&'static Vendor> {
     let meta = options.meta_pixel_id.as_deref().map(|_| [&META].as_slice());
     let google = options.google_tag_id.as_deref().map(|id| match id.split_once('-') {
         Some(("G" | "UA", _)) => [&TAG, &ANALYTICS].as_slice(),
         Some(("AW", _)) => &[&TAG, &ADS],
         Some(("DC", _)) => &[&TAG, &FLOODLIGHT],
-        // A Google tag (GT) and a container (GTM) stand for any of them.
+        // A Google tag (GT) and a container (GTM) may contain any of the others.
         _ => &[&TAG, &ANALYTICS, &ADS, &FLOODLIGHT],
     });
     [meta, google].into_iter().flatten().flatten().copied().collect()
 }
 
-/// The directives that let these vendors work, and the page's own script.
+/// Returns the directives that allow these vendors, and the page's own script.
 fn allowed(vendors: &[&Vendor], nonce: &str, frame: Option<&str>) -> String {
     let hosts = |of: fn(&Vendor) -> &'static [&'static str]| {
         let mut hosts: Vec<&str> = Vec::new();
