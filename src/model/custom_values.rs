@@ -42,6 +42,8 @@ pub(super) fn fill<'v>(text: &str, value: impl Fn(&str) -> Option<Cow<'v, str>>)
     let mut filled = String::with_capacity(text.len());
     for part in parts(text) {
         match part {
+            // A malformed placeholder is text: `normal` has rejected new ones, so it comes from an old
+            // record.
             Ok(TextPart::Text(text)) | Err(text) => filled.push_str(text),
             Ok(TextPart::Name(name)) => filled.push_str(&value(name).ok_or(name)?),
         }

@@ -95,6 +95,7 @@ impl Destination {
             LinkType::Tel => format!("tel:{}", phone_number(field, without_scheme(text, "tel:"))?),
             LinkType::Sms => text_message(field, without_scheme(text, "sms:"))?,
         };
+        // Percent-encoding makes the text up to three times as long.
         if normal.len() > MAX_BYTES {
             return reject("must be at most 8192 bytes after normalisation");
         }
@@ -191,6 +192,7 @@ impl Destination {
             None => (&*self.0, None),
         };
         let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
+        // Split and joined as text: parsing and formatting would change the spelling of the rest.
         let kept = query.split('&').filter(|pair| {
             let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
             // Compared as the receiver will decode it: `utm%5Fsource` is `utm_source`.

@@ -42,6 +42,7 @@ impl HostName {
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         });
+        // The bounds of DNS: 253 characters in a name, 63 in a label.
         if name.len() > 253 || !labels_fit {
             return Err(reject());
         }

@@ -133,6 +133,7 @@ impl IdSource {
 
     /// Returns the next id. `random` is 128 bits from the system's generator.
     pub fn next(&mut self, now: Timestamp, random: u128) -> Id {
+        // A clock before 1970 counts as 1970.
         let millis = u128::try_from(now.as_millis()).unwrap_or(0) & ((1 << 48) - 1);
         let fresh = (millis << RANDOM_BITS) | (random >> (128 - RANDOM_BITS));
         self.last = if fresh > self.last && fresh >> RANDOM_BITS > self.last >> RANDOM_BITS {

@@ -242,12 +242,14 @@ impl Options {
                 if urls.len() > WEBHOOKS_MAX {
                     return Err(Invalid::new("webhookUrls", "must be at most 5 URLs"));
                 }
+                // Quadratic, but of at most five URLs.
                 if (1..urls.len()).any(|at| urls[..at].contains(&urls[at])) {
                     return Err(Invalid::new("webhookUrls", "must not name a URL twice"));
                 }
                 self.webhook_urls = urls;
             }
             Edit::Tags(mut tags) => {
+                // A set: comparing each pair of tags would be quadratic in a list of any length.
                 let mut seen = std::collections::HashSet::new();
                 tags.retain(|tag| seen.insert(*tag));
                 if tags.len() > TAGS_MAX {

@@ -126,6 +126,7 @@ impl FromStr for Network {
             IpAddr::V6(v6) => Network::V6 { base: v6.to_bits(), prefix },
         };
         let beyond = match network {
+            // A shift by the full width is `None`: a single address has no bits beyond its prefix.
             Network::V4 { base, prefix } => base.checked_shl(u32::from(prefix)).unwrap_or(0) != 0,
             Network::V6 { base, prefix } => base.checked_shl(u32::from(prefix)).unwrap_or(0) != 0,
         };

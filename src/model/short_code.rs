@@ -49,6 +49,7 @@ impl ShortCode {
     /// A code has 1 to [`MAX_CHARS`] characters after NFC: ASCII letters, digits and `-_.~`, Unicode letters
     /// (with their combining marks), digits, emoji. `.`, `..` and reserved words are rejected.
     pub fn parse(text: &str) -> Result<ShortCode, Invalid> {
+        // One more than allowed, so that an overlong text is found without normalising all of it.
         let code: String = text.nfc().take(MAX_CHARS + 1).collect();
         if code.is_empty() {
             return Err(rejected("must not be empty"));
@@ -106,6 +107,7 @@ pub fn canonical(raw: &str) -> Option<Cow<'_, str>> {
     if !raw.is_empty() && raw.len() <= MAX_CHARS && raw.bytes().all(is_plain) {
         return if raw == "." || raw == ".." { None } else { Some(Cow::Borrowed(raw)) };
     }
+    // Before decoding, which costs time and memory in proportion to the path.
     if raw.len() > MAX_RAW_BYTES {
         return None;
     }

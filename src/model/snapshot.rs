@@ -257,6 +257,7 @@ pub struct ImportDraft {
 /// Returns the id of a share from its link, or from the id alone.
 pub fn share_id(field: &'static str, text: &str) -> Result<Id, Invalid> {
     let reject = || Invalid::new(field, "is not a share of this server");
+    // Longer than any share link.
     plain_text(field, text, 2_048)?;
     let id = match text.split_once('?') {
         Some((_, query)) => {

@@ -96,6 +96,7 @@ pub fn check_url(url: &Destination, allowed: &Networks) -> Result<(), Invalid> {
         return reject("must be http or https URLs");
     };
     let port = url.port_or_known_default().unwrap_or(0);
+    // Other ports below 1024 belong to other protocols, such as SMTP.
     if !matches!(port, 80 | 443 | 1024..) {
         return reject("must have port 80, 443, or one from 1024");
     }

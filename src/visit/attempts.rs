@@ -88,6 +88,7 @@ impl Attempts {
     /// Counts an attempt. Fails, without counting, if the target is locked for this address.
     pub(super) fn begin(&self, target: GuessTarget, peer: IpAddr, now: Instant) -> Result<(), Locked> {
         let mut windows = self.windows.lock();
+        // A whole /64 is one customer: otherwise a guesser has 2^64 IPv6 addresses.
         let address = (target, customer(peer));
         // All windows are checked before any is changed: a rejected attempt counts in none of them.
         if let Some(window) = windows.by_link.get(&target) {
@@ -113,6 +114,7 @@ impl Attempts {
         let found =
             [by_link.get_mut(&target), short_by_address.get_mut(&address), long_by_address.get_mut(&address)];
         for window in found.into_iter().flatten() {
+            // The window may be a later one than that of the attempt.
             window.attempts = window.attempts.saturating_sub(1);
         }
     }
@@ -141,6 +143,7 @@ fn add<K: Hash + Eq>(windows: &mut HashMap<K, Window, RandomState>, key: K, time
         }
     }
     let window = windows.entry(key).or_insert(Window { ends: now + time, attempts: 0 });
+    // An expired window starts again, in the place of the old one.
     if now >= window.ends {
         *window = Window { ends: now + time, attempts: 0 };
     }

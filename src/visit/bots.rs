@@ -27,6 +27,7 @@ fn blocks(evaluation: &Evaluation<'_>) -> bool {
 fn is_blocked_agent(evaluation: &Evaluation<'_>) -> bool {
     match evaluation.facts.agent {
         Agent::Person => false,
+        // With something to show, the next rule answers with the preview page.
         Agent::Preview => !preview::has_any(evaluation),
         Agent::Bot => true,
     }

@@ -17,6 +17,7 @@ pub(super) fn target<'a>(evaluation: &Evaluation<'a>) -> &'a Target {
 }
 
 fn chosen<'a>(evaluation: &Evaluation<'a>, choosers: &[Chooser]) -> &'a Target {
+    // Position 0 always exists: it is the link's own `url`.
     let at = choosers.iter().find_map(|choose| choose(evaluation)).unwrap_or(0);
     evaluation.conditional.targets.at(at)
 }

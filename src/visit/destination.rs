@@ -67,6 +67,7 @@ fn merged(target: &str, options: &Options, forwarded: Forwarded<'_>) -> Option<S
     };
     let (path, query) = address.split_once('?').map_or((address, None), |(path, query)| (path, Some(query)));
     let mut text = with_path(path, options, forwarded.rest)?;
+    // An empty query must not append a question mark.
     let visitor = forwarded.query.filter(|query| options.forward_parameters && !query.is_empty());
     match visitor {
         Some(visitor) => append_query(&mut text, query.unwrap_or(""), visitor),
@@ -91,6 +92,7 @@ fn with_path(path: &str, options: &Options, rest: &str) -> Option<String> {
     // Browsers resolve dot segments, also percent-encoded ones: `..` would leave the stored path.
     let climbs = |segment: &str| {
         let decoded = percent_decode_str(segment).collect::<Vec<u8>>();
+        // A backslash may hide a dot segment, since browsers read it as a slash.
         decoded == b"." || decoded == b".." || decoded.contains(&b'\\')
     };
     if !options.forward_path || rest.split('/').any(climbs) {

@@ -71,6 +71,7 @@ impl Visitor {
     ) -> Result<Explanation, Error> {
         let view = self.links.get(context, id).await?;
         let targets = self.links.targets(&view.link);
+        // `leads_here` has no effect here: the loop check below always runs.
         let conditional = Conditional { link: view.link, targets, leads_here: false };
         let agent = self.state.agents.of(request.user_agent.as_deref().map(str::as_bytes));
         let query = request.query.as_deref();
@@ -112,6 +113,7 @@ impl Visitor {
         }
         let (outcome, is_counted) = (outcome(&verdict), evaluation.counts(&verdict));
         let response = self.render(verdict, &evaluation, &view.domain);
+        // A page has no `Location`; its destination comes from the verdict.
         let header = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         Ok(Explanation {
             at: now,
@@ -172,6 +174,7 @@ fn steps(evaluation: &Evaluation<'_>) -> Vec<ExplainedRule> {
     let mut steps = Vec::new();
     for rule in RULES {
         let verdict = (rule.verdict)(evaluation);
+        // The last rule passes if it sends the visitor to the destination.
         let passes = matches!(verdict, None | Some(Verdict::Destination { .. }));
         steps.push(ExplainedRule { rule: rule.name, passes, why: (rule.why)(evaluation) });
         if verdict.is_some() {

@@ -34,6 +34,7 @@ impl Intent {
         let (mut is_prefetch, mut agent) = (false, None);
         for (name, value) in headers {
             if name == USER_AGENT {
+                // Only the first line counts, as for `HeaderMap::get`.
                 agent = agent.or(Some(value));
             } else if is_prefetch_value(value.as_bytes()) {
                 is_prefetch |= PURPOSES.contains(&name.as_str());

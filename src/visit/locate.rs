@@ -68,6 +68,7 @@ impl Visitor {
     /// Returns the domain of a host name. An IP address and `localhost` are the default domain, so that a new
     /// installation is reachable under any of its addresses.
     fn domain<'a>(&self, directory: &'a Directory, host: &str) -> Option<&'a Arc<Domain>> {
+        // The checks are ordered by their cost and by how often they decide.
         let is_default = host == self.links.site().host()
             || host == "localhost"
             || host.starts_with('[')

@@ -51,6 +51,7 @@ impl Visitor {
         // Each open URL has the hops of its own chain: two branches may meet in one link without a loop.
         let (mut open, mut looked_up) = (vec![(to, Vec::new())], 0);
         while let Some((to, mut seen)) = open.pop() {
+            // A URL on another server ends this branch without a loop.
             let Some(hop) = self.links.hop(&to) else { continue };
             looked_up += 1;
             if seen.contains(&hop) || seen.len() == FOLLOWED_MAX || looked_up > LOOKED_UP_MAX {
@@ -102,6 +103,7 @@ impl Visitor {
         let options = &conditional.link.options;
         Ok(match options.status(self.links.clock().now(), entry.counter.total()) {
             LinkStatus::Live => {
+                // The browser sends the query of this URL, and the link may forward it.
                 let (address, _) = at.as_str().split_once('#').unwrap_or((at.as_str(), ""));
                 let query = address.split_once('?').map(|(_, query)| query);
                 let location = |target| destination::location(target, options, Forwarded { rest, query });

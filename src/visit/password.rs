@@ -54,6 +54,7 @@ pub(crate) fn is_open(link: &Link, cookies: &[HeaderValue], now: Timestamp) -> b
     let Some(hash) = &link.options.password else { return false };
     let lines = cookies.iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    // Several cookies may have the name, with different paths: one valid cookie is enough.
     pairs.filter(|(name, _)| *name == COOKIE).any(|(_, value)| is_good(value, link.id, hash, now))
 }
 
@@ -84,6 +85,7 @@ pub(crate) fn cookie(
 fn sign(link: Id, hash: &PasswordHash, ends: i64) -> Hmac<Sha256> {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(hash.as_str().as_bytes()).expect("a key may have any length");
+    // The parts have fixed lengths, so that their concatenation is unambiguous.
     mac.update(CONTEXT);
     mac.update(&link.bits().to_be_bytes());
     mac.update(&ends.to_be_bytes());

@@ -17,6 +17,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Returns the visitor's address.
 pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
+    // An IPv4 client on an IPv6 socket has a mapped address.
     let mut known = peer.to_canonical();
     // Most visitors come through no proxy, and their headers are not read.
     if !trusted.name(known) {

@@ -45,6 +45,7 @@ impl PlainRedirect {
     /// request: a tenth of all instructions with a browser's headers.
     pub fn respond<B: Default>(self, spare: &mut HeaderMap) -> Response<B> {
         let mut response = Response::new(B::default());
+        // Cleared, so that no header of the request becomes part of the response.
         if spare.capacity() <= SPARE_MAX {
             mem::swap(response.headers_mut(), spare);
             response.headers_mut().clear();

@@ -43,6 +43,7 @@ impl VisitFacts {
         VisitFacts {
             intent,
             agent,
+            // `rest` has no leading slash, so a slash is left at the end of the path.
             path: path.strip_suffix(rest).unwrap_or(path).trim_end_matches('/').to_owned(),
             rest: rest.to_owned(),
             query: query.map(str::to_owned),

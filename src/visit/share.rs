@@ -16,6 +16,7 @@ pub(super) fn requested_share(domain: &Domain, query: Option<&str>) -> Option<Op
         return None;
     }
     let mut pairs = url::form_urlencoded::parse(query?.as_bytes());
+    // An empty value is no request for a share: the root of the domain answers.
     let (_, id) = pairs.find(|(name, value)| name == "share" && !value.is_empty())?;
     Some(id.parse().ok())
 }

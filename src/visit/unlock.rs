@@ -112,6 +112,7 @@ impl Visitor {
                 pages::password(PasswordPrompt::Wrong)
             }
             Ok(true) => {
+                // A right password must not use up the attempts of its address.
                 attempts.take_back(target, address);
                 let hash = hash.clone();
                 // The body may have taken seconds, and the link may have changed: it is loaded again.
@@ -144,6 +145,7 @@ fn rejection(headers: &HeaderMap, host: &str) -> Option<FormRejection> {
     let is_ours = |origin: &HeaderValue| {
         let origin = origin.to_str().unwrap_or("");
         let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+        // `host` has no port, so the port of the origin is not compared.
         let name = match authority.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
             _ => authority,
@@ -154,6 +156,7 @@ fn rejection(headers: &HeaderMap, host: &str) -> Option<FormRejection> {
         return Some(FormRejection::Foreign);
     }
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+    // Parameters such as `charset` may follow the type.
     let kind = kind.split(';').next().unwrap_or("").trim();
     let is_form = kind.eq_ignore_ascii_case("application/x-www-form-urlencoded");
     (!is_form).then_some(FormRejection::NoForm)

@@ -74,6 +74,7 @@ pub(super) fn not_found(domain: &Domain, links: &Links) -> Response<Full<Bytes>>
         Some(url) if !links.is_here(url) => redirect::elsewhere(url),
         _ => pages::error(StatusCode::NOT_FOUND),
     };
+    // An extension and not the status: a redirect to a fallback counts as well.
     response.extensions_mut().insert(LinkNotFound);
     response
 }

@@ -89,6 +89,7 @@ impl Connector {
             }
             None => return Err(SendError::BadUrl),
         };
+        // Before any connection: the check must cover exactly the addresses that `reach` uses.
         if !addresses.iter().all(|address| self.allows(address.ip())) {
             return Err(SendError::Private);
         }
@@ -114,6 +115,7 @@ impl Connector {
         });
         match looked_up.await {
             Ok(Ok(addresses)) if !addresses.is_empty() => Ok(addresses),
+            // Also a panic of the resolver: the delivery is retried.
             Ok(_) | Err(_) => Err(SendError::Unresolved),
         }
     }

@@ -112,6 +112,7 @@ impl LinkHistories {
         } else if own >= SHARES.company {
             self.least_recent(|link| link.company == *company)
         } else if self.links.len() >= SHARES.total as usize {
+            // The company with the most links pays, so that small tenants keep theirs.
             let largest = of_company.into_iter().max_by_key(|(_, links)| *links).map(|(company, _)| company);
             largest.and_then(|largest| self.least_recent(|link| link.company == *largest))
         } else {

@@ -128,6 +128,7 @@ impl Webhooks {
                 Some(delivery) => {
                     self.0.push(QueuedDelivery { delivery: Arc::new(delivery), attempts: 0 }, now, now);
                 }
+                // A stored URL that breaks a rule of a later version.
                 None => drop(self.0.counts.dropped.fetch_add(1, Ordering::Relaxed)),
             }
         }

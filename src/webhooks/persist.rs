@@ -70,6 +70,7 @@ impl Worker {
         {
             self.finish_attempt(finished).await;
         }
+        // Aborts the attempts that are left. Their deliveries are stored below.
         self.running.shutdown().await;
         let now = Instant::now();
         self.remove_dropped().await;
@@ -82,6 +83,7 @@ impl Worker {
             tracing::error!(%error, number, "the queued webhooks cannot be stored and are lost");
             return;
         }
+        // After the new batches are stored: a crash between the two steps delivers twice, not never.
         let old: Vec<Id> = self.batches.into_keys().collect();
         if let Err(error) = self.state.tenants.forget_waiting(&old).await {
             tracing::warn!(%error, "webhooks of an earlier stop stay in the store and may be delivered a second time");

@@ -360,6 +360,7 @@ impl Scheduler {
     /// Removes and returns all waiting deliveries with their due times, the oldest first.
     pub(super) fn take_all(&mut self, now: Instant) -> Vec<(QueuedDelivery, Instant)> {
         let mut all: Vec<(Age, WaitingEntry)> = std::mem::take(self).waiting.into_iter().collect();
+        // The oldest first, so that the next start queues them in the same order.
         all.sort_by_key(|(age, _)| *age);
         all.into_iter()
             .map(|(_, entry)| {

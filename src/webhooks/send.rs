@@ -106,6 +106,7 @@ async fn exchange(
         ended = &mut connection => (response.await, Some(ended)),
     };
     let (status, is_complete) = result?;
+    // After an incomplete body, the connection is dropped at once.
     if is_complete {
         let closed = async {
             let ended = match ended {

@@ -11,6 +11,7 @@ use crate::model::webhook::{Secret, WebhookSecret};
 
 /// Returns the values of `webhook-timestamp` and `webhook-signature` for an attempt at `now`.
 pub(super) fn sign(secret: &WebhookSecret, id: &str, now: Timestamp, body: &[u8]) -> (String, String) {
+    // Whole seconds, rounded down, as the specification requires.
     let timestamp = now.as_millis().div_euclid(1_000).to_string();
     let each: Vec<String> =
         secret.signing(now).map(|secret| signature(secret, id, &timestamp, body)).collect();

@@ -35,6 +35,7 @@ fn connector(roots: RootCertStore) -> Result<TlsConnector, SendError> {
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = config.map_err(|error| SendError::Tls(error.to_string().into()))?;
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    // The client speaks HTTP/1.1 only.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -44,13 +44,13 @@ const POOLS: &[Pool] = &[
     Pool { file: "src/core/snapshots/at_work.rs", made: "FairSemaphore::new(IMPORTS_MAX)", bounds: "imports begun",
            test: ("src/fair.rs", "each_holder_is_bounded_by_its_share") },
     Pool { file: "src/webhooks/connect.rs", made: "FairSemaphore::new(u32::try_from(LOOKUPS_MAX)", bounds: "look-ups of receivers",
-           test: ("src/webhooks/connect.rs", "n15_look_ups_that_hang_take_no_more_than_their_tenants_share") },
-    Pool { file: SCHEDULER, made: "Shares::of(IN_FLIGHT_MAX)", bounds: "deliveries tried at once",
-           test: (SCHEDULER_TESTS, "n15_each_level_has_its_share_of_tries") },
+           test: ("src/webhooks/connect.rs", "n15_look_ups_that_hang_stay_within_their_tenants_share") },
+    Pool { file: SCHEDULER, made: "Shares::of(IN_FLIGHT_MAX)", bounds: "attempts at once to deliver webhooks",
+           test: (SCHEDULER_TESTS, "n15_each_level_has_its_share_of_attempts") },
     Pool { file: SCHEDULER, made: "Shares::of(QUEUE_MAX as u32)", bounds: "deliveries that wait",
            test: (SCHEDULER_TESTS, "n15_each_level_has_its_share_of_the_queue") },
     Pool { file: "src/webhooks/history.rs", made: "Shares::of(LINKS_MAX)", bounds: "results of deliveries",
-           test: ("src/webhooks/history.rs", "n15_each_tenant_keeps_its_share_of_results") },
+           test: ("src/webhooks/history.rs", "n15_each_tenant_keeps_its_share_of_the_history") },
 ];
 
 /// Files with a bound but without shares, and the reason.

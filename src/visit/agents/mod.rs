@@ -65,6 +65,7 @@ impl Agents {
         #[allow(clippy::cast_possible_truncation)]
         let slot = &self.cache.slots[hash as usize % SLOTS];
         let known = slot.load(Ordering::Relaxed);
+        // All bits but the kind must be equal. An empty slot may match a hash, but has no kind.
         if (known ^ hash) & !VERDICT == 0
             && let Some(agent) = Agent::of_bits(known & VERDICT)
         {

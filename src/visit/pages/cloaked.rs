@@ -35,6 +35,7 @@ pub fn cloaked(options: &Options, location: &str, fires: bool) -> Response<Full<
     let origin = display::origin(location);
     let pixels = if fires { PixelTags::of(options, origin.as_deref()) } else { None };
     let (tags, allowed) = pixels.unzip();
+    // Without pixels, the policy allows the frame alone.
     let allowed = allowed.unwrap_or_else(|| {
         format!("frame-src {}; form-action 'self'", origin.as_deref().unwrap_or("'none'"))
     });

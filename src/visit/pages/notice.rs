@@ -75,6 +75,7 @@ pub fn error(status: StatusCode) -> Response<Full<Bytes>> {
         StatusCode::TOO_MANY_REQUESTS => Notice::TooMany,
         StatusCode::SERVICE_UNAVAILABLE => Notice::Unavailable,
         StatusCode::LOOP_DETECTED => Notice::Loop,
+        // Every other status is a fault of the server.
         _ => Notice::Failure,
     };
     respond(status, NOTICES[notice as usize].clone(), POLICY.clone())

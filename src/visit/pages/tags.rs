@@ -100,6 +100,7 @@ impl<'a> PixelTags<'a> {
             return None;
         }
         let mut bytes = [0; NONCE_BYTES];
+        // Fresh for each response: a nonce that an attacker knows allows any script.
         getrandom::fill(&mut bytes).expect("the system's random generator works");
         let nonce = STANDARD.encode(bytes);
         let allowed = allowed(&vendors, &nonce, frame);
@@ -130,6 +131,7 @@ fn allowed(vendors: &[&Vendor], nonce: &str, frame: Option<&str>) -> String {
     let hosts = |of: fn(&Vendor) -> &'static [&'static str]| {
         let mut hosts: Vec<&str> = Vec::new();
         for host in vendors.iter().flat_map(|vendor| of(vendor)) {
+            // Vendors share hosts, and the order of the first is kept.
             if !hosts.contains(host) {
                 hosts.push(host);
             }
