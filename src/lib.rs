@@ -59,7 +59,7 @@
 //!     negative cache (`cache::tests::absence_is_remembered_until_the_link_is_made_and_bounded`).
 //! 11. No request that others order reaches a private network, whatever its name resolves to
 //!     (`suite::webhook_limits::t84_private_receivers_are_not_connected_to`), and no redirect waits for one
-//!     (`suite::webhook_limits::t88_a_full_queue_drops_and_counts_and_nobody_waits`).
+//!     (`suite::webhook_limits::t88_a_full_queue_drops_and_counts_and_no_redirect_waits`).
 //! 12. A workspace with credits makes exactly as many links as it has, whoever races
 //!     (`suite::credits::parallel_requests_create_exactly_as_many_links_as_there_are_credits`) and whatever crashes
 //!     (`suite::credits::a_kill_neither_loses_nor_adds_a_credit`).

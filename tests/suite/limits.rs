@@ -1,7 +1,7 @@
-//! `maxClicks`: exactly so many redirects however many ask at once, never more whatever crashes,
-//! and no way around it.
+//! `maxClicks`: exactly this number of redirects for concurrent visitors, never more after a crash, and no
+//! way to bypass it.
 //!
-//! `WAYPOST_LIMIT_ROUNDS` makes the crash test longer, `WAYPOST_SEED` repeats a run's choices.
+//! `WAYPOST_LIMIT_ROUNDS` makes the crash test longer, `WAYPOST_SEED` repeats the choices of a run.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,8 +15,8 @@ use crate::support::process::{Dice, PATIENCE, Plan, poll};
 
 const ROUNDS: u64 = 6;
 
-/// Asks for a link from `clients` connections until each hears that it is over, or until the
-/// server is gone. Answers how many redirects there were.
+/// Requests a link over `clients` connections until each gets 410, or until the server is gone. Returns the
+/// number of redirects.
 fn hammer(address: SocketAddr, clients: usize, path: &str) -> u64 {
     let redirects = AtomicU64::new(0);
     std::thread::scope(|scope| {
@@ -53,7 +53,7 @@ fn many_at_once_get_exactly_the_limit() {
 
 #[test]
 fn a_limit_counts_across_clean_restarts_and_evictions() {
-    // The smallest cache: other links push the limited one out between its clicks.
+    // The smallest cache: other links evict the limited one between its clicks.
     let mut app = TestApp::start_with(|config| {
         config.cache.max_memory = 1 << 20;
         config.clicks.flush_interval = Duration::from_millis(50);
@@ -97,7 +97,7 @@ fn a_new_limit_revives_the_link_and_counts_what_was_clicked() {
     for _ in 0..10 {
         assert_eq!(visitor.get("/s").status, 302);
     }
-    // Below what was reserved.
+    // Below the number of reserved clicks.
     patch(json!(11));
     assert_eq!(visitor.get("/s").status, 302);
     assert_eq!(visitor.get("/s").status, 410);
@@ -105,7 +105,7 @@ fn a_new_limit_revives_the_link_and_counts_what_was_clicked() {
     assert_eq!(visitor.get("/s").status, 410);
     patch(json!(13));
     assert_eq!(hammer(app.address(), 8, "/s"), 2);
-    // Without a limit all are counted, and a limit set anew counts those.
+    // Without a limit all clicks are counted, and a new limit includes them.
     patch(Value::Null);
     for _ in 0..7 {
         assert_eq!(visitor.get("/s").status, 302);
@@ -116,7 +116,7 @@ fn a_new_limit_revives_the_link_and_counts_what_was_clicked() {
 }
 
 #[test]
-fn t53_what_is_not_counted_does_not_learn_where_it_leads() {
+fn t53_an_uncounted_visit_to_a_limited_link_gets_no_destination() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let link = limited(&mut admin, "s", 2);
@@ -171,7 +171,7 @@ fn a_kill_wastes_a_reservation_and_never_exceeds_the_limit() {
         let after = hammer(server.address(), 16, "/s");
         let sum = before + after;
         let wasted = (max / 16).clamp(1, 64);
-        // Answers that the kill cut off were given out as well: at most one per connection.
+        // Redirects that the kill cut off are counted as well: at most one per connection.
         let cut = clients as u64;
         let what = format!("seed {seed} round {round}: {before} + {after} redirects of {max}");
         assert!(sum <= max, "{what}");

@@ -1,5 +1,5 @@
-//! Every option of a link at click time, rule by rule, and what `explain` says beforehand: both
-//! must tell the same.
+//! Every option of a link at the time of a click, rule by rule, and the result of `explain` before: both must
+//! be equal.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn link(admin: &mut Client, code: &str, more: &Value) -> Value {
     admin.create(&body)
 }
 
-/// One option, one visitor, and what that visitor gets.
+/// One option, one visitor, and the response to that visitor.
 struct Row {
     what: &'static str,
     options: Value,
@@ -114,7 +114,7 @@ fn each_option_does_what_explain_says() {
         assert_eq!(explained["status"], row.status, "{}: {explained}", row.what);
         assert_eq!(explained["counted"], row.counts, "{}: {explained}", row.what);
         assert_eq!(admin.clicks(id), 0, "{}: explaining counts nothing", row.what);
-        // Twice: read from the table, then from memory.
+        // Twice: from the table, then from memory.
         for round in 1..=2 {
             if round == 2 && made["maxClicks"] == 1 {
                 break;
@@ -146,7 +146,7 @@ fn each_option_does_what_explain_says() {
 }
 
 #[test]
-fn explain_looks_ahead_and_refuses_what_it_cannot_read() {
+fn explain_takes_a_time_and_rejects_invalid_parameters() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let made = link(&mut admin, "s", &json!({"expiresAt": "2026-06-01T00:00:00Z", "password": "geheim"}));
@@ -199,7 +199,7 @@ fn combinations_that_cannot_work_are_rejected() {
 }
 
 #[test]
-fn custom_values_are_filled_in_anew_when_they_change() {
+fn changed_custom_values_are_filled_in() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let workspaces = admin.get("/api/v1/workspaces").expect(200, "workspaces");
@@ -231,7 +231,7 @@ fn custom_values_are_filled_in_anew_when_they_change() {
 }
 
 #[test]
-fn t118_privacy_signals_keep_third_parties_out() {
+fn t118_no_third_party_is_loaded_with_a_privacy_signal() {
     let app = TestApp::start();
     let mut admin = app.admin();
     link(&mut admin, "s", &json!({"metaPixelId": "123456789012345", "googleTagId": "GTM-ABC1234"}));
@@ -263,9 +263,9 @@ fn a_raised_date_revives_the_link() {
     assert_eq!(admin.clicks(text(&made, "id")), 3);
 }
 
-/// `explain` tells of each rule what it did, to the word and on its very edge.
+/// `explain` returns the exact text for each rule, also at the bounds.
 #[test]
-fn t116_each_rule_says_why() {
+fn t116_explain_returns_the_text_of_each_rule() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let now = "2026-01-01T00:00:00.000Z";

@@ -1,4 +1,4 @@
-//! Links with a password: the page, the form, the cookie, and what guessing costs.
+//! Links with a password: the page, the form, the cookie, and the limits of guesses.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::support::process::{PATIENCE, Plan, poll};
 
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
-/// A visitor whose requests carry forms.
+/// A visitor who sends forms.
 fn try_password(visitor: &mut Client, path: &str, password: &str, headers: &[(&str, &str)]) -> Answer {
     let body: String = url::form_urlencoded::byte_serialize(password.as_bytes()).collect();
     post(visitor, path, &format!("password={body}"), headers)
@@ -25,7 +25,7 @@ fn protect(admin: &mut Client, code: &str, more: &Value) -> Value {
     admin.create(&body)
 }
 
-/// The name and value of the cookie that an answer sets.
+/// Returns the name and value of the cookie in a response.
 #[track_caller]
 fn cookie(answer: &Answer) -> String {
     let set = answer.header("set-cookie").unwrap_or_else(|| panic!("no cookie: {answer:?}"));
@@ -33,7 +33,7 @@ fn cookie(answer: &Answer) -> String {
 }
 
 #[test]
-fn t64_the_right_password_leads_on_and_is_remembered() {
+fn t64_the_right_password_redirects_and_is_remembered() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let link = protect(&mut admin, "s", &json!({}));
@@ -81,7 +81,7 @@ fn t64_the_right_password_leads_on_and_is_remembered() {
     assert_eq!(visitor.send("GET", "/s", &[("Cookie", &cookie)], None).status, 200, "for an hour");
 }
 
-/// On a server that says https, the cookie never leaves in clear.
+/// On a server with an https URL, browsers never send the cookie in clear text.
 #[test]
 fn t64_behind_https_the_cookie_is_secure() {
     let app = TestApp::start_with(|config| config.public_url = format!("https://{HOST}"));
@@ -89,7 +89,7 @@ fn t64_behind_https_the_cookie_is_secure() {
     let right = try_password(&mut app.visitor(), "/s", "open sesame", &[]);
     let set = right.header("set-cookie").expect("a cookie").to_owned();
     assert!(set.split("; ").any(|part| part == "Secure"), "{set}");
-    // Whatever is changed in it, it opens nothing.
+    // A changed cookie opens nothing.
     let cookie = cookie(&right);
     let (name, value) = cookie.split_once('=').expect("a pair");
     let (ends, mac) = value.split_once('.').expect("an end and a MAC");
@@ -110,7 +110,7 @@ fn t64_behind_https_the_cookie_is_secure() {
 }
 
 #[test]
-fn t64_a_new_password_ends_the_old_ones_cookies_also_the_same_text_and_across_a_restart() {
+fn t64_a_new_password_ends_all_cookies_also_with_the_same_text_and_after_a_restart() {
     let app = TestApp::start();
     let link = protect(&mut app.admin(), "s", &json!({}));
     let path = format!("/api/v1/links/{}", text(&link, "id"));
@@ -130,15 +130,16 @@ fn t64_a_new_password_ends_the_old_ones_cookies_also_the_same_text_and_across_a_
     assert_eq!(try_password(&mut visitor, "/s", "other", &[]).status, 405);
 }
 
-/// A form whose head comes long before its body finds the link as it is when the body is there.
+/// The head of a form comes long before its body. The form is applied to the link as it is when the body
+/// arrives.
 #[test]
-fn a_form_that_was_long_on_its_way_meets_the_link_as_it_is() {
+fn a_slow_form_is_applied_to_the_present_link() {
     let app = TestApp::start();
     let rows = [
         (json!({"url": "https://e.test/new"}), (303, Some("https://e.test/new"))),
         (json!({"password": "other"}), (200, None)),
         (json!({"isActive": false}), (404, None)),
-        // A 307 would send the password on.
+        // A browser would send the password on with a 307.
         (json!({"password": null, "redirectType": 307}), (303, Some("https://e.test/inside?a=1"))),
     ];
     for (number, (patch, want)) in rows.iter().enumerate() {
@@ -152,7 +153,7 @@ fn a_form_that_was_long_on_its_way_meets_the_link_as_it_is() {
             form.len()
         );
         slow.send(head.as_bytes()).expect("the server reads");
-        // It asks for the body once it has looked at the link.
+        // The server requests the body after the check of the link.
         let go_on = slow.receive(true).expect("an answer").expect("one");
         assert_eq!(go_on.status, 100, "{go_on:?}");
         app.admin().patch(&format!("/api/v1/links/{}", text(&link, "id")), patch).expect(200, "patched");
@@ -170,7 +171,7 @@ fn t65_guessing_is_limited_before_it_is_hashed() {
     protect(&mut admin, "other", &json!({}));
     admin.create(&json!({"url": "https://e.test/plain", "customSlug": "plain"}));
     let mut visitor = app.visitor();
-    // Every spelling of the code meets the same limit.
+    // All spellings of the code have the same limit.
     for (number, path) in ["/s", "/%73", "/s/"].iter().cycle().take(10).enumerate() {
         assert_eq!(try_password(&mut visitor, path, "wrong", &[]).status, 403, "guess {number}");
     }
@@ -183,14 +184,14 @@ fn t65_guessing_is_limited_before_it_is_hashed() {
     assert_eq!(visitor.get("/s").status, 200, "the page is still there");
     assert_eq!(visitor.get("/plain").status, 302);
     assert_eq!(try_password(&mut visitor, "/other", "open sesame", &[]).status, 303);
-    // Right ones do not count.
+    // Right passwords do not count.
     for _ in 0..12 {
         assert_eq!(try_password(&mut visitor, "/other", "open sesame", &[]).status, 303);
     }
 }
 
 #[test]
-fn t63_t66_forms_that_are_refused() {
+fn t63_t66_invalid_forms_are_rejected() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let link = protect(&mut admin, "s", &json!({}));
@@ -258,7 +259,7 @@ fn a_limited_link_counts_right_passwords_only() {
 }
 
 #[test]
-fn what_is_shown_behind_a_password_is_shown_by_a_get() {
+fn pages_behind_a_password_are_fetched_by_get() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let link = protect(&mut admin, "s", &json!({"cloaked": true, "forwardParameters": true}));
@@ -278,7 +279,7 @@ fn what_is_shown_behind_a_password_is_shown_by_a_get() {
 }
 
 #[test]
-fn strangers_do_not_keep_others_waiting() {
+fn guesses_do_not_delay_other_visitors() {
     let app = TestApp::start();
     let mut admin = app.admin();
     for n in 0..40 {
@@ -307,7 +308,7 @@ fn strangers_do_not_keep_others_waiting() {
 }
 
 #[test]
-fn t105_neither_password_nor_cookie_is_kept_or_logged() {
+fn t105_neither_password_nor_cookie_is_stored_or_logged() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Plan::on(folder.path()).env("WAYPOST_LOG_FILTER", "trace").start();
     let mut admin = server.admin();
@@ -361,8 +362,8 @@ fn t79_behind_a_trusted_proxy_each_visitor_has_its_own_limit() {
     assert_eq!(guess(&mut visitor, "192.0.2.2"), 403);
 }
 
-/// A hundred guesses shut a link for an hour, for those who know its password as well. Whoever was
-/// right before goes on, and the owner sees the lock and ends it in either of two ways.
+/// A hundred guesses lock a link for an hour, also for visitors with the right password. A visitor with a
+/// cookie is not affected. The owner sees the lock, and ends it in either of two ways.
 #[test]
 fn n16_an_owner_sees_and_ends_a_lock() {
     let app = TestApp::start_with(|config| config.http.trusted_proxies = vec!["127.0.0.1".to_owned()]);
@@ -404,7 +405,7 @@ fn n16_an_owner_sees_and_ends_a_lock() {
 }
 
 #[test]
-fn the_cookie_is_for_the_spelling_that_was_used() {
+fn the_cookie_has_the_path_of_the_used_spelling() {
     let app = TestApp::start();
     let mut admin = app.admin();
     admin

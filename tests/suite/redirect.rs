@@ -1,4 +1,4 @@
-//! What a visitor gets, through a real socket: method, host, spelling, time, status, headers.
+//! The responses to visitors, through a real socket: method, host, spelling, time, status, headers.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ fn link(admin: &mut Client, code: &str, more: &Value) -> Value {
     admin.create(&body)
 }
 
-/// Status and Location of an answer.
+/// Returns the status and the `Location` of a response.
 fn way(answer: &Answer) -> (u16, Option<&str>) {
     (answer.status, answer.header("location"))
 }
 
 #[test]
-fn each_request_and_where_it_leads() {
+fn each_request_gets_its_redirect() {
     let app = TestApp::start();
     let mut admin = app.admin();
     link(&mut admin, "here", &json!({}));
@@ -90,7 +90,7 @@ fn each_request_and_where_it_leads() {
 }
 
 #[test]
-fn t51_how_long_browsers_may_keep_each_status() {
+fn t51_browsers_store_each_status_for_its_time() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let never = "private, no-store";
@@ -108,7 +108,7 @@ fn t51_how_long_browsers_may_keep_each_status() {
     let mut visitor = app.visitor();
     for (code, more, status, cache) in rows {
         link(&mut admin, code, &more);
-        // Twice: read from the table, then from memory.
+        // Twice: from the table, then from memory.
         for round in 0..2 {
             let answer = visitor.get(&format!("/{code}"));
             let to = format!("https://e.test/{code}");
@@ -126,7 +126,7 @@ fn t51_how_long_browsers_may_keep_each_status() {
 }
 
 #[test]
-fn time_is_looked_at_on_each_click() {
+fn the_time_is_checked_on_each_click() {
     let app = TestApp::start();
     let mut admin = app.admin();
     link(
@@ -187,7 +187,7 @@ fn t53_only_people_who_follow_the_link_are_counted() {
 }
 
 #[test]
-fn t54_all_spellings_of_a_code_meet_one_link() {
+fn t54_all_spellings_of_a_code_reach_one_link() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let mut visitor = app.visitor();
@@ -216,7 +216,7 @@ fn t54_all_spellings_of_a_code_meet_one_link() {
 }
 
 #[test]
-fn whether_case_matters_is_the_domains_to_say() {
+fn each_domain_decides_whether_case_matters() {
     let app = TestApp::start();
     let mut admin = app.admin();
     for (domain, sensitive) in [("strict.test", true), ("loose.test", false)] {
@@ -278,13 +278,13 @@ fn t08_the_host_decides_the_domain() {
     }
     let long = format!("GET /s HTTP/1.1\r\nHost: {}\r\n\r\n", "a".repeat(300));
     assert_eq!(raw(app.address(), long.as_bytes()).map(|answer| answer.status), Some(400), "300 characters");
-    // URLs are built from the configuration, whatever host was asked for.
+    // URLs are built from the configuration, for any requested host.
     let made = app.admin().at("evil.test").create(&json!({"url": "https://e.test/", "customSlug": "t"}));
     assert_eq!(made["shortUrl"], "http://go.test/t");
 }
 
 #[test]
-fn domains_send_strays_where_they_say() {
+fn unknown_codes_go_to_the_fallback_of_their_domain() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let body = json!({
@@ -324,7 +324,7 @@ fn domains_send_strays_where_they_say() {
 }
 
 #[test]
-fn a_root_does_not_lead_to_itself() {
+fn a_root_does_not_redirect_to_itself() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let back = "rootUrl: must not lead back to itself";
@@ -342,7 +342,7 @@ fn a_root_does_not_lead_to_itself() {
 }
 
 #[test]
-fn t48_no_chain_of_roots_and_links_leads_back() {
+fn t48_no_chain_of_roots_and_links_is_a_loop() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let (root, link) =
@@ -350,14 +350,14 @@ fn t48_no_chain_of_roots_and_links_leads_back() {
     let domain = |name: &str, to: &str| json!({"domain": name, "rootUrl": to});
     let made = admin.post("/api/v1/domains", &domain("a.test", "https://b.test")).expect(201, "no loop yet");
     let a = format!("/api/v1/domains/{}", text(&made["domain"], "id"));
-    // The name that the first leads to is not ours before.
+    // The host of the first root is not a domain of this server yet.
     admin.post("/api/v1/domains", &domain("b.test", "https://a.test/")).refuses(422, root, "a to b to a");
     let made = admin.post("/api/v1/domains", &domain("b.test", "https://e.test/")).expect(201, "elsewhere");
     let b = format!("/api/v1/domains/{}", text(&made["domain"], "id"));
     for to in ["https://a.test", "http://A.test.:8080/?x=1"] {
         admin.patch(&b, &json!({"rootUrl": to})).refuses(422, root, to);
     }
-    // Through a link, from either end.
+    // Through a link, in both directions.
     let new = |to: &str| json!({"url": to, "domain": "b.test", "customSlug": "in"});
     let made = admin.create(&new("https://a.test/?x#y"));
     admin.patch(&b, &json!({"rootUrl": "https://b.test/in"})).refuses(422, root, "b to its link to a to b");
@@ -394,10 +394,10 @@ fn hosts_of_no_domain_may_be_the_default_domain() {
     }
 }
 
-/// Whether they lead to this server is not known of hosts that are no domain's: visitors who come
-/// back from there are not sent there again.
+/// The server does not know that links to a host without a domain end at this server. A visitor who comes
+/// back from such a host is not redirected to it again.
 #[test]
-fn lost_visitors_are_not_sent_in_circles() {
+fn fallbacks_do_not_redirect_in_a_loop() {
     let app = TestApp::start_with(|config| config.visit.unknown_hosts = UnknownHosts::DefaultDomain);
     let mut admin = app.admin();
     link(&mut admin, "s", &json!({}));
@@ -424,7 +424,7 @@ fn lost_visitors_are_not_sent_in_circles() {
 }
 
 #[test]
-fn t68_pages_carry_what_keeps_them_harmless() {
+fn t68_pages_have_security_headers() {
     let app = TestApp::start();
     let mut admin = app.admin();
     link(&mut admin, "over", &json!({"expiresAt": "2020-01-01"}));
@@ -460,7 +460,7 @@ fn t68_pages_carry_what_keeps_them_harmless() {
 }
 
 #[test]
-fn t52_what_does_not_stand_does_not_tell_where_it_leads() {
+fn t52_a_link_that_is_not_live_does_not_reveal_its_destination() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let rows = [
@@ -490,7 +490,7 @@ fn t52_what_does_not_stand_does_not_tell_where_it_leads() {
 }
 
 #[test]
-fn t54_our_own_paths_are_never_links() {
+fn t54_reserved_paths_are_never_links() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let mut visitor = app.visitor();
@@ -523,7 +523,7 @@ fn t54_our_own_paths_are_never_links() {
     assert!(icon.status < 300, "{icon:?}");
     assert_eq!(visitor.get("/healthz").status, 200);
     assert_eq!(visitor.get("/readyz").status, 200);
-    // Health answers on any well-formed host, for load balancers that ask by address.
+    // Health answers on any well-formed host, for load balancers that send an IP address.
     assert_eq!(app.visitor().at("10.1.2.3:80").get("/healthz").status, 200);
     assert_eq!(app.visitor().at("unheard-of.test").get("/healthz").status, 200);
 }
@@ -553,7 +553,7 @@ fn t51_a_change_is_seen_by_the_next_click() {
     }
     admin.delete(&path).expect(200, "deleted");
     assert_eq!(visitor.get("/s").status, 404, "deleted");
-    // A code looked up in vain before is found once it exists.
+    // An unknown code is found once it exists.
     let again = admin.create(&json!({"url": "https://e.test/again", "customSlug": "s"}));
     assert_eq!(way(&visitor.get("/s")), (302, Some("https://e.test/again")));
     assert_eq!(admin.clicks(text(&again, "id")), 1, "a new link counts from nothing");
@@ -609,7 +609,7 @@ fn clicks_and_links_outlive_a_restart() {
 }
 
 #[test]
-fn query_and_path_go_along_when_the_link_says_so() {
+fn query_and_path_are_forwarded_if_the_link_says_so() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let link = admin.create(&json!({
@@ -627,7 +627,7 @@ fn query_and_path_go_along_when_the_link_says_so() {
         ("/plain?a=2", 302, Some("https://e.test/p?a=1")),
         ("/plain/x", 404, None),
     ];
-    // Twice: read from the table first, from memory then.
+    // Twice: from the table, then from memory.
     for round in 0..2 {
         for (target, status, location) in rows {
             let answer = app.visitor().get(target);
@@ -641,10 +641,10 @@ fn query_and_path_go_along_when_the_link_says_so() {
     assert_eq!(admin.clicks(text(&link, "id")), 8, "what was not found is not counted");
 }
 
-/// After a start the links of the table are learnt in the background; then codes that lead nowhere
-/// cost no look at the table, and links are found as before.
+/// The start loads the codes of the table in the background. Afterwards an unknown code needs no look-up in
+/// the table, and links are still found.
 #[test]
-fn unknown_codes_are_told_from_memory() {
+fn unknown_codes_are_answered_from_memory() {
     let app = TestApp::start();
     for code in ["a", "b"] {
         app.admin().create(&json!({"url": "https://e.test/", "customSlug": code}));

@@ -1,5 +1,5 @@
-//! What receivers cannot do: hold up others or the redirects, lead elsewhere, be reached where
-//! nothing may be reached.
+//! The limits of receivers: a receiver cannot delay others or a redirect, redirect an event, or be in a
+//! private network.
 
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,8 @@ fn clicked(app: &TestApp, code: &str, reply: &Reply) -> (Receiver, Value) {
 }
 
 #[test]
-fn t87_slow_and_ill_receivers_are_cut_off() {
-    /// A quick receiver may be slow on a stalled machine, and is tried again so many times.
+fn t87_slow_and_broken_receivers_are_cut_off() {
+    /// Most repetitions for a quick receiver, which may be slow on a stalled machine.
     const TRIES: usize = 10;
     let app = start(&["50m"]);
     let rows = [
@@ -46,17 +46,17 @@ fn t87_slow_and_ill_receivers_are_cut_off() {
             assert_eq!(one["delivered"], *delivered, "{name}: {one}");
             assert!(one["error"].as_str().unwrap_or("").starts_with(error), "{name}: {one}");
             assert_eq!(receiver.connections(), 1, "{name}");
-            // What was not read stands in the system's buffers, and is bounded by them.
+            // Unread bytes are in the buffers of the system, which bound them.
             assert!(receiver.written() < 10 * 1024 * 1024, "{name}: {} bytes", receiver.written());
             break;
         }
     }
 }
 
-/// One event is delivered while the try at a silent receiver is under way. Repeated if that try ends first, as
-/// on a stalled machine.
+/// One event is delivered during the attempt at a silent receiver. Repeated if that attempt ends first, as on
+/// a stalled machine.
 #[test]
-fn a_slow_receiver_holds_up_no_other() {
+fn a_slow_receiver_delays_no_other() {
     let app = start(&["50m"]);
     let (silent, well) = (Receiver::answering(Reply::Silence), Receiver::start());
     let made = hooked(&app, "silent", &[silent.url("/")]);
@@ -103,23 +103,23 @@ fn t84_private_receivers_are_not_connected_to() {
         assert_eq!(one["status"], Value::Null);
     }
     assert_eq!(receiver.connections(), 0);
-    // Allowed again, the same link works: nothing else was in the way.
+    // The same link works once the address is allowed again: nothing else prevented it.
     let app = app.restart_with(|config| config.webhooks.allowed_networks = vec!["127.0.0.1".to_owned()]);
     offer(&app, "private");
     receiver.wait_for(1);
 }
 
-/// Repeated if the machine is stalled for as long as a try, or the end of a connection, may take.
+/// Repeated if the machine stalls for the time of an attempt, or of the end of a connection.
 #[test]
-fn a_host_has_four_places() {
+fn a_host_has_four_attempts_at_once() {
     let end = Instant::now() + 5 * PATIENCE;
-    while let Err(late) = four_places() {
+    while let Err(late) = four_attempts() {
         assert!(late && Instant::now() < end, "more than four at once");
     }
 }
 
-/// Fails with whether a deadline that no setting changes has passed.
-fn four_places() -> Result<(), bool> {
+/// Fails with whether a deadline has passed that no setting changes.
+fn four_attempts() -> Result<(), bool> {
     let app = start(&["50m"]);
     let receiver = Receiver::answering(Reply::Dally);
     receiver.hold();
@@ -151,10 +151,10 @@ fn four_places() -> Result<(), bool> {
     Ok(())
 }
 
-/// One link with receivers on five ports of one host that never answer, and the clicks of another
-/// tenant meanwhile.
+/// One link has receivers on five ports of one host that never answer. At the same time another tenant has
+/// clicks.
 #[test]
-fn n15_a_flood_of_one_tenant_costs_no_other_a_delivery() {
+fn n15_a_flood_of_one_tenant_drops_no_delivery_of_another() {
     let app = start(&["50m"]);
     let deaf: Vec<_> = (0..5).map(|_| Receiver::answering(Reply::Silence)).collect();
     let urls: Vec<_> = deaf.iter().map(|receiver| receiver.url("/")).collect();
@@ -177,7 +177,7 @@ fn n15_a_flood_of_one_tenant_costs_no_other_a_delivery() {
     }
     well.wait_for(200);
     until("all are delivered", || webhooks.numbers().delivered == 200);
-    // What was dropped is the flood's, and what it holds is its share.
+    // The dropped deliveries are of the flood, and the flood keeps its share.
     until("each is held, delivered or dropped", || {
         let numbers = webhooks.numbers();
         numbers.queued + numbers.in_flight + numbers.delivered + numbers.dropped == 5 * 2_800 + 200
@@ -189,7 +189,7 @@ fn n15_a_flood_of_one_tenant_costs_no_other_a_delivery() {
 }
 
 #[test]
-fn t88_a_full_queue_drops_and_counts_and_nobody_waits() {
+fn t88_a_full_queue_drops_and_counts_and_no_redirect_waits() {
     let app = start(&["50m"]);
     let receivers: Vec<_> = (0..5).map(|_| Receiver::answering(Reply::Silence)).collect();
     let urls: Vec<_> = receivers.iter().map(|receiver| receiver.url("/")).collect();
@@ -197,7 +197,7 @@ fn t88_a_full_queue_drops_and_counts_and_nobody_waits() {
     hooked(&app, "one", &urls[..1]);
     let webhooks = app.app().webhooks();
     let (five, one) = (link(&app, "full"), link(&app, "one"));
-    // One host alone gets a quarter, whatever its ports.
+    // One host gets a quarter of the queue, over all its ports.
     let few = QUEUE_MAX / 4 + 100;
     for _ in 0..few {
         webhooks.offer(&click(&app, &one));
@@ -214,7 +214,7 @@ fn t88_a_full_queue_drops_and_counts_and_nobody_waits() {
     let held = offered - webhooks.numbers().dropped;
     assert_eq!(held, QUEUE_MAX as u64 / 4);
     assert!(app.visitor().get("/healthz").text().contains("ok"));
-    // All of them wait over a restart.
+    // All of them survive a restart.
     let app = app.restart();
     let numbers = || app.app().webhooks().numbers();
     until("they are queued again", || numbers().queued + numbers().in_flight == held);

@@ -1,5 +1,5 @@
-//! Webhooks against real receivers: what they are told, how it is signed, how often it is tried,
-//! and what a restart or a crash leaves.
+//! Webhooks to real receivers: the content of events, their signatures, the number of attempts, and the
+//! events that a restart or a crash leaves.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,12 +15,12 @@ use crate::support::http::text;
 use crate::support::process::PATIENCE;
 use crate::support::receiver::{Receiver, Reply, until};
 
-/// Names a file into which the child of [`t91_nothing_secret_is_logged_and_no_proxy_is_asked`] writes
-/// what must not be in its log.
+/// The environment variable with the path of a file, into which the child of [`t91_nothing_secret_is_logged_and_no_proxy_is_used`] writes
+/// the texts that must not be in its log.
 const SECRET_FILE: &str = "WAYPOST_TEST_SECRET_FILE";
 
 #[test]
-fn t90_told_in_full() {
+fn t90_an_event_contains_all_its_fields() {
     let secret_file = std::env::var(SECRET_FILE);
     if secret_file.is_ok() {
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(std::io::stderr).init();
@@ -78,14 +78,16 @@ fn t90_told_in_full() {
     }
 }
 
-/// The test above once more, in a process of its own that logs everything and is told to use a
+/// Runs the test above again, in a process of its own that logs everything, and whose environment names a
 /// proxy that does not exist.
 #[test]
-fn t91_nothing_secret_is_logged_and_no_proxy_is_asked() {
+fn t91_nothing_secret_is_logged_and_no_proxy_is_used() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("secret");
     let mut child = Command::new(std::env::current_exe().expect("this program"));
-    child.args(["--exact", "suite::webhooks::t90_told_in_full", "--nocapture"]).env(SECRET_FILE, &path);
+    child
+        .args(["--exact", "suite::webhooks::t90_an_event_contains_all_its_fields", "--nocapture"])
+        .env(SECRET_FILE, &path);
     for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
         child.env(name, "http://127.0.0.1:1");
     }
@@ -101,7 +103,7 @@ fn t91_nothing_secret_is_logged_and_no_proxy_is_asked() {
 }
 
 #[test]
-fn t88_failures_are_tried_again_and_shown() {
+fn t88_failures_are_retried_and_shown() {
     let app = start(&["1ms", "2ms", "3ms", "4ms"]);
     let receiver = Receiver::start();
     let path = receiver.url("/");
@@ -123,20 +125,20 @@ fn t88_failures_are_tried_again_and_shown() {
     let mut keys: Vec<_> = all[0].as_object().expect("an object").keys().map(String::as_str).collect();
     keys.sort_unstable();
     assert_eq!(keys.join(" "), "at attempt delivered durationMs error id nextAttemptAt status url");
-    // Five times, and no more.
+    // Five attempts, and no more.
     receiver.answer_all(Reply::Status(500));
     let lost = hooked(&app, "never", &[receiver.url("/never")]);
     offer(&app, "never");
     let all = results(&app, &lost, 5);
     assert_eq!((&all[0]["attempt"], &all[0]["nextAttemptAt"]), (&json!(5), &Value::Null));
-    // "Gone" is final.
+    // A 410 is final.
     receiver.answer_all(Reply::Status(410));
     let gone = hooked(&app, "gone", &[receiver.url("/gone")]);
     offer(&app, "gone");
     let all = results(&app, &gone, 1);
     assert_eq!((&all[0]["error"], &all[0]["nextAttemptAt"]), (&json!("the receiver is gone"), &Value::Null));
     assert_eq!(receiver.wait_for(9).len(), 9);
-    // A result is shown before it is counted.
+    // The history has an attempt before the counts have it.
     for line in [
         "waypost_webhooks_queued 0",
         "waypost_webhooks_in_flight 0",
@@ -148,7 +150,7 @@ fn t88_failures_are_tried_again_and_shown() {
     }
 }
 
-/// Stops the app, and starts it so much later.
+/// Stops the app, and starts it after this time.
 fn after(app: TestApp, pause: Duration) -> TestApp {
     let clock = app.clock();
     let millis = i64::try_from(pause.as_millis()).expect("a short one");
@@ -156,7 +158,7 @@ fn after(app: TestApp, pause: Duration) -> TestApp {
 }
 
 #[test]
-fn what_waits_survives_a_restart() {
+fn queued_deliveries_survive_a_restart() {
     let app = start(&["20m", "20m"]);
     let receiver = Receiver::answering(Reply::Status(500));
     let silent = Receiver::answering(Reply::Silence);
@@ -164,7 +166,7 @@ fn what_waits_survives_a_restart() {
     offer(&app, "later");
     results(&app, &made, 1);
     silent.wait_for(1);
-    // One waits for its next try, one is cut off in the middle of its first.
+    // One delivery waits for its retry, and one is cut off in its first attempt.
     let app = after(app, Duration::from_mins(20));
     let again = receiver.wait_for(2);
     assert_eq!(again[0].header("webhook-id"), again[1].header("webhook-id"));
@@ -172,8 +174,8 @@ fn what_waits_survives_a_restart() {
     assert_eq!(expected(&secret(&app), &again[1]), again[1].header("webhook-signature"));
     assert_eq!(silent.wait_for(2)[1].header("webhook-id"), again[0].header("webhook-id"));
     let all = results(&app, &made, 1);
-    assert_eq!(all[0]["attempt"], 2, "tries are counted over the restart: {all:?}");
-    // Delivered, and not again after the next start.
+    assert_eq!(all[0]["attempt"], 2, "attempts are counted over the restart: {all:?}");
+    // Delivered, and not repeated after the next start.
     receiver.answer_all(Reply::Status(200));
     silent.answer_all(Reply::Status(200));
     let app = after(app, Duration::from_mins(20));
@@ -189,10 +191,10 @@ fn what_waits_survives_a_restart() {
     assert_eq!((numbers.queued, numbers.failed, numbers.dropped), (0, 0, 0));
 }
 
-/// A stop cuts off the try that is under way. Repeated if stop and start take as long as a try, as on a stalled
-/// machine.
+/// A stop cuts off the running attempt. Repeated if stop and start take as long as an attempt, as on a
+/// stalled machine.
 #[test]
-fn a_stop_does_not_wait_for_a_try() {
+fn a_stop_does_not_wait_for_an_attempt() {
     let mut app = start(&["20m"]);
     let silent = Receiver::answering(Reply::Silence);
     hooked(&app, "silent", &[silent.url("/")]);
@@ -209,9 +211,9 @@ fn a_stop_does_not_wait_for_a_try() {
     }
 }
 
-/// A machine whose clock was a year ahead stops, and starts with the right time.
+/// The clock of the machine is a year ahead at the stop, and right at the start.
 #[test]
-fn what_waits_does_not_wait_for_a_clock_that_was_wrong() {
+fn queued_deliveries_do_not_wait_for_a_wrong_clock() {
     let app = start(&["3s"]);
     let receiver = Receiver::answering(Reply::Status(500));
     let made = hooked(&app, "ahead", &[receiver.url("/")]);
@@ -224,9 +226,9 @@ fn what_waits_does_not_wait_for_a_clock_that_was_wrong() {
     drop(app);
 }
 
-/// What was written down stays until it is over: a crash delivers it again rather than never.
+/// A stored delivery stays in the store until it is finished: a crash delivers it a second time.
 #[test]
-fn what_waited_survives_a_crash_as_well() {
+fn stored_deliveries_survive_a_crash() {
     let app = start(&["20m", "20m"]);
     let receiver = Receiver::answering(Reply::Status(500));
     hooked(&app, "crash", &[receiver.url("/")]);
@@ -234,7 +236,7 @@ fn what_waited_survives_a_crash_as_well() {
     receiver.wait_for(1);
     let app = after(app, Duration::from_mins(20));
     receiver.wait_for(2);
-    // Tried and failed again, so it is still to come. Then the machine goes down.
+    // Attempted and failed again, so the delivery is still stored. Then the machine crashes.
     receiver.answer_all(Reply::Status(200));
     let second = app.crashed();
     let requests = receiver.wait_for(3);
@@ -242,7 +244,7 @@ fn what_waited_survives_a_crash_as_well() {
     let tenants = second.app().core().tenants();
     let is_empty = || second.wait(tenants.waiting_deliveries()).is_ok_and(|batches| batches.is_empty());
     until("delivered and forgotten", is_empty);
-    // That one is done with it. A crash before it had said so would have delivered it once more.
+    // The delivery has left the store. A crash before that would have delivered it once more.
     let third = second.crashed();
     offer(&third, "crash");
     let requests = receiver.wait_for(4);
@@ -314,7 +316,7 @@ fn foreign_secrets_and_deliveries_are_unknown() {
 }
 
 #[test]
-fn t90_counted_clicks_are_told_and_nothing_else() {
+fn t90_only_counted_clicks_are_sent() {
     let app = start(&["10ms"]);
     let receiver = Receiver::start();
     let hook = receiver.url("/");
@@ -334,7 +336,7 @@ fn t90_counted_clicks_are_told_and_nothing_else() {
     let slack = ("User-Agent", "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)");
     let referrer = ("Referer", "https://news.example.com/story");
     let form = ("Content-Type", "application/x-www-form-urlencoded");
-    // What visitors bring along besides.
+    // Other data of a visitor, which must not be in an event.
     let canaries = [
         ("Cookie", "session=canary"),
         ("Authorization", "Basic canary"),
@@ -382,7 +384,7 @@ fn t90_counted_clicks_are_told_and_nothing_else() {
         let heads = format!("{:?}", requests[told - 1].headers);
         assert!(!heads.contains("canary") && !heads.contains("198.51.100.77"), "{heads}");
     }
-    // Whatever was told too much would have come before this one.
+    // An event with more data would have come before this one.
     visitor.get("/plain");
     assert_eq!(receiver.wait_for(told + 1).len(), told + 1);
 }
