@@ -1,5 +1,5 @@
-//! Clicks from the counters to the log: the drain, which runs every second, and the reservations of links with
-//! a limit, which are durable before a click is admitted.
+//! Clicks from the counters to the log: the drain, which runs every second, and the reservations of links
+//! with a limit, which are durable before a click is admitted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,8 @@ use crate::table::record::encode_clicks;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// How often counted clicks are written to the log: what a crash may lose of them.
+    /// Interval at which counted clicks are written to the log. A crash loses at most the clicks of one
+    /// interval.
     #[serde(with = "crate::settings::duration")]
     pub flush_interval: Duration,
 }
@@ -34,7 +35,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Every rule about a value that has the right type.
+    /// Fails if a value has the right type but breaks a rule.
     pub fn check(&self) -> Result<(), BadSetting> {
         let (least, most) = (Duration::from_millis(50), Duration::from_hours(1));
         if (least..=most).contains(&self.flush_interval) {
@@ -45,26 +46,27 @@ impl Settings {
     }
 }
 
-/// Totals per Change: some 300 KB, below what a Change may hold.
+/// Totals per Change: some 300 KB, less than the size limit of a Change.
 const TOTALS_PER_CHANGE: usize = 8_192;
 
 impl ClickLog {
-    /// Drains all dirty counters into the log, and waits until the table has their totals, within its
-    /// patience. Answers how many links were clicked. When the log does not take them, they stay in
-    /// memory and are drained again next time.
+    /// Drains all dirty counters into the log, and waits until the table has applied their totals or the
+    /// table's wait times out. Returns how many links were clicked. Counters whose totals the log rejects
+    /// stay dirty, and the next drain retries them.
     pub async fn flush(&self) -> Result<usize, Error> {
         let clicked = self.drain_clicks(false).await?;
         self.shared.table.wait(self.shared.log.position()).await;
         Ok(clicked)
     }
 
-    /// Drains all counters when no click can come any more: what links with a limit have reserved and
-    /// not given out is given back.
+    /// Drains all counters for the last time, when no click can follow. Unused reservations of links with a
+    /// limit are released.
     pub async fn flush_last(&self) -> Result<usize, Error> {
         self.drain_clicks(true).await
     }
 
-    /// Does not wait for the table: a crash meanwhile would lose all clicks that come while it lags.
+    /// Returns without waiting for the table. Waiting would delay the next drain while the table lags, and a
+    /// crash would lose the clicks counted since.
     async fn drain_clicks(&self, last: bool) -> Result<usize, Error> {
         let counters = self.shared.cache.counters();
         self.shared.forget_clean();
@@ -80,18 +82,18 @@ impl ClickLog {
                 break;
             }
         }
-        // Before they are let go, and may be forgotten.
+        // Before the counters are dropped here, since they can be evicted from then on.
         let mut drained = self.shared.drained.lock();
         *drained = self.shared.log.position();
         written
     }
 
-    /// Drains counters every `interval`, and before its end when many are dirty, until `stop` holds true. Not to be aborted: a drain cut short
-    /// would lose what it holds.
+    /// Drains counters every `interval`, and earlier when many are dirty, until `stop` is true. Must not be
+    /// aborted: an aborted drain loses the clicks of the counters that it took.
     pub async fn flush_regularly(&self, interval: Duration, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut told = false;
+        let mut is_logged = false;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
@@ -99,19 +101,20 @@ impl ClickLog {
                 _ = stop.wait_for(|stop| *stop) => return,
             }
             match self.drain_clicks(false).await {
-                Ok(_) => told = false,
-                // Every second the same line for as long as a disk is full helps nobody.
-                Err(error) if !told => {
+                Ok(_) => is_logged = false,
+                // Logged once until a drain succeeds: a full disk would repeat the line every second.
+                Err(error) if !is_logged => {
                     tracing::error!(%error, "clicks cannot be written to the log and stay in memory");
-                    told = true;
+                    is_logged = true;
                 }
                 Err(_) => {}
             }
         }
     }
 
-    /// Makes some of `limit` clicks ready to be taken; returns once they are durable, or at once
-    /// when there are some, or none left. Visitors of one link wait for one reservation.
+    /// Reserves some of `limit` clicks for the link. Returns once the reservation is durable, or at once if
+    /// clicks are available or the limit is reached. Concurrent calls for one link wait for one reservation.
+    /// Fails with [`Error::Log`] if the log rejects the reservation.
     pub async fn reserve(&self, counter: &Arc<Counter>, limit: u64) -> Result<(), Error> {
         let reservations = self.shared.cache.counters().reservations();
         let reserve_lock = reservations.reserve_lock(counter);
@@ -137,8 +140,8 @@ impl ClickLog {
 }
 
 impl Core {
-    /// Makes the clicks of a link durable whose limit is about to change, and gives back what it
-    /// has reserved: the new limit begins from what was really clicked.
+    /// Makes the clicks of a link durable whose limit is about to change, and releases its reservation, so
+    /// that the new limit counts real clicks only.
     pub(super) async fn settle_clicks(&self, id: Id) -> Result<(), Error> {
         let counters = self.shared.cache.counters();
         let Some(counter) = counters.live(id) else { return Ok(()) };
@@ -156,7 +159,8 @@ impl Core {
 }
 
 impl Shared {
-    /// Forgets the counters that nobody needs and whose totals the table has: a load reads them there.
+    /// Evicts counters that are clean, in no use, and whose totals the table has. A later load reads the
+    /// totals from the table.
     fn forget_clean(&self) {
         let drained = self.drained.lock();
         self.cache.counters().sweep(self.table.applied(), *drained);
@@ -167,7 +171,8 @@ impl Shared {
         Put { key: keys::clicks(id, self.node), value: Some(encode_clicks(own).into()) }
     }
 
-    /// Returns the puts that remove a link's click totals: this node's, and those of others that are there.
+    /// Returns the puts that remove all click totals of a link: the one of this node, and those of other
+    /// nodes.
     pub(super) fn remove_totals(&self, id: Id) -> Result<Vec<Put>, Error> {
         let others = self.table.clicks(id, self.node)?.others.into_iter().map(|(node, _)| node);
         let remove = |node| Put { key: keys::clicks(id, node), value: None };
@@ -176,14 +181,15 @@ impl Shared {
 
     fn append_totals(&self, counters: &[Arc<Counter>]) -> Pending {
         let _order = self.totals.lock();
-        // Under the lock, since a deletion that went first has removed the total.
+        // Checked under the lock: a deletion that committed before has removed the total, which must not be
+        // written again.
         let kept: Vec<_> = counters.iter().filter(|counter| !counter.is_retired()).cloned().collect();
         let puts =
             self.cache.counters().tally(&kept).into_iter().map(|(id, own)| self.put_total(id, own)).collect();
         self.log.commit(Proposal { puts, ..Proposal::default() })
     }
 
-    /// All counted clicks of a link, those included that are not in the log yet.
+    /// Returns all counted clicks of a link, including those that are not in the log yet.
     pub(in crate::core) fn clicks_of(&self, link: &Link) -> Result<u64, Error> {
         let counters = self.cache.counters();
         loop {
@@ -191,7 +197,7 @@ impl Shared {
                 return Ok(counters.total(&counter));
             }
             let total = self.table.clicks(link.id, self.node)?.total();
-            // One that came to be meanwhile knows better.
+            // A counter that was loaded since the read may have newer clicks, so the loop reads it.
             if counters.live(link.id).is_none() {
                 return Ok(total);
             }

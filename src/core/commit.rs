@@ -1,5 +1,5 @@
-//! The one way in: a proposal goes to the log, and the caller hears of it when the table has it
-//! and the cache has forgotten what it replaces.
+//! The only path of a write: a proposal goes to the log, and the call returns once the table has applied the
+//! Change and the cache no longer has what the Change replaces.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use crate::model::id::Id;
 use crate::table::keys;
 use crate::table::record::{OutcomeRecord, Stored, StoredOutcome};
 
-/// How often a command is tried again when others changed what it relies on.
+/// Attempts of a command when other writes change the records that it relies on.
 pub(super) const ATTEMPTS: usize = 8;
 
-/// A command's effect in the making.
+/// The preconditions and writes of a command, collected before it is committed.
 #[derive(Debug, Default)]
 pub(super) struct Effect {
     pub(super) preconditions: Vec<Precondition>,
@@ -41,24 +41,24 @@ impl Effect {
         self.put(key, record);
     }
 
-    /// Removes the record of `revision`.
+    /// Removes the record, which must have this revision.
     pub(super) fn remove(&mut self, key: Bytes, revision: Position) {
         self.rely_on(key.clone(), revision);
         self.puts.push(Put { key, value: None });
     }
 
-    /// Relies on a record without writing it.
+    /// Requires a revision of a record without writing it.
     pub(super) fn rely_on(&mut self, key: Bytes, revision: Position) {
         self.preconditions.push(Precondition { key, revision: Some(revision) });
     }
 
-    /// Writes a record, whatever was there.
+    /// Writes a record without any precondition.
     pub(super) fn put(&mut self, key: Bytes, record: Vec<u8>) {
         self.puts.push(Put { key, value: Some(record.into()) });
     }
 
-    /// Records what the request did, so that its repetition is answered alike. Relies on nobody
-    /// having recorded it before: a twin whose answer is not visible yet must not do it again.
+    /// Stores the outcome of the request, so that a repetition returns the same. Requires that no outcome is
+    /// stored yet: a concurrent repetition, which cannot see the outcome yet, must not run a second time.
     pub(super) fn store_outcome(
         &mut self,
         claim: Option<Claim>,
@@ -72,27 +72,29 @@ impl Effect {
     }
 }
 
-/// What became of a proposal.
+/// The result of a proposal.
 pub(super) enum Committed {
-    /// It is durable, applied and visible.
+    /// The Change is durable, applied and visible.
     Done,
-    /// The record under this key changed meanwhile: look again.
+    /// The record under this key has changed since it was read. The command reads it again and retries.
     Conflict(Bytes),
 }
 
-/// Whether a proposal's Change is visible, once it is durable; or why there is none.
+/// Resolves to whether the Change is visible, once it is durable, or to the reason why the proposal was
+/// rejected.
 type Settled = oneshot::Receiver<Result<bool, CommitError>>;
 
 impl Core {
-    /// Commits an effect on the authority of the context's key: see [`Shared::rely_on_key`].
+    /// Commits an effect on the authority of the context's key: see [`Shared::rely_on_key`]. Fails with
+    /// [`Error::Unauthorized`] if the key was revoked.
     pub(super) async fn commit(&self, context: &Context, mut effect: Effect) -> Result<Committed, Error> {
         let own = self.shared.rely_on_key(context.key, &mut effect)?;
         let settled = self.shared.propose(context.request, effect);
         self.settle_own(settled, own).await
     }
 
-    /// Commits an effect that removes a link with its total. Its counter is retired in the turn of
-    /// those who hand in totals, so that a drain under way does not write the total anew behind it.
+    /// Commits an effect that removes a link and its total. The link's counter is retired under the `totals`
+    /// lock, so that a concurrent drain does not write the total again after its removal.
     pub(super) async fn commit_removal(
         &self,
         context: &Context,
@@ -110,19 +112,19 @@ impl Core {
         let settled = self.settle_own(pending, own).await;
         if let Some(counter) = counter.filter(|_| !matches!(settled, Ok(Committed::Done))) {
             counter.revive();
-            // Drains meanwhile have left it out.
+            // The drains since then have skipped the counter.
             self.shared.cache.counters().put_back(vec![counter]);
         }
         settled
     }
 
-    /// Commits an effect that no request asked for.
+    /// Commits an effect of the program itself, for which no key is needed.
     pub(super) async fn commit_unasked(&self, effect: Effect) -> Result<Committed, Error> {
         let settled = self.shared.propose(0, effect);
         self.settle(settled).await
     }
 
-    /// Draws ids and commits what `build` makes of them, in one step: see `Shared::ids`.
+    /// Generates ids and commits the effect that `build` returns, as one step: see `Shared::ids`.
     pub(super) async fn commit_new(
         &self,
         context: &Context,
@@ -151,8 +153,8 @@ impl Core {
             Ok(true) => Ok(Committed::Done),
             Ok(false) => Err(Error::NotReady("the change is durable, but not visible yet".to_owned())),
             Err(CommitError::Conflict { key, .. }) => {
-                // The winner may be logged and not applied yet: looking again before would find the
-                // same old record.
+                // The Change that won may be in the log and not applied yet. A retry before it is applied
+                // would read the same old record and fail again.
                 self.shared.table.wait(self.shared.log.position()).await;
                 Ok(Committed::Conflict(key))
             }
@@ -162,25 +164,25 @@ impl Core {
 }
 
 impl Shared {
-    /// Makes an effect rely on the record of the key that makes it, and returns the key of that
-    /// record. The log's one writer compares revisions in the order of the Changes, so no Change
-    /// follows the one that revokes its key. Expiry is checked against the clock here.
+    /// Requires the present revision of the key that runs the command, and returns the key of that record.
+    /// The log compares revisions on one thread in the order of the Changes, so no Change of a key comes
+    /// after its revocation. Expiry is checked here, against the clock.
     fn rely_on_key(&self, key: Option<Credential>, effect: &mut Effect) -> Result<Option<Bytes>, Error> {
         let Some(key) = key else { return Ok(None) };
         self.check_expiry(&key)?;
         let record = keys::api_key(key.id);
-        // First, so that of several conflicts a lost right is the one that is reported.
+        // First, so that a revoked key is reported before any other conflict.
         effect.preconditions.insert(0, Precondition { key: record.clone(), revision: Some(key.revision) });
         Ok(Some(record))
     }
 
-    /// The log's answer goes straight on to the table's queue: whoever asked is woken once, when
-    /// all is done.
+    /// Proposes an effect. The log's callback registers directly with the table, so that the caller is woken
+    /// only once, when the Change is visible.
     fn propose(&self, request: u64, effect: Effect) -> Settled {
         let (sender, settled) = oneshot::channel();
         let table = self.table.clone();
         let answer = move |answer| match answer {
-            // Whoever gave up waiting loses nothing by it.
+            // The receiver is gone if the caller was dropped.
             Ok(position) => table.on_applied(position, Box::new(|is| drop(sender.send(Ok(is))))),
             Err(why) => drop(sender.send(Err(why))),
         };
@@ -190,7 +192,7 @@ impl Shared {
     }
 }
 
-/// 128 bits from the system's generator.
+/// Returns 128 bits from the system's random generator.
 pub(super) fn chance() -> u128 {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the system's random generator works");

@@ -1,4 +1,4 @@
-//! [`Context`]: on whose behalf a command runs, in which workspace, and under which idempotency claim.
+//! [`Context`]: the caller of a command, the workspace it acts in, and its idempotency claim.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,26 +9,26 @@ use crate::model::key::{Reach, Scopes};
 use crate::model::tenant::Tenant;
 use crate::model::workspace::Workspace;
 
-/// On whose behalf a command runs.
+/// The caller of a command and the workspace that the command acts in.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The stored key; `None` for the key in the environment, and for commands of the program itself.
     pub key: Option<Credential>,
-    /// Whose objects it sees.
+    /// The objects that the caller sees.
     pub reach: Reach,
-    /// What it may do.
+    /// The commands that the caller may run.
     pub scopes: Scopes,
-    /// To whom its use of shared resources is charged: see [`super::Tenants::tenant_of`].
+    /// The tenant whose share of the pools the command uses: see [`super::Tenants::tenant_of`].
     pub tenant: Tenant,
-    /// The workspace it acts in.
+    /// The acting workspace: new objects belong to it.
     pub workspace: Arc<Workspace>,
-    /// Ties log lines and Changes to the request; 0 for none.
+    /// Appears in log lines and in the log's Changes; 0 for none.
     pub request: u64,
     /// The instant of the request.
     pub now: Timestamp,
-    /// Present on a request with an `Idempotency-Key`.
+    /// Present if the request has an `Idempotency-Key`.
     pub claim: Option<Claim>,
-    /// Who waits for the answer.
+    /// The client that waits for the response.
     pub client: Client,
 }
 
@@ -49,17 +49,17 @@ impl Context {
     }
 }
 
-/// An `Idempotency-Key` at work: recorded in the same Change as what the request does.
+/// An `Idempotency-Key` in use. It is stored in the same Change as the effect of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Claim {
     /// Hash of API key, method, path and the client's key.
     pub scope: [u8; 16],
-    /// Hash of the body: another body under the same key is refused.
+    /// Hash of the body. A request with the same key and another body is rejected.
     pub body: [u8; 16],
 }
 
-/// The client of a command. A command that has written nothing may end when its client has left; one that
-/// has written goes on. For commands of the program itself, which always wait: [`Client::default`].
+/// The client of a command. A command that has written nothing may stop once its client has left. A command
+/// that has written continues. [`Client::default`] is for commands of the program itself and never leaves.
 #[derive(Clone, Debug, Default)]
 pub struct Client(Arc<AtomicBool>);
 
@@ -68,7 +68,7 @@ pub struct Client(Arc<AtomicBool>);
 pub struct Waiting(Client);
 
 impl Client {
-    /// Returns a guard to be kept for as long as the client waits.
+    /// Returns a guard to keep for as long as the client waits.
     pub fn wait(&self) -> Waiting {
         Waiting(self.clone())
     }

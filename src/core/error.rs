@@ -1,4 +1,4 @@
-//! Why a command failed, in the core's words. Each dialect maps every case to its vendor's body.
+//! The errors of the core's commands. Each dialect maps every variant to its vendor's response.
 
 use std::io;
 
@@ -6,66 +6,66 @@ use crate::log::CommitError;
 use crate::model::Invalid;
 use crate::settings::BadSetting;
 
-/// Why the parts could not be put together.
+/// The reason why the core cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// A setting broke a rule.
     #[error(transparent)]
     Setting(#[from] BadSetting),
-    /// The system starts no thread that reads links.
+    /// The system starts no thread for reading links.
     #[error(transparent)]
     Thread(io::Error),
 }
 
-/// Why a command failed.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Well-formed, but breaks a rule: the caller's fault, names field and rule.
+    /// The request is well-formed but breaks a rule. The message has the field and the rule.
     #[error(transparent)]
     Rule(#[from] Invalid),
-    /// No such object within the caller's sight.
+    /// The caller sees no such object.
     #[error("{0} not found")]
     NotFound(&'static str),
-    /// Deleted before: told apart only by the dialect that has a code for it.
+    /// The object was deleted before. Only some dialects have a status of its own for this.
     #[error("{0} is already deleted")]
     AlreadyDeleted(&'static str),
-    /// It was there, for one use, which was made.
+    /// The object was for a single use and was used.
     #[error("{0}")]
     Gone(&'static str),
-    /// The company named is not within the caller's reach, or does not exist.
+    /// The company does not exist or is outside the caller's reach.
     #[error("no such company")]
     UnknownCompany,
     /// The short code is in use on its domain.
     #[error("the short code {code:?} is already in use")]
     CodeTaken {
-        /// The code.
+        /// The code in use.
         code: Box<str>,
     },
-    /// Something else of this name exists already.
+    /// Another object has the same unique value.
     #[error("{field}: is already in use")]
     Taken {
         /// The field whose value must be unique.
         field: &'static str,
     },
-    /// The key was revoked or has expired since its request began.
+    /// The key was revoked or has expired during the request.
     #[error("the API key was revoked or has expired")]
     Unauthorized,
-    /// The key may not do this.
+    /// The key lacks the right to run this command.
     #[error("{0}")]
     Forbidden(String),
     /// The workspace has no credits left.
     #[error("the workspace has no credits left")]
     NoCredits,
-    /// Others changed the same objects again and again meanwhile; the caller may repeat it.
+    /// Other writes changed the same objects at each attempt, or a pool is full. The caller may retry.
     #[error("the object is being changed by others; try again")]
     Busy,
-    /// The table is being rebuilt or cannot be read now.
+    /// The table is being rebuilt or cannot be read at the moment.
     #[error("the store is not ready: {0}")]
     NotReady(String),
-    /// The table cannot answer: being replayed or rebuilt, or its disk fails.
+    /// The table cannot be read: it is catching up or being rebuilt, or its disk fails.
     #[error("the store is not ready: {0}")]
     Table(#[from] crate::table::Error),
-    /// The log did not take the write.
+    /// The log rejected the write.
     #[error(transparent)]
     Log(CommitError),
 }

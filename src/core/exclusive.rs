@@ -1,21 +1,21 @@
-//! The lock between writes that must not change beside each other.
+//! The lock for writes whose check the log's preconditions cannot express.
 //!
-//! Writes of links run beside each other (shared). Alone (exclusive) run writes whose check reads what
-//! others write, and which the log's preconditions cannot express: links that lead to other addresses
-//! of this server, whose chain must not change between the check and the Change, and domains, whose
-//! roots are such addresses and which are deleted only without links.
+//! Writes of links hold the lock shared. Two kinds of writes hold it exclusively, since their check reads
+//! what other writes change. One is links that lead to other addresses of this server: the chain must not
+//! change between the check and the Change. The other is domains: their roots are such addresses, and a
+//! domain is deleted only without links.
 //!
-//! 1. A hold covers the check that must not race and the commit, until the Change is applied, and
-//!    nothing else. Hashing, parsing, look-ups and every wait for a slot come before it: a hold keeps
-//!    every other write of the instance waiting. [`assert_released`] fails in debug builds otherwise.
-//! 2. The lock is fair: a waiting exclusive write is overtaken by none, so that a shared hold delays
-//!    everybody as well once an exclusive write waits. Long work is cut into several holds.
-//! 3. A check that was made before the lock is still valid under it while
-//!    [`ExclusiveLock::generation`] is the same: only exclusive writes add to a chain.
-//! 4. Exclusive writes of one company wait for each other before they queue for the lock: however many
-//!    a company sends, another company's write waits for at most one of them.
-//! 5. What is awaited before a hold and kept through it (a workspace's credits) is acquired by every
-//!    write before the lock, never under it.
+//! 1. A hold covers the check that must not race and the commit, until the Change is applied, and nothing
+//!    else. Hashing, parsing, look-ups and every wait for a slot come before the hold, since a hold delays
+//!    every other write of the instance. [`assert_released`] fails in debug builds otherwise.
+//! 2. The lock is fair: no write overtakes a waiting exclusive write. So a shared hold also delays everything
+//!    once an exclusive write waits, and long work is cut into several holds.
+//! 3. A check that was made before the lock is still valid under the lock if [`ExclusiveLock::generation`] is
+//!    the same: only exclusive writes add to a chain.
+//! 4. Exclusive writes of one company queue for their company's lock first. However many a company sends,
+//!    another company's write waits for at most one of them.
+//! 5. A guard that is kept through a hold (a workspace's credits) is acquired by every write before the lock,
+//!    never under it. Otherwise two writes could wait for each other.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -28,47 +28,49 @@ use tokio::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::model::id::ForeignId;
 use crate::model::tenant::Tenant;
 
-/// A hold longer than this is counted and logged: another tenant's create is to wait at most so long.
+/// Holds longer than this are counted and logged. It is the longest delay that one tenant's write should
+/// cause for another's.
 const LONG_HOLD: Duration = Duration::from_millis(100);
 
-/// Shortest time between two log lines about long holds, in milliseconds: on a slow disk each is one.
+/// Shortest interval between two log lines about long holds, in milliseconds. On a slow disk every hold is
+/// long.
 const WARN_EVERY: u64 = 10_000;
 
 tokio::task_local! {
-    /// Present while this task holds the lock.
+    /// Set while the task holds the lock.
     static HOLDS_LOCK: ();
 }
 
-/// The lock.
+/// The lock, shared by all writes of the instance.
 #[derive(Debug)]
 pub(super) struct ExclusiveLock {
     lock: RwLock<()>,
-    /// Exclusive holds that have ended. Added to before the lock is released, and after the hold's
-    /// Change is applied: a reader of the table that has read this number before sees all of them.
+    /// Number of finished exclusive holds. Incremented after the Change of a hold is applied and before the
+    /// lock is released, so a reader of the table that has read this number before sees all of those Changes.
     generation: AtomicU64,
     long_holds: AtomicU64,
     /// When a long hold was last logged, in milliseconds since `started`; 0 for never.
     warned: AtomicU64,
     started: Instant,
-    /// Held by the one exclusive write of each company (`None`: the operator) that holds the lock or
-    /// queues for it. Acquired before the lock. As bounded as the directory of companies.
+    /// The lock of each company (`None`: the operator), held by its one exclusive write that holds `lock` or
+    /// queues for it. Always acquired before `lock`. Bounded by the number of companies.
     company_locks: parking_lot::Mutex<HashMap<Option<ForeignId>, Arc<Mutex<()>>>>,
 }
 
-/// The lock, held.
+/// A guard of the inner lock.
 #[derive(Debug)]
 enum WriteGuard<'a> {
-    /// Beside other shared writes.
+    /// Other shared writes run at the same time.
     Shared(#[allow(dead_code)] RwLockReadGuard<'a, ()>),
-    /// Beside none.
+    /// No other write runs.
     Exclusive(#[allow(dead_code)] RwLockWriteGuard<'a, ()>),
 }
 
-/// A hold, which ends when it is dropped, also by a panic.
+/// A hold. Ends when it is dropped, also by a panic.
 struct Hold<'a> {
     lock: &'a ExclusiveLock,
     begun: Instant,
-    /// Released after `Drop::drop` of the hold, and so after the generation changes.
+    /// Released after `Drop::drop` of the hold, so that the generation changes first.
     guard: WriteGuard<'a>,
 }
 
@@ -93,9 +95,9 @@ impl ExclusiveLock {
         }
     }
 
-    /// Runs `work` for a tenant while holding the lock: exclusively if `is_exclusive`, which is evaluated once more
-    /// under a shared lock, since an exclusive write may have changed its answer during the wait.
-    /// Holds must not be nested.
+    /// Runs `work` while holding the lock, exclusively if `is_exclusive` returns true. `is_exclusive` is
+    /// called again under a shared lock, since an exclusive write may have changed its result during the
+    /// wait. Holds must not be nested.
     pub(super) async fn hold_if<T>(
         &self,
         tenant: &Tenant,
@@ -112,7 +114,7 @@ impl ExclusiveLock {
         self.hold_exclusive(tenant, work).await
     }
 
-    /// Runs `work` for a tenant beside no other write. Holds must not be nested.
+    /// Runs `work` while no other write runs. Holds must not be nested.
     pub(super) async fn hold_exclusive<T>(&self, tenant: &Tenant, work: impl Future<Output = T>) -> T {
         assert_released("the exclusive lock is acquired");
         let company_lock =
@@ -126,7 +128,7 @@ impl ExclusiveLock {
         HOLDS_LOCK.scope((), work).await
     }
 
-    /// Returns a number that changes with every exclusive write.
+    /// Returns a number that changes with every exclusive hold.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
@@ -152,8 +154,8 @@ impl ExclusiveLock {
     }
 }
 
-/// Fails in debug builds if this task holds the exclusive lock. Called by everything that waits for a
-/// slot or computes for long.
+/// Panics in debug builds if this task holds the exclusive lock. Everything that waits for a slot or computes
+/// for long calls it.
 pub(super) fn assert_released(what: &str) {
     debug_assert!(HOLDS_LOCK.try_with(|()| ()).is_err(), "{what} under the exclusive lock");
 }
@@ -166,7 +168,8 @@ mod tests {
         Tenant::Company(ForeignId::parse("id", id).expect("valid"))
     }
 
-    /// However many exclusive writes of one company wait, another company's is next.
+    /// After one exclusive write of a company, another company's write runs, however many the first has
+    /// queued.
     #[tokio::test]
     async fn n06_a_company_waits_for_one_write_of_another() {
         let (lock, order) = (ExclusiveLock::new(), parking_lot::Mutex::new(Vec::new()));
@@ -175,7 +178,7 @@ mod tests {
         let note = |what: &'static str| async move { order.lock().push(what) };
         tokio::join!(
             lock.hold_exclusive(&a, async {
-                // Until the others wait, which `join!` polls in their order.
+                // Until the other writes wait, which `join!` polls in their order.
                 tokio::task::yield_now().await;
                 note("a1").await;
             }),
@@ -200,7 +203,7 @@ mod tests {
             let text = panic.downcast_ref::<String>().expect("a message");
             assert_eq!(text, "a slot is awaited under the exclusive lock");
         }
-        // And the lock was released.
+        // The lock was released in spite of the panic.
         lock.hold_exclusive(&Tenant::Operator, async {}).await;
     }
 
@@ -213,7 +216,7 @@ mod tests {
         assert_eq!(lock.generation(), 1);
     }
 
-    /// What an exclusive write changes while another waits decides how the other one is made.
+    /// An exclusive write may change how a waiting write has to run.
     #[tokio::test]
     async fn n06_the_question_is_asked_again_under_the_lock() {
         let lock = ExclusiveLock::new();

@@ -1,4 +1,5 @@
-//! Keeps the directory and the cache up with the table: the observer that the table's apply thread calls.
+//! The observer that the table's apply thread calls: it keeps the directory and the cache up to date with the
+//! table.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,8 +19,8 @@ use crate::table::keys::DirectoryKey;
 use crate::table::record::Staged;
 use crate::table::{self, Observer, Table, keys};
 
-/// Codes read from the table in one go: a millisecond's work, after which a table that closes is
-/// noticed.
+/// Codes that one read takes from the table: some 1 ms of work, so that a table that closes does not wait
+/// long.
 const CODES_AT_ONCE: usize = 4_096;
 
 impl Observer for Core {
@@ -47,7 +48,7 @@ impl Observer for Core {
     }
 
     fn failed(&self) {
-        // Visitors of unknown codes are asked to come back, not told that there is no such link.
+        // The filter is emptied, so that visitors of unknown codes get 503 and not "no such link".
         drop(self.shared.cache.learn_all(0));
     }
 
@@ -56,7 +57,7 @@ impl Observer for Core {
         let mut workspaces = Vec::new();
         for entry in &change.entries {
             if let Some((domain, code)) = keys::parse_link(&entry.put.key) {
-                // A request that comes from now on must not join a load that read the old record.
+                // Requests from now on must not join a load that has read the old record.
                 self.shared.loader.forget(domain, code);
                 if entry.put.value.is_some() {
                     self.shared.cache.learn(domain, code);
@@ -64,8 +65,8 @@ impl Observer for Core {
                 self.shared.cache.invalidate(domain, code);
                 self.shared.note_placeholders(domain, code, entry.put.value.as_deref());
             } else if entry.put.value.is_none() && keys::parse_staging(&entry.put.key).is_some() {
-                // An import has ended: its links are there, or its codes free. No request from now
-                // on may join a load that found them hidden, nor believe that they are absent.
+                // The import has ended: its links are visible, or its codes are free. Requests from now on
+                // must not join a load that found the links hidden, nor find the codes cached as absent.
                 self.shared.loader.forget_all();
                 self.shared.cache.invalidate_where(|_| false);
             } else if Directory::concerns(&entry.put) {
@@ -83,12 +84,14 @@ impl Observer for Core {
         let new_hosts = self.shared.new_hosts(&directory, change);
         self.shared.directory.store(Arc::new(directory));
         if !new_hosts.is_empty() {
-            // Links compiled as leading elsewhere lead here now, and their clicks must be checked.
+            // Links were compiled as leading to another server. They lead to this server now, so their clicks
+            // need the check for loops.
             self.shared.loader.forget_all();
             self.shared.cache.invalidate_where(|entry| new_hosts.iter().any(|host| entry.mentions(host)));
         }
         if !filled_anew.is_empty() {
-            // Behind the directory, from which a load fills them in; nobody may join one that has not.
+            // After the directory is stored, since a load takes the values from it. Requests from now on must
+            // not join a load that used the old values.
             self.shared.loader.forget_all();
             self.shared.cache.invalidate_where(|entry| match &entry.action {
                 Action::Evaluate(decided) => {
@@ -102,11 +105,11 @@ impl Observer for Core {
 }
 
 impl Core {
-    /// Has the cache learn which codes there are, beside everything else: a second per million
-    /// links, during which unknown codes are looked up in the table.
+    /// Fills the cache's filter of codes on a thread of its own, at about one second per million links. Until
+    /// the filter is complete, unknown codes are looked up in the table.
     fn learn_codes(&self, table: &Table) {
         let table = table.clone();
-        // A plain link has two records, so this is about twice too many, which leaves room to grow.
+        // A plain link has two records, so the estimate is about twice too high, which leaves room to grow.
         let records = usize::try_from(table.status().records).unwrap_or(0);
         let learning = self.shared.cache.learn_all(records);
         let learn = move || {
@@ -118,7 +121,8 @@ impl Core {
                 match learnt {
                     Ok(Some(last)) => after = Some(last),
                     Ok(None) => return learning.complete(),
-                    // Closed, or to be replaced: then it begins anew.
+                    // The table was closed or is about to be replaced. After a replacement the filter is
+                    // filled again.
                     Err(error) => return tracing::debug!(%error, "not all codes were learnt"),
                 }
             }
@@ -133,7 +137,7 @@ impl Core {
 impl Shared {
     /// Counts a change of a link with placeholders: see [`super::links::loops::filled::FilledLinks`].
     fn note_placeholders(&self, domain: DomainNumber, code: &str, value: Option<&[u8]>) {
-        // Records hold the destination as it is, so that few have to be decoded.
+        // Records contain the destination as plain bytes, so a byte search avoids decoding most of them.
         let has_some = |value: &&[u8]| memchr::memmem::find(value, PLACEHOLDER.as_bytes()).is_some();
         let staged = value.filter(has_some).and_then(|value| Staged::decode(domain, code, value).ok());
         if let Some(staged) = staged {
@@ -150,7 +154,7 @@ impl Shared {
         names.filter(is_new).map(|name| name.as_str().into()).collect()
     }
 
-    /// Returns those of the workspaces whose custom values differ from those in use.
+    /// Returns those of the workspaces whose custom values differ from the values in use.
     fn filled_anew(&self, mut changed: Vec<WorkspaceNumber>, coming: &Directory) -> Vec<WorkspaceNumber> {
         let present = self.directory.load();
         let differs = |number: &WorkspaceNumber| {

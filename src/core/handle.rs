@@ -1,5 +1,6 @@
-//! The handles of the core: [`Core`] has what all commands need; [`Links`], [`Tenants`], [`Snapshots`] and
-//! [`ClickLog`] have the commands, and dereference to it. All share one state, and cloning one copies an `Arc`.
+//! The handles of the core. [`Core`] has what all commands need. [`Links`], [`Tenants`], [`Snapshots`] and
+//! [`ClickLog`] have the commands and dereference to it. All share one state, and cloning a handle copies an
+//! `Arc`.
 
 use std::fmt;
 use std::ops::Deref;
@@ -35,7 +36,8 @@ use crate::model::tenant::Tenant;
 use crate::table::record::Stored;
 use crate::table::{Found, Table};
 
-/// Most searches, sorted lists and deep pages that wait for a thread. Past it: 503, try again.
+/// Most searches, sorted lists and deep pages that queue for a thread. Past it, a request fails with 503 and
+/// may be retried.
 const SCANS_WAITING_MAX: u32 = 64;
 
 /// The core of an instance.
@@ -99,15 +101,15 @@ impl Deref for ClickLog {
     }
 }
 
-/// What [`Core::new`] needs.
+/// The arguments of [`Core::new`].
 pub struct Parts {
-    /// The truth.
+    /// Holds every record. Table and cache are derived from it.
     pub log: Arc<dyn Log>,
-    /// Look-ups.
+    /// Answers look-ups.
     pub table: Table,
-    /// The hot set.
+    /// Holds the links that were visited recently.
     pub cache: Cache,
-    /// The time.
+    /// The source of the time.
     pub clock: Clock,
     /// `public_url`.
     pub site: Site,
@@ -117,7 +119,7 @@ pub struct Parts {
     pub allowed_networks: Networks,
     /// `WAYPOST_ADMIN_KEY`.
     pub environment_key: Option<String>,
-    /// The node that this is.
+    /// The number of this node.
     pub node: NodeNumber,
 }
 
@@ -128,7 +130,8 @@ impl fmt::Debug for Parts {
 }
 
 impl Core {
-    /// Puts the parts together. The settings must have passed [`Settings::check`].
+    /// Creates the core. The settings must have passed [`Settings::check`]. Fails if a setting breaks a rule,
+    /// or if the system starts no thread that reads links.
     pub fn new(parts: Parts) -> Result<Core, BuildError> {
         let hash_memory = parts.settings.hash_memory;
         let shared = Shared {
@@ -181,38 +184,38 @@ impl Core {
         ClickLog(self.clone())
     }
 
-    /// Domains, workspaces, companies and keys as of now.
+    /// Returns domains, workspaces, companies and keys at this instant, without a lock.
     pub fn directory(&self) -> arc_swap::Guard<Arc<Directory>> {
         self.shared.directory.load()
     }
 
-    /// How this instance is reached.
+    /// Returns how this instance is reached from outside.
     pub fn site(&self) -> &Site {
         &self.shared.site
     }
 
-    /// The hot set.
+    /// Returns the cache of links.
     pub fn cache(&self) -> &Cache {
         &self.shared.cache
     }
 
-    /// Returns how many writes have kept others waiting for longer than 100 ms.
+    /// Returns how many writes held the exclusive lock for longer than 100 ms.
     pub fn long_exclusive_holds(&self) -> u64 {
         self.shared.exclusive.long_holds()
     }
 
-    /// The time.
+    /// Returns the source of the time.
     pub fn clock(&self) -> &Clock {
         &self.shared.clock
     }
 
-    /// Returns the pools of this part that requests of several tenants draw from, with their shares.
+    /// Returns the pools that requests of several tenants share, each with a tenant's share of it.
     pub fn pools(&self) -> Vec<(&'static str, Shares)> {
         let searches = ("searches that wait", self.shared.scans.shares());
         std::iter::once(searches).chain(self.shared.snapshots.pools()).collect()
     }
 
-    /// Runs table reads that look at many records on the pool for them.
+    /// Runs a read of many records on the scan pool. Fails with [`Error::Busy`] if too many scans wait.
     pub(in crate::core) async fn scanning<T: Send + 'static>(
         &self,
         tenant: &Tenant,
@@ -222,7 +225,8 @@ impl Core {
         self.shared.scans.run(tenant, move |cancel| work(&shared, cancel)).await?
     }
 
-    /// Like [`Core::scanning`], for the next slice of a scan that was already admitted.
+    /// Like [`Core::scanning`], for the next slice of a scan that was already admitted: it is never rejected
+    /// because of the number of waiting scans.
     pub(in crate::core) async fn resume_scanning<T: Send + 'static>(
         &self,
         tenant: &Tenant,
@@ -232,8 +236,8 @@ impl Core {
         self.shared.scans.resume(tenant, move |cancel| work(&shared, cancel)).await?
     }
 
-    /// Runs table reads of bounded length where blocking is allowed: of a record or a page. Longer ones are
-    /// [`Core::scanning`].
+    /// Runs a read of bounded length, such as of a record or a page, on a thread that may block. Longer reads
+    /// use [`Core::scanning`].
     pub(in crate::core) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
@@ -243,14 +247,14 @@ impl Core {
         match tokio::task::spawn_blocking(move || work(&shared)).await {
             Ok(answer) => answer,
             Err(stopped) => match stopped.try_into_panic() {
-                // The panic goes on to the request that caused it, which answers 500.
+                // Resumed here, so that the request that caused the panic fails with 500.
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(_) => Err(Error::NotReady("the server is stopping".to_owned())),
             },
         }
     }
 
-    /// Reads one record.
+    /// Reads one record, or `None` if it does not exist.
     pub(in crate::core) async fn record<T: Stored + Send + 'static>(
         &self,
         key: Bytes,

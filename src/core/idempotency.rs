@@ -1,5 +1,5 @@
-//! Idempotency: what a POST under an `Idempotency-Key` did, kept for a day in the very Change
-//! that did it, so that neither a crash nor a lost answer makes it happen twice.
+//! Idempotency: the outcome of a POST with an `Idempotency-Key` is stored for a day, in the same Change as
+//! its effect. So neither a crash nor a lost response makes a repetition run twice.
 
 use super::commit::{Committed, Effect};
 use super::context::Context;
@@ -16,21 +16,21 @@ use crate::model::workspace::{Company, WorkspaceNumber};
 use crate::table::keys;
 use crate::table::record::{OutcomeRecord, StoredOutcome, Tombstone};
 
-/// How long an answer is kept: the 24 hours of docs/decisions.md A8.
+/// How long an outcome is stored: 24 hours (docs/decisions.md A8).
 pub(super) const KEPT_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
-/// What an earlier request with the same [`Claim::scope`] did.
+/// The outcome of an earlier request with the same [`Claim::scope`].
 #[derive(Clone, Debug)]
 pub enum Previous {
-    /// Nothing: go on.
+    /// No earlier request: the command runs.
     New,
-    /// The same body: its answer again.
+    /// A request with the same body: its outcome is returned again.
     Same(Created),
-    /// Another body: refuse.
+    /// A request with another body: the repetition is rejected.
     Other,
 }
 
-/// What a POST made, re-read from the store.
+/// The object that a POST created, read again from the store.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // Each is what the method of the same name answers.
 pub enum Created {
@@ -53,7 +53,8 @@ pub(super) fn is_over(record: &OutcomeRecord, now: Timestamp) -> bool {
 }
 
 impl Core {
-    /// What an earlier request under this claim did.
+    /// Returns the outcome of an earlier request under the context's claim. Fails with [`Error::NotFound`] if
+    /// the object that it created no longer exists.
     pub async fn previous(&self, context: &Context) -> Result<Previous, Error> {
         let Some(claim) = context.claim else { return Ok(Previous::New) };
         let key = keys::outcome(&claim.scope);
@@ -111,7 +112,7 @@ impl Core {
             StoredOutcome::Share(id) => Created::Share(self.snapshots().share_again(id).await?),
             StoredOutcome::Import(id) => {
                 let Some(import) = self.snapshots().import_again(id).await? else {
-                    // Nothing is left of it, and nobody refused it: it may be made now.
+                    // Nothing of the import is left and no rule rejected it, so the request may run again.
                     return self.forget_outcome(context, key, found.revision).await;
                 };
                 Created::Import(Box::new(import))
@@ -120,8 +121,8 @@ impl Core {
         Ok(Previous::Same(outcome))
     }
 
-    /// Removes an answer, so that the request may be done anew: its new answer relies on there
-    /// being none.
+    /// Removes a stored outcome, so that the request may run again. The new outcome requires that none is
+    /// stored.
     async fn forget_outcome(
         &self,
         context: &Context,
@@ -138,7 +139,7 @@ impl Core {
 }
 
 impl Shared {
-    /// A link, or, for the repetition of its creation, what is left of it.
+    /// Returns a link or, if it was deleted since, its tombstone's copy. Only for repeated creations.
     fn link_or_tombstone(&self, workspace: WorkspaceNumber, id: Id) -> Result<Option<LinkView>, Error> {
         if let Some(found) = self.table.link_by_id(workspace, id)? {
             return self.view(found.record).map(Some);

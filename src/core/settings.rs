@@ -6,12 +6,12 @@ use super::links::codes::Generator;
 use crate::model::destination::ExtraSchemes;
 use crate::settings::BadSetting;
 
-/// Memory for hashing passwords by default: four buffers of 19 MiB, and as much for hashes from
-/// elsewhere, which take up to 64 MiB.
+/// Default memory for hashing passwords: four buffers of 19 MiB for our own hashes, and as much again for
+/// imported hashes, which take up to 64 MiB each.
 const HASH_MEMORY: usize = 152 * 1024 * 1024;
 
-/// Smallest and largest `links.scan_max`: a search must get through what a small workspace has, and none
-/// may be as good as unbounded.
+/// Bounds of `links.scan_max`. A search must be able to read all links of a small workspace, and every search
+/// must have a bound.
 const SCAN_MAX_LEAST: u64 = 1_000;
 const SCAN_MAX_MOST: u64 = 1_000_000_000;
 
@@ -19,20 +19,20 @@ const SCAN_MAX_MOST: u64 = 1_000_000_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Characters of a generated short code. Grows by itself when collisions start.
+    /// Characters of a generated short code. Grows by itself when generated codes collide.
     pub code_length: usize,
-    /// What generated short codes are made of.
+    /// The characters of generated short codes.
     pub code_alphabet: String,
     /// Schemes of destinations beyond http and https.
     pub extra_schemes: Vec<String>,
-    /// How long a deleted link's statistics are kept, in days.
+    /// Days for which the statistics of a deleted link are kept.
     pub tombstone_days: u32,
-    /// Memory for hashing passwords in bytes. Not a setting: `config::memory` makes it fit what the
-    /// system allows.
+    /// Memory for hashing passwords in bytes. Not a setting: `config::memory` derives it from the memory that
+    /// the system allows.
     #[serde(skip)]
     pub hash_memory: usize,
-    /// Links that one search, filter or sort looks at before it ends `incomplete`; a link of several
-    /// KB counts as several.
+    /// Most links that one search, filter or sort reads before it ends `incomplete`. A link of several KB
+    /// counts as several.
     pub scan_max: u64,
 }
 
@@ -50,7 +50,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Every rule about a value that has the right type.
+    /// Fails if a value has the right type but breaks a rule.
     pub fn check(&self) -> Result<(), BadSetting> {
         Generator::new(&self.code_alphabet, self.code_length)?;
         self.schemes()?;

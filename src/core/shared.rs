@@ -36,25 +36,26 @@ pub(in crate::core) struct Shared {
     pub(in crate::core) table: Table,
     pub(in crate::core) cache: Cache,
     pub(in crate::core) directory: ArcSwap<Directory>,
-    /// Ids are drawn and handed to the log under this one lock: the order of ids is the order of
-    /// the log.
+    /// 1. Ids are generated and appended to the log under this one lock, so that ids are in the order of the
+    ///    log.
     pub(in crate::core) ids: Mutex<IdSource>,
-    /// Between the last check of a write and its applied Change: see [`super::exclusive`].
+    /// 2. Held from the last check of a write until its Change is applied: see [`super::exclusive`].
     pub(in crate::core) exclusive: ExclusiveLock,
     /// The node whose click totals are written here.
     pub(in crate::core) node: NodeNumber,
-    /// Click totals are computed and handed to the log under this one lock: a total that is
-    /// smaller, since less is reserved, must not overtake a later one.
+    /// 3. Click totals are computed and appended to the log under this one lock. A total can be smaller than
+    ///    the one before it, when fewer clicks are reserved; it must not be overtaken by a later one.
     pub(in crate::core) totals: Mutex<()>,
-    /// What was drained from the counters is in the log up to here. Held while counters are forgotten.
+    /// 4. All totals drained from the counters are in the log up to this position. Held while unused counters
+    ///    are evicted.
     pub(in crate::core) drained: Mutex<Position>,
-    /// The least number that no workspace was given since the start: creators that run at the same moment
-    /// get different numbers.
+    /// The least number that was given to no workspace since the start, so that concurrent creations get
+    /// different numbers.
     pub(in crate::core) next_workspace: Mutex<u32>,
-    /// Creators in a workspace with credits go one by one: see `credits::CreditGuard`. Acquired before
-    /// `exclusive`, never under it: a queue of creators would keep everybody waiting.
-    /// Creations of what is capped.
+    /// Creations in progress of what has a cap.
     pub(in crate::core) caps: Caps,
+    /// 5. Creations in a workspace with credits run one by one: see `credits::CreditGuard`. Acquired before
+    ///    `exclusive`, never under it: under it, a queue of creations would delay every other write.
     pub(in crate::core) credit_locks: Mutex<HashMap<WorkspaceNumber, Arc<tokio::sync::Mutex<()>>>>,
     pub(in crate::core) clock: Clock,
     pub(in crate::core) site: Site,
@@ -64,18 +65,18 @@ pub(in crate::core) struct Shared {
     pub(in crate::core) codes: Generator,
     pub(in crate::core) environment_key: Option<EnvironmentKey>,
     pub(in crate::core) hashing: Hasher,
-    /// Reads that look at each link of a list.
+    /// The pool for reads that look at each link of a list.
     pub(in crate::core) scans: CpuPool,
     pub(in crate::core) loader: LoadPool,
     pub(in crate::core) snapshots: AtWork,
-    /// Changes of links with placeholders, for who changes what fills them.
+    /// Counts changes of links with placeholders, so that a change of custom values notices them.
     pub(in crate::core) filled_links: FilledLinks,
-    /// Set once the directory was read: before, everything looks as if it did not exist.
+    /// Set once the directory is loaded. Before, nothing can be found, and every request fails with 503.
     pub(in crate::core) is_loaded: AtomicBool,
 }
 
 impl Shared {
-    /// Reads all records whose key begins with `prefix`, in order, unless nobody waits for them any more.
+    /// Reads all records whose key begins with `prefix`, in order. Stops early if `cancel` is set.
     pub(in crate::core) fn read_all<T: Stored>(
         &self,
         prefix: &[u8],

@@ -1,5 +1,5 @@
-//! How this instance is reached from outside: `public_url`, the source of every URL that Waypost
-//! builds. Never a request's Host.
+//! [`Site`]: how this instance is reached from outside. `public_url` is the source of every URL that Waypost
+//! builds; a request's Host never is.
 
 use url::Url;
 
@@ -7,7 +7,7 @@ use crate::model::Invalid;
 use crate::model::domain::{Domain, HostName};
 use crate::model::short_code::ShortCode;
 
-/// `public_url`, taken apart.
+/// The parts of `public_url`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
     base: String,
@@ -16,7 +16,8 @@ pub struct Site {
 }
 
 impl Site {
-    /// Scheme and host, maybe a port: `https://go.example.com`.
+    /// Parses scheme and host, with an optional port: `https://go.example.com`. Fails if there is more, or if
+    /// the host is no valid name.
     pub fn parse(text: &str) -> Result<Site, Invalid> {
         let refuse = || {
             Invalid::new(
@@ -28,7 +29,7 @@ impl Site {
         let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(refuse)?;
         if let Some(url::Host::Domain(name)) = url.host() {
-            // The parser lets through what no resolver knows, such as wildcards.
+            // The URL parser accepts names that no resolver finds, such as wildcards.
             HostName::parse("public_url", name)?;
         }
         let has_user = !url.username().is_empty() || url.password().is_some();
@@ -39,22 +40,22 @@ impl Site {
         Ok(Site { base, host: host.to_owned(), port: url.port_or_known_default() })
     }
 
-    /// The host, as the default domain's name.
+    /// Returns the host, which is the name of the default domain.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// What URLs of the default domain begin with, without a slash at the end.
+    /// Returns the beginning of URLs on the default domain, without a slash at the end.
     pub fn base_url(&self) -> &str {
         &self.base
     }
 
-    /// A domain's name.
+    /// Returns the host name of a domain.
     pub fn name_of(&self, domain: &Domain) -> String {
         domain.name.as_ref().map_or_else(|| self.host.clone(), ToString::to_string)
     }
 
-    /// What short URLs on a domain begin with, without a slash at the end.
+    /// Returns the beginning of short URLs on a domain, without a slash at the end.
     pub fn base_of(&self, domain: &Domain) -> String {
         match (&domain.base_url, &domain.name) {
             (Some(base), _) => base.as_str().trim_end_matches('/').to_owned(),
@@ -63,28 +64,28 @@ impl Site {
         }
     }
 
-    /// The short URL of a code.
+    /// Returns the short URL of a code.
     pub fn short_url(&self, domain: &Domain, code: &ShortCode) -> String {
         self.base_of(domain) + &self.path(code)
     }
 
-    /// The path of a code's short URL.
+    /// Returns the path of a code's short URL.
     pub fn path(&self, code: &ShortCode) -> String {
-        // Codes hold ASCII that is legal in a path, and Unicode, which is not.
+        // Codes contain ASCII that is legal in a path, and Unicode, which must be encoded.
         let code = percent_encoding::utf8_percent_encode(code.as_str(), percent_encoding::CONTROLS);
         format!("/{code}")
     }
 
-    /// Whether a text names the default domain: its host, with or without the port.
+    /// Returns whether a text is the name of the default domain: its host, with or without the port.
     pub fn is_named(&self, text: &str) -> bool {
         let with_port =
             self.base.split_once("://").is_some_and(|(_, authority)| text.eq_ignore_ascii_case(authority));
         with_port || text.eq_ignore_ascii_case(&self.host)
     }
 
-    /// Whether a URL leads to this machine under its public name. At any port: behind the name may
-    /// be services that a firewall hides from everybody but the machine itself. `localhost` and
-    /// addresses, which are other names for whatever runs here, count at our own port alone.
+    /// Returns whether a URL leads to this machine under its public name. Any port counts for a name: the
+    /// machine may run services that a firewall hides from all others. `localhost` and addresses, which are
+    /// other names for any server on the machine, count only at our own port.
     pub fn is_host_of(&self, url: &Url) -> bool {
         let named = match url.host() {
             Some(url::Host::Domain(name)) => name.trim_end_matches('.') == self.host,
@@ -95,13 +96,13 @@ impl Site {
         named && (is_public || url.port_or_known_default() == self.port)
     }
 
-    /// Whether a URL with this host, a name, may lead to the default domain.
+    /// Returns whether a URL with this host name may lead to the default domain.
     pub(super) fn may_be_reached_by(&self, host: &str) -> bool {
         host == self.host || host == "localhost"
     }
 
-    /// Whether a URL leads to the default domain: by its name, or by an address or `localhost` at
-    /// the same port, which the default domain answers as well.
+    /// Returns whether a URL leads to the default domain. Its name does, and so does an address or
+    /// `localhost` at the same port, since the default domain serves these as well.
     pub fn is_reached_by(&self, url: &Url) -> bool {
         let same_port = url.port_or_known_default() == self.port;
         match url.host() {

@@ -20,51 +20,51 @@ use crate::table::record::{Number, Stored};
 /// Name of the file with the bootstrap key, in the data folder.
 pub const KEY_FILE: &str = "admin.key";
 
-/// Bytes read of the key file: some hundred times a key, so that a file put there by mistake is not
-/// read whole. A longer one is no key.
+/// Most bytes read of the key file, some hundred times the length of a key. A file put there by mistake is
+/// not read whole; a longer text is no key.
 const SECRET_MAX: u64 = 4_096;
 
-/// What the start found or made.
+/// The result of [`Core::bootstrap`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bootstrap {
-    /// Where the bootstrap key is; `None` when the environment gives the key, or the file was
-    /// taken away.
+    /// The path of the bootstrap key; `None` if the environment gives the key, or the file has no valid key.
     pub key_file: Option<PathBuf>,
     /// Whether this was the first start.
     pub is_first: bool,
 }
 
-/// The key file could not be written.
+/// The reason why the first start failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
-    /// By the file system.
+    /// The key file cannot be written.
     #[error("cannot write {path}: {source}")]
     KeyFile {
-        /// Where.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the file system.
         source: std::io::Error,
     },
-    /// By the store.
+    /// The first records cannot be written.
     #[error("cannot write the first records: {0}")]
     Store(#[from] Error),
 }
 
 impl Core {
-    /// Whether commands and visits can be answered: the first records are there. Before, every
-    /// one is answered 503, not "not found".
+    /// Returns whether commands and visits can be served: the first records exist. Before, every request
+    /// fails with 503 instead of "not found".
     pub fn is_ready(&self) -> bool {
         self.directory().domain(DomainNumber::DEFAULT).is_some()
     }
 
-    /// Whether the store was read: what is not there now does not exist.
+    /// Returns whether the store is loaded. From then on, what is not found does not exist.
     pub fn is_loaded(&self) -> bool {
         self.shared.is_loaded.load(Ordering::Acquire)
     }
 
-    /// On the first start makes one company, one workspace, the default domain and, unless the
-    /// environment gives one, an instance key, whose secret it writes to a file that only the
-    /// owner can read. Call when [`Core::is_loaded`].
+    /// Creates one company, one workspace and the default domain on the first start. Unless the environment
+    /// gives a key, also creates an instance key and writes its secret to a file that only the owner can
+    /// read. Must be called after [`Core::is_loaded`] has returned true. Fails with [`BootstrapError`] if the
+    /// file or the records cannot be written.
     pub async fn bootstrap(&self, data_dir: &Path) -> Result<Bootstrap, BootstrapError> {
         let path = data_dir.join(KEY_FILE);
         let given = self.shared.environment_key.is_some();
@@ -75,12 +75,12 @@ impl Core {
             let works = !given && self.tenants().authenticate(secret.trim(), now).is_some();
             return Ok(Bootstrap { key_file: works.then_some(path), is_first });
         }
-        // Also later, when no key is left that could make another: whoever owns the data folder must
+        // Also on later starts when no key is left that can create others: the owner of the data folder must
         // not be locked out.
         let secret = (!given).then(generate_secret);
         if let Some(secret) = &secret {
-            // Before the Change that makes the key: a crash between the two leaves a file whose
-            // key is unknown, and the next start, which is the first again, overwrites it.
+            // Before the Change that creates the key. A crash between the two leaves a file with an unknown
+            // key, and the next start, which is the first again, replaces the file.
             write_secret(&path, secret)
                 .map_err(|source| BootstrapError::KeyFile { path: path.clone(), source })?;
         }
@@ -127,7 +127,7 @@ impl Core {
     }
 }
 
-/// Reads the key file; empty when there is none that can be read.
+/// Returns the content of the key file, or an empty string if it cannot be read.
 fn read_secret(path: &Path) -> String {
     let mut secret = String::new();
     let file = crate::private_files::open_regular(path, std::fs::File::options().read(true));
@@ -141,7 +141,7 @@ fn read_secret(path: &Path) -> String {
     }
 }
 
-/// Writes the file whole or not at all, durably: this may be the only key there is.
+/// Writes the file durably, and all or nothing: it may have the only key that exists.
 fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
     let mut file = Replacement::create(path)?;
     writeln!(file, "{secret}")?;

@@ -1,5 +1,5 @@
-//! The sweep: removes what nothing needs any more. That is what unfinished imports and snapshots left, stored
-//! answers older than a day, and tombstones past `links.tombstone_days`.
+//! The sweep: removes what nothing needs any more. These are the remains of unfinished imports and snapshots,
+//! stored outcomes older than a day, and tombstones past `links.tombstone_days`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,21 +15,21 @@ use crate::table::record::{OutcomeRecord, Tombstone};
 /// Records removed per Change by the sweep.
 const REMOVALS_PER_CHANGE: usize = 1_024;
 
-/// How often is looked for what unfinished imports and snapshots left: until it is gone, it holds
-/// codes. Two short prefixes are read.
+/// How often the sweep looks for the remains of unfinished imports and snapshots, whose links occupy codes. A
+/// look reads two short key ranges.
 const LEFTOVERS_EVERY: Duration = Duration::from_mins(1);
 
-/// How many of those times expired records are looked for once: each hour. They are ignored once
-/// expired, whether swept or not.
+/// Every how many rounds the sweep looks for expired records: once an hour. Expired records are ignored even
+/// before they are removed.
 const EXPIRED_EVERY: u64 = 60;
 
-/// How often the start looks whether the store was read.
+/// How often the sweep checks at the start whether the store is loaded.
 const LOADED_POLL: Duration = Duration::from_millis(20);
 
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
 impl Core {
-    /// Removes expired records now and then, until dropped.
+    /// Sweeps regularly. Never returns; dropping the future stops the sweep.
     pub async fn sweep_regularly(&self) {
         let first = tokio::time::Instant::now() + LEFTOVERS_EVERY;
         let mut ticks = tokio::time::interval_at(first, LEFTOVERS_EVERY);
@@ -38,7 +38,7 @@ impl Core {
             while !self.is_loaded() {
                 tokio::time::sleep(LOADED_POLL).await;
             }
-            // At once after a start: whoever began an import before it wants to begin it anew.
+            // Without delay after a start: a client whose import was interrupted should be able to repeat it.
             if let Err(error) = self.snapshots().sweep_unfinished().await {
                 tracing::warn!(%error, "what unfinished imports and snapshots left could not be removed");
             }
@@ -54,7 +54,8 @@ impl Core {
         }
     }
 
-    /// Removes the answers and tombstones that are over at `now`. Answers how many.
+    /// Removes the stored outcomes and tombstones that have expired at `now`. Returns how many records were
+    /// removed.
     pub async fn sweep_expired(&self, now: Timestamp) -> Result<usize, Error> {
         let kept = i64::from(self.shared.settings.tombstone_days) * DAY_MILLIS;
         let over = self
@@ -75,8 +76,8 @@ impl Core {
                     true
                 })?;
                 for id in deleted {
-                    // A visit that was loading the link while it was deleted may have left a total. One
-                    // that an import has brought back since has its own.
+                    // A visit that loaded the link during its deletion may have left a total. A link that an
+                    // import has brought back since has a total of its own.
                     if !shared.is_there(id)? {
                         over.extend(shared.remove_totals(id)?.into_iter().map(|put| put.key));
                     }

@@ -1,5 +1,5 @@
-//! What the core answers: records joined with what their readers need beside them, at one
-//! instant. Dialects turn these into their vendors' JSON.
+//! The results of the core's commands: records joined with what a response shows beside them, at one instant.
+//! Dialects turn them into their vendors' JSON.
 
 use std::sync::Arc;
 
@@ -19,115 +19,111 @@ use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::table::record::StoredBulk;
 use crate::table::{List, keys};
 
-/// A link with its surroundings.
+/// A link with the records that responses show beside it.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // The other fields are the records of their names.
 pub struct LinkView {
-    /// The record.
     pub link: Link,
-    /// Counted clicks, those not yet in the log included.
+    /// Counted clicks, including those that are not in the log yet.
     pub clicks: u64,
-    /// `https://go.example.com/code`: built from configuration, never from a request.
+    /// Built from the configuration, never from a request: `https://go.example.com/code`.
     pub short_url: String,
-    /// The domain's name.
     pub domain_name: String,
-    /// The domain.
     pub domain: Arc<Domain>,
-    /// Its owner.
     pub workspace: Arc<Workspace>,
-    /// Its tags, in the link's order; tags deleted meanwhile are left out.
+    /// The tags, in the link's order. Tags that were deleted are left out.
     pub tags: Vec<Tag>,
-    /// The name of the key that made it, when that key still exists.
+    /// The key that created the link, if it still exists.
     pub creator: Option<Arc<ApiKey>>,
 }
 
-/// A domain as its readers see it.
+/// A domain with the facts that responses show beside it.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // The other fields are the records of their names.
 pub struct DomainView {
-    /// The record.
     pub domain: Arc<Domain>,
-    /// Its name; the default domain's follows `public_url`.
+    /// The host name. The name of the default domain comes from `public_url`.
     pub name: String,
-    /// What its short URLs begin with, without a slash at the end.
+    /// The beginning of its short URLs, without a slash at the end.
     pub base_url: String,
-    /// Links living on it.
+    /// Number of links on the domain.
     pub links: u64,
 }
 
-/// A workspace as its readers see it.
+/// A workspace with the facts that responses show beside it.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // The other fields are the records of their names.
 pub struct WorkspaceView {
-    /// The record.
     pub workspace: Arc<Workspace>,
-    /// The name of the domain that its links live on by default.
+    /// The name of the domain of new links that give none.
     pub default_domain: String,
-    /// Links it may still create; `None` is unlimited.
+    /// Links that the workspace may still create; `None` is unlimited.
     pub credits: Option<u64>,
 }
 
-/// A campaign with its owner.
+/// A campaign with its workspace.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // The other fields are the records of their names.
 pub struct CampaignView {
-    /// The record.
     pub campaign: Campaign,
-    /// Its owner.
     pub workspace: Arc<Workspace>,
 }
 
 /// A page of campaigns.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // The other fields are the records of their names.
 pub struct CampaignPage {
-    /// The campaigns.
     pub campaigns: Vec<CampaignView>,
-    /// How many there are in all.
+    /// Number of campaigns on all pages.
     pub total: u64,
-    /// The page's number.
+    /// The number of this page, from 1.
     pub page: u64,
-    /// Campaigns per page.
+    /// Most campaigns on a page.
     pub limit: usize,
 }
 
-/// A key as its readers see it; without its secret.
+/// A key without its secret.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // The other fields are the records of their names.
 pub struct KeyView {
-    /// The record.
     pub key: Arc<ApiKey>,
-    /// The workspace it is bound to, if it is.
+    /// The workspace, if the key reaches only one.
     pub workspace: Option<Arc<Workspace>>,
 }
 
-/// What a workspace's webhooks are signed with.
+/// The secrets that sign a workspace's webhooks.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // The other fields are the records of their names.
 pub struct WebhookSecretView {
     /// The newest secret.
     pub secret: Secret,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// Until when the one before it signs as well.
+    /// When the previous secret stops signing.
     pub previous_expires_at: Option<Timestamp>,
 }
 
-/// What became of a bulk creation.
+/// The result of a bulk creation.
 #[derive(Clone, Debug)]
 pub struct BulkView {
-    /// Links made, in the order of their rows.
+    /// The links, in the order of their rows.
     pub links: Vec<LinkView>,
-    /// Rows that made none.
+    /// The rows that created no link.
     pub failed: Vec<FailedRow>,
 }
 
-/// A row of a bulk that made no link.
+/// A row that created no link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRow {
-    /// Its place, the first being 0.
+    /// The index of the row, from 0.
     pub row: usize,
-    /// The code it asked for.
+    /// The code that the row asks for.
     pub code: Option<Box<str>>,
-    /// Why, naming field and rule.
+    /// The field and the rule that it breaks.
     pub reason: String,
 }
 
 impl Core {
-    /// A link just made: nobody clicked on it before it was there.
+    /// Returns the view of a link that was just created and has no clicks.
     pub(in crate::core) async fn view_new(&self, link: Link) -> Result<LinkView, Error> {
         if link.options.tags.is_empty() {
             return self.shared.view_of(link, 0);
@@ -139,12 +135,12 @@ impl Core {
         self.blocking(move |shared| shared.view(link)).await
     }
 
-    /// The links and failures of a bulk, as its caller sees them.
+    /// Returns the links and failures of a bulk.
     pub(in crate::core) async fn bulk_view(&self, bulk: StoredBulk) -> Result<BulkView, Error> {
         self.blocking(move |shared| {
             let mut links: Vec<LinkView> = Vec::with_capacity(bulk.links.len());
             for id in &bulk.links {
-                // One deleted since is left out: there is nothing to show of it.
+                // A link that was deleted since is left out.
                 if let Some(found) = shared.table.link_by_id(bulk.workspace, *id)? {
                     links.push(shared.view(found.record)?);
                 }
@@ -177,7 +173,7 @@ impl Core {
         self.blocking(move |shared| shared.workspace_view(&shared.directory.load(), &workspace)).await
     }
 
-    /// A campaign with its owner, for who has found it.
+    /// Returns the view of a campaign that the caller was found to see.
     pub(in crate::core) fn campaign_view(&self, campaign: Campaign) -> Result<CampaignView, Error> {
         let owner =
             self.directory().workspace(campaign.workspace).map(|versioned| Arc::clone(&versioned.record));
@@ -198,7 +194,7 @@ impl Core {
 }
 
 impl Shared {
-    /// A link with its surroundings, as of now.
+    /// Returns the view of a link at this instant.
     pub(in crate::core) fn view(&self, link: Link) -> Result<LinkView, Error> {
         let clicks = self.clicks_of(&link)?;
         self.view_of(link, clicks)
@@ -227,7 +223,7 @@ impl Shared {
         })
     }
 
-    /// Returns a domain as a workspace sees it.
+    /// Returns the view of a domain. `workspace` decides which links of the default domain are counted.
     pub(in crate::core) fn domain_view(
         &self,
         workspace: WorkspaceNumber,
@@ -236,8 +232,8 @@ impl Shared {
         let links = if domain.workspace.is_some() {
             self.table.links_seen_on(domain.number)?
         } else {
-            // On the shared default domain only the workspace's own links are its to know: all it
-            // has, less those on domains of its own.
+            // The default domain is shared, and a workspace must not learn how many links others have there.
+            // So its own links on it are counted: all that it has, less those on its own domains.
             let mut elsewhere = 0;
             for other in self.directory.load().domains_of(Some(workspace)) {
                 elsewhere += self.table.links_seen_on(other.number)?;
