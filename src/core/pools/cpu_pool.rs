@@ -248,7 +248,7 @@ mod tests {
     }
 
     /// A pool with one thread, which the test holds.
-    fn versioned(waiting_max: u32) -> (CpuPool, ThreadPermit) {
+    fn occupied(waiting_max: u32) -> (CpuPool, ThreadPermit) {
         let threads = Threads::of(1);
         let pool = CpuPool::new(&threads, waiting_max);
         let permit = threads.try_acquire().expect("it is free");
@@ -276,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn n18_one_thread_is_enough_for_turns() {
-        let (pool, permit) = versioned(64);
+        let (pool, permit) = occupied(64);
         let order = Order::default();
         let (a, b) = (workspace("a", 1), workspace("b", 2));
         let ((), a1, a2, a3, b1, op) = tokio::join!(
@@ -317,7 +317,7 @@ mod tests {
 
     #[tokio::test]
     async fn n18_a_tenant_holds_its_share_of_the_room_and_no_more() {
-        let (pool, permit) = versioned(16);
+        let (pool, permit) = occupied(16);
         let (tenant, other) = (workspace("a", 1), workspace("b", 2));
         let mut runs: Vec<Run<'_, u32>> = Vec::new();
         for n in 0..pool.shares().workspace {
@@ -335,7 +335,7 @@ mod tests {
 
     #[tokio::test]
     async fn n18_a_caller_that_is_dropped_leaves_the_queue_and_the_room() {
-        let (pool, permit) = versioned(4);
+        let (pool, permit) = occupied(4);
         let tenant = workspace("a", 1);
         let mut gone: Vec<_> = (0..pool.shares().workspace)
             .map(|_| Box::pin(pool.run(&tenant, |_| panic!("nobody waits for this"))))
@@ -353,7 +353,7 @@ mod tests {
     /// A turn that was given to a caller between its last poll and its drop is passed on.
     #[tokio::test]
     async fn a_turn_given_to_a_dropped_caller_is_not_lost() {
-        let (pool, permit) = versioned(4);
+        let (pool, permit) = occupied(4);
         let tenant = workspace("a", 1);
         let mut given = Box::pin(pool.run(&tenant, |_| ()));
         assert!(poll(given.as_mut()).is_none());
@@ -389,7 +389,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_is_bounded_in_time() {
-        let (pool, permit) = versioned(4);
+        let (pool, permit) = occupied(4);
         assert!(matches!(pool.run(&workspace("a", 1), |_| ()).await, Err(Error::Busy)));
         assert_eq!(waiting(&pool), 0);
         drop(permit);

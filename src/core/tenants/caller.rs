@@ -1,4 +1,4 @@
-//! The caller of a command, and the key on whose authority the command runs.
+//! The caller of a command, and the key that gives the command its rights.
 
 use std::sync::Arc;
 
@@ -7,35 +7,30 @@ use crate::log::Position;
 use crate::model::id::Id;
 use crate::model::key::{ApiKey, Reach, Scopes};
 
-/// Who holds a valid key.
+/// The holder of a valid key.
 #[derive(Clone, Debug)]
 pub enum Caller {
     /// The key in the environment (`WAYPOST_ADMIN_KEY`): instance reach, every scope, not stored.
     Environment,
     /// A stored key.
-    Key {
-        /// Its record.
-        record: Arc<ApiKey>,
-        /// The revision of that record.
-        revision: Position,
-    },
+    #[allow(missing_docs)] // The fields are the record and its revision.
+    Key { record: Arc<ApiKey>, revision: Position },
 }
 
-/// The stored key that a command runs on the authority of. Every Change of the command relies on
-/// this revision of the key's record, so a key that was revoked cannot commit, however long its
-/// request waited.
+/// The stored key whose rights a command uses. Every Change of the command requires this revision of the
+/// key's record. So a revoked key cannot commit, however long its request waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The other fields are those of the record.
 pub struct Credential {
-    /// The key's id.
     pub id: Id,
     /// The revision of its record.
     pub revision: Position,
-    /// When it stops working.
+    /// When the key expires.
     pub expires_at: Option<Timestamp>,
 }
 
 impl Caller {
-    /// The key's id; `None` for the key in the environment.
+    /// Returns the id of the key, or `None` for the key in the environment.
     pub fn key(&self) -> Option<Id> {
         match self {
             Caller::Environment => None,
@@ -43,7 +38,7 @@ impl Caller {
         }
     }
 
-    /// Returns what its commands rely on; `None` for the key in the environment.
+    /// Returns the credential that commands of this caller require, or `None` for the key in the environment.
     pub fn credential(&self) -> Option<Credential> {
         match self {
             Caller::Environment => None,
@@ -53,12 +48,12 @@ impl Caller {
         }
     }
 
-    /// Returns whether it may create links and do nothing else.
+    /// Returns whether the key may create links and do nothing else.
     pub fn is_create_only(&self) -> bool {
         matches!(self, Caller::Key { record, .. } if record.create_only)
     }
 
-    /// Whose objects it sees.
+    /// Returns the objects that the caller sees.
     pub fn reach(&self) -> Reach {
         match self {
             Caller::Environment => Reach::Instance,
@@ -66,7 +61,7 @@ impl Caller {
         }
     }
 
-    /// What it may do.
+    /// Returns the commands that the caller may run.
     pub fn scopes(&self) -> Scopes {
         match self {
             Caller::Environment => Scopes::all(),

@@ -1,5 +1,5 @@
-//! Campaigns of the workspaces within sight. None is ever deleted, so what was found once may be
-//! relied on.
+//! Campaigns of the workspaces that the caller sees. A campaign is never deleted, so a link may refer to one
+//! without a precondition.
 
 use std::sync::Arc;
 
@@ -22,20 +22,20 @@ use crate::model::workspace::{WorkspaceNumber, check_name};
 use crate::table::record::{Stored, StoredOutcome};
 use crate::table::{Found, keys};
 
-/// Most campaigns of one workspace: their list is read whole to be put in order. Past it: refused.
+/// Most campaigns of one workspace: a list reads all of them to sort them. Past it, creations are rejected.
 pub const CAMPAIGNS_MAX: usize = 10_000;
 
 /// A page of a short list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paging {
-    /// Its number, the first being 1.
+    /// The number of the page, from 1.
     pub page: u64,
-    /// Entries on it, at least 1.
+    /// Most entries on the page, at least 1.
     pub limit: usize,
 }
 
 impl Tenants {
-    /// The acting workspace's campaigns, the newest first: all, or a page.
+    /// Returns the acting workspace's campaigns, the newest first: one page, or all.
     pub async fn campaigns(&self, context: &Context, paging: Option<Paging>) -> Result<CampaignPage, Error> {
         let prefix = keys::campaigns_of(context.workspace.number);
         let read = move |shared: &Shared, cancel: &Cancel| shared.read_all::<Campaign>(&prefix, cancel);
@@ -50,7 +50,7 @@ impl Tenants {
         Ok(CampaignPage { campaigns, total: total as u64, page, limit })
     }
 
-    /// Makes a campaign in the acting workspace.
+    /// Creates a campaign in the acting workspace. Fails with [`Error::Taken`] if its id is in use.
     pub async fn create_campaign(
         &self,
         context: &Context,
@@ -95,13 +95,13 @@ impl Tenants {
         }
     }
 
-    /// One campaign, in the acting workspace or any other within reach.
+    /// Returns a campaign of the acting workspace or of another one within reach.
     pub async fn campaign(&self, context: &Context, named: CampaignRef) -> Result<CampaignView, Error> {
         let found = self.find_campaign(context, named).await?;
         self.campaign_view(found.record)
     }
 
-    /// Changes a campaign.
+    /// Changes a campaign: all edits or none.
     pub async fn update_campaign(
         &self,
         context: &Context,
@@ -140,8 +140,8 @@ impl Tenants {
 }
 
 impl Shared {
-    /// Returns where a campaign is looked for, the acting workspace first. A company's other workspaces
-    /// are as few as it may have; for the operator an index says which workspaces have the id.
+    /// Returns the workspaces to search for a campaign, the acting workspace first. A company has a bounded
+    /// number of workspaces; for the operator an index has the workspaces with this id.
     fn workspaces_with_campaign(
         &self,
         viewer: &Viewer,
@@ -164,7 +164,7 @@ impl Shared {
         Ok(workspaces)
     }
 
-    /// The campaign that is meant, if there is one.
+    /// Returns the campaign that `named` refers to, or `None` if the workspace has no such campaign.
     pub(in crate::core) fn campaign(
         &self,
         workspace: WorkspaceNumber,
@@ -178,7 +178,8 @@ impl Shared {
         Ok(None)
     }
 
-    /// Refuses a campaign that the workspace does not have; another's is as unknown as none.
+    /// Fails if the workspace does not have this campaign. Another workspace's campaign gives the same error
+    /// as none.
     pub(in crate::core) fn check_campaign(
         &self,
         workspace: WorkspaceNumber,
@@ -189,12 +190,12 @@ impl Shared {
     }
 }
 
-/// What a campaign that nobody made is refused with.
+/// Returns the error for an unknown campaign.
 pub(in crate::core) fn unknown() -> Invalid {
     Invalid::new("campaignId", "is not a campaign of this workspace")
 }
 
-/// A campaign of the acting workspace, under a given id or its serial.
+/// Returns a new campaign of the acting workspace. Without an id, its serial is its id.
 pub(in crate::core) fn new_campaign(
     context: &Context,
     serial: Id,

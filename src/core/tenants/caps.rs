@@ -1,8 +1,8 @@
-//! Caps on what a workspace or company may have, which hold however many create at once.
+//! Caps on what a workspace or company may have. They hold for concurrent creations too.
 //!
-//! Two creations that count at the same moment see the same number. So each announces itself before it
-//! counts, and counts what others have announced as well. An announcement ends when the Change is applied
-//! or the creation has failed, so that a creation is counted twice for a moment, and never missed.
+//! Two creations that count at the same moment see the same number. So a creation is announced before it
+//! counts, and its check includes all announced creations. An announcement ends when the Change is applied or
+//! the creation has failed. So a creation is counted twice for a moment, and never missed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::model::id::ForeignId;
 use crate::model::key::Reach;
 use crate::model::workspace::WorkspaceNumber;
 
-/// What is capped, and whose.
+/// The kind of object that is capped, and its owner.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::core) enum Capped {
     Workspaces(ForeignId),
@@ -23,22 +23,22 @@ pub(in crate::core) enum Capped {
     Campaigns(WorkspaceNumber),
 }
 
-/// The creations under way.
+/// The creations in progress.
 #[derive(Clone, Debug, Default)]
 pub(in crate::core) struct Caps(Arc<Mutex<HashMap<Capped, usize>>>);
 
-/// One or more creations under way, until it is dropped.
+/// One or more creations in progress. They end when this is dropped.
 #[derive(Debug)]
 pub(in crate::core) struct Creating {
     caps: Caps,
     capped: Capped,
     count: usize,
-    /// All that were under way when this one was announced, itself included.
+    /// All creations in progress when this one was announced, itself included.
     announced: usize,
 }
 
 impl Caps {
-    /// Announces so many creations.
+    /// Announces `count` creations.
     pub(in crate::core) fn announce(&self, capped: Capped, count: usize) -> Creating {
         let mut under_way = self.0.lock();
         let announced = under_way.entry(capped.clone()).or_default();
@@ -48,8 +48,8 @@ impl Caps {
 }
 
 impl Creating {
-    /// Fails with `why` if there are more than `most` with those under way. `there` must be counted behind
-    /// the announcement.
+    /// Fails with `why` if the existing objects and all announced creations are more than `most`. `there`
+    /// must be counted after the announcement.
     pub(in crate::core) fn check(&self, there: usize, most: usize, why: &str) -> Result<(), Error> {
         if self.count > 0 && there.saturating_add(self.announced) > most {
             return Err(Error::Forbidden(why.to_owned()));

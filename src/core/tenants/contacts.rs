@@ -1,9 +1,9 @@
-//! Merge fields: `{{trigger_link.ID}}` in a text becomes the link's short URL or, for a contact,
-//! a contact link (docs/decisions.md A23): a JWT that names link and contact, signed with HS256, under
-//! `/links/r/2/`, as HighLevel renders it.
+//! Merge fields: `{{trigger_link.ID}}` in a text becomes the link's short URL or, for a contact, a contact
+//! link (docs/decisions.md A23). As HighLevel renders it, that is a JWT under `/links/r/2/` which names link
+//! and contact and is signed with HS256.
 //!
-//! The signature is all that is taken from the standard. A library for all of it brings RSA and
-//! elliptic curves, and the choice of algorithm that a forged token would make for us.
+//! Only the signature is taken from the standard. A library for all of it brings RSA and elliptic curves, and
+//! lets a forged token choose the algorithm.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,10 +26,10 @@ use crate::model::short_code::ShortCode;
 use crate::table::keys;
 use crate::table::record::Stored;
 
-/// What a contact link's path begins with.
+/// The beginning of a contact link's path.
 pub const CONTACT_PATH: &str = "/links/r/2/";
 
-/// The header of every token, and so the only one that is accepted.
+/// The header of every token. No other header is accepted.
 const HEADER: &str = r#"{"alg":"HS256"}"#;
 
 const FIELD: &str = "{{trigger_link.";
@@ -44,17 +44,17 @@ struct Claims {
     workspace: String,
 }
 
-/// A text with its merge fields filled in.
+/// A text with its merge fields replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The other field is the text.
 pub struct Rendered {
-    /// The text.
     pub text: String,
-    /// Ids in merge fields that are no links within sight: left as they stand.
+    /// Ids in merge fields that are no links within sight. Their fields stay unchanged.
     pub unknown: Vec<String>,
 }
 
 impl Tenants {
-    /// Fills in the merge fields of a text, for a contact if one is given.
+    /// Replaces the merge fields of a text: with contact links if a contact is given, else with short URLs.
     pub async fn render(
         &self,
         context: &Context,
@@ -94,8 +94,8 @@ impl Tenants {
         Ok(Some(self.site().base_of(&view.domain) + CONTACT_PATH + &token))
     }
 
-    /// Where a contact link leads: domain, code and id of its link, and the contact. `None` when
-    /// it is none of ours, or the link is gone.
+    /// Returns domain, code and id of the link that a contact link stands for, and the contact. Returns
+    /// `None` if the signature is not ours or the link does not exist.
     pub async fn contact_link(
         &self,
         token: &str,
@@ -112,7 +112,7 @@ impl Tenants {
         Ok(found.map(|found| (found.record.domain, found.record.code, link, contact)))
     }
 
-    /// The key that signs, made on first need.
+    /// Returns the signing key, and creates it on first use.
     async fn contact_key(&self, context: &Context) -> Result<Arc<ContactKey>, Error> {
         for _ in 0..ATTEMPTS {
             if let Some(key) = self.directory().contact_key() {
@@ -122,15 +122,15 @@ impl Tenants {
             getrandom::fill(&mut bytes).expect("the system's random generator works");
             let mut effect = Effect::default();
             effect.create(bytes::Bytes::from_static(keys::CONTACT_KEY), ContactKey(bytes).encode());
-            // Done, or somebody else made one at the same moment: it is there.
+            // Created here, or by a concurrent request: the key exists now.
             self.commit(context, effect).await?;
         }
         Err(Error::Busy)
     }
 }
 
-/// Returns the text with its merge fields filled in; those without a URL stay as they are. One pass,
-/// however many different fields there are.
+/// Returns the text with its merge fields replaced. Fields without a URL stay unchanged. Reads the text once,
+/// however many different fields it has.
 fn fill(text: &str, urls: &HashMap<&str, Option<String>>) -> String {
     let mut segments = text.split(FIELD);
     let mut filled = segments.next().unwrap_or("").to_owned();
@@ -147,12 +147,12 @@ fn fill(text: &str, urls: &HashMap<&str, Option<String>>) -> String {
     filled
 }
 
-/// The ids in the merge fields of a text.
+/// Returns the ids in the merge fields of a text.
 fn fields(text: &str) -> impl Iterator<Item = &str> {
     text.split(FIELD).skip(1).filter_map(|rest| rest.split_once("}}").map(|(id, _)| id))
 }
 
-/// The token of a contact link.
+/// Returns the token of a contact link.
 pub(crate) fn sign(key: &ContactKey, link: &ContactLink) -> String {
     let claims = Claims {
         link: link.link.to_string(),
@@ -163,14 +163,14 @@ pub(crate) fn sign(key: &ContactKey, link: &ContactLink) -> String {
     seal(key, &claims)
 }
 
-/// The token of claims as they stand.
+/// Returns the token of these claims, whatever they contain.
 pub(crate) fn seal(key: &ContactKey, claims: &[u8]) -> String {
     let signed = [URL_SAFE_NO_PAD.encode(HEADER), URL_SAFE_NO_PAD.encode(claims)].join(".");
     let signature = URL_SAFE_NO_PAD.encode(mac(key, &signed).finalize().into_bytes());
     [signed, signature].join(".")
 }
 
-/// The contact link of a token that this key signed.
+/// Returns the contact link of a token that this key has signed, or `None` for any other token.
 pub(crate) fn verify(key: &ContactKey, token: &str) -> Option<ContactLink> {
     let (signed, signature) = token.rsplit_once('.')?;
     let (header, claims) = signed.split_once('.')?;

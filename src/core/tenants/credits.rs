@@ -1,11 +1,10 @@
-//! Credits: how many links a workspace may still create. Each created link takes one in the very
-//! Change that makes it, so that neither a race nor a crash makes or loses one; deleting a link
-//! gives none back.
+//! Credits: how many links a workspace may still create. A created link takes one credit in the Change that
+//! creates it, so neither a race nor a crash adds or loses one. Deleting a link returns none.
 //!
-//! A workspace's record says whether it has a balance at all, and what it was last set to; what is
-//! left is a record of its own, some ten bytes, since it is written with every link. Workspaces
-//! without a balance pay one look into the directory. Imports from a file take no credits: whoever
-//! can run one on a stopped server owns the balances as well.
+//! A workspace's record has the balance that was last set, if any. The present balance is a record of its own
+//! of some ten bytes, since it is written with every link. Workspaces without a balance cost one look-up in
+//! the directory. Imports from a file take no credits: they run on a stopped server, whose owner can set
+//! balances as well.
 
 use std::sync::Arc;
 
@@ -21,22 +20,23 @@ use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::table::keys;
 use crate::table::record::{Number, Stored};
 
-/// What a workspace may still create, held until the Change that takes from it is applied. What
-/// keeps the balance exact is the Change's expectation; the turn keeps creators from failing each
-/// other's.
+/// The credits of a workspace, kept until the Change that takes from them is applied. The Change's
+/// precondition keeps the balance exact. The lock only keeps concurrent creations from failing each other's
+/// precondition.
 pub(in crate::core) struct CreditGuard(Option<Balance>);
 
-/// The purse of a workspace with a balance.
+/// The balance, for a workspace that has one.
 struct Balance {
     key: Bytes,
-    /// Of the balance's record; `None` if it has none yet.
+    /// The revision of the balance's record; `None` if there is no record yet.
     revision: Option<Position>,
     left: u64,
     _lock: OwnedMutexGuard<()>,
 }
 
 impl Core {
-    /// Waits for the workspace's turn, if it has a balance, and reads it.
+    /// Acquires the lock of the workspace's credits and reads its balance. Returns at once for a workspace
+    /// without a balance.
     pub(in crate::core) async fn credit_guard(
         &self,
         workspace: WorkspaceNumber,
@@ -44,10 +44,10 @@ impl Core {
         if !self.has_balance(workspace) {
             return Ok(CreditGuard(None));
         }
-        // One entry per workspace that ever had a balance: as bounded as the directory.
+        // One entry per workspace that ever had a balance, so as many as workspaces at most.
         let lock = Arc::clone(self.shared.credit_locks.lock().entry(workspace).or_default());
         let lock = lock.lock_owned().await;
-        // Set to unlimited while this one waited.
+        // The balance may have been removed during the wait.
         if !self.has_balance(workspace) {
             return Ok(CreditGuard(None));
         }
@@ -55,7 +55,7 @@ impl Core {
         Ok(CreditGuard(Some(Balance { key: keys::balance(workspace), revision, left, _lock: lock })))
     }
 
-    /// What the workspace may still create; `None` is unlimited.
+    /// Returns the credits that are left; `None` is unlimited.
     pub(in crate::core) async fn credits_left(&self, workspace: &Workspace) -> Result<Option<u64>, Error> {
         if workspace.credits.is_none() {
             return Ok(None);
@@ -70,8 +70,8 @@ impl Core {
 }
 
 impl Shared {
-    /// What is left, and the revision that says so. Without a record, as for balances set before there
-    /// were such records, it is what the workspace's own says.
+    /// Returns the present balance and the revision of its record. Balances that were set by older versions
+    /// have no record: then it is the number in the workspace's record.
     pub(in crate::core) fn balance(
         &self,
         workspace: WorkspaceNumber,
@@ -86,13 +86,13 @@ impl Shared {
 }
 
 impl CreditGuard {
-    /// How many of `wanted` links it pays for.
+    /// Returns how many of `wanted` links the balance covers.
     pub(in crate::core) fn affords(&self, wanted: usize) -> usize {
         let left = self.0.as_ref().map_or(u64::MAX, |balance| balance.left);
         usize::try_from(left).map_or(wanted, |left| left.min(wanted))
     }
 
-    /// Takes the price of so many links, which it affords, in the Change that makes them.
+    /// Takes `links` credits in the Change that creates the links. The balance must cover them.
     pub(in crate::core) fn pay(&self, effect: &mut Effect, links: usize) {
         let Some(balance) = self.0.as_ref().filter(|_| links > 0) else { return };
         effect.preconditions.push(Precondition { key: balance.key.clone(), revision: balance.revision });
@@ -100,7 +100,7 @@ impl CreditGuard {
     }
 }
 
-/// Sets the balance that the workspace's record now says, in the same Change, whatever was left.
+/// Sets the balance to the number in the workspace's record, in the same Change.
 pub(in crate::core) fn set(effect: &mut Effect, workspace: &Workspace) {
     let key = keys::balance(workspace.number);
     match workspace.credits {

@@ -1,10 +1,10 @@
-//! The few records that nearly every request needs: domains, workspaces, companies, keys, and what
-//! signs webhooks. Held whole in memory, read without a lock.
+//! The records that nearly every request needs: domains, workspaces, companies, keys, and what signs
+//! webhooks. All of them are in memory and read without a lock.
 //!
-//! It is filled from the table and kept up by the apply thread, so it is never ahead of the log. Each
-//! Change makes a new version, which shares all but a path of each map with the version before it: an
-//! edit costs O(log n), however many records there are. Everything that is looked up has an index, so
-//! that no request looks at the records of all tenants.
+//! The directory is loaded from the table, and the apply thread keeps it up to date, so it is never ahead of
+//! the log. Each Change makes a new version, which shares all but one path of each map with the version
+//! before it. So an edit costs O(log n). Every look-up has an index, so no request reads the records of all
+//! tenants.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(in crate::core) struct Versioned<T> {
     pub(in crate::core) record: Arc<T>,
 }
 
-/// Whether a key reaches everything, for good, and may make other keys.
+/// Returns whether a key reaches everything, never expires, and may create other keys.
 pub(in crate::core) fn is_master(key: &ApiKey) -> bool {
     key.reach == Reach::Instance
         && key.scopes.allow(Scope::Admin)
@@ -37,45 +37,45 @@ pub(in crate::core) fn is_master(key: &ApiKey) -> bool {
         && key.expires_at.is_none()
 }
 
-/// In order of the keys.
+/// A map in the order of its keys.
 type Ordered<K, V> = RedBlackTreeMapSync<K, V>;
 
-/// An index without an order.
+/// A map without an order.
 type Hashed<K, V> = HashTrieMapSync<K, V, ahash::RandomState>;
 
-/// Whose keys are found together.
+/// An index of keys by their owner.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum KeyOwner {
-    /// Its own keys, and those of its workspaces.
+    /// The keys of a company and of its workspaces.
     Company(ForeignId),
-    /// Its own keys.
+    /// The keys of the company alone.
     CompanyItself(ForeignId),
     Workspace(WorkspaceNumber),
     Instance,
 }
 
-/// What is known at one position of the log.
+/// The records at one position of the log.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     domains: Ordered<DomainNumber, Versioned<Domain>>,
-    /// Of the redirect path: not an entry among others.
+    /// Kept apart, so that a redirect needs no look-up for it.
     default_domain: Option<Arc<Domain>>,
-    /// By name. Of the redirect path: leads to the record itself.
+    /// By name. A redirect gets the record from here in one step.
     hosts: Hashed<Box<str>, Arc<Domain>>,
-    /// By owner (`None` is everybody) and id.
+    /// By owner (`None` for domains of all workspaces) and id.
     domains_of: Ordered<(Option<WorkspaceNumber>, Id), DomainNumber>,
     workspaces: Ordered<WorkspaceNumber, Versioned<Workspace>>,
     workspace_ids: Hashed<ForeignId, WorkspaceNumber>,
     workspaces_of: Ordered<(ForeignId, WorkspaceNumber), ()>,
-    /// How many workspaces each company has.
+    /// Number of workspaces of each company.
     workspace_counts: Hashed<ForeignId, usize>,
     companies: Ordered<ForeignId, Versioned<Company>>,
-    /// Companies of each relationship number. Of the same number are several only in stores that were
-    /// written before numbers were unique.
+    /// Companies by relationship number. Only stores that were written before the numbers were unique have
+    /// several companies with one number.
     relationship_numbers: Ordered<(Box<str>, ForeignId), ()>,
     keys: Ordered<Id, Versioned<ApiKey>>,
     keys_of: Ordered<(KeyOwner, Id), ()>,
-    /// Keys of [`is_master`].
+    /// Ids of the keys for which [`is_master`] is true.
     masters: Ordered<Id, ()>,
     secrets: Hashed<[u8; 32], Id>,
     webhook_secrets: Ordered<WorkspaceNumber, Versioned<WebhookSecret>>,
@@ -90,17 +90,18 @@ fn ids_of<T: Clone>(owner: &T) -> RangeInclusive<(T, Id)> {
     (owner.clone(), Id::from_bits(0))..=(owner.clone(), Id::from_bits(u128::MAX))
 }
 
-/// The companies' end of a range of relationship numbers: ids are 1 to 64 characters up to `z`.
+/// Returns the range of all companies with a relationship number. Company ids have 1 to 64 characters, and
+/// `z` is the largest.
 fn companies_of(number: &str) -> RangeInclusive<(Box<str>, ForeignId)> {
     let id = |text: &str| ForeignId::parse("id", text).expect("a valid id");
     (number.into(), id("-"))..=(number.into(), id(&"z".repeat(64)))
 }
 
-/// In order of their numbers or ids.
+/// Items in the order of their numbers or ids.
 type InOrder<'a, T> = Box<dyn DoubleEndedIterator<Item = &'a T> + 'a>;
 
 impl Directory {
-    /// Reads everything from the table.
+    /// Loads all records from the table.
     pub(in crate::core) fn read(table: &Table) -> Result<Directory, Error> {
         let mut directory = Directory::default();
         for kind in DirectoryKey::KINDS {
@@ -112,7 +113,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// A directory with the default domain alone.
+    /// Returns a directory with the default domain alone.
     #[cfg(test)]
     pub(in crate::core) fn for_test() -> Directory {
         let domain = Domain::default_domain(crate::clock::Timestamp::from_millis(0));
@@ -121,12 +122,12 @@ impl Directory {
         directory
     }
 
-    /// Whether a put of this key concerns the directory.
+    /// Returns whether the directory contains the record of this put.
     pub(in crate::core) fn concerns(put: &Put) -> bool {
         DirectoryKey::parse(&put.key).is_some()
     }
 
-    /// Takes in one put of the Change at `revision`.
+    /// Applies one put of the Change at `revision`. Fails if its record cannot be decoded.
     pub(in crate::core) fn apply(&mut self, put: &Put, revision: Position) -> Result<(), Corrupt> {
         let Some(value) = &put.value else {
             self.remove(&put.key);
@@ -199,8 +200,8 @@ impl Directory {
         self.keys.insert_mut(record.id, versioned);
     }
 
-    /// Among whose keys one of this reach is found. A workspace's record is there before its keys, and
-    /// never leaves its company.
+    /// Returns the owners under which a key of this reach is indexed. A workspace's record is older than its
+    /// keys, and a workspace never changes its company.
     fn owners_of(&self, reach: &Reach) -> Vec<KeyOwner> {
         match reach {
             Reach::Instance => vec![KeyOwner::Instance],
@@ -222,14 +223,14 @@ impl Directory {
             Some(DirectoryKey::Company(id)) => self.remove_company(&id),
             Some(DirectoryKey::ApiKey(id)) => self.remove_key(id),
             Some(DirectoryKey::WebhookSecret(number)) => _ = self.webhook_secrets.remove_mut(&number),
-            // Never removed.
+            // The contact key is never removed.
             Some(DirectoryKey::ContactKey) | None => {}
         }
     }
 
     fn remove_domain(&mut self, number: DomainNumber) {
         let Some(record) = self.domain(number).map(Arc::clone) else { return };
-        // The name may have been given to another domain meanwhile.
+        // Another domain may have the name by now.
         let name = record.name.as_ref().map(HostName::as_str);
         if let Some(name) = name.filter(|name| self.hosts.get(*name).is_some_and(|at| at.number == number)) {
             self.hosts.remove_mut(name);
@@ -265,12 +266,13 @@ impl Directory {
         self.keys.remove_mut(&id);
     }
 
-    /// The domain of a host name; not the default domain, whose name is configuration.
+    /// Returns the domain of a host name. The default domain is not among them, since its name is
+    /// configuration.
     pub fn domain_named(&self, host: &str) -> Option<&Arc<Domain>> {
         self.hosts.get(host)
     }
 
-    /// The domain of a number.
+    /// Returns the domain of this number.
     pub fn domain(&self, number: DomainNumber) -> Option<&Arc<Domain>> {
         if number == DomainNumber::DEFAULT {
             return self.default_domain.as_ref();
@@ -287,8 +289,8 @@ impl Directory {
         self.domains.values().map(|versioned| &versioned.record)
     }
 
-    /// Returns the domain of this id that a workspace may use. Another workspace's takes as many steps as
-    /// none.
+    /// Returns the domain of this id that a workspace may use. A foreign domain takes as many steps as none,
+    /// so that timing does not show that it exists.
     pub(in crate::core) fn domain_seen(
         &self,
         workspace: WorkspaceNumber,
@@ -298,7 +300,7 @@ impl Directory {
         own.or_else(|| self.domains_of.get(&(None, id))).and_then(|number| self.domains.get(number))
     }
 
-    /// Returns the domains that belong to a workspace, or to everybody, in order of their ids.
+    /// Returns the domains of a workspace, or of all workspaces for `None`, in the order of their ids.
     pub(in crate::core) fn domains_of(&self, owner: Option<WorkspaceNumber>) -> InOrder<'_, Arc<Domain>> {
         let numbers = self.domains_of.range(ids_of(&owner)).map(|(_, number)| number);
         Box::new(numbers.filter_map(|number| self.domain(*number)))
@@ -314,7 +316,7 @@ impl Directory {
         self.workspace_ids.get(&id).and_then(|number| self.workspace(*number))
     }
 
-    /// Whether there is one workspace and no other.
+    /// Returns whether there is exactly one workspace.
     pub fn has_one_workspace(&self) -> bool {
         self.workspaces.size() == 1
     }
@@ -372,7 +374,7 @@ impl Directory {
         self.webhook_secrets.get(&workspace)
     }
 
-    /// What contact links are signed with, once there was one.
+    /// Returns the key that signs contact links, if it was created.
     pub(in crate::core) fn contact_key(&self) -> Option<Arc<ContactKey>> {
         self.contact_key.clone()
     }
@@ -386,7 +388,7 @@ impl Directory {
         self.keys.get(&id)
     }
 
-    /// Returns the keys that reach no further than this, in order of their ids.
+    /// Returns the keys whose reach lies within `reach`, in the order of their ids.
     pub(in crate::core) fn keys_within<'a>(&'a self, reach: &Reach) -> InOrder<'a, Versioned<ApiKey>> {
         let owner = match reach {
             Reach::Instance => return Box::new(self.keys.values()),
@@ -396,7 +398,7 @@ impl Directory {
         self.keys_of(&owner)
     }
 
-    /// Returns the keys of exactly this reach, in order of their ids.
+    /// Returns the keys of exactly this reach, in the order of their ids.
     pub(in crate::core) fn keys_like<'a>(&'a self, reach: &Reach) -> InOrder<'a, Versioned<ApiKey>> {
         self.keys_of(&match reach {
             Reach::Instance => KeyOwner::Instance,
@@ -410,7 +412,7 @@ impl Directory {
         Box::new(ids.filter_map(|id| self.key(id)))
     }
 
-    /// Returns the key of this id if it reaches no further than this. A foreign one takes as many steps as
+    /// Returns the key of this id if its reach lies within `reach`. A foreign key takes as many steps as
     /// none.
     pub(in crate::core) fn key_within(&self, reach: &Reach, id: Id) -> Option<&Versioned<ApiKey>> {
         let owner = match reach {
@@ -421,8 +423,8 @@ impl Directory {
         self.keys_of.get(&(owner, id)).and_then(|()| self.key(id))
     }
 
-    /// The key whose secret has this SHA-256. Finding one by a hash map takes as long for a near
-    /// miss as for any other: what is compared is a hash that nobody can aim.
+    /// Returns the key whose secret has this SHA-256. Timing shows nothing useful: nobody can choose the hash
+    /// that is compared.
     pub(in crate::core) fn key_of_secret(&self, hash: &[u8; 32]) -> Option<&Versioned<ApiKey>> {
         self.secrets.get(hash).and_then(|id| self.keys.get(id))
     }
@@ -489,7 +491,7 @@ mod tests {
         after.apply(&workspace(1_000, "b"), Position(2)).expect("a record");
         assert!(after.keys.ptr_eq(&before.keys) && after.companies.ptr_eq(&before.companies));
         assert!(after.domains.ptr_eq(&before.domains) && after.keys_of.ptr_eq(&before.keys_of));
-        // Records that both versions have are the same in memory, and the old version is as it was.
+        // Both versions share unchanged records in memory, and the old version is unchanged.
         let record = |directory: &Directory| {
             Arc::clone(&directory.workspace(WorkspaceNumber(7)).expect("there").record)
         };
@@ -504,7 +506,7 @@ mod tests {
         let keys = [key(1, Reach::Instance), key(2, company.clone()), key(3, own.clone())];
         let mut puts = vec![workspace(1, "a"), workspace(2, "a"), workspace(3, "b")];
         puts.extend(keys.clone());
-        // The same record again, as an edit is: counted once.
+        // An edit puts the same record again and must not count it twice.
         puts.push(workspace(1, "a"));
         let mut directory = directory(&puts);
         let numbers = |directory: &Directory, reach: &Reach| -> Vec<u32> {

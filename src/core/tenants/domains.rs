@@ -1,4 +1,4 @@
-//! Domains of the acting workspace, the shared default domain among them.
+//! Domains of the acting workspace, including the shared default domain.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::model::key::Reach;
 use crate::table::keys;
 use crate::table::record::{Number, Stored, StoredOutcome};
 
-/// Most domains of one workspace: lists of domains are answered whole, each with its number of links,
-/// and all domains are in memory. Past it: forbidden, until others are deleted.
+/// Most domains of one workspace: a list returns all of them with their numbers of links, and all domains are
+/// in memory. Past it, creations are forbidden until domains are deleted.
 const DOMAINS_MAX: usize = 1_000;
 
 impl Tenants {
-    /// The domains that the acting workspace may use, the oldest first.
+    /// Returns the domains that the acting workspace may use, the oldest first.
     pub async fn domains(&self, context: &Context) -> Result<Vec<DomainView>, Error> {
         let mut seen: Vec<Arc<Domain>> = {
             let directory = self.directory();
@@ -36,12 +36,13 @@ impl Tenants {
         .await
     }
 
-    /// Adds a domain to the acting workspace. It counts as verified: a key vouches for it.
+    /// Adds a domain to the acting workspace. It counts as verified, since a key vouches for it. Fails with
+    /// [`Error::Taken`] if the name is in use.
     pub async fn create_domain(&self, context: &Context, draft: DomainDraft) -> Result<DomainView, Error> {
         if self.shared.site.is_named(draft.name.as_str()) || draft.name.as_str() == "localhost" {
             return Err(Error::Taken { field: "domain" });
         }
-        // Exclusive, since others' roots may lead to this name already.
+        // Exclusive, since roots of other domains may already lead to this name.
         let made = self
             .shared
             .exclusive
@@ -56,8 +57,8 @@ impl Tenants {
             return Err(Error::Forbidden(format!("a workspace has at most {DOMAINS_MAX} domains")));
         }
         for _ in 0..ATTEMPTS {
-            // By chance, not the next one: answers and tombstones name a domain by its number after
-            // it is gone, so none may be given twice.
+            // Random instead of the next number. Stored outcomes and tombstones refer to a domain by its
+            // number after it is deleted, so a number must never be used twice.
             let number =
                 chance().to_le_bytes()[0..4].iter().fold(0, |n, byte| n << 8 | u32::from(*byte)).max(1);
             let mut domain = Domain {
@@ -98,20 +99,21 @@ impl Tenants {
         Err(Error::Busy)
     }
 
-    /// One domain.
+    /// Returns a domain that the acting workspace may use.
     pub async fn domain(&self, context: &Context, id: Id) -> Result<DomainView, Error> {
         let versioned = self.find_domain(context, id)?;
         self.domain_view(context, versioned.record).await
     }
 
-    /// Changes a domain. The default domain is everybody's, so only an instance key changes it.
+    /// Changes a domain: all edits or none. The default domain is shared, so only an instance key may change
+    /// it.
     pub async fn update_domain(
         &self,
         context: &Context,
         id: Id,
         edits: Vec<DomainEdit>,
     ) -> Result<DomainView, Error> {
-        // Read once before the lock, so that the reads under it find what they need in memory.
+        // Read before the lock, so that the reads under the lock find the records in memory.
         let number = self.find_domain(context, id)?.record.number;
         self.blocking(move |shared| Ok(shared.table.links_on(number, 1)?)).await?;
         let made = self
@@ -152,7 +154,7 @@ impl Tenants {
         Err(Error::Busy)
     }
 
-    /// Removes a domain that has no links.
+    /// Deletes a domain. Fails if it still has links.
     pub async fn delete_domain(&self, context: &Context, id: Id) -> Result<(), Error> {
         let number = self.find_domain(context, id)?.record.number;
         self.blocking(move |shared| Ok(shared.table.links_on(number, 1)?)).await?;
@@ -182,7 +184,8 @@ impl Tenants {
         Err(Error::Busy)
     }
 
-    /// Where visitors are sent who found nothing must not be here, where they may find nothing again.
+    /// Fails if `notFoundUrl` or `expiredUrl` leads to this server, where a visitor could end at a fallback
+    /// again.
     fn check_elsewhere(&self, domain: &Domain) -> Result<(), Invalid> {
         let directory = self.directory();
         let routes = self.shared.routes(&directory).with_domain(domain);
@@ -195,7 +198,7 @@ impl Tenants {
         Ok(())
     }
 
-    /// Returns the id of the domain of this name or id that the acting workspace may use.
+    /// Returns the id of the domain with this name or id, if the acting workspace may use it.
     pub fn domain_of_name_or_id(&self, context: &Context, text: &str) -> Option<Id> {
         let (workspace, directory) = (context.workspace.number, self.directory());
         if self.shared.site.host().eq_ignore_ascii_case(text) {

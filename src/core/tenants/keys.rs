@@ -21,13 +21,13 @@ use crate::model::workspace::{Workspace, WorkspaceNumber, check_name};
 use crate::table::keys;
 use crate::table::record::{Stored, StoredOutcome};
 
-/// Most live keys of one reach (a workspace, a company, the instance): lists of keys are answered
-/// whole, and all keys are in memory. Some twenty times what the largest tenants elsewhere have. Past
-/// it: forbidden, until others are revoked or expire.
+/// Most live keys of one reach (a workspace, a company, the instance): a list returns all of them, and all
+/// keys are in memory. It is some twenty times what the largest tenants elsewhere have. Past it, creations
+/// are forbidden until keys are revoked or expire.
 const KEYS_MAX: usize = 1_000;
 
 impl Tenants {
-    /// Who holds this secret, if the key is live at `now`.
+    /// Returns the caller with this secret, or `None` if no live key has it.
     pub fn authenticate(&self, secret: &str, now: Timestamp) -> Option<Caller> {
         let hash = hash(secret);
         if self.shared.environment_key.as_ref().is_some_and(|key| key.is(&hash)) {
@@ -38,14 +38,14 @@ impl Tenants {
         Some(Caller::Key { record: Arc::clone(&versioned.record), revision: versioned.revision })
     }
 
-    /// Fails with [`Error::Unauthorized`] if the key was revoked or has expired since its request began.
-    /// A request calls it after every wait; a Change checks the same when it is committed.
+    /// Fails with [`Error::Unauthorized`] if the key was revoked or has expired since its request began. A
+    /// request calls this after every wait; a Change checks the same when it is committed.
     pub fn check_key(&self, key: Option<Credential>) -> Result<(), Error> {
         self.shared.check_key(key)
     }
 
-    /// The workspace in which `caller` acts: the named one, if it is within reach, else the oldest
-    /// within reach. `None` when the named one is not to be seen.
+    /// Returns the workspace in which `caller` acts: the named one, or the oldest one within reach. Returns
+    /// `None` if the named one is not within reach.
     pub fn acting(&self, caller: &Caller, named: Option<&str>) -> Option<Arc<Workspace>> {
         let directory = self.directory();
         let reach = caller.reach();
@@ -59,8 +59,8 @@ impl Tenants {
         found.map(|versioned| Arc::clone(&versioned.record))
     }
 
-    /// Returns what the key of a company without a workspace acts in: a stand-in that is in no list, for
-    /// commands about the company itself, such as making its first workspace.
+    /// Returns a stand-in workspace for the key of a company that has no workspace. It is in no list.
+    /// Commands about the company itself, such as creating its first workspace, act in it.
     pub fn acting_for_company(&self, caller: &Caller) -> Option<Arc<Workspace>> {
         let Reach::Company(id) = caller.reach() else { return None };
         let directory = self.directory();
@@ -77,7 +77,7 @@ impl Tenants {
         }))
     }
 
-    /// Returns to whom the use of shared resources by a key of this reach is charged.
+    /// Returns the tenant whose share of the pools keys of this reach use.
     pub fn tenant_of(&self, reach: &Reach) -> Tenant {
         match reach {
             Reach::Instance => Tenant::Operator,
@@ -86,7 +86,7 @@ impl Tenants {
         }
     }
 
-    /// All keys whose reach lies within the caller's, the newest first.
+    /// Returns all keys whose reach lies within the caller's, the newest first.
     pub fn keys(&self, context: &Context) -> Vec<KeyView> {
         let directory = self.directory();
         directory
@@ -96,8 +96,8 @@ impl Tenants {
             .collect()
     }
 
-    /// Makes a key that reaches no further and may do no more than the caller's. Answers it with
-    /// its secret, which is never told again.
+    /// Creates a key and returns it with its secret, which is never shown again. Fails with
+    /// [`Error::Forbidden`] if the key would reach further, may do more or live longer than the caller's.
     pub async fn create_key(&self, context: &Context, draft: KeyDraft) -> Result<(KeyView, String), Error> {
         check_name("name", &draft.name)?;
         let reach = self.choose_reach(context, draft.reach.as_ref())?;
@@ -138,9 +138,10 @@ impl Tenants {
         }
     }
 
-    /// Revokes a key: from the answer on it is unknown.
+    /// Revokes a key. When this returns, the key is unknown.
     pub async fn revoke_key(&self, context: &Context, id: Id) -> Result<(), Error> {
-        // Among those within reach, not by the id alone: a key of another's takes as long as none.
+        // Searched among the keys within reach and not by the id alone, so that a foreign key takes as long
+        // as none.
         let versioned = self.directory().key_within(&context.reach, id).cloned();
         let versioned = versioned.ok_or(Error::NotFound("key"))?;
         let masters = self.directory().masters();
@@ -152,7 +153,7 @@ impl Tenants {
         effect.remove(keys::api_key(id), versioned.revision);
         match self.commit(context, effect).await? {
             Committed::Done => Ok(()),
-            // Keys are never changed: whoever was faster has revoked it.
+            // Keys are never changed, so another request has revoked it.
             Committed::Conflict(_) => Err(Error::NotFound("key")),
         }
     }
@@ -169,7 +170,8 @@ impl Tenants {
                 .workspace_named(id.as_str())
                 .map(|versioned| Reach::Workspace(versioned.record.number)),
         };
-        // What exists elsewhere is as forbidden as what does not exist: no oracle.
+        // A key may not learn whether a company or workspace outside its reach exists, so both cases give one
+        // error.
         let within = reach.filter(|reach| self.is_within(&context.reach, reach));
         within.ok_or_else(|| {
             Error::Forbidden("a key cannot reach further than the key that makes it".to_owned())
@@ -189,16 +191,15 @@ impl Tenants {
 }
 
 impl Shared {
-    /// Returns to whom visits of a workspace's links are charged, and what its own keys do.
+    /// Returns the tenant whose share of the pools a workspace's keys and visits of its links use.
     pub(in crate::core) fn tenant_of_workspace(&self, number: WorkspaceNumber) -> Tenant {
         let company =
             self.directory.load().workspace(number).map(|versioned| versioned.record.company.clone());
-        // Workspaces are never removed; a number without one would be a damaged store.
+        // Workspaces are never removed, so only a damaged store has a number without a record.
         company.map_or(Tenant::Operator, |company| Tenant::Workspace { company, number })
     }
 
-    /// Fails with [`Error::Unauthorized`] if the key was revoked or has expired since its request
-    /// began. Called behind every wait of a request; a Change checks the same when it is committed.
+    /// Fails with [`Error::Unauthorized`] if the key was revoked or has expired since its request began.
     pub(in crate::core) fn check_key(&self, key: Option<Credential>) -> Result<(), Error> {
         let Some(key) = key else { return Ok(()) };
         self.check_expiry(&key)?;
@@ -207,7 +208,7 @@ impl Shared {
         if is_known { Ok(()) } else { Err(Error::Unauthorized) }
     }
 
-    /// Fails with [`Error::Unauthorized`] if the key has expired by now.
+    /// Fails with [`Error::Unauthorized`] if the key has expired.
     pub(in crate::core) fn check_expiry(&self, key: &Credential) -> Result<(), Error> {
         match key.expires_at {
             Some(end) if end <= self.clock.now() => Err(Error::Unauthorized),

@@ -1,5 +1,5 @@
-//! What companies and workspaces have beside links: domains, keys, tags, campaigns, contacts, secrets, credits and
-//! caps, and the [`directory`] of it that every request reads.
+//! What companies and workspaces have beside links: domains, keys, tags, campaigns, contacts, secrets,
+//! credits and caps. The [`directory`] has the records that every request reads.
 
 pub(super) mod caller;
 pub(super) mod campaigns;

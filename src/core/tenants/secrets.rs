@@ -1,5 +1,5 @@
-//! Secrets of API keys: 256 random bits, shown once; the store has their SHA-256. Looking a secret up by
-//! its hash leaks nothing through time: what is compared is a hash that nobody can aim.
+//! Secrets of API keys: 256 random bits that are shown once. The store has only their SHA-256. A look-up by
+//! this hash shows nothing through its timing, since nobody can choose the hash that is compared.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use crate::clock::Timestamp;
 use crate::model::id::Id;
 use crate::model::key::{ApiKey, Reach, Scopes, SecretHash};
 
-/// What our secrets begin with, so that a leaked one can be recognised.
+/// The beginning of our secrets, by which scanners recognise a leaked one.
 const SECRET_PREFIX: &str = "wp_";
-/// 43 characters of 62 hold 256 bits.
+/// 43 characters out of 62 have 256 bits.
 const SECRET_LENGTH: usize = 43;
 /// Characters of a secret that lists show.
 const HINT_LENGTH: usize = 7;
@@ -46,12 +46,12 @@ pub(super) fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
-/// A fresh secret.
+/// Returns a new random secret.
 pub(in crate::core) fn generate_secret() -> String {
     format!("{SECRET_PREFIX}{}", nanoid::nanoid!(SECRET_LENGTH, &DIGITS))
 }
 
-/// The record of a key with this secret.
+/// Returns the record of a key with this secret.
 pub(in crate::core) fn key_record(
     id: Id,
     secret: &str,

@@ -1,5 +1,5 @@
-//! How long the lists of what the directory holds are as text, known before any of it is produced:
-//! an upper bound, from the lengths of the texts and what their names and numbers take.
+//! Upper bounds on the text of lists of what the directory holds, computed from the lengths of their texts
+//! before any text is produced.
 
 use super::directory::Versioned;
 use crate::core::context::Context;
@@ -9,7 +9,7 @@ use crate::model::id::ForeignId;
 use crate::model::key::Reach;
 use crate::model::workspace::Workspace;
 
-/// Names of fields, ids and dates of one object in any dialect.
+/// Bytes of the field names, ids and dates of one object in any dialect.
 const FIXED: usize = 800;
 
 impl Tenants {
@@ -52,7 +52,7 @@ impl Tenants {
     }
 }
 
-/// Quotes and backslashes take two bytes in JSON; no other character of these texts grows.
+/// Only quotes and backslashes grow in JSON, to two bytes.
 fn size_of(versioned: &Versioned<Workspace>) -> usize {
     let workspace = &versioned.record;
     let values = workspace.custom_values.iter().map(|(name, value)| name.len() + 2 * value.len() + 8);

@@ -13,11 +13,11 @@ use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::{Stored, StoredOutcome, TagName};
 use crate::table::{Found, keys};
 
-/// Most tags of one workspace: lists of tags are answered whole.
+/// Most tags of one workspace: a list returns all of them. Past it, creations are forbidden.
 pub const TAGS_MAX: usize = 10_000;
 
 impl Tenants {
-    /// All tags, the newest first.
+    /// Returns all tags, the newest first.
     pub async fn tags(&self, context: &Context) -> Result<Vec<Tag>, Error> {
         let prefix = keys::tags_of(context.workspace.number);
         let read = move |shared: &Shared, cancel: &Cancel| shared.read_all::<Tag>(&prefix, cancel);
@@ -26,7 +26,7 @@ impl Tenants {
         Ok(tags)
     }
 
-    /// Makes a tag. Its name must be new.
+    /// Creates a tag. Fails with [`Error::Taken`] if the name is in use.
     pub async fn create_tag(
         &self,
         context: &Context,
@@ -60,7 +60,7 @@ impl Tenants {
         }
     }
 
-    /// Renames or recolors a tag.
+    /// Changes name or color of a tag.
     pub async fn update_tag(&self, context: &Context, id: Id, edits: Vec<TagEdit>) -> Result<Tag, Error> {
         let workspace = context.workspace.number;
         for _ in 0..ATTEMPTS {
@@ -86,7 +86,7 @@ impl Tenants {
         Err(Error::Busy)
     }
 
-    /// Deletes a tag. Links that had it no longer show it.
+    /// Deletes a tag. Its links no longer show it.
     pub async fn delete_tag(&self, context: &Context, id: Id) -> Result<(), Error> {
         let workspace = context.workspace.number;
         for _ in 0..ATTEMPTS {
@@ -114,7 +114,7 @@ impl Tenants {
 }
 
 impl Shared {
-    /// Announces so many new tags. Fails if a workspace may not have so many more.
+    /// Announces `new` tags. Fails if the workspace would have more than [`TAGS_MAX`].
     pub(in crate::core) fn announce_tags(
         &self,
         workspace: WorkspaceNumber,

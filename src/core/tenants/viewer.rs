@@ -5,9 +5,9 @@ use crate::core::context::Context;
 use crate::model::key::Reach;
 use crate::model::workspace::WorkspaceNumber;
 
-/// Whose objects a caller sees.
+/// The objects that a caller sees.
 pub(in crate::core) struct Viewer {
-    /// The acting workspace, which is within reach.
+    /// The acting workspace, which is always within reach.
     pub(in crate::core) acting: WorkspaceNumber,
     pub(in crate::core) reach: Reach,
 }

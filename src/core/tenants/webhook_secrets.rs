@@ -1,6 +1,6 @@
-//! What webhooks keep in the store: each workspace's signing secret, made on first need and
-//! rotated by hand, and the deliveries that wait over a restart. And the rule for where a link's
-//! events may go, as far as it can be told when the link is saved.
+//! What webhooks keep in the store: each workspace's signing secret, which is created on first use and
+//! rotated by a command, and the deliveries that wait over a restart. Also the rule for the addresses that a
+//! link's events may go to, as far as it can be checked when the link is written.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::table::keys::{self, Kind};
 use crate::table::record::{Stored, StoredOutcome, WaitingDeliveries};
 
 impl Tenants {
-    /// The secret of a workspace within reach.
+    /// Returns the secret of a workspace within reach.
     pub async fn webhook_secret(
         &self,
         context: &Context,
@@ -32,7 +32,7 @@ impl Tenants {
         Ok(WebhookSecretView::of(&secret, context.now))
     }
 
-    /// Gives a workspace a new secret; the old one signs beside it for a day.
+    /// Creates a new secret for a workspace. The old one signs beside it for a day.
     pub async fn rotate_webhook_secret(
         &self,
         context: &Context,
@@ -60,7 +60,7 @@ impl Tenants {
         Err(Error::Busy)
     }
 
-    /// What signs a workspace's events: from memory, but for the first time.
+    /// Returns the secret that signs a workspace's events. Only the first call for a workspace writes.
     pub async fn signing_secret(&self, workspace: WorkspaceNumber) -> Result<Arc<WebhookSecret>, Error> {
         for _ in 0..ATTEMPTS {
             if let Some(versioned) = self.directory().webhook_secret(workspace) {
@@ -69,25 +69,25 @@ impl Tenants {
             let mut effect = Effect::default();
             let secret = first_secret(workspace, self.shared.clock.now());
             effect.create(keys::webhook_secret(workspace), secret.encode());
-            // Done, or somebody else made one at the same moment: it is there.
+            // Created here, or by a concurrent request: the secret exists now.
             self.commit_unasked(effect).await?;
         }
         Err(Error::Busy)
     }
 
-    /// The workspace of this number.
+    /// Returns the workspace of this number.
     pub fn workspace_numbered(&self, number: WorkspaceNumber) -> Option<Arc<Workspace>> {
         self.directory().workspace(number).map(|versioned| Arc::clone(&versioned.record))
     }
 
-    /// The deliveries that the last stop of this node found waiting, each batch with its name.
+    /// Returns the deliveries that waited when this node stopped, each batch with its id.
     pub async fn waiting_deliveries(&self) -> Result<Vec<(Id, WaitingDeliveries)>, Error> {
         self.blocking(|shared| {
             let mut found = Vec::new();
             shared.table.each::<WaitingDeliveries>(
                 &Kind::WaitingDeliveries.prefix(),
                 &mut |key, batch| {
-                    // What waits on another node, that node delivers.
+                    // Each node delivers its own batches.
                     let own = keys::parse_waiting(key).filter(|(_, node)| *node == shared.node);
                     found.extend(own.map(|(id, _)| (id, batch)));
                     true
@@ -98,7 +98,7 @@ impl Tenants {
         .await
     }
 
-    /// Writes deliveries that wait, each batch as a Change of its own: they rely on nothing.
+    /// Stores waiting deliveries, each batch as a Change of its own without preconditions.
     pub async fn keep_waiting(&self, batches: &[WaitingDeliveries]) -> Result<(), Error> {
         for batch in batches {
             let id = IdSource::after(None).next(self.shared.clock.now(), chance());
@@ -108,7 +108,7 @@ impl Tenants {
         Ok(())
     }
 
-    /// Removes batches whose deliveries are over, or were written anew.
+    /// Removes batches whose deliveries have ended or were stored again.
     pub async fn forget_waiting(&self, ids: &[Id]) -> Result<(), Error> {
         if ids.is_empty() {
             return Ok(());
@@ -125,7 +125,7 @@ impl Tenants {
 }
 
 impl Shared {
-    /// Refuses webhook URLs that no event may be sent to.
+    /// Fails if events may not be sent to one of the link's webhook URLs.
     pub(in crate::core) fn check_webhooks(&self, options: &Options) -> Result<(), Invalid> {
         for url in &options.webhook_urls {
             check_url(url, &self.allowed_networks)?;

@@ -20,17 +20,17 @@ use crate::model::workspace::{
 use crate::table::keys;
 use crate::table::record::{CompanyId, Number, Stored, StoredOutcome};
 
-/// Most workspaces of one company: lists of workspaces are answered whole, and all are in memory, so
-/// that one company key could fill it. As many as the keys of one reach, and as the domains of one
-/// workspace. Past it: forbidden. Companies are made by the operator alone.
+/// Most workspaces of one company: a list returns all of them, and all are in memory, which one company's key
+/// could fill otherwise. Keys of one reach and domains of one workspace have the same cap. Past it, creations
+/// are forbidden. Only the operator creates companies.
 const WORKSPACES_MAX: usize = 1_000;
 
-/// Draws of a relationship number before a company is refused one: there are a million numbers, so of
-/// a thousand companies one draw in a thousand meets a number that is taken.
+/// Random relationship numbers that are tried for a new company. There are a million numbers, so with a
+/// thousand companies one attempt in a thousand finds a used number.
 const NUMBERS_TRIED_MAX: usize = 32;
 
 impl Tenants {
-    /// All workspaces within reach, the newest first.
+    /// Returns all workspaces within reach, the newest first.
     pub async fn workspaces(&self, context: &Context) -> Result<Vec<WorkspaceView>, Error> {
         let reach = context.reach.clone();
         self.scanning(&context.tenant, move |shared, cancel| {
@@ -41,7 +41,7 @@ impl Tenants {
         .await
     }
 
-    /// Makes a workspace, in the caller's company unless an instance key names another.
+    /// Creates a workspace in the caller's company, or in the company that an instance key names.
     pub async fn create_workspace(
         &self,
         context: &Context,
@@ -102,12 +102,12 @@ impl Tenants {
         Err(Error::Busy)
     }
 
-    /// One workspace.
+    /// Returns a workspace within reach.
     pub async fn workspace(&self, context: &Context, id: &ForeignId) -> Result<WorkspaceView, Error> {
         self.workspace_view(&self.find_workspace(context, id)?.record).await
     }
 
-    /// Changes a workspace. Credits are for those above it to set.
+    /// Changes a workspace: all edits or none. A workspace's own key may not set its credits.
     pub async fn update_workspace(
         &self,
         context: &Context,
@@ -125,8 +125,8 @@ impl Tenants {
                 workspace.apply(edit)?;
             }
             self.check_default_domain(&workspace)?;
-            // New values may lead links elsewhere: what they close must not change until the values
-            // are applied.
+            // New values may lead links to other addresses of this server. The chain that the check sees must
+            // not change until the values are applied.
             let (number, values) = (workspace.number, &workspace.custom_values);
             let moved = if *values == versioned.record.custom_values {
                 None
@@ -162,7 +162,7 @@ impl Tenants {
         Err(Error::Busy)
     }
 
-    /// All companies within reach, the oldest first.
+    /// Returns all companies within reach, the oldest first.
     pub fn companies(&self, context: &Context) -> Vec<Company> {
         let directory = self.directory();
         let mut companies: Vec<Company> = match &context.reach {
@@ -179,7 +179,7 @@ impl Tenants {
         companies
     }
 
-    /// Makes a company. Only instance keys can.
+    /// Creates a company. Fails with [`Error::Forbidden`] unless an instance key runs it.
     pub async fn create_company(&self, context: &Context, draft: CompanyDraft) -> Result<Company, Error> {
         draft.check()?;
         if context.reach != Reach::Instance {
@@ -191,7 +191,7 @@ impl Tenants {
         for _ in 0..NUMBERS_TRIED_MAX {
             let number = draft.relationship_number.clone().unwrap_or_else(random_relationship_number);
             let number_key = keys::relationship_number(&number);
-            // Companies that were made before numbers were unique have no record under this key.
+            // Companies that were created before the numbers were unique have no record under this key.
             let mut is_taken = self.directory().has_relationship_number(&number);
             if !is_taken {
                 let mut made = None;
@@ -255,7 +255,7 @@ impl Tenants {
 }
 
 impl Shared {
-    /// Returns a number that no workspace has, and none gets that is made at the same moment.
+    /// Returns a number that neither a workspace nor a concurrent creation has.
     fn next_workspace(&self) -> WorkspaceNumber {
         let last = self.directory.load().last_workspace().map_or(0, |last| last.0 + 1);
         let mut next = self.next_workspace.lock();
@@ -265,7 +265,7 @@ impl Shared {
     }
 }
 
-/// Makes a company whose relationship number no other has.
+/// Adds a company to an effect. Requires that its id and relationship number are unused.
 pub(in crate::core) fn create_company(effect: &mut Effect, company: &Company) {
     effect.create(keys::company(&company.id), company.encode());
     effect.create(
@@ -284,7 +284,7 @@ pub(in crate::core) fn only_instance_names_ids(
     Ok(())
 }
 
-/// Draws a number of HighLevel's form.
+/// Returns a random number in HighLevel's format.
 pub(in crate::core) fn random_relationship_number() -> Box<str> {
     let chance = chance();
     format!("0-{:03}-{:03}", chance % 1_000, chance / 1_000 % 1_000).into()
