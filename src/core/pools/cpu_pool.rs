@@ -1,17 +1,17 @@
-//! [`CpuPool`]: the few threads for work that keeps a core busy for longer than a moment, and the
-//! queue of callers that wait for one of them. Redirects keep half the cores whatever the APIs and
-//! password pages have to compute.
+//! [`CpuPool`]: the few threads for work that keeps a core busy for longer than a moment, and the queue of
+//! callers that wait for one of them. Redirects keep half the cores, however much the APIs and password pages
+//! compute.
 //!
 //! | promise | kept by |
 //! |---|---|
 //! | tenants take turns; the operator is next after at most one other | [`FairQueue`] |
-//! | one tenant holds no more than its share of a waiting room | [`FairSemaphore`] |
+//! | one tenant has no more than its share of a waiting room | [`FairSemaphore`] |
 //! | waiting is bounded in number and time; past it [`Error::Busy`] | the room's size, [`WAIT_MAX`] |
 //! | a caller that is dropped leaves the queue at once | the guard in `wait` |
-//! | work whose caller was dropped stops | [`Cancel`], which work looks at between steps |
+//! | work whose caller was dropped stops | [`Cancel`], which work checks between steps |
 //!
-//! One thread must be enough for fairness, so work is short: long work is cut into slices, and each
-//! slice but the first is a [`CpuPool::resume`], which queues behind the other tenants.
+//! Fairness must work with a single thread, so work is short. Long work is cut into slices, and each slice
+//! but the first is a [`CpuPool::resume`], which queues behind the other tenants.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,16 +27,17 @@ use crate::fair::queue::{FairQueue, Lane, Ticket};
 use crate::fair::{FairSemaphore, Shares};
 use crate::model::tenant::Tenant;
 
-/// Longest wait for a thread: as long as callers are usually willing to wait. Past it: 503, try again.
+/// Longest wait for a thread: as long as callers are usually willing to wait. Past it, the call fails with
+/// [`Error::Busy`].
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Threads that one kind of heavy work holds at most: half the cores, so that redirects find the
-/// other half; one where there is one.
+/// Returns the most threads of one kind of heavy work: half the cores, and at least one, so that redirects
+/// have the other half.
 pub(in crate::core) fn at_once() -> usize {
     available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
-/// Threads that all kinds together hold at most: hashing and scans.
+/// Returns the most threads of all kinds of heavy work together: hashing and scans.
 pub fn heavy_threads() -> usize {
     2 * at_once()
 }
@@ -49,16 +50,16 @@ pub(in crate::core) struct Threads {
 
 #[derive(Debug)]
 struct ThreadsState {
-    /// Not 0 only while nobody waits.
+    /// Greater than 0 only while no caller waits.
     free: usize,
     queue: FairQueue<oneshot::Sender<ThreadPermit>>,
     lanes: Lane,
 }
 
-/// The right to use one thread; the next caller has it when it is dropped.
+/// The right to use one thread. The next caller gets it when it is dropped.
 #[derive(Debug)]
 struct ThreadPermit {
-    /// `None` once it was passed on.
+    /// `None` after the permit was passed on.
     threads: Option<Arc<Threads>>,
 }
 
@@ -71,12 +72,12 @@ impl Drop for ThreadPermit {
 }
 
 impl Threads {
-    /// Creates as many as one kind of heavy work may hold.
+    /// Creates as many threads as one kind of heavy work may use.
     pub(in crate::core) fn new() -> Arc<Threads> {
         Threads::of(at_once())
     }
 
-    /// Creates so many.
+    /// Creates `count` threads.
     pub(in crate::core) fn of(count: usize) -> Arc<Threads> {
         let state = ThreadsState { free: count, queue: FairQueue::default(), lanes: 0 };
         Arc::new(Threads { state: Mutex::new(state) })
@@ -92,7 +93,7 @@ impl Threads {
         Some(self.permit())
     }
 
-    /// Gives a thread that became free to the caller whose turn is next.
+    /// Passes a free thread to the next caller in the queue.
     fn release(self: Arc<Threads>) {
         loop {
             let next = {
@@ -105,19 +106,20 @@ impl Threads {
             };
             match next.send(self.permit()) {
                 Ok(()) => return,
-                // That caller was dropped just now. Not dropped here, which would be a recursion.
+                // That caller was dropped just now. Dropping its permit here would call this function
+                // recursively.
                 Err(mut permit) => permit.threads = None,
             }
         }
     }
 }
 
-/// Set when the caller of some work was dropped: the client hung up, or the request was answered.
+/// Set when the caller of some work is dropped: the client hung up, or the request timed out.
 #[derive(Clone, Debug, Default)]
 pub(in crate::core) struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Returns whether the work's result is of no use any more.
+    /// Returns whether the result of the work is no longer needed.
     pub(in crate::core) fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -131,8 +133,8 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// One waiting room of some [`Threads`]. Pools that share threads have rooms of their own: callers of
-/// one are not rejected because the other is full, and both have their turns.
+/// One waiting room of some [`Threads`]. Pools that share threads have a room each: a full room of one pool
+/// rejects no callers of the other, and both pools get threads.
 #[derive(Debug)]
 pub(in crate::core) struct CpuPool {
     threads: Arc<Threads>,
@@ -161,13 +163,13 @@ impl CpuPool {
         CpuPool { threads: Arc::clone(threads), lane: state.lanes, room: FairSemaphore::new(waiting_max) }
     }
 
-    /// Returns how the waiting room is shared.
+    /// Returns a tenant's share of the waiting room.
     pub(in crate::core) fn shares(&self) -> Shares {
         self.room.shares()
     }
 
-    /// Runs `work` on one of the threads on behalf of `tenant`. Fails with [`Error::Busy`] when the
-    /// tenant's share of the waiting room is full or the wait takes longer than [`WAIT_MAX`].
+    /// Runs `work` on one of the threads on behalf of `tenant`. Fails with [`Error::Busy`] if the tenant's
+    /// share of the waiting room is full or the wait takes longer than [`WAIT_MAX`].
     pub(in crate::core) async fn run<T: Send + 'static>(
         &self,
         tenant: &Tenant,
@@ -183,8 +185,8 @@ impl CpuPool {
         CpuPool::execute(permit, work).await
     }
 
-    /// Like [`CpuPool::run`], for work that was already admitted: it is never rejected, and queues
-    /// behind the other tenants. How many callers wait so is bounded by what is under way.
+    /// Like [`CpuPool::run`], for work that was already admitted: it is never rejected, and queues behind the
+    /// other tenants. The number of callers that wait here is bounded by the work in progress.
     pub(in crate::core) async fn resume<T: Send + 'static>(
         &self,
         tenant: &Tenant,
@@ -224,7 +226,7 @@ impl CpuPool {
         match done.await {
             Ok(done) => Ok(done.expect("not cancelled: its caller waits for it")),
             Err(stopped) => match stopped.try_into_panic() {
-                // The panic continues in the request that caused it, which is answered with 500.
+                // Resumed here, so that the request that caused the panic fails with 500.
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(_) => Err(Error::NotReady("the server is stopping".to_owned())),
             },
@@ -247,8 +249,8 @@ mod tests {
         Tenant::Workspace { company, number: WorkspaceNumber(number) }
     }
 
-    /// A pool with one thread, which the test holds.
-    fn occupied(waiting_max: u32) -> (CpuPool, ThreadPermit) {
+    /// A pool with one thread, which the test occupies.
+    fn occupied_pool(waiting_max: u32) -> (CpuPool, ThreadPermit) {
         let threads = Threads::of(1);
         let pool = CpuPool::new(&threads, waiting_max);
         let permit = threads.try_acquire().expect("it is free");
@@ -259,7 +261,7 @@ mod tests {
         pool.threads.state.lock().queue.len()
     }
 
-    /// Polls once.
+    /// Polls a future once.
     fn poll<T>(future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
         match future.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(done) => Some(done),
@@ -276,7 +278,7 @@ mod tests {
 
     #[tokio::test]
     async fn n18_one_thread_is_enough_for_turns() {
-        let (pool, permit) = occupied(64);
+        let (pool, permit) = occupied_pool(64);
         let order = Order::default();
         let (a, b) = (workspace("a", 1), workspace("b", 2));
         let ((), a1, a2, a3, b1, op) = tokio::join!(
@@ -300,7 +302,7 @@ mod tests {
 
     type Run<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
 
-    /// Drives all of them to their ends, beside each other.
+    /// Runs all futures to their ends, concurrently.
     async fn all<T>(mut runs: Vec<Run<'_, T>>) -> Vec<Result<T, Error>> {
         let mut done: Vec<Option<Result<T, Error>>> = runs.iter().map(|_| None).collect();
         std::future::poll_fn(|context| {
@@ -317,7 +319,7 @@ mod tests {
 
     #[tokio::test]
     async fn n18_a_tenant_holds_its_share_of_the_room_and_no_more() {
-        let (pool, permit) = occupied(16);
+        let (pool, permit) = occupied_pool(16);
         let (tenant, other) = (workspace("a", 1), workspace("b", 2));
         let mut runs: Vec<Run<'_, u32>> = Vec::new();
         for n in 0..pool.shares().workspace {
@@ -335,7 +337,7 @@ mod tests {
 
     #[tokio::test]
     async fn n18_a_caller_that_is_dropped_leaves_the_queue_and_the_room() {
-        let (pool, permit) = occupied(4);
+        let (pool, permit) = occupied_pool(4);
         let tenant = workspace("a", 1);
         let mut gone: Vec<_> = (0..pool.shares().workspace)
             .map(|_| Box::pin(pool.run(&tenant, |_| panic!("nobody waits for this"))))
@@ -350,10 +352,10 @@ mod tests {
         assert_eq!(pool.threads.state.lock().free, 1);
     }
 
-    /// A turn that was given to a caller between its last poll and its drop is passed on.
+    /// A permit that a caller received between its last poll and its drop is passed on.
     #[tokio::test]
     async fn a_turn_given_to_a_dropped_caller_is_not_lost() {
-        let (pool, permit) = occupied(4);
+        let (pool, permit) = occupied_pool(4);
         let tenant = workspace("a", 1);
         let mut given = Box::pin(pool.run(&tenant, |_| ()));
         assert!(poll(given.as_mut()).is_none());
@@ -389,7 +391,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_is_bounded_in_time() {
-        let (pool, permit) = occupied(4);
+        let (pool, permit) = occupied_pool(4);
         assert!(matches!(pool.run(&workspace("a", 1), |_| ()).await, Err(Error::Busy)));
         assert_eq!(waiting(&pool), 0);
         drop(permit);

@@ -1,10 +1,9 @@
-//! The memory that Argon2 fills: buffers that are allocated once and used again.
+//! The memory that Argon2 fills: buffers that are allocated once and reused.
 //!
-//! Argon2 fills 19 MiB for each of our hashes. Freed to the allocator after every hash, that memory
-//! stays in the arena of whichever thread computed the hash, once for every thread that ever did: a
-//! stranger's guesses made the process grow without end. [`HashMemory`] promises that hashing holds
-//! at most [`HashMemory::slots`] buffers of [`OWN_KIB`], and beside them at most one larger buffer,
-//! which goes back to the system after its hash.
+//! Argon2 fills 19 MiB for each of our hashes. If that memory is freed to the allocator after every hash, it
+//! stays in the arena of the thread that computed the hash, once for every thread: a stranger's guesses made
+//! the process grow without end. [`HashMemory`] promises that hashing uses at most [`HashMemory::slots`]
+//! buffers of [`OWN_KIB`], and besides at most one larger buffer, which returns to the system after its hash.
 
 use argon2::Block;
 use parking_lot::Mutex;
@@ -15,19 +14,19 @@ use crate::model::link::HASH_MEMORY_KIB_MAX;
 /// for Argon2id.
 pub(in crate::core) const OWN_KIB: u32 = 19 * 1024;
 
-/// Most hashes that are computed at once, however many cores there are: 76 MiB of buffers. Past it:
-/// hashes wait for each other.
+/// Most hashes that are computed at once, on any number of cores: 76 MiB of buffers. Past it, hashes wait for
+/// each other.
 const SLOTS_MAX: usize = 4;
 
-/// Of the memory that hashing may take, the part that is for buffers; the rest is for a larger one.
+/// The part of the memory for hashing that is for buffers, as a divisor; the rest is for one larger hash.
 const BUFFERS_PART: usize = 2;
 
-/// How a hash failed to get its memory.
+/// The memory that a hash needs and may not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::core) struct TooLarge {
-    /// What the hash takes, in KiB.
+    /// Memory that the hash needs, in KiB.
     pub(in crate::core) wanted: u32,
-    /// What one hash may take on this machine, in KiB.
+    /// Most memory of one hash on this machine, in KiB.
     pub(in crate::core) allowed: u32,
 }
 
@@ -45,7 +44,7 @@ pub(in crate::core) struct HashMemory {
     large: Mutex<()>,
 }
 
-/// A buffer on loan, which returns also when its hash panics.
+/// A buffer in use. It returns to the idle buffers also when its hash panics.
 struct Loan<'a> {
     buffer: Vec<Block>,
     idle: &'a Mutex<Vec<Vec<Block>>>,

@@ -1,5 +1,5 @@
-//! Hashing and checking of link passwords: Argon2id, on few threads ([`super::cpu_pool`]), so that
-//! neither redirects nor other admin calls starve, and in memory that is allocated once
+//! Hashing and checking of link passwords with Argon2id. It runs on few threads ([`super::cpu_pool`]), so
+//! that neither redirects nor other requests starve, and in memory that is allocated once
 //! ([`super::hash_memory`]). A hash that costs more than the model allows is never computed.
 
 use std::sync::Arc;
@@ -23,27 +23,27 @@ const LANES: u32 = 1;
 const SALT_BYTES: usize = 16;
 const OUTPUT_BYTES: usize = Params::DEFAULT_OUTPUT_LEN;
 
-/// Most that wait, of visitors and of admins each: some two seconds of one core. Past it: 503, try
-/// again.
+/// Most waiting callers, of visitors and of admins each: some two seconds of one core. Past it, a call fails
+/// with [`Error::Busy`].
 const WAITING_MAX: u32 = 64;
 
-/// Shortest time between two log lines about hashes that cannot be used, in milliseconds: each guess
-/// of a stranger would write one.
+/// Shortest interval between two log lines about unusable hashes, in milliseconds. Otherwise each guess of a
+/// stranger would write one.
 const WARN_EVERY: i64 = 60_000;
 
-/// Hashes. Visitors and admins share the threads and not the queue: a flood of guesses must not
-/// have creators refused.
+/// Computes hashes. Visitors and admins share the threads but not the queue: a flood of guesses must not get
+/// creations rejected.
 #[derive(Debug)]
 pub(in crate::core) struct Hasher {
     visitors: CpuPool,
     admins: CpuPool,
     memory: Arc<HashMemory>,
-    /// When a hash that cannot be used was last logged, in milliseconds.
+    /// When an unusable hash was last logged, in milliseconds.
     warned: AtomicI64,
 }
 
 impl Hasher {
-    /// Creates a hasher that takes at most `memory` bytes, beside one hash of our own.
+    /// Creates a hasher that uses at most `memory` bytes, besides one hash of our own.
     pub(in crate::core) fn new(memory: usize) -> Hasher {
         let memory = Arc::new(HashMemory::new(memory, at_once()));
         let threads = Threads::of(memory.slots());
@@ -55,7 +55,8 @@ impl Hasher {
         }
     }
 
-    /// Hashes a password under a new salt on behalf of `tenant`. Fails with [`Error::Busy`] when too many wait.
+    /// Hashes a password under a new salt on behalf of `tenant`. Fails with [`Error::Busy`] if too many
+    /// callers wait.
     pub(in crate::core) async fn hash(
         &self,
         tenant: &Tenant,
@@ -65,9 +66,9 @@ impl Hasher {
         self.admins.run(tenant, move |_: &Cancel| hashed(&memory, &password)).await
     }
 
-    /// Returns whether a password has this hash, for a visitor on behalf of `tenant`. Fails with
-    /// [`Error::Busy`] when too many wait. The inner result fails when the hash takes more memory than this
-    /// machine allows for one.
+    /// Returns whether a visitor's password has this hash, on behalf of `tenant`. Fails with [`Error::Busy`]
+    /// if too many callers wait. The inner result fails if the hash needs more memory than this machine
+    /// allows for one.
     pub(in crate::core) async fn is_password(
         &self,
         tenant: &Tenant,
@@ -78,7 +79,7 @@ impl Hasher {
         self.visitors.run(tenant, move |_: &Cancel| is_right(&memory, &password, &parts)).await
     }
 
-    /// Returns whether an unusable hash may be logged now.
+    /// Returns whether an unusable hash may be logged now, at most once per [`WARN_EVERY`].
     pub(in crate::core) fn may_warn(&self, now: i64) -> bool {
         let last = self.warned.load(Ordering::Relaxed);
         let is_due = now.saturating_sub(last) >= WARN_EVERY;
@@ -131,7 +132,7 @@ mod tests {
         assert_ne!(one.as_str(), two.as_str());
     }
 
-    /// Hashes are checked as the crate's own verifier does, whatever its parameters.
+    /// Checks of hashes agree with the crate's own verifier for all parameters.
     #[test]
     fn n22_hashes_of_every_kind_are_checked_rightly() {
         use argon2::CustomizedPasswordHasher;

@@ -1,9 +1,8 @@
-//! The few threads that read links which are not in memory, and who waits for which of them.
+//! The few threads that read links which are not in the cache, and the callers that wait for each read.
 //!
-//! However many ask for one code, it is read once. A thread of the runtime's pool for each read would
-//! wake and lay to sleep a thread each time, and have as many of them as visitors wait, each with
-//! memory of its own; these find the next read already waiting when many come. A redirect from
-//! memory never waits for them.
+//! Concurrent loads of one code share one read. The runtime's pool for blocking work would wake a thread for
+//! each read, and have as many threads as visitors wait, each with memory of its own. These threads find the
+//! next read in the queue when many are waiting. A redirect from the cache never waits for them.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry as MapEntry, HashMap};
@@ -21,31 +20,31 @@ use crate::core::error::Error;
 use crate::model::domain::DomainNumber;
 use crate::table;
 
-/// Threads at least and at most, of which there are as many as cores: most reads find their page in
-/// the system's memory, and more threads than cores cost a switch for each read again. Whoever comes
-/// while all of them read waits in line.
+/// Fewest and most threads; within these bounds, one per core. Most reads find their page in the system's
+/// memory, and with more threads than cores each read costs a switch. Reads past the number of threads queue.
 const LEAST: usize = 2;
 const MOST: usize = 8;
 
-/// What a code turned out to be.
+/// The result of a load.
 #[derive(Clone, Debug)]
 pub enum Resolved {
-    /// A link.
+    /// The code has a link.
     Found(Entry),
-    /// Nothing.
+    /// The code has no link.
     Absent,
 }
 
-/// What the threads read from. The queue holds it, not the threads, so that they do not keep it alive.
+/// The source that the threads read from. The queue holds it and the threads do not, so that they do not keep
+/// it alive.
 pub(in crate::core) trait Reader: Send + Sync {
-    /// Reads a link and adds it to the cache.
+    /// Reads a link and adds it to the cache. Blocks for the length of a read.
     fn read(&self, domain: DomainNumber, code: &str) -> Answer;
 }
 
 type Key = (DomainNumber, Box<str>);
 pub(in crate::core) type Answer = Result<Resolved, Error>;
 
-/// One read, and who waits for it. Who joins does so under the lock of [`LoadState`].
+/// One read and the callers that wait for it. A caller joins under the lock of [`LoadState`].
 #[derive(Debug)]
 struct Load {
     key: Key,
@@ -54,11 +53,11 @@ struct Load {
 
 #[derive(Default)]
 struct LoadState {
-    /// Reads that can be joined: nothing changed what they read since they were asked for.
+    /// Reads that can be joined: no Change has touched their codes since they were queued.
     loads: HashMap<Key, Arc<Load>, ahash::RandomState>,
     queue: VecDeque<(Arc<Load>, Arc<dyn Reader>)>,
-    /// Threads asleep that nobody has woken yet.
-    asleep: usize,
+    /// Sleeping threads that were not woken yet.
+    sleeping: usize,
     is_over: bool,
 }
 
@@ -68,7 +67,7 @@ struct LoadQueue {
     work: Condvar,
 }
 
-/// The threads. They end when it is dropped.
+/// The threads. They end when the pool is dropped.
 pub(in crate::core) struct LoadPool(Arc<LoadQueue>);
 
 impl Drop for LoadPool {
@@ -79,7 +78,8 @@ impl Drop for LoadPool {
 }
 
 impl LoadPool {
-    /// Starts the threads. Fails where the system starts none; fewer than wanted read more slowly.
+    /// Starts the threads. Fails if the system starts none. With fewer threads than wanted, reads take
+    /// longer.
     pub(in crate::core) fn start() -> io::Result<LoadPool> {
         let inner = Arc::new(LoadQueue::default());
         let cores = available_parallelism().map_or(1, NonZero::get);
@@ -93,7 +93,7 @@ impl LoadPool {
         Ok(LoadPool(inner))
     }
 
-    /// Has the link read, or joins those who wait for it.
+    /// Loads a link, or joins the read of a concurrent load.
     pub(in crate::core) async fn load(
         &self,
         reader: Arc<dyn Reader>,
@@ -101,27 +101,27 @@ impl LoadPool {
         code: &str,
     ) -> Answer {
         let (waiter, answer) = oneshot::channel();
-        if self.0.ask(reader, (domain, code.into()), waiter) {
+        if self.0.enqueue_or_join(reader, (domain, code.into()), waiter) {
             self.0.work.notify_one();
         }
         answer.await.unwrap_or_else(|_| Err(unread()))
     }
 
-    /// A Change touched this code: a request that comes from now on must not join a read that found
+    /// Removes the read of a code that a Change touched: loads from now on must not join a read that found
     /// the old record.
     pub(in crate::core) fn forget(&self, domain: DomainNumber, code: &str) {
         self.0.state.lock().loads.remove(&(domain, Box::from(code)));
     }
 
-    /// The same for all codes.
+    /// Like [`LoadPool::forget`], for all codes.
     pub(in crate::core) fn forget_all(&self) {
         self.0.state.lock().loads.clear();
     }
 }
 
 impl LoadQueue {
-    /// Queues a read unless it can be joined. True when a thread is to be woken for it.
-    fn ask(&self, reader: Arc<dyn Reader>, key: Key, waiter: oneshot::Sender<Answer>) -> bool {
+    /// Queues a read, or joins one. Returns whether a thread must be woken.
+    fn enqueue_or_join(&self, reader: Arc<dyn Reader>, key: Key, waiter: oneshot::Sender<Answer>) -> bool {
         let mut state = self.state.lock();
         let load = match state.loads.entry(key) {
             MapEntry::Occupied(load) => {
@@ -134,16 +134,16 @@ impl LoadQueue {
             }
         };
         state.queue.push_back((load, reader));
-        let wakes = state.asleep > 0;
-        state.asleep -= usize::from(wakes);
+        let wakes = state.sleeping > 0;
+        state.sleeping -= usize::from(wakes);
         wakes
     }
 
-    /// What one thread does.
+    /// Runs one thread until the pool is dropped.
     fn work(&self) {
         while let Some((load, reader)) = self.next() {
             let (domain, code) = &load.key;
-            // sled panics on some damaged files, and those who come next need this thread.
+            // sled panics on some damaged files. The thread must survive, since other loads need it.
             let read = catch_unwind(AssertUnwindSafe(|| reader.read(*domain, code)));
             self.close(&load);
             let waiters = std::mem::take(&mut *load.waiters.lock());
@@ -151,7 +151,7 @@ impl LoadQueue {
                 tracing::error!("reading a link panicked");
                 continue;
             };
-            tell(waiters, answer);
+            send_to_all(waiters, answer);
         }
     }
 
@@ -164,12 +164,12 @@ impl LoadQueue {
             if let Some(next) = state.queue.pop_front() {
                 return Some(next);
             }
-            state.asleep += 1;
+            state.sleeping += 1;
             self.work.wait(&mut state);
         }
     }
 
-    /// From now on nobody joins it.
+    /// Removes the read, so that no load joins it any more.
     fn close(&self, load: &Arc<Load>) {
         let mut state = self.state.lock();
         if state.loads.get(&load.key).is_some_and(|other| Arc::ptr_eq(other, load)) {
@@ -178,13 +178,13 @@ impl LoadQueue {
     }
 }
 
-/// Who has gone meanwhile is not told.
-fn tell(waiters: Vec<oneshot::Sender<Answer>>, answer: Answer) {
+/// Sends the result to all waiting callers. Dropped callers are skipped.
+fn send_to_all(waiters: Vec<oneshot::Sender<Answer>>, answer: Answer) {
     let mut waiters = waiters.into_iter();
     match answer {
         Ok(found) => waiters.for_each(|waiter| _ = waiter.send(Ok(found.clone()))),
         Err(error) => {
-            // Causes cannot be copied: the others are told that there was one.
+            // Errors cannot be cloned: the first caller gets the cause, the others an error without it.
             _ = waiters.next().map(|first| first.send(Err(error)));
             waiters.for_each(|waiter| _ = waiter.send(Err(unread())));
         }

@@ -1,4 +1,4 @@
-//! [`AtWork`]: the snapshots and imports that this process works on, and how many may run at once.
+//! [`AtWork`]: the snapshots and imports that this process works on, and the limits on them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
@@ -10,26 +10,27 @@ use tokio::sync::OwnedMutexGuard;
 use crate::fair::{FairSemaphore, Shares};
 use crate::model::id::Id;
 
-/// Snapshots frozen and imports staged at once: of one company two, and one is left to the operator.
-/// Each keeps the log and the table's one thread busy with little pause; more of them would not be done
-/// sooner, and others' writes later. Past it: they wait for each other.
+/// Most snapshots frozen and imports staged at once: two of one company, and one is reserved for the
+/// operator. Each keeps the log and the table's one thread busy with few pauses. More of them would not
+/// finish sooner, and would delay other writes. Past it, they wait for each other.
 const AT_WORK_MAX: u32 = 4;
 
-/// Imports begun and not ended, of one company half. Each that waits is a task and a few records; past
-/// it: 503, try again.
+/// Most unfinished imports, half of them of one company. A waiting import is a task and a few records. Past
+/// it, requests fail with 503 and may be retried.
 const IMPORTS_MAX: u32 = 100;
 
-/// What runs in this process.
+/// The work of this process.
 #[derive(Debug)]
 pub(in crate::core) struct AtWork {
     pub(super) permits: FairSemaphore,
-    /// Held by each import from its beginning to its end.
+    /// Acquired by each import before its first record and released when it ends.
     pub(super) begun: FairSemaphore,
-    /// Content being frozen: the sweep leaves it alone.
+    /// Content that is being frozen. The sweep skips it.
     pub(super) freezing: Mutex<HashSet<Id>>,
-    /// Imports under way, with how many links each has dealt with.
+    /// Unfinished imports with the number of links that each has processed.
     pub(super) importing: Mutex<HashMap<Id, Arc<AtomicU64>>>,
-    /// One-time shares being imported: the second waits whether the first succeeds.
+    /// One lock for each one-time share that is being imported. A second import waits for the result of the
+    /// first.
     pub(super) share_locks: Mutex<HashMap<Id, Weak<tokio::sync::Mutex<()>>>>,
 }
 
@@ -46,7 +47,7 @@ impl Default for AtWork {
 }
 
 impl AtWork {
-    /// Returns its pools, with how each is shared.
+    /// Returns the pools with a tenant's share of each.
     pub(in crate::core) fn pools(&self) -> [(&'static str, Shares); 2] {
         [("snapshots and imports at work", self.permits.shares()), ("imports begun", self.begun.shares())]
     }

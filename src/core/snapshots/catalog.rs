@@ -16,7 +16,7 @@ use crate::table::keys::{self, Kind};
 use crate::table::record::{Owner, Stored};
 
 impl Snapshots {
-    /// The snapshots within reach, the newest first; of one company when it is given.
+    /// Returns the snapshots within reach, the newest first; only those of `company` if it is given.
     pub async fn list(&self, context: &Context, company: Option<&str>) -> Result<Vec<SnapshotView>, Error> {
         let company = company.map(|named| self.company_of(context, Some(named))).transpose()?;
         let reach = context.reach.clone();
@@ -30,20 +30,20 @@ impl Snapshots {
         Ok(all.into_iter().map(|snapshot| self.snapshot_view(snapshot)).collect())
     }
 
-    /// One snapshot.
+    /// Returns a snapshot within reach.
     pub async fn get(&self, context: &Context, id: &ForeignId) -> Result<SnapshotView, Error> {
         let found = self.find_snapshot(context, id).await?;
         Ok(self.snapshot_view(found.record))
     }
 
-    /// Deletes a snapshot. Its shares lead nowhere then; what was imported stays.
+    /// Deletes a snapshot. Its shares stop working; imported links stay.
     pub async fn delete(&self, context: &Context, id: &ForeignId) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let found = self.find_snapshot(context, id).await?;
             let snapshot = found.record;
             let mut effect = Effect::default();
             effect.remove(keys::snapshot(id), found.revision);
-            // An imported one has no content of its own.
+            // An imported snapshot has no content of its own.
             let owns = snapshot.chunks > 0;
             if owns {
                 effect.put(
@@ -61,7 +61,7 @@ impl Snapshots {
         Err(Error::Busy)
     }
 
-    /// The company named, if it is within reach; the acting workspace's when none is named.
+    /// Returns the named company if it is within reach, or the acting workspace's company if none is named.
     pub(super) fn company_of(&self, context: &Context, named: Option<&str>) -> Result<ForeignId, Error> {
         let own = match &context.reach {
             Reach::Company(id) => id,
@@ -88,7 +88,7 @@ impl Snapshots {
 }
 
 impl Shared {
-    /// Reads the snapshots within reach.
+    /// Returns the snapshots within reach.
     pub(super) fn snapshots_within(&self, reach: &Reach, cancel: &Cancel) -> Result<Vec<Snapshot>, Error> {
         if *reach == Reach::Instance {
             return self.read_all(&Kind::Snapshot.prefix(), cancel);
@@ -101,7 +101,7 @@ impl Shared {
     }
 }
 
-/// Whether something that belongs to this company and workspace is within reach.
+/// Returns whether an object of this company and workspace is within reach.
 pub(super) fn sees(context: &Context, company: &ForeignId, workspace: WorkspaceNumber) -> bool {
     reaches(&context.reach, &Owner { company: company.as_str().into(), workspace })
 }

@@ -1,8 +1,9 @@
-//! Freezing: a workspace's links into chunks, and the snapshot that names them last.
+//! Freezing: writes a workspace's links into chunks, and then the snapshot that names the chunks.
 //!
-//! Links are read in the order of their creation, in batches. One that is changed meanwhile is in
-//! the snapshot as it was before or after, whole; one that is deleted meanwhile may be in it; one
-//! that is made meanwhile is not; an import is in it whole or not at all. Clicks and campaigns stay behind, which belong to the workspace.
+//! Links are read in batches, in the order of their creation. A link that is changed during the freeze is in
+//! the snapshot either before or after the change. A link that is deleted during the freeze may be in it; a
+//! link that is created is not. An import is in it whole or not at all. Clicks and campaigns are left out,
+//! since they belong to the workspace.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,21 +28,22 @@ use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::{Chunk, FrozenLink, LinkAt, Stored, StoredOutcome};
 use crate::table::{List, Order, ReadView, Scanned, keys};
 
-/// Most links of one snapshot: an hour of importing, and a few hundred megabytes. Past it: refused.
+/// Most links of one snapshot: an hour of importing and a few hundred megabytes. Past it, the request is
+/// rejected.
 const LINKS_MAX: u64 = 2_000_000;
 
-/// Links of one chunk, however small they are: what one step of reading takes.
+/// Most links of one chunk, however small: one step of reading.
 const CHUNK_LINKS: usize = 1_000;
 
-/// Bytes of one chunk of content, and about of one Change of staged links: a quarter of what a
-/// Change may hold, so that nobody's write waits long behind it, and so that one link at all its
-/// bounds more still fits.
+/// Bytes of one chunk of content, and of about one Change of staged links: a quarter of the size limit of a
+/// Change. Other writes wait only briefly behind it, and one more link at all its bounds still fits.
 const CHUNK_BYTES: usize = crate::log::MAX_CHANGE_BYTES / 4;
 
-/// Longest wait of a request to freeze a snapshot for others to end. Past it: 503, try again.
+/// Longest wait of a request for other snapshots and imports to end. Past it, the request fails with 503 and
+/// may be retried.
 const FREEZE_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Takes the content off the list of what is being frozen, however freezing ends.
+/// Removes the content from the list of what is being frozen when dropped.
 struct Freezing<'a> {
     shared: &'a Shared,
     frozen: Id,
@@ -53,20 +55,21 @@ impl Drop for Freezing<'_> {
     }
 }
 
-/// What is read of a workspace.
+/// What a freeze reads of a workspace.
 #[derive(Clone)]
 struct FreezeSource {
     workspace: WorkspaceNumber,
     default_domain: Option<Id>,
-    /// Links made since are left out.
+    /// Links with a later id are left out.
     until: Id,
     with_passwords: bool,
-    /// Places of tags.
+    /// The positions of tags in the snapshot.
     tags: Arc<HashMap<Id, u32>>,
 }
 
 impl Snapshots {
-    /// Freezes the acting workspace's links.
+    /// Freezes the acting workspace's links. Returns when the snapshot is visible. Fails with [`Error::Busy`]
+    /// if too many snapshots and imports are at work.
     pub async fn create(&self, context: &Context, draft: SnapshotDraft) -> Result<SnapshotView, Error> {
         draft.check()?;
         only_instance_names_ids(context, draft.id.as_ref())?;
@@ -82,7 +85,8 @@ impl Snapshots {
         }
         let permit = self.shared.snapshots.permits.acquire(&context.tenant, 1, FREEZE_WAIT_MAX).await;
         let _permit = permit.ok_or(Error::Busy)?;
-        // Before the id that is the bound: an import that ends in between would be cut there.
+        // Read before the id that bounds the snapshot. In the other order an import that ends between the two
+        // would be cut at that id.
         let view = self.blocking(move |shared| Ok(shared.table.view(workspace)?)).await?;
         let mut frozen = Id::from_bits(0);
         let committed = self
@@ -193,8 +197,8 @@ impl Snapshots {
 }
 
 impl Shared {
-    /// Returns the next links and the link behind which the rest begins, `None` at the end. A batch
-    /// that looks at many hidden links may be empty.
+    /// Returns the next links and the id after which the rest begins, or `None` at the end. A batch may be
+    /// empty when many hidden links were read.
     fn batch(
         &self,
         source: &FreezeSource,
@@ -226,7 +230,7 @@ impl Shared {
         Ok((links, last))
     }
 
-    /// The domain where links of a workspace with this setting live by default.
+    /// Returns the domain of links that name none, for a workspace with this setting.
     pub(super) fn default_domain_of(&self, workspace: WorkspaceNumber, chosen: Option<Id>) -> DomainNumber {
         let directory = self.directory.load();
         let chosen = chosen.and_then(|id| directory.domain_seen(workspace, id));

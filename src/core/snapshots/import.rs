@@ -1,5 +1,5 @@
-//! Importing: who may, whether the share is still good, and the wait for the end, which goes on
-//! without whoever asked.
+//! Importing a snapshot: the right to import, the state of the share, and the wait for the end. The import
+//! runs on when its request is dropped.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,28 +27,29 @@ use crate::model::snapshot::{
 use crate::table::record::{FrozenId, Stored, StoredOutcome};
 use crate::table::{Found, keys};
 
-/// How long an import is waited for before its caller is told that it is pending. Below what
-/// proxies and clients usually wait for an answer.
+/// How long a request waits for its import before it returns "pending": less than proxies and clients usually
+/// wait for a response.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Longest wait of an import, for which no client waits any more. Past it, it fails and is undone.
+/// Longest wait of an import for other work to end; no client waits any more. Past it, the import fails and
+/// is undone.
 const IMPORT_WAIT_MAX: Duration = Duration::from_hours(24);
 
-/// An import on its way.
+/// An import at work.
 pub(super) struct Job {
     pub(super) context: Context,
     pub(super) on_conflict: OnConflict,
     pub(super) import: Import,
-    /// Of the import's record.
+    /// The revision of the import's record.
     pub(super) revision: Position,
-    /// Its mark.
+    /// The lease on the import's mark.
     pub(super) lease: Lease,
     pub(super) share: Found<Share>,
     pub(super) snapshot: Found<Snapshot>,
     pub(super) progress: Arc<AtomicU64>,
 }
 
-/// Takes the import off the list of what is under way, however it ends.
+/// Removes the import from the list of unfinished imports when dropped.
 struct Importing {
     snapshots: Snapshots,
     id: Id,
@@ -62,15 +63,16 @@ impl Drop for Importing {
 }
 
 impl Snapshots {
-    /// Imports a snapshot into the acting workspace. Answers when it has ended, or, if that takes
-    /// long, that it is pending. It goes on whether or not anybody waits.
+    /// Imports a snapshot into the acting workspace. Returns when the import has ended, or with the status
+    /// "pending" after [`PATIENCE`]. The import continues in both cases, also if the request is dropped.
     pub async fn import(&self, context: &Context, draft: ImportDraft) -> Result<ImportView, Error> {
         let unknown = || Error::NotFound("share");
         let (mut share, mut snapshot) = self.find_share(draft.share).await?.ok_or_else(unknown)?;
         self.admit(context, &share.record)?;
         let mut share_guard = None;
         if share.record.kind == ShareKind::Once {
-            // Who comes second learns what became of the first, instead of meeting its codes.
+            // A second import of a one-time share returns the result of the first, instead of failing at a
+            // code that the first has taken.
             let waited = tokio::time::timeout(PATIENCE, self.shared.snapshots.lock_share(draft.share)).await;
             share_guard = Some(waited.map_err(|_| Error::Busy)?);
             (share, snapshot) = self.find_share(draft.share).await?.ok_or_else(unknown)?;
@@ -95,12 +97,12 @@ impl Snapshots {
         }
     }
 
-    /// One import.
+    /// Returns an import within reach.
     pub async fn import_status(&self, context: &Context, id: Id) -> Result<ImportView, Error> {
         let reach = context.reach.clone();
         let seen = self.blocking(move |shared| {
             let frozen = shared.table.get::<FrozenId>(&keys::import_content(id))?;
-            // Looked for either way: an unknown import takes as many reads as another's.
+            // Read in any case, so that an unknown import takes as many reads as a foreign one.
             let frozen = frozen.map_or(Id::from_bits(0), |found| found.record.0);
             let key = keys::import(frozen, id);
             Ok(shared.table.get_seen::<Import>(&key, |owner| reaches(&reach, owner))?)
@@ -109,8 +111,8 @@ impl Snapshots {
         seen.ok_or(Error::NotFound("import"))
     }
 
-    /// An import, or why it failed, for the repetition of its request. `None` for one that the
-    /// server gave up and nobody refused.
+    /// Returns an import, or the error with which it failed, for a repeated request. Returns `None` if the
+    /// server gave the import up and no rule rejected it.
     pub(in crate::core) async fn import_again(&self, id: Id) -> Result<Option<ImportView>, Error> {
         let Some(import) = self.find_import(id).await? else { return Ok(None) };
         match import.status {
@@ -126,8 +128,8 @@ impl Snapshots {
         Ok(found.map(|found| found.record))
     }
 
-    /// The imports of a snapshot of the company named, the newest first: those of the same company,
-    /// since other companies' workspaces are none of its business.
+    /// Returns the imports of a snapshot into workspaces of the named company, the newest first. Imports into
+    /// other companies are not shown.
     pub async fn imports(
         &self,
         context: &Context,
@@ -162,7 +164,7 @@ impl Snapshots {
         Err(Error::Forbidden(format!("the share is restricted to others than this {what}")))
     }
 
-    /// Records that the import is under way.
+    /// Writes the records of an import that begins.
     async fn begin(
         &self,
         context: &Context,
@@ -203,13 +205,13 @@ impl Snapshots {
         let importing = Importing { snapshots: self.clone(), id: import.id, _begun: begun };
         let Committed::Done = committed? else { return Err(Error::Busy) };
         let lease = self.lease(keys::staging(import.workspace, import.id), import.frozen).await?;
-        // Both were written by one Change.
+        // One Change wrote both records.
         let revision = lease.revision;
         let context = Context { claim: None, ..context.clone() };
         Ok((Job { context, on_conflict, import, revision, lease, share, snapshot, progress }, importing))
     }
 
-    /// Waits for the import's place, and stages it.
+    /// Waits for a permit to work, and stages the import.
     async fn wait_and_stage(&self, job: &mut Job) -> Result<(), Error> {
         let tenant = job.context.tenant.clone();
         let mut acquire = pin!(self.shared.snapshots.permits.acquire(&tenant, 1, IMPORT_WAIT_MAX));
@@ -223,7 +225,7 @@ impl Snapshots {
         self.stage(job).await
     }
 
-    /// Does the work, and undoes it when it fails.
+    /// Runs an import to its end, and undoes it if it fails.
     async fn work(
         self,
         mut job: Job,
@@ -239,7 +241,7 @@ impl Snapshots {
         if let Err(error) = self.abandon(workspace, id, failure.clone()).await {
             tracing::warn!(%error, "what a failed import has staged is left to the sweep");
         }
-        // As its repetition will be answered, except where the store's own words say more.
+        // The same error as a repeated request gets, unless the original error says more.
         let is_final = failure == ImportFailure::Unavailable || matches!(error, Error::Unauthorized);
         Err(if is_final { error } else { error_of(failure) })
     }
@@ -268,7 +270,7 @@ fn failure_of(error: &Error) -> ImportFailure {
     }
 }
 
-/// What the caller of a failed import is told.
+/// Returns the error for the caller of a failed import.
 pub(in crate::core) fn error_of(failure: ImportFailure) -> Error {
     match failure {
         ImportFailure::UsedUp => used_up(),

@@ -1,4 +1,5 @@
-//! Leases: the mark of work under way, which a node renews and every Change of the work relies on.
+//! Leases: a node marks the work that it does and renews the mark. Every Change of the work requires the
+//! mark.
 
 use std::time::{Duration, Instant};
 
@@ -12,31 +13,31 @@ use crate::log::Position;
 use crate::model::id::Id;
 use crate::table::record::{Stored, WorkMark};
 
-/// How long the work of a node is left alone by others. Renewed while it works: a node that dies leaves
-/// its work to the others after that.
+/// How long other nodes leave a node's work alone after the last renewal. Work of a node that died is removed
+/// after that.
 const LEASE_MILLIS: i64 = 15 * 60 * 1_000;
 
-/// How often a lease is renewed: a third of it, so that two renewals may fail.
+/// How often a lease is renewed: three times within a lease, so that two renewals may fail.
 pub(super) const RENEW_EVERY: Duration = Duration::from_mins(5);
 
-/// The mark of work under way, on which every Change of the work relies.
+/// The mark of work in progress, which every Change of the work requires.
 #[derive(Clone, Debug)]
 pub(super) struct Lease {
     pub(super) key: Bytes,
     pub(super) frozen: Id,
-    /// Of the mark's record: changes with each renewal.
+    /// The revision of the mark's record. Each renewal changes it.
     pub(super) revision: Position,
     pub(super) renewed: Instant,
 }
 
 impl Snapshots {
-    /// Takes up the mark that was just written under this key.
+    /// Returns the lease of the mark that was just written under this key.
     pub(super) async fn lease(&self, key: Bytes, frozen: Id) -> Result<Lease, Error> {
         let found = self.record::<WorkMark>(key.clone()).await?.ok_or(Error::Busy)?;
         Ok(Lease { key, frozen, revision: found.revision, renewed: Instant::now() })
     }
 
-    /// Renews a lease when its time has come. Fails if the work was undone.
+    /// Renews a lease that is old enough. Fails with [`Error::Busy`] if the work was undone.
     pub(super) async fn renew(&self, lease: &mut Lease) -> Result<(), Error> {
         if lease.renewed.elapsed() < RENEW_EVERY {
             return Ok(());
@@ -54,7 +55,7 @@ impl Snapshots {
 }
 
 impl Shared {
-    /// The mark of work of this node, of which it has a lease from now on.
+    /// Returns the record of a mark of this node, with a lease that begins now.
     pub(super) fn work_mark(&self, frozen: Id) -> WorkMark {
         WorkMark { frozen, owner: self.node, until: self.clock.now().plus_millis(LEASE_MILLIS) }
     }

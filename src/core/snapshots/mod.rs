@@ -1,8 +1,8 @@
-//! Snapshots: frozen copies of a workspace's links, shared and imported.
+//! Snapshots: frozen copies of a workspace's links, which can be shared and imported.
 //!
-//! Both freezing and importing write far more than one Change may hold. What they write first is
-//! out of sight: chunks of content that no snapshot names, links whose import is under way. One
-//! last small Change makes all of it visible, or, if it never comes, [`sweep`] removes it.
+//! Freezing and importing write far more than fits into one Change. So they first write records that nothing
+//! shows yet: chunks of content that no snapshot names, and links of an unfinished import. One last small
+//! Change makes all of it visible. If that Change never comes, [`sweep`] removes the records.
 
 pub(super) mod at_work;
 mod catalog;

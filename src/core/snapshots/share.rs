@@ -1,4 +1,4 @@
-//! Sharing: what lets a snapshot be imported, and the page that its link opens.
+//! Shares: each allows imports of one snapshot, and has a page that its link opens.
 
 use super::view::ShareView;
 use crate::core::commit::{Committed, Effect};
@@ -10,19 +10,19 @@ use crate::model::snapshot::{Share, ShareKind, Snapshot, SnapshotKind};
 use crate::table::keys;
 use crate::table::record::{Stored, StoredOutcome};
 
-/// What opening a share link shows.
+/// The content of a share's page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharePage {
-    /// The snapshot's name.
+    /// The name of the snapshot.
     pub name: Box<str>,
-    /// Links in it.
+    /// Number of links in the snapshot.
     pub links: u64,
     /// Whether it can still be imported.
     pub is_usable: bool,
 }
 
 impl Snapshots {
-    /// Shares a snapshot of the company named, or of the caller's own.
+    /// Shares a snapshot of the named company, or of the caller's own company.
     pub async fn share(
         &self,
         context: &Context,
@@ -64,7 +64,7 @@ impl Snapshots {
         }
     }
 
-    /// A share that leads to a snapshot, with that snapshot.
+    /// Returns a share and its snapshot, or `None` if either does not exist.
     pub(super) async fn find_share(
         &self,
         id: Id,
@@ -72,14 +72,14 @@ impl Snapshots {
         self.blocking(move |shared| {
             let Some(share) = shared.table.get::<Share>(&keys::share(id))? else { return Ok(None) };
             let snapshot = shared.table.get::<Snapshot>(&keys::snapshot(&share.record.snapshot))?;
-            // An id that was given again is another snapshot, which nobody shared.
+            // A snapshot that was created later under the same id was not shared.
             let same = snapshot.filter(|snapshot| snapshot.record.frozen == share.record.frozen);
             Ok(same.map(|snapshot| (share, snapshot)))
         })
         .await
     }
 
-    /// What opening the link of this share shows, and that link. Uses nothing up.
+    /// Returns the content of a share's page and the share's link. Does not use the share.
     pub async fn share_page(&self, id: Id) -> Result<Option<(SharePage, String)>, Error> {
         Ok(self.find_share(id).await?.map(|(share, snapshot)| {
             let page = SharePage {
@@ -91,7 +91,7 @@ impl Snapshots {
         }))
     }
 
-    /// A share, for the repetition of its request.
+    /// Returns a share, for a repeated request.
     pub(in crate::core) async fn share_again(&self, id: Id) -> Result<ShareView, Error> {
         let found = self.record::<Share>(keys::share(id)).await?;
         found.map(|found| self.share_view(found.record)).ok_or(Error::NotFound("share"))

@@ -1,9 +1,9 @@
-//! Staging: a snapshot's links into the workspace, some hundred per Change, hidden; then the last
-//! Change, which makes them visible and uses a one-time share up.
+//! Staging: writes a snapshot's links into the workspace, hidden and some hundred per Change. The last Change
+//! makes them visible and uses up a one-time share.
 //!
-//! Staged links hold their codes like any others: who asks for one of them meanwhile is told that
-//! it is taken. Each Change waits until the table has it, so that the log never runs ahead and
-//! other writers and readers get their turns in between.
+//! Staged links occupy their codes, so a request for one of these codes gets "already in use". Each Change
+//! waits until the table has applied it. So the log does not run ahead of the table, and other writes and
+//! reads run in between.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -32,29 +32,29 @@ use crate::model::workspace::WorkspaceNumber;
 use crate::table::keys;
 use crate::table::record::{Chunk, FrozenLink, Staged, Stored, TagName};
 
-/// Links of one Change: what other writers' creates wait behind, and the table's one thread with
-/// them, for some milliseconds. Fewer, and an import would be mostly fsyncs.
+/// Links of one Change. Other writes, and the table's one thread, wait some milliseconds behind each Change.
+/// With smaller Changes most of an import would be fsyncs.
 const LINKS_PER_CHANGE: usize = 250;
 
-/// How long an import rests after each Change, as a part of the time that it took: on a machine of
-/// two cores, staging without pause makes redirects wait for a core.
+/// Pause after each Change, as a part of the time that the Change took. On a machine with two cores, staging
+/// without pauses makes redirects wait for a core.
 const REST: f64 = 0.5;
 
-/// How often some links are tried again when others took one of their codes meanwhile: more than
-/// [`ATTEMPTS`], since hundreds of codes meet other writers more often than one does.
+/// Attempts for one Change when other writes take its codes. More than [`ATTEMPTS`], since hundreds of codes
+/// conflict more often than one.
 const STAGE_ATTEMPTS: usize = 64;
 
-/// Last number that is tried behind a taken code, as in `sale-2`. Then a code is drawn.
+/// Last number that is appended to a code in use, as in `sale-2`. After that a code is generated.
 const RENAMED_LAST: u32 = 9;
 
-/// A link as it will be.
+/// A link as it will be written.
 struct StagedRow {
     domain: Versioned<Domain>,
     code: ShortCode,
     options: Options,
 }
 
-/// What becomes of some of the snapshot's links.
+/// The links of one Change, and how many were left out or renamed.
 #[derive(Default)]
 struct StagePlan {
     rows: Vec<StagedRow>,
@@ -62,24 +62,24 @@ struct StagePlan {
     renamed: u64,
 }
 
-/// The snapshot's tags in the workspace: those of the same name, and new ones, which are made with
-/// the last Change.
+/// The snapshot's tags in the workspace: existing tags of the same name, and new tags, which the last Change
+/// creates.
 #[derive(Default)]
 struct TagMapping {
-    /// By their place in the snapshot.
+    /// By the tag's position in the snapshot.
     ids: Vec<Id>,
     new: Vec<Tag>,
 }
 
-/// What a last Change came to.
+/// The result of the last Change.
 enum StageResult {
     Completed,
-    /// Others made a tag of the same name meanwhile, which the links are to have instead.
+    /// Another request has created a tag of the same name, which the links must get instead.
     TagMade,
 }
 
 impl Snapshots {
-    /// Does all of it; anew when others make one of its tags before its end.
+    /// Stages the whole import. Starts again if another request creates one of its tags before the end.
     pub(super) async fn stage(&self, job: &mut Job) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             if let StageResult::Completed = self.stage_all(job).await? {
@@ -96,7 +96,7 @@ impl Snapshots {
         let there = self.tenants().tags(&job.context).await?;
         let known: HashMap<Box<str>, Id> = there.into_iter().map(|tag| (tag.name, tag.id)).collect();
         let mut tags = TagMapping::default();
-        // Until the Change that completes the import creates them.
+        // Announced until the Change that completes the import creates the tags.
         let mut creating = None;
         for number in 0..job.snapshot.record.chunks {
             let chunk = self.record::<Chunk>(keys::chunk(job.import.frozen, number)).await?;
@@ -105,7 +105,8 @@ impl Snapshots {
                     for (name, color) in list {
                         tags.add(&self.shared, &job.context, &known, name, color);
                     }
-                    // Not beside itself: it would count twice.
+                    // Dropped first, since the new announcement includes these tags and would count them
+                    // twice.
                     drop(creating.take());
                     let (workspace, new) = (job.import.workspace, tags.new.len());
                     creating = Some(self.blocking(move |shared| shared.announce_tags(workspace, new)).await?);
@@ -114,7 +115,7 @@ impl Snapshots {
                     let is_foreign = job.snapshot.record.company != job.import.company;
                     for link in &mut links {
                         if is_foreign {
-                            // Another company's receivers are not to hear of this one's visitors.
+                            // Receivers of another company must not get events about visitors of this one.
                             link.options.webhook_urls.clear();
                         }
                         let place = |id: &Id| tags.ids.get(usize::try_from(id.bits()).ok()?).copied();
@@ -156,7 +157,7 @@ impl Snapshots {
                 if checked_at != self.shared.exclusive.generation() {
                     match self.shared.check_rows(workspace, &plan.rows) {
                         Ok(()) => {}
-                        // Planned anew, which says what becomes of the link that leads back now.
+                        // The next plan decides about the link that leads back now.
                         Err(Error::Rule(_)) => return Ok(None),
                         Err(error) => return Err(error),
                     }
@@ -185,14 +186,14 @@ impl Snapshots {
                     return Ok(());
                 }
                 Committed::Conflict(key) if key == mark => return Err(Error::Busy),
-                // Someone took one of the codes, or changed a domain: look again.
+                // Another write took one of the codes or changed a domain: plan again.
                 Committed::Conflict(_) => {}
             }
         }
         Err(Error::Busy)
     }
 
-    /// The last Change.
+    /// Commits the last Change: the import's end, its new tags, and the use of a one-time share.
     async fn complete(&self, job: &mut Job, tags: Vec<Tag>) -> Result<StageResult, Error> {
         let mut import = job.import.clone();
         import.status = ImportStatus::Completed;
@@ -233,7 +234,7 @@ impl Snapshots {
                 Ok(Committed::Conflict(key)) if key == share => return Err(used_up()),
                 Ok(Committed::Conflict(key)) if key == snapshot => return Err(Error::NotFound("snapshot")),
                 Ok(Committed::Conflict(key)) if key == balance => {}
-                // The mark is gone.
+                // The mark was removed: the import was undone.
                 Ok(Committed::Conflict(_)) => return Err(Error::Busy),
                 Err(Error::Log(CommitError::TooLarge { .. })) => {
                     let why = "brings more tags than can be made at once; make some of them first";
@@ -245,8 +246,8 @@ impl Snapshots {
         Err(Error::Busy)
     }
 
-    /// What a company that imports another's snapshot sees of it in its own list: once, and without
-    /// content.
+    /// Returns the entry that another company's snapshot gets in the importing company's list: one for each
+    /// snapshot, without content. Returns `None` if the entry exists or is not needed.
     async fn entry_for_importer(&self, job: &Job) -> Result<Option<Snapshot>, Error> {
         let source = &job.snapshot.record;
         if source.company == job.import.company {
@@ -315,7 +316,7 @@ impl StagedRow {
 }
 
 impl Shared {
-    /// Decides where each link goes and under which code.
+    /// Decides on which domain and under which code each link is written.
     fn plan(
         &self,
         context: &Context,
@@ -355,7 +356,7 @@ impl Shared {
                     continue;
                 }
                 Err(Error::Rule(invalid)) => {
-                    // One of thousands: its short code says which.
+                    // The message names the link by its code, since an import has thousands.
                     let why = format!("of {:?} {}", code.as_str(), invalid.why);
                     return Err(Invalid::new(invalid.field, why).into());
                 }
@@ -378,8 +379,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Rejects a link whose password no check may be made against, and one that leads back to itself.
-    /// An older version took hashes of any price into its snapshots.
+    /// Rejects a link whose password hash is beyond the bounds, and a link that leads back to itself. An
+    /// older version took hashes of any cost into its snapshots.
     fn check_frozen(
         &self,
         domain: DomainNumber,
@@ -397,8 +398,8 @@ impl Shared {
         Ok(())
     }
 
-    /// The domain of the same name if the workspace may use it, else its default domain, where links
-    /// of a default domain go in any case.
+    /// Returns the domain of the same name if the workspace may use it, else the workspace's default domain.
+    /// Links of the source's default domain always go to the default domain.
     fn domain_for(&self, context: &Context, name: Option<&str>) -> Result<Versioned<Domain>, Error> {
         let choice = name.map_or(DomainChoice::Default, |name| DomainChoice::Name(name.into()));
         match self.choose_domain(context, &choice) {
@@ -415,7 +416,7 @@ impl Shared {
 
     fn renamed(&self, seen: &Seen, domain: &Versioned<Domain>, code: &ShortCode) -> Result<ShortCode, Error> {
         for number in 2..=RENAMED_LAST {
-            // One that gets too long gets a code of ours.
+            // A code that becomes too long gets a generated one instead.
             let Ok(other) = ShortCode::parse(&format!("{}-{number}", code.as_str())) else { break };
             let other = domain.record.key_of(other);
             if !self.is_taken(seen, domain, &other)? {
@@ -434,5 +435,5 @@ impl Shared {
     }
 }
 
-/// Domains and codes of the same Change, which the table does not have yet.
+/// Domains and codes of the same Change, which are not in the table yet.
 type Seen = HashSet<(DomainNumber, ShortCode)>;

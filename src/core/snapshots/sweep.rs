@@ -1,5 +1,5 @@
-//! What is left of imports and snapshots that did not come to their end: removed at once when
-//! they fail, at the next start when the process died.
+//! Removes the remains of unfinished imports and snapshots: at once when one fails, and at the next start
+//! when the process died.
 
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::error::Error;
@@ -16,8 +16,8 @@ use crate::table::record::{Stored, WorkMark};
 const REMOVALS_PER_CHANGE: usize = 500;
 
 impl Snapshots {
-    /// Removes what imports and snapshots of this node have left that it does not work on, and what other
-    /// nodes have left whose leases are over.
+    /// Removes the remains of this node's imports and snapshots that it no longer works on, and of other
+    /// nodes' whose leases have expired.
     pub async fn sweep_unfinished(&self) -> Result<(), Error> {
         let now = self.shared.clock.now();
         let (mut stagings, mut marked) = self
@@ -38,7 +38,7 @@ impl Snapshots {
                 Ok((stagings, marked))
             })
             .await?;
-        // Who is at work put itself on the list before its mark was written.
+        // Work is on these lists before its mark is written, so a mark that is not on them is a remain.
         stagings.retain(|(_, import)| !self.shared.snapshots.is_importing(*import));
         marked.retain(|frozen| !self.shared.snapshots.is_freezing(*frozen));
         for (workspace, import) in stagings {
@@ -51,8 +51,7 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Ends an import as failed and removes the links that it has staged. Does nothing to one that
-    /// has ended.
+    /// Marks an import as failed and removes its staged links. Does nothing to an import that has ended.
     pub(super) async fn abandon(
         &self,
         workspace: WorkspaceNumber,
@@ -61,8 +60,8 @@ impl Snapshots {
     ) -> Result<(), Error> {
         let mark = keys::staging(workspace, id);
         let Some(found) = self.record::<WorkMark>(mark.clone()).await? else { return Ok(()) };
-        // Every Change relies on the mark: should the import have come to its end after all, nothing
-        // of it is removed.
+        // Every Change below requires this mark: if the import has completed in the meantime, none of its
+        // links is removed.
         let revision = found.revision;
         let key = keys::import(found.record.frozen, id);
         for _ in 0..ATTEMPTS {
@@ -92,7 +91,7 @@ impl Snapshots {
         }
     }
 
-    /// Removes the links that an import has staged, under its mark of this revision.
+    /// Removes the links that an import has staged, while its mark has this revision.
     pub(super) async fn unstage(
         &self,
         workspace: WorkspaceNumber,
@@ -100,7 +99,7 @@ impl Snapshots {
         revision: Position,
     ) -> Result<(), Error> {
         let mark = keys::staging(workspace, id);
-        // Staged links were drawn after their import.
+        // Staged links have later ids than their import.
         let mut after = Some(id);
         while let Some(from) = after {
             let look = move |shared: &Shared| {
@@ -123,7 +122,7 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Removes content that no snapshot has.
+    /// Removes content that no snapshot names.
     pub(super) async fn remove_content(&self, frozen: Id) -> Result<(), Error> {
         let mark = keys::content_mark(frozen);
         let Some(found) = self.record::<WorkMark>(mark.clone()).await? else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! What commands about snapshots return.
+//! The results of commands about snapshots.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,32 +8,30 @@ use crate::model::id::{ForeignId, Id};
 use crate::model::snapshot::{Import, Share, Snapshot};
 use crate::model::workspace::WorkspaceNumber;
 
-/// A snapshot as its readers see it.
+/// A snapshot and the id of its workspace.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // The other fields are the record and the id of its workspace.
 pub struct SnapshotView {
-    /// The record.
     pub snapshot: Snapshot,
-    /// What the APIs call its workspace by.
     pub workspace: ForeignId,
 }
 
-/// A share as its readers see it.
+/// A share and its link.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // The other fields are the record and the id of its workspace.
 pub struct ShareView {
-    /// The record.
     pub share: Share,
-    /// What to open, and to import.
+    /// The link that opens the share's page, and that an import names.
     pub url: String,
 }
 
-/// An import as its readers see it.
+/// An import, the id of its workspace, and its progress.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // The other fields are the record and the id of its workspace.
 pub struct ImportView {
-    /// The record.
     pub import: Import,
-    /// What the APIs call its workspace by.
     pub workspace: ForeignId,
-    /// Links dealt with so far.
+    /// Number of links that were processed so far.
     pub done: u64,
 }
 
@@ -56,7 +54,7 @@ impl Snapshots {
     fn workspace_name(&self, number: WorkspaceNumber) -> ForeignId {
         let directory = self.directory();
         let versioned = directory.workspace(number).map(|versioned| versioned.record.id.clone());
-        // Workspaces are never removed; a number without one would be a damaged store.
+        // Workspaces are never removed, so only a damaged store has a number without a record.
         versioned.unwrap_or_else(|| Id::from_bits(0).into())
     }
 }
