@@ -1,7 +1,7 @@
 //! Creating many links in one request, all or nothing or row by row.
 //!
-//! Row by row means many Changes; each carries how far the bulk has come, so that a repetition
-//! under the same Idempotency-Key goes on where a crash cut it.
+//! A row-by-row bulk writes many Changes. Each Change stores how many rows are done, so that a repetition
+//! under the same `Idempotency-Key` continues where a crash stopped the first request.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,54 +24,56 @@ use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::{OutcomeRecord, Stored, StoredBulk, StoredOutcome};
 use crate::table::{Found, keys};
 
-/// Most rows of one bulk (docs/decisions.md A13): one command must not hold up the others. Past it: refused.
+/// Most rows of one bulk (docs/decisions.md A13): one command must not delay the others. Past it, the request
+/// is rejected.
 pub const ROWS_MAX: usize = 1_000;
 
-/// Bytes of records after which a row-by-row bulk starts its next Change: half of what a Change
-/// may hold, so that what surrounds the records fits as well.
+/// Bytes of records after which a row-by-row bulk begins its next Change: half the size limit of a Change, so
+/// that the rest of the Change fits as well.
 const CHANGE_BYTES: usize = crate::log::MAX_CHANGE_BYTES / 2;
 
-/// Rows that are checked under the lock before other tasks of this thread have their turn: each reads
-/// some records from memory.
+/// Rows that are checked under the lock before the task yields its thread. Each check reads some records from
+/// memory.
 const ROWS_PER_YIELD: usize = 16;
 
-/// A bulk creation: rows that did not even parse keep their place, so that each is answered.
+/// A bulk creation. Rows that could not be parsed keep their positions, so that the response has a result for
+/// each row.
 #[derive(Clone, Debug)]
 pub struct Bulk {
-    /// Where the links shall live, unless a row says otherwise.
+    /// The domain of rows that name none.
     pub domain: DomainChoice,
-    /// At most 1,000 rows, each a draft or why it is none.
+    /// At most [`ROWS_MAX`] rows, each a draft or the rule that it breaks.
     pub rows: Vec<Result<Draft, Invalid>>,
-    /// All or nothing, instead of row by row.
+    /// Whether the first failing row fails the whole bulk.
     pub atomic: bool,
 }
 
-/// Rows of one Change that is written under the exclusive lock, when the rows need not be all or
-/// nothing. The check of so many rows and their commit take some 10 ms, in which every other write
-/// waits; the next Change queues behind the writes that waited.
+/// Rows of one Change that is written under the exclusive lock, unless the bulk is atomic. Their check and
+/// commit take some 10 ms, in which every other write waits. The next Change queues behind the writes that
+/// waited.
 const EXCLUSIVE_ROWS_MAX: usize = 100;
 
-/// A row on its way into a Change.
+/// A row that waits for its Change.
 struct BulkRow {
     number: usize,
     prepared: Prepared,
     collided: usize,
 }
 
-/// The rows of the next Change: prepared, hashed and checked, without any lock.
+/// The rows of the next Change. They are prepared, hashed and checked without any lock.
 #[derive(Default)]
 struct RowGroup {
     rows: Vec<BulkRow>,
-    /// What their records take.
+    /// Bytes of their records.
     bytes: usize,
-    /// Whether a row leads to this server, so that the Change is written under the exclusive lock.
+    /// Whether a row leads to this server, so that the Change needs the exclusive lock.
     leads_here: bool,
     /// The generation of the exclusive lock before the first row was checked.
     checked_at: u64,
 }
 
 impl RowGroup {
-    /// Returns whether a row of so many bytes, which leads to this server or not, is the next group's.
+    /// Returns whether a row of `bytes` belongs to the next group, because this one has no room for it.
     fn is_full(&self, bytes: usize, leads_here: bool) -> bool {
         let is_exclusive = self.leads_here || leads_here;
         !self.rows.is_empty()
@@ -89,8 +91,9 @@ impl RowGroup {
 }
 
 impl Links {
-    /// Creates many links. With `atomic`, the first row that fails fails the request and nothing
-    /// is made; without, each row succeeds or fails on its own.
+    /// Creates many links. If the bulk is atomic, the first failing row fails the request and nothing is
+    /// created. Otherwise each row succeeds or fails on its own. Fails with [`Error::Unauthorized`] if the
+    /// key is revoked meanwhile; the rows before that stay.
     pub async fn create_bulk(&self, context: &Context, bulk: Bulk) -> Result<BulkView, Error> {
         if bulk.rows.len() > ROWS_MAX {
             return Err(Invalid::new("links", "must be at most 1000 rows").into());
@@ -107,8 +110,8 @@ impl Links {
         let mut siblings: Arc<Siblings> = Arc::default();
         let mut group = RowGroup::default();
         for (number, row) in bulk.rows.into_iter().enumerate().skip(so_far.done as usize) {
-            // A bulk that a revocation overtakes ends at its next row, which may wait to be hashed. A bulk that
-            // has written nothing also ends when its client has left.
+            // A revocation ends the bulk at the next row, which may wait long to be hashed. If nothing was
+            // written yet, a client that has left ends it too.
             self.shared.check_key(context.key)?;
             if context.client.has_left() && so_far.done == 0 {
                 return Err(Error::Busy);
@@ -156,7 +159,7 @@ impl Links {
         self.check(context, prepared, siblings).await
     }
 
-    /// How far an earlier request under the same claim came, when a crash cut it.
+    /// Returns how far an earlier request under the same claim came before a crash, if there was one.
     async fn resume(&self, context: &Context) -> Result<Option<StoredBulk>, Error> {
         let Some(claim) = context.claim else { return Ok(None) };
         let found = self
@@ -171,10 +174,10 @@ impl Links {
         }))
     }
 
-    /// Commits a group of rows, all before row `last`, in one Change and one hold of the exclusive
-    /// lock. A row whose code is taken meanwhile, or that leads back to itself by what others wrote
-    /// meanwhile, fails (or, with `atomic`, fails all), and the others are tried again without it.
-    /// Rows that the workspace's credits do not reach fail as well (or fail all).
+    /// Commits a group of rows, all before row `last`, in one Change and one hold of the exclusive lock. A
+    /// row fails if another write has taken its code, if it now leads back to itself, or if the workspace has
+    /// no credit for it. The other rows are then tried again without it. If the bulk is atomic, such a row
+    /// fails all.
     async fn commit_rows(
         &self,
         context: &Context,
@@ -251,7 +254,7 @@ impl Links {
         Err(Error::Busy)
     }
 
-    /// A code for each waiting row; rows that ask for one that an earlier row has fail here.
+    /// Returns a code for each waiting row. Rows with the code of an earlier row fail here.
     fn pick_codes(
         &self,
         waiting: &mut Vec<BulkRow>,
@@ -280,8 +283,8 @@ impl Links {
 }
 
 impl Shared {
-    /// Repeats the check for loops of rows that were checked before the lock, in their order. Returns
-    /// the first that leads back to itself, and how.
+    /// Repeats the check for loops for rows that were checked before the lock, in their order. Returns the
+    /// first row that leads back to itself, with its error.
     async fn leading_back(
         &self,
         workspace: WorkspaceNumber,
@@ -307,11 +310,11 @@ impl Shared {
     }
 }
 
-/// Records how far the bulk has come, for the repetition of its request.
+/// Stores how many rows are done, for a repeated request.
 fn remember(effect: &mut Effect, context: &Context, done: u32, after: &StoredBulk) {
     let outcome = || StoredOutcome::Bulk(after.clone());
     match (context.claim, done) {
-        // Later Changes of the same bulk write over what the first recorded.
+        // Later Changes of the same bulk replace what its first Change stored.
         (Some(claim), 1..) => {
             let record = OutcomeRecord { body: claim.body, at: context.now, outcome: outcome() };
             effect.put(keys::outcome(&claim.scope), record.encode());
@@ -320,8 +323,8 @@ fn remember(effect: &mut Effect, context: &Context, done: u32, after: &StoredBul
     }
 }
 
-/// Another has the record under this key: if it is a row's code, the row draws another one, or,
-/// having asked for that one, fails.
+/// Handles a conflict on `key`. If it is the code of a row, the row gets another generated code, or fails if
+/// the code was given.
 fn code_conflict(
     waiting: &mut Vec<BulkRow>,
     codes: &[ShortCode],
@@ -346,7 +349,7 @@ fn code_conflict(
     }
 }
 
-/// Notes a row's failure; a failure that is not the row's own is the request's.
+/// Records the failure of a row. Errors that are not the row's own fail the request.
 fn record_failure(
     so_far: &mut StoredBulk,
     number: usize,
@@ -371,7 +374,7 @@ fn record_failure(
     Ok(())
 }
 
-/// Names the row in an error that fails the whole request.
+/// Adds the row's number to an error that fails the whole request.
 fn in_row(number: usize, error: Error) -> Error {
     match error {
         Error::Rule(invalid) => {

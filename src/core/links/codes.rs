@@ -1,23 +1,23 @@
-//! Generated short codes: nanoid over the configured alphabet, never a reserved word, none that holds
-//! a word which nobody wants in a link of theirs, longer by themselves when the short ones run out.
+//! Generated short codes: nanoid over the configured alphabet. A generated code is never a reserved word and
+//! contains no offensive word. Codes become longer when the short ones run out.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::model::short_code::{ShortCode, is_reserved};
 use crate::settings::BadSetting;
 
-/// Shortest length that may be set: shorter codes are enumerated in minutes.
+/// Shortest length that may be set: shorter codes can be enumerated in minutes.
 const LENGTH_MIN: usize = 4;
 /// Longest length that may be set.
 const LENGTH_MAX: usize = 64;
 
-/// Collisions after which codes become one character longer. With 7 characters of 62, two tries
-/// that both collide mean that a good part of 3.5 million million codes is taken.
+/// Collisions after which codes become one character longer. With 7 characters out of 62, two collisions in a
+/// row mean that a good part of 3.5 million million codes is in use.
 const COLLISIONS_MAX: usize = 2;
 
-/// What no drawn code holds, read as people read it: in any case, and with digits for letters. These
-/// come up once in some 1,700 codes of 7 characters. Of three letters there is one alone, which is a third
-/// of that: many of them would cost too many codes.
+/// Words that no generated code contains, in any case and with digits for letters. One code of 7 characters
+/// in some 1,700 has such a word. Only one of the words has three letters, and it causes a third of these:
+/// more such words would exclude too many codes.
 const UNSEEMLY: &[&str] = &[
     "anal", "anus", "arse", "boob", "chink", "clit", "cock", "coon", "crap", "cunt", "dick", "dildo", "dyke",
     "fagg", "fick", "fotze", "fuck", "fuk", "gook", "hitler", "homo", "hure", "jizz", "kike", "merde",
@@ -50,12 +50,12 @@ impl Generator {
         Ok(Generator { alphabet, length: AtomicUsize::new(length) })
     }
 
-    /// A fresh code. `collided` is how often a fresh code for the same link was taken already. A
-    /// domain that ignores case gets one character more, for the chance that folding takes.
+    /// Returns a new code. `collided` is the number of codes for the same link that were in use. A domain
+    /// that ignores case gets one character more, to have as many codes.
     pub(in crate::core) fn next(&self, collided: usize, case_sensitive: bool) -> ShortCode {
         let length = self.length.load(Ordering::Relaxed);
         if collided >= COLLISIONS_MAX && length < LENGTH_MAX {
-            // One step for however many find out at the same time.
+            // Concurrent calls lengthen the codes by one character only.
             let _ = self.length.compare_exchange(length, length + 1, Ordering::Relaxed, Ordering::Relaxed);
         }
         let length = self.length.load(Ordering::Relaxed) + usize::from(!case_sensitive);
@@ -70,7 +70,8 @@ impl Generator {
 
 fn is_unseemly(code: &str) -> bool {
     let read: Vec<u8> = code.bytes().map(as_read).collect();
-    // By the first letter: a search for each word in turn was an eighth of a creation's work.
+    // Compared by the first letter before the whole word: a full search for each word took an eighth of a
+    // creation's time.
     (0..read.len()).any(|at| UNSEEMLY.iter().any(|word| begins_with(&read[at..], word.as_bytes())))
 }
 
@@ -108,7 +109,7 @@ mod tests {
         assert_eq!(codes.next(0, false).as_str().len(), 6);
     }
 
-    /// So many draws that a word that is not kept out would be among them.
+    /// So many codes that some would have such a word without the list.
     #[test]
     fn t55_no_code_holds_a_word_that_nobody_wants() {
         for code in ["aSHITb", "xFuCk12", "5H1Tabc", "n4z1xyz", "p0rn"] {
@@ -117,7 +118,8 @@ mod tests {
         for code in ["Waypost", "sale2026", "abcdefg", "0123456"] {
             assert!(!is_unseemly(code), "{code}");
         }
-        // Letters of which such words are made: without the list, some twenty of these codes held one.
+        // Without the list, some twenty of these codes had such a word, since it consists of the same
+        // letters.
         let codes = Generator::new("fuckshitna", 7).expect("valid");
         for _ in 0..20_000 {
             let code = codes.next(0, true);

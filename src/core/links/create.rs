@@ -1,4 +1,4 @@
-//! Creating one link: from a draft to a record that keeps every rule.
+//! Creating one link: from a draft to a record that follows every rule.
 
 use std::sync::Arc;
 
@@ -21,24 +21,24 @@ use crate::model::workspace::WorkspaceNumber;
 use crate::table::keys;
 use crate::table::record::{LinkAt, StoredOutcome};
 
-/// A draft that keeps every rule that can be checked before it is committed.
+/// A draft that passed every check before its commit.
 #[derive(Clone, Debug)]
 pub(in crate::core) struct Prepared {
     pub(in crate::core) domain: Versioned<Domain>,
-    /// As the domain keys it; `None` to have one drawn.
+    /// As the domain stores codes; `None` to generate one.
     pub(in crate::core) code: Option<ShortCode>,
     pub(in crate::core) options: Options,
 }
 
 impl Prepared {
-    /// The code asked for, or a fresh one.
+    /// Returns the given code, or a new one.
     pub(in crate::core) fn code(&self, shared: &Shared, collided: usize) -> ShortCode {
         let domain = &self.domain.record;
         let generated = || domain.key_of(shared.codes.next(collided, domain.case_sensitive));
         self.code.clone().unwrap_or_else(generated)
     }
 
-    /// What its record takes, with its key and an expectation or two.
+    /// Returns the bytes that its record takes in a Change, with key and preconditions.
     pub(in crate::core) fn record_bytes(&self, context: &Context) -> usize {
         let code = self.code.clone().unwrap_or_else(|| ShortCode::from_stored("drawn"));
         LinkAt::encode(&self.link(context, Id::from_bits(u128::MAX), code)).len() + 700
@@ -57,7 +57,8 @@ impl Prepared {
         }
     }
 
-    /// Adds a link to an effect. Relies on the domain as it was read: its folding decides the key.
+    /// Adds a link to an effect. Requires the revision of the domain that was read, since the domain's case
+    /// rule decides the key.
     pub(in crate::core) fn add(&self, effect: &mut Effect, link: &Link) {
         let domain = &self.domain;
         let key = keys::domain(domain.record.number);
@@ -69,7 +70,8 @@ impl Prepared {
 }
 
 impl Links {
-    /// Creates a link.
+    /// Creates a link. Fails with [`Error::CodeTaken`] if the given code is in use, and with
+    /// [`Error::NoCredits`] if the workspace has no credit left.
     pub async fn create(&self, context: &Context, mut draft: Draft) -> Result<LinkView, Error> {
         let names = std::mem::take(&mut draft.names);
         let workspace = context.workspace.number;
@@ -136,8 +138,8 @@ impl Links {
         }
     }
 
-    /// The rules that need the table: tags and campaign exist, and the destination, if it is one of our own
-    /// links, does not lead back.
+    /// Checks the rules that need the table: tags and campaign exist, and the destination does not lead back
+    /// to the link.
     pub(in crate::core) async fn check(
         &self,
         context: &Context,
@@ -160,7 +162,7 @@ impl Links {
 }
 
 impl Shared {
-    /// The rules that need nothing but the directory.
+    /// Checks the rules that need only the directory.
     pub(in crate::core) fn prepare(
         &self,
         context: &Context,
@@ -218,7 +220,7 @@ impl Shared {
             }
         };
         let versioned = number.and_then(|number| directory.versioned_domain(number));
-        // Another workspace's domain is as unknown as one that does not exist.
+        // Another workspace's domain gives the same error as an unknown one.
         let usable = versioned.filter(|versioned| {
             versioned.record.workspace.is_none_or(|owner| owner == context.workspace.number)
         });
@@ -229,8 +231,8 @@ impl Shared {
         !options.tags.is_empty() || options.campaign.is_some() || self.leads_here(workspace, options)
     }
 
-    /// Repeats the check for loops under the lock if exclusive writes have ended since `checked_at`.
-    /// Reads a few records that the check before the lock has just read.
+    /// Repeats the check for loops under the lock if exclusive writes have ended since `checked_at`. Reads a
+    /// few records that the check before the lock has just read, and so finds them in memory.
     fn check_again(
         &self,
         checked_at: u64,

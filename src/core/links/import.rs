@@ -1,7 +1,7 @@
-//! Many links from a file, straight into the log: Changes of half a megabyte, the next made while the
-//! last becomes durable, and both while the table follows at its own pace. Memory is bounded,
-//! however long the file: by what the log lets its table lag behind, by [`RECENT_MAX`] and by
-//! [`LEADING_HERE_MAX`]. For a store that nobody else writes to.
+//! Imports many links from a file, straight into the log. Changes have half a megabyte. The next Change is
+//! built while the last one becomes durable, and the table follows at its own pace. Memory is bounded for a
+//! file of any length: by how far the log lets its table lag, by [`RECENT_MAX`] and by [`LEADING_HERE_MAX`].
+//! Nothing else may write to the store.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,54 +23,54 @@ use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::{Table, keys};
 
-/// Bytes of records after which a Change is handed in: half of what one may hold, so that what
-/// surrounds the records, and the last of them, fit as well.
+/// Bytes of records after which a Change is proposed: half the size limit of a Change, so that the last
+/// record and the rest of the Change fit as well.
 const CHANGE_BYTES: usize = crate::log::MAX_CHANGE_BYTES / 2;
 
-/// Keys remembered for want of a table that has them, 17 bytes each and as many once more. Past it
-/// the import waits until the table has the older half, which it has in time as long as this is half
-/// of what the log lets it lag behind. A check that writes nothing remembers all.
+/// Most keys that are remembered because the table may lack them: 17 bytes each, and as many again for the
+/// older half. Past it, the import waits until the table has the older half. The wait is short as long as
+/// this is half of how far the log lets the table lag. A check that writes nothing remembers all keys.
 const RECENT_MAX: usize = 400_000;
 
-/// Links of ours that lead to others of ours, remembered likewise with where they lead: a few MB, and of
-/// the longest addresses 80. Past it the import waits until the table has them.
+/// Most links leading to other links of this server that are remembered, with their destinations: a few MB,
+/// or 80 MB with the longest addresses. Past it, the import waits until the table has them.
 const LEADING_HERE_MAX: usize = 10_000;
 
-/// What a record takes in a Change beside key and value, at most.
+/// Most bytes that a record takes in a Change besides key and value.
 const PUT_BYTES: usize = 64;
 
-/// A link from elsewhere, with what it brings along.
+/// A link from a file.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)] // The other field is the link itself.
 pub struct Imported {
-    /// The link.
     pub draft: Draft,
-    /// Its id, kept if nobody has it.
+    /// The link's id. Kept if no other link has it.
     pub id: Option<Id>,
-    /// When it was made, if it says.
+    /// When the link was created; the time of the import if `None`.
     pub created_at: Option<Timestamp>,
-    /// When it was last changed, if it says.
+    /// When the link was last changed; `created_at` if `None`.
     pub updated_at: Option<Timestamp>,
     /// Its clicks so far.
     pub clicks: u64,
-    /// Its password's hash.
+    /// The hash of its password.
     pub hash: Option<PasswordHash>,
 }
 
-/// What becomes of a line whose short code is taken.
+/// What happens to a line whose short code is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnConflict {
-    /// The import ends there; what went before it stays.
+    /// The import ends there. Links of earlier lines stay.
     Fail,
-    /// The line is left out.
+    /// The line is skipped.
     Skip,
 }
 
-/// Keys that the table may lack, in two halves: when the younger is full, the older goes.
+/// Keys that the table may lack, in two halves. When the younger half is full, the older half is dropped.
 struct Recent {
     hasher: KeyHasher,
     younger: HashSet<KeyHash>,
     older: HashSet<KeyHash>,
-    /// The table that has come so far has the older ones.
+    /// A table that has applied this position has the older keys.
     older_at: Position,
 }
 
@@ -89,9 +89,9 @@ impl Recent {
         self.younger.insert(self.hasher.hash(key));
     }
 
-    /// Forgets the older ones, once the table has them; all there are now are in the log up to
-    /// `position`.
-    async fn turn(&mut self, table: &Table, position: Position) -> Result<(), Error> {
+    /// Drops the older half once the table has it, if the younger half is full. All present keys are in the
+    /// log up to `position`.
+    async fn rotate(&mut self, table: &Table, position: Position) -> Result<(), Error> {
         if self.younger.len() >= RECENT_MAX {
             reach(table, self.older_at).await?;
             self.older = std::mem::take(&mut self.younger);
@@ -101,7 +101,8 @@ impl Recent {
     }
 }
 
-/// Returns when the table has everything up to `position`, with an error when it stands still.
+/// Waits until the table has applied `position`. Fails with [`Error::NotReady`] if the table makes no
+/// progress.
 async fn reach(table: &Table, position: Position) -> Result<(), Error> {
     let mut applied = table.status().applied;
     while !table.wait(position).await {
@@ -116,34 +117,34 @@ async fn reach(table: &Table, position: Position) -> Result<(), Error> {
     Ok(())
 }
 
-/// An import under way.
+/// An import in progress.
 pub struct Import<'a> {
     links: &'a Links,
     on_conflict: OnConflict,
-    /// Nothing is written; every line is checked.
+    /// Whether lines are only checked and nothing is written.
     dry_run: bool,
     /// Tags by workspace and name.
     tags: HashMap<WorkspaceNumber, HashMap<Box<str>, Id>>,
-    /// Codes of this import that the table may not have yet, and ids.
+    /// Codes and ids of this import that the table may lack.
     codes: Recent,
     ids: Recent,
-    /// Links of this import that the table may not have yet and that lead to places of ours.
+    /// Links of this import that the table may lack and that lead to this server.
     leading_here: Siblings,
     effect: Effect,
     bytes: usize,
-    /// Links in the effect.
+    /// Number of links in the effect.
     gathered: u64,
-    /// The Change on its way, and how many links it makes.
+    /// The Change that was proposed last, and the number of its links.
     pending: Option<(Pending, u64)>,
-    /// Links that the log has (or would have).
+    /// Links that the log has, or would have without `dry_run`.
     made: u64,
-    /// Lines left out.
+    /// Skipped lines.
     skipped: u64,
 }
 
 impl Core {
-    /// Returns when the table has everything that the log has, with an error when it stands still:
-    /// nothing in the log is lost then.
+    /// Waits until the table has everything that the log has. Fails with [`Error::NotReady`] if the table
+    /// makes no progress; nothing in the log is lost then.
     pub async fn catch_up(&self) -> Result<(), Error> {
         reach(&self.shared.table, self.shared.log.position()).await
     }
@@ -171,8 +172,7 @@ impl Links {
 }
 
 impl Import<'_> {
-    /// Takes one link into the acting workspace. An error is about this link alone; what went
-    /// before it is not lost.
+    /// Adds one link to the acting workspace. An error concerns this link alone; earlier links are not lost.
     pub async fn add(&mut self, context: &Context, mut imported: Imported) -> Result<(), Error> {
         let hash = match imported.hash.take() {
             Some(hash) => Some(hash),
@@ -225,20 +225,20 @@ impl Import<'_> {
             self.effect.puts.push(self.links.shared.put_total(id, imported.clicks));
         }
         self.bytes += self.effect.puts[before..].iter().map(|put| put.bytes() + PUT_BYTES).sum::<usize>();
-        if self.bytes >= CHANGE_BYTES { self.hand_in().await } else { Ok(()) }
+        if self.bytes >= CHANGE_BYTES { self.propose().await } else { Ok(()) }
     }
 
-    /// Writes what is left. Returns how many links were made, and how many lines left out, when the
-    /// log has everything.
+    /// Commits the rest. Returns the numbers of created links and of skipped lines once the log has
+    /// everything.
     pub async fn finish(mut self) -> Result<(u64, u64), Error> {
-        self.hand_in().await?;
+        self.propose().await?;
         self.settle().await?;
         Ok((self.made, self.skipped))
     }
 
-    /// A Change behind one that failed is not written either: what the log has of a file is its
-    /// beginning.
-    async fn hand_in(&mut self) -> Result<(), Error> {
+    /// Proposes the collected links. If a Change fails, no later Change is proposed, so the log has the
+    /// beginning of the file and nothing else of it.
+    async fn propose(&mut self) -> Result<(), Error> {
         self.bytes = 0;
         let gathered = std::mem::take(&mut self.gathered);
         let Effect { preconditions, puts } = std::mem::take(&mut self.effect);
@@ -251,8 +251,8 @@ impl Import<'_> {
         if self.codes.younger.len().max(self.ids.younger.len()) >= RECENT_MAX {
             self.settle().await?;
             let (table, position) = (&self.links.shared.table, self.links.shared.log.position());
-            self.codes.turn(table, position).await?;
-            self.ids.turn(table, position).await?;
+            self.codes.rotate(table, position).await?;
+            self.ids.rotate(table, position).await?;
         }
         if self.leading_here.len() >= LEADING_HERE_MAX {
             self.settle().await?;
@@ -262,8 +262,8 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Waits until the Change on its way is durable. Nobody else writes, so an expectation that fails
-    /// is our mistake, not a race.
+    /// Waits until the last Change is durable. Nothing else writes to the store, so a failed precondition is
+    /// a bug and not a race.
     async fn settle(&mut self) -> Result<(), Error> {
         if let Some((pending, links)) = self.pending.take() {
             pending.await.map_err(Error::Log)?;
@@ -272,8 +272,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// The code to use: the one asked for if it is free, a fresh one if none was; `None` to leave
-    /// the line out.
+    /// Returns the given code if it is free, or a new one if none was given. Returns `None` to skip the line.
     fn free_code(&mut self, prepared: &Prepared) -> Result<Option<ShortCode>, Error> {
         let shared = &self.links.shared;
         let domain = prepared.domain.record.number;
@@ -301,8 +300,8 @@ impl Import<'_> {
     fn id(&mut self, context: &Context, wanted: Option<Id>) -> Result<Id, Error> {
         let shared = &self.links.shared;
         let generated = || shared.ids.lock().next(context.now, chance());
-        // An id from the future would push all later ones before it; one seen twice would make two
-        // links share a place in the list.
+        // An id from the future would sort before all later ids. An id that is used twice would give two
+        // links one position in lists.
         let fits = |id: &Id| id.millis() <= context.now.as_millis();
         if let Some(id) = wanted.filter(|id| fits(id) && !self.ids.has(&id.bits().to_le_bytes())) {
             self.ids.add(&id.bits().to_le_bytes());
@@ -311,9 +310,9 @@ impl Import<'_> {
         Ok(generated())
     }
 
-    /// Makes the campaign of a line that the workspace does not have. A line tells its id only, so
-    /// that is its name until someone gives it another. The table comes first: whoever makes a campaign
-    /// waits until it is seen, but not for as long as an import's backlog may take.
+    /// Creates the campaign of a line if the workspace does not have it. A line has only the campaign's id,
+    /// which also becomes its name. The table must catch up first: a creation waits until it is visible, but
+    /// not as long as the backlog of an import may take.
     async fn ensure_campaign(&self, context: &Context, id: &ForeignId) -> Result<(), Error> {
         let named = CampaignRef::from(id.clone());
         let found = self.links.shared.campaign(context.workspace.number, &named)?;
@@ -341,7 +340,7 @@ impl Import<'_> {
             let id = if self.dry_run {
                 Id::from_bits(0)
             } else {
-                // As for a campaign.
+                // The table must catch up first, as for a campaign.
                 self.links.catch_up().await?;
                 self.links.tenants().create_tag(context, name.clone(), Vec::new()).await?.id
             };

@@ -1,12 +1,11 @@
 //! Lists of links: filtered, sorted, by page or by cursor.
 //!
-//! In the order of creation a page costs what it shows and skips. Other orders and searches read
-//! the whole list, holding no more of it than the page asked for. What they may cost is bounded by
-//! `links.scan_max`; the page of one that costs more is marked `incomplete`, and in the order of
-//! creation its cursor continues where it ended.
+//! In the order of creation, a page costs the links that it shows and skips. Other orders and searches read
+//! the whole list, but keep only what the page needs. `links.scan_max` bounds their cost. A page that would
+//! cost more is marked `incomplete`, and in the order of creation its cursor continues where it ended.
 //!
-//! Everything long is read in slices on the [`crate::core::pools::cpu_pool`], between which other tenants have
-//! their turns and a client that hung up ends the reading.
+//! Long reads are cut into slices on the [`crate::core::pools::cpu_pool`]. Between slices other tenants get
+//! their turns, and a client that hung up ends the read.
 
 use std::cmp::Ordering;
 
@@ -23,38 +22,38 @@ use crate::model::link::{Link, TITLE_MAX};
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::{Found, List, Order, ReadView, Scanned};
 
-/// Deepest row of a sorted list: what everything before it is sorted by is held in memory.
+/// Deepest row of a sorted list. The sort keys of all rows before it are in memory.
 const SORTED_DEPTH_MAX: u64 = 10_000;
 
-/// Rows beyond the depth of a sorted list that are held before the surplus is sorted out.
+/// Rows that are collected beyond the depth of a sorted list before the surplus is dropped.
 const SORTED_SURPLUS: usize = 1_024;
 
-/// What one row of a sorted list takes while it is sorted: with a title, the longest one.
+/// Bytes of one row while a list is sorted: without a title, and with the longest title.
 const RANKED_BYTES: usize = 64;
 const RANKED_TITLE_BYTES: usize = 64 + 4 * TITLE_MAX;
 
-/// Most bytes of the links of one page, as [`listed_bytes`] counts them: 100 links of 5 KB each, where
-/// usual ones have some 500 bytes. A page of longer links ends early and says so with its cursor; one
-/// without a cursor is refused, and names the limit that fits.
+/// Most bytes of the links on one page, as [`listed_bytes`] counts them: 100 links of 5 KB each, where usual
+/// links have some 500 bytes. A page of longer links ends early and has a cursor for the rest. A request
+/// without a cursor is rejected with the limit that fits.
 const PAGE_BYTES: usize = 512 * 1024;
 
-/// Most bytes of one link as record, view and text together, by the bounds on its fields.
+/// Most bytes of one link as record, view and text together, by the bounds of its fields.
 pub const LINK_BYTES_MAX: usize = 192 * 1024;
 
-/// The same of a link in a list, which shows less of it.
+/// Like [`LINK_BYTES_MAX`], for a link in a list, which shows fewer fields.
 const LISTED_BYTES_MAX: usize = 64 * 1024;
 
-/// A text buffer that grows may be twice as large as its text, beside the views that it is made from.
+/// A growing text buffer may be twice as large as its text, besides the views that the text is made from.
 const PER_LISTED_BYTE: usize = 3;
 
-/// Most bytes of one tag of a link, as a view.
+/// Most bytes of one tag in a view.
 const TAG_BYTES: usize = 4 * crate::model::tag::NAME_MAX + 96;
 
-/// What a link's numbers, dates and names take in a list.
+/// Bytes of a link's numbers, dates and names in a list.
 const LISTED_FIXED: usize = 600;
 
-/// Steps of one slice ([`crate::table::Table::scan`]): a few milliseconds to some dozen, which is what
-/// another tenant's search waits for.
+/// Steps of one slice ([`crate::table::Table::scan`]): some 2 to 30 milliseconds, which another tenant's
+/// search waits for.
 pub(in crate::core) const SLICE_STEPS: u64 = 10_000;
 
 impl Links {
@@ -62,8 +61,8 @@ impl Links {
     pub async fn list(&self, context: &Context, query: LinkQuery) -> Result<Page, Error> {
         let is_scan = query.is_scan();
         let mut search = ListReader::new(context.workspace.number, query, self.shared.settings.scan_max);
-        // A page in the order of creation is read beside the pool, unless it turns out to lie behind
-        // the many links that an import has staged.
+        // A page in the order of creation is read outside of the pool, unless it lies behind the many links
+        // that an import has staged.
         if !is_scan {
             let read = self.blocking(move |shared| search.slice(shared, &Cancel::default())).await?;
             match read {
@@ -85,8 +84,8 @@ impl Links {
 }
 
 impl LinkQuery {
-    /// Returns the most bytes that the page may take while it is produced: views and text, the link
-    /// that is read at the moment, and, in orders that need it, what the list is sorted by.
+    /// Returns the most bytes that the page may take while it is built: views and text, the link being read,
+    /// and the sort keys of a sorted list.
     pub fn largest_bytes(&self) -> usize {
         let page = PER_LISTED_BYTE * (self.limit * LISTED_BYTES_MAX).min(PAGE_BYTES + LISTED_BYTES_MAX);
         let row = match self.sort {
@@ -102,14 +101,14 @@ impl LinkQuery {
         LINK_BYTES_MAX / 2 + page + row * rows
     }
 
-    /// Returns whether it looks at many links: at all, or at those of the pages before.
+    /// Returns whether the query reads many links: those that it filters or sorts, or those of earlier pages.
     fn is_scan(&self) -> bool {
         let is_deep = match self.at {
             Cursor::Page(page) => page.saturating_mul(self.limit as u64) > SORTED_DEPTH_MAX,
             Cursor::After(_) => false,
         };
         let is_filtered = self.search.is_some() || self.domain.is_some() || self.is_active.is_some();
-        // A tag or a campaign has a list of its own; of both, one is a filter.
+        // A tag or a campaign has a list of its own. With both, one of them is a filter.
         let is_both = self.tag.is_some() && self.campaign.is_some();
         is_deep || is_filtered || is_both || matches!(self.sort, Sort::Clicks | Sort::Title)
     }
@@ -122,11 +121,11 @@ impl LinkQuery {
     }
 }
 
-/// The part of a query that looks at each link.
+/// The part of a query that must read each link.
 struct Filter {
     needle: Option<String>,
     domain: Option<DomainNumber>,
-    /// Where the list is not the tag's own.
+    /// Set if the list is not the tag's own.
     tag: Option<Id>,
     is_active: Option<bool>,
 }
@@ -153,13 +152,13 @@ pub(in crate::core) fn matches(link: &Link, needle: &str) -> bool {
         .any(|text| text.to_lowercase().contains(needle))
 }
 
-/// What one slice of a search came to.
+/// The result of one slice.
 enum SliceResult {
     Page(Box<Page>),
     Rest(Box<ListReader>),
 }
 
-/// A list being read, between two slices.
+/// A list between two slices.
 struct ListReader {
     workspace: WorkspaceNumber,
     query: LinkQuery,
@@ -167,14 +166,14 @@ struct ListReader {
     source: Option<ListSource>,
     view: ReadView,
     part: Part,
-    /// The next slice begins behind this link.
+    /// The id after which the next slice begins.
     after: Option<Id>,
-    /// Steps that it may still take.
+    /// Steps that are left.
     steps: u64,
     gathered: Gathered,
 }
 
-/// What is read, and what of it is shown.
+/// The list that is read, and the filter on its links.
 struct ListSource {
     list: List,
     filter: Filter,
@@ -183,29 +182,29 @@ struct ListSource {
 /// The part of the list that is being read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// From the page's beginning: what it shows and, for the total of a filtered list, what follows.
+    /// From the beginning of the page: its links and, for the total of a filtered list, all that follow.
     Page,
-    /// From the list's beginning to the cursor, for the total.
+    /// From the beginning of the list to the cursor, for the total.
     BeforeCursor,
-    /// All of a list that is put into another order.
+    /// All of a list that must be sorted.
     Sorted,
 }
 
 /// What was found so far.
 #[derive(Default)]
 struct Gathered {
-    /// Matches that the pages before show, yet to be skipped.
+    /// Matches on earlier pages that are still to be skipped.
     skip: u64,
     links: Vec<Link>,
-    /// What they take, as [`listed_bytes`] counts.
+    /// Bytes of the links, as [`listed_bytes`] counts them.
     bytes: usize,
-    /// Whether there is a match behind them.
+    /// Whether another match follows.
     more: bool,
     /// Whether the page ended at [`PAGE_BYTES`].
     is_cut: bool,
-    /// Of a sorted list.
+    /// The first rows of a sorted list.
     best: Vec<Ranked>,
-    /// Matches.
+    /// Number of matches.
     total: u64,
 }
 
@@ -224,7 +223,7 @@ impl ListReader {
         Box::new(ListReader { workspace, query, source, view, part, after, steps, gathered })
     }
 
-    /// Reads on for one slice.
+    /// Reads one slice.
     fn slice(mut self: Box<ListReader>, shared: &Shared, cancel: &Cancel) -> Result<SliceResult, Error> {
         if self.source.is_none() {
             if self.part == Part::Sorted {
@@ -299,8 +298,8 @@ impl ListReader {
         failure.map_or(Ok(scanned), Err)
     }
 
-    /// Makes the page of what was found: of all there is, or, when it is not `complete`, of what the
-    /// steps reached.
+    /// Returns the page of what was found. If the list is not `is_complete`, the page has what the steps
+    /// reached.
     fn page(self, shared: &Shared, source: &ListSource, is_complete: bool) -> Result<Page, Error> {
         let ListReader { workspace, query, part, after, mut gathered, .. } = self;
         let mut next = None;
@@ -309,7 +308,7 @@ impl ListReader {
             gathered.best.sort_by(Ranked::order);
             let best = std::mem::take(&mut gathered.best);
             for ranked in best.into_iter().take(depth).skip(depth - query.limit) {
-                // A link deleted since is left out.
+                // A link that was deleted since is left out.
                 let Some(found) = shared.table.link_by_id(workspace, ranked.id)? else { continue };
                 let link = shorten(found.record);
                 gathered.bytes += listed_bytes(&link);
@@ -347,7 +346,7 @@ fn is_behind_cursor(at: Cursor, order: Order, id: Id) -> bool {
 }
 
 impl Gathered {
-    /// Takes a match in the order of creation. Returns whether the page may need another one.
+    /// Adds a match in the order of creation. Returns whether the page may need another one.
     fn show(&mut self, link: Link, limit: usize) -> bool {
         if self.skip > 0 {
             self.skip -= 1;
@@ -365,10 +364,10 @@ impl Gathered {
         !self.more
     }
 
-    /// Takes a match of a sorted list.
+    /// Adds a match of a sorted list.
     fn rank(&mut self, ranked: Ranked, query: &LinkQuery) -> bool {
         self.best.push(ranked);
-        // Sorting now and then keeps both memory and time per link bounded.
+        // Dropping the surplus in batches bounds both memory and time per link.
         let depth = usize::try_from(query.depth().unwrap_or(SORTED_DEPTH_MAX)).expect("at most 10,000");
         if self.best.len() >= depth + SORTED_SURPLUS {
             self.best.sort_by(Ranked::order);
@@ -379,7 +378,7 @@ impl Gathered {
 }
 
 impl LinkQuery {
-    /// Returns the last row of a page of a sorted list. Rejects pages that lie too deep for one.
+    /// Returns the last row of a page of a sorted list. Fails if the page lies too deep.
     fn depth(&self) -> Result<u64, Invalid> {
         let Cursor::Page(page) = self.at else {
             let why = "works only in the order of creation; use page with this sort";
@@ -439,7 +438,7 @@ struct Ranked {
 }
 
 impl Ranked {
-    /// Most clicks first; titles in order, those without last; then the newest.
+    /// Orders rows by most clicks, then by title with links without a title last, then by the newest.
     fn order(&self, other: &Ranked) -> Ordering {
         let clicks = other.clicks.cmp(&self.clicks);
         let titles = match (&self.title, &other.title) {
@@ -450,7 +449,7 @@ impl Ranked {
     }
 }
 
-/// Takes what no list shows out of a link: a page holds up to 100 of them.
+/// Removes the fields that no list shows, since a page has up to 100 links.
 pub(in crate::core) fn shorten(mut link: Link) -> Link {
     let options = &mut link.options;
     options.description = None;
@@ -461,8 +460,8 @@ pub(in crate::core) fn shorten(mut link: Link) -> Link {
     link
 }
 
-/// Returns how many bytes a shortened link takes as a view: its texts, the destination twice (as it is
-/// stored and with its UTM parameters), and its tags at their longest.
+/// Returns how many bytes a shortened link takes in a view: its texts, the destination twice (as stored and
+/// with its UTM parameters), and its tags at their longest.
 pub(in crate::core) fn listed_bytes(link: &Link) -> usize {
     let options = &link.options;
     let title = options.title.as_ref().map_or(0, |title| title.len());

@@ -1,5 +1,5 @@
-//! What requests call by name instead of by id: tags, which are made on demand in the very Change
-//! that uses them, and campaigns, which some vendors spell in two ways.
+//! Tags and campaigns that requests give by name instead of by id. Missing tags are created in the Change
+//! that uses them. Some vendors spell a campaign in two ways.
 
 use crate::core::commit::Effect;
 use crate::core::context::Context;
@@ -15,16 +15,17 @@ use crate::model::workspace::WorkspaceNumber;
 use crate::table::keys;
 use crate::table::record::{Stored, TagName};
 
-/// Tags by name, each once: with the ids of those that exist.
+/// Tags by name, each name once, with the ids of those that exist.
 #[derive(Debug)]
 pub(in crate::core) struct NamedTags {
     tags: Vec<(Box<str>, Option<Id>)>,
-    /// Those that do not exist yet, until the Change that creates them is applied.
+    /// The announcement of the missing tags, until the Change that creates them is applied.
     _creating: Creating,
 }
 
 impl Links {
-    /// The edit that a named campaign stands for.
+    /// Returns the edit that sets the named campaign, or `None` if the request names none. Fails if the
+    /// workspace has no such campaign.
     pub(in crate::core) async fn named_campaign(
         &self,
         workspace: WorkspaceNumber,
@@ -40,7 +41,7 @@ impl Links {
         Ok(Some(Edit::Campaign(Some(found.record.id))))
     }
 
-    /// Looks up tags by name; the names keep every rule.
+    /// Looks up tags by name. Fails if a name breaks a rule or there are too many names.
     pub(in crate::core) async fn named_tags(
         &self,
         workspace: WorkspaceNumber,
@@ -53,7 +54,7 @@ impl Links {
             if !each.contains(name) {
                 each.push(name.clone());
             }
-            // Within the loop, so that a body full of names is not compared with itself.
+            // Checked in the loop, so that a body full of names is not compared with itself.
             if each.len() > TAGS_MAX {
                 return Err(Invalid::new("tags", format!("must be at most {TAGS_MAX} tags")).into());
             }
@@ -75,8 +76,8 @@ impl Links {
 }
 
 impl NamedTags {
-    /// Makes those that do not exist. Answers the ids of all, in order. Of two who make the same
-    /// name the log refuses one, which then finds it.
+    /// Adds the missing tags to an effect and returns the ids of all tags, in order. If two requests create
+    /// the same tag, the log rejects one, whose retry finds the tag.
     pub(in crate::core) fn make(
         &self,
         effect: &mut Effect,

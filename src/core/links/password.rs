@@ -6,10 +6,10 @@ use crate::core::pools::hash_memory::TooLarge;
 use crate::model::link::{Link, Password};
 
 impl Links {
-    /// Returns whether a password is the link's, whose workspace is charged with the work. Fails with
-    /// [`Error::Busy`] when too many wait, and with [`Error::NotReady`] when the hash takes more
-    /// memory than this machine allows for one. A hash beyond the model's bounds is never computed:
-    /// no password is the right one.
+    /// Returns whether a password is the link's. The link's workspace is charged with the work. Fails with
+    /// [`Error::Busy`] if too many callers wait, and with [`Error::NotReady`] if the hash needs more memory
+    /// than this machine allows for one. A hash beyond the model's bounds is never computed, and no password
+    /// matches it.
     pub async fn is_password(&self, link: &Link, password: Password) -> Result<bool, Error> {
         let Some(hash) = &link.options.password else { return Ok(false) };
         let (hashing, tenant) = (&self.shared.hashing, self.shared.tenant_of_workspace(link.workspace));

@@ -1,4 +1,4 @@
-//! What a list asks for, and the page that answers it.
+//! The query of a list of links, and the page that it returns.
 
 use crate::core::view::LinkView;
 use crate::model::campaign::CampaignRef;
@@ -6,38 +6,36 @@ use crate::model::id::Id;
 
 /// Most links on one page.
 pub const LIMIT_MAX: usize = 100;
-/// Links on a page that does not say.
+/// Default number of links on a page.
 pub const LIMIT_DEFAULT: usize = 20;
 
-/// Which links, in which order, how many.
+/// The filter, order and size of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The other fields are filters of their names.
 pub struct LinkQuery {
-    /// Where in the list.
+    /// Where the page begins.
     pub at: Cursor,
-    /// 1 to [`LIMIT_MAX`].
+    /// Number of links, from 1 to [`LIMIT_MAX`].
     pub limit: usize,
-    /// Occurs in short code, title or destination, ignoring case.
+    /// A text in short code, title or destination, ignoring case.
     pub search: Option<String>,
-    /// Lives on the domain of this name.
+    /// The name of the links' domain.
     pub domain: Option<String>,
-    /// Has this tag.
     pub tag: Option<Id>,
-    /// Belongs to this campaign.
     pub campaign: Option<CampaignRef>,
-    /// Is switched on or off.
+    /// Whether the links are switched on.
     pub is_active: Option<bool>,
-    /// In this order.
     pub sort: Sort,
-    /// Whether the page must not end before its limit: the dialect has no cursor to continue with.
+    /// Whether the page must not end before its limit, since the dialect has no cursor to continue with.
     pub is_whole: bool,
 }
 
-/// Where in the list a page begins.
+/// The beginning of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cursor {
-    /// At this page, the first being 1. Costs what is skipped.
+    /// The page of this number, from 1. Reads the links of all earlier pages.
     Page(u64),
-    /// Behind this link: any depth at the same cost. Only in the order of creation.
+    /// After the link of this id, at the same cost for any depth. Only in the order of creation.
     After(Id),
 }
 
@@ -49,28 +47,28 @@ pub enum Sort {
     Newest,
     /// Oldest first.
     Oldest,
-    /// Most clicks first, then newest.
+    /// Most clicks first, then the newest.
     Clicks,
-    /// By title, those without last, then newest.
+    /// By title, with links without a title last, then the newest.
     Title,
 }
 
 /// A page of links.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// The links: without what lists do not show, such as notes (see `list::shorten`).
+    /// The links without the fields that lists do not show, such as notes (see `list::shorten`).
     pub links: Vec<LinkView>,
-    /// How many match in all.
+    /// Number of matches on all pages.
     pub total: u64,
-    /// The page's number, when it was asked for by number.
+    /// The number of the page, if the query gave one.
     pub page: u64,
     /// Links per page.
     pub limit: usize,
-    /// Where the next page begins, in the order of creation; `None` on the last page and in
-    /// other orders. A page that ends at its bound on bytes has fewer links than its limit, and so has an
-    /// incomplete one, whose cursor leads to where its reading ended.
+    /// The cursor of the next page, in the order of creation; `None` on the last page and in other orders. A
+    /// page has fewer links than its limit if it ended at its bound on bytes, or if it is incomplete; then
+    /// the cursor is where reading ended.
     pub next: Option<Id>,
-    /// Whether the list costs more than one request may (`links.scan_max`): links that match may be
-    /// missing, and `total` counts those that were found.
+    /// Whether the query reached `links.scan_max`. Then matches may be missing, and `total` counts those that
+    /// were found.
     pub incomplete: bool,
 }

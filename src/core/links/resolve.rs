@@ -1,5 +1,5 @@
-//! From domain and code to a compiled link: the cache, else one read of the table however many
-//! wait for it.
+//! From domain and code to a compiled link: from the cache, or from one read of the table that concurrent
+//! requests share.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::model::domain::DomainNumber;
 use crate::model::link::Link;
 
 impl Links {
-    /// Returns where a link may lead as of now, UTM parameters included.
+    /// Returns the compiled destinations of a link as of now, with UTM parameters.
     pub fn targets(&self, link: &Link) -> Targets {
         self.shared.targets(link)
     }
@@ -36,14 +36,14 @@ impl Links {
         misdirected(self.shared.routes(&directory))
     }
 
-    /// Whether a destination leads to this server, to a short link or not.
+    /// Returns whether a destination leads to this server, to a short link or not.
     pub fn is_here(&self, destination: &Destination) -> bool {
         let directory = self.directory();
         self.shared.routes(&directory).is_here(destination)
     }
 
-    /// Reads a link that the cache does not know, and keeps it there. Requests for the same code
-    /// that come meanwhile wait for this one read.
+    /// Reads a link that is not in the cache, and adds it to the cache. Concurrent calls for the same code
+    /// share one read. Fails if the table cannot be read.
     pub async fn load(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
         self.shared.loader.load(Arc::clone(&self.shared) as Arc<dyn Reader>, domain, code).await
     }
@@ -94,7 +94,7 @@ impl Shared {
         let values =
             directory.workspace(link.workspace).map_or(&none, |versioned| &versioned.record.custom_values);
         let target = options.destination.filled(values, &self.schemes)?.with_utm(&options.utm);
-        // Values change without their links: what was no loop when the link was saved may be one now.
+        // Values change without their links, so a destination may lead back since the link was written.
         match self.hop(&target) {
             Some(Hop::Link { domain, code, .. }) if (domain, &code) == (link.domain, &link.code) => {
                 Err(Unfilled::Invalid(Invalid::new("url", "must not lead back to this short link")))

@@ -1,5 +1,5 @@
-//! A list of links of any length, read batch by batch: whoever reads it holds one batch, and a
-//! thread only while a batch is being read.
+//! A list of links of any length, read in batches. A reader has one batch in memory, and a thread only while
+//! a batch is read.
 
 use super::list::{LINK_BYTES_MAX, SLICE_STEPS, listed_bytes, matches, shorten};
 use crate::core::context::Context;
@@ -14,51 +14,50 @@ use crate::model::tenant::Tenant;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::{List, Order, ReadView, Scanned};
 
-/// Most links of one batch, some 10 KB as their readers see them. What is beyond comes with the next
-/// one.
+/// Most links of one batch, some 10 KB as views.
 const BATCH: usize = 32;
 
-/// Bytes of links after which a batch ends before it has as many, as `list::listed_bytes` counts them.
+/// Bytes of links after which a batch ends early, as `list::listed_bytes` counts them.
 const BATCH_BYTES: usize = 128 * 1024;
 
-/// Most bytes that a list of any length holds at once: the link that is read at the moment, a batch of
-/// views and its text in a buffer that grows, and two batches of text on their way to the client.
+/// Most bytes that a list has in memory at once: the link being read, a batch of views, its text in a growing
+/// buffer, and two batches of text on their way to the client.
 pub const STREAM_BYTES_MAX: usize = LINK_BYTES_MAX / 2 + 6 * BATCH_BYTES;
 
-/// Which part of the acting workspace's links, the newest first.
+/// A part of the acting workspace's links, the newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListRange {
-    /// Occurs in short code, title or destination, ignoring case.
+    /// A text in short code, title or destination, ignoring case.
     pub search: Option<String>,
-    /// So many of those are left out first.
+    /// Matches to skip first.
     pub skip: u64,
-    /// At most so many follow; all when `None`.
+    /// Most matches to return; all if `None`.
     pub limit: Option<u64>,
 }
 
-/// A list being read. Links made meanwhile are not in it; links deleted meanwhile may be. Of an
-/// import that ends meanwhile it shows all or nothing.
+/// A list being read. Links that are created during the read are not in it; links that are deleted may be. An
+/// import that ends during the read is in it whole or not at all.
 #[derive(Clone, Debug)]
 pub struct LinkStream {
     links: Links,
     tenant: Tenant,
-    /// Checked again behind each batch, which may have waited for its reader.
+    /// Checked again after each batch, which may have waited long for its reader.
     key: Option<Credential>,
     rest: Rest,
 }
 
-/// What is yet to be read.
+/// The rest of the list.
 #[derive(Clone, Debug)]
 struct Rest {
     workspace: WorkspaceNumber,
     /// In lower case.
     needle: Option<String>,
-    /// What it was decided to see of imports; `None` before the first look.
+    /// Which imports the list shows, decided at the first read; `None` before.
     view: Option<ReadView>,
-    /// Behind this link.
+    /// The id after which the rest begins.
     after: Option<Id>,
     skip: u64,
-    /// How many at most.
+    /// Matches that may still be returned.
     left: u64,
     /// Steps that a search may still take.
     steps: u64,
@@ -66,7 +65,7 @@ struct Rest {
 }
 
 impl Links {
-    /// Begins to read a list.
+    /// Begins to read a list. Reads nothing yet.
     pub fn stream(&self, context: &Context, slice: ListRange) -> LinkStream {
         let rest = Rest {
             workspace: context.workspace.number,
@@ -83,14 +82,14 @@ impl Links {
 }
 
 impl LinkStream {
-    /// Returns whether the list was ended by what a search may cost: links that match may be missing.
+    /// Returns whether the list ended at `links.scan_max`: matches may be missing then.
     pub fn is_incomplete(&self) -> bool {
         self.rest.is_incomplete
     }
 
-    /// Returns the next links and whether more may follow. A batch is empty only at the end. Only the
-    /// first batch may fail with [`Error::Busy`]: a list that was begun is not cut for want of a thread.
-    /// A search that looks at `links.scan_max` links ends there.
+    /// Returns the next links and whether more may follow. A batch is empty only at the end. Only the first
+    /// batch may fail with [`Error::Busy`]: a list that has begun is not cut off because threads are busy. A
+    /// search ends after `links.scan_max` links.
     pub async fn next(&mut self) -> Result<(Vec<LinkView>, bool), Error> {
         let mut links = Vec::new();
         let mut goes_on = self.rest.left > 0;
@@ -120,7 +119,7 @@ impl LinkStream {
     }
 }
 
-/// What is left of a batch.
+/// The links and bytes that still fit into a batch.
 #[derive(Clone, Copy, Debug)]
 struct Room {
     links: usize,
@@ -128,8 +127,8 @@ struct Room {
 }
 
 impl Shared {
-    /// Returns links until `room` is used up, how many bytes they take, and whether there may be more, and
-    /// leaves in `rest` what is yet to be read. Takes [`SLICE_STEPS`] at most.
+    /// Returns links until `room` is full, their bytes, and whether more may follow. Updates `rest`. Takes at
+    /// most [`SLICE_STEPS`].
     fn look(
         &self,
         rest: &mut Rest,

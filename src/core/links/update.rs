@@ -17,13 +17,13 @@ use crate::table::record::{LinkAt, Stored, Tombstone};
 use crate::table::{Found, keys};
 
 impl Links {
-    /// The link of this id, in the acting workspace or any other within reach.
+    /// Returns the link of this id, in the acting workspace or another one within reach.
     pub async fn get(&self, context: &Context, id: Id) -> Result<LinkView, Error> {
         let found = self.find(context, id).await?;
         self.view(found.record).await
     }
 
-    /// The link of this code on the acting workspace's default domain.
+    /// Returns the link of this code on the acting workspace's default domain.
     pub async fn get_by_code(&self, context: &Context, code: ShortCode) -> Result<LinkView, Error> {
         let domain = self.shared.choose_domain(context, &DomainChoice::Default)?.record;
         let code = domain.key_of(code);
@@ -36,7 +36,8 @@ impl Links {
         self.view(seen.await?.ok_or(Error::NotFound("link"))?.record).await
     }
 
-    /// Changes a link: all of the patch or nothing.
+    /// Changes a link: all of the patch or nothing. Fails with [`Error::Busy`] if other writes change the
+    /// link at every attempt.
     pub async fn update(&self, context: &Context, id: Id, mut patch: Patch) -> Result<LinkView, Error> {
         let names = std::mem::take(&mut patch.names);
         let password = match &patch.password {
@@ -84,7 +85,8 @@ impl Links {
                 self.shared.exclusive.hold_if(&context.tenant, leads_here, commit).await?
             {
                 if limit_changes {
-                    // Clicks that came between are the old limit's, and count against the new one.
+                    // Clicks between the two calls were counted under the old limit, and count against the
+                    // new one.
                     self.settle_clicks(id).await?;
                 }
                 return self.view(link).await;
@@ -93,8 +95,8 @@ impl Links {
         Err(Error::Busy)
     }
 
-    /// Deletes a link. Its code may be used again; its record and clicks stay for the statistics,
-    /// and as long as they do, a second deletion is told that it is one.
+    /// Deletes a link. Its code is free at once. Its record and clicks are kept for the statistics; as long
+    /// as they are kept, a second deletion fails with [`Error::AlreadyDeleted`].
     pub async fn delete(&self, context: &Context, id: Id) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let found = match self.find(context, id).await {
@@ -121,8 +123,8 @@ impl Links {
         Err(Error::Busy)
     }
 
-    /// Checks what the patch brings, not what was there: a tag deleted since, or a chain that others
-    /// made longer, must not keep a link from being changed in other ways.
+    /// Checks only what the patch changes. A tag that was deleted since, or a chain that other links made
+    /// longer, must not prevent other changes of the link.
     async fn check_in_table(&self, before: Options, link: Link) -> Result<Link, Error> {
         self.blocking(move |shared| {
             let tags = link.options.tags.iter().copied();
@@ -157,15 +159,15 @@ impl Links {
 }
 
 impl Shared {
-    /// Whether any workspace has a link of this id.
+    /// Returns whether any workspace has a link of this id.
     pub(in crate::core) fn is_there(&self, id: Id) -> Result<bool, Error> {
         let Some(owner) = self.table.owner_of(id)? else { return Ok(false) };
         Ok(self.table.link_by_id(owner, id)?.is_some())
     }
 
-    /// Returns the workspace within sight where the link of this id, or what is left of it, is to be
-    /// looked for: the acting one when it is nowhere within sight, so that a foreign id takes as many
-    /// reads as none.
+    /// Returns the workspace within sight where the link of this id, or its tombstone, is searched. For an id
+    /// outside of the caller's sight it is the acting workspace, so that a foreign id takes as many reads as
+    /// none.
     fn workspace_in_sight(&self, viewer: &Viewer, id: Id) -> Result<WorkspaceNumber, Error> {
         if matches!(viewer.reach, Reach::Workspace(_)) {
             return Ok(viewer.acting);
@@ -175,8 +177,8 @@ impl Shared {
         Ok(owner.filter(|owner| viewer.reaches(&directory, *owner)).unwrap_or(viewer.acting))
     }
 
-    /// Rejects a patch that makes a link lead back to itself; one that leaves alone where it leads
-    /// passes.
+    /// Rejects a patch that makes a link lead back to itself. A patch that does not change where the link
+    /// leads passes.
     fn check_patched(&self, before: &Options, link: &Link) -> Result<(), Error> {
         if self.edges(link.workspace, &link.options) != self.edges(link.workspace, before) {
             let own = (link.workspace, &link.options);
@@ -202,7 +204,7 @@ impl Shared {
         for edit in patch.edits {
             link.options.apply(edit)?;
         }
-        // What was there may have been allowed then; it must not keep the link from other changes.
+        // Existing URLs were valid when they were set, and must not prevent other changes of the link.
         if link.options.webhook_urls != hooks {
             self.check_webhooks(&link.options)?;
         }
