@@ -1,7 +1,7 @@
-//! The checks of single writes, against the table and what the same command writes.
+//! The checks of single writes, against the table and the other rows of the same command.
 //!
-//! Whatever adds an edge holds the exclusive lock from its last check until it is applied, so that
-//! no two writes close a loop together.
+//! A write that adds an edge holds the exclusive lock from its last check until its Change is applied, so
+//! that no two writes close a loop together.
 
 use super::routes::{Edge, Hop, Origin, Routes, Siblings, Values, Via};
 use super::search::{Graph, Start, search};
@@ -21,20 +21,19 @@ use crate::model::workspace::WorkspaceNumber;
 use crate::table::keys;
 use crate::table::record::Number;
 
-/// What a link must not do.
+/// The rule that a link breaks when it leads back to itself.
 const BACK: &str = "must not lead back to this short link";
 
-/// Links with placeholders of one workspace, the newest first, that a change of its custom values
-/// looks at: a record is read for each, so this takes a fraction of a second. Loops through older
-/// ones are left to the visit.
+/// Most links with placeholders of one workspace, the newest first, that a change of its custom values reads:
+/// one record each, so a fraction of a second. Loops through older links are detected by the visit.
 const FILLED_MAX: usize = 10_000;
 
-/// Links that new custom values lead to this server and that are checked for loops, which reads up
-/// to [`super::search::search`]'s bound of records for each while no other link can be changed. Loops
-/// through further ones are left to the visit.
+/// Most links that new custom values lead to this server and that are checked for loops. Each check reads up
+/// to [`super::search::search`]'s bound of records while no other link can be changed. Loops through further
+/// links are detected by the visit.
 const CHECKED_MAX: usize = 200;
 
-/// The table, with what the same command is about to write.
+/// The table, with the rows that the same command is about to write.
 struct TableGraph<'a> {
     shared: &'a Shared,
     routes: Routes<'a>,
@@ -47,8 +46,7 @@ impl Graph for TableGraph<'_> {
     fn edges_of(&self, domain: DomainNumber, code: &ShortCode) -> Result<Vec<Edge>, Error> {
         let siblings = self.siblings.links.get(&(domain, code.clone()));
         let mut edges: Vec<Edge> = siblings.into_iter().flatten().cloned().collect();
-        // Links that an import has staged count before they are visible: they would close the loop
-        // later.
+        // Staged links of an import count before they are visible, since they would close the loop later.
         if let Some(link) = self.shared.table.link_or_staged(domain, code.as_str())? {
             edges.extend(self.routes.edges(Origin::Link(link.workspace, &link.options)));
         }
@@ -69,18 +67,18 @@ impl Graph for TableGraph<'_> {
     }
 }
 
-/// Links that new custom values would lead elsewhere within this server.
+/// Links that new custom values would lead to another place of this server.
 pub(in crate::core) struct Moved {
     links: Vec<Link>,
-    /// The count of [`FilledLinks`] before they were read.
+    /// The count of [`FilledLinks`] before the links were read.
     count: u64,
-    /// Exclusive writes that had ended before they were checked.
+    /// The generation of the exclusive lock before the links were checked.
     checked_at: u64,
 }
 
 impl Core {
-    /// Reads which links `values` would lead to another place of this server than the present values of
-    /// the workspace, and rejects values by which one of them would lead back to itself.
+    /// Returns the links that `values` would lead to another place of this server than the present values do.
+    /// Fails if one of them would lead back to itself.
     pub(in crate::core) async fn moved_by(
         &self,
         tenant: &Tenant,
@@ -111,9 +109,9 @@ impl Core {
 }
 
 impl Shared {
-    /// Rejects custom values by which a link would lead back to itself, or into a loop, or too far.
-    /// Called under the exclusive lock: reads only if other exclusive writes have ended since `moved`
-    /// was checked. Returns false when `moved` is out of date.
+    /// Rejects custom values by which a link would lead back to itself, into a loop, or too far. Must be
+    /// called under the exclusive lock. Reads records only if other exclusive writes have ended since `moved`
+    /// was checked. Returns false if `moved` is out of date.
     pub(in crate::core) fn check_values(
         &self,
         workspace: WorkspaceNumber,
@@ -148,8 +146,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Rejects a `rootUrl` that leads back to the domain's root, or into a loop, or too far. Reads as
-    /// many records as a search visits places.
+    /// Rejects a `rootUrl` that leads back to the domain's root, into a loop, or too far. Reads one record
+    /// for each place that the search visits.
     pub(in crate::core) fn check_root(&self, domain: &Domain) -> Result<(), Error> {
         let Some(root) = &domain.root_url else { return Ok(()) };
         let directory = self.directory.load();
@@ -162,25 +160,25 @@ impl Shared {
         }
     }
 
-    /// Returns what decides where destinations lead, as of `directory`.
+    /// Returns the routes as of `directory`.
     pub(in crate::core) fn routes<'a>(&'a self, directory: &'a Directory) -> Routes<'a> {
         Routes::new(&self.site, directory, &self.schemes)
     }
 
-    /// Lists every place that a link of this workspace may lead to.
+    /// Returns every place that a link of this workspace may lead to.
     pub(in crate::core) fn edges(&self, workspace: WorkspaceNumber, options: &Options) -> Vec<Edge> {
         self.routes(&self.directory.load()).edges(Origin::Link(workspace, options))
     }
 
-    /// Whether a link of this workspace may lead to a place of this server.
+    /// Returns whether a link of this workspace may lead to a place of this server.
     pub(in crate::core) fn leads_here(&self, workspace: WorkspaceNumber, options: &Options) -> bool {
         let directory = self.directory.load();
         let routes = self.routes(&directory);
         routes.any_leads_here(&routes.edges(Origin::Link(workspace, options)))
     }
 
-    /// Rejects a link that leads back to itself, into a loop of others, or through too many of
-    /// them. `code` is `None` for one that is not generated yet, to which nothing can lead.
+    /// Rejects a link that leads back to itself, into a loop of others, or through too many of them. `code`
+    /// is `None` for a code that is not generated yet, to which nothing can lead.
     pub(in crate::core) fn check_loop(
         &self,
         domain: DomainNumber,

@@ -1,11 +1,11 @@
-//! Fallbacks and roots of domains that lead to this server although the API refuses such: the
-//! server's own name changed later, or a domain was added.
+//! Fallbacks and roots of domains that lead to this server. The API rejects them, but the server's own name
+//! may change later, or a domain may be added.
 
 use super::routes::{Hop, Origin, Routes, Via};
 use crate::model::domain::Domain;
 
-/// Lists, as `domain: field URL`, what domains send visitors to this server by and visits do not
-/// follow: any `notFoundUrl` or `expiredUrl`, and a `rootUrl` that leads to the root itself.
+/// Returns the URLs of domains that lead to this server and that visits do not follow, as `domain: field
+/// URL`. These are every `notFoundUrl` and `expiredUrl`, and a `rootUrl` that leads to the root itself.
 pub(crate) fn misdirected(routes: Routes<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for domain in routes.directory.domains() {
@@ -23,7 +23,7 @@ pub(crate) fn misdirected(routes: Routes<'_>) -> Vec<String> {
     found
 }
 
-/// Whether a domain's `rootUrl` leads to its root.
+/// Returns whether a domain's `rootUrl` leads to its own root.
 pub(super) fn is_own_root(routes: Routes<'_>, domain: &Domain) -> bool {
     let to = domain.root_url.as_ref().and_then(|url| routes.hop(url));
     to == Some(Hop::Root(domain.number))

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::workspace::WorkspaceNumber;
 
-/// Counts, by workspace, changes of links with placeholders: what was read of them before the count
-/// changed is out of date. Workspaces share counts, which at worst has one look twice.
+/// Counts changes of links with placeholders by workspace. What was read before a count changed is out of
+/// date. Some workspaces share a count, which at worst causes a second read.
 #[derive(Debug)]
 pub(in crate::core) struct FilledLinks([AtomicU64; 64]);
 

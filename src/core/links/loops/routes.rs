@@ -14,24 +14,24 @@ use crate::model::link::Options;
 use crate::model::short_code::{ShortCode, canonical, first_segment, is_reserved};
 use crate::model::workspace::WorkspaceNumber;
 
-/// Most links and roots of this server, one behind the other, that a written destination may lead
-/// through. Browsers follow some 20 redirects in all and the destination may add its own, so 8
-/// leave more than half. Past it: the write is rejected.
+/// Most links and roots of this server in a chain that a written destination may lead through. Browsers
+/// follow some 20 redirects in all, and the destination may add its own, so 8 leave more than half. Past it,
+/// the write is rejected.
 pub(crate) const HOPS_MAX: usize = 8;
 
 /// A place of this server that may redirect a visitor.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Hop {
-    /// A short code, whether or not a link has it.
+    /// A short code, with or without a link.
+    #[allow(missing_docs)] // The other field is the domain.
     Link {
-        /// Its domain.
         domain: DomainNumber,
-        /// The code, as the domain keys it.
+        /// The code as the domain stores codes.
         code: ShortCode,
-        /// What follows the code in the path, without the slash between; a link may forward it.
+        /// The path after the code, without the slash between. A link may forward it.
         rest: Box<str>,
     },
-    /// The address that one contact has for a link: the signed part of its path.
+    /// The address of one contact for a link: the signed part of its path.
     Contact(Box<str>),
     /// The `/` of a domain.
     Root(DomainNumber),
@@ -40,16 +40,16 @@ pub enum Hop {
 /// How a visitor gets from a place to the destination of an [`Edge`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Via {
-    /// By a click on the link; what follows its code in the path is appended or not found.
+    /// By a click on the link. A path after the code is appended, or the link is not found.
     Click {
-        /// Whether it is appended.
+        /// Whether the path is appended.
         forwards_path: bool,
     },
-    /// By a click on the link once it has expired or is used up.
+    /// By a click on the link after it has expired or reached its limit.
     Expired,
-    /// By the domain's `/`.
+    /// By the `/` of the domain.
     Root,
-    /// By a code of the domain that leads nowhere. Never followed to this server.
+    /// By an unknown or expired code of the domain. Visits never follow it to this server.
     Fallback,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    /// Returns where this edge leads a visitor whose path has `rest` behind the code.
+    /// Returns the destination of this edge for a visitor whose path has `rest` after the code.
     pub(super) fn behind(&self, rest: &str) -> Option<Destination> {
         match self.via {
             Via::Click { .. } if rest.is_empty() => Some(self.to.clone()),
@@ -74,7 +74,7 @@ impl Edge {
     }
 }
 
-/// What has edges.
+/// The object that has the edges.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Origin<'a> {
     /// A link of this workspace.
@@ -82,12 +82,12 @@ pub(crate) enum Origin<'a> {
     Domain(&'a Domain),
 }
 
-/// Links about to be written by the same command: places with all their edges. A code may be here
-/// and in the table as well, since a row may yet fail; then the edges of both count.
+/// Links that the same command is about to write, each with all its edges. If the table has a link of the
+/// same code, the edges of both count, since the row may still fail.
 #[derive(Clone, Debug, Default)]
 pub(in crate::core) struct Siblings {
     pub(super) links: HashMap<(DomainNumber, ShortCode), Vec<Edge>>,
-    /// Links that keep an id they had elsewhere, which contact links may name.
+    /// Links that keep their id from another store, which contact links may name.
     pub(super) ids: HashMap<Id, (DomainNumber, ShortCode)>,
 }
 
@@ -110,16 +110,16 @@ impl Siblings {
     }
 }
 
-/// Values of a workspace's placeholders.
+/// The values of a workspace's placeholders.
 pub(super) type Values = BTreeMap<Box<str>, Box<str>>;
 
-/// What decides where a destination leads within this server, at one instant.
+/// Everything that decides where a destination leads within this server, at one instant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Routes<'a> {
     pub(crate) site: &'a Site,
     pub(crate) directory: &'a Directory,
     pub(crate) schemes: &'a ExtraSchemes,
-    /// A domain that is about to be written, in place of the one in the directory.
+    /// A domain that is about to be written. It replaces the one in the directory.
     unwritten: Option<&'a Domain>,
     /// Values that a workspace is about to get.
     values: Option<(WorkspaceNumber, &'a Values)>,
@@ -130,25 +130,26 @@ impl<'a> Routes<'a> {
         Routes { site, directory, schemes, unwritten: None, values: None }
     }
 
-    /// As these, with a domain that is about to be written.
+    /// Returns these routes with a domain that is about to be written.
     pub(in crate::core) fn with_domain(self, domain: &'a Domain) -> Routes<'a> {
         Routes { unwritten: Some(domain), ..self }
     }
 
-    /// As these, with custom values that a workspace is about to get.
+    /// Returns these routes with custom values that a workspace is about to get.
     pub(super) fn with_values(self, workspace: WorkspaceNumber, values: &'a Values) -> Routes<'a> {
         Routes { values: Some((workspace, values)), ..self }
     }
 
-    /// Lists every place that `origin` may lead a visitor to, now or later: whether a link has
-    /// expired, or can expire at all, does not matter. A destination whose placeholders have no
-    /// values leads nowhere until the workspace gets them, which is checked as well.
+    /// Returns every place that `origin` may lead a visitor to, now or later. It does not matter whether a
+    /// link has expired or can expire. A destination whose placeholders have no values leads nowhere until
+    /// the workspace gets the values, and that change is checked as well.
     pub(crate) fn edges(&self, origin: Origin<'_>) -> Vec<Edge> {
         let mut edges = Vec::with_capacity(2);
         let mut add = |field, to, via| edges.extend(Option::map(to, |to| Edge { field, to, via }));
         match origin {
             Origin::Link(workspace, options) => {
-                // Every field by its name: a new one that holds a destination has to be judged here.
+                // All fields are named, so that a new field does not compile before it is decided whether it
+                // has a destination.
                 let Options {
                     destination,
                     utm,
@@ -210,7 +211,8 @@ impl<'a> Routes<'a> {
         destination.filled(values, self.schemes).ok()
     }
 
-    /// Returns the domain of this server that a destination leads to, with the parsed destination.
+    /// Returns the domain of this server that a destination leads to, with the parsed destination. Returns
+    /// `None` if it leads elsewhere.
     fn domain_of(&self, destination: &Destination) -> Option<(&'a Domain, Url)> {
         let named = |host: &str| {
             let is_it = |domain: &&'a Domain| domain.name.as_ref().is_some_and(|name| name.as_str() == host);
@@ -232,13 +234,13 @@ impl<'a> Routes<'a> {
         Some((domain, url))
     }
 
-    /// Whether a destination leads to this server, to a short link or not.
+    /// Returns whether a destination leads to this server, to a short link or not.
     pub(crate) fn is_here(&self, destination: &Destination) -> bool {
         self.domain_of(destination).is_some()
     }
 
-    /// Returns the place of this server that a destination leads to, if visitors may be redirected
-    /// from there.
+    /// Returns the place of this server that a destination leads to, or `None` if no visitor can be
+    /// redirected from there.
     pub(crate) fn hop(&self, destination: &Destination) -> Option<Hop> {
         let (domain, url) = self.domain_of(destination)?;
         let path = url.path();
@@ -247,7 +249,7 @@ impl<'a> Routes<'a> {
         }
         let path = path.strip_prefix('/').unwrap_or(path);
         if path.is_empty() {
-            // The page of a share comes before the domain's `rootUrl`.
+            // The page of a share takes precedence over the domain's `rootUrl`.
             let mut pairs = url.query_pairs();
             let is_share = domain.number == DomainNumber::DEFAULT
                 && pairs.any(|(name, value)| name == "share" && !value.is_empty());
@@ -262,7 +264,7 @@ impl<'a> Routes<'a> {
         Some(Hop::Link { domain: domain.number, code, rest: rest.into() })
     }
 
-    /// Whether any of the edges leads to this server.
+    /// Returns whether any of the edges leads to this server.
     pub(crate) fn any_leads_here(&self, edges: &[Edge]) -> bool {
         edges.iter().any(|edge| self.hop(&edge.to).is_some())
     }
@@ -273,13 +275,13 @@ impl<'a> Routes<'a> {
     }
 }
 
-/// Returns the host of a web address whose host is a name in its normal form and so needs no
-/// parser: nearly every destination leads elsewhere, and creating a link looks several times.
+/// Returns the host of a web address whose host is a name in its normal form, so that no URL parser is
+/// needed. Nearly every destination leads elsewhere, and creating a link checks it several times.
 fn plain_host(text: &str) -> Option<&str> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
     let host = &rest[..rest.find(['/', '?', '#'])?];
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
-    // A number at the end makes it an address, of which there are many spellings.
+    // A last label that is a number makes the host an address, which has many spellings.
     let is_name = host.as_bytes().last().is_some_and(u8::is_ascii_lowercase) && host.bytes().all(is_plain);
     (is_name && !host.contains("0x")).then_some(host)
 }

@@ -1,4 +1,4 @@
-//! The bounded search behind every check for loops: depth first, each place once.
+//! The bounded search of every check for loops. It is depth-first and visits each place once.
 
 use std::collections::HashMap;
 
@@ -8,38 +8,38 @@ use crate::model::destination::Destination;
 use crate::model::domain::DomainNumber;
 use crate::model::short_code::ShortCode;
 
-/// Most places that one search visits: each has two edges at most, so chains within [`HOPS_MAX`]
-/// could still name 500. Bounds what the table reads while other writers wait. Past it:
+/// Most places that one search visits. Each place has at most two edges, so chains within [`HOPS_MAX`] could
+/// still name 500 places. Bounds the reads while other writes wait. Past it, the search returns
 /// [`Fault::TooMany`].
 const VISITED_MAX: usize = 64;
 
-/// Where the edges of links come from.
+/// The source of the edges of links.
 pub(crate) trait Graph {
-    /// Why they cannot be read.
+    /// The error of a read.
     type Error;
 
-    /// Returns every edge of the link that has this code; none without a link.
+    /// Returns every edge of the link with this code, or none without a link.
     fn edges_of(&self, domain: DomainNumber, code: &ShortCode) -> Result<Vec<Edge>, Self::Error>;
 
-    /// Returns the link that a contact's address stands for, if there is one.
+    /// Returns the link that a contact's address stands for, or `None` if there is none.
     fn link_of_contact(&self, token: &str) -> Result<Option<(DomainNumber, ShortCode)>, Self::Error>;
 }
 
-/// Why a destination must not be written.
+/// The reason why a destination must not be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It leads back to the start of the search.
     Back,
     /// It leads into a loop of others.
     Loop,
-    /// It leads through more than [`HOPS_MAX`] places, one behind the other.
+    /// It leads through a chain of more than [`HOPS_MAX`] places.
     TooLong,
     /// It leads to more than [`VISITED_MAX`] places in all.
     TooMany,
 }
 
 impl Fault {
-    /// Returns the rule that a destination breaks, after the name of its field.
+    /// Returns the text of the rule that a destination breaks. `back` is the text for [`Fault::Back`].
     pub(crate) fn rule(self, back: &str) -> String {
         match self {
             Fault::Back => back.to_owned(),
@@ -58,13 +58,13 @@ impl Fault {
     }
 }
 
-/// Why a search ended early.
+/// The reason why a search ended early.
 enum Stop<E> {
     Fault(Fault),
     Failed(E),
 }
 
-/// The place that a destination is written to, with all its edges as they will be.
+/// The place whose destination is written, with all its edges as they will be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start<'a> {
     pub(crate) hop: &'a Hop,
@@ -75,13 +75,13 @@ struct Search<'a, G> {
     graph: &'a G,
     routes: Routes<'a>,
     start: Option<Start<'a>>,
-    /// By place: how many places the longest chain from it has, itself included; `None` while the
-    /// place is on the path from the start.
+    /// By place: the number of places in the longest chain from it, itself included. `None` while the place
+    /// is on the path from the start.
     heights: HashMap<Hop, Option<usize>>,
 }
 
-/// Looks for a fault in where `to` leads. `start` is where it stands; `None` for a link whose code is
-/// not generated yet, to which nothing leads.
+/// Returns the fault of a destination that leads to `to`, or `None` if it may be written. `start` is the
+/// place that gets the destination; `None` for a code that is not generated yet, to which nothing leads.
 pub(crate) fn search<G: Graph>(
     graph: &G,
     routes: Routes<'_>,
@@ -98,8 +98,7 @@ pub(crate) fn search<G: Graph>(
 }
 
 impl<G: Graph> Search<'_, G> {
-    /// Returns how many places the longest chain from `hop` has. Recursive: [`VISITED_MAX`] deep at
-    /// most.
+    /// Returns the number of places in the longest chain from `hop`. Recurses at most [`VISITED_MAX`] deep.
     fn height(&mut self, hop: Hop) -> Result<usize, Stop<G::Error>> {
         let Some(hop) = self.resolved(hop)? else { return Ok(1) };
         let start = self.start.filter(|start| is_same(start.hop, &hop));
@@ -130,7 +129,7 @@ impl<G: Graph> Search<'_, G> {
         Ok(link.map(|(domain, code)| Hop::Link { domain, code, rest: Box::default() }))
     }
 
-    /// Returns where a visitor of this place may be sent.
+    /// Returns the destinations that a visitor of this place may be sent to.
     fn next(&self, hop: &Hop) -> Result<Vec<Destination>, Stop<G::Error>> {
         let start = self.start.filter(|start| is_same(start.hop, hop));
         let (edges, rest) = match hop {
@@ -154,8 +153,9 @@ impl<G: Graph> Search<'_, G> {
 }
 
 impl Start<'_> {
-    /// Whether a visitor at `hop`, which is this place, goes on from it as the first one did. With a
-    /// path behind the code only a link that forwards it does; what that leads to is not followed.
+    /// Returns whether a visitor at `hop`, which is this place, follows the same edges as the first visitor.
+    /// With a path after the code, only a link that forwards the path has its edges; their destinations are
+    /// not followed.
     fn is_entered_by(&self, hop: &Hop) -> bool {
         let forwards = |edge: &Edge| matches!(edge.via, Via::Click { forwards_path: true });
         match hop {
@@ -165,7 +165,7 @@ impl Start<'_> {
     }
 }
 
-/// Whether two places are one, whatever follows a code in the path.
+/// Returns whether two places are the same, whatever path follows a code.
 fn is_same(one: &Hop, other: &Hop) -> bool {
     match (one, other) {
         (Hop::Link { domain, code, .. }, Hop::Link { domain: of, code: is, .. }) => {
@@ -205,7 +205,7 @@ mod tests {
         }
     }
 
-    /// What a search from `start` by way of `first` finds.
+    /// Returns the fault that a search from `start` to `first` finds.
     fn found(links: &[(&str, &[&str])], start: Option<&str>, first: &str) -> Option<Fault> {
         let site = Site::parse("https://go.test").expect("a valid site");
         let (directory, schemes) = (Directory::for_test(), ExtraSchemes::default());
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn every_edge_of_every_place_is_followed() {
         let rows: [(&[(&str, &[&str])], _, _, _); 9] = [
-            // Once it has expired, a link leads on whatever follows its code.
+            // An expired link redirects whatever follows its code.
             (&[], Some("a"), "a/b", Some(Fault::Back)),
             (&[], Some("a"), "b", None),
             (&[], Some("a"), "a", Some(Fault::Back)),
@@ -240,7 +240,7 @@ mod tests {
         }
     }
 
-    /// R76: a chain that is too long does not lead back, and is not said to.
+    /// R76: a chain that is too long does not lead back, and its error must not claim that.
     #[test]
     fn eight_in_a_row_are_allowed_and_nine_are_not() {
         let names: Vec<String> = (0..=HOPS_MAX).map(|n| format!("n{n}")).collect();

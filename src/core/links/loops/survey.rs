@@ -1,5 +1,5 @@
-//! Loops among all links of a log, for `doctor`: the records of the directory first, then every
-//! link; the same edges and the same search as when a link is written.
+//! Loops among all links of a log, for `doctor`. It reads the records of the directory first and then every
+//! link, and uses the same edges and search as a write.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -20,13 +20,14 @@ use crate::settings::BadSetting;
 use crate::table::keys;
 use crate::table::record::{Corrupt, Staged};
 
-/// Links that lead to this server and are looked at, some 400 bytes each. Past it: counted only.
+/// Most links leading to this server that are checked, at some 400 bytes each. Further links are only
+/// counted.
 const KEPT_MAX: usize = 200_000;
 
-/// Loops that are named; the others are counted.
+/// Most loops that the report names.
 const NAMED_MAX: usize = 3;
 
-/// A place with its edges, in the log that is surveyed.
+/// A link of the log.
 type LinkKey = (DomainNumber, ShortCode);
 
 /// The links that lead to this server, collected record by record.
@@ -34,47 +35,47 @@ pub struct Survey {
     site: Site,
     schemes: ExtraSchemes,
     directory: Directory,
-    /// Links that lead to this server. All others end every chain.
+    /// Links that lead to this server. All other links end their chains.
     kept: HashMap<LinkKey, Vec<Edge>>,
     ids: HashMap<Id, LinkKey>,
     links: u64,
     leading_here: u64,
 }
 
-/// What a survey found.
+/// The result of a survey.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Links in all.
+    /// Number of links.
     pub links: u64,
-    /// Links that lead to this server.
+    /// Number of links that lead to this server.
     pub leading_here: u64,
-    /// Those of them that were not looked at, since there are too many.
+    /// Number of these that were not checked, since there are too many.
     pub left_out: u64,
-    /// Links whose visitors go round, or through too many others.
+    /// Number of links that lead in a loop, or through too many others.
     pub looping: u64,
-    /// Some of those, as `code: fault`.
+    /// Some of the looping links, as `code: fault`.
     pub named: Vec<String>,
-    /// Fallbacks and roots that are not followed, as `domain: field URL`.
+    /// Fallbacks and roots that visits do not follow, as `domain: field URL`.
     pub misdirected: Vec<String>,
     /// Some of the links that lead to this server.
     pub examples: Vec<String>,
 }
 
 impl Survey {
-    /// Begins a survey of a server with these settings.
+    /// Creates an empty survey of a server with these settings. Fails if a setting breaks a rule.
     pub fn new(site: Site, settings: &Settings) -> Result<Survey, BadSetting> {
         let (directory, kept, ids) = (Directory::default(), HashMap::new(), HashMap::new());
         Ok(Survey { site, schemes: settings.schemes()?, directory, kept, ids, links: 0, leading_here: 0 })
     }
 
-    /// Adds a record of the directory; others are ignored. Called for every record before the first
-    /// link.
+    /// Adds a record of the directory and ignores others. Must be called for every record before the first
+    /// link. Fails if the record cannot be decoded.
     pub fn add_to_directory(&mut self, record: &Record) -> Result<(), Corrupt> {
         let put = Put { key: record.key.clone(), value: Some(record.value.clone()) };
         if Directory::concerns(&put) { self.directory.apply(&put, Position::START) } else { Ok(()) }
     }
 
-    /// Adds a link; other records are ignored.
+    /// Adds a link and ignores other records. Fails if the record cannot be decoded.
     pub fn add_link(&mut self, record: &Record) -> Result<(), Corrupt> {
         let Some((domain, code)) = keys::parse_link(&record.key) else { return Ok(()) };
         let Staged { link, .. } = Staged::decode(domain, code, &record.value)?;
@@ -91,7 +92,7 @@ impl Survey {
         Ok(())
     }
 
-    /// Searches all links that were added.
+    /// Searches all links that were added, and returns the result.
     pub fn report(&self) -> Report {
         let mut report = Report {
             links: self.links,
