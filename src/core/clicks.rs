@@ -69,6 +69,7 @@ impl ClickLog {
     /// crash would lose the clicks counted since.
     async fn drain_clicks(&self, last: bool) -> Result<usize, Error> {
         let counters = self.shared.cache.counters();
+        // Totals of the drain before may be in the table by now, so their counters can be evicted.
         self.shared.forget_clean();
         let mut drained_counters = counters.drain(last);
         let clicked = drained_counters.len();
@@ -92,6 +93,7 @@ impl ClickLog {
     /// aborted: an aborted drain loses the clicks of the counters that it took.
     pub async fn flush_regularly(&self, interval: Duration, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(interval);
+        // A drain that takes longer than an interval must not be followed by a burst of drains.
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut is_logged = false;
         loop {

@@ -111,6 +111,7 @@ impl Core {
         };
         let settled = self.settle_own(pending, own).await;
         if let Some(counter) = counter.filter(|_| !matches!(settled, Ok(Committed::Done))) {
+            // The link still exists, so its counter counts again.
             counter.revive();
             // The drains since then have skipped the counter.
             self.shared.cache.counters().put_back(vec![counter]);
@@ -131,6 +132,7 @@ impl Core {
         build: impl FnOnce(&mut dyn FnMut() -> Id) -> Effect,
     ) -> Result<Committed, Error> {
         let (settled, own) = {
+            // Locked until the proposal is in the log's queue: see `Shared::ids`.
             let mut ids = self.shared.ids.lock();
             let mut effect = build(&mut || ids.next(context.now, chance()));
             let own = self.shared.rely_on_key(context.key, &mut effect)?;
@@ -142,6 +144,7 @@ impl Core {
     /// Like [`Core::settle`], but a conflict on the record of the command's own key is final.
     async fn settle_own(&self, settled: Settled, own: Option<Bytes>) -> Result<Committed, Error> {
         match self.settle(settled).await? {
+            // Key records are never changed, so a conflict on one means that it was revoked.
             Committed::Conflict(key) if Some(&key) == own.as_ref() => Err(Error::Unauthorized),
             committed => Ok(committed),
         }

@@ -32,6 +32,7 @@ impl Observer for Core {
         }
         *self.shared.ids.lock() = IdSource::after(newest);
         self.shared.directory.store(Arc::new(directory));
+        // After the directory: loads from now on use it, and none may join a read that used the old one.
         self.shared.loader.forget_all();
         self.shared.cache.invalidate_where(|_| true);
         self.learn_codes(table);

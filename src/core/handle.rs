@@ -242,6 +242,7 @@ impl Core {
         &self,
         work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        // The pool for blocking work may be full, and a hold of the exclusive lock must not wait for it.
         assert_released("a thread for blocking is awaited");
         let shared = Arc::clone(&self.shared);
         match tokio::task::spawn_blocking(move || work(&shared)).await {

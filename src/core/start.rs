@@ -92,6 +92,7 @@ impl Core {
         }
         let proposal = Proposal { preconditions: effect.preconditions, puts: effect.puts, request: 0 };
         let position: Position = self.shared.log.commit(proposal).await.map_err(Error::Log)?;
+        // A wait times out while the table is still catching up; the start must see the records.
         while !self.shared.table.wait(position).await {}
         Ok(Bootstrap { key_file: secret.map(|_| path), is_first })
     }

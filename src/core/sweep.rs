@@ -33,6 +33,7 @@ impl Core {
     pub async fn sweep_regularly(&self) {
         let first = tokio::time::Instant::now() + LEFTOVERS_EVERY;
         let mut ticks = tokio::time::interval_at(first, LEFTOVERS_EVERY);
+        // A long sweep must not be followed by a burst of sweeps.
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for round in 0_u64.. {
             while !self.is_loaded() {

@@ -76,13 +76,16 @@ impl Links {
         let names = std::mem::take(&mut draft.names);
         let workspace = context.workspace.number;
         draft.edits.extend(self.named_campaign(workspace, &names).await?);
+        // Hashed once, before the attempts: a hash takes some 20 ms of a core.
         let hash = self.hash(context, draft.password.clone()).await?;
         let mut collided = 0;
         for _ in 0..ATTEMPTS {
+            // Read before the checks, so that every exclusive write that they may have missed is noticed.
             let checked_at = self.shared.exclusive.generation();
             let prepared = self.shared.prepare(context, draft.clone(), hash.clone())?;
             let prepared = self.check(context, prepared, &Arc::default()).await?;
             let tags = self.named_tags(workspace, &names).await?;
+            // After the checks, which may wait long, and before the exclusive lock: see `Shared::credit_locks`.
             let credit_guard = self.credit_guard(workspace).await?;
             if credit_guard.affords(1) == 0 {
                 return Err(Error::NoCredits);
@@ -116,6 +119,7 @@ impl Links {
                 (Committed::Conflict(key), _)
                     if key == keys::link(prepared.domain.record.number, code.as_str()) =>
                 {
+                    // Only a generated code can be replaced by another one.
                     if prepared.code.is_some() {
                         return Err(Error::CodeTaken { code: code.as_str().into() });
                     }

@@ -83,6 +83,7 @@ impl Snapshots {
         if links > LINKS_MAX {
             return Err(Invalid::new("workspaceId", format!("has more than {LINKS_MAX} links")).into());
         }
+        // Acquired after the checks, so that rejected requests do not wait for other snapshots.
         let permit = self.shared.snapshots.permits.acquire(&context.tenant, 1, FREEZE_WAIT_MAX).await;
         let _permit = permit.ok_or(Error::Busy)?;
         // Read before the id that bounds the snapshot. In the other order an import that ends between the two
@@ -92,6 +93,7 @@ impl Snapshots {
         let committed = self
             .commit_new(context, |next_id| {
                 frozen = next_id();
+                // Before the mark is proposed: the sweep removes marks that are not on this list.
                 self.shared.snapshots.freezing.lock().insert(frozen);
                 let mut effect = Effect::default();
                 effect.create(keys::content_mark(frozen), self.shared.work_mark(frozen).encode());

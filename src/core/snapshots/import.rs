@@ -86,6 +86,7 @@ impl Snapshots {
         }
         let (job, importing) = self.begin(context, draft.on_conflict, share, snapshot).await?;
         let import = job.import.clone();
+        // A task of its own, so that the import continues when the request is dropped.
         let task = tokio::spawn(self.clone().work(job, importing, share_guard));
         match tokio::time::timeout(PATIENCE, task).await {
             Ok(Ok(ended)) => Ok(self.import_view(ended?)),
@@ -192,6 +193,7 @@ impl Snapshots {
         let committed = self
             .commit_new(context, |next_id| {
                 import.id = next_id();
+                // Before the mark is proposed: the sweep undoes imports that are not on this list.
                 self.shared.snapshots.importing.lock().insert(import.id, Arc::clone(&progress));
                 let mut effect = Effect::default();
                 effect.create(keys::import(import.frozen, import.id), import.encode());

@@ -59,6 +59,7 @@ impl Tenants {
         check_name("name", &draft.name)?;
         only_instance_names_ids(context, draft.id.as_ref())?;
         let workspace = context.workspace.number;
+        // Announced before the count: see `caps`.
         let creating = self.shared.caps.announce(Capped::Campaigns(workspace), 1);
         let there = self.blocking(move |shared| Ok(shared.table.campaigns(workspace)?)).await?;
         let there = usize::try_from(there).unwrap_or(usize::MAX);

@@ -114,6 +114,7 @@ impl Tenants {
         if draft.expires_at.is_some_and(|end| end <= context.now) {
             return Err(Invalid::new("expiresAt", "must be in the future").into());
         }
+        // Announced before the count: see `caps`.
         let creating = self.shared.caps.announce(Capped::Keys(reach.clone()), 1);
         let is_live = |versioned: &&Versioned<ApiKey>| versioned.record.is_live(context.now);
         let alike = self.directory().keys_like(&reach).filter(is_live).count();

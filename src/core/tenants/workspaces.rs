@@ -53,6 +53,7 @@ impl Tenants {
         }
         only_instance_names_ids(context, draft.id.as_ref())?;
         let company = self.choose_company(context, draft.company.as_ref())?;
+        // Announced before the count: see `caps`.
         let creating = self.shared.caps.announce(Capped::Workspaces(company.clone()), 1);
         let there = self.directory().workspace_count(&company);
         creating.check(
