@@ -218,7 +218,7 @@ mod tests {
 
     /// An exclusive write may change how a waiting write has to run.
     #[tokio::test]
-    async fn n06_the_question_is_asked_again_under_the_lock() {
+    async fn n06_is_exclusive_is_evaluated_again_under_the_lock() {
         let lock = ExclusiveLock::new();
         let is_exclusive = std::cell::Cell::new(false);
         let (a, b) = (company("a"), company("b"));

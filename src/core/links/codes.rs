@@ -111,7 +111,7 @@ mod tests {
 
     /// So many codes that some would have such a word without the list.
     #[test]
-    fn t55_no_code_holds_a_word_that_nobody_wants() {
+    fn t55_no_code_has_an_offensive_word() {
         for code in ["aSHITb", "xFuCk12", "5H1Tabc", "n4z1xyz", "p0rn"] {
             assert!(is_unseemly(code), "{code}");
         }

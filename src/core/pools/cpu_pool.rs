@@ -354,7 +354,7 @@ mod tests {
 
     /// A permit that a caller received between its last poll and its drop is passed on.
     #[tokio::test]
-    async fn a_turn_given_to_a_dropped_caller_is_not_lost() {
+    async fn a_permit_given_to_a_dropped_caller_is_passed_on() {
         let (pool, permit) = occupied_pool(4);
         let tenant = workspace("a", 1);
         let mut given = Box::pin(pool.run(&tenant, |_| ()));
@@ -399,7 +399,7 @@ mod tests {
 
     /// One pool is full while another of the same threads admits callers, and all are served.
     #[tokio::test]
-    async fn t111_a_full_room_says_so_and_only_for_itself() {
+    async fn t111_a_full_room_rejects_only_its_own_callers() {
         let threads = Threads::of(1);
         let (ours, theirs) = (CpuPool::new(&threads, 8), CpuPool::new(&threads, 8));
         let permit = threads.try_acquire().expect("it is free");

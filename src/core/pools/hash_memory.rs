@@ -110,7 +110,7 @@ mod tests {
 
     /// Hashes one after another use one buffer, and as many at once as there are threads use as many.
     #[test]
-    fn n02_buffers_are_used_again() {
+    fn n02_buffers_are_reused() {
         let memory = HashMemory::new(1024 * MIB, 2);
         for kib in [8, OWN_KIB, 100] {
             memory.with(kib, |buffer| assert_eq!(buffer.len(), OWN_KIB as usize)).expect("it fits");

@@ -40,8 +40,8 @@ pub(in crate::core) struct Creating {
 impl Caps {
     /// Announces `count` creations.
     pub(in crate::core) fn announce(&self, capped: Capped, count: usize) -> Creating {
-        let mut under_way = self.0.lock();
-        let announced = under_way.entry(capped.clone()).or_default();
+        let mut in_progress = self.0.lock();
+        let announced = in_progress.entry(capped.clone()).or_default();
         *announced += count;
         Creating { caps: self.clone(), capped, count, announced: *announced }
     }
@@ -60,11 +60,11 @@ impl Creating {
 
 impl Drop for Creating {
     fn drop(&mut self) {
-        let mut under_way = self.caps.0.lock();
-        if let Some(announced) = under_way.get_mut(&self.capped) {
+        let mut in_progress = self.caps.0.lock();
+        if let Some(announced) = in_progress.get_mut(&self.capped) {
             *announced -= self.count;
             if *announced == 0 {
-                under_way.remove(&self.capped);
+                in_progress.remove(&self.capped);
             }
         }
     }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn those_under_way_count() {
+    fn announced_creations_count() {
         let caps = Caps::default();
         let tags = |count| caps.announce(Capped::Tags(WorkspaceNumber(1)), count);
         let first = tags(2);

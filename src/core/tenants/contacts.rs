@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_say_what_was_signed_and_nothing_else() {
+    fn only_signed_tokens_are_verified() {
         let (key, other) = (ContactKey([7; 32]), ContactKey([8; 32]));
         let id = |text: &str| ForeignId::parse("id", text).expect("a valid id");
         let link = ContactLink { link: Id::from_bits(9), workspace: id("ws_1"), contact: id("con-2") };

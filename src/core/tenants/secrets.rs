@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_long_and_unlike() {
+    fn secrets_are_long_and_differ() {
         let (one, two) = (generate_secret(), generate_secret());
         assert_eq!(one.len(), 46);
         assert!(one.starts_with("wp_") && one[3..].bytes().all(|b| b.is_ascii_alphanumeric()));

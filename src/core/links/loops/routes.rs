@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_that_are_plain_to_see() {
+    fn plain_hosts_need_no_parser() {
         let rows = [
             ("https://example.com/a", Some("example.com")),
             ("http://e-1.example.com/?a", Some("e-1.example.com")),

@@ -242,7 +242,7 @@ mod tests {
 
     /// R76: a chain that is too long does not lead back, and its error must not claim that.
     #[test]
-    fn eight_in_a_row_are_allowed_and_nine_are_not() {
+    fn chains_of_eight_are_allowed_and_of_nine_are_not() {
         let names: Vec<String> = (0..=HOPS_MAX).map(|n| format!("n{n}")).collect();
         let next: Vec<[&str; 1]> = names.iter().skip(1).map(|name| [name.as_str()]).collect();
         let links: Vec<(&str, &[&str])> =
