@@ -19,12 +19,12 @@ pub struct Allowance {
 
 impl Allowance {
     /// Orders allowances: those of rejected requests first, then by what remains.
-    pub(in crate::http::api) fn tightness(&self) -> (bool, u32) {
+    pub(in super::super) fn tightness(&self) -> (bool, u32) {
         (self.wait.is_none(), self.remaining)
     }
 
     /// Returns the error of a request that exceeded the limit.
-    pub(in crate::http::api) fn error(&self) -> Option<ApiError> {
+    pub(in super::super) fn error(&self) -> Option<ApiError> {
         let wait = self.wait?;
         // Rounded up: a client that waits as long is admitted. `u32::MAX` seconds at most.
         Some(ApiError::TooMany(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX - 1) + 1))
