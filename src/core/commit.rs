@@ -82,7 +82,7 @@ pub(super) enum Committed {
 
 /// Resolves to whether the Change is visible, once it is durable, or to the reason why the proposal was
 /// rejected.
-type Settled = oneshot::Receiver<Result<bool, CommitError>>;
+type PendingCommit = oneshot::Receiver<Result<bool, CommitError>>;
 
 impl Core {
     /// Commits an effect on the authority of the context's key: see [`Shared::rely_on_key`]. Fails with
@@ -142,7 +142,7 @@ impl Core {
     }
 
     /// Like [`Core::settle`], but a conflict on the record of the command's own key is final.
-    async fn settle_own(&self, settled: Settled, own: Option<Bytes>) -> Result<Committed, Error> {
+    async fn settle_own(&self, settled: PendingCommit, own: Option<Bytes>) -> Result<Committed, Error> {
         match self.settle(settled).await? {
             // Key records are never changed, so a conflict on one means that it was revoked.
             Committed::Conflict(key) if Some(&key) == own.as_ref() => Err(Error::Unauthorized),
@@ -150,7 +150,7 @@ impl Core {
         }
     }
 
-    async fn settle(&self, settled: Settled) -> Result<Committed, Error> {
+    async fn settle(&self, settled: PendingCommit) -> Result<Committed, Error> {
         let stopped = || Err(CommitError::Unavailable("it was stopped".to_owned()));
         match settled.await.unwrap_or_else(|_| stopped()) {
             Ok(true) => Ok(Committed::Done),
@@ -181,7 +181,7 @@ impl Shared {
 
     /// Proposes an effect. The log's callback registers directly with the table, so that the caller is woken
     /// only once, when the Change is visible.
-    fn propose(&self, request: u64, effect: Effect) -> Settled {
+    fn propose(&self, request: u64, effect: Effect) -> PendingCommit {
         let (sender, settled) = oneshot::channel();
         let table = self.table.clone();
         let answer = move |answer| match answer {

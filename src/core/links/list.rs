@@ -165,7 +165,7 @@ struct ListReader {
     /// `None` before the first slice.
     source: Option<ListSource>,
     view: ReadView,
-    part: Part,
+    part: ListPart,
     /// The id after which the next slice begins.
     after: Option<Id>,
     /// Steps that are left.
@@ -181,7 +181,7 @@ struct ListSource {
 
 /// The part of the list that is being read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum ListPart {
     /// From the beginning of the page: its links and, for the total of a filtered list, all that follow.
     Page,
     /// From the beginning of the list to the cursor, for the total.
@@ -215,8 +215,8 @@ impl ListReader {
             Cursor::Page(page) => (None, (page - 1).saturating_mul(query.limit as u64)),
         };
         let part = match query.sort {
-            Sort::Newest | Sort::Oldest => Part::Page,
-            Sort::Clicks | Sort::Title => Part::Sorted,
+            Sort::Newest | Sort::Oldest => ListPart::Page,
+            Sort::Clicks | Sort::Title => ListPart::Sorted,
         };
         let gathered = Gathered { skip, ..Gathered::default() };
         let (source, view) = (None, ReadView::default());
@@ -226,7 +226,7 @@ impl ListReader {
     /// Reads one slice.
     fn slice(mut self: Box<ListReader>, shared: &Shared, cancel: &Cancel) -> Result<SliceResult, Error> {
         if self.source.is_none() {
-            if self.part == Part::Sorted {
+            if self.part == ListPart::Sorted {
                 self.query.depth()?;
             }
             self.view = shared.table.view(self.workspace)?;
@@ -246,9 +246,9 @@ impl ListReader {
                 false
             }
             Scanned::End | Scanned::Stopped => {
-                let is_counted = !is_whole || self.part != Part::Page;
+                let is_counted = !is_whole || self.part != ListPart::Page;
                 if !is_counted && matches!(self.query.at, Cursor::After(_)) {
-                    (self.part, self.after) = (Part::BeforeCursor, None);
+                    (self.part, self.after) = (ListPart::BeforeCursor, None);
                     false
                 } else {
                     true
@@ -274,7 +274,7 @@ impl ListReader {
         let mut failure = None;
         let mut each = |found: Found<Link>| {
             let link = found.record;
-            if *part == Part::BeforeCursor && is_behind_cursor(query.at, order, link.id) {
+            if *part == ListPart::BeforeCursor && is_behind_cursor(query.at, order, link.id) {
                 return false;
             }
             if !source.filter.admits(&link) {
@@ -282,9 +282,9 @@ impl ListReader {
             }
             gathered.total += 1;
             let goes_on = match part {
-                Part::Page => gathered.show(link, query.limit) || !source.filter.admits_all(),
-                Part::BeforeCursor => true,
-                Part::Sorted => match shared.rank(query.sort, &link) {
+                ListPart::Page => gathered.show(link, query.limit) || !source.filter.admits_all(),
+                ListPart::BeforeCursor => true,
+                ListPart::Sorted => match shared.rank(query.sort, &link) {
                     Ok(ranked) => gathered.rank(ranked, query),
                     Err(error) => {
                         failure = Some(error);
@@ -303,7 +303,7 @@ impl ListReader {
     fn page(self, shared: &Shared, source: &ListSource, is_complete: bool) -> Result<Page, Error> {
         let ListReader { workspace, query, part, after, mut gathered, .. } = self;
         let mut next = None;
-        if part == Part::Sorted {
+        if part == ListPart::Sorted {
             let depth = usize::try_from(query.depth()?).expect("at most 10,000");
             gathered.best.sort_by(Ranked::order);
             let best = std::mem::take(&mut gathered.best);
@@ -321,7 +321,7 @@ impl ListReader {
             if gathered.is_cut && query.is_whole {
                 return Err(too_long(gathered.links.len()));
             }
-            let is_cut = !is_complete && part == Part::Page;
+            let is_cut = !is_complete && part == ListPart::Page;
             let is_full = gathered.links.len() == query.limit;
             next = match gathered.links.last() {
                 Some(last) if gathered.more || (is_cut && is_full) => Some(last.id),

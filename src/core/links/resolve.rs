@@ -10,7 +10,7 @@ use crate::cache::entry::{Entry, Target, Targets};
 use crate::clicks::registry::Counters;
 use crate::core::error::Error;
 use crate::core::handle::Links;
-use crate::core::pools::loader::{Reader, Resolved};
+use crate::core::pools::loader::{LinkReader, Resolved};
 use crate::core::shared::Shared;
 use crate::model::Invalid;
 use crate::model::custom_values::Unfilled;
@@ -45,11 +45,11 @@ impl Links {
     /// Reads a link that is not in the cache, and adds it to the cache. Concurrent calls for the same code
     /// share one read. Fails if the table cannot be read.
     pub async fn load(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
-        self.shared.loader.load(Arc::clone(&self.shared) as Arc<dyn Reader>, domain, code).await
+        self.shared.loader.load(Arc::clone(&self.shared) as Arc<dyn LinkReader>, domain, code).await
     }
 }
 
-impl Reader for Shared {
+impl LinkReader for Shared {
     fn read(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
         let epoch = self.cache.epoch(domain, code);
         let Some(found) = self.table.link(domain, code)? else {

@@ -36,7 +36,7 @@ pub enum Resolved {
 
 /// The source that the threads read from. The queue holds it and the threads do not, so that they do not keep
 /// it alive.
-pub(in crate::core) trait Reader: Send + Sync {
+pub(in crate::core) trait LinkReader: Send + Sync {
     /// Reads a link and adds it to the cache. Blocks for the length of a read.
     fn read(&self, domain: DomainNumber, code: &str) -> Answer;
 }
@@ -55,7 +55,7 @@ struct Load {
 struct LoadState {
     /// Reads that can be joined: no Change has touched their codes since they were queued.
     loads: HashMap<Key, Arc<Load>, ahash::RandomState>,
-    queue: VecDeque<(Arc<Load>, Arc<dyn Reader>)>,
+    queue: VecDeque<(Arc<Load>, Arc<dyn LinkReader>)>,
     /// Sleeping threads that were not woken yet.
     sleeping: usize,
     is_over: bool,
@@ -96,7 +96,7 @@ impl LoadPool {
     /// Loads a link, or joins the read of a concurrent load.
     pub(in crate::core) async fn load(
         &self,
-        reader: Arc<dyn Reader>,
+        reader: Arc<dyn LinkReader>,
         domain: DomainNumber,
         code: &str,
     ) -> Answer {
@@ -121,7 +121,12 @@ impl LoadPool {
 
 impl LoadQueue {
     /// Queues a read, or joins one. Returns whether a thread must be woken.
-    fn enqueue_or_join(&self, reader: Arc<dyn Reader>, key: Key, waiter: oneshot::Sender<Answer>) -> bool {
+    fn enqueue_or_join(
+        &self,
+        reader: Arc<dyn LinkReader>,
+        key: Key,
+        waiter: oneshot::Sender<Answer>,
+    ) -> bool {
         let mut state = self.state.lock();
         let load = match state.loads.entry(key) {
             MapEntry::Occupied(load) => {
@@ -155,7 +160,7 @@ impl LoadQueue {
         }
     }
 
-    fn next(&self) -> Option<(Arc<Load>, Arc<dyn Reader>)> {
+    fn next(&self) -> Option<(Arc<Load>, Arc<dyn LinkReader>)> {
         let mut state = self.state.lock();
         loop {
             if state.is_over {
