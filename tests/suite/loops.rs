@@ -501,7 +501,7 @@ fn n08_doctor_finds_loops_and_fallbacks() {
     assert!(said.contains("ok       loops: none of 3 links leads back"), "{said}{stderr}");
     assert_eq!(code, Some(0), "{said}{stderr}");
     let (code, said, stderr) = doctor("http://localhost:9099");
-    let looping = "warning  loops: 2 of 3 links lead in a loop, such as /la (leads back to itself), /lb (leads back to itself)";
+    let looping = "warning  loops: 2 of 3 links form a loop, such as /la (leads back to itself), /lb (leads back to itself)";
     let fallback = "such as localhost: notFoundUrl http://127.0.0.1:9099/404";
     assert!(said.contains(looping) && said.contains(fallback), "{said}{stderr}");
     assert_eq!(code, Some(0), "{said}{stderr}");
