@@ -28,6 +28,7 @@ impl Counter {
     /// Creates the counter of the link `id`, whose first `flushed` clicks are in the log.
     pub fn new(id: Id, flushed: u64) -> Counter {
         Counter {
+            // Native order, since the bytes never leave this process.
             id: id.bits().to_ne_bytes(),
             pending: AtomicU64::new(0),
             flushed: AtomicU64::new(flushed),
@@ -54,11 +55,14 @@ impl Counter {
     /// Counts one click. Returns true for the first click after a drain: the caller then queues the counter
     /// for the next drain.
     pub fn count(&self) -> bool {
+        // Relaxed: the click publishes no other memory. The list of dirty counters has its own lock.
         self.pending.fetch_add(1, Ordering::Relaxed) == 0
     }
 
     /// Moves the pending clicks to the flushed ones. Returns the new total, `None` if no click was pending.
     pub fn drain(&self) -> Option<u64> {
+        // A swap, since a click between a load and a store would be lost. Removed before they are added: the
+        // total in between is too low, never too high.
         let pending = self.pending.swap(0, Ordering::Relaxed);
         if pending == 0 {
             return None;
@@ -73,6 +77,7 @@ impl Counter {
 
     /// Marks the link as deleted. A click under way then no longer writes a total to the log.
     pub fn retire(&self) {
+        // A mark in place of a removal from the registry: a drain under way has the counter already.
         self.retired.store(true, Ordering::Relaxed);
     }
 
@@ -148,12 +153,14 @@ mod tests {
         assert!(!counter.count());
         assert_eq!(counter.total(), 9);
         assert_eq!(counter.drain(), Some(9));
+        // The drain has armed the signal again.
         assert!(counter.count());
         assert_eq!(counter.total(), 10);
     }
 
     #[test]
     fn a_counter_reports_its_state() {
+        // More than 64 bits, so that both halves of the id are stored.
         let counter = Counter::new(Id::from_bits(1 << 100), 7);
         assert_eq!((counter.id(), counter.flushed(), counter.total()), (Id::from_bits(1 << 100), 7, 7));
         assert!(!counter.is_dirty() && !counter.is_retired());
@@ -179,11 +186,13 @@ mod tests {
                     }
                 });
             }
+            // Drains while the four threads count: some clicks fall between its two steps.
             scope
                 .spawn(|| (0..10_000).filter(|_| counter.drain().is_some()).count())
                 .join()
                 .expect("no panic")
         });
+        // Clicks after the last drain above have given one more signal.
         let last = u64::from(counter.drain().is_some());
         assert_eq!(counter.total(), 200_000);
         assert_eq!(

@@ -94,6 +94,7 @@ impl Registry {
     /// Returns the counter of `id` for a new entry. The counter no longer counts as unattached.
     fn attach(&mut self, id: Id) -> Option<Arc<Counter>> {
         let counter = Arc::clone(self.get(id)?);
+        // The counter stays in a list of `fresh` or `settled`: both skip a counter with another number.
         if counter.list() != ATTACHED {
             counter.set_list(ATTACHED);
             self.unattached -= 1;
@@ -112,6 +113,7 @@ impl Registry {
             entry.remove();
         }
         self.unattached -= 1;
+        // A load that read the table before this counter's total was in it reads again.
         self.version += 1;
         self.others.remove(&id);
     }
@@ -123,6 +125,7 @@ impl Registry {
 
     /// Forgets the settled counters whose totals are in the table, which has applied the log up to `applied`.
     fn forget_applied(&mut self, applied: Position) {
+        // Positions never decrease along the queue: the first that is not applied ends the walk.
         while let Some(settled) = self.settled.pop_front_if(|settled| settled.position <= applied) {
             for id in settled.ids {
                 if self.get(id).is_some_and(|counter| counter.list() == settled.number) {
@@ -135,12 +138,14 @@ impl Registry {
     /// Settles the fresh counters that are clean and that only the registry holds. The log has their drained
     /// totals at `written`. A later use goes through the registry, which takes the counter off the list.
     fn settle_fresh(&mut self, written: Position) {
+        // Wraps after 4 billion sweeps, past the reserved numbers. No list is that old.
         let number = if self.last + 1 < DETACHED { self.last.max(FRESH) + 1 } else { FRESH + 1 };
         self.last = number;
         let mut fresh = std::mem::take(&mut self.fresh);
         let mut ids = Vec::new();
         fresh.retain(|id| {
             let Some(counter) = self.get(*id).filter(|counter| counter.list() == FRESH) else { return false };
+            // A task that holds a clone may still count: its click would be lost with the counter.
             let stays = counter.is_dirty() || Arc::strong_count(counter) > 1;
             if !stays {
                 counter.set_list(number);
@@ -164,6 +169,7 @@ impl Counters {
         if counter.count() {
             let mut dirty = self.dirty.lock();
             dirty.push(Arc::clone(counter));
+            // Exactly once per drain: later clicks find a longer list.
             if dirty.len() == DIRTY_MAX {
                 self.crowded.notify_one();
             }
@@ -180,6 +186,8 @@ impl Counters {
     /// [`Counters::put_back`] if that fails. They are sorted by id, as in the table: neighbours share its
     /// pages.
     pub fn drain(&self, last: bool) -> Vec<Arc<Counter>> {
+        // The list before the counters: the first click after a counter's drain then finds the next
+        // list. In the other order, no drain would have that click.
         let mut dirty = std::mem::take(&mut *self.dirty.lock());
         dirty.extend(self.reservations.release_idle(last));
         dirty.retain(|counter| !self.drop_detached(counter));
@@ -188,6 +196,7 @@ impl Counters {
         dirty.dedup_by_key(|counter| counter.id());
         dirty.retain(|counter| {
             self.drain_one(counter);
+            // The deletion of the link removes its total: a total behind it would stay for ever.
             !counter.is_retired()
         });
         dirty
@@ -206,6 +215,7 @@ impl Counters {
     /// Drains one counter and releases its reservation. Also queues the counter: if the caller fails to write
     /// the total, the next drain does.
     pub fn settle(&self, counter: &Arc<Counter>) {
+        // Before the drain: a click from here on needs a new reservation, whose total is committed later.
         self.reservations.release_one(counter.id());
         self.drain_one(counter);
         self.put_back(vec![Arc::clone(counter)]);
@@ -213,6 +223,7 @@ impl Counters {
 
     fn drain_one(&self, counter: &Counter) {
         let clicks = self.reservations.atomically(|| {
+            // Under the lock as well: clicks of another node in between would count as drained here.
             let before = counter.flushed();
             counter.drain().map_or(0, |total| total - before)
         });
@@ -224,6 +235,7 @@ impl Counters {
     pub fn tally(&self, counters: &[Arc<Counter>]) -> Tally {
         // Held over the reads: a total of another node changes counter and registry together.
         let registry = self.registry.lock();
+        // The counter has the clicks of all nodes, and this node writes its own.
         let own = |counter: &Arc<Counter>| {
             self.reservations.total(counter).saturating_sub(registry.of_others(counter.id()))
         };
@@ -233,6 +245,7 @@ impl Counters {
     /// Reserves clicks of a limit: see [`Reservations::ask`]. Returns the total to grant, and the part of it
     /// that this node writes to the log.
     pub fn ask(&self, counter: &Counter, reserve_lock: &ReserveLock, limit: u64) -> Option<(u64, u64)> {
+        // Held as in `tally`, so that the total and the share of other nodes are of one moment.
         let registry = self.registry.lock();
         let total = self.reservations.ask(counter, reserve_lock, limit)?;
         Some((total, total.saturating_sub(registry.of_others(counter.id()))))
@@ -242,8 +255,10 @@ impl Counters {
     /// late changes nothing.
     pub fn apply_of_others(&self, totals: &[(Id, NodeNumber, u64)]) {
         let mut registry = self.registry.lock();
+        // Without any counter as well: a load may have read the table before these totals.
         registry.version += 1;
         for (id, node, total) in totals {
+            // Without a counter, the next load reads the total in the table.
             let Some(counter) = registry.get(*id).cloned() else { continue };
             let cells = registry.others.entry(*id).or_default();
             let at = cells.iter().position(|(of, _)| of == node).unwrap_or_else(|| {
@@ -271,6 +286,7 @@ impl Counters {
     /// up to `applied`; the log has the totals of all earlier drains at `written`. Call before a drain.
     pub fn sweep(&self, applied: Position, written: Position) {
         let mut registry = self.registry.lock();
+        // In this order: if the table is not behind, counters are forgotten in the sweep that settles them.
         registry.settle_fresh(written);
         registry.forget_applied(applied);
     }
@@ -296,11 +312,13 @@ impl Counters {
             // Not under the lock: the read may block on the disk, and every load needs the lock.
             let cells = read()?;
             let mut registry = self.registry.lock();
+            // Another load may have inserted the counter during the read.
             if let Some(counter) = registry.attach(id) {
                 return Ok(counter);
             }
             if registry.version == before {
                 let counter = Arc::new(Counter::new(id, cells.total()));
+                // Checked here: after its eviction, the entry's counter is unattached.
                 if registry.unattached >= UNATTACHED_MAX && !is_limited {
                     counter.set_list(DETACHED);
                 } else {
@@ -337,6 +355,7 @@ impl Counters {
         let mut registry = self.registry.lock();
         // A detached counter is not in the registry.
         let is_ours = registry.get(counter.id()).is_some_and(|ours| std::ptr::eq(&raw const **ours, counter));
+        // Two entries of a link may share the counter: the second release changes nothing.
         if is_ours && counter.list() == ATTACHED {
             counter.set_list(FRESH);
             registry.unattached += 1;
@@ -373,6 +392,7 @@ mod tests {
     /// A drain moves clicks in two steps. A spent limit must not reopen between them.
     #[test]
     fn a_limit_holds_while_its_counter_is_drained() {
+        // Enough rounds to meet the moment between the two steps.
         const ROUNDS: u128 = 20_000;
         let (counters, next, over) = (Counters::default(), Barrier::new(2), Barrier::new(2));
         let counter = Mutex::new(Arc::new(Counter::new(Id::from_bits(0), 0)));
@@ -382,6 +402,7 @@ mod tests {
                 for _ in 0..ROUNDS {
                     next.wait();
                     let counter = Arc::clone(&counter.lock());
+                    // By hand: clicks on reservations do not queue the counter.
                     counters.put_back(vec![counter]);
                     counters.drain(false);
                     over.wait();
@@ -394,6 +415,7 @@ mod tests {
                 counters.reservations().grant(&one, &reserve_lock, total);
                 *counter.lock() = Arc::clone(&one);
                 next.wait();
+                // Many tries, so that some of them run during the drain.
                 let takes = (0..500).map(|_| counters.reservations().take(&one, 1));
                 let taken = takes.filter(|taken| *taken == Take::Counted).count();
                 most = taken.max(most);
@@ -447,6 +469,7 @@ mod tests {
             assert_eq!(live, unattached);
             assert!(live <= LIVE_MAX, "{live} after {drain} drains");
         }
+        // Clicks of the last round wait for the next drain.
         assert_eq!(counters.totals(), (198 * 100, 0));
     }
 
@@ -480,6 +503,7 @@ mod tests {
     #[test]
     fn n48_past_the_bound_clicks_are_dropped_and_counted() {
         let counters = Counters::default();
+        // With an entry: this counter does not count against the bound.
         let first = load(&counters, 0, 5);
         for n in 0..UNATTACHED_MAX as u128 {
             let counter = load(&counters, 1 + n, 0);
@@ -492,6 +516,7 @@ mod tests {
         counters.count(&late);
         counters.count(&late);
         counters.release(&late);
+        // The release of a detached counter has changed nothing.
         assert_eq!(counters.size(), (UNATTACHED_MAX + 1, UNATTACHED_MAX));
         // Links in memory, and those with a limit, are still counted.
         counters.count(&first);
@@ -503,6 +528,7 @@ mod tests {
         assert_eq!(counters.totals(), (UNATTACHED_MAX as u64 + 2, 2));
         drop(drained);
         counters.sweep(Position(1), Position(1));
+        // Two counters remain, the ones with an entry.
         assert_eq!(counters.size(), (2, 0));
         let late = load(&counters, beyond, 7);
         assert!(!Counters::is_detached(&late));

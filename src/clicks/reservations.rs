@@ -69,11 +69,14 @@ impl Reservation {
 impl Reservations {
     /// Takes one reserved click of `limit`.
     pub fn take(&self, counter: &Arc<Counter>, limit: u64) -> Take {
+        // Locked before the total is read: of two last clicks, the second must see the first.
         let mut reservations = self.0.lock();
         let total = counter.total();
+        // Before the reservation: the limit may have been lowered below what is reserved.
         if total >= limit {
             return Take::LimitReached;
         }
+        // The counter is compared as well: a reservation of the link's former counter covers no click.
         match reservations
             .get_mut(&counter.id())
             .filter(|reservation| Arc::ptr_eq(&reservation.counter, counter))
@@ -115,11 +118,15 @@ impl Reservations {
         let reservation = reservations
             .get_mut(&counter.id())
             .filter(|reservation| Arc::ptr_eq(&reservation.reserve_lock, reserve_lock))?;
+        // The former holder of `reserve_lock` may have reserved clicks already. A deletion removes the total
+        // from the log, and a reservation would write it again.
         if total >= limit || total < reservation.durable || counter.is_retired() {
             return None;
         }
+        // At least 1: near its limit, a link still gives out its last clicks, with one write each.
         let batch = ((limit - total) / RESERVE_PART).clamp(1, RESERVE_MAX);
         reservation.asked = total + batch;
+        // A drain between the grant and the first click would release the reservation.
         reservation.is_used = true;
         Some(reservation.asked)
     }
@@ -129,6 +136,8 @@ impl Reservations {
     /// lower total.
     pub fn grant(&self, counter: &Counter, reserve_lock: &ReserveLock, total: u64) {
         self.if_current(counter, reserve_lock, |reservation| {
+            // Not above the last request, which is smaller if the limit was lowered in between. Not below the
+            // last grant, whose clicks may be taken already.
             reservation.durable = reservation.durable.max(total.min(reservation.asked));
         });
     }
@@ -136,6 +145,7 @@ impl Reservations {
     /// Adds `clicks` that another node counted. Reserved totals grow by as much.
     pub fn shift(&self, counter: &Counter, clicks: u64) {
         let mut reservations = self.0.lock();
+        // Under the lock: a click in between would compare the new total with the old reservation.
         counter.add_of_others(clicks);
         if let Some(reservation) = reservations.get_mut(&counter.id()) {
             reservation.asked += clicks;
@@ -161,6 +171,7 @@ impl Reservations {
     /// higher. Of two results for one counter, the later one must be committed later.
     pub fn total(&self, counter: &Counter) -> u64 {
         let reservations = self.0.lock();
+        // The higher one: with a lower total in the log, a crash would permit clicks beyond the limit.
         counter.flushed().max(reservations.get(&counter.id()).map_or(0, |reservation| reservation.asked))
     }
 
@@ -214,6 +225,7 @@ mod tests {
         }
         assert_eq!(reservations.take(&counter, 100), Take::Unreserved);
         assert_eq!(reservations.total(&counter), 6);
+        // A sixteenth of the 94 clicks that are left.
         assert_eq!(reserve(&reservations, &counter, 100), Some(11));
         assert_eq!(reserve(&reservations, &counter, 100), None, "there is something to take");
         assert_eq!(reservations.take(&counter, 6), Take::LimitReached, "the limit was lowered");
@@ -223,12 +235,15 @@ mod tests {
     fn how_much_is_reserved() {
         let rows = [
             (0, 1, Some(1)),
+            // A sixteenth is less than one click.
             (0, 15, Some(1)),
             (0, 32, Some(2)),
             (0, 100, Some(6)),
+            // [`RESERVE_MAX`] is less than a sixteenth.
             (0, 1_000_000, Some(64)),
             (99, 100, Some(100)),
             (100, 100, None),
+            // The limit was lowered below the clicks.
             (101, 100, None),
         ];
         for (clicks, limit, want) in rows {
@@ -259,6 +274,7 @@ mod tests {
         assert!(reservations.release_idle(false).is_empty(), "it was clicked since");
         assert_eq!(reservations.release_idle(false).len(), 1);
         assert!(reservations.is_empty());
+        // The log gets the true total, 1, in place of the 62 that were reserved.
         counter.drain();
         assert_eq!(reservations.total(&counter), 1);
         assert_eq!(reservations.take(&counter, 1_000), Take::Unreserved);
@@ -298,6 +314,7 @@ mod tests {
         assert_eq!(reservations.ask(old, &reserve_lock, 1_000), Some(62));
         reservations.grant(old, &reserve_lock, 62);
         assert_eq!(reservations.take(new, 1_000), Take::Unreserved);
+        // The 6 clicks in the log, and a sixteenth of the others.
         assert_eq!(reserve(&reservations, new, 1_000), Some(68));
         assert_eq!(reservations.len(), 1);
         assert_eq!(
