@@ -25,6 +25,7 @@ impl Code {
     /// Creates the code of this text.
     pub fn new(code: &str) -> Code {
         let mut bytes = [0; INLINE_MAX];
+        // Both fail for long codes only. A length that fits in place fits in `u8`.
         match (u8::try_from(code.len()), bytes.get_mut(..code.len())) {
             (Ok(length), Some(inline)) => {
                 inline.copy_from_slice(code.as_bytes());
@@ -44,6 +45,7 @@ impl Code {
 
     /// Returns its text.
     pub fn as_str(&self) -> &str {
+        // Checked on each call: the unchecked conversion is unsafe code. Look-ups compare bytes instead.
         std::str::from_utf8(self.as_bytes()).expect("it was created from a text")
     }
 
@@ -64,6 +66,7 @@ impl fmt::Debug for Code {
 
 /// Returns the bytes that the system's allocator takes for a block of `bytes`: 8 more, in steps of 16.
 pub(super) fn allocated(bytes: usize) -> usize {
+    // 32 is the smallest block of glibc.
     (bytes + 8).next_multiple_of(16).max(32)
 }
 
@@ -74,6 +77,7 @@ mod tests {
     #[test]
     fn codes_of_all_lengths_read_back() {
         assert_eq!(size_of::<Code>(), 16);
+        // Past 255: a length that wraps in its `u8` would be seen.
         for length in 0..300 {
             let text: String = ('a'..='z').cycle().take(length).collect();
             let code = Code::new(&text);
@@ -88,6 +92,7 @@ mod tests {
     #[test]
     fn a_long_code_counts_its_allocations() {
         let taken = |length: usize| Code::new(&"a".repeat(length)).allocated();
+        // A text of 24 bytes and the allocator's 8 fill a block of 32. One more takes the next step.
         assert_eq!([14, 15, 24, 25, 200].map(taken), [0, 64, 64, 80, 240]);
     }
 }

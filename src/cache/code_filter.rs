@@ -29,6 +29,8 @@ impl Block {
     /// Returns word and bit of each probe, from nine bits each of the mixed hash. The hash is mixed since its
     /// high bits choose the block, and are equal for all codes of a block.
     fn probes(hash: u64) -> impl Iterator<Item = (usize, u64)> {
+        // The constant is 2^64 divided by the golden ratio. The probes take 54 bits: the top ones, which are
+        // mixed best.
         let hash = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 10;
         (0..PROBES).map(move |n| {
             let bits = hash >> (9 * n);
@@ -42,6 +44,7 @@ impl Block {
 
     fn set(&self, hash: u64) {
         for (word, bit) in Block::probes(hash) {
+            // Relaxed: `complete` publishes the bits of the fill, the table's callbacks those of a Change.
             self.0[word].fetch_or(bit, Ordering::Relaxed);
         }
     }
@@ -62,6 +65,7 @@ impl Layer {
     }
 
     fn block(&self, hash: u64) -> &Block {
+        // Scales the hash to the number of blocks. Cheaper than a remainder.
         let at = (u128::from(hash) * self.blocks.len() as u128) >> 64;
         &self.blocks[usize::try_from(at).expect("below the number of blocks")]
     }
@@ -95,11 +99,13 @@ impl CodeFilter {
     }
 
     fn has(&self, hash: u64) -> bool {
+        // In all layers: a code is in the layer that was the last one when it was added.
         self.layers.iter().map_while(OnceLock::get).any(|layer| layer.block(hash).has(hash))
     }
 
     /// Adds the hash of a link.
     pub(super) fn learn(&self, hash: u64) {
+        // A code that is added again, as by each edit of its link, must not use up the layer.
         if self.has(hash) {
             return;
         }
@@ -132,6 +138,7 @@ mod tests {
     use super::*;
 
     fn hashes() -> impl Fn(u64) -> u64 {
+        // Fixed keys: a rate near its bound must not fail by chance.
         let random = ahash::RandomState::with_seeds(1, 2, 3, 4);
         move |n| random.hash_one(n)
     }
@@ -149,6 +156,7 @@ mod tests {
             codes.complete();
             assert!((0..400_000).all(|n| codes.may_have(hash(n))));
             let wrong = (1_000_000..1_100_000).filter(|n| codes.may_have(hash(*n))).count();
+            // 0.7 % in one layer. After growth, the rates of the layers add up.
             assert!(wrong < 1_500, "{wrong} of 100,000 with {expected} expected");
             // 12 bits a code, and up to twice that after growth.
             let bits = 8 * codes.bytes() / expected.max(400_000);
@@ -190,6 +198,7 @@ mod tests {
         });
         codes.complete();
         assert!((0..400_000).all(|n| codes.may_have(hash(n))));
+        // A filter that accepts everything would pass the line above.
         assert!(!(500_000..500_100).all(|n| codes.may_have(hash(n))));
     }
 }

@@ -32,6 +32,7 @@ pub struct Entry {
     /// The effect of a click.
     pub action: Action,
     /// Used since the hand of the eviction clock last passed.
+    // Atomic: hits set it under the read lock of the shard.
     visited: AtomicBool,
 }
 
@@ -48,6 +49,7 @@ pub enum Action {
         count_bots: bool,
     },
     /// Evaluates each click by the rules in `visit`.
+    // In an `Arc`, unlike a redirect: it is large, and few links need it.
     Evaluate(Arc<Conditional>),
 }
 
@@ -110,6 +112,7 @@ impl Clone for Entry {
             code: self.code.clone(),
             counter: Arc::clone(&self.counter),
             action: self.action.clone(),
+            // Unmarked: a link that is loaded and not used again is evicted first.
             visited: AtomicBool::new(false),
         }
     }
@@ -130,6 +133,7 @@ impl Entry {
     fn new(link: Link, counter: Arc<Counter>, targets: Targets, leads_here: bool) -> Entry {
         let (domain, code) = (link.domain, Code::new(link.code.as_str()));
         let action = match &*targets.0 {
+            // One valid target only: among several, the click decides, and a failed one has no `Location`.
             [Ok(target)] if !leads_here && is_plain(&link.options) => Action::Redirect {
                 status: StatusCode::from_u16(link.options.status.code())
                     .expect("a redirect's status is valid"),
@@ -146,6 +150,8 @@ impl Entry {
     pub fn mentions(&self, host: &str) -> bool {
         let is_in = |url: &Destination| url.as_str().contains(host);
         match &self.action {
+            // Bytes: `HeaderValue::to_str` would check each of them first. A plain link never expires, so its
+            // `expired_url` is not followed.
             Action::Redirect { location, .. } => {
                 memchr::memmem::find(location.as_bytes(), host.as_bytes()).is_some()
             }
@@ -179,6 +185,8 @@ impl Entry {
             Action::Redirect { location, .. } => allocated(REFERENCE_COUNT + location.len()),
             Action::Evaluate(conditional) => link_bytes(conditional),
         };
+        // Two counts, of the `Arc` and of its weak references. The counter is charged here, since the
+        // registry has no budget of its own for counters with an entry.
         FIXED + allocated(2 * REFERENCE_COUNT + size_of::<Counter>()) + self.code.allocated() + texts
     }
 }
@@ -203,6 +211,7 @@ fn shared(text: &str) -> Bytes {
         81..=96 => inline::<96>(text),
         97..=112 => inline::<112>(text),
         113..=128 => inline::<128>(text),
+        // Few URLs are that long, and the second allocation is small beside their text.
         _ => Bytes::copy_from_slice(text.as_bytes()),
     }
 }
@@ -211,6 +220,7 @@ fn inline<const N: usize>(text: &str) -> Bytes {
     let mut bytes = [0; N];
     bytes[..text.len()].copy_from_slice(text.as_bytes());
     let mut bytes = Bytes::from_owner(bytes);
+    // The allocation keeps the size of the array: a smaller one would need a copy.
     bytes.truncate(text.len());
     bytes
 }
@@ -321,6 +331,7 @@ mod tests {
 
     #[test]
     fn texts_of_all_lengths_read_back() {
+        // Past the largest array, so that both ways of `shared` are read.
         for length in 0..300 {
             let text: String = ('!'..='~').cycle().take(length).collect();
             assert_eq!(shared(&text), text.as_bytes(), "{length}");
@@ -417,6 +428,7 @@ mod tests {
         let text = || Some("x".repeat(LONG).into_boxed_str());
         let long = || url(&format!("https://e.test/{}", "x".repeat(LONG)));
         let weight = |edits: Vec<Edit>| {
+            // Not plain: a plain link keeps none of these texts.
             let mut options = edited(Edit::Cloaked(true));
             for edit in edits {
                 match edit {

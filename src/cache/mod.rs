@@ -109,10 +109,14 @@ impl Cache {
     pub fn new(settings: &Settings) -> Cache {
         let shared = Shared {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            // Equal parts: an eviction needs the lock of its own shard alone.
             budget: settings.max_memory / SHARDS,
+            // Random keys: clients cannot choose codes whose hashes collide.
             narrow: ahash::RandomState::new(),
+            // A key of its own: half of the 128 bits of an absent code do not depend on the other half.
             wide: ahash::RandomState::new(),
             counters: Counters::default(),
+            // Incomplete until `learn_all` replaces it: unknown codes are misses, not absent.
             codes: ArcSwap::from_pointee(CodeFilter::new(0)),
         };
         Cache(Arc::new(shared))
@@ -127,6 +131,7 @@ impl Cache {
                 entry.touch();
                 Lookup::Hit(on_hit(entry))
             }
+            // After the entries: a cached link needs no look-up in the filter.
             Known::Nothing if self.0.codes.load().may_have(hash) => Lookup::Miss,
             Known::Nothing | Known::Absent => Lookup::Absent,
         }
@@ -145,6 +150,8 @@ impl Cache {
         let mut gone = Vec::new();
         {
             let mut shard = self.shard(hash).write();
+            // A Change came since the load began, so the record may be the old one. An entry above the budget
+            // would evict all others, and then itself.
             if shard.invalidated != epoch.0 || entry.weight() > self.0.budget {
                 gone.push(entry);
             } else {
@@ -165,6 +172,7 @@ impl Cache {
     /// Remembers that no such link exists, unless a Change touched its shard since `epoch`.
     pub fn keep_absent(&self, epoch: Epoch, domain: DomainNumber, code: &str) {
         let hash = self.hash(domain, code);
+        // Hashed before the lock is held, since look-ups wait for it.
         let wide = self.wide(hash, domain, code);
         let mut shard = self.shard(hash).write();
         if shard.invalidated == epoch.0 {
@@ -177,6 +185,7 @@ impl Cache {
     /// [`Cache::learn`].
     pub fn learn_all(&self, expected: usize) -> CodeFilterBuilder {
         let codes = Arc::new(CodeFilter::new(expected));
+        // Published before it is filled: Changes that are applied during the fill add their codes to it.
         self.0.codes.store(Arc::clone(&codes));
         CodeFilterBuilder { cache: self.clone(), codes }
     }
@@ -191,7 +200,9 @@ impl Cache {
         let hash = self.hash(domain, code);
         let wide = self.wide(hash, domain, code);
         let mut shard = self.shard(hash).write();
+        // Without an entry as well: a load under way may have read the old record.
         shard.invalidated += 1;
+        // The Change may have created the link.
         shard.forget_absent(wide);
         if let Some(entry) = shard.remove(hash, is(domain, code), |entry| self.hash_of(entry)) {
             self.0.counters.release(&entry.counter);
@@ -202,9 +213,11 @@ impl Cache {
     /// Walks the whole cache: edits of workspaces and domains are rare, and the hit path compares no
     /// generations.
     pub fn invalidate_where(&self, is_it: impl Fn(&Entry) -> bool) {
+        // One lock at a time: look-ups in other shards do not wait.
         for shard in &self.0.shards {
             let mut shard = shard.write();
             shard.invalidated += 1;
+            // Links of an import that has completed are visible without a Change of their own.
             shard.forget_all_absent();
             for entry in shard.drain(&is_it, |entry| self.hash_of(entry)) {
                 self.0.counters.release(&entry.counter);
@@ -242,11 +255,13 @@ impl Cache {
     fn hash_bytes(&self, domain: DomainNumber, code: &[u8]) -> u64 {
         let mut hasher = self.0.narrow.build_hasher();
         domain.0.hash(&mut hasher);
+        // Bytes, not `str`: an entry has bytes, and the hash of a `str` differs from theirs.
         code.hash(&mut hasher);
         hasher.finish()
     }
 
     fn wide(&self, hash: u64, domain: DomainNumber, code: &str) -> u128 {
+        // Reuses the first hash, so that only one more is computed.
         let other = self.0.wide.hash_one((domain.0, code.as_bytes()));
         u128::from(hash) << 64 | u128::from(other)
     }
@@ -358,6 +373,7 @@ mod tests {
         let of = |padding: usize| {
             let mut link = link(1, "a");
             link.options.notes = Some("x".repeat(padding).into());
+            // Not plain: a plain link does not keep its notes in memory.
             link.options.cloaked = true;
             compiled(link, Arc::new(crate::clicks::counter::Counter::new(Id::from_bits(1), 0)))
         };
@@ -413,6 +429,7 @@ mod tests {
         cache.invalidate(HOME, "a");
         drop((again, drained_counters));
         cache.counters().sweep(Position(1), Position(1));
+        // The sweep has forgotten the counter: the total is the table's.
         let fresh = load(&cache, 1, "a", 6);
         assert_eq!(fresh.counter.total(), 6);
     }

@@ -25,10 +25,12 @@ pub(super) struct Shard {
     /// Places in `entries`. Each entry has exactly one here.
     index: HashTable<u32>,
     entries: Slots,
+    // May be past the end after removals. [`Shard::evict`] then starts at 0.
     hand: u32,
     pub(super) bytes: usize,
     /// 128-bit keyed hashes, which never collide in practice.
     absent: HashSet<u128, ahash::RandomState>,
+    // A ring once it is full: `absent_next` is the place of the oldest.
     absent_order: Vec<u128>,
     absent_next: usize,
     /// Number of Changes that touched this shard. A record that was read from the table before the last of
@@ -46,6 +48,7 @@ impl Shard {
         let at = self.index.find(hash, |at| is_it(self.entries.at(*at)));
         match at {
             Some(at) => Known::Entry(self.entries.at(*at)),
+            // Without absent codes, the second hash is not computed.
             None if !self.absent.is_empty() && self.absent.contains(&wide()) => Known::Absent,
             None => Known::Nothing,
         }
@@ -61,6 +64,7 @@ impl Shard {
     ) -> Option<Entry> {
         let is_it =
             |other: &Entry| other.domain == entry.domain && other.code.as_bytes() == entry.code.as_bytes();
+        // Removed first: the index must not have two slots for one key.
         let old = self.remove(hash, is_it, &hash_of);
         self.bytes += entry.weight();
         let at = self.entries.push(entry);
@@ -88,6 +92,7 @@ impl Shard {
         let last = self.entries.len();
         if at as usize != last {
             let moved = hash_of(self.entries.at(at));
+            // By slot, not by key: other entries may have the same hash.
             let slot = self.index.find_mut(moved, |slot| *slot as usize == last);
             *slot.expect("each entry has its slot") = at;
         }
@@ -112,6 +117,7 @@ impl Shard {
         let at = self.hand;
         let hash = hash_of(self.entries.at(at));
         self.index.find_entry(hash, |slot| *slot == at).ok()?.remove();
+        // The last entry moves to this slot, behind the hand: the hand reaches it in its next round.
         Some(self.take(at, hash_of))
     }
 
@@ -137,6 +143,7 @@ impl Shard {
     }
 
     pub(super) fn remember_absent(&mut self, wide: u128) {
+        // A second place in the ring would forget the code too early.
         if !self.absent.insert(wide) {
             return;
         }

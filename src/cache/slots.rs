@@ -30,6 +30,7 @@ impl Slots {
     pub(super) fn push(&mut self, entry: Entry) -> u32 {
         let slot = u32::try_from(self.len).expect("a shard holds fewer than 2^32 links");
         if self.len.is_multiple_of(BLOCK) {
+            // At full capacity: a block never grows, so it is never copied.
             self.blocks.push(Vec::with_capacity(BLOCK));
         }
         self.blocks.last_mut().expect("there is one, with room").push(entry);
@@ -41,11 +42,13 @@ impl Slots {
     pub(super) fn take(&mut self, slot: u32) -> Entry {
         let block = self.blocks.last_mut().expect("a slot is taken");
         let last = block.pop().expect("no block is empty");
+        // An empty block would stay empty: `push` adds a block of its own.
         if block.is_empty() {
             self.blocks.pop();
         }
         self.len -= 1;
         let slot = slot as usize;
+        // The removed entry was the last one itself.
         if slot == self.len {
             return last;
         }
