@@ -27,11 +27,14 @@ impl AppliedState for Table {
     }
 
     fn revision(&self, key: &[u8]) -> Result<Option<Position>, LogError> {
+        // Not decoded: a record of any kind has a revision. `read` fails until the table has caught up, since
+        // a table that is behind has outdated revisions.
         let look = |store: &Store| Ok(decoded(store, key, |_| Ok(()))?.map(|found| found.revision));
         self.read(look).map_err(|error| state_error(&error))
     }
 
     fn is_intact(&self) -> bool {
+        // Without `read`: the log calls this at its start, before the table is ready.
         let (store, mark) = (self.0.store.read().clone(), *self.0.mark.lock());
         let (Some(store), Some(mark)) = (store.as_ref(), mark) else { return false };
         match sum_records(store, &mark) {
@@ -44,6 +47,7 @@ impl AppliedState for Table {
     }
 
     fn history(&self, position: Position) -> Option<HistoryEntry> {
+        // As in `is_intact`.
         let store = self.0.store.read().clone();
         // An entry that cannot be read counts as forgotten.
         store.and_then(|store| history::at(&store, position).ok().flatten())
@@ -70,6 +74,7 @@ impl AppliedState for Table {
 /// Returns the fingerprint of all records at the last written position.
 fn sum_records(store: &Store, mark: &Applied) -> Result<Fingerprint, Error> {
     let mut fingerprint = Fingerprint::default();
+    // The log's fingerprint leaves click totals out.
     for kind in Kind::records().filter(|kind| *kind != Kind::Clicks) {
         for pair in store.prefix(&kind.prefix()) {
             let (key, bytes) = pair?;

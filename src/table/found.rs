@@ -21,6 +21,7 @@ pub(super) fn decoded<T>(
     decode: impl FnOnce(&[u8]) -> Result<T, Corrupt>,
 ) -> Result<Option<Found<T>>, Error> {
     let Some(bytes) = store.get(key)? else { return Ok(None) };
+    // The checksum covers the key: a value that ends up under another key is damage.
     let cell = Cell::decode(key, &bytes)?;
     Ok(Some(Found { revision: cell.revision, record: decode(cell.value)? }))
 }

@@ -36,6 +36,7 @@ pub(super) fn append(store: &Store, entries: &[(Position, HistoryEntry)]) -> Res
         let cell = Cell { revision: last, replaces: Position::START, value: &bytes };
         store.insert(&key, cell.encode(&key))?;
         if let Some(old) = number.checked_sub(REMEMBERED / CHUNK)
+            // Once for each chunk, when its first position is written.
             && offset(*first) == 0
         {
             store.remove(&keys::history(old))?;
@@ -47,10 +48,12 @@ pub(super) fn append(store: &Store, entries: &[(Position, HistoryEntry)]) -> Res
 /// Returns the entry of a position, `None` if it is not remembered.
 pub(super) fn at(store: &Store, position: Position) -> Result<Option<HistoryEntry>, Error> {
     let Some(bytes) = chunk(store, position.0 / CHUNK)? else { return Ok(None) };
+    // Past the end of the chunk, nothing was written yet.
     let entry = bytes.get(offset(position)..).and_then(|rest| rest.split_first_chunk::<4>());
     let Some((change, rest)) = entry else { return Ok(None) };
     let Some(state) = rest.first_chunk::<4>() else { return Ok(None) };
     let entry = HistoryEntry { change: u32::from_le_bytes(*change), state: u32::from_le_bytes(*state) };
+    // Zeros fill a chunk before the first position that was ever recorded in it.
     Ok(Some(entry).filter(|entry| *entry != HistoryEntry::default()))
 }
 
@@ -78,11 +81,14 @@ mod tests {
     fn the_last_positions_are_remembered_and_older_ones_are_not() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::open(folder.path(), 1024 * 1024).expect("it opens");
+        // 100 is inside of a chunk, whose earlier positions are zeros.
         let (first, last) = (100, 100 + REMEMBERED + 1_000);
         let all: Vec<_> = (first..=last).map(entry).collect();
+        // Runs that begin and end inside of chunks.
         for run in all.chunks(50) {
             append(&store, run).expect("it writes");
         }
+        // Before the first one, too old twice, and not written yet.
         for position in [first - 1, first, last - REMEMBERED - CHUNK, last + 1] {
             assert_eq!(at(&store, Position(position)).expect("it reads"), None, "{position}");
         }

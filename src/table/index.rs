@@ -18,6 +18,7 @@ pub(super) fn entries(link: &Link) -> impl Iterator<Item = Bytes> {
     let tags = link.options.tags.iter().map(move |tag| keys::tagged(workspace, *tag, id));
     let campaign =
         link.options.campaign.as_ref().map(move |campaign| keys::campaigned(workspace, campaign, id));
+    // Read when a custom value of the workspace changes: few links have placeholders.
     let is_fillable = link.options.destination.is_fillable();
     let fillable = is_fillable.then(|| keys::fillable(workspace, id));
     std::iter::once(keys::listed(workspace, id)).chain(tags).chain(campaign).chain(fillable)
@@ -29,5 +30,6 @@ pub(super) fn counters(link: &Link) -> BTreeSet<Bytes> {
     let tags = link.options.tags.iter().map(|tag| keys::tag_link_count(workspace, *tag));
     let campaign = link.options.campaign.as_ref().map(|id| keys::campaign_link_count(workspace, id));
     let always = [keys::link_count(workspace), keys::domain_link_count(link.domain)];
+    // A set: a move of a link writes only the difference of its old and its new counters.
     always.into_iter().chain(tags).chain(campaign).collect()
 }

@@ -25,8 +25,10 @@ impl Table {
     ) -> Result<Option<Found<Link>>, Error> {
         let key = keys::link(domain, code);
         self.read(|store| {
+            // Not `get`, which is faster without a record: see 2 in the head.
             let Some((at, cell)) = store.at_or_before(&key)? else { return Ok(None) };
             let owner = unchecked(&cell).and_then(workspace_of_link);
+            // One exit: a record of another workspace takes the same steps as no record.
             if owner.is_some_and(|owner| !sees(owner)) || *at != *key {
                 return Ok(None);
             }
@@ -43,11 +45,13 @@ impl Table {
         sees: impl Fn(&Owner) -> bool,
     ) -> Result<Option<Found<T>>, Error> {
         self.read(|store| {
+            // Not `get`: as in `link_seen`.
             let Some((at, cell)) = store.at_or_before(key)? else { return Ok(None) };
             let owner = unchecked(&cell).and_then(T::owner_in);
             if owner.is_some_and(|owner| !sees(&owner)) || *at != *key {
                 return Ok(None);
             }
+            // Decoded whole only for a caller that may see the record.
             let found = decoded(store, key, T::decode)?;
             // The first fields were read without their checksum, or could not be read.
             Ok(found.filter(|found| sees(&found.record.owner())))

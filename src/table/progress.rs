@@ -27,6 +27,7 @@ impl Progress {
         if done < self.next {
             return;
         }
+        // From `done`, which may have advanced by a whole batch.
         self.next = done + CHECK_EVERY;
         if self.logged.elapsed() >= LOG_EVERY {
             self.logged = Instant::now();

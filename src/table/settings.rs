@@ -41,6 +41,7 @@ impl Settings {
         }
         let second = Duration::from_secs(1);
         for (key, value, least) in [
+            // A flush takes tens of milliseconds: with less, the disk would hardly rest.
             ("flush_interval", self.flush_interval, second / 100),
             ("scrub_interval", self.scrub_interval, second),
         ] {

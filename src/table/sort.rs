@@ -33,22 +33,26 @@ pub(super) struct Sorter {
 impl Sorter {
     /// Creates a sorter with its file in `folder`. The file is removed with the sorter.
     pub(super) fn new(folder: &Path) -> Result<Sorter, Error> {
+        // In the table's folder: /tmp is in memory on many systems.
         let file = tempfile::tempfile_in(folder).map_err(failed)?;
         Ok(Sorter { pairs: Vec::new(), bytes: 0, file: BufWriter::new(file), ends: Vec::new() })
     }
 
     /// Adds a pair.
     pub(super) fn push(&mut self, pair: Edit) -> Result<(), Error> {
+        // With the structs, which take more memory than the bytes of a short pair.
         self.bytes += size_of::<Edit>() + pair.key.len() + pair.value.as_ref().map_or(0, Vec::len);
         self.pairs.push(pair);
         if self.bytes >= PART { self.write_part().map_err(failed) } else { Ok(()) }
     }
 
     fn write_part(&mut self) -> io::Result<()> {
+        // Unstable: pairs with equal keys have equal values.
         self.pairs.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         let mut bytes = Vec::new();
         for Edit { key, value } in self.pairs.drain(..) {
             bytes.clear();
+            // Always a value: a rebuild removes nothing.
             write_pair(&mut bytes, (&key, &value.unwrap_or_default()));
             self.file.write_all(&bytes)?;
         }
@@ -64,6 +68,7 @@ impl Sorter {
         each: &mut dyn FnMut(&[Edit]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.write_part().map_err(failed)?;
+        // Flushes the buffer. From here on the parts read the file itself.
         let file = self.file.into_inner().map_err(|error| failed(error.into_error()))?;
         let starts = [0].into_iter().chain(self.ends.iter().copied());
         let mut parts: Vec<_> = starts.zip(&self.ends).map(|(at, end)| Part::new(&file, at, *end)).collect();
@@ -75,6 +80,7 @@ impl Sorter {
         let mut sorted: Vec<Edit> = Vec::new();
         while let Some(Reverse(((key, value), number))) = heads.pop() {
             heads.extend(parts[number].next()?.map(|pair| Reverse((pair, number))));
+            // Before a full batch is passed on: equal pairs never fall into two batches.
             if sorted.last().is_some_and(|last| *last.key == *key) {
                 continue;
             }
@@ -97,6 +103,7 @@ impl<'a> Part<'a> {
     }
 
     fn next(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
+        // Tested first: the reader of pairs reports the end of a part as damage.
         if io::BufRead::fill_buf(&mut self.0).map_err(failed)?.is_empty() {
             return Ok(None);
         }
@@ -115,6 +122,7 @@ impl Read for Section<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
         let most = left.min(buffer.len());
+        // At an offset of its own: all parts read the same file in turn.
         let read = self.file.read_at(&mut buffer[..most], self.at)?;
         self.at += read as u64;
         Ok(read)
@@ -122,6 +130,7 @@ impl Read for Section<'_> {
 }
 
 fn failed(error: io::Error) -> Error {
+    // Like sled's own I/O errors: the apply thread retries after either.
     StoreError::Sled(sled::Error::Io(error)).into()
 }
 
@@ -134,8 +143,10 @@ mod tests {
     fn pairs_are_sorted_and_unique() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut sorter = Sorter::new(folder.path()).expect("a file");
+        // 30 MB, so that several parts are merged.
         let (count, value) = (5_000_u32, vec![7; 6_000]);
         for n in 0..count + 100 {
+            // The factor has no divisor in common with `count`: each key occurs, and 100 of them twice.
             let key = (n * 2_741) % count;
             let pair = Edit { key: Bytes::from(key.to_be_bytes().to_vec()), value: Some(value.clone()) };
             sorter.push(pair).expect("it writes");

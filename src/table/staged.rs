@@ -33,6 +33,7 @@ pub struct ReadView {
 impl ReadView {
     /// Creates a view that hides the imports which are under way in a workspace.
     pub(super) fn of(store: &Store, workspace: WorkspaceNumber) -> Result<ReadView, Error> {
+        // Now, not at the first link of each: an import that ends during a scan stays hidden from all of it.
         let mut view = ReadView::default();
         for pair in store.prefix(&keys::stagings_in(workspace)) {
             let (key, _) = pair?;
@@ -55,6 +56,7 @@ impl ReadView {
         let Some((revision, staged, bytes)) = read_with_size(store, key)? else { return Ok((None, 0)) };
         let hidden = match staged.import {
             None => false,
+            // The mark decides, not the record: its removal shows all links without a write of each.
             Some(import) => self.hides(store, staged.link.workspace, import)?,
         };
         Ok(((!hidden).then_some(Found { revision, record: staged.link }), bytes))
@@ -65,6 +67,7 @@ impl ReadView {
             return Ok(*decided);
         }
         let hidden = is_under_way(store, workspace, import)?;
+        // Remembered: the import may complete before the reader finds its next link.
         self.hidden.insert(import, hidden);
         Ok(hidden)
     }

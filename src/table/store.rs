@@ -78,6 +78,7 @@ impl Written {
 
 impl Drop for Store {
     fn drop(&mut self) {
+        // By hand, inside of `catch_unwind`: sled may panic in its own `drop`.
         let db = self.db.take();
         // The owner reports the error that made it close the store, so this one is only a warning.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(db))) {
@@ -90,12 +91,14 @@ impl Store {
     /// Opens the store in `dir`, and creates it if there is none. Fails with [`StoreError::InUse`] if a
     /// process has it open.
     pub(super) fn open(dir: &Path, cache_capacity: u64) -> Result<Store, StoreError> {
+        // Before sled opens the files: on some of them it would hang.
         check_files(dir)?;
         // sled leaves file modes to the umask. Files that it creates later are protected by the folder's
         // mode.
         let strange = |source| StoreError::Strange { path: dir.to_owned(), source };
         private_files::create_folder(dir).map_err(strange)?;
         restrict(dir);
+        // No flush by sled itself: the table's thread syncs the file as well, and stops on a full disk.
         let config = sled::Config::new().path(dir).cache_capacity(cache_capacity).flush_every_ms(None);
         let open_with = |segment| call(|| config.clone().segment_size(segment).open());
         let opened = match open_with(SEGMENT) {
@@ -136,6 +139,7 @@ impl Store {
 
     /// Returns the leaf that a key is in or would be in.
     fn leaf(&self, key: &[u8]) -> Result<Option<(IVec, IVec)>, StoreError> {
+        // From the kind on: a leaf of another kind cannot have the key.
         let found = call(|| self.db().range(kind(key)..=key).next_back().transpose())?;
         Ok(found.map(|leaf| self.leaf_of(leaf)))
     }
@@ -184,6 +188,7 @@ impl Store {
             if let Some((key, value)) = leaf::before(&leaf, &end)? {
                 return Ok(Some((key.to_vec(), value.to_vec())));
             }
+            // This leaf has only pairs behind the key. The greatest one before it is in an earlier leaf.
             end = first;
         }
         Ok(None)
@@ -219,6 +224,7 @@ impl Store {
         let behind = (Bound::Excluded(&*first), Bound::Unbounded);
         let end = call(|| self.db().range::<&[u8], _>(behind).next().transpose())?.map(|(first, _)| first);
         let belongs = |key: &[u8]| key.starts_with(kind) && end.as_ref().is_none_or(|end| key < &**end);
+        // The edits are sorted: those of this leaf come first.
         let (edits, others) = edits.split_at(edits.partition_point(|edit| belongs(&edit.key)));
         let leaves = leaf::edit(&old, end.as_deref(), edits)?;
         if leaves.is_empty() {
@@ -236,6 +242,8 @@ impl Store {
     /// Writes the leaves that replace a leaf.
     fn put(&self, first: &[u8], old: &[u8], leaves: &[NewLeaf]) -> Result<(), StoreError> {
         let Some((lowest, higher)) = leaves.split_first() else {
+            // All pairs were copies of those in the next leaf. An empty leaf is valid, and the next write
+            // fills or removes it.
             call(|| self.db().insert(first, &[]))?;
             return Ok(());
         };
@@ -243,6 +251,7 @@ impl Store {
         for leaf in higher.iter().rev() {
             call(|| self.db().insert(&leaf.first, &*leaf.bytes))?;
         }
+        // An append to a full leaf leaves the leaf itself as it is.
         if lowest.bytes != *old {
             call(|| self.db().insert(first, &*lowest.bytes))?;
         }
@@ -276,6 +285,7 @@ impl Store {
 /// Returns whether a version before leaves wrote the store.
 fn is_plain(db: &sled::Db) -> Result<bool, StoreError> {
     for key in [keys::INDEX_VERSION, keys::APPLIED] {
+        // A plain table has the bare value under this key. A leaf has a pair that begins with the key.
         if let Some(leaf) = call(|| db.get(key))? {
             return Ok(!read_pair(&leaf).is_ok_and(|((first, _), _)| first == key));
         }
@@ -310,6 +320,7 @@ fn check_files(dir: &Path) -> Result<(), StoreError> {
             // Each value too large for sled's data file has its own file.
             check_files(&path)?;
         } else if name == "conf" || name.starts_with("snap.") || name.parse::<u64>().is_ok() {
+            // Numbers are the names of sled's blob files.
             open(&path)?;
         }
     }
@@ -323,6 +334,7 @@ fn open(path: &Path) -> Result<File, StoreError> {
 
 /// Returns whether a process has sled's data file open.
 fn is_in_use(path: &Path) -> Result<bool, StoreError> {
+    // The lock ends with the file, which is closed here: sled locks it next.
     Ok(private_files::lock(&open(path)?) == Err(Errno::WOULDBLOCK))
 }
 
@@ -337,6 +349,7 @@ fn restrict(dir: &Path) {
 /// Calls sled and catches its panic: it panics at some damage, also in parts that are read long after the
 /// open.
 pub(super) fn call<T>(sled: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+    // Unwind safe: the owner of a store that has panicked closes it.
     match catch_unwind(AssertUnwindSafe(sled)) {
         Ok(done) => done.map_err(StoreError::from),
         Err(panic) => Err(StoreError::Panicked(panic_text(panic.as_ref()))),
@@ -363,6 +376,7 @@ mod tests {
     type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
     fn key(number: usize) -> Vec<u8> {
+        // Three kinds, since a leaf has pairs of one kind only.
         let kind = [b'A', b'l', b'z'][number % 3];
         [&[kind][..], format!("{:03}", number / 3).as_bytes()].concat()
     }
@@ -384,6 +398,7 @@ mod tests {
                 continue;
             }
             assert!(all(&mut store.from(&key)).into_iter().eq(map.range(key.clone()..).map(pair)));
+            // A kind, a part of a kind, and a kind without pairs.
             for prefix in [&key[..1], &key[..3], b"m"] {
                 let within: Vec<_> =
                     want.iter().filter(|(key, _)| key.starts_with(prefix)).cloned().collect();
@@ -420,6 +435,7 @@ mod tests {
                 let edits: Vec<_> = edits
                     .into_keys()
                     .map(|key| {
+                        // Some pairs are larger than a leaf.
                         let size = [0, 20, 20, 300, 300, 5_000][next(&mut seed) % 6];
                         let value = (next(&mut seed) % 10 >= removed).then(|| vec![round; size]);
                         match &value {
@@ -453,6 +469,7 @@ mod tests {
         let mut met = Vec::new();
         for pair in store.prefix_back(b"l") {
             let (at, _) = pair.expect("it reads");
+            // Written by the walk's own loop below.
             if at.len() > 6 {
                 continue;
             }
@@ -480,6 +497,7 @@ mod tests {
         let is_over = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
+                // 37 and 100 have no common divisor: every gap is filled, in a scattered order.
                 for number in (0..1_000).flat_map(|n| (1..10).map(move |step| 10 * (n * 37 % 100) + step)) {
                     store.insert(&key(number), vec![1; 150]).expect("it writes");
                 }
@@ -515,6 +533,7 @@ mod tests {
                 write_pair(&mut pairs, pair);
             }
         }
+        // The upper leaf is written, and the lower one not shortened yet.
         store.db().insert(&upper, pairs).expect("it writes");
         assert_eq!(store.db().get(&first).expect("it reads"), Some(whole));
         assert_same(&store, &map);

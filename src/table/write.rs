@@ -77,6 +77,7 @@ impl<'a> Run<'a> {
         let (kept, removed): (Vec<_>, Vec<_>) =
             change.entries.iter().partition(|entry| entry.put.value.is_some());
         let (store, position) = (self.store, change.position);
+        // Before any write: the old links are read from the table.
         let moves = moves(store, &kept)?;
         let rewrites = kept.iter().any(|entry| entry.replaces.is_some_and(|old| old > self.marked));
         // A run may hold back writes only if it writes each record once, and no removal reads what it holds
@@ -107,6 +108,8 @@ impl<'a> Run<'a> {
                 write(store, entry, position)?;
             }
         }
+        // Written before the counters of the run. A crash in between applies both again, and a counter skips
+        // only positions that it has.
         for edits in self.added.sorted() {
             self.write(&edits)?;
         }
@@ -116,6 +119,7 @@ impl<'a> Run<'a> {
         let ended = self.counts.end_imports(store, change)?;
         self.history.push((position, HistoryEntry::of(change)));
         self.end = Some(Applied { log: self.log, position, fingerprint: change.fingerprint });
+        // The run continues: the next Change may share its counters and its position.
         if removed.is_empty() {
             return Ok(());
         }
@@ -153,6 +157,7 @@ impl<'a> Run<'a> {
         while let Some(edits) = self.totals.take_some() {
             self.write(&edits)?;
         }
+        // With the position of the end: each counter then has all Changes of the run.
         self.counts.write(self.store, end.position)?;
         // Before the position: the history may be ahead of it, never behind.
         history::append(self.store, &self.history)?;
@@ -164,6 +169,7 @@ impl<'a> Run<'a> {
 
 /// Returns the link that an entry replaces or removes.
 fn replaced_link(store: &Store, entry: &log::Entry) -> Result<Option<Staged>, Error> {
+    // Saves a look-up for each link that is created.
     if entry.replaces.is_none() {
         return Ok(None);
     }
@@ -191,6 +197,7 @@ fn moves(store: &Store, kept: &[&log::Entry]) -> Result<BTreeMap<Bytes, i64>, Er
         let Some((domain, code)) = keys::parse_link(&entry.put.key) else { continue };
         let new = counters(store, &Staged::decode(domain, code, value)?)?;
         let old = counters(store, &old)?;
+        // Only the differences: a counter of both links does not change.
         for counter in old.difference(&new) {
             *moves.entry(counter.clone()).or_default() -= 1;
         }
@@ -240,6 +247,7 @@ impl Added {
         } else if let Some((key, value)) = derived_of(key, value)? {
             derive(key, value);
         }
+        // New records replace nothing: all other entries are written by [`write`].
         let cell = Cell { revision, replaces: Position::START, value };
         self.records.push(Edit { key: key.clone(), value: Some(cell.encode(key)) });
         Ok(())
@@ -284,6 +292,7 @@ fn write(store: &Store, entry: &log::Entry, revision: Position) -> Result<(), Er
                 stale.retain(|old| *old != index);
                 store.insert(&index, listed.clone())?;
             }
+            // The record may be of another link now: its id gets an owner, and the old id loses its own.
             if old.as_ref().is_none_or(|old| old.link.id != link.id) {
                 store.insert(&keys::owner_of(link.id), link.workspace.0.to_be_bytes().to_vec())?;
                 old.map_or(Ok(()), |old| disown(store, &old.link))?;
@@ -291,6 +300,7 @@ fn write(store: &Store, entry: &log::Entry, revision: Position) -> Result<(), Er
         } else if let Some(Staged { link, .. }) = &old {
             disown(store, link)?;
         }
+        // Before the record is replaced: after a crash, the old record still names these entries.
         for index in stale {
             store.remove(&index)?;
         }
@@ -309,6 +319,7 @@ fn write(store: &Store, entry: &log::Entry, revision: Position) -> Result<(), Er
 
 /// Removes the owner of a removed link, unless the link has a tombstone.
 fn disown(store: &Store, link: &Link) -> Result<(), Error> {
+    // The tombstone has the same derived pair: a deleted link is found by its id.
     if store.get(&keys::tombstone(link.workspace, link.id))?.is_none() {
         store.remove(&keys::owner_of(link.id))?;
     }
@@ -385,6 +396,7 @@ impl Counts {
                 vacant.insert(Count { revision, stored, more: 0 })
             }
         };
+        // A counter of this position or a later one has this Change, which is applied again after a crash.
         if count.revision < position {
             count.more += by;
         }
@@ -402,6 +414,7 @@ impl Counts {
         let key = &entry.put.key;
         if let Some((domain, code)) = keys::parse_link(key) {
             let staged = Staged::decode(domain, code, value)?;
+            // The mark, which decides whether the link is hidden, comes later in the snapshot.
             if let (true, Some(import)) = (self.is_log_snapshot, staged.import) {
                 let counts = self.imported.entry((staged.link.workspace, import)).or_default();
                 for counter in index::counters(&staged.link) {
@@ -425,6 +438,7 @@ impl Counts {
                 self.add(store, &counter, position, -1)?;
             }
         } else if let Some(counter) = counter_of_record(&entry.put.key).filter(|_| entry.replaces.is_some()) {
+            // Only of a record that exists: other removals change no count.
             self.add(store, &counter, position, -1)?;
         }
         Ok(())
@@ -440,6 +454,7 @@ impl Counts {
             for pair in store.prefix(&keys::staged_count(workspace, id, &[])) {
                 let (key, bytes) = pair?;
                 let count = Number::decode(Cell::decode(&key, &bytes)?.value)?;
+                // The links of a failed import never become visible, so they are not counted.
                 if let Some(counter) = keys::parse_staged_count(&key).filter(|_| is_completed) {
                     let counter = Bytes::copy_from_slice(counter);
                     self.add(store, &counter, change.position, i64::try_from(count.0).unwrap_or(i64::MAX))?;
@@ -466,9 +481,11 @@ impl Counts {
     /// Writes the counters as valid for `position`, and clears them.
     pub(super) fn write(&mut self, store: &Store, position: Position) -> Result<(), Error> {
         for (key, count) in std::mem::take(&mut self.counters) {
+            // All its Changes were applied before: the counter keeps its position.
             if count.more == 0 {
                 continue;
             }
+            // A wrong counter ends at 0 instead of wrapping.
             let value = Number(count.stored.saturating_add_signed(count.more)).encode();
             let cell = Cell { revision: position, replaces: Position::START, value: &value };
             store.insert(&key, cell.encode(&key))?;
@@ -485,6 +502,7 @@ fn counter_of_record(key: &[u8]) -> Option<Bytes> {
 
 /// Returns whether a Change completes the import of this id.
 fn completes(change: &Change, id: Id) -> Result<bool, Error> {
+    // The import's record is in the same Change as the removal of its mark.
     for entry in change.entries.iter().filter(|entry| Kind::of(&entry.put.key) == Some(Kind::Import)) {
         if let Some(value) = &entry.put.value {
             let import = Import::decode(value)?;
