@@ -136,12 +136,14 @@ fn flush_regularly(shared: &Shared, may_write: &MayWrite) {
         if stopping {
             return;
         }
+        // On this thread: the apply thread may wait for space on the disk.
         shared.waiters.expire(Instant::now());
         // Cleared before the flush: a Change that is applied during the flush sets it again.
         if last.elapsed() >= interval && may_write() && shared.dirty.swap(false, Ordering::AcqRel) {
             flush(shared);
             last = Instant::now();
         }
+        // At most a nap: a stop must not wait for a long interval.
         std::thread::sleep(NAP.min(interval));
     }
 }
@@ -178,6 +180,7 @@ impl Applier {
                 // The position of the run was not written: the next start applies the run again.
                 break;
             }
+            // `/readyz` answers 503 again until the table has caught up.
             latch.get_or_insert_with(|| self.readiness.hold(CATCHING_UP));
             shared.ready.store(false, Ordering::Release);
             self.observer.failed();
@@ -201,6 +204,7 @@ impl Applier {
             }
             std::thread::sleep(RETRY);
         }
+        // On a full disk the next start replays what was not flushed.
         if (self.may_write)() {
             flush(shared);
         }
@@ -233,9 +237,11 @@ impl Applier {
                 continue;
             }
             let applied = self.apply_batch(follower.as_mut(), patience, &mut pass)?;
+            // The log is closed by then: no Change within the patience means the end of the log.
             if stopping && applied == 0 {
                 return Ok(());
             }
+            // Between batches, when the position of the run is written.
             if shared.suspect.swap(false, Ordering::AcqRel) {
                 return Err(Failure::Table(Error::Corrupt(Corrupt::new("found by a reader"))));
             }
@@ -288,6 +294,7 @@ impl Applier {
             let records = change.entries.iter().filter(|entry| !entry.put.is_clicks());
             bytes += records.map(|entry| entry.put.bytes()).sum::<usize>();
             if count < BATCH && bytes < BATCH_BYTES && !run.is_full() {
+                // Only Changes that are there already: a wait would delay the callbacks of this batch.
                 next = follower.next(Duration::ZERO)?;
             }
             last = Some(change);
@@ -297,6 +304,7 @@ impl Applier {
         if !totals.is_empty() {
             self.observer.totals_applied(&totals);
         }
+        // Last: a task that the callback wakes reads its own write.
         if let Some(change) = last {
             self.mark(&change);
             shared.waiters.applied(change.position);
@@ -308,6 +316,7 @@ impl Applier {
     fn mark(&self, change: &Change) {
         let shared = &self.table.0;
         let mark = Applied { log: self.log.id(), position: change.position, fingerprint: change.fingerprint };
+        // Before the position: a reader of the position then finds its fingerprint.
         *shared.mark.lock() = Some(mark);
         shared.applied.store(change.position.0, Ordering::Release);
         shared.dirty.store(true, Ordering::Release);
@@ -322,7 +331,9 @@ impl Applier {
             return Ok(false);
         }
         let mark = *shared.mark.lock();
+        // Without a position, the table is empty.
         pass.compare(mark.map_or_else(Fingerprint::default, |mark| mark.fingerprint))?;
+        // After the comparison: counters are corrected only by records that are whole.
         pass.mend_counts(store)?;
         shared.status.lock().last_scrub = Some(self.clock.now());
         Ok(true)
@@ -333,6 +344,7 @@ impl Applier {
     fn catch_up(&self, rebuild: bool) -> Result<Option<Box<dyn Follower>>, Failure> {
         let shared = &self.table.0;
         "replaying the log".clone_into(&mut shared.status.lock().waiting_for);
+        // A table that was just found to be damaged is not opened again.
         let mark = if rebuild { self.distrust("it is damaged") } else { self.trusted_mark()? };
         let mut position = Position::START;
         if let Some(mark) = mark {
@@ -343,6 +355,7 @@ impl Applier {
         let mut follower = match self.log.follow(position)? {
             Follow::Changes(follower) => follower,
             Follow::Compacted { snapshot } => {
+                // Compared before it is removed: its records may exist nowhere else.
                 if position != Position::START {
                     self.compare_with(snapshot, position)?;
                     self.wipe()?;
@@ -355,12 +368,14 @@ impl Applier {
                 follower
             }
         };
+        // Of this moment: Changes that come during the replay are applied when the table is ready.
         let goal = self.log.position();
         let mut progress = Progress::new("replaying the log", goal.0.saturating_sub(position.0));
         while Position(shared.applied.load(Ordering::Acquire)) < goal {
             if shared.stopping.load(Ordering::Acquire) {
                 return Ok(None);
             }
+            // Without a scrub, which would take half of the time.
             self.apply_batch(follower.as_mut(), NAP, &mut None)?;
             progress.at(shared.applied.load(Ordering::Acquire) - position.0);
         }
@@ -383,10 +398,12 @@ impl Applier {
         };
         let end = self.log.position();
         match table_fate(self.log.id(), Position::START, end, mark.map(|mark| (mark.log, mark.position))) {
+            // First of these: a table of an earlier version has the right log, and is rebuilt, not kept.
             TableFate::Keep | TableFate::Replay(_) | TableFate::Reload if !self.table.has_this_index() => {
                 Ok(self.distrust("it lacks entries that this version needs"))
             }
             TableFate::Keep | TableFate::Replay(_) | TableFate::Reload => Ok(mark),
+            // A new installation: nothing is rebuilt.
             TableFate::Build if end == Position::START => Ok(None),
             TableFate::Build => Ok(self.distrust("it is empty")),
             TableFate::SetAside(why) => {
@@ -399,13 +416,16 @@ impl Applier {
     /// Renames a table whose records may exist nowhere else.
     fn set_aside(&self, why: &str) -> Result<(), Failure> {
         let shared = &self.table.0;
+        // sled must not write into the renamed folder.
         shared.close_store();
         let mut name = shared.dir.file_name().unwrap_or_default().to_owned();
         name.push(format!(".replaced-{}", self.clock.now().as_millis()));
         let aside = shared.dir.with_file_name(name);
         std::fs::rename(&shared.dir, &aside)
             .and_then(|()| {
+                // A relative path of one part has an empty parent.
                 let folder = aside.parent().filter(|folder| !folder.as_os_str().is_empty());
+                // Durable before another folder gets the name.
                 std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
             })
             .map_err(|source| StoreError::Strange { path: shared.dir.clone(), source })?;
@@ -436,6 +456,7 @@ impl Applier {
             // A damaged table has no usable records: it is removed as usual.
             let Ok(cell) = cell else { return Ok(()) };
             if cell.is_none_or(|cell| (cell.revision, cell.value) != (record.revision, &*record.value)) {
+                // `close_store` waits for this reference.
                 drop(store);
                 return self.set_aside("its history differs from the log's snapshot");
             }
@@ -459,8 +480,10 @@ impl Applier {
         shared.suspect.store(false, Ordering::Release);
         *shared.mark.lock() = None;
         shared.applied.store(0, Ordering::Release);
+        // Not `exists`, for which a dangling link is a free name.
         let is_there = std::fs::symlink_metadata(&shared.dir).is_ok();
         if is_there && !shared.dir.is_dir() {
+            // Not a folder of sled, so it may be of value to its owner.
             self.set_aside("it is not a folder")?;
         } else if is_there {
             std::fs::remove_dir_all(&shared.dir).map_err(sled::Error::Io).map_err(StoreError::from)?;
@@ -503,6 +526,7 @@ impl Applier {
                 loaded += 1;
                 progress.at(loaded);
             }
+            // After all records: only then the derived pairs can be sorted.
             derived.finish(LOADED, &mut |pairs| store.write(pairs))?;
             counts.add_imported(store, position)?;
             counts.write(store, position)?;
@@ -510,6 +534,7 @@ impl Applier {
             let entry = HistoryEntry { change: 0, state: fingerprint.digest() };
             history::append(store, &[(position, entry)])?;
             let mark = Applied { log: self.log.id(), position, fingerprint };
+            // Last: an interrupted load has no position, and starts again.
             write::write_mark(store, &mark)?;
             *shared.mark.lock() = Some(mark);
         }
@@ -518,6 +543,7 @@ impl Applier {
         match self.log.follow(position)? {
             Follow::Changes(follower) => Ok(Some(follower)),
             Follow::Compacted { .. } => {
+                // The next attempt loads the newer snapshot.
                 Err(Failure::Table(Error::NotReady("the log was compacted during the rebuild".to_owned())))
             }
         }

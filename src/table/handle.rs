@@ -63,6 +63,7 @@ pub(super) struct Shared {
     /// held this lock, a waiting writer (`close_store`) would deadlock with the look-up.
     pub(super) store: RwLock<Option<Arc<Store>>>,
     pub(super) ready: AtomicBool,
+    // A copy of the position in `mark`, which readers load without its lock.
     pub(super) applied: AtomicU64,
     /// The log of the store, and its fingerprint at the last written position.
     pub(super) mark: Mutex<Option<Applied>>,
@@ -71,6 +72,7 @@ pub(super) struct Shared {
     /// [`Table::is_open_elsewhere`].
     pub(super) open_elsewhere: AtomicBool,
     pub(super) stopping: AtomicBool,
+    // Set by each batch, cleared by a flush: an idle table is not flushed.
     pub(super) dirty: AtomicBool,
     pub(super) waiters: Waiters,
     pub(super) status: Mutex<Status>,
@@ -105,6 +107,7 @@ impl Table {
         }
         match opened {
             Ok(_) => {}
+            // Not damage: the files of a running process must not be rebuilt.
             Err(Error::Store(StoreError::InUse)) => shared.open_elsewhere.store(true, Ordering::Release),
             Err(error) => {
                 tracing::warn!(%error, path = %dir.display(), "the table cannot be opened and will be rebuilt from the log");
@@ -127,6 +130,7 @@ impl Table {
             let _ = sender.send(is_applied);
         };
         self.on_applied(position, Box::new(notify));
+        // The sender is dropped without a call if the calling thread panics.
         callback.await.unwrap_or(false)
     }
 
@@ -140,6 +144,7 @@ impl Table {
         let key = keys::link(domain, code);
         self.read(|store| {
             let found = ReadView::default().link(store, &key)?;
+            // Visitors click random links: each read is likely of another page.
             store.count_page(&key)?;
             Ok(found)
         })
@@ -206,6 +211,7 @@ impl Table {
             for pair in store.prefix(&keys::snapshots_of(workspace)) {
                 let (index, _) = pair?;
                 let Some(key) = keys::listed_snapshot(&index) else { continue };
+                // The entry is written before its snapshot, which a reader in between does not find.
                 found.extend(decoded(store, &key, Snapshot::decode)?.map(|found| found.record));
             }
             Ok(found)
@@ -223,6 +229,7 @@ impl Table {
                 match keys::parse_clicks(&key) {
                     Some((_, of)) if of == node => cells.own = total,
                     Some((_, of)) => cells.others.push((of, total)),
+                    // The prefix is that of the id, so the rest of the key is damaged.
                     None => return Err(Corrupt::new("a click total has no node").into()),
                 }
             }
@@ -278,6 +285,7 @@ impl Table {
     /// Returns whether the store has the derived entries of this version, ready or not.
     pub(super) fn has_this_index(&self) -> bool {
         let store = self.0.store.read().clone();
+        // Without `read`, which fails until the table is ready.
         let version = store.map(|store| decoded(&store, keys::INDEX_VERSION, Number::decode));
         matches!(version, Some(Ok(Some(found))) if found.record.0 == index::VERSION)
     }
@@ -285,6 +293,7 @@ impl Table {
     /// Returns the newest link id of a workspace. New ids must sort behind it.
     pub fn newest_id(&self, workspace: WorkspaceNumber) -> Result<Option<Id>, Error> {
         self.read(|store| {
+            // Ids sort by time, so the last entry of the list is the newest.
             let last = store.prefix_back(&keys::list_of(workspace)).next().transpose()?;
             Ok(last.and_then(|(key, _)| keys::trailing_id(&key)))
         })
@@ -297,6 +306,7 @@ impl Table {
 
     /// Returns the state of the table.
     pub fn status(&self) -> Status {
+        // One value after the other, without a common lock: a status is for people.
         let mut status = self.0.status.lock().clone();
         status.applied = Position(self.0.applied.load(Ordering::Acquire));
         status.ready = self.0.ready.load(Ordering::Acquire);
@@ -327,6 +337,7 @@ pub type EachRaw<'a> = dyn FnMut(&[u8], Position, &[u8]) -> Result<(), Error> + 
 impl Shared {
     /// Opens sled if it is closed. Returns the position that the store has, and publishes it.
     pub(super) fn open_store(&self) -> Result<Option<Applied>, Error> {
+        // Held over the open: two callers must not open sled at once.
         let mut slot = self.store.write();
         if slot.is_none() {
             *slot = Some(Arc::new(Store::open(&self.dir, self.settings.cache_capacity)?));

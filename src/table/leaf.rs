@@ -63,6 +63,7 @@ impl<'a> Iterator for Pairs<'a> {
 pub(super) fn find<'a>(leaf: &'a [u8], key: &[u8]) -> Result<Option<&'a [u8]>, Corrupt> {
     for pair in Pairs(leaf) {
         let (at, value) = pair?;
+        // Sorted: the key cannot come later.
         if at >= key {
             return Ok((at == key).then_some(value));
         }
@@ -101,6 +102,7 @@ pub(super) fn edit(old: &[u8], end: Option<&[u8]>, edits: &[Edit]) -> Result<Vec
     let mut is_appended = true;
     for pair in Pairs(old) {
         let (key, value) = pair?;
+        // The next leaf has this pair: see 3 in the head.
         if end.is_some_and(|end| key >= end) {
             break;
         }
@@ -134,6 +136,7 @@ fn cut(pairs: &[Pair<'_>], is_appended: bool) -> Vec<NewLeaf> {
     if bytes.len() <= MAX {
         return vec![NewLeaf { first: first.to_vec(), bytes }];
     }
+    // Equal parts of about [`FILL`], each with room for later pairs.
     let enough = if is_appended { MAX } else { bytes.len().div_ceil(bytes.len().div_ceil(FILL)) };
     let ends = starts.iter().skip(1).copied().chain([bytes.len()]);
     let mut leaves: Vec<NewLeaf> = Vec::new();
@@ -143,6 +146,7 @@ fn cut(pairs: &[Pair<'_>], is_appended: bool) -> Vec<NewLeaf> {
             Some(leaf) if leaf.bytes.len() < enough && leaf.bytes.len() + pair.len() <= MAX => {
                 leaf.bytes.extend_from_slice(pair);
             }
+            // Also a pair that is larger than [`MAX`], which has its own leaf.
             _ => leaves.push(NewLeaf { first: key.to_vec(), bytes: pair.to_vec() }),
         }
     }
@@ -188,6 +192,7 @@ mod tests {
 
     #[test]
     fn a_leaf_that_is_too_large_is_split_in_halves_or_at_its_end() {
+        // 18 pairs of 55 bytes fill a leaf: one more does not fit.
         let value = "v".repeat(50);
         let keys: Vec<_> = (0..18).map(|n| format!("k{n:02}")).collect();
         let old = leaf(&keys.iter().map(|key| (&**key, &*value)).collect::<Vec<_>>());
@@ -197,6 +202,7 @@ mod tests {
             leaves.iter().map(|leaf| Pairs(&leaf.bytes).count()).collect::<Vec<_>>()
         };
         assert_eq!(sizes(&[put("k05x", &value)]), [10, 9]);
+        // Behind all others: the full leaf stays as it is.
         assert_eq!(sizes(&[put("k18", &value)]), [18, 1]);
         let many: Vec<_> = (0..60).map(|n| put(&format!("k05x{n:02}"), &value)).collect();
         assert_eq!(sizes(&many), [14, 13, 13, 13, 13, 12]);
@@ -220,6 +226,7 @@ mod tests {
     #[test]
     fn a_truncated_leaf_is_an_error_and_ends_the_walk() {
         let leaf = leaf(&[("b", "1"), ("d", "2")]);
+        // Without the first key, and without the last value.
         for length in [1, leaf.len() - 1] {
             assert!(find(&leaf[..length], b"x").is_err(), "{length}");
             assert!(Pairs(&leaf[..length]).count() <= 2);

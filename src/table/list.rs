@@ -80,6 +80,7 @@ impl Table {
         let prefix = list.prefix(workspace);
         let bound = after.map(|id| [&prefix[..], &id.bits().to_be_bytes()].concat());
         self.read(|store| {
+            // Boxed: the walks of the two orders have different types.
             let pairs: Box<dyn Iterator<Item = Result<_, Error>>> = match (order, &bound) {
                 (Order::Newest, None) => Box::new(store.prefix_back(&prefix)),
                 (Order::Newest, Some(bound)) => Box::new(store.before(&prefix, bound)),
@@ -95,6 +96,7 @@ impl Table {
                 if found.filter(|found| found.record.id == id).is_some_and(|found| !each(found)) {
                     return Ok(Scanned::Stopped);
                 }
+                // After the call: a scan with one step returns one link, so that every reader ends.
                 if *steps == 0 {
                     return Ok(Scanned::Spent(id));
                 }
@@ -130,6 +132,7 @@ impl Table {
                 {
                     found.push((key, revision));
                 }
+                // Ends in a workspace with many links of its own, too.
                 if found.len() == at_most || row == 16 * at_most {
                     return Ok((found, keys::trailing_id(&listed)));
                 }
@@ -184,8 +187,10 @@ impl Table {
         self.read(|store| {
             let mut last = None;
             let links = Kind::Link.prefix();
+            // The prefix alone is no key, so that a walk behind it skips nothing.
             for pair in store.behind(&links, after.unwrap_or(&links)).take(at_most) {
                 let (key, _) = pair?;
+                // Hidden ones too: their codes are taken, and become visible without a write.
                 if let Some((domain, code)) = keys::parse_link(&key) {
                     each(domain, code);
                 }
@@ -220,11 +225,13 @@ impl Table {
     }
 
     fn counter(&self, key: &[u8]) -> Result<u64, Error> {
+        // Without the record, nothing was ever counted.
         Ok(self.get::<Number>(key)?.map_or(0, |found| found.record.0))
     }
 
     /// Returns the number of links on a domain, hidden ones included, counted up to `at_most`.
     pub fn links_on(&self, domain: DomainNumber, at_most: usize) -> Result<u64, Error> {
+        // By keys, not by the counter, which leaves hidden links out.
         self.read(|store| Ok(store.prefix(&keys::links_on(domain)).take(at_most).count() as u64))
     }
 }

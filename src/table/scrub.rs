@@ -48,6 +48,7 @@ impl Pass {
     /// Creates a pass over a table that has applied the log up to `began`.
     pub(super) fn new(began: Position) -> Pass {
         Pass {
+            // Sorts before every kind.
             cursor: Some(Bytes::from_static(&[0])),
             fingerprint: Fingerprint::default(),
             began,
@@ -59,6 +60,7 @@ impl Pass {
     /// Corrects the fingerprint by a Change that was just applied.
     pub(super) fn follow(&mut self, change: &Change) {
         for entry in &change.entries {
+            // Keys from the cursor on are read later, with their new revision.
             let read = self.cursor.as_ref().is_none_or(|cursor| entry.put.key < *cursor);
             if read {
                 entry.update(&mut self.fingerprint, change.position);
@@ -88,6 +90,7 @@ impl Pass {
         match Kind::of(key) {
             Some(kind) if kind.is_record() => {
                 let cell = Cell::decode(key, bytes)?;
+                // The log's fingerprint leaves click totals out.
                 if kind != Kind::Clicks {
                     self.fingerprint.add(key, cell.revision);
                 }
@@ -111,11 +114,14 @@ impl Pass {
             }
             Some(Kind::LinkCount | Kind::DomainLinkCount) => {
                 Cell::decode(key, bytes)?;
+                // Included with 0, so that a counter without any link is corrected as well.
                 self.links.entry(Bytes::copy_from_slice(key)).or_default();
             }
             Some(Kind::TagCount | Kind::CampaignCount | Kind::StagedCount) => {
+                // Only the checksum: see `links`.
                 Cell::decode(key, bytes)?;
             }
+            // A damaged chunk of the history counts as forgotten. The others have no checksum.
             Some(Kind::History | Kind::LinkOwner | Kind::CampaignOwner | Kind::SnapshotOfWorkspace) => {}
             _ if key == keys::APPLIED || key == keys::INDEX_VERSION => {}
             _ => return Err(Corrupt::new("a key has an unknown kind").into()),
@@ -125,6 +131,7 @@ impl Pass {
 
     fn count(&mut self, store: &Store, link: &Link, import: Option<Id>) -> Result<(), Error> {
         let workspace = link.workspace;
+        // Once for each import. If it ends during the pass, its counters are altered, and are not compared.
         let hidden = match import {
             None => false,
             Some(import) => match self.hidden.entry(import) {
@@ -149,6 +156,7 @@ impl Pass {
             }
             tracing::error!(?key, links, count, "a wrong number of links was corrected");
             let value = Number(*links).encode();
+            // With its own revision: a Change that is applied again must still be skipped.
             let cell = Cell { revision, replaces: Position::START, value: &value };
             store.insert(key, cell.encode(key))?;
         }

@@ -49,6 +49,7 @@ impl Totals {
         if self.0.len() < WAITING_MAX {
             return false;
         }
+        // Frees enough if the same links are clicked again and again.
         self.sort();
         // With fewer free places than half, the next calls would sort too often.
         self.0.len() > WAITING_MAX / 2
@@ -57,6 +58,7 @@ impl Totals {
     /// Removes and returns up to [`BATCH`] totals in the order of their keys, `None` if there are none.
     pub(super) fn take_some(&mut self) -> Option<Vec<Edit>> {
         self.sort();
+        // From the end, which moves no other total. Batches may come in any order.
         let some = self.0.split_off(self.0.len().saturating_sub(BATCH));
         let edits = some.into_iter().map(|Total { id, node, revision, clicks }| {
             let (key, value) = (keys::clicks(id, node), encode_clicks(clicks));
@@ -68,6 +70,7 @@ impl Totals {
 
     /// Sorts by id and node, and keeps the newest of each.
     fn sort(&mut self) {
+        // The newest total first: of equal keys, `dedup` keeps the first.
         self.0.sort_unstable_by_key(|total| (total.id, total.node, std::cmp::Reverse(total.revision)));
         self.0.dedup_by_key(|total| (total.id, total.node));
     }

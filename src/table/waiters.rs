@@ -72,9 +72,11 @@ impl Waiters {
     /// Calls the callbacks that have timed out at `now`.
     pub(super) fn expire(&self, now: Instant) {
         let mut state = self.0.lock();
+        // The usual case: allocates nothing.
         if state.waiting.iter().all(|waiter| waiter.until > now) {
             return;
         }
+        // Not only at the front: waits are sorted by position, not by time.
         let (late, early) = std::mem::take(&mut state.waiting).into_iter().partition(|w| w.until <= now);
         state.waiting = early;
         drop(state);
@@ -87,6 +89,7 @@ impl Waiters {
     /// Calls all callbacks with false, and those added later for a Change that is not applied.
     pub(super) fn close(&self) {
         let mut state = self.0.lock();
+        // Under the lock that takes the callbacks: a later wait sees the mark.
         state.is_closed = true;
         let left = std::mem::take(&mut state.waiting);
         drop(state);
@@ -113,6 +116,7 @@ mod tests {
             waiters.add(Position(position), Box::new(notify));
         };
         let called = || callback.try_iter().collect::<Vec<_>>();
+        // Not in order: 4 is added after 5, and called before it.
         for position in [3, 5, 4, 9] {
             add(position);
         }

@@ -71,11 +71,13 @@ pub(super) struct Ascending<'a> {
 impl<'a> Ascending<'a> {
     /// Creates a walk from `start` to the first key that does not begin with `prefix`.
     pub(super) fn new(store: &'a Store, start: &[u8], prefix: &[u8]) -> Ascending<'a> {
+        // The leaf that has `start` may begin before it.
         let first = match call(|| store.db().range(..=start).next_back().transpose()) {
             Ok(Some((first, _))) => first,
             // The walk itself reports an error.
             Ok(None) | Err(_) => IVec::from(start),
         };
+        // One iterator for the whole walk: a split moves pairs to leaves that are still ahead.
         let mut leaves = store.db().range(first..);
         let next = call(|| leaves.next().transpose()).transpose();
         Ascending {
@@ -96,6 +98,7 @@ impl<'a> Ascending<'a> {
             let read = read_pair(&self.leaf[self.offset..]);
             // Bytes behind damage cannot be read.
             let ((key, value), rest) = read.inspect_err(|_| self.offset = self.leaf.len())?;
+            // A split has copied the pair to the next leaf, which returns it.
             if matches!(&self.next, Some(Ok((end, _))) if key >= &**end) {
                 break;
             }
@@ -158,6 +161,7 @@ impl<'a> Descending<'a> {
         let mut offset = 0;
         while offset < leaf.len() {
             let ((key, _), rest) = read_pair(&leaf[offset..])?;
+            // Returned already, or copied to the leaf behind by a split.
             if self.end.as_ref().is_some_and(|end| key >= &**end) {
                 break;
             }
@@ -199,6 +203,7 @@ impl Iterator for Descending<'_> {
 
 /// Returns the first key that sorts behind all keys with this prefix, `None` if there is none.
 fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
+    // A byte of 255 has no successor: the last smaller one is raised.
     let at = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
     Some([&prefix[..at], &[prefix[at] + 1]].concat())
 }
