@@ -36,6 +36,7 @@ kinds! {
     /// Workspace: credits left.
     Balance = b'b',
     /// Link id, node: click total.
+    // The log knows this byte: it leaves totals out of its fingerprint.
     Clicks = CLICKS_PREFIX,
     /// Domain: domain.
     Domain = b'd',
@@ -148,6 +149,7 @@ impl Kind {
 const BY_BYTE: [Option<Kind>; 256] = {
     let mut kinds = [None; 256];
     let mut at = 0;
+    // A `while`, since constants cannot use `for`.
     while at < Kind::ALL.len() {
         kinds[Kind::ALL[at].byte() as usize] = Some(Kind::ALL[at]);
         at += 1;
@@ -187,6 +189,7 @@ fn parse_workspace_and_id(rest: &[u8]) -> Option<(WorkspaceNumber, Id)> {
 
 /// Returns the key of a link.
 pub fn link(domain: DomainNumber, code: &str) -> Bytes {
+    // The domain first: its links are one range.
     key(Kind::Link, &[&domain.0.to_be_bytes(), code.as_bytes()])
 }
 
@@ -203,16 +206,19 @@ pub fn parse_link(key: &[u8]) -> Option<(DomainNumber, &str)> {
 
 /// Returns the key of a deleted link's tombstone.
 pub fn tombstone(workspace: WorkspaceNumber, id: Id) -> Bytes {
+    // By id: the code of a deleted link may belong to another link by now.
     key(Kind::Tombstone, &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
 }
 
 /// Returns the key of the clicks of a link that one node counted.
 pub fn clicks(id: Id, node: NodeNumber) -> Bytes {
+    // The link first: its totals on all nodes are one range.
     key(Kind::Clicks, &[&id.bits().to_be_bytes(), node_suffix(node, &node.0.to_be_bytes())])
 }
 
 /// Returns the prefix of the click totals of a link, one for each node that counted some.
 pub fn clicks_of(id: Id) -> Bytes {
+    // The key without a node is the prefix of the others.
     clicks(id, NodeNumber::ALONE)
 }
 
@@ -344,6 +350,7 @@ impl DirectoryKey {
                 number().map(|number| DirectoryKey::WebhookSecret(WorkspaceNumber(number)))
             }
             Kind::ContactKey => Some(DirectoryKey::ContactKey),
+            // Read from the table on demand.
             _ => None,
         }
     }
@@ -351,6 +358,7 @@ impl DirectoryKey {
 
 /// Returns the key of the outcome of a request with an `Idempotency-Key`.
 pub fn outcome(scope: &[u8; 16]) -> Bytes {
+    // A hash of fixed size, since the keys of clients have any length.
     key(Kind::Outcome, &[scope])
 }
 
@@ -412,6 +420,7 @@ pub fn share(id: Id) -> Bytes {
 
 /// Returns the key of an import.
 pub fn import(frozen: Id, id: Id) -> Bytes {
+    // The content first: its imports are one range.
     key(Kind::Import, &[&frozen.bits().to_be_bytes(), &id.bits().to_be_bytes()])
 }
 
@@ -443,6 +452,7 @@ pub fn parse_staging(key: &[u8]) -> Option<(WorkspaceNumber, Id)> {
 
 /// Returns the key that lists a link in its workspace.
 pub fn listed(workspace: WorkspaceNumber, id: Id) -> Bytes {
+    // Ids sort by time, so a list is in the order of creation.
     key(Kind::Listed, &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
 }
 
@@ -481,17 +491,20 @@ pub fn campaigned(workspace: WorkspaceNumber, campaign: &ForeignId, id: Id) -> B
 
 /// Returns the prefix of the links of a campaign.
 pub fn list_of_campaign(workspace: WorkspaceNumber, campaign: &ForeignId) -> Bytes {
+    // With the zero byte, `sale` does not list the links of `sale2`.
     key(Kind::ListedByCampaign, &[&workspace.0.to_be_bytes(), campaign.as_str().as_bytes(), &[0]])
 }
 
 /// Returns the link id that ends the key of a list's entry.
 pub fn trailing_id(key: &[u8]) -> Option<Id> {
+    // From the end: lists differ in what precedes the id.
     let (_, id) = key.split_last_chunk::<16>()?;
     Some(Id::from_bits(u128::from_be_bytes(*id)))
 }
 
 /// Returns the value of a list's entry: the domain and code of the link.
 pub fn index_value(domain: DomainNumber, code: &ShortCode) -> Vec<u8> {
+    // The link's key without its kind.
     [&domain.0.to_be_bytes()[..], code.as_str().as_bytes()].concat()
 }
 
@@ -517,6 +530,7 @@ pub fn tag_count(workspace: WorkspaceNumber) -> Bytes {
 
 /// Returns the key of the number of links with a tag.
 pub fn tag_link_count(workspace: WorkspaceNumber, tag: Id) -> Bytes {
+    // Longer than the key of the workspace's counter, so the two kinds of counters share a byte.
     key(Kind::TagCount, &[&workspace.0.to_be_bytes(), &tag.bits().to_be_bytes()])
 }
 
@@ -527,11 +541,13 @@ pub fn campaign_count(workspace: WorkspaceNumber) -> Bytes {
 
 /// Returns the key of the number of links of a campaign.
 pub fn campaign_link_count(workspace: WorkspaceNumber, campaign: &ForeignId) -> Bytes {
+    // As for tags: an id has at least one character.
     key(Kind::CampaignCount, &[&workspace.0.to_be_bytes(), campaign.as_str().as_bytes()])
 }
 
 /// Returns the key of what an import under way adds to a counter when it completes.
 pub(super) fn staged_count(workspace: WorkspaceNumber, import: Id, counter: &[u8]) -> Bytes {
+    // An empty `counter` makes the prefix of all counters of the import.
     key(Kind::StagedCount, &[&workspace.0.to_be_bytes(), &import.bits().to_be_bytes(), counter])
 }
 
@@ -548,6 +564,7 @@ pub fn owner_of(id: Id) -> Bytes {
 /// Returns the key of the entry that a workspace has a campaign of this id. The zero byte ends the
 /// campaign's id, which cannot contain one.
 pub fn campaign_owner(campaign: &ForeignId, workspace: WorkspaceNumber) -> Bytes {
+    // The campaign first: its id is looked up without a workspace.
     key(Kind::CampaignOwner, &[campaign.as_str().as_bytes(), &[0], &workspace.0.to_be_bytes()])
 }
 
@@ -604,7 +621,9 @@ mod tests {
             assert_eq!(trailing_id(&key), Some(id));
         }
         assert_eq!(parse_staging(&staging(WorkspaceNumber(3), id)), Some((WorkspaceNumber(3), id)));
+        // A part of an id is missing.
         assert_eq!(parse_staging(b"u\0\0\0\0x"), None);
+        // A part of the domain is missing. Then the kind is another.
         assert_eq!(parse_link(b"l\0\0"), None);
         assert_eq!(parse_link(b"x\0\0\0\0a"), None);
     }
@@ -619,6 +638,7 @@ mod tests {
             (api_key(Id::from_bits(9)), Some(DirectoryKey::ApiKey(Id::from_bits(9)))),
             (webhook_secret(WorkspaceNumber(3)), Some(DirectoryKey::WebhookSecret(WorkspaceNumber(3)))),
             (Bytes::from_static(CONTACT_KEY), Some(DirectoryKey::ContactKey)),
+            // Not in memory, and a number that is too short.
             (workspace_id(&id), None),
             (Bytes::from_static(b"d\0"), None),
         ];
@@ -661,6 +681,7 @@ mod tests {
             assert_eq!(parse(&key), Some((id, node)), "{node:?}");
         }
         assert!(clicks(id, third).starts_with(&clicks_of(id)));
+        // Half a number, the number that is never written, bytes too many, and another kind.
         for wrong in [bytes(b'c', &[0]), bytes(b'c', &[0, 0]), bytes(b'c', &[0, 3, 0]), bytes(b'q', &[])] {
             assert_eq!(parse_clicks(&wrong), None, "{wrong:?}");
         }

@@ -12,6 +12,7 @@ use crate::model::workspace::WorkspaceNumber;
 #[derive(Serialize, Deserialize)]
 struct CampaignV1 {
     id: Box<str>,
+    // Ids of vendors do not sort by time: lists are in the order of this number.
     serial: u128,
     workspace: u32,
     name: Box<str>,
@@ -85,6 +86,7 @@ mod tests {
     proptest! {
         #[test]
         fn random_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 1..200)) {
+            // With an unknown version, no byte behind it would be read.
             bytes[0] = 1;
             let _ = Campaign::decode(&bytes);
         }

@@ -32,7 +32,9 @@ mod tests {
         let key = ContactKey::decode(&golden).expect("version 1");
         assert_eq!(key.0[..4], [0, 1, 2, 3]);
         assert_eq!(key.encode(), golden);
+        // The last byte of the key is missing.
         assert!(ContactKey::decode(&golden[..32]).is_err());
+        // No byte of the key may reach a log line.
         assert!(!format!("{key:?}").contains('3'));
     }
 }

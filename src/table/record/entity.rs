@@ -16,6 +16,7 @@ use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
 
 /// Reads an id of a vendor.
 pub(super) fn foreign(id: &str) -> Result<ForeignId, Corrupt> {
+    // Parsed again: a wrong id must not become a key.
     ForeignId::parse("id", id).map_err(|error| Corrupt(error.to_string()))
 }
 
@@ -28,6 +29,7 @@ macro_rules! stored {
     ($model:ty, $v1:ty, $name:literal) => {
         impl Stored for $model {
             fn encode(&self) -> Vec<u8> {
+                // bincode has no versions: this byte decides how the rest is read.
                 write(1, &<$v1>::from_model(self))
             }
 
@@ -55,7 +57,9 @@ stored!(Applied, AppliedV1, "the applied position");
 struct DomainV1 {
     number: u32,
     id: u128,
+    // `None` for the default domain, whose name is in the configuration.
     name: Option<Box<str>>,
+    // `None` for the default domain, which all workspaces use.
     workspace: Option<u32>,
     base_url: Option<Box<str>>,
     case_sensitive: bool,
@@ -91,6 +95,7 @@ impl DomainV1 {
             id: Id::from_bits(self.id),
             name: name.map_err(|error| Corrupt(error.to_string()))?,
             workspace: self.workspace.map(WorkspaceNumber),
+            // Not parsed again: rules may have become stricter, and stored domains keep working.
             base_url: self.base_url.map(Destination::from_stored),
             case_sensitive: self.case_sensitive,
             not_found_url: self.not_found_url.map(Destination::from_stored),
@@ -108,8 +113,10 @@ struct WorkspaceV1 {
     id: Box<str>,
     company: Box<str>,
     name: Box<str>,
+    // As last set. What is left is a record of its own, which changes with each link.
     credits: Option<u64>,
     default_domain: Option<u128>,
+    // Sorted, so that equal values have equal bytes.
     custom_values: BTreeMap<Box<str>, Box<str>>,
     created_at: i64,
 }
@@ -172,6 +179,7 @@ impl CompanyV1 {
 
 #[derive(Serialize, Deserialize)]
 enum ReachV1 {
+    // bincode writes the index of a variant: the order never changes, and later variants are last.
     Instance,
     Company(Box<str>),
     Workspace(u32),
@@ -182,9 +190,11 @@ struct ApiKeyV1 {
     id: u128,
     name: Box<str>,
     reach: ReachV1,
+    // One bit for each scope. A scope that is added later is off in older keys.
     scopes: u8,
     create_only: bool,
     expires_at: Option<i64>,
+    // The secret itself is stored nowhere.
     hash: [u8; 32],
     hint: Box<str>,
     created_at: i64,
@@ -328,6 +338,7 @@ pub struct Applied {
 
 #[derive(Serialize, Deserialize)]
 struct AppliedV1 {
+    // A table beside another log is not used.
     log: u128,
     position: u64,
     count: u64,
@@ -377,6 +388,7 @@ mod tests {
             id: id("ve9EPM428h8vShlRW1KT"),
             company: id("co_1"),
             name: "Main".into(),
+            // No credits left, which is not the same as `None`, without a limit.
             credits: Some(0),
             default_domain: Some(Id::from_bits(8)),
             custom_values: BTreeMap::from([("offer".into(), "https://e.test/".into())]),
@@ -399,6 +411,7 @@ mod tests {
         };
         assert_eq!(Tag::decode(&tag.encode()).ok(), Some(tag));
         let applied =
+            // The longest number.
             Applied { log: 9, position: Position(5), fingerprint: Fingerprint { count: 2, sum: u128::MAX } };
         assert_eq!(Applied::decode(&applied.encode()).ok(), Some(applied));
         let outcome = StoredOutcome::Bulk(StoredBulk {
@@ -426,6 +439,7 @@ mod tests {
                 hint: "wp_abc".into(),
                 created_at: time(1),
             };
+            // `ApiKey` has no `==`, because of its hash.
             let again = ApiKey::decode(&key.encode()).expect("just encoded");
             assert_eq!((again.hash.0, again.reach, again.scopes), ([9; 32], reach, Scopes::all()));
         }
@@ -433,6 +447,7 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_named() {
+        // A version that no program has written yet.
         let error = Tag::decode(&[200, 1, 2]).map_err(|error| error.to_string());
         let want = "not a record: a tag of version 200, written by a newer Waypost";
         assert_eq!(error.err().as_deref(), Some(want));
@@ -441,6 +456,7 @@ mod tests {
     proptest! {
         #[test]
         fn random_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 1..200)) {
+            // With an unknown version, no byte behind it would be read.
             bytes[0] = 1;
             let _ = Domain::decode(&bytes);
             let _ = Workspace::decode(&bytes);

@@ -63,6 +63,7 @@ struct ExtrasV1 {
     expires_at: Option<i64>,
     max_clicks: Option<u64>,
     expired_url: Option<Box<str>>,
+    // Source, medium, campaign, term, content.
     utm: [Option<Box<str>>; 5],
     meta_pixel_id: Option<Box<str>>,
     google_tag_id: Option<Box<str>>,
@@ -131,6 +132,7 @@ impl LinkV1 {
             updated_at: link.updated_at.as_millis(),
             created_by: link.created_by.map(Id::bits),
             destination: destination.as_str().into(),
+            // Written out, so that the order of the model's variants does not matter.
             link_type: match link_type {
                 LinkType::Url => 0,
                 LinkType::Mailto => 1,
@@ -139,6 +141,7 @@ impl LinkV1 {
             },
             status: status.code(),
             switches: switches.into_iter().rev().fold(0, |bits, on| bits << 1 | u8::from(*on)),
+            // Most links have none: they are stored without any extra field.
             extras: (extras != ExtrasV1::default()).then(|| Box::new(extras)),
         }
     }
@@ -158,6 +161,7 @@ impl LinkV1 {
         let [source, medium, campaign, term, content] = extras.utm;
         let campaign_id = extras.campaign.map(|id| ForeignId::parse("campaign", &id)).transpose();
         let options = Options {
+            // Not parsed again, like all URLs here: rules may be stricter now, and stored links keep working.
             destination: Destination::from_stored(self.destination),
             link_type,
             status,
@@ -202,6 +206,7 @@ pub struct LinkAt;
 impl LinkAt {
     /// Returns the record of a link.
     pub fn encode(link: &Link) -> Vec<u8> {
+        // Version 1 for a link of an import as well: once it is written again, it is a link like others.
         write(1, &LinkV1::from_model(link))
     }
 
@@ -277,6 +282,7 @@ pub struct Tombstone {
 #[derive(Serialize, Deserialize)]
 struct TombstoneV1 {
     link: LinkV1,
+    // The key of a tombstone has neither domain nor code.
     domain: u32,
     code: Box<str>,
     clicks: u64,
@@ -323,6 +329,7 @@ mod tests {
         options.status = RedirectStatus::PermanentRedirect;
         options.title = Some("title".into());
         options.image = Some(url("https://e.test/i.png"));
+        // One switch off that is on by default, and one on: bits in the wrong order are noticed.
         options.is_active = false;
         options.forward_path = true;
         options.password = Some(PasswordHash::from_stored("$argon2id$x".into()));
@@ -370,6 +377,7 @@ mod tests {
         assert_eq!(link.options.status, RedirectStatus::Found);
         assert!(link.options.is_active && !link.options.cloaked);
         assert_eq!(LinkAt::encode(&link), plain);
+        // The version byte and the import's id, before the unchanged fields of version 1.
         let staged = [&[2, 9], &plain[1..]].concat();
         let read = Staged::decode(DomainNumber(0), "a", &staged).expect("the golden bytes");
         assert_eq!((read.link.id, read.import), (link.id, Some(Id::from_bits(9))));
@@ -380,6 +388,7 @@ mod tests {
     proptest! {
         #[test]
         fn random_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 1..300)) {
+            // With an unknown version, no byte behind it would be read.
             bytes[0] = 1;
             let _ = LinkAt::decode(DomainNumber(0), "a", &bytes);
             let _ = Tombstone::decode(&bytes);

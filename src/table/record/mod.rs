@@ -36,6 +36,7 @@ const MAX_RECORD: usize = 16 * 1024 * 1024;
 
 type Config = Configuration<bincode::config::LittleEndian, bincode::config::Varint, Limit<MAX_RECORD>>;
 
+// Part of the format: with another configuration no record on disk can be read.
 const CONFIG: Config = bincode::config::standard().with_limit::<MAX_RECORD>();
 
 /// For leaves, without a limit: their pairs are read in place and allocate nothing.
@@ -71,6 +72,7 @@ fn write<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Corrupt> {
     let (value, used) =
         bincode::serde::decode_from_slice(bytes, CONFIG).map_err(|error| Corrupt(error.to_string()))?;
+    // bincode ignores trailing bytes, which belong to another type or are damage.
     if used == bytes.len() {
         Ok(value)
     } else {
@@ -129,6 +131,7 @@ impl<'a> Cell<'a> {
         let mut bytes = Vec::with_capacity(CELL_HEADER + self.value.len());
         bytes.extend_from_slice(&self.revision.0.to_le_bytes());
         bytes.extend_from_slice(&self.replaces.0.to_le_bytes());
+        // Over the revisions as well: preconditions are compared with them.
         bytes.extend_from_slice(&checksum(key, &bytes[..16], self.value).to_le_bytes());
         bytes.extend_from_slice(self.value);
         bytes

@@ -57,6 +57,7 @@ pub struct StoredBulk {
 
 #[derive(Serialize, Deserialize)]
 enum OutcomeV1 {
+    // bincode writes the index of a variant: the order never changes, and later variants are last.
     Link {
         workspace: u32,
         id: u128,
@@ -88,6 +89,7 @@ enum OutcomeV1 {
 
 #[derive(Serialize, Deserialize)]
 struct OutcomeRecordV1 {
+    // A repetition with another body is rejected.
     body: [u8; 16],
     at: i64,
     outcome: OutcomeV1,

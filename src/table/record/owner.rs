@@ -27,11 +27,13 @@ pub trait Owned {
 
 /// Returns the bytes of a record in its cell, without a check of the checksum.
 pub(in crate::table) fn unchecked(cell: &[u8]) -> Option<&[u8]> {
+    // The time to check the checksum would grow with the record: see the head of this file.
     cell.get(CELL_HEADER..)
 }
 
 /// Decodes the first fields of a record. `T` is the type of the record's own first field.
 pub(super) fn read_first<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    // Without the check for trailing bytes: the rest of the record follows.
     bincode::serde::borrow_decode_from_slice(bytes, CONFIG).ok().map(|(fields, _)| fields)
 }
 
@@ -51,6 +53,7 @@ mod tests {
     #[track_caller]
     fn check<T: PartialEq + std::fmt::Debug>(bytes: &[u8], owner: fn(&[u8]) -> Option<T>, want: &T) {
         assert_eq!(owner(bytes).as_ref(), Some(want));
+        // Behind the first fields of each of these records.
         let (first, _) = bytes.split_at(bytes.len() - 6);
         assert_eq!(owner(first).as_ref(), Some(want), "without its end");
         let newer = [&[99], &bytes[1..]].concat();
@@ -64,6 +67,7 @@ mod tests {
         let to = Destination::parse_web("url", "https://e.test/long/enough").expect("a URL");
         let link = Link {
             id: Id::from_bits(u128::MAX),
+            // A number of three bytes: the fields have no fixed length.
             workspace: WorkspaceNumber(70_000),
             domain: DomainNumber(0),
             code: ShortCode::from_stored("a"),

@@ -45,6 +45,7 @@ struct SnapshotV1 {
     /// The first field: `owner_in` reads a prefix of the record.
     head: SnapshotHeadV1,
     name: Box<str>,
+    // Two kinds exist. A third one needs a version.
     imported: bool,
     links: u64,
     tags: u64,
@@ -129,6 +130,7 @@ pub struct FrozenLink {
 #[derive(Serialize, Deserialize)]
 struct FrozenLinkV1 {
     domain: Option<Box<str>>,
+    // Beside the record of the link, which has its code in its key.
     code: Box<str>,
     /// A link's record of any version. All fields but the options are zero.
     link: Vec<u8>,
@@ -142,6 +144,7 @@ enum ChunkV1 {
 
 impl FrozenLink {
     fn stored(&self) -> FrozenLinkV1 {
+        // The record of a link has these fields. An import sets its own.
         let nought = Timestamp::from_millis(0);
         let link = Link {
             id: Id::from_bits(0),
@@ -190,6 +193,7 @@ impl Stored for Chunk {
 
 #[derive(Serialize, Deserialize)]
 enum ShareKindV1 {
+    // bincode writes the index of a variant: the order never changes, and later variants are last.
     Once,
     Permanent,
     Companies(Vec<Box<str>>),
@@ -202,6 +206,7 @@ struct ShareV1 {
     snapshot: Box<str>,
     frozen: u128,
     kind: ShareKindV1,
+    // Set by the last Change of an import: of two imports at once, one wins.
     used_at: Option<i64>,
     created_at: i64,
 }
@@ -251,6 +256,7 @@ impl Stored for Share {
 
 #[derive(Serialize, Deserialize)]
 enum FailureV1 {
+    // As for [`ShareKindV1`], the order never changes.
     Interrupted,
     UsedUp,
     CodeTaken(Box<str>),
@@ -262,6 +268,7 @@ enum FailureV1 {
 
 #[derive(Serialize, Deserialize)]
 enum StatusV1 {
+    // As for [`ShareKindV1`], the order never changes.
     Pending,
     Completed,
     Failed(FailureV1),

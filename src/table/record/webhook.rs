@@ -14,6 +14,7 @@ struct WebhookSecretV1 {
     workspace: u32,
     secret: [u8; SECRET_BYTES],
     created_at: i64,
+    // Signs until this time as well, while receivers change to the new secret.
     previous: Option<([u8; SECRET_BYTES], i64)>,
 }
 
@@ -164,6 +165,7 @@ mod tests {
     proptest! {
         #[test]
         fn random_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 1..200)) {
+            // With an unknown version, no byte behind it would be read.
             bytes[0] = 1;
             let _ = WebhookSecret::decode(&bytes);
             let _ = WaitingDeliveries::decode(&bytes);

@@ -62,6 +62,7 @@ fn share(kind: ShareKind) -> Share {
 fn frozen() -> FrozenLink {
     let destination = Destination::parse_web("url", "https://e.test/").expect("valid");
     let mut options = Options::new(destination, LinkType::Url);
+    // An index among the snapshot's tags, not an id.
     options.tags = vec![Id::from_bits(0)];
     FrozenLink { domain: Some("d".into()), code: ShortCode::from_stored("a"), options }
 }
@@ -120,10 +121,12 @@ fn version_1_is_read_for_ever() {
     let (frozen_id, zero) = (Id::from_bits(7), Timestamp::from_millis(0));
     let before = WorkMark { frozen: frozen_id, owner: NodeNumber::ALONE, until: zero };
     assert_eq!(WorkMark::decode(&[1, 7]).ok(), Some(before), "a mark from before leases");
+    // Three different numbers: exchanged fields are noticed.
     let mark = WorkMark { frozen: frozen_id, owner: NodeNumber(3), until: Timestamp::from_millis(5) };
     assert_eq!(mark.encode(), [2, 7, 3, 10]);
     assert_eq!(WorkMark::decode(&mark.encode()).ok(), Some(mark));
     let links = Chunk::Links(vec![frozen()]).encode();
+    // The ninth byte is the length of the link's record, which has golden bytes of its own.
     assert_eq!(links[..9], [1, 1, 1, 1, 1, b'd', 1, b'a', links[8]]);
 }
 
@@ -137,6 +140,7 @@ proptest! {
         let _ = Chunk::decode(&bytes);
         let _ = FrozenId::decode(&bytes);
         let _ = WorkMark::decode(&bytes);
+        // Marks of work have a second version.
         bytes[0] = 2;
         let _ = WorkMark::decode(&bytes);
     }
