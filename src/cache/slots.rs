@@ -48,7 +48,6 @@ impl Slots {
         }
         self.len -= 1;
         let slot = slot as usize;
-        // The removed entry was the last one itself.
         if slot == self.len {
             return last;
         }
