@@ -33,6 +33,7 @@ const HELD_KEPT: usize = 4 * 1024;
 pub(super) struct Coalescer {
     /// The responses, of which the first `sent` bytes are written.
     held: Vec<u8>,
+    // A position and not a removal of the sent bytes, which would move the rest at each write.
     sent: usize,
     /// Whether hyper has written since its last flush.
     is_fresh: bool,
@@ -65,6 +66,7 @@ impl Coalescer {
     /// Returns whether a flush may wait for the next response: once per write, while something is held.
     #[inline]
     pub(super) fn defers_flush(&mut self) -> bool {
+        // The mark is cleared: a second flush without a write shows that the next response takes time.
         std::mem::take(&mut self.is_fresh) && !self.held.is_empty()
     }
 
@@ -81,11 +83,14 @@ impl Coalescer {
     ) -> Poll<io::Result<()>> {
         while self.sent < self.held.len() {
             match ready!(write(&self.held[self.sent..]))? {
+                // Without this the loop would never end.
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                // Counted at once: if the next write is pending, these bytes must not be sent again.
                 written => self.sent += written,
             }
         }
         self.held.clear();
+        // After the clear, since a vector never shrinks below its length.
         self.held.shrink_to(HELD_KEPT);
         self.sent = 0;
         Poll::Ready(Ok(()))
@@ -99,6 +104,7 @@ mod tests {
     #[test]
     fn a_flush_is_deferred_once_for_each_write() {
         let mut responses = Coalescer::default();
+        // Nothing was written, so there is nothing to wait for.
         assert!(!responses.defers_flush());
         responses.set_fresh();
         responses.hold(b"1");
@@ -124,6 +130,7 @@ mod tests {
             None => Poll::Pending,
         });
         assert!(polled.is_pending() && got == b"abcde" && responses.unsent() == b"f");
+        // A response that hyper writes while the socket is full goes behind the rest.
         responses.hold(b"g");
         let polled = responses.poll_write_out(|bytes| {
             got.extend_from_slice(bytes);

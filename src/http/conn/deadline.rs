@@ -54,9 +54,11 @@ impl Alarm {
     fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         let rings = sleep.deadline();
+        // Nearly always so: the timer fires before the deadline and wakes this task. It is not touched.
         if rings <= deadline && !sleep.is_elapsed() && self.waker.will_wake(cx.waker()) {
             return Poll::Pending;
         }
+        // Only a timer that would fire too late, or has fired too early, is reset.
         if rings > deadline || (rings < deadline && sleep.is_elapsed()) {
             sleep.as_mut().reset(deadline);
         }
@@ -90,6 +92,7 @@ impl HeadDeadline {
     #[inline]
     pub(super) fn poll(&mut self, request: u64, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let deadline = match self.due {
+            // The same head: a further poll must not extend its deadline.
             Some((number, deadline)) if number == request => deadline,
             _ => {
                 let now = Instant::now();
@@ -111,6 +114,7 @@ impl HeadDeadline {
     /// Returns the number of the request whose head was last waited for, and since when.
     pub(super) fn waited(&self) -> Option<(u64, Duration)> {
         let (request, deadline) = self.due?;
+        // The wait began `within` before the deadline.
         Some((request, (Instant::now() + self.within).saturating_duration_since(deadline)))
     }
 }
@@ -216,6 +220,7 @@ mod tests {
         check(&[1.0], 1.0).await;
         check(&[1.0, 1.2, 1.4], 1.9).await;
         check(&[0.3, 0.1], 2.0).await;
+        // No deadline of a connection moves back, but a late one would be no bound.
         check(&[2.0], 0.5).await;
     }
 
@@ -237,6 +242,7 @@ mod tests {
         let start = Instant::now();
         let deadline = start + STEP;
         poll_fn(|cx| {
+            // A timer that is polled without budget registers no waker.
             while has_budget_remaining() {
                 let _ = pin!(consume_budget()).poll(cx);
             }

@@ -20,6 +20,7 @@ use super::state::ConnState;
 const HANG_UP_GRACE: Duration = Duration::from_secs(1);
 
 /// A socket that can detect the end of its input without reading from it.
+// A trait, since the tests use sockets in memory, which cannot be peeked.
 pub(super) trait PeekEnd {
     /// Completes once the client has closed its side or reset the connection, unless bytes are left that
     /// it sent before.
@@ -28,8 +29,10 @@ pub(super) trait PeekEnd {
 
 impl PeekEnd for TcpStream {
     fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // One byte is enough: only whether the input has ended matters.
         let mut byte = [MaybeUninit::uninit()];
         match self.poll_peek(cx, &mut ReadBuf::uninit(&mut byte)) {
+            // An error counts as the end: the connection is lost either way.
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
             // A pipelined request: the client closed its side after it, or has not closed it.
             Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
@@ -52,11 +55,13 @@ impl HangUp {
         if state.is_pending() {
             self.poll_pending(socket, state, cx);
         } else {
+            // That response is complete. A later one has a grace of its own.
             self.grace = None;
         }
     }
 
     fn poll_pending<S: PeekEnd>(&mut self, socket: &S, state: &ConnState, cx: &mut Context<'_>) {
+        // A side that is closed stays closed, so no system call is spent while the grace runs.
         if self.grace.is_none() && socket.poll_end(cx).is_ready() {
             self.grace = Some(Box::pin(sleep(HANG_UP_GRACE)));
         }
@@ -106,6 +111,7 @@ mod tests {
                 hang_up.poll(&Peer(is_gone), &state, cx);
                 polled
             });
+            // Well past the grace: a response that is still pending then was not cancelled.
             let answered = tokio::time::timeout(HANG_UP_GRACE * 3, answered).await;
             answered.is_ok_and(|response| response.is_ok_and(|response| response.status() == 408))
         };

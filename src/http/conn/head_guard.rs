@@ -40,10 +40,12 @@ impl HeadGuard {
     /// response as the last one if the connection `is_old` or has had its requests.
     #[inline]
     pub(super) fn inspect(&mut self, bytes: &mut [u8], is_old: bool, state: &ConnState) {
+        // `None` while a request is answered: such bytes belong to its body, or to a request sent ahead.
         if let Some(number) = state.next_request().filter(|number| self.began != Some(*number))
             && !bytes.is_empty()
         {
             self.began = Some(number);
+            // A first read without the whole method counts as an upload. The close then lingers for nothing.
             self.is_upload = !bytes.starts_with(b"GET ") && !bytes.starts_with(b"HEAD ");
             // A request that arrived before it was waited for has not updated the age, and counts as well.
             let is_old = is_old || number + 1 >= REQUESTS_MAX;
@@ -53,6 +55,7 @@ impl HeadGuard {
             }
         }
         if std::mem::take(&mut self.is_new) && bytes.starts_with(H2_START) {
+            // A preface that arrives in parts is not changed: hyper then closes without a response.
             bytes[H2_START.len() - 1] = b'9';
         }
         refuse_fragments(bytes);
@@ -79,6 +82,7 @@ fn is_one_head(bytes: &[u8]) -> bool {
 /// JSON and forms escape the end of a line.
 #[inline]
 fn refuse_fragments(bytes: &mut [u8]) {
+    // One fast pass, since nearly no request has this byte.
     if memchr::memchr(b'#', bytes).is_some() {
         overwrite_fragments(bytes);
     }
@@ -91,6 +95,7 @@ fn overwrite_fragments(bytes: &mut [u8]) {
         let Some(end) = head.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else { return };
         let line = &mut head[..end];
         let is_visit = line.starts_with(b"GET ") || line.starts_with(b"HEAD ") || line.starts_with(b"POST ");
+        // Without a version at its end the line is incomplete, or text of a body.
         if is_visit && (line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")) {
             for byte in line.iter_mut().filter(|byte| **byte == b'#') {
                 // DEL may not occur in a target, so hyper rejects the line.
@@ -98,6 +103,7 @@ fn overwrite_fragments(bytes: &mut [u8]) {
             }
         }
         let Some(next) = memchr::memmem::find(head, HEAD_END) else { return };
+        // Requests sent ahead are in the same read, and hyper would drop their fragments as well.
         start += next + HEAD_END.len();
     }
 }
@@ -130,8 +136,11 @@ mod tests {
         let rows = [
             ("GET / HTTP/1.1\r\n\r\n", false, false),
             ("GET / HTTP/1.1\r\n\r\n", true, true),
+            // The request that is sent ahead would be lost behind the last one.
             ("GET / HTTP/1.1\r\n\r\nGET", true, false),
+            // No request is sent ahead behind a POST, so its head need not be complete.
             ("POST / HTTP/1.1\r\n", true, true),
+            // The end of the input begins no request.
             ("", true, false),
         ];
         for (bytes, is_old, want) in rows {

@@ -65,8 +65,10 @@ impl ConnLimits {
 
     /// Acquires a permit for a connection from this address.
     pub(super) fn acquire(&self, peer: IpAddr) -> Result<Permit, Full> {
+        // Before the lock: the address is compared with up to 100 networks.
         let customer = (!self.0.proxies.name(peer)).then(|| customer(peer));
         let mut open = self.0.open.lock();
+        // Applies to proxies as well: it protects the file descriptors of the log.
         if open.all >= self.0.most {
             return Err(Full::All);
         }
@@ -105,6 +107,7 @@ impl Drop for Permit {
         let mut open = self.limits.0.open.lock();
         open.all -= 1;
         if open.all == 0 {
+            // Under the lock that `emptied` reads the number with, so that it cannot miss this.
             self.limits.0.empty.notify_waiters();
         }
         let Some(customer) = self.customer else { return };
@@ -131,12 +134,15 @@ mod tests {
         let limits = ConnLimits::new(5, 2, Networks::parse(["10.0.0.0/8"]).expect("networks"));
         let rows = [
             ("192.0.2.1", Ok(())),
+            // The same customer in the form of IPv6.
             ("::ffff:192.0.2.1", Ok(())),
             ("192.0.2.1", Err(Full::Address)),
             ("2001:db8::1", Ok(())),
             ("2001:db8::ffff", Ok(())),
             ("2001:db8::2", Err(Full::Address)),
+            // Another /64.
             ("2001:db8:0:1::2", Ok(())),
+            // A proxy has no limit of its own; the limit of all connections is reached.
             ("10.0.0.1", Err(Full::All)),
         ];
         let mut held = Vec::new();

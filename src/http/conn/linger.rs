@@ -22,6 +22,7 @@ pub(super) const LINGER_IDLE: Duration = Duration::from_secs(2);
 /// A connection whose write half is shut down, and whose input is discarded.
 #[derive(Debug)]
 pub(super) struct Linger {
+    // `idle` is never set past this instant, so one timer serves both bounds.
     until: Instant,
     idle: Pin<Box<Sleep>>,
 }
@@ -34,6 +35,7 @@ pub(super) fn poll_linger<S: AsyncRead + AsyncWrite + Unpin>(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
     if linger.is_none() {
+        // First: the client sees the end of the response at once, and may stop sending.
         ready!(Pin::new(&mut *socket).poll_shutdown(cx))?;
     }
     let linger = linger.get_or_insert_with(|| {
@@ -44,10 +46,12 @@ pub(super) fn poll_linger<S: AsyncRead + AsyncWrite + Unpin>(
     loop {
         let mut buffer = ReadBuf::uninit(&mut bytes);
         match Pin::new(&mut *socket).poll_read(cx, &mut buffer) {
+            // A client that resets the connection ends the wait.
             Poll::Ready(read) => read?,
             Poll::Pending => return linger.idle.as_mut().poll(cx).map(Ok),
         }
         let now = Instant::now();
+        // The time is checked here too: the timer is not polled while the client sends without a pause.
         if buffer.filled().is_empty() || now >= linger.until {
             return Poll::Ready(Ok(()));
         }

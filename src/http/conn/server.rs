@@ -100,11 +100,13 @@ impl Settings {
         let hour = Duration::from_hours(1);
         let timeouts = [("header_timeout", self.header_timeout), ("body_timeout", self.body_timeout)];
         for (key, value) in timeouts {
+            // A shorter deadline would close working clients, a longer one would bound nothing.
             if value < Duration::from_millis(10) || value > hour {
                 let shown = crate::settings::duration::show(value);
                 return Err(BadSetting::new(key, format!("{shown:?}"), "must be from \"10ms\" to \"1h\""));
             }
         }
+        // Zero is allowed: connections are then cut at once.
         if self.drain_timeout > hour {
             let shown = crate::settings::duration::show(self.drain_timeout);
             return Err(BadSetting::new("drain_timeout", format!("{shown:?}"), "must be at most \"1h\""));
@@ -119,6 +121,7 @@ impl Settings {
             return Err(BadSetting::new("max_body", self.max_body, "must be at least 1024"));
         }
         let bulk = self.max_bulk_body;
+        // Four bulks are in memory at once, and take several times their length when they are parsed.
         if !(self.max_body..=64 * 1024 * 1024).contains(&bulk) {
             let rule = "must be at least `max_body` and at most 67108864";
             return Err(BadSetting::new("max_bulk_body", bulk, rule));
@@ -212,6 +215,7 @@ where
     let http = builder();
     let proxies = settings.proxies().expect("the configuration was checked");
     let connections = settings.connections();
+    // A limit below the configured one must not apply silently.
     if let Some(asked) = settings.max_connections.filter(|asked| *asked > connections) {
         tracing::warn!(
             asked,
@@ -239,6 +243,8 @@ where
             Err(full) => {
                 counts.surplus.add();
                 surplus.warn(full, settings);
+                // The drop closes the connection. A response would need the task and the buffers that are
+                // limited.
                 continue;
             }
         };
@@ -251,11 +257,14 @@ where
             Protocol::Http1 => Box::pin(http.serve_connection(stream, state.track(connect(peer)))),
         };
         let (watch, counts) = (shutdown.watch(), Closing(Arc::clone(&counts)));
+        // Not in a `JoinSet`, which wakes the accept loop for each connection that ends.
         tokio::spawn(async move {
+            // Also dropped by a panic or an abort of the task, so that no permit is lost.
             let _until_the_end = (permit, counts);
             let running =
                 watch.run(connection, state, |connection| connection.as_deref_mut().graceful_shutdown());
             if let Some(Err(error)) = running.await {
+                // Clients cause these errors at will, so no higher level may log them.
                 tracing::trace!(%error, "connection ended");
             }
         });
@@ -308,6 +317,7 @@ fn builder() -> http1::Builder {
     http.header_read_timeout(None)
         .max_buf_size(HEAD_MAX)
         .max_headers(HEADERS_MAX)
+        // Some clients close their side after the request, and still read the response.
         .half_close(true)
         .keep_alive(true);
     http
@@ -340,6 +350,7 @@ async fn accept(
             Poll::Pending
         })
         .await;
+        // May exceed the number of listeners: it is used modulo that number.
         *first = at + 1;
         match accepted {
             Ok((stream, peer)) => {
@@ -352,12 +363,14 @@ async fn accept(
             Err(error) if is_of_peer(&error) => {}
             Err(error) => {
                 counts.accept_errors.add();
+                // While descriptors are short, every retry fails: at most one line a second.
                 if backoff.logged.is_none_or(|at| at.elapsed() >= PAUSE_MAX) {
                     backoff.logged = Some(Instant::now());
                     tracing::warn!(%error, "cannot accept connections; retrying");
                 }
                 let pause = backoff.pause.map_or(PAUSE, |last| (last * 2).min(PAUSE_MAX));
                 backoff.pause = Some(pause);
+                // The caller drops this wait when the server stops.
                 tokio::time::sleep(pause).await;
             }
         }
@@ -367,6 +380,7 @@ async fn accept(
 fn is_of_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
+        // Linux returns pending errors of the new socket as errors of `accept` (accept(2)).
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
     )
 }
@@ -376,6 +390,7 @@ async fn drain(shutdown: &Shutdown, limits: &ConnLimits, within: Duration, count
     if tokio::time::timeout(within, limits.emptied()).await.is_ok() {
         return Drained { aborted: 0 };
     }
+    // Read before the cut, which ends them.
     let aborted = limits.open();
     for _ in 0..aborted {
         counts.aborted.add();
@@ -428,12 +443,15 @@ mod tests {
     fn connections_leave_descriptors_to_the_rest() {
         let rows = [
             (None, 1_000_000, 20_000),
+            // The usual limit of a shell, less the reserved 256.
             (None, 1_024, 768),
             (Some(30_000), 1_000_000, 30_000),
             (Some(500), 1_024, 500),
             (Some(5_000), 1_024, 768),
+            // The reserve would leave 44 of 300, so half are for connections.
             (Some(5_000), 300, 150),
             (Some(usize::MAX), u64::MAX, usize::MAX - 256),
+            // Never 0: no client could connect.
             (Some(5), 0, 1),
         ];
         for (max_connections, descriptors, want) in rows {
@@ -481,6 +499,7 @@ mod tests {
             assert_eq!(protocol, Protocol::Http1);
             of_busy.push(stream.local_addr().expect("open") == busy);
         }
+        // The quiet listener is served every second time, until its two connections are accepted.
         assert_eq!(of_busy, [true, false, true, false, true, true, true, true]);
     }
 

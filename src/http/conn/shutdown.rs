@@ -35,6 +35,7 @@ struct Shared {
     /// registered with that `Notify`: so a task sees either the stage or the notification.
     stage: AtomicU8,
     draining: Notify,
+    // Of its own: a `Notified` completes once, and that of `draining` has completed before the cut.
     cut: Notify,
 }
 
@@ -46,6 +47,7 @@ impl Shutdown {
 
     /// Lets started requests finish, and ends each connection after its response.
     pub(super) fn drain(&self) {
+        // Not a store: a drain after a cut must not lower the stage.
         self.0.stage.fetch_max(DRAINING, Ordering::Release);
         self.0.draining.notify_waiters();
     }
@@ -53,6 +55,7 @@ impl Shutdown {
     /// Ends all connections at once.
     pub(super) fn cut(&self) {
         self.0.stage.store(CUT, Ordering::Release);
+        // Also these: a connection that has not seen the drain is registered here only.
         self.0.draining.notify_waiters();
         self.0.cut.notify_waiters();
     }
@@ -60,6 +63,7 @@ impl Shutdown {
 
 impl Drop for Shutdown {
     fn drop(&mut self) {
+        // The tasks of connections are detached: without this they would outlive the accept loop.
         self.cut();
     }
 }
@@ -86,14 +90,17 @@ impl Watch {
             if self.0.stage.load(Ordering::Acquire) != SERVING {
                 if let Some(drain) = drain.take() {
                     drain(connection.as_mut());
+                    // Before the second load, for the same reason.
                     register(cut.as_mut(), cx);
                 }
                 if self.0.stage.load(Ordering::Acquire) == CUT {
                     return Poll::Ready(None);
                 }
             }
+            // After the drain: an idle connection ends in this poll, since no event will cause another one.
             let served = connection.as_mut().poll(cx);
             if served.is_pending() && state.is_holding() {
+                // This poll's flush was deferred. The flush of the next poll follows no write, so it is not.
                 cx.waker().wake_by_ref();
             }
             served.map(Some)
@@ -105,6 +112,7 @@ impl Watch {
 /// Registers this task with a `Notify`, also when the task has used up its budget. Once is enough: a
 /// connection stays in one task.
 fn register(notified: Pin<&mut impl Future>, cx: &mut Context<'_>) {
+    // Not `Notified::enable`, which registers no waker. The result is not needed: the stage shows the same.
     let _ = pin!(unconstrained(notified)).poll(cx);
 }
 
@@ -134,6 +142,7 @@ mod tests {
             drained.store(true, Ordering::Relaxed);
         });
         let running = tokio::spawn(running);
+        // The connection is polled here, so the step below finds it registered.
         tokio::task::yield_now().await;
         while_it_runs(&shutdown);
         let limit = Duration::from_mins(1);
@@ -145,6 +154,7 @@ mod tests {
         let nothing: fn(&Shutdown) = |_| {};
         assert_eq!(run(Shutdown::drain, nothing, true).await, Some(()));
         assert_eq!(run(nothing, Shutdown::drain, true).await, Some(()));
+        // A connection that never drains is ended by the cut alone.
         assert_eq!(run(Shutdown::cut, nothing, false).await, None);
         assert_eq!(run(Shutdown::cut, Shutdown::drain, false).await, None);
         assert_eq!(run(nothing, Shutdown::cut, false).await, None);
@@ -165,6 +175,7 @@ mod tests {
             Poll::<()>::Pending
         });
         let running = tokio::spawn(shutdown.watch().run(connection, state, |_| {}));
+        // Far more turns than the task needs, so that a busy loop would be counted.
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }

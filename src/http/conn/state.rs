@@ -33,6 +33,7 @@ struct Shared {
     /// Whether the next response is the connection's last.
     is_last: AtomicBool,
     /// The value of `started` when a response was last not ready at its first poll.
+    // A number and not a flag, so that the next request need not reset it.
     pending: AtomicU64,
     /// Whether the client hung up, so that the response is to be cancelled.
     is_hung_up: AtomicBool,
@@ -80,6 +81,7 @@ impl ConnState {
     /// Returns whether a response is being produced that was not ready at its first poll.
     pub(super) fn is_pending(&self) -> bool {
         let started = self.0.started.load(Ordering::Relaxed);
+        // `pending` alone would still match after the response.
         started != self.0.answered.load(Ordering::Relaxed)
             && started == self.0.pending.load(Ordering::Relaxed)
     }
@@ -126,6 +128,7 @@ where
         if !request.extensions().is_empty() {
             self.state.0.is_for_connection.store(true, Ordering::Relaxed);
         }
+        // By hyper's view of the head: a chunked body has no length, and is a body.
         self.state.0.has_body.store(!request.body().is_end_stream(), Ordering::Relaxed);
         increment(&self.state.0.started);
         TrackedFuture { response: self.service.call(request), state: self.state.clone() }
@@ -155,6 +158,7 @@ where
             if self.state.is_last()
                 && let Ok(response) = response
             {
+                // hyper closes the connection after a response with this header.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             // Here and not after the write: hyper reads no head before it has written the response.
@@ -174,6 +178,7 @@ fn increment(number: &AtomicU64) {
 /// Returns the response to a client that hung up.
 fn cancelled<C: Default>() -> Response<C> {
     let mut response = Response::new(C::default());
+    // No client reads this status. hyper needs a response to end the request.
     *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
