@@ -140,11 +140,13 @@ impl Body for Content {
             Content::Sliced(long) if long.rest.is_empty() => Poll::Ready(None),
             Content::Sliced(long) => {
                 let rest = &mut long.rest;
+                // Shares the memory of the body: only hyper's copy of a slice takes more.
                 let slice = rest.split_to(rest.len().min(SLICE));
                 Poll::Ready(Some(Ok(Frame::data(slice))))
             }
             Content::Streamed(streamed) => {
                 if streamed.rest.is_empty() {
+                    // A closed channel does not show the end: its producer may have failed.
                     if streamed.is_over {
                         return Poll::Ready(None);
                     }
@@ -172,6 +174,7 @@ impl Body for Content {
         match self {
             Content::Whole(whole) => whole.size_hint(),
             Content::Sliced(long) => SizeHint::with_exact(long.rest.len() as u64),
+            // Unknown, so hyper sends chunks.
             Content::Streamed(_) => SizeHint::new(),
         }
     }
@@ -212,11 +215,13 @@ where
 
 /// Returns the length that a head declares for its body.
 pub fn declared(headers: &HeaderMap) -> Option<u64> {
+    // hyper has rejected a malformed length, and bounds the body by it. Here it only rejects early.
     headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
 }
 
 /// Fails if the head already shows that the body cannot be read: it is compressed, or longer than `max`.
 pub fn check<B: Body>(headers: &HeaderMap, body: &B, max: usize) -> Result<(), BodyError> {
+    // Any value, also `identity`: nothing here reads it.
     if headers.contains_key(CONTENT_ENCODING) {
         return Err(BodyError::Encoded);
     }
@@ -242,6 +247,7 @@ where
     B: Body<Data = Bytes>,
 {
     let mut body = pin!(body);
+    // Outside of `collect`, which is dropped while the body is incomplete and then called again.
     let mut all = BytesMut::new();
     // Polled once: most bodies arrive with their head, and need neither timer nor `late`.
     let polled = poll_fn(|cx| Poll::Ready(pin!(collect(body.as_mut(), &mut all, max)).poll(cx))).await;
@@ -262,7 +268,9 @@ where
     B: Body<Data = Bytes>,
 {
     while let Some(frame) = body.frame().await {
+        // A frame that is no data has trailers, which no API reads.
         let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
+        // Before the copy, so that no more than `max` bytes are held.
         if all.len() + data.len() > max {
             return Err(BodyError::TooLarge { max });
         }
@@ -315,6 +323,7 @@ mod tests {
         };
         check(&[], Ok("")).await;
         check(&["abc"], Ok("abc")).await;
+        // An empty part is not the end of a body.
         check(&["", "abc", "", "de"], Ok("abcde")).await;
         check(&["abc", "def"], Err(BodyError::TooLarge { max: 5 })).await;
     }
@@ -328,6 +337,7 @@ mod tests {
         ];
         for (name, value, want) in rows {
             let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+            // This body never arrives: reading it would end with `Slow`.
             let got = read(&headers, chunks(&[], true), 5, Duration::from_secs(10)).await;
             assert_eq!(got, Err(want), "{value}");
         }
@@ -360,11 +370,13 @@ mod tests {
 
     #[test]
     fn a_redirect_is_no_larger_because_of_long_bodies() {
+        // Every redirect moves a `Content`. One word is for the tag of the enum.
         assert!(size_of::<Content>() <= size_of::<Full<Bytes>>() + size_of::<usize>());
     }
 
     #[tokio::test]
     async fn a_long_body_comes_in_slices() {
+        // Around the length past which a body is sliced.
         for length in [0, 1, SLICE, SLICE + 1, 5 * SLICE] {
             let bytes = Bytes::from(vec![b'x'; length]);
             let mut content = Content::from(bytes.clone());

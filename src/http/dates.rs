@@ -89,6 +89,7 @@ impl Steps {
             // The later of both, if the clock is set back a second time before it has passed the first.
             self.until = self.until.max(Some(self.last.plus_millis(MARGIN_MILLIS)));
         }
+        // Once the clock has passed the earlier value, the `Date` of hyper is right.
         self.until = self.until.filter(|until| now < *until);
         self.last = now;
         self.until.is_some()
@@ -132,6 +133,7 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut response = ready!(Pin::new(&mut self.inner).poll(cx));
         if let (Ok(response), Some(own)) = (&mut response, self.own.take()) {
+            // hyper adds its own only to a response without a `Date`.
             response.headers_mut().insert(DATE, own);
         }
         Poll::Ready(response)
@@ -155,6 +157,7 @@ mod tests {
             (201, true),
             (50, true),
             (9_002, true),
+            // The earlier value 9,000 and the margin of 3 s have passed.
             (9_003, false),
             (9_004, false),
             (9_003, true),

@@ -58,10 +58,13 @@ pub fn parse(text: &str) -> Result<Cow<'_, str>, BadHost> {
     };
     let (host, port) = text.split_at(end);
     check_port(port)?;
+    // A name with a dot at its end is the same name (RFC 1034 3.1).
     let host = host.strip_suffix('.').unwrap_or(host);
+    // Here and not at the start: the port does not count.
     if host.len() > HOST_MAX {
         return Err(BadHost);
     }
+    // Searched again, since `has_capitals` is only a guess for an IP literal.
     if has_capitals && host.bytes().any(|b| b.is_ascii_uppercase()) {
         return Ok(Cow::Owned(host.to_ascii_lowercase()));
     }
@@ -75,6 +78,7 @@ fn check_port(port: &str) -> Result<(), BadHost> {
         None if port.is_empty() => return Ok(()),
         None => return Err(BadHost),
     };
+    // Digits are checked first: `parse` alone accepts `+80`.
     let fits =
         digits.is_empty() || (digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok());
     if fits { Ok(()) } else { Err(BadHost) }
@@ -84,6 +88,7 @@ fn check_port(port: &str) -> Result<(), BadHost> {
 const KINDS: [u8; 256] = {
     let mut kinds = [NONE; 256];
     let mut byte = 0_u8;
+    // No byte above ASCII is allowed: clients send other names in punycode.
     while byte < 128 {
         kinds[byte as usize] = match byte {
             b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => LABEL,
@@ -105,6 +110,7 @@ const DOT: u8 = 3;
 /// no domain of Waypost has more, and bytes that are rejected here need no escaping anywhere. One pass with a
 /// table, since every request needs it.
 fn name(text: &[u8]) -> Result<(usize, bool), BadHost> {
+    // As if a dot came before, so that a name cannot begin with one.
     let (mut has_capitals, mut before) = (false, DOT);
     for (at, byte) in text.iter().enumerate() {
         let kind = KINDS[usize::from(*byte)];
@@ -157,7 +163,9 @@ mod tests {
             ("[::1]x", None),
             ("[]", None),
             ("[nothex]", None),
+            // An IPv6 address needs brackets, since its end would be ambiguous (RFC 3986 3.2.2).
             ("::1", None),
+            // Two `Host` lines as a proxy may join them (RFC 9110 5.3).
             ("h,h", None),
             ("h\0", None),
             ("bücher.example", None),
@@ -187,7 +195,9 @@ mod tests {
         check(Version::HTTP_11, "http://other.test/s", &["h"], Some("other.test"));
         check(Version::HTTP_11, "http://Other.test:81/s", &["h"], Some("other.test"));
         check(Version::HTTP_11, "http://other.test/s", &[], None);
+        // A bad `Host` is rejected, although the authority would replace it.
         check(Version::HTTP_11, "http://other.test/s", &["a b"], None);
+        // User information is not part of a host.
         check(Version::HTTP_11, "http://me@other.test/s", &["h"], None);
     }
 

@@ -37,10 +37,13 @@ impl Route {
         let rest = path.strip_prefix('/').unwrap_or(path);
         let (first, behind) = first_segment(rest);
         match first {
+            // Before the APIs, which have the same first segment.
             "links" if path.starts_with(CONTACT_PATH) => Route::Contact,
+            // Before the APIs: the description needs no key.
             "api" if matches!(behind, "openapi.json" | "openapi.json/") => Route::Description,
             "api" if matches!(behind, "docs" | "docs/") => Route::Docs,
             "api" | "links" | "snapshots" | "locations" => Route::Api,
+            // With more segments these are reserved words without an endpoint.
             "healthz" if behind.is_empty() => Route::Health,
             "readyz" if behind.is_empty() => Route::Ready,
             "metrics" if behind.is_empty() => Route::Metrics,
@@ -62,7 +65,9 @@ mod tests {
             ("/", Route::Visit),
             ("/sale", Route::Visit),
             ("/apiary", Route::Visit),
+            // The first segment is empty, which is no reserved word.
             ("//api", Route::Visit),
+            // Not decoded: an endpoint has one spelling.
             ("/%61pi", Route::Visit),
             ("/api", Route::Api),
             ("/api/v1/links", Route::Api),
@@ -71,6 +76,7 @@ mod tests {
             ("/api/docs/x", Route::Api),
             ("/links/", Route::Api),
             ("/links/r/2/eyJ.x.y", Route::Contact),
+            // Contact links have the version 2 alone.
             ("/links/r/7/eyJ.x.y", Route::Api),
             ("/locations/x", Route::Api),
             ("/API/v1", Route::Unknown),

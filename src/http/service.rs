@@ -401,6 +401,7 @@ fn fixed(kind: &'static str, text: &'static str) -> HttpResponse {
     let mut response = Response::new(Content::from(Bytes::from_static(text.as_bytes())));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    // A day: these files change with the program only, and browsers would request the icon again and again.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response

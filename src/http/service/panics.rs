@@ -30,10 +30,12 @@ fn respond(request: Request<Incoming>, held: &SharedCount, counts: &Arc<HttpCoun
     let response = async move {
         match &*path {
             "/held" => {
+                // A lock of `parking_lot` is not poisoned, so the next request can acquire it.
                 let _guard = held.lock();
                 panic!("while a lock is held");
             }
             "/later" => {
+                // The panic is in a poll by the connection, not in the call of the service.
                 tokio::task::yield_now().await;
                 panic!("on the second poll");
             }
@@ -81,6 +83,7 @@ async fn panic_and_work(address: SocketAddr) {
         let text = ask(&mut stream, &get("/fine")).await;
         assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
     }
+    // Last on its connection: the other 7 bytes never arrive, so no request can follow.
     let body = "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc";
     let text = ask(&mut stream, body).await;
     assert!(text.starts_with("HTTP/1.1 500 "), "{text}");
