@@ -14,6 +14,7 @@ const WORKSPACE: HeaderName = HeaderName::from_static("x-workspace-id");
 
 /// Fails unless the key may give this command at all.
 pub(super) fn permit(caller: &Caller, command: &Command) -> Result<(), ApiError> {
+    // Before the scopes: such a key has the scope of writing links, and may not use it for changes.
     if caller.is_create_only() && !command.creates_links() {
         return Err(ApiError::Forbidden("this key may only create links".to_owned()));
     }
@@ -29,6 +30,7 @@ pub(super) fn named_workspace(headers: &HeaderMap) -> Result<Option<String>, Api
     let error = |why: &str| ApiError::BadRequest(BadRequest::Mistyped(Invalid::new("X-Workspace-Id", why)));
     let mut lines = headers.get_all(WORKSPACE).iter();
     let Some(line) = lines.next() else { return Ok(None) };
+    // Proxies and servers differ in which of two lines counts, so the tenant would be uncertain.
     if lines.next().is_some() {
         return Err(error("must be given once"));
     }
@@ -53,5 +55,6 @@ pub(super) fn workspace(
         let is_of_company = named.is_none() && scoped.command.is_of_company();
         is_of_company.then(|| tenants.acting_for_company(caller)).flatten()
     });
+    // One error for foreign and for unknown workspaces, so that ids cannot be probed.
     workspace.ok_or(ApiError::UnknownWorkspace)
 }

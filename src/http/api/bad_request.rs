@@ -25,6 +25,7 @@ impl From<Mistyped> for BadRequest {
 impl From<FieldError> for BadRequest {
     fn from(error: FieldError) -> BadRequest {
         match error {
+            // Kept apart: dialects answer 400 to one of them and 422 to the other (docs/decisions.md A10).
             FieldError::Mistyped(invalid) => BadRequest::Mistyped(invalid),
             FieldError::Rule(invalid) => BadRequest::Rule(invalid),
         }

@@ -20,6 +20,7 @@ pub(crate) enum NoCredential {
 
 /// Returns the key in the headers.
 pub(crate) fn secret(headers: &HeaderMap) -> Result<&str, NoCredential> {
+    // Both are read before either counts: a good key beside a malformed one is ambiguous.
     let bearer = single(headers, &AUTHORIZATION)?.map(bearer).transpose()?;
     let plain = single(headers, &API_KEY)?.map(token).transpose()?;
     match (bearer, plain) {
@@ -40,6 +41,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a He
 /// Parses `Bearer`, in upper or lower case (RFC 9110 11.1), one space, and the key.
 fn bearer(line: &HeaderValue) -> Result<&str, NoCredential> {
     let text = line.to_str().map_err(|_| NoCredential::Ambiguous)?;
+    // At the first space: a second one stays in the key, where it is rejected.
     let (scheme, key) = text.split_once(' ').ok_or(NoCredential::Ambiguous)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(NoCredential::Ambiguous);
@@ -52,6 +54,7 @@ fn token(line: &HeaderValue) -> Result<&str, NoCredential> {
 }
 
 fn visible(key: &str) -> Result<&str, NoCredential> {
+    // Other bytes are read differently by proxies, and no key of Waypost has them.
     let fits = (1..=KEY_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
     if fits { Ok(key) } else { Err(NoCredential::Ambiguous) }
 }
@@ -66,6 +69,7 @@ mod tests {
     #[test]
     fn t69_one_key_or_none() {
         use NoCredential::{Ambiguous, Missing};
+        // The limit counts the key, without the scheme.
         let long = format!("Bearer {}", "k".repeat(513));
         let longest = format!("Bearer {}", "k".repeat(512));
 
@@ -78,8 +82,10 @@ mod tests {
             (&[("authorization", "Bearer K"), ("x-api-key", "L")], Err(Ambiguous)),
             (&[("authorization", "bearer")], Err(Ambiguous)),
             (&[("authorization", "Bearer ")], Err(Ambiguous)),
+            // Servers differ in whether the second space is a part of the key.
             (&[("authorization", "Bearer  K")], Err(Ambiguous)),
             (&[("authorization", "Bearer K L")], Err(Ambiguous)),
+            // Another scheme is an attempt with a key that is not of Waypost, not the absence of a key.
             (&[("authorization", "Basic K")], Err(Ambiguous)),
             (&[("authorization", "K")], Err(Ambiguous)),
             (&[("authorization", "")], Err(Ambiguous)),
@@ -97,6 +103,7 @@ mod tests {
             (&[("authorization", "Bearer K\t")], Err(Ambiguous)),
             (&[("authorization", " Bearer K")], Err(Ambiguous)),
             (&[("authorization", "Bearer,K")], Err(Ambiguous)),
+            // Two lines as a proxy may join them.
             (&[("authorization", "Bearer K, Bearer K")], Err(Ambiguous)),
             (&[("authorization", "Bearer \u{e9}")], Err(Ambiguous)),
             (&[("authorization", "Bearerx K")], Err(Ambiguous)),

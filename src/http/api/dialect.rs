@@ -62,6 +62,7 @@ pub trait Dialect: Sync {
     /// Returns the headers of a rate limit (docs/decisions.md A6): requests a minute, the number that is
     /// left, and the Unix second at which all are left again.
     fn rate_headers(&self, allowance: &Allowance, now: Timestamp) -> Vec<(HeaderName, HeaderValue)> {
+        // The wall clock: the header names an instant, unlike the limit itself, which ignores the clock.
         let resets = now.plus_millis(i64::try_from(allowance.resets_in.as_millis()).unwrap_or(i64::MAX));
         vec![
             (HeaderName::from_static("x-ratelimit-limit"), allowance.limit.into()),
@@ -133,11 +134,13 @@ pub struct RequestParts<'a> {
 impl RequestParts<'_> {
     /// Returns the segment in braces as an id of Waypost. Any other text is an unknown `what`.
     pub fn id(&self, what: &'static str) -> Result<Id, BadRequest> {
+        // 404 and not 400: no object can have this id, and clients handle 404 already.
         self.id.parse().map_err(|_| BadRequest::NotFound(what))
     }
 
     /// Returns the first and the last of two segments in braces, as ids that may be a vendor's.
     pub fn foreign_ids(&self, whats: [&'static str; 2]) -> Result<[ForeignId; 2], BadRequest> {
+        // `id` is the path from the first to the last segment in braces, with the words between.
         let first = self.id.split('/').next().unwrap_or("");
         let last = self.id.rsplit('/').next().unwrap_or("");
         let parse = |text: &str, what| ForeignId::parse("id", text).map_err(|_| BadRequest::NotFound(what));
@@ -170,6 +173,7 @@ pub enum Command {
     LinkByCode(ShortCode),
     Links(LinkQuery),
     /// A list of any length. Its response is a stream and not a [`Reply`].
+    // The format is with the command, since the list is rendered while it is read.
     AllLinks(ListRange, &'static ListFormat),
     /// The workspace of the request, also for keys that may not read workspaces otherwise.
     Acting,
@@ -276,6 +280,7 @@ impl Command {
             | Command::Acting
             | Command::ExplainLink(..)
             | Command::Deliveries(_)
+            // Reading suffices: the text is not stored.
             | Command::Render { .. }
             | Command::Tags
             | Command::Campaigns(_)
@@ -286,6 +291,7 @@ impl Command {
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }
             | Command::DeleteLink(_)
+            // Not an administrator's right: it undoes what visitors did to the link.
             | Command::UnlockPassword(_)
             | Command::CreateTag { .. }
             | Command::UpdateTag(..)
@@ -331,7 +337,9 @@ impl Command {
             | Command::Workspace(_)
             | Command::Companies
             | Command::Keys
+            // The first read may create the secret, but not for its caller: webhooks need it too.
             | Command::WebhookSecret(_) => true,
+            // Exhaustive, like `scope`: a new command does not compile until it is decided here.
             Command::OfSnapshots(command) => command.scope() == Scope::SnapshotsRead,
             Command::CreateLink(_)
             | Command::CreateBulk(_)

@@ -77,6 +77,7 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         Command::LinkByCode(code) => Reply::Link(Box::new(links.get_by_code(context, code).await?)),
         Command::Links(query) => Reply::Links(links.list(context, query).await?),
         Command::AllLinks(range, format) => {
+            // The first batch is read here, so that an error still has a status of its own.
             let content = streamed_list::begin(links.stream(context, range), format).await?;
             return Ok(Answered::List(Payload { status: StatusCode::OK, kind: format.kind, content }));
         }
@@ -123,6 +124,7 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         Command::DeleteDomain(id) => done(tenants.delete_domain(context, id).await?),
         Command::Workspaces => Reply::Workspaces(tenants.workspaces(context).await?),
         Command::CreateWorkspace(mut draft, domain) => {
+            // Resolved here: a dialect sees no domains.
             draft.edits.extend(default_domain(tenants, context, domain)?);
             created(Created::Workspace(tenants.create_workspace(context, draft).await?))
         }
@@ -131,12 +133,14 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
             edits.extend(default_domain(tenants, context, domain)?);
             Reply::Workspace(tenants.update_workspace(context, &id, edits).await?)
         }
+        // From memory, so without a wait.
         Command::Companies => Reply::Companies(tenants.companies(context)),
         Command::CreateCompany(draft) => {
             created(Created::Company(tenants.create_company(context, draft).await?))
         }
         Command::Keys => Reply::Keys(tenants.keys(context)),
         Command::CreateKey(draft) => {
+            // The only response with the secret: the log has no more than its hash.
             let (key, secret) = tenants.create_key(context, draft).await?;
             Reply::Made(Created::Key(key), Some(secret))
         }
@@ -162,12 +166,14 @@ async fn update(
     mut patch: Patch,
     fixed: &ImmutableFields,
 ) -> Result<LinkView, Error> {
+    // Most updates name no such field, and are spared the read.
     if *fixed != ImmutableFields::default() {
         let view = links.get(context, id).await?;
         if let Some(field) = changed(&view, fixed) {
             return Err(Invalid::new(field, "cannot be changed").into());
         }
         let link = &view.link;
+        // The client sends back the code that a response showed as the title. It must not become one.
         if link.options.title.is_none() && fixed.lent_title.as_deref() == Some(link.code.as_str()) {
             patch.edits.retain(|edit| !matches!(edit, Edit::Title(_)));
         }
@@ -178,6 +184,7 @@ async fn update(
 /// Returns the first of the fixed fields that differs from the link's.
 fn changed(view: &LinkView, fixed: &ImmutableFields) -> Option<&'static str> {
     let domain = fixed.domain.as_deref().is_some_and(|name| !name.eq_ignore_ascii_case(&view.domain_name));
+    // Compared in the form of the domain's codes, which may fold case.
     let code = fixed.code.clone().is_some_and(|code| view.domain.key_of(code) != view.link.code);
     let link_type = fixed.link_type.is_some_and(|kind| kind != view.link.options.link_type);
     let fields = [("domain", domain), ("shortCode", code), ("linkType", link_type)];
@@ -215,6 +222,7 @@ pub(super) fn api_error(error: Error, context: &Context) -> ApiError {
         Error::Unauthorized => ApiError::BadKey,
         Error::Forbidden(why) => ApiError::Forbidden(why),
         Error::NoCredits => ApiError::NoCredits,
+        // A conflict that lasted through all retries: the client may try again.
         Error::Busy | Error::Log(CommitError::Conflict { .. }) => ServerError::Busy.into(),
         Error::Log(CommitError::TooLarge { .. }) => ServerError::ChangeTooLarge.into(),
         // Logged by the log itself, once when the disk is full and once when it has room again.
@@ -224,6 +232,7 @@ pub(super) fn api_error(error: Error, context: &Context) -> ApiError {
             ServerError::NoDescriptors.into()
         }
         Error::NotReady(why) => {
+            // A warning: it ends by itself when the table is loaded.
             tracing::warn!(request, why, "a command found the store not ready");
             ServerError::NotReady.into()
         }
@@ -231,6 +240,7 @@ pub(super) fn api_error(error: Error, context: &Context) -> ApiError {
             tracing::warn!(request, %error, "a command could not read the table");
             ServerError::NotReady.into()
         }
+        // Neither success nor failure: the write may be on the disk.
         Error::Log(error @ CommitError::Unknown) => {
             tracing::error!(request, %error, "a write was not confirmed");
             ServerError::OutcomeUnknown.into()
@@ -298,6 +308,7 @@ mod tests {
         let rows = [
             ("/picture", Reply::LinkDeleted(Id::from_bits(0)), 200, "image/svg+xml", "<svg><title>0"),
             ("/table", Reply::Companies(Vec::new()), 200, "text/csv; charset=utf-8", "id,name\r\n0"),
+            // The reply of another command: the dialect renders the error.
             ("/table", Reply::Done, 418, "text/plain", "no picture"),
         ];
         for (path, reply, status, kind, begin) in rows {

@@ -32,6 +32,7 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, BadRequest> {
         || BadRequest::Mistyped(Invalid::new("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));
     let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(line) = lines.next() else { return Ok(None) };
+    // A malformed key is an error: ignoring it would drop the protection that the client counts on.
     let text = line.to_str().map_err(|_| error())?;
     let fits = (1..=KEY_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     if fits && lines.next().is_none() { Ok(Some(text.to_owned())) } else { Err(error()) }
@@ -69,6 +70,7 @@ fn hash(parts: &[&[u8]]) -> [u8; 16] {
     }
     let digest: [u8; 32] = hasher.finalize().into();
     let mut half = [0; 16];
+    // 128 bits exclude accidents. A client could only collide with its own requests.
     half.copy_from_slice(&digest[..16]);
     half
 }

@@ -102,6 +102,7 @@ impl Ops {
     pub fn new(settings: &Settings, readiness: Readiness, all: Vec<Box<dyn MetricSource>>) -> Ops {
         let sources = Arc::new(Sources { all, started: Instant::now() });
         let mut registry = Registry::with_prefix("waypost");
+        // A collector reads at each scrape; registered metrics would have to be kept up to date.
         registry.register_collector(Box::new(Arc::clone(&sources)));
         Ops { readiness, sources, registry, is_public: settings.public }
     }
@@ -116,6 +117,7 @@ impl Ops {
         let body = if problems.is_empty() {
             serde_json::json!({ "status": "ok" })
         } else {
+            // For people and monitors. The status stays 200, which supervisors look at.
             serde_json::json!({ "status": "degraded", "why": problems })
         };
         respond(StatusCode::OK, body.to_string().into_bytes())
@@ -129,6 +131,7 @@ impl Ops {
         }
         let body = serde_json::json!({ "status": "not ready", "waitingFor": held });
         let mut response = respond(StatusCode::SERVICE_UNAVAILABLE, body.to_string().into_bytes());
+        // Short, so that a balancer notices the end of the start at once.
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
         response
     }
@@ -141,6 +144,7 @@ impl Ops {
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        // A cached response would show old values.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
@@ -162,6 +166,7 @@ impl Collector for Sources {
                     None,
                     MetricType::Counter,
                 )?)?,
+                // Saturates: gauges are signed, and none of ours has a value of this size.
                 MetricKind::Gauge => ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
                     .encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?,
             }
@@ -173,6 +178,7 @@ impl Collector for Sources {
 /// The counts of connections and responses.
 impl MetricSource for Arc<HttpCounts> {
     fn measure(&self, to: &mut Vec<Measure>) {
+        // Saturates: the two counts are not read at one instant.
         let open = self.connections.get().saturating_sub(self.closed.get());
         to.extend([
             Measure::gauge("http_connections_open", "Open connections", open),
@@ -187,6 +193,7 @@ impl MetricSource for Arc<HttpCounts> {
     }
 
     fn problems(&self, to: &mut Vec<String>) {
+        // Stays until a restart: a panic is a fault of the program, and must not be overlooked.
         if self.panics.get() > 0 {
             to.push("a request ended in a panic since the start: please report the log line".to_owned());
         }
@@ -272,6 +279,7 @@ impl MetricSource for Table {
         if !status.ready {
             to.push("the table is being rebuilt: links that are not in memory cannot be served".to_owned());
         }
+        // Without the error: it may name a path, and anyone may read `/healthz`.
         if status.last_error.is_some() {
             to.push("the table failed since the start: see the log lines".to_owned());
         }
@@ -281,6 +289,7 @@ impl MetricSource for Table {
 /// The cache and its counters.
 impl MetricSource for Cache {
     fn measure(&self, to: &mut Vec<Measure>) {
+        // The three pairs are read one after the other, so they may differ by what happens between.
         let (links, bytes) = self.size();
         let (counted, dropped) = self.counters().totals();
         let (counters, unattached) = self.counters().size();
@@ -350,6 +359,7 @@ mod tests {
         assert_eq!(text_of(ops.ready()).await, r#"{"status":"ready"}"#);
         counts.panics.add();
         let latch = readiness.hold("the log is being replayed");
+        // Health is degraded by the panic, and readiness by the latch: neither affects the other.
         let why = r#"{"status":"degraded","why":["a request ended in a panic since the start: please report the log line"]}"#;
         assert_eq!(text_of(ops.health()).await, why);
         let response = ops.ready();
@@ -370,12 +380,14 @@ mod tests {
         let text = text_of(ops.metrics()).await;
         for line in [
             "# TYPE waypost_http_connections counter",
+            // The crate appends `_total` to counters, as OpenMetrics requires.
             "waypost_http_connections_total 1",
             "waypost_http_connections_open 1",
             "waypost_uptime_seconds 0",
         ] {
             assert!(text.lines().any(|got| got == line), "{line} in {text}");
         }
+        // Without this line Prometheus rejects the whole scrape as cut off.
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

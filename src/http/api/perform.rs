@@ -36,6 +36,7 @@ impl Performer {
             return execute::execute(&self.backend, context, command).await;
         };
         let _lock = self.locks.lock(claim.scope).await.ok_or(ServerError::Busy)?;
+        // Under the lock: a request with the same key must not look before the first one has written.
         let previous = self.backend.links.previous(context).await;
         self.check(context.key)?;
         match previous.map_err(|error| execute::api_error(error, context))? {

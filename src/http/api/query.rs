@@ -20,9 +20,11 @@ impl<'a> Query<'a> {
     pub fn text(&self, name: &'static str) -> Result<Option<&str>, Mistyped> {
         let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
         let value = values.next();
+        // Decoded names are compared, so `%61=` beside `a=` is found as well.
         if values.next().is_some() {
             return Err(Mistyped(Invalid::new(name, "must be given once")));
         }
+        // Forms send an empty value for a field without a choice.
         Ok(value.map(|value| &**value).filter(|value| !value.is_empty()))
     }
 

@@ -23,6 +23,7 @@ mod tests {
 
     #[test]
     fn a_path_belongs_to_its_vendor_and_else_to_native() {
+        // Only a whole segment claims: `/snapshotsx` is no path of a vendor.
         for path in ["/api/v1/links", "/api", "/api/v2/x", "/snapshotsx"] {
             assert_eq!(dialect_of(path).name(), "native", "{path}");
         }

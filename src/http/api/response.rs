@@ -57,6 +57,7 @@ pub(super) fn render(
         let id = HeaderValue::try_from(format!("{number:016x}"));
         headers.insert(REQUEST_ID, id.expect("hexadecimal digits are visible ASCII"));
     }
+    // Methods are constants of ours, so this never fails.
     if let Some(allow) = allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
         headers.insert(ALLOW, allow);
     }
@@ -81,6 +82,7 @@ fn leaves_body(error: &ApiError) -> bool {
         error,
         ApiError::NoKey
             | ApiError::BadKey
+            // Without an endpoint there is no limit for the body either.
             | ApiError::NoEndpoint
             | ApiError::TooMany(_)
             | ApiError::Server(
@@ -107,6 +109,7 @@ fn response_of(Payload { status, kind, content }: Payload) -> HttpResponse {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    // Responses depend on the key, and a cache could show them to another one.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response

@@ -37,6 +37,7 @@ pub(super) async fn run(
 /// Returns the imports that a query selects out of all, which begin with the newest.
 fn select(all: Vec<ImportView>, query: ImportQuery) -> Result<Reply, Error> {
     match query {
+        // Ids sort by time, so a page continues below the last id of the page before.
         ImportQuery::Page { from, to, after, limit } => {
             let within = |view: &ImportView| {
                 (from..=to).contains(&view.import.created_at)
@@ -44,6 +45,7 @@ fn select(all: Vec<ImportView>, query: ImportQuery) -> Result<Reply, Error> {
             };
             Ok(Reply::Imports(all.into_iter().filter(within).take(limit).collect()))
         }
+        // 404 without an import: the vendor's response has no form for none.
         ImportQuery::Latest(workspace) => {
             let newest = all.into_iter().find(|view| view.workspace == workspace);
             newest.map(Reply::Import).ok_or(Error::NotFound("import"))

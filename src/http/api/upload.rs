@@ -27,8 +27,10 @@ where
     let read = match body::check(&parts.headers, &body, max) {
         Ok(()) => {
             let late = || {
+                // A body without a length may become as long as the limit, and is charged so.
                 let declared = body::declared(&parts.headers).and_then(|bytes| usize::try_from(bytes).ok());
                 let is_admitted = admit(declared.unwrap_or(max));
+                // After `declared`, which reads the head.
                 release_head(parts);
                 is_admitted
             };
@@ -50,6 +52,8 @@ where
 fn release_head(parts: &mut Parts) {
     // The caller has read the headers that later steps need before the body.
     parts.headers = HeaderMap::new();
+    // A target that was parsed once can be parsed again. If not, it keeps the buffer, which costs memory
+    // only.
     if let Ok(uri) = parts.uri.to_string().parse() {
         parts.uri = uri;
     }
@@ -63,6 +67,7 @@ mod tests {
 
     #[test]
     fn t27_a_released_head_keeps_no_part_of_its_buffer() {
+        // A path with a query, a whole URL, and the forms without a path.
         for target in ["/api/v1/links?a=%C3%A4&b", "http://go.test/links/", "*", "/"] {
             let buffer = Bytes::from(format!("{target} and more").into_bytes());
             let uri = Uri::from_maybe_shared(buffer.slice(..target.len())).expect("a target");

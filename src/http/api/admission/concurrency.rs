@@ -28,6 +28,7 @@ const BULKS: u32 = 4;
 /// The pools.
 #[derive(Debug)]
 pub(in crate::http::api) struct Concurrency {
+    // Three pools: a client that is slow with one resource must not hold up those that need another.
     slots: FairSemaphore,
     bodies: FairSemaphore,
     bulks: FairSemaphore,
@@ -51,11 +52,13 @@ impl Concurrency {
 
     /// Acquires a slot for a request whose body is complete.
     pub(in crate::http::api) fn slot(&self, tenant: &Tenant) -> Result<Slot, ApiError> {
+        // Without a wait: a waiting request would keep its whole body in memory.
         self.slots.try_acquire(tenant, 1).map(Slot).ok_or(ServerError::Busy.into())
     }
 
     /// Acquires the right to wait for a body of at most this number of bytes.
     pub(in crate::http::api) fn body(&self, tenant: &Tenant, bytes: usize) -> Option<FairPermit> {
+        // At least one: also a short body keeps a task and its buffers waiting.
         let units = u32::try_from(bytes.div_ceil(BODY_UNIT)).unwrap_or(u32::MAX).max(1);
         self.bodies.try_acquire(tenant, units)
     }
@@ -63,6 +66,7 @@ impl Concurrency {
     /// Acquires a slot for a large body, before it is read. Requests that wait for a slot are charged like
     /// bodies that are being received, which bounds their number.
     pub(in crate::http::api) async fn bulk(&self, tenant: &Tenant) -> Result<Slot, ApiError> {
+        // Released once the wait is over: from then on the bulk slot bounds the request.
         let _waiting = self.bodies.try_acquire(tenant, 1).ok_or(ServerError::Busy)?;
         self.bulks.acquire(tenant, 1, self.patience).await.map(Slot).ok_or(ServerError::Busy.into())
     }
@@ -92,10 +96,12 @@ mod tests {
             }
             held.len() - before
         };
+        // Of 1,024 a company has half, and a workspace three quarters of that half.
         assert_eq!(fill(&tenant("a", 1)), 384);
         assert_eq!(fill(&tenant("a", 2)), 128, "the rest of the company's half");
         assert_eq!(fill(&tenant("b", 3)), 384, "all that tenants may have");
         assert_eq!(fill(&tenant("c", 4)), 0);
+        // The eighth that no tenant may hold.
         assert_eq!(fill(&Tenant::Operator), 128);
     }
 
@@ -107,6 +113,7 @@ mod tests {
         while let Some(body) = concurrency.body(&greedy, 4 * BODY_UNIT) {
             held.push(body);
         }
+        // Four units each: a quarter of the workspace's 384.
         assert_eq!(held.len(), 96, "a quarter of the bodies of one unit");
         assert!(concurrency.body(&tenant("b", 2), 1).is_some());
         assert!(concurrency.body(&Tenant::Operator, 1).is_some());
@@ -118,10 +125,12 @@ mod tests {
         let mut held = Vec::new();
         for (tenant, fits) in [
             (tenant("a", 1), true),
+            // Of four bulks a company has two, and a workspace never all of its company's.
             (tenant("a", 1), false),
             (tenant("a", 2), true),
             (tenant("a", 3), false),
             (tenant("b", 4), true),
+            // All companies together have three of the four.
             (tenant("c", 5), false),
             (Tenant::Operator, true),
         ] {

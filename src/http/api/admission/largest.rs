@@ -53,26 +53,33 @@ pub(in crate::http::api) fn largest(
         Command::Link(_) | Command::LinkByCode(_) | Command::UpdateLink { .. } | Command::ExplainLink(..) => {
             LINK_BYTES_MAX
         }
+        // Most creates: they would wait for room that their response does not need.
         Command::CreateLink(_) if body <= SHORT_BODY => 0,
+        // The response repeats the fields of the body, at most as many bytes as any link has.
         Command::CreateLink(_) => (4 * body + SHORT).min(LINK_BYTES_MAX),
         Command::Links(query) => query.largest_bytes(),
+        // Held whole: see `streamed_list`.
         Command::AllLinks(..) if version < Version::HTTP_11 => streamed_list::HELD_MAX + STREAM_BYTES_MAX,
         Command::AllLinks(..) => STREAM_BYTES_MAX,
         Command::Render { text, .. } => {
+            // Each `{{` may begin a merge field, which is replaced by something longer.
             PER_TEXT_BYTE * (text.len() + FIELD_BYTES * text.matches("{{").count())
         }
+        // Their number is capped for each workspace, so the bound needs no look-up.
         Command::Tags => TAG_BYTES * crate::core::TAGS_MAX,
         Command::Campaigns(_) => CAMPAIGN_BYTES * crate::core::CAMPAIGNS_MAX,
         Command::Domain(_)
         | Command::CreateDomain(_)
         | Command::UpdateDomain(..)
         | Command::Deliveries(_) => SOME_ADDRESSES,
+        // These lists have no pages, so their real size is looked up.
         Command::Domains => return listed(PER_TEXT_BYTE * tenants.size_of_domains(context), most),
         Command::Workspaces => return listed(PER_TEXT_BYTE * tenants.size_of_workspaces(context), most),
         Command::Companies => return listed(PER_TEXT_BYTE * tenants.size_of_companies(context), most),
         Command::Keys => return listed(PER_TEXT_BYTE * tenants.size_of_keys(context), most),
         Command::Acting => PER_TEXT_BYTE * tenants.size_of_workspace(&context.workspace.id),
         Command::Workspace(id) => PER_TEXT_BYTE * tenants.size_of_workspace(id),
+        // The values of the body are added to those that the workspace has.
         Command::UpdateWorkspace(id, ..) => PER_TEXT_BYTE * (tenants.size_of_workspace(id) + body),
         Command::CreateWorkspace(..) | Command::OfSnapshots(SnapshotCommand::Share(..)) => {
             PER_TEXT_BYTE * body
@@ -107,7 +114,9 @@ pub(in crate::http::api) fn largest(
 
 /// Returns the same for a list whose length is known. Fails if the list can never have room.
 fn listed(bytes: usize, most: usize) -> Result<Option<usize>, ApiError> {
+    // A wait would be in vain: even all of the tenant's share is too little.
     if bytes > most {
+        // As text, which is what the client could receive.
         let megabytes = most / PER_TEXT_BYTE / (1024 * 1024);
         return Err(ApiError::Forbidden(format!(
             "the list is longer than {megabytes} MB, which is the most that a key of this reach may read at \

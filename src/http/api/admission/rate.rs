@@ -108,10 +108,13 @@ type KeyedLimiter<K> = RateLimiter<K, HashMapStateStore<K>, MonotonicClock, Stat
 /// All counts. In memory only: a restart resets them.
 #[derive(Debug)]
 pub(in crate::http::api) struct Limits {
+    // Bounded, since a tenant may create and revoke keys forever.
     keys: Bounded<Id>,
     workspaces: KeyedLimiter<WorkspaceNumber>,
     companies: KeyedLimiter<ForeignId>,
+    // `None` is the key in the environment. Only the operator creates such keys, so they are few.
     instance_keys: KeyedLimiter<Option<Id>>,
+    // Apart from `open`, so that readers of the description do not use up the attempts with a wrong key.
     refused: Bounded<IpAddr>,
     open: Bounded<IpAddr>,
 }
@@ -145,6 +148,7 @@ impl Limits {
     /// Returns the tightest of these.
     pub(in crate::http::api) fn request(&self, caller: &Caller, tenant: &Tenant) -> Allowance {
         let key = match tenant {
+            // Only its own limit: the operator belongs to no workspace or company.
             Tenant::Operator => return count(&self.instance_keys, &caller.key()),
             Tenant::Company(_) | Tenant::Workspace { .. } => self.keys.count(caller.key()),
         };
@@ -153,6 +157,7 @@ impl Limits {
             Some(key),
             tenant.workspace().filter(|_| key.wait.is_none()).map(|number| count(&self.workspaces, &number)),
         ];
+        // The headers show this one, since it is the first that will reject a request.
         let tightest = counted.into_iter().flatten().min_by_key(Allowance::tightness).unwrap_or(key);
         match tenant.company().filter(|_| tightest.wait.is_none()) {
             Some(company) => {
@@ -165,6 +170,7 @@ impl Limits {
 
     /// Counts a request without a valid key.
     pub(in crate::http::api) fn refused(&self, peer: IpAddr) -> Allowance {
+        // By customer: one IPv6 customer has 2^64 addresses in its /64.
         self.refused.count(Some(customer(peer)))
     }
 
@@ -184,6 +190,7 @@ impl<K: Hash + Eq + Clone> Bounded<K> {
             // Under the lock, so that one request at a time walks over the counts.
             let mut shrunk = self.shrunk.lock();
             if shrunk.is_none_or(|at| at.elapsed() >= SHRINK_EVERY) {
+                // Removes counts that are full again, which lose nothing by it.
                 self.counted.retain_recent();
                 *shrunk = Some(Instant::now());
             }
@@ -197,6 +204,7 @@ impl<K: Hash + Eq + Clone> Bounded<K> {
 fn counted<K: Hash + Eq + Clone>(per_minute: u32) -> KeyedLimiter<K> {
     // Never 0: `Settings::check` rejects it.
     let quota = Quota::per_minute(NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN));
+    // Monotonic: setting the clock of the system neither opens nor closes a limit.
     RateLimiter::new(quota, HashMapStateStore::default(), MonotonicClock)
 }
 
@@ -237,6 +245,7 @@ mod tests {
     fn a_minutes_worth_and_then_one_by_one() {
         let limits = limits(&Settings { instance_requests_per_minute: 3, ..Settings::default() });
         let start = std::time::Instant::now();
+        // All of a minute's requests are admitted at once.
         for remaining in [2, 1, 0] {
             let allowance = limits.request(&Caller::Environment, &Tenant::Operator);
             assert_eq!((allowance.limit, allowance.remaining, allowance.wait), (3, remaining, None));
@@ -246,6 +255,7 @@ mod tests {
         let allowance = limits.request(&Caller::Environment, &Tenant::Operator);
         let wait = allowance.wait.expect("too early");
         let third = Duration::from_secs(20);
+        // Then one every 20 s. The time since the start is a part of this wait.
         assert!(wait <= third && wait + start.elapsed() >= third, "{wait:?}");
     }
 
@@ -258,6 +268,7 @@ mod tests {
         assert_eq!(limits.refused(address("192.0.2.2")).wait, None);
         assert_eq!(limits.refused(address("2001:db8::1")).wait, None);
         assert!(limits.refused(address("2001:db8::2")).wait.is_some(), "of the same /64");
+        // Three times as many addresses as counts.
         for n in 0..200_000_u32 {
             limits.refused(IpAddr::V4(n.into()));
         }
@@ -278,6 +289,7 @@ mod tests {
     /// Else an instance that ran long enough would count all new strangers as one.
     #[test]
     fn t116_addresses_that_may_ask_again_make_room() {
+        // Each count is full again at once, so a removal finds nearly all of them.
         let limits = limits(&Settings { refused_per_minute: u32::MAX, ..Settings::default() });
         for n in 0..=u32::try_from(COUNTED_MAX).expect("it is small") {
             limits.refused(IpAddr::V4(n.into()));
@@ -316,6 +328,7 @@ mod tests {
         // Each key is used once, so that no limit but the workspace's, then the company's, refuses it.
         assert_eq!(burst(&limits, &tenant("a", 1), 100..1_100), 15, "five keys' worth");
         assert_eq!(burst(&limits, &tenant("a", 2), 1_100..2_100), 15, "another workspace");
+        // Workspaces 1 and 2 have used the company's 30.
         assert_eq!(burst(&limits, &tenant("a", 3), 2_100..3_100), 0, "ten keys' worth of one company");
         assert_eq!(burst(&limits, &Tenant::Company(company("a")), 3_100..3_200), 0, "its own keys as well");
         assert_eq!(burst(&limits, &tenant("b", 4), 3_200..4_200), 15, "another company");
@@ -336,6 +349,7 @@ mod tests {
         let company = ForeignId::parse("id", "a").expect("an id");
         let tenant = |number| Tenant::Workspace { company: company.clone(), number: WorkspaceNumber(number) };
         assert_eq!(burst(&limits, &tenant(1), 0..9), 4);
+        // The company has 6, of which the first workspace took 4.
         assert_eq!(burst(&limits, &tenant(2), 10..19), 2);
         let zero = Settings { company_requests_per_minute: Some(0), ..settings };
         assert!(zero.check().is_err_and(|error| error.to_string().contains("company_requests_per_minute")));

@@ -70,6 +70,7 @@ impl ResponseBudget {
         render: impl Fn(Result<Payload, ApiError>, Option<String>) -> HttpResponse,
     ) -> HttpResponse {
         let (result, acquired) = match done {
+            // The room is held during this wait, in which a list for HTTP/1.0 is collected.
             Ok(Done { payload, room }) => (streamed_list::hold_for(version, payload).await, room),
             Err(error) => (Err(error), None),
         };
@@ -81,10 +82,13 @@ impl ResponseBudget {
             }
             return response;
         }
+        // A short response drops its room here. The limit of connections bounds their number.
         let Some(bytes) = response.body().long() else { return response };
         match self.room_of(bytes, tenant, acquired) {
             Some(room) => response.body_mut().hold(room),
+            // A read has changed nothing, so the client may repeat it.
             None if may_fail => return render(Err(ServerError::Busy.into()), None),
+            // A write was done: an error would make the client repeat it.
             None => {}
         }
         response
@@ -94,6 +98,7 @@ impl ResponseBudget {
     fn room_of(&self, bytes: usize, tenant: &Tenant, acquired: Option<FairPermit>) -> Option<FairPermit> {
         // No long response was expected. Without a wait, since the work is done.
         let Some(mut room) = acquired else { return self.units.try_acquire(tenant, units(bytes)) };
+        // The rest is released now, before a slow client has read anything.
         room.keep(units(bytes));
         Some(room)
     }
@@ -141,6 +146,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_response_holds_what_it_needs_until_it_is_sent() {
+        // Eight units: a company has four of them.
         let budget = ResponseBudget { units: FairSemaphore::new(8), patience: Duration::from_millis(1) };
         let free = || budget.units.available();
         let long_one = respond_with(&budget, UNIT + 1, None, true).await;
@@ -151,6 +157,7 @@ mod tests {
         assert!(budget.acquire(&tenant(), UNIT).await.is_err(), "half is one company's");
         let meant_to_be = respond_with(&budget, UNIT, Some(taken), false).await;
         assert_eq!(free(), 5, "what is not needed is released");
+        // The company holds three of its four units, so two more do not fit.
         let refused = respond_with(&budget, 2 * UNIT, None, true).await;
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         let written = respond_with(&budget, 2 * UNIT, None, false).await;
@@ -168,6 +175,7 @@ mod tests {
         let (sender, content) = Content::streamed();
         let done = Done { payload: payload(content), room: Some(room) };
         let sent = budget.respond(Version::HTTP_11, Ok(done), &tenant(), true, render).await;
+        // The end of the producer is not the end of the response, which may still be read.
         drop(sender);
         assert_eq!(budget.units.available(), 5);
         drop(sent);

@@ -12,6 +12,7 @@ pub enum ApiError {
     /// The request is no command.
     BadRequest(BadRequest),
     /// No key was sent.
+    // Apart from `BadKey`, since Linquid has a code for each.
     NoKey,
     /// The key is unknown, revoked, expired, malformed, or sent twice in two ways.
     BadKey,
@@ -109,12 +110,15 @@ impl ServerError {
             ServerError::LongTarget => StatusCode::URI_TOO_LONG,
             ServerError::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             ServerError::OldHttp => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            // Either way the same request can never succeed, unlike with 503.
             ServerError::TooLarge(_) | ServerError::ChangeTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ServerError::SlowBody => StatusCode::REQUEST_TIMEOUT,
             ServerError::EncodedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            // All three pass by themselves, so each has a `Retry-After`.
             ServerError::Busy | ServerError::NotReady | ServerError::OutcomeUnknown => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            // 507 and not 503: waiting is not enough, an operator must act.
             ServerError::DiskFull | ServerError::NoDescriptors => StatusCode::INSUFFICIENT_STORAGE,
             ServerError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -136,6 +140,8 @@ impl ServerError {
             ServerError::Busy => "busy; try again",
             ServerError::NotReady => "the store is not ready; try again",
             ServerError::OutcomeUnknown => {
+                // With the key a repetition finds the first outcome, if there is one, and does not create
+                // twice.
                 "outcome unknown: the disk did not confirm the write; repeat it with the same Idempotency-Key"
             }
             ServerError::DiskFull => "the disk is full; nothing was written",
@@ -147,8 +153,10 @@ impl ServerError {
 
     fn retry_after(self) -> Option<u32> {
         match self {
+            // A share is released as soon as another request ends.
             ServerError::Busy => Some(1),
             ServerError::NotReady | ServerError::OutcomeUnknown => Some(5),
+            // Longer, since it takes an operator to make room.
             ServerError::DiskFull | ServerError::NoDescriptors => Some(30),
             ServerError::BadHost
             | ServerError::LongTarget
@@ -158,6 +166,7 @@ impl ServerError {
             | ServerError::SlowBody
             | ServerError::EncodedBody
             | ServerError::ChangeTooLarge
+            // A repetition would meet the same fault.
             | ServerError::Internal => None,
         }
     }

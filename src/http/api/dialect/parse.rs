@@ -25,6 +25,7 @@ pub fn write(
 
 /// Parses the body, which must be a JSON object.
 pub fn object(request: &RequestParts<'_>) -> Result<Object, BadRequest> {
+    // The `Content-Type` is not checked: `curl -d`, as on the page of the APIs, sends that of a form.
     json::object(request.body).map_err(BadRequest::Malformed)
 }
 

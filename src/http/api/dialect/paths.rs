@@ -18,7 +18,9 @@ pub enum PathMatch<'p> {
 /// segment that a template spells out is no id: `/links/bulk` has the methods of `/links/bulk` alone.
 pub fn find<'p>(endpoints: &'static [Endpoint], method: &Method, path: &'p str) -> PathMatch<'p> {
     let path = path.strip_suffix('/').unwrap_or(path);
+    // hyper leaves the body out of the response to HEAD.
     let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    // Otherwise `GET /links/bulk` would look for a link with the id `bulk`.
     let is_spelt_out = endpoints.iter().any(|endpoint| endpoint.template == path);
     let mut allowed = Vec::new();
     for endpoint in endpoints.iter().filter(|endpoint| !is_spelt_out || endpoint.template == path) {
@@ -30,6 +32,7 @@ pub fn find<'p>(endpoints: &'static [Endpoint], method: &Method, path: &'p str) 
         if allowed.contains(&endpoint.method) {
             continue;
         }
+        // The path is known, so a wrong method is 405 with `Allow` (RFC 9110 15.5.6), not 404.
         allowed.push(endpoint.method);
         if endpoint.method == "GET" {
             allowed.push("HEAD");
@@ -47,6 +50,7 @@ fn fits<'p>(template: &str, path: &'p str) -> Option<&'p str> {
     for wanted in template.split('/') {
         let segment = segments.next()?;
         let end = at + segment.len();
+        // An empty segment is no id: `/links//` is not a link.
         if wanted.starts_with('{') && !segment.is_empty() {
             found = Some((found.map_or(at, |(start, _)| start), end));
         } else if wanted != segment {
@@ -54,6 +58,7 @@ fn fits<'p>(template: &str, path: &'p str) -> Option<&'p str> {
         }
         at = end + 1;
     }
+    // Segments behind the template make another path.
     segments.next().is_none().then(|| found.map_or("", |(start, end)| &path[start..end]))
 }
 
@@ -73,6 +78,7 @@ mod tests {
             ("GET", "/links/x", "x"),
             ("POST", "/links/bulk/", ""),
             ("GET", "/links/bulk", "only POST"),
+            // `bulk` is spelt out by another template, so POST is not listed.
             ("PUT", "/links/x", "only GET, HEAD, DELETE"),
         ];
         for (method, path, want) in rows {
@@ -98,6 +104,7 @@ mod tests {
             ("/s/{id}/of/{other}", "/s/x/of/y", Some("x/of/y")),
             ("/s/{id}/of/{other}", "/s/x/of/", None),
             ("/s/{id}/of/{other}", "/s/x/in/y", None),
+            // Not normalized: proxies differ in that, and a path has one meaning.
             ("/api/v1/links", "/api/v1//links", None),
             ("/api/v1/links", "/api/v1/linksx", None),
         ];

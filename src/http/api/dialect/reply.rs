@@ -66,6 +66,7 @@ macro_rules! from_reply {
     };
 }
 
+// Created or read, a link or workspace is the same object. Dialects render both with one function.
 from_reply!(LinkView, Reply::Made(Created::Link(link), _) | Reply::Link(link) | Reply::Changed(link) => link);
 from_reply!(Page, Reply::Links(page) => page);
 from_reply!(CampaignView, Reply::Made(Created::Campaign(campaign), _) | Reply::Campaign(campaign) => campaign);
@@ -85,8 +86,10 @@ pub enum Reply {
     /// Created by a POST. The text is the secret of a new key.
     Made(Created, Option<String>),
     Link(Box<LinkView>),
+    // With the id, unlike `Done`: Linquid's response repeats it.
     LinkDeleted(Id),
     /// A link after an update.
+    // Apart from `Link`, so that a dialect may answer 201 to an update.
     Changed(Box<LinkView>),
     Links(Page),
     Explained(Box<Explanation>),

@@ -50,6 +50,7 @@ impl SnapshotCommand {
             | SnapshotCommand::Imports(..) => Scope::SnapshotsRead,
             SnapshotCommand::Create(_)
             | SnapshotCommand::Delete(_)
+            // A share gives a copy of the links to others, so it takes more than reading.
             | SnapshotCommand::Share(..)
             | SnapshotCommand::Import(_) => Scope::SnapshotsWrite,
         }
