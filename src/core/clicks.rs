@@ -37,6 +37,7 @@ impl Default for Settings {
 impl Settings {
     /// Fails if a value has the right type but breaks a rule.
     pub fn check(&self) -> Result<(), BadSetting> {
+        // A shorter interval fills the log with totals. A longer one loses more clicks in a crash.
         let (least, most) = (Duration::from_millis(50), Duration::from_hours(1));
         if (least..=most).contains(&self.flush_interval) {
             return Ok(());
@@ -78,6 +79,7 @@ impl ClickLog {
             let pending =
                 self.shared.append_totals(&drained_counters[at..clicked.min(at + TOTALS_PER_CHANGE)]);
             if let Err(error) = pending.await {
+                // The Changes of earlier slices are in the log, so only the rest stays dirty.
                 counters.put_back(drained_counters.split_off(at));
                 written = Err(Error::Log(error));
                 break;
@@ -122,12 +124,14 @@ impl ClickLog {
         let reserve_lock = reservations.reserve_lock(counter);
         let _turn = reserve_lock.lock().await;
         let (total, pending) = {
+            // Computing a total and queueing its Change must be one step: see `Shared::totals`.
             let _order = self.shared.totals.lock();
             let asked = self.shared.cache.counters().ask(counter, &reserve_lock, limit);
             let Some((total, own)) = asked else { return Ok(()) };
             let put = self.shared.put_total(counter.id(), own);
             (total, self.shared.log.commit(Proposal { puts: vec![put], ..Proposal::default() }))
         };
+        // Awaited outside of `totals`: a sync of the disk must not delay the drain.
         match pending.await {
             Ok(_) => {
                 reservations.grant(counter, &reserve_lock, total);
@@ -149,6 +153,7 @@ impl Core {
         let Some(counter) = counters.live(id) else { return Ok(()) };
         let pending = {
             let _order = self.shared.totals.lock();
+            // Releases the reservation first, so that the total below has real clicks only.
             counters.settle(&counter);
             let totals = counters.tally(&[counter]);
             let puts = totals.into_iter().map(|(id, own)| self.shared.put_total(id, own)).collect();
@@ -195,6 +200,7 @@ impl Shared {
     pub(in crate::core) fn clicks_of(&self, link: &Link) -> Result<u64, Error> {
         let counters = self.cache.counters();
         loop {
+            // The counter first: its total includes clicks that the table does not have yet.
             if let Some(counter) = counters.live(link.id) {
                 return Ok(counters.total(&counter));
             }

@@ -121,6 +121,7 @@ impl Core {
 
     /// Commits an effect of the program itself, for which no key is needed.
     pub(super) async fn commit_unasked(&self, effect: Effect) -> Result<Committed, Error> {
+        // 0 marks a Change that no request made.
         let settled = self.shared.propose(0, effect);
         self.settle(settled).await
     }
@@ -151,9 +152,12 @@ impl Core {
     }
 
     async fn settle(&self, settled: PendingCommit) -> Result<Committed, Error> {
+        // A sender is dropped without an answer only when the log or the table stops.
         let stopped = || Err(CommitError::Unavailable("it was stopped".to_owned()));
         match settled.await.unwrap_or_else(|_| stopped()) {
             Ok(true) => Ok(Committed::Done),
+            // Retryable, not final: the Change is in the log, and a repetition with its `Idempotency-Key`
+            // finds it.
             Ok(false) => Err(Error::NotReady("the change is durable, but not visible yet".to_owned())),
             Err(CommitError::Conflict { key, .. }) => {
                 // The Change that won may be in the log and not applied yet. A retry before it is applied
@@ -198,6 +202,7 @@ impl Shared {
 /// Returns 128 bits from the system's random generator.
 pub(super) fn chance() -> u128 {
     let mut bytes = [0; 16];
+    // A panic is better than ids that repeat or can be guessed.
     getrandom::fill(&mut bytes).expect("the system's random generator works");
     u128::from_le_bytes(bytes)
 }

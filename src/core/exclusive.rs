@@ -111,14 +111,17 @@ impl ExclusiveLock {
                 return self.run(WriteGuard::Shared(guard), work).await;
             }
         }
+        // The shared guard is dropped here: two writes that wait to upgrade theirs would wait for each other.
         self.hold_exclusive(tenant, work).await
     }
 
     /// Runs `work` while no other write runs. Holds must not be nested.
     pub(super) async fn hold_exclusive<T>(&self, tenant: &Tenant, work: impl Future<Output = T>) -> T {
         assert_released("the exclusive lock is acquired");
+        // The map is unlocked at the end of this statement, so other companies do not wait below.
         let company_lock =
             Arc::clone(self.company_locks.lock().entry(tenant.company().cloned()).or_default());
+        // Before `lock`, so that its queue has only one write of each company (rule 4).
         let _company_guard = company_lock.lock().await;
         self.run(WriteGuard::Exclusive(self.lock.write().await), work).await
     }
@@ -146,7 +149,9 @@ impl ExclusiveLock {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let last = self.warned.load(Ordering::Relaxed);
         let is_due = last == 0 || now.saturating_sub(last) >= WARN_EVERY;
+        // Of two long holds that end at once, one is logged.
         let swap = |now| self.warned.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
+        // 0 means never, so a hold in the first millisecond is noted as 1.
         if is_due && swap(now.max(1)).is_ok() {
             let millis = took.as_millis();
             tracing::warn!(millis, count, "a write kept other writes waiting for over 100 ms");
@@ -186,6 +191,7 @@ mod tests {
             lock.hold_exclusive(&a, note("a3")),
             lock.hold_exclusive(&b, note("b")),
         );
+        // `b` overtakes: `a2` and `a3` wait for the lock of their company, not for the inner lock.
         assert_eq!(*order.lock(), ["a1", "b", "a2", "a3"]);
     }
 
@@ -212,6 +218,7 @@ mod tests {
         let lock = ExclusiveLock::new();
         lock.hold_if(&Tenant::Operator, || false, async {}).await;
         assert_eq!(lock.generation(), 0);
+        // Still 0 inside: the generation changes when the hold ends.
         lock.hold_if(&Tenant::Operator, || true, async { assert_eq!(lock.generation(), 0) }).await;
         assert_eq!(lock.generation(), 1);
     }
@@ -229,12 +236,14 @@ mod tests {
             }),
             lock.hold_if(&b, || is_exclusive.get(), async {}),
         );
+        // Two exclusive holds: the second write evaluated its condition again after its wait.
         assert_eq!(lock.generation(), 2);
     }
 
     #[test]
     fn n06_long_holds_are_counted() {
         let lock = ExclusiveLock::new();
+        // Exactly 100 ms is not long yet.
         lock.note(LONG_HOLD);
         lock.note(LONG_HOLD + Duration::from_millis(1));
         assert_eq!(lock.long_holds(), 1);

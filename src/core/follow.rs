@@ -27,6 +27,7 @@ impl Observer for Core {
     fn reset(&self, table: &Table) -> Result<(), table::Error> {
         let directory = Directory::read(table)?;
         let mut newest = None;
+        // New ids must sort after every stored one, even if the clock was set back.
         for versioned in directory.workspaces(&Reach::Instance) {
             newest = newest.max(table.newest_id(versioned.record.number)?);
         }
@@ -36,6 +37,7 @@ impl Observer for Core {
         self.shared.loader.forget_all();
         self.shared.cache.invalidate_where(|_| true);
         self.learn_codes(table);
+        // Last: from here on, what is not found does not exist, so all of the above must be in place.
         self.shared.is_loaded.store(true, Ordering::Release);
         Ok(())
     }
@@ -61,6 +63,7 @@ impl Observer for Core {
                 // Requests from now on must not join a load that has read the old record.
                 self.shared.loader.forget(domain, code);
                 if entry.put.value.is_some() {
+                    // A code that the filter lacks is answered as unknown without a look-up.
                     self.shared.cache.learn(domain, code);
                 }
                 self.shared.cache.invalidate(domain, code);
@@ -69,18 +72,22 @@ impl Observer for Core {
                 // The import has ended: its links are visible, or its codes are free. Requests from now on
                 // must not join a load that found the links hidden, nor find the codes cached as absent.
                 self.shared.loader.forget_all();
+                // Matches no entry: the walk only drops the codes that were cached as absent.
                 self.shared.cache.invalidate_where(|_| false);
             } else if Directory::concerns(&entry.put) {
+                // Copied once per Change: readers keep the old directory until the store below.
                 let directory = directory.get_or_insert_with(|| (**self.shared.directory.load()).clone());
                 if let Some(DirectoryKey::Workspace(number)) = DirectoryKey::parse(&entry.put.key) {
                     workspaces.push(number);
                 }
                 if let Err(error) = directory.apply(&entry.put, change.position) {
+                    // The Change is durable, so it cannot be rejected here any more.
                     tracing::error!(%error, position = %change.position, "a Change holds a record that cannot be read");
                 }
             }
         }
         let Some(directory) = directory else { return };
+        // Both compare with the directory in use, so they run before it is replaced.
         let filled_anew = self.shared.filled_anew(workspaces, &directory);
         let new_hosts = self.shared.new_hosts(&directory, change);
         self.shared.directory.store(Arc::new(directory));

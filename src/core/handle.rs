@@ -138,7 +138,9 @@ impl Core {
             log: parts.log,
             table: parts.table,
             cache: parts.cache,
+            // Empty until `Observer::reset` has read the table. Until then requests fail with 503.
             directory: ArcSwap::from_pointee(Directory::default()),
+            // Replaced at the reset, after which ids continue behind the newest one of the table.
             ids: Mutex::new(IdSource::after(None)),
             exclusive: ExclusiveLock::new(),
             node: parts.node,
@@ -250,6 +252,7 @@ impl Core {
             Err(stopped) => match stopped.try_into_panic() {
                 // Resumed here, so that the request that caused the panic fails with 500.
                 Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime stopped before the work began.
                 Err(_) => Err(Error::NotReady("the server is stopping".to_owned())),
             },
         }

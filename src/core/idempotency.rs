@@ -64,14 +64,18 @@ impl Core {
         };
         let Some(found) = found else { return Ok(Previous::New) };
         let record = found.record;
+        // The sweep runs once an hour, so an expired outcome may still be here. It is removed first, since
+        // the new outcome requires that none is stored.
         if is_over(&record, context.now) {
             return self.forget_outcome(context, key, found.revision).await;
         }
+        // After the check of the age: an expired key may be used with any body.
         if record.body != claim.body {
             return Ok(Previous::Other);
         }
         let gone = || Error::NotFound("what the first request made");
         let outcome = match record.outcome {
+            // A crash interrupted the bulk. It runs again and continues behind its last stored row.
             StoredOutcome::Bulk(bulk) if bulk.done < bulk.of => return Ok(Previous::New),
             StoredOutcome::Bulk(bulk) => Created::Bulk(self.bulk_view(bulk).await?),
             StoredOutcome::Link { workspace, id } => {
@@ -133,6 +137,7 @@ impl Core {
         effect.remove(key, revision);
         match self.commit(context, effect).await? {
             Committed::Done => Ok(Previous::New),
+            // A concurrent repetition has removed the outcome first, and may be running.
             Committed::Conflict(_) => Err(Error::Busy),
         }
     }

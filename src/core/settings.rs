@@ -39,6 +39,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
+            // 62 characters at 7 places are 41.7 bits: too many codes to enumerate.
             code_length: 7,
             code_alphabet: "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".to_owned(),
             extra_schemes: Vec::new(),
@@ -52,6 +53,7 @@ impl Default for Settings {
 impl Settings {
     /// Fails if a value has the right type but breaks a rule.
     pub fn check(&self) -> Result<(), BadSetting> {
+        // Built for its checks only: `Core::new` builds the generator in use.
         Generator::new(&self.code_alphabet, self.code_length)?;
         self.schemes()?;
         if self.tombstone_days > 3_650 {

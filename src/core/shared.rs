@@ -35,6 +35,7 @@ pub(in crate::core) struct Shared {
     pub(in crate::core) log: Arc<dyn Log>,
     pub(in crate::core) table: Table,
     pub(in crate::core) cache: Cache,
+    // Replaced as a whole by the apply thread, so readers need no lock.
     pub(in crate::core) directory: ArcSwap<Directory>,
     /// 1. Ids are generated and appended to the log under this one lock, so that ids are in the order of the
     ///    log.

@@ -26,6 +26,7 @@ impl Site {
             )
         };
         let url = Url::parse(text).map_err(|_| refuse())?;
+        // The parser gives the path `/` to a URL without a path.
         let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(refuse)?;
         if let Some(url::Host::Domain(name)) = url.host() {
@@ -33,6 +34,7 @@ impl Site {
             HostName::parse("public_url", name)?;
         }
         let has_user = !url.username().is_empty() || url.password().is_some();
+        // No client can connect to port 0.
         if !matches!(url.scheme(), "http" | "https") || !is_bare || has_user || url.port() == Some(0) {
             return Err(refuse());
         }
@@ -87,6 +89,7 @@ impl Site {
     /// machine may run services that a firewall hides from all others. `localhost` and addresses, which are
     /// other names for any server on the machine, count only at our own port.
     pub fn is_host_of(&self, url: &Url) -> bool {
+        // A dot at the end marks a complete name and is no part of the host.
         let named = match url.host() {
             Some(url::Host::Domain(name)) => name.trim_end_matches('.') == self.host,
             Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)) => url.host_str() == Some(&self.host),
@@ -108,6 +111,7 @@ impl Site {
         match url.host() {
             Some(url::Host::Domain(name)) => {
                 let name = name.trim_end_matches('.');
+                // Without a port too: a proxy may serve the name at the default port of its scheme.
                 let ours = name == self.host && (same_port || url.port().is_none());
                 ours || (name == "localhost" && same_port)
             }
@@ -130,6 +134,7 @@ mod tests {
             ("https://go.example.com/?a", None),
             ("ftp://go.example.com", None),
             ("go.example.com", None),
+            // A user would appear in every short URL.
             ("https://u@go.example.com", None),
             ("https://:p@go.example.com", None),
             ("https://*.go.example.com", None),
@@ -137,6 +142,7 @@ mod tests {
             ("https://go.*.com", None),
             ("https://-go.example.com", None),
             ("https://go..example.com", None),
+            // No client can connect to port 0.
             ("https://go.example.com:0", None),
             ("https://[2001:db8::1]:8443", Some("https://[2001:db8::1]:8443")),
             ("http://192.0.2.1", Some("http://192.0.2.1")),
@@ -151,9 +157,11 @@ mod tests {
     fn which_urls_name_this_machine() {
         let rows = [
             ("http://go.example.com:8080", "https://go.example.com/a", true),
+            // A firewall may hide a service at any port of the same machine.
             ("http://go.example.com:8080", "https://go.example.com.:9090/a", true),
             ("http://go.example.com:8080", "https://www.go.example.com/a", false),
             ("http://localhost:8080", "http://localhost:8080/a", true),
+            // `localhost` names any server of the machine, so the port decides.
             ("http://localhost:8080", "http://localhost:9090/a", false),
             ("http://192.0.2.1:8080", "http://192.0.2.1:8080/a", true),
             ("http://192.0.2.1:8080", "http://192.0.2.1:9090/a", false),
@@ -170,8 +178,10 @@ mod tests {
         let site = Site::parse("http://go.example.com:8080").expect("valid");
         let rows = [
             ("http://go.example.com:8080/a", true),
+            // No port: a proxy in front of the server has the default one.
             ("https://go.example.com/a", true),
             ("http://go.example.com./a", true),
+            // Another port of the same name may be another server.
             ("http://go.example.com:9090/a", false),
             ("http://127.0.0.1:8080/a", true),
             ("http://127.0.0.1:3000/a", false),

@@ -72,6 +72,7 @@ impl Core {
         let now = self.shared.clock.now();
         if !is_first && (given || self.directory().masters() > 0) {
             let secret = read_secret(&path);
+            // The file ends in a line feed. A key that was revoked since is not reported.
             let works = !given && self.tenants().authenticate(secret.trim(), now).is_some();
             return Ok(Bootstrap { key_file: works.then_some(path), is_first });
         }
@@ -90,6 +91,7 @@ impl Core {
             let key = key_record(id, secret, "bootstrap".into(), Reach::Instance, Scopes::all(), now);
             effect.create(keys::api_key(key.id), key.encode());
         }
+        // Not `commit_unasked`, which fails if the table is late: the start waits as long as needed.
         let proposal = Proposal { preconditions: effect.preconditions, puts: effect.puts, request: 0 };
         let position: Position = self.shared.log.commit(proposal).await.map_err(Error::Log)?;
         // A wait times out while the table is still catching up; the start must see the records.
@@ -99,6 +101,7 @@ impl Core {
 
     fn first_records(&self) -> Effect {
         let now = self.shared.clock.now();
+        // Released before the commit: nothing else is written before the first records exist.
         let mut ids = self.shared.ids.lock();
         let mut next_id = || ids.next(now, chance());
         let company_id = next_id();
@@ -134,6 +137,7 @@ fn read_secret(path: &Path) -> String {
     let file = crate::private_files::open_regular(path, std::fs::File::options().read(true));
     match file.and_then(|file| file.take(SECRET_MAX).read_to_string(&mut secret)) {
         Ok(_) => secret,
+        // Usual: the environment gave the key at the first start, or the owner has removed the file.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => {
             tracing::warn!(%error, path = %path.display(), "the key file cannot be read");

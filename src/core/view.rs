@@ -125,6 +125,7 @@ pub struct FailedRow {
 impl Core {
     /// Returns the view of a link that was just created and has no clicks.
     pub(in crate::core) async fn view_new(&self, link: Link) -> Result<LinkView, Error> {
+        // Without tags nothing is read, so no thread for blocking work is needed.
         if link.options.tags.is_empty() {
             return self.shared.view_of(link, 0);
         }
@@ -150,6 +151,7 @@ impl Core {
                 .into_iter()
                 .map(|(row, code, reason)| FailedRow { row: row as usize, code, reason: reason.into() })
                 .collect();
+            // Rows that fail at their commit are recorded behind later rows that failed their check.
             failed.sort_by_key(|row| row.row);
             Ok(BulkView { links, failed })
         })
@@ -238,6 +240,7 @@ impl Shared {
             for other in self.directory.load().domains_of(Some(workspace)) {
                 elsewhere += self.table.links_seen_on(other.number)?;
             }
+            // Saturates: links may be deleted between the two counts.
             self.table.count(workspace, &List::All)?.saturating_sub(elsewhere)
         };
         let site = &self.site;
@@ -249,6 +252,7 @@ impl Shared {
         directory: &Directory,
         workspace: &Arc<Workspace>,
     ) -> Result<WorkspaceView, Error> {
+        // A default domain that the workspace no longer sees counts as none.
         let chosen = workspace.default_domain.and_then(|id| directory.domain_seen(workspace.number, id));
         let default_domain = chosen
             .map_or_else(|| self.site.host().to_owned(), |versioned| self.site.name_of(&versioned.record));

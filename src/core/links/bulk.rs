@@ -118,16 +118,19 @@ impl Links {
             }
             let code =
                 row.as_ref().ok().and_then(|draft| draft.code.as_ref()).map(|code| Box::from(code.as_str()));
+            // Read before the row is checked, so that exclusive writes during the check are noticed.
             let checked_at = self.shared.exclusive.generation();
             match self.prepare_row(context, row, &siblings).await {
                 Ok(prepared) => {
                     let size = prepared.record_bytes(context);
                     let leads_here = self.shared.leads_here(context.workspace.number, &prepared.options);
+                    // An atomic bulk is one Change. If it is too large, the log rejects it.
                     if !atomic && group.is_full(size, leads_here) {
                         let last = u32::try_from(number).expect("at most 1,000 rows");
                         let full = std::mem::take(&mut group);
                         self.commit_rows(context, full, &mut so_far, last, false).await?;
                     }
+                    // Later rows may lead to a given code. Nothing can lead to a generated one.
                     if let Some(code) = &prepared.code {
                         let edges = self.shared.edges(context.workspace.number, &prepared.options);
                         let domain = prepared.domain.record.number;
@@ -165,6 +168,7 @@ impl Links {
         let found = self
             .blocking(move |shared| Ok(shared.table.get::<OutcomeRecord>(&keys::outcome(&claim.scope))?))
             .await?;
+        // Another body is another request, whose progress must not be continued.
         let mine = |found: &Found<OutcomeRecord>| {
             found.record.body == claim.body && !is_over(&found.record, context.now)
         };
@@ -188,8 +192,10 @@ impl Links {
     ) -> Result<(), Error> {
         let RowGroup { rows: mut waiting, checked_at, .. } = group;
         let waiting = &mut waiting;
+        // An attempt that fails for a row removes the row, so each row may cost one attempt more.
         for _ in 0..ATTEMPTS + waiting.len() {
             let mut codes = self.pick_codes(waiting, so_far, atomic)?;
+            // Acquired before the exclusive lock: see `Shared::credit_locks`.
             let credit_guard = self.credit_guard(context.workspace.number).await?;
             let paid = credit_guard.affords(waiting.len());
             if atomic && paid < waiting.len() {
@@ -197,16 +203,20 @@ impl Links {
             }
             codes.truncate(paid);
             let mut after = so_far.clone();
+            // Rows that failed their check since the last Change are done too: a repetition skips them.
             after.done = last;
             for row in &waiting[paid..] {
                 let code = row.prepared.code.as_ref().map(|code| code.as_str().into());
                 record_failure(&mut after, row.number, code, Error::NoCredits)?;
             }
+            // With a claim, the failures are stored even if no row creates a link.
             if codes.is_empty() && context.claim.is_none() {
                 *so_far = after;
                 return Ok(());
             }
             let commit = async {
+                // Only exclusive writes add to a chain: without one, the check before the lock is still
+                // valid.
                 if checked_at != self.shared.exclusive.generation()
                     && let Some(row) = self.shared.leading_back(context.workspace.number, waiting).await?
                 {
@@ -226,6 +236,7 @@ impl Links {
                 self.commit_new(context, build).await.map(Ok)
             };
             let workspace = context.workspace.number;
+            // Evaluated again under the lock: a domain that was added since may make a row lead here.
             let leads_here =
                 || waiting.iter().any(|row| self.shared.leads_here(workspace, &row.prepared.options));
             match self.shared.exclusive.hold_if(&context.tenant, leads_here, commit).await {
@@ -241,6 +252,7 @@ impl Links {
                     }
                     record_failure(so_far, number, prepared.code.map(|code| code.as_str().into()), error)?;
                 }
+                // Only an atomic bulk can be too large: the groups of others end at half the limit.
                 Err(Error::Log(CommitError::TooLarge { .. })) if atomic => {
                     return Err(Invalid::new(
                         "atomic",
@@ -264,6 +276,7 @@ impl Links {
         let mut seen = HashSet::new();
         let mut codes = Vec::with_capacity(waiting.len());
         let mut at = 0;
+        // A row whose generated code repeats stays at `at` and gets another one.
         while let Some(row) = waiting.get(at) {
             let code = row.prepared.code(&self.shared, row.collided);
             if seen.insert((row.prepared.domain.record.number, code.clone())) {
@@ -302,6 +315,7 @@ impl Shared {
             if let Some(code) = &prepared.code {
                 siblings.add(domain, code.clone(), self.edges(workspace, &prepared.options));
             }
+            // The lock is kept, but other tasks of this thread get their turn.
             if at % ROWS_PER_YIELD == ROWS_PER_YIELD - 1 {
                 tokio::task::yield_now().await;
             }
@@ -334,8 +348,10 @@ fn code_conflict(
 ) -> Result<(), Error> {
     let mut rows = waiting.iter().zip(codes);
     let at = rows.position(|(row, code)| keys::link(row.prepared.domain.record.number, code.as_str()) == key);
+    // Another record has changed, such as the credits. The next attempt reads it again.
     let Some(at) = at else { return Ok(()) };
     if waiting[at].prepared.code.is_none() {
+        // Counted, since repeated collisions make generated codes longer.
         waiting[at].collided += 1;
         return Ok(());
     }
@@ -357,9 +373,11 @@ fn record_failure(
     error: Error,
 ) -> Result<(), Error> {
     let reason = match &error {
+        // Not the fault of the row: the whole request may be repeated.
         Error::NotReady(_) | Error::Table(_) | Error::Log(_) | Error::Busy | Error::Unauthorized => {
             return Err(error);
         }
+        // All variants are named, so that a new one does not compile before its row is decided.
         Error::Rule(_)
         | Error::CodeTaken { .. }
         | Error::NotFound(_)

@@ -39,6 +39,7 @@ impl Generator {
         let mut unique = alphabet.clone();
         unique.sort_unstable();
         unique.dedup();
+        // Only characters that a URL shows as they are.
         let plain = alphabet.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '~'));
         if !plain || unique.len() != alphabet.len() || !(10..=64).contains(&alphabet.len()) {
             let rule = "must be 10 to 64 different characters of A-Z, a-z, 0-9, -, _ and ~";
@@ -59,6 +60,7 @@ impl Generator {
             let _ = self.length.compare_exchange(length, length + 1, Ordering::Relaxed, Ordering::Relaxed);
         }
         let length = self.length.load(Ordering::Relaxed) + usize::from(!case_sensitive);
+        // Nearly always one round: one code in some 1,700 is rejected.
         loop {
             let code = nanoid::nanoid!(length, &self.alphabet);
             if !is_reserved(&code) && !is_unseemly(&code) {
@@ -76,11 +78,13 @@ fn is_unseemly(code: &str) -> bool {
 }
 
 fn begins_with(text: &[u8], word: &[u8]) -> bool {
+    // `text` is never empty, since `at` lies before its end.
     text[0] == word[0] && text.starts_with(word)
 }
 
 fn as_read(byte: u8) -> u8 {
     match byte {
+        // Digits count as the letters that they resemble.
         b'0' => b'o',
         b'1' => b'i',
         b'3' => b'e',
@@ -103,15 +107,19 @@ mod tests {
     fn codes_grow_when_they_collide() {
         let codes = Generator::new("0123456789", 4).expect("valid");
         assert_eq!(codes.next(0, true).as_str().len(), 4);
+        // A single collision is chance.
         assert_eq!(codes.next(1, true).as_str().len(), 4);
         assert_eq!(codes.next(2, true).as_str().len(), 5);
+        // All later codes keep the new length.
         assert_eq!(codes.next(0, true).as_str().len(), 5);
+        // Without case, a length has fewer codes.
         assert_eq!(codes.next(0, false).as_str().len(), 6);
     }
 
     /// So many codes that some would have such a word without the list.
     #[test]
     fn t55_no_code_has_an_offensive_word() {
+        // Any case, and digits for letters.
         for code in ["aSHITb", "xFuCk12", "5H1Tabc", "n4z1xyz", "p0rn"] {
             assert!(is_unseemly(code), "{code}");
         }
@@ -152,6 +160,7 @@ mod tests {
 
     #[test]
     fn settings_are_checked() {
+        // Too few characters, one twice, one outside of ASCII, and one that would split the path.
         for (alphabet, length) in [("abc", 7), ("aabcdefghijk", 7), ("abcdefghijé", 7), ("abcdefghij/", 7)] {
             assert!(Generator::new(alphabet, length).is_err(), "{alphabet}");
         }

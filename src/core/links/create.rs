@@ -40,6 +40,7 @@ impl Prepared {
 
     /// Returns the bytes that its record takes in a Change, with key and preconditions.
     pub(in crate::core) fn record_bytes(&self, context: &Context) -> usize {
+        // Any short text: the allowance below covers every generated code.
         let code = self.code.clone().unwrap_or_else(|| ShortCode::from_stored("drawn"));
         LinkAt::encode(&self.link(context, Id::from_bits(u128::MAX), code)).len() + 700
     }
@@ -62,6 +63,7 @@ impl Prepared {
     pub(in crate::core) fn add(&self, effect: &mut Effect, link: &Link) {
         let domain = &self.domain;
         let key = keys::domain(domain.record.number);
+        // Rows of a bulk share one precondition for their domain.
         if !effect.preconditions.iter().any(|expect| expect.key == key) {
             effect.rely_on(key, domain.revision);
         }
@@ -82,6 +84,7 @@ impl Links {
         for _ in 0..ATTEMPTS {
             // Read before the checks, so that every exclusive write that they may have missed is noticed.
             let checked_at = self.shared.exclusive.generation();
+            // Prepared at every attempt, since the domain may have changed: `add` relies on its revision.
             let prepared = self.shared.prepare(context, draft.clone(), hash.clone())?;
             let prepared = self.check(context, prepared, &Arc::default()).await?;
             let tags = self.named_tags(workspace, &names).await?;
@@ -91,6 +94,7 @@ impl Links {
                 return Err(Error::NoCredits);
             }
             let code = prepared.code(&self.shared, collided);
+            // Set by `build`, which can only return the effect.
             let mut made = None;
             let commit = async {
                 self.shared.check_again(checked_at, workspace, &prepared)?;
@@ -125,6 +129,7 @@ impl Links {
                     }
                     collided += 1;
                 }
+                // Another record has changed: the next attempt reads it again.
                 _ => {}
             }
         }
@@ -151,6 +156,7 @@ impl Links {
         siblings: &Arc<Siblings>,
     ) -> Result<Prepared, Error> {
         let (workspace, siblings) = (context.workspace.number, Arc::clone(siblings));
+        // Most links need no record of the table, and so no thread.
         if !self.shared.needs_table(workspace, &prepared.options) {
             return Ok(prepared);
         }
@@ -182,6 +188,7 @@ impl Shared {
         options.apply(Edit::Password(hash))?;
         Shared::check_options(&options)?;
         self.check_webhooks(&options)?;
+        // Whether the domain ignores case decides how the code is stored.
         let code = draft.code.map(|code| domain.record.key_of(code));
         Ok(Prepared { domain, code, options })
     }
@@ -196,6 +203,7 @@ impl Shared {
 
     pub(in crate::core) fn check_options(options: &Options) -> Result<(), Invalid> {
         options.check()?;
+        // The bounds of the single fields allow a longer address in all.
         if options.target().as_str().len() > crate::model::destination::MAX_BYTES {
             return Err(Invalid::new("url", "must be at most 8192 bytes with its UTM parameters"));
         }
@@ -211,12 +219,15 @@ impl Shared {
         let number = match choice {
             DomainChoice::Default => {
                 let chosen = context.workspace.default_domain;
+                // A default that the workspace no longer sees gives way to the instance's default domain.
                 let chosen = chosen.and_then(|id| directory.domain_seen(context.workspace.number, id));
                 chosen.map_or(Some(DomainNumber::DEFAULT), |versioned| Some(versioned.record.number))
             }
+            // The default domain has no stored name: `public_url` has it.
             DomainChoice::Name(name) if self.site.is_named(name) => Some(DomainNumber::DEFAULT),
             DomainChoice::Name(name) => {
                 let name = name.to_ascii_lowercase();
+                // A dot at the end marks a complete name and is no part of it.
                 directory.domain_named(name.trim_end_matches('.')).map(|domain| domain.number)
             }
             DomainChoice::Id(id) => {

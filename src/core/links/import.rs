@@ -174,6 +174,7 @@ impl Links {
 impl Import<'_> {
     /// Adds one link to the acting workspace. An error concerns this link alone; earlier links are not lost.
     pub async fn add(&mut self, context: &Context, mut imported: Imported) -> Result<(), Error> {
+        // A hash from the file needs no work. A dry run writes nothing, so it hashes nothing.
         let hash = match imported.hash.take() {
             Some(hash) => Some(hash),
             None if self.dry_run => None,
@@ -182,6 +183,7 @@ impl Import<'_> {
         let names = std::mem::take(&mut imported.draft.names);
         let campaign = self.links.named_campaign(context.workspace.number, &names).await?;
         imported.draft.edits.extend(campaign);
+        // Before `prepare`, which takes tags by id only.
         let tags = self.tag_ids(context, &names.tags.unwrap_or_default()).await?;
         if !tags.is_empty() {
             imported.draft.edits.push(Edit::Tags(tags));
@@ -197,9 +199,11 @@ impl Import<'_> {
         let workspace = context.workspace.number;
         if self.links.shared.leads_here(workspace, &prepared.options) {
             let domain = prepared.domain.record.number;
+            // The address of a contact names its link by id.
             if let Some(id) = imported.id {
                 self.leading_here.name(id, domain, code.clone());
             }
+            // The table may lack the links of earlier lines, so the search gets them as siblings.
             let own = (workspace, &prepared.options);
             self.links.shared.check_loop(domain, Some(&code), own, &self.leading_here)?;
             self.leading_here.add(
@@ -245,16 +249,19 @@ impl Import<'_> {
         if puts.is_empty() {
             return Ok(());
         }
+        // One Change in flight: if it fails, this one is never proposed.
         self.settle().await?;
         let pending = self.links.shared.log.commit(Proposal { preconditions, puts, request: 0 });
         self.pending = Some((pending, gathered));
         if self.codes.younger.len().max(self.ids.younger.len()) >= RECENT_MAX {
+            // The position below must cover the Change that was just proposed.
             self.settle().await?;
             let (table, position) = (&self.links.shared.table, self.links.shared.log.position());
             self.codes.rotate(table, position).await?;
             self.ids.rotate(table, position).await?;
         }
         if self.leading_here.len() >= LEADING_HERE_MAX {
+            // The table can only catch up with what the log has.
             self.settle().await?;
             self.links.catch_up().await?;
             self.leading_here.clear();
@@ -280,6 +287,7 @@ impl Import<'_> {
         loop {
             let code = prepared.code(shared, collided);
             let key = keys::link(domain, code.as_str());
+            // The cache knows most free codes as absent, which saves a read of the table for each line.
             let is_absent = || matches!(shared.cache.get(domain, code.as_str(), |_| ()), Lookup::Absent);
             let taken =
                 self.codes.has(&key) || !is_absent() && shared.table.link(domain, code.as_str())?.is_some();
@@ -307,6 +315,7 @@ impl Import<'_> {
             self.ids.add(&id.bits().to_le_bytes());
             return Ok(if shared.is_there(id)? { generated() } else { id });
         }
+        // Generated ids are never used twice, so they need not be remembered.
         Ok(generated())
     }
 
@@ -316,6 +325,7 @@ impl Import<'_> {
     async fn ensure_campaign(&self, context: &Context, id: &ForeignId) -> Result<(), Error> {
         let named = CampaignRef::from(id.clone());
         let found = self.links.shared.campaign(context.workspace.number, &named)?;
+        // A dry run creates nothing, and a missing campaign would be created without an error.
         if found.is_none() && !self.dry_run {
             self.links.catch_up().await?;
             let draft = CampaignDraft { id: Some(id.clone()), or: None, name: id.as_str().into() };
@@ -326,6 +336,7 @@ impl Import<'_> {
 
     async fn tag_ids(&mut self, context: &Context, names: &[Box<str>]) -> Result<Vec<Id>, Error> {
         let mut ids = Vec::with_capacity(names.len());
+        // Read once per workspace: afterwards only this import creates tags.
         if !names.is_empty() && !self.tags.contains_key(&context.workspace.number) {
             let there = self.links.tenants().tags(context).await?.into_iter().map(|tag| (tag.name, tag.id));
             self.tags.insert(context.workspace.number, there.collect());
@@ -338,6 +349,7 @@ impl Import<'_> {
             }
             crate::model::tag::check_name(name).map_err(|invalid| Invalid { field: "tags", ..invalid })?;
             let id = if self.dry_run {
+                // Never stored: a dry run writes nothing.
                 Id::from_bits(0)
             } else {
                 // The table must catch up first, as for a campaign.

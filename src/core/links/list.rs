@@ -64,6 +64,7 @@ impl Links {
         // A page in the order of creation is read outside of the pool, unless it lies behind the many links
         // that an import has staged.
         if !is_scan {
+            // One page is short, so it is not cancelled.
             let read = self.blocking(move |shared| search.slice(shared, &Cancel::default())).await?;
             match read {
                 SliceResult::Page(page) => return Ok(*page),
@@ -75,6 +76,7 @@ impl Links {
             match read {
                 SliceResult::Page(page) => return Ok(*page),
                 SliceResult::Rest(rest) => {
+                    // The read was admitted with its first slice, so later slices are never rejected.
                     let slice = move |shared: &Shared, cancel: &Cancel| rest.slice(shared, cancel);
                     read = self.resume_scanning(&context.tenant, slice).await?;
                 }
@@ -103,6 +105,7 @@ impl LinkQuery {
 
     /// Returns whether the query reads many links: those that it filters or sorts, or those of earlier pages.
     fn is_scan(&self) -> bool {
+        // Links of earlier pages are skipped one by one, so a deep page is a long read.
         let is_deep = match self.at {
             Cursor::Page(page) => page.saturating_mul(self.limit as u64) > SORTED_DEPTH_MAX,
             Cursor::After(_) => false,
@@ -212,6 +215,7 @@ impl ListReader {
     fn new(workspace: WorkspaceNumber, query: LinkQuery, steps: u64) -> Box<ListReader> {
         let (after, skip) = match query.at {
             Cursor::After(id) => (Some(id), 0),
+            // Pages count from 1.
             Cursor::Page(page) => (None, (page - 1).saturating_mul(query.limit as u64)),
         };
         let part = match query.sort {
@@ -227,8 +231,10 @@ impl ListReader {
     fn slice(mut self: Box<ListReader>, shared: &Shared, cancel: &Cancel) -> Result<SliceResult, Error> {
         if self.source.is_none() {
             if self.part == ListPart::Sorted {
+                // Before any read: a page that lies too deep costs nothing.
                 self.query.depth()?;
             }
+            // Fixed at the first slice, so that all slices show the same imports.
             self.view = shared.table.view(self.workspace)?;
             self.source = shared.source(self.workspace, &self.query)?;
         }
@@ -247,6 +253,7 @@ impl ListReader {
             }
             Scanned::End | Scanned::Stopped => {
                 let is_counted = !is_whole || self.part != ListPart::Page;
+                // Behind a cursor only the rest was counted. The matches before it are counted now.
                 if !is_counted && matches!(self.query.at, Cursor::After(_)) {
                     (self.part, self.after) = (ListPart::BeforeCursor, None);
                     false
@@ -271,17 +278,21 @@ impl ListReader {
     ) -> Result<Scanned, Error> {
         let ListReader { workspace, query, view, part, after, gathered, .. } = self;
         let order = query.order();
+        // The callback can only stop the scan, so its error is returned afterwards.
         let mut failure = None;
         let mut each = |found: Found<Link>| {
             let link = found.record;
+            // From the cursor on, the first part has counted.
             if *part == ListPart::BeforeCursor && is_behind_cursor(query.at, order, link.id) {
                 return false;
             }
             if !source.filter.admits(&link) {
+                // Also between links that do not match: a search may find nothing for long.
                 return !cancel.is_set();
             }
             gathered.total += 1;
             let goes_on = match part {
+                // The table has the total of an unfiltered list, so reading ends with the page.
                 ListPart::Page => gathered.show(link, query.limit) || !source.filter.admits_all(),
                 ListPart::BeforeCursor => true,
                 ListPart::Sorted => match shared.rank(query.sort, &link) {
@@ -312,17 +323,20 @@ impl ListReader {
                 let Some(found) = shared.table.link_by_id(workspace, ranked.id)? else { continue };
                 let link = shorten(found.record);
                 gathered.bytes += listed_bytes(&link);
+                // A sorted list has no cursor for the rest, so the page cannot end early.
                 if gathered.bytes > PAGE_BYTES && !gathered.links.is_empty() {
                     return Err(too_long(gathered.links.len()));
                 }
                 gathered.links.push(link);
             }
         } else {
+            // Without a cursor, a shorter page would be read as the end of the list (docs/decisions.md 3).
             if gathered.is_cut && query.is_whole {
                 return Err(too_long(gathered.links.len()));
             }
             let is_cut = !is_complete && part == ListPart::Page;
             let is_full = gathered.links.len() == query.limit;
+            // A full page continues behind its last link, any other where reading ended.
             next = match gathered.links.last() {
                 Some(last) if gathered.more || (is_cut && is_full) => Some(last.id),
                 _ if is_cut => after,
@@ -353,8 +367,10 @@ impl Gathered {
         } else if self.more || self.links.len() == limit {
             self.more = true;
         } else {
+            // Shortened before it is counted: the page keeps no field that it does not show.
             let link = shorten(link);
             self.bytes += listed_bytes(&link);
+            // The first link always fits, so that every page makes progress.
             if self.bytes > PAGE_BYTES && !self.links.is_empty() {
                 (self.more, self.is_cut) = (true, true);
             } else {
@@ -373,6 +389,7 @@ impl Gathered {
             self.best.sort_by(Ranked::order);
             self.best.truncate(depth);
         }
+        // A sort must read every match.
         true
     }
 }
@@ -399,6 +416,7 @@ impl Shared {
         let domain = match &query.domain {
             Some(name) => match self.domain_of_name(name) {
                 Some(domain) => Some(domain),
+                // An unknown domain matches nothing, which is no error.
                 None => return Ok(None),
             },
             None => None,
@@ -406,11 +424,13 @@ impl Shared {
         let (list, tag) = match (&query.campaign, query.tag) {
             (Some(named), tag) => {
                 let found = self.campaign(workspace, named)?;
+                // A campaign that does not exist has an empty list.
                 (List::Campaign(found.map_or_else(|| named.id.clone(), |found| found.record.id)), tag)
             }
             (None, Some(tag)) => (List::Tag(tag), None),
             (None, None) => (List::All, None),
         };
+        // Lowered once, not for each link.
         let needle = query.search.as_ref().map(|text| text.to_lowercase()).filter(|text| !text.is_empty());
         let filter = Filter { needle, domain, tag, is_active: query.is_active };
         Ok(Some(ListSource { list, filter }))
@@ -424,6 +444,7 @@ impl Shared {
     }
 
     fn rank(&self, sort: Sort, link: &Link) -> Result<Ranked, Error> {
+        // Clicks cost a look-up per link, so only their own order reads them.
         let clicks = if sort == Sort::Clicks { self.clicks_of(link)? } else { 0 };
         let title =
             (sort == Sort::Title).then(|| link.options.title.as_deref().map(str::to_lowercase)).flatten();
@@ -445,6 +466,7 @@ impl Ranked {
             (Some(ours), Some(theirs)) => ours.cmp(theirs),
             (ours, theirs) => theirs.is_some().cmp(&ours.is_some()),
         };
+        // Ids sort by time. The last comparison makes the order the same on each page.
         clicks.then(titles).then(other.id.cmp(&self.id))
     }
 }

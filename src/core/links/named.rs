@@ -33,6 +33,7 @@ impl Links {
     ) -> Result<Option<Edit>, Error> {
         let named = match &names.campaign {
             None => return Ok(None),
+            // The request removes the campaign.
             Some(None) => return Ok(Some(Edit::Campaign(None))),
             Some(Some(named)) => named.clone(),
         };
@@ -51,6 +52,7 @@ impl Links {
         let mut each: Vec<Box<str>> = Vec::new();
         for name in names {
             check_name(name).map_err(|invalid| Invalid { field: "tags", ..invalid })?;
+            // A list keeps the order, and has at most `TAGS_MAX` names to compare.
             if !each.contains(name) {
                 each.push(name.clone());
             }
@@ -66,6 +68,7 @@ impl Links {
                     let found = shared.table.get::<TagName>(&keys::tag_name(workspace, &name))?;
                     tags.push((name, found.map(|found| found.record.0)));
                 }
+                // Announced before the commit: the cap counts creations in progress (docs/decisions.md 17).
                 let new = tags.iter().filter(|(_, id)| id.is_none()).count();
                 let creating = shared.announce_tags(workspace, new)?;
                 Ok(NamedTags { tags, _creating: creating })
@@ -90,6 +93,7 @@ impl NamedTags {
                 let (name, color) = (name.clone(), DEFAULT_COLOR.into());
                 let tag = Tag { id: next_id(), workspace, name, color, created_at: context.now };
                 effect.create(keys::tag(workspace, tag.id), tag.encode());
+                // A second record by name: two creations of one name conflict here.
                 effect.create(keys::tag_name(workspace, &tag.name), TagName(tag.id).encode());
                 tag.id
             })

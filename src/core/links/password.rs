@@ -16,7 +16,9 @@ impl Links {
         let link = link.id;
         let parts = match hash.parts() {
             Ok(parts) => parts,
+            // A record of an older version may have such a hash (docs/decisions.md 13).
             Err(rule) => {
+                // At most once a minute: otherwise the guesses of a stranger fill the log.
                 if hashing.may_warn(self.shared.clock.now().as_millis()) {
                     tracing::warn!(%link, %rule, "no password opens this link: set its password again");
                 }

@@ -51,6 +51,7 @@ impl Links {
 
 impl LinkReader for Shared {
     fn read(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
+        // Before the read: an entry is not kept if a Change has touched its code since.
         let epoch = self.cache.epoch(domain, code);
         let Some(found) = self.table.link(domain, code)? else {
             self.cache.keep_absent(epoch, domain, code);
@@ -63,9 +64,11 @@ impl LinkReader for Shared {
             self.cache.counters().get_or_load(id, is_limited, || self.table.clicks(id, self.node))?;
         let is_kept = !Counters::is_detached(&counter);
         let targets = self.targets(&link);
+        // Logged at the load, not at every visit.
         if let Err(error) = targets.first() {
             tracing::warn!(link = %id, %error, "a link leads nowhere until its workspace has the value");
         }
+        // A visit must follow the chain first, so such a link is never a plain redirect.
         let entry = if self.leads_here(link.workspace, &link.options) {
             Entry::compile_leading_here(link, counter, targets)
         } else {
@@ -96,6 +99,7 @@ impl Shared {
         let target = options.destination.filled(values, &self.schemes)?.with_utm(&options.utm);
         // Values change without their links, so a destination may lead back since the link was written.
         match self.hop(&target) {
+            // Only the link itself. Longer loops are left to the visit, which follows the chain.
             Some(Hop::Link { domain, code, .. }) if (domain, &code) == (link.domain, &link.code) => {
                 Err(Unfilled::Invalid(Invalid::new("url", "must not lead back to this short link")))
             }

@@ -69,6 +69,7 @@ impl Links {
     pub fn stream(&self, context: &Context, slice: ListRange) -> LinkStream {
         let rest = Rest {
             workspace: context.workspace.number,
+            // An empty text matches every link, so it is no search.
             needle: slice.search.map(|text| text.to_lowercase()).filter(|text| !text.is_empty()),
             view: None,
             after: None,
@@ -95,8 +96,10 @@ impl LinkStream {
         let mut goes_on = self.rest.left > 0;
         let mut bytes = 0;
         while goes_on && links.len() < BATCH && bytes < BATCH_BYTES {
+            // A copy: if the read fails or is dropped, the stream stays where it was.
             let mut rest = self.rest.clone();
             let room = Room { links: BATCH - links.len(), bytes: BATCH_BYTES - bytes };
+            // Links are skipped one by one, so a deep skip is a long read.
             let is_scan = rest.needle.is_some() || rest.skip > SLICE_STEPS;
             let look = move |shared: &Shared, cancel: &Cancel| {
                 let (found, taken, more) = shared.look(&mut rest, room, cancel)?;
@@ -106,6 +109,7 @@ impl LinkStream {
             let looked = match (is_scan, is_begun) {
                 (false, _) => self.links.blocking(move |shared| look(shared, &Cancel::default())).await,
                 (true, false) => self.links.scanning(&self.tenant, look).await,
+                // Admitted with the first batch, so later batches are never rejected.
                 (true, true) => self.links.resume_scanning(&self.tenant, look).await,
             };
             let (found, taken, more, rest) = looked?;
@@ -142,6 +146,7 @@ impl Shared {
         let mut seen = view.take().map_or_else(|| self.table.view(*workspace), Ok)?;
         let (list, order, from) = (&List::All, Order::Newest, *after);
         let is_search = needle.is_some();
+        // `scan_max` bounds searches. A plain list is bounded by its length.
         let slice = if is_search { SLICE_STEPS.min(*steps) } else { SLICE_STEPS };
         let mut unspent = slice;
         let scanned =
@@ -149,6 +154,7 @@ impl Shared {
                 if *left == 0 || cancel.is_set() {
                     return false;
                 }
+                // `after` is still the link before, so the next batch begins with this one.
                 if found.len() == room.links || bytes >= room.bytes {
                     more = true;
                     return false;

@@ -52,14 +52,17 @@ impl Links {
             let found = self.find(context, id).await?;
             let mut link = found.record;
             let before = link.options.clone();
+            // Applied to a fresh record at each attempt.
             let mut patch = patch.clone();
             patch.edits.extend(self.named_campaign(link.workspace, &names).await?);
             self.shared.apply(&mut link, patch, password.clone())?;
             link.updated_at = context.now;
             let limit_changes = link.options.max_clicks != before.max_clicks;
+            // Otherwise clicks that are only reserved would count against the new limit.
             if limit_changes {
                 self.settle_clicks(id).await?;
             }
+            // Read before the checks, so that every exclusive write that they may have missed is noticed.
             let checked_at = self.shared.exclusive.generation();
             if self.shared.needs_table(link.workspace, &link.options) {
                 link = self.check_in_table(before.clone(), link).await?;
@@ -170,6 +173,7 @@ impl Shared {
     /// outside of the caller's sight it is the acting workspace, so that a foreign id takes as many reads as
     /// none.
     fn workspace_in_sight(&self, viewer: &Viewer, id: Id) -> Result<WorkspaceNumber, Error> {
+        // Such a key sees one workspace, so the owner of the id does not matter.
         if matches!(viewer.reach, Reach::Workspace(_)) {
             return Ok(viewer.acting);
         }

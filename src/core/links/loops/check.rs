@@ -55,7 +55,9 @@ impl Graph for TableGraph<'_> {
 
     fn link_of_contact(&self, token: &str) -> Result<Option<(DomainNumber, ShortCode)>, Error> {
         let key = self.routes.directory.contact_key();
+        // Without a key of the instance or with a wrong signature, the address leads nowhere.
         let Some(said) = key.and_then(|key| contacts::verify(&key, token)) else { return Ok(None) };
+        // An imported link keeps its id, so a contact may name it before the table has it.
         if let Some(place) = self.siblings.ids.get(&said.link) {
             return Ok(Some(place.clone()));
         }
@@ -86,9 +88,11 @@ impl Core {
         values: &Values,
     ) -> Result<Moved, Error> {
         let values = values.clone();
+        // Both are read before the links, so that a change during the read is noticed.
         let count = self.shared.filled_links.count(workspace);
         let checked_at = self.shared.exclusive.generation();
         let read = move |shared: &Shared, cancel: &Cancel| {
+            // One directory for both, so that only the values differ.
             let directory = shared.directory.load();
             let before = shared.routes(&directory);
             let after = before.with_values(workspace, &values);
@@ -96,6 +100,7 @@ impl Core {
             shared.table.each_fillable(workspace, FILLED_MAX, &mut |link| {
                 let origin = Origin::Link(workspace, &link.options);
                 let (old, new) = (before.edges(origin), after.edges(origin));
+                // A link that leads where it led before was checked when it was written.
                 if new != old && after.any_leads_here(&new) {
                     links.push(link);
                 }
@@ -118,6 +123,7 @@ impl Shared {
         values: &Values,
         moved: &Moved,
     ) -> Result<bool, Error> {
+        // A link with placeholders was written since, and `moved` may lack it.
         if self.filled_links.count(workspace) != moved.count {
             return Ok(false);
         }
@@ -135,6 +141,7 @@ impl Shared {
             let edges = routes.edges(Origin::Link(workspace, &link.options));
             let hop = Hop::Link { domain: link.domain, code: link.code.clone(), rest: Box::default() };
             let start = Start { hop: &hop, edges: &edges };
+            // Only this edge has placeholders: `expiredUrl` is never filled.
             for edge in edges.iter().filter(|edge| matches!(edge.via, Via::Click { .. })) {
                 if let Some(fault) = search(&graph, routes, Some(start), &edge.to)? {
                     let (code, rule) = (link.code.as_str(), fault.rule(BACK));
@@ -153,6 +160,7 @@ impl Shared {
         let directory = self.directory.load();
         let routes = self.routes(&directory).with_domain(domain);
         let graph = TableGraph { shared: self, routes, siblings: &Siblings::default() };
+        // The edges of a root come from `routes`, which has the unwritten domain.
         let start = Start { hop: &Hop::Root(domain.number), edges: &[] };
         match search(&graph, routes, Some(start), root)? {
             Some(fault) => Err(Invalid::new("rootUrl", fault.rule("must not lead back to itself")).into()),
@@ -192,6 +200,7 @@ impl Shared {
         let edges = routes.edges(Origin::Link(workspace, options));
         let hop = code.map(|code| Hop::Link { domain, code: code.clone(), rest: Box::default() });
         let start = hop.as_ref().map(|hop| Start { hop, edges: &edges });
+        // One search for each edge, so that the error names the field.
         for edge in &edges {
             if let Some(fault) = search(&graph, routes, start, &edge.to)? {
                 return Err(Invalid::new(edge.field, fault.rule(BACK)).into());

@@ -11,8 +11,10 @@ pub(crate) fn misdirected(routes: Routes<'_>) -> Vec<String> {
     for domain in routes.directory.domains() {
         for edge in routes.edges(Origin::Domain(domain)) {
             let is_ignored = match edge.via {
+                // A visit follows a `rootUrl` to every other place.
                 Via::Root => is_own_root(routes, domain),
                 Via::Fallback => routes.is_here(&edge.to),
+                // Only links have these.
                 Via::Click { .. } | Via::Expired => false,
             };
             if is_ignored {

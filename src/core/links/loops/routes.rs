@@ -68,7 +68,9 @@ impl Edge {
         match self.via {
             Via::Click { .. } if rest.is_empty() => Some(self.to.clone()),
             Via::Click { forwards_path: true } => self.to.with_path_behind(rest),
+            // An expired link redirects whatever follows its code, and a root has no code.
             Via::Expired | Via::Root => Some(self.to.clone()),
+            // Without forwarding, a path behind the code is not found. A fallback is never followed here.
             Via::Click { forwards_path: false } | Via::Fallback => None,
         }
     }
@@ -216,6 +218,7 @@ impl<'a> Routes<'a> {
     fn domain_of(&self, destination: &Destination) -> Option<(&'a Domain, Url)> {
         let named = |host: &str| {
             let is_it = |domain: &&'a Domain| domain.name.as_ref().is_some_and(|name| name.as_str() == host);
+            // Before the directory, which still has the old record.
             let unwritten = self.unwritten.filter(is_it);
             unwritten.or_else(|| self.directory.domain_named(host).map(|domain| &**domain))
         };
@@ -225,6 +228,7 @@ impl<'a> Routes<'a> {
         {
             return None;
         }
+        // Other schemes reach no web server.
         let url = destination.to_url().filter(|url| matches!(url.scheme(), "http" | "https"))?;
         let domain = if self.site.is_reached_by(&url) {
             self.directory.domain(DomainNumber::DEFAULT).map(|domain| &**domain)
@@ -244,6 +248,7 @@ impl<'a> Routes<'a> {
     pub(crate) fn hop(&self, destination: &Destination) -> Option<Hop> {
         let (domain, url) = self.domain_of(destination)?;
         let path = url.path();
+        // Before the codes: otherwise `links` would be read as a code with a path behind it.
         if let Some(token) = path.strip_prefix(CONTACT_PATH) {
             return Some(Hop::Contact(token.into()));
         }
@@ -257,6 +262,7 @@ impl<'a> Routes<'a> {
         }
         let (segment, rest) = first_segment(path);
         let code = canonical(segment)?;
+        // Reserved words are pages of the server and never links.
         if is_reserved(&code) {
             return None;
         }
@@ -279,10 +285,12 @@ impl<'a> Routes<'a> {
 /// needed. Nearly every destination leads elsewhere, and creating a link checks it several times.
 fn plain_host(text: &str) -> Option<&str> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    // A host at the very end is left to the parser.
     let host = &rest[..rest.find(['/', '?', '#'])?];
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
     // A last label that is a number makes the host an address, which has many spellings.
     let is_name = host.as_bytes().last().is_some_and(u8::is_ascii_lowercase) && host.bytes().all(is_plain);
+    // A label such as `0x7f` makes an address as well.
     (is_name && !host.contains("0x")).then_some(host)
 }
 
@@ -295,15 +303,19 @@ mod tests {
         let rows = [
             ("https://example.com/a", Some("example.com")),
             ("http://e-1.example.com/?a", Some("e-1.example.com")),
+            // No `/` after the host.
             ("https://example.com", None),
+            // Not in the normal form: port, dot at the end, capitals, users.
             ("https://example.com:8080/", None),
             ("https://example.com./", None),
             ("https://Example.com/", None),
             ("https://u@example.com/", None),
             ("https://u:p@example.com/", None),
+            // Addresses have many spellings.
             ("https://127.0.0.1/", None),
             ("https://0x7f.0x0a/", None),
             ("https://[::1]/", None),
+            // The parser repairs these, and finds another host than a plain search.
             ("https:///example.com/", None),
             ("https:example.com/", None),
             ("https://exa\\mple.com/", None),

@@ -100,6 +100,7 @@ pub(crate) fn search<G: Graph>(
 impl<G: Graph> Search<'_, G> {
     /// Returns the number of places in the longest chain from `hop`. Recurses at most [`VISITED_MAX`] deep.
     fn height(&mut self, hop: Hop) -> Result<usize, Stop<G::Error>> {
+        // The address of a contact without a link is a place that leads nowhere.
         let Some(hop) = self.resolved(hop)? else { return Ok(1) };
         let start = self.start.filter(|start| is_same(start.hop, &hop));
         if start.is_some_and(|start| start.is_entered_by(&hop)) {
@@ -107,10 +108,12 @@ impl<G: Graph> Search<'_, G> {
         }
         match self.heights.get(&hop) {
             Some(Some(height)) => return Ok(*height),
+            // On the path from the start, so the chain has come back to this place.
             Some(None) => return Err(Stop::Fault(start.map_or(Fault::Loop, |_| Fault::Back))),
             None if self.heights.len() == VISITED_MAX => return Err(Stop::Fault(Fault::TooMany)),
             None => {}
         }
+        // Marks the place as being on the path until its height is known.
         self.heights.insert(hop.clone(), None);
         let mut height = 1;
         for to in self.next(&hop)? {
@@ -135,6 +138,7 @@ impl<G: Graph> Search<'_, G> {
         let (edges, rest) = match hop {
             Hop::Link { domain, code, rest } => {
                 let edges = match start {
+                    // As they will be: the table may still have the old ones.
                     Some(start) => start.edges.to_vec(),
                     None => self.graph.edges_of(*domain, code).map_err(Stop::Failed)?,
                 };
@@ -146,6 +150,7 @@ impl<G: Graph> Search<'_, G> {
                 let domain = domain.filter(|domain| !is_own_root(self.routes, domain));
                 (domain.map(|domain| self.routes.edges(Origin::Domain(domain))).unwrap_or_default(), "")
             }
+            // Replaced by its link in `resolved`.
             Hop::Contact(_) => return Ok(Vec::new()),
         };
         Ok(edges.iter().filter_map(|edge| edge.behind(rest)).collect())
@@ -232,6 +237,7 @@ mod tests {
             (&[("b", &["b"])], None, "b", Some(Fault::Loop)),
             // A diamond is no loop.
             (&[("b", &["c", "d"]), ("c", &["e"]), ("d", &["e"])], Some("a"), "b", None),
+            // The address of a contact counts as its link.
             (&[("b", &["links/r/2/a"])], Some("a"), "b", Some(Fault::Back)),
             (&[("b", &["links/r/2/c"]), ("c", &["links/r/2/b"])], None, "b", Some(Fault::Loop)),
         ];
@@ -247,6 +253,7 @@ mod tests {
         let next: Vec<[&str; 1]> = names.iter().skip(1).map(|name| [name.as_str()]).collect();
         let links: Vec<(&str, &[&str])> =
             names.iter().zip(&next).map(|(name, to)| (name.as_str(), &to[..])).collect();
+        // `n1` to `n8` are eight places.
         assert_eq!(found(&links, Some("a"), "n1"), None);
         assert_eq!(found(&links, Some("a"), "n0"), Some(Fault::TooLong));
         let text = Fault::TooLong.rule("must not lead back to this short link");
@@ -261,6 +268,7 @@ mod tests {
             (0..128).map(|n| [2 * n, 2 * n + 1].map(|at| names[at].as_str())).collect();
         let links: Vec<(&str, &[&str])> = (1..64).map(|n| (names[n].as_str(), &below[n][..])).collect();
         assert_eq!(found(&links, Some("a"), "n1"), Some(Fault::TooMany));
+        // The half below `n2` has 63 places.
         assert_eq!(found(&links, Some("a"), "n2"), None);
     }
 }

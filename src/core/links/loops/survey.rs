@@ -72,12 +72,14 @@ impl Survey {
     /// link. Fails if the record cannot be decoded.
     pub fn add_to_directory(&mut self, record: &Record) -> Result<(), Corrupt> {
         let put = Put { key: record.key.clone(), value: Some(record.value.clone()) };
+        // Nothing is written here, so revisions do not matter.
         if Directory::concerns(&put) { self.directory.apply(&put, Position::START) } else { Ok(()) }
     }
 
     /// Adds a link and ignores other records. Fails if the record cannot be decoded.
     pub fn add_link(&mut self, record: &Record) -> Result<(), Corrupt> {
         let Some((domain, code)) = keys::parse_link(&record.key) else { return Ok(()) };
+        // Staged links count too: the end of their import makes them visible.
         let Staged { link, .. } = Staged::decode(domain, code, &record.value)?;
         self.links += 1;
         let edges = self.routes().edges(Origin::Link(link.workspace, &link.options));
@@ -101,6 +103,7 @@ impl Survey {
             misdirected: misdirected(self.routes()),
             ..Report::default()
         };
+        // Sorted, so that two reports on one log are equal.
         let mut places: Vec<&LinkKey> = self.kept.keys().collect();
         places.sort_by(|one, other| one.0.cmp(&other.0).then_with(|| one.1.as_str().cmp(other.1.as_str())));
         for place in places {
@@ -130,6 +133,7 @@ impl Survey {
     }
 
     fn name(&self, (number, code): &LinkKey) -> String {
+        // The default domain has no stored name.
         let name = self.directory.domain(*number).and_then(|domain| domain.name.as_ref());
         format!("{}{}", name.map_or("", |name| name.as_str()), self.site.path(code))
     }
