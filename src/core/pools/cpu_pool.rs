@@ -89,6 +89,7 @@ impl Threads {
 
     fn try_acquire(self: &Arc<Threads>) -> Option<ThreadPermit> {
         let mut state = self.state.lock();
+        // `free` is 0 while callers wait, so this overtakes none of them.
         state.free = state.free.checked_sub(1)?;
         Some(self.permit())
     }
@@ -121,6 +122,7 @@ pub(in crate::core) struct Cancel(Arc<AtomicBool>);
 impl Cancel {
     /// Returns whether the result of the work is no longer needed.
     pub(in crate::core) fn is_set(&self) -> bool {
+        // Relaxed: only a hint to stop, by which no data is read.
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -179,7 +181,9 @@ impl CpuPool {
         let permit = if let Some(permit) = self.threads.try_acquire() {
             permit
         } else {
+            // Kept only for the wait: a caller that runs has no place in the room.
             let _room = self.room.try_acquire(tenant, 1).ok_or(Error::Busy)?;
+            // A time-out drops `wait`, whose guard leaves the queue.
             tokio::time::timeout(WAIT_MAX, self.wait(tenant)).await.map_err(|_| Error::Busy)?
         };
         CpuPool::execute(permit, work).await
@@ -193,6 +197,7 @@ impl CpuPool {
         work: impl FnOnce(&Cancel) -> T + Send + 'static,
     ) -> Result<T, Error> {
         assert_released("a slot is awaited");
+        // No time limit: a read that has begun must not end halfway.
         CpuPool::execute(self.wait(tenant).await, work).await
     }
 
@@ -200,6 +205,7 @@ impl CpuPool {
         let (sender, receiver) = oneshot::channel();
         let ticket = {
             let mut state = self.threads.state.lock();
+            // A thread may have become free since `try_acquire`. Queueing then would wait for nothing.
             if let Some(free) = state.free.checked_sub(1) {
                 state.free = free;
                 return self.threads.permit();
@@ -217,8 +223,10 @@ impl CpuPool {
         work: impl FnOnce(&Cancel) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let cancel = Cancel::default();
+        // Dropped with the future of the caller, which sets the flag.
         let _cancel = CancelOnDrop(cancel.clone());
         let done = tokio::task::spawn_blocking(move || {
+            // Held by the work and not by the caller: a dropped caller frees no thread that still computes.
             let _turn = permit;
             // A caller may be dropped before the thread starts.
             (!cancel.is_set()).then(|| work(&cancel))
@@ -228,6 +236,7 @@ impl CpuPool {
             Err(stopped) => match stopped.try_into_panic() {
                 // Resumed here, so that the request that caused the panic fails with 500.
                 Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime stopped before the work began.
                 Err(_) => Err(Error::NotReady("the server is stopping".to_owned())),
             },
         }
@@ -283,6 +292,7 @@ mod tests {
         let (a, b) = (workspace("a", 1), workspace("b", 2));
         let ((), a1, a2, a3, b1, op) = tokio::join!(
             async {
+                // All five wait before the thread becomes free, so only the queue decides the order.
                 while waiting(&pool) < 5 {
                     tokio::task::yield_now().await;
                 }
@@ -297,6 +307,7 @@ mod tests {
         for done in [a1, a2, a3, b1, op] {
             done.expect("it ran");
         }
+        // The operator first, then the companies in turn. A resume has no advantage.
         assert_eq!(*order.lock(), ["op", "a1", "b1", "a2", "a3"]);
     }
 
@@ -328,6 +339,7 @@ mod tests {
         assert!(runs.iter_mut().all(|run| poll(run.as_mut()).is_none()), "they wait");
         assert!(matches!(pool.run(&tenant, |_| ()).await, Err(Error::Busy)));
         runs.push(Box::pin(pool.run(&other, |_| 100)));
+        // A resume needs no place in the room, which is full for this tenant.
         runs.push(Box::pin(pool.resume(&tenant, |_| 200)));
         assert!(runs.iter_mut().all(|run| poll(run.as_mut()).is_none()), "another has room");
         drop(permit);
@@ -349,6 +361,7 @@ mod tests {
         assert!(poll(stays.as_mut()).is_none(), "there is room again");
         drop(permit);
         assert_eq!(stays.await.expect("it ran"), 7);
+        // The permit is neither lost nor counted twice.
         assert_eq!(pool.threads.state.lock().free, 1);
     }
 
@@ -360,6 +373,7 @@ mod tests {
         let mut given = Box::pin(pool.run(&tenant, |_| ()));
         assert!(poll(given.as_mut()).is_none());
         drop(permit);
+        // The permit was sent, but `given` is never polled again.
         drop(given);
         assert_eq!(pool.run(&tenant, |_| 1).await.expect("it ran"), 1);
     }
@@ -392,6 +406,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waiting_is_bounded_in_time() {
         let (pool, permit) = occupied_pool(4);
+        // The clock of the test is paused, so 10 seconds pass at once.
         assert!(matches!(pool.run(&workspace("a", 1), |_| ()).await, Err(Error::Busy)));
         assert_eq!(waiting(&pool), 0);
         drop(permit);

@@ -83,15 +83,18 @@ impl HashMemory {
         kib: u32,
         work: impl FnOnce(&mut [Block]) -> T,
     ) -> Result<T, TooLarge> {
+        // Rejected before anything is allocated.
         if kib > self.largest {
             return Err(TooLarge { wanted: kib, allowed: self.largest });
         }
         if kib <= OWN_KIB {
             let idle = self.idle.lock().pop();
+            // Allocated at the first need: a server without passwords never has these buffers.
             let buffer = idle.unwrap_or_else(|| vec![Block::new(); OWN_KIB as usize]);
             let mut loan = Loan { buffer, idle: &self.idle };
             return Ok(work(&mut loan.buffer));
         }
+        // Blocks a thread of the pool, never one of the runtime.
         let _alone = self.large.lock();
         // Reserved at its largest, so that the allocator always maps it by itself and unmaps it when
         // it is dropped: glibc keeps what is below 32 MiB once it has seen such a size. Pages that
@@ -116,6 +119,7 @@ mod tests {
             memory.with(kib, |buffer| assert_eq!(buffer.len(), OWN_KIB as usize)).expect("it fits");
             assert_eq!(memory.idle.lock().len(), 1);
         }
+        // Two hashes at once need two buffers, so none is idle.
         let nested = memory.with(OWN_KIB, |_| memory.with(OWN_KIB, |_| memory.idle.lock().len()));
         assert_eq!(nested, Ok(Ok(0)));
         assert_eq!(memory.idle.lock().len(), 2);
@@ -130,9 +134,12 @@ mod tests {
     #[test]
     fn n22_a_larger_hash_takes_what_this_machine_allows() {
         for (bytes, slots, largest) in [
+            // Less than one buffer: a hash of our own is possible all the same.
             (16 * MIB, 1, OWN_KIB),
             (32 * MIB, 1, 32 * 1024),
+            // Half of 76 MiB has room for two buffers of 19 MiB.
             (76 * MIB, 2, 65_536),
+            // Bounded by `SLOTS_MAX` and by the largest hash of the model.
             (1024 * MIB, 4, 65_536),
             (usize::MAX, 4, 65_536),
         ] {

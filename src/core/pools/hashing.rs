@@ -46,6 +46,7 @@ impl Hasher {
     /// Creates a hasher that uses at most `memory` bytes, besides one hash of our own.
     pub(in crate::core) fn new(memory: usize) -> Hasher {
         let memory = Arc::new(HashMemory::new(memory, at_once()));
+        // As many threads as buffers, so no hash waits for memory on a thread.
         let threads = Threads::of(memory.slots());
         Hasher {
             visitors: CpuPool::new(&threads, WAITING_MAX),
@@ -63,6 +64,7 @@ impl Hasher {
         password: Password,
     ) -> Result<PasswordHash, Error> {
         let memory = Arc::clone(&self.memory);
+        // One hash is too short to be cancelled.
         self.admins.run(tenant, move |_: &Cancel| hashed(&memory, &password)).await
     }
 
@@ -82,7 +84,9 @@ impl Hasher {
     /// Returns whether an unusable hash may be logged now, at most once per [`WARN_EVERY`].
     pub(in crate::core) fn may_warn(&self, now: i64) -> bool {
         let last = self.warned.load(Ordering::Relaxed);
+        // Saturates, since `warned` begins at the least number.
         let is_due = now.saturating_sub(last) >= WARN_EVERY;
+        // Of concurrent callers one logs.
         is_due && self.warned.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
@@ -110,11 +114,13 @@ fn hashed(memory: &HashMemory, password: &Password) -> PasswordHash {
 
 fn is_right(memory: &HashMemory, password: &Password, hash: &HashParts) -> Result<bool, TooLarge> {
     let argon2 = Argon2::new(hash.algorithm, hash.version, hash.params.clone());
+    // Hashes from elsewhere have outputs of other lengths than our own.
     let mut output = [0; Output::MAX_LENGTH];
     let output = &mut output[..hash.output.len()];
     let done = memory.with(hash.params.m_cost(), |blocks| {
         argon2.hash_password_into_with_memory(password.as_bytes(), &hash.salt, output, blocks)
     })?;
+    // Compared in constant time, so that the time does not reveal how many bytes match.
     Ok(done.is_ok() && output.ct_eq(hash.output.as_bytes()).into())
 }
 
@@ -141,8 +147,10 @@ mod tests {
         let wrong = Password::parse("geheim2").expect("valid");
         let rows = [
             ("argon2id", 19, Params::new(64, 3, 4, Some(64))),
+            // Version 16 (0x10) is the first version of Argon2.
             ("argon2id", 16, Params::new(100, 1, 1, Some(16))),
             ("argon2i", 19, Params::new(OWN_KIB, 1, 1, None)),
+            // One KiB beyond the kept buffers, so the hash gets a buffer of its own.
             ("argon2d", 19, Params::new(OWN_KIB + 1, 1, 3, None)),
         ];
         for (kind, version, params) in rows {

@@ -102,8 +102,10 @@ impl LoadPool {
     ) -> Answer {
         let (waiter, answer) = oneshot::channel();
         if self.0.enqueue_or_join(reader, (domain, code.into()), waiter) {
+            // After the lock is released: the woken thread needs it at once.
             self.0.work.notify_one();
         }
+        // A sender is dropped without an answer when the read panics.
         answer.await.unwrap_or_else(|_| Err(unread()))
     }
 
@@ -130,6 +132,7 @@ impl LoadQueue {
         let mut state = self.state.lock();
         let load = match state.loads.entry(key) {
             MapEntry::Occupied(load) => {
+                // Under the lock of the state: a read that is still listed has not taken its waiters yet.
                 load.get().waiters.lock().push(waiter);
                 return false;
             }
@@ -140,6 +143,7 @@ impl LoadQueue {
         };
         state.queue.push_back((load, reader));
         let wakes = state.sleeping > 0;
+        // Counted as awake here, so that two reads in a row wake two threads.
         state.sleeping -= usize::from(wakes);
         wakes
     }
@@ -150,10 +154,12 @@ impl LoadQueue {
             let (domain, code) = &load.key;
             // sled panics on some damaged files. The thread must survive, since other loads need it.
             let read = catch_unwind(AssertUnwindSafe(|| reader.read(*domain, code)));
+            // Before the waiters are taken: a caller that joined afterwards would wait for ever.
             self.close(&load);
             let waiters = std::mem::take(&mut *load.waiters.lock());
             let Ok(answer) = read else {
                 tracing::error!("reading a link panicked");
+                // The waiters are dropped here, which fails each call.
                 continue;
             };
             send_to_all(waiters, answer);
@@ -169,6 +175,7 @@ impl LoadQueue {
             if let Some(next) = state.queue.pop_front() {
                 return Some(next);
             }
+            // parking_lot wakes no thread without a notification, so the count stays right.
             state.sleeping += 1;
             self.work.wait(&mut state);
         }
@@ -177,6 +184,7 @@ impl LoadQueue {
     /// Removes the read, so that no load joins it any more.
     fn close(&self, load: &Arc<Load>) {
         let mut state = self.state.lock();
+        // A Change may have removed this read, and a newer read may have its place.
         if state.loads.get(&load.key).is_some_and(|other| Arc::ptr_eq(other, load)) {
             state.loads.remove(&load.key);
         }
