@@ -55,10 +55,12 @@ impl AtWork {
     pub(super) async fn lock_share(&self, share: Id) -> OwnedMutexGuard<()> {
         let lock = {
             let mut share_locks = self.share_locks.lock();
+            // Drops the locks of imports that have ended, so that the map stays small.
             share_locks.retain(|_, lock| lock.strong_count() > 0);
             let present = share_locks.get(&share).and_then(Weak::upgrade);
             present.unwrap_or_else(|| {
                 let lock = Arc::default();
+                // Weak: the lock ends with the last import that holds it.
                 share_locks.insert(share, Arc::downgrade(&lock));
                 lock
             })

@@ -26,6 +26,7 @@ impl Snapshots {
             Ok(seen)
         };
         let mut all = self.scanning(&context.tenant, read).await?;
+        // The ids decide between snapshots of one millisecond.
         all.sort_by_key(|snapshot| std::cmp::Reverse((snapshot.created_at, snapshot.frozen)));
         Ok(all.into_iter().map(|snapshot| self.snapshot_view(snapshot)).collect())
     }
@@ -46,12 +47,14 @@ impl Snapshots {
             // An imported snapshot has no content of its own.
             let owns = snapshot.chunks > 0;
             if owns {
+                // The content is removed after this Change. After a crash the sweep finds it by this mark.
                 effect.put(
                     keys::content_mark(snapshot.frozen),
                     self.shared.work_mark(snapshot.frozen).encode(),
                 );
             }
             if let Committed::Done = self.commit(context, effect).await? {
+                // The snapshot is deleted already, so a failure here must not fail the request.
                 if owns && let Err(error) = self.remove_content(snapshot.frozen).await {
                     tracing::warn!(%error, "a deleted snapshot's content is left to the sweep");
                 }
@@ -68,6 +71,7 @@ impl Snapshots {
             Reach::Instance | Reach::Workspace(_) => &context.workspace.company,
         };
         let Some(named) = named.filter(|named| *named != own.as_str()) else { return Ok(own.clone()) };
+        // An unknown company and one that the caller does not reach give one error.
         let id = ForeignId::parse("companyId", named).ok().filter(|_| context.reach == Reach::Instance);
         let known = id.filter(|id| self.directory().company(id).is_some());
         known.ok_or(Error::UnknownCompany)
@@ -93,6 +97,7 @@ impl Shared {
         if *reach == Reach::Instance {
             return self.read_all(&Kind::Snapshot.prefix(), cancel);
         }
+        // By workspace, so that the cost does not grow with other tenants.
         let mut seen = Vec::new();
         for versioned in self.directory.load().workspaces(reach).take_while(|_| !cancel.is_set()) {
             seen.extend(self.table.snapshots_of(versioned.record.number)?);

@@ -73,6 +73,7 @@ impl Snapshots {
     pub async fn create(&self, context: &Context, draft: SnapshotDraft) -> Result<SnapshotView, Error> {
         draft.check()?;
         only_instance_names_ids(context, draft.id.as_ref())?;
+        // Checked before the work. The last Change requires it again.
         if let Some(id) = &draft.id
             && self.record::<Snapshot>(keys::snapshot(id)).await?.is_some()
         {
@@ -100,6 +101,7 @@ impl Snapshots {
                 effect
             })
             .await;
+        // Ends the entry that was inserted above, however the freeze ends.
         let _freezing = Freezing { shared: &self.shared, frozen };
         let Committed::Done = committed? else { return Err(Error::Busy) };
         let made = self.freeze(context, draft, frozen, view).await;
@@ -120,6 +122,7 @@ impl Snapshots {
     ) -> Result<Snapshot, Error> {
         let mut lease = self.lease(keys::content_mark(frozen), frozen).await?;
         let mut tags = self.tenants().tags(context).await?;
+        // The oldest first, so that an import creates them in the same order.
         tags.reverse();
         let places = tags.iter().zip(0_u32..).map(|(tag, place)| (tag.id, place)).collect();
         let source = FreezeSource {
@@ -142,8 +145,10 @@ impl Snapshots {
                 let (some, last) = shared.batch(&source, &mut seen, after)?;
                 Ok((some, last, seen))
             };
+            // The freeze has its permit, so its batches are never rejected.
             let (some, last, seen) = self.resume_scanning(&context.tenant, batch).await?;
             view = seen;
+            // A batch may have only hidden links, and an empty chunk is never written.
             if !some.is_empty() {
                 links += some.len() as u64;
                 self.write_chunk(context, &mut lease, &mut chunks, Chunk::Links(some).encode()).await?;
@@ -168,6 +173,7 @@ impl Snapshots {
         };
         let mut effect = Effect::default();
         effect.create(keys::snapshot(&snapshot.id), snapshot.encode());
+        // In the same Change: from here on, the sweep leaves the content alone.
         effect.remove(keys::content_mark(frozen), lease.revision);
         effect.store_outcome(context.claim, context.now, || StoredOutcome::Snapshot(snapshot.id.clone()));
         match self.commit(context, effect).await? {
@@ -175,6 +181,7 @@ impl Snapshots {
             Committed::Conflict(key) if key == keys::snapshot(&snapshot.id) => {
                 Err(Error::Taken { field: "id" })
             }
+            // The mark: the work was undone. Or the outcome: a repetition was faster.
             Committed::Conflict(_) => Err(Error::Busy),
         }
     }
@@ -186,6 +193,7 @@ impl Snapshots {
         chunks: &mut u32,
         bytes: Vec<u8>,
     ) -> Result<(), Error> {
+        // Before the Change, which requires the present revision of the mark.
         self.renew(lease).await?;
         let mut effect = Effect::default();
         effect.rely_on(lease.key.clone(), lease.revision);
@@ -216,6 +224,7 @@ impl Shared {
         let scanned = self.table.scan(view, workspace, list, order, after, &mut steps, &mut |found| {
             let link = found.record;
             if link.id > source.until {
+                // All links behind it are newer as well, so this is the end.
                 last = None;
                 return false;
             }
@@ -241,6 +250,7 @@ impl Shared {
 
     fn frozen(&self, source: &FreezeSource, default: DomainNumber, link: Link) -> FrozenLink {
         let mut options = link.options;
+        // A tag without a place was created during the freeze, or deleted.
         let places = options.tags.iter().filter_map(|tag| source.tags.get(tag));
         options.tags = places.map(|place| Id::from_bits(u128::from(*place))).collect();
         options.campaign = None;
@@ -249,6 +259,7 @@ impl Shared {
         }
         let named =
             || self.directory.load().domain(link.domain).map(|domain| self.site.name_of(domain).into());
+        // A link of the default domain names none: an import puts it on its own default domain.
         let domain = if link.domain == default { None } else { named() };
         FrozenLink { domain, code: link.code, options }
     }

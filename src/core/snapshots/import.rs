@@ -68,6 +68,7 @@ impl Snapshots {
     pub async fn import(&self, context: &Context, draft: ImportDraft) -> Result<ImportView, Error> {
         let unknown = || Error::NotFound("share");
         let (mut share, mut snapshot) = self.find_share(draft.share).await?.ok_or_else(unknown)?;
+        // Before the wait below, which only admitted workspaces may cause.
         self.admit(context, &share.record)?;
         let mut share_guard = None;
         if share.record.kind == ShareKind::Once {
@@ -75,12 +76,14 @@ impl Snapshots {
             // code that the first has taken.
             let waited = tokio::time::timeout(PATIENCE, self.shared.snapshots.lock_share(draft.share)).await;
             share_guard = Some(waited.map_err(|_| Error::Busy)?);
+            // Read again: the import before may have used the share up.
             (share, snapshot) = self.find_share(draft.share).await?.ok_or_else(unknown)?;
         }
         if share.record.used_at.is_some() {
             return Err(used_up());
         }
         let credits = self.credits_left(&context.workspace).await?.unwrap_or(u64::MAX);
+        // `Skip` may create fewer links, so its credits are checked at the end.
         if credits < snapshot.record.links && draft.on_conflict != OnConflict::Skip {
             return Err(Error::NoCredits);
         }
@@ -91,6 +94,7 @@ impl Snapshots {
         match tokio::time::timeout(PATIENCE, task).await {
             Ok(Ok(ended)) => Ok(self.import_view(ended?)),
             Ok(Err(stopped)) => match stopped.try_into_panic() {
+                // Resumed here, so that the request that caused the panic fails with 500.
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(_) => Err(Error::NotReady("the server is stopping".to_owned())),
             },
@@ -117,6 +121,7 @@ impl Snapshots {
     pub(in crate::core) async fn import_again(&self, id: Id) -> Result<Option<ImportView>, Error> {
         let Some(import) = self.find_import(id).await? else { return Ok(None) };
         match import.status {
+            // Nothing is left of the import, so a repeated request may run again.
             ImportStatus::Failed(ImportFailure::Interrupted | ImportFailure::Unavailable) => Ok(None),
             ImportStatus::Failed(failure) => Err(error_of(failure)),
             ImportStatus::Pending | ImportStatus::Completed => Ok(Some(self.import_view(import))),
@@ -145,7 +150,9 @@ impl Snapshots {
         let prefix = keys::imports_of(snapshot.frozen);
         let read = move |shared: &Shared, cancel: &Cancel| shared.read_all::<Import>(&prefix, cancel);
         let mut all = self.scanning(&context.tenant, read).await?;
+        // Some workspaces of the company may be outside of the caller's reach.
         all.retain(|import| import.company == company && sees(context, &import.company, import.workspace));
+        // The keys sort by id, the oldest first.
         all.reverse();
         Ok(all.into_iter().map(|import| self.import_view(import)).collect())
     }
@@ -189,6 +196,7 @@ impl Snapshots {
             created_at: context.now,
             finished_at: None,
         };
+        // Before the first record, so that the number of unfinished imports is bounded.
         let begun = self.shared.snapshots.begun.try_acquire(&context.tenant, 1).ok_or(Error::Busy)?;
         let committed = self
             .commit_new(context, |next_id| {
@@ -204,11 +212,13 @@ impl Snapshots {
                 effect
             })
             .await;
+        // Ends the entry that was inserted above, however the import ends.
         let importing = Importing { snapshots: self.clone(), id: import.id, _begun: begun };
         let Committed::Done = committed? else { return Err(Error::Busy) };
         let lease = self.lease(keys::staging(import.workspace, import.id), import.frozen).await?;
         // One Change wrote both records.
         let revision = lease.revision;
+        // The outcome is stored already, and no later Change may store it again.
         let context = Context { claim: None, ..context.clone() };
         Ok((Job { context, on_conflict, import, revision, lease, share, snapshot, progress }, importing))
     }
@@ -220,6 +230,7 @@ impl Snapshots {
         let permit = loop {
             tokio::select! {
                 permit = &mut acquire => break permit,
+                // The wait may outlast a lease, and other nodes undo work without one.
                 () = tokio::time::sleep(RENEW_EVERY) => self.renew(&mut job.lease).await?,
             }
         };
@@ -231,7 +242,9 @@ impl Snapshots {
     async fn work(
         self,
         mut job: Job,
+        // Kept to the end, so that the sweep of this node leaves the import alone.
         _importing: Importing,
+        // Kept to the end, so that a second import of the share waits for this result.
         _share_guard: Option<OwnedMutexGuard<()>>,
     ) -> Result<Import, Error> {
         let error = match self.wait_and_stage(&mut job).await {
@@ -262,6 +275,7 @@ fn failure_of(error: &Error) -> ImportFailure {
         Error::Rule(invalid) => ImportFailure::Refused(invalid.to_string().into()),
         Error::Forbidden(why) => ImportFailure::Refused(why.as_str().into()),
         Error::Unauthorized => ImportFailure::Refused(error.to_string().into()),
+        // Not the fault of the snapshot: the same import may succeed later.
         Error::AlreadyDeleted(_)
         | Error::Taken { .. }
         | Error::UnknownCompany

@@ -33,6 +33,7 @@ pub(super) struct Lease {
 impl Snapshots {
     /// Returns the lease of the mark that was just written under this key.
     pub(super) async fn lease(&self, key: Bytes, frozen: Id) -> Result<Lease, Error> {
+        // Without the mark, the work was undone already.
         let found = self.record::<WorkMark>(key.clone()).await?.ok_or(Error::Busy)?;
         Ok(Lease { key, frozen, revision: found.revision, renewed: Instant::now() })
     }
@@ -44,8 +45,10 @@ impl Snapshots {
         }
         let mut effect = Effect::default();
         effect.replace(lease.key.clone(), lease.revision, self.shared.work_mark(lease.frozen).encode());
+        // On the program's authority: if the key was revoked, the next Change of the work fails.
         match self.commit_unasked(effect).await? {
             Committed::Done => {
+                // Read again for its revision, which the next Change requires.
                 *lease = self.lease(lease.key.clone(), lease.frozen).await?;
                 Ok(())
             }

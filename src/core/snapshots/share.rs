@@ -51,6 +51,7 @@ impl Snapshots {
                     created_at: context.now,
                 };
                 let mut effect = Effect::default();
+                // A snapshot that is deleted at the same moment gets no share.
                 effect.rely_on(keys::snapshot(id), found.revision);
                 effect.create(keys::share(share.id), share.encode());
                 effect.store_outcome(context.claim, context.now, || StoredOutcome::Share(share.id));
@@ -60,6 +61,7 @@ impl Snapshots {
             .await?;
         match (committed, made) {
             (Committed::Done, Some(share)) => Ok(self.share_view(share)),
+            // The snapshot was deleted, or a repetition was faster: a retry finds out.
             _ => Err(Error::Busy),
         }
     }

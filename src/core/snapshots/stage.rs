@@ -85,6 +85,7 @@ impl Snapshots {
             if let StageResult::Completed = self.stage_all(job).await? {
                 return Ok(());
             }
+            // The staged links have the id of a tag that does not come, so they are staged again.
             self.unstage(job.import.workspace, job.import.id, job.lease.revision).await?;
             (job.import.made, job.import.skipped, job.import.renamed) = (0, 0, 0);
             job.progress.store(0, Ordering::Relaxed);
@@ -99,7 +100,9 @@ impl Snapshots {
         // Announced until the Change that completes the import creates the tags.
         let mut creating = None;
         for number in 0..job.snapshot.record.chunks {
+            // One chunk in memory, however large the snapshot is.
             let chunk = self.record::<Chunk>(keys::chunk(job.import.frozen, number)).await?;
+            // A chunk is missing only if the snapshot was deleted.
             match chunk.ok_or(Error::NotFound("snapshot"))?.record {
                 Chunk::Tags(list) => {
                     for (name, color) in list {
@@ -135,6 +138,7 @@ impl Snapshots {
             }
         }
         let ended = self.complete(job, tags.new).await;
+        // Kept through the last Change, which creates the tags.
         drop(creating);
         ended
     }
@@ -146,6 +150,7 @@ impl Snapshots {
         let leads_here = || frozen.iter().any(|link| self.shared.leads_here(workspace, &link.options));
         for _ in 0..STAGE_ATTEMPTS {
             self.renew(&mut job.lease).await?;
+            // Read before the checks of the plan, so that exclusive writes during them are noticed.
             let checked_at = self.shared.exclusive.generation();
             let plan = {
                 let (context, on_conflict) = (job.context.clone(), job.on_conflict);
@@ -185,6 +190,7 @@ impl Snapshots {
                     job.progress.fetch_add(count, Ordering::Relaxed);
                     return Ok(());
                 }
+                // The import was undone, so nothing more may be staged.
                 Committed::Conflict(key) if key == mark => return Err(Error::Busy),
                 // Another write took one of the codes or changed a domain: plan again.
                 Committed::Conflict(_) => {}
@@ -206,7 +212,9 @@ impl Snapshots {
             let mut effect = Effect::default();
             effect.replace(keys::import(import.frozen, import.id), job.revision, import.encode());
             effect.remove(keys::staging(import.workspace, import.id), job.lease.revision);
+            // An import fails if its snapshot is deleted before the end.
             effect.rely_on(snapshot.clone(), job.snapshot.revision);
+            // Of two imports of a one-time share, one wins here (docs/decisions.md A27).
             if job.share.record.kind == ShareKind::Once {
                 let mut used = job.share.record.clone();
                 used.used_at = import.finished_at;
@@ -220,6 +228,7 @@ impl Snapshots {
                 effect.create(keys::snapshot(&listed.id), listed.encode());
             }
             let made = usize::try_from(import.made).unwrap_or(usize::MAX);
+            // Paid in the last Change: a hidden link costs nothing.
             let credit_guard = self.credit_guard(import.workspace).await?;
             if credit_guard.affords(made) < made {
                 return Err(Error::NoCredits);
@@ -233,6 +242,7 @@ impl Snapshots {
                 Ok(Committed::Conflict(key)) if names.contains(&key) => return Ok(StageResult::TagMade),
                 Ok(Committed::Conflict(key)) if key == share => return Err(used_up()),
                 Ok(Committed::Conflict(key)) if key == snapshot => return Err(Error::NotFound("snapshot")),
+                // Only the credits have changed: the next attempt reads them again.
                 Ok(Committed::Conflict(key)) if key == balance => {}
                 // The mark was removed: the import was undone.
                 Ok(Committed::Conflict(_)) => return Err(Error::Busy),
@@ -296,6 +306,7 @@ impl StagedRow {
     fn add(&self, effect: &mut Effect, job: &Job, id: Id) {
         let domain = &self.domain.record;
         let key = keys::domain(domain.number);
+        // Domains come first, so a few comparisons find them. A repeated precondition does no harm.
         if !effect.preconditions.iter().take(8).any(|expect| expect.key == key) {
             effect
                 .preconditions
@@ -329,6 +340,7 @@ impl Shared {
         let mut siblings = Siblings::default();
         let workspace = context.workspace.number;
         for link in frozen {
+            // Nearly all links of a Change share a domain, so each domain is chosen once.
             let domain = match domains.get(&link.domain) {
                 Some(domain) => domain.clone(),
                 None => self.domain_for(context, link.domain.as_deref())?,
@@ -351,6 +363,7 @@ impl Shared {
             }
             match self.check_frozen(number, &code, (workspace, &link.options), &mut siblings) {
                 Ok(()) => {}
+                // `Skip` also leaves out links that break a rule.
                 Err(Error::Rule(_)) if on_conflict == OnConflict::Skip => {
                     plan.skipped += 1;
                     continue;
@@ -362,6 +375,7 @@ impl Shared {
                 }
                 Err(error) => return Err(error),
             }
+            // Only here: a link that is left out occupies no code.
             seen.insert((number, code.clone()));
             plan.rows.push(StagedRow { domain, code, options: link.options.clone() });
         }
@@ -371,6 +385,7 @@ impl Shared {
     /// Repeats the check for loops of planned links, in their order.
     fn check_rows(&self, workspace: WorkspaceNumber, rows: &[StagedRow]) -> Result<(), Error> {
         let mut siblings = Siblings::default();
+        // Links that lead elsewhere are part of no chain.
         for row in rows.iter().filter(|row| self.leads_here(workspace, &row.options)) {
             let number = row.domain.record.number;
             self.check_loop(number, Some(&row.code), (workspace, &row.options), &siblings)?;
@@ -410,11 +425,13 @@ impl Shared {
 
     fn is_taken(&self, seen: &Seen, domain: &Versioned<Domain>, code: &ShortCode) -> Result<bool, Error> {
         let number = domain.record.number;
+        // A hidden link of another import holds its key as well.
         Ok(seen.contains(&(number, code.clone()))
             || self.table.holds_key(&keys::link(number, code.as_str()))?)
     }
 
     fn renamed(&self, seen: &Seen, domain: &Versioned<Domain>, code: &ShortCode) -> Result<ShortCode, Error> {
+        // The original counts as number 1.
         for number in 2..=RENAMED_LAST {
             // A code that becomes too long gets a generated one instead.
             let Ok(other) = ShortCode::parse(&format!("{}-{number}", code.as_str())) else { break };
@@ -424,6 +441,7 @@ impl Shared {
             }
         }
         let mut collided = 0;
+        // Codes grow with the collisions, so this ends.
         loop {
             let generated = self.codes.next(collided, domain.record.case_sensitive);
             let generated = domain.record.key_of(generated);

@@ -70,6 +70,7 @@ impl Snapshots {
             if import.status != ImportStatus::Pending {
                 break;
             }
+            // All that was staged is removed below.
             (import.made, import.skipped, import.renamed) = (0, 0, 0);
             import.status = ImportStatus::Failed(failure.clone());
             import.finished_at = Some(self.shared.clock.now());
@@ -78,11 +79,14 @@ impl Snapshots {
             effect.replace(key.clone(), found.revision, import.encode());
             match self.commit_unasked(effect).await? {
                 Committed::Done => break,
+                // The import has completed, or another node has undone it.
                 Committed::Conflict(key) if key == mark => return Ok(()),
                 Committed::Conflict(_) => {}
             }
         }
+        // Also for an import that has failed before: its removal may have been interrupted.
         self.unstage(workspace, id, revision).await?;
+        // Last: by the mark, the next sweep finds what is left.
         let mut effect = Effect::default();
         effect.remove(mark, revision);
         match self.commit_unasked(effect).await? {
@@ -107,6 +111,7 @@ impl Snapshots {
             };
             let (links, last) = self.blocking(look).await?;
             after = last;
+            // This slice had only links of others.
             if links.is_empty() {
                 continue;
             }
@@ -146,6 +151,7 @@ impl Snapshots {
             let is_last = chunks.len() < REMOVALS_PER_CHANGE;
             effect.rely_on(mark.clone(), found.revision);
             effect.puts.extend(chunks.into_iter().map(|key| Put { key, value: None }));
+            // With the last chunks: until then, the sweep finds the content by its mark.
             if is_last {
                 effect.puts.push(Put { key: mark.clone(), value: None });
             }

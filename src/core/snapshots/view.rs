@@ -43,6 +43,7 @@ impl Snapshots {
     pub(super) fn import_view(&self, import: Import) -> ImportView {
         let progress = self.shared.snapshots.importing.lock().get(&import.id).map(Arc::clone);
         let ended = import.made + import.skipped;
+        // The record has the numbers only at the end. Until then the task counts.
         let done = progress.map_or(ended, |progress| progress.load(Ordering::Relaxed).max(ended));
         ImportView { workspace: self.workspace_name(import.workspace), done, import }
     }
