@@ -40,8 +40,10 @@ impl Tenants {
         let prefix = keys::campaigns_of(context.workspace.number);
         let read = move |shared: &Shared, cancel: &Cancel| shared.read_all::<Campaign>(&prefix, cancel);
         let mut all = self.scanning(&context.tenant, read).await?;
+        // By serial: the keys sort by ids, which the instance may choose.
         all.sort_by_key(|campaign| std::cmp::Reverse(campaign.serial));
         let total = all.len();
+        // Never 0, also without campaigns.
         let Paging { page, limit } = paging.unwrap_or(Paging { page: 1, limit: total.max(1) });
         let skip = usize::try_from(page - 1).unwrap_or(usize::MAX).saturating_mul(limit);
         let workspace = &context.workspace;
@@ -75,6 +77,7 @@ impl Tenants {
                 let id = &campaign.id;
                 let mut effect = Effect::default();
                 effect.create(keys::campaign(workspace, id), campaign.encode());
+                // The other spelling of the id must be free as well.
                 if let Some(or) = &draft.or {
                     effect
                         .preconditions
@@ -92,6 +95,7 @@ impl Tenants {
             (Committed::Done, Some(campaign)) => {
                 Ok(CampaignView { campaign, workspace: Arc::clone(&context.workspace) })
             }
+            // The id or its other spelling is in use, or a repetition was faster.
             _ => Err(Error::Taken { field: "id" }),
         }
     }
@@ -158,6 +162,7 @@ impl Shared {
             }
             Reach::Instance => {
                 for id in std::iter::once(&named.id).chain(&named.or) {
+                    // One owner is enough: every workspace is within reach.
                     workspaces.extend(self.table.owners_of_campaign(id, 1)?);
                 }
             }

@@ -51,6 +51,7 @@ impl Creating {
     /// Fails with `why` if the existing objects and all announced creations are more than `most`. `there`
     /// must be counted after the announcement.
     pub(in crate::core) fn check(&self, there: usize, most: usize, why: &str) -> Result<(), Error> {
+        // Without new objects there is nothing to reject, even above the cap.
         if self.count > 0 && there.saturating_add(self.announced) > most {
             return Err(Error::Forbidden(why.to_owned()));
         }
@@ -63,6 +64,7 @@ impl Drop for Creating {
         let mut in_progress = self.caps.0.lock();
         if let Some(announced) = in_progress.get_mut(&self.capped) {
             *announced -= self.count;
+            // Removed at 0, so that the map has only owners with creations in progress.
             if *announced == 0 {
                 in_progress.remove(&self.capped);
             }
@@ -82,10 +84,13 @@ mod tests {
         assert!(first.check(8, 10, "full").is_ok());
         assert!(first.check(9, 10, "full").is_err());
         let second = tags(1);
+        // Eight exist, two are announced before it, and itself: eleven.
         assert!(second.check(8, 10, "full").is_err(), "the first two may come to be");
+        // Another workspace has a count of its own.
         assert!(caps.announce(Capped::Tags(WorkspaceNumber(2)), 1).check(9, 10, "full").is_ok());
         assert!(tags(0).check(11, 10, "full").is_ok(), "nothing is created");
         drop(first);
+        // Eight exist, `second` is still announced, and itself: ten.
         assert!(tags(1).check(8, 10, "full").is_ok());
         drop(second);
         assert!(caps.0.lock().is_empty());

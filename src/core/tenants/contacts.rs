@@ -63,12 +63,14 @@ impl Tenants {
     ) -> Result<Rendered, Error> {
         let mut urls: HashMap<&str, Option<String>> = HashMap::new();
         for id in fields(text) {
+            // A text may repeat an id, and each is looked up once.
             if !urls.contains_key(id) {
                 urls.insert(id, self.url_for(context, id, contact).await?);
             }
         }
         let mut unknown: Vec<_> =
             urls.iter().filter(|(_, url)| url.is_none()).map(|(id, _)| (*id).to_owned()).collect();
+        // Sorted, since the map has no order.
         unknown.sort();
         Ok(Rendered { text: fill(text, &urls), unknown })
     }
@@ -82,6 +84,7 @@ impl Tenants {
         let Ok(id) = id.parse::<Id>() else { return Ok(None) };
         let view = match self.links().get(context, id).await {
             Ok(view) => view,
+            // One unknown link must not fail the whole text.
             Err(Error::NotFound(_) | Error::AlreadyDeleted(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -172,11 +175,14 @@ pub(crate) fn seal(key: &ContactKey, claims: &[u8]) -> String {
 
 /// Returns the contact link of a token that this key has signed, or `None` for any other token.
 pub(crate) fn verify(key: &ContactKey, token: &str) -> Option<ContactLink> {
+    // The last dot: header and claims have one between them.
     let (signed, signature) = token.rsplit_once('.')?;
     let (header, claims) = signed.split_once('.')?;
+    // Compared and not parsed, so that a token cannot choose its algorithm.
     if URL_SAFE_NO_PAD.decode(header).ok()? != HEADER.as_bytes() {
         return None;
     }
+    // Before the claims are parsed, and in constant time.
     mac(key, signed).verify_slice(&URL_SAFE_NO_PAD.decode(signature).ok()?).ok()?;
     let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
     Some(ContactLink {
@@ -205,11 +211,13 @@ mod tests {
         assert!(token.starts_with("eyJhbGciOiJIUzI1NiJ9."), "{token}");
         assert_eq!(verify(&key, &token), Some(link));
         let parts: Vec<_> = token.split('.').collect();
+        // The known attack on such tokens: no algorithm, so no signature.
         let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#);
         let rows = [
             format!("{none}.{}.", parts[1]),
             format!("{none}.{}.{}", parts[1], parts[2]),
             format!("{}.{}.", parts[0], parts[1]),
+            // A cut signature, changed claims, a part too many, and another key.
             format!("{}.{}.{}", parts[0], parts[1], &parts[2][1..]),
             format!("{}.{}x.{}", parts[0], parts[1], parts[2]),
             format!("{token}.{}", parts[2]),
@@ -227,7 +235,9 @@ mod tests {
         let rows = [
             ("no field", vec![]),
             ("go to {{trigger_link.a}} or {{trigger_link.b}}!", vec!["a", "b"]),
+            // A field without an end is no field.
             ("{{trigger_link.a", vec![]),
+            // A field of another kind is not ours. An empty id is read, and is unknown.
             ("{{contact.name}} {{trigger_link.}}", vec![""]),
         ];
         for (text, want) in rows {

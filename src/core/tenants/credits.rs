@@ -41,6 +41,7 @@ impl Core {
         &self,
         workspace: WorkspaceNumber,
     ) -> Result<CreditGuard, Error> {
+        // Most workspaces have no balance, and their creations need no lock.
         if !self.has_balance(workspace) {
             return Ok(CreditGuard(None));
         }
@@ -89,13 +90,16 @@ impl CreditGuard {
     /// Returns how many of `wanted` links the balance covers.
     pub(in crate::core) fn affords(&self, wanted: usize) -> usize {
         let left = self.0.as_ref().map_or(u64::MAX, |balance| balance.left);
+        // A balance beyond `usize` covers every number of links.
         usize::try_from(left).map_or(wanted, |left| left.min(wanted))
     }
 
     /// Takes `links` credits in the Change that creates the links. The balance must cover them.
     pub(in crate::core) fn pay(&self, effect: &mut Effect, links: usize) {
+        // A Change without links must not conflict with creations.
         let Some(balance) = self.0.as_ref().filter(|_| links > 0) else { return };
         effect.preconditions.push(Precondition { key: balance.key.clone(), revision: balance.revision });
+        // Saturates: a bug must not turn a small balance into a huge one.
         effect.put(balance.key.clone(), Number(balance.left.saturating_sub(links as u64)).encode());
     }
 }
@@ -104,6 +108,7 @@ impl CreditGuard {
 pub(in crate::core) fn set(effect: &mut Effect, workspace: &Workspace) {
     let key = keys::balance(workspace.number);
     match workspace.credits {
+        // Without a precondition: the new balance replaces what is left of the old one.
         Some(credits) => effect.put(key, Number(credits).encode()),
         None => effect.puts.push(Put { key, value: None }),
     }

@@ -158,6 +158,7 @@ impl Directory {
 
     fn put_company(&mut self, versioned: Versioned<Company>) {
         let record = &versioned.record;
+        // First, since the indexes still have the fields of the old record.
         self.remove_company(&record.id);
         let number = record.relationship_number.clone();
         self.relationship_numbers.insert_mut((number, record.id.clone()), ());
@@ -166,6 +167,7 @@ impl Directory {
 
     fn put_domain(&mut self, versioned: Versioned<Domain>) {
         let record = &versioned.record;
+        // First, for the same reason: the name may have changed.
         self.remove_domain(record.number);
         if let Some(name) = &record.name {
             self.hosts.insert_mut(name.as_str().into(), Arc::clone(record));
@@ -179,6 +181,7 @@ impl Directory {
 
     fn put_workspace(&mut self, versioned: Versioned<Workspace>) {
         let record = &versioned.record;
+        // First, so that an edit is not counted as another workspace.
         self.remove_workspace(record.number);
         self.workspace_ids.insert_mut(record.id.clone(), record.number);
         self.workspaces_of.insert_mut((record.company.clone(), record.number), ());
@@ -189,6 +192,7 @@ impl Directory {
 
     fn put_key(&mut self, versioned: Versioned<ApiKey>) {
         let record = &versioned.record;
+        // First, for the same reason as a company.
         self.remove_key(record.id);
         for owner in self.owners_of(&record.reach) {
             self.keys_of.insert_mut((owner, record.id), ());
@@ -235,6 +239,7 @@ impl Directory {
         if let Some(name) = name.filter(|name| self.hosts.get(*name).is_some_and(|at| at.number == number)) {
             self.hosts.remove_mut(name);
         }
+        // The default domain is never removed, so `default_domain` stays.
         self.domains_of.remove_mut(&(record.workspace, record.id));
         self.domains.remove_mut(&number);
     }
@@ -258,6 +263,7 @@ impl Directory {
 
     fn remove_key(&mut self, id: Id) {
         let Some(record) = self.key(id).map(|versioned| Arc::clone(&versioned.record)) else { return };
+        // Workspaces are never removed, so these are the owners of the insertion.
         for owner in self.owners_of(&record.reach) {
             self.keys_of.remove_mut(&(owner, id));
         }
@@ -489,6 +495,7 @@ mod tests {
         let before = directory(&puts);
         let mut after = before.clone();
         after.apply(&workspace(1_000, "b"), Position(2)).expect("a record");
+        // Equal pointers: maps that the edit does not touch are shared and not copied.
         assert!(after.keys.ptr_eq(&before.keys) && after.companies.ptr_eq(&before.companies));
         assert!(after.domains.ptr_eq(&before.domains) && after.keys_of.ptr_eq(&before.keys_of));
         // Both versions share unchanged records in memory, and the old version is unchanged.
@@ -528,6 +535,7 @@ mod tests {
         assert!(directory.key_within(&own, Id::from_bits(2)).is_none(), "it reaches further");
         assert!(directory.key_within(&company, Id::from_bits(3)).is_some());
         assert!(directory.workspace_named("w3").is_some() && directory.workspace_named("w4").is_none());
+        // The instance's key, the workspace's key, and workspace 2.
         for put in [&keys[0], &keys[2], &puts[1]] {
             directory.apply(&removal(put), Position(2)).expect("a removal");
         }

@@ -22,11 +22,13 @@ const DOMAINS_MAX: usize = 1_000;
 impl Tenants {
     /// Returns the domains that the acting workspace may use, the oldest first.
     pub async fn domains(&self, context: &Context) -> Result<Vec<DomainView>, Error> {
+        // Copied, so that no guard of the directory is held during the wait.
         let mut seen: Vec<Arc<Domain>> = {
             let directory = self.directory();
             let own = directory.domains_of(Some(context.workspace.number));
             directory.domains_of(None).chain(own).cloned().collect()
         };
+        // Each of the two lists is in order, but not both together.
         seen.sort_by_key(|domain| domain.id);
         let workspace = context.workspace.number;
         self.scanning(&context.tenant, move |shared, cancel| {
@@ -39,6 +41,7 @@ impl Tenants {
     /// Adds a domain to the acting workspace. It counts as verified, since a key vouches for it. Fails with
     /// [`Error::Taken`] if the name is in use.
     pub async fn create_domain(&self, context: &Context, draft: DomainDraft) -> Result<DomainView, Error> {
+        // These reach the default domain without a record, so the log would not reject them.
         if self.shared.site.is_named(draft.name.as_str()) || draft.name.as_str() == "localhost" {
             return Err(Error::Taken { field: "domain" });
         }
@@ -60,6 +63,7 @@ impl Tenants {
             // Random instead of the next number. Stored outcomes and tombstones refer to a domain by its
             // number after it is deleted, so a number must never be used twice.
             let number =
+                // Never 0, the number of the default domain.
                 chance().to_le_bytes()[0..4].iter().fold(0, |n, byte| n << 8 | u32::from(*byte)).max(1);
             let mut domain = Domain {
                 number: DomainNumber(number),
@@ -75,6 +79,7 @@ impl Tenants {
                 created_at: context.now,
             };
             for edit in draft.edits.clone() {
+                // A new domain has no links, so every edit is allowed.
                 domain.apply(edit, false)?;
             }
             self.check_elsewhere(&domain)?;
@@ -93,6 +98,7 @@ impl Tenants {
             match committed {
                 Committed::Done => return Ok(Arc::new(domain)),
                 Committed::Conflict(key) if key == name_key => return Err(Error::Taken { field: "domain" }),
+                // Another record, such as that of the random number: try again.
                 Committed::Conflict(_) => {}
             }
         }
@@ -139,6 +145,7 @@ impl Tenants {
             }
             let mut domain = (*versioned.record).clone();
             let number = domain.number;
+            // The case rule cannot change once the domain has links (docs/decisions.md A14).
             let used = self.shared.table.links_on(number, 1)? > 0;
             for edit in edits.clone() {
                 domain.apply(edit, used)?;
@@ -157,6 +164,7 @@ impl Tenants {
     /// Deletes a domain. Fails if it still has links.
     pub async fn delete_domain(&self, context: &Context, id: Id) -> Result<(), Error> {
         let number = self.find_domain(context, id)?.record.number;
+        // Read before the lock, for the reason given in `update_domain`.
         self.blocking(move |shared| Ok(shared.table.links_on(number, 1)?)).await?;
         self.shared.exclusive.hold_exclusive(&context.tenant, self.delete_domain_alone(context, id)).await
     }
@@ -165,12 +173,14 @@ impl Tenants {
         for _ in 0..ATTEMPTS {
             let versioned = self.find_domain(context, id)?;
             let number = versioned.record.number;
+            // Only the default domain has no stored name.
             let Some(name) = versioned.record.name.clone() else {
                 return Err(Error::Forbidden("the default domain cannot be deleted".to_owned()));
             };
             let name_key = keys::host_name(name.as_str());
             let revision =
                 self.shared.table.get::<Number>(&name_key)?.ok_or(Error::NotFound("domain"))?.revision;
+            // No link can be created under the lock, so the number is still 0 at the commit.
             if self.shared.table.links_on(number, 1)? > 0 {
                 return Err(Invalid::new("domain", "still has links; delete them first").into());
             }

@@ -30,6 +30,7 @@ impl Tenants {
     /// Returns the caller with this secret, or `None` if no live key has it.
     pub fn authenticate(&self, secret: &str, now: Timestamp) -> Option<Caller> {
         let hash = hash(secret);
+        // Not stored, so it works with a store that has no key left.
         if self.shared.environment_key.as_ref().is_some_and(|key| key.is(&hash)) {
             return Some(Caller::Environment);
         }
@@ -66,6 +67,7 @@ impl Tenants {
         let directory = self.directory();
         let company = directory.company(&id).filter(|_| directory.workspace_count(&id) == 0)?;
         Some(Arc::new(Workspace {
+            // Never given to a workspace, so the stand-in owns no records.
             number: WorkspaceNumber(u32::MAX),
             id: company.record.id.clone(),
             company: company.record.id.clone(),
@@ -107,6 +109,7 @@ impl Tenants {
         if !context.scopes.cover(draft.scopes) {
             return Err(Error::Forbidden("a key cannot grant scopes that it does not have".to_owned()));
         }
+        // `None` for the environment's key, which never expires.
         let own_end = context.key.and_then(|key| key.expires_at);
         if own_end.is_some_and(|own| draft.expires_at.is_none_or(|end| end > own)) {
             return Err(Error::Forbidden("a key cannot make one that outlives it".to_owned()));
@@ -116,6 +119,7 @@ impl Tenants {
         }
         // Announced before the count: see `caps`.
         let creating = self.shared.caps.announce(Capped::Keys(reach.clone()), 1);
+        // Expired keys do not count: they are of no use, and cannot be used up to block creations.
         let is_live = |versioned: &&Versioned<ApiKey>| versioned.record.is_live(context.now);
         let alike = self.directory().keys_like(&reach).filter(is_live).count();
         creating.check(alike, KEYS_MAX, &format!("there are at most {KEYS_MAX} keys of one reach"))?;
@@ -135,6 +139,7 @@ impl Tenants {
             .await?;
         match (committed, made) {
             (Committed::Done, Some(key)) => Ok((self.key_view(&Arc::new(key)), secret)),
+            // The id is new, so only a repetition can conflict.
             _ => Err(Error::Busy),
         }
     }
@@ -146,6 +151,7 @@ impl Tenants {
         let versioned = self.directory().key_within(&context.reach, id).cloned();
         let versioned = versioned.ok_or(Error::NotFound("key"))?;
         let masters = self.directory().masters();
+        // Only such a key can create another one like it, so the last one must stay.
         if self.shared.environment_key.is_none() && is_master(&versioned.record) && masters == 1 {
             let why = "this is the last key that reaches everything: make another before revoking it";
             return Err(Error::Forbidden(why.to_owned()));
@@ -203,6 +209,7 @@ impl Shared {
     /// Fails with [`Error::Unauthorized`] if the key was revoked or has expired since its request began.
     pub(in crate::core) fn check_key(&self, key: Option<Credential>) -> Result<(), Error> {
         let Some(key) = key else { return Ok(()) };
+        // By the clock: no Change marks the moment.
         self.check_expiry(&key)?;
         let is_known =
             self.directory.load().key(key.id).is_some_and(|versioned| versioned.revision == key.revision);

@@ -43,6 +43,7 @@ impl EnvironmentKey {
 }
 
 pub(super) fn hash(secret: &str) -> [u8; 32] {
+    // A fast hash is enough: the 256 random bits of our secrets cannot be guessed.
     Sha256::digest(secret.as_bytes()).into()
 }
 
@@ -68,6 +69,7 @@ pub(in crate::core) fn key_record(
         create_only: false,
         expires_at: None,
         hash: SecretHash(hash(secret)),
+        // The prefix and four characters: enough to recognise a key, too few to guess it.
         hint: secret.chars().take(HINT_LENGTH).collect::<String>().into(),
         created_at: now,
     }
@@ -80,6 +82,7 @@ mod tests {
     #[test]
     fn secrets_are_long_and_differ() {
         let (one, two) = (generate_secret(), generate_secret());
+        // `wp_` and 43 characters.
         assert_eq!(one.len(), 46);
         assert!(one.starts_with("wp_") && one[3..].bytes().all(|b| b.is_ascii_alphanumeric()));
         assert_ne!(one, two);
@@ -89,6 +92,7 @@ mod tests {
     fn t71_the_environment_key_is_compared_whole() {
         let key = EnvironmentKey::new("s3cret");
         assert!(key.is(&hash("s3cret")));
+        // A part, a longer text, another case, and nothing.
         for other in ["s3cre", "s3cret ", "S3CRET", ""] {
             assert!(!key.is(&hash(other)), "{other:?}");
         }

@@ -18,6 +18,7 @@ impl Tenants {
         let directory = self.directory();
         let own = directory.domains_of(Some(context.workspace.number));
         let seen = directory.domains_of(None).chain(own);
+        // Escaped text has at most two bytes for each.
         let size = |url: &Option<Destination>| url.as_ref().map_or(0, |url| 2 * url.as_str().len());
         seen.map(|domain| {
             FIXED + size(&domain.not_found_url) + size(&domain.expired_url) + size(&domain.root_url)
@@ -39,6 +40,7 @@ impl Tenants {
     /// Returns a bound on the text of [`Tenants::companies`].
     pub fn size_of_companies(&self, context: &Context) -> usize {
         if context.reach != Reach::Instance {
+            // Such a caller sees one company, whose name has a bound.
             return 2 * FIXED;
         }
         self.directory().companies().map(|versioned| FIXED + 2 * versioned.record.name.len()).sum()
@@ -55,6 +57,7 @@ impl Tenants {
 /// Only quotes and backslashes grow in JSON, to two bytes.
 fn size_of(versioned: &Versioned<Workspace>) -> usize {
     let workspace = &versioned.record;
+    // 8 bytes cover the quotes, colon and comma of a pair.
     let values = workspace.custom_values.iter().map(|(name, value)| name.len() + 2 * value.len() + 8);
     FIXED + 2 * workspace.name.len() + values.sum::<usize>()
 }

@@ -22,6 +22,7 @@ impl Tenants {
         let prefix = keys::tags_of(context.workspace.number);
         let read = move |shared: &Shared, cancel: &Cancel| shared.read_all::<Tag>(&prefix, cancel);
         let mut tags = self.scanning(&context.tenant, read).await?;
+        // The keys sort by id, the oldest first.
         tags.reverse();
         Ok(tags)
     }
@@ -35,7 +36,9 @@ impl Tenants {
     ) -> Result<Tag, Error> {
         check_name(&name)?;
         let workspace = context.workspace.number;
+        // Kept until the Change is applied, so that the cap holds for concurrent creations.
         let _creating = self.blocking(move |shared| shared.announce_tags(workspace, 1)).await?;
+        // Replaced below, where ids are generated in the order of the log.
         let id = Id::from_bits(0);
         let mut tag = Tag { id, workspace, name, color: DEFAULT_COLOR.into(), created_at: context.now };
         for edit in edits {
@@ -56,6 +59,7 @@ impl Tenants {
             .await?;
         match committed {
             Committed::Done => Ok(tag),
+            // The id is new, so the name is in use, or a repetition was faster.
             Committed::Conflict(_) => Err(Error::Taken { field: "name" }),
         }
     }
@@ -71,6 +75,7 @@ impl Tenants {
             }
             let mut effect = Effect::default();
             effect.replace(keys::tag(workspace, id), found.revision, tag.encode());
+            // The record by name moves in the same Change, so that names stay unique.
             if tag.name != found.record.name {
                 effect.remove(keys::tag_name(workspace, &found.record.name), name.revision);
                 effect.create(keys::tag_name(workspace, &tag.name), TagName(id).encode());
@@ -80,6 +85,7 @@ impl Tenants {
                 Committed::Conflict(key) if key == keys::tag_name(workspace, &tag.name) => {
                     return Err(Error::Taken { field: "name" });
                 }
+                // Another request has changed the tag: read it again.
                 Committed::Conflict(_) => {}
             }
         }
@@ -91,6 +97,7 @@ impl Tenants {
         let workspace = context.workspace.number;
         for _ in 0..ATTEMPTS {
             let (found, name) = self.find_tag(context, id).await?;
+            // Links keep the id: views leave out tags that do not exist.
             let mut effect = Effect::default();
             effect.remove(keys::tag(workspace, id), found.revision);
             effect.remove(keys::tag_name(workspace, &found.record.name), name.revision);
@@ -121,6 +128,7 @@ impl Shared {
         new: usize,
     ) -> Result<Creating, Error> {
         let creating = self.caps.announce(Capped::Tags(workspace), new);
+        // Without new tags nothing is counted, which saves a read.
         if new > 0 {
             let there = usize::try_from(self.table.tags(workspace)?).unwrap_or(usize::MAX);
             creating.check(there, TAGS_MAX, &format!("a workspace has at most {TAGS_MAX} tags"))?;

@@ -18,6 +18,7 @@ impl Viewer {
     }
 
     pub(in crate::core) fn reaches(&self, directory: &Directory, workspace: WorkspaceNumber) -> bool {
+        // The usual case first: it needs no look-up.
         workspace == self.acting || directory.reaches(&self.reach, workspace)
     }
 }

@@ -101,8 +101,10 @@ impl Tenants {
     /// Stores waiting deliveries, each batch as a Change of its own without preconditions.
     pub async fn keep_waiting(&self, batches: &[WaitingDeliveries]) -> Result<(), Error> {
         for batch in batches {
+            // Only unique: the order of batches does not matter, so `Shared::ids` is not needed.
             let id = IdSource::after(None).next(self.shared.clock.now(), chance());
             let put = Put { key: keys::waiting(id, self.shared.node), value: Some(batch.encode().into()) };
+            // One Change for each: together they may exceed the size limit of a Change.
             self.write_unasked(vec![put]).await?;
         }
         Ok(())
@@ -110,6 +112,7 @@ impl Tenants {
 
     /// Removes batches whose deliveries have ended or were stored again.
     pub async fn forget_waiting(&self, ids: &[Id]) -> Result<(), Error> {
+        // An empty Change would be a sync of the disk for nothing.
         if ids.is_empty() {
             return Ok(());
         }
@@ -118,6 +121,7 @@ impl Tenants {
     }
 
     async fn write_unasked(&self, puts: Vec<Put>) -> Result<(), Error> {
+        // Without a wait for the table: these records are read at the next start.
         let written: Result<_, CommitError> =
             self.shared.log.commit(Proposal { puts, ..Proposal::default() }).await;
         written.map(|_| ()).map_err(Error::Log)

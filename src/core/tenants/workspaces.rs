@@ -62,9 +62,11 @@ impl Tenants {
             &format!("a company has at most {WORKSPACES_MAX} workspaces"),
         )?;
         for _ in 0..ATTEMPTS {
+            // At each attempt, since a number that conflicted is in use.
             let number = self.shared.next_workspace();
             let mut workspace = Workspace {
                 number,
+                // Replaced below, where ids are generated in the order of the log.
                 id: draft.id.clone().unwrap_or_else(|| Id::from_bits(0).into()),
                 company: company.clone(),
                 name: draft.name.clone(),
@@ -85,6 +87,7 @@ impl Tenants {
                     let mut effect = Effect::default();
                     effect.create(keys::workspace_id(&workspace.id), Number(u64::from(number.0)).encode());
                     effect.create(keys::workspace(number), workspace.encode());
+                    // The balance is a record of its own: see `credits`.
                     if workspace.credits.is_some() {
                         credits::set(&mut effect, &workspace);
                     }
@@ -97,6 +100,7 @@ impl Tenants {
                 Committed::Conflict(key) if key == keys::workspace_id(&workspace.id) => {
                     return Err(Error::Taken { field: "id" });
                 }
+                // The number is in use: try the next one.
                 Committed::Conflict(_) => {}
             }
         }
@@ -144,6 +148,7 @@ impl Tenants {
                 Some(moved) => {
                     let commit = async {
                         if !self.shared.check_values(number, values, moved)? {
+                            // A link with placeholders was written since the check, which is then repeated.
                             return Ok(None);
                         }
                         self.commit(context, effect).await.map(Some)
@@ -176,6 +181,7 @@ impl Tenants {
                 company.map(|versioned| (*versioned.record).clone()).into_iter().collect()
             }
         };
+        // The directory has them in the order of their ids, which the instance may choose.
         companies.sort_by_key(|company| company.created_at);
         companies
     }
@@ -212,9 +218,11 @@ impl Tenants {
                 match (committed, made) {
                     (Committed::Done, Some(company)) => return Ok(company),
                     (Committed::Conflict(key), _) if key == number_key => is_taken = true,
+                    // The id is in use, or a repetition was faster.
                     _ => return Err(Error::Taken { field: "id" }),
                 }
             }
+            // A given number cannot be replaced by another one.
             if is_taken && draft.relationship_number.is_some() {
                 return Err(Error::Taken { field: "relationshipNumber" });
             }
@@ -260,6 +268,7 @@ impl Shared {
     fn next_workspace(&self) -> WorkspaceNumber {
         let last = self.directory.load().last_workspace().map_or(0, |last| last.0 + 1);
         let mut next = self.next_workspace.lock();
+        // The directory lacks the creations in progress, so the larger number counts.
         let number = last.max(*next);
         *next = number + 1;
         WorkspaceNumber(number)
