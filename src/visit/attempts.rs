@@ -91,6 +91,8 @@ impl Attempts {
         // A whole /64 is one customer: otherwise a guesser has 2^64 IPv6 addresses.
         let address = (target, customer(peer));
         // All windows are checked before any is changed: a rejected attempt counts in none of them.
+        // Windows of an hour first: the time of the first full window is shown to the visitor, and the minute
+        // of the last one would be too short.
         if let Some(window) = windows.by_link.get(&target) {
             window.admit(PER_LINK, now)?;
         }
@@ -128,6 +130,8 @@ impl Attempts {
     pub(super) fn forget(&self, target: GuessTarget) {
         let mut windows = self.windows.lock();
         windows.by_link.remove(&target);
+        // A hash map cannot search by the first half of its key. Only a request of the link's owner pays for
+        // this.
         windows.short_by_address.retain(|(of, _), _| *of != target);
         windows.long_by_address.retain(|(of, _), _| *of != target);
     }
@@ -175,6 +179,7 @@ mod tests {
         assert_eq!(attempts.begin(LINK, one, later), Err(Locked(Duration::from_secs(40))));
         assert_eq!(attempts.begin(LINK, other, later), Ok(()));
         assert_eq!(attempts.begin(target(2), one, later), Ok(()));
+        // A window has ended at its end, not after it.
         let over = start + Duration::from_mins(1);
         assert_eq!(attempts.begin(LINK, one, over), Ok(()));
     }
@@ -187,6 +192,7 @@ mod tests {
         }
         let locked = Err(Locked(Duration::from_hours(1)));
         assert_eq!(attempts.begin(LINK, address("198.51.100.1"), start), locked);
+        // A right password of any address makes room in the window of the link.
         attempts.take_back(LINK, address("192.0.2.5"));
         assert_eq!(attempts.begin(LINK, address("198.51.100.1"), start), Ok(()));
     }
@@ -202,6 +208,7 @@ mod tests {
             taken += (0..11).filter(|_| attempts.begin(LINK, one, now).is_ok()).count();
         }
         assert_eq!(taken, 20, "ten in the first minute, ten in the second");
+        // Within the hour of the first attempt.
         let last = start + Duration::from_mins(59);
         assert_eq!(attempts.locked(LINK, last), None);
         assert_eq!(attempts.begin(LINK, address("192.0.2.2"), last), Ok(()));
@@ -220,6 +227,7 @@ mod tests {
         let stranger = address("198.51.100.1");
         assert_eq!(attempts.locked(target, now), Some(Locked(Duration::from_hours(1))));
         assert!(attempts.begin(target, stranger, now).is_err());
+        // Another hash is another target: the lock of the old password does not apply.
         let set_again = attempts.target(Id::from_bits(1), &hash("two"));
         assert_eq!(attempts.begin(set_again, stranger, now), Ok(()), "a password set again begins anew");
         assert_eq!(attempts.target(Id::from_bits(1), &hash("one")), target);
@@ -240,6 +248,7 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let (attempts, now) = (Attempts::default(), Instant::now());
+        // Three times `WINDOWS_MAX`, each with its own link and address, so that no window is shared.
         for n in 0..200_000_u32 {
             let _ = attempts.begin(target(n.into()), IpAddr::V4(n.into()), now);
         }
@@ -259,6 +268,7 @@ mod tests {
         for n in 1..=most + 10 {
             let (link, peer) = (target(u128::from(n) + 1), IpAddr::V4(n.into()));
             taken += u32::from(attempts.begin(link, peer, now).is_ok());
+            // A window without attempts is left.
             attempts.take_back(link, peer);
         }
         assert_eq!(taken, most + 10);

@@ -29,6 +29,7 @@ fn is_blocked_agent(evaluation: &Evaluation<'_>) -> bool {
         Agent::Person => false,
         // With something to show, the next rule answers with the preview page.
         Agent::Preview => !preview::has_any(evaluation),
+        // Also with a title: only previews get the page of the next rule.
         Agent::Bot => true,
     }
 }

@@ -19,6 +19,7 @@ pub(super) fn target<'a>(evaluation: &Evaluation<'a>) -> &'a Target {
 fn chosen<'a>(evaluation: &Evaluation<'a>, choosers: &[Chooser]) -> &'a Target {
     // Position 0 always exists: it is the link's own `url`.
     let at = choosers.iter().find_map(|choose| choose(evaluation)).unwrap_or(0);
+    // `at` returns the link's own `url` for a position without a target.
     evaluation.conditional.targets.at(at)
 }
 
@@ -54,6 +55,7 @@ mod tests {
         let options = Options::new(own.clone(), LinkType::Url);
         let link = sample::link(1, "a", options);
         let targets = Targets::new(Ok(own), [Ok(second), Ok(third)]);
+        // Choosers do not read `leads_here`: only the loop check does.
         let conditional = Conditional { link, targets, leads_here: false };
         let rows: [(&[Chooser], Option<&str>, Agent, &str); 6] = [
             (CHOOSERS, Some("1"), Agent::Bot, "https://own.test/"),

@@ -121,6 +121,7 @@ impl Visitor {
     pub(super) fn click(&self, click: &Click<'_>) -> ClickOutcome {
         let counters = self.links.cache().counters();
         match click.link.and_then(|link| link.options.max_clicks) {
+            // Without a limit nothing is reserved: one atomic add.
             None => counters.count(click.counter),
             Some(limit) => match counters.reservations().take(click.counter, limit) {
                 Take::Counted => {}
@@ -128,6 +129,7 @@ impl Visitor {
                 Take::Unreserved => return ClickOutcome::Unreserved { limit },
             },
         }
+        // A plain redirect has no webhooks: a link with webhook URLs is not compiled to one.
         if let Some(link) = click.link {
             self.queue_webhooks(click, link);
         }
@@ -135,12 +137,14 @@ impl Visitor {
     }
 
     fn queue_webhooks(&self, click: &Click<'_>, link: &Link) {
+        // Before the clock is read: most links have no webhooks.
         if link.options.webhook_urls.is_empty() {
             return;
         }
         self.webhooks.offer(&ClickEvent {
             link,
             at: self.links.clock().now(),
+            // A header may have any bytes, and the JSON of an event needs text.
             referrer: click.referrer().and_then(|value| value.to_str().ok()),
             agent: click.agent().name(),
             // Waypost has no database of addresses and countries yet.

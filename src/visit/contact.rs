@@ -21,14 +21,18 @@ impl Visitor {
         let token = visit.path.strip_prefix(CONTACT_PATH).unwrap_or("").to_owned();
         let agent = self.agent(visit.headers.get(USER_AGENT));
         let intent = Intent::of(visit.method, visit.headers);
+        // No rest: everything after the prefix is the token, so no path is left to forward.
         let mut facts = VisitFacts::new(intent, agent, "", visit);
         let visitor = self.clone();
         VisitResponse::Later(Box::pin(async move {
+            // Cloned, since the directory is not held across an await.
             let domain_of = |number| visitor.links.directory().domain(number).map(Arc::clone);
+            // The first start creates the default domain: without it the store is not loaded.
             let Some(home) = domain_of(DomainNumber::DEFAULT) else { return pages::unavailable() };
             let found = match visitor.state.tenants.contact_link(&token).await {
                 Ok(found) => found,
                 Err(error) => {
+                    // Debug: any visitor can cause this line.
                     tracing::debug!(%error, "a contact link could not be looked up");
                     return pages::unavailable();
                 }
@@ -49,6 +53,7 @@ impl Visitor {
                 let path = HeaderValue::try_from(path).expect("an encoded path is visible ASCII");
                 return redirect::unlocked(path);
             }
+            // After the comparison of ids, so that no click of another link names this contact.
             facts.contact = Some(contact);
             visitor.follow(entry, domain, facts, None).await
         }))

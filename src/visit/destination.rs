@@ -61,6 +61,7 @@ pub(crate) fn location(
 }
 
 fn merged(target: &str, options: &Options, forwarded: Forwarded<'_>) -> Option<String> {
+    // The fragment first: a question mark inside of it begins no query.
     let (address, fragment) = match target.split_once('#') {
         Some((address, fragment)) => (address, Some(fragment)),
         None => (target, None),
@@ -98,6 +99,7 @@ fn with_path(path: &str, options: &Options, rest: &str) -> Option<String> {
     if !options.forward_path || rest.split('/').any(climbs) {
         return None;
     }
+    // Exactly one slash between both, whether or not the stored path ends in one.
     let whole = format!("{}/{}", path.strip_suffix('/').unwrap_or(path), utf8_percent_encode(rest, RAW_PATH));
     // A URL with a configured scheme may have no host, and the path would become the host: `app:` and
     // `/evil.test` would give `app://evil.test`.
@@ -115,6 +117,8 @@ fn append_query(text: &mut String, stored: &str, visitor: &str) {
     // A set: both queries may contain thousands of names, and comparing each pair would be quadratic.
     let names: HashSet<Vec<u8>> = theirs.iter().map(|pair| name(pair)).collect();
     let replaced = |pair: &&str| names.contains(&name(pair));
+    // The visitor's values replace the stored ones, so that a campaign can override a link's parameter. Empty
+    // pairs (`&&`) have no name.
     let kept = stored.split('&').filter(|pair| !pair.is_empty() && !replaced(pair)).map(str::to_owned);
     let theirs = theirs.iter().map(|pair| utf8_percent_encode(pair, RAW).to_string());
     let mut separator = '?';
@@ -165,6 +169,7 @@ mod tests {
             ("https://e.test/?a=2&b=3", "a=1", "https://e.test/?b=3&a=1"),
             ("https://e.test/?a=2&a=3", "a=1", "https://e.test/?a=1"),
             ("https://e.test/?a=2", "a=1&a=4", "https://e.test/?a=1&a=4"),
+            // Names of parameters are case-sensitive.
             ("https://e.test/?a=2", "A=1", "https://e.test/?a=2&A=1"),
             ("https://e.test/?a", "a=1", "https://e.test/?a=1"),
             ("https://e.test/?a=1", "a", "https://e.test/?a"),
@@ -176,22 +181,28 @@ mod tests {
             ("https://e.test/?", "a=1", "https://e.test/?a=1"),
             ("https://e.test/#f", "a=1", "https://e.test/?a=1#f"),
             ("https://e.test/?b=2#f?x=y", "a=1", "https://e.test/?b=2&a=1#f?x=y"),
+            // An escaped `#` is data, and begins no fragment.
             ("https://e.test/#f", "a=%23g", "https://e.test/?a=%23g#f"),
             ("https://e.test/?a%20b=1", "a+b=2", "https://e.test/?a+b=2"),
             ("https://e.test/?a+b=1", "a%20b=2", "https://e.test/?a%20b=2"),
             ("https://e.test/?%61=1", "a=2", "https://e.test/?a=2"),
+            // PHP's lists: the visitor's whole list replaces the stored one.
             ("https://e.test/?a[]=1", "a[]=2&a[]=3", "https://e.test/?a[]=2&a[]=3"),
             ("https://e.test/?a[]=1", "a%5B%5D=2", "https://e.test/?a%5B%5D=2"),
             ("https://e.test/?a[0]=1", "a[1]=2", "https://e.test/?a[0]=1&a[1]=2"),
             ("https://e.test/", "a=b=c", "https://e.test/?a=b=c"),
             ("https://e.test/", "a=%ff", "https://e.test/?a=%ff"),
             ("https://e.test/?%ff=1", "%ff=2", "https://e.test/?%ff=2"),
+            // Compared as bytes: neither name is UTF-8.
             ("https://e.test/?%fe=1", "%ff=2", "https://e.test/?%fe=1&%ff=2"),
             ("https://e.test/", "a=%0d%0aX:y", "https://e.test/?a=%0d%0aX:y"),
+            // A URL in a value changes no host.
             ("https://e.test/", "url=//evil.test", "https://e.test/?url=//evil.test"),
             ("https://e.test/", "a=\"<>`", "https://e.test/?a=%22%3C%3E%60"),
+            // Browsers read a raw backslash as a slash.
             ("https://e.test/", "a=\\x", "https://e.test/?a=%5Cx"),
             ("https://e.test/", "a=ü", "https://e.test/?a=%C3%BC"),
+            // A semicolon separates nothing: the URL standard knows only `&`.
             ("https://e.test/", "a;b=1", "https://e.test/?a;b=1"),
             ("https://e.test/", "a?b=1", "https://e.test/?a?b=1"),
             ("https://e.test/", "a=1?b", "https://e.test/?a=1?b"),
@@ -212,6 +223,7 @@ mod tests {
             let many = |name: &str| vec![name; each].join("&");
             let url = format!("https://e.test/?{}", many("a="));
             let mut options = options("https://e.test/");
+            // As stored: a new destination must not be as long as this one.
             options.destination = Destination::from_stored(url.as_str().into());
             let (target, query) = (options.target(), many("b="));
             let start = std::time::Instant::now();
@@ -236,7 +248,9 @@ mod tests {
             ("https://e.test/p", "a/b", Some("https://e.test/p/a/b")),
             ("https://e.test/p/", "a/", Some("https://e.test/p/a/")),
             ("https://e.test/p?x=1#f", "a", Some("https://e.test/p/a?x=1#f")),
+            // The host is already written, so two slashes are only a part of the path.
             ("https://e.test/", "/evil.test", Some("https://e.test//evil.test")),
+            // After a slash, `@` ends no user name.
             ("https://e.test/p", "@evil.test", Some("https://e.test/p/@evil.test")),
             ("https://e.test/", "a%2fb", Some("https://e.test/a%2fb")),
             ("https://e.test/", "ü", Some("https://e.test/%C3%BC")),
@@ -261,6 +275,7 @@ mod tests {
             ("app:", "/evil.test", None),
             ("app:/", "/evil.test", None),
             ("app://", "evil.test", None),
+            // The host is empty before and after, and the slash keeps the text in the path.
             ("app:///", "evil.test", Some("app:///evil.test")),
             ("app:/x", "/evil.test", Some("app:/x//evil.test")),
             ("app:/x", "y", Some("app:/x/y")),

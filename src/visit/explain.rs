@@ -69,6 +69,7 @@ impl Visitor {
         id: Id,
         request: ExplainRequest,
     ) -> Result<Explanation, Error> {
+        // Through the caller's context: the explanation contains the destination.
         let view = self.links.get(context, id).await?;
         let targets = self.links.targets(&view.link);
         // `leads_here` has no effect here: the loop check below always runs.
@@ -89,6 +90,7 @@ impl Visitor {
             facts: &facts,
             now,
             clicks: view.clicks,
+            // As at a first visit: the caller has no cookie.
             is_unlocked: false,
         };
         let verdict = judge(&evaluation);
@@ -97,6 +99,7 @@ impl Visitor {
             _ => None,
         };
         let loops = match self.redirects_to(&evaluation, &view.domain) {
+            // If the store cannot be read now, the explanation is that of the rules alone.
             Some(to) => self.leads_in_a_loop(to).await.unwrap_or(false),
             None => false,
         };
@@ -107,11 +110,13 @@ impl Visitor {
                 status: StatusCode::LOOP_DETECTED.as_u16(),
                 location: None,
                 is_counted: false,
+                // The present time, also with another `at`: locks are in memory and exist only now.
                 locked_until: self.locked_until(&conditional.link, context.now),
                 steps: looping(steps(&evaluation)),
             });
         }
         let (outcome, is_counted) = (outcome(&verdict), evaluation.counts(&verdict));
+        // The same function as for a click, so that status and `Location` cannot differ.
         let response = self.render(verdict, &evaluation, &view.domain);
         // A page has no `Location`; its destination comes from the verdict.
         let header = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());

@@ -53,10 +53,12 @@ impl Visitor {
             // Boxed, since the result of the look-up is moved: a plain redirect is half as large.
             Action::Redirect { .. } | Action::Evaluate(_) => Err(Box::new(entry.clone())),
         });
+        // A closure: a plain redirect must not copy any header.
         let facts = || VisitFacts::new(intent, agent, rest, visit);
         match found {
             Lookup::Hit(Ok(redirect)) => VisitResponse::Plain(redirect),
             Lookup::Hit(Err(entry)) => self.respond_to(&entry, domain, facts()),
+            // The absence is cached, too: an unknown code reads the table once.
             Lookup::Absent => VisitResponse::Now(validity::not_found(domain, &self.links)),
             Lookup::Miss => {
                 let (visitor, domain, code) = (self.clone(), Arc::clone(domain), code.into_owned());
@@ -70,6 +72,7 @@ impl Visitor {
 
     /// Answers a visit to a link in memory: at once if nothing has to wait.
     fn respond_to(&self, entry: &Entry, domain: &Arc<Domain>, facts: VisitFacts) -> VisitResponse {
+        // The loop check reads other links, so it may have to wait for the table.
         let may_loop = matches!(&entry.action, Action::Evaluate(conditional) if conditional.leads_here);
         if !may_loop && let NextStep::Respond(response) = self.evaluate(entry, domain, &facts, None) {
             return VisitResponse::Now(response);
@@ -115,6 +118,8 @@ impl Visitor {
                 NextStep::Reserve(limit) => limit,
             };
             if let Err(error) = self.state.click_log.reserve(&entry.counter, limit).await {
+                // 503 and neither 410 nor a redirect: a click without a reservation could exceed the limit
+                // after a crash.
                 tracing::debug!(%error, "clicks of a limited link could not be reserved");
                 return pages::unavailable();
             }
@@ -155,6 +160,7 @@ impl Visitor {
         facts: &'a VisitFacts,
         correct_password: Option<&PasswordHash>,
     ) -> Evaluation<'a> {
+        // Read at each evaluation: a visit that waited is judged by the present time.
         let now = self.links.clock().now();
         let link = &conditional.link;
         let hashes = link.options.password.as_ref().zip(correct_password);
@@ -173,6 +179,7 @@ impl Visitor {
         correct_password: Option<&PasswordHash>,
     ) -> NextStep {
         let conditional = match &entry.action {
+            // A plain redirect forwards no path, so a longer path is an unknown address.
             Action::Redirect { .. } if !facts.rest.is_empty() => {
                 return NextStep::Respond(validity::not_found(domain, &self.links));
             }
@@ -191,9 +198,11 @@ impl Visitor {
         let link = &conditional.link;
         let evaluation = self.evaluation(entry, conditional, facts, correct_password);
         let verdict = judge(&evaluation);
+        // Counted before the response exists: a click beyond the limit must not get the destination.
         if evaluation.counts(&verdict) {
             match self.click(&Click::of_visit(&entry.counter, Some(link), facts)) {
                 ClickOutcome::Counted => {}
+                // Another visit took the last click after this evaluation read the total.
                 ClickOutcome::LimitReached => {
                     return NextStep::Respond(validity::gone(&link.options, domain, &self.links));
                 }
@@ -252,6 +261,7 @@ impl Visitor {
         };
         let mut response = redirect::unlocked(to);
         if let Some(hash) = &link.options.password {
+            // By the configured URL: behind a proxy, the request itself arrives over http.
             let is_secure = site.base_of(domain).starts_with("https:");
             let cookie = password::cookie(link.id, hash, &evaluation.facts.path, is_secure, evaluation.now);
             response.headers_mut().insert(SET_COOKIE, cookie);

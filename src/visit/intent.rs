@@ -40,10 +40,12 @@ impl Intent {
                 is_prefetch |= PURPOSES.contains(&name.as_str());
             }
         }
+        // Only a GET can be a prefetch: HEAD is not counted anyway, and a browser sends no form by itself.
         let intent = match *method {
             Method::GET if is_prefetch => Intent::Prefetch,
             Method::GET => Intent::Follow,
             Method::POST => Intent::Unlock,
+            // HEAD. Any other method would not be counted either.
             _ => Intent::Probe,
         };
         (intent, agent)
@@ -59,6 +61,7 @@ impl Intent {
 /// Returns whether a header's value announces a prefetch. The first byte is compared first, since few values
 /// begin with it.
 fn is_prefetch_value(value: &[u8]) -> bool {
+    // The bit folds ASCII capitals: some browsers send `Prefetch`.
     value.first().is_some_and(|first| first | 0x20 == b'p')
         && [&b"prefetch"[..], b"prerender", b"preview"]
             .iter()
@@ -81,11 +84,14 @@ mod tests {
             (Method::GET, Some(("purpose", "Prefetch")), Intent::Prefetch),
             (Method::GET, Some(("x-moz", "prefetch")), Intent::Prefetch),
             (Method::GET, Some(("purpose", "preview")), Intent::Prefetch),
+            // Chrome's prefetch through its private proxy.
             (Method::GET, Some(("sec-purpose", "Prefetch;anonymous-client-ip")), Intent::Prefetch),
             (Method::GET, Some(("sec-purpose", "prerender")), Intent::Prefetch),
             (Method::GET, Some(("x-purpose", "preview")), Intent::Prefetch),
             (Method::GET, Some(("purpose", "other")), Intent::Follow),
+            // Shorter than each word.
             (Method::GET, Some(("purpose", "p")), Intent::Follow),
+            // The value alone is no signal: the header must be known.
             (Method::GET, Some(("x-other", "prefetch")), Intent::Follow),
             (Method::GET, Some(("purpose", "")), Intent::Follow),
             (Method::GET, Some(("purpose", "pref")), Intent::Follow),

@@ -38,6 +38,7 @@ impl<'a> NotALink<'a> {
             NotALink::Unready => VisitResponse::Now(pages::unavailable()),
             NotALink::NoDomain => VisitResponse::Now(pages::error(StatusCode::NOT_FOUND)),
             NotALink::Root(domain) => visitor.root(domain),
+            // The same response as for an unknown code, also with the domain's fallback.
             NotALink::NoCode(domain) => VisitResponse::Now(validity::not_found(domain, &visitor.links)),
         }
     }
@@ -61,6 +62,7 @@ impl Visitor {
         }
         // A slash after the code is part of the same link: people and mail programs append one.
         let (segment, rest) = first_segment(path);
+        // The table has one spelling of each code, so that all spellings reach one counter and one limit.
         let code = canonical(segment).ok_or(NotALink::NoCode(domain))?;
         Ok((domain, domain.fold(code), rest))
     }
@@ -71,6 +73,7 @@ impl Visitor {
         // The checks are ordered by their cost and by how often they decide.
         let is_default = host == self.links.site().host()
             || host == "localhost"
+            // IPv6 literals keep their brackets, and no domain name has one.
             || host.starts_with('[')
             // Parsed only if the last character is a digit, which few hosts have.
             || (host.ends_with(|last: char| last.is_ascii_digit()) && host.parse::<Ipv4Addr>().is_ok());

@@ -33,9 +33,11 @@ impl Visitor {
             Verdict::Destination { location, .. } => {
                 Some(Destination::from_stored(location.to_str().ok()?.into()))
             }
+            // The fallback of an expired link may be on this server, and is a redirect as well.
             Verdict::Gone => {
                 validity::expired_url(&evaluation.conditional.link.options, domain, &self.links).cloned()
             }
+            // A page or an error: this visit is redirected nowhere.
             Verdict::NotFound
             | Verdict::Blocked
             | Verdict::Preview
@@ -71,6 +73,7 @@ impl Visitor {
                 let directory = self.links.directory();
                 let root = directory.domain(*number).and_then(|domain| domain.root_url.clone());
                 return Ok(root
+                    // As `root` answers: a root URL that names its own domain's root is no redirect.
                     .filter(|root| self.links.hop(root) != Some(Hop::Root(*number)))
                     .into_iter()
                     .collect());
@@ -115,6 +118,7 @@ impl Visitor {
             LinkStatus::Expired | LinkStatus::UsedUp => {
                 validity::expired_url(options, &domain, &self.links).cloned().into_iter().collect()
             }
+            // 404, whose fallback is never followed on this server (`validity::not_found`).
             LinkStatus::Disabled | LinkStatus::NotYetValid => Vec::new(),
         })
     }

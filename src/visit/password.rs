@@ -63,6 +63,7 @@ fn is_good(value: &str, link: Id, hash: &PasswordHash, now: Timestamp) -> bool {
     let (Ok(ends), Ok(mac)) = (ends.parse::<i64>(), URL_SAFE_NO_PAD.decode(mac)) else { return false };
     // An expiry further ahead comes from a clock that was ahead; such a cookie would be valid for too long.
     let left = ends.saturating_sub(now.as_millis() / 1_000);
+    // `verify_slice` compares in constant time, and rejects a MAC of another length.
     (1..=OPEN_FOR).contains(&left) && sign(link, hash, ends).verify_slice(&mac).is_ok()
 }
 
@@ -76,7 +77,9 @@ pub(crate) fn cookie(
 ) -> HeaderValue {
     let ends = now.as_millis() / 1_000 + OPEN_FOR;
     let mac = URL_SAFE_NO_PAD.encode(sign(link, hash, ends).finalize().into_bytes());
+    // Over http a browser would not store a `Secure` cookie, and the password would be asked for again.
     let secure = if is_secure { "; Secure" } else { "" };
+    // `Lax` and not `Strict`: a visitor follows the link from another site, and must stay unlocked.
     let text =
         format!("{COOKIE}={ends}.{mac}; Path={path}; Max-Age={OPEN_FOR}; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::try_from(text).expect("digits, base64 and what names a code hold no control")
@@ -132,6 +135,7 @@ mod tests {
             ("another password", &protected(1, "$argon2id$two"), pair, 5),
             ("a shorter MAC", &link, &pair[..pair.len() - 4], 5),
             ("no MAC", &link, "waypost_open=3605.", 5),
+            // Another spelling of the same MAC: one cookie has one text.
             ("a padded MAC", &link, &format!("{pair}="), 5),
             ("two MACs", &link, &format!("{pair}.{pair}"), 5),
             ("a signed expiry", &link, &pair.replacen("=3605.", "=-1.", 1), 5),

@@ -32,12 +32,14 @@ pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
         let Some(address) = std::str::from_utf8(text).ok().and_then(parse) else { return known };
         known = address.to_canonical();
     }
+    // Each entry is of a trusted proxy: the first is the last known address.
     known
 }
 
 /// Parses an address, with or without a port, since some proxies append the port.
 fn parse(text: &str) -> Option<IpAddr> {
     let text = text.trim();
+    // Brackets without a port: some proxies write IPv6 so.
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
@@ -62,6 +64,7 @@ mod tests {
     /// The last address that is not of a trusted proxy; an invalid entry ends the list.
     #[test]
     fn t79_only_trusted_proxies_are_used() {
+        // Read from its end, so the length of the list costs nothing.
         let long = format!("{}198.51.100.1", "192.0.2.9, ".repeat(900));
         let rows: &[(&str, &[&str], &str)] = &[
             ("198.51.100.9", &["192.0.2.1"], "198.51.100.9"),
@@ -85,17 +88,21 @@ mod tests {
             ("10.0.0.1", &["192.0.2.1;evil"], "10.0.0.1"),
             ("10.0.0.1", &[&long], "198.51.100.1"),
             ("10.0.0.1", &["evil, 9.9.9.9"], "9.9.9.9"),
+            // The last entry is the proxy's own. If it is empty, nothing before it is trusted.
             ("10.0.0.1", &["9.9.9.9, "], "10.0.0.1"),
             ("10.0.0.1", &[", 9.9.9.9"], "9.9.9.9"),
             ("10.0.0.1", &["\t9.9.9.9\t"], "9.9.9.9"),
             ("10.0.0.1", &["[::1]:80"], "::1"),
             ("10.0.0.1", &["[::1]:80, 10.2.3.4"], "::1"),
+            // A zone is valid on one machine only.
             ("10.0.0.1", &["fe80::1%eth0"], "10.0.0.1"),
+            // Quotation marks and `for=` are the syntax of `Forwarded` (RFC 7239), another header.
             ("10.0.0.1", &["\"[2001:db8::1]\""], "10.0.0.1"),
             ("10.0.0.1", &["for=192.0.2.1"], "10.0.0.1"),
             ("10.0.0.1", &["192.0.2.1:99999"], "10.0.0.1"),
             ("10.0.0.1", &["192.0.2.1:"], "10.0.0.1"),
             ("10.0.0.1", &["192.0.2.1/24"], "10.0.0.1"),
+            // Octal, hexadecimal and decimal spellings: parsers disagree about them.
             ("10.0.0.1", &["0300.0.2.1"], "10.0.0.1"),
             ("10.0.0.1", &["0xc0.0.2.1"], "10.0.0.1"),
             ("10.0.0.1", &["3221225985"], "10.0.0.1"),
@@ -105,6 +112,7 @@ mod tests {
             ("10.0.0.1", &["192.0.2.1;198.51.100.1"], "10.0.0.1"),
             ("10.0.0.1", &["192.0.2.66", "", "192.0.2.1"], "192.0.2.1"),
             ("10.0.0.1", &["::ffff:10.9.9.9"], "10.9.9.9"),
+            // A stranger that names trusted addresses gains nothing.
             ("198.51.100.9", &["10.0.0.1", "127.0.0.1"], "198.51.100.9"),
         ];
         for (peer, lines, want) in rows {

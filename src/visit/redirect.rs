@@ -63,12 +63,14 @@ pub fn of(options: &Options, location: HeaderValue, now: Timestamp) -> Response<
         return respond(status, location, NO_STORE);
     }
     let Some(end) = options.expires_at else { return respond(status, location, SHORTLY) };
+    // Rounded down: a stored redirect must not outlive the link.
     let left = (end.as_millis() - now.as_millis()) / 1_000;
     let age = left.clamp(0, PERMANENT_MAX_AGE);
     let keep = HeaderValue::try_from(format!("private, max-age={age}")).expect("digits are a valid value");
     let mut response = respond(status, location, keep);
     let until = now.as_system_time() + Duration::from_secs(age.unsigned_abs());
     let until = HeaderValue::try_from(httpdate::fmt_http_date(until)).expect("a date is a valid value");
+    // For caches of HTTP/1.0, which ignore `max-age` (RFC 9111 5.3).
     response.headers_mut().insert(EXPIRES, until);
     response
 }
@@ -82,6 +84,7 @@ pub fn unlocked(location: HeaderValue) -> Response<Full<Bytes>> {
 /// Returns the redirect to a fallback URL, for a visitor whose link does not exist or has expired.
 pub fn elsewhere(to: &Destination) -> Response<Full<Bytes>> {
     let location = HeaderValue::try_from(to.as_str()).expect("a destination is visible ASCII");
+    // 302 and not 301: the link may be created or revived later.
     respond(StatusCode::FOUND, location, NO_STORE)
 }
 
@@ -95,6 +98,7 @@ fn write<B>(response: &mut Response<B>, status: StatusCode, location: HeaderValu
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(LOCATION, location);
+    // Always set: otherwise caches store a 301 by their own heuristics (RFC 9111 4.2.2).
     headers.insert(CACHE_CONTROL, keep);
 }
 
@@ -108,6 +112,7 @@ mod tests {
 
     #[test]
     fn a_response_reuses_the_memory_of_the_request_and_none_of_its_headers() {
+        // 60 lines need a larger map than `SPARE_MAX` allows.
         for (lines, is_kept) in [(0, true), (1, true), (40, true), (60, false)] {
             let mut spare = HeaderMap::new();
             for line in 0..lines {
@@ -115,6 +120,7 @@ mod tests {
                 spare.append(&name, HeaderValue::from_static("a"));
                 spare.append(&name, HeaderValue::from_static("b"));
             }
+            // A `Location` of the request must not become the response's.
             spare.append(LOCATION, HeaderValue::from_static("https://evil.test/"));
             let room = spare.capacity();
             let location = HeaderValue::from_static("https://e.test/");
@@ -133,6 +139,7 @@ mod tests {
             (RedirectStatus::TemporaryRedirect, None, None, "private, no-store"),
             (permanent, None, None, "private, max-age=90"),
             (RedirectStatus::PermanentRedirect, None, None, "private, max-age=90"),
+            // 10.5 seconds, rounded down.
             (permanent, Some(10_500), None, "private, max-age=10"),
             (permanent, Some(1_000_000), None, "private, max-age=90"),
             (permanent, None, Some(5), "private, no-store"),

@@ -46,5 +46,6 @@ pub enum VisitResponse {
     /// Any other response that is ready, from memory.
     Now(Response<Full<Bytes>>),
     /// A response that waits: for the table, a reservation, or the hash of a password.
+    // Boxed: only a visit that waits pays for an allocation.
     Later(Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>),
 }

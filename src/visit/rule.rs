@@ -39,6 +39,7 @@ impl VisitFacts {
     /// Copies the facts of a visit. `rest` is the part of its path after the code.
     pub(super) fn new(intent: Intent, agent: Agent, rest: &str, visit: &Visit<'_>) -> VisitFacts {
         let Visit { path, query, headers, .. } = *visit;
+        // Only `1`: `DNT: 0` is a consent.
         let is_one = |name: &str| headers.get(name).is_some_and(|value| value == "1");
         VisitFacts {
             intent,
@@ -165,6 +166,8 @@ pub(super) fn presentation(evaluation: &Evaluation<'_>) -> Presentation {
 pub(super) fn fires_pixels(evaluation: &Evaluation<'_>) -> bool {
     let options = &evaluation.conditional.link.options;
     let has_pixels = options.meta_pixel_id.is_some() || options.google_tag_id.is_some();
+    // A prefetch may never be seen, so no vendor is informed. HEAD is included: its head must equal that of
+    // GET (RFC 9110 9.3.2).
     let is_person = evaluation.facts.agent == Agent::Person && evaluation.facts.intent != Intent::Prefetch;
     has_pixels && is_person && !evaluation.facts.is_private
 }
@@ -223,6 +226,7 @@ pub(super) mod tests {
     fn facts_are_copied_from_the_request() {
         let mut headers = HeaderMap::new();
         headers.append(COOKIE, HeaderValue::from_static("a=1"));
+        // Two header lines: neither may hide the other.
         headers.append(COOKIE, HeaderValue::from_static("b=2"));
         headers.insert(REFERER, HeaderValue::from_static("https://from.test/"));
         let facts = facts_of(Intent::Probe, Agent::Bot, ("/a//x/y", "x/y", Some("q=1")), &headers);

@@ -24,6 +24,7 @@ pub(super) const RULES: &[Rule] = &[
 
 /// Returns the verdict of the first rule that has one.
 pub(super) fn judge(evaluation: &Evaluation<'_>) -> Verdict {
+    // The fallback is never used: the last rule always has a verdict.
     RULES.iter().find_map(|rule| (rule.verdict)(evaluation)).unwrap_or(Verdict::NotFound)
 }
 

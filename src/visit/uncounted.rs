@@ -33,12 +33,14 @@ fn is_limited(evaluation: &Evaluation<'_>) -> bool {
 /// Returns the response to a visit that must not get the destination.
 pub(super) fn withheld(intent: Intent) -> Response<Full<Bytes>> {
     match intent {
+        // 200: the link exists, which is all that HEAD asks for.
         Intent::Probe => {
             let mut response = Response::new(Full::default());
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
             response
         }
         Intent::Prefetch => pages::unavailable(),
+        // Only bots get here: such a visit of a person is a click.
         Intent::Follow | Intent::Unlock => pages::error(StatusCode::FORBIDDEN),
     }
 }

@@ -75,6 +75,7 @@ impl Visitor {
         let address = facts.address;
         let entry = match self.resolve(&domain, &code).await {
             Ok(Some(entry)) => entry,
+            // As for a link without a password: a POST does not reveal which codes exist.
             Ok(None) => return not_allowed(),
             Err(LookupFailed) => return pages::unavailable(),
         };
@@ -97,10 +98,12 @@ impl Visitor {
             Ok(form) => form,
             Err(status) => return pages::error(status),
         };
+        // Not counted: no link can have such a password, so nothing was guessed.
         let Some(password) = password_in(&form) else { return pages::password(PasswordPrompt::Wrong) };
         let (attempts, link) = (&self.state.attempts, &conditional.link);
         let target = attempts.target(link.id, hash);
         if let Err(Locked(left)) = attempts.begin(target, address, Instant::now()) {
+            // Rounded up, so that a client that waits exactly this time is not rejected again.
             return pages::password(PasswordPrompt::Locked { seconds: left.as_secs() + 1 });
         }
         match self.links.is_password(link, password).await {
@@ -118,6 +121,7 @@ impl Visitor {
                 // The body may have taken seconds, and the link may have changed: it is loaded again.
                 self.resolve_and_follow(&code, domain, facts, Some(hash)).await
             }
+            // The password was not checked, so the attempt is not used up.
             Err(Error::Busy) => {
                 attempts.take_back(target, address);
                 pages::password(PasswordPrompt::Busy)
@@ -143,6 +147,7 @@ fn not_allowed() -> Response<Full<Bytes>> {
 /// site.
 fn rejection(headers: &HeaderMap, host: &str) -> Option<FormRejection> {
     let is_ours = |origin: &HeaderValue| {
+        // A value that is no text becomes the empty name, which no host has.
         let origin = origin.to_str().unwrap_or("");
         let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
         // `host` has no port, so the port of the origin is not compared.
@@ -150,6 +155,7 @@ fn rejection(headers: &HeaderMap, host: &str) -> Option<FormRejection> {
             Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
             _ => authority,
         };
+        // `host` has no trailing dot either.
         name.trim_end_matches('.').eq_ignore_ascii_case(host)
     };
     if !headers.get_all(ORIGIN).iter().all(is_ours) {
@@ -183,7 +189,9 @@ mod tests {
             (Some("http://GO.test:8080"), form, None),
             (Some("https://evil.test"), form, forbidden),
             (Some("https://go.test.evil.test"), form, forbidden),
+            // `go.test` is no port, so it is not removed.
             (Some("https://evil.test:go.test"), form, forbidden),
+            // The origin of a sandboxed frame or of a local file.
             (Some("null"), form, forbidden),
             (Some(""), form, forbidden),
             (Some("go.test"), form, forbidden),
@@ -213,6 +221,7 @@ mod tests {
 
     #[test]
     fn passwords_in_forms() {
+        // One byte more than `PASSWORD_MAX`.
         let long = format!("password={}", "x".repeat(1_025));
         let rows = [
             ("password=geheim", Some("geheim")),

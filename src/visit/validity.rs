@@ -18,6 +18,7 @@ use crate::model::link::{LinkStatus, Options};
 
 pub(super) const IS_ACTIVE: Rule = Rule {
     name: "isActive",
+    // By the status and not by the option: `Options::status` orders the reasons of a link that has several.
     verdict: |evaluation| (status(evaluation) == LinkStatus::Disabled).then_some(Verdict::NotFound),
     why: |evaluation| {
         format!("the link is switched {}", if options(evaluation).is_active { "on" } else { "off" })
@@ -95,5 +96,6 @@ pub(super) fn expired_url<'a>(
     links: &Links,
 ) -> Option<&'a Destination> {
     let fallback = || domain.expired_url.as_ref().filter(|url| !links.is_here(url));
+    // The link's own URL may be on this server: the loop checks follow it.
     options.expired_url.as_ref().or_else(fallback)
 }

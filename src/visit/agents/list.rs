@@ -13,6 +13,7 @@ use super::agent::Agent;
 /// One pattern per line: class, tab, regular expression. Lines with `#` are comments.
 const PATTERNS: &str = include_str!("crawlers.tsv");
 
+// Lazy, so that a command that serves no visitor does not compile the list.
 static LIST: LazyLock<CrawlerList> = LazyLock::new(|| CrawlerList::compile(PATTERNS));
 
 /// Returns the kind of visitor that sends this User-Agent, by the list.
@@ -46,6 +47,7 @@ impl CrawlerList {
                 Some(rest) => (true, rest),
                 None => (false, pattern),
             };
+            // All but a few dozen rows. The test `every_pattern_compiles` bounds the rest at 50.
             if let Some(text) = plain(rest) {
                 texts.push(text);
                 of_text.push(TextPattern { agent, at_start });
@@ -61,6 +63,8 @@ impl CrawlerList {
             .build(&texts)
             .expect("the texts are few and short");
         let regexes = RegexSetBuilder::new(&regexes)
+            // A User-Agent may have any bytes. With Unicode, `[\s\S]` does not match a byte that is invalid
+            // UTF-8.
             .unicode(false)
             .build()
             .expect("the test `every_pattern_compiles` compiles the same list");
@@ -70,6 +74,7 @@ impl CrawlerList {
     /// Returns the kind of a User-Agent. A preview's pattern has priority over a bot's, since a preview is a
     /// bot too.
     fn find(&self, user_agent: &[u8]) -> Agent {
+        // Overlapping: a preview's text may begin inside a bot's text, and has priority.
         let texts = self.texts.find_overlapping_iter(user_agent).filter_map(|found| {
             let text = &self.of_text[found.pattern().as_usize()];
             (!text.at_start || found.start() == 0).then_some(text.agent)
@@ -92,6 +97,7 @@ impl CrawlerList {
 pub(super) fn rows(patterns: &str) -> impl Iterator<Item = (Agent, &str)> {
     patterns.lines().filter_map(|line| {
         let (class, pattern) = line.split_once('\t')?;
+        // A misspelt class skips the row here; the test `every_pattern_compiles` counts the rows.
         let agent = [Agent::Preview, Agent::Bot].into_iter().find(|agent| agent.name() == class)?;
         Some((agent, pattern))
     })
@@ -122,6 +128,7 @@ mod tests {
         let list = CrawlerList::compile(PATTERNS);
         // No line was skipped for a misspelt class, and few need a regular expression.
         assert_eq!(list.of_text.len() + list.of_regex.len(), lines);
+        // A refresh that loses a part of the list fails here.
         assert!(lines > 1_400, "{lines} patterns");
         assert!(list.of_regex.len() < 50, "{} regular expressions", list.of_regex.len());
     }
@@ -134,8 +141,10 @@ mod tests {
             (r"\(x\)", Some("(x)")),
             (r"[cC]laude", None),
             (r"\d", None),
+            // An anchor at the end is lost in a plain text. One at the start is removed before `plain`.
             (r"SSL Labs$", None),
             (r"a|b", None),
+            // A pattern that ends in an escape escapes nothing.
             (r"x\", None),
         ];
         for (pattern, want) in rows {
@@ -157,6 +166,7 @@ mod tests {
             ("x middle x", Agent::Bot),
             ("x MIDDLE x", Agent::Person),
             ("Middle CaRd", Agent::Preview),
+            // The preview has priority in either order.
             ("Card Middle", Agent::Preview),
             ("card", Agent::Person),
         ];

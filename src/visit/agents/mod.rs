@@ -51,6 +51,7 @@ struct AgentCache {
 impl Agents {
     /// Creates an empty cache. The list is compiled at the first miss: 2 ms, once.
     pub fn new() -> Agents {
+        // Zero is an empty slot: no kind has these bits.
         let slots = (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
         Agents { cache: Arc::new(AgentCache { keys: RandomState::new(), slots }) }
     }
@@ -71,7 +72,9 @@ impl Agents {
         {
             return agent;
         }
+        // Not the whole User-Agent: equal hashes must have equal results.
         let agent = list::find(looked_at);
+        // Two threads may store at once (`slots`, rule 2).
         slot.store(hash & !VERDICT | agent.bits(), Ordering::Relaxed);
         agent
     }

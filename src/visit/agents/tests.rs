@@ -49,6 +49,7 @@ fn people_previews_and_bots_are_distinguished() {
 /// Every example of the data has the class of its tags. The examples are not in the repository.
 #[test]
 fn every_example_of_the_data() {
+    // The examples are data of others, so only `refresh` has them.
     let Some(path) = std::env::var_os(EXAMPLES) else { return };
     let text = std::fs::read_to_string(path).expect("the file that the variable names");
     let rows = samples(&text);
@@ -68,6 +69,7 @@ fn a_visitor_without_a_user_agent_is_a_person() {
 fn bytes_behind_the_limit_are_ignored() {
     let agents = Agents::new();
     let bot = |padding: usize| [" ".repeat(padding), "Googlebot/2.1".to_owned()].concat();
+    // The pattern ends in the slash; the version after it may be cut off.
     let last = MAX_LOOKED_AT - "Googlebot/".len();
     assert_eq!(agents.of(Some(bot(last).as_bytes())), Agent::Bot);
     assert_eq!(agents.of(Some(bot(last + 1).as_bytes())), Agent::Person);
@@ -83,6 +85,7 @@ fn hostile_bytes_are_classified() {
         (b"\xff\xfe\x00Googlebot/2.1\xff", Agent::Bot),
         (b"\x00\x01\x02", Agent::Person),
         (b"\xf0\x9f\xa4\x96 Twitterbot/1.0", Agent::Preview),
+        // A regular expression has to match the two bytes, which are invalid UTF-8.
         (b"Current\xff\x80RSS Reader", Agent::Bot),
         (b"(((((((((((\\\\\\\\[[[[", Agent::Person),
         (&long, Agent::Person),
@@ -111,6 +114,7 @@ fn a_result_is_cached_in_one_slot() {
     }
     assert_eq!(agents.of(Some(b"Twitterbot/1.0")), Agent::Bot);
     // Other User-Agents only evict, and an evicted one is matched again.
+    // Four times the slots, so that nearly every slot is overwritten.
     for n in 0..4 * SLOTS {
         assert_eq!(agents.of(Some(format!("Mozilla/5.0 ({n})").as_bytes())), Agent::Person);
     }
@@ -127,6 +131,7 @@ fn threads_agree() {
             let (agents, rows) = (agents.clone(), &rows);
             scope.spawn(move || {
                 for round in 0..20 * rows.len() {
+                    // Each thread begins at another sample, so threads read slots that other threads write.
                     let (want, user_agent) = rows[(start * 31 + round) % rows.len()];
                     assert_eq!(agents.of(Some(user_agent.as_bytes())), want, "{user_agent}");
                 }

@@ -44,6 +44,7 @@ pub fn cloaked(options: &Options, location: &str, fires: bool) -> Response<Full<
         description: options.description.as_deref(),
         location,
         display_name: display::name(location),
+        // Without an origin the policy blocks every frame, so the page has the link alone.
         framed: origin.is_some(),
         tags,
     };

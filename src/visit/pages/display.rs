@@ -6,6 +6,7 @@ use url::Url;
 /// e-mail address or telephone number.
 pub(super) fn name(location: &str) -> String {
     match Url::parse(location) {
+        // `mailto:`, `tel:` and `sms:` have no host: the path is the address or the number.
         Ok(url) => url.host_str().unwrap_or(url.path()).to_owned(),
         Err(_) => location.to_owned(),
     }
@@ -55,6 +56,7 @@ mod tests {
             ("https://a;sandbox;.example/", None),
             ("https://a,b.example/", None),
             ("https://*.example/", None),
+            // A keyword in a policy.
             ("https://'self'/", None),
             ("http://[::1]/", None),
             ("mailto:jane@example.com", None),

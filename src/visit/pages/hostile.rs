@@ -168,6 +168,7 @@ fn t58_t59_hostile_words_add_nothing_and_are_shown() {
             let options = link(title, destination, kind);
             let target = options.target();
             for ((name, page), want) in of_link(&options).into_iter().zip(&shapes) {
+                // `Options::check` allows `cloaked` only with the type URL, so this page cannot exist.
                 if name.starts_with("cloaked") && kind != LinkType::Url {
                     continue;
                 }
@@ -181,6 +182,7 @@ fn t58_t59_hostile_words_add_nothing_and_are_shown() {
             }
         }
     }
+    // Four destinations are no web addresses, and each skips the two cloaked pages.
     assert_eq!(seen, TITLES.len() * (DESTINATIONS.len() * 4 - 8));
 }
 
@@ -215,6 +217,7 @@ fn t61_every_page_carries_what_keeps_it_harmless() {
         assert_eq!(header("x-robots-tag"), "noindex");
         assert_eq!(header("cache-control"), "no-store");
         let referrer = header("referrer-policy");
+        // Only the policy of the password page names schemes; see the head of `password.rs`.
         assert_eq!(referrer, if policy.contains("mailto:") { "same-origin" } else { "no-referrer" });
 
         let html = text(response);
@@ -261,6 +264,7 @@ fn t62_policies_word_for_word() {
         assert_eq!(more(cloaked(&link("T", to, LinkType::Url), to, false)), want);
     }
     let mut both = link("T", "https://e.test/", LinkType::Url);
+    // `link` sets both pixels, and the expected text is of one vendor.
     both.google_tag_id = None;
     let beside = "script-src 'nonce- https://connect.facebook.net; img-src https://www.facebook.com; \
                   connect-src https://www.facebook.com https://connect.facebook.net; \
@@ -297,6 +301,7 @@ fn each_pixel_allows_its_vendor_only() {
         (None, Some("AW-12345"), vec!["googleadservices"], vec!["facebook", "analytics", "fls."]),
         (None, Some("DC-12345"), vec!["fls.doubleclick"], vec!["facebook", "analytics", "adservices"]),
         (None, Some("UA-12345-1"), vec!["google-analytics"], vec!["facebook", "doubleclick"]),
+        // A container may load the tags of every Google product.
         (None, Some("GT-ABCDE"), vec!["google-analytics", "adservices", "fls."], vec!["facebook"]),
         (None, Some("GTM-ABCDE"), vec!["google-analytics", "adservices", "fls."], vec!["facebook"]),
         (Some("12345"), None, vec!["facebook"], vec!["google", "doubleclick"]),
@@ -323,6 +328,7 @@ fn each_pixel_allows_its_vendor_only() {
 #[test]
 fn no_two_pages_share_a_nonce() {
     let options = link("T", "https://e.test/", LinkType::Url);
+    // Two pages of one link: a nonce that is repeated would allow a script that an attacker placed earlier.
     let nonce = || {
         let html = text(pixels(&options, "https://e.test/"));
         attribute(&parse(&html), "script", "nonce").to_owned()
@@ -370,6 +376,7 @@ fn a_password_form_is_one_field_that_posts_here() {
         (PasswordPrompt::Wrong, "not the password", None),
         (PasswordPrompt::Locked { seconds: 1 }, "again in 1 minute.", Some("1")),
         (PasswordPrompt::Locked { seconds: 60 }, "again in 1 minute.", Some("60")),
+        // Rounded up: a visitor must not retry too early.
         (PasswordPrompt::Locked { seconds: 61 }, "again in 2 minutes.", Some("61")),
         (PasswordPrompt::Busy, "again in a moment", Some("5")),
     ];

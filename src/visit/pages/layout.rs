@@ -62,9 +62,11 @@ pub(super) fn respond(status: StatusCode, html: Bytes, policy: HeaderValue) -> R
     // The page of a link changes with the link, and 404 may become a redirect.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(CONTENT_SECURITY_POLICY, policy);
+    // A browser must not guess another type from text that a user wrote.
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // The short URL may contain a token or a forwarded query.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // The page of a link changes and expires, so no search engine may keep it.
     headers.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex"));
     response
 }

@@ -96,6 +96,7 @@ pub fn unavailable() -> Response<Full<Bytes>> {
 /// Returns the page for an address with too many requests for unknown codes, which may retry after `wait`.
 pub fn too_many(wait: Duration) -> Response<Full<Bytes>> {
     let mut response = error(StatusCode::TOO_MANY_REQUESTS);
+    // At least 1: `Retry-After: 0` would invite an immediate retry.
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
     response
 }

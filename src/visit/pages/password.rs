@@ -61,6 +61,7 @@ pub fn password(prompt: PasswordPrompt) -> Response<Full<Bytes>> {
     };
     let mut response = page(status, &Form { prompt }, POLICY.clone());
     let headers = response.headers_mut();
+    // Replaces `no-referrer`, which every other page has; see the head of this file.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     if let Some(seconds) = retry {
         headers.insert(RETRY_AFTER, seconds);

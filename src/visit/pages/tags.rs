@@ -74,6 +74,7 @@ const ADS: Vendor = Vendor {
 };
 
 const FLOODLIGHT: Vendor = Vendor {
+    // The script of `TAG` loads it.
     scripts: &[],
     images: &[
         "https://*.fls.doubleclick.net",
@@ -147,6 +148,7 @@ fn allowed(vendors: &[&Vendor], nonce: &str, frame: Option<&str>) -> String {
     let needed =
         directives.iter().map(|(name, hosts)| (name, hosts.trim())).filter(|(_, hosts)| !hosts.is_empty());
     let mut parts: Vec<String> = needed.map(|(name, hosts)| format!("{name} {hosts}")).collect();
+    // `default-src` does not apply to forms.
     parts.push("form-action 'self'".to_owned());
     parts.join("; ")
 }
