@@ -32,6 +32,7 @@ impl Campaign {
     pub fn apply(&mut self, edit: CampaignEdit) -> Result<(), Invalid> {
         match edit {
             CampaignEdit::Name(name) => {
+                // Checked before the field is set: a rejected change leaves the campaign as it was.
                 check_name("name", &name)?;
                 self.name = name;
             }
@@ -47,6 +48,7 @@ pub struct CampaignDraft {
     /// A vendor's id to keep. `None` generates one.
     pub id: Option<ForeignId>,
     /// Another spelling of `id`, which no other campaign may have as its id.
+    // No two campaigns may share a spelling: a `CampaignRef` could mean either of them.
     pub or: Option<ForeignId>,
     pub name: Box<str>,
 }

@@ -24,6 +24,7 @@ impl Eq for ContactKey {}
 
 impl fmt::Debug for ContactKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither a log line nor the message of a failed test may contain the key.
         f.write_str("ContactKey(..)")
     }
 }

@@ -87,6 +87,7 @@ fn parts(text: &str) -> impl Iterator<Item = Result<TextPart<'_>, &str>> {
             rest = from;
             return Some(Ok(TextPart::Text(before)));
         }
+        // Two bytes are `{{`: `opening` returned this position.
         let inner = rest[2..].trim_start().strip_prefix(PREFIX).unwrap_or("");
         let named = inner.split_once("}}").map(|(name, after)| (name.trim_end(), after));
         match named.filter(|(name, _)| is_name(name)) {
@@ -94,6 +95,7 @@ fn parts(text: &str) -> impl Iterator<Item = Result<TextPart<'_>, &str>> {
                 rest = after;
                 Some(Ok(TextPart::Name(name)))
             }
+            // The rest is not searched: one malformed placeholder is enough to reject the text.
             None => Some(Err(std::mem::take(&mut rest))),
         }
     })
@@ -105,6 +107,7 @@ fn opening(text: &str) -> Option<usize> {
 }
 
 fn is_name(name: &str) -> bool {
+    // No space and no brace: the end of a name must be unambiguous.
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
@@ -119,7 +122,9 @@ mod tests {
             ("https://e.test/{{custom_values.a}}", Some("https://e.test/<a>")),
             ("{{custom_values.a}}", Some("<a>")),
             ("{{ custom_values.a }}x{{custom_values.b_2}}", Some("<a>x<b_2>")),
+            // Only `custom_values.` begins a placeholder.
             ("https://e.test/{{contact.id}}", Some("https://e.test/{{contact.id}}")),
+            // The outer braces are text.
             ("{{{{custom_values.a}}}}", Some("{{<a>}}")),
             ("https://e.test/{{custom_values.missing}}", None),
         ];
@@ -143,6 +148,7 @@ mod tests {
             ("https://e.test/{{custom_values.a-b}}", None),
         ];
         for (text, want) in rows {
+            // Also a malformed placeholder: otherwise `normal` would not get to reject the text.
             assert!(is_in(text), "{text}");
             assert_eq!(normal("url", text, str::to_owned).ok().as_deref(), want, "{text}");
         }

@@ -44,6 +44,7 @@ impl ExtraSchemes {
     /// Fails unless each is a scheme by RFC 3986 3.1, in lower case, and not one that browsers execute.
     pub fn new(schemes: Vec<String>) -> Result<ExtraSchemes, Invalid> {
         for scheme in &schemes {
+            // Lower case, as `Url` returns schemes: `web_address` compares them as text.
             let shape = scheme.starts_with(|c: char| c.is_ascii_lowercase())
                 && scheme
                     .bytes()
@@ -79,6 +80,7 @@ impl Destination {
         if text.is_empty() {
             return reject("must not be empty");
         }
+        // Before parsing: the work of the parser grows with the text.
         if text.len() > MAX_BYTES {
             return reject("must be at most 8192 bytes");
         }
@@ -99,6 +101,7 @@ impl Destination {
         if normal.len() > MAX_BYTES {
             return reject("must be at most 8192 bytes after normalisation");
         }
+        // The invariant of the type: `HeaderValue::try_from` of a destination never fails.
         debug_assert!(normal.bytes().all(|b| (0x21..0x7f).contains(&b)), "{normal}");
         Ok(Destination(normal.into()))
     }
@@ -111,6 +114,7 @@ impl Destination {
         kind: LinkType,
         extra: &ExtraSchemes,
     ) -> Result<Destination, Invalid> {
+        // Only web addresses may have placeholders.
         if kind != LinkType::Url || !custom_values::is_in(text) {
             return Destination::parse(field, text, kind, extra);
         }
@@ -124,7 +128,9 @@ impl Destination {
             let first = begins && normal.starts_with(&["{{custom_values.", name, "}}"].concat());
             Some(if first { "https://e.test".into() } else { "1".into() })
         };
+        // Never the default: `stand_in` has a value for every name.
         let example = custom_values::fill(text, stand_in).unwrap_or_default();
+        // The result is dropped: it has the stand-ins, and only its rules are of interest.
         Destination::parse(field, &example, kind, extra)?;
         Ok(Destination(normal.into()))
     }
@@ -144,8 +150,10 @@ impl Destination {
         if !self.is_fillable() {
             return Ok(self.clone());
         }
+        // Trimmed: white space at the end of a value would make the whole URL invalid.
         let value = |name: &str| values.get(name).map(|value| Cow::Borrowed(value.trim()));
         let text = custom_values::fill(&self.0, value).map_err(Unfilled::Unknown)?;
+        // By all rules again: a value may change the scheme, the host or the length.
         Destination::parse("url", &text, LinkType::Url, extra).map_err(Unfilled::Invalid)
     }
 
@@ -175,7 +183,9 @@ impl Destination {
     pub fn with_path_behind(&self, rest: &str) -> Option<Destination> {
         let mut url = self.to_url()?;
         let path = url.path();
+        // One slash between both, as `forwardPath` writes it.
         let path = format!("{}/{rest}", path.strip_suffix('/').unwrap_or(path));
+        // The parser escapes a question mark or hash in `rest`, so that neither begins another part.
         url.set_path(&path);
         Some(Destination(visible(url.as_str()).into()))
     }
@@ -278,6 +288,7 @@ fn web_address(field: &'static str, text: &str, extra: &ExtraSchemes) -> Result<
                 .join(", ")
         ));
     }
+    // Other schemes may have no host, such as `app:x`.
     if web && url.host_str().is_none_or(str::is_empty) {
         return reject("must have a host".to_owned());
     }
@@ -315,6 +326,7 @@ fn mail_address(field: &'static str, text: &str) -> Result<String, Invalid> {
             !user.is_empty()
                 && !host.is_empty()
                 && !host.contains('@')
+                // A colon or slash would make it another kind of URL (`javascript:a@b.c`, `//a@b.c`).
                 && !address.contains([':', '/', '<', '>', ' '])
         })
     });
@@ -333,6 +345,7 @@ fn phone_number(field: &'static str, text: &str) -> Result<String, Invalid> {
     };
     // The APIs return `#` in this form, and a client may send it back.
     let number = number.replace("%23", "#");
+    // The visual separators of RFC 3966 5.1.1, and the space and slash that people write.
     let digits: String = number.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')' | '/')).collect();
     let subscriber = digits.strip_prefix('+').unwrap_or(&digits);
     let fine = (2..=32).contains(&subscriber.len())
@@ -353,6 +366,7 @@ fn text_message(field: &'static str, text: &str) -> Result<String, Invalid> {
         Some((numbers, query)) => (numbers, Some(query)),
         None => (text, None),
     };
+    // Each number by the same rule as in `tel:`, so that no other text can precede the query.
     let numbers = numbers
         .split(',')
         .map(|number| phone_number(field, number))
@@ -379,6 +393,7 @@ mod tests {
     #[test]
     fn t115_a_number_with_a_hash_reads_back() {
         for (kind, text, want) in [
+            // A service code: these begin with `*` or `#`.
             (LinkType::Tel, "#0*9", "tel:%230*9"),
             (LinkType::Sms, "+1#2,#3?body=x", "sms:+1%232,%233?body=x"),
         ] {
@@ -406,6 +421,8 @@ mod tests {
                 ("page", "spring sale"),
                 ("site", "https://e.test/x"),
                 ("bad", "javascript:alert(1)"),
+                // A value may be the port, where only digits are valid: the reason for a digit as the
+                // stand-in.
                 ("port", "81"),
             ]
             .map(|(name, value)| (name.into(), value.into())),
@@ -420,6 +437,7 @@ mod tests {
             ),
             ("https://e.test:{{custom_values.port}}/ü", Some("https://e.test:81/%C3%BC")),
             ("{{custom_values.bad}}", None),
+            // The value is no absolute URL.
             ("{{custom_values.page}}", None),
             ("https://e.test/{{custom_values.missing}}", None),
         ];
@@ -433,11 +451,13 @@ mod tests {
         for text in [
             "javascript:{{custom_values.page}}",
             "/{{custom_values.page}}",
+            // The part before the placeholder must keep the rules of every destination.
             "https://u@e.test/{{custom_values.a}}",
         ] {
             assert!(Destination::parse_fillable("url", text, LinkType::Url, &none).is_err(), "{text}");
         }
         assert!(
+            // An image has no placeholders: the braces are escaped.
             Destination::parse_web("image", "https://e.test/{{custom_values.page}}")
                 .is_ok_and(|d| d.as_str().contains("%7B%7B"))
         );
@@ -456,24 +476,32 @@ mod tests {
             ("https://example.com", "https://example.com/"),
             ("HTTPS://Example.COM:443/a b?c=d e#f g", "https://example.com/a%20b?c=d%20e#f%20g"),
             ("https://e.test/é😀?q=ü#ß", "https://e.test/%C3%A9%F0%9F%98%80?q=%C3%BC#%C3%9F"),
+            // Cyrillic letters: punycode shows that the name is another one.
             ("http://аррӏе.com/", "http://xn--80ak6aa92e.com/"),
+            // Browsers read a backslash as a slash, so the host is evil.test.
             ("http://evil.test\\@good.test/", "http://evil.test/@good.test/"),
+            // Browsers add or drop slashes after `https:`, and so does the parser.
             ("https:evil.test", "https://evil.test/"),
             ("https:/\\evil.test", "https://evil.test/"),
             ("https:///evil.test", "https://evil.test/"),
             ("https:\\\\evil.test\\x", "https://evil.test/x"),
             ("https://good.test\\@evil.test/", "https://good.test/@evil.test/"),
             ("https://good.test/@evil.test", "https://good.test/@evil.test"),
+            // After `?` or `#`, `@` ends no user name.
             ("https://good.test?@evil.test", "https://good.test/?@evil.test"),
             ("https://good.test#@evil.test", "https://good.test/#@evil.test"),
+            // Dot segments are resolved when the link is saved, and cannot climb later.
             ("https://e.test/a/../b/./c/%2e%2e/d", "https://e.test/b/d"),
+            // Escaped line breaks stay escaped in the header.
             ("https://e.test/%0d%0aSet-Cookie:%20a=b", "https://e.test/%0d%0aSet-Cookie:%20a=b"),
             ("https://e.test/\u{202e}\u{2028}\u{feff}x", "https://e.test/%E2%80%AE%E2%80%A8%EF%BB%BFx"),
             ("https://e.test/'\"<>`{}|^", "https://e.test/'%22%3C%3E%60%7B%7D|^"),
+            // IDNA maps full-width letters and drops soft hyphens: the stored host is the real one.
             ("http://ｅｖｉｌ．test/", "http://evil.test/"),
             ("http://e\u{ad}vil.test/", "http://evil.test/"),
             ("http://b\u{fc}cher.example/", "http://xn--bcher-kva.example/"),
             ("http://xn--80ak6aa92e.com/", "http://xn--80ak6aa92e.com/"),
+            // Spellings of one address: stored in one form, so that checks of addresses see it.
             ("http://127.1/", "http://127.0.0.1/"),
             ("http://0x7f000001/", "http://127.0.0.1/"),
             ("http://[::FFFF:127.0.0.1]/", "http://[::ffff:7f00:1]/"),
@@ -492,6 +520,7 @@ mod tests {
         let rows = [
             ("", "url: must not be empty"),
             ("javascript:alert(1)", schemes),
+            // The parser would strip the space, and a browser as well.
             (" javascript:alert(1)", "url: must not begin or end with white space"),
             ("java\tscript:alert(1)", control),
             ("JaVaScRiPt:alert(1)", schemes),
@@ -514,17 +543,22 @@ mod tests {
             ("https://u:p@evil.test/", "url: must not contain a user name or password"),
             ("https://@evil.test/", "url: must not contain a user name or password"),
             ("https://:@evil.test/", "url: must not contain a user name or password"),
+            // An empty user name, which the parser drops without an error.
             ("https:\\\\@evil.test/", "url: must not contain a user name or password"),
             ("https://good.test:80@evil.test/", "url: must not contain a user name or password"),
             ("https://a@b@evil.test/", "url: must not contain a user name or password"),
+            // The parser decodes `%40` in a host, and `@` is invalid there.
             ("https://good.test%40evil.test/", "url: is not a valid URL: invalid international domain name"),
             ("https://e.test%2f@evil.test/", "url: must not contain a user name or password"),
+            // Invisible, but not white space: no scheme may begin with it.
             ("\u{feff}javascript:alert(1)", absolute),
             ("\u{200b}javascript:alert(1)", absolute),
+            // White space that the URL parser does not strip.
             ("\u{a0}javascript:alert(1)", "url: must not begin or end with white space"),
             ("java\u{ad}script:alert(1)", absolute),
             ("javascript\u{ff1a}alert(1)", absolute),
             ("javascript&colon;alert(1)", absolute),
+            // A scheme is never percent-decoded.
             ("javascript%3aalert(1)", absolute),
             ("ｊavascript:alert(1)", absolute),
             ("java\nscript:alert(1)", control),
@@ -548,6 +582,7 @@ mod tests {
             ("https://e.test/a\tb", control),
             ("https://e.test/a\nb", control),
             ("https://e.test/\u{7f}", control),
+            // C1 controls: terminals execute U+009B like an escape.
             ("https://e.test/\u{85}x", control),
             ("https://e.test/\u{9b}x", control),
             ("https://e.test/\u{1b}[2J", control),
@@ -563,10 +598,12 @@ mod tests {
         for (text, want) in rows {
             assert_eq!(parse(LinkType::Url, text).err().as_deref(), Some(want), "{text:?}");
         }
+        // 15 bytes are `https://e.test/`.
         let of_length = |bytes: usize| format!("https://e.test/{}", "x".repeat(bytes - 15));
         assert_eq!(parse(LinkType::Url, &of_length(MAX_BYTES)), Ok(of_length(MAX_BYTES)));
         let long = of_length(MAX_BYTES + 1);
         assert_eq!(parse(LinkType::Url, &long).err().as_deref(), Some("url: must be at most 8192 bytes"));
+        // Two bytes become six: within the bound as sent, past it as stored.
         let grows = format!("https://e.test/{}", "\u{e9}".repeat(4_000));
         let why = "url: must be at most 8192 bytes after normalisation";
         assert_eq!(parse(LinkType::Url, &grows).err().as_deref(), Some(why));
@@ -592,9 +629,12 @@ mod tests {
             (LinkType::Tel, "tel:+1<script>", Err("url: must be a telephone number such as +49 30 1234")),
             (LinkType::Tel, "javascript:1", Err("url: must be a telephone number such as +49 30 1234")),
             (LinkType::Tel, "+1\r\nX: y", Err("url: must not contain control characters")),
+            // The scheme is removed once.
             (LinkType::Tel, "tel:tel:+1", Err("url: must be a telephone number such as +49 30 1234")),
             (LinkType::Tel, "+1;x=\"><script>", Err("url: must be a telephone number such as +49 30 1234")),
+            // Arabic digits: RFC 3966 has only ASCII digits.
             (LinkType::Tel, "٠١٢٣", Err("url: must be a telephone number such as +49 30 1234")),
+            // A line break, raw or escaped, could add a header to the mail.
             (LinkType::Mailto, "a@b.c\r\nBcc: x@y.z", Err("url: must not contain control characters")),
             (
                 LinkType::Mailto,
@@ -607,6 +647,7 @@ mod tests {
                 Err("url: must be an e-mail address such as jane@example.com"),
             ),
             (LinkType::Mailto, "//evil@test", Err("url: must be an e-mail address such as jane@example.com")),
+            // A raw `#` would begin a fragment.
             (LinkType::Tel, "*31#5551234", Ok("tel:*31%235551234")),
             (LinkType::Sms, "+15551234?body=hi \"you\"", Ok("sms:+15551234?body=hi%20%22you%22")),
             (LinkType::Sms, "https://e.test", Err("url: must be a telephone number such as +49 30 1234")),
@@ -621,6 +662,7 @@ mod tests {
         let ftp = ExtraSchemes::new(vec!["ftp".to_owned()]).expect("a harmless scheme");
         let parsed = Destination::parse("url", "ftp://e.test/x", LinkType::Url, &ftp);
         assert_eq!(parsed.map(|d| d.to_string()).as_deref(), Ok("ftp://e.test/x"));
+        // `Ftp` is not lower case: it would never equal a parsed scheme.
         for bad in ["javascript", "Ftp", "", "a b", "data"] {
             assert!(ExtraSchemes::new(vec![bad.to_owned()]).is_err(), "{bad}");
         }
@@ -637,6 +679,7 @@ mod tests {
                 "https://e.test/?a=%20&b&utm_source=e+mail&utm_campaign=x%26y",
             ),
             (
+                // A question mark in the fragment begins no query.
                 "https://e.test/p?utm_medium=m#f?x",
                 "https://e.test/p?utm_medium=m&utm_source=e+mail&utm_campaign=x%26y#f?x",
             ),

@@ -34,10 +34,13 @@ impl HostName {
         let reject = || {
             Invalid::new(field, "must be a host name such as go.example.com, without scheme, port or path")
         };
+        // A name with a dot at its end is the same name in DNS.
         let text = text.strip_suffix('.').unwrap_or(text);
+        // The parser maps to punycode as browsers do, and returns IP addresses in any spelling as such.
         let Ok(url::Host::Domain(name)) = url::Host::parse(text) else { return Err(reject()) };
         let labels_fit = name.split('.').all(|label| {
             (1..=63).contains(&label.len())
+                // Underscores are in names of DNS, though not in host names by RFC 952.
                 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
                 && !label.starts_with('-')
                 && !label.ends_with('-')
@@ -101,6 +104,7 @@ impl Domain {
             not_found_url: None,
             expired_url: None,
             root_url: None,
+            // Its host is that of `public_url`, which the operator has set.
             verified_at: Some(now),
             created_at: now,
         }
@@ -113,6 +117,7 @@ impl Domain {
 
     /// Like [`Domain::key_of`], for a canonical spelling that was parsed from a request.
     pub fn fold<'a>(&self, canonical: Cow<'a, str>) -> Cow<'a, str> {
+        // Borrowed without capitals, so that a redirect allocates nothing.
         if self.case_sensitive || !canonical.bytes().any(|b| b.is_ascii_uppercase()) {
             return canonical;
         }
@@ -123,12 +128,15 @@ impl Domain {
     /// links.
     pub fn apply(&mut self, edit: DomainEdit, has_links: bool) -> Result<(), Invalid> {
         match edit {
+            // Links are keyed by the folded code: their keys would not be found any more.
             DomainEdit::CaseSensitive(on) if on != self.case_sensitive && has_links => {
                 return Err(Invalid::new("caseSensitive", "cannot change once the domain has links"));
             }
             DomainEdit::CaseSensitive(on) => self.case_sensitive = on,
             DomainEdit::BaseUrl(url) => {
                 if let Some(parts) = url.as_ref().and_then(Destination::to_url)
+                    // Requests are looked up by their whole first path segment: short URLs below another path
+                    // would be dead.
                     && (parts.path() != "/" || parts.query().is_some() || parts.fragment().is_some())
                 {
                     return Err(Invalid::new(
@@ -176,10 +184,12 @@ mod tests {
             ("GO.Example.com.", Some("go.example.com")),
             ("bücher.example", Some("xn--bcher-kva.example")),
             ("localhost", Some("localhost")),
+            // Names of DNS may have underscores.
             ("a_b.test", Some("a_b.test")),
             ("", None),
             (".", None),
             ("127.0.0.1", None),
+            // 127.0.0.1 in another spelling.
             ("0x7f.1", None),
             ("[::1]", None),
             ("a b", None),

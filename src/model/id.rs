@@ -67,6 +67,7 @@ impl FromStr for Id {
     type Err = NotAnId;
 
     fn from_str(text: &str) -> Result<Id, NotAnId> {
+        // Bytes, before the digits are read: a long text costs nothing.
         if text.len() != LENGTH {
             return Err(NotAnId);
         }
@@ -128,17 +129,21 @@ const STEP_BITS: u32 = 40;
 impl IdSource {
     /// Creates a source that starts after `last`, the newest existing id.
     pub fn after(last: Option<Id>) -> IdSource {
+        // From the stored ids: after a restart with a clock that is behind, new ids still sort last.
         IdSource { last: last.map_or(0, Id::bits) }
     }
 
     /// Returns the next id. `random` is 128 bits from the system's generator.
     pub fn next(&mut self, now: Timestamp, random: u128) -> Id {
         // A clock before 1970 counts as 1970.
+        // 48 bits, so that a clock that is far ahead cannot overflow the 20 digits.
         let millis = u128::try_from(now.as_millis()).unwrap_or(0) & ((1 << 48) - 1);
         let fresh = (millis << RANDOM_BITS) | (random >> (128 - RANDOM_BITS));
+        // A later millisecond is required: within one, fresh random bits may sort before the last id.
         self.last = if fresh > self.last && fresh >> RANDOM_BITS > self.last >> RANDOM_BITS {
             fresh
         } else {
+            // Plus one: a random step of zero must not repeat the last id.
             self.last + 1 + (random & ((1 << STEP_BITS) - 1))
         };
         Id(self.last)
@@ -156,6 +161,7 @@ mod tests {
         let mut source = IdSource::after(None);
         let mut last = String::new();
         for (row, millis) in [1_000, 1_000, 1_001, 5, 0, -7, 2_000].into_iter().enumerate() {
+            // All random bits set: the largest step, which carries into the time.
             let id = source.next(Timestamp::from_millis(millis), u128::MAX).to_string();
             assert!(id > last, "row {row}: {id} after {last}");
             assert_eq!(id.len(), 20, "row {row}");
@@ -165,6 +171,7 @@ mod tests {
 
     #[test]
     fn invalid_ids_are_rejected() {
+        // The last one has 20 bytes, and a letter beyond ASCII.
         for text in ["", "short", "00000000000000000000x", "0000000000000000000_", "é000000000000000000"] {
             assert!(text.parse::<Id>().is_err(), "{text}");
         }
@@ -177,6 +184,7 @@ mod tests {
 
     proptest! {
         #[test]
+        // 119 bits are 48 of time and 71 random ones: every id that is generated.
         fn text_and_number_are_inverse_and_sort_alike(a in 0..(1_u128 << 119), b in 0..(1_u128 << 119)) {
             let (a, b) = (Id::from_bits(a), Id::from_bits(b));
             prop_assert_eq!(a.to_string().parse::<Id>().ok(), Some(a));

@@ -15,6 +15,7 @@ pub struct SecretHash(pub [u8; 32]);
 
 impl fmt::Debug for SecretHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A hash in a log would allow to test guesses of weak secrets, such as a key from the environment.
         f.write_str("SecretHash(..)")
     }
 }
@@ -71,7 +72,9 @@ impl Scopes {
 
     /// Returns whether the set permits `scope`. Permission to write includes permission to read.
     pub fn allow(self, scope: Scope) -> bool {
+        // Positions in the enum are stored: a new scope must come last.
         let has = |s: Scope| self.0 & (1 << s as u8) != 0;
+        // Exhaustive, so that a new scope must decide whether it includes another.
         match scope {
             Scope::LinksRead => has(Scope::LinksRead) || has(Scope::LinksWrite),
             Scope::SnapshotsRead => has(Scope::SnapshotsRead) || has(Scope::SnapshotsWrite),
@@ -96,6 +99,7 @@ impl Scopes {
 
     /// Returns the set of a stored form.
     pub fn from_bits(bits: u8) -> Scopes {
+        // Unknown bits of a later version are kept, and permit nothing.
         Scopes(bits)
     }
 }
@@ -138,6 +142,7 @@ pub struct ApiKey {
 impl ApiKey {
     /// Returns whether the key is valid at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
+        // Not at the end itself, as for links.
         self.expires_at.is_none_or(|end| now < end)
     }
 }
@@ -179,6 +184,7 @@ mod tests {
             }
         }
         assert!(Scopes::all().cover(Scopes::all()));
+        // Admin includes no other scope: each must be granted.
         assert!(!Scopes::from_iter([Scope::Admin]).cover(Scopes::all()));
     }
 }

@@ -63,6 +63,7 @@ impl RedirectStatus {
 
     /// Returns the status of a number.
     pub fn from_code(code: u16) -> Option<RedirectStatus> {
+        // The four statuses of the APIs (docs/decisions.md A9).
         [301, 302, 307, 308].iter().position(|c| *c == code).map(|at| {
             [Self::MovedPermanently, Self::Found, Self::TemporaryRedirect, Self::PermanentRedirect][at]
         })
@@ -243,6 +244,7 @@ impl Options {
                     return Err(Invalid::new("webhookUrls", "must be at most 5 URLs"));
                 }
                 // Quadratic, but of at most five URLs.
+                // Each click would be sent to the URL twice.
                 if (1..urls.len()).any(|at| urls[..at].contains(&urls[at])) {
                     return Err(Invalid::new("webhookUrls", "must not name a URL twice"));
                 }
@@ -252,6 +254,7 @@ impl Options {
                 // A set: comparing each pair of tags would be quadratic in a list of any length.
                 let mut seen = std::collections::HashSet::new();
                 tags.retain(|tag| seen.insert(*tag));
+                // After the duplicates are removed: only distinct tags cost index entries.
                 if tags.len() > TAGS_MAX {
                     return Err(Invalid::new("tagIds", "must be at most 50 tags"));
                 }
@@ -267,11 +270,13 @@ impl Options {
     /// [`Options::apply`].
     pub fn check(&self) -> Result<(), Invalid> {
         if let (Some(since), Some(end)) = (self.valid_since, self.expires_at)
+            // Also when equal: the link would never be live.
             && since >= end
         {
             return Err(Invalid::new("validSince", "must be before expiresAt"));
         }
         if self.link_type != LinkType::Url {
+            // A number or a mail address has no query, no path to append to, and no page for a frame.
             let what = [
                 ("cloaked", self.cloaked),
                 ("forwardParameters", self.forward_parameters),
@@ -300,6 +305,7 @@ fn checked(field: &'static str, text: Option<Box<str>>, max: usize) -> Result<Op
 
 fn checked_clicks(clicks: Option<u64>) -> Result<Option<u64>, Invalid> {
     match clicks {
+        // Zero is an error: `null` means no limit, and zero would be a dead link.
         Some(0) => Err(Invalid::new("maxClicks", CLICKS_RULE)),
         Some(n) if n > CLICKS_MAX => Err(Invalid::new("maxClicks", "must be at most 9007199254740991")),
         within => Ok(within),
@@ -322,6 +328,7 @@ fn checked_pixel(text: Option<Box<str>>) -> Result<Option<Box<str>>, Invalid> {
 fn checked_tag(text: Option<Box<str>>) -> Result<Option<Box<str>>, Invalid> {
     let Some(id) = text else { return Ok(None) };
     let fits = id.split_once('-').is_some_and(|(kind, rest)| {
+        // The kinds whose hosts the policy of the pixel page knows (`visit::pages`).
         ["G", "GT", "AW", "DC", "UA", "GTM"].contains(&kind)
             && (4..=20).contains(&rest.len())
             && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-')
@@ -349,9 +356,11 @@ mod tests {
             (true, Some(10), None, None, 9, 0, LinkStatus::NotYetValid),
             (true, Some(10), None, None, 10, 0, LinkStatus::Live),
             (true, None, Some(10), None, 9, 0, LinkStatus::Live),
+            // Expired at the instant itself.
             (true, None, Some(10), None, 10, 0, LinkStatus::Expired),
             (true, None, None, Some(3), 0, 2, LinkStatus::Live),
             (true, None, None, Some(3), 0, 3, LinkStatus::UsedUp),
+            // With both reasons the date is reported, as the rules evaluate it first.
             (true, None, Some(10), Some(3), 10, 3, LinkStatus::Expired),
         ];
         for (row, (active, since, end, max, now, clicks, want)) in rows.into_iter().enumerate() {
@@ -370,8 +379,10 @@ mod tests {
         let hook = Destination::parse_web("url", "https://e.test/").expect("a valid URL");
         let rows = [
             (Edit::Title(text(501)), "title: must be at most 500 characters"),
+            // Control characters reach logs and terminals.
             (Edit::Title(Some("a\0b".into())), "title: must not contain control characters"),
             (Edit::MaxClicks(Some(0)), "maxClicks: must be a whole number, at least 1, or null for no limit"),
+            // The first number that JavaScript cannot distinguish from the next.
             (Edit::MaxClicks(Some(1 << 53)), "maxClicks: must be at most 9007199254740991"),
             (Edit::MetaPixelId(Some("1');alert(1);//".into())), "metaPixelId: must be 5 to 20 digits"),
             (
@@ -400,16 +411,19 @@ mod tests {
             "",
             "1234",
             "123456789012345678901",
+            // `$` of many regular expressions would accept the line break.
             "12345\n",
             "\n12345",
             " 12345",
             "12345 ",
             "-12345",
+            // Rust's own parser of numbers accepts a sign.
             "+12345",
             "1e5123",
             "0x12345",
             "12345'",
             "12345</script>",
+            // Digits, but not of ASCII.
             "１２３４５",
             "\u{661}\u{662}\u{663}\u{664}\u{665}",
             "12\u{0}345",
@@ -439,7 +453,9 @@ mod tests {
             "G-X\"></script><script>",
             "G-AB\u{c4}D",
             "Ｇ-ABCD",
+            // A hyphen, but not that of ASCII.
             "G\u{2010}ABCD",
+            // The id becomes a part of a URL as well.
             "G-ABCD&id=x",
             "G-ABCD/../x",
         ] {

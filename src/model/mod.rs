@@ -40,9 +40,11 @@ impl Invalid {
 /// Rejects text of more than `max` characters, and text with control characters other than tab and line
 /// breaks: no page and no log can show those safely.
 pub(crate) fn plain_text(field: &'static str, text: &str, max: usize) -> Result<(), Invalid> {
+    // Characters and not bytes: the limit is shown to people, in any script.
     if text.chars().count() > max {
         return Err(Invalid::new(field, format!("must be at most {max} characters")));
     }
+    // Tab and line breaks are in notes and descriptions that people paste.
     if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
         return Err(Invalid::new(field, "must not contain control characters"));
     }

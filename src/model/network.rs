@@ -72,6 +72,7 @@ pub fn is_global(address: IpAddr) -> bool {
 /// Returns whether the interface part is `0:5efe` or `200:5efe`, which an IPv4 address follows (RFC 5214).
 fn is_isatap(address: Ipv6Addr) -> bool {
     let segments = address.segments();
+    // The masked bit marks an IPv4 address that is globally unique (RFC 5214 6.1).
     segments[5] == 0x5efe && segments[4] & !0x0200 == 0
 }
 
@@ -89,6 +90,7 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         match (*self, address) {
             (Network::V4 { base, prefix }, IpAddr::V4(v4)) => {
+                // Prefix 0 shifts by the full width, which is `None`: the range has every address.
                 (v4.to_bits() ^ base).checked_shr(32 - u32::from(prefix)).unwrap_or(0) == 0
             }
             (Network::V6 { base, prefix }, IpAddr::V6(v6)) => {
@@ -112,6 +114,7 @@ impl FromStr for Network {
         let address: IpAddr = address.parse().map_err(|_| no_network())?;
         let bits = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
+            // `parse` alone accepts `+8`.
             Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok(),
             Some(_) => None,
             None => Some(bits),
@@ -167,6 +170,7 @@ impl Networks {
 
     /// Returns whether Waypost may send requests to the address.
     pub fn allow(&self, address: IpAddr) -> bool {
+        // The list only adds: no entry forbids a global address.
         is_global(address) || self.name(address)
     }
 }
@@ -229,10 +233,12 @@ mod tests {
         let rows = [
             ("10.0.0.0/8", "10.255.0.1", true),
             ("10.0.0.0/8", "11.0.0.0", false),
+            // A client on an IPv6 socket has a mapped address.
             ("10.0.0.0/8", "::ffff:10.0.0.1", true),
             ("10.0.0.5", "10.0.0.5", true),
             ("10.0.0.5", "10.0.0.4", false),
             ("0.0.0.0/0", "127.0.0.1", true),
+            // All of IPv4 is not all addresses.
             ("0.0.0.0/0", "::1", false),
             ("::/0", "::1", true),
             ("::/0", "127.0.0.1", false),
@@ -258,10 +264,12 @@ mod tests {
             ("10.0.0.0/+8", shape),
             ("10.0.0.0/8/8", shape),
             ("10/8", shape),
+            // Octal for some parsers: rejected, so that no two parsers can disagree.
             ("010.0.0.1", shape),
             ("localhost", shape),
             ("10.0.0.1/8", "has bits beyond its prefix"),
             ("fd00::1/8", "has bits beyond its prefix"),
+            // It would never match: look-ups convert mapped addresses.
             ("::ffff:10.0.0.0/104", "must be written as IPv4"),
         ];
         for (text, why) in rows {
@@ -280,6 +288,7 @@ mod tests {
             ("192.0.2.1", "192.0.2.2", false),
             ("192.0.2.1", "::ffff:192.0.2.1", true),
             ("2001:db8::1", "2001:db8::ffff:ffff", true),
+            // The next /64.
             ("2001:db8::1", "2001:db8:0:1::1", false),
         ];
         for (one, other, same) in rows {
@@ -293,8 +302,10 @@ mod tests {
         fn an_address_is_in_its_own_network(bits in any::<u128>(), prefix in 0..=128_u32) {
             let base = bits & u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
             let text = format!("{}/{prefix}", Ipv6Addr::from_bits(base));
+            // Networks of mapped addresses are rejected.
             if let Ok(network) = text.parse::<Network>() {
                 prop_assert!(network.contains(IpAddr::V6(Ipv6Addr::from_bits(bits))));
+                // The lowest bit of the prefix is flipped. Prefix 0 has no bit, so the address stays inside.
                 let outside = bits ^ 1_u128.checked_shl(128 - prefix).unwrap_or(0);
                 prop_assert_eq!(network.contains(IpAddr::V6(Ipv6Addr::from_bits(outside))), prefix == 0);
             }

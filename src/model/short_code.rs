@@ -57,6 +57,7 @@ impl ShortCode {
         if code.chars().count() > MAX_CHARS {
             return Err(rejected("must be at most 128 characters"));
         }
+        // A browser would request another path, and the link could not be opened.
         if code == "." || code == ".." {
             return Err(rejected("must not be \".\" or \"..\", which browsers remove from a URL"));
         }
@@ -84,6 +85,7 @@ impl ShortCode {
     /// folding would make two different words equal, and changes the length of one letter.
     #[must_use]
     pub fn folded(mut self) -> ShortCode {
+        // In place: ASCII case changes no length.
         self.0.make_ascii_lowercase();
         self
     }
@@ -104,6 +106,7 @@ impl fmt::Display for ShortCode {
 /// Returns the canonical spelling of the code in a request path (without its leading slash), or `None` if the
 /// path is not a code. Only scans the plain codes of nearly all requests, without a copy.
 pub fn canonical(raw: &str) -> Option<Cow<'_, str>> {
+    // Plain bytes are characters, in NFC, and allowed: the three checks below would pass.
     if !raw.is_empty() && raw.len() <= MAX_CHARS && raw.bytes().all(is_plain) {
         return if raw == "." || raw == ".." { None } else { Some(Cow::Borrowed(raw)) };
     }
@@ -111,6 +114,7 @@ pub fn canonical(raw: &str) -> Option<Cow<'_, str>> {
     if raw.len() > MAX_RAW_BYTES {
         return None;
     }
+    // Not lossy: two invalid paths must not become one code with U+FFFD.
     let decoded = percent_decode_str(raw).decode_utf8().ok()?;
     // The table contains only codes that `parse` accepted, so another spelling cannot name a link.
     let normal = if is_nfc(&decoded) { decoded } else { decoded.nfc().collect::<String>().into() };
@@ -173,8 +177,10 @@ fn all_allowed(code: &str) -> bool {
     for c in code.chars() {
         let is_emoji = !c.is_ascii() && c.is_emoji_char();
         before = match c {
+            // The selector and the joiner only after an emoji: anywhere else both are invisible.
             EMOJI_STYLE if before == Before::Emoji => Before::Emoji,
             ZERO_WIDTH_JOINER if before == Before::Emoji => Before::Joiner,
+            // ASCII digits are emoji characters by Unicode, so only characters beyond ASCII get here.
             _ if is_emoji => Before::Emoji,
             _ if before == Before::Joiner => return false,
             _ if c.is_ascii() => match u8::try_from(c) {
@@ -185,12 +191,15 @@ fn all_allowed(code: &str) -> bool {
             '\u{fe00}'..='\u{fe0e}' | '\u{e0100}'..='\u{e01ef}' => return false,
             _ => match c.general_category_group() {
                 GeneralCategoryGroup::Letter if !is_blank_letter(c) => Before::Letter,
+                // A mark on an ASCII letter has no NFC form here: it would draw over the letter, as in
+                // `a\u{338}`.
                 GeneralCategoryGroup::Mark if before == Before::Letter && !is_blank_mark(c) => Before::Letter,
                 GeneralCategoryGroup::Number => Before::Plain,
                 _ => return false,
             },
         };
     }
+    // A joiner at the end is invisible.
     before != Before::Joiner
 }
 
@@ -220,6 +229,7 @@ mod tests {
             "my-campaign",
             "a_b.c~d",
             ".hidden",
+            // Browsers remove only one or two dots.
             "...",
             "straße",
             "日本語",
@@ -234,7 +244,9 @@ mod tests {
             "👍🏽",
             "🇩🇪",
             &"x".repeat(128),
+            // 128 characters in 256 bytes: the bound counts characters.
             &"é".repeat(128),
+            // Only whole reserved words are rejected.
             "apis",
             "linksx",
         ] {
@@ -251,6 +263,7 @@ mod tests {
             (".", "must not be \".\" or \"..\", which browsers remove from a URL"),
             ("..", "must not be \".\" or \"..\", which browsers remove from a URL"),
             ("api", "is a reserved word"),
+            // On a domain that ignores case it would be `api`.
             ("API", "is a reserved word"),
             (".well-known", "is a reserved word"),
             ("favicon.ico", "is a reserved word"),
@@ -259,18 +272,21 @@ mod tests {
             ("a b", chars),
             ("a\\b", chars),
             ("a\u{200b}", chars),
+            // A joiner outside of an emoji sequence is invisible.
             ("a\u{200d}b", chars),
             ("\u{202e}abc", chars),
             ("a\u{fe0f}", chars),
             ("🚀\u{200d}", chars),
             ("🚀\u{200d}a", chars),
             ("a\u{0338}", chars),
+            // A letter by category, blank on the screen.
             ("\u{3164}", chars),
             ("a\u{ad}b", chars),
             ("a\0", chars),
             (".well-known/x", chars),
             ("a/../b", chars),
             ("Robots.TXT", "is a reserved word"),
+            // NFC turns the Kelvin sign into `K`.
             ("lin\u{212a}s", "is a reserved word"),
             ("metrics", "is a reserved word"),
             ("a\u{200c}b", chars),
@@ -287,6 +303,7 @@ mod tests {
             ("a\u{7f}", chars),
             ("a\u{fffd}", chars),
             ("a\u{fff9}", chars),
+            // Private use and unassigned: each font shows something else.
             ("a\u{e000}", chars),
             ("a\u{378}", chars),
             ("a\u{e0061}", chars),
@@ -305,6 +322,7 @@ mod tests {
             ("\u{fe0f}", chars),
             ("a\u{20e3}", chars),
             ("a\u{2f}b", chars),
+            // Characters that look like a slash or, after normalisation, are a separator.
             ("a\u{ff0f}b", chars),
             ("a\u{2215}b", chars),
             ("a\u{37e}b", chars),
@@ -315,6 +333,7 @@ mod tests {
             ("a'b", chars),
             ("<b>", chars),
             ("{{x}}", chars),
+            // Some programs read a plus sign as a space.
             ("a+b", chars),
             ("a?b", chars),
             ("a#b", chars),
@@ -326,6 +345,7 @@ mod tests {
         }
         let long = ShortCode::parse(&"é".repeat(129)).map_err(|e| e.to_string());
         assert_eq!(long, Err("shortCode: must be at most 128 characters".to_owned()));
+        // Far past the bound: `take` must not cut it to a valid code.
         assert!(ShortCode::parse(&"x".repeat(256)).is_err());
         // Both spellings have the same length in NFC.
         assert_eq!(ShortCode::parse(&"e\u{301}".repeat(128)), ShortCode::parse(&"\u{e9}".repeat(128)));
@@ -351,6 +371,7 @@ mod tests {
         ] {
             assert_eq!(canonical(raw), None, "{raw}");
         }
+        // 200 characters after decoding.
         assert_eq!(canonical(&"%61".repeat(200)), None);
         assert_eq!(canonical(&"a".repeat(20_000)), None);
     }

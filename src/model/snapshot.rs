@@ -89,6 +89,7 @@ impl ShareKind {
         name: &str,
         lists: [(&'static str, Vec<&str>); 2],
     ) -> Result<ShareKind, Invalid> {
+        // The caller names the fields: each dialect spells them in its own way.
         let [(numbers_field, numbers), (workspaces_field, workspaces)] = lists;
         match name {
             "link" => Ok(ShareKind::Once),
@@ -124,6 +125,7 @@ impl ShareKind {
     /// number.
     pub fn admits(&self, relationship_number: &str, workspace: &ForeignId) -> bool {
         match self {
+            // Whether a one-time share is used up is a state of the share (`Share::used_at`).
             ShareKind::Once | ShareKind::Permanent => true,
             ShareKind::Companies(numbers) => numbers.iter().any(|number| **number == *relationship_number),
             ShareKind::Workspaces(ids) => ids.contains(workspace),
@@ -133,6 +135,7 @@ impl ShareKind {
 
 /// Trims the items and removes empty ones. Fails if none is left, or more than [`LISTED_MAX`].
 fn listed<'a>(field: &'static str, items: Vec<&'a str>) -> Result<Vec<&'a str>, Invalid> {
+    // A list may come from a text that was split at its commas, and a comma at the end begins no item.
     let items: Vec<&str> = items.into_iter().map(str::trim).filter(|item| !item.is_empty()).collect();
     match items.len() {
         0 => Err(Invalid::new(field, "is required with this type of share")),
@@ -261,6 +264,7 @@ pub fn share_id(field: &'static str, text: &str) -> Result<Id, Invalid> {
     plain_text(field, text, 2_048)?;
     let id = match text.split_once('?') {
         Some((_, query)) => {
+            // A pasted link may have a fragment.
             let query = query.split('#').next().unwrap_or(query);
             query.split('&').find_map(|pair| pair.strip_prefix("share=")).ok_or_else(reject)?
         }
@@ -291,6 +295,7 @@ mod tests {
         let required = |field: &str| Err(format!("{field}: is required with this type of share"));
         assert_eq!(parse("agency_link", none(), ids()), required("n"));
         assert_eq!(parse("location_link", numbers(), vec![" "]), required("w"));
+        // Valid numbers, so that only their count is wrong.
         let many = vec!["0-1-2"; LISTED_MAX + 1];
         assert_eq!(parse("agency_link", many, none()), Err("n: must be at most 1000".to_owned()));
         let error = parse("agency_link", vec!["x"], none()).expect_err("no number");

@@ -56,6 +56,7 @@ pub fn check_name(name: &str) -> Result<(), Invalid> {
     if name.is_empty() {
         return Err(Invalid::new("name", "must not be empty"));
     }
+    // Rejected and not trimmed: the stored name would differ from the sent one.
     if name.trim() != name {
         return Err(Invalid::new("name", "must not begin or end with white space"));
     }

@@ -95,6 +95,7 @@ pub fn check_url(url: &Destination, allowed: &Networks) -> Result<(), Invalid> {
     let Some(url) = url.to_url().filter(|url| matches!(url.scheme(), "http" | "https")) else {
         return reject("must be http or https URLs");
     };
+    // Port 0 is rejected below.
     let port = url.port_or_known_default().unwrap_or(0);
     // Other ports below 1024 belong to other protocols, such as SMTP.
     if !matches!(port, 80 | 443 | 1024..) {
@@ -103,6 +104,7 @@ pub fn check_url(url: &Destination, allowed: &Networks) -> Result<(), Invalid> {
     let fits = match url.host() {
         Some(url::Host::Ipv4(address)) => allowed.allow(IpAddr::V4(address)),
         Some(url::Host::Ipv6(address)) => allowed.allow(IpAddr::V6(address)),
+        // A name can have any address later, so it is checked again at each connection.
         Some(url::Host::Domain(name)) => !is_localhost(name) || allows_loopback(allowed),
         None => false,
     };
@@ -117,6 +119,7 @@ fn is_localhost(name: &str) -> bool {
 
 fn allows_loopback(allowed: &Networks) -> bool {
     let loopback: [IpAddr; 2] = [std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()];
+    // `name` and not `allow`: loopback is never global, so only the operator's list can allow it.
     loopback.into_iter().any(|address| allowed.name(address))
 }
 
@@ -148,6 +151,7 @@ mod tests {
         let signing = |now| second.signing(at(now)).cloned().collect::<Vec<_>>();
         assert_eq!(signing(1_000), [secret(2), secret(1)]);
         assert_eq!(signing(1_000 + OVERLAP_MILLIS - 1), [secret(2), secret(1)]);
+        // At the end itself the old secret is over.
         assert_eq!(signing(1_000 + OVERLAP_MILLIS), [secret(2)]);
         let third = second.clone().rotated(secret(3), at(2_000));
         assert_eq!(third.signing(at(2_000)).cloned().collect::<Vec<_>>(), [secret(3), secret(2)]);
@@ -160,6 +164,7 @@ mod tests {
         let rows = [
             ("https://hooks.example.com/a?b", Ok(())),
             ("http://hooks.example.com:80/", Ok(())),
+            // The port and the scheme need not fit: the receiver decides what it serves.
             ("http://hooks.example.com:443/", Ok(())),
             ("http://hooks.example.com:1024/", Ok(())),
             ("http://hooks.example.com:65535/", Ok(())),
@@ -172,8 +177,10 @@ mod tests {
             ("http://localhost/", Err(private)),
             ("http://LOCALHOST./", Err(private)),
             ("http://a.localhost/", Err(private)),
+            // Only the last label counts.
             ("http://localhost.example.com/", Ok(())),
             ("http://notlocalhost/", Ok(())),
+            // Normalised to 127.0.0.1 before the check.
             ("http://127.1/", Err(private)),
         ];
         for (text, want) in rows {
@@ -191,10 +198,12 @@ mod tests {
         let allowed = Networks::parse(["127.0.0.0/8"]).expect("a network");
         for (text, fits) in [
             ("http://127.0.0.1:9000/", true),
+            // A mapped address is looked up as IPv4.
             ("http://[::ffff:127.0.0.1]:9000/", true),
             ("http://localhost:9000/", true),
             ("http://10.0.0.1:9000/", false),
             ("http://[::1]:9000/", false),
+            // An allowed network does not open other ports.
             ("http://127.0.0.1:22/", false),
         ] {
             let url = Destination::parse_web("webhookUrls", text).expect(text);

@@ -112,6 +112,7 @@ pub struct WorkspaceDraft {
 
 /// Rejects a name of more than [`NAME_MAX`] characters, and one of white space only.
 pub fn check_name(field: &'static str, name: &str) -> Result<(), Invalid> {
+    // A name of spaces would be invisible in every list.
     if name.trim().is_empty() {
         return Err(Invalid::new(field, "must not be empty"));
     }
@@ -123,6 +124,7 @@ pub fn check_relationship_number(text: &str) -> Result<(), Invalid> {
     let fits = text.split('-').count() == 3
         && text
             .split('-')
+            // Up to six digits; the groups of `0-128-926` have up to three.
             .all(|group| (1..=6).contains(&group.len()) && group.bytes().all(|b| b.is_ascii_digit()));
     if fits {
         return Ok(());
@@ -137,10 +139,12 @@ fn check_custom_values(values: &BTreeMap<Box<str>, Box<str>>) -> Result<(), Inva
     }
     for (name, value) in values {
         let fits =
+            // The same characters as in a placeholder: another name could never be used.
             (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if !fits {
             return reject("names must be 1 to 64 characters of A-Z, a-z, 0-9 and _".to_owned());
         }
+        // Not as a URL: a value may be any part of one, and each destination is checked with its values.
         plain_text("customValues", value, CUSTOM_VALUE_MAX)?;
     }
     Ok(())
@@ -156,6 +160,7 @@ mod tests {
             ("0-128-926", true),
             ("2-008-926", true),
             ("0-128", false),
+            // An empty group.
             ("0--926", false),
             ("a-b-c", false),
             ("0-128-9-1", false),

@@ -72,6 +72,7 @@ impl PasswordHash {
         if self.0.len() > HASH_TEXT_MAX {
             return Err(invalid(format!("must be at most {HASH_TEXT_MAX} bytes")));
         }
+        // The length is checked first: anyone who can import may send the text.
         let phc = argon2::PasswordHash::new(&self.0).map_err(|_| not_phc())?;
         let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(|_| not_phc())?;
         let version = phc.version.map(Version::try_from).transpose();
@@ -80,6 +81,7 @@ impl PasswordHash {
         let (Some(salt), Some(output)) = (phc.salt, phc.hash) else { return Err(lengths()) };
         let wrong = |_| invalid("must have valid parameters m, t and p".to_owned());
         let params = Params::try_from(&phc).map_err(wrong)?;
+        // Memory, passes and lanes are what a visitor's attempt will cost.
         if params.m_cost() > HASH_MEMORY_KIB_MAX {
             return Err(invalid(format!("must take at most {HASH_MEMORY_KIB_MAX} KiB of memory (m)")));
         }
@@ -89,6 +91,7 @@ impl PasswordHash {
         if params.p_cost() > HASH_LANES_MAX {
             return Err(invalid(format!("must have at most {HASH_LANES_MAX} lanes (p)")));
         }
+        // A hash without a version is of the version that the `argon2` crate assumes.
         Ok(HashParts { algorithm, version: version.unwrap_or_default(), params, salt, output })
     }
 
@@ -122,6 +125,7 @@ impl Password {
     /// Parses a password. Fails if it is empty or longer than [`PASSWORD_MAX`].
     pub fn parse(text: &str) -> Result<Password, Invalid> {
         match text.len() {
+            // An empty password would be a form that every visitor passes.
             0 => Err(Invalid::new("password", "must not be empty")),
             1..=PASSWORD_MAX => Ok(Password(text.into())),
             _ => Err(Invalid::new("password", "must be at most 1024 bytes")),
@@ -155,13 +159,16 @@ mod tests {
         let rows = [
             (hash("$argon2id$v=19$m=19456,t=2,p=1"), ""),
             (hash("$argon2id$v=19$m=65536,t=10,p=4"), ""),
+            // Other variants and the older version: imports keep their hashes, with the same bounds.
             (hash("$argon2i$v=19$m=4096,t=3,p=1"), ""),
             (hash("$argon2d$v=16$m=4096,t=3,p=1"), ""),
             (hash("$argon2id$m=4096,t=3,p=1"), ""),
+            // Parameters in another order.
             (hash("$argon2id$v=19$p=1,t=3,m=4096"), ""),
             (hash("$argon2id$v=19$m=65537,t=1,p=1"), "at most 65536 KiB"),
             (hash("$argon2id$v=19$m=3145728,t=1,p=1"), "at most 65536 KiB"),
             (hash("$argon2id$v=19$m=4294967295,t=1,p=1"), "at most 65536 KiB"),
+            // Beyond 32 bits: the parser rejects it, and no cast may wrap it.
             (hash("$argon2id$v=19$m=4294967296,t=1,p=1"), "must"),
             (hash("$argon2id$v=19$m=19456,t=11,p=1"), "at most 10 passes"),
             (hash("$argon2id$v=19$m=19456,t=4000000,p=1"), "at most 10 passes"),
@@ -170,8 +177,10 @@ mod tests {
             (hash("$argon2id$v=19$m=19456,t=2,p=16777216"), "must"),
             (hash("$argon2id$v=19$m=19456,t=2,p=0"), "valid parameters"),
             (hash("$argon2id$v=19$m=7,t=2,p=1"), "valid parameters"),
+            // Argon2 needs 8 KiB for each lane.
             (hash("$argon2id$v=19$m=16,t=2,p=4"), "valid parameters"),
             (hash("$argon2id$v=19$m=-1,t=2,p=1"), "must"),
+            // A repeated parameter: the bound must not see the one and the hash use the other.
             (hash("$argon2id$v=19$m=19456,m=3145728,t=2,p=1"), "must"),
             (hash("$argon2id$v=18$m=19456,t=2,p=1"), "version 16 or 19"),
             (hash("$argon2x$v=19$m=19456,t=2,p=1"), "PHC form"),
@@ -194,6 +203,7 @@ mod tests {
                 Ok(hash) => assert!(rule.is_empty() && hash.as_str() == text, "{text} keeps every rule"),
                 Err(invalid) => {
                     assert_eq!(invalid.field, "passwordHash", "{text}");
+                    // `contains` of an empty rule is always true, so the rule must not be empty.
                     assert!(!rule.is_empty() && invalid.why.contains(rule), "{text}: {invalid}");
                 }
             }

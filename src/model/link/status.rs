@@ -22,12 +22,15 @@ pub enum LinkStatus {
 impl Options {
     /// Returns the status at `now`, after `clicks` counted clicks.
     pub fn status(&self, now: Timestamp, clicks: u64) -> LinkStatus {
+        // First: the owner's decision hides even that the link has expired.
         if !self.is_active {
             return LinkStatus::Disabled;
         }
+        // Before the limit and the end: a link that is not public yet answers like an unknown one.
         if self.valid_since.is_some_and(|since| now < since) {
             return LinkStatus::NotYetValid;
         }
+        // `expires_at` itself is the first instant of 410.
         if self.expires_at.is_some_and(|end| now >= end) {
             return LinkStatus::Expired;
         }
