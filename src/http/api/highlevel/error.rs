@@ -42,6 +42,7 @@ struct Words<'a> {
 /// Renders an error.
 pub(super) fn render(error: &ApiError) -> Body {
     let Words { status, message, has_phrase } = words(error);
+    // Clients read a list from a 422 and a string from all else (docs/decisions.md A20).
     let message = if status == StatusCode::UNPROCESSABLE_ENTITY {
         SentenceOrList::List([message])
     } else {
@@ -68,10 +69,12 @@ fn words(error: &ApiError) -> Words<'_> {
         | ApiError::AlreadyDeleted(what) => {
             bare(StatusCode::NOT_FOUND, (capitalised(what) + " not found").into())
         }
+        // The vendor has one text for both.
         ApiError::NoKey | ApiError::BadKey => fixed(StatusCode::UNAUTHORIZED, BAD_TOKEN),
         ApiError::Forbidden(why) => {
             Words { status: StatusCode::FORBIDDEN, message: why.into(), has_phrase: true }
         }
+        // 403 also for an id that does not exist, as at the vendor (docs/decisions.md A5).
         ApiError::UnknownWorkspace | ApiError::UnknownCompany => {
             bare(StatusCode::FORBIDDEN, NO_ACCESS.into())
         }

@@ -95,6 +95,7 @@ fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = request.id("link")?;
     let body = json::object(request.body).map_err(BadRequest::Malformed)?;
     let (name, destination) = (named(&body)?, optional(&body, "redirectTo")?);
+    // The vendor requires both. Either alone is accepted (docs/decisions.md A21).
     if name.is_none() && destination.is_none() {
         return Err(Invalid::new("name", "or redirectTo is required").into());
     }
@@ -104,12 +105,14 @@ fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
         edits: name.map(|name| Edit::Title(Some(name.into()))).into_iter().collect(),
         names: Names::default(),
     };
+    // A link without a title shows its code as `name`, and clients send it back.
     let immutable = ImmutableFields { lent_title: name.map(Box::from), ..ImmutableFields::default() };
     of_link(request, Command::UpdateLink { id, patch, fixed: immutable })
 }
 
 /// Parses a list: all links, unless `skip` or `limit` is sent.
 fn list(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    // No default: the vendor's plain list is whole (docs/decisions.md A21).
     let limit = request.query.number("limit", 0, NUMBER_MAX)?;
     slice(request, None, limit)
 }
@@ -124,6 +127,7 @@ fn slice(
     search: Option<String>,
     limit: Option<u64>,
 ) -> Result<ScopedCommand, BadRequest> {
+    // 400 for a query, unlike 422 for a body.
     let missing = || Mistyped(Invalid::new("locationId", "is required"));
     let workspace = request.query.text("locationId")?.ok_or_else(missing)?.to_owned();
     let skip = request.query.number("skip", 0, NUMBER_MAX)?.unwrap_or(0);
@@ -146,6 +150,7 @@ fn required<'b>(body: &'b Object, name: &'static str) -> Result<&'b str, Invalid
 
 /// Reads a text that may be absent, but not null or empty.
 fn optional<'b>(body: &'b Object, name: &'static str) -> Result<Option<&'b str>, Invalid> {
+    // The kind of the error is dropped: in a body both kinds are 422.
     match body.optional(name).map_err(|Mistyped(invalid)| invalid)? {
         Some("") => Err(Invalid::new(name, "must not be empty")),
         text => Ok(text),
@@ -261,7 +266,9 @@ mod tests {
             ("HEAD", "/links/", Some(("GET", "/links"))),
             ("PUT", "/links/x", Some(("PUT", "/links/{id}"))),
             ("PATCH", "/links/x", None),
+            // The alias is for reading only.
             ("PUT", "/links/id/x", None),
+            // Contact links are routed before the APIs.
             ("GET", "/links/r/2/x", None),
             ("GET", "/locations/x", Some(("GET", "/locations/{id}"))),
             ("GET", "/locations", None),

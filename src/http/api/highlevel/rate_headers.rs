@@ -11,6 +11,7 @@ const INTERVALS_A_DAY: u64 = 24 * 60;
 
 /// Returns the vendor's five headers (docs/decisions.md A6).
 pub(super) fn rate_headers(allowance: &Allowance) -> Vec<(HeaderName, HeaderValue)> {
+    // No count of a day is kept: the day shows what this interval used.
     let used = u64::from(allowance.limit - allowance.remaining.min(allowance.limit));
     let daily = u64::from(allowance.limit) * INTERVALS_A_DAY;
     vec![

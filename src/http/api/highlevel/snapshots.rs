@@ -57,6 +57,7 @@ impl Dialect for HighLevelSnapshots {
     fn error(&self, error: &ApiError) -> Body {
         let (status, message) = words(error);
         let phrase = match status {
+            // As in the vendor's schemas: that of a 400 has no `error`.
             StatusCode::UNAUTHORIZED => Some("Unauthorized"),
             StatusCode::FORBIDDEN => Some("Forbidden"),
             _ => None,
@@ -120,12 +121,14 @@ fn share(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let company = request.query.text("companyId")?.map(Box::from);
     let body = json::object(request.body).map_err(BadRequest::Malformed)?;
     let list = |name| {
+        // One comma-separated string at the vendor, whose example has a space after each comma.
         let text = body.text(name)?.value().unwrap_or("");
         Ok::<_, Mistyped>((name, text.split(',').collect::<Vec<_>>()))
     };
     let lists = [list("relationship_number")?, list("share_location_id")?];
     let id = body.required("snapshot_id")?;
     let kind = ShareKind::parse("share_type", body.required("share_type")?, lists)?;
+    // An empty id is a missing field (400). Any other text that is no id is an unknown snapshot (404).
     if id.is_empty() {
         return Err(Invalid::new("snapshot_id", "must not be empty").into());
     }
@@ -189,6 +192,7 @@ struct LatestJson<'a> {
 
 impl<'a> LatestJson<'a> {
     fn of(view: &'a ImportView) -> LatestJson<'a> {
+        // Both kinds become visible by one last Change, so they are complete together.
         let kinds = || vec!["links", "tags"];
         let (completed, pending) = match view.import.status {
             ImportStatus::Completed => (kinds(), Vec::new()),
@@ -278,6 +282,7 @@ mod tests {
                     r#"None OfSnapshots(Share(Some("c"), ForeignId("s1"), Workspaces([ForeignId("a"), ForeignId("b")])))"#,
                 ),
             ),
+            // The vendor's bodies here are in snake case, unlike its links.
             (r#"{"snapshotId":"s1","shareType":"link"}"#, Err("400 snapshot_id is required")),
             (r#"{"snapshot_id":"s1"}"#, Err("400 share_type is required")),
             (r#"{"snapshot_id":7,"share_type":"link"}"#, Err("400 snapshot_id must be a string")),
@@ -303,6 +308,7 @@ mod tests {
     fn statuses() {
         let id = "000000000000000000AB";
         let page =
+            // `to` without a time includes its day. `x` is no id, so the first page is selected.
             parsed(pushes, "s1", "companyId=c&from=10-10-2022 12:00 AM&to=2022-10-11&lastDoc=x&limit=5", "");
         let want = "None OfSnapshots(Imports(Some(\"c\"), ForeignId(\"s1\"), Page { from: Timestamp(1665360000000), \
                     to: Timestamp(1665532799999), after: None, limit: 5 }))";

@@ -64,7 +64,9 @@ mod tests {
         let rows = [
             ("camp_xyz789", "camp_xyz789", Some("xyz789")),
             ("xyz789", "camp_xyz789", Some("camp_xyz789")),
+            // Nothing is left without the prefix.
             ("camp_", "camp_", None),
+            // With the prefix it would have 67 characters, of which an id has at most 64.
             (&long, &[PREFIX, &long].concat(), None),
         ];
         for (text, shown, other) in rows {

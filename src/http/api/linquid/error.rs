@@ -35,15 +35,18 @@ fn words(error: &ApiError) -> (StatusCode, &'static str, String) {
     let fixed = |status, code, text: &str| (status, code, text.to_owned());
     match error {
         ApiError::BadRequest(BadRequest::Malformed(why)) => (StatusCode::BAD_REQUEST, INVALID, why.clone()),
+        // One status for both: the vendor has no 422.
         ApiError::BadRequest(BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid)) => {
             (StatusCode::BAD_REQUEST, INVALID, sentence(invalid))
         }
         ApiError::BadRequest(BadRequest::NotFound(what)) | ApiError::NotFound(what) => {
             (StatusCode::NOT_FOUND, NOT_FOUND, capitalised(&format!("{what} not found")))
         }
+        // `NOT_FOUND` once the tombstone is gone (docs/decisions.md A16).
         ApiError::AlreadyDeleted(what) => {
             (StatusCode::NOT_FOUND, "ALREADY_DELETED", capitalised(&format!("{what} is already deleted")))
         }
+        // The vendor documents a code for each of the two.
         ApiError::NoKey => fixed(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Invalid or missing API key"),
         ApiError::BadKey => fixed(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", "Invalid or disabled API key"),
         ApiError::Forbidden(why) => (StatusCode::FORBIDDEN, "FORBIDDEN", capitalised(why)),
@@ -95,6 +98,7 @@ fn code(error: ServerError) -> &'static str {
 fn sentence(invalid: &Invalid) -> String {
     let why = &invalid.why;
     let field = match invalid.field {
+        // By the text of the rule, since an `Invalid` has no kind.
         "url" if !why.starts_with("must not lead back") && !why.starts_with("must be at most") => {
             return "Invalid destination URL format".to_owned();
         }

@@ -23,11 +23,13 @@ pub(super) const PREFIX: &str = "link_";
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
     let password = body.text("password")?.value().filter(|text| !text.is_empty());
+    // An empty field of a form means a generated code.
     let code = body.text("shortCode")?.value().filter(|text| !text.is_empty());
     let draft = Draft {
         domain: domain(&body)?,
         code: code.map(ShortCode::parse).transpose()?,
         destination: body.required("destinationUrl")?.into(),
+        // The vendor has no field for another type.
         link_type: LinkType::Url,
         password: password.map(Password::parse).transpose()?,
         edits: edits(&body, false)?,
@@ -47,6 +49,7 @@ pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
         Field::Value(text) => Some(Some(Password::parse(text)?)),
     };
     let patch = Patch { destination, password, edits: edits(&body, true)?, names: names(&body, true)? };
+    // Code and domain are not in the vendor's PATCH, and unknown fields are ignored (docs/decisions.md A2).
     write(request, &body, Command::UpdateLink { id, patch, fixed: ImmutableFields::default() })
 }
 
@@ -76,6 +79,7 @@ pub(super) fn list(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReque
         campaign: campaign.transpose()?,
         is_active: None,
         sort: Sort::Newest,
+        // Without a cursor a client would take a shorter page for the end of the list.
         is_whole: true,
     };
     read(request, Command::Links(query))
@@ -103,6 +107,7 @@ fn edits(body: &Object, clears: bool) -> Result<Vec<Edit>, BadRequest> {
     }
     match body.flag("enabled")? {
         Field::Value(on) => edits.push(Edit::IsActive(on)),
+        // A flag has no empty state that null could set.
         Field::Null if clears => return Err(mistyped("enabled", "must be true or false")),
         Field::Null | Field::Absent => {}
     }
@@ -121,6 +126,7 @@ fn names(body: &Object, clears: bool) -> Result<Names, BadRequest> {
         field => field.map(|id| campaigns::named("campaignId", id)).transpose()?,
     };
     Ok(Names {
+        // Tags are names here, created on demand (docs/decisions.md A17).
         tags: tags.map(|tags| tags.unwrap_or_default().into_iter().map(Box::from).collect()),
         campaign: settable(campaign, clears),
     })

@@ -25,6 +25,7 @@ impl Dialect for Linquid {
     fn claims(&self, path: &str) -> bool {
         ["/api/links", "/api/campaigns"]
             .iter()
+            // A whole segment: `/api/linksx` is no path of the vendor.
             .any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     }
 

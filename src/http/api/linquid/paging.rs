@@ -12,6 +12,7 @@ const PAGE_MAX: u64 = 1_000_000_000;
 /// Reads `page` and `limit` of a list.
 pub(super) fn paging(query: &Query<'_>) -> Result<Paging, Mistyped> {
     let page = query.number("page", 1, PAGE_MAX)?.unwrap_or(1);
+    // A larger `limit` is an error: a client would take a shorter page for the last one.
     let limit = query.number("limit", 1, LIMIT_MAX as u64)?.map(usize::try_from);
     Ok(Paging { page, limit: limit.and_then(Result::ok).unwrap_or(LIMIT_DEFAULT) })
 }

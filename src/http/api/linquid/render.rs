@@ -101,6 +101,7 @@ impl<'a> LinkData<'a> {
             title: options.title.as_deref(),
             campaign_id: options.campaign.as_ref().map(campaign_ids::show),
             enabled: options.is_active,
+            // No response shows a password or its hash.
             password_protected: options.password.is_some(),
             expires_at: options.expires_at.map(|at| at.to_string()),
             clicks_limit: options.max_clicks,
@@ -114,6 +115,7 @@ impl<'a> LinkData<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct FullLinkData<'a> {
+    // First, so that the keys of the current pages keep their order.
     #[serde(flatten)]
     link: LinkData<'a>,
     description: Option<&'a str>,

@@ -10,6 +10,7 @@ use crate::model::campaign::{CampaignDraft, CampaignEdit};
 /// Parses `POST /campaigns {name, id?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
+    // An id has a second spelling (`or`) in Linquid's dialect alone.
     let draft = CampaignDraft { id: foreign_id(&body, "id")?, or: None, name: body.required("name")?.into() };
     write(request, &body, Command::CreateCampaign(draft))
 }

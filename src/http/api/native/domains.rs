@@ -55,6 +55,7 @@ pub(super) struct DomainJson<'a> {
     verified_at: Option<String>,
     created_at: String,
     status: &'static str,
+    // Always null, like the token and the provider: nothing is checked in the DNS.
     last_checked_at: Option<()>,
     failed_checks: u64,
     active_links: u64,
@@ -78,6 +79,7 @@ impl<'a> DomainJson<'a> {
             verified,
             verified_at: domain.verified_at.map(|at| at.to_string()),
             created_at: domain.created_at.to_string(),
+            // The vendor's other states belong to its DNS checks.
             status: if verified { "ACTIVE" } else { "PENDING_OWNERSHIP" },
             last_checked_at: None,
             failed_checks: 0,

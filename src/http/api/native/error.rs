@@ -27,6 +27,7 @@ fn words(error: &ApiError) -> (StatusCode, String) {
         }
         ApiError::BadRequest(BadRequest::NotFound(what))
         | ApiError::NotFound(what)
+        // This dialect has one error for every object that does not exist.
         | ApiError::AlreadyDeleted(what) => (StatusCode::NOT_FOUND, format!("{what} not found")),
         // One text for both: what is wrong with a key would help to guess another.
         ApiError::NoKey | ApiError::BadKey => fixed(StatusCode::UNAUTHORIZED, "missing or invalid API key"),
@@ -39,6 +40,7 @@ fn words(error: &ApiError) -> (StatusCode, String) {
         }
         ApiError::Taken(field) => (StatusCode::CONFLICT, format!("{field}: is already in use")),
         ApiError::NoCredits => fixed(StatusCode::PAYMENT_REQUIRED, "the workspace has no credits left"),
+        // The body is well-formed and breaks a rule (docs/decisions.md A8).
         ApiError::OtherBody => fixed(
             StatusCode::UNPROCESSABLE_ENTITY,
             "Idempotency-Key: was used before with another request body",

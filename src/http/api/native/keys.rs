@@ -15,6 +15,7 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
     let body = object(request)?;
     let name: Box<str> = body.required("name")?.into();
     let scopes = match body.texts("scopes")? {
+        // A key without a scope could do nothing.
         Field::Value(names) if names.is_empty() => {
             return Err(Invalid::new("scopes", "must not be empty").into());
         }
@@ -34,9 +35,11 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
 fn reach(body: &Object) -> Result<Option<KeyReach>, BadRequest> {
     let workspace = foreign_id(body, "workspaceId")?.map(KeyReach::Workspace);
     let company = foreign_id(body, "companyId")?.map(KeyReach::Company);
+    // `false` is the same as an absent field.
     let instance = body.flag("instance")?.value().filter(|on| *on).map(|_| KeyReach::Instance);
     let mut named = workspace.into_iter().chain(company).chain(instance);
     let reach = named.next();
+    // Two reaches contradict each other, and the wider one must not win.
     if named.next().is_some() {
         let why = "only one of workspaceId, companyId and instance can be given";
         return Err(Invalid::new("workspaceId", why).into());

@@ -28,8 +28,10 @@ impl<'a> Listing<'a> {
             total: page.total,
             page: page.page,
             limit: page.limit,
+            // A `limit` is at least 1. The bound here only excludes a division by zero.
             total_pages: page.total.div_ceil(page.limit.max(1) as u64),
             next_cursor: page.next.map(AsText),
+            // Not a key of the vendor, so it is absent unless it is true.
             incomplete: page.incomplete.then_some(true),
         }
     }
@@ -67,6 +69,7 @@ impl<'a> BulkJson<'a> {
                 short_url: &view.short_url,
                 url: view.link.options.target().as_str().to_owned(),
                 domain: &view.domain_name,
+                // A domain that exists can be used at once. The vendor's clients read the key.
                 pending_verification: false,
             })
             .collect();

@@ -30,12 +30,15 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
 /// Parses `POST /links/bulk`. A row that is no link fails alone, unless it is no object.
 pub(super) fn create_bulk(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
+    // The vendor requires it here. Without it the default domain is used, as for one link (docs/decisions.md
+    // A10).
     let domain = draft::domain(&body)?.unwrap_or(DomainChoice::Default);
     let rows = match body.list("links")? {
         Field::Value(rows) => rows,
         Field::Absent => return Err(BadRequest::Mistyped(Invalid::new("links", "is required"))),
         Field::Null => return Err(BadRequest::Mistyped(Invalid::new("links", "must be an array"))),
     };
+    // Before the rows are read: each becomes a draft in memory.
     if rows.is_empty() || rows.len() > ROWS_MAX {
         return Err(BadRequest::Rule(Invalid::new("links", "must be 1 to 1000 links")));
     }
@@ -48,6 +51,7 @@ fn row(row: &Json, domain: &DomainChoice) -> Result<Result<Draft, Invalid>, BadR
     let Json::Object(row) = row else {
         return Err(BadRequest::Mistyped(Invalid::new("links", "must be an array of objects")));
     };
+    // Either kind of error fails the row alone: the response has one `reason` for both.
     Ok(draft::read(row, domain)
         .map_err(|(FieldError::Mistyped(invalid) | FieldError::Rule(invalid))| invalid))
 }
@@ -58,6 +62,7 @@ pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
     let body = object(request)?;
     let destination = body.optional("url")?.map(Box::from);
     let password = match body.text("password")? {
+        // A client that sends back a whole link sends the mask (docs/decisions.md A14).
         Field::Absent | Field::Value(draft::MASK) => None,
         Field::Null => Some(None),
         Field::Value(text) => Some(Some(Password::parse(text)?)),
@@ -66,8 +71,10 @@ pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
         domain: body.text("domain")?.value().map(Box::from),
         code: draft::code(&body)?,
         link_type: body.text("linkType")?.map(fields::link_type).transpose()?.value(),
+        // This dialect never shows a code in place of a title.
         lent_title: None,
     };
+    // Tags and campaigns are ids in this dialect, so they are edits and not names.
     let patch = Patch { destination, password, edits: fields::of_patch(&body)?, names: Names::default() };
     write(request, &body, Command::UpdateLink { id, patch, fixed })
 }
@@ -91,6 +98,7 @@ fn link_query(query: &Query<'_>) -> Result<LinkQuery, Mistyped> {
     };
     let at = match query.text("cursor")? {
         None => Cursor::Page(page.unwrap_or(1)),
+        // Clicks and titles change between two pages. Ids do not.
         Some(_) if !matches!(sort, Sort::Newest | Sort::Oldest) => {
             return Err(mistyped("cursor", "works only with sort newest or oldest"));
         }
@@ -116,6 +124,7 @@ fn link_query(query: &Query<'_>) -> Result<LinkQuery, Mistyped> {
             .map_err(Mistyped)?,
         is_active: query.flag("isActive")?,
         sort,
+        // A page may end at 512 KB of links, since `nextCursor` continues behind it.
         is_whole: false,
     })
 }
@@ -163,6 +172,7 @@ mod tests {
     fn rejected_creates() {
         let rows = [
             (r"{}", 400, "url: is required"),
+            // Null clears a field, and a link cannot be without a destination.
             (r#"{"url":null}"#, 400, "url: must be a string"),
             (r#"{"url":1}"#, 400, "url: must be a string"),
             (r"[]", 400, "the body must be a JSON object"),
@@ -186,6 +196,7 @@ mod tests {
                 "redirectType: must be PERMANENT_301, TEMPORARY_302, 301, 302, 307 or 308",
             ),
             (
+                // 302 and 65,536: a cast to 16 bits would accept it.
                 r#"{"url":"u","redirectType":65838}"#,
                 422,
                 "redirectType: must be PERMANENT_301, TEMPORARY_302, 301, 302, 307 or 308",
@@ -204,12 +215,14 @@ mod tests {
                 400,
                 "maxClicks: must be a whole number, at least 1, or null for no limit",
             ),
+            // A number is ambiguous: some tools send seconds, some milliseconds.
             (r#"{"url":"u","expiresAt":1700000000000}"#, 400, "expiresAt: must be a string"),
             (
                 r#"{"url":"u","expiresAt":"2024-02-30"}"#,
                 422,
                 "expiresAt: must be an ISO 8601 date and time such as 2026-12-31T23:59:59Z",
             ),
+            // The sentence is the model's, so only the status is checked.
             (r#"{"url":"u","image":"javascript:x"}"#, 422, ""),
             (r#"{"url":"u","tagIds":"x"}"#, 400, "tagIds: must be an array of strings"),
             (r#"{"url":"u","tagIds":["x"]}"#, 422, "tagIds: \"x\" is not a tag's id"),
@@ -250,6 +263,7 @@ mod tests {
 
     #[test]
     fn a_create_with_everything() {
+        // `5.0` is a whole number. Null on create and unknown fields are ignored (docs/decisions.md A2).
         let body = r#"{"url":"https://e.test/","domain":"go.test","alias":"x","title":"T","redirectType":308,
             "linkType":"URL","password":"secret","tagIds":[],"webhookUrls":" https://a.test/ ,https://b.test/h",
             "utmSource":"s","notes":null,"isActive":null,"maxClicks":5.0,"workspaceId":"ws","unknown":{"a":[1]}}"#;
@@ -307,6 +321,7 @@ mod tests {
         assert!(!bulk.atomic);
         check_rejected("POST", path, "{}", 400, "links: is required");
         check_rejected("POST", path, r#"{"links":[]}"#, 422, "links: must be 1 to 1000 links");
+        // Not one row that fails: without an object there is no row.
         check_rejected("POST", path, r#"{"links":[5]}"#, 400, "links: must be an array of objects");
         let many = format!(r#"{{"links":[{}{{}}]}}"#, "{},".repeat(1_000));
         check_rejected("POST", path, &many, 422, "links: must be 1 to 1000 links");

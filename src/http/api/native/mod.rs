@@ -30,6 +30,7 @@ impl Dialect for Native {
     }
 
     fn claims(&self, path: &str) -> bool {
+        // Other paths under `/api` come here by the default of the registry.
         path == "/api/v1" || path.starts_with("/api/v1/")
     }
 
@@ -49,6 +50,7 @@ const fn endpoint(
     body: BodyKind,
     parse: fn(&RequestParts<'_>) -> Result<ScopedCommand, BadRequest>,
 ) -> Endpoint {
+    // Any reply can be rendered, so endpoint and command never mismatch here.
     dialect::endpoint(method, template, body, parse, |reply| Some(render::reply(reply)))
 }
 

@@ -35,12 +35,14 @@ pub(super) fn reply(reply: &Reply) -> Body {
         Reply::Workspaces(all) => all_named("workspaces", all, WorkspaceJson::of),
         Reply::Workspace(workspace) => named("workspace", &WorkspaceJson::of(workspace)),
         Reply::Companies(all) => all_named("companies", all, CompanyJson::of),
+        // Without secrets, which only the creation of a key shows.
         Reply::Keys(all) => all_named("keys", all, |key| KeyJson::of(key, None)),
         Reply::WebhookSecret(secret) => named("webhookSecret", &SecretJson::of(secret)),
         Reply::Snapshots(all) => all_named("snapshots", all, SnapshotJson::of),
         Reply::Snapshot(snapshot) => named("snapshot", &SnapshotJson::of(snapshot)),
         Reply::Import(import) => named("import", &ImportJson::of(import)),
         Reply::Imports(all) => all_named("imports", all, ImportJson::of),
+        // A 2xx response always has a JSON body (docs/decisions.md A3).
         Reply::LinkDeleted(_) | Reply::Done => named("success", &true),
     }
 }
@@ -60,6 +62,7 @@ fn created(created: &Created, secret: Option<&str>) -> Body {
         Created::Snapshot(snapshot) => new("snapshot", &SnapshotJson::of(snapshot)),
         Created::Share(share) => new("share", &ShareJson::of(share)),
         Created::Import(import) => {
+            // The import continues after the response, and clients poll it by its id.
             let status = if is_pending(import) { StatusCode::ACCEPTED } else { StatusCode::CREATED };
             Body::json(status, &wrapped("import", &ImportJson::of(import)))
         }
@@ -82,6 +85,7 @@ fn all_named<'a, T, J: Serialize>(name: &str, all: &'a [T], show: impl Fn(&'a T)
 }
 
 fn wrapped<'a, T>(name: &'a str, value: &'a T) -> BTreeMap<&'a str, &'a T> {
+    // A map of one entry, in place of a struct for each of some twenty names.
     BTreeMap::from([(name, value)])
 }
 

@@ -40,6 +40,7 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
     let id = foreign_id(&body, "id")?;
     let with_passwords = body.flag("includePasswords")?.value().unwrap_or(false);
     let draft = SnapshotDraft { id, name: body.required("name")?.into(), with_passwords };
+    // Here, so that a bad name fails before any record is read.
     draft.check()?;
     write(request, &body, Command::OfSnapshots(SnapshotCommand::Create(draft)))
 }
@@ -51,6 +52,7 @@ pub(super) fn share(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequ
     let list = |name| Ok::<_, Mistyped>((name, body.texts(name)?.value().unwrap_or_default()));
     let lists = [list("relationshipNumbers")?, list("workspaceIds")?];
     let kind = ShareKind::parse("type", body.required("type")?, lists)?;
+    // Not `write`: the body names workspaces of receivers, not the one that the request acts in.
     read(request, Command::OfSnapshots(SnapshotCommand::Share(None, id, kind)))
 }
 
@@ -58,6 +60,7 @@ pub(super) fn share(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequ
 pub(super) fn import(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
     let share = match (body.text("shareLink")?, body.text("shareId")?) {
+        // They could name different shares.
         (Field::Value(_), Field::Value(_)) => {
             return Err(Invalid::new("shareId", "cannot be given together with shareLink").into());
         }
@@ -111,6 +114,7 @@ pub(super) struct ShareJson<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     share_link: &'a str,
+    // Each list belongs to one type of share, so no response has both.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     relationship_numbers: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -235,6 +239,7 @@ mod tests {
         let shared = r#"OfSnapshots(Share(None, ForeignId("s1"), Companies(["0-1-2"])))"#;
         check(share, r#"{"type":"agency_link","relationshipNumbers":["0-1-2"]}"#, Ok(shared));
         let missing = "workspaceIds: is required with this type of share";
+        // The list of another type does not count.
         check(share, r#"{"type":"location_link","relationshipNumbers":["0-1-2"]}"#, Err(missing));
         let id = "000000000000000000AB";
         let imported = format!("OfSnapshots(Import(ImportDraft {{ share: {id}, on_conflict: Skip }}))");

@@ -20,6 +20,7 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
         name: body.required("name")?.into(),
         edits: edits(&body)?,
     };
+    // Not `write`: the body describes a workspace, and does not name the one that the request acts in.
     read(request, Command::CreateWorkspace(draft, default_domain(&body)?))
 }
 
@@ -44,12 +45,14 @@ fn custom_values(body: &Object) -> Result<Option<CustomValues>, Mistyped> {
     let mistyped = || Mistyped(Invalid::new("customValues", "must be an object of strings"));
     let values = match body.get("customValues") {
         Field::Absent => return Ok(None),
+        // Null clears, as it does for other fields.
         Field::Null => return Ok(Some(BTreeMap::new())),
         Field::Value(Json::Object(values)) => values,
         Field::Value(_) => return Err(mistyped()),
     };
     let each = |(name, value): (&str, &Json)| match value {
         Json::Text(text) => Ok((name.into(), text.as_str().into())),
+        // Also a number: its form in a destination would be a guess.
         _ => Err(mistyped()),
     };
     values.iter().map(each).collect::<Result<_, _>>().map(Some)

@@ -29,6 +29,7 @@ pub(super) fn show(document: &mut Value) {
     let mut shared = BTreeMap::new();
     for (template, item) in document["paths"].as_object_mut().into_iter().flatten() {
         let dialect = dialect_of(template);
+        // A path may have `parameters` beside its methods.
         let operations = item.as_object_mut().into_iter().flatten().filter(|(key, _)| *key != "parameters");
         for (_, operation) in operations {
             let examples = operation["operationId"].as_str().and_then(|id| all.remove(id));
@@ -59,6 +60,7 @@ fn show_one(
         let example = answers.remove(status);
         if let Some(target) = response["$ref"].as_str() {
             let name = target.rsplit('/').next().unwrap_or(target);
+            // One response for all operations that refer to it, so its first example wins.
             let entry = shared.entry(name.to_owned()).or_insert_with(|| (status.clone(), None, dialect));
             entry.1 = entry.1.take().or(example);
         } else if let Some(example) = example.or_else(|| rendered(status, dialect)) {

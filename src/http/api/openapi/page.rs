@@ -113,6 +113,7 @@ impl<'a> Reader<'a> {
     }
 
     fn operation(&self, path: &str, method: &str, operation: &'a Value) -> DocsOperation {
+        // All operations of a path share these (OpenAPI 3.1).
         let shared = &self.document["paths"][path]["parameters"];
         let parameters = [shared, &operation["parameters"]].into_iter().filter_map(Value::as_array).flatten();
         let content = &operation["requestBody"]["content"]["application/json"];
@@ -227,6 +228,7 @@ impl<'a> Reader<'a> {
         let path: String = path
             .split('/')
             .map(|segment| {
+                // `$ID` is a variable of the shell, so a reader can paste the command.
                 if segment.starts_with('{') {
                     segment.to_uppercase().replace(['{', '}'], "$")
                 } else {
@@ -260,6 +262,7 @@ fn prose(text: &Value) -> String {
     for paragraph in text.as_str().unwrap_or_default().split("\n\n").filter(|text| !text.is_empty()) {
         html.push_str("<p>");
         for (at, part) in paragraph.split('`').enumerate() {
+            // `&` first, so that the second step's `&` is not escaped again. `>` is legal in text.
             let part = part.replace('&', "&amp;").replace('<', "&lt;");
             // Every second part is between backticks.
             if at % 2 == 1 {

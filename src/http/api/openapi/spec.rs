@@ -121,6 +121,7 @@ fn add(document: &mut Value, mut files: Vec<File>) {
     for mut file in files.into_iter().rev() {
         let is_shared = file.paths.is_empty();
         file.paths.retain(|template, item| {
+            // `parameters` is no operation: a path with nothing else is left out below.
             item.retain(|method, _| method == "parameters" || answers(method, template));
             item.keys().any(|key| key != "parameters")
         });
@@ -164,6 +165,7 @@ fn complete(method: &str, operation: &mut Map<String, Value>, defaults: &[Defaul
         }
         if let Some(Value::Object(responses)) = operation.get_mut("responses") {
             for (status, response) in &default.responses {
+                // The response of the operation itself is more exact than the default.
                 responses.entry(status.as_str()).or_insert_with(|| response.clone());
             }
         }
@@ -176,6 +178,7 @@ fn complete(method: &str, operation: &mut Map<String, Value>, defaults: &[Defaul
 /// Adds the default headers to responses without headers.
 fn add_headers(responses: &mut Map<String, Value>, defaults: &[Defaults]) {
     for response in responses.values_mut().filter_map(Value::as_object_mut) {
+        // The target of a reference gets the headers itself.
         if response.contains_key("$ref") || response.contains_key("headers") {
             continue;
         }

@@ -17,6 +17,7 @@ pub(super) fn read(text: &str, to_its_end: bool) -> Option<Timestamp> {
         Some(at) => (at, MINUTE_MILLIS),
         // A `+` of an offset that was not percent-encoded has become a space.
         None => match text.parse() {
+            // Only a date without a time covers a whole day.
             Ok(at) => (at, if text.len() == "2022-10-28".len() { DAY_MILLIS } else { 1 }),
             Err(_) => (text.rsplit_once(' ').and_then(|(a, b)| format!("{a}+{b}").parse().ok())?, 1),
         },
@@ -30,6 +31,7 @@ fn twelve_hours(text: &str) -> Option<Timestamp> {
     let mut parts = date.split(['-', '/']);
     let (month, day, year) =
         (number(parts.next()?, 2)?, number(parts.next()?, 2)?, number(parts.next()?, 4)?);
+    // A year of two digits is ambiguous.
     if parts.next().is_some() || year < 1_000 {
         return None;
     }
@@ -44,6 +46,7 @@ fn twelve_hours(text: &str) -> Option<Timestamp> {
     if !(1..=12).contains(&hour) || minute > 59 {
         return None;
     }
+    // 12 AM is midnight, and 12 PM is noon.
     let hour = hour % 12 + noon;
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:00Z").parse().ok()
 }
@@ -76,8 +79,10 @@ mod tests {
             ("10-28-2022 06:24 PM", true, Some("2022-10-28T18:24:59.999Z")),
             ("1/2/2022 12:05pm", false, Some("2022-01-02T12:05:00.000Z")),
             ("2022-10-28T18:24:54.000Z", true, Some("2022-10-28T18:24:54.000Z")),
+            // A `+` that was not percent-encoded.
             ("2022-10-28T18:24:54 02:00", false, Some("2022-10-28T16:24:54.000Z")),
             ("2022-10-28", true, Some("2022-10-28T23:59:59.999Z")),
+            // The month comes first, so this is month 28.
             ("28-10-2022 06:24 PM", false, None),
             ("10-28-2022 13:24 PM", false, None),
             ("10-28-2022 06:60 PM", false, None),
