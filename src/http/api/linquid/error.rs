@@ -80,6 +80,7 @@ fn words(error: &ApiError) -> (StatusCode, &'static str, String) {
 /// Returns a code in the style of the vendor's.
 fn code(error: ServerError) -> &'static str {
     match error {
+        // The only code that the vendor documents for 400.
         ServerError::BadHost => INVALID,
         ServerError::LongTarget => "URI_TOO_LONG",
         ServerError::WrongMethod => "METHOD_NOT_ALLOWED",

@@ -63,6 +63,7 @@ fn data_body<T>(data: T) -> DataBody<T> {
 }
 
 fn link_id(id: Id) -> String {
+    // Always added: unlike the id of a campaign, that of a link is never imported with its prefix.
     format!("{PREFIX}{id}")
 }
 

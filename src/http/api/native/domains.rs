@@ -36,6 +36,7 @@ type SetUrl = fn(Option<Destination>) -> DomainEdit;
 
 fn edits(body: &Object) -> Result<Vec<DomainEdit>, BadRequest> {
     let mut edits: Vec<_> =
+        // Null changes nothing: a flag has no empty state.
         body.flag("caseSensitive")?.value().map(DomainEdit::CaseSensitive).into_iter().collect();
     for (name, set) in DOMAIN_URLS {
         let url = body.text(name)?.map(|url| Destination::parse_web(name, url)).transpose()?;

@@ -13,6 +13,7 @@ use crate::model::Invalid;
 pub(super) fn parse(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = request.id("link")?;
     let text = |name| request.query.text(name).map(|text| text.map(Box::from));
+    // `Mistyped`, since a query that cannot be parsed is 400 (docs/decisions.md A10).
     let at = |text: &str| {
         text.parse().map_err(|error: NotATimestamp| Mistyped(Invalid::new("at", error.to_string())))
     };

@@ -7,6 +7,7 @@ use crate::model::tag::TagEdit;
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
     let name = body.required("name")?.into();
+    // Null is the default color, as if it was absent.
     let edits = body.text("color")?.value().map(|color| TagEdit::Color(color.into())).into_iter().collect();
     write(request, &body, Command::CreateTag { name, edits })
 }
@@ -16,6 +17,7 @@ pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
     let id = request.id("tag")?;
     let body = object(request)?;
     let name = body.optional("name")?.map(|name| TagEdit::Name(name.into()));
+    // Null is an error here: a tag always has a color.
     let color = body.optional("color")?.map(|color| TagEdit::Color(color.into()));
     write(request, &body, Command::UpdateTag(id, name.into_iter().chain(color).collect()))
 }

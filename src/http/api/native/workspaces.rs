@@ -34,6 +34,7 @@ pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
 }
 
 fn edits(body: &Object) -> Result<Vec<WorkspaceEdit>, BadRequest> {
+    // Null is unlimited, and differs from an absent field.
     let credits = body.count("credits", COUNT_RULE)?.nullable().map(WorkspaceEdit::Credits);
     let values = custom_values(body)?.map(WorkspaceEdit::CustomValues);
     Ok(credits.into_iter().chain(values).collect())

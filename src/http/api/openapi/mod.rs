@@ -55,6 +55,7 @@ impl Description {
         let headers = response.headers_mut();
         headers.insert(CONTENT_SECURITY_POLICY, page::POLICY.clone());
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        // As on all pages of Waypost: search results need no copy for each instance.
         headers.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex"));
         response
     }

@@ -157,6 +157,7 @@ impl<'a> Reader<'a> {
         let schema = self.follow(schema);
         let mut rows = Vec::new();
         for part in schema["allOf"].as_array().into_iter().flatten() {
+            // The parts of `allOf` are fields of the same object, so they add no level.
             rows.extend(self.fields(part, prefix, depth));
         }
         let required =
@@ -165,6 +166,7 @@ impl<'a> Reader<'a> {
         // Required fields first. The sort is stable: each group keeps the order of the names.
         properties.sort_by_key(|(name, _)| !required(name));
         for (name, property) in properties {
+            // The text at the use of a schema is more exact than that of the schema.
             let about = [&property["description"], &self.follow(property)["description"]];
             rows.push(DocsRow {
                 name: format!("{prefix}{name}"),
@@ -238,6 +240,7 @@ impl<'a> Reader<'a> {
             .map(|segment| segment.strip_suffix('$').map_or(segment.clone(), str::to_owned))
             .collect::<Vec<_>>()
             .join("/");
+        // GET is what curl sends by default.
         let method = if method == "get" { String::new() } else { format!(" -X {}", method.to_uppercase()) };
         let mut command =
             format!("curl{method} -H \"Authorization: Bearer $KEY\" \"{}{path}\"", self.base_url);

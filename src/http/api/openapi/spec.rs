@@ -94,6 +94,7 @@ pub(super) fn document(base_url: &str) -> Value {
     for files in DIALECT_FILES {
         add(&mut document, files.iter().map(|text| read(text)).collect());
     }
+    // After all dialects, which share responses.
     examples::show(&mut document);
     // Tags of operations that were left out would be empty sections.
     let Value::Array(tags) = document["tags"].take() else { return document };
