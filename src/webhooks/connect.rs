@@ -81,6 +81,7 @@ impl Connector {
             Some(Host::Ipv4(address)) => literal(IpAddr::V4(address), port),
             Some(Host::Ipv6(address)) => literal(IpAddr::V6(address), port),
             Some(Host::Domain(name)) => {
+                // Certificates name hosts without the dot at the end.
                 let server = name.strip_suffix('.').unwrap_or(name).to_owned();
                 (
                     self.resolve(name, port, tenant).await?,
@@ -97,6 +98,7 @@ impl Connector {
         if url.scheme() != "https" {
             return Ok(Box::new(stream));
         }
+        // After the connection: a receiver that is down costs no loading of authorities.
         let tls = self.tls.get_or_try_init(tls::load).await?;
         match tls.connect(name, stream).await {
             Ok(stream) => Ok(Box::new(stream)),
@@ -106,6 +108,7 @@ impl Connector {
 
     /// Looks a name up on a thread that may block.
     async fn resolve(&self, name: &str, port: u16, tenant: &Tenant) -> Result<Vec<SocketAddr>, SendError> {
+        // Acquired before the thread: blocked look-ups must not occupy the threads that read the table.
         let permit = self.lookups.acquire(tenant, 1, LOOKUP_WAIT).await.ok_or(SendError::Busy)?;
         let (resolver, name) = (Arc::clone(&self.resolver), name.to_owned());
         let looked_up = tokio::task::spawn_blocking(move || {
@@ -121,6 +124,7 @@ impl Connector {
     }
 
     fn allows(&self, address: IpAddr) -> bool {
+        // The operator's list first: it may name addresses of this machine.
         self.allowed.name(address) || (is_global(address) && !is_own(address))
     }
 }
@@ -137,11 +141,13 @@ fn is_own(address: IpAddr) -> bool {
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let source = || {
+        // By the routing table and not by a list of interfaces: addresses may come and go at runtime.
         let socket = UdpSocket::bind((any, 0))?;
         // The port has no effect; 9 is the discard service.
         socket.connect((address, 9))?;
         Ok::<_, io::Error>(socket.local_addr()?.ip())
     };
+    // An error is nearly always a missing route, so the connection would fail as well.
     source().is_ok_and(|source| source == address)
 }
 
@@ -151,6 +157,7 @@ async fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, SendError> {
     let tried = &addresses[..addresses.len().min(ADDRESSES_MAX)];
     for (at, address) in tried.iter().enumerate() {
         let connecting = TcpStream::connect(address);
+        // The last address gets all of the time that the attempt has left.
         let connected = if at + 1 == tried.len() {
             connecting.await
         } else {
@@ -209,6 +216,7 @@ mod tests {
     async fn listen() -> (u16, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
+        // The tests prove that nothing connects, so connections are counted where they arrive.
         let counter = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&counter);
         tokio::spawn(async move {
@@ -231,7 +239,9 @@ mod tests {
             &["2606:4700:4700::1111", "::1"],
             &["8.8.8.8", "::ffff:127.0.0.1"],
             &["169.254.169.254"],
+            // NAT64: another machine decides where such a packet ends.
             &["64:ff9b::7f00:1"],
+            // The private one is never connected to, but the name is an attack.
             &["8.8.8.8", "8.8.4.4", "1.1.1.1", "9.9.9.9", "1.0.0.1", "127.0.0.1"],
             &["8.8.8.8", "0.0.0.0"],
             &["8.8.8.8", "::"],
@@ -244,6 +254,7 @@ mod tests {
                 connector(addresses, port, &[]).connect(&url("http://hooks.test/"), &tenant("a")).await;
             assert_eq!(rejected.err(), Some(SendError::Private), "{addresses:?}");
         }
+        // A literal needs no look-up, and must pass the same check.
         for literal in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
             let url = url(&format!("http://{literal}:{port}/"));
             let rejected = connector(&["8.8.8.8"], port, &[]).connect(&url, &tenant("a")).await;
@@ -271,6 +282,7 @@ mod tests {
             Ok(vec![SocketAddr::new(ip(address), port)])
         });
         let connector = Connector::new(resolver, allowing(&["127.0.0.2"]));
+        // Nothing listens at 127.0.0.2, so a refusal shows that the first address was used.
         let first = connector.connect(&url("http://hooks.test/"), &tenant("a")).await;
         assert_eq!(first.err(), Some(SendError::Connect(io::ErrorKind::ConnectionRefused)));
         assert_eq!(lookups.load(Ordering::SeqCst), 1, "one look-up for one connection");
@@ -302,6 +314,7 @@ mod tests {
             let tenant = tenant(company);
             async move { connector.connect(&url, &tenant).await.err() }
         };
+        // Twice the bound of all look-ups, so that the bound of one workspace must hold.
         let share = connector.lookups.shares().workspace as usize;
         for _ in 0..LOOKUPS_MAX * 2 {
             // Its delivery times out at once.
@@ -311,9 +324,11 @@ mod tests {
             tokio::task::yield_now().await;
         }
         let other = tokio::task::spawn(connect("well.test", "a"));
+        // A literal passes although the share of its workspace is used up.
         assert_eq!(connect("127.0.0.1", "a").await, None, "no look-up, no wait");
         assert_eq!(other.await.expect("it ends"), Some(SendError::Busy));
         assert_eq!(connect("well.test", "b").await, None, "another company");
+        // Threads start the look-ups later, so the number is polled.
         let free = connector.lookups.available();
         let soon = std::time::Instant::now() + Duration::from_mins(1);
         while hanging.load(Ordering::SeqCst) < share && std::time::Instant::now() < soon {

@@ -90,6 +90,7 @@ pub(super) fn of(tenants: &Tenants, click: &ClickEvent<'_>) -> Option<EncodedEve
     // generated keys, so the generator works.
     let mut random = [0; 16];
     getrandom::fill(&mut random).ok()?;
+    // No shared source: clicks must not wait for a lock only for the order of ids.
     let id = IdSource::after(None).next(click.at, u128::from_le_bytes(random));
     let at = click.at.to_string();
     let event = EventJson {
@@ -101,12 +102,14 @@ pub(super) fn of(tenants: &Tenants, click: &ClickEvent<'_>) -> Option<EncodedEve
                 id: link.id.to_string(),
                 short_code: link.code.as_str(),
                 short_url: tenants.site().short_url(domain, &link.code),
+                // The link's own destination, without the visitor's query, which may have personal data.
                 url: link.options.target().as_str().to_owned(),
                 title: link.options.title.as_deref(),
                 domain: tenants.site().name_of(domain),
                 workspace_id: workspace.id.as_str(),
             },
             clicked_at: at,
+            // Checked again here: the text comes from another part, and goes to other servers.
             country: click.country.filter(|country| is_country(country)),
             referrer_host: click.referrer.and_then(referrer_host),
             agent: click.agent,
@@ -123,6 +126,7 @@ fn is_country(text: &str) -> bool {
 
 /// Returns the host name of a referring page. An IP address is left out, since it may be the visitor's.
 fn referrer_host(referrer: &str) -> Option<String> {
+    // Cut before it is parsed: a `Referer` may be as long as all headers together.
     let referrer = referrer.get(..REFERRER_MAX).unwrap_or(referrer);
     // Not at a character boundary, so that the text could not be cut: no browser sends that.
     if referrer.len() > REFERRER_MAX {
@@ -130,7 +134,9 @@ fn referrer_host(referrer: &str) -> Option<String> {
     }
     let url = url::Url::parse(referrer).ok()?;
     match (url.scheme(), url.host()?) {
+        // Schemes of apps have names of packages in place of hosts.
         ("http" | "https", url::Host::Domain(name)) => {
+            // One spelling for the receiver's statistics.
             let name = name.strip_suffix('.').unwrap_or(name);
             let fits = (1..=253).contains(&name.len())
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
@@ -150,11 +156,13 @@ mod tests {
         let long = format!("https://e.test/{}", "x".repeat(100_000));
         let rows = [
             ("https://News.Example.com/a?token=secret#x", Some("news.example.com")),
+            // Neither user name nor password nor port.
             ("https://user:word@example.com:8443/", Some("example.com")),
             ("http://example.com.", Some("example.com")),
             ("https://bücher.example/", Some("xn--bcher-kva.example")),
             (&long, Some("e.test")),
             ("https://192.168.1.17/router", None),
+            // 192.168.1.17 as one number.
             ("https://3232235793/", None),
             ("https://[2001:db8::1]/", None),
             ("android-app://com.example.mail/", None),
@@ -178,12 +186,14 @@ mod tests {
             ("https://0x7f.1/", None),
             ("https://[::ffff:10.0.0.1]/", None),
             ("//e.test/", None),
+            // The URL parser strips white space at the ends.
             (" https://e.test/", Some("e.test")),
             ("", None),
         ];
         for (referrer, want) in rows {
             assert_eq!(referrer_host(referrer).as_deref(), want, "{referrer:.80}");
         }
+        // Five labels of 63: more than the 253 characters of a DNS name.
         let name = format!("https://{}.test/", ["a".repeat(63).as_str(); 5].join("."));
         assert_eq!(referrer_host(&name), None);
         assert_eq!(referrer_host(&format!("https://{}", "é".repeat(REFERRER_MAX))), None);

@@ -72,8 +72,10 @@ impl History {
     /// Adds an attempt at `delivery`.
     pub(super) fn add(&self, delivery: &Delivery, attempt: Attempt) {
         let mut histories = self.0.lock();
+        // A number and not the time: the clock may step back.
         histories.attempts += 1;
         let number = histories.attempts;
+        // Only a new link can exceed a bound.
         if !histories.links.contains_key(&delivery.link) {
             histories.make_room(&delivery.company, delivery.workspace);
         }
@@ -107,6 +109,7 @@ impl LinkHistories {
             of_workspace += u32::from(link.workspace == workspace);
         }
         let own = of_company.get(company).copied().unwrap_or(0);
+        // From the smallest share to the total: a tenant over its own share pays itself.
         let evicted = if of_workspace >= SHARES.workspace {
             self.least_recent(|link| link.workspace == workspace)
         } else if own >= SHARES.company {
@@ -152,6 +155,7 @@ mod tests {
     /// Returns a delivery for a link.
     fn delivery(company: &str, workspace: u32, link: u32) -> Delivery {
         let waiting = QueuedDelivery::for_test(company, workspace, "https://e.test/", 1);
+        // `for_test` gives each delivery the same link.
         let mut delivery = Arc::try_unwrap(waiting.delivery).expect("the only reference");
         delivery.link = Id::from_bits(link.into());
         delivery
@@ -180,11 +184,13 @@ mod tests {
         }
         for link in 1_000..3_000 {
             results.add(&delivery("large", 2, link), attempt(1));
+            // One link stays recent, so that it must not be the evicted one.
             results.add(&delivery("large", 2, 1_000), attempt(2));
         }
         assert_eq!(kept(&results, 1_000..3_000), SHARES.workspace as usize);
         assert_eq!(results.of(Id::from_bits(1_000)).len(), RESULTS_PER_LINK, "its last attempt is recent");
         assert_eq!(results.of(Id::from_bits(1_001)), [], "the least recent link");
+        // A second workspace of the company: its share is the rest of the company's.
         for link in 3_000..4_000 {
             results.add(&delivery("large", 3, link), attempt(1));
         }

@@ -89,6 +89,7 @@ impl Webhooks {
             tenants,
             delays: settings.delays()?,
             connector: Connector::new(connect::system(), settings.networks()?),
+            // A lock of parking_lot's kind and not tokio's: a click must be able to take it without an await.
             queue: Mutex::default(),
             offered: Notify::new(),
             history: History::default(),
@@ -107,10 +108,12 @@ impl Webhooks {
         }
         let workspace = click.link.workspace;
         let company = self.0.tenants.workspace_numbered(workspace).map(|workspace| workspace.company.clone());
+        // A link whose domain or workspace was deleted a moment ago: its receivers are not known any more.
         let Some((event, company)) = event::of(&self.0.tenants, click).zip(company) else {
             self.0.counts.dropped.fetch_add(urls.len() as u64, Ordering::Relaxed);
             return;
         };
+        // One instant for all receivers of the click, so that all of its deliveries expire together.
         let now = Instant::now();
         for url in urls {
             let delivery = Delivery::new(DeliveryParts {
@@ -132,6 +135,7 @@ impl Webhooks {
                 None => drop(self.0.counts.dropped.fetch_add(1, Ordering::Relaxed)),
             }
         }
+        // Once, after all pushes: the worker starts every delivery that may start at one wake-up.
         self.0.offered.notify_one();
     }
 
@@ -148,6 +152,7 @@ impl Webhooks {
     /// Starts the worker, once. The worker first loads the deliveries that the last stop stored.
     pub fn start(&self) {
         let mut worker = self.0.worker.lock();
+        // `Stopped` until the task exists: a second start and a start after a stop do nothing.
         if let WorkerState::Ready = std::mem::replace(&mut *worker, WorkerState::Stopped) {
             let run = Worker::new(Arc::clone(&self.0), self.0.stop.subscribe()).run();
             *worker = WorkerState::Running(tokio::spawn(run));
@@ -157,9 +162,11 @@ impl Webhooks {
     /// Stops the worker: lets running attempts finish for a moment, and stores the deliveries that are
     /// left. The store must still be open. A delivery that is offered from now on is dropped and counted.
     pub async fn stop(&self) {
+        // Before the handle is taken: a worker that is still loading ends as well.
         self.0.stop.send_replace(true);
         let worker = std::mem::replace(&mut *self.0.worker.lock(), WorkerState::Stopped);
         if let WorkerState::Running(worker) = worker
+            // The worker is never aborted, so an error is a panic.
             && worker.await.is_err()
         {
             tracing::error!("the task that delivers webhooks panicked: the queued deliveries are lost");

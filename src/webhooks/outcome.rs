@@ -63,6 +63,7 @@ impl Outcome {
         match result {
             Ok(200..=299) => Outcome::Delivered,
             Ok(410) => Outcome::Gone,
+            // The receiver is overloaded or down: other deliveries to it would fail as well.
             Ok(429 | 500..)
             | Err(
                 SendError::Unresolved
@@ -96,7 +97,9 @@ pub(super) fn error_text(result: &Result<u16, SendError>) -> Option<String> {
         Ok(200..=299) => None,
         Ok(300..=399) => Some("redirects are not followed".to_owned()),
         Ok(410) => Some("the receiver is gone".to_owned()),
+        // Without the body of the response, which may contain anything.
         Ok(_) => Some("the receiver did not accept it".to_owned()),
+        // By characters: a cut by bytes could be within one.
         Err(error) => Some(error.to_string().chars().take(ERROR_MAX).collect()),
     }
 }
@@ -118,6 +121,7 @@ mod tests {
             (Ok(410), Outcome::Gone, Some("the receiver is gone")),
             (Ok(429), unhealthy, Some("the receiver did not accept it")),
             (Ok(500), unhealthy, Some("the receiver did not accept it")),
+            // Not in any standard, but a receiver may send it.
             (Ok(999), unhealthy, Some("the receiver did not accept it")),
             (Err(SendError::TimedOut), unhealthy, Some("no answer within 5 s")),
             (
@@ -135,6 +139,7 @@ mod tests {
 
     #[test]
     fn a_stored_error_is_short() {
+        // Letters of two bytes, since the bound counts characters.
         let named = SendError::Tls(vec!["é.example"; 1_000].join(", ").into());
         assert_eq!(error_text(&Err(named)).map(|text| text.chars().count()), Some(ERROR_MAX));
     }

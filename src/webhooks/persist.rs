@@ -26,6 +26,7 @@ impl Worker {
     /// Queues the deliveries that the last stop stored. Each stays in the store until it is finished, so that
     /// a crash loses none.
     pub(super) async fn restore(&mut self) {
+        // The worker may start before the table is loaded.
         while !self.state.tenants.is_loaded() {
             tokio::time::sleep(LOADED_POLL).await;
         }
@@ -36,6 +37,7 @@ impl Worker {
                 return;
             }
         };
+        // Due times are stored by the wall clock, since an instant has no meaning in another process.
         let (now, wall) = (Instant::now(), self.state.tenants.clock().now());
         // A longer wait comes from a clock that was ahead at the stop.
         let longest = self.state.delays.iter().max().copied().unwrap_or_default();
@@ -54,6 +56,7 @@ impl Worker {
                 }
             }
             self.remove_dropped().await;
+            // The one that was counted in addition.
             self.leave_batch(Some(batch)).await;
         }
         if restored > 0 {
@@ -63,6 +66,7 @@ impl Worker {
 
     /// Waits for the running attempts and stores the deliveries that are left.
     pub(super) async fn finish(mut self) {
+        // First: a delivery that is offered after `take_all` would be neither sent nor stored.
         self.state.queue.lock().is_closed = true;
         let deadline = Instant::now() + GRACE;
         while let Ok(Some(finished)) =
@@ -74,6 +78,7 @@ impl Worker {
         self.running.shutdown().await;
         let now = Instant::now();
         self.remove_dropped().await;
+        // The waiting ones first, and then those whose attempts were aborted: together all that are left.
         let mut left = self.state.queue.lock().scheduler.take_all(now);
         left.extend(self.in_flight.drain().map(|(_, queued)| (queued, now)));
         self.state.counts.in_flight.store(0, Ordering::Relaxed);
@@ -101,6 +106,7 @@ impl Worker {
         let mut bytes = BATCH_BYTES;
         for (queued, due) in left {
             let delivery = &queued.delivery;
+            // As the queue counts them.
             let size = DELIVERY_BYTES + delivery.url.len() + delivery.body.len();
             if bytes + size > BATCH_BYTES {
                 batches.push(WaitingDeliveries::default());
@@ -114,6 +120,7 @@ impl Worker {
                 url: (*delivery.url).into(),
                 body: delivery.body.clone(),
                 offered_at: delivery.offered_at,
+                // An aborted attempt is not counted: whether it arrived is unknown, and it is repeated.
                 tries: queued.attempts,
                 due: wall.plus_millis(millis(due.saturating_duration_since(now))),
             };

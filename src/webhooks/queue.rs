@@ -46,6 +46,7 @@ pub(super) struct Delivery {
     pub(super) company: ForeignId,
     pub(super) url: Arc<str>,
     /// The receiver's host, without its port.
+    // Shared: the keys of the scheduler's maps are clones of these names.
     pub(super) host: Arc<str>,
     /// The receiver's host and port.
     pub(super) authority: Arc<str>,
@@ -76,6 +77,7 @@ impl Delivery {
             offered_at: parts.offered_at,
             expires: parts.expires,
             batch: parts.batch,
+            // Rounded up, so that the slots are an upper bound of the memory.
             slots: u32::try_from(bytes.div_ceil(SLOT_BYTES)).unwrap_or(u32::MAX),
         })
     }
@@ -90,12 +92,14 @@ impl Delivery {
 /// since that takes a microsecond for each receiver, which the visitor would wait for.
 fn receiver(url: &str) -> Option<(&str, String)> {
     let (scheme, rest) = url.split_once("://")?;
+    // A URL of the model has no user name, so the authority is host and port.
     let authority = rest.split(['/', '?', '#']).next().filter(|authority| !authority.is_empty())?;
     let (host, port) = match authority.rsplit_once(':') {
         // Not a colon within the brackets of an IPv6 address.
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (authority, if scheme == "https" { "443" } else { "80" }),
     };
+    // The authority keeps the dot, and counts as another receiver; the host is the same, and so is its bound.
     (!host.is_empty()).then(|| (host.strip_suffix('.').unwrap_or(host), format!("{host}:{port}")))
 }
 
@@ -116,6 +120,7 @@ impl QueuedDelivery {
             link: Id::from_bits(2),
             workspace: WorkspaceNumber(number),
             company: ForeignId::parse("id", company).expect("an id"),
+            // Exactly full slots: one byte more would need another one.
             body: vec![0; slots * SLOT_BYTES - DELIVERY_BYTES - url.len()].into(),
             url,
             offered_at: Timestamp::from_millis(0),
@@ -137,6 +142,7 @@ mod tests {
         let rows = [
             ("https://hooks.test/a", Some(("hooks.test", "hooks.test:443"))),
             ("http://hooks.test", Some(("hooks.test", "hooks.test:80"))),
+            // No slash before the query: the normal form has one, but a stored text need not.
             ("http://hooks.test?a", Some(("hooks.test", "hooks.test:80"))),
             ("http://hooks.test:8080/a:b", Some(("hooks.test", "hooks.test:8080"))),
             ("http://hooks.test.:8080/", Some(("hooks.test", "hooks.test.:8080"))),

@@ -20,7 +20,9 @@ impl<K: Clone + Eq + Hash + Ord> Ranking<K> {
     /// Adds `by` to the size of a key if `grows`, and subtracts it otherwise.
     pub(super) fn change(&mut self, key: &K, by: u32, grows: bool) {
         let before = self.sizes.get(key).copied().unwrap_or(0);
+        // Saturating: more is never subtracted than was added, and a panic here would end all deliveries.
         let after = if grows { before + by } else { before.saturating_sub(by) };
+        // The size is a part of the key in the order, so the old entry has to go first.
         self.order.remove(&(before, key.clone()));
         if after == 0 {
             self.sizes.remove(key);
@@ -47,6 +49,7 @@ mod tests {
             ("a", 2, true, Some("a")),
             ("b", 3, true, Some("b")),
             ("b", 2, false, Some("a")),
+            // More than its size: it is removed, and does not wrap.
             ("a", 9, false, Some("b")),
             ("b", 1, false, None),
         ] {

@@ -9,6 +9,7 @@ pub(super) struct RoundRobin<K> {
     /// Keys by their position.
     queue: BTreeMap<u64, K>,
     positions: HashMap<K, u64, ahash::RandomState>,
+    // 64 bits do not wrap in the life of a process.
     last_position: u64,
 }
 
@@ -21,6 +22,7 @@ impl<K> Default for RoundRobin<K> {
 impl<K: Clone + Eq + Hash> RoundRobin<K> {
     /// Appends a key, unless the queue contains it.
     pub(super) fn push(&mut self, key: K) {
+        // It keeps its place: a busy key must not move back, nor get two turns in a round.
         if !self.positions.contains_key(&key) {
             self.last_position += 1;
             self.queue.insert(self.last_position, key.clone());
@@ -58,6 +60,7 @@ mod tests {
             round_robin.push(key);
         }
         round_robin.remove(&"b");
+        // A key that is not queued.
         round_robin.remove(&"d");
         assert_eq!([round_robin.pop(), round_robin.pop(), round_robin.pop()], [Some("a"), Some("c"), None]);
         assert!(round_robin.is_empty() && round_robin.positions.is_empty());

@@ -151,6 +151,7 @@ struct AuthorityQueue {
     deliveries: usize,
     in_flight: u32,
     /// Failures in a row.
+    // In memory only: a restart probes every receiver again.
     failures: u32,
     paused_until: Option<Instant>,
 }
@@ -228,6 +229,7 @@ impl Scheduler {
         self.sequence += 1;
         let delivery = &queued.delivery;
         let (slots, number) = (delivery.slots, delivery.workspace);
+        // By the time of the click and not of the push: deliveries of the last stop are older than new ones.
         let age = Age(delivery.offered_at.as_millis(), self.sequence);
         let authority: AuthorityKey = (number, Arc::clone(&delivery.authority));
         self.slots += slots;
@@ -242,6 +244,7 @@ impl Scheduler {
     fn wait(&mut self, age: Age, queued: QueuedDelivery, due: Instant, now: Instant) {
         let delivery = Arc::clone(&queued.delivery);
         self.rank(age, &queued, true);
+        // A timer only for a later time: a new delivery must be able to start at once.
         let timer = (due > now).then(|| {
             self.sequence += 1;
             (due, self.sequence)
@@ -268,6 +271,7 @@ impl Scheduler {
             }
         }
         if let Some(company) = self.companies.get_mut(&delivery.company) {
+            // By waiting slots: deliveries in flight cannot be dropped.
             company.largest.change(&number, delivery.slots, waits);
         }
         self.largest.change(&delivery.company, delivery.slots, waits);
@@ -290,6 +294,7 @@ impl Scheduler {
         };
         self.rank(age, &entry.queued, false);
         if let Some(timer) = entry.timer {
+            // Otherwise the timer would wake the worker for a delivery that does not exist.
             self.timers.remove(&timer);
         }
         let delivery = &entry.queued.delivery;
@@ -307,6 +312,7 @@ impl Scheduler {
     fn release(&mut self, queued: &QueuedDelivery) {
         let delivery = &queued.delivery;
         let (slots, number) = (delivery.slots, delivery.workspace);
+        // Saturating, since `take_all` may have reset the counts while the attempt ran.
         self.slots = self.slots.saturating_sub(slots);
         let authority_key = (number, Arc::clone(&delivery.authority));
         let host_key = (number, Arc::clone(&delivery.host));
@@ -359,6 +365,8 @@ impl Scheduler {
 
     /// Removes and returns all waiting deliveries with their due times, the oldest first.
     pub(super) fn take_all(&mut self, now: Instant) -> Vec<(QueuedDelivery, Instant)> {
+        // All levels and timers are reset together. Attempts that still run end without effect on the new
+        // counts.
         let mut all: Vec<(Age, WaitingEntry)> = std::mem::take(self).waiting.into_iter().collect();
         // The oldest first, so that the next start queues them in the same order.
         all.sort_by_key(|(age, _)| *age);

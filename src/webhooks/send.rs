@@ -56,8 +56,10 @@ pub(super) async fn send(
     tenant: &Tenant,
     signed: SignedEvent,
 ) -> Result<u16, SendError> {
+    // One deadline for all steps: a receiver that is slow in each of them must not get five times the time.
     let deadline = Instant::now() + ATTEMPT_TIMEOUT;
     let exchange = async {
+        // Before the connection: a URL that makes no request costs none.
         let request = request(url, signed)?;
         let stream = connector.connect(url, tenant).await?;
         exchange(stream, request, deadline).await
@@ -73,9 +75,11 @@ fn request(url: &Url, signed: SignedEvent) -> Result<Request<Full<Bytes>>, SendE
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target;
     let headers = request.headers_mut();
+    // Not by hyper: the client writes the head as it is given, and HTTP/1.1 requires `Host` (RFC 9112 3.2).
     headers.insert(HOST, value(&url[Position::BeforeHost..Position::AfterPort])?);
     headers.insert(USER_AGENT, AGENT);
     headers.insert(CONTENT_TYPE, JSON);
+    // Each attempt checks the addresses anew, so no connection may be kept.
     headers.insert(CONNECTION, CLOSE);
     headers.insert("webhook-id", value(&signed.id)?);
     headers.insert("webhook-timestamp", value(&signed.timestamp)?);
@@ -90,6 +94,7 @@ async fn exchange(
 ) -> Result<u16, SendError> {
     let broken = |error: hyper::Error| SendError::Http(error.to_string().into());
     let mut client = http1::Builder::new();
+    // The head counts as well: a receiver must not make this server buffer without end.
     client.max_buf_size(READ_MAX).max_headers(HEADERS_MAX);
     let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let response = async move {
@@ -99,6 +104,7 @@ async fn exchange(
         let is_complete = timeout_at(deadline, discard(response.into_body())).await.unwrap_or(false);
         Ok((status, is_complete))
     };
+    // `without_shutdown` returns the stream, whose end is awaited below.
     let (mut response, mut connection) = (pin!(response), pin!(connection.without_shutdown()));
     let (result, ended) = tokio::select! {
         result = &mut response => (result, None),
@@ -116,6 +122,7 @@ async fn exchange(
             let Ok(parts) = ended else { return };
             let mut stream = parts.io.into_inner();
             // An end, an error or an unexpected byte: each ends this connection.
+            // The write side first, so that the receiver sees the end and closes its own.
             if stream.shutdown().await.is_ok() {
                 let _ = stream.read(&mut [0]).await;
             }
@@ -131,6 +138,7 @@ async fn discard(mut body: Incoming) -> bool {
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return false };
         read += frame.data_ref().map_or(0, Bytes::len);
+        // Cut off and no error: the status has already decided.
         if read >= READ_MAX {
             return false;
         }
@@ -153,12 +161,14 @@ mod tests {
     fn every_url_makes_a_request() {
         let rows = [
             ("https://hooks.test", "hooks.test", "/"),
+            // The default port is left out, as browsers do; a fragment is never sent.
             ("https://hooks.test:443/a?b=c#d", "hooks.test", "/a?b=c"),
             ("http://hooks.test:8080/?", "hooks.test:8080", "/?"),
             ("http://[2606:4700:4700::1111]:8080/", "[2606:4700:4700::1111]:8080", "/"),
             ("http://HOOKS.test./é ü?é=ü", "hooks.test.", "/%C3%A9%20%C3%BC?%C3%A9=%C3%BC"),
             ("http://hooks.test/a|b^c`d{e}[f]\\g", "hooks.test", "/a|b^c%60d%7Be%7D[f]/g"),
             ("http://hooks.test/?a|b^c`d{e}[f]\\g'\"<>", "hooks.test", "/?a|b^c%60d{e}[f]\\g%27%22%3C%3E"),
+            // Invalid escapes are sent as they were saved.
             ("http://hooks.test/%zz%", "hooks.test", "/%zz%"),
             ("http://hooks.test//x/../y", "hooks.test", "//y"),
             ("http://hooks.test/!$&'()*+,;=:@-._~", "hooks.test", "/!$&'()*+,;=:@-._~"),
@@ -169,6 +179,7 @@ mod tests {
             assert_eq!(request.headers()[HOST], host, "{text}");
             assert_eq!(request.uri().to_string(), target, "{text}");
         }
+        // A stored URL of an older version might have a password.
         let url = Url::parse("http://name:word@hooks.test/").expect("a URL");
         let request = request(&url, signed()).expect("a request");
         assert!(!format!("{request:?}").contains("word"), "{request:?}");

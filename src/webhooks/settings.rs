@@ -53,7 +53,10 @@ impl Settings {
         let delays: Option<Vec<Duration>> =
             self.retry_after.iter().map(|text| duration::parse(text)).collect();
         let fits = |delays: &Vec<Duration>| {
+            // Checked: two huge durations overflow.
             let sum = delays.iter().try_fold(Duration::ZERO, |sum, delay| sum.checked_add(*delay));
+            // One less than the attempts: the first has no delay. A delay past the life of an event would
+            // never be used.
             (1..ATTEMPTS_MAX).contains(&delays.len()) && sum.is_some_and(|sum| sum < LIFETIME)
         };
         let rule = "must be 1 to 4 durations such as \"15s\", together less than \"1h\"";
@@ -75,12 +78,14 @@ mod tests {
             settings.check().map_err(|bad| bad.to_string())
         };
         assert_eq!(check(&["10.0.0.0/8", "::1"], &["1s"]), Ok(()));
+        // 59 minutes: just below the life of an event.
         assert_eq!(check(&[], &["15m", "15m", "15m", "14m"]), Ok(()));
         let networks = check(&["10.0.0.1/8"], &["1s"]).expect_err("bits beyond");
         assert!(
             networks.starts_with("`allowed_networks` = [\"10.0.0.1/8\"]: must be at most 100 "),
             "{networks}"
         );
+        // The last two: exactly an hour, and one delay too many.
         let rows: [&[&str]; 5] = [&[], &["1"], &["1h"], &["30m", "30m"], &["1s"; 5]];
         for delays in rows {
             let why = format!(

@@ -13,6 +13,7 @@ use crate::model::webhook::{Secret, WebhookSecret};
 pub(super) fn sign(secret: &WebhookSecret, id: &str, now: Timestamp, body: &[u8]) -> (String, String) {
     // Whole seconds, rounded down, as the specification requires.
     let timestamp = now.as_millis().div_euclid(1_000).to_string();
+    // A rotation must not break receivers: each accepts the signature of the secret that it has.
     let each: Vec<String> =
         secret.signing(now).map(|secret| signature(secret, id, &timestamp, body)).collect();
     (timestamp, each.join(" "))
@@ -20,6 +21,7 @@ pub(super) fn sign(secret: &WebhookSecret, id: &str, now: Timestamp, body: &[u8]
 
 fn signature(secret: &Secret, id: &str, timestamp: &str, body: &[u8]) -> String {
     let mut hmac = Hmac::<Sha256>::new_from_slice(&secret.0).expect("HMAC takes keys of any length");
+    // In parts, so that the body is not copied.
     for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
         hmac.update(part);
     }
@@ -49,6 +51,7 @@ mod tests {
             (timestamp.as_str(), one.as_str()),
             ("1614265330", "v1,16rk6cKD3ULBvmU5RGXVd8NeiGyZbhDmBBTmfjEq8VM=")
         );
+        // Still valid for one millisecond.
         secret.previous = Some((Secret([8; SECRET_BYTES]), at.plus_millis(1)));
         let (_, two) = sign(&secret, id, at, br#"{"test": 2432232314}"#);
         let (first, second) = two.split_once(' ').expect("two signatures");

@@ -62,7 +62,9 @@ impl WebhookState {
         let mut queue = self.queue.lock();
         let dropped = if queue.is_closed { vec![queued] } else { queue.scheduler.push(queued, due, now) };
         queue.dropped_batches.extend(dropped.iter().filter_map(|dropped| dropped.delivery.batch));
+        // Released before the counting, since clicks wait for this lock.
         drop(queue);
+        // Relaxed: a number for `/metrics`, which orders nothing.
         self.counts.dropped.fetch_add(dropped.len() as u64, Ordering::Relaxed);
     }
 }

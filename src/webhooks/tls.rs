@@ -22,6 +22,7 @@ fn authorities() -> RootCertStore {
     for error in &found.errors {
         tracing::warn!(%error, "some of the machine's certificate authorities cannot be read");
     }
+    // One malformed certificate of the machine must not disable the others.
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         tracing::info!("the machine has no certificate authorities: webhooks use the built-in list");
@@ -31,6 +32,7 @@ fn authorities() -> RootCertStore {
 }
 
 fn connector(roots: RootCertStore) -> Result<TlsConnector, SendError> {
+    // Named here: the process-wide default panics if two providers are compiled in.
     let provider = Arc::new(crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = config.map_err(|error| SendError::Tls(error.to_string().into()))?;
@@ -98,7 +100,9 @@ mod tests {
         trusting.tls.set(connector(roots).expect("a configuration")).ok().expect("set once");
         let rows = [
             ("https://hooks.test/", Ok("hooks.test")),
+            // Neither case nor the dot at the end is a part of the checked name.
             ("https://HOOKS.test./", Ok("hooks.test")),
+            // An address is never sent as the server name (RFC 6066 3).
             ("https://127.0.0.1/", Ok("-")),
             ("https://other.test/", Err("not valid for name")),
             ("https://127.0.0.2/", Err("connection refused")),

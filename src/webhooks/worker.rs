@@ -60,6 +60,7 @@ impl Worker {
     pub(super) async fn run(mut self) {
         let mut stop = self.stop.clone();
         tokio::select! {
+            // A stop must not wait for a table that is not loaded.
             () = self.restore() => {}
             () = stopped(&mut stop) => {}
         }
@@ -68,6 +69,7 @@ impl Worker {
             self.remove_dropped().await;
             self.log_losses();
             let wakes_at = self.state.queue.lock().scheduler.wakes_at();
+            // Without a timer, any time far ahead will do: another branch wakes the worker.
             let wakes_at = wakes_at.unwrap_or_else(|| Instant::now() + LIFETIME);
             tokio::select! {
                 () = stopped(&mut stop) => {}
@@ -93,6 +95,7 @@ impl Worker {
             url: from.url,
             body: from.body,
             offered_at: from.offered_at,
+            // The life counts from the click, over the restart. An older event expires at its next turn.
             expires: Instant::now() + LIFETIME.saturating_sub(age),
             batch: Some(batch),
         });
@@ -101,6 +104,7 @@ impl Worker {
 
     /// Removes dropped deliveries from their stored batches.
     pub(super) async fn remove_dropped(&mut self) {
+        // Taken out, so that the lock is not held while the store is written.
         let batches = std::mem::take(&mut self.state.queue.lock().dropped_batches);
         for batch in batches {
             self.leave_batch(Some(batch)).await;
@@ -112,6 +116,7 @@ impl Worker {
             let now = Instant::now();
             let next = self.state.queue.lock().scheduler.next(now);
             let Some(queued) = next else { break };
+            // Checked at the start and not by a timer: an expired delivery costs nothing while it waits.
             if queued.delivery.expires <= now {
                 self.state.counts.failed.fetch_add(1, Ordering::Relaxed);
                 self.leave_batch(queued.delivery.batch).await;
@@ -138,6 +143,7 @@ impl Worker {
                 (error.id(), AttemptResult { result: Err(SendError::Internal), took: Duration::ZERO })
             }
         };
+        // Every task is in the map before the worker can join it, so this never returns.
         let Some(queued) = self.in_flight.remove(&id) else { return };
         let (now, wall) = (Instant::now(), self.state.tenants.clock().now());
         let attempts = queued.attempts.saturating_add(1);
@@ -148,6 +154,7 @@ impl Worker {
             Outcome::Failed(health) => (health, self.delay(attempts)),
         };
         let delivery = &queued.delivery;
+        // A retry after the end of its life would only occupy slots.
         let delay = delay.filter(|delay| now + *delay < delivery.expires);
         let error = error_text(&finished.result);
         // Only the first attempt, so that a receiver that is down does not fill the log with retries.
@@ -172,6 +179,7 @@ impl Worker {
         if delay.is_none() {
             let counts = &self.state.counts;
             let count = if outcome == Outcome::Delivered { &counts.delivered } else { &counts.failed };
+            // A failed attempt with a retry is neither: the counts are of deliveries.
             count.fetch_add(1, Ordering::Relaxed);
             self.leave_batch(delivery.batch).await;
         }
@@ -185,6 +193,7 @@ impl Worker {
     /// fifth shorter than the setting, so that deliveries that failed together do not retry together.
     fn delay(&self, attempts: u8) -> Option<Duration> {
         let set = self.state.delays.get(usize::from(attempts).checked_sub(1)?)?;
+        // Without random bits the whole delay is used.
         let fifths = f64::from(getrandom::u32().unwrap_or(0)) / f64::from(u32::MAX) / 5.0;
         Some(set.mul_f64(1.0 - fifths))
     }
@@ -197,6 +206,7 @@ impl Worker {
         if *left > 0 {
             return;
         }
+        // Removed first: if the store fails, the batch stays there, and the next start delivers it again.
         self.batches.remove(&batch);
         if let Err(error) = self.state.tenants.forget_waiting(&[batch]).await {
             tracing::warn!(%error, "delivered webhooks stay in the store and may be delivered a second time");
@@ -229,11 +239,13 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// Signs an event and sends it once.
 async fn attempt(state: &WebhookState, delivery: &Delivery) -> Result<u16, SendError> {
     let url = Url::parse(&delivery.url).map_err(|_| SendError::BadUrl)?;
+    // Loaded for each attempt: a retry after a rotation is signed with the new secret.
     let secret = state.tenants.signing_secret(delivery.workspace).await.map_err(|error| {
         tracing::debug!(%error, "the webhook secret of a workspace cannot be created");
         SendError::NoSecret
     })?;
     let id = event::name(delivery.event);
+    // The time of the attempt and not of the click: receivers reject old timestamps.
     let (timestamp, signature) = sign::sign(&secret, &id, state.tenants.clock().now(), &delivery.body);
     let signed = SignedEvent { id, timestamp, signature, body: delivery.body.clone() };
     send(&state.connector, &url, &delivery.tenant(), signed).await

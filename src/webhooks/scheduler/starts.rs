@@ -22,6 +22,7 @@ impl Scheduler {
         if let Some(authority) = self.authorities.get_mut(authority) {
             authority.ready.insert(age);
         }
+        // The timer has run, so dropping the delivery must not look for it.
         if let Some(entry) = self.waiting.get_mut(&age) {
             entry.timer = None;
         }
@@ -33,6 +34,7 @@ impl Scheduler {
         let Some(authority) = self.authorities.get(key).filter(|authority| authority.may_start(now)) else {
             return;
         };
+        // Any delivery will do: all of an authority have the same host, workspace and company.
         let Some(age) = authority.ready.first() else { return };
         let Some(delivery) = self.waiting.get(age).map(|entry| Arc::clone(&entry.queued.delivery)) else {
             return;
@@ -49,6 +51,7 @@ impl Scheduler {
 
     /// Returns the next delivery to attempt, which is in flight from now on.
     pub(in crate::webhooks) fn next(&mut self, now: Instant) -> Option<QueuedDelivery> {
+        // Timers first, so that a retry that is due competes in this round.
         self.run_timers(now);
         // A company that starts nothing leaves the queue, so the loop ends.
         while self.in_flight < FLIGHT_SHARES.total {
@@ -62,6 +65,8 @@ impl Scheduler {
 
     /// Starts an attempt of a company if it may start one. The company stays queued then.
     fn start_in_company(&mut self, id: &ForeignId, now: Instant) -> Option<QueuedDelivery> {
+        // The last eighth is for companies that have few attempts, so that hanging receivers of others cannot
+        // block them.
         let most = if self.in_flight >= FLIGHT_SHARES.tenants { FEW } else { FLIGHT_SHARES.company };
         loop {
             let company = self.companies.get_mut(id)?;
@@ -73,9 +78,12 @@ impl Scheduler {
             if let Some(started) = self.start_in_workspace(number, now) {
                 if let Some(company) = self.companies.get_mut(id) {
                     company.in_flight += 1;
+                    // Behind the company's other workspaces; if it cannot start more, it leaves when it is
+                    // popped.
                     company.ready_workspaces.push(number);
                 }
                 self.in_flight += 1;
+                // At the end of the queue: the next start is another company's turn.
                 self.ready_companies.push(id.clone());
                 return Some(started);
             }
@@ -116,6 +124,7 @@ impl Scheduler {
             let Some(age) = authority.ready.pop_first() else { continue };
             authority.in_flight += 1;
             host.in_flight += 1;
+            // Queued again only if another of its deliveries may start now.
             if authority.may_start(now) {
                 host.ready_authorities.push(name);
             }
@@ -148,10 +157,13 @@ impl Scheduler {
         if let Some(host) = self.hosts.get_mut(&host_key) {
             host.in_flight = host.in_flight.saturating_sub(1);
         }
+        // Before the release, which removes an authority without deliveries, and before the next start, which
+        // reads the failures.
         self.update_health(&authority_key, health, now);
         match retry_at {
             Some(at) => {
                 self.sequence += 1;
+                // The same time as before, so that a retry is dropped before newer events.
                 let age = Age(delivery.offered_at.as_millis(), self.sequence);
                 self.wait(age, queued, at, now);
             }
@@ -172,6 +184,7 @@ impl Scheduler {
         match health {
             Health::Healthy => (authority.failures, authority.paused_until) = (0, None),
             Health::Unhealthy => {
+                // Not reset by the pause: a single failure after it pauses again.
                 authority.failures = authority.failures.saturating_add(1);
                 if authority.failures >= BREAKER_AFTER {
                     let until = now + BREAKER_PAUSE;
@@ -180,6 +193,7 @@ impl Scheduler {
                     self.timers.insert((until, self.sequence), Timer::Resume(key.clone()));
                 }
             }
+            // Neither a failure nor a success: the receiver was not reached, or the fault is of this URL.
             Health::Unknown => {}
         }
     }
@@ -194,6 +208,7 @@ impl Scheduler {
             if self.hosts.get(&host).is_some_and(has_ready) {
                 workspace.ready_hosts.push(host.1);
             }
+            // Nothing may start here, so its company gets no turn for it.
             if workspace.ready_hosts.is_empty() {
                 return;
             }

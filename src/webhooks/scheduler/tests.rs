@@ -52,9 +52,11 @@ fn hosts_take_turns_with_four_attempts_each() {
     let mut scheduler = Scheduler::default();
     fill(&mut scheduler, "aaaaaaaabbc", now);
     let mut started = start(&mut scheduler, now);
+    // One turn each, then those that have more; `a` stops at four.
     assert_eq!(names(&started), "abcabaa");
     // The end of an attempt lets another one of the same host start.
     scheduler.ended(started.remove(1), Health::Healthy, None, now);
+    // The ended attempt was at `b`, which has no delivery left.
     assert_eq!(names(&start(&mut scheduler, now)), "");
     scheduler.ended(started.remove(0), Health::Healthy, None, now);
     assert_eq!(names(&start(&mut scheduler, now)), "a");
@@ -102,6 +104,7 @@ fn n15_a_flood_drops_the_oldest_events_of_its_own_tenant() {
     for click in 0..2_600 {
         for port in 1..=5 {
             let mut one = queued("a", 1, &format!("https://hooks.test:{port}/"));
+            // Each click has its time, so that the order of the drops can be checked.
             Arc::get_mut(&mut one.delivery).expect("not shared").offered_at =
                 crate::clock::Timestamp::from_millis(click);
             dropped.extend(scheduler.push(one, now, now));
@@ -131,6 +134,7 @@ fn n15_a_flood_drops_the_oldest_events_of_its_own_tenant() {
 fn n15_each_level_has_its_share_of_the_queue() {
     let now = Instant::now();
     let mut scheduler = Scheduler::default();
+    // Twice the queue, on hosts of their own: no host reaches its bound.
     for n in 0..20_000 {
         scheduler.push(queued("a", 1, &format!("https://h{n}.test/")), now, now);
     }
@@ -165,6 +169,7 @@ fn n15_large_events_occupy_more_slots() {
     let mut scheduler = Scheduler::default();
     for n in 0..5_000 {
         let url = format!("https://h{n}.test/");
+        // Ten slots each: the bound is of memory, not of deliveries.
         scheduler.push(QueuedDelivery::for_test("a", 1, &url, 10), now, now);
     }
     assert_eq!(scheduler.len(), QUEUE_SHARES.workspace as usize / 10);
@@ -222,6 +227,7 @@ fn every_delivery_is_attempted() {
     }
     let (mut in_flight, mut over, mut dice) = (start(&mut scheduler, now), 0, 1_u32);
     while !in_flight.is_empty() {
+        // A linear congruential generator: a failing run can be repeated.
         dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let one = in_flight.swap_remove(dice as usize % in_flight.len());
         scheduler.ended(one, Health::Healthy, None, now);
@@ -266,9 +272,11 @@ fn t88_a_receiver_that_is_down_is_probed_after_each_pause() {
             attempts += 1;
             scheduler.ended(queued, Health::Unhealthy, Some(now + Duration::from_mins(1)), now);
         }
+        // The worker's timers are finer; a second is enough for pauses of thirty.
         now += Duration::from_secs(1);
     }
     let pauses = 3_600 / u32::try_from(BREAKER_PAUSE.as_secs()).expect("small");
+    // The ten failures before the first pause, and the attempts that were in flight then.
     assert!((pauses..=pauses + BREAKER_AFTER + 4).contains(&attempts), "{attempts} attempts");
     // The first success ends the pauses.
     now += BREAKER_PAUSE;
@@ -286,6 +294,7 @@ fn n15_a_pause_is_for_one_tenant() {
     for _ in 0..BREAKER_AFTER {
         scheduler.push(queued("a", 1, URL), now, now);
         let one = scheduler.next(now).expect("it starts");
+        // A second one, so that the authority and its failures outlive the first.
         scheduler.push(queued("a", 1, URL), now, now);
         scheduler.ended(one, Health::Unhealthy, None, now);
     }
@@ -312,6 +321,7 @@ fn waiting_deliveries_are_taken_with_their_due_times() {
     fill(&mut scheduler, "aabb", now);
     let first = scheduler.next(now).expect("it starts");
     scheduler.ended(first, Health::Unhealthy, Some(now + BREAKER_PAUSE), now);
+    // One in flight: it is not among those that wait.
     let in_flight = scheduler.next(now).expect("it starts");
     let left = scheduler.take_all(now);
     let mut due: Vec<_> = left.iter().map(|(_, due)| due.duration_since(now)).collect();
