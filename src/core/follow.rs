@@ -106,6 +106,7 @@ impl Observer for Core {
                     filled_anew.contains(&decided.link.workspace)
                         && decided.link.options.destination.is_fillable()
                 }
+                // Links with placeholders are never plain, so that the cache has their records.
                 Action::Redirect { .. } => false,
             });
         }

@@ -86,6 +86,7 @@ impl Shared {
         let mut all = Vec::new();
         self.table.each(prefix, &mut |_, record| {
             all.push(record);
+            // A cancelled read returns a part of the records, to no caller.
             !cancel.is_set()
         })?;
         Ok(all)

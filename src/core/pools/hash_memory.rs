@@ -94,7 +94,7 @@ impl HashMemory {
             let mut loan = Loan { buffer, idle: &self.idle };
             return Ok(work(&mut loan.buffer));
         }
-        // Blocks a thread of the pool, never one of the runtime.
+        // Blocks a thread for heavy work, never one that polls tasks.
         let _alone = self.large.lock();
         // Reserved at its largest, so that the allocator always maps it by itself and unmaps it when
         // it is dropped: glibc keeps what is below 32 MiB once it has seen such a size. Pages that

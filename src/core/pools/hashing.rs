@@ -46,7 +46,7 @@ impl Hasher {
     /// Creates a hasher that uses at most `memory` bytes, besides one hash of our own.
     pub(in crate::core) fn new(memory: usize) -> Hasher {
         let memory = Arc::new(HashMemory::new(memory, at_once()));
-        // As many threads as buffers, so no hash waits for memory on a thread.
+        // As many threads as buffers, so none of our own hashes waits for memory on a thread.
         let threads = Threads::of(memory.slots());
         Hasher {
             visitors: CpuPool::new(&threads, WAITING_MAX),
@@ -147,7 +147,7 @@ mod tests {
         let wrong = Password::parse("geheim2").expect("valid");
         let rows = [
             ("argon2id", 19, Params::new(64, 3, 4, Some(64))),
-            // Version 16 (0x10) is the first version of Argon2.
+            // Version 16 (0x10) precedes the present one, 19 (0x13).
             ("argon2id", 16, Params::new(100, 1, 1, Some(16))),
             ("argon2i", 19, Params::new(OWN_KIB, 1, 1, None)),
             // One KiB beyond the kept buffers, so the hash gets a buffer of its own.

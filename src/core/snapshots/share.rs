@@ -34,6 +34,7 @@ impl Snapshots {
         let found = self.find_snapshot(context, id).await?;
         let snapshot = &found.record;
         if company.is_some_and(|company| company != snapshot.company) {
+            // The same error as for an unknown snapshot.
             return Err(Error::NotFound("snapshot"));
         }
         if snapshot.kind == SnapshotKind::Imported {
@@ -83,6 +84,7 @@ impl Snapshots {
 
     /// Returns the content of a share's page and the share's link. Does not use the share.
     pub async fn share_page(&self, id: Id) -> Result<Option<(SharePage, String)>, Error> {
+        // Opening the page uses nothing up, only an import does (docs/decisions.md A26).
         Ok(self.find_share(id).await?.map(|(share, snapshot)| {
             let page = SharePage {
                 name: snapshot.record.name,

@@ -85,7 +85,7 @@ impl Snapshots {
             if let StageResult::Completed = self.stage_all(job).await? {
                 return Ok(());
             }
-            // The staged links have the id of a tag that does not come, so they are staged again.
+            // The staged links name a tag that was not created, so they are removed and staged again.
             self.unstage(job.import.workspace, job.import.id, job.lease.revision).await?;
             (job.import.made, job.import.skipped, job.import.renamed) = (0, 0, 0);
             job.progress.store(0, Ordering::Relaxed);

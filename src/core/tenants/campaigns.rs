@@ -43,7 +43,7 @@ impl Tenants {
         // By serial: the keys sort by ids, which the instance may choose.
         all.sort_by_key(|campaign| std::cmp::Reverse(campaign.serial));
         let total = all.len();
-        // Never 0, also without campaigns.
+        // `limit` is never 0, also without campaigns.
         let Paging { page, limit } = paging.unwrap_or(Paging { page: 1, limit: total.max(1) });
         let skip = usize::try_from(page - 1).unwrap_or(usize::MAX).saturating_mul(limit);
         let workspace = &context.workspace;
@@ -116,6 +116,7 @@ impl Tenants {
         for _ in 0..ATTEMPTS {
             let found = self.find_campaign(context, named.clone()).await?;
             let mut campaign = found.record;
+            // Applied to a fresh record at each attempt.
             for edit in edits.clone() {
                 campaign.apply(edit)?;
             }
@@ -176,6 +177,7 @@ impl Shared {
         workspace: WorkspaceNumber,
         named: &CampaignRef,
     ) -> Result<Option<Found<Campaign>>, Error> {
+        // The id as it was given wins over its other spelling.
         for id in std::iter::once(&named.id).chain(&named.or) {
             if let Some(found) = self.table.get(&keys::campaign(workspace, id))? {
                 return Ok(Some(found));

@@ -104,6 +104,7 @@ impl Directory {
     /// Loads all records from the table.
     pub(in crate::core) fn read(table: &Table) -> Result<Directory, Error> {
         let mut directory = Directory::default();
+        // Workspaces come before keys: a key is also indexed under the company of its workspace.
         for kind in DirectoryKey::KINDS {
             table.each_raw(&kind.prefix(), &mut |key, revision, value| {
                 let put = Put { key: key.to_vec().into(), value: Some(value.to_vec().into()) };
@@ -397,6 +398,7 @@ impl Directory {
     /// Returns the keys whose reach lies within `reach`, in the order of their ids.
     pub(in crate::core) fn keys_within<'a>(&'a self, reach: &Reach) -> InOrder<'a, Versioned<ApiKey>> {
         let owner = match reach {
+            // All keys, so no index is needed.
             Reach::Instance => return Box::new(self.keys.values()),
             Reach::Company(company) => KeyOwner::Company(company.clone()),
             Reach::Workspace(number) => KeyOwner::Workspace(*number),
@@ -530,6 +532,7 @@ mod tests {
         assert_eq!(within(&directory, &Reach::Instance), [1, 2, 3]);
         assert_eq!(within(&directory, &company), [2, 3]);
         assert_eq!(within(&directory, &own), [3]);
+        // One each: keys of a narrower reach are not alike.
         assert_eq!([&Reach::Instance, &company, &own].map(|reach| alike(&directory, reach)), [1, 1, 1]);
         assert_eq!(directory.masters(), 1);
         assert!(directory.key_within(&own, Id::from_bits(2)).is_none(), "it reaches further");
@@ -541,6 +544,7 @@ mod tests {
         }
         assert_eq!((numbers(&directory, &company), directory.workspace_count(&id("a"))), (vec![1], 1));
         assert_eq!((within(&directory, &company), directory.masters()), (vec![2], 0));
+        // The index of secrets must forget a revoked key, or it could still be used.
         assert!(directory.key_of_secret(&[1; 32]).is_none() && directory.key_of_secret(&[2; 32]).is_some());
         assert!(directory.workspace_named("w2").is_none());
     }

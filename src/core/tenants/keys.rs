@@ -119,7 +119,7 @@ impl Tenants {
         }
         // Announced before the count: see `caps`.
         let creating = self.shared.caps.announce(Capped::Keys(reach.clone()), 1);
-        // Expired keys do not count: they are of no use, and cannot be used up to block creations.
+        // Expired keys stay stored for lists, but must not fill the cap.
         let is_live = |versioned: &&Versioned<ApiKey>| versioned.record.is_live(context.now);
         let alike = self.directory().keys_like(&reach).filter(is_live).count();
         creating.check(alike, KEYS_MAX, &format!("there are at most {KEYS_MAX} keys of one reach"))?;

@@ -320,6 +320,7 @@ mod tests {
             ("https:example.com/", None),
             ("https://exa\\mple.com/", None),
             ("https://exa\tmple.com/", None),
+            // No web address.
             ("mailto:a@example.com/", None),
         ];
         for (text, want) in rows {

@@ -127,6 +127,7 @@ impl Survey {
         let hop = Hop::Link { domain: place.0, code: place.1.clone(), rest: Box::default() };
         let edges = self.kept.get(place)?;
         let start = Some(Start { hop: &hop, edges });
+        // All links are in memory, so a search cannot fail.
         edges.iter().find_map(|edge| {
             search(self, self.routes(), start, &edge.to).unwrap_or_else(|never| match never {})
         })
