@@ -73,7 +73,7 @@ impl Snapshots {
     pub async fn create(&self, context: &Context, draft: SnapshotDraft) -> Result<SnapshotView, Error> {
         draft.check()?;
         only_instance_names_ids(context, draft.id.as_ref())?;
-        // Checked before the work. The last Change requires it again.
+        // An id in use is rejected before the work. The last Change requires again that it is free.
         if let Some(id) = &draft.id
             && self.record::<Snapshot>(keys::snapshot(id)).await?.is_some()
         {

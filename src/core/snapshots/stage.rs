@@ -340,7 +340,7 @@ impl Shared {
         let mut siblings = Siblings::default();
         let workspace = context.workspace.number;
         for link in frozen {
-            // Nearly all links of a Change share a domain, so each domain is chosen once.
+            // The links of one Change share few domains, so each domain is chosen once.
             let domain = match domains.get(&link.domain) {
                 Some(domain) => domain.clone(),
                 None => self.domain_for(context, link.domain.as_deref())?,

@@ -193,7 +193,7 @@ impl Directory {
 
     fn put_key(&mut self, versioned: Versioned<ApiKey>) {
         let record = &versioned.record;
-        // First, for the same reason as a company.
+        // First, since a record that is written again must not leave old index entries.
         self.remove_key(record.id);
         for owner in self.owners_of(&record.reach) {
             self.keys_of.insert_mut((owner, record.id), ());
