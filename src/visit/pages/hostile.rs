@@ -372,8 +372,8 @@ fn previews_show_what_is_set() {
 #[test]
 fn a_password_form_is_one_field_that_posts_here() {
     let rows = [
-        (PasswordPrompt::First, "only with its password", None),
-        (PasswordPrompt::Wrong, "not the password", None),
+        (PasswordPrompt::First, "enter the password to open this link", None),
+        (PasswordPrompt::Wrong, "This password is wrong", None),
         (PasswordPrompt::Locked { seconds: 1 }, "again in 1 minute.", Some("1")),
         (PasswordPrompt::Locked { seconds: 60 }, "again in 1 minute.", Some("60")),
         // Rounded up: a visitor must not retry too early.
@@ -400,17 +400,17 @@ fn a_password_form_is_one_field_that_posts_here() {
 #[test]
 fn each_status_says_its_own() {
     let rows = [
-        (400, "Bad request"),
-        (403, "Not for robots"),
+        (400, "Invalid request"),
+        (403, "This link is not for robots"),
         (404, "Link not found"),
-        (405, "Method not allowed"),
+        (405, "This address can only be opened"),
         (410, "This link has expired"),
-        (413, "Too much was sent"),
-        (414, "Address too long"),
-        (415, "Not in this form"),
+        (413, "The form is too large"),
+        (414, "The address is too long"),
+        (415, "Unknown kind of form"),
         (429, "Too many requests"),
         (500, "Something went wrong"),
-        (503, "Back in a moment"),
+        (503, "Please try again in a moment"),
     ];
     for (code, title) in rows {
         let page = parse(&text(error(StatusCode::from_u16(code).expect("a valid status"))));
