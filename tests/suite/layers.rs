@@ -1,7 +1,7 @@
 //! The map of the library is true: each part uses only what stands before it, a vendor's words
 //! stay in its folder, and the tests that the invariants name exist.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -75,25 +75,52 @@ fn code(text: &str) -> String {
     lines
 }
 
-/// Every path behind `crate::`, `{a, b::c}` taken apart.
-fn paths(code: &str) -> BTreeSet<String> {
+/// Returns every path of the code of a file as segments below the crate, `{a, b::c}` taken apart. `module` is
+/// the module of the file, against which `self::` and `super::` are resolved: modules within a file, beside
+/// unit tests, there are none.
+fn paths(code: &str, module: &[&str]) -> BTreeSet<Vec<String>> {
+    paths_from(&["crate::", "self::", "super::"], code, module)
+}
+
+/// Like [`paths`], of paths that begin so.
+fn paths_from(starts: &[&str], code: &str, module: &[&str]) -> BTreeSet<Vec<String>> {
     let mut found = BTreeSet::new();
-    for (at, start) in code.match_indices("crate::") {
-        // Not the end of another word, such as a macro's `$crate`.
-        let before = code[..at].chars().next_back();
-        if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$') {
-            continue;
+    for start in starts {
+        for (at, _) in code.match_indices(start) {
+            // Not the end of another word, such as a macro's `$crate`, nor the middle of a path.
+            let before = code[..at].chars().next_back();
+            if before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | ':')) {
+                continue;
+            }
+            // A visibility is not a use: it names where an item may be used.
+            if code[..at].ends_with("pub(in ") {
+                continue;
+            }
+            let mut names = BTreeSet::new();
+            expand("", &code[at..], &mut names);
+            found.extend(names.iter().map(|name| absolute(name, module)));
         }
-        // A visibility is not a use: it names where an item may be used.
-        if code[..at].ends_with("pub(in ") {
-            continue;
-        }
-        expand("", &code[at + start.len()..], &mut found);
     }
     found
 }
 
-/// Adds the path at the start of `rest`, or each of a group's; answers what follows it.
+/// Returns the segments of `name`, which begins with `crate`, `self` or `super`, below the crate.
+fn absolute(name: &str, module: &[&str]) -> Vec<String> {
+    let mut segments: Vec<&str> = name.split("::").collect();
+    let mut from: Vec<&str> = Vec::new();
+    match segments[0] {
+        "crate" => {}
+        _ => from.extend(module),
+    }
+    while segments.first().is_some_and(|first| *first == "super") {
+        from.pop();
+        segments.remove(0);
+    }
+    segments.retain(|segment| !matches!(*segment, "crate" | "self"));
+    from.into_iter().chain(segments).map(str::to_owned).collect()
+}
+
+/// Adds the path at the start of `rest`, or each path of the group there. Returns the text behind it.
 fn expand<'a>(prefix: &str, rest: &'a str, found: &mut BTreeSet<String>) -> &'a str {
     if let Some(mut group) = rest.strip_prefix('{') {
         loop {
@@ -122,15 +149,131 @@ fn expand<'a>(prefix: &str, rest: &'a str, found: &mut BTreeSet<String>) -> &'a 
     rest
 }
 
+/// Returns the module of a file of `src`: `log/mod.rs` is `["log"]`, `lib.rs` is `[]`.
+fn module_of(file: &Path) -> Vec<&str> {
+    let mut segments: Vec<&str> =
+        file.iter().map(|segment| segment.to_str().expect("a name in UTF-8")).collect();
+    let last = segments.pop().expect("a file").trim_end_matches(".rs");
+    if !matches!(last, "mod" | "lib") {
+        segments.push(last);
+    }
+    segments
+}
+
+/// Returns the code of a file up to its unit tests, whose paths have one `super` more.
+fn without_tests(code: &str) -> &str {
+    let tests = code.match_indices("#[cfg(test)]\n").find(|(at, attribute)| {
+        let item = &code[at + attribute.len()..];
+        item.lines().next().is_some_and(|line| line.contains("mod ") && line.ends_with('{'))
+    });
+    tests.map_or(code, |(at, _)| &code[..at])
+}
+
+/// Returns whether the `use` behind this text is a re-export.
+fn is_public(before: &str) -> bool {
+    before.lines().last().is_some_and(|line| line.starts_with("pub"))
+}
+
+/// The files of `src` and what each uses of the others.
+struct Files {
+    /// The code of each module's file, without comments and unit tests.
+    code: BTreeMap<Vec<String>, String>,
+    /// What a file re-exports by `pub use`: name and path.
+    exports: BTreeMap<Vec<String>, BTreeMap<String, Vec<String>>>,
+}
+
+impl Files {
+    fn read() -> Files {
+        let mut files = Files { code: BTreeMap::new(), exports: BTreeMap::new() };
+        for (file, text) in sources() {
+            let module = module_of(&file);
+            let code = without_tests(&code(&text)).to_owned();
+            let key: Vec<String> = module.iter().map(|&segment| segment.to_owned()).collect();
+            let mut exports = BTreeMap::new();
+            for statement in code.split(';').filter_map(|statement| {
+                let (visibility, path) = statement.trim_start().split_once("use ")?;
+                is_public(visibility).then_some(path)
+            }) {
+                for path in paths(statement, &module) {
+                    exports.insert(path.last().expect("a name").clone(), path);
+                }
+            }
+            files.exports.insert(key.clone(), exports);
+            files.code.insert(key, code);
+        }
+        files
+    }
+
+    /// Returns the module whose file defines `path`. A re-export leads to the file behind it.
+    fn defines(&self, path: &[String]) -> Option<&Vec<String>> {
+        let length = (1..=path.len()).rev().find(|length| self.code.contains_key(&path[..*length]))?;
+        let (module, _) = self.code.get_key_value(&path[..length])?;
+        match path.get(length).and_then(|name| self.exports[module].get(name)) {
+            Some(export) => self.defines(export),
+            None => Some(module),
+        }
+    }
+
+    /// Returns the modules that the file of `module` uses.
+    fn used_by(&self, module: &Vec<String>) -> BTreeSet<&Vec<String>> {
+        let code = &self.code[module];
+        // A `pub use` is no use: whoever uses the name uses the file behind it.
+        let own: String = code
+            .split_inclusive(';')
+            .filter(|statement| !statement.split_once("use ").is_some_and(|(before, _)| is_public(before)))
+            .collect();
+        let segments: Vec<&str> = module.iter().map(String::as_str).collect();
+        let mut used: BTreeSet<_> = paths(&own, &segments).into_iter().collect();
+        // `child::item`, where `child` is a module below this one.
+        for child in
+            self.code.keys().filter(|child| child.split_last().is_some_and(|(_, parent)| parent == module))
+        {
+            let name = child.last().expect("a name");
+            for (at, _) in own.match_indices(&format!("{name}::")) {
+                let before = own[..at].chars().next_back();
+                if !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | ':' | '.')) {
+                    let mut names = BTreeSet::new();
+                    expand("self::", &own[at..], &mut names);
+                    used.extend(names.iter().map(|name| absolute(name, &segments)));
+                }
+            }
+        }
+        used.iter().filter_map(|path| self.defines(path)).filter(|used| *used != module).collect()
+    }
+}
+
+/// Finds a circle from `module` on, depth first. `open` is the way there, `done` what is in no circle.
+fn circle(
+    files: &Files,
+    module: &Vec<String>,
+    open: &mut Vec<Vec<String>>,
+    done: &mut BTreeSet<Vec<String>>,
+) -> Option<String> {
+    if done.contains(module) {
+        return None;
+    }
+    if let Some(start) = open.iter().position(|other| other == module) {
+        let names: Vec<String> =
+            open[start..].iter().chain([module]).map(|module| module.join("::")).collect();
+        return Some(names.join(" -> "));
+    }
+    open.push(module.clone());
+    let found = files.used_by(module).into_iter().find_map(|used| circle(files, used, open, done));
+    open.pop();
+    done.insert(module.clone());
+    found
+}
+
 fn rank(part: &str) -> usize {
     LAYERS.iter().position(|layer| *layer == part).unwrap_or_else(|| panic!("{part} is on no layer"))
 }
 
 #[test]
 fn groups_are_taken_apart() {
-    let found = paths("use crate::{a::{B, c::{D as E, *}}, f};\nlet x = crate::g::h::<u8>(); $crate::no");
-    let found: Vec<&str> = found.iter().map(String::as_str).collect();
-    assert_eq!(found, ["a::B", "a::c::*", "a::c::D", "f", "g::h"]);
+    let code = "use crate::{a::{B, c::{D as E, *}}, f};\nlet x = crate::g::h::<u8>(); $crate::no; a::super::no\n\
+                use super::{i, j}; use self::k::L;";
+    let found: Vec<String> = paths(code, &["x", "y"]).iter().map(|path| path.join("::")).collect();
+    assert_eq!(found, ["a::B", "a::c::*", "a::c::D", "f", "g::h", "x::i", "x::j", "x::y::k::L"]);
 }
 
 #[test]
@@ -142,8 +285,13 @@ fn each_part_uses_only_what_stands_before_it() {
         if part == "lib" {
             continue;
         }
-        for path in paths(&code(&text)) {
-            let used = path.split("::").next().expect("a first word");
+        let (code, module) = (code(&text), module_of(&file));
+        // Unit tests are modules of their own: of them, paths from the root only.
+        let mut used = paths(without_tests(&code), &module);
+        used.extend(paths_from(&["crate::"], &code, &module));
+        for path in used {
+            let Some(used) = path.first() else { continue };
+            let (used, path) = (used.as_str(), path.join("::"));
             let fits = rank(used) < rank(part) || used == part;
             assert!(fits, "{}: {part} must not use crate::{path}", file.display());
             assert!(used == part || !LEAVES.contains(&part), "{}: {part} is a leaf", file.display());
@@ -156,11 +304,34 @@ fn each_part_uses_only_what_stands_before_it() {
     }
 }
 
+/// A reader of a file needs the files that it uses, and never comes back to the first.
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let files = Files::read();
+    let mut done = BTreeSet::new();
+    for (module, code) in &files.code {
+        let inner = code.lines().find(|line| line.contains("mod ") && line.ends_with('{'));
+        assert!(inner.is_none(), "{}: a module within a file: {inner:?}", module.join("::"));
+    }
+    let found: Vec<String> =
+        files.code.keys().filter_map(|module| circle(&files, module, &mut Vec::new(), &mut done)).collect();
+    assert!(found.is_empty(), "files use each other in circles:\n{}", found.join("\n"));
+    // The search finds a circle that is there.
+    let text = |path: &str, code: &str| (vec![path.to_owned()], code.to_owned());
+    let code =
+        [text("a", "use crate::b::X;"), text("b", "use super::c;"), text("c", "fn f() { crate::a::g() }")];
+    let exports = code.iter().map(|(module, _)| (module.clone(), BTreeMap::new())).collect();
+    let files = Files { code: BTreeMap::from(code), exports };
+    let found = circle(&files, &vec!["a".to_owned()], &mut Vec::new(), &mut BTreeSet::new());
+    assert_eq!(found.as_deref(), Some("a -> b -> c -> a"));
+}
+
 #[test]
 fn nothing_is_used_from_the_root() {
     for (file, text) in sources() {
-        for path in paths(&code(&text)) {
-            let first = path.split("::").next().expect("a first word");
+        for path in paths(without_tests(&code(&text)), &module_of(&file)) {
+            let first = path.first().map_or("", String::as_str);
+            let path = path.join("::");
             assert!(LAYERS.contains(&first), "{}: crate::{path} hides which part it uses", file.display());
         }
     }
@@ -185,7 +356,8 @@ fn a_dialect_knows_the_model_and_its_own_words_only() {
         seen += 1;
         let own = format!("http::api::{}", first.trim_end_matches(".rs"));
         let code = code(&text);
-        for path in paths(&code) {
+        for path in paths(without_tests(&code), &module_of(&file)) {
+            let path = path.join("::");
             let fits = |allowed: &str| path == allowed || path.starts_with(&format!("{allowed}::"));
             // The native API and the own file format have one JSON of a link.
             let own_format = first == "native" && fits("formats::waypost");
@@ -332,4 +504,33 @@ fn the_tests_that_the_invariants_name_exist() {
         }
     }
     assert!(named >= 5, "{named} tests are named in lib.rs");
+}
+
+/// The walks of docs/architecture.md go through files and items that exist.
+#[test]
+fn the_walks_name_what_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/architecture.md")).expect("the document");
+    let all: Vec<String> = sources().iter().map(|(_, text)| code(text)).collect();
+    let words: BTreeSet<&str> =
+        all.iter().flat_map(|code| code.split(|c: char| !c.is_alphanumeric() && c != '_')).collect();
+    let (mut named, mut wrong) = (0, Vec::new());
+    for name in text.split('`').skip(1).step_by(2) {
+        if Path::new(name).extension().is_some_and(|extension| extension == "rs") || name.ends_with('/') {
+            named += 1;
+            let exists = root.join("src").join(name).exists() || root.join(name).exists();
+            if !exists {
+                wrong.push(format!("{name}: no such file"));
+            }
+        } else if name.contains("::") || name.chars().all(|c| c.is_lowercase() || c == '_') {
+            named += 1;
+            for segment in name.split("::").filter(|segment| !segment.is_empty()) {
+                if !words.contains(segment) {
+                    wrong.push(format!("{name}: no `{segment}` in src"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(named >= 100, "{named} names in the walks");
 }

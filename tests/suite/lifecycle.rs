@@ -209,7 +209,9 @@ fn t99_one_process_per_data_folder() {
 #[test]
 fn t104_an_address_in_use_is_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    // An address of the loopback that no other test uses: none of their connections gets this port before
+    // the server listens on it.
+    let taken = TcpListener::bind("127.77.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     let (code, stdout, stderr) = Plan::on(folder.path()).listen(&address).fails();
     assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");

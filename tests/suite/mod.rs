@@ -124,6 +124,8 @@ mod threads;
 mod time;
 /// Errors of the server, in every dialect.
 mod trouble;
+/// The words of the comments.
+mod voice;
 /// Limits of webhook receivers.
 mod webhook_limits;
 /// Which webhook URLs are allowed.
