@@ -19,7 +19,7 @@ use crate::table::record::{OutcomeRecord, StoredOutcome, Tombstone};
 /// How long an outcome is stored: 24 hours (docs/decisions.md A8).
 pub(super) const KEPT_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
-/// The outcome of an earlier request with the same [`Claim::scope`].
+/// The outcome of an earlier request with the same [`Claim::scope`](super::context::Claim::scope).
 #[derive(Clone, Debug)]
 pub enum Previous {
     /// No earlier request: the command runs.

@@ -72,7 +72,7 @@ impl Graph for TableGraph<'_> {
 /// Links that new custom values would lead to another place of this server.
 pub(in crate::core) struct Moved {
     links: Vec<Link>,
-    /// The count of [`FilledLinks`] before the links were read.
+    /// The count of [`FilledLinks`](super::filled::FilledLinks) before the links were read.
     count: u64,
     /// The generation of the exclusive lock before the links were checked.
     checked_at: u64,
