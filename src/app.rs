@@ -141,6 +141,7 @@ impl Store {
             clock: clock.clone(),
             site: Site::parse(&config.public_url).expect("the configuration was checked"),
             settings: config.links.clone(),
+            // The networks of the webhooks: a URL that a write accepts must be one that a delivery may reach.
             allowed_networks: config.webhooks.networks()?,
             environment_key: config.admin_key.as_ref().map(|key| key.0.clone()),
             node,
@@ -216,6 +217,7 @@ impl Store {
             tracing::error!(%error, "the last clicks could not be written and are lost");
         }
         let closed = tokio::task::spawn_blocking(move || {
+            // The log first: the table applies what is left only once no write follows.
             self.log.close();
             self.table.stop();
         });
@@ -250,6 +252,7 @@ impl App {
         clock: Clock,
         wrap: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log> + Send + 'static,
     ) -> Result<App, StartError> {
+        // First: a process with too few descriptors would fail later, in the middle of a write.
         descriptors::check()?;
         let readiness = Readiness::default();
         let (dates, watched) = (Dates::default(), clock.clone());
@@ -265,6 +268,7 @@ impl App {
         let listener = match server::bind(config.listen) {
             Ok(listener) => listener,
             Err(error) => {
+                // A second start on a busy port must leave a cleanly closed log.
                 store.close().await;
                 return Err(in_use(error));
             }
@@ -288,6 +292,7 @@ impl App {
                 tracing::warn!(connections = drained.aborted, "connections were cut at the end of the drain");
             }
         });
+        // After the server is bound: a start that fails must send nothing.
         store.webhooks.start();
         let (click_log, sweeping) = (store.core.click_log(), store.core.clone());
         let flusher = tokio::spawn(async move {
@@ -341,12 +346,14 @@ impl App {
     /// are written; the store closes with its last clicks.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
+        // The server first: the flusher must see the clicks of the last requests.
         if self.server.await.is_err() {
             tracing::error!("the server panicked");
         }
         if self.flusher.await.is_err() {
             tracing::error!("the flusher of clicks panicked");
         }
+        // Aborted: the dates and the sweep never end by themselves.
         self.beside.shutdown().await;
         // After the last click, since clicks queue events, and before the log closes, which stores them.
         self.store.webhooks.stop().await;

@@ -127,7 +127,10 @@ impl Config {
             if name == ADMIN_KEY {
                 admin_key = Some(AdminKey(value));
             } else if let Some(key) = name.strip_prefix(PREFIX) {
+                // Two underscores, since the names of settings have single ones.
                 let path = key.to_ascii_lowercase().replace("__", ".");
+                // Before the value is parsed: a misspelt variable may contain a secret, which no message may
+                // show.
                 if !names.contains(&path) {
                     let nearest = names.nearest_variable(&name);
                     let field = names::last(&path).to_owned();
@@ -139,6 +142,7 @@ impl Config {
             }
         }
         let mut config: Config = table.try_into().expect("file and variables were each accepted alone");
+        // After the file: no file can set it.
         config.admin_key = admin_key;
         let source = file
             .map_or_else(|| "environment and defaults".to_owned(), |(path, _)| path.display().to_string());
@@ -169,6 +173,7 @@ impl Config {
         if Site::parse(&self.public_url).is_err() {
             let rule = "must be scheme and host such as https://go.example.com, without path, query, wildcard or port 0";
             // The URL may contain a name and a password before the host.
+            // An at sign anywhere is enough: a URL that does not parse has no reliable user part.
             let has_secret = self.public_url.contains('@');
             let shown = if has_secret { "(not shown)".to_owned() } else { format!("{:?}", self.public_url) };
             return Err(top("public_url", shown, rule));
@@ -232,7 +237,9 @@ fn overlay(table: &mut toml::Table, name: &str, text: &str) -> Result<(), String
         toml::from_str::<toml::Table>(&format!("value = {text}")).ok().and_then(|mut t| t.remove("value"));
     let as_text = toml::Value::String(text.to_owned());
     let mut why = String::new();
+    // TOML first: `true` and `10` are texts as well, and the type of the key decides.
     for value in as_toml.into_iter().chain([as_text]) {
+        // Alone, so that the error can only be of this variable and not of the file.
         let mut alone = toml::Table::new();
         put(&mut alone, &path, value.clone());
         match alone.try_into::<Config>() {
@@ -273,6 +280,7 @@ mod tests {
         let path = folder.path().join("waypost.toml");
         std::fs::write(&path, file).expect("a small file");
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        // Through a real file, so that the messages have its path.
         let loaded = Config::load(Some(&path), environment);
         loaded.map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))
     }
@@ -293,6 +301,7 @@ mod tests {
             ("WAYPOST_METRICS__PUBLIC", "true"),
             ("WAYPOST_CLICKS__FLUSH_INTERVAL", "200ms"),
             ("WAYPOST_ADMIN_KEY", "0123456789abcdef"),
+            // Variables of other programs are ignored.
             ("PATH", "/bin"),
         ];
         let config = load(file, &environment).expect("all valid");
@@ -360,6 +369,7 @@ mod tests {
         for filter in [
             "off",
             "INFO",
+            // The parser of levels accepts numbers.
             "3",
             "warn,waypost::http=debug",
             "waypost",
@@ -374,6 +384,7 @@ mod tests {
             "",
             ",",
             "info,wanr",
+            // Without a level of its own, the program would log nothing.
             "hyper=debug",
             "waypots=debug",
             "a=b=c",
@@ -398,6 +409,7 @@ mod tests {
             "WAYPOST_HTTP__ADMIN_KEY",
             "WAYPOST_HTTP__MAX_BODY__KEY",
             "WAYPOST_",
+            // An empty name between underscores.
             "WAYPOST___",
             "WAYPOST_TOKEN",
         ];
@@ -436,8 +448,11 @@ mod tests {
             "metrics = \"SECRET\" # SECRET",
             "[metrics]\npublic = \"SECRET\"",
             "[clicks]\nflush_interval = \"SECRET\"",
+            // A repeated key: the error is of a line whose value may be a secret.
             "listen = \"127.0.0.1:1\"\nlisten = \"SECRET\"",
+            // A secret may be in a comment.
             "data_dir = 5 # SECRET",
+            // A byte order mark, which some editors write.
             "\u{feff}admin_key = \"SECRET\"",
         ];
         for file in files {

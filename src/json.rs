@@ -138,6 +138,7 @@ pub fn parse(bytes: &[u8]) -> Result<Json, String> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     Seed(&left)
         .deserialize(&mut reader)
+        // A second text after the first would be ignored by one reader and used by another.
         .and_then(|json| reader.end().map(|()| json))
         .map_err(|error| format!("the body is not valid JSON: {error}"))
 }
@@ -200,6 +201,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        // JSON has no infinity and no NaN, so this is never null.
         Ok(serde_json::Number::from_f64(value).map_or(Json::Null, Json::Number))
     }
 
@@ -253,6 +255,7 @@ impl Object {
 
     /// Renames a member, unless a member of the new name exists.
     pub fn rename(&mut self, from: &str, to: &str) {
+        // A member of the new name wins: it is the one that the reader documents.
         if !self.0.contains_key(to)
             && let Some(value) = self.0.remove(from)
         {
@@ -348,6 +351,7 @@ fn whole(number: &serde_json::Number) -> Option<u64> {
     if let Some(whole) = number.as_u64() {
         return Some(whole);
     }
+    // Only numbers that were written as floats: an integer beyond 64 bits must not be rounded.
     let float = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0)?;
     // The range is checked first. Within it every whole number is exact.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -379,6 +383,7 @@ mod tests {
                 "the body is not valid JSON: an object has two equal keys at line 1 column 18",
             ),
             (r#"{"a":1e400}"#, "the body is not valid JSON: number out of range at line 1 column 10"),
+            // A sender must not add a byte order mark (RFC 8259 8.1).
             ("\u{feff}{}", "the body is not valid JSON: expected value at line 1 column 1"),
             ("null", "the body must be a JSON object"),
             ("[]", "the body must be a JSON object"),
@@ -387,6 +392,8 @@ mod tests {
         for (text, want) in rows {
             assert_eq!(object(text.as_bytes()).map_err(|e| e.clone()), Err(want.to_owned()), "{text}");
         }
+        // The depth is bounded by the parser: recursion must not overflow the stack. And a surrogate alone is
+        // no text.
         for text in [deep("["), deep("{\"a\":"), "{\"a\":\"\\ud800\"}".to_owned()] {
             assert!(object(text.as_bytes()).is_err(), "{}", &text[..8]);
         }
@@ -423,6 +430,7 @@ mod tests {
             object("{}".encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>().as_slice()).is_err()
         );
         assert!(object(&"{}".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).is_err());
+        // Past the bound. The list itself is a value, too.
         let many = format!("[{}0]", "0,".repeat(VALUES_MAX));
         let error = parse(many.as_bytes()).expect_err("too many");
         assert!(error.starts_with("the body is not valid JSON: it has too many values"), "{error}");
@@ -436,17 +444,21 @@ mod tests {
             ("5.0", Ok(5)),
             ("1E2", Ok(100)),
             ("9007199254740991.0", Ok(9_007_199_254_740_991)),
+            // The first float that may stand for another number.
             ("9007199254740992.0", Err(())),
             ("-0", Ok(0)),
             ("1e308", Err(())),
             ("-9223372036854775808", Err(())),
             ("-9223372036854775809", Err(())),
+            // Beyond 64 bits the parser reads a float.
             ("340282366920938463463374607431768211456", Err(())),
             ("1e-1", Err(())),
             ("0.9999999999999999", Err(())),
             ("{}", Err(())),
             ("18446744073709551615", Ok(u64::MAX)),
+            // Written as an integer, it is exact.
             ("9007199254740993", Ok(9_007_199_254_740_993)),
+            // Zero, whatever its sign.
             ("-0.0", Ok(0)),
             ("-1", Err(())),
             ("1.5", Err(())),

@@ -118,13 +118,16 @@ impl Unfinished {
 
 /// Returns why no server may start on `dir`, or `None` if one may. Reads only names.
 pub fn unfinished(dir: &Path) -> io::Result<Option<Unfinished>> {
+    // Without following links: a dangling link is still a sign of use.
     let exists = |name: &str| fs::symlink_metadata(dir.join(name)).is_ok();
     let has_log = archive::holds_log(&dir.join(LOG_FOLDER))?;
     let replaced = if has_log { None } else { newest_replaced(dir)? };
+    // First: an unfinished copy makes every other sign ambiguous.
     if exists(RESTORING) {
         return Ok(Some(Unfinished::Restoring { has_log, replaced }));
     }
     if has_log {
+        // A server leaves both names; a copy of the log alone has neither.
         let was_used = [LOCK_FILE, TABLE_FOLDER].into_iter().any(exists);
         let is_closed = exists(&format!("{LOG_FOLDER}/{MARK}"));
         return Ok(Some(Unfinished::Unclosed).filter(|_| !was_used && !is_closed));
@@ -179,6 +182,7 @@ pub fn check(dir: &Path, accept_loss: bool) -> Result<bool, FolderError> {
 pub fn set_key_aside(dir: &Path, now: Timestamp) -> io::Result<()> {
     let aside = dir.join(format!("{REPLACED_KEY}{}", now.as_millis()));
     match fs::rename(dir.join(KEY_FILE), aside) {
+        // Without a key file there is nothing to rename: the key may come from the environment.
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -221,6 +225,7 @@ pub fn lock(dir: &Path) -> Result<FolderLock, FolderError> {
     let path = dir.join(LOCK_FILE);
     let named = private_files::open_regular(
         &path,
+        // Never truncated and never removed: another process may hold the lock on this very file.
         File::options().create(true).truncate(false).write(true).mode(private_files::FILE_MODE),
     );
     lock_with(dir, Some(named.map_err(|error| FolderError::Unusable { path: dir.to_owned(), error })?))
@@ -236,6 +241,7 @@ pub fn lock_existing(dir: &Path) -> Result<Option<FolderLock>, FolderError> {
 }
 
 fn lock_with(dir: &Path, named: Option<File>) -> Result<FolderLock, FolderError> {
+    // The lock file before the log, in every process: of two that start at once, one gets both.
     named.iter().try_for_each(|file| acquire(dir, file))?;
     Ok(FolderLock { named, log: lock_log(dir)? })
 }

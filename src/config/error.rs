@@ -65,6 +65,7 @@ impl ConfigError {
         names: &SettingNames,
     ) -> ConfigError {
         let span = error.span().unwrap_or_default();
+        // `get` and not an index: a span of the parser must never panic here.
         let before = text.get(..span.start).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let lines = lines_of(text, &span);
@@ -84,6 +85,7 @@ impl ConfigError {
         ConfigError::File {
             path: path.to_owned(),
             line: before.matches('\n').count() + 1,
+            // In characters, as editors count.
             column: before[line_start..].chars().count() + 1,
             why,
         }
@@ -117,6 +119,7 @@ fn without_values(message: &str, lines: &str) -> String {
         let value = value.trim();
         let inner = value.trim_matches(|c: char| matches!(c, '"' | '\'' | '[' | ']' | '{' | '}'));
         let words = value.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ',' | '='));
+        // The whole value first: replacing its words would leave the text between them.
         for secret in [value, inner].into_iter().chain(words).filter(|part| part.len() >= SECRET_MIN) {
             shown = shown.replace(secret, "(not shown)");
         }

@@ -46,6 +46,7 @@ impl Config {
         let allowed = allowed.saturating_sub(table.saturating_sub(TABLE_IN_REST) / TABLE_PART_IN_MEMORY);
         let cache = usize::try_from(most(allowed, CACHE_PART)).unwrap_or(usize::MAX);
         let table = most(allowed, TABLE_PART);
+        // Only smaller, never larger: a setting of the operator is a bound.
         if self.cache.max_memory > cache {
             tracing::info!(allowed, used = cache, "cache.max_memory was reduced to fit the memory");
             self.cache.max_memory = cache;
@@ -71,6 +72,7 @@ fn allowed(root: &Path) -> Option<u64> {
     for line in groups.lines() {
         let mut parts = line.splitn(3, ':').skip(1);
         let (Some(kind), Some(path)) = (parts.next(), parts.next()) else { continue };
+        // An empty name is version 2 of control groups; `memory` is a controller of version 1.
         let (folder, file) = match kind {
             "" => ("sys/fs/cgroup", "memory.max"),
             "memory" => ("sys/fs/cgroup/memory", "memory.limit_in_bytes"),
@@ -87,6 +89,7 @@ fn allowed(root: &Path) -> Option<u64> {
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
         line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1_024)
     });
+    // Zero cannot be a limit: no process runs without memory.
     groups.chain(machine).filter(|bytes| *bytes > 0).min()
 }
 
@@ -109,6 +112,7 @@ mod tests {
             ),
             (
                 &[
+                    // A path outside of the container: only the root can be read.
                     ("proc/self/cgroup", "0::/../outside\n"),
                     ("sys/fs/cgroup/memory.max", "max\n"),
                     ("proc/meminfo", "MemTotal: 1 kB\n"),
@@ -119,6 +123,7 @@ mod tests {
                 &[
                     ("proc/self/cgroup", "5:cpu:/x\n4:memory:/x\n"),
                     ("sys/fs/cgroup/memory/x/memory.limit_in_bytes", "67108864\n"),
+                    // No limit, in the spelling of version 1.
                     ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
                 ],
                 Some(67_108_864),
@@ -154,6 +159,7 @@ mod tests {
             (128, 60, 40, 4),
             (96, 0, 24, 3),
             (64, 0, 8, 1),
+            // Less than the program needs: the caches keep their least size.
             (2, 0, 1, 1),
             // A million links.
             (192, 544, 62, 4),

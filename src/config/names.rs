@@ -29,6 +29,7 @@ impl SettingNames {
         let mut names = Vec::new();
         for key in keys_of::<T>(NO_KEY) {
             if defaults.get(&key).is_some_and(toml::Value::is_table) {
+                // A section: its own unknown key makes the parser list its keys.
                 let inner = keys_of::<T>(&format!("[{key}]\n{NO_KEY}"));
                 names.extend(inner.iter().map(|inner| format!("{key}.{inner}")));
             } else {
@@ -111,6 +112,7 @@ mod tests {
             ("WAYPOST_ADMIN__KEY", Some("WAYPOST_ADMIN_KEY")),
             ("WAYPOST_ADMIN_KEY_", Some("WAYPOST_ADMIN_KEY")),
             ("WAYPOST_ADMIN_TOKEN", None),
+            // One underscore in place of two is the likeliest mistake.
             ("WAYPOST_HTTP_MAX_BODY", Some("WAYPOST_HTTP__MAX_BODY")),
             ("WAYPOST_MAX_BODY", Some("WAYPOST_HTTP__MAX_BODY")),
             ("WAYPOST_HTTP__MAX_CONECTIONS", Some("WAYPOST_HTTP__MAX_CONNECTIONS")),

@@ -12,6 +12,7 @@ pub static FORMATS: [Format; 1] = [waypost::FORMAT];
 
 /// Returns the format of this program.
 pub fn own() -> &'static Format {
+    // The order is fixed by the test `names_are_unique`.
     &FORMATS[0]
 }
 

@@ -38,8 +38,10 @@ fn read(line: &[u8]) -> Result<ImportLine, String> {
 }
 
 fn parse(mut body: Object) -> Result<ImportLine, FieldError> {
+    // An export has the name of a response, a create that of a request; the reader knows the latter.
     body.rename("shortCode", "customSlug");
     let hash = body.text("passwordHash")?.value().map(PasswordHash::parse).transpose()?;
+    // The mask with a hash is an export; alone it is a password that is lost, and the link would be open.
     if body.text("password")?.value() == Some(draft::MASK) {
         if hash.is_none() {
             let why = "the line has no hash of its password; export with --with-password-hashes";
@@ -52,11 +54,13 @@ fn parse(mut body: Object) -> Result<ImportLine, FieldError> {
         draft,
         // An id of another program cannot be kept: the link gets a generated id.
         id: body.text("id")?.value().and_then(|id| id.parse().ok()),
+        // Times and clicks are kept, so that a moved link has the same statistics.
         created_at: body.instant("createdAt")?.value(),
         updated_at: body.instant("updatedAt")?.value(),
         clicks: body.count("clickCount", COUNT_RULE)?.value().unwrap_or(0),
         hash,
     };
+    // By name and not by id: the tags of another instance have other ids.
     link.draft.names.tags = Some(tags(&body)?);
     Ok(ImportLine { workspace: body.text("workspaceId")?.value().map(str::to_owned), link })
 }
@@ -87,6 +91,7 @@ mod tests {
             ("{", "the body is not valid JSON"),
             ("[]", "the body must be a JSON object"),
             ("{}", "url: is required"),
+            // A number in quotes: no type is converted without an error.
             (r#"{"url":"https://e.test/","clickCount":"5"}"#, "clickCount: must be a whole number"),
             (r#"{"url":"https://e.test/","createdAt":"yesterday"}"#, "createdAt: must be an ISO 8601"),
             (r#"{"url":"https://e.test/","password":"********"}"#, "password: the line has no hash"),
@@ -114,6 +119,7 @@ mod tests {
         assert_eq!(line.link.draft.names.tags, Some(vec![Box::from("promo")]));
         assert_eq!(line.link.draft.code.as_ref().map(crate::model::short_code::ShortCode::as_str), Some("x"));
         assert!(line.link.id.is_some() && line.link.hash.is_some() && line.link.draft.password.is_none());
+        // What a client would send to create a link.
         let plain = read(br#"{"url":"https://e.test/","tags":["a","b"]}"#).expect("a create body");
         assert_eq!(
             (plain.link.draft.names.tags.map(|tags| tags.len()), plain.link.id, plain.link.created_at),

@@ -14,6 +14,7 @@ pub fn read(body: &Object, default: &DomainChoice) -> Result<Draft, FieldError> 
     let destination = body.required("url")?.into();
     let link_type = body.text("linkType")?.map(fields::link_type).transpose()?.value().unwrap_or_default();
     let password = match body.text("password")?.value() {
+        // A new link has no password to keep, so the mask is an error, unlike in a change.
         Some(MASK) => return Err(Invalid::new("password", "must not be what is shown in its place").into()),
         Some(text) => Some(Password::parse(text)?),
         None => None,
@@ -25,6 +26,7 @@ pub fn read(body: &Object, default: &DomainChoice) -> Result<Draft, FieldError> 
         link_type,
         password,
         edits: fields::of_draft(body)?,
+        // The caller sets them: an import names tags, a create has their ids.
         names: Names::default(),
     })
 }
@@ -37,6 +39,7 @@ pub fn domain(body: &Object) -> Result<Option<DomainChoice>, FieldError> {
 /// Reads `customSlug`, or `alias`, the name in the vendor's quick start. Returns `None` for null and "", which
 /// ask for a generated code.
 pub fn code(body: &Object) -> Result<Option<ShortCode>, FieldError> {
+    // Both are read before they are compared, so that a wrong type is always reported.
     let slug = body.text("customSlug")?.value().filter(|text| !text.is_empty());
     let alias = body.text("alias")?.value().filter(|text| !text.is_empty());
     let (field, text) = match (slug, alias) {

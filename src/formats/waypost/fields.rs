@@ -85,11 +85,14 @@ impl OptionField {
         let must_be = |why: &str| Mistyped(Invalid::new(name, why));
         Ok(match self.kind {
             FieldKind::Flag(set) => {
+                // Null is an error in a change: a flag has no empty value.
                 set(body.flag(name)?.value().ok_or_else(|| must_be("must be true or false"))?)
             }
             FieldKind::Text(set) => set(text()?.map(Box::from)),
+            // Web addresses only: extra schemes are for destinations.
             FieldKind::Web(set) => set(text()?.map(|url| Destination::parse_web(name, url)).transpose()?),
             FieldKind::Time(set) => set(body.instant(name)?.value()),
+            // 0 passes here and is rejected by `Options::apply`, with the same text.
             FieldKind::Clicks(set) => set(body.count(name, CLICKS_RULE)?.value()),
             FieldKind::Status => Edit::Status(status(name, body.get(name))?),
             FieldKind::Tags => {
@@ -115,6 +118,7 @@ fn status(name: &'static str, field: Field<&Json>) -> Result<RedirectStatus, Fie
             "308" => Some(308),
             _ => None,
         },
+        // Any other number gets the error that lists the statuses.
         Field::Value(Json::Number(number)) => number.as_u64().and_then(|code| u16::try_from(code).ok()),
         Field::Absent | Field::Null | Field::Value(_) => {
             return Err(Mistyped(Invalid::new(name, "must be a string or a number")).into());
@@ -158,6 +162,7 @@ fn webhooks(name: &'static str, body: &Object) -> Result<Vec<Destination>, Field
     let urls: Vec<&str> = match body.get(name) {
         Field::Absent | Field::Null => Vec::new(),
         Field::Value(Json::Text(text)) if text.trim().is_empty() => Vec::new(),
+        // A URL with a comma must use the array.
         Field::Value(Json::Text(text)) => text.split(',').collect(),
         Field::Value(Json::List(_)) => body.texts(name)?.value().unwrap_or_default(),
         Field::Value(_) => {

@@ -59,6 +59,7 @@ impl<'a> Brief<'a> {
             id: view.link.id.to_string(),
             short_code: view.link.code.as_str(),
             short_url: &view.short_url,
+            // With the UTM parameters, which the vendor shows as a part of the URL (docs/decisions.md A11).
             url: options.target().as_str().to_owned(),
             title: options.title.as_deref(),
             domain: &view.domain_name,
@@ -153,6 +154,7 @@ impl<'a> Detail<'a> {
             updated_at: view.link.updated_at.to_string(),
             description: description.as_deref(),
             image: image.as_ref().map(Destination::as_str),
+            // Whether there is a password, and nothing of it.
             password: password.as_ref().map(|_| MASK),
             expires_at: expires_at.map(|at| at.to_string()),
             max_clicks: *max_clicks,
