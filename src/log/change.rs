@@ -50,6 +50,7 @@ pub struct Entry {
 impl Entry {
     /// Updates a fingerprint for this entry, which is written at `position`.
     pub fn update(&self, fingerprint: &mut Fingerprint, position: Position) {
+        // Click totals have no revisions, so the sum of revisions leaves them out.
         if self.put.is_clicks() {
             return;
         }
@@ -94,10 +95,12 @@ impl Change {
             let length = value.map_or(u64::MAX, |value| value.len() as u64);
             add(&(entry.put.key.len() as u64).to_le_bytes());
             add(&length.to_le_bytes());
+            // No record has revision 0: the first Change has position 1.
             add(&entry.replaces.unwrap_or_default().0.to_le_bytes());
             add(&entry.put.key);
             add(value.unwrap_or_default());
         }
+        // 0 means an unknown Change in `HistoryEntry`.
         crc.max(1)
     }
 }
@@ -157,8 +160,10 @@ mod tests {
         let digest = change(1, "ab", Some("c")).digest();
         for other in [
             change(2, "ab", Some("c")),
+            // The same bytes, divided elsewhere.
             change(1, "a", Some("bc")),
             change(1, "abc", Some("")),
+            // A removal differs from an empty value.
             change(1, "abc", None),
             change(1, "ab", Some("d")),
         ] {

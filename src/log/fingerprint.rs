@@ -43,6 +43,7 @@ impl Fingerprint {
 /// The sum must differ for any two sets of records, so the hash is cryptographic. It costs 0.1 µs per
 /// write with the CPU's instructions: 10 M records take about a second.
 pub fn record_hash(key: &[u8], revision: Position) -> u128 {
+    // The revision is first and has a fixed length, so no two pairs have the same bytes.
     let digest = Sha256::new().chain_update(revision.0.to_le_bytes()).chain_update(key).finalize();
     let mut half = [0; 16];
     half.copy_from_slice(&digest[..16]);

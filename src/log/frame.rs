@@ -148,12 +148,14 @@ pub(crate) fn write_change(out: &mut Vec<u8>, change: &Change, durable: Position
         at: change.at.as_millis(),
         node: change.node,
         request: change.request,
+        // A distance, since small numbers take one byte.
         durable: change.position.0.saturating_sub(durable.0),
         entries: entries.collect(),
     };
     let start = out.len();
     let payload = write_frame(out, change.position, &body);
     if payload > MAX_CHANGE_BYTES {
+        // The buffer also contains the other Changes of the group.
         out.truncate(start);
         return Err(payload);
     }
@@ -243,6 +245,7 @@ impl FrameHead {
 pub(crate) fn decode(position: Position, payload: &Bytes) -> Result<Frame, DecodeError> {
     let malformed = |why: &dyn std::fmt::Display| DecodeError::Malformed(why.to_string());
     let (version, body) = payload.split_first().ok_or_else(|| malformed(&"it is empty"))?;
+    // The crc matched, so a later version wrote the frame: it must not count as damage.
     if *version != FRAME_VERSION {
         return Err(DecodeError::Newer(*version));
     }
@@ -336,12 +339,14 @@ mod tests {
             entries: vec![
                 Entry { put: put(b"l1", Some(b"value")), replaces: Some(Position(299)) },
                 Entry { put: put(b"l2", None), replaces: None },
+                // An empty value is no removal.
                 Entry { put: put(b"", Some(b"")), replaces: None },
             ],
             fingerprint: Fingerprint::default(),
         }
     }
 
+    // A sum that fills all 16 bytes.
     const FINGERPRINT: Fingerprint = Fingerprint { count: 3, sum: u128::MAX - 1 };
 
     fn hex(bytes: &[u8]) -> String {
@@ -437,6 +442,7 @@ mod tests {
         let mut out = Vec::new();
         write_change(&mut out, &change, Position(0)).expect("half the size fits");
         let rest = size - (out.len() - FRAME_HEADER);
+        // Both lengths are encoded in as many bytes, so the size is exact.
         change.entries[0].put.value = Some(Bytes::from(vec![0; size / 2 + rest]));
         change
     }
@@ -492,6 +498,7 @@ mod tests {
             revision: Position(9),
             value: Bytes::from(vec![0; bytes]),
         };
+        // One byte below the size that closes a chunk.
         let records = vec![record(RECORDS_BYTES - 3), record(MAX_CHANGE_BYTES - 64)];
         let mut out = Vec::new();
         write_records(&mut out, Position(300), &records);
@@ -533,6 +540,7 @@ mod tests {
         fn random_bytes_are_no_frame_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let _ = FrameHead::parse(&bytes);
             let mut payload = bytes;
+            // Otherwise nearly all inputs would fail at the version.
             payload.insert(0, FRAME_VERSION);
             let _ = decode(Position(1), &Bytes::from(payload));
         }

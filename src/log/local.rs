@@ -158,6 +158,7 @@ impl LocalLog {
         });
         let committer = Committer::new(Arc::clone(&shared), opened.writer, opened.sequence);
         let log = LocalLog { shared, threads: Mutex::new(Vec::new()) };
+        // The committer first: the keeper queues work for it.
         log.start("log-commit", move || committer.run())?;
         let shared = Arc::clone(&log.shared);
         log.start("log-keeper", move || maintenance::run(&shared))?;
@@ -204,6 +205,7 @@ impl LocalLog {
 
     /// Returns the state of the files and of the disk.
     pub fn local_status(&self) -> LocalStatus {
+        // The locks are not nested: the committer acquires the one of the segments for each group.
         let (bytes, segments) = {
             let segments = self.shared.durable.segments.lock();
             (segments.bytes(), segments.list.len())
@@ -253,6 +255,7 @@ impl Log for LocalLog {
         let local = self.local_status();
         let problems = [
             (local.disk_full, "the disk is full: links cannot be changed until there is space"),
+            // Until the next start: a disk that failed once may fail again.
             (local.failed_syncs > 0, "the disk failed to confirm a write since the start"),
             (local.damaged_segments > 0, "damage was found in the log: run `waypost verify`"),
             (local.repaired.is_some(), "the log was repaired at the start: see the log lines"),

@@ -131,6 +131,7 @@ impl Header {
         let mut out = Vec::with_capacity(HEADER_BYTES);
         out.extend_from_slice(&HEADER_MAGIC);
         out.push(SEGMENT_VERSION);
+        // Written out, since the numbers are on disk and the order of the enum is not.
         out.push(match self.kind {
             SegmentKind::Changes => 0,
             SegmentKind::Snapshot => 1,
@@ -184,6 +185,7 @@ impl Footer {
         let mut out = Vec::with_capacity(FOOTER_BYTES);
         out.extend_from_slice(&FOOTER_MAGIC);
         out.push(SEGMENT_VERSION);
+        // The order of the fields is the format of version 1.
         for number in [self.sequence, self.last.0, self.frames, self.length] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -264,6 +266,7 @@ fn put_crc(out: &mut Vec<u8>) {
 
 /// Returns the bytes before the crc, if the crc matches them.
 fn checked(bytes: &[u8]) -> Option<&[u8]> {
+    // At the end, so that the crc covers magic and version as well.
     let (covered, crc) = bytes.split_last_chunk::<4>()?;
     (crc32c::crc32c(covered) == u32::from_le_bytes(*crc)).then_some(covered)
 }
@@ -380,6 +383,7 @@ mod tests {
         }
         assert_eq!(Header::decode(&with_byte(header().encode(), 4, 0)), Err(BadHeader::Damaged));
         let mut foreign = with_byte(header().encode(), 4, 2);
+        // Another magic: the version of a foreign file means nothing.
         foreign = with_byte(foreign, 0, 0);
         assert_eq!(Header::decode(&foreign), Err(BadHeader::Damaged), "not ours, of whatever version");
     }

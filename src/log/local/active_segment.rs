@@ -85,6 +85,7 @@ impl ActiveSegment {
 
     /// Appends a group durably and updates the list of segments.
     pub(crate) fn write(&mut self, group: &mut FrameGroup) -> Result<(), CommitError> {
+        // `ready` has begun a segment, or the committer has rejected the group.
         let writer = self.writer.as_mut().ok_or(CommitError::Unknown)?;
         if writer.end + group.bytes.len() as u64 - self.checkpointed > CHECKPOINT_BYTES {
             // In the same group, so that it costs no further sync.
@@ -108,6 +109,7 @@ impl ActiveSegment {
             self.abandon("sync", error);
             return Err(CommitError::Unknown);
         }
+        // After the sync: followers read up to the end in the list.
         self.update_list(group.end);
         Ok(())
     }
@@ -195,6 +197,7 @@ impl ActiveSegment {
     /// successor means that a file was lost.
     pub(crate) fn roll(&mut self) -> Result<(), CommitError> {
         self.check_path()?;
+        // Taken out, since `begin_segment` sets the new writer.
         let old = self.writer.take();
         if let Err(why) = self.begin_segment() {
             // If the new segment may exist, a restart would ignore what is written to the old one.
@@ -251,6 +254,7 @@ impl ActiveSegment {
                 } else {
                     CommitError::Unavailable(format!("cannot begin a segment: {error}"))
                 };
+                // Doubled each time, so that a failing disk is not tried with every write.
                 let pause = self.retry.as_ref().map_or(RETRY.0, |(_, pause, _)| (*pause * 2).min(RETRY.1));
                 self.retry = Some((Instant::now() + pause, pause, why.clone()));
                 Err(why)
@@ -289,6 +293,7 @@ impl ActiveSegment {
         let mut bytes = Vec::with_capacity(2 * FRAME_HEADER);
         frame::write_clean_close(&mut bytes, position, fingerprint);
         writer.append(&bytes, 1, SegmentStats::default())?;
+        // The spare room is cut, so that the size of the file is the length in the mark.
         writer.trim()?;
         let mark = Closed {
             log: writer.header.log,
@@ -319,9 +324,11 @@ pub(crate) fn segment_of(writer: &Writer, disk: &Arc<dyn Disk>) -> Segment {
 
 /// Returns whether this process or the system has reached its limit of open files.
 fn is_out_of_descriptors(error: &io::Error) -> bool {
+    // The limits of the process and of the system.
     [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 fn is_full(error: &io::Error) -> bool {
+    // A quota that is used up is a full disk to this user.
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -178,6 +178,7 @@ impl Archive {
         &self,
         each: &mut dyn FnMut(Record) -> Result<(), LogError>,
     ) -> Result<Fingerprint, LogError> {
+        // Some records of a damaged log are missing, and an export would look complete.
         self.refuse_damage()?;
         let segments = &self.segments().list;
         let mut source = |each: &mut dyn FnMut(Write<'_>) -> Result<(), LogError>| {
@@ -205,6 +206,7 @@ impl Archive {
         let report = report.map_err(overtaken)?;
         let mut damage = report.broken;
         for segment in &self.segments().list {
+            // Only a sealed segment has a crc of its whole content. Frames have their own.
             let Some(footer) = segment.footer else { continue };
             let content = folder::content_crc(&*segment.open().map_err(overtaken)?, footer.length)
                 .map_err(|e| segment.cannot_read(e))?;
@@ -257,6 +259,7 @@ impl Archive {
     /// Copies the log to any empty disk.
     pub fn copy(&self, disk: &dyn Disk, progress: &mut dyn FnMut(u64, u64)) -> Result<(), LogError> {
         self.refuse_damage()?;
+        // Segments of two logs in one folder would be damage.
         if !disk.list().map_err(io_error(disk, "", "cannot list"))?.is_empty() {
             let source = io::ErrorKind::DirectoryNotEmpty.into();
             return Err(LogError::Io { what: "cannot copy into", path: disk.path(""), source });
@@ -300,6 +303,7 @@ fn copy_segment(segment: &Segment, disk: &dyn Disk, tick: &mut dyn FnMut(u64)) -
         if read < part {
             return Err(segment.damaged(offset + read as u64, segment.header.before));
         }
+        // Computed on the way, so that each byte is read once.
         content = crc32c::crc32c_append(content, &buffer[..part]);
         file.write_all_at(&buffer[..part], offset).map_err(cannot_write())?;
         offset += part as u64;
@@ -312,6 +316,7 @@ fn copy_segment(segment: &Segment, disk: &dyn Disk, tick: &mut dyn FnMut(u64)) -
         }
         file.write_all_at(&Footer::encode(footer), offset).map_err(cannot_write())?;
     }
+    // Before the mark, which states that everything up to its position is durable.
     file.sync_data().map_err(cannot_write())
 }
 
@@ -333,6 +338,7 @@ fn scan_folder(
 }
 
 fn names(disk: &dyn Disk) -> Result<BTreeSet<Name>, LogError> {
+    // Names only: sizes change with every write of the server.
     let names = disk.list().map_err(io_error(disk, "", "cannot list"))?;
     Ok(names.iter().filter_map(|name| Name::parse(name)).collect())
 }

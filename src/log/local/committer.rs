@@ -192,6 +192,7 @@ impl Committer {
             // A put of the same key replaces this revision, so the table is searched once.
             expected.insert(key, actual);
         }
+        // Otherwise one revision would name two contents (`Fingerprint`).
         debug_assert!(each_key_once(&proposal.puts), "a proposal writes each key at most once");
         let position = self.position.next();
         let mut fingerprint = self.fingerprint;
@@ -199,6 +200,7 @@ impl Committer {
         let mut entries = Vec::with_capacity(proposal.puts.len());
         for put in &proposal.puts {
             let replaces = match expected.get(&*put.key) {
+                // Click totals have no revisions, so the table is not searched for them.
                 _ if put.is_clicks() => None,
                 Some(known) => *known,
                 None => self.revision(&put.key)?,
@@ -249,6 +251,7 @@ impl Committer {
 
     /// Blocks until the table can decide every key that has no pending revision.
     fn catch_up(&mut self) -> Result<(), CommitError> {
+        // Only the first group waits: otherwise each group would delay the click totals by the whole time.
         let patience = if self.lagging { Duration::ZERO } else { CATCH_UP };
         let deadline = Instant::now() + patience;
         loop {
@@ -286,10 +289,12 @@ impl Committer {
         for (request, outcome) in batch.outcomes {
             complete(request, outcome);
         }
+        // After each group, so that the map is no larger than the lag of the table.
         self.pending.trim(self.shared.applied());
     }
 
     fn correct(&mut self, difference: Fingerprint) {
+        // By the difference: Changes were committed while the compaction read the log.
         self.fingerprint.count = self.fingerprint.count.wrapping_add(difference.count);
         self.fingerprint.sum = self.fingerprint.sum.wrapping_add(difference.sum);
         self.shared.durable.tail.correct(self.fingerprint);

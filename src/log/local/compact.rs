@@ -38,11 +38,13 @@ pub(crate) fn is_due(shared: &Shared) -> bool {
     let dead = part(fingerprint.count, stats.records, stats.record_bytes)
         + part(fingerprint.count, stats.clicks, stats.click_bytes);
     let held = u128::from(stats.record_bytes) + u128::from(stats.click_bytes);
+    // A small log is not worth it: a compaction writes every live record again.
     bytes > shared.settings.compact_above && dead * 2 > held
 }
 
 /// Compacts everything that is durable now. Blocks; only one runs at a time.
 pub(crate) fn compact(shared: &Shared) -> Result<(), LogError> {
+    // A compaction and a repair must not replace the same files.
     let _one = shared.maintenance.lock();
     let old = roll(shared)?;
     let Some(last) = old.last() else { return Ok(()) };
@@ -94,6 +96,7 @@ pub(crate) fn repair_from_table(shared: &Shared) -> Result<bool, LogError> {
     while shared.applied() < last.last && Instant::now() < deadline && !shared.stopping() {
         std::thread::sleep(PATIENCE / 1000);
     }
+    // The position first: the check of the table reads every record.
     if shared.applied() < last.last || !shared.applied_state.is_intact() {
         return Ok(false);
     }
@@ -112,6 +115,7 @@ pub(crate) fn repair_from_table(shared: &Shared) -> Result<bool, LogError> {
     );
     tracing::error!("{repaired}");
     shared.gauges.last_errors.lock().repaired = Some(repaired);
+    // Every segment that could be damaged was replaced.
     shared.gauges.damaged_segments.store(0, Ordering::Relaxed);
     Ok(true)
 }

@@ -144,6 +144,7 @@ pub(crate) fn decide(
     // The files of the log decide, because the table may belong to another log.
     let id = id.or(applied_state.log_id()).or(folder.mark.map(|mark| mark.log));
     let ours = id.is_some() && applied_state.log_id() == id;
+    // The position of another log's table means nothing in this log.
     let applied = if ours { applied_state.applied() } else { Position::START };
     let mut report = scan::scan_folder(&folder, applied, &mut |_| {})?;
     let relation =
@@ -187,9 +188,11 @@ impl Judge<'_> {
             return LogFate::Keep;
         }
         let why = report.broken.join("; ");
+        // Only bytes between Changes are damaged, so the frames of the log are enough.
         if report.lost.is_empty() && !report.open_end {
             return LogFate::Rewrite(Rewrite { why, from: RewriteSource::Frames });
         }
+        // Before `accept_loss`: what the table has is not lost.
         if self.table_replaces() {
             return LogFate::Rewrite(Rewrite { why, from: RewriteSource::Table(self.applied) });
         }
@@ -292,8 +295,11 @@ mod tests {
             (&[(1, 5)], 5, &[]),
             (&[(2, 5)], 5, &[(1, 1)]),
             (&[(3, 4)], 9, &[(1, 2), (5, 9)]),
+            // Not in order.
             (&[(6, 7), (2, 3)], 9, &[(1, 1), (4, 5), (8, 9)]),
+            // One range is within the other.
             (&[(2, 6), (3, 4)], 9, &[(1, 1), (7, 9)]),
+            // Nothing is between the two.
             (&[(2, 3), (4, 5)], 6, &[(1, 1), (6, 6)]),
             (&[(1, 1), (3, 3)], 3, &[(2, 2)]),
         ];

@@ -125,6 +125,7 @@ impl Disk for FsDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        // A file on a read-only medium cannot be opened for writing.
         let access = if self.writable { OFlags::RDWR } else { OFlags::RDONLY };
         // A pipe would block the call, and a device may have no end.
         let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -159,6 +160,7 @@ impl Disk for FsDisk {
             Err(_) => return Ok(()),
         };
         let ours = self.folder.metadata()?;
+        // By device and inode: another folder may have the same path.
         if (there.st_dev, there.st_ino) == (ours.dev(), ours.ino()) {
             return Ok(());
         }
@@ -254,6 +256,7 @@ fn read_around(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) {
     let mut at = offset;
     for block in buffer.chunks_mut(BAD_BLOCK) {
         match file.read_at(block, at) {
+            // After a short read the rest counts as unreadable.
             Ok(read) => block[read..].fill(0),
             Err(_) => block.fill(0),
         }

@@ -165,6 +165,7 @@ impl DiskGuard {
         if self.volume.is_none() {
             return !state.low;
         }
+        // The table writes the same records later, when nothing can reject them any more.
         let table = bytes.saturating_mul(TABLE_SHARE);
         let wanted = bytes.saturating_add(table).saturating_add(state.margin).saturating_add(state.ahead);
         // After a rejection a quarter of the margin more must be free, so that the state does not flap at
@@ -206,6 +207,7 @@ impl DiskGuard {
     pub fn ran_out(&self) {
         let mut state = self.state.lock();
         if self.volume.is_some() {
+            // So that no older measurement admits the next write.
             state.checked = Some(Instant::now());
             state.low = true;
         }
@@ -235,6 +237,7 @@ impl DiskGuard {
         state.checked = Some(Instant::now());
         match statvfs(folder) {
             Ok(volume) => {
+                // Without the blocks that are reserved for root.
                 state.free = volume.f_bavail.saturating_mul(volume.f_frsize);
                 // Once low, a quarter of the margin more must be free, so that the state does not flap at
                 // the limit.

@@ -75,6 +75,7 @@ pub(crate) fn open_folder(disk: &Arc<dyn Disk>, pins: usize) -> Result<FolderCon
                 disk::read_full(&*file, &mut bytes, 0).map_err(io_error(disk, &text, "cannot read"))?;
             folder.mark = Closed::decode(&bytes[..read]);
         } else if let Some(name) = Name::parse(&text) {
+            // Over all names, also of damaged files: no number is used twice.
             folder.sequence = folder.sequence.max(name.sequence);
             let is_pinned = folder.found.len() < pins;
             folder.found.push(open_segment(shared, name, is_pinned)?);
@@ -158,6 +159,7 @@ fn drop_superseded(folder: &mut FolderContents) {
     let newest = newest.name;
     let (stale, kept) = std::mem::take(&mut folder.found)
         .into_iter()
+        // A later snapshot is not intact, and the files that it should replace are kept.
         .partition(|f| f.name < newest || (f.name.kind == SegmentKind::Snapshot && f.name > newest));
     folder.found = kept;
     folder.stale.extend::<Vec<String>>(stale.iter().map(|f: &FoundSegment| f.name.to_string()).collect());
@@ -179,6 +181,7 @@ pub(crate) fn crc_of_range(file: &dyn DiskFile, mut crc: u32, from: u64, to: u64
     while offset < to {
         let part = buffer.len().min(usize::try_from(to - offset).unwrap_or(usize::MAX));
         let read = disk::read_full(file, &mut buffer[..part], offset)?;
+        // The file is shorter than its footer names: the crc differs, and the caller notices it.
         if read == 0 {
             break;
         }

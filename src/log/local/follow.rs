@@ -59,6 +59,7 @@ impl Tail {
                 state.bytes -= weight(&old);
             }
         }
+        // Released first, so that the woken followers do not wait for the lock.
         drop(state);
         self.grew.notify_all();
     }
@@ -124,6 +125,7 @@ pub(crate) struct DurableLog {
 /// Starts to follow the log after `from`.
 pub(crate) fn follow(durable: &Arc<DurableLog>, from: Position) -> Result<Follow, LogError> {
     let (end, _) = durable.tail.end();
+    // The caller has applied Changes that this log does not have.
     if from > end {
         let text = format!("cannot follow the log from position {from}: it ends at {end}");
         return Err(LogError::Damaged(text));
@@ -170,6 +172,7 @@ impl LocalFollower {
             if let Some(reader) = &mut self.reader
                 && let Some(change) = reader.next()?
             {
+                // A segment begins before the wanted position.
                 if change.position > self.last {
                     return Ok(change);
                 }
@@ -192,6 +195,7 @@ impl LocalFollower {
             if let Some(reader) = &mut self.reader
                 && reader.sequence() == segment.header.sequence
             {
+                // The segment has grown since it was opened.
                 reader.extend(&segment);
                 return Ok(());
             }

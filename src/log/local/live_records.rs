@@ -53,6 +53,7 @@ pub(crate) fn each_live(
         let mut last: HashMap<KeyHash, Position> = HashMap::with_capacity(expected);
         source(&mut |write| {
             let hash = hasher.hash(write.key);
+            // By the hash, so that all writes of a key are in one part.
             if hash[0] % parts == part {
                 let known = last.entry(hash).or_default();
                 *known = write.revision.max(*known);
@@ -143,6 +144,7 @@ mod tests {
         for (key, (revision, _)) in wanted.iter().filter(|(key, _)| key[0] == b'l') {
             fingerprint.add(key, *revision);
         }
+        // One key in memory, a few, and all.
         for (max_keys, backwards) in [(1, false), (7, false), (7, true), (1_000, true)] {
             let mut ordered: Vec<_> = writes.iter().collect();
             if backwards {

@@ -17,6 +17,7 @@ pub(crate) fn write_mark(disk: &dyn Disk, mark: &Closed) -> std::io::Result<()> 
     let file = disk.create(&unfinished)?;
     file.write_all_at(&mark.encode(), 0)?;
     file.sync_data()?;
+    // Written under another name first, so that a crash leaves no part of a mark under its name.
     disk.rename(&unfinished, MARK)?;
     disk.sync_dir()
 }

@@ -122,6 +122,7 @@ impl PendingRevisions {
             self.trimmed = *at;
             self.order.pop_front();
         }
+        // Only when empty: there is nothing to copy.
         if self.order.is_empty() && self.written.capacity() > KEPT_KEYS {
             (self.written, self.order) = (HashMap::default(), VecDeque::new());
         }

@@ -143,6 +143,7 @@ fn finish(
             "cut the torn end of the log: a write that a crash interrupted and that was never acknowledged"
         );
     }
+    // Also without a torn end: the spare room of the last writer is cut as well.
     file.set_size(active.end).map_err(io_error(disk, &name, "cannot cut"))?;
     // Frames that a crashed process left in the page cache count from now on, so they must be durable.
     file.sync_data().map_err(io_error(disk, &name, "cannot sync"))?;
@@ -172,6 +173,7 @@ fn finish(
         content: report.content,
         frames: report.frames,
         stats: active.stats,
+        // The file was just cut, so it has no spare room.
         room: active.end,
     };
     let Segment { last, fingerprint, .. } = *active;

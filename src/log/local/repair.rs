@@ -86,11 +86,13 @@ impl<'a> SnapshotWriter<'a> {
     /// Makes the snapshot durable, computes its crc from what is on disk, and gives the file its name.
     pub(crate) fn finish(mut self, fingerprint: Fingerprint) -> Result<Writer, LogError> {
         self.flush()?;
+        // The header again: its fingerprint is known only after the last record.
         let header = Header { fingerprint, ..self.writer.header };
         let bytes = header.encode();
         self.writer.file.write_all_at(&bytes, 0).map_err(self.cannot_write())?;
         self.writer.header = header;
         let length = self.writer.end;
+        // Read back, since the header was rewritten, and since the crc must be that of the disk.
         self.writer.content = folder::content_crc(&*self.writer.file, length).map_err(self.cannot_write())?;
         self.writer.seal(self.position, fingerprint).map_err(self.cannot_write())?;
         self.writer.publish(self.disk).map_err(self.cannot_write())?;
@@ -203,6 +205,7 @@ impl Repairer<'_> {
         let header = Header {
             kind: SegmentKind::Changes,
             log: self.log,
+            // The snapshot has the number before.
             sequence: self.folder.sequence + 2,
             before: position,
             fingerprint,

@@ -110,6 +110,7 @@ impl ScanReport {
             self.broken.push(text);
             self.lost.push((self.end.next(), position));
             self.end = position;
+            // What looked torn is a part of the log that existed.
             self.torn = 0;
         }
     }
@@ -139,6 +140,7 @@ impl ScanReport {
             };
         if !intact {
             self.broken.push(format!("{}: the snapshot of position {position} is damaged", found.path));
+            // The snapshot replaced everything before it, so all of it is lost.
             self.lost.push((Position(1), position));
         }
         self.end = position;
