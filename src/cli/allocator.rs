@@ -17,11 +17,13 @@ const VARIABLES: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "2"), ("MALLOC_MMAP_T
 ///
 /// Must be called before the process opens files or starts threads: an exec keeps neither.
 pub(super) fn restart_with_few_arenas() {
+    // Also ends the recursion: the executed program has both.
     if VARIABLES.iter().any(|(name, _)| std::env::var_os(name).is_some()) {
         return;
     }
     let mut arguments = std::env::args_os();
     let (Some(name), Ok(program)) = (arguments.next(), std::env::current_exe()) else { return };
+    // `exec` returns only if it failed: the program runs with its defaults then.
     let error = Command::new(program).arg0(name).args(arguments).envs(VARIABLES).exec();
     tracing::debug!(%error, "the allocator keeps its default number of arenas");
 }

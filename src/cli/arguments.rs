@@ -24,9 +24,11 @@ impl ConfigFile {
             let Ok(name) = name.into_string() else { continue };
             match value.into_string() {
                 Ok(value) => variables.push((name, value)),
+                // Not ignored: a setting that is silently missing would be worse than an error.
                 Err(_) if name.starts_with("WAYPOST_") => {
                     return Err(CommandError::Usage(format!("environment variable {name}: must be UTF-8")));
                 }
+                // A variable of another program.
                 Err(_) => {}
             }
         }

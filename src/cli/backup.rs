@@ -29,6 +29,7 @@ pub(super) struct BackupArguments {
 pub(super) fn run(arguments: &BackupArguments) -> Result<(), CommandError> {
     let config = arguments.config_file.load()?;
     let archive = log_reader::open(&config.data_dir)?;
+    // After the log is opened: without a log no folder is created.
     let staging = Staging::begin(&arguments.to)?;
     let report = write(&archive, &staging.log).inspect_err(|_| staging.discard())?;
     staging.publish().map_err(|error| {
@@ -52,7 +53,9 @@ fn write(archive: &Archive, log: &Path) -> Result<VerifyReport, CommandError> {
     let copied = archive.copy_to(log, &mut progress::follow(&bar));
     bar.finish_and_clear();
     copied.map_err(CommandError::from)?;
+    // The copy is read back from its files: only this shows what a restore will find.
     let report = log_reader::read_through(&Archive::open(log).map_err(CommandError::from)?)?;
+    // The mark as well: `Archive::copy` writes it last.
     if report.is_sound() && report.is_complete() {
         return Ok(report);
     }

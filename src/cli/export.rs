@@ -63,12 +63,14 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<(), CommandError> {
         archive.each_record(&mut |record| referenced.add(&record).map_err(|error| misread(&record, &error)));
     read.map_err(CommandError::from)?;
 
+    // After the first pass: a damaged log creates no file.
     let mut out = ExportOutput::open(arguments.output.as_deref())?;
     let bar = progress::count("exporting");
     bar.set_length(referenced.links);
     let mut written: io::Result<()> = Ok(());
     let (mut count, mut protected) = (0_u64, 0_u64);
     let each = archive.each_record(&mut |record| {
+        // After an error of the output, the rest of the pass writes nothing.
         if written.is_ok()
             && let Some((domain, code)) = keys::parse_link(&record.key)
         {
@@ -132,6 +134,7 @@ impl ExportOutput<'_> {
                 out.flush().map_err(|error| CommandError::Failed(format!("cannot write: {error}")))
             }
             ExportOutput::File(path, out) => {
+                // `into_inner` flushes: dropping the buffer would hide an error of the last write.
                 let whole = out.into_inner().map_err(|error| cannot_write(path, error.error()))?;
                 whole.publish().map_err(|error| cannot_write(path, &error))
             }
@@ -172,6 +175,7 @@ impl Referenced {
             }
             Some(Kind::Clicks) => {
                 if let Some((id, _)) = keys::parse_clicks(&record.key) {
+                    // Each node of a cluster has its own total (docs/decisions.md 19).
                     *self.clicks.entry(id).or_default() += decode_clicks(&record.value)?;
                 }
             }
@@ -185,6 +189,7 @@ impl Referenced {
     fn view(&self, site: &Site, link: Link) -> Option<LinkView> {
         let domain = Arc::clone(self.domains.get(&link.domain)?);
         let workspace = Arc::clone(self.workspaces.get(&link.workspace)?);
+        // A deleted tag may still be in the record of a link.
         let tags = link.options.tags.iter().filter_map(|tag| self.tags.get(tag).cloned()).collect();
         Some(LinkView {
             clicks: self.clicks.get(&link.id).copied().unwrap_or(0),

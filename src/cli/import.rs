@@ -85,6 +85,7 @@ fn on_store(arguments: &ImportArguments, config: &Config) -> Result<(), CommandE
 
 async fn import(arguments: &ImportArguments, config: &Config) -> Result<(), CommandError> {
     let (input, length): (Box<dyn Read>, u64) = if arguments.file.as_os_str() == "-" {
+        // The length of stdin is unknown: the bar shows no end.
         (Box::new(io::stdin()), 0)
     } else {
         let cannot =
@@ -113,6 +114,7 @@ async fn import(arguments: &ImportArguments, config: &Config) -> Result<(), Comm
     let caught_up = store.core.catch_up().await;
     let whole = began.elapsed().as_secs_f64();
     store.close().await;
+    // After the close: an early return would leave the log without its clean close.
     let (imported, skipped) = done?;
     caught_up.map_err(CommandError::from)?;
     let what = if arguments.dry_run { "would import" } else { "imported" };
@@ -154,6 +156,7 @@ async fn lines(
         if read == LINE_MAX {
             break Some(format!("line {number}: is longer than 1 MB"));
         }
+        // Editors leave an empty line at the end.
         if bytes.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
@@ -194,6 +197,7 @@ async fn import_line(
         line.link.draft.domain = DomainChoice::Name(domain.as_str().into());
     }
     let named = arguments.workspace.as_deref().or(line.workspace.as_deref()).unwrap_or("");
+    // Looked up once for each name: a million lines name the same few workspaces.
     if !contexts.contains_key(named) {
         contexts.insert(named.to_owned(), context(core, named, arguments.workspace.is_some())?);
     }
@@ -203,6 +207,7 @@ async fn import_line(
 /// Returns a context in the named workspace. An unknown name means the only workspace, as when links move to a
 /// new server. With several workspaces an unknown name is an error: links must not get into a foreign one.
 fn context(core: &Core, named: &str, must_exist: bool) -> Result<Context, String> {
+    // The owner of the data folder may do everything: there is no key to check.
     let caller = Caller::Environment;
     let workspace = core.tenants().acting(&caller, Some(named).filter(|id| !id.is_empty()));
     let is_only = core.directory().has_one_workspace();

@@ -27,6 +27,7 @@ pub(super) fn incomplete(folder: &Path, report: &VerifyReport) -> Option<String>
 pub(super) fn read_through(archive: &Archive) -> Result<VerifyReport, CommandError> {
     let bar = progress::bytes("verifying");
     let report = archive.verify(&mut progress::follow(&bar)).map_err(CommandError::from);
+    // Cleared before the result, so that no line is printed over the bar.
     bar.finish_and_clear();
     report
 }

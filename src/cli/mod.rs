@@ -69,6 +69,7 @@ pub fn run() -> ExitCode {
         Some(CliCommand::Doctor(arguments)) => doctor::run(&arguments),
         Some(CliCommand::Restore(arguments)) => restore::run(&arguments),
     };
+    // Two codes, so that scripts can distinguish a mistake in a call from a failure.
     let (why, code) = match done {
         Ok(()) => return ExitCode::SUCCESS,
         Err(CommandError::Usage(why)) => (why, ExitCode::from(2)),

@@ -11,6 +11,7 @@ const SYSLOG_ERROR: &str = "<27>";
 
 /// Writes a result to stdout.
 pub(super) fn print_line(line: &str) {
+    // `println!` would panic at a closed pipe, such as that of `head`.
     let _ = writeln!(io::stdout(), "{line}");
 }
 
@@ -22,6 +23,7 @@ pub(super) fn print_note(line: &str) {
 /// Writes the error that ends the program to stderr. If stderr accepts nothing, such as a file on a full disk,
 /// the line goes to stdout, or else to the system's log: the program must not end without a message.
 pub(super) fn print_error(line: &str) {
+    // One write, so that lines of several processes do not mix.
     let whole = format!("{line}\n");
     if io::stderr().write_all(whole.as_bytes()).is_ok() {
         return;

@@ -17,6 +17,7 @@ pub(super) fn count(what: &'static str) -> ProgressBar {
 fn bar(what: &'static str, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).expect("the templates of this file are valid");
     let bar = ProgressBar::new(0).with_style(style).with_message(what);
+    // By a timer: a step of a large file may take seconds, and the bar must not look dead.
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }

@@ -42,6 +42,7 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<(), CommandError> {
     let config = arguments.config_file.load()?;
     let from = &arguments.from;
     let backup = log_reader::open(from)?;
+    // Before anything is changed: a damaged backup must not replace a log.
     let report = log_reader::read_through(&backup)?;
     if !report.is_sound() {
         return Err(CommandError::Failed(format!("{} is not sound: restore another backup", from.display())));
@@ -56,6 +57,7 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<(), CommandError> {
     created.map_err(|error| cannot("create the data folder", error))?;
     let mut lock = data_folder::lock(dir).map_err(CommandError::from)?;
     let log = dir.join(LOG_FOLDER);
+    // Any file counts, not only an intact log: nothing is replaced without `--replace`.
     let is_there = log.is_dir() && fs::read_dir(&log).is_ok_and(|mut files| files.next().is_some());
     if is_there && !arguments.replace {
         return Err(CommandError::Failed(format!(
@@ -86,6 +88,7 @@ fn copy(backup: &Archive, report: &VerifyReport, fresh: &Path) -> Result<(), Com
     bar.finish_and_clear();
     copied.map_err(CommandError::from)?;
     let copy = log_reader::read_through(&Archive::open(fresh).map_err(CommandError::from)?)?;
+    // By the content: a backup that changed during the copy differs here.
     let is_same = (copy.log, copy.position, copy.computed) == (report.log, report.position, report.computed);
     if copy.is_sound() && copy.is_complete() && is_same {
         return Ok(());
@@ -105,6 +108,7 @@ fn discard(fresh: &Path, log: &Path) {
 /// Renames the copy to the log. Returns the part of the message that names the old log and table.
 fn put_in_place(dir: &Path, is_there: bool) -> Result<String, CommandError> {
     let (fresh, log, table) = (dir.join(RESTORING), dir.join(LOG_FOLDER), dir.join(TABLE_FOLDER));
+    // One time for both names, so that a log and its table can be matched.
     let now = Clock::system().now().as_millis();
     let sync = || data_folder::sync_folder(dir).map_err(|error| cannot("sync the data folder", error));
     let mut kept = Vec::new();
@@ -121,6 +125,7 @@ fn put_in_place(dir: &Path, is_there: bool) -> Result<String, CommandError> {
         exchange(&fresh, &log, &aside).map_err(|error| cannot("put the backup in place", error))?;
         kept.push(aside);
     } else {
+        // An empty folder may have this name, which `rename` replaces.
         fs::rename(&fresh, &log).map_err(|error| cannot("put the backup in place", error))?;
     }
     sync()?;

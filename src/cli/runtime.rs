@@ -33,6 +33,7 @@ pub(super) fn build(builder: &mut Builder) -> Result<Runtime, CommandError> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     let built = panic::catch_unwind(AssertUnwindSafe(|| builder.build()));
+    // Restored at once: every other panic must be printed.
     panic::set_hook(hook);
     match built {
         Ok(Ok(runtime)) => Ok(runtime),
@@ -57,6 +58,7 @@ fn try_threads(wanted: usize) -> Result<(), (usize, io::Error)> {
             Err(error) => refused = Err((threads.len(), error)),
         }
     }
+    // Only now: threads that ended early would make room for the next.
     drop(closed);
     for thread in threads {
         // The thread only blocks on the lock, so it cannot panic.

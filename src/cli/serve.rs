@@ -48,10 +48,12 @@ pub(super) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
         print_note("waypost: the configuration is valid");
         return Ok(());
     }
+    // An argument and no setting of the file: loss must be accepted for one start at a time.
     config.log.accept_loss = arguments.accept_loss;
     start_logging(&config.log_filter);
     // Before the runtime exists: an exec keeps no threads.
     restart_with_few_arenas();
+    // After the logging starts: each change of a cache is logged.
     config.fit_memory();
     let runtime = runtime()?;
     let done = runtime.block_on(serve(config));
@@ -67,6 +69,7 @@ fn runtime() -> Result<Runtime, CommandError> {
 
 fn start_logging(filter: &str) {
     let filter = config::log_targets(filter).expect("the configuration was checked");
+    // Without colours: the lines go to journals and files.
     let lines = tracing_subscriber::fmt::layer().with_writer(LogLines::default).with_ansi(false);
     tracing_subscriber::registry().with(lines).with(filter).init();
 }
@@ -104,6 +107,7 @@ async fn serve(config: Config) -> Result<(), CommandError> {
         () = app.stop() => tracing::info!("stopped"),
         () = signals.next() => {
             print_note("waypost: ended at once; the next start replays the log");
+            // Like a crash: nothing acknowledged is lost, but clicks of the last interval are.
             std::process::exit(1);
         }
     }

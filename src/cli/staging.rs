@@ -47,6 +47,7 @@ impl Staging {
             let first = unfinished_beside(to);
             (first.clone(), to.to_owned(), first.join(LOG_FOLDER))
         };
+        // The rest of an interrupted backup may be any part of a log, so nothing of it is used.
         clear(&first)?;
         make_private(&first).map_err(cannot)?;
         let folder = open_folder(&first).map_err(cannot)?;
@@ -56,6 +57,7 @@ impl Staging {
 
     /// Renames the backup to its last name, durably.
     pub(super) fn publish(&self) -> io::Result<()> {
+        // From the inside to the outside, so that no durable name leads to files that are not durable.
         sync_folder(&self.log)?;
         sync_folder(&self.first)?;
         fs::rename(&self.first, &self.last)?;
@@ -105,11 +107,13 @@ fn clear(first: &Path) -> Result<(), CommandError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(cannot(error)),
         Ok(folder) => {
+            // Before anything is removed: it may be a backup in progress.
             lock_folder(&folder, first)?;
             let names = fs::read_dir(first).map_err(cannot)?.flatten().map(|entry| entry.file_name());
             let is_ours = |name: &std::ffi::OsString| {
                 name == LOG_FOLDER || name.to_str().is_some_and(archive::is_of_a_log)
             };
+            // Only files that a backup writes are removed: the name may be of a folder of the user.
             if let Some(name) = names.into_iter().find(|name| !is_ours(name)) {
                 return Err(CommandError::Failed(format!(
                     "{} contains {}, which no backup writes: move it away",

@@ -35,6 +35,7 @@ pub(super) fn run(arguments: &VerifyArguments) -> Result<(), CommandError> {
         None => arguments.config_file.load()?.data_dir,
     };
     let report = read_through(&open(&folder)?)?;
+    // The log of a server has no mark while it runs, so only a backup must have one.
     let is_backup = arguments.folder.is_some() && !is_data_folder(&folder, arguments);
     let missing_end = incomplete(&folder, &report).filter(|_| is_backup);
     let verdict = match &missing_end {
@@ -57,6 +58,7 @@ pub(super) fn run(arguments: &VerifyArguments) -> Result<(), CommandError> {
 /// Returns whether `folder` is the configured data folder, or a folder that a server uses. The log of a running
 /// or crashed server has no closing mark, and the next start finds its end.
 fn is_data_folder(folder: &Path, arguments: &VerifyArguments) -> bool {
+    // By the resolved path: links and relative paths lead to the same folder.
     let same = |other: &Path| folder.canonicalize().ok() == other.canonicalize().ok();
     arguments.config_file.load().is_ok_and(|config| same(&config.data_dir))
         || matches!(data_folder::lock_existing(folder), Err(FolderError::InUse { .. }))

@@ -40,6 +40,7 @@ pub(super) enum Lock {
 pub(super) fn lock(case: &Case) -> Lock {
     match data_folder::lock_existing(&case.config.data_dir) {
         Ok(Some(lock)) => Lock::Ours(lock),
+        // Another process has the lock: a server, an import or a restore.
         Err(FolderError::InUse { .. }) => Lock::Theirs,
         Ok(None) | Err(_) => Lock::Unknown,
     }
@@ -61,6 +62,7 @@ pub(super) fn data_folder(case: &Case) -> Vec<Finding> {
         let text = format!("{shown} is no folder. Set `data_dir` to one, or move the file away");
         return vec![Finding::problem(FOLDER, text)];
     }
+    // Asked of the system: mode bits alone ignore groups, root and read-only mounts.
     if access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).is_err() {
         let text = format!(
             "{shown} cannot be read and written by this user (uid {}), so no server of this user can start. Run this as \
@@ -81,6 +83,7 @@ pub(super) fn data_folder(case: &Case) -> Vec<Finding> {
 fn missing(folder: &Path) -> Finding {
     let shown = folder.display();
     let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    // The start creates all missing folders, so the nearest existing one decides.
     let nearest = whole.ancestors().skip(1).find(|above| above.exists()).unwrap_or(Path::new("/"));
     if access(nearest, Access::WRITE_OK | Access::EXEC_OK).is_ok() {
         return Finding::warning(
@@ -102,6 +105,7 @@ fn missing(folder: &Path) -> Finding {
 fn permissions(folder: &Path, metadata: &Metadata) -> Vec<Finding> {
     let mut found = Vec::new();
     let shown = folder.display();
+    // Any right of group or others.
     if metadata.mode() & 0o077 != 0 {
         let text = format!(
             "other users than its owner can read {shown} (mode {:03o}), which contains hashes of keys and passwords. \
@@ -153,6 +157,7 @@ fn owned_by_others(folder: &Path, owner: u32) -> Vec<(PathBuf, u32)> {
     let folders = [folder.to_owned(), folder.join(LOG_FOLDER), folder.join(TABLE_FOLDER)];
     let entries = folders.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     let owners =
+        // Bounded before the owners are read: each costs a system call.
         entries.take(FILES_MAX).filter_map(|entry| Some((entry.path(), entry.metadata().ok()?.uid())));
     owners.filter(|(_, uid)| *uid != owner).collect()
 }
@@ -161,6 +166,7 @@ fn owned_by_others(folder: &Path, owner: u32) -> Vec<(PathBuf, u32)> {
 pub(super) fn disk_space(case: &Case) -> Vec<Finding> {
     let folder = &case.config.data_dir;
     let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
+    // The folder may not exist yet: its volume is that of the nearest one above.
     let Some(there) = whole.ancestors().find(|path| path.is_dir()) else { return Vec::new() };
     let space = match DiskSpace::of(there) {
         Ok(space) => space,

@@ -15,6 +15,7 @@ pub(super) fn loops(case: &Case, log: &LogCheck) -> Vec<Finding> {
     };
     let site = Site::parse(&case.config.public_url).expect("the configuration was checked");
     let mut survey = Survey::new(site, &case.config.links).expect("the configuration was checked");
+    // A record that cannot be decoded is damage of the log, as its crc matched.
     let damaged = |error: crate::table::record::Corrupt| LogError::Damaged(error.to_string());
     // Two passes: whether a link leads back here depends on all domains.
     let read = archive
@@ -45,6 +46,7 @@ fn findings(report: &Report) -> Vec<Finding> {
         );
         found.push(Finding::warning(LOOPS, text));
     }
+    // Links in a loop lead back here as well, and are already reported.
     if leading_here > looping {
         let text = format!(
             "{leading_here} of {links} links lead back to a domain of this instance, such as {}: a visitor is \

@@ -38,6 +38,7 @@ pub(super) fn configuration(case: &Case) -> Vec<Finding> {
     let is_local = config.listen.ip().is_loopback();
     let is_secure = config.public_url.starts_with("https:");
     let host = Site::parse(&config.public_url).map(|site| site.host().to_owned()).unwrap_or_default();
+    // The default of `public_url`, with a `listen` that was changed.
     if !is_local && host == "localhost" {
         let text = format!(
             "it listens on {}, but short URLs begin with {}, the own machine of each visitor. Set \
@@ -68,6 +69,7 @@ pub(super) fn descriptors(case: &Case) -> Vec<Finding> {
     let connections = case.config.http.connections();
     let raise = "raise the limit of open files (`ulimit -n`, or LimitNOFILE= of a service)";
     let wanted = case.config.http.max_connections.filter(|wanted| *wanted > connections);
+    // From the worst case to the best: the first that applies is reported.
     let finding = if let Err(too_few) = descriptors::check() {
         Finding::problem(DESCRIPTORS, too_few.to_string())
     } else if limit < descriptors::RESERVED * 2 {
@@ -128,6 +130,7 @@ pub(super) fn clock(case: &Case) -> Vec<Finding> {
 fn last_write(case: &Case) -> Option<Timestamp> {
     let files = fs::read_dir(case.config.data_dir.join(LOG_FOLDER)).ok()?.flatten();
     let times = files.filter_map(|file| file.metadata().ok()?.modified().ok());
+    // By the times of the files: the log need not be readable for this.
     let newest = times.max()?.duration_since(UNIX_EPOCH).ok()?;
     Some(Timestamp::from_millis(i64::try_from(newest.as_millis()).ok()?))
 }

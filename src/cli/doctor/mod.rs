@@ -39,6 +39,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
     let config = arguments.config_file.load().inspect_err(|error| {
         if let CommandError::Usage(why) = error {
             let text = format!("{why}. Nothing else was checked: correct it first");
+            // As a finding too, so that the output of `doctor` always names the problem.
             show(&Finding::problem("configuration", text));
         }
     })?;
@@ -57,6 +58,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
     found.extend(folder::disk_space(&case));
     found.extend(machine::descriptors(&case));
     found.extend(machine::clock(&case));
+    // Printed before the log is read, which may take seconds.
     found.iter().for_each(&mut note);
     // Kept while the table is read, so that no server starts at that time.
     let lock = folder::lock(&case);
@@ -68,6 +70,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
     loops::loops(&case, &log).iter().for_each(&mut note);
     note(&passwords::passwords(&log));
     let (warnings, problems) = worst;
+    // All checks run before this: one problem must not hide another.
     if problems > 0 || (arguments.strict && warnings > 0) {
         return Err(CommandError::Failed(format!(
             "{}, {}",

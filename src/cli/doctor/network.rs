@@ -35,7 +35,10 @@ const DOMAINS_MAX: usize = 20;
 pub(super) fn listening(case: &Case, lock: &Lock) -> Vec<Finding> {
     let address = case.config.listen;
     let runs = matches!(lock, Lock::Theirs);
+    // By binding: only this shows a missing right and a missing address as well. The listener is dropped at
+    // once.
     let finding = match TcpListener::bind(address) {
+        // Port 0 is free every time, so it reveals nothing about the server.
         Ok(_) if runs && address.port() != 0 => {
             let text = format!(
                 "the data folder is in use, but no program listens on {address}: a server with another configuration, \
@@ -73,6 +76,7 @@ fn in_use(address: SocketAddr, runs: bool) -> Finding {
         Finding::problem(LISTENING, text)
     };
     let (_, health) = match ask(address, "/healthz") {
+        // Every Waypost answers with this field; another program may answer 200 as well.
         Ok(answer) if answer.1.contains("\"status\":") => answer,
         Ok((status, _)) => return other(format!("it answers /healthz with {status}, unlike Waypost")),
         Err(error) => return other(format!("it does not answer /healthz: {error}")),
@@ -98,6 +102,7 @@ fn in_use(address: SocketAddr, runs: bool) -> Finding {
 /// Returns the status and the body of a response.
 fn ask(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
     let ip = match address.ip() {
+        // A wildcard address accepts connections, and is no address to connect to everywhere.
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
@@ -107,6 +112,7 @@ fn ask(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
     stream.set_write_timeout(Some(ANSWER_WITHIN))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut bytes = Vec::new();
+    // Another program may send without end.
     stream.take(ANSWER_MAX).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
@@ -118,6 +124,7 @@ fn ask(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
 /// Returns the host names of this instance.
 fn names(case: &Case, log: &LogCheck) -> BTreeSet<String> {
     let site = Site::parse(&case.config.public_url).expect("the configuration was checked");
+    // The default domain has no name in its record: its host is that of `public_url`.
     let mut names = BTreeSet::from([site.host().to_owned()]);
     if let Some(archive) = log.archive.as_ref().filter(|_| log.is_read) {
         let read = archive.each_record(&mut |record| {
@@ -150,6 +157,7 @@ fn resolve(name: &str) -> Finding {
     if name == "localhost" || bare.parse::<IpAddr>().is_ok() {
         return Finding::ok(DOMAIN, format!("{name} needs no look-up"));
     }
+    // A channel and not a join: the look-up may never return.
     let (done, answer) = mpsc::channel();
     let looked_up = name.to_owned();
     // The system's resolver has no timeout. A thread that blocks in it ends with the process.

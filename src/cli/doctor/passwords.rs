@@ -24,6 +24,7 @@ pub(super) fn passwords(log: &LogCheck) -> Finding {
             .map_err(|error| LogError::Damaged(error.to_string()))?;
         let Some(hash) = link.options.password else { return Ok(()) };
         protected += 1;
+        // The check of a visit calls the same function, so both agree.
         if let Err(Invalid { why, .. }) = hash.parts() {
             unusable += 1;
             if named.len() < NAMED_MAX {

@@ -39,6 +39,7 @@ pub(super) struct LogCheck {
 /// Checks that the log is sound.
 pub(super) fn log(case: &Case) -> LogCheck {
     let folder = case.config.data_dir.join(LOG_FOLDER);
+    // An error is reported below, by the check of the folder.
     let is_there = archive::holds_log(&folder).unwrap_or(false);
     let ends = |finding| LogCheck { findings: vec![finding], archive: None, is_there, is_read: false };
     match data_folder::unfinished(&case.config.data_dir) {
@@ -81,6 +82,7 @@ pub(super) fn log(case: &Case) -> LogCheck {
     match report {
         Err(error) => ends(Finding::problem(LOG, format!("{error}. {remedy}"))),
         Ok(report) if !report.is_sound() => {
+            // The first damage only: `verify` lists them all.
             let first = report.damage.first().map_or("its records differ from its footers", |d| d);
             ends(Finding::problem(LOG, format!("it is damaged: {first}. {remedy}")))
         }
@@ -106,6 +108,7 @@ pub(super) fn table(case: &Case, lock: &Lock, log: &LogCheck) -> Vec<Finding> {
     let folder = case.config.data_dir.join(TABLE_FOLDER);
     match (lock, std::fs::metadata(&folder)) {
         (Lock::Theirs, _) => {
+            // sled cannot be opened twice.
             vec![Finding::skipped(TABLE, "a server has it open, and compares it with the log itself")]
         }
         (Lock::Unknown, _) => vec![Finding::ok(TABLE, "there is none yet: a start creates it")],
@@ -196,6 +199,7 @@ fn judge(table: &Table, forecast: Option<&Forecast>) -> Finding {
             );
             Finding::warning(TABLE, text)
         }
+        // After the cheap cases: the check reads every record.
         _ if !table.is_intact() => Finding::warning(TABLE, format!("its records are damaged. {rebuilt}")),
         TableFate::Reload => {
             let text = format!("it is behind the snapshot that the log begins with. {rebuilt}");
