@@ -213,6 +213,7 @@ pub fn log_targets(filter: &str) -> Option<Targets> {
     let words: Vec<&str> = filter.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
     let targets = words.join(",").parse::<Targets>().ok().filter(|_| !words.is_empty())?;
     let is_ours = |target: &str| target == "waypost" || target.starts_with("waypost::");
+    // A word with `=` has its own level, which the parser has checked.
     let mut bare = words.iter().filter(|word| !word.contains('='));
     let is_known = bare.all(|word| is_ours(word) || word.parse::<LevelFilter>().is_ok());
     let logs = targets.default_level().is_some() || targets.iter().any(|(target, _)| is_ours(target));

@@ -135,6 +135,7 @@ pub fn object(bytes: &[u8]) -> Result<Object, String> {
 /// Parses any JSON text. The error is a sentence.
 pub fn parse(bytes: &[u8]) -> Result<Json, String> {
     let left = Cell::new(VALUES_MAX);
+    // Not through `serde_json::Value`, which keeps the last of two equal keys.
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     Seed(&left)
         .deserialize(&mut reader)
@@ -206,6 +207,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        // The parser borrows where it can, and the value outlives the body.
         Ok(Json::Text(value.to_owned()))
     }
 
@@ -243,6 +245,7 @@ impl Object {
     pub fn get(&self, name: &str) -> Field<&Json> {
         match self.0.get(name) {
             None => Field::Absent,
+            // Apart from absent: null clears a field of a change.
             Some(Json::Null) => Field::Null,
             Some(value) => Field::Value(value),
         }

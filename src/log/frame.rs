@@ -484,6 +484,7 @@ mod tests {
         let rows = [(0, false), (1, true), (MAX_PAYLOAD, true), (MAX_PAYLOAD + 1, false)];
         let mut bytes = Vec::new();
         write_checkpoint(&mut bytes, Position(1), FINGERPRINT);
+        // Only the head is parsed, so the crc need not match.
         for (length, is_frame) in rows {
             bytes[12..16].copy_from_slice(&u32::try_from(length).expect("small").to_le_bytes());
             assert_eq!(FrameHead::parse(&bytes).map(|head| head.length), is_frame.then_some(length));
@@ -551,6 +552,7 @@ mod tests {
             write_change(&mut out, &change, Position(0)).expect("small");
             let index = at.index(out.len());
             out[index] ^= 1_u8 << bit;
+            // A flipped bit in the length may ask for more bytes than there are.
             let detected = FrameHead::parse(&out).is_none_or(|head| {
                 let payload = out.get(FRAME_HEADER..FRAME_HEADER + head.length);
                 payload.is_none_or(|payload| !head.guards(payload))

@@ -187,6 +187,7 @@ impl LocalLog {
     }
 
     fn stop(&self, mode: CloseMode) {
+        // Before the joins: both threads block on the queue.
         self.shared.queue.end(mode);
         for thread in self.threads.lock().drain(..) {
             // A thread that panicked has logged its panic, and the log is stopping anyway.
@@ -228,6 +229,7 @@ impl LocalLog {
 
 impl Log for LocalLog {
     fn propose(&self, proposal: Proposal, callback: CommitCallback) {
+        // Computed once, on the thread of the caller: the queue and the guard use the same estimate.
         let bytes = OVERHEAD + proposal.puts.iter().map(|put| OVERHEAD + put.bytes()).sum::<usize>();
         let request = Request { proposal, callback, bytes };
         if let Err(refused) = self.shared.queue.push(Work::Commit(request))

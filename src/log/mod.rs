@@ -74,6 +74,7 @@ pub enum CommitError {
     /// The log must begin a segment and no file descriptor is left. Nothing was written. Writes resume when
     /// connections close or the limit is raised.
     #[error("no file descriptor is left for the log")]
+    // Apart from `DiskFull`, since another remedy helps.
     NoDescriptors,
     /// The fsync failed, so the write may or may not survive a crash. Clients repeat the request with the
     /// same Idempotency-Key.
@@ -101,6 +102,7 @@ impl Pending {
 
     /// Blocks until the result is there. Must not be called on a worker thread of the runtime.
     pub fn wait(self) -> Result<Position, CommitError> {
+        // A callback that was dropped: the log stopped first.
         self.0.blocking_recv().unwrap_or_else(|_| Err(stopped()))
     }
 }
@@ -199,6 +201,7 @@ pub trait AppliedState: Send + Sync {
 
     /// Returns what the table stores about the log at a position. The default is nothing, as for a table
     /// without history.
+    // A default, since only the table stores a history.
     fn history(&self, position: Position) -> Option<HistoryEntry> {
         let _ = position;
         None

@@ -22,8 +22,10 @@ pub enum TableFate {
 pub fn table_fate(log: u128, base: Position, end: Position, table: Option<(u128, Position)>) -> TableFate {
     match table {
         None => TableFate::Build,
+        // The id first: a position of another log means nothing in this one.
         Some((id, _)) if id != log => TableFate::SetAside("it belongs to another log"),
         Some((_, applied)) if applied > end => TableFate::SetAside("it is ahead of the log"),
+        // The Changes between the table and the snapshot do not exist any more.
         Some((_, applied)) if applied < base => TableFate::Reload,
         Some((_, applied)) if applied == end => TableFate::Keep,
         Some((_, applied)) => TableFate::Replay(end.0 - applied.0),
@@ -41,6 +43,7 @@ mod tests {
             (None, TableFate::Build),
             (Some((7, 9)), TableFate::Keep),
             (Some((7, 8)), TableFate::Replay(1)),
+            // At the snapshot itself, every later Change is still there.
             (Some((7, 5)), TableFate::Replay(4)),
             (Some((7, 4)), TableFate::Reload),
             (Some((7, 10)), TableFate::SetAside(ahead)),

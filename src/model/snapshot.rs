@@ -280,6 +280,7 @@ mod tests {
     #[test]
     fn each_kind_uses_its_own_list() {
         let none = Vec::new;
+        // Spaces around an item, as people write lists.
         let numbers = || " 0-128-926,1-208-926 ".split(',').collect::<Vec<_>>();
         let ids = || "a1, b2,,".split(',').collect::<Vec<_>>();
         let parse = |name: &str, numbers: Vec<&str>, ids: Vec<&str>| {
@@ -306,6 +307,7 @@ mod tests {
 
     #[test]
     fn the_id_is_found_in_a_share_link() {
+        // Any id: the text alone is parsed, and no share is looked up.
         let id = "000000000000000000AB";
         for text in [id.to_owned(), format!("https://go.test/?share={id}"), format!("x?a=b&share={id}#c")] {
             assert_eq!(share_id("s", &text).map(|id| id.to_string()).as_deref(), Ok(id), "{text}");

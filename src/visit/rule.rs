@@ -246,6 +246,7 @@ pub(super) mod tests {
             (&[("dnt", "1")], true),
             (&[("dnt", "1"), ("sec-gpc", "1")], true),
             (&[("dnt", "0"), ("sec-gpc", "0")], false),
+            // No value of the header's definition.
             (&[("dnt", "yes")], false),
             (&[], false),
         ];
@@ -263,6 +264,7 @@ pub(super) mod tests {
     fn the_same_url_is_that_of_the_request() {
         let rows = [
             ("/a", "", None, "/a"),
+            // The slash after the code is no part of the path that a cookie is set for.
             ("/a/", "", None, "/a"),
             ("/a", "", Some("q=1&r"), "/a?q=1&r"),
             ("/a", "", Some(""), "/a?"),
@@ -322,6 +324,7 @@ pub(super) mod tests {
                 want == Presentation::Pixels,
                 "{edits:?} {facts:?}"
             );
+            // A cloaked page has priority: it can fire the pixels as well.
             row.link.options.cloaked = true;
             assert_eq!(presentation(&evaluation(&row, &facts)), Presentation::Cloaked, "{edits:?} {facts:?}");
         }

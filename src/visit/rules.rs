@@ -41,9 +41,11 @@ mod tests {
     /// Each row adds a reason of an earlier rule than the row before.
     #[test]
     fn the_first_rule_with_a_verdict_ends_the_visit() {
+        // HEAD: not counted, so that the limit withholds the destination.
         let person = facts(Intent::Probe, Agent::Person);
         let bot = facts(Intent::Follow, Agent::Bot);
         let preview = facts(Intent::Follow, Agent::Preview);
+        // One more than the three clicks of `evaluation`: not used up.
         let limited = Edit::MaxClicks(Some(4));
         let locked = Edit::Password(Some(PasswordHash::from_stored("$argon2id$".into())));
         let titled = Edit::Title(Some("a title".into()));

@@ -24,6 +24,7 @@ pub(super) fn requested_share(domain: &Domain, query: Option<&str>) -> Option<Op
 impl Visitor {
     /// Answers with the page of a share, or with 404 if there is none.
     pub(super) fn share(&self, id: Option<Id>) -> VisitResponse {
+        // As for an unknown id, without a search.
         let Some(id) = id else { return VisitResponse::Now(pages::error(StatusCode::NOT_FOUND)) };
         let snapshots = self.state.snapshots.clone();
         VisitResponse::Later(Box::pin(async move {
@@ -65,8 +66,10 @@ mod tests {
             (0, Some(known.as_str()), Some(Some(id))),
             (0, Some("share=nonsense"), Some(None)),
             (0, Some("share="), None),
+            // The name must be whole.
             (0, Some("shared=1"), None),
             (0, None, None),
+            // On another domain the root belongs to its owner.
             (1, Some(known.as_str()), None),
         ];
         for (number, query, want) in rows {

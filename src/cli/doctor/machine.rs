@@ -47,6 +47,7 @@ pub(super) fn configuration(case: &Case) -> Vec<Finding> {
         );
         found.push(Finding::warning(CONFIGURATION, text));
     }
+    // Waypost has no TLS of its own, so https needs a proxy.
     if is_secure && config.http.trusted_proxies.is_empty() {
         let text = "`public_url` is https, which needs a proxy in front of Waypost, but `http.trusted_proxies` is empty: \
                     all visitors have the address of the proxy and share its limits. Add the proxy there";
@@ -109,6 +110,7 @@ pub(super) fn clock(case: &Case) -> Vec<Finding> {
     let Some(written) = last_write(case) else {
         return vec![Finding::ok(CLOCK, format!("it shows {now}; there is no log yet to compare it with"))];
     };
+    // Signed: a negative difference is a clock that is behind.
     let ahead = now.as_millis().saturating_sub(written.as_millis());
     let finding = if ahead < -SLACK_MILLIS {
         let text =

@@ -111,6 +111,7 @@ pub(super) fn table(case: &Case, lock: &Lock, log: &LogCheck) -> Vec<Finding> {
             // sled cannot be opened twice.
             vec![Finding::skipped(TABLE, "a server has it open, and compares it with the log itself")]
         }
+        // Nothing to lock, or a folder that an earlier check has reported.
         (Lock::Unknown, _) => vec![Finding::ok(TABLE, "there is none yet: a start creates it")],
         (Lock::Ours(_), Err(_)) => {
             let mut found = vec![Finding::ok(TABLE, "there is none yet: a start creates it")];
@@ -179,6 +180,7 @@ fn next_start(
         Ok(Forecast { is_refused: true, log: Some(why), .. }) => {
             Err(Finding::problem(START, format!("it is refused: {why}")))
         }
+        // A repair is announced as a problem: it should not come as a surprise.
         Ok(Forecast { log: Some(what), .. }) => Err(Finding::problem(START, what)),
         Ok(forecast) => Ok(Some(forecast)),
     }

@@ -15,6 +15,7 @@ use crate::model::tag::Tag;
 /// A tag.
 #[derive(Serialize)]
 pub struct TagJson<'a> {
+    // Written without an intermediate text.
     id: AsText<Id>,
     name: &'a str,
     color: &'a str,
@@ -113,6 +114,7 @@ pub struct Detail<'a> {
 struct Creator<'a> {
     id: AsText<Id>,
     name: &'a str,
+    // A key has no address; the vendor's user has one.
     email: Option<()>,
 }
 

@@ -63,6 +63,7 @@ impl SegmentStats {
     /// Counts one entry.
     pub(crate) fn count(&mut self, key: &[u8], value: Option<&[u8]>) {
         let bytes = (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+        // Apart, since totals are rewritten often: compaction estimates the dead part of each kind.
         if key.first() == Some(&crate::log::CLICKS_PREFIX) {
             self.clicks += 1;
             self.click_bytes += bytes;
@@ -147,6 +148,7 @@ impl Header {
 
     /// Decodes a header.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Header, BadHeader> {
+        // A shorter file was cut: a header is durable before its file has a name.
         let bytes = bytes.get(..HEADER_BYTES).ok_or(BadHeader::Damaged)?;
         // The version follows the magic.
         let version = bytes[4];
@@ -337,6 +339,7 @@ mod tests {
     fn any_flipped_bit_and_any_cut_is_detected() {
         let (header, footer, closed) = (header().encode(), FOOTER.encode(), CLOSED.encode());
         for bit in 0..header.len().max(footer.len()) * 8 {
+            // The three have different lengths, so a bit may be outside of the shorter ones.
             let flip = |bytes: &[u8]| {
                 let mut bytes = bytes.to_vec();
                 if let Some(byte) = bytes.get_mut(bit / 8) {
@@ -377,6 +380,7 @@ mod tests {
             assert_eq!(Footer::decode(&with_byte(FOOTER.encode(), at, 0)), None);
             assert_eq!(Closed::decode(&with_byte(CLOSED.encode(), at, 0)), None);
         }
+        // A footer of an unknown version is no footer: the frames are read instead.
         for version in [0, 2] {
             assert_eq!(Footer::decode(&with_byte(FOOTER.encode(), 4, version)), None);
             assert_eq!(Closed::decode(&with_byte(CLOSED.encode(), 4, version)), None);

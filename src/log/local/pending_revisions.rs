@@ -44,6 +44,7 @@ struct PendingWrite(u64);
 
 impl PendingWrite {
     fn new(at: Position, removed: bool) -> PendingWrite {
+        // One word in place of an option with a flag: an import may have 800,000 of them.
         PendingWrite(at.0 << 1 | u64::from(removed))
     }
 
@@ -101,6 +102,7 @@ impl PendingRevisions {
     pub(crate) fn roll_back(&mut self) {
         // In reverse order, because a batch may write a key several times.
         while let Some((key, before)) = self.undo.pop() {
+            // Each write has added exactly one entry at the end.
             self.order.pop_back();
             match before {
                 Some(written) => self.written.insert(key, written),
@@ -158,6 +160,7 @@ mod tests {
         pending.keep();
         pending.write(K, Position(2), true);
         pending.write(K, Position(3), false);
+        // A second key of the same Change.
         pending.write(b"other", Position(3), false);
         pending.roll_back();
         assert_eq!(pending.revision(K), LastWrite::Pending(Some(Position(1))));

@@ -44,6 +44,7 @@ impl Scrub {
         let to = footer.length.min(self.offset.saturating_add(bytes.max(1)));
         let read = self.advance(&segment, &footer, to);
         // A compaction may have removed the segment during the read; that is no damage.
+        // Checked after the read: before it, the answer could be outdated at once.
         let is_gone = !shared.durable.segments.lock().contains(segment.name());
         let intact = is_gone || matches!(read, Ok(true));
         if !intact {
@@ -61,6 +62,7 @@ impl Scrub {
         let file = segment.open()?;
         self.crc = folder::crc_of_range(&*file, self.crc, self.offset, to).map_err(cannot_read)?;
         self.offset = to;
+        // The crc is of the whole content, so a part of it proves nothing.
         if to < footer.length {
             return Ok(true);
         }

@@ -47,6 +47,7 @@ impl Name {
             _ => return None,
         };
         let name = Name { sequence: number.parse().ok()?, kind };
+        // One spelling: `1.log` and `000000000001.log` must not be two files of one segment.
         (name.to_string() == text).then_some(name)
     }
 }
@@ -57,6 +58,7 @@ impl fmt::Display for Name {
             SegmentKind::Changes => "log",
             SegmentKind::Snapshot => "snapshot",
         };
+        // With leading zeros, so that a list of files is in the order of the log.
         write!(f, "{:012}.{extension}", self.sequence)
     }
 }
@@ -178,6 +180,7 @@ impl Writer {
             stats: self.stats,
             content: self.content,
         };
+        // Frames and footer are synced together: a footer without its frames fails its crc.
         self.file.write_all_at(&footer.encode(), self.end)?;
         self.file.sync_data()?;
         Ok(footer)
@@ -210,6 +213,7 @@ pub(crate) fn read_footer(file: &dyn DiskFile, sequence: u64) -> io::Result<Opti
     let mut bytes = [0; FOOTER_BYTES];
     let read = read_full(file, &mut bytes, start)?;
     let footer = Footer::decode(&bytes[..read]);
+    // Bytes of a frame may look like a footer: its place and its number must fit as well.
     Ok(footer.filter(|f| f.sequence == sequence && f.length == start))
 }
 

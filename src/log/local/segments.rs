@@ -82,6 +82,7 @@ impl Segments {
 
     /// Returns the segment that contains a position.
     pub(crate) fn find(&self, position: Position) -> Option<&Segment> {
+        // `before` belongs to the segment before, `last` to this one.
         let holds = |s: &&Segment| s.header.before < position && position <= s.last;
         self.list.iter().find(holds)
     }
@@ -150,6 +151,7 @@ impl Changes {
                             continue;
                         }
                         if change.position != self.last.next() {
+                            // A gap: Changes are missing, and every later state would be wrong.
                             return Err(self.segment.damaged(place, self.last));
                         }
                         for entry in &change.entries {
@@ -162,6 +164,7 @@ impl Changes {
                     Frame::Checkpoint(fingerprint) | Frame::CleanClose(fingerprint) => {
                         self.checkpoint(fingerprint, raw.position, place);
                     }
+                    // A segment of Changes never has records of a snapshot.
                     Frame::Records(_) => return Err(self.segment.damaged(place, self.last)),
                 },
                 FrameStep::Bad => {

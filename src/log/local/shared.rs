@@ -54,6 +54,7 @@ impl Settings {
     /// Checks all rules for values of the right type.
     pub fn check(&self) -> Result<(), BadSetting> {
         let rule = "must be from 1048576 to 1073741824";
+        // Smaller segments would be many files, larger ones a long start.
         if !(1 << 20..=1 << 30).contains(&self.segment_bytes) {
             return Err(BadSetting::new("segment_bytes", self.segment_bytes, rule));
         }
@@ -201,6 +202,7 @@ impl WorkQueue {
     pub(crate) fn push(&self, work: Work) -> Result<(), Box<(Work, CommitError)>> {
         let bytes = work.bytes();
         let mut state = self.state.lock();
+        // Under the lock: no work can be queued after the committer has found the queue empty.
         if state.mode != CloseMode::Open {
             return Err(Box::new((work, crate::log::stopped())));
         }
@@ -210,6 +212,7 @@ impl WorkQueue {
         }
         state.bytes += bytes;
         state.works.push_back(work);
+        // Released first, so that the committer finds the lock free.
         drop(state);
         self.ready.notify_one();
         Ok(())
@@ -248,6 +251,7 @@ impl WorkQueue {
     /// Blocks until a stop is requested. Returns `false` if `patience` passed first.
     pub(crate) fn wait_for_end(&self, patience: Duration) -> bool {
         let mut state = self.state.lock();
+        // Otherwise a stop before this call would only be seen after the whole time.
         if state.mode == CloseMode::Open {
             self.ended.wait_for(&mut state, patience);
         }

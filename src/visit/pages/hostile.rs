@@ -120,6 +120,7 @@ fn shape(page: &Html) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for element in all(page, "*") {
         *counts.entry(element.value().name().to_owned()).or_default() += 1;
+        // Attributes as well: a new `onload` would add no element.
         for (name, _) in element.value().attrs() {
             *counts.entry(format!("{}[{name}]", element.value().name())).or_default() += 1;
         }
@@ -209,6 +210,7 @@ fn t61_every_page_carries_what_keeps_it_harmless() {
         {
             assert!(policy.contains(part), "{status}: {policy}");
         }
+        // `sandbox` would come from the host of an attacker; the others would allow more than a page needs.
         for bad in ["unsafe", "'strict-dynamic'", " *", "sandbox", "data:", "blob:"] {
             assert!(!policy.contains(bad), "{status}: {policy}");
         }
@@ -234,6 +236,7 @@ fn t61_every_page_carries_what_keeps_it_harmless() {
             let nonce = script.attr("nonce").expect("a nonce");
             assert!(policy.contains(&format!("script-src 'nonce-{nonce}'")), "{policy}");
         }
+        // The policy forbids both, so a page must not need them.
         let inline = |name: &&String| name.contains("[on") || name.ends_with("[style]");
         assert_eq!(shape(&page).keys().find(inline), None, "{html}");
         assert!(!all(&page, "title")[0].text().collect::<String>().trim().is_empty(), "{html}");
@@ -378,6 +381,7 @@ fn a_password_form_is_one_field_that_posts_here() {
         (PasswordPrompt::Locked { seconds: 60 }, "again in 1 minute.", Some("60")),
         // Rounded up: a visitor must not retry too early.
         (PasswordPrompt::Locked { seconds: 61 }, "again in 2 minutes.", Some("61")),
+        // The value of `RETRY_SECONDS`.
         (PasswordPrompt::Busy, "again in a moment", Some("5")),
     ];
     for (prompt, says, retry) in rows {
@@ -391,6 +395,7 @@ fn a_password_form_is_one_field_that_posts_here() {
         assert_eq!(all(&page, "form[action],form[enctype]").len(), 0, "{html}");
         let field = "form input[type=password][name=password][required][autofocus]\
                      [autocomplete=current-password][maxlength='1024']";
+        // No other input: password managers fill the only one.
         assert_eq!((all(&page, field).len(), all(&page, "input").len()), (1, 1), "{html}");
         assert_eq!(attribute(&page, "label", "for"), attribute(&page, "input", "id"));
         assert_eq!(all(&page, "input[aria-invalid]").len(), usize::from(prompt == PasswordPrompt::Wrong));
