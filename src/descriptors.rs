@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// the lock, the table's files, the log's folder, its writer and its readers. A server without visitors has
 /// 20 open. The rest is for exports of the table, compaction and the name look-ups of webhooks. The start
 /// fails if the system allows fewer than twice as many.
-pub const OWN: u64 = 32;
+pub(crate) const OWN: u64 = 32;
 
 /// Descriptors that must be free before the log begins a segment. The new file takes one, and redirects and
 /// `accept` need theirs whatever the log does. With fewer, the log continues in its open segment.
@@ -22,7 +22,7 @@ pub const KEPT: u64 = 64;
 pub const RESERVED: u64 = 256;
 
 /// The fewest descriptors for a start: [`OWN`], and as many for connections.
-pub const NEEDED: u64 = 2 * OWN;
+pub(crate) const NEEDED: u64 = 2 * OWN;
 
 /// The system allows too few descriptors to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -16,7 +16,7 @@ use tempfile::{NamedTempFile, TempDir};
 pub const FILE_MODE: u32 = 0o600;
 
 /// The mode of folders: entered by their owner.
-pub const FOLDER_MODE: u32 = 0o700;
+pub(crate) const FOLDER_MODE: u32 = 0o700;
 
 /// All rights of users other than the owner.
 const OTHERS: u32 = 0o077;

@@ -23,7 +23,7 @@ pub const LOG_FOLDER: &str = "log";
 /// The folder of the table within the data folder.
 pub const TABLE_FOLDER: &str = "table";
 /// The file that the process of a data folder locks.
-pub const LOCK_FILE: &str = "lock";
+pub(crate) const LOCK_FILE: &str = "lock";
 /// The copy of a backup while `restore` runs.
 pub const RESTORING: &str = "log.restoring";
 /// The start of the name of a log that `restore` replaced. The time follows.
@@ -73,7 +73,7 @@ pub enum Unfinished {
 impl Unfinished {
     /// Returns whether `serve --accept-loss` starts in this state. It does not after an interrupted restore: two
     /// logs may exist then, and only the operator knows which one to use.
-    pub fn yields_to_accept_loss(&self) -> bool {
+    pub(crate) fn yields_to_accept_loss(&self) -> bool {
         matches!(self, Unfinished::LogMissing { .. } | Unfinished::Unclosed)
     }
 
@@ -142,7 +142,7 @@ pub fn unfinished(dir: &Path) -> io::Result<Option<Unfinished>> {
 /// Removes the rights of other users from all files of the program in the data folder, which contains hashes of keys
 /// and passwords. An umask or a copy may have set them. The folder itself stays as it is, since its owner may have
 /// opened it to a group: a warning names the rights.
-pub fn keep_private(dir: &Path) {
+pub(crate) fn keep_private(dir: &Path) {
     if private_files::is_open_to_others(dir) {
         tracing::warn!(
             folder = %dir.display(),
@@ -179,7 +179,7 @@ pub fn check(dir: &Path, accept_loss: bool) -> Result<bool, FolderError> {
 }
 
 /// Renames the key file of an instance whose log is lost. The next bootstrap writes another one.
-pub fn set_key_aside(dir: &Path, now: Timestamp) -> io::Result<()> {
+pub(crate) fn set_key_aside(dir: &Path, now: Timestamp) -> io::Result<()> {
     let aside = dir.join(format!("{REPLACED_KEY}{}", now.as_millis()));
     match fs::rename(dir.join(KEY_FILE), aside) {
         // Without a key file there is nothing to rename: the key may come from the environment.

@@ -164,7 +164,7 @@ impl Entry {
 
     /// Marks the entry as used. Writes only if it is not marked, so that the cache line of a hot entry stays
     /// shared between cores.
-    pub fn touch(&self) {
+    pub(crate) fn touch(&self) {
         if !self.visited.load(Ordering::Relaxed) {
             self.visited.store(true, Ordering::Relaxed);
         }

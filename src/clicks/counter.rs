@@ -43,7 +43,7 @@ impl Counter {
     }
 
     /// Sets the number of the list that has the counter.
-    pub fn set_list(&self, list: u32) {
+    pub(crate) fn set_list(&self, list: u32) {
         self.list.store(list, Ordering::Relaxed);
     }
 
@@ -71,7 +71,7 @@ impl Counter {
     }
 
     /// Adds clicks that another node counted. They are in the log already.
-    pub fn add_of_others(&self, clicks: u64) {
+    pub(crate) fn add_of_others(&self, clicks: u64) {
         self.flushed.fetch_add(clicks, Ordering::Relaxed);
     }
 
@@ -92,7 +92,7 @@ impl Counter {
     }
 
     /// Returns whether clicks are pending.
-    pub fn is_dirty(&self) -> bool {
+    pub(crate) fn is_dirty(&self) -> bool {
         self.pending.load(Ordering::Relaxed) > 0
     }
 

@@ -26,7 +26,7 @@ use crate::model::node::NodeNumber;
 /// Most counters without an entry, about 24 MB. Each waits for the table to have its total, a second or two.
 /// They accumulate only while the log rejects writes (a full disk) or the table is far behind it (a large
 /// import). Past the bound, clicks on links that are not in memory are dropped.
-pub const UNATTACHED_MAX: usize = 262_144;
+pub(crate) const UNATTACHED_MAX: usize = 262_144;
 
 /// Dirty counters that start a drain before the flush interval ends. A quarter of [`UNATTACHED_MAX`], so that
 /// a long interval never reaches that bound.

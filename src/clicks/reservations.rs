@@ -52,7 +52,7 @@ struct Reservation {
 
 /// The lock that a task holds while it reserves clicks of a link. The next reservation of the link has
 /// another lock.
-pub type ReserveLock = Arc<tokio::sync::Mutex<()>>;
+pub(crate) type ReserveLock = Arc<tokio::sync::Mutex<()>>;
 
 impl Reservation {
     fn new(counter: &Arc<Counter>) -> Reservation {
@@ -93,7 +93,7 @@ impl Reservations {
 
     /// Runs `work` atomically with respect to [`Reservations::take`]. A drain needs this: between its two
     /// steps the total is too low, and a spent limit would reopen.
-    pub fn atomically<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn atomically<T>(&self, work: impl FnOnce() -> T) -> T {
         let _guard = self.0.lock();
         work()
     }
@@ -143,7 +143,7 @@ impl Reservations {
     }
 
     /// Adds `clicks` that another node counted. Reserved totals grow by as much.
-    pub fn shift(&self, counter: &Counter, clicks: u64) {
+    pub(crate) fn shift(&self, counter: &Counter, clicks: u64) {
         let mut reservations = self.0.lock();
         // Under the lock: a click in between would compare the new total with the old reservation.
         counter.add_of_others(clicks);
@@ -177,7 +177,7 @@ impl Reservations {
 
     /// Releases the reservations without a click since the last call, or all of them if `everything`. Returns
     /// their counters, whose true totals must be written.
-    pub fn release_idle(&self, everything: bool) -> Vec<Arc<Counter>> {
+    pub(crate) fn release_idle(&self, everything: bool) -> Vec<Arc<Counter>> {
         let mut reservations = self.0.lock();
         // A task that holds or awaits the lock still needs the reservation: on a slow disk each drain would
         // release it before the log has it, again and again.
@@ -189,7 +189,7 @@ impl Reservations {
     }
 
     /// Releases the reservation of one link, whose limit is about to change.
-    pub fn release_one(&self, id: Id) {
+    pub(crate) fn release_one(&self, id: Id) {
         self.0.lock().remove(&id);
     }
 

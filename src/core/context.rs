@@ -74,7 +74,7 @@ impl Client {
     }
 
     /// Returns whether the client no longer waits.
-    pub fn has_left(&self) -> bool {
+    pub(crate) fn has_left(&self) -> bool {
         // Relaxed: only a hint to stop, by which no data is read.
         self.0.load(Ordering::Relaxed)
     }

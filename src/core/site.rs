@@ -79,7 +79,7 @@ impl Site {
     }
 
     /// Returns whether a text is the name of the default domain: its host, with or without the port.
-    pub fn is_named(&self, text: &str) -> bool {
+    pub(crate) fn is_named(&self, text: &str) -> bool {
         let with_port =
             self.base.split_once("://").is_some_and(|(_, authority)| text.eq_ignore_ascii_case(authority));
         with_port || text.eq_ignore_ascii_case(&self.host)
@@ -88,7 +88,7 @@ impl Site {
     /// Returns whether a URL leads to this machine under its public name. Any port counts for a name: the
     /// machine may run services that a firewall hides from all others. `localhost` and addresses, which are
     /// other names for any server on the machine, count only at our own port.
-    pub fn is_host_of(&self, url: &Url) -> bool {
+    pub(crate) fn is_host_of(&self, url: &Url) -> bool {
         // A dot at the end marks a complete name and is no part of the host.
         let named = match url.host() {
             Some(url::Host::Domain(name)) => name.trim_end_matches('.') == self.host,
@@ -106,7 +106,7 @@ impl Site {
 
     /// Returns whether a URL leads to the default domain. Its name does, and so does an address or
     /// `localhost` at the same port, since the default domain serves these as well.
-    pub fn is_reached_by(&self, url: &Url) -> bool {
+    pub(crate) fn is_reached_by(&self, url: &Url) -> bool {
         let same_port = url.port_or_known_default() == self.port;
         match url.host() {
             Some(url::Host::Domain(name)) => {

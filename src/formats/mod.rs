@@ -8,7 +8,7 @@ pub mod waypost;
 use self::format::Format;
 
 /// All formats. The first one is the format of this program.
-pub static FORMATS: [Format; 1] = [waypost::FORMAT];
+pub(crate) static FORMATS: [Format; 1] = [waypost::FORMAT];
 
 /// Returns the format of this program.
 pub fn own() -> &'static Format {

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use crate::fair::FairPermit;
 
 /// Every response.
-pub type HttpResponse = Response<Content>;
+pub(crate) type HttpResponse = Response<Content>;
 
 /// The body of a response.
 #[derive(Debug)]
@@ -237,7 +237,7 @@ pub fn check<B: Body>(headers: &HeaderMap, body: &B, max: usize) -> Result<(), B
 ///
 /// Thousands of bodies may be incomplete at once, so each holds little: the parts of a body are copied, since
 /// a part is a slice of hyper's whole buffer, and hyper would allocate another one.
-pub async fn read_on<B>(
+pub(crate) async fn read_on<B>(
     body: B,
     max: usize,
     within: Duration,

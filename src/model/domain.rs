@@ -21,7 +21,7 @@ impl DomainNumber {
 }
 
 /// The fixed id of the default domain.
-pub const DEFAULT_ID: Id = Id::from_bits(0);
+pub(crate) const DEFAULT_ID: Id = Id::from_bits(0);
 
 /// A DNS name in ASCII lower case (punycode for other letters), without port or trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -23,17 +23,17 @@ use crate::model::{Invalid, plain_text};
 /// Longest title in characters. A browser shows some 60, and search engines cut at 200.
 pub const TITLE_MAX: usize = 500;
 /// Longest description in characters.
-pub const DESCRIPTION_MAX: usize = 2_000;
+pub(crate) const DESCRIPTION_MAX: usize = 2_000;
 /// Longest note in characters.
-pub const NOTES_MAX: usize = 4_000;
+pub(crate) const NOTES_MAX: usize = 4_000;
 /// Longest UTM value in characters.
-pub const UTM_MAX: usize = 500;
+pub(crate) const UTM_MAX: usize = 500;
 /// Most webhook URLs of one link: each click is sent to every URL.
-pub const WEBHOOKS_MAX: usize = 5;
+pub(crate) const WEBHOOKS_MAX: usize = 5;
 /// Most tags of one link: each is an entry of an index.
 pub const TAGS_MAX: usize = 50;
 /// Largest `maxClicks`: 2^53 - 1, the last whole number that every JSON reader keeps exactly.
-pub const CLICKS_MAX: u64 = (1 << 53) - 1;
+pub(crate) const CLICKS_MAX: u64 = (1 << 53) - 1;
 /// The rule of `maxClicks`. Dialects use the same text for values that are no number, so that -1 and 0 get
 /// the same error.
 pub const CLICKS_RULE: &str = "must be a whole number, at least 1, or null for no limit";

@@ -16,7 +16,7 @@ use crate::model::Invalid;
 
 /// Most networks of an allow-list: each look-up compares with all of them. A longer list can be written as
 /// one network with a shorter prefix.
-pub const NETWORKS_MAX: usize = 100;
+pub(crate) const NETWORKS_MAX: usize = 100;
 
 const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Network {
     Network::V4 { base: Ipv4Addr::new(a, b, c, d).to_bits(), prefix }

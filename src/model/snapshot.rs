@@ -7,7 +7,7 @@ use crate::model::workspace::{WorkspaceNumber, check_name, check_relationship_nu
 use crate::model::{Invalid, plain_text};
 
 /// Most companies or workspaces in one share. An import compares with each. Past it: rejected.
-pub const LISTED_MAX: usize = 1_000;
+pub(crate) const LISTED_MAX: usize = 1_000;
 
 /// The origin of a company's snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

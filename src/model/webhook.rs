@@ -21,11 +21,11 @@ const SECRET_PREFIX: &str = "whsec_";
 
 /// The time for which the old secret signs beside the new one after a rotation: a day to deploy the new
 /// secret at every receiver.
-pub const OVERLAP_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+pub(crate) const OVERLAP_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Longest webhook URL in bytes, well above the URLs of known receivers: every waiting delivery contains one.
 /// Past it: rejected.
-pub const URL_MAX: usize = 2_048;
+pub(crate) const URL_MAX: usize = 2_048;
 
 /// A signing key. `Debug` does not print it.
 #[derive(Clone)]

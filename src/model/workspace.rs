@@ -10,7 +10,7 @@ use crate::model::{Invalid, plain_text};
 pub const NAME_MAX: usize = 200;
 
 /// Most custom values of one workspace. Each is resolved into every destination that names it.
-pub const CUSTOM_VALUES_MAX: usize = 1_000;
+pub(crate) const CUSTOM_VALUES_MAX: usize = 1_000;
 /// Longest custom value in characters.
 const CUSTOM_VALUE_MAX: usize = 2_048;
 
@@ -120,7 +120,7 @@ pub fn check_name(field: &'static str, name: &str) -> Result<(), Invalid> {
 }
 
 /// Rejects anything but three groups of digits, as HighLevel writes them: `0-128-926`.
-pub fn check_relationship_number(text: &str) -> Result<(), Invalid> {
+pub(crate) fn check_relationship_number(text: &str) -> Result<(), Invalid> {
     let fits = text.split('-').count() == 3
         && text
             .split('-')

@@ -126,7 +126,7 @@ impl Kind {
     }
 
     /// Returns whether the log contains keys of this kind.
-    pub fn is_record(self) -> bool {
+    pub(crate) fn is_record(self) -> bool {
         self.byte().is_ascii_lowercase()
     }
 
@@ -441,7 +441,7 @@ pub fn staging(workspace: WorkspaceNumber, import: Id) -> Bytes {
 }
 
 /// Returns the prefix of the marks of imports under way in a workspace.
-pub fn stagings_in(workspace: WorkspaceNumber) -> Bytes {
+pub(crate) fn stagings_in(workspace: WorkspaceNumber) -> Bytes {
     key(Kind::Staging, &[&workspace.0.to_be_bytes()])
 }
 
@@ -457,7 +457,7 @@ pub fn listed(workspace: WorkspaceNumber, id: Id) -> Bytes {
 }
 
 /// Returns the prefix of a workspace's list.
-pub fn list_of(workspace: WorkspaceNumber) -> Bytes {
+pub(crate) fn list_of(workspace: WorkspaceNumber) -> Bytes {
     key(Kind::Listed, &[&workspace.0.to_be_bytes()])
 }
 
@@ -467,7 +467,7 @@ pub fn fillable(workspace: WorkspaceNumber, id: Id) -> Bytes {
 }
 
 /// Returns the prefix of a workspace's links with placeholders.
-pub fn fillable_of(workspace: WorkspaceNumber) -> Bytes {
+pub(crate) fn fillable_of(workspace: WorkspaceNumber) -> Bytes {
     key(Kind::Fillable, &[&workspace.0.to_be_bytes()])
 }
 
@@ -478,19 +478,19 @@ pub fn tagged(workspace: WorkspaceNumber, tag: Id, id: Id) -> Bytes {
 }
 
 /// Returns the prefix of the links of a tag.
-pub fn list_of_tag(workspace: WorkspaceNumber, tag: Id) -> Bytes {
+pub(crate) fn list_of_tag(workspace: WorkspaceNumber, tag: Id) -> Bytes {
     key(Kind::ListedByTag, &[&workspace.0.to_be_bytes(), &tag.bits().to_be_bytes()])
 }
 
 /// Returns the key that lists a link under its campaign. The zero byte ends the campaign's id, which
 /// cannot contain one.
-pub fn campaigned(workspace: WorkspaceNumber, campaign: &ForeignId, id: Id) -> Bytes {
+pub(crate) fn campaigned(workspace: WorkspaceNumber, campaign: &ForeignId, id: Id) -> Bytes {
     let (workspace, id) = (workspace.0.to_be_bytes(), id.bits().to_be_bytes());
     key(Kind::ListedByCampaign, &[&workspace, campaign.as_str().as_bytes(), &[0], &id])
 }
 
 /// Returns the prefix of the links of a campaign.
-pub fn list_of_campaign(workspace: WorkspaceNumber, campaign: &ForeignId) -> Bytes {
+pub(crate) fn list_of_campaign(workspace: WorkspaceNumber, campaign: &ForeignId) -> Bytes {
     // With the zero byte, `sale` does not list the links of `sale2`.
     key(Kind::ListedByCampaign, &[&workspace.0.to_be_bytes(), campaign.as_str().as_bytes(), &[0]])
 }
@@ -503,13 +503,13 @@ pub fn trailing_id(key: &[u8]) -> Option<Id> {
 }
 
 /// Returns the value of a list's entry: the domain and code of the link.
-pub fn index_value(domain: DomainNumber, code: &ShortCode) -> Vec<u8> {
+pub(crate) fn index_value(domain: DomainNumber, code: &ShortCode) -> Vec<u8> {
     // The link's key without its kind.
     [&domain.0.to_be_bytes()[..], code.as_str().as_bytes()].concat()
 }
 
 /// Returns the key of the link that an [`index_value`] refers to.
-pub fn link_of_index(value: &[u8]) -> Bytes {
+pub(crate) fn link_of_index(value: &[u8]) -> Bytes {
     key(Kind::Link, &[value])
 }
 
@@ -519,28 +519,28 @@ pub fn link_count(workspace: WorkspaceNumber) -> Bytes {
 }
 
 /// Returns the key of the number of links on a domain.
-pub fn domain_link_count(domain: DomainNumber) -> Bytes {
+pub(crate) fn domain_link_count(domain: DomainNumber) -> Bytes {
     key(Kind::DomainLinkCount, &[&domain.0.to_be_bytes()])
 }
 
 /// Returns the key of the number of tags of a workspace.
-pub fn tag_count(workspace: WorkspaceNumber) -> Bytes {
+pub(crate) fn tag_count(workspace: WorkspaceNumber) -> Bytes {
     key(Kind::TagCount, &[&workspace.0.to_be_bytes()])
 }
 
 /// Returns the key of the number of links with a tag.
-pub fn tag_link_count(workspace: WorkspaceNumber, tag: Id) -> Bytes {
+pub(crate) fn tag_link_count(workspace: WorkspaceNumber, tag: Id) -> Bytes {
     // Longer than the key of the workspace's counter, so the two kinds of counters share a byte.
     key(Kind::TagCount, &[&workspace.0.to_be_bytes(), &tag.bits().to_be_bytes()])
 }
 
 /// Returns the key of the number of campaigns of a workspace.
-pub fn campaign_count(workspace: WorkspaceNumber) -> Bytes {
+pub(crate) fn campaign_count(workspace: WorkspaceNumber) -> Bytes {
     key(Kind::CampaignCount, &[&workspace.0.to_be_bytes()])
 }
 
 /// Returns the key of the number of links of a campaign.
-pub fn campaign_link_count(workspace: WorkspaceNumber, campaign: &ForeignId) -> Bytes {
+pub(crate) fn campaign_link_count(workspace: WorkspaceNumber, campaign: &ForeignId) -> Bytes {
     // As for tags: an id has at least one character.
     key(Kind::CampaignCount, &[&workspace.0.to_be_bytes(), campaign.as_str().as_bytes()])
 }
@@ -563,7 +563,7 @@ pub fn owner_of(id: Id) -> Bytes {
 
 /// Returns the key of the entry that a workspace has a campaign of this id. The zero byte ends the
 /// campaign's id, which cannot contain one.
-pub fn campaign_owner(campaign: &ForeignId, workspace: WorkspaceNumber) -> Bytes {
+pub(crate) fn campaign_owner(campaign: &ForeignId, workspace: WorkspaceNumber) -> Bytes {
     // The campaign first: its id is looked up without a workspace.
     key(Kind::CampaignOwner, &[campaign.as_str().as_bytes(), &[0], &workspace.0.to_be_bytes()])
 }

@@ -30,7 +30,10 @@ impl Intent {
 
     /// Returns the intent and the User-Agent. One loop over all headers is cheaper than four look-ups, three
     /// of which nearly always fail.
-    pub fn and_agent<'a>(method: &Method, headers: &'a HeaderMap) -> (Intent, Option<&'a HeaderValue>) {
+    pub(crate) fn and_agent<'a>(
+        method: &Method,
+        headers: &'a HeaderMap,
+    ) -> (Intent, Option<&'a HeaderValue>) {
         let (mut is_prefetch, mut agent) = (false, None);
         for (name, value) in headers {
             if name == USER_AGENT {
@@ -53,7 +56,7 @@ impl Intent {
 
     /// Returns whether a request is a click: a person follows the link, or a bot follows a link that counts
     /// bots.
-    pub fn is_click(self, agent: Agent, count_bots: bool) -> bool {
+    pub(crate) fn is_click(self, agent: Agent, count_bots: bool) -> bool {
         matches!(self, Intent::Follow | Intent::Unlock) && (agent == Agent::Person || count_bots)
     }
 }

@@ -77,7 +77,7 @@ pub fn of(options: &Options, location: HeaderValue, now: Timestamp) -> Response<
 
 /// Returns the redirect after the right password. A browser follows it by GET, so the password is not sent
 /// on.
-pub fn unlocked(location: HeaderValue) -> Response<Full<Bytes>> {
+pub(crate) fn unlocked(location: HeaderValue) -> Response<Full<Bytes>> {
     respond(StatusCode::SEE_OTHER, location, NO_STORE)
 }
 

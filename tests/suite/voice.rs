@@ -22,7 +22,7 @@ const RARE: [(&[&str], f64); 5] = [
 const TWINS_MAX: usize = 9;
 
 /// Least comments within functions per line of code.
-const REASONS_MIN: f64 = 0.03;
+const REASONS_MIN: f64 = 0.05;
 
 /// Returns the words of a comment line in lower case, without what is in backticks: names of the code.
 fn words(comment: &str) -> impl Iterator<Item = String> {

@@ -139,7 +139,7 @@ impl RequestParts<'_> {
     }
 
     /// Returns the first and the last of two segments in braces, as ids that may be a vendor's.
-    pub fn foreign_ids(&self, whats: [&'static str; 2]) -> Result<[ForeignId; 2], BadRequest> {
+    pub(crate) fn foreign_ids(&self, whats: [&'static str; 2]) -> Result<[ForeignId; 2], BadRequest> {
         // `id` is the path from the first to the last segment in braces, with the words between.
         let first = self.id.split('/').next().unwrap_or("");
         let last = self.id.rsplit('/').next().unwrap_or("");
@@ -254,11 +254,11 @@ pub struct ImmutableFields {
 }
 
 /// A default domain to be set, by name or id; `Some(None)` is that of the instance.
-pub type NamedDomain = Option<Option<Box<str>>>;
+pub(crate) type NamedDomain = Option<Option<Box<str>>>;
 
 impl Command {
     /// Returns whether the command concerns what a company has, and so needs no workspace.
-    pub fn is_of_company(&self) -> bool {
+    pub(crate) fn is_of_company(&self) -> bool {
         matches!(
             self,
             Command::Workspaces
@@ -364,7 +364,7 @@ impl Command {
     }
 
     /// Returns whether a create-only key may give the command.
-    pub fn creates_links(&self) -> bool {
+    pub(crate) fn creates_links(&self) -> bool {
         matches!(self, Command::CreateLink(_) | Command::CreateBulk(_))
     }
 }

@@ -179,7 +179,7 @@ impl Api {
     }
 
     /// Returns the description of the APIs, for machines and for people.
-    pub fn describe(&self) -> Description {
+    pub(crate) fn describe(&self) -> Description {
         Description::new(self.0.backend.links.site().base_url())
     }
 
@@ -187,7 +187,7 @@ impl Api {
     /// has a key of the whole instance with the admin scope that may do more than create links. Any other
     /// valid key gets 403, all other requests get 401. Each request counts against the limits of its key or
     /// address.
-    pub fn reject_unless_operator(&self, headers: &HeaderMap, peer: IpAddr) -> Option<HttpResponse> {
+    pub(crate) fn reject_unless_operator(&self, headers: &HeaderMap, peer: IpAddr) -> Option<HttpResponse> {
         let caller = self.caller(headers, self.0.backend.links.clock().now());
         let may_see = match &caller {
             Ok(caller)
@@ -212,7 +212,7 @@ impl Api {
 
     /// Returns the error response to a request for what anyone may see, or `None` if its address is within
     /// its limit: as many requests a minute as without a valid key, counted apart from those.
-    pub fn reject_if_too_many(&self, peer: IpAddr) -> Option<HttpResponse> {
+    pub(crate) fn reject_if_too_many(&self, peer: IpAddr) -> Option<HttpResponse> {
         self.0.limits.open(peer).error().map(|error| self.error_response(error))
     }
 

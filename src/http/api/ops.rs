@@ -76,7 +76,7 @@ impl Measure {
     }
 
     /// Creates a gauge, which goes up and down.
-    pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Measure {
+    pub(crate) fn gauge(name: &'static str, help: &'static str, value: u64) -> Measure {
         Measure { name, help, kind: MetricKind::Gauge, value }
     }
 }

@@ -154,7 +154,7 @@ impl Settings {
 
 /// The protocol of a listener's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
+pub(crate) enum Protocol {
     /// HTTP/1.0 and HTTP/1.1 without TLS.
     Http1,
 }

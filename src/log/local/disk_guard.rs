@@ -204,7 +204,7 @@ impl DiskGuard {
     }
 
     /// Stops writes after one found the disk full, until a check finds room again.
-    pub fn ran_out(&self) {
+    pub(crate) fn ran_out(&self) {
         let mut state = self.state.lock();
         if self.volume.is_some() {
             // So that no older measurement admits the next write.
