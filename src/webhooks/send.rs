@@ -79,7 +79,7 @@ fn request(url: &Url, signed: SignedEvent) -> Result<Request<Full<Bytes>>, SendE
     headers.insert(HOST, value(&url[Position::BeforeHost..Position::AfterPort])?);
     headers.insert(USER_AGENT, AGENT);
     headers.insert(CONTENT_TYPE, JSON);
-    // Each attempt checks the addresses anew, so no connection may be kept.
+    // Each attempt checks the addresses of its own connection, so none may be kept.
     headers.insert(CONNECTION, CLOSE);
     headers.insert("webhook-id", value(&signed.id)?);
     headers.insert("webhook-timestamp", value(&signed.timestamp)?);

@@ -72,7 +72,7 @@ impl PasswordHash {
         if self.0.len() > HASH_TEXT_MAX {
             return Err(invalid(format!("must be at most {HASH_TEXT_MAX} bytes")));
         }
-        // The length is checked first: anyone who can import may send the text.
+        // The length is checked first: an import may contain any text.
         let phc = argon2::PasswordHash::new(&self.0).map_err(|_| not_phc())?;
         let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(|_| not_phc())?;
         let version = phc.version.map(Version::try_from).transpose();
