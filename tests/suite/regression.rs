@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use waypost::app::Store;
 use waypost::clock::{Clock, Timestamp};
 use waypost::config::Config;
-use waypost::core::{Caller, Context, Core, Imported, OnConflict};
+use waypost::core::{Caller, Context, Core, Error, Imported, OnConflict};
 use waypost::log::{Proposal, Put};
 use waypost::model::destination::LinkType;
 use waypost::model::id::Id;
+use waypost::model::key::{KeyDraft, KeyReach, Scopes};
 use waypost::model::link::{DomainChoice, Draft, Names};
 use waypost::model::node::NodeNumber;
 use waypost::model::short_code::ShortCode;
@@ -414,4 +415,26 @@ fn keys_and_domains_are_bounded() {
         admin.delete(&format!("{path}/{last}")).expect(200, "one less");
         admin.post(&path, &body(MOST)).expect(201, "room for one");
     }
+}
+
+/// Two revocations at the same time each counted the other's key and removed both. No key was left that
+/// could create another one.
+#[tokio::test]
+async fn one_of_the_last_two_keys_stays() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = store(folder.path()).await;
+    let (tenants, context) = (store.core.tenants(), on_behalf_of_nobody(&store.core));
+    let second = KeyDraft {
+        name: "second".into(),
+        reach: Some(KeyReach::Instance),
+        scopes: Scopes::all(),
+        create_only: false,
+        expires_at: None,
+    };
+    tenants.create_key(&context, second).await.expect("made");
+    let ids: Vec<Id> = tenants.keys(&context).iter().map(|view| view.key.id).collect();
+    let done = tokio::join!(tenants.revoke_key(&context, ids[0]), tenants.revoke_key(&context, ids[1]));
+    assert!(matches!(done, (Ok(()), Err(Error::Forbidden(_)))), "{done:?}");
+    assert_eq!(tenants.keys(&context).len(), 1);
+    store.close().await;
 }

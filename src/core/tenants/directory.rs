@@ -391,6 +391,11 @@ impl Directory {
         self.masters.size()
     }
 
+    /// Returns a key other than `id` that reaches everything, may do everything and never expires.
+    pub(in crate::core) fn master_besides(&self, id: Id) -> Option<&Versioned<ApiKey>> {
+        self.masters.keys().find(|master| **master != id).and_then(|master| self.keys.get(master))
+    }
+
     pub(in crate::core) fn key(&self, id: Id) -> Option<&Versioned<ApiKey>> {
         self.keys.get(&id)
     }

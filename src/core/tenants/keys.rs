@@ -7,7 +7,7 @@ use super::caps::Capped;
 use super::directory::{Versioned, is_master};
 use super::secrets::{generate_secret, hash, key_record};
 use crate::clock::Timestamp;
-use crate::core::commit::{Committed, Effect};
+use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Tenants;
@@ -146,23 +146,30 @@ impl Tenants {
 
     /// Revokes a key. When this returns, the key is unknown.
     pub async fn revoke_key(&self, context: &Context, id: Id) -> Result<(), Error> {
-        // Searched among the keys within reach and not by the id alone, so that a foreign key takes as long
-        // as none.
-        let versioned = self.directory().key_within(&context.reach, id).cloned();
-        let versioned = versioned.ok_or(Error::NotFound("key"))?;
-        let masters = self.directory().masters();
-        // Only such a key can create another one like it, so the last one must stay.
-        if self.shared.environment_key.is_none() && is_master(&versioned.record) && masters == 1 {
-            let why = "this is the last key that reaches everything: make another before revoking it";
-            return Err(Error::Forbidden(why.to_owned()));
+        for _ in 0..ATTEMPTS {
+            // Searched among the keys within reach and not by the id alone, so that a foreign key takes as
+            // long as none.
+            let versioned = self.directory().key_within(&context.reach, id).cloned();
+            let versioned = versioned.ok_or(Error::NotFound("key"))?;
+            let mut effect = Effect::default();
+            effect.remove(keys::api_key(id), versioned.revision);
+            // Only such a key can create another one like it, so the last one must stay.
+            if self.shared.environment_key.is_none() && is_master(&versioned.record) {
+                let Some(other) = self.directory().master_besides(id).cloned() else {
+                    let why = "this is the last key that reaches everything: make another before revoking it";
+                    return Err(Error::Forbidden(why.to_owned()));
+                };
+                // A revocation of the other key at the same time must not succeed as well.
+                effect.rely_on(keys::api_key(other.record.id), other.revision);
+            }
+            match self.commit(context, effect).await? {
+                Committed::Done => return Ok(()),
+                // Keys are never changed, so another request has revoked one of the two. The next attempt
+                // does not find this key, or relies on a third one.
+                Committed::Conflict(_) => {}
+            }
         }
-        let mut effect = Effect::default();
-        effect.remove(keys::api_key(id), versioned.revision);
-        match self.commit(context, effect).await? {
-            Committed::Done => Ok(()),
-            // Keys are never changed, so another request has revoked it.
-            Committed::Conflict(_) => Err(Error::NotFound("key")),
-        }
+        Err(Error::Busy)
     }
 
     fn choose_reach(&self, context: &Context, asked: Option<&KeyReach>) -> Result<Reach, Error> {
