@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use waypost::app::Store;
 use waypost::clock::{Clock, Timestamp};
@@ -11,6 +13,7 @@ use waypost::config::Config;
 use waypost::core::{Caller, Context, Core, Error, Imported, OnConflict};
 use waypost::log::{Proposal, Put};
 use waypost::model::destination::LinkType;
+use waypost::model::domain::DomainNumber;
 use waypost::model::id::Id;
 use waypost::model::key::{KeyDraft, KeyReach, Scopes};
 use waypost::model::link::{DomainChoice, Draft, Names};
@@ -18,7 +21,7 @@ use waypost::model::node::NodeNumber;
 use waypost::model::short_code::ShortCode;
 use waypost::readiness::Readiness;
 use waypost::table::keys;
-use waypost::table::record::encode_clicks;
+use waypost::table::record::{OutcomeRecord, Stored, StoredOutcome, encode_clicks};
 
 use crate::support::app::{HOST, START, TestApp};
 use crate::support::failing_log::{Fault, Faults};
@@ -437,4 +440,44 @@ async fn one_of_the_last_two_keys_stays() {
     assert!(matches!(done, (Ok(()), Err(Error::Forbidden(_)))), "{done:?}");
     assert_eq!(tenants.keys(&context).len(), 1);
     store.close().await;
+}
+
+/// The sweep removed an outcome that a repetition had stored since the sweep read the expired one. The next
+/// repetition ran the command a second time.
+#[tokio::test]
+async fn the_sweep_keeps_an_outcome_that_is_replaced_during_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = store(folder.path()).await;
+    let start = Timestamp::from_millis(START);
+    let later = start.plus_millis(2 * 24 * 60 * 60 * 1_000);
+    let (replaced, expired) = (keys::outcome(&[1; 16]), keys::outcome(&[2; 16]));
+    let put = |key: &Bytes, at| {
+        let outcome = StoredOutcome::Domain(DomainNumber::DEFAULT);
+        Put { key: key.clone(), value: Some(OutcomeRecord { body: [0; 16], at, outcome }.encode().into()) }
+    };
+    write(&store, vec![put(&replaced, start), put(&expired, start)]).await;
+    let mut sweep = Box::pin(store.core.sweep_expired(later));
+    begin(&mut sweep).await;
+    write(&store, vec![put(&replaced, later)]).await;
+    assert_eq!(sweep.await.expect("swept"), 1, "only the outcome that is still expired");
+    store.core.catch_up().await.expect("the table follows");
+    let is_stored = |key: &Bytes| store.table.holds_key(key).expect("the table answers");
+    assert_eq!((is_stored(&replaced), is_stored(&expired)), (true, false));
+    store.close().await;
+}
+
+async fn write(store: &Store, puts: Vec<Put>) {
+    let position = store.log.commit(Proposal { puts, ..Proposal::default() }).await.expect("written");
+    assert!(store.table.wait(position).await);
+}
+
+/// Polls a future once, and waits until the work that it has started on another thread is done.
+async fn begin<F: Future + Unpin>(future: &mut F) {
+    tokio::select! {
+        biased;
+        _ = future => panic!("it has ended"),
+        () = std::future::ready(()) => {}
+    }
+    // Blocks the runtime, so that nothing else runs.
+    thread::sleep(Duration::from_millis(300));
 }
