@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
@@ -189,6 +190,14 @@ impl Table {
                 owners.extend(keys::trailing_workspace(&key));
             }
             Ok(owners)
+        })
+    }
+
+    /// Returns the first keys that begin with `prefix`, up to `at_most`.
+    pub fn first_keys(&self, prefix: &[u8], at_most: usize) -> Result<Vec<Bytes>, Error> {
+        self.read(|store| {
+            let pairs = store.prefix(prefix).take(at_most);
+            pairs.map(|pair| pair.map(|(key, _)| Bytes::copy_from_slice(&key))).collect()
         })
     }
 

@@ -21,7 +21,7 @@ use waypost::model::node::NodeNumber;
 use waypost::model::short_code::ShortCode;
 use waypost::readiness::Readiness;
 use waypost::table::keys;
-use waypost::table::record::{OutcomeRecord, Stored, StoredOutcome, encode_clicks};
+use waypost::table::record::{OutcomeRecord, Stored, StoredOutcome, WorkMark, encode_clicks};
 
 use crate::support::app::{HOST, START, TestApp};
 use crate::support::failing_log::{Fault, Faults};
@@ -480,4 +480,30 @@ async fn begin<F: Future + Unpin>(future: &mut F) {
     }
     // Blocks the runtime, so that nothing else runs.
     thread::sleep(Duration::from_millis(300));
+}
+
+/// A removal of content that stopped after its first Change was never finished: the next sweep found no
+/// first chunk, and removed only the mark.
+#[tokio::test]
+async fn an_interrupted_removal_of_content_is_finished() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = store(folder.path()).await;
+    let frozen = Id::from_bits(7);
+    let mark = WorkMark { frozen, owner: NodeNumber::ALONE, until: Timestamp::from_millis(START) };
+    // The numbers behind the first Change, and more than one Change of them.
+    let chunks = (500..1_100).map(|number| keys::chunk(frozen, number));
+    let mut puts: Vec<Put> = chunks.map(|key| Put { key, value: Some(Bytes::from_static(b"c")) }).collect();
+    puts.push(Put { key: keys::content_mark(frozen), value: Some(mark.encode().into()) });
+    write(&store, puts).await;
+    store.core.snapshots().sweep_unfinished().await.expect("swept");
+    let mut left = 0;
+    for prefix in [keys::chunks_of(frozen), keys::content_mark(frozen)] {
+        let count = &mut |_: &[u8], _, _: &[u8]| {
+            left += 1;
+            Ok(())
+        };
+        store.table.each_raw(&prefix, count).expect("the table answers");
+    }
+    assert_eq!(left, 0);
+    store.close().await;
 }

@@ -131,23 +131,14 @@ impl Snapshots {
     pub(super) async fn remove_content(&self, frozen: Id) -> Result<(), Error> {
         let mark = keys::content_mark(frozen);
         let Some(found) = self.record::<WorkMark>(mark.clone()).await? else { return Ok(()) };
-        let mut number = 0;
         loop {
+            // All keys of the content and not the numbers from 0: an interrupted removal has left the last
+            // chunks.
+            let prefix = keys::chunks_of(frozen);
             let chunks = self
-                .blocking(move |shared| {
-                    let mut chunks = Vec::new();
-                    for key in (number..).map(|number| keys::chunk(frozen, number)).take(REMOVALS_PER_CHANGE)
-                    {
-                        if !shared.table.holds_key(&key)? {
-                            break;
-                        }
-                        chunks.push(key);
-                    }
-                    Ok(chunks)
-                })
+                .blocking(move |shared| Ok(shared.table.first_keys(&prefix, REMOVALS_PER_CHANGE)?))
                 .await?;
             let mut effect = Effect::default();
-            number += u32::try_from(chunks.len()).expect("at most 500");
             let is_last = chunks.len() < REMOVALS_PER_CHANGE;
             effect.rely_on(mark.clone(), found.revision);
             effect.puts.extend(chunks.into_iter().map(|key| Put { key, value: None }));
