@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use waypost::app::Store;
 use waypost::clock::{Clock, Timestamp};
 use waypost::config::Config;
-use waypost::core::{Caller, Context, Core, Error, Imported, OnConflict};
+use waypost::core::{Bulk, Caller, Context, Core, Error, Imported, OnConflict};
 use waypost::log::{Proposal, Put};
 use waypost::model::destination::LinkType;
-use waypost::model::domain::DomainNumber;
+use waypost::model::domain::{DomainEdit, DomainNumber};
 use waypost::model::id::Id;
 use waypost::model::key::{KeyDraft, KeyReach, Scopes};
-use waypost::model::link::{DomainChoice, Draft, Names};
+use waypost::model::link::{DomainChoice, Draft, Names, Password};
 use waypost::model::node::NodeNumber;
 use waypost::model::short_code::ShortCode;
 use waypost::readiness::Readiness;
@@ -505,5 +505,27 @@ async fn an_interrupted_removal_of_content_is_finished() {
         store.table.each_raw(&prefix, count).expect("the table answers");
     }
     assert_eq!(left, 0);
+    store.close().await;
+}
+
+/// A bulk failed with 503 if a domain of its rows was edited after they were prepared.
+#[tokio::test]
+async fn a_bulk_survives_an_edit_of_its_domain() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = store(folder.path()).await;
+    let (links, context) = (store.core.links(), on_behalf_of_nobody(&store.core));
+    let domain = links.tenants().domains(&context).await.expect("the domains")[0].domain.id;
+    let first = Draft { code: Some(ShortCode::parse("Ab").expect("a code")), ..draft() };
+    // The bulk waits for the hash of its second row, and its first row is prepared by then.
+    let second = Draft { password: Some(Password::parse("secret").expect("a password")), ..draft() };
+    let rows = vec![Ok(first), Ok(second)];
+    let bulk = Bulk { domain: DomainChoice::Default, rows, atomic: false };
+    let mut bulk = Box::pin(links.create_bulk(&context, bulk));
+    begin(&mut bulk).await;
+    let edits = vec![DomainEdit::CaseSensitive(false)];
+    links.tenants().update_domain(&context, domain, edits).await.expect("edited");
+    let made = bulk.await.expect("made");
+    let codes: Vec<&str> = made.links.iter().map(|view| view.link.code.as_str()).collect();
+    assert_eq!((codes.len(), codes[0]), (2, "ab"), "as the edited domain stores them");
     store.close().await;
 }

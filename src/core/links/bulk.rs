@@ -56,6 +56,9 @@ const EXCLUSIVE_ROWS_MAX: usize = 100;
 /// A row that waits for its Change.
 struct BulkRow {
     number: usize,
+    /// Domain and code as the row gives them: see [`Links::choose_domains`].
+    domain: DomainChoice,
+    code: Option<ShortCode>,
     prepared: Prepared,
     collided: usize,
 }
@@ -120,8 +123,9 @@ impl Links {
                 row.as_ref().ok().and_then(|draft| draft.code.as_ref()).map(|code| Box::from(code.as_str()));
             // Read before the row is checked, so that exclusive writes during the check are noticed.
             let checked_at = self.shared.exclusive.generation();
-            match self.prepare_row(context, row, &siblings).await {
-                Ok(prepared) => {
+            match self.prepare_row(context, number, row, &siblings).await {
+                Ok(row) => {
+                    let prepared = &row.prepared;
                     let size = prepared.record_bytes(context);
                     let leads_here = self.shared.leads_here(context.workspace.number, &prepared.options);
                     // An atomic bulk is one Change. If it is too large, the log rejects it.
@@ -136,7 +140,7 @@ impl Links {
                         let domain = prepared.domain.record.number;
                         Arc::make_mut(&mut siblings).add(domain, code.clone(), edges);
                     }
-                    group.add(BulkRow { number, prepared, collided: 0 }, size, leads_here, checked_at);
+                    group.add(row, size, leads_here, checked_at);
                 }
                 Err(error) if atomic => return Err(in_row(number, error)),
                 Err(error) => record_failure(&mut so_far, number, code, error)?,
@@ -149,17 +153,20 @@ impl Links {
     async fn prepare_row(
         &self,
         context: &Context,
+        number: usize,
         row: Result<Draft, Invalid>,
         siblings: &Arc<Siblings>,
-    ) -> Result<Prepared, Error> {
+    ) -> Result<BulkRow, Error> {
         let draft = row?;
         if draft.names != Names::default() {
             // The Change of a group has no place for new tags, and no API offers names in a bulk.
             return Err(Invalid::new("tags", "must be ids in a bulk creation").into());
         }
         let hash = self.hash(context, draft.password.clone()).await?;
+        let (domain, code) = (draft.domain.clone(), draft.code.clone());
         let prepared = self.shared.prepare(context, draft, hash)?;
-        self.check(context, prepared, siblings).await
+        let prepared = self.check(context, prepared, siblings).await?;
+        Ok(BulkRow { number, domain, code, prepared, collided: 0 })
     }
 
     /// Returns how far an earlier request under the same claim came before a crash, if there was one.
@@ -194,6 +201,7 @@ impl Links {
         let waiting = &mut waiting;
         // An attempt that fails for a row removes the row, so each row may cost one attempt more.
         for _ in 0..ATTEMPTS + waiting.len() {
+            self.choose_domains(context, waiting, so_far, atomic)?;
             let mut codes = self.pick_codes(waiting, so_far, atomic)?;
             // Acquired before the exclusive lock: see `Shared::credit_locks`.
             let credit_guard = self.credit_guard(context.workspace.number).await?;
@@ -264,6 +272,33 @@ impl Links {
             }
         }
         Err(Error::Busy)
+    }
+
+    /// Chooses the domain of each waiting row again, since the domain may have changed: its revision is a
+    /// precondition of the Change, and its case rule decides the key. Rows without a domain fail here.
+    fn choose_domains(
+        &self,
+        context: &Context,
+        waiting: &mut Vec<BulkRow>,
+        so_far: &mut StoredBulk,
+        atomic: bool,
+    ) -> Result<(), Error> {
+        let mut at = 0;
+        while let Some(row) = waiting.get_mut(at) {
+            match self.shared.choose_domain(context, &row.domain) {
+                Ok(domain) => {
+                    row.prepared.code = row.code.clone().map(|code| domain.record.key_of(code));
+                    row.prepared.domain = domain;
+                    at += 1;
+                }
+                Err(error) if atomic => return Err(in_row(row.number, error)),
+                Err(error) => {
+                    let BulkRow { number, code, .. } = waiting.remove(at);
+                    record_failure(so_far, number, code.map(|code| code.as_str().into()), error)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Returns a code for each waiting row. Rows with the code of an earlier row fail here.
