@@ -317,7 +317,8 @@ fn t101_a_signal_during_the_start_is_not_lost() {
 #[test]
 fn t101_closed_output_does_not_end_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    // An address of the loopback that no other test uses, so that no connection of theirs gets the port.
+    let port = TcpListener::bind("127.77.0.1:0").expect("a port").local_addr().expect("an address");
     let mut child = command()
         .env("WAYPOST_LISTEN", port.to_string())
         .env("WAYPOST_DATA_DIR", folder.path())
