@@ -49,16 +49,7 @@ mod tests {
     fn only_the_default_domain_has_shares() {
         let domain = |number| Domain {
             number: DomainNumber(number),
-            id: Id::from_bits(1),
-            name: None,
-            workspace: None,
-            base_url: None,
-            case_sensitive: true,
-            not_found_url: None,
-            expired_url: None,
-            root_url: None,
-            verified_at: None,
-            created_at: Timestamp::from_millis(0),
+            ..Domain::default_domain(Timestamp::from_millis(0))
         };
         let id = Id::from_bits(7);
         let known = format!("a=b&share={id}");

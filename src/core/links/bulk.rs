@@ -96,7 +96,7 @@ impl RowGroup {
 impl Links {
     /// Creates many links. If the bulk is atomic, the first failing row fails the request and nothing is
     /// created. Otherwise each row succeeds or fails on its own. Fails with [`Error::Unauthorized`] if the
-    /// key is revoked meanwhile; the rows before that stay.
+    /// key is revoked before the last row; the rows before that stay.
     pub async fn create_bulk(&self, context: &Context, bulk: Bulk) -> Result<BulkView, Error> {
         if bulk.rows.len() > ROWS_MAX {
             return Err(Invalid::new("links", "must be at most 1000 rows").into());
