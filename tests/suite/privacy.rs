@@ -2,7 +2,7 @@
 //! stored in clear, each event has one line in the log, and deleted data is removed.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -27,7 +27,12 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
         if path.is_dir() {
             found.extend(files(&path));
         } else if !path.ends_with("ballast") {
-            found.push((path.display().to_string(), fs::read(&path).expect("readable")));
+            match fs::read(&path) {
+                Ok(bytes) => found.push((path.display().to_string(), bytes)),
+                // A compaction has removed the file since the folder was listed.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
         }
     }
     found
@@ -305,7 +310,8 @@ fn t119_deleted_links_are_gone_after_a_month() {
     assert_eq!(app.wait(app.app().core().sweep_expired(app.clock().now())).expect("swept"), 0, "not yet");
     assert_eq!(code(&admin.delete(&vendor).expect(404, "again")), "ALREADY_DELETED");
     app.advance(Duration::from_secs(1));
-    assert!(app.wait(app.app().core().sweep_expired(app.clock().now())).expect("swept") > 0);
+    // The server's own sweep may come first, so the number of removed records is not asserted.
+    app.wait(app.app().core().sweep_expired(app.clock().now())).expect("swept");
     poll("the end of its statistics", PATIENCE, || {
         (code(&admin.delete(&vendor).expect(404, "later")) == "NOT_FOUND").then_some(())
     });

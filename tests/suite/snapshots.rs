@@ -548,7 +548,7 @@ struct Killed {
 }
 
 /// Kills a server in the middle of an import of this many links. Returns `None` if the import ended before
-/// the kill.
+/// the kill, or had not begun.
 fn killed_import(count: usize) -> Option<Killed> {
     let folder = tempfile::tempdir().expect("a folder");
     let mut server = Plan::on(folder.path()).start();
@@ -563,10 +563,10 @@ fn killed_import(count: usize) -> Option<Killed> {
         let mut client = Client::new(address, "go.test").with_key(crate::support::app::KEY);
         client.try_send("POST", IMPORT, &[], Some(body.as_bytes()))
     });
-    // Staged codes are in use although they are invisible, which shows the progress of the import.
-    let mut number = 0;
-    let staged = poll("the import begins", PATIENCE, || {
-        number += 20;
+    // Staged codes are in use although they are invisible, which shows the progress of the import. The
+    // attempts begin with the codes that the import stages last: a code that an attempt takes in the middle
+    // of a Change repeats the Change.
+    let staged = (0..count).rev().step_by(20).find_map(|number| {
         let code = format!("x{number}-2");
         let body = json!({"url": "https://e.test/", "customSlug": code});
         (admin.post(LINKS, &body).status == 409).then_some(code)
@@ -574,11 +574,11 @@ fn killed_import(count: usize) -> Option<Killed> {
     let seen = total(&mut server.admin().with("X-Workspace-Id", &there));
     server.kill();
     // A slow server responds with 202 before the end.
-    if asking.join().expect("no panic").is_ok_and(|answer| answer.status == 201 || seen > 0) {
+    if asking.join().expect("no panic").is_ok_and(|answer| answer.status != 202 || seen > 0) {
         return None;
     }
     assert_eq!(seen, 0);
-    Some(Killed { folder, share, there, staged })
+    Some(Killed { folder, share, there, staged: staged? })
 }
 
 /// After SIGKILL in the middle of an import, the next start shows nothing of it, and releases its codes.
