@@ -17,6 +17,7 @@ mod leaf;
 mod list;
 mod owned;
 mod progress;
+mod rebuild;
 pub mod record;
 mod scrub;
 mod settings;
