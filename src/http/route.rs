@@ -1,7 +1,7 @@
 //! The route of a path: a visit, the APIs, or one of the few paths about the server itself.
 
 use crate::core::CONTACT_PATH;
-use crate::model::short_code::{first_segment, is_reserved};
+use crate::model::short_code::{first_segment, is_reserved, may_be_reserved};
 
 /// What a path belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,9 @@ impl Route {
     /// case are [`Route::Unknown`], since no code can be one.
     pub fn of(path: &str) -> Route {
         let rest = path.strip_prefix('/').unwrap_or(path);
+        if !may_be_reserved(rest) {
+            return Route::Visit;
+        }
         let (first, behind) = first_segment(rest);
         match first {
             // Before the APIs, which have the same first segment.

@@ -132,6 +132,24 @@ pub fn is_reserved(code: &str) -> bool {
     RESERVED.iter().any(|word| code.eq_ignore_ascii_case(word))
 }
 
+/// Returns whether a path, without its leading slash, begins with the first letter of a reserved word in either
+/// case. Most codes do not, so one look at a table spares each of them the comparisons with the words.
+pub fn may_be_reserved(path: &str) -> bool {
+    path.as_bytes().first().is_some_and(|byte| BEGINS_RESERVED[usize::from(*byte)])
+}
+
+const BEGINS_RESERVED: [bool; 256] = {
+    let mut begins = [false; 256];
+    let mut at = 0;
+    while at < RESERVED.len() {
+        let first = RESERVED[at].as_bytes()[0];
+        begins[first.to_ascii_lowercase() as usize] = true;
+        begins[first.to_ascii_uppercase() as usize] = true;
+        at += 1;
+    }
+    begins
+};
+
 /// Returns whether a byte needs no decoding. A table, since this runs for every byte of every request's code.
 fn is_plain(byte: u8) -> bool {
     PLAIN[usize::from(byte)]
