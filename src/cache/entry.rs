@@ -92,10 +92,10 @@ impl Targets {
         self.0.iter().flatten()
     }
 
-    /// Returns the bytes of their texts, and of all targets but the first.
+    /// Returns the bytes of the list and of its texts.
     fn bytes(&self) -> usize {
         self.0.iter().map(|target| target.as_ref().map_or(64, |to| to.as_str().len())).sum::<usize>()
-            + (self.0.len() - 1) * size_of::<Target>()
+            + size_of_val(&*self.0)
     }
 }
 
