@@ -56,50 +56,32 @@ impl fmt::Debug for Core {
 #[derive(Clone, Debug)]
 pub struct Links(Core);
 
-impl Deref for Links {
-    type Target = Core;
-
-    fn deref(&self) -> &Core {
-        &self.0
-    }
-}
-
 /// Manages what companies and workspaces have beside links: domains, keys, tags, campaigns, contacts and the
 /// secrets of webhooks.
 #[derive(Clone, Debug)]
 pub struct Tenants(Core);
 
-impl Deref for Tenants {
-    type Target = Core;
-
-    fn deref(&self) -> &Core {
-        &self.0
-    }
-}
-
 /// Freezes, shares and imports snapshots.
 #[derive(Clone, Debug)]
 pub struct Snapshots(Core);
-
-impl Deref for Snapshots {
-    type Target = Core;
-
-    fn deref(&self) -> &Core {
-        &self.0
-    }
-}
 
 /// Writes clicks to the log: drains counters and reserves clicks of links with a limit.
 #[derive(Clone, Debug)]
 pub struct ClickLog(Core);
 
-impl Deref for ClickLog {
-    type Target = Core;
+macro_rules! dereference_to_core {
+    ($($handle:ident),+) => {$(
+        impl Deref for $handle {
+            type Target = Core;
 
-    fn deref(&self) -> &Core {
-        &self.0
-    }
+            fn deref(&self) -> &Core {
+                &self.0
+            }
+        }
+    )+};
 }
+
+dereference_to_core!(Links, Tenants, Snapshots, ClickLog);
 
 /// The arguments of [`Core::new`].
 pub struct Parts {
