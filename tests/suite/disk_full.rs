@@ -177,6 +177,42 @@ fn t96_redirects_continue_and_writes_recover() {
     server.stop();
 }
 
+/// A click of a link with a limit needs a reservation in the log. Without space for one, the link answers 503:
+/// no visitor exceeds the limit, and none is lost.
+#[test]
+fn a_limited_link_is_unavailable_without_space_for_a_reservation() {
+    const LIMIT: usize = 100;
+    let Some(volume) = Volume::mount("size=24m") else { return };
+    let filler: PathBuf = volume.path().join("filler");
+    fs::write(&filler, vec![1; 8 << 20]).expect("room");
+    let server = plan(&volume).start();
+    let mut admin = server.admin();
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "few", "maxClicks": LIMIT}));
+    Made::default().fill(&mut admin, LARGE);
+    let mut rest = File::create(volume.path().join("rest")).expect("a file");
+    while rest.write_all(&[1; 4096]).is_ok() {}
+    let mut visitor = server.visitor();
+    let mut redirected = 0;
+    let unavailable = poll("the reservation is used up", HEALS_WITHIN, || {
+        let answer = visitor.get("/few");
+        redirected += usize::from(answer.status == 302);
+        (answer.status != 302).then_some(answer)
+    });
+    assert_eq!(unavailable.status, 503, "{unavailable:?}");
+    assert!(redirected < LIMIT, "{redirected}");
+    drop(rest);
+    fs::remove_file(volume.path().join("rest")).expect("there");
+    fs::remove_file(&filler).expect("there");
+    heals(&mut admin, "healed");
+    let over = poll("the limit is reached", HEALS_WITHIN, || {
+        let answer = visitor.get("/few");
+        redirected += usize::from(answer.status == 302);
+        (answer.status == 410).then_some(answer)
+    });
+    assert_eq!(redirected, LIMIT, "{over:?}");
+    server.stop();
+}
+
 #[test]
 fn t96_a_disk_of_six_megabytes() {
     let Some(volume) = Volume::mount("size=6m") else { return };
