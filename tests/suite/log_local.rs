@@ -226,40 +226,55 @@ fn t94_a_power_cut_at_any_sync_loses_nothing_acknowledged() {
 
 #[test]
 fn t95_any_failing_sync_is_answered_and_healed() {
+    each_sync_fails(1);
+}
+
+#[test]
+fn t95_any_failing_syncs_in_a_row_are_answered_and_healed() {
+    each_sync_fails(3);
+}
+
+/// Runs the workload once for each of its syncs. `burst` syncs fail, beginning with that one.
+fn each_sync_fails(burst: u64) {
     let whole = SimDisk::default();
     let table = Arc::new(MemoryTable::default());
     workload(&whole, &table, &mut Outcomes::default()).expect("nothing fails");
     for nth in 1..=whole.syncs() {
-        for burst in [1, 3] {
-            let row = format!("{burst} failing from sync {nth}");
-            let disk = SimDisk::default();
-            let table = Arc::new(MemoryTable::default());
-            let Ok(log) = open_with(&disk, &table, settings()) else { panic!("opens") };
-            disk.plan(Plan {
-                fail_syncs: (nth..nth + burst).map(|n| n + disk.syncs()).collect(),
-                ..Plan::default()
-            });
-            check_failures(&disk, &table, log, &row);
-        }
+        let row = format!("{burst} failing from sync {nth}");
+        let disk = SimDisk::default();
+        let table = Arc::new(MemoryTable::default());
+        let Ok(log) = open_with(&disk, &table, settings()) else { panic!("opens") };
+        disk.plan(Plan {
+            fail_syncs: (nth..nth + burst).map(|n| n + disk.syncs()).collect(),
+            ..Plan::default()
+        });
+        check_failures(&disk, &table, log, &row);
     }
 }
 
 #[test]
+fn t95_any_write_to_a_full_disk_is_answered_and_healed() {
+    each_write_fails(rustix::io::Errno::NOSPC);
+}
+
+#[test]
 fn t95_any_failing_write_is_answered_and_healed() {
-    let full = rustix::io::Errno::NOSPC.raw_os_error();
-    let broken = rustix::io::Errno::IO.raw_os_error();
+    each_write_fails(rustix::io::Errno::IO);
+}
+
+/// Runs the workload once for each of its writes, which fails with this error.
+fn each_write_fails(error: rustix::io::Errno) {
+    let error = error.raw_os_error();
     let whole = SimDisk::default();
     let table = Arc::new(MemoryTable::default());
     workload(&whole, &table, &mut Outcomes::default()).expect("nothing fails");
     for nth in 1..=whole.writes() {
-        for error in [full, broken] {
-            let row = format!("write {nth} fails with {error}");
-            let disk = SimDisk::default();
-            let table = Arc::new(MemoryTable::default());
-            let Ok(log) = open_with(&disk, &table, settings()) else { panic!("opens") };
-            disk.plan(Plan { fail_write: Some((nth + disk.writes(), error)), ..Plan::default() });
-            check_failures(&disk, &table, log, &row);
-        }
+        let row = format!("write {nth} fails with {error}");
+        let disk = SimDisk::default();
+        let table = Arc::new(MemoryTable::default());
+        let Ok(log) = open_with(&disk, &table, settings()) else { panic!("opens") };
+        disk.plan(Plan { fail_write: Some((nth + disk.writes(), error)), ..Plan::default() });
+        check_failures(&disk, &table, log, &row);
     }
 }
 
@@ -353,28 +368,53 @@ fn harms(length: usize) -> Vec<Harm> {
     harms
 }
 
-#[test]
-fn damage_is_repaired_from_an_intact_table_and_reported_without_one() {
-    for compacted in [false, true] {
-        let (whole, table, stale) = closed_log(compacted);
-        let records = table.records();
-        for (name, length) in whole.files() {
-            for (harm, apply) in harms(length) {
-                let row = format!("{name}, {harm}, compacted: {compacted}");
-                let disk = whole.copy();
-                disk.damage(&name, |bytes| apply(bytes));
-                check_with_table(&disk.copy(), &table.copy(), &records, &row);
-                check_without_table(&disk.copy(), &MemoryTable::default(), &records, &row);
-                check_without_table(&disk, &stale, &records, &format!("{row}, stale table"));
-            }
-            let row = format!("{name} lost, compacted: {compacted}");
+/// Damages every file of a closed log in every way, and loses it. Calls `check` with the damaged disk, the
+/// intact table, the earlier state of the table, and a name of the damage.
+fn each_damage(compacted: bool, check: impl Fn(&SimDisk, &MemoryTable, &MemoryTable, &str)) {
+    let (whole, table, stale) = closed_log(compacted);
+    for (name, length) in whole.files() {
+        for (harm, apply) in harms(length) {
             let disk = whole.copy();
-            disk.lose(&name);
-            check_with_table(&disk.copy(), &table.copy(), &records, &row);
-            // Without any file, and without a table that knows of one, nothing shows a loss.
-            check_without_table(&disk, &stale, &records, &row);
+            disk.damage(&name, |bytes| apply(bytes));
+            check(&disk, &table, &stale, &format!("{name}, {harm}"));
         }
+        let disk = whole.copy();
+        disk.lose(&name);
+        check(&disk, &table, &stale, &format!("{name} lost"));
     }
+}
+
+fn repaired(disk: &SimDisk, table: &MemoryTable, _: &MemoryTable, row: &str) {
+    check_with_table(disk, &table.copy(), &table.records(), row);
+}
+
+fn reported(disk: &SimDisk, table: &MemoryTable, stale: &MemoryTable, row: &str) {
+    let records = table.records();
+    // Without any file, and without a table that knows of one, nothing shows a loss.
+    if !row.ends_with("lost") {
+        check_without_table(&disk.copy(), &MemoryTable::default(), &records, row);
+    }
+    check_without_table(disk, stale, &records, &format!("{row}, stale table"));
+}
+
+#[test]
+fn damage_is_repaired_from_an_intact_table() {
+    each_damage(false, repaired);
+}
+
+#[test]
+fn damage_of_a_compacted_log_is_repaired_from_an_intact_table() {
+    each_damage(true, repaired);
+}
+
+#[test]
+fn damage_is_reported_without_an_intact_table() {
+    each_damage(false, reported);
+}
+
+#[test]
+fn damage_of_a_compacted_log_is_reported_without_an_intact_table() {
+    each_damage(true, reported);
 }
 
 /// Checks that nothing is lost: at once, after scrubbing, and for a table that is rebuilt from the log.
