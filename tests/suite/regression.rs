@@ -282,6 +282,25 @@ async fn clicks_of_a_link_that_came_back_outlive_its_tombstone() {
     store.close().await;
 }
 
+/// A line without tags before a line with one hid the tags that the workspace had: the import created a tag that
+/// existed, and failed.
+#[tokio::test]
+async fn an_import_finds_the_tags_of_its_workspace_after_a_line_without_tags() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = store(folder.path()).await;
+    let (links, context) = (store.core.links(), on_behalf_of_nobody(&store.core));
+    let tag = store.core.tenants().create_tag(&context, "summer".into(), Vec::new()).await.expect("created");
+    let mut import = links.import(OnConflict::Fail, false);
+    import.add(&context, imported(draft())).await.expect("a line without tags");
+    let names = Names { tags: Some(vec!["summer".into()]), ..Names::default() };
+    import.add(&context, imported(Draft { names, ..draft() })).await.expect("a line with the tag");
+    import.finish().await.expect("durable");
+    links.catch_up().await.expect("the table follows");
+    let tags = store.core.tenants().tags(&context).await.expect("the tags");
+    assert_eq!(tags, [tag]);
+    store.close().await;
+}
+
 /// After a write that the disk rejected, an import counted the links of that Change and of the next one.
 #[test]
 fn an_import_counts_what_the_log_took() {

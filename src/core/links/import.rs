@@ -336,12 +336,17 @@ impl Import<'_> {
 
     async fn tag_ids(&mut self, context: &Context, names: &[Box<str>]) -> Result<Vec<Id>, Error> {
         let mut ids = Vec::with_capacity(names.len());
-        // Read once per workspace: afterwards only this import creates tags.
-        if !names.is_empty() && !self.tags.contains_key(&context.workspace.number) {
-            let there = self.links.tenants().tags(context).await?.into_iter().map(|tag| (tag.name, tag.id));
-            self.tags.insert(context.workspace.number, there.collect());
+        // A line without tags must not leave an empty map: the tags of its workspace were not read.
+        if names.is_empty() {
+            return Ok(ids);
         }
-        let known = self.tags.entry(context.workspace.number).or_default();
+        let workspace = context.workspace.number;
+        // Read once per workspace: afterwards only this import creates tags.
+        if !self.tags.contains_key(&workspace) {
+            let there = self.links.tenants().tags(context).await?.into_iter().map(|tag| (tag.name, tag.id));
+            self.tags.insert(workspace, there.collect());
+        }
+        let known = self.tags.entry(workspace).or_default();
         for name in names {
             if let Some(id) = known.get(name) {
                 ids.push(*id);
