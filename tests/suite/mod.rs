@@ -92,6 +92,8 @@ mod permissions;
 mod pools;
 /// Data about visitors, and third parties.
 mod privacy;
+/// The words of the documents.
+mod prose;
 /// Parallel requests.
 mod race;
 /// Rate limits of the APIs.

@@ -116,7 +116,7 @@ fn blocks_and_shapes() {
 }
 
 /// Returns the README and all documents below `docs`.
-fn documents() -> Vec<(PathBuf, String)> {
+pub(super) fn documents() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let docs = fs::read_dir(root.join("docs")).expect("the documents");
     let mut paths: Vec<PathBuf> = docs.map(|entry| entry.expect("an entry").path()).collect();

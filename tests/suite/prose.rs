@@ -1,0 +1,159 @@
+//! The words of the documents are words: a rename in the code must not reach their sentences, and what they
+//! name exists.
+
+use std::fs;
+use std::path::Path;
+
+use super::readme::documents;
+use crate::support::app::TestApp;
+
+/// Names in prose that are spelt like names of the code.
+const PROPER_NAMES: [&str; 10] = [
+    "GitHub",
+    "HighLevel",
+    "JavaScript",
+    "KiB",
+    "LinkedIn",
+    "MiB",
+    "OpenAPI",
+    "PyPI",
+    "WhatsApp",
+    "iMessage",
+];
+
+/// Documents for users, in which also code in backticks has no paths of Rust.
+const FOR_USERS: [&str; 7] =
+    ["README.md", "api.md", "clients.md", "links.md", "operating.md", "troubleshooting.md", "webhooks.md"];
+
+/// The text of a document outside of its blocks of code.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Prose {
+    /// Without spans of code and targets of links.
+    text: Vec<String>,
+    /// What is in backticks.
+    code: Vec<String>,
+}
+
+fn parse(markdown: &str) -> Prose {
+    let (mut prose, mut inside) = (Prose::default(), false);
+    for line in markdown.lines() {
+        if line.starts_with("```") {
+            inside = !inside;
+            continue;
+        }
+        if inside {
+            continue;
+        }
+        let mut text = String::new();
+        // A span within two backticks may contain single ones.
+        for (at, part) in line.split("``").enumerate() {
+            let spans =
+                part.split('`').enumerate().map(|(inner, span)| (at % 2 == 1 || inner % 2 == 1, span));
+            for (is_code, span) in spans {
+                if is_code {
+                    prose.code.push(span.to_owned());
+                    text.push(' ');
+                } else {
+                    text.push_str(span);
+                }
+            }
+        }
+        let mut links = text.split("](");
+        let mut without = links.next().unwrap_or("").to_owned();
+        for link in links {
+            without.push(' ');
+            without.push_str(link.split_once(')').map_or("", |(_, behind)| behind));
+        }
+        prose.text.push(without);
+    }
+    prose
+}
+
+/// Returns the words of `text` that are spelt like a type or a path of Rust.
+fn names_of_code(text: &str) -> Vec<&str> {
+    let words = text.split(|c: char| !c.is_alphanumeric() && !matches!(c, ':' | '/' | '_'));
+    words.map(|word| word.trim_matches(':')).filter(|word| is_path(word) || is_camel(word)).collect()
+}
+
+fn is_path(word: &str) -> bool {
+    word.split("::").filter(|part| part.starts_with(|c: char| c.is_alphabetic())).count() > 1
+}
+
+fn is_camel(word: &str) -> bool {
+    let capital_follows = |pair: &[u8]| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase();
+    // A `/` is a URL or a list such as "UTF-8/ASCII".
+    !word.contains('/') && word.as_bytes().windows(2).any(capital_follows)
+}
+
+#[test]
+fn prose_contains_no_names_of_the_code() {
+    let mut wrong = Vec::new();
+    for (path, markdown) in documents() {
+        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+        let prose = parse(&markdown);
+        for line in &prose.text {
+            for word in names_of_code(line).into_iter().filter(|word| !PROPER_NAMES.contains(word)) {
+                wrong.push(format!("{name}: {word} in: {line}"));
+            }
+        }
+        if FOR_USERS.contains(&name.as_str()) {
+            // The levels of `log_filter` name modules.
+            let spans = prose.code.iter().filter(|span| !span.contains("waypost::http="));
+            let paths = spans.filter(|span| names_of_code(span).into_iter().any(is_path));
+            wrong.extend(paths.map(|span| format!("{name}: `{span}`")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn names_of_the_code_are_found() {
+    let prose = parse("a `b::c` [d](e::f) g\n```\nh::i\n```\nLinkStream `` `j` `` k");
+    let text: Vec<&str> = prose.text.iter().flat_map(|line| line.split_whitespace()).collect();
+    assert_eq!(text, ["a", "[d", "g", "LinkStream", "k"]);
+    assert_eq!(prose.code, ["b::c", " ", "j", " "]);
+    assert_eq!(names_of_code("LinkStream through clicks::counter"), ["LinkStream", "clicks::counter"]);
+    assert!(names_of_code("Links at https://Example.com/aB, [::1], 5 MB: API").is_empty());
+}
+
+/// Each value of the row `sort` in api.md is accepted.
+#[test]
+fn the_orders_of_lists_are_accepted() {
+    let (_, api) = documents().into_iter().find(|(path, _)| path.ends_with("api.md")).expect("api.md");
+    let row = api.lines().find(|line| line.starts_with("| `sort` |")).expect("the row of `sort`");
+    let orders: Vec<&str> = row.split('`').skip(3).step_by(2).collect();
+    assert!(orders.len() >= 4, "{orders:?}");
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    for order in orders {
+        let answer = admin.get(&format!("/api/v1/links?sort={order}"));
+        assert_eq!(answer.status, 200, "{order}");
+    }
+}
+
+/// Each part of the long tests that guarantees.md names is one of `tests/soak/run`, and each file exists.
+#[test]
+fn guarantees_name_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect("a file");
+    let (run, guarantees) = (read("tests/soak/run"), read("docs/guarantees.md"));
+    let parts: Vec<&str> = run
+        .lines()
+        .filter_map(|line| line.trim().split_once("parts").map(|(_, list)| list))
+        .flat_map(|list| list.split(|c: char| !c.is_alphanumeric()))
+        .collect();
+    let (mut named, mut wrong) = (0, Vec::new());
+    for row in guarantees.lines().filter(|line| line.starts_with("| ")) {
+        let cell = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or("");
+        for name in cell.split('`').skip(1).step_by(2) {
+            named += 1;
+            let is_file =
+                [format!("tests/suite/{name}"), name.to_owned()].iter().any(|file| root.join(file).exists());
+            if !is_file && !parts.contains(&name) {
+                wrong.push(format!("{name} in: {row}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(named > 40, "{named} names of tests");
+}
