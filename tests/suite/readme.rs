@@ -1,5 +1,6 @@
 //! The commands of the README and of `docs/` work as shown. The ```` ```console ```` blocks of one document
-//! run in order, in one shell, with a fresh server. The output must have the shape shown: ids and numbers may
+//! run in order, in one shell: with a fresh server, and with one server for all documents in the order in which
+//! the README links them. The output must have the shape shown: ids and numbers may
 //! differ, and `...` matches anything.
 
 use std::fs;
@@ -7,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::support::app::TestApp;
-use crate::support::process::{Plan, not_tested};
+use crate::support::process::{Plan, Process, not_tested};
 
 /// A command of a document, with the output shown.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,11 +117,26 @@ fn blocks_and_shapes() {
     }
 }
 
+/// The documents with commands, in the order in which a reader reads them.
+const READING_ORDER: [&str; 8] = [
+    "README.md",
+    "links.md",
+    "api.md",
+    "clients.md",
+    "webhooks.md",
+    "operating.md",
+    "troubleshooting.md",
+    "format.md",
+];
+
 /// Returns the README and all documents below `docs`.
 pub(super) fn documents() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let docs = fs::read_dir(root.join("docs")).expect("the documents");
-    let mut paths: Vec<PathBuf> = docs.map(|entry| entry.expect("an entry").path()).collect();
+    let mut paths: Vec<PathBuf> = docs
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
     paths.push(root.join("README.md"));
     paths.sort();
     let read = |path: PathBuf| {
@@ -129,38 +146,76 @@ pub(super) fn documents() -> Vec<(PathBuf, String)> {
     paths.into_iter().map(read).collect()
 }
 
-#[test]
-fn every_command_does_what_its_document_shows() {
+/// Returns the commands of each document that has some, and none if a tool is missing.
+fn commands() -> Vec<(String, Vec<Shown>)> {
     for tool in ["curl", "sed", "xxd", "python3"] {
         if Command::new(tool).arg("--version").output().is_err() {
             not_tested(&format!("the commands of the documents: {tool} is not installed"));
-            return;
+            return Vec::new();
         }
     }
-    let mut commands = 0;
-    for (path, text) in documents() {
-        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
-        let shown = parse(&text);
-        commands += shown.len();
-        if !shown.is_empty() {
-            run_document(&name, &shown);
-        }
-    }
-    assert!(commands >= 40, "{commands} commands");
+    let shown = documents()
+        .into_iter()
+        .map(|(path, text)| (path.file_name().expect("a file").to_string_lossy().into_owned(), parse(&text)));
+    let documents: Vec<_> = shown.filter(|(_, shown)| !shown.is_empty()).collect();
+    assert!(documents.iter().map(|(_, shown)| shown.len()).sum::<usize>() >= 40, "{documents:?}");
+    documents
 }
 
-fn run_document(document: &str, commands: &[Shown]) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let here = folder.path().display().to_string();
-    fs::copy(root.join("config.example.toml"), folder.path().join("config.example.toml")).expect("a copy");
-    // Without a terminal, curl would print a progress meter.
-    fs::write(folder.path().join(".curlrc"), "silent\nshow-error\n").expect("a small file");
-    // Started without settings, as by a reader, except for the port, which may be in use here.
-    let server = Plan::on(&folder.path().join("data"))
-        .without("WAYPOST_ADMIN_KEY")
-        .without("WAYPOST_PUBLIC_URL")
-        .start();
+#[test]
+fn every_command_does_what_its_document_shows() {
+    for (name, shown) in commands() {
+        let reader = Reader::start();
+        reader.run(&name, &shown);
+        reader.server.stop();
+    }
+}
+
+/// A reader does not empty the store between two pages.
+#[test]
+fn the_documents_can_be_read_one_after_the_other() {
+    let mut commands = commands();
+    if commands.is_empty() {
+        return;
+    }
+    let place = |name: &str| READING_ORDER.iter().position(|other| *other == name);
+    commands.sort_by_key(|(name, _)| place(name).unwrap_or_else(|| panic!("{name} is not in READING_ORDER")));
+    let reader = Reader::start();
+    for (name, shown) in commands {
+        reader.run(&name, &shown);
+    }
+    reader.server.stop();
+}
+
+/// A reader with a server of its own, and the folder where both work.
+struct Reader {
+    folder: TempDir,
+    server: Process,
+}
+
+impl Reader {
+    fn start() -> Reader {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::copy(root.join("config.example.toml"), folder.path().join("config.example.toml"))
+            .expect("a copy");
+        // Without a terminal, curl would print a progress meter.
+        fs::write(folder.path().join(".curlrc"), "silent\nshow-error\n").expect("a small file");
+        // Started without settings, as by a reader, except for the port, which may be in use here.
+        let server = Plan::on(&folder.path().join("data"))
+            .without("WAYPOST_ADMIN_KEY")
+            .without("WAYPOST_PUBLIC_URL")
+            .start();
+        Reader { folder, server }
+    }
+
+    fn run(&self, document: &str, commands: &[Shown]) {
+        run_document(document, commands, self.folder.path(), &self.server);
+    }
+}
+
+fn run_document(document: &str, commands: &[Shown], folder: &Path, server: &Process) {
+    let here = folder.display().to_string();
     let address = server.address().to_string();
     // Translates between the paths and addresses in the documents and those of this run.
     let shown = |text: &str| text.replace(&here, "/srv/waypost").replace(&address, "127.0.0.1:8080");
@@ -187,10 +242,10 @@ fn run_document(document: &str, commands: &[Shown]) {
     let path = std::env::var("PATH").unwrap_or_default();
     let output = Command::new("sh")
         .args(["-c", &format!("exec 2>&1\n{script}")])
-        .current_dir(folder.path())
+        .current_dir(folder)
         .env_clear()
         .env("PATH", format!("{}:{path}", binary.display()))
-        .env("HOME", folder.path())
+        .env("HOME", folder)
         .stdin(Stdio::null())
         .output()
         .expect("sh runs");
@@ -205,7 +260,6 @@ fn run_document(document: &str, commands: &[Shown]) {
         check(document, command, &shown(&said.replace(&format!("{here}/waypost"), "/tmp/waypost")));
         rest = behind;
     }
-    server.stop();
 }
 
 /// The whole README fits the first look of a reader.
