@@ -408,7 +408,7 @@ fn each_status_says_its_own() {
         (400, "Invalid request"),
         (403, "This link is not for robots"),
         (404, "Link not found"),
-        (405, "This address can only be opened"),
+        (405, "This link accepts no form"),
         (410, "This link has expired"),
         (413, "The form is too large"),
         (414, "The address is too long"),
