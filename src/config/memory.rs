@@ -30,7 +30,7 @@ const TABLE_PART: u64 = 16;
 /// needs: 76 of 304 MiB.
 const HASH_PART: u64 = 4;
 
-/// No cache is made smaller than this: it would save next to nothing.
+/// The least size of a cache. A smaller one saves almost nothing.
 const LEAST: u64 = MIB;
 
 impl Config {

@@ -1,6 +1,6 @@
 //! The engine that stores a log in files. [`LocalLog`] assembles its parts and is the handle to them.
 //!
-//! The engine owns two threads, `log-commit` and `log-keeper`. [`Log::close`] stops both cleanly. Dropping
+//! The engine owns two threads, `log-commit` and `log-maintenance`. [`Log::close`] stops both cleanly. Dropping
 //! the handle without a close has the effect of a crash: nothing more is written.
 
 mod active_segment;
@@ -158,10 +158,10 @@ impl LocalLog {
         });
         let committer = Committer::new(Arc::clone(&shared), opened.writer, opened.sequence);
         let log = LocalLog { shared, threads: Mutex::new(Vec::new()) };
-        // The committer first: the keeper queues work for it.
+        // The committer first: the maintenance queues work for it.
         log.start("log-commit", move || committer.run())?;
         let shared = Arc::clone(&log.shared);
-        log.start("log-keeper", move || maintenance::run(&shared))?;
+        log.start("log-maintenance", move || maintenance::run(&shared))?;
         Ok(log)
     }
 

@@ -47,7 +47,7 @@ impl Visitor {
     }
 
     /// Returns whether a redirect to `to` ends in a loop within this server, with the links as they are now.
-    /// A page on the way does not end a loop, since a visitor goes on behind the page. The search follows
+    /// A page on the way does not end a loop, since a visitor continues after the page. The search follows
     /// every target of each link.
     pub(super) async fn leads_in_a_loop(&self, to: Destination) -> Result<bool, LookupFailed> {
         // Each open URL has the hops of its own chain: two branches may meet in one link without a loop.

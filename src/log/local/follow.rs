@@ -7,14 +7,22 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::segments::{Changes, Records, Segments};
-use crate::log::{Change, Fingerprint, Follow, Follower, LogError, Position};
+use crate::log::{Change, Entry, Fingerprint, Follow, Follower, LogError, Position};
 
 /// Bytes of recent Changes in memory: some seconds of the heaviest load. A follower further behind reads
 /// the segments.
 const RING_BYTES: usize = 4 * 1024 * 1024;
 
-/// Memory of a Change, and of each entry, beside keys and values.
+/// Memory of a Change beside its entries: the type itself, the counts of its `Arc` and its place in the ring,
+/// rounded up.
 const CHANGE_OVERHEAD: usize = 128;
+const _: () =
+    assert!(size_of::<Change>() + 3 * size_of::<usize>() <= CHANGE_OVERHEAD, "the ring is too large");
+
+/// Memory of an entry beside key and value: the type itself, and a word of the allocator for each of the two
+/// buffers, rounded up.
+const ENTRY_OVERHEAD: usize = 128;
+const _: () = assert!(size_of::<Entry>() + 2 * size_of::<usize>() <= ENTRY_OVERHEAD, "the ring is too large");
 
 /// The durable end of the log, and the Changes just before it.
 #[derive(Debug)]
@@ -34,7 +42,7 @@ struct TailState {
 }
 
 fn weight(change: &Change) -> usize {
-    CHANGE_OVERHEAD + change.entries.iter().map(|entry| CHANGE_OVERHEAD + entry.put.bytes()).sum::<usize>()
+    CHANGE_OVERHEAD + change.entries.iter().map(|entry| ENTRY_OVERHEAD + entry.put.bytes()).sum::<usize>()
 }
 
 impl Tail {

@@ -40,7 +40,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
 }
 
 /// Returns whether the table has applied everything before the last segment. A compaction before that would
-/// overtake a table that replays, and the table would begin again.
+/// overtake a table that replays, and the table would restart.
 fn table_is_near(shared: &Shared) -> bool {
     let rolled = shared.durable.segments.lock().list.last().map(|s| s.header.before);
     rolled.is_none_or(|rolled| shared.applied() >= rolled)
