@@ -1,6 +1,7 @@
 //! The only path of a write: a proposal goes to the log, and the call returns once the table has applied the
 //! Change and the cache no longer has what the Change replaces.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,6 +27,9 @@ pub(super) const ATTEMPTS: usize = 8;
 pub(super) struct Effect {
     pub(super) preconditions: Vec<Precondition>,
     pub(super) puts: Vec<Put>,
+    /// The keys of [`Effect::rely_on_once`]. A Change may have thousands of links on many domains, so a search of
+    /// the preconditions would take quadratic time.
+    pub(super) relied_on: HashSet<Bytes>,
 }
 
 impl Effect {
@@ -50,6 +54,14 @@ impl Effect {
     /// Requires a revision of a record without writing it.
     pub(super) fn rely_on(&mut self, key: Bytes, revision: Position) {
         self.preconditions.push(Precondition { key, revision: Some(revision) });
+    }
+
+    /// Like [`Effect::rely_on`], for a record that several writes of this effect rely on. Only the first call for
+    /// a key has an effect.
+    pub(super) fn rely_on_once(&mut self, key: Bytes, revision: Position) {
+        if self.relied_on.insert(key.clone()) {
+            self.rely_on(key, revision);
+        }
     }
 
     /// Writes a record without any precondition.

@@ -126,7 +126,7 @@ impl Links {
             match self.prepare_row(context, number, row, &siblings).await {
                 Ok(row) => {
                     let prepared = &row.prepared;
-                    let size = prepared.record_bytes(context);
+                    let size = prepared.bytes_in_a_change(context);
                     let leads_here = self.shared.leads_here(context.workspace.number, &prepared.options);
                     // An atomic bulk is one Change. If it is too large, the log rejects it.
                     if !atomic && group.is_full(size, leads_here) {

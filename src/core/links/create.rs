@@ -21,6 +21,10 @@ use crate::model::workspace::WorkspaceNumber;
 use crate::table::keys;
 use crate::table::record::{LinkAt, StoredOutcome};
 
+/// Most bytes of a link in a Change beside its record: 517 for the longest key (kind, domain, and a code of 128
+/// characters of 4 bytes), and less than 100 for the head of the entry and for the row in the outcome of a bulk.
+const KEY_AND_OUTCOME: usize = 700;
+
 /// A draft that passed every check before its commit.
 #[derive(Clone, Debug)]
 pub(in crate::core) struct Prepared {
@@ -38,11 +42,11 @@ impl Prepared {
         self.code.clone().unwrap_or_else(generated)
     }
 
-    /// Returns the bytes that its record takes in a Change, with key and preconditions.
-    pub(in crate::core) fn record_bytes(&self, context: &Context) -> usize {
-        // Any short text: the allowance below covers every generated code.
-        let code = self.code.clone().unwrap_or_else(|| ShortCode::from_stored("drawn"));
-        LinkAt::encode(&self.link(context, Id::from_bits(u128::MAX), code)).len() + 700
+    /// Returns an upper bound of the bytes that the link takes in a Change.
+    pub(in crate::core) fn bytes_in_a_change(&self, context: &Context) -> usize {
+        // Any short text: `KEY_AND_OUTCOME` covers every code.
+        let code = self.code.clone().unwrap_or_else(|| ShortCode::from_stored("code"));
+        LinkAt::encode(&self.link(context, Id::from_bits(u128::MAX), code)).len() + KEY_AND_OUTCOME
     }
 
     pub(in crate::core) fn link(&self, context: &Context, id: Id, code: ShortCode) -> Link {
@@ -64,9 +68,7 @@ impl Prepared {
         let domain = &self.domain;
         let key = keys::domain(domain.record.number);
         // Rows of a bulk share one precondition for their domain.
-        if !effect.preconditions.iter().any(|expect| expect.key == key) {
-            effect.rely_on(key, domain.revision);
-        }
+        effect.rely_on_once(key, domain.revision);
         effect.create(keys::link(link.domain, link.code.as_str()), LinkAt::encode(link));
     }
 }

@@ -245,7 +245,7 @@ impl Import<'_> {
     async fn propose(&mut self) -> Result<(), Error> {
         self.bytes = 0;
         let gathered = std::mem::take(&mut self.gathered);
-        let Effect { preconditions, puts } = std::mem::take(&mut self.effect);
+        let Effect { preconditions, puts, .. } = std::mem::take(&mut self.effect);
         if puts.is_empty() {
             return Ok(());
         }
@@ -328,7 +328,7 @@ impl Import<'_> {
         // A dry run creates nothing, and a missing campaign would be created without an error.
         if found.is_none() && !self.dry_run {
             self.links.catch_up().await?;
-            let draft = CampaignDraft { id: Some(id.clone()), or: None, name: id.as_str().into() };
+            let draft = CampaignDraft { id: Some(id.clone()), alias: None, name: id.as_str().into() };
             self.links.tenants().create_campaign(context, draft).await?;
         }
         Ok(())

@@ -305,13 +305,7 @@ impl TagMapping {
 impl StagedRow {
     fn add(&self, effect: &mut Effect, job: &Job, id: Id) {
         let domain = &self.domain.record;
-        let key = keys::domain(domain.number);
-        // Domains come first, so a few comparisons find them. A repeated precondition does no harm.
-        if !effect.preconditions.iter().take(8).any(|expect| expect.key == key) {
-            effect
-                .preconditions
-                .insert(0, crate::log::Precondition { key, revision: Some(self.domain.revision) });
-        }
+        effect.rely_on_once(keys::domain(domain.number), self.domain.revision);
         let link = Link {
             id,
             workspace: job.import.workspace,
