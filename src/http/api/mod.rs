@@ -14,9 +14,9 @@ mod highlevel;
 mod idempotency;
 mod linquid;
 pub mod native;
+mod once;
 pub mod openapi;
 pub mod ops;
-mod perform;
 pub mod query;
 pub(crate) mod registry;
 pub(super) mod response;
@@ -46,8 +46,8 @@ use self::dialect::{
 use self::execute::Answered;
 pub use self::execute::Backend;
 use self::idempotency::Posted;
+use self::once::Idempotent;
 use self::openapi::Description;
-use self::perform::Performer;
 use self::query::Query;
 use self::registry::{NATIVE, dialect_of};
 use self::response::render;
@@ -67,7 +67,7 @@ pub struct Api(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     backend: Backend,
-    performer: Performer,
+    commands: Idempotent,
     counts: Arc<HttpCounts>,
     limits: Limits,
     body_timeout: Duration,
@@ -108,7 +108,7 @@ impl Api {
         // Without randomness numbers start at 0. They are still unique within the run, which is required.
         let first = getrandom::u64().unwrap_or(0);
         Api(Arc::new(Shared {
-            performer: Performer::new(backend.clone()),
+            commands: Idempotent::new(backend.clone()),
             backend,
             counts,
             limits: Limits::new(limits),
@@ -295,7 +295,7 @@ impl Api {
         let key = if endpoint.method == "POST" { idempotency::key(&parts.headers) } else { Ok(None) };
         let body = self.read(endpoint.body, &tenant, parts, body).await?;
         // The key may have been revoked since the head arrived.
-        self.0.performer.check(caller.credential())?;
+        self.0.commands.check(caller.credential())?;
         let slot = self.0.concurrency.slot(&tenant)?;
         // Matched again: `id` borrows the target, which the wait for a body replaces by a copy.
         let path = parts.uri.path();
@@ -352,15 +352,15 @@ impl Api {
         if is_get {
             // In the task of the connection: a client that hangs up cancels the read.
             let _slot = slot;
-            return Ok((self.0.performer.perform(&context, command).await?, room));
+            return Ok((self.0.commands.run(&context, command).await?, room));
         }
         // In a task of its own: a client that hangs up must not stop a write between log, table and cache,
         // nor let a repeated request start beside it. Long work before the first write checks `client`.
         let _client = context.client.wait();
-        let performer = self.0.performer.clone();
+        let commands = self.0.commands.clone();
         let task = tokio::spawn(async move {
             let _until_done = (slot, bulk);
-            Ok((performer.perform(&context, command).await?, room))
+            Ok((commands.run(&context, command).await?, room))
         });
         match task.await {
             Ok(result) => result,

@@ -5,25 +5,25 @@ use super::idempotency::ScopeLocks;
 use crate::core::{Context, Credential, Previous};
 use crate::http::api::dialect::{ApiError, Command, Reply, ServerError};
 
-/// Runs commands on the backend. Cheap to clone: all clones share one state.
+/// Runs commands on the backend, each claim once. Cheap to clone: all clones share one state.
 #[derive(Clone, Debug)]
-pub(super) struct Performer {
+pub(super) struct Idempotent {
     backend: Backend,
     locks: ScopeLocks,
 }
 
-impl Performer {
-    pub(super) fn new(backend: Backend) -> Performer {
-        Performer { backend, locks: ScopeLocks::default() }
+impl Idempotent {
+    pub(super) fn new(backend: Backend) -> Idempotent {
+        Idempotent { backend, locks: ScopeLocks::default() }
     }
 
     /// Runs a command, once per claim. A write relies on the record of its key, so the log rejects the write
     /// of a revoked key. For all else the key is checked after each wait.
-    pub(super) async fn perform(&self, context: &Context, command: Command) -> Result<Answered, ApiError> {
+    pub(super) async fn run(&self, context: &Context, command: Command) -> Result<Answered, ApiError> {
         // After the wait for room, for commands whose Change would not rely on the key.
         self.check(context.key)?;
         let is_read = command.is_read();
-        let answered = self.perform_once(context, command).await;
+        let answered = self.run_claimed(context, command).await;
         if is_read {
             // A revoked key must not see what a slow read returns.
             self.check(context.key)?;
@@ -31,7 +31,8 @@ impl Performer {
         answered
     }
 
-    async fn perform_once(&self, context: &Context, command: Command) -> Result<Answered, ApiError> {
+    /// Runs a command unless an earlier request with the same claim has run it.
+    async fn run_claimed(&self, context: &Context, command: Command) -> Result<Answered, ApiError> {
         let Some(claim) = context.claim else {
             return execute::execute(&self.backend, context, command).await;
         };
