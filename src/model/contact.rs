@@ -31,9 +31,11 @@ impl fmt::Debug for ContactKey {
 
 /// The content of a contact link.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct ContactLink {
     pub link: Id,
+    /// The id of the workspace in the APIs.
     pub workspace: ForeignId,
+    /// The id of the contact, which only the vendor's API knows.
     pub contact: ForeignId,
 }

@@ -123,7 +123,7 @@ pub enum Reach {
 
 /// An admin credential.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct ApiKey {
     pub id: Id,
     pub name: Box<str>,
@@ -149,7 +149,7 @@ impl ApiKey {
 
 /// A key that is to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct KeyDraft {
     pub name: Box<str>,
     /// `None` is the acting workspace.

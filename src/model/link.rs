@@ -77,7 +77,7 @@ impl RedirectStatus {
 
 /// A short URL and its options.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct Link {
     /// The id in the APIs. Later links have later ids.
     pub id: Id,

@@ -30,17 +30,19 @@ impl SnapshotKind {
 
 /// A frozen copy of a workspace's links.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct Snapshot {
     /// The id in the APIs, which may come from a vendor.
     pub id: ForeignId,
     /// The key of its content in the store. An imported snapshot has the key of its source.
     pub frozen: Id,
+    /// The id of its company.
     pub company: ForeignId,
     /// The copied workspace. For an imported snapshot, the workspace with the imported links.
     pub workspace: WorkspaceNumber,
     pub name: Box<str>,
     pub kind: SnapshotKind,
+    /// Number of links and of tags.
     pub links: u64,
     pub tags: u64,
     /// Whether it contains hashes of passwords.
@@ -52,7 +54,7 @@ pub struct Snapshot {
 
 /// A snapshot that is to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct SnapshotDraft {
     /// A vendor's id to keep. `None` generates one.
     pub id: Option<ForeignId>,
@@ -146,10 +148,11 @@ fn listed<'a>(field: &'static str, items: Vec<&'a str>) -> Result<Vec<&'a str>, 
 
 /// The permission to import a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct Share {
     /// The id in the share link. A visitor who knows the id may open the page of the share.
     pub id: Id,
+    /// The id of the snapshot.
     pub snapshot: ForeignId,
     /// The content of the snapshot. A freed id that is used again names another snapshot, with other content.
     pub frozen: Id,
@@ -226,13 +229,16 @@ pub enum ImportFailure {
 
 /// One import of a snapshot into a workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct Import {
     pub id: Id,
+    /// The id of the share.
     pub share: Id,
+    /// The id of the snapshot.
     pub snapshot: ForeignId,
     /// The content of the snapshot.
     pub frozen: Id,
+    /// The id of its company.
     pub company: ForeignId,
     /// The workspace that gets the links.
     pub workspace: WorkspaceNumber,
@@ -251,8 +257,9 @@ pub struct Import {
 
 /// An import that is to be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct ImportDraft {
+    /// The id of the share.
     pub share: Id,
     pub on_conflict: OnConflict,
 }

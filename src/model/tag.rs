@@ -13,9 +13,10 @@ pub const DEFAULT_COLOR: &str = "#6b7280";
 
 /// A label. Its name is unique within its workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct Tag {
     pub id: Id,
+    /// The number of its workspace.
     pub workspace: WorkspaceNumber,
     pub name: Box<str>,
     /// `#rrggbb`.

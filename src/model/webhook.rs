@@ -55,8 +55,9 @@ impl fmt::Debug for Secret {
 
 /// The secrets that sign a workspace's events. Created at the first need.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct WebhookSecret {
+    /// The number of its workspace.
     pub workspace: WorkspaceNumber,
     pub secret: Secret,
     pub created_at: Timestamp,

@@ -1,4 +1,4 @@
-//! [`Company`] (an "agency") owns [`Workspace`]s (a HighLevel "location"), and a workspace owns links.
+//! A [`Company`] owns [`Workspace`]s, and a workspace owns links.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub struct WorkspaceNumber(pub u32);
 
 /// An owner of workspaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct Company {
     /// The id in the APIs, which may come from a vendor.
     pub id: ForeignId,
@@ -32,12 +32,13 @@ pub struct Company {
 
 /// An owner of links.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct Workspace {
     /// The key of its links in the store.
     pub number: WorkspaceNumber,
     /// The id in the APIs, which may come from a vendor.
     pub id: ForeignId,
+    /// The id of its company.
     pub company: ForeignId,
     pub name: Box<str>,
     /// The last setting of the balance of links to create; `None` is unlimited. The rest of the balance is a
@@ -81,7 +82,7 @@ impl Workspace {
 
 /// A company that is to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct CompanyDraft {
     /// A vendor's id to keep. `None` generates one.
     pub id: Option<ForeignId>,
@@ -100,7 +101,7 @@ impl CompanyDraft {
 
 /// A workspace that is to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct WorkspaceDraft {
     /// A vendor's id to keep. `None` generates one.
     pub id: Option<ForeignId>,
@@ -119,7 +120,7 @@ pub fn check_name(field: &'static str, name: &str) -> Result<(), Invalid> {
     plain_text(field, name, NAME_MAX)
 }
 
-/// Rejects anything but three groups of digits, as HighLevel writes them: `0-128-926`.
+/// Rejects anything but three groups of digits, such as `0-128-926`.
 pub(crate) fn check_relationship_number(text: &str) -> Result<(), Invalid> {
     let fits = text.split('-').count() == 3
         && text

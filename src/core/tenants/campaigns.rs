@@ -78,10 +78,10 @@ impl Tenants {
                 let mut effect = Effect::default();
                 effect.create(keys::campaign(workspace, id), campaign.encode());
                 // The other spelling of the id must be free as well.
-                if let Some(or) = &draft.or {
+                if let Some(alias) = &draft.alias {
                     effect
                         .preconditions
-                        .push(Precondition { key: keys::campaign(workspace, or), revision: None });
+                        .push(Precondition { key: keys::campaign(workspace, alias), revision: None });
                 }
                 effect.store_outcome(context.claim, context.now, || StoredOutcome::Campaign {
                     workspace,
@@ -162,7 +162,7 @@ impl Shared {
                     .extend(directory.workspaces(&viewer.reach).map(|versioned| versioned.record.number));
             }
             Reach::Instance => {
-                for id in std::iter::once(&named.id).chain(&named.or) {
+                for id in std::iter::once(&named.id).chain(&named.alias) {
                     // One owner is enough: every workspace is within reach.
                     workspaces.extend(self.table.owners_of_campaign(id, 1)?);
                 }
@@ -178,7 +178,7 @@ impl Shared {
         named: &CampaignRef,
     ) -> Result<Option<Found<Campaign>>, Error> {
         // The id as it was given wins over its other spelling.
-        for id in std::iter::once(&named.id).chain(&named.or) {
+        for id in std::iter::once(&named.id).chain(&named.alias) {
             if let Some(found) = self.table.get(&keys::campaign(workspace, id))? {
                 return Ok(Some(found));
             }

@@ -294,7 +294,7 @@ pub(in crate::core) fn only_instance_names_ids(
     Ok(())
 }
 
-/// Returns a random number in HighLevel's format.
+/// Returns a random relationship number.
 pub(in crate::core) fn random_relationship_number() -> Box<str> {
     let chance = chance();
     format!("0-{:03}-{:03}", chance % 1_000, chance / 1_000 % 1_000).into()

@@ -8,7 +8,7 @@ use crate::model::short_code::ShortCode;
 
 /// A link that is to be created.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct Draft {
     pub domain: DomainChoice,
     /// `None` generates a code.

@@ -34,7 +34,7 @@ pub struct PasswordHash(Box<str>);
 
 /// The parts of a hash, each within its bound.
 #[derive(Debug)]
-#[allow(missing_docs)] // The fields speak.
+#[allow(missing_docs)] // The other fields speak.
 pub struct HashParts {
     pub algorithm: Algorithm,
     pub version: Version,

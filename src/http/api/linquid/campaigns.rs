@@ -17,8 +17,8 @@ const PREFIX: &str = "camp_";
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
     let named = body.text("id")?.value().map(|id| named("id", id)).transpose()?;
-    let (id, or) = named.map_or((None, None), |named| (Some(named.id), named.or));
-    let draft = CampaignDraft { id, or, name: body.required("name")?.into() };
+    let (id, alias) = named.map_or((None, None), |named| (Some(named.id), named.alias));
+    let draft = CampaignDraft { id, alias, name: body.required("name")?.into() };
     write(request, &body, Command::CreateCampaign(draft))
 }
 
@@ -45,7 +45,7 @@ pub(super) fn named(field: &'static str, text: &str) -> Result<CampaignRef, Inva
     let id = ForeignId::parse(field, text)?;
     let other = text.strip_prefix(PREFIX).map_or_else(|| [PREFIX, text].concat(), str::to_owned);
     // Without or with the prefix, some texts are too short or too long for an id: they have one spelling.
-    Ok(CampaignRef { id, or: ForeignId::parse(field, &other).ok() })
+    Ok(CampaignRef { id, alias: ForeignId::parse(field, &other).ok() })
 }
 
 /// Returns the id as responses show it.
@@ -72,7 +72,7 @@ mod tests {
         for (text, shown, other) in rows {
             let named = named("id", text).expect("an id");
             assert_eq!(show(&named.id), shown, "{text}");
-            assert_eq!(named.or.as_ref().map(ForeignId::as_str), other, "{text}");
+            assert_eq!(named.alias.as_ref().map(ForeignId::as_str), other, "{text}");
         }
         assert!(named("id", "a b").is_err());
     }

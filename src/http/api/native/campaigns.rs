@@ -11,7 +11,8 @@ use crate::model::campaign::{CampaignDraft, CampaignEdit};
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
     // An id has a second spelling (`or`) in Linquid's dialect alone.
-    let draft = CampaignDraft { id: foreign_id(&body, "id")?, or: None, name: body.required("name")?.into() };
+    let draft =
+        CampaignDraft { id: foreign_id(&body, "id")?, alias: None, name: body.required("name")?.into() };
     write(request, &body, Command::CreateCampaign(draft))
 }
 
