@@ -1,11 +1,11 @@
-//! The map of the library is true: each part uses only what stands before it, a vendor's words
-//! stay in its folder, and the tests that the invariants name exist.
+//! The map of the library is true: each part uses only the parts before it, a vendor's words stay in its folder,
+//! and the tests that the invariants name exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the left: each may use what stands before it, and itself.
+/// The parts in their order: each may use the parts before it, and itself.
 const LAYERS: [&str; 22] = [
     "settings",
     "clock",
@@ -217,7 +217,7 @@ impl Files {
     /// Returns the modules that the file of `module` uses.
     fn used_by(&self, module: &Vec<String>) -> BTreeSet<&Vec<String>> {
         let code = &self.code[module];
-        // A `pub use` is no use: whoever uses the name uses the file behind it.
+        // A `pub use` is no use: a file that uses the name uses the file behind it.
         let own: String = code
             .split_inclusive(';')
             .filter(|statement| !statement.split_once("use ").is_some_and(|(before, _)| is_public(before)))

@@ -1,9 +1,11 @@
 //! The voice of the comments (docs/style.md), measured: how often words are used in the comments of `src`, per
-//! 10,000 words, and how many names are used for two things.
+//! 10,000 words and in each file, and how many names are used for two things.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use super::layers::sources;
+use super::layers::{sources, sources_in};
 
 /// Words of the field that must be frequent, with the least number per 10,000 comment words.
 const WANTED: [(&[&str], f64); 1] = [(&["returns"], 30.0)];
@@ -17,6 +19,13 @@ const RARE: [(&[&str], f64); 5] = [
     (&["anew", "meanwhile", "hitherto"], 1.0),
     (&["stands", "stand", "standing"], 3.0),
 ];
+
+/// Most of the rare words in one file. The average of all files would hide a file in another voice.
+const RARE_IN_A_FILE: usize = 3;
+
+/// Files in other languages whose comments follow the same rules.
+const SCRIPTS: [&str; 6] =
+    [".ci/deny", ".ci/run", "Cargo.toml", "deny.toml", "tests/soak/links", "tests/soak/run"];
 
 /// Most type names that two types have.
 const TWINS_MAX: usize = 9;
@@ -37,7 +46,7 @@ fn words(comment: &str) -> impl Iterator<Item = String> {
 /// Returns the text of a comment line, without its slashes.
 fn comment(line: &str) -> Option<&str> {
     let line = line.trim_start();
-    ["///", "//!", "//"].iter().find_map(|slashes| line.strip_prefix(slashes))
+    ["///", "//!", "//", "# "].iter().find_map(|slashes| line.strip_prefix(slashes))
 }
 
 #[test]
@@ -67,6 +76,24 @@ fn comments_speak_the_language_of_the_field() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_file_has_a_voice_of_its_own() {
+    let rare: Vec<&str> = RARE.iter().flat_map(|(words, _)| words.iter().copied()).collect();
+    let mut wrong = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = |name: &&str| (PathBuf::from(name), fs::read_to_string(root.join(name)).expect("a file"));
+    let files =
+        ["src", "tests", "benches"].into_iter().flat_map(sources_in).chain(SCRIPTS.iter().map(script));
+    for (file, text) in files {
+        let words = text.lines().filter_map(comment).flat_map(words);
+        let found: Vec<String> = words.filter(|word| rare.contains(&word.as_str())).collect();
+        if found.len() > RARE_IN_A_FILE {
+            wrong.push(format!("{}: {found:?}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "more than {RARE_IN_A_FILE} rare words:\n{}", wrong.join("\n"));
 }
 
 #[test]
