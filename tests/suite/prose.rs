@@ -157,3 +157,23 @@ fn guarantees_name_tests_that_exist() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(named > 40, "{named} names of tests");
 }
+
+/// Each setting of the example configuration has a row in operating.md, which promises all settings.
+#[test]
+fn every_setting_is_in_the_table() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect("a file");
+    let (example, operating) = (read("config.example.toml"), read("docs/operating.md"));
+    let (mut section, mut settings) = (String::new(), Vec::new());
+    for line in example.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = format!("{name}.");
+        } else if let Some((key, _)) = line.trim_start_matches('#').split_once(" = ")
+            && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        {
+            settings.push(format!("`{section}{key}`"));
+        }
+    }
+    let missing: Vec<_> = settings.iter().filter(|setting| !operating.contains(*setting)).collect();
+    assert!(missing.is_empty() && settings.len() > 20, "not in operating.md: {missing:?} of {settings:?}");
+}
