@@ -1,8 +1,9 @@
-"""A client that creates links at a steady pace until it is told to stop (SIGTERM):
+"""A client that creates links at a steady pace until SIGTERM stops it:
 
     creations.py PORT KEY RATE [TOGETHER]
 
-TOGETHER links in each request; one without it. Prints a line when it has begun, and at the end what it did, as JSON."""
+Each request creates TOGETHER links, one by default. Prints a line once it has begun, and its result as JSON at
+the end."""
 
 import json
 import signal
@@ -10,12 +11,12 @@ import socket
 import sys
 import time
 
-# Connections, of which each sends one request in each beat; one for requests of many links.
+# Connections. Each sends one request in each beat. Requests of many links use one connection.
 CONNECTIONS = 10
 
 
 def request(key, together):
-    """A creation of links whose codes Waypost chooses."""
+    """Returns a request that creates links with generated codes."""
     link = {"url": "https://example.com/a/landing/page/of/sixty/bytes?n=created"}
     path = "links" if together == 1 else "links/bulk"
     body = json.dumps(link if together == 1 else {"links": [link] * together})
@@ -26,7 +27,7 @@ def request(key, together):
 
 
 def read_answer(connection):
-    """The status of the answer, and whether it is the connection's last."""
+    """Returns the status of the response, and whether the server closes the connection after it."""
     buffered = b""
     while b"\r\n\r\n" not in buffered:
         buffered += _more(connection)
@@ -46,7 +47,7 @@ def _more(connection):
 
 
 def main():
-    """Keeps the pace; a server that is behind is not hurried."""
+    """Sends requests at the pace. Each waits for its response, so a slow server gets no additional load."""
     port, key, rate = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     together = int(sys.argv[4]) if len(sys.argv) > 4 else 1
     stopped = []

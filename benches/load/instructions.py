@@ -1,5 +1,5 @@
-"""Bars within the process: B3, instructions, which repeat exactly where time does not, counted by
-callgrind; and B6, by criterion and a counting allocator."""
+"""Bars within the process. B3 counts instructions with callgrind: instructions repeat exactly, times do not.
+B6 uses criterion and an allocator that counts."""
 
 import glob
 import re
@@ -13,21 +13,21 @@ from redirects import BROWSER
 from report import Line
 from tools import ROOT
 
-# Requests that are counted, behind some that are not: those pay for what is made when it is first
-# needed, each of the thousand links in memory among it. On each connection they are fewer than those
-# after which Waypost and nginx end it.
+# Requests that are counted. Requests that are not counted come first: they pay for all work that is done once,
+# such as the load of each of the thousand links. Each connection has fewer requests than the number after which
+# Waypost and nginx close a connection.
 REQUESTS = {False: 4_800, True: 48_000}
 WARM = 1_920
 
-# Handing clicks to the log, once a second, is not part of a request, and in so few of them would be
-# counted many times too often or not at all. It is part of B2.
+# The flush of clicks, once a second, is not part of a request. In this small number of requests its share would
+# be much too large, or zero. B2 includes it.
 QUIET = {"WAYPOST_CLICKS__FLUSH_INTERVAL": "1h"}
 
 
 def counts(run):
     """B3. One worker."""
     servers = run.servers
-    # The links are made before, at full speed.
+    # The links are created before, at full speed.
     data = run.work.path("data")
     servers.waypost_with_links(data).stop()
     measured = {
@@ -55,7 +55,7 @@ def counts(run):
 
 
 def in_process(run):
-    """B6. In the long form alone, since it builds all benches first."""
+    """B6. Only in the long form, since it builds all benches first."""
     if not run.is_full:
         where = "with --full; or cargo bench --bench redirect -- connection, and --bench allocations"
         yield Line("B6", "in-process time per redirect over bare hyper's; allocations", where, "<= +60 ns; 0")
@@ -69,7 +69,7 @@ def in_process(run):
         what = f"in-process time per redirect over bare hyper's, {kind} headers, ns"
         met = None if most is None else ours - hyper <= most
         yield Line("B6", what, f"{ours - hyper:+.0f}: {ours:.0f} over {hyper:.0f}", f"<= +{most}" if most else "", met)
-    # It fails when there is one more.
+    # The bench fails if there is one allocation more.
     told = " ".join(_bench("allocations").split())
     yield Line("B6", "allocations of ours per redirect, beyond bare hyper's", told, "0", True)
 
@@ -88,9 +88,8 @@ def _lines(path):
 
 
 def _per_request(run, start, kinds):
-    """Of each kind of request the instructions of the thread that answers: of all threads the busiest
-    while it does. What others do then differs from run to run by more than there is to measure; it is
-    part of B2."""
+    """Returns, for each kind of request, the instructions of the thread that serves it: the busiest thread. The
+    work of the other threads differs from run to run by more than the result. B2 includes it."""
     files = run.work.path("callgrind")
     callgrind = ["--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={files}"]
     server = start([run.servers.programs["valgrind"], *callgrind])
@@ -104,13 +103,13 @@ def _per_request(run, start, kinds):
             connection.close()
         threads = [_instructions(file) for file in glob.glob(f"{files}.{dump}-*")]
         if not threads:
-            raise Failed(f"callgrind wrote nothing: {server.process.said()}")
+            raise Failed(f"callgrind wrote nothing: {server.process.printed()}")
         yield kind, max(threads) / REQUESTS[run.is_full]
     server.stop()
 
 
 def _control(server, what):
-    """Tells callgrind to count from here, or to write what it counted."""
+    """Makes callgrind count from here, or write its counts."""
     command = ["callgrind_control", what, str(server.process.pid)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
@@ -131,14 +130,14 @@ def _connect(port):
 
 
 def _send(connections, headers, count):
-    """Requests for links in turn, one at a time on each of many connections, as visitors send them:
-    a server finds several at once when it looks."""
+    """Requests links in turn, one at a time on each of many connections, as visitors do. So a server finds
+    several requests at each poll."""
     for number in range(0, count, CONNECTIONS):
         for at, connection in enumerate(connections):
             request = f"GET /{links.code((number + at) % links.FEW)} HTTP/1.1\r\n{headers}\r\n"
             connection.sendall(request.encode())
         for connection in connections:
             answer = connection.recv(4096)
-            # nginx sends a body behind the head, in the same write.
+            # nginx sends a body after the head, in the same write.
             if not answer.startswith(b"HTTP/1.1 302"):
                 raise Failed(f"answered {answer[:100]!r}")

@@ -1,5 +1,5 @@
-"""One run of wrk against one server, and runs in alternation: rates, latencies, CPU of server and
-of wrk, and the ratios of pairs."""
+"""Runs of wrk, of one server and of several in alternation: rates, latencies, CPU time of server and wrk, and
+the ratios of pairs."""
 
 import json
 import os
@@ -10,16 +10,16 @@ from processes import Failed, busy
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# wrk's share of its threads' time above which it, not the server, sets the rate.
+# Above this share of busy time in its threads, wrk limits the rate, and not the server.
 CLIENT_LIMIT = 0.93
 
-# Connections, unless a bar says otherwise.
+# Connections, the default of all bars.
 CONNECTIONS = 64
 
 
 @dataclass
 class Sample:
-    """What one run of wrk saw."""
+    """The result of one run of wrk."""
 
     requests: int
     rate: float
@@ -29,16 +29,16 @@ class Sample:
     p999: float
     # Seconds of the server's CPU per request.
     cpu: float
-    # Cores that the server, wrk and all other programs took.
+    # Cores that the server, wrk and all other programs used.
     server_cores: float
     client_cores: float
     foreign_cores: float
-    # wrk had no time to spare.
+    # wrk had no idle time.
     is_client_limited: bool
 
 
 class Wrk:
-    """Runs wrk; remembers what it says about the run as a whole."""
+    """Runs wrk."""
 
     def __init__(self, work, program, seconds):
         self.work = work
@@ -48,7 +48,7 @@ class Wrk:
         self.limited = {}
 
     def run(self, server, threads, connections=CONNECTIONS, refused=False, **arguments):
-        """One run. Every answer must be a success; with `refused` every one a refusal."""
+        """Runs wrk once. Every response must be a success, or with `refused` a refusal."""
         script = os.path.join(HERE, "requests.lua")
         command = [self.program, "--threads", str(threads), "--connections", str(connections)]
         command += ["--duration", str(self.seconds), "--timeout", "10", "--script", script]
@@ -60,7 +60,7 @@ class Wrk:
         told = json.loads(output.splitlines()[-1])
         count, seconds = told["requests"], told["seconds"]
         if told["broken"] or told["refused"] != (count if refused else 0) or not count:
-            raise Failed(f"{server.name} answered wrongly: {output}{server.process.said()[-2000:]}")
+            raise Failed(f"{server.name} answered wrongly: {output}{server.process.printed()[-2000:]}")
         client = usage.ru_utime + usage.ru_stime
         sample = Sample(
             requests=count,
@@ -80,8 +80,8 @@ class Wrk:
 
 
 def alternate(rounds, *measures):
-    """Measures A B C A B C ...: a list of samples of each, in order. What comes first changes from
-    round to round, so that none has always the same predecessor."""
+    """Measures A B C A B C ... and returns a list of samples of each, in order. The first measurement changes
+    from round to round, so that no measurement always has the same predecessor."""
     samples = [[] for _ in measures]
     for turn in range(rounds):
         for step in range(len(measures)):
@@ -92,7 +92,7 @@ def alternate(rounds, *measures):
 
 @dataclass
 class Ratio:
-    """The median of paired ratios, and how far they spread."""
+    """The median of paired ratios, and their spread."""
 
     median: float
     low: float
@@ -103,17 +103,17 @@ class Ratio:
 
 
 def ratio(samples, others, of):
-    """The ratio of what `of` takes from each pair of samples."""
+    """Returns the ratio of the value `of` in each pair of samples."""
     return spread([of(a) / of(b) for a, b in zip(samples, others)])
 
 
 def spread(values):
-    """Median, lowest and highest."""
+    """Returns median, lowest and highest value."""
     return Ratio(statistics.median(values), min(values), max(values))
 
 
 def median(samples, of):
-    """The median of what `of` takes from each sample."""
+    """Returns the median of the value `of` in each sample."""
     return statistics.median(map(of, samples))
 
 

@@ -1,5 +1,5 @@
-"""Every process and every file of the run, so that none outlives it: a folder that is removed,
-children that are stopped, also when the run is interrupted, and what they take of the machine."""
+"""Owns every process and every file of the run. At the end, also of an interrupted run, it stops all children
+and removes the folder. It measures what the children use of the machine."""
 
 import ctypes
 import os
@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-# How long a server may take to stop in order before it is killed.
+# Time for a server to stop cleanly before it is killed.
 STOP_SECONDS = 20
 
 PR_SET_PDEATHSIG = 1
@@ -18,16 +18,16 @@ LIBC = ctypes.CDLL(None)
 
 
 class Failed(Exception):
-    """The run cannot go on, or a server answered wrongly. The text says why."""
+    """The run cannot continue, or a response was wrong. The text is the reason."""
 
 
 def _die_with_parent():
-    # Of a run that is itself killed nothing stays either.
+    # The children also end if the run itself is killed.
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Work:
-    """A folder beside the build, on the disk that is measured, and the children started from it."""
+    """A folder beside the build, on the disk that is measured, and the children that work in it."""
 
     def __init__(self, beside):
         os.makedirs(beside, exist_ok=True)
@@ -37,12 +37,12 @@ class Work:
         self.is_closed = False
 
     def path(self, name):
-        """A path that nobody used yet."""
+        """Returns a new path in the folder."""
         self.count += 1
         return os.path.join(self.folder, f"{self.count}-{name}")
 
     def start(self, command, environment=None, stdout=None):
-        """Starts a child whose output goes to a file of its own, or where `stdout` says."""
+        """Starts a child. Its output goes to a file of its own, or to `stdout`."""
         if self.is_closed:
             raise Failed("the run is over")
         log = self.path(os.path.basename(command[0]) + ".log")
@@ -62,16 +62,16 @@ class Work:
         return process
 
     def run(self, command, environment=None):
-        """Runs a child to its end: what it printed, and its resources. Fails when it fails."""
+        """Runs a child to its end. Returns its output and its resources. Fails if the child fails."""
         process = self.start(command, environment, subprocess.PIPE)
         output = process.child.stdout.read().decode()
         usage = process.wait()
         if process.code != 0:
-            raise Failed(f"{command[0]} ended with {process.code}: {output}{process.said()}")
+            raise Failed(f"{command[0]} ended with {process.code}: {output}{process.printed()}")
         return output, usage
 
     def close(self):
-        """Stops all children and removes the folder. Not to be interrupted."""
+        """Stops all children and removes the folder. Ignores signals."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         self.is_closed = True
@@ -83,7 +83,7 @@ class Work:
 
 
 class Process:
-    """A child, with those it starts itself (nginx has workers)."""
+    """A child, with its own children (nginx has workers)."""
 
     def __init__(self, work, child, log):
         self.work = work
@@ -93,7 +93,7 @@ class Process:
         self.code = None
 
     def wait(self):
-        """Waits for its end: its resources."""
+        """Waits for the end of the child. Returns its resources."""
         _, status, usage = os.wait4(self.pid, 0)
         self._ended(status)
         return usage
@@ -103,13 +103,13 @@ class Process:
         self.child.returncode = self.code
         if self.child.stdout:
             self.child.stdout.close()
-        # Workers whose master is gone.
+        # Workers that outlive their master.
         self.signal(signal.SIGKILL)
         if self in self.work.children:
             self.work.children.remove(self)
 
     def has_ended(self):
-        """Whether it has."""
+        """Returns whether the child has ended."""
         if self.code is None:
             pid, status, _ = os.wait4(self.pid, os.WNOHANG)
             if pid:
@@ -117,14 +117,14 @@ class Process:
         return self.code is not None
 
     def signal(self, number):
-        """To it and its own children, which are one session."""
+        """Sends a signal to the child and its own children, which are one session."""
         try:
             os.killpg(self.pid, number)
         except ProcessLookupError:
             pass
 
     def stop(self):
-        """Stops it in order; kills it when that takes too long."""
+        """Stops the child cleanly, or kills it after a timeout."""
         if self.has_ended():
             return
         self.signal(signal.SIGTERM)
@@ -134,8 +134,8 @@ class Process:
                 self.signal(signal.SIGKILL)
             time.sleep(0.005)
 
-    def said(self):
-        """Its output so far."""
+    def printed(self):
+        """Returns the output so far."""
         with open(self.log, errors="replace") as log:
             return log.read()
 
@@ -144,12 +144,12 @@ class Process:
             return [self.pid, *map(int, children.read().split())]
 
     def cpu(self):
-        """Seconds of CPU so far. By the clock of the process: it has nanoseconds, and knows of
-        threads that have ended; /proc/PID/stat shows the same in ticks of 10 ms."""
+        """Returns the seconds of CPU so far, from the clock of the process. The clock has nanoseconds and
+        includes threads that have ended; /proc/PID/stat has ticks of 10 ms."""
         return sum(time.clock_gettime((~pid << 3) | 2) for pid in self._pids())
 
     def memory(self):
-        """Bytes of resident memory."""
+        """Returns the bytes of resident memory."""
         return 1024 * sum(self._status(pid, "VmRSS") for pid in self._pids())
 
     @staticmethod
@@ -162,14 +162,14 @@ class Process:
 
 
 def free_port():
-    """A port of the loopback that was free just now."""
+    """Returns a free port of the loopback."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
 
 
 def busy():
-    """Seconds of CPU that the whole machine has spent at work so far."""
+    """Returns the busy seconds of all CPUs of the machine so far."""
     with open("/proc/stat") as stat:
         user, nice, system, _idle, _iowait, irq, softirq, *_ = map(int, stat.readline().split()[1:])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")

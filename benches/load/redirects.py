@@ -1,6 +1,5 @@
-"""Bars about redirects from memory, side by side with nginx, bare hyper and chhoto-url: B1 and B2
-(connections kept), B4 (pipelined), B5 (a connection for each request), B13 (codes that lead
-nowhere), B15."""
+"""Bars about redirects from memory, beside nginx, bare hyper and chhoto-url: B1 and B2 (keep-alive), B4
+(pipelined), B5 (a connection for each request), B13 (unknown codes), B15."""
 
 import os
 
@@ -10,14 +9,14 @@ from report import Line, at_least, at_most
 
 BROWSER = os.path.join(HERE, "browser.headers")
 
-# Requests on their way at once in B4.
+# Requests in flight in B4.
 DEPTH = 16
 
-# 404s after which Waypost's memory stays as it is: what it remembers of unknown codes is full, and so
-# is what the threads that read the table keep.
+# After this number of 404s Waypost's memory is constant: the cache of unknown codes is full, and so are the
+# caches of the threads that read the table.
 FILLING = 500_000
 
-# What memory may differ by without having grown: allocators keep some of what they were given back.
+# Differences of memory below this are no growth: allocators keep a part of the memory that is freed.
 GROWTH_BYTES = 2 * 1024 * 1024
 
 
@@ -30,14 +29,14 @@ def _cpu(sample):
 
 
 def _by_cpu(samples, others):
-    """What the ratio of rates would be if server and wrk had all cores for themselves: the CPU that
-    both take for a request. Other programs disturb it far less than they do the rate."""
+    """Returns the ratio of rates that a machine without other programs would have: the ratio of the CPU time
+    that server and wrk use for a request. Other programs disturb it much less than the rate."""
     both = lambda sample: (sample.server_cores + sample.client_cores) / sample.rate
     return f"; by CPU {ratio(others, samples, both).median:.2f}"
 
 
 def _rate_over(bar, what, samples, others, least=None):
-    """A line about the ratio of two rates."""
+    """Returns a line about the ratio of two rates."""
     rates, by_cpu = ratio(samples, others, _rate), _by_cpu(samples, others)
     if least is None:
         return Line(bar, what, f"{rates}{by_cpu}")
@@ -45,7 +44,7 @@ def _rate_over(bar, what, samples, others, least=None):
 
 
 def _told(samples, name):
-    """What the table says beside a ratio: so that a limit of wrk is not taken for the server's."""
+    """Returns the note beside a ratio. It prevents that a limit of wrk is read as a limit of the server."""
     share = median(samples, lambda sample: sample.client_cores)
     limited = sum(sample.is_client_limited for sample in samples)
     note = f", wrk's threads are the limit in {limited} of {len(samples)}" if limited else ""
@@ -54,7 +53,7 @@ def _told(samples, name):
 
 
 def _rates(bar, what, **samples):
-    """A line of plain figures, for the reader."""
+    """Returns a line of figures without a bar."""
     told = "; ".join(_told(of, name.replace("_", " ")) for name, of in samples.items())
     return Line(bar, what, told)
 
@@ -108,7 +107,7 @@ def pipelined(run):
     """B4."""
     waypost = run.servers.waypost_with_links(workers=2)
     nginx = run.servers.nginx(workers=2)
-    # hyper's own way of joining answers; Waypost has one that loses none (src/http/conn/coalesce.rs).
+    # hyper's own way to join responses. Waypost's way loses no response (src/http/conn/coalesce.rs).
     hyper = run.servers.bare_hyper(workers=2, options=["--pipeline-flush"])
     samples = alternate(
         run.few_rounds,
@@ -145,17 +144,17 @@ def connections(run):
 
 
 def unknown_codes(run):
-    """B13. Without the limit on how many unknown codes an address may try in a minute."""
+    """B13. Without the limit of unknown codes for each address."""
     settings = {"WAYPOST_LIMITS__MISSES_PER_MINUTE": str(2**32 - 1)}
     waypost = run.servers.waypost_with_links(workers=2, settings=settings)
-    # What is remembered of unknown codes is bounded; once it is full, nothing may grow.
+    # The cache of unknown codes is bounded. Once it is full, memory must not grow.
     asked = 0
     while asked < FILLING:
         asked += run.wrk.run(waypost, 2, codes="absent", refused=True).requests
     grown = 0
 
     def absent():
-        # Not across the hits, whose clicks are written.
+        # Not across the hits: their clicks are written.
         nonlocal grown
         before = waypost.process.memory()
         sample = run.wrk.run(waypost, 2, codes="absent", refused=True)

@@ -1,5 +1,5 @@
-"""Bars about size: B7 (many links, few of them hot), B10 (import), B11 (memory), B12 (start) and B14
-(the binary). The full form has the budget's millions; the quick one says how few it has."""
+"""Bars about size: B7 (many links, few of them hot), B10 (import), B11 (memory), B12 (start) and B14 (the
+binary). The full form has millions of links; the quick form prints its smaller number."""
 
 import os
 import re
@@ -15,31 +15,31 @@ from servers import KEY, Server
 
 MILLION = 1_000_000
 
-# Links of the quick form, in place of a million and of ten.
+# Links of the quick form, in place of one and of ten million.
 QUICK = 150_000
 
-# Bytes of disk for each link imported, log and table, with room to spare.
+# Bytes of disk for each imported link: log and table, with a margin.
 DISK_PER_LINK = 1_200
 
-# Hottest links visited before B7 is measured: more than the default cache holds.
+# Hottest links that are visited before B7 is measured: more than fit into the default cache.
 HOTTEST = 300_000
 
-# Starts of which the median counts.
+# Number of starts, whose median is the result.
 STARTS = 5
 
 MB = 1024 * 1024
 
 
 class Stores:
-    """Data folders with so many links, imported once and used by several bars."""
+    """Data folders of several sizes, imported once and used by several bars."""
 
     def __init__(self, run):
         self.run = run
         self.made = {}
 
     def get(self, count):
-        """The folder, the seconds of its import to the end of the log and of the table, and the most
-        memory it held."""
+        """Returns the folder, the seconds of its import until log and table have everything, and the peak of
+        memory."""
         if count not in self.made:
             self.made[count] = self._import(count)
         return self.made[count]
@@ -55,7 +55,7 @@ class Stores:
         environment = {"WAYPOST_DATA_DIR": data, "WAYPOST_ADMIN_KEY": KEY}
         told, usage = work.run([build.waypost, "import", lines], environment)
         os.remove(lines)
-        # Its own account: what opens and closes the store is not among it.
+        # The times that the import prints: without opening and closing the store.
         took = re.search(r"in the log after ([0-9.]+) s, in the table after ([0-9.]+) s", told)
         if not took:
             raise Failed(f"an import does not say how long it took: {told}")
@@ -63,7 +63,7 @@ class Stores:
 
 
 def counts(run):
-    """How many links stand for a million and for ten."""
+    """Returns the numbers of links in place of one and of ten million."""
     return (MILLION, 10 * MILLION) if run.is_full else (QUICK, QUICK)
 
 
@@ -74,8 +74,8 @@ def many_links(run):
     few = run.servers.waypost_with_links(workers=2)
     full = run.servers.waypost(data, workers=2)
     full.check((0, many // 3, many - 1))
-    # What hours of such visits leave in memory: the hottest links, the very hottest last. Behind them
-    # the rest misses for ever, which is part of the bar; that a start has to read all of it is not.
+    # Loads the links that hours of these visits leave in memory: the hottest links, the hottest of all last.
+    # All other links are misses, which is a part of the bar. The misses after a start are not.
     _look(full.port, [rank * links.ZIPF_STEP % many for rank in range(min(HOTTEST, many - 1), 0, -1)])
     run.wrk.run(full, 2, codes="zipf", links=many)
     samples = alternate(
@@ -109,8 +109,8 @@ def import_and_start(run):
 
 
 def _imported(run, count):
-    """A folder with so many links, what is told of its import, and whether the log was fast enough.
-    The table follows at the rate that sled takes keys, two for each link."""
+    """Returns a folder with this number of links, the figures of its import, and whether the log was fast
+    enough. The rate of the table is the rate at which sled accepts keys, two for each link."""
     data, (logged, whole), memory = run.stores.get(count)
     told = f"{count / logged / 1000:.0f}k links/s; {count / whole / 1000:.0f}k/s to the end of the table"
     return data, f"{told}; at most {memory / MB:.0f} MB", count / logged >= 100_000
@@ -124,7 +124,7 @@ def _started(run, data):
 
 
 def _time_to_ready(run):
-    """Milliseconds until a store is made and ready."""
+    """Returns the milliseconds until a new store is ready."""
     server, began = _started(run, run.work.path("data"))
     server.wait(lambda: links.ask(server.port, "/readyz")[0] == 200)
     took = time.monotonic() - began
@@ -133,7 +133,7 @@ def _time_to_ready(run):
 
 
 def _time_to_redirect(run, data, count):
-    """Milliseconds until a link leads somewhere."""
+    """Returns the milliseconds until a link redirects."""
     server, began = _started(run, data)
     server.wait(lambda: links.ask(server.port, "/" + links.code(count // 2))[0] == 302)
     took = time.monotonic() - began
@@ -142,9 +142,9 @@ def _time_to_redirect(run, data, count):
 
 
 def memory(run):
-    """B11. What one cached link takes is the growth from every other link to all of them: what else is
-    loaded with the first ones (pages of the table, the list of bots) is not theirs. The allocator's own
-    leaps are as large as that of few links, so it is a median."""
+    """B11. The memory of one cached link is the growth between a cache with every other link and a cache with
+    all links, so that pages of the table and the list of bots do not count. The allocator grows in steps as large
+    as some links, so the result is a median."""
     fresh = run.servers.waypost()
     idle = fresh.process.memory()
     yield Line("B11", "memory when idle", f"{idle / MB:.1f} MB", "<= 12 MB", idle <= 12 * MB)
@@ -159,7 +159,7 @@ def memory(run):
 
 
 def _memory_of_cached(run, data, count):
-    """With every other link in the cache, and with all."""
+    """Returns the memory with every other link in the cache, and with all."""
     server = run.servers.waypost(data, settings={"WAYPOST_CACHE__MAX_MEMORY": str(1 << 30)})
     memory = []
     for odd in (0, 1):
@@ -170,7 +170,7 @@ def _memory_of_cached(run, data, count):
 
 
 def _look(port, numbers, together=100):
-    """Looks at every one of these links once, by one connection. HEAD is no click, so none are written."""
+    """Requests each of these links once with HEAD, on one connection. HEAD is no click: nothing is written."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
         for start in range(0, len(numbers), together):
             group = numbers[start : start + together]

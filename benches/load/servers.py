@@ -1,5 +1,4 @@
-"""The servers of the run: how each is started on the loopback, given its links, asked whether it
-redirects rightly, and stopped."""
+"""The servers of the run. Starts each on the loopback, gives it its links, checks its redirects, stops it."""
 
 import json
 import os
@@ -10,19 +9,19 @@ from processes import Failed, free_port
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# Longer than any start: under valgrind, or with ten million links.
+# Longer than any start, also under valgrind and with ten million links.
 START_SECONDS = 120
 
-# Waypost's admin key, of this run's data only. It reaches the whole instance, so that the limit of
-# requests a minute is the operator's: ten million.
+# The admin key of this run's Waypost. It is a key of the whole instance, whose limit is ten million requests a
+# minute.
 KEY = "wp_load_0123456789abcdefghijklmnopqrstuvwxyz"
 
-# What the program sets for glibc's allocator when it starts: src/config/memory.rs.
+# The variables that the program sets for glibc's allocator at its start: src/cli/allocator.rs.
 ALLOCATOR = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}
 
 
 class Server:
-    """A running server; `location` is set where every link leads to the same place."""
+    """A running server. `location` is set if all links have the same destination."""
 
     def __init__(self, name, process, port, location=None):
         self.name = name
@@ -31,7 +30,7 @@ class Server:
         self.location = location
 
     def wait(self, is_ready):
-        """Until it answers as wanted."""
+        """Waits until the server redirects as expected."""
         end = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -40,11 +39,11 @@ class Server:
             except OSError:
                 pass
             if self.process.has_ended() or time.monotonic() > end:
-                raise Failed(f"{self.name} did not start: {self.process.said()}")
+                raise Failed(f"{self.name} did not start: {self.process.printed()}")
             time.sleep(0.002)
 
     def check(self, numbers=(0, links.FEW // 2, links.FEW - 1)):
-        """Asserts that these links lead where they should."""
+        """Fails unless these links redirect to their destinations."""
         for number in numbers:
             wrong = links.redirects(self.port, number, self.location)
             if wrong:
@@ -52,12 +51,12 @@ class Server:
         return self
 
     def stop(self):
-        """Stops it in order."""
+        """Stops the server cleanly."""
         self.process.stop()
 
 
 class Servers:
-    """Starts servers in the run's folder."""
+    """Starts servers in the folder of the run."""
 
     def __init__(self, work, build, programs):
         self.work = work
@@ -65,14 +64,14 @@ class Servers:
         self.programs = programs
 
     def waypost(self, data=None, workers=None, settings=None, under=()):
-        """Waypost at its defaults, on this data or fresh; `under` goes before its command."""
+        """Starts Waypost at its defaults, on this data or on an empty folder. `under` precedes its command."""
         port = free_port()
         environment = {
             "WAYPOST_LISTEN": f"127.0.0.1:{port}",
             "WAYPOST_DATA_DIR": data or self.work.path("data"),
             "WAYPOST_ADMIN_KEY": KEY,
             **_workers(workers),
-            # Without them the program executes itself again, which is the end of what runs it.
+            # Without them the program executes itself again, and a tool around it would lose it.
             **(ALLOCATOR if under else {}),
             **(settings or {}),
         }
@@ -81,7 +80,7 @@ class Servers:
         return server.wait(lambda: links.ask(port, "/readyz")[0] == 200)
 
     def waypost_with_links(self, data=None, workers=None, settings=None):
-        """Waypost with few links, made by its API."""
+        """Starts Waypost and creates few links by its API."""
         server = self.waypost(data, workers, settings)
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
         for body in links.bodies(links.FEW):
@@ -91,7 +90,7 @@ class Servers:
         return server.check()
 
     def nginx(self, workers=2, under=()):
-        """nginx with the same links. Without a master when something runs it, to be one process."""
+        """Starts nginx with the same links. Under a tool it has no master, so that it is one process."""
         port = free_port()
         folder = self.work.path("nginx")
         os.mkdir(folder)
@@ -111,14 +110,14 @@ class Servers:
         return self._started("nginx", self.work.start(command), port)
 
     def bare_hyper(self, workers=None, options=(), under=()):
-        """hyper with the same answer for everything."""
+        """Starts hyper with the same response to every request."""
         port = free_port()
         location = links.destination(0)
         command = [*under, self.build.bare_hyper, f"127.0.0.1:{port}", location, *options]
         return self._started("bare hyper", self.work.start(command, _workers(workers)), port, location)
 
     def chhoto(self, binary):
-        """chhoto-url at its fastest settings, with the same links."""
+        """Starts chhoto-url at its fastest settings, with the same links."""
         port = free_port()
         environment = {
             "CHHOTO_LISTEN_ADDRESS": "127.0.0.1",
@@ -147,5 +146,5 @@ class Servers:
 
 
 def _workers(count):
-    """tokio's own variable; without it there is a worker for each core."""
+    """Returns tokio's variable for the number of workers. The default is one for each core."""
     return {"TOKIO_WORKER_THREADS": str(count)} if count else {}

@@ -1,5 +1,5 @@
-"""The programs that the run needs: found, else installed with apt-get where that is possible, else
-named; and built: Waypost itself and what it is measured against. Their versions, and the machine."""
+"""The programs that the run needs. Finds them, or installs them with apt-get, or names the missing ones. Builds
+Waypost and the programs beside it. Describes their versions and the machine."""
 
 import json
 import os
@@ -13,21 +13,21 @@ from processes import Failed
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-# Program: Debian's package of it.
+# Programs, with their Debian packages.
 PACKAGES = {"wrk": "wrk", "nginx": "nginx", "valgrind": "valgrind"}
 BUILD_PACKAGES = {"cc": "gcc libc6-dev"}
 
-# Asked by Debian's packages before they start their service, which is not what nginx is here for.
+# Debian's packages run this before they start their service. The run needs nginx, but not its service.
 POLICY = "/usr/sbin/policy-rc.d"
 
 
 def find(program):
-    """Its path, or None. Servers are in /usr/sbin, which not everybody's PATH has."""
+    """Returns the path of a program, or None. Servers are in /usr/sbin, which may be absent from PATH."""
     return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
 def provide(programs):
-    """Finds or installs these programs: their paths by name."""
+    """Finds or installs these programs. Returns their paths by name."""
     packages = {**PACKAGES, **BUILD_PACKAGES}
     missing = [program for program in (*programs, *BUILD_PACKAGES) if not find(program)]
     if missing:
@@ -60,7 +60,7 @@ def _install(packages):
 
 
 class Build:
-    """The release build: Waypost, bare hyper, the pace of the log; and the folder they are in."""
+    """The release build of Waypost, of bare hyper and of the pace of the log, and their folder."""
 
     def __init__(self):
         cargo = ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"]
@@ -71,8 +71,8 @@ class Build:
         self.bare_hyper = os.path.join(release, "examples", "bare_hyper")
         self.log_pace = os.path.join(release, "examples", "log_pace")
         print("building", file=sys.stderr)
-        # Two builds: with the examples' dependencies the binary would not be the one that
-        # `cargo build --release` makes.
+        # Two builds: the dependencies of the examples would change the binary of
+        # `cargo build --release`.
         for what in (["--bin", "waypost"], ["--example", "bare_hyper", "--example", "log_pace"]):
             command = ["cargo", "build", "--locked", "--release", "--quiet", *what]
             if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
@@ -85,7 +85,7 @@ def _output(command):
 
 
 def versions(programs, build):
-    """One line for each program that takes part."""
+    """Returns one line for each program."""
     with open(os.path.join(ROOT, "Cargo.lock")) as lock:
         crates = dict(re.findall(r'name = "(.+)"\nversion = "(.+)"', lock.read()))
     commit = _output(["git", "describe", "--always", "--dirty"]).strip()
@@ -101,7 +101,7 @@ def versions(programs, build):
 
 
 def machine():
-    """What it all ran on."""
+    """Returns a description of the machine."""
     with open("/proc/cpuinfo") as cpuinfo:
         model = re.search(r"model name\s*: (.*)", cpuinfo.read())
     with open("/proc/meminfo") as meminfo:

@@ -1,5 +1,5 @@
-"""Bars about writes: B8 (redirects while links are created), the readers of B10 (while very many
-are) and B9 (durable creations over HTTP, beside what the log and the disk do alone)."""
+"""Bars about writes: B8 (redirects while links are created), the readers of B10 (redirects under the largest
+load of creations) and B9 (durable creations over HTTP, beside the log and the disk alone)."""
 
 import json
 import os
@@ -16,16 +16,16 @@ from servers import KEY
 # Creations a second beside the redirects of B8.
 CREATIONS = 1_000
 
-# A pace that nothing keeps: each request follows the last at once.
+# A pace beyond every server: each request follows the last at once.
 UNBOUNDED = 1_000_000_000
 
-# Clients of B9, as many as the writers of the log's own benchmark.
+# Clients of B9, the same number as the writers in the benchmark of the log.
 WRITERS = 64
 
 
 def redirects_while_creating(run):
-    """B8. The clients are on the same machine: what the creations take of it, in the server and in
-    the client that asks for them, is measured without redirects and taken out."""
+    """B8. The clients are on the same machine. The CPU time of the creations, in the server and in its client,
+    is measured without redirects and subtracted."""
     waypost = run.servers.waypost_with_links(workers=2)
     creating = _measure_creations(run, waypost)
 
@@ -51,8 +51,8 @@ def redirects_while_creating(run):
 
 
 def redirects_while_importing(run):
-    """B10's readers: a redirect at a time, while as many links come in as the server takes. Beside it
-    what nginx, with nothing else to do, shows of the machine's own stalls."""
+    """B10's readers: one redirect at a time, while the server creates as many links as it can. An idle nginx
+    beside it shows the stalls of the machine itself."""
     waypost, nginx = run.servers.waypost_with_links(workers=2), run.servers.nginx()
     made = []
 
@@ -76,7 +76,7 @@ def _start_creations(run, waypost, rate=CREATIONS, together=1):
     arguments = [str(waypost.port), KEY, str(rate), str(together)]
     command = [sys.executable, "-B", script, *arguments]
     client = run.work.start(command, stdout=subprocess.PIPE)
-    # It says when it is at its pace.
+    # The client prints a line once it keeps its pace.
     client.child.stdout.readline()
     return client
 
@@ -86,12 +86,12 @@ def _stop_creations(client):
     line = client.child.stdout.readline()
     client.wait()
     if not line:
-        raise Failed(f"creations ended: {client.said()}")
+        raise Failed(f"creations ended: {client.printed()}")
     return json.loads(line)
 
 
 def _measure_creations(run, waypost):
-    """Cores that the creations take when there is nothing else."""
+    """Returns the cores that the creations use without other work."""
     client = _start_creations(run, waypost)
     before = waypost.process.cpu() + client.cpu()
     time.sleep(run.wrk.seconds)
@@ -121,7 +121,7 @@ def durable_creates(run):
 
 
 def _pace(run, writers):
-    """Commits or appends a second of the disk without Waypost's server."""
+    """Returns the commits or appends a second of the disk without Waypost's server."""
     folder = run.work.path("pace")
     os.mkdir(folder)
     seconds = str(run.wrk.seconds)

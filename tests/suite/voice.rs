@@ -24,8 +24,17 @@ const RARE: [(&[&str], f64); 5] = [
 const RARE_IN_A_FILE: usize = 3;
 
 /// Files in other languages whose comments follow the same rules.
-const SCRIPTS: [&str; 6] =
-    [".ci/deny", ".ci/run", "Cargo.toml", "deny.toml", "tests/soak/links", "tests/soak/run"];
+const SCRIPTS: [&str; 9] = [
+    ".ci/deny",
+    ".ci/run",
+    "Cargo.toml",
+    "deny.toml",
+    "tests/soak/fuzz",
+    "tests/soak/links",
+    "tests/soak/mutants",
+    "tests/soak/run",
+    "tests/soak/schemathesis",
+];
 
 /// Most type names that two types have.
 const TWINS_MAX: usize = 9;
