@@ -76,8 +76,8 @@ impl Core {
             let works = !given && self.tenants().authenticate(secret.trim(), now).is_some();
             return Ok(Bootstrap { key_file: works.then_some(path), is_first });
         }
-        // Also on later starts when no key is left that can create others: the owner of the data folder must
-        // not be locked out.
+        // Also on later starts when no key with all scopes is left: no remaining key can create one, and the owner
+        // of the data folder must not be locked out.
         let secret = (!given).then(generate_secret);
         if let Some(secret) = &secret {
             // Before the Change that creates the key. A crash between the two leaves a file with an unknown

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{HOST, KEY};
 use crate::support::http::{Client, Connection, text};
+use crate::support::native::new_key;
 use crate::support::process::{PATIENCE, Plan, Process, command, not_tested, poll};
 
 /// A server without a key in its environment, as on a fresh machine.
@@ -100,6 +101,41 @@ fn the_second_start_keeps_everything() {
     assert_eq!(found, want);
     assert_eq!(server.visitor().get("/s").header("location"), Some("https://e.test/"));
     server.stop();
+}
+
+/// A key with some scopes can create no key with all of them, so it does not replace the first key.
+#[test]
+fn the_last_key_with_all_scopes_stays() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = fresh(folder.path()).start();
+    let first = fs::read_to_string(folder.path().join("admin.key")).expect("the key file");
+    let mut admin = server.visitor().with_key(first.trim_end());
+    let listed = admin.get("/api/v1/keys").expect(200, "keys");
+    let path = format!("/api/v1/keys/{}", text(&listed["keys"][0], "id"));
+    // The key for Prometheus in docs/operating.md.
+    new_key(&mut admin, &json!({"instance": true, "scopes": ["admin"]}));
+    let why = "this is the last key with all scopes for the whole instance: create another one before you revoke it";
+    admin.delete(&path).refuses(403, why, "beside an admin-only key");
+    let all = json!(["links.readonly", "links.write", "snapshots.readonly", "snapshots.write", "admin"]);
+    let second = new_key(&mut admin, &json!({"instance": true, "scopes": all}));
+    server.visitor().with_key(&second).delete(&path).expect(200, "beside a key with all scopes");
+    server.stop();
+}
+
+#[test]
+fn a_start_without_a_key_with_all_scopes_writes_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::on(folder.path()).start();
+    let limited = new_key(&mut server.admin(), &json!({"instance": true, "scopes": ["admin"]}));
+    server.stop();
+    let server = fresh(folder.path()).start();
+    let key = fs::read_to_string(folder.path().join("admin.key")).expect("a key file");
+    server.visitor().with_key(key.trim_end()).create(&json!({"url": "https://e.test/"}));
+    server.visitor().with_key(&limited).get("/api/v1/keys").expect(200, "other keys stay valid");
+    server.stop();
+    // The next start finds this key and writes no other one.
+    fresh(folder.path()).start().stop();
+    assert_eq!(fs::read_to_string(folder.path().join("admin.key")).expect("the key file"), key);
 }
 
 #[test]

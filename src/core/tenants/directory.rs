@@ -15,7 +15,7 @@ use crate::log::{Position, Put};
 use crate::model::contact::ContactKey;
 use crate::model::domain::{Domain, DomainNumber, HostName};
 use crate::model::id::{ForeignId, Id};
-use crate::model::key::{ApiKey, Reach, Scope};
+use crate::model::key::{ApiKey, Reach, Scopes};
 use crate::model::webhook::WebhookSecret;
 use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
 use crate::table::keys::DirectoryKey;
@@ -29,10 +29,11 @@ pub(in crate::core) struct Versioned<T> {
     pub(in crate::core) record: Arc<T>,
 }
 
-/// Returns whether a key reaches everything, never expires, and may create other keys.
+/// Returns whether a key reaches everything, has all scopes and never expires. Only such a key can create another
+/// one like it: a key grants no scope that it does not have.
 pub(in crate::core) fn is_master(key: &ApiKey) -> bool {
     key.reach == Reach::Instance
-        && key.scopes.allow(Scope::Admin)
+        && key.scopes.cover(Scopes::all())
         && !key.create_only
         && key.expires_at.is_none()
 }
@@ -447,7 +448,7 @@ impl Directory {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::model::key::{Scopes, SecretHash};
+    use crate::model::key::{Scope, SecretHash};
     use crate::table::keys;
 
     fn id(text: &str) -> ForeignId {
@@ -493,6 +494,30 @@ mod tests {
             directory.apply(put, Position(1)).expect("a record");
         }
         directory
+    }
+
+    #[test]
+    fn a_master_has_all_scopes_and_never_expires() {
+        let all = Scopes::all();
+        let without = |absent: Scope| all.iter().filter(|scope| *scope != absent).collect::<Scopes>();
+        let writing = [Scope::LinksWrite, Scope::SnapshotsWrite, Scope::Admin].into_iter().collect();
+        let rows = [
+            ("all scopes", Reach::Instance, all, false, None, true),
+            // Permission to write includes permission to read.
+            ("all that write", Reach::Instance, writing, false, None, true),
+            ("admin only", Reach::Instance, [Scope::Admin].into_iter().collect(), false, None, false),
+            ("no links", Reach::Instance, without(Scope::LinksWrite), false, None, false),
+            ("no snapshots", Reach::Instance, without(Scope::SnapshotsWrite), false, None, false),
+            ("no admin", Reach::Instance, without(Scope::Admin), false, None, false),
+            ("one company", Reach::Company(id("a")), all, false, None, false),
+            ("creates only", Reach::Instance, all, true, None, false),
+            ("expires", Reach::Instance, all, false, Some(Timestamp::from_millis(9)), false),
+        ];
+        for (row, reach, scopes, create_only, expires_at, want) in rows {
+            let value = key(1, reach).value.expect("a record");
+            let record = ApiKey::decode(&value).expect("a key");
+            assert_eq!(is_master(&ApiKey { scopes, create_only, expires_at, ..record }), want, "{row}");
+        }
     }
 
     #[test]

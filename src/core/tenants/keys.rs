@@ -156,7 +156,8 @@ impl Tenants {
             // Only such a key can create another one like it, so the last one must stay.
             if self.shared.environment_key.is_none() && is_master(&versioned.record) {
                 let Some(other) = self.directory().master_besides(id).cloned() else {
-                    let why = "this is the last key that reaches everything: make another before revoking it";
+                    let why = "this is the last key with all scopes for the whole instance: create another one before you \
+                               revoke it";
                     return Err(Error::Forbidden(why.to_owned()));
                 };
                 // A revocation of the other key at the same time must not succeed as well.
