@@ -3,6 +3,7 @@
 //!
 //! Unknown keys and bad values are errors that name file, key, value and rule. No key is required.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,9 +20,13 @@ use crate::{cache, core, http, table, visit, webhooks};
 mod error;
 mod memory;
 mod names;
+mod wrong_type;
 
 pub use self::error::ConfigError;
 use self::names::{ADMIN_KEY, PREFIX, SettingNames};
+
+/// Replaces a value that may contain a secret.
+const NOT_SHOWN: &str = "(not shown)";
 
 /// Shortest admin key: 16 characters of a small alphabet still contain some 64 bits.
 const ADMIN_KEY_MIN: usize = 16;
@@ -123,6 +128,7 @@ impl Config {
             None => toml::Table::new(),
         };
         let mut admin_key = None;
+        let mut from_environment = HashMap::new();
         for (name, value) in environment {
             if name == ADMIN_KEY {
                 admin_key = Some(AdminKey(value));
@@ -139,6 +145,7 @@ impl Config {
                 if let Err(why) = overlay(&mut table, &path, &value) {
                     return Err(ConfigError::Variable { name, value, why });
                 }
+                from_environment.insert(path, (name, value));
             }
         }
         let mut config: Config = table.try_into().expect("file and variables were each accepted alone");
@@ -146,7 +153,7 @@ impl Config {
         config.admin_key = admin_key;
         let source = file
             .map_or_else(|| "environment and defaults".to_owned(), |(path, _)| path.display().to_string());
-        config.check(&source)?;
+        config.check(&source).map_err(|error| blame_variable(error, &mut from_environment))?;
         Ok(config)
     }
 
@@ -175,7 +182,7 @@ impl Config {
             // The URL may contain a name and a password before the host.
             // An at sign anywhere is enough: a URL that does not parse has no reliable user part.
             let has_secret = self.public_url.contains('@');
-            let shown = if has_secret { "(not shown)".to_owned() } else { format!("{:?}", self.public_url) };
+            let shown = if has_secret { NOT_SHOWN.to_owned() } else { format!("{:?}", self.public_url) };
             return Err(top("public_url", shown, rule));
         }
         if self.data_dir.as_os_str().as_encoded_bytes().starts_with(b"~") {
@@ -197,7 +204,7 @@ impl Config {
         {
             return Err(ConfigError::Variable {
                 name: ADMIN_KEY.to_owned(),
-                value: "(not shown)".to_owned(),
+                value: NOT_SHOWN.to_owned(),
                 why: "must be at least 16 characters without white space".to_owned(),
             });
         }
@@ -218,6 +225,16 @@ pub fn log_targets(filter: &str) -> Option<Targets> {
     let is_known = bare.all(|word| is_ours(word) || word.parse::<LevelFilter>().is_ok());
     let logs = targets.default_level().is_some() || targets.iter().any(|(target, _)| is_ours(target));
     Some(targets).filter(|_| is_known && logs)
+/// Names the environment variable in an error about a value that the environment set. The file may have a correct
+/// value, which the variable overrides.
+fn blame_variable(error: ConfigError, set: &mut HashMap<String, (String, String)>) -> ConfigError {
+    let ConfigError::Rule { section, key, value: shown, rule, .. } = &error else { return error };
+    let Some((name, value)) = set.remove(&format!("{section}{key}")) else { return error };
+    // The rule has decided that the value may contain a secret.
+    let value = if shown == NOT_SHOWN { NOT_SHOWN.to_owned() } else { value };
+    ConfigError::Variable { name, value, why: rule.clone() }
+}
+
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -248,7 +265,10 @@ fn overlay(table: &mut toml::Table, name: &str, text: &str) -> Result<(), String
                 put(table, &path, value);
                 return Ok(());
             }
-            Err(error) => error.message().clone_into(&mut why),
+            Err(error) => {
+                let message = error.message();
+                wrong_type::rule(message, value.is_array()).unwrap_or(message).clone_into(&mut why);
+            }
         }
     }
     Err(why)
@@ -317,7 +337,7 @@ mod tests {
 
     #[test]
     fn errors_name_file_key_value_and_rule() {
-        let rows: [(&str, &[(&str, &str)], &str); 11] = [
+        let rows: [(&str, &[(&str, &str)], &str); 10] = [
             (
                 "[http]\nmax_connections = 0\n",
                 &[],
@@ -330,7 +350,6 @@ mod tests {
             ),
             ("log_filter = \"a=b=c\"", &[], "waypost.toml: `log_filter` = \"a=b=c\": must be a level"),
             ("a = \n", &[], "waypost.toml: TOML parse error at line 1, column 5"),
-            ("\nlisten = 5\n", &[], "TOML parse error at line 2, column 10"),
             (
                 "[http]\nmax_conections = 5\n",
                 &[],
@@ -351,7 +370,11 @@ mod tests {
                 &[],
                 "`public_url` = \"https://*.a.test\": must be scheme and host",
             ),
-            ("", &[("WAYPOST_DATA_DIR", "~/x")], "`data_dir` = \"~/x\": no shell replaces `~` here"),
+            (
+                "",
+                &[("WAYPOST_DATA_DIR", "~/x")],
+                "environment variable WAYPOST_DATA_DIR = \"~/x\": no shell replaces `~` here",
+            ),
             (
                 "",
                 &[("WAYPOST_ADMIN_KEY", "short")],
@@ -371,12 +394,84 @@ mod tests {
             "off",
             "INFO",
             // The parser of levels accepts numbers.
+        check_errors(&rows);
+    }
+
+    #[track_caller]
+    fn check_errors(rows: &[(&str, &[(&str, &str)], &str)]) {
             "3",
             "warn,waypost::http=debug",
             "waypost",
             " info , hyper=debug",
             "waypost=trace",
         ] {
+    #[test]
+    fn errors_of_types_name_key_value_and_rule() {
+        let rows: [(&str, &[(&str, &str)], &str); 14] = [
+            (
+                "\nlisten = 5\n",
+                &[],
+                "waypost.toml, line 2: `listen` = 5: must be an address and a port such as",
+            ),
+            // The parser would name types of the source code, and the key without its section.
+            (
+                "listen = \"localhost:80\"",
+                &[],
+                "`listen` = (not shown): must be an address and a port such as 127.0.0.1:8080; host names are not",
+            ),
+            (
+                "[http]\nmax_body = \"big\"",
+                &[],
+                "waypost.toml, line 2: `http.max_body` = \"big\": must be a whole number, 0 or more",
+            ),
+            (
+                "[links]\ntombstone_days = -1",
+                &[],
+                "`links.tombstone_days` = -1: must be a whole number from 0 to 4294967295",
+            ),
+            (
+                "http.max_connections = 1.5",
+                &[],
+                "`http.max_connections` = 1.5: must be a whole number, 0 or more",
+            ),
+            (
+                "[http]\ntrusted_proxies = \"a\"",
+                &[],
+                "`http.trusted_proxies` = \"a\": must be a list such as [\"",
+            ),
+            (
+                "[http]\ntrusted_proxies = [5]",
+                &[],
+                "`http.trusted_proxies` = [5]: must be a list of texts such as",
+            ),
+            ("[http]\nheader_timeout = 10", &[], "`http.header_timeout` = 10: must be a duration such as"),
+            ("[metrics]\npublic = 1", &[], "`metrics.public` = 1: must be true or false"),
+            ("data_dir = 1", &[], "`data_dir` = 1: must be a path in quotation marks"),
+            (
+                "http = 5",
+                &[],
+                "waypost.toml, line 1: `http` = 5: must be a section: write its name in brackets",
+            ),
+            (
+                "",
+                &[("WAYPOST_METRICS__PUBLIC", "1")],
+                "environment variable WAYPOST_METRICS__PUBLIC = \"1\": must be true or false",
+            ),
+            (
+                "",
+                &[("WAYPOST_HTTP__TRUSTED_PROXIES", "127.0.0.1")],
+                "WAYPOST_HTTP__TRUSTED_PROXIES = \"127.0.0.1\": must be a list such as [\"127.0.0.1\"]",
+            ),
+            // The value of the file is correct.
+            (
+                "[http]\nmax_body = 4096",
+                &[("WAYPOST_HTTP__MAX_BODY", "1")],
+                "environment variable WAYPOST_HTTP__MAX_BODY = \"1\": must be at least 1024",
+            ),
+        ];
+        check_errors(&rows);
+    }
+
             assert!(log_targets(filter).is_some(), "{filter}");
         }
         for filter in [

@@ -5,9 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::names::SettingNames;
-
-/// Shorter parts of a line are no secret and may be in a message, such as a number of the wrong type.
-const SECRET_MIN: usize = 6;
+use super::wrong_type::{self, SECRET_MIN};
 
 /// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +14,7 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read {}: {error}", path.display())]
     Unreadable { path: PathBuf, error: std::io::Error },
-    /// The file is no TOML, or has an unknown key or a value of the wrong type.
+    /// The file is no TOML, or has an unknown key.
     #[error("{}: TOML parse error at line {line}, column {column}: {why}", path.display())]
     File {
         path: PathBuf,
@@ -25,6 +23,18 @@ pub enum ConfigError {
         /// Counted from 1, in characters.
         column: usize,
         why: String,
+    },
+    /// A value of the file has the wrong type.
+    #[error("{}, line {line}: `{key}` = {value}: {rule}", path.display())]
+    Type {
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// With its section.
+        key: String,
+        /// As in the file, if it cannot be a secret.
+        value: String,
+        rule: String,
     },
     /// An environment variable has the prefix and names no setting. Its value may be a secret.
     #[error("environment variable {name}: unknown field `{field}` (its value is not shown){}", hint(.nearest.as_deref()))]
@@ -35,7 +45,7 @@ pub enum ConfigError {
         /// The nearest name.
         nearest: Option<String>,
     },
-    /// An environment variable has a value of the wrong type.
+    /// An environment variable has a value of the wrong type, or one that breaks a rule.
     #[error("environment variable {name} = {value:?}: {why}")]
     Variable { name: String, value: String, why: String },
     /// A value of the right type breaks a rule.
@@ -67,6 +77,22 @@ impl ConfigError {
         let span = error.span().unwrap_or_default();
         // `get` and not an index: a span of the parser must never panic here.
         let before = text.get(..span.start).unwrap_or(text);
+        let line = before.matches('\n').count() + 1;
+        let wrong = wrong_type::value_at(text, span.start, |name| names.is_section(name));
+        if let Some(wrong) = wrong
+            && unknown_key(error.message()).is_none()
+            && let Some(rule) = wrong_type::rule(error.message(), wrong.is_list)
+                .or_else(|| error.message().contains("expected struct").then_some(wrong_type::SECTION))
+        {
+            let rule = if names.is_section(&wrong.key) { wrong_type::SECTION } else { rule };
+            return ConfigError::Type {
+                path: path.to_owned(),
+                line,
+                key: wrong.key,
+                value: wrong.shown.unwrap_or("(not shown)").to_owned(),
+                rule: rule.to_owned(),
+            };
+        }
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let lines = lines_of(text, &span);
         let unknown = unknown_key(error.message());
@@ -84,7 +110,7 @@ impl ConfigError {
         }
         ConfigError::File {
             path: path.to_owned(),
-            line: before.matches('\n').count() + 1,
+            line,
             // In characters, as editors count.
             column: before[line_start..].chars().count() + 1,
             why,

@@ -44,6 +44,11 @@ impl SettingNames {
         self.0.iter().any(|known| known == name)
     }
 
+    /// Returns whether this is the name of a section.
+    pub(super) fn is_section(&self, name: &str) -> bool {
+        self.0.iter().any(|known| known.split_once('.').is_some_and(|(section, _)| section == name))
+    }
+
     /// Returns whether a key of the file names a setting, with or without its section.
     pub(super) fn is_known(&self, key: &str) -> bool {
         self.0.iter().any(|name| name == key || last(name) == key)

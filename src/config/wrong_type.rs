@@ -1,0 +1,79 @@
+//! Errors about values of a wrong type, in the words of this program: the parser names types of the source code, and
+//! a key without its section.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Shorter parts of a line are no secret and may be in a message, such as a number of the wrong type.
+pub(super) const SECRET_MIN: usize = 6;
+
+/// The rule of each type of a setting, by the words with which the parser names the type.
+const RULES: [(&str, &str); 8] = [
+    ("socket address", "must be an address and a port such as 127.0.0.1:8080; host names are not resolved"),
+    ("expected u32", "must be a whole number from 0 to 4294967295"),
+    ("expected u64", "must be a whole number, 0 or more"),
+    ("expected usize", "must be a whole number, 0 or more"),
+    ("expected a boolean", "must be true or false"),
+    ("expected a sequence", "must be a list such as [\"127.0.0.1\"]"),
+    ("expected a string", "must be a text in quotation marks"),
+    ("expected path string", "must be a path in quotation marks"),
+];
+
+/// The rule of a section, for which the parser names the type of one of its settings if the value is a list.
+pub(super) const SECTION: &str =
+    "must be a section: write its name in brackets on a line, and its keys below";
+
+/// Returns the rule that a value breaks, from the parser's message about its type. Returns `None` for a message about
+/// anything else. Messages of this program are rules already.
+pub(super) fn rule(message: &str, is_list: bool) -> Option<&str> {
+    if message.starts_with("must be ") {
+        return message.lines().next();
+    }
+    let (expected, rule) = RULES.into_iter().find(|(expected, _)| message.contains(expected))?;
+    // The parser means an item of the list.
+    let is_item = is_list && expected == "expected a string";
+    Some(if is_item { "must be a list of texts such as [\"127.0.0.1\"]" } else { rule })
+}
+
+/// A value of the file that has a wrong type.
+pub(super) struct WrongType<'a> {
+    /// The whole name of the setting, or the name of a section.
+    pub(super) key: String,
+    /// The value as the file has it, if it cannot be a secret.
+    pub(super) shown: Option<&'a str>,
+    pub(super) is_list: bool,
+}
+
+/// Returns the value of a file that contains the byte `at`. Values may be in a section.
+pub(super) fn value_at(text: &str, at: usize, is_section: impl Fn(&str) -> bool) -> Option<WrongType<'_>> {
+    // A file that is no TOML has another error.
+    let document = DeTable::parse(text).ok()?.into_inner();
+    document.iter().find_map(|(name, value)| {
+        let name: &str = name.get_ref();
+        match value.get_ref() {
+            DeValue::Table(section) if is_section(name) => section.iter().find_map(|(inner, value)| {
+                wrong_type(text, at, format!("{name}.{}", inner.get_ref()), value)
+            }),
+            _ => wrong_type(text, at, name.to_owned(), value),
+        }
+    })
+}
+
+fn wrong_type<'a>(
+    text: &'a str,
+    at: usize,
+    key: String,
+    value: &Spanned<DeValue<'_>>,
+) -> Option<WrongType<'a>> {
+    let span = value.span();
+    span.contains(&at).then(|| {
+        let is_plain = match value.get_ref() {
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => true,
+            // A secret may have been pasted under a wrong key.
+            DeValue::String(_) | DeValue::Array(_) | DeValue::Table(_) => false,
+        };
+        let raw = text.get(span);
+        let shown = raw.filter(|raw| is_plain || raw.len() < SECRET_MIN);
+        WrongType { key, shown, is_list: matches!(value.get_ref(), DeValue::Array(_)) }
+    })
+}
