@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::arguments::{ConfigFile, created_path};
 use super::error::CommandError;
-use super::output::print_note;
+use super::output::{counted, print_note};
 use super::{log_reader, progress};
 use crate::core::{LinkView, Site};
 use crate::formats;
@@ -99,10 +99,10 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<(), CommandError> {
     each.map_err(CommandError::from)?;
     written.map_err(|error| CommandError::Failed(format!("cannot write: {error}")))?;
     out.finish()?;
-    print_note(&format!("exported {count} links at position {}", archive.position()));
+    print_note(&format!("exported {} at position {}", counted(count, "link"), archive.position()));
     if protected > 0 && !arguments.with_password_hashes {
         print_note(&format!(
-            "{protected} of them have a password: import needs an export with --with-password-hashes"
+            "{protected} of them with a password: import needs an export with --with-password-hashes"
         ));
     }
     Ok(())

@@ -15,6 +15,16 @@ pub(super) fn print_line(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
+/// Returns a count and its noun, such as `1 link` or `2 links`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    match noun {
+        _ if count == 1 => format!("1 {noun}"),
+        // The only plural of the messages that needs more than an `s`.
+        "hash" => format!("{count} hashes"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
 /// Writes a line to stderr.
 pub(super) fn print_note(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
@@ -35,4 +45,18 @@ pub(super) fn print_error(line: &str) {
     }
     let _ = UnixDatagram::unbound()
         .and_then(|socket| socket.send_to(format!("{SYSLOG_ERROR}{line}").as_bytes(), SYSLOG));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_of_one_has_a_singular() {
+        let rows =
+            [(0, "link", "0 links"), (1, "link", "1 link"), (2, "link", "2 links"), (3, "hash", "3 hashes")];
+        for (count, noun, want) in rows {
+            assert_eq!(counted(count, noun), want);
+        }
+    }
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use super::arguments::ConfigFile;
 use super::error::CommandError;
 use super::log_reader::{incomplete, open, read_through};
-use super::output::print_line;
+use super::output::{counted, print_line};
 use crate::app::data_folder::{self, FolderError};
 use crate::log::local::archive::VerifyReport;
 
@@ -66,11 +66,11 @@ fn is_data_folder(folder: &Path, arguments: &VerifyArguments) -> bool {
 
 fn words(folder: &Path, report: &VerifyReport) -> String {
     let mut lines = vec![format!(
-        "{}: position {}, {} records, {} segments, {} bytes",
+        "{}: position {}, {}, {}, {} bytes",
         folder.display(),
         report.position,
-        report.records,
-        report.segments,
+        counted(report.records, "record"),
+        counted(report.segments as u64, "segment"),
         report.bytes
     )];
     if report.torn > 0 {

@@ -17,7 +17,7 @@ use clap::Args;
 use self::finding::{Case, Finding, Level};
 use super::arguments::ConfigFile;
 use super::error::CommandError;
-use super::output::print_line;
+use super::output::{counted, print_line};
 use crate::clock::Clock;
 
 /// Arguments of `doctor`.
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
         }
     })?;
     let case = Case { config, file: arguments.config_file.config.clone(), clock: Clock::system() };
-    let mut worst = (0, 0);
+    let mut worst = (0_u64, 0_u64);
     let mut note = |finding: &Finding| {
         match finding.level {
             Level::Ok | Level::Skipped => {}
@@ -74,8 +74,8 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
     if problems > 0 || (arguments.strict && warnings > 0) {
         return Err(CommandError::Failed(format!(
             "{}, {}",
-            many(problems, "problem"),
-            many(warnings, "warning")
+            counted(problems, "problem"),
+            counted(warnings, "warning")
         )));
     }
     Ok(())
@@ -85,8 +85,4 @@ fn show(finding: &Finding) {
     // Names and errors may contain control characters: they must not break the line or control the terminal.
     let text: String = finding.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     print_line(&format!("{:<8} {}: {text}", finding.level, finding.about));
-}
-
-fn many(count: u32, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

@@ -44,5 +44,12 @@ pub(super) fn passwords(log: &LogCheck) -> Finding {
         );
         return Finding::warning(PASSWORDS, text);
     }
-    Finding::ok(PASSWORDS, format!("all {protected} hashes of passwords can be checked"))
+    Finding::ok(
+        PASSWORDS,
+        match protected {
+            0 => "no link has a password".to_owned(),
+            1 => "the only hash of a password can be checked".to_owned(),
+            _ => format!("all {protected} hashes of passwords can be checked"),
+        },
+    )
 }
