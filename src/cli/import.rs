@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
@@ -13,14 +13,15 @@ use indicatif::ProgressBar;
 
 use super::arguments::ConfigFile;
 use super::error::CommandError;
-use super::output::{print_line, print_note};
+use super::output::{counted, print_line, print_note};
 use super::{progress, runtime};
 use crate::app::data_folder::{FolderError, LOG_FOLDER};
 use crate::app::{StartError, Store};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::core::{Caller, Context, Core, Import, OnConflict};
+use crate::core::{Caller, Context, Core, Import, OnConflict, Site};
 use crate::formats;
+use crate::log::local::archive;
 use crate::model::link::DomainChoice;
 use crate::private_files;
 use crate::readiness::Readiness;
@@ -61,6 +62,7 @@ enum Conflict {
 /// Runs the command.
 pub(super) fn run(arguments: &ImportArguments) -> Result<(), CommandError> {
     let mut config = arguments.config_file.load()?;
+    let target = Target::of(&config);
     // A dry run without a data folder must not create one.
     let mut scratch = None;
     if arguments.dry_run && !config.data_dir.join(LOG_FOLDER).is_dir() {
@@ -69,7 +71,7 @@ pub(super) fn run(arguments: &ImportArguments) -> Result<(), CommandError> {
         folder.path().clone_into(&mut config.data_dir);
         scratch = Some(folder);
     }
-    let done = on_store(arguments, &config);
+    let done = on_store(arguments, &config, &target);
     if let Some(folder) = scratch
         && let Err(error) = folder.close()
     {
@@ -78,22 +80,103 @@ pub(super) fn run(arguments: &ImportArguments) -> Result<(), CommandError> {
     done
 }
 
-fn on_store(arguments: &ImportArguments, config: &Config) -> Result<(), CommandError> {
-    let runtime = runtime::build(tokio::runtime::Builder::new_multi_thread().enable_all())?;
-    runtime.block_on(import(arguments, config))
+/// The data folder of an import.
+struct Target {
+    /// The absolute path, for messages: a forgotten `--config` means another folder.
+    dir: PathBuf,
+    /// Whether the folder contains no log, so that the import creates an instance.
+    is_new: bool,
 }
 
-async fn import(arguments: &ImportArguments, config: &Config) -> Result<(), CommandError> {
-    let (input, length): (Box<dyn Read>, u64) = if arguments.file.as_os_str() == "-" {
+impl Target {
+    fn of(config: &Config) -> Target {
+        // An unreadable folder is not new: `Store::open` reports the error.
+        let has_log = archive::holds_log(&config.data_dir.join(LOG_FOLDER)).unwrap_or(true);
+        let dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+        Target { dir, is_new: !has_log }
+    }
+
+    fn shown(&self) -> String {
+        let kind = if self.is_new { "the new data folder " } else { "" };
+        format!("{kind}{}", self.dir.display())
+    }
+}
+
+fn on_store(arguments: &ImportArguments, config: &Config, target: &Target) -> Result<(), CommandError> {
+    let runtime = runtime::build(tokio::runtime::Builder::new_multi_thread().enable_all())?;
+    runtime.block_on(import(arguments, config, target))
+}
+
+/// Opens the input and reads its start. Returns the length as well, which is 0 for stdin.
+fn open_input(file: &Path) -> Result<(BufReader<Box<dyn Read>>, u64), CommandError> {
+    let cannot = |error| CommandError::Failed(format!("cannot read {}: {error}", file.display()));
+    let (input, length): (Box<dyn Read>, u64) = if file.as_os_str() == "-" {
         // The length of stdin is unknown: the bar shows no end.
         (Box::new(io::stdin()), 0)
     } else {
-        let cannot =
-            |error| CommandError::Failed(format!("cannot read {}: {error}", arguments.file.display()));
-        let file = File::open(&arguments.file).map_err(cannot)?;
+        let file = File::open(file).map_err(cannot)?;
         let length = file.metadata().map_err(cannot)?.len();
         (Box::new(file), length)
     };
+    let mut reader = BufReader::with_capacity(1 << 20, input);
+    // A folder can be opened; only a read fails.
+    reader.fill_buf().map_err(cannot)?;
+    Ok((reader, length))
+}
+
+/// Fails if the import would create an instance and then stop at the options or at the first line: a mistake must not
+/// leave a data folder behind.
+fn check_before_creation(
+    arguments: &ImportArguments,
+    config: &Config,
+    target: &Target,
+    start: &[u8],
+) -> Result<(), CommandError> {
+    let fail = |why: String| {
+        let dir = target.dir.display();
+        Err(CommandError::Failed(format!(
+            "{why}\nnothing was imported: {dir} contains no log, and none was created. Name the configuration of your \
+             server by --config if you meant another folder"
+        )))
+    };
+    if let Some(id) = &arguments.workspace {
+        return fail(format!("--workspace {id}: a new instance has no workspace of this id"));
+    }
+    let is_default = |name: &String| Site::parse(&config.public_url).is_ok_and(|site| site.is_named(name));
+    if let Some(name) = arguments.domain.as_ref().filter(|name| !is_default(name)) {
+        return fail(format!("--domain {name}: a new instance has only the domain of `public_url`"));
+    }
+    // Only a whole line: the rest of a longer one may still be on its way.
+    let Some((line, _)) = start.iter().position(|byte| *byte == b'\n').map(|end| start.split_at(end)) else {
+        return Ok(());
+    };
+    if line.iter().all(u8::is_ascii_whitespace) {
+        return Ok(());
+    }
+    (formats::own().read)(line).map_or_else(|why| fail(format!("line 1: {why}")), |_| Ok(()))
+}
+
+/// Fails if an option names a workspace or a domain that does not exist. Without this check, the error would blame the
+/// first line.
+fn check_options(arguments: &ImportArguments, core: &Core) -> Result<(), CommandError> {
+    if let Some(id) = &arguments.workspace
+        && core.tenants().acting(&Caller::Environment, Some(id)).is_none()
+    {
+        return Err(CommandError::Failed(format!("--workspace {id}: this server has no such workspace")));
+    }
+    if let Some(name) = &arguments.domain
+        && !core.has_domain(name)
+    {
+        return Err(CommandError::Failed(format!("--domain {name}: this server has no such domain")));
+    }
+    Ok(())
+}
+
+async fn import(arguments: &ImportArguments, config: &Config, target: &Target) -> Result<(), CommandError> {
+    let (reader, length) = open_input(&arguments.file)?;
+    if target.is_new && !arguments.dry_run {
+        check_before_creation(arguments, config, target, reader.buffer())?;
+    }
     let store = Store::open(config, Clock::system(), &Readiness::default()).map_err(|error| match error {
         StartError::Folder(FolderError::InUse { .. }) => CommandError::Failed(format!(
             "{error}; or, while it runs, POST up to 1000 links at a time to /api/v1/links/bulk"
@@ -108,7 +191,10 @@ async fn import(arguments: &ImportArguments, config: &Config) -> Result<(), Comm
     let bar = progress::bytes(if arguments.dry_run { "checking" } else { "importing" });
     bar.set_length(length);
     let began = Instant::now();
-    let done = lines(arguments, &store.core, input, &bar).await;
+    let done = match check_options(arguments, &store.core) {
+        Ok(()) => lines(arguments, &store.core, target, reader, &bar).await,
+        Err(error) => Err(error),
+    };
     let logged = began.elapsed().as_secs_f64();
     bar.finish_and_clear();
     let caught_up = store.core.catch_up().await;
@@ -118,7 +204,11 @@ async fn import(arguments: &ImportArguments, config: &Config) -> Result<(), Comm
     let (imported, skipped) = done?;
     caught_up.map_err(CommandError::from)?;
     let what = if arguments.dry_run { "would import" } else { "imported" };
-    print_line(&format!("{what} {imported} links, skipped {skipped} whose short codes are in use"));
+    let links = counted(imported, "link");
+    print_line(&format!(
+        "{what} {links} into {}, skipped {skipped} whose short codes are in use",
+        target.shown()
+    ));
     if !arguments.dry_run {
         // The log is the truth: a stop between the two costs only time at the next start.
         print_line(&format!("durable in the log after {logged:.2} s, in the table after {whole:.2} s"));
@@ -129,7 +219,8 @@ async fn import(arguments: &ImportArguments, config: &Config) -> Result<(), Comm
 async fn lines(
     arguments: &ImportArguments,
     core: &Core,
-    input: Box<dyn Read>,
+    target: &Target,
+    mut reader: BufReader<Box<dyn Read>>,
     bar: &ProgressBar,
 ) -> Result<(u64, u64), CommandError> {
     let on_conflict = match arguments.on_conflict {
@@ -139,7 +230,6 @@ async fn lines(
     let mut contexts: HashMap<String, Context> = HashMap::new();
     let links = core.links();
     let mut import = links.import(on_conflict, arguments.dry_run);
-    let mut reader = BufReader::with_capacity(1 << 20, input);
     let mut bytes = Vec::new();
     let mut number = 0_u64;
     let mut wrong = 0_u64;
@@ -148,7 +238,9 @@ async fn lines(
         let read = match reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut bytes) {
             Ok(0) => break None,
             Ok(read) => read as u64,
-            Err(error) => break Some(format!("cannot read further: {error}")),
+            Err(error) => {
+                break Some(format!("cannot read {} further: {error}", arguments.file.display()));
+            }
         };
         number += 1;
         bar.inc(read);
@@ -174,12 +266,15 @@ async fn lines(
     let (imported, skipped) = import.finish().await.map_err(CommandError::from)?;
     match failure {
         None if wrong > 0 => {
-            Err(CommandError::Failed(format!("{wrong} lines cannot be imported; {imported} can")))
+            let wrong = counted(wrong, "line");
+            Err(CommandError::Failed(format!("{wrong} cannot be imported; {imported} can")))
         }
         None => Ok((imported, skipped)),
         Some(why) if arguments.dry_run => Err(CommandError::Failed(why)),
         Some(why) => Err(CommandError::Failed(format!(
-            "{why}\n{imported} links before it were imported; correct the line and run again with --on-conflict skip"
+            "{why}\nimported {} before it into {}; correct the line and run again with --on-conflict skip",
+            counted(imported, "link"),
+            target.dir.display()
         ))),
     }
 }

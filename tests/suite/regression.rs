@@ -396,6 +396,54 @@ fn an_import_rejects_lines_of_unknown_workspaces() {
     server.stop();
 }
 
+/// An import without `--config` created an instance in the current folder and did not name it, also if the import
+/// failed.
+#[test]
+fn an_import_names_its_folder_and_a_mistake_creates_none() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, lines) = (folder.path().join("data"), folder.path().join("lines.jsonl"));
+    let csv = folder.path().join("lines.csv");
+    std::fs::write(&lines, "{\"url\":\"https://e.test/\",\"customSlug\":\"q\"}\n").expect("a small file");
+    std::fs::write(&csv, "code,url\nq,https://e.test/\n").expect("a small file");
+    let import = |arguments: &[&str]| {
+        let ran = command().arg("import").args(arguments).env("WAYPOST_DATA_DIR", &data).output();
+        let ran = ran.expect("the binary runs");
+        let said = [ran.stdout, ran.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        (ran.status.code(), said)
+    };
+    let (file, csv, here) = (lines.display().to_string(), csv.display().to_string(), folder.path().display());
+    let none = format!("nothing was imported: {here}/data contains no log, and none was created");
+    let rows: [(&[&str], &str, bool); 5] = [
+        (&[&csv], "line 1: the body is not valid JSON", true),
+        (&[&here.to_string()], &format!("cannot read {here}: Is a directory"), false),
+        (&["/no/such/file"], "cannot read /no/such/file: No such file", false),
+        (&[&file, "--domain", "nope.test"], "--domain nope.test: a new instance has only the domain", true),
+        (&[&file, "--workspace", "nope"], "--workspace nope: a new instance has no workspace", true),
+    ];
+    for (arguments, why, is_new) in rows {
+        let (code, said) = import(arguments);
+        assert!(
+            code == Some(1) && said.contains(why) && said.contains(&none) == is_new,
+            "{arguments:?}: {said}"
+        );
+        assert!(!data.exists(), "{arguments:?}");
+    }
+    let want = format!("imported 1 link into the new data folder {here}/data, skipped 0 whose");
+    let (code, said) = import(&[&file]);
+    assert!(code == Some(0) && said.contains(&want), "{said}");
+    let want = format!("imported 0 links into {here}/data, skipped 1 whose");
+    let (code, said) = import(&[&file, "--on-conflict", "skip"]);
+    assert!(code == Some(0) && said.contains(&want), "{said}");
+    // The options are wrong, and not the first line.
+    for (option, why) in [
+        ("--domain", "waypost: --domain nope: this server has no such domain\n"),
+        ("--workspace", "waypost: --workspace nope: this server has no such workspace\n"),
+    ] {
+        let (code, said) = import(&[&file, option, "nope"]);
+        assert!(code == Some(1) && said == why, "{said}");
+    }
+}
+
 /// Keys and domains were unbounded, although all of them are in memory.
 #[test]
 fn keys_and_domains_are_bounded() {

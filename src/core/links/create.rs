@@ -6,9 +6,9 @@ use super::loops::routes::Siblings;
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
-use crate::core::handle::Links;
+use crate::core::handle::{Core, Links};
 use crate::core::shared::Shared;
-use crate::core::tenants::directory::Versioned;
+use crate::core::tenants::directory::{Directory, Versioned};
 use crate::core::view::LinkView;
 use crate::model::Invalid;
 use crate::model::destination::Destination;
@@ -173,6 +173,13 @@ impl Links {
     }
 }
 
+impl Core {
+    /// Returns whether the instance has a domain of this name.
+    pub(crate) fn has_domain(&self, name: &str) -> bool {
+        self.shared.domain_by_name(&self.directory(), name).is_some()
+    }
+}
+
 impl Shared {
     /// Checks the rules that need only the directory.
     pub(in crate::core) fn prepare(
@@ -225,13 +232,7 @@ impl Shared {
                 let chosen = chosen.and_then(|id| directory.domain_seen(context.workspace.number, id));
                 chosen.map_or(Some(DomainNumber::DEFAULT), |versioned| Some(versioned.record.number))
             }
-            // The default domain has no stored name: `public_url` has it.
-            DomainChoice::Name(name) if self.site.is_named(name) => Some(DomainNumber::DEFAULT),
-            DomainChoice::Name(name) => {
-                let name = name.to_ascii_lowercase();
-                // A dot at the end marks a complete name and is no part of it.
-                directory.domain_named(name.trim_end_matches('.')).map(|domain| domain.number)
-            }
+            DomainChoice::Name(name) => self.domain_by_name(&directory, name),
             DomainChoice::Id(id) => {
                 directory.domain_seen(context.workspace.number, *id).map(|versioned| versioned.record.number)
             }
@@ -242,6 +243,16 @@ impl Shared {
             versioned.record.workspace.is_none_or(|owner| owner == context.workspace.number)
         });
         usable.cloned().ok_or_else(|| Invalid::new("domain", "is not a domain of this workspace").into())
+    }
+
+    fn domain_by_name(&self, directory: &Directory, name: &str) -> Option<DomainNumber> {
+        // The default domain has no stored name: `public_url` has it.
+        if self.site.is_named(name) {
+            return Some(DomainNumber::DEFAULT);
+        }
+        let name = name.to_ascii_lowercase();
+        // A dot at the end marks a complete name and is no part of it.
+        directory.domain_named(name.trim_end_matches('.')).map(|domain| domain.number)
     }
 
     pub(in crate::core) fn needs_table(&self, workspace: WorkspaceNumber, options: &Options) -> bool {
