@@ -17,7 +17,7 @@ use super::runtime;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::core::{self, Bootstrap};
+use crate::core::{self, Bootstrap, KeyFile};
 use crate::webhooks;
 
 /// Blocking threads for reads of the table, beside the threads that look-ups of receivers' names and heavy work
@@ -119,14 +119,22 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap) {
     let data = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
     let address = app.address();
     let (key, shown) = match &bootstrap.key_file {
-        Some(file) => {
+        KeyFile::Valid(file) => {
             let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
             (format!("$(cat {})", file.display()), file.display().to_string())
         }
-        None if config.admin_key.is_some() => {
+        KeyFile::Absent | KeyFile::Unknown(_) if config.admin_key.is_some() => {
             ("$WAYPOST_ADMIN_KEY".to_owned(), "WAYPOST_ADMIN_KEY".to_owned())
         }
-        None => (
+        KeyFile::Unknown(file) => {
+            let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+            let text = format!(
+                "{} is not a valid key of this log: use the one that you kept, or start once with WAYPOST_ADMIN_KEY",
+                file.display()
+            );
+            ("YOUR_KEY".to_owned(), text)
+        }
+        KeyFile::Absent => (
             "YOUR_KEY".to_owned(),
             "not stored here: use the one that you kept, or start once with WAYPOST_ADMIN_KEY".to_owned(),
         ),

@@ -41,7 +41,7 @@ pub use self::settings::Settings;
 pub use self::site::Site;
 pub use self::snapshots::share::SharePage;
 pub use self::snapshots::view::{ImportView, ShareView, SnapshotView};
-pub use self::start::{Bootstrap, BootstrapError, KEY_FILE};
+pub use self::start::{Bootstrap, BootstrapError, KEY_FILE, KeyFile};
 pub use self::tenants::caller::{Caller, Credential};
 pub use self::tenants::campaigns::{CAMPAIGNS_MAX, Paging};
 pub use self::tenants::contacts::{CONTACT_PATH, Rendered};

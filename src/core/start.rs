@@ -27,10 +27,21 @@ const SECRET_MAX: u64 = 4_096;
 /// The result of [`Core::bootstrap`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bootstrap {
-    /// The path of the bootstrap key; `None` if the environment gives the key, or the file has no valid key.
-    pub key_file: Option<PathBuf>,
+    /// Whether the banner can name the file.
+    pub key_file: KeyFile,
     /// Whether this was the first start.
     pub is_first: bool,
+}
+
+/// The state of the file with the bootstrap key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyFile {
+    /// The file has a valid key.
+    Valid(PathBuf),
+    /// The file has no key of this log: the key was revoked, or the log was restored from another instance.
+    Unknown(PathBuf),
+    /// There is no file, or the environment gives the key, which makes the file irrelevant.
+    Absent,
 }
 
 /// The reason why the first start failed.
@@ -71,10 +82,17 @@ impl Core {
         let is_first = self.directory().domain(DomainNumber::DEFAULT).is_none();
         let now = self.shared.clock.now();
         if !is_first && (given || self.directory().masters() > 0) {
+            // A file that is there and cannot be read has a reason in the log.
             let secret = read_secret(&path);
-            // The file ends in a line feed. A key that was revoked since is not reported.
-            let works = !given && self.tenants().authenticate(secret.trim(), now).is_some();
-            return Ok(Bootstrap { key_file: works.then_some(path), is_first });
+            let key_file = if given || secret.is_empty() {
+                KeyFile::Absent
+            // The file ends in a line feed.
+            } else if self.tenants().authenticate(secret.trim(), now).is_some() {
+                KeyFile::Valid(path)
+            } else {
+                KeyFile::Unknown(path)
+            };
+            return Ok(Bootstrap { key_file, is_first });
         }
         // Also on later starts when no key with all scopes is left: no remaining key can create one, and the owner
         // of the data folder must not be locked out.
@@ -96,7 +114,8 @@ impl Core {
         let position: Position = self.shared.log.commit(proposal).await.map_err(Error::Log)?;
         // A wait times out while the table is still catching up; the start must see the records.
         while !self.shared.table.wait(position).await {}
-        Ok(Bootstrap { key_file: secret.map(|_| path), is_first })
+        let key_file = if given { KeyFile::Absent } else { KeyFile::Valid(path) };
+        Ok(Bootstrap { key_file, is_first })
     }
 
     fn first_records(&self) -> Effect {

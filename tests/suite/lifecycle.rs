@@ -138,6 +138,39 @@ fn a_start_without_a_key_with_all_scopes_writes_one() {
     assert_eq!(fs::read_to_string(folder.path().join("admin.key")).expect("the key file"), key);
 }
 
+/// After a restore of another instance's backup, the key file is there, and opens nothing.
+#[test]
+fn a_key_file_of_another_log_is_reported() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fresh(folder.path()).start().stop();
+    let file = folder.path().join("admin.key");
+    fs::write(&file, "wp_of_another_instance\n").expect("written");
+    let server = fresh(folder.path()).start();
+    let said = server.stdout();
+    let want =
+        format!("admin key   {} is not a valid key of this log: use the one that you kept", file.display());
+    assert!(said.contains(&want) && said.contains("Bearer YOUR_KEY"), "{said}");
+    server.stop();
+    fs::remove_file(&file).expect("removed");
+    let server = fresh(folder.path()).start();
+    assert!(server.stdout().contains("admin key   not stored here: use the one"), "{}", server.stdout());
+    server.stop();
+    assert!(!file.exists());
+}
+
+#[test]
+fn a_public_url_with_another_port_is_reported() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let server = fresh(folder.path()).without("WAYPOST_PUBLIC_URL").listen(&free.to_string()).start();
+    let want = format!(
+        "warning     short URLs begin with http://localhost:8080, but the server listens on port {}",
+        free.port()
+    );
+    assert!(server.stdout().contains(&want), "{}", server.stdout());
+    server.stop();
+}
+
 #[test]
 fn t70_the_key_of_the_environment_is_valid_while_it_is_set() {
     let folder = tempfile::tempdir().expect("a temporary folder");
