@@ -109,6 +109,11 @@ fn scopes_and_create_only() {
     let secret = new_key(&mut admin, &json!({"createOnly": true}));
     let mut client = app.visitor().with_key(&secret);
     client.get(&path).refuses(403, "this key may only create links", "a form");
+    // A key that could do nothing.
+    for scopes in [json!(["admin"]), json!(["links.readonly"]), json!(["snapshots.write"])] {
+        let body = json!({"name": "n", "scopes": scopes, "createOnly": true});
+        admin.post("/api/v1/keys", &body).refuses(422, "createOnly: needs the scope links.write", "no scope");
+    }
     // No key grants scopes that it does not have.
     let secret = new_key(&mut admin, &json!({"scopes": ["admin", "links.readonly"]}));
     let mut keeper = app.visitor().with_key(&secret);

@@ -15,7 +15,7 @@ use crate::core::shared::Shared;
 use crate::core::view::KeyView;
 use crate::model::Invalid;
 use crate::model::id::Id;
-use crate::model::key::{ApiKey, KeyDraft, KeyReach, Reach, Scopes};
+use crate::model::key::{ApiKey, KeyDraft, KeyReach, Reach, Scope, Scopes};
 use crate::model::tenant::Tenant;
 use crate::model::workspace::{Workspace, WorkspaceNumber, check_name};
 use crate::table::keys;
@@ -105,6 +105,10 @@ impl Tenants {
         let reach = self.choose_reach(context, draft.reach.as_ref())?;
         if draft.scopes == Scopes::default() {
             return Err(Invalid::new("scopes", "must not be empty").into());
+        }
+        // Such a key could do nothing: it may only create links, and lacks the scope for it.
+        if draft.create_only && !draft.scopes.allow(Scope::LinksWrite) {
+            return Err(Invalid::new("createOnly", "needs the scope links.write").into());
         }
         if !context.scopes.cover(draft.scopes) {
             return Err(Error::Forbidden("a key cannot grant scopes that it does not have".to_owned()));
