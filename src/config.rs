@@ -157,6 +157,19 @@ impl Config {
         Ok(config)
     }
 
+    /// Returns why short URLs do not open if `public_url` names this machine with another port than `listen`. Returns
+    /// `None` if a proxy may listen on that port, or if the system chooses the port to listen on.
+    pub fn unserved_port(&self) -> Option<String> {
+        let port = Site::parse(&self.public_url).ok()?.loopback_port()?;
+        let own = self.listen.port();
+        (own != 0 && port != own && self.http.trusted_proxies.is_empty()).then(|| {
+            format!(
+                "short URLs begin with {}, but the server listens on port {own}, so they do not open: set `public_url`",
+                self.public_url
+            )
+        })
+    }
+
     /// Checks the rules about values of the right type.
     fn check(&self, source: &str) -> Result<(), ConfigError> {
         let broken = |section: &'static str, bad: BadSetting| ConfigError::Rule {
@@ -212,6 +225,16 @@ impl Config {
     }
 }
 
+/// Names the environment variable in an error about a value that the environment set. The file may have a correct
+/// value, which the variable overrides.
+fn blame_variable(error: ConfigError, set: &mut HashMap<String, (String, String)>) -> ConfigError {
+    let ConfigError::Rule { section, key, value: shown, rule, .. } = &error else { return error };
+    let Some((name, value)) = set.remove(&format!("{section}{key}")) else { return error };
+    // The rule has decided that the value may contain a secret.
+    let value = if shown == NOT_SHOWN { NOT_SHOWN.to_owned() } else { value };
+    ConfigError::Variable { name, value, why: rule.clone() }
+}
+
 /// Parses `log_filter`, with or without spaces around its commas. Returns `None` for a filter without a level and
 /// without a target of this program. The parser accepts any other word as a target, under which nothing is logged,
 /// so a misspelt level would silence the log.
@@ -225,16 +248,6 @@ pub fn log_targets(filter: &str) -> Option<Targets> {
     let is_known = bare.all(|word| is_ours(word) || word.parse::<LevelFilter>().is_ok());
     let logs = targets.default_level().is_some() || targets.iter().any(|(target, _)| is_ours(target));
     Some(targets).filter(|_| is_known && logs)
-/// Names the environment variable in an error about a value that the environment set. The file may have a correct
-/// value, which the variable overrides.
-fn blame_variable(error: ConfigError, set: &mut HashMap<String, (String, String)>) -> ConfigError {
-    let ConfigError::Rule { section, key, value: shown, rule, .. } = &error else { return error };
-    let Some((name, value)) = set.remove(&format!("{section}{key}")) else { return error };
-    // The rule has decided that the value may contain a secret.
-    let value = if shown == NOT_SHOWN { NOT_SHOWN.to_owned() } else { value };
-    ConfigError::Variable { name, value, why: rule.clone() }
-}
-
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -381,30 +394,17 @@ mod tests {
                 "environment variable WAYPOST_ADMIN_KEY = \"(not shown)\": must be at least 16",
             ),
         ];
+        check_errors(&rows);
+    }
+
+    #[track_caller]
+    fn check_errors(rows: &[(&str, &[(&str, &str)], &str)]) {
         for (file, environment, want) in rows {
             let error = load(file, environment).err().unwrap_or_default();
             assert!(error.contains(want), "{error}\nshould contain\n{want}");
         }
     }
 
-    /// A word that is no level silences the log, and so does a filter without a target of this program.
-    #[test]
-    fn n39b_a_filter_names_what_is_logged() {
-        for filter in [
-            "off",
-            "INFO",
-            // The parser of levels accepts numbers.
-        check_errors(&rows);
-    }
-
-    #[track_caller]
-    fn check_errors(rows: &[(&str, &[(&str, &str)], &str)]) {
-            "3",
-            "warn,waypost::http=debug",
-            "waypost",
-            " info , hyper=debug",
-            "waypost=trace",
-        ] {
     #[test]
     fn errors_of_types_name_key_value_and_rule() {
         let rows: [(&str, &[(&str, &str)], &str); 14] = [
@@ -472,6 +472,19 @@ mod tests {
         check_errors(&rows);
     }
 
+    /// A word that is no level silences the log, and so does a filter without a target of this program.
+    #[test]
+    fn n39b_a_filter_names_what_is_logged() {
+        for filter in [
+            "off",
+            "INFO",
+            // The parser of levels accepts numbers.
+            "3",
+            "warn,waypost::http=debug",
+            "waypost",
+            " info , hyper=debug",
+            "waypost=trace",
+        ] {
             assert!(log_targets(filter).is_some(), "{filter}");
         }
         for filter in [

@@ -139,13 +139,14 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap) {
             "not stored here: use the one that you kept, or start once with WAYPOST_ADMIN_KEY".to_owned(),
         ),
     };
+    let warning = config.unserved_port().map_or_else(String::new, |why| format!("  warning     {why}\n"));
     // stdout may be closed: then the text is not wanted.
     let _ = writeln!(
         io::stdout(),
         "Waypost is listening on http://{address}\n  \
            short URLs  {public_url}/...\n  \
            data        {data}\n  \
-           admin key   {shown}\n\n\
+           admin key   {shown}\n{warning}\n\
          Create a link:\n\n  \
            curl -X POST http://{address}/api/v1/links \\\n    \
              -H \"Authorization: Bearer {key}\" \\\n    \

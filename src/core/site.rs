@@ -47,6 +47,14 @@ impl Site {
         &self.host
     }
 
+    /// Returns the port if the host means the machine of the client: `localhost` or a loopback address. `None` for
+    /// https, for which a proxy listens.
+    pub(crate) fn loopback_port(&self) -> Option<u16> {
+        let address = self.host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        let is_loopback = self.host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        self.port.filter(|_| is_loopback && self.base.starts_with("http:"))
+    }
+
     /// Returns the beginning of URLs on the default domain, without a slash at the end.
     pub fn base_url(&self) -> &str {
         &self.base

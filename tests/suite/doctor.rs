@@ -181,6 +181,14 @@ fn settings_that_are_allowed_and_likely_mistakes() {
         "configuration",
         "`http.trusted_proxies` is empty",
     );
+    let why = "short URLs begin with http://localhost:8080, but the server listens on port 1808";
+    let other = plan(&data).listen("127.0.0.1:1808").without("WAYPOST_PUBLIC_URL");
+    asked(other).ends(0).has("warning", "configuration", why);
+    for (url, listen) in [("http://[::1]:1808", "[::1]:1808"), ("http://go.test", "127.0.0.1:1808")] {
+        let said =
+            asked(plan(&data).listen(listen).env("WAYPOST_PUBLIC_URL", url)).ends(0).findings().join("\n");
+        assert!(!said.contains("short URLs begin"), "{url}: {said}");
+    }
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub(super) fn configuration(case: &Case) -> Vec<Finding> {
             config.listen, config.public_url
         );
         found.push(Finding::warning(CONFIGURATION, text));
+    } else if let Some(why) = config.unserved_port() {
+        found.push(Finding::warning(CONFIGURATION, why));
     }
     // Waypost has no TLS of its own, so https needs a proxy.
     if is_secure && config.http.trusted_proxies.is_empty() {
