@@ -56,7 +56,7 @@ impl fmt::Display for Timestamp {
 
 /// The error of a text that is not an ISO 8601 instant within the years 0001 to 9999.
 #[derive(Debug, thiserror::Error)]
-#[error("must be an ISO 8601 date and time such as 2026-12-31T23:59:59Z")]
+#[error("must be a date such as 2026-12-31, or a time such as 2026-12-31T23:59:59Z")]
 pub struct NotATimestamp;
 
 /// Accepts RFC 3339 with any offset. Also accepts a local date and time or a bare date, because clients

@@ -19,6 +19,9 @@ use crate::model::Invalid;
 /// memory.
 const VALUES_MAX: usize = 100_000;
 
+/// Longest key in bytes that a message repeats, some three times the longest name of a field.
+const NAME_SHOWN_MAX: usize = 64;
+
 /// The rule of a count that may be 0.
 pub const COUNT_RULE: &str = "must be a whole number, 0 or more";
 
@@ -228,11 +231,20 @@ impl<'de> Visitor<'de> for Seed<'_> {
         while let Some(name) = members.next_key::<String>()? {
             let value = members.next_value_seed(self)?;
             if object.contains_key(&name) {
-                return Err(A::Error::custom("an object has two equal keys"));
+                return Err(A::Error::custom(twice(&name)));
             }
             object.insert(name, value);
         }
         Ok(Json::Object(Object(object)))
+    }
+}
+
+/// Returns the error of an object with two equal keys. A long name is no name of a field, and is not repeated.
+fn twice(name: &str) -> String {
+    if name.len() <= NAME_SHOWN_MAX {
+        format!("an object has the key {name:?} twice")
+    } else {
+        "an object has a long key twice".to_owned()
     }
 }
 
@@ -379,11 +391,11 @@ mod tests {
             ("{}}", "the body is not valid JSON: trailing characters at line 1 column 3"),
             (
                 r#"{"a":1,"a":1}"#,
-                "the body is not valid JSON: an object has two equal keys at line 1 column 13",
+                "the body is not valid JSON: an object has the key \"a\" twice at line 1 column 13",
             ),
             (
                 r#"{"a":1,"\u0061":1}"#,
-                "the body is not valid JSON: an object has two equal keys at line 1 column 18",
+                "the body is not valid JSON: an object has the key \"a\" twice at line 1 column 18",
             ),
             (r#"{"a":1e400}"#, "the body is not valid JSON: number out of range at line 1 column 10"),
             // A sender must not add a byte order mark (RFC 8259 8.1).

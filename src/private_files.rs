@@ -33,7 +33,14 @@ pub fn restrict_new_files() {
 
 /// Creates a folder and its parents for their owner. Leaves an existing folder as it is.
 pub fn create_folder(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)
+    let created = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
+    created.map_err(|error| match error.kind() {
+        // With `recursive`, a folder that exists is no error.
+        io::ErrorKind::AlreadyExists => {
+            io::Error::new(io::ErrorKind::NotADirectory, "it exists and is no folder")
+        }
+        _ => error,
+    })
 }
 
 /// Creates a folder in the system's folder for temporary files. Its name begins with `prefix` and cannot be
@@ -161,7 +168,15 @@ impl Replacement {
             .prefix(&prefix)
             .suffix(".unfinished")
             .permissions(Permissions::from_mode(FILE_MODE))
-            .tempfile_in(folder_of(path))?;
+            .tempfile_in(folder_of(path))
+            .map_err(|error| match error.kind() {
+                // The original error shows the temporary name.
+                io::ErrorKind::NotFound => {
+                    let text = format!("the folder {} does not exist", folder_of(path).display());
+                    io::Error::new(io::ErrorKind::NotFound, text)
+                }
+                _ => error,
+            })?;
         Ok(Replacement { file, path: path.to_owned() })
     }
 

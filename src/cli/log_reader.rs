@@ -53,6 +53,9 @@ pub(super) fn open(folder: &Path) -> Result<Archive, CommandError> {
              {shown}",
             unfinished.display()
         ),
+        None if !folder.exists() => {
+            format!("{shown} does not exist: name a data folder of Waypost, or a backup")
+        }
         None => format!("{shown} contains no log: it is no data folder of Waypost"),
     }))
 }

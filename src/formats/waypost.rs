@@ -93,7 +93,7 @@ mod tests {
             ("{}", "url: is required"),
             // A number in quotes: no type is converted without an error.
             (r#"{"url":"https://e.test/","clickCount":"5"}"#, "clickCount: must be a whole number"),
-            (r#"{"url":"https://e.test/","createdAt":"yesterday"}"#, "createdAt: must be an ISO 8601"),
+            (r#"{"url":"https://e.test/","createdAt":"yesterday"}"#, "createdAt: must be a date such as"),
             (r#"{"url":"https://e.test/","password":"********"}"#, "password: the line has no hash"),
             (
                 r#"{"url":"https://e.test/","passwordHash":"md5"}"#,

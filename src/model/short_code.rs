@@ -62,7 +62,7 @@ impl ShortCode {
             return Err(rejected("must not be \".\" or \"..\", which browsers remove from a URL"));
         }
         if is_reserved(&code) {
-            return Err(rejected("is a reserved word"));
+            return Err(rejected("is reserved for a path of Waypost: choose another code"));
         }
         if !all_allowed(&code) {
             return Err(rejected("must consist of letters, digits, emoji and the characters - _ . ~"));
@@ -280,11 +280,11 @@ mod tests {
             ("", "must not be empty"),
             (".", "must not be \".\" or \"..\", which browsers remove from a URL"),
             ("..", "must not be \".\" or \"..\", which browsers remove from a URL"),
-            ("api", "is a reserved word"),
+            ("api", "is reserved for a path of Waypost: choose another code"),
             // On a domain that ignores case it would be `api`.
-            ("API", "is a reserved word"),
-            (".well-known", "is a reserved word"),
-            ("favicon.ico", "is a reserved word"),
+            ("API", "is reserved for a path of Waypost: choose another code"),
+            (".well-known", "is reserved for a path of Waypost: choose another code"),
+            ("favicon.ico", "is reserved for a path of Waypost: choose another code"),
             ("a/b", chars),
             ("a%2fb", chars),
             ("a b", chars),
@@ -303,10 +303,10 @@ mod tests {
             ("a\0", chars),
             (".well-known/x", chars),
             ("a/../b", chars),
-            ("Robots.TXT", "is a reserved word"),
+            ("Robots.TXT", "is reserved for a path of Waypost: choose another code"),
             // NFC turns the Kelvin sign into `K`.
-            ("lin\u{212a}s", "is a reserved word"),
-            ("metrics", "is a reserved word"),
+            ("lin\u{212a}s", "is reserved for a path of Waypost: choose another code"),
+            ("metrics", "is reserved for a path of Waypost: choose another code"),
             ("a\u{200c}b", chars),
             ("a\u{2060}", chars),
             ("\u{feff}a", chars),

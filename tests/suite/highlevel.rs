@@ -212,7 +212,7 @@ fn bodies_and_queries_are_refused_by_field() {
         (
             post(r#"{"name":"a","name":"b"}"#),
             400,
-            "the body is not valid JSON: an object has two equal keys at line 1 column 23",
+            "the body is not valid JSON: an object has the key \"name\" twice at line 1 column 23",
         ),
         (put("null"), 400, "the body must be a JSON object"),
         (post("{}"), 422, "locationId is required"),

@@ -120,10 +120,18 @@ fn scopes_and_create_only() {
     let more = json!({"name": "n", "scopes": ["links.write"]});
     let why = "a key cannot grant scopes that it does not have";
     keeper.post("/api/v1/keys", &more).refuses(403, why, "more than it may");
-    let why = "a key cannot reach further than the key that makes it";
-    for reach in
-        [json!({"instance": true}), json!({"companyId": "unheard-of"}), json!({"workspaceId": "unheard-of"})]
-    {
+    let rows = [
+        (json!({"instance": true}), "a key cannot reach further than the key that creates it"),
+        (
+            json!({"companyId": "unheard-of"}),
+            "companyId: there is no such company within the reach of this key",
+        ),
+        (
+            json!({"workspaceId": "unheard-of"}),
+            "workspaceId: there is no such workspace within the reach of this key",
+        ),
+    ];
+    for (reach, why) in rows {
         let mut body = json!({"name": "n", "scopes": ["links.readonly"]});
         body.as_object_mut().expect("an object").extend(reach.as_object().expect("fields").clone());
         keeper.post("/api/v1/keys", &body).refuses(403, why, &reach.to_string());

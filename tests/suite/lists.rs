@@ -124,7 +124,7 @@ fn t75_parameters_of_lists_are_checked() {
         ("limit=1&limit=2", "limit: must be given once"),
         ("page=0", "page: must be a whole number from 1 to 1000000000"),
         ("page=9223372036854775807", "page: must be a whole number from 1 to 1000000000"),
-        ("cursor=garbage", "cursor: is not a nextCursor of ours"),
+        ("cursor=garbage", "cursor: must be the nextCursor of an earlier response"),
         ("sort=x", "sort: must be newest, oldest, clicks or title"),
         ("isActive=1", "isActive: must be true or false"),
         ("tagId=x", "tagId: is not a tag's id"),
@@ -163,7 +163,7 @@ fn t76_bulk_row_by_row_or_all_or_nothing() {
     let rows_failed: Vec<u64> = failed.iter().map(|row| row.0).collect();
     assert_eq!(rows_failed, [1, 2, 3, 4, 6], "{failed:?}");
     for ((_, reason), part) in
-        failed.iter().zip(["url: ", "taken", "one", "url: is required", "reserved word"])
+        failed.iter().zip(["url: ", "taken", "one", "url: is required", "reserved for a path"])
     {
         assert!(reason.contains(part), "{reason} names {part}");
     }

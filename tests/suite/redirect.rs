@@ -512,7 +512,11 @@ fn t54_reserved_paths_are_never_links() {
     ];
     for word in reserved {
         let body = json!({"url": "https://e.test/", "customSlug": word});
-        admin.post("/api/v1/links", &body).refuses(422, "customSlug: is a reserved word", word);
+        admin.post("/api/v1/links", &body).refuses(
+            422,
+            "customSlug: is reserved for a path of Waypost: choose another code",
+            word,
+        );
         let answer = visitor.get(&format!("/{word}"));
         assert_eq!(answer.header("location"), None, "{word}: {answer:?}");
     }

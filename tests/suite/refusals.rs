@@ -12,7 +12,7 @@ const SCHEMES: &str = "url: must use one of these schemes: http, https";
 const CONTROL: &str = "url: must not contain control characters";
 const ABSOLUTE: &str = "url: must be an absolute URL such as https://example.com/page";
 const USER: &str = "url: must not contain a user name or password";
-const STAMP: &str = "expiresAt: must be an ISO 8601 date and time such as 2026-12-31T23:59:59Z";
+const STAMP: &str = "expiresAt: must be a date such as 2026-12-31, or a time such as 2026-12-31T23:59:59Z";
 const COUNT: &str = "maxClicks: must be a whole number, at least 1, or null for no limit";
 const CODE: &str = "customSlug: must consist of letters, digits, emoji and the characters - _ . ~";
 
@@ -71,7 +71,11 @@ const REFUSALS: &[(&str, u16, &str)] = &[
         422,
         "domain: is not a domain of this workspace",
     ),
-    (r#"{"url": "https://e.test/x", "customSlug": "api"}"#, 422, "customSlug: is a reserved word"),
+    (
+        r#"{"url": "https://e.test/x", "customSlug": "api"}"#,
+        422,
+        "customSlug: is reserved for a path of Waypost: choose another code",
+    ),
     (
         r#"{"url": "https://e.test/x", "alias": ".."}"#,
         422,
@@ -101,7 +105,7 @@ const REFUSALS: &[(&str, u16, &str)] = &[
     (
         r#"{"url": "https://e.test/x", "password": "********"}"#,
         422,
-        "password: must not be what is shown in its place",
+        "password: must be a new password: ******** only stands for a hidden one",
     ),
     (r#"{"url": "https://e.test/x", "maxClicks": -1}"#, 400, COUNT),
     (r#"{"url": "https://e.test/x", "maxClicks": 1.5}"#, 400, COUNT),
@@ -213,7 +217,7 @@ fn bodies_that_cannot_be_read() {
         (
             br#"{"url":"https://a.test/","url":"https://b.test/"}"#,
             400,
-            "the body is not valid JSON: an object has two equal keys",
+            "the body is not valid JSON: an object has the key \"url\" twice",
         ),
         (
             br#"{"url":"https://e.test/","maxClicks":1e400}"#,

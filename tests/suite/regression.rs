@@ -444,6 +444,26 @@ fn an_import_names_its_folder_and_a_mistake_creates_none() {
     }
 }
 
+/// Errors of paths were the system's, without the path or with an internal name.
+#[test]
+fn errors_of_paths_name_the_path_and_the_reason() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    Plan::on(&data).start().stop();
+    let data = data.display().to_string();
+    let rows: [(&[&str], &str, &str); 4] = [
+        (&["restore", "/nope"], &data, "/nope does not exist: name a data folder of Waypost, or a backup"),
+        (&["verify"], "/nope", "/nope does not exist"),
+        (&[], "/dev/null", "cannot use the data folder /dev/null: it exists and is no folder"),
+        (&["export", "--output", "/nope/x"], &data, "cannot write /nope/x: the folder /nope does not exist"),
+    ];
+    for (arguments, data, why) in rows {
+        let plan = arguments.iter().fold(Plan::on(Path::new(data)), |plan, argument| plan.arg(argument));
+        let (code, _, stderr) = plan.fails();
+        assert!(code == Some(1) && stderr.contains(why), "{arguments:?}: {stderr}");
+    }
+}
+
 /// Keys and domains were unbounded, although all of them are in memory.
 #[test]
 fn keys_and_domains_are_bounded() {

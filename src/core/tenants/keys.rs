@@ -116,7 +116,9 @@ impl Tenants {
         // `None` for the environment's key, which never expires.
         let own_end = context.key.and_then(|key| key.expires_at);
         if own_end.is_some_and(|own| draft.expires_at.is_none_or(|end| end > own)) {
-            return Err(Error::Forbidden("a key cannot make one that outlives it".to_owned()));
+            return Err(Error::Forbidden(
+                "expiresAt: a key cannot create a key that expires later than itself".to_owned(),
+            ));
         }
         if draft.expires_at.is_some_and(|end| end <= context.now) {
             return Err(Invalid::new("expiresAt", "must be in the future").into());
@@ -193,7 +195,16 @@ impl Tenants {
         // error.
         let within = reach.filter(|reach| self.is_within(&context.reach, reach));
         within.ok_or_else(|| {
-            Error::Forbidden("a key cannot reach further than the key that makes it".to_owned())
+            let why = match asked {
+                Some(KeyReach::Company(_)) => {
+                    "companyId: there is no such company within the reach of this key"
+                }
+                Some(KeyReach::Workspace(_)) => {
+                    "workspaceId: there is no such workspace within the reach of this key"
+                }
+                Some(KeyReach::Instance) | None => "a key cannot reach further than the key that creates it",
+            };
+            Error::Forbidden(why.to_owned())
         })
     }
 

@@ -15,7 +15,13 @@ pub fn read(body: &Object, default: &DomainChoice) -> Result<Draft, FieldError> 
     let link_type = body.text("linkType")?.map(fields::link_type).transpose()?.value().unwrap_or_default();
     let password = match body.text("password")?.value() {
         // A new link has no password to keep, so the mask is an error, unlike in a change.
-        Some(MASK) => return Err(Invalid::new("password", "must not be what is shown in its place").into()),
+        Some(MASK) => {
+            return Err(Invalid::new(
+                "password",
+                "must be a new password: ******** only stands for a hidden one",
+            )
+            .into());
+        }
         Some(text) => Some(Password::parse(text)?),
         None => None,
     };

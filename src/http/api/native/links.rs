@@ -102,9 +102,11 @@ fn link_query(query: &Query<'_>) -> Result<LinkQuery, Mistyped> {
         Some(_) if !matches!(sort, Sort::Newest | Sort::Oldest) => {
             return Err(mistyped("cursor", "works only with sort newest or oldest"));
         }
-        Some(cursor) => {
-            Cursor::After(cursor.parse().map_err(|_| mistyped("cursor", "is not a nextCursor of ours"))?)
-        }
+        Some(cursor) => Cursor::After(
+            cursor
+                .parse()
+                .map_err(|_| mistyped("cursor", "must be the nextCursor of an earlier response"))?,
+        ),
     };
     let search = query.text("search")?;
     if search.is_some_and(|text| text.chars().count() > SEARCH_MAX) {
@@ -178,7 +180,11 @@ mod tests {
             (r"[]", 400, "the body must be a JSON object"),
             (r#"{"url":"u","domain":1}"#, 400, "domain: must be a string"),
             (r#"{"url":"u","customSlug":true}"#, 400, "customSlug: must be a string"),
-            (r#"{"url":"u","customSlug":"api"}"#, 422, "customSlug: is a reserved word"),
+            (
+                r#"{"url":"u","customSlug":"api"}"#,
+                422,
+                "customSlug: is reserved for a path of Waypost: choose another code",
+            ),
             (
                 r#"{"url":"u","alias":".."}"#,
                 422,
@@ -204,7 +210,11 @@ mod tests {
             (r#"{"url":"u","linkType":"FAX"}"#, 422, "linkType: must be URL, MAILTO, TEL or SMS"),
             (r#"{"url":"u","cloaked":"yes"}"#, 400, "cloaked: must be true or false"),
             (r#"{"url":"u","password":""}"#, 422, "password: must not be empty"),
-            (r#"{"url":"u","password":"********"}"#, 422, "password: must not be what is shown in its place"),
+            (
+                r#"{"url":"u","password":"********"}"#,
+                422,
+                "password: must be a new password: ******** only stands for a hidden one",
+            ),
             (
                 r#"{"url":"u","maxClicks":1.5}"#,
                 400,
@@ -220,7 +230,7 @@ mod tests {
             (
                 r#"{"url":"u","expiresAt":"2024-02-30"}"#,
                 422,
-                "expiresAt: must be an ISO 8601 date and time such as 2026-12-31T23:59:59Z",
+                "expiresAt: must be a date such as 2026-12-31, or a time such as 2026-12-31T23:59:59Z",
             ),
             // The sentence is the model's, so only the status is checked.
             (r#"{"url":"u","image":"javascript:x"}"#, 422, ""),
@@ -317,7 +327,14 @@ mod tests {
         let rows: Vec<_> =
             bulk.rows.iter().map(|row| row.as_ref().map(|_| ()).map_err(ToString::to_string)).collect();
         let failed = |why: &str| Err(why.to_owned());
-        assert_eq!(rows, [Ok(()), failed("url: must be a string"), failed("customSlug: is a reserved word")]);
+        assert_eq!(
+            rows,
+            [
+                Ok(()),
+                failed("url: must be a string"),
+                failed("customSlug: is reserved for a path of Waypost: choose another code")
+            ]
+        );
         assert!(!bulk.atomic);
         check_rejected("POST", path, "{}", 400, "links: is required");
         check_rejected("POST", path, r#"{"links":[]}"#, 422, "links: must be 1 to 1000 links");
@@ -343,7 +360,7 @@ mod tests {
             ("limit=1000000000", "limit: must be a whole number from 1 to 100"),
             ("limit=abc", "limit: must be a whole number from 1 to 100"),
             ("page=9223372036854775807", "page: must be a whole number from 1 to 1000000000"),
-            ("cursor=garbage", "cursor: is not a nextCursor of ours"),
+            ("cursor=garbage", "cursor: must be the nextCursor of an earlier response"),
             ("cursor=00000000000000000001&sort=clicks", "cursor: works only with sort newest or oldest"),
             ("sort=x", "sort: must be newest, oldest, clicks or title"),
             ("isActive=1", "isActive: must be true or false"),
