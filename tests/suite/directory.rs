@@ -254,5 +254,13 @@ fn companies_and_workspaces_are_created_and_changed() {
     let link = there.create(&json!({"url": "https://e.test/", "customSlug": "s"}));
     assert_eq!((&link["domain"], &link["shortUrl"]), (&json!("w.test"), &json!("https://w.test/s")));
     assert_eq!(link["workspaceId"], "vendorW1");
+    // A default domain that was deleted blocks no other change.
+    there.delete(&format!("/api/v1/links/{}", text(&link, "id"))).expect(200, "its link");
+    let listed = there.get("/api/v1/domains").expect(200, "domains");
+    let domains = listed["domains"].as_array().expect("a list");
+    let own = domains.iter().find(|domain| domain["domain"] == "w.test").expect("their own");
+    there.delete(&format!("/api/v1/domains/{}", text(own, "id"))).expect(200, "deleted");
+    let changed = admin.patch(path, &json!({"name": "W3"})).expect(200, "without the field");
+    assert_eq!(changed["workspace"]["name"], "W3");
     admin.get("/api/v1/workspaces/unheard-of").refuses(404, "workspace not found", "no such");
 }

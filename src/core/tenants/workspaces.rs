@@ -120,6 +120,8 @@ impl Tenants {
         edits: Vec<WorkspaceEdit>,
     ) -> Result<WorkspaceView, Error> {
         let sets_credits = edits.iter().any(|edit| matches!(edit, WorkspaceEdit::Credits(_)));
+        // An unchanged default may be a domain that was deleted since, which must not block other edits.
+        let sets_default = edits.iter().any(|edit| matches!(edit, WorkspaceEdit::DefaultDomain(_)));
         if sets_credits && matches!(context.reach, Reach::Workspace(_)) {
             return Err(Error::Forbidden("a workspace key cannot set its own credits".to_owned()));
         }
@@ -129,7 +131,9 @@ impl Tenants {
             for edit in edits.clone() {
                 workspace.apply(edit)?;
             }
-            self.check_default_domain(&workspace)?;
+            if sets_default {
+                self.check_default_domain(&workspace)?;
+            }
             // New values may lead links to other addresses of this server. The chain that the check sees must
             // not change until the values are applied.
             let (number, values) = (workspace.number, &workspace.custom_values);
@@ -148,7 +152,7 @@ impl Tenants {
                 Some(moved) => {
                     let commit = async {
                         if !self.shared.check_values(number, values, moved)? {
-                            // A link with placeholders was written since the check, which is then repeated.
+                            // Other links were written since the check, which is repeated without the lock.
                             return Ok(None);
                         }
                         self.commit(context, effect).await.map(Some)
