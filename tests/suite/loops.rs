@@ -1,12 +1,15 @@
 //! Redirect loops within this server. Every write that would close a loop is rejected. A loop that exists
 //! nevertheless ends at its first visit, which counts no click.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Value, json};
 use waypost::core::{Caller, Context, Imported, Links, OnConflict};
 use waypost::model::destination::Destination;
 use waypost::model::id::Id;
 use waypost::model::link::{DomainChoice, Draft, Edit, Names};
 use waypost::model::short_code::ShortCode;
+use waypost::visit::UnknownHosts;
 
 use crate::support::app::{HOST, TestApp};
 use crate::support::hooks::workspace;
@@ -172,6 +175,44 @@ fn n08_custom_values_close_no_loop() {
     let body = json!({"customValues": {"site": own("s")}});
     let why = "customValues: with these values, url of \"s\" must not lead back to this short link";
     admin.patch(&values, &body).refuses(422, why, "a whole address");
+}
+
+/// New values that move many links are checked again and again while other links change, and never under the
+/// lock that keeps other writes waiting: there, debug builds panic.
+#[test]
+fn n06_many_links_are_not_checked_under_the_lock() {
+    const MOVED: usize = 8;
+    const PATCHES: usize = 30;
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let values = format!("/api/v1/workspaces/{}", workspace(&app));
+    for number in 0..MOVED {
+        admin.create(&json!({"url": format!("{}{{{{custom_values.to}}}}?{number}", own(""))}));
+    }
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    admin.create(&json!({"url": own("a"), "customSlug": "b"}));
+    let done = AtomicBool::new(false);
+    let changed = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut admin = app.admin();
+            // Links that lead to this server hold the lock.
+            while !done.load(Ordering::Relaxed) {
+                admin.create(&json!({"url": own("a")}));
+            }
+        });
+        let changed = (0..PATCHES).filter(|number| {
+            let to = if number % 2 == 0 { "a" } else { "b" };
+            let body = json!({"customValues": {"to": to}});
+            let status = admin.patch(&values, &body).status;
+            // 503: other links changed during each of its attempts.
+            assert!(matches!(status, 200 | 503), "{status}");
+            status == 200
+        });
+        let changed = changed.count();
+        done.store(true, Ordering::Relaxed);
+        changed
+    });
+    assert!(changed > 0);
 }
 
 /// Links with placeholders have entries of their own in the table.

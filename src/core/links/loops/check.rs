@@ -6,6 +6,7 @@
 use super::routes::{Edge, Hop, Origin, Routes, Siblings, Values, Via};
 use super::search::{Graph, Start, search};
 use crate::core::error::Error;
+use crate::core::exclusive::assert_released;
 use crate::core::handle::Core;
 use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
@@ -29,9 +30,13 @@ const BACK: &str = "must not lead back to this short link";
 const FILLED_MAX: usize = 10_000;
 
 /// Most links that new custom values lead to this server and that are checked for loops. Each check reads up
-/// to [`super::search::search`]'s bound of records while no other link can be changed. Loops through further
-/// links are detected by the visit.
+/// to [`super::search::search`]'s bound of records. Loops through further links are detected by the visit.
 const CHECKED_MAX: usize = 200;
+
+/// Most links whose check is repeated under the exclusive lock, if the links changed since the check: some
+/// milliseconds. The check of more links is repeated without the lock, since no other write of the instance
+/// runs under it.
+const RECHECKED_MAX: usize = 4;
 
 /// The table, with the rows that the same command is about to write.
 struct TableGraph<'a> {
@@ -115,8 +120,8 @@ impl Core {
 
 impl Shared {
     /// Rejects custom values by which a link would lead back to itself, into a loop, or too far. Must be
-    /// called under the exclusive lock. Reads records only if other exclusive writes have ended since `moved`
-    /// was checked. Returns false if `moved` is out of date.
+    /// called under the exclusive lock. Returns false if `moved` is out of date: the caller reads it again
+    /// without the lock.
     pub(in crate::core) fn check_values(
         &self,
         workspace: WorkspaceNumber,
@@ -127,13 +132,20 @@ impl Shared {
         if self.filled_links.count(workspace) != moved.count {
             return Ok(false);
         }
-        if moved.checked_at != self.exclusive.generation() {
-            self.check_moved(workspace, values, &moved.links)?;
+        if moved.checked_at == self.exclusive.generation() {
+            return Ok(true);
         }
+        if moved.links.len() > RECHECKED_MAX {
+            return Ok(false);
+        }
+        self.check_moved(workspace, values, &moved.links)?;
         Ok(true)
     }
 
     fn check_moved(&self, workspace: WorkspaceNumber, values: &Values, moved: &[Link]) -> Result<(), Error> {
+        if moved.len() > RECHECKED_MAX {
+            assert_released("many links are checked for loops");
+        }
         let directory = self.directory.load();
         let routes = self.routes(&directory).with_values(workspace, values);
         let graph = TableGraph { shared: self, routes, siblings: &Siblings::default() };
