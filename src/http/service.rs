@@ -332,7 +332,16 @@ impl Service {
                 BodyError::Broken => StatusCode::BAD_REQUEST,
             })
         };
-        self.visited(self.0.visitor.unlock(&visit, form), &visit)
+        let response = match self.0.visitor.unlock(&visit, form) {
+            // The form may be dropped unread. The pause is that of `Api::respond`.
+            VisitResponse::Later(response) => VisitResponse::Later(Box::pin(async move {
+                let response = response.await;
+                tokio::task::yield_now().await;
+                response
+            })),
+            response => response,
+        };
+        self.visited(response, &visit)
     }
 
     fn api<B>(&self, request: Request<B>, peer: IpAddr) -> ResponseFuture

@@ -161,6 +161,12 @@ impl Api {
                 (rendered(Err(error), None), "-", "-")
             }
         };
+        if has_body {
+            // hyper ends the connection behind a body that was dropped unread and has not arrived, but finds
+            // it out only when it reads again. Without this pause, the response would promise to keep the
+            // connection.
+            tokio::task::yield_now().await;
+        }
         if let Some(allowance) = allowance {
             let now = self.0.backend.links.clock().now();
             response.headers_mut().extend(dialect.rate_headers(&allowance, now));
