@@ -22,7 +22,8 @@ impl Visitor {
         let agent = self.agent(visit.headers.get(USER_AGENT));
         let intent = Intent::of(visit.method, visit.headers);
         // No rest: everything after the prefix is the token, so no path is left to forward.
-        let mut facts = VisitFacts::new(intent, agent, "", visit);
+        let unknown_host = self.unknown_host(&self.links.directory(), visit.host);
+        let mut facts = VisitFacts::new(intent, agent, "", visit).at_unknown(unknown_host);
         let visitor = self.clone();
         VisitResponse::Later(Box::pin(async move {
             // Cloned, since the directory is not held across an await.

@@ -100,7 +100,7 @@ impl Visitor {
         };
         let loops = match self.redirects_to(&evaluation, &view.domain) {
             // If the store cannot be read now, the explanation is that of the rules alone.
-            Some(to) => self.leads_in_a_loop(to).await.unwrap_or(false),
+            Some(to) => self.leads_in_a_loop(to, None).await.unwrap_or(false),
             None => false,
         };
         if loops {

@@ -21,6 +21,7 @@ use super::visitor::{LookupFailed, Visitor};
 use super::{pages, password, redirect, rule, share, uncounted, validity};
 use crate::cache::Lookup;
 use crate::cache::entry::{Action, Conditional, Entry};
+use crate::model::destination::Destination;
 use crate::model::domain::Domain;
 use crate::model::link::PasswordHash;
 
@@ -40,13 +41,19 @@ impl Visitor {
             Err(not_a_link) => {
                 let root = not_a_link.root();
                 let share = root.and_then(|domain| share::requested_share(domain, visit.query));
-                return share.map_or_else(|| not_a_link.respond(self), |id| self.share(id));
+                return share.map_or_else(
+                    || not_a_link.respond(self, self.unknown_host(&directory, visit.host)),
+                    |id| self.share(id),
+                );
             }
         };
         let (intent, user_agent) = Intent::and_agent(visit.method, visit.headers);
         let agent = self.agent(user_agent);
+        let unknown_host = self.unknown_host(&directory, visit.host);
         let found = self.links.cache().get(domain.number, &code, |entry| match &entry.action {
-            Action::Redirect { status, location, count_bots } if rest.is_empty() => {
+            Action::Redirect { status, location, count_bots }
+                if rest.is_empty() && unknown_host.is_none() =>
+            {
                 self.click_plain(intent, *count_bots, &Click::of_head(&entry.counter, visit, agent));
                 Ok(PlainRedirect::new(*status, location))
             }
@@ -54,7 +61,7 @@ impl Visitor {
             Action::Redirect { .. } | Action::Evaluate(_) => Err(Box::new(entry.clone())),
         });
         // A closure: a plain redirect must not copy any header.
-        let facts = || VisitFacts::new(intent, agent, rest, visit);
+        let facts = || VisitFacts::new(intent, agent, rest, visit).at_unknown(unknown_host);
         match found {
             Lookup::Hit(Ok(redirect)) => VisitResponse::Plain(redirect),
             Lookup::Hit(Err(entry)) => self.respond_to(&entry, domain, facts()),
@@ -73,7 +80,8 @@ impl Visitor {
     /// Answers a visit to a link in memory: at once if nothing has to wait.
     fn respond_to(&self, entry: &Entry, domain: &Arc<Domain>, facts: VisitFacts) -> VisitResponse {
         // The loop check reads other links, so it may have to wait for the table.
-        let may_loop = matches!(&entry.action, Action::Evaluate(conditional) if conditional.leads_here);
+        let may_loop = facts.unknown_host.is_some()
+            || matches!(&entry.action, Action::Evaluate(conditional) if conditional.leads_here);
         if !may_loop && let NextStep::Respond(response) = self.evaluate(entry, domain, &facts, None) {
             return VisitResponse::Now(response);
         }
@@ -140,14 +148,20 @@ impl Visitor {
         facts: &VisitFacts,
         correct_password: Option<&PasswordHash>,
     ) -> Result<bool, LookupFailed> {
-        let Action::Evaluate(conditional) = &entry.action else { return Ok(false) };
-        // Nearly all links have another host as their destination, and skip the search.
-        if !conditional.leads_here {
-            return Ok(false);
-        }
-        let evaluation = self.evaluation(entry, conditional, facts, correct_password);
-        match self.redirects_to(&evaluation, domain) {
-            Some(to) => self.leads_in_a_loop(to).await,
+        let unknown_host = facts.unknown_host.as_deref();
+        let to = match &entry.action {
+            // Nearly all links have another host as their destination, and skip the search.
+            Action::Redirect { .. } if unknown_host.is_none() => None,
+            Action::Evaluate(conditional) if unknown_host.is_none() && !conditional.leads_here => None,
+            Action::Redirect { location, .. } => {
+                location.to_str().ok().map(|location| Destination::from_stored(location.into()))
+            }
+            Action::Evaluate(conditional) => {
+                self.redirects_to(&self.evaluation(entry, conditional, facts, correct_password), domain)
+            }
+        };
+        match to {
+            Some(to) => self.leads_in_a_loop(to, unknown_host).await,
             None => Ok(false),
         }
     }

@@ -33,11 +33,11 @@ impl<'a> NotALink<'a> {
     }
 
     /// Returns the response.
-    pub(super) fn respond(self, visitor: &Visitor) -> VisitResponse {
+    pub(super) fn respond(self, visitor: &Visitor, unknown_host: Option<&str>) -> VisitResponse {
         match self {
             NotALink::Unready => VisitResponse::Now(pages::unavailable()),
             NotALink::NoDomain => VisitResponse::Now(pages::error(StatusCode::NOT_FOUND)),
-            NotALink::Root(domain) => visitor.root(domain),
+            NotALink::Root(domain) => visitor.root(domain, unknown_host),
             // The same response as for an unknown code, also with the domain's fallback.
             NotALink::NoCode(domain) => VisitResponse::Now(validity::not_found(domain, &visitor.links)),
         }
@@ -70,14 +70,7 @@ impl Visitor {
     /// Returns the domain of a host name. An IP address and `localhost` are the default domain, so that a new
     /// installation is reachable under any of its addresses.
     fn domain<'a>(&self, directory: &'a Directory, host: &str) -> Option<&'a Arc<Domain>> {
-        // The checks are ordered by their cost and by how often they decide.
-        let is_default = host == self.links.site().host()
-            || host == "localhost"
-            // IPv6 literals keep their brackets, and no domain name has one.
-            || host.starts_with('[')
-            // Parsed only if the last character is a digit, which few hosts have.
-            || (host.ends_with(|last: char| last.is_ascii_digit()) && host.parse::<Ipv4Addr>().is_ok());
-        if is_default {
+        if self.is_default_host(host) {
             return directory.domain(DomainNumber::DEFAULT);
         }
         directory.domain_named(host).or_else(|| match self.state.settings.unknown_hosts {
@@ -87,13 +80,32 @@ impl Visitor {
             }
         })
     }
+
+    fn is_default_host(&self, host: &str) -> bool {
+        // The checks are ordered by their cost and by how often they decide.
+        host == self.links.site().host()
+            || host == "localhost"
+            // IPv6 literals keep their brackets, and no domain name has one.
+            || host.starts_with('[')
+            // Parsed only if the last character is a digit, which few hosts have.
+            || (host.ends_with(|last: char| last.is_ascii_digit()) && host.parse::<Ipv4Addr>().is_ok())
+    }
+
+    /// Returns `host` if it belongs to no domain and its visits are treated as visits of the default domain.
+    /// No write knows such a host, so only its visits can detect a loop through it.
+    pub(super) fn unknown_host<'h>(&self, directory: &Directory, host: &'h str) -> Option<&'h str> {
+        let is_unknown = self.state.settings.unknown_hosts == UnknownHosts::DefaultDomain
+            && !self.is_default_host(host)
+            && directory.domain_named(host).is_none();
+        is_unknown.then_some(host)
+    }
 }
 
-/// Returns whether a fallback URL of the domain has this host. Such a host must not be treated as the default
+/// Returns whether a fallback or the root URL of the domain has this host. Such a host must not be treated as the default
 /// domain, for any setting of unknown hosts: its visitors would be redirected to it in a loop.
 fn has_fallback_at(domain: &Domain, host: &str) -> bool {
-    let urls = [&domain.not_found_url, &domain.expired_url];
-    // Compared as text first: parsing is slow, and nearly every host is in neither URL.
+    let urls = [&domain.not_found_url, &domain.expired_url, &domain.root_url];
+    // Compared as text first: parsing is slow, and nearly every host is in none of the URLs.
     urls.into_iter().flatten().filter(|url| url.as_str().contains(host)).any(|url| {
         let parts = url.to_url();
         parts.and_then(|parts| Some(parts.host_str()?.trim_end_matches('.') == host)).unwrap_or(false)

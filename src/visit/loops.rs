@@ -48,13 +48,18 @@ impl Visitor {
 
     /// Returns whether a redirect to `to` ends in a loop within this server, with the links as they are now.
     /// A page on the way does not end a loop, since a visitor continues after the page. The search follows
-    /// every target of each link.
-    pub(super) async fn leads_in_a_loop(&self, to: Destination) -> Result<bool, LookupFailed> {
+    /// every target of each link. `unknown_host` is the host of this visit if it belongs to no domain: URLs
+    /// with this host lead to the default domain.
+    pub(super) async fn leads_in_a_loop(
+        &self,
+        to: Destination,
+        unknown_host: Option<&str>,
+    ) -> Result<bool, LookupFailed> {
         // Each open URL has the hops of its own chain: two branches may meet in one link without a loop.
         let (mut open, mut looked_up) = (vec![(to, Vec::new())], 0);
         while let Some((to, mut seen)) = open.pop() {
             // A URL on another server ends this branch without a loop.
-            let Some(hop) = self.links.hop(&to) else { continue };
+            let Some(hop) = self.links.hop_from(unknown_host, &to) else { continue };
             looked_up += 1;
             if seen.contains(&hop) || seen.len() == FOLLOWED_MAX || looked_up > LOOKED_UP_MAX {
                 return Ok(true);
@@ -101,8 +106,16 @@ impl Visitor {
         let domain = self.links.directory().domain(number).cloned();
         let Some(domain) = domain else { return Ok(Vec::new()) };
         let Some(entry) = self.resolve(&domain, code).await? else { return Ok(Vec::new()) };
-        // A plain redirect is compiled only for a destination on another server.
-        let Action::Evaluate(conditional) = &entry.action else { return Ok(Vec::new()) };
+        let conditional = match &entry.action {
+            Action::Evaluate(conditional) => conditional,
+            // A path behind the code gets 404.
+            Action::Redirect { .. } if !rest.is_empty() => return Ok(Vec::new()),
+            // To another server, unless the host is unknown.
+            Action::Redirect { location, .. } => {
+                let to = location.to_str().ok().map(|location| Destination::from_stored(location.into()));
+                return Ok(to.into_iter().collect());
+            }
+        };
         let options = &conditional.link.options;
         Ok(match options.status(self.links.clock().now(), entry.counter.total()) {
             LinkStatus::Live => {
@@ -124,18 +137,18 @@ impl Visitor {
     }
 
     /// Answers a visit to `/` of a domain.
-    pub(super) fn root(&self, domain: &Domain) -> VisitResponse {
+    pub(super) fn root(&self, domain: &Domain, unknown_host: Option<&str>) -> VisitResponse {
         let root = domain.root_url.as_ref();
         let Some(to) = root.filter(|to| self.links.hop(to) != Some(Hop::Root(domain.number))) else {
             // Without a `rootUrl`. A domain that later got the host of its own `rootUrl` is treated alike.
             return VisitResponse::Now(validity::not_found(domain, &self.links));
         };
-        if self.links.hop(to).is_none() {
+        if self.links.hop_from(unknown_host, to).is_none() {
             return VisitResponse::Now(redirect::elsewhere(to));
         }
-        let (visitor, to) = (self.clone(), to.clone());
+        let (visitor, to, unknown_host) = (self.clone(), to.clone(), unknown_host.map(str::to_owned));
         VisitResponse::Later(Box::pin(async move {
-            match visitor.leads_in_a_loop(to.clone()).await {
+            match visitor.leads_in_a_loop(to.clone(), unknown_host.as_deref()).await {
                 Ok(false) => redirect::elsewhere(&to),
                 Ok(true) => pages::error(StatusCode::LOOP_DETECTED),
                 Err(LookupFailed) => pages::unavailable(),

@@ -31,6 +31,8 @@ pub(super) struct VisitFacts {
     pub(super) address: IpAddr,
     /// The contact, if the visit came by a contact link.
     pub(super) contact: Option<ForeignId>,
+    /// The host, as [`Visitor::unknown_host`](super::Visitor::unknown_host) returns it.
+    pub(super) unknown_host: Option<Box<str>>,
     /// `Sec-GPC: 1` or `DNT: 1`: no third party may be informed about the visit.
     pub(super) is_private: bool,
 }
@@ -53,8 +55,14 @@ impl VisitFacts {
             language: headers.get(ACCEPT_LANGUAGE).cloned(),
             address: visit.address(),
             contact: None,
+            unknown_host: None,
             is_private: is_one("sec-gpc") || is_one("dnt"),
         }
+    }
+
+    /// Sets the unknown host of the visit.
+    pub(super) fn at_unknown(self, host: Option<&str>) -> VisitFacts {
+        VisitFacts { unknown_host: host.map(Box::from), ..self }
     }
 
     /// Returns the URL of this request, for a redirect to itself.

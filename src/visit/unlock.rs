@@ -60,7 +60,8 @@ impl Visitor {
         let attempt = PasswordAttempt {
             domain: Arc::clone(domain),
             code: code.into_owned(),
-            facts: VisitFacts::new(Intent::Unlock, agent, rest, visit),
+            facts: VisitFacts::new(Intent::Unlock, agent, rest, visit)
+                .at_unknown(self.unknown_host(&directory, visit.host)),
             rejection: rejection(visit.headers, visit.host),
         };
         let visitor = self.clone();

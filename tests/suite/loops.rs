@@ -523,6 +523,33 @@ fn n08_a_root_in_a_loop_ends() {
     assert_eq!(visitor.get("/").header("location"), Some("https://moved.test/home"));
 }
 
+/// Visits of unknown hosts may be treated as visits of the default domain. Only such a visit shows that the
+/// host leads here.
+#[test]
+fn n08_a_loop_through_an_unknown_host_ends() {
+    let app = TestApp::start_with(|config| config.visit.unknown_hosts = UnknownHosts::DefaultDomain);
+    let mut admin = app.admin();
+    admin.create(&json!({"url": "http://foo.test/u2", "customSlug": "u1"}));
+    let second = admin.create(&json!({"url": own("u1"), "customSlug": "u2"}));
+    admin.create(&json!({"url": "http://foo.test/v1?x#y", "customSlug": "v1"}));
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "away"}));
+    admin.create(&json!({"url": "http://foo.test/", "customSlug": "root"}));
+    let mut there = app.visitor().at("foo.test");
+    for code in ["u1", "u2", "v1"] {
+        is_loop_page(&there.get(&format!("/{code}")), code);
+    }
+    assert_eq!(admin.clicks(text(&second, "id")), 0);
+    // What leads elsewhere is redirected.
+    let away = there.get("/away");
+    assert_eq!((away.status, away.header("location")), (302, Some("https://e.test/")));
+    let listed = admin.get("/api/v1/domains").expect(200, "domains");
+    let path = format!("/api/v1/domains/{}", text(&listed["domains"][0], "id"));
+    admin.patch(&path, &json!({"rootUrl": own("root")})).expect(200, "the root");
+    is_loop_page(&there.get("/"), "a root");
+    admin.patch(&path, &json!({"rootUrl": "http://foo.test/"})).expect(200, "the root");
+    assert_eq!(there.get("/").status, 404, "its own root");
+}
+
 #[test]
 fn n08_doctor_finds_loops_and_fallbacks() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -15,7 +15,7 @@ use crate::core::shared::Shared;
 use crate::model::Invalid;
 use crate::model::custom_values::Unfilled;
 use crate::model::destination::Destination;
-use crate::model::domain::DomainNumber;
+use crate::model::domain::{Domain, DomainNumber, HostName};
 use crate::model::link::Link;
 
 impl Links {
@@ -27,6 +27,17 @@ impl Links {
     /// Returns the place of this server that a destination leads to, as of now.
     pub fn hop(&self, destination: &Destination) -> Option<Hop> {
         self.shared.hop(destination)
+    }
+
+    /// Returns the place of this server that a destination leads to, like [`Links::hop`]. `unknown_host` is a
+    /// host of no domain that is known to reach the default domain.
+    pub fn hop_from(&self, unknown_host: Option<&str>, destination: &Destination) -> Option<Hop> {
+        self.hop(destination).or_else(|| {
+            let name = Some(HostName::parse("host", unknown_host?).ok()?);
+            let directory = self.directory();
+            let home = Domain { name, ..(**directory.domain(DomainNumber::DEFAULT)?).clone() };
+            self.shared.routes(&directory).with_domain(&home).hop(destination)
+        })
     }
 
     /// Lists fallbacks and roots of domains that lead to this server and are not followed, as
