@@ -30,6 +30,9 @@ const TABLE_PART: u64 = 16;
 /// needs: 76 of 304 MiB.
 const HASH_PART: u64 = 4;
 
+/// Domains, custom values and keys take at most this part of the allowed memory: 32 of 256 MiB.
+const RECORD_PART: u64 = 8;
+
 /// The least size of a cache. A smaller one saves almost nothing.
 const LEAST: u64 = MIB;
 
@@ -57,6 +60,8 @@ impl Config {
         }
         let hash = usize::try_from(allowed / HASH_PART).unwrap_or(usize::MAX);
         self.links.hash_memory = self.links.hash_memory.min(hash);
+        let records = usize::try_from((allowed / RECORD_PART).max(LEAST)).unwrap_or(usize::MAX);
+        self.links.record_memory = self.links.record_memory.min(records);
     }
 }
 
@@ -148,6 +153,16 @@ mod tests {
             let mut config = Config::default();
             config.fit(allowed * MIB, 0);
             assert_eq!(config.links.hash_memory as u64 / MIB, hashing, "{allowed} MiB");
+        }
+    }
+
+    /// An eighth of the allowed memory, and never more than the default.
+    #[test]
+    fn n61_records_of_tenants_fit_the_memory() {
+        for (allowed, records) in [(4_096, 256), (256, 32), (64, 8), (2, 1)] {
+            let mut config = Config::default();
+            config.fit(allowed * MIB, 0);
+            assert_eq!(config.links.record_memory as u64 / MIB, records, "{allowed} MiB");
         }
     }
 

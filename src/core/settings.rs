@@ -10,6 +10,9 @@ use crate::settings::BadSetting;
 /// imported hashes, which take up to 64 MiB each.
 const HASH_MEMORY: usize = 152 * 1024 * 1024;
 
+/// Default memory for domains, custom values and keys: some 200,000 objects with short texts.
+const RECORD_MEMORY: usize = 256 * 1024 * 1024;
+
 /// Bounds of `links.scan_max`. A search must be able to read all links of a small workspace, and every search
 /// must have a bound.
 const SCAN_MAX_LEAST: u64 = 1_000;
@@ -31,6 +34,10 @@ pub struct Settings {
     /// the system allows.
     #[serde(skip)]
     pub hash_memory: usize,
+    /// Memory for the records of companies, workspaces, domains and keys in bytes. Not a setting, like
+    /// `hash_memory`. Past it, and past a tenant's share of it, these records cannot grow.
+    #[serde(skip)]
+    pub record_memory: usize,
     /// Most links that one search, filter or sort reads before it ends `incomplete`. A link of several KB
     /// counts as several.
     pub scan_max: u64,
@@ -45,6 +52,7 @@ impl Default for Settings {
             extra_schemes: Vec::new(),
             tombstone_days: 30,
             hash_memory: HASH_MEMORY,
+            record_memory: RECORD_MEMORY,
             scan_max: 200_000,
         }
     }

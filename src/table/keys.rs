@@ -329,7 +329,7 @@ pub enum DirectoryKey {
 impl DirectoryKey {
     /// Kinds of these keys, in the order in which records may refer to each other.
     pub const KINDS: [Kind; 6] =
-        [Kind::Domain, Kind::Workspace, Kind::Company, Kind::ApiKey, Kind::WebhookSecret, Kind::ContactKey];
+        [Kind::Workspace, Kind::Domain, Kind::Company, Kind::ApiKey, Kind::WebhookSecret, Kind::ContactKey];
 
     /// Returns `None` for the keys of all other records.
     pub fn parse(key: &[u8]) -> Option<DirectoryKey> {

@@ -182,6 +182,7 @@ const FOUND_BY_ATTACKS: &[(&str, &str)] = &[
     ("n45", "an export keeps the permissions of the file that it replaces"),
     ("n47", "a tenant multiplies its rate limit by its keys"),
     ("n48", "clicked links take memory without bound"),
+    ("n61", "domains and custom values take memory without bound"),
 ];
 
 /// Returns the numbers at the beginning of a test's name.

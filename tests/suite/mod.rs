@@ -2,6 +2,8 @@
 
 /// Backups.
 mod backups;
+/// Bounds on what tenants keep.
+mod bounds;
 /// Pages as people see them, in Chromium.
 mod browser;
 /// Campaigns.

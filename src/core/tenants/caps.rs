@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use crate::core::error::Error;
 use crate::model::id::ForeignId;
 use crate::model::key::Reach;
+use crate::model::tenant::Tenant;
 use crate::model::workspace::WorkspaceNumber;
 
 /// The kind of object that is capped, and its owner.
@@ -21,9 +22,11 @@ pub(in crate::core) enum Capped {
     Keys(Reach),
     Tags(WorkspaceNumber),
     Campaigns(WorkspaceNumber),
+    /// Bytes of records in memory: see [`super::weights`].
+    Memory(Tenant),
 }
 
-/// The creations in progress.
+/// The creations in progress, in objects or bytes.
 #[derive(Clone, Debug, Default)]
 pub(in crate::core) struct Caps(Arc<Mutex<HashMap<Capped, usize>>>);
 

@@ -11,11 +11,13 @@ use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
+use super::weights::{self, Weights};
 use crate::log::{Position, Put};
 use crate::model::contact::ContactKey;
 use crate::model::domain::{Domain, DomainNumber, HostName};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::{ApiKey, Reach, Scopes};
+use crate::model::tenant::Tenant;
 use crate::model::webhook::WebhookSecret;
 use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
 use crate::table::keys::DirectoryKey;
@@ -81,6 +83,8 @@ pub struct Directory {
     secrets: Hashed<[u8; 32], Id>,
     webhook_secrets: Ordered<WorkspaceNumber, Versioned<WebhookSecret>>,
     contact_key: Option<Arc<ContactKey>>,
+    /// The memory of the records, which has bounds: see [`super::weights`].
+    memory: Weights,
 }
 
 fn numbers_of(company: &ForeignId) -> RangeInclusive<(ForeignId, WorkspaceNumber)> {
@@ -98,6 +102,11 @@ fn companies_of(number: &str) -> RangeInclusive<(Box<str>, ForeignId)> {
     (number.into(), id("-"))..=(number.into(), id(&"z".repeat(64)))
 }
 
+/// Returns the tenant of a workspace's own records.
+pub(super) fn tenant_of_workspace(workspace: &Workspace) -> Tenant {
+    Tenant::Workspace { company: workspace.company.clone(), number: workspace.number }
+}
+
 /// Items in the order of their numbers or ids.
 type InOrder<'a, T> = Box<dyn DoubleEndedIterator<Item = &'a T> + 'a>;
 
@@ -105,7 +114,7 @@ impl Directory {
     /// Loads all records from the table.
     pub(in crate::core) fn read(table: &Table) -> Result<Directory, Error> {
         let mut directory = Directory::default();
-        // Workspaces come before keys: a key is also indexed under the company of its workspace.
+        // Workspaces come first: domains and keys are also counted under the company of their workspace.
         for kind in DirectoryKey::KINDS {
             table.each_raw(&kind.prefix(), &mut |key, revision, value| {
                 let put = Put { key: key.to_vec().into(), value: Some(value.to_vec().into()) };
@@ -164,6 +173,8 @@ impl Directory {
         self.remove_company(&record.id);
         let number = record.relationship_number.clone();
         self.relationship_numbers.insert_mut((number, record.id.clone()), ());
+        // The operator's, since no other key creates companies.
+        self.memory.add(&Tenant::Operator, weights::of_named(&record.name));
         self.companies.insert_mut(record.id.clone(), versioned);
     }
 
@@ -178,6 +189,7 @@ impl Directory {
             self.default_domain = Some(Arc::clone(record));
         }
         self.domains_of.insert_mut((record.workspace, record.id), record.number);
+        self.memory.add(&self.tenant_of(record.workspace), weights::of_domain(record));
         self.domains.insert_mut(record.number, versioned);
     }
 
@@ -187,6 +199,7 @@ impl Directory {
         self.remove_workspace(record.number);
         self.workspace_ids.insert_mut(record.id.clone(), record.number);
         self.workspaces_of.insert_mut((record.company.clone(), record.number), ());
+        self.memory.add(&tenant_of_workspace(record), weights::of_workspace(record));
         let count = self.workspace_count(&record.company) + 1;
         self.workspace_counts.insert_mut(record.company.clone(), count);
         self.workspaces.insert_mut(record.number, versioned);
@@ -202,6 +215,7 @@ impl Directory {
         if is_master(record) {
             self.masters.insert_mut(record.id, ());
         }
+        self.memory.add(&self.tenant_of_reach(&record.reach), weights::of_named(&record.name));
         self.secrets.insert_mut(record.hash.0, record.id);
         self.keys.insert_mut(record.id, versioned);
     }
@@ -243,6 +257,7 @@ impl Directory {
         }
         // The default domain is never removed, so `default_domain` stays.
         self.domains_of.remove_mut(&(record.workspace, record.id));
+        self.memory.subtract(&self.tenant_of(record.workspace), weights::of_domain(&record));
         self.domains.remove_mut(&number);
     }
 
@@ -252,6 +267,7 @@ impl Directory {
         };
         self.workspace_ids.remove_mut(&record.id);
         self.workspaces_of.remove_mut(&(record.company.clone(), number));
+        self.memory.subtract(&tenant_of_workspace(&record), weights::of_workspace(&record));
         let count = self.workspace_count(&record.company).saturating_sub(1);
         self.workspace_counts.insert_mut(record.company.clone(), count);
         self.workspaces.remove_mut(&number);
@@ -260,6 +276,7 @@ impl Directory {
     fn remove_company(&mut self, id: &ForeignId) {
         let Some(record) = self.company(id).map(|versioned| Arc::clone(&versioned.record)) else { return };
         self.relationship_numbers.remove_mut(&(record.relationship_number.clone(), id.clone()));
+        self.memory.subtract(&Tenant::Operator, weights::of_named(&record.name));
         self.companies.remove_mut(id);
     }
 
@@ -270,8 +287,30 @@ impl Directory {
             self.keys_of.remove_mut(&(owner, id));
         }
         self.masters.remove_mut(&id);
+        self.memory.subtract(&self.tenant_of_reach(&record.reach), weights::of_named(&record.name));
         self.secrets.remove_mut(&record.hash.0);
         self.keys.remove_mut(&id);
+    }
+
+    /// Returns the tenant of the records of a workspace, or of all workspaces for `None`.
+    fn tenant_of(&self, owner: Option<WorkspaceNumber>) -> Tenant {
+        // Workspaces are never removed, so only a damaged store has a number without a record.
+        let record = owner.and_then(|number| self.workspace(number));
+        record.map_or(Tenant::Operator, |versioned| tenant_of_workspace(&versioned.record))
+    }
+
+    /// Returns the tenant whose share of the pools keys of this reach use.
+    pub(in crate::core) fn tenant_of_reach(&self, reach: &Reach) -> Tenant {
+        match reach {
+            Reach::Instance => Tenant::Operator,
+            Reach::Company(id) => Tenant::Company(id.clone()),
+            Reach::Workspace(number) => self.tenant_of(Some(*number)),
+        }
+    }
+
+    /// Returns the bytes of a tenant's records: see [`super::weights`].
+    pub(super) fn memory_of(&self, tenant: &Tenant) -> usize {
+        self.memory.of(tenant)
     }
 
     /// Returns the domain of a host name. The default domain is not among them, since its name is

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::caps::Creating;
 use super::directory::Versioned;
+use super::weights;
 use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
 use crate::core::context::Context;
 use crate::core::error::Error;
@@ -12,6 +14,7 @@ use crate::model::Invalid;
 use crate::model::domain::{Domain, DomainDraft, DomainEdit, DomainNumber};
 use crate::model::id::Id;
 use crate::model::key::Reach;
+use crate::model::tenant::Tenant;
 use crate::table::keys;
 use crate::table::record::{Number, Stored, StoredOutcome};
 
@@ -84,6 +87,8 @@ impl Tenants {
             }
             self.check_elsewhere(&domain)?;
             self.shared.check_root(&domain)?;
+            // Kept until the Change is applied, so that the bound holds for concurrent requests.
+            let _growth = self.announce_domain(context, None, &domain)?;
             let name_key = keys::host_name(draft.name.as_str());
             let committed = self
                 .commit_new(context, |next_id| {
@@ -152,6 +157,8 @@ impl Tenants {
             }
             self.check_elsewhere(&domain)?;
             self.shared.check_root(&domain)?;
+            // Kept until the Change is applied, as in a creation.
+            let _growth = self.announce_domain(context, Some(&versioned.record), &domain)?;
             let mut effect = Effect::default();
             effect.replace(keys::domain(number), versioned.revision, domain.encode());
             if let Committed::Done = self.commit(context, effect).await? {
@@ -192,6 +199,21 @@ impl Tenants {
             }
         }
         Err(Error::Busy)
+    }
+
+    /// Announces the memory that a domain will need beside what it has: see [`super::weights`].
+    fn announce_domain(
+        &self,
+        context: &Context,
+        before: Option<&Domain>,
+        after: &Domain,
+    ) -> Result<Vec<Creating>, Error> {
+        let tenant = match after.workspace {
+            Some(number) => self.shared.tenant_of_workspace(number),
+            None => Tenant::Operator,
+        };
+        let before = before.map_or(0, weights::of_domain);
+        self.shared.announce_growth(&context.reach, &tenant, before, weights::of_domain(after))
     }
 
     /// Fails if `notFoundUrl` or `expiredUrl` leads to this server, where a visitor could end at a fallback

@@ -6,6 +6,7 @@ use super::caller::{Caller, Credential};
 use super::caps::Capped;
 use super::directory::{Versioned, is_master};
 use super::secrets::{generate_secret, hash, key_record};
+use super::weights;
 use crate::clock::Timestamp;
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
@@ -81,11 +82,7 @@ impl Tenants {
 
     /// Returns the tenant whose share of the pools keys of this reach use.
     pub fn tenant_of(&self, reach: &Reach) -> Tenant {
-        match reach {
-            Reach::Instance => Tenant::Operator,
-            Reach::Company(id) => Tenant::Company(id.clone()),
-            Reach::Workspace(number) => self.shared.tenant_of_workspace(*number),
-        }
+        self.directory().tenant_of_reach(reach)
     }
 
     /// Returns all keys whose reach lies within the caller's, the newest first.
@@ -129,6 +126,9 @@ impl Tenants {
         let is_live = |versioned: &&Versioned<ApiKey>| versioned.record.is_live(context.now);
         let alike = self.directory().keys_like(&reach).filter(is_live).count();
         creating.check(alike, KEYS_MAX, &format!("there are at most {KEYS_MAX} keys of one reach"))?;
+        let bytes = weights::of_named(&draft.name);
+        // Kept until the Change is applied, like `creating`.
+        let _growth = self.shared.announce_growth(&context.reach, &self.tenant_of(&reach), 0, bytes)?;
         let secret = generate_secret();
         let mut made = None;
         let committed = self
@@ -223,10 +223,7 @@ impl Tenants {
 impl Shared {
     /// Returns the tenant whose share of the pools a workspace's keys and visits of its links use.
     pub(in crate::core) fn tenant_of_workspace(&self, number: WorkspaceNumber) -> Tenant {
-        let company =
-            self.directory.load().workspace(number).map(|versioned| versioned.record.company.clone());
-        // Workspaces are never removed, so only a damaged store has a number without a record.
-        company.map_or(Tenant::Operator, |company| Tenant::Workspace { company, number })
+        self.directory.load().tenant_of_reach(&Reach::Workspace(number))
     }
 
     /// Fails with [`Error::Unauthorized`] if the key was revoked or has expired since its request began.

@@ -14,4 +14,5 @@ pub(super) mod sizes;
 pub(super) mod tags;
 pub(super) mod viewer;
 pub(super) mod webhook_secrets;
+mod weights;
 pub(super) mod workspaces;

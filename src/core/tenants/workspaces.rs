@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::caps::Capped;
+use super::caps::{Capped, Creating};
 use super::credits;
-use super::directory::Versioned;
+use super::directory::{Versioned, tenant_of_workspace};
+use super::weights;
 use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
 use crate::core::context::Context;
 use crate::core::error::Error;
@@ -14,6 +15,7 @@ use crate::core::view::WorkspaceView;
 use crate::model::Invalid;
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::Reach;
+use crate::model::tenant::Tenant;
 use crate::model::workspace::{
     Company, CompanyDraft, Workspace, WorkspaceDraft, WorkspaceEdit, WorkspaceNumber, check_name,
 };
@@ -79,6 +81,8 @@ impl Tenants {
                 workspace.apply(edit)?;
             }
             self.check_default_domain(&workspace)?;
+            // Kept until the Change is applied, like `creating`.
+            let _growth = self.announce_workspace(context, None, &workspace)?;
             let committed = self
                 .commit_new(context, |next_id| {
                     if draft.id.is_none() {
@@ -134,6 +138,8 @@ impl Tenants {
             if sets_default {
                 self.check_default_domain(&workspace)?;
             }
+            // Kept until the Change is applied, so that the bound holds for concurrent requests.
+            let _growth = self.announce_workspace(context, Some(&versioned.record), &workspace)?;
             // New values may lead links to other addresses of this server. The chain that the check sees must
             // not change until the values are applied.
             let (number, values) = (workspace.number, &workspace.custom_values);
@@ -199,6 +205,9 @@ impl Tenants {
         if draft.id.as_ref().is_some_and(|id| self.directory().company(id).is_some()) {
             return Err(Error::Taken { field: "id" });
         }
+        // Kept until the Change is applied. Its records are the operator's, who alone creates companies.
+        let bytes = weights::of_named(&draft.name);
+        let _growth = self.shared.announce_growth(&context.reach, &Tenant::Operator, 0, bytes)?;
         for _ in 0..NUMBERS_TRIED_MAX {
             let number = draft.relationship_number.clone().unwrap_or_else(random_relationship_number);
             let number_key = keys::relationship_number(&number);
@@ -232,6 +241,18 @@ impl Tenants {
             }
         }
         Err(Error::Busy)
+    }
+
+    /// Announces the memory that a workspace will need beside what it has: see [`super::weights`].
+    fn announce_workspace(
+        &self,
+        context: &Context,
+        before: Option<&Workspace>,
+        after: &Workspace,
+    ) -> Result<Vec<Creating>, Error> {
+        let before = before.map_or(0, weights::of_workspace);
+        let (tenant, after) = (tenant_of_workspace(after), weights::of_workspace(after));
+        self.shared.announce_growth(&context.reach, &tenant, before, after)
     }
 
     fn choose_company(&self, context: &Context, named: Option<&ForeignId>) -> Result<ForeignId, Error> {
