@@ -19,6 +19,10 @@ use crate::model::Invalid;
 /// memory.
 const VALUES_MAX: usize = 100_000;
 
+/// The rule of an instant, for values that are no string.
+const INSTANT_RULE: &str =
+    "must be a string with a date such as 2026-12-31, or a time such as 2026-12-31T23:59:59Z";
+
 /// Longest key in bytes that a message repeats, some three times the longest name of a field.
 const NAME_SHOWN_MAX: usize = 64;
 
@@ -306,7 +310,9 @@ impl Object {
     pub fn instant(&self, name: &'static str) -> Result<Field<Timestamp>, FieldError> {
         let read =
             |text: &str| text.parse().map_err(|error: NotATimestamp| Invalid::new(name, error.to_string()));
-        Ok(self.text(name)?.map(read).transpose()?)
+        // Not the error of `text`: the likeliest mistake is a number of seconds or milliseconds.
+        let text = self.text(name).map_err(|_| mistyped(name, INSTANT_RULE))?;
+        Ok(text.map(read).transpose()?)
     }
 
     /// Returns a boolean.

@@ -421,6 +421,10 @@ fn every_operation_has_the_same_errors() {
     }
 }
 
+/// The message about an expiry that is no string.
+const DATE_TEXT: &str =
+    "expiresAt: must be a string with a date such as 2026-12-31, or a time such as 2026-12-31T23:59:59Z";
+
 /// The message about a code that is a path of the server.
 const RESERVED: &str = "shortCode: is reserved for a path of Waypost: choose another code";
 
@@ -449,7 +453,7 @@ fn invalid_values_get_the_vendors_messages() {
         ("campaignId", json!(5), "campaignId: must be a string"),
         ("campaignId", json!("camp_none"), "campaignId: is not a campaign of this workspace"),
         ("campaignId", json!("a b"), "campaignId: must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -"),
-        ("expiresAt", json!(1_700_000_000), "expiresAt: must be a string"),
+        ("expiresAt", json!(1_700_000_000), DATE_TEXT),
         ("expiresAt", json!("tomorrow"), date),
         ("clicksLimit", json!("5"), count),
         ("clicksLimit", json!(-1), count),

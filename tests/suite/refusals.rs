@@ -13,6 +13,9 @@ const CONTROL: &str = "url: must not contain control characters";
 const ABSOLUTE: &str = "url: must be an absolute URL such as https://example.com/page";
 const USER: &str = "url: must not contain a user name or password";
 const STAMP: &str = "expiresAt: must be a date such as 2026-12-31, or a time such as 2026-12-31T23:59:59Z";
+/// The message about an instant that is no string.
+const STAMP_TEXT: &str =
+    "expiresAt: must be a string with a date such as 2026-12-31, or a time such as 2026-12-31T23:59:59Z";
 const COUNT: &str = "maxClicks: must be a whole number, at least 1, or null for no limit";
 const CODE: &str = "customSlug: must consist of letters, digits, emoji and the characters - _ . ~";
 
@@ -169,7 +172,7 @@ fn t60_refusals_of_links_name_field_and_rule() {
     };
     let long_url = format!("https://e.test/{}", "x".repeat(8_192));
     let mut rows: Vec<(Value, u16, &str)> = vec![
-        (with("expiresAt", json!(1_700_000_000_000_u64)), 400, "expiresAt: must be a string"),
+        (with("expiresAt", json!(1_700_000_000_000_u64)), 400, STAMP_TEXT),
         (json!({"url": long_url}), 422, "url: must be at most 8192 bytes"),
         (with("customSlug", json!("x".repeat(129))), 422, "customSlug: must be at most 128 characters"),
         (with("title", json!("x".repeat(501))), 422, "title: must be at most 500 characters"),

@@ -108,6 +108,9 @@ impl OptionField {
     }
 }
 
+/// The rule of a status.
+const STATUS_RULE: &str = "must be PERMANENT_301, TEMPORARY_302, 301, 302, 307 or 308";
+
 /// Parses a status: `PERMANENT_301`, `TEMPORARY_302`, or the number as number or string (docs/decisions.md A9).
 fn status(name: &'static str, field: Field<&Json>) -> Result<RedirectStatus, FieldError> {
     let code = match field {
@@ -121,12 +124,10 @@ fn status(name: &'static str, field: Field<&Json>) -> Result<RedirectStatus, Fie
         // Any other number gets the error that lists the statuses.
         Field::Value(Json::Number(number)) => number.as_u64().and_then(|code| u16::try_from(code).ok()),
         Field::Absent | Field::Null | Field::Value(_) => {
-            return Err(Mistyped(Invalid::new(name, "must be a string or a number")).into());
+            return Err(Mistyped(Invalid::new(name, STATUS_RULE)).into());
         }
     };
-    code.and_then(RedirectStatus::from_code).ok_or_else(|| {
-        Invalid::new(name, "must be PERMANENT_301, TEMPORARY_302, 301, 302, 307 or 308").into()
-    })
+    code.and_then(RedirectStatus::from_code).ok_or_else(|| Invalid::new(name, STATUS_RULE).into())
 }
 
 /// Returns the name of a status (docs/decisions.md A9).
