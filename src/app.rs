@@ -107,9 +107,10 @@ impl Store {
     ) -> Result<Store, StartError> {
         let dir = &config.data_dir;
         let in_folder = |error| FolderError::Unusable { path: dir.clone(), error };
-        private_files::create_folder(dir).map_err(in_folder)?;
-        // Before the lock file is created: its presence means that a server ran here.
+        // Before the folder and the lock file are created: a refused start leaves nothing, and the lock file means
+        // that a server ran here.
         data_folder::check(dir, config.log.accept_loss)?;
+        private_files::create_folder(dir).map_err(in_folder)?;
         let mut lock = data_folder::lock(dir)?;
         data_folder::keep_private(dir);
         // Again under the lock: another process may have changed the folder since the first check.

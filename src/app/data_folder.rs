@@ -1,7 +1,8 @@
 //! The data folder: the names in it, its locks, and the states that an interrupted command leaves.
 //!
 //! Promises: one process at a time uses a data folder, even if the lock file is removed. A start never treats a
-//! folder as new whose restore was interrupted or whose log is missing.
+//! folder as new whose restore or backup was interrupted or whose log is missing. A copy that no server has used
+//! yet needs the positive proof that it is complete: a closing mark that matches its log.
 
 use std::fs::{self, File};
 use std::io;
@@ -26,6 +27,10 @@ pub const TABLE_FOLDER: &str = "table";
 pub(crate) const LOCK_FILE: &str = "lock";
 /// The copy of a backup while `restore` runs.
 pub const RESTORING: &str = "log.restoring";
+/// The log of a backup while `backup` writes it into an existing folder.
+pub(crate) const BACKING_UP: &str = "log.unfinished";
+/// The end of the name of a backup while `backup` writes it to a folder that did not exist.
+const UNFINISHED: &str = ".unfinished";
 /// The start of the name of a log that `restore` replaced. The time follows.
 pub const REPLACED_LOG: &str = "log.replaced-";
 /// The start of the name of a table that was replaced. The time follows.
@@ -66,8 +71,12 @@ pub enum Unfinished {
         /// The names of these files.
         beside: Vec<&'static str>,
     },
-    /// No server ever ran here, and the log has no closing mark, which a complete backup has: the copy was cut.
+    /// No server ever ran here, and the log has no closing mark that matches it, as a complete backup has: the copy
+    /// was cut.
     Unclosed,
+    /// There is no log, only the unfinished copy of a backup with this path.
+    #[allow(missing_docs)]
+    BackingUp { copy: PathBuf },
 }
 
 impl Unfinished {
@@ -108,35 +117,70 @@ impl Unfinished {
                 beside.join(" and ")
             ),
             Unfinished::Unclosed => format!(
-                "{dir} was never used by a server, and its log has no closing mark ({LOG_FOLDER}/{MARK}): it is a copy \
-                 that was cut, or a copy of a running server. Repeat the copy. Or start on what is there: waypost \
-                 serve --accept-loss"
+                "{dir} was never used by a server, and its log has no closing mark ({LOG_FOLDER}/{MARK}) that matches \
+                 it: it is a copy that was cut, or a copy of a running server. Repeat the copy. Or start on what is \
+                 there: waypost serve --accept-loss"
+            ),
+            Unfinished::BackingUp { copy } => format!(
+                "{dir} is no backup: the backup was interrupted, and {copy} is its unfinished copy. Repeat it: waypost \
+                 backup {dir}. Or begin without any link: rm -r {copy}",
+                copy = copy.display()
             ),
         }
     }
 }
 
-/// Returns why no server may start on `dir`, or `None` if one may. Reads only names.
+/// Returns why no server may start on `dir`, or `None` if one may. Start, `verify`, `restore` and `doctor` share this
+/// decision. Reads only names, and the end of a log that no server has used yet.
 pub fn unfinished(dir: &Path) -> io::Result<Option<Unfinished>> {
-    // Without following links: a dangling link is still a sign of use.
-    let exists = |name: &str| fs::symlink_metadata(dir.join(name)).is_ok();
-    let has_log = archive::holds_log(&dir.join(LOG_FOLDER))?;
+    let exists = |name: &str| exists(dir, name);
+    let log = dir.join(LOG_FOLDER);
+    let has_log = archive::holds_log(&log)?;
     let replaced = if has_log { None } else { newest_replaced(dir)? };
     // First: an unfinished copy makes every other sign ambiguous.
     if exists(RESTORING) {
         return Ok(Some(Unfinished::Restoring { has_log, replaced }));
     }
     if has_log {
-        // A server leaves both names; a copy of the log alone has neither.
-        let was_used = [LOCK_FILE, TABLE_FOLDER].into_iter().any(exists);
-        let is_closed = exists(&format!("{LOG_FOLDER}/{MARK}"));
-        return Ok(Some(Unfinished::Unclosed).filter(|_| !was_used && !is_closed));
+        // The mark must match: a copy onto a full disk creates its name without its content.
+        let may_be_cut = !was_used(dir) && !archive::is_closed(&log).map_err(io::Error::other)?;
+        return Ok(Some(Unfinished::Unclosed).filter(|_| may_be_cut));
     }
     if let Some(name) = replaced {
         return Ok(Some(Unfinished::Replaced { name }));
     }
     let beside: Vec<_> = [TABLE_FOLDER, KEY_FILE].into_iter().filter(|name| exists(name)).collect();
-    Ok(Some(Unfinished::LogMissing { beside }).filter(|_| exists(TABLE_FOLDER) || exists(KEY_FILE)))
+    if !beside.is_empty() {
+        return Ok(Some(Unfinished::LogMissing { beside }));
+    }
+    Ok(unfinished_backup(dir).map(|copy| Unfinished::BackingUp { copy }))
+}
+
+/// Returns whether a server ever ran on `dir`. The log of such a folder has no closing mark after a crash, and the
+/// next start finds its end.
+pub(crate) fn was_used(dir: &Path) -> bool {
+    // A server leaves both names; a copy of the log alone has neither.
+    [LOCK_FILE, TABLE_FOLDER].into_iter().any(|name| exists(dir, name))
+}
+
+fn exists(dir: &Path, name: &str) -> bool {
+    // Without following links: a dangling link is still a sign of use.
+    fs::symlink_metadata(dir.join(name)).is_ok()
+}
+
+/// Returns the unfinished copy of a backup to `dir`, if there is one.
+fn unfinished_backup(dir: &Path) -> Option<PathBuf> {
+    let inside = Some(dir.join(BACKING_UP)).filter(|inside| inside.is_dir());
+    // Another folder may have this name by chance, but it contains no log.
+    inside.or_else(|| Some(unfinished_beside(dir)).filter(|beside| beside.join(LOG_FOLDER).is_dir()))
+}
+
+/// Returns the name of an unfinished backup to `to`, where `to` does not exist.
+pub(crate) fn unfinished_beside(to: &Path) -> PathBuf {
+    let whole = std::path::absolute(to).unwrap_or_else(|_| to.to_owned());
+    let mut name = whole.file_name().unwrap_or_default().to_owned();
+    name.push(UNFINISHED);
+    whole.with_file_name(name)
 }
 
 /// Removes the rights of other users from all files of the program in the data folder, which contains hashes of keys

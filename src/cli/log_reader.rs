@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::error::CommandError;
 use super::progress;
-use super::staging::unfinished_backup;
 use crate::app::data_folder::{self, LOG_FOLDER, Unfinished};
 use crate::descriptors;
 use crate::log::local::archive::{self, Archive, VerifyReport};
@@ -32,13 +31,22 @@ pub(super) fn read_through(archive: &Archive) -> Result<VerifyReport, CommandErr
     report
 }
 
-/// Opens the log of a data folder or backup. Fails with advice if there is none.
+/// Opens the log of a data folder or backup. Fails with advice if there is none, or if it is a copy that was cut.
 pub(super) fn open(folder: &Path) -> Result<Archive, CommandError> {
+    // An export or a backup of a part would look complete.
+    open_unless(folder, |_| true)
+}
+
+/// Like [`open`], also for a copy that was cut, which can be read. [`incomplete`] reports its missing closing mark.
+pub(super) fn open_copy(folder: &Path) -> Result<Archive, CommandError> {
+    open_unless(folder, |unfinished| *unfinished != Unfinished::Unclosed)
+}
+
+fn open_unless(folder: &Path, is_refused: impl Fn(&Unfinished) -> bool) -> Result<Archive, CommandError> {
     let log = folder.join(LOG_FOLDER);
     let cannot = |error| CommandError::Failed(format!("cannot read {}: {error}", folder.display()));
     let unfinished = data_folder::unfinished(folder).map_err(cannot)?;
-    // A cut copy can be read. `incomplete` reports its missing closing mark.
-    if let Some(unfinished) = unfinished.filter(|found| *found != Unfinished::Unclosed) {
+    if let Some(unfinished) = unfinished.filter(is_refused) {
         return Err(CommandError::Failed(unfinished.advice(folder)));
     }
     if archive::holds_log(&log).map_err(cannot)? {
@@ -47,15 +55,9 @@ pub(super) fn open(folder: &Path) -> Result<Archive, CommandError> {
         return Archive::open(&log).map_err(CommandError::from);
     }
     let shown = folder.display();
-    Err(CommandError::Failed(match unfinished_backup(folder) {
-        Some(unfinished) => format!(
-            "{shown} is no backup: the backup was interrupted, and {} is its unfinished copy. Repeat it: waypost backup \
-             {shown}",
-            unfinished.display()
-        ),
-        None if !folder.exists() => {
-            format!("{shown} does not exist: name a data folder of Waypost, or a backup")
-        }
-        None => format!("{shown} contains no log: it is no data folder of Waypost"),
+    Err(CommandError::Failed(if folder.exists() {
+        format!("{shown} contains no log: it is no data folder of Waypost")
+    } else {
+        format!("{shown} does not exist: name a data folder of Waypost, or a backup")
     }))
 }

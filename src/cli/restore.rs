@@ -41,7 +41,7 @@ pub(super) struct RestoreArguments {
 pub(super) fn run(arguments: &RestoreArguments) -> Result<(), CommandError> {
     let config = arguments.config_file.load()?;
     let from = &arguments.from;
-    let backup = log_reader::open(from)?;
+    let backup = log_reader::open_copy(from)?;
     // Before anything is changed: a damaged backup must not replace a log.
     let report = log_reader::read_through(&backup)?;
     if !report.is_sound() {

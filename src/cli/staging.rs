@@ -9,11 +9,8 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::error::CommandError;
-use crate::app::data_folder::{LOG_FOLDER, open_folder, sync_folder};
+use crate::app::data_folder::{BACKING_UP, LOG_FOLDER, open_folder, sync_folder, unfinished_beside};
 use crate::log::local::archive;
-
-/// The end of the name of an unfinished backup.
-const UNFINISHED: &str = ".unfinished";
 
 /// A backup that is being written.
 pub(super) struct Staging {
@@ -34,15 +31,14 @@ impl Staging {
         let exists = to.exists();
         let (first, last, log) = if exists {
             let inside = fs::read_dir(to).map_err(cannot)?.collect::<io::Result<Vec<_>>>().map_err(cannot)?;
-            let unfinished = format!("{LOG_FOLDER}{UNFINISHED}");
-            if inside.iter().any(|entry| entry.file_name() != *unfinished) {
+            if inside.iter().any(|entry| entry.file_name() != BACKING_UP) {
                 return Err(CommandError::Failed(format!(
                     "{} is not empty: name a new folder",
                     to.display()
                 )));
             }
             fs::set_permissions(to, fs::Permissions::from_mode(0o700)).map_err(cannot)?;
-            (to.join(&unfinished), to.join(LOG_FOLDER), to.join(&unfinished))
+            (to.join(BACKING_UP), to.join(LOG_FOLDER), to.join(BACKING_UP))
         } else {
             let first = unfinished_beside(to);
             (first.clone(), to.to_owned(), first.join(LOG_FOLDER))
@@ -73,14 +69,6 @@ impl Staging {
     pub(super) fn shown(&self) -> String {
         self.last.display().to_string()
     }
-}
-
-/// Returns the name of an unfinished backup to `to`, where `to` did not exist.
-fn unfinished_beside(to: &Path) -> PathBuf {
-    let whole = std::path::absolute(to).unwrap_or_else(|_| to.to_owned());
-    let mut name = whole.file_name().unwrap_or_default().to_owned();
-    name.push(UNFINISHED);
-    whole.with_file_name(name)
 }
 
 fn parent(path: &Path) -> &Path {
@@ -130,10 +118,4 @@ fn clear(first: &Path) -> Result<(), CommandError> {
 fn make_private(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     sync_folder(parent(folder))
-}
-
-/// Returns the unfinished backup of `folder`, if there is one.
-pub(super) fn unfinished_backup(folder: &Path) -> Option<PathBuf> {
-    let inside = folder.join(format!("{LOG_FOLDER}{UNFINISHED}"));
-    [inside, unfinished_beside(folder)].into_iter().find(|unfinished| unfinished.exists())
 }

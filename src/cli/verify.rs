@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::arguments::ConfigFile;
 use super::error::CommandError;
-use super::log_reader::{incomplete, open, read_through};
+use super::log_reader::{incomplete, open_copy, read_through};
 use super::output::{counted, print_line};
 use crate::app::data_folder::{self, FolderError};
 use crate::log::local::archive::VerifyReport;
@@ -34,9 +34,11 @@ pub(super) fn run(arguments: &VerifyArguments) -> Result<(), CommandError> {
         Some(folder) => folder.clone(),
         None => arguments.config_file.load()?.data_dir,
     };
-    let report = read_through(&open(&folder)?)?;
-    // The log of a server has no mark while it runs, so only a backup must have one.
-    let is_backup = arguments.folder.is_some() && !is_data_folder(&folder, arguments);
+    let report = read_through(&open_copy(&folder)?)?;
+    // The log of a server has no mark while it runs, so only a copy must have one. A folder that no server has used
+    // is a copy for a start as well.
+    let is_backup = !data_folder::was_used(&folder)
+        || (arguments.folder.is_some() && !is_data_folder(&folder, arguments));
     let missing_end = incomplete(&folder, &report).filter(|_| is_backup);
     let verdict = match &missing_end {
         _ if !report.is_sound() => "NOT SOUND",

@@ -346,6 +346,80 @@ fn n30_a_backup_that_was_cut_is_refused() {
     server.stop();
 }
 
+/// Returns all paths below a folder.
+fn paths(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let mut found: Vec<PathBuf> = entries
+        .flat_map(|path| if path.is_dir() { [vec![path.clone()], paths(&path)].concat() } else { vec![path] })
+        .collect();
+    found.sort();
+    found
+}
+
+/// `cp` onto a full disk creates the closing mark without its content. Each command demands a mark that matches
+/// the log, not a file of its name, and none changes the copy.
+#[test]
+fn n30_a_copy_whose_mark_does_not_match_starts_no_server() {
+    let case = Case::make();
+    let whole = case.at("whole");
+    run(&case.data(), &["backup", &shown(&whole)]).with(0, &["verified"]);
+    let bytes = fs::read(whole.join("log/000000000001.log")).expect("a segment");
+    let mark = fs::read(whole.join("log/closed")).expect("a mark");
+    let older = fs::read(case.backup().join("log/closed")).expect("a mark");
+    let frame = (bytes.len() / 2..bytes.len()).find(|at| bytes[*at..].starts_with(&[0xF5, b'W', 0xFF, b'P']));
+    let frame = frame.expect("a frame in the second half");
+    let marks: [(&str, &[u8]); 5] = [
+        ("empty", b""),
+        ("garbage", &[0xA5; 73]),
+        ("cut", &mark[..40]),
+        ("of an older backup", &older),
+        ("whole", &mark),
+    ];
+    let cut_logs = [Some(frame), Some(bytes.len() - 3), Some(bytes.len()), None];
+    for (row, to, mark) in cut_logs.into_iter().flat_map(|to| marks.map(|(row, mark)| (row, to, mark))) {
+        if row == "whole" && to == Some(bytes.len()) {
+            continue;
+        }
+        let copy = case.at(&format!("{row} {to:?}"));
+        fs::create_dir_all(copy.join("log")).expect("made");
+        fs::write(copy.join("log/closed"), mark).expect("written");
+        if let Some(to) = to {
+            fs::write(copy.join("log/000000000001.log"), &bytes[..to]).expect("written");
+        }
+        let (before, shown) = (paths(&copy), shown(&copy));
+        for command in [&[][..], &["doctor"], &["export"], &["backup", "/nonexistent/backup"]] {
+            run(&copy, command).with(1, &["no closing mark", "--accept-loss"]);
+        }
+        run(&copy, &["verify"]).with(1, &[]);
+        run(&case.data(), &["verify", &shown]).with(1, &[]);
+        run(&case.at("restored"), &["restore", &shown]).with(1, &[]);
+        assert_eq!(paths(&copy), before, "{row} {to:?}");
+    }
+    assert!(!case.at("restored").exists());
+    assert!(has_all(&whole, "a") && has_all(&whole, "b"));
+}
+
+/// The folder of a backup that was killed does not become a new instance, and the same backup completes it.
+#[test]
+fn n09_a_folder_of_a_killed_backup_is_not_taken_for_a_new_one() {
+    let case = Case::make();
+    for is_there in [false, true] {
+        let to = case.at(&format!("to{is_there}"));
+        let copy =
+            if is_there { to.join("log.unfinished") } else { case.at("tofalse.unfinished").join("log") };
+        copy_folder(&case.backup().join("log"), &copy);
+        let before = paths(case.folder.path());
+        for command in [&[][..], &["--accept-loss"], &["doctor"], &["export"], &["verify"]] {
+            run(&to, command).with(1, &["the backup was interrupted", "waypost backup", "rm -r"]);
+        }
+        run(&case.at("r"), &["restore", &shown(&to)]).with(1, &["the backup was interrupted"]);
+        assert_eq!(paths(case.folder.path()), before);
+        run(&case.data(), &["backup", &shown(&to)]).with(0, &["verified"]);
+        assert!(!copy.exists());
+        assert!(has_all(&to, "a") && has_all(&to, "b"));
+    }
+}
+
 /// A backup gets its name when it is complete, at whatever point it is killed. The same command then creates
 /// it.
 #[test]

@@ -64,6 +64,21 @@ pub fn holds_log(folder: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
+/// Returns whether the log of a folder is known to be complete, as [`VerifyReport::is_complete`] does. Reads the
+/// headers and the last segment only.
+pub fn is_closed(folder: &Path) -> Result<bool, LogError> {
+    let names = FsDisk::read_only(folder).and_then(|disk| disk.list()).map_err(|source| LogError::Io {
+        what: "cannot list",
+        path: folder.display().to_string(),
+        source,
+    })?;
+    // A mark alone is what is left of a copy without its segments.
+    if !names.iter().any(|name| Name::parse(name).is_some()) {
+        return Ok(false);
+    }
+    Archive::open(folder).map(|archive| archive.is_closed())
+}
+
 /// The result of [`Archive::verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyReport {
