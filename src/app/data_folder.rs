@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::core::KEY_FILE;
 use crate::log::local::archive;
 use crate::log::local::disk_guard::BALLAST;
-use crate::log::local::markers::MARK;
+use crate::log::local::markers::{COPY, MARK};
 use crate::private_files;
 
 /// The folder of the log within the data folder.
@@ -63,6 +63,9 @@ pub enum Unfinished {
         /// The name of the newest log that was replaced, if there is no other log.
         replaced: Option<String>,
     },
+    /// `restore` was interrupted when its copy already had the name of a replaced log, and was not in place yet.
+    #[allow(missing_docs)]
+    Exchanging { name: String, has_log: bool },
     /// A log was renamed, and no other has its name.
     #[allow(missing_docs)]
     Replaced { name: String },
@@ -105,6 +108,16 @@ impl Unfinished {
                  log. Finish the restore: waypost restore --replace BACKUP. Or begin without any link: rm -r \
                  {dir}/{RESTORING}"
             ),
+            Unfinished::Exchanging { name, has_log: true } => format!(
+                "a restore into {dir} was interrupted: {dir}/{name} is its copy, and {dir}/{LOG_FOLDER} is the log from \
+                 before. Finish the restore: waypost restore --replace BACKUP. Or keep the log from before: rm -r \
+                 {dir}/{name}"
+            ),
+            Unfinished::Exchanging { name, has_log: false } => format!(
+                "a restore into {dir} was interrupted: {dir}/{name} is its copy, and there is no log. Finish the \
+                 restore: waypost restore --replace BACKUP. Or put the log from before back, and then: rm -r \
+                 {dir}/{name}"
+            ),
             Unfinished::Replaced { name } => format!(
                 "{dir}/{LOG_FOLDER} contains no log, and {dir}/{name} is one that a restore replaced: the restore was \
                  interrupted. Finish the restore: waypost restore --replace BACKUP. Or put the log from before back: \
@@ -140,6 +153,9 @@ pub fn unfinished(dir: &Path) -> io::Result<Option<Unfinished>> {
     // First: an unfinished copy makes every other sign ambiguous.
     if exists(RESTORING) {
         return Ok(Some(Unfinished::Restoring { has_log, replaced }));
+    }
+    if let Some(name) = unfinished_copies(dir)?.pop() {
+        return Ok(Some(Unfinished::Exchanging { name, has_log }));
     }
     if has_log {
         // The mark must match: a copy onto a full disk creates its name without its content.
@@ -232,18 +248,27 @@ pub(crate) fn set_key_aside(dir: &Path, now: Timestamp) -> io::Result<()> {
     }
 }
 
+/// Returns the names of replaced logs that are copies of a restore instead: the restore was interrupted before it
+/// exchanged them with the log. No server ran on any of them.
+pub(crate) fn unfinished_copies(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = replaced_logs(dir)?;
+    names.retain(|name| exists(&dir.join(name), COPY));
+    Ok(names)
+}
+
 fn newest_replaced(dir: &Path) -> io::Result<Option<String>> {
-    let mut newest = None;
+    // The time has the same number of digits until the year 2286, so names sort by it.
+    Ok(replaced_logs(dir)?.into_iter().max())
+}
+
+fn replaced_logs(dir: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
-    for entry in entries {
-        let name = entry?.file_name().into_string();
-        // The time has the same number of digits until the year 2286, so names sort by it.
-        newest = newest.max(name.ok().filter(|name| name.starts_with(REPLACED_LOG)));
-    }
-    Ok(newest)
+    let names =
+        entries.map(|entry| Ok(entry?.file_name().into_string().ok())).collect::<io::Result<Vec<_>>>()?;
+    Ok(names.into_iter().flatten().filter(|name| name.starts_with(REPLACED_LOG)).collect())
 }
 
 /// The locks on a data folder. Dropping it releases them.

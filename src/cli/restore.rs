@@ -1,10 +1,10 @@
 //! `waypost restore`: replaces the log by a backup. The server must be stopped. The old log and table are kept
 //! under other names.
 //!
-//! Promise: after an interrupted restore, either the old log or the new log is in place and complete, or no server
-//! starts on the folder ([`data_folder::unfinished`]) and the same command finishes the restore.
+//! Promise: an interrupted restore has changed nothing, or is complete, or no server starts on the folder
+//! ([`data_folder::unfinished`]) and the same command finishes the restore.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ use super::{log_reader, progress};
 use crate::app::data_folder::{self, LOG_FOLDER, REPLACED_LOG, REPLACED_TABLE, RESTORING, TABLE_FOLDER};
 use crate::clock::Clock;
 use crate::log::local::archive::{self, Archive, VerifyReport};
+use crate::log::local::markers::COPY;
 
 /// Arguments of `restore`.
 #[derive(Clone, Debug, Args)]
@@ -66,6 +67,7 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<(), CommandError> {
         )));
     }
     let fresh = dir.join(RESTORING);
+    remove_copies(dir)?;
     copy(&backup, &report, &fresh).inspect_err(|_| discard(&fresh, &log))?;
     let kept = put_in_place(dir, is_there)?;
     // The new log has no lock yet: the lock on the old log belongs to its inode.
@@ -78,11 +80,30 @@ fn cannot(what: &str, error: impl std::fmt::Display) -> CommandError {
     CommandError::Failed(format!("cannot {what}: {error}"))
 }
 
+/// Removes the copies of restores that were interrupted. No server ran on them, so they contain no other data than
+/// their backups. The folder [`RESTORING`] remains if there was a copy: until the new copy is in place, it stops every
+/// start.
+fn remove_copies(dir: &Path) -> Result<(), CommandError> {
+    let failed = |error| cannot("remove an unfinished restore", error);
+    let fresh = dir.join(RESTORING);
+    for name in data_folder::unfinished_copies(dir).map_err(failed)? {
+        let copy = dir.join(name);
+        if fresh.exists() {
+            fs::remove_dir_all(copy).map_err(failed)?;
+        } else {
+            fs::rename(copy, &fresh).map_err(failed)?;
+        }
+    }
+    let entries = match fs::read_dir(&fresh) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed)?,
+    };
+    // Only the files of a log are here. Anything else is not ours, and the copy fails with its name.
+    entries.flatten().try_for_each(|entry| fs::remove_file(entry.path())).map_err(failed)
+}
+
 /// Copies the backup to a name on which no server starts, and verifies the copy.
 fn copy(backup: &Archive, report: &VerifyReport, fresh: &Path) -> Result<(), CommandError> {
-    if fs::symlink_metadata(fresh).is_ok() {
-        fs::remove_dir_all(fresh).map_err(|error| cannot("remove an unfinished restore", error))?;
-    }
     let bar = progress::bytes("copying");
     let copied = backup.copy_to(fresh, &mut progress::follow(&bar));
     bar.finish_and_clear();
@@ -129,6 +150,8 @@ fn put_in_place(dir: &Path, is_there: bool) -> Result<String, CommandError> {
         fs::rename(&fresh, &log).map_err(|error| cannot("put the backup in place", error))?;
     }
     sync()?;
+    // After the exchange is durable. If this fails, the next start removes the mark.
+    drop(unmark(&log));
     let kept: Vec<_> = kept.iter().map(|path| path.display().to_string()).collect();
     Ok(if kept.is_empty() {
         String::new()
@@ -137,10 +160,14 @@ fn put_in_place(dir: &Path, is_there: bool) -> Result<String, CommandError> {
     })
 }
 
-/// Renames `fresh` to `log`, and `log` to `aside`.
+/// Renames `fresh` to `log`, and `log` to `aside`. Leaves a mark in the new log, for [`unmark`].
 fn exchange(fresh: &Path, log: &Path, aside: &Path) -> io::Result<()> {
+    // An earlier restore may have left its mark in the log, which must not look like a copy under its next name.
+    unmark(log)?;
+    File::create(fresh.join(COPY))?.sync_all()?;
+    data_folder::sync_folder(fresh)?;
     // The copy first gets the last name of the old log. The exchange is one step, after which both have their
-    // last names. If this is interrupted between the two steps, the old log is in place.
+    // last names. Between the two steps the old log is in place, and the mark in the copy stops every start.
     fs::rename(fresh, aside)?;
     match renameat_with(CWD, aside, CWD, log, RenameFlags::EXCHANGE) {
         Ok(()) => Ok(()),
@@ -152,5 +179,13 @@ fn exchange(fresh: &Path, log: &Path, aside: &Path) -> io::Result<()> {
             fs::rename(fresh, log)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes the mark of a copy, durably.
+fn unmark(log: &Path) -> io::Result<()> {
+    match fs::remove_file(log.join(COPY)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.and_then(|()| data_folder::sync_folder(log)),
     }
 }

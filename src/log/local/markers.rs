@@ -11,6 +11,9 @@ pub(crate) const MARK: &str = "closed";
 /// Name of the file that marks a repair in progress.
 pub(crate) const REPAIR: &str = "repair";
 
+/// Name of the file that marks the copy of a `restore` that is not in place yet.
+pub(crate) const COPY: &str = "restoring";
+
 /// Writes the mark of a clean stop durably.
 pub(crate) fn write_mark(disk: &dyn Disk, mark: &Closed) -> std::io::Result<()> {
     let unfinished = format!("{MARK}{UNFINISHED}");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::decision::{self, Decision, LogFate, RewriteSource};
 use super::disk::Disk;
 use super::folder::{self, FolderContents};
-use super::markers::{self, MARK, REPAIR};
+use super::markers::{self, COPY, MARK, REPAIR};
 use super::repair::Repairer;
 use super::scan::{self, ScanReport};
 use super::segment::{Name, UNFINISHED, Writer, io_error};
@@ -165,6 +165,9 @@ fn finish(
     }
     // The log may grow from now on, so the mark is no longer true.
     markers::remove(disk, MARK)?;
+    // A restore that was killed after its last rename leaves this mark. Were this log replaced later, the next restore
+    // would take it for an unfinished copy and remove it.
+    markers::remove(disk, COPY)?;
     disk.sync_dir().map_err(io_error(disk, "", "cannot sync"))?;
     let writer = Writer {
         file,
