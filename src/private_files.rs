@@ -2,14 +2,17 @@
 //! contains hashes of passwords and keys. Modes are therefore set here, and never depend on the umask or on
 //! a previous file.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 use tempfile::{NamedTempFile, TempDir};
 
 /// The mode of files: read and written by their owner.
@@ -144,11 +147,19 @@ pub(crate) fn check_regular(file: &File) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: move it away"))
 }
 
+/// The end of the name of a file until it is complete.
+const UNFINISHED: &str = ".unfinished";
+
+/// Number of random letters and digits before [`UNFINISHED`].
+const RANDOM: usize = 6;
+
 /// A file that is written beside its final name and renamed once it is complete. The final name is replaced
 /// whatever it was: a symbolic link is not followed, and an old file passes on neither content nor mode. If
-/// dropped early, the file is removed.
+/// dropped early, the file is removed. A process that is killed leaves the file, and the next one for the same
+/// final name removes it.
 #[derive(Debug)]
 pub struct Replacement {
+    /// Locked until it is renamed or removed, so that another process does not take it for a file of a killed one.
     file: NamedTempFile,
     path: PathBuf,
 }
@@ -161,23 +172,32 @@ impl Replacement {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it exists and is no regular file"));
         }
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut prefix = std::ffi::OsString::from(".");
+        let mut prefix = OsString::from(".");
         prefix.push(name);
         prefix.push(".");
-        let file = tempfile::Builder::new()
-            .prefix(&prefix)
-            .suffix(".unfinished")
-            .permissions(Permissions::from_mode(FILE_MODE))
-            .tempfile_in(folder_of(path))
-            .map_err(|error| match error.kind() {
-                // The original error shows the temporary name.
-                io::ErrorKind::NotFound => {
-                    let text = format!("the folder {} does not exist", folder_of(path).display());
-                    io::Error::new(io::ErrorKind::NotFound, text)
-                }
-                _ => error,
-            })?;
-        Ok(Replacement { file, path: path.to_owned() })
+        remove_stale(folder_of(path), &prefix);
+        loop {
+            let file = tempfile::Builder::new()
+                .prefix(&prefix)
+                .rand_bytes(RANDOM)
+                .suffix(UNFINISHED)
+                .permissions(Permissions::from_mode(FILE_MODE))
+                .tempfile_in(folder_of(path))
+                .map_err(|error| match error.kind() {
+                    // The original error shows the temporary name.
+                    io::ErrorKind::NotFound => {
+                        let text = format!("the folder {} does not exist", folder_of(path).display());
+                        io::Error::new(io::ErrorKind::NotFound, text)
+                    }
+                    _ => error,
+                })?;
+            // Without locks on this file system, no process removes a file of another one.
+            let _ = lock(file.as_file());
+            // Another process may have removed the file between its creation and the lock.
+            if file.as_file().metadata()?.nlink() > 0 {
+                return Ok(Replacement { file, path: path.to_owned() });
+            }
+        }
     }
 
     /// Makes the content durable under the final name.
@@ -197,6 +217,25 @@ impl Write for Replacement {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// Removes the files of killed processes for one final name. Leaves files that are locked, of another user or of
+/// another pattern. An error is no reason to write nothing, so the file stays.
+fn remove_stale(folder: &Path, prefix: &OsStr) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let random = name.as_bytes().strip_prefix(prefix.as_bytes());
+        let random = random.and_then(|rest| rest.strip_suffix(UNFINISHED.as_bytes()));
+        if !random.is_some_and(|it| it.len() == RANDOM && it.iter().all(u8::is_ascii_alphanumeric)) {
+            continue;
+        }
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let Ok(file) = File::options().read(true).custom_flags(flags).open(entry.path()) else { continue };
+        let is_ours = file.metadata().is_ok_and(|it| it.is_file() && it.uid() == geteuid().as_raw());
+        if is_ours && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            drop(fs::remove_file(entry.path()));
+        }
     }
 }
 
@@ -260,6 +299,37 @@ mod tests {
         drop(Replacement::create(&open).expect("a file beside it"));
         let names = fs::read_dir(folder.path()).expect("a folder").count();
         assert_eq!(names, 4, "one that is dropped leaves nothing");
+    }
+
+    /// A killed process releases its lock and removes nothing.
+    #[test]
+    fn files_of_killed_processes_are_removed_and_others_stay() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let at = |name: &str| folder.path().join(name);
+        let running = Replacement::create(&at("f")).expect("a file beside it");
+        let others = [
+            ".g.abcdef.unfinished",
+            ".f.abcde.unfinished",
+            ".f.x.abcdef.unfinished",
+            ".f.abc-ef.unfinished",
+            ".f.abcdef",
+            "f",
+        ];
+        for name in others.iter().chain(&[".f.aB3def.unfinished", ".f.000000.unfinished"]) {
+            fs::write(at(name), "old").expect("a small file");
+        }
+        fs::create_dir(at(".f.folder.unfinished")).expect("a folder");
+        symlink(at("f"), at(".f.linked.unfinished")).expect("a link");
+        let mut replacement = Replacement::create(&at("f")).expect("a file beside it");
+        replacement.write_all(b"new").expect("room");
+        replacement.publish().expect("renamed");
+        assert_eq!(fs::read(at("f")).ok(), Some(b"new".to_vec()));
+        for name in others.iter().chain(&[".f.folder.unfinished", ".f.linked.unfinished"]) {
+            assert!(fs::symlink_metadata(at(name)).is_ok(), "{name}");
+        }
+        running.publish().expect("it was not removed");
+        let names = fs::read_dir(folder.path()).expect("a folder").count();
+        assert_eq!(names, others.len() + 2, "only the files of killed processes were removed");
     }
 
     #[test]

@@ -501,6 +501,25 @@ fn n30_a_backup_that_was_killed_has_no_name() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// The rest of a killed export may contain password hashes. The next export to the same file removes it.
+#[test]
+fn an_export_removes_the_rest_of_a_killed_one() {
+    let case = Case::make();
+    let file = shown(&case.at("links.jsonl"));
+    let Some(strace) = kill_at("fsync,fdatasync", 1) else {
+        return not_tested("an export that is killed: no strace here");
+    };
+    let below: Vec<&str> = strace.iter().map(String::as_str).collect();
+    run_below(&case.data(), &below, &["export", "--output", &file]);
+    let unfinished = || {
+        let names = paths(case.folder.path()).into_iter().map(|path| shown(&path));
+        names.filter(|name| name.ends_with(".unfinished")).count()
+    };
+    assert_eq!((unfinished(), Path::new(&file).exists()), (1, false));
+    run(&case.data(), &["export", "--output", &file]).with(0, &["exported 80 links"]);
+    assert_eq!((unfinished(), Path::new(&file).exists()), (0, true));
+}
+
 /// A file system of this size, unmounted when dropped.
 struct Volume(TempDir);
 
