@@ -19,7 +19,7 @@ use super::keys::{self, Kind};
 use super::record::{self, Applied, Cell, Corrupt, Number, Stored};
 use super::settings::Settings;
 use super::staged::{self, ReadView};
-use super::store::Store;
+use super::store::{self, Store};
 use super::waiters::{AppliedCallback, Waiters};
 use crate::clicks::counter;
 use crate::clock::Timestamp;
@@ -115,6 +115,12 @@ impl Table {
             }
         }
         Table(Arc::new(shared))
+    }
+
+    /// Returns whether a process has the table in `dir` open. Changes nothing, and returns `false` for a table that
+    /// cannot be read.
+    pub fn is_in_use(dir: &Path) -> bool {
+        store::is_in_use(dir).unwrap_or(false)
     }
 
     /// Returns whether another process had the table open at [`Table::open`].

@@ -312,7 +312,7 @@ fn check_files(dir: &Path) -> Result<(), StoreError> {
     };
     for entry in entries.flatten() {
         let (path, name) = (entry.path(), entry.file_name());
-        if name == SLED_FILE && is_in_use(&path)? {
+        if name == SLED_FILE && is_in_use(dir)? {
             return Err(StoreError::InUse);
         }
         let name = name.to_string_lossy();
@@ -332,10 +332,10 @@ fn open(path: &Path) -> Result<File, StoreError> {
     opened.map_err(|source| StoreError::Strange { path: path.to_owned(), source })
 }
 
-/// Returns whether a process has sled's data file open.
-fn is_in_use(path: &Path) -> Result<bool, StoreError> {
-    // The lock ends with the file, which is closed here: sled locks it next.
-    Ok(private_files::lock(&open(path)?) == Err(Errno::WOULDBLOCK))
+/// Returns whether a process has sled's data file in `dir` open. Changes nothing.
+pub(super) fn is_in_use(dir: &Path) -> Result<bool, StoreError> {
+    // The lock ends with the file, which is closed here: sled may lock it next.
+    Ok(private_files::lock(&open(&dir.join(SLED_FILE))?) == Err(Errno::WOULDBLOCK))
 }
 
 /// Removes the rights of other users from the table's files. Logs a warning if that fails: the table of

@@ -70,17 +70,17 @@ fn used() -> (TempDir, PathBuf) {
     (folder, data)
 }
 
-/// Returns names, sizes and contents below a folder, without those of the table, which sled may rewrite.
-fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+/// Returns names, times and contents below a folder.
+fn contents(folder: &Path) -> Vec<(PathBuf, SystemTime, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
+        let changed = fs::metadata(&path).and_then(|it| it.modified()).expect("a time");
         if path.is_dir() {
-            if !path.ends_with("table") {
-                found.extend(contents(&path));
-            }
-        } else if !path.ends_with("ballast") {
-            found.push((path.clone(), fs::read(path).expect("a file")));
+            found.extend(contents(&path));
+            found.push((path, changed, Vec::new()));
+        } else {
+            found.push((path.clone(), changed, fs::read(path).expect("a file")));
         }
     }
     found.sort();
@@ -95,9 +95,12 @@ fn segment(data: &Path) -> PathBuf {
 
 #[test]
 fn a_well_kept_folder_has_no_findings_and_is_left_as_it_was() {
-    let (_folder, data) = used();
+    let (folder, data) = used();
     let before = contents(&data);
-    let said = doctor(&data);
+    let temporary = folder.path().join("temporary");
+    fs::create_dir(&temporary).expect("made");
+    let said = asked(plan(&data).env("TMPDIR", &temporary.display().to_string()));
+    assert!(contents(&temporary).is_empty(), "its copy of the table is removed");
     assert_eq!(said.findings(), Vec::<&str>::new(), "{}", said.text);
     said.ends(0)
         .has("ok", "data folder", "can be written")
@@ -107,7 +110,7 @@ fn a_well_kept_folder_has_no_findings_and_is_left_as_it_was() {
         .has("ok", "table", "whole, at position")
         .has("ok", "listening", "is free")
         .has("ok", "loops", "none of 3 links");
-    assert_eq!(contents(&data), before);
+    assert!(contents(&data) == before, "it changes nothing");
     // A server starts on the folder, with all links.
     let server = plan(&data).start();
     assert_eq!(server.visitor().at("localhost").get("/a").status, 302);
@@ -225,9 +228,9 @@ fn a_folder_with_files_of_another_user() {
         chown(&path);
     }
     doctor(&data).ends(0).has("warning", "permissions", "belongs to uid 12345, and this is uid 0").has(
-        "skipped",
+        "ok",
         "table",
-        "belongs to another user",
+        "whole, at position",
     );
 }
 
@@ -334,6 +337,48 @@ fn a_table_of_another_log() {
     fs::remove_dir_all(data.join("table")).expect("removed");
     fs::create_dir(data.join("table")).expect("made");
     doctor(&data).ends(0).has("warning", "table", "cannot be opened, or is empty");
+}
+
+/// Also a table that is damaged, behind the log or without a mark of a clean stop is left as it was.
+#[test]
+fn a_table_in_trouble_is_left_as_it_was() {
+    let (_folder, data) = used();
+    let mut server = plan(&data).start();
+    server.admin().create(&json!({"url": "https://e.test/", "customSlug": "d"}));
+    server.kill();
+    let db = data.join("table/db");
+    let whole = fs::read(&db).expect("the table");
+    for row in ["after a kill", "damaged", "empty"] {
+        match row {
+            "damaged" => {
+                let mut bytes = whole.clone();
+                let middle = bytes.len() / 2;
+                bytes[middle..].fill(0xA5);
+                fs::write(&db, bytes).expect("written");
+            }
+            "empty" => fs::write(&db, "").expect("written"),
+            _ => {}
+        }
+        let before = contents(&data);
+        doctor(&data).has("ok", "log", "sound");
+        assert!(contents(&data) == before, "{row}");
+    }
+}
+
+#[test]
+fn a_table_without_room_for_a_copy() {
+    let (_folder, data) = used();
+    let at = tempfile::tempdir().expect("a temporary folder");
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "waypost-test"]).arg(at.path()).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        not_tested("a table without room for a copy: no tmpfs can be mounted here");
+        return;
+    }
+    let said = asked(plan(&data).env("TMPDIR", &at.path().display().to_string()));
+    let unmounted = Command::new("umount").arg("-l").arg(at.path()).status();
+    said.ends(0).has("skipped", "table", "Set TMPDIR to a folder with room");
+    assert!(unmounted.is_ok_and(|status| status.success()));
 }
 
 #[test]

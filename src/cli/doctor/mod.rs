@@ -1,5 +1,5 @@
 //! `waypost doctor`: checks everything that a server depends on. It prints one line per check: the state, why it
-//! matters, and the remedy. It changes nothing. It requests the health of a running server.
+//! matters, and the remedy. It changes nothing: it opens a copy of the table. It requests the health of a running server.
 //!
 //! The exit code is 0 without problems, also with warnings. It is 1 with a problem or, with `--strict`, with a
 //! warning. It is 2 if the configuration cannot be used.
@@ -11,6 +11,7 @@ mod machine;
 mod network;
 mod passwords;
 mod store;
+mod table_copy;
 
 use clap::Args;
 

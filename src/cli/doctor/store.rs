@@ -1,13 +1,11 @@
 //! The log, which is read completely, and the table.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
-
-use rustix::process::geteuid;
 
 use super::finding::{Case, Finding};
 use super::folder::Lock;
+use super::table_copy;
 use crate::app::data_folder::{self, LOG_FOLDER, REPLACED_TABLE, TABLE_FOLDER};
 use crate::cli::progress;
 use crate::log::local::archive::{self, Archive};
@@ -118,17 +116,18 @@ pub(super) fn table(case: &Case, lock: &Lock, log: &LogCheck) -> Vec<Finding> {
             found.extend(next_start(case, log, &(Arc::new(NoTable) as Arc<dyn AppliedState>)).err());
             found
         }
-        // sled writes when it opens, and the new files would belong to this user.
-        (Lock::Ours(_), Ok(metadata)) if metadata.uid() != geteuid().as_raw() => {
-            vec![Finding::skipped(TABLE, "it belongs to another user: run this as that user")]
-        }
         (Lock::Ours(_), Ok(_)) => {
-            let table = Table::open(&folder, case.config.table.clone());
-            if table.is_open_elsewhere() {
+            if Table::is_in_use(&folder) {
                 let text = "another process has it open, although it does not hold the lock of the data folder: \
                             stop that process before a server starts";
                 return vec![Finding::problem(TABLE, text)];
             }
+            // Declared before the table, which is closed before its folder is removed.
+            let copy = match table_copy::copy(&folder) {
+                Ok(copy) => copy,
+                Err(why) => return vec![Finding::skipped(TABLE, why.to_string())],
+            };
+            let table = Table::open(copy.path(), case.config.table.clone());
             let applied_state: Arc<dyn AppliedState> = Arc::new(table.clone());
             match next_start(case, log, &applied_state) {
                 Ok(forecast) => {
