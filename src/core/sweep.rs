@@ -1,5 +1,5 @@
 //! The sweep: removes what nothing needs any more. These are the remains of unfinished imports and snapshots,
-//! stored outcomes older than a day, and tombstones past `links.tombstone_days`.
+//! stored outcomes older than a day, and tombstones and expired keys past `links.tombstone_days`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,9 +11,11 @@ use super::error::Error;
 use super::handle::Core;
 use super::idempotency::is_over;
 use super::shared::Shared;
+use super::tenants::keys::KEYS_MAX;
 use crate::clock::Timestamp;
 use crate::log::{Position, Put};
-use crate::table::keys::Kind;
+use crate::model::key::Reach;
+use crate::table::keys::{self, Kind};
 use crate::table::record::{OutcomeRecord, Stored, Tombstone};
 
 /// Records removed per Change by the sweep.
@@ -59,7 +61,7 @@ impl Core {
         }
     }
 
-    /// Removes the stored outcomes and tombstones that have expired at `now`. Returns how many records were
+    /// Removes the stored outcomes, tombstones and keys that have expired at `now`. Returns how many records were
     /// removed. A record that changes during the sweep stays.
     pub async fn sweep_expired(&self, now: Timestamp) -> Result<usize, Error> {
         let (expired, totals) = self.blocking(move |shared| shared.expired(now)).await?;
@@ -97,7 +99,7 @@ impl Core {
 }
 
 impl Shared {
-    /// Returns the keys and revisions of the outcomes and tombstones that have expired at `now`, and the
+    /// Returns keys and revisions of the outcomes, tombstones and API keys that have expired at `now`, and the
     /// removals of the totals that the links of these tombstones have left.
     fn expired(&self, now: Timestamp) -> Result<(Vec<(Bytes, Position)>, Vec<Put>), Error> {
         let kept = i64::from(self.settings.tombstone_days) * DAY_MILLIS;
@@ -116,6 +118,15 @@ impl Shared {
             }
             Ok(())
         })?;
+        let directory = self.directory.load();
+        for versioned in directory.keys_within(&Reach::Instance) {
+            let Some(end) = versioned.record.expires_at.filter(|end| *end <= now) else { continue };
+            // Stores that were written before expired keys counted have more than the cap.
+            let is_above_cap = directory.key_count(&versioned.record.reach) > KEYS_MAX;
+            if is_above_cap || now.as_millis() - end.as_millis() > kept {
+                expired.push((keys::api_key(versioned.record.id), versioned.revision));
+            }
+        }
         let mut totals = Vec::new();
         for id in deleted {
             // A visit that loaded the link during its deletion may have left a total. A link that an import

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
 use super::weights::{self, Weights};
+use crate::clock::Timestamp;
 use crate::log::{Position, Put};
 use crate::model::contact::ContactKey;
 use crate::model::domain::{Domain, DomainNumber, HostName};
@@ -47,7 +48,7 @@ type Ordered<K, V> = RedBlackTreeMapSync<K, V>;
 type Hashed<K, V> = HashTrieMapSync<K, V, ahash::RandomState>;
 
 /// An index of keys by their owner.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum KeyOwner {
     /// The keys of a company and of its workspaces.
     Company(ForeignId),
@@ -55,6 +56,17 @@ enum KeyOwner {
     CompanyItself(ForeignId),
     Workspace(WorkspaceNumber),
     Instance,
+}
+
+impl KeyOwner {
+    /// Returns the owner of the keys of exactly this reach.
+    fn exact(reach: &Reach) -> KeyOwner {
+        match reach {
+            Reach::Instance => KeyOwner::Instance,
+            Reach::Company(company) => KeyOwner::CompanyItself(company.clone()),
+            Reach::Workspace(number) => KeyOwner::Workspace(*number),
+        }
+    }
 }
 
 /// The records at one position of the log.
@@ -78,6 +90,10 @@ pub struct Directory {
     relationship_numbers: Ordered<(Box<str>, ForeignId), ()>,
     keys: Ordered<Id, Versioned<ApiKey>>,
     keys_of: Ordered<(KeyOwner, Id), ()>,
+    /// Number of keys of exactly each reach.
+    key_counts: Hashed<KeyOwner, usize>,
+    /// Keys that expire, by their exact reach and in the order of their expiry.
+    expiring: Ordered<(KeyOwner, Timestamp, Id), ()>,
     /// Ids of the keys for which [`is_master`] is true.
     masters: Ordered<Id, ()>,
     secrets: Hashed<[u8; 32], Id>,
@@ -212,6 +228,11 @@ impl Directory {
         for owner in self.owners_of(&record.reach) {
             self.keys_of.insert_mut((owner, record.id), ());
         }
+        let exact = KeyOwner::exact(&record.reach);
+        self.key_counts.insert_mut(exact.clone(), self.key_count(&record.reach) + 1);
+        if let Some(end) = record.expires_at {
+            self.expiring.insert_mut((exact, end, record.id), ());
+        }
         if is_master(record) {
             self.masters.insert_mut(record.id, ());
         }
@@ -285,6 +306,14 @@ impl Directory {
         // Workspaces are never removed, so these are the owners of the insertion.
         for owner in self.owners_of(&record.reach) {
             self.keys_of.remove_mut(&(owner, id));
+        }
+        let exact = KeyOwner::exact(&record.reach);
+        match self.key_count(&record.reach).saturating_sub(1) {
+            0 => _ = self.key_counts.remove_mut(&exact),
+            count => self.key_counts.insert_mut(exact.clone(), count),
+        }
+        if let Some(end) = record.expires_at {
+            self.expiring.remove_mut(&(exact, end, id));
         }
         self.masters.remove_mut(&id);
         self.memory.subtract(&self.tenant_of_reach(&record.reach), weights::of_named(&record.name));
@@ -451,13 +480,21 @@ impl Directory {
         self.keys_of(&owner)
     }
 
-    /// Returns the keys of exactly this reach, in the order of their ids.
-    pub(in crate::core) fn keys_like<'a>(&'a self, reach: &Reach) -> InOrder<'a, Versioned<ApiKey>> {
-        self.keys_of(&match reach {
-            Reach::Instance => KeyOwner::Instance,
-            Reach::Company(company) => KeyOwner::CompanyItself(company.clone()),
-            Reach::Workspace(number) => KeyOwner::Workspace(*number),
-        })
+    /// Returns how many keys have exactly this reach, the expired ones included.
+    pub(in crate::core) fn key_count(&self, reach: &Reach) -> usize {
+        self.key_counts.get(&KeyOwner::exact(reach)).copied().unwrap_or(0)
+    }
+
+    /// Returns the keys of exactly this reach that have expired at `now`, the first to expire first.
+    pub(in crate::core) fn expired_keys(
+        &self,
+        reach: &Reach,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &Versioned<ApiKey>> {
+        let owner = KeyOwner::exact(reach);
+        let least = (owner.clone(), Timestamp::from_millis(i64::MIN), Id::from_bits(0));
+        let range = least..=(owner, now, Id::from_bits(u128::MAX));
+        self.expiring.range(range).filter_map(|((_, _, id), ())| self.key(*id))
     }
 
     fn keys_of<'a>(&'a self, owner: &KeyOwner) -> InOrder<'a, Versioned<ApiKey>> {
@@ -486,7 +523,6 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
     use crate::model::key::{Scope, SecretHash};
     use crate::table::keys;
 
@@ -593,7 +629,7 @@ mod tests {
         let within = |directory: &Directory, reach: &Reach| -> Vec<u128> {
             directory.keys_within(reach).map(|versioned| versioned.record.id.bits()).collect()
         };
-        let alike = |directory: &Directory, reach: &Reach| directory.keys_like(reach).count();
+        let alike = |directory: &Directory, reach: &Reach| directory.key_count(reach);
         assert_eq!(numbers(&directory, &Reach::Instance), [1, 2, 3]);
         assert_eq!(numbers(&directory, &company), [1, 2]);
         assert_eq!(numbers(&directory, &own), [1]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::caller::{Caller, Credential};
 use super::caps::Capped;
-use super::directory::{Versioned, is_master};
+use super::directory::is_master;
 use super::secrets::{generate_secret, hash, key_record};
 use super::weights;
 use crate::clock::Timestamp;
@@ -16,16 +16,19 @@ use crate::core::shared::Shared;
 use crate::core::view::KeyView;
 use crate::model::Invalid;
 use crate::model::id::Id;
-use crate::model::key::{ApiKey, KeyDraft, KeyReach, Reach, Scope, Scopes};
+use crate::model::key::{KeyDraft, KeyReach, Reach, Scope, Scopes};
 use crate::model::tenant::Tenant;
 use crate::model::workspace::{Workspace, WorkspaceNumber, check_name};
 use crate::table::keys;
 use crate::table::record::{Stored, StoredOutcome};
 
-/// Most live keys of one reach (a workspace, a company, the instance): a list returns all of them, and all
-/// keys are in memory. It is some twenty times what the largest tenants elsewhere have. Past it, creations
-/// are forbidden until keys are revoked or expire.
-const KEYS_MAX: usize = 1_000;
+/// Most keys of one reach (a workspace, a company, the instance), live or expired: a list returns all of
+/// them, and all keys are in memory. It is some twenty times what the largest tenants elsewhere have. Past
+/// it, a creation replaces keys that have expired. If there are none, it is forbidden until keys are revoked.
+pub(in crate::core) const KEYS_MAX: usize = 1_000;
+
+/// Expired keys that one creation removes, so that the next creations find room without another Change.
+const EXPIRED_AT_ONCE: usize = 100;
 
 impl Tenants {
     /// Returns the caller with this secret, or `None` if no live key has it.
@@ -122,9 +125,8 @@ impl Tenants {
         }
         // Announced before the count: see `caps`.
         let creating = self.shared.caps.announce(Capped::Keys(reach.clone()), 1);
-        // Expired keys stay stored for lists, but must not fill the cap.
-        let is_live = |versioned: &&Versioned<ApiKey>| versioned.record.is_live(context.now);
-        let alike = self.directory().keys_like(&reach).filter(is_live).count();
+        self.replace_expired(&reach, context.now).await?;
+        let alike = self.directory().key_count(&reach);
         creating.check(alike, KEYS_MAX, &format!("there are at most {KEYS_MAX} keys of one reach"))?;
         let bytes = weights::of_named(&draft.name);
         // Kept until the Change is applied, like `creating`.
@@ -148,6 +150,25 @@ impl Tenants {
             // The id is new, so only a repetition can conflict.
             _ => Err(Error::Busy),
         }
+    }
+
+    /// Removes expired keys of a reach that has no place for another key: they stay stored for lists, but must
+    /// not fill the cap.
+    async fn replace_expired(&self, reach: &Reach, now: Timestamp) -> Result<(), Error> {
+        let mut effect = Effect::default();
+        let directory = self.directory();
+        if directory.key_count(reach) >= KEYS_MAX {
+            for expired in directory.expired_keys(reach, now).take(EXPIRED_AT_ONCE) {
+                effect.remove(keys::api_key(expired.record.id), expired.revision);
+            }
+        }
+        // Not held during the wait.
+        drop(directory);
+        if !effect.puts.is_empty() {
+            // A conflict means that another request has removed some of them.
+            self.commit_unasked(effect).await?;
+        }
+        Ok(())
     }
 
     /// Revokes a key. When this returns, the key is unknown.
