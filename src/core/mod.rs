@@ -39,6 +39,7 @@ pub use self::pools::cpu_pool::heavy_threads;
 pub use self::pools::loader::Resolved;
 pub use self::settings::Settings;
 pub use self::site::Site;
+pub use self::snapshots::import::ImportFilter;
 pub use self::snapshots::share::SharePage;
 pub use self::snapshots::view::{ImportView, ShareView, SnapshotView};
 pub use self::start::{Bootstrap, BootstrapError, KEY_FILE, KeyFile};

@@ -233,6 +233,17 @@ impl Table {
         })
     }
 
+    /// Returns the number of snapshots of a workspace, or of all workspaces for `None`; not more than `most`,
+    /// so that the time has a bound.
+    pub fn snapshot_count(&self, workspace: Option<WorkspaceNumber>, most: usize) -> Result<usize, Error> {
+        let prefix =
+            workspace.map_or_else(|| Bytes::copy_from_slice(&Kind::Snapshot.prefix()), keys::snapshots_of);
+        self.read(|store| {
+            let pairs = store.prefix(&prefix).take(most);
+            pairs.map(|pair| pair.map(|_| 1)).sum()
+        })
+    }
+
     /// Returns the click totals of a link in the table, with `node` as the own node.
     pub fn clicks(&self, id: Id, node: NodeNumber) -> Result<counter::Cells, Error> {
         let prefix = keys::clicks_of(id);

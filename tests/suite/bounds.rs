@@ -2,6 +2,7 @@
 //! of snapshots, and the number of keys, live or not.
 
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -147,4 +148,108 @@ fn n61_records_above_the_bound_are_loaded_and_may_shrink() {
     let app = app.restart();
     let mut client = app.visitor().with_key(&key);
     client.post(DOMAINS, &large_domain("again.test")).expect(201, "there is room");
+}
+
+const SNAPSHOTS: &str = "/api/v1/snapshots";
+
+fn list(client: &mut Client, path: &str, name: &str) -> Vec<Value> {
+    client.get(path).expect(200, path)[name].as_array().expect("a list").clone()
+}
+
+#[test]
+fn n62_a_workspace_has_a_bounded_number_of_snapshots() {
+    const MOST: usize = 1_000;
+    let app = TestApp::start();
+    let mut agency = Agency::new(&app);
+    let [(first, in_first), (_, in_second)] = &mut agency.workspaces;
+    let key = new_key(
+        &mut app.admin(),
+        &json!({"workspaceId": first, "scopes": ["snapshots.write", "links.write"]}),
+    );
+    // Two at a time at the cap, too: 1,001 are asked for.
+    let made: Vec<u16> = thread::scope(|scope| {
+        let make = |count| {
+            let mut client = app.visitor().with_key(&key);
+            scope.spawn(move || -> Vec<u16> {
+                (0..count).map(|_| client.post(SNAPSHOTS, &longest_name()).status).collect()
+            })
+        };
+        let threads = [make(MOST / 2), make(MOST / 2 + 1)];
+        threads.into_iter().flat_map(|thread| thread.join().expect("it ends")).collect()
+    });
+    assert!(made.iter().all(|status| [201, 403].contains(status)), "{made:?}");
+    let at_once = made.iter().filter(|status| **status == 201).count();
+    assert!((MOST - 1..=MOST).contains(&at_once), "{at_once}");
+    for _ in at_once..MOST {
+        in_first.post(SNAPSHOTS, &longest_name()).expect(201, "the last one");
+    }
+    let why = "a workspace has at most 1000 snapshots";
+    in_first.post(SNAPSHOTS, &longest_name()).refuses(403, why, "one too many");
+    let own = list(in_first, SNAPSHOTS, "snapshots");
+    assert_eq!(own.len(), MOST);
+    // An import from another company adds the snapshot to the list of the importer.
+    let mut other = Agency::new(&app);
+    let mut foreign = Vec::new();
+    for name in ["a", "b"] {
+        let [(_, from), _] = &mut other.workspaces;
+        let made = from.post(SNAPSHOTS, &json!({"name": name})).expect(201, name);
+        let path = format!("{SNAPSHOTS}/{}/shares", text(&made["snapshot"], "id"));
+        let share = from.post(&path, &json!({"type": "permanent_link"})).expect(201, name);
+        foreign.push(json!({"shareId": share["share"]["id"]}));
+    }
+    let import = format!("{SNAPSHOTS}/import");
+    in_first.post(&import, &foreign[0]).refuses(403, why, "a snapshot of another company");
+    in_second.post(&import, &foreign[0]).expect(201, "another workspace has room");
+    // The company has the first one in its list already.
+    in_first.post(&import, &foreign[0]).expect(201, "no other entry is needed");
+    in_first.post(&import, &foreign[1]).refuses(403, why, "another one of another company");
+    // A deletion makes room. Lists of a company and of the instance have the snapshots of all workspaces.
+    in_first.delete(&format!("{SNAPSHOTS}/{}", text(&own[0], "id"))).expect(200, "deleted");
+    in_first.post(&import, &foreign[1]).expect(201, "there is room again");
+    assert_eq!(list(&mut agency.company, SNAPSHOTS, "snapshots").len(), MOST + 1);
+    assert_eq!(list(&mut app.admin(), SNAPSHOTS, "snapshots").len(), MOST + 3);
+}
+
+/// The longest name in bytes, so that the list has its greatest length.
+fn longest_name() -> Value {
+    json!({"name": "\u{1f600}".repeat(200)})
+}
+
+#[test]
+fn n63_expired_keys_count_until_they_are_removed() {
+    const MOST: usize = 1_000;
+    const EXPIRED_AT_ONCE: usize = 100;
+    let app = TestApp::start();
+    let mut agency = Agency::new(&app);
+    let [(_, in_first), (_, in_second)] = &mut agency.workspaces;
+    let short = |client: &mut Client| {
+        let end = app.clock().now().plus_millis(1_000).to_string();
+        client.post(KEYS, &json!({"name": "short", "scopes": ["links.write"], "expiresAt": end}))
+    };
+    // The workspace has one key already.
+    for _ in 1..MOST {
+        short(in_first).expect(201, "a key");
+    }
+    let why = "there are at most 1000 keys of one reach";
+    short(in_first).refuses(403, why, "all of them are live");
+    app.advance(Duration::from_millis(1_001));
+    // A creation replaces expired keys, and the list stays as long as the cap allows.
+    short(in_first).expect(201, "in place of expired ones");
+    assert_eq!(list(in_first, KEYS, "keys").len(), MOST - EXPIRED_AT_ONCE + 1);
+    for _ in 0..EXPIRED_AT_ONCE {
+        app.advance(Duration::from_millis(1_001));
+        short(in_first).expect(201, "again and again");
+    }
+    let count = list(in_first, KEYS, "keys").len();
+    assert!(count <= MOST, "{count}");
+    // Those that expire are removed after as many days as tombstones, those that live stay.
+    short(in_second).expect(201, "another workspace's");
+    app.advance(Duration::from_hours(31 * 24));
+    short(in_first).expect(201, "a live one");
+    app.wait(app.app().core().sweep_expired(app.clock().now())).expect("swept");
+    assert_eq!(list(in_first, KEYS, "keys").len(), 2);
+    assert_eq!(list(in_second, KEYS, "keys").len(), 1);
+    let app = app.restart();
+    // Two workspaces, their company and the instance's environment key, which is in no list.
+    assert_eq!(list(&mut app.admin(), KEYS, "keys").len(), 4);
 }

@@ -183,6 +183,8 @@ const FOUND_BY_ATTACKS: &[(&str, &str)] = &[
     ("n47", "a tenant multiplies its rate limit by its keys"),
     ("n48", "clicked links take memory without bound"),
     ("n61", "domains and custom values take memory without bound"),
+    ("n62", "a list of snapshots is longer than the memory that it was admitted for"),
+    ("n63", "expired keys are not counted, and never removed"),
 ];
 
 /// Returns the numbers at the beginning of a test's name.

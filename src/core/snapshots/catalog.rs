@@ -7,6 +7,7 @@ use crate::core::error::Error;
 use crate::core::handle::Snapshots;
 use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
+use crate::core::tenants::caps::{Capped, Creating};
 use crate::model::id::ForeignId;
 use crate::model::key::Reach;
 use crate::model::snapshot::Snapshot;
@@ -15,20 +16,35 @@ use crate::table::Found;
 use crate::table::keys::{self, Kind};
 use crate::table::record::{Owner, Stored};
 
+/// Most snapshots of one workspace, imported ones included: a list returns all of them. Past it, creations
+/// and imports are forbidden until snapshots are deleted.
+const SNAPSHOTS_MAX: usize = 1_000;
+
 impl Snapshots {
     /// Returns the snapshots within reach, the newest first; only those of `company` if it is given.
     pub async fn list(&self, context: &Context, company: Option<&str>) -> Result<Vec<SnapshotView>, Error> {
-        let company = company.map(|named| self.company_of(context, Some(named))).transpose()?;
-        let reach = context.reach.clone();
-        let read = move |shared: &Shared, cancel: &Cancel| {
-            let mut seen = shared.snapshots_within(&reach, cancel)?;
-            seen.retain(|snapshot| company.as_ref().is_none_or(|company| snapshot.company == *company));
-            Ok(seen)
-        };
+        let reach = self.reach_of_list(context, company)?;
+        let read = move |shared: &Shared, cancel: &Cancel| shared.snapshots_within(&reach, cancel);
         let mut all = self.scanning(&context.tenant, read).await?;
         // The ids decide between snapshots of one millisecond.
         all.sort_by_key(|snapshot| std::cmp::Reverse((snapshot.created_at, snapshot.frozen)));
         Ok(all.into_iter().map(|snapshot| self.snapshot_view(snapshot)).collect())
+    }
+
+    /// Returns how many snapshots [`Snapshots::list`] would return now; not more than `most`.
+    pub async fn count(&self, context: &Context, company: Option<&str>, most: usize) -> Result<usize, Error> {
+        let reach = self.reach_of_list(context, company)?;
+        let count = move |shared: &Shared, cancel: &Cancel| shared.snapshots_count(&reach, most, cancel);
+        self.scanning(&context.tenant, count).await
+    }
+
+    fn reach_of_list(&self, context: &Context, company: Option<&str>) -> Result<Reach, Error> {
+        let company = company.map(|named| self.company_of(context, Some(named))).transpose()?;
+        Ok(match (&context.reach, company) {
+            (Reach::Instance, Some(company)) => Reach::Company(company),
+            // Any other key may name its own company only.
+            (reach, _) => reach.clone(),
+        })
     }
 
     /// Returns a snapshot within reach.
@@ -104,11 +120,36 @@ impl Shared {
         }
         Ok(seen)
     }
+
+    /// Returns the number of snapshots within reach, not more than `most`.
+    fn snapshots_count(&self, reach: &Reach, most: usize, cancel: &Cancel) -> Result<usize, Error> {
+        if *reach == Reach::Instance {
+            return Ok(self.table.snapshot_count(None, most)?);
+        }
+        let mut count = 0;
+        for versioned in self.directory.load().workspaces(reach).take_while(|_| !cancel.is_set()) {
+            count += self.table.snapshot_count(Some(versioned.record.number), most - count)?;
+        }
+        Ok(count)
+    }
+
+    /// Announces a snapshot of a workspace: see [`crate::core::tenants::caps`]. Fails with
+    /// [`Error::Forbidden`] if the workspace would have more than [`SNAPSHOTS_MAX`].
+    pub(super) fn announce_snapshot(&self, workspace: WorkspaceNumber) -> Result<Creating, Error> {
+        let creating = self.caps.announce(Capped::Snapshots(workspace), 1);
+        let there = self.table.snapshot_count(Some(workspace), SNAPSHOTS_MAX)?;
+        creating.check(
+            there,
+            SNAPSHOTS_MAX,
+            &format!("a workspace has at most {SNAPSHOTS_MAX} snapshots"),
+        )?;
+        Ok(creating)
+    }
 }
 
 /// Returns whether an object of this company and workspace is within reach.
-pub(super) fn sees(context: &Context, company: &ForeignId, workspace: WorkspaceNumber) -> bool {
-    reaches(&context.reach, &Owner { company: company.as_str().into(), workspace })
+pub(super) fn sees(reach: &Reach, company: &ForeignId, workspace: WorkspaceNumber) -> bool {
+    reaches(reach, &Owner { company: company.as_str().into(), workspace })
 }
 
 pub(super) fn reaches(reach: &Reach, owner: &Owner) -> bool {

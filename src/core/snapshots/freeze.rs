@@ -80,6 +80,8 @@ impl Snapshots {
             return Err(Error::Taken { field: "id" });
         }
         let workspace = context.workspace.number;
+        // Kept until the snapshot is visible, so that the cap holds for concurrent creations.
+        let _creating = self.blocking(move |shared| shared.announce_snapshot(workspace)).await?;
         let links = self.blocking(move |shared| Ok(shared.table.count(workspace, &List::All)?)).await?;
         if links > LINKS_MAX {
             return Err(Invalid::new("workspaceId", format!("has more than {LINKS_MAX} links")).into());

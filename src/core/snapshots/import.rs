@@ -1,6 +1,7 @@
 //! Importing a snapshot: the right to import, the state of the share, and the wait for the end. The import
 //! runs on when its request is dropped.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -11,6 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::catalog::{reaches, sees};
 use super::lease::{Lease, RENEW_EVERY};
 use super::view::ImportView;
+use crate::clock::Timestamp;
 use crate::core::commit::{Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
@@ -62,6 +64,28 @@ impl Drop for Importing {
     }
 }
 
+/// Which imports of a snapshot a list returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The other fields speak.
+pub struct ImportFilter {
+    /// The instants between which an import began, both inclusive.
+    pub from: Timestamp,
+    pub to: Timestamp,
+    /// The last import of the page before.
+    pub after: Option<Id>,
+    pub workspace: Option<ForeignId>,
+    /// Most imports. The oldest are left out.
+    pub most: usize,
+}
+
+impl ImportFilter {
+    fn selects(&self, import: &Import) -> bool {
+        (self.from..=self.to).contains(&import.created_at)
+            // Ids sort by time, so a page continues below the last id of the page before.
+            && self.after.is_none_or(|after| import.id < after)
+    }
+}
+
 impl Snapshots {
     /// Imports a snapshot into the acting workspace. Returns when the import has ended, or with the status
     /// "pending" after [`PATIENCE`]. The import continues in both cases, also if the request is dropped.
@@ -87,6 +111,8 @@ impl Snapshots {
         if credits < snapshot.record.links && draft.on_conflict != OnConflict::Skip {
             return Err(Error::NoCredits);
         }
+        // Before the work, and not kept: the last Change announces the entry again.
+        drop(self.announce_entry(context, &snapshot.record).await?);
         let (job, importing) = self.begin(context, draft.on_conflict, share, snapshot).await?;
         let import = job.import.clone();
         // A task of its own, so that the import continues when the request is dropped.
@@ -134,13 +160,14 @@ impl Snapshots {
         Ok(found.map(|found| found.record))
     }
 
-    /// Returns the imports of a snapshot into workspaces of the named company, the newest first. Imports into
-    /// other companies are not shown.
+    /// Returns the imports of a snapshot into workspaces of the named company that the filter selects, the
+    /// newest first. Imports into other companies are not shown.
     pub async fn imports(
         &self,
         context: &Context,
         company: Option<&str>,
         snapshot: &ForeignId,
+        filter: ImportFilter,
     ) -> Result<Vec<ImportView>, Error> {
         let company = self.company_of(context, company)?;
         let snapshot = self.find_snapshot(context, snapshot).await?.record;
@@ -148,13 +175,32 @@ impl Snapshots {
             return Err(Error::NotFound("snapshot"));
         }
         let prefix = keys::imports_of(snapshot.frozen);
-        let read = move |shared: &Shared, cancel: &Cancel| shared.read_all::<Import>(&prefix, cancel);
-        let mut all = self.scanning(&context.tenant, read).await?;
-        // Some workspaces of the company may be outside of the caller's reach.
-        all.retain(|import| import.company == company && sees(context, &import.company, import.workspace));
+        let reach = context.reach.clone();
+        let read = move |shared: &Shared, cancel: &Cancel| {
+            let directory = shared.directory.load();
+            let named = filter.workspace.as_ref().map(|id| directory.workspace_named(id.as_str()));
+            let named = named.map(|found| found.map(|versioned| versioned.record.number));
+            let mut newest = VecDeque::new();
+            shared.table.each::<Import>(&prefix, &mut |_, import| {
+                // Some workspaces of the company may be outside of the caller's reach.
+                let is_seen = import.company == company && sees(&reach, &import.company, import.workspace);
+                if is_seen
+                    && filter.selects(&import)
+                    && named.is_none_or(|named| named == Some(import.workspace))
+                {
+                    newest.push_back(import);
+                    // Anyone with a share adds imports, so not all of them may fit into memory.
+                    if newest.len() > filter.most {
+                        newest.pop_front();
+                    }
+                }
+                !cancel.is_set()
+            })?;
+            Ok(newest)
+        };
+        let newest = self.scanning(&context.tenant, read).await?;
         // The keys sort by id, the oldest first.
-        all.reverse();
-        Ok(all.into_iter().map(|import| self.import_view(import)).collect())
+        Ok(newest.into_iter().rev().map(|import| self.import_view(import)).collect())
     }
 
     fn admit(&self, context: &Context, share: &Share) -> Result<(), Error> {

@@ -7,7 +7,7 @@
 pub(super) mod at_work;
 mod catalog;
 mod freeze;
-mod import;
+pub(super) mod import;
 mod lease;
 pub(super) mod share;
 mod stage;

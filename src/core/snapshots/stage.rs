@@ -18,6 +18,7 @@ use crate::core::handle::Snapshots;
 use crate::core::links::loops::routes::Siblings;
 use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
+use crate::core::tenants::caps::Creating;
 use crate::core::tenants::directory::Versioned;
 use crate::log::CommitError;
 use crate::model::Invalid;
@@ -207,7 +208,8 @@ impl Snapshots {
         let balance = keys::balance(import.workspace);
         let (share, snapshot) = (keys::share(import.share), keys::snapshot(&import.snapshot));
         let names: Vec<_> = tags.iter().map(|tag| keys::tag_name(tag.workspace, &tag.name)).collect();
-        let listed = self.entry_for_importer(job).await?;
+        // Announced until the entry is visible.
+        let (listed, _creating) = self.entry_for_importer(job).await?.unzip();
         for _ in 0..ATTEMPTS {
             let mut effect = Effect::default();
             effect.replace(keys::import(import.frozen, import.id), job.revision, import.encode());
@@ -258,28 +260,47 @@ impl Snapshots {
 
     /// Returns the entry that another company's snapshot gets in the importing company's list: one for each
     /// snapshot, without content. Returns `None` if the entry exists or is not needed.
-    async fn entry_for_importer(&self, job: &Job) -> Result<Option<Snapshot>, Error> {
-        let source = &job.snapshot.record;
-        if source.company == job.import.company {
+    async fn entry_for_importer(&self, job: &Job) -> Result<Option<(Snapshot, Creating)>, Error> {
+        let Some(creating) = self.announce_entry(&job.context, &job.snapshot.record).await? else {
             return Ok(None);
-        }
-        let company = &job.import.company;
-        let reach = Reach::Company(company.clone());
-        let read = move |shared: &Shared, cancel: &Cancel| shared.snapshots_within(&reach, cancel);
-        let all = self.resume_scanning(&job.context.tenant, read).await?;
-        if all.iter().any(|other| other.frozen == source.frozen && other.company == *company) {
-            return Ok(None);
-        }
+        };
         let id = self.shared.ids.lock().next(job.context.now, chance());
-        Ok(Some(Snapshot {
+        let listed = Snapshot {
             id: ForeignId::from(id),
-            company: company.clone(),
+            company: job.import.company.clone(),
             workspace: job.import.workspace,
             kind: SnapshotKind::Imported,
             chunks: 0,
             created_at: job.context.now,
-            ..source.clone()
-        }))
+            ..job.snapshot.record.clone()
+        };
+        Ok(Some((listed, creating)))
+    }
+
+    /// Announces the entry of a snapshot in the importing company's list. Returns `None` if the entry exists
+    /// or is not needed. Fails with [`Error::Forbidden`] if the workspace has too many snapshots.
+    pub(super) async fn announce_entry(
+        &self,
+        context: &Context,
+        source: &Snapshot,
+    ) -> Result<Option<Creating>, Error> {
+        let (company, number) = (context.workspace.company.clone(), context.workspace.number);
+        if source.company == company {
+            return Ok(None);
+        }
+        let frozen = source.frozen;
+        let announce = move |shared: &Shared, cancel: &Cancel| {
+            let reach = Reach::Company(company);
+            // One workspace at a time, so that the memory does not grow with the company.
+            for versioned in shared.directory.load().workspaces(&reach).take_while(|_| !cancel.is_set()) {
+                let some = shared.table.snapshots_of(versioned.record.number)?;
+                if some.iter().any(|other| other.frozen == frozen) {
+                    return Ok(None);
+                }
+            }
+            shared.announce_snapshot(number).map(Some)
+        };
+        self.resume_scanning(&context.tenant, announce).await
     }
 }
 

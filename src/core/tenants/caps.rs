@@ -22,6 +22,7 @@ pub(in crate::core) enum Capped {
     Keys(Reach),
     Tags(WorkspaceNumber),
     Campaigns(WorkspaceNumber),
+    Snapshots(WorkspaceNumber),
     /// Bytes of records in memory: see [`super::weights`].
     Memory(Tenant),
 }

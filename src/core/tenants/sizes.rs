@@ -21,7 +21,8 @@ impl Tenants {
         // Escaped text has at most two bytes for each.
         let size = |url: &Option<Destination>| url.as_ref().map_or(0, |url| 2 * url.as_str().len());
         seen.map(|domain| {
-            FIXED + size(&domain.not_found_url) + size(&domain.expired_url) + size(&domain.root_url)
+            let urls = [&domain.base_url, &domain.not_found_url, &domain.expired_url, &domain.root_url];
+            FIXED + urls.into_iter().map(size).sum::<usize>()
         })
         .sum()
     }

@@ -351,7 +351,7 @@ impl Api {
     ) -> Result<(Answered, Option<FairPermit>), ApiError> {
         let budget = &self.0.response_budget;
         let most = budget.most(&context.tenant);
-        let room = match largest(&self.0.backend, &context, &command, version, body, most)? {
+        let room = match largest(&self.0.backend, &context, &command, version, body, most).await? {
             Some(bytes) => Some(budget.acquire(&context.tenant, bytes).await?),
             None => None,
         };

@@ -1,7 +1,8 @@
 //! Runs each [`SnapshotCommand`] on the core.
 
-use crate::core::{Context, Error, Snapshots};
-use crate::http::api::dialect::{Created, ImportQuery, ImportView, Reply, SnapshotCommand};
+use crate::clock::Timestamp;
+use crate::core::{Context, Error, ImportFilter, Snapshots};
+use crate::http::api::dialect::{Created, ImportQuery, Reply, SnapshotCommand};
 
 /// Runs a command.
 pub(super) async fn run(
@@ -28,27 +29,29 @@ pub(super) async fn run(
         }
         SnapshotCommand::ImportStatus(id) => Reply::Import(snapshots.import_status(context, id).await?),
         SnapshotCommand::Imports(company, id, query) => {
-            let all = snapshots.imports(context, company.as_deref(), &id).await?;
-            select(all, query)?
+            let some = snapshots.imports(context, company.as_deref(), &id, filter(&query)).await?;
+            match query {
+                ImportQuery::Page { .. } => Reply::Imports(some),
+                // 404 without an import: the vendor's response has no form for none.
+                ImportQuery::Latest(_) => {
+                    some.into_iter().next().map(Reply::Import).ok_or(Error::NotFound("import"))?
+                }
+            }
         }
     })
 }
 
-/// Returns the imports that a query selects out of all, which begin with the newest.
-fn select(all: Vec<ImportView>, query: ImportQuery) -> Result<Reply, Error> {
-    match query {
-        // Ids sort by time, so a page continues below the last id of the page before.
+fn filter(query: &ImportQuery) -> ImportFilter {
+    match query.clone() {
         ImportQuery::Page { from, to, after, limit } => {
-            let within = |view: &ImportView| {
-                (from..=to).contains(&view.import.created_at)
-                    && after.is_none_or(|after| view.import.id < after)
-            };
-            Ok(Reply::Imports(all.into_iter().filter(within).take(limit).collect()))
+            ImportFilter { from, to, after, workspace: None, most: limit }
         }
-        // 404 without an import: the vendor's response has no form for none.
-        ImportQuery::Latest(workspace) => {
-            let newest = all.into_iter().find(|view| view.workspace == workspace);
-            newest.map(Reply::Import).ok_or(Error::NotFound("import"))
-        }
+        ImportQuery::Latest(workspace) => ImportFilter {
+            from: Timestamp::from_millis(i64::MIN),
+            to: Timestamp::from_millis(i64::MAX),
+            after: None,
+            workspace: Some(workspace),
+            most: 1,
+        },
     }
 }

@@ -84,7 +84,7 @@ impl ResponseBudget {
         }
         // A short response drops its room here. The limit of connections bounds their number.
         let Some(bytes) = response.body().long() else { return response };
-        match self.room_of(bytes, tenant, acquired) {
+        match self.room_of(bytes, tenant, acquired, may_fail) {
             Some(room) => response.body_mut().hold(room),
             // A read has changed nothing, so the client may repeat it.
             None if may_fail => return render(Err(ServerError::Busy.into()), None),
@@ -95,11 +95,25 @@ impl ResponseBudget {
     }
 
     /// Returns the part of its room that a response needs. Without room, acquires it if it is free.
-    fn room_of(&self, bytes: usize, tenant: &Tenant, acquired: Option<FairPermit>) -> Option<FairPermit> {
+    fn room_of(
+        &self,
+        bytes: usize,
+        tenant: &Tenant,
+        acquired: Option<FairPermit>,
+        may_fail: bool,
+    ) -> Option<FairPermit> {
+        let needed = units(bytes);
         // No long response was expected. Without a wait, since the work is done.
-        let Some(mut room) = acquired else { return self.units.try_acquire(tenant, units(bytes)) };
+        let Some(mut room) = acquired else { return self.units.try_acquire(tenant, needed) };
+        if (room.units() as u64) < u64::from(needed) {
+            // The list has grown since its length was counted. Only what the whole response needs bounds the
+            // memory, so a read is repeated; a write keeps the room that it has.
+            let fits = needed <= self.units.shares().most(tenant);
+            let whole = fits.then(|| self.units.try_acquire(tenant, needed)).flatten();
+            return if may_fail { whole } else { whole.or(Some(room)) };
+        }
         // The rest is released now, before a slow client has read anything.
-        room.keep(units(bytes));
+        room.keep(needed);
         Some(room)
     }
 }
@@ -165,6 +179,14 @@ mod tests {
         let sent = meant_to_be.into_body().collect().await.expect("in memory").to_bytes();
         assert_eq!((sent.len(), free()), (UNIT, 6));
         drop(long_one);
+        // One unit was acquired for three: a read acquires the rest or is repeated.
+        let small = budget.acquire(&tenant(), UNIT).await.expect("it is free");
+        let grown = respond_with(&budget, 3 * UNIT, Some(small), true).await;
+        assert_eq!((grown.status(), free()), (StatusCode::OK, 5), "all of it is charged");
+        let small = budget.acquire(&tenant(), UNIT).await.expect("it is free");
+        let grown_again = respond_with(&budget, 3 * UNIT, Some(small), true).await;
+        assert_eq!((grown_again.status(), free()), (StatusCode::SERVICE_UNAVAILABLE, 5));
+        drop(grown);
         assert_eq!(free(), 8, "a client that hangs up frees it");
     }
 
