@@ -99,7 +99,7 @@ pub struct Directory {
     secrets: Hashed<[u8; 32], Id>,
     webhook_secrets: Ordered<WorkspaceNumber, Versioned<WebhookSecret>>,
     contact_key: Option<Arc<ContactKey>>,
-    /// The memory of the records, which has bounds: see [`super::weights`].
+    /// The memory of the records, which has bounds: see [`super::growth`].
     memory: Weights,
 }
 

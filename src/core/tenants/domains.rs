@@ -201,7 +201,7 @@ impl Tenants {
         Err(Error::Busy)
     }
 
-    /// Announces the memory that a domain will need beside what it has: see [`super::weights`].
+    /// Announces the memory that a domain will need beside what it has: see [`super::growth`].
     fn announce_domain(
         &self,
         context: &Context,

@@ -243,7 +243,7 @@ impl Tenants {
         Err(Error::Busy)
     }
 
-    /// Announces the memory that a workspace will need beside what it has: see [`super::weights`].
+    /// Announces the memory that a workspace will need beside what it has: see [`super::growth`].
     fn announce_workspace(
         &self,
         context: &Context,
