@@ -140,7 +140,8 @@ fn finish(
             offset = active.end,
             bytes = report.torn,
             position = %active.last,
-            "cut the torn end of the log: a write that a crash interrupted and that was never acknowledged"
+            "cut the torn end of the log: a write that a crash interrupted and that was never acknowledged, or the \
+             cut end of a copy"
         );
     }
     // Also without a torn end: the spare room of the last writer is cut as well.
