@@ -243,12 +243,14 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 }
 
-/// Returns the error of an object with two equal keys. A long name is no name of a field, and is not repeated.
+/// Returns the error of an object with two equal keys. Repeats only what looks like the name of a field: any
+/// other text may be a secret at the wrong place.
 fn twice(name: &str) -> String {
-    if name.len() <= NAME_SHOWN_MAX {
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    if name.len() <= NAME_SHOWN_MAX && name.bytes().all(is_letter) {
         format!("an object has the key {name:?} twice")
     } else {
-        "an object has a long key twice".to_owned()
+        "an object has two equal keys".to_owned()
     }
 }
 
@@ -402,6 +404,11 @@ mod tests {
             (
                 r#"{"a":1,"\u0061":1}"#,
                 "the body is not valid JSON: an object has the key \"a\" twice at line 1 column 18",
+            ),
+            // Not the name of a field, perhaps a secret.
+            (
+                r#"{"a-1":1,"a-1":1}"#,
+                "the body is not valid JSON: an object has two equal keys at line 1 column 17",
             ),
             (r#"{"a":1e400}"#, "the body is not valid JSON: number out of range at line 1 column 10"),
             // A sender must not add a byte order mark (RFC 8259 8.1).
