@@ -49,6 +49,8 @@ const POOLS: &[Pool] = &[
            test: (SCHEDULER_TESTS, "n15_each_level_has_its_share_of_attempts") },
     Pool { file: SCHEDULER, made: "Shares::of(QUEUE_MAX as u32)", bounds: "deliveries that wait",
            test: (SCHEDULER_TESTS, "n15_each_level_has_its_share_of_the_queue") },
+    Pool { file: "src/core/tenants/growth.rs", made: "Shares::of(u32::try_from(self.settings.record_memory)", bounds: "memory of domains, custom values and keys",
+           test: ("tests/suite/bounds.rs", "n61_records_of_tenants_have_a_bound_in_bytes") },
     Pool { file: "src/webhooks/history.rs", made: "Shares::of(LINKS_MAX)", bounds: "results of deliveries",
            test: ("src/webhooks/history.rs", "n15_each_tenant_keeps_its_share_of_the_history") },
 ];
@@ -70,6 +72,10 @@ const OTHERS: &[(&str, &str)] = &[
     ),
     ("src/core/pools/cpu_pool.rs", "the queue of tenants behind the waiting room's shares"),
     ("src/webhooks/", "queues within the shares of `webhooks::scheduler`, and the last results of one link"),
+    (
+        "src/core/snapshots/import.rs",
+        "the newest rows of one list, which has a bound and whose bytes are acquired",
+    ),
     ("src/cli/", "no requests: commands of the operator"),
 ];
 
