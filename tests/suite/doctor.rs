@@ -12,7 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::app::KEY;
-use crate::support::process::{Plan, command, copy_folder, not_tested};
+use crate::support::process::{Plan, command, copy_folder, not_tested, unused_address};
 
 /// Exit code and findings.
 struct Said {
@@ -147,7 +147,7 @@ fn beside_a_running_server() {
     assert_eq!(server.visitor().at("localhost").get("/d").status, 302);
     // With an address of its own.
     doctor(&data).ends(0);
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port");
+    let free = unused_address();
     asked(plan(&data).listen(&free.to_string())).ends(0).has("warning", "listening", "no program listens");
     // A server on this address, with another data folder.
     let other = tempfile::tempdir().expect("a temporary folder");

@@ -1,7 +1,6 @@
 //! The binary itself: its start, its output, its errors, its end.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 use crate::support::app::{HOST, KEY};
 use crate::support::http::{Client, Connection, text};
 use crate::support::native::new_key;
-use crate::support::process::{PATIENCE, Plan, Process, command, not_tested, poll};
+use crate::support::process::{PATIENCE, Plan, Process, command, not_tested, poll, unused_address};
 
 /// A server without a key in its environment, as on a fresh machine.
 fn fresh(data: &Path) -> Plan {
@@ -161,7 +160,7 @@ fn a_key_file_of_another_log_is_reported() {
 #[test]
 fn a_public_url_with_another_port_is_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let free = unused_address();
     let server = fresh(folder.path()).without("WAYPOST_PUBLIC_URL").listen(&free.to_string()).start();
     let want = format!(
         "warning     short URLs begin with http://localhost:8080, but the server listens on port {}",
@@ -277,15 +276,14 @@ fn t99_one_process_per_data_folder() {
 
 #[test]
 fn t104_an_address_in_use_is_named() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    // An address of the loopback that no other test uses: none of their connections gets this port before
-    // the server listens on it.
-    let taken = TcpListener::bind("127.77.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("an address").to_string();
+    let (folder, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let address = unused_address().to_string();
+    // Another process: children that other tests start at this moment would inherit a socket of this one.
+    let first = Plan::on(other.path()).listen(&address).start();
     let (code, stdout, stderr) = Plan::on(folder.path()).listen(&address).fails();
     assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
     assert!(stderr.contains(&address) && stderr.contains("in use"), "{stderr}");
-    drop(taken);
+    first.stop();
     Plan::on(folder.path()).listen(&address).start().stop();
 }
 
@@ -386,8 +384,7 @@ fn t101_a_signal_during_the_start_is_not_lost() {
 #[test]
 fn t101_closed_output_does_not_end_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // An address of the loopback that no other test uses, so that no connection of theirs gets the port.
-    let port = TcpListener::bind("127.77.0.1:0").expect("a port").local_addr().expect("an address");
+    let port = unused_address();
     let mut child = command()
         .env("WAYPOST_LISTEN", port.to_string())
         .env("WAYPOST_DATA_DIR", folder.path())
@@ -474,7 +471,7 @@ fn t101_signals_that_mean_nothing_do_not_end_it() {
 fn t101_a_pipe_that_closes_after_the_first_line_does_not_end_it() {
     for script in ["exec \"$0\" 2>/dev/null | head -n 1", "exec \"$0\" <&- >&- 2>&-"] {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+        let port = unused_address();
         let binary = command().get_program().to_owned();
         let mut child = Command::new("sh")
             .args(["-c", script])

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -32,6 +33,17 @@ pub(crate) fn poll<T>(what: &str, within: Duration, mut look: impl FnMut() -> Op
         assert!(Instant::now() < deadline, "{what}: not within {within:?}");
         std::thread::sleep(POLL);
     }
+}
+
+/// Returns an address of the loopback on which nothing listens. No two tests that run at once get the same. A
+/// socket that finds a free port would not do: until they execute their program, the children that other tests
+/// start have a copy of the socket, and the port stays in use.
+pub(crate) fn unused_address() -> SocketAddr {
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    // Below the ports that the system gives to connections.
+    let port = 20_000 + GIVEN.fetch_add(1, Ordering::Relaxed);
+    SocketAddr::from(([127, 77, high, low], port))
 }
 
 /// Prints what cannot be tested on this machine. Writes to stderr directly, since the test harness captures
