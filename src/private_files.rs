@@ -39,11 +39,14 @@ pub fn create_folder(folder: &Path) -> io::Result<()> {
     let created = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
     created.map_err(|error| match error.kind() {
         // With `recursive`, a folder that exists is no error.
-        io::ErrorKind::AlreadyExists => {
-            io::Error::new(io::ErrorKind::NotADirectory, "it exists and is no folder")
-        }
+        io::ErrorKind::AlreadyExists => not_a_folder(),
         _ => error,
     })
+}
+
+/// Creates the error of a path that should be a folder and is something else.
+pub(crate) fn not_a_folder() -> io::Error {
+    io::Error::new(io::ErrorKind::NotADirectory, "it exists and is no folder")
 }
 
 /// Creates a folder in the system's folder for temporary files. Its name begins with `prefix` and cannot be

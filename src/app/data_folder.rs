@@ -148,6 +148,9 @@ impl Unfinished {
 pub fn unfinished(dir: &Path) -> io::Result<Option<Unfinished>> {
     let exists = |name: &str| exists(dir, name);
     let log = dir.join(LOG_FOLDER);
+    if dir.exists() && !dir.is_dir() {
+        return Err(private_files::not_a_folder());
+    }
     let has_log = archive::holds_log(&log)?;
     let replaced = if has_log { None } else { newest_replaced(dir)? };
     // First: an unfinished copy makes every other sign ambiguous.
