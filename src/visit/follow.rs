@@ -18,10 +18,9 @@ use super::request::{Visit, VisitResponse};
 use super::rule::{Evaluation, Presentation, Verdict, VisitFacts};
 use super::rules::judge;
 use super::visitor::{LookupFailed, Visitor};
-use super::{pages, password, redirect, rule, share, uncounted, validity};
+use super::{loops, pages, password, redirect, rule, share, uncounted, validity};
 use crate::cache::Lookup;
 use crate::cache::entry::{Action, Conditional, Entry};
-use crate::model::destination::Destination;
 use crate::model::domain::Domain;
 use crate::model::link::PasswordHash;
 
@@ -153,9 +152,7 @@ impl Visitor {
             // Nearly all links have another host as their destination, and skip the search.
             Action::Redirect { .. } if unknown_host.is_none() => None,
             Action::Evaluate(conditional) if unknown_host.is_none() && !conditional.leads_here => None,
-            Action::Redirect { location, .. } => {
-                location.to_str().ok().map(|location| Destination::from_stored(location.into()))
-            }
+            Action::Redirect { location, .. } => loops::destination_of(location),
             Action::Evaluate(conditional) => {
                 self.redirects_to(&self.evaluation(entry, conditional, facts, correct_password), domain)
             }

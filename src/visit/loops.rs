@@ -7,6 +7,7 @@
 //! a destination elsewhere is compiled as such and skips this search.
 
 use hyper::StatusCode;
+use hyper::header::HeaderValue;
 
 use super::request::VisitResponse;
 use super::rule::{Evaluation, Forwarded, Verdict};
@@ -30,9 +31,7 @@ impl Visitor {
     /// Returns the URL that this visit is redirected to, if it is redirected.
     pub(super) fn redirects_to(&self, evaluation: &Evaluation<'_>, domain: &Domain) -> Option<Destination> {
         match judge(evaluation) {
-            Verdict::Destination { location, .. } => {
-                Some(Destination::from_stored(location.to_str().ok()?.into()))
-            }
+            Verdict::Destination { location, .. } => destination_of(&location),
             // The fallback of an expired link may be on this server, and is a redirect as well.
             Verdict::Gone => {
                 validity::expired_url(&evaluation.conditional.link.options, domain, &self.links).cloned()
@@ -112,8 +111,7 @@ impl Visitor {
             Action::Redirect { .. } if !rest.is_empty() => return Ok(Vec::new()),
             // To another server, unless the host is unknown.
             Action::Redirect { location, .. } => {
-                let to = location.to_str().ok().map(|location| Destination::from_stored(location.into()));
-                return Ok(to.into_iter().collect());
+                return Ok(destination_of(location).into_iter().collect());
             }
         };
         let options = &conditional.link.options;
@@ -124,9 +122,7 @@ impl Visitor {
                 let query = address.split_once('?').map(|(_, query)| query);
                 let location = |target| destination::location(target, options, Forwarded { rest, query });
                 let locations = conditional.targets.destinations().filter_map(location);
-                locations
-                    .filter_map(|value| Some(Destination::from_stored(value.to_str().ok()?.into())))
-                    .collect()
+                locations.filter_map(|location| destination_of(&location)).collect()
             }
             LinkStatus::Expired | LinkStatus::UsedUp => {
                 validity::expired_url(options, &domain, &self.links).cloned().into_iter().collect()
@@ -155,4 +151,9 @@ impl Visitor {
             }
         }))
     }
+}
+
+/// Returns the destination that a `Location` header contains.
+pub(super) fn destination_of(location: &HeaderValue) -> Option<Destination> {
+    Some(Destination::from_stored(location.to_str().ok()?.into()))
 }

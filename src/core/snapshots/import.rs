@@ -189,7 +189,7 @@ impl Snapshots {
                     && named.is_none_or(|named| named == Some(import.workspace))
                 {
                     newest.push_back(import);
-                    // Anyone with a share adds imports, so not all of them may fit into memory.
+                    // Every client with a share adds imports, so not all of them may fit into memory.
                     if newest.len() > filter.most {
                         newest.pop_front();
                     }
