@@ -1,9 +1,10 @@
 //! SIGKILL at random moments while clients create links and click. After the restart every acknowledged link
 //! exists, and at most the clicks of one flush interval are lost.
 //!
-//! `WAYPOST_CRASH_ROUNDS` sets the number of kills in both tests together, `WAYPOST_SEED` repeats the choices of a run.
+//! `WAYPOST_CRASH_ROUNDS` sets the number of kills in all four tests together, `WAYPOST_SEED` repeats the choices of a run.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,8 +15,15 @@ use serde_json::json;
 use crate::support::http::{Client, text};
 use crate::support::process::{Dice, Plan, Process};
 
-/// Kills in each of the two tests.
-const ROUNDS: u64 = 10;
+/// Kills of servers that were under load for some milliseconds.
+struct Kills {
+    rounds: u64,
+    load: Range<u64>,
+}
+
+const EARLY: Kills = Kills { rounds: 6, load: 200..650 };
+const LATE: Kills = Kills { rounds: 4, load: 650..1100 };
+
 const WRITERS: usize = 3;
 const CLICKERS: usize = 2;
 
@@ -201,21 +209,32 @@ fn check_link(visitor: &mut Client, link: &Acked, when: &str) {
 }
 
 #[test]
-fn t92_nothing_acknowledged_is_lost_by_a_kill() {
-    kill_repeatedly(Moment::Serving);
+fn t92_nothing_acknowledged_is_lost_by_an_early_kill() {
+    kill_repeatedly(Moment::Serving, &EARLY);
 }
 
 #[test]
-fn t92_nothing_acknowledged_is_lost_by_a_kill_during_a_stop() {
-    kill_repeatedly(Moment::Stopping);
+fn t92_nothing_acknowledged_is_lost_by_a_late_kill() {
+    kill_repeatedly(Moment::Serving, &LATE);
+}
+
+#[test]
+fn t92_nothing_acknowledged_is_lost_by_an_early_kill_during_a_stop() {
+    kill_repeatedly(Moment::Stopping, &EARLY);
+}
+
+#[test]
+fn t92_nothing_acknowledged_is_lost_by_a_late_kill_during_a_stop() {
+    kill_repeatedly(Moment::Stopping, &LATE);
 }
 
 /// Kills one server after another on the same data folder, each under load, and checks after each kill what
 /// the clients observed.
-fn kill_repeatedly(moment: Moment) {
+fn kill_repeatedly(moment: Moment, kills: &Kills) {
     let (seed, mut dice) = Dice::seeded();
+    let load = &kills.load;
     let given = std::env::var("WAYPOST_CRASH_ROUNDS").ok().and_then(|text| text.parse::<u64>().ok());
-    let rounds = given.map_or(ROUNDS, |both| both.div_ceil(2));
+    let rounds = given.map_or(kills.rounds, |all| all.div_ceil(4));
     eprintln!("WAYPOST_SEED={seed}");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let plan = || Plan::on(folder.path()).env("WAYPOST_CLICKS__FLUSH_INTERVAL", "100ms");
@@ -231,7 +250,8 @@ fn kill_repeatedly(moment: Moment) {
             break;
         }
         assert!(number < 5 * rounds, "{} links and {must_sum} clicks were due", known.len());
-        let length = Duration::from_millis(200 + dice.below(900)) + Duration::from_secs(number / rounds);
+        let length = Duration::from_millis(load.start + dice.below(load.end - load.start))
+            + Duration::from_secs(number / rounds);
         let seen = round(&mut server, moment, number, length, &mut dice, &known);
         kill_some_starts(plan, &mut dice);
         server = plan().start();

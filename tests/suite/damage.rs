@@ -16,7 +16,7 @@ use crate::support::http::{Client, text};
 use crate::support::process::{Dice, PATIENCE, Plan, copy_folder, poll};
 
 /// Duration of each of the four tests with random damage.
-const SECONDS: u64 = 9;
+const SECONDS: u64 = 5;
 
 /// At about 16 KB each, enough for several segments of the smallest size.
 const LINKS: usize = 140;

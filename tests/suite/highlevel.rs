@@ -552,8 +552,15 @@ fn a_long_list_takes_no_memory_however_it_is_read() {
     assert!(rest.take(1_000_000).is_ok());
     drop(rest);
     poll("connections are closed", PATIENCE, || (descriptors(process) <= before).then_some(()));
-    // The table is lost while it is read: no client may take a part for the whole. Most of this list is in no
-    // cache.
+}
+
+/// The table is lost while it is read: no client may take a part for the whole. Most of this list is in no
+/// cache.
+#[test]
+fn a_long_list_that_cannot_be_read_to_its_end_is_cut() {
+    let list = LongList::new(5_000);
+    let process = &list.process;
+    let length = process.admin().get(&list.target).body.len();
     let mut cut = list.request();
     assert!(cut.begins().expect("the beginning"));
     fs::File::create(list.folder.path().join("data/table/db")).expect("the table's file, emptied");

@@ -17,6 +17,9 @@ const ELSEWHERE: &str = "otherLocation0000001";
 const MANY: usize = 1_000;
 const LONG: usize = 7_000;
 
+/// Time for which a request waits for memory. It is also the time limit for a body.
+const WAIT: Duration = Duration::from_secs(5);
+
 /// Creates the workspace, and returns a key of it.
 fn key_of(app: &TestApp, workspace: &str) -> String {
     let mut admin = app.admin();
@@ -44,40 +47,49 @@ fn bulk(key: &str, body: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn unread_responses_leave_room_for_others() {
-    let app = TestApp::start();
+fn unread_lists_leave_room_for_others() {
+    hold_unread("lists", 200, |greedy| old_list(greedy, HERE));
+}
+
+/// A repeated request only produces its response.
+#[test]
+fn unread_responses_of_bulks_leave_room_for_others() {
+    hold_unread("bulks", 201, |greedy| bulk(greedy, &rows(LONG)));
+}
+
+/// Requests long responses, whose status is `fine`, until one is refused, and reads none of them.
+fn hold_unread(what: &str, fine: u16, request: impl FnOnce(&str) -> Vec<u8>) {
+    let app = TestApp::start_with(|config| config.http.body_timeout = WAIT);
     let (greedy, other) = (key_of(&app, HERE), key_of(&app, ELSEWHERE));
     app.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
     let (long, short) = (bulk(&greedy, &rows(LONG)), bulk(&other, &rows(10)));
     assert_eq!(raw(app.address(), &long).expect("an answer").status, 201);
-    // A repeated request only produces its response.
-    for (what, request, fine) in [("lists", old_list(&greedy, HERE), 200), ("bulks", long, 201)] {
-        let mut held = Vec::new();
-        let refused = loop {
-            let mut connection = Connection::open(app.address()).expect("accepted");
-            connection.send(&request).expect("it reads");
-            if !connection.has_status(fine).expect("an answer") {
-                break connection.receive(false).expect("an answer").expect("an answer");
-            }
-            held.push(connection);
-            assert!(held.len() < 10, "{what}: some 70 MB are held for one workspace");
-        };
-        // A workspace has 24 MB, enough for three lists of 7 MB.
-        assert!((2..=3).contains(&held.len()), "{what}: {}", held.len());
-        assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{what}");
-        // Short responses still have room, as have other tenants.
-        let mut client = app.visitor().with_key(&greedy);
-        client.get("/api/v1/links?limit=1").expect(200, what);
-        assert_eq!(raw(app.address(), &short).expect("an answer").status, 201, "{what}");
-        let list = raw(app.address(), &old_list(&other, ELSEWHERE)).expect("an answer");
-        assert_eq!(list.expect(200, what)["links"].as_array().map(Vec::len), Some(MANY), "{what}");
-        assert_eq!(app.visitor().get("/s").status, 302, "{what}");
-        drop(held);
-        poll("room, once they have hung up", PATIENCE, || {
-            let answer = raw(app.address(), &request).expect("an answer");
-            (answer.status == fine).then(|| assert!(answer.body.len() > MANY * LONG))
-        });
-    }
+    let request = request(&greedy);
+    let mut held = Vec::new();
+    let refused = loop {
+        let mut connection = Connection::open(app.address()).expect("accepted");
+        connection.send(&request).expect("it reads");
+        if !connection.has_status(fine).expect("an answer") {
+            break connection.receive(false).expect("an answer").expect("an answer");
+        }
+        held.push(connection);
+        assert!(held.len() < 10, "{what}: some 70 MB are held for one workspace");
+    };
+    // A workspace has 24 MB, enough for three lists of 7 MB.
+    assert!((2..=3).contains(&held.len()), "{what}: {}", held.len());
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{what}");
+    // Short responses still have room, as have other tenants.
+    let mut client = app.visitor().with_key(&greedy);
+    client.get("/api/v1/links?limit=1").expect(200, what);
+    assert_eq!(raw(app.address(), &short).expect("an answer").status, 201, "{what}");
+    let list = raw(app.address(), &old_list(&other, ELSEWHERE)).expect("an answer");
+    assert_eq!(list.expect(200, what)["links"].as_array().map(Vec::len), Some(MANY), "{what}");
+    assert_eq!(app.visitor().get("/s").status, 302, "{what}");
+    drop(held);
+    poll("room, once they have hung up", PATIENCE, || {
+        let answer = raw(app.address(), &request).expect("an answer");
+        (answer.status == fine).then(|| assert!(answer.body.len() > MANY * LONG))
+    });
 }
 
 /// A few clients that send no body would otherwise occupy all slots, and others would get 503.
@@ -252,7 +264,10 @@ fn rows_of_lists() -> [(&'static str, &'static str, &'static str); 3] {
 fn n01_unread_lists_hold_their_tenants_share_and_no_more() {
     // 24 MB in units of 64 KB, of which a list takes 14: see `largest`.
     const SHARE: usize = 384 / 14;
-    let app = TestApp::start_with(|config| config.http.max_connections_per_address = 2_000);
+    let app = TestApp::start_with(|config| {
+        config.http.max_connections_per_address = 2_000;
+        config.http.body_timeout = WAIT;
+    });
     let (greedy, other) = (key_of(&app, HERE), key_of(&app, ELSEWHERE));
     assert_eq!(raw(app.address(), &bulk(&greedy, &rows(LONG))).expect("an answer").status, 201);
     let list = format!(

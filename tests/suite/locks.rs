@@ -128,7 +128,7 @@ fn make(kind: &str, path: &Path) {
 /// A special file with the name of a regular one leads to a clear error, or to service from the other copy.
 /// No start hangs.
 #[test]
-fn n32b_no_start_waits_for_a_special_file() {
+fn n32b_no_start_waits_for_a_special_file_that_it_reads() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     // The path of a socket must be short.
     let at = |name: &str| folder.path().join(name);
@@ -154,6 +154,15 @@ fn n32b_no_start_waits_for_a_special_file() {
             run(&data, &["doctor"]).with(1, &[]);
             clear(&data);
         }
+    }
+}
+
+#[test]
+fn n32b_no_start_waits_for_a_special_file_that_it_replaces() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    fill(&at("o"), "a");
+    for kind in KINDS {
         for name in ["table/db", "table/conf", "table", "admin.key", "ballast"] {
             let data = at("d");
             copy_folder(&at("o"), &data);

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -189,14 +190,55 @@ pub(crate) fn raw(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
 #[derive(Debug)]
 pub(crate) struct Client {
     address: SocketAddr,
-    connection: Option<Connection>,
+    connection: Option<Listed>,
+    sockets: Sockets,
     host: String,
     headers: Vec<(String, String)>,
 }
 
+/// A connection whose socket has a copy in [`Sockets`], so that only a shutdown ends it.
+#[derive(Debug)]
+struct Listed(Connection);
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        // The server may have closed it.
+        let _ = self.0.0.get_ref().shutdown(Shutdown::Both);
+    }
+}
+
+/// The sockets of a server's clients, also of those that closed them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sockets(Arc<Mutex<Vec<TcpStream>>>);
+
+impl Sockets {
+    fn open(&self, address: SocketAddr) -> io::Result<Listed> {
+        let connection = Connection::open(address)?;
+        self.0.lock().expect("no panic").push(connection.0.get_ref().try_clone()?);
+        Ok(Listed(connection))
+    }
+
+    /// Ends the sending side of all sockets. A server that stops waits two seconds for a client that keeps
+    /// an idle connection open.
+    pub(crate) fn finish(&self) {
+        for socket in self.0.lock().expect("no panic").drain(..) {
+            // The server may have closed it.
+            let _ = socket.shutdown(Shutdown::Write);
+        }
+    }
+}
+
 impl Client {
     pub(crate) fn new(address: SocketAddr, host: &str) -> Client {
-        Client { address, connection: None, host: host.to_owned(), headers: Vec::new() }
+        let sockets = Sockets::default();
+        Client { address, connection: None, sockets, host: host.to_owned(), headers: Vec::new() }
+    }
+
+    /// Returns the client with a list that it adds its sockets to.
+    #[must_use]
+    pub(crate) fn listed(mut self, sockets: &Sockets) -> Client {
+        self.sockets = sockets.clone();
+        self
     }
 
     /// Returns the client with a header that it sends with every request.
@@ -242,12 +284,12 @@ impl Client {
         bytes.extend_from_slice(body.unwrap_or_default());
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => Connection::open(self.address)?,
+            None => self.sockets.open(self.address)?,
         };
         // The server may reject a request before it has read the body. Then the response counts, not the
         // failed write.
-        let sent = connection.send(&bytes);
-        let answer = match connection.receive(method == "HEAD") {
+        let sent = connection.0.send(&bytes);
+        let answer = match connection.0.receive(method == "HEAD") {
             Ok(Some(answer)) => answer,
             Ok(None) => return Err(sent.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into())),
             Err(error) => return Err(error),

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::support::app::{HOST, KEY};
-use crate::support::http::Client;
+use crate::support::http::{Client, Sockets};
 
 /// Longest wait for a start, an exit or any other polled event, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
@@ -171,7 +171,7 @@ impl Plan {
             .stderr(file("stderr"))
             .spawn()
             .expect("the binary starts");
-        Process { child, output, address: None }
+        Process { child, output, address: None, sockets: Sockets::default() }
     }
 
     /// Starts the process and waits until it serves requests.
@@ -198,6 +198,7 @@ pub(crate) struct Process {
     child: Child,
     output: TempDir,
     address: Option<SocketAddr>,
+    sockets: Sockets,
 }
 
 impl Process {
@@ -236,7 +237,7 @@ impl Process {
     }
 
     pub(crate) fn visitor(&self) -> Client {
-        Client::new(self.address(), HOST)
+        Client::new(self.address(), HOST).listed(&self.sockets)
     }
 
     pub(crate) fn admin(&self) -> Client {
@@ -277,6 +278,7 @@ impl Process {
     #[track_caller]
     pub(crate) fn stop(mut self) -> String {
         self.signal(Signal::TERM);
+        self.sockets.finish();
         let status = self.ends("the end after SIGTERM");
         assert!(status.success(), "{status} after SIGTERM: {}", self.stderr());
         self.stderr()
