@@ -231,12 +231,7 @@ impl Links {
                     return Ok(Err(row));
                 }
                 let build = |next_id: &mut dyn FnMut() -> Id| {
-                    let mut effect = Effect::default();
-                    for (row, code) in waiting.iter().zip(&codes) {
-                        let link: Link = row.prepared.link(context, next_id(), code.clone());
-                        row.prepared.add(&mut effect, &link);
-                        after.links.push(link.id);
-                    }
+                    let mut effect = new_links(context, waiting, &codes, next_id, &mut after.links);
                     credit_guard.pay(&mut effect, paid);
                     remember(&mut effect, context, so_far.done, &after);
                     effect
@@ -357,6 +352,23 @@ impl Shared {
         }
         Ok(None)
     }
+}
+
+/// Returns the effect that creates the links of these rows, and adds their ids to `ids`.
+fn new_links(
+    context: &Context,
+    rows: &[BulkRow],
+    codes: &[ShortCode],
+    next_id: &mut dyn FnMut() -> Id,
+    ids: &mut Vec<Id>,
+) -> Effect {
+    let mut effect = Effect::default();
+    for (row, code) in rows.iter().zip(codes) {
+        let link: Link = row.prepared.link(context, next_id(), code.clone());
+        row.prepared.add(&mut effect, &link);
+        ids.push(link.id);
+    }
+    effect
 }
 
 /// Stores how many rows are done, for a repeated request.

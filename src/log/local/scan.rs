@@ -206,30 +206,34 @@ impl ScanReport {
             self.end = limit;
         }
         if newest {
-            if found.footer.is_some() {
-                // A segment is sealed only after its successor exists.
-                self.broken.push(format!("the file after {} is missing", found.path));
-                self.open_end = true;
-            } else {
-                self.torn =
-                    disk::written_behind(&*found.open()?, scan.end, found.size).map_err(|source| {
-                        LogError::Io { what: "cannot read", path: found.path.clone(), source }
-                    })?;
-            }
-            if found.header.is_none() && scan.frames == 0 {
-                // A header is durable before its file gets its name. So this file had a header, and perhaps
-                // frames.
-                self.open_end = true;
-            }
-            (self.frames, self.content) = (scan.frames, scan.content);
-            // Readers skip a hole that hides no Change, but nothing is written after one.
-            if scan.holes {
-                self.broken.push(format!("{} has damaged bytes between its Changes", found.path));
-            }
+            self.newest(found, &scan)?;
         }
         self.push(found, self.end, scan.fingerprint, scan.stats);
         if let Some(segment) = self.segments.list.last_mut() {
             segment.end = scan.end;
+        }
+        Ok(())
+    }
+
+    /// Reads the end of the newest segment, where the log continues.
+    fn newest(&mut self, found: &FoundSegment, scan: &ScanState) -> Result<(), LogError> {
+        if found.footer.is_some() {
+            // A segment is sealed only after its successor exists.
+            self.broken.push(format!("the file after {} is missing", found.path));
+            self.open_end = true;
+        } else {
+            self.torn = disk::written_behind(&*found.open()?, scan.end, found.size)
+                .map_err(|source| LogError::Io { what: "cannot read", path: found.path.clone(), source })?;
+        }
+        if found.header.is_none() && scan.frames == 0 {
+            // A header is durable before its file gets its name. So this file had a header, and perhaps
+            // frames.
+            self.open_end = true;
+        }
+        (self.frames, self.content) = (scan.frames, scan.content);
+        // Readers skip a hole that hides no Change, but nothing is written after one.
+        if scan.holes {
+            self.broken.push(format!("{} has damaged bytes between its Changes", found.path));
         }
         Ok(())
     }
