@@ -305,7 +305,7 @@ async fn an_import_finds_the_tags_of_its_workspace_after_a_line_without_tags() {
 #[test]
 fn an_import_counts_what_the_log_took() {
     let faults = Faults::default();
-    let app = TestApp::start_ill(|_| {}, faults.clone(), true);
+    let app = TestApp::start_ill(|_| {}, &faults, true);
     let links = app.app().core().links();
     let context = on_behalf_of_nobody(&links);
     let mut import = links.import(OnConflict::Fail, false);

@@ -271,7 +271,7 @@ fn held(faults: &Faults) {
 #[test]
 fn n03_a_bulk_under_way_ends_with_its_key() {
     let faults = Faults::default();
-    let app = TestApp::start_ill(|_| {}, faults.clone(), true);
+    let app = TestApp::start_ill(|_| {}, &faults, true);
     let key = Key::of(&app, Loss::Revoked);
     let workspace = app.admin().get("/api/v1/workspaces").expect(200, "all")["workspaces"][0].clone();
     let workspace = text(&workspace, "id");
@@ -294,7 +294,7 @@ fn n03_a_bulk_under_way_ends_with_its_key() {
 #[test]
 fn n03_snapshots_and_imports_under_way_end_with_their_key() {
     let faults = Faults::default();
-    let app = TestApp::start_ill(|_| {}, faults.clone(), true);
+    let app = TestApp::start_ill(|_| {}, &faults, true);
     let mut admin = app.admin();
     admin.post("/api/v1/links/bulk", &json!({"links": rows("s", 20)})).expect(201, "links");
     let made = admin.post("/api/v1/snapshots", &json!({"name": "S"})).expect(201, "a snapshot");

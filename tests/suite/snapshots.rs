@@ -248,7 +248,7 @@ fn conflicts() {
 fn a_tag_created_during_an_import_does_not_undo_it() {
     const COUNT: usize = 2_000;
     let faults = Faults::default();
-    let app = TestApp::start_ill(|_| {}, faults.clone(), true);
+    let app = TestApp::start_ill(|_| {}, &faults, true);
     let mut admin = app.admin();
     fill(&mut admin, "x", COUNT);
     let tag = admin.post("/api/v1/tags", &json!({"name": "t"})).expect(201, "a tag")["tag"].clone();

@@ -136,7 +136,7 @@ fn client(app: &TestApp) -> Client {
 #[test]
 fn failed_writes_in_every_dialect() {
     let faults = Faults::default();
-    let app = TestApp::start_ill(|_| {}, faults.clone(), true);
+    let app = TestApp::start_ill(|_| {}, &faults, true);
     furnish(&app);
     let rows = [
         (
@@ -190,7 +190,7 @@ fn an_unreadable_store_in_every_dialect() {
     // The table is missing, and the log cannot be read to rebuild it.
     let faults = Faults::default();
     faults.set(Some(Fault::Unreadable));
-    let app = TestApp::start().restart_ill(faults);
+    let app = TestApp::start().restart_ill(&faults);
     for vendor in &VENDORS {
         // With any key, since the valid ones are in the store.
         for key in [KEY, "any"] {

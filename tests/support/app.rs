@@ -2,18 +2,22 @@
 //! clock that the test sets.
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use waypost::app::App;
+use waypost::app::data_folder::FolderError;
+use waypost::app::{App, StartError};
 use waypost::clock::{Clock, Timestamp};
 use waypost::config::{AdminKey, Config};
+use waypost::log::LogError;
 
 use crate::support::failing_log::Faults;
 use crate::support::http::Client;
+use crate::support::process::PATIENCE;
 
 /// The instance key of every app and process under test.
 pub(crate) const KEY: &str = "wp_KeyOfAllTestsThatNoExampleOfAnyApiShows0123";
@@ -47,26 +51,24 @@ impl TestApp {
 
     /// Starts an app on a log with these faults. Returns without waiting for readiness if `ready` is false:
     /// some faults keep the app from becoming ready.
-    pub(crate) fn start_ill(change: impl FnOnce(&mut Config), faults: Faults, ready: bool) -> TestApp {
+    pub(crate) fn start_ill(change: impl FnOnce(&mut Config), faults: &Faults, ready: bool) -> TestApp {
         let (config, folder) = fresh(change);
         let clock = Clock::fixed(Timestamp::from_millis(START));
         TestApp::launch_over(config, clock, folder, faults, ready)
     }
 
     fn launch(config: Config, clock: Clock, folder: TempDir) -> TestApp {
-        TestApp::launch_over(config, clock, folder, Faults::default(), true)
+        TestApp::launch_over(config, clock, folder, &Faults::default(), true)
     }
 
-    fn launch_over(config: Config, clock: Clock, folder: TempDir, faults: Faults, ready: bool) -> TestApp {
+    fn launch_over(config: Config, clock: Clock, folder: TempDir, faults: &Faults, ready: bool) -> TestApp {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .expect("threads can be started");
-        let (started, time) = (config.clone(), clock.clone());
-        let app = runtime.block_on(async move {
-            let app = App::start_over(started, time, move |log| faults.over(log)).await;
-            let app = app.expect("the app starts");
+        let app = runtime.block_on(async {
+            let app = start_unlocked(&config, &clock, faults).await;
             if ready {
                 app.ready().await.expect("the app becomes ready");
             }
@@ -91,7 +93,7 @@ impl TestApp {
 
     /// Stops in order, removes the table, and starts again on a log with these faults. Returns without
     /// waiting for readiness.
-    pub(crate) fn restart_ill(mut self, faults: Faults) -> TestApp {
+    pub(crate) fn restart_ill(mut self, faults: &Faults) -> TestApp {
         self.stop();
         std::fs::remove_dir_all(self.config.data_dir.join("table")).expect("the table's folder");
         let folder = self.folder.take().expect("taken once");
@@ -187,5 +189,27 @@ impl Drop for TestApp {
         if !std::thread::panicking() {
             self.stop();
         }
+    }
+}
+
+/// Starts an app once its folder is not locked: until they execute their program, the children that other
+/// tests start have a copy of the descriptors of an app that stopped, and with them its locks.
+async fn start_unlocked(config: &Config, clock: &Clock, faults: &Faults) -> App {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let over = faults.clone();
+        match App::start_over(config.clone(), clock.clone(), move |log| over.over(log)).await {
+            Ok(app) => return app,
+            Err(error) => assert!(is_locked(&error) && Instant::now() < deadline, "no start: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn is_locked(error: &StartError) -> bool {
+    match error {
+        StartError::Folder(FolderError::InUse { .. }) => true,
+        StartError::Log(LogError::Io { source, .. }) => source.kind() == io::ErrorKind::ResourceBusy,
+        _ => false,
     }
 }
