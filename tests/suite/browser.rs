@@ -34,7 +34,10 @@ const HELD: Duration = Duration::from_secs(1);
 fn asks_for_the_password(browser: &Browser, link: &str, password: &str, destination: &str) {
     browser.open(link);
     assert_eq!(browser.title(), "Password needed");
-    assert_eq!(browser.eval("return document.activeElement.name"), "password", "the field has the focus");
+    // A browser sets the focus when it draws the page, which may be after the page has loaded.
+    poll("the field has the focus", PATIENCE, || {
+        (browser.eval("return document.activeElement.name") == "password").then_some(())
+    });
     browser.fill("input[name=password]", "not this");
     browser.click("button");
     assert!(browser.text("[role=alert]").contains("password is wrong"));
