@@ -104,7 +104,7 @@ pub(super) fn destination(data: &[u8]) {
     if let Ok(to) = Destination::parse_fillable("url", &text, kind, &SCHEMES) {
         assert!(to.as_str().bytes().all(|b| b.is_ascii_graphic()), "{to:?}");
         let values = BTreeMap::from([("a".into(), Box::from(&*value)), ("b_c".into(), Box::from("x"))]);
-        if let Ok(filled) = to.filled(&values, &SCHEMES) {
+        if let Ok(filled) = to.filled(&values, kind, &SCHEMES) {
             check_destination(&filled, kind);
         }
     }
@@ -122,7 +122,8 @@ pub(super) fn merge(data: &[u8]) {
     options.forward_path = switches & 2 != 0;
     if switches & 4 != 0 {
         let text: Cow<'_, str> = utm.chars().filter(|c| !c.is_control()).take(500).collect();
-        options.apply(Edit::UtmSource(Some(Box::from(&*text)))).expect("a short text");
+        // Refused with a placeholder in it.
+        let _ = options.apply(Edit::UtmSource(Some(Box::from(&*text))));
     }
     let query = (switches & 8 != 0).then_some(&*query);
     let Some(value) = location(&options.target(), &options, Forwarded { rest: &rest, query }) else {

@@ -36,6 +36,17 @@ pub(super) fn is_in(text: &str) -> bool {
     parts(text).any(|part| matches!(part, Ok(TextPart::Name(_)) | Err(_)))
 }
 
+/// Rejects placeholders in a field that is not filled in.
+pub fn reject(field: &'static str, text: &str) -> Result<(), Invalid> {
+    if is_in(text) {
+        return Err(Invalid::new(
+            field,
+            "must not contain {{custom_values...}}: only the destination is filled in",
+        ));
+    }
+    Ok(())
+}
+
 /// Returns the text with each placeholder replaced by `value`. Fails with the name of the first placeholder
 /// for which `value` returns `None`.
 pub(super) fn fill<'v>(text: &str, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> Result<String, Box<str>> {

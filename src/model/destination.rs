@@ -10,8 +10,10 @@ use std::fmt;
 
 use url::Url;
 
-use crate::model::Invalid;
 use crate::model::custom_values::{self, Unfilled};
+use crate::model::escape::{self, visible};
+use crate::model::text::trim_invisible;
+use crate::model::{Invalid, address};
 
 /// Longest destination in bytes, before and after normalisation. Few browsers accept more than 8 KB, and the
 /// head of the response stays within the buffers of common proxies. Past it: rejected.
@@ -77,6 +79,8 @@ impl Destination {
         extra: &ExtraSchemes,
     ) -> Result<Destination, Invalid> {
         let reject = |why: &str| Err(Invalid::new(field, why));
+        // A person who pastes a URL cannot see what a chat program put around it.
+        let text = trim_invisible(text);
         if text.is_empty() {
             return reject("must not be empty");
         }
@@ -84,8 +88,10 @@ impl Destination {
         if text.len() > MAX_BYTES {
             return reject("must be at most 8192 bytes");
         }
-        // `url` removes these without an error, and the stored URL would differ from the sent one.
-        if text.chars().any(char::is_control) {
+        // `url` removes these without an error, and the stored URL would differ from the sent one. A tab only
+        // parts the digits of a number.
+        let is_number = matches!(kind, LinkType::Tel | LinkType::Sms);
+        if text.chars().any(|c| c.is_control() && !(is_number && c == '\t')) {
             return reject("must not contain control characters");
         }
         if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
@@ -93,9 +99,9 @@ impl Destination {
         }
         let normal = match kind {
             LinkType::Url => web_address(field, text, extra)?,
-            LinkType::Mailto => mail_address(field, text)?,
-            LinkType::Tel => format!("tel:{}", phone_number(field, without_scheme(text, "tel:"))?),
-            LinkType::Sms => text_message(field, without_scheme(text, "sms:"))?,
+            LinkType::Mailto => address::mail(field, text)?,
+            LinkType::Tel => address::telephone(field, text)?,
+            LinkType::Sms => address::text_message(field, text)?,
         };
         // Percent-encoding makes the text up to three times as long.
         if normal.len() > MAX_BYTES {
@@ -114,25 +120,35 @@ impl Destination {
         kind: LinkType,
         extra: &ExtraSchemes,
     ) -> Result<Destination, Invalid> {
-        // Only web addresses may have placeholders.
-        if kind != LinkType::Url || !custom_values::is_in(text) {
+        if !custom_values::is_in(text) {
             return Destination::parse(field, text, kind, extra);
         }
+        let text = trim_invisible(text);
         if text.len() > MAX_BYTES {
             return Err(Invalid::new(field, "must be at most 8192 bytes"));
         }
-        let normal = custom_values::normal(field, text, visible)?;
-        // A digit is valid everywhere in a URL except at its beginning.
-        let begins = text.trim_start().starts_with("{{");
-        let stand_in = |name: &str| {
-            let first = begins && normal.starts_with(&["{{custom_values.", name, "}}"].concat());
-            Some(if first { "https://e.test".into() } else { "1".into() })
+        let normal = fillable_spelling(field, text, kind)?;
+        let first = normal.strip_prefix(custom_values::PLACEHOLDER);
+        let first = first.and_then(|rest| rest.split_once("}}")).map(|(name, _)| name);
+        // A digit is valid everywhere in a URL except at its beginning, and in every number and address.
+        let begins_with: &[&str] = match kind {
+            LinkType::Url => &["https://e.test"],
+            LinkType::Mailto => &["1", "a@e.test"],
+            LinkType::Tel | LinkType::Sms => &["1"],
         };
-        // Never the default: `stand_in` has a value for every name.
-        let example = custom_values::fill(text, stand_in).unwrap_or_default();
-        // The result is dropped: it has the stand-ins, and only its rules are of interest.
-        Destination::parse(field, &example, kind, extra)?;
-        Ok(Destination(normal.into()))
+        let mut checked = Ok(());
+        for beginning in begins_with {
+            let stand_in =
+                |name: &str| Some(if first == Some(name) { (*beginning).into() } else { "1".into() });
+            // Never the default: `stand_in` has a value for every name.
+            let example = custom_values::fill(text, stand_in).unwrap_or_default();
+            // The result is dropped: it has the stand-ins, and only its rules are of interest.
+            checked = Destination::parse(field, &example, kind, extra).map(|_| ());
+            if checked.is_ok() {
+                break;
+            }
+        }
+        checked.map(|()| Destination(normal.into()))
     }
 
     /// Returns whether it contains placeholders. Such a destination is no URL before [`Destination::filled`].
@@ -141,10 +157,11 @@ impl Destination {
     }
 
     /// Returns the destination with the workspace's values in place of the placeholders. Fails if a value is
-    /// missing, or if the result breaks a rule.
+    /// missing, or if the result breaks a rule of `kind`.
     pub fn filled(
         &self,
         values: &BTreeMap<Box<str>, Box<str>>,
+        kind: LinkType,
         extra: &ExtraSchemes,
     ) -> Result<Destination, Unfilled> {
         if !self.is_fillable() {
@@ -154,23 +171,39 @@ impl Destination {
         let value = |name: &str| values.get(name).map(|value| Cow::Borrowed(value.trim()));
         let text = custom_values::fill(&self.0, value).map_err(Unfilled::Unknown)?;
         // By all rules again: a value may change the scheme, the host or the length.
-        Destination::parse("url", &text, LinkType::Url, extra).map_err(Unfilled::Invalid)
+        Destination::parse("url", &text, kind, extra).map_err(Unfilled::Invalid)
     }
 
     /// Like [`Destination::parse`], for http and https only: for images, fallbacks and webhooks.
     pub fn parse_web(field: &'static str, text: &str) -> Result<Destination, Invalid> {
+        // Escaped, the braces would be a part of the URL, and every visitor would be sent to them.
+        custom_values::reject(field, text)?;
         Destination::parse(field, text, LinkType::Url, &ExtraSchemes::default())
     }
 
     /// Returns the destination of a stored text without checks. The rules may have become stricter since the
-    /// text was parsed; a stored link keeps working.
+    /// text was parsed; a stored link keeps working. Characters that no URI has are escaped: earlier versions
+    /// stored them as they were sent.
     pub fn from_stored(text: Box<str>) -> Destination {
-        Destination(text)
+        // One pass in nearly all cases. Placeholders have braces, and are escaped when they are filled in.
+        let is_legal = !text.bytes().any(|b| matches!(b, b'|' | b'^' | b'\\' | b'{' | b'}'));
+        if is_legal || custom_values::is_in(&text) {
+            Destination(text)
+        } else {
+            Destination(visible(&text).into())
+        }
     }
 
     /// Returns the text, a legal header value.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Returns whether its scheme is followed by `//`: only such a URI has a path and a query to which
+    /// something can be appended. A placeholder at the beginning is taken for a web address.
+    pub fn is_hierarchical(&self) -> bool {
+        self.0.split_once(':').is_some_and(|(_, behind)| behind.starts_with("//"))
+            || self.0.starts_with(custom_values::PLACEHOLDER)
     }
 
     /// Returns the parsed URL, or `None` for a stored text that is none.
@@ -278,7 +311,8 @@ fn web_address(field: &'static str, text: &str, extra: &ExtraSchemes) -> Result<
         Err(error) => return reject(format!("is not a valid URL: {error}")),
     };
     let web = matches!(url.scheme(), "http" | "https");
-    if !web && !extra.0.iter().any(|scheme| scheme == url.scheme()) {
+    let is_extra = extra.0.iter().any(|scheme| scheme == url.scheme());
+    if !web && !is_extra {
         return reject(format!(
             "must use one of these schemes: {}",
             ["http", "https"]
@@ -287,6 +321,13 @@ fn web_address(field: &'static str, text: &str, extra: &ExtraSchemes) -> Result<
                 .collect::<Vec<_>>()
                 .join(", ")
         ));
+    }
+    // By their own rules: the URL parser would read `#` as a fragment and `(0)` as a part of the number.
+    match url.scheme() {
+        "mailto" => return address::mail(field, text),
+        "tel" => return address::telephone(field, text),
+        "sms" => return address::text_message(field, text),
+        _ => {}
     }
     // Other schemes may have no host, such as `app:x`.
     if web && url.host_str().is_none_or(str::is_empty) {
@@ -297,8 +338,8 @@ fn web_address(field: &'static str, text: &str, extra: &ExtraSchemes) -> Result<
     }
     // Escaping would change the host. The parser rejects such hosts of web addresses, but not of other
     // schemes.
-    if url.host_str().is_some_and(|host| visible(host) != host) {
-        return reject("must have a host without quotation marks".to_owned());
+    if url.host_str().is_some_and(|host| escape::visible_part(host) != host) {
+        return reject("must have a host without quotation marks and braces".to_owned());
     }
     Ok(visible(url.as_str()))
 }
@@ -310,77 +351,38 @@ fn has_user(text: &str) -> bool {
     behind.split(['/', '\\', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }
 
-fn without_scheme<'a>(text: &'a str, scheme: &str) -> &'a str {
-    match text.get(..scheme.len()) {
-        Some(start) if start.eq_ignore_ascii_case(scheme) => &text[scheme.len()..],
-        _ => text,
-    }
-}
-
-/// Normalises a `mailto:` URI (RFC 6068): one or more addresses, and header fields after `?`.
-fn mail_address(field: &'static str, text: &str) -> Result<String, Invalid> {
-    let rest = without_scheme(text, "mailto:");
-    let addresses = rest.split('?').next().unwrap_or("");
-    let fine = addresses.split(',').all(|address| {
-        address.split_once('@').is_some_and(|(user, host)| {
-            !user.is_empty()
-                && !host.is_empty()
-                && !host.contains('@')
-                // A colon or slash would make it another kind of URL (`javascript:a@b.c`, `//a@b.c`).
-                && !address.contains([':', '/', '<', '>', ' '])
-        })
-    });
-    if !fine {
-        return Err(Invalid::new(field, "must be an e-mail address such as jane@example.com"));
-    }
-    Ok(visible(&format!("mailto:{rest}")))
-}
-
-/// Normalises a telephone number (RFC 3966) without its visual separators: an optional `+`, digits, `*` and
-/// `#`, and parameters such as `;ext=12`.
-fn phone_number(field: &'static str, text: &str) -> Result<String, Invalid> {
-    let (number, parameters) = match text.split_once(';') {
-        Some((number, parameters)) => (number, Some(parameters)),
-        None => (text, None),
+/// Returns the stored spelling of a text with placeholders. A scheme that may be left out is added.
+fn fillable_spelling(field: &'static str, text: &str, kind: LinkType) -> Result<String, Invalid> {
+    let (scheme, plain) = match kind {
+        LinkType::Url => ("", text),
+        LinkType::Mailto => ("mailto:", address::without_scheme(text, "mailto:")),
+        LinkType::Tel => ("tel:", address::without_scheme(text, "tel:")),
+        LinkType::Sms => ("sms:", address::without_scheme(text, "sms:")),
     };
-    // The APIs return `#` in this form, and a client may send it back.
-    let number = number.replace("%23", "#");
-    // The visual separators of RFC 3966 5.1.1, and the space and slash that people write.
-    let digits: String = number.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')' | '/')).collect();
-    let subscriber = digits.strip_prefix('+').unwrap_or(&digits);
-    let fine = (2..=32).contains(&subscriber.len())
-        && subscriber.bytes().all(|b| b.is_ascii_digit() || b == b'*' || b == b'#');
-    let tail_fine =
-        parameters.is_none_or(|p| p.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._=;%+".contains(&b)));
-    if !fine || !tail_fine {
-        return Err(Invalid::new(field, "must be a telephone number such as +49 30 1234"));
-    }
-    // A bare `#` would start a fragment.
-    let digits = digits.replace('#', "%23");
-    Ok(parameters.map_or_else(|| digits.clone(), |p| format!("{digits};{p}")))
-}
-
-/// Normalises an `sms:` URI (RFC 5724): one or more numbers, and a text after `?body=`.
-fn text_message(field: &'static str, text: &str) -> Result<String, Invalid> {
-    let (numbers, query) = match text.split_once('?') {
-        Some((numbers, query)) => (numbers, Some(query)),
-        None => (text, None),
+    // The number of a message ends at the first `?`.
+    let in_query = std::cell::Cell::new(false);
+    let encode = |part: &str| match kind {
+        LinkType::Url => escape::visible_part(part),
+        LinkType::Mailto => escape::message_part(part),
+        LinkType::Tel => without_spaces(part),
+        LinkType::Sms if in_query.get() => escape::message_part(part),
+        LinkType::Sms => match part.split_once('?') {
+            Some((number, query)) => {
+                in_query.set(true);
+                format!("{}?{}", without_spaces(number), escape::message_part(query))
+            }
+            None => without_spaces(part),
+        },
     };
-    // Each number by the same rule as in `tel:`, so that no other text can precede the query.
-    let numbers = numbers
-        .split(',')
-        .map(|number| phone_number(field, number))
-        .collect::<Result<Vec<_>, _>>()?
-        .join(",");
-    Ok(visible(&query.map_or_else(|| format!("sms:{numbers}"), |q| format!("sms:{numbers}?{q}"))))
+    let normal = custom_values::normal(field, plain, encode)?;
+    // A value at the beginning may have the scheme.
+    let begins = normal.starts_with(custom_values::PLACEHOLDER);
+    Ok(if begins { normal } else { [scheme, &normal].concat() })
 }
 
-/// Percent-encodes the characters that `url` leaves raw in opaque paths and fragments, and that would break a
-/// header or an HTML attribute.
-fn visible(text: &str) -> String {
-    const RAW: &percent_encoding::AsciiSet =
-        &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`');
-    percent_encoding::utf8_percent_encode(text, RAW).to_string()
+/// Returns a part of a number without spaces, which may stand between all digits.
+fn without_spaces(part: &str) -> String {
+    escape::visible_part(&part.chars().filter(|c| !c.is_whitespace()).collect::<String>())
 }
 
 #[cfg(test)]
@@ -445,7 +447,7 @@ mod tests {
             let stored = Destination::parse_fillable("url", text, LinkType::Url, &none).expect(text);
             assert!(stored.is_fillable());
             assert!(stored.as_str().bytes().all(|b| (0x21..0x7f).contains(&b)), "{stored}");
-            let filled = stored.filled(&values, &none);
+            let filled = stored.filled(&values, LinkType::Url, &none);
             assert_eq!(filled.ok().as_ref().map(Destination::as_str), want, "{text}");
         }
         for text in [
@@ -456,11 +458,74 @@ mod tests {
         ] {
             assert!(Destination::parse_fillable("url", text, LinkType::Url, &none).is_err(), "{text}");
         }
-        assert!(
-            // An image has no placeholders: the braces are escaped.
-            Destination::parse_web("image", "https://e.test/{{custom_values.page}}")
-                .is_ok_and(|d| d.as_str().contains("%7B%7B"))
+    }
+
+    /// Every kind of link has placeholders, and only its destination.
+    #[test]
+    fn f03_custom_values_are_filled_in_or_refused() {
+        let values = BTreeMap::from(
+            [("page", "50% #1"), ("host", "example.com"), ("num", "+49 (0) 30"), ("who", "a@e.test")]
+                .map(|(name, value)| (name.into(), value.into())),
         );
+        let none = ExtraSchemes::default();
+        let rows = [
+            (
+                LinkType::Mailto,
+                "jane@example.com?subject={{custom_values.page}} now",
+                "mailto:jane@example.com?subject={{custom_values.page}}%20now",
+                "mailto:jane@example.com?subject=50%25%20%231%20now",
+            ),
+            (
+                LinkType::Mailto,
+                "jane@{{ custom_values.host }}",
+                "mailto:jane@{{custom_values.host}}",
+                "mailto:jane@example.com",
+            ),
+            (LinkType::Mailto, "{{custom_values.who}}", "{{custom_values.who}}", "mailto:a@e.test"),
+            (
+                LinkType::Mailto,
+                "mailto:?body={{custom_values.page}}",
+                "mailto:?body={{custom_values.page}}",
+                "mailto:?body=50%25%20%231",
+            ),
+            (LinkType::Tel, "{{custom_values.num}} 1234", "{{custom_values.num}}1234", "tel:+49301234"),
+            (
+                LinkType::Sms,
+                "+49 30 1234?body={{custom_values.page}} #2",
+                "sms:+49301234?body={{custom_values.page}}%20%232",
+                "sms:+49301234?body=50%25%20%231%20%232",
+            ),
+        ];
+        for (kind, text, stored, filled) in rows {
+            let to = Destination::parse_fillable("url", text, kind, &none).expect(text);
+            assert_eq!(to.as_str(), stored);
+            assert_eq!(Destination::parse_fillable("url", stored, kind, &none), Ok(to.clone()));
+            let got = to.filled(&values, kind, &none).expect(text);
+            assert_eq!(got.as_str(), filled, "{text}");
+        }
+        assert!(
+            Destination::parse_fillable("url", "jane{{custom_values.x}}", LinkType::Mailto, &none).is_err()
+        );
+        assert!(Destination::parse_web("image", "https://e.test/{{custom_values.page}}").is_err());
+    }
+
+    /// Earlier versions stored them raw.
+    #[test]
+    fn f22_stored_characters_that_no_uri_has_are_escaped() {
+        let stored = |text: &str| Destination::from_stored(text.into()).to_string();
+        assert_eq!(stored("https://e.test/?a=A|B^{c}\\#x|y"), "https://e.test/?a=A%7CB%5E%7Bc%7D%5C#x%7Cy");
+        assert_eq!(stored("https://e.test/{{custom_values.a}}|"), "https://e.test/{{custom_values.a}}|");
+    }
+
+    #[test]
+    fn a5_invisible_ends_are_not_stored() {
+        for text in
+            ["\u{feff}https://e.test/x\u{200b}", "https://e.test/x\u{202c}\u{ad}", "\u{2060}https://e.test/x"]
+        {
+            assert_eq!(parse(LinkType::Url, text).as_deref(), Ok("https://e.test/x"), "{text:?}");
+        }
+        assert_eq!(parse(LinkType::Mailto, "a@e.test\u{200b}").as_deref(), Ok("mailto:a@e.test"));
+        assert_eq!(parse(LinkType::Url, "\u{200b}").err().as_deref(), Some("url: must not be empty"));
     }
 
     fn parse(kind: LinkType, text: &str) -> Result<String, String> {
@@ -495,7 +560,8 @@ mod tests {
             // Escaped line breaks stay escaped in the header.
             ("https://e.test/%0d%0aSet-Cookie:%20a=b", "https://e.test/%0d%0aSet-Cookie:%20a=b"),
             ("https://e.test/\u{202e}\u{2028}\u{feff}x", "https://e.test/%E2%80%AE%E2%80%A8%EF%BB%BFx"),
-            ("https://e.test/'\"<>`{}|^", "https://e.test/'%22%3C%3E%60%7B%7D|^"),
+            ("https://e.test/'\"<>`{}|^", "https://e.test/'%22%3C%3E%60%7B%7D%7C%5E"),
+            ("https://e.test/50%?a=A|B^{c}\\#{d}|", "https://e.test/50%25?a=A%7CB%5E%7Bc%7D%5C#%7Bd%7D%7C"),
             // IDNA maps full-width letters and drops soft hyphens: the stored host is the real one.
             ("http://ｅｖｉｌ．test/", "http://evil.test/"),
             ("http://e\u{ad}vil.test/", "http://evil.test/"),
@@ -551,8 +617,8 @@ mod tests {
             ("https://good.test%40evil.test/", "url: is not a valid URL: invalid international domain name"),
             ("https://e.test%2f@evil.test/", "url: must not contain a user name or password"),
             // Invisible, but not white space: no scheme may begin with it.
-            ("\u{feff}javascript:alert(1)", absolute),
-            ("\u{200b}javascript:alert(1)", absolute),
+            ("\u{feff}javascript:alert(1)", schemes),
+            ("\u{200b}javascript:alert(1)", schemes),
             // White space that the URL parser does not strip.
             ("\u{a0}javascript:alert(1)", "url: must not begin or end with white space"),
             ("java\u{ad}script:alert(1)", absolute),

@@ -18,7 +18,7 @@ use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
-use crate::model::{Invalid, plain_text};
+use crate::model::{Invalid, custom_values, plain_text};
 
 /// Longest title in characters. A browser shows some 60, and search engines cut at 200.
 pub const TITLE_MAX: usize = 500;
@@ -232,11 +232,11 @@ impl Options {
             Edit::ForwardPath(on) => self.forward_path = on,
             Edit::BlockBots(on) => self.block_bots = on,
             Edit::CountBots(on) => self.count_bots = on,
-            Edit::UtmSource(text) => self.utm.source = checked("utmSource", text, UTM_MAX)?,
-            Edit::UtmMedium(text) => self.utm.medium = checked("utmMedium", text, UTM_MAX)?,
-            Edit::UtmCampaign(text) => self.utm.campaign = checked("utmCampaign", text, UTM_MAX)?,
-            Edit::UtmTerm(text) => self.utm.term = checked("utmTerm", text, UTM_MAX)?,
-            Edit::UtmContent(text) => self.utm.content = checked("utmContent", text, UTM_MAX)?,
+            Edit::UtmSource(text) => self.utm.source = checked_utm("utmSource", text)?,
+            Edit::UtmMedium(text) => self.utm.medium = checked_utm("utmMedium", text)?,
+            Edit::UtmCampaign(text) => self.utm.campaign = checked_utm("utmCampaign", text)?,
+            Edit::UtmTerm(text) => self.utm.term = checked_utm("utmTerm", text)?,
+            Edit::UtmContent(text) => self.utm.content = checked_utm("utmContent", text)?,
             Edit::MetaPixelId(text) => self.meta_pixel_id = checked_pixel(text)?,
             Edit::GoogleTagId(text) => self.google_tag_id = checked_tag(text)?,
             Edit::WebhookUrls(urls) => {
@@ -286,6 +286,19 @@ impl Options {
             if let Some((field, _)) = what.into_iter().find(|(_, set)| *set) {
                 return Err(Invalid::new(field, "works only with linkType URL"));
             }
+        } else if !self.destination.is_hierarchical() {
+            // `links.extra_schemes` may allow such schemes, for example `tel:` or `sip:`.
+            let what = [
+                ("forwardParameters", self.forward_parameters),
+                ("forwardPath", self.forward_path),
+                ("utmSource", !self.utm.is_empty()),
+            ];
+            if let Some((field, _)) = what.into_iter().find(|(_, set)| *set) {
+                return Err(Invalid::new(
+                    field,
+                    "works only with a destination that has // behind its scheme",
+                ));
+            }
         }
         Ok(())
     }
@@ -301,6 +314,13 @@ fn checked(field: &'static str, text: Option<Box<str>>, max: usize) -> Result<Op
     plain_text(field, &text, max)?;
     // An empty text is stored as none: clients would see two kinds of nothing otherwise.
     Ok((!text.is_empty()).then_some(text))
+}
+
+fn checked_utm(field: &'static str, text: Option<Box<str>>) -> Result<Option<Box<str>>, Invalid> {
+    if let Some(text) = &text {
+        custom_values::reject(field, text)?;
+    }
+    checked(field, text, UTM_MAX)
 }
 
 fn checked_clicks(clicks: Option<u64>) -> Result<Option<u64>, Invalid> {

@@ -3,11 +3,13 @@
 //! A value that exists is valid: each type is parsed once, at an edge. Parsing fails only with [`Invalid`],
 //! which names the field and the broken rule.
 
+pub mod address;
 pub mod campaign;
 pub mod contact;
 pub mod custom_values;
 pub mod destination;
 pub mod domain;
+pub mod escape;
 pub mod id;
 pub mod key;
 pub mod link;
@@ -17,6 +19,7 @@ pub mod short_code;
 pub mod snapshot;
 pub mod tag;
 pub mod tenant;
+pub mod text;
 pub mod webhook;
 pub mod workspace;
 

@@ -7,16 +7,17 @@
 use std::collections::HashSet;
 
 use hyper::header::HeaderValue;
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 
 use super::choice;
 use super::rule::{Evaluation, Forwarded, Presentation, Rule, Verdict, presentation};
 use crate::model::destination::Destination;
+use crate::model::escape::ILLEGAL;
 use crate::model::link::Options;
 
 /// Characters that a URL parser may leave raw in a request target, and that a `Location` must not contain.
 /// The backslash is among them: browsers read it as a slash.
-const RAW: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'\\').add(b'#');
+const RAW: &AsciiSet = &ILLEGAL.add(b'#');
 
 /// [`RAW`] in a path, where a question mark would begin the query.
 const RAW_PATH: &AsciiSet = &RAW.add(b'?');

@@ -102,8 +102,7 @@ pub(super) fn of(tenants: &Tenants, click: &ClickEvent<'_>) -> Option<EncodedEve
                 id: link.id.to_string(),
                 short_code: link.code.as_str(),
                 short_url: tenants.site().short_url(domain, &link.code),
-                // The link's own destination, without the visitor's query, which may have personal data.
-                url: link.options.target().as_str().to_owned(),
+                url: target(tenants, link),
                 title: link.options.title.as_deref(),
                 domain: tenants.site().name_of(domain),
                 workspace_id: workspace.id.as_str(),
@@ -118,6 +117,16 @@ pub(super) fn of(tenants: &Tenants, click: &ClickEvent<'_>) -> Option<EncodedEve
     };
     let body = json::to_bytes(&event);
     Some(EncodedEvent { id, body: body.into() })
+}
+
+/// Returns the link's own destination, without the visitor's query, which may have personal data.
+fn target(tenants: &Tenants, link: &Link) -> String {
+    if link.options.destination.is_fillable()
+        && let Ok(filled) = tenants.links().targets(link).first()
+    {
+        return filled.as_str().to_owned();
+    }
+    link.options.target().as_str().to_owned()
 }
 
 fn is_country(text: &str) -> bool {

@@ -107,7 +107,8 @@ impl Shared {
         let none = BTreeMap::new();
         let values =
             directory.workspace(link.workspace).map_or(&none, |versioned| &versioned.record.custom_values);
-        let target = options.destination.filled(values, &self.schemes)?.with_utm(&options.utm);
+        let target =
+            options.destination.filled(values, options.link_type, &self.schemes)?.with_utm(&options.utm);
         // Values change without their links, so a destination may lead back since the link was written.
         match self.hop(&target) {
             // Only the link itself. Longer loops are left to the visit, which follows the chain.

@@ -7,7 +7,7 @@ use url::Url;
 use crate::core::site::Site;
 use crate::core::tenants::contacts::CONTACT_PATH;
 use crate::core::tenants::directory::Directory;
-use crate::model::destination::{Destination, ExtraSchemes};
+use crate::model::destination::{Destination, ExtraSchemes, LinkType};
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::Id;
 use crate::model::link::Options;
@@ -157,7 +157,7 @@ impl<'a> Routes<'a> {
                     utm,
                     expired_url,
                     forward_path,
-                    link_type: _,
+                    link_type,
                     status: _,
                     title: _,
                     description: _,
@@ -178,7 +178,7 @@ impl<'a> Routes<'a> {
                     campaign: _,
                     notes: _,
                 } = options;
-                let target = self.filled(workspace, destination).map(|to| to.with_utm(utm));
+                let target = self.filled(workspace, destination, *link_type).map(|to| to.with_utm(utm));
                 add("url", target, Via::Click { forwards_path: *forward_path });
                 add("expiredUrl", expired_url.clone(), Via::Expired);
             }
@@ -204,13 +204,18 @@ impl<'a> Routes<'a> {
         edges
     }
 
-    fn filled(&self, workspace: WorkspaceNumber, destination: &Destination) -> Option<Destination> {
+    fn filled(
+        &self,
+        workspace: WorkspaceNumber,
+        destination: &Destination,
+        kind: LinkType,
+    ) -> Option<Destination> {
         if !destination.is_fillable() {
             return Some(destination.clone());
         }
         let coming = self.values.filter(|(number, _)| *number == workspace).map(|(_, values)| values);
         let values = coming.or_else(|| Some(&self.directory.workspace(workspace)?.record.custom_values))?;
-        destination.filled(values, self.schemes).ok()
+        destination.filled(values, kind, self.schemes).ok()
     }
 
     /// Returns the domain of this server that a destination leads to, with the parsed destination. Returns
