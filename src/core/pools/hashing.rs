@@ -68,9 +68,10 @@ impl Hasher {
         self.admins.run(tenant, move |_: &Cancel| hashed(&memory, &password)).await
     }
 
-    /// Returns whether a visitor's password has this hash, on behalf of `tenant`. Fails with [`Error::Busy`]
-    /// if too many callers wait. The inner result fails if the hash needs more memory than this machine
-    /// allows for one.
+    /// Returns whether a visitor's password has this hash, on behalf of `tenant`. A password that came in
+    /// another spelling is also checked as it came, after the first check has failed. Fails with
+    /// [`Error::Busy`] if too many callers wait. The inner result fails if the hash needs more memory than
+    /// this machine allows for one.
     pub(in crate::core) async fn is_password(
         &self,
         tenant: &Tenant,
@@ -113,12 +114,19 @@ fn hashed(memory: &HashMemory, password: &Password) -> PasswordHash {
 }
 
 fn is_right(memory: &HashMemory, password: &Password, hash: &HashParts) -> Result<bool, TooLarge> {
+    if has_hash(memory, password.as_bytes(), hash)? {
+        return Ok(true);
+    }
+    password.given_bytes().map_or(Ok(false), |given| has_hash(memory, given, hash))
+}
+
+fn has_hash(memory: &HashMemory, password: &[u8], hash: &HashParts) -> Result<bool, TooLarge> {
     let argon2 = Argon2::new(hash.algorithm, hash.version, hash.params.clone());
     // Hashes from elsewhere have outputs of other lengths than our own.
     let mut output = [0; Output::MAX_LENGTH];
     let output = &mut output[..hash.output.len()];
     let done = memory.with(hash.params.m_cost(), |blocks| {
-        argon2.hash_password_into_with_memory(password.as_bytes(), &hash.salt, output, blocks)
+        argon2.hash_password_into_with_memory(password, &hash.salt, output, blocks)
     })?;
     // Compared in constant time, so that the time does not reveal how many bytes match.
     Ok(done.is_ok() && output.ct_eq(hash.output.as_bytes()).into())
@@ -136,6 +144,25 @@ mod tests {
         let two = hasher.hash(&Tenant::Operator, password()).await.expect("hashed");
         assert!(one.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", one.as_str());
         assert_ne!(one.as_str(), two.as_str());
+    }
+
+    /// A hash of an earlier version is of the bytes that came then.
+    #[test]
+    fn f05_a_hash_of_the_given_bytes_still_opens() {
+        use argon2::PasswordHasher;
+        let memory = HashMemory::new(usize::MAX, 1);
+        let old = Argon2::default().hash_password("Mu\u{308}ller".as_bytes()).expect("hashed").to_string();
+        let parts = PasswordHash::parse(&old).and_then(|hash| hash.parts()).expect("within all bounds");
+        let is_right = |text: &str| {
+            is_right(&memory, &Password::parse(text).expect("a password"), &parts).expect("fits")
+        };
+        assert!(is_right("Mu\u{308}ller") && !is_right("Mu\u{308}lle") && !is_right("M\u{fc}ller"));
+        let new = hashed(&memory, &Password::parse("Mu\u{308}ller").expect("a password"));
+        let parts = new.parts().expect("within all bounds");
+        for text in ["Mu\u{308}ller", "M\u{fc}ller"] {
+            let password = Password::parse(text).expect("a password");
+            assert_eq!(super::is_right(&memory, &password, &parts), Ok(true), "{text:?}");
+        }
     }
 
     /// Checks of hashes agree with the crate's own verifier for all parameters.

@@ -6,6 +6,7 @@ use std::fmt;
 use argon2::password_hash::phc::{Output, Salt};
 use argon2::{Algorithm, Params, Version};
 use subtle::ConstantTimeEq;
+use unicode_normalization::UnicodeNormalization;
 
 use crate::model::Invalid;
 
@@ -109,8 +110,16 @@ impl fmt::Debug for PasswordHash {
 }
 
 /// A password in clear text before it is hashed: 1 to [`PASSWORD_MAX`] bytes. `Debug` does not print it.
+///
+/// Keyboards send one password in several spellings: `ü` as one character or as two, a space that does not
+/// break, digits of full width. What is hashed is NFKC with plain spaces (NIST SP 800-63B 5.1.1.2; RFC 8265
+/// 4.2.2 with compatibility forms), so that a password opens a link on each device.
 #[derive(Clone)]
-pub struct Password(Box<str>);
+pub struct Password {
+    normal: Box<str>,
+    /// The text as it came, if it is another one. Earlier versions hashed it.
+    given: Option<Box<str>>,
+}
 
 /// Compares in constant time: the duration reveals only the length of the password.
 impl PartialEq for Password {
@@ -127,14 +136,25 @@ impl Password {
         match text.len() {
             // An empty password would be a form that every visitor passes.
             0 => Err(Invalid::new("password", "must not be empty")),
-            1..=PASSWORD_MAX => Ok(Password(text.into())),
+            1..=PASSWORD_MAX => {
+                let normal: String =
+                    text.nfkc().map(|c| if c.is_whitespace() && !c.is_control() { ' ' } else { c }).collect();
+                let given = (normal != text).then(|| text.into());
+                Ok(Password { normal: normal.into(), given })
+            }
             _ => Err(Invalid::new("password", "must be at most 1024 bytes")),
         }
     }
 
     /// Returns the bytes to hash.
     pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.normal.as_bytes()
+    }
+
+    /// Returns the bytes as they came, if they differ from those to hash. A hash of an earlier version or of
+    /// another program may be of them.
+    pub fn given_bytes(&self) -> Option<&[u8]> {
+        self.given.as_ref().map(|given| given.as_bytes())
     }
 }
 
@@ -150,6 +170,26 @@ mod tests {
 
     const SALT: &str = "c2FsdHNhbHRzYWx0c2FsdA";
     const OUTPUT: &str = "qCpuu1cMQmyfBhUCcnFLPg";
+
+    #[test]
+    fn f05_spellings_of_one_password_are_one() {
+        let rows = [
+            ("M\u{fc}ller", "Mu\u{308}ller"),
+            ("パスワード", "ハ\u{309a}スワート\u{3099}"),
+            ("open sesame", "open\u{a0}sesame"),
+            ("open sesame", "open\u{3000}sesame"),
+            ("open sesame", "open\u{1680}sesame"),
+            ("1234", "\u{ff11}\u{ff12}\u{ff13}\u{ff14}"),
+        ];
+        for (one, other) in rows {
+            let (one, other) = (Password::parse(one).expect(one), Password::parse(other).expect(other));
+            assert!(one == other && one.given_bytes().is_none() && other.given_bytes().is_some());
+        }
+        // Case, order and ends count.
+        for (one, other) in [("a", "A"), ("a ", "a"), ("a\tb", "a b"), ("haló", "halo")] {
+            assert!(Password::parse(one) != Password::parse(other), "{one}");
+        }
+    }
 
     /// Each row is a hash and the rule that it breaks; the empty rule is none.
     #[test]
