@@ -13,10 +13,11 @@ use super::error::CommandError;
 use super::output::{counted, print_note};
 use super::{log_reader, progress};
 use crate::core::{LinkView, Site};
-use crate::formats;
+use crate::formats::{self, Extras};
 use crate::log::{LogError, Record};
+use crate::model::campaign::Campaign;
 use crate::model::domain::{Domain, DomainNumber};
-use crate::model::id::Id;
+use crate::model::id::{ForeignId, Id};
 use crate::model::key::ApiKey;
 use crate::model::link::Link;
 use crate::model::tag::Tag;
@@ -45,6 +46,8 @@ struct Referenced {
     domains: HashMap<DomainNumber, Arc<Domain>>,
     workspaces: HashMap<WorkspaceNumber, Arc<Workspace>>,
     tags: HashMap<Id, Tag>,
+    /// Names of campaigns.
+    campaigns: HashMap<(WorkspaceNumber, ForeignId), Box<str>>,
     keys: HashMap<Id, Arc<ApiKey>>,
     clicks: HashMap<Id, u64>,
     links: u64,
@@ -88,7 +91,11 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<(), CommandError> {
                 ))
             })?;
             protected += u64::from(view.link.options.password.is_some());
-            let mut line = (formats::own().write)(&view, arguments.with_password_hashes);
+            let extras = Extras {
+                with_password_hash: arguments.with_password_hashes,
+                campaign_name: referenced.campaign_name(&view.link),
+            };
+            let mut line = (formats::own().write)(&view, extras);
             line.push(b'\n');
             // An error of the output is no damage of the log: it is returned after the pass.
             written = out.write_all(&line);
@@ -169,6 +176,10 @@ impl Referenced {
                 let tag = Tag::decode(&record.value)?;
                 self.tags.insert(tag.id, tag);
             }
+            Some(Kind::Campaign) => {
+                let campaign = Campaign::decode(&record.value)?;
+                self.campaigns.insert((campaign.workspace, campaign.id), campaign.name);
+            }
             Some(Kind::ApiKey) => {
                 let key = ApiKey::decode(&record.value)?;
                 self.keys.insert(key.id, Arc::new(key));
@@ -184,6 +195,11 @@ impl Referenced {
             _ => {}
         }
         Ok(())
+    }
+
+    fn campaign_name(&self, link: &Link) -> Option<&str> {
+        let id = link.options.campaign.clone()?;
+        self.campaigns.get(&(link.workspace, id)).map(|name| &**name)
     }
 
     fn view(&self, site: &Site, link: Link) -> Option<LinkView> {

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::{Caller, Context, Core, Import, OnConflict, Site};
 use crate::formats;
+use crate::json::BYTE_ORDER_MARK;
 use crate::log::local::archive;
 use crate::model::link::DomainChoice;
 use crate::private_files;
@@ -247,6 +248,10 @@ async fn lines(
         // `take` has cut the line at the bound.
         if read == LINE_MAX {
             break Some(format!("line {number}: is longer than 1 MB"));
+        }
+        // Windows tools begin a file with it, and files may be joined.
+        if bytes.starts_with(BYTE_ORDER_MARK) {
+            bytes.drain(..BYTE_ORDER_MARK.len());
         }
         // Editors leave an empty line at the end.
         if bytes.iter().all(u8::is_ascii_whitespace) {

@@ -25,6 +25,7 @@ use super::snapshots::at_work::AtWork;
 use super::tenants::caps::Caps;
 use super::tenants::directory::Directory;
 use super::tenants::secrets::EnvironmentKey;
+use super::tenants::tag_names::FoldedWorkspaces;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::fair::Shares;
@@ -143,6 +144,7 @@ impl Core {
             loader: LoadPool::start().map_err(BuildError::Thread)?,
             snapshots: AtWork::default(),
             filled_links: FilledLinks::default(),
+            folded_tags: FoldedWorkspaces::default(),
             is_loaded: AtomicBool::new(false),
         };
         Ok(Core { shared: Arc::new(shared) })

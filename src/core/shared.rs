@@ -20,6 +20,7 @@ use super::snapshots::at_work::AtWork;
 use super::tenants::caps::Caps;
 use super::tenants::directory::Directory;
 use super::tenants::secrets::EnvironmentKey;
+use super::tenants::tag_names::FoldedWorkspaces;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::log::{Log, Position};
@@ -72,6 +73,7 @@ pub(in crate::core) struct Shared {
     pub(in crate::core) snapshots: AtWork,
     /// Counts changes of links with placeholders, so that a change of custom values notices them.
     pub(in crate::core) filled_links: FilledLinks,
+    pub(in crate::core) folded_tags: FoldedWorkspaces,
     /// Set once the directory is loaded. Before, nothing can be found, and every request fails with 503.
     pub(in crate::core) is_loaded: AtomicBool,
 }

@@ -7,11 +7,19 @@ use crate::core::{Imported, LinkView};
 pub struct Format {
     /// The name of the program that the format belongs to.
     pub name: &'static str,
-    /// Returns the line of a link, without a line break. Contains the hash of the password only if the
-    /// second argument is true.
-    pub write: fn(&LinkView, bool) -> Vec<u8>,
+    /// Returns the line of a link, without a line break.
+    pub write: fn(&LinkView, Extras<'_>) -> Vec<u8>,
     /// Parses a line. The error is a sentence that names the field.
     pub read: fn(&[u8]) -> Result<ImportLine, String>,
+}
+
+/// What a line has besides the link as the API shows it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras<'a> {
+    /// Whether the line has the hash of the password.
+    pub with_password_hash: bool,
+    /// The name of the link's campaign.
+    pub campaign_name: Option<&'a str>,
 }
 
 /// A line of an import file.

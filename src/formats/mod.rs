@@ -5,6 +5,7 @@
 pub mod format;
 pub mod waypost;
 
+pub use self::format::Extras;
 use self::format::Format;
 
 /// All formats. The first one is the format of this program.

@@ -10,11 +10,13 @@ pub mod link_json;
 use serde::Serialize;
 
 use self::link_json::Detail;
-use super::format::{Format, ImportLine};
+use super::format::{Extras, Format, ImportLine};
 use crate::core::{Imported, LinkView};
 use crate::json::{self, COUNT_RULE, Field, FieldError, Json, Mistyped, Object};
 use crate::model::Invalid;
 use crate::model::link::{DomainChoice, PasswordHash};
+use crate::model::tag::check_color;
+use crate::model::workspace::check_name;
 
 /// The format.
 pub(super) const FORMAT: Format = Format { name: "waypost", write, read };
@@ -26,11 +28,15 @@ struct ExportLine<'a> {
     detail: Detail<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     password_hash: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    campaign_name: Option<&'a str>,
 }
 
-fn write(view: &LinkView, with_password_hash: bool) -> Vec<u8> {
+fn write(view: &LinkView, extras: Extras<'_>) -> Vec<u8> {
+    let Extras { with_password_hash, campaign_name } = extras;
     let hash = view.link.options.password.as_ref().filter(|_| with_password_hash);
-    json::to_bytes(&ExportLine { detail: Detail::of(view), password_hash: hash.map(PasswordHash::as_str) })
+    let password_hash = hash.map(PasswordHash::as_str);
+    json::to_bytes(&ExportLine { detail: Detail::of(view), password_hash, campaign_name })
 }
 
 fn read(line: &[u8]) -> Result<ImportLine, String> {
@@ -60,25 +66,44 @@ fn parse(mut body: Object) -> Result<ImportLine, FieldError> {
         clicks: body.count("clickCount", COUNT_RULE)?.value().unwrap_or(0),
         hash,
     };
+    link.draft.names.campaign_name = campaign_name(&body)?;
     // By name and not by id: the tags of another instance have other ids.
-    link.draft.names.tags = Some(tags(&body)?);
+    let tags = tags(&body)?;
+    link.draft.names.tags = Some(tags.iter().map(|(name, _)| name.clone()).collect());
+    for (name, color) in tags {
+        if let Some(color) = color {
+            check_color(&color).map_err(|invalid| Invalid { field: "tags", ..invalid })?;
+            link.draft.names.tag_colors.insert(name, color);
+        }
+    }
     Ok(ImportLine { workspace: body.text("workspaceId")?.value().map(str::to_owned), link })
 }
 
-/// Returns the names of the tags. They are written as in the API (`[{"tag":{"name"}}]`) or as plain strings.
-fn tags(body: &Object) -> Result<Vec<Box<str>>, Mistyped> {
+/// Returns the name of the campaign, which only an export has.
+fn campaign_name(body: &Object) -> Result<Option<Box<str>>, FieldError> {
+    let Some(name) = body.text("campaignName")?.value() else { return Ok(None) };
+    check_name("campaignName", name)?;
+    Ok(Some(name.into()))
+}
+
+/// Returns the names of the tags, with their colors in an export. They are written as in the API
+/// (`[{"tag":{"name"}}]`) or as plain strings.
+fn tags(body: &Object) -> Result<Vec<(Box<str>, Option<Box<str>>)>, Mistyped> {
     let mistyped =
         || Mistyped(Invalid::new("tags", "must be an array of names, or of tags as the API shows them"));
     let Field::Value(items) = body.list("tags")? else { return Ok(Vec::new()) };
-    let name = |item: &Json| match item {
-        Json::Text(name) => Some(Box::from(name.as_str())),
+    let tag = |item: &Json| match item {
+        Json::Text(name) => Some((Box::from(name.as_str()), None)),
         Json::Object(outer) => match outer.get("tag") {
-            Field::Value(Json::Object(tag)) => tag.text("name").ok()?.value().map(Box::from),
+            Field::Value(Json::Object(tag)) => {
+                let color = tag.text("color").ok()?.value().map(Box::from);
+                tag.text("name").ok()?.value().map(|name| (name.into(), color))
+            }
             Field::Value(_) | Field::Null | Field::Absent => None,
         },
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::List(_) => None,
     };
-    items.iter().map(|item| name(item).ok_or_else(mistyped)).collect()
+    items.iter().map(|item| tag(item).ok_or_else(mistyped)).collect()
 }
 
 #[cfg(test)]
@@ -117,6 +142,7 @@ mod tests {
         let line = read(exported.as_bytes()).expect("an exported line");
         assert_eq!((line.workspace.as_deref(), line.link.clicks), (Some("ws_1"), 7));
         assert_eq!(line.link.draft.names.tags, Some(vec![Box::from("promo")]));
+        assert_eq!(line.link.draft.names.tag_colors.get("promo").map(|color| &**color), Some("#000000"));
         assert_eq!(line.link.draft.code.as_ref().map(crate::model::short_code::ShortCode::as_str), Some("x"));
         assert!(line.link.id.is_some() && line.link.hash.is_some() && line.link.draft.password.is_none());
         // What a client would send to create a link.

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::clock::Timestamp;
-use crate::model::Invalid;
 use crate::model::destination::Destination;
 use crate::model::id::Id;
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
+use crate::model::{Invalid, text};
 
 /// The number of a domain in the store. Links are keyed by the number, so that a change of the domain's name
 /// or of `public_url` breaks no link.
@@ -118,10 +118,10 @@ impl Domain {
     /// Like [`Domain::key_of`], for a canonical spelling that was parsed from a request.
     pub fn fold<'a>(&self, canonical: Cow<'a, str>) -> Cow<'a, str> {
         // Borrowed without capitals, so that a redirect allocates nothing.
-        if self.case_sensitive || !canonical.bytes().any(|b| b.is_ascii_uppercase()) {
+        if self.case_sensitive || !canonical.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) {
             return canonical;
         }
-        Cow::Owned(canonical.to_ascii_lowercase())
+        Cow::Owned(text::folded(&canonical).into_owned())
     }
 
     /// Applies one change. Fails if a value breaks a rule, or if the case rule would change under existing

@@ -11,7 +11,7 @@ pub const NAME_MAX: usize = 64;
 /// The color of a tag that was created without one.
 pub const DEFAULT_COLOR: &str = "#6b7280";
 
-/// A label. Its name is unique within its workspace.
+/// A label. Its name is unique within its workspace, without regard to case and Unicode spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // The other fields speak.
 pub struct Tag {
@@ -41,15 +41,21 @@ impl Tag {
                 self.name = name;
             }
             TagEdit::Color(color) => {
-                let digits = color.strip_prefix('#').unwrap_or("");
-                if digits.len() != 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-                    return Err(Invalid::new("color", "must be a color such as #6b7280"));
-                }
+                check_color(&color)?;
                 self.color = color;
             }
         }
         Ok(())
     }
+}
+
+/// Rejects a color other than `#rrggbb`.
+pub fn check_color(color: &str) -> Result<(), Invalid> {
+    let digits = color.strip_prefix('#').unwrap_or("");
+    if digits.len() != 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(Invalid::new("color", "must be a color such as #6b7280"));
+    }
+    Ok(())
 }
 
 /// Rejects a name that is empty, longer than [`NAME_MAX`] characters, or has white space at an end.

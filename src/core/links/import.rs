@@ -13,13 +13,15 @@ use crate::core::commit::{Effect, chance};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::{Core, Links};
+use crate::core::tenants::tag_names::KnownTags;
 use crate::log::key_hash::{KeyHash, KeyHasher};
 use crate::log::{Pending, Position, Proposal};
 use crate::model::Invalid;
 use crate::model::campaign::{CampaignDraft, CampaignRef};
 use crate::model::id::{ForeignId, Id};
-use crate::model::link::{Draft, Edit, Link, PasswordHash};
+use crate::model::link::{Draft, Edit, Link, Names, PasswordHash};
 use crate::model::short_code::ShortCode;
+use crate::model::tag::TagEdit;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::{Table, keys};
 
@@ -124,7 +126,7 @@ pub struct Import<'a> {
     /// Whether lines are only checked and nothing is written.
     dry_run: bool,
     /// Tags by workspace and name.
-    tags: HashMap<WorkspaceNumber, HashMap<Box<str>, Id>>,
+    tags: HashMap<WorkspaceNumber, KnownTags>,
     /// Codes and ids of this import that the table may lack.
     codes: Recent,
     ids: Recent,
@@ -184,13 +186,13 @@ impl Import<'_> {
         let campaign = self.links.named_campaign(context.workspace.number, &names).await?;
         imported.draft.edits.extend(campaign);
         // Before `prepare`, which takes tags by id only.
-        let tags = self.tag_ids(context, &names.tags.unwrap_or_default()).await?;
+        let tags = self.tag_ids(context, &names).await?;
         if !tags.is_empty() {
             imported.draft.edits.push(Edit::Tags(tags));
         }
         let prepared = self.links.shared.prepare(context, imported.draft, hash)?;
         if let Some(id) = &prepared.options.campaign {
-            self.ensure_campaign(context, id).await?;
+            self.ensure_campaign(context, id, names.campaign_name).await?;
         }
         let Some(code) = self.free_code(&prepared)? else {
             self.skipped += 1;
@@ -289,8 +291,11 @@ impl Import<'_> {
             let key = keys::link(domain, code.as_str());
             // The cache knows most free codes as absent, which saves a read of the table for each line.
             let is_absent = || matches!(shared.cache.get(domain, code.as_str(), |_| ()), Lookup::Absent);
-            let taken =
-                self.codes.has(&key) || !is_absent() && shared.table.link(domain, code.as_str())?.is_some();
+            let in_table =
+                |code: &ShortCode| Ok::<_, Error>(shared.table.link(domain, code.as_str())?.is_some());
+            let taken = self.codes.has(&key)
+                || !is_absent() && in_table(&code)?
+                || code.with_emoji_style().is_some_and(|earlier| in_table(&earlier).unwrap_or(true));
             if !taken {
                 self.codes.add(&key);
                 return Ok(Some(code));
@@ -319,22 +324,30 @@ impl Import<'_> {
         Ok(generated())
     }
 
-    /// Creates the campaign of a line if the workspace does not have it. A line has only the campaign's id,
-    /// which also becomes its name. The table must catch up first: a creation waits until it is visible, but
-    /// not as long as the backlog of an import may take.
-    async fn ensure_campaign(&self, context: &Context, id: &ForeignId) -> Result<(), Error> {
+    /// Creates the campaign of a line if the workspace does not have it. Without a name in the line, its id
+    /// becomes its name. The table must catch up first: a creation waits until it is visible, but not as long
+    /// as the backlog of an import may take.
+    async fn ensure_campaign(
+        &self,
+        context: &Context,
+        id: &ForeignId,
+        name: Option<Box<str>>,
+    ) -> Result<(), Error> {
         let named = CampaignRef::from(id.clone());
         let found = self.links.shared.campaign(context.workspace.number, &named)?;
         // A dry run creates nothing, and a missing campaign would be created without an error.
         if found.is_none() && !self.dry_run {
             self.links.catch_up().await?;
-            let draft = CampaignDraft { id: Some(id.clone()), alias: None, name: id.as_str().into() };
+            let name = name.unwrap_or_else(|| id.as_str().into());
+            let draft = CampaignDraft { id: Some(id.clone()), alias: None, name };
             self.links.tenants().create_campaign(context, draft).await?;
         }
         Ok(())
     }
 
-    async fn tag_ids(&mut self, context: &Context, names: &[Box<str>]) -> Result<Vec<Id>, Error> {
+    /// Returns the ids of tags. Creates those that are missing, with the colors of the line.
+    async fn tag_ids(&mut self, context: &Context, names: &Names) -> Result<Vec<Id>, Error> {
+        let (colors, names) = (&names.tag_colors, names.tags.as_deref().unwrap_or_default());
         let mut ids = Vec::with_capacity(names.len());
         // A line without tags must not leave an empty map: the tags of its workspace were not read.
         if names.is_empty() {
@@ -343,13 +356,13 @@ impl Import<'_> {
         let workspace = context.workspace.number;
         // Read once per workspace: afterwards only this import creates tags.
         if !self.tags.contains_key(&workspace) {
-            let there = self.links.tenants().tags(context).await?.into_iter().map(|tag| (tag.name, tag.id));
-            self.tags.insert(workspace, there.collect());
+            let there = self.links.tenants().tags(context).await?;
+            self.tags.insert(workspace, KnownTags::new(there));
         }
         let known = self.tags.entry(workspace).or_default();
         for name in names {
             if let Some(id) = known.get(name) {
-                ids.push(*id);
+                ids.push(id);
                 continue;
             }
             crate::model::tag::check_name(name).map_err(|invalid| Invalid { field: "tags", ..invalid })?;
@@ -359,9 +372,10 @@ impl Import<'_> {
             } else {
                 // The table must catch up first, as for a campaign.
                 self.links.catch_up().await?;
-                self.links.tenants().create_tag(context, name.clone(), Vec::new()).await?.id
+                let color = colors.get(name).cloned().map(TagEdit::Color);
+                self.links.tenants().create_tag(context, name.clone(), color.into_iter().collect()).await?.id
             };
-            known.insert(name.clone(), id);
+            known.add(name, id);
             ids.push(id);
         }
         Ok(ids)

@@ -7,11 +7,12 @@ use crate::core::error::Error;
 use crate::core::handle::Links;
 use crate::core::tenants::campaigns;
 use crate::core::tenants::caps::Creating;
-use crate::model::Invalid;
+use crate::core::tenants::tag_names::name_key;
 use crate::model::id::Id;
 use crate::model::link::{Edit, Names, TAGS_MAX};
 use crate::model::tag::{DEFAULT_COLOR, Tag, check_name};
 use crate::model::workspace::WorkspaceNumber;
+use crate::model::{Invalid, text};
 use crate::table::keys;
 use crate::table::record::{Stored, TagName};
 
@@ -63,10 +64,17 @@ impl Links {
         }
         let tags = self
             .blocking(move |shared| {
-                let mut tags = Vec::with_capacity(each.len());
+                let mut tags: Vec<(Box<str>, Option<Id>)> = Vec::with_capacity(each.len());
                 for name in each {
-                    let found = shared.table.get::<TagName>(&keys::tag_name(workspace, &name))?;
-                    tags.push((name, found.map(|found| found.record.0)));
+                    let id = shared.tag_named(workspace, &name)?;
+                    // Two spellings of a name are one tag, which has the first of them.
+                    let is_repeated = tags.iter().any(|(other, other_id)| match (id, other_id) {
+                        (None, None) => text::folded(other) == text::folded(&name),
+                        (id, other_id) => id == *other_id,
+                    });
+                    if !is_repeated {
+                        tags.push((name, id));
+                    }
                 }
                 // Announced before the commit: the cap counts creations in progress (docs/decisions.md 17).
                 let new = tags.iter().filter(|(_, id)| id.is_none()).count();
@@ -94,7 +102,7 @@ impl NamedTags {
                 let tag = Tag { id: next_id(), workspace, name, color, created_at: context.now };
                 effect.create(keys::tag(workspace, tag.id), tag.encode());
                 // A second record by name: two creations of one name conflict here.
-                effect.create(keys::tag_name(workspace, &tag.name), TagName(tag.id).encode());
+                effect.create(name_key(workspace, &tag.name), TagName(tag.id).encode());
                 tag.id
             })
         };

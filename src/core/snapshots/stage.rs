@@ -20,8 +20,8 @@ use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
 use crate::core::tenants::caps::Creating;
 use crate::core::tenants::directory::Versioned;
+use crate::core::tenants::tag_names::{KnownTags, name_key};
 use crate::log::CommitError;
-use crate::model::Invalid;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::Reach;
@@ -30,6 +30,7 @@ use crate::model::short_code::ShortCode;
 use crate::model::snapshot::{ImportStatus, OnConflict, ShareKind, Snapshot, SnapshotKind};
 use crate::model::tag::Tag;
 use crate::model::workspace::WorkspaceNumber;
+use crate::model::{Invalid, text};
 use crate::table::keys;
 use crate::table::record::{Chunk, FrozenLink, Staged, Stored, TagName};
 
@@ -96,7 +97,7 @@ impl Snapshots {
 
     async fn stage_all(&self, job: &mut Job) -> Result<StageResult, Error> {
         let there = self.tenants().tags(&job.context).await?;
-        let known: HashMap<Box<str>, Id> = there.into_iter().map(|tag| (tag.name, tag.id)).collect();
+        let known = KnownTags::new(there);
         let mut tags = TagMapping::default();
         // Announced until the Change that completes the import creates the tags.
         let mut creating = None;
@@ -207,7 +208,7 @@ impl Snapshots {
         import.finished_at = Some(self.shared.clock.now());
         let balance = keys::balance(import.workspace);
         let (share, snapshot) = (keys::share(import.share), keys::snapshot(&import.snapshot));
-        let names: Vec<_> = tags.iter().map(|tag| keys::tag_name(tag.workspace, &tag.name)).collect();
+        let names: Vec<_> = tags.iter().map(|tag| name_key(tag.workspace, &tag.name)).collect();
         // Announced until the entry is visible.
         let (listed, _creating) = self.entry_for_importer(job).await?.unzip();
         for _ in 0..ATTEMPTS {
@@ -224,7 +225,7 @@ impl Snapshots {
             }
             for tag in &tags {
                 effect.create(keys::tag(tag.workspace, tag.id), tag.encode());
-                effect.create(keys::tag_name(tag.workspace, &tag.name), TagName(tag.id).encode());
+                effect.create(name_key(tag.workspace, &tag.name), TagName(tag.id).encode());
             }
             if let Some(listed) = &listed {
                 effect.create(keys::snapshot(&listed.id), listed.encode());
@@ -309,12 +310,15 @@ impl TagMapping {
         &mut self,
         shared: &Shared,
         context: &Context,
-        known: &HashMap<Box<str>, Id>,
+        known: &KnownTags,
         name: Box<str>,
         color: Box<str>,
     ) {
-        if let Some(id) = known.get(&name) {
-            self.ids.push(*id);
+        // A snapshot of an earlier version may have two spellings of one name.
+        let new =
+            || self.new.iter().find(|tag| text::folded(&tag.name) == text::folded(&name)).map(|tag| tag.id);
+        if let Some(id) = known.get(&name).or_else(new) {
+            self.ids.push(id);
             return;
         }
         let id = shared.ids.lock().next(context.now, chance());
@@ -362,7 +366,7 @@ impl Shared {
             };
             domains.entry(link.domain.clone()).or_insert_with(|| domain.clone());
             let number = domain.record.number;
-            let mut code = domain.record.key_of(link.code.clone());
+            let mut code = domain.record.key_of(link.code.respelled());
             if self.is_taken(&seen, &domain, &code)? {
                 match on_conflict {
                     OnConflict::Fail => return Err(Error::CodeTaken { code: code.as_str().into() }),

@@ -32,7 +32,8 @@ pub const CONTACT_PATH: &str = "/links/r/2/";
 /// The header of every token. No other header is accepted.
 const HEADER: &str = r#"{"alg":"HS256"}"#;
 
-const FIELD: &str = "{{trigger_link.";
+/// The text behind the braces of every merge field.
+const FIELD: &str = "trigger_link.";
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
@@ -132,27 +133,62 @@ impl Tenants {
     }
 }
 
+/// A part of a text.
+enum TextPart<'a> {
+    Text(&'a str),
+    /// A merge field, with its braces, and the id in it.
+    Field(&'a str, &'a str),
+}
+
 /// Returns the text with its merge fields replaced. Fields without a URL stay unchanged. Reads the text once,
 /// however many different fields it has.
 fn fill(text: &str, urls: &HashMap<&str, Option<String>>) -> String {
-    let mut segments = text.split(FIELD);
-    let mut filled = segments.next().unwrap_or("").to_owned();
-    for segment in segments {
-        let field = segment.split_once("}}");
-        if let Some((url, rest)) = field.and_then(|(id, rest)| Some((urls.get(id)?.as_ref()?, rest))) {
-            filled.push_str(url);
-            filled.push_str(rest);
-        } else {
-            filled.push_str(FIELD);
-            filled.push_str(segment);
-        }
-    }
-    filled
+    let shown = |part| match part {
+        TextPart::Text(text) => text,
+        TextPart::Field(field, id) => urls.get(id).and_then(Option::as_deref).unwrap_or(field),
+    };
+    parts(text).map(shown).collect()
 }
 
 /// Returns the ids in the merge fields of a text.
 fn fields(text: &str) -> impl Iterator<Item = &str> {
-    text.split(FIELD).skip(1).filter_map(|rest| rest.split_once("}}").map(|(id, _)| id))
+    parts(text).filter_map(|part| match part {
+        TextPart::Field(_, id) => Some(id),
+        TextPart::Text(_) => None,
+    })
+}
+
+/// Splits a text at its merge fields. Spaces within the braces are allowed, as HighLevel's editor writes
+/// them.
+fn parts(text: &str) -> impl Iterator<Item = TextPart<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let Some((field, from, to)) = next_field(rest) else {
+            return Some(TextPart::Text(std::mem::take(&mut rest)));
+        };
+        if from > 0 {
+            let (before, behind) = rest.split_at(from);
+            rest = behind;
+            return Some(TextPart::Text(before));
+        }
+        let (whole, behind) = rest.split_at(to);
+        rest = behind;
+        Some(TextPart::Field(whole, field))
+    })
+}
+
+/// Returns the id of the first merge field, and where the field begins and ends.
+fn next_field(text: &str) -> Option<(&str, usize, usize)> {
+    text.match_indices(FIELD).find_map(|(at, _)| {
+        let begin = text[..at].trim_end().strip_suffix("{{")?.len();
+        let behind = at + FIELD.len();
+        let (id, _) = text[behind..].split_once("}}")?;
+        // A field without an end, before another one.
+        (!id.contains("{{")).then_some((id.trim(), begin, behind + id.len() + 2))
+    })
 }
 
 /// Returns the token of a contact link.
@@ -231,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn merge_fields() {
+    fn f14_merge_fields() {
         let rows = [
             ("no field", vec![]),
             ("go to {{trigger_link.a}} or {{trigger_link.b}}!", vec!["a", "b"]),
@@ -239,9 +275,15 @@ mod tests {
             ("{{trigger_link.a", vec![]),
             // A field of another kind is not ours. An empty id is read, and is unknown.
             ("{{contact.name}} {{trigger_link.}}", vec![""]),
+            // As editors write them.
+            ("{{ trigger_link.a }}{{trigger_link.b }}{{\u{a0}trigger_link.c}}", vec!["a", "b", "c"]),
+            ("{{{trigger_link.a}}} {{trigger_link.b {{trigger_link.c}}", vec!["a", "c"]),
+            ("trigger_link.a }} {trigger_link.b}}", vec![]),
         ];
         for (text, want) in rows {
             assert_eq!(fields(text).collect::<Vec<_>>(), want, "{text}");
         }
+        let urls = HashMap::from([("a", Some("A".to_owned())), ("b", None)]);
+        assert_eq!(fill("{{ trigger_link.a }}, {{trigger_link.b }}{", &urls), "A, {{trigger_link.b }}{");
     }
 }

@@ -12,6 +12,7 @@ mod growth;
 pub(super) mod keys;
 pub(super) mod secrets;
 pub(super) mod sizes;
+pub(super) mod tag_names;
 pub(super) mod tags;
 pub(super) mod viewer;
 pub(super) mod webhook_secrets;

@@ -1,6 +1,9 @@
 //! Tags of the acting workspace.
 
+use bytes::Bytes;
+
 use super::caps::{Capped, Creating};
+use super::tag_names::name_key;
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
@@ -36,8 +39,17 @@ impl Tenants {
     ) -> Result<Tag, Error> {
         check_name(&name)?;
         let workspace = context.workspace.number;
+        let named = name.clone();
         // Kept until the Change is applied, so that the cap holds for concurrent creations.
-        let _creating = self.blocking(move |shared| shared.announce_tags(workspace, 1)).await?;
+        let _creating = self
+            .blocking(move |shared| {
+                // The record of today's spelling is a precondition of the Change.
+                if shared.earlier_tag(workspace, &named, None)?.is_some() {
+                    return Err(Error::Taken { field: "name" });
+                }
+                shared.announce_tags(workspace, 1)
+            })
+            .await?;
         // Replaced below, where ids are generated in the order of the log.
         let id = Id::from_bits(0);
         let mut tag = Tag { id, workspace, name, color: DEFAULT_COLOR.into(), created_at: context.now };
@@ -49,7 +61,7 @@ impl Tenants {
                 tag.id = next_id();
                 let mut effect = Effect::default();
                 effect.create(keys::tag(workspace, tag.id), tag.encode());
-                effect.create(keys::tag_name(workspace, &tag.name), TagName(tag.id).encode());
+                effect.create(name_key(workspace, &tag.name), TagName(tag.id).encode());
                 effect.store_outcome(context.claim, context.now, || StoredOutcome::Tag {
                     workspace,
                     id: tag.id,
@@ -68,7 +80,7 @@ impl Tenants {
     pub async fn update_tag(&self, context: &Context, id: Id, edits: Vec<TagEdit>) -> Result<Tag, Error> {
         let workspace = context.workspace.number;
         for _ in 0..ATTEMPTS {
-            let (found, name) = self.find_tag(context, id).await?;
+            let (found, key, name) = self.find_tag(context, id).await?;
             let mut tag = found.record.clone();
             for edit in edits.clone() {
                 tag.apply(edit)?;
@@ -76,13 +88,20 @@ impl Tenants {
             let mut effect = Effect::default();
             effect.replace(keys::tag(workspace, id), found.revision, tag.encode());
             // The record by name moves in the same Change, so that names stay unique.
-            if tag.name != found.record.name {
-                effect.remove(keys::tag_name(workspace, &found.record.name), name.revision);
-                effect.create(keys::tag_name(workspace, &tag.name), TagName(id).encode());
+            let new_key = name_key(workspace, &tag.name);
+            if tag.name != found.record.name && new_key != key {
+                let named = tag.name.clone();
+                let other =
+                    self.blocking(move |shared| shared.earlier_tag(workspace, &named, Some(id))).await?;
+                if other.is_some() {
+                    return Err(Error::Taken { field: "name" });
+                }
+                effect.remove(key, name.revision);
+                effect.create(new_key.clone(), TagName(id).encode());
             }
             match self.commit(context, effect).await? {
                 Committed::Done => return Ok(tag),
-                Committed::Conflict(key) if key == keys::tag_name(workspace, &tag.name) => {
+                Committed::Conflict(key) if key == new_key => {
                     return Err(Error::Taken { field: "name" });
                 }
                 // Another request has changed the tag: read it again.
@@ -96,11 +115,11 @@ impl Tenants {
     pub async fn delete_tag(&self, context: &Context, id: Id) -> Result<(), Error> {
         let workspace = context.workspace.number;
         for _ in 0..ATTEMPTS {
-            let (found, name) = self.find_tag(context, id).await?;
+            let (found, key, name) = self.find_tag(context, id).await?;
             // Links keep the id: views leave out tags that do not exist.
             let mut effect = Effect::default();
             effect.remove(keys::tag(workspace, id), found.revision);
-            effect.remove(keys::tag_name(workspace, &found.record.name), name.revision);
+            effect.remove(key, name.revision);
             if let Committed::Done = self.commit(context, effect).await? {
                 return Ok(());
             }
@@ -108,13 +127,18 @@ impl Tenants {
         Err(Error::Busy)
     }
 
-    async fn find_tag(&self, context: &Context, id: Id) -> Result<(Found<Tag>, Found<TagName>), Error> {
+    /// Returns a tag, and the key and record of its name.
+    async fn find_tag(
+        &self,
+        context: &Context,
+        id: Id,
+    ) -> Result<(Found<Tag>, Bytes, Found<TagName>), Error> {
         let workspace = context.workspace.number;
         self.blocking(move |shared| {
             let gone = || Error::NotFound("tag");
             let tag = shared.table.get::<Tag>(&keys::tag(workspace, id))?.ok_or_else(gone)?;
-            let name = shared.table.get(&keys::tag_name(workspace, &tag.record.name))?.ok_or_else(gone)?;
-            Ok((tag, name))
+            let (key, name) = shared.name_of_tag(&tag.record)?.ok_or_else(gone)?;
+            Ok((tag, key, name))
         })
         .await
     }

@@ -1,5 +1,7 @@
 //! A link that is to be created, and a change of a link.
 
+use std::collections::BTreeMap;
+
 use super::{Edit, Password};
 use crate::model::campaign::CampaignRef;
 use crate::model::destination::LinkType;
@@ -44,6 +46,10 @@ pub struct Names {
     pub tags: Option<Vec<Box<str>>>,
     /// The campaign; `Some(None)` is none.
     pub campaign: Option<Option<CampaignRef>>,
+    /// The colors of tags by name, for tags that an import creates.
+    pub tag_colors: BTreeMap<Box<str>, Box<str>>,
+    /// The name of the campaign, if an import creates it.
+    pub campaign_name: Option<Box<str>>,
 }
 
 /// The domain of a draft.
