@@ -1,16 +1,16 @@
 //! [`ShortCode`]: the path of a short URL, in its one canonical spelling.
 //!
-//! All spellings of a code (percent-escapes, NFC or NFD) parse to the same value, so that all of them reach
-//! one link, one counter and one limit.
+//! All spellings of a code (percent-escapes, NFC or NFD, emoji with or without a selector of their style)
+//! parse to the same value, so that all of them reach one link, one counter and one limit.
 
 use std::borrow::{Borrow, Cow};
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
-use unicode_properties::{GeneralCategoryGroup, UnicodeEmoji, UnicodeGeneralCategory};
+use unicode_properties::{EmojiStatus, GeneralCategoryGroup, UnicodeEmoji, UnicodeGeneralCategory};
 
-use crate::model::Invalid;
+use crate::model::{Invalid, text};
 
 /// Longest code in characters, after normalisation: enough for words in a URL, and few enough for a key of
 /// the table. Past it: rejected.
@@ -37,9 +37,15 @@ pub const RESERVED: &[&str] = &[
 ];
 
 const ZERO_WIDTH_JOINER: char = '\u{200d}';
+/// Selectors of the colored and of the plain form of an emoji. Keyboards, messengers and fonts add and drop
+/// them.
 const EMOJI_STYLE: char = '\u{fe0f}';
+const TEXT_STYLE: char = '\u{fe0e}';
+/// Makes a keycap of the digit before it.
+const KEYCAP: char = '\u{20e3}';
 
-/// A valid short code in NFC. It is not in lower case: its domain decides whether case matters.
+/// A valid short code in NFC, without selectors of the style of emoji. It is not in lower case: its domain
+/// decides whether case matters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShortCode(Box<str>);
 
@@ -49,8 +55,10 @@ impl ShortCode {
     /// A code has 1 to [`MAX_CHARS`] characters after NFC: ASCII letters, digits and `-_.~`, Unicode letters
     /// (with their combining marks), digits, emoji. `.`, `..` and reserved words are rejected.
     pub fn parse(text: &str) -> Result<ShortCode, Invalid> {
-        // One more than allowed, so that an overlong text is found without normalising all of it.
-        let code: String = text.nfc().take(MAX_CHARS + 1).collect();
+        // More than allowed, so that an overlong text is found without normalising all of it. Each character
+        // may have a selector behind it.
+        let given: String = text.nfc().take(2 * MAX_CHARS + 1).collect();
+        let code = without_style(&given);
         if code.is_empty() {
             return Err(rejected("must not be empty"));
         }
@@ -61,11 +69,18 @@ impl ShortCode {
         if code == "." || code == ".." {
             return Err(rejected("must not be \".\" or \"..\", which browsers remove from a URL"));
         }
-        if is_reserved(&code) {
+        // Folded: a domain that ignores case stores `link\u{17f}` as `links`.
+        if is_reserved(&text::folded(&code)) {
             return Err(rejected("is reserved for a path of Waypost: choose another code"));
         }
-        if !all_allowed(&code) {
-            return Err(rejected("must consist of letters, digits, emoji and the characters - _ . ~"));
+        // With its selectors: they are allowed behind emoji only.
+        if !all_allowed(&given) {
+            let is_keycap = code.contains("#\u{20e3}") || code.contains("*\u{20e3}");
+            return Err(rejected(if is_keycap {
+                "must not contain the keycap emoji of # and *: a path cannot have these characters"
+            } else {
+                "must consist of letters, digits, emoji and the characters - _ . ~"
+            }));
         }
         Ok(ShortCode(code.into()))
     }
@@ -81,13 +96,27 @@ impl ShortCode {
         &self.0
     }
 
-    /// Returns the code with ASCII capitals in lower case, for domains that ignore case. Only ASCII: Unicode
-    /// folding would make two different words equal, and changes the length of one letter.
+    /// Returns the code with its case folded, for domains that ignore case: Unicode simple case folding,
+    /// which maps letters of all scripts, and each to one letter.
     #[must_use]
-    pub fn folded(mut self) -> ShortCode {
-        // In place: ASCII case changes no length.
-        self.0.make_ascii_lowercase();
-        self
+    pub fn folded(self) -> ShortCode {
+        match text::folded(&self.0) {
+            Cow::Borrowed(_) => self,
+            Cow::Owned(folded) => ShortCode(folded.into()),
+        }
+    }
+
+    /// Returns the code in the spelling that [`ShortCode::parse`] returns today. A stored code may be of an
+    /// earlier version.
+    #[must_use]
+    pub fn respelled(&self) -> ShortCode {
+        ShortCode::parse(&self.0).unwrap_or_else(|_| self.clone())
+    }
+
+    /// Returns the spelling with which earlier versions stored this code as a keyboard sends it, or `None` if
+    /// it is the same: each emoji that is plain by default has a selector behind it.
+    pub fn with_emoji_style(&self) -> Option<ShortCode> {
+        with_emoji_style(&self.0).map(|code| ShortCode(code.into()))
     }
 }
 
@@ -117,9 +146,49 @@ pub fn canonical(raw: &str) -> Option<Cow<'_, str>> {
     // Not lossy: two invalid paths must not become one code with U+FFFD.
     let decoded = percent_decode_str(raw).decode_utf8().ok()?;
     // The table contains only codes that `parse` accepted, so another spelling cannot name a link.
-    let normal = if is_nfc(&decoded) { decoded } else { decoded.nfc().collect::<String>().into() };
-    let fits = !normal.is_empty() && normal.chars().count() <= MAX_CHARS && all_allowed(&normal);
+    let given = if is_nfc(&decoded) { decoded } else { decoded.nfc().collect::<String>().into() };
+    if !all_allowed(&given) {
+        return None;
+    }
+    let normal = if given.contains([EMOJI_STYLE, TEXT_STYLE]) { without_style(&given).into() } else { given };
+    let fits = !normal.is_empty() && normal.chars().count() <= MAX_CHARS;
     (fits && normal != "." && normal != "..").then_some(normal)
+}
+
+/// Returns the spellings of a path that earlier versions stored, without the canonical one: emoji with the
+/// selectors of the path or with those of a keyboard, and, on a domain that ignores case, capitals beyond
+/// ASCII.
+pub fn earlier_spellings(raw: &str, canonical: &str, ignores_case: bool) -> Vec<String> {
+    let Ok(decoded) = percent_decode_str(raw).decode_utf8() else { return Vec::new() };
+    let mut given: String = decoded.nfc().collect();
+    if ignores_case {
+        given.make_ascii_lowercase();
+    }
+    let mut spellings: Vec<String> = with_emoji_style(canonical).into_iter().chain([given]).collect();
+    spellings.retain(|spelling| spelling != canonical);
+    spellings
+}
+
+fn without_style(code: &str) -> String {
+    code.chars().filter(|c| !matches!(*c, EMOJI_STYLE | TEXT_STYLE)).collect()
+}
+
+fn with_emoji_style(code: &str) -> Option<String> {
+    // Emoji by Unicode that a font shows without color, unless the selector follows.
+    let is_plain = |c: char| {
+        !c.is_ascii() && matches!(c.emoji_status(), EmojiStatus::EmojiOther | EmojiStatus::EmojiModifierBase)
+    };
+    if !code.contains(is_plain) {
+        return None;
+    }
+    let mut styled = String::with_capacity(2 * code.len());
+    for c in code.chars() {
+        styled.push(c);
+        if is_plain(c) {
+            styled.push(EMOJI_STYLE);
+        }
+    }
+    Some(styled)
 }
 
 fn rejected(why: &str) -> Invalid {
@@ -179,6 +248,12 @@ pub fn first_segment(path: &str) -> (&str, &str) {
 enum Before {
     /// Start of the code, an ASCII character or a digit.
     Plain,
+    /// An ASCII digit: a keycap may follow.
+    Digit,
+    /// A selector behind a digit: only a keycap may follow.
+    DigitStyle,
+    /// A selector behind an emoji: as behind the emoji, without another selector.
+    Style,
     /// A letter beyond ASCII or a mark on one: marks may follow.
     Letter,
     /// An emoji: a variation selector or a joiner may follow.
@@ -196,11 +271,15 @@ fn all_allowed(code: &str) -> bool {
         let is_emoji = !c.is_ascii() && c.is_emoji_char();
         before = match c {
             // The selector and the joiner only after an emoji: anywhere else both are invisible.
-            EMOJI_STYLE if before == Before::Emoji => Before::Emoji,
-            ZERO_WIDTH_JOINER if before == Before::Emoji => Before::Joiner,
+            EMOJI_STYLE | TEXT_STYLE if before == Before::Emoji => Before::Style,
+            EMOJI_STYLE if before == Before::Digit => Before::DigitStyle,
+            KEYCAP if matches!(before, Before::Digit | Before::DigitStyle) => Before::Plain,
+            _ if before == Before::DigitStyle => return false,
+            ZERO_WIDTH_JOINER if matches!(before, Before::Emoji | Before::Style) => Before::Joiner,
             // ASCII digits are emoji characters by Unicode, so only characters beyond ASCII get here.
             _ if is_emoji => Before::Emoji,
             _ if before == Before::Joiner => return false,
+            _ if c.is_ascii_digit() => Before::Digit,
             _ if c.is_ascii() => match u8::try_from(c) {
                 Ok(byte) if is_plain(byte) => Before::Plain,
                 _ => return false,
@@ -217,8 +296,8 @@ fn all_allowed(code: &str) -> bool {
             },
         };
     }
-    // A joiner at the end is invisible.
-    before != Before::Joiner
+    // At the end both are invisible.
+    !matches!(before, Before::Joiner | Before::DigitStyle)
 }
 
 /// Returns whether a character is a Hangul filler or a blank hieroglyph: a letter by category, blank on the
@@ -258,8 +337,8 @@ mod tests {
             "🚀",
             "a🚀b",
             "👩\u{200d}💻",
-            "❤\u{fe0f}",
             "👍🏽",
+            "1\u{20e3}0",
             "🇩🇪",
             &"x".repeat(128),
             // 128 characters in 256 bytes: the bound counts characters.
@@ -270,6 +349,51 @@ mod tests {
         ] {
             assert_eq!(ShortCode::parse(text).as_ref().map(ShortCode::as_str), Ok(text), "{text}");
         }
+    }
+
+    #[test]
+    fn f17_emoji_with_and_without_style_are_one_code() {
+        for (styled, plain) in [
+            ("❤\u{fe0f}", "❤"),
+            ("☎\u{fe0f}", "☎"),
+            ("☀\u{fe0e}", "☀"),
+            ("©\u{fe0f}", "©"),
+            ("♥\u{fe0f}☎\u{fe0f}💻❤\u{fe0f}", "♥☎💻❤"),
+            ("❤\u{fe0f}\u{200d}🔥", "❤\u{200d}🔥"),
+            ("1\u{fe0f}\u{20e3}", "1\u{20e3}"),
+        ] {
+            assert_eq!(ShortCode::parse(styled).as_ref().map(ShortCode::as_str), Ok(plain));
+            let raw =
+                percent_encoding::utf8_percent_encode(styled, percent_encoding::NON_ALPHANUMERIC).to_string();
+            assert_eq!(canonical(&raw).as_deref(), Some(plain));
+            assert!(
+                earlier_spellings(&raw, plain, false).iter().any(|earlier| earlier == styled),
+                "{styled}"
+            );
+        }
+        // A code of an earlier version is found without the selector as well.
+        assert_eq!(earlier_spellings("%E2%9D%A4", "❤", false), ["❤\u{fe0f}"]);
+        // Each character may have a selector, and only letters count.
+        assert!(ShortCode::parse(&"❤\u{fe0f}".repeat(128)).is_ok());
+        for keycap in ["#\u{fe0f}\u{20e3}", "*\u{20e3}", "a#\u{fe0f}\u{20e3}b"] {
+            let error = ShortCode::parse(keycap).expect_err(keycap);
+            assert!(error.why.contains("keycap emoji of # and *"), "{error}");
+        }
+        for bad in ["1\u{fe0f}", "❤\u{fe0f}\u{fe0f}", "1\u{fe0f}a", "a\u{fe0e}", "1\u{20e3}\u{fe0f}"] {
+            assert!(ShortCode::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a6_case_is_folded_in_all_scripts() {
+        let folded = |text: &str| ShortCode::parse(text).map(|code| code.folded().to_string());
+        for text in ["ÉTÉ", "Été", "E\u{301}te\u{301}"] {
+            assert_eq!(folded(text).as_deref(), Ok("été"));
+        }
+        assert_eq!(folded("ΣΟΦΟΣ"), folded("σοφος"));
+        assert_ne!(folded("straße"), folded("strasse"));
+        assert!(ShortCode::parse("link\u{17f}").is_err(), "it would be folded to `links`");
+        assert_eq!(earlier_spellings("%C3%89T%C3%89", "été", true), ["ÉtÉ"]);
     }
 
     /// Rejects spellings that browsers rewrite, reserved words, and invisible characters.

@@ -10,9 +10,10 @@ use super::request::{Visit, VisitResponse};
 use super::settings::UnknownHosts;
 use super::visitor::Visitor;
 use super::{pages, validity};
+use crate::cache::Lookup;
 use crate::core::tenants::directory::Directory;
 use crate::model::domain::{Domain, DomainNumber};
-use crate::model::short_code::{canonical, first_segment};
+use crate::model::short_code::{canonical, earlier_spellings, first_segment};
 
 /// A host and path without a link.
 pub(super) enum NotALink<'a> {
@@ -63,8 +64,25 @@ impl Visitor {
         // A slash after the code is part of the same link: people and mail programs append one.
         let (segment, rest) = first_segment(path);
         // The table has one spelling of each code, so that all spellings reach one counter and one limit.
-        let code = canonical(segment).ok_or(NotALink::NoCode(domain))?;
-        Ok((domain, domain.fold(code), rest))
+        let code = domain.fold(canonical(segment).ok_or(NotALink::NoCode(domain))?);
+        let code = match code {
+            Cow::Owned(code) => self.as_stored(domain, segment, code).into(),
+            // The plain code of nearly every request.
+            Cow::Borrowed(_) => code,
+        };
+        Ok((domain, code, rest))
+    }
+
+    /// Returns the spelling of a code that has a link. Earlier versions stored emoji with the selectors of
+    /// the request, and capitals beyond ASCII on domains that ignore case.
+    fn as_stored(&self, domain: &Domain, segment: &str, code: String) -> String {
+        let cache = self.links.cache();
+        let is_absent = |code: &str| matches!(cache.get(domain.number, code, |_| ()), Lookup::Absent);
+        if code.is_ascii() || !is_absent(&code) {
+            return code;
+        }
+        let earlier = earlier_spellings(segment, &code, !domain.case_sensitive);
+        earlier.into_iter().find(|earlier| !is_absent(earlier)).unwrap_or(code)
     }
 
     /// Returns the domain of a host name. An IP address and `localhost` are the default domain, so that a new

@@ -159,10 +159,17 @@ impl Links {
     ) -> Result<Prepared, Error> {
         let (workspace, siblings) = (context.workspace.number, Arc::clone(siblings));
         // Most links need no record of the table, and so no thread.
-        if !self.shared.needs_table(workspace, &prepared.options) {
+        let earlier = prepared.code.as_ref().and_then(ShortCode::with_emoji_style);
+        if earlier.is_none() && !self.shared.needs_table(workspace, &prepared.options) {
             return Ok(prepared);
         }
         self.blocking(move |shared| {
+            // An earlier version stored the code of another link with selectors. Visits of both would be one.
+            if let Some(code) = earlier
+                && shared.table.link(prepared.domain.record.number, code.as_str())?.is_some()
+            {
+                return Err(Error::CodeTaken { code: code.as_str().into() });
+            }
             shared.check_tags(workspace, &prepared.options.tags)?;
             shared.check_campaign(workspace, prepared.options.campaign.as_ref())?;
             let domain = prepared.domain.record.number;
