@@ -10,6 +10,7 @@
 use std::cmp::Ordering;
 
 use super::query::{Cursor, LinkQuery, Page, Sort};
+use super::search::Search;
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Links;
@@ -126,7 +127,7 @@ impl LinkQuery {
 
 /// The part of a query that must read each link.
 struct Filter {
-    needle: Option<String>,
+    search: Option<Search>,
     domain: Option<DomainNumber>,
     /// Set if the list is not the tag's own.
     tag: Option<Id>,
@@ -139,20 +140,12 @@ impl Filter {
         let tagged = self.tag.is_none_or(|tag| options.tags.contains(&tag));
         let domain = self.domain.is_none_or(|domain| link.domain == domain);
         let active = self.is_active.is_none_or(|active| options.is_active == active);
-        tagged && domain && active && self.needle.as_ref().is_none_or(|needle| matches(link, needle))
+        tagged && domain && active && self.search.as_ref().is_none_or(|search| search.matches(link))
     }
 
     fn admits_all(&self) -> bool {
-        self.needle.is_none() && self.domain.is_none() && self.is_active.is_none() && self.tag.is_none()
+        self.search.is_none() && self.domain.is_none() && self.is_active.is_none() && self.tag.is_none()
     }
-}
-
-pub(in crate::core) fn matches(link: &Link, needle: &str) -> bool {
-    let options = &link.options;
-    let title = options.title.as_deref().unwrap_or("");
-    [link.code.as_str(), title, options.destination.as_str()]
-        .iter()
-        .any(|text| text.to_lowercase().contains(needle))
 }
 
 /// The result of one slice.
@@ -430,9 +423,9 @@ impl Shared {
             (None, Some(tag)) => (List::Tag(tag), None),
             (None, None) => (List::All, None),
         };
-        // Lowered once, not for each link.
-        let needle = query.search.as_ref().map(|text| text.to_lowercase()).filter(|text| !text.is_empty());
-        let filter = Filter { needle, domain, tag, is_active: query.is_active };
+        // Prepared once, not for each link.
+        let search = query.search.as_ref().and_then(|text| self.search(workspace, text));
+        let filter = Filter { search, domain, tag, is_active: query.is_active };
         Ok(Some(ListSource { list, filter }))
     }
 

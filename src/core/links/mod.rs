@@ -10,5 +10,6 @@ pub(super) mod named;
 pub(super) mod password;
 pub(super) mod query;
 pub(super) mod resolve;
+mod search;
 pub(super) mod stream;
 pub(super) mod update;

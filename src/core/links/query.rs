@@ -17,7 +17,7 @@ pub struct LinkQuery {
     pub at: Cursor,
     /// Number of links, from 1 to [`LIMIT_MAX`].
     pub limit: usize,
-    /// A text in short code, title or destination, ignoring case.
+    /// A text in short code, title, short URL or destination, ignoring case.
     pub search: Option<String>,
     /// The name of the links' domain.
     pub domain: Option<String>,

@@ -1,7 +1,8 @@
 //! A list of links of any length, read in batches. A reader has one batch in memory, and a thread only while
 //! a batch is read.
 
-use super::list::{LINK_BYTES_MAX, SLICE_STEPS, listed_bytes, matches, shorten};
+use super::list::{LINK_BYTES_MAX, SLICE_STEPS, listed_bytes, shorten};
+use super::search::Search;
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Links;
@@ -27,7 +28,7 @@ pub const STREAM_BYTES_MAX: usize = LINK_BYTES_MAX / 2 + 6 * BATCH_BYTES;
 /// A part of the acting workspace's links, the newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListRange {
-    /// A text in short code, title or destination, ignoring case.
+    /// A text in short code, title, short URL or destination, ignoring case.
     pub search: Option<String>,
     /// Matches to skip first.
     pub skip: u64,
@@ -50,8 +51,7 @@ pub struct LinkStream {
 #[derive(Clone, Debug)]
 struct Rest {
     workspace: WorkspaceNumber,
-    /// In lower case.
-    needle: Option<String>,
+    search: Option<Search>,
     /// Which imports the list shows, decided at the first read; `None` before.
     view: Option<ReadView>,
     /// The id after which the rest begins.
@@ -70,7 +70,7 @@ impl Links {
         let rest = Rest {
             workspace: context.workspace.number,
             // An empty text matches every link, so it is no search.
-            needle: slice.search.map(|text| text.to_lowercase()).filter(|text| !text.is_empty()),
+            search: slice.search.and_then(|text| self.shared.search(context.workspace.number, &text)),
             view: None,
             after: None,
             skip: slice.skip,
@@ -100,7 +100,7 @@ impl LinkStream {
             let mut rest = self.rest.clone();
             let room = Room { links: BATCH - links.len(), bytes: BATCH_BYTES - bytes };
             // Links are skipped one by one, so a deep skip is a long read.
-            let is_scan = rest.needle.is_some() || rest.skip > SLICE_STEPS;
+            let is_scan = rest.search.is_some() || rest.skip > SLICE_STEPS;
             let look = move |shared: &Shared, cancel: &Cancel| {
                 let (found, taken, more) = shared.look(&mut rest, room, cancel)?;
                 Ok((found, taken, more, rest))
@@ -142,10 +142,10 @@ impl Shared {
         let mut found = Vec::new();
         let mut bytes = 0;
         let mut more = false;
-        let Rest { workspace, needle, view, after, skip, left, steps, is_incomplete } = rest;
+        let Rest { workspace, search, view, after, skip, left, steps, is_incomplete } = rest;
         let mut seen = view.take().map_or_else(|| self.table.view(*workspace), Ok)?;
         let (list, order, from) = (&List::All, Order::Newest, *after);
-        let is_search = needle.is_some();
+        let is_search = search.is_some();
         // `scan_max` bounds searches. A plain list is bounded by its length.
         let slice = if is_search { SLICE_STEPS.min(*steps) } else { SLICE_STEPS };
         let mut unspent = slice;
@@ -160,7 +160,7 @@ impl Shared {
                     return false;
                 }
                 *after = Some(link.record.id);
-                let is_match = needle.as_ref().is_none_or(|needle| matches(&link.record, needle));
+                let is_match = search.as_ref().is_none_or(|search| search.matches(&link.record));
                 if is_match && *skip > 0 {
                     *skip -= 1;
                 } else if is_match {

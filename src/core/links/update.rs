@@ -8,6 +8,7 @@ use crate::core::handle::Links;
 use crate::core::shared::Shared;
 use crate::core::tenants::viewer::Viewer;
 use crate::core::view::LinkView;
+use crate::model::destination::Destination;
 use crate::model::id::Id;
 use crate::model::key::Reach;
 use crate::model::link::{DomainChoice, Edit, Link, Options, PasswordHash, Patch};
@@ -198,7 +199,9 @@ impl Shared {
         patch: Patch,
         password: Option<Option<PasswordHash>>,
     ) -> Result<(), Error> {
-        if let Some(text) = patch.destination {
+        // A client that sends back a whole link sends what it was shown, which today's rules may refuse.
+        let shown = link.options.destination.as_str();
+        if let Some(text) = patch.destination.filter(|text| **text != *shown) {
             let destination = self.destination(&text, link.options.link_type)?;
             link.options.apply(Edit::Destination(destination))?;
         }
@@ -210,9 +213,18 @@ impl Shared {
             link.options.apply(edit)?;
         }
         // Existing URLs were valid when they were set, and must not prevent other changes of the link.
-        if link.options.webhook_urls != hooks {
+        if same_shown(&link.options.webhook_urls, &hooks) {
+            link.options.webhook_urls = hooks;
+        } else {
             self.check_webhooks(&link.options)?;
         }
         Ok(Shared::check_options(&link.options)?)
     }
+}
+
+/// Returns whether both lists are shown alike: the native API shows a comma of a URL as `%2C`, and a client
+/// that sends back a whole link must not change where its events go.
+fn same_shown(one: &[Destination], other: &[Destination]) -> bool {
+    let shown = |url: &Destination| url.as_str().replace(',', "%2C");
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| shown(one) == shown(other))
 }

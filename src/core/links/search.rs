@@ -1,0 +1,197 @@
+//! The text that a search compares with links: code, title, short URL, and destination with its UTM
+//! parameters, as stored and as people read it. Both sides are compared in NFC and in lower case.
+//!
+//! A search reads every link of a list, and nearly all of them do not match. So a text is copied only if it
+//! has characters that a comparison of bytes cannot fold, and the decoded forms are built only if they
+//! differ.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use percent_encoding::percent_decode_str;
+
+use crate::core::shared::Shared;
+use crate::model::domain::DomainNumber;
+use crate::model::link::Link;
+use crate::model::text::searchable;
+use crate::model::workspace::WorkspaceNumber;
+
+/// A text that is searched for.
+#[derive(Clone, Debug)]
+pub(in crate::core) struct Search {
+    needle: String,
+    /// For each domain, the beginnings of codes whose short URLs have the text across the slash before the
+    /// code.
+    code_starts: HashMap<DomainNumber, Vec<String>>,
+}
+
+impl Shared {
+    /// Returns the search for a text, or `None` for one that every link has.
+    pub(in crate::core) fn search(&self, workspace: WorkspaceNumber, text: &str) -> Option<Search> {
+        let needle = searchable(text).into_owned();
+        let mut code_starts = HashMap::new();
+        // Few texts have a slash. Without one, a text across the slash cannot occur.
+        if needle.contains('/') {
+            let directory = self.directory.load();
+            let own = directory.domains_of(Some(workspace));
+            for domain in own.chain(directory.domain(DomainNumber::DEFAULT)) {
+                let base = self.site.base_of(domain);
+                let starts = code_starts_behind(&[&base, &decoded_host(&base)], &needle);
+                if !starts.is_empty() {
+                    code_starts.insert(domain.number, starts);
+                }
+            }
+        }
+        (!needle.is_empty()).then_some(Search { needle, code_starts })
+    }
+}
+
+impl Search {
+    /// Returns whether a link has the text.
+    pub(in crate::core) fn matches(&self, link: &Link) -> bool {
+        let options = &link.options;
+        let target = || if options.utm.is_empty() { None } else { Some(options.target()) };
+        self.is_in(link.code.as_str())
+            || options.title.as_deref().is_some_and(|title| self.is_in(title))
+            || self.is_in_url(options.destination.as_str())
+            || target().is_some_and(|target| self.is_in_url(target.as_str()))
+            || self.code_starts.get(&link.domain).is_some_and(|starts| {
+                let code = searchable(link.code.as_str());
+                starts.iter().any(|start| code.starts_with(&**start))
+            })
+    }
+
+    /// Returns whether a URL has the text, as it is or as people read it.
+    fn is_in_url(&self, url: &str) -> bool {
+        if self.is_in(url) {
+            return true;
+        }
+        let is_escaped = url.bytes().any(|b| b == b'%') || url.contains("xn--");
+        is_escaped && self.is_in(&decoded(url))
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        // A destination is ASCII, and so are most codes.
+        if text.is_ascii() {
+            return self.needle.is_ascii() && is_in_ascii(text.as_bytes(), self.needle.as_bytes());
+        }
+        searchable(text).contains(&*self.needle)
+    }
+}
+
+/// Returns whether `text` has `needle`, which is in lower case, in any case.
+fn is_in_ascii(text: &[u8], needle: &[u8]) -> bool {
+    let Some((&first, _)) = needle.split_first() else { return true };
+    let Some(last) = text.len().checked_sub(needle.len()) else { return false };
+    let upper = first.to_ascii_uppercase();
+    let mut from = 0;
+    // The first byte alone decides at nearly all positions.
+    while let Some(at) = text[from..=last].iter().position(|byte| *byte == first || *byte == upper) {
+        let begin = from + at;
+        if text[begin..begin + needle.len()].eq_ignore_ascii_case(needle) {
+            return true;
+        }
+        from = begin + 1;
+        if from > last {
+            break;
+        }
+    }
+    false
+}
+
+/// Returns a URL as people read it: the host in Unicode, and the rest without escapes.
+fn decoded(url: &str) -> String {
+    let url = decoded_host(url);
+    percent_decode_str(&url).decode_utf8_lossy().into_owned()
+}
+
+/// Returns a URL with its host in Unicode.
+fn decoded_host(url: &str) -> Cow<'_, str> {
+    let Some((scheme, behind)) = url.split_once("://").filter(|_| url.contains("xn--")) else {
+        return url.into();
+    };
+    let (host, rest) = behind.split_at(behind.find(['/', '?', '#', ':']).unwrap_or(behind.len()));
+    let (host, _) = idna::domain_to_unicode(host);
+    format!("{scheme}://{host}{rest}").into()
+}
+
+/// Returns what `needle` has behind each slash that follows the end of one of `bases`, as codes begin.
+fn code_starts_behind(bases: &[&str], needle: &str) -> Vec<String> {
+    let mut starts = Vec::new();
+    for (at, _) in needle.match_indices('/') {
+        let (before, behind) = (&needle[..at], &needle[at + 1..]);
+        // A code has no slash. One behind it is a part of the same address.
+        let code = behind.strip_suffix('/').unwrap_or(behind);
+        let is_end = bases.iter().any(|base| searchable(base).ends_with(before));
+        if is_end && !code.is_empty() && !code.contains('/') {
+            starts.push(searchable(code).into_owned());
+            // As browsers copy it.
+            if let Ok(code) = percent_decode_str(code).decode_utf8()
+                && !starts.contains(&searchable(&code).into_owned())
+            {
+                starts.push(searchable(&code).into_owned());
+            }
+        }
+    }
+    starts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::destination::LinkType;
+    use crate::model::link::{Options, sample};
+
+    fn search(text: &str) -> Search {
+        let needle = searchable(text).into_owned();
+        let starts = code_starts_behind(&["http://127.0.0.1:8080"], &needle);
+        Search { needle, code_starts: HashMap::from([(DomainNumber::DEFAULT, starts)]) }
+    }
+
+    #[test]
+    fn f15_a_search_finds_what_the_api_shows() {
+        let url = sample::url("https://xn--bcher-kva.example/gr%C3%B6%C3%9Fe?q=t%C3%BCr&A=a%20b");
+        let mut link = sample::link(1, "café", Options::new(url, LinkType::Url));
+        link.options.title = Some("Gro\u{308}ße İstanbul".into());
+        link.options.utm.source = Some("newsletterx".into());
+        for found in [
+            "CAFÉ",
+            "cafe\u{301}",
+            "http://127.0.0.1:8080/caf%C3%A9",
+            "127.0.0.1:8080/café",
+            "127.0.0.1:8080/caf",
+            "/CAFÉ/",
+            "größe",
+            "gro\u{308}ße",
+            "GRÖSSE".replace("SS", "ß").as_str(),
+            "İstanbul",
+            "tür",
+            "t%c3%bcr",
+            "bücher.example/größe",
+            "XN--BCHER",
+            "utm_source=newsletterX",
+            "https://xn--bcher-kva.example/gr%C3%B6%C3%9Fe?q=t%C3%BCr&A=a%20b&utm_source=newsletterx",
+            "a b",
+        ] {
+            assert!(search(found).matches(&link), "{found}");
+        }
+        for missing in ["cafés", "/afé", "127.0.0.1:8080", "0.1:8080/x", "turkey", "utm_medium", "/"] {
+            assert_eq!(search(missing).matches(&link), missing == "/", "{missing}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_found_at_every_position() {
+        for (text, needle, want) in [
+            ("abcabd", "abd", true),
+            ("aaab", "aab", true),
+            ("ABC", "c", true),
+            ("abc", "abcd", false),
+            ("abc", "", true),
+            ("", "a", false),
+            ("xABy", "ab", true),
+        ] {
+            assert_eq!(is_in_ascii(text.as_bytes(), needle.as_bytes()), want, "{text} {needle}");
+        }
+    }
+}
