@@ -59,6 +59,19 @@ impl fmt::Display for Timestamp {
 #[error("must be a date such as 2026-12-31, or a time such as 2026-12-31T23:59:59Z")]
 pub struct NotATimestamp;
 
+/// Milliseconds of a day.
+const DAY: i64 = 24 * 60 * 60 * 1_000;
+
+impl Timestamp {
+    /// Parses an instant like [`Timestamp::from_str`], with a bare date as the last millisecond of its day.
+    pub fn parse_end(text: &str) -> Result<Timestamp, NotATimestamp> {
+        let at: Timestamp = text.parse()?;
+        // What parses and has none of these is a date alone.
+        let has_time = text.contains([':', 'T', 't', ' ']);
+        Ok(if has_time { at } else { at.plus_millis(DAY - 1) })
+    }
+}
+
 /// Accepts RFC 3339 with any offset. Also accepts a local date and time or a bare date, because clients
 /// send them, and reads both as UTC. Fails on a leap second (`:60`) and on impossible dates.
 impl FromStr for Timestamp {

@@ -23,6 +23,9 @@ const VALUES_MAX: usize = 100_000;
 const INSTANT_RULE: &str =
     "must be a string with a date such as 2026-12-31, or a time such as 2026-12-31T23:59:59Z";
 
+/// U+FEFF in UTF-8.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Longest key in bytes that a message repeats, some three times the longest name of a field.
 const NAME_SHOWN_MAX: usize = 64;
 
@@ -141,6 +144,11 @@ pub fn object(bytes: &[u8]) -> Result<Object, String> {
 
 /// Parses any JSON text. The error is a sentence.
 pub fn parse(bytes: &[u8]) -> Result<Json, String> {
+    // RFC 8259 8.1: a reader may ignore it. Windows tools write it, and nothing of it can be seen.
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    if is_utf16(bytes) {
+        return Err("the body is not valid JSON: it is encoded as UTF-16; send it as UTF-8".to_owned());
+    }
     let left = Cell::new(VALUES_MAX);
     // Not through `serde_json::Value`, which keeps the last of two equal keys.
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -149,6 +157,16 @@ pub fn parse(bytes: &[u8]) -> Result<Json, String> {
         // A second text after the first would be ignored by one reader and used by another.
         .and_then(|json| reader.end().map(|()| json))
         .map_err(|error| format!("the body is not valid JSON: {error}"))
+}
+
+/// Returns whether a text is UTF-16 with a byte order mark, or without one and with an ASCII character at its
+/// beginning, as every JSON text has.
+fn is_utf16(bytes: &[u8]) -> bool {
+    match bytes {
+        [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => true,
+        [first, second, ..] => (*first == 0) != (*second == 0),
+        _ => false,
+    }
 }
 
 /// Serializes a value.
@@ -284,8 +302,17 @@ impl Object {
         }
     }
 
-    /// Returns a string.
+    /// Returns a string that may be null. `""` is null: tools without code send it for a field that was left
+    /// empty.
     pub fn text(&self, name: &'static str) -> Result<Field<&str>, Mistyped> {
+        Ok(match self.string(name)? {
+            Field::Value("") => Field::Null,
+            field => field,
+        })
+    }
+
+    /// Returns a string, `""` included.
+    pub fn string(&self, name: &'static str) -> Result<Field<&str>, Mistyped> {
         match self.get(name) {
             Field::Value(Json::Text(text)) => Ok(Field::Value(text)),
             Field::Value(_) => Err(mistyped(name, "must be a string")),
@@ -296,7 +323,7 @@ impl Object {
 
     /// Returns a string that can be set and not cleared: it may be absent, and null is an error.
     pub fn optional(&self, name: &'static str) -> Result<Option<&str>, Mistyped> {
-        match self.text(name)? {
+        match self.string(name)? {
             Field::Absent => Ok(None),
             Field::Null => Err(mistyped(name, "must be a string")),
             Field::Value(text) => Ok(Some(text)),
@@ -308,10 +335,23 @@ impl Object {
         self.optional(name)?.ok_or_else(|| mistyped(name, "is required"))
     }
 
-    /// Returns an ISO 8601 instant.
+    /// Returns an ISO 8601 instant. A bare date is the beginning of the day, and `""` is null.
     pub fn instant(&self, name: &'static str) -> Result<Field<Timestamp>, FieldError> {
-        let read =
-            |text: &str| text.parse().map_err(|error: NotATimestamp| Invalid::new(name, error.to_string()));
+        self.time(name, str::parse)
+    }
+
+    /// Like [`Object::instant`], for the end of a time. A bare date is the last millisecond of the day: what
+    /// ends on the 31st is valid through the 31st.
+    pub fn end(&self, name: &'static str) -> Result<Field<Timestamp>, FieldError> {
+        self.time(name, Timestamp::parse_end)
+    }
+
+    fn time(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<Timestamp, NotATimestamp>,
+    ) -> Result<Field<Timestamp>, FieldError> {
+        let read = |text: &str| parse(text).map_err(|error| Invalid::new(name, error.to_string()));
         // Not the error of `text`: the likeliest mistake is a number of seconds or milliseconds.
         let text = self.text(name).map_err(|_| mistyped(name, INSTANT_RULE))?;
         Ok(text.map(read).transpose()?)
@@ -370,7 +410,7 @@ impl Object {
 }
 
 /// Returns a number as a whole number, or `None` if it has a fraction or is negative or too large.
-fn whole(number: &serde_json::Number) -> Option<u64> {
+pub fn whole(number: &serde_json::Number) -> Option<u64> {
     if let Some(whole) = number.as_u64() {
         return Some(whole);
     }
@@ -389,6 +429,33 @@ mod tests {
 
     fn deep(open: &str) -> String {
         open.repeat(100_000)
+    }
+
+    #[test]
+    fn a3_a_byte_order_mark_is_skipped_and_utf_16_is_named() {
+        assert!(object("\u{feff}{}".as_bytes()).is_ok());
+        for bytes in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}", b"{\0}\0", b"\0{\0}"] {
+            assert!(object(bytes).is_err_and(|error| error.contains("UTF-16")), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a1_a_bare_date_is_the_beginning_or_the_end_of_its_day() {
+        let body = object(br#"{"day":"2026-12-31","time":"2026-12-31T00:00:00Z","empty":""}"#).expect("JSON");
+        let shown =
+            |field: Result<Field<Timestamp>, FieldError>| field.expect("a time").map(|at| at.to_string());
+        assert_eq!(shown(body.instant("day")), Field::Value("2026-12-31T00:00:00.000Z".to_owned()));
+        assert_eq!(shown(body.end("day")), Field::Value("2026-12-31T23:59:59.999Z".to_owned()));
+        assert_eq!(shown(body.end("time")), Field::Value("2026-12-31T00:00:00.000Z".to_owned()));
+        assert_eq!(shown(body.end("empty")), Field::Null);
+    }
+
+    #[test]
+    fn a2_an_empty_text_is_null_where_null_is_allowed() {
+        let body = object(br#"{"a":""}"#).expect("JSON");
+        assert_eq!(body.text("a"), Ok(Field::Null));
+        assert!(body.count("a", COUNT_RULE).is_err(), "a number has no text");
+        assert_eq!(body.required("a"), Ok(""));
     }
 
     #[test]
@@ -411,8 +478,8 @@ mod tests {
                 "the body is not valid JSON: an object has two equal keys at line 1 column 17",
             ),
             (r#"{"a":1e400}"#, "the body is not valid JSON: number out of range at line 1 column 10"),
-            // A sender must not add a byte order mark (RFC 8259 8.1).
-            ("\u{feff}{}", "the body is not valid JSON: expected value at line 1 column 1"),
+            // One is skipped.
+            ("\u{feff}\u{feff}{}", "the body is not valid JSON: expected value at line 1 column 1"),
             ("null", "the body must be a JSON object"),
             ("[]", "the body must be a JSON object"),
             ("\"a\"", "the body must be a JSON object"),

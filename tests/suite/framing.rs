@@ -422,7 +422,7 @@ fn t17_t18_bodies_that_confuse_parsers() {
                 "twice",
                 format!(r#"{{{more}, "{field}": "https://e.test/", "{field}": "https://f.test/"}}"#).into(),
             ),
-            ("a byte order mark", format!("\u{feff}{good}").into_bytes()),
+            ("two byte order marks", format!("\u{feff}\u{feff}{good}").into_bytes()),
             ("UTF-16", utf16),
             ("not UTF-8", [&b"{\""[..], field.as_bytes(), b"\": \"https://e.test/\xff\"}"].concat()),
             ("more behind", format!("{good}}}").into_bytes()),

@@ -93,7 +93,12 @@ fn check(folder: &Path, row: &str) {
     let (before, now) = (lines(&folder.join("export.jsonl")), lines(&to));
     assert_eq!(before.len(), now.len(), "{row}");
     for (link, line) in before {
-        assert_eq!(now.get(&link), Some(&line), "{row}: {link}");
+        let mut now = now.get(&link).cloned().expect(&link);
+        if line.get("campaignName").is_none() {
+            // Earlier versions lost the names of campaigns.
+            now.as_object_mut().expect("an object").remove("campaignName");
+        }
+        assert_eq!(now, line, "{row}: {link}");
     }
     let (code, stdout, stderr) = plan(&data).arg("verify").fails();
     assert_eq!(code, Some(0), "{row}: {stdout}{stderr}");

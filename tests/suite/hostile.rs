@@ -653,7 +653,7 @@ fn t73_t74_numbers_and_dates_are_exact_or_refused() {
         (r#"{"maxClicks":null}"#, "maxClicks", Value::Null),
         (r#"{"expiresAt":"9999-12-31T23:59:59.999Z"}"#, "expiresAt", json!("9999-12-31T23:59:59.999Z")),
         (r#"{"expiresAt":"2028-02-29T12:00:00-01:30"}"#, "expiresAt", json!("2028-02-29T13:30:00.000Z")),
-        (r#"{"expiresAt":"0001-01-01"}"#, "expiresAt", json!("0001-01-01T00:00:00.000Z")),
+        (r#"{"expiresAt":"0001-01-01"}"#, "expiresAt", json!("0001-01-01T23:59:59.999Z")),
         (r#"{"expiresAt":null}"#, "expiresAt", Value::Null),
     ];
     for (body, field, want) in rows {

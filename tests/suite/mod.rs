@@ -122,6 +122,8 @@ mod supply;
 mod table;
 /// Companies and workspaces do not see each other.
 mod tenants;
+/// Spellings of texts and URLs.
+mod texts;
 /// A system that refuses threads.
 mod threads;
 /// A clock that jumps.

@@ -16,12 +16,15 @@ use waypost::model::destination::LinkType;
 use waypost::model::domain::{DomainEdit, DomainNumber};
 use waypost::model::id::Id;
 use waypost::model::key::{KeyDraft, KeyReach, Scopes};
-use waypost::model::link::{DomainChoice, Draft, Names, Password};
+use waypost::model::link::{DomainChoice, Draft, Link, Names, Password};
 use waypost::model::node::NodeNumber;
 use waypost::model::short_code::ShortCode;
+use waypost::model::tag::{Tag, TagEdit};
 use waypost::readiness::Readiness;
 use waypost::table::keys;
-use waypost::table::record::{OutcomeRecord, Stored, StoredOutcome, WorkMark, encode_clicks};
+use waypost::table::record::{
+    LinkAt, OutcomeRecord, Stored, StoredOutcome, TagName, WorkMark, encode_clicks,
+};
 
 use crate::support::app::{HOST, START, TestApp};
 use crate::support::failing_log::{Fault, Faults};
@@ -615,4 +618,67 @@ async fn a_bulk_survives_an_edit_of_its_domain() {
     let codes: Vec<&str> = made.links.iter().map(|view| view.link.code.as_str()).collect();
     assert_eq!((codes.len(), codes[0]), (2, "ab"), "as the edited domain stores them");
     store.close().await;
+}
+
+/// Codes of emoji and names of tags were stored as they were written, so that one word could exist twice.
+/// Such records stay usable, and nothing new takes their place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f17_f21_earlier_spellings_of_codes_and_tags_are_found() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let earlier = store(folder.path()).await;
+    let (tenants, links, context) =
+        (earlier.core.tenants(), earlier.core.links(), on_behalf_of_nobody(&earlier.core));
+    let workspace = context.workspace.number;
+    let put = |key: Bytes, value: Option<Vec<u8>>| Put { key, value: value.map(Into::into) };
+    let mut puts = Vec::new();
+    let mut ids = Vec::new();
+    for (made, name) in [("one", "Summer"), ("two", "SUMMER")] {
+        let tag = tenants.create_tag(&context, made.into(), Vec::new()).await.expect("made");
+        let key = keys::tag(workspace, tag.id);
+        ids.push(tag.id);
+        puts.push(put(keys::tag_name(workspace, made), None));
+        puts.push(put(keys::tag_name(workspace, name), Some(TagName(tag.id).encode())));
+        puts.push(put(key, Some(Tag { name: name.into(), ..tag }.encode())));
+    }
+    let made = links.create(&context, draft()).await.expect("made").link;
+    let id = Id::from_bits(made.id.bits() + 1);
+    let heart = Link { id, code: ShortCode::from_stored("\u{2764}\u{fe0f}"), ..made };
+    let key = keys::link(DomainNumber::DEFAULT, heart.code.as_str());
+    puts.push(put(key, Some(LinkAt::encode(&heart))));
+    let position = earlier.log.commit(Proposal { puts, ..Proposal::default() }).await.expect("written");
+    assert!(earlier.table.wait(position).await);
+    earlier.close().await;
+
+    let today = store(folder.path()).await;
+    let (tenants, links, context) =
+        (today.core.tenants(), today.core.links(), on_behalf_of_nobody(&today.core));
+    for name in ["summer", "Summer"] {
+        let error = tenants.create_tag(&context, name.into(), Vec::new()).await.expect_err("in use");
+        assert!(matches!(error, Error::Taken { .. }), "{error:?}");
+    }
+    // Each spelling means its own tag, and other spellings the oldest.
+    for (name, id) in [("Summer", ids[0]), ("SUMMER", ids[1]), ("sUMMer", ids[0])] {
+        let names = Names { tags: Some(vec![name.into()]), ..Names::default() };
+        let made = links.create(&context, Draft { names, ..draft() }).await.expect("made");
+        assert_eq!(made.link.options.tags, [id], "{name}");
+    }
+    let rename = |id, name: &str| {
+        let (tenants, context, name) = (tenants.clone(), context.clone(), Box::from(name));
+        async move { tenants.update_tag(&context, id, vec![TagEdit::Name(name)]).await }
+    };
+    assert!(matches!(rename(ids[0], "summer").await, Err(Error::Taken { .. })));
+    tenants.delete_tag(&context, ids[1]).await.expect("deleted");
+    rename(ids[0], "summer").await.expect("its own name");
+    for code in ["\u{2764}", "\u{2764}\u{fe0f}"] {
+        let code = Some(ShortCode::parse(code).expect("a code"));
+        let error = links.create(&context, Draft { code, ..draft() }).await.expect_err("in use");
+        assert!(matches!(error, Error::CodeTaken { .. }), "{error:?}");
+    }
+    today.close().await;
+
+    let server = Plan::on(&folder.path().join("data")).start();
+    for path in ["/%E2%9D%A4%EF%B8%8F", "/%E2%9D%A4"] {
+        assert_eq!(server.visitor().get(path).status, 302, "{path}");
+    }
+    server.stop();
 }

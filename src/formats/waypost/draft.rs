@@ -46,8 +46,8 @@ pub fn domain(body: &Object) -> Result<Option<DomainChoice>, FieldError> {
 /// ask for a generated code.
 pub fn code(body: &Object) -> Result<Option<ShortCode>, FieldError> {
     // Both are read before they are compared, so that a wrong type is always reported.
-    let slug = body.text("customSlug")?.value().filter(|text| !text.is_empty());
-    let alias = body.text("alias")?.value().filter(|text| !text.is_empty());
+    let slug = body.text("customSlug")?.value();
+    let alias = body.text("alias")?.value();
     let (field, text) = match (slug, alias) {
         (Some(slug), Some(alias)) if slug != alias => {
             return Err(Invalid::new("alias", "must equal customSlug when both are given").into());

@@ -4,7 +4,7 @@
 //! Null clears a field that can be cleared. A new link has nothing to clear, so null is ignored there.
 
 use crate::clock::Timestamp;
-use crate::json::{Field, FieldError, Json, Mistyped, Object};
+use crate::json::{Field, FieldError, Json, Mistyped, Object, whole};
 use crate::model::Invalid;
 use crate::model::destination::{Destination, LinkType};
 use crate::model::id::ForeignId;
@@ -21,7 +21,10 @@ enum FieldKind {
     Flag(fn(bool) -> Edit),
     Text(fn(Option<Box<str>>) -> Edit),
     Web(fn(Option<Destination>) -> Edit),
-    Time(fn(Option<Timestamp>) -> Edit),
+    /// A bare date is the beginning of its day.
+    Since(fn(Option<Timestamp>) -> Edit),
+    /// A bare date is the end of its day.
+    Until(fn(Option<Timestamp>) -> Edit),
     Clicks(fn(Option<u64>) -> Edit),
     Status,
     Tags,
@@ -40,8 +43,8 @@ const FIELDS: &[OptionField] = &[
     field("redirectType", FieldKind::Status),
     field("isActive", FieldKind::Flag(Edit::IsActive)),
     field("cloaked", FieldKind::Flag(Edit::Cloaked)),
-    field("validSince", FieldKind::Time(Edit::ValidSince)),
-    field("expiresAt", FieldKind::Time(Edit::ExpiresAt)),
+    field("validSince", FieldKind::Since(Edit::ValidSince)),
+    field("expiresAt", FieldKind::Until(Edit::ExpiresAt)),
     field("maxClicks", FieldKind::Clicks(Edit::MaxClicks)),
     field("expiredUrl", FieldKind::Web(Edit::ExpiredUrl)),
     field("tagIds", FieldKind::Tags),
@@ -63,7 +66,13 @@ const FIELDS: &[OptionField] = &[
 
 /// Returns the edits that the body of a new link sets.
 pub(super) fn of_draft(body: &Object) -> Result<Vec<Edit>, FieldError> {
-    let given = FIELDS.iter().filter(|field| matches!(body.get(field.name), Field::Value(_)));
+    // `""` is null, which is ignored here.
+    let is_given = |field: &&OptionField| match body.get(field.name) {
+        Field::Value(Json::Text(text)) => !text.is_empty() || !field.is_nullable(),
+        Field::Value(_) => true,
+        Field::Null | Field::Absent => false,
+    };
+    let given = FIELDS.iter().filter(is_given);
     edits(body, given)
 }
 
@@ -78,6 +87,11 @@ fn edits<'f>(body: &Object, given: impl Iterator<Item = &'f OptionField>) -> Res
 }
 
 impl OptionField {
+    /// Returns whether `""` may be sent for null: no field of another type has an empty text.
+    fn is_nullable(&self) -> bool {
+        !matches!(self.kind, FieldKind::Flag(_) | FieldKind::Clicks(_) | FieldKind::Tags)
+    }
+
     /// Reads the field, which is not absent.
     fn read(&self, body: &Object) -> Result<Edit, FieldError> {
         let name = self.name;
@@ -91,7 +105,8 @@ impl OptionField {
             FieldKind::Text(set) => set(text()?.map(Box::from)),
             // Web addresses only: extra schemes are for destinations.
             FieldKind::Web(set) => set(text()?.map(|url| Destination::parse_web(name, url)).transpose()?),
-            FieldKind::Time(set) => set(body.instant(name)?.value()),
+            FieldKind::Since(set) => set(body.instant(name)?.value()),
+            FieldKind::Until(set) => set(body.end(name)?.value()),
             // 0 passes here and is rejected by `Options::apply`, with the same text.
             FieldKind::Clicks(set) => set(body.count(name, CLICKS_RULE)?.value()),
             FieldKind::Status => Edit::Status(status(name, body.get(name))?),
@@ -122,7 +137,7 @@ fn status(name: &'static str, field: Field<&Json>) -> Result<RedirectStatus, Fie
             _ => None,
         },
         // Any other number gets the error that lists the statuses.
-        Field::Value(Json::Number(number)) => number.as_u64().and_then(|code| u16::try_from(code).ok()),
+        Field::Value(Json::Number(number)) => whole(number).and_then(|code| u16::try_from(code).ok()),
         Field::Absent | Field::Null | Field::Value(_) => {
             return Err(Mistyped(Invalid::new(name, STATUS_RULE)).into());
         }
@@ -157,13 +172,19 @@ pub(super) fn show_link_type(kind: LinkType) -> &'static str {
     }
 }
 
+/// Returns webhook URLs as one comma-separated string, which can be sent back: a comma of a URL is `%2C`.
+pub fn show_webhooks(urls: &[Destination]) -> Option<String> {
+    let urls: Vec<_> = urls.iter().map(|url| url.as_str().replace(',', "%2C")).collect();
+    (!urls.is_empty()).then(|| urls.join(","))
+}
+
 /// Parses one comma-separated string, or an array of strings. Null and an empty string clear the list. An
 /// empty part is an error: it is likely a URL that was forgotten.
 fn webhooks(name: &'static str, body: &Object) -> Result<Vec<Destination>, FieldError> {
     let urls: Vec<&str> = match body.get(name) {
         Field::Absent | Field::Null => Vec::new(),
         Field::Value(Json::Text(text)) if text.trim().is_empty() => Vec::new(),
-        // A URL with a comma must use the array.
+        // A URL with a comma must use the array, or write it as `%2C`, as `show_webhooks` does.
         Field::Value(Json::Text(text)) => text.split(',').collect(),
         Field::Value(Json::List(_)) => body.texts(name)?.value().unwrap_or_default(),
         Field::Value(_) => {

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::draft::MASK;
-use super::fields::{show_link_type, show_status};
+use super::fields::{show_link_type, show_status, show_webhooks};
 use crate::core::LinkView;
 use crate::json::AsText;
 use crate::model::destination::Destination;
@@ -150,7 +150,6 @@ impl<'a> Detail<'a> {
             is_active: _,
             tags: _,
         } = &view.link.options;
-        let webhooks: Vec<_> = webhook_urls.iter().map(Destination::as_str).collect();
         Detail {
             brief: Brief::of(view),
             updated_at: view.link.updated_at.to_string(),
@@ -172,7 +171,7 @@ impl<'a> Detail<'a> {
             gtm_container_id: None,
             head_tags: None,
             body_tags: None,
-            webhook_urls: (!webhooks.is_empty()).then(|| webhooks.join(",")),
+            webhook_urls: show_webhooks(webhook_urls),
             rules: [],
             created_by: view.creator.as_deref().map(|key| Creator {
                 id: AsText(key.id),

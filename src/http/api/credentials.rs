@@ -21,8 +21,11 @@ pub(crate) enum NoCredential {
 /// Returns the key in the headers.
 pub(crate) fn secret(headers: &HeaderMap) -> Result<&str, NoCredential> {
     // Both are read before either counts: a good key beside a malformed one is ambiguous.
-    let bearer = single(headers, &AUTHORIZATION)?.map(bearer).transpose()?;
     let plain = single(headers, &API_KEY)?.map(token).transpose()?;
+    // A credential of another scheme is for another server, such as a proxy with passwords in front of this
+    // one (RFC 9110 11.4). Alone it is an attempt with a key that is not of Waypost.
+    let is_ours = |line: &&HeaderValue| plain.is_none() || !is_of_other_scheme(line);
+    let bearer = single(headers, &AUTHORIZATION)?.filter(is_ours).map(bearer).transpose()?;
     match (bearer, plain) {
         (None, None) => Err(NoCredential::Missing),
         // Not in constant time: the client sent both, so the comparison reveals nothing.
@@ -49,6 +52,16 @@ fn bearer(line: &HeaderValue) -> Result<&str, NoCredential> {
     visible(key)
 }
 
+/// Returns whether a line has the name of another scheme than `Bearer`, one space, and something behind it.
+fn is_of_other_scheme(line: &HeaderValue) -> bool {
+    let Some((scheme, behind)) = line.to_str().ok().and_then(|text| text.split_once(' ')) else {
+        return false;
+    };
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_scheme = !scheme.is_empty() && scheme.bytes().all(is_token);
+    is_scheme && !scheme.eq_ignore_ascii_case("bearer") && !behind.trim().is_empty()
+}
+
 fn token(line: &HeaderValue) -> Result<&str, NoCredential> {
     visible(line.to_str().map_err(|_| NoCredential::Ambiguous)?)
 }
@@ -64,6 +77,28 @@ mod tests {
     use super::*;
 
     type HeaderRow<'a> = (&'a [(&'a str, &'a str)], Result<&'a str, NoCredential>);
+
+    #[test]
+    fn f16_a_credential_of_another_scheme_is_no_second_key() {
+        use NoCredential::Ambiguous;
+        for (authorization, want) in [
+            ("Basic eDp5", Ok("K")),
+            ("basic eDp5", Ok("K")),
+            ("Digest username=\"x\", realm=\"y\"", Ok("K")),
+            ("Negotiate YIIJ", Ok("K")),
+            ("ApiKey K", Ok("K")),
+            ("Bearer L", Err(Ambiguous)),
+            ("BEARER L", Err(Ambiguous)),
+            ("Basic", Err(Ambiguous)),
+            (" Basic eDp5", Err(Ambiguous)),
+            ("Bearer,K L", Err(Ambiguous)),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(AUTHORIZATION, HeaderValue::from_str(authorization).expect("a value"));
+            headers.append(API_KEY, HeaderValue::from_static("K"));
+            assert_eq!(secret(&headers), want, "{authorization}");
+        }
+    }
 
     /// A header that two servers could read differently contains no key.
     #[test]

@@ -171,6 +171,8 @@ pub enum Command {
     Link(Id),
     /// On the default domain of the workspace.
     LinkByCode(ShortCode),
+    /// The link of this id or, if there is none, of this code.
+    LinkByIdOrCode(Id, ShortCode),
     Links(LinkQuery),
     /// A list of any length. Its response is a stream and not a [`Reply`].
     // The format is with the command, since the list is rendered while it is read.
@@ -275,6 +277,7 @@ impl Command {
         match self {
             Command::Link(_)
             | Command::LinkByCode(_)
+            | Command::LinkByIdOrCode(..)
             | Command::Links(_)
             | Command::AllLinks(..)
             | Command::Acting
@@ -322,6 +325,7 @@ impl Command {
         match self {
             Command::Link(_)
             | Command::LinkByCode(_)
+            | Command::LinkByIdOrCode(..)
             | Command::Links(_)
             | Command::AllLinks(..)
             | Command::Acting

@@ -15,6 +15,7 @@ use crate::log::CommitError;
 use crate::model::Invalid;
 use crate::model::id::Id;
 use crate::model::link::{Edit, Patch};
+use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceEdit;
 use crate::visit::Visitor;
 use crate::webhooks::Webhooks;
@@ -75,6 +76,11 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         Command::CreateBulk(bulk) => created(Created::Bulk(links.create_bulk(context, bulk).await?)),
         Command::Link(id) => Reply::Link(Box::new(links.get(context, id).await?)),
         Command::LinkByCode(code) => Reply::Link(Box::new(links.get_by_code(context, code).await?)),
+        Command::LinkByIdOrCode(id, code) => Reply::Link(Box::new(match links.get(context, id).await {
+            // The code of one link may be the id of another: the id wins.
+            Err(Error::NotFound(_)) => links.get_by_code(context, code).await?,
+            found => found?,
+        })),
         Command::Links(query) => Reply::Links(links.list(context, query).await?),
         Command::AllLinks(range, format) => {
             // The first batch is read here, so that an error still has a status of its own.
@@ -185,7 +191,12 @@ async fn update(
 fn changed(view: &LinkView, fixed: &ImmutableFields) -> Option<&'static str> {
     let domain = fixed.domain.as_deref().is_some_and(|name| !name.eq_ignore_ascii_case(&view.domain_name));
     // Compared in the form of the domain's codes, which may fold case.
-    let code = fixed.code.clone().is_some_and(|code| view.domain.key_of(code) != view.link.code);
+    let is_other = |code: ShortCode| {
+        let code = view.domain.key_of(code);
+        // The link may have the spelling of an earlier version.
+        code != view.link.code && code != view.domain.key_of(view.link.code.respelled())
+    };
+    let code = fixed.code.clone().is_some_and(is_other);
     let link_type = fixed.link_type.is_some_and(|kind| kind != view.link.options.link_type);
     let fields = [("domain", domain), ("shortCode", code), ("linkType", link_type)];
     fields.into_iter().find(|(_, differs)| *differs).map(|(field, _)| field)

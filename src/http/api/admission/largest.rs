@@ -51,9 +51,11 @@ pub(in crate::http::api) async fn largest(
 ) -> Result<Option<usize>, ApiError> {
     let tenants = &backend.tenants;
     let bytes = match command {
-        Command::Link(_) | Command::LinkByCode(_) | Command::UpdateLink { .. } | Command::ExplainLink(..) => {
-            LINK_BYTES_MAX
-        }
+        Command::Link(_)
+        | Command::LinkByCode(_)
+        | Command::LinkByIdOrCode(..)
+        | Command::UpdateLink { .. }
+        | Command::ExplainLink(..) => LINK_BYTES_MAX,
         // Most creates: they would wait for room that their response does not need.
         Command::CreateLink(_) if body <= SHORT_BODY => 0,
         // The response repeats the fields of the body, at most as many bytes as any link has.

@@ -22,9 +22,9 @@ pub(super) const PREFIX: &str = "link_";
 /// Parses `POST /api/links`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
-    let password = body.text("password")?.value().filter(|text| !text.is_empty());
-    // An empty field of a form means a generated code.
-    let code = body.text("shortCode")?.value().filter(|text| !text.is_empty());
+    let password = body.text("password")?.value();
+    // An empty field of a form is null, which means a generated code.
+    let code = body.text("shortCode")?.value();
     let draft = Draft {
         domain: domain(&body)?,
         code: code.map(ShortCode::parse).transpose()?,
@@ -43,7 +43,8 @@ pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
     let id = id(request)?;
     let body = object(request)?;
     let destination = body.optional("destinationUrl")?.map(Box::from);
-    let password = match body.text("password")? {
+    // `string`, since `""` and null differ here.
+    let password = match body.string("password")? {
         Field::Absent | Field::Null => None,
         Field::Value("") => Some(None),
         Field::Value(text) => Some(Some(Password::parse(text)?)),
@@ -53,15 +54,15 @@ pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
     write(request, &body, Command::UpdateLink { id, patch, fixed: ImmutableFields::default() })
 }
 
-/// Parses `GET /api/links/{id}`: by id or, as on the vendor's older pages, by short code. A text that can be an
-/// id is an id.
+/// Parses `GET /api/links/{id}`: by id or, as on the vendor's older pages, by short code. A text that can be
+/// both is searched as an id first.
 pub(super) fn get(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let command = match id(request) {
-        Ok(id) => Command::Link(id),
-        Err(not_found) => {
-            let code = canonical(request.id).and_then(|code| ShortCode::parse(&code).ok());
-            Command::LinkByCode(code.ok_or(not_found)?)
-        }
+    let code = canonical(request.id).and_then(|code| ShortCode::parse(&code).ok());
+    let command = match (id(request), code) {
+        (Ok(id), Some(code)) => Command::LinkByIdOrCode(id, code),
+        (Ok(id), None) => Command::Link(id),
+        (Err(_), Some(code)) => Command::LinkByCode(code),
+        (Err(not_found), None) => return Err(not_found),
     };
     read(request, command)
 }
@@ -93,7 +94,7 @@ pub(super) fn id(request: &RequestParts<'_>) -> Result<Id, BadRequest> {
 
 /// Reads the id of a domain, or its name: the vendor's default domain has a name in place of an id.
 fn domain(body: &Object) -> Result<DomainChoice, BadRequest> {
-    let Some(text) = body.text("domainId")?.value().filter(|text| !text.is_empty()) else {
+    let Some(text) = body.text("domainId")?.value() else {
         return Ok(DomainChoice::Default);
     };
     Ok(text.parse().map_or_else(|_| DomainChoice::Name(text.into()), DomainChoice::Id))
@@ -111,24 +112,22 @@ fn edits(body: &Object, clears: bool) -> Result<Vec<Edit>, BadRequest> {
         Field::Null if clears => return Err(mistyped("enabled", "must be true or false")),
         Field::Null | Field::Absent => {}
     }
-    edits.extend(settable(body.instant("expiresAt")?, clears).map(Edit::ExpiresAt));
+    edits.extend(settable(body.end("expiresAt")?, clears).map(Edit::ExpiresAt));
     edits.extend(settable(body.count("clicksLimit", CLICKS_RULE)?, clears).map(Edit::MaxClicks));
     Ok(edits)
 }
 
 type SetText = fn(Option<Box<str>>) -> Edit;
 
-/// Reads tags and campaign. An empty campaign is none: forms send it when nothing was chosen.
+/// Reads tags and campaign.
 fn names(body: &Object, clears: bool) -> Result<Names, BadRequest> {
     let tags = settable(body.texts("tags")?, clears);
-    let campaign = match body.text("campaignId")? {
-        Field::Value("") => Field::Null,
-        field => field.map(|id| campaigns::named("campaignId", id)).transpose()?,
-    };
+    let campaign = body.text("campaignId")?.map(|id| campaigns::named("campaignId", id)).transpose()?;
     Ok(Names {
         // Tags are names here, created on demand (docs/decisions.md A17).
         tags: tags.map(|tags| tags.unwrap_or_default().into_iter().map(Box::from).collect()),
         campaign: settable(campaign, clears),
+        ..Names::default()
     })
 }
 

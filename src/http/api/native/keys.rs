@@ -25,7 +25,7 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
             return Err(Mistyped(Invalid::new("scopes", "must be an array of strings")).into());
         }
     };
-    let expires_at = body.instant("expiresAt")?.value();
+    let expires_at = body.end("expiresAt")?.value();
     let create_only = body.flag("createOnly")?.value().unwrap_or(false);
     let draft = KeyDraft { name, reach: reach(&body)?, scopes, create_only, expires_at };
     // Here `workspaceId` is the reach of the key, not the workspace that the request acts in.
@@ -33,6 +33,12 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
 }
 
 fn reach(body: &Object) -> Result<Option<KeyReach>, BadRequest> {
+    // `""` is null elsewhere. Here null may reach more than the field that was left empty was to allow.
+    for name in ["workspaceId", "companyId"] {
+        if body.string(name)? == Field::Value("") {
+            return Err(Invalid::new(name, "must not be empty").into());
+        }
+    }
     let workspace = foreign_id(body, "workspaceId")?.map(KeyReach::Workspace);
     let company = foreign_id(body, "companyId")?.map(KeyReach::Company);
     // `false` is the same as an absent field.

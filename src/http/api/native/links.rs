@@ -206,7 +206,6 @@ mod tests {
             ),
             (r#"{"url":"u","linkType":"FAX"}"#, 422, "linkType: must be URL, MAILTO, TEL or SMS"),
             (r#"{"url":"u","cloaked":"yes"}"#, 400, "cloaked: must be true or false"),
-            (r#"{"url":"u","password":""}"#, 422, "password: must not be empty"),
             (
                 r#"{"url":"u","password":"********"}"#,
                 422,
