@@ -282,7 +282,7 @@ pub struct Utm {
 
 impl Utm {
     /// Returns the names and values of the parameters that are set.
-    fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    pub fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [
             ("utm_source", &self.source),
             ("utm_medium", &self.medium),

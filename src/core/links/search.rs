@@ -6,20 +6,29 @@
 //! differ.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use memchr::{memchr, memchr2_iter};
 use percent_encoding::percent_decode_str;
+use unicode_normalization::UnicodeNormalization;
 
 use crate::core::shared::Shared;
 use crate::model::domain::DomainNumber;
-use crate::model::link::Link;
+use crate::model::link::{Link, Options};
 use crate::model::text::searchable;
 use crate::model::workspace::WorkspaceNumber;
+
+/// The beginning of each label of a host with other letters than ASCII.
+const PUNYCODE: &str = "xn--";
 
 /// A text that is searched for.
 #[derive(Clone, Debug)]
 pub(in crate::core) struct Search {
     needle: String,
+    /// Whether a URL may have the text across the borders of a parameter, or escaped in one.
+    may_span_parameters: bool,
+    /// Escapes of which a URL has at least one if it has the text only without escapes.
+    escapes: Vec<String>,
     /// For each domain, the beginnings of codes whose short URLs have the text across the slash before the
     /// code.
     code_starts: HashMap<DomainNumber, Vec<String>>,
@@ -42,23 +51,35 @@ impl Shared {
                 }
             }
         }
-        (!needle.is_empty()).then_some(Search { needle, code_starts })
+        (!needle.is_empty()).then(|| Search::new(needle, code_starts))
     }
 }
 
 impl Search {
+    fn new(needle: String, code_starts: HashMap<DomainNumber, Vec<String>>) -> Search {
+        let may_span_parameters = needle.contains(['=', '&', '?', '#', '+', '%']);
+        Search { may_span_parameters, escapes: escapes(&needle), needle, code_starts }
+    }
+
     /// Returns whether a link has the text.
     pub(in crate::core) fn matches(&self, link: &Link) -> bool {
         let options = &link.options;
-        let target = || if options.utm.is_empty() { None } else { Some(options.target()) };
         self.is_in(link.code.as_str())
             || options.title.as_deref().is_some_and(|title| self.is_in(title))
             || self.is_in_url(options.destination.as_str())
-            || target().is_some_and(|target| self.is_in_url(target.as_str()))
+            || !options.utm.is_empty() && self.is_in_utm(options)
             || self.code_starts.get(&link.domain).is_some_and(|starts| {
                 let code = searchable(link.code.as_str());
                 starts.iter().any(|start| code.starts_with(&**start))
             })
+    }
+
+    /// Returns whether the destination has the text in its UTM parameters, or across one.
+    fn is_in_utm(&self, options: &Options) -> bool {
+        if self.may_span_parameters {
+            return self.is_in_url(options.target().as_str());
+        }
+        options.utm.pairs().any(|(name, value)| self.is_in(name) || self.is_in(value))
     }
 
     /// Returns whether a URL has the text, as it is or as people read it.
@@ -66,8 +87,10 @@ impl Search {
         if self.is_in(url) {
             return true;
         }
-        let is_escaped = url.bytes().any(|b| b == b'%') || url.contains("xn--");
-        is_escaped && self.is_in(&decoded(url))
+        // Most URLs have no escapes, or none of this text.
+        let is_there = |text: &String| is_in_ascii(url.as_bytes(), text.as_bytes());
+        let is_escaped = memchr(b'%', url.as_bytes()).is_some() && self.escapes.iter().any(is_there);
+        (is_escaped || has_punycode(url)) && self.is_in(&decoded(url))
     }
 
     fn is_in(&self, text: &str) -> bool {
@@ -79,24 +102,36 @@ impl Search {
     }
 }
 
+/// Returns escapes of which a URL has at least one if it has `needle` only without escapes: of the first
+/// character beyond ASCII in all its spellings, or of any ASCII character that URLs escape.
+fn escapes(needle: &str) -> Vec<String> {
+    let chars: BTreeSet<char> = match needle.chars().find(|c| !c.is_ascii()) {
+        Some(first) => {
+            let both = std::iter::once(first).chain(first.to_uppercase());
+            both.flat_map(|c| std::iter::once(c).chain(c.nfd())).filter(|c| !c.is_ascii()).collect()
+        }
+        None => needle.chars().filter(|c| !c.is_ascii_alphanumeric() && !"-._~".contains(*c)).collect(),
+    };
+    let escape = |c: char| c.to_string().bytes().map(|byte| format!("%{byte:02x}")).collect();
+    chars.into_iter().map(escape).collect()
+}
+
 /// Returns whether `text` has `needle`, which is in lower case, in any case.
 fn is_in_ascii(text: &[u8], needle: &[u8]) -> bool {
     let Some((&first, _)) = needle.split_first() else { return true };
     let Some(last) = text.len().checked_sub(needle.len()) else { return false };
     let upper = first.to_ascii_uppercase();
-    let mut from = 0;
     // The first byte alone decides at nearly all positions.
-    while let Some(at) = text[from..=last].iter().position(|byte| *byte == first || *byte == upper) {
-        let begin = from + at;
-        if text[begin..begin + needle.len()].eq_ignore_ascii_case(needle) {
+    for at in memchr2_iter(first, upper, &text[..=last]) {
+        if text[at..at + needle.len()].eq_ignore_ascii_case(needle) {
             return true;
-        }
-        from = begin + 1;
-        if from > last {
-            break;
         }
     }
     false
+}
+
+fn has_punycode(url: &str) -> bool {
+    is_in_ascii(url.as_bytes(), PUNYCODE.as_bytes())
 }
 
 /// Returns a URL as people read it: the host in Unicode, and the rest without escapes.
@@ -107,7 +142,7 @@ fn decoded(url: &str) -> String {
 
 /// Returns a URL with its host in Unicode.
 fn decoded_host(url: &str) -> Cow<'_, str> {
-    let Some((scheme, behind)) = url.split_once("://").filter(|_| url.contains("xn--")) else {
+    let Some((scheme, behind)) = url.split_once("://").filter(|_| has_punycode(url)) else {
         return url.into();
     };
     let (host, rest) = behind.split_at(behind.find(['/', '?', '#', ':']).unwrap_or(behind.len()));
@@ -140,12 +175,12 @@ fn code_starts_behind(bases: &[&str], needle: &str) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::model::destination::LinkType;
-    use crate::model::link::{Options, sample};
+    use crate::model::link::sample;
 
     fn search(text: &str) -> Search {
         let needle = searchable(text).into_owned();
         let starts = code_starts_behind(&["http://127.0.0.1:8080"], &needle);
-        Search { needle, code_starts: HashMap::from([(DomainNumber::DEFAULT, starts)]) }
+        Search::new(needle, HashMap::from([(DomainNumber::DEFAULT, starts)]))
     }
 
     #[test]
