@@ -93,7 +93,7 @@ fn number(field: &'static str, text: &str) -> Result<String, Invalid> {
     }
     // A bare `#` would start a fragment.
     let digits = digits.replace('#', "%23");
-    Ok(parameters.map_or_else(|| digits.clone(), |p| format!("{digits};{p}")))
+    Ok(parameters.map_or_else(|| digits.clone(), |p| format!("{digits};{}", escape::visible(p))))
 }
 
 /// Returns the ASCII character for one that looks like it on paper, or `None` for an invisible one.

@@ -59,7 +59,7 @@ impl ShortCode {
         // may have a selector behind it.
         let given: String = text.nfc().take(2 * MAX_CHARS + 1).collect();
         let code = without_style(&given);
-        if code.is_empty() {
+        if given.is_empty() {
             return Err(rejected("must not be empty"));
         }
         if code.chars().count() > MAX_CHARS {
