@@ -228,8 +228,8 @@ fn bodies_that_cannot_be_read() {
         ),
         (br#"{"url":"https://e.test/","title":"\ud800"}"#, 400, "the body is not valid JSON"),
         (b"{\"url\":\"https://e.test/\xff\"}", 400, "the body is not valid JSON"),
-        (b"\xef\xbb\xbf{}", 400, "the body is not valid JSON"),
-        (b"{\0\"\0", 400, "the body is not valid JSON"),
+        (b"\xef\xbb\xbf{}", 400, "url: is required"),
+        (b"{\0\"\0", 400, "the body is not valid JSON: it is encoded as UTF-16"),
         (deep.as_bytes(), 400, "the body is not valid JSON: recursion limit"),
     ];
     for (body, status, error) in rows {

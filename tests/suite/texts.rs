@@ -1,6 +1,7 @@
 //! How texts and URLs are read, stored, compared and shown: spellings that people and their tools use for one
 //! thing. Each test has the number of the public report that it comes from.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::support::app::{HOST, KEY, TestApp};
@@ -11,7 +12,7 @@ const LINKS: &str = "/api/v1/links";
 const TAGS: &str = "/api/v1/tags";
 
 fn escaped(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 fn path_of(link: &Value) -> String {

@@ -357,7 +357,7 @@ impl Import<'_> {
         // Read once per workspace: afterwards only this import creates tags.
         if !self.tags.contains_key(&workspace) {
             let there = self.links.tenants().tags(context).await?;
-            self.tags.insert(workspace, KnownTags::new(there));
+            self.tags.insert(workspace, KnownTags::new(&there));
         }
         let known = self.tags.entry(workspace).or_default();
         for name in names {

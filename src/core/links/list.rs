@@ -10,7 +10,7 @@
 use std::cmp::Ordering;
 
 use super::query::{Cursor, LinkQuery, Page, Sort};
-use super::search::Search;
+use super::search::LinkSearch;
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Links;
@@ -127,7 +127,7 @@ impl LinkQuery {
 
 /// The part of a query that must read each link.
 struct Filter {
-    search: Option<Search>,
+    search: Option<LinkSearch>,
     domain: Option<DomainNumber>,
     /// Set if the list is not the tag's own.
     tag: Option<Id>,

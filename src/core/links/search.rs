@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use memchr::{memchr, memchr2_iter};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::core::shared::Shared;
@@ -23,7 +23,7 @@ const PUNYCODE: &str = "xn--";
 
 /// A text that is searched for.
 #[derive(Clone, Debug)]
-pub(in crate::core) struct Search {
+pub(in crate::core) struct LinkSearch {
     needle: String,
     /// Whether a URL may have the text across the borders of a parameter, or escaped in one.
     may_span_parameters: bool,
@@ -36,7 +36,7 @@ pub(in crate::core) struct Search {
 
 impl Shared {
     /// Returns the search for a text, or `None` for one that every link has.
-    pub(in crate::core) fn search(&self, workspace: WorkspaceNumber, text: &str) -> Option<Search> {
+    pub(in crate::core) fn search(&self, workspace: WorkspaceNumber, text: &str) -> Option<LinkSearch> {
         let needle = searchable(text).into_owned();
         let mut code_starts = HashMap::new();
         // Few texts have a slash. Without one, a text across the slash cannot occur.
@@ -51,14 +51,14 @@ impl Shared {
                 }
             }
         }
-        (!needle.is_empty()).then(|| Search::new(needle, code_starts))
+        (!needle.is_empty()).then(|| LinkSearch::new(needle, code_starts))
     }
 }
 
-impl Search {
-    fn new(needle: String, code_starts: HashMap<DomainNumber, Vec<String>>) -> Search {
+impl LinkSearch {
+    fn new(needle: String, code_starts: HashMap<DomainNumber, Vec<String>>) -> LinkSearch {
         let may_span_parameters = needle.contains(['=', '&', '?', '#', '+', '%']);
-        Search { may_span_parameters, escapes: escapes(&needle), needle, code_starts }
+        LinkSearch { may_span_parameters, escapes: escapes(&needle), needle, code_starts }
     }
 
     /// Returns whether a link has the text.
@@ -112,7 +112,9 @@ fn escapes(needle: &str) -> Vec<String> {
         }
         None => needle.chars().filter(|c| !c.is_ascii_alphanumeric() && !"-._~".contains(*c)).collect(),
     };
-    let escape = |c: char| c.to_string().bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let escape = |c: char| {
+        utf8_percent_encode(c.encode_utf8(&mut [0; 4]), NON_ALPHANUMERIC).to_string().to_lowercase()
+    };
     chars.into_iter().map(escape).collect()
 }
 
@@ -177,10 +179,10 @@ mod tests {
     use crate::model::destination::LinkType;
     use crate::model::link::sample;
 
-    fn search(text: &str) -> Search {
+    fn search(text: &str) -> LinkSearch {
         let needle = searchable(text).into_owned();
         let starts = code_starts_behind(&["http://127.0.0.1:8080"], &needle);
-        Search::new(needle, HashMap::from([(DomainNumber::DEFAULT, starts)]))
+        LinkSearch::new(needle, HashMap::from([(DomainNumber::DEFAULT, starts)]))
     }
 
     #[test]

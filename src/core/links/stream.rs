@@ -2,7 +2,7 @@
 //! a batch is read.
 
 use super::list::{LINK_BYTES_MAX, SLICE_STEPS, listed_bytes, shorten};
-use super::search::Search;
+use super::search::LinkSearch;
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Links;
@@ -51,7 +51,7 @@ pub struct LinkStream {
 #[derive(Clone, Debug)]
 struct Rest {
     workspace: WorkspaceNumber,
-    search: Option<Search>,
+    search: Option<LinkSearch>,
     /// Which imports the list shows, decided at the first read; `None` before.
     view: Option<ReadView>,
     /// The id after which the rest begins.

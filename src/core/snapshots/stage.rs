@@ -97,7 +97,7 @@ impl Snapshots {
 
     async fn stage_all(&self, job: &mut Job) -> Result<StageResult, Error> {
         let there = self.tenants().tags(&job.context).await?;
-        let known = KnownTags::new(there);
+        let known = KnownTags::new(&there);
         let mut tags = TagMapping::default();
         // Announced until the Change that completes the import creates the tags.
         let mut creating = None;

@@ -134,7 +134,7 @@ impl Tenants {
 }
 
 /// A part of a text.
-enum TextPart<'a> {
+enum MergePart<'a> {
     Text(&'a str),
     /// A merge field, with its braces, and the id in it.
     Field(&'a str, &'a str),
@@ -144,8 +144,8 @@ enum TextPart<'a> {
 /// however many different fields it has.
 fn fill(text: &str, urls: &HashMap<&str, Option<String>>) -> String {
     let shown = |part| match part {
-        TextPart::Text(text) => text,
-        TextPart::Field(field, id) => urls.get(id).and_then(Option::as_deref).unwrap_or(field),
+        MergePart::Text(text) => text,
+        MergePart::Field(field, id) => urls.get(id).and_then(Option::as_deref).unwrap_or(field),
     };
     parts(text).map(shown).collect()
 }
@@ -153,30 +153,30 @@ fn fill(text: &str, urls: &HashMap<&str, Option<String>>) -> String {
 /// Returns the ids in the merge fields of a text.
 fn fields(text: &str) -> impl Iterator<Item = &str> {
     parts(text).filter_map(|part| match part {
-        TextPart::Field(_, id) => Some(id),
-        TextPart::Text(_) => None,
+        MergePart::Field(_, id) => Some(id),
+        MergePart::Text(_) => None,
     })
 }
 
 /// Splits a text at its merge fields. Spaces within the braces are allowed, as HighLevel's editor writes
 /// them.
-fn parts(text: &str) -> impl Iterator<Item = TextPart<'_>> {
+fn parts(text: &str) -> impl Iterator<Item = MergePart<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
         let Some((field, from, to)) = next_field(rest) else {
-            return Some(TextPart::Text(std::mem::take(&mut rest)));
+            return Some(MergePart::Text(std::mem::take(&mut rest)));
         };
         if from > 0 {
             let (before, behind) = rest.split_at(from);
             rest = behind;
-            return Some(TextPart::Text(before));
+            return Some(MergePart::Text(before));
         }
         let (whole, behind) = rest.split_at(to);
         rest = behind;
-        Some(TextPart::Field(whole, field))
+        Some(MergePart::Field(whole, field))
     })
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod contacts;
 pub(super) mod credits;
 pub mod directory;
 pub(super) mod domains;
+pub(super) mod folded_tags;
 mod growth;
 pub(super) mod keys;
 pub(super) mod secrets;

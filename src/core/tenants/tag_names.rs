@@ -4,10 +4,9 @@
 //! Earlier versions kept that record by the name as it was written, so a workspace may have several tags of
 //! one name. They stay, each found by its own spelling; other spellings find the oldest.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use crate::core::error::Error;
 use crate::core::shared::Shared;
@@ -18,17 +17,13 @@ use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::TagName;
 use crate::table::{Found, keys};
 
-/// Workspaces where the records of all names have folded keys. All new records do, so a workspace stays here.
-#[derive(Debug, Default)]
-pub(in crate::core) struct FoldedWorkspaces(Mutex<HashSet<WorkspaceNumber>>);
-
 /// The tags of a workspace by name, in memory.
 #[derive(Debug, Default)]
 pub(in crate::core) struct KnownTags(HashMap<Box<str>, Id>);
 
 impl KnownTags {
     /// Creates the list of these tags, the newest first.
-    pub(in crate::core) fn new(tags: Vec<Tag>) -> KnownTags {
+    pub(in crate::core) fn new(tags: &[Tag]) -> KnownTags {
         let mut known: HashMap<Box<str>, Id> = tags.iter().map(|tag| (tag.name.clone(), tag.id)).collect();
         // Second, since a tag of an earlier version is found by its own spelling. Other spellings mean the
         // oldest.
@@ -79,7 +74,7 @@ impl Shared {
         name: &str,
         own: Option<Id>,
     ) -> Result<Option<Id>, Error> {
-        if self.folded_tags.0.lock().contains(&workspace) {
+        if self.folded_tags.contains(workspace) {
             return Ok(None);
         }
         let wanted = text::folded(name);
@@ -95,7 +90,7 @@ impl Shared {
             true
         })?;
         if is_folded {
-            self.folded_tags.0.lock().insert(workspace);
+            self.folded_tags.add(workspace);
         }
         Ok(oldest)
     }
