@@ -38,7 +38,11 @@ use crate::private_files;
 use crate::readiness::{Latch, Readiness};
 use crate::table::Table;
 use crate::visit::Visitor;
+use crate::visit::host_misses::{self, HostMisses};
 use crate::webhooks::Webhooks;
+
+/// The pause between two writes of the hosts to be reported, so that `doctor` beside the server sees them soon.
+const HOSTS_SAVED_EVERY: Duration = Duration::from_secs(15);
 
 /// How often the start checks whether the table has caught up.
 const READY_POLL: Duration = Duration::from_millis(5);
@@ -180,8 +184,10 @@ impl Store {
 
     /// Creates the service that answers requests to this store.
     pub fn service(&self, config: &Config, readiness: &Readiness, counts: &Arc<HttpCounts>) -> Service {
+        let visitor = Visitor::new(&self.core, self.webhooks.clone(), config.visit.clone());
         let sources: Vec<Box<dyn ops::MetricSource>> = vec![
             Box::new(Arc::clone(counts)),
+            Box::new(Arc::clone(visitor.host_misses())),
             Box::new(Arc::clone(&self.log)),
             Box::new(Arc::clone(&self.local)),
             Box::new(self.table.clone()),
@@ -190,7 +196,6 @@ impl Store {
             Box::new(self.core.clone()),
             Box::new(self.webhooks.clone()),
         ];
-        let visitor = Visitor::new(&self.core, self.webhooks.clone(), config.visit.clone());
         let backend = Backend {
             links: self.core.links(),
             tenants: self.core.tenants(),
@@ -232,6 +237,7 @@ impl Store {
 pub struct App {
     address: SocketAddr,
     store: Store,
+    host_misses: Arc<HostMisses>,
     data_dir: PathBuf,
     readiness: Readiness,
     first_records: Mutex<Option<Latch>>,
@@ -277,6 +283,7 @@ impl App {
         let address = listener.local_addr().map_err(in_use)?;
         let counts = Arc::new(HttpCounts::default());
         let service = store.service(&config, &readiness, &counts);
+        let host_misses = Arc::clone(service.host_misses());
         let (stop, mut stopped) = watch::channel(false);
         let flusher_stops = stopped.clone();
         let mut beside = JoinSet::new();
@@ -300,9 +307,17 @@ impl App {
             click_log.flush_regularly(config.clicks.flush_interval, flusher_stops).await;
         });
         beside.spawn(async move { sweeping.sweep_regularly().await });
+        let (misses, folder) = (Arc::clone(&host_misses), config.data_dir.clone());
+        beside.spawn(async move {
+            loop {
+                tokio::time::sleep(HOSTS_SAVED_EVERY).await;
+                save_host_misses(&misses, &folder).await;
+            }
+        });
         Ok(App {
             address,
             store,
+            host_misses,
             data_dir: config.data_dir,
             readiness,
             first_records: Mutex::new(Some(first_records)),
@@ -336,6 +351,12 @@ impl App {
             let number = misdirected.len();
             tracing::warn!(number, %first, "URLs of domains lead to this server itself and are not followed");
         }
+        let (directory, site) = (self.store.core.links().directory(), self.store.core.links());
+        let is_own = |host: &str| host == site.site().host() || directory.domain_named(host).is_some();
+        for host in host_misses::saved(&self.data_dir, is_own) {
+            tracing::warn!("before this start, {}", host.report());
+        }
+        host_misses::forget(&self.data_dir);
         drop(self.first_records.lock().take());
         while !self.readiness.held().is_empty() {
             tokio::time::sleep(READY_POLL).await;
@@ -356,8 +377,19 @@ impl App {
         }
         // Aborted: the dates and the sweep never end by themselves.
         self.beside.shutdown().await;
+        save_host_misses(&self.host_misses, &self.data_dir).await;
         // After the last click, since clicks queue events, and before the log closes, which stores them.
         self.store.webhooks.stop().await;
         self.store.close().await;
+    }
+}
+
+/// Writes the hosts that are to be reported into the data folder.
+async fn save_host_misses(misses: &Arc<HostMisses>, data_dir: &Path) {
+    let (misses, data_dir) = (Arc::clone(misses), data_dir.to_owned());
+    let saved = tokio::task::spawn_blocking(move || misses.save(&data_dir)).await;
+    // The log line of the first report exists already.
+    if let Ok(Err(error)) = saved {
+        tracing::debug!(%error, "the unknown hosts could not be written into the data folder");
     }
 }

@@ -64,6 +64,7 @@ use crate::http::body::{self, BodyError, Content, HttpResponse};
 use crate::http::counts::HttpCounts;
 use crate::http::host;
 use crate::model::network::Networks;
+use crate::visit::host_misses::HostMisses;
 use crate::visit::redirect::PlainRedirect;
 use crate::visit::unlock::FORM_MAX;
 use crate::visit::validity::LinkNotFound;
@@ -133,6 +134,11 @@ impl Service {
         }))
     }
 
+    /// Returns the counts of requests for hosts that are no domain.
+    pub fn host_misses(&self) -> &Arc<HostMisses> {
+        self.0.visitor.host_misses()
+    }
+
     /// Creates the service of a connection from this address.
     pub fn connect(&self, peer: IpAddr) -> Connection {
         Connection { service: self.clone(), peer }
@@ -158,7 +164,7 @@ where
             Some(Routed::Redirect(redirect)) => return now(redirect.respond(request.headers_mut())),
             Some(Routed::Answered(response)) => Some(response),
             Some(Routed::Api) => service.caught(|| service.api(request, self.peer)),
-            Some(Routed::Unlock { host }) => service.caught(|| service.unlock(&host, request, self.peer)),
+            Some(Routed::Submit { host }) => service.caught(|| service.submit(&host, request, self.peer)),
             None => None,
         };
         response.unwrap_or_else(|| now(panicked()))
@@ -172,8 +178,8 @@ enum Routed {
     /// A response that needs no body.
     Answered(ResponseFuture),
     Api,
-    /// The form with the password of a link, at this host.
-    Unlock {
+    /// Another method than GET and HEAD for a link, at this host.
+    Submit {
         host: String,
     },
 }
@@ -217,12 +223,12 @@ impl Service {
         if route == Route::Api {
             return Routed::Api;
         }
-        // The form of a link with a password: the only request of a visitor with a body.
-        if *method == Method::POST && route == Route::Visit {
-            return Routed::Unlock { host: host.into_owned() };
-        }
         if !matches!(*method, Method::GET | Method::HEAD) {
-            return not_allowed().into();
+            return match route {
+                // The only requests of visitors that may have a body.
+                Route::Visit | Route::Contact => Routed::Submit { host: host.into_owned() },
+                _ => not_allowed().into(),
+            };
         }
         let response = match route {
             Route::Visit => {
@@ -313,7 +319,8 @@ impl Service {
         wait.map_or(response, pages::too_many)
     }
 
-    fn unlock<B>(&self, host: &str, request: Request<B>, peer: IpAddr) -> ResponseFuture
+    /// Responds to a visit with another method than GET and HEAD.
+    fn submit<B>(&self, host: &str, request: Request<B>, peer: IpAddr) -> ResponseFuture
     where
         B: Body<Data = Bytes> + Send + 'static,
     {
@@ -332,7 +339,7 @@ impl Service {
                 BodyError::Broken => StatusCode::BAD_REQUEST,
             })
         };
-        let response = match self.0.visitor.unlock(&visit, form) {
+        let response = match self.0.visitor.submit(&visit, form) {
             // The form may be dropped unread. The pause is that of `Api::respond`.
             VisitResponse::Later(response) => VisitResponse::Later(Box::pin(async move {
                 let response = response.await;

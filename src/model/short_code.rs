@@ -8,7 +8,9 @@ use std::fmt;
 
 use percent_encoding::percent_decode_str;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
-use unicode_properties::{EmojiStatus, GeneralCategoryGroup, UnicodeEmoji, UnicodeGeneralCategory};
+use unicode_properties::{
+    EmojiStatus, GeneralCategory, GeneralCategoryGroup, UnicodeEmoji, UnicodeGeneralCategory,
+};
 
 use crate::model::{Invalid, text};
 
@@ -144,7 +146,11 @@ pub fn canonical(raw: &str) -> Option<Cow<'_, str>> {
         return None;
     }
     // Not lossy: two invalid paths must not become one code with U+FFFD.
-    let decoded = percent_decode_str(raw).decode_utf8().ok()?;
+    normal(percent_decode_str(raw).decode_utf8().ok()?)
+}
+
+/// Returns the canonical spelling of a decoded text, or `None` if the text is not a code.
+fn normal(decoded: Cow<'_, str>) -> Option<Cow<'_, str>> {
     // The table contains only codes that `parse` accepted, so another spelling cannot name a link.
     let given = if is_nfc(&decoded) { decoded } else { decoded.nfc().collect::<String>().into() };
     if !all_allowed(&given) {
@@ -189,6 +195,41 @@ fn with_emoji_style(code: &str) -> Option<String> {
         }
     }
     Some(styled)
+}
+
+/// Returns the codes that a request path may mean if the sentence around a short URL ended with punctuation, a
+/// quote or a blank that became part of the path. The first candidate lacks the characters that no code can
+/// have, the second also the dots before and after them. For paths without a link: a code may end in a dot.
+pub fn without_punctuation(raw: &str) -> impl Iterator<Item = String> {
+    let decoded = if raw.len() > MAX_RAW_BYTES { None } else { percent_decode_str(raw).decode_utf8().ok() };
+    let decoded = decoded.unwrap_or_default();
+    let code = |kept: Option<&str>| kept.and_then(|kept| normal(Cow::Borrowed(kept))).map(Cow::into_owned);
+    let (outer, inner) = (code(trimmed(&decoded, false)), code(trimmed(&decoded, true)));
+    // Equal without a dot: one look-up is enough.
+    let inner = inner.filter(|inner| outer.as_ref() != Some(inner));
+    outer.into_iter().chain(inner)
+}
+
+/// Returns a decoded text without the punctuation at its end, or `None` if there is none or too much.
+pub(crate) fn trimmed(decoded: &str, dots_too: bool) -> Option<&str> {
+    let kept = decoded.trim_end_matches(|c| ends_sentence(c) || (dots_too && c == '.'));
+    (1..=TRAILING_MAX).contains(&decoded[kept.len()..].chars().count()).then_some(kept)
+}
+
+/// Most characters at the end of a path that are left out of its code: a sentence has a few. Past it, the path
+/// names no link.
+const TRAILING_MAX: usize = 8;
+
+/// Returns whether a character ends a sentence, closes a quote or bracket, is blank or invisible. No code has
+/// such a character at its end.
+fn ends_sentence(c: char) -> bool {
+    if c.is_ascii() {
+        // All marks that no code has, but for `+`, which has a meaning of its own, and `/`.
+        return !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.' | '~' | '+' | '/');
+    }
+    let is_invisible = matches!(c.general_category(), GeneralCategory::Format | GeneralCategory::Control);
+    let group = c.general_category_group();
+    is_invisible || matches!(group, GeneralCategoryGroup::Punctuation | GeneralCategoryGroup::Separator)
 }
 
 fn rejected(why: &str) -> Invalid {
@@ -317,6 +358,44 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn m1_punctuation_behind_a_code_is_left_out() {
+        let rows: [(&str, &[&str]); 25] = [
+            ("code", &[]),
+            ("code.", &["code"]),
+            ("code...", &["code"]),
+            ("code,", &["code"]),
+            ("code)", &["code"]),
+            ("code).", &["code"]),
+            // A code may end in a dot.
+            ("code.)", &["code.", "code"]),
+            ("code%22", &["code"]),
+            ("code%E2%80%8B", &["code"]),
+            ("code%20", &["code"]),
+            ("code%C2%A0", &["code"]),
+            ("code%E2%80%9D", &["code"]),
+            ("code%C2%BB.", &["code"]),
+            ("code%E3%80%8D", &["code"]),
+            ("code%E3%80%82", &["code"]),
+            ("caf%65%CC%81!", &["caf\u{e9}"]),
+            // `+` and the other characters of codes are part of the path.
+            ("code+", &[]),
+            ("code-", &[]),
+            ("code,more", &[]),
+            ("code,,,,,,,,", &["code"]),
+            ("code,,,,,,,,,", &[]),
+            ("...", &[]),
+            // Decoded once.
+            ("%2541,", &[]),
+            // No UTF-8.
+            ("code%E2%80", &[]),
+            ("", &[]),
+        ];
+        for (raw, want) in rows {
+            assert_eq!(without_punctuation(raw).collect::<Vec<_>>(), want, "{raw}");
+        }
+    }
 
     #[test]
     fn valid_codes_are_accepted() {

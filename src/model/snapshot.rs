@@ -280,6 +280,11 @@ pub fn share_id(field: &'static str, text: &str) -> Result<Id, Invalid> {
     id.trim().parse().map_err(|_| reject())
 }
 
+/// Returns the id of the share in the query of a share link, whose pairs are decoded.
+pub fn share_in<N: AsRef<str>, V: AsRef<str>>(mut pairs: impl Iterator<Item = (N, V)>) -> Option<Id> {
+    pairs.find_map(|(name, value)| if name.as_ref() == "share" { value.as_ref().parse().ok() } else { None })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

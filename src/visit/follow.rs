@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{HeaderValue, SET_COOKIE};
+use hyper::header::SET_COOKIE;
 use hyper::{HeaderMap, Response, StatusCode};
 
 use super::click::{Click, ClickOutcome};
 use super::intent::Intent;
+use super::locate::{AddressedLink, LinkAddress, NotALink, shorter_codes};
 use super::pages::PasswordPrompt;
 use super::redirect::PlainRedirect;
 use super::request::{Visit, VisitResponse};
@@ -21,6 +22,7 @@ use super::visitor::{LookupFailed, Visitor};
 use super::{loops, pages, password, redirect, rule, share, uncounted, validity};
 use crate::cache::Lookup;
 use crate::cache::entry::{Action, Conditional, Entry};
+use crate::core::tenants::directory::Directory;
 use crate::model::domain::Domain;
 use crate::model::link::PasswordHash;
 
@@ -32,11 +34,12 @@ enum NextStep {
 }
 
 impl Visitor {
-    /// Answers a GET or HEAD. [`Visitor::unlock`] answers a POST.
+    /// Answers a GET or HEAD. [`Visitor::submit`] answers the other methods.
     pub fn respond(&self, visit: &Visit<'_>) -> VisitResponse {
         let directory = self.links.directory();
         let (domain, code, rest) = match self.locate(&directory, visit) {
             Ok(location) => location,
+            Err(NotALink::NoCode(domain)) => return self.respond_to_no_link(&directory, domain, visit),
             Err(not_a_link) => {
                 let root = not_a_link.root();
                 let share = root.and_then(|domain| share::requested_share(domain, visit.query));
@@ -65,15 +68,39 @@ impl Visitor {
             Lookup::Hit(Ok(redirect)) => VisitResponse::Plain(redirect),
             Lookup::Hit(Err(entry)) => self.respond_to(&entry, domain, facts()),
             // The absence is cached, too: an unknown code reads the table once.
-            Lookup::Absent => VisitResponse::Now(validity::not_found(domain, &self.links)),
+            Lookup::Absent => self.respond_to_no_link(&directory, domain, visit),
             Lookup::Miss => {
-                let (visitor, domain, code) = (self.clone(), Arc::clone(domain), code.into_owned());
-                let facts = facts();
-                VisitResponse::Later(Box::pin(async move {
-                    visitor.resolve_and_follow(&code, domain, facts, None).await
-                }))
+                let mut codes = vec![code.into_owned()];
+                codes.extend(shorter_codes(domain, visit.path));
+                self.respond_later(codes, domain, facts())
             }
         }
+    }
+
+    /// Answers a visit to a path without a link: with the link in front of the punctuation at the end of the
+    /// path, if there is one. Runs only after a miss.
+    fn respond_to_no_link(
+        &self,
+        directory: &Directory,
+        domain: &Arc<Domain>,
+        visit: &Visit<'_>,
+    ) -> VisitResponse {
+        let codes = shorter_codes(domain, visit.path);
+        let is_absent = |code: &String| {
+            matches!(self.links.cache().get(domain.number, code, |_| ()), Lookup::Absent)
+        };
+        // Also the shorter codes' absence is cached: a scanner costs no read of the table.
+        if codes.iter().all(is_absent) {
+            return VisitResponse::Now(validity::not_found(domain, &self.links));
+        }
+        let (intent, user_agent) = Intent::and_agent(visit.method, visit.headers);
+        let facts = VisitFacts::new(intent, self.agent(user_agent), "", visit);
+        self.respond_later(codes, domain, facts.at_unknown(self.unknown_host(directory, visit.host)))
+    }
+
+    fn respond_later(&self, codes: Vec<String>, domain: &Arc<Domain>, facts: VisitFacts) -> VisitResponse {
+        let address = LinkAddress::Codes(Arc::clone(domain), codes);
+        VisitResponse::Later(Box::pin(self.clone().resolve_and_follow(address, facts, None)))
     }
 
     /// Answers a visit to a link in memory: at once if nothing has to wait.
@@ -88,17 +115,19 @@ impl Visitor {
         VisitResponse::Later(Box::pin(visitor.follow(entry, domain, facts, None)))
     }
 
-    /// Loads the present version of a link and follows it.
+    /// Loads the present version of the link at an address and follows it.
     pub(super) async fn resolve_and_follow(
         self,
-        code: &str,
-        domain: Arc<Domain>,
-        facts: VisitFacts,
+        address: LinkAddress,
+        mut facts: VisitFacts,
         correct_password: Option<PasswordHash>,
     ) -> Response<Full<Bytes>> {
-        match self.resolve(&domain, code).await {
-            Ok(Some(entry)) => self.follow(entry, domain, facts, correct_password).await,
-            Ok(None) => validity::not_found(&domain, &self.links),
+        match self.look_up(&address).await {
+            Ok(AddressedLink { domain, entry: Some(entry), contact }) => {
+                facts.contact = contact;
+                self.follow(entry, domain, facts, correct_password).await
+            }
+            Ok(AddressedLink { domain, entry: None, .. }) => validity::not_found(&domain, &self.links),
             Err(LookupFailed) => pages::unavailable(),
         }
     }
@@ -117,7 +146,7 @@ impl Visitor {
         loop {
             match self.is_in_a_loop(&entry, &domain, &facts, correct_password.as_ref()).await {
                 Ok(false) => {}
-                Ok(true) => return pages::error(StatusCode::LOOP_DETECTED),
+                Ok(true) => return validity::error_page(StatusCode::LOOP_DETECTED, &domain, &self.links),
                 Err(LookupFailed) => return pages::unavailable(),
             }
             let limit = match self.evaluate(&entry, &domain, &facts, correct_password.as_ref()) {
@@ -199,7 +228,7 @@ impl Visitor {
                 return NextStep::Respond(match facts.intent {
                     // A browser would send the password on to the destination with 307 and 308.
                     Intent::Unlock => redirect::unlocked(location.clone()),
-                    Intent::Follow | Intent::Probe | Intent::Prefetch => {
+                    Intent::Follow | Intent::Probe | Intent::Prefetch | Intent::Submit => {
                         PlainRedirect::new(*status, location).respond(&mut HeaderMap::new())
                     }
                 });
@@ -236,41 +265,35 @@ impl Visitor {
         match verdict {
             Verdict::NotFound => validity::not_found(domain, &self.links),
             Verdict::Gone => validity::gone(options, domain, &self.links),
-            Verdict::Blocked => pages::error(StatusCode::FORBIDDEN),
+            Verdict::Blocked => validity::error_page(StatusCode::FORBIDDEN, domain, &self.links),
             Verdict::Preview => pages::preview(options, &self.links.site().short_url(domain, &link.code)),
             Verdict::PasswordRequired => pages::password(PasswordPrompt::First),
             Verdict::Withheld => uncounted::withheld(facts.intent),
-            Verdict::Destination { location, presentation } if facts.intent == Intent::Unlock => {
-                self.unlocked(location, presentation, evaluation, domain)
-            }
             Verdict::Destination { location, presentation } => {
                 let shown = location.to_str().unwrap_or_default();
-                match presentation {
+                let is_unlock = facts.intent == Intent::Unlock;
+                let response = match presentation {
+                    // A browser would send the password on to the destination with 307 and 308.
+                    Presentation::Redirect if is_unlock => redirect::unlocked(location),
                     Presentation::Redirect => redirect::of(options, location, now),
                     Presentation::Cloaked => pages::cloaked(options, shown, rule::fires_pixels(evaluation)),
                     Presentation::Pixels => pages::pixels(options, shown),
-                }
+                };
+                if is_unlock { self.unlocked(response, evaluation, domain) } else { response }
             }
         }
     }
 
-    /// Returns the response to the right password: a redirect that the browser follows by GET, and the
-    /// cookie that opens the link from now on.
+    /// Returns the response to the right password with the cookie that opens the link from now on. A page is
+    /// the response itself: where cookies are blocked, a redirect to the page would end at the form again.
     fn unlocked(
         &self,
-        location: HeaderValue,
-        presentation: Presentation,
+        mut response: Response<Full<Bytes>>,
         evaluation: &Evaluation<'_>,
         domain: &Domain,
     ) -> Response<Full<Bytes>> {
         let link = &evaluation.conditional.link;
         let site = self.links.site();
-        let to = match presentation {
-            Presentation::Redirect => location,
-            // A page is fetched by a GET of its own, so that reloading the page sends no password.
-            Presentation::Cloaked | Presentation::Pixels => evaluation.facts.same_url(),
-        };
-        let mut response = redirect::unlocked(to);
         if let Some(hash) = &link.options.password {
             // By the configured URL: behind a proxy, the request itself arrives over http.
             let is_secure = site.base_of(domain).starts_with("https:");

@@ -20,6 +20,9 @@ pub enum Intent {
     Prefetch,
     /// POST: the visitor follows the link and sends the password.
     Unlock,
+    /// POST, PUT, PATCH or DELETE to a link whose redirect keeps the method: the client repeats the request at
+    /// the destination. No request has this intent by its head alone: see `Visitor::submit`.
+    Submit,
 }
 
 impl Intent {
@@ -57,7 +60,7 @@ impl Intent {
     /// Returns whether a request is a click: a person follows the link, or a bot follows a link that counts
     /// bots.
     pub(crate) fn is_click(self, agent: Agent, count_bots: bool) -> bool {
-        matches!(self, Intent::Follow | Intent::Unlock) && (agent == Agent::Person || count_bots)
+        matches!(self, Intent::Follow | Intent::Unlock | Intent::Submit) && (agent == Agent::Person || count_bots)
     }
 }
 

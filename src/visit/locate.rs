@@ -8,12 +8,14 @@ use hyper::StatusCode;
 
 use super::request::{Visit, VisitResponse};
 use super::settings::UnknownHosts;
-use super::visitor::Visitor;
+use super::visitor::{LookupFailed, Visitor};
 use super::{pages, validity};
 use crate::cache::Lookup;
+use crate::cache::entry::Entry;
 use crate::core::tenants::directory::Directory;
 use crate::model::domain::{Domain, DomainNumber};
-use crate::model::short_code::{canonical, earlier_spellings, first_segment};
+use crate::model::id::ForeignId;
+use crate::model::short_code::{canonical, earlier_spellings, first_segment, without_punctuation};
 
 /// A host and path without a link.
 pub(super) enum NotALink<'a> {
@@ -21,7 +23,7 @@ pub(super) enum NotALink<'a> {
     Unready,
     NoDomain,
     Root(&'a Domain),
-    NoCode(&'a Domain),
+    NoCode(&'a Arc<Domain>),
 }
 
 impl<'a> NotALink<'a> {
@@ -33,7 +35,7 @@ impl<'a> NotALink<'a> {
         }
     }
 
-    /// Returns the response.
+    /// Returns the response to a GET.
     pub(super) fn respond(self, visitor: &Visitor, unknown_host: Option<&str>) -> VisitResponse {
         match self {
             NotALink::Unready => VisitResponse::Now(pages::unavailable()),
@@ -43,6 +45,40 @@ impl<'a> NotALink<'a> {
             NotALink::NoCode(domain) => VisitResponse::Now(validity::not_found(domain, &visitor.links)),
         }
     }
+}
+
+/// The address of a link, for a visit that waits.
+#[derive(Clone, Debug)]
+pub(super) enum LinkAddress {
+    /// The codes that the path may mean, in the order of their look-ups: a code is read only if the codes
+    /// before it have no link.
+    Codes(Arc<Domain>, Vec<String>),
+    /// The path of a contact link behind [`CONTACT_PATH`](crate::core::CONTACT_PATH).
+    Contact(String),
+}
+
+/// The result of a look-up.
+#[derive(Clone, Debug)]
+pub(super) struct AddressedLink {
+    pub(super) domain: Arc<Domain>,
+    /// `None` if the address has no link.
+    pub(super) entry: Option<Entry>,
+    /// The contact that received the link, if the address names it.
+    pub(super) contact: Option<ForeignId>,
+}
+
+/// Returns the codes that a path without a link may mean: the domain's codes in front of the punctuation at its
+/// end. Nothing may follow the code.
+pub(super) fn shorter_codes(domain: &Domain, path: &str) -> Vec<String> {
+    let (segment, rest) = first_segment(path.strip_prefix('/').unwrap_or(path));
+    let mut codes = Vec::new();
+    for code in without_punctuation(segment).filter(|_| rest.is_empty()) {
+        let code = domain.fold(Cow::Owned(code)).into_owned();
+        let earlier = earlier_spellings(&code, &code, !domain.case_sensitive);
+        codes.push(code);
+        codes.extend(earlier);
+    }
+    codes
 }
 
 impl Visitor {
@@ -55,6 +91,9 @@ impl Visitor {
         let Some(domain) = self.domain(directory, visit.host) else {
             // The first start creates the default domain, so without it the store is not loaded.
             let ready = directory.domain(DomainNumber::DEFAULT).is_some();
+            if ready {
+                self.state.host_misses.count(visit.host);
+            }
             return Err(if ready { NotALink::NoDomain } else { NotALink::Unready });
         };
         let path = visit.path.strip_prefix('/').unwrap_or(visit.path);
@@ -83,6 +122,35 @@ impl Visitor {
         }
         let earlier = earlier_spellings(segment, &code, !domain.case_sensitive);
         earlier.into_iter().find(|earlier| !is_absent(earlier)).unwrap_or(code)
+    }
+
+    /// Returns the link at an address.
+    pub(super) async fn look_up(&self, address: &LinkAddress) -> Result<AddressedLink, LookupFailed> {
+        let token = match address {
+            LinkAddress::Codes(domain, codes) => {
+                let entry = self.resolve_any(domain, codes).await?;
+                return Ok(AddressedLink { domain: Arc::clone(domain), entry, contact: None });
+            }
+            LinkAddress::Contact(token) => token,
+        };
+        // Cloned, since the directory is not held across an await.
+        let domain_of = |number| self.links.directory().domain(number).map(Arc::clone);
+        // The first start creates the default domain: without it the store is not loaded.
+        let home = domain_of(DomainNumber::DEFAULT).ok_or(LookupFailed)?;
+        let found = self.state.tenants.contact_link(token).await.map_err(|error| {
+            // Debug: any visitor can cause this line.
+            tracing::debug!(%error, "a contact link could not be looked up");
+            LookupFailed
+        })?;
+        let found = found.and_then(|(number, code, id, contact)| Some((domain_of(number)?, code, id, contact)));
+        let Some((domain, code, id, contact)) = found else {
+            return Ok(AddressedLink { domain: home, entry: None, contact: None });
+        };
+        // The code may belong to another link by now. A token is for one link, not for a code.
+        let entry = self.resolve(&domain, code.as_str()).await?.filter(|entry| entry.counter.id() == id);
+        // After the comparison of ids, so that no click of another link names this contact.
+        let contact = entry.is_some().then_some(contact);
+        Ok(AddressedLink { domain, entry, contact })
     }
 
     /// Returns the domain of a host name. An IP address and `localhost` are the default domain, so that a new

@@ -12,6 +12,7 @@ use hyper::header::HeaderValue;
 use super::request::VisitResponse;
 use super::rule::{Evaluation, Forwarded, Verdict};
 use super::rules::judge;
+use super::locate::shorter_codes;
 use super::visitor::{LookupFailed, Visitor};
 use super::{destination, pages, redirect, validity};
 use crate::cache::entry::Action;
@@ -104,7 +105,12 @@ impl Visitor {
     ) -> Result<Vec<Destination>, LookupFailed> {
         let domain = self.links.directory().domain(number).cloned();
         let Some(domain) = domain else { return Ok(Vec::new()) };
-        let Some(entry) = self.resolve(&domain, code).await? else { return Ok(Vec::new()) };
+        let mut codes = vec![code.to_owned()];
+        if rest.is_empty() {
+            // As a visit, which looks for the code in front of dots.
+            codes.extend(shorter_codes(&domain, code));
+        }
+        let Some(entry) = self.resolve_any(&domain, &codes).await? else { return Ok(Vec::new()) };
         let conditional = match &entry.action {
             Action::Evaluate(conditional) => conditional,
             // A path behind the code gets 404.
@@ -136,8 +142,14 @@ impl Visitor {
     pub(super) fn root(&self, domain: &Domain, unknown_host: Option<&str>) -> VisitResponse {
         let root = domain.root_url.as_ref();
         let Some(to) = root.filter(|to| self.links.hop(to) != Some(Hop::Root(domain.number))) else {
-            // Without a `rootUrl`. A domain that later got the host of its own `rootUrl` is treated alike.
-            return VisitResponse::Now(validity::not_found(domain, &self.links));
+            // A domain that later got the host of its own `rootUrl` does not greet: its operator set one.
+            let is_fresh = domain.number == DomainNumber::DEFAULT && root.is_none() && unknown_host.is_none();
+            let has_fallback = domain.not_found_url.as_ref().is_some_and(|url| !self.links.is_here(url));
+            return VisitResponse::Now(if is_fresh && !has_fallback {
+                pages::greeting()
+            } else {
+                validity::not_found(domain, &self.links)
+            });
         };
         if self.links.hop_from(unknown_host, to).is_none() {
             return VisitResponse::Now(redirect::elsewhere(to));

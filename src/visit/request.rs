@@ -15,7 +15,7 @@ use crate::model::network::Networks;
 /// A visitor's request. Its target and its Host are already checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit<'a> {
-    /// GET, HEAD or POST.
+    /// Any method but TRACE and CONNECT.
     pub method: &'a Method,
     /// The requested host: lower case, without port or trailing dot. IP literals as sent.
     pub host: &'a str,

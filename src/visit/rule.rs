@@ -109,10 +109,7 @@ impl Evaluation<'_> {
 
     /// Returns whether this visit is counted if it gets this verdict.
     pub(super) fn counts(&self, verdict: &Verdict) -> bool {
-        let Verdict::Destination { presentation, .. } = verdict else { return false };
-        // Behind a password form, a page is fetched by a GET of its own, which is counted then.
-        let is_counted_later = self.facts.intent == Intent::Unlock && *presentation != Presentation::Redirect;
-        self.is_click() && !is_counted_later
+        matches!(verdict, Verdict::Destination { .. }) && self.is_click()
     }
 }
 
@@ -174,9 +171,10 @@ pub(super) fn presentation(evaluation: &Evaluation<'_>) -> Presentation {
 pub(super) fn fires_pixels(evaluation: &Evaluation<'_>) -> bool {
     let options = &evaluation.conditional.link.options;
     let has_pixels = options.meta_pixel_id.is_some() || options.google_tag_id.is_some();
-    // A prefetch may never be seen, so no vendor is informed. HEAD is included: its head must equal that of
-    // GET (RFC 9110 9.3.2).
-    let is_person = evaluation.facts.agent == Agent::Person && evaluation.facts.intent != Intent::Prefetch;
+    // A prefetch may never be seen, so no vendor is informed, and a page would lose the body of a submit. HEAD
+    // is included: its head must equal that of GET (RFC 9110 9.3.2).
+    let is_seen = !matches!(evaluation.facts.intent, Intent::Prefetch | Intent::Submit);
+    let is_person = evaluation.facts.agent == Agent::Person && is_seen;
     has_pixels && is_person && !evaluation.facts.is_private
 }
 
@@ -293,9 +291,15 @@ pub(super) mod tests {
         for counts_bots in [false, true] {
             let conditional = conditional(&[Edit::CountBots(counts_bots)]);
             for agent in [Agent::Person, Agent::Preview, Agent::Bot] {
-                for intent in [Intent::Follow, Intent::Probe, Intent::Prefetch, Intent::Unlock] {
+                for intent in [
+                    Intent::Follow,
+                    Intent::Probe,
+                    Intent::Prefetch,
+                    Intent::Unlock,
+                    Intent::Submit,
+                ] {
                     let facts = facts(intent, agent);
-                    let is_click = matches!(intent, Intent::Follow | Intent::Unlock);
+                    let is_click = matches!(intent, Intent::Follow | Intent::Unlock | Intent::Submit);
                     let want = is_click && (agent == Agent::Person || counts_bots);
                     assert_eq!(
                         evaluation(&conditional, &facts).is_click(),
@@ -320,6 +324,7 @@ pub(super) mod tests {
             (vec![meta.clone(), google.clone()], facts(Intent::Unlock, Agent::Person), Presentation::Pixels),
             (vec![meta.clone()], facts(Intent::Probe, Agent::Person), Presentation::Pixels),
             (vec![meta.clone()], facts(Intent::Prefetch, Agent::Person), Presentation::Redirect),
+            (vec![meta.clone()], facts(Intent::Submit, Agent::Person), Presentation::Redirect),
             (vec![meta.clone()], facts(Intent::Follow, Agent::Bot), Presentation::Redirect),
             (vec![google.clone()], facts(Intent::Follow, Agent::Preview), Presentation::Redirect),
             (vec![meta.clone(), google], private, Presentation::Redirect),

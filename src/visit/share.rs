@@ -8,24 +8,18 @@ use super::request::VisitResponse;
 use super::visitor::Visitor;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::Id;
+use crate::model::snapshot::share_in;
 
-/// Returns the share that a visit to the root requests. The inner `None` is an invalid id, which gets the
-/// response of an unknown one.
-pub(super) fn requested_share(domain: &Domain, query: Option<&str>) -> Option<Option<Id>> {
-    if domain.number != DomainNumber::DEFAULT {
-        return None;
-    }
-    let mut pairs = url::form_urlencoded::parse(query?.as_bytes());
-    // An empty value is no request for a share: the root of the domain answers.
-    let (_, id) = pairs.find(|(name, value)| name == "share" && !value.is_empty())?;
-    Some(id.parse().ok())
+/// Returns the share that a visit to the root requests. What cannot be the id of a share requests none, since
+/// other sites append `share=facebook` to addresses.
+pub(super) fn requested_share(domain: &Domain, query: Option<&str>) -> Option<Id> {
+    let query = query.filter(|_| domain.number == DomainNumber::DEFAULT)?;
+    share_in(url::form_urlencoded::parse(query.as_bytes()))
 }
 
 impl Visitor {
     /// Answers with the page of a share, or with 404 if there is none.
-    pub(super) fn share(&self, id: Option<Id>) -> VisitResponse {
-        // As for an unknown id, without a search.
-        let Some(id) = id else { return VisitResponse::Now(pages::error(StatusCode::NOT_FOUND)) };
+    pub(super) fn share(&self, id: Id) -> VisitResponse {
         let snapshots = self.state.snapshots.clone();
         VisitResponse::Later(Box::pin(async move {
             match snapshots.share_page(id).await {
@@ -53,10 +47,14 @@ mod tests {
         };
         let id = Id::from_bits(7);
         let known = format!("a=b&share={id}");
+        let twice = format!("share=facebook&{known}");
         let rows = [
-            (0, Some(known.as_str()), Some(Some(id))),
-            (0, Some("share=nonsense"), Some(None)),
+            (0, Some(known.as_str()), Some(id)),
+            (0, Some("share=facebook"), None),
+            (0, Some("share=twitter&x=1"), None),
             (0, Some("share="), None),
+            // The first id counts, wherever it is.
+            (0, Some(twice.as_str()), Some(id)),
             // The name must be whole.
             (0, Some("shared=1"), None),
             (0, None, None),

@@ -41,6 +41,6 @@ pub(super) fn withheld(intent: Intent) -> Response<Full<Bytes>> {
         }
         Intent::Prefetch => pages::unavailable(),
         // Only bots get here: such a visit of a person is a click.
-        Intent::Follow | Intent::Unlock => pages::error(StatusCode::FORBIDDEN),
+        Intent::Follow | Intent::Unlock | Intent::Submit => pages::error(StatusCode::FORBIDDEN),
     }
 }

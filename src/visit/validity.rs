@@ -10,8 +10,10 @@ use http_body_util::Full;
 use hyper::{Response, StatusCode};
 
 use super::rule::{Evaluation, Rule, Verdict};
-use super::{pages, redirect};
+use super::pages::{self, DomainHome};
+use super::redirect;
 use crate::core::Links;
+use crate::core::links::loops::Hop;
 use crate::model::destination::Destination;
 use crate::model::domain::Domain;
 use crate::model::link::{LinkStatus, Options};
@@ -73,7 +75,7 @@ pub struct LinkNotFound;
 pub(super) fn not_found(domain: &Domain, links: &Links) -> Response<Full<Bytes>> {
     let mut response = match &domain.not_found_url {
         Some(url) if !links.is_here(url) => redirect::elsewhere(url),
-        _ => pages::error(StatusCode::NOT_FOUND),
+        _ => error_page(StatusCode::NOT_FOUND, domain, links),
     };
     // An extension and not the status: a redirect to a fallback counts as well.
     response.extensions_mut().insert(LinkNotFound);
@@ -84,8 +86,19 @@ pub(super) fn not_found(domain: &Domain, links: &Links) -> Response<Full<Bytes>>
 pub(super) fn gone(options: &Options, domain: &Domain, links: &Links) -> Response<Full<Bytes>> {
     match expired_url(options, domain, links) {
         Some(url) => redirect::elsewhere(url),
-        None => pages::error(StatusCode::GONE),
+        None => error_page(StatusCode::GONE, domain, links),
     }
+}
+
+/// Returns the page for an error status of a link, with the domain and the way to its home page.
+pub(super) fn error_page(status: StatusCode, domain: &Domain, links: &Links) -> Response<Full<Bytes>> {
+    // A `rootUrl` that leads to the root itself is not followed.
+    let root = domain.root_url.as_ref().filter(|to| links.hop(to) != Some(Hop::Root(domain.number)));
+    let home = DomainHome {
+        domain: links.site().name_of(domain),
+        url: root.map(|url| url.as_str().to_owned()),
+    };
+    pages::error_at(status, &home)
 }
 
 /// Returns the fallback of an expired link: its own, or else its domain's, which is not followed to this

@@ -7,6 +7,7 @@ use hyper::header::HeaderValue;
 
 use super::agents::{Agent, Agents};
 use super::attempts::Attempts;
+use super::host_misses::HostMisses;
 use super::settings::Settings;
 use crate::cache::Lookup;
 use crate::cache::entry::Entry;
@@ -30,6 +31,7 @@ pub(super) struct VisitorState {
     pub(super) settings: Settings,
     pub(super) agents: Agents,
     pub(super) attempts: Attempts,
+    pub(super) host_misses: Arc<HostMisses>,
 }
 
 /// The store cannot be read at the moment, so that it is unknown whether the link exists.
@@ -48,13 +50,33 @@ impl Visitor {
             settings,
             agents: Agents::default(),
             attempts: Attempts::default(),
+            host_misses: Arc::default(),
         };
         Visitor { links: core.links(), webhooks, state: Arc::new(state) }
+    }
+
+    /// Returns the counts of requests for hosts that are no domain.
+    pub fn host_misses(&self) -> &Arc<HostMisses> {
+        &self.state.host_misses
     }
 
     /// Returns the kind of visitor that sends this User-Agent.
     pub(super) fn agent(&self, user_agent: Option<&HeaderValue>) -> Agent {
         self.state.agents.of(user_agent.map(HeaderValue::as_bytes))
+    }
+
+    /// Returns the first of these codes' links that exists.
+    pub(super) async fn resolve_any(
+        &self,
+        domain: &Domain,
+        codes: &[String],
+    ) -> Result<Option<Entry>, LookupFailed> {
+        for code in codes {
+            if let Some(entry) = self.resolve(domain, code).await? {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns the link from the cache or from the table, or `None` if it does not exist.

@@ -69,7 +69,7 @@ fn contact_links_keep_every_rule_of_their_link() {
         (json!({"isActive": false}), 404, None),
         (json!({"expiresAt": "2020-01-01"}), 410, None),
         (json!({"maxClicks": 1}), 302, Some("https://e.test/")),
-        (json!({"password": "open sesame"}), 303, Some("/s3")),
+        (json!({"password": "open sesame"}), 200, None),
         (json!({"cloaked": true}), 200, None),
         (json!({"forwardParameters": true}), 302, Some("https://e.test/?a=1")),
     ];
@@ -99,6 +99,64 @@ fn the_contact_is_named_to_webhooks() {
     assert_eq!(app.visitor().get(&path).status, 302);
     let event: Value = serde_json::from_slice(&receiver.wait_for(1)[0].body).expect("JSON");
     assert_eq!(event["data"]["contactId"], "contact_7");
+}
+
+/// The form keeps query and contact, and so does the cookie.
+#[test]
+fn f07_contact_links_keep_query_and_contact_through_the_password() {
+    let app = hooks::start(&["10ms"]);
+    let receiver = Receiver::start();
+    let more = json!({"password": "open sesame", "forwardParameters": true});
+    let link = hooks::hooked_with(&app, "s", &[receiver.url("/")], &more);
+    let words =
+        json!({"text": format!("{{{{trigger_link.{}}}}}", text(&link, "id")), "contactId": "contact_7"});
+    let path = contact_path(&render(&mut app.admin(), &words));
+    let mut visitor = app.visitor();
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let rows = [
+        ("", "https://e.test/"),
+        ("?utm_source=mail", "https://e.test/?utm_source=mail"),
+        ("/?a=1&b=2", "https://e.test/?a=1&b=2"),
+    ];
+    for (number, (more, to)) in rows.iter().enumerate() {
+        let path = format!("{path}{more}");
+        let asked = visitor.get(&path);
+        assert!(asked.status == 200 && asked.text().contains("type=\"password\""), "{asked:?}");
+        assert_eq!(visitor.send_form(&path, &form, b"password=wrong").status, 403, "{path}");
+        let right = visitor.send_form(&path, &form, b"password=open+sesame");
+        assert_eq!((right.status, right.header("location")), (303, Some(*to)), "{path}");
+        let set = right.header("set-cookie").expect("a cookie").to_owned();
+        let cookie = set.split(';').next().expect("a pair");
+        let again = visitor.send("GET", &path, &[("Cookie", cookie)], None);
+        assert_eq!((again.status, again.header("location")), (302, Some(*to)), "{path}");
+        let events = receiver.wait_for(2 * number + 2);
+        for event in &events[2 * number..] {
+            let event: Value = serde_json::from_slice(&event.body).expect("JSON");
+            assert_eq!(event["data"]["contactId"], "contact_7", "{path}");
+        }
+    }
+}
+
+/// One slash and the punctuation of a sentence behind a contact link belong to the same link, as for codes.
+#[test]
+fn f07_what_mail_programs_append_to_contact_links() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let body = json!({"url": "https://e.test/", "redirectType": 307, "forwardParameters": true});
+    let link = admin.create(&body);
+    let words = json!({"text": format!("{{{{trigger_link.{}}}}}", text(&link, "id")), "contactId": "c"});
+    let path = contact_path(&render(&mut admin, &words));
+    let mut visitor = app.visitor();
+    for end in ["", "/", "/?a=1", ".", ",", ")", "%22", "%E2%80%8B", "?a=1"] {
+        let answer = visitor.get(&format!("{path}{end}"));
+        let to = if end.ends_with("a=1") { "https://e.test/?a=1" } else { "https://e.test/" };
+        assert_eq!((answer.status, answer.header("location")), (307, Some(to)), "{end}");
+    }
+    for end in ["//", "/x", "x", "%2Ex"] {
+        assert_eq!(visitor.get(&format!("{path}{end}")).status, 404, "{end}");
+    }
+    let sent = visitor.send("POST", &path, &[], Some(b"{}"));
+    assert_eq!((sent.status, sent.header("location")), (307, Some("https://e.test/")));
 }
 
 #[test]

@@ -453,6 +453,25 @@ fn a_domain_that_does_not_resolve() {
 }
 
 #[test]
+fn a_host_that_is_no_domain_is_named() {
+    let (_folder, data) = used();
+    let server = plan(&data).start();
+    let mut proxied = server.admin().at("waypost");
+    for _ in 0..25 {
+        assert_eq!(proxied.get("/s").status, 404);
+    }
+    drop(proxied);
+    server.stop();
+    let said = doctor(&data);
+    said.has("warning", "domain", "25 requests for host `waypost` were answered 404");
+    said.has("warning", "domain", "`proxy_set_header Host $host`").ends(0);
+    // The next start logs the report, and the server writes another one only if the requests continue.
+    plan(&data).start().stop();
+    let said = doctor(&data);
+    assert!(!said.findings().iter().any(|line| line.contains("requests for host")), "{:?}", said.findings());
+}
+
+#[test]
 fn links_that_lead_back_here() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");

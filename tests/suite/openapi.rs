@@ -511,6 +511,48 @@ fn document_and_page_are_public_and_load_nothing() {
         assert_eq!(html.select(&select(&format!("[id='{target}']"))).count(), 1, "{target}");
     }
     assert!(!page.text().contains(KEY));
+    // For the keyboard: the first stop skips the list. For readers of headings: no level is left out.
+    let first = html.select(&select("a[href]")).next().and_then(|link| link.attr("href"));
+    assert_eq!((first, html.select(&select("main#content")).count()), (Some("#content"), 1));
+    let levels = html.select(&select("h1, h2, h3, h4")).map(|heading| heading.value().name().as_bytes()[1]);
+    let mut before = b'0';
+    for level in levels {
+        assert!(level <= before + 1, "h{} after h{}", char::from(level), char::from(before));
+        before = level;
+    }
+}
+
+/// The commands of the page work as they are on a new instance.
+#[test]
+fn the_first_examples_of_the_page_work() {
+    let app = TestApp::start();
+    let page = app.visitor().get("/api/docs").text();
+    let html = scraper::Html::parse_document(&page);
+    let select = |css: &str| scraper::Selector::parse(css).expect("a selector");
+    let commands: Vec<String> = html.select(&select("pre")).map(|pre| pre.text().collect()).collect();
+    assert_eq!(commands[0], "KEY=$(cat data/admin.key)");
+    let created = ["createLink", "createLinks", "createTag", "createCampaign", "createDomain"];
+    let mut tried = 0;
+    let body_of = |command: &str| {
+        let (_, body) = command.split_once("-d '")?;
+        Some(body.strip_suffix('\'').expect("its end").replace("'\\''", "'"))
+    };
+    for id in created {
+        let Some(pre) = html.select(&select(&format!("article#{id} pre"))).next() else { continue };
+        let command: String = pre.text().collect();
+        let body = body_of(&command).unwrap_or_else(|| panic!("no body: {command}"));
+        let path = command.split('"').nth(3).and_then(|url| url.strip_prefix("http://go.test")).expect("a URL");
+        let sent = app.admin().send("POST", path, &[], Some(body.as_bytes()));
+        assert_eq!(sent.status, 201, "{command}: {}", sent.text());
+        tried += 1;
+    }
+    assert!(tried >= 3, "{tried} commands");
+    let sent = app.admin().send("POST", "/api/v1/links", &[], body_of(&commands[1]).as_deref().map(str::as_bytes));
+    assert_eq!(sent.status, 201, "{}", commands[1]);
+    // Fields in their order of use: the code is among the first.
+    let fields: Vec<String> =
+        html.select(&select("article#createLink details[open] dt code")).map(|it| it.text().collect()).collect();
+    assert_eq!(fields[..4], ["url", "customSlug", "domain", "title"], "{fields:?}");
 }
 
 /// The variable that makes the test write [`EXAMPLES`].

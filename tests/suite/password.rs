@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{HOST, TestApp};
 use crate::support::http::{Answer, Client, Connection, text};
+use crate::support::native::path_of;
 use crate::support::process::{PATIENCE, Plan, poll};
 
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
@@ -219,8 +220,9 @@ fn t63_t66_invalid_forms_are_rejected() {
         ("/s", "password=wrong&password=open+sesame", &[], 403),
         ("/s", "password[]=open+sesame", &[], 403),
         ("/s", "{\"password\":\"open sesame\"}", &[], 403),
-        ("/plain", right, &[], 405),
-        ("/unknown", right, &[], 405),
+        ("/plain", right, &[], 303),
+        ("/plain", "a=b", &[], 405),
+        ("/unknown", right, &[], 404),
         ("/", right, &[], 405),
         ("/over", right, &[], 410),
         ("/off", right, &[], 404),
@@ -258,24 +260,66 @@ fn a_limited_link_counts_right_passwords_only() {
     assert_eq!(admin.clicks(text(&link, "id")), 2);
 }
 
+/// Where cookies are blocked, a redirect to the page would end at the form again.
 #[test]
-fn pages_behind_a_password_are_fetched_by_get() {
+fn f08_the_right_password_shows_the_page_itself() {
     let app = TestApp::start();
     let mut admin = app.admin();
-    let link = protect(&mut admin, "s", &json!({"cloaked": true, "forwardParameters": true}));
-    let mut visitor = app.visitor();
-    let right = try_password(&mut visitor, "/s?b=2", "open sesame", &[]);
-    assert_eq!((right.status, right.header("location")), (303, Some("/s?b=2")));
-    assert_eq!(admin.clicks(text(&link, "id")), 0);
-    let page = visitor.send("GET", "/s?b=2", &[("Cookie", &cookie(&right))], None);
-    assert_eq!(page.status, 200);
-    assert!(
-        page.text().contains("https://e.test/inside?a=1&amp;b=2")
-            || page.text().contains("https://e.test/inside?a=1&#38;b=2"),
-        "{}",
-        page.text()
-    );
-    assert_eq!(admin.clicks(text(&link, "id")), 1);
+    let rows = [
+        json!({"cloaked": true, "forwardParameters": true}),
+        json!({"metaPixelId": "1234567890", "forwardParameters": true}),
+        json!({"googleTagId": "G-ABC123", "forwardParameters": true}),
+        json!({"cloaked": true, "metaPixelId": "1234567890", "forwardParameters": true, "maxClicks": 2}),
+    ];
+    for (number, more) in rows.iter().enumerate() {
+        let link = protect(&mut admin, &format!("s{number}"), more);
+        let (path, mut visitor) = (format!("/s{number}?b=2"), app.visitor());
+        assert_eq!(try_password(&mut visitor, &path, "wrong", &[]).status, 403, "{more}");
+        let right = try_password(&mut visitor, &path, "open sesame", &[]);
+        assert_eq!((right.status, right.header("location")), (200, None), "{more}");
+        let shows = |page: &Answer| {
+            let html = page.text();
+            assert!(html.contains("https://e.test/inside?a=1&#38;b=2"), "{more}: {html}");
+            assert!(!html.contains("type=\"password\""), "{more}");
+        };
+        shows(&right);
+        assert_eq!(admin.clicks(text(&link, "id")), 1, "{more}");
+        // With the cookie, the address opens by GET as well.
+        let page = visitor.send("GET", &path, &[("Cookie", &cookie(&right))], None);
+        assert_eq!(page.status, 200, "{more}");
+        shows(&page);
+        assert_eq!(admin.clicks(text(&link, "id")), 2, "{more}");
+    }
+}
+
+#[test]
+fn f19_a_password_that_was_taken_off_while_the_form_is_open() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let rows = [
+        json!({}),
+        json!({"maxClicks": 1}),
+        json!({"forwardParameters": true}),
+        json!({"cloaked": true}),
+        json!({"redirectType": 301}),
+        json!({"redirectType": 307}),
+        json!({"redirectType": 308, "utmSource": "x"}),
+    ];
+    let own = format!("http://{HOST}");
+    for (number, more) in rows.iter().enumerate() {
+        let link = protect(&mut admin, &format!("s{number}"), more);
+        let (path, mut visitor) = (format!("/s{number}?b=2"), app.visitor());
+        assert_eq!(visitor.get(&path).status, 200);
+        admin.patch(&path_of(&link), &json!({"password": null})).expect(200, "taken off");
+        for headers in [&[][..], &[("Origin", own.as_str())]] {
+            let answer = try_password(&mut visitor, &path, "open sesame", headers);
+            assert_eq!((answer.status, answer.header("location")), (303, Some(&*path)), "{more}");
+        }
+        assert_eq!(admin.clicks(text(&link, "id")), 0, "{more}");
+        assert!(matches!(visitor.get(&path).status, 200 | 301 | 302 | 307 | 308), "{more}");
+        admin.delete(&path_of(&link)).expect(200, "deleted");
+        assert_eq!(try_password(&mut visitor, &path, "open sesame", &[]).status, 404, "{more}");
+    }
 }
 
 #[test]

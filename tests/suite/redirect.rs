@@ -8,7 +8,7 @@ use waypost::model::domain::DomainNumber;
 use waypost::visit::UnknownHosts;
 
 use crate::support::app::{HOST, TestApp};
-use crate::support::http::{Answer, Client, raw, text};
+use crate::support::http::{Answer, Client, Connection, raw, text};
 use crate::support::process::{PATIENCE, poll};
 
 /// Creates a link with this code to `https://e.test/<code>`, other fields from `more`.
@@ -213,6 +213,264 @@ fn t54_all_spellings_of_a_code_reach_one_link() {
         "customSlug: \"caf\u{e9}\" is already in use on this domain",
         "the same code, decomposed",
     );
+}
+
+/// 307 and 308 keep the method, which is all that they exist for (RFC 9110 15.4.8, 15.4.9).
+#[test]
+fn f06_redirects_that_keep_the_method_answer_every_method() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let mut visitor = app.visitor();
+    let rows = [
+        (json!({"redirectType": 307}), 307, "https://e.test/api"),
+        (json!({"redirectType": 308}), 308, "https://e.test/api"),
+        (json!({"redirectType": 308, "forwardParameters": true}), 308, "https://e.test/api?a=1"),
+        (json!({"redirectType": 307, "utmSource": "x"}), 307, "https://e.test/api?utm_source=x"),
+        (json!({"redirectType": 307, "maxClicks": 9}), 307, "https://e.test/api"),
+        (json!({"redirectType": 307, "metaPixelId": "1234567890"}), 307, "https://e.test/api"),
+        (json!({"redirectType": 308, "expiresAt": "2030-01-01"}), 308, "https://e.test/api"),
+    ];
+    for (number, (more, status, to)) in rows.iter().enumerate() {
+        let mut body = json!({"url": "https://e.test/api", "customSlug": format!("k{number}")});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+        let made = admin.create(&body);
+        let path = format!("/k{number}?a=1");
+        for (count, method) in ["POST", "PUT", "PATCH", "DELETE"].iter().enumerate() {
+            let body = (*method != "DELETE").then_some(&b"{\"a\":1}"[..]);
+            let answer = visitor.send(method, &path, &[("Content-Type", "application/json")], body);
+            assert_eq!(way(&answer), (*status, Some(*to)), "{method} {more}");
+            assert_eq!(admin.clicks(text(&made, "id")), count as u64 + 1, "{method} {more}");
+        }
+        let form = [("Content-Type", "application/x-www-form-urlencoded")];
+        assert_eq!(way(&visitor.send_form(&path, &form, b"user=a&password=b")), (*status, Some(*to)), "{more}");
+        for method in ["OPTIONS", "PROPFIND"] {
+            let answer = visitor.send(method, &path, &[], None);
+            let allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE");
+            assert_eq!((answer.status, answer.header("allow")), (405, allow), "{method} {more}");
+        }
+        assert_eq!(admin.clicks(text(&made, "id")), 5, "{more}");
+    }
+}
+
+#[test]
+fn f06_other_links_allow_no_other_method() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let rows = [
+        ("found", json!({}), 405, Some("GET, HEAD")),
+        ("moved", json!({"redirectType": 301}), 405, Some("GET, HEAD")),
+        ("framed", json!({"redirectType": 307, "cloaked": true}), 405, Some("GET, HEAD")),
+        ("asks", json!({"redirectType": 307, "password": "open sesame"}), 405, Some("GET, HEAD, POST")),
+        // As without a link.
+        ("off", json!({"redirectType": 307, "isActive": false}), 405, Some("GET, HEAD")),
+        ("soon", json!({"redirectType": 308, "validSince": "2030-01-01"}), 405, Some("GET, HEAD")),
+        ("over", json!({"redirectType": 307, "expiresAt": "2020-01-01"}), 410, None),
+        ("nobots", json!({"redirectType": 307, "blockBots": true}), 307, None),
+    ];
+    let mut visitor = app.visitor();
+    for (code, more, status, allow) in &rows {
+        let made = link(&mut admin, code, more);
+        for method in ["PUT", "PATCH", "DELETE"] {
+            let answer = visitor.send(method, &format!("/{code}"), &[], None);
+            assert_eq!((answer.status, answer.header("allow")), (*status, *allow), "{method} {code}");
+        }
+        let counted = if *status == 307 { 3 } else { 0 };
+        assert_eq!(admin.clicks(text(&made, "id")), counted, "{code}");
+    }
+    let bot = [("User-Agent", "Googlebot/2.1")];
+    assert_eq!(visitor.send("POST", "/nobots", &bot, None).status, 403);
+    for path in ["/", "/unknown", "/a,b", "/healthz", "/metrics", "/admin", "/api/docs", "/links/r/2/x"] {
+        for method in ["PUT", "DELETE", "OPTIONS"] {
+            let answer = visitor.send(method, path, &[], None);
+            assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")), "{method} {path}");
+        }
+    }
+}
+
+/// The client sends the body to the destination, so the redirect does not wait for it.
+#[test]
+fn f06_a_redirect_waits_for_no_body() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    link(&mut admin, "keeps", &json!({"redirectType": 307}));
+    for head in ["Content-Length: 1000000000", "Transfer-Encoding: chunked", "Content-Length: 9\r\nExpect: 100-continue"] {
+        let mut connection = Connection::open(app.address()).expect("accepted");
+        let head = format!("POST /keeps HTTP/1.1\r\nHost: go.test\r\n{head}\r\n\r\n");
+        connection.send(head.as_bytes()).expect("sent");
+        let answer = connection.receive(false).expect("in order").expect("an answer");
+        assert_eq!(answer.status, 307, "{head}");
+        // Its body would be read as the next request.
+        assert!(answer.closes(), "{head}: {answer:?}");
+    }
+    // A body that is there leaves the connection usable.
+    let mut visitor = app.visitor();
+    for _ in 0..3 {
+        assert_eq!(visitor.send("PUT", "/keeps", &[], Some(b"{}")).status, 307);
+        assert_eq!(visitor.get("/keeps").status, 307);
+    }
+}
+
+#[test]
+fn m1_the_punctuation_of_a_sentence_is_no_part_of_a_code() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let code = link(&mut admin, "code", &json!({}));
+    link(&mut admin, "limited", &json!({"maxClicks": 9}));
+    link(&mut admin, "dot.", &json!({"utmSource": "dot"}));
+    link(&mut admin, "dot", &json!({"utmSource": "none"}));
+    let behind = json!({"url": "https://e.test/in", "customSlug": "asks", "password": "open sesame"});
+    admin.create(&behind);
+    let mut visitor = app.visitor();
+    let ends = [
+        ".", ",", ")", "%22", "%E2%80%8B", "%20", "...", ").", "!", "%3F", "%C2%BB", "%E2%80%9C", "%E3%80%8D", "%EF%BC%89",
+        "%3E", "./", ";", "'", "]", "%C2%A0", "%E2%80%A6", ",,,,,,,,",
+    ];
+    for (count, end) in ends.iter().enumerate() {
+        assert_eq!(visitor.get(&format!("/code{end}")).status, 302, "{end}");
+        assert_eq!(admin.clicks(text(&code, "id")), count as u64 + 1, "{end}");
+        assert_eq!(visitor.head(&format!("/code{end}")).status, 302, "{end}");
+    }
+    assert_eq!(visitor.get("/limited.").status, 302);
+    assert!(visitor.get("/asks.").text().contains("type=\"password\""));
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    for path in ["/asks.", "/asks,"] {
+        assert_eq!(visitor.send_form(path, &form, b"password=open+sesame").status, 303, "{path}");
+    }
+    let (with, without) = (Some("https://e.test/x?utm_source=dot"), Some("https://e.test/x?utm_source=none"));
+    for (path, to) in [("/dot.", with), ("/dot", without), ("/dot.)", with), ("/dot..", without), ("/dot,", without)] {
+        let answer = visitor.get(path);
+        assert!(answer.header("location").is_some_and(|at| Some(at) == to), "{path}: {answer:?}");
+    }
+    for path in
+        ["/code.x", "/code./x", "/code,/x", "/code-", "/code_", "/code~", "/code+", "/code,,,,,,,,,", "/...", "/%22"]
+    {
+        assert_eq!(visitor.get(path).status, 404, "{path}");
+    }
+}
+
+/// A look-up without punctuation counts no second miss, and closes no loop.
+#[test]
+fn m1_neither_misses_nor_loops_change() {
+    let app = TestApp::start_with(|config| config.limits.misses_per_minute = 5);
+    let mut admin = app.admin();
+    link(&mut admin, "code", &json!({}));
+    let mut visitor = app.visitor();
+    for _ in 0..9 {
+        assert_eq!(visitor.get("/code.").status, 302);
+    }
+    for _ in 0..5 {
+        assert_eq!(visitor.get("/none.").status, 404);
+    }
+    assert_eq!(visitor.get("/none.").status, 429);
+    assert_eq!(visitor.get("/code.").status, 302);
+    let back = "url: must not lead back to this short link";
+    for end in [".", ",", "%22", "...", "./"] {
+        let body = json!({"url": format!("http://go.test/self{end}"), "customSlug": "self"});
+        admin.post("/api/v1/links", &body).refuses(422, back, end);
+    }
+    // The deletion of `via.` leaves a loop, which ends at the visit.
+    let via = admin.create(&json!({"url": "https://e.test/", "customSlug": "via."}));
+    admin.create(&json!({"url": "http://go.test/via.", "customSlug": "via"}));
+    assert_eq!(visitor.get("/via").status, 302);
+    admin.delete(&format!("/api/v1/links/{}", text(&via, "id"))).expect(200, "deleted");
+    assert_eq!(visitor.get("/via").status, 508);
+}
+
+/// Other sites append `share=` to addresses. Only the id of a share requests one.
+#[test]
+fn f18_what_cannot_be_a_share_is_the_root() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let domains = admin.get("/api/v1/domains").expect(200, "domains");
+    let default = format!("/api/v1/domains/{}", text(&domains["domains"][0], "id"));
+    admin.patch(&default, &json!({"rootUrl": "https://e.test/home"})).expect(200, "a root");
+    let mut visitor = app.visitor();
+    for query in ["share=facebook", "share=twitter", "utm_source=x&share=reddit", "share=", "share", "x=1"] {
+        let path = format!("/?{query}");
+        assert_eq!(way(&visitor.get(&path)), (302, Some("https://e.test/home")), "{query}");
+        assert_eq!(visitor.head(&path).status, 302, "{query}");
+    }
+    assert_eq!(visitor.get("/?share=00000000000000000000").status, 404);
+    let body = json!({"rootUrl": null, "notFoundUrl": "https://e.test/404"});
+    admin.patch(&default, &body).expect(200, "a fallback");
+    assert_eq!(way(&visitor.get("/?share=facebook")), (302, Some("https://e.test/404")));
+    // Such a root is a place that redirects, so it closes a loop.
+    let body = json!({"rootUrl": "http://go.test/home", "notFoundUrl": null});
+    admin.patch(&default, &body).expect(200, "a root");
+    let body = json!({"url": "http://go.test/?share=facebook", "customSlug": "home"});
+    admin.post("/api/v1/links", &body).refuses(422, "url: must not lead back to this short link", "by the root");
+}
+
+#[test]
+fn the_root_of_a_new_instance_greets() {
+    let app = TestApp::start_with(|config| config.visit.unknown_hosts = UnknownHosts::DefaultDomain);
+    let mut admin = app.admin();
+    admin.post("/api/v1/domains", &json!({"domain": "d.test"})).expect(201, "a domain");
+    let mut visitor = app.visitor();
+    for host in [HOST, "localhost", "127.0.0.1"] {
+        let page = app.visitor().at(host).get("/");
+        assert_eq!(page.status, 200, "{host}");
+        assert!(page.text().contains("Waypost is running") && page.text().contains("/api/docs"), "{page:?}");
+        assert_eq!(app.visitor().at(host).head("/").status, 200, "{host}");
+    }
+    for host in ["d.test", "foreign.test"] {
+        assert_eq!(app.visitor().at(host).get("/").status, 404, "{host}");
+    }
+    assert_eq!(visitor.get("//").status, 404);
+    let domains = admin.get("/api/v1/domains").expect(200, "domains");
+    let all = domains["domains"].as_array().expect("domains");
+    let default = all.iter().find(|domain| domain["domain"] == HOST).expect("the default domain");
+    let default = format!("/api/v1/domains/{}", text(default, "id"));
+    admin.patch(&default, &json!({"notFoundUrl": "https://e.test/404"})).expect(200, "a fallback");
+    assert_eq!(way(&visitor.get("/")), (302, Some("https://e.test/404")));
+    admin.patch(&default, &json!({"rootUrl": "https://e.test/home"})).expect(200, "a root");
+    assert_eq!(way(&visitor.get("/")), (302, Some("https://e.test/home")));
+}
+
+#[test]
+fn error_pages_show_the_domain_and_its_home() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let body = json!({"domain": "d.test", "rootUrl": "https://e.test/?a=1&b='\"<"});
+    let made = admin.post("/api/v1/domains", &body).expect(201, "a domain");
+    for code in ["over", "nobots"] {
+        let body = json!({
+            "domain": "d.test", "url": "https://e.test/", "customSlug": code, "blockBots": true,
+            "expiresAt": if code == "over" { json!("2020-01-01") } else { json!(null) },
+        });
+        admin.create(&body);
+    }
+    let mut visitor = app.visitor().at("d.test").with("User-Agent", "Googlebot/2.1");
+    let home = "<a href=\"https://e.test/?a=1&#38;b=&#39;%22%3C\">Home page of d.test</a>";
+    for (path, status) in [("/none", 404), ("/over", 410), ("/nobots", 403)] {
+        let page = visitor.get(path);
+        assert_eq!(page.status, status, "{path}");
+        assert!(page.text().contains(home), "{path}: {}", page.text());
+    }
+    let path = format!("/api/v1/domains/{}", text(&made["domain"], "id"));
+    admin.patch(&path, &json!({"rootUrl": null})).expect(200, "no root");
+    let page = visitor.get("/none").text();
+    assert!(page.contains("<footer>d.test</footer>"), "{page}");
+    // A host that is no domain is not repeated.
+    let page = app.visitor().at("foreign.test").get("/none");
+    assert!(page.status == 404 && !page.text().contains("foreign") && !page.text().contains("<footer"), "{page:?}");
+}
+
+#[test]
+fn requests_for_hosts_that_are_no_domain_are_counted() {
+    let app = TestApp::start_with(|config| config.metrics.public = true);
+    let mut proxied = app.visitor().at("waypost");
+    for n in 0..30 {
+        assert_eq!(proxied.get(&format!("/s{n}")).status, 404);
+    }
+    assert_eq!(app.visitor().get("/none").status, 404);
+    let metrics = app.visitor().get("/metrics").text();
+    assert!(metrics.contains("\nwaypost_unknown_host_requests_total 30\n"), "{metrics}");
+    let file = app.data_dir().join("unknown-hosts");
+    let app = app.restart_with(|config| config.visit.unknown_hosts = UnknownHosts::NotFound);
+    // The start has logged it.
+    assert!(!file.exists());
+    drop(app);
 }
 
 #[test]

@@ -33,6 +33,14 @@ pub(crate) fn hooked(app: &TestApp, code: &str, hooks: &[String]) -> Value {
     app.admin().create(&json!({"url": "https://e.test/", "customSlug": code, "webhookUrls": hooks}))
 }
 
+/// Like [`hooked`], with other fields from `more`.
+#[track_caller]
+pub(crate) fn hooked_with(app: &TestApp, code: &str, hooks: &[String], more: &Value) -> Value {
+    let mut body = json!({"url": "https://e.test/", "customSlug": code, "webhookUrls": hooks});
+    body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+    app.admin().create(&body)
+}
+
 #[track_caller]
 pub(crate) fn link(app: &TestApp, code: &str) -> Link {
     let found =

@@ -68,6 +68,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
     store::table(&case, &lock, &log).iter().for_each(&mut note);
     network::listening(&case, &lock).iter().for_each(&mut note);
     network::domains(&case, &log).iter().for_each(&mut note);
+    network::unknown_hosts(&case, &log).iter().for_each(&mut note);
     loops::loops(&case, &log).iter().for_each(&mut note);
     note(&passwords::passwords(&log));
     let (warnings, problems) = worst;

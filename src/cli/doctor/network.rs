@@ -15,6 +15,7 @@ use crate::log::LogError;
 use crate::model::domain::Domain;
 use crate::table::keys::Kind;
 use crate::table::record::Stored;
+use crate::visit::host_misses;
 
 const LISTENING: &str = "listening";
 const DOMAIN: &str = "domain";
@@ -150,6 +151,13 @@ pub(super) fn domains(case: &Case, log: &LogCheck) -> Vec<Finding> {
         found.push(Finding::skipped(DOMAIN, text));
     }
     found
+}
+
+/// Reports hosts that are no domain and that visitors requested often, by the last server of this folder.
+pub(super) fn unknown_hosts(case: &Case, log: &LogCheck) -> Vec<Finding> {
+    let names = names(case, log);
+    let found = host_misses::saved(&case.config.data_dir, |host| names.contains(host));
+    found.iter().map(|host| Finding::warning(DOMAIN, host.report())).collect()
 }
 
 fn resolve(name: &str) -> Finding {

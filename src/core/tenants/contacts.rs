@@ -22,7 +22,7 @@ use crate::json;
 use crate::model::contact::{CONTACT_KEY_BYTES, ContactKey, ContactLink};
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
-use crate::model::short_code::ShortCode;
+use crate::model::short_code::{ShortCode, trimmed};
 use crate::table::keys;
 use crate::table::record::Stored;
 
@@ -105,7 +105,7 @@ impl Tenants {
         token: &str,
     ) -> Result<Option<(DomainNumber, ShortCode, Id, ForeignId)>, Error> {
         let directory = self.directory();
-        let said = directory.contact_key().and_then(|key| verify(&key, token));
+        let said = directory.contact_key().and_then(|key| contact_at(&key, token));
         let Some(ContactLink { link, workspace, contact }) = said else { return Ok(None) };
         let Some(number) =
             directory.workspace_named(workspace.as_str()).map(|versioned| versioned.record.number)
@@ -207,6 +207,16 @@ pub(crate) fn seal(key: &ContactKey, claims: &[u8]) -> String {
     let signed = [URL_SAFE_NO_PAD.encode(HEADER), URL_SAFE_NO_PAD.encode(claims)].join(".");
     let signature = URL_SAFE_NO_PAD.encode(mac(key, &signed).finalize().into_bytes());
     [signed, signature].join(".")
+}
+
+/// Returns the contact link of a path behind [`CONTACT_PATH`]. As for codes, one slash behind the token belongs
+/// to the same link, and so does the punctuation of the sentence around it.
+pub(crate) fn contact_at(key: &ContactKey, path: &str) -> Option<ContactLink> {
+    let token = path.strip_suffix('/').unwrap_or(path);
+    verify(key, token).or_else(|| {
+        let decoded = percent_encoding::percent_decode_str(token).decode_utf8().ok()?;
+        verify(key, trimmed(&decoded, true)?)
+    })
 }
 
 /// Returns the contact link of a token that this key has signed, or `None` for any other token.

@@ -29,6 +29,7 @@ use crate::log::Log;
 use crate::log::local::LocalLog;
 use crate::readiness::Readiness;
 use crate::table::Table;
+use crate::visit::host_misses::HostMisses;
 use crate::webhooks::Webhooks;
 
 /// `Retry-After` of `/readyz`, in seconds.
@@ -322,6 +323,15 @@ impl MetricSource for Core {
     fn measure(&self, to: &mut Vec<Measure>) {
         let help = "Writes that kept other writes waiting for over 100 ms";
         to.push(Measure::counter("exclusive_holds_over_100ms", help, self.long_exclusive_holds()));
+    }
+}
+
+/// Visits.
+impl MetricSource for Arc<HostMisses> {
+    fn measure(&self, to: &mut Vec<Measure>) {
+        // Without the hosts, which clients choose: the log and `waypost doctor` name the most requested ones.
+        let help = "Requests for hosts that are no domain, answered 404";
+        to.push(Measure::counter("unknown_host_requests", help, self.total()));
     }
 }
 

@@ -13,8 +13,11 @@ use super::agent::Agent;
 /// One pattern per line: class, tab, regular expression. Lines with `#` are comments.
 const PATTERNS: &str = include_str!("crawlers.tsv");
 
+/// The own list beside the vendored one: the same columns, then source and date.
+const ADDITIONS: &str = include_str!("additions.tsv");
+
 // Lazy, so that a command that serves no visitor does not compile the list.
-static LIST: LazyLock<CrawlerList> = LazyLock::new(|| CrawlerList::compile(PATTERNS));
+static LIST: LazyLock<CrawlerList> = LazyLock::new(|| CrawlerList::compile(&[PATTERNS, ADDITIONS]));
 
 /// Returns the kind of visitor that sends this User-Agent, by the list.
 pub(super) fn find(user_agent: &[u8]) -> Agent {
@@ -39,10 +42,10 @@ struct TextPattern {
 }
 
 impl CrawlerList {
-    fn compile(patterns: &str) -> CrawlerList {
+    fn compile(lists: &[&str]) -> CrawlerList {
         let (mut texts, mut of_text) = (Vec::new(), Vec::new());
         let (mut regexes, mut of_regex) = (Vec::new(), Vec::new());
-        for (agent, pattern) in rows(patterns) {
+        for (agent, pattern) in lists.iter().flat_map(|list| rows(list)) {
             let (at_start, rest) = match pattern.strip_prefix('^') {
                 Some(rest) => (true, rest),
                 None => (false, pattern),
@@ -96,7 +99,9 @@ impl CrawlerList {
 /// Returns the rows of the list that have a class and a pattern.
 pub(super) fn rows(patterns: &str) -> impl Iterator<Item = (Agent, &str)> {
     patterns.lines().filter_map(|line| {
-        let (class, pattern) = line.split_once('\t')?;
+        let (class, rest) = line.split_once('\t')?;
+        // Behind a second tab: source and date.
+        let pattern = rest.split('\t').next()?;
         // A misspelt class skips the row here; the test `every_pattern_compiles` counts the rows.
         let agent = [Agent::Preview, Agent::Bot].into_iter().find(|agent| agent.name() == class)?;
         Some((agent, pattern))
@@ -124,13 +129,26 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        let lines = PATTERNS.lines().filter(|line| !line.starts_with('#')).count();
-        let list = CrawlerList::compile(PATTERNS);
+        let all = [PATTERNS, ADDITIONS];
+        let lines = all.iter().flat_map(|list| list.lines()).filter(|line| !line.starts_with('#')).count();
+        let list = CrawlerList::compile(&all);
         // No line was skipped for a misspelt class, and few need a regular expression.
         assert_eq!(list.of_text.len() + list.of_regex.len(), lines);
         // A refresh that loses a part of the list fails here.
         assert!(lines > 1_400, "{lines} patterns");
         assert!(list.of_regex.len() < 50, "{} regular expressions", list.of_regex.len());
+    }
+
+    #[test]
+    fn every_addition_is_new_and_has_source_and_date() {
+        let vendored = CrawlerList::compile(&[PATTERNS]);
+        for line in ADDITIONS.lines().filter(|line| !line.starts_with('#')) {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let [_, pattern, source, date] = columns[..] else { panic!("{line}") };
+            assert!(!source.is_empty() && date.parse::<jiff::civil::Date>().is_ok(), "{line}");
+            let text = plain(pattern.trim_start_matches('^')).unwrap_or_else(|| panic!("an operator: {line}"));
+            assert_eq!(vendored.find(text.as_bytes()), Agent::Person, "the vendored list has it: {line}");
+        }
     }
 
     #[test]
@@ -154,9 +172,9 @@ mod tests {
 
     #[test]
     fn anchors_apply_and_previews_have_priority() {
-        let list = CrawlerList::compile(
+        let list = CrawlerList::compile(&[
             "# a comment\nbot\t^Start\nbot\tend$\nbot\tMiddle\npreview\tCa[rR]d\nbot\tddle",
-        );
+        ]);
         let rows = [
             ("Start x", Agent::Bot),
             ("x Start", Agent::Person),

@@ -6,7 +6,7 @@
 //!
 //! The list is data, `crawlers.tsv`, which the script `refresh` beside it generates. The script also contains
 //! the differences from its source, with reasons. To refresh: run the script, run the test that it names,
-//! commit.
+//! commit. `additions.tsv` is an own list beside it, with a source and a date for each row.
 
 mod agent;
 mod list;

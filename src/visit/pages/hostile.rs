@@ -12,7 +12,9 @@ use scraper::{ElementRef, Html, Selector};
 use sha2::{Digest, Sha256};
 
 use super::layout::FOUNDATION;
-use super::{PasswordPrompt, cloaked, error, password, pixels, preview, tags, unavailable};
+use super::{
+    DomainHome, PasswordPrompt, cloaked, error, error_at, greeting, password, pixels, preview, tags, unavailable,
+};
 use crate::model::destination::{Destination, LinkType};
 use crate::model::link::{Edit, Options};
 
@@ -70,6 +72,10 @@ fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
     let status = |code| StatusCode::from_u16(code).expect("a valid status");
     let errors = [400, 403, 404, 405, 410, 413, 414, 415, 429, 500, 503];
     let mut pages: Vec<_> = errors.into_iter().map(|code| (status(code), error(status(code)))).collect();
+    let home = DomainHome { domain: "go.test".to_owned(), url: Some(DESTINATIONS[0].0.to_owned()) };
+    pages.push((status(404), error_at(status(404), &home)));
+    pages.push((status(410), error_at(status(410), &DomainHome { url: None, ..home })));
+    pages.push((status(200), greeting()));
     pages.push((status(503), unavailable()));
     for (code, prompt) in [
         (200, PasswordPrompt::First),
@@ -138,6 +144,7 @@ fn shows(name: &str, page: &Html, title: &str, target: &str, case: &str) {
             assert_eq!(attribute(page, "a", "href"), target, "{case}");
             assert_eq!(attribute(page, "meta[name=description]", "content"), title, "{case}");
             assert_eq!(words("title"), title, "{case}");
+            assert_eq!(words("h1"), title, "{case}");
         }
         "preview" => {
             for tag in ["og:title", "og:description"] {
@@ -236,6 +243,8 @@ fn t61_every_page_carries_what_keeps_it_harmless() {
             let nonce = script.attr("nonce").expect("a nonce");
             assert!(policy.contains(&format!("script-src 'nonce-{nonce}'")), "{policy}");
         }
+        // For assistive technology: each page has one main part, and in it one heading.
+        assert_eq!((all(&page, "main").len(), all(&page, "main h1").len()), (1, 1), "{html}");
         // The policy forbids both, so a page must not need them.
         let inline = |name: &&String| name.contains("[on") || name.ends_with("[style]");
         assert_eq!(shape(&page).keys().find(inline), None, "{html}");

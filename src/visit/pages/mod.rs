@@ -9,6 +9,7 @@
 
 mod cloaked;
 mod display;
+mod greeting;
 #[cfg(test)]
 mod hostile;
 mod layout;
@@ -20,8 +21,9 @@ mod share;
 mod tags;
 
 pub use self::cloaked::cloaked;
+pub use self::greeting::greeting;
 pub use self::layout::foundation;
-pub use self::notice::{error, foreign_form, too_many, unavailable};
+pub use self::notice::{DomainHome, error, error_at, foreign_form, too_many, unavailable};
 pub use self::password::{PasswordPrompt, password};
 pub use self::pixels::pixels;
 pub use self::preview::preview;

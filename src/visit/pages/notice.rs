@@ -9,17 +9,27 @@ use http_body_util::Full;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
-use super::layout::{POLICY, RETRY_SECONDS, html, respond};
+use super::layout::{POLICY, RETRY_SECONDS, html, page, respond};
 
 #[derive(Template)]
 #[template(path = "notice.html")]
-struct NoticePage {
+struct NoticePage<'a> {
     notice: Notice,
+    home: Option<&'a DomainHome>,
+}
+
+/// The domain whose link was requested, so that a visitor knows whose link it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The other field is the name.
+pub struct DomainHome {
+    pub domain: String,
+    /// The `rootUrl`, if it leads to another page.
+    pub url: Option<String>,
 }
 
 /// All notices, rendered once, so that a request for an unknown code costs no more than a redirect.
 static NOTICES: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
-    let rendered = |notice: &Notice| Bytes::from(html(&NoticePage { notice: *notice }));
+    let rendered = |notice: &Notice| Bytes::from(html(&NoticePage { notice: *notice, home: None }));
     Notice::ALL.iter().map(rendered).collect()
 });
 
@@ -63,7 +73,16 @@ impl Notice {
 /// Returns the page for an error status. The page of 403 is for robots; [`foreign_form`] has a page of its
 /// own.
 pub fn error(status: StatusCode) -> Response<Full<Bytes>> {
-    let notice = match status {
+    respond(status, NOTICES[notice(status) as usize].clone(), POLICY.clone())
+}
+
+/// Like [`error`], with the domain of the link.
+pub fn error_at(status: StatusCode, home: &DomainHome) -> Response<Full<Bytes>> {
+    page(status, &NoticePage { notice: notice(status), home: Some(home) }, POLICY.clone())
+}
+
+fn notice(status: StatusCode) -> Notice {
+    match status {
         StatusCode::NOT_FOUND => Notice::NotFound,
         StatusCode::GONE => Notice::Gone,
         StatusCode::FORBIDDEN => Notice::Robot,
@@ -77,8 +96,7 @@ pub fn error(status: StatusCode) -> Response<Full<Bytes>> {
         StatusCode::LOOP_DETECTED => Notice::Loop,
         // Every other status is a fault of the server.
         _ => Notice::Failure,
-    };
-    respond(status, NOTICES[notice as usize].clone(), POLICY.clone())
+    }
 }
 
 /// Returns the page for a password that another site's form sent.

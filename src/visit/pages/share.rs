@@ -16,11 +16,15 @@ struct ShareTemplate<'a> {
     links: u64,
     usable: bool,
     url: &'a str,
+    /// The URL of the server.
+    base: &'a str,
 }
 
 /// Returns the page of a share whose link is `url`: 200, or 410 once the share is used up.
 pub fn share(share: &SharePage, url: &str) -> Response<Full<Bytes>> {
     let status = if share.is_usable { StatusCode::OK } else { StatusCode::GONE };
-    let template = ShareTemplate { name: &share.name, links: share.links, usable: share.is_usable, url };
+    // The link of a share is the root of the default domain with a query.
+    let (base, _) = url.split_once("/?").unwrap_or((url, ""));
+    let template = ShareTemplate { name: &share.name, links: share.links, usable: share.is_usable, url, base };
     page(status, &template, POLICY.clone())
 }

@@ -58,10 +58,15 @@ impl Graph for TableGraph<'_> {
         Ok(edges)
     }
 
+    fn has(&self, domain: DomainNumber, code: &ShortCode) -> Result<bool, Error> {
+        let is_row = self.siblings.links.contains_key(&(domain, code.clone()));
+        Ok(is_row || self.shared.table.link_or_staged(domain, code.as_str())?.is_some())
+    }
+
     fn link_of_contact(&self, token: &str) -> Result<Option<(DomainNumber, ShortCode)>, Error> {
         let key = self.routes.directory.contact_key();
         // Without a key of the instance or with a wrong signature, the address leads nowhere.
-        let Some(said) = key.and_then(|key| contacts::verify(&key, token)) else { return Ok(None) };
+        let Some(said) = key.and_then(|key| contacts::contact_at(&key, token)) else { return Ok(None) };
         // An imported link keeps its id, so a contact may name it before the table has it.
         if let Some(place) = self.siblings.ids.get(&said.link) {
             return Ok(Some(place.clone()));

@@ -1,5 +1,6 @@
 //! [`Routes`]: where a destination leads within this server, and the edges of links and domains.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use url::Url;
@@ -11,7 +12,8 @@ use crate::model::destination::{Destination, ExtraSchemes, LinkType};
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::Id;
 use crate::model::link::Options;
-use crate::model::short_code::{ShortCode, canonical, first_segment, is_reserved};
+use crate::model::short_code::{ShortCode, canonical, first_segment, is_reserved, without_punctuation};
+use crate::model::snapshot::share_in;
 use crate::model::workspace::WorkspaceNumber;
 
 /// Most links and roots of this server in a chain that a written destination may lead through. Browsers
@@ -260,13 +262,13 @@ impl<'a> Routes<'a> {
         let path = path.strip_prefix('/').unwrap_or(path);
         if path.is_empty() {
             // The page of a share takes precedence over the domain's `rootUrl`.
-            let mut pairs = url.query_pairs();
-            let is_share = domain.number == DomainNumber::DEFAULT
-                && pairs.any(|(name, value)| name == "share" && !value.is_empty());
+            let is_share = domain.number == DomainNumber::DEFAULT && share_in(url.query_pairs()).is_some();
             return (!is_share).then_some(Hop::Root(domain.number));
         }
         let (segment, rest) = first_segment(path);
-        let code = canonical(segment)?;
+        // Without a code in it, a visit looks for the code in front of the punctuation.
+        let shorter = || without_punctuation(segment).next().filter(|_| rest.is_empty()).map(Cow::Owned);
+        let code = canonical(segment).or_else(shorter)?;
         // Reserved words are pages of the server and never links.
         if is_reserved(&code) {
             return None;

@@ -6,7 +6,7 @@ use super::fallback::is_own_root;
 use super::routes::{Edge, HOPS_MAX, Hop, Origin, Routes, Via};
 use crate::model::destination::Destination;
 use crate::model::domain::DomainNumber;
-use crate::model::short_code::ShortCode;
+use crate::model::short_code::{ShortCode, without_punctuation};
 
 /// Most places that one search visits. Each place has at most two edges, so chains within [`HOPS_MAX`] could
 /// still name 500 places. Bounds the reads while other writes wait. Past it, the search returns
@@ -20,6 +20,9 @@ pub(crate) trait Graph {
 
     /// Returns every edge of the link with this code, or none without a link.
     fn edges_of(&self, domain: DomainNumber, code: &ShortCode) -> Result<Vec<Edge>, Self::Error>;
+
+    /// Returns whether a link has this code.
+    fn has(&self, domain: DomainNumber, code: &ShortCode) -> Result<bool, Self::Error>;
 
     /// Returns the link that a contact's address stands for, or `None` if there is none.
     fn link_of_contact(&self, token: &str) -> Result<Option<(DomainNumber, ShortCode)>, Self::Error>;
@@ -125,11 +128,26 @@ impl<G: Graph> Search<'_, G> {
         Ok(height)
     }
 
-    /// Returns the place itself, or the link that a contact's address stands for.
+    /// Returns the place itself, or the link that a contact's address or a code with dots behind it leads to.
     fn resolved(&self, hop: Hop) -> Result<Option<Hop>, Stop<G::Error>> {
-        let Hop::Contact(token) = &hop else { return Ok(Some(hop)) };
-        let link = self.graph.link_of_contact(token).map_err(Stop::Failed)?;
+        let link = match &hop {
+            Hop::Contact(token) => self.graph.link_of_contact(token).map_err(Stop::Failed)?,
+            Hop::Link { domain, code, rest } if rest.is_empty() && code.as_str().ends_with('.') => {
+                return self.without_dots(*domain, code).map(|shorter| Some(shorter.unwrap_or(hop)));
+            }
+            Hop::Link { .. } | Hop::Root(_) => return Ok(Some(hop)),
+        };
         Ok(link.map(|(domain, code)| Hop::Link { domain, code, rest: Box::default() }))
+    }
+
+    /// Returns the link that a visit finds for a code that ends in dots and has no link.
+    fn without_dots(&self, domain: DomainNumber, code: &ShortCode) -> Result<Option<Hop>, Stop<G::Error>> {
+        let hop = |code| Hop::Link { domain, code, rest: Box::default() };
+        let is_start = self.start.is_some_and(|start| is_same(start.hop, &hop(code.clone())));
+        if is_start || self.graph.has(domain, code).map_err(Stop::Failed)? {
+            return Ok(None);
+        }
+        Ok(without_punctuation(code.as_str()).next().map(|shorter| hop(ShortCode::from_stored(&shorter))))
     }
 
     /// Returns the destinations that a visitor of this place may be sent to.
@@ -205,6 +223,10 @@ mod tests {
             Ok(of.flat_map(|(_, to)| to.iter().map(edge)).collect())
         }
 
+        fn has(&self, _: DomainNumber, code: &ShortCode) -> Result<bool, Infallible> {
+            Ok(self.0.iter().any(|(from, _)| *from == code.as_str()))
+        }
+
         fn link_of_contact(&self, token: &str) -> Result<Option<(DomainNumber, ShortCode)>, Infallible> {
             Ok(Some((DomainNumber::DEFAULT, ShortCode::from_stored(token))))
         }
@@ -227,7 +249,13 @@ mod tests {
 
     #[test]
     fn every_edge_of_every_place_is_followed() {
-        let rows: [(&[(&str, &[&str])], _, _, _); 9] = [
+        let rows: [(&[(&str, &[&str])], _, _, _); 14] = [
+            // A visit looks without the punctuation if there is no link.
+            (&[], Some("a"), "a.", Some(Fault::Back)),
+            (&[], Some("a"), "a)", Some(Fault::Back)),
+            (&[("b", &["a%22"])], Some("a"), "b..", Some(Fault::Back)),
+            (&[("a.", &["x"])], Some("a"), "a.", None),
+            (&[("a", &["x"])], Some("a."), "a,", None),
             // An expired link redirects whatever follows its code.
             (&[], Some("a"), "a/b", Some(Fault::Back)),
             (&[], Some("a"), "b", None),

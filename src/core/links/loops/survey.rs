@@ -1,7 +1,7 @@
 //! Loops among all links of a log, for `doctor`. It reads the records of the directory first and then every
 //! link, and uses the same edges and search as a write.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 
 use super::fallback::misdirected;
@@ -38,6 +38,8 @@ pub struct Survey {
     /// Links that lead to this server. All other links end their chains.
     kept: HashMap<LinkKey, Vec<Edge>>,
     ids: HashMap<Id, LinkKey>,
+    /// Links that are not in `kept` and whose code ends in a dot: without one, the dot is punctuation.
+    dotted: HashSet<LinkKey>,
     links: u64,
     leading_here: u64,
 }
@@ -64,8 +66,9 @@ pub struct Report {
 impl Survey {
     /// Creates an empty survey of a server with these settings. Fails if a setting breaks a rule.
     pub fn new(site: Site, settings: &Settings) -> Result<Survey, BadSetting> {
-        let (directory, kept, ids) = (Directory::default(), HashMap::new(), HashMap::new());
-        Ok(Survey { site, schemes: settings.schemes()?, directory, kept, ids, links: 0, leading_here: 0 })
+        let schemes = settings.schemes()?;
+        let (directory, kept, ids, dotted) = <(Directory, HashMap<_, _>, HashMap<_, _>, HashSet<_>)>::default();
+        Ok(Survey { site, schemes, directory, kept, ids, dotted, links: 0, leading_here: 0 })
     }
 
     /// Adds a record of the directory and ignores others. Must be called for every record before the first
@@ -90,6 +93,8 @@ impl Survey {
                 self.ids.insert(link.id, (domain, link.code.clone()));
                 self.kept.insert((domain, link.code), edges);
             }
+        } else if link.code.as_str().ends_with('.') && self.dotted.len() < KEPT_MAX {
+            self.dotted.insert((domain, link.code));
         }
         Ok(())
     }
@@ -155,8 +160,13 @@ impl Graph for Survey {
         Ok(self.kept.get(&(domain, code.clone())).cloned().unwrap_or_default())
     }
 
+    fn has(&self, domain: DomainNumber, code: &ShortCode) -> Result<bool, Infallible> {
+        let key = (domain, code.clone());
+        Ok(self.kept.contains_key(&key) || self.dotted.contains(&key))
+    }
+
     fn link_of_contact(&self, token: &str) -> Result<Option<LinkKey>, Infallible> {
-        let said = self.directory.contact_key().and_then(|key| contacts::verify(&key, token));
+        let said = self.directory.contact_key().and_then(|key| contacts::contact_at(&key, token));
         Ok(said.and_then(|said| self.ids.get(&said.link).cloned()))
     }
 }

@@ -9,6 +9,7 @@ use hyper::header::HeaderValue;
 use serde_json::Value;
 
 use super::spec::operations;
+use crate::model::short_code::RESERVED;
 use crate::visit::pages::foundation;
 
 const STYLE: &str = include_str!("docs.css");
@@ -22,6 +23,30 @@ pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 /// Methods in the order in which a reader needs them.
 const METHODS: [&str; 5] = ["post", "get", "put", "patch", "delete"];
 
+/// Fields that a reader needs first, in this order. The others follow by their names.
+const FIRST: [&str; 16] = [
+    "id",
+    "url",
+    "name",
+    "customSlug",
+    "shortUrl",
+    "shortCode",
+    "domain",
+    "title",
+    "expiresAt",
+    "maxClicks",
+    "password",
+    "redirectType",
+    "isActive",
+    "clickCount",
+    "tagIds",
+    "tags",
+];
+
+/// Optional fields of examples that name records of another instance. A reader who pastes a command has none of
+/// them.
+const FOREIGN: [&str; 4] = ["campaignId", "domain", "tagIds", "workspaceId"];
+
 /// Most levels of nested objects. Past it only the name of an object is shown.
 const DEPTH_MAX: usize = 3;
 
@@ -33,6 +58,8 @@ struct DocsPage {
     version: String,
     base_url: String,
     intro_html: String,
+    /// The reserved codes.
+    reserved: String,
     sections: Vec<DocsSection>,
 }
 
@@ -80,6 +107,7 @@ pub(super) fn page(document: &Value) -> String {
         version: string(&document["info"]["version"]),
         base_url: reader.base_url.clone(),
         intro_html: prose(&document["info"]["description"]),
+        reserved: RESERVED.join(", "),
         sections: tags.map(|tag| reader.section(tag)).collect(),
     };
     page.render().expect("texts can be written to a string")
@@ -163,8 +191,9 @@ impl<'a> Reader<'a> {
         let required =
             |name: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|it| it == name));
         let mut properties: Vec<_> = schema["properties"].as_object().into_iter().flatten().collect();
-        // Required fields first. The sort is stable: each group keeps the order of the names.
-        properties.sort_by_key(|(name, _)| !required(name));
+        // Required fields first, and in each group the fields in their order of use. The sort is stable.
+        let use_of = |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
+        properties.sort_by_key(|(name, _)| (!required(name), use_of(name)));
         for (name, property) in properties {
             // The text at the use of a schema is more exact than that of the schema.
             let about = [&property["description"], &self.follow(property)["description"]];
@@ -226,7 +255,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns a command to try the operation.
-    fn curl(&self, path: &str, method: &str, content: &Value) -> String {
+    fn curl(&self, path: &str, method: &str, content: &'a Value) -> String {
         let path: String = path
             .split('/')
             .map(|segment| {
@@ -244,8 +273,14 @@ impl<'a> Reader<'a> {
         let method = if method == "get" { String::new() } else { format!(" -X {}", method.to_uppercase()) };
         let mut command =
             format!("curl{method} -H \"Authorization: Bearer $KEY\" \"{}{path}\"", self.base_url);
-        if content["example"].is_object() {
-            let _ = write!(command, " \\\n  -d '{}'", content["example"]);
+        if let Some(example) = content["example"].as_object() {
+            let required = self.follow(&content["schema"])["required"].as_array();
+            let is_required = |name: &String| required.is_some_and(|all| all.iter().any(|it| it == name));
+            let mut example = example.clone();
+            example.retain(|name, _| is_required(name) || !FOREIGN.contains(&name.as_str()));
+            // A quote would end the argument.
+            let body = format!("{:#}", Value::Object(example)).replace('\'', "'\\''");
+            let _ = write!(command, " \\\n  -d '{body}'");
         }
         command
     }
