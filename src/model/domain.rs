@@ -85,6 +85,8 @@ pub struct Domain {
     pub expired_url: Option<Destination>,
     /// The redirect for `/`.
     pub root_url: Option<Destination>,
+    /// Whether `/CODE+` shows where a link leads.
+    pub show_destination: bool,
     /// The time when the domain was verified, or declared verified.
     pub verified_at: Option<Timestamp>,
     /// The time when the domain was added.
@@ -104,6 +106,7 @@ impl Domain {
             not_found_url: None,
             expired_url: None,
             root_url: None,
+            show_destination: false,
             // Its host is that of `public_url`, which the operator has set.
             verified_at: Some(now),
             created_at: now,
@@ -149,6 +152,7 @@ impl Domain {
             DomainEdit::NotFoundUrl(url) => self.not_found_url = url,
             DomainEdit::ExpiredUrl(url) => self.expired_url = url,
             DomainEdit::RootUrl(url) => self.root_url = url,
+            DomainEdit::ShowDestination(on) => self.show_destination = on,
         }
         Ok(())
     }
@@ -163,6 +167,7 @@ pub enum DomainEdit {
     NotFoundUrl(Option<Destination>),
     ExpiredUrl(Option<Destination>),
     RootUrl(Option<Destination>),
+    ShowDestination(bool),
 }
 
 /// A domain that is to be added.

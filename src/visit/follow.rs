@@ -77,18 +77,20 @@ impl Visitor {
         }
     }
 
-    /// Answers a visit to a path without a link: with the link in front of the punctuation at the end of the
-    /// path, if there is one. Runs only after a miss.
+    /// Answers a visit to a path without a link: with the destination of a link that `/CODE+` asks for, or with
+    /// the link in front of the punctuation at the end of the path. Runs only after a miss.
     fn respond_to_no_link(
         &self,
         directory: &Directory,
         domain: &Arc<Domain>,
         visit: &Visit<'_>,
     ) -> VisitResponse {
+        if let Some(response) = self.shown(directory, domain, visit) {
+            return response;
+        }
         let codes = shorter_codes(domain, visit.path);
-        let is_absent = |code: &String| {
-            matches!(self.links.cache().get(domain.number, code, |_| ()), Lookup::Absent)
-        };
+        let is_absent =
+            |code: &String| matches!(self.links.cache().get(domain.number, code, |_| ()), Lookup::Absent);
         // Also the shorter codes' absence is cached: a scanner costs no read of the table.
         if codes.iter().all(is_absent) {
             return VisitResponse::Now(validity::not_found(domain, &self.links));
@@ -193,7 +195,7 @@ impl Visitor {
     }
 
     /// Returns the input of the rules for this visit.
-    fn evaluation<'a>(
+    pub(super) fn evaluation<'a>(
         &self,
         entry: &Entry,
         conditional: &'a Conditional,

@@ -190,7 +190,10 @@ mod tests {
         }
         misses.save(folder.path()).expect("written");
         let found = saved(folder.path(), |_| false);
-        assert!(found[0].report().starts_with("234 requests for host `waypost` were answered 404"), "{found:?}");
+        assert!(
+            found[0].report().starts_with("234 requests for host `waypost` were answered 404"),
+            "{found:?}"
+        );
         assert!(saved(folder.path(), |host| host == "waypost").is_empty(), "a domain by now");
         forget(folder.path());
         assert!(saved(folder.path(), |_| false).is_empty());

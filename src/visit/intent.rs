@@ -60,7 +60,8 @@ impl Intent {
     /// Returns whether a request is a click: a person follows the link, or a bot follows a link that counts
     /// bots.
     pub(crate) fn is_click(self, agent: Agent, count_bots: bool) -> bool {
-        matches!(self, Intent::Follow | Intent::Unlock | Intent::Submit) && (agent == Agent::Person || count_bots)
+        matches!(self, Intent::Follow | Intent::Unlock | Intent::Submit)
+            && (agent == Agent::Person || count_bots)
     }
 }
 

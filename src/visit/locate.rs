@@ -142,7 +142,8 @@ impl Visitor {
             tracing::debug!(%error, "a contact link could not be looked up");
             LookupFailed
         })?;
-        let found = found.and_then(|(number, code, id, contact)| Some((domain_of(number)?, code, id, contact)));
+        let found =
+            found.and_then(|(number, code, id, contact)| Some((domain_of(number)?, code, id, contact)));
         let Some((domain, code, id, contact)) = found else {
             return Ok(AddressedLink { domain: home, entry: None, contact: None });
         };

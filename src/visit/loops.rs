@@ -9,10 +9,10 @@
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
 
+use super::locate::shorter_codes;
 use super::request::VisitResponse;
 use super::rule::{Evaluation, Forwarded, Verdict};
 use super::rules::judge;
-use super::locate::shorter_codes;
 use super::visitor::{LookupFailed, Visitor};
 use super::{destination, pages, redirect, validity};
 use crate::cache::entry::Action;

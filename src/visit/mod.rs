@@ -29,6 +29,7 @@ pub(crate) mod rule;
 mod rules;
 mod settings;
 mod share;
+mod shown;
 mod submission;
 mod submit;
 mod uncounted;

@@ -291,13 +291,9 @@ pub(super) mod tests {
         for counts_bots in [false, true] {
             let conditional = conditional(&[Edit::CountBots(counts_bots)]);
             for agent in [Agent::Person, Agent::Preview, Agent::Bot] {
-                for intent in [
-                    Intent::Follow,
-                    Intent::Probe,
-                    Intent::Prefetch,
-                    Intent::Unlock,
-                    Intent::Submit,
-                ] {
+                for intent in
+                    [Intent::Follow, Intent::Probe, Intent::Prefetch, Intent::Unlock, Intent::Submit]
+                {
                     let facts = facts(intent, agent);
                     let is_click = matches!(intent, Intent::Follow | Intent::Unlock | Intent::Submit);
                     let want = is_click && (agent == Agent::Person || counts_bots);

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 
-use super::rule::{Evaluation, Rule, Verdict};
 use super::pages::{self, DomainHome};
 use super::redirect;
+use super::rule::{Evaluation, Rule, Verdict};
 use crate::core::Links;
 use crate::core::links::loops::Hop;
 use crate::model::destination::Destination;
@@ -94,10 +94,8 @@ pub(super) fn gone(options: &Options, domain: &Domain, links: &Links) -> Respons
 pub(super) fn error_page(status: StatusCode, domain: &Domain, links: &Links) -> Response<Full<Bytes>> {
     // A `rootUrl` that leads to the root itself is not followed.
     let root = domain.root_url.as_ref().filter(|to| links.hop(to) != Some(Hop::Root(domain.number)));
-    let home = DomainHome {
-        domain: links.site().name_of(domain),
-        url: root.map(|url| url.as_str().to_owned()),
-    };
+    let home =
+        DomainHome { domain: links.site().name_of(domain), url: root.map(|url| url.as_str().to_owned()) };
     pages::error_at(status, &home)
 }
 

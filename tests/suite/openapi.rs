@@ -541,17 +541,21 @@ fn the_first_examples_of_the_page_work() {
         let Some(pre) = html.select(&select(&format!("article#{id} pre"))).next() else { continue };
         let command: String = pre.text().collect();
         let body = body_of(&command).unwrap_or_else(|| panic!("no body: {command}"));
-        let path = command.split('"').nth(3).and_then(|url| url.strip_prefix("http://go.test")).expect("a URL");
+        let path =
+            command.split('"').nth(3).and_then(|url| url.strip_prefix("http://go.test")).expect("a URL");
         let sent = app.admin().send("POST", path, &[], Some(body.as_bytes()));
         assert_eq!(sent.status, 201, "{command}: {}", sent.text());
         tried += 1;
     }
     assert!(tried >= 3, "{tried} commands");
-    let sent = app.admin().send("POST", "/api/v1/links", &[], body_of(&commands[1]).as_deref().map(str::as_bytes));
+    let sent =
+        app.admin().send("POST", "/api/v1/links", &[], body_of(&commands[1]).as_deref().map(str::as_bytes));
     assert_eq!(sent.status, 201, "{}", commands[1]);
     // Fields in their order of use: the code is among the first.
-    let fields: Vec<String> =
-        html.select(&select("article#createLink details[open] dt code")).map(|it| it.text().collect()).collect();
+    let fields: Vec<String> = html
+        .select(&select("article#createLink details[open] dt code"))
+        .map(|it| it.text().collect())
+        .collect();
     assert_eq!(fields[..4], ["url", "customSlug", "domain", "title"], "{fields:?}");
 }
 

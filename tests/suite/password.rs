@@ -128,7 +128,8 @@ fn t64_a_new_password_ends_all_cookies_also_with_the_same_text_and_after_a_resta
     assert_eq!(try_password(&mut visitor, "/s", "other", &[]).status, 303);
     app.admin().patch(&path, &json!({"password": null})).expect(200, "removed");
     assert_eq!(visitor.get("/s").status, 302);
-    assert_eq!(try_password(&mut visitor, "/s", "other", &[]).status, 405);
+    let late = try_password(&mut visitor, "/s", "other", &[]);
+    assert_eq!((late.status, late.header("location"), late.header("set-cookie")), (303, Some("/s"), None));
 }
 
 /// The head of a form comes long before its body. The form is applied to the link as it is when the body
@@ -461,11 +462,8 @@ fn the_cookie_has_the_path_of_the_used_spelling() {
         [("/SALE", "/SALE"), ("/s%61le", "/s%61le"), ("/Sale/more", "/Sale"), ("/sale/", "/sale")]
     {
         let answer = try_password(&mut visitor, path, "open sesame", &[]);
-        assert_eq!(
-            (answer.status, answer.header("location")),
-            (303, Some(path.trim_end_matches('/'))),
-            "{path}"
-        );
+        assert_eq!((answer.status, answer.header("location")), (200, None), "{path}");
+        assert!(answer.text().contains("<iframe"), "{path}: {}", answer.text());
         let set = answer.header("set-cookie").expect("a cookie");
         assert!(set.contains(&format!("; Path={own}; ")), "{path}: {set}");
         let page = visitor.send("GET", path, &[("Cookie", &cookie(&answer))], None);

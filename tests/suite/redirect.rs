@@ -42,7 +42,7 @@ fn each_request_gets_its_redirect() {
         ("GET", "/here?a=b", 302, here),
         ("GET", "/here?", 302, here),
         ("GET", "/api2", 302, Some("https://e.test/api2")),
-        ("GET", "/", 404, None),
+        ("GET", "/", 200, None),
         ("GET", "/unknown", 404, None),
         ("HEAD", "/unknown", 404, None),
         ("GET", "/HERE", 404, None),
@@ -63,7 +63,7 @@ fn each_request_gets_its_redirect() {
         ("GET", "/%zz", 404, None),
         ("GET", "/%", 404, None),
         ("GET", "/%c0%ae", 404, None),
-        ("GET", "/here%20", 404, None),
+        ("GET", "/here%20", 302, here),
         ("GET", "/here;x", 404, None),
         ("GET", "/..", 404, None),
         ("GET", "/assets/../../etc/passwd", 404, None),
@@ -242,7 +242,11 @@ fn f06_redirects_that_keep_the_method_answer_every_method() {
             assert_eq!(admin.clicks(text(&made, "id")), count as u64 + 1, "{method} {more}");
         }
         let form = [("Content-Type", "application/x-www-form-urlencoded")];
-        assert_eq!(way(&visitor.send_form(&path, &form, b"user=a&password=b")), (*status, Some(*to)), "{more}");
+        assert_eq!(
+            way(&visitor.send_form(&path, &form, b"user=a&password=b")),
+            (*status, Some(*to)),
+            "{more}"
+        );
         for method in ["OPTIONS", "PROPFIND"] {
             let answer = visitor.send(method, &path, &[], None);
             let allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE");
@@ -293,7 +297,11 @@ fn f06_a_redirect_waits_for_no_body() {
     let app = TestApp::start();
     let mut admin = app.admin();
     link(&mut admin, "keeps", &json!({"redirectType": 307}));
-    for head in ["Content-Length: 1000000000", "Transfer-Encoding: chunked", "Content-Length: 9\r\nExpect: 100-continue"] {
+    for head in [
+        "Content-Length: 1000000000",
+        "Transfer-Encoding: chunked",
+        "Content-Length: 9\r\nExpect: 100-continue",
+    ] {
         let mut connection = Connection::open(app.address()).expect("accepted");
         let head = format!("POST /keeps HTTP/1.1\r\nHost: go.test\r\n{head}\r\n\r\n");
         connection.send(head.as_bytes()).expect("sent");
@@ -322,8 +330,28 @@ fn m1_the_punctuation_of_a_sentence_is_no_part_of_a_code() {
     admin.create(&behind);
     let mut visitor = app.visitor();
     let ends = [
-        ".", ",", ")", "%22", "%E2%80%8B", "%20", "...", ").", "!", "%3F", "%C2%BB", "%E2%80%9C", "%E3%80%8D", "%EF%BC%89",
-        "%3E", "./", ";", "'", "]", "%C2%A0", "%E2%80%A6", ",,,,,,,,",
+        ".",
+        ",",
+        ")",
+        "%22",
+        "%E2%80%8B",
+        "%20",
+        "...",
+        ").",
+        "!",
+        "%3F",
+        "%C2%BB",
+        "%E2%80%9C",
+        "%E3%80%8D",
+        "%EF%BC%89",
+        "%3E",
+        "./",
+        ";",
+        "'",
+        "]",
+        "%C2%A0",
+        "%E2%80%A6",
+        ",,,,,,,,",
     ];
     for (count, end) in ends.iter().enumerate() {
         assert_eq!(visitor.get(&format!("/code{end}")).status, 302, "{end}");
@@ -336,14 +364,26 @@ fn m1_the_punctuation_of_a_sentence_is_no_part_of_a_code() {
     for path in ["/asks.", "/asks,"] {
         assert_eq!(visitor.send_form(path, &form, b"password=open+sesame").status, 303, "{path}");
     }
-    let (with, without) = (Some("https://e.test/x?utm_source=dot"), Some("https://e.test/x?utm_source=none"));
-    for (path, to) in [("/dot.", with), ("/dot", without), ("/dot.)", with), ("/dot..", without), ("/dot,", without)] {
+    let (with, without) =
+        (Some("https://e.test/dot.?utm_source=dot"), Some("https://e.test/dot?utm_source=none"));
+    for (path, to) in
+        [("/dot.", with), ("/dot", without), ("/dot.)", with), ("/dot..", without), ("/dot,", without)]
+    {
         let answer = visitor.get(path);
         assert!(answer.header("location").is_some_and(|at| Some(at) == to), "{path}: {answer:?}");
     }
-    for path in
-        ["/code.x", "/code./x", "/code,/x", "/code-", "/code_", "/code~", "/code+", "/code,,,,,,,,,", "/...", "/%22"]
-    {
+    for path in [
+        "/code.x",
+        "/code./x",
+        "/code,/x",
+        "/code-",
+        "/code_",
+        "/code~",
+        "/code+",
+        "/code,,,,,,,,,",
+        "/...",
+        "/%22",
+    ] {
         assert_eq!(visitor.get(path).status, 404, "{path}");
     }
 }
@@ -398,7 +438,11 @@ fn f18_what_cannot_be_a_share_is_the_root() {
     let body = json!({"rootUrl": "http://go.test/home", "notFoundUrl": null});
     admin.patch(&default, &body).expect(200, "a root");
     let body = json!({"url": "http://go.test/?share=facebook", "customSlug": "home"});
-    admin.post("/api/v1/links", &body).refuses(422, "url: must not lead back to this short link", "by the root");
+    admin.post("/api/v1/links", &body).refuses(
+        422,
+        "url: must not lead back to this short link",
+        "by the root",
+    );
 }
 
 #[test]
@@ -441,7 +485,7 @@ fn error_pages_show_the_domain_and_its_home() {
         admin.create(&body);
     }
     let mut visitor = app.visitor().at("d.test").with("User-Agent", "Googlebot/2.1");
-    let home = "<a href=\"https://e.test/?a=1&#38;b=&#39;%22%3C\">Home page of d.test</a>";
+    let home = "<a href=\"https://e.test/?a=1&#38;b=%27%22%3C\">Home page of d.test</a>";
     for (path, status) in [("/none", 404), ("/over", 410), ("/nobots", 403)] {
         let page = visitor.get(path);
         assert_eq!(page.status, status, "{path}");
@@ -453,7 +497,10 @@ fn error_pages_show_the_domain_and_its_home() {
     assert!(page.contains("<footer>d.test</footer>"), "{page}");
     // A host that is no domain is not repeated.
     let page = app.visitor().at("foreign.test").get("/none");
-    assert!(page.status == 404 && !page.text().contains("foreign") && !page.text().contains("<footer"), "{page:?}");
+    assert!(
+        page.status == 404 && !page.text().contains("foreign") && !page.text().contains("<footer"),
+        "{page:?}"
+    );
 }
 
 #[test]
@@ -471,6 +518,53 @@ fn requests_for_hosts_that_are_no_domain_are_counted() {
     // The start has logged it.
     assert!(!file.exists());
     drop(app);
+}
+
+#[test]
+fn m4_a_plus_shows_where_a_link_leads() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let body = json!({"domain": "d.test", "showDestination": true});
+    let made = admin.post("/api/v1/domains", &body).expect(201, "a domain")["domain"].clone();
+    assert_eq!(made["showDestination"], true);
+    let rows = [
+        ("plain", json!({}), 200, "https://e.test/in"),
+        ("framed", json!({"cloaked": true, "utmSource": "x"}), 200, "https://e.test/in?utm_source=x"),
+        ("pixel", json!({"metaPixelId": "1234567890"}), 200, "https://e.test/in"),
+        ("asks", json!({"password": "open sesame"}), 200, "asks for a password"),
+        ("few", json!({"maxClicks": 1}), 200, "a limited number of times"),
+        ("over", json!({"expiresAt": "2020-01-01"}), 410, "has expired"),
+        ("off", json!({"isActive": false}), 404, "Link not found"),
+    ];
+    let mut visitor = app.visitor().at("d.test");
+    for (code, more, status, shows) in &rows {
+        let mut body = json!({"domain": "d.test", "url": "https://e.test/in", "customSlug": code});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+        let link = admin.create(&body);
+        for path in
+            [format!("/{code}+"), format!("/{code}%2B"), format!("/{code}+/"), format!("/{code}+?a=1")]
+        {
+            let page = visitor.get(&path);
+            assert_eq!((page.status, page.header("location")), (*status, None), "{path}");
+            assert!(page.text().contains(shows), "{path}: {}", page.text());
+            let hides = matches!(*code, "asks" | "few" | "over" | "off");
+            assert!(!hides || !page.text().contains("e.test/in"), "{path}");
+            assert_eq!(visitor.head(&path).status, *status, "{path}");
+        }
+        assert_eq!(admin.clicks(text(&link, "id")), 0, "{code}");
+    }
+    for path in ["/none+", "/plain++", "/plain+/x", "/+"] {
+        assert_eq!(visitor.get(path).status, 404, "{path}");
+    }
+    let path = format!("/api/v1/domains/{}", text(&made, "id"));
+    let app = app.restart();
+    let mut visitor = app.visitor().at("d.test");
+    assert_eq!(visitor.get("/plain+").status, 200);
+    app.admin().patch(&path, &json!({"showDestination": false})).expect(200, "off");
+    assert_eq!(visitor.get("/plain+").status, 404);
+    // Other domains do not allow it.
+    link(&mut app.admin(), "plain", &json!({}));
+    assert_eq!(app.visitor().get("/plain+").status, 404);
 }
 
 #[test]
@@ -688,7 +782,7 @@ fn t68_pages_have_security_headers() {
     link(&mut admin, "over", &json!({"expiresAt": "2020-01-01"}));
     let rows = [
         ("GET", "/unknown", 404),
-        ("GET", "/", 404),
+        ("GET", "/", 200),
         ("GET", "/over", 410),
         ("GET", "/%3Cscript%3Ealert(1)%3C/script%3E", 404),
         ("PUT", "/over", 405),

@@ -75,6 +75,7 @@ impl Tenants {
                 workspace: Some(context.workspace.number),
                 base_url: None,
                 case_sensitive: true,
+                show_destination: false,
                 not_found_url: None,
                 expired_url: None,
                 root_url: None,

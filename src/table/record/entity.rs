@@ -43,7 +43,6 @@ macro_rules! stored {
     };
 }
 
-stored!(Domain, DomainV1, "a domain");
 stored!(Workspace, WorkspaceV1, "a workspace");
 stored!(Company, CompanyV1, "a company");
 stored!(ApiKey, ApiKeyV1, "an API key");
@@ -52,6 +51,31 @@ stored!(TagName, TagNameV1, "a tag's name");
 stored!(CompanyId, CompanyIdV1, "a company's id");
 stored!(Number, NumberV1, "a number");
 stored!(Applied, AppliedV1, "the applied position");
+
+impl Stored for Domain {
+    fn encode(&self) -> Vec<u8> {
+        let show_destination = self.show_destination;
+        write(2, &DomainV2 { first: DomainV1::from_model(self), show_destination })
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Domain, Corrupt> {
+        match version(bytes)? {
+            (1, rest) => read::<DomainV1>(rest)?.into_model(false),
+            (2, rest) => {
+                let DomainV2 { first, show_destination } = read(rest)?;
+                first.into_model(show_destination)
+            }
+            (other, _) => unknown("a domain", other),
+        }
+    }
+}
+
+/// Version 2: version 1, and whether `/CODE+` shows where a link leads.
+#[derive(Serialize, Deserialize)]
+struct DomainV2 {
+    first: DomainV1,
+    show_destination: bool,
+}
 
 #[derive(Serialize, Deserialize)]
 struct DomainV1 {
@@ -88,7 +112,7 @@ impl DomainV1 {
         }
     }
 
-    fn into_model(self) -> Result<Domain, Corrupt> {
+    fn into_model(self, show_destination: bool) -> Result<Domain, Corrupt> {
         let name = self.name.map(|name| HostName::parse("name", &name)).transpose();
         Ok(Domain {
             number: DomainNumber(self.number),
@@ -101,6 +125,7 @@ impl DomainV1 {
             not_found_url: self.not_found_url.map(Destination::from_stored),
             expired_url: self.expired_url.map(Destination::from_stored),
             root_url: self.root_url.map(Destination::from_stored),
+            show_destination,
             verified_at: self.verified_at.map(time),
             created_at: time(self.created_at),
         })
@@ -379,10 +404,15 @@ mod tests {
             not_found_url: Destination::parse_web("url", "https://e.test/404").ok(),
             expired_url: None,
             root_url: Destination::parse_web("url", "https://e.test/").ok(),
+            show_destination: true,
             verified_at: Some(at),
             created_at: at,
         };
-        assert_eq!(Domain::decode(&domain.encode()).ok(), Some(domain));
+        assert_eq!(Domain::decode(&domain.encode()).ok(), Some(domain.clone()));
+        // As a version before the newest one wrote it.
+        let old = write(1, &DomainV1::from_model(&domain));
+        let read = Domain { show_destination: false, ..domain };
+        assert_eq!(Domain::decode(&old).ok(), Some(read));
         let workspace = Workspace {
             number: WorkspaceNumber(2),
             id: id("ve9EPM428h8vShlRW1KT"),

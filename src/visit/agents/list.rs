@@ -146,7 +146,8 @@ mod tests {
             let columns: Vec<&str> = line.split('\t').collect();
             let [_, pattern, source, date] = columns[..] else { panic!("{line}") };
             assert!(!source.is_empty() && date.parse::<jiff::civil::Date>().is_ok(), "{line}");
-            let text = plain(pattern.trim_start_matches('^')).unwrap_or_else(|| panic!("an operator: {line}"));
+            let text =
+                plain(pattern.trim_start_matches('^')).unwrap_or_else(|| panic!("an operator: {line}"));
             assert_eq!(vendored.find(text.as_bytes()), Agent::Person, "the vendored list has it: {line}");
         }
     }

@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::layout::FOUNDATION;
 use super::{
-    DomainHome, PasswordPrompt, cloaked, error, error_at, greeting, password, pixels, preview, tags, unavailable,
+    DomainHome, PasswordPrompt, Shown, cloaked, error, error_at, greeting, password, pixels, preview, shown,
+    tags, unavailable,
 };
 use crate::model::destination::{Destination, LinkType};
 use crate::model::link::{Edit, Options};
@@ -76,6 +77,9 @@ fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
     pages.push((status(404), error_at(status(404), &home)));
     pages.push((status(410), error_at(status(410), &DomainHome { url: None, ..home })));
     pages.push((status(200), greeting()));
+    for what in [Shown::Destination(DESTINATIONS[0].0), Shown::Limited, Shown::Protected] {
+        pages.push((status(200), shown(SHORT, "/s", what)));
+    }
     pages.push((status(503), unavailable()));
     for (code, prompt) in [
         (200, PasswordPrompt::First),

@@ -18,6 +18,7 @@ mod password;
 mod pixels;
 mod preview;
 mod share;
+mod shown;
 mod tags;
 
 pub use self::cloaked::cloaked;
@@ -28,3 +29,4 @@ pub use self::password::{PasswordPrompt, password};
 pub use self::pixels::pixels;
 pub use self::preview::preview;
 pub use self::share::share;
+pub use self::shown::{Shown, shown};

@@ -25,6 +25,7 @@ pub fn share(share: &SharePage, url: &str) -> Response<Full<Bytes>> {
     let status = if share.is_usable { StatusCode::OK } else { StatusCode::GONE };
     // The link of a share is the root of the default domain with a query.
     let (base, _) = url.split_once("/?").unwrap_or((url, ""));
-    let template = ShareTemplate { name: &share.name, links: share.links, usable: share.is_usable, url, base };
+    let template =
+        ShareTemplate { name: &share.name, links: share.links, usable: share.is_usable, url, base };
     page(status, &template, POLICY.clone())
 }

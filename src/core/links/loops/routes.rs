@@ -195,6 +195,8 @@ impl<'a> Routes<'a> {
                     workspace: _,
                     base_url: _,
                     case_sensitive: _,
+                    // A page, which redirects nowhere.
+                    show_destination: _,
                     verified_at: _,
                     created_at: _,
                 } = domain;

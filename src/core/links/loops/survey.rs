@@ -67,7 +67,8 @@ impl Survey {
     /// Creates an empty survey of a server with these settings. Fails if a setting breaks a rule.
     pub fn new(site: Site, settings: &Settings) -> Result<Survey, BadSetting> {
         let schemes = settings.schemes()?;
-        let (directory, kept, ids, dotted) = <(Directory, HashMap<_, _>, HashMap<_, _>, HashSet<_>)>::default();
+        let (directory, kept, ids, dotted) =
+            <(Directory, HashMap<_, _>, HashMap<_, _>, HashSet<_>)>::default();
         Ok(Survey { site, schemes, directory, kept, ids, dotted, links: 0, leading_here: 0 })
     }
 

@@ -10,7 +10,7 @@ use crate::model::destination::Destination;
 use crate::model::domain::{DomainDraft, DomainEdit, HostName};
 use crate::model::id::Id;
 
-/// Parses `POST /domains {domain, caseSensitive?, baseUrl?, notFoundUrl?, expiredUrl?, rootUrl?}`.
+/// Parses `POST /domains {domain, caseSensitive?, showDestination?, baseUrl?, notFoundUrl?, expiredUrl?, rootUrl?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
     let name = HostName::parse("domain", body.required("domain")?)?;
@@ -35,9 +35,10 @@ const DOMAIN_URLS: [(&str, SetUrl); 4] = [
 type SetUrl = fn(Option<Destination>) -> DomainEdit;
 
 fn edits(body: &Object) -> Result<Vec<DomainEdit>, BadRequest> {
-    let mut edits: Vec<_> =
-        // Null changes nothing: a flag has no empty state.
-        body.flag("caseSensitive")?.value().map(DomainEdit::CaseSensitive).into_iter().collect();
+    // Null changes nothing: a flag has no empty state.
+    let case = body.flag("caseSensitive")?.value().map(DomainEdit::CaseSensitive);
+    let shown = body.flag("showDestination")?.value().map(DomainEdit::ShowDestination);
+    let mut edits: Vec<_> = case.into_iter().chain(shown).collect();
     for (name, set) in DOMAIN_URLS {
         let url = body.text(name)?.map(|url| Destination::parse_web(name, url)).transpose()?;
         edits.extend(url.nullable().map(set));
@@ -68,6 +69,7 @@ pub(super) struct DomainJson<'a> {
     not_found_url: Option<&'a str>,
     expired_url: Option<&'a str>,
     root_url: Option<&'a str>,
+    show_destination: bool,
 }
 
 impl<'a> DomainJson<'a> {
@@ -93,6 +95,7 @@ impl<'a> DomainJson<'a> {
             not_found_url: domain.not_found_url.as_ref().map(Destination::as_str),
             expired_url: domain.expired_url.as_ref().map(Destination::as_str),
             root_url: domain.root_url.as_ref().map(Destination::as_str),
+            show_destination: domain.show_destination,
         }
     }
 }
@@ -108,7 +111,9 @@ mod tests {
     fn null_clears_urls() {
         let missing = Mistyped(Invalid::new("domain", "is required"));
         check_parse(create, "{}", Err(missing.into()));
-        let cleared = format!("UpdateDomain({TEST_ID}, [CaseSensitive(true), RootUrl(None)])");
-        check_parse(update, r#"{"rootUrl":null,"caseSensitive":true}"#, Ok(&cleared));
+        let cleared =
+            format!("UpdateDomain({TEST_ID}, [CaseSensitive(true), ShowDestination(false), RootUrl(None)])");
+        let body = r#"{"rootUrl":null,"caseSensitive":true,"showDestination":false}"#;
+        check_parse(update, body, Ok(&cleared));
     }
 }

@@ -1,0 +1,33 @@
+//! The page that shows where a link leads, without following the link.
+
+use askama::Template;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Response, StatusCode};
+
+use super::layout::{POLICY, page};
+
+/// What the page shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown<'a> {
+    /// The URL.
+    Destination(&'a str),
+    /// Only that the link has a limit of clicks.
+    Limited,
+    /// Only that the link has a password.
+    Protected,
+}
+
+#[derive(Template)]
+#[template(path = "shown.html")]
+struct ShownPage<'a> {
+    short_url: &'a str,
+    /// The path of the link, for a click.
+    path: &'a str,
+    shown: Shown<'a>,
+}
+
+/// Returns the page of the link at `short_url`.
+pub fn shown(short_url: &str, path: &str, shown: Shown<'_>) -> Response<Full<Bytes>> {
+    page(StatusCode::OK, &ShownPage { short_url, path, shown }, POLICY.clone())
+}
