@@ -3,6 +3,7 @@
 //! hide from an uncounted visit: neither the destination of a link with a password or a limit, nor that a link is
 //! switched off.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,16 +20,16 @@ use super::visitor::{LookupFailed, Visitor};
 use crate::cache::entry::{Action, Entry};
 use crate::core::tenants::directory::Directory;
 use crate::model::domain::Domain;
-use crate::model::short_code::{ShortCode, canonical, first_segment};
+use crate::model::short_code::{ShortCode, canonical, earlier_spellings, first_segment};
 
 /// The plus sign, also percent-encoded.
 const SUFFIXES: [&str; 3] = ["+", "%2B", "%2b"];
 
 /// Returns the code of the link whose destination the path asks for, if the domain allows it.
-fn code_of(domain: &Domain, path: &str) -> Option<String> {
+fn code_of<'a>(domain: &Domain, path: &'a str) -> Option<Cow<'a, str>> {
     let (segment, rest) = first_segment(path.strip_prefix('/')?);
     let code = SUFFIXES.iter().find_map(|suffix| segment.strip_suffix(suffix))?;
-    let code = domain.fold(canonical(code)?).into_owned();
+    let code = domain.fold(canonical(code)?);
     (domain.show_destination && rest.is_empty()).then_some(code)
 }
 
@@ -40,14 +41,17 @@ impl Visitor {
         domain: &Arc<Domain>,
         visit: &Visit<'_>,
     ) -> Option<VisitResponse> {
-        let code = code_of(domain, visit.path)?;
+        let code = code_of(domain, visit.path)?.into_owned();
+        // Older versions stored another spelling of some codes.
+        let mut codes = earlier_spellings(&code, &code, !domain.case_sensitive);
+        codes.insert(0, code);
         let (_, user_agent) = Intent::and_agent(visit.method, visit.headers);
         // A probe, which is never counted.
         let facts = VisitFacts::new(Intent::Probe, self.agent(user_agent), "", visit);
         let facts = facts.at_unknown(self.unknown_host(directory, visit.host));
         let (visitor, domain) = (self.clone(), Arc::clone(domain));
         Some(VisitResponse::Later(Box::pin(async move {
-            match visitor.resolve(&domain, &code).await {
+            match visitor.resolve_any(&domain, &codes).await {
                 Ok(Some(entry)) => visitor.show(&entry, &domain, &facts),
                 Ok(None) => validity::not_found(&domain, &visitor.links),
                 Err(LookupFailed) => pages::unavailable(),

@@ -514,7 +514,8 @@ fn document_and_page_are_public_and_load_nothing() {
     // For the keyboard: the first stop skips the list. For readers of headings: no level is left out.
     let first = html.select(&select("a[href]")).next().and_then(|link| link.attr("href"));
     assert_eq!((first, html.select(&select("main#content")).count()), (Some("#content"), 1));
-    let levels = html.select(&select("h1, h2, h3, h4")).map(|heading| heading.value().name().as_bytes()[1]);
+    let headings = select("h1, h2, h3, h4");
+    let levels = html.select(&headings).map(|heading| heading.value().name().as_bytes()[1]);
     let mut before = b'0';
     for level in levels {
         assert!(level <= before + 1, "h{} after h{}", char::from(level), char::from(before));

@@ -770,7 +770,7 @@ fn opening_a_share_does_not_use_it_up() {
     }
     assert_eq!(visitor.head(target).status, 200);
     assert_eq!(visitor.get("/?share=000000000000000000AB").status, 404);
-    assert_eq!(visitor.get("/?share=nonsense").status, 404);
+    assert_eq!(visitor.get("/?share=nonsense").header("location"), Some("https://root.test/"));
     assert_eq!(visitor.get("/?other=1").header("location"), Some("https://root.test/"));
     let unknown = app.visitor().at("unknown.test").get(target);
     assert_eq!(unknown.status, 404, "not our host");
