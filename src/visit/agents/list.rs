@@ -148,7 +148,10 @@ mod tests {
             assert!(!source.is_empty() && date.parse::<jiff::civil::Date>().is_ok(), "{line}");
             let text =
                 plain(pattern.trim_start_matches('^')).unwrap_or_else(|| panic!("an operator: {line}"));
-            assert_eq!(vendored.find(text.as_bytes()), Agent::Person, "the vendored list has it: {line}");
+            // Behind a browser's name, unless the pattern is for the start.
+            let before = if pattern.starts_with('^') { "" } else { "Mozilla/5.0 " };
+            let agent = vendored.find(format!("{before}{text}").as_bytes());
+            assert_eq!(agent, Agent::Person, "the vendored list has it: {line}");
         }
     }
 
